@@ -1,0 +1,1 @@
+"""Convolutional networks for images, trained to the same bits on every machine."""

@@ -1,0 +1,516 @@
+"""Exponentials, logarithms and their kin from IEEE-754 primitives: the same bits everywhere.
+
+Every function takes float32 or float64 arrays, or a Python float, computes in float64 with
+additions, multiplications, divisions and square roots that are rounded one by one (never fused),
+comparisons, selections and integer operations, and rounds once to the dtype it was given. Both
+sides of each selection are computed, so the same sequence serves vectors; ``compile/elementary.py``
+emits it as machine code from the constants below.
+
+The error is below 1 unit in the last place in float32 for every argument. In float64 it is below
+1 unit for exp, log and log1p, 2 for sigmoid, erf, rsqrt, sines and cosines, 3 for expm1 and tanh;
+power has a relative error below 2e-13.
+
+Coefficients are in increasing powers; polynomials are evaluated by Horner's rule from the last.
+They were computed with 300-bit arithmetic and then rounded to float64; the stated errors are those
+of the rounded coefficients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from isoconv.errors import DTypeError
+
+__all__ = [
+    "cos",
+    "cos_turns",
+    "erf",
+    "exp",
+    "expm1",
+    "log",
+    "log1p",
+    "power",
+    "rsqrt",
+    "sigmoid",
+    "sin",
+    "sin_turns",
+    "tanh",
+]
+
+Array = NDArray[Any]
+
+EXP = (
+    0.5, 0.16666666666666666, 0.04166666666665136, 0.008333333333332155,
+    0.0013888888905881542, 0.0001984126985433861, 2.4801536388690766e-05, 2.755728006701698e-06,
+    2.761380686153829e-07, 2.5095554677111112e-08,
+)  # fmt: skip
+"""(exp(r) - 1 - r) / r² in powers of r for |r| ≤ ln(2) / 2, degree 9: 1/2, then Chebyshev
+interpolation of the rest. Error of r + r² p(r): 8.1e-17 of expm1(r), 3.4e-17 of exp(r)."""
+
+LOG = (
+    0.666666666666667, 0.39999999999899444, 0.2857142862600327, 0.22222211130259878,
+    0.18182889455674947, 0.15331710618210773, 0.14616585424888623,
+)  # fmt: skip
+"""(ln((1 + s) / (1 - s)) - 2 s) / s³ in powers of s² for s ≤ (√2 - 1) / (√2 + 1), degree 6:
+Chebyshev interpolation. Error of the logarithm: 4.7e-18 of 2 s."""
+
+ERF = (
+    1.1283791670955126, -0.37612638903183543, 0.11283791670945006, -0.02686617064323777,
+    0.0052239776071164225, -0.0008548325975389692, 0.00012055294904839707, -1.492473690741966e-05,
+    1.6447424703317362e-06, -1.6208483801871705e-07, 1.3720064546777686e-08, -7.795898827002142e-10,
+)  # fmt: skip
+"""erf(x) / x in powers of x² for |x| ≤ 1, degree 11: Chebyshev interpolation. Error: 3.8e-17."""
+
+ERFC = (
+    1.8496055099332485, 2.6389675142347255, 0.8431072563621725, 0.04156109796696486,
+    -0.010033824553203525, 0.0019778972361280244, -0.00023730018084123288, -2.634132927799031e-05,
+    2.728648066906843e-05, -9.793644295074308e-06, 2.2563212522656604e-06, -2.9737824385277203e-07,
+    -7.807661335198663e-09, 1.3827735216329438e-08, -3.197877065379844e-09, 3.625360522873074e-10,
+    -1.7399153002255694e-11,
+)  # fmt: skip
+"""-ln(1 - erf(1 + u)) in powers of u for 0 ≤ u ≤ 5, degree 16: least squares weighted to the least
+greatest error (Lawson's method). Error of erf: 3.4e-17."""
+
+SIN = (
+    -0.16666666666666666, 0.008333333333330936, -0.00019841269836740532, 2.7557316093198404e-06,
+    -2.5051129896450185e-08, 1.5917988979397435e-10,
+)  # fmt: skip
+"""(sin(r) / r - 1) / r² in powers of r² for |r| ≤ π/4, degree 5: Chebyshev interpolation.
+Error: 1.9e-17 of sin(r)."""
+
+COS = (
+    0.041666666666666664, -0.0013888888888887389, 2.48015872987544e-05, -2.755731726587808e-07,
+    2.087614504941318e-09, -1.138254464534925e-11,
+)  # fmt: skip
+"""(cos(r) - 1 + r²/2) / r⁴ in powers of r² for |r| ≤ π/4, degree 5: Chebyshev interpolation.
+Error: 8.7e-19."""
+
+TWO_OVER_PI = (
+    "a2f9836e4e441529fc2757d1f534ddc0db6295993c439041fe5163abdebbc561b7246e3a424d"
+    "d2e006492eea09d1921cfe1deb1cb129a73ee88235f52ebb4484e99c7026b45f7e413991d639"
+    "835339f49c845f8bbdf9283b1ff897ffde05980fef2f118b5a0a6d1f6d367ecf27cb09b74f46"
+    "3f669e5fea2d7527bac7ebe5f17b3d0739f78a5292ea6bfb5fb11f8d5d0856033046fc7b6bab"
+)
+"""The first 1216 binary digits of 2/π after the point, in hexadecimal."""
+
+ROUND = 1.5 * 2.0**52
+"""Adding this to |x| < 2**51 rounds x to a whole number, which the low bits of the sum hold."""
+ROUND_BITS = 0x4338_0000_0000_0000
+INVERSE_LN2 = 1.4426950408889634
+LN2_HIGH = float.fromhex("0x1.62e42feep-1")
+"""The first 32 bits of ln 2, so that its product with a whole number below 2**21 is exact."""
+LN2_LOW = float.fromhex("0x1.a39ef35793c76p-33")
+"""ln 2 - LN2_HIGH."""
+EXP_RANGE = (-746.0, 710.0)
+"""Outside exp is 0 or infinite."""
+EXPM1_RANGE = (-60.0, 710.0)
+"""Below expm1 is -1, above it is infinite."""
+SMALLEST_NORMAL = 2.0**-1022
+SQRT_HALF_BITS = 0x3FE6_A09E_667F_3BCD
+"""The float64 nearest to sqrt(1/2), as an integer."""
+TANH_END = 22.0
+"""From here on tanh is 1."""
+ERF_END = 6.0
+"""From here on erf is 1."""
+TWO_OVER_PI_NEAREST = 0.6366197723675814
+HALF_PI = 1.5707963267948966
+HALF_PI_PARTS = (
+    float.fromhex("0x1.921fb544p+0"),
+    float.fromhex("0x1.0b4611a6p-34"),
+    float.fromhex("0x1.3198a2e037073p-69"),
+)
+"""π/2 in three parts; the first two have 33 bits (Cody and Waite)."""
+COSINE_MODERATE = 2.0**20
+"""Below, three parts of π/2 suffice for the reduction."""
+
+_SIGN = np.int64(-(2**63))
+_MANTISSA = 52
+_BIAS = 1023
+_LOW = np.uint64(0xFFFF_FFFF)
+
+
+def exp(x: ArrayLike) -> Any:
+    """``e**x``: ``x = k ln 2 + r`` with |r| ≤ ln(2)/2, then ``2**k * (1 + (r + r² p(r)))``.
+
+    Example:
+        >>> exp(-1.0)
+        0.36787944117144233
+    """
+    return _apply("exp", _exp, x)
+
+
+def expm1(x: ArrayLike) -> Any:
+    """``e**x - 1``, accurate near 0: ``2**k * ((r + r² p(r)) + (1 - 2**-k))`` as in :func:`exp`.
+
+    Example:
+        >>> expm1(1e-10)
+        1.00000000005e-10
+    """
+    return _apply("expm1", _expm1, x)
+
+
+def log(x: ArrayLike) -> Any:
+    """Natural logarithm: ``x = 2**k m`` with m in [√½, √2), then ``k ln 2 + ln(m)``.
+
+    ``ln(m) = f - (f²/2 - s (f²/2 + s² p(s²)))`` with ``f = m - 1`` and ``s = f / (2 + f)``, the
+    arrangement of FreeBSD's ``e_log.c``. Zero gives -inf, a negative number NaN.
+
+    Example:
+        >>> log(2.0)
+        0.6931471805599453
+    """
+    return _apply("log", _log, x)
+
+
+def log1p(x: ArrayLike) -> Any:
+    """``ln(1 + x)``, accurate near 0: the logarithm of the rounded sum, corrected by its error.
+
+    Example:
+        >>> log1p(1e-10)
+        9.999999999500001e-11
+    """
+    return _apply("log1p", _log1p, x)
+
+
+def tanh(x: ArrayLike) -> Any:
+    """Hyperbolic tangent: ``e / (e + 2)`` with ``e = expm1(2 |x|)``, and the sign of x.
+
+    Example:
+        >>> tanh(0.5)
+        0.46211715726000974
+    """
+    return _apply("tanh", _tanh, x)
+
+
+def sigmoid(x: ArrayLike) -> Any:
+    """``1 / (1 + exp(-x))``, from ``e = exp(-|x|)``: ``(e if x < 0 else 1) / (1 + e)``.
+
+    Example:
+        >>> sigmoid(0.0)
+        0.5
+    """
+    return _apply("sigmoid", _sigmoid, x)
+
+
+def erf(x: ArrayLike) -> Any:
+    """Error function: ``x p(x²)`` for |x| < 1, else ``1 - exp(-p(|x| - 1))`` with the sign of x.
+
+    Example:
+        >>> erf(1.0)
+        0.8427007929497149
+    """
+    return _apply("erf", _erf, x)
+
+
+def sin(x: ArrayLike) -> Any:
+    """Sine of x in radians; the reduction by π/2 is exact enough for every x.
+
+    Example:
+        >>> sin(1e22)
+        -0.8522008497671888
+    """
+    return _apply("sin", _sin, x)
+
+
+def cos(x: ArrayLike) -> Any:
+    """Cosine of x in radians; the reduction by π/2 is exact enough for every x.
+
+    Example:
+        >>> cos(0.0)
+        1.0
+    """
+    return _apply("cos", _cos, x)
+
+
+def sin_turns(x: ArrayLike) -> Any:
+    """``sin(2π x)``: x counts whole turns, so the reduction is exact.
+
+    Example:
+        >>> sin_turns(0.25), sin_turns(0.5)
+        (1.0, 0.0)
+    """
+    return _apply("sin_turns", _sin_turns, x)
+
+
+def cos_turns(x: ArrayLike) -> Any:
+    """``cos(2π x)``: x counts whole turns, so the reduction is exact.
+
+    Example:
+        >>> cos_turns(0.25), cos_turns(0.5)
+        (0.0, -1.0)
+    """
+    return _apply("cos_turns", _cos_turns, x)
+
+
+def rsqrt(x: ArrayLike) -> Any:
+    """``1 / sqrt(x)``: a square root and a division, each rounded.
+
+    Example:
+        >>> rsqrt(4.0)
+        0.5
+    """
+    return _apply("rsqrt", lambda value: 1.0 / np.sqrt(value), x)
+
+
+def power(x: ArrayLike, y: ArrayLike) -> Any:
+    """``x**y = exp(y ln |x|)``, negative for a negative x and an odd whole y.
+
+    Special cases are those of IEEE-754 ``pow``: ``x**0`` and ``1**y`` are 1 even for NaN, a
+    negative x with a y that is not whole gives NaN.
+
+    Args:
+        x: base.
+        y: exponent, of the same dtype; the shapes broadcast.
+
+    Example:
+        >>> power(2.0, 10.0)
+        1024.0
+    """
+    return _apply("power", _power, x, y)
+
+
+def _apply(name: str, core: Callable[..., Array], *arguments: ArrayLike) -> Any:
+    arrays = [np.asarray(argument) for argument in arguments]
+    plain = all(isinstance(argument, int | float) for argument in arguments)
+    # A Python number takes the dtype of the array beside it.
+    kinds = [x if isinstance(x, int | float) else np.asarray(x) for x in arguments]
+    dtype = np.dtype(np.float64) if plain else np.result_type(*kinds)
+    if dtype not in (np.float32, np.float64):
+        raise DTypeError(f"{name} takes float32 or float64; got {dtype}")
+    with np.errstate(all="ignore"):
+        result = core(*(array.astype(np.float64) for array in arrays))
+        if plain and not isinstance(arguments[0], np.generic):
+            return float(result)
+        return np.asarray(result).astype(dtype)[()]
+
+
+def _polynomial(coefficients: tuple[float, ...], x: Array) -> Array:
+    total = x * coefficients[-1] + coefficients[-2]
+    for coefficient in coefficients[-3::-1]:
+        total = total * x + coefficient
+    return total
+
+
+def _clamp(x: Array, bounds: tuple[float, float]) -> Array:
+    """Into the bounds; NaN stays."""
+    x = np.where(x < bounds[0], bounds[0], x)
+    return np.where(x > bounds[1], bounds[1], x)
+
+
+def _with_sign(size: Array, x: Array) -> Array:
+    """A number without sign bit, given that of x."""
+    return np.asarray((_bits(size) | (_bits(x) & _SIGN)).view(np.float64))
+
+
+def _bits(x: Array) -> Array:
+    return np.asarray(x, dtype=np.float64).view(np.int64)
+
+
+def _power_of_two(k: Array) -> Array:
+    return np.asarray((k + _BIAS) << _MANTISSA).view(np.float64)
+
+
+def _whole(x: Array) -> tuple[Array, Array]:
+    """The nearest whole number, as float64 and as int64, for |x| < 2**51."""
+    shifted = x + ROUND
+    return shifted - ROUND, _bits(shifted) - ROUND_BITS
+
+
+def _expm1_reduced(x: Array) -> tuple[Array, Array]:
+    """exp(x) = 2**k * (1 + p): returns p and k."""
+    whole, k = _whole(x * INVERSE_LN2)
+    r = (x - whole * LN2_HIGH) - whole * LN2_LOW
+    return r + (r * r) * _polynomial(EXP, r), k
+
+
+def _scale(x: Array, k: Array) -> Array:
+    """Multiply by 2**k in two steps, so that only the last one rounds."""
+    half = k >> 1
+    return (x * _power_of_two(half)) * _power_of_two(k - half)
+
+
+def _exp(x: Array) -> Array:
+    p, k = _expm1_reduced(_clamp(x, EXP_RANGE))
+    return _scale(1.0 + p, k)
+
+
+def _expm1(x: Array) -> Array:
+    p, k = _expm1_reduced(_clamp(x, EXPM1_RANGE))
+    # From k = 64 on 2**-k is lost in the sum, and the limit keeps it a normal number.
+    unit = _power_of_two(-np.where(k > 64, np.int64(64), k))
+    return np.where(x == 0, x, _scale(p + (1.0 - unit), k))
+
+
+def _log_corrected(u: Array, correction: Array | float, exponent: Array | int) -> Array:
+    """ln(u) + exponent ln 2 + correction for a normal positive u and a tiny correction."""
+    bits = _bits(u)
+    k = (bits - SQRT_HALF_BITS) >> _MANTISSA
+    f = np.asarray(bits - (k << _MANTISSA)).view(np.float64) - 1.0
+    whole = (k + exponent).astype(np.float64)
+    s = f / (2.0 + f)
+    z = s * s
+    half = (0.5 * f) * f
+    rest = s * (half + z * _polynomial(LOG, z)) + (whole * LN2_LOW + correction)
+    return np.asarray(whole * LN2_HIGH - ((half - rest) - f))
+
+
+def _log(x: Array) -> Array:
+    subnormal = x < SMALLEST_NORMAL
+    scaled = np.where(subnormal, x * 2.0**54, x)
+    result = _log_corrected(scaled, 0.0, np.where(subnormal, np.int64(-54), np.int64(0)))
+    result = np.where(x < np.inf, result, x)
+    result = np.where(x == 0, -np.inf, result)
+    return np.where(x < 0, np.nan, result)
+
+
+def _log1p(x: Array) -> Array:
+    u = 1.0 + x
+    taken = u - 1.0
+    error = (1.0 - (u - taken)) + (x - taken)
+    result = _log_corrected(u, error / u, 0)
+    result = np.where(x < np.inf, result, x)
+    result = np.where(x == 0, x, result)
+    result = np.where(x == -1, -np.inf, result)
+    return np.where(x < -1, np.nan, result)
+
+
+def _tanh(x: Array) -> Array:
+    size = np.abs(x)
+    e = _expm1(2.0 * np.where(size > TANH_END, TANH_END, size))
+    return _with_sign(e / (e + 2.0), x)
+
+
+def _sigmoid(x: Array) -> Array:
+    e = _exp(-np.abs(x))
+    return np.asarray(np.where(x < 0, e, 1.0) / (1.0 + e))
+
+
+def _erf(x: Array) -> Array:
+    size = np.abs(x)
+    small = size * _polynomial(ERF, size * size)
+    u = np.where(size > ERF_END, ERF_END, size) - 1.0
+    large = 1.0 - _exp(-_polynomial(ERFC, u))
+    return _with_sign(np.where(size < 1.0, small, large), x)
+
+
+def _quarter_waves(r: Array) -> tuple[Array, Array]:
+    """sin(r) and cos(r) for |r| ≤ π/4."""
+    z = r * r
+    sine = r + r * (z * _polynomial(SIN, z))
+    half = 0.5 * z
+    near = 1.0 - half
+    cosine = near + (((1.0 - near) - half) + (z * z) * _polynomial(COS, z))
+    return sine, cosine
+
+
+def _wave(r: Array, quarter: Array) -> Array:
+    """sin(r + quarter * π/2)."""
+    sine, cosine = _quarter_waves(r)
+    size = np.where((quarter & 1) == 1, cosine, sine)
+    return np.where((quarter & 2) == 2, -size, size)
+
+
+def _sin(x: Array) -> Array:
+    r, quarter = _quarters(x)
+    return np.where(x == 0, x, _wave(r, quarter))
+
+
+def _cos(x: Array) -> Array:
+    r, quarter = _quarters(x)
+    return _wave(r, quarter + 1)
+
+
+def _sin_turns(x: Array) -> Array:
+    r, quarter = _turns(x)
+    result = _wave(r, quarter)
+    return np.where(result == 0, _with_sign(np.zeros_like(x), x), result)
+
+
+def _cos_turns(x: Array) -> Array:
+    r, quarter = _turns(x)
+    return _wave(r, quarter + 1) + 0.0
+
+
+def _turns(x: Array) -> tuple[Array, Array]:
+    """2π x = r + quarter * π/2 modulo 2π. From 2**53 on every x is whole."""
+    whole_turns = np.where(np.abs(x) < 2.0**53, x, 0.0).astype(np.int64).astype(np.float64)
+    part = np.where(np.abs(x) < 2.0**53, x - whole_turns, (x - x))
+    whole, quarter = _whole(4.0 * part)
+    return (4.0 * part - whole) * HALF_PI, quarter
+
+
+def _quarters(x: Array) -> tuple[Array, Array]:
+    """X = r + quarter * π/2 modulo 2π, with |r| ≤ π/4 up to rounding."""
+    moderate = np.where(np.abs(x) < COSINE_MODERATE, x, 0.0)
+    whole, quarter = _whole(moderate * TWO_OVER_PI_NEAREST)
+    first, second, third = HALF_PI_PARTS
+    r = ((moderate - whole * first) - whole * second) - whole * third
+    # Near a multiple of π/2 the three parts do not hold enough bits.
+    hard = (np.abs(x) >= COSINE_MODERATE) | ((np.abs(r) < 2.0**-20) & (whole != 0))
+    if hard.any():
+        r, quarter = np.array(r), np.array(quarter)
+        r[hard], quarter[hard] = _quarters_exact(x[hard])
+    return np.where(np.isfinite(x), r, np.nan), quarter
+
+
+def _quarters_exact(x: Array) -> tuple[Array, Array]:
+    """As _quarters for 1/2 ≤ |x| < inf, by integers (M. H. Payne and R. N. Hanek, 1983).
+
+    ``|x| = m * 2**e`` with a whole m; of ``2/π * 2**e`` the 2 bits before the point and the 190
+    after it decide ``x * 2/π`` modulo 4 to within 2**-137.
+    """
+    table = np.frombuffer(bytes(8) + bytes.fromhex(TWO_OVER_PI), dtype=">u4").astype(np.uint64)
+    bits = _bits(np.abs(x))
+    exponent = (bits >> _MANTISSA) - (_BIAS + _MANTISSA)
+    mantissa = ((bits & (2**52 - 1)) | 2**52).astype(np.uint64)
+    # 64 zero bits lead the table; the bit worth 2 stands at e + 62.
+    start = np.where(np.isfinite(x), exponent, 0) + 62
+    shift = (start & 31).astype(np.uint64)
+    word = start >> 5
+    limbs = []
+    for i in range(5, -1, -1):
+        pair = (table[word + i] << np.uint64(32)) | table[word + i + 1]
+        limbs.append(((pair << shift) >> np.uint64(32)) & _LOW)
+    low, high = mantissa & _LOW, mantissa >> np.uint64(32)
+    zero = np.zeros_like(mantissa)
+    products = [(low * limb, high * limb) for limb in limbs]
+    carry = zero
+    digits = []
+    for i in range(6):
+        low_0 = products[i][0] & _LOW
+        low_1 = products[i - 1][0] >> np.uint64(32) if i > 0 else zero
+        high_0 = products[i - 1][1] & _LOW if i > 0 else zero
+        high_1 = products[i - 2][1] >> np.uint64(32) if i > 1 else zero
+        total = low_0 + low_1 + high_0 + high_1 + carry
+        digits.append(total & _LOW)
+        carry = total >> np.uint64(32)
+    top = digits[5]
+    quarter = ((top + np.uint64(2**29)) >> np.uint64(30)).astype(np.int64)
+    # Beyond a half the part is counted back from the next quarter, as the bits' complement.
+    back = (top & np.uint64(2**29)) != 0
+    digits[5] = top & np.uint64(2**30 - 1)
+    size = np.zeros_like(x)
+    for i, digit in enumerate(digits):
+        full = np.uint64(2**30 - 1) if i == 5 else _LOW
+        size = size + np.where(back, digit ^ full, digit).astype(np.float64) * 2.0 ** (32 * i - 190)
+    r = size * HALF_PI
+    negative = x < 0
+    return np.where(back != negative, -r, r), np.where(negative, -quarter, quarter)
+
+
+def _power(x: Array, y: Array) -> Array:
+    result = _exp(y * _log(np.abs(x)))
+    # From 2**53 on every number is even and whole.
+    near = np.where(np.abs(y) < 2.0**53, y, 0.0)
+    whole = near.astype(np.int64)
+    is_whole = (whole.astype(np.float64) == near) & (y == y)
+    odd = is_whole & ((whole & 1) == 1)
+    result = np.where(odd & (_bits(x) < 0), -result, result)
+    result = np.where((x < 0) & (x > -np.inf) & ~is_whole, np.nan, result)
+    # |x| = 1 with an infinite y: the product above was 0 * inf.
+    result = np.where((x == -1) & (np.abs(y) == np.inf), 1.0, result)
+    return np.where((y == 0) | (x == 1), 1.0, result)

@@ -1,0 +1,135 @@
+"""Compiled kernels on disk: private to the user, bounded, checked, safe for many processes.
+
+Each entry is one file: a line with a format name and the SHA-256 of what follows, then the object
+code. Entries appear whole (written beside, then renamed), and an entry whose digest does not
+match is removed and made anew. Reading an entry marks it as used; the least recently used go first
+when the folder outgrows its bound.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+import platformdirs
+
+__all__ = ["KernelCache", "default_folder"]
+
+_FORMAT = b"isoconv-kernel-1 "
+_BOUND = 512 * 2**20
+_HEADER = len(_FORMAT) + 64 + 1
+_SUFFIX = ".kernel"
+_TRIM_EVERY = 64  # new entries between two looks at the folder's size
+
+
+def default_folder() -> Path:
+    """The user's own cache folder for kernels, where this system keeps such folders."""
+    return platformdirs.user_cache_path("isoconv", appauthor=False) / "kernels"
+
+
+class KernelCache:
+    """A folder of compiled kernels.
+
+    A cache that cannot be written or read is no error: kernels are then compiled each time.
+
+    Args:
+        folder: where the entries are; made when first needed, for this user alone.
+        bound: bytes that the folder may hold.
+    """
+
+    def __init__(self, folder: Path, bound: int = _BOUND) -> None:
+        self.folder = folder
+        self.bound = bound
+        self._written = 0
+        self._usable = self._prepare()
+
+    def _prepare(self) -> bool:
+        """Make the folder; refuse one that another user could write to."""
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            status = self.folder.stat()
+        except OSError:
+            return False
+        owner = getattr(os, "geteuid", lambda: status.st_uid)()
+        if status.st_uid != owner:
+            return False
+        if status.st_mode & 0o022:
+            with contextlib.suppress(OSError):
+                self.folder.chmod(0o700)
+            return not self.folder.stat().st_mode & 0o022
+        return True
+
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{key}{_SUFFIX}"
+
+    def get(self, key: str) -> bytes | None:
+        """The object code under this key, or None; a damaged entry is removed."""
+        if not self._usable:
+            return None
+        path = self._path(key)
+        try:
+            content = path.read_bytes()
+        except OSError:
+            return None
+        code = content[_HEADER:]
+        if content[:_HEADER] != _FORMAT + hashlib.sha256(code).hexdigest().encode() + b"\n":
+            with contextlib.suppress(OSError):
+                path.unlink()
+            return None
+        with contextlib.suppress(OSError):
+            os.utime(path)
+        return code
+
+    def put(self, key: str, code: bytes) -> None:
+        """Keep object code under this key; on a full disk nothing is kept."""
+        if not self._usable:
+            return
+        header = _FORMAT + hashlib.sha256(code).hexdigest().encode() + b"\n"
+        try:
+            handle, name = tempfile.mkstemp(dir=self.folder, prefix=".new-")
+        except OSError:
+            return
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(header + code)
+            os.replace(name, self._path(key))
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.unlink(name)
+            return
+        self._written += 1
+        if self._written % _TRIM_EVERY == 1:
+            self.trim()
+
+    def entries(self) -> list[tuple[Path, int, float]]:
+        """(file, bytes, time of last use) of every entry, least recently used first."""
+        found = []
+        with contextlib.suppress(OSError):
+            for entry in os.scandir(self.folder):
+                if entry.name.endswith(_SUFFIX):
+                    with contextlib.suppress(OSError):
+                        status = entry.stat(follow_symlinks=False)
+                        found.append((Path(entry.path), status.st_size, status.st_mtime))
+        return sorted(found, key=lambda item: item[2])
+
+    def trim(self) -> None:
+        """Remove the least recently used entries until the bound holds."""
+        entries = self.entries()
+        total = sum(size for _, size, _ in entries)
+        for path, size, _ in entries:
+            if total <= self.bound:
+                return
+            with contextlib.suppress(OSError):
+                path.unlink()
+            total -= size
+
+    def clear(self) -> int:
+        """Remove every entry and return how many there were."""
+        entries = self.entries()
+        for path, _, _ in entries:
+            with contextlib.suppress(OSError):
+                path.unlink()
+        return len(entries)

@@ -1,0 +1,383 @@
+"""Contractions whose lanes are filters: convolution, its gradient by input, linear layers.
+
+    for n, group, position..., filter o:
+        acc = +0.0
+        for kernel position m, channel c:                    # the chain, in this order
+            acc = fma(source[n, where(position, m), c], weight[m, c, o], acc)
+        result[n, position, o] = epilogue(acc)
+
+Schedule: a register tile holds T positions × V vectors of filters through the whole chain. Each
+step loads V vectors of packed weights, broadcasts T scalars of the source, and does T·V FMAs. The
+weights of a block of filters lie in the order of the chain, so one pointer walks through them.
+Where the source lies flat in memory (1×1 kernels, linear layers) the positions of all images form
+one long axis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+
+import llvmlite.ir as ir
+
+from isoconv.compile.expression import Domain, Expression, Index, Operand, emit_expression
+from isoconv.compile.loops import Kernel, Value, Variable
+from isoconv.compile.schedule import Tile, equal_parts, runs
+
+__all__ = ["Axis", "ContractSpec"]
+
+_UNROLL = 4  # steps of the channel loop written out
+_UNROLL_ROW = 24  # steps of a whole kernel row written out, when it has few channels
+_CHUNK = 128  # positions of a flat source that pass through all filters before the next ones
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """One axis of the loop nest; all counts in coordinates of that axis.
+
+    Position p writes ``out_first + p * out_step`` and its tap t reads
+    ``in_first + p * in_step + t * in_tap``.
+    """
+
+    positions: int
+    taps: int
+    out_first: int
+    out_step: int
+    in_first: int
+    in_step: int
+    in_tap: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContractSpec:
+    """A contraction kernel.
+
+    Attributes:
+        dtype: float32 or float64.
+        axes: spatial axes; none for a linear layer or a flat source.
+        groups: independent groups.
+        channels: chain length per kernel position, per group.
+        filters: results per position, per group.
+        flat: positions of one image when image and position axes are one; 0 otherwise.
+        source: strides per spatial axis, then the channel's.
+        weights: buffer of the packed weights.
+        domain: of the epilogue: spatial sizes of the whole result, then all filters.
+        epilogue: pointwise work on the result, and where it is stored.
+        buffers: number of pointers.
+        tile: the register tile.
+    """
+
+    dtype: str
+    axes: tuple[Axis, ...]
+    groups: int
+    channels: int
+    filters: int
+    flat: int
+    source: Operand
+    weights: int
+    domain: Domain
+    epilogue: Expression
+    buffers: int
+    tile: Tile
+
+    @property
+    def taps(self) -> int:
+        """Kernel positions that take part."""
+        return prod(axis.taps for axis in self.axes)
+
+    def emit(self, k: Kernel) -> None:
+        """Emit the kernel's body."""
+        _Emission(k, self).run()
+
+
+class _Emission:
+    def __init__(self, k: Kernel, spec: ContractSpec) -> None:
+        self.k, self.spec = k, spec
+        self.lanes = spec.tile.lanes
+        self.block_vectors = spec.tile.vectors
+        self.source = k.buffers[spec.source.buffer]
+        self.weights = k.buffers[spec.weights]
+
+    # The nest over results ----------------------------------------------------------------------
+
+    def run(self) -> None:
+        if self.spec.flat:
+            self._flat()
+        else:
+            self._planes()
+
+    def _blocks(self, body: Callable[[int, Value, Value], None]) -> None:
+        """For each block of filters: body(vectors, first filter, its packed weights)."""
+        k, spec = self.k, self.spec
+        group_size = self._packed_group()
+        vectors = -(-spec.filters // self.lanes)
+        with k.loop(0, spec.groups) as group:
+            first = 0
+            for size, count in runs(vectors, self.block_vectors):
+                width = size * self.lanes
+                with k.loop(0, count) as block:
+                    filters = k.add(k.mul(group, spec.filters), first, k.mul(block, width))
+                    packed = k.add(
+                        k.mul(group, group_size),
+                        first * spec.taps * spec.channels,
+                        k.mul(block, width * spec.taps * spec.channels),
+                    )
+                    self.group = group
+                    self.block_room = spec.filters - first - (count - 1) * width
+                    self.last_block = k.builder.icmp_signed("==", block, k.const(count - 1))
+                    self.block_count = count
+                    body(size, filters, k.at(self.weights, packed, spec.dtype))
+                first += count * width
+
+    def _packed_group(self) -> int:
+        vectors = -(-self.spec.filters // self.lanes)
+        return vectors * self.lanes * self.spec.taps * self.spec.channels
+
+    def _planes(self) -> None:
+        """Images, blocks of filters, then tiles of each plane of positions."""
+        k, spec = self.k, self.spec
+        *outer, height, width = (*((1,) * (2 - len(spec.axes))), *(a.positions for a in spec.axes))
+        bands = equal_parts(height, spec.tile.rows)
+        begin, end = k.share(k.slot("images"))
+
+        def block(vectors: int, filters: Value, weights: Value) -> None:
+            def plane(leading: tuple[Value, ...]) -> None:
+                for rows, row_count, first_row in bands:
+                    with k.loop(0, row_count) as r:
+                        row = k.add(k.mul(r, rows), first_row)
+                        for columns, column_count, first_column in equal_parts(
+                            width, spec.tile.columns
+                        ):
+                            with k.loop(0, column_count) as c:
+                                column = k.add(k.mul(c, columns), first_column)
+                                place = (*leading, row, column)
+                                self._tile(image, place, rows, columns, vectors, filters, weights)
+
+            self._outer(outer, (), plane)
+
+        with k.loop(begin, end) as image:
+            self._blocks(block)
+
+    def _outer(
+        self, sizes: list[int], done: tuple[Value, ...], body: Callable[[tuple[Value, ...]], None]
+    ) -> None:
+        if not sizes:
+            body(done)
+            return
+        with self.k.loop(0, sizes[0]) as i:
+            self._outer(sizes[1:], (*done, i), body)
+
+    def _flat(self) -> None:
+        """Chunks of positions; through each chunk all blocks of filters."""
+        k, spec, b = self.k, self.spec, self.k.builder
+        most = spec.tile.columns
+        total = b.mul(k.slot("images"), k.const(spec.flat))
+        begin, end = k.share(total, most)
+        chunk = max(most, _CHUNK // most * most)
+
+        with k.loop(begin, end, chunk) as first:
+            last = k.minimum(k.add(first, chunk), end)
+
+            def block(vectors: int, filters: Value, weights: Value) -> None:
+                position = first
+                columns = most
+                while columns:
+                    room = b.sub(last, position)
+                    stop = b.sub(last, b.srem(room, k.const(columns)))
+                    with k.loop(position, stop, columns) as p:
+                        self._tile(p, (), 1, columns, vectors, filters, weights)
+                    position = stop
+                    columns //= 2
+
+            self._blocks(block)
+
+    # One tile -----------------------------------------------------------------------------------
+
+    def _tile(
+        self,
+        image: Value,
+        place: tuple[Value, ...],
+        rows: int,
+        columns: int,
+        vectors: int,
+        filters: Value,
+        weights: Value,
+    ) -> None:
+        """Accumulate and finish a tile of rows × columns positions."""
+        k, spec = self.k, self.spec
+        offsets = [
+            self._source_shift(row, column) for row in range(rows) for column in range(columns)
+        ]
+        zero = k.splat_const(0.0, spec.dtype, self.lanes)
+        acc = [k.variable(zero) for _ in range(len(offsets) * vectors)]
+        if spec.taps:
+            base = self._source_base(image, place)
+            self._chain(base, weights, offsets, vectors, acc)
+        places = [(row, column) for row in range(rows) for column in range(columns)]
+        widths = self._widths(vectors)
+        if len(widths) == 1:
+            self._finish(image, place, places, vectors, filters, acc, widths[0])
+            return
+        with k.builder.if_else(self.last_block) as (last, others):
+            with last:
+                self._finish(image, place, places, vectors, filters, acc, widths[1])
+            with others:
+                self._finish(image, place, places, vectors, filters, acc, widths[0])
+
+    def _widths(self, vectors: int) -> list[list[int]]:
+        """Lanes to store per vector: of every block, or of all but the last and of the last."""
+        full = [self.lanes] * vectors
+        last = [max(0, min(self.lanes, self.block_room - v * self.lanes)) for v in range(vectors)]
+        if last == full:
+            return [full]
+        return [last] if self.block_count == 1 else [full, last]
+
+    def _source_shift(self, row: int, column: int) -> int:
+        """Elements from the tile's first position to another one."""
+        spec = self.spec
+        if spec.flat:
+            return column * spec.source.image
+        steps = [axis.in_step for axis in spec.axes]
+        shift = 0
+        for offset, axis in ((row, -2), (column, -1)):
+            if offset:
+                shift += offset * steps[axis] * spec.source.strides[axis - 1]
+        return shift
+
+    def _source_base(self, image: Value, place: tuple[Value, ...]) -> Value:
+        """Address of what the tile's first position reads at tap 0, channel 0 of the group."""
+        k, spec = self.k, self.spec
+        terms: list[Value | int] = [spec.source.offset, k.mul(image, spec.source.image)]
+        terms.append(k.mul(self.group, spec.channels))
+        coordinates = place[len(place) - len(spec.axes) :]
+        for axis, coordinate, stride in zip(
+            spec.axes, coordinates, spec.source.strides[:-1], strict=True
+        ):
+            terms.append(axis.in_first * stride)
+            terms.append(k.mul(coordinate, axis.in_step * stride))
+        return k.at(self.source, k.add(*terms), spec.dtype)
+
+    # The chain ----------------------------------------------------------------------------------
+
+    def _chain(
+        self, base: Value, weights: Value, offsets: list[int], vectors: int, acc: list[Variable]
+    ) -> None:
+        """All kernel positions and channels, in order."""
+        spec = self.spec
+        steps = [
+            (axis.taps, axis.in_tap * stride)
+            for axis, stride in zip(spec.axes, spec.source.strides[:-1], strict=True)
+        ]
+        written_out = 0
+        if steps and steps[-1][0] * spec.channels <= _UNROLL_ROW:
+            written_out = 1
+        self._taps(steps, written_out, base, weights, offsets, vectors, acc)
+
+    def _taps(
+        self,
+        steps: list[tuple[int, int]],
+        written_out: int,
+        base: Value,
+        weights: Value,
+        offsets: list[int],
+        vectors: int,
+        acc: list[Variable],
+    ) -> None:
+        k, spec = self.k, self.spec
+        inner = prod(taps for taps, _ in steps[1:]) * spec.channels * vectors * self.lanes
+        if len(steps) > written_out:
+            with k.loop(0, steps[0][0]) as tap:
+                self._taps(
+                    steps[1:],
+                    written_out,
+                    k.at(base, k.mul(tap, steps[0][1]), spec.dtype),
+                    k.at(weights, k.mul(tap, inner), spec.dtype),
+                    offsets,
+                    vectors,
+                    acc,
+                )
+            return
+        if written_out:
+            (count, step) = steps[0]
+            flat = [(t * step + c) for t in range(count) for c in range(spec.channels)]
+            self._steps(base, weights, flat, offsets, vectors, acc)
+            return
+        turn = max(u for u in range(1, _UNROLL + 1) if spec.channels % u == 0)
+        with k.loop(0, spec.channels, turn) as c:
+            self._steps(
+                k.at(base, c, spec.dtype),
+                k.at(weights, k.mul(c, vectors * self.lanes), spec.dtype),
+                list(range(turn)),
+                offsets,
+                vectors,
+                acc,
+            )
+
+    def _steps(
+        self,
+        base: Value,
+        weights: Value,
+        chain: list[int],
+        offsets: list[int],
+        vectors: int,
+        acc: list[Variable],
+    ) -> None:
+        """Steps of the chain written out: chain[i] is the source's offset of step i."""
+        k, spec = self.k, self.spec
+        for number, shift in enumerate(chain):
+            here = k.at(base, shift, spec.dtype)
+            if len(chain) > _UNROLL:
+                # Neighbouring positions read the same elements in different steps.
+                here = k.opaque(here)
+            loaded = [
+                k.load_vector(
+                    k.at(weights, (number * vectors + v) * self.lanes, spec.dtype),
+                    spec.dtype,
+                    self.lanes,
+                    aligned=True,
+                    invariant=True,
+                )
+                for v in range(vectors)
+            ]
+            for position, offset in enumerate(offsets):
+                scalar = k.load_scalar(k.at(here, offset, spec.dtype), spec.dtype, invariant=True)
+                x = k.splat(scalar, self.lanes)
+                for v in range(vectors):
+                    place = acc[position * vectors + v]
+                    place.set(k.fma(x, loaded[v], place.get()))
+
+    # The result ---------------------------------------------------------------------------------
+
+    def _finish(
+        self,
+        image: Value,
+        place: tuple[Value, ...],
+        places: list[tuple[int, int]],
+        vectors: int,
+        filters: Value,
+        acc: list[Variable],
+        widths: list[int],
+    ) -> None:
+        """Epilogue and stores."""
+        k, spec = self.k, self.spec
+        for number, (row, column) in enumerate(places):
+            if spec.flat:
+                n: Value = k.add(image, column)
+                axes: tuple[Value | int, ...] = ()
+            else:
+                n = image
+                coordinates = list(place)
+                coordinates[-2] = k.add(coordinates[-2], row)
+                coordinates[-1] = k.add(coordinates[-1], column)
+                coordinates = coordinates[len(place) - len(spec.axes) :]
+                axes = tuple(
+                    k.add(axis.out_first, k.mul(c, axis.out_step))
+                    for axis, c in zip(spec.axes, coordinates, strict=True)
+                )
+            for v, width in enumerate(widths):
+                if not width:
+                    continue
+                root: ir.Value = k.narrow(acc[number * vectors + v].get(), width)
+                index = Index(n, (*axes, k.add(filters, v * self.lanes)), width)
+                emit_expression(k, spec.domain, spec.epilogue, index, [root])

@@ -1,0 +1,284 @@
+"""Contractions over images and positions: the gradient by the kernel.
+
+    for kernel position m, channel c, filter o:
+        acc = +0.0
+        for n, position:                                     # the chain, in this order
+            acc = fma(source[n, where(position, m), c], gradient[n, position, o], acc)
+        result[m, c, o] = acc
+
+Schedule: a register tile holds T neighbouring (m, c) × V vectors of filters. The source and the
+gradient of a few images (or a few rows of a large one) pass through all tiles while they lie in
+cache; between such blocks a tile's accumulators are parked in the result.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+
+import llvmlite.ir as ir
+
+from isoconv.compile.contract import Axis
+from isoconv.compile.expression import Operand
+from isoconv.compile.loops import I32, Kernel, Value, Variable
+from isoconv.compile.schedule import Tile, equal_parts, runs
+
+__all__ = ["SPELLED", "ContractWeightSpec"]
+
+SPELLED = 64  # kernel elements per filter up to which every tile's offsets are written out
+
+
+@dataclass(frozen=True, slots=True)
+class ContractWeightSpec:
+    """A kernel for the gradient by weights.
+
+    Attributes:
+        dtype: float32 or float64.
+        axes: spatial axes; ``positions`` are those of the gradient, taps those of the kernel.
+        groups: independent groups.
+        channels: input channels per group.
+        filters: output channels per group.
+        source: the input; strides per spatial axis, then the channel's.
+        gradient: the gradient of the output, likewise.
+        result: buffer of the result, shape (kernel..., channels, groups * filters).
+        offset: element of that buffer where the result begins.
+        buffers: number of pointers.
+        tile: ``columns`` kernel elements × ``vectors`` × ``lanes``.
+        images: images of a block.
+        rows: rows (along the first axis) of a block.
+    """
+
+    dtype: str
+    axes: tuple[Axis, ...]
+    groups: int
+    channels: int
+    filters: int
+    source: Operand
+    gradient: Operand
+    result: int
+    offset: int
+    buffers: int
+    tile: Tile
+    images: int
+    rows: int
+
+    def emit(self, k: Kernel) -> None:
+        """Emit the kernel's body."""
+        _Emission(k, self).run()
+
+
+class _Emission:
+    def __init__(self, k: Kernel, spec: ContractWeightSpec) -> None:
+        self.k, self.spec = k, spec
+        self.lanes = spec.tile.lanes
+        self.outputs = spec.groups * spec.filters
+        self.result = k.at(k.buffers[spec.result], spec.offset, spec.dtype)
+        self.source = k.at(k.buffers[spec.source.buffer], spec.source.offset, spec.dtype)
+        self.gradient = k.at(k.buffers[spec.gradient.buffer], spec.gradient.offset, spec.dtype)
+
+    def run(self) -> None:
+        """Zero the result, then let every block of images and rows pass through all tiles."""
+        k, spec = self.k, self.spec
+        self._clear()
+        images = k.slot("images")
+        rows = spec.axes[0].positions if spec.axes else 1
+        with k.loop(0, images, spec.images) as first_image:
+            last_image = k.minimum(k.add(first_image, spec.images), images)
+            with k.loop(0, rows, spec.rows) as first_row:
+                last_row = (
+                    k.const(rows)
+                    if spec.rows >= rows
+                    else k.minimum(k.add(first_row, spec.rows), k.const(rows))
+                )
+                self.block = (first_image, last_image, first_row, last_row)
+                with k.loop(0, spec.groups) as group:
+                    self.group = group
+                    self._tiles()
+
+    def _clear(self) -> None:
+        k, spec = self.k, self.spec
+        size = prod(axis.taps for axis in spec.axes) * spec.channels * self.outputs
+        lanes = k.target.lanes(spec.dtype)
+        whole = size - size % lanes
+        if whole:
+            with k.loop(0, whole, lanes) as i:
+                k.store(k.splat_const(0.0, spec.dtype, lanes), k.at(self.result, i, spec.dtype))
+        for i in range(whole, size):
+            k.store(k.splat_const(0.0, spec.dtype, 1), k.at(self.result, i, spec.dtype))
+
+    def _filter_runs(self) -> list[tuple[int, int, int]]:
+        """(vectors, blocks, first filter) of the runs of blocks of filters."""
+        found, first = [], 0
+        vectors = -(-self.spec.filters // self.lanes)
+        for size, count in runs(vectors, self.spec.tile.vectors):
+            found.append((size, count, first))
+            first += size * count * self.lanes
+        return found
+
+    # Which kernel elements form tiles -----------------------------------------------------------
+
+    def _tiles(self) -> None:
+        k, spec = self.k, self.spec
+        shifts = [axis.in_tap * s for axis, s in zip(spec.axes, self._strides(), strict=True)]
+        taps = [axis.taps for axis in spec.axes]
+        elements = prod(taps) * spec.channels
+        most = spec.tile.columns
+        if elements <= SPELLED:
+            offsets = [
+                sum(t * s for t, s in zip(where, shifts, strict=True)) + c
+                for where in product(*(range(t) for t in taps))
+                for c in range(spec.channels)
+            ]
+            for size, count, first in equal_parts(elements, most):
+                for i in range(count):
+                    start = first + i * size
+                    self._tile(k.const(0), k.const(start), offsets[start : start + size])
+            return
+        run, outer = spec.channels, list(zip(taps, shifts, strict=True))
+        if outer and spec.groups == 1 and outer[-1][1] == spec.channels:
+            # The last kernel axis and the channels lie behind each other in the source.
+            run *= outer.pop()[0]
+        self._outer(outer, run, most, k.const(0), k.const(0))
+
+    def _strides(self) -> tuple[int, ...]:
+        return self.spec.source.strides[:-1]
+
+    def _outer(
+        self, outer: list[tuple[int, int]], run: int, most: int, shift: Value, element: Value
+    ) -> None:
+        k = self.k
+        if outer:
+            (taps, step), rest = outer[0], outer[1:]
+            inner = prod(t for t, _ in rest) * run
+            with k.loop(0, taps) as tap:
+                self._outer(
+                    rest,
+                    run,
+                    most,
+                    k.add(shift, k.mul(tap, step)),
+                    k.add(element, k.mul(tap, inner)),
+                )
+            return
+        for size, count, first in equal_parts(run, most):
+            with k.loop(0, count) as i:
+                start = k.add(k.mul(i, size), first)
+                self._tile(k.add(shift, start), k.add(element, start), list(range(size)))
+
+    # One tile -----------------------------------------------------------------------------------
+
+    def _tile(self, shift: Value, element: Value, offsets: list[int]) -> None:
+        """All blocks of filters for these kernel elements."""
+        k, spec = self.k, self.spec
+        for vectors, count, first in self._filter_runs():
+            width = vectors * self.lanes
+            with k.loop(0, count) as block:
+                filters = k.add(first, k.mul(block, width))
+                room = spec.filters - first - (count - 1) * width
+                widths = [max(0, min(self.lanes, room - v * self.lanes)) for v in range(vectors)]
+                full = [self.lanes] * vectors
+                if widths == full or count == 1:
+                    self._block(shift, element, offsets, filters, widths)
+                    continue
+                last = k.builder.icmp_signed("==", block, k.const(count - 1))
+                with k.builder.if_else(last) as (then, otherwise):
+                    with then:
+                        self._block(shift, element, offsets, filters, widths)
+                    with otherwise:
+                        self._block(shift, element, offsets, filters, full)
+
+    def _block(
+        self, shift: Value, element: Value, offsets: list[int], filters: Value, widths: list[int]
+    ) -> None:
+        k, spec = self.k, self.spec
+        column = k.add(k.mul(self.group, spec.filters), filters)
+        corner = k.at(
+            self.result, k.add(k.mul(element, self.outputs), column), spec.dtype
+        )
+        places = [
+            (k.at(corner, t * self.outputs + v * self.lanes, spec.dtype), width)
+            for t in range(len(offsets))
+            for v, width in enumerate(widths)
+        ]
+        acc = [k.variable(self._widen(place, width)) for place, width in places]
+        self._chain(shift, column, offsets, len(widths), acc)
+        for (place, width), variable in zip(places, acc, strict=True):
+            if width:
+                k.store(k.narrow(variable.get(), width), place)
+
+    def _widen(self, place: Value, width: int) -> Value:
+        """A parked accumulator; lanes beyond the last filter do not matter."""
+        k, spec = self.k, self.spec
+        if width == 0:
+            return k.splat_const(0.0, spec.dtype, self.lanes)
+        value = k.load_vector(place, spec.dtype, width)
+        if width == self.lanes:
+            return value
+        mask = [i if i < width else width for i in range(self.lanes)]
+        zeros = ir.Constant(value.type, [0.0] * width)
+        kind = ir.VectorType(I32, self.lanes)
+        return k.builder.shuffle_vector(value, zeros, ir.Constant(kind, mask))
+
+    def _chain(
+        self, shift: Value, column: Value, offsets: list[int], vectors: int, acc: list[Variable]
+    ) -> None:
+        k, spec = self.k, self.spec
+        first_image, last_image, first_row, last_row = self.block
+        start = k.add(shift, k.mul(self.group, spec.channels))
+        for axis, stride in zip(spec.axes, self._strides(), strict=True):
+            start = k.add(start, axis.in_first * stride)
+        with k.loop(first_image, last_image) as image:
+            x = k.at(self.source, k.add(start, k.mul(image, spec.source.image)), spec.dtype)
+            g = k.at(
+                self.gradient, k.add(column, k.mul(image, spec.gradient.image)), spec.dtype
+            )
+            self._positions(0, first_row, last_row, x, g, offsets, vectors, acc)
+
+    def _positions(
+        self,
+        depth: int,
+        first: Value | int,
+        last: Value | int,
+        x: Value,
+        g: Value,
+        offsets: list[int],
+        vectors: int,
+        acc: list[Variable],
+    ) -> None:
+        k, spec = self.k, self.spec
+        if depth == len(spec.axes):
+            self._step(x, g, offsets, vectors, acc)
+            return
+        axis = spec.axes[depth]
+        following = spec.axes[depth + 1].positions if depth + 1 < len(spec.axes) else 0
+        with k.loop(first, last) as p:
+            self._positions(
+                depth + 1,
+                0,
+                following,
+                k.at(x, k.mul(p, axis.in_step * spec.source.strides[depth]), spec.dtype),
+                k.at(g, k.mul(p, spec.gradient.strides[depth]), spec.dtype),
+                offsets,
+                vectors,
+                acc,
+            )
+
+    def _step(
+        self, x: Value, g: Value, offsets: list[int], vectors: int, acc: list[Variable]
+    ) -> None:
+        """One link of the chain. A vector may reach past the last filter into the next position's
+        values, which its spare lanes ignore; arenas end with room for that.
+        """
+        k, spec = self.k, self.spec
+        loaded = [
+            k.load_vector(
+                k.at(g, v * self.lanes, spec.dtype), spec.dtype, self.lanes, invariant=True
+            )
+            for v in range(vectors)
+        ]
+        for t, offset in enumerate(offsets):
+            scalar = k.load_scalar(k.at(x, offset, spec.dtype), spec.dtype, invariant=True)
+            spread = k.splat(scalar, self.lanes)
+            for v in range(vectors):
+                place = acc[t * vectors + v]
+                place.set(k.fma(spread, loaded[v], place.get()))

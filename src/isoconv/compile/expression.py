@@ -1,0 +1,197 @@
+"""Chains of pointwise work as data: what is loaded, what is computed, what is stored.
+
+An expression runs over a *domain*: the image axis (if batched), then static axes, the last of which
+the vector lanes run along. It stands alone as a pointwise kernel, or behind another kernel's result
+(its *root*) while that is in registers, or before a reduction.
+
+Values are numbered: first the operands, then the root if there is one, then the steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import llvmlite.ir as ir
+
+from isoconv.compile.loops import I32, Kernel, Value
+from isoconv.compile.pointwise_ops import Place, emit_step
+
+__all__ = [
+    "Domain",
+    "Expression",
+    "Index",
+    "Operand",
+    "Step",
+    "address",
+    "emit_expression",
+    "load_operand",
+    "row_of",
+]
+
+Rows = Literal["", "shifted", "gathered"]
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """Static sizes per axis, and whether there is an image axis before them."""
+
+    axes: tuple[int, ...]
+    batched: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """Where an array lies, as seen from a domain; all counts are in elements.
+
+    Attributes:
+        buffer: position of its pointer among the kernel's buffers.
+        dtype: element type.
+        strides: per domain axis; 0 repeats the array along that axis.
+        image: from one image to the next; 0 for unbatched arrays.
+        offset: of the first element from the pointer (a border of zeros, a slice).
+        rows: images of the shard are at the shard's own rows (""), at rows ``first + n`` of a
+            larger array ("shifted"), or at rows ``order[first + n]`` ("gathered"; the order is
+            the buffer after this one).
+    """
+
+    buffer: int
+    dtype: str
+    strides: tuple[int, ...]
+    image: int = 0
+    offset: int = 0
+    rows: Rows = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One pointwise operation on earlier values."""
+
+    op: str
+    args: tuple[int, ...]
+    attrs: Any
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """Loads, steps and stores.
+
+    Attributes:
+        operands: what is loaded.
+        root: dtype of the value handed in, or "" when there is none.
+        steps: what is computed, in order.
+        stores: (value, where) pairs.
+    """
+
+    operands: tuple[Operand, ...]
+    root: str
+    steps: tuple[Step, ...]
+    stores: tuple[tuple[int, Operand], ...]
+
+    def dtypes(self) -> tuple[str, ...]:
+        """Element type of every value."""
+        roots = (self.root,) if self.root else ()
+        return (*(o.dtype for o in self.operands), *roots, *(s.dtype for s in self.steps))
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """A place in the domain: an image, and a coordinate per axis (the last one: first lane)."""
+
+    image: Value | int
+    axes: tuple[Value | int, ...]
+    lanes: int
+
+
+def row_of(k: Kernel, operand: Operand, image: Value | int) -> Value | int:
+    """Row of the operand's array that holds this image of the shard."""
+    if operand.rows == "":
+        return image
+    place = k.add(k.slot("first"), image)
+    if operand.rows == "shifted":
+        return place
+    order = k.buffers[operand.buffer + 1]
+    return k.load_scalar(k.at(order, place, "int64"), "int64", invariant=True)
+
+
+def address(k: Kernel, operand: Operand, index: Index) -> Value:
+    """Address of the operand's element at a place of the domain."""
+    terms: list[Value | int] = [operand.offset]
+    if operand.image:
+        terms.append(k.mul(row_of(k, operand, index.image), operand.image))
+    terms += [k.mul(c, s) for c, s in zip(index.axes, operand.strides, strict=True) if s]
+    return k.at(k.buffers[operand.buffer], k.add(*terms), operand.dtype)
+
+
+def load_operand(k: Kernel, operand: Operand, index: Index, *, invariant: bool = False) -> Value:
+    """The operand's lanes at a place: neighbours, or one element in every lane."""
+    place = address(k, operand, index)
+    step = operand.strides[-1] if operand.strides else 0
+    if step == 1:
+        return k.load_vector(place, operand.dtype, index.lanes, invariant=invariant)
+    if step == 0 or index.lanes == 1:
+        return k.splat(k.load_scalar(place, operand.dtype, invariant=invariant), index.lanes)
+    lanes = [
+        k.load_scalar(k.at(place, lane * step, operand.dtype), operand.dtype, invariant=invariant)
+        for lane in range(index.lanes)
+    ]
+    vector = ir.Constant(k.vector_type(operand.dtype, index.lanes), ir.Undefined)
+    for lane, value in enumerate(lanes):
+        vector = k.builder.insert_element(vector, value, ir.Constant(I32, lane))
+    return vector
+
+
+def store_operand(k: Kernel, value: Value, operand: Operand, index: Index) -> None:
+    """Store the lanes at a place."""
+    place = address(k, operand, index)
+    step = operand.strides[-1] if operand.strides else 0
+    if step == 1:
+        k.store(value, place)
+        return
+    for lane in range(index.lanes):
+        one = k.builder.extract_element(value, ir.Constant(I32, lane))
+        k.store(one, k.at(place, lane * step, operand.dtype))
+
+
+def emit_expression(
+    k: Kernel,
+    domain: Domain,
+    expression: Expression,
+    index: Index,
+    roots: Sequence[Value] = (),
+) -> list[Value]:
+    """Load, compute and store at one place; returns all values, for a reduction to pick from."""
+    written = {place.buffer for _, place in expression.stores}
+    values: list[Value] = [
+        load_operand(k, operand, index, invariant=operand.buffer not in written)
+        for operand in expression.operands
+    ]
+    values += roots
+    dtypes = expression.dtypes()
+    place = Place(index.image, _element(k, domain, index), index.lanes)
+    for step in expression.steps:
+        values.append(
+            emit_step(
+                k,
+                step.op,
+                step.attrs,
+                step.dtype,
+                [values[i] for i in step.args],
+                [dtypes[i] for i in step.args],
+                place,
+            )
+        )
+    for value, operand in expression.stores:
+        store_operand(k, values[value], operand, index)
+    return values
+
+
+def _element(k: Kernel, domain: Domain, index: Index) -> Value | int:
+    """Row-major number of the first lane's element within its image."""
+    stride, terms = 1, []
+    for size, coordinate in zip(reversed(domain.axes), reversed(index.axes), strict=True):
+        terms.append(k.mul(coordinate, stride))
+        stride *= size
+    return k.add(0, *terms) if terms else 0

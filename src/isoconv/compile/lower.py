@@ -1,0 +1,412 @@
+"""From groups of nodes to kernel calls: which kernel, on which memory.
+
+Values get a place when the group that makes them is lowered. A value that a padded convolution
+reads lies inside a border of zeros, so that padding costs nothing; views (reshape, slices) share
+the memory of what they show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from isoconv.compile import lower_roots
+from isoconv.compile.expression import Domain, Expression, Operand, Step
+from isoconv.compile.kernels import KernelSpec
+from isoconv.compile.layout import Border, Buffer, Placement, bordered, dense_strides
+from isoconv.compile.pack import PackSpec
+from isoconv.compile.pointwise import PointwiseSpec
+from isoconv.compile.reduce import ReduceSpec
+from isoconv.compile.target import Target
+from isoconv.errors import GraphError
+from isoconv.graph.builder import GraphBuilder
+from isoconv.graph.fuse import Group, fuse
+from isoconv.graph.ir import Graph, TensorSpec
+from isoconv.graph.operation import operation
+
+__all__ = ["Call", "Lowered", "lower"]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One kernel call: its specification and its buffers with byte offsets.
+
+    Attributes:
+        spec: the kernel.
+        buffers: what its pointers point at.
+        writes: which of them (by position) it writes.
+        layer: the layer it works for.
+    """
+
+    spec: KernelSpec
+    buffers: tuple[Buffer, ...]
+    writes: tuple[int, ...]
+    layer: str = ""
+
+
+@dataclass(slots=True)
+class Lowered:
+    """The calls of one shard, and those that come before all shards of a step."""
+
+    prepare: list[Call] = field(default_factory=list)
+    shard: list[Call] = field(default_factory=list)
+
+
+class Arguments:
+    """Collects a call's buffers and gives them numbers."""
+
+    def __init__(self) -> None:
+        self.buffers: list[Buffer] = []
+        self.writes: list[int] = []
+
+    def add(self, buffer: Buffer, *, write: bool = False) -> int:
+        """Number of a buffer among the call's pointers."""
+        if buffer not in self.buffers or buffer.region == "dataset":
+            self.buffers.append(buffer)
+            if buffer.region == "dataset":
+                self.buffers.append(Buffer("order", "order", 0))
+                return len(self.buffers) - 2
+        number = self.buffers.index(buffer)
+        if write and number not in self.writes:
+            self.writes.append(number)
+        return number
+
+    def operand(
+        self, place: Placement, spec: TensorSpec, domain: TensorSpec, *, write: bool = False
+    ) -> Operand:
+        """A value as a kernel over `domain` sees it; missing axes repeat it."""
+        number = self.add(place.buffer, write=write)
+        missing = len(domain.shape) - len(spec.shape)
+        strides = (0,) * missing + tuple(
+            stride if size == side else 0
+            for stride, size, side in zip(
+                place.strides, spec.shape, domain.shape[missing:], strict=True
+            )
+        )
+        image = place.image if spec.batched and domain.batched else 0
+        rows: Any = place.rows
+        return Operand(number, place.dtype, strides, image, place.offset, rows)
+
+
+class Lowering:
+    """Walks the groups and emits calls; ``lower`` is its face."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        groups: Sequence[Group],
+        target: Target,
+        capacity: int,
+        outputs: Mapping[str, Placement],
+        inputs: Mapping[int, Placement],
+    ) -> None:
+        self.graph = graph
+        self.target = target
+        self.capacity = capacity
+        self.result = Lowered()
+        self.places: dict[int, Placement] = dict(inputs)
+        self.borders = _borders(graph)
+        self._packed: dict[tuple[int, PackSpec], Buffer] = {}
+        self._bound = self._bind(outputs)
+        for group in groups:
+            self._group(group)
+        self._copy_outputs(outputs)
+
+    # Outputs ------------------------------------------------------------------------------------
+
+    def _bind(self, outputs: Mapping[str, Placement]) -> dict[int, Placement]:
+        """Values that kernels can write where they are wanted, without a copy."""
+        bound: dict[int, Placement] = {}
+        for name, index in self.graph.outputs:
+            node = self.graph[index]
+            plain = node.op not in ("input", "reshape", "slice_channels", "crop")
+            if plain and not node.spec.batched and index not in bound:
+                bound[index] = outputs[name]
+        return bound
+
+    def _copy_outputs(self, outputs: Mapping[str, Placement]) -> None:
+        for name, index in self.graph.outputs:
+            if self._bound.get(index) != outputs[name]:
+                spec = self.graph[index].spec
+                self.copy(self.places[index], spec, outputs[name], spec)
+
+    # Places -------------------------------------------------------------------------------------
+
+    def spec(self, index: int) -> TensorSpec:
+        """What a value is."""
+        return self.graph[index].spec
+
+    def allocate(self, index: int) -> Placement:
+        """A place for a value that is about to be made."""
+        if index in self._bound:
+            self.places[index] = self._bound[index]
+        else:
+            border = self.borders.get(index, ())
+            self.places[index] = self._arena(f"v{index}", self.spec(index), border)
+        return self.places[index]
+
+    def _arena(self, name: str, spec: TensorSpec, border: Border) -> Placement:
+        shape, strides, offset = bordered(spec, border)
+        size = TensorSpec(shape, spec.dtype).size
+        key = f"{spec.dtype}{shape}{border}" if any(map(any, border)) else ""
+        buffer = Buffer("arena", name, size * spec.itemsize, spec.batched, key)
+        return Placement(buffer, spec.dtype, strides, size if spec.batched else 0, offset)
+
+    def emit(self, spec: KernelSpec, arguments: Arguments, layer: str) -> None:
+        """Add a call to the shard's work."""
+        self.result.shard.append(
+            Call(spec, tuple(arguments.buffers), tuple(arguments.writes), layer)
+        )
+
+    def packed(self, weight: int, spec: PackSpec) -> Buffer:
+        """Packed weights: once per step for parameters, in the shard for computed weights."""
+        key = (weight, spec)
+        if key not in self._packed:
+            shared = self.graph[weight].op == "input"
+            itemsize = self.spec(weight).itemsize
+            name = f"w{weight}.{len(self._packed)}"
+            buffer = Buffer("packed" if shared else "arena", name, spec.size * itemsize)
+            place = self.places[weight]
+            calls = self.result.prepare if shared else self.result.shard
+            calls.append(Call(spec, (place.buffer, buffer), (1,), self.graph[weight].name))
+            self._packed[key] = buffer
+        return self._packed[key]
+
+    # Groups -------------------------------------------------------------------------------------
+
+    def _group(self, group: Group) -> None:
+        if group.sums:
+            self._reduce(group)
+        elif group.root < 0:
+            self._pointwise(group)
+        else:
+            rule = lower_roots.ROOTS.get(self.graph[group.root].op)
+            if rule is None:
+                raise GraphError(f"no kernel computes {self.graph[group.root].op!r}")
+            rule(self, group)
+
+    def expression(
+        self, group: Group, domain: TensorSpec, arguments: Arguments
+    ) -> tuple[Expression, dict[int, int]]:
+        """The group's pointwise work; also the number of each value in it."""
+        numbers: dict[int, int] = {}
+        operands: list[Operand] = []
+        scalars: dict[tuple[int, int], int] = {}
+        inside = set(group.nodes)
+
+        def number_of(source: int) -> int:
+            if source not in numbers:
+                operands.append(
+                    arguments.operand(self.places[source], self.spec(source), domain)
+                )
+                numbers[source] = len(operands) - 1
+            return numbers[source]
+
+        for index in (*group.pointwise, *group.sums):
+            node = self.graph[index]
+            for position, source in enumerate(node.inputs):
+                if source in inside:
+                    continue
+                if node.op == "dropout" and position == 2:
+                    self._dropout_key(source, arguments, operands, scalars)
+                else:
+                    number_of(source)
+        root = ""
+        if group.root >= 0:
+            root = self.spec(group.root).dtype
+            numbers[group.root] = len(operands)
+        steps: list[Step] = []
+        base = len(operands) + bool(root)
+        for index in group.pointwise:
+            node = self.graph[index]
+            args = [
+                numbers[source]
+                for position, source in enumerate(node.inputs)
+                if not (node.op == "dropout" and position == 2)
+            ]
+            if node.op == "dropout":
+                args += [scalars[node.inputs[2], 0], scalars[node.inputs[2], 1]]
+            numbers[index] = base + len(steps)
+            steps.append(Step(node.op, tuple(args), node.attrs, node.spec.dtype))
+        stores = tuple(
+            (numbers[value], arguments.operand(self.allocate(value), domain, domain, write=True))
+            for value in group.stored
+            if value not in group.sums
+        )
+        expression = Expression(tuple(operands), root, tuple(steps), stores)
+        return _with_strides(expression, len(domain.shape)), numbers
+
+    def _dropout_key(
+        self,
+        source: int,
+        arguments: Arguments,
+        operands: list[Operand],
+        scalars: dict[tuple[int, int], int],
+    ) -> None:
+        """Seed and epoch as two operands that repeat everywhere."""
+        place = self.places[source]
+        number = arguments.add(place.buffer)
+        for entry in (0, 1):
+            if (source, entry) not in scalars:
+                operands.append(Operand(number, "int64", (), 0, place.offset + entry))
+                scalars[source, entry] = len(operands) - 1
+
+    def _pointwise(self, group: Group) -> None:
+        domain = self.spec(group.pointwise[0])
+        arguments = Arguments()
+        expression, _ = self.expression(group, domain, arguments)
+        spec = PointwiseSpec(
+            Domain(domain.shape, domain.batched), expression, len(arguments.buffers)
+        )
+        self.emit(spec, arguments, self.graph[group.pointwise[-1]].name)
+
+    def _reduce(self, group: Group) -> None:
+        first = self.graph[group.sums[0]]
+        domain = self.spec(first.inputs[0])
+        arguments = Arguments()
+        expression, numbers = self.expression(group, domain, arguments)
+        results = []
+        for index in group.sums:
+            place = self.allocate(index)
+            number = arguments.add(place.buffer, write=True)
+            results.append(
+                (
+                    numbers[self.graph[index].inputs[0]],
+                    Operand(number, place.dtype, place.strides, place.image, place.offset),
+                )
+            )
+        spec = ReduceSpec(
+            domain=Domain(domain.shape, domain.batched),
+            expression=expression,
+            results=tuple(results),
+            keep=first.attrs.keep,
+            batched=first.attrs.batched,
+            dtype=domain.dtype,
+            buffers=len(arguments.buffers),
+        )
+        self.emit(spec, arguments, first.name)
+
+    # Moving data --------------------------------------------------------------------------------
+
+    def copy(
+        self, source: Placement, seen: TensorSpec, to: Placement, spec: TensorSpec
+    ) -> None:
+        """Copy a value; either place may have gaps when both have the same shape."""
+        domain = spec
+        if seen.shape != spec.shape:
+            if source.is_dense(seen):
+                source = replace(source, strides=dense_strides(spec.shape))
+            elif to.is_dense(spec):
+                to, domain = replace(to, strides=dense_strides(seen.shape)), seen
+            else:
+                middle = self._arena(f"m{len(self.result.shard)}", seen, ())
+                self.copy(source, seen, middle, seen)
+                source = replace(middle, strides=dense_strides(spec.shape))
+        arguments = Arguments()
+        operand = arguments.operand(source, domain, domain)
+        store = arguments.operand(to, domain, domain, write=True)
+        expression = _with_strides(
+            Expression((operand,), "", (), ((0, store),)), len(domain.shape)
+        )
+        kernel = PointwiseSpec(
+            Domain(domain.shape, domain.batched), expression, len(arguments.buffers)
+        )
+        self.emit(kernel, arguments, "")
+
+    def fill_zero(self, place: Placement, spec: TensorSpec) -> None:
+        """Set a whole value to +0.0."""
+        arguments = Arguments()
+        store = arguments.operand(place, spec, spec, write=True)
+        expression = _with_strides(
+            Expression((), "", (Step("zero", (), None, spec.dtype),), ((0, store),)),
+            len(spec.shape),
+        )
+        kernel = PointwiseSpec(Domain(spec.shape, spec.batched), expression, 1)
+        self.emit(kernel, arguments, "")
+
+
+def _with_strides(expression: Expression, axes: int) -> Expression:
+    """Operands that repeat everywhere get a stride of 0 per axis; rank 0 becomes one axis of 1."""
+
+    def full(operand: Operand) -> Operand:
+        strides = operand.strides if len(operand.strides) == axes else (0,) * axes
+        return replace(operand, strides=strides)
+
+    return replace(
+        expression,
+        operands=tuple(full(o) for o in expression.operands),
+        stores=tuple((v, full(o)) for v, o in expression.stores),
+    )
+
+
+def _borders(graph: Graph) -> dict[int, Border]:
+    """The widest border that any reader asks for, per value."""
+    found: dict[int, Border] = {}
+    for node in graph.nodes:
+        for position, wanted in lower_roots.borders_of(graph, node):
+            source = node.inputs[position]
+            known = found.get(source, ((0, 0),) * len(wanted))
+            found[source] = tuple(
+                (max(a, c), max(b, d))
+                for (a, b), (c, d) in zip(known, wanted, strict=True)
+            )
+    return found
+
+
+_NEEDS_COPY = frozenset(
+    {"conv", "conv_grad_input", "conv_grad_weight", "max_pool", "max_pool_grad", "avg_pool",
+     "avg_pool_grad", "reshape", "slice_channels", "concat", "pad", "crop", "embed_channels"}
+)  # fmt: skip
+
+
+def with_gathered(graph: Graph) -> Graph:
+    """Rows of a data set are first gathered into the arena where a kernel cannot pick them."""
+    b = GraphBuilder()
+    place: dict[int, int] = {}
+    gathered: dict[int, int] = {}
+    for index, node in enumerate(graph.nodes):
+        with b.layer(node.name):
+            if node.op == "input":
+                spec = node.spec
+                place[index] = b.input(node.attrs.kind, node.attrs.name, spec.shape, spec.dtype)
+                continue
+            sources = []
+            for source in node.inputs:
+                origin = graph[source]
+                from_dataset = origin.op == "input" and origin.attrs.kind == "dataset"
+                if node.op in _NEEDS_COPY and from_dataset:
+                    if source not in gathered:
+                        gathered[source] = b.copy(place[source])
+                    sources.append(gathered[source])
+                else:
+                    sources.append(place[source])
+            place[index] = b.add(node.op, *sources, attrs=node.attrs)
+    return b.graph([(name, place[index]) for name, index in graph.outputs])
+
+
+def lower(
+    graph: Graph,
+    target: Target,
+    *,
+    capacity: int,
+    inputs: Mapping[str, Placement],
+    outputs: Mapping[str, Placement],
+    fusion: bool = True,
+) -> Lowered:
+    """Lower a graph to kernel calls.
+
+    Args:
+        graph: the work on one shard.
+        target: the machine.
+        capacity: most images a shard can hold.
+        inputs: where each input lies, by input name.
+        outputs: where each output is wanted, by output name.
+        fusion: whether nodes are grouped.
+    """
+    graph = with_gathered(graph)
+    places = {index: inputs[node.attrs.name] for index, node in graph.inputs()}
+    for node in graph.nodes:
+        operation(node.op)
+    groups = fuse(graph, enabled=fusion)
+    return Lowering(graph, groups, target, capacity, outputs, places).result

@@ -1,0 +1,223 @@
+"""The native loop that runs a script of kernel calls, and the small kernels around it.
+
+A script is a list of instructions (kernel, arguments, context, check). One native call per thread
+runs a script a number of times; threads meet at barriers. Nothing here does arithmetic on results
+but the copying of metrics and the look at whether the loss is finite.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import llvmlite.ir as ir
+
+from isoconv.compile.loops import CONTEXT, I32, I64, POINTER, Kernel, Value
+
+__all__ = ["AdvanceSpec", "BarrierSpec", "FinishSpec", "HyperSpec", "RunSpec"]
+
+_SPINS = 2000  # turns of a waiting thread before it offers its core to others
+INSTRUCTION_WORDS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class RunSpec:
+    """``run(args)``: args are (script, control).
+
+    ``control`` holds int64: the number of turns, and a flag that stops the run when an
+    instruction with its check set comes by. A null kernel ends the script.
+
+    The floating-point environment is set on entry (round to nearest even, subnormal numbers kept)
+    and restored on return: another library may have changed it.
+    """
+
+    buffers: int = 2
+
+    def emit(self, k: Kernel) -> None:
+        """Emit the loop."""
+        b = k.builder
+        script, control = k.buffers
+        restore = _set_environment(k)
+        turns = k.load_scalar(control, "int64")
+        stopped = k.at(control, 1, "int64")
+        function = b.function
+        turn_head = function.append_basic_block("turn")
+        next_call = function.append_basic_block("call")
+        body = function.append_basic_block("run")
+        check = function.append_basic_block("check")
+        onward = function.append_basic_block("onward")
+        turn_end = function.append_basic_block("turned")
+        leave = function.append_basic_block("leave")
+
+        turn = k.variable(k.const(0))
+        place = k.variable(script)
+        b.branch(turn_head)
+        b.position_at_end(turn_head)
+        place.set(script)
+        b.cbranch(b.icmp_signed("<", turn.get(), turns), next_call, leave)
+
+        b.position_at_end(next_call)
+        here = place.get()
+        kind = ir.FunctionType(ir.VoidType(), [POINTER, POINTER])
+        kernel = b.load(here, typ=kind.as_pointer())
+        b.cbranch(b.icmp_unsigned("==", b.ptrtoint(kernel, I64), k.const(0)), turn_end, body)
+
+        b.position_at_end(body)
+        arguments = b.load(k.at(here, 1, "int64"), typ=POINTER)
+        context = b.load(k.at(here, 2, "int64"), typ=POINTER)
+        b.call(kernel, [arguments, context])
+        place.set(k.at(here, INSTRUCTION_WORDS, "int64"))
+        wants_check = k.load_scalar(k.at(here, 3, "int64"), "int64")
+        b.cbranch(b.icmp_signed("!=", wants_check, k.const(0)), check, onward)
+
+        b.position_at_end(check)
+        flag = b.load_atomic(stopped, "acquire", 8, typ=I64)
+        b.cbranch(b.icmp_signed("!=", flag, k.const(0)), leave, onward)
+
+        b.position_at_end(onward)
+        b.branch(next_call)
+
+        b.position_at_end(turn_end)
+        turn.set(b.add(turn.get(), k.const(1)))
+        b.branch(turn_head)
+
+        b.position_at_end(leave)
+        restore()
+
+
+@dataclass(frozen=True, slots=True)
+class BarrierSpec:
+    """``barrier(args)``: args are (state); state is int32: arrived, generation, parties."""
+
+    buffers: int = 1
+
+    def emit(self, k: Kernel) -> None:
+        """Wait until all parties have come."""
+        b = k.builder
+        (state,) = k.buffers
+        generation = k.at(state, 1, "int32")
+        parties = k.load_scalar(k.at(state, 2, "int32"), "int32")
+        mine = b.load_atomic(generation, "acquire", 4, typ=I32)
+        arrived = b.atomic_rmw("add", state, ir.Constant(I32, 1), "acq_rel")
+        last = b.icmp_signed("==", b.add(arrived, ir.Constant(I32, 1)), parties)
+        with b.if_else(last) as (release, wait):
+            with release:
+                b.store_atomic(ir.Constant(I32, 0), state, "monotonic", 4)
+                b.store_atomic(b.add(mine, ir.Constant(I32, 1)), generation, "release", 4)
+            with wait:
+                self._wait(k, generation, mine)
+
+    def _wait(self, k: Kernel, generation: Value, mine: Value) -> None:
+        b = k.builder
+        turns = k.variable(k.const(0))
+        head = b.append_basic_block("spin")
+        again = b.append_basic_block("again")
+        offer = b.append_basic_block("yield")
+        done = b.append_basic_block("met")
+        b.branch(head)
+        b.position_at_end(head)
+        now = b.load_atomic(generation, "acquire", 4, typ=I32)
+        b.cbranch(b.icmp_signed("==", now, mine), again, done)
+        b.position_at_end(again)
+        _pause(k)
+        count = b.add(turns.get(), k.const(1))
+        turns.set(count)
+        b.cbranch(b.icmp_signed("<", count, k.const(_SPINS)), head, offer)
+        b.position_at_end(offer)
+        k.call("sched_yield", I32)
+        b.branch(head)
+        b.position_at_end(done)
+
+
+@dataclass(frozen=True, slots=True)
+class AdvanceSpec:
+    """``advance(_, context)``: the context's first image moves on by its stride."""
+
+    buffers: int = 0
+
+    def emit(self, k: Kernel) -> None:
+        """Move on."""
+        place = k.at(k.context, CONTEXT["first"], "int64")
+        k.store(k.add(k.load_scalar(place, "int64"), k.slot("stride")), place)
+
+
+@dataclass(frozen=True, slots=True)
+class HyperSpec:
+    """``hyper(args)``: args are (table, step, scalars); copies row `step` and moves on.
+
+    Attributes:
+        columns: numbers in a row.
+    """
+
+    columns: int
+    buffers: int = 3
+
+    def emit(self, k: Kernel) -> None:
+        """Copy the row."""
+        table, counter, scalars = k.buffers
+        step = k.load_scalar(counter, "int64")
+        for column in range(self.columns):
+            source = k.at(table, k.add(k.mul(step, self.columns), column), "float32")
+            k.store(k.load_scalar(source, "float32"), k.at(scalars, column, "float32"))
+        k.store(k.add(step, 1), counter)
+
+
+@dataclass(frozen=True, slots=True)
+class FinishSpec:
+    """``finish(args)``: args are (sums, table, step, control).
+
+    Copies the step's metrics into row `step` of the table, moves on, and raises the stop flag
+    when the first metric, the loss, is not finite.
+
+    Attributes:
+        places: element of `sums` of each metric.
+    """
+
+    places: tuple[int, ...]
+    buffers: int = 4
+
+    def emit(self, k: Kernel) -> None:
+        """Copy and look."""
+        b = k.builder
+        sums, table, counter, control = k.buffers
+        step = k.load_scalar(counter, "int64")
+        loss: Value = None
+        for column, place in enumerate(self.places):
+            value = k.load_scalar(k.at(sums, place, "float32"), "float32")
+            k.store(value, k.at(table, k.add(k.mul(step, len(self.places)), column), "float32"))
+            loss = value if loss is None else loss
+        k.store(k.add(step, 1), counter)
+        bits = b.and_(b.bitcast(loss, I32), ir.Constant(I32, 0x7F800000))
+        with k.when(b.icmp_unsigned("==", bits, ir.Constant(I32, 0x7F800000))):
+            b.store_atomic(k.const(1), k.at(control, 1, "int64"), "release", 8)
+
+
+def _pause(k: Kernel) -> None:
+    if k.target.triple.startswith("x86_64"):
+        k.builder.asm(ir.FunctionType(ir.VoidType(), []), "pause", "", [], side_effect=True)
+    else:
+        k.builder.asm(ir.FunctionType(ir.VoidType(), []), "yield", "", [], side_effect=True)
+
+
+_MXCSR_DEFAULT = 0x1F80  # all exceptions masked, nearest even, no flush-to-zero
+
+
+def _set_environment(k: Kernel):  # type: ignore[no-untyped-def]
+    """Set the floating-point environment; returns what emits its restoration."""
+    b = k.builder
+    with b.goto_block(k.entry):
+        if k.target.triple.startswith("x86_64"):
+            slot = b.alloca(I32, size=2)
+        else:
+            slot = b.alloca(I64)
+    void = ir.VoidType()
+    if k.target.triple.startswith("x86_64"):
+        default = b.gep(slot, [k.const(1)], source_etype=I32)
+        k.call("llvm.x86.sse.stmxcsr", void, slot)
+        b.store(ir.Constant(I32, _MXCSR_DEFAULT), default)
+        k.call("llvm.x86.sse.ldmxcsr", void, default)
+        return lambda: k.call("llvm.x86.sse.ldmxcsr", void, slot)
+    saved = k.call("llvm.aarch64.get.fpcr", I64)
+    b.store(saved, slot)
+    k.call("llvm.aarch64.set.fpcr", void, k.const(0))
+    return lambda: k.call("llvm.aarch64.set.fpcr", void, b.load(slot, typ=I64))
+

@@ -1,0 +1,132 @@
+"""Which register tile a contraction uses: a written cost model, tried on every candidate.
+
+One step of a chain, for a tile of T positions × V vectors of filters, takes the longest of
+
+- T · V / (FMAs per cycle): the arithmetic,
+- (T + V) / (loads per cycle): V vectors of weights, T scalars of the input,
+- the FMA's latency, when there are too few chains to hide it,
+
+and a cycle on top, which favours large tiles among equals.
+
+What does not fill a tile (the last positions of a row, the last vectors of filters) is counted at
+what it really costs. 1 FMA = 2 FLOP everywhere in the project.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from itertools import product
+
+from isoconv.compile.target import Target
+
+__all__ = ["Tile", "choose_tile", "equal_parts", "runs", "step_cycles", "vector_lanes"]
+
+_LATENCY = 4.0  # cycles from an FMA to the next one of its chain, on every target so far
+_OVERHEAD = 1.0  # cycles a step costs beside: loop counters, addresses, cache hiccups
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A register tile.
+
+    Attributes:
+        rows: positions along the last but one axis.
+        columns: positions along the last axis.
+        vectors: vectors of filters.
+        lanes: filters in a vector.
+    """
+
+    rows: int
+    columns: int
+    vectors: int
+    lanes: int
+
+
+def vector_lanes(target: Target, dtype: str, filters: int) -> int:
+    """Lanes of a vector: the machine's, or fewer when there are only a few filters."""
+    lanes = target.lanes(dtype)
+    while lanes > 4 and lanes // 2 >= filters:
+        lanes //= 2
+    return lanes
+
+
+def step_cycles(target: Target, positions: int, vectors: int) -> float:
+    """Cycles of one step of the chain for a tile of this size."""
+    arithmetic = positions * vectors / target.fma_per_cycle
+    loads = (positions + vectors) / target.loads_per_cycle
+    return max(arithmetic, loads, _LATENCY) + _OVERHEAD
+
+
+def fits(target: Target, positions: int, vectors: int) -> bool:
+    """Whether accumulators, weights and one broadcast stay in registers."""
+    broadcast = 0 if vectors == 1 and target.memory_broadcast else 1
+    return positions * vectors + vectors + broadcast <= target.registers
+
+
+@functools.cache
+def choose_tile(
+    target: Target, height: int, width: int, filters: int, dtype: str, *, flat: bool = False
+) -> Tile:
+    """The cheapest tile for a plane of positions by the cost model above.
+
+    Args:
+        target: the machine.
+        height: positions along the last axis but one.
+        width: positions along the last axis.
+        filters: what the lanes run over.
+        dtype: float32 or float64.
+        flat: the width is one long axis, whose rest is done in ever smaller tiles.
+    """
+    lanes = vector_lanes(target, dtype, filters)
+    blocks = -(-filters // lanes)
+    best: tuple[float, Tile] | None = None
+    for vectors, rows, columns in product(range(1, 7), (1, 2, 3, 4), range(1, 31)):
+        if vectors > blocks or rows > height or columns > width:
+            continue
+        if not fits(target, rows * columns, vectors):
+            continue
+        cost = 0.0
+        for v, v_count in runs(blocks, vectors):
+            for r, r_count in runs(height, rows):
+                for c, c_count in (halving_runs if flat else equal_runs)(width, columns):
+                    cost += step_cycles(target, r * c, v) * v_count * r_count * c_count
+        # Rows beyond the first reach further apart in memory; take them only for a real gain.
+        cost *= 1.0 + 0.01 * (rows - 1)
+        if best is None or cost < best[0] * 0.999:
+            best = (cost, Tile(rows, columns, vectors, lanes))
+    if best is None:
+        return Tile(1, 1, 1, lanes)
+    return best[1]
+
+
+def runs(total: int, part: int) -> list[tuple[int, int]]:
+    """`total` cut into parts of this size and one remainder: (size, how many)."""
+    whole, rest = divmod(total, part)
+    return [(size, count) for size, count in ((part, whole), (rest, 1)) if size and count]
+
+
+def equal_runs(total: int, most: int) -> list[tuple[int, int]]:
+    """`total` cut into the fewest parts of at most this size, as equal as can be."""
+    count = -(-total // most)
+    small, larger = divmod(total, count)
+    return [(s, c) for s, c in ((small + 1, larger), (small, count - larger)) if c]
+
+
+def halving_runs(total: int, most: int) -> list[tuple[int, int]]:
+    """`total` cut into runs of `most`, then of half of it, and so on down to 1."""
+    found = []
+    while total:
+        found.append((most, total // most))
+        total %= most
+        most //= 2
+    return [(size, count) for size, count in found if count]
+
+
+def equal_parts(total: int, most: int) -> list[tuple[int, int, int]]:
+    """The same cut with where each run begins: (size, how many, first)."""
+    parts, first = [], 0
+    for size, count in equal_runs(total, most):
+        parts.append((size, count, first))
+        first += size * count
+    return parts

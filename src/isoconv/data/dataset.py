@@ -1,0 +1,319 @@
+"""Images with labels, checked once, in memory."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from isoconv.arithmetic.philox import Purpose, permutation
+from isoconv.errors import ArgumentError, DataError
+
+__all__ = ["Dataset", "normalisation"]
+
+Array = NDArray[Any]
+
+MAX_CLASSES = 65536
+CHUNK = 1 << 20
+"""Elements whose statistics are summed at once; see `_sums`."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dataset:
+    """Images with labels. Make one with `from_arrays`, which checks, or with `isoconv.data.load`.
+
+    Attributes:
+        images: uint8 or float32 ``(N, H, W, C)``, C-contiguous, not writable.
+        labels: int32 ``(N,)`` class numbers, or float32 targets ``(N, ...)``; not writable.
+        class_names: one name for each class; empty for float targets.
+        name: for messages and receipts.
+    """
+
+    images: Array
+    labels: Array
+    class_names: tuple[str, ...]
+    name: str = "data"
+
+    @classmethod
+    def from_arrays(
+        cls,
+        images: ArrayLike,
+        labels: ArrayLike,
+        class_names: Sequence[str] | None = None,
+        name: str = "data",
+    ) -> Dataset:
+        """Check a pair of arrays and make a data set of it.
+
+        Arrays of the right kind are not copied.
+
+        Args:
+            images: ``(N, H, W, C)``, or ``(N, H, W)`` for one channel; uint8, or float16, float32
+                or float64, which become float32.
+            labels: whole numbers ``(N,)``, the classes counted from 0; or float targets ``(N, …)``
+                for regression.
+            class_names: one for each class; by default ``"0"``, ``"1"``, … up to the largest label.
+            name: for messages and receipts.
+
+        Raises:
+            DataError: the arrays are empty, of another rank, dtype or length, an image holds NaN
+                or infinity, or a label lies out of range. The message names the first such sample.
+
+        Example:
+            >>> import numpy as np
+            >>> data = Dataset.from_arrays(np.zeros((2, 4, 4), np.uint8), [0, 2])
+            >>> data.images.shape, data.class_names
+            ((2, 4, 4, 1), ('0', '1', '2'))
+        """
+        pictures = _checked_images(np.asarray(images), name)
+        targets = np.asarray(labels)
+        if targets.ndim == 0 or len(targets) != len(pictures):
+            raise DataError(
+                f"{name}: there must be one label for each image; got {len(pictures)} images and "
+                f"labels of shape {targets.shape}"
+            )
+        if targets.dtype.kind == "f":
+            if class_names:
+                raise DataError(f"{name}: class names need whole-number labels; got float targets")
+            targets = _finite_float32(targets, name, "targets")
+            return cls(_frozen(pictures), _frozen(targets), (), name)
+        checked, names = _checked_labels(targets, class_names, name)
+        return cls(_frozen(pictures), _frozen(checked), names, name)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels."""
+        height, width, channels = self.images.shape[1:]
+        return height, width, channels
+
+    @property
+    def classes(self) -> int:
+        """Number of classes; 0 for float targets."""
+        return len(self.class_names)
+
+    def digest(self) -> str:
+        r"""SHA-256 of the decoded data, as 64 hexadecimal digits.
+
+        Over, in this order: the line ``images <dtype> <N>x<H>x<W>x<C>\n``, the images' values
+        row-major and little-endian, the line ``labels <dtype> <N>[x…]\n``, the labels' values,
+        the line ``classes <K>\n`` and each class name in UTF-8, followed by a newline. The name of
+        the data set takes no part: the same data from another file has the same digest.
+
+        Example:
+            >>> Dataset.from_arrays([[[0.5]]], [0]).digest()[:16]
+            'a26dfec070666f19'
+        """
+        sha = hashlib.sha256()
+        for title, array in (("images", self.images), ("labels", self.labels)):
+            sides = "x".join(str(side) for side in array.shape)
+            sha.update(f"{title} {array.dtype.name} {sides}\n".encode())
+            little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+            sha.update(np.ascontiguousarray(little).data)
+        sha.update(f"classes {len(self.class_names)}\n".encode())
+        for class_name in self.class_names:
+            sha.update(f"{class_name}\n".encode())
+        return sha.hexdigest()
+
+    def subset(self, indices: ArrayLike) -> Dataset:
+        """The samples of these numbers, in this order; a number may stand more than once.
+
+        Raises:
+            ArgumentError: the indices are no whole numbers, are none at all, or lie out of range.
+        """
+        wanted = np.asarray(indices)
+        if wanted.ndim != 1 or wanted.dtype.kind not in "iu" or not len(wanted):
+            raise ArgumentError(
+                "indices must be a list of at least one whole number; got dtype "
+                f"{wanted.dtype}, shape {wanted.shape}"
+            )
+        wrong = (wanted < 0) | (wanted >= len(self))
+        if wrong.any():
+            raise ArgumentError(
+                f"indices must lie in 0 … {len(self) - 1}; got {int(wanted[wrong.argmax()])}"
+            )
+        images, labels = _frozen(self.images[wanted]), _frozen(self.labels[wanted])
+        return Dataset(images, labels, self.class_names, self.name)
+
+    def split(self, fraction: float, seed: int) -> tuple[Dataset, Dataset]:
+        """Hold out a part: returns (the rest, the held-out part).
+
+        The held-out samples are the first ``max(1, floor(N * fraction))`` of the random order of
+        (seed, purpose SPLITS, epoch 0); both parts keep the samples in their first order.
+
+        Args:
+            fraction: of the samples to hold out, between 0 and 1.
+            seed: 0 ≤ seed < 2**64.
+
+        Raises:
+            ArgumentError: the fraction lies out of range, or one of the parts would be empty.
+        """
+        if not 0 < fraction < 1:
+            raise ArgumentError(f"fraction must lie between 0 and 1; got {fraction}")
+        count = max(1, int(len(self) * fraction))
+        if count >= len(self):
+            raise ArgumentError(
+                f"both parts of a split need a sample: fraction {fraction} of {len(self)} samples"
+            )
+        held = np.zeros(len(self), bool)
+        held[permutation(len(self), seed, Purpose.SPLITS, 0)[:count]] = True
+        return self.subset(np.flatnonzero(~held)), self.subset(np.flatnonzero(held))
+
+    def statistics(self) -> tuple[Array, Array]:
+        """Mean and standard deviation of each channel.
+
+        In units of full brightness: uint8 values count as ``value / 255``, float values as they
+        are. ``mean = S1 / n`` and ``std = sqrt((n * S2 - S1**2) / n**2)`` with the sums S1 of the
+        values and S2 of their squares over all n values of the channel. The sums are exact
+        integers (float32 values are integers times a power of two); each quotient is rounded once
+        to float64.
+
+        Returns:
+            float64 ``(C,)`` twice.
+
+        Example:
+            >>> import numpy as np
+            >>> images = np.array([[[0, 255]], [[0, 255]]], np.uint8)
+            >>> Dataset.from_arrays(images, [0, 1]).statistics()
+            (array([0.5]), array([0.5]))
+        """
+        channels = self.images.shape[-1]
+        count = self.images.size // channels
+        unit = 255 if self.images.dtype == np.uint8 else 1
+        means, variances = np.empty(channels), np.empty(channels)
+        for channel in range(channels):
+            first, second = _sums(self.images[..., channel])
+            means[channel] = float(first / (count * unit))
+            variances[channel] = float((count * second - first * first) / (count * unit) ** 2)
+        return means, np.sqrt(variances)
+
+
+def normalisation(dataset: Dataset) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Constants that bring each channel to mean 0 and standard deviation 1.
+
+    ``x * scale + offset = (x / unit - mean) / std`` with ``unit`` 255 for uint8 images and 1 for
+    float ones: ``scale = 1 / (unit * std)`` and ``offset = -mean / std``, computed in float64 and
+    rounded to float32. A channel that is the same everywhere has ``std = 0``; 1 stands in for it.
+
+    Returns:
+        scale and offset, float32 ``(C,)`` each.
+
+    Example:
+        >>> import numpy as np
+        >>> data = Dataset.from_arrays(np.array([[[0, 255]]], np.uint8), [0])
+        >>> scale, offset = normalisation(data)
+        >>> [float(value * scale[0] + offset[0]) for value in (0, 255)]
+        [-1.0, 1.0]
+    """
+    mean, std = dataset.statistics()
+    unit = 255.0 if dataset.images.dtype == np.uint8 else 1.0
+    width = np.where(std > 0, std, 1.0)
+    return (1.0 / (unit * width)).astype(np.float32), (-mean / width).astype(np.float32)
+
+
+def _frozen(array: Array) -> Array:
+    # A view, so that the caller's own array stays writable.
+    view = np.ascontiguousarray(array).view()
+    view.flags.writeable = False
+    return view
+
+
+def _finite_float32(array: Array, name: str, what: str) -> Array:
+    with np.errstate(over="ignore"):
+        narrow = array.astype(np.float32, copy=False)
+    for start in range(0, len(narrow), 256):
+        finite = np.isfinite(narrow[start : start + 256])
+        if not finite.all():
+            sample = start + int(np.flatnonzero(~finite.reshape(len(finite), -1).all(axis=1))[0])
+            values = narrow[sample].reshape(-1)
+            value = float(values[~np.isfinite(values)][0])
+            raise DataError(f"{name}: {what} must be finite float32; sample {sample} holds {value}")
+    return narrow
+
+
+def _checked_images(images: Array, name: str) -> Array:
+    if images.ndim == 3:
+        images = images[..., np.newaxis]
+    if images.ndim != 4:
+        raise DataError(
+            f"{name}: images must have axes (N, H, W, C) or (N, H, W); got shape {images.shape}"
+        )
+    if not images.size:
+        raise DataError(f"{name}: there must be at least one image; got shape {images.shape}")
+    if images.dtype == np.uint8:
+        return images
+    if images.dtype.kind != "f":
+        raise DataError(
+            f"{name}: images must be uint8 or float32; got {images.dtype} (whole numbers from 0 to "
+            "255 become images by .astype(numpy.uint8))"
+        )
+    return _finite_float32(images, name, "images")
+
+
+def _checked_labels(
+    labels: Array,
+    class_names: Sequence[str] | None,
+    name: str,
+) -> tuple[Array, tuple[str, ...]]:
+    if labels.dtype.kind not in "iub" or labels.ndim != 1:
+        raise DataError(
+            f"{name}: labels must be whole numbers of shape (N,), or float targets; got "
+            f"{labels.dtype}, shape {labels.shape}"
+        )
+    if isinstance(class_names, str):
+        raise DataError(f"{name}: class_names must be a list of names; got {class_names!r}")
+    bound = MAX_CLASSES if class_names is None else len(class_names)
+    wrong = (labels < 0) | (labels >= bound)
+    if wrong.any():
+        sample = int(wrong.argmax())
+        raise DataError(
+            f"{name}: labels must lie in 0 … {bound - 1}; sample {sample} has {int(labels[sample])}"
+        )
+    if class_names is None:
+        names = tuple(str(number) for number in range(int(labels.max()) + 1))
+    else:
+        names = tuple(str(class_name) for class_name in class_names)
+    return labels.astype(np.int32), names
+
+
+def _sums(values: Array) -> tuple[Fraction, Fraction]:
+    """The exact sums of the values and of their squares."""
+    first, second = Fraction(0), Fraction(0)
+    for part in _chunks(values):
+        if part.dtype == np.uint8:
+            # Below 2**20 * 2**16: far from the end of int64, in any order.
+            wide = part.astype(np.int64)
+            first += int(wide.sum())
+            second += int((wide * wide).sum())
+            continue
+        # A float32 is m * 2**(e - 24) with |m| < 2**24. For each e the values m, and the squares
+        # in halves of 24 bits, add up to less than 2**53 in a chunk, so float64 holds every
+        # partial sum exactly and the order does not matter.
+        fractions, exponents = np.frexp(part.astype(np.float64))
+        whole = (fractions * 2.0**24).astype(np.int64)
+        squares = whole * whole
+        low = int(exponents.min())
+        places = exponents - low
+        high_half, low_half = squares >> 24, squares & 0xFFFFFF
+        plain = np.bincount(places, weights=whole.astype(np.float64))
+        high = np.bincount(places, weights=high_half.astype(np.float64))
+        rest = np.bincount(places, weights=low_half.astype(np.float64))
+        for place in np.flatnonzero(np.bincount(places)):
+            power = Fraction(2) ** (int(place) + low - 24)
+            first += int(plain[place]) * power
+            second += ((int(high[place]) << 24) + int(rest[place])) * power * power
+    return first, second
+
+
+def _chunks(values: Array) -> Iterator[Array]:
+    rows = max(1, CHUNK // max(1, values[0].size))
+    for start in range(0, len(values), rows):
+        flat = values[start : start + rows].reshape(-1)
+        for place in range(0, len(flat), CHUNK):
+            yield flat[place : place + CHUNK]

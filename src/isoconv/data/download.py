@@ -1,0 +1,212 @@
+"""Fetches public data sets, each file checked against a pinned SHA-256."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from isoconv.errors import ArgumentError, DownloadError
+
+__all__ = ["REMOTE", "RemoteFile", "default_folder", "fetch"]
+
+TIMEOUT = 30
+"""Seconds without an answer after which a server is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """A file, its SHA-256 and the servers that have it, in the order in which they are asked."""
+
+    name: str
+    sha256: str
+    servers: tuple[str, ...]
+
+
+_MNIST = (
+    "https://storage.googleapis.com/cvdf-datasets/mnist",
+    "https://ossci-datasets.s3.amazonaws.com/mnist",
+)
+_FASHION = (
+    "https://fashion-mnist.s3.eu-central-1.amazonaws.com",
+    "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion",
+)
+_CIFAR = ("https://www.cs.toronto.edu/~kriz",)
+
+REMOTE: dict[str, tuple[RemoteFile, ...]] = {
+    "mnist": (
+        RemoteFile(
+            "train-images-idx3-ubyte.gz",
+            "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+            _MNIST,
+        ),
+        RemoteFile(
+            "train-labels-idx1-ubyte.gz",
+            "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+            _MNIST,
+        ),
+        RemoteFile(
+            "t10k-images-idx3-ubyte.gz",
+            "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+            _MNIST,
+        ),
+        RemoteFile(
+            "t10k-labels-idx1-ubyte.gz",
+            "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+            _MNIST,
+        ),
+    ),
+    "fashion-mnist": (
+        RemoteFile(
+            "train-images-idx3-ubyte.gz",
+            "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+            _FASHION,
+        ),
+        RemoteFile(
+            "train-labels-idx1-ubyte.gz",
+            "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+            _FASHION,
+        ),
+        RemoteFile(
+            "t10k-images-idx3-ubyte.gz",
+            "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+            _FASHION,
+        ),
+        RemoteFile(
+            "t10k-labels-idx1-ubyte.gz",
+            "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+            _FASHION,
+        ),
+    ),
+    "cifar10": (
+        RemoteFile(
+            "cifar-10-binary.tar.gz",
+            "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+            _CIFAR,
+        ),
+    ),
+    "cifar100": (
+        RemoteFile(
+            "cifar-100-binary.tar.gz",
+            "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
+            _CIFAR,
+        ),
+    ),
+}
+"""The data sets that can be fetched, by name."""
+
+
+def default_folder() -> Path:
+    """Where data sets are kept: ``data`` in the user's cache folder for isoconv."""
+    import pooch
+
+    return Path(pooch.os_cache("isoconv")) / "data"
+
+
+def fetch(name: str, folder: Path | str | None = None, progress: bool = True) -> Path:
+    """Fetch a data set; files that are there already and whole are not fetched again.
+
+    Args:
+        name: ``mnist``, ``fashion-mnist``, ``cifar10`` or ``cifar100``.
+        folder: where data sets are kept; by default the user's cache folder.
+        progress: show a progress bar on the terminal, if there is one.
+
+    Returns:
+        The data set's own folder, which `isoconv.data.load` reads.
+
+    Raises:
+        ArgumentError: no data set of this name is known.
+        DownloadError: no server could be reached, or a file has another SHA-256 than the pinned
+            one. The message says what to do by hand.
+    """
+    if name not in REMOTE:
+        raise ArgumentError(f"name must be one of {', '.join(REMOTE)}; got {name!r}")
+    target = (Path(folder) if folder is not None else default_folder()) / name
+    for file in REMOTE[name]:
+        _fetch_file(file, target, progress)
+    return target
+
+
+def _fetch_file(file: RemoteFile, target: Path, progress: bool) -> None:
+    import pooch
+
+    # Its own messages would stand between ours and the progress bar.
+    pooch.get_logger().setLevel(logging.ERROR)
+    failures: list[str] = []
+    for server in file.servers:
+        url = f"{server}/{file.name}"
+        try:
+            with _bar(file.name, progress) as bar:
+                downloader = pooch.HTTPDownloader(
+                    progressbar=bar, chunk_size=1 << 16, timeout=TIMEOUT
+                )
+                pooch.retrieve(
+                    url, f"sha256:{file.sha256}", file.name, target, downloader=downloader
+                )
+        except ValueError:
+            # pooch removes what it has fetched when the checksum is another one.
+            failures.append(f"{url}: the file's SHA-256 is not the pinned one")
+        except OSError as error:
+            # Every error of the connection is an OSError, those of the folder too.
+            failures.append(f"{url}: {_reason(error)}")
+        else:
+            return
+    tried = "\n  ".join(failures)
+    raise DownloadError(
+        f"{file.name} could not be fetched into {target}:\n  {tried}\n"
+        "Without a network: fetch the file elsewhere, put it into that folder and run this again; "
+        f"it must have sha256:{file.sha256}. The data set 'fashion-sample' needs no network."
+    )
+
+
+def _reason(error: OSError) -> str:
+    """The innermost cause: 'Name or service not known', not the layers around it."""
+    cause: BaseException = error
+    while (inner := cause.__cause__ or cause.__context__) is not None:
+        cause = inner
+    response = getattr(error, "response", None)
+    if response is not None:
+        return f"the server answered {response.status_code} {response.reason}"
+    return str(cause) or type(cause).__name__
+
+
+class _Bar:
+    """What pooch asks of a progress bar, shown by rich."""
+
+    def __init__(self, bars: Any, title: str) -> None:
+        self._bars = bars
+        self._task = bars.add_task(title, total=None)
+
+    @property
+    def total(self) -> int:
+        return int(self._bars.tasks[self._task].total or 0)
+
+    @total.setter
+    def total(self, size: int) -> None:
+        self._bars.update(self._task, total=size or None)
+
+    def update(self, count: int) -> None:
+        self._bars.advance(self._task, count)
+
+    def reset(self) -> None:
+        self._bars.update(self._task, completed=0)
+
+    def close(self) -> None:
+        """Nothing is left to do: leaving the context ends the bar."""
+
+
+@contextmanager
+def _bar(title: str, wanted: bool) -> Iterator[_Bar | bool]:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if not (wanted and console.is_terminal):
+        yield False
+        return
+    columns = ("{task.description}", BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as bars:
+        yield _Bar(bars, title)

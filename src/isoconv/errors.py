@@ -1,0 +1,88 @@
+"""What can go wrong, as a tree.
+
+IsoconvError
+├── ShapeError          shapes, kernel sizes, strides, channels or groups that do not fit
+├── DTypeError          an array of a kind that the operation does not take
+├── ArgumentError       a setting outside its allowed values
+├── GraphError          a graph that breaks a rule between two stages (a fault of isoconv itself)
+├── CompileError        a kernel could not be built or loaded
+├── DataError           images or labels that cannot be used
+│   └── DataFileError   a file that is truncated, corrupt or of another format
+├── DownloadError       a data set could not be fetched
+├── TrainingError       a run that cannot go on
+│   └── NotFiniteError  the loss became infinite or not a number
+├── CheckpointError     a saved run or weights that cannot be read or do not fit the model
+└── MissingExtraError   an optional dependency is not installed
+
+Each message states the rule, the argument, the value received and, where there is one, the layer.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ArgumentError",
+    "CheckpointError",
+    "CompileError",
+    "DTypeError",
+    "DataError",
+    "DataFileError",
+    "DownloadError",
+    "GraphError",
+    "IsoconvError",
+    "MissingExtraError",
+    "NotFiniteError",
+    "ShapeError",
+    "TrainingError",
+]
+
+
+class IsoconvError(Exception):
+    """The root of every error that isoconv raises on purpose."""
+
+
+class ShapeError(IsoconvError, ValueError):
+    """Shapes, kernel sizes, strides, channels or groups do not fit together."""
+
+
+class DTypeError(IsoconvError, TypeError):
+    """An array has a dtype that the operation does not take."""
+
+
+class ArgumentError(IsoconvError, ValueError):
+    """A setting lies outside its allowed values."""
+
+
+class GraphError(IsoconvError):
+    """A graph breaks a rule of the pipeline; a fault of isoconv itself."""
+
+
+class CompileError(IsoconvError):
+    """A kernel could not be built or loaded."""
+
+
+class DataError(IsoconvError, ValueError):
+    """Images or labels cannot be used as they are."""
+
+
+class DataFileError(DataError):
+    """A data file is truncated, corrupt or of another format than its name says."""
+
+
+class DownloadError(IsoconvError):
+    """A data set could not be fetched."""
+
+
+class TrainingError(IsoconvError):
+    """A training run cannot go on."""
+
+
+class NotFiniteError(TrainingError):
+    """The loss became infinite or not a number."""
+
+
+class CheckpointError(IsoconvError):
+    """A saved run or saved weights cannot be read or do not fit the model."""
+
+
+class MissingExtraError(IsoconvError, ImportError):
+    """An optional dependency is not installed; the message names the extra to install."""

@@ -1,0 +1,229 @@
+"""Fusion: nodes are gathered into groups, each of which becomes one kernel.
+
+A group is one of
+
+- a *root* (convolution, pooling or one of their gradients) with the pointwise work behind it,
+- pointwise work alone, perhaps with sums over the values that it makes,
+- any other single operation.
+
+A value that only its own group reads is never stored. Fusion changes no bit: the operations and
+their order stay the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from isoconv.errors import GraphError
+from isoconv.graph.ir import Graph
+from isoconv.graph.operation import operation
+
+__all__ = ["EPILOGUE_ROOTS", "Group", "fuse"]
+
+EPILOGUE_ROOTS = frozenset(
+    {"conv", "conv_grad_input", "max_pool", "max_pool_grad", "avg_pool", "avg_pool_grad"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Nodes that one kernel computes.
+
+    Attributes:
+        root: the node computed first, or -1 for pointwise work alone.
+        pointwise: pointwise nodes, in order.
+        sums: reductions over values of the group, in order.
+        stored: values of the group that others read or that are outputs, in order.
+    """
+
+    root: int
+    pointwise: tuple[int, ...]
+    sums: tuple[int, ...]
+    stored: tuple[int, ...]
+
+    @property
+    def nodes(self) -> tuple[int, ...]:
+        """All nodes of the group."""
+        root = () if self.root < 0 else (self.root,)
+        return (*root, *self.pointwise, *self.sums)
+
+
+class _Draft:
+    """A group that still grows."""
+
+    def __init__(self, root: int = -1) -> None:
+        self.root = root
+        self.pointwise: list[int] = []
+        self.sums: list[int] = []
+        self.sources: set[_Draft] = set()
+
+    def members(self) -> list[int]:
+        return ([] if self.root < 0 else [self.root]) + self.pointwise + self.sums
+
+
+def fuse(graph: Graph, *, enabled: bool = True) -> tuple[Group, ...]:
+    """Gather the nodes of a graph into groups, in an order in which they can run.
+
+    Args:
+        graph: the graph; its inputs belong to no group.
+        enabled: False keeps every node alone, which changes speed and nothing else.
+    """
+    fusion = _Fusion(graph, enabled)
+    for index, node in enumerate(graph.nodes):
+        if node.op != "input":
+            fusion.place(index)
+    if enabled:
+        fusion.merge_sums()
+    return fusion.finish()
+
+
+class _Fusion:
+    def __init__(self, graph: Graph, enabled: bool) -> None:
+        self.graph = graph
+        self.enabled = enabled
+        self.of: dict[int, _Draft] = {}
+        self.drafts: list[_Draft] = []
+
+    # Growing ------------------------------------------------------------------------------------
+
+    def place(self, index: int) -> None:
+        """Put a node into a group of its inputs, or into a new one."""
+        node = self.graph[index]
+        if operation(node.op).pointwise:
+            draft = self._home(index) or self._new(_Draft())
+            draft.pointwise.append(index)
+        elif node.op == "sum":
+            draft = self._summing(index) or self._new(_Draft())
+            draft.sums.append(index)
+        else:
+            draft = self._new(_Draft(index))
+        self.of[index] = draft
+        draft.sources |= {self.of[i] for i in node.inputs if i in self.of} - {draft}
+
+    def _new(self, draft: _Draft) -> _Draft:
+        self.drafts.append(draft)
+        return draft
+
+    def _home(self, index: int) -> _Draft | None:
+        """The latest group of an input that this pointwise node can join."""
+        if not self.enabled:
+            return None
+        spec = self.graph[index].spec
+        for source in sorted(self.graph[index].inputs, reverse=True):
+            draft = self.of.get(source)
+            other = self.graph[source].spec
+            if draft is None or source in draft.sums:
+                continue
+            if (other.shape, other.batched) != (spec.shape, spec.batched):
+                continue
+            if self._takes_pointwise(draft) and self._legal(draft, [index]):
+                return draft
+        return None
+
+    def _takes_pointwise(self, draft: _Draft) -> bool:
+        return draft.root < 0 or self.graph[draft.root].op in EPILOGUE_ROOTS
+
+    def _summing(self, index: int) -> _Draft | None:
+        """The pointwise group that makes the summed value, if the sum can be taken there."""
+        if not self.enabled:
+            return None
+        (source,) = self.graph[index].inputs
+        draft = self.of.get(source)
+        if draft is None or draft.root >= 0 or source in draft.sums:
+            return None
+        if any(self.graph[s].attrs != self.graph[index].attrs for s in draft.sums):
+            return None
+        return draft
+
+    def _legal(self, draft: _Draft, joining: Iterable[int]) -> bool:
+        """No other input of the joining nodes may depend on the group."""
+        for index in joining:
+            for source in self.graph[index].inputs:
+                other = self.of.get(source)
+                if other is None:
+                    continue
+                if other is draft:
+                    if source in draft.sums:
+                        return False
+                elif self._reaches(other, draft):
+                    return False
+        return True
+
+    def _reaches(self, start: _Draft, goal: _Draft) -> bool:
+        """Whether `start` needs `goal`, directly or through others."""
+        seen: set[int] = set()
+        waiting = [start]
+        while waiting:
+            draft = waiting.pop()
+            if draft is goal:
+                return True
+            if id(draft) not in seen:
+                seen.add(id(draft))
+                waiting.extend(draft.sources)
+        return False
+
+    # Sums over the same values in one pass ------------------------------------------------------
+
+    def merge_sums(self) -> None:
+        """Join groups that sum in the same way over a value that they share."""
+        summing = [d for d in self.drafts if d.sums]
+        for number, draft in enumerate(summing):
+            for other in summing[number + 1 :]:
+                if draft.sums and other.sums and self._alike(draft, other):
+                    self._merge(draft, other)
+
+    def _alike(self, a: _Draft, b: _Draft) -> bool:
+        first, second = self.graph[a.sums[0]], self.graph[b.sums[0]]
+        over, other = self.graph[first.inputs[0]].spec, self.graph[second.inputs[0]].spec
+        same = first.attrs == second.attrs and over.shape == other.shape
+        if not same or over.dtype != other.dtype or over.batched != other.batched:
+            return False
+        if not self._reads(a) & self._reads(b):
+            return False
+        return not self._reaches(a, b) and not self._reaches(b, a)
+
+    def _reads(self, draft: _Draft) -> set[int]:
+        """Batched values a group takes or makes, other than by broadcasting."""
+        nodes = draft.pointwise + draft.sums
+        read = {source for index in nodes for source in self.graph[index].inputs}
+        shape = self.graph[self.graph[draft.sums[0]].inputs[0]].spec.shape
+        return {i for i in read if self.graph[i].spec.shape == shape and self.graph[i].spec.batched}
+
+    def _merge(self, draft: _Draft, other: _Draft) -> None:
+        draft.pointwise = sorted(draft.pointwise + other.pointwise)
+        draft.sums = sorted(draft.sums + other.sums)
+        draft.sources = (draft.sources | other.sources) - {draft, other}
+        for index in other.members():
+            self.of[index] = draft
+        other.pointwise, other.sums = [], []
+        self.drafts.remove(other)
+        for reader in self.drafts:
+            if other in reader.sources:
+                reader.sources = (reader.sources - {other}) | {draft}
+
+    # Order --------------------------------------------------------------------------------------
+
+    def finish(self) -> tuple[Group, ...]:
+        """Groups in an order in which each comes after all that it needs."""
+        wanted = {index for _, index in self.graph.outputs}
+        for index, node in enumerate(self.graph.nodes):
+            wanted |= {i for i in node.inputs if self.of.get(i) is not self.of.get(index)}
+        done: set[int] = set()
+        order: list[_Draft] = []
+        waiting = sorted(self.drafts, key=lambda d: max(d.members()))
+        while waiting:
+            ready = next(
+                (d for d in waiting if all(id(s) in done for s in d.sources)),
+                None,
+            )
+            if ready is None:
+                raise GraphError("fusion made groups that need one another")
+            waiting.remove(ready)
+            done.add(id(ready))
+            order.append(ready)
+        return tuple(self._group(draft, wanted) for draft in order)
+
+    def _group(self, draft: _Draft, wanted: set[int]) -> Group:
+        stored = tuple(i for i in sorted(draft.members()) if i in wanted)
+        return Group(draft.root, tuple(draft.pointwise), tuple(draft.sums), stored)

@@ -1,0 +1,120 @@
+"""What every operation must say of itself, and the table of all operations.
+
+The files of ``ops/`` fill the table. Nothing here knows any operation by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoconv.errors import GraphError
+from isoconv.graph.ir import TensorSpec
+
+if TYPE_CHECKING:
+    from isoconv.graph.builder import GraphBuilder
+
+__all__ = ["Array", "Gradient", "Operation", "operation", "operations", "register"]
+
+Array = NDArray[Any]
+ShapeRule = Callable[..., TensorSpec]
+"""``infer(attrs, *input_specs) -> TensorSpec``; raises ShapeError or DTypeError."""
+Gradient = Callable[["GraphBuilder", int, int], tuple[int | None, ...]]
+"""``gradient(builder, node, cotangent) -> one cotangent (or None) for each input``."""
+Reference = Callable[..., Array]
+"""``reference(attrs, *arrays) -> array``: the exact meaning; batched arrays lead with images."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation: its shape rule, its gradient rule and its exact reference.
+
+    Attributes:
+        name: as it stands in ``Node.op``.
+        summary: one sentence with the formula.
+        infer: the shape rule.
+        reference: the meaning, bit for bit, in NumPy.
+        gradient: the gradient rule; None where no gradient flows (``why_no_gradient`` says why).
+        why_no_gradient: the reason when ``gradient`` is None.
+        pointwise: each result element depends on the input elements at the same place alone.
+    """
+
+    name: str
+    summary: str
+    infer: ShapeRule
+    reference: Reference
+    gradient: Gradient | None = None
+    why_no_gradient: str = ""
+    pointwise: bool = False
+
+
+_TABLE: dict[str, Operation] = {}
+
+
+def register(entry: Operation) -> Operation:
+    """Add an operation to the table; a name may be used once."""
+    if entry.name in _TABLE:
+        raise GraphError(f"operation names are unique: {entry.name!r} is registered already")
+    _TABLE[entry.name] = entry
+    return entry
+
+
+def operation(name: str) -> Operation:
+    """The operation of this name."""
+    try:
+        return _TABLE[name]
+    except KeyError:
+        raise GraphError(f"no operation is called {name!r}") from None
+
+
+def operations() -> Mapping[str, Operation]:
+    """All registered operations by name (import ``isoconv.ops`` to fill the table)."""
+    return MappingProxyType(_TABLE)
+
+
+def _infer_input(attrs: Any, *_: TensorSpec) -> TensorSpec:
+    raise GraphError(f"inputs are added with GraphBuilder.input, not add: {attrs}")
+
+
+def _reference_input(attrs: Any, *_: np.ndarray) -> Array:
+    raise GraphError(f"an input has no meaning of its own; give its array: {attrs}")
+
+
+register(
+    Operation(
+        name="input",
+        summary="A value that is given: a parameter, a state, a scalar or rows of a data set.",
+        infer=_infer_input,
+        reference=_reference_input,
+        why_no_gradient="it is where gradients end",
+    )
+)
+
+
+def _infer_copy(_: Any, x: TensorSpec) -> TensorSpec:
+    return x
+
+
+def _gradient_copy(_: GraphBuilder, __: int, dy: int) -> tuple[int | None, ...]:
+    return (dy,)
+
+
+def _reference_copy(_: Any, x: Array, *, images: int) -> Array:  # noqa: ARG001
+    return x.copy()
+
+
+register(
+    Operation(
+        name="copy",
+        summary="y = x, in memory of its own.",
+        infer=_infer_copy,
+        reference=_reference_copy,
+        gradient=_gradient_copy,
+        pointwise=True,
+    )
+)

@@ -1,0 +1,197 @@
+"""Activations: functions of each element, and softmax over the channels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from isoconv.nn.module import Module
+from isoconv.nn.tensor import Tensor
+from isoconv.ops import LeakyRelu
+
+__all__ = [
+    "GELU",
+    "LeakyReLU",
+    "ReLU",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Tanh",
+    "gelu",
+    "leaky_relu",
+    "log_softmax",
+    "relu",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "tanh",
+]
+
+
+def relu(x: Tensor) -> Tensor:
+    """``max(x, 0)``; NaN stays NaN.
+
+    Example:
+        >>> from isoconv.nn import Trace
+        >>> relu(Trace().images((4, 4, 2))).shape
+        (4, 4, 2)
+    """
+    return x.trace.add("relu", x)
+
+
+def leaky_relu(x: Tensor, slope: float = 0.01) -> Tensor:
+    """``x`` where x > 0, else ``slope · x``. Maas et al. 2013, "Rectifier nonlinearities".
+
+    Args:
+        x: any shape.
+        slope: factor below zero.
+
+    Example:
+        >>> from isoconv.nn import Trace
+        >>> leaky_relu(Trace().images((4, 4, 2)), 0.1).shape
+        (4, 4, 2)
+    """
+    return x.trace.add("leaky_relu", x, attrs=LeakyRelu(float(slope)))
+
+
+def sigmoid(x: Tensor) -> Tensor:
+    """``1 / (1 + exp(-x))``.
+
+    Example:
+        >>> from isoconv.nn import Trace
+        >>> sigmoid(Trace().images((4, 4, 2))).shape
+        (4, 4, 2)
+    """
+    return x.trace.add("sigmoid", x)
+
+
+def tanh(x: Tensor) -> Tensor:
+    """``(exp(x) - exp(-x)) / (exp(x) + exp(-x))``.
+
+    Example:
+        >>> from isoconv.nn import Trace
+        >>> tanh(Trace().images((4, 4, 2))).shape
+        (4, 4, 2)
+    """
+    return x.trace.add("tanh", x)
+
+
+def gelu(x: Tensor) -> Tensor:
+    """``x/2 · (1 + erf(x / √2))``. Hendrycks and Gimpel 2016, "Gaussian error linear units".
+
+    Example:
+        >>> from isoconv.nn import Trace
+        >>> gelu(Trace().images((4, 4, 2))).shape
+        (4, 4, 2)
+    """
+    return x.trace.add("gelu", x)
+
+
+def silu(x: Tensor) -> Tensor:
+    """``x · sigmoid(x)``. Elfwing et al. 2017, "Sigmoid-weighted linear units".
+
+    Example:
+        >>> from isoconv.nn import Trace
+        >>> silu(Trace().images((4, 4, 2))).shape
+        (4, 4, 2)
+    """
+    return x.trace.add("silu", x)
+
+
+def softmax(x: Tensor) -> Tensor:
+    """``exp(x_k) / Σ_j exp(x_j)`` over the last axis; the largest is subtracted first.
+
+    Args:
+        x: ``(..., K)``.
+
+    Returns:
+        The same shape; each row adds up to 1 but for rounding.
+
+    Example:
+        >>> from isoconv.nn import Trace
+        >>> softmax(Trace().images((10,))).shape
+        (10,)
+    """
+    return x.trace.add("softmax", x)
+
+
+def log_softmax(x: Tensor) -> Tensor:
+    """``x_k - log Σ_j exp(x_j)`` over the last axis; the largest is subtracted first.
+
+    Args:
+        x: ``(..., K)``.
+
+    Returns:
+        The same shape.
+
+    Example:
+        >>> from isoconv.nn import Trace
+        >>> log_softmax(Trace().images((10,))).shape
+        (10,)
+    """
+    return x.trace.add("log_softmax", x)
+
+
+class ReLU(Module):
+    """`relu` as a layer: ``max(x, 0)``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape."""
+        return relu(x)
+
+
+@dataclass(eq=False, repr=False)
+class LeakyReLU(Module):
+    """`leaky_relu` as a layer.
+
+    Args:
+        slope: factor below zero.
+    """
+
+    slope: float = 0.01
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape."""
+        return leaky_relu(x, self.slope)
+
+
+class Sigmoid(Module):
+    """`sigmoid` as a layer: ``1 / (1 + exp(-x))``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape."""
+        return sigmoid(x)
+
+
+class Tanh(Module):
+    """`tanh` as a layer."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape."""
+        return tanh(x)
+
+
+class GELU(Module):
+    """`gelu` as a layer: ``x/2 · (1 + erf(x / √2))``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape."""
+        return gelu(x)
+
+
+class SiLU(Module):
+    """`silu` as a layer: ``x · sigmoid(x)``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape."""
+        return silu(x)
+
+
+class Softmax(Module):
+    """`softmax` over the last axis as a layer.
+
+    A network that is trained with cross-entropy ends in logits, not in this layer.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(..., K)``."""
+        return softmax(x)

@@ -1,0 +1,152 @@
+"""Modules made of modules, and layers that join several values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from isoconv.errors import ArgumentError, ShapeError
+from isoconv.nn.module import Module
+from isoconv.nn.shaping import concatenate
+from isoconv.nn.tensor import Tensor
+
+__all__ = ["Add", "Concatenate", "Multiply", "Residual", "Sequential"]
+
+
+class Sequential(Module):
+    """One step after the other; the steps are named "0", "1", ….
+
+    Args:
+        *steps: modules, or functions from a tensor to a tensor.
+
+    Raises:
+        ArgumentError: a step that cannot be called.
+
+    Example:
+        >>> from isoconv import nn
+        >>> model = nn.Sequential(nn.Conv2d(8, 3), nn.functional.relu, nn.Flatten())
+        >>> sorted(model.build((28, 28, 1)).weights)
+        ['0.bias', '0.weight']
+        >>> len(model), model[0]
+        (3, Conv2d(filters=8, kernel_size=3, stride=1, padding=0, dilation=1, groups=1, \
+bias=True, flip=False))
+    """
+
+    def __init__(self, *steps: Callable[[Tensor], Tensor]) -> None:
+        for place, step in enumerate(steps):
+            if not callable(step):
+                raise ArgumentError(
+                    f"Sequential takes modules or functions; step {place} is {step!r}"
+                )
+        self.steps = steps
+
+    def children(self) -> Iterator[tuple[str, Module]]:
+        """The steps that are modules, named by their place; then what a subclass adds."""
+        for name, child in super().children():
+            yield name.removeprefix("steps."), child
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The input through all steps."""
+        for step in self.steps:
+            x = step(x)
+        return x
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def __getitem__(self, place: int) -> Callable[[Tensor], Tensor]:
+        return self.steps[place]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self.steps)} steps)"
+
+    def __iter__(self) -> Iterator[Callable[[Tensor], Tensor]]:
+        return iter(self.steps)
+
+
+class Add(Module):
+    """The sum of several values of one shape, added from the left.
+
+    Example:
+        >>> from isoconv import nn
+        >>> class Twice(nn.Module):
+        ...     def __init__(self):
+        ...         self.join = nn.Add()
+        ...     def forward(self, x):
+        ...         return self.join(x, x)
+        >>> Twice().summary((8, 8, 3)).rows[0].output
+        (8, 8, 3)
+    """
+
+    def forward(self, *parts: Tensor) -> Tensor:
+        """Several tensors of one shape to their sum."""
+        _check_equal("Add", *parts)
+        total = parts[0]
+        for part in parts[1:]:
+            total = total + part
+        return total
+
+
+class Multiply(Module):
+    """The product of several values, multiplied from the left.
+
+    Shapes are equal, or one is that of the channels alone: ``(H, W, C)`` and ``(C,)``, as in
+    squeeze-and-excitation (Hu et al. 2017).
+    """
+
+    def forward(self, *parts: Tensor) -> Tensor:
+        """Several tensors to their product."""
+        if not parts:
+            raise ArgumentError("Multiply takes at least one tensor; got none")
+        product = parts[0]
+        for part in parts[1:]:
+            product = product * part
+        return product
+
+
+class Concatenate(Module):
+    """`concatenate` as a layer: values side by side on the channels."""
+
+    def forward(self, *parts: Tensor) -> Tensor:
+        """Tensors ``(spatial..., C_i)`` to ``(spatial..., Σ C_i)``."""
+        return concatenate(*parts)
+
+
+@dataclass(eq=False, repr=False)
+class Residual(Module):
+    """``body(x) + shortcut(x)``; without a shortcut, ``body(x) + x``.
+
+    He et al. 2015, "Deep residual learning for image recognition".
+
+    Args:
+        body: what is learned beside the identity.
+        shortcut: brings x to the shape of the body's result where it differs; None for identity.
+
+    Raises:
+        ShapeError: when traced: body and shortcut give different shapes.
+
+    Example:
+        >>> from isoconv import nn
+        >>> block = nn.Residual(nn.Conv2d(8, 3, padding=1), shortcut=nn.Conv2d(8, 1))
+        >>> sorted(block.build((8, 8, 3)).weights)
+        ['body.bias', 'body.weight', 'shortcut.bias', 'shortcut.weight']
+    """
+
+    body: Module
+    shortcut: Module | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``x`` to ``body(x) + shortcut(x)``."""
+        inner = self.body(x)
+        outer = x if self.shortcut is None else self.shortcut(x)
+        _check_equal("Residual", inner, outer)
+        return inner + outer
+
+
+def _check_equal(kind: str, *parts: Tensor) -> None:
+    if not parts:
+        raise ArgumentError(f"{kind} takes at least one tensor; got none")
+    shapes = [part.shape for part in parts]
+    if any(shape != shapes[0] for shape in shapes):
+        listed = " and ".join(str(shape) for shape in shapes)
+        raise ShapeError(f"{kind} adds values of one shape; got {listed}")

@@ -1,0 +1,331 @@
+"""Convolution in one, two and three dimensions: functions and layers.
+
+Two operations go by the name of convolution. *Cross-correlation*, which networks use and which
+the notes' worked example computes, reads the kernel as it stands:
+
+    Y(i, j) = Σ_m Σ_n X(i + m, j + n) · K(m, n)
+
+*True convolution*, the notes' formula, reads it turned around on every axis:
+
+    Y(i, j) = Σ_m Σ_n X(i - m, j - n) · K(m, n)
+
+``flip=False`` (the default) is the first, ``flip=True`` the second; ``K(m)`` then meets the input
+at offset ``(K - 1 - m) · dilation`` of the window. A network learns the same functions with either,
+with its kernels turned around; the difference matters for kernels that are given.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from isoconv.errors import ShapeError
+from isoconv.nn.module import Module
+from isoconv.nn.settings import PaddingSetting, PerAxis, check_rank, padding_pairs, per_axis
+from isoconv.nn.tensor import Tensor
+from isoconv.ops import ConvGeometry
+
+__all__ = ["Conv1d", "Conv2d", "Conv3d", "DepthwiseConv2d", "conv1d", "conv2d", "conv3d"]
+
+
+def _convolve(
+    rank: int,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: PerAxis,
+    padding: PaddingSetting,
+    dilation: PerAxis,
+    groups: int,
+    flip: bool,
+) -> Tensor:
+    name = f"conv{rank}d"
+    check_rank(name, rank, x.shape)
+    if len(weight.shape) != rank + 2:
+        raise ShapeError(
+            f"{name} takes a weight of shape (kernel..., C / groups, O) with {rank + 2} axes; "
+            f"got shape {weight.shape}"
+        )
+    kernel, sides = weight.shape[:rank], x.shape[:rank]
+    strides = per_axis("stride", stride, rank)
+    dilations = per_axis("dilation", dilation, rank)
+    pairs = padding_pairs(padding, sides, kernel, strides, dilations)
+    geometry = ConvGeometry(kernel, strides, pairs, dilations, groups, flip)
+    y = x.trace.add("conv", x, weight, attrs=geometry)
+    return y if bias is None else y + bias
+
+
+def conv1d(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: PerAxis = 1,
+    padding: PaddingSetting = 0,
+    dilation: PerAxis = 1,
+    groups: int = 1,
+    flip: bool = False,
+) -> Tensor:
+    """Convolution along one axis; see `conv2d` for all but the shapes.
+
+    Args:
+        x: ``(L, C)``.
+        weight: ``(k, C / groups, O)``.
+        bias: ``(O,)`` or None.
+        stride: step.
+        padding: zeros on both sides, a pair in a tuple, ``"same"`` or ``"valid"``.
+        dilation: distance between kernel elements.
+        groups: channels are cut into this many groups that do not see each other.
+        flip: True for true convolution.
+
+    Returns:
+        ``(L', O)``.
+
+    Raises:
+        ShapeError: shapes, kernel or groups that do not fit.
+        ArgumentError: a setting outside its allowed values.
+
+    Example:
+        >>> from isoconv.nn import Trace
+        >>> x = Trace().images((100, 2))
+        >>> conv1d(x, x.trace.input("parameter", "w", (5, 2, 8))).shape
+        (96, 8)
+    """
+    return _convolve(1, x, weight, bias, stride, padding, dilation, groups, flip)
+
+
+def conv2d(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: PerAxis = 1,
+    padding: PaddingSetting = 0,
+    dilation: PerAxis = 1,
+    groups: int = 1,
+    flip: bool = False,
+) -> Tensor:
+    """Convolution along height and width.
+
+    With ``flip=False`` cross-correlation, the notes' worked example
+    (``y00 = x00·w00 + x01·w01 + x10·w10 + x11·w11``):
+
+        Y(i, j, o) = b(o) + Σ_m Σ_n Σ_c X(i·S - P + m·D, j·S - P + n·D, c) · K(m, n, c, o)
+
+    With ``flip=True`` true convolution, the notes' formula ``Y(i, j) = Σ_m Σ_n X(i - m, j - n) ·
+    K(m, n)``: ``m`` and ``n`` in X's place become ``K - 1 - m`` and ``K - 1 - n``, so that the
+    kernel is read turned around. (The notes index Y from the window's far corner, here from its
+    near one, so that no index is negative.) Output size ``O = floor((I + 2P - K) / S) + 1``.
+
+    Every element is one chain of fused multiply-adds from +0.0 over kernel position (row-major),
+    then input channel of the group; the bias is one addition after it.
+
+    Args:
+        x: ``(H, W, C)``.
+        weight: ``(kh, kw, C / groups, O)``.
+        bias: ``(O,)`` or None.
+        stride: step, one number or one per axis.
+        padding: zeros around: one number, one per axis, a pair (before, after) per axis,
+            ``"same"`` (``ceil(size / stride)`` outputs) or ``"valid"`` (none).
+        dilation: distance between kernel elements, one number or one per axis.
+        groups: channels are cut into this many groups that do not see each other; output channel
+            o belongs to group ``o // (O / groups)``.
+        flip: True for true convolution.
+
+    Returns:
+        ``(H', W', O)``.
+
+    Raises:
+        ShapeError: shapes, kernel or groups that do not fit.
+        ArgumentError: a setting outside its allowed values.
+
+    Example:
+        >>> from isoconv.nn import Trace
+        >>> x = Trace().images((28, 28, 3))
+        >>> conv2d(x, x.trace.input("parameter", "w", (5, 5, 3, 8)), padding="same").shape
+        (28, 28, 8)
+    """
+    return _convolve(2, x, weight, bias, stride, padding, dilation, groups, flip)
+
+
+def conv3d(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: PerAxis = 1,
+    padding: PaddingSetting = 0,
+    dilation: PerAxis = 1,
+    groups: int = 1,
+    flip: bool = False,
+) -> Tensor:
+    """Convolution along depth, height and width; see `conv2d` for all but the shapes.
+
+    Args:
+        x: ``(D, H, W, C)``.
+        weight: ``(kd, kh, kw, C / groups, O)``.
+        bias: ``(O,)`` or None.
+        stride: step.
+        padding: zeros around.
+        dilation: distance between kernel elements.
+        groups: channels are cut into this many groups that do not see each other.
+        flip: True for true convolution.
+
+    Returns:
+        ``(D', H', W', O)``.
+
+    Raises:
+        ShapeError: shapes, kernel or groups that do not fit.
+        ArgumentError: a setting outside its allowed values.
+
+    Example:
+        >>> from isoconv.nn import Trace
+        >>> x = Trace().images((8, 8, 8, 1))
+        >>> conv3d(x, x.trace.input("parameter", "w", (3, 3, 3, 1, 4)), stride=2).shape
+        (3, 3, 3, 4)
+    """
+    return _convolve(3, x, weight, bias, stride, padding, dilation, groups, flip)
+
+
+@dataclass(eq=False, repr=False)
+class _Conv(Module):
+    """A learned convolution; its rank is the subclass's."""
+
+    rank: ClassVar[int]
+
+    filters: int
+    kernel_size: PerAxis
+    stride: PerAxis = 1
+    padding: PaddingSetting = 0
+    dilation: PerAxis = 1
+    groups: int = 1
+    bias: bool = True
+    flip: bool = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(spatial..., C)`` to ``(spatial'..., filters)``."""
+        check_rank(type(self).__name__, self.rank, x.shape)
+        kernel = per_axis("kernel_size", self.kernel_size, self.rank)
+        channels = x.shape[-1]
+        (filters,) = per_axis("filters", self.filters, 1)
+        (groups,) = per_axis("groups", self.groups, 1)
+        if channels % groups or filters % groups:
+            raise ShapeError(
+                f"groups must divide the input channels and the filters: groups={groups}, "
+                f"input channels {channels}, filters {filters}"
+            )
+        shape = (*kernel, channels // groups, filters)
+        weight = x.trace.parameter(self, "weight", shape)
+        bias = x.trace.parameter(self, "bias", (filters,), "zeros") if self.bias else None
+        return _convolve(
+            self.rank, x, weight, bias, self.stride, self.padding, self.dilation, groups, self.flip
+        )
+
+
+class Conv1d(_Conv):
+    """Learned convolution along one axis: `conv1d` with its weight and bias.
+
+    Input ``(L, C)``, output ``(L', filters)``; see `Conv2d`.
+
+    Example:
+        >>> from isoconv import nn
+        >>> nn.Conv1d(8, 5).build((100, 2)).weights["weight"].shape
+        (5, 2, 8)
+    """
+
+    rank = 1
+
+
+class Conv2d(_Conv):
+    """Learned convolution along height and width: `conv2d` with its weight and bias.
+
+    ``Y(i, j, o) = bias(o) + Σ_m Σ_n Σ_c X(i·S - P + m·D, j·S - P + n·D, c) · weight(m, n, c, o)``
+    is cross-correlation; with ``flip=True`` the kernel is turned around as in the notes' formula
+    ``Y(i, j) = Σ_m Σ_n X(i - m, j - n) · K(m, n)``. LeCun et al. 1998, "Gradient-based learning
+    applied to document recognition".
+
+    Input ``(H, W, C)``, output ``(H', W', filters)``, ``H' = floor((H + 2P - K) / S) + 1``.
+
+    Args:
+        filters: number of output channels.
+        kernel_size: one number or one per axis.
+        stride: step, one number or one per axis.
+        padding: zeros around: one number, one per axis, a pair (before, after) per axis,
+            ``"same"`` or ``"valid"``.
+        dilation: distance between kernel elements.
+        groups: channels are cut into this many groups that do not see each other.
+        bias: whether a learned number is added to each channel.
+        flip: True for true convolution.
+
+    Raises:
+        ShapeError: when traced: the input's rank, the kernel or the groups do not fit.
+        ArgumentError: when traced: a setting outside its allowed values.
+
+    Example:
+        >>> from isoconv import nn
+        >>> nn.Conv2d(8, 3, padding=1).build((28, 28, 3)).weights["weight"].shape
+        (3, 3, 3, 8)
+    """
+
+    rank = 2
+
+
+class Conv3d(_Conv):
+    """Learned convolution along depth, height and width: `conv3d` with its weight and bias.
+
+    Input ``(D, H, W, C)``, output ``(D', H', W', filters)``; see `Conv2d`.
+
+    Example:
+        >>> from isoconv import nn
+        >>> nn.Conv3d(4, 3).build((8, 8, 8, 1)).weights["weight"].shape
+        (3, 3, 3, 1, 4)
+    """
+
+    rank = 3
+
+
+@dataclass(eq=False, repr=False)
+class DepthwiseConv2d(Module):
+    """A convolution in which every channel is filtered for itself.
+
+    ``groups`` is the number of input channels; channel c gives output channels
+    ``c·multiplier … (c+1)·multiplier - 1``. Howard et al. 2017, "MobileNets".
+
+    Input ``(H, W, C)``, output ``(H', W', C · multiplier)``; weight ``(kh, kw, 1, C·multiplier)``.
+
+    Args:
+        kernel_size: one number or one per axis.
+        stride: step.
+        padding: as in `Conv2d`.
+        dilation: distance between kernel elements.
+        multiplier: output channels per input channel.
+        bias: whether a learned number is added to each channel.
+        flip: True for true convolution.
+
+    Raises:
+        ShapeError: when traced: the input's rank or the kernel does not fit.
+        ArgumentError: when traced: a setting outside its allowed values.
+
+    Example:
+        >>> from isoconv import nn
+        >>> nn.DepthwiseConv2d(3, padding=1).build((28, 28, 16)).weights["weight"].shape
+        (3, 3, 1, 16)
+    """
+
+    kernel_size: PerAxis
+    stride: PerAxis = 1
+    padding: PaddingSetting = 0
+    dilation: PerAxis = 1
+    multiplier: int = 1
+    bias: bool = True
+    flip: bool = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(H, W, C)`` to ``(H', W', C · multiplier)``."""
+        check_rank(type(self).__name__, 2, x.shape)
+        kernel = per_axis("kernel_size", self.kernel_size, 2)
+        (multiplier,) = per_axis("multiplier", self.multiplier, 1)
+        channels = x.shape[-1]
+        filters = channels * multiplier
+        weight = x.trace.parameter(self, "weight", (*kernel, 1, filters))
+        bias = x.trace.parameter(self, "bias", (filters,), "zeros") if self.bias else None
+        return conv2d(
+            x, weight, bias, self.stride, self.padding, self.dilation, channels, self.flip
+        )

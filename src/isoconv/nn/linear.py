@@ -1,0 +1,69 @@
+"""The linear (fully connected) layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from isoconv.nn.module import Module
+from isoconv.nn.settings import check_rank, per_axis
+from isoconv.nn.tensor import Tensor
+from isoconv.ops import ConvGeometry
+
+__all__ = ["Linear", "linear"]
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``y(o) = bias(o) + Σ_c x(c) · weight(c, o)``: a convolution with nowhere to slide.
+
+    Args:
+        x: ``(C,)``.
+        weight: ``(C, O)``.
+        bias: ``(O,)`` or None.
+
+    Returns:
+        ``(O,)``.
+
+    Raises:
+        ShapeError: an input that is not flat, or channels that differ.
+
+    Example:
+        >>> from isoconv.nn import Trace
+        >>> x = Trace().images((12,))
+        >>> linear(x, x.trace.input("parameter", "w", (12, 5))).shape
+        (5,)
+    """
+    check_rank("linear", 0, x.shape)
+    y = x.trace.add("conv", x, weight, attrs=ConvGeometry.linear())
+    return y if bias is None else y + bias
+
+
+@dataclass(eq=False, repr=False)
+class Linear(Module):
+    """Every input meets every output: `linear` with its weight and bias.
+
+    Input ``(C,)``, output ``(features,)``, weight ``(C, features)``.
+
+    Args:
+        features: number of outputs.
+        bias: whether a learned number is added to each output.
+
+    Raises:
+        ShapeError: when traced: the input is not flat.
+        ArgumentError: when traced: fewer than one feature.
+
+    Example:
+        >>> from isoconv import nn
+        >>> nn.Linear(10).build((64,)).weights["weight"].shape
+        (64, 10)
+    """
+
+    features: int
+    bias: bool = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(C,)`` to ``(features,)``."""
+        check_rank(type(self).__name__, 0, x.shape)
+        (features,) = per_axis("features", self.features, 1)
+        weight = x.trace.parameter(self, "weight", (x.shape[-1], features))
+        bias = x.trace.parameter(self, "bias", (features,), "zeros") if self.bias else None
+        return linear(x, weight, bias)

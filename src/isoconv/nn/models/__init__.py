@@ -1,0 +1,58 @@
+"""Ready models by name, each sized to its input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from isoconv.errors import ArgumentError, ShapeError
+from isoconv.nn.combining import Sequential
+from isoconv.nn.models.lenet import lenet5
+from isoconv.nn.models.mobilenet import mobilenetv2
+from isoconv.nn.models.resnet import resnet18, resnet20
+from isoconv.nn.models.vgg import tinyvgg, vgg11
+
+__all__ = [
+    "MODELS",
+    "create",
+    "lenet5",
+    "mobilenetv2",
+    "resnet18",
+    "resnet20",
+    "tinyvgg",
+    "vgg11",
+]
+
+MODELS: dict[str, Callable[[int, tuple[int, ...] | None], Sequential]] = {
+    "lenet5": lenet5,
+    "mobilenetv2": mobilenetv2,
+    "resnet18": resnet18,
+    "resnet20": resnet20,
+    "tinyvgg": tinyvgg,
+    "vgg11": vgg11,
+}
+"""All models: name → function of the number of classes and the input shape."""
+
+
+def create(name: str, classes: int = 10, input_shape: tuple[int, ...] | None = None) -> Sequential:
+    """A model by its name.
+
+    Args:
+        name: one of `MODELS`.
+        classes: number of outputs.
+        input_shape: ``(H, W, C)`` of the images it is for; None for the usual ones of its paper.
+
+    Raises:
+        ArgumentError: an unknown name, or fewer than one class.
+        ShapeError: an input shape that is not ``(H, W, C)``.
+
+    Example:
+        >>> create("lenet5", classes=10, input_shape=(28, 28, 1))
+        Sequential(12 steps)
+    """
+    if name not in MODELS:
+        raise ArgumentError(f"no model is called {name!r}; there are {', '.join(MODELS)}")
+    if classes < 1:
+        raise ArgumentError(f"classes must be at least 1; got {classes}")
+    if input_shape is not None and (len(input_shape) != 3 or min(input_shape) < 1):
+        raise ShapeError(f"the models take images of shape (H, W, C); got {input_shape}")
+    return MODELS[name](classes, input_shape)

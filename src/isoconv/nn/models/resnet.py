@@ -1,0 +1,90 @@
+"""Residual networks: ResNet-18 and the 20-layer one for small images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from isoconv.nn.activations import ReLU
+from isoconv.nn.combining import Residual, Sequential
+from isoconv.nn.convolution import Conv2d
+from isoconv.nn.linear import Linear
+from isoconv.nn.module import Module
+from isoconv.nn.normalization import BatchNorm2d
+from isoconv.nn.pooling import GlobalAvgPool2d, MaxPool2d
+
+__all__ = ["resnet18", "resnet20"]
+
+SMALL = 64
+"""Up to this side images are taken for small ones, such as CIFAR's."""
+
+
+def resnet18(classes: int = 10, input_shape: tuple[int, ...] | None = None) -> Sequential:
+    """He et al. 2015, "Deep residual learning for image recognition", table 1, 18 layers.
+
+    Four stages of two basic blocks with 64, 128, 256 and 512 filters. Images of up to 64×64
+    start with a 3×3 convolution of stride 1 and no pooling in place of the 7×7 one of stride 2
+    and the 3×3 maximum, so that their feature maps do not vanish.
+
+    Args:
+        classes: number of outputs.
+        input_shape: ``(H, W, C)``; None for ``(224, 224, 3)``.
+
+    Example:
+        >>> resnet18(1000).summary((224, 224, 3)).parameters
+        11689512
+    """
+    height, width, *_ = input_shape or (224, 224, 3)
+    if min(height, width) <= SMALL:
+        stem = _normalised(64, 3, 1)
+    else:
+        stem = [*_normalised(64, 7, 2), MaxPool2d(3, stride=2, padding=1)]
+    return _resnet(stem, (64, 128, 256, 512), 2, classes)
+
+
+def resnet20(
+    classes: int = 10,
+    input_shape: tuple[int, ...] | None = None,  # noqa: ARG001
+) -> Sequential:
+    """He et al. 2015, section 4.2: the network for CIFAR-10 with n = 3, 20 layers.
+
+    A 3×3 convolution, then three stages of three basic blocks with 16, 32 and 64 filters. Where
+    sizes change the shortcut is the paper's option B: a 1×1 convolution of stride 2 with batch
+    normalisation. It has 272,474 parameters for 10 classes, 2,752 more than with option A, which
+    pads with zeros.
+
+    Args:
+        classes: number of outputs.
+        input_shape: ``(H, W, C)``; the same layers for every size.
+
+    Example:
+        >>> resnet20().summary((32, 32, 3)).parameters
+        272474
+    """
+    return _resnet(_normalised(16, 3, 1), (16, 32, 64), 3, classes)
+
+
+def _normalised(filters: int, kernel_size: int, stride: int) -> list[Module]:
+    """A convolution that keeps the size but for its stride, normalised, with ReLU."""
+    convolution = Conv2d(filters, kernel_size, stride, padding=kernel_size // 2, bias=False)
+    return [convolution, BatchNorm2d(), ReLU()]
+
+
+def _block(filters: int, stride: int, *, project: bool) -> list[Module]:
+    """Two 3×3 convolutions around which x is added; ReLU follows the sum."""
+    body = Sequential(
+        *_normalised(filters, 3, stride),
+        Conv2d(filters, 3, padding=1, bias=False),
+        BatchNorm2d(),
+    )
+    shortcut = Sequential(Conv2d(filters, 1, stride, bias=False), BatchNorm2d())
+    return [Residual(body, shortcut if project else None), ReLU()]
+
+
+def _resnet(stem: Sequence[Module], stages: Sequence[int], blocks: int, classes: int) -> Sequential:
+    steps = list(stem)
+    for stage, filters in enumerate(stages):
+        for block in range(blocks):
+            # Every stage but the first halves the feature map in its first block.
+            first = stage > 0 and block == 0
+            steps += _block(filters, 2 if first else 1, project=first)
+    return Sequential(*steps, GlobalAvgPool2d(), Linear(classes))

@@ -1,0 +1,286 @@
+"""What every layer and model is: settings in plain fields, a ``forward``, and weights by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from isoconv.errors import ArgumentError
+from isoconv.graph.operation import Array
+from isoconv.nn import storage
+from isoconv.nn.initial import initial_array
+from isoconv.nn.summary import Summary, summarize
+from isoconv.nn.tensor import Tensor
+from isoconv.nn.trace import trace_model
+
+if TYPE_CHECKING:
+    from isoconv.compile.target import Target
+
+__all__ = ["Module"]
+
+
+class Module:
+    """A layer or a whole model.
+
+    A subclass keeps its settings and the modules that it is made of in attributes (lists, tuples
+    and dicts of modules are found too) and says in ``forward`` what it computes. A module's name
+    is the path of attributes that leads to it, ``"features.0"``. A module that is used twice, or
+    held twice, has one set of weights.
+
+    Weights live in the layers. ``build`` gives them their first values; the sizes that depend on
+    the input, such as channels, are inferred then.
+
+    Example:
+        >>> from isoconv import nn
+        >>> class Branches(nn.Module):
+        ...     def __init__(self, filters):
+        ...         self.narrow = nn.Conv2d(filters, 1)
+        ...         self.wide = nn.Conv2d(filters, 3, padding=1)
+        ...     def forward(self, x):
+        ...         return nn.functional.concatenate(self.narrow(x), self.wide(x))
+        >>> model = Branches(4).build((8, 8, 3))
+        >>> {name: array.shape for name, array in model.weights.items()}["wide.weight"]
+        (3, 3, 3, 4)
+    """
+
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
+        """What the module computes: tensors in, one tensor out."""
+        raise NotImplementedError(f"{type(self).__name__} must define forward")
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        """Use the module on tensors of a trace.
+
+        Raises:
+            ArgumentError: called on anything else; arrays go through ``predict``.
+        """
+        for value in inputs:
+            if isinstance(value, Tensor):
+                return value.trace.call(self, inputs)
+        kinds = ", ".join(type(value).__name__ for value in inputs) or "nothing"
+        raise ArgumentError(
+            f"{type(self).__name__} takes tensors of a trace; got {kinds} "
+            "(arrays go through model.predict)"
+        )
+
+    # Modules inside
+
+    def children(self) -> Iterator[tuple[str, Module]]:
+        """The modules in this one's attributes with their names, in order of assignment."""
+        for name, value in vars(self).items():
+            yield from modules_in(name, value)
+
+    def named_modules(self) -> Iterator[tuple[str, Module]]:
+        """This module (named "") and all inside it with their paths, each once.
+
+        Example:
+            >>> from isoconv import nn
+            >>> [name for name, _ in nn.Sequential(nn.ReLU(), nn.Flatten()).named_modules()]
+            ['', '0', '1']
+        """
+        seen: set[int] = set()
+        waiting: list[tuple[str, Module]] = [("", self)]
+        while waiting:
+            path, module = waiting.pop()
+            if id(module) in seen:
+                continue
+            seen.add(id(module))
+            yield path, module
+            prefix = f"{path}." if path else ""
+            inside = [(prefix + name, child) for name, child in module.children()]
+            waiting.extend(reversed(inside))
+
+    # Weights
+
+    def build(self, input_shape: Sequence[int], seed: int = 0) -> Self:
+        """Infer all sizes and give every parameter and state its first value.
+
+        Weights are drawn with Philox 4×32-10 from ``(seed, purpose 1, stream)``, where the stream
+        is the parameter's place in the order of first use: uniform within ±sqrt(6 / fan_in)
+        (He et al. 2015, "Delving deep into rectifiers"), worked out in float64 and rounded to
+        float32. Biases start at 0, scales of batch normalisation at 1.
+
+        Args:
+            input_shape: shape of one image, ``(H, W, C)`` for two-dimensional models.
+            seed: 64-bit seed.
+
+        Returns:
+            The module itself.
+
+        Raises:
+            ShapeError: the input or a layer's settings do not fit; the message names the layer.
+            ArgumentError: a setting or the seed outside its allowed values.
+        """
+        traced = trace_model(self, input_shape, training=True)
+        for _, module in self.named_modules():
+            own_arrays(module, "parameters").clear()
+            own_arrays(module, "states").clear()
+        for stream, spec in enumerate(traced.parameters.values()):
+            owner = traced.trace.owners[spec.name]
+            own_arrays(owner, "parameters")[_leaf(spec.name)] = initial_array(spec, seed, stream)
+        for state in traced.states.values():
+            owner = traced.trace.owners[state.name]
+            value = np.full(state.shape, state.initial, np.float32)
+            own_arrays(owner, "states")[_leaf(state.name)] = value
+        self.__dict__["_input_shape"] = tuple(input_shape)
+        return self
+
+    @property
+    def input_shape(self) -> tuple[int, ...] | None:
+        """The shape that ``build`` was given, or None."""
+        shape: tuple[int, ...] | None = self.__dict__.get("_input_shape")
+        return shape
+
+    def parameters(self) -> dict[str, Array]:
+        """The learned arrays by name; empty before ``build``."""
+        return self._collect("parameters")
+
+    def states(self) -> dict[str, Array]:
+        """The arrays that follow the data (running statistics) by name."""
+        return self._collect("states")
+
+    @property
+    def weights(self) -> dict[str, Array]:
+        """Parameters and states by name; empty before ``build``."""
+        return {**self.parameters(), **self.states()}
+
+    def _collect(self, kind: str) -> dict[str, Array]:
+        found: dict[str, Array] = {}
+        for path, module in self.named_modules():
+            prefix = f"{path}." if path else ""
+            found.update({prefix + name: a for name, a in own_arrays(module, kind).items()})
+        return found
+
+    def load_weights(self, weights: Mapping[str, Array]) -> None:
+        """Take over parameters and states from arrays (they are copied).
+
+        Args:
+            weights: one float32 or float64 array for every name in ``self.weights``.
+
+        Raises:
+            CheckpointError: names are missing or not the model's, or shapes or dtypes differ; the
+                message lists them all, and the model stays as it was.
+        """
+        storage.check_names(self.weights, weights)
+        for path, module in self.named_modules():
+            prefix = f"{path}." if path else ""
+            for kind in ("parameters", "states"):
+                own = own_arrays(module, kind)
+                for name in own:
+                    given = np.asarray(weights[prefix + name])
+                    own[name] = np.array(given, given.dtype.newbyteorder("="), order="C")
+
+    def save(self, path: str | Path) -> None:
+        """Write parameters, states and the input shape as safetensors; atomic.
+
+        Raises:
+            ArgumentError: the model was not built.
+            OSError: the file cannot be written; an earlier file of that name stays whole.
+        """
+        if self.input_shape is None:
+            raise ArgumentError("only a built model can be saved: call model.build(input_shape)")
+        storage.write(Path(path), self.weights, self.input_shape)
+
+    def load(self, path: str | Path) -> Self:
+        """Read what ``save`` wrote; a model that was not built yet is built first.
+
+        Returns:
+            The module itself.
+
+        Raises:
+            CheckpointError: the file cannot be read or belongs to another model.
+        """
+        arrays, input_shape = storage.read(Path(path))
+        if self.input_shape is None:
+            storage.check_input_shape(Path(path), input_shape)
+            self.build(input_shape)
+        self.load_weights(arrays)
+        return self
+
+    def digest(self) -> str:
+        """SHA-256 of all parameters and states, as 64 hexadecimal digits.
+
+        Over the names in sorted order: the name, the shape and the dtype as text, a line each,
+        then the elements as little-endian bytes in row-major order.
+
+        Example:
+            >>> from isoconv import nn
+            >>> nn.Linear(2).build((3,)).digest() == nn.Linear(2).build((3,)).digest()
+            True
+        """
+        return storage.digest(self.weights)
+
+    # Use
+
+    def summary(self, input_shape: Sequence[int] | None = None) -> Summary:
+        """Layers with output shapes, parameters and multiply-adds; print it.
+
+        Args:
+            input_shape: shape of one image; left out, the one that the model was built with.
+
+        Raises:
+            ArgumentError: no input shape is known.
+            ShapeError: the input does not fit; the message names the layer.
+        """
+        shape = self.input_shape if input_shape is None else tuple(input_shape)
+        if shape is None:
+            raise ArgumentError("summary needs an input shape: model.summary((28, 28, 1))")
+        return summarize(self, shape)
+
+    def predict(
+        self,
+        images: Array,
+        *,
+        threads: int | None = None,
+        target: Target | None = None,
+        shard_size: int = 32,
+    ) -> Array:
+        """The model's results for images, in inference mode.
+
+        A result does not depend on which other images are given, on threads or on shard size.
+
+        Args:
+            images: ``(N, H, W, C)``, float32 or uint8.
+            threads: number of threads; None for all cores.
+            target: the CPU to compile for; None for this machine's.
+            shard_size: images that one thread takes at a time.
+
+        Returns:
+            Float32, ``(N,)`` and the shape of the model's result.
+        """
+        from isoconv.run.inference import predict
+
+        result: Array = predict(self, images, threads=threads, target=target, shard_size=shard_size)
+        return result
+
+    def __repr__(self) -> str:
+        settings = ", ".join(
+            f"{name}={value!r}"
+            for name, value in vars(self).items()
+            if not name.startswith("_") and not list(modules_in(name, value))
+        )
+        return f"{type(self).__name__}({settings})"
+
+
+def modules_in(name: str, value: object) -> Iterator[tuple[str, Module]]:
+    """The modules in an attribute's value with their names: itself, or inside lists and dicts."""
+    if isinstance(value, Module):
+        yield name, value
+    elif isinstance(value, (list, tuple)):
+        for place, item in enumerate(value):
+            yield from modules_in(f"{name}.{place}", item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from modules_in(f"{name}.{key}", item)
+
+
+def own_arrays(module: Module, kind: str) -> dict[str, Array]:
+    """The module's own arrays of a kind; made on first use, so that no __init__ is needed."""
+    arrays: dict[str, Array] = module.__dict__.setdefault(f"_{kind}", {})
+    return arrays
+
+
+def _leaf(name: str) -> str:
+    return name.rpartition(".")[2]

@@ -1,0 +1,133 @@
+"""Batch normalisation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+from isoconv.errors import ArgumentError, ShapeError
+from isoconv.nn.module import Module
+from isoconv.nn.tensor import Tensor
+from isoconv.ops import BatchNorm as BatchNormAttrs
+from isoconv.ops import CountAttrs, Epsilon, Sum
+
+__all__ = ["BatchNorm", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "batch_norm", "moments"]
+
+
+def moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Each channel's mean and variance over all positions of all images of the shard.
+
+    ``mean(c) = 1/m Σ x(c)`` and ``var(c) = 1/m Σ (x(c) - mean(c))²`` with m = images · positions.
+
+    Args:
+        x: ``(spatial..., C)``.
+
+    Returns:
+        Mean and variance, each ``(C,)`` without an image axis.
+
+    Example:
+        >>> from isoconv.nn import Trace
+        >>> mean, variance = moments(Trace().images((8, 8, 3)))
+        >>> mean.shape, mean.batched
+        ((3,), False)
+    """
+    count = CountAttrs(prod(x.shape[:-1]), False)
+    over_shard = Sum(1, False)
+    mean = x.trace.add("divide_by_count", x.trace.add("sum", x, attrs=over_shard), attrs=count)
+    squares = x.trace.add("square", x - mean)
+    total = x.trace.add("sum", squares, attrs=over_shard)
+    return mean, x.trace.add("divide_by_count", total, attrs=count)
+
+
+def batch_norm(
+    x: Tensor,
+    mean: Tensor,
+    variance: Tensor,
+    gamma: Tensor,
+    beta: Tensor,
+    eps: float = 1e-5,
+    own_statistics: bool = False,
+) -> Tensor:
+    """``y = (x - mean) / sqrt(variance + eps) · gamma + beta``, channel by channel.
+
+    Args:
+        x: ``(spatial..., C)``.
+        mean: ``(C,)``, without an image axis like the three after it.
+        variance: ``(C,)``.
+        gamma: ``(C,)``.
+        beta: ``(C,)``.
+        eps: added to the variance.
+        own_statistics: mean and variance are the `moments` of ``x``: the gradient then flows
+            through them. False: they are constants.
+
+    Returns:
+        The shape of ``x``.
+
+    Raises:
+        ShapeError: statistics or factors of other shapes.
+        ArgumentError: a negative ``eps``.
+
+    Example:
+        >>> from isoconv.nn import Trace
+        >>> x = Trace().images((8, 8, 3))
+        >>> gamma = x.trace.input("parameter", "gamma", (3,))
+        >>> beta = x.trace.input("parameter", "beta", (3,))
+        >>> batch_norm(x, *moments(x), gamma, beta, own_statistics=True).shape
+        (8, 8, 3)
+    """
+    inverse = x.trace.add("inverse_std", variance, attrs=Epsilon(float(eps)))
+    attrs = BatchNormAttrs(own_statistics, prod(x.shape[:-1]))
+    return x.trace.add("batch_norm", x, mean, inverse, gamma, beta, attrs=attrs)
+
+
+@dataclass(eq=False, repr=False)
+class BatchNorm(Module):
+    """Batch normalisation: each channel brought to mean 0 and variance 1, then scaled and moved.
+
+    ``y = (x - mean) / sqrt(var + eps) · weight + bias``. In training, mean and variance are those
+    of the shard's images and positions; ``running_mean`` and ``running_var`` follow them with
+    ``new = (1 - momentum) · old + momentum · s``, where ``s`` is the average of the shards'
+    statistics, weighted by their images. (The variance is the plain one, divided by m.) In
+    inference the running ones are used. Ioffe and Szegedy 2015, "Batch normalization".
+
+    Input and output ``(C,)``, ``(L, C)``, ``(H, W, C)`` or ``(D, H, W, C)``.
+
+    Args:
+        eps: added to the variance.
+        momentum: share of the newest statistics in the running ones.
+
+    Raises:
+        ShapeError: when traced: an input without channels.
+        ArgumentError: when traced: momentum outside 0 to 1, or a negative eps.
+
+    Example:
+        >>> from isoconv import nn
+        >>> sorted(nn.BatchNorm2d().build((8, 8, 3)).weights)
+        ['bias', 'running_mean', 'running_var', 'weight']
+    """
+
+    eps: float = 1e-5
+    momentum: float = 0.1
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(spatial..., C)`` to the same shape."""
+        if not x.shape:
+            raise ShapeError(f"batch normalisation needs an axis of channels; got shape {x.shape}")
+        if not 0 <= self.momentum <= 1:
+            raise ArgumentError(f"momentum must be from 0 to 1; got {self.momentum}")
+        trace, channels = x.trace, x.shape[-1:]
+        gamma = trace.parameter(self, "weight", channels, "ones")
+        beta = trace.parameter(self, "bias", channels, "zeros")
+        running_mean = trace.state(self, "running_mean", channels, 0.0, self.momentum)
+        running_var = trace.state(self, "running_var", channels, 1.0, self.momentum)
+        if not trace.training:
+            return batch_norm(x, running_mean, running_var, gamma, beta, self.eps)
+        mean, variance = moments(x)
+        trace.update_state(self, "running_mean", mean)
+        trace.update_state(self, "running_var", variance)
+        return batch_norm(x, mean, variance, gamma, beta, self.eps, own_statistics=True)
+
+
+BatchNorm1d = BatchNorm
+BatchNorm2d = BatchNorm
+BatchNorm3d = BatchNorm

@@ -1,0 +1,426 @@
+"""Pooling: a window's maximum or average, or that of the whole feature map."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import ClassVar
+
+from isoconv.nn.module import Module
+from isoconv.nn.settings import PaddingSetting, PerAxis, check_rank, padding_pairs, per_axis
+from isoconv.nn.tensor import Tensor
+from isoconv.ops import AvgPool, CountAttrs, Shape, Sum, WindowGeometry
+
+__all__ = [
+    "AvgPool1d",
+    "AvgPool2d",
+    "AvgPool3d",
+    "GlobalAvgPool1d",
+    "GlobalAvgPool2d",
+    "GlobalAvgPool3d",
+    "GlobalMaxPool1d",
+    "GlobalMaxPool2d",
+    "GlobalMaxPool3d",
+    "MaxPool1d",
+    "MaxPool2d",
+    "MaxPool3d",
+    "avg_pool1d",
+    "avg_pool2d",
+    "avg_pool3d",
+    "global_avg_pool",
+    "global_max_pool",
+    "max_pool1d",
+    "max_pool2d",
+    "max_pool3d",
+]
+
+
+def _window(
+    kind: str,
+    rank: int,
+    x: Tensor,
+    kernel_size: PerAxis,
+    stride: PerAxis | None,
+    padding: PaddingSetting,
+    dilation: PerAxis,
+    ceil_mode: bool,
+) -> WindowGeometry:
+    check_rank(kind, rank, x.shape)
+    kernel = per_axis("kernel_size", kernel_size, rank)
+    strides = kernel if stride is None else per_axis("stride", stride, rank)
+    dilations = per_axis("dilation", dilation, rank)
+    pairs = padding_pairs(padding, x.shape[:rank], kernel, strides, dilations)
+    return WindowGeometry(kernel, strides, pairs, dilations, ceil_mode)
+
+
+def _max_pool(
+    rank: int,
+    x: Tensor,
+    kernel_size: PerAxis,
+    stride: PerAxis | None,
+    padding: PaddingSetting,
+    dilation: PerAxis,
+    ceil_mode: bool,
+) -> Tensor:
+    name = f"max_pool{rank}d"
+    window = _window(name, rank, x, kernel_size, stride, padding, dilation, ceil_mode)
+    return x.trace.add("max_pool", x, attrs=window)
+
+
+def max_pool1d(
+    x: Tensor,
+    kernel_size: PerAxis,
+    stride: PerAxis | None = None,
+    padding: PaddingSetting = 0,
+    dilation: PerAxis = 1,
+    ceil_mode: bool = False,
+) -> Tensor:
+    """The largest value of each window, along one axis; see `max_pool2d`.
+
+    Example:
+        >>> from isoconv.nn import Trace
+        >>> max_pool1d(Trace().images((100, 2)), 4).shape
+        (25, 2)
+    """
+    return _max_pool(1, x, kernel_size, stride, padding, dilation, ceil_mode)
+
+
+def max_pool2d(
+    x: Tensor,
+    kernel_size: PerAxis,
+    stride: PerAxis | None = None,
+    padding: PaddingSetting = 0,
+    dilation: PerAxis = 1,
+    ceil_mode: bool = False,
+) -> Tensor:
+    """The largest value of each window: ``Y(i, j, c) = max over m, n of X(i·S + m, j·S + n, c)``.
+
+    Padding never wins. The first of equal values in row-major order counts as the largest and
+    takes the gradient; NaN wins over every number.
+
+    Args:
+        x: ``(H, W, C)``.
+        kernel_size: size of the window, one number or one per axis.
+        stride: step; None for the kernel size.
+        padding: room around, as in `conv2d`; at most half the kernel.
+        dilation: distance between the window's elements.
+        ceil_mode: a last window that hangs over the end is kept.
+
+    Returns:
+        ``(H', W', C)``.
+
+    Raises:
+        ShapeError: another rank, or a window larger than the padded input.
+        ArgumentError: a setting outside its allowed values.
+
+    Example:
+        >>> from isoconv.nn import Trace
+        >>> max_pool2d(Trace().images((28, 28, 8)), 3, stride=2, padding=1).shape
+        (14, 14, 8)
+    """
+    return _max_pool(2, x, kernel_size, stride, padding, dilation, ceil_mode)
+
+
+def max_pool3d(
+    x: Tensor,
+    kernel_size: PerAxis,
+    stride: PerAxis | None = None,
+    padding: PaddingSetting = 0,
+    dilation: PerAxis = 1,
+    ceil_mode: bool = False,
+) -> Tensor:
+    """The largest value of each window, along three axes; see `max_pool2d`.
+
+    Example:
+        >>> from isoconv.nn import Trace
+        >>> max_pool3d(Trace().images((8, 8, 8, 2)), 2).shape
+        (4, 4, 4, 2)
+    """
+    return _max_pool(3, x, kernel_size, stride, padding, dilation, ceil_mode)
+
+
+def _avg_pool(
+    rank: int,
+    x: Tensor,
+    kernel_size: PerAxis,
+    stride: PerAxis | None,
+    padding: PaddingSetting,
+    ceil_mode: bool,
+    count_include_pad: bool,
+) -> Tensor:
+    name = f"avg_pool{rank}d"
+    window = _window(name, rank, x, kernel_size, stride, padding, 1, ceil_mode)
+    return x.trace.add("avg_pool", x, attrs=AvgPool(window, count_include_pad))
+
+
+def avg_pool1d(
+    x: Tensor,
+    kernel_size: PerAxis,
+    stride: PerAxis | None = None,
+    padding: PaddingSetting = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Tensor:
+    """The average of each window, along one axis; see `avg_pool2d`.
+
+    Example:
+        >>> from isoconv.nn import Trace
+        >>> avg_pool1d(Trace().images((100, 2)), 4).shape
+        (25, 2)
+    """
+    return _avg_pool(1, x, kernel_size, stride, padding, ceil_mode, count_include_pad)
+
+
+def avg_pool2d(
+    x: Tensor,
+    kernel_size: PerAxis,
+    stride: PerAxis | None = None,
+    padding: PaddingSetting = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Tensor:
+    """The average of each window: ``Y(i, j, c) = 1/(K·K) Σ_m Σ_n X(i·S + m, j·S + n, c)``.
+
+    Args:
+        x: ``(H, W, C)``.
+        kernel_size: size of the window, one number or one per axis.
+        stride: step; None for the kernel size.
+        padding: zeros around, as in `conv2d`; at most half the kernel.
+        ceil_mode: a last window that hangs over the end is kept; what hangs over is not counted.
+        count_include_pad: divide by the window's positions in the padded input (True) or in the
+            input alone (False).
+
+    Returns:
+        ``(H', W', C)``.
+
+    Raises:
+        ShapeError: another rank, or a window larger than the padded input.
+        ArgumentError: a setting outside its allowed values.
+
+    Example:
+        >>> from isoconv.nn import Trace
+        >>> avg_pool2d(Trace().images((28, 28, 8)), 2).shape
+        (14, 14, 8)
+    """
+    return _avg_pool(2, x, kernel_size, stride, padding, ceil_mode, count_include_pad)
+
+
+def avg_pool3d(
+    x: Tensor,
+    kernel_size: PerAxis,
+    stride: PerAxis | None = None,
+    padding: PaddingSetting = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Tensor:
+    """The average of each window, along three axes; see `avg_pool2d`.
+
+    Example:
+        >>> from isoconv.nn import Trace
+        >>> avg_pool3d(Trace().images((8, 8, 8, 2)), 2).shape
+        (4, 4, 4, 2)
+    """
+    return _avg_pool(3, x, kernel_size, stride, padding, ceil_mode, count_include_pad)
+
+
+def global_avg_pool(x: Tensor) -> Tensor:
+    """Each channel's average over all positions: ``y(c) = 1/(H·W) Σ_i Σ_j X(i, j, c)``.
+
+    Lin et al. 2013, "Network in network".
+
+    Args:
+        x: ``(spatial..., C)``.
+
+    Returns:
+        ``(C,)``.
+
+    Example:
+        >>> from isoconv.nn import Trace
+        >>> global_avg_pool(Trace().images((7, 7, 64))).shape
+        (64,)
+    """
+    total = x.trace.add("sum", x, attrs=Sum(1, True))
+    return x.trace.add("divide_by_count", total, attrs=CountAttrs(prod(x.shape[:-1]), True))
+
+
+def global_max_pool(x: Tensor) -> Tensor:
+    """Each channel's largest value over all positions: ``y(c) = max over i, j of X(i, j, c)``.
+
+    Args:
+        x: ``(spatial..., C)``.
+
+    Returns:
+        ``(C,)``.
+
+    Example:
+        >>> from isoconv.nn import Trace
+        >>> global_max_pool(Trace().images((7, 7, 64))).shape
+        (64,)
+    """
+    sides = x.shape[:-1]
+    ones = (1,) * len(sides)
+    window = WindowGeometry(sides, ones, ((0, 0),) * len(sides), ones)
+    peak = x.trace.add("max_pool", x, attrs=window)
+    return x.trace.add("reshape", peak, attrs=Shape(x.shape[-1:]))
+
+
+@dataclass(eq=False, repr=False)
+class _MaxPool(Module):
+    rank: ClassVar[int]
+
+    kernel_size: PerAxis
+    stride: PerAxis | None = None
+    padding: PaddingSetting = 0
+    dilation: PerAxis = 1
+    ceil_mode: bool = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(spatial..., C)`` to ``(spatial'..., C)``."""
+        return _max_pool(
+            self.rank,
+            x,
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            self.dilation,
+            self.ceil_mode,
+        )
+
+
+class MaxPool1d(_MaxPool):
+    """`max_pool1d` as a layer: ``(L, C)`` to ``(L', C)``; see `MaxPool2d`."""
+
+    rank = 1
+
+
+class MaxPool2d(_MaxPool):
+    """`max_pool2d` as a layer: ``(H, W, C)`` to ``(H', W', C)``.
+
+    Args:
+        kernel_size: size of the window, one number or one per axis.
+        stride: step; None for the kernel size.
+        padding: room around, at most half the kernel; it never wins.
+        dilation: distance between the window's elements.
+        ceil_mode: a last window that hangs over the end is kept.
+
+    Example:
+        >>> from isoconv import nn
+        >>> print(nn.MaxPool2d(2).summary((28, 28, 8)).rows[0].output)
+        (14, 14, 8)
+    """
+
+    rank = 2
+
+
+class MaxPool3d(_MaxPool):
+    """`max_pool3d` as a layer: ``(D, H, W, C)`` to ``(D', H', W', C)``; see `MaxPool2d`."""
+
+    rank = 3
+
+
+@dataclass(eq=False, repr=False)
+class _AvgPool(Module):
+    rank: ClassVar[int]
+
+    kernel_size: PerAxis
+    stride: PerAxis | None = None
+    padding: PaddingSetting = 0
+    ceil_mode: bool = False
+    count_include_pad: bool = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(spatial..., C)`` to ``(spatial'..., C)``."""
+        return _avg_pool(
+            self.rank,
+            x,
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            self.ceil_mode,
+            self.count_include_pad,
+        )
+
+
+class AvgPool1d(_AvgPool):
+    """`avg_pool1d` as a layer: ``(L, C)`` to ``(L', C)``; see `AvgPool2d`."""
+
+    rank = 1
+
+
+class AvgPool2d(_AvgPool):
+    """`avg_pool2d` as a layer: ``(H, W, C)`` to ``(H', W', C)``.
+
+    Args:
+        kernel_size: size of the window, one number or one per axis.
+        stride: step; None for the kernel size.
+        padding: zeros around, at most half the kernel.
+        ceil_mode: a last window that hangs over the end is kept.
+        count_include_pad: whether zeros around count in the average.
+
+    Example:
+        >>> from isoconv import nn
+        >>> print(nn.AvgPool2d(2).summary((28, 28, 8)).rows[0].output)
+        (14, 14, 8)
+    """
+
+    rank = 2
+
+
+class AvgPool3d(_AvgPool):
+    """`avg_pool3d` as a layer: ``(D, H, W, C)`` to ``(D', H', W', C)``; see `AvgPool2d`."""
+
+    rank = 3
+
+
+class _GlobalAvgPool(Module):
+    rank: ClassVar[int]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(spatial..., C)`` to ``(C,)``."""
+        check_rank(type(self).__name__, self.rank, x.shape)
+        return global_avg_pool(x)
+
+
+class GlobalAvgPool1d(_GlobalAvgPool):
+    """`global_avg_pool` as a layer: ``(L, C)`` to ``(C,)``."""
+
+    rank = 1
+
+
+class GlobalAvgPool2d(_GlobalAvgPool):
+    """`global_avg_pool` as a layer: ``(H, W, C)`` to ``(C,)``."""
+
+    rank = 2
+
+
+class GlobalAvgPool3d(_GlobalAvgPool):
+    """`global_avg_pool` as a layer: ``(D, H, W, C)`` to ``(C,)``."""
+
+    rank = 3
+
+
+class _GlobalMaxPool(Module):
+    rank: ClassVar[int]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(spatial..., C)`` to ``(C,)``."""
+        check_rank(type(self).__name__, self.rank, x.shape)
+        return global_max_pool(x)
+
+
+class GlobalMaxPool1d(_GlobalMaxPool):
+    """`global_max_pool` as a layer: ``(L, C)`` to ``(C,)``."""
+
+    rank = 1
+
+
+class GlobalMaxPool2d(_GlobalMaxPool):
+    """`global_max_pool` as a layer: ``(H, W, C)`` to ``(C,)``."""
+
+    rank = 2
+
+
+class GlobalMaxPool3d(_GlobalMaxPool):
+    """`global_max_pool` as a layer: ``(D, H, W, C)`` to ``(C,)``."""
+
+    rank = 3

@@ -1,0 +1,98 @@
+"""Settings as people write them, made into one entry per axis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from isoconv.errors import ArgumentError, ShapeError
+from isoconv.ops.geometry import same_padding
+
+__all__ = ["PaddingSetting", "PerAxis", "check_rank", "padding_pairs", "per_axis"]
+
+PerAxis = int | tuple[int, ...]
+"""One number for all axes, or one per axis."""
+PaddingSetting = int | tuple[int, ...] | tuple[tuple[int, int], ...] | Literal["same", "valid"]
+"""One number, one per axis, a pair (before, after) per axis, or "same" or "valid"."""
+
+AXES = {0: "(C,)", 1: "(L, C)", 2: "(H, W, C)", 3: "(D, H, W, C)"}
+
+
+def check_rank(kind: str, rank: int, shape: tuple[int, ...]) -> None:
+    """See that a value has ``rank`` spatial axes and one of channels.
+
+    Raises:
+        ShapeError: it has not.
+    """
+    if len(shape) != rank + 1:
+        hint = "; flatten it first" if rank == 0 and len(shape) > 1 else ""
+        raise ShapeError(f"{kind} takes inputs of shape {AXES[rank]}; got shape {shape}{hint}")
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def per_axis(name: str, value: PerAxis, rank: int, least: int = 1) -> tuple[int, ...]:
+    """One whole number per axis.
+
+    Raises:
+        ArgumentError: not whole numbers, too few or too many of them, or one below ``least``.
+
+    Example:
+        >>> per_axis("stride", 2, rank=2)
+        (2, 2)
+    """
+    values = tuple(value) if isinstance(value, (tuple, list)) else (value,) * rank
+    if len(values) != rank or not all(_is_int(entry) for entry in values):
+        raise ArgumentError(f"{name} must be a whole number or {rank} of them; got {value!r}")
+    if min(values, default=least) < least:
+        raise ArgumentError(f"{name} must be at least {least} on every axis; got {value!r}")
+    return values
+
+
+def padding_pairs(
+    value: PaddingSetting,
+    sides: Sequence[int],
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    dilation: Sequence[int],
+) -> tuple[tuple[int, int], ...]:
+    """Padding (before, after) per axis.
+
+    ``"valid"`` is none; ``"same"`` gives ``ceil(size / stride)`` outputs, an odd one after.
+
+    Raises:
+        ArgumentError: another text, the wrong number of entries, or a negative one.
+
+    Example:
+        >>> padding_pairs("same", (28, 28), (5, 5), (1, 1), (1, 1))
+        ((2, 2), (2, 2))
+        >>> padding_pairs((1, 2), (28, 28), (3, 3), (1, 1), (1, 1))
+        ((1, 1), (2, 2))
+    """
+    rank = len(sides)
+    if value == "valid":
+        return ((0, 0),) * rank
+    if value == "same":
+        return tuple(
+            same_padding(side, k, s, d)
+            for side, k, s, d in zip(sides, kernel, stride, dilation, strict=True)
+        )
+    entries = (value,) * rank if not isinstance(value, (tuple, list)) else tuple(value)
+    pairs = [_pair(entry) for entry in entries] if len(entries) == rank else []
+    valid = [pair for pair in pairs if pair is not None]
+    if len(valid) != rank:
+        raise ArgumentError(
+            f'padding must be "same", "valid", a number from 0, {rank} of them, or {rank} pairs '
+            f"(before, after); got {value!r}"
+        )
+    return tuple(valid)
+
+
+def _pair(entry: object) -> tuple[int, int] | None:
+    """An entry as (before, after), or None when it is neither a number nor a pair from 0."""
+    pair = entry if isinstance(entry, (tuple, list)) else (entry, entry)
+    if len(pair) != 2 or any(not _is_int(zeros) or zeros < 0 for zeros in pair):
+        return None
+    return pair[0], pair[1]

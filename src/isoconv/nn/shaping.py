@@ -1,0 +1,158 @@
+"""Layers that move values and compute nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from isoconv.errors import ArgumentError
+from isoconv.nn.module import Module
+from isoconv.nn.settings import PaddingSetting, check_rank, padding_pairs
+from isoconv.nn.tensor import Tensor
+from isoconv.ops import Padding, Slice
+
+__all__ = [
+    "Flatten",
+    "ZeroPad1d",
+    "ZeroPad2d",
+    "ZeroPad3d",
+    "concatenate",
+    "flatten",
+    "slice_channels",
+    "zero_pad",
+]
+
+
+def flatten(x: Tensor) -> Tensor:
+    """All elements of an image in row-major order (channels fastest).
+
+    Args:
+        x: any shape.
+
+    Returns:
+        ``(H · W · C,)``.
+
+    Example:
+        >>> from isoconv.nn import Trace
+        >>> flatten(Trace().images((7, 7, 64))).shape
+        (3136,)
+    """
+    return x.reshape(-1)
+
+
+def zero_pad(x: Tensor, padding: PaddingSetting) -> Tensor:
+    """Zeros around a feature map.
+
+    Args:
+        x: ``(spatial..., C)``.
+        padding: zeros: one number, one per axis, or a pair (before, after) per axis.
+
+    Returns:
+        ``(before + spatial + after..., C)``.
+
+    Raises:
+        ArgumentError: a negative padding or the wrong number of entries.
+
+    Example:
+        >>> from isoconv.nn import Trace
+        >>> zero_pad(Trace().images((28, 28, 3)), ((0, 1), (2, 2))).shape
+        (29, 32, 3)
+    """
+    if isinstance(padding, str):
+        raise ArgumentError(f"padding must be given in numbers; got {padding!r}")
+    sides = x.shape[:-1]
+    ones = (1,) * len(sides)
+    return x.trace.add("pad", x, attrs=Padding(padding_pairs(padding, sides, ones, ones, ones)))
+
+
+def concatenate(*parts: Tensor) -> Tensor:
+    """Values side by side on the last axis (channels).
+
+    Args:
+        *parts: ``(spatial..., C_i)`` with the same spatial sizes.
+
+    Returns:
+        ``(spatial..., Σ C_i)``.
+
+    Raises:
+        ShapeError: other axes differ.
+        ArgumentError: nothing is given.
+
+    Example:
+        >>> from isoconv.nn import Trace
+        >>> x = Trace().images((8, 8, 3))
+        >>> concatenate(x, x).shape
+        (8, 8, 6)
+    """
+    if not parts:
+        raise ArgumentError("concatenate takes at least one tensor; got none")
+    return parts[0] if len(parts) == 1 else parts[0].trace.add("concat", *parts)
+
+
+def slice_channels(x: Tensor, start: int, stop: int) -> Tensor:
+    """Channels ``start`` to below ``stop``.
+
+    Args:
+        x: ``(..., C)``.
+        start: first channel, from 0.
+        stop: one past the last, at most C.
+
+    Returns:
+        ``(..., stop - start)``.
+
+    Raises:
+        ShapeError: the range does not lie within the channels.
+
+    Example:
+        >>> from isoconv.nn import Trace
+        >>> slice_channels(Trace().images((8, 8, 3)), 0, 2).shape
+        (8, 8, 2)
+    """
+    return x.trace.add("slice_channels", x, attrs=Slice(start, stop))
+
+
+class Flatten(Module):
+    """`flatten` as a layer: ``(H, W, C)`` to ``(H · W · C,)``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape."""
+        return flatten(x)
+
+
+@dataclass(eq=False, repr=False)
+class _ZeroPad(Module):
+    rank: ClassVar[int]
+
+    padding: PaddingSetting
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(spatial..., C)`` to ``(before + spatial + after..., C)``."""
+        check_rank(type(self).__name__, self.rank, x.shape)
+        return zero_pad(x, self.padding)
+
+
+class ZeroPad1d(_ZeroPad):
+    """`zero_pad` of ``(L, C)`` as a layer; see `ZeroPad2d`."""
+
+    rank = 1
+
+
+class ZeroPad2d(_ZeroPad):
+    """`zero_pad` of ``(H, W, C)`` as a layer.
+
+    Args:
+        padding: zeros: one number, one per axis, or a pair (before, after) per axis.
+
+    Example:
+        >>> from isoconv import nn
+        >>> nn.ZeroPad2d(2).summary((28, 28, 3)).rows[0].output
+        (32, 32, 3)
+    """
+
+    rank = 2
+
+
+class ZeroPad3d(_ZeroPad):
+    """`zero_pad` of ``(D, H, W, C)`` as a layer; see `ZeroPad2d`."""
+
+    rank = 3

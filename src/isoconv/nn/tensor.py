@@ -1,0 +1,141 @@
+"""A value that is not there yet: what layers work on while a network is traced."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING, TypeGuard
+
+from isoconv.errors import ArgumentError, ShapeError
+from isoconv.graph.ir import DType
+from isoconv.ops import Constant, Shape
+
+if TYPE_CHECKING:
+    from isoconv.nn.trace import Trace
+
+__all__ = ["Tensor"]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Tensor:
+    """A value of a trace; arithmetic on it adds nodes to the trace's graph.
+
+    The shape is that of one image: a batch of feature maps ``(N, H, W, C)`` has shape
+    ``(H, W, C)``. ``+ - * /`` take another tensor of the same trace (NumPy's broadcasting on
+    trailing axes) or a Python number. ``x / number`` multiplies by the number's reciprocal.
+
+    Args:
+        trace: the trace that this value belongs to.
+        index: its position in the trace's graph.
+
+    Raises:
+        ArgumentError: an operand of another trace, or one that is neither tensor nor number.
+        ShapeError: shapes that do not broadcast.
+
+    Example:
+        >>> from isoconv.nn import Trace
+        >>> x = Trace().images((28, 28, 3))
+        >>> y = 2 * x - 1
+        >>> y.shape, y.dtype
+        ((28, 28, 3), 'float32')
+    """
+
+    trace: Trace
+    index: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape without the image axis."""
+        return self.trace.builder.spec(self.index).shape
+
+    @property
+    def dtype(self) -> DType:
+        """Element type."""
+        return self.trace.builder.spec(self.index).dtype
+
+    @property
+    def batched(self) -> bool:
+        """Whether there is one such value for every image."""
+        return self.trace.builder.spec(self.index).batched
+
+    def reshape(self, *shape: int) -> Tensor:
+        """The same elements in row-major order under another shape; one side may be -1.
+
+        Raises:
+            ShapeError: the shapes do not hold the same number of elements.
+
+        Example:
+            >>> from isoconv.nn import Trace
+            >>> Trace().images((28, 28, 3)).reshape(-1, 3).shape
+            (784, 3)
+        """
+        size = prod(self.shape)
+        wanted = shape
+        if shape.count(-1) == 1:
+            known = prod(side for side in shape if side != -1)
+            free = size // known if known > 0 else 0
+            wanted = tuple(free if side == -1 else side for side in shape)
+        if min(wanted, default=1) < 1 or prod(wanted) != size:
+            raise ShapeError(
+                f"reshape must keep the number of elements: {self.shape} has {size}; got {shape}"
+            )
+        return self.trace.add("reshape", self, attrs=Shape(wanted, self.batched))
+
+    def _binary(self, op: str, other: object) -> Tensor:
+        if not isinstance(other, Tensor):
+            raise ArgumentError(
+                f"{op} takes a tensor or a Python number; got {type(other).__name__}"
+            )
+        rank = max(len(self.shape), len(other.shape))
+        return self.trace.add(op, self._lifted(rank), other._lifted(rank))
+
+    def _lifted(self, rank: int) -> Tensor:
+        """Operands with an image axis need all axes of the result: sides of 1 go in front."""
+        missing = rank - len(self.shape)
+        if not self.batched or missing == 0 or not self.shape:
+            return self
+        return self.reshape(*(1,) * missing, *self.shape)
+
+    def _scale(self, value: float) -> Tensor:
+        return self.trace.add("scale", self, attrs=Constant(float(value)))
+
+    def _offset(self, value: float) -> Tensor:
+        return self.trace.add("offset", self, attrs=Constant(float(value)))
+
+    def __add__(self, other: Tensor | float) -> Tensor:
+        return self._offset(other) if _is_number(other) else self._binary("add", other)
+
+    def __radd__(self, other: float) -> Tensor:
+        return self + other
+
+    def __sub__(self, other: Tensor | float) -> Tensor:
+        return self._offset(-other) if _is_number(other) else self._binary("sub", other)
+
+    def __rsub__(self, other: float) -> Tensor:
+        return (-self) + other
+
+    def __mul__(self, other: Tensor | float) -> Tensor:
+        return self._scale(other) if _is_number(other) else self._binary("mul", other)
+
+    def __rmul__(self, other: float) -> Tensor:
+        return self * other
+
+    def __truediv__(self, other: Tensor | float) -> Tensor:
+        if not _is_number(other):
+            return self._binary("div", other)
+        if other == 0:
+            raise ArgumentError("a tensor may not be divided by the number 0")
+        return self._scale(1.0 / other)
+
+    def __rtruediv__(self, other: float) -> Tensor:
+        return self.trace.add("reciprocal", self) * other
+
+    def __neg__(self) -> Tensor:
+        return self.trace.add("neg", self)
+
+    def __repr__(self) -> str:
+        return f"Tensor({self.trace.builder.spec(self.index)})"
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -1,0 +1,399 @@
+"""Tracing: a model is run once on symbolic values, and what it asked for becomes a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from isoconv.errors import ArgumentError, DTypeError, IsoconvError, ShapeError
+from isoconv.graph.builder import GraphBuilder
+from isoconv.graph.ir import DType, InputKind
+from isoconv.nn.tensor import Tensor
+from isoconv.ops import Constant, Convert
+
+if TYPE_CHECKING:
+    from isoconv.nn.module import Module
+
+__all__ = ["Call", "Initializer", "ParameterSpec", "StateSpec", "Trace", "Traced", "trace_model"]
+
+Initializer = Literal["he_uniform", "zeros", "ones"]
+INITIALIZERS = ("he_uniform", "zeros", "ones")
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterSpec:
+    """A learned array that a model asks for.
+
+    Attributes:
+        name: path of its layer and its own name, ``"features.0.weight"``.
+        shape: its shape.
+        initializer: ``"he_uniform"``, ``"zeros"`` or ``"ones"``.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    initializer: Initializer
+
+
+@dataclass(frozen=True, slots=True)
+class StateSpec:
+    """An array that follows the data but is not learned, such as a running mean.
+
+    After a training step it becomes ``(1 - momentum) * old + momentum * s``, where ``s`` is the
+    step's value: the sum over shards of the trace's ``state_updates`` divided by the number of
+    images.
+
+    Attributes:
+        name: path of its layer and its own name, ``"features.1.running_mean"``.
+        shape: its shape.
+        initial: the value of every element at the start.
+        momentum: share of the step's value.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    initial: float
+    momentum: float
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One use of a module while tracing.
+
+    Attributes:
+        path: the module's path, "" for the model itself.
+        module: the module.
+        inputs: shapes of what it received.
+        output: shape of what it gave.
+        nodes: positions of the nodes that it added itself, without those of modules inside it.
+        inner: whether it called other modules.
+    """
+
+    path: str
+    module: Module
+    inputs: tuple[tuple[int, ...], ...]
+    output: tuple[int, ...]
+    nodes: tuple[int, ...]
+    inner: bool
+
+
+class Trace:
+    """Collects what a model computes.
+
+    Args:
+        model: the model whose modules get their names from it; None to use functions alone.
+        training: dropout drops and batch normalisation uses the shard's own statistics.
+        dtype: of parameters and activations.
+
+    Attributes:
+        builder: the graph so far.
+        training: as given.
+        dtype: as given.
+        parameters: by name, in the order in which the model asked for them.
+        states: likewise.
+        calls: uses of modules, in the order in which they ended.
+
+    Example:
+        >>> from isoconv.nn import Trace, functional
+        >>> x = Trace().images((8, 8, 3))
+        >>> functional.max_pool2d(x, 2).shape
+        (4, 4, 3)
+    """
+
+    def __init__(
+        self, model: Module | None = None, *, training: bool = False, dtype: DType = "float32"
+    ) -> None:
+        if dtype not in ("float32", "float64"):
+            raise DTypeError(f"a model computes in float32 or float64; got dtype={dtype!r}")
+        self.builder = GraphBuilder()
+        self.training = training
+        self.dtype: DType = dtype
+        self.parameters: dict[str, ParameterSpec] = {}
+        self.states: dict[str, StateSpec] = {}
+        self.calls: list[Call] = []
+        self.owners: dict[str, Module] = {}
+        self._model = model
+        self._paths = _paths(model)
+        self._updates: dict[str, list[Tensor]] = {}
+        self._streams = 0
+        self._open: list[_OpenCall] = []
+        self._located: IsoconvError | None = None
+
+    # Values
+
+    def input(
+        self, kind: InputKind, name: str, shape: Sequence[int], dtype: DType = "float32"
+    ) -> Tensor:
+        """Something that is given when the graph runs; see ``GraphBuilder.input``."""
+        return Tensor(self, self.builder.input(kind, name, shape, dtype))
+
+    def images(self, shape: Sequence[int]) -> Tensor:
+        """The data set's input ``"images"``, float32 ``shape``, in the trace's dtype.
+
+        Raises:
+            ShapeError: a side below 1.
+        """
+        if any(side < 1 for side in shape):
+            raise ShapeError(f"every side of an image must be at least 1; got {tuple(shape)}")
+        images = self.input("dataset", "images", shape)
+        return images if self.dtype == "float32" else self.convert(images, self.dtype)
+
+    def add(self, op: str, *inputs: Tensor, attrs: Any = None) -> Tensor:
+        """Add an operation of the catalogue.
+
+        Raises:
+            ArgumentError: an input that is no tensor of this trace.
+            ShapeError: shapes that do not fit the operation.
+            DTypeError: a dtype that the operation does not take.
+        """
+        for value in inputs:
+            self._check_own(value, op)
+        indices = (value.index for value in inputs)
+        return Tensor(self, self.builder.add(op, *indices, attrs=attrs))
+
+    def convert(self, x: Tensor, dtype: DType) -> Tensor:
+        """The same values in another element type."""
+        return x if x.dtype == dtype else self.add("convert", x, attrs=Convert(dtype))
+
+    # What modules ask for
+
+    def parameter(
+        self,
+        module: Module,
+        name: str,
+        shape: Sequence[int],
+        initializer: Initializer = "he_uniform",
+    ) -> Tensor:
+        """A learned array of a module; asked for again, it is the same one.
+
+        Args:
+            module: the module that owns it.
+            name: its name within the module.
+            shape: its shape.
+            initializer: ``"he_uniform"`` (uniform within ±sqrt(6 / fan_in), where fan_in is the
+                product of all axes but the last), ``"zeros"`` or ``"ones"``.
+
+        Raises:
+            ShapeError: the module is used twice with inputs that ask for different shapes.
+            ArgumentError: an unknown initializer, or a module that the model does not hold.
+        """
+        if initializer not in INITIALIZERS:
+            raise ArgumentError(f"initializer must be one of {INITIALIZERS}; got {initializer!r}")
+        full = self._claim(module, name)
+        spec = ParameterSpec(full, tuple(shape), initializer)
+        known = self.parameters.setdefault(full, spec)
+        _check_same(full, known.shape, spec.shape)
+        return self.input("parameter", full, spec.shape, self.dtype)
+
+    def state(
+        self, module: Module, name: str, shape: Sequence[int], initial: float, momentum: float
+    ) -> Tensor:
+        """An array of a module that follows the data; asked for again, it is the same one.
+
+        Raises:
+            ShapeError: the module is used twice with inputs that ask for different shapes.
+            ArgumentError: a module that the model does not hold.
+        """
+        full = self._claim(module, name)
+        spec = StateSpec(full, tuple(shape), float(initial), float(momentum))
+        known = self.states.setdefault(full, spec)
+        _check_same(full, known.shape, spec.shape)
+        return self.input("state", full, spec.shape, self.dtype)
+
+    def update_state(self, module: Module, name: str, value: Tensor) -> None:
+        """Say what a state follows in this step; several uses of one module are averaged."""
+        self._updates.setdefault(self._claim(module, name), []).append(value)
+
+    def dropout_source(self) -> tuple[Tensor, Tensor, int]:
+        """Inputs ``samples`` (int64) and ``key`` (int64 ``(2,)``) and a fresh stream number."""
+        samples = self.input("dataset", "samples", (), "int64")
+        key = self.input("scalar", "key", (2,), "int64")
+        stream = self._streams
+        self._streams += 1
+        return samples, key, stream
+
+    def state_updates(self) -> dict[str, int]:
+        """For each followed state the position of its shard value times the shard's images."""
+        updates = {}
+        for name, values in self._updates.items():
+            total = values[0]
+            for value in values[1:]:
+                total = self.add("add", total, value)
+            if len(values) > 1:
+                total = self.add("scale", total, attrs=Constant(1.0 / len(values)))
+            updates[name] = self.add("times_images", total).index
+        return updates
+
+    # Modules
+
+    def call(self, module: Module, inputs: tuple[Any, ...]) -> Tensor:
+        """Run a module's ``forward`` under its name; errors come out with layer and shapes."""
+        path = self._path(module)
+        call = _OpenCall()
+        if self._open:
+            self._open[-1].pause(len(self.builder))
+        call.resume(len(self.builder))
+        self._open.append(call)
+        try:
+            with self.builder.layer(path):
+                output = self._forward(module, inputs)
+        except IsoconvError as error:
+            if error is self._located:
+                raise
+            shapes = ", ".join(str(value.shape) for value in inputs if isinstance(value, Tensor))
+            where = f"layer {path!r}" if path else "the model"
+            located = type(error)(f"{where}, {module!r}, on input {shapes}: {error}")
+            self._located = located
+            raise located from error
+        finally:
+            self._open.pop()
+        call.pause(len(self.builder))
+        if self._open:
+            self._open[-1].inner = True
+            self._open[-1].resume(len(self.builder))
+        shapes_in = tuple(value.shape for value in inputs if isinstance(value, Tensor))
+        record = Call(path, module, shapes_in, output.shape, tuple(call.nodes), call.inner)
+        self.calls.append(record)
+        return output
+
+    def _forward(self, module: Module, inputs: tuple[Any, ...]) -> Tensor:
+        for value in inputs:
+            self._check_own(value, type(module).__name__)
+        output = module.forward(*inputs)
+        if not isinstance(output, Tensor):
+            raise ArgumentError(f"forward must return a Tensor; got {type(output).__name__}")
+        return output
+
+    def _check_own(self, value: object, reader: str) -> None:
+        if not isinstance(value, Tensor):
+            raise ArgumentError(
+                f"{reader} takes tensors of a trace; got {type(value).__name__} "
+                "(arrays go through model.predict)"
+            )
+        if value.trace is not self:
+            raise ArgumentError(f"{reader} takes tensors of one trace; got one of another trace")
+
+    def _path(self, module: Module) -> str:
+        try:
+            return self._paths[id(module)]
+        except KeyError:
+            raise ArgumentError(
+                f"a layer must be held by an attribute of the model, so that it has a name; "
+                f"{module!r} is not"
+            ) from None
+
+    def _claim(self, module: Module, name: str) -> str:
+        path = self._path(module)
+        full = f"{path}.{name}" if path else name
+        if self.owners.setdefault(full, module) is not module:
+            raise ArgumentError(f"parameter names must be unique; two layers ask for {full!r}")
+        return full
+
+
+class _OpenCall:
+    """The nodes that a running call added, with pauses while modules inside it run."""
+
+    def __init__(self) -> None:
+        self.nodes: list[int] = []
+        self.inner = False
+        self._start = 0
+
+    def resume(self, length: int) -> None:
+        self._start = length
+
+    def pause(self, length: int) -> None:
+        self.nodes.extend(range(self._start, length))
+
+
+def _paths(model: Module | None) -> dict[int, str]:
+    if model is None:
+        return {}
+    paths: dict[int, str] = {}
+    taken: set[str] = set()
+    for path, module in model.named_modules():
+        if path in taken:
+            raise ArgumentError(f"layer names must be unique; two layers are called {path!r}")
+        taken.add(path)
+        paths[id(module)] = path
+    return paths
+
+
+def _check_same(name: str, known: tuple[int, ...], asked: tuple[int, ...]) -> None:
+    if known != asked:
+        raise ShapeError(
+            f"a layer that is used twice needs inputs of the same channels: {name!r} has shape "
+            f"{known}, this use asks for {asked}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """What came out of tracing a model.
+
+    Attributes:
+        trace: the trace, to add a loss to.
+        input: position of the images in the graph, in the model's dtype.
+        output: position of the model's result.
+        parameters: what the model learns, by name, in the order of first use.
+        states: what follows the data, by name.
+        state_updates: in training, for each state the position of the shard's value times the
+            shard's number of images.
+    """
+
+    trace: Trace
+    input: int
+    output: int
+    parameters: dict[str, ParameterSpec]
+    states: dict[str, StateSpec]
+    state_updates: dict[str, int]
+
+    @property
+    def builder(self) -> GraphBuilder:
+        """The graph so far."""
+        return self.trace.builder
+
+    @property
+    def output_tensor(self) -> Tensor:
+        """The model's result as a tensor."""
+        return Tensor(self.trace, self.output)
+
+
+def trace_model(
+    model: Module, input_shape: Sequence[int], *, training: bool, dtype: DType = "float32"
+) -> Traced:
+    """Run a model on a symbolic batch of images.
+
+    The graph has the data set's input ``images``, float32 ``input_shape``. Dropout in training
+    adds ``samples`` (data set, int64) and ``key`` (scalar, int64 ``(2,)``: seed and epoch).
+
+    Args:
+        model: the model.
+        input_shape: shape of one image, ``(H, W, C)`` for two-dimensional models.
+        training: dropout drops and batch normalisation uses the shard's own statistics.
+        dtype: of parameters and activations, ``"float32"`` or ``"float64"``.
+
+    Raises:
+        ShapeError: the input or a layer's settings do not fit; the message names the layer.
+        ArgumentError: a setting outside its allowed values; likewise.
+
+    Example:
+        >>> from isoconv import nn
+        >>> model = nn.Sequential(nn.Conv2d(8, 3), nn.ReLU(), nn.GlobalAvgPool2d(), nn.Linear(10))
+        >>> traced = nn.trace_model(model, (28, 28, 1), training=True)
+        >>> list(traced.parameters)
+        ['0.weight', '0.bias', '3.weight', '3.bias']
+        >>> traced.output_tensor.shape
+        (10,)
+    """
+    trace = Trace(model, training=training, dtype=dtype)
+    images = trace.images(tuple(input_shape))
+    output = model(images)
+    return Traced(
+        trace=trace,
+        input=images.index,
+        output=output.index,
+        parameters=trace.parameters,
+        states=trace.states,
+        state_updates=trace.state_updates() if training else {},
+    )

@@ -1,0 +1,39 @@
+"""All operations: importing this package fills the table of `isoconv.graph.operation`."""
+
+from __future__ import annotations
+
+from isoconv.ops.activation import LeakyRelu
+from isoconv.ops.conv import ConvGradInput
+from isoconv.ops.dropout import Dropout
+from isoconv.ops.geometry import ConvGeometry, WindowGeometry
+from isoconv.ops.image import Augment
+from isoconv.ops.norm import BatchNorm, Epsilon
+from isoconv.ops.pointwise import Constant, Convert
+from isoconv.ops.pool import AvgPool, AvgPoolGrad
+from isoconv.ops.reduce import Broadcast, CountAttrs, Sum
+from isoconv.ops.rows import CrossEntropy, Hits
+from isoconv.ops.shape import Embed, Padding, Shape, Slice
+
+__all__ = [
+    "Augment",
+    "AvgPool",
+    "AvgPoolGrad",
+    "BatchNorm",
+    "Broadcast",
+    "Constant",
+    "ConvGeometry",
+    "ConvGradInput",
+    "Convert",
+    "CountAttrs",
+    "CrossEntropy",
+    "Dropout",
+    "Embed",
+    "Epsilon",
+    "Hits",
+    "LeakyRelu",
+    "Padding",
+    "Shape",
+    "Slice",
+    "Sum",
+    "WindowGeometry",
+]

@@ -1,0 +1,92 @@
+"""What shape rules have in common: the checks they make and the messages they raise.
+
+Each message names the operation, the rule, and all inputs as they were received.
+"""
+
+from __future__ import annotations
+
+from isoconv.errors import DTypeError, ShapeError
+from isoconv.graph.ir import TensorSpec
+
+__all__ = [
+    "dtype_error",
+    "require_batched",
+    "require_dtype",
+    "require_float",
+    "require_unbatched",
+    "shape_error",
+]
+
+FLOATS = ("float32", "float64")
+
+
+def _received(specs: dict[str, TensorSpec]) -> str:
+    return ", ".join(f"{name} {spec}" for name, spec in specs.items())
+
+
+def shape_error(op: str, rule: str, **specs: TensorSpec) -> ShapeError:
+    """An error that states the operation, its rule and what it was given.
+
+    Args:
+        op: name of the operation.
+        rule: what must hold.
+        **specs: the inputs by their argument names.
+
+    Example:
+        >>> shape_error("softmax", "x must have at least one axis", x=TensorSpec(()))
+        ShapeError('softmax: x must have at least one axis; got x float32(N)')
+    """
+    return ShapeError(f"{op}: {rule}; got {_received(specs)}")
+
+
+def dtype_error(op: str, rule: str, **specs: TensorSpec) -> DTypeError:
+    """As `shape_error`, for element types.
+
+    Example:
+        >>> dtype_error("relu", "x must be a float", x=TensorSpec((3,), "uint8"))
+        DTypeError('relu: x must be a float; got x uint8(N, 3)')
+    """
+    return DTypeError(f"{op}: {rule}; got {_received(specs)}")
+
+
+def require_float(op: str, **specs: TensorSpec) -> None:
+    """All inputs are float32, or all are float64.
+
+    Raises:
+        DTypeError: an input is of another dtype, or two inputs differ.
+    """
+    names = " and ".join(specs)
+    if any(spec.dtype not in FLOATS for spec in specs.values()):
+        raise dtype_error(op, f"{names} must be float32 or float64", **specs)
+    if len({spec.dtype for spec in specs.values()}) > 1:
+        raise dtype_error(op, f"{names} must have one dtype", **specs)
+
+
+def require_dtype(op: str, dtype: str, **specs: TensorSpec) -> None:
+    """All inputs are of this dtype.
+
+    Raises:
+        DTypeError: an input is of another dtype.
+    """
+    if any(spec.dtype != dtype for spec in specs.values()):
+        raise dtype_error(op, f"{' and '.join(specs)} must be {dtype}", **specs)
+
+
+def require_batched(op: str, **specs: TensorSpec) -> None:
+    """All inputs have an image axis.
+
+    Raises:
+        ShapeError: an input has none.
+    """
+    if not all(spec.batched for spec in specs.values()):
+        raise shape_error(op, f"{' and '.join(specs)} must have an image axis", **specs)
+
+
+def require_unbatched(op: str, **specs: TensorSpec) -> None:
+    """No input has an image axis.
+
+    Raises:
+        ShapeError: an input has one.
+    """
+    if any(spec.batched for spec in specs.values()):
+        raise shape_error(op, f"{' and '.join(specs)} must have no image axis", **specs)

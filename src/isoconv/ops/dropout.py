@@ -1,0 +1,89 @@
+"""Dropout: elements set to zero by counter-based random numbers (Srivastava et al., 2014)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from isoconv.arithmetic.philox import Purpose, uniform32
+from isoconv.errors import ArgumentError
+from isoconv.graph.builder import GraphBuilder
+from isoconv.graph.ir import TensorSpec
+from isoconv.graph.operation import Array, Operation, register
+from isoconv.ops.check import (
+    require_batched,
+    require_dtype,
+    require_float,
+    require_unbatched,
+    shape_error,
+)
+
+__all__ = ["Dropout"]
+
+Flows = tuple[int | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Dropout:
+    """How much is dropped, and from which stream of random numbers.
+
+    Attributes:
+        rate: probability that an element is dropped, 0 <= rate < 1; rounded to float32, the type
+            of the random numbers that it is compared with.
+        stream: tells the dropout layers of one network apart, 0 <= stream < 65536.
+    """
+
+    rate: float
+    stream: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rate < 1:
+            raise ArgumentError(f"rate must be at least 0 and below 1; got {self.rate}")
+        if not 0 <= self.stream < 1 << 16:
+            raise ArgumentError(f"stream must be at least 0 and below 65536; got {self.stream}")
+
+
+def _infer_dropout(
+    attrs: Dropout,  # noqa: ARG001
+    x: TensorSpec,
+    samples: TensorSpec,
+    key: TensorSpec,
+) -> TensorSpec:
+    op = "dropout"
+    require_float(op, x=x)
+    require_dtype(op, "int64", samples=samples, key=key)
+    require_batched(op, x=x, samples=samples)
+    require_unbatched(op, key=key)
+    if samples.shape != () or key.shape != (2,):
+        rule = "samples must have shape () and key (seed, epoch) shape (2,)"
+        raise shape_error(op, rule, x=x, samples=samples, key=key)
+    return x
+
+
+def _gradient_dropout(b: GraphBuilder, node: int, dy: int) -> Flows:
+    _, samples, key = b[node].inputs
+    return b.add("dropout", dy, samples, key, attrs=b[node].attrs), None, None
+
+
+def _dropout(attrs: Dropout, x: Array, samples: Array, key: Array, *, images: int) -> Array:
+    kind = x.dtype.type
+    seed, epoch = int(key[0]) & (1 << 64) - 1, int(key[1]) & (1 << 32) - 1
+    elements = np.arange(x.size // images, dtype=np.int64)
+    numbers = uniform32(seed, Purpose.DROPOUT, attrs.stream, epoch, samples[:, None], elements)
+    with np.errstate(all="ignore"):
+        kept = np.asarray(x * kind(1.0 / (1.0 - attrs.rate)))
+    keeps = numbers.reshape(x.shape) >= np.float32(attrs.rate)
+    return np.where(keeps, kept, kind(0))
+
+
+register(
+    Operation(
+        name="dropout",
+        summary="y = x / (1 - rate) where a random number in [0, 1) is at least rate, else 0.",
+        infer=_infer_dropout,
+        gradient=_gradient_dropout,
+        reference=_dropout,
+        pointwise=True,
+    )
+)

@@ -1,0 +1,177 @@
+"""Where a window goes: kernel, stride, padding, dilation, and the sizes that follow.
+
+One record serves ranks 0 to 3; rank 0 is a linear layer, a convolution with nowhere to slide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from isoconv.errors import ArgumentError, ShapeError
+
+__all__ = ["ConvGeometry", "WindowGeometry", "output_size", "same_padding"]
+
+Pairs = tuple[tuple[int, int], ...]
+
+
+def output_size(
+    size: int,
+    kernel: int,
+    stride: int = 1,
+    padding: int | tuple[int, int] = 0,
+    dilation: int = 1,
+    *,
+    ceil_mode: bool = False,
+) -> int:
+    r"""Output size along one axis, by the notes' formula.
+
+    ``O = floor((I + P_before + P_after - (dilation * (K - 1) + 1)) / S) + 1``; with equal padding
+    on both sides and no dilation this is :math:`\lfloor (I + 2P - K) / S \rfloor + 1`.
+
+    With ``ceil_mode`` the division rounds up, but a last window that would start in the padding
+    after the input is left out.
+
+    Raises:
+        ShapeError: the kernel is larger than the padded input.
+        ArgumentError: a size, stride or dilation below 1, or a negative padding.
+
+    Example:
+        >>> output_size(28, kernel=5, stride=1, padding=2)
+        28
+        >>> output_size(7, kernel=3, stride=2)
+        3
+    """
+    before, after = (padding, padding) if isinstance(padding, int) else padding
+    for name, value in (("size", size), ("kernel", kernel), ("stride", stride),
+                        ("dilation", dilation)):  # fmt: skip
+        if value < 1:
+            raise ArgumentError(f"{name} must be at least 1; got {value}")
+    if min(before, after) < 0:
+        raise ArgumentError(f"padding must not be negative; got {(before, after)}")
+    extent = dilation * (kernel - 1) + 1
+    room = size + before + after - extent
+    if room < 0:
+        raise ShapeError(
+            f"the kernel must fit into the padded input: kernel size {kernel} with dilation "
+            f"{dilation} covers {extent}, the input has {size} + {before} + {after} = "
+            f"{size + before + after}"
+        )
+    if not ceil_mode:
+        return room // stride + 1
+    count = -(-room // stride) + 1
+    return count - 1 if (count - 1) * stride >= size + before else count
+
+
+def same_padding(size: int, kernel: int, stride: int = 1, dilation: int = 1) -> tuple[int, int]:
+    """Padding (before, after) that gives ``ceil(size / stride)`` outputs, the odd one after.
+
+    Example:
+        >>> same_padding(28, kernel=5)
+        (2, 2)
+        >>> same_padding(28, kernel=2)
+        (0, 1)
+    """
+    outputs = -(-size // stride)
+    total = max(0, (outputs - 1) * stride + dilation * (kernel - 1) + 1 - size)
+    return total // 2, total - total // 2
+
+
+def _check(rank: int, values: Mapping[str, Sequence[int]], padding: Pairs) -> None:
+    for name, value in values.items():
+        if len(value) != rank:
+            raise ShapeError(f"{name} must have {rank} entries, one per axis; got {tuple(value)}")
+        if min(value, default=1) < 1:
+            raise ArgumentError(f"{name} must be at least 1 on every axis; got {tuple(value)}")
+    if len(padding) != rank:
+        raise ShapeError(f"padding must have {rank} pairs, one per axis; got {padding}")
+    if any(min(pair) < 0 for pair in padding):
+        raise ArgumentError(f"padding must not be negative; got {padding}")
+
+
+@dataclass(frozen=True, slots=True)
+class ConvGeometry:
+    """How a kernel moves over the input.
+
+    Attributes:
+        kernel: kernel size per axis.
+        stride: step per axis.
+        padding: zeros (before, after) per axis.
+        dilation: distance between kernel elements per axis.
+        groups: channels are cut into this many groups that do not see each other.
+        flip: False for cross-correlation, True for convolution as mathematics defines it: the
+            kernel is turned around on every axis, so that ``kernel[m]`` meets the input at
+            offset ``(K - 1 - m) * dilation``.
+    """
+
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: Pairs
+    dilation: tuple[int, ...]
+    groups: int = 1
+    flip: bool = False
+
+    def __post_init__(self) -> None:
+        sides = {"kernel": self.kernel, "stride": self.stride, "dilation": self.dilation}
+        _check(len(self.kernel), sides, self.padding)
+        if self.groups < 1:
+            raise ArgumentError(f"groups must be at least 1; got {self.groups}")
+
+    @property
+    def rank(self) -> int:
+        """Number of axes the kernel slides along."""
+        return len(self.kernel)
+
+    def output_sides(self, sides: Sequence[int]) -> tuple[int, ...]:
+        """Output size per axis for an input of these sizes."""
+        if len(sides) != self.rank:
+            raise ShapeError(f"the input must have {self.rank} axes to slide along; got {sides}")
+        return tuple(
+            output_size(side, k, s, p, d)
+            for side, k, s, p, d in zip(
+                sides, self.kernel, self.stride, self.padding, self.dilation, strict=True
+            )
+        )
+
+    @staticmethod
+    def linear() -> ConvGeometry:
+        """Rank 0: every input channel meets every output channel once."""
+        return ConvGeometry((), (), (), ())
+
+
+@dataclass(frozen=True, slots=True)
+class WindowGeometry:
+    """How a pooling window moves over the input.
+
+    Padding is not part of the data: max pooling ignores it, average pooling counts it only with
+    ``count_include_pad``. At most half the kernel, so that every window meets the input.
+    """
+
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: Pairs
+    dilation: tuple[int, ...]
+    ceil_mode: bool = False
+
+    def __post_init__(self) -> None:
+        sides = {"kernel": self.kernel, "stride": self.stride, "dilation": self.dilation}
+        _check(len(self.kernel), sides, self.padding)
+        for k, d, pair in zip(self.kernel, self.dilation, self.padding, strict=True):
+            if max(pair) > (d * (k - 1) + 1) // 2:
+                raise ArgumentError(
+                    "pooling padding must be at most half the kernel's extent: padding "
+                    f"{self.padding}, kernel {self.kernel}, dilation {self.dilation}"
+                )
+
+    def output_sides(self, sides: Sequence[int]) -> tuple[int, ...]:
+        """Output size per axis for an input of these sizes."""
+        if len(sides) != len(self.kernel):
+            raise ShapeError(
+                f"the input must have {len(self.kernel)} axes to slide along; got {tuple(sides)}"
+            )
+        return tuple(
+            output_size(side, k, s, p, d, ceil_mode=self.ceil_mode)
+            for side, k, s, p, d in zip(
+                sides, self.kernel, self.stride, self.padding, self.dilation, strict=True
+            )
+        )

@@ -1,0 +1,286 @@
+"""Arithmetic element by element: of two values, of one, and with a constant.
+
+Two values are broadcast as NumPy does, within what `isoconv.ops.reduce.fits` allows; each result is
+rounded once. Constants are Python floats, rounded to the tensor's dtype.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from isoconv.arithmetic import elementary
+from isoconv.errors import ArgumentError
+from isoconv.graph.builder import GraphBuilder
+from isoconv.graph.ir import DType, TensorSpec
+from isoconv.graph.operation import Array, Gradient, Operation, register
+from isoconv.ops.check import FLOATS, require_float, shape_error
+from isoconv.ops.reduce import fits, reduce_like
+
+__all__ = ["Constant", "Convert", "register_unary"]
+
+Flows = tuple[int | None, ...]
+
+TWO_OVER_ROOT_PI = 1.1283791670955126
+
+
+# -- attributes ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A number that every element meets.
+
+    Attributes:
+        value: rounded to the tensor's dtype.
+    """
+
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Convert:
+    """A change of element type.
+
+    Attributes:
+        dtype: "float32" or "float64".
+    """
+
+    dtype: DType
+
+    def __post_init__(self) -> None:
+        if self.dtype not in FLOATS:
+            raise ArgumentError(f"dtype must be float32 or float64; got {self.dtype!r}")
+
+
+# -- two values: shape rule ------------------------------------------------------------------
+
+
+def _infer_binary(op: str, x: TensorSpec, y: TensorSpec) -> TensorSpec:
+    require_float(op, x=x, y=y)
+    if fits(y.shape, x.shape):
+        shape = x.shape
+    elif fits(x.shape, y.shape):
+        shape = y.shape
+    else:
+        rule = "the shapes must be equal, or one of them (), (C,) or (1, ..., 1, C)"
+        raise shape_error(op, rule, x=x, y=y)
+    if any(spec.batched and len(spec.shape) != len(shape) for spec in (x, y)):
+        rule = "an operand with an image axis must have all axes of the result; reshape it first"
+        raise shape_error(op, rule, x=x, y=y)
+    return TensorSpec(shape, x.dtype, x.batched or y.batched)
+
+
+# -- two values: gradient rules --------------------------------------------------------------
+
+
+def _like_operands(b: GraphBuilder, node: int, dx: int, dy: int) -> Flows:
+    x, y = b[node].inputs
+    return reduce_like(b, dx, b.spec(x)), reduce_like(b, dy, b.spec(y))
+
+
+def _gradient_add(b: GraphBuilder, node: int, dz: int) -> Flows:
+    return _like_operands(b, node, dz, dz)
+
+
+def _gradient_sub(b: GraphBuilder, node: int, dz: int) -> Flows:
+    return _like_operands(b, node, dz, b.add("neg", dz))
+
+
+def _gradient_mul(b: GraphBuilder, node: int, dz: int) -> Flows:
+    x, y = b[node].inputs
+    return _like_operands(b, node, b.add("mul", dz, y), b.add("mul", dz, x))
+
+
+def _gradient_div(b: GraphBuilder, node: int, dz: int) -> Flows:
+    """With z = x / y: dx = dz / y and dy = -(dz z) / y."""
+    y = b[node].inputs[1]
+    down = b.add("neg", b.add("div", b.add("mul", dz, node), y))
+    return _like_operands(b, node, b.add("div", dz, y), down)
+
+
+def _gradient_maximum(b: GraphBuilder, node: int, dz: int) -> Flows:
+    """The chosen one takes all; of equals the first."""
+    x, y = b[node].inputs
+    second = b.add("relu_grad", b.add("sub", y, x), dz)
+    return _like_operands(b, node, b.add("sub", dz, second), second)
+
+
+def _gradient_minimum(b: GraphBuilder, node: int, dz: int) -> Flows:
+    """The chosen one takes all; of equals the first."""
+    x, y = b[node].inputs
+    second = b.add("relu_grad", b.add("sub", x, y), dz)
+    return _like_operands(b, node, b.add("sub", dz, second), second)
+
+
+# -- two values: references and registration -------------------------------------------------
+
+
+def _maximum(x: Array, y: Array) -> Array:
+    return np.where((x >= y) | np.isnan(x), x, y)
+
+
+def _minimum(x: Array, y: Array) -> Array:
+    return np.where((x <= y) | np.isnan(x), x, y)
+
+
+def _register_binary(
+    name: str, summary: str, compute: Callable[[Array, Array], Any], gradient: Gradient
+) -> None:
+    def infer(attrs: None, x: TensorSpec, y: TensorSpec) -> TensorSpec:  # noqa: ARG001
+        return _infer_binary(name, x, y)
+
+    def reference(attrs: None, x: Array, y: Array, *, images: int) -> Array:  # noqa: ARG001
+        with np.errstate(all="ignore"):
+            return np.asarray(compute(x, y))
+
+    register(Operation(name, summary, infer, reference, gradient, pointwise=True))
+
+
+_register_binary("add", "z = x + y.", np.add, _gradient_add)
+_register_binary("sub", "z = x - y.", np.subtract, _gradient_sub)
+_register_binary("mul", "z = x * y.", np.multiply, _gradient_mul)
+_register_binary("div", "z = x / y.", np.divide, _gradient_div)
+_register_binary("maximum", "z = x where x >= y or x is NaN, else y.", _maximum, _gradient_maximum)
+_register_binary("minimum", "z = x where x <= y or x is NaN, else y.", _minimum, _gradient_minimum)
+
+
+# -- one value: shape rule -------------------------------------------------------------------
+
+
+def register_unary(
+    name: str,
+    summary: str,
+    compute: Callable[[Any, Array], Any],
+    gradient: Gradient,
+) -> None:
+    """Register an operation of one float value that changes neither shape nor dtype.
+
+    Args:
+        name: of the operation.
+        summary: one sentence with the formula.
+        compute: ``compute(attrs, x)``, the reference.
+        gradient: the gradient rule.
+    """
+
+    def infer(attrs: Any, x: TensorSpec) -> TensorSpec:  # noqa: ARG001
+        require_float(name, x=x)
+        return x
+
+    def reference(attrs: Any, x: Array, *, images: int) -> Array:  # noqa: ARG001
+        with np.errstate(all="ignore"):
+            return np.asarray(compute(attrs, x))
+
+    register(Operation(name, summary, infer, reference, gradient, pointwise=True))
+
+
+# -- one value: gradient rules ---------------------------------------------------------------
+
+
+def _gradient_neg(b: GraphBuilder, node: int, dy: int) -> Flows:  # noqa: ARG001
+    return (b.add("neg", dy),)
+
+
+def _gradient_abs(b: GraphBuilder, node: int, dy: int) -> Flows:
+    """Dy where x > 0, -dy where x < 0, and 0 at 0."""
+    x = b[node].inputs[0]
+    above = b.add("relu_grad", x, dy)
+    below = b.add("relu_grad", b.add("neg", x), dy)
+    return (b.add("sub", above, below),)
+
+
+def _gradient_square(b: GraphBuilder, node: int, dy: int) -> Flows:
+    slope = b.add("scale", b[node].inputs[0], attrs=Constant(2.0))
+    return (b.add("mul", dy, slope),)
+
+
+def _gradient_sqrt(b: GraphBuilder, node: int, dy: int) -> Flows:
+    return (b.add("div", b.add("scale", dy, attrs=Constant(0.5)), node),)
+
+
+def _gradient_reciprocal(b: GraphBuilder, node: int, dy: int) -> Flows:
+    return (b.add("neg", b.add("mul", dy, b.add("square", node))),)
+
+
+def _gradient_exp(b: GraphBuilder, node: int, dy: int) -> Flows:
+    return (b.add("mul", dy, node),)
+
+
+def _gradient_log(b: GraphBuilder, node: int, dy: int) -> Flows:
+    return (b.add("div", dy, b[node].inputs[0]),)
+
+
+def _gradient_erf(b: GraphBuilder, node: int, dy: int) -> Flows:
+    """The derivative is 2 / sqrt(pi) exp(-x^2)."""
+    bell = b.add("exp", b.add("neg", b.add("square", b[node].inputs[0])))
+    return (b.add("mul", dy, b.add("scale", bell, attrs=Constant(TWO_OVER_ROOT_PI))),)
+
+
+def _gradient_scale(b: GraphBuilder, node: int, dy: int) -> Flows:
+    return (b.add("scale", dy, attrs=b[node].attrs),)
+
+
+def _gradient_offset(b: GraphBuilder, node: int, dy: int) -> Flows:  # noqa: ARG001
+    return (dy,)
+
+
+# -- one value: references and registration --------------------------------------------------
+
+
+def _scale(attrs: Constant, x: Array) -> Any:
+    return x * x.dtype.type(attrs.value)
+
+
+def _offset(attrs: Constant, x: Array) -> Any:
+    return x + x.dtype.type(attrs.value)
+
+
+register_unary("neg", "y = -x.", lambda _, x: -x, _gradient_neg)
+register_unary("abs", "y = |x|.", lambda _, x: np.abs(x), _gradient_abs)
+register_unary("square", "y = x * x.", lambda _, x: x * x, _gradient_square)
+register_unary("sqrt", "y = sqrt(x).", lambda _, x: np.sqrt(x), _gradient_sqrt)
+register_unary("reciprocal", "y = 1 / x.", lambda _, x: x.dtype.type(1) / x, _gradient_reciprocal)
+register_unary("exp", "y = e^x.", lambda _, x: elementary.exp(x), _gradient_exp)
+register_unary("log", "y = log(x), to base e.", lambda _, x: elementary.log(x), _gradient_log)
+register_unary(
+    "erf",
+    "y = erf(x) = 2 / sqrt(pi) * (integral of exp(-t^2) from 0 to x).",
+    lambda _, x: elementary.erf(x),
+    _gradient_erf,
+)
+register_unary("scale", "y = x * value.", _scale, _gradient_scale)
+register_unary("offset", "y = x + value.", _offset, _gradient_offset)
+
+
+# -- convert ---------------------------------------------------------------------------------
+
+
+def _infer_convert(attrs: Convert, x: TensorSpec) -> TensorSpec:
+    return TensorSpec(x.shape, attrs.dtype, x.batched)
+
+
+def _gradient_convert(b: GraphBuilder, node: int, dy: int) -> Flows:
+    source = b.spec(b[node].inputs[0]).dtype
+    if source not in FLOATS:
+        return (None,)
+    return (b.add("convert", dy, attrs=Convert(source)),)
+
+
+def _convert(attrs: Convert, x: Array, *, images: int) -> Array:  # noqa: ARG001
+    with np.errstate(all="ignore"):
+        return x.astype(attrs.dtype)
+
+
+register(
+    Operation(
+        name="convert",
+        summary="y = x in another element type, rounded to nearest even.",
+        infer=_infer_convert,
+        gradient=_gradient_convert,
+        reference=_convert,
+        pointwise=True,
+    )
+)

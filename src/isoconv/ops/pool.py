@@ -1,0 +1,261 @@
+"""Max and average pooling and their gradients.
+
+A window goes over each channel by itself. Padding is no data: a maximum never picks it, an average
+counts it only with `count_include_pad`. Global pooling is a window as large as the input.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from isoconv.graph.builder import GraphBuilder
+from isoconv.graph.ir import TensorSpec
+from isoconv.graph.operation import Array, Operation, register
+from isoconv.ops.check import require_batched, require_float, shape_error
+from isoconv.ops.geometry import WindowGeometry
+from isoconv.ops.window import covered, in_range, kernel_positions, take
+
+__all__ = ["AvgPool", "AvgPoolGrad"]
+
+Flows = tuple[int | None, ...]
+
+SECOND = "the second derivative of a maximum is zero wherever it exists"
+
+
+def _pooled(op: str, window: WindowGeometry, x: TensorSpec) -> TensorSpec:
+    """The result's shape; every window must meet the input."""
+    require_float(op, x=x)
+    require_batched(op, x=x)
+    rank = len(window.kernel)
+    if len(x.shape) != rank + 1:
+        raise shape_error(op, f"x must have {rank} spatial axes and one of channels", x=x)
+    try:
+        outputs = window.output_sides(x.shape[:-1])
+    except ValueError as error:
+        raise shape_error(op, str(error), x=x) from None
+    if 0 in _counts(window, x.shape[:-1], padded=False):
+        raise shape_error(op, f"every window must meet the input: {window}", x=x)
+    return TensorSpec((*outputs, x.shape[-1]), x.dtype)
+
+
+def _counts(window: WindowGeometry, sides: tuple[int, ...], *, padded: bool) -> np.ndarray:
+    """How many positions each window covers, of the input or of the padded input."""
+    outputs = window.output_sides(sides)
+    counts = np.ones((), dtype=np.int64)
+    for axis, (count, side) in enumerate(zip(outputs, sides, strict=True)):
+        before, after = window.padding[axis] if padded else (0, 0)
+        inside = np.zeros(count, dtype=np.int64)
+        for position in range(window.kernel[axis]):
+            start = position * window.dilation[axis] - window.padding[axis][0]
+            index = np.arange(count) * window.stride[axis] + start
+            inside += (index >= -before) & (index < side + after)
+        counts = counts[..., None] * inside
+    return counts
+
+
+# -- max_pool --------------------------------------------------------------------------------
+
+
+def _infer_max_pool(attrs: WindowGeometry, x: TensorSpec) -> TensorSpec:
+    return _pooled("max_pool", attrs, x)
+
+
+def _gradient_max_pool(b: GraphBuilder, node: int, dy: int) -> Flows:
+    return (b.add("max_pool_grad", b[node].inputs[0], dy, attrs=b[node].attrs),)
+
+
+def _winners(attrs: WindowGeometry, x: Array) -> tuple[Array, Array]:
+    """Each window's maximum and its kernel position's number, both ``(N, outputs..., C)``.
+
+    The first of equals in row-major order wins; the first NaN wins over all.
+    """
+    outputs = attrs.output_sides(x.shape[1:-1])
+    best = np.zeros((x.shape[0], *outputs, x.shape[-1]), x.dtype)
+    winner = np.full(best.shape, -1, dtype=np.int64)
+    for number, position in enumerate(kernel_positions(attrs.kernel)):
+        places = covered(attrs, position, outputs)
+        value = take(x, places)
+        better = (value > best) | (np.isnan(value) & ~np.isnan(best)) | (winner < 0)
+        better &= in_range(places, x.shape[1:-1])
+        best = np.where(better, value, best)
+        winner = np.where(better, number, winner)
+    return best, winner
+
+
+def _max_pool(attrs: WindowGeometry, x: Array, *, images: int) -> Array:  # noqa: ARG001
+    return _winners(attrs, x)[0]
+
+
+register(
+    Operation(
+        name="max_pool",
+        summary="y[p, c] = max over window positions m of x[pS - P + mD, c].",
+        infer=_infer_max_pool,
+        gradient=_gradient_max_pool,
+        reference=_max_pool,
+    )
+)
+
+
+# -- max_pool_grad ---------------------------------------------------------------------------
+
+
+def _infer_max_pool_grad(attrs: WindowGeometry, x: TensorSpec, dy: TensorSpec) -> TensorSpec:
+    op = "max_pool_grad"
+    require_float(op, x=x, dy=dy)
+    result = _pooled(op, attrs, x)
+    if dy != result:
+        raise shape_error(op, f"dy must be as the pooled result, {result}", x=x, dy=dy)
+    return x
+
+
+def _max_pool_grad(attrs: WindowGeometry, x: Array, dy: Array, *, images: int) -> Array:
+    _, winner = _winners(attrs, x)
+    dx = np.zeros_like(x)
+    for number, position in enumerate(kernel_positions(attrs.kernel)):
+        _scatter(dx, attrs, position, np.where(winner == number, dy, 0), winner == number, images)
+    return dx
+
+
+def _scatter(
+    dx: Array,
+    window: WindowGeometry,
+    position: tuple[int, ...],
+    terms: Array,
+    where: Array,
+    images: int,
+) -> None:
+    """Add each output's term to the input that it meets at one kernel position.
+
+    At one kernel position two outputs never meet the same input.
+    """
+    sides, channels = dx.shape[1:-1], dx.shape[-1]
+    places = covered(window, position, terms.shape[1:-1])
+    kept = [
+        np.flatnonzero((index >= 0) & (index < side))
+        for index, side in zip(places, sides, strict=True)
+    ]
+    source = np.ix_(np.arange(images), *kept, np.arange(channels))
+    inputs = [index[keep] for index, keep in zip(places, kept, strict=True)]
+    target = np.ix_(np.arange(images), *inputs, np.arange(channels))
+    dx[target] = np.where(where[source], dx[target] + terms[source], dx[target])
+
+
+register(
+    Operation(
+        name="max_pool_grad",
+        summary="dx[i, c] = sum of dy[p, c] over the windows p whose maximum is x[i, c].",
+        infer=_infer_max_pool_grad,
+        why_no_gradient=SECOND,
+        reference=_max_pool_grad,
+    )
+)
+
+
+# -- avg_pool --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AvgPool:
+    """An average over windows.
+
+    Attributes:
+        window: how the window moves.
+        count_include_pad: divide by the positions of the window in the padded input, not by
+            those in the input alone. What `ceil_mode` adds beyond the padding never counts.
+    """
+
+    window: WindowGeometry
+    count_include_pad: bool = False
+
+
+def _infer_avg_pool(attrs: AvgPool, x: TensorSpec) -> TensorSpec:
+    return _pooled("avg_pool", attrs.window, x)
+
+
+def _gradient_avg_pool(b: GraphBuilder, node: int, dy: int) -> Flows:
+    attrs, x = b[node].attrs, b.spec(b[node].inputs[0])
+    backward = AvgPoolGrad(attrs.window, attrs.count_include_pad, x.shape[:-1])
+    return (b.add("avg_pool_grad", dy, attrs=backward),)
+
+
+def _avg_pool(attrs: AvgPool, x: Array, *, images: int) -> Array:
+    window, sides = attrs.window, x.shape[1:-1]
+    outputs = window.output_sides(sides)
+    total = np.zeros((images, *outputs, x.shape[-1]), x.dtype)
+    for position in kernel_positions(window.kernel):
+        places = covered(window, position, outputs)
+        total = np.where(in_range(places, sides), total + take(x, places), total)
+    counts = _counts(window, sides, padded=attrs.count_include_pad)
+    return np.asarray(total / counts[..., None].astype(x.dtype))
+
+
+register(
+    Operation(
+        name="avg_pool",
+        summary="y[p, c] = (sum over window positions m of x[pS - P + mD, c]) / count(p).",
+        infer=_infer_avg_pool,
+        gradient=_gradient_avg_pool,
+        reference=_avg_pool,
+    )
+)
+
+
+# -- avg_pool_grad ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AvgPoolGrad:
+    """An average over windows, run backwards.
+
+    Attributes:
+        window: how the window moves.
+        count_include_pad: as for `AvgPool`.
+        sides: sizes of the forward input per axis.
+    """
+
+    window: WindowGeometry
+    count_include_pad: bool
+    sides: tuple[int, ...]
+
+
+def _infer_avg_pool_grad(attrs: AvgPoolGrad, dy: TensorSpec) -> TensorSpec:
+    op = "avg_pool_grad"
+    require_float(op, dy=dy)
+    require_batched(op, dy=dy)
+    if not dy.shape:
+        raise shape_error(op, "dy must have an axis of channels", dy=dy)
+    x = TensorSpec((*attrs.sides, dy.shape[-1]), dy.dtype)
+    result = _pooled(op, attrs.window, x)
+    if dy != result:
+        raise shape_error(op, f"dy must be as the pooled result, {result}", dy=dy)
+    return x
+
+
+def _gradient_avg_pool_grad(b: GraphBuilder, node: int, ddx: int) -> Flows:
+    attrs = b[node].attrs
+    forward = AvgPool(attrs.window, attrs.count_include_pad)
+    return (b.add("avg_pool", ddx, attrs=forward),)
+
+
+def _avg_pool_grad(attrs: AvgPoolGrad, dy: Array, *, images: int) -> Array:
+    counts = _counts(attrs.window, attrs.sides, padded=attrs.count_include_pad)
+    share = dy / counts[..., None].astype(dy.dtype)
+    everywhere = np.ones(dy.shape, dtype=np.bool_)
+    dx = np.zeros((images, *attrs.sides, dy.shape[-1]), dy.dtype)
+    for position in kernel_positions(attrs.window.kernel):
+        _scatter(dx, attrs.window, position, share, everywhere, images)
+    return dx
+
+
+register(
+    Operation(
+        name="avg_pool_grad",
+        summary="dx[i, c] = sum of dy[p, c] / count(p) over the windows p that cover i.",
+        infer=_infer_avg_pool_grad,
+        gradient=_gradient_avg_pool_grad,
+        reference=_avg_pool_grad,
+    )
+)

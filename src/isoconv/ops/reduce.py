@@ -1,0 +1,258 @@
+"""Sums over axes, their counterpart that repeats values along axes, and division by a count.
+
+A mean is `sum` followed by `divide_by_count`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from isoconv.arithmetic.sums import partial_sum
+from isoconv.errors import ArgumentError, GraphError
+from isoconv.graph.builder import GraphBuilder
+from isoconv.graph.ir import TensorSpec
+from isoconv.graph.operation import Array, Operation, register
+from isoconv.ops.check import require_float, require_unbatched, shape_error
+from isoconv.ops.shape import Shape
+
+__all__ = ["Broadcast", "CountAttrs", "Sum", "fits", "reduce_like"]
+
+Flows = tuple[int | None, ...]
+
+
+# -- what broadcasting allows ----------------------------------------------------------------
+
+
+def fits(small: tuple[int, ...], whole: tuple[int, ...]) -> bool:
+    """Whether a per-image shape may stand for a whole one: equal, (), (C,) or (1, ..., 1, C).
+
+    Example:
+        >>> fits((3,), (4, 4, 3)), fits((1, 1, 3), (4, 4, 3)), fits((4, 3), (4, 4, 3))
+        (True, True, False)
+    """
+    if small in (whole, ()):
+        return True
+    ones = (1,) * (len(small) - 1)
+    return len(small) <= len(whole) and small == (*ones, whole[-1])
+
+
+def reduce_like(b: GraphBuilder, cotangent: int, target: TensorSpec) -> int:
+    """Sum a cotangent over everything along which a value of `target` was repeated.
+
+    Args:
+        b: the builder to which `sum` and `reshape` nodes are added.
+        cotangent: position of the cotangent of the broadcast result.
+        target: what the operand is: shape and image axis.
+
+    Returns:
+        Position of the operand's cotangent.
+
+    Raises:
+        GraphError: a value of `target` cannot have been repeated to the cotangent's shape.
+    """
+    whole = b.spec(cotangent)
+    if whole == target:
+        return cotangent
+    if not fits(target.shape, whole.shape) or target.batched > whole.batched:
+        raise GraphError(f"{whole} is no broadcast result of {target}")
+    if target.shape == whole.shape != ():
+        # Only the image axis goes: every element is a channel of its own.
+        flat = _reshaped(b, cotangent, (whole.size,))
+        return _reshaped(b, b.add("sum", flat, attrs=Sum(1, False)), target.shape)
+    total = b.add("sum", cotangent, attrs=Sum(min(len(target.shape), 1), target.batched))
+    return _reshaped(b, total, target.shape)
+
+
+def _reshaped(b: GraphBuilder, value: int, shape: tuple[int, ...]) -> int:
+    spec = b.spec(value)
+    if spec.shape == shape:
+        return value
+    return b.add("reshape", value, attrs=Shape(shape, spec.batched))
+
+
+# -- sum -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """What a sum leaves standing.
+
+    Attributes:
+        keep: 1 to keep the last axis, 0 to sum over it too.
+        batched: whether the image axis stays.
+    """
+
+    keep: int
+    batched: bool
+
+    def __post_init__(self) -> None:
+        if self.keep not in (0, 1):
+            raise ArgumentError(f"keep must be 0 or 1; got {self.keep}")
+
+
+def _infer_sum(attrs: Sum, x: TensorSpec) -> TensorSpec:
+    require_float("sum", x=x)
+    if attrs.batched and not x.batched:
+        raise shape_error("sum", "an image axis can stay only where there is one", x=x)
+    if attrs.keep > len(x.shape):
+        raise shape_error("sum", f"x must have an axis to keep (keep={attrs.keep})", x=x)
+    return TensorSpec(x.shape[len(x.shape) - attrs.keep :], x.dtype, attrs.batched)
+
+
+def _gradient_sum(b: GraphBuilder, node: int, dy: int) -> Flows:
+    x = b.spec(b[node].inputs[0])
+    attrs = Broadcast(x.shape, x.batched, b[node].attrs.batched)
+    return (b.add("broadcast", dy, attrs=attrs),)
+
+
+def _sum(attrs: Sum, x: Array, *, images: int) -> Array:  # noqa: ARG001
+    lead = x.shape[:1] if attrs.batched else ()
+    kept = x.shape[x.ndim - attrs.keep :]
+    middle = x.reshape((*lead, -1, *kept))
+    return partial_sum(middle, axis=len(lead))
+
+
+register(
+    Operation(
+        name="sum",
+        summary="y[c] = sum of x[..., c] over all axes but the kept ones, in eight partial sums.",
+        infer=_infer_sum,
+        gradient=_gradient_sum,
+        reference=_sum,
+    )
+)
+
+
+# -- broadcast -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Broadcast:
+    """What a value is repeated to; the counterpart of `Sum`.
+
+    Attributes:
+        shape: the result's shape, without the image axis.
+        batched: whether the result has an image axis.
+        source_batched: whether the value that is repeated has one.
+    """
+
+    shape: tuple[int, ...]
+    batched: bool
+    source_batched: bool
+
+    def __post_init__(self) -> None:
+        if self.source_batched and not self.batched:
+            raise ArgumentError(f"a broadcast keeps the image axis of its source; got {self}")
+
+
+def _infer_broadcast(attrs: Broadcast, s: TensorSpec) -> TensorSpec:
+    require_float("broadcast", s=s)
+    if s.batched != attrs.source_batched:
+        rule = f"source_batched={attrs.source_batched} must say whether s has an image axis"
+        raise shape_error("broadcast", rule, s=s)
+    if not fits(s.shape, attrs.shape):
+        rule = f"s must have shape (), (C,), (1, ..., 1, C) or that of the result, {attrs.shape}"
+        raise shape_error("broadcast", rule, s=s)
+    return TensorSpec(attrs.shape, s.dtype, attrs.batched)
+
+
+def _gradient_broadcast(b: GraphBuilder, node: int, dy: int) -> Flows:
+    return (reduce_like(b, dy, b.spec(b[node].inputs[0])),)
+
+
+def _broadcast(attrs: Broadcast, s: Array, *, images: int) -> Array:
+    if attrs.source_batched:
+        ones = (1,) * (len(attrs.shape) - (s.ndim - 1))
+        s = s.reshape((images, *ones, *s.shape[1:]))
+    lead = (images,) if attrs.batched else ()
+    return np.broadcast_to(s, (*lead, *attrs.shape)).copy()
+
+
+register(
+    Operation(
+        name="broadcast",
+        summary="y[..., c] = s[c]: s is repeated along leading axes and the image axis.",
+        infer=_infer_broadcast,
+        gradient=_gradient_broadcast,
+        reference=_broadcast,
+        pointwise=True,
+    )
+)
+
+
+# -- divide_by_count -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CountAttrs:
+    """How many elements a sum went over.
+
+    Attributes:
+        size: elements of one image.
+        batched: True when each image was summed by itself; False divides by ``n * size`` for the
+            n images of the shard.
+    """
+
+    size: int
+    batched: bool
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise ArgumentError(f"size must be at least 1; got {self.size}")
+
+
+def _infer_divide_by_count(attrs: CountAttrs, s: TensorSpec) -> TensorSpec:  # noqa: ARG001
+    require_float("divide_by_count", s=s)
+    return s
+
+
+def _gradient_divide_by_count(b: GraphBuilder, node: int, dy: int) -> Flows:
+    return (b.add("divide_by_count", dy, attrs=b[node].attrs),)
+
+
+def _divide_by_count(attrs: CountAttrs, s: Array, *, images: int) -> Array:
+    count = attrs.size if attrs.batched else images * attrs.size
+    return np.asarray(s / s.dtype.type(count))
+
+
+register(
+    Operation(
+        name="divide_by_count",
+        summary="y = s / size, or s / (n * size) for the n images of a shard.",
+        infer=_infer_divide_by_count,
+        gradient=_gradient_divide_by_count,
+        reference=_divide_by_count,
+        pointwise=True,
+    )
+)
+
+
+# -- times_images ----------------------------------------------------------------------------
+
+
+def _infer_times_images(attrs: None, s: TensorSpec) -> TensorSpec:  # noqa: ARG001
+    require_float("times_images", s=s)
+    require_unbatched("times_images", s=s)
+    return s
+
+
+def _gradient_times_images(b: GraphBuilder, node: int, dy: int) -> Flows:  # noqa: ARG001
+    return (b.add("times_images", dy),)
+
+
+def _times_images(attrs: None, s: Array, *, images: int) -> Array:  # noqa: ARG001
+    return np.asarray(s * s.dtype.type(images))
+
+
+register(
+    Operation(
+        name="times_images",
+        summary="y = s * n for the n images of a shard: its statistics, weighted by its images.",
+        infer=_infer_times_images,
+        gradient=_gradient_times_images,
+        reference=_times_images,
+        pointwise=True,
+    )
+)

@@ -1,0 +1,316 @@
+"""Operations on the last axis as a row of classes: softmax, cross-entropy and hits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from isoconv.arithmetic import elementary
+from isoconv.arithmetic.sums import partial_sum
+from isoconv.errors import ArgumentError
+from isoconv.graph.builder import GraphBuilder
+from isoconv.graph.ir import TensorSpec
+from isoconv.graph.operation import Array, Operation, register
+from isoconv.ops.check import require_batched, require_dtype, require_float, shape_error
+
+__all__ = ["CrossEntropy", "Hits"]
+
+Flows = tuple[int | None, ...]
+
+
+# -- what the references share ---------------------------------------------------------------
+
+
+def _row_sum(values: Array) -> Array:
+    return partial_sum(values, axis=values.ndim - 1)[..., None]
+
+
+def _row_max(x: Array) -> Array:
+    """Each row's maximum as a chain of comparisons; NaN propagates."""
+    best = x[..., :1]
+    for i in range(1, x.shape[-1]):
+        value = x[..., i : i + 1]
+        best = np.where((value > best) | (np.isnan(value) & ~np.isnan(best)), value, best)
+    return best
+
+
+def _shifted(x: Array) -> tuple[Array, Array, Array]:
+    """``x - max``, ``exp(x - max)`` and the sum of the latter."""
+    shifted = x - _row_max(x)
+    powers = elementary.exp(shifted)
+    return shifted, powers, _row_sum(powers)
+
+
+def _infer_row(op: str, **specs: TensorSpec) -> TensorSpec:
+    require_float(op, **specs)
+    first = next(iter(specs.values()))
+    if not first.shape:
+        raise shape_error(op, f"{next(iter(specs))} must have an axis of classes", **specs)
+    if len(set(specs.values())) > 1:
+        raise shape_error(op, f"{' and '.join(specs)} must have one shape", **specs)
+    return first
+
+
+# -- softmax ---------------------------------------------------------------------------------
+
+
+def _infer_softmax(attrs: None, x: TensorSpec) -> TensorSpec:  # noqa: ARG001
+    return _infer_row("softmax", x=x)
+
+
+def _gradient_softmax(b: GraphBuilder, node: int, dy: int) -> Flows:
+    return (b.add("softmax_grad", node, dy),)
+
+
+@np.errstate(all="ignore")
+def _softmax(attrs: None, x: Array, *, images: int) -> Array:  # noqa: ARG001
+    _, powers, total = _shifted(x)
+    return np.asarray(powers / total)
+
+
+register(
+    Operation(
+        name="softmax",
+        summary="y_i = exp(x_i - max x) / (sum over j of exp(x_j - max x)), along the last axis.",
+        infer=_infer_softmax,
+        gradient=_gradient_softmax,
+        reference=_softmax,
+    )
+)
+
+
+# -- softmax_grad ----------------------------------------------------------------------------
+
+
+def _infer_softmax_grad(attrs: None, y: TensorSpec, dy: TensorSpec) -> TensorSpec:  # noqa: ARG001
+    return _infer_row("softmax_grad", y=y, dy=dy)
+
+
+@np.errstate(all="ignore")
+def _softmax_grad(attrs: None, y: Array, dy: Array, *, images: int) -> Array:  # noqa: ARG001
+    return np.asarray(y * (dy - _row_sum(y * dy)))
+
+
+register(
+    Operation(
+        name="softmax_grad",
+        summary="dx_i = y_i * (dy_i - (sum over j of y_j dy_j)).",
+        infer=_infer_softmax_grad,
+        why_no_gradient="second derivatives of softmax are not offered",
+        reference=_softmax_grad,
+    )
+)
+
+
+# -- log_softmax -----------------------------------------------------------------------------
+
+
+def _infer_log_softmax(attrs: None, x: TensorSpec) -> TensorSpec:  # noqa: ARG001
+    return _infer_row("log_softmax", x=x)
+
+
+def _gradient_log_softmax(b: GraphBuilder, node: int, dy: int) -> Flows:
+    return (b.add("log_softmax_grad", node, dy),)
+
+
+@np.errstate(all="ignore")
+def _log_softmax(attrs: None, x: Array, *, images: int) -> Array:  # noqa: ARG001
+    shifted, _, total = _shifted(x)
+    return np.asarray(shifted - elementary.log(total))
+
+
+register(
+    Operation(
+        name="log_softmax",
+        summary="y_i = (x_i - max x) - log(sum over j of exp(x_j - max x)), along the last axis.",
+        infer=_infer_log_softmax,
+        gradient=_gradient_log_softmax,
+        reference=_log_softmax,
+    )
+)
+
+
+# -- log_softmax_grad ------------------------------------------------------------------------
+
+
+def _infer_log_softmax_grad(
+    attrs: None,  # noqa: ARG001
+    y: TensorSpec,
+    dy: TensorSpec,
+) -> TensorSpec:
+    return _infer_row("log_softmax_grad", y=y, dy=dy)
+
+
+@np.errstate(all="ignore")
+def _log_softmax_grad(attrs: None, y: Array, dy: Array, *, images: int) -> Array:  # noqa: ARG001
+    return np.asarray(dy - elementary.exp(y) * _row_sum(dy))
+
+
+register(
+    Operation(
+        name="log_softmax_grad",
+        summary="dx_i = dy_i - exp(y_i) * (sum over j of dy_j).",
+        infer=_infer_log_softmax_grad,
+        why_no_gradient="second derivatives of log_softmax are not offered",
+        reference=_log_softmax_grad,
+    )
+)
+
+
+# -- cross_entropy ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CrossEntropy:
+    """What the target distribution is.
+
+    Attributes:
+        smoothing: share of the target that is spread evenly over all K classes, at least 0 and
+            below 1: the label's target is ``1 - smoothing + smoothing / K``, all others'
+            ``smoothing / K`` (Szegedy et al., 2016, https://arxiv.org/abs/1512.00567).
+    """
+
+    smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.smoothing < 1:
+            raise ArgumentError(f"smoothing must be at least 0 and below 1; got {self.smoothing}")
+
+
+def _check_labels(op: str, logits: TensorSpec, labels: TensorSpec) -> None:
+    require_float(op, logits=logits)
+    require_dtype(op, "int32", labels=labels)
+    require_batched(op, logits=logits, labels=labels)
+    if len(logits.shape) != 1 or labels.shape != ():
+        rule = "logits must have shape (N, K) and labels (N)"
+        raise shape_error(op, rule, logits=logits, labels=labels)
+
+
+def _targets(attrs: CrossEntropy, logits: Array, labels: Array) -> Array:
+    kind, classes = logits.dtype.type, logits.shape[-1]
+    low = attrs.smoothing / classes
+    high = 1.0 - attrs.smoothing + low
+    hot = np.arange(classes) == labels[:, None]
+    return np.asarray(np.where(hot, kind(high), kind(low)))
+
+
+def _infer_cross_entropy(
+    attrs: CrossEntropy,  # noqa: ARG001
+    logits: TensorSpec,
+    labels: TensorSpec,
+) -> TensorSpec:
+    _check_labels("cross_entropy", logits, labels)
+    return TensorSpec((), logits.dtype)
+
+
+def _gradient_cross_entropy(b: GraphBuilder, node: int, dy: int) -> Flows:
+    logits, labels = b[node].inputs
+    return b.add("cross_entropy_grad", logits, labels, dy, attrs=b[node].attrs), None
+
+
+@np.errstate(all="ignore")
+def _cross_entropy(attrs: CrossEntropy, logits: Array, labels: Array, *, images: int) -> Array:
+    shifted, _, total = _shifted(logits)
+    surprise = elementary.log(total) - shifted
+    if attrs.smoothing == 0:
+        return np.asarray(surprise[np.arange(images), labels])
+    return np.asarray(_row_sum(_targets(attrs, logits, labels) * surprise)[..., 0])
+
+
+register(
+    Operation(
+        name="cross_entropy",
+        summary="y = sum over classes i of t_i * (log(sum over j of exp(x_j - m)) - (x_i - m)), "
+        "with m = max x and the smoothed target t.",
+        infer=_infer_cross_entropy,
+        gradient=_gradient_cross_entropy,
+        reference=_cross_entropy,
+    )
+)
+
+
+# -- cross_entropy_grad ----------------------------------------------------------------------
+
+
+def _infer_cross_entropy_grad(
+    attrs: CrossEntropy,  # noqa: ARG001
+    logits: TensorSpec,
+    labels: TensorSpec,
+    dy: TensorSpec,
+) -> TensorSpec:
+    op = "cross_entropy_grad"
+    _check_labels(op, logits, labels)
+    require_float(op, logits=logits, dy=dy)
+    require_batched(op, dy=dy)
+    if dy.shape != ():
+        raise shape_error(op, "dy must have shape (N)", logits=logits, labels=labels, dy=dy)
+    return logits
+
+
+@np.errstate(all="ignore")
+def _cross_entropy_grad(
+    attrs: CrossEntropy,
+    logits: Array,
+    labels: Array,
+    dy: Array,
+    *,
+    images: int,  # noqa: ARG001
+) -> Array:
+    _, powers, total = _shifted(logits)
+    return np.asarray((powers / total - _targets(attrs, logits, labels)) * dy[:, None])
+
+
+register(
+    Operation(
+        name="cross_entropy_grad",
+        summary="dx_i = (softmax(x)_i - t_i) * dy with the smoothed target t.",
+        infer=_infer_cross_entropy_grad,
+        why_no_gradient="second derivatives of cross-entropy are not offered",
+        reference=_cross_entropy_grad,
+    )
+)
+
+
+# -- hits ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """What counts as a hit.
+
+    Attributes:
+        k: the label must be among the k greatest logits.
+    """
+
+    k: int
+
+    def __post_init__(self) -> None:
+        if self.k < 1:
+            raise ArgumentError(f"k must be at least 1; got {self.k}")
+
+
+def _infer_hits(attrs: Hits, logits: TensorSpec, labels: TensorSpec) -> TensorSpec:  # noqa: ARG001
+    _check_labels("hits", logits, labels)
+    return TensorSpec((), logits.dtype)
+
+
+@np.errstate(all="ignore")
+def _hits(attrs: Hits, logits: Array, labels: Array, *, images: int) -> Array:
+    own = logits[np.arange(images), labels][:, None]
+    earlier = np.arange(logits.shape[-1]) < labels[:, None]
+    beats = (logits > own) | ((logits == own) & earlier)
+    hit = (np.count_nonzero(beats, axis=1) < attrs.k) & ~np.isnan(own[:, 0])
+    return np.asarray(hit, dtype=logits.dtype)
+
+
+register(
+    Operation(
+        name="hits",
+        summary="y = 1 if fewer than k classes have a logit above the label's (or equal to it at a "
+        "smaller index), else 0; a NaN logit is no hit.",
+        infer=_infer_hits,
+        why_no_gradient="it is a step function, flat wherever it has a derivative",
+        reference=_hits,
+    )
+)

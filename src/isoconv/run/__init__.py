@@ -1,0 +1,1 @@
+"""Runs plans: threads, shards, the fixed tree over shards, predictions and training steps."""

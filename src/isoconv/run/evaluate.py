@@ -1,0 +1,105 @@
+"""Evaluates one graph on arrays: all images as one shard, on one thread."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoconv.compile.layout import Buffer, Placement, dense_strides
+from isoconv.compile.lower import lower
+from isoconv.compile.plan import make_plan, region_offsets
+from isoconv.compile.target import Target
+from isoconv.errors import DTypeError, ShapeError
+from isoconv.graph.ir import DTYPES, Graph, TensorSpec
+from isoconv.run.memory import Context, ScriptBuilder, aligned_bytes, aligned_copy
+from isoconv.run.team import Team, library_for
+
+__all__ = ["evaluate"]
+
+Array = NDArray[Any]
+
+
+def evaluate(
+    graph: Graph,
+    arrays: Mapping[str, Array],
+    images: int,
+    *,
+    target: Target | str | None = None,
+    fusion: bool = True,
+    cache: bool = True,
+) -> dict[str, Array]:
+    """Compute a graph's outputs on the native kernels.
+
+    Args:
+        graph: what to compute.
+        arrays: an array for each input, by name; those of kind ``dataset`` lead with images.
+        images: number of images.
+        target: the machine to compile for; None for the one at hand.
+        fusion: whether nodes are fused (the result is the same).
+        cache: whether compiled kernels are kept on disk.
+
+    Returns:
+        The outputs by name; batched ones lead with images.
+    """
+    library = library_for(target, cache=cache)
+    memory: dict[tuple[str, str], Array] = {("order", "order"): np.arange(max(images, 1))}
+    inputs: dict[str, Placement] = {}
+    for _, node in graph.inputs():
+        name, spec = node.attrs.name, node.spec
+        array = aligned_copy(_checked(name, arrays[name], spec, images))
+        region = "dataset" if spec.batched else "parameter"
+        memory[region, name] = array
+        inputs[name] = _dense(Buffer(region, name, array.nbytes), spec,
+                              "gathered" if spec.batched else "")  # fmt: skip
+    outputs: dict[str, Placement] = {}
+    results: dict[str, Array] = {}
+    for name, index in graph.outputs:
+        spec = graph[index].spec
+        lead = (images,) if spec.batched else ()
+        size = int(np.prod((*lead, *spec.shape), dtype=np.int64)) * DTYPES[spec.dtype]
+        results[name] = aligned_bytes(size).view(spec.dtype).reshape(*lead, *spec.shape)
+        memory["output", name] = results[name]
+        outputs[name] = _dense(Buffer("output", name, size), spec,
+                               "shifted" if spec.batched else "")  # fmt: skip
+    lowered = lower(
+        graph, library.target, capacity=images, inputs=inputs, outputs=outputs, fusion=fusion
+    )
+    calls = [*lowered.prepare, *lowered.shard]
+    plan = make_plan(calls, images)
+    arena = aligned_bytes(plan.size)
+    packed, packed_size = region_offsets(
+        buffer for call in calls for buffer in call.buffers if buffer.region == "packed"
+    )
+    packs = aligned_bytes(packed_size)
+
+    def resolve(buffer: Buffer) -> int:
+        if buffer.region == "arena":
+            return int(arena.ctypes.data) + plan.offsets[buffer]
+        if buffer.region == "packed":
+            return int(packs.ctypes.data) + packed[buffer]
+        return int(memory[buffer.region, buffer.name].ctypes.data)
+
+    addresses = library.addresses(call.spec for call in calls)
+    script = ScriptBuilder()
+    context = Context(images=images)
+    script.calls(calls, lambda call: addresses[call.spec], resolve, context)
+    with Team(1, library) as team:
+        team.run([script.finish()], 1)
+    return results
+
+
+def _dense(buffer: Buffer, spec: TensorSpec, rows: str) -> Placement:
+    image = spec.size if spec.batched else 0
+    return Placement(buffer, spec.dtype, dense_strides(spec.shape), image, 0, rows)
+
+
+def _checked(name: str, array: Array, spec: TensorSpec, images: int) -> Array:
+    wanted = (images, *spec.shape) if spec.batched else spec.shape
+    if array.shape != wanted:
+        raise ShapeError(f"input {name!r} must have shape {wanted}; got {array.shape}")
+    if array.dtype != spec.dtype:
+        raise DTypeError(f"input {name!r} must be {spec.dtype}; got {array.dtype}")
+    return array

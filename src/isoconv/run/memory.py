@@ -1,0 +1,131 @@
+"""Aligned memory and scripts of kernel calls, ready for native code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoconv.compile.layout import Buffer
+from isoconv.compile.loops import CONTEXT, CONTEXT_SLOTS
+from isoconv.compile.lower import Call
+from isoconv.errors import ArgumentError
+
+__all__ = ["Context", "Resolve", "Script", "ScriptBuilder", "aligned_bytes", "aligned_copy"]
+
+_LINE = 64
+_SLACK = 256
+
+Resolve = Callable[[Buffer], int]
+"""Address of a buffer's first byte."""
+
+
+def aligned_bytes(size: int) -> NDArray[np.uint8]:
+    """Zeroed bytes that start on a cache line, with room to read a little past the end."""
+    try:
+        raw = np.zeros(size + _SLACK + _LINE, np.uint8)
+    except MemoryError:
+        raise ArgumentError(
+            f"there is not enough memory for {size / 2**30:.1f} GiB; a smaller shard_size or fewer "
+            "threads need less"
+        ) from None
+    start = -raw.ctypes.data % _LINE
+    return raw[start : start + size]
+
+
+def aligned_copy(array: NDArray[Any]) -> NDArray[Any]:
+    """A contiguous copy that starts on a cache line."""
+    copy = aligned_bytes(array.nbytes).view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
+
+
+class Context:
+    """The numbers a kernel is called with: images, part, parts, first, stride."""
+
+    def __init__(self, **values: int) -> None:
+        self._values = np.zeros(CONTEXT_SLOTS, np.int64)
+        self._values[CONTEXT["parts"]] = 1
+        self.set(**values)
+
+    def set(self, **values: int) -> None:
+        """Change some of the numbers."""
+        for name, value in values.items():
+            self._values[CONTEXT[name]] = value
+
+    @property
+    def address(self) -> int:
+        """Where the numbers lie."""
+        return int(self._values.ctypes.data)
+
+
+class Script:
+    """Instructions in memory, and everything that they point at."""
+
+    def __init__(
+        self, code: NDArray[np.int64], arguments: NDArray[np.int64], keep: Sequence[object]
+    ) -> None:
+        self._code = code
+        self._arguments = arguments
+        self._keep = keep
+
+    @property
+    def address(self) -> int:
+        """Where the instructions lie."""
+        return int(self._code.ctypes.data)
+
+    def __len__(self) -> int:
+        return len(self._code) - 1
+
+
+class ScriptBuilder:
+    """Collects instructions."""
+
+    def __init__(self) -> None:
+        self._kernels: list[int] = []
+        self._starts: list[int] = []
+        self._contexts: list[int] = []
+        self._checks: list[int] = []
+        self._arguments: list[int] = []
+        self._keep: list[object] = []
+
+    def add(
+        self,
+        kernel: int,
+        pointers: Iterable[int],
+        context: Context | None = None,
+        *,
+        check: bool = False,
+    ) -> None:
+        """Call a kernel; with `check` the script may end after it."""
+        self._kernels.append(kernel)
+        self._starts.append(len(self._arguments))
+        self._contexts.append(context.address if context is not None else 0)
+        self._checks.append(int(check))
+        self._arguments.extend(pointers)
+        self._keep.append(context)
+
+    def calls(
+        self,
+        calls: Iterable[Call],
+        addresses: Callable[[Call], int],
+        resolve: Resolve,
+        context: Context,
+    ) -> None:
+        """Call the kernels of these calls in order."""
+        for call in calls:
+            self.add(addresses(call), (resolve(buffer) for buffer in call.buffers), context)
+
+    def finish(self) -> Script:
+        """The finished script."""
+        arguments = np.array([*self._arguments, 0], np.int64)
+        base = arguments.ctypes.data
+        code = np.zeros((len(self._kernels) + 1, 4), np.int64)
+        if self._kernels:
+            code[:-1, 0] = self._kernels
+            code[:-1, 1] = [base + 8 * start for start in self._starts]
+            code[:-1, 2] = self._contexts
+            code[:-1, 3] = self._checks
+        return Script(code, arguments, tuple(self._keep))

@@ -1,0 +1,124 @@
+"""Threads that run scripts. The calling thread is one of them; the others wait for work."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+
+from isoconv.compile.cache import KernelCache, default_folder
+from isoconv.compile.kernels import KernelLibrary
+from isoconv.compile.runtime import RunSpec
+from isoconv.compile.target import Target, host_target, target_named
+from isoconv.errors import ArgumentError
+from isoconv.run.memory import Script
+
+__all__ = ["Team", "default_threads", "library_for"]
+
+_LIBRARIES: dict[tuple[str, bool], KernelLibrary] = {}
+_LIBRARIES_LOCK = threading.Lock()
+
+
+def library_for(target: Target | str | None = None, *, cache: bool = True) -> KernelLibrary:
+    """This process's kernels for a target, made once.
+
+    Args:
+        target: a target, its name, or None for the best one this machine can run.
+        cache: keep compiled kernels in the user's cache folder.
+    """
+    if target is None:
+        target = host_target()
+    elif isinstance(target, str):
+        target = target_named(target)
+    with _LIBRARIES_LOCK:
+        key = (repr(target), cache)
+        if key not in _LIBRARIES:
+            disk = KernelCache(default_folder()) if cache else None
+            _LIBRARIES[key] = KernelLibrary(target, disk)
+        return _LIBRARIES[key]
+
+
+def default_threads() -> int:
+    """Number of cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class Team:
+    """A fixed number of threads that run scripts together.
+
+    Args:
+        threads: how many; the calling thread is the first.
+        library: where the native loop comes from.
+    """
+
+    def __init__(self, threads: int, library: KernelLibrary) -> None:
+        if threads < 1:
+            raise ArgumentError(f"threads must be at least 1; got {threads}")
+        self.threads = threads
+        spec = RunSpec()
+        address = library.addresses([spec])[spec]
+        kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
+        self._run = kind(address)
+        self._control = np.zeros((threads, 8), np.int64)
+        self._arguments = np.zeros((threads, 8), np.int64)
+        self._start = [threading.Semaphore(0) for _ in range(threads)]
+        self._done = threading.Semaphore(0)
+        self._closing = False
+        self._workers = [
+            threading.Thread(target=self._work, args=(i,), daemon=True, name=f"isoconv-{i}")
+            for i in range(1, threads)
+        ]
+        for worker in self._workers:
+            worker.start()
+
+    def run(
+        self, scripts: Sequence[Script], turns: int | Sequence[int], control: int | None = None
+    ) -> None:
+        """Run one script per thread, each for its number of turns, and wait for all.
+
+        Args:
+            scripts: a script for each thread; fewer leave the last threads idle.
+            turns: how often, for all or for each.
+            control: address of a shared (turns, stop) pair; without it each thread has its own.
+        """
+        each = [turns] * len(scripts) if isinstance(turns, int) else list(turns)
+        for i, (script, count) in enumerate(zip(scripts, each, strict=True)):
+            self._control[i, :2] = count, 0
+            self._arguments[i, 0] = script.address
+            self._arguments[i, 1] = control or self._control[i : i + 1].ctypes.data
+        for i in range(1, len(scripts)):
+            self._start[i].release()
+        self._call(0)
+        for _ in range(1, len(scripts)):
+            self._done.acquire()
+
+    def _call(self, i: int) -> None:
+        self._run(self._arguments[i : i + 1].ctypes.data, None)
+
+    def _work(self, i: int) -> None:
+        while True:
+            self._start[i].acquire()
+            if self._closing:
+                return
+            self._call(i)
+            self._done.release()
+
+    def close(self) -> None:
+        """End the threads."""
+        self._closing = True
+        for i in range(1, self.threads):
+            self._start[i].release()
+        for worker in self._workers:
+            worker.join()
+        self._workers = []
+
+    def __enter__(self) -> Team:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,43 @@
+"""Runs one kernel on arrays, for tests: `run_kernel(spec, arrays, images)`."""
+
+import ctypes
+import functools
+
+import numpy as np
+
+from isoconv.compile.jit import load_object
+from isoconv.compile.kernels import emit_object
+from isoconv.compile.loops import CONTEXT, CONTEXT_SLOTS
+from isoconv.compile.target import host_target
+
+
+@functools.lru_cache(maxsize=64)
+def _kernel(spec, target):
+    loaded = load_object(emit_object(spec, target, "kernel_under_test"), target)
+    function = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(
+        loaded.address("kernel_under_test")
+    )
+    return loaded, function
+
+
+def aligned(array):
+    """A copy that starts on a cache line and has room to read past its end."""
+    raw = np.zeros(array.nbytes + 256, np.uint8)
+    start = -raw.ctypes.data % 64
+    copy = raw[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
+
+
+def run_kernel(spec, arrays, images=1, first=0, target=None, parts=1):
+    """Call the kernel once for each part of the work; the arrays are changed in place."""
+    target = target or host_target()
+    _, function = _kernel(spec, target)
+    pointers = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
+    for part in range(parts):
+        context = np.zeros(CONTEXT_SLOTS, np.int64)
+        context[CONTEXT["images"]] = images
+        context[CONTEXT["part"]] = part
+        context[CONTEXT["parts"]] = parts
+        context[CONTEXT["first"]] = first
+        function(ctypes.addressof(pointers), context.ctypes.data)

@@ -1,0 +1,130 @@
+"""Ready models: known parameter counts, output shapes, sizes they adapt to."""
+
+from __future__ import annotations
+
+import pytest
+
+from isoconv import nn
+from isoconv.errors import ArgumentError, ShapeError
+from isoconv.nn import models
+
+KNOWN = [
+    # 6·26 + 16·151 + 120·401 + 84·121 + 10·85
+    ("lenet5", 10, (28, 28, 1), 61_706),
+    ("lenet5", 10, (32, 32, 1), 61_706),
+    # option A's 269,722 and two projections: 16·32 + 32·64 weights, 2·(32 + 64) to normalise
+    ("resnet20", 10, (32, 32, 3), 269_722 + 2_560 + 192),
+    # torchvision's tables
+    ("resnet18", 1000, (224, 224, 3), 11_689_512),
+    ("mobilenetv2", 1000, (224, 224, 3), 3_504_872),
+    # the convolutions of torchvision's vgg11_bn without their 2,752 biases, and the head
+    ("vgg11", 10, (32, 32, 3), 9_225_984 - 2_752 + 513 * 10),
+    ("vgg11", 1000, (224, 224, 3), 9_225_984 - 2_752 + 513 * 1000),
+    # 320 + 9,248 + 18,496 + 36,928 + 3,137·10
+    ("tinyvgg", 10, (28, 28, 1), 96_362),
+]
+
+
+@pytest.mark.parametrize(("name", "classes", "shape", "count"), KNOWN)
+def test_parameter_counts(name: str, classes: int, shape: tuple[int, ...], count: int) -> None:
+    """Known totals, and those of the arrays that are really there in the small ones."""
+    model = models.create(name, classes, shape)
+    assert model.summary(shape).parameters == count
+    if count < 300_000:
+        built = model.build(shape).parameters()
+        assert sum(array.size for array in built.values()) == count
+
+
+MULTIPLY_ADDS = [
+    # figures of torchvision's tables: 1.81 and 0.30 GFLOPS, counted as multiply-adds
+    ("resnet18", 1000, (224, 224, 3), 1.81e9, 0.005),
+    ("mobilenetv2", 1000, (224, 224, 3), 0.30e9, 0.01),
+    # 28²·25·6 + 10²·150·16 + 400·120 + 120·84 + 84·10
+    ("lenet5", 10, (28, 28, 1), 416_520, 0),
+]
+
+
+@pytest.mark.parametrize(("name", "classes", "shape", "work", "tolerance"), MULTIPLY_ADDS)
+def test_multiply_adds(
+    name: str, classes: int, shape: tuple[int, ...], work: float, tolerance: float
+) -> None:
+    """Known amounts of work."""
+    counted = models.create(name, classes, shape).summary(shape).multiply_adds
+    assert counted == pytest.approx(work, rel=tolerance, abs=0)
+
+
+@pytest.mark.parametrize("name", models.MODELS)
+@pytest.mark.parametrize("shape", [(28, 28, 1), (32, 32, 3), (64, 64, 3), (96, 80, 3)])
+def test_every_model_takes_every_usual_size(name: str, shape: tuple[int, ...]) -> None:
+    """The result is one logit per class, in training and in inference."""
+    model = models.create(name, 7, shape)
+    for training in (True, False):
+        traced = nn.trace_model(model, shape, training=training)
+        assert traced.output_tensor.shape == (7,)
+
+
+def last_map(name: str, side: int) -> tuple[int, ...]:
+    """Shape of what reaches the global pooling."""
+    shape = (side, side, 3)
+    rows = models.create(name, 10, shape).summary(shape).rows
+    place = next(i for i, row in enumerate(rows) if row.kind == "GlobalAvgPool2d")
+    return rows[place - 1].output
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "shape"),
+    [
+        ("resnet18", 224, (7, 7, 512)),
+        ("resnet18", 32, (4, 4, 512)),
+        ("resnet18", 28, (4, 4, 512)),
+        ("resnet20", 32, (8, 8, 64)),
+        ("mobilenetv2", 224, (7, 7, 1280)),
+        ("mobilenetv2", 32, (4, 4, 1280)),
+        ("vgg11", 224, (7, 7, 512)),
+        ("vgg11", 32, (1, 1, 512)),
+        ("vgg11", 28, (1, 1, 512)),
+    ],
+)
+def test_feature_maps_before_the_head(name: str, side: int, shape: tuple[int, ...]) -> None:
+    """As in the papers at 224, and not yet vanished for small images."""
+    assert last_map(name, side) == shape
+
+
+def test_lenet5_has_the_papers_maps() -> None:
+    """C1 6@28×28, S2 6@14×14, C3 16@10×10, S4 16@5×5, for 28×28 as for 32×32 images."""
+    for side in (28, 32):
+        rows = models.lenet5(10, (side, side, 1)).summary((side, side, 1)).rows
+        maps = [row.output for row in rows if row.kind in ("Conv2d", "MaxPool2d")]
+        assert maps == [(28, 28, 6), (14, 14, 6), (10, 10, 16), (5, 5, 16)]
+
+
+def test_the_shape_may_be_left_out() -> None:
+    """Every function works without an input shape."""
+    for name, function in models.MODELS.items():
+        assert function(10, None).summary((224, 224, 3)).parameters > 0, name
+
+
+def test_unknown_names_list_the_known_ones() -> None:
+    """The message names them all."""
+    with pytest.raises(ArgumentError, match=r"resnet50.*lenet5, mobilenetv2, resnet18"):
+        models.create("resnet50")
+
+
+def test_bad_sizes_are_refused() -> None:
+    """Shapes that are no images and numbers of classes below 1."""
+    with pytest.raises(ShapeError, match=r"\(28, 28\)"):
+        models.create("lenet5", 10, (28, 28))
+    with pytest.raises(ArgumentError, match="classes must be at least 1; got 0"):
+        models.create("lenet5", 0)
+
+
+def test_too_small_an_image_names_the_layer() -> None:
+    """LeNet-5's second convolution does not fit into digits of 8×8."""
+    with pytest.raises(ShapeError, match=r"layer '3', Conv2d.*\(4, 4, 6\)"):
+        models.lenet5(10, (8, 8, 1)).build((8, 8, 1))
+
+
+def test_names_are_sorted() -> None:
+    """The registry lists names in order, and each is the function's own."""
+    assert list(models.MODELS) == sorted(models.MODELS)
+    assert all(function.__name__ == name for name, function in models.MODELS.items())

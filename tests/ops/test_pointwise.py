@@ -1,0 +1,243 @@
+"""Element by element: values beside SciPy's, special values, broadcasting and its gradients."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import special
+
+import isoconv.ops as ops
+from isoconv.errors import ArgumentError, DTypeError, GraphError, ShapeError
+from isoconv.graph.builder import GraphBuilder
+from isoconv.graph.ir import TensorSpec
+from isoconv.graph.operation import operation
+from isoconv.ops.interpret import interpret
+from isoconv.ops.reduce import reduce_like
+
+Array = np.ndarray[Any, Any]
+NAN, INF = math.nan, math.inf
+
+
+def run(op: str, *arrays: Any, attrs: Any = None, dtype: str = "float32") -> Array:
+    """The reference of an operation on values of one dtype."""
+    given = [np.asarray(array, dtype) for array in arrays]
+    return operation(op).reference(attrs, *given, images=len(given[0]))
+
+
+# -- values beside an outside oracle ---------------------------------------------------------
+
+ORACLES = {
+    "exp": np.exp,
+    "erf": special.erf,
+    "sigmoid": special.expit,
+    "tanh": np.tanh,
+    "gelu": lambda x: x * special.ndtr(x),
+    "silu": lambda x: x * special.expit(x),
+    "relu": lambda x: np.maximum(x, 0),
+    "square": lambda x: x**2,
+    "neg": lambda x: -x,
+    "abs": np.abs,
+}
+POSITIVE_ORACLES = {"log": np.log, "sqrt": np.sqrt, "reciprocal": lambda x: 1 / x}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("op", sorted(ORACLES | POSITIVE_ORACLES))
+def test_values(op: str, dtype: str) -> None:
+    """Each function agrees with NumPy's or SciPy's to the precision of its dtype."""
+    x = np.linspace(-6, 6, 201).astype(dtype)
+    x = np.exp(x) if op in POSITIVE_ORACLES else x
+    expected = (ORACLES | POSITIVE_ORACLES)[op](x.astype(np.float64))
+    tolerance = 1e-7 if dtype == "float32" else 5e-13
+    np.testing.assert_allclose(run(op, x, dtype=dtype), expected, rtol=tolerance, atol=1e-15)
+
+
+def test_binary_cross_entropy() -> None:
+    """It is -(z log s + (1 - z) log(1 - s)) with s = sigmoid(x), and stays finite far out."""
+    x, z = np.linspace(-8, 8, 41), np.linspace(0, 1, 41)
+    s = special.expit(x)
+    expected = -(z * np.log(s) + (1 - z) * np.log1p(-s))
+    np.testing.assert_allclose(run("bce_with_logits", x, z, dtype="float64"), expected, rtol=1e-12)
+    assert run("bce_with_logits", [500, -500], [0, 0]).tolist() == [500, 0]
+
+
+def test_constants_are_rounded_to_the_dtype() -> None:
+    """0.1 is another number in float32 than in float64."""
+    x = np.array([3.0])
+    assert run("scale", x, attrs=ops.Constant(0.1))[0] == np.float32(3) * np.float32(0.1)
+    assert run("offset", x, attrs=ops.Constant(0.1), dtype="float64")[0] == 3 + 0.1
+    y = run("leaky_relu", -x, attrs=ops.LeakyRelu(0.1))
+    assert y.dtype == np.float32
+    assert y[0] == np.float32(-3) * np.float32(0.1)
+
+
+# -- special values --------------------------------------------------------------------------
+
+
+def same(actual: Array, expected: list[float]) -> None:
+    """Equal, NaN where NaN, zeros of the same sign."""
+    np.testing.assert_array_equal(actual, expected)
+    numbers = ~np.isnan(actual)
+    assert (np.signbit(actual) == np.signbit(expected))[numbers].all()
+
+
+def test_relu_special_values() -> None:
+    """NaN goes through; both zeros become +0.0; the gradient at 0 and at NaN is 0."""
+    x = [-INF, -1, -0.0, 0.0, 2, INF, NAN]
+    same(run("relu", x), [0, 0, 0, 0, 2, INF, NAN])
+    same(run("relu_grad", x, [5] * 7), [0, 0, 0, 0, 5, 5, 0])
+
+
+def test_leaky_relu_special_values() -> None:
+    """Zero keeps its sign, NaN stays."""
+    slope = ops.LeakyRelu(0.5)
+    same(run("leaky_relu", [-4, -0.0, 0.0, 3, NAN], attrs=slope), [-2, -0.0, 0, 3, NAN])
+    same(run("leaky_relu_grad", [-4, 0, 3], [6, 6, 6], attrs=slope), [3, 3, 6])
+
+
+def test_maximum_and_minimum() -> None:
+    """NaN propagates from either side; of equals the first wins."""
+    x, y = [1, 5, NAN, 1, -0.0, 0.0], [2, 3, 1, NAN, 0.0, -0.0]
+    same(run("maximum", x, y), [2, 5, NAN, NAN, -0.0, 0.0])
+    same(run("minimum", x, y), [1, 3, NAN, NAN, -0.0, 0.0])
+
+
+def gradients(op: str, x: list[float], y: list[float] | None = None) -> list[list[float]]:
+    """The gradients of a sum of results by the operands."""
+    from isoconv.graph.autodiff import differentiate
+
+    b = GraphBuilder()
+    given = {"x": x} if y is None else {"x": x, "y": y}
+    sources = [b.input("parameter", name, (len(x),)) for name in given]
+    dz = b.input("parameter", "dz", (len(x),))
+    found = differentiate(b, {b.add(op, *sources): dz}, sources)
+    graph = b.graph([(str(i), found[source]) for i, source in enumerate(sources)])
+    arrays = {name: np.float32(values) for name, values in given.items()}
+    results = interpret(graph, arrays | {"dz": np.ones(len(x), np.float32)}, 1)
+    return [results[str(i)].tolist() for i in range(len(sources))]
+
+
+def test_gradient_of_equals() -> None:
+    """The first of two equal operands takes the whole gradient."""
+    assert gradients("maximum", [1, 2, 3], [2, 2, 2]) == [[0, 1, 1], [1, 0, 0]]
+    assert gradients("minimum", [1, 2, 3], [2, 2, 2]) == [[1, 1, 0], [0, 0, 1]]
+
+
+def test_gradient_of_abs_at_zero() -> None:
+    """The sign of x, and 0 at 0."""
+    assert gradients("abs", [-3, 0, 2]) == [[-1, 0, 1]]
+
+
+def test_overflow_is_no_error() -> None:
+    """Results out of range are infinities, as IEEE 754 has it, without a warning."""
+    assert run("exp", [1000.0]).tolist() == [INF]
+    assert run("mul", [3e38], [10.0]).tolist() == [INF]
+    assert run("div", [1.0, 0.0], [0.0, 0.0])[0] == INF
+    wide = operation("convert").reference(ops.Convert("float32"), np.array([1e300]), images=1)
+    assert wide.tolist() == [INF]
+
+
+# -- broadcasting ----------------------------------------------------------------------------
+
+
+def test_broadcast_refused() -> None:
+    """Shapes that do not fit are named."""
+    with pytest.raises(ShapeError) as caught:
+        operation("add").infer(None, TensorSpec((4, 4, 3)), TensorSpec((4, 3), batched=False))
+    assert str(caught.value) == (
+        "add: the shapes must be equal, or one of them (), (C,) or (1, ..., 1, C); "
+        "got x float32(N, 4, 4, 3), y float32(4, 3)"
+    )
+
+
+def test_batched_operand_of_fewer_axes_refused() -> None:
+    """Images must not be mistaken for rows."""
+    with pytest.raises(ShapeError, match="must have all axes of the result; reshape it first"):
+        operation("mul").infer(None, TensorSpec((4, 4, 3)), TensorSpec((3,)))
+
+
+def test_reduce_like_refuses_what_cannot_be() -> None:
+    """A cotangent smaller than its operand is a fault."""
+    b = GraphBuilder()
+    x = b.input("dataset", "x", (3,))
+    with pytest.raises(GraphError, match="is no broadcast result of"):
+        reduce_like(b, x, TensorSpec((4,)))
+
+
+@pytest.mark.parametrize("op", ["relu_grad", "gelu_grad", "bce_with_logits"])
+def test_unequal_shapes_refused(op: str) -> None:
+    """Operations with shapes that must be equal say so."""
+    with pytest.raises(ShapeError, match=f"^{op}: .* must have one shape"):
+        operation(op).infer(None, TensorSpec((3,)), TensorSpec((4,)))
+
+
+def test_convert_goes_to_floats() -> None:
+    """Results are floats."""
+    with pytest.raises(ArgumentError, match="dtype must be float32 or float64; got 'int32'"):
+        ops.Convert("int32")
+
+
+def test_mixed_precision_refused() -> None:
+    """There is no silent conversion."""
+    with pytest.raises(DTypeError) as caught:
+        operation("add").infer(None, TensorSpec((3,)), TensorSpec((3,), "float64"))
+    assert str(caught.value) == (
+        "add: x and y must have one dtype; got x float32(N, 3), y float64(N, 3)"
+    )
+
+
+# -- dropout ---------------------------------------------------------------------------------
+
+
+def drop(rate: float, samples: list[int], key: list[int], dtype: str = "float32") -> Array:
+    """Dropout of ones, 100 elements an image."""
+    x = np.ones((len(samples), 10, 10), dtype)
+    numbers = np.array(samples, np.int64), np.array(key, np.int64)
+    return operation("dropout").reference(ops.Dropout(rate, 3), x, *numbers, images=len(samples))
+
+
+def test_dropout_keeps_the_mean() -> None:
+    """About `rate` of the elements are dropped, the others grow by 1 / (1 - rate)."""
+    y = drop(0.25, list(range(50)), [9, 1])
+    assert set(np.unique(y)) == {np.float32(0), np.float32(1 / 0.75)}
+    assert abs(np.mean(y == 0) - 0.25) < 0.02
+    np.testing.assert_array_equal(drop(0.0, [1], [9, 1]), 1)
+
+
+def test_dropout_depends_on_names_alone() -> None:
+    """A sample's mask is the same in any batch and dtype; sample, epoch and seed change it."""
+    two = drop(0.5, [4, 7], [9, 1])
+    np.testing.assert_array_equal(two[1:], drop(0.5, [7], [9, 1]))
+    np.testing.assert_array_equal(two == 0, drop(0.5, [4, 7], [9, 1], "float64") == 0)
+    for other in (drop(0.5, [5], [9, 1]), drop(0.5, [4], [9, 2]), drop(0.5, [4], [8, 1])):
+        assert (other != two[:1]).any()
+
+
+def test_dropout_takes_seeds_of_64_bits() -> None:
+    """A seed above 2^63 arrives as a negative int64."""
+    assert (drop(0.5, [4], [-1, 1]) != drop(0.5, [4], [9, 1])).any()
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.0, NAN])
+def test_dropout_rate(rate: float) -> None:
+    """A rate of 1 would drop everything."""
+    with pytest.raises(ArgumentError, match="rate must be at least 0 and below 1; got"):
+        ops.Dropout(rate, 0)
+
+
+def test_dropout_stream() -> None:
+    """Streams have 16 bits."""
+    with pytest.raises(ArgumentError, match="stream must be at least 0 and below 65536; got 65536"):
+        ops.Dropout(0.5, 1 << 16)
+
+
+def test_dropout_inputs() -> None:
+    """The key is (seed, epoch)."""
+    key = TensorSpec((3,), "int64", batched=False)
+    with pytest.raises(ShapeError, match=r"samples must have shape \(\) and key \(seed, epoch\)"):
+        operation("dropout").infer(
+            ops.Dropout(0.5, 0), TensorSpec((4,)), TensorSpec((), "int64"), key
+        )
