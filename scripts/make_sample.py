@@ -69,9 +69,10 @@ def main() -> None:
     arguments = parser.parse_args()
     check(arguments.folder)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    for split, prefix in (("train", "train"), ("test", "t10k")):
+    for split, per_class in PER_CLASS.items():
         path = arguments.out / f"{split}.png"
-        contact_sheet(arguments.folder, prefix, PER_CLASS[split]).save(path, optimize=True)
+        prefix = "train" if split == "train" else "t10k"
+        contact_sheet(arguments.folder, prefix, per_class).save(path, optimize=True)
         print(f"{path}: {path.stat().st_size} bytes")
 
 

@@ -1,1 +1,108 @@
-"""Convolutional networks for images, trained to the same bits on every machine."""
+"""Convolutional networks for images, trained to the same bits on every machine.
+
+Example:
+    >>> import isoconv as ic
+    >>> ic.output_size(28, kernel=5, padding=2)
+    28
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from isoconv import data, errors, nn, optim, schedule
+    from isoconv.nn.arrays import (
+        avg_pool1d,
+        avg_pool2d,
+        avg_pool3d,
+        batch_norm,
+        bce_with_logits,
+        conv1d,
+        conv2d,
+        conv3d,
+        cross_entropy,
+        gelu,
+        global_avg_pool,
+        global_max_pool,
+        gradients,
+        leaky_relu,
+        linear,
+        log_softmax,
+        max_pool1d,
+        max_pool2d,
+        max_pool3d,
+        mse,
+        relu,
+        sigmoid,
+        silu,
+        softmax,
+        tanh,
+    )
+    from isoconv.ops.geometry import output_size, same_padding
+    from isoconv.train import EarlyStopping, Trainer, evaluate
+
+__all__ = [
+    "EarlyStopping",
+    "Trainer",
+    "__version__",
+    "avg_pool1d",
+    "avg_pool2d",
+    "avg_pool3d",
+    "batch_norm",
+    "bce_with_logits",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "cross_entropy",
+    "data",
+    "errors",
+    "evaluate",
+    "gelu",
+    "global_avg_pool",
+    "global_max_pool",
+    "gradients",
+    "leaky_relu",
+    "linear",
+    "log_softmax",
+    "max_pool1d",
+    "max_pool2d",
+    "max_pool3d",
+    "mse",
+    "nn",
+    "optim",
+    "output_size",
+    "relu",
+    "same_padding",
+    "schedule",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "tanh",
+]
+
+__version__ = "0.1.0"
+
+_MODULES = ("data", "errors", "nn", "optim", "schedule")
+_PLACES = {
+    "EarlyStopping": "isoconv.train",
+    "Trainer": "isoconv.train",
+    "evaluate": "isoconv.train",
+    "output_size": "isoconv.ops.geometry",
+    "same_padding": "isoconv.ops.geometry",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first used, which keeps ``import isoconv`` quick."""
+    if name in _MODULES:
+        return importlib.import_module(f"isoconv.{name}")
+    if name not in __all__:
+        raise AttributeError(f"module 'isoconv' has no attribute {name!r}")
+    return getattr(importlib.import_module(_PLACES.get(name, "isoconv.nn.arrays")), name)
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return list(__all__)

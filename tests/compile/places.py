@@ -1,11 +1,11 @@
 """Arrays with gaps between their rows, for tests of kernels: `placed(array, gaps, buffer)`."""
 
 import numpy as np
+from tests.compile.harness import aligned
 
-from isoconv.compile.expression import Domain, Expression, Operand
+from isoconv.compile.expression import Expression, Operand
 from isoconv.compile.target import target_named
 from isoconv.errors import ArgumentError
-from tests.compile.harness import aligned
 
 FILLER = 77.0
 
@@ -24,16 +24,17 @@ def placed(array, buffer, gaps=(), *, image=True):
     gaps = (*gaps, *(0,) * (axes - len(gaps)))
     sizes = [n + g for n, g in zip(array.shape[lead:], gaps, strict=True)]
     whole = np.full((*array.shape[:lead], *sizes), FILLER, array.dtype)
-    corner = tuple(slice(min(g, 1), min(g, 1) + n) for g, n in zip(gaps, array.shape[lead:]))
+    starts = [min(g, 1) for g in gaps]
+    corner = tuple(slice(s, s + n) for s, n in zip(starts, array.shape[lead:], strict=True))
     view = (slice(None),) * lead
     whole[view + corner] = array
     whole = aligned(whole)
     strides = [int(np.prod(sizes[d + 1 :])) for d in range(axes)]
-    offset = sum(min(g, 1) * s for g, s in zip(gaps, strides, strict=True))
+    offset = sum(first * s for first, s in zip(starts, strides, strict=True))
     operand = Operand(
         buffer, str(array.dtype), tuple(strides), int(np.prod(sizes)) if image else 0, offset
     )
-    return whole, operand, whole[view + corner]
+    return whole, operand, whole[(*view, *corner, ...)]
 
 
 def plain_store(dtype, *where):
@@ -60,6 +61,3 @@ def same_bits(a, b):
     a, b = np.ascontiguousarray(a), np.ascontiguousarray(b)
     equal = (a.view(word) == b.view(word)) | (np.isnan(a) & np.isnan(b))
     assert equal.all(), (np.argwhere(~equal)[:5], a[~equal][:5], b[~equal][:5])
-
-
-__all__ = ["Domain", "FILLER", "placed", "plain_store", "same_bits", "targets"]

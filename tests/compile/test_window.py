@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from tests.compile.harness import run_kernel
+from tests.compile.places import FILLER, placed, plain_store, same_bits, targets
 
 import isoconv.ops.pool
 from isoconv.compile.expression import Domain, Expression, Step
@@ -10,8 +12,6 @@ from isoconv.compile.window import PoolGradSpec, PoolSpec
 from isoconv.graph.operation import operation
 from isoconv.ops.geometry import WindowGeometry
 from isoconv.ops.pool import AvgPool, AvgPoolGrad
-from tests.compile.harness import run_kernel
-from tests.compile.places import FILLER, placed, plain_store, same_bits, targets
 
 WINDOWS = {
     "2x2": (WindowGeometry((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1)), (6, 8)),
@@ -150,9 +150,7 @@ def test_epilogue():
     epilogue = Expression(
         (at_other,), "float32", (Step("add", (1, 0), None, "float32"),), ((2, where),)
     )
-    spec = PoolSpec(
-        "max", "float32", window, sides, 18, at, False, Domain((3, 4, 18)), epilogue, 3
-    )
+    spec = PoolSpec("max", "float32", window, sides, 18, at, False, Domain((3, 4, 18)), epilogue, 3)
     run_kernel(spec, [source, second, result], images=2)
     same_bits(view, operation("max_pool").reference(window, x, images=2) + other)
 

@@ -44,7 +44,7 @@ def load_sample(split: Split) -> Dataset:
     sheet = read_image(path)
     rows = CLASSES * count // COLUMNS
     if sheet.shape != (rows * SIDE, COLUMNS * SIDE, 1):
-        raise file_error(path, f"{rows} × {COLUMNS} gray images", f"pixels {sheet.shape}")
+        raise file_error(path, f"{rows} by {COLUMNS} gray images", f"pixels {sheet.shape}")
     images = sheet.reshape(rows, SIDE, COLUMNS, SIDE).swapaxes(1, 2)
     by_class = images.reshape(CLASSES, count, SIDE, SIDE)
     alternating = by_class.swapaxes(0, 1).reshape(-1, SIDE, SIDE)

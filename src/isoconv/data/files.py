@@ -90,7 +90,8 @@ def read_exactly(stream: BufferedIOBase, size: int, path: Path, what: str) -> by
     """
     limit = path.stat().st_size * (EXPANSION if path.suffix == ".gz" else 1)
     if size > limit:
-        raise file_error(path, f"{size} bytes of {what}", f"a file of {path.stat().st_size} bytes")
+        found = f"a file of {path.stat().st_size} bytes: it is truncated or foreign"
+        raise file_error(path, f"{size} bytes of {what}", found)
     content = bytearray()
     try:
         while len(content) < size:

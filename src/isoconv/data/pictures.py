@@ -92,7 +92,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=FORMATS) as image:
                 if image.width * image.height > PIXELS:
-                    found = f"{image.width} × {image.height}"
+                    found = f"{image.width} by {image.height}"
                     raise file_error(path, f"an image of at most {PIXELS} pixels", found)
                 if image.mode in ("I", "F"):
                     expected = "an image of 8 or 16 bits for each channel"
@@ -180,14 +180,15 @@ def _read(path: Path, split: Split, size: tuple[int, int] | None) -> Dataset:
         if name not in names:
             expected = f"class folders as in training ({', '.join(names)})"
             raise file_error(root, expected, f"another one, {name!r}")
-    shape = _common_shape(
-        [f for part in by_split.values() for fs in part.values() for f in fs], size
-    )
-    files = [(file, names.index(name)) for name, fs in by_split[split].items() for file in fs]
-    images = np.empty((len(files), *shape), np.uint8)
-    for place, (file, _) in enumerate(files):
+    # Both parts decide, so that they come out alike.
+    of_classes = [files for part in by_split.values() for files in part.values()]
+    shape = _common_shape([file for files in of_classes for file in files], size)
+    labelled = [(file, name) for name, files in by_split[split].items() for file in files]
+    images = np.empty((len(labelled), *shape), np.uint8)
+    for place, (file, _) in enumerate(labelled):
         images[place] = read_image(file, shape[:2], shape[2])
-    return build(path, images, np.array([label for _, label in files], np.int32), names)
+    labels = np.array([names.index(name) for _, name in labelled], np.int32)
+    return build(path, images, labels, names)
 
 
 def _common_shape(files: list[Path], size: tuple[int, int] | None) -> tuple[int, int, int]:
@@ -199,8 +200,8 @@ def _common_shape(files: list[Path], size: tuple[int, int] | None) -> tuple[int,
         if size is None and (other_height, other_width) != (height, width):
             raise file_error(
                 file,
-                f"{height} × {width} pixels (height × width) as in {files[0].name}",
-                f"{other_height} × {other_width}; give size=(height, width) to scale all images",
+                f"{height} by {width} pixels (height by width) as in {files[0].name}",
+                f"{other_height} by {other_width}; give size=(height, width) to scale all images",
             )
     height, width = size or (height, width)
     return height, width, 1 if gray else 3

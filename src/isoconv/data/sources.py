@@ -137,8 +137,9 @@ def _with_common_classes(
             f"{_title(source)}: both parts must have the same classes; got {first.class_names} to "
             f"train on and {second.class_names} to test with"
         )
-    return tuple(  # type: ignore[return-value]
-        Dataset(part.images, part.labels, names, part.name) for part in (first, second)
+    return (
+        Dataset(first.images, first.labels, names, first.name),
+        Dataset(second.images, second.labels, names, second.name),
     )
 
 

@@ -100,6 +100,8 @@ class _Fusion:
             draft = self._new(_Draft(index))
         self.of[index] = draft
         draft.sources |= {self.of[i] for i in node.inputs if i in self.of} - {draft}
+        if self.enabled and operation(node.op).pointwise:
+            self._gather(index, draft)
 
     def _new(self, draft: _Draft) -> _Draft:
         self.drafts.append(draft)
@@ -120,6 +122,20 @@ class _Fusion:
             if self._takes_pointwise(draft) and self._legal(draft, [index]):
                 return draft
         return None
+
+    def _gather(self, index: int, draft: _Draft) -> None:
+        """Take in the other pointwise groups that this node reads."""
+        spec = self.graph[index].spec
+        for source in self.graph[index].inputs:
+            other = self.of.get(source)
+            seen = self.graph[source].spec
+            if other is None or other is draft or other.root >= 0 or source in other.sums:
+                continue
+            if (seen.shape, seen.batched) != (spec.shape, spec.batched) or other.sums:
+                continue
+            beside = [s for s in draft.sources if s is not other]
+            if not any(self._reaches(s, other) for s in beside):
+                self._merge(draft, other)
 
     def _takes_pointwise(self, draft: _Draft) -> bool:
         return draft.root < 0 or self.graph[draft.root].op in EPILOGUE_ROOTS

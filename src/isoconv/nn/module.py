@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -16,10 +16,9 @@ from isoconv.nn.summary import Summary, summarize
 from isoconv.nn.tensor import Tensor
 from isoconv.nn.trace import trace_model
 
-if TYPE_CHECKING:
-    from isoconv.compile.target import Target
-
 __all__ = ["Module"]
+
+_SCALE, _OFFSET = "normalise:scale", "normalise:offset"
 
 
 class Module:
@@ -181,7 +180,10 @@ class Module:
         """
         if self.input_shape is None:
             raise ArgumentError("only a built model can be saved: call model.build(input_shape)")
-        storage.write(Path(path), self.weights, self.input_shape)
+        arrays = self.weights
+        if self.normalisation is not None:
+            arrays[_SCALE], arrays[_OFFSET] = self.normalisation
+        storage.write(Path(path), arrays, self.input_shape, {"finish": self.finish})
 
     def load(self, path: str | Path) -> Self:
         """Read what ``save`` wrote; a model that was not built yet is built first.
@@ -192,11 +194,15 @@ class Module:
         Raises:
             CheckpointError: the file cannot be read or belongs to another model.
         """
-        arrays, input_shape = storage.read(Path(path))
+        arrays, input_shape, metadata = storage.read(Path(path))
+        normalisation = arrays.pop(_SCALE, None), arrays.pop(_OFFSET, None)
         if self.input_shape is None:
             storage.check_input_shape(Path(path), input_shape)
             self.build(input_shape)
         self.load_weights(arrays)
+        scale, offset = normalisation
+        self.normalisation = None if scale is None or offset is None else (scale, offset)
+        self.finish = metadata.get("finish", "softmax")
         return self
 
     def digest(self) -> str:
@@ -233,27 +239,63 @@ class Module:
         self,
         images: Array,
         *,
+        finish: str | None = None,
         threads: int | None = None,
-        target: Target | None = None,
+        target: str | None = None,
         shard_size: int = 32,
     ) -> Array:
-        """The model's results for images, in inference mode.
+        """The model's results for images, in inference mode: for a classifier, probabilities.
 
         A result does not depend on which other images are given, on threads or on shard size.
+        Images are normalised as the training images were.
 
         Args:
-            images: ``(N, H, W, C)``, float32 or uint8.
+            images: ``(N, H, W, C)``, uint8 or floating point, or ``(N, H, W)`` for one channel.
+            finish: what follows the model's own result: ``"softmax"``, ``"sigmoid"`` or
+                ``"none"``; left out, what the loss in training asks for (at first softmax).
             threads: number of threads; None for all cores.
-            target: the CPU to compile for; None for this machine's.
+            target: name of the CPU target to compile for; None for this machine's.
             shard_size: images that one thread takes at a time.
 
         Returns:
             Float32, ``(N,)`` and the shape of the model's result.
-        """
-        from isoconv.run.inference import predict
 
-        result: Array = predict(self, images, threads=threads, target=target, shard_size=shard_size)
-        return result
+        Raises:
+            ArgumentError: the model was not built.
+            ShapeError: images of another shape than the model was built for.
+            DataError: images that hold NaN or infinity.
+        """
+        from isoconv.nn.inference import predict
+
+        return predict(
+            self, images, finish=finish, threads=threads, target=target, shard_size=shard_size
+        )
+
+    # What training leaves beside weights
+
+    @property
+    def normalisation(self) -> tuple[Array, Array] | None:
+        """Scale and offset per channel, ``x * scale + offset``, that come before the model."""
+        found: tuple[Array, Array] | None = self.__dict__.get("_normalisation")
+        return found
+
+    @normalisation.setter
+    def normalisation(self, value: tuple[Array, Array] | None) -> None:
+        if value is not None:
+            scale, offset = (np.array(array, np.float32) for array in value)
+            value = scale, offset
+        self.__dict__["_normalisation"] = value
+
+    @property
+    def finish(self) -> str:
+        """What ``predict`` puts behind the model's own result."""
+        return str(self.__dict__.get("_finish", "softmax"))
+
+    @finish.setter
+    def finish(self, value: str) -> None:
+        if value not in ("softmax", "sigmoid", "none"):
+            raise ArgumentError(f"finish must be softmax, sigmoid or none; got {value!r}")
+        self.__dict__["_finish"] = value
 
     def __repr__(self) -> str:
         settings = ", ".join(

@@ -84,7 +84,12 @@ def digest(arrays: Mapping[str, Array]) -> str:
     return total.hexdigest()
 
 
-def write(path: Path, arrays: Mapping[str, Array], input_shape: Sequence[int]) -> None:
+def write(
+    path: Path,
+    arrays: Mapping[str, Array],
+    input_shape: Sequence[int],
+    notes: Mapping[str, str] | None = None,
+) -> None:
     """Write arrays as safetensors through a temporary file beside the target.
 
     Raises:
@@ -93,6 +98,7 @@ def write(path: Path, arrays: Mapping[str, Array], input_shape: Sequence[int]) -
     from safetensors.numpy import save
 
     metadata = {"format": "isoconv", "input_shape": json.dumps(list(input_shape))}
+    metadata.update(notes or {})
     content = save({name: np.ascontiguousarray(a) for name, a in arrays.items()}, metadata)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
     try:
@@ -105,8 +111,8 @@ def write(path: Path, arrays: Mapping[str, Array], input_shape: Sequence[int]) -
         temporary.unlink(missing_ok=True)
 
 
-def read(path: Path) -> tuple[dict[str, Array], tuple[int, ...]]:
-    """Read arrays and the input shape (empty when the file does not say).
+def read(path: Path) -> tuple[dict[str, Array], tuple[int, ...], dict[str, str]]:
+    """Read arrays, the input shape (empty when the file does not say) and all that it notes.
 
     Raises:
         CheckpointError: the file cannot be read or is not a safetensors file.
@@ -120,4 +126,4 @@ def read(path: Path) -> tuple[dict[str, Array], tuple[int, ...]]:
         shape = tuple(int(side) for side in json.loads(metadata.get("input_shape", "[]")))
     except (OSError, SafetensorError, ValueError, TypeError) as error:
         raise CheckpointError(f"{path} cannot be read as saved weights: {error}") from error
-    return arrays, shape
+    return arrays, shape, dict(metadata)

@@ -40,6 +40,16 @@ class Augment:
             the images; rounded to float32.
         interpolate: False when no image is turned: pixels are copied, and the columns ``cos`` and
             ``sin`` are not read. True for turned images: each pixel is mixed from four.
+
+    Raises:
+        ArgumentError: ``fill`` is not a finite float32 number.
+
+    Example:
+        >>> from isoconv.graph.operation import operation
+        >>> x = np.array([[[[1], [2], [3]]]], np.uint8)
+        >>> moved = np.array([[0, 1, 0, 0, 0, 0, 0, 1, 0]], np.float32)
+        >>> operation("augment").reference(Augment(), x, moved, images=1).reshape(-1)
+        array([2., 3., 0.], dtype=float32)
     """
 
     fill: float = 0.0

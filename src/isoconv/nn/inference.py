@@ -1,0 +1,116 @@
+"""Predictions with a built model: from images as they are to probabilities."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from isoconv.errors import ArgumentError, DataError, DTypeError, ShapeError
+from isoconv.graph.ir import DType, Graph
+from isoconv.graph.operation import Array
+from isoconv.nn.trace import Trace
+from isoconv.run.inference import Predictor
+
+if TYPE_CHECKING:
+    from isoconv.nn.module import Module
+
+__all__ = ["Finish", "checked_images", "inference_graph", "predict", "weights_for"]
+
+Finish = str
+FINISHES = ("softmax", "sigmoid", "none")
+
+_PREDICTORS = "_predictors"
+
+
+def inference_graph(
+    model: Module, input_shape: tuple[int, ...], dtype: DType, finish: Finish
+) -> Graph:
+    """The forward graph from data-set rows to results, in inference mode.
+
+    Args:
+        model: a built model.
+        input_shape: shape of one image.
+        dtype: of the images, uint8 or float32.
+        finish: what follows the model's result: ``"softmax"``, ``"sigmoid"`` or ``"none"``.
+
+    Returns:
+        A graph with the inputs ``images``, ``normalise:scale`` and ``normalise:offset`` (if the
+        model normalises), the model's weights, and the output ``result``.
+    """
+    if finish not in FINISHES:
+        raise ArgumentError(f"finish must be one of {', '.join(FINISHES)}; got {finish!r}")
+    trace = Trace(model, training=False)
+    x = trace.convert(trace.input("dataset", "images", input_shape, dtype), "float32")
+    if model.normalisation is not None:
+        channels = (input_shape[-1],)
+        scale = trace.input("scalar", "normalise:scale", channels)
+        offset = trace.input("scalar", "normalise:offset", channels)
+        x = trace.add("add", trace.add("mul", x, scale), offset)
+    result = model(x)
+    already = trace.builder[result.index].op in ("softmax", "sigmoid")
+    if finish != "none" and not already:
+        result = trace.add(finish, result)
+    return trace.builder.graph([("result", result.index)])
+
+
+def weights_for(model: Module) -> dict[str, Array]:
+    """The unbatched inputs of ``inference_graph``."""
+    arrays = {name: np.asarray(a, np.float32) for name, a in model.weights.items()}
+    if model.normalisation is not None:
+        arrays["normalise:scale"], arrays["normalise:offset"] = model.normalisation
+    return arrays
+
+
+def checked_images(model: Module, images: Array) -> Array:
+    """Images as the model takes them; a missing channel axis is added.
+
+    Raises:
+        ArgumentError: the model was not built.
+        ShapeError: another shape than the model was built for.
+        DTypeError: neither uint8 nor floating point.
+        DataError: a value is not finite; the first such image is named.
+    """
+    shape = model.input_shape
+    if shape is None:
+        raise ArgumentError("only a built or trained model predicts: call model.build(input_shape)")
+    images = np.asarray(images)
+    if images.shape[1:] == shape[:-1] and shape[-1] == 1:
+        images = images[..., None]
+    if images.shape[1:] != shape:
+        raise ShapeError(
+            f"images must have shape (N, {', '.join(map(str, shape))}), as the model was built; "
+            f"got {images.shape}"
+        )
+    if images.dtype == np.uint8:
+        return np.ascontiguousarray(images)
+    if images.dtype.kind != "f":
+        raise DTypeError(f"images must be uint8 or floating point; got {images.dtype}")
+    finite = np.isfinite(images).reshape(len(images), -1).all(axis=1)
+    if not finite.all():
+        first = int(np.argmin(finite))
+        raise DataError(f"images must be finite; image {first} holds NaN or infinity")
+    return np.ascontiguousarray(images, np.float32)
+
+
+def predict(
+    model: Module,
+    images: Array,
+    *,
+    finish: Finish | None = None,
+    threads: int | None = None,
+    target: str | None = None,
+    shard_size: int = 32,
+) -> Array:
+    """The model's results for images; see ``Module.predict``."""
+    images = checked_images(model, images)
+    finish = model.finish if finish is None else finish
+    dtype: DType = "uint8" if images.dtype == np.uint8 else "float32"
+    key = (dtype, finish, threads, target, shard_size, model.normalisation is not None,
+           images.shape[1:])  # fmt: skip
+    kept = model.__dict__.setdefault(_PREDICTORS, {})
+    if key not in kept:
+        graph = inference_graph(model, images.shape[1:], dtype, finish)
+        kept[key] = Predictor(graph, shard_size=shard_size, threads=threads, target=target)
+    results: dict[str, Array] = kept[key].run(weights_for(model), {"images": images})
+    return results["result"]

@@ -1,0 +1,89 @@
+"""What can look on while a model is trained, and stop it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from isoconv.errors import ArgumentError
+from isoconv.train.check import check_count, check_number
+
+if TYPE_CHECKING:
+    from isoconv.train.run import Run
+
+__all__ = ["Callback", "EarlyStopping", "improves"]
+
+Row = Mapping[str, Any]
+
+
+class Callback:
+    """Called by the trainer; override what is wanted. ``run.stop(reason)`` ends the training.
+
+    Example:
+        >>> class Watch(Callback):
+        ...     def on_epoch_end(self, run, row):
+        ...         if row["top1"] > 0.99:
+        ...             run.stop("good enough")
+    """
+
+    def on_train_begin(self, run: Run) -> None:
+        """Before the first step, also of a resumed run."""
+
+    def on_epoch_end(self, run: Run, row: Row) -> None:
+        """After an epoch was measured and saved; `row` is its row of ``run.history``."""
+
+    def on_train_end(self, run: Run) -> None:
+        """After the weights are in the model and saved."""
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyStopping:
+    """Ends the training when a metric no longer improves.
+
+    Args:
+        patience: epochs without an improvement before the training ends.
+        metric: a column of the history. Less is better, but for ``top1`` and its like more is.
+        min_delta: what counts as an improvement must exceed this.
+
+    Raises:
+        ArgumentError: a setting outside its range.
+
+    Example:
+        >>> stopping = EarlyStopping(patience=2)
+        >>> stopping.stops([{"val_loss": x} for x in (1.0, 0.5, 0.6, 0.5)])
+        True
+    """
+
+    patience: int = 5
+    metric: str = "val_loss"
+    min_delta: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_count("patience", self.patience)
+        check_number("min_delta", self.min_delta, least=0)
+        if not isinstance(self.metric, str):
+            raise ArgumentError(f"metric must be a name; got {self.metric!r}")
+
+    def stops(self, history: Sequence[Row]) -> bool:
+        """Whether the last `patience` epochs of a history brought no improvement."""
+        best: float | None = None
+        waited = 0
+        for row in history:
+            value = float(row[self.metric])
+            if best is None or improves(self.metric, value, best, self.min_delta):
+                best, waited = value, 0
+            else:
+                waited += 1
+        return waited >= self.patience
+
+
+def improves(metric: str, value: float, best: float, min_delta: float = 0.0) -> bool:
+    """Whether a value of a metric is better than another by more than `min_delta`.
+
+    Example:
+        >>> improves("val_top1", 0.9, 0.8), improves("val_loss", 0.9, 0.8)
+        (True, False)
+    """
+    gain = value - best if "top" in metric else best - value
+    return gain > min_delta

@@ -1,0 +1,55 @@
+"""Checks that settings share."""
+
+from __future__ import annotations
+
+from isoconv.errors import ArgumentError
+
+__all__ = ["check_count", "check_number"]
+
+
+def check_number(
+    name: str,
+    value: object,
+    *,
+    least: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    most: float | None = None,
+) -> None:
+    """See that a setting is a finite number within bounds.
+
+    Args:
+        name: of the setting, for the message.
+        value: what was given.
+        least: the smallest allowed value.
+        above: what the value must exceed.
+        below: what the value must stay under.
+        most: the greatest allowed value.
+
+    Raises:
+        ArgumentError: it is not.
+    """
+    bounds = [
+        (least, "at least", lambda x, bound: x >= bound),
+        (above, "above", lambda x, bound: x > bound),
+        (below, "below", lambda x, bound: x < bound),
+        (most, "at most", lambda x, bound: x <= bound),
+    ]
+    rule = " and ".join(f"{word} {bound:g}" for bound, word, _ in bounds if bound is not None)
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    # Comparisons with infinity and not math.isfinite, which overflows on huge whole numbers.
+    finite = number and float("-inf") < value < float("inf")  # type: ignore[operator]
+    if not finite or not all(test(value, bound) for bound, _, test in bounds if bound is not None):
+        raise ArgumentError(f"{name} must be a finite number {rule}; got {value!r}")
+
+
+def check_count(name: str, value: object, least: int = 1, below: int | None = None) -> None:
+    """See that a setting is a whole number of at least some size.
+
+    Raises:
+        ArgumentError: it is not.
+    """
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not whole or value < least or (below is not None and value >= below):  # type: ignore[operator]
+        end = "" if below is None else f" and below {below}"
+        raise ArgumentError(f"{name} must be a whole number of at least {least}{end}; got {value!r}")

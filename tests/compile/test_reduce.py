@@ -1,0 +1,134 @@
+"""Reduction kernels against the reference, bit for bit."""
+
+import numpy as np
+import pytest
+from tests.compile.harness import run_kernel
+from tests.compile.places import placed, same_bits, targets
+
+import isoconv.ops  # noqa: F401 - fills the table of operations
+from isoconv.arithmetic.sums import partial_sum
+from isoconv.compile.expression import Domain, Expression, Operand, Step
+from isoconv.compile.reduce import ReduceSpec
+from isoconv.graph.operation import operation
+from isoconv.ops.reduce import Sum
+
+
+def data(shape, dtype="float32", seed=0):
+    """Numbers whose sum depends on the order, with some zeros of both signs."""
+    draw = np.random.default_rng(seed)
+    x = draw.standard_normal(shape) * 10.0 ** draw.integers(-3, 4, shape)
+    x[draw.random(shape) < 0.05] = -0.0
+    return x.astype(dtype)
+
+
+def reduce(x, keep, *, batched, gaps=(), target=None, parts=1):
+    """Sum x (images, axes..., channels) with the kernel."""
+    source, at, _ = placed(x, 0, gaps)
+    kept = x.shape[x.ndim - keep :]
+    shape = (len(x), *kept) if batched else kept
+    result, where, view = placed(np.full(shape, 9, x.dtype), 1, image=batched)
+    spec = ReduceSpec(
+        domain=Domain(x.shape[1:]),
+        expression=Expression((at,), "", (), ()),
+        results=((0, where),),
+        keep=keep,
+        batched=batched,
+        dtype=str(x.dtype),
+        buffers=2,
+    )
+    run_kernel(spec, [source, result], images=len(x), target=target, parts=parts)
+    return view
+
+
+def check(x, **settings):
+    """All four kinds of sum."""
+    for keep in (0, 1) if x.ndim > 1 else (0,):
+        for batched in (False, True):
+            expected = operation("sum").reference(Sum(keep, batched), x, images=len(x))
+            same_bits(reduce(x, keep, batched=batched, **settings), expected)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 5, 8, 16, 17, 33, 70])
+@pytest.mark.parametrize("gaps", [(), (2, 1), (1, 0, 0)])
+def test_channels(channels, gaps):
+    """Numbers of channels around the vector width; rows with and without gaps."""
+    check(data((3, 5, 7, channels)), gaps=gaps, parts=3)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 3, 3), (3, 4, 8), (5, 2, 13), (9, 6, 4)])
+@pytest.mark.parametrize("gaps", [(), (1, 2)])
+def test_rows(shape, gaps):
+    """Rows shorter and longer than eight elements, and partial sums that carry over."""
+    check(data((*shape, 6)), gaps=gaps)
+
+
+@pytest.mark.parametrize("images", [1, 2, 7, 8, 9, 30])
+def test_images(images):
+    """One number or one vector for each image."""
+    check(data((images,)))
+    check(data((images, 10)))
+    check(data((images, 20)), gaps=(3,), parts=2)
+
+
+@pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
+def test_targets(target):
+    """Every target gives the same bits."""
+    check(data((3, 5, 6, 11)), gaps=(1, 1), target=target)
+    check(data((4, 5, 6, 24), "float64"), target=target)
+
+
+def test_ranks():
+    """Volumes, and images with gaps on one axis only."""
+    check(data((2, 3, 4, 5, 9)), gaps=(0, 2, 0))
+    check(data((2, 3, 4, 5, 9)), gaps=(1, 1, 1))
+
+
+def test_unbatched():
+    """Without an image axis, the sum is over the array."""
+    x = data((7, 6, 5))
+    for keep in (0, 1):
+        source, at, _ = placed(x, 0, (1, 1), image=False)
+        result, where, view = placed(np.zeros(x.shape[3 - keep :], x.dtype), 1, image=False)
+        expression = Expression((at,), "", (), ())
+        domain = Domain(x.shape, batched=False)
+        spec = ReduceSpec(domain, expression, ((0, where),), keep, False, "float32", 2)
+        run_kernel(spec, [source, result], images=4, parts=2)
+        same_bits(view, partial_sum(x, axis=range(3 - keep)))
+
+
+@pytest.mark.parametrize("gaps", [(), (1, 1)])
+@pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
+def test_two_sums_and_a_store(gaps, target):
+    """Two sums and a stored value in one pass: sum of dy, sum of dy * (x - mean), and x - mean."""
+    x, dy, mean = data((3, 5, 7, 18)), data((3, 5, 7, 18), seed=1), data((18,), seed=2)
+    first, at_x, _ = placed(x, 0, gaps)
+    second, at_dy, _ = placed(dy, 1)
+    third, _, _ = placed(mean, 2, image=False)
+    at_mean = Operand(2, "float32", (0, 0, 1))
+    stored, at_stored, stored_view = placed(np.zeros_like(x), 3, gaps)
+    sums, at_sum, sum_view = placed(np.zeros((2, 18), "float32"), 4, image=False)
+    at_sum = Operand(4, "float32", (1,))
+    expression = Expression(
+        (at_x, at_dy, at_mean),
+        "",
+        (Step("sub", (0, 2), None, "float32"), Step("mul", (1, 3), None, "float32")),
+        ((3, at_stored),),
+    )
+    results = ((1, at_sum), (4, Operand(4, "float32", (1,), offset=18)))
+    spec = ReduceSpec(Domain((5, 7, 18)), expression, results, 1, False, "float32", 5)
+    run_kernel(spec, [first, second, third, stored, sums], images=3, target=target, parts=2)
+    same_bits(stored_view, x - mean)
+    same_bits(sum_view[0], partial_sum(dy, axis=(0, 1, 2)))
+    same_bits(sum_view[1], partial_sum(dy * (x - mean), axis=(0, 1, 2)))
+    assert (stored == 77.0).sum() == stored.size - stored_view.size
+
+
+def test_no_images():
+    """The sum over no images is +0.0."""
+    x = data((2, 4, 4, 5))
+    source, at, _ = placed(x, 0, (1, 1))
+    result, where, view = placed(np.ones(5, "float32"), 1, image=False)
+    expression = Expression((at,), "", (), ())
+    spec = ReduceSpec(Domain((4, 4, 5)), expression, ((0, where),), 1, False, "float32", 2)
+    run_kernel(spec, [source, result], images=0)
+    same_bits(view, np.zeros(5, "float32"))
