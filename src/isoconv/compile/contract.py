@@ -19,15 +19,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 
-import llvmlite.ir as ir
-
 from isoconv.compile.expression import Domain, Expression, Index, Operand, emit_expression
 from isoconv.compile.loops import Kernel, Value, Variable
 from isoconv.compile.schedule import Tile, equal_parts, runs
 
 __all__ = ["Axis", "ContractSpec"]
 
-_UNROLL = 4  # steps of the channel loop written out
+_UNROLL = 32  # FMAs that one turn of the channel loop writes out, if a step has fewer
 _UNROLL_ROW = 24  # steps of a whole kernel row written out, when it has few channels
 _CHUNK = 128  # positions of a flat source that pass through all filters before the next ones
 
@@ -98,6 +96,8 @@ class _Emission:
         self.block_vectors = spec.tile.vectors
         self.source = k.buffers[spec.source.buffer]
         self.weights = k.buffers[spec.weights]
+        tile = spec.tile
+        self.stack = k.stack(spec.dtype, tile.rows * tile.columns * tile.vectors * tile.lanes)
 
     # The nest over results ----------------------------------------------------------------------
 
@@ -214,16 +214,16 @@ class _Emission:
         if spec.taps:
             base = self._source_base(image, place)
             self._chain(base, weights, offsets, vectors, acc)
-        places = [(row, column) for row in range(rows) for column in range(columns)]
         widths = self._widths(vectors)
+        self._park(acc)
         if len(widths) == 1:
-            self._finish(image, place, places, vectors, filters, acc, widths[0])
+            self._finish(image, place, rows, columns, filters, widths[0])
             return
         with k.builder.if_else(self.last_block) as (last, others):
             with last:
-                self._finish(image, place, places, vectors, filters, acc, widths[1])
+                self._finish(image, place, rows, columns, filters, widths[1])
             with others:
-                self._finish(image, place, places, vectors, filters, acc, widths[0])
+                self._finish(image, place, rows, columns, filters, widths[0])
 
     def _widths(self, vectors: int) -> list[list[int]]:
         """Lanes to store per vector: of every block, or of all but the last and of the last."""
@@ -303,7 +303,8 @@ class _Emission:
             flat = [(t * step + c) for t in range(count) for c in range(spec.channels)]
             self._steps(base, weights, flat, offsets, vectors, acc)
             return
-        turn = max(u for u in range(1, _UNROLL + 1) if spec.channels % u == 0)
+        most = max(1, _UNROLL // len(acc))
+        turn = max(u for u in range(1, most + 1) if spec.channels % u == 0)
         with k.loop(0, spec.channels, turn) as c:
             self._steps(
                 k.at(base, c, spec.dtype),
@@ -327,7 +328,7 @@ class _Emission:
         k, spec = self.k, self.spec
         for number, shift in enumerate(chain):
             here = k.at(base, shift, spec.dtype)
-            if len(chain) > _UNROLL:
+            if len(chain) > 1:
                 # Neighbouring positions read the same elements in different steps.
                 here = k.opaque(here)
             loaded = [
@@ -349,19 +350,24 @@ class _Emission:
 
     # The result ---------------------------------------------------------------------------------
 
+    def _park(self, acc: list[Variable]) -> None:
+        """Accumulators go to the stack, so that the epilogue is a loop and its code stays small."""
+        for number, variable in enumerate(acc):
+            place = self.k.at(self.stack, number * self.lanes, self.spec.dtype)
+            self.k.store(variable.get(), place)
+
     def _finish(
         self,
         image: Value,
         place: tuple[Value, ...],
-        places: list[tuple[int, int]],
-        vectors: int,
+        rows: int,
+        columns: int,
         filters: Value,
-        acc: list[Variable],
         widths: list[int],
     ) -> None:
-        """Epilogue and stores."""
+        """Epilogue and stores of a parked tile."""
         k, spec = self.k, self.spec
-        for number, (row, column) in enumerate(places):
+        with k.loop(0, rows) as row, k.loop(0, columns) as column:
             if spec.flat:
                 n: Value = k.add(image, column)
                 axes: tuple[Value | int, ...] = ()
@@ -375,9 +381,11 @@ class _Emission:
                     k.add(axis.out_first, k.mul(c, axis.out_step))
                     for axis, c in zip(spec.axes, coordinates, strict=True)
                 )
+            position = k.add(k.mul(row, columns), column)
             for v, width in enumerate(widths):
                 if not width:
                     continue
-                root: ir.Value = k.narrow(acc[number * vectors + v].get(), width)
+                number = k.add(k.mul(position, len(widths) * self.lanes), v * self.lanes)
+                root = k.load_vector(k.at(self.stack, number, spec.dtype), spec.dtype, width)
                 index = Index(n, (*axes, k.add(filters, v * self.lanes)), width)
                 emit_expression(k, spec.domain, spec.epilogue, index, [root])

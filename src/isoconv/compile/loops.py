@@ -187,6 +187,15 @@ class Kernel:
         """A mutable value that starts as `value`."""
         return Variable(self, value)
 
+    def stack(self, dtype: str, size: int) -> Value:
+        """Room for `size` elements on the stack, on a cache line."""
+        with self.builder.goto_block(self.entry):
+            slot = self.builder.alloca(ir.ArrayType(_SCALARS[dtype], size))
+            slot.align = 64
+        # llvmlite would let only whole arrays be stored there.
+        slot.type = POINTER
+        return slot
+
     # Vectors ------------------------------------------------------------------------------------
 
     def scalar_type(self, dtype: str) -> ir.Type:

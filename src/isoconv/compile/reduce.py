@@ -25,7 +25,7 @@ from isoconv.arithmetic.sums import PARTIALS
 from isoconv.compile.expression import Domain, Expression, Index, Operand, address, emit_expression
 from isoconv.compile.loops import I32, Kernel, Value
 
-__all__ = ["ReduceSpec"]
+__all__ = ["ReduceSpec", "combine", "shuffle"]
 
 _POSITIONAL = frozenset({"dropout"})
 
@@ -214,7 +214,7 @@ class _Registers:
         for number, sums in enumerate(self.sums):
             for v, partials in enumerate(sums):
                 now = [partial.get() for partial in partials]
-                total = _tree(k, _in_order(k, now, turned))
+                total = combine(k, _in_order(k, now, turned))
                 self.owner.store(number, total, image, k.add(self.channel, v * self.lanes))
 
 
@@ -238,7 +238,7 @@ class _Lanes:
             if count < PARTIALS:
                 mask = [j - first if 0 <= j - first < count else count for j in range(PARTIALS)]
                 zeros = k.splat_const(0.0, self.owner.spec.dtype, count)
-                term = _shuffle(k, term, zeros, mask)
+                term = shuffle(k, term, zeros, mask)
             total.set(k.builder.fadd(total.get(), term))
 
     def turn(self, count: int) -> None:
@@ -246,19 +246,20 @@ class _Lanes:
         order = [(j + count) % PARTIALS for j in range(PARTIALS)]
         for total in self.sums:
             now = total.get()
-            total.set(_shuffle(self.owner.k, now, now, order))
+            total.set(shuffle(self.owner.k, now, now, order))
 
     def finish(self, image: Value, turned: Value | int) -> None:
         """Undo the turns, combine by the tree, store."""
         k = self.owner.k
         for number, total in enumerate(self.sums):
             now = total.get()
-            lanes = [_shuffle(k, now, now, [j]) for j in range(PARTIALS)]
-            result = _tree(k, _in_order(k, lanes, turned))
+            lanes = [shuffle(k, now, now, [j]) for j in range(PARTIALS)]
+            result = combine(k, _in_order(k, lanes, turned))
             self.owner.store(number, result, image, k.const(0))
 
 
-def _shuffle(k: Kernel, x: Value, y: Value, mask: Sequence[int]) -> Value:
+def shuffle(k: Kernel, x: Value, y: Value, mask: Sequence[int]) -> Value:
+    """A vector of chosen lanes; those of y are numbered behind those of x."""
     lanes = ir.Constant(ir.VectorType(I32, len(mask)), list(mask))
     return k.builder.shuffle_vector(x, y, lanes)
 
@@ -269,20 +270,20 @@ def _in_order(k: Kernel, partials: list[Value], turned: Value | int) -> list[Val
         return [partials[(j - turned) % PARTIALS] for j in range(PARTIALS)]
     kind = partials[0].type
     with k.builder.goto_block(k.entry):
-        array = k.builder.alloca(ir.ArrayType(kind, PARTIALS))
-        room = k.builder.bitcast(array, ir.PointerType())
+        room = k.builder.alloca(ir.ArrayType(kind, PARTIALS))
     ordered = []
     for j, partial in enumerate(partials):
         turn = k.builder.and_(k.add(turned, j), k.const(PARTIALS - 1))
-        place = k.builder.gep(room, [turn], source_etype=kind)
+        place = k.builder.gep(room, [k.const(0), turn])
         k.builder.store(partial, place)
     for j in range(PARTIALS):
-        place = k.builder.gep(room, [k.const(j)], source_etype=kind)
-        ordered.append(k.builder.load(place, typ=kind))
+        place = k.builder.gep(room, [k.const(0), k.const(j)])
+        ordered.append(k.builder.load(place))
     return ordered
 
 
-def _tree(k: Kernel, p: list[Value]) -> Value:
+def combine(k: Kernel, p: list[Value]) -> Value:
+    """The tree over the partial sums: ((p0 + p1) + (p2 + p3)) + ((p4 + p5) + (p6 + p7))."""
     while len(p) > 1:
         p = [k.builder.fadd(p[j], p[j + 1]) for j in range(0, len(p), 2)]
     return p[0]

@@ -52,4 +52,6 @@ def check_count(name: str, value: object, least: int = 1, below: int | None = No
     whole = isinstance(value, int) and not isinstance(value, bool)
     if not whole or value < least or (below is not None and value >= below):  # type: ignore[operator]
         end = "" if below is None else f" and below {below}"
-        raise ArgumentError(f"{name} must be a whole number of at least {least}{end}; got {value!r}")
+        raise ArgumentError(
+            f"{name} must be a whole number of at least {least}{end}; got {value!r}"
+        )

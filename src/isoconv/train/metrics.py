@@ -1,0 +1,224 @@
+"""How good a model is: loss, hits, confusion matrix, in a fixed order of sums."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoconv.arithmetic.sums import partial_sum
+from isoconv.data import Dataset
+from isoconv.errors import ArgumentError, DataError
+from isoconv.nn import Module
+from isoconv.run.inference import Predictor
+from isoconv.train.step import (
+    Loss,
+    LossName,
+    Normalisation,
+    Preparation,
+    build_evaluation,
+    targets_for,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Evaluation", "Evaluator", "as_dataset", "evaluate", "normalisation_of"]
+
+Array = NDArray[Any]
+Data = Dataset | tuple[Any, Any]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Evaluation:
+    """What a model does with a data set; K classes, N images.
+
+    Attributes:
+        loss: mean over the images.
+        top1: part of the images whose class has the greatest logit; None without classes.
+        top5: part whose class is among the five greatest; None for up to five classes.
+        confusion: int64 ``(K, K)``, images of the row's class that were taken for the column's;
+            ``(0, 0)`` without classes.
+        class_accuracy: float64 ``(K,)``, part of each class's images that were recognised; NaN for
+            a class without images.
+        predictions: int64 ``(N,)``, the class of each image (the first of equals), or the model's
+            output when there are no classes.
+        probabilities: float32 ``(N, K)``; for bce ``(N, …)``, for mse None.
+    """
+
+    loss: float
+    top1: float | None
+    top5: float | None
+    confusion: Array
+    class_accuracy: Array
+    predictions: Array
+    probabilities: Array | None
+
+
+class Evaluator:
+    """Measures a model on data sets of one image shape; compiled once.
+
+    Args:
+        model: a model.
+        preparation: of the images.
+        loss: what is measured.
+        threads: number of threads; None for one per core.
+        target: machine to compile for; None for the one at hand.
+        progress: called with (kernels ready, kernels in all).
+
+    Raises:
+        ShapeError: images, model or loss do not fit together.
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        preparation: Preparation,
+        loss: Loss,
+        *,
+        threads: int | None = None,
+        target: str | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        self.loss = loss
+        graph = build_evaluation(model, preparation, loss)
+        self.output: tuple[int, ...] = graph[graph.output("output")].spec.shape
+        self._preparation = preparation
+        self._predictor = Predictor(graph, threads=threads, target=target, progress=progress)
+
+    def run(self, weights: Mapping[str, Array], data: Dataset) -> Evaluation:
+        """Measure the model with these weights.
+
+        Args:
+            weights: parameters and states by name.
+            data: images of the shape and dtype of the preparation, with labels.
+
+        Raises:
+            DataError: images or labels that do not fit.
+        """
+        check_images(data, self._preparation)
+        labels = targets_for(data, self.loss, self.output)
+        results = self._predictor.run(
+            {**weights, **self._preparation.constants}, {"images": data.images, "labels": labels}
+        )
+        metrics = {
+            name: _mean(results[name]) if name in results else None for name in ("top1", "top5")
+        }
+        output = results["output"]
+        confusion, accuracy = np.zeros((0, 0), np.int64), np.zeros(0)
+        if self.loss.name == "cross_entropy":
+            output = output.argmax(axis=1)
+            confusion, accuracy = _confusion(labels, output, self.output[0])
+        return Evaluation(
+            loss=_mean(results["loss"]),
+            **metrics,
+            confusion=confusion,
+            class_accuracy=accuracy,
+            predictions=output,
+            probabilities=results.get("probabilities"),
+        )
+
+    def close(self) -> None:
+        """End the threads."""
+        self._predictor.close()
+
+    def __enter__(self) -> Evaluator:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def evaluate(
+    model: Module,
+    data: Data,
+    *,
+    loss: LossName = "cross_entropy",
+    label_smoothing: float = 0.0,
+    normalisation: Normalisation | None = None,
+    threads: int | None = None,
+    target: str | None = None,
+) -> Evaluation:
+    """Measure a model.
+
+    Sums over images are taken in float64 in the order of a reduction (`partial_sum`), so that
+    threads and batches change nothing.
+
+    Args:
+        model: a built model.
+        data: a data set, or images and labels.
+        loss: ``"cross_entropy"``, ``"mse"`` or ``"bce"``.
+        label_smoothing: of cross-entropy.
+        normalisation: constants per channel; None for those with which the model was trained.
+        threads: number of threads; None for one per core.
+        target: machine to compile for; None for the one at hand.
+
+    Raises:
+        ArgumentError: the model was not built.
+        DataError: images or labels that do not fit.
+        ShapeError: images, model or loss do not fit together.
+    """
+    if model.input_shape is None:
+        raise ArgumentError("only a built model can be evaluated: call model.build(input_shape)")
+    dataset = as_dataset(data, "data")
+    constants = normalisation_of(model) if normalisation is None else normalisation
+    dtype = "uint8" if dataset.images.dtype == np.uint8 else "float32"
+    shape = tuple(model.input_shape)
+    preparation = Preparation(shape, dtype, constants)  # type: ignore[arg-type]
+    evaluator = Evaluator(
+        model, preparation, Loss(loss, label_smoothing), threads=threads, target=target
+    )
+    with evaluator:
+        return evaluator.run(model.weights, dataset)
+
+
+def normalisation_of(model: Module) -> Normalisation | None:
+    """The constants per channel with which a model was trained, if it was trained with any."""
+    found: Normalisation | None = vars(model).get("_normalisation")
+    return found
+
+
+def as_dataset(data: Data, name: str) -> Dataset:
+    """A data set, made from images and labels if need be.
+
+    Raises:
+        DataError: arrays that cannot be used.
+        ArgumentError: neither a data set nor a pair.
+    """
+    if isinstance(data, Dataset):
+        return data
+    if not isinstance(data, (tuple, list)) or len(data) != 2:
+        raise ArgumentError(
+            f"{name} must be a Dataset or a pair (images, labels); got {type(data).__name__}"
+        )
+    return Dataset.from_arrays(data[0], data[1], name=name)
+
+
+def check_images(data: Dataset, preparation: Preparation) -> None:
+    """See that a data set's images are those that a model was prepared for.
+
+    Raises:
+        DataError: they are not.
+    """
+    if data.image_shape != preparation.shape or data.images.dtype != preparation.dtype:
+        raise DataError(
+            f"{data.name}: images must be {preparation.dtype} of shape {preparation.shape}; got "
+            f"{data.images.dtype} of shape {data.image_shape}"
+        )
+
+
+def _mean(values: Array) -> float:
+    return float(partial_sum(values.astype(np.float64))) / len(values)
+
+
+def _confusion(labels: Array, predictions: Array, classes: int) -> tuple[Array, Array]:
+    # Whole numbers, so the order of counting does not matter.
+    pairs = labels.astype(np.int64) * classes + predictions
+    confusion = np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+    counts = np.bincount(labels, minlength=classes)
+    hits = np.diagonal(confusion)
+    known = np.maximum(counts, 1)
+    return confusion.astype(np.int64), np.where(counts > 0, hits / known, np.nan)

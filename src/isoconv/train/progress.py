@@ -1,0 +1,112 @@
+"""What a person sees of a training: a bar on a terminal, a line for each epoch elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+__all__ = ["Reporter", "epoch_line"]
+
+
+def epoch_line(row: Mapping[str, Any], epochs: int) -> str:
+    """An epoch in one line.
+
+    Example:
+        >>> epoch_line({"epoch": 1, "loss": 0.5, "top1": 0.75, "seconds": 2.0,
+        ...             "images_per_second": 1234.0}, 3)
+        'epoch 1/3  loss 0.5000  accuracy 75.00%  2.0 s  1,234 images/s'
+    """
+    parts = [f"epoch {row['epoch']}/{epochs}"]
+    for prefix, title in (("", ""), ("val_", "validation ")):
+        if f"{prefix}loss" in row:
+            parts.append(f"{title}loss {row[f'{prefix}loss']:.4f}")
+        if f"{prefix}top1" in row:
+            parts.append(f"accuracy {100 * row[f'{prefix}top1']:.2f}%")
+    parts.append(f"{row['seconds']:.1f} s")
+    parts.append(f"{row['images_per_second']:,.0f} images/s")
+    return "  ".join(parts)
+
+
+class Reporter:
+    """Shows the progress of a training.
+
+    Args:
+        shown: False for silence.
+        console: where; standard output by default.
+    """
+
+    def __init__(self, shown: bool = True, console: Console | None = None) -> None:
+        self._console = console or Console()
+        self._lines = shown
+        self._bars = shown and self._console.is_terminal
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+
+    def compiling(self, ready: int, total: int) -> None:
+        """So many kernels of so many are compiled."""
+        if not self._bars or not total:
+            return
+        if self._progress is None:
+            self._begin("compiling kernels", total, "")
+        self._advance(ready, "", total)
+        if ready >= total:
+            self.close()
+
+    def begin_epoch(self, epoch: int, epochs: int, images: int, done: int) -> None:
+        """An epoch of so many images begins, some of them done already."""
+        if self._bars:
+            self._begin(f"epoch {epoch}/{epochs}", images, "images")
+            self._advance(done, "", images)
+
+    def advance(self, done: int, images: int, means: Mapping[str, float], rate: float) -> None:
+        """So many of the epoch's images are done, with these means so far."""
+        if self._bars:
+            facts = f"{rate:,.0f} images/s  loss {means['loss']:.4f}"
+            if "top1" in means:
+                facts += f"  accuracy {100 * means['top1']:.2f}%"
+            self._advance(done, facts, images)
+
+    def end_epoch(self, row: Mapping[str, Any], epochs: int) -> None:
+        """An epoch is over and measured."""
+        self.close()
+        self.say(epoch_line(row, epochs))
+
+    def say(self, text: str) -> None:
+        """One plain line."""
+        if self._lines:
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._progress is not None:
+            self._progress.stop()
+        self._progress, self._task = None, None
+
+    def _begin(self, title: str, total: int, unit: str) -> None:
+        self.close()
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn(unit),
+            TextColumn("{task.fields[facts]}"),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+        )
+        self._progress.start()
+        self._task = self._progress.add_task(title, total=total, facts="")
+
+    def _advance(self, done: int, facts: str, total: int) -> None:
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, completed=done, total=total, facts=facts)

@@ -1,0 +1,260 @@
+"""The loop of a training: epochs, steps, measurements, checkpoints."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoconv.arithmetic.philox import Purpose, permutation
+from isoconv.data import Augmentation, Dataset, table
+from isoconv.errors import NotFiniteError
+from isoconv.run.training import StepGraph, TrainingEngine
+from isoconv.train.callbacks import Callback, EarlyStopping
+from isoconv.train.checkpoint import Checkpoint, RunFolder
+from isoconv.train.interrupt import InterruptWatch
+from isoconv.train.metrics import Evaluator
+from isoconv.train.optim import Optimizer
+from isoconv.train.progress import Reporter
+from isoconv.train.run import Interrupted, Run
+from isoconv.train.schedule import Schedule
+
+__all__ = ["Plan", "Session"]
+
+Array = NDArray[Any]
+
+CALL_SECONDS = 0.2
+"""How long one native call is to last: short enough for a bar and for Ctrl-C."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Plan:
+    """All that the loop needs to know.
+
+    Attributes:
+        step: what a step computes.
+        arrays: the data set's arrays by input name.
+        image_shape: height, width and channels.
+        validation: images to measure with after each epoch, or None.
+        optimizer: gives the scalars of each step.
+        schedule: gives the learning rate's factor.
+        augmentation: random changes, or None.
+        batch_size: images of a step.
+        seed: of order, augmentation and dropout.
+        epochs: how many.
+        early_stopping: when to end before, or None.
+        callbacks: called after each epoch.
+    """
+
+    step: StepGraph
+    arrays: Mapping[str, Array]
+    image_shape: tuple[int, int, int]
+    validation: Dataset | None
+    optimizer: Optimizer
+    schedule: Schedule
+    augmentation: Augmentation | None
+    batch_size: int
+    seed: int
+    epochs: int
+    early_stopping: EarlyStopping | None
+    callbacks: tuple[Callback, ...]
+
+    @property
+    def images(self) -> int:
+        """Images of an epoch."""
+        return len(self.arrays["images"])
+
+    @property
+    def per_epoch(self) -> int:
+        """Steps of an epoch; the last one may have fewer images."""
+        return -(-self.images // self.batch_size)
+
+    def learning_rate(self, step: int) -> float:
+        """The learning rate of a step of the run, in float64."""
+        factor = self.schedule.at(step, self.epochs * self.per_epoch, self.per_epoch)
+        return float(self.optimizer.learning_rate) * factor
+
+    def hyper(self, first: int, count: int) -> Array:
+        """The scalars of some steps, float32 ``(count, scalars)``."""
+        rows = [
+            self.optimizer.hyper_row(step, self.learning_rate(step))
+            for step in range(first, first + count)
+        ]
+        return np.array(rows, np.float64).astype(np.float32)
+
+    def begin(self, engine: TrainingEngine, epoch: int) -> None:
+        """Give the engine the order and the random changes of an epoch."""
+        order = permutation(self.images, self.seed, Purpose.DATA_ORDER, epoch)
+        tables: dict[str, Array] = {}
+        if self.augmentation is not None and "augmentation" in self.arrays:
+            height, width, _ = self.image_shape
+            samples = np.arange(self.images)
+            tables["augmentation"] = table(
+                self.augmentation, self.seed, epoch, samples, height, width
+            )
+        engine.begin_epoch(epoch, order, tables)
+
+
+class Session:
+    """Runs the epochs of a plan from a checkpoint on.
+
+    Args:
+        plan: what to do.
+        engine: with the checkpoint's weights loaded.
+        evaluator: for validation, or None.
+        run: what is filled.
+        folder: where to save, or None.
+        reporter: shows the progress.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        engine: TrainingEngine,
+        evaluator: Evaluator | None,
+        run: Run,
+        folder: RunFolder | None,
+        reporter: Reporter,
+    ) -> None:
+        self._plan = plan
+        self._engine = engine
+        self._evaluator = evaluator
+        self._run = run
+        self._folder = folder
+        self._reporter = reporter
+        self._steps_per_call = 1
+        self._sums: dict[str, float] = {}
+        self._seconds = 0.0
+
+    def train(self, start: Checkpoint) -> None:
+        """Run what remains.
+
+        Raises:
+            NotFiniteError: a loss is infinite or not a number.
+            Interrupted: Ctrl-C; a checkpoint was saved.
+            CheckpointError: a checkpoint cannot be saved.
+        """
+        first, self._sums, self._seconds = start.step, dict(start.sums), start.seconds
+        with InterruptWatch() as watch:
+            for epoch in range(start.epoch, self._plan.epochs):
+                self._epoch(epoch, first, watch)
+                first, self._sums, self._seconds = 0, {}, 0.0
+                if self._run.stopped:
+                    break
+
+    def _epoch(self, epoch: int, first: int, watch: InterruptWatch) -> None:
+        plan = self._plan
+        plan.begin(self._engine, epoch)
+        done = min(first * plan.batch_size, plan.images)
+        self._reporter.begin_epoch(epoch + 1, plan.epochs, plan.images, done)
+        step = first
+        while step < plan.per_epoch and not watch.asked:
+            step += self._steps(epoch, step)
+        if watch.asked:
+            self._interrupt(epoch, step)
+        row = self._row(epoch)
+        self._run.history.append(row)
+        if plan.early_stopping is not None and plan.early_stopping.stops(self._run.history):
+            self._run.stop(
+                f"{plan.early_stopping.metric} has not improved for "
+                f"{plan.early_stopping.patience} epochs"
+            )
+        self._save_epoch(epoch)
+        self._reporter.end_epoch(row, plan.epochs)
+        for callback in plan.callbacks:
+            callback.on_epoch_end(self._run, row)
+        if watch.asked and not self._run.stopped and epoch + 1 < plan.epochs:
+            self._leave(f"after epoch {epoch + 1} of {plan.epochs}")
+
+    def _steps(self, epoch: int, step: int) -> int:
+        """Some steps in one native call; how many depends on the time they take."""
+        plan = self._plan
+        count = min(self._steps_per_call, plan.per_epoch - step)
+        begin = time.perf_counter()
+        rows = self._engine.steps(step, plan.hyper(epoch * plan.per_epoch + step, count))
+        seconds = time.perf_counter() - begin
+        self._seconds += seconds
+        for number, row in enumerate(rows):
+            if not np.isfinite(row[0]):
+                self._not_finite(epoch, step + number, float(row[0]))
+            for name, value in zip(plan.step.metrics, row, strict=True):
+                self._sums[name] = self._sums.get(name, 0.0) + float(value)
+        self._steps_per_call = max(
+            1, min(2 * count, int(CALL_SECONDS * count / max(seconds, 1e-9)))
+        )
+        done = min((step + len(rows)) * plan.batch_size, plan.images)
+        means = {name: total / done for name, total in self._sums.items()}
+        self._reporter.advance(done, plan.images, means, done / max(self._seconds, 1e-9))
+        return len(rows)
+
+    def _row(self, epoch: int) -> dict[str, Any]:
+        plan = self._plan
+        row: dict[str, Any] = {"epoch": epoch + 1}
+        row |= {name: self._sums[name] / plan.images for name in plan.step.metrics}
+        if self._evaluator is not None and plan.validation is not None:
+            weights = {**self._engine.parameters(), **self._engine.states()}
+            measured = self._evaluator.run(weights, plan.validation)
+            if not np.isfinite(measured.loss):
+                self._not_finite(epoch, plan.per_epoch - 1, measured.loss, "validation loss")
+            for name in plan.step.metrics:
+                row[f"val_{name}"] = getattr(measured, name)
+        row["learning_rate"] = plan.learning_rate((epoch + 1) * plan.per_epoch - 1)
+        row["seconds"] = self._seconds
+        row["images_per_second"] = plan.images / max(self._seconds, 1e-9)
+        return row
+
+    def _save_epoch(self, epoch: int) -> None:
+        """The best weights before the checkpoint: a run killed in between repeats the epoch."""
+        if self._folder is None:
+            return
+        checkpoint = self._checkpoint(epoch + 1, 0, {}, 0.0)
+        if self._run.best_epoch == epoch + 1:
+            shape = self._plan.image_shape
+            self._folder.save_weights(self._folder.best_file, checkpoint.weights, shape)
+        self._folder.save(checkpoint)
+        self._folder.save_metrics(self._run.history)
+
+    def _checkpoint(
+        self, epoch: int, step: int, sums: Mapping[str, float], seconds: float
+    ) -> Checkpoint:
+        return Checkpoint(
+            epoch=epoch,
+            step=step,
+            parameters=self._engine.parameters(),
+            states=self._engine.states(),
+            slots=self._engine.slots(),
+            sums=sums,
+            seconds=seconds,
+            history=self._run.history,
+        )
+
+    def _interrupt(self, epoch: int, step: int) -> None:
+        if self._folder is not None:
+            self._folder.save(self._checkpoint(epoch, step, self._sums, self._seconds))
+        self._leave(
+            f"in epoch {epoch + 1} of {self._plan.epochs} after step {step} of "
+            f"{self._plan.per_epoch}"
+        )
+
+    def _leave(self, place: str) -> None:
+        if self._folder is None:
+            way = "the model keeps these weights (give fit an out folder to be able to go on)"
+        else:
+            way = f"go on with: isoconv resume {self._folder.path}"
+        raise Interrupted(f"interrupted {place}; {way}", self._run)
+
+    def _not_finite(self, epoch: int, step: int, value: float, what: str = "loss") -> None:
+        plan = self._plan
+        rate = plan.learning_rate(epoch * plan.per_epoch + step)
+        kept = ""
+        if self._folder is not None and self._folder.checkpoint_file.exists():
+            kept = f" The last good checkpoint stays: {self._folder.checkpoint_file}."
+        raise NotFiniteError(
+            f"the {what} must stay finite; it is {value} in epoch {epoch + 1}, step {step + 1} of "
+            f"{plan.per_epoch}, at learning rate {rate:g}.{kept} Try a smaller learning rate, "
+            "a warm-up or clip_norm=1.0, and see that the images are normalised"
+        )

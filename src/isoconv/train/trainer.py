@@ -1,0 +1,484 @@
+"""Trains a model on images: one call, the same bits on every machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from isoconv.data import Augmentation, Dataset, normalisation, table
+from isoconv.errors import ArgumentError, CheckpointError, DataError, ShapeError
+from isoconv.graph.ir import DType
+from isoconv.nn import Module
+from isoconv.run.training import StepGraph, TrainingEngine
+from isoconv.train.callbacks import Callback, EarlyStopping
+from isoconv.train.check import check_count, check_number
+from isoconv.train.checkpoint import Checkpoint, RunFolder
+from isoconv.train.metrics import Data, Evaluator, as_dataset, check_images
+from isoconv.train.optim import SGD, Optimizer
+from isoconv.train.progress import Reporter
+from isoconv.train.run import Interrupted, Run
+from isoconv.train.schedule import Constant, Schedule
+from isoconv.train.session import Plan, Session
+from isoconv.train.settings import differences, from_plain, to_plain, versions
+from isoconv.train.step import (
+    Loss,
+    LossName,
+    Normalisation,
+    Preparation,
+    build_step,
+    targets_for,
+)
+
+__all__ = ["Trainer"]
+
+
+class Trainer:
+    """Trains a model.
+
+    The weights that come out are a function of the model, the data and the settings up to ``seed``
+    (and of the epochs); threads, target and progress change no bit.
+
+    Args:
+        model: what to train. It is built for the images if it was not.
+        optimizer: how parameters follow their gradients.
+        schedule: of the learning rate; None keeps it.
+        loss: ``"cross_entropy"``, ``"mse"`` or ``"bce"``.
+        label_smoothing: of cross-entropy, 0 to below 1.
+        batch_size: images of a step.
+        shard_size: images that one thread takes at a time; batch statistics are over a shard. By
+            default 32, or the batch if that is smaller.
+        augmentation: random changes to training images.
+        normalise: bring each channel to mean 0 and standard deviation 1 over the training images.
+        clip_norm: the greatest global norm of the gradient; a greater one is scaled down.
+        seed: of the first weights, the order of images, augmentation and dropout; 64 bits.
+        threads: number of threads; None for one per core.
+        target: machine to compile for; None for the one at hand.
+        callbacks: called at the start, after each epoch and at the end.
+        progress: show a bar on a terminal and a line for each epoch elsewhere; False for silence;
+            a `rich.console.Console` says where.
+
+    Raises:
+        ArgumentError: a setting outside its range.
+
+    Example:
+        >>> import numpy as np
+        >>> from isoconv import nn
+        >>> images = np.arange(128, dtype=np.uint8).reshape(8, 4, 4, 1)
+        >>> model = nn.Sequential(nn.Flatten(), nn.Linear(2))
+        >>> trainer = Trainer(model, optimizer=SGD(0.1), batch_size=4, progress=False)
+        >>> run = trainer.fit((images, [0, 1] * 4), epochs=2)
+        >>> [row["epoch"] for row in run.history]
+        [1, 2]
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        *,
+        optimizer: Optimizer | None = None,
+        schedule: Schedule | None = None,
+        loss: LossName = "cross_entropy",
+        label_smoothing: float = 0.0,
+        batch_size: int = 128,
+        shard_size: int | None = None,
+        augmentation: Augmentation | None = None,
+        normalise: bool = True,
+        clip_norm: float | None = None,
+        seed: int = 0,
+        threads: int | None = None,
+        target: str | None = None,
+        callbacks: Iterable[Callback] = (),
+        progress: bool | Console = True,
+    ) -> None:
+        if not isinstance(model, Module):
+            raise ArgumentError(f"model must be a Module; got {type(model).__name__}")
+        self.model = model
+        self.optimizer = SGD(0.1, momentum=0.9) if optimizer is None else optimizer
+        self.schedule = Constant() if schedule is None else schedule
+        self.loss = Loss(loss, label_smoothing)
+        self.batch_size = batch_size
+        check_count("batch_size", batch_size)
+        self.shard_size = min(32, batch_size) if shard_size is None else shard_size
+        self.augmentation = augmentation
+        self.normalise = normalise
+        self.clip_norm = clip_norm
+        self.seed = seed
+        self.threads = threads
+        self.target = target
+        self.callbacks = tuple(callbacks)
+        self.progress = progress
+        self._check()
+
+    def _check(self) -> None:
+        check_count("shard_size", self.shard_size)
+        check_count("seed", self.seed, least=0, below=2**64)
+        if self.shard_size > self.batch_size:
+            raise ArgumentError(
+                f"shard_size must be at most batch_size; got {self.shard_size} > {self.batch_size}"
+            )
+        if self.threads is not None:
+            check_count("threads", self.threads)
+        if self.clip_norm is not None:
+            check_number("clip_norm", self.clip_norm, above=0)
+        if not isinstance(self.normalise, bool):
+            raise ArgumentError(f"normalise must be True or False; got {self.normalise!r}")
+        kinds: tuple[tuple[str, Any, type], ...] = (
+            ("optimizer", self.optimizer, Optimizer),
+            ("schedule", self.schedule, Schedule),
+            ("augmentation", self.augmentation, Augmentation | None),  # type: ignore[arg-type]
+        )
+        for name, value, kind in kinds:
+            if not isinstance(value, kind) or isinstance(value, type):
+                raise ArgumentError(f"{name} cannot be {value!r}")
+
+    def settings(self) -> dict[str, Any]:
+        """All that decides the bits, as plain values."""
+        return {
+            "augmentation": to_plain(self.augmentation),
+            "batch_size": self.batch_size,
+            "clip_norm": self.clip_norm,
+            "loss": to_plain(self.loss),
+            "normalise": self.normalise,
+            "optimizer": to_plain(self.optimizer),
+            "schedule": to_plain(self.schedule),
+            "seed": self.seed,
+            "shard_size": self.shard_size,
+        }
+
+    @classmethod
+    def from_run(cls, model: Module, folder: str | Path, **options: Any) -> Trainer:
+        """A trainer with the settings of a run folder.
+
+        Args:
+            model: as the one that the run began with.
+            folder: the run folder.
+            options: ``threads``, ``target``, ``callbacks`` and ``progress``.
+
+        Raises:
+            CheckpointError: the folder holds no run that can be read.
+        """
+        plain = RunFolder(folder).description()
+        try:
+            settings = {name: from_plain(value) for name, value in plain["settings"].items()}
+            loss = settings.pop("loss")
+            return cls(
+                model,
+                loss=loss.name,
+                label_smoothing=loss.label_smoothing,
+                **settings,
+                **options,
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise CheckpointError(f"the settings of {folder} cannot be read: {error!r}") from error
+
+    # Training
+
+    def fit(
+        self,
+        train: Data,
+        validation: Data | None = None,
+        *,
+        epochs: int = 5,
+        out: str | Path | None = None,
+        early_stopping: EarlyStopping | None = None,
+        facts: Mapping[str, Any] | None = None,
+    ) -> Run:
+        """Train from the model's weights, or from fresh ones if it has none.
+
+        Args:
+            train: a data set, or images ``(N, H, W, C)`` and labels.
+            validation: images that are measured after each epoch and never learned from.
+            epochs: how often to go through the images.
+            out: a new folder for settings, metrics, checkpoints and weights; None keeps nothing.
+            early_stopping: when to end before.
+            facts: plain values that are kept in run.json beside the settings.
+
+        Returns:
+            The run; the model holds the weights of the last step.
+
+        Raises:
+            ArgumentError: a setting outside its range, or a folder that holds a run.
+            DataError: images or labels that do not fit the model.
+            ShapeError: images that a layer does not take.
+            NotFiniteError: a loss is infinite or not a number.
+            CheckpointError: the folder cannot be written.
+            Interrupted: Ctrl-C was pressed; it is a KeyboardInterrupt, and `resume` goes on.
+        """
+        check_count("epochs", epochs)
+        prepared = _Prepared(self, train, validation)
+        _check_stopping(early_stopping, prepared.step, validation is not None)
+        description = prepared.describe(epochs, early_stopping, facts or {})
+        folder = None if out is None else RunFolder(out)
+        if folder is not None:
+            folder.create(description)
+        return self._run(prepared, Run(self.model, description, folder), folder, prepared.start())
+
+    def resume(self, out: str | Path, train: Data, validation: Data | None = None) -> Run:
+        """Go on with a run to the same bits as if it had never been interrupted.
+
+        Args:
+            out: the run folder.
+            train: the data that the run began with.
+            validation: likewise.
+
+        Returns:
+            The whole run; a finished one is given back as it is.
+
+        Raises:
+            CheckpointError: the folder cannot be read, or settings, data or model are others.
+            NotFiniteError: as for `fit`; so are the rest.
+        """
+        folder = RunFolder(out)
+        description = folder.description()
+        prepared = _Prepared(self, train, validation)
+        try:
+            epochs = int(description["epochs"])
+            stopping = from_plain(description["early_stopping"])
+            facts = description["facts"]
+            recorded = {"settings": description["settings"], "data": description["data"]}
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"{folder.run_file} cannot be read: it lacks {error}") from error
+        given = prepared.describe(epochs, stopping, facts)
+        found = differences(recorded["settings"], given["settings"])
+        found += differences(recorded["data"], given["data"])
+        if found:
+            raise CheckpointError(
+                f"{folder.path} can be gone on with on its own settings and data only: "
+                + " | ".join(found)
+            )
+        step = prepared.step
+        start = folder.load(step.parameters, step.states, step.slots)
+        if start is None:
+            start = prepared.start()
+            if self.model.digest() != description["model"]["first_weights_sha256"]:
+                raise CheckpointError(
+                    f"{folder.path} has no checkpoint yet, and the model's weights are not those "
+                    "that the run began with"
+                )
+        return self._run(prepared, Run(self.model, description, folder), folder, start)
+
+    def _run(
+        self, prepared: _Prepared, run: Run, folder: RunFolder | None, start: Checkpoint
+    ) -> Run:
+        run.history = [dict(row) for row in start.history]
+        stopping: EarlyStopping | None = from_plain(run.description["early_stopping"])
+        plan = prepared.plan(run.epochs, stopping)
+        if stopping is not None and run.history and stopping.stops(run.history):
+            run.stop(f"{stopping.metric} has not improved for {stopping.patience} epochs")
+        reporter = _reporter(self.progress)
+        for callback in self.callbacks:
+            callback.on_train_begin(run)
+        weights = start.weights
+        if start.epoch < run.epochs and not run.stopped:
+            weights = self._loop(prepared, plan, run, folder, start, reporter)
+        self.model.load_weights(weights)
+        prepared.mark_model()
+        self._finish(run, folder)
+        for callback in self.callbacks:
+            callback.on_train_end(run)
+        return run
+
+    def _loop(
+        self,
+        prepared: _Prepared,
+        plan: Plan,
+        run: Run,
+        folder: RunFolder | None,
+        start: Checkpoint,
+        reporter: Reporter,
+    ) -> dict[str, Any]:
+        """Train and give back the weights."""
+        machine: dict[str, Any] = {"threads": self.threads, "target": self.target}
+        evaluator: Evaluator | None = None
+        engine: TrainingEngine | None = None
+        try:
+            engine = TrainingEngine(
+                plan.step,
+                plan.arrays,
+                batch_size=self.batch_size,
+                shard_size=self.shard_size,
+                seed=self.seed,
+                progress=reporter.compiling,
+                **machine,
+            )
+            if plan.validation is not None:
+                evaluator = Evaluator(
+                    self.model,
+                    prepared.preparation,
+                    self.loss,
+                    progress=reporter.compiling,
+                    **machine,
+                )
+            engine.load(start.parameters, start.states, start.slots or None)
+            session = Session(plan, engine, evaluator, run, folder, reporter)
+            try:
+                session.train(start)
+            except Interrupted:
+                self.model.load_weights({**engine.parameters(), **engine.states()})
+                prepared.mark_model()
+                raise
+            return {**engine.parameters(), **engine.states()}
+        finally:
+            reporter.close()
+            if evaluator is not None:
+                evaluator.close()
+            if engine is not None:
+                engine.close()
+
+    def _finish(self, run: Run, folder: RunFolder | None) -> None:
+        """Write the final weights and the result."""
+        run.description = {
+            **run.description,
+            "result": {
+                "best_epoch": run.best_epoch,
+                "epochs": len(run.history),
+                "stopped": run.stopped,
+                "weights_sha256": run.digest,
+            },
+        }
+        if folder is not None:
+            shape = self.model.input_shape or ()
+            folder.save_weights(folder.weights_file, self.model.weights, shape)
+            folder.save_metrics(run.history)
+            folder.describe(run.description)
+
+
+class _Prepared:
+    """Model, data and settings put together and checked."""
+
+    def __init__(self, trainer: Trainer, train: Data, validation: Data | None) -> None:
+        self.trainer = trainer
+        self.train = as_dataset(train, "training data")
+        self.validation = None if validation is None else as_dataset(validation, "validation data")
+        dtype: DType = "uint8" if self.train.images.dtype == np.uint8 else "float32"
+        constants = Normalisation(*normalisation(self.train)) if trainer.normalise else None
+        self.preparation = Preparation(
+            self.train.image_shape, dtype, constants, trainer.augmentation
+        )
+        self._build_model()
+        self.step: StepGraph = build_step(
+            trainer.model, self.preparation, trainer.loss, trainer.optimizer, trainer.clip_norm
+        )
+        self._output = self._output_shape()
+        self.labels = targets_for(self.train, trainer.loss, self._output)
+        if self.validation is not None:
+            check_images(self.validation, self.preparation)
+            targets_for(self.validation, trainer.loss, self._output)
+
+    def _build_model(self) -> None:
+        model, shape = self.trainer.model, self.train.image_shape
+        if model.input_shape is None:
+            model.build(shape, self.trainer.seed)
+        elif model.input_shape != shape:
+            raise ShapeError(
+                f"the model was built for images of shape {model.input_shape}; "
+                f"{self.train.name} has {shape}"
+            )
+
+    def _output_shape(self) -> tuple[int, ...]:
+        from isoconv.nn import trace_model
+
+        traced = trace_model(self.trainer.model, self.train.image_shape, training=True)
+        return traced.output_tensor.shape
+
+    def describe(
+        self, epochs: int, stopping: EarlyStopping | None, facts: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """The content of run.json at the start."""
+        model = self.trainer.model
+        constants = self.preparation.normalisation
+        data = {"train": _describe_data(self.train)}
+        if self.validation is not None:
+            data["validation"] = _describe_data(self.validation)
+        return {
+            "settings": self.trainer.settings(),
+            "epochs": epochs,
+            "early_stopping": to_plain(stopping),
+            "data": data,
+            "facts": to_plain(facts),
+            "learning_rate_hex": float(self.trainer.optimizer.learning_rate).hex(),
+            "model": {
+                "text": repr(model),
+                "input_shape": list(self.train.image_shape),
+                "parameters": {name: list(shape) for name, shape in self.step.parameters.items()},
+                "states": {name: list(shape) for name, shape in self.step.states.items()},
+                "first_weights_sha256": model.digest(),
+            },
+            "normalisation": None
+            if constants is None
+            else {
+                "scale": [float(value).hex() for value in constants.scale],
+                "offset": [float(value).hex() for value in constants.offset],
+            },
+            "versions": versions(),
+        }
+
+    def start(self) -> Checkpoint:
+        """Before the first step."""
+        model = self.trainer.model
+        return Checkpoint(
+            epoch=0,
+            step=0,
+            parameters={n: a.astype(np.float32) for n, a in model.parameters().items()},
+            states={n: a.astype(np.float32) for n, a in model.states().items()},
+        )
+
+    def plan(self, epochs: int, stopping: EarlyStopping | None) -> Plan:
+        """What the loop is given."""
+        trainer = self.trainer
+        arrays = {"images": self.train.images, "labels": self.labels}
+        if trainer.augmentation is not None and self.preparation.augments:
+            height, width, _ = self.train.image_shape
+            samples = np.arange(len(self.train))
+            arrays["augmentation"] = table(
+                trainer.augmentation, trainer.seed, 0, samples, height, width
+            )
+        return Plan(
+            step=self.step,
+            arrays=arrays,
+            image_shape=self.train.image_shape,
+            validation=self.validation,
+            optimizer=trainer.optimizer,
+            schedule=trainer.schedule,
+            augmentation=trainer.augmentation,
+            batch_size=trainer.batch_size,
+            seed=trainer.seed,
+            epochs=epochs,
+            early_stopping=stopping,
+            callbacks=trainer.callbacks,
+        )
+
+    def mark_model(self) -> None:
+        """Leave with the model how its images are to be prepared."""
+        self.trainer.model.__dict__["_normalisation"] = self.preparation.normalisation
+
+
+def _describe_data(data: Dataset) -> dict[str, Any]:
+    return {
+        "sha256": data.digest(),
+        "samples": len(data),
+        "class_names": list(data.class_names),
+    }
+
+
+def _check_stopping(stopping: EarlyStopping | None, step: StepGraph, validated: bool) -> None:
+    if stopping is None:
+        return
+    if not isinstance(stopping, EarlyStopping):
+        raise ArgumentError(f"early_stopping must be an EarlyStopping; got {stopping!r}")
+    known = [*step.metrics, *(f"val_{name}" for name in step.metrics if validated)]
+    if stopping.metric not in known:
+        raise ArgumentError(
+            f"early_stopping needs a metric of the history, {', '.join(known)}; "
+            f"got {stopping.metric!r}" + ("" if validated else " without validation data")
+        )
+
+
+def _reporter(progress: bool | Console) -> Reporter:
+    if isinstance(progress, Console):
+        return Reporter(console=progress)
+    return Reporter(shown=bool(progress))

@@ -1,0 +1,140 @@
+"""Kernels on rows of classes against the references, bit for bit."""
+
+import numpy as np
+import pytest
+from tests.compile.harness import aligned, run_kernel
+from tests.compile.places import placed, same_bits, targets
+
+import isoconv.ops  # noqa: F401 - fills the table of operations
+from isoconv.compile.expression import Domain, Operand
+from isoconv.compile.kernels import emit_object
+from isoconv.compile.rows import RowsSpec
+from isoconv.compile.target import host_target
+from isoconv.errors import CompileError
+from isoconv.graph.operation import operation
+from isoconv.ops.rows import CrossEntropy, Hits
+
+
+def data(shape, dtype="float32", seed=0):
+    """Logits with some equal ones."""
+    draw = np.random.default_rng(seed)
+    x = draw.standard_normal(shape) * 4
+    x[draw.random(shape) < 0.2] = 1.5
+    return x.astype(dtype)
+
+
+def run(op, attrs, arrays, *, per_image=False, gaps=(), target=None, parts=1):
+    """Run the kernel on arrays (images, axes..., K), (images,)."""
+    x = arrays[0]
+    buffers, operands = [], []
+    for number, array in enumerate(arrays):
+        if array.ndim == 1:
+            buffers.append(aligned(array))
+            operands.append(Operand(number, str(array.dtype), (), 1))
+        else:
+            whole, at, _ = placed(array, number, gaps)
+            buffers.append(whole)
+            operands.append(at)
+    shape = x.shape[:1] if per_image else x.shape
+    result, where, view = placed(np.zeros(shape, x.dtype), len(arrays), () if per_image else gaps)
+    spec = RowsSpec(
+        op=op,
+        attrs=attrs,
+        dtype=str(x.dtype),
+        domain=Domain(x.shape[1:]),
+        operands=tuple(operands),
+        result=where,
+        buffers=len(arrays) + 1,
+    )
+    run_kernel(spec, [*buffers, result], images=len(x), target=target, parts=parts)
+    return view
+
+
+def check(op, attrs, arrays, **settings):
+    """Compare with the reference."""
+    expected = operation(op).reference(attrs, *arrays, images=len(arrays[0]))
+    same_bits(run(op, attrs, arrays, **settings), expected)
+
+
+def check_all(images, classes, dtype="float32", special=(), **settings):
+    """All operations on one set of rows."""
+    x, dy = data((images, classes), dtype), data((images, classes), dtype, seed=1)
+    for place, value in special:
+        x[place] = value
+    labels = np.random.default_rng(2).integers(0, classes, images).astype(np.int32)
+    weights = data((images,), dtype, seed=3)
+    for op in ("softmax", "log_softmax"):
+        check(op, None, [x], **settings)
+    for op in ("softmax_grad", "log_softmax_grad"):
+        check(op, None, [x, dy], **settings)
+    for smoothing in (0.0, 0.1):
+        attrs = CrossEntropy(smoothing)
+        check("cross_entropy", attrs, [x, labels], per_image=True, **settings)
+        check("cross_entropy_grad", attrs, [x, labels, weights], **settings)
+    for k in (1, 5):
+        check("hits", Hits(k), [x, labels], per_image=True, **settings)
+
+
+@pytest.mark.parametrize("classes", [1, 2, 3, 7, 8, 9, 10, 16, 17, 33, 100, 1003])
+def test_classes(classes):
+    """Rows around the vector width and long ones."""
+    check_all(5, classes, parts=3)
+
+
+@pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_targets(target, dtype):
+    """Every target gives the same bits, in both dtypes."""
+    check_all(4, 13, dtype, target=target)
+
+
+def test_special_values():
+    """NaN, infinities and zeros of both signs."""
+    special = [((0, 3), np.nan), ((1, 2), np.inf), ((2, 9), -np.inf), ((3, slice(None)), -np.inf)]
+    check_all(6, 11, special=[*special, ((4, slice(0, 6)), 0.0), ((4, slice(6, 11)), -0.0)])
+
+
+def test_hits_by_hand():
+    """Equal logits rank by their index; a NaN is no hit."""
+    x = np.array([[1, 3, 3, 2], [1, 3, 3, 2], [np.nan, 0, 1, 2]], "float32")
+    labels = np.array([1, 2, 0], np.int32)
+    same_bits(run("hits", Hits(1), [x, labels], per_image=True), np.float32([1, 0, 0]))
+    same_bits(run("hits", Hits(2), [x, labels], per_image=True), np.float32([1, 1, 0]))
+
+
+def test_outer_axes_and_gaps():
+    """Rows along the last of several axes, with gaps between them."""
+    x, dy = data((2, 3, 4, 11)), data((2, 3, 4, 11), seed=1)
+    check("softmax", None, [x], gaps=(1, 2, 3), parts=3)
+    check("log_softmax", None, [x], gaps=(1, 2, 3))
+    check("softmax_grad", None, [x, dy], gaps=(1, 2, 3))
+    check("log_softmax_grad", None, [x, dy], gaps=(1, 2, 3))
+
+
+def test_gathered_labels():
+    """Labels of a shard are picked from the labels of a data set by the order of samples."""
+    x = data((3, 10))
+    every = np.arange(20, dtype=np.int32) % 10
+    order = np.array([0, 7, 3, 12, 19, 5], np.int64)
+    result = aligned(np.zeros(3, "float32"))
+    spec = RowsSpec(
+        "cross_entropy",
+        CrossEntropy(),
+        "float32",
+        Domain((10,)),
+        (Operand(0, "float32", (1,), 10), Operand(1, "int32", (), 1, rows="gathered")),
+        Operand(3, "float32", (), 1),
+        4,
+    )
+    run_kernel(spec, [aligned(x), aligned(every), aligned(order), result], images=3, first=2)
+    labels = every[order[2:5]]
+    expected = operation("cross_entropy").reference(CrossEntropy(), x, labels, images=3)
+    same_bits(result, expected)
+
+
+def test_unknown_operation():
+    """An operation without an emitter is refused by name."""
+    at = Operand(0, "float32", (1,), 4)
+    spec = RowsSpec("sort", None, "float32", Domain((4,)), (at,), at, 1)
+    with pytest.raises(CompileError, match="'sort'"):
+        emit_object(spec, host_target(), "kernel")

@@ -1,0 +1,124 @@
+"""Whole networks, forward and backward, on the kernels against the exact reference: every bit."""
+
+import numpy as np
+import pytest
+
+from isoconv import nn
+from isoconv.graph.autodiff import differentiate
+from isoconv.graph.verify import verify
+from isoconv.ops.interpret import interpret
+from isoconv.run.evaluate import evaluate
+
+
+def differentiated(model, shape, dtype="float32"):
+    """The model's training graph with gradients by the images and by every parameter."""
+    traced = nn.trace_model(model, shape, training=True, dtype=dtype)
+    b = traced.builder
+    seed = b.input("dataset", "cotangent", b.spec(traced.output).shape, dtype)
+    wanted = {
+        b[i].attrs.name: i
+        for i in range(len(b))
+        if b[i].op == "input" and b[i].attrs.kind == "parameter"
+    }
+    flows = differentiate(b, {traced.output: seed}, [*wanted.values(), traced.input])
+    outputs = [("result", traced.output), ("by images", flows[traced.input])]
+    outputs += [(f"by {name}", flows[i]) for name, i in wanted.items() if i in flows]
+    outputs += list(traced.state_updates.items())
+    return verify(b.graph(outputs))
+
+
+def random_inputs(graph, images, seed=0):
+    """Arrays for every input of a graph."""
+    random = np.random.RandomState(seed)
+    arrays = {}
+    for _, node in graph.inputs():
+        spec = node.spec
+        shape = (images, *spec.shape) if spec.batched else spec.shape
+        arrays[node.attrs.name] = random.randn(*shape).astype(spec.dtype)
+    if "samples" in arrays:
+        arrays["samples"] = np.arange(images, dtype=np.int64) + 5
+        arrays["key"] = np.array([7, 2], np.int64)
+    return arrays
+
+
+S = nn.Sequential
+NETWORKS = {
+    "plain": (
+        S(
+            nn.Conv2d(5, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(17, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(), nn.ReLU(),
+            nn.AvgPool2d(3, 2, padding=1), nn.Flatten(), nn.Dropout(0.4), nn.Linear(10),
+        ),
+        (13, 13, 2),
+        "float32",
+    ),
+    "groups and windows": (
+        S(
+            nn.Conv2d(6, 3, padding=1, groups=2, dilation=2), nn.SiLU(),
+            nn.MaxPool2d(3, 2, padding=1), nn.DepthwiseConv2d(3, padding=1, stride=2), nn.GELU(),
+            nn.GlobalAvgPool2d(), nn.Linear(3), nn.Tanh(),
+        ),
+        (11, 12, 4),
+        "float32",
+    ),
+    "one axis, true convolution": (
+        S(
+            nn.Conv1d(6, 3, padding=1, flip=True), nn.Sigmoid(), nn.MaxPool1d(3),
+            nn.Conv1d(4, 3, stride=2), nn.Flatten(), nn.Linear(3),
+        ),
+        (19, 4),
+        "float32",
+    ),
+    "three axes, float64": (
+        S(
+            nn.Conv3d(6, 3, padding=1, stride=2), nn.LeakyReLU(0.1), nn.AvgPool3d(2, padding=1),
+            nn.Conv3d(3, 2), nn.GlobalMaxPool3d(), nn.Linear(2),
+        ),
+        (7, 6, 5, 2),
+        "float64",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fusion", [True, False], ids=["fused", "one by one"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_network_equals_reference(name, fusion):
+    """Results, all gradients and statistics are the reference's, bit for bit."""
+    model, shape, dtype = NETWORKS[name]
+    graph = differentiated(model, shape, dtype)
+    arrays = random_inputs(graph, images=3)
+    expected = interpret(graph, arrays, images=3)
+    found = evaluate(graph, arrays, 3, fusion=fusion)
+    for output, array in expected.items():
+        np.testing.assert_array_equal(found[output], array, err_msg=output)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["resnet20", "mobilenetv2"])
+def test_ready_model_equals_reference(name):
+    """A deep model with normalisation and branches, on small images."""
+    graph = differentiated(nn.models.create(name, 10, (16, 16, 3)), (16, 16, 3))
+    arrays = random_inputs(graph, images=2)
+    expected = interpret(graph, arrays, images=2)
+    found = evaluate(graph, arrays, 2)
+    for output, array in expected.items():
+        np.testing.assert_array_equal(found[output], array, err_msg=output)
+
+
+@pytest.mark.parametrize("target", ["avx2", "sse", "generic"])
+def test_other_instruction_sets(target):
+    """Another vector width, with and without a fused multiply-add, gives the same bits."""
+    from isoconv.compile.target import target_named
+    from isoconv.errors import ArgumentError
+
+    try:
+        target_named(target)
+    except ArgumentError as error:
+        pytest.skip(str(error))
+    model, shape, dtype = NETWORKS["plain"]
+    graph = differentiated(model, shape, dtype)
+    arrays = random_inputs(graph, images=3)
+    here = evaluate(graph, arrays, 3)
+    there = evaluate(graph, arrays, 3, target=target)
+    for output, array in here.items():
+        np.testing.assert_array_equal(there[output], array, err_msg=output)
