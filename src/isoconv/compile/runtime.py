@@ -97,12 +97,13 @@ class BarrierSpec:
         generation = k.at(state, 1, "int32")
         parties = k.load_scalar(k.at(state, 2, "int32"), "int32")
         mine = b.load_atomic(generation, "acquire", 4, typ=I32)
-        arrived = b.atomic_rmw("add", state, ir.Constant(I32, 1), "acq_rel")
+        arrived = b.atomic_rmw("add", _typed(k, state, I32), ir.Constant(I32, 1), "acq_rel")
         last = b.icmp_signed("==", b.add(arrived, ir.Constant(I32, 1)), parties)
         with b.if_else(last) as (release, wait):
             with release:
-                b.store_atomic(ir.Constant(I32, 0), state, "monotonic", 4)
-                b.store_atomic(b.add(mine, ir.Constant(I32, 1)), generation, "release", 4)
+                following = b.add(mine, ir.Constant(I32, 1))
+                b.store_atomic(ir.Constant(I32, 0), _typed(k, state, I32), "monotonic", 4)
+                b.store_atomic(following, _typed(k, generation, I32), "release", 4)
             with wait:
                 self._wait(k, generation, mine)
 
@@ -188,7 +189,15 @@ class FinishSpec:
         k.store(k.add(step, 1), counter)
         bits = b.and_(b.bitcast(loss, I32), ir.Constant(I32, 0x7F800000))
         with k.when(b.icmp_unsigned("==", bits, ir.Constant(I32, 0x7F800000))):
-            b.store_atomic(k.const(1), k.at(control, 1, "int64"), "release", 8)
+            flag = k.at(control, 1, "int64")
+            b.store_atomic(k.const(1), _typed(k, flag, I64), "release", 8)
+
+
+def _typed(k: Kernel, address: Value, kind: ir.Type) -> Value:
+    """The same address as llvmlite's atomic instructions want it: knowing what it points at."""
+    place = k.builder.gep(address, [k.const(0)], source_etype=kind)
+    place.type = kind.as_pointer()
+    return place
 
 
 def _pause(k: Kernel) -> None:

@@ -119,3 +119,4 @@ def _x86_target(name: str) -> Target:
 def _initialize() -> None:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
+    llvm.initialize_native_asmparser()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 from isoconv.errors import ArgumentError
 
 __all__ = ["check_count", "check_number"]
@@ -29,18 +31,21 @@ def check_number(
     Raises:
         ArgumentError: it is not.
     """
-    bounds = [
-        (least, "at least", lambda x, bound: x >= bound),
-        (above, "above", lambda x, bound: x > bound),
-        (below, "below", lambda x, bound: x < bound),
-        (most, "at most", lambda x, bound: x <= bound),
-    ]
-    rule = " and ".join(f"{word} {bound:g}" for bound, word, _ in bounds if bound is not None)
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    # Comparisons with infinity and not math.isfinite, which overflows on huge whole numbers.
-    finite = number and float("-inf") < value < float("inf")  # type: ignore[operator]
-    if not finite or not all(test(value, bound) for bound, _, test in bounds if bound is not None):
+    bounds = ((least, "at least"), (above, "above"), (below, "below"), (most, "at most"))
+    rule = " and ".join(f"{word} {bound:g}" for bound, word in bounds if bound is not None)
+    if not _finite(value) or not (
+        (least is None or value >= least)
+        and (above is None or value > above)
+        and (below is None or value < below)
+        and (most is None or value <= most)
+    ):
         raise ArgumentError(f"{name} must be a finite number {rule}; got {value!r}")
+
+
+def _finite(value: object) -> TypeGuard[float]:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    # A comparison, since math.isfinite overflows on huge whole numbers.
+    return number and float("-inf") < value < float("inf")  # type: ignore[operator]
 
 
 def check_count(name: str, value: object, least: int = 1, below: int | None = None) -> None:

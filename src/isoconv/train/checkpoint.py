@@ -107,8 +107,8 @@ class RunFolder:
 
     # The run as a whole
 
-    def create(self, description: Mapping[str, Any]) -> None:
-        """Begin a run.
+    def create(self, description: Mapping[str, Any], start: Checkpoint) -> None:
+        """Begin a run; the checkpoint is there before run.json says that there is a run.
 
         Raises:
             ArgumentError: the folder holds a run already.
@@ -119,6 +119,7 @@ class RunFolder:
                 f"{self.path} holds a run already; go on with it (isoconv resume {self.path}) "
                 "or choose another folder"
             )
+        self.save(start)
         self.describe(description)
 
     def describe(self, description: Mapping[str, Any]) -> None:
@@ -220,8 +221,8 @@ class RunFolder:
         parameters: Mapping[str, tuple[int, ...]],
         states: Mapping[str, tuple[int, ...]],
         slots: Sequence[str],
-    ) -> Checkpoint | None:
-        """The checkpoint to go on from; None when the run was stopped before its first.
+    ) -> Checkpoint:
+        """The checkpoint to go on from.
 
         Args:
             parameters: shape by name, as the model has them.
@@ -232,8 +233,6 @@ class RunFolder:
             CheckpointError: the checkpoint cannot be read, is damaged, or belongs to another model
                 (missing, extra and mis-shaped names are listed).
         """
-        if not self.checkpoint_file.exists():
-            return None
         record = read_json(self.checkpoint_file, "checkpoint")
         _check_format(self.checkpoint_file, record)
         try:

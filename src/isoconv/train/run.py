@@ -9,7 +9,7 @@ from isoconv.nn import Module
 from isoconv.train.callbacks import improves
 from isoconv.train.checkpoint import RunFolder
 
-__all__ = ["Interrupted", "Run"]
+__all__ = ["Interrupted", "Run", "way_on"]
 
 
 class Run:
@@ -91,3 +91,10 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, message: str, run: Run) -> None:
         super().__init__(message)
         self.run = run
+
+
+def way_on(folder: RunFolder | None) -> str:
+    """How to go on after an interrupt."""
+    if folder is None:
+        return "nothing was saved (give fit an out folder to be able to go on)"
+    return f"go on with: isoconv resume {folder.path}"

@@ -20,7 +20,7 @@ from isoconv.train.interrupt import InterruptWatch
 from isoconv.train.metrics import Evaluator
 from isoconv.train.optim import Optimizer
 from isoconv.train.progress import Reporter
-from isoconv.train.run import Interrupted, Run
+from isoconv.train.run import Interrupted, Run, way_on
 from isoconv.train.schedule import Schedule
 
 __all__ = ["Plan", "Session"]
@@ -241,11 +241,7 @@ class Session:
         )
 
     def _leave(self, place: str) -> None:
-        if self._folder is None:
-            way = "the model keeps these weights (give fit an out folder to be able to go on)"
-        else:
-            way = f"go on with: isoconv resume {self._folder.path}"
-        raise Interrupted(f"interrupted {place}; {way}", self._run)
+        raise Interrupted(f"interrupted {place}; {way_on(self._folder)}", self._run)
 
     def _not_finite(self, epoch: int, step: int, value: float, what: str = "loss") -> None:
         plan = self._plan

@@ -6,32 +6,24 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 
-from isoconv.data import Augmentation, Dataset, normalisation, table
-from isoconv.errors import ArgumentError, CheckpointError, DataError, ShapeError
-from isoconv.graph.ir import DType
+from isoconv.data import Augmentation
+from isoconv.errors import ArgumentError, CheckpointError
 from isoconv.nn import Module
 from isoconv.run.training import StepGraph, TrainingEngine
 from isoconv.train.callbacks import Callback, EarlyStopping
 from isoconv.train.check import check_count, check_number
 from isoconv.train.checkpoint import Checkpoint, RunFolder
-from isoconv.train.metrics import Data, Evaluator, as_dataset, check_images
+from isoconv.train.metrics import Data, Evaluator
 from isoconv.train.optim import SGD, Optimizer
+from isoconv.train.prepare import Prepared
 from isoconv.train.progress import Reporter
-from isoconv.train.run import Interrupted, Run
+from isoconv.train.run import Interrupted, Run, way_on
 from isoconv.train.schedule import Constant, Schedule
 from isoconv.train.session import Plan, Session
-from isoconv.train.settings import differences, from_plain, to_plain, versions
-from isoconv.train.step import (
-    Loss,
-    LossName,
-    Normalisation,
-    Preparation,
-    build_step,
-    targets_for,
-)
+from isoconv.train.settings import differences, from_plain, to_plain
+from isoconv.train.step import Loss, LossName
 
 __all__ = ["Trainer"]
 
@@ -126,10 +118,10 @@ class Trainer:
             check_number("clip_norm", self.clip_norm, above=0)
         if not isinstance(self.normalise, bool):
             raise ArgumentError(f"normalise must be True or False; got {self.normalise!r}")
-        kinds: tuple[tuple[str, Any, type], ...] = (
+        kinds: tuple[tuple[str, Any, Any], ...] = (
             ("optimizer", self.optimizer, Optimizer),
             ("schedule", self.schedule, Schedule),
-            ("augmentation", self.augmentation, Augmentation | None),  # type: ignore[arg-type]
+            ("augmentation", self.augmentation, Augmentation | None),
         )
         for name, value, kind in kinds:
             if not isinstance(value, kind) or isinstance(value, type):
@@ -209,13 +201,14 @@ class Trainer:
             Interrupted: Ctrl-C was pressed; it is a KeyboardInterrupt, and `resume` goes on.
         """
         check_count("epochs", epochs)
-        prepared = _Prepared(self, train, validation)
+        prepared = Prepared(self, train, validation)
         _check_stopping(early_stopping, prepared.step, validation is not None)
         description = prepared.describe(epochs, early_stopping, facts or {})
+        start = prepared.start()
         folder = None if out is None else RunFolder(out)
         if folder is not None:
-            folder.create(description)
-        return self._run(prepared, Run(self.model, description, folder), folder, prepared.start())
+            folder.create(description, start)
+        return self._run(prepared, Run(self.model, description, folder), folder, start)
 
     def resume(self, out: str | Path, train: Data, validation: Data | None = None) -> Run:
         """Go on with a run to the same bits as if it had never been interrupted.
@@ -234,7 +227,7 @@ class Trainer:
         """
         folder = RunFolder(out)
         description = folder.description()
-        prepared = _Prepared(self, train, validation)
+        prepared = Prepared(self, train, validation)
         try:
             epochs = int(description["epochs"])
             stopping = from_plain(description["early_stopping"])
@@ -252,17 +245,10 @@ class Trainer:
             )
         step = prepared.step
         start = folder.load(step.parameters, step.states, step.slots)
-        if start is None:
-            start = prepared.start()
-            if self.model.digest() != description["model"]["first_weights_sha256"]:
-                raise CheckpointError(
-                    f"{folder.path} has no checkpoint yet, and the model's weights are not those "
-                    "that the run began with"
-                )
         return self._run(prepared, Run(self.model, description, folder), folder, start)
 
     def _run(
-        self, prepared: _Prepared, run: Run, folder: RunFolder | None, start: Checkpoint
+        self, prepared: Prepared, run: Run, folder: RunFolder | None, start: Checkpoint
     ) -> Run:
         run.history = [dict(row) for row in start.history]
         stopping: EarlyStopping | None = from_plain(run.description["early_stopping"])
@@ -284,7 +270,7 @@ class Trainer:
 
     def _loop(
         self,
-        prepared: _Prepared,
+        prepared: Prepared,
         plan: Plan,
         run: Run,
         folder: RunFolder | None,
@@ -313,7 +299,7 @@ class Trainer:
                     progress=reporter.compiling,
                     **machine,
                 )
-            engine.load(start.parameters, start.states, start.slots or None)
+            engine.load(start.parameters, start.states, start.slots)
             session = Session(plan, engine, evaluator, run, folder, reporter)
             try:
                 session.train(start)
@@ -322,6 +308,10 @@ class Trainer:
                 prepared.mark_model()
                 raise
             return {**engine.parameters(), **engine.states()}
+        except Interrupted:
+            raise
+        except KeyboardInterrupt:
+            raise Interrupted(f"interrupted; {way_on(folder)}", run) from None
         finally:
             reporter.close()
             if evaluator is not None:
@@ -345,124 +335,6 @@ class Trainer:
             folder.save_weights(folder.weights_file, self.model.weights, shape)
             folder.save_metrics(run.history)
             folder.describe(run.description)
-
-
-class _Prepared:
-    """Model, data and settings put together and checked."""
-
-    def __init__(self, trainer: Trainer, train: Data, validation: Data | None) -> None:
-        self.trainer = trainer
-        self.train = as_dataset(train, "training data")
-        self.validation = None if validation is None else as_dataset(validation, "validation data")
-        dtype: DType = "uint8" if self.train.images.dtype == np.uint8 else "float32"
-        constants = Normalisation(*normalisation(self.train)) if trainer.normalise else None
-        self.preparation = Preparation(
-            self.train.image_shape, dtype, constants, trainer.augmentation
-        )
-        self._build_model()
-        self.step: StepGraph = build_step(
-            trainer.model, self.preparation, trainer.loss, trainer.optimizer, trainer.clip_norm
-        )
-        self._output = self._output_shape()
-        self.labels = targets_for(self.train, trainer.loss, self._output)
-        if self.validation is not None:
-            check_images(self.validation, self.preparation)
-            targets_for(self.validation, trainer.loss, self._output)
-
-    def _build_model(self) -> None:
-        model, shape = self.trainer.model, self.train.image_shape
-        if model.input_shape is None:
-            model.build(shape, self.trainer.seed)
-        elif model.input_shape != shape:
-            raise ShapeError(
-                f"the model was built for images of shape {model.input_shape}; "
-                f"{self.train.name} has {shape}"
-            )
-
-    def _output_shape(self) -> tuple[int, ...]:
-        from isoconv.nn import trace_model
-
-        traced = trace_model(self.trainer.model, self.train.image_shape, training=True)
-        return traced.output_tensor.shape
-
-    def describe(
-        self, epochs: int, stopping: EarlyStopping | None, facts: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        """The content of run.json at the start."""
-        model = self.trainer.model
-        constants = self.preparation.normalisation
-        data = {"train": _describe_data(self.train)}
-        if self.validation is not None:
-            data["validation"] = _describe_data(self.validation)
-        return {
-            "settings": self.trainer.settings(),
-            "epochs": epochs,
-            "early_stopping": to_plain(stopping),
-            "data": data,
-            "facts": to_plain(facts),
-            "learning_rate_hex": float(self.trainer.optimizer.learning_rate).hex(),
-            "model": {
-                "text": repr(model),
-                "input_shape": list(self.train.image_shape),
-                "parameters": {name: list(shape) for name, shape in self.step.parameters.items()},
-                "states": {name: list(shape) for name, shape in self.step.states.items()},
-                "first_weights_sha256": model.digest(),
-            },
-            "normalisation": None
-            if constants is None
-            else {
-                "scale": [float(value).hex() for value in constants.scale],
-                "offset": [float(value).hex() for value in constants.offset],
-            },
-            "versions": versions(),
-        }
-
-    def start(self) -> Checkpoint:
-        """Before the first step."""
-        model = self.trainer.model
-        return Checkpoint(
-            epoch=0,
-            step=0,
-            parameters={n: a.astype(np.float32) for n, a in model.parameters().items()},
-            states={n: a.astype(np.float32) for n, a in model.states().items()},
-        )
-
-    def plan(self, epochs: int, stopping: EarlyStopping | None) -> Plan:
-        """What the loop is given."""
-        trainer = self.trainer
-        arrays = {"images": self.train.images, "labels": self.labels}
-        if trainer.augmentation is not None and self.preparation.augments:
-            height, width, _ = self.train.image_shape
-            samples = np.arange(len(self.train))
-            arrays["augmentation"] = table(
-                trainer.augmentation, trainer.seed, 0, samples, height, width
-            )
-        return Plan(
-            step=self.step,
-            arrays=arrays,
-            image_shape=self.train.image_shape,
-            validation=self.validation,
-            optimizer=trainer.optimizer,
-            schedule=trainer.schedule,
-            augmentation=trainer.augmentation,
-            batch_size=trainer.batch_size,
-            seed=trainer.seed,
-            epochs=epochs,
-            early_stopping=stopping,
-            callbacks=trainer.callbacks,
-        )
-
-    def mark_model(self) -> None:
-        """Leave with the model how its images are to be prepared."""
-        self.trainer.model.__dict__["_normalisation"] = self.preparation.normalisation
-
-
-def _describe_data(data: Dataset) -> dict[str, Any]:
-    return {
-        "sha256": data.digest(),
-        "samples": len(data),
-        "class_names": list(data.class_names),
-    }
 
 
 def _check_stopping(stopping: EarlyStopping | None, step: StepGraph, validated: bool) -> None:
