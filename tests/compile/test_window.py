@@ -5,9 +5,7 @@ import pytest
 from tests.compile.harness import run_kernel
 from tests.compile.places import FILLER, placed, plain_store, same_bits, targets
 
-import isoconv.ops.pool
 from isoconv.compile.expression import Domain, Expression, Step
-from isoconv.compile.target import host_target
 from isoconv.compile.window import PoolGradSpec, PoolSpec
 from isoconv.graph.operation import operation
 from isoconv.ops.geometry import WindowGeometry
@@ -117,7 +115,7 @@ def test_windows(name):
     check_all(window, sides, 5, gaps=(2,) * len(sides), parts=3)
 
 
-@pytest.mark.parametrize("channels", [1, 3, 8, 16, 17, 33, 70])
+@pytest.mark.parametrize("channels", [1, 3, 16, 17, 70])
 @pytest.mark.parametrize("name", ["2x2 rest", "3x3/2"])
 def test_channels(name, channels):
     """Numbers of channels around the vector width."""
@@ -166,5 +164,3 @@ def test_spec_is_a_key():
     assert make() == make()
     assert hash(make()) == hash(make())
     assert repr(make()) == repr(make())
-    assert host_target() is host_target()
-    assert isoconv.ops.pool.AvgPool is AvgPool

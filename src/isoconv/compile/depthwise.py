@@ -122,6 +122,10 @@ class _Forward:
         self.moves, self.shifts = _steps(spec.source, spec.axes)
         # Accumulators, and one more vector of the source for each than the kernel's row reaches.
         self.most = 8 if k.target.registers >= 32 else 4
+        self.written_out = _WRITTEN_OUT
+        if not k.target.fma:
+            # An emulated FMA is twenty instructions: write out little.
+            self.most, self.written_out = 2, 1
 
     def run(self) -> None:
         """Share out images × rows (the first axis, if there is another one behind it)."""
@@ -181,7 +185,7 @@ class _Forward:
             tap(t)
             return
         count = axes[len(t)].taps
-        written = prod(axis.taps for axis in axes[len(t) :]) <= _WRITTEN_OUT
+        written = prod(axis.taps for axis in axes[len(t) :]) <= self.written_out
         if written or count == 0:
             for i in range(count):
                 self._taps((*t, i), tap)
@@ -269,7 +273,12 @@ class _Weight:
             k.store(total.get(), place)
 
     def _rows(
-        self, depth: int, x: Value, g: Value, taps: list[tuple[tuple[int, ...], Variable]], width: int
+        self,
+        depth: int,
+        x: Value,
+        g: Value,
+        taps: list[tuple[tuple[int, ...], Variable]],
+        width: int,
     ) -> None:
         k, spec = self.k, self.spec
         if not spec.axes:
@@ -293,7 +302,12 @@ class _Weight:
             first += size * turns
 
     def _links(
-        self, x: Value, g: Value, taps: list[tuple[tuple[int, ...], Variable]], size: int, width: int
+        self,
+        x: Value,
+        g: Value,
+        taps: list[tuple[tuple[int, ...], Variable]],
+        size: int,
+        width: int,
     ) -> None:
         """Links of the chains at neighbouring positions, one row of the kernel after the other."""
         k, spec = self.k, self.spec

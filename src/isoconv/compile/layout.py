@@ -26,6 +26,8 @@ class Buffer:
         batched: holds one piece per image of the shard.
         border: identifies arena buffers whose zeros coincide ("" for none): only such buffers may
             follow one another in the same memory.
+        start: byte of the region's memory of that name where this piece begins, so that layers of
+            equal shapes share their kernels.
     """
 
     region: str
@@ -33,6 +35,7 @@ class Buffer:
     bytes: int
     batched: bool = False
     border: str = ""
+    start: int = 0
 
 
 @dataclass(frozen=True, slots=True)

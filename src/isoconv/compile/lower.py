@@ -167,11 +167,20 @@ class Lowering:
             itemsize = self.spec(weight).itemsize
             name = f"w{weight}.{len(self._packed)}"
             buffer = Buffer("packed" if shared else "arena", name, spec.size * itemsize)
-            place = self.places[weight]
+            place = self.dense(weight)
             calls = self.result.prepare if shared else self.result.shard
             calls.append(Call(spec, (place.buffer, buffer), (1,), self.graph[weight].name))
             self._packed[key] = buffer
         return self._packed[key]
+
+    def dense(self, index: int) -> Placement:
+        """An unbatched value that begins where its buffer does, copied there if need be."""
+        place, spec = self.places[index], self.spec(index)
+        if place.offset or not place.is_dense(spec):
+            dense = self._arena(f"d{index}", spec, ())
+            self.copy(place, spec, dense, spec)
+            self.places[index] = place = dense
+        return place
 
     # Groups -------------------------------------------------------------------------------------
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from isoconv.compile.contract import Axis, ContractSpec
 from isoconv.compile.contract_weight import SPELLED, ContractWeightSpec
+from isoconv.compile.depthwise import DepthwiseSpec, DepthwiseWeightSpec
 from isoconv.compile.expression import Domain, Expression, Operand
-from isoconv.compile.image import AugmentSpec
 from isoconv.compile.index_maps import Phase, border, forward_axes, gradient_phases
 from isoconv.compile.layout import Border
 from isoconv.compile.pack import PackSpec
@@ -75,6 +75,9 @@ def _contract(
     x, w = node.inputs
     *_, channels, outputs = lowering.spec(w).shape
     filters = outputs // geometry.groups
+    if geometry.rank and channels == filters == 1 < geometry.groups:
+        _depthwise(lowering, group, geometry, phases)
+        return
     arguments = Arguments()
     domain = node.spec
     source = arguments.operand(lowering.places[x], lowering.spec(x), lowering.spec(x))
@@ -113,6 +116,34 @@ def _contract(
             tile=tile,
         )
         lowering.emit(spec, here, node.name)
+
+
+def _depthwise(
+    lowering: Lowering, group: Group, geometry: Any, phases: tuple[Phase, ...]
+) -> None:
+    """One filter per channel: lanes run along channels, and weights need no packing."""
+    from isoconv.compile.lower import Arguments
+
+    node = lowering.graph[group.root]
+    x, w = node.inputs
+    arguments = Arguments()
+    source = arguments.operand(lowering.places[x], lowering.spec(x), lowering.spec(x))
+    weights = arguments.add(lowering.dense(w).buffer)
+    expression, _ = lowering.expression(group, node.spec, arguments)
+    for phase in phases:
+        spec = DepthwiseSpec(
+            dtype=node.spec.dtype,
+            axes=phase.axes,
+            taps=phase.taps,
+            kernel=geometry.kernel,
+            channels=geometry.groups,
+            source=source,
+            weights=weights,
+            domain=Domain(node.spec.shape),
+            epilogue=expression,
+            buffers=len(arguments.buffers),
+        )
+        lowering.emit(spec, arguments, node.name)
 
 
 def _copy_arguments(arguments: Arguments) -> Arguments:
@@ -199,6 +230,19 @@ def _conv_grad_weight(lowering: Lowering, group: Group) -> None:
     gradient = arguments.operand(lowering.places[dy], lowering.spec(dy), lowering.spec(dy))
     place = lowering.allocate(group.root)
     result = arguments.add(place.buffer, write=True)
+    if axes and channels == filters == 1 < geometry.groups:
+        depthwise = DepthwiseWeightSpec(
+            dtype=node.spec.dtype,
+            axes=axes,
+            channels=total,
+            source=source,
+            gradient=gradient,
+            result=result,
+            offset=place.offset,
+            buffers=len(arguments.buffers),
+        )
+        lowering.emit(depthwise, arguments, node.name)
+        return
     elements = prod(geometry.kernel) * channels
     run = elements
     if elements > SPELLED:
@@ -317,6 +361,7 @@ def _rows(lowering: Lowering, group: Group) -> None:
 
 
 def _augment(lowering: Lowering, group: Group) -> None:
+    from isoconv.compile.image import AugmentSpec
     from isoconv.compile.lower import Arguments
 
     node = lowering.graph[group.root]

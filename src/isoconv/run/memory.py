@@ -116,7 +116,8 @@ class ScriptBuilder:
     ) -> None:
         """Call the kernels of these calls in order."""
         for call in calls:
-            self.add(addresses(call), (resolve(buffer) for buffer in call.buffers), context)
+            pointers = (resolve(buffer) + buffer.start for buffer in call.buffers)
+            self.add(addresses(call), pointers, context)
 
     def finish(self) -> Script:
         """The finished script."""

@@ -187,10 +187,9 @@ class TrainingEngine:
         self._target = target
         shard = self.step.shard
         outputs = {
-            name: _vector_place(Buffer("sums", "sums", 4 * self._sums.size),
-                                self._sums, name, shard[index].spec)
+            name: _vector_place("sums", self._sums, name, shard[index].spec)
             for name, index in shard.outputs
-        }  # fmt: skip
+        }
         self._shard: Lowered = lower(
             shard,
             target,
@@ -225,11 +224,13 @@ class TrainingEngine:
         """Where an input of the shard graph lies."""
         strides = dense_strides(spec.shape)
         if kind == "parameter":
-            buffer = Buffer("parameter", "parameter", 4 * self.step.size)
-            return Placement(buffer, spec.dtype, strides, 0, self._layout.offsets[name])
+            start = 4 * self._layout.offsets[name]
+            buffer = Buffer("parameter", "parameter", 4 * spec.size, start=start)
+            return Placement(buffer, spec.dtype, strides, 0, 0)
         if kind == "state":
-            buffer = Buffer("state", "state", 4 * self._states.size)
-            return Placement(buffer, spec.dtype, strides, 0, self._states.offsets[name])
+            start = 4 * self._states.offsets[name]
+            buffer = Buffer("state", "state", 4 * spec.size, start=start)
+            return Placement(buffer, spec.dtype, strides, 0, 0)
         if kind == "dataset":
             buffer = Buffer("dataset", name, 0)
             return Placement(buffer, spec.dtype, strides, spec.size, 0, "gathered")
@@ -268,7 +269,6 @@ class TrainingEngine:
         }
         outputs: dict[str, Placement] = {}
         results: list[tuple[str, int]] = []
-        sums, state = Buffer("sums", "sums", 0), Buffer("state", "state", 0)
         for name, shape in self.step.states.items():
             momentum = self.step.momenta[name]
             old = b.input("state", f"state:{name}", shape)
@@ -277,9 +277,9 @@ class TrainingEngine:
             fresh = b.add("scale", b.add("mul", new, inverse), attrs=Constant(momentum))
             results.append((name, b.add("add", kept, fresh)))
             spec = TensorSpec(shape, "float32", batched=False)
-            place = _vector_place(state, self._states, name, spec)
+            place = _vector_place("state", self._states, name, spec)
             inputs[f"state:{name}"] = outputs[name] = place
-            inputs[f"sum:{name}"] = _vector_place(sums, self._sums, f"state:{name}", spec)
+            inputs[f"sum:{name}"] = _vector_place("sums", self._sums, f"state:{name}", spec)
         lowered = lower(
             b.graph(results), self._target, capacity=1, inputs=inputs, outputs=outputs
         )
@@ -553,8 +553,10 @@ def _sample_count(data: Mapping[str, Array]) -> int:
     return next(iter(counts.values()))
 
 
-def _vector_place(buffer: Buffer, layout: FlatLayout, name: str, spec: TensorSpec) -> Placement:
-    return Placement(buffer, spec.dtype, dense_strides(spec.shape), 0, layout.offsets[name])
+def _vector_place(region: str, layout: FlatLayout, name: str, spec: TensorSpec) -> Placement:
+    """A named part of a flat vector, as a buffer of its own."""
+    buffer = Buffer(region, region, 4 * spec.size, start=4 * layout.offsets[name])
+    return Placement(buffer, spec.dtype, dense_strides(spec.shape), 0, 0)
 
 
 def _fill(vector: Array, layout: FlatLayout, arrays: Mapping[str, Array]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TypeGuard
 
 from isoconv.errors import ArgumentError
@@ -45,7 +46,7 @@ def check_number(
 def _finite(value: object) -> TypeGuard[float]:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     # A comparison, since math.isfinite overflows on huge whole numbers.
-    return number and float("-inf") < value < float("inf")  # type: ignore[operator]
+    return number and abs(value) <= sys.float_info.max  # type: ignore[arg-type]
 
 
 def check_count(name: str, value: object, least: int = 1, below: int | None = None) -> None:

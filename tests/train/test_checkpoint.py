@@ -1,0 +1,220 @@
+"""The run folder: whole at every moment, and clear about what is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from isoconv.errors import ArgumentError, CheckpointError
+from isoconv.train.checkpoint import Checkpoint, RunFolder
+from isoconv.train.files import canonical_json, write_bytes
+
+PARAMETERS = {"0.weight": (3, 2), "0.bias": (2,)}
+STATES = {"1.mean": (2,)}
+
+
+def make(epoch=1, step=0, value=1.0, size=None):
+    """A checkpoint filled with one number."""
+    shapes = PARAMETERS if size is None else {"0.weight": (size,)}
+    filled = {name: np.full(shape, value, np.float32) for name, shape in shapes.items()}
+    return Checkpoint(
+        epoch=epoch,
+        step=step,
+        parameters=filled,
+        states={name: np.full(shape, value, np.float32) for name, shape in STATES.items()},
+        slots={"velocity": filled},
+        sums={"loss": 0.1 + 0.2},
+        seconds=1.5,
+        history=[{"epoch": 1, "loss": 0.25}],
+    )
+
+
+def load(folder, parameters=PARAMETERS, states=STATES, slots=("velocity",)):
+    """The folder's checkpoint."""
+    return folder.load(parameters, states, slots)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with a checkpoint."""
+    found = RunFolder(tmp_path / "run")
+    found.create({"epochs": 2}, make())
+    return found
+
+
+def test_a_checkpoint_comes_back(folder):
+    """Numbers, arrays and history are those that were saved, to the last bit."""
+    saved = make(3, 7, value=np.float32(0.1))
+    folder.save(saved)
+    found = load(folder)
+    assert (found.epoch, found.step, found.seconds) == (3, 7, 1.5)
+    assert found.sums == {"loss": 0.1 + 0.2}
+    assert found.history == [{"epoch": 1, "loss": 0.25}]
+    for name in PARAMETERS:
+        assert found.parameters[name].tobytes() == saved.parameters[name].tobytes()
+        assert found.slots["velocity"][name].tobytes() == saved.parameters[name].tobytes()
+    assert found.weights.keys() == {*PARAMETERS, *STATES}
+
+
+def test_older_arrays_are_deleted(folder):
+    """After a save there is one pair, and no temporary file of a killed process."""
+    checkpoints = folder.checkpoint_file.parent
+    (checkpoints / ".last-00001-0000000.safetensors.99.1.tmp").write_bytes(b"half")
+    folder.save(make(2, 5))
+    names = sorted(path.name for path in checkpoints.iterdir())
+    assert names == ["last-00002-0000005.safetensors", "last.json"]
+
+
+def test_a_run_is_not_overwritten(folder):
+    """A second run in the same folder is refused."""
+    with pytest.raises(ArgumentError, match=r"holds a run already.*isoconv resume"):
+        folder.create({}, make())
+
+
+@pytest.mark.parametrize("limit", [0, 100])
+def test_a_full_disk_keeps_the_old_checkpoint(folder, limit):
+    """When writing fails midway the error names the file and the old checkpoint loads."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+        with pytest.raises(CheckpointError, match=r"last-00002.*cannot be written"):
+            folder.save(make(2))
+        with pytest.raises(CheckpointError, match=r"best\.safetensors cannot be written"):
+            folder.save_weights(folder.best_file, make().weights, (4, 4, 1))
+        with pytest.raises(CheckpointError, match=r"metrics\.jsonl cannot be written"):
+            folder.save_metrics([{"epoch": 1, "padding": "x" * 200}])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert load(folder).epoch == 1
+    assert not list(folder.path.rglob("*.tmp"))
+
+
+def test_a_failed_pointer_keeps_the_old_pair(folder, monkeypatch):
+    """When last.json cannot be replaced, the one before still names its arrays."""
+    real = Path.replace
+
+    def replace(self, target):
+        if Path(target).name == "last.json":
+            raise OSError(28, "No space left on device")
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    with pytest.raises(CheckpointError, match="No space left on device"):
+        folder.save(make(2))
+    assert load(folder).epoch == 1
+
+
+def test_damaged_arrays_are_noticed(folder):
+    """One changed byte is found by the digest."""
+    path = next(folder.checkpoint_file.parent.glob("*.safetensors"))
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(CheckpointError, match="is damaged: its SHA-256 must be"):
+        load(folder)
+    path.unlink()
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        load(folder)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'{"format": 1}', b"\xff\xfe"])
+def test_an_unreadable_record_is_named(folder, content):
+    """A last.json that makes no sense is a CheckpointError with its path."""
+    folder.checkpoint_file.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"last\.json"):
+        load(folder)
+
+
+def test_arrays_outside_the_folder_are_not_read(folder, tmp_path):
+    """The record names a file beside itself, whatever path it holds."""
+    record = json.loads(folder.checkpoint_file.read_text())
+    record["file"] = f"../../{record['file']}"
+    folder.checkpoint_file.write_text(json.dumps(record))
+    assert load(folder).epoch == 1
+
+
+def test_another_model_is_refused_with_all_names(folder):
+    """Missing, extra and mis-shaped names are listed."""
+    other = {"0.weight": (3, 4), "2.weight": (5,)}
+    with pytest.raises(CheckpointError) as caught:
+        load(folder, parameters=other)
+    message = str(caught.value)
+    assert "missing: parameter:2.weight, slot:velocity:2.weight" in message
+    assert "not in the model: parameter:0.bias, slot:velocity:0.bias" in message
+    assert "parameter:0.weight has (3, 2), the model needs (3, 4)" in message
+
+
+def test_a_folder_without_a_run_is_named(tmp_path):
+    """No folder, an empty one, and a newer format say what is expected."""
+    with pytest.raises(CheckpointError, match="is no folder"):
+        RunFolder(tmp_path / "none").description()
+    with pytest.raises(CheckpointError, match=r"has no run\.json"):
+        RunFolder(tmp_path).description()
+    (tmp_path / "run.json").write_text('{"format": 99}')
+    with pytest.raises(CheckpointError, match=r"must be of format 1.*it is 99"):
+        RunFolder(tmp_path).description()
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        RunFolder(tmp_path).description()
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    """A file in the way of the folder is a CheckpointError with the path."""
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(CheckpointError, match="cannot be written"):
+        RunFolder(tmp_path / "file" / "run").create({}, make())
+
+
+def test_json_is_canonical():
+    """Sorted keys, one form, and no number that is not finite."""
+    assert canonical_json({"b": 1, "a": "ü"}) == '{\n  "a": "ü",\n  "b": 1\n}\n'.encode()
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        canonical_json({"a": float("nan")})
+
+
+def test_files_are_replaced_whole(tmp_path):
+    """A reader sees the old or the new content; the temporary name is gone."""
+    path = tmp_path / "a" / "file"
+    write_bytes(path, b"old")
+    write_bytes(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert os.listdir(path.parent) == ["file"]  # noqa: PTH208
+
+
+KILLED = """
+import sys, numpy as np
+sys.path.insert(0, sys.argv[2])
+import test_checkpoint as t
+from isoconv.train.checkpoint import RunFolder
+folder = RunFolder(sys.argv[1])
+folder.create({}, t.make(size=200_000))
+print("ready", flush=True)
+for epoch in range(2, 10_000):
+    folder.save(t.make(epoch, value=float(epoch), size=200_000))
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_process_leaves_a_whole_checkpoint(tmp_path):
+    """After kill -9 at any moment the checkpoint loads, and its numbers belong together."""
+    for attempt in range(5):
+        run = tmp_path / str(attempt)
+        arguments = [sys.executable, "-c", KILLED, str(run), str(Path(__file__).parent)]
+        with subprocess.Popen(arguments, stdout=subprocess.PIPE) as process:
+            process.stdout.readline()
+            time.sleep(0.05 + 0.037 * attempt)
+            process.kill()
+        found = load(RunFolder(run), {"0.weight": (200_000,)})
+        wanted = 1.0 if found.epoch == 1 else float(found.epoch)
+        assert (found.parameters["0.weight"] == wanted).all()
