@@ -9,6 +9,7 @@ import argparse
 import json
 import platform
 import sys
+import tempfile
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -43,7 +44,9 @@ def machine() -> dict[str, Any]:
 
 def measure_step(step: Step, threads: int) -> dict[str, Any]:
     """One training step of isoconv beside PyTorch in both layouts."""
-    request = {**asdict(step), "threads": threads}
+    folder = tempfile.TemporaryDirectory()
+    weights = str(Path(folder.name) / "weights.npz")
+    request = {**asdict(step), "threads": threads, "weights": weights}
     workers = {"isoconv": Worker(sys.executable, "bench.isoconv_worker", request)}
     for layout in LAYOUTS:
         workers[f"torch {layout}"] = Worker(
@@ -52,6 +55,10 @@ def measure_step(step: Step, threads: int) -> dict[str, Any]:
     timings = alternate(workers)
     for worker in workers.values():
         worker.close()
+    folder.cleanup()
+    losses = {name: t.facts["first_loss"] for name, t in timings.items()}
+    if max(losses.values()) - min(losses.values()) > 1e-4 * abs(losses["isoconv"]):
+        raise RuntimeError(f"the libraries do not compute the same: first losses {losses}")
     ours = timings["isoconv"].median
     best = min(t.median for name, t in timings.items() if name != "isoconv")
     return {

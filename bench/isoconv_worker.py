@@ -36,6 +36,7 @@ def prepare(request: dict[str, Any]) -> tuple[Work, dict[str, Any]]:
     images = random.randn(batch * BLOCK, *shape).astype(np.float32)
     labels = random.randint(0, 10, batch * BLOCK).astype(np.int32)
     model = NETWORKS[request["network"]]().build(shape, seed=0)
+    np.savez(request["weights"], **model.parameters())
     optimizer = ic.optim.SGD(0.01, momentum=0.9)
     step = build_step(model, Preparation(shape, "float32"), Loss(), optimizer)
     engine = TrainingEngine(

@@ -8,7 +8,7 @@ from tests.compile.harness import aligned, run_kernel
 from tests.compile.places import FILLER, placed, same_bits, targets
 
 import isoconv.ops  # noqa: F401 - fills the table of operations
-from isoconv.compile.expression import Operand
+from isoconv.compile.expression import Domain, Operand
 from isoconv.compile.image import AugmentSpec
 from isoconv.graph.operation import operation
 from isoconv.ops.image import TABLE_COLUMNS, Augment
@@ -53,8 +53,7 @@ def augment(x, table, attrs, *, gaps=(), target=None, parts=1):
     result, where, view = placed(np.zeros(x.shape, np.float32), 2, gaps)
     spec = AugmentSpec(
         attrs=attrs,
-        sides=x.shape[1:3],
-        channels=x.shape[3],
+        domain=Domain(x.shape[1:]),
         images=at,
         table=Operand(1, "float32", (1,), len(TABLE_COLUMNS)),
         result=where,
@@ -106,8 +105,7 @@ def test_gathered():
     result, where, view = placed(np.zeros((3, 5, 6, 3), np.float32), 4)
     spec = AugmentSpec(
         Augment(),
-        (5, 6),
-        3,
+        Domain((5, 6, 3)),
         replace(at, rows="gathered"),
         Operand(2, "float32", (1,), len(TABLE_COLUMNS), rows="gathered"),
         where,
@@ -118,3 +116,23 @@ def test_gathered():
     picked = order[1:4]
     expected = operation("augment").reference(Augment(), x[picked], table[picked], images=3)
     same_bits(view, expected)
+
+
+@pytest.mark.parametrize("interpolate", [False, True])
+def test_planes(interpolate):
+    """Channels that do not lie side by side: an image held as planes."""
+    x, table = images(8, (6, 9), 3, "uint8"), choices(8, (6, 9))
+    attrs = Augment(interpolate=interpolate)
+    result = aligned(np.zeros((8, 3, 6, 9), np.float32))
+    spec = AugmentSpec(
+        attrs,
+        Domain((6, 9, 3)),
+        Operand(0, "uint8", (9, 1, 54), 162),
+        Operand(1, "float32", (1,), len(TABLE_COLUMNS)),
+        Operand(2, "float32", (9, 1, 54), 162),
+        3,
+    )
+    planes = aligned(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))
+    run_kernel(spec, [planes, aligned(table), result], images=8)
+    expected = operation("augment").reference(attrs, x, table, images=8)
+    same_bits(np.ascontiguousarray(result.transpose(0, 2, 3, 1)), expected)

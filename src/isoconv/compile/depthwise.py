@@ -30,7 +30,7 @@ from itertools import groupby, product
 from math import prod
 
 from isoconv.compile.contract import Axis
-from isoconv.compile.expression import Domain, Expression, Index, Operand, emit_expression
+from isoconv.compile.expression import Domain, Expression, Index, Operand, emit_expression, row_of
 from isoconv.compile.loops import Kernel, Value, Variable
 from isoconv.compile.schedule import equal_parts, runs
 from isoconv.compile.window_nest import Offset, dot, over_channels, row_major
@@ -105,7 +105,7 @@ class DepthwiseWeightSpec:
 def _start(k: Kernel, source: Operand, axes: tuple[Axis, ...], image: Value) -> Value:
     """Address of what position 0 reads at tap 0 and channel 0."""
     first = sum(axis.in_first * s for axis, s in zip(axes, source.strides[:-1], strict=True))
-    shift = k.add(source.offset + first, k.mul(image, source.image))
+    shift = k.add(source.offset + first, k.mul(row_of(k, source, image), source.image))
     return k.at(k.buffers[source.buffer], shift, source.dtype)
 
 
@@ -265,7 +265,11 @@ class _Weight:
         places = [self._place(number, channel) for number in range(first, first + size)]
         acc = [k.variable(k.load_vector(place, spec.dtype, width)) for place in places]
         x = k.at(_start(k, spec.source, spec.axes, self.image), channel, spec.dtype)
-        shift = k.add(spec.gradient.offset, channel, k.mul(self.image, spec.gradient.image))
+        shift = k.add(
+            spec.gradient.offset,
+            channel,
+            k.mul(row_of(k, spec.gradient, self.image), spec.gradient.image),
+        )
         g = k.at(k.buffers[spec.gradient.buffer], shift, spec.dtype)
         taps = list(zip(self._positions()[first : first + size], acc, strict=True))
         self._rows(0, x, g, taps, width)

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from isoconv.compile.expression import Operand, row_of
+from isoconv.compile.expression import Domain, Operand, row_of
 from isoconv.compile.loops import F32, I64, Kernel, Value
 from isoconv.compile.window_nest import over_channels
 from isoconv.ops.image import TABLE_COLUMNS, Augment
@@ -34,8 +34,7 @@ class AugmentSpec:
 
     Attributes:
         attrs: fill value, and whether images are turned.
-        sides: height and width.
-        channels: number of channels.
+        domain: height, width and channels.
         images: uint8 or float32; strides of rows, columns and channels.
         table: float32; one stride, of the columns.
         result: float32; strides as those of the images.
@@ -43,8 +42,7 @@ class AugmentSpec:
     """
 
     attrs: Augment
-    sides: tuple[int, int]
-    channels: int
+    domain: Domain
     images: Operand
     table: Operand
     result: Operand
@@ -62,7 +60,7 @@ class _Image:
 
     def __init__(self, k: Kernel, spec: AugmentSpec, image: Value) -> None:
         self.k, self.spec = k, spec
-        self.height, self.width = spec.sides
+        self.height, self.width, self.channels = spec.domain.axes
         self.fill = float(np.float32(spec.attrs.fill))
         self.source = self._base(spec.images, image)
         self.result = self._base(spec.result, image)
@@ -103,7 +101,7 @@ class _Image:
 
     def _flat(self, operand: Operand) -> bool:
         """Columns and channels lie behind each other."""
-        return operand.strides[1:] == (self.spec.channels, 1)
+        return operand.strides[1:] == (self.channels, 1)
 
     # Fill ---------------------------------------------------------------------------------------
 
@@ -124,14 +122,14 @@ class _Image:
             self._stretch(first, last, put)
             return
         *_, across, deep = self.spec.result.strides
-        with k.loop(first, last) as j, k.loop(0, self.spec.channels) as c:
+        with k.loop(first, last) as j, k.loop(0, self.channels) as c:
             put(k.add(k.mul(j, across), k.mul(c, deep)), 1)
 
     def _stretch(self, first: Value, last: Value, body: Callable[[Value, int], None]) -> None:
         """``body(element, lanes)`` along columns [first, last): whole vectors, then elements."""
         k, b = self.k, self.k.builder
         lanes = k.target.lanes("float32")
-        start, stop = k.mul(first, self.spec.channels), k.mul(last, self.spec.channels)
+        start, stop = k.mul(first, self.channels), k.mul(last, self.channels)
         room = k.maximum(b.sub(stop, start), k.const(0))
         whole = b.sub(k.add(start, room), b.srem(room, k.const(lanes)))
         with k.loop(start, whole, lanes) as e:
@@ -167,7 +165,7 @@ class _Image:
                 self._pixels(source, row, first, last, lambda j: b.sub(origin, j))
             with straight:
                 if self._flat(self.spec.images) and self._flat(self.spec.result):
-                    start = k.at(source, k.mul(dx, self.spec.channels), self.spec.images.dtype)
+                    start = k.at(source, k.mul(dx, self.channels), self.spec.images.dtype)
                     self._stretch(first, last, lambda e, lanes: self._copy(start, e, row, e, lanes))
                 else:
                     self._pixels(source, row, first, last, lambda j: k.add(j, dx))
@@ -207,9 +205,9 @@ class _Image:
         k, spec = self.k, self.spec
         if spec.images.strides[2] == spec.result.strides[2] == 1:
             lanes = k.target.lanes("float32")
-            over_channels(k, spec.channels, lanes, 1, lambda c, widths: body(c, widths[0]))
+            over_channels(k, self.channels, lanes, 1, lambda c, widths: body(c, widths[0]))
             return
-        with k.loop(0, spec.channels) as c:
+        with k.loop(0, self.channels) as c:
             body(c, 1)
 
     # Turned images ------------------------------------------------------------------------------
@@ -220,7 +218,7 @@ class _Image:
     def _turned(self, i: Value, row: Value) -> None:
         """A row of an image that is turned: each pixel is mixed from four."""
         k, b, given = self.k, self.k.builder, self.numbers
-        cy, cx = (self._number((side - 1) / 2) for side in self.spec.sides)
+        cy, cx = (self._number((side - 1) / 2) for side in (self.height, self.width))
         u = b.fsub(b.sitofp(i, F32), cy)
         cos_u, sin_u = b.fmul(given["cos"], u), b.fmul(given["sin"], u)
         down, right = b.fadd(cy, given["dy"]), b.fadd(cx, given["dx"])

@@ -11,6 +11,7 @@ from isoconv.compile.contract import Axis, ContractSpec
 from isoconv.compile.contract_weight import SPELLED, ContractWeightSpec
 from isoconv.compile.depthwise import DepthwiseSpec, DepthwiseWeightSpec
 from isoconv.compile.expression import Domain, Expression, Operand
+from isoconv.compile.image import AugmentSpec
 from isoconv.compile.index_maps import Phase, border, forward_axes, gradient_phases
 from isoconv.compile.layout import Border
 from isoconv.compile.pack import PackSpec
@@ -361,7 +362,6 @@ def _rows(lowering: Lowering, group: Group) -> None:
 
 
 def _augment(lowering: Lowering, group: Group) -> None:
-    from isoconv.compile.image import AugmentSpec
     from isoconv.compile.lower import Arguments
 
     node = lowering.graph[group.root]

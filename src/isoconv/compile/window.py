@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from isoconv.compile.expression import Domain, Expression, Index, Operand, emit_expression
+from isoconv.compile.expression import Domain, Expression, Index, Operand, emit_expression, row_of
 from isoconv.compile.loops import Kernel, Value, Variable
 from isoconv.compile.window_grad import PoolGradSpec
 from isoconv.compile.window_nest import (
@@ -157,7 +157,7 @@ class _Emission:
     def _corner(self, image: Value, place: tuple[Value, ...]) -> Value:
         """Address of kernel position 0, channel 0; it may lie in the padding."""
         k, source = self.k, self.spec.source
-        terms: list[Value | int] = [source.offset, k.mul(image, source.image)]
+        terms: list[Value | int] = [source.offset, k.mul(row_of(k, source, image), source.image)]
         for axis, o, stride in zip(self.axes, place, source.strides[:-1], strict=True):
             terms += [k.mul(o, axis.stride * stride), -axis.before * stride]
         return k.at(k.buffers[source.buffer], k.add(*terms), self.spec.dtype)

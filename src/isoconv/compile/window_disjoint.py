@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from itertools import product
 from math import prod
-from typing import TYPE_CHECKING
 
 import llvmlite.ir as ir
 
@@ -28,9 +27,6 @@ from isoconv.compile.window_nest import (
     replaces,
     row_major,
 )
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["DisjointWindows"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import llvmlite.ir as ir
 
-from isoconv.compile.expression import Index, Operand, emit_expression
+from isoconv.compile.expression import Index, Operand, emit_expression, row_of
 from isoconv.compile.loops import I32, I64, Kernel, Value
 from isoconv.compile.window_nest import (
     AxisWindow,
@@ -44,7 +44,7 @@ class GradEmission:
     def at(self, operand: Operand, image: Value, place: Sequence[Value | int]) -> Value:
         """Address of channel 0 at a position of an operand."""
         k = self.k
-        terms: list[Value | int] = [operand.offset, k.mul(image, operand.image)]
+        terms: list[Value | int] = [operand.offset, k.mul(row_of(k, operand, image), operand.image)]
         terms += [k.mul(p, s) for p, s in zip(place, operand.strides[:-1], strict=True)]
         return k.at(k.buffers[operand.buffer], k.add(*terms), operand.dtype)
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import product
 from math import prod
-from typing import TYPE_CHECKING
 
 from isoconv.compile.loops import Value
 from isoconv.compile.window_grad_nest import GradEmission
@@ -26,9 +25,6 @@ from isoconv.compile.window_nest import (
     over_channels,
     row_major,
 )
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["OverlappingWindows"]
 
