@@ -150,9 +150,15 @@ def test_another_model_is_refused_with_all_names(folder):
     with pytest.raises(CheckpointError) as caught:
         load(folder, parameters=other)
     message = str(caught.value)
-    assert "missing: parameter:2.weight, slot:velocity:2.weight" in message
-    assert "not in the model: parameter:0.bias, slot:velocity:0.bias" in message
-    assert "parameter:0.weight has (3, 2), the model needs (3, 4)" in message
+    assert "missing: 2.weight | " in message
+    assert "not in the model: 0.bias | " in message
+    assert "0.weight has (3, 2), the model needs (3, 4)" in message
+
+
+def test_another_optimizer_is_refused(folder):
+    """Vectors of another optimizer are listed."""
+    with pytest.raises(CheckpointError, match=r"missing: slot:mean:0.bias, slot:mean:0.weight"):
+        load(folder, slots=("mean",))
 
 
 def test_a_folder_without_a_run_is_named(tmp_path):

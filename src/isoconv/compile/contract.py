@@ -10,12 +10,14 @@ Schedule: a register tile holds T positions × V vectors of filters through the 
 step loads V vectors of packed weights, broadcasts T scalars of the source, and does T·V FMAs. The
 weights of a block of filters lie in the order of the chain, so one pointer walks through them.
 Where the source lies flat in memory (1×1 kernels, linear layers) the positions of all images form
-one long axis.
+one long axis. A team of threads shares the bands of rows (or chunks of positions) and the blocks of
+filters in turn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 
@@ -96,6 +98,7 @@ class _Emission:
         self.block_vectors = spec.tile.vectors
         self.source = k.buffers[spec.source.buffer]
         self.weights = k.buffers[spec.weights]
+        self.part, self.parts = k.slot("part"), k.slot("parts")
         tile = spec.tile
         self.stack = k.stack(spec.dtype, tile.rows * tile.columns * tile.vectors * tile.lanes)
 
@@ -127,6 +130,7 @@ class _Emission:
                     self.block_room = spec.filters - first - (count - 1) * width
                     self.last_block = k.builder.icmp_signed("==", block, k.const(count - 1))
                     self.block_count = count
+                    self.block_number = block
                     body(size, filters, k.at(self.weights, packed, spec.dtype))
                 first += count * width
 
@@ -139,12 +143,11 @@ class _Emission:
         k, spec = self.k, self.spec
         *outer, height, width = (*((1,) * (2 - len(spec.axes))), *(a.positions for a in spec.axes))
         bands = equal_parts(height, spec.tile.rows)
-        begin, end = k.share(k.slot("images"))
 
         def block(vectors: int, filters: Value, weights: Value) -> None:
             def plane(leading: tuple[Value, ...]) -> None:
                 for rows, row_count, first_row in bands:
-                    with k.loop(0, row_count) as r:
+                    with k.loop(0, row_count) as r, self._mine(k.add(image, r)):
                         row = k.add(k.mul(r, rows), first_row)
                         for columns, column_count, first_column in equal_parts(
                             width, spec.tile.columns
@@ -156,7 +159,7 @@ class _Emission:
 
             self._outer(outer, (), plane)
 
-        with k.loop(begin, end) as image:
+        with k.loop(0, k.slot("images")) as image:
             self._blocks(block)
 
     def _outer(
@@ -173,24 +176,32 @@ class _Emission:
         k, spec, b = self.k, self.spec, self.k.builder
         most = spec.tile.columns
         total = b.mul(k.slot("images"), k.const(spec.flat))
-        begin, end = k.share(total, most)
         chunk = max(most, _CHUNK // most * most)
 
-        with k.loop(begin, end, chunk) as first:
-            last = k.minimum(k.add(first, chunk), end)
+        with k.loop(0, total, chunk) as first:
+            last = k.minimum(k.add(first, chunk), total)
 
             def block(vectors: int, filters: Value, weights: Value) -> None:
-                position = first
-                columns = most
-                while columns:
-                    room = b.sub(last, position)
-                    stop = b.sub(last, b.srem(room, k.const(columns)))
-                    with k.loop(position, stop, columns) as p:
-                        self._tile(p, (), 1, columns, vectors, filters, weights)
-                    position = stop
-                    columns //= 2
+                with self._mine(b.sdiv(first, k.const(chunk))):
+                    position = first
+                    columns = most
+                    while columns:
+                        room = b.sub(last, position)
+                        stop = b.sub(last, b.srem(room, k.const(columns)))
+                        with k.loop(position, stop, columns) as p:
+                            self._tile(p, (), 1, columns, vectors, filters, weights)
+                        position = stop
+                        columns //= 2
 
             self._blocks(block)
+
+    @contextmanager
+    def _mine(self, number: Value) -> Iterator[None]:
+        """Only if this piece of the present block of filters falls to this part of the team."""
+        k, b = self.k, self.k.builder
+        turn = b.srem(k.add(number, self.block_number), self.parts)
+        with k.when(b.icmp_signed("==", turn, self.part)):
+            yield
 
     # One tile -----------------------------------------------------------------------------------
 

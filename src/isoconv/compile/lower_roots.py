@@ -353,7 +353,7 @@ def _rows(lowering: Lowering, group: Group) -> None:
         op=node.op,
         attrs=node.attrs,
         dtype=domain.dtype,
-        domain=Domain(domain.shape),
+        domain=Domain(domain.shape, domain.batched),
         operands=operands,
         result=result,
         buffers=len(arguments.buffers),

@@ -247,11 +247,7 @@ class RunFolder:
                 f"checkpoint {self.checkpoint_file} cannot be read: {error!r}"
             ) from error
         arrays = read_arrays(arrays_file, digest)
-        wanted = {f"parameter:{name}": shape for name, shape in parameters.items()}
-        wanted |= {f"state:{name}": shape for name, shape in states.items()}
-        for slot in slots:
-            wanted |= {f"slot:{slot}:{name}": shape for name, shape in parameters.items()}
-        check_arrays(f"checkpoint {arrays_file}", wanted, arrays)
+        _check_model(arrays_file, arrays, parameters, states, slots)
         return Checkpoint(
             epoch=epoch,
             step=step,
@@ -272,6 +268,27 @@ def _flat(checkpoint: Checkpoint) -> dict[str, Array]:
     for slot, vectors in checkpoint.slots.items():
         arrays |= {f"slot:{slot}:{name}": array for name, array in vectors.items()}
     return arrays
+
+
+def _check_model(
+    path: Path,
+    arrays: Mapping[str, Array],
+    parameters: Mapping[str, tuple[int, ...]],
+    states: Mapping[str, tuple[int, ...]],
+    slots: Sequence[str],
+) -> None:
+    """The weights first, by the names that the model gives them; then the optimizer's vectors."""
+    weights: dict[str, Array] = {}
+    vectors: dict[str, Array] = {}
+    for key, array in arrays.items():
+        kind, _, name = key.partition(":")
+        if kind in ("parameter", "state"):
+            weights[name] = array
+        else:
+            vectors[key] = array
+    check_arrays(f"checkpoint {path}", {**parameters, **states}, weights)
+    wanted = {f"slot:{slot}:{name}": shape for slot in slots for name, shape in parameters.items()}
+    check_arrays(f"checkpoint {path}", wanted, vectors)
 
 
 def _check_format(path: Path, record: Mapping[str, Any]) -> None:

@@ -13,7 +13,8 @@ __all__ = ["InterruptWatch"]
 class InterruptWatch:
     """While open, the first interrupt is noted; a second one comes through as ever.
 
-    Outside the main thread signals cannot be caught, and nothing is changed.
+    Outside the main thread signals cannot be caught, and nothing is changed; nor is it where
+    interrupts are ignored already, as under nohup.
 
     Attributes:
         asked: whether an interrupt came.
@@ -25,7 +26,8 @@ class InterruptWatch:
         self._caught = False
 
     def __enter__(self) -> InterruptWatch:
-        if threading.current_thread() is threading.main_thread():
+        ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        if threading.current_thread() is threading.main_thread() and not ignored:
             self._before = signal.signal(signal.SIGINT, self._note)
             self._caught = True
         return self

@@ -1,0 +1,109 @@
+"""Measurements against plain NumPy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from isoconv import nn
+from isoconv.data import Dataset, normalisation
+from isoconv.errors import ArgumentError, DataError
+from isoconv.train import Normalisation, Trainer, evaluate
+from isoconv.train.metrics import normalisation_of
+from isoconv.train.optim import SGD
+
+CLASSES = 7
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Noise with labels; class 6 has no image."""
+    rng = np.random.default_rng(5)
+    labels = rng.integers(0, CLASSES - 1, 50)
+    pixels = rng.integers(0, 256, (50, 4, 4, 1)).astype(np.uint8)
+    return Dataset.from_arrays(pixels, labels, [str(k) for k in range(CLASSES)])
+
+
+def linear():
+    """The smallest classifier."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(CLASSES)).build((4, 4, 1), seed=2)
+
+
+def logits_of(model, data, constants):
+    """The classifier in float64."""
+    weights = {name: array.astype(np.float64) for name, array in model.weights.items()}
+    x = data.images * constants.scale.astype(np.float64) + constants.offset
+    return x.reshape(len(x), -1) @ weights["1.weight"] + weights["1.bias"]
+
+
+def test_evaluation_is_what_numpy_says(data):
+    """Loss, hits, confusion matrix and accuracy by class, with a class that has no image."""
+    model, constants = linear(), Normalisation(*normalisation(data))
+    found = evaluate(model, data, normalisation=constants, threads=2)
+    logits = logits_of(model, data, constants)
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities = powers / powers.sum(axis=1, keepdims=True)
+    own = probabilities[np.arange(50), data.labels]
+    np.testing.assert_allclose(found.probabilities, probabilities, rtol=1e-4, atol=1e-6)
+    assert found.loss == pytest.approx(-np.log(own).mean(), rel=1e-5)
+    predictions = logits.argmax(axis=1)
+    assert found.predictions.tolist() == predictions.tolist()
+    assert found.top1 == (predictions == data.labels).mean()
+    ranks = (probabilities > own[:, None]).sum(axis=1)
+    assert found.top5 == (ranks < 5).mean()
+    confusion = np.zeros((CLASSES, CLASSES), np.int64)
+    np.add.at(confusion, (data.labels, predictions), 1)
+    assert (found.confusion == confusion).all()
+    assert found.confusion.dtype == np.int64
+    counts = np.bincount(data.labels, minlength=CLASSES)
+    wanted = np.diagonal(confusion)[:6] / counts[:6]
+    np.testing.assert_array_equal(found.class_accuracy[:6], wanted)
+    assert np.isnan(found.class_accuracy[6])
+
+
+def test_threads_change_no_bit(data):
+    """Loss and probabilities are the same with any number of threads."""
+    constants = Normalisation(*normalisation(data))
+    one, three = (
+        evaluate(linear(), data, normalisation=constants, threads=threads) for threads in (1, 3)
+    )
+    assert one.loss == three.loss
+    assert one.probabilities.tobytes() == three.probabilities.tobytes()
+
+
+def test_a_trained_model_brings_its_normalisation(data):
+    """After training the model is measured as the trainer measured it."""
+    model = linear()
+    run = Trainer(model, optimizer=SGD(0.1), batch_size=16, progress=False).fit(
+        data, data, epochs=1
+    )
+    assert normalisation_of(model) is not None
+    assert evaluate(model, data).loss == run.history[-1]["val_loss"]
+    assert normalisation_of(linear()) is None
+
+
+def test_regression_and_binary(data):
+    """Without classes there is a loss, and the outputs are the predictions."""
+    targets = np.linspace(0, 1, 50 * CLASSES, dtype=np.float32).reshape(50, CLASSES)
+    pair = (data.images.astype(np.float32) / np.float32(255), targets)
+    found = evaluate(linear(), pair, loss="mse")
+    error = (found.predictions.astype(np.float64) - targets) ** 2
+    assert found.loss == pytest.approx(error.mean(), rel=1e-6)
+    assert (found.top1, found.top5, found.probabilities) == (None, None, None)
+    assert found.confusion.shape == (0, 0)
+    found = evaluate(linear(), pair, loss="bce")
+    np.testing.assert_allclose(found.probabilities, 1 / (1 + np.exp(-found.predictions)), rtol=1e-6)
+    p = found.probabilities.astype(np.float64)
+    loss = -(targets * np.log(p) + (1 - targets) * np.log(1 - p)).mean()
+    assert found.loss == pytest.approx(loss, rel=1e-5)
+
+
+def test_what_does_not_fit_is_named(data):
+    """An unbuilt model, other images, labels out of range."""
+    with pytest.raises(ArgumentError, match="only a built model can be evaluated"):
+        evaluate(nn.Sequential(nn.Flatten(), nn.Linear(2)), data)
+    small = Dataset.from_arrays(np.zeros((2, 3, 3, 1), np.uint8), [0, 1])
+    with pytest.raises(DataError, match=r"images must be uint8 of shape \(4, 4, 1\)"):
+        evaluate(linear(), small)
+    with pytest.raises(DataError, match="the model has 7 outputs; sample 0 has 7"):
+        evaluate(linear(), (data.images, data.labels * 0 + 7))

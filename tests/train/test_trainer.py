@@ -1,0 +1,496 @@
+"""The trainer: learns, gives the same bits however it is run, and loses nothing."""
+
+from __future__ import annotations
+
+import json
+import signal
+from io import StringIO
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from isoconv import nn
+from isoconv.arithmetic.philox import Purpose, permutation
+from isoconv.arithmetic.sums import square_norm_blocks, tree_sum
+from isoconv.compile.layout import FlatLayout
+from isoconv.data import Augmentation, Dataset, normalisation, table
+from isoconv.errors import (
+    ArgumentError,
+    CheckpointError,
+    DataError,
+    NotFiniteError,
+    ShapeError,
+)
+from isoconv.ops.interpret import interpret
+from isoconv.run.training import TrainingEngine
+from isoconv.train import Callback, EarlyStopping, Interrupted, Run, Trainer, session
+from isoconv.train.optim import SGD, Adam, AdamW
+from isoconv.train.schedule import Cosine, WarmUp
+from isoconv.train.step import Loss, Normalisation, Preparation, build_step
+
+SIDE = 6
+IMAGES = 44
+EPOCHS = 3
+
+
+def images(count=IMAGES, seed=0):
+    """Images of which one half is bright above and the other below, with labels."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % 2
+    pixels = rng.integers(0, 120, (count, SIDE, SIDE, 1))
+    pixels[labels == 0, : SIDE // 2] += 100
+    pixels[labels == 1, SIDE // 2 :] += 100
+    return Dataset.from_arrays(pixels.astype(np.uint8), labels, name="halves")
+
+
+def network():
+    """A network with all that has a memory: parameters, running statistics, dropout."""
+    return nn.Sequential(
+        nn.Conv2d(4, 3),
+        nn.BatchNorm2d(),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Dropout(0.1),
+        nn.Linear(2),
+    )
+
+
+def make(model=None, **settings):
+    """A trainer with small settings."""
+    settings = {
+        "optimizer": AdamW(0.01),
+        "schedule": WarmUp(1, Cosine()),
+        "batch_size": 8,
+        "shard_size": 4,
+        "augmentation": Augmentation(shift=1),
+        "clip_norm": 1.0,
+        "progress": False,
+        "threads": 2,
+        **settings,
+    }
+    return Trainer(network() if model is None else model, **settings)
+
+
+def interrupt_after(monkeypatch, calls):
+    """Press Ctrl-C while the engine is in its n-th call, one step a call."""
+    real = TrainingEngine.steps
+    done = []
+
+    def steps(self, first, hyper):
+        done.append(first)
+        if len(done) == calls:
+            signal.raise_signal(signal.SIGINT)
+        return real(self, first, hyper)
+
+    monkeypatch.setattr(session, "CALL_SECONDS", 0.0)
+    monkeypatch.setattr(TrainingEngine, "steps", steps)
+
+
+@pytest.fixture(scope="module")
+def whole():
+    """A training that nothing interrupted."""
+    return make().fit(images(), images(20, 1), epochs=EPOCHS)
+
+
+def without_times(history):
+    """The rows without what depends on the clock."""
+    return [
+        {k: v for k, v in row.items() if k not in ("seconds", "images_per_second")}
+        for row in history
+    ]
+
+
+def test_it_learns(whole):
+    """The loss falls, unseen images are recognised, and the history has every column."""
+    first, last = whole.history[0], whole.history[-1]
+    assert last["loss"] < first["loss"]
+    longer = make(schedule=None, augmentation=None).fit(images(), images(20, 1), epochs=8)
+    assert longer.history[-1]["val_top1"] > 0.9
+    columns = ["epoch", "loss", "top1", "val_loss", "val_top1"]
+    assert list(first) == [*columns, "learning_rate", "seconds", "images_per_second"]
+    assert [row["epoch"] for row in whole.history] == [1, 2, 3]
+    assert whole.digest == whole.model.digest()
+    assert repr(whole).startswith("Run(3 of 3 epochs, best ")
+
+
+def test_one_run_is_one_digest(whole, monkeypatch):
+    """Threads and the cutting into native calls change no bit of weights or history."""
+    monkeypatch.setattr(session, "CALL_SECONDS", 0.0)
+    for threads in (1, 3):
+        other = make(threads=threads).fit(images(), images(20, 1), epochs=EPOCHS)
+        assert other.digest == whole.digest
+        assert without_times(other.history) == without_times(whole.history)
+    other = make(seed=1).fit(images(), epochs=1)
+    assert other.digest != make().fit(images(), epochs=1).digest
+
+
+def test_a_pair_of_arrays_is_a_data_set(whole):
+    """Arrays give the same bits as the data set of them."""
+    data = images()
+    other = make().fit((data.images, data.labels), epochs=EPOCHS)
+    assert other.digest == whole.digest
+
+
+def test_training_is_the_reference_bit_for_bit():
+    """Two epochs with augmentation, clipping, decay and a short last batch, by the references."""
+    data = images(20)
+    trainer = make(optimizer=SGD(0.5, 0.9, weight_decay=0.01), clip_norm=0.3, schedule=None)
+    run = trainer.fit(data, epochs=2)
+    model = network().build((SIDE, SIDE, 1), seed=0)
+    constants = Normalisation(*normalisation(data))
+    preparation = Preparation((SIDE, SIDE, 1), "uint8", constants, trainer.augmentation)
+    step = build_step(model, preparation, Loss(), trainer.optimizer, 0.3)
+    layout = FlatLayout(step.parameters)
+    p, v = np.zeros(step.size, np.float32), np.zeros(step.size, np.float32)
+    for name, array in model.parameters().items():
+        p[layout.slice(name)] = array.ravel()
+    states = model.states()
+    for epoch in range(2):
+        order = permutation(len(data), 0, Purpose.DATA_ORDER, epoch)
+        rows = table(trainer.augmentation, 0, epoch, np.arange(len(data)), SIDE, SIDE)
+        for first in range(0, len(data), 8):
+            batch = order[first : first + 8]
+            named = {n: p[layout.slice(n)].reshape(s) for n, s in step.parameters.items()}
+            given = {**named, **states, **constants.constants}
+            given["key"] = np.array([0, epoch], np.int64)
+            given["inverse_batch"] = np.array(1 / len(batch), np.float32)
+            shards = [
+                interpret(
+                    step.shard,
+                    {
+                        **given,
+                        "images": data.images[shard],
+                        "labels": data.labels[shard],
+                        "augmentation": rows[shard],
+                        "samples": shard,
+                    },
+                    len(shard),
+                )
+                for shard in (batch[i : i + 4] for i in range(0, len(batch), 4))
+            ]
+            sums = {name: tree_sum([shard[name] for shard in shards]) for name in shards[0]}
+            g = np.zeros(step.size, np.float32)
+            for name in named:
+                g[layout.slice(name)] = sums[f"grad:{name}"].ravel()
+            norm = np.sqrt(square_norm_blocks(g))
+            limit = np.float32(0.3)
+            g = g * (limit / norm if norm > limit else np.float32(1))
+            g = g + np.float32(0.01) * p
+            v = np.float32(0.9) * v + g
+            p = p - np.float32(0.5) * v
+            inverse = np.float32(1 / len(batch))
+            for name, momentum in step.momenta.items():
+                new = (sums[f"state:{name}"] * inverse) * np.float32(momentum)
+                states[name] = states[name] * np.float32(1 - momentum) + new
+    for name in step.parameters:
+        assert run.model.weights[name].tobytes() == p[layout.slice(name)].tobytes(), name
+    for name, array in states.items():
+        assert run.model.weights[name].tobytes() == array.tobytes(), name
+
+
+@pytest.mark.parametrize("calls", [1, 4, 6, 9, 18])
+def test_resume_is_as_if_never_interrupted(whole, tmp_path, monkeypatch, calls):
+    """Ctrl-C in any step, in the last one of an epoch too; the rest gives the same bits."""
+    out = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, calls)
+        with pytest.raises(KeyboardInterrupt, match=r"go on with: isoconv resume .*run") as caught:
+            make().fit(images(), images(20, 1), epochs=EPOCHS, out=out)
+    assert isinstance(caught.value, Interrupted)
+    epoch, steps = divmod(calls - 1, 6)
+    assert f"in epoch {epoch + 1} of 3 after step {steps + 1} of 6" in str(caught.value)
+    assert len(caught.value.run.history) == epoch
+    run = make(threads=1).resume(out, images(), images(20, 1))
+    assert run.digest == whole.digest
+    assert without_times(run.history) == without_times(whole.history)
+    assert run.history[epoch]["seconds"] > 0
+
+
+def test_resume_after_a_kill_between_epochs(whole, tmp_path):
+    """A run that died after an epoch goes on from its checkpoint."""
+
+    class Dies(Callback):
+        def on_epoch_end(self, run, row):
+            raise RuntimeError(f"power cut after {len(run.history)}, {row['epoch']}")
+
+    out = tmp_path / "run"
+    with pytest.raises(RuntimeError, match="power cut after 1, 1"):
+        make(callbacks=[Dies()]).fit(images(), images(20, 1), epochs=EPOCHS, out=out)
+    run = make().resume(out, images(), images(20, 1))
+    assert run.digest == whole.digest
+    again = make().resume(out, images(), images(20, 1))
+    assert again.digest == whole.digest
+    assert without_times(again.history) == without_times(whole.history)
+
+
+def test_ctrl_c_while_compiling_can_be_gone_on_with(whole, tmp_path, monkeypatch):
+    """Before the first step there is a checkpoint already."""
+    out = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingEngine, "load", lambda *_: signal.raise_signal(signal.SIGINT))
+        with pytest.raises(Interrupted, match="isoconv resume"):
+            make().fit(images(), images(20, 1), epochs=EPOCHS, out=out)
+    trainer = Trainer.from_run(network(), out, progress=False, threads=2)
+    assert trainer.settings() == make().settings()
+    assert trainer.resume(out, images(), images(20, 1)).digest == whole.digest
+
+
+def test_ctrl_c_without_a_folder_keeps_the_weights(monkeypatch):
+    """The model holds what was learned, and the message says that nothing was saved."""
+    interrupt_after(monkeypatch, 2)
+    trainer = make()
+    before = network().build((SIDE, SIDE, 1)).digest()
+    with pytest.raises(Interrupted, match="after step 2 of 6; nothing was saved"):
+        trainer.fit(images(), epochs=1)
+    assert trainer.model.digest() != before
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_the_run_folder_tells_all(tmp_path):
+    """Settings, data, history, weights: each where it belongs."""
+    out = tmp_path / "run"
+    trainer = make()
+    run = trainer.fit(images(), images(20, 1), epochs=2, out=out, facts={"model": "tiny"})
+    assert run.folder == out
+    names = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
+    assert names == [
+        "best.safetensors",
+        "checkpoints/last-00002-0000000.safetensors",
+        "checkpoints/last.json",
+        "metrics.jsonl",
+        "run.json",
+        "weights.safetensors",
+    ]
+    record = json.loads((out / "run.json").read_text())
+    assert record["settings"] == trainer.settings()
+    assert record["facts"] == {"model": "tiny"}
+    assert record["result"]["weights_sha256"] == run.digest
+    assert record["result"]["best_epoch"] == run.best_epoch
+    assert record["data"]["train"]["sha256"] == images().digest()
+    assert float.fromhex(record["normalisation"]["scale"][0]) > 0
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert rows == run.history
+    assert network().load(out / "weights.safetensors").digest() == run.digest
+    best = network().load(out / "best.safetensors")
+    assert (best.digest() == run.digest) == (run.best_epoch == 2)
+    with pytest.raises(ArgumentError, match="holds a run already"):
+        make().fit(images(), epochs=1, out=out)
+
+
+def test_resume_takes_its_own_settings_and_data_only(tmp_path):
+    """Other settings, data or validation are listed, and nothing is touched."""
+    out = tmp_path / "run"
+    make().fit(images(), epochs=1, out=out)
+    before = (out / "run.json").read_bytes()
+    with pytest.raises(CheckpointError, match=r"batch_size: the run has 8, given is 16.*seed"):
+        make(batch_size=16, seed=3).resume(out, images())
+    with pytest.raises(CheckpointError, match="train: the run has"):
+        make().resume(out, images(seed=5))
+    with pytest.raises(CheckpointError, match="validation: the run has None"):
+        make().resume(out, images(), images(20, 1))
+    other = nn.Sequential(nn.Flatten(), nn.Linear(2))
+    with pytest.raises(CheckpointError, match=r"not in the model: 0\.bias, 0\.weight.*other shape"):
+        make(other).resume(out, images())
+    assert (out / "run.json").read_bytes() == before
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
+    """The error names epoch, step, learning rate and the checkpoint that stays."""
+    out = tmp_path / "run"
+    trainer = make(optimizer=SGD(1e30), schedule=None, clip_norm=None)
+    with pytest.raises(NotFiniteError) as caught:
+        trainer.fit(images(), epochs=2, out=out)
+    message = str(caught.value)
+    assert "in epoch 1, step " in message
+    assert "at learning rate 1e+30" in message
+    assert "last.json" in message
+    assert "smaller learning rate" in message
+    record = json.loads((out / "checkpoints" / "last.json").read_text())
+    assert (record["epoch"], record["step"]) == (0, 0)
+    assert trainer.model.digest() == network().build((SIDE, SIDE, 1)).digest()
+
+
+def test_a_validation_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
+    """An update that spoils the weights in an epoch's last step does not reach a checkpoint."""
+    real = TrainingEngine.parameters
+
+    def spoiled(self):
+        return {name: array * np.float32(np.nan) for name, array in real(self).items()}
+
+    monkeypatch.setattr(TrainingEngine, "parameters", spoiled)
+    out = tmp_path / "run"
+    with pytest.raises(NotFiniteError, match="validation loss must stay finite"):
+        make().fit(images(), images(20, 1), epochs=1, out=out)
+    record = json.loads((out / "checkpoints" / "last.json").read_text())
+    assert record["epoch"] == 0
+
+
+class Recorder(Callback):
+    """Notes what it is told."""
+
+    def __init__(self, stop_at=None):
+        self.events = []
+        self.stop_at = stop_at
+
+    def on_train_begin(self, run):
+        """Note the beginning."""
+        assert isinstance(run, Run)
+        self.events.append("begin")
+
+    def on_epoch_end(self, run, row):
+        """Note the epoch, and stop."""
+        self.events.append(row["epoch"])
+        if row["epoch"] == self.stop_at:
+            run.stop("seen enough")
+
+    def on_train_end(self, run):
+        """Note the end, when the weights are in the model."""
+        assert run.digest == run.description["result"]["weights_sha256"]
+        self.events.append("end")
+
+
+def test_callbacks_are_called_in_order():
+    """Begin, each epoch, end; a callback can stop the training."""
+    recorder = Recorder(stop_at=2)
+    run = make(callbacks=[recorder]).fit(images(), epochs=5)
+    assert recorder.events == ["begin", 1, 2, "end"]
+    assert run.stopped == "seen enough"
+    assert run.description["result"]["stopped"] == "seen enough"
+
+
+def test_early_stopping_ends_the_run_and_stays_ended(tmp_path):
+    """With nothing left to learn the patience runs out; a resumed run is over too."""
+    stopping = EarlyStopping(patience=2, metric="val_top1")
+    trainer = make(optimizer=SGD(1e-9), schedule=None)
+    out = tmp_path / "run"
+    run = trainer.fit(images(), images(20, 1), epochs=9, early_stopping=stopping, out=out)
+    assert len(run.history) == 3
+    assert "val_top1 has not improved for 2 epochs" in run.stopped
+    again = make(optimizer=SGD(1e-9), schedule=None).resume(out, images(), images(20, 1))
+    assert again.digest == run.digest
+    assert len(again.history) == 3
+
+
+def test_early_stopping_counts():
+    """Improvements restart the patience; small ones can be told not to count."""
+    rows = [{"loss": value} for value in (5.0, 4.0, 4.5, 3.9, 3.95)]
+    assert not EarlyStopping(2, "loss").stops(rows)
+    assert EarlyStopping(2, "loss").stops([*rows, {"loss": 3.9}])
+    assert EarlyStopping(3, "loss", min_delta=0.2).stops(rows)
+    assert not EarlyStopping(1, "loss").stops([])
+    for wrong in ({"patience": 0}, {"min_delta": -1.0}, {"metric": 3}):
+        with pytest.raises(ArgumentError):
+            EarlyStopping(**wrong)
+    with pytest.raises(ArgumentError, match="got 'val_loss' without validation data"):
+        make().fit(images(), epochs=1, early_stopping=EarlyStopping())
+
+
+def test_regression_and_binary_targets():
+    """Mean squared error and binary cross-entropy learn too; class numbers 0 and 1 serve both."""
+    data = images()
+    bright = np.float32(data.images.astype(np.float64).mean(axis=(1, 2, 3)) / 255)
+    flat = nn.Sequential(nn.Flatten(), nn.Linear(1))
+    trainer = make(flat, loss="mse", optimizer=Adam(0.01), augmentation=None)
+    run = trainer.fit((data.images, bright), (data.images, bright), epochs=4)
+    assert run.history[-1]["loss"] < run.history[0]["loss"]
+    assert "top1" not in run.history[0]
+    run = make(nn.Sequential(nn.Flatten(), nn.Linear(1)), loss="bce").fit(data, data, epochs=4)
+    assert run.history[-1]["val_loss"] < run.history[0]["val_loss"]
+
+
+def test_float_images_and_no_normalisation():
+    """Float images train; without normalisation they enter as they are."""
+    data = images()
+    floats = (data.images.astype(np.float32) / np.float32(255), data.labels)
+    for normalise in (True, False):
+        run = make(normalise=normalise).fit(floats, epochs=2)
+        assert np.isfinite(run.history[-1]["loss"])
+
+
+def test_what_is_shown():
+    """Plain lines elsewhere, a bar on a terminal, nothing on demand."""
+    plain = StringIO()
+    make(progress=Console(file=plain, width=200)).fit(images(), images(20, 1), epochs=2)
+    lines = plain.getvalue().splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("epoch 1/2  loss ")
+    assert "validation loss" in lines[1]
+    terminal = StringIO()
+    make(progress=Console(file=terminal, force_terminal=True, width=200)).fit(images(), epochs=1)
+    assert "images/s" in terminal.getvalue()
+    assert "44/44" in terminal.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"batch_size": 0}, "batch_size must be a whole number of at least 1; got 0"),
+        ({"batch_size": 2.0}, "batch_size"),
+        ({"shard_size": 9}, "shard_size must be at most batch_size; got 9 > 8"),
+        ({"seed": -1}, "seed"),
+        ({"seed": 2**64}, "seed"),
+        ({"threads": 0}, "threads"),
+        ({"clip_norm": 0.0}, "clip_norm must be a finite number above 0"),
+        ({"loss": "hinge"}, "loss must be one of cross_entropy, mse, bce; got 'hinge'"),
+        ({"label_smoothing": 1.0}, "label_smoothing"),
+        ({"loss": "mse", "label_smoothing": 0.1}, "label_smoothing belongs to cross_entropy"),
+        ({"normalise": 1}, "normalise must be True or False; got 1"),
+        ({"optimizer": "sgd"}, "optimizer cannot be 'sgd'"),
+        ({"optimizer": SGD}, "optimizer cannot be"),
+        ({"schedule": 0.5}, "schedule cannot be 0.5"),
+        ({"augmentation": "flip"}, "augmentation cannot be 'flip'"),
+        ({"model": "lenet"}, "model must be a Module; got str"),
+    ],
+)
+def test_bad_settings_are_named(settings, message):
+    """Each setting outside its range is refused with name and value."""
+    with pytest.raises(ArgumentError, match=message.replace("(", r"\(")):
+        make(**settings)
+
+
+def test_bad_data_is_named():
+    """Labels, shapes and kinds that do not fit are refused before anything is compiled."""
+    data = images()
+    with pytest.raises(DataError, match="the model has 2 outputs; sample 1 has 2"):
+        make().fit((data.images, data.labels * 2), epochs=1)
+    with pytest.raises(DataError, match="validation data: labels must lie in 0 … 1"):
+        make().fit(data, (data.images, data.labels * 2), epochs=1)
+    with pytest.raises(DataError, match="validation data: images must be uint8"):
+        make().fit(data, (data.images.astype(np.float32), data.labels), epochs=1)
+    with pytest.raises(DataError, match="takes class numbers as labels; got float targets"):
+        make().fit((data.images, data.labels.astype(np.float32)), epochs=1)
+    with pytest.raises(DataError, match="takes float targets"):
+        make(loss="mse").fit(data, epochs=1)
+    with pytest.raises(DataError, match="targets must have the shape of the model's result"):
+        make(loss="mse").fit((data.images, np.zeros((IMAGES, 3), np.float32)), epochs=1)
+    wrong = np.full((IMAGES, 2), 2, np.float32)
+    with pytest.raises(DataError, match=r"must lie in 0 … 1; sample 0 has 2\.0"):
+        make(loss="bce").fit((data.images, wrong), epochs=1)
+    with pytest.raises(ArgumentError, match="must be a Dataset or a pair"):
+        make().fit(data.images, epochs=1)
+    with pytest.raises(ShapeError, match=r"built for images of shape \(9, 9, 1\)"):
+        make(network().build((9, 9, 1))).fit(data, epochs=1)
+    with pytest.raises(ArgumentError, match="epochs"):
+        make().fit(data, epochs=0)
+
+
+def test_models_that_cannot_be_trained_are_named():
+    """A softmax before cross-entropy, a map instead of logits, an idle parameter."""
+    data = images()
+    with pytest.raises(ArgumentError, match="remove the softmax at its end"):
+        make(nn.Sequential(nn.Flatten(), nn.Linear(2), nn.Softmax())).fit(data, epochs=1)
+    with pytest.raises(ShapeError, match="takes one logit per class"):
+        make(nn.Sequential(nn.Conv2d(2, 3))).fit(data, epochs=1)
+
+    class Idle(nn.Module):
+        def __init__(self):
+            self.used, self.idle = nn.Linear(2), nn.Linear(3)
+
+        def forward(self, x):
+            x = nn.functional.flatten(x)
+            self.idle(x)
+            return self.used(x)
+
+    with pytest.raises(ArgumentError, match=r"take part.*idle\.weight, idle\.bias do not"):
+        make(Idle()).fit(data, epochs=1)
