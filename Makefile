@@ -2,30 +2,43 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PEERS := bench/.peers
 
 .PHONY: demo test test-exhaustive bench clean
 
-$(STAMP): pyproject.toml
+$(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	touch $(STAMP)
+	$(PIP) --upgrade pip
 
-demo: $(STAMP)
+$(VENV)/.for-demo: pyproject.toml | $(BIN)/python
+	$(PIP) --editable '.[report]'
+	touch $@
+
+$(VENV)/.for-tests: pyproject.toml | $(BIN)/python
+	$(PIP) --editable '.[dev]'
+	touch $@
+
+$(PEERS)/.installed: bench/peers.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r bench/peers.txt
+	touch $@
+
+demo: $(VENV)/.for-demo
 	$(BIN)/isoconv demo --out runs/demo
 
-test: $(STAMP)
+test: $(VENV)/.for-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q -m "not exhaustive"
 
-test-exhaustive: $(STAMP)
+test-exhaustive: $(VENV)/.for-tests
 	$(BIN)/python -m pytest -q -m exhaustive
 
-bench: $(STAMP)
-	$(BIN)/python -m bench
+bench: $(VENV)/.for-tests $(PEERS)/.installed
+	$(BIN)/python -m bench steps
+	$(BIN)/python -m bench fashion-mnist
 
 clean:
-	rm -rf $(VENV) build dist runs .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) build dist runs .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -418,8 +418,8 @@ def test_what_is_shown():
     assert "validation loss" in lines[1]
     terminal = StringIO()
     make(progress=Console(file=terminal, force_terminal=True, width=200)).fit(images(), epochs=1)
-    assert "images/s" in terminal.getvalue()
-    assert "44/44" in terminal.getvalue()
+    assert "images/s  loss " in terminal.getvalue()
+    assert " left" in terminal.getvalue()
 
 
 @pytest.mark.parametrize(

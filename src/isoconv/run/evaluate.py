@@ -60,7 +60,7 @@ def evaluate(
         spec = graph[index].spec
         lead = (images,) if spec.batched else ()
         size = int(np.prod((*lead, *spec.shape), dtype=np.int64)) * DTYPES[spec.dtype]
-        results[name] = aligned_bytes(size).view(spec.dtype).reshape(*lead, *spec.shape)
+        results[name] = aligned_bytes(size).view(spec.dtype).reshape((*lead, *spec.shape))
         memory["output", name] = results[name]
         outputs[name] = _dense(Buffer("output", name, size), spec,
                                "shifted" if spec.batched else "")  # fmt: skip

@@ -111,7 +111,7 @@ class Predictor:
         for name, index in self.graph.outputs:
             spec = self.graph[index].spec
             size = images * spec.size * DTYPES[spec.dtype]
-            results[name] = aligned_bytes(size).view(spec.dtype).reshape(images, *spec.shape)
+            results[name] = aligned_bytes(size).view(spec.dtype).reshape((images, *spec.shape))
             self._memory["output", name] = results[name]
         if images:
             self._prepare()

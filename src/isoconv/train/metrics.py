@@ -177,8 +177,7 @@ def evaluate(
 
 def normalisation_of(model: Module) -> Normalisation | None:
     """The constants per channel with which a model was trained, if it was trained with any."""
-    found: Normalisation | None = vars(model).get("_normalisation")
-    return found
+    return None if model.normalisation is None else Normalisation(*model.normalisation)
 
 
 def as_dataset(data: Data, name: str) -> Dataset:

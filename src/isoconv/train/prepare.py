@@ -132,8 +132,13 @@ class Prepared:
         )
 
     def mark_model(self) -> None:
-        """Leave with the model how its images are to be prepared."""
-        self.trainer.model.__dict__["_normalisation"] = self.preparation.normalisation
+        """Leave with the model how its images are prepared and what its results mean."""
+        model, constants = self.trainer.model, self.preparation.normalisation
+        model.normalisation = None if constants is None else (constants.scale, constants.offset)
+        model.finish = _FINISHES[self.trainer.loss.name]
+
+
+_FINISHES = {"cross_entropy": "softmax", "bce": "sigmoid", "mse": "none"}
 
 
 def _describe_data(data: Dataset) -> dict[str, Any]:

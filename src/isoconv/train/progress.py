@@ -6,14 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 __all__ = ["Reporter", "epoch_line"]
 
@@ -51,21 +44,23 @@ class Reporter:
         self._bars = shown and self._console.is_terminal
         self._progress: Progress | None = None
         self._task: TaskID | None = None
+        self._later = 0
 
     def compiling(self, ready: int, total: int) -> None:
         """So many kernels of so many are compiled."""
         if not self._bars or not total:
             return
         if self._progress is None:
-            self._begin("compiling kernels", total, "")
-        self._advance(ready, "", total)
+            self._begin("compiling kernels", total)
+        self._advance(ready, f"{ready}/{total}", total)
         if ready >= total:
             self.close()
 
     def begin_epoch(self, epoch: int, epochs: int, images: int, done: int) -> None:
         """An epoch of so many images begins, some of them done already."""
         if self._bars:
-            self._begin(f"epoch {epoch}/{epochs}", images, "images")
+            self._begin(f"epoch {epoch}/{epochs}", images)
+            self._later = (epochs - epoch) * images
             self._advance(done, "", images)
 
     def advance(self, done: int, images: int, means: Mapping[str, float], rate: float) -> None:
@@ -73,8 +68,9 @@ class Reporter:
         if self._bars:
             facts = f"{rate:,.0f} images/s  loss {means['loss']:.4f}"
             if "top1" in means:
-                facts += f"  accuracy {100 * means['top1']:.2f}%"
-            self._advance(done, facts, images)
+                facts += f"  {100 * means['top1']:.2f}%"
+            left = (self._later + images - done) / rate
+            self._advance(done, f"{facts}  {int(left) // 60}:{int(left) % 60:02d} left", images)
 
     def end_epoch(self, row: Mapping[str, Any], epochs: int) -> None:
         """An epoch is over and measured."""
@@ -92,15 +88,12 @@ class Reporter:
             self._progress.stop()
         self._progress, self._task = None, None
 
-    def _begin(self, title: str, total: int, unit: str) -> None:
+    def _begin(self, title: str, total: int) -> None:
         self.close()
         self._progress = Progress(
             TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn(unit),
+            BarColumn(bar_width=16),
             TextColumn("{task.fields[facts]}"),
-            TimeRemainingColumn(),
             console=self._console,
             transient=True,
         )

@@ -1,0 +1,293 @@
+"""The shape of the project: imports, the page that names all files, borrowed mathematics."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SRC = ROOT / "src" / "isoconv"
+MODULES = sorted(SRC.rglob("*.py"))
+MOST_LINES = 450
+
+# What each room may import besides itself.
+CORE = ("errors", "arithmetic", "graph", "ops", "compile", "run", "nn", "train", "cli")
+ALLOWED = {room: frozenset(CORE[:place]) for place, room in enumerate(CORE)}
+ALLOWED["data"] = frozenset({"errors", "arithmetic", "graph", "ops"})
+ALLOWED["train"] |= {"data"}
+ALLOWED["report"] = ALLOWED["train"] | {"train"}
+ALLOWED["cli"] |= {"data", "report", "optim", "schedule"}
+# They hand on names and hold nothing of their own.
+ALLOWED["optim"] = ALLOWED["schedule"] = frozenset({"train"})
+
+RESULTS = ("arithmetic", "graph", "ops", "compile", "run", "nn", "train")
+"""Rooms on the path to a result."""
+
+BORROWED = frozenset(
+    {
+        "sum", "mean", "average", "median", "std", "var", "nansum", "nanmean", "cumsum", "cumprod",
+        "trapezoid", "dot", "vdot", "inner", "matmul", "tensordot", "einsum", "convolve",
+        "correlate", "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "logaddexp", "sin",
+        "cos", "tan", "sinh", "cosh", "tanh", "arcsin", "arccos", "arctan", "arctan2", "asin",
+        "acos", "atan", "atan2", "asinh", "acosh", "atanh", "hypot", "power", "pow", "float_power",
+        "cbrt", "erf", "erfc", "gamma", "lgamma", "fsum", "fmod", "random", "linalg", "fft",
+        "interp", "polyfit", "polyval", "gradient"
+    }
+)  # fmt: skip
+"""Functions of NumPy and of math whose results differ between machines or versions."""
+
+METHODS = frozenset({"sum", "mean", "std", "var", "dot", "cumsum"})
+"""Methods of arrays that are reductions in an order of NumPy's own."""
+
+EXCEPTIONS = {
+    ("compile/", "sum"): "adds sizes and addresses; what is computed is in the code that it emits",
+    ("compile/rows.py", ".sum()"): "the emitter's own method, in the order of a reduction",
+    ("nn/summary.py", "sum"): "counts parameters and multiply-adds",
+    ("ops/shape.py", "sum"): "counts channels",
+}
+"""(file or room, what it uses) → why this is not borrowed mathematics."""
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    """A file's syntax tree."""
+    return ast.parse(path.read_text("utf-8"), str(path))
+
+
+def name_of(path: Path) -> str:
+    """A file's path within the package."""
+    return path.relative_to(SRC).as_posix()
+
+
+def room_of(path: Path) -> str:
+    """The first folder, or the name of a module of the package itself ("" for __init__)."""
+    first = path.relative_to(SRC).parts[0].removesuffix(".py")
+    return "" if first == "__init__" else first
+
+
+def imported_rooms(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and room of every import of isoconv in a file, those inside functions too."""
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            names = [f"{base}.{alias.name}" if base == "isoconv" else base for alias in node.names]
+        else:
+            continue
+        for name in names:
+            package, _, rest = name.partition(".")
+            if package == "isoconv":
+                yield node.lineno, rest.partition(".")[0]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_imports_go_one_way(path: Path) -> None:
+    """A room imports only rooms below it, also inside functions and for types."""
+    room = room_of(path)
+    if not room:
+        pytest.skip("the package hands on names of all rooms")
+    allowed = ALLOWED[room] | {room}
+    wrong = [
+        f"line {line}: {room} imports {other or 'isoconv itself'}"
+        for line, other in imported_rooms(path)
+        if other not in allowed
+        # The version number stands in the package itself.
+        and not (other == "__version__" and room in ("train", "cli", "report"))
+    ]
+    assert not wrong, f"{name_of(path)}: {'; '.join(wrong)}"
+
+
+def test_imports_are_absolute() -> None:
+    """No relative import, so that every import names its room."""
+    relative = [
+        f"{name_of(path)}:{node.lineno}"
+        for path in MODULES
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.ImportFrom) and node.level
+    ]
+    assert not relative
+
+
+def described() -> tuple[set[str], set[str]]:
+    """Folders and files of the package that ARCHITECTURE.md names, from the project's root."""
+    folders: set[str] = set()
+    files: set[str] = set()
+    folder = ""
+    for line in (ROOT / "ARCHITECTURE.md").read_text("utf-8").splitlines():
+        if line.startswith("#"):
+            heading = line.lstrip("#").strip()
+            folder = heading if heading.startswith("src/") else ""
+            folders |= {folder} - {""}
+        elif folder and (row := re.match(r"\| `([^`]+)` \|", line)):
+            files.add(folder + row[1])
+    return folders, files
+
+
+def test_architecture_names_every_file() -> None:
+    """Every folder and every file of the package has its line, and no line is without a file."""
+    folders, files = described()
+    present = {path.relative_to(ROOT).as_posix() for path in MODULES}
+    assert files == present
+    inside = {
+        f"{path.relative_to(ROOT).as_posix()}/"
+        for path in (SRC, *SRC.rglob("*"))
+        if path.is_dir() and path.name != "__pycache__"
+    }
+    assert folders == inside
+
+
+def test_architecture_names_what_is_beside() -> None:
+    """Folders and files beside the package that the page names are there, and no folder lacks."""
+    text = (ROOT / "ARCHITECTURE.md").read_text("utf-8").partition("## Beside the package")[2]
+    named = set(re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE))
+    assert named
+    assert not {name for name in named if not (ROOT / name).exists()}
+    wanted = {"bench/", "docs/", "examples/", "scripts/", "tests/"}
+    assert wanted <= named
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_files_fit_in_a_head(path: Path) -> None:
+    """No file of the library is longer than the limit."""
+    assert len(path.read_text("utf-8").splitlines()) <= MOST_LINES
+
+
+def test_library_asserts_nothing() -> None:
+    """Errors are raised by name; `assert` vanishes under ``python -O``."""
+    found = [
+        f"{name_of(path)}:{node.lineno}"
+        for path in MODULES
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Assert)
+    ]
+    assert not found
+
+
+class Borrowed(ast.NodeVisitor):
+    """Finds uses of mathematics that is not isoconv's own: (function, use, line)."""
+
+    def __init__(self) -> None:
+        self.found: list[tuple[str, str, int]] = []
+        self._function = ""
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        """Remember the function around what is found."""
+        outer, self._function = self._function, node.name
+        self.generic_visit(node)
+        self._function = outer
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        """``np.exp``, ``math.log``, ``np.add.reduce``."""
+        if isinstance(node.value, ast.Name) and node.value.id in ("np", "numpy", "math"):
+            if node.attr in BORROWED:
+                self._note(f"{node.value.id}.{node.attr}", node.lineno)
+        elif node.attr in ("reduce", "accumulate", "reduceat"):
+            self._note(f"ufunc.{node.attr}", node.lineno)
+        self.generic_visit(node)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        """``from math import exp``."""
+        if node.module in ("numpy", "math"):
+            for alias in node.names:
+                if alias.name in BORROWED:
+                    self._note(f"{node.module}.{alias.name}", node.lineno)
+
+    def visit_Call(self, node: ast.Call) -> None:
+        """``array.sum()``, ``sum(values)``, ``pow(x, y)``."""
+        called = node.func
+        if isinstance(called, ast.Name) and called.id in ("sum", "pow"):
+            self._note(called.id, node.lineno)
+        if isinstance(called, ast.Attribute) and called.attr in METHODS:
+            base = called.value
+            if not (isinstance(base, ast.Name) and base.id in ("np", "math")):
+                self._note(f".{called.attr}()", node.lineno)
+        self.generic_visit(node)
+
+    def visit_BinOp(self, node: ast.BinOp) -> None:
+        """``x @ y``, and ``x ** y`` where the result may be rounded."""
+        if isinstance(node.op, ast.MatMult):
+            self._note("@", node.lineno)
+        if isinstance(node.op, ast.Pow) and not _is_exact_power(node):
+            self._note("**", node.lineno)
+        self.generic_visit(node)
+
+    def _note(self, use: str, line: int) -> None:
+        self.found.append((self._function, use, line))
+
+
+def _is_exact_power(node: ast.BinOp) -> bool:
+    """A power of two, or a power of whole numbers as they are written."""
+    base, exponent = (
+        isinstance(side, ast.Constant) and side.value for side in (node.left, node.right)
+    )
+    return base == 2 or (type(base) is int and type(exponent) is int)
+
+
+def exception_for(path: Path, use: str) -> tuple[str, str] | None:
+    """The exception that allows a file this use."""
+    keys = ((name_of(path), use), (f"{room_of(path)}/", use))
+    return next((key for key in keys if key in EXCEPTIONS), None)
+
+
+def borrowed(path: Path) -> list[tuple[str, str, int]]:
+    """What a file borrows: (function, use, line)."""
+    visitor = Borrowed()
+    visitor.visit(tree_of(path))
+    return visitor.found
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in MODULES if room_of(path) in RESULTS], ids=name_of
+)
+def test_no_borrowed_mathematics(path: Path) -> None:
+    """No libm, BLAS, NumPy reduction, transcendental function or floating-point ``sum``."""
+    wrong = [
+        f"line {line}, {function or 'module'}: {use}"
+        for function, use, line in borrowed(path)
+        if exception_for(path, use) is None
+    ]
+    assert not wrong, f"{name_of(path)}: {'; '.join(wrong)}"
+
+
+def test_exceptions_are_needed() -> None:
+    """Every exception to the rule before is still used."""
+    used = {
+        exception_for(path, use)
+        for path in MODULES
+        if room_of(path) in RESULTS
+        for _, use, _ in borrowed(path)
+    }
+    assert set(EXCEPTIONS) <= used
+
+
+@pytest.mark.parametrize("source", ["np.sum(x)", "x.mean()", "x @ y", "sum(x)", "math.exp(x)"])
+def test_borrowed_mathematics_is_found(source: str) -> None:
+    """The search itself finds what it is for."""
+    visitor = Borrowed()
+    visitor.visit(ast.parse(source))
+    assert len(visitor.found) == 1
+
+
+def test_no_paths_of_one_machine() -> None:
+    """No file that is handed on names a folder of the machine it was written on."""
+    place = re.compile(r"(?<![\w.])/(?:home|root|work|Users|mnt|media)/\w")
+    texts = [
+        path
+        for pattern in ("*.md", "*.toml", "Makefile", "src/**/*.py", "src/**/*.md", "tests/**/*.py",
+                        "docs/**/*.md", "docs/**/*.svg", "examples/*.py", "scripts/*.py",
+                        "bench/*.py", "bench/*.md", "bench/results/*")
+        for path in ROOT.glob(pattern)
+    ]  # fmt: skip
+    found = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in texts
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        if place.search(line)
+    ]
+    assert not found
