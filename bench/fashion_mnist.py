@@ -32,9 +32,7 @@ def measure(peers: str, threads: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         arrays = Path(folder) / "fashion.npz"
         train, test = load(source, split="train"), load(source, split="test")
-        np.savez(
-            arrays, x=train.images, y=train.labels, x_test=test.images, y_test=test.labels
-        )
+        np.savez(arrays, x=train.images, y=train.labels, x_test=test.images, y_test=test.labels)
         cold = {**os.environ, "XDG_CACHE_HOME": str(Path(folder) / "cache")}
         results = {
             "isoconv, cold kernel cache": _run(sys.executable, "isoconv", arrays, threads, cold),

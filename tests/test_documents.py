@@ -162,6 +162,46 @@ def test_example_of_the_readme(monkeypatch: pytest.MonkeyPatch) -> None:
     assert probabilities.shape == (200, 10)
 
 
+def documented_commands() -> list[tuple[str, list[str], set[str]]]:
+    """(place, subcommands, options) of every line that calls isoconv in the pages."""
+    names = {"data", "demo", "evaluate", "fetch", "info", "predict", "resume", "train"}
+    found = []
+    for path in PAGES:
+        for number, text in blocks(path, "sh"):
+            for offset, line in enumerate(text.splitlines()):
+                words = line.split()
+                if words[:1] == ["isoconv"]:
+                    count = 1 if words[1] != "data" else 2
+                    commands = [word for word in words[1 : 1 + count] if word in names]
+                    options = {word for word in words if word.startswith("--")}
+                    found.append((f"{title(path)}:{number + offset}", commands, options))
+    page = (ROOT / "docs" / "command-line.md").read_text("utf-8")
+    options = set(re.findall(r"^\| `(--[a-z-]+)` \|", page, re.MULTILINE))
+    return [*found, ("docs/command-line.md", ["train"], options), ("README.md", ["demo"], set())]
+
+
+@pytest.mark.parametrize(("place", "commands", "options"), documented_commands())
+def test_commands_exist(
+    place: str,
+    commands: list[str],
+    options: set[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Every command and option in the pages is one of the command line's."""
+    from isoconv.cli import main
+
+    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setattr(sys, "argv", ["isoconv", *commands, "--help"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    said = capsys.readouterr()
+    assert end.value.code in (0, None), f"{place}: {said.err}"
+    lacking = {option for option in options if option not in said.out}
+    assert not lacking, f"{place}: isoconv {' '.join(commands)} has no {', '.join(sorted(lacking))}"
+
+
 def run_example(name: str, *arguments: str, folder: Path) -> str:
     """Run a program of examples/ in a folder; returns what it prints."""
     done = subprocess.run(

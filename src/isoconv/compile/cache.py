@@ -95,10 +95,10 @@ class KernelCache:
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(header + code)
-            os.replace(name, self._path(key))
+            Path(name).replace(self._path(key))
         except OSError:
             with contextlib.suppress(OSError):
-                os.unlink(name)
+                Path(name).unlink()
             return
         self._written += 1
         if self._written % _TRIM_EVERY == 1:

@@ -1,9 +1,9 @@
 """Clipping by the global norm: the length of the whole gradient, and the factor that shortens it.
 
-    for every block of 4096 elements:                 # threads share the blocks
-        eight partial sums of x * x, then their tree
-    the blocks' sums in the binary tree that shards use
-    norm = sqrt(total); factor = limit / norm if norm > limit else 1
+for every block of 4096 elements:                 # threads share the blocks
+    eight partial sums of x * x, then their tree
+the blocks' sums in the binary tree that shards use
+norm = sqrt(total); factor = limit / norm if norm > limit else 1
 """
 
 from __future__ import annotations

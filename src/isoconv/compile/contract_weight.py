@@ -192,9 +192,7 @@ class _Emission:
     ) -> None:
         k, spec = self.k, self.spec
         column = k.add(k.mul(self.group, spec.filters), filters)
-        corner = k.at(
-            self.result, k.add(k.mul(element, self.outputs), column), spec.dtype
-        )
+        corner = k.at(self.result, k.add(k.mul(element, self.outputs), column), spec.dtype)
         places = [
             (k.at(corner, t * self.outputs + v * self.lanes, spec.dtype), width)
             for t in range(len(offsets))
@@ -229,9 +227,7 @@ class _Emission:
             start = k.add(start, axis.in_first * stride)
         with k.loop(first_image, last_image) as image:
             x = k.at(self.source, k.add(start, k.mul(image, spec.source.image)), spec.dtype)
-            g = k.at(
-                self.gradient, k.add(column, k.mul(image, spec.gradient.image)), spec.dtype
-            )
+            g = k.at(self.gradient, k.add(column, k.mul(image, spec.gradient.image)), spec.dtype)
             self._positions(0, first_row, last_row, x, g, offsets, vectors, acc)
 
     def _positions(
@@ -266,8 +262,10 @@ class _Emission:
     def _step(
         self, x: Value, g: Value, offsets: list[int], vectors: int, acc: list[Variable]
     ) -> None:
-        """One link of the chain. A vector may reach past the last filter into the next position's
-        values, which its spare lanes ignore; arenas end with room for that.
+        """One link of the chain.
+
+        A vector may reach past the last filter into the next position's values, which its spare
+        lanes ignore; arenas end with room for that.
         """
         k, spec = self.k, self.spec
         loaded = [

@@ -22,7 +22,7 @@ Taps = tuple[tuple[int, int, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """Part of a contraction: its axes, and per axis which kernel positions: (count, first, step)."""
+    """Part of a contraction: its axes, and per axis its kernel positions: (count, first, step)."""
 
     axes: tuple[Axis, ...]
     taps: Taps

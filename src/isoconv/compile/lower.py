@@ -206,9 +206,7 @@ class Lowering:
 
         def number_of(source: int) -> int:
             if source not in numbers:
-                operands.append(
-                    arguments.operand(self.places[source], self.spec(source), domain)
-                )
+                operands.append(arguments.operand(self.places[source], self.spec(source), domain))
                 numbers[source] = len(operands) - 1
             return numbers[source]
 
@@ -298,9 +296,7 @@ class Lowering:
 
     # Moving data --------------------------------------------------------------------------------
 
-    def copy(
-        self, source: Placement, seen: TensorSpec, to: Placement, spec: TensorSpec
-    ) -> None:
+    def copy(self, source: Placement, seen: TensorSpec, to: Placement, spec: TensorSpec) -> None:
         """Copy a value; either place may have gaps when both have the same shape."""
         domain = spec
         if seen.shape != spec.shape:
@@ -315,9 +311,7 @@ class Lowering:
         arguments = Arguments()
         operand = arguments.operand(source, domain, domain)
         store = arguments.operand(to, domain, domain, write=True)
-        expression = _with_strides(
-            Expression((operand,), "", (), ((0, store),)), len(domain.shape)
-        )
+        expression = _with_strides(Expression((operand,), "", (), ((0, store),)), len(domain.shape))
         kernel = PointwiseSpec(
             Domain(domain.shape, domain.batched), expression, len(arguments.buffers)
         )
@@ -357,8 +351,7 @@ def _borders(graph: Graph) -> dict[int, Border]:
             source = node.inputs[position]
             known = found.get(source, ((0, 0),) * len(wanted))
             found[source] = tuple(
-                (max(a, c), max(b, d))
-                for (a, b), (c, d) in zip(known, wanted, strict=True)
+                (max(a, c), max(b, d)) for (a, b), (c, d) in zip(known, wanted, strict=True)
             )
     return found
 

@@ -15,7 +15,6 @@ from isoconv.compile.image import AugmentSpec
 from isoconv.compile.index_maps import Phase, border, forward_axes, gradient_phases
 from isoconv.compile.layout import Border
 from isoconv.compile.pack import PackSpec
-from isoconv.compile.pointwise import collapse
 from isoconv.compile.rows import RowsSpec
 from isoconv.compile.schedule import choose_tile
 from isoconv.compile.window import PoolSpec
@@ -88,8 +87,7 @@ def _contract(
         flat = _flat(phase, geometry, source, lowering.spec(x), domain, expression)
         axes, dom, epilogue, from_ = phase.axes, domain.shape, expression, source
         if flat:
-            axes, dom, epilogue, from_ = _flattened(phase, source, lowering.spec(x), domain,
-                                                    expression)  # fmt: skip
+            axes, dom, epilogue, from_ = _flattened(phase, source, domain, expression)
             height, width_of = 1, min(flat * lowering.capacity, 4096)
         else:
             sizes = (1, 1, *(axis.positions for axis in axes))
@@ -119,9 +117,7 @@ def _contract(
         lowering.emit(spec, here, node.name)
 
 
-def _depthwise(
-    lowering: Lowering, group: Group, geometry: Any, phases: tuple[Phase, ...]
-) -> None:
+def _depthwise(lowering: Lowering, group: Group, geometry: Any, phases: tuple[Phase, ...]) -> None:
     """One filter per channel: lanes run along channels, and weights need no packing."""
     from isoconv.compile.lower import Arguments
 
@@ -197,7 +193,7 @@ def _is_row(place: Operand, sides: tuple[int, ...]) -> bool:
 
 
 def _flattened(
-    phase: Phase, source: Operand, x: TensorSpec, domain: TensorSpec, expression: Expression
+    phase: Phase, source: Operand, domain: TensorSpec, expression: Expression
 ) -> tuple[tuple[Axis, ...], tuple[int, ...], Expression, Operand]:
     """The same contraction with its positions along the image axis."""
     if not phase.axes:
@@ -445,9 +441,7 @@ def _into_zeros(lowering: Lowering, group: Group) -> None:
             for (before, _), stride in zip(node.attrs.pairs, place.strides, strict=False)
         )
     spec = lowering.spec(source)
-    lowering.copy(
-        lowering.places[source], spec, replace(place, offset=place.offset + shift), spec
-    )
+    lowering.copy(lowering.places[source], spec, replace(place, offset=place.offset + shift), spec)
 
 
 ROOTS: dict[str, Rule] = {

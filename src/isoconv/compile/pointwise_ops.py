@@ -247,9 +247,7 @@ def _gelu(k: Kernel, _: Any, dtype: str, args: list[Value], place: Place) -> Val
 def _gelu_grad(k: Kernel, _: Any, dtype: str, args: list[Value], place: Place) -> Value:
     b, x = k.builder, _wide(k, args[0])
     exponent = b.fmul(b.fmul(_wide_const(-0.5, place), x), x)
-    density = b.fmul(
-        _wide_const(_INVERSE_ROOT_TAU, place), elementary.emit("exp", b, exponent)
-    )
+    density = b.fmul(_wide_const(_INVERSE_ROOT_TAU, place), elementary.emit("exp", b, exponent))
     slope = b.fadd(_normal_cdf(k, x, place), b.fmul(x, density))
     return b.fmul(_back(k, slope, dtype), args[1])
 
@@ -326,7 +324,7 @@ _DROPOUT_PURPOSE = 4
 
 @_emits("dropout")
 def _dropout(k: Kernel, attrs: Any, dtype: str, args: list[Value], place: Place) -> Value:
-    """Keep where a uniform number, a function of (seed, epoch, sample, element), is at least rate."""
+    """Keep where a uniform number of (seed, epoch, sample, element) is at least the rate."""
     x, samples, seed, epoch = args
     b, lanes = k.builder, place.lanes
     words = ir.VectorType(I32, lanes)
@@ -351,7 +349,9 @@ def _dropout(k: Kernel, attrs: Any, dtype: str, args: list[Value], place: Place)
     which = b.and_(index, ir.Constant(words, [3] * lanes))
     word = four[3]
     for i in (2, 1, 0):
-        word = b.select(b.icmp_unsigned("==", which, ir.Constant(words, [i] * lanes)), four[i], word)
+        word = b.select(
+            b.icmp_unsigned("==", which, ir.Constant(words, [i] * lanes)), four[i], word
+        )
     number = b.uitofp(b.lshr(word, ir.Constant(words, [8] * lanes)), ir.VectorType(F32, lanes))
     uniform = b.fmul(number, ir.Constant(ir.VectorType(F32, lanes), [2.0**-24] * lanes))
     keeps = b.fcmp_ordered(

@@ -214,10 +214,7 @@ def _set_environment(k: Kernel):  # type: ignore[no-untyped-def]
     """Set the floating-point environment; returns what emits its restoration."""
     b = k.builder
     with b.goto_block(k.entry):
-        if k.target.triple.startswith("x86_64"):
-            slot = b.alloca(I32, size=2)
-        else:
-            slot = b.alloca(I64)
+        slot = b.alloca(I32, size=2) if k.target.triple.startswith("x86_64") else b.alloca(I64)
     void = ir.VoidType()
     if k.target.triple.startswith("x86_64"):
         default = b.gep(slot, [k.const(1)], source_etype=I32)
@@ -229,4 +226,3 @@ def _set_environment(k: Kernel):  # type: ignore[no-untyped-def]
     b.store(saved, slot)
     k.call("llvm.aarch64.set.fpcr", void, k.const(0))
     return lambda: k.call("llvm.aarch64.set.fpcr", void, b.load(slot, typ=I64))
-

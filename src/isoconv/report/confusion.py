@@ -33,10 +33,12 @@ def draw_confusion(confusion: NDArray[np.integer[Any]], class_names: Sequence[st
     side = max(2.4, cell * classes) if cell else 7.5
     labels = drawable(class_names)
     # The longest name sets the room for names: 0.085 inches a letter at this size.
-    room = 0.35 + 0.085 * max(len(label) for label in labels) if classes <= NAMED else 0.5
-    figure = make_figure(0.45 + room + side + 1.25, 0.75 + side + room + 0.4)
+    name = 0.085 * max(len(label) for label in labels) if classes <= NAMED else 0.3
+    # Names below the columns stand at 45 degrees.
+    room, below = 0.25 + name, 0.65 + 0.71 * name
+    figure = make_figure(0.3 + room + side + 1.15, 0.8 + side + below)
     title(figure, "Confusion matrix", "images of each true class (row) by predicted class (column)")
-    axes = panel(figure, 0.45 + room, room + 0.4, side, side)
+    axes = panel(figure, 0.3 + room, below, side, side)
 
     counts = np.asarray(confusion, np.float64)
     totals = counts.sum(axis=1, keepdims=True)
@@ -61,7 +63,7 @@ def draw_confusion(confusion: NDArray[np.integer[Any]], class_names: Sequence[st
     if classes <= COUNTED:
         _write_counts(axes, confusion, shares)
 
-    bar = panel(figure, 0.45 + room + side + 0.2, room + 0.4, 0.14, side)
+    bar = panel(figure, 0.3 + room + side + 0.2, below, 0.14, side)
     scale = figure.colorbar(image, cax=bar, ticks=[0, 0.25, 0.5, 0.75, 1])
     scale.ax.set_yticklabels(["0 %", "25 %", "50 %", "75 %", "100 %"], size=8)
     scale.outline.set_visible(False)

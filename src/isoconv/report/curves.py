@@ -42,14 +42,14 @@ def draw_curves(history: History, loss_name: str = "cross-entropy (nats per imag
     Returns:
         A matplotlib figure.
     """
-    figure = make_figure(9.6, 4.2)
+    figure = make_figure(9.9, 4.2)
     title(figure, "Learning", "mean over each epoch of training; validation after each epoch")
     both = (
         ("Loss", loss_name, history.train_loss, history.validation_loss, 1.0),
         ("Accuracy", "right (%)", history.train_accuracy, history.validation_accuracy, 100.0),
     )
     for place, (name, unit, train, validation, factor) in enumerate(both):
-        axes = panel(figure, 0.75 + 4.8 * place, 0.55, 3.35, 2.7)
+        axes = panel(figure, 0.75 + 4.95 * place, 0.55, 3.2, 2.7)
         axes.set_title(name, loc="left", size=11, color=INK, pad=8)
         axes.set_xlabel("epoch", color=INK, size=9)
         axes.set_ylabel(unit, color=INK, size=9)

@@ -92,7 +92,9 @@ def _frame(axes: Any, box: tuple[float, float, float, float]) -> None:
 
     left, right, bottom, top = box
     axes.add_patch(
-        Rectangle((left, bottom), right - left, top - bottom, fill=False, color=MUTED, linewidth=0.5)
+        Rectangle(
+            (left, bottom), right - left, top - bottom, fill=False, color=MUTED, linewidth=0.5
+        )
     )
 
 

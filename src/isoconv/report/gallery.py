@@ -15,6 +15,8 @@ __all__ = ["Judgement", "draw_mistakes", "draw_predictions", "typical", "worst"]
 
 COLUMNS = 6
 ROWS = 4
+LETTERS = 13
+"""Of a class name: as many as fit below an image beside a probability."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +119,9 @@ def draw_mistakes(
     Returns:
         A matplotlib figure.
     """
-    labels = drawable(class_names)
+    labels = drawable(class_names, LETTERS)
     lines = [
-        ((f"{labels[e.predicted]}  {e.probability:.1%}", WRONG), (f"is {labels[e.true]}", INK))
+        ((f"{labels[e.predicted]}  {e.probability:.0%}", WRONG), (f"is {labels[e.true]}", INK))
         for e in entries
     ]
     note = "wrong predictions of which the network was most certain: what it said, what it is"
@@ -139,7 +141,7 @@ def draw_predictions(
     Returns:
         A matplotlib figure.
     """
-    labels = drawable(class_names)
+    labels = drawable(class_names, LETTERS)
     lines = [((labels[e.predicted], TRAIN), (f"{e.probability:.1%}", MUTED)) for e in entries]
     note = "images of the test set that were classified right, and the probability given"
     return _draw("Correct predictions", note, images, entries, lines)
@@ -164,7 +166,7 @@ def _draw(
     high = 0.8 + rows * down
     for place, (entry, (first, second)) in enumerate(zip(entries, lines, strict=True)):
         row, column = divmod(place, COLUMNS)
-        left, top = 0.3 + column * across, high - 0.72 - row * down
+        left, top = 0.2 + column * across, high - 0.72 - row * down
         picture, settings = _displayed(images[entry.sample])
         height, width = picture.shape[:2]
         scale = tile / max(height, width)

@@ -96,7 +96,9 @@ def diverging() -> Any:
     """Red through white to blue, for values below and above 0."""
     from matplotlib.colors import LinearSegmentedColormap
 
-    return LinearSegmentedColormap.from_list("sign", (WRONG, "#f4a582", "#ffffff", "#92c5de", TRAIN))
+    return LinearSegmentedColormap.from_list(
+        "sign", (WRONG, "#f4a582", "#ffffff", "#92c5de", TRAIN)
+    )
 
 
 def drawable(names: Sequence[str], width: int = 18) -> list[str]:

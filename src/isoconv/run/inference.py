@@ -90,9 +90,7 @@ class Predictor:
         self._arenas = [aligned_bytes(self._plan.size) for _ in range(self.threads)]
         self._team = Team(self.threads, library)
 
-    def run(
-        self, weights: Mapping[str, Array], datasets: Mapping[str, Array]
-    ) -> dict[str, Array]:
+    def run(self, weights: Mapping[str, Array], datasets: Mapping[str, Array]) -> dict[str, Array]:
         """Compute the outputs for all rows of the data sets.
 
         Args:

@@ -14,25 +14,19 @@ Several steps run in one native call. Which thread runs which shard changes no b
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isoconv.compile.clip import BLOCK, ClipBlocksSpec, ClipFactorSpec
-from isoconv.compile.expression import Domain, Expression, Operand, Step
-from isoconv.compile.kernels import KernelSpec
-from isoconv.compile.layout import Buffer, FlatLayout, Placement, dense_strides
-from isoconv.compile.lower import Call, Lowered, lower
-from isoconv.compile.plan import Plan, make_plan, region_offsets
-from isoconv.compile.pointwise import PointwiseSpec
-from isoconv.compile.runtime import AdvanceSpec, BarrierSpec, FinishSpec, HyperSpec
+from isoconv.compile.clip import BLOCK
+from isoconv.compile.layout import Buffer, FlatLayout
+from isoconv.compile.lower import Call
+from isoconv.compile.plan import Plan
+from isoconv.compile.runtime import AdvanceSpec, BarrierSpec
 from isoconv.errors import ArgumentError, ShapeError
-from isoconv.graph.builder import GraphBuilder
-from isoconv.graph.ir import Graph, TensorSpec
-from isoconv.ops.pointwise import Constant
 from isoconv.run.memory import Context, Script, ScriptBuilder, aligned_bytes, aligned_copy
+from isoconv.run.step import StepGraph, StepPlan
 from isoconv.run.team import Team, default_threads, library_for
 from isoconv.run.tree import Leaf, Merge, Node, finish_tree, shard_ranges, walk
 
@@ -42,40 +36,6 @@ _CAPACITY = 4096  # steps in one native call at most
 
 Array = NDArray[Any]
 Slot = tuple[int, int]
-
-
-@dataclass(frozen=True)
-class StepGraph:
-    """What one step of training computes.
-
-    Attributes:
-        shard: work on one shard; outputs ``grad:<parameter>``, ``state:<state>`` and
-            ``metric:<metric>``, all sums over the shard's images.
-        update: work on the flat vectors; inputs ``parameter``, ``gradient``, ``slot:<name>`` and
-            scalars, outputs ``parameter`` and ``slot:<name>``.
-        size: length of the flat vectors.
-        parameters: shape of each parameter, in the order in which they lie.
-        states: shape of each state.
-        momenta: share of the new value in each state's running mean.
-        slots: the optimizer's vectors.
-        hyper: scalars of the update, in the order of the columns of ``steps``' table.
-        metrics: names, the loss first.
-        clip_norm: largest global norm of the gradient; the update then has a scalar
-            ``gradient_scale``.
-        constants: arrays for further scalar inputs of the shard graph.
-    """
-
-    shard: Graph
-    update: Graph
-    size: int
-    parameters: Mapping[str, tuple[int, ...]]
-    states: Mapping[str, tuple[int, ...]]
-    momenta: Mapping[str, float]
-    slots: tuple[str, ...]
-    hyper: tuple[str, ...]
-    metrics: tuple[str, ...]
-    clip_norm: float | None = None
-    constants: Mapping[str, Array] = field(default_factory=dict)
 
 
 class TrainingEngine:
@@ -119,15 +79,9 @@ class TrainingEngine:
         self.shard_size = min(shard_size, batch_size)
         self.samples = _sample_count(data)
         library = library_for(target, cache=cache)
-        self._layout = FlatLayout(step.parameters)
-        self._states = FlatLayout(step.states)
-        if self._layout.size != step.size:
-            raise ShapeError(
-                f"the update graph must be for {self._layout.size} elements; got {step.size}"
-            )
+        self.plan = StepPlan(step, self.shard_size, library.target, fusion=fusion)
         self._prepare_memory(data, seed)
-        self._lower(library.target, fusion=fusion)
-        self._spec_addresses = library.addresses(self._specs(), progress)
+        self._addresses = library.addresses(self.plan.specs(), progress)
         self.threads = threads or default_threads()
         self._team = Team(self.threads, library)
         self._allocate()
@@ -147,7 +101,7 @@ class TrainingEngine:
             self._memory["parameter", f"slot:{slot}"] = aligned_copy(
                 np.zeros(step.size, np.float32)
             )
-        self._memory["state", "state"] = aligned_copy(np.zeros(self._states.size, np.float32))
+        self._memory["state", "state"] = aligned_copy(np.zeros(self.plan.states.size, np.float32))
         self._memory["scalar", "inverse_batch"] = aligned_copy(np.ones(1, np.float32))
         self._memory["scalar", "gradient_scale"] = aligned_copy(np.ones(1, np.float32))
         self._memory["scalar", "hyper"] = aligned_copy(np.zeros(len(step.hyper) + 1, np.float32))
@@ -156,19 +110,12 @@ class TrainingEngine:
             self._memory["scalar", name] = aligned_copy(np.asarray(array))
         blocks = -(-step.size // BLOCK)
         self._memory["scalar", "blocks"] = aligned_copy(np.zeros(blocks, np.float32))
-        self._sums = FlatLayout(
-            {
-                **{f"grad:{name}": shape for name, shape in step.parameters.items()},
-                **{f"state:{name}": shape for name, shape in step.states.items()},
-                **{f"metric:{name}": () for name in step.metrics},
-            }
-        )
 
     def _allocate(self) -> None:
         """Arenas per thread; the slots of sums come as the tree needs them."""
-        self._arenas = [aligned_bytes(self._plan.size) for _ in range(self.threads)]
-        self._update_arena = aligned_bytes(self._update_plan.size)
-        self._packs = aligned_bytes(self._packed_size)
+        self._arenas = [aligned_bytes(self.plan.arena.size) for _ in range(self.threads)]
+        self._update_arena = aligned_bytes(self.plan.update_arena.size)
+        self._packs = aligned_bytes(self.plan.packed_size)
         self._control = np.zeros(8, np.int64)
         self._counters = np.zeros(8, np.int64)
         self._table = np.zeros(_CAPACITY * max(1, len(self.step.hyper)), np.float32)
@@ -178,126 +125,8 @@ class TrainingEngine:
 
     def _slot(self, slot: Slot) -> Array:
         if slot not in self._slots:
-            self._slots[slot] = aligned_bytes(4 * self._sums.size).view(np.float32)
+            self._slots[slot] = aligned_bytes(4 * self.plan.sums.size).view(np.float32)
         return self._slots[slot]
-
-    # Lowering -----------------------------------------------------------------------------------
-
-    def _lower(self, target: Any, *, fusion: bool) -> None:
-        self._target = target
-        shard = self.step.shard
-        outputs = {
-            name: _vector_place("sums", self._sums, name, shard[index].spec)
-            for name, index in shard.outputs
-        }
-        self._shard: Lowered = lower(
-            shard,
-            target,
-            capacity=self.shard_size,
-            inputs={node.attrs.name: self._place(node.attrs.kind, node.attrs.name, node.spec)
-                    for _, node in shard.inputs()},
-            outputs=outputs,
-            fusion=fusion,
-        )  # fmt: skip
-        self._plan = make_plan(self._shard.shard, self.shard_size)
-        self._packed, self._packed_size = region_offsets(
-            buffer
-            for call in self._shard.prepare
-            for buffer in call.buffers
-            if buffer.region == "packed"
-        )
-        # Both replace what they read, which is sound because each is one fused pass per vector.
-        self._update = [*self._lower_update(), *self._lower_states()]
-        self._update_plan = make_plan(self._update, 1)
-        total = Operand(0, "float32", (1,)), Operand(1, "float32", (1,))
-        self._merge_spec = PointwiseSpec(
-            Domain((self._sums.size,), batched=False),
-            Expression(total, "", (Step("add", (0, 1), None, "float32"),), ((2, total[0]),)),
-            2,
-        )
-        offsets = self._sums.offsets
-        self._finish_spec = FinishSpec(
-            tuple(offsets[f"metric:{name}"] for name in self.step.metrics)
-        )
-
-    def _place(self, kind: str, name: str, spec: TensorSpec) -> Placement:
-        """Where an input of the shard graph lies."""
-        strides = dense_strides(spec.shape)
-        if kind == "parameter":
-            start = 4 * self._layout.offsets[name]
-            buffer = Buffer("parameter", "parameter", 4 * spec.size, start=start)
-            return Placement(buffer, spec.dtype, strides, 0, 0)
-        if kind == "state":
-            start = 4 * self._states.offsets[name]
-            buffer = Buffer("state", "state", 4 * spec.size, start=start)
-            return Placement(buffer, spec.dtype, strides, 0, 0)
-        if kind == "dataset":
-            buffer = Buffer("dataset", name, 0)
-            return Placement(buffer, spec.dtype, strides, spec.size, 0, "gathered")
-        return Placement(Buffer("scalar", name, 0), spec.dtype, strides, 0, 0)
-
-    def _lower_update(self) -> list[Call]:
-        """The optimizer over the flat vectors; its results replace what it read."""
-        places: dict[str, Placement] = {}
-        for column, name in enumerate(self.step.hyper):
-            places[name] = Placement(Buffer("scalar", "hyper", 0), "float32", (), 0, column)
-        places["gradient_scale"] = Placement(
-            Buffer("scalar", "gradient_scale", 0), "float32", (), 0, 0
-        )
-        bytes_ = 4 * self.step.size
-        places["gradient"] = Placement(Buffer("sums", "sums", bytes_), "float32", (1,), 0, 0)
-        for name in ("parameter", *(f"slot:{slot}" for slot in self.step.slots)):
-            buffer = Buffer("parameter", name, bytes_)
-            places[name] = Placement(buffer, "float32", (1,), 0, 0)
-        lowered = lower(
-            self.step.update,
-            self._target,
-            capacity=1,
-            inputs=places,
-            outputs={name: places[name] for name, _ in self.step.update.outputs},
-        )
-        return lowered.shard
-
-    def _lower_states(self) -> list[Call]:
-        """Running statistics: ``(1 - m) * old + m * (sum / N)``."""
-        if not self.step.states:
-            return []
-        b = GraphBuilder()
-        inverse = b.input("scalar", "inverse_batch", ())
-        inputs: dict[str, Placement] = {
-            "inverse_batch": Placement(Buffer("scalar", "inverse_batch", 4), "float32", (), 0, 0)
-        }
-        outputs: dict[str, Placement] = {}
-        results: list[tuple[str, int]] = []
-        for name, shape in self.step.states.items():
-            momentum = self.step.momenta[name]
-            old = b.input("state", f"state:{name}", shape)
-            new = b.input("state", f"sum:{name}", shape)
-            kept = b.add("scale", old, attrs=Constant(1.0 - momentum))
-            fresh = b.add("scale", b.add("mul", new, inverse), attrs=Constant(momentum))
-            results.append((name, b.add("add", kept, fresh)))
-            spec = TensorSpec(shape, "float32", batched=False)
-            place = _vector_place("state", self._states, name, spec)
-            inputs[f"state:{name}"] = outputs[name] = place
-            inputs[f"sum:{name}"] = _vector_place("sums", self._sums, f"state:{name}", spec)
-        lowered = lower(
-            b.graph(results), self._target, capacity=1, inputs=inputs, outputs=outputs
-        )
-        return lowered.shard
-
-    def _specs(self) -> list[KernelSpec]:
-        calls = [*self._shard.prepare, *self._shard.shard, *self._update]
-        specs: list[KernelSpec] = [call.spec for call in calls]
-        specs += [self._merge_spec, self._finish_spec, BarrierSpec(), AdvanceSpec()]
-        specs.append(HyperSpec(len(self.step.hyper)))
-        if self.step.clip_norm is not None:
-            specs += self._clip_specs()
-        return specs
-
-    def _clip_specs(self) -> tuple[ClipBlocksSpec, ClipFactorSpec]:
-        blocks = -(-self.step.size // BLOCK)
-        limit = float(np.float32(self.step.clip_norm))
-        return ClipBlocksSpec(self.step.size), ClipFactorSpec(blocks, limit)
 
     # Scripts ------------------------------------------------------------------------------------
 
@@ -340,10 +169,11 @@ class TrainingEngine:
     ) -> Script:
         """One thread's way through a step."""
         script = ScriptBuilder()
-        address = self._spec_addresses
+        address = self._addresses
         alone = Context()
         total = int(self._slot(root).ctypes.data)
         arena = self._arenas[thread]
+        work = self.plan.shard
 
         def barrier(*, check: bool = False) -> None:
             if self.threads > 1 or check:
@@ -353,16 +183,16 @@ class TrainingEngine:
             return address[call.spec]
 
         if thread == 0:
-            hyper = [self._table, self._counters[0:1], self._memory["scalar", "hyper"]]
-            spec = HyperSpec(len(self.step.hyper))
-            script.add(address[spec], [int(a.ctypes.data) for a in hyper])
-        script.calls(self._shard.prepare, of, self._resolver(arena, self._plan, total), part)
+            hyper: list[Array] = [self._table, self._counters, self._memory["scalar", "hyper"]]
+            script.add(address[self.plan.hyper], [int(a.ctypes.data) for a in hyper])
+        script.calls(work.prepare, of, self._resolver(arena, self.plan.arena, total), part)
         barrier()
         for step in steps:
             if isinstance(step, Leaf):
                 place = int(self._slot(step.slot).ctypes.data)
                 context = contexts[step.shard]
-                script.calls(self._shard.shard, of, self._resolver(arena, self._plan, place), context)
+                resolve = self._resolver(arena, self.plan.arena, place)
+                script.calls(work.shard, of, resolve, context)
                 script.add(address[AdvanceSpec()], [], context)
             else:
                 self._merge(script, step, alone)
@@ -373,7 +203,7 @@ class TrainingEngine:
         if thread == 0:
             finish = [total, *(int(a.ctypes.data) for a in
                                (self._metrics, self._counters[1:2], self._control))]  # fmt: skip
-            script.add(address[self._finish_spec], finish)
+            script.add(address[self.plan.finish], finish)
         barrier(check=True)
         self._finish(script, thread, total, part, barrier)
         return script.finish()
@@ -387,10 +217,10 @@ class TrainingEngine:
         barrier: Callable[..., None],
     ) -> None:
         """Clipping and the update."""
-        address = self._spec_addresses
-        resolve = self._resolver(self._update_arena, self._update_plan, total)
-        if self.step.clip_norm is not None:
-            blocks, factor = self._clip_specs()
+        address = self._addresses
+        resolve = self._resolver(self._update_arena, self.plan.update_arena, total)
+        if self.plan.clip is not None:
+            blocks, factor = self.plan.clip
             sums = int(self._memory["scalar", "blocks"].ctypes.data)
             scale = int(self._memory["scalar", "gradient_scale"].ctypes.data)
             script.add(address[blocks], [total, sums], part)
@@ -398,12 +228,12 @@ class TrainingEngine:
             if thread == 0:
                 script.add(address[factor], [sums, scale], part)
             barrier()
-        script.calls(self._update, lambda call: address[call.spec], resolve, part)
+        script.calls(self.plan.update, lambda call: address[call.spec], resolve, part)
         barrier()
 
     def _merge(self, script: ScriptBuilder, merge: Merge, context: Context) -> None:
         left, right = (int(self._slot(slot).ctypes.data) for slot in (merge.left, merge.right))
-        script.add(self._spec_addresses[self._merge_spec], [left, right], context)
+        script.add(self._addresses[self.plan.merge], [left, right], context)
 
     def _resolver(self, memory: Array, plan: Plan, sums: int) -> Callable[[Buffer], int]:
         arena = int(memory.ctypes.data)
@@ -413,7 +243,7 @@ class TrainingEngine:
             if buffer.region == "arena":
                 return arena + plan.offsets[buffer]
             if buffer.region == "packed":
-                return packs + self._packed[buffer]
+                return packs + self.plan.packed[buffer]
             if buffer.region == "sums":
                 return sums
             return int(self._memory[buffer.region, buffer.name].ctypes.data)
@@ -433,26 +263,26 @@ class TrainingEngine:
         Raises:
             ShapeError: an array has another shape than the model's.
         """
-        _fill(self._memory["parameter", "parameter"], self._layout, parameters)
-        _fill(self._memory["state", "state"], self._states, states)
+        _fill(self._memory["parameter", "parameter"], self.plan.layout, parameters)
+        _fill(self._memory["state", "state"], self.plan.states, states)
         for slot in self.step.slots:
             vector = self._memory["parameter", f"slot:{slot}"]
             vector[...] = 0
             if slots is not None:
-                _fill(vector, self._layout, slots[slot])
+                _fill(vector, self.plan.layout, slots[slot])
 
     def parameters(self) -> dict[str, Array]:
         """Copies of the parameters by name."""
-        return _named(self._memory["parameter", "parameter"], self._layout)
+        return _named(self._memory["parameter", "parameter"], self.plan.layout)
 
     def states(self) -> dict[str, Array]:
         """Copies of the states by name."""
-        return _named(self._memory["state", "state"], self._states)
+        return _named(self._memory["state", "state"], self.plan.states)
 
     def slots(self) -> dict[str, dict[str, Array]]:
         """Copies of the optimizer's vectors, by slot and parameter."""
         return {
-            slot: _named(self._memory["parameter", f"slot:{slot}"], self._layout)
+            slot: _named(self._memory["parameter", f"slot:{slot}"], self.plan.layout)
             for slot in self.step.slots
         }
 
@@ -470,7 +300,7 @@ class TrainingEngine:
             raise ShapeError(
                 f"order must be int64 of shape ({self.samples},); got {order.dtype} {order.shape}"
             )
-        if self.samples and not (0 <= order.min() and order.max() < self.samples):
+        if self.samples and not (order.min() >= 0 and order.max() < self.samples):
             raise ArgumentError(f"order must hold rows from 0 to {self.samples - 1}")
         self._memory["order", "order"][...] = order
         self._memory["scalar", "key"][1] = epoch
@@ -502,7 +332,9 @@ class TrainingEngine:
             )
         short = end - self.samples if end > self.samples else 0
         whole = count - 1 if short else count
-        parts = [(a, min(a + _CAPACITY, whole), self.batch_size) for a in range(0, whole, _CAPACITY)]
+        parts = [
+            (a, min(a + _CAPACITY, whole), self.batch_size) for a in range(0, whole, _CAPACITY)
+        ]
         if short:
             parts.append((whole, count, self.batch_size - short))
         rows: list[Array] = []
@@ -533,7 +365,7 @@ class TrainingEngine:
     @property
     def arena_bytes(self) -> int:
         """Bytes of one thread's arena."""
-        return self._plan.size
+        return self.plan.arena.size
 
     def close(self) -> None:
         """End the threads."""
@@ -551,12 +383,6 @@ def _sample_count(data: Mapping[str, Array]) -> int:
     if len(set(counts.values())) != 1:
         raise ShapeError(f"all data-set arrays must have one row for each sample; got {counts}")
     return next(iter(counts.values()))
-
-
-def _vector_place(region: str, layout: FlatLayout, name: str, spec: TensorSpec) -> Placement:
-    """A named part of a flat vector, as a buffer of its own."""
-    buffer = Buffer(region, region, 4 * spec.size, start=4 * layout.offsets[name])
-    return Placement(buffer, spec.dtype, dense_strides(spec.shape), 0, 0)
 
 
 def _fill(vector: Array, layout: FlatLayout, arrays: Mapping[str, Array]) -> None:

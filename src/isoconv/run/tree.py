@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 __all__ = ["Leaf", "Merge", "Node", "finish_tree", "shard_ranges", "walk"]
 
@@ -41,7 +42,7 @@ class Merge:
 def shard_ranges(shards: int, threads: int) -> list[range]:
     """A contiguous run of shards for each thread, as equal as can be."""
     cuts = [shards * t // threads for t in range(threads + 1)]
-    return [range(a, b) for a, b in zip(cuts, cuts[1:], strict=False)]
+    return [range(a, b) for a, b in pairwise(cuts)]
 
 
 def walk(shards: range, thread: int) -> tuple[list[Leaf | Merge], list[Node]]:

@@ -1,0 +1,220 @@
+"""A training step, planned: the kernels of its parts and the memory they work in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoconv.compile.clip import BLOCK, ClipBlocksSpec, ClipFactorSpec
+from isoconv.compile.expression import Domain, Expression, Operand, Step
+from isoconv.compile.kernels import KernelSpec
+from isoconv.compile.layout import Buffer, FlatLayout, Placement, dense_strides
+from isoconv.compile.lower import Call, Lowered, lower
+from isoconv.compile.plan import make_plan, region_offsets
+from isoconv.compile.pointwise import PointwiseSpec
+from isoconv.compile.runtime import AdvanceSpec, BarrierSpec, FinishSpec, HyperSpec
+from isoconv.compile.target import Target
+from isoconv.errors import ShapeError
+from isoconv.graph.builder import GraphBuilder
+from isoconv.graph.ir import Graph, TensorSpec
+from isoconv.ops.pointwise import Constant
+
+__all__ = ["StepGraph", "StepPlan"]
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class StepGraph:
+    """What one step of training computes.
+
+    Attributes:
+        shard: work on one shard; outputs ``grad:<parameter>``, ``state:<state>`` and
+            ``metric:<metric>``, all sums over the shard's images.
+        update: work on the flat vectors; inputs ``parameter``, ``gradient``, ``slot:<name>`` and
+            scalars, outputs ``parameter`` and ``slot:<name>``.
+        size: length of the flat vectors.
+        parameters: shape of each parameter, in the order in which they lie.
+        states: shape of each state.
+        momenta: share of the new value in each state's running mean.
+        slots: the optimizer's vectors.
+        hyper: scalars of the update, in the order of the columns of ``steps``' table.
+        metrics: names, the loss first.
+        clip_norm: largest global norm of the gradient; the update then has a scalar
+            ``gradient_scale``.
+        constants: arrays for further scalar inputs of the shard graph.
+    """
+
+    shard: Graph
+    update: Graph
+    size: int
+    parameters: Mapping[str, tuple[int, ...]]
+    states: Mapping[str, tuple[int, ...]]
+    momenta: Mapping[str, float]
+    slots: tuple[str, ...]
+    hyper: tuple[str, ...]
+    metrics: tuple[str, ...]
+    clip_norm: float | None = None
+    constants: Mapping[str, Array] = field(default_factory=dict)
+
+
+class StepPlan:
+    """What the engine needs to know of a step before it has any memory.
+
+    Attributes:
+        layout: the parameters in their flat vector.
+        states: the states in theirs.
+        sums: gradients, statistics and metrics, as a shard leaves them; the gradients lie as the
+            parameters do.
+        shard: kernel calls of a shard, and those before all shards.
+        arena: offsets in a shard's arena.
+        packed: offsets of packed weights.
+        packed_size: bytes of all of them.
+        update: kernel calls of the update.
+        update_arena: offsets in the update's arena.
+        merge: the kernel that adds two vectors of sums.
+        finish: the kernel that looks at the metrics.
+        hyper: the kernel that fetches a step's scalars.
+        clip: the kernels of clipping, or None.
+    """
+
+    def __init__(self, step: StepGraph, shard_size: int, target: Target, *, fusion: bool) -> None:
+        self.step = step
+        self.shard_size = shard_size
+        self.target = target
+        self.layout = FlatLayout(step.parameters)
+        self.states = FlatLayout(step.states)
+        if self.layout.size != step.size:
+            raise ShapeError(
+                f"the update graph must be for {self.layout.size} elements; got {step.size}"
+            )
+        self.sums = FlatLayout(
+            {
+                **{f"grad:{name}": shape for name, shape in step.parameters.items()},
+                **{f"state:{name}": shape for name, shape in step.states.items()},
+                **{f"metric:{name}": () for name in step.metrics},
+            }
+        )
+        self.shard = self._lower_shard(fusion=fusion)
+        self.arena = make_plan(self.shard.shard, shard_size)
+        self.packed, self.packed_size = region_offsets(
+            buffer
+            for call in self.shard.prepare
+            for buffer in call.buffers
+            if buffer.region == "packed"
+        )
+        # Both replace what they read, which is sound because each is one fused pass per vector.
+        self.update = [*self._lower_update(), *self._lower_states()]
+        self.update_arena = make_plan(self.update, 1)
+        self.merge = self._merge()
+        self.finish = FinishSpec(
+            tuple(self.sums.offsets[f"metric:{name}"] for name in step.metrics)
+        )
+        self.hyper = HyperSpec(len(step.hyper))
+        self.clip: tuple[ClipBlocksSpec, ClipFactorSpec] | None = None
+        if step.clip_norm is not None:
+            limit = float(np.float32(step.clip_norm))
+            self.clip = ClipBlocksSpec(step.size), ClipFactorSpec(-(-step.size // BLOCK), limit)
+
+    def specs(self) -> list[KernelSpec]:
+        """Every kernel of the step."""
+        calls = [*self.shard.prepare, *self.shard.shard, *self.update]
+        specs: list[KernelSpec] = [call.spec for call in calls]
+        specs += [self.merge, self.finish, self.hyper, BarrierSpec(), AdvanceSpec()]
+        return [*specs, *(self.clip or ())]
+
+    def _merge(self) -> PointwiseSpec:
+        """Left = left + right, over whole vectors of sums."""
+        left, right = Operand(0, "float32", (1,)), Operand(1, "float32", (1,))
+        steps = (Step("add", (0, 1), None, "float32"),)
+        expression = Expression((left, right), "", steps, ((2, left),))
+        return PointwiseSpec(Domain((self.sums.size,), batched=False), expression, 2)
+
+    def _lower_shard(self, *, fusion: bool) -> Lowered:
+        shard = self.step.shard
+        outputs = {
+            name: _vector_place("sums", self.sums, name, shard[index].spec)
+            for name, index in shard.outputs
+        }
+        return lower(
+            shard,
+            self.target,
+            capacity=self.shard_size,
+            inputs={node.attrs.name: self._place(node.attrs.kind, node.attrs.name, node.spec)
+                    for _, node in shard.inputs()},
+            outputs=outputs,
+            fusion=fusion,
+        )  # fmt: skip
+
+    def _place(self, kind: str, name: str, spec: TensorSpec) -> Placement:
+        """Where an input of the shard graph lies."""
+        strides = dense_strides(spec.shape)
+        if kind == "parameter":
+            start = 4 * self.layout.offsets[name]
+            buffer = Buffer("parameter", "parameter", 4 * spec.size, start=start)
+            return Placement(buffer, spec.dtype, strides, 0, 0)
+        if kind == "state":
+            start = 4 * self.states.offsets[name]
+            buffer = Buffer("state", "state", 4 * spec.size, start=start)
+            return Placement(buffer, spec.dtype, strides, 0, 0)
+        if kind == "dataset":
+            buffer = Buffer("dataset", name, 0)
+            return Placement(buffer, spec.dtype, strides, spec.size, 0, "gathered")
+        return Placement(Buffer("scalar", name, 0), spec.dtype, strides, 0, 0)
+
+    def _lower_update(self) -> list[Call]:
+        """The optimizer over the flat vectors; its results replace what it read."""
+        places: dict[str, Placement] = {}
+        for column, name in enumerate(self.step.hyper):
+            places[name] = Placement(Buffer("scalar", "hyper", 0), "float32", (), 0, column)
+        places["gradient_scale"] = Placement(
+            Buffer("scalar", "gradient_scale", 0), "float32", (), 0, 0
+        )
+        bytes_ = 4 * self.step.size
+        places["gradient"] = Placement(Buffer("sums", "sums", bytes_), "float32", (1,), 0, 0)
+        for name in ("parameter", *(f"slot:{slot}" for slot in self.step.slots)):
+            buffer = Buffer("parameter", name, bytes_)
+            places[name] = Placement(buffer, "float32", (1,), 0, 0)
+        lowered = lower(
+            self.step.update,
+            self.target,
+            capacity=1,
+            inputs=places,
+            outputs={name: places[name] for name, _ in self.step.update.outputs},
+        )
+        return lowered.shard
+
+    def _lower_states(self) -> list[Call]:
+        """Running statistics: ``(1 - m) * old + m * (sum / N)``."""
+        if not self.step.states:
+            return []
+        b = GraphBuilder()
+        inverse = b.input("scalar", "inverse_batch", ())
+        inputs: dict[str, Placement] = {
+            "inverse_batch": Placement(Buffer("scalar", "inverse_batch", 4), "float32", (), 0, 0)
+        }
+        outputs: dict[str, Placement] = {}
+        results: list[tuple[str, int]] = []
+        for name, shape in self.step.states.items():
+            momentum = self.step.momenta[name]
+            old = b.input("state", f"state:{name}", shape)
+            new = b.input("state", f"sum:{name}", shape)
+            kept = b.add("scale", old, attrs=Constant(1.0 - momentum))
+            fresh = b.add("scale", b.add("mul", new, inverse), attrs=Constant(momentum))
+            results.append((name, b.add("add", kept, fresh)))
+            spec = TensorSpec(shape, "float32", batched=False)
+            place = _vector_place("state", self.states, name, spec)
+            inputs[f"state:{name}"] = outputs[name] = place
+            inputs[f"sum:{name}"] = _vector_place("sums", self.sums, f"state:{name}", spec)
+        lowered = lower(b.graph(results), self.target, capacity=1, inputs=inputs, outputs=outputs)
+        return lowered.shard
+
+
+def _vector_place(region: str, layout: FlatLayout, name: str, spec: TensorSpec) -> Placement:
+    """A named part of a flat vector, as a buffer of its own."""
+    buffer = Buffer(region, region, 4 * spec.size, start=4 * layout.offsets[name])
+    return Placement(buffer, spec.dtype, dense_strides(spec.shape), 0, 0)
