@@ -12,7 +12,7 @@ from isoconv.graph.verify import verify
 
 
 def sound():
-    """y = -x * 2 in a layer of its own."""
+    """The graph of -x * 2, in a layer of its own."""
     b = GraphBuilder()
     x = b.input("dataset", "x", (3,))
     with b.layer("features.0"):

@@ -20,11 +20,16 @@ import llvmlite.binding as llvm
 import isoconv.arithmetic
 import isoconv.compile
 from isoconv.compile.cache import KernelCache
+from isoconv.compile.contract import ContractSpec
+from isoconv.compile.contract_weight import ContractWeightSpec
+from isoconv.compile.depthwise import DepthwiseSpec, DepthwiseWeightSpec
 from isoconv.compile.jit import LoadedObject, compile_object, load_object
 from isoconv.compile.loops import Kernel
 from isoconv.compile.target import Target
 
 __all__ = ["KernelLibrary", "KernelSpec", "emit_object", "kernel_key"]
+
+_CONTRACTIONS = (ContractSpec, ContractWeightSpec, DepthwiseSpec, DepthwiseWeightSpec)
 
 Progress = Callable[[int, int], None]
 
@@ -62,7 +67,7 @@ def emit_object(spec: KernelSpec, target: Target, name: str) -> bytes:
     """Emit and compile one kernel to an object file."""
     kernel = Kernel(name, target, spec.buffers)
     spec.emit(kernel)
-    return compile_object(kernel.finish(), target)
+    return compile_object(kernel.finish(), target, thorough=isinstance(spec, _CONTRACTIONS))
 
 
 class KernelLibrary:

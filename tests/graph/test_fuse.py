@@ -1,0 +1,238 @@
+"""Fusion: legal groups for every graph, the groups that speed needs, and the same values."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.compile.places import same_bits
+
+import isoconv.ops as ops
+from isoconv import nn
+from isoconv.errors import IsoconvError
+from isoconv.graph.autodiff import differentiate
+from isoconv.graph.builder import GraphBuilder
+from isoconv.graph.fuse import EPILOGUE_ROOTS, Group, fuse
+from isoconv.graph.operation import operation
+from isoconv.ops.interpret import interpret
+from isoconv.run.evaluate import evaluate
+
+SAME = ops.ConvGeometry((3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1))
+HALF = ops.WindowGeometry((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1))
+
+
+def check_legal(graph, groups):
+    """The rules that every fusion keeps."""
+    owner = {}
+    for number, group in enumerate(groups):
+        for index in group.nodes:
+            assert index not in owner, f"node {index} is in two groups"
+            owner[index] = number
+    assert set(owner) == {i for i, n in enumerate(graph.nodes) if n.op != "input"}
+    wanted = {index for _, index in graph.outputs}
+    for number, group in enumerate(groups):
+        within = list(group.nodes)
+        for place, index in enumerate(within):
+            node = graph[index]
+            for source in node.inputs:
+                if graph[source].op == "input":
+                    continue
+                if owner[source] == number:
+                    assert source in within[:place], "a value is used before it is made"
+                    assert source not in group.sums, "a sum is read in its own pass"
+                    assert index != group.root, "a root reads stored values alone"
+                else:
+                    assert owner[source] < number, "a group needs a later one"
+                    assert source in groups[owner[source]].stored, "a value is not stored"
+        read_elsewhere = {
+            source
+            for index, node in enumerate(graph.nodes)
+            for source in node.inputs
+            if owner.get(index) != number
+        }
+        needed = wanted | read_elsewhere
+        assert set(group.stored) == needed & set(within)
+        _check_shapes(graph, group)
+
+
+def _check_shapes(graph, group):
+    """One domain per group, and a kernel family for it."""
+    domain = {(graph[i].spec.shape, graph[i].spec.batched) for i in group.pointwise}
+    assert all(operation(graph[i].op).pointwise for i in group.pointwise)
+    if group.root >= 0:
+        assert not group.sums
+        if group.pointwise:
+            assert graph[group.root].op in EPILOGUE_ROOTS
+            domain.add((graph[group.root].spec.shape, graph[group.root].spec.batched))
+    for index in group.sums:
+        assert graph[index].op == "sum"
+        source = graph[graph[index].inputs[0]].spec
+        domain.add((source.shape, source.batched))
+    assert len(domain) <= 1
+    assert len({(graph[i].attrs, graph[i].spec.dtype) for i in group.sums}) <= 1
+
+
+def random_graph(draw):
+    """A graph of operations that fuse in many ways, with gradients."""
+    b = GraphBuilder()
+    values = [b.input("dataset", name, (4, 4, 3)) for name in "xy"]
+    values += [b.input("parameter", "p", (3,)), b.input("scalar", "s", ())]
+    w = b.input("parameter", "w", (3, 3, 3, 3))
+    step = st.tuples(
+        st.sampled_from(
+            ["neg", "relu", "add", "mul", "maximum", "sum", "conv", "pool", "broadcast", "convert"]
+        ),
+        st.integers(0, 30),
+        st.integers(0, 30),
+    )
+    for op, first, second in draw(st.lists(step, min_size=2, max_size=14)):
+        x, y = values[-1 - first % len(values)], values[-1 - second % len(values)]
+        try:
+            if op == "sum":
+                new = b.add("sum", x, attrs=ops.Sum(second % 2, bool(second // 2 % 2)))
+            elif op == "conv":
+                new = b.add("conv", x, w, attrs=SAME)
+            elif op == "pool":
+                new = b.add("max_pool", x, attrs=HALF)
+            elif op == "broadcast":
+                attrs = ops.Broadcast((4, 4, 3), True, b.spec(x).batched)
+                new = b.add("broadcast", x, attrs=attrs)
+            elif op == "convert":
+                other = "float64" if b.spec(x).dtype == "float32" else "float32"
+                new = b.add("convert", x, attrs=ops.Convert(other))
+            else:
+                new = b.add(op, x, y) if op in ("add", "mul", "maximum") else b.add(op, x)
+        except IsoconvError:
+            continue
+        values.append(new)
+    last = values[-1]
+    spec = b.spec(last)
+    dy = b.input("dataset" if spec.batched else "parameter", "dy", spec.shape, spec.dtype)
+    flows = differentiate(b, {last: dy}, [0, 1, 2, w])
+    outputs = [("last", last), (f"v{values[len(values) // 2]}", values[len(values) // 2])]
+    return b.graph(outputs + [(f"d{i}", flow) for i, flow in flows.items()])
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(st.data())
+def test_every_fusion_is_legal(data):
+    """Each node in one group, groups in a possible order, values stored if read elsewhere."""
+    graph = random_graph(data.draw)
+    check_legal(graph, fuse(graph))
+    single = fuse(graph, enabled=False)
+    check_legal(graph, single)
+    assert all(len(group.nodes) == 1 for group in single)
+
+
+@settings(max_examples=8, deadline=None, derandomize=True)
+@given(st.data())
+def test_fusion_changes_no_bit(data):
+    """Fused, one by one, and by the references: the same values."""
+    graph = random_graph(data.draw)
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for _, node in graph.inputs():
+        lead = (2,) if node.spec.batched else ()
+        array = rng.normal(size=(*lead, *node.spec.shape))
+        arrays[node.attrs.name] = array.astype(node.spec.dtype)
+    with np.errstate(all="ignore"):
+        expected = interpret(graph, arrays, images=2)
+    for fusion in (True, False):
+        found = evaluate(graph, arrays, 2, fusion=fusion)
+        for name, array in expected.items():
+            same_bits(found[name], array)
+
+
+@pytest.mark.parametrize("name", ["lenet5", "resnet20", "mobilenetv2", "tinyvgg"])
+def test_models(name):
+    """Training graphs of the ready models fuse legally, and into far fewer groups."""
+    traced = nn.trace_model(nn.models.create(name, 10, (32, 32, 3)), (32, 32, 3), training=True)
+    b = traced.builder
+    seed = b.input("dataset", "seed", b.spec(traced.output).shape)
+    wanted = [i for i in range(len(b)) if b[i].op == "input" and b[i].attrs.kind == "parameter"]
+    flows = differentiate(b, {traced.output: seed}, wanted)
+    outputs = [(f"d{i}", flow) for i, flow in flows.items()]
+    graph = b.graph(outputs + list(traced.state_updates.items()))
+    groups = fuse(graph)
+    check_legal(graph, groups)
+    computed = sum(node.op != "input" for node in graph.nodes)
+    assert len(groups) < 0.75 * computed
+
+
+def test_convolution_bias_relu():
+    """The work behind a convolution is its epilogue, and only the result is stored."""
+    b = GraphBuilder()
+    x, w = b.input("dataset", "x", (6, 6, 3)), b.input("parameter", "w", (3, 3, 3, 3))
+    y = b.add("conv", x, w, attrs=SAME)
+    z = b.add("add", y, b.input("parameter", "bias", (3,)))
+    r = b.add("relu", z)
+    graph = b.graph([("r", r)])
+    relu = graph.output("r")
+    assert fuse(graph) == (Group(relu - 3, (relu - 1, relu), (), (relu,)),)
+
+
+def test_statistics_share_a_pass():
+    """Both sums of a normalisation's gradient are taken in one pass over the same values."""
+    b = GraphBuilder()
+    x, dy, mean = (
+        b.input("dataset", "x", (5, 5, 4)),
+        b.input("dataset", "dy", (5, 5, 4)),
+        b.input("parameter", "mean", (4,)),
+    )
+    over = ops.Sum(1, batched=False)
+    first = b.add("sum", dy, attrs=over)
+    second = b.add("sum", b.add("mul", dy, b.add("sub", x, mean)), attrs=over)
+    graph = b.graph([("first", first), ("second", second)])
+    (group,) = fuse(graph)
+    assert group.sums == (graph.output("first"), graph.output("second"))
+    assert group.stored == group.sums
+
+
+def test_a_root_does_not_take_in_what_it_reads():
+    """The gradient of max(y) needs y before it; the group of y cannot become its epilogue."""
+    b = GraphBuilder()
+    x = b.input("dataset", "x", (4, 4, 3))
+    y = b.add("relu", b.add("scale", x, attrs=ops.Constant(2.0)))
+    z = b.add("max_pool", y, attrs=HALF)
+    dz = b.input("dataset", "dz", (2, 2, 3))
+    dx = differentiate(b, {z: dz}, [x])[x]
+    graph = b.graph([("z", z), ("dx", dx)])
+    check_legal(graph, fuse(graph))
+
+
+def test_normalised_rectified_pooled():
+    """Convolution, batch normalisation, ReLU, max pooling: the most usual block of all."""
+    model = nn.Sequential(nn.Conv2d(4, 3), nn.BatchNorm2d(), nn.ReLU(), nn.MaxPool2d(2))
+    traced = nn.trace_model(model, (6, 6, 2), training=True)
+    b = traced.builder
+    seed = b.input("dataset", "seed", b.spec(traced.output).shape)
+    flows = differentiate(b, {traced.output: seed}, [traced.input])
+    graph = b.graph([("y", traced.output), ("dx", flows[traced.input])])
+    check_legal(graph, fuse(graph))
+
+
+def test_sums_of_two_dtypes_stay_apart():
+    """A pass sums in one dtype."""
+    b = GraphBuilder()
+    x = b.input("dataset", "x", (4, 4, 3))
+    square = b.add("square", x)
+    wide = b.add("convert", square, attrs=ops.Convert("float64"))
+    over = ops.Sum(1, batched=False)
+    outputs = [
+        ("narrow", b.add("sum", square, attrs=over)),
+        ("wide", b.add("sum", wide, attrs=over)),
+    ]
+    graph = b.graph(outputs)
+    check_legal(graph, fuse(graph))
+
+
+def test_a_diamond_is_not_torn():
+    """In exp(sum of y) * y the sum must be whole before the product, in a later pass."""
+    b = GraphBuilder()
+    x = b.input("dataset", "x", (4, 4, 3))
+    y = b.add("neg", x)
+    total = b.add("sum", y, attrs=ops.Sum(1, batched=False))
+    z = b.add("mul", y, b.add("exp", total))
+    graph = b.graph([("z", z)])
+    groups = fuse(graph)
+    check_legal(graph, groups)
+    assert len(groups) == 3
