@@ -1,6 +1,6 @@
 """The plan of memory: nothing that lives is overwritten, and borders of zeros stay zeros."""
 
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -115,7 +115,7 @@ def test_models(name):
 def test_memory_is_used_again():
     """A chain of equal values needs the room of two."""
     buffers = [Buffer("arena", f"v{i}", 640) for i in range(6)]
-    calls = [Call(AdvanceSpec(), pair, (1,)) for pair in zip(buffers, buffers[1:], strict=False)]
+    calls = [Call(AdvanceSpec(), pair, (1,)) for pair in pairwise(buffers)]
     assert make_plan(calls, 1).size < 3 * 640
 
 

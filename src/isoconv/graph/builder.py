@@ -76,7 +76,8 @@ class GraphBuilder:
         return self._append(Node("copy", (index,), None, node.spec, self._layer))
 
     def _append(self, node: Node) -> int:
-        key = (node.op, node.inputs, node.attrs, node.spec)
+        # By its text, in which 0.0 and -0.0 differ.
+        key = (node.op, node.inputs, repr(node.attrs), node.spec)
         if key not in self._known:
             self._known[key] = len(self._nodes)
             self._nodes.append(node)

@@ -35,10 +35,16 @@ class Constant:
     """A number that every element meets.
 
     Attributes:
-        value: rounded to the tensor's dtype.
+        value: rounded to the tensor's dtype. Constants 0.0 and -0.0 are not equal.
     """
 
     value: float
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Constant) and self.value.hex() == other.value.hex()
+
+    def __hash__(self) -> int:
+        return hash(self.value.hex())
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,14 @@
 
     RUN/
       run.json                      settings, model, data, versions; at the end the result
+      receipt.json, steps.jsonl     what came of each epoch, for others to check
       metrics.jsonl                 one row for each epoch
       weights.safetensors           the final weights
       best.safetensors              the weights of the best epoch
       checkpoints/last.json         where the run stands; names the file beside it and its SHA-256
       checkpoints/last-E-S.safetensors   parameters, states and optimizer vectors after E epochs
                                          and S steps of the next one
+      checkpoints/epoch-E.safetensors    the same after E epochs, where they are kept
 
 ``last.json`` is replaced after the arrays that it names were written under a name of their own, and
 older arrays are deleted after that: whenever a process is killed, ``last.json`` names a whole file.
@@ -21,7 +23,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,7 @@ class Checkpoint:
         epoch: whole epochs behind it.
         step: steps of the next epoch behind it.
         sums: for each metric the float64 sum over the images of these steps.
+        losses: of these steps, each the float32 sum over the batch.
         seconds: time that these steps took.
         history: a row for each whole epoch.
         parameters: by name.
@@ -61,6 +64,7 @@ class Checkpoint:
     states: Mapping[str, Array]
     slots: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
     sums: Mapping[str, float] = field(default_factory=dict)
+    losses: Sequence[float] = ()
     seconds: float = 0.0
     history: Sequence[Mapping[str, Any]] = ()
 
@@ -101,6 +105,16 @@ class RunFolder:
         return self.path / "best.safetensors"
 
     @property
+    def receipt_file(self) -> Path:
+        """What came of each epoch, for others to check."""
+        return self.path / "receipt.json"
+
+    @property
+    def steps_file(self) -> Path:
+        """The loss of every step, and each epoch's digest of every tensor."""
+        return self.path / "steps.jsonl"
+
+    @property
     def checkpoint_file(self) -> Path:
         """Where the run stands."""
         return self.path / "checkpoints" / "last.json"
@@ -118,6 +132,11 @@ class RunFolder:
             raise ArgumentError(
                 f"{self.path} holds a run already; go on with it (isoconv resume {self.path}) "
                 "or choose another folder"
+            )
+        if self.receipt_file.exists():
+            raise ArgumentError(
+                f"{self.path} holds the receipt of a run, which is not overwritten; choose another "
+                "folder"
             )
         self.save(start)
         self.describe(description)
@@ -199,6 +218,7 @@ class RunFolder:
                 "weights_sha256": storage.digest(checkpoint.weights),
                 "epoch": checkpoint.epoch,
                 "step": checkpoint.step,
+                "losses": [float(loss).hex() for loss in checkpoint.losses],
                 "sums": {key: float(value).hex() for key, value in checkpoint.sums.items()},
                 "seconds": checkpoint.seconds,
                 "history": [dict(row) for row in checkpoint.history],
@@ -240,6 +260,7 @@ class RunFolder:
             digest = str(record["sha256"])
             epoch, step = int(record["epoch"]), int(record["step"])
             sums = {str(key): float.fromhex(value) for key, value in record["sums"].items()}
+            losses = [float.fromhex(loss) for loss in record["losses"]]
             seconds = float(record["seconds"])
             history = [dict(row) for row in record["history"]]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -248,18 +269,83 @@ class RunFolder:
             ) from error
         arrays = read_arrays(arrays_file, digest)
         _check_model(arrays_file, arrays, parameters, states, slots)
-        return Checkpoint(
-            epoch=epoch,
-            step=step,
+        return replace(
+            from_flat(arrays, epoch, step),
             sums=sums,
+            losses=losses,
             seconds=seconds,
             history=history,
-            parameters={name: arrays[f"parameter:{name}"] for name in parameters},
-            states={name: arrays[f"state:{name}"] for name in states},
-            slots={
-                slot: {name: arrays[f"slot:{slot}:{name}"] for name in parameters} for slot in slots
-            },
         )
+
+    # Checkpoints that are kept
+
+    def kept_file(self, epoch: int) -> Path:
+        """The state after so many epochs."""
+        return self.checkpoint_file.parent / f"epoch-{epoch:05d}.safetensors"
+
+    def keep(self, checkpoint: Checkpoint) -> None:
+        """Keep the state after an epoch beside the checkpoint to go on from.
+
+        Raises:
+            CheckpointError: it cannot be written.
+        """
+        from safetensors.numpy import save
+
+        arrays = {key: np.ascontiguousarray(a) for key, a in _flat(checkpoint).items()}
+        write_bytes(self.kept_file(checkpoint.epoch), save(arrays))
+
+    def kept_epochs(self) -> list[int]:
+        """The epochs after which the state was kept, in order."""
+        names = (path.stem for path in self.checkpoint_file.parent.glob("epoch-*.safetensors"))
+        return sorted(int(name[6:]) for name in names if name[6:].isdecimal())
+
+    def load_kept(self, epoch: int) -> Checkpoint:
+        """The state after an epoch, if it was kept.
+
+        Raises:
+            CheckpointError: it was not, or cannot be read.
+        """
+        path = self.kept_file(epoch)
+        if not path.exists():
+            raise CheckpointError(
+                f"{self.path} has no checkpoint of the state after epoch {epoch} ({path.name}); "
+                "it is there when the run was told to keep checkpoints"
+            )
+        return from_flat(read_arrays(path), epoch)
+
+    def load_last(self) -> Checkpoint:
+        """Arrays of the checkpoint to go on from, whatever the model.
+
+        Raises:
+            CheckpointError: it cannot be read or is damaged.
+        """
+        record = read_json(self.checkpoint_file, "checkpoint")
+        _check_format(self.checkpoint_file, record)
+        try:
+            path = self.checkpoint_file.parent / Path(str(record["file"])).name
+            digest, epoch, step = str(record["sha256"]), int(record["epoch"]), int(record["step"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"checkpoint {self.checkpoint_file} cannot be read: {error!r}"
+            ) from error
+        return from_flat(read_arrays(path, digest), epoch, step)
+
+
+def from_flat(arrays: Mapping[str, Array], epoch: int, step: int = 0) -> Checkpoint:
+    """A checkpoint from the arrays of its file: ``parameter:N``, ``state:N``, ``slot:S:N``."""
+    parameters: dict[str, Array] = {}
+    states: dict[str, Array] = {}
+    slots: dict[str, dict[str, Array]] = {}
+    for key, array in arrays.items():
+        kind, _, name = key.partition(":")
+        if kind == "slot":
+            slot, _, name = name.partition(":")
+            slots.setdefault(slot, {})[name] = array
+        elif kind == "state":
+            states[name] = array
+        else:
+            parameters[name] = array
+    return Checkpoint(epoch=epoch, step=step, parameters=parameters, states=states, slots=slots)
 
 
 def _flat(checkpoint: Checkpoint) -> dict[str, Array]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from isoconv.arithmetic import ARITHMETIC_VERSION
 from isoconv.data import Dataset, normalisation, table
 from isoconv.errors import ShapeError
 from isoconv.graph.ir import DType
@@ -15,14 +17,19 @@ from isoconv.run.training import StepGraph
 from isoconv.train.callbacks import EarlyStopping
 from isoconv.train.checkpoint import Checkpoint
 from isoconv.train.metrics import Data, as_dataset, check_images
+from isoconv.train.receipt import FORMAT
 from isoconv.train.session import Plan
 from isoconv.train.settings import to_plain, versions
 from isoconv.train.step import Normalisation, Preparation, build_step, targets_for
+from isoconv.train.structure import layers, step_digest
 
 if TYPE_CHECKING:
     from isoconv.train.trainer import Trainer
 
-__all__ = ["Prepared"]
+__all__ = ["FirstWeights", "Prepared"]
+
+FirstWeights = Literal["seed", "given"]
+"""Where the first weights come from: drawn from the seed, or the model had them."""
 
 
 class Prepared:
@@ -37,7 +44,7 @@ class Prepared:
         self.preparation = Preparation(
             self.train.image_shape, dtype, constants, trainer.augmentation
         )
-        self._build_model()
+        self.first_weights = self._build_model()
         self.step: StepGraph = build_step(
             trainer.model, self.preparation, trainer.loss, trainer.optimizer, trainer.clip_norm
         )
@@ -47,15 +54,19 @@ class Prepared:
             check_images(self.validation, self.preparation)
             targets_for(self.validation, trainer.loss, self._output)
 
-    def _build_model(self) -> None:
+    def _build_model(self) -> FirstWeights:
+        """See that the model has weights; returns where they come from."""
         model, shape = self.trainer.model, self.train.image_shape
         if model.input_shape is None:
             model.build(shape, self.trainer.seed)
-        elif model.input_shape != shape:
+            return "seed"
+        if model.input_shape != shape:
             raise ShapeError(
                 f"the model was built for images of shape {model.input_shape}; "
                 f"{self.train.name} has {shape}"
             )
+        fresh = copy.deepcopy(model).build(shape, self.trainer.seed)
+        return "seed" if fresh.digest() == model.digest() else "given"
 
     def _output_shape(self) -> tuple[int, ...]:
         traced = trace_model(self.trainer.model, self.train.image_shape, training=True)
@@ -92,6 +103,46 @@ class Prepared:
             },
             "versions": versions(),
         }
+
+    def receipt_head(self, described: Mapping[str, Any]) -> dict[str, Any]:
+        """The receipt without its epochs: nothing in it depends on the machine.
+
+        Args:
+            described: from `describe`.
+        """
+        model = described["model"]
+        name = described["facts"].get("model")
+        return {
+            "format": FORMAT,
+            "isoconv": described["versions"]["isoconv"],
+            "arithmetic": ARITHMETIC_VERSION,
+            "model": {
+                "name": name if isinstance(name, str) else None,
+                "layers": layers(self.trainer.model),
+                "input_shape": model["input_shape"],
+                "output_shape": list(self._output),
+                "parameters": model["parameters"],
+                "states": model["states"],
+                "graph_sha256": step_digest(self.step),
+            },
+            "settings": {
+                **described["settings"],
+                "epochs": described["epochs"],
+                "early_stopping": described["early_stopping"],
+            },
+            "data": {
+                part: {"samples": found["samples"], "sha256": found["sha256"]}
+                for part, found in described["data"].items()
+            },
+            "normalisation": described["normalisation"],
+            "start": self.first_weights,
+        }
+
+    @property
+    def data_names(self) -> dict[str, str]:
+        """What the data are called here; a path, perhaps."""
+        names = {"train": self.train.name}
+        return names if self.validation is None else {**names, "validation": self.validation.name}
 
     def start(self) -> Checkpoint:
         """Before the first step."""

@@ -8,6 +8,7 @@ from typing import Any
 from isoconv.nn import Module
 from isoconv.train.callbacks import improves
 from isoconv.train.checkpoint import RunFolder
+from isoconv.train.record import Recorder
 
 __all__ = ["Interrupted", "Run", "way_on"]
 
@@ -28,6 +29,7 @@ class Run:
             with ``val_`` in front, ``learning_rate`` (of the last step), ``seconds`` (training
             alone) and ``images_per_second``. The means are over the epoch's images, each measured
             in the step that learned from it.
+        recorder: writes the receipt, or None.
         stopped: why the training ended before its last epoch; "" if it did not.
     """
 
@@ -38,6 +40,7 @@ class Run:
         self.description = description
         self.history: list[dict[str, Any]] = []
         self.stopped = ""
+        self.recorder: Recorder | None = None
         self._folder = folder
 
     @property
@@ -71,6 +74,17 @@ class Run:
     def digest(self) -> str:
         """SHA-256 of the model's weights, as 64 hexadecimal digits."""
         return self.model.digest()
+
+    @property
+    def receipt(self) -> dict[str, Any]:
+        """The run's receipt as it stands, as in ``receipt.json``; empty if there is none.
+
+        Example:
+            >>> from isoconv import nn
+            >>> Run(nn.Linear(2), {"epochs": 1}).receipt
+            {}
+        """
+        return {} if self.recorder is None else self.recorder.content
 
     def stop(self, reason: str) -> None:
         """End the training after this epoch; for callbacks."""

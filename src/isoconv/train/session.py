@@ -20,6 +20,7 @@ from isoconv.train.interrupt import InterruptWatch
 from isoconv.train.metrics import Evaluator
 from isoconv.train.optim import Optimizer
 from isoconv.train.progress import Reporter
+from isoconv.train.record import Recorder
 from isoconv.train.run import Interrupted, Run, way_on
 from isoconv.train.schedule import Schedule
 
@@ -109,6 +110,8 @@ class Session:
         run: what is filled.
         folder: where to save, or None.
         reporter: shows the progress.
+        recorder: writes the receipt, or None.
+        keep: whether the state after each epoch is kept.
     """
 
     def __init__(
@@ -119,6 +122,9 @@ class Session:
         run: Run,
         folder: RunFolder | None,
         reporter: Reporter,
+        recorder: Recorder | None = None,
+        *,
+        keep: bool = False,
     ) -> None:
         self._plan = plan
         self._engine = engine
@@ -126,6 +132,8 @@ class Session:
         self._run = run
         self._folder = folder
         self._reporter = reporter
+        self._recorder = recorder
+        self._keep = keep
         self._steps_per_call = 1
         self._sums: dict[str, float] = {}
         self._seconds = 0.0
@@ -178,6 +186,8 @@ class Session:
         rows = self._engine.steps(step, plan.hyper(epoch * plan.per_epoch + step, count))
         seconds = time.perf_counter() - begin
         self._seconds += seconds
+        if self._recorder is not None:
+            self._recorder.add_losses(rows[:, 0])
         for number, row in enumerate(rows):
             if not np.isfinite(row[0]):
                 self._not_finite(epoch, step + number, float(row[0]))
@@ -208,33 +218,38 @@ class Session:
         return row
 
     def _save_epoch(self, epoch: int) -> None:
-        """The best weights before the checkpoint: a run killed in between repeats the epoch."""
+        """All before the checkpoint to go on from: a run killed in between repeats the epoch."""
+        checkpoint = self._checkpoint(epoch + 1, 0)
+        if self._recorder is not None:
+            self._recorder.end_epoch(checkpoint, self._run.history[-1])
         if self._folder is None:
             return
-        checkpoint = self._checkpoint(epoch + 1, 0, {}, 0.0)
+        if self._keep:
+            self._folder.keep(checkpoint)
         if self._run.best_epoch == epoch + 1:
             shape = self._plan.image_shape
             self._folder.save_weights(self._folder.best_file, checkpoint.weights, shape)
         self._folder.save(checkpoint)
         self._folder.save_metrics(self._run.history)
 
-    def _checkpoint(
-        self, epoch: int, step: int, sums: Mapping[str, float], seconds: float
-    ) -> Checkpoint:
+    def _checkpoint(self, epoch: int, step: int) -> Checkpoint:
+        """Where the run stands; the sums of an epoch count within it alone."""
+        inside = step > 0
         return Checkpoint(
             epoch=epoch,
             step=step,
             parameters=self._engine.parameters(),
             states=self._engine.states(),
             slots=self._engine.slots(),
-            sums=sums,
-            seconds=seconds,
+            sums=dict(self._sums) if inside else {},
+            losses=list(self._recorder.losses) if inside and self._recorder is not None else [],
+            seconds=self._seconds if inside else 0.0,
             history=self._run.history,
         )
 
     def _interrupt(self, epoch: int, step: int) -> None:
         if self._folder is not None:
-            self._folder.save(self._checkpoint(epoch, step, self._sums, self._seconds))
+            self._folder.save(self._checkpoint(epoch, step))
         self._leave(
             f"in epoch {epoch + 1} of {self._plan.epochs} after step {step} of "
             f"{self._plan.per_epoch}"

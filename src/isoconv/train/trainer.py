@@ -16,9 +16,11 @@ from isoconv.train.callbacks import Callback, EarlyStopping
 from isoconv.train.check import check_count, check_number
 from isoconv.train.checkpoint import Checkpoint, RunFolder
 from isoconv.train.metrics import Data, Evaluator
+from isoconv.train.machine import machine_facts
 from isoconv.train.optim import SGD, Optimizer
 from isoconv.train.prepare import Prepared
 from isoconv.train.progress import Reporter
+from isoconv.train.record import Recorder
 from isoconv.train.run import Interrupted, Run, way_on
 from isoconv.train.schedule import Constant, Schedule
 from isoconv.train.session import Plan, Session
@@ -52,6 +54,8 @@ class Trainer:
         callbacks: called at the start, after each epoch and at the end.
         progress: show a bar on a terminal and a line for each epoch elsewhere; False for silence;
             a `rich.console.Console` says where.
+        keep_checkpoints: keep the state after each epoch in the run folder, so that a stretch of
+            epochs can be verified on its own.
 
     Raises:
         ArgumentError: a setting outside its range.
@@ -85,6 +89,7 @@ class Trainer:
         target: str | None = None,
         callbacks: Iterable[Callback] = (),
         progress: bool | Console = True,
+        keep_checkpoints: bool = False,
     ) -> None:
         if not isinstance(model, Module):
             raise ArgumentError(f"model must be a Module; got {type(model).__name__}")
@@ -103,6 +108,7 @@ class Trainer:
         self.target = target
         self.callbacks = tuple(callbacks)
         self.progress = progress
+        self.keep_checkpoints = keep_checkpoints
         self._check()
 
     def _check(self) -> None:
@@ -148,14 +154,34 @@ class Trainer:
         Args:
             model: as the one that the run began with.
             folder: the run folder.
-            options: ``threads``, ``target``, ``callbacks`` and ``progress``.
+            options: ``threads``, ``target``, ``callbacks``, ``progress`` and
+                ``keep_checkpoints``; what the run began with is kept up in any case.
 
         Raises:
             CheckpointError: the folder holds no run that can be read.
         """
         plain = RunFolder(folder).description()
+        if not isinstance(plain.get("settings"), dict):
+            raise CheckpointError(f"the settings of {folder} cannot be read: there are none")
+        return cls.from_settings(model, plain["settings"], str(folder), **options)
+
+    @classmethod
+    def from_settings(
+        cls, model: Module, plain: Mapping[str, Any], title: str, **options: Any
+    ) -> Trainer:
+        """A trainer from what `settings` gave.
+
+        Args:
+            model: what to train.
+            plain: the settings.
+            title: where they stood, for messages.
+            options: as for `from_run`.
+
+        Raises:
+            CheckpointError: the settings cannot be read.
+        """
         try:
-            settings = {name: from_plain(value) for name, value in plain["settings"].items()}
+            settings = {name: from_plain(value) for name, value in plain.items()}
             loss = settings.pop("loss")
             return cls(
                 model,
@@ -164,8 +190,8 @@ class Trainer:
                 **settings,
                 **options,
             )
-        except (KeyError, TypeError, AttributeError) as error:
-            raise CheckpointError(f"the settings of {folder} cannot be read: {error!r}") from error
+        except (KeyError, TypeError, AttributeError, ArgumentError) as error:
+            raise CheckpointError(f"the settings of {title} cannot be read: {error!r}") from error
 
     # Training
 
@@ -207,8 +233,14 @@ class Trainer:
         start = prepared.start()
         folder = None if out is None else RunFolder(out)
         if folder is not None:
-            folder.create(description, start)
-        return self._run(prepared, Run(self.model, description, folder), folder, start)
+            folder.create({**description, "keep_checkpoints": self.keep_checkpoints}, start)
+            # Weights that no seed gives back must be kept, or nobody could verify the run.
+            if self.keep_checkpoints or prepared.first_weights == "given":
+                folder.keep(start)
+        recorder = self._recorder(prepared, description, folder)
+        recorder.begin(start)
+        run = Run(self.model, description, folder)
+        return self._run(prepared, run, folder, start, recorder, keep=self.keep_checkpoints)
 
     def resume(self, out: str | Path, train: Data, validation: Data | None = None) -> Run:
         """Go on with a run to the same bits as if it had never been interrupted.
@@ -245,11 +277,31 @@ class Trainer:
             )
         step = prepared.step
         start = folder.load(step.parameters, step.states, step.slots)
-        return self._run(prepared, Run(self.model, description, folder), folder, start)
+        recorder = self._recorder(prepared, given, folder)
+        found_receipt = recorder.resume(start)
+        keep = self.keep_checkpoints or bool(description.get("keep_checkpoints", False))
+        run = Run(self.model, description, folder)
+        return self._run(
+            prepared, run, folder, start, recorder if found_receipt else None, keep=keep
+        )
+
+    def _recorder(
+        self, prepared: Prepared, description: Mapping[str, Any], folder: RunFolder | None
+    ) -> Recorder:
+        machine = {**machine_facts(self.threads, self.target), "data": prepared.data_names}
+        return Recorder(prepared.receipt_head(description), machine, folder)
 
     def _run(
-        self, prepared: Prepared, run: Run, folder: RunFolder | None, start: Checkpoint
+        self,
+        prepared: Prepared,
+        run: Run,
+        folder: RunFolder | None,
+        start: Checkpoint,
+        recorder: Recorder | None,
+        *,
+        keep: bool,
     ) -> Run:
+        run.recorder = recorder
         run.history = [dict(row) for row in start.history]
         stopping: EarlyStopping | None = from_plain(run.description["early_stopping"])
         plan = prepared.plan(run.epochs, stopping)
@@ -260,15 +312,17 @@ class Trainer:
             callback.on_train_begin(run)
         weights = start.weights
         if start.epoch < run.epochs and not run.stopped:
-            weights = self._loop(prepared, plan, run, folder, start, reporter)
+            weights = self.loop(prepared, plan, run, folder, start, reporter, recorder, keep=keep)
         self.model.load_weights(weights)
         prepared.mark_model()
         self._finish(run, folder)
+        if recorder is not None:
+            recorder.finish()
         for callback in self.callbacks:
             callback.on_train_end(run)
         return run
 
-    def _loop(
+    def loop(
         self,
         prepared: Prepared,
         plan: Plan,
@@ -276,8 +330,11 @@ class Trainer:
         folder: RunFolder | None,
         start: Checkpoint,
         reporter: Reporter,
+        recorder: Recorder | None,
+        *,
+        keep: bool = False,
     ) -> dict[str, Any]:
-        """Train and give back the weights."""
+        """Train from a checkpoint on and give back the weights; the engine lives no longer."""
         machine: dict[str, Any] = {"threads": self.threads, "target": self.target}
         evaluator: Evaluator | None = None
         engine: TrainingEngine | None = None
@@ -300,7 +357,7 @@ class Trainer:
                     **machine,
                 )
             engine.load(start.parameters, start.states, start.slots)
-            session = Session(plan, engine, evaluator, run, folder, reporter)
+            session = Session(plan, engine, evaluator, run, folder, reporter, recorder, keep=keep)
             try:
                 session.train(start)
             except Interrupted:

@@ -1,0 +1,103 @@
+"""Gradients by the weights of convolutions and linear layers, bit for bit."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from tests.compile.geometries import (
+    WIDTHS,
+    contraction,
+    contractions,
+    conv_arrays,
+    conv_graph,
+    extremes,
+)
+from tests.run.graphs import check, random_arrays
+
+import isoconv.ops as ops
+from isoconv.compile import lower_roots
+from isoconv.compile.contract_weight import SPELLED
+from isoconv.graph.builder import GraphBuilder
+
+WEIGHT = ("conv_grad_weight",)
+
+
+@settings(max_examples=15, deadline=None, derandomize=True)
+@given(contractions())
+def test_any_geometry(case):
+    """Random ranks, kernels, strides, paddings, dilations, groups and channels."""
+    check(conv_graph(case, WEIGHT), conv_arrays(case), case.images)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_widths(width):
+    """Numbers of filters around the width of a vector; few channels, then many."""
+    case = contraction((2,), (7,), 10 - width % 9, width, padding=1)
+    check(conv_graph(case, WEIGHT), conv_arrays(case), 2)
+
+
+@pytest.mark.parametrize("images", [1, 5, 130])
+def test_linear(images):
+    """Each chain runs over the images."""
+    case = contraction((), (), 70, 9, images=images)
+    check(conv_graph(case, WEIGHT), conv_arrays(case), images)
+
+
+@pytest.mark.parametrize(
+    "settings_",
+    [
+        {"channels": 7},
+        {"channels": 8, "dilation": 2},
+        {"channels": 8, "groups": 2, "filters": 6},
+        {"channels": 9, "stride": 2},
+    ],
+    ids=["together", "dilated", "grouped", "strided"],
+)
+def test_large_kernels(settings_):
+    """Kernels of more elements than are written out one by one."""
+    given_ = {"filters": 5, "padding": 1, **settings_}
+    case = contraction((4, 5), (9, 10), **given_)
+    assert np.prod(case.weights[:-1]) > SPELLED
+    check(conv_graph(case, WEIGHT), conv_arrays(case), 2)
+
+
+@pytest.mark.parametrize("block", [(1, 1), (7, 1), (60, 10**9), (10**9, 10**9)])
+def test_blocks(monkeypatch, block):
+    """However images and rows are cut into blocks, the chain goes on where it was parked."""
+    positions, size = block
+    monkeypatch.setattr(lower_roots, "_BLOCK_POSITIONS", positions)
+    monkeypatch.setattr(lower_roots, "_BLOCK_BYTES", size)
+    case = contraction((3, 2), (8, 5), 3, 9, padding=1, images=5)
+    check(conv_graph(case, WEIGHT), conv_arrays(case), 5)
+
+
+@pytest.mark.parametrize("groups", [1, 6], ids=["whole", "depthwise"])
+def test_special_values(groups):
+    """Zeros of both signs, subnormals and overflows; sums that become infinite or NaN."""
+    case = contraction((2, 3), (5, 6), 6, 6, groups=groups, padding=1, images=4)
+    check(conv_graph(case, WEIGHT), conv_arrays(case, extremes), 4)
+
+
+def test_spare_lanes_do_not_matter():
+    """Vectors that reach into the next position's values ignore what they find, NaN included."""
+    case = contraction((2, 2), (4, 4), 3, 5, images=2)
+    arrays = conv_arrays(case)
+    arrays["dy"][..., 0] = np.nan
+    arrays["dy"][..., 1] = np.inf
+    found = check(conv_graph(case, WEIGHT), arrays, 2)["conv_grad_weight"]
+    assert np.isnan(found[..., 0]).all()
+    assert np.isfinite(found[..., 2:]).all()
+
+
+def test_read_by_others():
+    """The result is a value like others: an output, summed, and the weights of a convolution."""
+    b = GraphBuilder()
+    x, dy = b.input("dataset", "x", (5, 4, 3)), b.input("dataset", "dy", (4, 3, 3))
+    geometry = ops.ConvGeometry((2, 2), (1, 1), ((0, 0), (0, 0)), (1, 1))
+    dw = b.add("conv_grad_weight", x, dy, attrs=geometry)
+    outputs = [
+        ("dw", dw),
+        ("again", b.add("conv", x, dw, attrs=geometry)),
+        ("norm", b.add("sum", b.add("square", dw), attrs=ops.Sum(0, batched=False))),
+    ]
+    graph = b.graph(outputs)
+    check(graph, random_arrays(graph, 3), 3)

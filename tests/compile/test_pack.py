@@ -1,0 +1,96 @@
+"""Packed weights against NumPy: block by block, in the order of the chains."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.compile.harness import aligned, run_kernel
+from tests.compile.places import same_bits
+
+from isoconv.compile.pack import PackSpec
+from isoconv.compile.schedule import runs
+
+
+def packed(spec, w):
+    """What the kernel is to write, by plain indexing."""
+    *kernel, channels, outputs = w.shape
+    chosen = w
+    for axis, (count, first, step) in enumerate(spec.taps):
+        chosen = np.take(chosen, [first + t * step for t in range(count)], axis=axis)
+    # One row for each tap; then channels of the group, groups, filters of the group.
+    rows = chosen.reshape(-1, channels, spec.groups, outputs // spec.groups)
+    if spec.transposed:
+        chains = rows.transpose(2, 0, 3, 1)
+    else:
+        chains = rows.transpose(2, 0, 1, 3)
+    groups, taps, chain, width = chains.shape
+    lanes = spec.lanes
+    full = -(-width // lanes) * lanes
+    padded = np.zeros((groups, taps * chain, full), w.dtype)
+    padded[..., :width] = chains.reshape(groups, taps * chain, width)
+    pieces = []
+    for group in padded:
+        first = 0
+        for size, count in runs(full // lanes, spec.vectors):
+            for _ in range(count):
+                pieces.append(group[:, first : first + size * lanes].ravel())
+                first += size * lanes
+    return np.concatenate(pieces)
+
+
+def check(spec, parts=1):
+    """The kernel's result, from random weights, over whatever was there before."""
+    outputs = spec.filters * spec.groups
+    w = np.random.default_rng(0).standard_normal((*spec.kernel, spec.channels, outputs))
+    w = aligned(w.astype(spec.dtype))
+    result = aligned(np.full(spec.size, 77, spec.dtype))
+    run_kernel(spec, [w, result], parts=parts)
+    same_bits(result, packed(spec, w))
+
+
+@st.composite
+def specs(draw):
+    """Packings of forward passes and of phases of gradients."""
+    kernel, taps = [], []
+    for _ in range(draw(st.integers(0, 3))):
+        size = draw(st.integers(1, 4))
+        count = draw(st.integers(1, size))
+        step = draw(st.integers(1, max(1, (size - 1) // max(1, count - 1)))) if count > 1 else 1
+        first = draw(st.integers(0, size - 1 - (count - 1) * step))
+        kernel.append(size)
+        taps.append((count, first, step))
+    return PackSpec(
+        dtype=draw(st.sampled_from(["float32", "float64"])),
+        kernel=tuple(kernel),
+        taps=tuple(taps),
+        channels=draw(st.integers(1, 9)),
+        filters=draw(st.sampled_from([1, 3, 4, 5, 8, 9, 17, 33])),
+        groups=draw(st.integers(1, 3)),
+        transposed=draw(st.booleans()),
+        vectors=draw(st.integers(1, 3)),
+        lanes=draw(st.sampled_from([4, 8])),
+    )
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(specs(), st.integers(1, 3))
+def test_any_packing(spec, parts):
+    """Random kernels, taps, groups, blocks and lanes; the work shared among parts."""
+    check(spec, parts)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("width", [1, 15, 16, 17, 31, 33, 65])
+def test_last_lanes_are_zero(transposed, width):
+    """Lanes beyond the last filter hold +0.0."""
+    channels, filters = (width, 3) if transposed else (3, width)
+    spec = PackSpec("float32", (2,), ((2, 0, 1),), channels, filters, 1, transposed, 2, 16)
+    check(spec)
+    assert spec.size == 2 * 3 * -(-width // 16) * 16
+
+
+def test_no_taps():
+    """A phase that no kernel position reaches packs nothing."""
+    spec = PackSpec("float32", (2,), ((0, 0, 1),), 3, 5, 1, True, 1, 4)
+    assert spec.size == 0
+    run_kernel(spec, [np.zeros(1, np.float32), np.zeros(0, np.float32)])

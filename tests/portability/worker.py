@@ -1,0 +1,398 @@
+"""Trains or predicts a named case in a process of its own and prints digests as one line of JSON.
+
+    python tests/portability/worker.py small --threads 3 --target sse
+
+The digests (``result``) are to be the same whatever the options and wherever it runs; the rest of
+the line tells that the options did what they say. The data is made from the project's own random
+numbers, so no file is needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import hashlib
+import json
+import math
+import platform
+import random
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import llvmlite.binding as llvm
+import numpy as np
+
+import isoconv.compile.lower_roots as lowering
+from isoconv import nn
+from isoconv.arithmetic import ARITHMETIC_VERSION
+from isoconv.arithmetic.philox import integers
+from isoconv.compile import schedule
+from isoconv.compile.target import TARGETS, Target
+from isoconv.data import Augmentation, Dataset
+from isoconv.run import memory, team
+from isoconv.run.inference import Predictor
+from isoconv.run.training import TrainingEngine
+from isoconv.train import Callback, Run, Trainer, session
+from isoconv.train.optim import SGD, AdamW
+from isoconv.train.schedule import Cosine, WarmUp
+
+PURPOSE = 5000  # of random numbers; the library's own purposes are small
+
+
+# Cases ------------------------------------------------------------------------------------------
+
+
+def images(count: int, shape: tuple[int, int, int], stream: int) -> Dataset:
+    """Random images in ten classes, each class with a square of its own brightness."""
+    height, width, channels = shape
+    size = height * width * channels
+    samples = np.arange(count)[:, None]
+    labels = integers(10, 3, PURPOSE, stream, 0, samples[:, 0], size)
+    pixels = integers(150, 3, PURPOSE, stream, 0, samples, np.arange(size))
+    pixels = pixels.reshape(count, *shape)
+    pixels[:, : height // 2, : width // 2] += (labels * 11)[:, None, None, None]
+    return Dataset.from_arrays(pixels.astype(np.uint8), labels)
+
+
+def small() -> nn.Sequential:
+    """Convolutions, pooling and linear layers at sizes that fill no vector."""
+    return nn.Sequential(
+        nn.Conv2d(19, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.DepthwiseConv2d(3, padding=1, stride=2), nn.SiLU(), nn.AvgPool2d(2),
+        nn.Flatten(), nn.Dropout(0.2), nn.Linear(21), nn.Tanh(), nn.Linear(10),
+    )  # fmt: skip
+
+
+def resnet20() -> nn.Sequential:
+    """ResNet-20, with dropout before its last layer."""
+    steps = list(nn.models.create("resnet20", 10, (16, 16, 3)))
+    return nn.Sequential(*steps[:-1], nn.Dropout(0.3), steps[-1])
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network, its data and its settings.
+
+    Attributes:
+        network: makes it.
+        shape: height, width and channels of an image.
+        images: in the training set; the last batch of an epoch is short.
+        settings: of the trainer.
+    """
+
+    network: Callable[[], nn.Sequential]
+    shape: tuple[int, int, int]
+    images: int
+    settings: dict[str, Any]
+
+
+CASES = {
+    "small": Case(
+        small,
+        (13, 11, 3),
+        72,
+        {
+            "optimizer": AdamW(0.003),
+            "batch_size": 28,
+            "shard_size": 4,
+            "augmentation": Augmentation(shift=1, rotation=9.0, cutout=3),
+            "clip_norm": 2.0,
+            "label_smoothing": 0.1,
+            "seed": 5,
+        },
+    ),
+    "resnet20": Case(
+        resnet20,
+        (16, 16, 3),
+        56,
+        {
+            "optimizer": SGD(0.05, momentum=0.9, weight_decay=1e-4),
+            "schedule": WarmUp(steps=2, then=Cosine()),
+            "batch_size": 24,
+            "shard_size": 8,
+            "augmentation": Augmentation(crop_padding=2, flip=True),
+            "seed": 2**40 + 7,
+        },
+    ),
+}
+
+
+def train(case: Case, options: argparse.Namespace) -> dict[str, Any]:
+    """Train, or go on with the run that lies in the folder; digests of all that comes of it."""
+    model = case.network()
+    trainer = Trainer(
+        model,
+        threads=options.threads,
+        target=options.target,
+        callbacks=[Told()],
+        progress=False,
+        **case.settings,
+    )
+    training, held_out = images(case.images, case.shape, 0), images(10, case.shape, 1)
+    if options.out is not None and (options.out / "run.json").exists():
+        run = trainer.resume(options.out, training, held_out)
+    else:
+        run = trainer.fit(training, held_out, epochs=options.epochs, out=options.out)
+    clock = ("seconds", "images_per_second")
+    history = [
+        {key: float(value).hex() for key, value in row.items() if key not in clock}
+        for row in run.history
+    ]
+    predictions = model.predict(held_out.images, threads=options.threads, target=options.target)
+    return {
+        "weights": run.digest,
+        "history": digest(json.dumps(history, sort_keys=True).encode()),
+        "predictions": digest(predictions.tobytes()),
+    }
+
+
+def predict(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Predictions for 1000 images, cut into batches of several sizes; equal cuts have one digest.
+
+    ``faint`` are the results for images so dark that they and almost all that is computed from them
+    are subnormal numbers.
+    """
+    case = CASES[name]
+    model = case.network().build(case.shape, seed=11)
+    pixels = images(options.images, case.shape, 2).images
+    dark = pixels.astype(np.float32) * np.float32(2.0**-140)
+    found: dict[str, set[str]] = {"probabilities": set(), "faint": set()}
+    with environment(options.float_environment):
+        for batch, shard in ((1000, 32), (1000, 7), (32, 32), (7, 3), (2, 32), (1, 32)):
+            # A thousand images alone or in pairs are a thousand calls; fewer show the same.
+            count = min(len(pixels), 64 * batch)
+            for kind, array, finish in (
+                ("probabilities", pixels, "softmax"),
+                ("faint", dark, "none"),
+            ):
+                results = [
+                    model.predict(
+                        array[first : first + batch],
+                        finish=finish,
+                        threads=options.threads,
+                        target=options.target,
+                        shard_size=shard,
+                    )
+                    for first in range(0, count, batch)
+                ]
+                rows = np.concatenate(results)
+                if batch == 1000 and shard == 32:
+                    whole = {**locals().get("whole", {}), kind: rows}
+                same = rows.tobytes() == whole[kind][:count].tobytes()
+                found[kind].add(digest(whole[kind].tobytes()) if same else f"differs at {batch}")
+    tiny = np.abs(whole["faint"])
+    if not ((tiny > 0) & (tiny < np.finfo(np.float32).tiny)).any():
+        raise SystemExit("no result is subnormal: this case shows nothing")
+    return {kind: " and ".join(sorted(digests)) for kind, digests in found.items()}
+
+
+def digest(content: bytes) -> str:
+    """SHA-256 in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+class Told(Callback):
+    """Says when the training begins, for those who want to kill it."""
+
+    def on_train_begin(self, run: Run) -> None:
+        """Before the first step."""
+        print("began", file=sys.stderr, flush=True)
+
+
+# What is made to differ -------------------------------------------------------------------------
+
+
+def replace_everywhere(name: str, old: object, new: object) -> None:
+    """Put `new` in the place of `old` in every module of the library that knows it by this name."""
+    places = [
+        module
+        for path, module in sys.modules.items()
+        if path.startswith("isoconv") and getattr(module, name, None) is old
+    ]
+    if not places:
+        raise SystemExit(f"no module knows {name} any more")
+    for module in places:
+        setattr(module, name, new)
+
+
+def force_tiles(kind: str) -> None:
+    """Other register tiles, and other blocks of the weight gradient, than the cost model's."""
+    real = schedule.choose_tile
+
+    def forced(target: Target, height: int, width: int, filters: int, dtype: str, *, flat: bool = False):  # type: ignore[no-untyped-def]  # noqa: E501
+        best = real(target, height, width, filters, dtype, flat=flat)
+        blocks = -(-filters // best.lanes)
+        if kind == "one":
+            return schedule.Tile(1, 1, 1, best.lanes)
+        if kind == "narrow":
+            # Four lanes on every machine.
+            lanes = min(4, best.lanes)
+            return schedule.Tile(1, min(3, width), min(2, -(-filters // lanes)), lanes)
+        # More than the registers hold.
+        return schedule.Tile(min(3, height), min(5, width), min(4, blocks), best.lanes)
+
+    replace_everywhere("choose_tile", real, forced)
+    lowering._BLOCK_POSITIONS = {"one": 1, "narrow": 77, "large": 10**6}[kind]
+
+
+def forbid_fusion() -> None:
+    """Every node of a shard's graph becomes a kernel of its own."""
+    for engine in (TrainingEngine, Predictor):
+        engine.__init__.__kwdefaults__["fusion"] = False
+
+
+def soil_memory() -> None:
+    """Memory that the engine takes holds bytes of former use."""
+    real = memory.aligned_bytes
+    rng = np.random.default_rng(0)
+
+    def soiled(size: int) -> Any:
+        found = real(size)
+        found[...] = rng.integers(0, 256, size, dtype=np.uint8)
+        return found
+
+    replace_everywhere("aligned_bytes", real, soiled)
+
+
+FLUSH = {"x86_64": 0x1F80 | 0x8040, "aarch64": 1 << 24}
+UPWARD = {"x86_64": 0x1F80 | 0x4000, "aarch64": 1 << 22}
+REGISTER = {
+    "x86_64": """
+        declare void @llvm.x86.sse.ldmxcsr(ptr)
+        declare void @llvm.x86.sse.stmxcsr(ptr)
+        define void @write(i32 %value) {
+            %slot = alloca i32
+            store i32 %value, ptr %slot
+            call void @llvm.x86.sse.ldmxcsr(ptr %slot)
+            ret void
+        }
+        define i32 @read() {
+            %slot = alloca i32
+            call void @llvm.x86.sse.stmxcsr(ptr %slot)
+            %value = load i32, ptr %slot
+            ret i32 %value
+        }
+    """,
+    "aarch64": """
+        declare i64 @llvm.aarch64.get.fpcr()
+        declare void @llvm.aarch64.set.fpcr(i64)
+        define void @write(i32 %value) {
+            %wide = zext i32 %value to i64
+            call void @llvm.aarch64.set.fpcr(i64 %wide)
+            ret void
+        }
+        define i32 @read() {
+            %wide = call i64 @llvm.aarch64.get.fpcr()
+            %value = trunc i64 %wide to i32
+            ret i32 %value
+        }
+    """,
+}
+
+
+@contextmanager
+def environment(kind: str) -> Iterator[None]:
+    """Another library has changed the floating-point environment, and finds it as it left it."""
+    if kind == "default":
+        yield
+        return
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    machine = llvm.Target.from_default_triple().create_target_machine()
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(REGISTER[platform.machine()]), machine)
+    write = ctypes.CFUNCTYPE(None, ctypes.c_uint32)(engine.get_function_address("write"))
+    read = ctypes.CFUNCTYPE(ctypes.c_uint32)(engine.get_function_address("read"))
+    before = read()
+    write((FLUSH if kind == "flush" else UPWARD)[platform.machine()])
+    third = np.ones(1, np.float32) / np.array([3], np.float32)
+    half = np.array([1e-38], np.float32) * np.float32(0.5)
+    on = half[0] == 0 if kind == "flush" else third.view(np.uint32)[0] == 0x3EAAAAAB
+    # 1/3 rounds up to nearest anyway; -1/3 rounds towards zero only when rounding upward.
+    third = -np.ones(1, np.float32) / np.array([3], np.float32)
+    on = on and (kind == "flush" or third.view(np.uint32)[0] == 0xBEAAAAAA)
+    # The lowest bits are flags of what has happened, no settings.
+    mine = read() & ~0x3F
+    try:
+        yield
+        if read() & ~0x3F != mine or not on:
+            raise SystemExit(f"the caller's floating-point environment {kind!r} was not kept")
+    finally:
+        write(before)
+
+
+# The line that is printed -----------------------------------------------------------------------
+
+
+def witnesses() -> dict[str, str]:
+    """Digests of borrowed mathematics: what differs where the surroundings do."""
+    libm = [math.exp(i * 1e-3) + math.sin(i * 0.1) for i in range(20_000)]
+    numpy = np.exp(np.arange(10_000, dtype=np.float32) * np.float32(1e-3))
+    return {"libm": digest(np.array(libm).tobytes()), "numpy": digest(numpy.tobytes())}
+
+
+def machinery() -> dict[str, Any]:
+    """Which kernels were used, as a digest, and how many of them were compiled here."""
+    libraries = list(team._LIBRARIES.values())
+    keys = sorted(key for library in libraries for key in library._addresses)
+    return {
+        "targets": sorted({library.target.name for library in libraries}),
+        "kernels": digest("\n".join(keys).encode()),
+        "used": len(keys),
+        "compiled": sum(library.compiled for library in libraries),
+    }
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The options."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("case", choices=[*CASES, *(f"predict-{name}" for name in CASES)])
+    parser.add_argument("--threads", type=int, help="default: one per core")
+    parser.add_argument("--target", choices=TARGETS, help="default: the best of this machine")
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--images", type=int, default=1000, help="of predictions")
+    parser.add_argument("--out", type=Path, help="run folder; a run that is there is gone on with")
+    parser.add_argument("--tiles", choices=("one", "narrow", "large"), help="forced register tiles")
+    parser.add_argument("--no-fusion", action="store_true")
+    parser.add_argument("--soiled-memory", action="store_true")
+    parser.add_argument("--short-calls", action="store_true", help="one step in each native call")
+    parser.add_argument(
+        "--float-environment", choices=("default", "flush", "upward"), default="default"
+    )
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    """Run a case."""
+    options = parse()
+    random.seed()
+    if options.tiles:
+        force_tiles(options.tiles)
+    if options.no_fusion:
+        forbid_fusion()
+    if options.soiled_memory:
+        soil_memory()
+    if options.short_calls:
+        session.CALL_SECONDS = 0.0
+    kind, _, name = options.case.partition("-")
+    if kind == "predict":
+        result = predict(name, options)
+    else:
+        with environment(options.float_environment):
+            result = train(CASES[kind], options)
+    line = {
+        "arithmetic": ARITHMETIC_VERSION,
+        "case": options.case,
+        "result": result,
+        "machine": platform.machine(),
+        **machinery(),
+        **witnesses(),
+    }
+    print(json.dumps(line))
+
+
+if __name__ == "__main__":
+    main()
