@@ -13,16 +13,13 @@ from isoconv.compile.schedule import runs
 
 def packed(spec, w):
     """What the kernel is to write, by plain indexing."""
-    *kernel, channels, outputs = w.shape
+    channels, outputs = w.shape[-2:]
     chosen = w
     for axis, (count, first, step) in enumerate(spec.taps):
         chosen = np.take(chosen, [first + t * step for t in range(count)], axis=axis)
     # One row for each tap; then channels of the group, groups, filters of the group.
     rows = chosen.reshape(-1, channels, spec.groups, outputs // spec.groups)
-    if spec.transposed:
-        chains = rows.transpose(2, 0, 3, 1)
-    else:
-        chains = rows.transpose(2, 0, 1, 3)
+    chains = rows.transpose(2, 0, 3, 1) if spec.transposed else rows.transpose(2, 0, 1, 3)
     groups, taps, chain, width = chains.shape
     lanes = spec.lanes
     full = -(-width // lanes) * lanes

@@ -15,7 +15,6 @@ import hashlib
 import json
 import math
 import platform
-import random
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,12 +32,15 @@ from isoconv.arithmetic.philox import integers
 from isoconv.compile import schedule
 from isoconv.compile.target import TARGETS, Target
 from isoconv.data import Augmentation, Dataset
-from isoconv.run import memory, team
+from isoconv.run import team
 from isoconv.run.inference import Predictor
 from isoconv.run.training import TrainingEngine
 from isoconv.train import Callback, Run, Trainer, session
 from isoconv.train.optim import SGD, AdamW
 from isoconv.train.schedule import Cosine, WarmUp
+
+CUTS = ((1000, 32), (1000, 7), (32, 32), (7, 3), (2, 32), (1, 32))
+"""Images of a call and of a shard, in which predictions are to be the same."""
 
 PURPOSE = 5000  # of random numbers; the library's own purposes are small
 
@@ -150,44 +152,35 @@ def train(case: Case, options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def predict(name: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Predictions for 1000 images, cut into batches of several sizes; equal cuts have one digest.
+def predict(case: Case, options: argparse.Namespace) -> dict[str, str]:
+    """Predictions of an untrained network: those of photographs and those of `faint` ones.
 
-    ``faint`` are the results for images so dark that they and almost all that is computed from them
-    are subnormal numbers.
+    Faint images are so dark that they and almost all that is computed from them are subnormal
+    numbers. Each digest is over the results of all images in one batch; it stands only if every
+    other way to cut the images into batches and shards gives the same bits for each image.
     """
-    case = CASES[name]
     model = case.network().build(case.shape, seed=11)
     pixels = images(options.images, case.shape, 2).images
-    dark = pixels.astype(np.float32) * np.float32(2.0**-140)
-    found: dict[str, set[str]] = {"probabilities": set(), "faint": set()}
+    faint = pixels.astype(np.float32) * np.float32(2.0**-140)
     with environment(options.float_environment):
-        for batch, shard in ((1000, 32), (1000, 7), (32, 32), (7, 3), (2, 32), (1, 32)):
-            # A thousand images alone or in pairs are a thousand calls; fewer show the same.
-            count = min(len(pixels), 64 * batch)
-            for kind, array, finish in (
-                ("probabilities", pixels, "softmax"),
-                ("faint", dark, "none"),
-            ):
-                results = [
-                    model.predict(
-                        array[first : first + batch],
-                        finish=finish,
-                        threads=options.threads,
-                        target=options.target,
-                        shard_size=shard,
-                    )
-                    for first in range(0, count, batch)
+        whole, found = {}, {}
+        for kind, array, finish in (("pixels", pixels, "softmax"), ("faint", faint, "none")):
+            machine = {"finish": finish, "threads": options.threads, "target": options.target}
+            whole[kind] = model.predict(array, **machine)
+            found[kind] = digest(whole[kind].tobytes())
+            for batch, shard in CUTS:
+                rows = [
+                    model.predict(array[first : first + batch], shard_size=shard, **machine)
+                    # Single images and pairs would be a thousand calls; 64 show the same.
+                    for first in range(0, min(len(array), 64 * batch), batch)
                 ]
-                rows = np.concatenate(results)
-                if batch == 1000 and shard == 32:
-                    whole = {**locals().get("whole", {}), kind: rows}
-                same = rows.tobytes() == whole[kind][:count].tobytes()
-                found[kind].add(digest(whole[kind].tobytes()) if same else f"differs at {batch}")
-    tiny = np.abs(whole["faint"])
-    if not ((tiny > 0) & (tiny < np.finfo(np.float32).tiny)).any():
-        raise SystemExit("no result is subnormal: this case shows nothing")
-    return {kind: " and ".join(sorted(digests)) for kind, digests in found.items()}
+                cut = np.concatenate(rows)
+                if cut.tobytes() != whole[kind][: len(cut)].tobytes():
+                    found[kind] = f"differs in batches of {batch}, shards of {shard}"
+    sizes = np.abs(whole["faint"])
+    if not ((sizes > 0) & (sizes < np.finfo(np.float32).tiny)).any():
+        raise SystemExit("no faint result is subnormal, so they show nothing")
+    return found
 
 
 def digest(content: bytes) -> str:
@@ -223,7 +216,9 @@ def force_tiles(kind: str) -> None:
     """Other register tiles, and other blocks of the weight gradient, than the cost model's."""
     real = schedule.choose_tile
 
-    def forced(target: Target, height: int, width: int, filters: int, dtype: str, *, flat: bool = False):  # type: ignore[no-untyped-def]  # noqa: E501
+    def forced(
+        target: Target, height: int, width: int, filters: int, dtype: str, *, flat: bool = False
+    ) -> schedule.Tile:
         best = real(target, height, width, filters, dtype, flat=flat)
         blocks = -(-filters // best.lanes)
         if kind == "one":
@@ -243,19 +238,6 @@ def forbid_fusion() -> None:
     """Every node of a shard's graph becomes a kernel of its own."""
     for engine in (TrainingEngine, Predictor):
         engine.__init__.__kwdefaults__["fusion"] = False
-
-
-def soil_memory() -> None:
-    """Memory that the engine takes holds bytes of former use."""
-    real = memory.aligned_bytes
-    rng = np.random.default_rng(0)
-
-    def soiled(size: int) -> Any:
-        found = real(size)
-        found[...] = rng.integers(0, 256, size, dtype=np.uint8)
-        return found
-
-    replace_everywhere("aligned_bytes", real, soiled)
 
 
 FLUSH = {"x86_64": 0x1F80 | 0x8040, "aarch64": 1 << 24}
@@ -308,20 +290,27 @@ def environment(kind: str) -> Iterator[None]:
     read = ctypes.CFUNCTYPE(ctypes.c_uint32)(engine.get_function_address("read"))
     before = read()
     write((FLUSH if kind == "flush" else UPWARD)[platform.machine()])
-    third = np.ones(1, np.float32) / np.array([3], np.float32)
-    half = np.array([1e-38], np.float32) * np.float32(0.5)
-    on = half[0] == 0 if kind == "flush" else third.view(np.uint32)[0] == 0x3EAAAAAB
-    # 1/3 rounds up to nearest anyway; -1/3 rounds towards zero only when rounding upward.
-    third = -np.ones(1, np.float32) / np.array([3], np.float32)
-    on = on and (kind == "flush" or third.view(np.uint32)[0] == 0xBEAAAAAA)
+    changed = _flushes() if kind == "flush" else _rounds_upward()
     # The lowest bits are flags of what has happened, no settings.
     mine = read() & ~0x3F
     try:
         yield
-        if read() & ~0x3F != mine or not on:
+        if read() & ~0x3F != mine or not changed:
             raise SystemExit(f"the caller's floating-point environment {kind!r} was not kept")
     finally:
         write(before)
+
+
+def _flushes() -> bool:
+    """Whether the half of the least normal number is zero here."""
+    least = np.array([np.finfo(np.float32).tiny])
+    return bool((least * np.float32(0.5) == 0)[0])
+
+
+def _rounds_upward() -> bool:
+    """Whether -1/3, which nearest rounding takes down, is rounded up here."""
+    third = np.array([-1], np.float32) / np.array([3], np.float32)
+    return bool(third.view(np.uint32)[0] == 0xBEAAAAAA)
 
 
 # The line that is printed -----------------------------------------------------------------------
@@ -357,7 +346,6 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="run folder; a run that is there is gone on with")
     parser.add_argument("--tiles", choices=("one", "narrow", "large"), help="forced register tiles")
     parser.add_argument("--no-fusion", action="store_true")
-    parser.add_argument("--soiled-memory", action="store_true")
     parser.add_argument("--short-calls", action="store_true", help="one step in each native call")
     parser.add_argument(
         "--float-environment", choices=("default", "flush", "upward"), default="default"
@@ -368,18 +356,15 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Run a case."""
     options = parse()
-    random.seed()
     if options.tiles:
         force_tiles(options.tiles)
     if options.no_fusion:
         forbid_fusion()
-    if options.soiled_memory:
-        soil_memory()
     if options.short_calls:
         session.CALL_SECONDS = 0.0
     kind, _, name = options.case.partition("-")
     if kind == "predict":
-        result = predict(name, options)
+        result = predict(CASES[name], options)
     else:
         with environment(options.float_environment):
             result = train(CASES[kind], options)

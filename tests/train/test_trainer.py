@@ -259,7 +259,9 @@ def test_the_run_folder_tells_all(tmp_path):
         "checkpoints/last-00002-0000000.safetensors",
         "checkpoints/last.json",
         "metrics.jsonl",
+        "receipt.json",
         "run.json",
+        "steps.jsonl",
         "weights.safetensors",
     ]
     record = json.loads((out / "run.json").read_text())

@@ -23,6 +23,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from isoconv.arithmetic.bits import (
+    MANTISSA,
+    bits_of,
+    polynomial,
+    power_of_two,
+    whole_part,
+    with_sign,
+)
+from isoconv.arithmetic.waves import cos_core, cos_turns_core, sin_core, sin_turns_core
 from isoconv.errors import DTypeError
 
 __all__ = [
@@ -75,31 +84,7 @@ ERFC = (
 """-ln(1 - erf(1 + u)) in powers of u for 0 ≤ u ≤ 5, degree 16: least squares weighted to the least
 greatest error (Lawson's method). Error of erf: 3.4e-17."""
 
-SIN = (
-    -0.16666666666666666, 0.008333333333330936, -0.00019841269836740532, 2.7557316093198404e-06,
-    -2.5051129896450185e-08, 1.5917988979397435e-10,
-)  # fmt: skip
-"""(sin(r) / r - 1) / r² in powers of r² for |r| ≤ π/4, degree 5: Chebyshev interpolation.
-Error: 1.9e-17 of sin(r)."""
 
-COS = (
-    0.041666666666666664, -0.0013888888888887389, 2.48015872987544e-05, -2.755731726587808e-07,
-    2.087614504941318e-09, -1.138254464534925e-11,
-)  # fmt: skip
-"""(cos(r) - 1 + r²/2) / r⁴ in powers of r² for |r| ≤ π/4, degree 5: Chebyshev interpolation.
-Error: 8.7e-19."""
-
-TWO_OVER_PI = (
-    "a2f9836e4e441529fc2757d1f534ddc0db6295993c439041fe5163abdebbc561b7246e3a424d"
-    "d2e006492eea09d1921cfe1deb1cb129a73ee88235f52ebb4484e99c7026b45f7e413991d639"
-    "835339f49c845f8bbdf9283b1ff897ffde05980fef2f118b5a0a6d1f6d367ecf27cb09b74f46"
-    "3f669e5fea2d7527bac7ebe5f17b3d0739f78a5292ea6bfb5fb11f8d5d0856033046fc7b6bab"
-)
-"""The first 1216 binary digits of 2/π after the point, in hexadecimal."""
-
-ROUND = 1.5 * 2.0**52
-"""Adding this to |x| < 2**51 rounds x to a whole number, which the low bits of the sum hold."""
-ROUND_BITS = 0x4338_0000_0000_0000
 INVERSE_LN2 = 1.4426950408889634
 LN2_HIGH = float.fromhex("0x1.62e42feep-1")
 """The first 32 bits of ln 2, so that its product with a whole number below 2**21 is exact."""
@@ -116,21 +101,6 @@ TANH_END = 22.0
 """From here on tanh is 1."""
 ERF_END = 6.0
 """From here on erf is 1."""
-TWO_OVER_PI_NEAREST = 0.6366197723675814
-HALF_PI = 1.5707963267948966
-HALF_PI_PARTS = (
-    float.fromhex("0x1.921fb544p+0"),
-    float.fromhex("0x1.0b4611a6p-34"),
-    float.fromhex("0x1.3198a2e037073p-69"),
-)
-"""π/2 in three parts; the first two have 33 bits (Cody and Waite)."""
-COSINE_MODERATE = 2.0**20
-"""Below, three parts of π/2 suffice for the reduction."""
-
-_SIGN = np.int64(-(2**63))
-_MANTISSA = 52
-_BIAS = 1023
-_LOW = np.uint64(0xFFFF_FFFF)
 
 
 def exp(x: ArrayLike) -> Any:
@@ -213,7 +183,7 @@ def sin(x: ArrayLike) -> Any:
         >>> sin(1e22)
         -0.8522008497671888
     """
-    return _apply("sin", _sin, x)
+    return _apply("sin", sin_core, x)
 
 
 def cos(x: ArrayLike) -> Any:
@@ -223,7 +193,7 @@ def cos(x: ArrayLike) -> Any:
         >>> cos(0.0)
         1.0
     """
-    return _apply("cos", _cos, x)
+    return _apply("cos", cos_core, x)
 
 
 def sin_turns(x: ArrayLike) -> Any:
@@ -233,7 +203,7 @@ def sin_turns(x: ArrayLike) -> Any:
         >>> sin_turns(0.25), sin_turns(0.5)
         (1.0, 0.0)
     """
-    return _apply("sin_turns", _sin_turns, x)
+    return _apply("sin_turns", sin_turns_core, x)
 
 
 def cos_turns(x: ArrayLike) -> Any:
@@ -243,7 +213,7 @@ def cos_turns(x: ArrayLike) -> Any:
         >>> cos_turns(0.25), cos_turns(0.5)
         (0.0, -1.0)
     """
-    return _apply("cos_turns", _cos_turns, x)
+    return _apply("cos_turns", cos_turns_core, x)
 
 
 def rsqrt(x: ArrayLike) -> Any:
@@ -288,49 +258,23 @@ def _apply(name: str, core: Callable[..., Array], *arguments: ArrayLike) -> Any:
         return np.asarray(result).astype(dtype)[()]
 
 
-def _polynomial(coefficients: tuple[float, ...], x: Array) -> Array:
-    total = x * coefficients[-1] + coefficients[-2]
-    for coefficient in coefficients[-3::-1]:
-        total = total * x + coefficient
-    return total
-
-
 def _clamp(x: Array, bounds: tuple[float, float]) -> Array:
     """Into the bounds; NaN stays."""
     x = np.where(x < bounds[0], bounds[0], x)
     return np.where(x > bounds[1], bounds[1], x)
 
 
-def _with_sign(size: Array, x: Array) -> Array:
-    """A number without sign bit, given that of x."""
-    return np.asarray((_bits(size) | (_bits(x) & _SIGN)).view(np.float64))
-
-
-def _bits(x: Array) -> Array:
-    return np.asarray(x, dtype=np.float64).view(np.int64)
-
-
-def _power_of_two(k: Array) -> Array:
-    return np.asarray((k + _BIAS) << _MANTISSA).view(np.float64)
-
-
-def _whole(x: Array) -> tuple[Array, Array]:
-    """The nearest whole number, as float64 and as int64, for |x| < 2**51."""
-    shifted = x + ROUND
-    return shifted - ROUND, _bits(shifted) - ROUND_BITS
-
-
 def _expm1_reduced(x: Array) -> tuple[Array, Array]:
     """exp(x) = 2**k * (1 + p): returns p and k."""
-    whole, k = _whole(x * INVERSE_LN2)
+    whole, k = whole_part(x * INVERSE_LN2)
     r = (x - whole * LN2_HIGH) - whole * LN2_LOW
-    return r + (r * r) * _polynomial(EXP, r), k
+    return r + (r * r) * polynomial(EXP, r), k
 
 
 def _scale(x: Array, k: Array) -> Array:
     """Multiply by 2**k in two steps, so that only the last one rounds."""
     half = k >> 1
-    return (x * _power_of_two(half)) * _power_of_two(k - half)
+    return (x * power_of_two(half)) * power_of_two(k - half)
 
 
 def _exp(x: Array) -> Array:
@@ -341,20 +285,20 @@ def _exp(x: Array) -> Array:
 def _expm1(x: Array) -> Array:
     p, k = _expm1_reduced(_clamp(x, EXPM1_RANGE))
     # From k = 64 on 2**-k is lost in the sum, and the limit keeps it a normal number.
-    unit = _power_of_two(-np.where(k > 64, np.int64(64), k))
+    unit = power_of_two(-np.where(k > 64, np.int64(64), k))
     return np.where(x == 0, x, _scale(p + (1.0 - unit), k))
 
 
 def _log_corrected(u: Array, correction: Array | float, exponent: Array | int) -> Array:
     """ln(u) + exponent ln 2 + correction for a normal positive u and a tiny correction."""
-    bits = _bits(u)
-    k = (bits - SQRT_HALF_BITS) >> _MANTISSA
-    f = np.asarray(bits - (k << _MANTISSA)).view(np.float64) - 1.0
+    bits = bits_of(u)
+    k = (bits - SQRT_HALF_BITS) >> MANTISSA
+    f = np.asarray(bits - (k << MANTISSA)).view(np.float64) - 1.0
     whole = (k + exponent).astype(np.float64)
     s = f / (2.0 + f)
     z = s * s
     half = (0.5 * f) * f
-    rest = s * (half + z * _polynomial(LOG, z)) + (whole * LN2_LOW + correction)
+    rest = s * (half + z * polynomial(LOG, z)) + (whole * LN2_LOW + correction)
     return np.asarray(whole * LN2_HIGH - ((half - rest) - f))
 
 
@@ -381,7 +325,7 @@ def _log1p(x: Array) -> Array:
 def _tanh(x: Array) -> Array:
     size = np.abs(x)
     e = _expm1(2.0 * np.where(size > TANH_END, TANH_END, size))
-    return _with_sign(e / (e + 2.0), x)
+    return with_sign(e / (e + 2.0), x)
 
 
 def _sigmoid(x: Array) -> Array:
@@ -391,115 +335,10 @@ def _sigmoid(x: Array) -> Array:
 
 def _erf(x: Array) -> Array:
     size = np.abs(x)
-    small = size * _polynomial(ERF, size * size)
+    small = size * polynomial(ERF, size * size)
     u = np.where(size > ERF_END, ERF_END, size) - 1.0
-    large = 1.0 - _exp(-_polynomial(ERFC, u))
-    return _with_sign(np.where(size < 1.0, small, large), x)
-
-
-def _quarter_waves(r: Array) -> tuple[Array, Array]:
-    """sin(r) and cos(r) for |r| ≤ π/4."""
-    z = r * r
-    sine = r + r * (z * _polynomial(SIN, z))
-    half = 0.5 * z
-    near = 1.0 - half
-    cosine = near + (((1.0 - near) - half) + (z * z) * _polynomial(COS, z))
-    return sine, cosine
-
-
-def _wave(r: Array, quarter: Array) -> Array:
-    """sin(r + quarter * π/2)."""
-    sine, cosine = _quarter_waves(r)
-    size = np.where((quarter & 1) == 1, cosine, sine)
-    return np.where((quarter & 2) == 2, -size, size)
-
-
-def _sin(x: Array) -> Array:
-    r, quarter = _quarters(x)
-    return np.where(x == 0, x, _wave(r, quarter))
-
-
-def _cos(x: Array) -> Array:
-    r, quarter = _quarters(x)
-    return _wave(r, quarter + 1)
-
-
-def _sin_turns(x: Array) -> Array:
-    r, quarter = _turns(x)
-    result = _wave(r, quarter)
-    return np.where(result == 0, _with_sign(np.zeros_like(x), x), result)
-
-
-def _cos_turns(x: Array) -> Array:
-    r, quarter = _turns(x)
-    return _wave(r, quarter + 1) + 0.0
-
-
-def _turns(x: Array) -> tuple[Array, Array]:
-    """2π x = r + quarter * π/2 modulo 2π. From 2**53 on every x is whole."""
-    whole_turns = np.where(np.abs(x) < 2.0**53, x, 0.0).astype(np.int64).astype(np.float64)
-    part = np.where(np.abs(x) < 2.0**53, x - whole_turns, (x - x))
-    whole, quarter = _whole(4.0 * part)
-    return (4.0 * part - whole) * HALF_PI, quarter
-
-
-def _quarters(x: Array) -> tuple[Array, Array]:
-    """X = r + quarter * π/2 modulo 2π, with |r| ≤ π/4 up to rounding."""
-    moderate = np.where(np.abs(x) < COSINE_MODERATE, x, 0.0)
-    whole, quarter = _whole(moderate * TWO_OVER_PI_NEAREST)
-    first, second, third = HALF_PI_PARTS
-    r = ((moderate - whole * first) - whole * second) - whole * third
-    # Near a multiple of π/2 the three parts do not hold enough bits.
-    hard = (np.abs(x) >= COSINE_MODERATE) | ((np.abs(r) < 2.0**-20) & (whole != 0))
-    if hard.any():
-        r, quarter = np.array(r), np.array(quarter)
-        r[hard], quarter[hard] = _quarters_exact(x[hard])
-    return np.where(np.isfinite(x), r, np.nan), quarter
-
-
-def _quarters_exact(x: Array) -> tuple[Array, Array]:
-    """As _quarters for 1/2 ≤ |x| < inf, by integers (M. H. Payne and R. N. Hanek, 1983).
-
-    ``|x| = m * 2**e`` with a whole m; of ``2/π * 2**e`` the 2 bits before the point and the 190
-    after it decide ``x * 2/π`` modulo 4 to within 2**-137.
-    """
-    table = np.frombuffer(bytes(8) + bytes.fromhex(TWO_OVER_PI), dtype=">u4").astype(np.uint64)
-    bits = _bits(np.abs(x))
-    exponent = (bits >> _MANTISSA) - (_BIAS + _MANTISSA)
-    mantissa = ((bits & (2**52 - 1)) | 2**52).astype(np.uint64)
-    # 64 zero bits lead the table; the bit worth 2 stands at e + 62.
-    start = np.where(np.isfinite(x), exponent, 0) + 62
-    shift = (start & 31).astype(np.uint64)
-    word = start >> 5
-    limbs = []
-    for i in range(5, -1, -1):
-        pair = (table[word + i] << np.uint64(32)) | table[word + i + 1]
-        limbs.append(((pair << shift) >> np.uint64(32)) & _LOW)
-    low, high = mantissa & _LOW, mantissa >> np.uint64(32)
-    zero = np.zeros_like(mantissa)
-    products = [(low * limb, high * limb) for limb in limbs]
-    carry = zero
-    digits = []
-    for i in range(6):
-        low_0 = products[i][0] & _LOW
-        low_1 = products[i - 1][0] >> np.uint64(32) if i > 0 else zero
-        high_0 = products[i - 1][1] & _LOW if i > 0 else zero
-        high_1 = products[i - 2][1] >> np.uint64(32) if i > 1 else zero
-        total = low_0 + low_1 + high_0 + high_1 + carry
-        digits.append(total & _LOW)
-        carry = total >> np.uint64(32)
-    top = digits[5]
-    quarter = ((top + np.uint64(2**29)) >> np.uint64(30)).astype(np.int64)
-    # Beyond a half the part is counted back from the next quarter, as the bits' complement.
-    back = (top & np.uint64(2**29)) != 0
-    digits[5] = top & np.uint64(2**30 - 1)
-    size = np.zeros_like(x)
-    for i, digit in enumerate(digits):
-        full = np.uint64(2**30 - 1) if i == 5 else _LOW
-        size = size + np.where(back, digit ^ full, digit).astype(np.float64) * 2.0 ** (32 * i - 190)
-    r = size * HALF_PI
-    negative = x < 0
-    return np.where(back != negative, -r, r), np.where(negative, -quarter, quarter)
+    large = 1.0 - _exp(-polynomial(ERFC, u))
+    return with_sign(np.where(size < 1.0, small, large), x)
 
 
 def _power(x: Array, y: Array) -> Array:
@@ -509,7 +348,7 @@ def _power(x: Array, y: Array) -> Array:
     whole = near.astype(np.int64)
     is_whole = (whole.astype(np.float64) == near) & (y == y)
     odd = is_whole & ((whole & 1) == 1)
-    result = np.where(odd & (_bits(x) < 0), -result, result)
+    result = np.where(odd & (bits_of(x) < 0), -result, result)
     result = np.where((x < 0) & (x > -np.inf) & ~is_whole, np.nan, result)
     # |x| = 1 with an infinite y: the product above was 0 * inf.
     result = np.where((x == -1) & (np.abs(y) == np.inf), 1.0, result)

@@ -1,1 +1,85 @@
-""""""
+"""The command line: one file for each command.
+
+Commands import what is heavy when they run, so that ``isoconv --help`` is quick.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from isoconv.cli import (
+    data,
+    demo,
+    evaluate,
+    info,
+    models,
+    predict,
+    resume,
+    summary,
+    train,
+)
+from isoconv.cli.errors import Commands
+
+__all__ = ["app", "main"]
+
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+app = typer.Typer(
+    cls=Commands,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings=SETTINGS,
+)
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and leave."""
+    if wanted:
+        from isoconv import __version__
+
+        typer.echo(f"isoconv {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def start(
+    context: typer.Context,
+    version: Annotated[  # noqa: ARG001
+        bool,
+        typer.Option(
+            "--version", callback=show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+    debug: Annotated[  # noqa: ARG001
+        bool, typer.Option("--debug", help="Show where in the program an error arose.")
+    ] = False,
+) -> None:
+    """Convolutional networks for images, trained to the same bits on every machine.
+
+    \b
+    Examples:
+      isoconv demo
+      isoconv train fashion-sample --model tinyvgg --epochs 5
+      isoconv predict runs/demo photo.png
+    """
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+app.command("demo")(demo.demo)
+app.command("train")(train.train)
+app.command("resume")(resume.resume)
+app.command("evaluate")(evaluate.evaluate)
+app.command("predict")(predict.predict)
+app.command("info")(info.info)
+app.command("models")(models.models)
+app.command("summary")(summary.summary)
+app.add_typer(data.app, name="data")
+
+
+def main() -> None:
+    """Run the command line; the entry point of ``isoconv``."""
+    app(prog_name="isoconv")

@@ -13,6 +13,7 @@ from typing import Any
 
 from llvmlite import ir
 
+from isoconv.arithmetic import bits
 from isoconv.arithmetic import elementary as definition
 from isoconv.arithmetic.philox import KEY_STEPS, MULTIPLIERS, ROUNDS
 from isoconv.errors import CompileError
@@ -193,9 +194,9 @@ class _Lanes:
 
 def _expm1_reduced(v: _Lanes, x: ir.Value) -> tuple[ir.Value, ir.Value]:
     """exp(x) = 2**k * (1 + p): p and k."""
-    shifted = v.add(v.mul(x, definition.INVERSE_LN2), definition.ROUND)
-    whole = v.sub(shifted, definition.ROUND)
-    k = v.b.sub(v.bits(shifted), v.integer(definition.ROUND_BITS))
+    shifted = v.add(v.mul(x, definition.INVERSE_LN2), bits.ROUND)
+    whole = v.sub(shifted, bits.ROUND)
+    k = v.b.sub(v.bits(shifted), v.integer(bits.ROUND_BITS))
     r = v.sub(x, v.mul(whole, definition.LN2_HIGH))
     r = v.sub(r, v.mul(whole, definition.LN2_LOW))
     p = v.add(r, v.mul(v.mul(r, r), v.polynomial(definition.EXP, r)))

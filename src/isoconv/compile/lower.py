@@ -15,6 +15,7 @@ from isoconv.compile import lower_roots
 from isoconv.compile.expression import Domain, Expression, Operand, Step
 from isoconv.compile.kernels import KernelSpec
 from isoconv.compile.layout import Border, Buffer, Placement, bordered, dense_strides
+from isoconv.compile.lower_contract import borders_of
 from isoconv.compile.pack import PackSpec
 from isoconv.compile.pointwise import PointwiseSpec
 from isoconv.compile.reduce import ReduceSpec
@@ -347,7 +348,7 @@ def _borders(graph: Graph) -> dict[int, Border]:
     """The widest border that any reader asks for, per value."""
     found: dict[int, Border] = {}
     for node in graph.nodes:
-        for position, wanted in lower_roots.borders_of(graph, node):
+        for position, wanted in borders_of(graph, node):
             source = node.inputs[position]
             known = found.get(source, ((0, 0),) * len(wanted))
             found[source] = tuple(

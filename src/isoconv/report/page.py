@@ -131,8 +131,8 @@ def _facts(
 
 def _figure(figure: Figure) -> str:
     data = base64.b64encode(figure.png).decode()
-    # The first number of a PNG's header is its width; a picture is shown at half of it, so that
-    # screens with two device pixels to a CSS pixel show it sharp.
+    # The first number of a PNG's header is its width. Shown at two thirds of it, text has the
+    # page's size, and screens of a higher resolution have something to show.
     width = int.from_bytes(figure.png[16:20], "big") * 2 // 3
     alt = escape(figure.text, quote=True)
     return (

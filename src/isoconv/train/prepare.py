@@ -87,6 +87,7 @@ class Prepared:
             "early_stopping": to_plain(stopping),
             "data": data,
             "facts": to_plain(facts),
+            "keep_checkpoints": self.trainer.keep_checkpoints,
             "learning_rate_hex": float(self.trainer.optimizer.learning_rate).hex(),
             "model": {
                 "text": repr(model),

@@ -15,8 +15,8 @@ from isoconv.run.training import StepGraph, TrainingEngine
 from isoconv.train.callbacks import Callback, EarlyStopping
 from isoconv.train.check import check_count, check_number
 from isoconv.train.checkpoint import Checkpoint, RunFolder
-from isoconv.train.metrics import Data, Evaluator
 from isoconv.train.machine import machine_facts
+from isoconv.train.metrics import Data, Evaluator
 from isoconv.train.optim import SGD, Optimizer
 from isoconv.train.prepare import Prepared
 from isoconv.train.progress import Reporter
@@ -233,7 +233,7 @@ class Trainer:
         start = prepared.start()
         folder = None if out is None else RunFolder(out)
         if folder is not None:
-            folder.create({**description, "keep_checkpoints": self.keep_checkpoints}, start)
+            folder.create(description, start)
             # Weights that no seed gives back must be kept, or nobody could verify the run.
             if self.keep_checkpoints or prepared.first_weights == "given":
                 folder.keep(start)
@@ -307,7 +307,7 @@ class Trainer:
         plan = prepared.plan(run.epochs, stopping)
         if stopping is not None and run.history and stopping.stops(run.history):
             run.stop(f"{stopping.metric} has not improved for {stopping.patience} epochs")
-        reporter = _reporter(self.progress)
+        reporter = reporter_for(self.progress)
         for callback in self.callbacks:
             callback.on_train_begin(run)
         weights = start.weights
@@ -407,7 +407,7 @@ def _check_stopping(stopping: EarlyStopping | None, step: StepGraph, validated: 
         )
 
 
-def _reporter(progress: bool | Console) -> Reporter:
+def reporter_for(progress: bool | Console) -> Reporter:
     if isinstance(progress, Console):
         return Reporter(console=progress)
     return Reporter(shown=bool(progress))

@@ -1,0 +1,84 @@
+"""``isoconv data``: data sets that are known by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["app"]
+
+app = typer.Typer(rich_markup_mode=None)
+
+Folder = Annotated[
+    Path | None,
+    typer.Option(help="Where data sets are kept.  [default: the user's cache folder]"),
+]
+
+
+@app.callback(invoke_without_command=True)
+def data(context: typer.Context) -> None:
+    """List and fetch public data sets.
+
+    \b
+    Examples:
+      isoconv data list
+      isoconv data fetch cifar10
+    """
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@app.command("list")
+def list_names() -> None:
+    """List the data sets that are known by name and whether they are here.
+
+    \b
+    Examples:
+      isoconv data list
+    """
+    from isoconv.cli.table import print_table
+    from isoconv.data.download import REMOTE, default_folder
+    from isoconv.data.names import CLASS_NAMES
+
+    rows = []
+    for name in CLASS_NAMES:
+        if name not in REMOTE:
+            rows.append((name, "comes with isoconv"))
+            continue
+        folder = default_folder() / name
+        whole = all((folder / file.name).is_file() for file in REMOTE[name])
+        rows.append((name, str(folder) if whole else f"isoconv data fetch {name}"))
+    print_table(("name", "where"), rows)
+
+
+@app.command("fetch")
+def fetch(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="mnist, fashion-mnist, cifar10 or cifar100.",
+            show_default=False,
+        ),
+    ],
+    folder: Folder = None,
+) -> None:
+    """Fetch a public data set; each file must have the SHA-256 that isoconv knows.
+
+    \b
+    Examples:
+      isoconv data fetch mnist
+      isoconv train mnist --model lenet5
+    """
+    from isoconv import data as library
+    from isoconv.data.names import SAMPLE
+
+    if name == SAMPLE:
+        typer.echo(f"{name} comes with isoconv; nothing is to be fetched")
+        return
+    found = library.fetch(name, folder)
+    given = str(found) if folder is not None else name
+    typer.echo(f"{name} is in {found}")
+    typer.echo(f"train on it with: isoconv train {given}")

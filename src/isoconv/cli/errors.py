@@ -1,0 +1,99 @@
+"""How the command line ends: one line that says what is wrong, and an exit code.
+
+0 all went well; 2 wrong usage, bad input or an error that isoconv raises on purpose; 130 an
+interrupt from the keyboard. Anything else is a fault of isoconv and shows its traceback.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from isoconv.errors import IsoconvError
+
+__all__ = ["INTERRUPTED", "WRONG", "Commands", "complain", "note"]
+
+WRONG = 2
+INTERRUPTED = 130
+
+UsageError: type[Exception] = typer.BadParameter.__bases__[0]
+"""What typer raises for unknown options, missing arguments and the like."""
+
+
+class Commands(TyperGroup):
+    """All commands; turns errors into a line on standard error and an exit code."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run a command; ``--debug`` may stand anywhere before ``--``."""
+        given = list(sys.argv[1:] if args is None else args)
+        end = given.index("--") if "--" in given else len(given)
+        if "--debug" in given[:end]:
+            given = ["--debug", *(word for word in given[:end] if word != "--debug"), *given[end:]]
+        try:
+            code = super().main(
+                given,
+                prog_name or "isoconv",
+                complete_var,
+                standalone_mode=False,
+                windows_expand_args=windows_expand_args,
+                **extra,
+            )
+        except UsageError as error:
+            complain(_usage(error))
+            code = WRONG
+        except typer.Abort:
+            code = INTERRUPTED
+        if not standalone_mode:
+            return code
+        sys.exit(code if isinstance(code, int) else 0)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            complain(str(error) or "interrupted", kind="")
+            raise typer.Exit(INTERRUPTED) from error
+        except BrokenPipeError:
+            raise
+        except (IsoconvError, OSError) as error:
+            if ctx.params.get("debug"):
+                raise
+            complain(str(error) or type(error).__name__)
+            raise typer.Exit(WRONG) from error
+
+
+def complain(message: str, kind: str = "error") -> None:
+    """Say what is wrong on standard error, in red where there are colours."""
+    _say(f"{kind}: {message}" if kind else message, "red")
+
+
+def note(message: str) -> None:
+    """Say something on standard error that is no error."""
+    _say(f"note: {message}", "yellow")
+
+
+def _say(text: str, color: str) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    Console(stderr=True).print(Text(text, style=color), soft_wrap=True, highlight=False)
+
+
+def _usage(error: Any) -> str:
+    message = " ".join(str(error.format_message()).split())
+    context = getattr(error, "ctx", None)
+    where = "" if context is None else f" (see {context.command_path} --help)"
+    return f"{message.rstrip('.')}{where}"

@@ -1,0 +1,125 @@
+"""``isoconv info``: the machine, the cache, the versions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from isoconv.cli.options import TargetName
+
+if TYPE_CHECKING:
+    from isoconv.compile.cache import KernelCache
+
+__all__ = ["info"]
+
+NOTABLE = ("sse4.2", "avx", "avx2", "fma", "avx512f", "avx512bw", "avx512vl", "neon", "sve")
+PACKAGES = ("numpy", "llvmlite", "pillow", "safetensors", "matplotlib")
+
+
+def info(
+    clear_cache: Annotated[
+        bool, typer.Option("--clear-cache", help="Remove all compiled kernels.")
+    ] = False,
+    target: TargetName = None,
+) -> None:
+    """Show the machine and what is used of it, the kernel cache and the versions.
+
+    \b
+    Examples:
+      isoconv info
+      isoconv info --clear-cache
+    """
+    from isoconv.compile.cache import KernelCache, default_folder
+
+    cache = KernelCache(default_folder())
+    if clear_cache:
+        count = cache.clear()
+        typer.echo(f"removed {count:,} compiled kernel{'' if count == 1 else 's'}")
+        return
+    rows = [*_machine(target), *_cache(cache), *_versions()]
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        typer.echo(f"{name.ljust(width)}  {value}")
+
+
+def _machine(target: str | None) -> list[tuple[str, str]]:
+    import platform
+
+    import llvmlite.binding as llvm
+
+    from isoconv.compile.target import host_target, target_named
+    from isoconv.run.team import default_threads
+
+    chosen = host_target() if target is None else target_named(target)
+    present = llvm.get_host_cpu_features()
+    features = [name for name in NOTABLE if present.get(name, False)]
+    fused = "fused multiply-add" if chosen.fma else "fused multiply-add emulated exactly"
+    return [
+        ("machine", f"{platform.system()} {platform.release()}, {platform.machine()}"),
+        ("processor", f"{_processor()} ({llvm.get_host_cpu_name()})"),
+        ("threads", str(default_threads())),
+        ("features", " ".join(features) or "none of note"),
+        ("target", chosen.name),
+        (
+            "vectors",
+            f"{chosen.vector_bytes * 8} bits ({chosen.lanes('float32')} float32), "
+            f"{chosen.registers} registers, {fused}",
+        ),
+    ]
+
+
+def _processor() -> str:
+    """The processor's own name, where Linux tells it."""
+    import platform
+
+    try:
+        for line in Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                return value.strip()
+    except OSError:
+        pass
+    return platform.processor() or "unknown processor"
+
+
+def _cache(cache: KernelCache) -> list[tuple[str, str]]:
+    from isoconv.data import default_folder
+
+    entries = cache.entries()
+    size = sum(entry[1] for entry in entries)
+    return [
+        ("kernel cache", str(cache.folder)),
+        (
+            "",
+            f"{len(entries):,} kernels, {size / 2**20:.1f} MiB of at most "
+            f"{cache.bound / 2**20:.0f} MiB",
+        ),
+        ("data sets", str(default_folder())),
+    ]
+
+
+def _versions() -> list[tuple[str, str]]:
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    import llvmlite.binding as llvm
+
+    from isoconv import __version__
+    from isoconv.arithmetic import ARITHMETIC_VERSION
+
+    rows = [
+        ("isoconv", __version__),
+        ("arithmetic", str(ARITHMETIC_VERSION)),
+        ("python", platform.python_version()),
+    ]
+    for package in PACKAGES:
+        try:
+            found = version(package)
+        except PackageNotFoundError:
+            found = "not installed (pip install 'isoconv[report]')"
+        if package == "llvmlite":
+            found += f" (LLVM {'.'.join(str(part) for part in llvm.llvm_version_info)})"
+        rows.append((package, found))
+    return rows

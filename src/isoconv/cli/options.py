@@ -1,0 +1,129 @@
+"""Options that commands share, and how their values are written."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from isoconv.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from isoconv.data import Augmentation
+
+__all__ = [
+    "Best",
+    "Report",
+    "RunPath",
+    "TargetName",
+    "Threads",
+    "augmentation_of",
+    "shape_of",
+    "size_of",
+]
+
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)]
+Threads = Annotated[
+    int | None,
+    typer.Option(help="Number of threads; changes no bit.  [default: all cores]", min=1),
+]
+TargetName = Annotated[
+    str | None,
+    typer.Option(
+        help="Machine to compile for: avx512, avx2, sse, generic or neon; changes no bit.  "
+        "[default: this one]"
+    ),
+]
+Report = Annotated[bool, typer.Option("--report/--no-report", help="Make the page with pictures.")]
+Best = Annotated[
+    bool,
+    typer.Option("--best", help="Take the weights of the best epoch, not of the last one."),
+]
+
+AUGMENTATIONS = {
+    "crop": ("crop_padding", 4),
+    "flip": ("flip", None),
+    "shift": ("shift", 2),
+    "rotate": ("rotation", 10),
+    "cutout": ("cutout", 8),
+}
+"""Name on the command line → setting and the value that it has when none is given."""
+
+
+def shape_of(text: str) -> tuple[int, int, int]:
+    """Height, width and channels, written ``28x28x1``.
+
+    Raises:
+        ArgumentError: it is written in another way.
+
+    Example:
+        >>> shape_of("28x28x1")
+        (28, 28, 1)
+    """
+    found = re.fullmatch(r"(\d{1,6})[x×](\d{1,6})[x×](\d{1,6})", text.strip())
+    if found is None or "0" in found.groups():
+        raise ArgumentError(f"--input must be HEIGHTxWIDTHxCHANNELS, such as 28x28x1; got {text!r}")
+    height, width, channels = (int(side) for side in found.groups())
+    return height, width, channels
+
+
+def size_of(text: str | None) -> tuple[int, int] | None:
+    """Height and width, written ``64`` or ``48x64``.
+
+    Raises:
+        ArgumentError: it is written in another way.
+
+    Example:
+        >>> size_of("64"), size_of("48x64")
+        ((64, 64), (48, 64))
+    """
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d{1,6})(?:[x×](\d{1,6}))?", text.strip())
+    if found is None:
+        raise ArgumentError(f"--size must be a side or HEIGHTxWIDTH, such as 64; got {text!r}")
+    return int(found[1]), int(found[2] or found[1])
+
+
+def augmentation_of(text: str | None) -> Augmentation | None:
+    """Random changes, written ``flip,crop=4,shift=2,rotate=10,cutout=8``; numbers may be left out.
+
+    Raises:
+        ArgumentError: an unknown change, one that stands twice, or a value outside its range.
+
+    Example:
+        >>> augmentation_of("flip,crop=2").crop_padding
+        2
+    """
+    if text is None or text.strip() in ("", "none"):
+        return None
+    from isoconv.data import Augmentation
+
+    settings: dict[str, bool | int | float] = {}
+    for part in text.split(","):
+        name, equals, value = part.strip().partition("=")
+        if name not in AUGMENTATIONS:
+            raise ArgumentError(
+                f"--augment takes {', '.join(AUGMENTATIONS)}, with commas between; got {part!r}"
+            )
+        setting, usual = AUGMENTATIONS[name]
+        if setting in settings:
+            raise ArgumentError(f"--augment names {name!r} twice; got {text!r}")
+        if usual is None:
+            if equals:
+                raise ArgumentError(f"--augment {name} takes no number; got {part!r}")
+            settings[setting] = True
+        else:
+            settings[setting] = _number(part, value) if equals else usual
+    return Augmentation(**settings)  # type: ignore[arg-type]
+
+
+def _number(part: str, value: str) -> int | float:
+    try:
+        return int(value) if re.fullmatch(r"\d+", value) else float(value)
+    except ValueError:
+        raise ArgumentError(
+            f"--augment needs a number behind '=', such as crop=4; got {part!r}"
+        ) from None

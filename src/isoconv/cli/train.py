@@ -1,0 +1,212 @@
+"""``isoconv train``: a new run."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from isoconv.cli.options import Report, TargetName, Threads, augmentation_of, size_of
+from isoconv.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from isoconv.train.optim import Optimizer
+    from isoconv.train.schedule import Schedule
+
+__all__ = ["train"]
+
+
+class OptimizerName(str, Enum):
+    """Optimizers by name."""
+
+    sgd = "sgd"
+    adam = "adam"
+    adamw = "adamw"
+
+
+class ScheduleName(str, Enum):
+    """Schedules by name."""
+
+    constant = "constant"
+    step = "step"
+    cosine = "cosine"
+    onecycle = "one-cycle"
+
+
+LEARNING_RATES = {OptimizerName.sgd: 0.05, OptimizerName.adam: 0.002, OptimizerName.adamw: 0.002}
+
+
+def train(
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA",
+            help="A name (isoconv data list), a folder, a .npz or .tar.gz file.",
+            show_default=False,
+        ),
+    ],
+    model: Annotated[str, typer.Option(help="A ready model (isoconv models).")] = "tinyvgg",
+    epochs: Annotated[int, typer.Option(min=1, help="How often to go through the images.")] = 5,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images of a step.")] = 128,
+    shard_size: Annotated[
+        int | None,
+        typer.Option(min=1, help="Images that a thread takes at a time.  [default: 32]"),
+    ] = None,
+    threads: Threads = None,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of first weights, order, augmentation and dropout.")
+    ] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The new run folder.  [default: runs/<data>-<model>-<n>]"),
+    ] = None,
+    optimizer: Annotated[
+        OptimizerName, typer.Option(help="How parameters follow their gradients.")
+    ] = OptimizerName.adamw,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option("--learning-rate", "--lr", help="  [default: 0.05 for sgd, otherwise 0.002]"),
+    ] = None,
+    momentum: Annotated[float | None, typer.Option(help="For sgd.  [default: 0.9]")] = None,
+    nesterov: Annotated[bool, typer.Option("--nesterov", help="For sgd.")] = False,
+    weight_decay: Annotated[
+        float | None, typer.Option(help="  [default: 0.01 for adamw, otherwise 0]")
+    ] = None,
+    schedule: Annotated[
+        ScheduleName, typer.Option(help="Of the learning rate.")
+    ] = ScheduleName.onecycle,
+    step_every: Annotated[
+        int | None, typer.Option(min=1, help="For step: epochs between changes.  [default: 10]")
+    ] = None,
+    step_factor: Annotated[
+        float | None, typer.Option(help="For step: factor of each change.  [default: 0.1]")
+    ] = None,
+    warmup: Annotated[float, typer.Option(help="Epochs in which the learning rate grows.")] = 0.0,
+    label_smoothing: Annotated[float, typer.Option(help="From 0 to below 1.")] = 0.0,
+    augment: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CHANGES",
+            help="Random changes: crop=4,flip,shift=2,rotate=10,cutout=8, any of them, in pixels "
+            "and degrees.",
+        ),
+    ] = None,
+    clip_norm: Annotated[
+        float | None, typer.Option(help="Greatest global norm of the gradient.")
+    ] = None,
+    early_stopping: Annotated[
+        int | None,
+        typer.Option(metavar="EPOCHS", help="End after so many epochs without improvement."),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(metavar="SIDE|HxW", help="Scale the images of a folder to this size."),
+    ] = None,
+    target: TargetName = None,
+    report: Report = True,
+) -> None:
+    """Train a ready model on images and keep the run in a folder.
+
+    Ctrl-C saves a checkpoint; `isoconv resume` goes on with it. The weights that come out depend
+    on data and settings alone, not on threads, target or machine.
+
+    \b
+    Examples:
+      isoconv train fashion-sample
+      isoconv train cifar10 --model resnet20 --epochs 30 --augment crop,flip --out runs/cifar
+      isoconv train pets --size 64 --model resnet20 --optimizer sgd --lr 0.1 --warmup 1
+    """
+    from isoconv.cli.runs import facts_of, finish, free_folder, load_splits, make_model
+    from isoconv.nn import models
+    from isoconv.train import EarlyStopping, Trainer
+
+    if model not in models.MODELS:
+        models.create(model)
+    changes, sides = augmentation_of(augment), size_of(size)
+    settings = {
+        "optimizer": _optimizer(optimizer, learning_rate, momentum, nesterov, weight_decay),
+        "schedule": _schedule(schedule, step_every, step_factor, warmup),
+    }
+    stopping = None if early_stopping is None else EarlyStopping(early_stopping)
+    pair = load_splits(data, seed, sides)
+    trainer = Trainer(
+        make_model(model, pair.train.classes, pair.train.image_shape),
+        label_smoothing=label_smoothing,
+        batch_size=batch_size,
+        shard_size=shard_size,
+        augmentation=changes,
+        clip_norm=clip_norm,
+        seed=seed,
+        threads=threads,
+        target=target,
+        **settings,  # type: ignore[arg-type]
+    )
+    folder = free_folder(data, model) if out is None else out
+    height, width, channels = pair.train.image_shape
+    typer.echo(
+        f"{model} on {pair.train.name}: {len(pair.train):,} images of {height}×{width}×{channels} "
+        f"in {pair.train.classes} classes, {len(pair.test):,} to test with; run {folder}"
+    )
+    run = trainer.fit(
+        pair.train,
+        pair.test,
+        epochs=epochs,
+        out=folder,
+        early_stopping=stopping,
+        facts=facts_of(model, data, sides, pair.train),
+    )
+    finish(run, pair.test, report, threads, target)
+
+
+def _optimizer(
+    name: OptimizerName,
+    learning_rate: float | None,
+    momentum: float | None,
+    nesterov: bool,
+    weight_decay: float | None,
+) -> Optimizer:
+    """The optimizer of this name.
+
+    Raises:
+        ArgumentError: a setting outside its range, or one that the optimizer does not have.
+    """
+    from isoconv.train import optim
+
+    rate = LEARNING_RATES[name] if learning_rate is None else learning_rate
+    if name is OptimizerName.sgd:
+        strength = 0.9 if momentum is None else momentum
+        return optim.SGD(rate, strength, nesterov, weight_decay or 0.0)
+    if momentum is not None or nesterov:
+        option = "--nesterov" if momentum is None else "--momentum"
+        raise ArgumentError(f"{option} is a setting of sgd; got --optimizer {name.value}")
+    if name is OptimizerName.adam:
+        return optim.Adam(rate, weight_decay=weight_decay or 0.0)
+    return optim.AdamW(rate, weight_decay=0.01 if weight_decay is None else weight_decay)
+
+
+def _schedule(
+    name: ScheduleName, every: int | None, factor: float | None, warmup: float
+) -> Schedule:
+    """The schedule of this name, behind a warm-up if there is one.
+
+    Raises:
+        ArgumentError: a setting outside its range, or one that the schedule does not have.
+    """
+    from isoconv.train import schedule
+
+    if name is not ScheduleName.step and not every is factor is None:
+        raise ArgumentError(
+            f"--step-every and --step-factor are settings of step; got --schedule {name.value}"
+        )
+    found: Schedule
+    if name is ScheduleName.step:
+        found = schedule.Step(every or 10, 0.1 if factor is None else factor)
+    elif name is ScheduleName.cosine:
+        found = schedule.Cosine()
+    elif name is ScheduleName.onecycle:
+        found = schedule.OneCycle()
+    else:
+        found = schedule.Constant()
+    return found if warmup == 0 else schedule.WarmUp(warmup, found)

@@ -1,0 +1,267 @@
+"""How convolutions and their gradients become kernel calls: index maps, tiles, packed weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from isoconv.compile.contract import Axis, ContractSpec
+from isoconv.compile.contract_weight import SPELLED, ContractWeightSpec
+from isoconv.compile.depthwise import DepthwiseSpec, DepthwiseWeightSpec
+from isoconv.compile.expression import Domain, Expression, Operand
+from isoconv.compile.index_maps import Phase, border, forward_axes, gradient_phases
+from isoconv.compile.layout import Border
+from isoconv.compile.pack import PackSpec
+from isoconv.compile.schedule import choose_tile
+from isoconv.graph.fuse import Group
+from isoconv.graph.ir import Graph, Node, TensorSpec
+
+if TYPE_CHECKING:
+    from isoconv.compile.lower import Arguments, Lowering
+
+__all__ = ["borders_of", "lower_conv", "lower_conv_grad_input", "lower_conv_grad_weight"]
+
+_BLOCK_POSITIONS = 256  # positions per block of the weight gradient, so that parking stays cheap
+_BLOCK_BYTES = 256 * 1024  # of source and gradient in such a block: a part of the second cache
+
+
+def borders_of(graph: Graph, node: Node) -> Iterator[tuple[int, Border]]:
+    """(input position, border) that this node wants around its inputs."""
+    if node.op in ("conv", "conv_grad_weight"):
+        sides = graph[node.inputs[0]].spec.shape[:-1]
+        outputs = node.attrs.output_sides(sides)
+        yield 0, border(forward_axes(node.attrs, outputs).axes, sides)
+    elif node.op == "conv_grad_input":
+        sides = graph[node.inputs[0]].spec.shape[:-1]
+        found: Border = ((0, 0),) * len(sides)
+        for phase in gradient_phases(node.attrs.geometry, node.attrs.sides):
+            wanted = border(phase.axes, sides)
+            found = tuple(
+                (max(a, c), max(b, d)) for (a, b), (c, d) in zip(found, wanted, strict=True)
+            )
+        yield 0, found
+
+
+def lower_conv(lowering: Lowering, group: Group) -> None:
+    """The forward pass, one contraction."""
+    node = lowering.graph[group.root]
+    phase = forward_axes(node.attrs, node.spec.shape[:-1])
+    _contract(lowering, group, node.attrs, (phase,), transposed=False)
+
+
+def lower_conv_grad_input(lowering: Lowering, group: Group) -> None:
+    """The gradient by the input, a contraction for each phase of the stride."""
+    node = lowering.graph[group.root]
+    phases = gradient_phases(node.attrs.geometry, node.attrs.sides)
+    _contract(lowering, group, node.attrs.geometry, phases, transposed=True)
+
+
+def _contract(
+    lowering: Lowering, group: Group, geometry: Any, phases: tuple[Phase, ...], *, transposed: bool
+) -> None:
+    from isoconv.compile.lower import Arguments
+
+    graph = lowering.graph
+    node = graph[group.root]
+    x, w = node.inputs
+    *_, channels, outputs = lowering.spec(w).shape
+    filters = outputs // geometry.groups
+    if geometry.rank and channels == filters == 1 < geometry.groups:
+        _depthwise(lowering, group, geometry, phases)
+        return
+    arguments = Arguments()
+    domain = node.spec
+    source = arguments.operand(lowering.places[x], lowering.spec(x), lowering.spec(x))
+    expression, _ = lowering.expression(group, domain, arguments)
+    for phase in phases:
+        chain, width = (filters, channels) if transposed else (channels, filters)
+        flat = _flat(phase, geometry, source, lowering.spec(x), domain, expression)
+        axes, dom, epilogue, from_ = phase.axes, domain.shape, expression, source
+        if flat:
+            axes, dom, epilogue, from_ = _flattened(phase, source, domain, expression)
+            height, width_of = 1, min(flat * lowering.capacity, 4096)
+        else:
+            sizes = (1, 1, *(axis.positions for axis in axes))
+            height, width_of = sizes[-2], sizes[-1]
+        tile = choose_tile(lowering.target, height, width_of, width, domain.dtype, flat=bool(flat))
+        pack = PackSpec(
+            domain.dtype, geometry.kernel, phase.taps, channels, filters, geometry.groups,
+            transposed, tile.vectors, tile.lanes,
+        )  # fmt: skip
+        packed = lowering.packed(w, pack)
+        here = _copy_arguments(arguments)
+        weights = here.add(packed)
+        spec = ContractSpec(
+            dtype=domain.dtype,
+            axes=axes,
+            groups=geometry.groups,
+            channels=chain,
+            filters=width,
+            flat=flat,
+            source=from_,
+            weights=weights,
+            domain=Domain(dom),
+            epilogue=epilogue,
+            buffers=len(here.buffers),
+            tile=tile,
+        )
+        lowering.emit(spec, here, node.name)
+
+
+def _depthwise(lowering: Lowering, group: Group, geometry: Any, phases: tuple[Phase, ...]) -> None:
+    """One filter per channel: lanes run along channels, and weights need no packing."""
+    from isoconv.compile.lower import Arguments
+
+    node = lowering.graph[group.root]
+    x, w = node.inputs
+    arguments = Arguments()
+    source = arguments.operand(lowering.places[x], lowering.spec(x), lowering.spec(x))
+    weights = arguments.add(lowering.dense(w).buffer)
+    expression, _ = lowering.expression(group, node.spec, arguments)
+    for phase in phases:
+        spec = DepthwiseSpec(
+            dtype=node.spec.dtype,
+            axes=phase.axes,
+            taps=phase.taps,
+            kernel=geometry.kernel,
+            channels=geometry.groups,
+            source=source,
+            weights=weights,
+            domain=Domain(node.spec.shape),
+            epilogue=expression,
+            buffers=len(arguments.buffers),
+        )
+        lowering.emit(spec, arguments, node.name)
+
+
+def _copy_arguments(arguments: Arguments) -> Arguments:
+    from isoconv.compile.lower import Arguments
+
+    copy = Arguments()
+    copy.buffers = list(arguments.buffers)
+    copy.writes = list(arguments.writes)
+    return copy
+
+
+def _flat(
+    phase: Phase,
+    geometry: Any,
+    source: Operand,
+    x: TensorSpec,
+    domain: TensorSpec,
+    expression: Expression,
+) -> int:
+    """Positions per image when images and positions form one axis in all operands; else 0."""
+    positions = prod(axis.positions for axis in phase.axes)
+    if not phase.axes:
+        return 1
+    plain = all(
+        axis.taps == 1 and axis.in_first == 0 and axis.in_step == 1 and axis.out_step == 1
+        for axis in phase.axes
+    )
+    if not plain or geometry.groups != 1 or x.shape[:-1] != domain.shape[:-1]:
+        return 0
+    if any(step.op == "dropout" for step in expression.steps):
+        return 0
+    places = [source, *expression.operands, *(place for _, place in expression.stores)]
+    for place in places:
+        if len(place.strides) != len(domain.shape):
+            return 0
+        if place.rows or not _is_row(place, domain.shape[:-1]):
+            return 0
+    return positions
+
+
+def _is_row(place: Operand, sides: tuple[int, ...]) -> bool:
+    """Whether the positions of all images lie at equal distances."""
+    step = place.strides[len(sides) - 1]
+    size = 1
+    for side, stride in zip(reversed(sides), reversed(place.strides[:-1]), strict=True):
+        if side != 1 and stride != step * size:
+            return False
+        size *= side
+    return place.image == step * size
+
+
+def _flattened(
+    phase: Phase, source: Operand, domain: TensorSpec, expression: Expression
+) -> tuple[tuple[Axis, ...], tuple[int, ...], Expression, Operand]:
+    """The same contraction with its positions along the image axis."""
+    if not phase.axes:
+        return (), domain.shape, expression, source
+    sides = domain.shape[:-1]
+
+    def row(place: Operand) -> Operand:
+        step = place.image // prod(sides)
+        return replace(place, strides=place.strides[-1:], image=step)
+
+    merged = replace(
+        expression,
+        operands=tuple(row(place) for place in expression.operands),
+        stores=tuple((value, row(place)) for value, place in expression.stores),
+    )
+    return (), domain.shape[-1:], merged, row(source)
+
+
+def lower_conv_grad_weight(lowering: Lowering, group: Group) -> None:
+    """The gradient by the kernel."""
+    from isoconv.compile.lower import Arguments
+
+    node = lowering.graph[group.root]
+    x, dy = node.inputs
+    geometry = node.attrs
+    sides, outputs = lowering.spec(x).shape[:-1], lowering.spec(dy).shape[:-1]
+    *_, channels, total = node.spec.shape
+    filters = total // geometry.groups
+    axes = forward_axes(geometry, outputs).axes
+    arguments = Arguments()
+    source = arguments.operand(lowering.places[x], lowering.spec(x), lowering.spec(x))
+    gradient = arguments.operand(lowering.places[dy], lowering.spec(dy), lowering.spec(dy))
+    place = lowering.allocate(group.root)
+    result = arguments.add(place.buffer, write=True)
+    if axes and channels == filters == 1 < geometry.groups:
+        depthwise = DepthwiseWeightSpec(
+            dtype=node.spec.dtype,
+            axes=axes,
+            channels=total,
+            source=source,
+            gradient=gradient,
+            result=result,
+            offset=place.offset,
+            buffers=len(arguments.buffers),
+        )
+        lowering.emit(depthwise, arguments, node.name)
+        return
+    elements = prod(geometry.kernel) * channels
+    run = elements
+    if elements > SPELLED:
+        run = channels
+        if axes and geometry.groups == 1 and axes[-1].in_tap * source.strides[-2] == channels:
+            run *= axes[-1].taps
+    tile = choose_tile(lowering.target, 1, run, filters, node.spec.dtype)
+    positions = prod(outputs)
+    size = 8 if node.spec.dtype == "float64" else 4
+    image_bytes = size * (prod(sides) * channels * geometry.groups + positions * total)
+    images = max(1, min(-(-_BLOCK_POSITIONS // positions), lowering.capacity))
+    rows = outputs[0] if outputs else 1
+    if image_bytes > _BLOCK_BYTES and positions > _BLOCK_POSITIONS:
+        share = max(_BLOCK_BYTES / image_bytes, _BLOCK_POSITIONS / positions)
+        rows = max(1, min(rows, round(rows * share)))
+    spec = ContractWeightSpec(
+        dtype=node.spec.dtype,
+        axes=axes,
+        groups=geometry.groups,
+        channels=channels,
+        filters=filters,
+        source=source,
+        gradient=gradient,
+        result=result,
+        offset=place.offset,
+        buffers=len(arguments.buffers),
+        tile=tile,
+        images=images,
+        rows=rows,
+    )
+    lowering.emit(spec, arguments, node.name)

@@ -1,0 +1,104 @@
+"""Where two runs part: settings, data, first weights, then epoch, step and tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from isoconv.train.compare import Difference, Side, compare_epochs, state_after
+from isoconv.train.receipt import Receipt, differing
+
+__all__ = ["RunDifference", "diff"]
+
+# What decides the results, in the order in which it comes into play.
+_HEAD = ("arithmetic", "settings", "data", "normalisation", "start", "model")
+
+
+@dataclass(frozen=True, slots=True)
+class RunDifference:
+    """How two runs differ.
+
+    Attributes:
+        a: folder of the first run.
+        b: folder of the second run.
+        head: what went in and differs, a line each.
+        place: the first epoch, step and tensor that differ, or None.
+        epochs: how many epochs were compared.
+        notes: what else there is to say.
+    """
+
+    a: Path
+    b: Path
+    head: tuple[str, ...]
+    place: Difference | None
+    epochs: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def identical(self) -> bool:
+        """Whether both runs are the same in all that is compared."""
+        return not self.head and self.place is None
+
+    def __str__(self) -> str:
+        notes = [f"note: {note}" for note in self.notes]
+        if self.identical:
+            said = f"identical: {self.a} and {self.b}, {_epochs(self.epochs)}"
+            return "\n".join([said, *notes])
+        lines = [f"different: A is {self.a}, B is {self.b}", *self.head]
+        if self.place is None:
+            lines.append(f"no difference in {_epochs(self.epochs)} that both have")
+        else:
+            lines += self.place.lines("A", "B")
+        return "\n".join([*lines, *notes])
+
+
+def diff(a: str | Path, b: str | Path) -> RunDifference:
+    """Compare two run folders by their receipts; nothing is computed anew.
+
+    Args:
+        a: a run folder.
+        b: another one.
+
+    Raises:
+        CheckpointError: a receipt is missing, truncated, edited or of another format.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from isoconv import nn
+        >>> from isoconv.train import SGD_EXAMPLE
+    """
+    first, second = Receipt.read(a), Receipt.read(b)
+    notes = [*first.problems, *second.problems]
+    head = _head_lines(first.content, second.content)
+    shared = min(first.epochs, second.epochs)
+    place = None
+    for epoch in range(shared + 1):
+        place = compare_epochs(_side(first, epoch), _side(second, epoch))
+        if place is not None:
+            break
+    if place is None and first.epochs != second.epochs:
+        head.append(f"epochs so far: A {first.epochs}, B {second.epochs}")
+    elif place is None and first.finished != second.finished:
+        head.append(f"{'B' if first.finished else 'A'} has not ended")
+    if first.content["isoconv"] != second.content["isoconv"]:
+        notes.append(f"isoconv {first.content['isoconv']} and {second.content['isoconv']}")
+    return RunDifference(Path(a), Path(b), tuple(head), place, shared, tuple(notes))
+
+
+def _head_lines(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{place}: A {one!r}, B {other!r}"
+        for name in _HEAD
+        for place, one, other in differing(a[name], b[name], name)
+    ]
+
+
+def _side(receipt: Receipt, epoch: int) -> Side:
+    return Side(receipt.entries[epoch], receipt.details.get(epoch), state_after(receipt, epoch))
+
+
+def _epochs(count: int) -> str:
+    return "1 epoch" if count == 1 else f"{count} epochs"
