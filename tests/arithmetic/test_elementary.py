@@ -190,10 +190,10 @@ def test_coefficients_hold_their_errors() -> None:
         return 2 * s + s**3 * polynomial(e.LOG, s**2)
 
     def sine(r: Any) -> Any:
-        return r + r**3 * polynomial(e.SIN, r**2)
+        return r + r**3 * polynomial(waves.SIN, r**2)
 
     def cosine(r: Any) -> Any:
-        return 1 - r**2 / 2 + r**4 * polynomial(e.COS, r**2)
+        return 1 - r**2 / 2 + r**4 * polynomial(waves.COS, r**2)
 
     with mpmath.workprec(200):
         half, quarter = mpmath.log(2) / 2, mpmath.pi / 4

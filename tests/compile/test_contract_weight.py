@@ -14,7 +14,7 @@ from tests.compile.geometries import (
 from tests.run.graphs import check, random_arrays
 
 import isoconv.ops as ops
-from isoconv.compile import lower_roots
+from isoconv.compile import lower_contract
 from isoconv.compile.contract_weight import SPELLED
 from isoconv.graph.builder import GraphBuilder
 
@@ -64,8 +64,8 @@ def test_large_kernels(settings_):
 def test_blocks(monkeypatch, block):
     """However images and rows are cut into blocks, the chain goes on where it was parked."""
     positions, size = block
-    monkeypatch.setattr(lower_roots, "_BLOCK_POSITIONS", positions)
-    monkeypatch.setattr(lower_roots, "_BLOCK_BYTES", size)
+    monkeypatch.setattr(lower_contract, "_BLOCK_POSITIONS", positions)
+    monkeypatch.setattr(lower_contract, "_BLOCK_BYTES", size)
     case = contraction((3, 2), (8, 5), 3, 9, padding=1, images=5)
     check(conv_graph(case, WEIGHT), conv_arrays(case), 5)
 

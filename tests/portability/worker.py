@@ -25,7 +25,6 @@ from typing import Any
 import llvmlite.binding as llvm
 import numpy as np
 
-import isoconv.compile.lower_roots as lowering
 from isoconv import nn
 from isoconv.arithmetic import ARITHMETIC_VERSION
 from isoconv.arithmetic.philox import integers
@@ -191,21 +190,19 @@ def digest(content: bytes) -> str:
 class Told(Callback):
     """Says when the training begins, for those who want to kill it."""
 
-    def on_train_begin(self, run: Run) -> None:
+    def on_train_begin(self, run: Run) -> None:  # noqa: ARG002
         """Before the first step."""
-        print("began", file=sys.stderr, flush=True)
+        sys.stderr.write("began\n")
+        sys.stderr.flush()
 
 
 # What is made to differ -------------------------------------------------------------------------
 
 
-def replace_everywhere(name: str, old: object, new: object) -> None:
-    """Put `new` in the place of `old` in every module of the library that knows it by this name."""
-    places = [
-        module
-        for path, module in sys.modules.items()
-        if path.startswith("isoconv") and getattr(module, name, None) is old
-    ]
+def replace_everywhere(name: str, new: object) -> None:
+    """Put something else in the place of `name` in every module of the library that knows it."""
+    modules = [module for path, module in sys.modules.items() if path.startswith("isoconv.")]
+    places = [module for module in modules if name in vars(module)]
     if not places:
         raise SystemExit(f"no module knows {name} any more")
     for module in places:
@@ -230,14 +227,15 @@ def force_tiles(kind: str) -> None:
         # More than the registers hold.
         return schedule.Tile(min(3, height), min(5, width), min(4, blocks), best.lanes)
 
-    replace_everywhere("choose_tile", real, forced)
-    lowering._BLOCK_POSITIONS = {"one": 1, "narrow": 77, "large": 10**6}[kind]
+    replace_everywhere("choose_tile", forced)
+    replace_everywhere("_BLOCK_POSITIONS", {"one": 1, "narrow": 77, "large": 10**6}[kind])
 
 
 def forbid_fusion() -> None:
     """Every node of a shard's graph becomes a kernel of its own."""
     for engine in (TrainingEngine, Predictor):
-        engine.__init__.__kwdefaults__["fusion"] = False
+        defaults: Any = engine.__init__.__kwdefaults__
+        defaults["fusion"] = False
 
 
 FLUSH = {"x86_64": 0x1F80 | 0x8040, "aarch64": 1 << 24}
@@ -376,7 +374,7 @@ def main() -> None:
         **machinery(),
         **witnesses(),
     }
-    print(json.dumps(line))
+    sys.stdout.write(json.dumps(line) + "\n")
 
 
 if __name__ == "__main__":

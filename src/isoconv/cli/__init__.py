@@ -21,6 +21,7 @@ from isoconv.cli import (
     train,
 )
 from isoconv.cli.errors import Commands
+from isoconv.cli.options import help_of
 
 __all__ = ["app", "main"]
 
@@ -44,7 +45,6 @@ def show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(invoke_without_command=True)
 def start(
     context: typer.Context,
     version: Annotated[  # noqa: ARG001
@@ -59,7 +59,6 @@ def start(
 ) -> None:
     """Convolutional networks for images, trained to the same bits on every machine.
 
-    \b
     Examples:
       isoconv demo
       isoconv train fashion-sample --model tinyvgg --epochs 5
@@ -69,14 +68,18 @@ def start(
         typer.echo(context.get_help())
 
 
-app.command("demo")(demo.demo)
-app.command("train")(train.train)
-app.command("resume")(resume.resume)
-app.command("evaluate")(evaluate.evaluate)
-app.command("predict")(predict.predict)
-app.command("info")(info.info)
-app.command("models")(models.models)
-app.command("summary")(summary.summary)
+app.callback(invoke_without_command=True, help=help_of(start))(start)
+for function in (
+    demo.demo,
+    train.train,
+    resume.resume,
+    evaluate.evaluate,
+    predict.predict,
+    info.info,
+    models.models,
+    summary.summary,
+):
+    app.command(help=help_of(function))(function)
 app.add_typer(data.app, name="data")
 
 

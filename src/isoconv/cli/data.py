@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from isoconv.cli.options import help_of
+
 __all__ = ["app"]
 
 app = typer.Typer(rich_markup_mode=None)
@@ -17,11 +19,9 @@ Folder = Annotated[
 ]
 
 
-@app.callback(invoke_without_command=True)
 def data(context: typer.Context) -> None:
     """List and fetch public data sets.
 
-    \b
     Examples:
       isoconv data list
       isoconv data fetch cifar10
@@ -30,11 +30,9 @@ def data(context: typer.Context) -> None:
         typer.echo(context.get_help())
 
 
-@app.command("list")
 def list_names() -> None:
     """List the data sets that are known by name and whether they are here.
 
-    \b
     Examples:
       isoconv data list
     """
@@ -53,7 +51,6 @@ def list_names() -> None:
     print_table(("name", "where"), rows)
 
 
-@app.command("fetch")
 def fetch(
     name: Annotated[
         str,
@@ -67,7 +64,6 @@ def fetch(
 ) -> None:
     """Fetch a public data set; each file must have the SHA-256 that isoconv knows.
 
-    \b
     Examples:
       isoconv data fetch mnist
       isoconv train mnist --model lenet5
@@ -82,3 +78,8 @@ def fetch(
     given = str(found) if folder is not None else name
     typer.echo(f"{name} is in {found}")
     typer.echo(f"train on it with: isoconv train {given}")
+
+
+app.callback(invoke_without_command=True, help=help_of(data))(data)
+app.command("list", help=help_of(list_names))(list_names)
+app.command("fetch", help=help_of(fetch))(fetch)

@@ -12,23 +12,24 @@ from isoconv.errors import ArgumentError
 
 __all__ = ["demo"]
 
+OUT = Path("runs/demo")
+
 
 def demo(
     out: Annotated[
         Path, typer.Option(help="The run folder; an earlier demo there is replaced.")
-    ] = (Path("runs/demo")),
+    ] = OUT,
     epochs: Annotated[int, typer.Option(min=1, help="How often to go through the images.")] = 8,
     threads: Threads = None,
     target: TargetName = None,
     report: Report = True,
 ) -> None:
-    """Train a small network on the photographs of clothes that come with isoconv.
+    """Train on photographs of clothes and show what was learned.
 
-    It learns from 10,000 of them and is measured on 2,000 others. At the end stand its accuracy,
-    the path of a page with pictures and the digest of its weights, which is the same on every
-    machine.
+    The photographs come with isoconv. A small network learns from 10,000 of them and is measured
+    on 2,000 others. At the end stand its accuracy, the path of a page with pictures and the digest
+    of its weights, which is the same on every machine.
 
-    \b
     Examples:
       isoconv demo
       isoconv demo --out runs/first --threads 1
@@ -75,13 +76,10 @@ def _make_room(out: Path) -> None:
     facts = folder.description().get("facts") if folder.run_file.exists() else None
     if not isinstance(facts, dict) or facts.get("model") != DEMO:
         raise ArgumentError(f"--out must be a new folder or that of an earlier demo; got {out}")
-    for path in (
-        # First the file that says that there is a run.
-        folder.run_file,
-        folder.metrics_file,
-        folder.weights_file,
-        folder.best_file,
-    ):
-        path.unlink(missing_ok=True)
-    shutil.rmtree(folder.checkpoint_file.parent, ignore_errors=True)
-    shutil.rmtree(out / "report", ignore_errors=True)
+    # First the file that says that there is a run; a person's own files stay.
+    folder.run_file.unlink()
+    for pattern in ("receipt.json", "*.jsonl", "*.safetensors"):
+        for path in out.glob(pattern):
+            path.unlink()
+    for inner in (folder.checkpoint_file.parent, out / "report"):
+        shutil.rmtree(inner, ignore_errors=True)

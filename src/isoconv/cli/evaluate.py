@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from enum import Enum
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -13,7 +13,7 @@ from isoconv.cli.options import Best, RunPath, TargetName, Threads
 __all__ = ["evaluate"]
 
 
-class SplitName(str, Enum):
+class SplitName(StrEnum):
     """Parts of a data set."""
 
     train = "train"
@@ -36,12 +36,12 @@ def evaluate(
     threads: Threads = None,
     target: TargetName = None,
 ) -> None:
-    """Measure a trained model: accuracy, loss, and the accuracy of each class.
+    """Measure a trained model on a data set.
 
-    Data without a test part are split as in training, so that the test images are those that the
-    run has not learned from. The images of a folder are scaled as in training.
+    Accuracy, loss and the accuracy of each class are shown. Data without a test part are split as
+    in training, so that the test images are those that the run has not learned from. The images
+    of a folder are scaled as in training.
 
-    \b
     Examples:
       isoconv evaluate runs/demo fashion-sample
       isoconv evaluate runs/pets pets --split train --json
@@ -75,7 +75,7 @@ def evaluate(
         typer.echo(json.dumps(values, indent=2, ensure_ascii=False))
         return
     rows = [
-        (name, f"{count:,}", f"{accuracy:.1%}" if count else "–")
+        (name, f"{count:,}", f"{accuracy:.1%}" if count else "-")
         for name, count, accuracy in zip(
             trained.class_names, counts, evaluation.class_accuracy, strict=True
         )

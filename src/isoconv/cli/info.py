@@ -24,9 +24,8 @@ def info(
     ] = False,
     target: TargetName = None,
 ) -> None:
-    """Show the machine and what is used of it, the kernel cache and the versions.
+    """Show the machine, the kernel cache and the versions.
 
-    \b
     Examples:
       isoconv info
       isoconv info --clear-cache

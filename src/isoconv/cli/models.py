@@ -18,9 +18,10 @@ def models(
     ] = "32x32x3",
     classes: Annotated[int, typer.Option(min=1, help="Number of classes.")] = 10,
 ) -> None:
-    """List the ready models with their parameters and multiply-adds for one image.
+    """List the ready models.
 
-    \b
+    With parameters, and multiply-adds for one image.
+
     Examples:
       isoconv models
       isoconv models --input 28x28x1
@@ -34,7 +35,7 @@ def models(
         try:
             found = create(name, classes, sides).summary(sides)
         except ShapeError:
-            rows.append((name, "–", "images too small"))
+            rows.append((name, "-", "images too small"))
         else:
             rows.append((name, f"{found.parameters:,}", f"{found.multiply_adds:,}"))
     rows.sort(key=lambda row: (not row[1][0].isdigit(), len(row[1]), row[1]))

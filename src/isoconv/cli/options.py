@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from inspect import getdoc
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,6 +22,7 @@ __all__ = [
     "TargetName",
     "Threads",
     "augmentation_of",
+    "help_of",
     "shape_of",
     "size_of",
 ]
@@ -52,6 +55,12 @@ AUGMENTATIONS = {
 """Name on the command line → setting and the value that it has when none is given."""
 
 
+def help_of(command: Callable[..., Any]) -> str:
+    """A command's docstring as its help, the lines of its examples kept as they are."""
+    # A line with this character alone keeps a paragraph's lines from being filled.
+    return (getdoc(command) or "").replace("\n\nExamples:", "\n\n\b\nExamples:")
+
+
 def shape_of(text: str) -> tuple[int, int, int]:
     """Height, width and channels, written ``28x28x1``.
 
@@ -62,7 +71,7 @@ def shape_of(text: str) -> tuple[int, int, int]:
         >>> shape_of("28x28x1")
         (28, 28, 1)
     """
-    found = re.fullmatch(r"(\d{1,6})[x×](\d{1,6})[x×](\d{1,6})", text.strip())
+    found = re.fullmatch(r"(\d{1,6})x(\d{1,6})x(\d{1,6})", text.strip())
     if found is None or "0" in found.groups():
         raise ArgumentError(f"--input must be HEIGHTxWIDTHxCHANNELS, such as 28x28x1; got {text!r}")
     height, width, channels = (int(side) for side in found.groups())
@@ -81,7 +90,7 @@ def size_of(text: str | None) -> tuple[int, int] | None:
     """
     if text is None:
         return None
-    found = re.fullmatch(r"(\d{1,6})(?:[x×](\d{1,6}))?", text.strip())
+    found = re.fullmatch(r"(\d{1,6})(?:x(\d{1,6}))?", text.strip())
     if found is None:
         raise ArgumentError(f"--size must be a side or HEIGHTxWIDTH, such as 64; got {text!r}")
     return int(found[1]), int(found[2] or found[1])

@@ -37,7 +37,6 @@ def predict(
     it becomes gray or coloured as they were. A model that was trained on float images is given
     brightness from 0 to 1.
 
-    \b
     Examples:
       isoconv predict runs/demo boot.png
       isoconv predict runs/pets holiday.jpg garden.png --top 5 --json

@@ -21,9 +21,10 @@ def resume(
     target: TargetName = None,
     report: Report = True,
 ) -> None:
-    """Go on with an interrupted run, to the same bits as if it had never been interrupted.
+    """Go on with an interrupted run.
 
-    \b
+    It ends at the same bits as if it had never been interrupted.
+
     Examples:
       isoconv resume runs/pets
       isoconv resume runs/pets --data /mnt/other/pets --threads 4

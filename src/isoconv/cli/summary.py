@@ -18,9 +18,10 @@ def summary(
     ] = "28x28x1",
     classes: Annotated[int, typer.Option(min=1, help="Number of classes.")] = 10,
 ) -> None:
-    """Show the layers of a model: output shapes, parameters and multiply-adds.
+    """Show a model layer by layer.
 
-    \b
+    With output shapes, parameters, and multiply-adds for one image.
+
     Examples:
       isoconv summary --model lenet5 --input 28x28x1
       isoconv summary --model resnet20 --input 32x32x3 --classes 100

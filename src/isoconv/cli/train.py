@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["train"]
 
 
-class OptimizerName(str, Enum):
+class OptimizerName(StrEnum):
     """Optimizers by name."""
 
     sgd = "sgd"
@@ -26,7 +26,7 @@ class OptimizerName(str, Enum):
     adamw = "adamw"
 
 
-class ScheduleName(str, Enum):
+class ScheduleName(StrEnum):
     """Schedules by name."""
 
     constant = "constant"
@@ -112,7 +112,6 @@ def train(
     Ctrl-C saves a checkpoint; `isoconv resume` goes on with it. The weights that come out depend
     on data and settings alone, not on threads, target or machine.
 
-    \b
     Examples:
       isoconv train fashion-sample
       isoconv train cifar10 --model resnet20 --epochs 30 --augment crop,flip --out runs/cifar
@@ -146,7 +145,7 @@ def train(
     folder = free_folder(data, model) if out is None else out
     height, width, channels = pair.train.image_shape
     typer.echo(
-        f"{model} on {pair.train.name}: {len(pair.train):,} images of {height}×{width}×{channels} "
+        f"{model} on {pair.train.name}: {len(pair.train):,} images of {height}x{width}x{channels} "
         f"in {pair.train.classes} classes, {len(pair.test):,} to test with; run {folder}"
     )
     run = trainer.fit(

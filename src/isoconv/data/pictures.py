@@ -100,6 +100,8 @@ def _opened(path: Path) -> Iterator[Image.Image]:
                 yield image
     except DataFileError:
         raise
+    except FileNotFoundError as error:
+        raise DataFileError(f"{path}: there is no such file") from error
     except _DAMAGED as error:
         raise DataFileError(f"{path}: not a whole image of a known format: {error}") from error
 

@@ -54,7 +54,7 @@ def draw_filters(name: str, weight: NDArray[Any]) -> Any:
     cell = 0.72
     wide, high = max(5.4, 0.4 + columns * cell + 1.1), 0.85 + rows * cell
     figure = make_figure(wide, high)
-    parts = [f"{height}×{width} weights each, of {name}"]
+    parts = [f"{height}x{width} weights each, of {name}"]
     if shown < total:
         parts.append(f"the first {shown} of {total}")
     if channels not in (1, 3):
@@ -102,7 +102,7 @@ def _scale(figure: Any, mapped: Any, left: float, height: float, limit: float) -
     inner = min(height - 0.2, 1.6)
     bar = panel(figure, left, 0.1 + height - 0.1 - inner, 0.12, inner)
     scale = figure.colorbar(mapped, cax=bar, ticks=[-limit, 0, limit])
-    scale.ax.set_yticklabels([f"−{limit:.2g}", "0", f"+{limit:.2g}"], size=8)
+    scale.ax.set_yticklabels([f"{-limit:.2g}", "0", f"+{limit:.2g}"], size=8)
     scale.outline.set_visible(False)
     scale.ax.tick_params(length=0)
     scale.ax.tick_params(labelcolor=INK)

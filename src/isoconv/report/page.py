@@ -146,7 +146,7 @@ def _classes(dataset: Dataset, evaluation: Evaluation) -> str:
         return ""
     counts = evaluation.confusion.sum(axis=1)
     rows = [
-        (name, f"{int(count):,}", f"{accuracy:.1%}" if count else "–")
+        (name, f"{int(count):,}", f"{accuracy:.1%}" if count else "-")
         for name, count, accuracy in zip(
             dataset.class_names, counts, evaluation.class_accuracy, strict=False
         )
@@ -167,7 +167,7 @@ def _epochs(history: Sequence[Mapping[str, Any]]) -> str:
     )
     present = [column for column in columns if any(column[0] in row for row in history)]
     rows = [
-        [form.format(row[key]) if key in row else "–" for key, _, form in present]
+        [form.format(row[key]) if key in row else "-" for key, _, form in present]
         for row in history
     ]
     return _table("Epochs", [title for _, title, _ in present], rows)

@@ -5,14 +5,19 @@ from __future__ import annotations
 from isoconv.train import optim, schedule
 from isoconv.train.callbacks import Callback, EarlyStopping
 from isoconv.train.checkpoint import Checkpoint, RunFolder
+from isoconv.train.compare import Difference
+from isoconv.train.diff import RunDifference, diff
 from isoconv.train.metrics import Evaluation, Evaluator, evaluate
+from isoconv.train.receipt import Receipt
 from isoconv.train.run import Interrupted, Run
 from isoconv.train.step import Loss, Normalisation, Preparation
 from isoconv.train.trainer import Trainer
+from isoconv.train.verify import Verification, verify
 
 __all__ = [
     "Callback",
     "Checkpoint",
+    "Difference",
     "EarlyStopping",
     "Evaluation",
     "Evaluator",
@@ -20,10 +25,15 @@ __all__ = [
     "Loss",
     "Normalisation",
     "Preparation",
+    "Receipt",
     "Run",
+    "RunDifference",
     "RunFolder",
     "Trainer",
+    "Verification",
+    "diff",
     "evaluate",
     "optim",
     "schedule",
+    "verify",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from isoconv.train.checkpoint import Checkpoint, RunFolder
 from isoconv.train.receipt import Receipt
 from isoconv.train.record import tensors_of
 
-__all__ = ["Difference", "compare_arrays", "compare_epochs", "state_after"]
+__all__ = ["Difference", "Side", "compare_arrays", "compare_epochs", "state_after"]
 
 Array = NDArray[Any]
 
@@ -98,12 +98,12 @@ class Side:
     Attributes:
         entry: from the receipt.
         details: line of ``steps.jsonl``, or None.
-        state: the arrays after the epoch, or None.
+        state: gives the arrays after the epoch, or None; asked for when a tensor differs.
     """
 
     entry: Mapping[str, Any]
-    details: Mapping[str, Any] | None = None
-    state: Checkpoint | None = None
+    details: Mapping[str, Any] | None
+    state: Callable[[], Checkpoint | None]
 
 
 def compare_epochs(a: Side, b: Side) -> Difference | None:
@@ -126,10 +126,15 @@ def compare_epochs(a: Side, b: Side) -> Difference | None:
         return found
     found = _with_step(found, a.details["losses"], b.details["losses"])
     found = _with_tensor(found, dict(a.details["tensors"]), dict(b.details["tensors"]))
-    if found.tensor is None or a.state is None or b.state is None:
+    if found.tensor is None:
         return found
-    one, other = (tensors_of(side.state).get(found.tensor) for side in (a, b) if side.state)
+    one, other = _tensor(a, found.tensor), _tensor(b, found.tensor)
     return found if one is None or other is None else with_element(found, one, other)
+
+
+def _tensor(side: Side, name: str) -> Array | None:
+    state = side.state()
+    return None if state is None else tensors_of(state).get(name)
 
 
 def _with_metric(found: Difference, a: Mapping[str, Any], b: Mapping[str, Any]) -> Difference:
@@ -149,8 +154,8 @@ def _with_step(found: Difference, a: list[str], b: list[str]) -> Difference:
         return replace(found, note=f"one side has {len(a)} steps, the other {len(b)}")
     if a:
         # The loss is taken before the update, so an update shows in the next step's loss.
-        return replace(found, note="all losses agree: what differs came with the last update or "
-                       "after it")  # fmt: skip
+        note = "all losses agree: what differs came with the last update or after it"
+        return replace(found, note=note)
     return found
 
 

@@ -68,7 +68,16 @@ def diff(a: str | Path, b: str | Path) -> RunDifference:
         >>> import tempfile
         >>> import numpy as np
         >>> from isoconv import nn
-        >>> from isoconv.train import SGD_EXAMPLE
+        >>> from isoconv.train import Trainer
+        >>> data = np.arange(64, dtype=np.uint8).reshape(4, 4, 4, 1), [0, 1, 0, 1]
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> for seed in (0, 1):
+        ...     model = nn.Sequential(nn.Flatten(), nn.Linear(2))
+        ...     trainer = Trainer(model, seed=seed, batch_size=2, progress=False)
+        ...     run = trainer.fit(data, epochs=1, out=folder / str(seed))
+        >>> found = diff(folder / "0", folder / "1")
+        >>> found.head, found.place.where, found.place.tensor
+        (('settings.seed: A 0, B 1',), 'the state before the first step', '1.weight')
     """
     first, second = Receipt.read(a), Receipt.read(b)
     notes = [*first.problems, *second.problems]
@@ -97,7 +106,11 @@ def _head_lines(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
 
 
 def _side(receipt: Receipt, epoch: int) -> Side:
-    return Side(receipt.entries[epoch], receipt.details.get(epoch), state_after(receipt, epoch))
+    return Side(
+        receipt.entries[epoch],
+        receipt.details.get(epoch),
+        lambda: state_after(receipt, epoch),
+    )
 
 
 def _epochs(count: int) -> str:

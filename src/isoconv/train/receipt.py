@@ -200,6 +200,17 @@ _ENTRY: dict[str, type] = {
 }
 
 
+_MODEL: dict[str, type | tuple[type, ...]] = {
+    "name": (str, type(None)),
+    "layers": list,
+    "input_shape": list,
+    "output_shape": list,
+    "parameters": dict,
+    "states": dict,
+    "graph_sha256": str,
+}
+
+
 def _check_layout(path: Path, content: Mapping[str, Any]) -> None:
     """A receipt may carry a digest that fits it and still make no sense."""
     wrong = [name for name, kind in _LAYOUT.items() if not isinstance(content.get(name), kind)]
@@ -210,12 +221,23 @@ def _check_layout(path: Path, content: Mapping[str, Any]) -> None:
         )
         if not fits or entry["epoch"] != number:
             wrong.append(f"epochs[{number}]")
+    if "model" not in wrong:
+        model = content["model"]
+        wrong += [
+            f"model.{name}"
+            for name, kind in _MODEL.items()
+            if not isinstance(model.get(name), kind)
+        ]
     if not entries and "epochs" not in wrong:
         wrong.append("epochs")
     if wrong:
         raise CheckpointError(f"receipt {path} cannot be read: wrong or missing {', '.join(wrong)}")
     for entry in entries:
-        if exact_metrics(entry.get("readable", {})) != entry["metrics"]:
+        try:
+            agrees = exact_metrics(entry["readable"]) == entry["metrics"]
+        except (KeyError, TypeError, ValueError, AttributeError):
+            agrees = False
+        if not agrees:
             raise CheckpointError(
                 f"receipt {path} was edited: the readable metrics of epoch {entry['epoch']} are "
                 "not those in hexadecimal"
@@ -246,13 +268,25 @@ def _read_details(
     problems = []
     for epoch, entry in enumerate(entries):
         line = lines[epoch] if epoch < len(lines) else b""
-        found = hashlib.sha256(line).hexdigest()
-        if found == entry["details_sha256"]:
-            details[epoch] = json.loads(line)
+        whole = hashlib.sha256(line).hexdigest() == entry["details_sha256"]
+        found = _detail(line) if whole else None
+        if found is not None:
+            details[epoch] = found
         else:
             what = "is not the one that was written" if line else "is missing"
             problems.append(f"{path}: the line of epoch {epoch} {what}")
     return details, tuple(problems)
+
+
+def _detail(line: bytes) -> dict[str, Any] | None:
+    """A line of ``steps.jsonl``, if it is one."""
+    try:
+        found = json.loads(line)
+        losses = [str(loss) for loss in found["losses"]]
+        tensors = [[str(name), str(digest)] for name, digest in found["tensors"]]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return {"losses": losses, "tensors": tensors}
 
 
 def _where_edited(folder: Path, content: Mapping[str, Any]) -> str:

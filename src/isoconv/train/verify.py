@@ -12,14 +12,15 @@ from rich.console import Console
 
 from isoconv.errors import ArgumentError, CheckpointError, NotFiniteError
 from isoconv.nn import Module, models, storage
-from isoconv.train.callbacks import Callback
+from isoconv.train.callbacks import Callback, EarlyStopping
 from isoconv.train.checkpoint import Checkpoint, RunFolder
 from isoconv.train.compare import Difference, Side, compare_epochs, state_after
 from isoconv.train.metrics import Data, as_dataset
 from isoconv.train.prepare import Prepared
 from isoconv.train.receipt import Receipt, differing
 from isoconv.train.record import Recorder
-from isoconv.train.run import Run
+from isoconv.train.run import Interrupted, Run
+from isoconv.train.settings import from_plain
 from isoconv.train.stored import check_files
 from isoconv.train.trainer import Trainer, reporter_for
 
@@ -119,6 +120,7 @@ def verify(
     """
     receipt = Receipt.read(folder)
     receipt.check_arithmetic()
+    _check_stopping(receipt)
     first, last = _span(receipt, epochs)
     _check_data(receipt, train, validation)
     found, notes = check_files(receipt)
@@ -129,6 +131,8 @@ def verify(
         notes += again.notes
     if not receipt.finished:
         notes.append(f"the run has not ended: {receipt.epochs} of {receipt.planned} epochs so far")
+    elif receipt.epochs < receipt.planned:
+        notes.append(f"the run was ended after {receipt.epochs} of {receipt.planned} epochs")
     return Verification(
         folder=Path(folder),
         first=first,
@@ -169,6 +173,28 @@ def _span(receipt: Receipt, epochs: tuple[int, int] | None) -> tuple[int, int]:
     return first, last
 
 
+def _check_stopping(receipt: Receipt) -> None:
+    """See that the run did not go on after its early stopping had ended it."""
+    stopping = from_plain(receipt.settings.get("early_stopping"))
+    if not isinstance(stopping, EarlyStopping):
+        return
+    try:
+        history = [
+            {stopping.metric: float.fromhex(entry["metrics"][stopping.metric])}
+            for entry in receipt.entries[1:]
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"receipt {receipt.path} cannot be read: its early stopping needs {error!r}"
+        ) from error
+    for epochs in range(1, len(history)):
+        if stopping.stops(history[:epochs]):
+            raise CheckpointError(
+                f"receipt {receipt.path} contradicts itself: by its early stopping the run ends "
+                f"after epoch {epochs}; it has {len(history)}"
+            )
+
+
 def _check_data(receipt: Receipt, train: Data, validation: Data | None) -> None:
     """See that the data are those of the run, before anything is built for them."""
     given = {"train": as_dataset(train, "training data")}
@@ -179,13 +205,11 @@ def _check_data(receipt: Receipt, train: Data, validation: Data | None) -> None:
     for part in ("train", "validation"):
         title = "training data" if part == "train" else "validation data"
         if (part in wanted) != (part in given):
-            has, lacks = ("the run", "are not given") if part in wanted else ("given", "not had")
-            problems.append(
-                f"{title} of {has} {lacks}" if part in wanted else f"the run had no {title}"
-            )
+            had, given_now = ("has", "none are") if part in wanted else ("has no", "some are")
+            problems.append(f"the run {had} {title}, {given_now} given")
         elif part in wanted and wanted[part]["sha256"] != given[part].digest():
             problems.append(
-                f"{title}: the run had {wanted[part]['samples']} samples of sha256 "
+                f"{title}: the run has {wanted[part]['samples']} samples of sha256 "
                 f"{wanted[part]['sha256']}, given are {len(given[part])} of {given[part].digest()}"
             )
     if problems:
@@ -213,9 +237,8 @@ class _Again:
         settings.pop("early_stopping", None)
         self._epochs = int(settings.pop("epochs"))
         fresh = copy.deepcopy(model) if model is not None else model_of(receipt)
-        shape = as_dataset(train, "training data").image_shape
         # The trainer keeps the weights of a built model, so it is built anew here.
-        fresh.build(shape, _seed(receipt))
+        fresh.build(as_dataset(train, "training data").image_shape, _seed(receipt))
         self._trainer = Trainer.from_settings(
             fresh, settings, str(receipt.path), threads=threads, target=target
         )
@@ -243,6 +266,11 @@ class _Again:
         reporter = reporter_for(progress)
         try:
             self._trainer.loop(self._prepared, plan, self._run, None, start, reporter, recorder)
+        except Interrupted:
+            done = self._run.history[-1]["epoch"] if self._run.history else first - 1
+            raise KeyboardInterrupt(
+                f"interrupted after epoch {done}; no difference up to there"
+            ) from None
         except NotFiniteError as error:
             epoch = start.epoch + len(self._run.history) + 1
             return Difference(f"epoch {epoch}", epoch, note=str(error))
@@ -251,9 +279,11 @@ class _Again:
     def _compare(self, recorder: Recorder, epoch: int) -> Difference | None:
         receipt = self._receipt
         recorded = Side(
-            receipt.entries[epoch], receipt.details.get(epoch), state_after(receipt, epoch)
+            receipt.entries[epoch],
+            receipt.details.get(epoch),
+            lambda: state_after(receipt, epoch),
         )
-        here = Side(recorder.entries[-1], recorder.details[-1], recorder.checkpoint)
+        here = Side(recorder.entries[-1], recorder.details[-1], lambda: recorder.checkpoint)
         return compare_epochs(recorded, here)
 
     def _check_model(self) -> None:

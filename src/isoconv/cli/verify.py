@@ -1,0 +1,114 @@
+"""``isoconv verify``: run a training again and compare it with its receipt."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from isoconv.cli.options import RunPath, TargetName, Threads
+from isoconv.errors import ArgumentError, CheckpointError
+
+__all__ = ["verify"]
+
+DIFFERENT = 1
+"""Exit code when a difference was found."""
+
+
+def verify(
+    run: RunPath,
+    data: Annotated[
+        str | None,
+        typer.Option(help="Where the data are now, if not where they were.", show_default=False),
+    ] = None,
+    epochs: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FIRST-LAST",
+            help="Run these epochs only, from the checkpoint before them.  [default: all]",
+            show_default=False,
+        ),
+    ] = None,
+    threads: Threads = None,
+    target: TargetName = None,
+) -> None:
+    """Check a run folder against its receipt, train again, and compare every epoch.
+
+    Prints "identical", or the first epoch, step and tensor that differ. Nothing is overwritten.
+    Exit code 0: identical; 1: different; 2: nothing can be said, for the receipt or a checkpoint
+    is missing, damaged or of another arithmetic version, or the data are others.
+
+    Examples:
+      isoconv verify runs/pets
+      isoconv verify runs/pets --data other/pets --threads 1
+      isoconv verify runs/pets --epochs 3-4
+    """
+    from isoconv.cli.runs import load_splits, make_model
+    from isoconv.train import Receipt
+    from isoconv.train import verify as verify_run
+
+    span = span_of(epochs)
+    receipt = Receipt.read(run)
+    receipt.check_arithmetic()
+    facts = _facts(run)
+    source = data or facts.get("data")
+    if source is None:
+        raise ArgumentError(f"{run} does not say where its data are; say it with --data")
+    described = receipt.content["model"]
+    if described["name"] is None:
+        raise CheckpointError(
+            f"{run} was trained with a model that the command line does not know: verify it in "
+            "Python with isoconv.train.verify(folder, model, train, validation)"
+        )
+    try:
+        seed = int(receipt.settings["seed"])
+        shape = tuple(int(side) for side in described["input_shape"])
+        classes = int(described["output_shape"][-1])
+        # Without run.json the receipt still tells to which size images were scaled.
+        sides = facts.get("size", shape[:2])
+        size = None if sides is None else (int(sides[0]), int(sides[1]))
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise CheckpointError(f"receipt {receipt.path} cannot be read: {error!r}") from error
+    pair = load_splits(str(source), seed, size)
+    model = make_model(described["name"], classes, shape)  # type: ignore[arg-type]
+    validation = pair.test if "validation" in receipt.content["data"] else None
+    found = verify_run(
+        run, model, pair.train, validation, epochs=span, threads=threads, target=target
+    )
+    typer.echo(str(found))
+    if not found.identical:
+        raise typer.Exit(DIFFERENT)
+
+
+def span_of(text: str | None) -> tuple[int, int] | None:
+    """The first and the last epoch, written ``3-4`` or ``3``.
+
+    Raises:
+        ArgumentError: it is written in another way.
+
+    Example:
+        >>> span_of("3-4"), span_of("2")
+        ((3, 4), (2, 2))
+    """
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", text.strip())
+    if found is None:
+        raise ArgumentError(
+            f"--epochs must be FIRST-LAST, such as 3-4, or one number; got {text!r}"
+        )
+    return int(found[1]), int(found[2] or found[1])
+
+
+def _facts(run: Path) -> Mapping[str, Any]:
+    """What the command line wrote into run.json, if that file came along."""
+    from isoconv.train import RunFolder
+
+    folder = RunFolder(run)
+    if not folder.run_file.exists():
+        return {}
+    facts = folder.description().get("facts")
+    return facts if isinstance(facts, Mapping) else {}

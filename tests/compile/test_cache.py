@@ -1,0 +1,249 @@
+"""The cache of kernels on disk: private, bounded, checked, and safe for many processes."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from isoconv.compile.cache import KernelCache, default_folder
+
+KEY, OTHER = "a" * 64, "b" * 64
+
+
+@pytest.fixture
+def cache(tmp_path):
+    """An empty cache."""
+    return KernelCache(tmp_path / "kernels")
+
+
+def permissions(path):
+    """The permission bits of a file or folder."""
+    return path.stat().st_mode & 0o777
+
+
+def entry(cache, key=KEY):
+    """The one file of a key."""
+    (path,) = [path for path, _, _ in cache.entries() if key in path.name]
+    return path
+
+
+def used_at(cache, key, seconds):
+    """Say when an entry was last used."""
+    os.utime(entry(cache, key), (seconds, seconds))
+
+
+def test_what_is_put_is_got(cache):
+    """Object code comes back as it was, empty code too."""
+    assert cache.get(KEY) is None
+    for code in (b"machine code", b"", bytes(range(256)) * 50):
+        cache.put(KEY, code)
+        assert cache.get(KEY) == code
+    assert cache.get(OTHER) is None
+    assert len(cache.entries()) == 1
+
+
+def test_another_process_reads_it(cache):
+    """A second cache on the same folder finds the entry."""
+    cache.put(KEY, b"code")
+    assert KernelCache(cache.folder).get(KEY) == b"code"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: b"",
+        lambda content: content[:20],
+        lambda content: content[:-1],
+        lambda content: content + b"x",
+        lambda content: content[:-3] + bytes([content[-3] ^ 1]) + content[-2:],
+        lambda content: bytes([content[0] ^ 1]) + content[1:],
+        lambda content: b"some other program's file",
+        lambda content: b"\x7fELF" + content,
+    ],
+    ids=["empty", "header cut", "truncated", "longer", "a bit", "format", "foreign", "bare object"],
+)
+def test_a_damaged_entry_is_removed(cache, damage):
+    """What is not as it was written is not given out, and makes room for a new entry."""
+    cache.put(KEY, b"code" * 100)
+    path = entry(cache)
+    path.write_bytes(damage(path.read_bytes()))
+    assert cache.get(KEY) is None
+    assert not path.exists()
+    cache.put(KEY, b"new")
+    assert cache.get(KEY) == b"new"
+
+
+def test_an_entry_of_another_key_is_noticed(cache):
+    """A whole entry under a name that is not its own is as foreign as any other file."""
+    cache.put(KEY, b"code of one kernel")
+    cache.put(OTHER, b"code of another")
+    entry(cache, OTHER).replace(entry(cache, KEY))
+    assert cache.get(KEY) is None
+
+
+def test_private(tmp_path):
+    """A new folder and its entries are for this user alone, whatever the umask."""
+    before = os.umask(0)
+    try:
+        cache = KernelCache(tmp_path / "a" / "kernels")
+        cache.put(KEY, b"code")
+    finally:
+        os.umask(before)
+    assert permissions(cache.folder) == 0o700
+    assert permissions(entry(cache)) & 0o077 == 0
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o707, 0o777])
+def test_a_folder_that_others_can_write_is_tightened(tmp_path, mode):
+    """Nobody else may put machine code into a folder from which it is loaded."""
+    folder = tmp_path / "kernels"
+    folder.mkdir()
+    folder.chmod(mode)
+    cache = KernelCache(folder)
+    cache.put(KEY, b"code")
+    assert permissions(folder) == 0o700
+    assert cache.get(KEY) == b"code"
+
+
+def test_a_folder_that_stays_open_is_refused(tmp_path, monkeypatch):
+    """Where permissions cannot be changed, nothing is read or written."""
+    folder = tmp_path / "kernels"
+    KernelCache(folder).put(KEY, b"code")
+    folder.chmod(0o777)
+
+    def refuse(*_):
+        raise PermissionError
+
+    monkeypatch.setattr("pathlib.Path.chmod", refuse)
+    cache = KernelCache(folder)
+    assert cache.get(KEY) is None
+    cache.put(OTHER, b"code")
+    assert len(cache.entries()) == 1
+
+
+def test_a_folder_of_another_user_is_refused(tmp_path, monkeypatch):
+    """Machine code is taken from the user's own folder alone."""
+    folder = tmp_path / "kernels"
+    KernelCache(folder).put(KEY, b"code")
+    stranger = os.geteuid() + 1
+    monkeypatch.setattr(os, "geteuid", lambda: stranger)
+    assert KernelCache(folder).get(KEY) is None
+
+
+def test_no_folder_is_no_error(tmp_path):
+    """Where no folder can be made, kernels are compiled each time."""
+    (tmp_path / "file").write_text("in the way")
+    cache = KernelCache(tmp_path / "file" / "kernels")
+    cache.put(KEY, b"code")
+    assert cache.get(KEY) is None
+    assert cache.entries() == []
+    cache.trim()
+    assert cache.clear() == 0
+
+
+def test_a_folder_that_vanishes_is_no_error(cache):
+    """Somebody may clear all caches while a program runs."""
+    cache.put(KEY, b"code")
+    entry(cache).unlink()
+    cache.folder.rmdir()
+    assert cache.get(KEY) is None
+    cache.put(KEY, b"code")
+    assert cache.get(KEY) is None
+
+
+@pytest.mark.parametrize("step", ["tempfile.mkstemp", "os.fdopen", "pathlib.Path.replace"])
+def test_a_full_disk_is_no_error(cache, monkeypatch, step):
+    """What cannot be written is not kept, and nothing half-written stays."""
+    cache.put(OTHER, b"before")
+
+    def full(*args, **_):
+        if args and isinstance(args[0], int):
+            os.close(args[0])
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(step, full)
+        cache.put(KEY, b"code")
+    assert cache.get(KEY) is None
+    assert cache.get(OTHER) == b"before"
+    assert len(list(cache.folder.iterdir())) == 1
+
+
+def test_the_least_recently_used_go_first(tmp_path):
+    """Trimming keeps what was used last, as many as the bound allows."""
+    cache = KernelCache(tmp_path / "kernels", bound=3500)
+    keys = [letter * 64 for letter in "abcde"]
+    for number, key in enumerate(keys):
+        cache.put(key, bytes(900))
+        used_at(cache, key, 1000 + number)
+    assert cache.get(keys[0]) is not None
+    cache.trim()
+    kept = {path.name[0] for path, _, _ in cache.entries()}
+    assert kept == {"a", "d", "e"}
+    assert sum(size for _, size, _ in cache.entries()) <= 3500
+
+
+def test_the_bound_holds_by_itself(tmp_path):
+    """Whoever writes on and on does not fill the disk."""
+    cache = KernelCache(tmp_path / "kernels", bound=20_000)
+    for number in range(200):
+        cache.put(f"{number:064}", bytes(1000))
+    assert sum(size for _, size, _ in cache.entries()) < 20_000 + 64 * 1100
+    again = KernelCache(cache.folder, bound=20_000)
+    again.put(KEY, bytes(1000))
+    assert sum(size for _, size, _ in again.entries()) <= 20_000
+    assert again.get(KEY) is not None
+
+
+def test_clear(cache):
+    """Clearing tells how many entries there were, and leaves other files alone."""
+    for key in (KEY, OTHER):
+        cache.put(key, b"code")
+    (cache.folder / "notes.txt").write_text("mine")
+    assert cache.clear() == 2
+    assert [path.name for path in cache.folder.iterdir()] == ["notes.txt"]
+
+
+def test_the_default_folder_is_the_users_own(monkeypatch, tmp_path):
+    """Linux's rule for cache folders is followed."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folder = default_folder()
+    if sys.platform == "linux":
+        assert folder.is_relative_to(tmp_path)
+    assert "isoconv" in folder.parts
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from isoconv.compile.cache import KernelCache
+
+cache = KernelCache(Path(sys.argv[1]), bound=3000)
+key, code = "a" * 64, b"code" * 250
+for turn in range(300):
+    cache.put(key, code)
+    found = cache.get(key)
+    assert found in (None, code), "a torn entry"
+    if turn % 50 == 7:
+        cache.trim()
+        cache.put(f"{turn:064}", bytes(900))
+print("done")
+"""
+
+
+def test_processes_at_once(tmp_path):
+    """Processes that write, read and trim at the same time see whole entries or none."""
+    folder = tmp_path / "kernels"
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(folder)],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for _ in range(3)
+    ]  # fmt: skip
+    for process in processes:
+        output, errors = process.communicate(timeout=60)
+        assert output == "done\n", errors
+    assert KernelCache(folder).get(KEY) in (None, b"code" * 250)
+    assert all(path.suffix == ".kernel" for path in folder.iterdir())

@@ -1,0 +1,178 @@
+"""Kernels by specification: made once, kept on disk, and found again by all that shapes them."""
+
+import ctypes
+import dataclasses
+import threading
+from dataclasses import dataclass
+
+import llvmlite.ir as ir
+import numpy as np
+import pytest
+from tests.compile.places import targets
+
+from isoconv.compile import kernels
+from isoconv.compile.cache import KernelCache
+from isoconv.compile.jit import compile_object, load_object
+from isoconv.compile.kernels import KernelLibrary, kernel_key
+from isoconv.compile.loops import Kernel
+from isoconv.compile.runtime import HyperSpec
+from isoconv.compile.target import host_target
+from isoconv.errors import CompileError
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSpec:
+    """A kernel that stores a number."""
+
+    value: int
+    buffers: int = 1
+
+    def emit(self, k: Kernel) -> None:
+        """Store it."""
+        k.store(k.const(self.value), k.buffers[0])
+
+
+def call(address):
+    """What the kernel at this address stores."""
+    result = np.zeros(1, np.int64)
+    pointers = (ctypes.c_void_p * 1)(result.ctypes.data)
+    context = np.zeros(8, np.int64)
+    function = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(address)
+    function(ctypes.addressof(pointers), context.ctypes.data)
+    return int(result[0])
+
+
+def fresh(folder=None):
+    """A library, with a cache in this folder or without one."""
+    return KernelLibrary(host_target(), KernelCache(folder) if folder is not None else None)
+
+
+def stored(library, *values):
+    """Results of the kernels that store these values."""
+    specs = [StoreSpec(value) for value in values]
+    addresses = library.addresses(specs)
+    return [call(addresses[spec]) for spec in specs]
+
+
+def test_made_once():
+    """Equal specifications are one kernel, in one call and in later ones."""
+    library = fresh()
+    assert stored(library, 3, 4, 3) == [3, 4, 3]
+    assert library.compiled == 2
+    assert stored(library, 4, 5) == [4, 5]
+    assert library.compiled == 3
+
+
+def test_progress():
+    """A caller is told of each kernel as it is ready."""
+    told = []
+    specs = [StoreSpec(value) for value in (1, 2, 2, 3)]
+    fresh().addresses(specs, lambda ready, total: told.append((ready, total)))
+    assert told == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_a_warm_start_compiles_nothing(tmp_path):
+    """A second process with the same cache finds everything on disk."""
+    assert stored(fresh(tmp_path / "k"), 7, 8) == [7, 8]
+    again = fresh(tmp_path / "k")
+    assert stored(again, 7, 8) == [7, 8]
+    assert again.compiled == 0
+
+
+@pytest.mark.parametrize("damage", ["truncated", "foreign", "swapped"])
+def test_a_bad_entry_is_compiled_again(tmp_path, damage):
+    """Whatever lies in the cache under a kernel's name, the kernel computes what it should."""
+    folder = tmp_path / "k"
+    stored(fresh(folder), 7, 8)
+    first, second = sorted(folder.iterdir())
+    if damage == "truncated":
+        first.write_bytes(first.read_bytes()[:-9])
+    elif damage == "foreign":
+        first.write_bytes(b"not a kernel")
+    else:
+        contents = first.read_bytes(), second.read_bytes()
+        first.write_bytes(contents[1])
+        second.write_bytes(contents[0])
+    again = fresh(folder)
+    assert stored(again, 7, 8) == [7, 8]
+    assert again.compiled == (2 if damage == "swapped" else 1)
+    third = fresh(folder)
+    assert stored(third, 7, 8) == [7, 8]
+    assert third.compiled == 0
+
+
+def test_keys_hold_all_that_shapes_a_kernel(monkeypatch):
+    """Another specification, target or toolchain is another key."""
+    target = host_target()
+    keys = {kernel_key(StoreSpec(1), target), kernel_key(StoreSpec(2), target)}
+    keys |= {kernel_key(HyperSpec(1), t) for t in targets()}
+    keys.add(kernel_key(HyperSpec(1), dataclasses.replace(target, features=target.features + ",")))
+    keys.add(kernel_key(HyperSpec(1), dataclasses.replace(target, registers=7)))
+    monkeypatch.setattr(kernels, "_toolchain", lambda: "another version")
+    keys.add(kernel_key(HyperSpec(1), target))
+    assert len(keys) == 2 + len(targets()) + 3
+    assert all(len(key) == 64 and int(key, 16) >= 0 for key in keys)
+
+
+def test_zeros_of_both_signs_are_two_kernels():
+    """Constants that compare equal and differ in a bit are not taken for one."""
+    from isoconv.compile.expression import Domain, Expression, Operand, Step
+    from isoconv.compile.pointwise import PointwiseSpec
+    from isoconv.ops import Constant
+
+    specs = []
+    for value in (0.0, -0.0):
+        store = Operand(0, "float32", (1,), 1)
+        step = Step("offset", (0,), Constant(value), "float32")
+        expression = Expression((store,), "", (step,), ((1, store),))
+        specs.append(PointwiseSpec(Domain((1,)), expression, 1))
+    library = fresh()
+    for spec, negative in zip(specs, (False, True), strict=True):
+        address = library.addresses(specs)[spec]
+        number = np.float32([-0.0])
+        pointers = (ctypes.c_void_p * 1)(number.ctypes.data)
+        context = np.array([1, 0, 1, 0, 0, 0, 0, 0], np.int64)
+        function = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(address)
+        function(ctypes.addressof(pointers), context.ctypes.data)
+        assert np.signbit(number[0]) == negative
+
+
+def test_threads_share_a_library():
+    """Threads that ask at once get the same addresses, and each kernel is made once."""
+    library, found = fresh(), []
+    threads = [
+        threading.Thread(
+            target=lambda: found.append(library.addresses(StoreSpec(v) for v in range(6)))
+        )
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4
+    assert all(one == found[0] for one in found)
+    assert library.compiled == 6
+
+
+def test_a_module_that_llvm_rejects():
+    """A fault of an emitter is a CompileError that names the kernel."""
+    k = Kernel("faulty_kernel", host_target(), 1)
+    k.builder.add(k.const(1), ir.Constant(ir.IntType(32), 1))
+    with pytest.raises(CompileError, match="faulty_kernel"):
+        compile_object(k.finish(), host_target())
+
+
+def test_code_that_cannot_be_loaded():
+    """Bytes that are no object file are an error, not a crash."""
+    with pytest.raises(CompileError, match="could not be loaded"):
+        load_object(b"no object file", host_target())
+
+
+def test_a_function_that_is_not_there():
+    """Asking for another name is an error."""
+    k = Kernel("present", host_target(), 0)
+    loaded = load_object(compile_object(k.finish(), host_target()), host_target())
+    assert loaded.address("present")
+    with pytest.raises(CompileError, match="'absent'"):
+        loaded.address("absent")

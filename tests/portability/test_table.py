@@ -1,0 +1,149 @@
+"""One digest on every row of the table in docs/portability.md; each run is its own process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from isoconv.compile.target import TARGETS, host_target, target_named
+from isoconv.errors import ArgumentError
+
+TRAININGS = ("small", "resnet20")
+CASES = (*TRAININGS, "predict-small", "predict-resnet20")
+
+Line = dict[str, Any]
+Worker = Callable[..., Line]
+Baseline = Callable[[str], Line]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_golden_digests(baseline: Baseline, golden: Callable[[str, Line], None], case: str) -> None:
+    """The digests are those that this version of the arithmetic has always had."""
+    golden(case, baseline(case))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 4, 7, 20])
+@pytest.mark.parametrize("case", TRAININGS)
+def test_threads(worker: Worker, baseline: Baseline, case: str, threads: int) -> None:
+    """Threads change no bit, also when there are more of them than shards (7 and 3)."""
+    assert worker(case, "--threads", threads)["result"] == baseline(case)["result"]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("case", [*TRAININGS, "predict-small"])
+def test_instruction_sets(worker: Worker, baseline: Baseline, case: str, target: str) -> None:
+    """Vector width and whether there is a fused multiply-add change no bit."""
+    try:
+        target_named(target)
+    except ArgumentError as error:
+        pytest.skip(str(error))
+    line = worker(case, "--target", target)
+    assert line["targets"] == [target]
+    assert line["result"] == baseline(case)["result"]
+
+
+@pytest.mark.parametrize(
+    ("case", "option"),
+    [
+        ("small", "--tiles=one"),
+        ("small", "--tiles=narrow"),
+        ("small", "--tiles=large"),
+        ("small", "--no-fusion"),
+        ("resnet20", "--tiles=narrow"),
+        ("resnet20", "--no-fusion"),
+    ],
+)
+def test_schedules(worker: Worker, baseline: Baseline, case: str, option: str) -> None:
+    """Other tiles and other kernels, the same bits."""
+    line = worker(case, option)
+    assert line["kernels"] != baseline(case)["kernels"], "the option changed no kernel"
+    assert line["result"] == baseline(case)["result"]
+
+
+@pytest.mark.parametrize("case", TRAININGS)
+def test_cutting_into_calls(worker: Worker, baseline: Baseline, case: str) -> None:
+    """It does not matter how many steps one native call takes."""
+    assert worker(case, "--short-calls")["result"] == baseline(case)["result"]
+
+
+def test_cache(worker: Worker, baseline: Baseline, tmp_path: Any) -> None:
+    """Kernels just compiled, from the cache, and compiled anew because the cache is damaged."""
+    env = {"XDG_CACHE_HOME": str(tmp_path)}
+    expected = baseline("small")["result"]
+    cold = worker("small", env=env)
+    assert cold["compiled"] == cold["used"] > 0
+    warm = worker("small", env=env)
+    assert warm["compiled"] == 0
+    files = sorted(tmp_path.rglob("*.kernel"))
+    for path in files[::5]:
+        content = bytearray(path.read_bytes())
+        content[-1 - len(content) // 2] ^= 1
+        path.write_bytes(content)
+    damaged = worker("small", env=env)
+    assert damaged["compiled"] == len(files[::5])
+    assert cold["result"] == warm["result"] == damaged["result"] == expected
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+        {"OMP_NUM_THREADS": "7", "OMP_DYNAMIC": "true", "OMP_SCHEDULE": "dynamic"},
+        {"LANG": "C", "LC_ALL": "C"},
+        {"LANG": "tr_TR.UTF-8", "LC_ALL": "C.UTF-8", "LC_NUMERIC": "de_DE.UTF-8"},
+        {"TZ": "Asia/Kolkata", "PYTHONHASHSEED": "0"},
+        {"TZ": "America/St_Johns", "PYTHONHASHSEED": "4294967295"},
+    ],
+    ids=lambda env: " ".join(f"{name}={value}" for name, value in env.items()),
+)
+def test_environment_variables(worker: Worker, baseline: Baseline, env: dict[str, str]) -> None:
+    """OpenMP's settings, locale, time zone and hash seed change no bit."""
+    assert worker("small", env=env)["result"] == baseline("small")["result"]
+
+
+@pytest.mark.parametrize("case", TRAININGS)
+def test_other_numpy(worker: Worker, baseline: Baseline, case: str) -> None:
+    """NumPy without its kernels for this CPU gives other exponentials; isoconv asks it for none."""
+    from numpy._core import _multiarray_umath as core
+
+    features = [name for name in core.__cpu_dispatch__ if core.__cpu_features__[name]]
+    line = worker(case, env={"NPY_DISABLE_CPU_FEATURES": " ".join(features)})
+    assert line["result"] == baseline(case)["result"]
+    if line["numpy"] == baseline(case)["numpy"]:
+        pytest.skip(f"NumPy {np.__version__} computes alike here with and without {features}")
+
+
+@pytest.mark.parametrize("case", TRAININGS)
+def test_other_libm(worker: Worker, baseline: Baseline, case: str) -> None:
+    """A C library without FMA gives another sine; isoconv asks it for none."""
+    if host_target().name == "neon":
+        pytest.skip("glibc has one libm on ARM")
+    line = worker(case, env={"GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX,-AVX2,-FMA,-FMA4"})
+    assert line["result"] == baseline(case)["result"]
+    if line["libm"] == baseline(case)["libm"]:
+        pytest.skip("the C library computes alike here with and without FMA")
+
+
+@pytest.mark.parametrize("case", [*TRAININGS, "predict-small"])
+def test_flush_to_zero(worker: Worker, baseline: Baseline, case: str) -> None:
+    """Subnormal numbers count though another library has switched them off; it stays so for it."""
+    line = worker(case, "--float-environment", "flush", "--threads", 3)
+    assert line["result"] == baseline(case)["result"]
+
+
+def test_other_rounding(worker: Worker, baseline: Baseline) -> None:
+    """Kernels round to nearest though the caller rounds upward."""
+    line = worker("predict-small", "--float-environment", "upward", "--threads", 3)
+    assert line["result"] == baseline("predict-small")["result"]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 7])
+@pytest.mark.parametrize("case", ["predict-small", "predict-resnet20"])
+def test_predictions(worker: Worker, baseline: Baseline, case: str, threads: int) -> None:
+    """An image has one result: alone, in a batch of 2, 7, 32 or 1000, with any threads."""
+    line = worker(case, "--threads", threads)
+    assert all("differs" not in found for found in line["result"].values()), line["result"]
+    assert line["result"] == baseline(case)["result"]

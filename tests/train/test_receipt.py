@@ -1,0 +1,331 @@
+"""Receipts: the same from every machine, whole at every moment, true to the last bit."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from isoconv import nn
+from isoconv.arithmetic import ARITHMETIC_VERSION
+from isoconv.data import Augmentation, Dataset
+from isoconv.errors import ArgumentError, CheckpointError
+from isoconv.nn import storage
+from isoconv.run.training import TrainingEngine
+from isoconv.train import Callback, Interrupted, Receipt, RunFolder, Trainer, session
+from isoconv.train.optim import SGD, AdamW
+from isoconv.train.receipt import canonical, receipt_digest
+from isoconv.train.record import optimizer_digest, tensors_of
+from isoconv.train.schedule import Cosine, WarmUp
+
+EPOCHS = 3
+
+
+def images(count=28, seed=0):
+    """Small random images of two classes."""
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 256, (count, 6, 6, 1)).astype(np.uint8)
+    return Dataset.from_arrays(pixels, np.arange(count) % 2, name=f"noise {seed}")
+
+
+def network():
+    """A network with parameters, running statistics and dropout."""
+    return nn.Sequential(
+        nn.Conv2d(4, 3), nn.BatchNorm2d(), nn.ReLU(), nn.Flatten(), nn.Dropout(0.1), nn.Linear(2)
+    )
+
+
+def make(model=None, **settings):
+    """A trainer with small settings."""
+    settings = {
+        "optimizer": AdamW(0.01),
+        "schedule": WarmUp(1, Cosine()),
+        "batch_size": 8,
+        "shard_size": 4,
+        "augmentation": Augmentation(shift=1),
+        "clip_norm": 1.0,
+        "progress": False,
+        "threads": 2,
+        **settings,
+    }
+    return Trainer(network() if model is None else model, **settings)
+
+
+def fit(out=None, epochs=EPOCHS, model=None, **settings):
+    """A run on the small images."""
+    return make(model, **settings).fit(images(), images(10, 1), epochs=epochs, out=out)
+
+
+def compared(receipt):
+    """A receipt without what a machine adds."""
+    return {name: value for name, value in receipt.items() if name != "machine"}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run folder that nothing interrupted."""
+    out = tmp_path_factory.mktemp("receipts") / "run"
+    run = fit(out, threads=1)
+    assert json.loads((out / "receipt.json").read_text()) == run.receipt
+    return run
+
+
+@pytest.mark.parametrize("threads", [2, 3, 7])
+def test_threads_change_nothing(whole, threads):
+    """The receipt is the same for any number of threads, with or without a folder."""
+    assert compared(fit(threads=threads).receipt) == compared(whole.receipt)
+    assert whole.receipt["machine"]["threads"] == 1
+
+
+@pytest.mark.parametrize("target", ["avx2", "sse", "generic"])
+def test_targets_change_nothing(whole, target):
+    """The receipt is the same for every instruction set that this machine has."""
+    try:
+        run = fit(target=target)
+    except ArgumentError as error:
+        pytest.skip(str(error))
+    assert compared(run.receipt) == compared(whole.receipt)
+    assert run.receipt["machine"]["target"] == target
+
+
+@pytest.mark.parametrize("calls", [1, 3, 4, 7, 12])
+def test_an_interrupt_changes_nothing(whole, tmp_path, monkeypatch, calls):
+    """Interrupted in any step and resumed, a run has the receipt of one that ran through."""
+    real, done = TrainingEngine.steps, []
+
+    def steps(self, first, hyper):
+        done.append(first)
+        if len(done) == calls:
+            signal.raise_signal(signal.SIGINT)
+        return real(self, first, hyper)
+
+    out = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(session, "CALL_SECONDS", 0.0)
+        patch.setattr(TrainingEngine, "steps", steps)
+        with pytest.raises(Interrupted):
+            fit(out)
+    before = json.loads((out / "receipt.json").read_text())
+    assert before["final"] is None
+    assert before["epochs"] == whole.receipt["epochs"][: len(before["epochs"])]
+    make(threads=1).resume(out, images(), images(10, 1))
+    after = json.loads((out / "receipt.json").read_text())
+    assert compared(after) == compared(whole.receipt)
+    steps_file = whole.folder / "steps.jsonl"
+    assert (out / "steps.jsonl").read_bytes() == steps_file.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["last.json", "receipt.json", "steps.jsonl", "best.safetensors"])
+def test_a_kill_between_two_files_changes_nothing(whole, tmp_path, monkeypatch, name):
+    """Killed before any of an epoch's files is replaced, a run goes on to the same receipt."""
+    from isoconv.train import checkpoint, files, record
+
+    real, count = files.write_bytes, []
+
+    def write(path, content):
+        if path.name == name:
+            count.append(path)
+            # The first two writings belong to the start and to the first epoch.
+            if len(count) == 3:
+                raise RuntimeError("power cut")
+        real(path, content)
+
+    out = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        for module in (checkpoint, files, record):
+            patch.setattr(module, "write_bytes", write)
+        if name == "best.safetensors":
+            patch.setattr(RunFolder, "save", lambda *_: write(out / name, b""))
+            count += [out, out]
+        with pytest.raises(RuntimeError, match="power cut"):
+            fit(out)
+    if (out / "receipt.json").exists() and (out / "run.json").exists():
+        make().resume(out, images(), images(10, 1))
+        after = json.loads((out / "receipt.json").read_text())
+        assert compared(after) == compared(whole.receipt)
+
+
+def test_the_receipt_tells_all(whole):
+    """Versions, model, settings, data, digests and metrics stand where the page says."""
+    receipt = whole.receipt
+    assert receipt["arithmetic"] == ARITHMETIC_VERSION
+    assert receipt["settings"]["seed"] == 0
+    assert receipt["settings"]["optimizer"]["type"] == "AdamW"
+    assert (receipt["settings"]["epochs"], receipt["settings"]["early_stopping"]) == (3, None)
+    assert receipt["data"]["train"] == {"samples": 28, "sha256": images().digest()}
+    assert receipt["machine"]["data"] == {"train": "noise 0", "validation": "noise 1"}
+    assert receipt["model"]["layers"][6] == ["5", "Linear(features=2, bias=True)"]
+    assert receipt["model"]["output_shape"] == [2]
+    assert receipt["start"] == "seed"
+    assert float.fromhex(receipt["normalisation"]["scale"][0]) > 0
+    first, *_, last = receipt["epochs"]
+    assert first["weights_sha256"] == network().build((6, 6, 1)).digest()
+    assert first["metrics"] == {}
+    assert last["weights_sha256"] == receipt["final"]["weights_sha256"] == whole.digest
+    row = whole.history[-1]
+    assert set(last["metrics"]) == {
+        "loss", "top1", "val_loss", "val_top1", "learning_rate"
+    }  # fmt: skip
+    for name, value in last["metrics"].items():
+        assert float.fromhex(value) == row[name] == last["readable"][name]
+
+
+def test_the_digest_is_what_the_page_says(whole):
+    """SHA-256 over compact JSON with sorted keys, without machine and readable numbers."""
+    receipt = json.loads((whole.folder / "receipt.json").read_text())
+    digest = receipt.pop("digest")
+    del receipt["machine"]
+    for entry in receipt["epochs"]:
+        del entry["readable"]
+    text = json.dumps(receipt, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert hashlib.sha256(text.encode()).hexdigest() == digest == receipt_digest(whole.receipt)
+
+
+def test_steps_tell_losses_and_tensors(whole):
+    """Each line of steps.jsonl has its digest in the receipt, its losses add up to the epoch's."""
+    lines = (whole.folder / "steps.jsonl").read_bytes().splitlines()
+    last = RunFolder(whole.folder).load_last()
+    for line, entry in zip(lines, whole.receipt["epochs"], strict=True):
+        assert hashlib.sha256(line).hexdigest() == entry["details_sha256"]
+        details = json.loads(line)
+        assert canonical(details) == line
+        assert len(details["losses"]) == entry["steps"] == (4 if entry["epoch"] else 0)
+        total = 0.0
+        for loss in details["losses"]:
+            assert float(np.float32(float.fromhex(loss))) == float.fromhex(loss)
+            total += float.fromhex(loss)
+        if entry["epoch"]:
+            assert (total / 28).hex() == entry["metrics"]["loss"]
+    names = [name for name, _ in details["tensors"]]
+    assert names == list(tensors_of(last))
+    assert names[:3] == ["0.weight", "0.bias", "1.weight"]
+    assert "mean of 0.weight" in names
+    for name, digest in details["tensors"]:
+        assert storage.digest({name: tensors_of(last)[name]}) == digest
+    assert optimizer_digest(last) == entry["optimizer_sha256"]
+
+
+def test_another_process_writes_the_same(whole, tmp_path):
+    """Another hash seed, time zone and folder give the same receipt."""
+    program = (
+        "import sys; from tests.train import test_receipt as t; from pathlib import Path; "
+        "print(t.fit(Path(sys.argv[1])).receipt['digest'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "other")],
+        env={**os.environ, "PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo", "PYTHONPATH": "."},
+        cwd=os.fspath(__import__("pathlib").Path(__file__).parents[2]),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == whole.receipt["digest"]
+
+
+def test_weights_of_ones_own_are_kept(tmp_path):
+    """A run that begins with weights that no seed gives keeps them, and says so."""
+    model = network().build((6, 6, 1), seed=5)
+    run = fit(tmp_path / "own", model=model, epochs=1)
+    assert run.receipt["start"] == "given"
+    assert RunFolder(run.folder).kept_epochs() == [0]
+    built = fit(tmp_path / "built", model=network().build((6, 6, 1), seed=0), epochs=1)
+    assert built.receipt["start"] == "seed"
+    assert RunFolder(built.folder).kept_epochs() == []
+
+
+def test_checkpoints_are_kept_through_a_resume(tmp_path):
+    """Told to keep them, a run keeps the state after each epoch, also when it is resumed."""
+
+    class Dies(Callback):
+        def on_epoch_end(self, run, row):
+            raise RuntimeError("power cut")
+
+    out = tmp_path / "run"
+    with pytest.raises(RuntimeError, match="power cut"):
+        fit(out, keep_checkpoints=True, callbacks=[Dies()])
+    run = make().resume(out, images(), images(10, 1))
+    folder = RunFolder(out)
+    assert folder.kept_epochs() == [0, 1, 2, 3]
+    assert storage.digest(folder.load_kept(3).weights) == run.digest
+    for entry in run.receipt["epochs"]:
+        kept = folder.load_kept(entry["epoch"])
+        assert storage.digest(kept.weights) == entry["weights_sha256"]
+        assert optimizer_digest(kept) == entry["optimizer_sha256"]
+
+
+def test_resume_goes_on_with_its_own_receipt_only(tmp_path, monkeypatch):
+    """An edited receipt, or one of other arithmetic, is told and nothing is overwritten."""
+
+    class Dies(Callback):
+        def on_epoch_end(self, run, row):
+            raise RuntimeError("power cut")
+
+    out = tmp_path / "run"
+    with pytest.raises(RuntimeError, match="power cut"):
+        fit(out, callbacks=[Dies()])
+    path = out / "receipt.json"
+    before = path.read_bytes()
+
+    def refused(message):
+        held = {file: file.read_bytes() for file in out.rglob("*") if file.is_file()}
+        with pytest.raises(CheckpointError, match=message):
+            make().resume(out, images(), images(10, 1))
+        assert held == {file: file.read_bytes() for file in out.rglob("*") if file.is_file()}
+
+    path.write_bytes(before[: len(before) // 2])
+    refused(r"receipt .*receipt\.json cannot be read")
+    path.write_bytes(before.replace(b'"samples": 28', b'"samples": 29'))
+    refused(r"was edited.*data\.train\.samples")
+    path.write_bytes(before)
+    monkeypatch.setattr("isoconv.train.receipt.ARITHMETIC_VERSION", ARITHMETIC_VERSION + 1)
+    refused(f"arithmetic version {ARITHMETIC_VERSION + 1}, which this isoconv computes; it is")
+    monkeypatch.undo()
+    steps = (out / "steps.jsonl").read_bytes()
+    (out / "steps.jsonl").write_bytes(steps[:-9])
+    refused(r"steps\.jsonl: the line of epoch 1 is not the one that was written")
+    (out / "steps.jsonl").write_bytes(steps)
+    path.unlink()
+    run = make().resume(out, images(), images(10, 1))
+    assert run.receipt == {}
+    assert not path.exists()
+
+
+def test_a_receipt_is_not_overwritten(tmp_path):
+    """A new run does not take the place of a receipt that stands alone."""
+    (tmp_path / "receipt.json").write_text("{}")
+    with pytest.raises(ArgumentError, match="holds the receipt of a run"):
+        fit(tmp_path)
+    assert (tmp_path / "receipt.json").read_text() == "{}"
+
+
+def test_reading_names_what_is_wrong(tmp_path):
+    """No receipt, half a receipt, another format: each is told."""
+    with pytest.raises(CheckpointError, match="has no receipt"):
+        Receipt.read(tmp_path)
+    path = tmp_path / "receipt.json"
+    content = {"format": 1, "epochs": []}
+    for text, message in (
+        ("", "cannot be read"),
+        ("[]", "must hold a JSON object"),
+        ('{"format": 2}', "must be of format 1"),
+        ('{"format": 1, "epochs": [NaN]}', "cannot be read"),
+        (json.dumps({**content, "digest": "0"}), "was edited"),
+        (json.dumps({**content, "digest": receipt_digest(content)}), "missing arithmetic, data"),
+    ):
+        path.write_text(text)
+        with pytest.raises(CheckpointError, match=message):
+            Receipt.read(tmp_path)
+
+
+def test_an_optimizer_without_a_memory():
+    """Plain gradient descent has a digest of no vectors, and learns."""
+    run = fit(optimizer=SGD(0.1), schedule=None, clip_norm=None, augmentation=None, epochs=1)
+    first, last = run.receipt["epochs"]
+    assert first["optimizer_sha256"] == last["optimizer_sha256"] == storage.digest({})
+    assert first["weights_sha256"] != last["weights_sha256"]
