@@ -55,7 +55,8 @@ def test_killed_and_resumed(
     # A kill falls anywhere in the first half of what a whole run takes, so that each gets on.
     longest = (time.perf_counter() - begin) / 2
     out = tmp_path / "killed"
-    moments, stands = [], []
+    moments: list[float] = []
+    stands: list[int] = []
     while len(moments) < kills:
         line = command(case, *options, "--out", out, "--threads", 1 + len(moments) % 3)
         found = kill_after(line, surroundings, lambda: random.uniform(0, longest))  # noqa: S311

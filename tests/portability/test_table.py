@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -107,8 +108,7 @@ def test_environment_variables(worker: Worker, baseline: Baseline, env: dict[str
 @pytest.mark.parametrize("case", TRAININGS)
 def test_other_numpy(worker: Worker, baseline: Baseline, case: str) -> None:
     """NumPy without its kernels for this CPU gives other exponentials; isoconv asks it for none."""
-    from numpy._core import _multiarray_umath as core
-
+    core: Any = sys.modules["numpy._core._multiarray_umath"]
     features = [name for name in core.__cpu_dispatch__ if core.__cpu_features__[name]]
     line = worker(case, env={"NPY_DISABLE_CPU_FEATURES": " ".join(features)})
     assert line["result"] == baseline(case)["result"]
@@ -140,8 +140,10 @@ def test_other_rounding(worker: Worker, baseline: Baseline) -> None:
     assert line["result"] == baseline("predict-small")["result"]
 
 
-@pytest.mark.parametrize("threads", [1, 2, 3, 7])
-@pytest.mark.parametrize("case", ["predict-small", "predict-resnet20"])
+@pytest.mark.parametrize(
+    ("case", "threads"),
+    [*(("predict-small", threads) for threads in (1, 2, 3, 7)), ("predict-resnet20", 3)],
+)
 def test_predictions(worker: Worker, baseline: Baseline, case: str, threads: int) -> None:
     """An image has one result: alone, in a batch of 2, 7, 32 or 1000, with any threads."""
     line = worker(case, "--threads", threads)

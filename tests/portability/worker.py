@@ -170,8 +170,8 @@ def predict(case: Case, options: argparse.Namespace) -> dict[str, str]:
             for batch, shard in CUTS:
                 rows = [
                     model.predict(array[first : first + batch], shard_size=shard, **machine)
-                    # Single images and pairs would be a thousand calls; 64 show the same.
-                    for first in range(0, min(len(array), 64 * batch), batch)
+                    # Single images and pairs would be a thousand calls; 20 show the same.
+                    for first in range(0, min(len(array), 20 * batch), batch)
                 ]
                 cut = np.concatenate(rows)
                 if cut.tobytes() != whole[kind][: len(cut)].tobytes():

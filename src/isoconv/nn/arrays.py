@@ -104,8 +104,8 @@ def gradients(
                [4., 0., 0.],
                [0., 4., 0.]], dtype=float32)
     """
-    original = getattr(function, "__wrapped__", None)
-    if original is None or not isinstance(original, type(_on_arrays)):
+    original: Callable[..., Tensor] | None = getattr(function, "__wrapped__", None)
+    if original is None:
         raise ArgumentError(f"gradients takes a function of isoconv on arrays; got {function!r}")
     return tuple(_compute(original, arrays, settings, np.asarray(grad_output))[1:])
 

@@ -49,7 +49,8 @@ def draw_filters(name: str, weight: NDArray[Any]) -> Any:
     """
     height, width, channels, total = weight.shape
     shown = min(total, SHOWN)
-    columns = min(COLUMNS, shown)
+    # Rows of equal length where there are such.
+    columns = next((c for c in range(COLUMNS, 5, -1) if shown % c == 0), min(COLUMNS, shown))
     rows = -(-shown // columns)
     cell = 0.72
     wide, high = max(5.4, 0.4 + columns * cell + 1.1), 0.85 + rows * cell

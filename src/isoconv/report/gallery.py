@@ -15,7 +15,7 @@ __all__ = ["Judgement", "draw_mistakes", "draw_predictions", "typical", "worst"]
 
 COLUMNS = 6
 ROWS = 4
-LETTERS = 13
+LETTERS = 12
 """Of a class name: as many as fit below an image beside a probability."""
 
 
@@ -121,7 +121,7 @@ def draw_mistakes(
     """
     labels = drawable(class_names, LETTERS)
     lines = [
-        ((f"{labels[e.predicted]}  {e.probability:.0%}", WRONG), (f"is {labels[e.true]}", INK))
+        ((f"{labels[e.predicted]} {e.probability:.1%}", WRONG), (f"is {labels[e.true]}", INK))
         for e in entries
     ]
     note = "wrong predictions of which the network was most certain: what it said, what it is"

@@ -38,11 +38,11 @@ body { margin: 0 auto; max-width: 62rem; padding: 2rem 1.5rem 4rem; background: 
 h1 { margin: 0; font-size: 1.7rem; }
 h2 { margin: 2.5rem 0 .5rem; font-size: 1.15rem; }
 p.note { margin: .2rem 0 1.5rem; color: #5d6b78; }
-dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .8rem;
+dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(7.6rem, 1fr)); gap: .6rem;
      margin: 0 0 1.2rem; }
-dl div { padding: .7rem .9rem; border: 1px solid #e3e8ed; border-radius: .4rem; }
+dl div { padding: .6rem .75rem; border: 1px solid #e3e8ed; border-radius: .4rem; }
 dt { color: #5d6b78; font-size: .82rem; }
-dd { margin: 0; font-size: 1.35rem; font-weight: 600; color: #2166ac;
+dd { margin: 0; font-size: 1.2rem; font-weight: 600; color: #2166ac;
      font-variant-numeric: tabular-nums; }
 figure { margin: 2rem 0 0; padding-top: 1.2rem; border-top: 1px solid #e3e8ed; }
 img { display: block; max-width: 100%; height: auto; }
@@ -115,7 +115,7 @@ def _facts(
     if evaluation.top1 is not None:
         cells.append(("test accuracy", f"{evaluation.top1:.2%}"))
     if evaluation.top5 is not None:
-        cells.append(("among the first five", f"{evaluation.top5:.2%}"))
+        cells.append(("top-5 accuracy", f"{evaluation.top5:.2%}"))
     cells += [
         ("test loss", f"{evaluation.loss:.4f}"),
         ("parameters", f"{sum(array.size for array in model.parameters().values()):,}"),
@@ -124,7 +124,7 @@ def _facts(
     ]
     seconds = [float(row["seconds"]) for row in history if "seconds" in row]
     if seconds:
-        cells.append(("time in training", f"{sum(seconds):,.1f} s"))
+        cells.append(("training time", f"{sum(seconds):,.1f} s"))
     inner = "".join(f"<div><dt>{escape(a)}</dt><dd>{escape(b)}</dd></div>" for a, b in cells)
     return f"<dl>{inner}</dl>"
 

@@ -23,7 +23,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -269,12 +269,19 @@ class RunFolder:
             ) from error
         arrays = read_arrays(arrays_file, digest)
         _check_model(arrays_file, arrays, parameters, states, slots)
-        return replace(
-            from_flat(arrays, epoch, step),
+        return Checkpoint(
+            epoch=epoch,
+            step=step,
             sums=sums,
             losses=losses,
             seconds=seconds,
             history=history,
+            # In the model's order; a file has its own.
+            parameters={name: arrays[f"parameter:{name}"] for name in parameters},
+            states={name: arrays[f"state:{name}"] for name in states},
+            slots={
+                slot: {name: arrays[f"slot:{slot}:{name}"] for name in parameters} for slot in slots
+            },
         )
 
     # Checkpoints that are kept
@@ -332,7 +339,10 @@ class RunFolder:
 
 
 def from_flat(arrays: Mapping[str, Array], epoch: int, step: int = 0) -> Checkpoint:
-    """A checkpoint from the arrays of its file: ``parameter:N``, ``state:N``, ``slot:S:N``."""
+    """A checkpoint from the arrays of its file: ``parameter:N``, ``state:N``, ``slot:S:N``.
+
+    The names stand in the order of the file, which is not that of the trace.
+    """
     parameters: dict[str, Array] = {}
     states: dict[str, Array] = {}
     slots: dict[str, dict[str, Array]] = {}

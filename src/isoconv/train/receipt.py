@@ -282,11 +282,12 @@ def _detail(line: bytes) -> dict[str, Any] | None:
     """A line of ``steps.jsonl``, if it is one."""
     try:
         found = json.loads(line)
+        epoch = int(found["epoch"])
         losses = [str(loss) for loss in found["losses"]]
         tensors = [[str(name), str(digest)] for name, digest in found["tensors"]]
     except (ValueError, KeyError, TypeError):
         return None
-    return {"losses": losses, "tensors": tensors}
+    return {"epoch": epoch, "losses": losses, "tensors": tensors}
 
 
 def _where_edited(folder: Path, content: Mapping[str, Any]) -> str:
