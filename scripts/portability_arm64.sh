@@ -1,7 +1,7 @@
 #!/bin/sh
 # A whole arm64 Python under emulation, beside an x86-64 Debian and without changing it.
 #
-#     scripts/portability_arm64.sh setup          make it (about 250 MB; again: nothing to do)
+#     scripts/portability_arm64.sh setup          make it (about 350 MB; again: nothing to do)
 #     scripts/portability_arm64.sh run ARGUMENTS  python ARGUMENTS in it, in the present folder
 #
 # Everything lies in $ISOCONV_ARM64, by default build/arm64: Debian's emulator qemu-user-static and
@@ -36,15 +36,6 @@ apt() {
         -o Debug::NoLocking=1 "$command" "$@")
 }
 
-unpack() {
-    folder=$1
-    shift
-    mkdir -p "$folder"
-    for package in "$@"; do
-        dpkg-deb -x "$package" "$folder"
-    done
-}
-
 setup() {
     if [ -e "$here/.ready" ] && [ "$here/.ready" -nt "$root/pyproject.toml" ] &&
         [ "$here/.ready" -nt "$0" ]; then
@@ -56,12 +47,17 @@ setup() {
     host=$(dpkg --print-architecture)
     apt update "$host"
     apt download "$host" qemu-user-static
-    unpack "$here/emulator" "$here/apt/$host/archives"/*.deb
+    # The package holds emulators of all kinds of machines; one is wanted.
+    dpkg-deb --fsys-tarfile "$here/apt/$host/archives"/qemu-user-static_*.deb |
+        tar -x -C "$here" --strip-components=3 ./usr/bin/qemu-aarch64-static
 
     apt update arm64
     # shellcheck disable=SC2086  # a list of words
     apt install arm64 --download-only $packages
-    unpack "$sysroot" "$here/apt/arm64/archives"/*.deb
+    mkdir -p "$sysroot"
+    for package in "$here/apt/arm64/archives"/*.deb; do
+        dpkg-deb -x "$package" "$sysroot"
+    done
     rm -rf "$here/apt"
 
     # The same versions as beside the tests, where they are installed there.
@@ -78,8 +74,7 @@ setup() {
 
 run() {
     [ -e "$here/.ready" ] || { echo "there is no arm64 Python yet: run $0 setup" >&2; exit 1; }
-    # The emulator gives LLVM no /proc/cpuinfo of its own; -cpu names what it emulates.
-    exec "$here/emulator/usr/bin/qemu-aarch64-static" -L "$sysroot" -cpu max,sve=off \
+    exec "$here/qemu-aarch64-static" -L "$sysroot" -cpu max,sve=off \
         -E PYTHONPATH="$wheels:$root/src:$root" -E PYTHONDONTWRITEBYTECODE=1 \
         "$sysroot/usr/bin/python-of-this-sysroot" "$@"
 }

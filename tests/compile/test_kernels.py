@@ -155,7 +155,7 @@ def test_threads_share_a_library():
 
 
 def test_a_module_that_llvm_rejects():
-    """A function without an end is a fault of the emitter, a CompileError that names the kernel."""
+    """A function without an end is an emitter's fault: the error names the kernel."""
     k = Kernel("faulty_kernel", host_target(), 1)
     with pytest.raises(CompileError, match="faulty_kernel"):
         compile_object(k.module, host_target())

@@ -38,7 +38,8 @@ def emulated(surroundings: dict[str, str]) -> Callable[..., Line]:
         done = subprocess.run(
             [str(SCRIPT), "run", "tests/portability/worker.py", case, *map(str, options)],
             cwd=ROOT,
-            env=surroundings,
+            # Compiling takes a minute there, so the kernels are kept between runs.
+            env={**surroundings, "XDG_CACHE_HOME": str(FOLDER / "cache")},
             capture_output=True,
             text=True,
             timeout=PATIENCE,

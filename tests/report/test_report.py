@@ -230,7 +230,7 @@ def test_no_global_state(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", program, str(tmp_path / "a.png")], check=True)
 
 
-@pytest.mark.parametrize("classes", [1, 2, 10, 21, 60])
+@pytest.mark.parametrize("classes", [1, 10, 21, 60])
 def test_confusion_of_many_classes(tmp_path: Path, classes: int) -> None:
     """Few classes show counts, many only colours; each has a picture of bounded size."""
     confusion = RANDOM.integers(0, 40, (classes, classes))
@@ -249,8 +249,7 @@ def test_confusion_diagonal_is_dark(tmp_path: Path) -> None:
     assert np.ptp(rows) > 100
 
 
-@pytest.mark.parametrize("channels", [1, 2, 3])
-@pytest.mark.parametrize("filters", [1, 13, 100])
+@pytest.mark.parametrize(("channels", "filters"), [(1, 1), (2, 13), (3, 100), (3, 16)])
 def test_filters(tmp_path: Path, channels: int, filters: int) -> None:
     """Any number of channels and of filters has a picture, zeros too."""
     weight = RANDOM.normal(size=(5, 3, channels, filters)).astype(np.float32)
@@ -293,8 +292,15 @@ def test_worst_and_typical() -> None:
     assert len(worst(labels, predictions, probabilities, 1)) == 1
 
 
-@pytest.mark.parametrize("shape", [(5, 9, 1), (9, 5, 3), (8, 8, 4), (1, 1, 1)])
-@pytest.mark.parametrize("kind", ["uint8", "float32", "negative", "constant"])
+@pytest.mark.parametrize(
+    ("shape", "kind"),
+    [
+        ((5, 9, 1), "uint8"),
+        ((9, 5, 3), "float32"),
+        ((8, 8, 4), "negative"),
+        ((1, 1, 1), "constant"),
+    ],
+)
 def test_images_of_every_kind(tmp_path: Path, shape: tuple[int, ...], kind: str) -> None:
     """Gray, coloured and other images, bytes and floats within and beyond 0 to 1."""
     images = RANDOM.integers(0, 256, (2, *shape), np.uint8)

@@ -12,6 +12,7 @@ import typer
 from isoconv.cli import (
     data,
     demo,
+    diff,
     evaluate,
     info,
     models,
@@ -19,6 +20,7 @@ from isoconv.cli import (
     resume,
     summary,
     train,
+    verify,
 )
 from isoconv.cli.errors import Commands
 from isoconv.cli.options import help_of
@@ -75,6 +77,8 @@ for function in (
     resume.resume,
     evaluate.evaluate,
     predict.predict,
+    verify.verify,
+    diff.diff,
     info.info,
     models.models,
     summary.summary,

@@ -9,6 +9,8 @@
 Schedule: with channels kept, lanes are channels and the eight partial sums are eight registers;
 with nothing kept, the partial sums are the lanes of one vector. Axes that lie behind each other in
 all operands become one. A row of elements is taken eight at a time, so partial sums need no index.
+Of many channels, a few rows at a time pass through all blocks of channels, so that memory is read
+in order; meanwhile the partial sums are parked on the stack.
 After a row whose length is no multiple of eight the partial sums change places, and the next row
 begins with the first of them again; at the end they are put in order.
 """
@@ -23,11 +25,12 @@ import llvmlite.ir as ir
 
 from isoconv.arithmetic.sums import PARTIALS
 from isoconv.compile.expression import Domain, Expression, Index, Operand, address, emit_expression
-from isoconv.compile.loops import I32, Kernel, Value
+from isoconv.compile.loops import I32, Kernel, Value, Variable
 
 __all__ = ["ReduceSpec", "combine", "shuffle"]
 
 _POSITIONAL = frozenset({"dropout"})
+_CHUNK_BYTES = 16 * 1024  # of each operand that pass through all blocks of channels
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,9 @@ class _Emission:
             return
         b, image = k.builder, k.const(0)
         begin, end = k.share(k.const(full + (rest > 0)))
-        if full:
+        if self.flat and spec.keep and full > 1:
+            self._chunks(begin, k.minimum(end, k.const(full)), [lanes] * vectors, lanes)
+        elif full:
             with k.loop(begin, k.minimum(end, k.const(full))) as i:
                 self._block(image, k.mul(i, width), [lanes] * vectors, lanes)
         if rest:
@@ -102,6 +107,29 @@ class _Emission:
             mine = b.and_(b.icmp_signed("<=", begin, last), b.icmp_signed(">", end, last))
             with k.when(mine):
                 self._block(image, k.const(full * width), tail, lanes)
+
+    def _chunks(self, begin: Value, end: Value, widths: list[int], lanes: int) -> None:
+        """All positions, a few at a time, through the blocks of channels from begin to end."""
+        k, b, spec = self.k, self.k.builder, self.spec
+        width = lanes * len(widths)
+        size = PARTIALS * width * len(spec.results)
+        parked = k.stack(spec.dtype, size * (self.channels // width))
+        total = b.mul(k.slot("images"), k.const(prod(self.sizes)))
+        room = _CHUNK_BYTES // (PARTIALS * self.channels * (8 if spec.dtype == "float64" else 4))
+        chunk = PARTIALS * max(1, room)
+        sums = _Registers(self, k.const(0), widths, lanes)
+        with k.loop(begin, end) as i:
+            sums.park(k.at(parked, k.mul(i, size), spec.dtype))
+        with k.loop(0, total, chunk) as first:
+            last = k.minimum(k.add(first, chunk), total)
+            with k.loop(begin, end) as i:
+                place = k.at(parked, k.mul(i, size), spec.dtype)
+                sums.take_up(place, k.mul(i, width))
+                self._stretch(sums, first, last)
+                sums.park(place)
+        with k.loop(begin, end) as i:
+            sums.take_up(k.at(parked, k.mul(i, size), spec.dtype), k.mul(i, width))
+            sums.finish(k.const(0), 0)
 
     def _block(self, image: Value, channel: Value, widths: list[int], lanes: int) -> None:
         """All elements of one image, or of all images, for a block of channels."""
@@ -149,11 +177,15 @@ class _Emission:
 
     def _long_row(self, sums: _Registers | _Lanes, length: Value) -> None:
         """One row whose length is known at run time."""
+        self._stretch(sums, self.k.const(0), length)
+
+    def _stretch(self, sums: _Registers | _Lanes, first: Value, last: Value) -> None:
+        """Part of such a row; it begins at a multiple of eight."""
         k, b = self.k, self.k.builder
-        rest = b.srem(length, k.const(PARTIALS))
-        whole = b.sub(length, rest)
+        rest = b.srem(b.sub(last, first), k.const(PARTIALS))
+        whole = b.sub(last, rest)
         image = k.const(0)
-        with k.loop(0, whole, PARTIALS) as i:
+        with k.loop(first, whole, PARTIALS) as i:
             sums.add(image, (i,), PARTIALS)
         for j in range(PARTIALS - 1):
             with k.when(b.icmp_signed(">", rest, k.const(j))):
@@ -187,6 +219,26 @@ class _Registers:
             ]
             for _ in spec.results
         ]
+
+    def _slots(self, place: Value) -> list[tuple[Variable, Value]]:
+        """Each partial sum with its place in a parking lot."""
+        k, spec = self.owner.k, self.owner.spec
+        flat = [partial for sums in self.sums for partials in sums for partial in partials]
+        return [
+            (partial, k.at(place, number * self.lanes, spec.dtype))
+            for number, partial in enumerate(flat)
+        ]
+
+    def park(self, place: Value) -> None:
+        """Put the partial sums aside."""
+        for partial, slot in self._slots(place):
+            self.owner.k.store(partial.get(), slot)
+
+    def take_up(self, place: Value, channel: Value) -> None:
+        """Go on with the partial sums of another block of channels."""
+        self.channel = channel
+        for partial, slot in self._slots(place):
+            partial.set(self.owner.k.load_vector(slot, self.owner.spec.dtype, self.lanes))
 
     def add(self, image: Value, place: tuple[Value | int, ...], count: int, first: int = 0) -> None:
         """Add the next elements of a row to the partial sums from `first` on."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from isoconv.errors import ArgumentError, DTypeError, ShapeError
+from isoconv.errors import ArgumentError, DataError, DTypeError, ShapeError
 from isoconv.graph.autodiff import differentiate
 from isoconv.graph.ir import DType
 from isoconv.graph.operation import Array
@@ -126,6 +126,8 @@ def _compute(
         if isinstance(value, np.ndarray):
             tensors[name] = _input(trace, name, value, images)
             arrays[name] = value
+    if function is functional.cross_entropy:
+        _check_labels(arrays)
     bound.arguments.update(tensors)
     result = function(*bound.args, **bound.kwargs)
     count = _count(function.__name__, images)
@@ -153,6 +155,19 @@ def _input(trace: Trace, name: str, value: Array, images: dict[str, int]) -> Ten
         raise ShapeError(f"{name} must lead with an axis of images; got a single number")
     images[name] = len(value)
     return trace.input("dataset", name, value.shape[1:], dtype)
+
+
+def _check_labels(arrays: dict[str, Array]) -> None:
+    """Kernels look a label up without asking whether there is such a class."""
+    logits, labels = arrays["logits"], arrays["labels"]
+    classes = logits.shape[-1]
+    wrong = (labels < 0) | (labels >= classes)
+    if wrong.any():
+        first = int(np.argmax(wrong))
+        raise DataError(
+            f"labels must lie in 0 … {classes - 1}, one for each logit; label {first} is "
+            f"{int(labels[first])}"
+        )
 
 
 def _common_dtype(arguments: dict[str, Any]) -> DType:

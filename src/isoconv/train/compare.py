@@ -28,7 +28,8 @@ class Difference:
     Attributes:
         where: the epoch, or the file, in words.
         epoch: number of the epoch; 0 stands for the state before the first one.
-        step: the first step of the epoch, from 1, whose loss differs.
+        step: the first step of the epoch, from 1, whose loss differs. The loss is taken before
+            the step's update, so what differs in an update shows in the next step or later.
         losses: that step's loss on both sides, exact hexadecimal, summed over the batch.
         metric: the first metric of the epoch that differs.
         metrics: its values on both sides, exact hexadecimal.
@@ -153,8 +154,8 @@ def _with_step(found: Difference, a: list[str], b: list[str]) -> Difference:
     if len(a) != len(b):
         return replace(found, note=f"one side has {len(a)} steps, the other {len(b)}")
     if a:
-        # The loss is taken before the update, so an update shows in the next step's loss.
-        note = "all losses agree: what differs came with the last update or after it"
+        # A step's loss is taken before its update, and its rounding may hide a small difference.
+        note = "the losses of all steps agree"
         return replace(found, note=note)
     return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from isoconv.train.compare import Difference, Side, compare_epochs, state_after
 from isoconv.train.metrics import Data, as_dataset
 from isoconv.train.prepare import Prepared
 from isoconv.train.receipt import Receipt, differing
-from isoconv.train.record import Recorder
+from isoconv.train.record import Recorder, tensors_of
 from isoconv.train.run import Interrupted, Run
 from isoconv.train.settings import from_plain
 from isoconv.train.stored import check_files
@@ -332,15 +332,26 @@ class _Again:
         )
 
     def _fitting(self, kept: Checkpoint) -> Checkpoint:
-        """A checkpoint whose digests `check_files` has compared, if its names fit the model."""
+        """A checkpoint whose digests `check_files` has compared, in the order of the trace."""
         step = self._prepared.step
-        shapes = {name: array.shape for name, array in kept.weights.items()}
-        if shapes != {**step.parameters, **step.states} or set(kept.slots) != set(step.slots):
+        given = {name: array.shape for name, array in tensors_of(kept).items()}
+        wanted = {**step.parameters, **step.states}
+        for slot in step.slots:
+            wanted |= {f"{slot} of {name}": shape for name, shape in step.parameters.items()}
+        if given != wanted:
             raise CheckpointError(
                 f"the checkpoint of {self._receipt.folder} after epoch {kept.epoch} belongs to "
                 "another model"
             )
-        return kept
+        return replace(
+            kept,
+            parameters={name: kept.parameters[name] for name in step.parameters},
+            states={name: kept.states[name] for name in step.states},
+            slots={
+                slot: {name: kept.slots[slot][name] for name in step.parameters}
+                for slot in step.slots
+            },
+        )
 
 
 def _seed(receipt: Receipt) -> int:

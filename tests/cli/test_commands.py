@@ -1,0 +1,341 @@
+"""The command line as a person uses it: what is printed, what is written, how it ends."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from isoconv import __version__
+from isoconv.cli import app
+
+COMMANDS = (
+    "demo", "train", "resume", "evaluate", "predict", "info", "models", "summary", "data",
+)  # fmt: skip
+DIGEST = re.compile(r"^weights sha256:([0-9a-f]{64})$", re.MULTILINE)
+
+
+def call(*words):
+    """Run a command in this process."""
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def succeed(*words):
+    """Run a command that must end well, and give back what it printed."""
+    result = call(*words)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def start(*words, **settings):
+    """Begin a command in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-c", "from isoconv.cli import main; main()", *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **settings,
+    )
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with data and a finished run."""
+    folder = tmp_path_factory.mktemp("place")
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for part, count in (("train", 96), ("test", 32)):
+        labels = np.arange(count) % 3
+        images = rng.integers(0, 90, (count, 12, 12, 1), np.uint8)
+        for image, label in zip(images, labels, strict=True):
+            image[4 * label : 4 * label + 4] += 150
+        arrays |= {f"x_{part}": images, f"y_{part}": labels}
+    np.savez(folder / "bars.npz", class_names=np.array(["top", "middle", "bottom"]), **arrays)
+    for label, name in enumerate(("top", "middle", "bottom")):
+        Image.fromarray(arrays["x_test"][label, :, :, 0]).save(folder / f"{name}.png")
+    succeed(
+        "train", folder / "bars.npz", "--model", "lenet5", "--epochs", 4, "--batch-size", 16,
+        "--optimizer", "sgd", "--lr", 0.05, "--out", folder / "run",
+    )  # fmt: skip
+    return folder
+
+
+# Help
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS, "data list", "data fetch"])
+def test_help_has_examples(command):
+    """Every command's help shows how it is called, a line for each example."""
+    text = succeed(*command.split(), "--help")
+    assert "Usage: " in text
+    examples = re.findall(r"^    isoconv .*$", text, re.MULTILINE)
+    assert examples
+    if command:
+        assert any(line.strip().startswith(f"isoconv {command}") for line in examples)
+
+
+def test_nothing_asked_shows_help():
+    """Without a command there is help, and all went well."""
+    text = succeed()
+    assert all(re.search(rf"^  {command} ", text, re.MULTILINE) for command in COMMANDS)
+    assert "isoconv data fetch" in succeed("data")
+
+
+def test_version():
+    """The version in one line."""
+    assert succeed("--version") == f"isoconv {__version__}\n"
+
+
+def test_startup_imports_nothing_heavy():
+    """Help does not wait for the compiler, for arrays or for pictures."""
+    program = (
+        "import sys; import isoconv.cli\n"
+        "heavy = {'numpy', 'llvmlite', 'PIL', 'matplotlib', 'rich', 'pooch', 'safetensors'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
+
+
+# Training
+
+
+def test_train_leaves_a_run_and_a_report(place):
+    """Weights, metrics and the pictures are in the run folder."""
+    run = place / "run"
+    assert {"run.json", "metrics.jsonl", "weights.safetensors"} <= {p.name for p in run.iterdir()}
+    assert len((run / "metrics.jsonl").read_text().splitlines()) == 4
+    pictures = ("curves", "confusion", "mistakes", "predictions", "filters")
+    for name in pictures:
+        assert (run / "report" / f"{name}.png").stat().st_size > 2000
+    assert "lenet5 on bars" in (run / "report" / "index.html").read_text("utf-8")
+
+
+def test_train_prints_results(place, monkeypatch, tmp_path):
+    """A line for each epoch, the accuracy, the report and the digest; a folder is found."""
+    monkeypatch.chdir(tmp_path)
+    command = (
+        "train", place / "bars.npz", "--model", "lenet5", "--epochs", 2, "--batch-size", 16,
+        "--no-report",
+    )  # fmt: skip
+    first, second = succeed(*command, "--threads", 1), succeed(*command, "--threads", 2)
+    assert re.search(r"^epoch 2/2 .*validation loss", first, re.MULTILINE)
+    assert re.search(r"^test accuracy \d+\.\d\d% \(\d+ of 32 images\)$", first, re.MULTILINE)
+    assert "run runs/bars-lenet5-1\n" in first
+    assert "run runs/bars-lenet5-2\n" in second
+    assert "report" not in first
+    assert not Path("runs/bars-lenet5-1/report").exists()
+    assert DIGEST.search(first)[1] == DIGEST.search(second)[1]
+
+
+def test_train_settings_reach_the_run(place, tmp_path):
+    """Every option is found in run.json."""
+    succeed(
+        "train", place / "bars.npz", "--model", "lenet5", "--epochs", 1, "--batch-size", 24,
+        "--shard-size", 8, "--seed", 7, "--out", tmp_path / "run", "--optimizer", "sgd",
+        "--momentum", 0.5, "--nesterov", "--weight-decay", 0.001, "--schedule", "step",
+        "--step-every", 2, "--step-factor", 0.5, "--warmup", 0.5, "--label-smoothing", 0.1,
+        "--augment", "flip,crop=2,rotate=7.5", "--clip-norm", 1, "--early-stopping", 3,
+        "--no-report",
+    )  # fmt: skip
+    description = json.loads((tmp_path / "run" / "run.json").read_text())
+    settings = description["settings"]
+    assert settings["optimizer"]["momentum"] == 0.5
+    assert settings["optimizer"]["nesterov"] is True
+    assert settings["optimizer"]["weight_decay"] == 0.001
+    assert settings["schedule"]["type"] == "WarmUp"
+    assert settings["schedule"]["then"]["every"] == 2
+    assert settings["loss"]["label_smoothing"] == 0.1
+    assert settings["augmentation"]["crop_padding"] == 2
+    assert settings["augmentation"]["rotation"] == 7.5
+    assert settings["augmentation"]["flip"] is True
+    assert (settings["batch_size"], settings["shard_size"]) == (24, 8)
+    assert (settings["clip_norm"], settings["seed"]) == (1.0, 7)
+    assert description["early_stopping"]["patience"] == 3
+
+
+def test_train_on_a_folder_of_images(tmp_path):
+    """Images of several sizes are scaled; names of folders become classes everywhere."""
+    rng = np.random.default_rng(1)
+    for number in range(24):
+        folder = tmp_path / "pets" / ("cat", "dog")[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        side = 16 + number
+        image = rng.integers(0, 100, (side, side, 3), np.uint8) + 100 * np.uint8(number % 2)
+        Image.fromarray(image).save(folder / f"{number}.png")
+    run = tmp_path / "run"
+    succeed("train", tmp_path / "pets", "--model", "lenet5", "--size", 14, "--epochs", 1,
+            "--batch-size", 8, "--out", run)  # fmt: skip
+    assert json.loads((run / "run.json").read_text())["facts"]["size"] == [14, 14]
+    image = tmp_path / "pets" / "cat" / "0.png"
+    found = json.loads(succeed("predict", run, image, "--json"))
+    assert {entry["name"] for entry in found[0]["classes"]} == {"cat", "dog"}
+    assert "cat" in succeed("evaluate", run, tmp_path / "pets")
+
+
+def test_report_needs_matplotlib_training_does_not(place, tmp_path, monkeypatch):
+    """Without matplotlib the training ends well, with a note on what to install."""
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    result = call("train", place / "bars.npz", "--model", "lenet5", "--epochs", 1,
+                  "--batch-size", 16, "--out", tmp_path / "run")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "note: no report was made" in result.stderr
+    assert "pip install 'isoconv[report]'" in result.stderr
+    assert DIGEST.search(result.stdout)
+
+
+def test_interrupt_and_resume(place, tmp_path):
+    """Ctrl-C ends with 130 and the way on; the resumed run ends at the same bits."""
+    command = ("train", place / "bars.npz", "--model", "lenet5", "--batch-size", 16,
+               "--epochs", 300, "--threads", 1, "--no-report")  # fmt: skip
+    process = start(*command, "--out", tmp_path / "a")
+    for line in process.stdout:
+        if line.startswith("epoch 2/"):
+            break
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
+    assert f"go on with: isoconv resume {tmp_path / 'a'}" in said
+    unfinished = call("evaluate", tmp_path / "a", place / "bars.npz")
+    assert unfinished.exit_code == 2
+    assert f"isoconv resume {tmp_path / 'a'}, or take --best" in unfinished.stderr
+    assert "accuracy" in succeed("evaluate", tmp_path / "a", place / "bars.npz", "--best")
+    resumed = succeed("resume", tmp_path / "a", "--no-report")
+    assert "epoch 1/300" not in resumed
+    through = succeed(*command, "--out", tmp_path / "b")
+    assert DIGEST.search(resumed)[1] == DIGEST.search(through)[1]
+
+
+def test_resume_of_a_finished_run(place):
+    """A finished run is measured again and stays as it is."""
+    before = (place / "run" / "weights.safetensors").read_bytes()
+    text = succeed("resume", place / "run", "--no-report")
+    assert "is finished" in text
+    assert DIGEST.search(text)
+    assert (place / "run" / "weights.safetensors").read_bytes() == before
+
+
+# Using a run
+
+
+def test_evaluate_agrees_with_training(place):
+    """The same accuracy and loss as after the last epoch, to the last digit."""
+    last = json.loads((place / "run" / "metrics.jsonl").read_text().splitlines()[-1])
+    found = json.loads(succeed("evaluate", place / "run", place / "bars.npz", "--json"))
+    assert (found["accuracy"], found["loss"]) == (last["val_top1"], last["val_loss"])
+    assert found["images"] == 32
+    assert list(found["classes"]) == ["top", "middle", "bottom"]
+    text = succeed("evaluate", place / "run", place / "bars.npz", "--split", "train")
+    assert re.search(r"^train accuracy \d+\.\d\d% \(\d+ of 96 images\)$", text, re.MULTILINE)
+
+
+def test_predict_table(place):
+    """The images' classes with probabilities in falling order."""
+    images = [place / f"{name}.png" for name in ("top", "middle", "bottom")]
+    text = succeed("predict", place / "run", *images)
+    assert text.splitlines()[0].split() == ["image", "class", "probability"]
+    assert len(text.splitlines()) == 10
+    for path in images:
+        line = next(line for line in text.splitlines() if line.startswith(str(path)))
+        assert line.split()[-2] == path.stem
+
+
+def test_predict_json(place):
+    """Probabilities add up to 1, and --top bounds how many there are."""
+    found = json.loads(succeed("predict", place / "run", place / "top.png", "--json"))
+    assert found[0]["image"] == str(place / "top.png")
+    assert sum(entry["probability"] for entry in found[0]["classes"]) == pytest.approx(1)
+    one = json.loads(succeed("predict", place / "run", place / "top.png", "--json", "--top", 1))
+    assert one[0]["classes"] == found[0]["classes"][:1]
+
+
+def test_predict_uses_the_normalisation_of_training(place):
+    """A prediction for an image is that of the evaluation that knew the same pixels."""
+    from isoconv.cli.runs import measure, read_run
+    from isoconv.data import load
+
+    trained = read_run(place / "run")
+    measured = measure(trained, load(place / "bars.npz", "test"), None, None)
+    found = json.loads(succeed("predict", place / "run", place / "top.png", "--json"))
+    by_name = {entry["name"]: entry["probability"] for entry in found[0]["classes"]}
+    expected = [float(value) for value in measured.probabilities[0]]
+    assert [by_name[name] for name in trained.class_names] == expected
+
+
+@pytest.mark.parametrize("ending", ["jpg", "bmp", "gif", "webp", "tiff", "ppm"])
+def test_predict_any_format(place, tmp_path, ending):
+    """Coloured images of any format and size are converted to what the model takes."""
+    path = tmp_path / f"image.{ending}"
+    Image.new("RGB", (50, 31), (200, 10, 90)).save(path)
+    assert "top" in succeed("predict", place / "run", path)
+
+
+# The machine, models and data
+
+
+def test_info(monkeypatch, tmp_path):
+    """Machine, target, cache and versions; the cache can be cleared."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    text = succeed("info")
+    for word in ("processor", "target", "vectors", "kernel cache", "numpy", "LLVM", str(tmp_path)):
+        assert word in text
+    assert "0 kernels" in text
+    (tmp_path / "isoconv" / "kernels" / "a.kernel").write_bytes(b"code")
+    assert "1 kernels" in succeed("info")
+    assert succeed("info", "--clear-cache") == "removed 1 compiled kernel\n"
+    assert "0 kernels" in succeed("info")
+
+
+def test_models():
+    """All ready models with their sizes, the smallest first."""
+    text = succeed("models", "--input", "28x28x1")
+    rows = [line.split() for line in text.splitlines()[1:]]
+    assert rows[0] == ["lenet5", "61,706", "416,520"]
+    assert {row[0] for row in rows} == {
+        "lenet5", "tinyvgg", "resnet20", "mobilenetv2", "vgg11", "resnet18",
+    }  # fmt: skip
+
+
+def test_summary():
+    """Layers, shapes and totals."""
+    text = succeed("summary", "--model", "lenet5", "--input", "28x28x1")
+    assert text.splitlines()[-1].split() == ["total", "61,706", "416,520"]
+
+
+def test_data_list(monkeypatch, tmp_path):
+    """What comes along and how to fetch the others."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    text = succeed("data", "list")
+    assert re.search(r"^fashion-sample +comes with isoconv$", text, re.MULTILINE)
+    assert re.search(r"^mnist +isoconv data fetch mnist$", text, re.MULTILINE)
+    assert "nothing is to be fetched" in succeed("data", "fetch", "fashion-sample")
+
+
+# The demo
+
+
+@pytest.mark.slow
+def test_demo_learns(tmp_path):
+    """A shortened demo recognises most photographs, and a second one takes its place."""
+    command = ("demo", "--out", tmp_path / "demo", "--epochs", 2)
+    text = succeed(*command)
+    accuracy = float(re.search(r"^test accuracy ([\d.]+)%", text, re.MULTILINE)[1])
+    assert accuracy > 80
+    assert f"report {tmp_path / 'demo' / 'report' / 'index.html'}\n" in text
+    assert DIGEST.fullmatch(text.splitlines()[-1])
+    (tmp_path / "demo" / "own.txt").write_text("mine")
+    again = succeed(*command, "--no-report")
+    assert DIGEST.search(again)[1] == DIGEST.search(text)[1]
+    assert not (tmp_path / "demo" / "report").exists()
+    assert (tmp_path / "demo" / "own.txt").read_text() == "mine"

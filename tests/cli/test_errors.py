@@ -1,0 +1,344 @@
+"""Bad input on the command line: one clear line on standard error, exit code 2, nothing lost."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from isoconv.cli import app
+from isoconv.cli.options import augmentation_of, shape_of, size_of
+from isoconv.cli.runs import free_folder
+from isoconv.errors import ArgumentError
+
+
+def fail(*words):
+    """Run a command that must end with exit code 2 and one error; gives back its message."""
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    assert result.exit_code == 2, result.output
+    assert result.stderr.startswith("error: ")
+    assert "Traceback" not in result.stderr
+    assert result.stderr.count("error: ") == 1
+    return result.stderr
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with data and a finished run of one epoch."""
+    folder = tmp_path_factory.mktemp("place")
+    images = np.random.default_rng(0).integers(0, 256, (24, 12, 12, 1), np.uint8)
+    np.savez(folder / "data.npz", images=images, labels=np.arange(24) % 2)
+    run = CliRunner().invoke(
+        app,
+        ["train", str(folder / "data.npz"), "--model", "lenet5", "--epochs", "1",
+         "--batch-size", "8", "--no-report", "--out", str(folder / "run")],
+    )  # fmt: skip
+    assert run.exit_code == 0, run.output
+    return folder
+
+
+@pytest.fixture
+def copy(place, tmp_path):
+    """A copy of the run to damage."""
+    import shutil
+
+    return Path(shutil.copytree(place / "run", tmp_path / "run"))
+
+
+# Wrong usage
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["fly"], "fly"),
+        (["train"], "DATA"),
+        (["train", "x", "--speed", "9"], "--speed"),
+        (["train", "x", "--epochs", "many"], "many"),
+        (["train", "x", "--epochs", "0"], "--epochs"),
+        (["train", "x", "--optimizer", "magic"], "magic"),
+        (["predict", "run"], "IMAGE"),
+        (["evaluate", "run"], "DATA"),
+        (["data", "fetch"], "NAME"),
+    ],
+)
+def test_wrong_usage(words, message):
+    """Unknown commands and options, missing and malformed values: one line, with where to look."""
+    said = fail(*words)
+    assert message in said
+    assert "--help)" in said
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--model", "alexnet"], "no model is called 'alexnet'; there are lenet5"),
+        (["--augment", "melt"], "--augment takes crop, flip, shift, rotate, cutout"),
+        (["--augment", "flip,flip"], "twice"),
+        (["--augment", "flip=3"], "takes no number"),
+        (["--augment", "crop=wide"], "--augment needs a number"),
+        (["--augment", "crop=1.5"], "crop_padding must be a whole number"),
+        (["--augment", "rotate=200"], "rotation must be 0 to 180"),
+        (["--size", "large"], "--size must be a side"),
+        (["--optimizer", "adam", "--momentum", "0.9"], "--momentum is a setting of sgd"),
+        (["--nesterov"], "--nesterov is a setting of sgd"),
+        (["--step-every", "3"], "settings of step"),
+        (["--step-factor", "0.5", "--schedule", "cosine"], "settings of step"),
+        (["--lr", "-1"], "learning_rate"),
+        (["--lr", "nan"], "learning_rate"),
+        (["--warmup", "-1"], "epochs"),
+        (["--label-smoothing", "1"], "smoothing"),
+        (["--clip-norm", "0"], "clip_norm"),
+        (["--early-stopping", "0"], "patience"),
+        (["--batch-size", "8", "--shard-size", "9"], "shard_size must be at most batch_size"),
+        (["--target", "z80"], "target must be one of"),
+    ],
+)
+def test_bad_settings(place, tmp_path, options, message):
+    """Settings outside their range are refused before anything is written."""
+    run = tmp_path / "run"
+    assert message in fail("train", place / "data.npz", "--no-report", "--out", run, *options)
+    assert not (run / "run.json").exists() or "--target" in options
+
+
+# Data
+
+
+def test_unknown_data():
+    """Names that are none are answered with those that are."""
+    said = fail("train", "fashoin-sample")
+    assert "there is no data called 'fashoin-sample'" in said
+    assert "fashion-sample" in said
+
+
+def test_data_not_fetched(monkeypatch, tmp_path):
+    """Known but absent data say how to fetch them; unknown ones cannot be fetched."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert "isoconv data fetch mnist" in fail("train", "mnist")
+    assert "mnist, fashion-mnist, cifar10, cifar100" in fail("data", "fetch", "imagenet")
+
+
+def test_corrupt_data(tmp_path):
+    """A damaged file is named."""
+    path = tmp_path / "broken.npz"
+    path.write_bytes(b"PK\x03\x04 no archive")
+    assert str(path) in fail("train", path)
+
+
+def test_float_targets(tmp_path):
+    """The command line trains classifiers and says so."""
+    images = np.zeros((8, 12, 12, 1), np.uint8)
+    np.savez(tmp_path / "a.npz", images=images, labels=np.linspace(0, 1, 8))
+    assert "whole-number labels" in fail("train", tmp_path / "a.npz")
+
+
+def test_images_too_small_for_the_model(tmp_path):
+    """The message names the layer; no run is left behind."""
+    images = np.zeros((8, 4, 4, 1), np.uint8)
+    np.savez(tmp_path / "a.npz", images=images, labels=np.arange(8) % 2)
+    run = tmp_path / "run"
+    said = fail("train", tmp_path / "a.npz", "--model", "lenet5", "--out", run)
+    assert "kernel" in said
+    assert not run.exists()
+
+
+def test_folder_that_holds_a_run(place):
+    """A run is never overwritten."""
+    before = (place / "run" / "run.json").read_bytes()
+    said = fail("train", place / "data.npz", "--model", "lenet5", "--out", place / "run")
+    assert "holds a run already" in said
+    assert (place / "run" / "run.json").read_bytes() == before
+
+
+def test_demo_touches_no_other_folder(place, tmp_path):
+    """The demo replaces an earlier demo and nothing else."""
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "a.txt").write_text("dear")
+    for folder in (tmp_path / "letters", place / "run"):
+        assert "earlier demo" in fail("demo", "--out", folder)
+    assert (tmp_path / "letters" / "a.txt").read_text() == "dear"
+    assert (place / "run" / "weights.safetensors").exists()
+
+
+def test_folder_that_cannot_be_made(place, tmp_path):
+    """A file where the run folder should be is no reason for a traceback."""
+    (tmp_path / "file").write_text("")
+    run = tmp_path / "file" / "run"
+    assert "file" in fail("train", place / "data.npz", "--model", "lenet5", "--out", run)
+
+
+# Runs
+
+
+@pytest.mark.parametrize("command", ["resume", "evaluate", "predict"])
+def test_missing_run(place, tmp_path, command):
+    """A folder that is not there, or holds no run, is named."""
+    more = {"resume": [], "evaluate": [place / "data.npz"], "predict": [place / "a.png"]}[command]
+    assert "is no folder" in fail(command, tmp_path / "none", *more)
+    assert "has no run.json" in fail(command, tmp_path, *more)
+
+
+def test_corrupt_description(place, copy):
+    """A run.json that is no JSON, or lacks what is needed, is named."""
+    (copy / "run.json").write_text("{")
+    assert "run.json cannot be read" in fail("evaluate", copy, place / "data.npz")
+    (copy / "run.json").write_text('{"format": 1, "facts": {"model": "lenet5"}}')
+    assert "was not made by `isoconv train`" in fail("evaluate", copy, place / "data.npz")
+
+
+@pytest.mark.parametrize("missing", ["model", "normalisation", "settings", "data"])
+def test_incomplete_description(place, copy, missing):
+    """Anything that run.json lacks is an error of that file."""
+    description = json.loads((copy / "run.json").read_text())
+    del description[missing]
+    (copy / "run.json").write_text(json.dumps(description))
+    assert f"run.json cannot be read: KeyError('{missing}')" in fail(
+        "evaluate", copy, place / "data.npz"
+    )
+
+
+def test_run_of_another_program(place, copy):
+    """A run that the library made in Python is told from one of the command line."""
+    description = json.loads((copy / "run.json").read_text())
+    description["facts"] = {}
+    (copy / "run.json").write_text(json.dumps(description))
+    for words in (["resume", copy], ["evaluate", copy, place / "data.npz"]):
+        assert "was not made by `isoconv train`" in fail(*words)
+
+
+def test_weights_of_another_model(place, copy):
+    """Missing, extra and mis-shaped names are listed."""
+    description = json.loads((copy / "run.json").read_text())
+    description["facts"]["model"] = "tinyvgg"
+    (copy / "run.json").write_text(json.dumps(description))
+    said = fail("evaluate", copy, place / "data.npz")
+    assert "missing:" in said
+    assert "other shape: 0.weight" in said
+
+
+def test_corrupt_weights(place, copy):
+    """Weights that are no safetensors are named."""
+    (copy / "weights.safetensors").write_bytes(b"\0" * 40)
+    assert "weights.safetensors" in fail("evaluate", copy, place / "data.npz")
+
+
+def test_corrupt_checkpoint(copy):
+    """A damaged checkpoint is not gone on with."""
+    path = next((copy / "checkpoints").glob("*.safetensors"))
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert "is damaged" in fail("resume", copy)
+
+
+def test_resume_with_other_data(copy, tmp_path):
+    """A run goes on with its own data only."""
+    images = np.ones((24, 12, 12, 1), np.uint8)
+    np.savez(tmp_path / "other.npz", images=images, labels=np.arange(24) % 2)
+    assert "on its own settings and data only" in fail(
+        "resume", copy, "--data", tmp_path / "other.npz"
+    )
+
+
+def test_evaluate_on_other_images(place, tmp_path):
+    """Images of another shape and more classes than were learned are refused."""
+    images = np.ones((12, 9, 9, 1), np.uint8)
+    np.savez(tmp_path / "small.npz", images=images, labels=np.arange(12) % 2)
+    assert "(12, 12, 1)" in fail("evaluate", place / "run", tmp_path / "small.npz")
+    images = np.ones((12, 12, 12, 1), np.uint8)
+    np.savez(tmp_path / "more.npz", images=images, labels=np.arange(12) % 4)
+    assert "4 classes; the run learned 2" in fail("evaluate", place / "run", tmp_path / "more.npz")
+
+
+# Images
+
+
+@pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n", b"not an image at all"])
+def test_corrupt_image(place, tmp_path, content):
+    """A damaged image among others is named, and nothing is printed for the others."""
+    good, bad = tmp_path / "good.png", tmp_path / "bad.png"
+    Image.new("L", (12, 12)).save(good)
+    bad.write_bytes(content)
+    assert str(bad) in fail("predict", place / "run", good, bad)
+    assert str(tmp_path / "gone.png") in fail("predict", place / "run", tmp_path / "gone.png")
+
+
+# How errors are shown
+
+
+def test_debug_shows_where(tmp_path):
+    """With --debug, wherever it stands, the error itself comes through."""
+    for words in (["--debug", "evaluate"], ["evaluate", "--debug"]):
+        result = CliRunner().invoke(app, [*words, str(tmp_path), "x"])
+        assert type(result.exception).__name__ == "CheckpointError"
+
+
+def test_errors_of_a_process(tmp_path):
+    """The real entry point: one line on standard error, nothing else, no colours in a pipe."""
+    program = "from isoconv.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "resume", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == (
+        f"error: a run is a folder with run.json and checkpoints; {tmp_path} has no run.json\n"
+    )
+
+
+def test_faults_are_not_hidden(monkeypatch):
+    """An error that isoconv does not raise on purpose keeps its traceback."""
+
+    def broken(_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("isoconv.cli.models.shape_of", broken)
+    result = CliRunner().invoke(app, ["models"])
+    assert isinstance(result.exception, ZeroDivisionError)
+
+
+def test_interrupt_without_a_training(monkeypatch):
+    """Ctrl-C anywhere ends with 130 and a word."""
+
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("isoconv.cli.models.shape_of", interrupted)
+    result = CliRunner().invoke(app, ["models"])
+    assert result.exit_code == 130
+    assert result.stderr == "interrupted\n"
+
+
+# Values
+
+
+def test_written_values():
+    """How shapes, sizes and augmentations are written."""
+    assert shape_of(" 32x32x3 ") == (32, 32, 3)
+    assert size_of(None) is None
+    assert augmentation_of(None) is None
+    assert augmentation_of("none") is None
+    changes = augmentation_of("crop, flip,shift=1,cutout")
+    assert (changes.crop_padding, changes.flip, changes.shift, changes.cutout) == (4, True, 1, 8)
+    for text in ("32x32", "0x3x1", "axbxc", "1x2x3x4", "-1x2x3"):
+        with pytest.raises(ArgumentError, match="--input"):
+            shape_of(text)
+
+
+def test_free_folder(monkeypatch, tmp_path):
+    """Names are made of the data's and the model's, with the first free number."""
+    monkeypatch.chdir(tmp_path)
+    assert free_folder("cifar10", "vgg11") == Path("runs/cifar10-vgg11-1")
+    Path("runs/cifar10-vgg11-1").mkdir(parents=True)
+    assert free_folder("a/b/cifar10", "vgg11") == Path("runs/cifar10-vgg11-2")
+    assert free_folder("...", "vgg11") == Path("runs/data-vgg11-1")

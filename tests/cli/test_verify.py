@@ -1,0 +1,152 @@
+"""``isoconv verify`` and ``isoconv diff``: what they print and how they end."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from isoconv.cli import app
+from isoconv.cli.runs import facts_of, load_splits, make_model
+from isoconv.train import Trainer
+from isoconv.train.receipt import receipt_digest
+
+
+def call(*words):
+    """Run a command; returns the exit code and all that it printed."""
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    return result.exit_code, result.output
+
+
+def write_data(path, seed):
+    """A file of small random images of three classes."""
+    rng = np.random.default_rng(seed)
+    arrays = {}
+    for part, count in (("train", 24), ("test", 9)):
+        arrays[f"x_{part}"] = rng.integers(0, 256, (count, 12, 12, 1), np.uint8)
+        arrays[f"y_{part}"] = np.arange(count) % 3
+    np.savez(path, **arrays)
+    return path
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with data, other data, and runs of two seeds."""
+    folder = tmp_path_factory.mktemp("place")
+    data = write_data(folder / "data.npz", 0)
+    write_data(folder / "other.npz", 1)
+    for seed in (0, 1):
+        pair = load_splits(str(data), seed, None)
+        model = make_model("lenet5", 3, (12, 12, 1))
+        trainer = Trainer(model, seed=seed, batch_size=8, progress=False, keep_checkpoints=True)
+        facts = facts_of("lenet5", str(data), None, pair.train)
+        trainer.fit(pair.train, pair.test, epochs=3, out=folder / f"run{seed}", facts=facts)
+    return folder
+
+
+@pytest.fixture
+def run(place, tmp_path):
+    """A copy of the first run, to spoil."""
+    return shutil.copytree(place / "run0", tmp_path / "run")
+
+
+def forge(run, change):
+    """Change a receipt and give it a digest that fits."""
+    receipt = json.loads((run / "receipt.json").read_text())
+    change(receipt)
+    receipt["digest"] = receipt_digest(receipt)
+    (run / "receipt.json").write_text(json.dumps(receipt))
+
+
+def test_identical_is_0(place):
+    """All epochs, some epochs, one epoch."""
+    digest = json.loads((place / "run0" / "receipt.json").read_text())["final"]["weights_sha256"]
+    code, said = call("verify", place / "run0", "--threads", 1)
+    assert code == 0
+    assert said.splitlines() == [
+        f"identical: {place / 'run0'}, epochs 1 to 3 of 3",
+        f"weights sha256:{digest}",
+    ]
+    code, said = call("verify", place / "run0", "--epochs", "2-3", "--target", "generic")
+    assert (code, said.splitlines()[0]) == (0, f"identical: {place / 'run0'}, epochs 2 to 3 of 3")
+    code, said = call("verify", place / "run0", "--epochs", "2", "--data", place / "data.npz")
+    assert (code, said.splitlines()[0]) == (0, f"identical: {place / 'run0'}, epoch 2 of 3")
+
+
+def test_a_stranger_needs_receipt_and_data_only(place, tmp_path):
+    """Nothing but receipt.json came along."""
+    shutil.copy(place / "run0" / "receipt.json", tmp_path)
+    code, said = call("verify", tmp_path, "--data", place / "data.npz")
+    assert code == 0
+    assert "note: weights.safetensors is not there" in said
+    code, said = call("verify", tmp_path)
+    assert code == 2
+    assert "say it with --data" in said
+
+
+def test_different_is_1(run):
+    """A changed weight, and a result that is not true."""
+    path = run / "weights.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    code, said = call("verify", run)
+    assert code == 1
+    assert said.startswith(f"different: {run}\nfirst difference: weights.safetensors (epoch 3)\n")
+    assert "  element (" in said
+    shutil.rmtree(run / "checkpoints")
+    for name in ("weights", "best"):
+        (run / f"{name}.safetensors").unlink()
+    forge(run, lambda receipt: receipt["settings"]["optimizer"].update(momentum=0.8))
+    code, said = call("verify", run)
+    assert code == 1
+    assert "first difference: epoch 1, step 3\n  step 3: loss receipt 0x" in said
+
+
+def test_nothing_can_be_said_is_2(run, place):
+    """Each reason is told, and nothing in the folder changes."""
+    receipt = (run / "receipt.json").read_bytes()
+
+    def refused(message, *options):
+        before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+        code, said = call("verify", run, *options)
+        assert code == 2
+        assert message in said
+        assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+    refused("training data: the run has 24 samples of sha256", "--data", place / "other.npz")
+    refused("there is no data called", "--data", place / "nothing")
+    refused("--epochs must be FIRST-LAST", "--epochs", "all")
+    refused("epochs must lie in 1 … 3", "--epochs", "3-4")
+    (run / "checkpoints" / "epoch-00001.safetensors").unlink()
+    refused("no checkpoint of the state after epoch 1", "--epochs", "2-3")
+    forge(run, lambda receipt: receipt.update(arithmetic=2))
+    refused("must be of arithmetic version 1")
+    (run / "receipt.json").write_bytes(receipt.replace(b'"seed": 0', b'"seed": 1'))
+    refused("was edited")
+    (run / "receipt.json").write_bytes(receipt[:999])
+    refused("cannot be read")
+    (run / "receipt.json").unlink()
+    refused("has no receipt.json")
+
+
+def test_diff(place, run):
+    """Identical, different, and unreadable."""
+    code, said = call("diff", place / "run0", run)
+    assert (code, said) == (0, f"identical: {place / 'run0'} and {run}, 3 epochs\n")
+    code, said = call("diff", place / "run0", place / "run1")
+    assert code == 1
+    lines = said.splitlines()
+    assert lines[1:3] == [
+        "settings.seed: A 0, B 1",
+        "first difference: the state before the first step",
+    ]
+    assert lines[3].startswith("  tensor 0.weight: sha256 A ")
+    assert lines[4].startswith("  element (0, 0, 0, 0): A ")
+    (run / "receipt.json").write_text("{")
+    code, said = call("diff", place / "run0", run)
+    assert code == 2
+    assert "receipt.json cannot be read" in said

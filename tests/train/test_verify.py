@@ -1,0 +1,591 @@
+"""Verifying a run: the truth is called identical, everything else is found and named."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from isoconv import nn
+from isoconv.arithmetic import ARITHMETIC_VERSION
+from isoconv.data import Augmentation, Dataset
+from isoconv.errors import ArgumentError, CheckpointError
+from isoconv.nn import models, storage
+from isoconv.run import training, tree
+from isoconv.run.training import TrainingEngine
+from isoconv.train import (
+    Callback,
+    EarlyStopping,
+    Receipt,
+    RunFolder,
+    Trainer,
+    diff,
+    session,
+    verify,
+)
+from isoconv.train.optim import SGD
+from isoconv.train.receipt import receipt_digest
+from isoconv.train.schedule import Cosine
+
+EPOCHS = 4
+
+
+def images(count=28, seed=0):
+    """Small random images of two classes."""
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 256, (count, 6, 6, 1)).astype(np.uint8)
+    return Dataset.from_arrays(pixels, np.arange(count) % 2, name=f"noise {seed}")
+
+
+TRAIN, TEST = images(), images(10, 1)
+
+
+def network():
+    """A network with parameters, running statistics and dropout."""
+    return nn.Sequential(
+        nn.Conv2d(4, 3), nn.BatchNorm2d(), nn.ReLU(), nn.Flatten(), nn.Dropout(0.1), nn.Linear(2)
+    )
+
+
+def fit(out, *, epochs=EPOCHS, model=None, early_stopping=None, **settings):
+    """A run on the small images that keeps its checkpoints."""
+    settings = {
+        "optimizer": SGD(0.1, 0.9),
+        "schedule": Cosine(),
+        "batch_size": 8,
+        "shard_size": 4,
+        "augmentation": Augmentation(shift=1),
+        "progress": False,
+        "threads": 2,
+        "keep_checkpoints": True,
+        **settings,
+    }
+    trainer = Trainer(network() if model is None else model, **settings)
+    return trainer.fit(TRAIN, TEST, epochs=epochs, out=out, early_stopping=early_stopping)
+
+
+def check(folder, **options):
+    """Verify with the right model and data."""
+    return verify(folder, network(), TRAIN, TEST, **options)
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    """A finished run."""
+    out = tmp_path_factory.mktemp("verify") / "run"
+    fit(out)
+    return out
+
+
+@pytest.fixture
+def run(original, tmp_path):
+    """A copy of it to spoil."""
+    return shutil.copytree(original, tmp_path / "run")
+
+
+def content_of(folder):
+    """Every file of a folder."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def edit(folder, change, forge=True):
+    """Change a receipt, with a digest that fits if it is forged."""
+    path = folder / "receipt.json"
+    receipt = json.loads(path.read_text())
+    change(receipt)
+    if forge:
+        receipt["digest"] = receipt_digest(receipt)
+    path.write_text(json.dumps(receipt))
+
+
+# Identical
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_true_receipt_is_identical(original, threads):
+    """Any number of threads confirms it, and nothing in the folder changes."""
+    before = content_of(original)
+    found = check(original, threads=threads)
+    assert found.identical
+    assert found.notes == ()
+    digest = json.loads((original / "run.json").read_text())["result"]["weights_sha256"]
+    assert str(found) == f"identical: {original}, epochs 1 to 4 of 4\nweights sha256:{digest}"
+    assert content_of(original) == before
+
+
+@pytest.mark.parametrize("epochs", [(1, 2), (2, 2), (3, 4)])
+def test_a_middle_stretch_is_proved_from_a_checkpoint(original, epochs, monkeypatch):
+    """Only the epochs that were asked for are run."""
+    begun = []
+    real = TrainingEngine.begin_epoch
+
+    def begin(self, epoch, *rest):
+        begun.append(epoch + 1)
+        real(self, epoch, *rest)
+
+    monkeypatch.setattr(TrainingEngine, "begin_epoch", begin)
+    assert check(original, epochs=epochs).identical
+    assert begun == list(range(epochs[0], epochs[1] + 1))
+
+
+def test_the_receipt_alone_is_enough(original, tmp_path):
+    """With receipt.json and the data anyone can verify; what is not there is told."""
+    shutil.copy(original / "receipt.json", tmp_path)
+    found = check(tmp_path)
+    assert found.identical
+    missing = ("steps.jsonl", "weights.safetensors", "best.safetensors", "checkpoints/last.json")
+    for note, name in zip(found.notes, missing, strict=True):
+        assert name in note
+
+
+def test_the_given_model_stays_as_it_is(original):
+    """A model that holds weights keeps them."""
+    model = network().build((6, 6, 1), seed=9)
+    before = model.digest()
+    assert verify(original, model, TRAIN, TEST).identical
+    assert model.digest() == before
+
+
+def test_a_model_by_its_name(tmp_path):
+    """A ready model is made from the receipt."""
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 12, 12, 1)).astype(np.uint8)
+    data = Dataset.from_arrays(pixels, [0, 1, 2] * 2)
+    model = models.create("lenet5", 3, (12, 12, 1))
+    trainer = Trainer(model, batch_size=4, progress=False)
+    trainer.fit(data, epochs=1, out=tmp_path / "run", facts={"model": "lenet5"})
+    assert verify(tmp_path / "run", None, data).identical
+
+
+def test_an_unfinished_run_is_verified_as_far_as_it_came(tmp_path):
+    """A run that was killed has a receipt of its whole epochs."""
+
+    class Dies(Callback):
+        def on_epoch_end(self, run, row):
+            if row["epoch"] == 2:
+                raise RuntimeError(f"power cut in {run}")
+
+    out = tmp_path / "run"
+    with pytest.raises(RuntimeError, match="power cut"):
+        fit(out, callbacks=[Dies()])
+    found = check(out)
+    assert found.identical
+    assert found.notes == ("the run has not ended: 2 of 4 epochs so far",)
+
+
+def test_a_run_that_stopped_early_is_identical(tmp_path):
+    """Early stopping and a callback's stop are no difference."""
+    stopping = EarlyStopping(patience=1, metric="val_top1")
+    fit(tmp_path / "a", optimizer=SGD(1e-9), early_stopping=stopping, epochs=9)
+    found = check(tmp_path / "a")
+    assert found.identical
+    assert found.notes == ("the run was ended after 2 of 9 epochs",)
+
+    def longer(receipt):
+        receipt["settings"]["early_stopping"]["patience"] = 0
+
+    edit(tmp_path / "a", longer)
+    with pytest.raises(CheckpointError, match="patience"):
+        check(tmp_path / "a")
+
+
+def test_weights_of_ones_own_are_verified(tmp_path):
+    """From the kept first weights, or from a model that holds them; without both it says so."""
+    out = tmp_path / "run"
+    fit(out, model=network().build((6, 6, 1), seed=5), keep_checkpoints=False)
+    assert check(out).identical
+    RunFolder(out).kept_file(0).unlink()
+    assert verify(out, network().build((6, 6, 1), seed=5), TRAIN, TEST).identical
+    with pytest.raises(CheckpointError, match="began with weights of its own"):
+        check(out)
+
+
+# Changed arithmetic
+
+
+def test_a_changed_learning_rate_is_named_with_step_and_element(original, monkeypatch):
+    """From the third epoch on the rate is a hundredth too great."""
+    real = session.Plan.hyper
+
+    def hyper(self, first, count):
+        rows = real(self, first, count)
+        return rows * np.float32(1.01) if first >= 2 * self.per_epoch else rows
+
+    monkeypatch.setattr(session.Plan, "hyper", hyper)
+    found = check(original)
+    place = found.difference
+    assert not found.identical
+    assert place.where == "epoch 3, step 2"
+    assert place.losses[0] != place.losses[1]
+    assert (place.tensor, place.metric) == ("0.weight", "loss")
+    assert place.digests[0] != place.digests[1]
+    kept = RunFolder(original).load_kept(3).parameters["0.weight"]
+    assert float.fromhex(place.values[0]) == float(kept[place.element])
+    assert float.fromhex(place.values[1]) != float(kept[place.element])
+    assert 0 < place.count[0] <= place.count[1] == kept.size
+    assert f"step 2: loss receipt {place.losses[0]}" in str(found)
+    assert check(original, epochs=(1, 2)).identical
+
+
+def test_one_unit_in_the_last_place_is_found(original, monkeypatch):
+    """A learning rate that is rounded another way, in one step alone."""
+    real = session.Plan.hyper
+
+    def hyper(self, first, count):
+        rows = real(self, first, count)
+        place = self.per_epoch + 1 - first
+        if 0 <= place < count:
+            rows[place] = np.nextafter(rows[place], np.float32(1))
+        return rows
+
+    monkeypatch.setattr(session.Plan, "hyper", hyper)
+    place = check(original).difference
+    assert place.epoch == 2
+    assert place.tensor is not None
+    assert place.values[0] != place.values[1]
+
+
+def test_a_changed_order_of_shards_is_found(tmp_path, monkeypatch):
+    """Sums over shards taken from left to right and not by the tree."""
+    out = tmp_path / "run"
+    fit(out, shard_size=2, threads=1, epochs=1)
+
+    def fold(nodes, shards):
+        first, *rest = nodes
+        assert shards == len(nodes)
+        return [tree.Merge(first.slot, node.slot) for node in rest], first.slot
+
+    monkeypatch.setattr(tree, "_are_halves", lambda *_: False)
+    monkeypatch.setattr(training, "finish_tree", fold)
+    place = check(out, threads=1).difference
+    assert place.epoch == 1
+    assert place.step is not None
+    assert place.tensor is not None
+    assert check(out, threads=2).difference is not None
+
+
+def test_changed_first_weights_are_found(original, monkeypatch):
+    """Another rule for first weights shows before the first step."""
+    from isoconv.nn import module
+
+    real = module.initial_array
+
+    def other(spec, seed, stream):
+        return real(spec, seed, stream + 1)
+
+    monkeypatch.setattr(module, "initial_array", other)
+    found = check(original)
+    assert found.difference.where == "the state before the first step"
+    assert found.difference.tensor == "0.weight"
+    assert found.difference.values is not None
+
+
+def test_a_changed_measurement_is_found(original, monkeypatch):
+    """The weights agree, a metric does not: the metric is named with both values."""
+    from isoconv.train import metrics
+
+    real = metrics._mean
+    monkeypatch.setattr(metrics, "_mean", lambda values: np.nextafter(real(values), 2))
+    place = check(original).difference
+    assert (place.where, place.metric, place.tensor) == ("epoch 1", "val_loss", None)
+    assert place.note == "the losses of all steps agree"
+
+
+def test_changed_normalisation_is_found(original, monkeypatch):
+    """Other constants of normalisation are named."""
+    from isoconv.train import prepare
+
+    real = prepare.normalisation
+    monkeypatch.setattr(prepare, "normalisation", lambda data: [2 * x for x in real(data)])
+    note = check(original).difference.note
+    assert note.startswith("normalisation.offset[0]: receipt ")
+
+
+def test_a_loss_that_is_not_finite_is_a_difference(original, monkeypatch):
+    """The run was finite, the one here is not."""
+    monkeypatch.setattr(session.Plan, "learning_rate", lambda *_: 1e38)
+    place = check(original).difference
+    assert place.where == "epoch 1"
+    assert "must stay finite" in place.note
+
+
+# Spoiled files
+
+
+def spoil(path, name=None):
+    """Change the last element of one array of a file by one bit."""
+    arrays, shape, notes = storage.read(path)
+    name = next(iter(arrays)) if name is None else name
+    spoiled = arrays[name].copy()
+    spoiled.reshape(-1).view(np.uint32)[-1] ^= 1
+    storage.write(path, {**arrays, name: spoiled}, shape, notes)
+
+
+@pytest.mark.parametrize("name", ["weights", "best"])
+@pytest.mark.parametrize("tensor", ["0.weight", "1.running_var", "5.bias"])
+def test_a_tampered_weight_file_is_named(run, name, tensor, monkeypatch):
+    """File, tensor and element are found without any training."""
+    spoil(run / f"{name}.safetensors", tensor)
+    monkeypatch.setattr(TrainingEngine, "steps", None)
+    found = check(run)
+    place = found.difference
+    assert place.where.startswith(f"{name}.safetensors (epoch ")
+    assert (place.tensor, place.count[0]) == (tensor, 1)
+    assert place.element == tuple(side - 1 for side in shape_of(run, tensor))
+    assert place.values[0] != place.values[1]
+    assert f"tensor {tensor}: sha256 receipt " in str(found)
+
+
+def shape_of(run, tensor):
+    """Shape of a tensor of a run."""
+    return storage.read(run / "weights.safetensors")[0][tensor].shape
+
+
+@pytest.mark.parametrize("tensor", ["parameter:5.weight", "slot:velocity:0.bias"])
+def test_a_tampered_checkpoint_is_named(run, tensor):
+    """Parameters and the optimizer's vectors of kept checkpoints are compared."""
+    spoil(RunFolder(run).kept_file(2), tensor)
+    place = check(run).difference
+    assert place.where == "checkpoints/epoch-00002.safetensors (epoch 2)"
+    assert place.tensor == {"p": "5.weight", "s": "velocity of 0.bias"}[tensor[0]]
+
+
+def test_a_tampered_last_checkpoint_is_told(run):
+    """Its file's own digest does not fit."""
+    spoil(next((run / "checkpoints").glob("last-*.safetensors")))
+    with pytest.raises(CheckpointError, match="is damaged: its SHA-256"):
+        check(run)
+
+
+def test_a_weight_file_of_another_kind_is_told(run):
+    """A file that is no safetensors file is named."""
+    (run / "weights.safetensors").write_bytes(b"no weights")
+    with pytest.raises(CheckpointError, match=r"weights\.safetensors"):
+        check(run)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("settings", "seed"), 1),
+        (("settings", "optimizer", "learning_rate"), 0.2),
+        (("settings", "batch_size"), 4),
+        (("settings", "shard_size"), 8),
+        (("settings", "schedule", "final"), 0.5),
+        (("settings", "augmentation", "shift"), 2),
+        (("settings", "loss", "label_smoothing"), 0.1),
+        (("settings", "clip_norm"), 0.5),
+        (("settings", "normalise"), False),
+        (("settings", "epochs"), 5),
+        (("data", "train", "sha256"), "0" * 64),
+        (("data", "validation", "samples"), 11),
+        (("model", "layers", 1, 1), "Conv2d(filters=5)"),
+        (("model", "parameters", "0.weight"), [3, 3, 1, 5]),
+        (("normalisation", "scale", 0), "0x1p-1"),
+        (("epochs", 0, "weights_sha256"), "1" * 64),
+        (("epochs", 2, "weights_sha256"), "1" * 64),
+        (("epochs", 2, "optimizer_sha256"), "1" * 64),
+        (("epochs", 2, "details_sha256"), "1" * 64),
+        (("epochs", 2, "metrics", "loss"), "0x1p-1"),
+        (("epochs", 2, "readable", "val_top1"), 0.99),
+        (("epochs", 4, "steps"), 5),
+        (("final", "weights_sha256"), "1" * 64),
+        (("final",), None),
+        (("start",), "given"),
+        (("arithmetic",), ARITHMETIC_VERSION + 1),
+    ],
+    ids=lambda value: ".".join(map(str, value)) if isinstance(value, tuple) else "",
+)
+def test_a_tampered_receipt_is_found(run, place, value):
+    """Edited by hand it is told at once; with a digest that fits, what it says is found untrue."""
+
+    def change(receipt):
+        held = receipt
+        for key in place[:-1]:
+            held = held[key]
+        assert held[place[-1]] != value
+        held[place[-1]] = value
+
+    before = (run / "receipt.json").read_bytes()
+    edit(run, change, forge=False)
+    with pytest.raises(CheckpointError, match="was edited"):
+        check(run)
+    (run / "receipt.json").write_bytes(before)
+    edit(run, change)
+    held = content_of(run)
+    try:
+        found = check(run)
+    except (CheckpointError, ArgumentError):
+        pass
+    else:
+        # What was cut off at the end or takes no part in the results is told in a note.
+        told = place in {("final",), ("start",), ("data", "validation", "samples")}
+        assert not found.identical or found.notes or told
+    assert content_of(run) == held
+
+
+def test_an_edit_is_located_by_the_other_files(run):
+    """Where the receipt and run.json differ is told."""
+
+    def change(receipt):
+        receipt["settings"]["seed"] = 7
+
+    edit(run, change, forge=False)
+    with pytest.raises(CheckpointError, match=r"not what the run folder says: settings\.seed$"):
+        check(run)
+
+
+def test_forged_metrics_are_found_by_running(run):
+    """A better accuracy with a digest that fits is found in the epoch that claims it."""
+
+    def change(receipt):
+        entry = receipt["epochs"][3]
+        entry["metrics"]["val_top1"], entry["readable"]["val_top1"] = (1.0).hex(), 1.0
+
+    edit(run, change)
+    place = check(run).difference
+    assert (place.epoch, place.metric) == (3, "val_top1")
+    assert place.metrics[0] == (1.0).hex()
+
+
+def test_spoiled_steps_are_told(run):
+    """Without a line of steps.jsonl the epoch is compared, and the line is named."""
+    lines = (run / "steps.jsonl").read_bytes().splitlines(keepends=True)
+    lines[2] = lines[2].replace(b"0x1", b"0x2", 1)
+    (run / "steps.jsonl").write_bytes(b"".join(lines[:-1]))
+    found = check(run)
+    assert found.identical
+    assert [note.partition(": ")[2] for note in found.notes] == [
+        "the line of epoch 2 is not the one that was written",
+        "the line of epoch 4 is missing",
+    ]
+
+
+def test_without_steps_the_epoch_is_named(run, monkeypatch):
+    """A receipt alone names the epoch and the metric."""
+    (run / "steps.jsonl").unlink()
+    monkeypatch.setattr(session.Plan, "learning_rate", lambda *_: 0.01)
+    place = check(run).difference
+    assert (place.epoch, place.step, place.tensor) == (1, None, None)
+    assert "without steps.jsonl no step can be named" in place.note
+
+
+# What makes it impossible
+
+
+def test_a_truncated_receipt_is_told(run):
+    """Half a receipt, or none."""
+    path = run / "receipt.json"
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(CheckpointError, match=r"receipt\.json cannot be read"):
+        check(run)
+    path.unlink()
+    with pytest.raises(CheckpointError, match="has no receipt"):
+        check(run)
+
+
+def test_another_arithmetic_version_is_told(run):
+    """Both versions are named."""
+    edit(run, lambda receipt: receipt.update(arithmetic=9))
+    with pytest.raises(CheckpointError, match=r"version 1, which this isoconv computes; it is 9"):
+        check(run)
+
+
+def test_a_missing_checkpoint_is_told(run):
+    """The epoch whose state is missing is named."""
+    RunFolder(run).kept_file(2).unlink()
+    assert check(run, epochs=(1, 2)).identical
+    with pytest.raises(CheckpointError, match=r"after epoch 2 \(epoch-00002\.safetensors\)"):
+        check(run, epochs=(3, 4))
+    for epochs in ((0, 1), (2, 1), (1, 5)):
+        with pytest.raises(ArgumentError, match=r"epochs must lie in 1 … 4"):
+            check(run, epochs=epochs)
+
+
+def test_changed_data_are_named(original):
+    """Training and validation data are told apart, by their digests."""
+    other = images(28, 2)
+    with pytest.raises(
+        CheckpointError, match=rf"training data: .*{TRAIN.digest()}.*28 of"
+    ) as caught:
+        verify(original, network(), other, TEST)
+    assert other.digest() in str(caught.value)
+    with pytest.raises(CheckpointError, match="validation data: the run has 10 samples"):
+        verify(original, network(), TRAIN, TRAIN)
+    with pytest.raises(CheckpointError, match="the run has validation data, none are given"):
+        verify(original, network(), TRAIN)
+
+
+def test_another_model_is_named(original):
+    """A layer that differs is shown on both sides."""
+    other = nn.Sequential(*network().steps[:-1], nn.Linear(2, bias=False))
+    with pytest.raises(CheckpointError, match=r"layers\[6\]\[1\]: the run has 'Linear.*False"):
+        verify(original, other, TRAIN, TEST)
+    with pytest.raises(CheckpointError, match="a model of its own"):
+        verify(original, None, TRAIN, TEST)
+
+
+# Two runs
+
+
+def test_a_run_does_not_differ_from_its_copy(original, run, tmp_path):
+    """Copies and repetitions are identical, whatever the number of threads."""
+    assert diff(original, run).identical
+    fit(tmp_path / "again", threads=1)
+    found = diff(original, tmp_path / "again")
+    assert str(found) == f"identical: {original} and {tmp_path / 'again'}, 4 epochs"
+
+
+def test_two_seeds_differ_before_the_first_step(original, tmp_path):
+    """The setting, then the first weights, down to the element."""
+    fit(tmp_path / "other", seed=1)
+    found = diff(original, tmp_path / "other")
+    assert found.head == ("settings.seed: A 0, B 1",)
+    place = found.place
+    assert (place.where, place.tensor) == ("the state before the first step", "0.weight")
+    assert place.element == (0, 0, 0, 0)
+
+
+def test_two_learning_rates_differ_from_the_second_step(original, tmp_path):
+    """The first loss is the same, for it is taken before the first update."""
+    fit(tmp_path / "other", optimizer=SGD(0.05, 0.9), keep_checkpoints=False)
+    found = diff(original, tmp_path / "other")
+    assert found.head == ("settings.optimizer.learning_rate: A 0.1, B 0.05",)
+    assert found.place.where == "epoch 1, step 2"
+    assert found.place.tensor == "0.weight"
+    assert found.place.values is None
+    assert "first difference: epoch 1, step 2" in str(found)
+
+
+def test_a_longer_run_begins_like_the_shorter_one(tmp_path):
+    """With a constant rate only the number of epochs differs."""
+    fit(tmp_path / "a", schedule=None, epochs=1)
+    fit(tmp_path / "b", schedule=None, epochs=2)
+    found = diff(tmp_path / "a", tmp_path / "b")
+    assert found.place is None
+    assert not found.identical
+    assert found.head == ("settings.epochs: A 1, B 2", "epochs so far: A 1, B 2")
+    assert "no difference in 1 epoch that both have" in str(found)
+
+
+def test_other_data_and_models_are_listed(original, tmp_path):
+    """What went in and differs stands at the front."""
+    trainer = Trainer(network(), batch_size=8, progress=False)
+    trainer.fit(images(28, 3), epochs=1, out=tmp_path / "run")
+    head = "\n".join(diff(original, tmp_path / "run").head)
+    for place in ("settings.augmentation", "data.train.sha256", "data.validation"):
+        assert place in head
+    receipt = Receipt.read(original)
+    assert receipt.epochs == receipt.planned == 4
+    with pytest.raises(CheckpointError, match="has no receipt"):
+        diff(original, tmp_path)
+
+
+def test_states_of_two_runs_are_not_mixed_up(original):
+    """Reading a receipt leaves its content as it is."""
+    receipt = Receipt.read(original)
+    before = copy.deepcopy(receipt.content)
+    diff(original, original)
+    assert receipt.content == before
