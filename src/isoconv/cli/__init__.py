@@ -30,6 +30,7 @@ __all__ = ["app", "main"]
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 app = typer.Typer(
+    name="isoconv",
     cls=Commands,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

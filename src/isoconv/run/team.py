@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 
 import numpy as np
 
@@ -46,6 +49,26 @@ def default_threads() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C waits until the threads have met: none may be left behind, working on our arrays."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.getsignal(signal.SIGINT)
+    if not callable(previous):
+        yield
+        return
+    came: list[FrameType | None] = []
+    signal.signal(signal.SIGINT, lambda _, frame: came.append(frame))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    if came:
+        previous(signal.SIGINT, came[0])
 
 
 class Team:
@@ -91,11 +114,12 @@ class Team:
             self._control[i, :2] = count, 0
             self._arguments[i, 0] = script.address
             self._arguments[i, 1] = control or self._control[i : i + 1].ctypes.data
-        for i in range(1, len(scripts)):
-            self._start[i].release()
-        self._call(0)
-        for _ in range(1, len(scripts)):
-            self._done.acquire()
+        with _uninterrupted():
+            for i in range(1, len(scripts)):
+                self._start[i].release()
+            self._call(0)
+            for _ in range(1, len(scripts)):
+                self._done.acquire()
 
     def _call(self, i: int) -> None:
         self._run(self._arguments[i : i + 1].ctypes.data, None)
