@@ -7,6 +7,7 @@ from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+from isoconv.compile.calls import Arguments
 from isoconv.compile.contract import Axis, ContractSpec
 from isoconv.compile.contract_weight import SPELLED, ContractWeightSpec
 from isoconv.compile.depthwise import DepthwiseSpec, DepthwiseWeightSpec
@@ -19,7 +20,7 @@ from isoconv.graph.fuse import Group
 from isoconv.graph.ir import Graph, Node, TensorSpec
 
 if TYPE_CHECKING:
-    from isoconv.compile.lower import Arguments, Lowering
+    from isoconv.compile.lower import Lowering
 
 __all__ = ["borders_of", "lower_conv", "lower_conv_grad_input", "lower_conv_grad_weight"]
 
@@ -61,8 +62,6 @@ def lower_conv_grad_input(lowering: Lowering, group: Group) -> None:
 def _contract(
     lowering: Lowering, group: Group, geometry: Any, phases: tuple[Phase, ...], *, transposed: bool
 ) -> None:
-    from isoconv.compile.lower import Arguments
-
     graph = lowering.graph
     node = graph[group.root]
     x, w = node.inputs
@@ -112,8 +111,6 @@ def _contract(
 
 def _depthwise(lowering: Lowering, group: Group, geometry: Any, phases: tuple[Phase, ...]) -> None:
     """One filter per channel: lanes run along channels, and weights need no packing."""
-    from isoconv.compile.lower import Arguments
-
     node = lowering.graph[group.root]
     x, w = node.inputs
     arguments = Arguments()
@@ -137,8 +134,6 @@ def _depthwise(lowering: Lowering, group: Group, geometry: Any, phases: tuple[Ph
 
 
 def _copy_arguments(arguments: Arguments) -> Arguments:
-    from isoconv.compile.lower import Arguments
-
     copy = Arguments()
     copy.buffers = list(arguments.buffers)
     copy.writes = list(arguments.writes)
@@ -207,8 +202,6 @@ def _flattened(
 
 def lower_conv_grad_weight(lowering: Lowering, group: Group) -> None:
     """The gradient by the kernel."""
-    from isoconv.compile.lower import Arguments
-
     node = lowering.graph[group.root]
     x, dy = node.inputs
     geometry = node.attrs

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from isoconv.compile.calls import Arguments
 from isoconv.compile.expression import Domain
 from isoconv.compile.image import AugmentSpec
+from isoconv.compile.layout import dense_strides
 from isoconv.compile.lower_contract import (
     lower_conv,
     lower_conv_grad_input,
@@ -29,8 +31,6 @@ Rule = Callable[["Lowering", Group], None]
 
 
 def _pool(lowering: Lowering, group: Group) -> None:
-    from isoconv.compile.lower import Arguments
-
     node = lowering.graph[group.root]
     (x,) = node.inputs
     average = node.op == "avg_pool"
@@ -54,8 +54,6 @@ def _pool(lowering: Lowering, group: Group) -> None:
 
 
 def _pool_grad(lowering: Lowering, group: Group) -> None:
-    from isoconv.compile.lower import Arguments
-
     node = lowering.graph[group.root]
     average = node.op == "avg_pool_grad"
     dy = node.inputs[-1]
@@ -86,8 +84,6 @@ def _pool_grad(lowering: Lowering, group: Group) -> None:
 
 
 def _rows(lowering: Lowering, group: Group) -> None:
-    from isoconv.compile.lower import Arguments
-
     node = lowering.graph[group.root]
     arguments = Arguments()
     operands = tuple(
@@ -110,8 +106,6 @@ def _rows(lowering: Lowering, group: Group) -> None:
 
 
 def _augment(lowering: Lowering, group: Group) -> None:
-    from isoconv.compile.lower import Arguments
-
     node = lowering.graph[group.root]
     arguments = Arguments()
     images, table = (
@@ -141,8 +135,6 @@ def _reshape(lowering: Lowering, group: Group) -> None:
     place = lowering.places[source]
     bordered = any(map(any, lowering.borders.get(index, ())))
     if place.is_dense(seen) and not bordered:
-        from isoconv.compile.layout import dense_strides
-
         lowering.places[index] = replace(place, strides=dense_strides(spec.shape))
     else:
         lowering.copy(place, seen, lowering.allocate(index), spec)

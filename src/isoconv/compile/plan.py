@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from isoconv.compile.calls import Call
 from isoconv.compile.layout import ALIGNMENT, Buffer
-from isoconv.compile.lower import Call
 
 __all__ = ["Plan", "make_plan", "region_offsets"]
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isoconv.compile.calls import Call
 from isoconv.compile.layout import Buffer
 from isoconv.compile.loops import CONTEXT, CONTEXT_SLOTS
-from isoconv.compile.lower import Call
 from isoconv.errors import ArgumentError
 
 __all__ = ["Context", "Resolve", "Script", "ScriptBuilder", "aligned_bytes", "aligned_copy"]

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isoconv.compile.calls import Call, Lowered
 from isoconv.compile.clip import BLOCK, ClipBlocksSpec, ClipFactorSpec
 from isoconv.compile.expression import Domain, Expression, Operand, Step
 from isoconv.compile.kernels import KernelSpec
 from isoconv.compile.layout import Buffer, FlatLayout, Placement, dense_strides
-from isoconv.compile.lower import Call, Lowered, lower
+from isoconv.compile.lower import lower
 from isoconv.compile.plan import make_plan, region_offsets
 from isoconv.compile.pointwise import PointwiseSpec
 from isoconv.compile.runtime import AdvanceSpec, BarrierSpec, FinishSpec, HyperSpec

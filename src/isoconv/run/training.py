@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isoconv.compile.calls import Call
 from isoconv.compile.clip import BLOCK
 from isoconv.compile.layout import Buffer, FlatLayout
-from isoconv.compile.lower import Call
 from isoconv.compile.plan import Plan
 from isoconv.compile.runtime import AdvanceSpec, BarrierSpec
 from isoconv.errors import ArgumentError, ShapeError

@@ -119,16 +119,15 @@ def compare_epochs(a: Side, b: Side) -> Difference | None:
         return None
     where = f"epoch {epoch}" if epoch else "the state before the first step"
     found = _with_metric(Difference(where, epoch), a.entry, b.entry)
+    what = next(name for name in names if a.entry[name] != b.entry[name])
+    whole = f"{what}: {a.entry[what]} and {b.entry[what]}"
     if a.details is None or b.details is None:
-        what = next(name for name in names if a.entry[name] != b.entry[name])
-        if found.metric is None or what.endswith("sha256"):
-            note = f"{what}: {a.entry[what]} and {b.entry[what]}"
-            found = replace(found, note=f"{note}; without steps.jsonl no step can be named")
-        return found
+        lacking = "without steps.jsonl no step can be named"
+        return replace(found, note=lacking if what == "metrics" else f"{whole}; {lacking}")
     found = _with_step(found, a.details["losses"], b.details["losses"])
     found = _with_tensor(found, dict(a.details["tensors"]), dict(b.details["tensors"]))
     if found.tensor is None:
-        return found
+        return found if found.step or found.metric else replace(found, note=whole)
     one, other = _tensor(a, found.tensor), _tensor(b, found.tensor)
     return found if one is None or other is None else with_element(found, one, other)
 

@@ -69,17 +69,23 @@ def _weights(receipt: Receipt, path: Path, epoch: int, notes: list[str]) -> Diff
     where = f"{path.name} (epoch {epoch})"
     if storage.digest(own) != receipt.entries[epoch]["weights_sha256"]:
         names = [*receipt.content["model"]["parameters"], *receipt.content["model"]["states"]]
-        return _named(receipt, where, epoch, own, names)
+        digests = receipt.entries[epoch]["weights_sha256"], storage.digest(own)
+        return _named(receipt, where, epoch, own, names, ("weights_sha256", digests))
     return _constants(receipt, where, epoch, arrays)
 
 
 def _checkpoint(receipt: Receipt, where: str, given: Checkpoint) -> Difference | None:
     entry = receipt.entries[given.epoch]
     where = f"{where} (epoch {given.epoch})"
-    same = storage.digest(given.weights) == entry["weights_sha256"]
-    if same and optimizer_digest(given) == entry["optimizer_sha256"]:
-        return None
-    return _named(receipt, where, given.epoch, tensors_of(given), None)
+    found = {
+        "weights_sha256": storage.digest(given.weights),
+        "optimizer_sha256": optimizer_digest(given),
+    }
+    for name, digest in found.items():
+        if digest != entry[name]:
+            whole = name, (str(entry[name]), digest)
+            return _named(receipt, where, given.epoch, tensors_of(given), None, whole)
+    return None
 
 
 def _named(
@@ -88,6 +94,7 @@ def _named(
     epoch: int,
     given: Mapping[str, Array],
     names: list[str] | None,
+    whole: tuple[str, tuple[str, str]],
 ) -> Difference:
     """Which tensor of a file is another one.
 
@@ -97,17 +104,19 @@ def _named(
         epoch: after which it was saved.
         given: its arrays.
         names: which tensors it is to hold; None for all.
+        whole: the digest of all that differs: its name, the receipt's and the file's.
     """
+    name, digests = whole
     details = receipt.details.get(epoch)
     recorded = {} if details is None else dict(details["tensors"])
     if names is not None:
-        recorded = {name: recorded[name] for name in names if name in recorded}
+        recorded = {tensor: recorded[tensor] for tensor in names if tensor in recorded}
     if recorded:
         found = compare_arrays(where, epoch, recorded, given, state_after(receipt, epoch))
         if found is not None:
             return found
-    digests = receipt.entries[epoch]["weights_sha256"], storage.digest(given)
-    return Difference(where, epoch, tensor="of all names", digests=digests)
+    # Tensor by tensor nothing is known, or all is well: then the receipt does not agree with itself.
+    return Difference(where, epoch, note=f"{name}: receipt {digests[0]}, found {digests[1]}")
 
 
 def _constants(

@@ -207,7 +207,10 @@ def _check_data(receipt: Receipt, train: Data, validation: Data | None) -> None:
         if (part in wanted) != (part in given):
             had, given_now = ("has", "none are") if part in wanted else ("has no", "some are")
             problems.append(f"the run {had} {title}, {given_now} given")
-        elif part in wanted and wanted[part]["sha256"] != given[part].digest():
+        elif part in wanted and wanted[part] != {
+            "samples": len(given[part]),
+            "sha256": given[part].digest(),
+        }:
             problems.append(
                 f"{title}: the run has {wanted[part]['samples']} samples of sha256 "
                 f"{wanted[part]['sha256']}, given are {len(given[part])} of {given[part].digest()}"
@@ -308,8 +311,8 @@ class _Again:
 
     def _check_normalisation(self) -> Difference | None:
         wanted, given = self._receipt.content["normalisation"], self._head["normalisation"]
-        for place, one, other in differing(wanted, given):
-            note = f"normalisation.{place}: receipt {one}, found {other}"
+        for place, one, other in differing(wanted, given, "normalisation"):
+            note = f"{place}: receipt {one}, found {other}"
             return Difference("the state before the first step", 0, note=note)
         return None
 
@@ -321,6 +324,11 @@ class _Again:
         fresh = self._prepared.start()
         if receipt.content["start"] == "seed":
             return fresh
+        if storage.digest(fresh.weights) == wanted:
+            raise CheckpointError(
+                f"receipt {receipt.path} contradicts itself: its first weights are those of the "
+                f"seed; it says {receipt.content['start']!r}"
+            )
         if self._given is not None and storage.digest(self._given.weights) == wanted:
             self._trainer.model.load_weights(self._given.weights)
             return self._prepared.start()
