@@ -19,7 +19,7 @@ def demo(
     out: Annotated[
         Path, typer.Option(help="The run folder; an earlier demo there is replaced.")
     ] = OUT,
-    epochs: Annotated[int, typer.Option(min=1, help="How often to go through the images.")] = 8,
+    epochs: Annotated[int, typer.Option(min=1, help="How often to go through the images.")] = 6,
     threads: Threads = None,
     target: TargetName = None,
     report: Report = True,

@@ -27,7 +27,7 @@ def resume(
 
     Examples:
       isoconv resume runs/pets
-      isoconv resume runs/pets --data /mnt/other/pets --threads 4
+      isoconv resume runs/pets --data moved/pets --threads 4
     """
     from isoconv.cli.runs import finish, load_splits, make_model, read_facts
     from isoconv.errors import CheckpointError

@@ -97,8 +97,9 @@ def write(
     """
     from safetensors.numpy import save
 
-    metadata = {"format": "isoconv", "input_shape": json.dumps(list(input_shape))}
-    metadata.update(notes or {})
+    # One entry: several would be written in an order that changes from process to process.
+    facts = {**(notes or {}), "input_shape": list(input_shape)}
+    metadata = {"isoconv": json.dumps(facts, sort_keys=True)}
     content = save({name: np.ascontiguousarray(a) for name, a in arrays.items()}, metadata)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
     try:
@@ -121,9 +122,9 @@ def read(path: Path) -> tuple[dict[str, Array], tuple[int, ...], dict[str, str]]
 
     try:
         with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
+            metadata = json.loads((file.metadata() or {}).get("isoconv", "{}"))
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        shape = tuple(int(side) for side in json.loads(metadata.get("input_shape", "[]")))
+        shape = tuple(int(side) for side in metadata.pop("input_shape", []))
     except (OSError, SafetensorError, ValueError, TypeError) as error:
         raise CheckpointError(f"{path} cannot be read as saved weights: {error}") from error
     return arrays, shape, dict(metadata)

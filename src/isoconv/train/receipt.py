@@ -221,6 +221,13 @@ def _check_layout(path: Path, content: Mapping[str, Any]) -> None:
         )
         if not fits or entry["epoch"] != number:
             wrong.append(f"epochs[{number}]")
+    if "data" not in wrong:
+        wrong += [
+            f"data.{part}"
+            for part, found in content["data"].items()
+            if not isinstance(found, dict) or set(found) != {"samples", "sha256"}
+        ]
+        wrong += [] if "train" in content["data"] else ["data.train"]
     if "model" not in wrong:
         model = content["model"]
         wrong += [

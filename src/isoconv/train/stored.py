@@ -115,7 +115,7 @@ def _named(
         found = compare_arrays(where, epoch, recorded, given, state_after(receipt, epoch))
         if found is not None:
             return found
-    # Tensor by tensor nothing is known, or all is well: then the receipt does not agree with itself.
+    # Tensor by tensor nothing is known, or the receipt does not agree with its own steps.
     return Difference(where, epoch, note=f"{name}: receipt {digests[0]}, found {digests[1]}")
 
 

@@ -1,0 +1,140 @@
+"""What this machine reaches at best: fused multiply-adds a second, and bytes a second.
+
+Both are measured with kernels made like all others; 1 FMA = 2 FLOP.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from isoconv.compile.expression import Domain, Expression, Operand, Step
+from isoconv.compile.kernels import KernelLibrary
+from isoconv.compile.loops import Kernel
+from isoconv.compile.pointwise import PointwiseSpec
+from isoconv.compile.target import Target
+from isoconv.run.memory import Context, Script, ScriptBuilder, aligned_bytes
+from isoconv.run.team import Team, default_threads, library_for
+
+__all__ = ["Ceilings", "PeakSpec", "measure_ceilings"]
+
+_PEAK_TURNS = 4096  # of the loop of fused multiply-adds in one call
+_STREAM_BYTES = 64 * 2**20  # of each of three vectors: far beyond most caches
+_CACHED_BYTES = 128 * 2**10  # of each of three vectors and of each thread: inside its own cache
+
+
+@dataclass(frozen=True, slots=True)
+class Ceilings:
+    """What a number of threads reach together.
+
+    Attributes:
+        threads: how many.
+        gflops: fused multiply-adds on float32 held in registers, in GFLOP/s (1 FMA = 2 FLOP).
+        memory: GB/s of vectors far larger than the caches, two read and one written.
+        cache: the same of vectors in each core's own cache.
+    """
+
+    threads: int
+    gflops: float
+    memory: float
+    cache: float
+
+
+@dataclass(frozen=True, slots=True)
+class PeakSpec:
+    """``peak(args)``: independent chains of fused multiply-adds, as many as registers hold.
+
+    Attributes:
+        chains: number of accumulators.
+        turns: steps of each chain.
+    """
+
+    chains: int
+    turns: int
+    buffers: int = 1
+
+    def emit(self, k: Kernel) -> None:
+        """Emit the loop."""
+        lanes = k.target.lanes("float32")
+        (place,) = k.buffers
+        x = k.load_vector(place, "float32", lanes)
+        y = k.load_vector(k.at(place, lanes, "float32"), "float32", lanes)
+        chains = [k.variable(x) for _ in range(self.chains)]
+        with k.loop(0, self.turns):
+            for chain in chains:
+                chain.set(k.fma(chain.get(), y, x))
+        total = chains[0].get()
+        for chain in chains[1:]:
+            total = k.builder.fadd(total, chain.get())
+        k.store(total, k.at(place, 2 * lanes, "float32"))
+
+
+def measure_ceilings(
+    threads: int | None = None, *, target: Target | str | None = None, rounds: int = 7
+) -> Ceilings:
+    """Measure the machine; takes about a second.
+
+    Args:
+        threads: that work together; None for one per core.
+        target: machine to compile for; None for the one at hand.
+        rounds: measurements of each ceiling, of which the best counts.
+
+    Example:
+        >>> ceilings = measure_ceilings(1, rounds=1)
+        >>> ceilings.gflops > 0 and ceilings.memory > 0
+        True
+    """
+    count = threads or default_threads()
+    # Tiny kernels of this module's own, so none is kept on disk.
+    library = KernelLibrary(library_for(target).target, None)
+    chains = 24 if library.target.registers >= 32 else 12
+    peak = PeakSpec(chains, _PEAK_TURNS)
+    address = library.addresses([peak])[peak]
+    lanes = library.target.lanes("float32")
+    places = [aligned_bytes(12 * lanes) for _ in range(count)]
+    with Team(count, library) as team:
+        scripts = []
+        for place in places:
+            script = ScriptBuilder()
+            script.add(address, [int(place.ctypes.data)])
+            scripts.append(script.finish())
+        flops = 2 * lanes * chains * _PEAK_TURNS * count
+        seconds = _best(team, scripts, 20, rounds)
+        memory = _stream(team, library, _STREAM_BYTES, 1, rounds, shared=True)
+        cache = _stream(team, library, _CACHED_BYTES, 200, rounds, shared=False)
+    return Ceilings(count, flops / seconds / 1e9, memory, cache)
+
+
+def _stream(
+    team: Team, library: KernelLibrary, size: int, turns: int, rounds: int, *, shared: bool
+) -> float:
+    """GB/s of ``a = b + c``; the threads share the vectors or have their own."""
+    operands = [Operand(number, "float32", (1,)) for number in range(3)]
+    step = Step("add", (0, 1), None, "float32")
+    expression = Expression((operands[0], operands[1]), "", (step,), ((2, operands[2]),))
+    spec = PointwiseSpec(Domain((size // 4,), batched=False), expression, 3)
+    address = library.addresses([spec])[spec]
+    scripts, held = [], []
+    for thread in range(team.threads):
+        if thread == 0 or not shared:
+            held.append([aligned_bytes(size) for _ in range(3)])
+            for array in held[-1]:
+                array[...] = 1
+        part = Context(part=thread, parts=team.threads) if shared else Context()
+        script = ScriptBuilder()
+        script.add(address, [int(array.ctypes.data) for array in held[-1]], part)
+        scripts.append(script.finish())
+    moved = 3 * size * (1 if shared else team.threads)
+    return moved / _best(team, scripts, turns, rounds) / 1e9
+
+
+def _best(team: Team, scripts: Sequence[Script], turns: int, rounds: int) -> float:
+    """Least seconds of one turn."""
+    team.run(scripts, turns)
+    found = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        team.run(scripts, turns)
+        found.append(time.perf_counter() - start)
+    return min(found) / turns

@@ -1,0 +1,435 @@
+"""Native training steps against the written arithmetic, carried out in NumPy."""
+
+import dataclasses
+import hashlib
+
+import numpy as np
+import pytest
+
+from isoconv import nn
+from isoconv.arithmetic.sums import square_norm_blocks, tree_sum
+from isoconv.compile.layout import FlatLayout
+from isoconv.compile.target import target_named
+from isoconv.data import Augmentation
+from isoconv.errors import ArgumentError, DTypeError, ShapeError
+from isoconv.ops.interpret import interpret
+from isoconv.run.training import TrainingEngine
+from isoconv.train.optim import SGD, AdamW
+from isoconv.train.step import Loss, Normalisation, Preparation, build_step
+
+SHAPE, SAMPLES, BATCH, SHARD, SEED = (6, 5, 2), 23, 9, 2, 2**63 + 5
+S = nn.Sequential
+
+
+def network():
+    """A network with all that a step can hold: statistics, dropout, branches of shapes."""
+    return S(
+        nn.Conv2d(5, 3, padding=1, bias=False), nn.BatchNorm2d(), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Dropout(0.3), nn.Linear(4),
+    )  # fmt: skip
+
+
+def make_step(optimizer=None, clip_norm=1.5, preparation=None, model=None):
+    """The step of that network, and the model with its first weights."""
+    model = (model or network()).build(SHAPE, seed=3)
+    constants = Normalisation(np.float32([0.02, 0.01]), np.float32([-1.0, -0.5]))
+    preparation = preparation or Preparation(SHAPE, "uint8", constants)
+    optimizer = optimizer or SGD(0.1, momentum=0.9, weight_decay=0.01)
+    return build_step(model, preparation, Loss("cross_entropy", 0.1), optimizer, clip_norm), model
+
+
+def make_data(samples=SAMPLES, seed=0):
+    """Images and labels."""
+    draw = np.random.default_rng(seed)
+    images = draw.integers(0, 256, (samples, *SHAPE)).astype(np.uint8)
+    return {"images": images, "labels": draw.integers(0, 4, samples).astype(np.int32)}
+
+
+def engine_for(step, model, data=None, **settings):
+    """An engine with the model's weights."""
+    settings = {"batch_size": BATCH, "shard_size": SHARD, "seed": SEED, "threads": 2} | settings
+    engine = TrainingEngine(step, data or make_data(), **settings)
+    engine.load(model.parameters(), model.states())
+    return engine
+
+
+def rates(count, first=0.1):
+    """Learning rates of some steps."""
+    return (first / np.arange(1, count + 1, dtype=np.float32))[:, None]
+
+
+def everything(engine):
+    """All that a step changes, in bytes."""
+    parts = [engine.parameters(), engine.states(), *engine.slots().values()]
+    return [(name, array.tobytes()) for part in parts for name, array in part.items()]
+
+
+def digest(engine, rows):
+    """SHA-256 of all that a step changes, and of the metrics."""
+    text = repr(everything(engine)) + rows.tobytes().hex()
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Reenactment:
+    """The same steps, written out: shards by the references, the tree, clipping, the update."""
+
+    def __init__(self, step, model, data):
+        self.step, self.data = step, {**data, "samples": np.arange(len(data["labels"]))}
+        self.layout = FlatLayout(step.parameters)
+        self.vectors = {"parameter": self.flat(model.parameters())}
+        self.vectors |= {f"slot:{s}": np.zeros(step.size, np.float32) for s in step.slots}
+        self.states = {name: array.copy() for name, array in model.states().items()}
+
+    def flat(self, arrays):
+        """Arrays by name as one vector, with zeros between them."""
+        vector = np.zeros(self.layout.size, np.float32)
+        for name, array in arrays.items():
+            vector[self.layout.slice(name)] = array.ravel()
+        return vector
+
+    def named(self, vector):
+        """The arrays of a vector."""
+        return {
+            name: vector[self.layout.slice(name)].reshape(shape)
+            for name, shape in self.layout.shapes.items()
+        }
+
+    def run(self, epoch, rows, hyper, shard_size):
+        """One step on these rows of the data; returns the metrics."""
+        inverse = np.float32(1.0 / len(rows))
+        given = {
+            **self.named(self.vectors["parameter"]), **self.states, **self.step.constants,
+            "inverse_batch": inverse, "key": np.array([SEED, epoch], np.uint64).view(np.int64),
+        }  # fmt: skip
+        wanted = {node.attrs.name for _, node in self.step.shard.inputs()}
+        shards = []
+        for first in range(0, len(rows), shard_size):
+            own = rows[first : first + shard_size]
+            taken = {name: array[own] for name, array in self.data.items()}
+            arrays = {
+                name: np.asarray(a) for name, a in {**given, **taken}.items() if name in wanted
+            }
+            shards.append(interpret(self.step.shard, arrays, images=len(own)))
+        sums = {name: tree_sum([shard[name] for shard in shards]) for name in shards[0]}
+        metrics = np.float32([sums[f"metric:{name}"] for name in self.step.metrics])
+        if np.isfinite(metrics[0]):
+            self.update(sums, hyper, inverse)
+        return metrics
+
+    def update(self, sums, hyper, inverse):
+        """Clipping, the optimizer, and the running statistics."""
+        gradient = self.flat({name: sums[f"grad:{name}"] for name in self.step.parameters})
+        scalars = dict(zip(self.step.hyper, hyper, strict=True))
+        if self.step.clip_norm is not None:
+            limit = np.float32(self.step.clip_norm)
+            norm = np.sqrt(square_norm_blocks(gradient))
+            scalars["gradient_scale"] = limit / norm if norm > limit else np.float32(1)
+        arrays = {**self.vectors, "gradient": gradient}
+        arrays |= {name: np.asarray(value, np.float32) for name, value in scalars.items()}
+        self.vectors = interpret(self.step.update, arrays, images=1)
+        for name, momentum in self.step.momenta.items():
+            fresh = np.float32(momentum) * (sums[f"state:{name}"] * inverse)
+            self.states[name] = np.float32(1.0 - momentum) * self.states[name] + fresh
+
+    def everything(self):
+        """All that a step changes, in bytes, as `everything` gives it for an engine."""
+        parts = [self.named(self.vectors["parameter"]), self.states]
+        parts += [self.named(self.vectors[f"slot:{slot}"]) for slot in self.step.slots]
+        return [(name, array.tobytes()) for part in parts for name, array in part.items()]
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "clip_norm"),
+    [
+        (SGD(0.1, momentum=0.9, weight_decay=0.01), 1.5),
+        (SGD(0.1), None),
+        (SGD(0.1, momentum=0.5, nesterov=True), 1e-3),
+        (AdamW(0.01), None),
+    ],
+    ids=["momentum, decay, clipped", "plain", "nesterov, much clipped", "adamw"],
+)
+def test_steps_are_the_written_arithmetic(optimizer, clip_norm):
+    """Two epochs, each with a last short batch: all weights, statistics, vectors and metrics."""
+    step, model = make_step(optimizer, clip_norm)
+    data = make_data()
+    by_hand = Reenactment(step, model, data)
+    order = np.random.default_rng(5)
+    with engine_for(step, model, data) as engine:
+        for epoch in range(2):
+            rows = order.permutation(SAMPLES)
+            engine.begin_epoch(epoch, rows)
+            hyper = np.float32([optimizer.hyper_row(3 * epoch + i, 0.05) for i in range(3)])
+            found = engine.steps(0, hyper)
+            expected = [
+                by_hand.run(epoch, rows[i * BATCH : (i + 1) * BATCH], hyper[i], SHARD)
+                for i in range(3)
+            ]
+            assert found.tobytes() == np.stack(expected).tobytes()
+            assert everything(engine) == by_hand.everything()
+
+
+def test_augmented_steps():
+    """Images changed at random, by a table that is another one in each epoch."""
+    from isoconv.data import table
+
+    augmentation = Augmentation(crop_padding=1, flip=True)
+    preparation = Preparation(SHAPE, "uint8", None, augmentation)
+    step, model = make_step(preparation=preparation)
+    data = make_data()
+    samples = np.arange(SAMPLES)
+    tables = [table(augmentation, SEED, epoch, samples, *SHAPE[:2]) for epoch in range(2)]
+    assert tables[0].tobytes() != tables[1].tobytes()
+    given = tables[0].copy()
+    with engine_for(step, model, {**data, "augmentation": given}) as engine:
+        by_hand = Reenactment(step, model, data)
+        for epoch in range(2):
+            engine.begin_epoch(epoch, samples, {"augmentation": tables[epoch]})
+            by_hand.data["augmentation"] = tables[epoch]
+            found = engine.steps(0, rates(1))
+            expected = by_hand.run(epoch, samples[:BATCH], rates(1)[0], SHARD)
+            assert found.tobytes() == expected.tobytes()
+        assert everything(engine) == by_hand.everything()
+    assert given.tobytes() == tables[0].tobytes(), "the caller's array was changed"
+
+
+def train(step, model, epochs=2, per_call=3, **settings):
+    """Digest of a short training."""
+    with engine_for(step, model, **settings) as engine:
+        rows = []
+        for epoch in range(epochs):
+            engine.begin_epoch(epoch, np.random.default_rng(epoch).permutation(SAMPLES))
+            firsts = range(0, 3, per_call)
+            rows += [engine.steps(first, rates(3)[first : first + per_call]) for first in firsts]
+        return digest(engine, np.concatenate(rows))
+
+
+@pytest.fixture(scope="module")
+def baseline():
+    """A step, its model and the digest of a short training on one thread."""
+    step, model = make_step()
+    return step, model, train(step, model, threads=1)
+
+
+@pytest.mark.parametrize("threads", [2, 3, 5, 7])
+def test_threads(baseline, threads):
+    """Any number of threads, more than the five shards too, gives the same bits."""
+    step, model, expected = baseline
+    assert train(step, model, threads=threads) == expected
+
+
+def test_again(baseline):
+    """The same again is the same again."""
+    step, model, expected = baseline
+    assert train(step, model, threads=1) == expected
+
+
+@pytest.mark.parametrize("per_call", [1, 2])
+def test_steps_per_call(baseline, per_call):
+    """Many steps in one native call are one step in each of many."""
+    step, model, expected = baseline
+    assert train(step, model, per_call=per_call) == expected
+
+
+def test_fusion(baseline):
+    """Kernel by kernel, node by node: the same bits."""
+    step, model, expected = baseline
+    assert train(step, model, fusion=False) == expected
+
+
+@pytest.mark.parametrize("target", ["avx2", "sse", "generic"])
+def test_targets(baseline, target):
+    """Another instruction set, with and without fused multiply-add: the same bits."""
+    try:
+        target_named(target)
+    except ArgumentError as error:
+        pytest.skip(str(error))
+    step, model, expected = baseline
+    assert train(step, model, target=target) == expected
+
+
+def test_what_is_part_of_the_arithmetic(baseline):
+    """Shards, seed and order do change the result: the comparisons above can fail."""
+    step, model, expected = baseline
+    assert train(step, model, shard_size=3) != expected
+    assert train(step, model, seed=1) != expected
+
+
+def test_shards_are_no_larger_than_a_batch(baseline):
+    """A shard size beyond the batch's is the batch's."""
+    step, model, _ = baseline
+    whole = train(step, model, shard_size=BATCH)
+    assert train(step, model, shard_size=1000) == whole
+
+
+def test_two_engines(baseline):
+    """Engines in one process do not disturb each other, step by step in turn."""
+    step, model, expected = baseline
+    other_step, other_model = make_step(SGD(0.5))
+    with engine_for(step, model) as engine, engine_for(other_step, other_model) as other:
+        rows = []
+        for epoch in range(2):
+            for one in (engine, other):
+                one.begin_epoch(epoch, np.random.default_rng(epoch).permutation(SAMPLES))
+            for first in range(3):
+                rows.append(engine.steps(first, rates(3)[first : first + 1]))
+                other.steps(first, rates(3)[first : first + 1])
+        assert digest(engine, np.concatenate(rows)) == expected
+
+
+def test_going_on_elsewhere(baseline):
+    """What an engine gives out is all that another one needs to go on."""
+    step, model, _ = baseline
+    with engine_for(step, model) as engine, engine_for(step, model, threads=3) as other:
+        engine.begin_epoch(0, np.arange(SAMPLES))
+        engine.steps(0, rates(2))
+        other.begin_epoch(0, np.arange(SAMPLES))
+        other.load(engine.parameters(), engine.states(), engine.slots())
+        assert engine.steps(2, rates(1)).tobytes() == other.steps(2, rates(1)).tobytes()
+        assert everything(engine) == everything(other)
+
+
+def test_memory_grows_with_the_shard_alone(baseline):
+    """A thread's arena is the same for every batch size, and larger for larger shards."""
+    step, model, _ = baseline
+    sizes = {}
+    for batch, shard in ((4, 2), (9, 2), (23, 2), (23, 8)):
+        with engine_for(step, model, batch_size=batch, shard_size=shard) as engine:
+            sizes[batch, shard] = engine.arena_bytes
+    assert sizes[4, 2] == sizes[9, 2] == sizes[23, 2] < sizes[23, 8]
+
+
+# A loss that is not finite ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+@pytest.mark.parametrize("bad", [0, 1, 2])
+def test_a_loss_that_is_not_finite(bad, value, threads):
+    """The run stops at that step, tells its metrics last, and leaves everything as before it."""
+    step, model = make_step(preparation=Preparation(SHAPE, "float32"))
+    data = make_data()
+    data["images"] = data["images"].astype(np.float32)
+    with engine_for(step, model, dict(data), threads=threads) as engine:
+        engine.begin_epoch(0, np.arange(SAMPLES))
+        if bad:
+            engine.steps(0, rates(3)[:bad])
+        expected = everything(engine)
+    data["images"][bad * BATCH + 4, 3, 2, 1] = value
+    with engine_for(step, model, data, threads=threads) as engine:
+        engine.begin_epoch(0, np.arange(SAMPLES))
+        rows = engine.steps(0, rates(3))
+        assert len(rows) == bad + 1
+        assert np.isfinite(rows[:-1]).all()
+        assert not np.isfinite(rows[-1, 0])
+        assert everything(engine) == expected
+        engine.begin_epoch(1, np.arange(SAMPLES)[::-1].copy())
+        assert len(engine.steps(2, rates(1))) == 1
+
+
+def test_the_loss_alone_decides():
+    """A last short batch that fails is told like any other, after whole batches in one call."""
+    step, model = make_step(SGD(1e30), clip_norm=None)
+    with engine_for(step, model) as engine:
+        engine.begin_epoch(0, np.arange(SAMPLES))
+        rows = engine.steps(0, np.full((3, 1), 1e30, np.float32))
+        assert 1 <= len(rows) <= 3
+        assert np.isfinite(rows[0, 0])
+        assert not np.isfinite(rows[-1, 0])
+
+
+# What is refused --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def engine(baseline):
+    """An engine to ask wrong things of."""
+    step, model, _ = baseline
+    with engine_for(step, model) as one:
+        one.begin_epoch(0, np.arange(SAMPLES))
+        yield one
+
+
+@pytest.mark.parametrize(("first", "count"), [(0, 4), (3, 1), (-1, 1), (0, 0)])
+def test_steps_beyond_the_epoch(engine, first, count):
+    """Steps that an epoch does not have are refused before anything runs."""
+    before = everything(engine)
+    with pytest.raises(ArgumentError, match=f"epoch of {SAMPLES} samples"):
+        engine.steps(first, rates(count) if count else np.zeros((0, 1), np.float32))
+    assert everything(engine) == before
+
+
+def test_columns_of_scalars(engine):
+    """Each step needs every scalar of the update, and no more."""
+    for shape in ((2, 2), (2,)):
+        with pytest.raises(ShapeError, match=r"'learning_rate'"):
+            engine.steps(0, np.zeros(shape, np.float32))
+
+
+def test_orders(engine):
+    """An order names rows of the data set, one for each sample."""
+    for order in (np.arange(SAMPLES - 1), np.arange(SAMPLES, dtype=np.int32)):
+        with pytest.raises(ShapeError, match="order must be int64"):
+            engine.begin_epoch(0, order)
+    for row in (-1, SAMPLES):
+        order = np.arange(SAMPLES)
+        order[4] = row
+        with pytest.raises(ArgumentError, match=f"rows from 0 to {SAMPLES - 1}"):
+            engine.begin_epoch(0, order)
+
+
+def test_tables(engine):
+    """A table that changes from epoch to epoch keeps its shape and dtype, and must be known."""
+    images = np.zeros((SAMPLES, *SHAPE), np.float32)
+    with pytest.raises(ShapeError, match="'images' must stay uint8"):
+        engine.begin_epoch(0, np.arange(SAMPLES), {"images": images})
+    with pytest.raises(ArgumentError, match="'unknown'"):
+        engine.begin_epoch(0, np.arange(SAMPLES), {"unknown": images})
+
+
+def test_weights(engine, baseline):
+    """Weights of another shape are named, missing ones too."""
+    _, model, _ = baseline
+    wrong = {**model.parameters(), "0.weight": np.zeros((3, 3, 2, 6), np.float32)}
+    with pytest.raises(ShapeError, match=r"'0\.weight' must have shape \(3, 3, 2, 5\)"):
+        engine.load(wrong, model.states())
+    missing = {name: a for name, a in model.parameters().items() if name != "6.bias"}
+    with pytest.raises(ArgumentError, match=r"'6\.bias'"):
+        engine.load(missing, model.states())
+
+
+@pytest.mark.parametrize("setting", ["batch_size", "shard_size"])
+def test_sizes(baseline, setting):
+    """Batches and shards hold at least one image."""
+    step, model, _ = baseline
+    with pytest.raises(ArgumentError, match=f"{setting}=0"):
+        engine_for(step, model, **{setting: 0})
+
+
+def test_data(baseline):
+    """Arrays that do not fit the graph or one another are refused before native code sees them."""
+    step, model, _ = baseline
+    data = make_data()
+    with pytest.raises(ShapeError, match="one row for each sample"):
+        engine_for(step, model, {**data, "labels": data["labels"][1:]})
+    with pytest.raises(DTypeError, match="'images' must be uint8; got float32"):
+        engine_for(step, model, {**data, "images": data["images"].astype(np.float32)})
+    with pytest.raises(ShapeError, match=r"'images' must have shape \(N, 6, 5, 2\)"):
+        engine_for(step, model, {**data, "images": data["images"][:, :, :4]})
+    with pytest.raises(ArgumentError, match="'labels'"):
+        engine_for(step, model, {"images": data["images"]})
+
+
+def test_update_of_another_size(baseline):
+    """The update must be for vectors of the parameters' length."""
+    step, model, _ = baseline
+    with pytest.raises(ShapeError, match=f"{step.size} elements; got 16"):
+        engine_for(dataclasses.replace(step, size=16), model)
+
+
+def test_an_unknown_target(baseline):
+    """A target that does not exist, or not here, is named."""
+    step, model, _ = baseline
+    with pytest.raises(ArgumentError, match="'avx1024'"):
+        engine_for(step, model, target="avx1024")
+    with pytest.raises(ArgumentError, match="threads must be at least 1"):
+        engine_for(step, model, threads=-2)
