@@ -125,6 +125,6 @@ def read(path: Path) -> tuple[dict[str, Array], tuple[int, ...], dict[str, str]]
             metadata = json.loads((file.metadata() or {}).get("isoconv", "{}"))
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         shape = tuple(int(side) for side in metadata.pop("input_shape", []))
-    except (OSError, SafetensorError, ValueError, TypeError) as error:
+    except (OSError, SafetensorError, ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path} cannot be read as saved weights: {error}") from error
     return arrays, shape, dict(metadata)

@@ -9,6 +9,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from isoconv.compile.expression import Domain, Expression, Operand, Step
 from isoconv.compile.kernels import KernelLibrary
 from isoconv.compile.loops import Kernel
@@ -60,7 +62,11 @@ class PeakSpec:
         (place,) = k.buffers
         x = k.load_vector(place, "float32", lanes)
         y = k.load_vector(k.at(place, lanes, "float32"), "float32", lanes)
-        chains = [k.variable(x) for _ in range(self.chains)]
+        # Each from a place of its own, or the compiler would find out that they are all the same.
+        chains = [
+            k.variable(k.load_vector(k.at(place, (3 + i) * lanes, "float32"), "float32", lanes))
+            for i in range(self.chains)
+        ]
         with k.loop(0, self.turns):
             for chain in chains:
                 chain.set(k.fma(chain.get(), y, x))
@@ -92,10 +98,11 @@ def measure_ceilings(
     peak = PeakSpec(chains, _PEAK_TURNS)
     address = library.addresses([peak])[peak]
     lanes = library.target.lanes("float32")
-    places = [aligned_bytes(12 * lanes) for _ in range(count)]
+    places = [aligned_bytes(4 * lanes * (3 + chains)).view(np.float32) for _ in range(count)]
     with Team(count, library) as team:
         scripts = []
         for place in places:
+            place[...] = 0.5
             script = ScriptBuilder()
             script.add(address, [int(place.ctypes.data)])
             scripts.append(script.finish())
