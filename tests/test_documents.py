@@ -164,7 +164,8 @@ def test_example_of_the_readme(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def documented_commands() -> list[tuple[str, list[str], set[str]]]:
     """(place, subcommands, options) of every line that calls isoconv in the pages."""
-    names = {"data", "demo", "evaluate", "fetch", "info", "predict", "resume", "train"}
+    names = {"data", "demo", "evaluate", "fetch", "info", "predict", "resume", "train",
+             "verify", "diff"}  # fmt: skip
     found = []
     for path in PAGES:
         for number, text in blocks(path, "sh"):

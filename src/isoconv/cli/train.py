@@ -104,6 +104,13 @@ def train(
         str | None,
         typer.Option(metavar="SIDE|HxW", help="Scale the images of a folder to this size."),
     ] = None,
+    keep_checkpoints: Annotated[
+        bool,
+        typer.Option(
+            "--keep-checkpoints",
+            help="Keep one of every epoch, so that each stretch can be verified by itself.",
+        ),
+    ] = False,
     target: TargetName = None,
     report: Report = True,
 ) -> None:
@@ -138,6 +145,7 @@ def train(
         augmentation=changes,
         clip_norm=clip_norm,
         seed=seed,
+        keep_checkpoints=keep_checkpoints,
         threads=threads,
         target=target,
         **settings,  # type: ignore[arg-type]

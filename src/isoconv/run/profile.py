@@ -10,35 +10,27 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isoconv.compile.contract import ContractSpec
-from isoconv.compile.contract_weight import ContractWeightSpec
-from isoconv.compile.depthwise import DepthwiseSpec, DepthwiseWeightSpec
-from isoconv.compile.image import AugmentSpec
-from isoconv.compile.kernels import KernelLibrary
+from isoconv.compile.kernels import KernelLibrary, KernelSpec
 from isoconv.compile.loops import I32, Kernel
 from isoconv.compile.lower import Call, Lowered
-from isoconv.compile.pack import PackSpec
-from isoconv.compile.pointwise import PointwiseSpec
-from isoconv.compile.reduce import ReduceSpec
-from isoconv.compile.rows import RowsSpec
 from isoconv.compile.runtime import BarrierSpec
-from isoconv.compile.window import PoolSpec
-from isoconv.compile.window_grad import PoolGradSpec
+from isoconv.compile.target import host_target
 from isoconv.run.inference import Predictor
 from isoconv.run.memory import Context, Resolve, Script, ScriptBuilder
 from isoconv.run.team import Team
 from isoconv.run.training import TrainingEngine
 from isoconv.run.tree import Leaf, finish_tree, shard_ranges, walk
+from isoconv.run.work import bytes_of, flops_of, kernel_names
 
 __all__ = ["KernelTime", "Profile", "ProfiledPredictor", "ProfiledTraining"]
 
 Array = NDArray[Any]
+Slot = tuple[int, int]
 
 _CLOCK_MONOTONIC = 1
 
@@ -109,87 +101,6 @@ class StampSpec:
         k.store(k.add(number, 1), counter)
 
 
-# What a call computes and moves -----------------------------------------------------------------
-
-
-def flops_of(call: Call, images: int) -> int:
-    """Multiplications and additions of a call on so many images."""
-    spec = call.spec
-    if isinstance(spec, ContractSpec):
-        positions = spec.flat or prod(axis.positions for axis in spec.axes)
-        results = positions * spec.groups * spec.filters
-        steps = 2 * spec.taps * spec.channels + len(spec.epilogue.steps)
-        return images * results * steps
-    if isinstance(spec, ContractWeightSpec):
-        terms = prod(axis.positions * axis.taps for axis in spec.axes)
-        return 2 * images * terms * spec.groups * spec.filters * spec.channels
-    if isinstance(spec, (DepthwiseSpec, DepthwiseWeightSpec)):
-        terms = prod(axis.positions * axis.taps for axis in spec.axes)
-        return 2 * images * terms * spec.channels
-    if isinstance(spec, (PointwiseSpec, ReduceSpec)):
-        elements = prod(spec.domain.axes) * (images if spec.domain.batched else 1)
-        sums = len(spec.results) if isinstance(spec, ReduceSpec) else 0
-        return elements * (len(spec.expression.steps) + sums)
-    return 0
-
-
-def bytes_of(call: Call, images: int, rows: Mapping[str, int]) -> int:
-    """Bytes of a call's operands, each once.
-
-    Args:
-        call: the call.
-        images: that it works on.
-        rows: bytes of one row of each data set.
-    """
-    moved = 0
-    for buffer in call.buffers:
-        if buffer.region in ("dataset", "output"):
-            moved += images * rows.get(buffer.name, 0)
-        else:
-            moved += buffer.bytes * (images if buffer.batched else 1)
-    return moved
-
-
-def kernel_names(lowered: Lowered) -> list[str]:
-    """What each call of `lowered.prepare`, then of `lowered.shard`, does, in words."""
-    transposed = {
-        call.buffers[1]: call.spec.transposed
-        for call in (*lowered.prepare, *lowered.shard)
-        if isinstance(call.spec, PackSpec)
-    }
-    known: set[str] = set()
-    names = []
-    for call in (*lowered.prepare, *lowered.shard):
-        back = any(transposed.get(buffer, False) for buffer in call.buffers)
-        if isinstance(call.spec, DepthwiseSpec):
-            # Its weights are not packed; a layer's forward pass comes before its gradient.
-            back = call.layer in known
-            known.add(call.layer)
-        names.append(_name(call, back=back))
-    return names
-
-
-def _name(call: Call, *, back: bool) -> str:
-    spec = call.spec
-    if isinstance(spec, PackSpec):
-        return "packing of weights"
-    if isinstance(spec, (ContractSpec, DepthwiseSpec)):
-        return "gradient by input" if back else "forward"
-    if isinstance(spec, (ContractWeightSpec, DepthwiseWeightSpec)):
-        return "gradient by weight"
-    if isinstance(spec, PoolSpec):
-        return f"{spec.kind} pooling"
-    if isinstance(spec, PoolGradSpec):
-        return f"{spec.kind} pooling, gradient"
-    if isinstance(spec, RowsSpec):
-        return str(spec.op).replace("_", " ").replace(" grad", ", gradient")
-    if isinstance(spec, ReduceSpec):
-        return "sums"
-    if isinstance(spec, AugmentSpec):
-        return "augmentation"
-    return "pointwise"
-
-
 # Stamped scripts --------------------------------------------------------------------------------
 
 
@@ -246,13 +157,19 @@ class _Recording:
     """The stamped scripts of a team, and what they say of each kernel."""
 
     def __init__(self, team: Team, turns: int, most: int) -> None:
-        library = KernelLibrary(team.library.target, None)
-        spec = StampSpec()
-        self._kernels = library  # holds the machine code
-        stamp = library.addresses([spec])[spec]
+        self._kernels = KernelLibrary(host_target(), None)
+        stamp = self._kernels.addresses([StampSpec()])[StampSpec()]
         self._team = team
         self._turns = turns
+        self._parties = np.zeros(16, np.int32)
+        self._parties[2] = team.threads
         self.scripts = [_Stamped(stamp, turns, most) for _ in range(team.threads)]
+
+    def wait(self, barrier: int) -> None:
+        """All threads meet."""
+        for script in self.scripts:
+            pointers = [int(self._parties.ctypes.data)]
+            script.add(barrier, pointers, Context(), _Label("", "waiting"))
 
     def rows(self) -> tuple[KernelTime, ...]:
         """Run the scripts and gather the times of all threads."""
@@ -261,13 +178,183 @@ class _Recording:
         for script in self.scripts:
             script.rewind()
         self._team.run(scripts, self._turns)
-        found: dict[tuple[str, str], list[float]] = {}
-        work: dict[tuple[str, str], list[int]] = {}
+        times: dict[tuple[str, str], float] = {}
+        work: dict[tuple[str, str], tuple[int, int]] = {}
         for script in self.scripts:
             for label, seconds in zip(script.labels, script.seconds(), strict=True):
                 key = (label.layer, label.kernel)
-                found.setdefault(key, [0.0])[0] += seconds / len(self.scripts)
-                done = work.setdefault(key, [0, 0])
-                done[0] += label.flops
-                done[1] += label.bytes
-        return tuple(KernelTime(*key, found[key][0], *work[key]) for key in found)
+                times[key] = times.get(key, 0.0) + seconds / len(self.scripts)
+                flops, moved = work.get(key, (0, 0))
+                work[key] = flops + label.flops, moved + label.bytes
+        return tuple(KernelTime(*key, times[key], *work[key]) for key in times)
+
+
+class _Work:
+    """Calls with their names, addresses and what they move."""
+
+    def __init__(
+        self, lowered: Lowered, addresses: Mapping[KernelSpec, int], rows: Mapping[str, int]
+    ) -> None:
+        calls = (*lowered.prepare, *lowered.shard)
+        self._names = dict(zip(map(id, calls), kernel_names(lowered), strict=True))
+        self._addresses = addresses
+        self._rows = rows
+
+    def add(
+        self,
+        script: _Stamped,
+        calls: Sequence[Call],
+        resolve: Resolve,
+        context: Context,
+        images: int,
+        *,
+        counts: bool = True,
+        name: str = "",
+    ) -> None:
+        """Add calls to a script; of a shared one a single thread counts the work."""
+        for call in calls:
+            label = _Label(
+                call.layer,
+                name or self._names[id(call)],
+                flops_of(call, images) if counts else 0,
+                bytes_of(call, images, self._rows) if counts else 0,
+            )
+            pointers = [resolve(buffer) + buffer.start for buffer in call.buffers]
+            script.add(self._addresses[call.spec], pointers, context, label)
+
+
+def _middle(work: Callable[[], object], turns: int) -> float:
+    """Seconds of the middle one of some repetitions."""
+    work()
+    found = []
+    for _ in range(turns):
+        start = time.perf_counter()
+        work()
+        found.append(time.perf_counter() - start)
+    return sorted(found)[turns // 2]
+
+
+class ProfiledTraining(TrainingEngine):
+    """A training engine that tells where a step's time goes."""
+
+    def profile(self, turns: int = 10) -> Profile:
+        """Measure the first step of the epoch; the parameters stay as they are.
+
+        Args:
+            turns: repetitions, of which the middle one counts.
+        """
+        idle = np.zeros((1, len(self.step.hyper)), np.float32)
+        seconds = _middle(lambda: self.steps(0, idle), turns)
+        images = min(self.batch_size, self.samples)
+        shards = -(-images // self.shard_size)
+        rows = {
+            name: array.nbytes // len(array)
+            for (region, name), array in self._memory.items()
+            if region == "dataset"
+        }
+        work = _Work(self.plan.shard, self._addresses, rows)
+        most = (shards + 2) * (len(self.plan.specs()) + len(self.plan.shard.shard)) * 2
+        recording = _Recording(self._team, turns, most)
+        walks = [walk(r, t) for t, r in enumerate(shard_ranges(shards, self.threads))]
+        merges, root = finish_tree([node for _, left in walks for node in left], shards)
+        barrier = self._addresses[BarrierSpec()]
+        resolvers = [
+            self._resolver(arena, self.plan.arena, int(self._slot(root).ctypes.data))
+            for arena in self._arenas
+        ]
+        parts = [Context(part=t, parts=self.threads) for t in range(self.threads)]
+        for t, script in enumerate(recording.scripts):
+            work.add(script, self.plan.shard.prepare, resolvers[t], parts[t], 1, counts=t == 0)
+        recording.wait(barrier)
+        for t, script in enumerate(recording.scripts):
+            for step in walks[t][0]:
+                if isinstance(step, Leaf):
+                    first = step.shard * self.shard_size
+                    count = min(self.shard_size, images - first)
+                    slot = int(self._slot(step.slot).ctypes.data)
+                    resolve = self._resolver(self._arenas[t], self.plan.arena, slot)
+                    context = Context(images=count, first=first)
+                    work.add(script, self.plan.shard.shard, resolve, context, count)
+                else:
+                    self._add_merge(script, step.left, step.right, Context(), counts=True)
+        recording.wait(barrier)
+        for t, script in enumerate(recording.scripts):
+            for merge in merges:
+                self._add_merge(script, merge.left, merge.right, parts[t], counts=t == 0)
+        recording.wait(barrier)
+        total = int(self._slot(root).ctypes.data)
+        resolve = self._resolver(self._update_arena, self.plan.update_arena, total)
+        for t, script in enumerate(recording.scripts):
+            work.add(script, self.plan.update, resolve, parts[t], 1, counts=t == 0, name="update")
+        recording.wait(barrier)
+        return Profile(recording.rows(), seconds, self.threads, images)
+
+    def _add_merge(
+        self, script: _Stamped, left: Slot, right: Slot, context: Context, *, counts: bool
+    ) -> None:
+        size = self.plan.sums.size if counts else 0
+        pointers = [int(self._slot(slot).ctypes.data) for slot in (left, right)]
+        label = _Label("", "sums of shards", size, 3 * 4 * size)
+        script.add(self._addresses[self.plan.merge], pointers, context, label)
+
+
+class ProfiledPredictor(Predictor):
+    """A predictor that tells where a prediction's time goes."""
+
+    def profile(
+        self, weights: Mapping[str, Array], datasets: Mapping[str, Array], turns: int = 10
+    ) -> Profile:
+        """Measure a prediction for all rows of the data sets.
+
+        Args:
+            weights: as for `run`.
+            datasets: as for `run`.
+            turns: repetitions, of which the middle one counts.
+        """
+        seconds = _middle(lambda: self.run(weights, datasets), turns)
+        images = len(next(iter(datasets.values())))
+        rows = {name: array.nbytes // len(array) for name, array in datasets.items()}
+        for name, index in self.graph.outputs:
+            rows[name] = self.graph[index].spec.size * self.graph[index].spec.itemsize
+        work = _Work(self._lowered, self._addresses, rows)
+        whole, rest = divmod(images, self.shard_size)
+        chunks = whole + (rest > 0)
+        calls = len(self._lowered.prepare) + chunks * len(self._lowered.shard)
+        recording = _Recording(self._team, turns, 2 * calls + 4)
+        barrier = self._addresses[BarrierSpec()]
+        parts = [Context(part=t, parts=self.threads) for t in range(self.threads)]
+        for t, script in enumerate(recording.scripts):
+            work.add(script, self._lowered.prepare, self._resolve(t), parts[t], 1, counts=t == 0)
+        recording.wait(barrier)
+        if whole < self.threads:
+            self._share_chunks(recording, work, images)
+        else:
+            ranges = shard_ranges(whole, self.threads)
+            for t, script in enumerate(recording.scripts):
+                for chunk in ranges[t]:
+                    self._add_chunk(script, work, t, chunk, self.shard_size)
+            if rest:
+                self._add_chunk(recording.scripts[0], work, 0, whole, rest)
+        recording.wait(barrier)
+        return Profile(recording.rows(), seconds, self.threads, images)
+
+    def _add_chunk(
+        self, script: _Stamped, work: _Work, thread: int, chunk: int, images: int
+    ) -> None:
+        context = Context(images=images, first=chunk * self.shard_size)
+        work.add(script, self._lowered.shard, self._resolve(thread), context, images)
+
+    def _share_chunks(self, recording: _Recording, work: _Work, images: int) -> None:
+        """All threads on the same chunk, meeting after each kernel."""
+        barrier = self._addresses[BarrierSpec()]
+        resolve = self._resolve(0)
+        for first in range(0, images, self.shard_size):
+            count = min(self.shard_size, images - first)
+            contexts = [
+                Context(images=count, first=first, part=t, parts=self.threads)
+                for t in range(self.threads)
+            ]
+            for call in self._lowered.shard:
+                for t, script in enumerate(recording.scripts):
+                    work.add(script, [call], resolve, contexts[t], count, counts=t == 0)
+                recording.wait(barrier)

@@ -1,0 +1,101 @@
+"""What a kernel call computes, moves and is called, as its specification tells.
+
+1 FMA = 2 FLOP, and every operand crosses the memory bus once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+
+from isoconv.compile.contract import ContractSpec
+from isoconv.compile.contract_weight import ContractWeightSpec
+from isoconv.compile.depthwise import DepthwiseSpec, DepthwiseWeightSpec
+from isoconv.compile.image import AugmentSpec
+from isoconv.compile.lower import Call, Lowered
+from isoconv.compile.pack import PackSpec
+from isoconv.compile.pointwise import PointwiseSpec
+from isoconv.compile.reduce import ReduceSpec
+from isoconv.compile.rows import RowsSpec
+from isoconv.compile.window import PoolSpec
+from isoconv.compile.window_grad import PoolGradSpec
+
+__all__ = ["bytes_of", "flops_of", "kernel_names"]
+
+
+def flops_of(call: Call, images: int) -> int:
+    """Multiplications and additions of a call on so many images."""
+    spec = call.spec
+    if isinstance(spec, ContractSpec):
+        positions = spec.flat or prod(axis.positions for axis in spec.axes)
+        results = positions * spec.groups * spec.filters
+        steps = 2 * spec.taps * spec.channels + len(spec.epilogue.steps)
+        return images * results * steps
+    if isinstance(spec, ContractWeightSpec):
+        terms = prod(axis.positions * axis.taps for axis in spec.axes)
+        return 2 * images * terms * spec.groups * spec.filters * spec.channels
+    if isinstance(spec, (DepthwiseSpec, DepthwiseWeightSpec)):
+        terms = prod(axis.positions * axis.taps for axis in spec.axes)
+        return 2 * images * terms * spec.channels
+    if isinstance(spec, (PointwiseSpec, ReduceSpec)):
+        elements = prod(spec.domain.axes) * (images if spec.domain.batched else 1)
+        sums = len(spec.results) if isinstance(spec, ReduceSpec) else 0
+        return elements * (len(spec.expression.steps) + sums)
+    return 0
+
+
+def bytes_of(call: Call, images: int, rows: Mapping[str, int]) -> int:
+    """Bytes of a call's operands, each once.
+
+    Args:
+        call: the call.
+        images: that it works on.
+        rows: bytes of one row of each data set.
+    """
+    moved = 0
+    for buffer in call.buffers:
+        if buffer.region in ("dataset", "output"):
+            moved += images * rows.get(buffer.name, 0)
+        else:
+            moved += buffer.bytes * (images if buffer.batched else 1)
+    return moved
+
+
+def kernel_names(lowered: Lowered) -> list[str]:
+    """What each call of `lowered.prepare`, then of `lowered.shard`, does, in words."""
+    transposed = {
+        call.buffers[1]: call.spec.transposed
+        for call in (*lowered.prepare, *lowered.shard)
+        if isinstance(call.spec, PackSpec)
+    }
+    known: set[str] = set()
+    names = []
+    for call in (*lowered.prepare, *lowered.shard):
+        back = any(transposed.get(buffer, False) for buffer in call.buffers)
+        if isinstance(call.spec, DepthwiseSpec):
+            # Its weights are not packed; a layer's forward pass comes before its gradient.
+            back = call.layer in known
+            known.add(call.layer)
+        names.append(_name(call, back=back))
+    return names
+
+
+def _name(call: Call, *, back: bool) -> str:
+    spec = call.spec
+    if isinstance(spec, PackSpec):
+        return "packing of weights"
+    if isinstance(spec, (ContractSpec, DepthwiseSpec)):
+        return "gradient by input" if back else "forward"
+    if isinstance(spec, (ContractWeightSpec, DepthwiseWeightSpec)):
+        return "gradient by weight"
+    if isinstance(spec, PoolSpec):
+        return f"{spec.kind} pooling"
+    if isinstance(spec, PoolGradSpec):
+        return f"{spec.kind} pooling, gradient"
+    if isinstance(spec, RowsSpec):
+        return str(spec.op).replace("_", " ").replace(" grad", ", gradient")
+    if isinstance(spec, ReduceSpec):
+        return "sums"
+    if isinstance(spec, AugmentSpec):
+        return "augmentation"
+    return "pointwise"
