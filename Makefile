@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PEERS := bench/.peers
 
-.PHONY: demo test test-exhaustive bench clean
+.PHONY: demo test test-exhaustive portability bench clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -35,6 +35,10 @@ test: $(VENV)/.for-tests
 
 test-exhaustive: $(VENV)/.for-tests
 	$(BIN)/python -m pytest -q -m exhaustive
+
+portability: $(VENV)/.for-tests
+	ISOCONV_PYTHON=$(abspath $(BIN))/python scripts/portability_arm64.sh setup
+	$(BIN)/python -m pytest -q tests/portability
 
 bench: $(VENV)/.for-tests $(PEERS)/.installed
 	$(BIN)/python -m bench steps

@@ -1,111 +1,76 @@
-"""``python -m bench [steps|fashion-mnist]``: measure beside PyTorch and store the table.
+"""``python -m bench``: measure beside other libraries, store the results, make the table.
 
-The peers live in an environment of their own (``bench/.peers``), which `make bench` makes.
+The peers live in an environment of their own (``bench/.peers``), which `make bench` makes; those
+that are missing are left out with a note.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import sys
-import tempfile
-from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-from bench.timing import ROOT, Worker, alternate
-from bench.workloads import STEPS, Step
-from isoconv.compile.target import host_target
+from bench.crew import Crew, Setting
+from bench.libraries import PEERS
+from bench.measure import MEASUREMENTS
+from bench.results import FOLDER, ceilings_of, read, write
+from bench.table import markdown, update
+from bench.timing import FULL, QUICK
 
-PEERS = ROOT / "bench" / ".peers" / "bin" / "python"
-RESULTS = ROOT / "bench" / "results"
-LAYOUTS = ("channels_last", "contiguous_format")
-
-
-def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
-    names = [
-        line.split(":", 1)[1].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if line.startswith("model name")
-    ]
-    return {
-        "cpu": names[0] if names else platform.processor(),
-        "cores": len(names),
-        "target": host_target().name,
-        "tuned for": host_target().cpu,
-        "python": platform.python_version(),
-        "isoconv": version("isoconv"),
-        "llvmlite": version("llvmlite"),
-    }
+PAGE = Path(__file__).with_name("README.md")
 
 
-def measure_step(step: Step, threads: int) -> dict[str, Any]:
-    """One training step of isoconv beside PyTorch in both layouts."""
-    folder = tempfile.TemporaryDirectory()
-    weights = str(Path(folder.name) / "weights.npz")
-    request = {**asdict(step), "threads": threads, "weights": weights}
-    workers = {"isoconv": Worker(sys.executable, "bench.isoconv_worker", request)}
-    for layout in LAYOUTS:
-        workers[f"torch {layout}"] = Worker(
-            str(PEERS), "bench.torch_worker", {**request, "layout": layout}
-        )
-    timings = alternate(workers)
-    for worker in workers.values():
-        worker.close()
-    folder.cleanup()
-    losses = {name: t.facts["first_loss"] for name, t in timings.items()}
-    if max(losses.values()) - min(losses.values()) > 1e-4 * abs(losses["isoconv"]):
-        raise RuntimeError(f"the libraries do not compute the same: first losses {losses}")
-    ours = timings["isoconv"].median
-    best = min(t.median for name, t in timings.items() if name != "isoconv")
-    return {
-        "work": f"training step, {step.name} [{step.batch}]",
-        "threads": threads,
-        "ratio": round(best / ours, 3),
-        "milliseconds": {name: round(t.median * 1e3, 3) for name, t in timings.items()},
-        "spread": {name: round(t.spread, 3) for name, t in timings.items()},
-        "facts": {name: t.facts for name, t in timings.items()},
-    }
-
-
-def table(rows: list[dict[str, Any]]) -> str:
-    """The rows as Markdown."""
-    lines = ["| work | isoconv | PyTorch, the better layout | ratio | peak memory, MiB |",
-             "| --- | --- | --- | --- | --- |"]  # fmt: skip
-    for row in rows:
-        times = row["milliseconds"]
-        best = min((name for name in times if name != "isoconv"), key=lambda name: times[name])
-        memory = [row["facts"][name]["peak_mib"] for name in ("isoconv", best)]
-        lines.append(
-            f"| {row['work']} | {times['isoconv']:.1f} ms | {times[best]:.1f} ms ({best}) "
-            f"| {row['ratio']:.2f} | {memory[0]:.0f} : {memory[1]:.0f} |"
-        )
-    return "\n".join(lines)
-
-
-def main() -> int:
-    """Measure, print and store."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("what", nargs="?", default="steps", choices=("steps", "fashion-mnist"))
-    parser.add_argument("--threads", type=int, default=2)
-    options = parser.parse_args()
-    if not PEERS.exists():
-        print("the peers' environment is missing: run `make bench`", file=sys.stderr)
+def main(arguments: list[str] | None = None) -> int:
+    """Measure, print and store; or make the table of what is stored."""
+    options = _options(arguments)
+    if options.what == ["table"]:
+        results = read(quick=options.quick)
+        if options.quick:
+            print(markdown(results))
+        else:
+            update(PAGE, results)
+        return 0
+    peers = tuple(peer.name for peer in PEERS)
+    if options.peers is not None:
+        peers = tuple(name for name in options.peers.split(",") if name)
+    unknown = set(peers) - {peer.name for peer in PEERS}
+    if unknown:
+        known = ", ".join(peer.name for peer in PEERS)
+        print(f"no peer is called {', '.join(sorted(unknown))}; there are {known}", file=sys.stderr)
         return 2
-    if options.what == "fashion-mnist":
-        from bench.fashion_mnist import measure
-
-        rows = [measure(str(PEERS), options.threads)]
-    else:
-        rows = [measure_step(step, options.threads) for step in STEPS]
-        print(table(rows))
-    RESULTS.mkdir(exist_ok=True)
-    content = json.dumps({"machine": machine(), "rows": rows}, indent=2)
-    (RESULTS / f"{options.what}.json").write_text(content + "\n")
+    pace = QUICK if options.quick else FULL
+    setting = Setting(options.threads, pace, peers, options.verbose)
+    wanted = list(MEASUREMENTS) if "all" in options.what else options.what
+    for what in wanted:
+        crew = Crew(setting)
+        before = ceilings_of(setting)
+        try:
+            rows = MEASUREMENTS[what](crew)
+        finally:
+            crew.close()
+        path = write(what, rows, crew, ceilings_of(setting, before))
+        for text in crew.notes:
+            print(f"note: {text}", file=sys.stderr)
+        print(f"stored {path.relative_to(FOLDER.parent.parent)}")
     return 0
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    choices = [*MEASUREMENTS, "all", "table"]
+    parser.add_argument(
+        "what", nargs="*", default=["all"], metavar="WHAT",
+        help=f"what to measure: {', '.join(choices)} (table: make {PAGE.name} of what is stored)",
+    )  # fmt: skip
+    parser.add_argument("--threads", type=int, default=2, help="threads of every library")
+    parser.add_argument("--quick", action="store_true", help="only see whether all works")
+    parser.add_argument("--peers", metavar="NAME,...", help="libraries to measure beside")
+    parser.add_argument("--verbose", action="store_true", help="show what the workers write")
+    options = parser.parse_args(arguments)
+    wrong = [what for what in options.what if what not in choices]
+    if wrong or ("table" in options.what and len(options.what) > 1):
+        parser.error(f"WHAT must be among {', '.join(choices)}; got {' '.join(options.what)}")
+    return options
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ So each library lives in a process of its own, works in blocks, and there is a p
 from __future__ import annotations
 
 import json
+import os
+import select
 import statistics
 import subprocess
 import time
@@ -14,14 +16,39 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Timing", "Worker", "alternate"]
+__all__ = ["FULL", "QUICK", "ROOT", "Pace", "Timing", "Worker", "WorkerError", "alternate"]
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
+class WorkerError(Exception):
+    """A worker could not do what it was asked for."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long to measure.
+
+    Attributes:
+        blocks: turns of each library; a first one that warms up comes before.
+        repetitions: in a block, at most.
+        budget: seconds that a block may take; at least one repetition is done.
+        pause: seconds between blocks.
+    """
+
+    blocks: int
+    repetitions: int
+    budget: float
+    pause: float
+
+
+FULL = Pace(blocks=7, repetitions=20, budget=0.5, pause=0.4)
+QUICK = Pace(blocks=2, repetitions=3, budget=0.1, pause=0.2)
+
+
 @dataclass
 class Timing:
-    """Seconds of every repetition of one worker, and what else it reported."""
+    """Seconds of every repetition of one piece of work, and what else its worker reported."""
 
     seconds: list[float] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
@@ -35,58 +62,94 @@ class Timing:
     def spread(self) -> float:
         """Distance of the outer quartiles, as a share of the median."""
         if len(self.seconds) < 4:
-            return 0.0
+            return (max(self.seconds) - min(self.seconds)) / self.median
         low, _, high = statistics.quantiles(self.seconds, n=4)
         return (high - low) / self.median
 
 
 class Worker:
-    """A process that prepares one piece of work and repeats it when asked.
+    """A process that prepares pieces of work and repeats them when asked.
 
     It reads a JSON line for each request and answers with one.
+
+    Args:
+        python: the interpreter.
+        module: to run; it calls ``bench.worker.serve``.
+        environment: added to this process's.
+        patience: seconds to wait for an answer.
+        verbose: let it write to standard error.
     """
 
-    def __init__(self, python: str, module: str, request: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        python: str,
+        module: str,
+        environment: dict[str, str] | None = None,
+        patience: float = 900,
+        verbose: bool = False,
+    ) -> None:
+        self._patience = patience
         self._process = subprocess.Popen(
             [python, "-m", module],
             cwd=ROOT,
+            env={**os.environ, **(environment or {})},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            text=True,
+            stderr=None if verbose else subprocess.DEVNULL,
         )
-        self.facts = self.ask(request)
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Send a request and wait for its answer."""
+        """Send a request and wait for its answer.
+
+        Raises:
+            WorkerError: the worker failed, ended or did not answer in time.
+        """
         process = self._process
         if process.stdin is None or process.stdout is None:
-            raise RuntimeError("the worker has no pipes")
-        process.stdin.write(json.dumps(request) + "\n")
-        process.stdin.flush()
+            raise WorkerError("the worker has no pipes")
+        try:
+            process.stdin.write(json.dumps(request).encode() + b"\n")
+            process.stdin.flush()
+        except BrokenPipeError:
+            raise WorkerError(f"ended with exit code {process.wait()}") from None
+        if not select.select([process.stdout], [], [], self._patience)[0]:
+            process.kill()
+            raise WorkerError(f"no answer within {self._patience:.0f} s")
         line = process.stdout.readline()
         if not line:
-            raise RuntimeError(f"the worker ended with exit code {process.wait()}")
+            raise WorkerError(f"ended with exit code {process.wait()}")
         answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise WorkerError(answer["error"])
         return answer
 
     def close(self) -> None:
         """End the process."""
         if self._process.stdin is not None:
             self._process.stdin.close()
-        self._process.wait()
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
 
-def alternate(
-    workers: dict[str, Worker], *, blocks: int = 6, repetitions: int = 10, pause: float = 0.4
-) -> dict[str, Timing]:
-    """Let workers take turns; the first block of each warms up and is not counted."""
-    timings = {name: Timing(facts=worker.facts) for name, worker in workers.items()}
-    for block in range(blocks + 1):
-        for name, worker in workers.items():
-            time.sleep(pause)
-            answer = worker.ask({"repeat": repetitions})
+def alternate(works: dict[str, tuple[Worker, str]], pace: Pace) -> dict[str, Timing]:
+    """Let pieces of work take turns; the first block of each warms up and is not counted.
+
+    Args:
+        works: worker and the name under which it prepared the work, by the name in the result.
+        pace: how long.
+    """
+    timings = {name: Timing() for name in works}
+    counts = dict.fromkeys(works, 1)
+    for block in range(pace.blocks + 1):
+        for name, (worker, prepared) in works.items():
+            time.sleep(pace.pause)
+            answer = worker.ask({"repeat": counts[name] if block else 2, "as": prepared})
             if block:
                 timings[name].seconds += answer["seconds"]
-    for name, worker in workers.items():
-        timings[name].facts |= worker.ask({"facts": True})
+            else:
+                fits = int(pace.budget / max(answer["seconds"][-1], 1e-7))
+                counts[name] = max(1, min(pace.repetitions, fits))
     return timings

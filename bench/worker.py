@@ -1,36 +1,118 @@
-"""The worker's side of the conversation in ``bench.timing``."""
+"""The worker's side of the conversation in ``bench.timing``, and what a library offers there."""
 
 from __future__ import annotations
 
 import json
-import resource
+import os
 import sys
 import time
+import traceback
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-__all__ = ["serve"]
+import numpy as np
+from numpy.typing import NDArray
 
-Work = Callable[[], None]
+__all__ = ["Array", "Library", "Prepared", "peak_mib", "serve"]
+
+Array = NDArray[Any]
 
 
-def serve(prepare: Callable[[dict[str, Any]], tuple[Work, dict[str, Any]]]) -> None:
-    """Answer requests on standard input until it ends.
+@dataclass
+class Prepared:
+    """Work that is ready to be repeated.
 
-    Args:
-        prepare: makes the work from the first request; returns it with facts to report.
+    Attributes:
+        work: does it once, to the end.
+        results: of one repetition from the beginning, channels last, to be compared.
+        facts: what else is worth telling.
     """
-    work, facts = prepare(json.loads(sys.stdin.readline()))
-    print(json.dumps(facts), flush=True)
+
+    work: Callable[[], None]
+    results: dict[str, Array]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class Library:
+    """One library behind the same face as all others; it offers what it overrides.
+
+    Every request names the work (the fields of a class in ``bench.workloads``), the number of
+    threads and the variant, such as the layout in memory.
+    """
+
+    def versions(self) -> dict[str, str]:
+        """Versions of the library and what it stands on."""
+        raise NotImplementedError
+
+    def layer(self, request: dict[str, Any], arrays: dict[str, Array]) -> Prepared:
+        """A convolution in one direction: arrays x, w, dy."""
+        raise NotImplementedError("no single convolutions")
+
+    def simple(self, request: dict[str, Any], arrays: dict[str, Array]) -> Prepared:
+        """Pooling, normalisation and the like."""
+        raise NotImplementedError("no single operations")
+
+    def step(self, request: dict[str, Any], arrays: dict[str, Array]) -> Prepared:
+        """A training step; results: the losses of the first two steps on the first batch."""
+        raise NotImplementedError("no training")
+
+    def predict(self, request: dict[str, Any], arrays: dict[str, Array]) -> Prepared:
+        """A prediction; results: the scores."""
+        raise NotImplementedError("no predictions")
+
+
+def peak_mib() -> float:
+    """Largest resident memory of this process so far, in MiB."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return round(int(line.split()[1]) / 1024, 1)
+    return 0.0
+
+
+def serve(library: Library) -> None:
+    """Answer requests on standard input until it ends."""
+    # What libraries print must not come between the answers.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    prepared: dict[str, Prepared] = {}
     for line in sys.stdin:
-        request = json.loads(line)
-        if "repeat" in request:
-            seconds = []
-            for _ in range(request["repeat"]):
-                start = time.perf_counter()
-                work()
-                seconds.append(time.perf_counter() - start)
-            print(json.dumps({"seconds": seconds}), flush=True)
-        else:
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            print(json.dumps({"peak_mib": round(peak, 1)}), flush=True)
+        try:
+            answer = _answer(library, json.loads(line), prepared)
+        except Exception as error:  # noqa: BLE001 - whatever a library raises is told
+            traceback.print_exc()
+            text = str(error).strip().splitlines() or [""]
+            answer = {"error": f"{type(error).__name__}: {text[0][:200]}"}
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+def _answer(
+    library: Library, request: dict[str, Any], prepared: dict[str, Prepared]
+) -> dict[str, Any]:
+    if "prepare" in request:
+        start = time.perf_counter()
+        folder = Path(request["folder"])
+        with np.load(folder / "arrays.npz") as file:
+            arrays = {name: file[name] for name in file.files}
+        made: Prepared = getattr(library, request["prepare"])(request, arrays)
+        np.savez(folder / f"{request['as']}.npz", **made.results)  # type: ignore[arg-type]
+        prepared[request["as"]] = made
+        return {**made.facts, "prepared_in": round(time.perf_counter() - start, 2)}
+    if "repeat" in request:
+        work = prepared[request["as"]].work
+        seconds = []
+        for _ in range(request["repeat"]):
+            start = time.perf_counter()
+            work()
+            seconds.append(time.perf_counter() - start)
+        return {"seconds": seconds}
+    if "forget" in request:
+        prepared.clear()
+        return {}
+    if "threads" in request:
+        cores = sorted(os.sched_getaffinity(0))[: request["threads"]]
+        # Libraries that size their pools by the cores must not see more of them.
+        os.sched_setaffinity(0, cores)
+        return {"versions": library.versions()}
+    return {"peak_mib": peak_mib()}

@@ -13,7 +13,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 here=${ISOCONV_ARM64:-$root/build/arm64}
 sysroot=$here/sysroot
 wheels=$here/wheels
-python=${PYTHON:-$root/.venv/bin/python}
+python=${ISOCONV_PYTHON:-$root/.venv/bin/python}
 packages="python3-minimal libpython3-stdlib libstdc++6 libgcc-s1"
 
 # apt with lists and records of its own: the machine's say that it is amd64.

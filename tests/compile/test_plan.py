@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isoconv import nn
-from isoconv.compile.layout import ALIGNMENT, Buffer, Placement, dense_strides
 from isoconv.compile.calls import Call
+from isoconv.compile.layout import ALIGNMENT, Buffer, Placement, dense_strides
 from isoconv.compile.lower import lower
 from isoconv.compile.plan import make_plan, region_offsets
 from isoconv.compile.runtime import AdvanceSpec

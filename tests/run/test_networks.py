@@ -52,6 +52,15 @@ NETWORKS = {
         (13, 13, 2),
         "float32",
     ),
+    "normalised, rectified, pooled": (
+        S(
+            nn.Conv2d(5, 3, padding=1), nn.BatchNorm2d(), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Residual(S(nn.Conv2d(5, 3, padding=1), nn.BatchNorm2d())), nn.ReLU(),
+            nn.MaxPool2d(3, 2, padding=1), nn.Flatten(), nn.Linear(3),
+        ),
+        (9, 8, 2),
+        "float32",
+    ),
     "groups and windows": (
         S(
             nn.Conv2d(6, 3, padding=1, groups=2, dilation=2), nn.SiLU(),
@@ -115,7 +124,7 @@ def test_other_instruction_sets(target):
         target_named(target)
     except ArgumentError as error:
         pytest.skip(str(error))
-    model, shape, dtype = NETWORKS["plain"]
+    model, shape, dtype = NETWORKS["one axis, true convolution"]
     graph = differentiated(model, shape, dtype)
     arrays = random_inputs(graph, images=3)
     here = evaluate(graph, arrays, 3)

@@ -1,6 +1,5 @@
 """Native training steps against the written arithmetic, carried out in NumPy."""
 
-import dataclasses
 import hashlib
 
 import numpy as np
@@ -11,7 +10,7 @@ from isoconv.arithmetic.sums import square_norm_blocks, tree_sum
 from isoconv.compile.layout import FlatLayout
 from isoconv.compile.target import target_named
 from isoconv.data import Augmentation
-from isoconv.errors import ArgumentError, DTypeError, ShapeError
+from isoconv.errors import ArgumentError
 from isoconv.ops.interpret import interpret
 from isoconv.run.training import TrainingEngine
 from isoconv.train.optim import SGD, AdamW
@@ -22,10 +21,10 @@ S = nn.Sequential
 
 
 def network():
-    """A network with all that a step can hold: statistics, dropout, branches of shapes."""
+    """A network with all that a step can hold: statistics, dropout, a choice."""
     return S(
-        nn.Conv2d(5, 3, padding=1, bias=False), nn.BatchNorm2d(), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Dropout(0.3), nn.Linear(4),
+        nn.Conv2d(5, 3, padding=1, bias=False), nn.BatchNorm2d(momentum=0.3), nn.ReLU(),
+        nn.MaxPool2d(2), nn.Flatten(), nn.Dropout(0.3), nn.Linear(4),
     )  # fmt: skip
 
 
@@ -335,101 +334,3 @@ def test_the_loss_alone_decides():
         assert 1 <= len(rows) <= 3
         assert np.isfinite(rows[0, 0])
         assert not np.isfinite(rows[-1, 0])
-
-
-# What is refused --------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def engine(baseline):
-    """An engine to ask wrong things of."""
-    step, model, _ = baseline
-    with engine_for(step, model) as one:
-        one.begin_epoch(0, np.arange(SAMPLES))
-        yield one
-
-
-@pytest.mark.parametrize(("first", "count"), [(0, 4), (3, 1), (-1, 1), (0, 0)])
-def test_steps_beyond_the_epoch(engine, first, count):
-    """Steps that an epoch does not have are refused before anything runs."""
-    before = everything(engine)
-    with pytest.raises(ArgumentError, match=f"epoch of {SAMPLES} samples"):
-        engine.steps(first, rates(count) if count else np.zeros((0, 1), np.float32))
-    assert everything(engine) == before
-
-
-def test_columns_of_scalars(engine):
-    """Each step needs every scalar of the update, and no more."""
-    for shape in ((2, 2), (2,)):
-        with pytest.raises(ShapeError, match=r"'learning_rate'"):
-            engine.steps(0, np.zeros(shape, np.float32))
-
-
-def test_orders(engine):
-    """An order names rows of the data set, one for each sample."""
-    for order in (np.arange(SAMPLES - 1), np.arange(SAMPLES, dtype=np.int32)):
-        with pytest.raises(ShapeError, match="order must be int64"):
-            engine.begin_epoch(0, order)
-    for row in (-1, SAMPLES):
-        order = np.arange(SAMPLES)
-        order[4] = row
-        with pytest.raises(ArgumentError, match=f"rows from 0 to {SAMPLES - 1}"):
-            engine.begin_epoch(0, order)
-
-
-def test_tables(engine):
-    """A table that changes from epoch to epoch keeps its shape and dtype, and must be known."""
-    images = np.zeros((SAMPLES, *SHAPE), np.float32)
-    with pytest.raises(ShapeError, match="'images' must stay uint8"):
-        engine.begin_epoch(0, np.arange(SAMPLES), {"images": images})
-    with pytest.raises(ArgumentError, match="'unknown'"):
-        engine.begin_epoch(0, np.arange(SAMPLES), {"unknown": images})
-
-
-def test_weights(engine, baseline):
-    """Weights of another shape are named, missing ones too."""
-    _, model, _ = baseline
-    wrong = {**model.parameters(), "0.weight": np.zeros((3, 3, 2, 6), np.float32)}
-    with pytest.raises(ShapeError, match=r"'0\.weight' must have shape \(3, 3, 2, 5\)"):
-        engine.load(wrong, model.states())
-    missing = {name: a for name, a in model.parameters().items() if name != "6.bias"}
-    with pytest.raises(ArgumentError, match=r"'6\.bias'"):
-        engine.load(missing, model.states())
-
-
-@pytest.mark.parametrize("setting", ["batch_size", "shard_size"])
-def test_sizes(baseline, setting):
-    """Batches and shards hold at least one image."""
-    step, model, _ = baseline
-    with pytest.raises(ArgumentError, match=f"{setting}=0"):
-        engine_for(step, model, **{setting: 0})
-
-
-def test_data(baseline):
-    """Arrays that do not fit the graph or one another are refused before native code sees them."""
-    step, model, _ = baseline
-    data = make_data()
-    with pytest.raises(ShapeError, match="one row for each sample"):
-        engine_for(step, model, {**data, "labels": data["labels"][1:]})
-    with pytest.raises(DTypeError, match="'images' must be uint8; got float32"):
-        engine_for(step, model, {**data, "images": data["images"].astype(np.float32)})
-    with pytest.raises(ShapeError, match=r"'images' must have shape \(N, 6, 5, 2\)"):
-        engine_for(step, model, {**data, "images": data["images"][:, :, :4]})
-    with pytest.raises(ArgumentError, match="'labels'"):
-        engine_for(step, model, {"images": data["images"]})
-
-
-def test_update_of_another_size(baseline):
-    """The update must be for vectors of the parameters' length."""
-    step, model, _ = baseline
-    with pytest.raises(ShapeError, match=f"{step.size} elements; got 16"):
-        engine_for(dataclasses.replace(step, size=16), model)
-
-
-def test_an_unknown_target(baseline):
-    """A target that does not exist, or not here, is named."""
-    step, model, _ = baseline
-    with pytest.raises(ArgumentError, match="'avx1024'"):
-        engine_for(step, model, target="avx1024")
-    with pytest.raises(ArgumentError, match="threads must be at least 1"):
-        engine_for(step, model, threads=-2)

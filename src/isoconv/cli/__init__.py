@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from isoconv.cli import (
+    bench,
     data,
     demo,
     diff,
@@ -83,6 +84,7 @@ for function in (
     info.info,
     models.models,
     summary.summary,
+    bench.bench,
 ):
     app.command(help=help_of(function))(function)
 app.add_typer(data.app, name="data")

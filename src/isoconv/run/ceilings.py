@@ -42,6 +42,15 @@ class Ceilings:
     memory: float
     cache: float
 
+    def better(self, other: Ceilings) -> Ceilings:
+        """The higher of each: what else ran on the machine only ever lowers a measurement."""
+        return Ceilings(
+            self.threads,
+            max(self.gflops, other.gflops),
+            max(self.memory, other.memory),
+            max(self.cache, other.cache),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class PeakSpec:

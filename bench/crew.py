@@ -1,0 +1,191 @@
+"""The workers of a run: started when first asked for, left out when they cannot work."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.libraries import ISOCONV, PEERS, PEERS_PYTHON, Peer
+from bench.timing import FULL, Pace, Timing, Worker, WorkerError, alternate
+from bench.worker import Array
+
+__all__ = ["Crew", "Entry", "Setting", "Side"]
+
+TOLERANCE = 1e-3
+"""Largest difference from isoconv's result, as a share of that result's largest element."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a run measures.
+
+    Attributes:
+        threads: of every library.
+        pace: how long.
+        peers: names of the libraries to measure beside.
+        verbose: workers may write to standard error.
+    """
+
+    threads: int = 2
+    pace: Pace = FULL
+    peers: tuple[str, ...] = tuple(peer.name for peer in PEERS)
+    verbose: bool = False
+
+    @property
+    def quick(self) -> bool:
+        """Whether the figures only show that all works."""
+        return self.pace != FULL
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A library in one variant on a number of threads, and its name in the results."""
+
+    label: str
+    peer: Peer
+    variant: str
+    threads: int
+
+
+@dataclass
+class Side:
+    """What one library in one variant said about a piece of work."""
+
+    timing: Timing
+    difference: float
+
+
+@dataclass
+class Crew:
+    """The workers, and notes about those that are missing or failed.
+
+    Attributes:
+        setting: how to measure.
+        versions: of every library that answered.
+        notes: in words.
+    """
+
+    setting: Setting
+    versions: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    _workers: dict[tuple[str, int], Worker | None] = field(default_factory=dict)
+
+    def start(self, peer: Peer, threads: int) -> Worker:
+        """A new worker of a library.
+
+        Raises:
+            WorkerError: it is not there or does not start.
+        """
+        if peer is not ISOCONV and not PEERS_PYTHON.exists():
+            raise WorkerError("the peers' environment is missing (run `make bench`)")
+        worker = Worker(
+            peer.python, peer.module, dict(peer.environment), verbose=self.setting.verbose
+        )
+        answer = worker.ask({"threads": threads})
+        self.versions |= answer["versions"]
+        return worker
+
+    def chosen(self) -> list[Peer]:
+        """The libraries of this run beside isoconv."""
+        return [peer for peer in PEERS if peer.name in self.setting.peers]
+
+    def compare(
+        self, kind: str, request: dict[str, Any], arrays: dict[str, Array]
+    ) -> dict[str, Side]:
+        """Measure a piece of work beside all peers that offer it, isoconv first."""
+        sides = [
+            Entry(peer.label(variant), peer, variant, self.setting.threads)
+            for peer in (ISOCONV, *self.chosen())
+            if kind in peer.offers
+            for variant in peer.variants
+        ]
+        return self.measure(kind, sides, request, arrays)
+
+    def measure(
+        self, kind: str, entries: list[Entry], request: dict[str, Any], arrays: dict[str, Array]
+    ) -> dict[str, Side]:
+        """Let entries take turns on a piece of work; all must agree with the first.
+
+        Raises:
+            WorkerError: the first one fails.
+        """
+        works: dict[str, tuple[Worker, str]] = {}
+        facts: dict[str, dict[str, Any]] = {}
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            np.savez(folder / "arrays.npz", **arrays)  # type: ignore[arg-type]
+            for entry in entries:
+                worker = self._worker(entry.peer, entry.threads)
+                if worker is None:
+                    continue
+                try:
+                    facts[entry.label] = worker.ask({
+                        **request, "prepare": kind, "folder": name, "as": entry.label,
+                        "threads": entry.threads, "variant": entry.variant,
+                        "compiled": "compile" in entry.peer.name,
+                    })  # fmt: skip
+                except WorkerError as error:
+                    if entry is entries[0]:
+                        raise
+                    self.notes.append(f"{entry.label} is left out of {request['name']}: {error}")
+                    self._forget(entry)
+                    continue
+                works[entry.label] = (worker, entry.label)
+            differences = {label: _difference(folder, entries[0].label, label) for label in works}
+        for label, difference in differences.items():
+            if not difference <= TOLERANCE:
+                self.notes.append(
+                    f"{label} is left out of {request['name']}: its result differs by "
+                    f"{difference:.1e}"
+                )
+                del works[label]
+        timings = alternate(works, self.setting.pace)
+        for label, (worker, _) in works.items():
+            worker.ask({"forget": True})
+            timings[label].facts = facts[label]
+        return {label: Side(timings[label], differences[label]) for label in timings}
+
+    def _worker(self, peer: Peer, threads: int) -> Worker | None:
+        """The library's worker of this run, or None with a note."""
+        key = (peer.name, threads)
+        if key not in self._workers:
+            try:
+                self._workers[key] = self.start(peer, threads)
+            except WorkerError as error:
+                self._workers[key] = None
+                self.notes.append(f"{peer.name} is left out: {error}")
+        return self._workers[key]
+
+    def _forget(self, entry: Entry) -> None:
+        """After a failure; a worker that has died gets a new one for the next piece of work."""
+        worker = self._workers[entry.peer.name, entry.threads]
+        try:
+            if worker is not None:
+                worker.ask({"forget": True})
+        except WorkerError:
+            del self._workers[entry.peer.name, entry.threads]
+
+    def close(self) -> None:
+        """End all workers."""
+        for worker in self._workers.values():
+            if worker is not None:
+                worker.close()
+        self._workers.clear()
+
+
+def _difference(folder: Path, first: str, label: str) -> float:
+    """Largest difference between two results, as a share of the first one's largest element."""
+    worst = 0.0
+    with np.load(folder / f"{first}.npz") as ours, np.load(folder / f"{label}.npz") as their:
+        for name in their.files:
+            a, b = ours[name].astype(np.float64), their[name].astype(np.float64)
+            if a.size != b.size:
+                return float("inf")
+            scale = float(np.abs(a).max()) or 1.0
+            found = float(np.abs(a - b.reshape(a.shape)).max()) / scale
+            worst = max(worst, found if np.isfinite(found) else float("inf"))
+    return worst

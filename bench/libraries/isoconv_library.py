@@ -1,0 +1,171 @@
+"""isoconv's side of the benchmarks."""
+
+from __future__ import annotations
+
+import time
+from math import prod
+from typing import Any
+
+import numpy as np
+
+import isoconv as ic
+from bench.libraries.isoconv_operations import WORK, Operation
+from bench.networks import build
+from bench.worker import Array, Library, Prepared, serve
+from isoconv import nn
+from isoconv.graph.autodiff import differentiate
+from isoconv.graph.builder import GraphBuilder
+from isoconv.graph.ir import Graph
+from isoconv.nn import functional as F  # noqa: N812 - as everybody calls it
+from isoconv.ops import BatchNorm, ConvGeometry, ConvGradInput, Epsilon
+from isoconv.run.training import TrainingEngine
+from isoconv.train.step import Loss, Preparation, build_step
+
+__all__ = ["IsoconvLibrary"]
+
+
+class IsoconvLibrary(Library):
+    """Kernels, training engine and ``Module.predict``."""
+
+    def versions(self) -> dict[str, str]:
+        """The version of isoconv; what it stands on is written with the machine."""
+        return {"isoconv": ic.__version__}
+
+    def layer(self, request: dict[str, Any], arrays: dict[str, Array]) -> Prepared:
+        """A convolution in one direction."""
+        return _operation(_layer_graph(request, arrays), arrays, request["threads"])
+
+    def simple(self, request: dict[str, Any], arrays: dict[str, Array]) -> Prepared:
+        """Pooling, normalisation and the like."""
+        return _operation(_simple_graph(request, arrays), arrays, request["threads"])
+
+    def step(self, request: dict[str, Any], arrays: dict[str, Array]) -> Prepared:
+        """The training engine, one step a call."""
+        images, batch = arrays["images"], request["batch"]
+        shape = images.shape[1:]
+        start = time.perf_counter()
+        model = build(request["network"], request["classes"], shape)
+        optimizer = ic.optim.SGD(0.01, momentum=0.9)
+        step = build_step(model, Preparation(shape, "float32"), Loss(), optimizer)
+        engine = TrainingEngine(
+            step, {"images": images, "labels": arrays["labels"]}, batch_size=batch,
+            shard_size=request["shard"], threads=request["threads"],
+        )  # fmt: skip
+        engine.load(model.parameters(), model.states())
+        row = np.array([optimizer.hyper_row(1, 0.01)], np.float32)
+        losses = [float(engine.steps(0, row)[0, 0]) / batch]
+        ready = time.perf_counter() - start
+        losses.append(float(engine.steps(0, row)[0, 0]) / batch)
+        batches, turn = len(images) // batch, 0
+
+        def work() -> None:
+            nonlocal turn
+            engine.steps(turn % batches, row)
+            turn += 1
+
+        facts = {"arena_mib": round(engine.arena_bytes / 2**20, 1), "first_step": round(ready, 2)}
+        return Prepared(work, {"losses": np.array(losses)}, facts)
+
+    def predict(self, request: dict[str, Any], arrays: dict[str, Array]) -> Prepared:
+        """``model.predict``, from NumPy to NumPy, as a user calls it."""
+        images = arrays["images"]
+        model = build(request["network"], request["classes"], images.shape[1:])
+        model.load_weights({name: arrays[name] for name in model.weights})
+        model.finish = "none"
+        # A chunk for each thread as soon as there are images for all of them.
+        shard = max(1, min(8, len(images) // request["threads"]))
+        threads = request["threads"]
+
+        def work() -> None:
+            model.predict(images, threads=threads, shard_size=shard)
+
+        scores = model.predict(images, threads=threads, shard_size=shard)
+        return Prepared(work, {"scores": scores}, {"shard_size": shard})
+
+
+def _operation(graph: Graph, arrays: dict[str, Array], threads: int) -> Prepared:
+    operation = Operation(graph, arrays, threads)
+    results = operation.results()
+    packing = []
+    for _ in range(5):
+        start = time.perf_counter()
+        operation.pack()
+        packing.append(time.perf_counter() - start)
+    return Prepared(operation.run, results, {"packing_ms": round(sorted(packing)[2] * 1e3, 4)})
+
+
+def _layer_graph(request: dict[str, Any], arrays: dict[str, Array]) -> Graph:
+    rank = len(request["kernel"])
+    padding = ((request["padding"], request["padding"]),) * rank
+    geometry = ConvGeometry(
+        tuple(request["kernel"]), (request["stride"],) * rank, padding, (1,) * rank,
+        request["groups"],
+    )  # fmt: skip
+    b = GraphBuilder()
+    given = {}
+    for name in ("x", "dy"):
+        with b.layer("bring"):
+            given[name] = b.copy(b.input("dataset", name, arrays[name].shape[1:]))
+    w = b.input("parameter", "w", arrays["w"].shape)
+    with b.layer(WORK):
+        if request["direction"] == "forward":
+            result = b.add("conv", given["x"], w, attrs=geometry)
+        elif request["direction"] == "gradient by input":
+            attrs = ConvGradInput(geometry, tuple(request["sides"]))
+            result = b.add("conv_grad_input", given["dy"], w, attrs=attrs)
+        else:
+            result = b.add("conv_grad_weight", given["x"], given["dy"], attrs=geometry)
+    return b.graph([("result", result)])
+
+
+def _simple_graph(request: dict[str, Any], arrays: dict[str, Array]) -> Graph:
+    trace = nn.Trace()
+    b = trace.builder
+    given: dict[str, nn.Tensor] = {}
+    for name, array in arrays.items():
+        batched = name in ("x", "other", "dy")
+        shape = array.shape[1:] if batched else array.shape
+        given[name] = trace.input("dataset" if batched else "parameter", name, shape)
+        if batched:
+            with b.layer("bring"):
+                given[name] = nn.Tensor(trace, b.copy(given[name].index))
+    if request["op"] == "relu_add" and request["backward"]:
+        # The sum's gradient is the same for both; x stands for the result of the forward pass.
+        with b.layer(WORK):
+            gradient = trace.add("relu_grad", given["x"], given["dy"])
+        return b.graph([("dx", gradient.index)])
+    result, wanted = _simple_result(request, given)
+    if not request["backward"]:
+        return b.graph([("result", result.index)])
+    gradients = differentiate(
+        b, {result.index: given["dy"].index}, [given[name].index for name in wanted]
+    )
+    return b.graph([(f"d{name}", gradients[given[name].index]) for name in wanted])
+
+
+def _simple_result(
+    request: dict[str, Any], given: dict[str, nn.Tensor]
+) -> tuple[nn.Tensor, tuple[str, ...]]:
+    """The result, and by what it is differentiated."""
+    x, settings, trace = given["x"], request["settings"], given["x"].trace
+    if request["op"] == "batch_norm":
+        # The backward pass finds the statistics that the forward pass has left.
+        with trace.builder.layer("bring" if request["backward"] else WORK):
+            mean, variance = F.moments(x)
+            inverse = trace.add("inverse_std", variance, attrs=Epsilon(1e-5))
+        with trace.builder.layer(WORK):
+            attrs = BatchNorm(training=True, size=prod(x.shape[:-1]))
+            gamma, beta = given["gamma"], given["beta"]
+            result = trace.add("batch_norm", x, mean, inverse, gamma, beta, attrs=attrs)
+        return result, ("x", "gamma", "beta")
+    with trace.builder.layer(WORK):
+        if request["op"] == "relu_add":
+            return F.relu(x + given["other"]), ()
+        if request["op"] == "global_avg_pool":
+            return F.global_avg_pool(x), ("x",)
+        function = F.max_pool2d if request["op"] == "max_pool" else F.avg_pool2d
+        return function(x, settings["kernel"], settings["stride"], settings["padding"]), ("x",)
+
+
+if __name__ == "__main__":
+    serve(IsoconvLibrary())

@@ -1,0 +1,37 @@
+"""ONNX Runtime's side of the benchmarks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnxruntime  # type: ignore[import-not-found]
+
+from bench.libraries.onnx_model import onnx_bytes
+from bench.worker import Array, Library, Prepared, serve
+
+__all__ = ["OnnxRuntimeLibrary"]
+
+
+class OnnxRuntimeLibrary(Library):
+    """A session with all graph optimisations."""
+
+    def versions(self) -> dict[str, str]:
+        """ONNX Runtime."""
+        return {"onnxruntime": onnxruntime.__version__}
+
+    def predict(self, request: dict[str, Any], arrays: dict[str, Array]) -> Prepared:
+        """From NumPy to NumPy; the model is optimised and its weights packed beforehand."""
+        images = arrays["images"]
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = request["threads"]
+        options.inter_op_num_threads = 1
+        content = onnx_bytes(request["description"], arrays, images.shape)
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        given = {"images": np.ascontiguousarray(images.transpose(0, 3, 1, 2))}
+        scores = session.run(None, given)[0]
+        return Prepared(lambda: session.run(None, given), {"scores": scores})
+
+
+if __name__ == "__main__":
+    serve(OnnxRuntimeLibrary())

@@ -1,0 +1,238 @@
+"""The measurements: each returns rows for the results."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench import fashion_mnist
+from bench.crew import Crew, Entry, Side
+from bench.libraries import ISOCONV, Peer
+from bench.networks import build, describe
+from bench.results import row_of
+from bench.timing import ROOT, Timing, WorkerError
+from bench.worker import Array
+from bench.workloads import DIRECTIONS, LAYERS, PREDICTIONS, SIMPLE, STEPS, Prediction, Step
+
+__all__ = ["MEASUREMENTS"]
+
+SHARD = 32
+"""Images of a shard in training, as the trainer has it."""
+BATCHES = 4
+"""Batches that lie ready for a training step."""
+
+Rows = list[dict[str, Any]]
+
+
+def layers(crew: Crew) -> Rows:
+    """Convolutions in all directions."""
+    rows = []
+    for layer in LAYERS:
+        random = np.random.RandomState(0)
+        arrays = _arrays(random, layer.arrays)
+        arrays["w"] *= np.float32(0.1)
+        for direction in DIRECTIONS:
+            request = {**asdict(layer), "direction": direction}
+            sides = crew.compare("layer", request, arrays)
+            work = f"{layer.name} [{layer.batch}], {direction}"
+            gflops = layer.flops / sides["isoconv"].timing.median / 1e9
+            rows.append(_told(row_of(
+                work, sides, 1.1, least=0.9, layer=layer.name, direction=direction,
+                gflops=round(gflops, 1), large=layer.large,
+            )))  # fmt: skip
+    return rows
+
+
+def pointwise(crew: Crew) -> Rows:
+    """Pooling, normalisation and the like."""
+    rows = []
+    for simple in SIMPLE:
+        random = np.random.RandomState(0)
+        arrays = _arrays(random, simple.arrays)
+        request = {**asdict(simple), "shards": crew.setting.threads}
+        sides = crew.compare("simple", request, arrays)
+        rows.append(_told(row_of(f"{simple.name} [{simple.batch}]", sides, 1.5)))
+    return rows
+
+
+def steps(crew: Crew) -> Rows:
+    """Training steps beside all others."""
+    rows = []
+    for step in STEPS:
+        request, arrays = _step_request(step)
+        sides = crew.compare("step", request, arrays)
+        rows.append(_told(row_of(f"{step.name} [{step.batch}]", sides, step.goal)))
+    return rows
+
+
+def predict(crew: Crew) -> Rows:
+    """Predictions."""
+    rows = []
+    for prediction in PREDICTIONS:
+        request, arrays = _prediction_request(prediction)
+        sides = crew.compare("predict", request, arrays)
+        rows.append(_told(row_of(f"{prediction.name} [{prediction.batch}]", sides, 1.0)))
+    return rows
+
+
+def scaling(crew: Crew) -> Rows:
+    """Each training step on one thread and on two, in turn."""
+    rows = []
+    for step in STEPS:
+        request, arrays = _step_request(step)
+        entries = [Entry(name, ISOCONV, "", count) for name, count in _THREADS.items()]
+        sides = crew.measure("step", entries, request, arrays)
+        one, two = (sides[name].timing.median for name in _THREADS)
+        work = f"{step.name} [{step.batch}]"
+        rows.append(_told({**_plain(work, sides, goal=1.9), "ratio": round(one / two, 3)}))
+    return rows
+
+
+def memory(crew: Crew) -> Rows:
+    """Peak resident memory of processes that train ResNet-20."""
+    step = next(step for step in STEPS if step.network == "resnet20")
+    rows = []
+    for batch, goal in ((128, 2.0), (1024, 5.0)):
+        request, arrays = _step_request(replace(step, batch=batch), batches=1)
+        values = {}
+        for peer in (ISOCONV, *(peer for peer in crew.chosen() if peer.name == "torch")):
+            for variant in peer.variants:
+                label = peer.label(variant)
+                try:
+                    values[label] = _peak(crew, peer, variant, request, arrays)
+                except WorkerError as error:
+                    crew.notes.append(f"{label} is left out of memory [{batch}]: {error}")
+        others = {name: value for name, value in values.items() if name != "isoconv"}
+        best = min(others, key=lambda name: others[name]) if others else None
+        rows.append(_told({
+            "work": f"peak memory of training {step.name} [{batch}]", "unit": "MiB",
+            "values": values, "spread": {}, "best_other": best,
+            "ratio": None if best is None else round(others[best] / values["isoconv"], 3),
+            "goal": goal,
+        }))  # fmt: skip
+    return rows
+
+
+def startup(crew: Crew) -> Rows:
+    """Import; the first step of ResNet-20 with an empty kernel cache and with a full one."""
+    found: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for turn in range(2 if crew.setting.quick else 5):
+            place = {**os.environ, "XDG_CACHE_HOME": str(Path(folder) / str(turn))}
+            for name in ("cold", "warm"):
+                done = subprocess.run(
+                    [sys.executable, "-m", "bench.startup", str(crew.setting.threads)],
+                    cwd=ROOT, env=place, stdout=subprocess.PIPE, text=True, check=True,
+                )  # fmt: skip
+                answer = json.loads(done.stdout)
+                found.setdefault("import", []).append(answer["import"])
+                found.setdefault(name, []).append(answer["first step"])
+    rows = []
+    for name, work, goal in (
+        ("import", "import isoconv", 0.15),
+        ("cold", "first step of ResNet-20 [128], cold kernel cache", 2.0),
+        ("warm", "first step of ResNet-20 [128], warm kernel cache", 0.3),
+    ):
+        timing = Timing(found[name])
+        rows.append(_told({
+            "work": work, "unit": "s", "values": {"isoconv": round(timing.median, 4)},
+            "spread": {"isoconv": round(timing.spread, 3)}, "best_other": None, "ratio": None,
+            "goal": None, "most": goal,
+        }))  # fmt: skip
+    return rows
+
+
+_THREADS = {"1 thread": 1, "2 threads": 2}
+
+MEASUREMENTS: dict[str, Callable[[Crew], Rows]] = {
+    "layers": layers,
+    "pointwise": pointwise,
+    "steps": steps,
+    "predict": predict,
+    "memory": memory,
+    "startup": startup,
+    "scaling": scaling,
+    "fashion-mnist": fashion_mnist.measure,
+}
+"""By the names that the command line takes."""
+
+
+def _arrays(random: np.random.RandomState, shapes: dict[str, tuple[int, ...]]) -> dict[str, Array]:
+    return {name: random.randn(*shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+def _step_request(step: Step, batches: int = BATCHES) -> tuple[dict[str, Any], dict[str, Array]]:
+    random = np.random.RandomState(0)
+    model = build(step.network, 10, step.input_shape)
+    count = step.batch * batches
+    arrays = {
+        **model.weights,
+        "images": random.randn(count, *step.input_shape).astype(np.float32),
+        "labels": random.randint(0, 10, count).astype(np.int32),
+    }
+    request = {**asdict(step), "classes": 10, "shard": SHARD, "description": describe(model)}
+    return request, arrays
+
+
+def _prediction_request(
+    prediction: Prediction,
+) -> tuple[dict[str, Any], dict[str, Array]]:
+    random = np.random.RandomState(0)
+    shape = prediction.input_shape
+    model = build(prediction.network, 1000, shape)
+    weights = dict(model.weights)
+    for name, array in weights.items():
+        # Statistics as after some training, so that nobody can leave them out.
+        if name.endswith("running_mean"):
+            weights[name] = (0.1 * random.randn(*array.shape)).astype(np.float32)
+        elif name.endswith("running_var"):
+            weights[name] = (0.75 + 0.5 * random.rand(*array.shape)).astype(np.float32)
+    images = random.randn(prediction.batch, *shape).astype(np.float32)
+    request = {**asdict(prediction), "classes": 1000, "description": describe(model)}
+    return request, {**weights, "images": images}
+
+
+def _peak(
+    crew: Crew, peer: Peer, variant: str, request: dict[str, Any], arrays: dict[str, Array]
+) -> float:
+    """MiB of a process of its own that trains some steps."""
+    worker = crew.start(peer, crew.setting.threads)
+    with tempfile.TemporaryDirectory() as folder:
+        np.savez(Path(folder) / "arrays.npz", **arrays)  # type: ignore[arg-type]
+        try:
+            worker.ask({
+                **request, "prepare": "step", "folder": folder, "as": "memory",
+                "threads": crew.setting.threads, "variant": variant, "compiled": False,
+            })  # fmt: skip
+            worker.ask({"repeat": 3, "as": "memory"})
+            return float(worker.ask({})["peak_mib"])
+        finally:
+            worker.close()
+
+
+def _plain(work: str, sides: dict[str, Side], goal: float) -> dict[str, Any]:
+    return {
+        "work": work,
+        "unit": "ms",
+        "values": {name: round(side.timing.median * 1e3, 4) for name, side in sides.items()},
+        "spread": {name: round(side.timing.spread, 3) for name, side in sides.items()},
+        "best_other": None,
+        "goal": goal,
+    }
+
+
+def _told(row: dict[str, Any]) -> dict[str, Any]:
+    """Print a row as it comes, and return it."""
+    values = ", ".join(f"{name} {value:g}" for name, value in row["values"].items())
+    ratio = "" if row["ratio"] is None else f"; ratio {row['ratio']:.2f}"
+    print(f"{row['work']}: {values} {row['unit']}{ratio}", flush=True)
+    return row

@@ -1,0 +1,202 @@
+"""The results as Markdown: a summary by kind of work, then every row as it was measured."""
+
+# ruff: noqa: RUF001 - sizes are written with ×
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.results import geometric_mean
+
+__all__ = ["BEGIN", "END", "markdown", "update"]
+
+BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+
+TITLES = {
+    "layers": "Convolution layers",
+    "pointwise": "Pooling, normalisation, ReLU + add",
+    "steps": "Training steps",
+    "fashion-mnist": "Fashion-MNIST from process start",
+    "predict": "Predictions at 224×224",
+    "memory": "Peak resident memory",
+    "scaling": "From one thread to two",
+    "startup": "Start-up",
+}
+"""What was measured, in the order of the page."""
+
+LEAST_LAYER, MEAN_LAYERS, PEAK_SHARE = 0.9, 1.1, 0.8
+
+Content = Mapping[str, Any]
+
+
+def markdown(results: Mapping[str, Content]) -> str:
+    """All tables.
+
+    Args:
+        results: contents of result files by what they measured.
+    """
+    present = [what for what in TITLES if what in results]
+    if not present:
+        return "No results are stored."
+    lines = ["### Summary", "",
+             "| work | goal | measured | reached |", "| --- | --- | --- | --- |"]  # fmt: skip
+    for what in present:
+        lines += [f"| {' | '.join(cells)} |" for cells in _summary(what, results[what])]
+    for what in present:
+        lines += ["", f"### {TITLES[what]}", "", *_about(results[what]), "",
+                  *_rows(what, results[what])]  # fmt: skip
+    return "\n".join(lines)
+
+
+def update(page: Path, results: Mapping[str, Content]) -> None:
+    """Put the tables between a page's two markers.
+
+    Raises:
+        ValueError: the page has no markers.
+    """
+    text = page.read_text()
+    head, found, rest = text.partition(BEGIN)
+    _, ended, tail = rest.partition(END)
+    if not found or not ended:
+        raise ValueError(f"{page.name} lacks the lines {BEGIN} and {END}")
+    page.write_text(f"{head}{BEGIN}\n\n{markdown(results)}\n\n{END}{tail}")
+
+
+# The summary ------------------------------------------------------------------------------------
+
+
+def _summary(what: str, content: Content) -> list[tuple[str, str, str, str]]:
+    rows = content["rows"]
+    if what == "layers":
+        return _layer_summary(content)
+    if what in ("memory", "steps", "fashion-mnist"):
+        return [_one(row) for row in rows]
+    if what == "startup":
+        return [
+            (row["work"], f"≤ {row['most']:g} s", f"{row['values']['isoconv']:.2f} s",
+             _reached(row["values"]["isoconv"] <= row["most"]))
+            for row in rows
+        ]  # fmt: skip
+    with_ratio = [row for row in rows if row["ratio"] is not None]
+    if not with_ratio:
+        return [(TITLES[what], "", "nothing to compare with", "")]
+    goal = min(row["goal"] for row in with_ratio)
+    least = min(with_ratio, key=lambda row: row["ratio"])
+    mean = geometric_mean([row["ratio"] for row in with_ratio])
+    hits = sum(row["ratio"] >= row["goal"] for row in with_ratio)
+    measured = (
+        f"{hits} of {len(with_ratio)} rows; geometric mean {mean:.2f}, "
+        f"least {least['ratio']:.2f} ({least['work']})"
+    )
+    return [(TITLES[what], f"≥ {goal:g} each", measured, _reached(hits == len(with_ratio)))]
+
+
+def _one(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    if row["ratio"] is None:
+        return row["work"], f"≥ {row['goal']:g}", "nothing to compare with", ""
+    beside = f"{row['ratio']:.2f} beside {row['best_other']}"
+    return row["work"], f"≥ {row['goal']:g}", beside, _reached(row["ratio"] >= row["goal"])
+
+
+def _layer_summary(content: Content) -> list[tuple[str, str, str, str]]:
+    found: list[tuple[str, str, str, str]] = []
+    rows = [row for row in content["rows"] if row["ratio"] is not None]
+    if rows:
+        mean = geometric_mean([row["ratio"] for row in rows]) or 0.0
+        least = min(rows, key=lambda row: row["ratio"])
+        low = sum(row["ratio"] < LEAST_LAYER for row in rows)
+        found += [
+            ("Convolution layers, geometric mean", f"≥ {MEAN_LAYERS}", f"{mean:.2f}",
+             _reached(mean >= MEAN_LAYERS)),
+            ("Convolution layers, each", f"≥ {LEAST_LAYER}",
+             f"{len(rows) - low} of {len(rows)} rows; least {least['ratio']:.2f} "
+             f"({least['work']})", _reached(low == 0)),
+        ]  # fmt: skip
+    peak = content["ceilings"]["gflops"]
+    shares = [row["gflops"] / peak for row in content["rows"] if row.get("large")]
+    if shares:
+        high = sum(share >= PEAK_SHARE for share in shares)
+        found.append((
+            "Large 3×3 layers, share of the FMA peak", f"≥ {PEAK_SHARE:.0%}",
+            f"{high} of {len(shares)} rows; from {min(shares):.0%} to {max(shares):.0%}",
+            _reached(high == len(shares)),
+        ))  # fmt: skip
+    return found
+
+
+def _reached(yes: bool) -> str:
+    return "yes" if yes else "no"
+
+
+# The rows ---------------------------------------------------------------------------------------
+
+
+def _about(content: Content) -> list[str]:
+    machine, ceilings, setting = content["machine"], content["ceilings"], content["setting"]
+    versions = ", ".join(f"{name} {value}" for name, value in content["versions"].items())
+    threads = f"{setting['threads']} thread{'' if setting['threads'] == 1 else 's'}"
+    lines = [
+        f"{machine['cpu']} ({machine['target']}, {machine['cores']} cores), {threads}; measured "
+        f"at best {ceilings['gflops']:g} GFLOP/s, {ceilings['memory']:g} GB/s from memory. "
+        f"{versions}."
+    ]
+    if setting["quick"]:
+        lines.append("A quick run: it shows that all works, not how fast.")
+    if content["notes"]:
+        lines += ["", *(f"- {note}" for note in content["notes"])]
+    return lines
+
+
+def _rows(what: str, content: Content) -> list[str]:
+    rows = content["rows"]
+    if what == "layers":
+        return _layer_rows(content)
+    if what == "startup":
+        lines = ["| work | isoconv | goal |", "| --- | ---: | ---: |"]
+        return lines + [
+            f"| {row['work']} | {_value(row, 'isoconv')} | ≤ {row['most']:g} s |" for row in rows
+        ]
+    names = list(dict.fromkeys(name for row in rows for name in row["values"]))
+    lines = [
+        f"| work | {' | '.join(names)} | ratio | goal |",
+        f"| --- | {'---: | ' * len(names)}---: | ---: |",
+    ]
+    for row in rows:
+        cells = " | ".join(_value(row, name) for name in names)
+        lines.append(f"| {row['work']} | {cells} | {_ratio(row)} | ≥ {row['goal']:g} |")
+    return lines
+
+
+def _layer_rows(content: Content) -> list[str]:
+    peak = content["ceilings"]["gflops"]
+    lines = [
+        "| layer [images], direction | isoconv | best other | ratio | GFLOP/s | of peak |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for row in content["rows"]:
+        best = row["best_other"]
+        other = "" if best is None else f"{_value(row, best)} ({best})"
+        lines.append(
+            f"| {row['work']} | {_value(row, 'isoconv')} | {other} | {_ratio(row)} "
+            f"| {row['gflops']:.0f} | {row['gflops'] / peak:.0%} |"
+        )
+    return lines
+
+
+def _value(row: Mapping[str, Any], name: str) -> str:
+    """A value with its spread: the distance of the quartiles as a share of the median."""
+    if name not in row["values"]:
+        return ""
+    value, unit = row["values"][name], row["unit"]
+    digits = max(0, 2 - max(0, len(str(int(value))) - 1))
+    spread = row["spread"].get(name)
+    text = f"{value:.{digits}f} {unit}"
+    return text if spread is None else f"{text} ±{spread / 2:.0%}"
+
+
+def _ratio(row: Mapping[str, Any]) -> str:
+    if row["ratio"] is None:
+        return ""
+    text = f"{row['ratio']:.2f}"
+    return f"**{text}**" if row["goal"] is not None and row["ratio"] >= row["goal"] else text

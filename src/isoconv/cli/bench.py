@@ -1,0 +1,188 @@
+"""``isoconv bench``: where a model's time goes, layer by layer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from isoconv.cli.options import TargetName, Threads, shape_of
+
+if TYPE_CHECKING:
+    from isoconv.nn import Module
+    from isoconv.run.ceilings import Ceilings
+    from isoconv.run.profile import KernelTime, Profile
+
+__all__ = ["bench"]
+
+PREDICTED_AT_ONCE = 32
+"""Images that a thread takes at a time, as in ``Module.predict``."""
+
+
+def bench(
+    model: Annotated[
+        str,
+        typer.Option(metavar="NAME|RUN", help="A ready model (isoconv models), or a run folder."),
+    ] = "resnet20",
+    shape: Annotated[
+        str | None,
+        typer.Option(
+            "--input",
+            metavar="HxWxC",
+            help="Shape of one image.  [default: 32x32x3, or that of the run]",
+        ),
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images of a batch.")] = 128,
+    training: Annotated[
+        bool, typer.Option("--training/--inference", help="A step of training, or a prediction.")
+    ] = True,
+    rows: Annotated[
+        int, typer.Option(min=0, help="Rows to show, the slowest first; 0 for all.")
+    ] = 25,
+    turns: Annotated[
+        int, typer.Option(min=1, help="Repetitions, of which the middle one counts.")
+    ] = 11,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="PNG", help="Draw the roofline into this file (needs matplotlib)."),
+    ] = None,
+    threads: Threads = None,
+    target: TargetName = None,
+) -> None:
+    """Show where a model's time goes, layer by layer.
+
+    For each layer and kernel: its time, its speed, and its share of what this machine was
+    measured to do at best. Bytes are those of all operands, each counted once; 1 FMA = 2 FLOP.
+
+    Examples:
+      isoconv bench --model resnet20 --batch-size 128
+      isoconv bench --model runs/demo --inference --out roofline.png
+    """
+    from isoconv.run.ceilings import measure_ceilings
+
+    found = _model(model, shape)
+    measure = _training if training else _prediction
+    before = measure_ceilings(threads, target=target)
+    profile = measure(found, batch_size, turns, threads, target)
+    ceilings = before.better(measure_ceilings(threads, target=target))
+    heading = f"{model}, {'one step of training' if training else 'one prediction'}"
+    _print(profile, ceilings, heading, rows)
+    if out is not None:
+        from isoconv.report.roofline import draw_roofline
+
+        draw_roofline(profile, ceilings, heading, out)
+        typer.echo(f"picture {out}")
+
+
+def _model(name: str, shape: str | None) -> Module:
+    """A ready model with fresh weights, or the one of a run."""
+    from isoconv.cli.runs import make_model, read_run
+    from isoconv.errors import ArgumentError
+
+    if not Path(name).is_dir():
+        sides = shape_of(shape or "32x32x3")
+        return make_model(name, 10, sides).build(sides)
+    trained = read_run(Path(name)).model
+    if shape is not None and shape_of(shape) != trained.input_shape:
+        raise ArgumentError(
+            f"--input must be left out or that of the run, {trained.input_shape}; got {shape}"
+        )
+    return trained
+
+
+def _images(model: Module, count: int) -> Any:
+    """Numbers that look like normalised images."""
+    import numpy as np
+
+    # A short pattern of pseudo-random values; only speed is measured.
+    shape = (count, *(model.input_shape or ()))
+    values = np.arange(np.prod(shape, dtype=np.int64), dtype=np.uint32) * np.uint32(2654435761)
+    return ((values >> 8).astype(np.float32) * np.float32(2.0**-23) - np.float32(1)).reshape(shape)
+
+
+def _training(
+    model: Module, batch_size: int, turns: int, threads: int | None, target: str | None
+) -> Profile:
+    import numpy as np
+
+    from isoconv.run.profile import ProfiledTraining
+    from isoconv.train.optim import SGD
+    from isoconv.train.step import Loss, Preparation, build_step
+
+    shape = model.input_shape or ()
+    step = build_step(model, Preparation(shape, "float32"), Loss(), SGD(0.1, momentum=0.9))
+    data = {"images": _images(model, batch_size), "labels": np.zeros(batch_size, np.int32)}
+    engine = ProfiledTraining(
+        step, data, batch_size=batch_size, shard_size=32, threads=threads, target=target
+    )
+    with engine:
+        engine.load(model.parameters(), model.states())
+        return engine.profile(turns)
+
+
+def _prediction(
+    model: Module, batch_size: int, turns: int, threads: int | None, target: str | None
+) -> Profile:
+    from isoconv.nn.inference import inference_graph, weights_for
+    from isoconv.run.profile import ProfiledPredictor
+
+    graph = inference_graph(model, model.input_shape or (), "float32", model.finish)
+    predictor = ProfiledPredictor(
+        graph, shard_size=PREDICTED_AT_ONCE, threads=threads, target=target
+    )
+    with predictor:
+        images = {"images": _images(model, batch_size)}
+        return predictor.profile(weights_for(model), images, turns)
+
+
+# The table --------------------------------------------------------------------------------------
+
+
+def _print(profile: Profile, ceilings: Ceilings, heading: str, most: int) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("layer", no_wrap=True)
+    table.add_column("kernel", no_wrap=True)
+    for name in ("ms", "of the time", "GFLOP/s", "of peak", "MiB", "GB/s"):
+        table.add_column(name, justify="right", no_wrap=True)
+    order = sorted(profile.rows, key=lambda row: -row.seconds)
+    shown = order if most == 0 else order[:most]
+    for row in shown:
+        table.add_row(*_cells(row, profile, ceilings))
+    rest = order[len(shown) :]
+    if rest:
+        seconds = sum(row.seconds for row in rest)
+        table.add_row(f"{len(rest)} more", "", _ms(seconds), f"{seconds / profile.seconds:.1%}")
+    inside = sum(row.seconds for row in order)
+    outside = max(0.0, profile.seconds - inside)
+    table.add_row("", "outside of kernels", _ms(outside), f"{outside / profile.seconds:.1%}")
+    console = Console(width=None if Console().is_terminal else 110, highlight=False)
+    console.print(table)
+    for line in _summary(profile, ceilings, heading):
+        typer.echo(line)
+
+
+def _cells(row: KernelTime, profile: Profile, ceilings: Ceilings) -> tuple[str, ...]:
+    speed = (f"{row.gflops:.1f}", f"{row.gflops / ceilings.gflops:.1%}") if row.flops else ("", "")
+    moved = (f"{row.bytes / 2**20:.2f}", f"{row.gigabytes:.1f}") if row.bytes else ("", "")
+    share = f"{row.seconds / profile.seconds:.1%}"
+    return (row.layer, row.kernel, _ms(row.seconds), share, *speed, *moved)
+
+
+def _summary(profile: Profile, ceilings: Ceilings, heading: str) -> list[str]:
+    flops = sum(row.flops for row in profile.rows) / profile.seconds / 1e9
+    threads = f"{profile.threads} thread{'' if profile.threads == 1 else 's'}"
+    return [
+        f"{heading}: {profile.images} images in {_ms(profile.seconds)} ms on {threads}, "
+        f"{profile.images / profile.seconds:,.0f} images/s",
+        f"{flops:.1f} GFLOP/s, {flops / ceilings.gflops:.1%} of this machine's peak; measured at "
+        f"best: {ceilings.gflops:.1f} GFLOP/s, {ceilings.memory:.1f} GB/s from memory, "
+        f"{ceilings.cache:.1f} GB/s in caches",
+    ]
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1e3:.3f}"

@@ -1,0 +1,218 @@
+"""Predictions: the same bits for an image, whatever is predicted beside it and by whom."""
+
+import gc
+import threading
+
+import numpy as np
+import pytest
+from tests.run.graphs import specials
+
+from isoconv import nn
+from isoconv.errors import ArgumentError, DTypeError, ShapeError
+from isoconv.graph.builder import GraphBuilder
+from isoconv.nn.inference import inference_graph, weights_for
+from isoconv.ops import Constant, Sum
+from isoconv.ops.interpret import interpret
+from isoconv.run.inference import Predictor
+
+SHAPE = (9, 8, 3)
+
+
+def network():
+    """Every kind of layer that treats an image in a way of its own."""
+    return nn.Sequential(
+        nn.Conv2d(7, 3, padding=1), nn.BatchNorm2d(), nn.ReLU(), nn.MaxPool2d(2),
+        nn.DepthwiseConv2d(3, padding=1, stride=2), nn.Conv2d(18, 1), nn.GELU(), nn.Dropout(0.5),
+        nn.Flatten(), nn.Linear(11),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def model():
+    """The network with its first weights."""
+    return network().build(SHAPE, seed=1)
+
+
+def pictures(count, dtype):
+    """Images: bytes, or numbers with subnormal and large ones among them."""
+    draw = np.random.default_rng(0)
+    if dtype == "uint8":
+        return draw.integers(0, 256, (count, *SHAPE)).astype(np.uint8)
+    images = draw.standard_normal((count, *SHAPE)).astype(np.float32)
+    rare = specials("float32")
+    chosen = draw.random(images.shape) < 0.1
+    images[chosen] = draw.choice(rare[np.abs(rare) < 1e7], chosen.sum())
+    return images
+
+
+@pytest.fixture(scope="module", params=["uint8", "float32"])
+def case(request, model):
+    """A graph, its weights, 70 images and what the references say of them."""
+    graph = inference_graph(model, SHAPE, request.param, "softmax")
+    weights, images = weights_for(model), pictures(70, request.param)
+    expected = interpret(graph, {**weights, "images": images}, images=70)["result"]
+    return graph, weights, images, expected
+
+
+@pytest.mark.parametrize(
+    ("threads", "shard_size"), [(1, 32), (1, 7), (2, 32), (3, 8), (3, 1), (2, 100), (7, 5)]
+)
+def test_cuts(case, threads, shard_size):
+    """Threads and shards, whole and not, give the references' bits."""
+    graph, weights, images, expected = case
+    with Predictor(graph, threads=threads, shard_size=shard_size) as predictor:
+        found = predictor.run(weights, {"images": images})["result"]
+        assert found.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_company(case, threads):
+    """One image alone, in pairs, among 7 and among 33: the same bits for that image."""
+    graph, weights, images, expected = case
+    with Predictor(graph, threads=threads, shard_size=4) as predictor:
+        for count in (1, 2, 7, 33):
+            for first in (0, 5):
+                batch = images[first : first + count]
+                found = predictor.run(weights, {"images": batch})["result"]
+                assert found.tobytes() == expected[first : first + count].tobytes()
+
+
+def test_predict(model):
+    """The model's own method, on bytes and on numbers, with and without its finish."""
+    for dtype in ("uint8", "float32"):
+        images = pictures(5, dtype)
+        for finish in ("softmax", "none"):
+            graph = inference_graph(model, SHAPE, dtype, finish)
+            given = {**weights_for(model), "images": images}
+            expected = interpret(graph, given, images=5)["result"]
+            found = model.predict(images, finish=finish, threads=2)
+            assert found.tobytes() == expected.tobytes()
+
+
+def test_fusion(case):
+    """Node by node the same bits."""
+    graph, weights, images, expected = case
+    with Predictor(graph, threads=1, fusion=False) as predictor:
+        found = predictor.run(weights, {"images": images})["result"]
+        assert found.tobytes() == expected.tobytes()
+
+
+def simple(**settings):
+    """A predictor of scaled numbers, with two outputs."""
+    b = GraphBuilder()
+    x, p = b.input("dataset", "x", (3,)), b.input("parameter", "p", (3,))
+    y = b.add("mul", x, p)
+    half = b.add("scale", y, attrs=Constant(0.5))
+    return Predictor(b.graph([("y", y), ("half", half), ("x", x)]), threads=2, **settings)
+
+
+X, P = np.arange(12, dtype=np.float32).reshape(4, 3), np.float32([1, 10, 100])
+
+
+def test_several_outputs():
+    """Every output has a row for each image; an input can be one."""
+    with simple() as predictor:
+        found = predictor.run({"p": P}, {"x": X})
+    np.testing.assert_array_equal(found["y"], X * P)
+    np.testing.assert_array_equal(found["half"], X * P / 2)
+    np.testing.assert_array_equal(found["x"], X)
+
+
+def test_new_weights():
+    """Weights are those of the call, and results of earlier calls stay as they were."""
+    with simple() as predictor:
+        first = predictor.run({"p": P}, {"x": X})["y"]
+        second = predictor.run({"p": -P}, {"x": X[:1]})["y"]
+    np.testing.assert_array_equal(first, X * P)
+    np.testing.assert_array_equal(second, -X[:1] * P)
+
+
+def test_no_images():
+    """Of no images there are no results."""
+    with simple() as predictor:
+        assert predictor.run({"p": P}, {"x": X[:0]})["y"].shape == (0, 3)
+
+
+def test_arrays_as_they_come():
+    """Read-only and transposed arrays are taken, and none is changed."""
+    turned = np.ascontiguousarray(X.T).T
+    fixed = X.copy()
+    fixed.setflags(write=False)
+    with simple(shard_size=1) as predictor:
+        for array in (turned, fixed):
+            found = predictor.run({"p": P}, {"x": array})["y"]
+            np.testing.assert_array_equal(found, X * P)
+
+
+def test_callers_at_once():
+    """Threads of a program may share one predictor: each gets its own results."""
+    wrong, predictor = [], simple()
+
+    def ask(sign):
+        for _ in range(100):
+            found = predictor.run({"p": sign * P}, {"x": X})["y"]
+            if not np.array_equal(found, sign * X * P):
+                wrong.append(found)
+
+    callers = [threading.Thread(target=ask, args=(sign,), daemon=True) for sign in (1, -1, 2)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(20)
+        assert not caller.is_alive(), "callers wait for one another"
+    predictor.close()
+    assert not wrong
+
+
+def test_threads_end_with_the_predictor():
+    """A predictor that nobody holds any more leaves no thread behind."""
+    before = threading.active_count()
+    predictor = simple()
+    predictor.run({"p": P}, {"x": X})
+    assert threading.active_count() == before + 1
+    del predictor
+    gc.collect()
+    assert threading.active_count() == before
+
+
+def test_what_is_refused():
+    """Arrays that are missing, or of another shape, dtype or number of rows, are named."""
+    with simple() as predictor:
+        with pytest.raises(ShapeError, match=r"'x' must have shape \(N, 3\); got \(4, 2\)"):
+            predictor.run({"p": P}, {"x": X[:, :2]})
+        with pytest.raises(DTypeError, match="'x' must be float32; got float64"):
+            predictor.run({"p": P}, {"x": X.astype(float)})
+        with pytest.raises(ShapeError, match=r"'p' must have shape \(3,\); got \(2,\)"):
+            predictor.run({"p": P[:2]}, {"x": X})
+        with pytest.raises(ArgumentError, match="'p'"):
+            predictor.run({}, {"x": X})
+        with pytest.raises(ArgumentError, match="'x'"):
+            predictor.run({"p": P}, {})
+
+
+def test_rows_of_two_inputs():
+    """Inputs that hold different numbers of images are refused."""
+    b = GraphBuilder()
+    x, z = b.input("dataset", "x", (3,)), b.input("dataset", "z", (3,))
+    with (
+        Predictor(b.graph([("y", b.add("add", x, z))]), threads=1) as predictor,
+        pytest.raises(ShapeError, match="one row for each image"),
+    ):
+        predictor.run({}, {"x": X, "z": X[1:]})
+
+
+def test_outputs_have_images():
+    """A sum over the images depends on which are beside each other; a predictor has none."""
+    b = GraphBuilder()
+    total = b.add("sum", b.input("dataset", "x", (3,)), attrs=Sum(1, batched=False))
+    with pytest.raises(ShapeError, match="'total' must have an image axis"):
+        Predictor(b.graph([("total", total)]), threads=1)
+
+
+@pytest.mark.parametrize("setting", [{"threads": -1}, {"shard_size": 0}, {"target": "avx1024"}])
+def test_settings(setting):
+    """Settings outside their range are refused."""
+    b = GraphBuilder()
+    graph = b.graph([("y", b.add("neg", b.input("dataset", "x", (3,))))])
+    with pytest.raises(ArgumentError):
+        Predictor(graph, **{"threads": 1, **setting})
