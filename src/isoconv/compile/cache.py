@@ -1,9 +1,9 @@
 """Compiled kernels on disk: private to the user, bounded, checked, safe for many processes.
 
-Each entry is one file: a line with a format name and the SHA-256 of what follows, then the object
-code. Entries appear whole (written beside, then renamed), and an entry whose digest does not
-match is removed and made anew. Reading an entry marks it as used; the least recently used go first
-when the folder outgrows its bound.
+Each entry is one file: a line with a format name and the SHA-256 of the entry's key and of what
+follows, then the object code. Entries appear whole (written beside, then renamed), and an entry
+whose digest does not match is removed and made anew. Reading an entry marks it as used; the least
+recently used go first when the folder outgrows its bound.
 """
 
 from __future__ import annotations
@@ -12,22 +12,29 @@ import contextlib
 import hashlib
 import os
 import tempfile
+import time
 from pathlib import Path
 
 import platformdirs
 
 __all__ = ["KernelCache", "default_folder"]
 
-_FORMAT = b"isoconv-kernel-1 "
+_FORMAT = b"isoconv-kernel-2 "
 _BOUND = 512 * 2**20
 _HEADER = len(_FORMAT) + 64 + 1
 _SUFFIX = ".kernel"
+_UNFINISHED = ".new-"
+_FORGOTTEN = 24 * 3600  # seconds after which an unfinished entry's writer is gone
 _TRIM_EVERY = 64  # new entries between two looks at the folder's size
 
 
 def default_folder() -> Path:
     """The user's own cache folder for kernels, where this system keeps such folders."""
     return platformdirs.user_cache_path("isoconv", appauthor=False) / "kernels"
+
+
+def _header(key: str, code: bytes) -> bytes:
+    return _FORMAT + hashlib.sha256(key.encode() + code).hexdigest().encode() + b"\n"
 
 
 class KernelCache:
@@ -75,7 +82,7 @@ class KernelCache:
         except OSError:
             return None
         code = content[_HEADER:]
-        if content[:_HEADER] != _FORMAT + hashlib.sha256(code).hexdigest().encode() + b"\n":
+        if content[:_HEADER] != _header(key, code):
             with contextlib.suppress(OSError):
                 path.unlink()
             return None
@@ -87,14 +94,13 @@ class KernelCache:
         """Keep object code under this key; on a full disk nothing is kept."""
         if not self._usable:
             return
-        header = _FORMAT + hashlib.sha256(code).hexdigest().encode() + b"\n"
         try:
-            handle, name = tempfile.mkstemp(dir=self.folder, prefix=".new-")
+            handle, name = tempfile.mkstemp(dir=self.folder, prefix=_UNFINISHED)
         except OSError:
             return
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(header + code)
+                file.write(_header(key, code) + code)
             Path(name).replace(self._path(key))
         except OSError:
             with contextlib.suppress(OSError):
@@ -116,7 +122,11 @@ class KernelCache:
         return sorted(found, key=lambda item: item[2])
 
     def trim(self) -> None:
-        """Remove the least recently used entries until the bound holds."""
+        """Remove the least recently used entries until the bound holds, and old unfinished ones."""
+        for path in self.folder.glob(f"{_UNFINISHED}*"):
+            with contextlib.suppress(OSError):
+                if time.time() - path.stat().st_mtime > _FORGOTTEN:
+                    path.unlink()
         entries = self.entries()
         total = sum(size for _, size, _ in entries)
         for path, size, _ in entries:

@@ -79,8 +79,13 @@ class _Emission:
 
     def run(self) -> None:
         """Zero the result, then let every block of images and rows pass through all tiles."""
+        # The chains of all results run over the same memory, so that one part does the whole.
+        with self.k.when(self.k.builder.icmp_signed("==", self.k.slot("part"), self.k.const(0))):
+            self._clear()
+            self._blocks()
+
+    def _blocks(self) -> None:
         k, spec = self.k, self.spec
-        self._clear()
         images = k.slot("images")
         rows = spec.axes[0].positions if spec.axes else 1
         with k.loop(0, images, spec.images) as first_image:

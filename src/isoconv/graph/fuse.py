@@ -133,9 +133,17 @@ class _Fusion:
                 continue
             if (seen.shape, seen.batched) != (spec.shape, spec.batched) or other.sums:
                 continue
+            if self._root_reads(draft, other):
+                continue
             beside = [s for s in draft.sources if s is not other]
             if not any(self._reaches(s, other) for s in beside):
                 self._merge(draft, other)
+
+    def _root_reads(self, draft: _Draft, other: _Draft) -> bool:
+        """Whether the root, which comes before all else in its group, needs `other` itself."""
+        if draft.root < 0:
+            return False
+        return any(self.of.get(source) is other for source in self.graph[draft.root].inputs)
 
     def _takes_pointwise(self, draft: _Draft) -> bool:
         return draft.root < 0 or self.graph[draft.root].op in EPILOGUE_ROOTS
@@ -148,7 +156,9 @@ class _Fusion:
         draft = self.of.get(source)
         if draft is None or draft.root >= 0 or source in draft.sums:
             return None
-        if any(self.graph[s].attrs != self.graph[index].attrs for s in draft.sums):
+        node = self.graph[index]
+        kinds = {(self.graph[s].attrs, self.graph[s].spec.dtype) for s in draft.sums}
+        if kinds - {(node.attrs, node.spec.dtype)}:
             return None
         return draft
 

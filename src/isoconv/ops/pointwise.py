@@ -41,10 +41,13 @@ class Constant:
     value: float
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Constant) and self.value.hex() == other.value.hex()
+        return isinstance(other, Constant) and self._bits() == other._bits()
 
     def __hash__(self) -> int:
-        return hash(self.value.hex())
+        return hash(self._bits())
+
+    def _bits(self) -> str:
+        return float(self.value).hex()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from isoconv.compile.layout import Buffer, Placement, dense_strides
 from isoconv.compile.lower import lower
 from isoconv.compile.plan import make_plan, region_offsets
 from isoconv.compile.target import Target
-from isoconv.errors import DTypeError, ShapeError
+from isoconv.errors import ArgumentError, DTypeError, ShapeError
 from isoconv.graph.ir import DTYPES, Graph, TensorSpec
 from isoconv.run.memory import Context, ScriptBuilder, aligned_bytes, aligned_copy
 from isoconv.run.team import Team, library_for
@@ -43,13 +43,18 @@ def evaluate(
 
     Returns:
         The outputs by name; batched ones lead with images.
+
+    Raises:
+        ArgumentError: an input has no array, or the target is unknown.
+        ShapeError: an array has another shape than its input.
+        DTypeError: an array has another dtype than its input.
     """
     library = library_for(target, cache=cache)
     memory: dict[tuple[str, str], Array] = {("order", "order"): np.arange(max(images, 1))}
     inputs: dict[str, Placement] = {}
     for _, node in graph.inputs():
         name, spec = node.attrs.name, node.spec
-        array = aligned_copy(_checked(name, arrays[name], spec, images))
+        array = aligned_copy(_checked(name, arrays, spec, images))
         region = "dataset" if spec.batched else "parameter"
         memory[region, name] = array
         inputs[name] = _dense(Buffer(region, name, array.nbytes), spec,
@@ -96,7 +101,10 @@ def _dense(buffer: Buffer, spec: TensorSpec, rows: str) -> Placement:
     return Placement(buffer, spec.dtype, dense_strides(spec.shape), image, 0, rows)
 
 
-def _checked(name: str, array: Array, spec: TensorSpec, images: int) -> Array:
+def _checked(name: str, arrays: Mapping[str, Array], spec: TensorSpec, images: int) -> Array:
+    if name not in arrays:
+        raise ArgumentError(f"every input needs an array: {name!r} is missing")
+    array = arrays[name]
     wanted = (images, *spec.shape) if spec.batched else spec.shape
     if array.shape != wanted:
         raise ShapeError(f"input {name!r} must have shape {wanted}; got {array.shape}")

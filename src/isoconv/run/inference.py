@@ -6,6 +6,8 @@ the thread that runs it change a bit.
 
 from __future__ import annotations
 
+import threading
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,7 +18,7 @@ from isoconv.compile.layout import Buffer, Placement, dense_strides
 from isoconv.compile.lower import lower
 from isoconv.compile.plan import make_plan, region_offsets
 from isoconv.compile.runtime import AdvanceSpec, BarrierSpec
-from isoconv.errors import DTypeError, ShapeError
+from isoconv.errors import ArgumentError, DTypeError, ShapeError
 from isoconv.graph.ir import DTYPES, Graph
 from isoconv.run.memory import Context, Script, ScriptBuilder, aligned_bytes, aligned_copy
 from isoconv.run.team import Team, default_threads, library_for
@@ -28,7 +30,7 @@ Array = NDArray[Any]
 
 
 class Predictor:
-    """Runs a forward graph on any number of images.
+    """Runs a forward graph on any number of images; threads of a program may share it.
 
     Args:
         graph: a graph whose outputs are batched.
@@ -51,6 +53,8 @@ class Predictor:
         cache: bool = True,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
+        if shard_size < 1:
+            raise ArgumentError(f"shard_size must be at least 1; got {shard_size}")
         self.graph = graph
         self.shard_size = shard_size
         self.threads = threads or default_threads()
@@ -89,6 +93,8 @@ class Predictor:
         self._packs = aligned_bytes(size)
         self._arenas = [aligned_bytes(self._plan.size) for _ in range(self.threads)]
         self._team = Team(self.threads, library)
+        self._lock = threading.Lock()
+        weakref.finalize(self, self._team.close)
 
     def run(self, weights: Mapping[str, Array], datasets: Mapping[str, Array]) -> dict[str, Array]:
         """Compute the outputs for all rows of the data sets.
@@ -103,7 +109,12 @@ class Predictor:
         Raises:
             ShapeError: an array has another shape than the graph's.
             DTypeError: a data set has another dtype than the graph's.
+            ArgumentError: an input has no array.
         """
+        with self._lock:
+            return self._run(weights, datasets)
+
+    def _run(self, weights: Mapping[str, Array], datasets: Mapping[str, Array]) -> dict[str, Array]:
         images = self._load(weights, datasets)
         results: dict[str, Array] = {}
         for name, index in self.graph.outputs:
@@ -120,6 +131,8 @@ class Predictor:
         counts = {}
         for _, node in self.graph.inputs():
             name, spec = node.attrs.name, node.spec
+            if name not in (datasets if spec.batched else weights):
+                raise ArgumentError(f"every input needs an array: {name!r} is missing")
             if not spec.batched:
                 array = np.asarray(weights[name])
                 if array.shape != spec.shape:

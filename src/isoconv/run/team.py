@@ -108,7 +108,12 @@ class Team:
             scripts: a script for each thread; fewer leave the last threads idle.
             turns: how often, for all or for each.
             control: address of a shared (turns, stop) pair; without it each thread has its own.
+
+        Raises:
+            ArgumentError: the team was closed.
         """
+        if self._closing:
+            raise ArgumentError("the threads of this team have ended; make a new one")
         each = [turns] * len(scripts) if isinstance(turns, int) else list(turns)
         for i, (script, count) in enumerate(zip(scripts, each, strict=True)):
             self._control[i, :2] = count, 0
@@ -138,7 +143,9 @@ class Team:
         for i in range(1, self.threads):
             self._start[i].release()
         for worker in self._workers:
-            worker.join()
+            # Garbage collection may close a forgotten team on one of its own threads.
+            if worker is not threading.current_thread():
+                worker.join()
         self._workers = []
 
     def __enter__(self) -> Team:

@@ -13,6 +13,7 @@ Several steps run in one native call. Which thread runs which shard changes no b
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -24,7 +25,8 @@ from isoconv.compile.clip import BLOCK
 from isoconv.compile.layout import Buffer, FlatLayout
 from isoconv.compile.plan import Plan
 from isoconv.compile.runtime import AdvanceSpec, BarrierSpec
-from isoconv.errors import ArgumentError, ShapeError
+from isoconv.errors import ArgumentError, DTypeError, ShapeError
+from isoconv.graph.ir import TensorSpec
 from isoconv.run.memory import Context, Script, ScriptBuilder, aligned_bytes, aligned_copy
 from isoconv.run.step import StepGraph, StepPlan
 from isoconv.run.team import Team, default_threads, library_for
@@ -84,6 +86,7 @@ class TrainingEngine:
         self._addresses = library.addresses(self.plan.specs(), progress)
         self.threads = threads or default_threads()
         self._team = Team(self.threads, library)
+        weakref.finalize(self, self._team.close)
         self._allocate()
         self._scripts: dict[int, tuple[list[Script], list[Context]]] = {}
 
@@ -93,8 +96,10 @@ class TrainingEngine:
         """Everything that threads share."""
         step = self.step
         self._memory: dict[tuple[str, str], Array] = {}
-        for name, array in {**data, "samples": np.arange(self.samples)}.items():
-            self._memory["dataset", name] = np.ascontiguousarray(array)
+        given = {**data, "samples": np.arange(self.samples)}
+        for _, node in step.shard.inputs("dataset"):
+            name = node.attrs.name
+            self._memory["dataset", name] = _checked(name, given, node.spec)
         self._memory["order", "order"] = aligned_copy(np.arange(self.samples))
         self._memory["parameter", "parameter"] = aligned_copy(np.zeros(step.size, np.float32))
         for slot in step.slots:
@@ -262,6 +267,7 @@ class TrainingEngine:
 
         Raises:
             ShapeError: an array has another shape than the model's.
+            ArgumentError: a parameter or state has no array.
         """
         _fill(self._memory["parameter", "parameter"], self.plan.layout, parameters)
         _fill(self._memory["state", "state"], self.plan.states, states)
@@ -305,13 +311,17 @@ class TrainingEngine:
         self._memory["order", "order"][...] = order
         self._memory["scalar", "key"][1] = epoch
         for name, table in (tables or {}).items():
-            held = self._memory["dataset", name]
+            held = self._memory.get(("dataset", name))
+            if held is None:
+                raise ArgumentError(f"the graph has no data-set input {name!r} to replace")
             if held.shape != table.shape or held.dtype != table.dtype:
                 raise ShapeError(
                     f"table {name!r} must stay {held.dtype} {held.shape}; "
                     f"got {table.dtype} {table.shape}"
                 )
-            held[...] = table
+            # The caller's arrays stay as they are; scripts hold addresses, so they are made anew.
+            self._memory["dataset", name] = np.ascontiguousarray(table)
+            self._scripts.clear()
 
     def steps(self, first: int, hyper: Array) -> Array:
         """Run some steps of the epoch.
@@ -385,8 +395,23 @@ def _sample_count(data: Mapping[str, Array]) -> int:
     return next(iter(counts.values()))
 
 
+def _checked(name: str, data: Mapping[str, Array], spec: TensorSpec) -> Array:
+    """A data-set array as native code reads it."""
+    if name not in data:
+        raise ArgumentError(f"every data-set input needs an array: {name!r} is missing")
+    array = np.ascontiguousarray(data[name])
+    if array.shape[1:] != spec.shape:
+        sides = ", ".join(map(str, spec.shape))
+        raise ShapeError(f"{name!r} must have shape (N, {sides}); got {array.shape}")
+    if array.dtype != spec.dtype:
+        raise DTypeError(f"{name!r} must be {spec.dtype}; got {array.dtype}")
+    return array
+
+
 def _fill(vector: Array, layout: FlatLayout, arrays: Mapping[str, Array]) -> None:
     for name, shape in layout.shapes.items():
+        if name not in arrays:
+            raise ArgumentError(f"every parameter and state needs an array: {name!r} is missing")
         array = np.asarray(arrays[name])
         if array.shape != tuple(shape):
             raise ShapeError(f"{name!r} must have shape {tuple(shape)}; got {array.shape}")

@@ -80,10 +80,10 @@ def finish_tree(nodes: Sequence[Node], shards: int) -> tuple[list[Merge], tuple[
             return None
         if (level, place) in known:
             return known[level, place]
-        left, right = total(level - 1, 2 * place), total(level - 1, 2 * place + 1)
-        if left is None:
+        if level == 0:
             raise ValueError("a tree needs every shard")
-        if right is not None:
+        left, right = total(level - 1, 2 * place), total(level - 1, 2 * place + 1)
+        if left is not None and right is not None:
             merges.append(Merge(left, right))
         return left
 
