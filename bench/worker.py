@@ -25,14 +25,17 @@ class Prepared:
     """Work that is ready to be repeated.
 
     Attributes:
-        work: does it once, to the end.
+        work: does it, to the end, as often as `inner` says.
         results: of one repetition from the beginning, channels last, to be compared.
         facts: what else is worth telling.
+        inner: repetitions in one call of `work`; more than one where a program, too, would do many
+            such things in one call.
     """
 
     work: Callable[[], None]
     results: dict[str, Array]
     facts: dict[str, Any] = field(default_factory=dict)
+    inner: int = 1
 
 
 class Library:
@@ -100,12 +103,12 @@ def _answer(
         prepared[request["as"]] = made
         return {**made.facts, "prepared_in": round(time.perf_counter() - start, 2)}
     if "repeat" in request:
-        work = prepared[request["as"]].work
+        work, inner = prepared[request["as"]].work, prepared[request["as"]].inner
         seconds = []
         for _ in range(request["repeat"]):
             start = time.perf_counter()
             work()
-            seconds.append(time.perf_counter() - start)
+            seconds.append((time.perf_counter() - start) / inner)
         return {"seconds": seconds}
     if "forget" in request:
         prepared.clear()

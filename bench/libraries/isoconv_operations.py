@@ -160,6 +160,7 @@ class Operation:
                     places = [int(row.ctypes.data) for row in self._memory["output", name]]
                     for other in places[1:]:
                         script.add(self._addresses[spec], [places[0], other], part)
+            self._wait(script)
             scripts.append(script.finish())
         return scripts
 
@@ -183,13 +184,13 @@ class Operation:
             for name, _ in self._graph.outputs
         }
 
-    def run(self) -> None:
-        """The work once more: one native call for each thread."""
-        self._team.run(self._scripts, 1)
+    def run(self, turns: int = 1) -> None:
+        """The work again: one native call for each thread."""
+        self._team.run(self._scripts, turns)
 
-    def pack(self) -> None:
+    def pack(self, turns: int = 1) -> None:
         """The packing of the weights alone."""
-        self._team.run(self._pack_scripts, 1)
+        self._team.run(self._pack_scripts, turns)
 
 
 def _merge(size: int) -> Any:

@@ -6,7 +6,7 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-from tinygrad import Tensor, TinyJit, nn  # type: ignore[import-not-found]
+from tinygrad import Context, Tensor, TinyJit, nn  # type: ignore[import-not-found]
 
 from bench.worker import Array, Library, Prepared, serve
 
@@ -34,7 +34,7 @@ class TinygradLibrary(Library):
 
         @TinyJit  # type: ignore[untyped-decorator]
         def step(images: Any, labels: Any) -> Any:
-            with Tensor.train():
+            with Context(TRAINING=1):
                 optimizer.zero_grad()
                 loss = network(images).sparse_categorical_crossentropy(labels).backward()
                 return loss.realize(*optimizer.schedule_step())
@@ -144,7 +144,7 @@ def _first_losses(network: Network, x: Any, y: Any, shard: int) -> list[float]:
     """Losses of the first two steps, each shard normalised by itself."""
     optimizer = nn.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
     losses = []
-    with Tensor.train():
+    with Context(TRAINING=1):
         for _ in range(2):
             optimizer.zero_grad()
             total = 0.0

@@ -158,6 +158,7 @@ def _other_cases() -> list[Case]:
         Case("times_images", (single(4),)),
         Case("inverse_std", (single(4, values="positive"),), ops.Epsilon(1e-3)),
         Case("batch_norm", (X, c, c, c, c), ops.BatchNorm(False, 30), constants=(1, 2)),
+        Case("copy", (X,)),
         Case("reshape", (X,), ops.Shape((10, 12))),
         Case("reshape", (single(6, 2),), ops.Shape((3, 4), batched=False)),
         Case("concat", (X, given(5, 6, 1), Y)),
@@ -294,6 +295,7 @@ def test_wrong_dtype_names_the_operation(case: Case) -> None:
     """Integers where floats belong (or the reverse) are refused by name."""
     if case.op in (
         "convert",
+        "copy",
         "reshape",
         "concat",
         "slice_channels",
