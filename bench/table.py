@@ -77,6 +77,7 @@ def _summary(what: str, content: Content) -> list[tuple[str, str, str, str]]:
             (row["work"], f"≤ {row['most']:g} s", f"{row['values']['isoconv']:.2f} s",
              _reached(row["values"]["isoconv"] <= row["most"]))
             for row in rows
+            if row["most"] is not None
         ]  # fmt: skip
     with_ratio = [row for row in rows if row["ratio"] is not None]
     if not with_ratio:
@@ -154,9 +155,10 @@ def _rows(what: str, content: Content) -> list[str]:
         return _layer_rows(content)
     if what == "startup":
         lines = ["| work | isoconv | goal |", "| --- | ---: | ---: |"]
-        return lines + [
-            f"| {row['work']} | {_value(row, 'isoconv')} | ≤ {row['most']:g} s |" for row in rows
-        ]
+        for row in rows:
+            goal = "" if row["most"] is None else f"≤ {row['most']:g} s"
+            lines.append(f"| {row['work']} | {_value(row, 'isoconv')} | {goal} |")
+        return lines
     names = list(dict.fromkeys(name for row in rows for name in row["values"]))
     lines = [
         f"| work | {' | '.join(names)} | ratio | goal |",

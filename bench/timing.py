@@ -132,6 +132,8 @@ class Worker:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
 
 
 def alternate(works: dict[str, tuple[Worker, str]], pace: Pace) -> dict[str, Timing]:

@@ -44,7 +44,7 @@ class IsoconvLibrary(Library):
         return _operation(_simple_graph(request, arrays), arrays, request["threads"])
 
     def step(self, request: dict[str, Any], arrays: dict[str, Array]) -> Prepared:
-        """The training engine, one step a call."""
+        """The training engine."""
         images, batch = arrays["images"], request["batch"]
         shape = images.shape[1:]
         start = time.perf_counter()
@@ -60,15 +60,13 @@ class IsoconvLibrary(Library):
         losses = [float(engine.steps(0, row)[0, 0]) / batch]
         ready = time.perf_counter() - start
         losses.append(float(engine.steps(0, row)[0, 0]) / batch)
-        batches, turn = len(images) // batch, 0
-
-        def work() -> None:
-            nonlocal turn
-            engine.steps(turn % batches, row)
-            turn += 1
+        # As the trainer does, several steps in one native call.
+        batches = len(images) // batch
+        rows = np.repeat(row, batches, axis=0)
 
         facts = {"arena_mib": round(engine.arena_bytes / 2**20, 1), "first_step": round(ready, 2)}
-        return Prepared(work, {"losses": np.array(losses)}, facts)
+        results = {"losses": np.array(losses)}
+        return Prepared(lambda: _run(engine, rows), results, facts, batches)
 
     def predict(self, request: dict[str, Any], arrays: dict[str, Array]) -> Prepared:
         """``model.predict``, from NumPy to NumPy, as a user calls it."""
@@ -85,6 +83,10 @@ class IsoconvLibrary(Library):
 
         scores = model.predict(images, threads=threads, shard_size=shard)
         return Prepared(work, {"scores": scores}, {"shard_size": shard})
+
+
+def _run(engine: TrainingEngine, rows: Array) -> None:
+    engine.steps(0, rows)
 
 
 def _operation(graph: Graph, arrays: dict[str, Array], threads: int) -> Prepared:

@@ -149,8 +149,9 @@ def _draw_rows(axes: Any, rows: Sequence[KernelTime]) -> None:
             zorder=3,
         )  # fmt: skip
     _name_longest(axes, rows)
-    axes.legend(loc="lower right", frameon=True, fontsize=9, facecolor="white",
-                edgecolor=GRID, labelcolor=INK)  # fmt: skip
+    if rows:
+        axes.legend(loc="lower right", frameon=True, fontsize=9, facecolor="white",
+                    edgecolor=GRID, labelcolor=INK)  # fmt: skip
 
 
 def _name_longest(axes: Any, rows: Sequence[KernelTime]) -> None:

@@ -1,0 +1,180 @@
+"""The benchmark's own machinery, on work that takes no time."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from math import prod
+
+import numpy as np
+import pytest
+from bench.__main__ import main
+from bench.crew import Crew, Setting
+from bench.libraries.isoconv_library import IsoconvLibrary
+from bench.networks import NETWORKS, build, describe
+from bench.results import read, row_of, write
+from bench.timing import Pace
+from bench.workloads import DIRECTIONS, LAYERS, SIMPLE, Layer, Simple
+
+from isoconv.run.ceilings import Ceilings
+
+PACE = Pace(blocks=1, repetitions=1, budget=0.0, pause=0.0)
+SMALL = Layer("small", 3, (6, 5), 4, 6, (3, 3), 2, 1, 2)
+
+
+def numbers(shapes):
+    """Arrays of these shapes."""
+    random = np.random.RandomState(0)
+    return {name: random.randn(*shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+def layer(direction, arrays):
+    """The result of a layer in one direction."""
+    request = {**asdict(SMALL), "direction": direction, "threads": 2}
+    return IsoconvLibrary().layer(request, arrays).results["result"]
+
+
+def convolved(x, w):
+    """SMALL by its definition, in float64."""
+    x = np.pad(x.astype(np.float64), ((0, 0), (1, 1), (1, 1), (0, 0)))
+    result = np.zeros((3, *SMALL.outputs, 6))
+    for i, j, o in np.ndindex(*SMALL.outputs, 6):
+        group = slice(2 * (o // 3), 2 * (o // 3) + 2)
+        window = x[:, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3, group]
+        result[:, i, j, o] = (window * w[..., o]).sum(axis=(1, 2, 3))
+    return result
+
+
+def test_layer_in_all_directions():
+    """Forward by its definition; the gradients by <dy, x*w> = <dx, x> = <dw, w>."""
+    arrays = numbers(SMALL.arrays)
+    forward, by_input, by_weight = (layer(direction, arrays) for direction in DIRECTIONS)
+    np.testing.assert_allclose(forward, convolved(arrays["x"], arrays["w"]), atol=1e-4)
+    product = (forward.astype(np.float64) * arrays["dy"]).sum()
+    np.testing.assert_allclose((by_input.astype(np.float64) * arrays["x"]).sum(), product, 1e-4)
+    np.testing.assert_allclose((by_weight.astype(np.float64) * arrays["w"]).sum(), product, 1e-4)
+
+
+def test_work_can_be_repeated():
+    """Repetitions find their inputs as the first one did."""
+    arrays = numbers(SMALL.arrays)
+    request = {**asdict(SMALL), "direction": "forward", "threads": 2}
+    prepared = IsoconvLibrary().layer(request, arrays)
+    prepared.work()
+    again = IsoconvLibrary().layer(request, arrays)
+    np.testing.assert_array_equal(prepared.results["result"], again.results["result"])
+    assert prepared.inner >= 1
+    assert prepared.facts["packing_ms"] >= 0
+
+
+@pytest.mark.parametrize("op", ["max_pool", "avg_pool", "global_avg_pool", "relu_add"])
+def test_simple_operations(op):
+    """A quick look at each: the values of the result, and the shape of the gradient."""
+    settings = {"kernel": 2, "stride": 2, "padding": 0} if op in ("max_pool", "avg_pool") else {}
+    forward = Simple("small", op, 4, (4, 6), 3, settings)
+    arrays = numbers(forward.arrays)
+    request = {**asdict(forward), "threads": 2, "shards": 2}
+    found = IsoconvLibrary().simple(request, arrays).results["result"]
+    x = arrays["x"]
+    windows = x.reshape(4, 2, 2, 3, 2, 3)
+    expected = {
+        "max_pool": lambda: windows.max(axis=(2, 4)),
+        "avg_pool": lambda: windows.mean(axis=(2, 4)),
+        "global_avg_pool": lambda: x.mean(axis=(1, 2)),
+        "relu_add": lambda: np.maximum(x + arrays["other"], 0),
+    }[op]()
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    backward = Simple("small", op, 4, (4, 6), 3, settings, backward=True)
+    request = {**asdict(backward), "threads": 2, "shards": 2}
+    gradient = IsoconvLibrary().simple(request, numbers(backward.arrays)).results["dx"]
+    assert gradient.shape == x.shape
+
+
+def test_batch_norm_per_shard():
+    """Each thread's images are normalised by themselves."""
+    simple = Simple("small", "batch_norm", 4, (4, 4), 3)
+    arrays = numbers(simple.arrays) | {"gamma": np.ones(3, np.float32)}
+    request = {**asdict(simple), "threads": 2, "shards": 2}
+    found = IsoconvLibrary().simple(request, arrays).results["result"] - arrays["beta"]
+    for shard in (found[:2], found[2:]):
+        np.testing.assert_allclose(shard.mean(axis=(0, 1, 2)), 0, atol=1e-5)
+        np.testing.assert_allclose(shard.std(axis=(0, 1, 2)), 1, atol=1e-3)
+
+
+def test_named_shapes():
+    """Sixteen layers, each with a positive size and a name of its own."""
+    assert len(LAYERS) == len({layer.name for layer in LAYERS}) == 16
+    assert all(layer.flops > 0 and min(layer.outputs) > 0 for layer in LAYERS)
+    assert len({simple.name for simple in SIMPLE}) == len(SIMPLE)
+
+
+@pytest.mark.parametrize("name", ["tiny", "lenet", "resnet20", "mobilenetv2"])
+def test_descriptions_carry_all_weights(name):
+    """Every weight belongs to a step of the description, with the size that it says."""
+    shape = (28, 28, 1) if name in ("tiny", "lenet") else (32, 32, 3)
+    model = build(name, 10, shape)
+    sizes = {}
+
+    def gather(steps):
+        for step in steps:
+            gather(step.get("body", []))
+            gather(step.get("shortcut", []))
+            if step["op"] == "conv":
+                kernel = (step["kernel"], step["kernel"])
+                inputs = step["channels"] // step["groups"]
+                sizes[f"{step['name']}.weight"] = (*kernel, inputs, step["filters"])
+            elif step["op"] == "linear":
+                sizes[f"{step['name']}.weight"] = (step["inputs"], step["outputs"])
+                if "flattened" in step:
+                    assert prod(step["flattened"]) == step["inputs"]
+            elif step["op"] == "batch_norm":
+                sizes[f"{step['name']}.weight"] = (step["channels"],)
+
+    gather(describe(model))
+    weights = {key: a.shape for key, a in model.weights.items() if key.endswith(".weight")}
+    assert sizes == weights
+
+
+def test_resnet50_has_its_parameters():
+    """As published: 25,557,032 parameters for 1,000 classes."""
+    model = NETWORKS["resnet50"](1000, (224, 224, 3))
+    assert model.summary((224, 224, 3)).parameters == 25_557_032
+
+
+@pytest.mark.slow
+def test_crew_measures_and_stores(tmp_path, monkeypatch):
+    """A worker in its own process measures a step without peers, and the file can be read."""
+    crew = Crew(Setting(threads=1, pace=PACE, peers=()))
+    model = build("tiny", 10, (28, 28, 1))
+    arrays = numbers({"images": (64, 28, 28, 1)}) | dict(model.weights)
+    arrays["labels"] = np.zeros(64, np.int32)
+    request = {"name": "tiny", "network": "tiny", "batch": 32, "shard": 32, "classes": 10,
+               "description": describe(model)}  # fmt: skip
+    try:
+        sides = crew.compare("step", request, arrays)
+    finally:
+        crew.close()
+    assert sides["isoconv"].timing.median > 0
+    assert sides["isoconv"].difference == 0
+    row = row_of("tiny [32]", sides, 1.5)
+    assert row["ratio"] is None
+    write("steps", [row], crew, Ceilings(1, 100.0, 10.0, 50.0), tmp_path)
+    assert read(tmp_path) == {}
+    assert read(tmp_path, quick=True)["steps"]["rows"][0]["work"] == "tiny [32]"
+
+
+def test_missing_peer_is_noted(monkeypatch, tmp_path):
+    """Without the peers' environment a run goes on, with a note."""
+    monkeypatch.setattr("bench.crew.PEERS_PYTHON", tmp_path / "python")
+    crew = Crew(Setting(threads=1, pace=PACE, peers=("jax",)))
+    (jax,) = crew.chosen()
+    assert crew._worker(jax, 1) is None
+    assert crew.notes == ["jax is left out: the peers' environment is missing (run `make bench`)"]
+
+
+def test_wrong_words(capsys):
+    """Unknown work and unknown peers are refused before anything starts."""
+    with pytest.raises(SystemExit) as ended:
+        main(["layres"])
+    assert ended.value.code == 2
+    assert main(["steps", "--peers", "tensorflow"]) == 2
+    assert "no peer is called tensorflow" in capsys.readouterr().err

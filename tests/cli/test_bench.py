@@ -1,0 +1,87 @@
+"""``isoconv bench``: a model's time, layer by layer."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from isoconv.cli import app
+from isoconv.report.roofline import draw_roofline
+from isoconv.run import ceilings as measured
+from isoconv.run.ceilings import Ceilings, measure_ceilings
+from isoconv.run.profile import KernelTime, Profile
+
+QUICK = ("--input", "12x12x1", "--batch-size", "4", "--turns", "1", "--threads", "1")
+
+
+@pytest.fixture(autouse=True)
+def small_ceilings(monkeypatch):
+    """Ceilings of vectors that take no time."""
+    monkeypatch.setattr(measured, "_STREAM_BYTES", 2**16)
+
+
+def bench(*words):
+    """Run the command, which must end well, and give back what it printed."""
+    result = CliRunner().invoke(app, ["bench", "--model", "lenet5", *QUICK, *words])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_training_step(tmp_path):
+    """Every kind of kernel has its row, and the picture is drawn."""
+    picture = tmp_path / "roof.png"
+    text = bench("--rows", "0", "--out", str(picture))
+    for kernel in ("forward", "gradient by input", "gradient by weight", "max pooling",
+                   "max pooling, gradient", "packing of weights", "update"):  # fmt: skip
+        assert re.search(rf"{kernel}  ", text), kernel
+    assert "lenet5, one step of training: 4 images in" in text
+    assert "of this machine's peak" in text
+    with Image.open(picture) as image:
+        assert min(image.size) > 500
+
+
+def test_inference():
+    """A prediction has no gradients; rows beyond the most are summed up."""
+    text = bench("--inference", "--rows", "2")
+    assert "gradient" not in text
+    assert "lenet5, one prediction: 4 images in" in text
+    assert re.search(r"^\d+ more", text, re.MULTILINE)
+
+
+def test_unknown_model():
+    """Neither a model nor a folder: one line says so."""
+    result = CliRunner().invoke(app, ["bench", "--model", "nothing"])
+    assert result.exit_code == 2
+    assert "no model is called 'nothing'" in result.stderr
+
+
+def test_ceilings_are_kept_at_their_best():
+    """The better of two measurements, each ceiling by itself."""
+    one, two = Ceilings(1, 10.0, 5.0, 7.0), Ceilings(1, 9.0, 6.0, 7.0)
+    assert one.better(two) == two.better(one) == Ceilings(1, 10.0, 6.0, 7.0)
+
+
+def test_ceilings_of_threads():
+    """Two threads are measured together."""
+    found = measure_ceilings(2, rounds=1)
+    assert found.threads == 2
+    assert min(found.gflops, found.memory, found.cache) > 0
+
+
+def test_kernel_speeds():
+    """GFLOP/s, GB/s and FLOP per byte of a kernel; nothing is divided by zero."""
+    kernel = KernelTime("0", "forward", 1e-3, 2_000_000, 500_000)
+    assert (kernel.gflops, kernel.gigabytes, kernel.intensity) == (2.0, 0.5, 4.0)
+    nothing = KernelTime("", "waiting", 0.0, 0, 0)
+    assert (nothing.gflops, nothing.gigabytes, nothing.intensity) == (0.0, 0.0, 0.0)
+
+
+def test_picture_of_nothing(tmp_path):
+    """A profile without a countable kernel still gives a roof."""
+    profile = Profile((KernelTime("", "waiting", 1e-3, 0, 0),), 1e-3, 1, 1)
+    content = draw_roofline(profile, Ceilings(1, 100.0, 10.0, 50.0), "x", tmp_path / "a.png")
+    assert np.frombuffer(content[:8], np.uint8)[1:4].tobytes() == b"PNG"
