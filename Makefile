@@ -41,8 +41,8 @@ portability: $(VENV)/.for-tests
 	$(BIN)/python -m pytest -q tests/portability
 
 bench: $(VENV)/.for-tests $(PEERS)/.installed
-	$(BIN)/python -m bench steps
-	$(BIN)/python -m bench fashion-mnist
+	$(BIN)/python -m bench all
+	$(BIN)/python -m bench table
 
 clean:
 	rm -rf $(VENV) $(PEERS) build dist runs .mypy_cache .ruff_cache .pytest_cache .hypothesis

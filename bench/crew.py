@@ -83,7 +83,11 @@ class Crew:
         if peer is not ISOCONV and not PEERS_PYTHON.exists():
             raise WorkerError("the peers' environment is missing (run `make bench`)")
         worker = Worker(
-            peer.python, peer.module, dict(peer.environment), verbose=self.setting.verbose
+            peer.python,
+            peer.module,
+            dict(peer.environment),
+            self.setting.pace.patience,
+            verbose=self.setting.verbose,
         )
         answer = worker.ask({"threads": threads})
         self.versions |= answer["versions"]

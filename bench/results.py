@@ -90,7 +90,7 @@ def geometric_mean(values: list[float]) -> float | None:
 
 def ceilings_of(setting: Setting, before: Ceilings | None = None) -> Ceilings:
     """Measured with the run's threads; the better of now and before."""
-    now = measure_ceilings(setting.threads, rounds=3 if setting.quick else 15)
+    now = measure_ceilings(setting.threads, seconds=0.1 if setting.quick else 1.0)
     return now if before is None else now.better(before)
 
 

@@ -34,16 +34,18 @@ class Pace:
         repetitions: in a block, at most.
         budget: seconds that a block may take; at least one repetition is done.
         pause: seconds between blocks.
+        patience: seconds to wait for a worker's answer.
     """
 
     blocks: int
     repetitions: int
     budget: float
     pause: float
+    patience: float = 600
 
 
 FULL = Pace(blocks=7, repetitions=20, budget=0.5, pause=0.4)
-QUICK = Pace(blocks=2, repetitions=3, budget=0.1, pause=0.2)
+QUICK = Pace(blocks=2, repetitions=3, budget=0.1, pause=0.2, patience=60)
 
 
 @dataclass

@@ -105,7 +105,7 @@ def _draw_roofs(axes: Any, ceilings: Ceilings, low: float, high: float) -> None:
     outer = max(ceilings.memory, ceilings.cache)
     axes.plot((peak / outer, high), (peak, peak), color=INK, linewidth=1.6, zorder=2)
     axes.annotate(
-        f"{peak:,.0f} GFLOP/s, fused multiply-adds", (high, peak), (-4, 5),
+        f"{peak:,.0f} GFLOP/s, fused multiply-adds", (high, peak), (-4, 10),
         textcoords="offset points", ha="right", color=INK, size=9,
     )  # fmt: skip
     bottom = axes.get_ylim()[0]

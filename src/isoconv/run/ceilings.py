@@ -86,17 +86,18 @@ class PeakSpec:
 
 
 def measure_ceilings(
-    threads: int | None = None, *, target: Target | str | None = None, rounds: int = 7
+    threads: int | None = None, *, target: Target | str | None = None, seconds: float = 0.3
 ) -> Ceilings:
-    """Measure the machine; takes about a second.
+    """Measure the machine; takes about three times `seconds`.
 
     Args:
         threads: that work together; None for one per core.
         target: machine to compile for; None for the one at hand.
-        rounds: measurements of each ceiling, of which the best counts.
+        seconds: how long to look for the best value of each ceiling. Whatever else runs on the
+            machine lowers a measurement, so that a longer search finds more.
 
     Example:
-        >>> ceilings = measure_ceilings(1, rounds=1)
+        >>> ceilings = measure_ceilings(1, seconds=0.01)
         >>> ceilings.gflops > 0 and ceilings.memory > 0
         True
     """
@@ -116,14 +117,14 @@ def measure_ceilings(
             script.add(address, [int(place.ctypes.data)])
             scripts.append(script.finish())
         flops = 2 * lanes * chains * _PEAK_TURNS * count
-        seconds = _best(team, scripts, 20, rounds)
-        memory = _stream(team, library, _STREAM_BYTES, 1, rounds, shared=True)
-        cache = _stream(team, library, _CACHED_BYTES, 200, rounds, shared=False)
-    return Ceilings(count, flops / seconds / 1e9, memory, cache)
+        least = _best(team, scripts, 20, seconds)
+        memory = _stream(team, library, _STREAM_BYTES, 1, seconds, shared=True)
+        cache = _stream(team, library, _CACHED_BYTES, 100, seconds, shared=False)
+    return Ceilings(count, flops / least / 1e9, memory, cache)
 
 
 def _stream(
-    team: Team, library: KernelLibrary, size: int, turns: int, rounds: int, *, shared: bool
+    team: Team, library: KernelLibrary, size: int, turns: int, seconds: float, *, shared: bool
 ) -> float:
     """GB/s of ``a = b + c``; the threads share the vectors or have their own."""
     operands = [Operand(number, "float32", (1,)) for number in range(3)]
@@ -142,15 +143,18 @@ def _stream(
         script.add(address, [int(array.ctypes.data) for array in held[-1]], part)
         scripts.append(script.finish())
     moved = 3 * size * (1 if shared else team.threads)
-    return moved / _best(team, scripts, turns, rounds) / 1e9
+    return moved / _best(team, scripts, turns, seconds) / 1e9
 
 
-def _best(team: Team, scripts: Sequence[Script], turns: int, rounds: int) -> float:
-    """Least seconds of one turn."""
+def _best(team: Team, scripts: Sequence[Script], turns: int, seconds: float) -> float:
+    """Least seconds of one turn, found in about so many seconds."""
     team.run(scripts, turns)
-    found = []
-    for _ in range(rounds):
+    least = float("inf")
+    end = time.perf_counter() + seconds
+    while True:
         start = time.perf_counter()
         team.run(scripts, turns)
-        found.append(time.perf_counter() - start)
-    return min(found) / turns
+        now = time.perf_counter()
+        least = min(least, now - start)
+        if now >= end:
+            return least / turns
