@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 
-from isoconv.compile.expression import Domain, Expression, Index, Operand, emit_expression
+from isoconv.compile.expression import Domain, Expression, Index, Operand, address, emit_expression
 from isoconv.compile.loops import Kernel, Value, Variable
 from isoconv.compile.schedule import Tile, equal_parts, runs
 
@@ -222,6 +222,7 @@ class _Emission:
         ]
         zero = k.splat_const(0.0, spec.dtype, self.lanes)
         acc = [k.variable(zero) for _ in range(len(offsets) * vectors)]
+        self._fetch(image, place, rows, columns, vectors, filters)
         if spec.taps:
             base = self._source_base(image, place)
             self._chain(base, weights, offsets, vectors, acc)
@@ -379,19 +380,7 @@ class _Emission:
         """Epilogue and stores of a parked tile."""
         k, spec = self.k, self.spec
         with k.loop(0, rows) as row, k.loop(0, columns) as column:
-            if spec.flat:
-                n: Value = k.add(image, column)
-                axes: tuple[Value | int, ...] = ()
-            else:
-                n = image
-                coordinates = list(place)
-                coordinates[-2] = k.add(coordinates[-2], row)
-                coordinates[-1] = k.add(coordinates[-1], column)
-                coordinates = coordinates[len(place) - len(spec.axes) :]
-                axes = tuple(
-                    k.add(axis.out_first, k.mul(c, axis.out_step))
-                    for axis, c in zip(spec.axes, coordinates, strict=True)
-                )
+            n, axes = self._result(image, place, row, column)
             position = k.add(k.mul(row, columns), column)
             for v, width in enumerate(widths):
                 if not width:
@@ -400,3 +389,42 @@ class _Emission:
                 root = k.load_vector(k.at(self.stack, number, spec.dtype), spec.dtype, width)
                 index = Index(n, (*axes, k.add(filters, v * self.lanes)), width)
                 emit_expression(k, spec.domain, spec.epilogue, index, [root])
+
+    def _result(
+        self, image: Value, place: tuple[Value, ...], row: Value, column: Value
+    ) -> tuple[Value, tuple[Value | int, ...]]:
+        """Image and coordinates in the result of a position of the tile."""
+        k, spec = self.k, self.spec
+        if spec.flat:
+            return k.add(image, column), ()
+        coordinates = list(place)
+        coordinates[-2] = k.add(coordinates[-2], row)
+        coordinates[-1] = k.add(coordinates[-1], column)
+        coordinates = coordinates[len(place) - len(spec.axes) :]
+        return image, tuple(
+            k.add(axis.out_first, k.mul(c, axis.out_step))
+            for axis, c in zip(spec.axes, coordinates, strict=True)
+        )
+
+    def _fetch(
+        self,
+        image: Value,
+        place: tuple[Value, ...],
+        rows: int,
+        columns: int,
+        vectors: int,
+        filters: Value,
+    ) -> None:
+        """Ask for what the epilogue will read and write, so that it arrives while the chain runs.
+
+        The hardware expects no access far from the last ones, and would wait for each line.
+        """
+        k, spec = self.k, self.spec
+        places = [*spec.epilogue.operands, *(place for _, place in spec.epilogue.stores)]
+        wanted = [o for o in places if o.image and o.strides and o.strides[-1] == 1]
+        with k.loop(0, rows) as row, k.loop(0, columns) as column:
+            n, axes = self._result(image, place, row, column)
+            for v in range(vectors):
+                index = Index(n, (*axes, k.add(filters, v * self.lanes)), self.lanes)
+                for operand in wanted:
+                    k.prefetch(address(k, operand, index))

@@ -247,6 +247,11 @@ class Kernel:
         element = value.type.element if isinstance(value.type, ir.VectorType) else value.type
         self.builder.store(value, address, align=_bytes(element))
 
+    def prefetch(self, address: Value) -> None:
+        """Ask for the cache line at an address that will be needed soon."""
+        flags = [ir.Constant(I32, flag) for flag in (0, 3, 1)]  # to read, keep close, data
+        self.call("llvm.prefetch.p0", ir.VoidType(), address, *flags)
+
     def splat(self, value: Value, lanes: int) -> Value:
         """The same scalar in every lane."""
         vector = ir.VectorType(value.type, lanes)
