@@ -73,18 +73,13 @@ class _Emission:
         self.k, self.spec = k, spec
         self.lanes = spec.tile.lanes
         self.outputs = spec.groups * spec.filters
+        self.part, self.parts = k.slot("part"), k.slot("parts")
         self.result = k.at(k.buffers[spec.result], spec.offset, spec.dtype)
         self.source = k.at(k.buffers[spec.source.buffer], spec.source.offset, spec.dtype)
         self.gradient = k.at(k.buffers[spec.gradient.buffer], spec.gradient.offset, spec.dtype)
 
     def run(self) -> None:
-        """Zero the result, then let every block of images and rows pass through all tiles."""
-        # The chains of all results run over the same memory, so that one part does the whole.
-        with self.k.when(self.k.builder.icmp_signed("==", self.k.slot("part"), self.k.const(0))):
-            self._clear()
-            self._blocks()
-
-    def _blocks(self) -> None:
+        """Let every block of images and rows pass through all tiles; a team shares the tiles."""
         k, spec = self.k, self.spec
         images = k.slot("images")
         rows = spec.axes[0].positions if spec.axes else 1
@@ -97,20 +92,12 @@ class _Emission:
                     else k.minimum(k.add(first_row, spec.rows), k.const(rows))
                 )
                 self.block = (first_image, last_image, first_row, last_row)
+                self.fresh = k.builder.icmp_signed(
+                    "==", k.builder.or_(first_image, first_row), k.const(0)
+                )
                 with k.loop(0, spec.groups) as group:
                     self.group = group
                     self._tiles()
-
-    def _clear(self) -> None:
-        k, spec = self.k, self.spec
-        size = prod(axis.taps for axis in spec.axes) * spec.channels * self.outputs
-        lanes = k.target.lanes(spec.dtype)
-        whole = size - size % lanes
-        if whole:
-            with k.loop(0, whole, lanes) as i:
-                k.store(k.splat_const(0.0, spec.dtype, lanes), k.at(self.result, i, spec.dtype))
-        for i in range(whole, size):
-            k.store(k.splat_const(0.0, spec.dtype, 1), k.at(self.result, i, spec.dtype))
 
     def _filter_runs(self) -> list[tuple[int, int, int]]:
         """(vectors, blocks, first filter) of the runs of blocks of filters."""
@@ -138,59 +125,94 @@ class _Emission:
             for size, count, first in equal_parts(elements, most):
                 for i in range(count):
                     start = first + i * size
-                    self._tile(k.const(0), k.const(start), offsets[start : start + size])
+                    number = k.const(start // size)
+                    self._tile(k.const(0), k.const(start), number, offsets[start : start + size])
             return
         run, outer = spec.channels, list(zip(taps, shifts, strict=True))
         if outer and spec.groups == 1 and outer[-1][1] == spec.channels:
             # The last kernel axis and the channels lie behind each other in the source.
             run *= outer.pop()[0]
-        self._outer(outer, run, most, k.const(0), k.const(0))
+        self._outer(outer, run, most, k.const(0), k.const(0), k.const(0))
 
     def _strides(self) -> tuple[int, ...]:
         return self.spec.source.strides[:-1]
 
     def _outer(
-        self, outer: list[tuple[int, int]], run: int, most: int, shift: Value, element: Value
+        self,
+        outer: list[tuple[int, int]],
+        run: int,
+        most: int,
+        shift: Value,
+        element: Value,
+        number: Value,
     ) -> None:
+        """Loops over the outer kernel axes, then tiles of the run; `number` counts tiles."""
         k = self.k
+        parts = equal_parts(run, most)
+        tiles = sum(count for _, count, _ in parts)
         if outer:
             (taps, step), rest = outer[0], outer[1:]
-            inner = prod(t for t, _ in rest) * run
+            inner = prod(t for t, _ in rest)
             with k.loop(0, taps) as tap:
                 self._outer(
                     rest,
                     run,
                     most,
                     k.add(shift, k.mul(tap, step)),
-                    k.add(element, k.mul(tap, inner)),
+                    k.add(element, k.mul(tap, inner * run)),
+                    k.add(number, k.mul(tap, inner * tiles)),
                 )
             return
-        for size, count, first in equal_parts(run, most):
+        before = 0
+        for size, count, first in parts:
             with k.loop(0, count) as i:
                 start = k.add(k.mul(i, size), first)
-                self._tile(k.add(shift, start), k.add(element, start), list(range(size)))
+                self._tile(
+                    k.add(shift, start),
+                    k.add(element, start),
+                    k.add(number, before, i),
+                    list(range(size)),
+                )
+            before += count
 
     # One tile -----------------------------------------------------------------------------------
 
-    def _tile(self, shift: Value, element: Value, offsets: list[int]) -> None:
-        """All blocks of filters for these kernel elements."""
-        k, spec = self.k, self.spec
+    def _tile(self, shift: Value, element: Value, number: Value, offsets: list[int]) -> None:
+        """All blocks of filters for these kernel elements; parts of a team take turns."""
+        k, spec, b = self.k, self.spec, self.k.builder
+        blocks = 0
         for vectors, count, first in self._filter_runs():
             width = vectors * self.lanes
             with k.loop(0, count) as block:
-                filters = k.add(first, k.mul(block, width))
-                room = spec.filters - first - (count - 1) * width
-                widths = [max(0, min(self.lanes, room - v * self.lanes)) for v in range(vectors)]
-                full = [self.lanes] * vectors
-                if widths == full or count == 1:
-                    self._block(shift, element, offsets, filters, widths)
-                    continue
-                last = k.builder.icmp_signed("==", block, k.const(count - 1))
-                with k.builder.if_else(last) as (then, otherwise):
-                    with then:
-                        self._block(shift, element, offsets, filters, widths)
-                    with otherwise:
-                        self._block(shift, element, offsets, filters, full)
+                turn = b.srem(k.add(number, blocks, block), self.parts)
+                with k.when(b.icmp_signed("==", turn, self.part)):
+                    filters = k.add(first, k.mul(block, width))
+                    last = b.icmp_signed("==", block, k.const(count - 1))
+                    room = spec.filters - first - (count - 1) * width
+                    self._filters(shift, element, offsets, filters, vectors, room, last)
+            blocks += count
+
+    def _filters(
+        self,
+        shift: Value,
+        element: Value,
+        offsets: list[int],
+        filters: Value,
+        vectors: int,
+        room: int,
+        last: Value,
+    ) -> None:
+        """One block of filters; of the last one perhaps only some lanes are wanted."""
+        widths = [max(0, min(self.lanes, room - v * self.lanes)) for v in range(vectors)]
+        full = [self.lanes] * vectors
+        if widths == full:
+            self._block(shift, element, offsets, filters, full)
+            return
+        with self.k.builder.if_else(last) as (then, otherwise):
+            with then:
+                self._block(shift, element, offsets, filters, widths)
+            with otherwise:
+                self._block(shift, element, offsets, filters, full)
 
     def _block(
         self, shift: Value, element: Value, offsets: list[int], filters: Value, widths: list[int]
@@ -203,18 +225,23 @@ class _Emission:
             for t in range(len(offsets))
             for v, width in enumerate(widths)
         ]
-        acc = [k.variable(self._widen(place, width)) for place, width in places]
+        acc = [k.variable(self._taken_up(place, width)) for place, width in places]
+        ahead = len(widths) * self.lanes
+        for t in range(len(offsets)):
+            for v in range(len(widths)):
+                k.prefetch(k.at(corner, t * self.outputs + v * self.lanes + ahead, spec.dtype))
         self._chain(shift, column, offsets, len(widths), acc)
         for (place, width), variable in zip(places, acc, strict=True):
             if width:
                 k.store(k.narrow(variable.get(), width), place)
 
-    def _widen(self, place: Value, width: int) -> Value:
-        """A parked accumulator; lanes beyond the last filter do not matter."""
+    def _taken_up(self, place: Value, width: int) -> Value:
+        """A parked accumulator, +0.0 at first; lanes beyond the last filter do not matter."""
         k, spec = self.k, self.spec
         if width == 0:
             return k.splat_const(0.0, spec.dtype, self.lanes)
-        value = k.load_vector(place, spec.dtype, width)
+        parked = k.load_vector(place, spec.dtype, width)
+        value = k.builder.select(self.fresh, k.splat_const(0.0, spec.dtype, width), parked)
         if width == self.lanes:
             return value
         mask = [i if i < width else width for i in range(self.lanes)]

@@ -26,6 +26,7 @@ __all__ = ["borders_of", "lower_conv", "lower_conv_grad_input", "lower_conv_grad
 
 _BLOCK_POSITIONS = 256  # positions per block of the weight gradient, so that parking stays cheap
 _BLOCK_BYTES = 256 * 1024  # of source and gradient in such a block: a part of the second cache
+_IMAGES_BYTES = 512 * 1024  # the same where a block is several whole images
 
 
 def borders_of(graph: Graph, node: Node) -> Iterator[tuple[int, Border]]:
@@ -237,7 +238,8 @@ def lower_conv_grad_weight(lowering: Lowering, group: Group) -> None:
     positions = prod(outputs)
     size = 8 if node.spec.dtype == "float64" else 4
     image_bytes = size * (prod(sides) * channels * geometry.groups + positions * total)
-    images = max(1, min(-(-_BLOCK_POSITIONS // positions), lowering.capacity))
+    images = min(-(-_BLOCK_POSITIONS // positions), _IMAGES_BYTES // image_bytes)
+    images = max(1, min(images, lowering.capacity))
     rows = outputs[0] if outputs else 1
     if image_bytes > _BLOCK_BYTES and positions > _BLOCK_POSITIONS:
         share = max(_BLOCK_BYTES / image_bytes, _BLOCK_POSITIONS / positions)

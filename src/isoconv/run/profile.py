@@ -20,17 +20,17 @@ from isoconv.compile.loops import I32, Kernel
 from isoconv.compile.lower import Call, Lowered
 from isoconv.compile.runtime import BarrierSpec
 from isoconv.compile.target import host_target
+from isoconv.run.course import Course, Join, Work
 from isoconv.run.inference import Predictor
 from isoconv.run.memory import Context, Resolve, Script, ScriptBuilder
 from isoconv.run.team import Team
 from isoconv.run.training import TrainingEngine
-from isoconv.run.tree import Leaf, finish_tree, shard_ranges, walk
+from isoconv.run.tree import shard_ranges
 from isoconv.run.work import bytes_of, flops_of, kernel_names
 
 __all__ = ["KernelTime", "Profile", "ProfiledPredictor", "ProfiledTraining"]
 
 Array = NDArray[Any]
-Slot = tuple[int, int]
 
 _CLOCK_MONOTONIC = 1
 
@@ -167,9 +167,13 @@ class _Recording:
 
     def wait(self, barrier: int) -> None:
         """All threads meet."""
-        for script in self.scripts:
-            pointers = [int(self._parties.ctypes.data)]
-            script.add(barrier, pointers, Context(), _Label("", "waiting"))
+        for thread in range(len(self.scripts)):
+            self.meet(thread, barrier)
+
+    def meet(self, thread: int, barrier: int) -> None:
+        """A thread waits for the others."""
+        pointers = [int(self._parties.ctypes.data)]
+        self.scripts[thread].add(barrier, pointers, Context(), _Label("", "waiting"))
 
     def rows(self) -> tuple[KernelTime, ...]:
         """Run the scripts and gather the times of all threads."""
@@ -255,46 +259,48 @@ class ProfiledTraining(TrainingEngine):
         work = _Work(self.plan.shard, self._addresses, rows)
         most = (shards + 2) * (len(self.plan.specs()) + len(self.plan.shard.shard)) * 2
         recording = _Recording(self._team, turns, most)
-        walks = [walk(r, t) for t, r in enumerate(shard_ranges(shards, self.threads))]
-        merges, root = finish_tree([node for _, left in walks for node in left], shards)
+        course = Course(shards, self.threads)
+        total = int(self._slot(course.root).ctypes.data)
         barrier = self._addresses[BarrierSpec()]
-        resolvers = [
-            self._resolver(arena, self.plan.arena, int(self._slot(root).ctypes.data))
-            for arena in self._arenas
-        ]
         parts = [Context(part=t, parts=self.threads) for t in range(self.threads)]
+        prepare, resolve = self.plan.shard.prepare, self._arena_resolver(0, total)
         for t, script in enumerate(recording.scripts):
-            work.add(script, self.plan.shard.prepare, resolvers[t], parts[t], 1, counts=t == 0)
+            work.add(script, prepare, resolve, parts[t], 1, counts=t == 0)
         recording.wait(barrier)
-        for t, script in enumerate(recording.scripts):
-            for step in walks[t][0]:
-                if isinstance(step, Leaf):
-                    first = step.shard * self.shard_size
-                    count = min(self.shard_size, images - first)
-                    slot = int(self._slot(step.slot).ctypes.data)
-                    resolve = self._resolver(self._arenas[t], self.plan.arena, slot)
-                    context = Context(images=count, first=first)
-                    work.add(script, self.plan.shard.shard, resolve, context, count)
-                else:
-                    self._add_merge(script, step.left, step.right, Context(), counts=True)
-        recording.wait(barrier)
-        for t, script in enumerate(recording.scripts):
-            for merge in merges:
-                self._add_merge(script, merge.left, merge.right, parts[t], counts=t == 0)
-        recording.wait(barrier)
-        total = int(self._slot(root).ctypes.data)
+        for t in range(self.threads):
+            self._add_course(recording, t, course, work, images)
         resolve = self._resolver(self._update_arena, self.plan.update_arena, total)
         for t, script in enumerate(recording.scripts):
             work.add(script, self.plan.update, resolve, parts[t], 1, counts=t == 0, name="update")
         recording.wait(barrier)
         return Profile(recording.rows(), seconds, self.threads, images)
 
-    def _add_merge(
-        self, script: _Stamped, left: Slot, right: Slot, context: Context, *, counts: bool
+    def _add_course(
+        self, recording: _Recording, thread: int, course: Course, work: _Work, images: int
     ) -> None:
-        size = self.plan.sums.size if counts else 0
-        pointers = [int(self._slot(slot).ctypes.data) for slot in (left, right)]
+        """A thread's shards and merges."""
+        script, barrier = recording.scripts[thread], self._addresses[BarrierSpec()]
+        for stage in course.stages(thread):
+            if isinstance(stage, Work):
+                first = stage.shard * self.shard_size
+                count = min(self.shard_size, images - first)
+                slot = int(self._slot(stage.slot).ctypes.data)
+                resolve = self._arena_resolver(stage.arena, slot)
+                context = Context(images=count, first=first, part=stage.part, parts=stage.parts)
+                for call in self.plan.shard.shard:
+                    work.add(script, [call], resolve, context, count, counts=stage.part == 0)
+                    if stage.parts > 1:
+                        recording.meet(thread, barrier)
+            elif isinstance(stage, Join):
+                self._add_join(script, stage)
+            else:
+                recording.meet(thread, barrier)
+
+    def _add_join(self, script: _Stamped, join: Join) -> None:
+        size = self.plan.sums.size if join.part == 0 else 0
+        pointers = [int(self._slot(slot).ctypes.data) for slot in (join.left, join.right)]
         label = _Label("", "sums of shards", size, 3 * 4 * size)
+        context = Context(part=join.part, parts=join.parts)
         script.add(self._addresses[self.plan.merge], pointers, context, label)
 
 
