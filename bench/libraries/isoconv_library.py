@@ -66,6 +66,8 @@ class IsoconvLibrary(Library):
 
         facts = {"arena_mib": round(engine.arena_bytes / 2**20, 1), "first_step": round(ready, 2)}
         results = {"losses": np.array(losses)}
+        if request.get("weights"):
+            results |= engine.parameters()
         return Prepared(lambda: _run(engine, rows), results, facts, batches)
 
     def predict(self, request: dict[str, Any], arrays: dict[str, Array]) -> Prepared:
