@@ -85,7 +85,10 @@ def _contract(
         else:
             sizes = (1, 1, *(axis.positions for axis in axes))
             height, width_of = sizes[-2], sizes[-1]
-        tile = choose_tile(lowering.target, height, width_of, width, domain.dtype, flat=bool(flat))
+        tile = choose_tile(
+            lowering.target, height, width_of, width, domain.dtype,
+            steps=_steps(axes, from_), flat=bool(flat),
+        )  # fmt: skip
         pack = PackSpec(
             domain.dtype, geometry.kernel, phase.taps, channels, filters, geometry.groups,
             transposed, tile.vectors, tile.lanes,
@@ -108,6 +111,16 @@ def _contract(
             tile=tile,
         )
         lowering.emit(spec, here, node.name)
+
+
+def _steps(axes: tuple[Axis, ...], source: Operand) -> tuple[int, int]:
+    """Bytes in the source from a row of positions to the next and from a column to the next."""
+    size = 8 if source.dtype == "float64" else 4
+    if not axes:
+        return 0, size * source.image
+    pairs = zip(axes, source.strides[:-1], strict=True)
+    row, column = (0, *(size * axis.in_step * stride for axis, stride in pairs))[-2:]
+    return row, column
 
 
 def _depthwise(lowering: Lowering, group: Group, geometry: Any, phases: tuple[Phase, ...]) -> None:
