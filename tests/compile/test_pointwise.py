@@ -31,6 +31,7 @@ ALIKE = {
     "divide_by_count": (1, ops.CountAttrs(7, batched=False)),
     "convert": (1, ops.Convert("float32")),
     "add": (2, None), "sub": (2, None), "mul": (2, None), "div": (2, None),
+    "power": (2, None), "raised": (1, ops.Constant(-2.7)),
     "maximum": (2, None), "minimum": (2, None), "relu_grad": (2, None), "gelu_grad": (2, None),
     "silu_grad": (2, None), "leaky_relu_grad": (2, ops.LeakyRelu(0.1)),
     "bce_with_logits": (2, None), "bce_grad": (3, None),
