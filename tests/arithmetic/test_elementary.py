@@ -301,7 +301,7 @@ def compute(name: str, x: np.ndarray) -> np.ndarray:
 
 def check_blocks(name: str, step: int) -> None:
     """Compare at every `step`-th float32 with the oracle in float64."""
-    size = 2**16
+    size = 2**13  # small enough for intermediate arrays to stay in the first caches
     for start in range(0, 2**32, size * step):
         bits = np.arange(start, min(start + size * step, 2**32), step, dtype=np.uint64)
         x = bits.astype(np.uint32).view(np.float32)
