@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from isoconv.compile import lower_roots
 from isoconv.compile.calls import Arguments, Call, Lowered
+from isoconv.compile.collector import collector_paused
 from isoconv.compile.expression import Domain, Expression, Operand, Step
 from isoconv.compile.kernels import KernelSpec
 from isoconv.compile.layout import Border, Buffer, Placement, bordered, dense_strides
@@ -21,9 +22,8 @@ from isoconv.compile.pointwise import PointwiseSpec
 from isoconv.compile.reduce import ReduceSpec
 from isoconv.compile.target import Target
 from isoconv.errors import GraphError
-from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.fuse import Group, fuse
-from isoconv.graph.ir import Graph, TensorSpec
+from isoconv.graph.ir import Graph, Node, TensorSpec
 from isoconv.graph.operation import operation
 
 __all__ = ["Call", "Lowered", "lower"]
@@ -304,27 +304,26 @@ _NEEDS_COPY = frozenset(
 
 def with_gathered(graph: Graph) -> Graph:
     """Rows of a data set are first gathered into the arena where a kernel cannot pick them."""
-    b = GraphBuilder()
-    place: dict[int, int] = {}
+    nodes: list[Node] = []
+    place: list[int] = []
     gathered: dict[int, int] = {}
-    for index, node in enumerate(graph.nodes):
-        with b.layer(node.name):
-            if node.op == "input":
-                spec = node.spec
-                place[index] = b.input(node.attrs.kind, node.attrs.name, spec.shape, spec.dtype)
-                continue
-            sources = []
-            for source in node.inputs:
-                origin = graph[source]
-                from_dataset = origin.op == "input" and origin.attrs.kind == "dataset"
-                if node.op in _NEEDS_COPY and from_dataset:
-                    if source not in gathered:
-                        gathered[source] = b.copy(place[source])
-                    sources.append(gathered[source])
-                else:
-                    sources.append(place[source])
-            place[index] = b.add(node.op, *sources, attrs=node.attrs)
-    return b.graph([(name, place[index]) for name, index in graph.outputs])
+
+    def add(node: Node) -> int:
+        nodes.append(node)
+        return len(nodes) - 1
+
+    def source_of(source: int, reader: Node) -> int:
+        origin = graph[source]
+        if reader.op not in _NEEDS_COPY or origin.op != "input" or origin.attrs.kind != "dataset":
+            return place[source]
+        if source not in gathered:
+            gathered[source] = add(Node("copy", (place[source],), None, origin.spec, reader.name))
+        return gathered[source]
+
+    for node in graph.nodes:
+        sources = tuple([source_of(source, node) for source in node.inputs])
+        place.append(add(node if sources == node.inputs else replace(node, inputs=sources)))
+    return Graph(tuple(nodes), tuple((name, place[index]) for name, index in graph.outputs))
 
 
 def lower(
@@ -346,9 +345,10 @@ def lower(
         outputs: where each output is wanted, by output name.
         fusion: whether nodes are grouped.
     """
-    graph = with_gathered(graph)
-    places = {index: inputs[node.attrs.name] for index, node in graph.inputs()}
-    for node in graph.nodes:
-        operation(node.op)
-    groups = fuse(graph, enabled=fusion)
-    return Lowering(graph, groups, target, capacity, outputs, places).result
+    with collector_paused():
+        graph = with_gathered(graph)
+        places = {index: inputs[node.attrs.name] for index, node in graph.inputs()}
+        for node in graph.nodes:
+            operation(node.op)
+        groups = fuse(graph, enabled=fusion)
+        return Lowering(graph, groups, target, capacity, outputs, places).result
