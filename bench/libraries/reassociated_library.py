@@ -22,10 +22,11 @@ import llvmlite.binding as llvm
 
 from bench.libraries.isoconv_library import IsoconvLibrary
 from bench.worker import Array, Prepared, serve
-from isoconv.compile import kernels
-from isoconv.compile.jit import compile_object
+from isoconv.compile import build, kernels
+from isoconv.compile.jit import Effort, compile_object
 from isoconv.compile.kernels import KernelLibrary
 from isoconv.compile.target import Target, host_target
+from isoconv.compile.worker import compile_all
 from isoconv.run import training
 
 __all__ = ["ALL_PASSES", "FLAGS", "ReassociatedLibrary", "free", "optimised"]
@@ -104,18 +105,20 @@ class ReassociatedLibrary(IsoconvLibrary):
         library = KernelLibrary(host_target(), None)
         flagged = []
 
-        def compiled(module: Any, target: Target, *, thorough: bool = False) -> bytes:
+        def compiled(module: Any, target: Target, *, effort: Effort = "plain") -> bytes:
             text, count = free(str(module))
             flagged.append(count)
             if request["variant"] == ALL_PASSES:
                 text = optimised(text, target)
-            return compile_object(_Text(module.name, text), target, thorough=thorough)
+            return compile_object(_Text(module.name, text), target, effort=effort)
 
         def chosen(*_: object, **__: object) -> KernelLibrary:
             return library
 
         with (
-            patch.object(kernels, "compile_object", compiled),
+            patch.object(build, "compile_object", compiled),
+            # Other processes would compile the kernels as they are.
+            patch.object(kernels, "compile_all", partial(compile_all, helpers=0)),
             patch.object(training, "library_for", chosen),
         ):
             prepared = super().step(request, arrays)

@@ -296,9 +296,10 @@ class Kernel:
         element = value.type.element if isinstance(value.type, ir.VectorType) else value.type
         self.builder.store(value, address, align=_bytes(element))
 
-    def prefetch(self, address: Value) -> None:
-        """Ask for the cache line at an address that will be needed soon."""
-        flags = [ir.Constant(I32, flag) for flag in (0, 3, 1)]  # to read, keep close, data
+    def prefetch(self, address: Value, level: int = 1) -> None:
+        """Ask for the cache line at an address that will be needed soon, in the cache's level."""
+        # To be read; how close to keep it; data.
+        flags = [ir.Constant(I32, flag) for flag in (0, 4 - level, 1)]
         self.call("llvm.prefetch.p0", ir.VoidType(), address, *flags)
 
     def splat(self, value: Value, lanes: int) -> Value:

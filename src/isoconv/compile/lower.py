@@ -25,6 +25,7 @@ from isoconv.errors import GraphError
 from isoconv.graph.fuse import Group, fuse
 from isoconv.graph.ir import Graph, Node, TensorSpec
 from isoconv.graph.operation import operation
+from isoconv.graph.recompute import recompute
 
 __all__ = ["Call", "Lowered", "lower"]
 
@@ -351,4 +352,6 @@ def lower(
         for node in graph.nodes:
             operation(node.op)
         groups = fuse(graph, enabled=fusion)
+        if fusion:
+            groups = recompute(graph, groups)
         return Lowering(graph, groups, target, capacity, outputs, places).result
