@@ -107,7 +107,7 @@ def predict(
     finish: Finish | None = None,
     threads: int | None = None,
     target: str | None = None,
-    shard_size: int = 32,
+    shard_size: int | None = None,
 ) -> Array:
     """The model's results for images; see ``Module.predict``."""
     images = checked_images(model, images)

@@ -251,7 +251,7 @@ class Module:
         finish: str | None = None,
         threads: int | None = None,
         target: str | None = None,
-        shard_size: int = 32,
+        shard_size: int | None = None,
     ) -> Array:
         """The model's results for images, in inference mode: for a classifier, probabilities.
 
@@ -264,7 +264,8 @@ class Module:
                 ``"none"``; left out, what the loss in training asks for (at first softmax).
             threads: number of threads; None for all cores.
             target: name of the CPU target to compile for; None for this machine's.
-            shard_size: images that one thread takes at a time.
+            shard_size: images that one thread takes at a time, at most; None for what suits the
+                model.
 
         Returns:
             Float32, ``(N,)`` and the shape of the model's result.

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isoconv.compile.border import BorderSpec
 from isoconv.compile.calls import Call
 from isoconv.compile.layout import Buffer, Placement, dense_strides
 from isoconv.compile.lower import lower
@@ -34,6 +35,7 @@ from isoconv.run.memory import (
     aligned_bytes,
     aligned_copy,
 )
+from isoconv.run.shard_size import shard_size_for
 from isoconv.run.team import Team, default_threads, library_for
 
 __all__ = ["Predictor"]
@@ -46,7 +48,8 @@ class Predictor:
 
     Args:
         graph: a graph whose outputs are batched.
-        shard_size: images that one thread takes at a time; changes speed and memory alone.
+        shard_size: images that one thread takes at a time, at most; changes speed and memory
+            alone. None for what suits the graph (see ``run/shard_size.py``).
         threads: number of threads; None for one per core.
         target: machine to compile for; None for the one at hand.
         fusion: whether nodes are fused.
@@ -58,13 +61,15 @@ class Predictor:
         self,
         graph: Graph,
         *,
-        shard_size: int = 32,
+        shard_size: int | None = None,
         threads: int | None = None,
         target: str | None = None,
         fusion: bool = True,
         cache: bool = True,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
+        if shard_size is None:
+            shard_size = shard_size_for(graph)
         if shard_size < 1:
             raise ArgumentError(f"shard_size must be at least 1; got {shard_size}")
         self.graph = graph
@@ -92,7 +97,7 @@ class Predictor:
             )
         self._lowered = lower(
             graph, library.target, capacity=shard_size, inputs=inputs, outputs=outputs,
-            fusion=fusion,
+            fusion=fusion, written_borders=True,
         )  # fmt: skip
         calls = [*self._lowered.prepare, *self._lowered.shard]
         specs = [call.spec for call in calls]
@@ -239,26 +244,35 @@ class Predictor:
     # Images -------------------------------------------------------------------------------------
 
     def _predict(self, images: int, places: Mapping[Place, int]) -> None:
-        """Chunks that go round run on a thread each; in the rest the threads share each kernel."""
-        size, team = self.shard_size, self.threads
-        turns = images // size // team
-        if turns:
+        rounds, rest = self._rounds(images)
+        for first, each, turns in rounds:
             if self._apart is None:
                 self._apart = self._scripts_apart(places)
             self._apart.move(places)
             for thread, context in enumerate(self._apart.contexts):
-                context.set(images=size, first=thread * turns * size, stride=size)
+                context.set(images=each, first=first + thread * turns * each, stride=each)
             self._team.run(self._apart.scripts, turns)
-        done = turns * team * size
-        if done == images:
-            return
-        if self._together is None:
-            self._together = self._scripts_together(places)
-        self._together.move(places)
-        for first in range(done, images, size):
+        for first in range(rest, images, self.shard_size):
+            if self._together is None:
+                self._together = self._scripts_together(places)
+            self._together.move(places)
             for context in self._together.contexts:
-                context.set(images=min(size, images - first), first=first)
+                context.set(images=min(self.shard_size, images - first), first=first)
             self._team.run(self._together.scripts, 1)
+
+    def _rounds(self, images: int) -> tuple[list[tuple[int, int, int]], int]:
+        """Where each thread gets as much as all others: (first image, images of a chunk, turns).
+
+        And the first of the last images, fewer than threads: on those they work together.
+        """
+        size, team = self.shard_size, self.threads
+        turns = images // (size * team)
+        rounds = [(0, size, turns)] if turns else []
+        done = turns * size * team
+        each = (images - done) // team
+        if each:
+            rounds.append((done, each, 1))
+        return rounds, done + each * team
 
     def _scripts_apart(self, places: Mapping[Place, int]) -> _Scripts:
         """Each thread on chunks of its own."""
@@ -284,7 +298,8 @@ class Predictor:
             script = ScriptBuilder()
             for call in self._lowered.shard:
                 script.calls([call], self._address, resolve, context)
-                if self.threads > 1:
+                # Nobody reads a border before the inside was written by the next kernel.
+                if self.threads > 1 and not isinstance(call.spec, BorderSpec):
                     script.add(self._addresses[BarrierSpec()], [int(parties.ctypes.data)])
             scripts.append(script.finish())
             contexts.append(context)

@@ -324,18 +324,19 @@ class ProfiledPredictor(Predictor):
         places = self._places(images, given, results)
         rows = {name: a.nbytes // images for name, a in (*given.items(), *results.items())}
         work = _Work(self._lowered, self._addresses, rows)
-        size = self.shard_size
-        turns_apart = images // size // self.threads
-        shared = images - turns_apart * self.threads * size
-        calls = (turns_apart + -(-shared // size)) * len(self._lowered.shard)
-        recording = _Recording(self._team, turns, 2 * calls + 4)
+        rounds, rest = self._rounds(images)
+        chunks = -(-(images - rest) // self.shard_size)
+        for _, _, count in rounds:
+            chunks += count
+        recording = _Recording(self._team, turns, 2 * chunks * len(self._lowered.shard) + 4)
         resolvers = [self._resolve(t, places) for t in range(self.threads)]
-        for t, script in enumerate(recording.scripts):
-            for chunk in range(t * turns_apart, (t + 1) * turns_apart):
-                context = Context(images=size, first=chunk * size)
-                work.add(script, self._lowered.shard, resolvers[t], context, size)
+        for begin, each, count in rounds:
+            for t, script in enumerate(recording.scripts):
+                for chunk in range(t * count, (t + 1) * count):
+                    context = Context(images=each, first=begin + chunk * each)
+                    work.add(script, self._lowered.shard, resolvers[t], context, each)
         recording.wait(self._addresses[BarrierSpec()])
-        self._share_chunks(recording, work, resolvers[0], images - shared, images)
+        self._share_chunks(recording, work, resolvers[0], rest, images)
         return Profile(recording.rows(), seconds, self.threads, images)
 
     def _share_chunks(
