@@ -10,8 +10,12 @@ Schedule: a register tile holds T positions × V vectors of filters through the 
 step loads V vectors of packed weights, broadcasts T scalars of the source, and does T·V FMAs. The
 weights of a block of filters lie in the order of the chain, so one pointer walks through them.
 Where the source lies flat in memory (1×1 kernels, linear layers) the positions of all images form
-one long axis. A team of threads shares the bands of rows (or chunks of positions) and the blocks of
-filters in turn.
+one long axis.
+
+A team of threads shares pieces: a band of rows (or a chunk of positions) and a block of filters.
+Each thread gets neighbouring ones, by blocks first where the weights are larger than an image of
+the source: what is large is then read by one core alone, which also finds in its cache the rows
+that it wrote a layer before.
 """
 
 from __future__ import annotations
@@ -91,6 +95,12 @@ class ContractSpec:
         _Emission(k, self).run()
 
 
+def _chunk(flat: int, most: int) -> int:
+    """Positions of a chunk: whole tiles, about `_CHUNK`, into which an image's divide well."""
+    sizes = [n for n in range(most, _CHUNK + most, most) if 3 * n >= 2 * _CHUNK] or [most]
+    return min(sizes, key=lambda n: (-flat % n, -(-flat // n) % 2, -n))
+
+
 class _Emission:
     def __init__(self, k: Kernel, spec: ContractSpec) -> None:
         self.k, self.spec = k, spec
@@ -98,17 +108,28 @@ class _Emission:
         self.block_vectors = spec.tile.vectors
         self.source = k.buffers[spec.source.buffer]
         self.weights = k.buffers[spec.weights]
-        self.part, self.parts = k.slot("part"), k.slot("parts")
         tile = spec.tile
         self.stack = k.stack(spec.dtype, tile.rows * tile.columns * tile.vectors * tile.lanes)
 
     # The nest over results ----------------------------------------------------------------------
 
     def run(self) -> None:
-        if self.spec.flat:
+        spec = self.spec
+        vectors = -(-spec.filters // self.lanes)
+        self.blocks = spec.groups * -(-vectors // self.block_vectors)
+        weights = spec.groups * spec.filters * spec.taps * spec.channels
+        self.blocks_first = weights > spec.source.image * max(1, spec.flat)
+        if spec.flat:
             self._flat()
         else:
             self._planes()
+
+    def _share(self, images: Value, bands: Value) -> None:
+        """This part's pieces, of all images' bands × blocks of filters."""
+        k, b = self.k, self.k.builder
+        self.bands = bands
+        self.pieces = b.mul(bands, k.const(self.blocks))
+        self.begin, self.end = k.share(b.mul(images, self.pieces))
 
     def _blocks(self, body: Callable[[int, Value, Value], None]) -> None:
         """For each block of filters: body(vectors, first filter, its packed weights)."""
@@ -116,7 +137,7 @@ class _Emission:
         group_size = self._packed_group()
         vectors = -(-spec.filters // self.lanes)
         with k.loop(0, spec.groups) as group:
-            first = 0
+            first = past = 0
             for size, count in runs(vectors, self.block_vectors):
                 width = size * self.lanes
                 with k.loop(0, count) as block:
@@ -130,9 +151,10 @@ class _Emission:
                     self.block_room = spec.filters - first - (count - 1) * width
                     self.last_block = k.builder.icmp_signed("==", block, k.const(count - 1))
                     self.block_count = count
-                    self.block_number = block
+                    self.block_number = k.add(k.mul(group, self.blocks // spec.groups), block, past)
                     body(size, filters, k.at(self.weights, packed, spec.dtype))
                 first += count * width
+                past += count
 
     def _packed_group(self) -> int:
         vectors = -(-self.spec.filters // self.lanes)
@@ -143,11 +165,13 @@ class _Emission:
         k, spec = self.k, self.spec
         *outer, height, width = (*((1,) * (2 - len(spec.axes))), *(a.positions for a in spec.axes))
         bands = equal_parts(height, spec.tile.rows)
+        before = [sum(count for _, count, _ in bands[:i]) for i in range(len(bands) + 1)]
+        self._share(k.slot("images"), k.const(before[-1]))
 
         def block(vectors: int, filters: Value, weights: Value) -> None:
             def plane(leading: tuple[Value, ...]) -> None:
-                for rows, row_count, first_row in bands:
-                    with k.loop(0, row_count) as r, self._mine(k.add(image, r)):
+                for (rows, row_count, first_row), past in zip(bands, before, strict=False):
+                    with k.loop(0, row_count) as r, self._mine(image, k.add(r, past)):
                         row = k.add(k.mul(r, rows), first_row)
                         for columns, column_count, first_column in equal_parts(
                             width, spec.tile.columns
@@ -176,13 +200,14 @@ class _Emission:
         k, spec, b = self.k, self.spec, self.k.builder
         most = spec.tile.columns
         total = b.mul(k.slot("images"), k.const(spec.flat))
-        chunk = max(most, _CHUNK // most * most)
+        chunk = _chunk(spec.flat, most)
+        self._share(k.const(1), b.sdiv(b.add(total, k.const(chunk - 1)), k.const(chunk)))
 
         with k.loop(0, total, chunk) as first:
             last = k.minimum(k.add(first, chunk), total)
 
             def block(vectors: int, filters: Value, weights: Value) -> None:
-                with self._mine(b.sdiv(first, k.const(chunk))):
+                with self._mine(k.const(0), b.sdiv(first, k.const(chunk))):
                     position = first
                     columns = most
                     while columns:
@@ -196,11 +221,16 @@ class _Emission:
             self._blocks(block)
 
     @contextmanager
-    def _mine(self, number: Value) -> Iterator[None]:
-        """Only if this piece of the present block of filters falls to this part of the team."""
+    def _mine(self, image: Value, band: Value) -> Iterator[None]:
+        """Only if this band of the present block of filters falls to this part of the team."""
         k, b = self.k, self.k.builder
-        turn = b.srem(k.add(number, self.block_number), self.parts)
-        with k.when(b.icmp_signed("==", turn, self.part)):
+        if self.blocks_first:
+            piece = b.add(b.mul(self.block_number, self.bands), band)
+        else:
+            piece = b.add(b.mul(band, k.const(self.blocks)), self.block_number)
+        piece = b.add(piece, b.mul(image, self.pieces))
+        mine = b.and_(b.icmp_signed(">=", piece, self.begin), b.icmp_signed("<", piece, self.end))
+        with k.when(mine):
             yield
 
     # One tile -----------------------------------------------------------------------------------
