@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from operator import is_
+from operator import contains, is_
 from typing import TYPE_CHECKING, Any
 
 from isoconv.graph.operation import Array
@@ -39,13 +39,15 @@ class Snapshot:
                 if holder is not vars(model):
                     self._held.append((holder, *_content(holder)))
         self._model = _content(_attributes(model))
+        self._own = [own for _, own, _ in self._places]
+        self._names = [name for _, _, name in self._places]
 
     def fits(self, model: Module) -> bool:
         """Whether nothing but the values of weights was changed."""
         return (
             _is_as(_attributes(model), *self._model)
             and all(_is_as(*held) for held in self._held)
-            and all(name in own for _, own, name in self._places)
+            and all(map(contains, self._own, self._names))
         )
 
     def weights(self) -> dict[str, Array]:
@@ -81,5 +83,5 @@ def _is_as(holder: Any, keys: tuple[Any, ...], values: tuple[Any, ...]) -> bool:
     if len(holder) != len(values):
         return False
     if isinstance(holder, dict):
-        return all(map(is_, holder, keys)) and all(map(is_, holder.values(), values))
+        return tuple(holder) == keys and all(map(is_, holder.values(), values))
     return all(map(is_, holder, values))

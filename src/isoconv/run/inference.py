@@ -42,6 +42,9 @@ __all__ = ["Predictor"]
 
 Array = NDArray[Any]
 
+_Known = tuple["weakref.ref[Array]", np.dtype[Any], tuple[int, ...]]
+"""An array whose elements were loaded, for as long as it lives, and how it was read."""
+
 
 class Predictor:
     """Runs a forward graph on any number of images; threads of a program may share it.
@@ -197,36 +200,47 @@ class Predictor:
     # Weights ------------------------------------------------------------------------------------
 
     def _load(self, weights: Mapping[str, Array]) -> None:
-        """Copy and pack the weights that may differ from those of the last call.
+        """Copy and pack the weights if they may differ from those of the last call.
 
-        Only an array that nobody can change, and that was there the last time, is as it was.
+        Only arrays that nobody can change, and that were there the last time, are as they were.
         """
-        new: dict[str, Array] = {}
+        if self._all_known(weights):
+            return
+        loaded: dict[str, Array] = {}
         for name, spec in self._weights.items():
             given = _given(weights, name)
             if np.shape(given) != spec.shape:
                 raise ShapeError(f"{name!r} must have shape {spec.shape}; got {np.shape(given)}")
-            known = self._known.get(name)
-            if known is None or not known.is_of(given):
-                new[name] = np.asarray(given, spec.dtype, order="C")
-        if not new:
-            return
-        for name, array in new.items():
-            # Whatever happens from here on, half-loaded weights are not taken for loaded ones.
-            self._known.pop(name, None)
-            if name in self._memory:
-                self._memory[name][...] = array
-        self._pack(new)
-        for name in new:
-            if is_fixed(weights[name]):
-                self._known[name] = _Known(weakref.ref(weights[name]), weights[name].dtype)
+            loaded[name] = np.asarray(given, spec.dtype, order="C")
+        # Whatever happens from here on, half-loaded weights are not taken for loaded ones.
+        self._known.clear()
+        for name, memory in self._memory.items():
+            memory[...] = loaded[name]
+        self._pack(loaded)
+        for name in self._weights:
+            given = weights[name]
+            if is_fixed(given):
+                self._known[name] = weakref.ref(given), given.dtype, given.shape
+
+    def _all_known(self, weights: Mapping[str, Array]) -> bool:
+        """Whether nothing needs to be loaded; quickly, as it is asked for each image."""
+        if len(self._known) != len(self._weights):
+            return False
+        for name, (array, dtype, shape) in self._known.items():
+            given = weights.get(name)
+            if given is None or array() is not given:
+                return False
+            # An array can be told to read its memory in another way.
+            as_then = given.dtype is dtype and given.shape == shape
+            if not (as_then and given.flags.c_contiguous):
+                return False
+        return True
 
     def _pack(self, weights: Mapping[str, Array]) -> None:
-        """Pack these weights; threads share the work."""
+        """Pack weights; threads share the work."""
         sources = {name: int(array.ctypes.data) for name, array in weights.items()}
         packs = int(self._packs.ctypes.data)
-        calls = [call for call in self._lowered.prepare if _weight_of(call) in sources]
-        if not calls:
+        if not self._lowered.prepare:
             return
 
         def resolve(buffer: Buffer) -> int:
@@ -237,7 +251,8 @@ class Predictor:
         scripts = []
         for thread in range(self.threads):
             script = ScriptBuilder()
-            script.calls(calls, self._address, resolve, Context(part=thread, parts=self.threads))
+            context = Context(part=thread, parts=self.threads)
+            script.calls(self._lowered.prepare, self._address, resolve, context)
             scripts.append(script.finish())
         self._team.run(scripts, 1)
 
@@ -336,19 +351,6 @@ class Predictor:
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
-    """A fixed array whose elements were loaded, for as long as it lives."""
-
-    array: weakref.ref[Array]
-    dtype: np.dtype[Any]
-
-    def is_of(self, given: Array) -> bool:
-        """Whether this is that array, and still read in the same way."""
-        same = self.array() is given
-        return same and given.dtype == self.dtype and given.flags.c_contiguous
-
-
-@dataclass(frozen=True, slots=True)
 class _Scripts:
     """A script and a context for each thread, and the barrier at which the threads meet."""
 
@@ -367,8 +369,3 @@ def _given(arrays: Mapping[str, Array], name: str) -> Array:
     if name not in arrays:
         raise ArgumentError(f"every input needs an array: {name!r} is missing")
     return arrays[name]
-
-
-def _weight_of(call: Call) -> str:
-    """Name of the weight that a packing kernel reads."""
-    return next(buffer.name for buffer in call.buffers if buffer.region == "parameter")
