@@ -9,11 +9,13 @@ import pytest
 from tests.run.graphs import specials
 
 from isoconv import nn
+from isoconv.compile.border import BorderSpec
 from isoconv.errors import ArgumentError, DTypeError, ShapeError
 from isoconv.graph.builder import GraphBuilder
 from isoconv.nn.inference import inference_graph, weights_for
 from isoconv.ops import Constant, ConvGeometry, Sum
 from isoconv.ops.interpret import interpret
+from isoconv.run.evaluate import evaluate
 from isoconv.run.fixed import fixed_copy
 from isoconv.run.inference import Predictor
 
@@ -219,6 +221,24 @@ def test_weights_after_a_refusal():
             with pytest.raises(ValueError, match="convert"):
                 predictor.run({**given, "bias": np.array(["a", "b", "c"])}, {"x": X})
             np.testing.assert_array_equal(predictor.run(given, {"x": X})["z"], mixed(given))
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_large_values_share_memory(threads):
+    """Where bordered values take turns in memory, the zeros around each are there again."""
+    model = nn.Sequential(
+        nn.Conv2d(16, 3, padding=1), nn.ReLU(), nn.DepthwiseConv2d(3, padding=1), nn.Conv2d(24, 1),
+        nn.Conv2d(16, 5, padding=2, stride=2), nn.BatchNorm2d(), nn.Conv2d(64, 3, padding=1),
+        nn.DepthwiseConv2d(5, padding=2), nn.GlobalAvgPool2d(), nn.Linear(3),
+    ).build((56, 56, 3), seed=1)  # fmt: skip
+    graph = inference_graph(model, (56, 56, 3), "float32", "none")
+    images = np.random.default_rng(0).standard_normal((5, 56, 56, 3)).astype(np.float32)
+    expected = evaluate(graph, {**weights_for(model), "images": images}, 5)["result"]
+    with Predictor(graph, threads=threads, shard_size=2) as predictor:
+        assert any(isinstance(call.spec, BorderSpec) for call in predictor._lowered.shard)
+        for _ in range(2):
+            found = predictor.run(weights_for(model), {"images": images})["result"]
+            assert found.tobytes() == expected.tobytes()
 
 
 def test_no_images():

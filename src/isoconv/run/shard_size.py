@@ -4,7 +4,7 @@ Per image, for shards of s images:
 
 - a weight that meets each image once only, as in a linear layer, is read from afar 1 / s times;
 - what a layer reads and writes comes from afar when it does not fit into a core's own cache for
-  all s images.
+  all s images, and from further away when it does not fit into a core's share of the common one.
 
 The cheapest s is taken, among those whose memory stays modest.
 """
@@ -12,6 +12,7 @@ The cheapest s is taken, among those whose memory stays modest.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import product
 from math import prod
 
 from isoconv.graph.ir import Graph, TensorSpec
@@ -19,7 +20,7 @@ from isoconv.graph.ir import Graph, TensorSpec
 __all__ = ["shard_size_for"]
 
 _SIZES = (32, 16, 8, 4, 2, 1)
-_CACHE = 1 << 20  # bytes of a core's own cache
+_CACHES = ((1 << 20, 1), (8 << 20, 2))  # bytes of each cache, and what a byte costs beyond it
 _MEMORY = 64 << 20  # bytes of the largest layer's input and result that a shard may take
 _HEAVY = ("conv", "max_pool", "avg_pool", "sum", "concat")
 
@@ -42,8 +43,8 @@ def shard_size_for(graph: Graph) -> int:
 
     def traffic(size: int) -> float:
         far = once / size
-        for layer in layers:
-            far += layer if size * layer > _CACHE else 0
+        for layer, (cache, cost) in product(layers, _CACHES):
+            far += cost * layer if size * layer > cache else 0
         return far
 
     modest = [size for size in _SIZES if size * max(layers) <= _MEMORY or size == 1]
