@@ -20,20 +20,19 @@ that it wrote a layer before.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 
 from isoconv.compile.expression import Domain, Expression, Index, Operand, address, emit_expression
 from isoconv.compile.loops import Kernel, Value, Variable
-from isoconv.compile.schedule import Tile, equal_parts, runs
+from isoconv.compile.pieces import Pieces
+from isoconv.compile.schedule import Tile, chunk_size, equal_parts, runs
 
 __all__ = ["Axis", "ContractSpec"]
 
 _UNROLL = 32  # FMAs that one turn of the channel loop writes out, if a step has fewer
 _UNROLL_ROW = 24  # steps of a whole kernel row written out, when it has few channels
-_CHUNK = 128  # positions of a flat source that pass through all filters before the next ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +94,6 @@ class ContractSpec:
         _Emission(k, self).run()
 
 
-def _chunk(flat: int, most: int) -> int:
-    """Positions of a chunk: whole tiles, about `_CHUNK`, into which an image's divide well."""
-    sizes = [n for n in range(most, _CHUNK + most, most) if 3 * n >= 2 * _CHUNK] or [most]
-    return min(sizes, key=lambda n: (-flat % n, -(-flat // n) % 2, -n))
-
-
 class _Emission:
     def __init__(self, k: Kernel, spec: ContractSpec) -> None:
         self.k, self.spec = k, spec
@@ -114,22 +107,20 @@ class _Emission:
     # The nest over results ----------------------------------------------------------------------
 
     def run(self) -> None:
-        spec = self.spec
-        vectors = -(-spec.filters // self.lanes)
-        self.blocks = spec.groups * -(-vectors // self.block_vectors)
-        weights = spec.groups * spec.filters * spec.taps * spec.channels
-        self.blocks_first = weights > spec.source.image * max(1, spec.flat)
-        if spec.flat:
+        if self.spec.flat:
             self._flat()
         else:
             self._planes()
 
-    def _share(self, images: Value, bands: Value) -> None:
-        """This part's pieces, of all images' bands × blocks of filters."""
-        k, b = self.k, self.k.builder
-        self.bands = bands
-        self.pieces = b.mul(bands, k.const(self.blocks))
-        self.begin, self.end = k.share(b.mul(images, self.pieces))
+    def _share(self, images: Value, bands: Value) -> Pieces:
+        """What a team shares: blocks first where the weights are the larger operand."""
+        spec = self.spec
+        vectors = -(-spec.filters // self.lanes)
+        self.blocks = -(-vectors // self.block_vectors)
+        weights = spec.groups * spec.filters * spec.taps * spec.channels
+        first = weights > spec.source.image * max(1, spec.flat)
+        blocks = spec.groups * self.blocks
+        return Pieces(self.k, images, bands, blocks, blocks_first=first)
 
     def _blocks(self, body: Callable[[int, Value, Value], None]) -> None:
         """For each block of filters: body(vectors, first filter, its packed weights)."""
@@ -151,7 +142,7 @@ class _Emission:
                     self.block_room = spec.filters - first - (count - 1) * width
                     self.last_block = k.builder.icmp_signed("==", block, k.const(count - 1))
                     self.block_count = count
-                    self.block_number = k.add(k.mul(group, self.blocks // spec.groups), block, past)
+                    self.block_number = k.add(k.mul(group, self.blocks), block, past)
                     body(size, filters, k.at(self.weights, packed, spec.dtype))
                 first += count * width
                 past += count
@@ -166,12 +157,12 @@ class _Emission:
         *outer, height, width = (*((1,) * (2 - len(spec.axes))), *(a.positions for a in spec.axes))
         bands = equal_parts(height, spec.tile.rows)
         before = [sum(count for _, count, _ in bands[:i]) for i in range(len(bands) + 1)]
-        self._share(k.slot("images"), k.const(before[-1]))
+        mine = self._share(k.slot("images"), k.const(before[-1])).mine
 
         def block(vectors: int, filters: Value, weights: Value) -> None:
             def plane(leading: tuple[Value, ...]) -> None:
                 for (rows, row_count, first_row), past in zip(bands, before, strict=False):
-                    with k.loop(0, row_count) as r, self._mine(image, k.add(r, past)):
+                    with k.loop(0, row_count) as r, mine(image, k.add(r, past), self.block_number):
                         row = k.add(k.mul(r, rows), first_row)
                         for columns, column_count, first_column in equal_parts(
                             width, spec.tile.columns
@@ -200,14 +191,16 @@ class _Emission:
         k, spec, b = self.k, self.spec, self.k.builder
         most = spec.tile.columns
         total = b.mul(k.slot("images"), k.const(spec.flat))
-        chunk = _chunk(spec.flat, most)
-        self._share(k.const(1), b.sdiv(b.add(total, k.const(chunk - 1)), k.const(chunk)))
+        chunk = chunk_size(spec.flat, most)
+        mine = self._share(
+            k.const(1), b.sdiv(b.add(total, k.const(chunk - 1)), k.const(chunk))
+        ).mine
 
         with k.loop(0, total, chunk) as first:
             last = k.minimum(k.add(first, chunk), total)
 
             def block(vectors: int, filters: Value, weights: Value) -> None:
-                with self._mine(k.const(0), b.sdiv(first, k.const(chunk))):
+                with mine(k.const(0), b.sdiv(first, k.const(chunk)), self.block_number):
                     position = first
                     columns = most
                     while columns:
@@ -219,19 +212,6 @@ class _Emission:
                         columns //= 2
 
             self._blocks(block)
-
-    @contextmanager
-    def _mine(self, image: Value, band: Value) -> Iterator[None]:
-        """Only if this band of the present block of filters falls to this part of the team."""
-        k, b = self.k, self.k.builder
-        if self.blocks_first:
-            piece = b.add(b.mul(self.block_number, self.bands), band)
-        else:
-            piece = b.add(b.mul(band, k.const(self.blocks)), self.block_number)
-        piece = b.add(piece, b.mul(image, self.pieces))
-        mine = b.and_(b.icmp_signed(">=", piece, self.begin), b.icmp_signed("<", piece, self.end))
-        with k.when(mine):
-            yield
 
     # One tile -----------------------------------------------------------------------------------
 

@@ -25,7 +25,6 @@ from isoconv.run.inference import Predictor
 from isoconv.run.memory import Context, Resolve, Script, ScriptBuilder
 from isoconv.run.team import Team
 from isoconv.run.training import TrainingEngine
-from isoconv.run.tree import shard_ranges
 from isoconv.run.work import bytes_of, flops_of, kernel_names
 
 __all__ = ["KernelTime", "Profile", "ProfiledPredictor", "ProfiledTraining"]
