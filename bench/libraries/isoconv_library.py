@@ -76,15 +76,12 @@ class IsoconvLibrary(Library):
         model = build(request["network"], request["classes"], images.shape[1:])
         model.load_weights({name: arrays[name] for name in model.weights})
         model.finish = "none"
-        # A chunk for each thread as soon as there are images for all of them.
-        shard = max(1, min(8, len(images) // request["threads"]))
         threads = request["threads"]
 
         def work() -> None:
-            model.predict(images, threads=threads, shard_size=shard)
+            model.predict(images, threads=threads)
 
-        scores = model.predict(images, threads=threads, shard_size=shard)
-        return Prepared(work, {"scores": scores}, {"shard_size": shard})
+        return Prepared(work, {"scores": model.predict(images, threads=threads)})
 
 
 def _run(engine: TrainingEngine, rows: Array) -> None:

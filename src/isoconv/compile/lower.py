@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from isoconv.compile import lower_roots
+from isoconv.compile.border import BorderSpec
 from isoconv.compile.calls import Arguments, Call, Lowered
 from isoconv.compile.collector import collector_paused
 from isoconv.compile.expression import Domain, Expression, Operand, Step
@@ -29,6 +30,8 @@ from isoconv.graph.recompute import recompute
 
 __all__ = ["Call", "Lowered", "lower"]
 
+_LARGE = 128 * 1024  # bytes of an image from which on a border may be written each time
+
 
 class Lowering:
     """Walks the groups and emits calls; ``lower`` is its face."""
@@ -41,8 +44,10 @@ class Lowering:
         capacity: int,
         outputs: Mapping[str, Placement],
         inputs: Mapping[int, Placement],
+        written_borders: bool,
     ) -> None:
         self.graph = graph
+        self._written_borders = written_borders
         self.target = target
         self.capacity = capacity
         self.result = Lowered()
@@ -83,9 +88,23 @@ class Lowering:
         if index in self._bound:
             self.places[index] = self._bound[index]
         else:
-            border = self.borders.get(index, ())
-            self.places[index] = self._arena(f"v{index}", self.spec(index), border)
+            self.places[index] = self._bordered(index, self.borders.get(index, ()))
         return self.places[index]
+
+    def _bordered(self, index: int, border: Border) -> Placement:
+        """A place inside zeros that stay there or, if that saves memory, are written each time."""
+        spec = self.spec(index)
+        place = self._arena(f"v{index}", spec, border)
+        if not (self._written_borders and place.buffer.border and spec.batched):
+            return place
+        if place.buffer.bytes < _LARGE:
+            return place
+        place = replace(place, buffer=replace(place.buffer, border=""))
+        arguments = Arguments()
+        arguments.add(place.buffer, write=True)
+        zeros = BorderSpec(spec.dtype, spec.shape[: len(border)], spec.shape[-1], border)
+        self.emit(zeros, arguments, self.graph[index].name)
+        return place
 
     def _arena(self, name: str, spec: TensorSpec, border: Border) -> Placement:
         shape, strides, offset = bordered(spec, border)
@@ -335,6 +354,7 @@ def lower(
     inputs: Mapping[str, Placement],
     outputs: Mapping[str, Placement],
     fusion: bool = True,
+    written_borders: bool = False,
 ) -> Lowered:
     """Lower a graph to kernel calls.
 
@@ -345,6 +365,8 @@ def lower(
         inputs: where each input lies, by input name.
         outputs: where each output is wanted, by output name.
         fusion: whether nodes are grouped.
+        written_borders: whether the borders of large values are written in each shard, so that
+            their memory is free for others before and after; else they have theirs for themselves.
     """
     with collector_paused():
         graph = with_gathered(graph)
@@ -354,4 +376,4 @@ def lower(
         groups = fuse(graph, enabled=fusion)
         if fusion:
             groups = recompute(graph, groups)
-        return Lowering(graph, groups, target, capacity, outputs, places).result
+        return Lowering(graph, groups, target, capacity, outputs, places, written_borders).result

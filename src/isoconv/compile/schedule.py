@@ -23,11 +23,20 @@ from itertools import product
 
 from isoconv.compile.target import Target
 
-__all__ = ["Tile", "choose_tile", "equal_parts", "runs", "step_cycles", "vector_lanes"]
+__all__ = [
+    "Tile",
+    "choose_tile",
+    "chunk_size",
+    "equal_parts",
+    "runs",
+    "step_cycles",
+    "vector_lanes",
+]
 
 _LATENCY = 4.0  # cycles from an FMA to the next one of its chain, on every target so far
 _LINE, _SETS = 64, 64  # bytes, and lines after which sets repeat, in every first cache but few
 _WAYS = 6  # lines of a set that a tile may take; weights and results need some as well
+_CHUNK = 128  # positions of a flat source that pass through all filters before the next ones
 _OVERHEAD = 1.0  # cycles a step costs beside: loop counters, addresses, cache hiccups
 
 
@@ -151,3 +160,14 @@ def equal_parts(total: int, most: int) -> list[tuple[int, int, int]]:
         parts.append((size, count, first))
         first += size * count
     return parts
+
+
+def chunk_size(flat: int, most: int) -> int:
+    """Positions of a chunk of a flat source: about `_CHUNK`, and an image's divide well into them.
+
+    Args:
+        flat: positions of an image.
+        most: positions of a tile; a chunk holds whole tiles.
+    """
+    sizes = [n for n in range(most, _CHUNK + most, most) if 3 * n >= 2 * _CHUNK] or [most]
+    return min(sizes, key=lambda n: (-flat % n, -(-flat // n) % 2, -n))

@@ -25,7 +25,6 @@ from isoconv.run.inference import Predictor
 from isoconv.run.memory import Context, Resolve, Script, ScriptBuilder
 from isoconv.run.team import Team
 from isoconv.run.training import TrainingEngine
-from isoconv.run.tree import shard_ranges
 from isoconv.run.work import bytes_of, flops_of, kernel_names
 
 __all__ = ["KernelTime", "Profile", "ProfiledPredictor", "ProfiledTraining"]
@@ -318,43 +317,33 @@ class ProfiledPredictor(Predictor):
             turns: repetitions, of which the middle one counts.
         """
         seconds = _middle(lambda: self.run(weights, datasets), turns)
-        images = len(next(iter(datasets.values())))
-        rows = {name: array.nbytes // len(array) for name, array in datasets.items()}
-        for name, index in self.graph.outputs:
-            rows[name] = self.graph[index].spec.size * self.graph[index].spec.itemsize
+        given = self._checked_datasets(datasets)
+        images = len(next(iter(given.values())))
+        results = self._new_results(images)
+        places = self._places(images, given, results)
+        rows = {name: a.nbytes // images for name, a in (*given.items(), *results.items())}
         work = _Work(self._lowered, self._addresses, rows)
-        whole, rest = divmod(images, self.shard_size)
-        chunks = whole + (rest > 0)
-        calls = len(self._lowered.prepare) + chunks * len(self._lowered.shard)
-        recording = _Recording(self._team, turns, 2 * calls + 4)
-        barrier = self._addresses[BarrierSpec()]
-        parts = [Context(part=t, parts=self.threads) for t in range(self.threads)]
-        for t, script in enumerate(recording.scripts):
-            work.add(script, self._lowered.prepare, self._resolve(t), parts[t], 1, counts=t == 0)
-        recording.wait(barrier)
-        if whole < self.threads:
-            self._share_chunks(recording, work, images)
-        else:
-            ranges = shard_ranges(whole, self.threads)
+        rounds, rest = self._rounds(images)
+        chunks = -(-(images - rest) // self.shard_size)
+        for _, _, count in rounds:
+            chunks += count
+        recording = _Recording(self._team, turns, 2 * chunks * len(self._lowered.shard) + 4)
+        resolvers = [self._resolve(t, places) for t in range(self.threads)]
+        for begin, each, count in rounds:
             for t, script in enumerate(recording.scripts):
-                for chunk in ranges[t]:
-                    self._add_chunk(script, work, t, chunk, self.shard_size)
-            if rest:
-                self._add_chunk(recording.scripts[0], work, 0, whole, rest)
-        recording.wait(barrier)
+                for chunk in range(t * count, (t + 1) * count):
+                    context = Context(images=each, first=begin + chunk * each)
+                    work.add(script, self._lowered.shard, resolvers[t], context, each)
+        recording.wait(self._addresses[BarrierSpec()])
+        self._share_chunks(recording, work, resolvers[0], rest, images)
         return Profile(recording.rows(), seconds, self.threads, images)
 
-    def _add_chunk(
-        self, script: _Stamped, work: _Work, thread: int, chunk: int, images: int
+    def _share_chunks(
+        self, recording: _Recording, work: _Work, resolve: Resolve, begin: int, images: int
     ) -> None:
-        context = Context(images=images, first=chunk * self.shard_size)
-        work.add(script, self._lowered.shard, self._resolve(thread), context, images)
-
-    def _share_chunks(self, recording: _Recording, work: _Work, images: int) -> None:
         """All threads on the same chunk, meeting after each kernel."""
         barrier = self._addresses[BarrierSpec()]
-        resolve = self._resolve(0)
-        for first in range(0, images, self.shard_size):
+        for first in range(begin, images, self.shard_size):
             count = min(self.shard_size, images - first)
             contexts = [
                 Context(images=count, first=first, part=t, parts=self.threads)
