@@ -209,14 +209,14 @@ def test_predictors_are_kept() -> None:
     """Weights and what is put before or behind the model change without a new predictor."""
     model = Net().build(SHAPE, seed=1)
     check(model)
-    (first,) = (predictor for predictor, _ in vars(model)["_predictors"].values())
+    (first,) = (ready.predictor for ready in vars(model)["_predictors"].values())
     model.build(SHAPE, seed=2)
     model.inner = nn.Sequential(*model.inner)
     model.finish = "none"
     check(model)
     model.finish = "softmax"
     check(model)
-    assert first in [predictor for predictor, _ in vars(model)["_predictors"].values()]
+    assert first in [ready.predictor for ready in vars(model)["_predictors"].values()]
     assert len(vars(model)["_predictors"]) == 2
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from operator import is_
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from isoconv.graph.ir import DType, Graph
 from isoconv.graph.operation import Array
 from isoconv.nn.snapshot import Snapshot
 from isoconv.nn.trace import Trace
+from isoconv.run.fixed import is_fixed
 from isoconv.run.inference import Predictor
 
 if TYPE_CHECKING:
@@ -93,9 +96,9 @@ def checked_images(model: Module, images: Array) -> Array:
         return np.ascontiguousarray(images)
     if images.dtype.kind != "f":
         raise DTypeError(f"images must be uint8 or floating point; got {images.dtype}")
-    finite = np.isfinite(images).reshape(len(images), -1).all(axis=1)
+    finite = np.isfinite(images)
     if not finite.all():
-        first = int(np.argmin(finite))
+        first = int(np.argmin(finite.reshape(len(images), -1).all(axis=1)))
         raise DataError(f"images must be finite; image {first} holds NaN or infinity")
     return np.ascontiguousarray(images, np.float32)
 
@@ -115,22 +118,52 @@ def predict(
     dtype: DType = "uint8" if images.dtype == np.uint8 else "float32"
     key = (dtype, finish, threads, target, shard_size, images.shape[1:])
     kept: _Kept = model.__dict__.setdefault(_PREDICTORS, _Kept())
-    found = kept.get(key)
-    if found is None or not found[1].fits(model):
+    ready = kept.get(key)
+    if ready is None or not ready.snapshot.fits(model):
         graph = inference_graph(model, images.shape[1:], dtype, finish)
         predictor = (
             Predictor(graph, shard_size=shard_size, threads=threads, target=target)
-            if found is None or found[0].graph != graph
-            else found[0]
+            if ready is None or ready.predictor.graph != graph
+            else ready.predictor
         )
         # Taken after the tracing, in which a module may note things in its attributes.
-        found = kept[key] = predictor, Snapshot(model)
-    predictor, snapshot = found
-    weights = {**snapshot.weights(), **_constants(model)}
-    return predictor.run(weights, {"images": images})["result"]
+        ready = kept[key] = _Ready(predictor, Snapshot(model))
+    weights = ready.weights(model)
+    found = ready.predictor.run(weights.arrays, {"images": images}, version=weights.version)
+    return found["result"]
 
 
-class _Kept(dict[tuple[Any, ...], tuple[Predictor, Snapshot]]):
+@dataclass(frozen=True, slots=True)
+class _Weights:
+    """The weights of a prediction, and an object that stands for them if they cannot change."""
+
+    arrays: dict[str, Array]
+    version: object | None
+
+
+class _Ready:
+    """A predictor for a model as it was."""
+
+    def __init__(self, predictor: Predictor, snapshot: Snapshot) -> None:
+        self.predictor = predictor
+        self.snapshot = snapshot
+        self._last: tuple[list[Array], _Weights] | None = None
+
+    def weights(self, model: Module) -> _Weights:
+        """The model's weights now; the same object as long as they are the same."""
+        constants = _constants(model)
+        arrays = [*self.snapshot.arrays(), *constants.values()]
+        last = self._last
+        if last is not None and len(arrays) == len(last[0]) and all(map(is_, arrays, last[0])):
+            return last[1]
+        version = object() if all(map(is_fixed, arrays)) else None
+        weights = _Weights({**self.snapshot.weights(), **constants}, version)
+        # What can change is looked at each time.
+        self._last = (arrays, weights) if version is not None else None
+        return weights
+
+
+class _Kept(dict[tuple[Any, ...], _Ready]):
     """Predictors by what they were made for. They belong to one model: a copy has none."""
 
     def __deepcopy__(self, memo: object) -> _Kept:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from operator import contains, is_
+from dataclasses import dataclass
+from itertools import chain
+from operator import contains, getitem, is_
 from typing import TYPE_CHECKING, Any
 
 from isoconv.graph.operation import Array
@@ -29,7 +31,8 @@ class Snapshot:
 
     def __init__(self, model: Module) -> None:
         self._places: list[tuple[str, dict[str, Array], str]] = []
-        self._held: list[tuple[Any, tuple[Any, ...], tuple[Any, ...]]] = []
+        self._dicts: list[dict[Any, Any]] = []
+        self._lists: list[list[Any]] = []
         for path, module in model.named_modules():
             prefix = f"{path}." if path else ""
             for kind in ("_parameters", "_states"):
@@ -37,22 +40,43 @@ class Snapshot:
                 self._places += [(prefix + name, own, name) for name in own]
             for holder in _holders(vars(module)):
                 if holder is not vars(model):
-                    self._held.append((holder, *_content(holder)))
-        self._model = _content(_attributes(model))
+                    (self._dicts if isinstance(holder, dict) else self._lists).append(holder)
         self._own = [own for _, own, _ in self._places]
         self._names = [name for _, _, name in self._places]
+        self._content = self._found(_attributes(model))
 
     def fits(self, model: Module) -> bool:
         """Whether nothing but the values of weights was changed."""
+        # This is asked for each prediction: everything is compared in a few long passes.
+        found = self._found(_attributes(model))
         return (
-            _is_as(_attributes(model), *self._model)
-            and all(_is_as(*held) for held in self._held)
+            found.sizes == self._content.sizes
+            and all(map(is_, found.objects, self._content.objects))
             and all(map(contains, self._own, self._names))
         )
+
+    def _found(self, attributes: dict[str, Any]) -> _Content:
+        """What the model's attributes and all that is held are made of, one behind the other."""
+        dicts = [attributes, *self._dicts]
+        sizes = [*map(len, dicts), *map(len, self._lists)]
+        parts = (*dicts, *map(dict.values, dicts), *self._lists)
+        return _Content(sizes, list(chain.from_iterable(parts)))
+
+    def arrays(self) -> list[Array]:
+        """Parameters and states, as they are now."""
+        return list(map(getitem, self._own, self._names))
 
     def weights(self) -> dict[str, Array]:
         """Parameters and states by name, as they are now."""
         return {full: own[name] for full, own, name in self._places}
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """Sizes of dicts and lists, and the keys, values and items in them."""
+
+    sizes: list[int]
+    objects: list[Any]
 
 
 def _attributes(model: Module) -> dict[str, Any]:
@@ -69,19 +93,3 @@ def _holders(value: Any, name: object = "") -> Iterator[Any]:
     items = value.items() if isinstance(value, dict) else (("", item) for item in value)
     for key, item in items:
         yield from _holders(item, key)
-
-
-def _content(holder: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """Keys and values of a dict; nothing and the items of a list."""
-    if isinstance(holder, dict):
-        return tuple(holder), tuple(holder.values())
-    return (), tuple(holder)
-
-
-def _is_as(holder: Any, keys: tuple[Any, ...], values: tuple[Any, ...]) -> bool:
-    """Whether a dict or a list holds the very same objects."""
-    if len(holder) != len(values):
-        return False
-    if isinstance(holder, dict):
-        return tuple(holder) == keys and all(map(is_, holder.values(), values))
-    return all(map(is_, holder, values))

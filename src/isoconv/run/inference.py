@@ -114,6 +114,7 @@ class Predictor:
         self._order = np.arange(1, dtype=np.int64)
         self._memory = self._own_weights()
         self._known: dict[str, _Known] = {}
+        self._version: object | None = None
         self._apart: _Scripts | None = None
         self._together: _Scripts | None = None
         self._team = Team(self.threads, library)
@@ -134,12 +135,20 @@ class Predictor:
             if name in read
         }
 
-    def run(self, weights: Mapping[str, Array], datasets: Mapping[str, Array]) -> dict[str, Array]:
+    def run(
+        self,
+        weights: Mapping[str, Array],
+        datasets: Mapping[str, Array],
+        *,
+        version: object | None = None,
+    ) -> dict[str, Array]:
         """Compute the outputs for all rows of the data sets.
 
         Args:
             weights: arrays of the unbatched inputs, by name.
             datasets: arrays of the batched inputs, by name, one row for each image.
+            version: an object that stands for the values of these weights: given again, they are
+                not looked at. None: each array is asked whether it can have changed.
 
         Returns:
             Arrays by output name, one row for each image.
@@ -150,12 +159,20 @@ class Predictor:
             ArgumentError: an input has no array.
         """
         with self._lock:
-            return self._run(weights, datasets)
+            return self._run(weights, datasets, version)
 
-    def _run(self, weights: Mapping[str, Array], datasets: Mapping[str, Array]) -> dict[str, Array]:
+    def _run(
+        self,
+        weights: Mapping[str, Array],
+        datasets: Mapping[str, Array],
+        version: object | None,
+    ) -> dict[str, Array]:
         rows = self._checked_datasets(datasets)
         images = len(next(iter(rows.values())))
-        self._load(weights)
+        if version is None or version is not self._version:
+            self._version = None
+            self._load(weights)
+            self._version = version
         results = self._new_results(images)
         if images:
             self._predict(images, self._places(images, rows, results))
