@@ -25,11 +25,12 @@ from isoconv.compile.contract_weight import ContractWeightSpec
 from isoconv.compile.depthwise import DepthwiseSpec, DepthwiseWeightSpec
 from isoconv.compile.jit import LoadedObject, compile_object, load_object
 from isoconv.compile.loops import Kernel
+from isoconv.compile.planes import PlanesSpec
 from isoconv.compile.target import Target
 
 __all__ = ["KernelLibrary", "KernelSpec", "emit_object", "kernel_key"]
 
-_CONTRACTIONS = (ContractSpec, ContractWeightSpec, DepthwiseSpec, DepthwiseWeightSpec)
+_CONTRACTIONS = (ContractSpec, ContractWeightSpec, DepthwiseSpec, DepthwiseWeightSpec, PlanesSpec)
 
 Progress = Callable[[int, int], None]
 
