@@ -55,7 +55,9 @@ def _convolve(
     pairs = padding_pairs(padding, sides, kernel, strides, dilations)
     geometry = ConvGeometry(kernel, strides, pairs, dilations, groups, flip)
     if algorithm not in ALGORITHMS:
-        raise ArgumentError(f"algorithm must be one of {ALGORITHMS}; got {algorithm!r}")
+        raise ArgumentError(
+            f"algorithm must be {' or '.join(map(repr, ALGORITHMS))}; got {algorithm!r}"
+        )
     if algorithm == "winograd":
         y = _winograd(x, weight, geometry)
     else:
