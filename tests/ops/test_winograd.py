@@ -93,7 +93,7 @@ def test_maps_are_adjoint(patches):
 
 @pytest.mark.parametrize("channels", [16, 128])
 def test_error(channels):
-    """In float32 the error is a few times the direct algorithm's, as the documents state."""
+    """In float32 the error is about as large as the direct algorithm's, as the documents state."""
     random = np.random.default_rng(0)
     x, w = random.standard_normal((2, 8, 8, channels)), random.standard_normal((3, 3, channels, 8))
     dy = random.standard_normal((2, 8, 8, 8))
@@ -112,7 +112,7 @@ def test_error(channels):
         ]
 
     for fast, plain in zip(errors("winograd"), errors("direct"), strict=True):
-        assert fast < 4 * plain
+        assert fast < 2 * plain
         assert fast < 2e-6
 
 

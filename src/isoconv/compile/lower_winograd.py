@@ -22,7 +22,7 @@ from isoconv.compile.winograd_weight import WinogradPackSpec, WinogradWeightSpec
 from isoconv.graph.fuse import Group
 from isoconv.graph.ir import Node, TensorSpec
 from isoconv.ops.geometry import ConvGeometry
-from isoconv.ops.winograd import PLACES
+from isoconv.ops.winograd_product import PLACES
 
 if TYPE_CHECKING:
     from isoconv.compile.lower import Lowering

@@ -156,8 +156,7 @@ def conv2d(
 
     ``algorithm="winograd"`` computes a 3×3 kernel of stride 1 by F(2×2, 3×3) (Lavin and Gray 2015,
     "Fast algorithms for convolutional neural networks"): 16 multiplications for every 4 results in
-    place of 36. It is another order of additions with other bits and a larger error, so it is never
-    chosen unasked.
+    place of 36. That is another arithmetic, with other bits, so it is never chosen unasked.
 
     Args:
         x: ``(H, W, C)``.
@@ -302,7 +301,7 @@ class Conv2d(_Conv):
         bias: whether a learned number is added to each channel.
         flip: True for true convolution.
         algorithm: ``"direct"``, or ``"winograd"`` for a 3×3 kernel with stride 1, dilation 1 and
-            one group, not flipped: faster, with other bits and a larger error; see `conv2d`.
+            one group, not flipped: less work, with other bits; see `conv2d`.
 
     Raises:
         ShapeError: when traced: the input's rank, the kernel or the groups do not fit.
