@@ -39,26 +39,21 @@ _APART = 5 * _LINE  # planes are so far from that, so that a patch's places do n
 def borders_of(node: Node) -> Iterator[tuple[int, Border]]:
     """(input position, border) that this node wants around its inputs."""
     if node.op == "winograd_input":
-        sizes = zip(node.attrs.sides, node.attrs.padding, node.attrs.tiles, strict=True)
-        yield (
-            0,
-            tuple(
-                (before, max(0, 2 * tiles + 2 - before - side))
-                for side, (before, _), tiles in sizes
-            ),
-        )
+        axes = zip(node.attrs.sides, node.attrs.padding, node.attrs.tiles, strict=True)
+        yield 0, tuple((p, max(0, 2 * tiles + 2 - p - side)) for side, (p, _), tiles in axes)
     elif node.op == "winograd_output_grad":
-        sizes_ = zip(node.attrs.sides, node.attrs.tiles, strict=True)
-        yield 0, tuple((0, 2 * tiles - side) for side, tiles in sizes_)
+        pairs = zip(node.attrs.sides, node.attrs.tiles, strict=True)
+        yield 0, tuple((0, 2 * tiles - side) for side, tiles in pairs)
 
 
 def _new_planes(lowering: Lowering, name: str, spec: TensorSpec) -> Placement:
     """Memory for planes."""
     _, rows, columns, channels = spec.shape
     image = rows * columns * channels
-    size = lowering.capacity * image * spec.itemsize
+    images = max(1, lowering.capacity)
+    size = images * image * spec.itemsize
     plane = max(0, -(-(size - _APART) // _SETS)) * _SETS + _APART
-    per_image = -(-PLACES * plane // lowering.capacity)
+    per_image = -(-PLACES * plane // images)
     buffer = Buffer("arena", name, per_image, batched=True)
     strides = (plane // spec.itemsize, columns * channels, channels, 1)
     return Placement(buffer, spec.dtype, strides, image, 0)

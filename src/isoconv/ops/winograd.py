@@ -7,9 +7,9 @@ into patches of 4×4 that overlap by two, one for each 2×2 results:
 
 In a network the products at each of the 16 places are summed over the channels, which makes them 16
 contractions (``winograd_product``). The convolution is three linear maps around them, each an
-operation with its transpose: ``winograd_input`` (:math:`B^T d B`), ``winograd_weight`` (:math:`G g G^T`) and
-``winograd_output`` (:math:`A^T m A`). The values between them are *planes*: ``(16, tile rows, tile
-columns, channels)``, the place in the patch row-major.
+operation with its transpose: ``winograd_input`` (:math:`B^T d B`), ``winograd_weight``
+(:math:`G g G^T`) and ``winograd_output`` (:math:`A^T m A`). The values between them are *planes*:
+``(16, tile rows, tile columns, channels)``, the place in the patch row-major.
 
 Every map works on the first index of a patch first, then on the second, by the sums below; see
 section 15 of ``docs/arithmetic.md``.
