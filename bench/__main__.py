@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from bench.crew import Crew, Setting
 from bench.libraries import PEERS
-from bench.measure import MEASUREMENTS
+from bench.measure import MEASUREMENTS, NAMES
 from bench.results import FOLDER, ceilings_of, read, write
 from bench.table import markdown, update
 from bench.timing import FULL, QUICK
@@ -39,8 +40,13 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"no peer is called {', '.join(sorted(unknown))}; there are {known}", file=sys.stderr)
         return 2
     pace = QUICK if options.quick else FULL
-    setting = Setting(options.threads, pace, peers, options.verbose)
+    only = tuple(word.strip() for word in (options.only or "").split(",") if word.strip())
+    setting = Setting(options.threads, pace, peers, options.verbose, only)
     wanted = list(MEASUREMENTS) if "all" in options.what else options.what
+    refusal = _refusal(setting, wanted)
+    if refusal:
+        print(refusal, file=sys.stderr)
+        return 2
     for what in wanted:
         crew = Crew(setting)
         before = ceilings_of(setting)
@@ -55,6 +61,22 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def _refusal(setting: Setting, wanted: list[str]) -> str:
+    """Why rows of these measurements cannot be chosen so; empty if they can."""
+    if not setting.only:
+        return ""
+    whole = [what for what in wanted if what not in NAMES]
+    if whole:
+        return f"--only chooses rows of {', '.join(NAMES)}; {', '.join(whole)} is measured whole"
+    for word in setting.only:
+        alone = replace(setting, only=(word,))
+        for what in wanted:
+            if not any(alone.wants(*names) for names in NAMES[what]):
+                known = "; ".join(names[0] for names in NAMES[what])
+                return f"no row of {what} is called {word!r}; there are {known}"
+    return ""
+
+
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     choices = [*MEASUREMENTS, "all", "table"]
@@ -64,6 +86,10 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--threads", type=int, default=2, help="threads of every library")
     parser.add_argument("--quick", action="store_true", help="only see whether all works")
+    parser.add_argument(
+        "--only", metavar="NAME,...",
+        help="measure the rows whose network or name has one of these in it; stored rows stay",
+    )  # fmt: skip
     parser.add_argument("--peers", metavar="NAME,...", help="libraries to measure beside")
     parser.add_argument("--verbose", action="store_true", help="show what the workers write")
     options = parser.parse_args(arguments)

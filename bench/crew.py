@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,12 +29,19 @@ class Setting:
         pace: how long.
         peers: names of the libraries to measure beside.
         verbose: workers may write to standard error.
+        only: names of the work to measure; all of it without any.
     """
 
     threads: int = 2
     pace: Pace = FULL
     peers: tuple[str, ...] = tuple(peer.name for peer in PEERS)
     verbose: bool = False
+    only: tuple[str, ...] = ()
+
+    def wants(self, *names: str) -> bool:
+        """Whether work that goes by these names is measured."""
+        plain = [_plain(name) for name in names]
+        return not self.only or any(_plain(word) in name for word in self.only for name in plain)
 
     @property
     def quick(self) -> bool:
@@ -53,10 +61,17 @@ class Entry:
 
 @dataclass
 class Side:
-    """What one library in one variant said about a piece of work."""
+    """What one library in one variant said about a piece of work.
+
+    Attributes:
+        timing: of all its blocks.
+        difference: from isoconv's results at most, as a share of their largest element.
+        changed: share of the results' elements that are not the same bits as isoconv's.
+    """
 
     timing: Timing
     difference: float
+    changed: float = 0.0
 
 
 @dataclass
@@ -80,7 +95,7 @@ class Crew:
         Raises:
             WorkerError: it is not there or does not start.
         """
-        if peer is not ISOCONV and not PEERS_PYTHON.exists():
+        if peer.python != sys.executable and not PEERS_PYTHON.exists():
             raise WorkerError("the peers' environment is missing (run `make bench`)")
         worker = Worker(
             peer.python,
@@ -110,9 +125,21 @@ class Crew:
         return self.measure(kind, sides, request, arrays)
 
     def measure(
-        self, kind: str, entries: list[Entry], request: dict[str, Any], arrays: dict[str, Array]
+        self,
+        kind: str,
+        entries: list[Entry],
+        request: dict[str, Any],
+        arrays: dict[str, Array],
+        pace: Pace | None = None,
     ) -> dict[str, Side]:
         """Let entries take turns on a piece of work; all must agree with the first.
+
+        Args:
+            kind: of the work.
+            entries: who does it.
+            request: the work.
+            arrays: what it takes.
+            pace: another than the run's.
 
         Raises:
             WorkerError: the first one fails.
@@ -140,18 +167,18 @@ class Crew:
                     continue
                 works[entry.label] = (worker, entry.label)
             differences = {label: _difference(folder, entries[0].label, label) for label in works}
-        for label, difference in differences.items():
+        for label, (difference, _) in differences.items():
             if not difference <= TOLERANCE:
                 self.notes.append(
                     f"{label} is left out of {request['name']}: its result differs by "
                     f"{difference:.1e}"
                 )
                 del works[label]
-        timings = alternate(works, self.setting.pace)
+        timings = alternate(works, pace or self.setting.pace)
         for label, (worker, _) in works.items():
             worker.ask({"forget": True})
             timings[label].facts = facts[label]
-        return {label: Side(timings[label], differences[label]) for label in timings}
+        return {label: Side(timings[label], *differences[label]) for label in timings}
 
     def _worker(self, peer: Peer, threads: int) -> Worker | None:
         """The library's worker of this run, or None with a note."""
@@ -181,15 +208,26 @@ class Crew:
         self._workers.clear()
 
 
-def _difference(folder: Path, first: str, label: str) -> float:
-    """Largest difference between two results, as a share of the first one's largest element."""
-    worst = 0.0
+def _plain(name: str) -> str:
+    """Letters and digits alone."""
+    return "".join(letter for letter in name.lower() if letter.isalnum())
+
+
+def _difference(folder: Path, first: str, label: str) -> tuple[float, float]:
+    """Largest difference between two results, as a share of the first one's largest element.
+
+    Also the share of elements whose bits differ.
+    """
+    worst, changed, total = 0.0, 0, 0
     with np.load(folder / f"{first}.npz") as ours, np.load(folder / f"{label}.npz") as their:
         for name in their.files:
             a, b = ours[name].astype(np.float64), their[name].astype(np.float64)
             if a.size != b.size:
-                return float("inf")
+                return float("inf"), 1.0
+            b = b.reshape(a.shape)
             scale = float(np.abs(a).max()) or 1.0
-            found = float(np.abs(a - b.reshape(a.shape)).max()) / scale
+            found = float(np.abs(a - b).max()) / scale
             worst = max(worst, found if np.isfinite(found) else float("inf"))
-    return worst
+            changed += int((a.view(np.int64) != b.view(np.int64)).sum())
+            total += a.size
+    return worst, changed / total

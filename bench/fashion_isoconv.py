@@ -22,6 +22,7 @@ class Until(Callback):
 
     def on_epoch_end(self, run: Any, row: Any) -> None:
         """After each epoch."""
+        print(f"  epoch {row['epoch']}: {row['val_top1']:.2%}", file=sys.stderr, flush=True)
         if row["val_top1"] >= self._goal:
             run.stop("the goal is reached")
 

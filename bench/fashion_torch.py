@@ -43,6 +43,7 @@ def main(path: str, goal: str, epochs: str, threads: str) -> None:
                 for a, b in zip(x_test.split(500), y_test.split(500), strict=True)
             )
         accuracy = hits / len(y_test)
+        print(f"  epoch {epoch}: {accuracy:.2%}", file=sys.stderr, flush=True)
     print(json.dumps({"accuracy": accuracy, "epochs": epoch, "peak_mib": peak_mib()}))
 
 

@@ -16,14 +16,14 @@ import numpy as np
 
 from bench import fashion_mnist
 from bench.crew import Crew, Entry, Side
-from bench.libraries import ISOCONV, Peer
+from bench.libraries import ISOCONV, REASSOCIATED, Peer
 from bench.networks import build, describe
 from bench.results import row_of
 from bench.timing import ROOT, Timing, WorkerError
 from bench.worker import Array
 from bench.workloads import DIRECTIONS, LAYERS, PREDICTIONS, SIMPLE, STEPS, Prediction, Step
 
-__all__ = ["MEASUREMENTS"]
+__all__ = ["MEASUREMENTS", "NAMES"]
 
 SHARD = 32
 """Images of a shard in training, as the trainer has it."""
@@ -37,6 +37,8 @@ def layers(crew: Crew) -> Rows:
     """Convolutions in all directions."""
     rows = []
     for layer in LAYERS:
+        if not crew.setting.wants(layer.name):
+            continue
         random = np.random.RandomState(0)
         arrays = _arrays(random, layer.arrays)
         arrays["w"] *= np.float32(0.1)
@@ -56,6 +58,8 @@ def pointwise(crew: Crew) -> Rows:
     """Pooling, normalisation and the like."""
     rows = []
     for simple in SIMPLE:
+        if not crew.setting.wants(simple.name):
+            continue
         random = np.random.RandomState(0)
         arrays = _arrays(random, simple.arrays)
         request = {**asdict(simple), "shards": crew.setting.threads}
@@ -68,6 +72,8 @@ def steps(crew: Crew) -> Rows:
     """Training steps beside all others."""
     rows = []
     for step in STEPS:
+        if not crew.setting.wants(step.name, step.network):
+            continue
         request, arrays = _step_request(step)
         sides = crew.compare("step", request, arrays)
         rows.append(_told(row_of(f"{step.name} [{step.batch}]", sides, step.goal)))
@@ -78,6 +84,8 @@ def predict(crew: Crew) -> Rows:
     """Predictions."""
     rows = []
     for prediction in PREDICTIONS:
+        if not crew.setting.wants(prediction.name, prediction.network):
+            continue
         request, arrays = _prediction_request(prediction)
         sides = crew.compare("predict", request, arrays)
         rows.append(_told(row_of(f"{prediction.name} [{prediction.batch}]", sides, 1.0)))
@@ -88,12 +96,39 @@ def scaling(crew: Crew) -> Rows:
     """Each training step on one thread and on two, in turn."""
     rows = []
     for step in STEPS:
+        if not crew.setting.wants(step.name, step.network):
+            continue
         request, arrays = _step_request(step)
         entries = [Entry(name, ISOCONV, "", count) for name, count in _THREADS.items()]
         sides = crew.measure("step", entries, request, arrays)
         one, two = (sides[name].timing.median for name in _THREADS)
         work = f"{step.name} [{step.batch}]"
         rows.append(_told({**_plain(work, sides, goal=1.9), "ratio": round(one / two, 3)}))
+    return rows
+
+
+def order(crew: Crew) -> Rows:
+    """Training steps beside the same kernels with LLVM free to reorder their arithmetic."""
+    pace = crew.setting.pace
+    if not crew.setting.quick:
+        # Differences of a few percent: more turns than beside libraries that do other things.
+        pace = replace(pace, blocks=3 * pace.blocks)
+    rows = []
+    for step in STEPS:
+        if not crew.setting.wants(step.name, step.network):
+            continue
+        request, arrays = _step_request(step)
+        entries = [
+            Entry(peer.label(variant), peer, variant, crew.setting.threads)
+            for peer in (ISOCONV, REASSOCIATED)
+            for variant in peer.variants
+        ]
+        sides = crew.measure("step", entries, {**request, "weights": True}, arrays, pace)
+        changed = {name: side.changed for name, side in sides.items()}
+        if not any(changed.values()):
+            crew.notes.append(f"reordering changed no bit of {step.name}")
+        work = f"{step.name} [{step.batch}]"
+        rows.append(_told(row_of(work, sides, 0.97, changed=changed)))
     return rows
 
 
@@ -165,9 +200,21 @@ MEASUREMENTS: dict[str, Callable[[Crew], Rows]] = {
     "memory": memory,
     "startup": startup,
     "scaling": scaling,
+    "order": order,
     "fashion-mnist": fashion_mnist.measure,
 }
 """By the names that the command line takes."""
+
+_NETWORKS = tuple((step.name, step.network) for step in STEPS)
+NAMES: dict[str, tuple[tuple[str, ...], ...]] = {
+    "layers": tuple((layer.name,) for layer in LAYERS),
+    "pointwise": tuple((simple.name,) for simple in SIMPLE),
+    "steps": _NETWORKS,
+    "predict": tuple((prediction.name, prediction.network) for prediction in PREDICTIONS),
+    "scaling": _NETWORKS,
+    "order": _NETWORKS,
+}
+"""What each row goes by, of the measurements whose rows can be chosen."""
 
 
 def _arrays(random: np.random.RandomState, shapes: dict[str, tuple[int, ...]]) -> dict[str, Array]:

@@ -7,6 +7,7 @@ import os
 import platform
 import statistics
 from dataclasses import asdict
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ __all__ = [
     "check",
     "geometric_mean",
     "machine",
+    "merged",
     "read",
     "row_of",
     "write",
@@ -97,10 +99,17 @@ def ceilings_of(setting: Setting, before: Ceilings | None = None) -> Ceilings:
 def write(
     what: str, rows: list[dict[str, Any]], crew: Crew, ceilings: Ceilings, folder: Path = FOLDER
 ) -> Path:
-    """Write a run's file, whole or not at all, and return its path."""
+    """Write a run's file, whole or not at all, and return its path.
+
+    A run of some rows only replaces those in the file that is there; each says in ``measured`` when
+    that was, and what of the run differs from the file's own.
+    """
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{what}{'-quick' if crew.setting.quick else ''}.json"
     content = {
         "schema": SCHEMA,
         "what": what,
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(),
         "versions": dict(sorted(crew.versions.items())),
         "ceilings": {name: round(value, 1) for name, value in asdict(ceilings).items()},
@@ -112,13 +121,37 @@ def write(
         "rows": rows,
         "notes": list(dict.fromkeys(crew.notes)),
     }
+    if crew.setting.only and path.exists():
+        content = merged(json.loads(path.read_text()), content)
     check(content)
-    folder.mkdir(exist_ok=True)
-    path = folder / f"{what}{'-quick' if crew.setting.quick else ''}.json"
     beside = path.with_suffix(".tmp")
     beside.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     beside.replace(path)
     return path
+
+
+def merged(stored: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """A file's content with the rows of a new run in place of those of the same work.
+
+    Raises:
+        ValueError: the file is not complete.
+    """
+    check(stored)
+    rows = {row["work"]: row for row in new["rows"]}
+    if all(row["work"] in rows for row in stored["rows"]):
+        return new
+    about = {
+        key: new[key]
+        for key in ("when", "machine", "versions", "ceilings", "setting")
+        if new[key] != stored.get(key)
+    }
+    rows = {work: {**row, "measured": about} for work, row in rows.items()}
+    kept = [rows.pop(row["work"], row) for row in stored["rows"]]
+    # Notes about work that was measured anew are no longer true.
+    names = [row["work"].rsplit(" [", 1)[0] for row in new["rows"]]
+    notes = [note for note in stored["notes"] if not any(name in note for name in names)]
+    notes = list(dict.fromkeys([*notes, *new["notes"]]))
+    return {**stored, "rows": [*kept, *rows.values()], "notes": notes}
 
 
 def check(content: dict[str, Any]) -> None:

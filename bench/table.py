@@ -21,6 +21,7 @@ TITLES = {
     "predict": "Predictions at 224×224",
     "memory": "Peak resident memory",
     "scaling": "From one thread to two",
+    "order": "The exact order beside a free one",
     "startup": "Start-up",
 }
 """What was measured, in the order of the page."""
@@ -114,8 +115,7 @@ def _layer_summary(content: Content) -> list[tuple[str, str, str, str]]:
              f"{len(rows) - low} of {len(rows)} rows; least {least['ratio']:.2f} "
              f"({least['work']})", _reached(low == 0)),
         ]  # fmt: skip
-    peak = content["ceilings"]["gflops"]
-    shares = [row["gflops"] / peak for row in content["rows"] if row.get("large")]
+    shares = [_share(content, row) for row in content["rows"] if row.get("large")]
     if shares:
         high = sum(share >= PEAK_SHARE for share in shares)
         found.append((
@@ -142,11 +142,23 @@ def _about(content: Content) -> list[str]:
         f"at best {ceilings['gflops']:g} GFLOP/s, {ceilings['memory']:g} GB/s from memory. "
         f"{versions}."
     ]
+    apart = [_apart(row["work"], row["measured"]) for row in content["rows"] if "measured" in row]
+    if apart:
+        lines.append(f"Measured at another time: {'; '.join(apart)}.")
     if setting["quick"]:
         lines.append("A quick run: it shows that all works, not how fast.")
     if content["notes"]:
         lines += ["", *(f"- {note}" for note in content["notes"])]
     return lines
+
+
+def _apart(work: str, measured: Mapping[str, Any]) -> str:
+    """When a row was measured, and on what if that is not what the others were measured on."""
+    text = f"{work} on {measured['when'][:10]}"
+    if "machine" in measured:
+        machine = measured["machine"]
+        text += f" ({machine['cpu']}, {machine['target']}, {machine['cores']} cores)"
+    return text
 
 
 def _rows(what: str, content: Content) -> list[str]:
@@ -160,18 +172,19 @@ def _rows(what: str, content: Content) -> list[str]:
             lines.append(f"| {row['work']} | {_value(row, 'isoconv')} | {goal} |")
         return lines
     names = list(dict.fromkeys(name for row in rows for name in row["values"]))
+    changes = " bits changed |" if what == "order" else ""
     lines = [
-        f"| work | {' | '.join(names)} | ratio | goal |",
-        f"| --- | {'---: | ' * len(names)}---: | ---: |",
+        f"| work | {' | '.join(names)} | ratio | goal |{changes}",
+        f"| --- | {'---: | ' * len(names)}---: | ---: |{' ---: |' if changes else ''}",
     ]
     for row in rows:
         cells = " | ".join(_value(row, name) for name in names)
-        lines.append(f"| {row['work']} | {cells} | {_ratio(row)} | ≥ {row['goal']:g} |")
+        changed = f" {max(row['changed'].values()):.0%} |" if changes else ""
+        lines.append(f"| {row['work']} | {cells} | {_ratio(row)} | ≥ {row['goal']:g} |{changed}")
     return lines
 
 
 def _layer_rows(content: Content) -> list[str]:
-    peak = content["ceilings"]["gflops"]
     lines = [
         "| layer [images], direction | isoconv | best other | ratio | GFLOP/s | of peak |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
@@ -181,9 +194,15 @@ def _layer_rows(content: Content) -> list[str]:
         other = "" if best is None else f"{_value(row, best)} ({best})"
         lines.append(
             f"| {row['work']} | {_value(row, 'isoconv')} | {other} | {_ratio(row)} "
-            f"| {row['gflops']:.0f} | {row['gflops'] / peak:.0%} |"
+            f"| {row['gflops']:.0f} | {_share(content, row):.0%} |"
         )
     return lines
+
+
+def _share(content: Content, row: Mapping[str, Any]) -> float:
+    """Of the FMA peak as it was measured with the row."""
+    ceilings = row.get("measured", {}).get("ceilings", content["ceilings"])
+    return float(row["gflops"] / ceilings["gflops"])
 
 
 def _value(row: Mapping[str, Any], name: str) -> str:

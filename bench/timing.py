@@ -45,7 +45,7 @@ class Pace:
 
 
 FULL = Pace(blocks=7, repetitions=20, budget=0.5, pause=0.4)
-QUICK = Pace(blocks=2, repetitions=3, budget=0.1, pause=0.2, patience=60)
+QUICK = Pace(blocks=2, repetitions=3, budget=0.1, pause=0.2, patience=300)
 
 
 @dataclass

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bench.timing import ROOT
 
-__all__ = ["ISOCONV", "PEERS", "PEERS_PYTHON", "Peer"]
+__all__ = ["ISOCONV", "PEERS", "PEERS_PYTHON", "REASSOCIATED", "Peer"]
 
 PEERS_PYTHON = ROOT / "bench" / ".peers" / "bin" / "python"
 
@@ -51,6 +51,12 @@ ISOCONV = Peer(
     "isoconv", "bench.libraries.isoconv_library", sys.executable,
     ("layer", "simple", "step", "predict"),
 )  # fmt: skip
+
+REASSOCIATED = Peer(
+    "reassociated", "bench.libraries.reassociated_library", sys.executable, ("step",),
+    ("", "all passes"),
+)  # fmt: skip
+"""isoconv's own kernels, free to reorder their arithmetic."""
 
 PEERS = (
     _peer("torch", "torch_library", "layer", "simple", "step", "predict",

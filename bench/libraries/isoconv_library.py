@@ -18,7 +18,7 @@ from isoconv.graph.autodiff import differentiate
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import Graph
 from isoconv.nn import functional as F  # noqa: N812 - as everybody calls it
-from isoconv.ops import BatchNorm, ConvGeometry, ConvGradInput, Epsilon
+from isoconv.ops import BatchNorm, ConvGeometry, ConvGradInput, Epsilon, Padding
 from isoconv.run.training import TrainingEngine
 from isoconv.train.step import Loss, Preparation, build_step
 
@@ -66,6 +66,8 @@ class IsoconvLibrary(Library):
 
         facts = {"arena_mib": round(engine.arena_bytes / 2**20, 1), "first_step": round(ready, 2)}
         results = {"losses": np.array(losses)}
+        if request.get("weights"):
+            results |= engine.parameters()
         return Prepared(lambda: _run(engine, rows), results, facts, batches)
 
     def predict(self, request: dict[str, Any], arrays: dict[str, Array]) -> Prepared:
@@ -74,15 +76,12 @@ class IsoconvLibrary(Library):
         model = build(request["network"], request["classes"], images.shape[1:])
         model.load_weights({name: arrays[name] for name in model.weights})
         model.finish = "none"
-        # A chunk for each thread as soon as there are images for all of them.
-        shard = max(1, min(8, len(images) // request["threads"]))
         threads = request["threads"]
 
         def work() -> None:
-            model.predict(images, threads=threads, shard_size=shard)
+            model.predict(images, threads=threads)
 
-        scores = model.predict(images, threads=threads, shard_size=shard)
-        return Prepared(work, {"scores": scores}, {"shard_size": shard})
+        return Prepared(work, {"scores": model.predict(images, threads=threads)})
 
 
 def _run(engine: TrainingEngine, rows: Array) -> None:
@@ -144,7 +143,9 @@ def _simple_graph(request: dict[str, Any], arrays: dict[str, Array]) -> Graph:
         given[name] = trace.input("dataset" if batched else "parameter", name, shape)
         if batched:
             with b.layer("bring"):
-                given[name] = nn.Tensor(trace, b.copy(given[name].index))
+                # Padding by nothing is a kernel of its own; a copy would become part of the work.
+                none = Padding(((0, 0),) * (len(shape) - 1))
+                given[name] = trace.add("pad", given[name], attrs=none)
     if request["op"] == "relu_add" and request["backward"]:
         # The sum's gradient is the same for both; x stands for the result of the forward pass.
         with b.layer(WORK):

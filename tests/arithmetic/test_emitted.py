@@ -13,7 +13,7 @@ from llvmlite import ir
 
 from isoconv.arithmetic import elementary
 from isoconv.arithmetic.philox import philox4x32
-from isoconv.compile.elementary import FUNCTIONS, emit, philox_words
+from isoconv.compile.elementary import FUNCTIONS, emit, emit_power, philox_words
 from isoconv.errors import CompileError
 
 I64 = ir.IntType(64)
@@ -115,7 +115,33 @@ def functions_module(dtype: type, lanes: int) -> ir.Module:
     for name in FUNCTIONS:
         body: Body = lambda b, v, name=name: (emit(name, b, v[0]),)  # noqa: E731
         add_loop(module, name, TYPES[dtype], lanes, 1, body)
+    add_loop(module, "power", TYPES[dtype], lanes, 2, lambda b, v: (emit_power(b, *v),))
     return module
+
+
+def bases_and_exponents(dtype: type) -> tuple[np.ndarray, np.ndarray]:
+    """Any bits with any others, moderate pairs, whole and half exponents; whole vectors."""
+    x = arguments(dtype)
+    rng = np.random.default_rng(4)
+    moderate = rng.uniform(-30, 30, x.size).astype(dtype)
+    near = (rng.integers(-9, 10, x.size) / 2).astype(dtype)
+    tail = x[2000:]
+    signed = np.array([0.0, 0.5, 1.0, 2.0, 3.0, 2.0**60, 1e-40, np.inf, np.nan], dtype)
+    signed = np.concatenate([signed, -signed])
+    grid = [side.ravel()[:320] for side in np.meshgrid(signed, signed)]
+    base = [x, x, x, np.abs(tail), grid[0]]
+    exponent = [rng.permutation(x), moderate, near, moderate[2000:], grid[1]]
+    return np.concatenate(base), np.concatenate(exponent)
+
+
+def check_power(address: Callable[[str], int], dtype: type, lanes: int) -> None:
+    """Compiled powers against the definition, in every bit."""
+    x, y = bases_and_exponents(dtype)
+    got = np.empty_like(x)
+    call(address("power"), [x, y], got, x.size // max(lanes, 1))
+    want, bits = elementary.power(x, y), BITS[dtype]
+    same = (got.view(bits) == want.view(bits)) | (np.isnan(got) & np.isnan(want))
+    assert same.all(), (x[~same], y[~same], got[~same], want[~same])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -128,6 +154,7 @@ def test_bits_of_every_function(lanes: int, dtype: type) -> None:
             got = np.empty_like(x)
             call(address(name), [x], got, x.size // max(lanes, 1))
             assert_same(name, x, got)
+        check_power(address, dtype, lanes)
 
 
 @pytest.mark.skipif(
@@ -145,6 +172,7 @@ def test_bits_on_other_processors(features: str) -> None:
             got = np.empty_like(x)
             call(address(name), [x], got, x.size // 8)
             assert_same(name, x, got)
+        check_power(address, np.float32, 8)
 
 
 def test_only_primitive_operations() -> None:
@@ -207,3 +235,5 @@ def test_refusals() -> None:
     b, x = scratch(I64)
     with pytest.raises(CompileError, match="exp takes float or double, scalar or vector; got i64"):
         emit("exp", b, x)
+    with pytest.raises(CompileError, match=r"power takes two of one type, .* got i64 and i64"):
+        emit_power(b, x, x)

@@ -178,3 +178,16 @@ def test_wrong_words(capsys):
     assert ended.value.code == 2
     assert main(["steps", "--peers", "tensorflow"]) == 2
     assert "no peer is called tensorflow" in capsys.readouterr().err
+    assert main(["steps", "order", "--only", "tiny,alexnet"]) == 2
+    assert "no row of steps is called 'alexnet'; there are tiny; " in capsys.readouterr().err
+    assert main(["memory", "--only", "tiny"]) == 2
+    assert "memory is measured whole" in capsys.readouterr().err
+
+
+def test_chosen_rows():
+    """Rows go by the name of the network or by their own, however it is written."""
+    setting = Setting(only=("resnet20", "MobileNetV2 depthwise"))
+    assert setting.wants("ResNet-20", "resnet20")
+    assert setting.wants("MobileNetV2 depthwise, 144, 56²")
+    assert not setting.wants("ResNet-18, 64²", "resnet18")
+    assert Setting().wants("anything")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bench.results import check
+from bench.results import check, merged
 from bench.table import BEGIN, END, markdown, update
 
 ROW = {
@@ -114,3 +114,49 @@ def test_page_without_markers(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="lacks the lines"):
         update(page, {"steps": CONTENT})
     assert page.read_text() == "nothing here"
+
+
+def test_order_tells_how_much_changed() -> None:
+    """Beside the ratio stands the share of weights that came out with other bits."""
+    row = {
+        **ROW, "values": {"isoconv": 1.5, "reassociated": 1.52}, "best_other": "reassociated",
+        "ratio": 1.013, "goal": 0.97, "changed": {"isoconv": 0.0, "reassociated": 0.25},
+    }  # fmt: skip
+    text = markdown({"order": {**CONTENT, "what": "order", "rows": [row]}})
+    assert "| work | isoconv | reassociated | ratio | goal | bits changed |" in text
+    assert "| **1.01** | ≥ 0.97 | 25% |" in text
+
+
+def test_row_measured_anew() -> None:
+    """A new row replaces the one of the same work and says when it was measured and on what."""
+    machine = {**CONTENT["machine"], "cpu": "another processor"}
+    row = {**ROW, "ratio": 7.0}
+    new = {**CONTENT, "when": "2026-03-04T05:06:07+00:00", "machine": machine, "rows": [row]}
+    stored = {**CONTENT, "notes": [*CONTENT["notes"], "jax is left out of tiny: it failed"]}
+    content = merged(stored, new)
+    assert [(r["work"], r["ratio"]) for r in content["rows"]] == [
+        ("tiny [64]", 7.0), ("lenet [128]", 1.2)
+    ]  # fmt: skip
+    assert content["rows"][0]["measured"] == {"when": new["when"], "machine": machine}
+    assert content["machine"] == CONTENT["machine"]
+    assert content["notes"] == CONTENT["notes"]
+    line = "tiny [64] on 2026-03-04 (another processor, avx512, 2 cores)."
+    assert f"Measured at another time: {line}" in markdown({"steps": content})
+
+
+def test_further_row_and_all_rows() -> None:
+    """A row that was not there is added; when all are new, nothing of the old file stays."""
+    new = {**CONTENT, "when": "2026-03-04T05:06:07+00:00", "rows": [{**ROW, "work": "vgg11 [8]"}]}
+    works = [row["work"] for row in merged(CONTENT, new)["rows"]]
+    assert works == ["tiny [64]", "lenet [128]", "vgg11 [8]"]
+    whole = {**CONTENT, "when": new["when"]}
+    assert merged(CONTENT, whole) == whole
+
+
+def test_share_of_the_peak_of_its_own_run() -> None:
+    """A layer measured anew stands beside the peak that was measured with it."""
+    content = layers()
+    ceilings = {**CONTENT["ceilings"], "gflops": 200.0}
+    about = {"when": "2026-03-04T05:06:07+00:00", "ceilings": ceilings}
+    content["rows"][1] = {**content["rows"][1], "measured": about}
+    assert "| 100 | 50% |" in markdown({"layers": content})

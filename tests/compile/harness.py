@@ -5,7 +5,7 @@ import functools
 
 import numpy as np
 
-from isoconv.compile.jit import load_object
+from isoconv.compile.jit import LoadedLibrary
 from isoconv.compile.kernels import emit_object
 from isoconv.compile.loops import CONTEXT, CONTEXT_SLOTS
 from isoconv.compile.target import host_target
@@ -13,7 +13,7 @@ from isoconv.compile.target import host_target
 
 @functools.lru_cache(maxsize=64)
 def _kernel(spec, target):
-    loaded = load_object(emit_object(spec, target, "kernel_under_test"), target)
+    loaded = LoadedLibrary([emit_object(spec, target, "kernel_under_test")], target)
     function = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(
         loaded.address("kernel_under_test")
     )

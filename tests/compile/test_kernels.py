@@ -11,7 +11,7 @@ from tests.compile.places import targets
 
 from isoconv.compile import kernels
 from isoconv.compile.cache import KernelCache
-from isoconv.compile.jit import compile_object, load_object
+from isoconv.compile.jit import LoadedLibrary, compile_object
 from isoconv.compile.kernels import KernelLibrary, kernel_key
 from isoconv.compile.loops import Kernel
 from isoconv.compile.runtime import HyperSpec
@@ -107,7 +107,7 @@ def test_keys_hold_all_that_shapes_a_kernel(monkeypatch):
     keys |= {kernel_key(HyperSpec(1), t) for t in targets()}
     keys.add(kernel_key(HyperSpec(1), dataclasses.replace(target, features=target.features + ",")))
     keys.add(kernel_key(HyperSpec(1), dataclasses.replace(target, registers=7)))
-    monkeypatch.setattr(kernels, "_toolchain", lambda: "another version")
+    monkeypatch.setattr(kernels, "toolchain", lambda: "another version")
     keys.add(kernel_key(HyperSpec(1), target))
     assert len(keys) == 2 + len(targets()) + 3
     assert all(len(key) == 64 and int(key, 16) >= 0 for key in keys)
@@ -164,7 +164,7 @@ def test_a_module_that_llvm_rejects():
 def test_a_function_that_is_not_there():
     """Asking for another name is an error."""
     k = Kernel("present", host_target(), 0)
-    loaded = load_object(compile_object(k.finish(), host_target()), host_target())
+    loaded = LoadedLibrary([compile_object(k.finish(), host_target())], host_target())
     assert loaded.address("present")
     with pytest.raises(CompileError, match="'absent'"):
         loaded.address("absent")

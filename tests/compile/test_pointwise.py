@@ -31,6 +31,7 @@ ALIKE = {
     "divide_by_count": (1, ops.CountAttrs(7, batched=False)),
     "convert": (1, ops.Convert("float32")),
     "add": (2, None), "sub": (2, None), "mul": (2, None), "div": (2, None),
+    "power": (2, None), "raised": (1, ops.Constant(-2.7)),
     "maximum": (2, None), "minimum": (2, None), "relu_grad": (2, None), "gelu_grad": (2, None),
     "silu_grad": (2, None), "leaky_relu_grad": (2, ops.LeakyRelu(0.1)),
     "bce_with_logits": (2, None), "bce_grad": (3, None),
@@ -262,8 +263,8 @@ def expression(*places, op="add"):
 def test_dense_values_are_one_long_row():
     """Axes and images without gaps collapse into one."""
     dense = ((12, 4, 1), 24)
-    domain, merged, flat = collapse(Domain((2, 3, 4)), expression(dense, dense, dense))
-    assert flat
+    domain, merged, joined = collapse(Domain((2, 3, 4)), expression(dense, dense, dense))
+    assert joined
     assert domain.axes == (24,)
     assert all(o.strides == (1,) and o.image == 0 for o in merged.operands)
 
@@ -271,25 +272,34 @@ def test_dense_values_are_one_long_row():
 def test_channels_keep_their_axis():
     """A vector of channels beside a feature map: positions collapse, channels stay."""
     dense, bias = ((12, 4, 1), 24), ((0, 0, 1), 0)
-    domain, merged, flat = collapse(Domain((2, 3, 4)), expression(dense, bias, dense))
-    assert not flat
+    domain, merged, joined = collapse(Domain((2, 3, 4)), expression(dense, bias, dense))
+    assert joined, "positions run on through all images"
     assert domain.axes == (6, 4)
     assert merged.operands[1].strides == (0, 1)
+
+
+def test_images_apart_stay_apart():
+    """A gap between images keeps their axis."""
+    dense, apart = ((12, 4, 1), 24), ((12, 4, 1), 32)
+    domain, merged, joined = collapse(Domain((2, 3, 4)), expression(dense, apart, dense))
+    assert not joined
+    assert domain.axes == (24,)
+    assert [o.image for o in merged.operands] == [24, 32]
 
 
 def test_gaps_keep_their_axis():
     """A border between rows keeps rows apart; axes of size one go."""
     dense, gap = ((12, 12, 4, 1), 24), ((30, 30, 4, 1), 60)
-    domain, _, flat = collapse(Domain((2, 1, 3, 4)), expression(dense, gap, dense))
-    assert not flat
+    domain, _, joined = collapse(Domain((2, 1, 3, 4)), expression(dense, gap, dense))
+    assert joined, "the same gap lies between images"
     assert domain.axes == (2, 12)
 
 
 def test_dropout_counts_elements():
     """An operation that asks for the element's number keeps images apart."""
     dense = ((12, 4, 1), 24)
-    domain, _, flat = collapse(Domain((2, 3, 4)), expression(dense, dense, op="dropout"))
-    assert not flat
+    domain, _, joined = collapse(Domain((2, 3, 4)), expression(dense, dense, op="dropout"))
+    assert not joined
     assert domain.axes == (24,)
 
 
@@ -302,14 +312,14 @@ def test_collapsing_moves_nothing(order, sizes):
     for place, d in enumerate(order):
         strides[d] = int(np.prod(laid[place + 1 :]))
     total = int(np.prod(sizes))
-    domain, merged, flat = collapse(
+    domain, merged, joined = collapse(
         Domain(sizes), expression((tuple(strides), total), (tuple(strides), total))
     )
     place = merged.operands[0]
-    images = 1 if flat else 3
+    images = 1 if joined else 3
     grid = np.indices((images, *domain.axes)).reshape(1 + len(domain.axes), -1)
     steps = np.array([place.image, *place.strides])
     found = (steps[:, None] * grid).sum(0)
-    before = np.indices((3 if not flat else 1, *sizes)).reshape(4, -1)
-    wanted = (np.array([0 if flat else total, *strides])[:, None] * before).sum(0)
+    before = np.indices((3 if not joined else 1, *sizes)).reshape(4, -1)
+    wanted = (np.array([0 if joined else total, *strides])[:, None] * before).sum(0)
     np.testing.assert_array_equal(found, wanted)

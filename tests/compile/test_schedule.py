@@ -11,6 +11,7 @@ from isoconv.compile import lower_contract
 from isoconv.compile.schedule import (
     Tile,
     choose_tile,
+    chunk_size,
     equal_parts,
     equal_runs,
     fits,
@@ -97,3 +98,12 @@ def test_no_tile_changes_a_bit(monkeypatch, name, tile):
     monkeypatch.setattr(lower_contract, "choose_tile", lambda *_, **__: tile)
     case = CASES[name]
     check(conv_graph(case), conv_arrays(case), case.images)
+
+
+@pytest.mark.parametrize("flat", [1, 49, 196, 784, 3136, 12544])
+@pytest.mark.parametrize("most", [1, 6, 14, 30, 200])
+def test_chunks(flat, most):
+    """Chunks hold whole tiles, and about as many positions as is meant."""
+    size = chunk_size(flat, most)
+    assert size % most == 0
+    assert size == most or 85 <= size < 128 + most

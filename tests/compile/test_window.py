@@ -30,6 +30,8 @@ WINDOWS = {
         WindowGeometry((6, 5), (2, 3), ((3, 2), (1, 2)), (1, 1)),
         (11, 9),
     ),
+    "looked at again": (WindowGeometry((9, 9), (1, 1), ((4, 4), (4, 4)), (1, 1)), (6, 7)),
+    "long rows": (WindowGeometry((2, 3), (1, 1), ((1, 1), (1, 1)), (1, 1)), (2, 4000)),
 }
 
 

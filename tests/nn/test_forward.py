@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.signal import convolve2d, correlate2d
 
+import isoconv as ic
 from isoconv import nn
 from isoconv.graph.autodiff import differentiate
 from isoconv.graph.operation import Array
@@ -111,6 +112,18 @@ def test_activations() -> None:
     ]
     for layer, wanted in cases:
         np.testing.assert_allclose(run(layer, x), wanted, rtol=1e-5, err_msg=repr(layer))
+
+
+def test_power() -> None:
+    """With a number, or an exponent for each element; gradients by both."""
+    x = np.float32([[1, 2, 4], [9, 0.25, 3]])
+    np.testing.assert_array_equal(ic.power(x, 2), x * x)
+    np.testing.assert_array_equal(ic.power(x[:, :2], 0.5), [[1, np.float32(2**0.5)], [3, 0.5]])
+    y = np.float32([[2, -1, 0.5], [0, 1, 3]])
+    np.testing.assert_array_equal(ic.power(x, y), [[1, 0.5, 2], [1, 0.25, 27]])
+    dx, dy = ic.gradients(ic.power, np.ones_like(x), x, y)
+    np.testing.assert_allclose(dx, y * x ** (y - 1), rtol=1e-6)
+    np.testing.assert_allclose(dy, x**y * np.log(x), rtol=1e-6)
 
 
 def test_batch_norm_in_training_and_inference() -> None:

@@ -141,13 +141,19 @@ def _binary_cases() -> list[Case]:
     )
     cases = [Case(op, pair) for op in ("add", "sub", "mul", "maximum", "minimum") for pair in pairs]
     quotients = [(x, dataclasses.replace(y, values="positive")) for x, y in pairs]
-    return cases + [Case("div", pair) for pair in quotients]
+    powers = [(dataclasses.replace(x, values="positive"), y) for x, y in pairs]
+    cases += [Case("div", pair) for pair in quotients]
+    return cases + [Case("power", pair) for pair in powers]
 
 
 def _unary_cases() -> list[Case]:
     plain = ["neg", "square", "exp", "relu", "sigmoid", "tanh", "erf", "gelu", "silu", "abs"]
     cases = [Case(op, (X,)) for op in plain]
     cases += [Case(op, (given(7, values="positive"),)) for op in ("sqrt", "log", "reciprocal")]
+    cases += [
+        Case("raised", (given(7, values="positive"),), ops.Constant(value))
+        for value in (-1.5, 0.0, 0.5, 1.0, 3.0)
+    ]
     cases += [Case(op, (single(7),), ops.Constant(0.3)) for op in ("scale", "offset")]
     cases += [
         Case("leaky_relu", (X,), ops.LeakyRelu(0.1)),

@@ -45,6 +45,18 @@ POSITIVE_ORACLES = {"log": np.log, "sqrt": np.sqrt, "reciprocal": lambda x: 1 / 
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_powers(dtype: str) -> None:
+    """With an exponent for each element, and with one for all."""
+    x, y = np.exp(np.linspace(-6, 6, 201)), np.linspace(7, -5, 201)
+    x, y = x.astype(dtype), y.astype(dtype)
+    expected = x.astype(np.float64) ** y.astype(np.float64)
+    tolerance = 1e-7 if dtype == "float32" else 1e-15
+    np.testing.assert_allclose(run("power", x, y, dtype=dtype), expected, rtol=tolerance)
+    found = run("raised", x, attrs=ops.Constant(0.1), dtype=dtype)
+    np.testing.assert_array_equal(found, run("power", x, np.full_like(y, 0.1), dtype=dtype))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("op", sorted(ORACLES | POSITIVE_ORACLES))
 def test_values(op: str, dtype: str) -> None:
     """Each function agrees with NumPy's or SciPy's to the precision of its dtype."""
@@ -105,7 +117,9 @@ def test_maximum_and_minimum() -> None:
     same(run("minimum", x, y), [1, 3, NAN, NAN, -0.0, 0.0])
 
 
-def gradients(op: str, x: list[float], y: list[float] | None = None) -> list[list[float]]:
+def gradients(
+    op: str, x: list[float], y: list[float] | None = None, attrs: Any = None
+) -> list[list[float]]:
     """The gradients of a sum of results by the operands."""
     from isoconv.graph.autodiff import differentiate
 
@@ -113,7 +127,7 @@ def gradients(op: str, x: list[float], y: list[float] | None = None) -> list[lis
     given = {"x": x} if y is None else {"x": x, "y": y}
     sources = [b.input("parameter", name, (len(x),)) for name in given]
     dz = b.input("parameter", "dz", (len(x),))
-    found = differentiate(b, {b.add(op, *sources): dz}, sources)
+    found = differentiate(b, {b.add(op, *sources, attrs=attrs): dz}, sources)
     graph = b.graph([(str(i), found[source]) for i, source in enumerate(sources)])
     arrays = {name: np.float32(values) for name, values in given.items()}
     results = interpret(graph, arrays | {"dz": np.ones(len(x), np.float32)}, 1)
@@ -129,6 +143,27 @@ def test_gradient_of_equals() -> None:
 def test_gradient_of_abs_at_zero() -> None:
     """The sign of x, and 0 at 0."""
     assert gradients("abs", [-3, 0, 2]) == [[-1, 0, 1]]
+
+
+def test_gradient_of_powers_at_zero() -> None:
+    """At x = 0 neither gradient is NaN where x^y is finite: y x^(y-1), and 0 by y."""
+    by_x, by_y = gradients("power", [0, 0, 0, 0, 2, -3], [0, 0.5, 1, 2, 0, 2])
+    same(np.array(by_x), [0, INF, 1, 0, 0, -6])
+    same(np.array(by_y[:4]), [0, 0, 0, 0])
+    np.testing.assert_allclose(by_y[4], np.log(2), rtol=1e-6)
+    assert np.isnan(by_y[5])
+
+
+def test_gradient_of_constant_powers_at_zero() -> None:
+    """The slope of x^0 is 0 and that of x^1 is 1, also at 0."""
+    for value, expected in (
+        (0.0, [0, 0]),
+        (1.0, [1, 1]),
+        (2.0, [0, 6]),
+        (0.5, [INF, 0.5 / 3**0.5]),
+    ):
+        found = gradients("raised", [0, 3], attrs=ops.Constant(value))
+        np.testing.assert_allclose(found, [expected], rtol=1e-6)
 
 
 def test_overflow_is_no_error() -> None:

@@ -64,7 +64,10 @@ def test_killed_and_resumed(
     moments: list[float] = []
     stands: list[int] = []
     resumed: Line | None = None
-    while resumed is None:
+    while resumed is None or not moments:
+        if resumed is not None:
+            # The machine has become faster, and the run was over before it could be killed.
+            duration, out = duration / 2, out.with_name(f"{out.name}-again")
         # Half of a whole run at most: some kills fall into its start, most into its epochs.
         moment = random.uniform(0, duration / 2) if len(moments) < kills else None  # noqa: S311
         line = command(case, *options, "--out", out, "--threads", 1 + len(moments) % 3)
@@ -74,9 +77,8 @@ def test_killed_and_resumed(
             record = json.loads(RunFolder(out).checkpoint_file.read_text("utf-8"))
             stands.append(record["epoch"])
     story = f"killed {moments} seconds after its beginnings; whole epochs then: {stands}"
-    assert moments, "the run was never killed"
     assert resumed["result"] == whole["result"], story
     for name in ("weights.safetensors", "best.safetensors"):
-        found, expected = ((tmp_path / run / name).read_bytes() for run in ("killed", "whole"))
+        found, expected = ((run / name).read_bytes() for run in (out, tmp_path / "whole"))
         assert found == expected, story
     print(story)  # noqa: T201 - shown with pytest -s

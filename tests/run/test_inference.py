@@ -2,17 +2,21 @@
 
 import gc
 import threading
+import warnings
 
 import numpy as np
 import pytest
 from tests.run.graphs import specials
 
 from isoconv import nn
+from isoconv.compile.border import BorderSpec
 from isoconv.errors import ArgumentError, DTypeError, ShapeError
 from isoconv.graph.builder import GraphBuilder
 from isoconv.nn.inference import inference_graph, weights_for
-from isoconv.ops import Constant, Sum
+from isoconv.ops import Constant, ConvGeometry, Sum
 from isoconv.ops.interpret import interpret
+from isoconv.run.evaluate import evaluate
+from isoconv.run.fixed import fixed_copy
 from isoconv.run.inference import Predictor
 
 SHAPE = (9, 8, 3)
@@ -125,6 +129,116 @@ def test_new_weights():
         second = predictor.run({"p": -P}, {"x": X[:1]})["y"]
     np.testing.assert_array_equal(first, X * P)
     np.testing.assert_array_equal(second, -X[:1] * P)
+
+
+def mixing():
+    """A predictor whose kernels read weights packed, as they are, and in both ways."""
+    b = GraphBuilder()
+    x = b.input("dataset", "x", (3,))
+    first, second = (b.input("parameter", name, (3, 3)) for name in ("first", "second"))
+    bias = b.input("parameter", "bias", (3,))
+    y = b.add("add", b.add("conv", x, first, attrs=POINT), bias)
+    z = b.add("mul", b.add("conv", y, second, attrs=POINT), bias)
+    return b.graph([("z", z)])
+
+
+POINT = ConvGeometry((), (), (), (), 1)
+MIXED = {
+    "first": np.arange(9, dtype=np.float32).reshape(3, 3) - 4,
+    "second": np.arange(9, dtype=np.float32).reshape(3, 3) * 2 - 5,
+    "bias": np.float32([1, -2, 3]),
+}
+
+
+def mixed(weights):
+    """What `mixing` gives: small whole numbers, so that any order is exact."""
+    w = {name: np.asarray(array, np.float64) for name, array in weights.items()}
+    return (((X @ w["first"] + w["bias"]) @ w["second"]) * w["bias"]).astype(np.float32)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("changed", ["first", "second", "bias"])
+def test_weights_that_change(threads, changed):
+    """A weight that is replaced, or changed in place where that is possible, is seen."""
+    for kind in (fixed_copy, np.array, np.asfortranarray, np.float64):
+        weights = {name: kind(array) for name, array in MIXED.items()}
+        with Predictor(mixing(), threads=threads) as predictor:
+            for _ in range(2):
+                found = predictor.run(weights, {"x": X})["z"]
+                np.testing.assert_array_equal(found, mixed(weights))
+            weights[changed] = kind(-weights[changed])
+            for _ in range(2):
+                found = predictor.run(weights, {"x": X})["z"]
+                np.testing.assert_array_equal(found, mixed(weights))
+            if kind is not fixed_copy:
+                weights[changed][0] += 7
+                found = predictor.run(weights, {"x": X})["z"]
+                np.testing.assert_array_equal(found, mixed(weights))
+
+
+def test_read_only_views_may_change():
+    """An array that only looks read-only is read in each call."""
+    owner = MIXED["first"].copy()
+    weights = {**MIXED, "first": owner.view()}
+    weights["first"].flags.writeable = False
+    with Predictor(mixing(), threads=1) as predictor:
+        for _ in range(3):
+            owner[1, 2] += 1
+            np.testing.assert_array_equal(predictor.run(weights, {"x": X})["z"], mixed(weights))
+
+
+def test_weights_known_from_another_array():
+    """An array that takes a dead one's place in memory is not taken for it."""
+    with Predictor(mixing(), threads=1) as predictor:
+        for factor in range(50):
+            weights = {name: fixed_copy(array * factor) for name, array in MIXED.items()}
+            np.testing.assert_array_equal(predictor.run(weights, {"x": X})["z"], mixed(weights))
+
+
+def test_fixed_weights_read_in_another_way():
+    """The same array object with another element type is another weight."""
+    weights = {name: fixed_copy(array) for name, array in MIXED.items()}
+    with Predictor(mixing(), threads=1) as predictor:
+        predictor.run(weights, {"x": X})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            weights["first"].dtype = np.int32
+        weights["first"] = weights["first"]
+        found = predictor.run(weights, {"x": X * 0})["z"]
+        expected = (X * 0 @ MIXED["first"] + MIXED["bias"]) @ MIXED["second"] * MIXED["bias"]
+        np.testing.assert_array_equal(found, expected)
+        assert predictor.run(weights, {"x": X})["z"].tobytes() != mixed(MIXED).tobytes()
+
+
+def test_weights_after_a_refusal():
+    """A call that is refused leaves nothing half done for the next one."""
+    weights = {name: fixed_copy(array) for name, array in MIXED.items()}
+    others = {name: fixed_copy(array * 3) for name, array in MIXED.items()}
+    with Predictor(mixing(), threads=1) as predictor:
+        for given in (weights, others, weights):
+            with pytest.raises(ShapeError):
+                predictor.run({**given, "second": np.zeros(2)}, {"x": X})
+            with pytest.raises(ValueError, match="convert"):
+                predictor.run({**given, "bias": np.array(["a", "b", "c"])}, {"x": X})
+            np.testing.assert_array_equal(predictor.run(given, {"x": X})["z"], mixed(given))
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_large_values_share_memory(threads):
+    """Where bordered values take turns in memory, the zeros around each are there again."""
+    model = nn.Sequential(
+        nn.Conv2d(16, 3, padding=1), nn.ReLU(), nn.DepthwiseConv2d(3, padding=1), nn.Conv2d(24, 1),
+        nn.Conv2d(16, 5, padding=2, stride=2), nn.BatchNorm2d(), nn.Conv2d(64, 3, padding=1),
+        nn.DepthwiseConv2d(5, padding=2), nn.GlobalAvgPool2d(), nn.Linear(3),
+    ).build((56, 56, 3), seed=1)  # fmt: skip
+    graph = inference_graph(model, (56, 56, 3), "float32", "none")
+    images = np.random.default_rng(0).standard_normal((5, 56, 56, 3)).astype(np.float32)
+    expected = evaluate(graph, {**weights_for(model), "images": images}, 5)["result"]
+    with Predictor(graph, threads=threads, shard_size=2) as predictor:
+        assert any(isinstance(call.spec, BorderSpec) for call in predictor._lowered.shard)
+        for _ in range(2):
+            found = predictor.run(weights_for(model), {"images": images})["result"]
+            assert found.tobytes() == expected.tobytes()
 
 
 def test_no_images():

@@ -209,6 +209,28 @@ def baseline():
     return step, model, train(step, model, threads=1)
 
 
+def wide():
+    """Layers with many channels and of every kind that threads can share."""
+    return S(
+        nn.Conv2d(40, 3, padding=1), nn.BatchNorm2d(), nn.ReLU(), nn.AvgPool2d(2, stride=1),
+        nn.DepthwiseConv2d(3, padding=1), nn.Conv2d(24, 3, groups=2, stride=2, padding=1),
+        nn.MaxPool2d(2, stride=1), nn.Flatten(), nn.Linear(70), nn.Tanh(), nn.Linear(4),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("batch", "shard"), [(9, 9), (8, 3), (7, 2)])
+def test_shards_that_all_threads_run(batch, shard):
+    """One shard for all threads, and some left over: the same bits as on one thread."""
+    found = []
+    for threads in (1, 2, 3, 6):
+        step, model = make_step(model=wide())
+        settings = {"batch_size": batch, "shard_size": shard, "threads": threads}
+        with engine_for(step, model, **settings) as engine:
+            engine.begin_epoch(0, np.arange(SAMPLES))
+            found.append(digest(engine, engine.steps(0, rates(SAMPLES // batch + 1))))
+    assert len(set(found)) == 1
+
+
 @pytest.mark.parametrize("threads", [2, 3, 5, 7])
 def test_threads(baseline, threads):
     """Any number of threads, more than the five shards too, gives the same bits."""

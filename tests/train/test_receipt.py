@@ -12,10 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.train.small import make, network, noise
 
-from isoconv import nn
 from isoconv.arithmetic import ARITHMETIC_VERSION
-from isoconv.data import Augmentation, Dataset
 from isoconv.errors import ArgumentError, CheckpointError
 from isoconv.nn import storage
 from isoconv.run.training import TrainingEngine
@@ -24,53 +23,21 @@ from isoconv.train import (
     Interrupted,
     Receipt,
     RunFolder,
-    Trainer,
     checkpoint,
     files,
     record,
     session,
 )
-from isoconv.train.optim import SGD, AdamW
+from isoconv.train.optim import SGD
 from isoconv.train.receipt import canonical, receipt_digest
 from isoconv.train.record import optimizer_digest, tensors_of
-from isoconv.train.schedule import Cosine, WarmUp
 
 EPOCHS = 3
 
 
-def images(count=28, seed=0):
-    """Small random images of two classes."""
-    rng = np.random.default_rng(seed)
-    pixels = rng.integers(0, 256, (count, 6, 6, 1)).astype(np.uint8)
-    return Dataset.from_arrays(pixels, np.arange(count) % 2, name=f"noise {seed}")
-
-
-def network():
-    """A network with parameters, running statistics and dropout."""
-    return nn.Sequential(
-        nn.Conv2d(4, 3), nn.BatchNorm2d(), nn.ReLU(), nn.Flatten(), nn.Dropout(0.1), nn.Linear(2)
-    )
-
-
-def make(model=None, **settings):
-    """A trainer with small settings."""
-    settings = {
-        "optimizer": AdamW(0.01),
-        "schedule": WarmUp(1, Cosine()),
-        "batch_size": 8,
-        "shard_size": 4,
-        "augmentation": Augmentation(shift=1),
-        "clip_norm": 1.0,
-        "progress": False,
-        "threads": 2,
-        **settings,
-    }
-    return Trainer(network() if model is None else model, **settings)
-
-
 def fit(out=None, epochs=EPOCHS, model=None, **settings):
     """A run on the small images."""
-    return make(model, **settings).fit(images(), images(10, 1), epochs=epochs, out=out)
+    return make(model, **settings).fit(noise(), noise(10, 1), epochs=epochs, out=out)
 
 
 def compared(receipt):
@@ -136,7 +103,7 @@ def test_an_interrupt_changes_nothing(whole, tmp_path, monkeypatch, calls):
     before = json.loads((out / "receipt.json").read_text())
     assert before["final"] is None
     assert before["epochs"] == whole.receipt["epochs"][: len(before["epochs"])]
-    make(threads=1).resume(out, images(), images(10, 1))
+    make(threads=1).resume(out, noise(), noise(10, 1))
     after = json.loads((out / "receipt.json").read_text())
     assert compared(after) == compared(whole.receipt)
     steps_file = whole.folder / "steps.jsonl"
@@ -166,7 +133,7 @@ def test_a_kill_between_two_files_changes_nothing(whole, tmp_path, monkeypatch, 
         patch.setattr(RunFolder, "save_weights", dies_before(RunFolder.save_weights))
         with pytest.raises(RuntimeError, match="power cut"):
             fit(out)
-    make().resume(out, images(), images(10, 1))
+    make().resume(out, noise(), noise(10, 1))
     after = json.loads((out / "receipt.json").read_text())
     assert compared(after) == compared(whole.receipt)
 
@@ -179,7 +146,7 @@ def test_a_kill_before_the_first_receipt_changes_nothing(whole, tmp_path, monkey
         with pytest.raises(RuntimeError, match="power cut"):
             fit(out)
     assert not (out / "receipt.json").exists()
-    run = make().resume(out, images(), images(10, 1))
+    run = make().resume(out, noise(), noise(10, 1))
     assert compared(run.receipt) == compared(whole.receipt)
 
 
@@ -190,7 +157,7 @@ def test_the_receipt_tells_all(whole):
     assert receipt["settings"]["seed"] == 0
     assert receipt["settings"]["optimizer"]["type"] == "AdamW"
     assert (receipt["settings"]["epochs"], receipt["settings"]["early_stopping"]) == (3, None)
-    assert receipt["data"]["train"] == {"samples": 28, "sha256": images().digest()}
+    assert receipt["data"]["train"] == {"samples": 28, "sha256": noise().digest()}
     assert receipt["machine"]["data"] == {"train": "noise 0", "validation": "noise 1"}
     assert receipt["model"]["layers"][6] == ["5", "Linear(features=2, bias=True)"]
     assert receipt["model"]["output_shape"] == [2]
@@ -276,7 +243,7 @@ def test_checkpoints_are_kept_through_a_resume(tmp_path):
     out = tmp_path / "run"
     with pytest.raises(RuntimeError, match="power cut"):
         fit(out, keep_checkpoints=True, callbacks=[Dies()])
-    run = make().resume(out, images(), images(10, 1))
+    run = make().resume(out, noise(), noise(10, 1))
     folder = RunFolder(out)
     assert folder.kept_epochs() == [0, 1, 2, 3]
     assert storage.digest(folder.load_kept(3).weights) == run.digest
@@ -297,7 +264,7 @@ def test_resume_goes_on_with_its_own_receipt_only(tmp_path, monkeypatch):
     def refused(message):
         held = {file: file.read_bytes() for file in out.rglob("*") if file.is_file()}
         with pytest.raises(CheckpointError, match=message):
-            make().resume(out, images(), images(10, 1))
+            make().resume(out, noise(), noise(10, 1))
         assert held == {file: file.read_bytes() for file in out.rglob("*") if file.is_file()}
 
     path.write_bytes(before[: len(before) // 2])
@@ -313,7 +280,7 @@ def test_resume_goes_on_with_its_own_receipt_only(tmp_path, monkeypatch):
     refused(r"steps\.jsonl: the line of epoch 1 is not the one that was written")
     (out / "steps.jsonl").write_bytes(steps)
     path.unlink()
-    run = make().resume(out, images(), images(10, 1))
+    run = make().resume(out, noise(), noise(10, 1))
     assert run.receipt == {}
     assert not path.exists()
 

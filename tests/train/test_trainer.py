@@ -9,12 +9,13 @@ from io import StringIO
 import numpy as np
 import pytest
 from rich.console import Console
+from tests.train.small import make, network
 
 from isoconv import nn
 from isoconv.arithmetic.philox import Purpose, permutation
 from isoconv.arithmetic.sums import square_norm_blocks, tree_sum
 from isoconv.compile.layout import FlatLayout
-from isoconv.data import Augmentation, Dataset, normalisation, table
+from isoconv.data import Dataset, normalisation, table
 from isoconv.errors import (
     ArgumentError,
     CheckpointError,
@@ -25,8 +26,7 @@ from isoconv.errors import (
 from isoconv.ops.interpret import interpret
 from isoconv.run.training import TrainingEngine
 from isoconv.train import Callback, EarlyStopping, Interrupted, Run, Trainer, session
-from isoconv.train.optim import SGD, Adam, AdamW
-from isoconv.train.schedule import Cosine, WarmUp
+from isoconv.train.optim import SGD, Adam
 from isoconv.train.step import Loss, Normalisation, Preparation, build_step
 
 SIDE = 6
@@ -42,34 +42,6 @@ def images(count=IMAGES, seed=0):
     pixels[labels == 0, : SIDE // 2] += 100
     pixels[labels == 1, SIDE // 2 :] += 100
     return Dataset.from_arrays(pixels.astype(np.uint8), labels, name="halves")
-
-
-def network():
-    """A network with all that has a memory: parameters, running statistics, dropout."""
-    return nn.Sequential(
-        nn.Conv2d(4, 3),
-        nn.BatchNorm2d(),
-        nn.ReLU(),
-        nn.Flatten(),
-        nn.Dropout(0.1),
-        nn.Linear(2),
-    )
-
-
-def make(model=None, **settings):
-    """A trainer with small settings."""
-    settings = {
-        "optimizer": AdamW(0.01),
-        "schedule": WarmUp(1, Cosine()),
-        "batch_size": 8,
-        "shard_size": 4,
-        "augmentation": Augmentation(shift=1),
-        "clip_norm": 1.0,
-        "progress": False,
-        "threads": 2,
-        **settings,
-    }
-    return Trainer(network() if model is None else model, **settings)
 
 
 def interrupt_after(monkeypatch, calls):

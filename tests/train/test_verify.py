@@ -8,13 +8,14 @@ import shutil
 
 import numpy as np
 import pytest
+from tests.train.small import make, network, noise
 
 from isoconv import nn
 from isoconv.arithmetic import ARITHMETIC_VERSION
-from isoconv.data import Augmentation, Dataset
+from isoconv.data import Dataset
 from isoconv.errors import ArgumentError, CheckpointError
 from isoconv.nn import models, storage
-from isoconv.run import training, tree
+from isoconv.run import course, tree
 from isoconv.run.training import TrainingEngine
 from isoconv.train import (
     Callback,
@@ -33,21 +34,7 @@ from isoconv.train.schedule import Cosine
 EPOCHS = 4
 
 
-def images(count=28, seed=0):
-    """Small random images of two classes."""
-    rng = np.random.default_rng(seed)
-    pixels = rng.integers(0, 256, (count, 6, 6, 1)).astype(np.uint8)
-    return Dataset.from_arrays(pixels, np.arange(count) % 2, name=f"noise {seed}")
-
-
-TRAIN, TEST = images(), images(10, 1)
-
-
-def network():
-    """A network with parameters, running statistics and dropout."""
-    return nn.Sequential(
-        nn.Conv2d(4, 3), nn.BatchNorm2d(), nn.ReLU(), nn.Flatten(), nn.Dropout(0.1), nn.Linear(2)
-    )
+TRAIN, TEST = noise(), noise(10, 1)
 
 
 def fit(out, *, epochs=EPOCHS, model=None, early_stopping=None, **settings):
@@ -55,15 +42,11 @@ def fit(out, *, epochs=EPOCHS, model=None, early_stopping=None, **settings):
     settings = {
         "optimizer": SGD(0.1, 0.9),
         "schedule": Cosine(),
-        "batch_size": 8,
-        "shard_size": 4,
-        "augmentation": Augmentation(shift=1),
-        "progress": False,
-        "threads": 2,
+        "clip_norm": None,
         "keep_checkpoints": True,
         **settings,
     }
-    trainer = Trainer(network() if model is None else model, **settings)
+    trainer = make(model, **settings)
     return trainer.fit(TRAIN, TEST, epochs=epochs, out=out, early_stopping=early_stopping)
 
 
@@ -258,7 +241,7 @@ def test_a_changed_order_of_shards_is_found(tmp_path, monkeypatch):
         return [tree.Merge(first.slot, node.slot) for node in rest], first.slot
 
     monkeypatch.setattr(tree, "_are_halves", lambda *_: False)
-    monkeypatch.setattr(training, "finish_tree", fold)
+    monkeypatch.setattr(course, "finish_tree", fold)
     place = check(out, threads=1).difference
     assert place.epoch == 1
     assert place.step is not None
@@ -506,7 +489,7 @@ def test_a_missing_checkpoint_is_told(run):
 
 def test_changed_data_are_named(original):
     """Training and validation data are told apart, by their digests."""
-    other = images(28, 2)
+    other = noise(28, 2)
     with pytest.raises(
         CheckpointError, match=rf"training data: .*{TRAIN.digest()}.*28 of"
     ) as caught:
@@ -573,7 +556,7 @@ def test_a_longer_run_begins_like_the_shorter_one(tmp_path):
 def test_other_data_and_models_are_listed(original, tmp_path):
     """What went in and differs stands at the front."""
     trainer = Trainer(network(), batch_size=8, progress=False)
-    trainer.fit(images(28, 3), epochs=1, out=tmp_path / "run")
+    trainer.fit(noise(28, 3), epochs=1, out=tmp_path / "run")
     head = "\n".join(diff(original, tmp_path / "run").head)
     for place in ("settings.augmentation", "data.train.sha256", "data.validation"):
         assert place in head

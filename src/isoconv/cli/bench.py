@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["bench"]
 
-PREDICTED_AT_ONCE = 32
-"""Images that a thread takes at a time, as in ``Module.predict``."""
-
 
 def bench(
     model: Annotated[
@@ -128,9 +125,7 @@ def _prediction(
     from isoconv.run.profile import ProfiledPredictor
 
     graph = inference_graph(model, model.input_shape or (), "float32", model.finish)
-    predictor = ProfiledPredictor(
-        graph, shard_size=PREDICTED_AT_ONCE, threads=threads, target=target
-    )
+    predictor = ProfiledPredictor(graph, threads=threads, target=target)
     with predictor:
         images = {"images": _images(model, batch_size)}
         return predictor.profile(weights_for(model), images, turns)

@@ -10,26 +10,29 @@ Schedule: a register tile holds T positions × V vectors of filters through the 
 step loads V vectors of packed weights, broadcasts T scalars of the source, and does T·V FMAs. The
 weights of a block of filters lie in the order of the chain, so one pointer walks through them.
 Where the source lies flat in memory (1×1 kernels, linear layers) the positions of all images form
-one long axis. A team of threads shares the bands of rows (or chunks of positions) and the blocks of
-filters in turn.
+one long axis.
+
+A team of threads shares pieces: a band of rows (or a chunk of positions) and a block of filters.
+Each thread gets neighbouring ones, by blocks first where the weights are larger than an image of
+the source: what is large is then read by one core alone, which also finds in its cache the rows
+that it wrote a layer before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 
 from isoconv.compile.expression import Domain, Expression, Index, Operand, address, emit_expression
 from isoconv.compile.loops import Kernel, Value, Variable
-from isoconv.compile.schedule import Tile, equal_parts, runs
+from isoconv.compile.pieces import Pieces
+from isoconv.compile.schedule import Tile, chunk_size, equal_parts, runs
 
 __all__ = ["Axis", "ContractSpec"]
 
 _UNROLL = 32  # FMAs that one turn of the channel loop writes out, if a step has fewer
 _UNROLL_ROW = 24  # steps of a whole kernel row written out, when it has few channels
-_CHUNK = 128  # positions of a flat source that pass through all filters before the next ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,6 @@ class _Emission:
         self.block_vectors = spec.tile.vectors
         self.source = k.buffers[spec.source.buffer]
         self.weights = k.buffers[spec.weights]
-        self.part, self.parts = k.slot("part"), k.slot("parts")
         tile = spec.tile
         self.stack = k.stack(spec.dtype, tile.rows * tile.columns * tile.vectors * tile.lanes)
 
@@ -110,13 +112,23 @@ class _Emission:
         else:
             self._planes()
 
+    def _share(self, images: Value, bands: Value) -> Pieces:
+        """What a team shares: blocks first where the weights are the larger operand."""
+        spec = self.spec
+        vectors = -(-spec.filters // self.lanes)
+        self.blocks = -(-vectors // self.block_vectors)
+        weights = spec.groups * spec.filters * spec.taps * spec.channels
+        first = weights > spec.source.image * max(1, spec.flat)
+        blocks = spec.groups * self.blocks
+        return Pieces(self.k, images, bands, blocks, blocks_first=first)
+
     def _blocks(self, body: Callable[[int, Value, Value], None]) -> None:
         """For each block of filters: body(vectors, first filter, its packed weights)."""
         k, spec = self.k, self.spec
         group_size = self._packed_group()
         vectors = -(-spec.filters // self.lanes)
         with k.loop(0, spec.groups) as group:
-            first = 0
+            first = past = 0
             for size, count in runs(vectors, self.block_vectors):
                 width = size * self.lanes
                 with k.loop(0, count) as block:
@@ -130,9 +142,10 @@ class _Emission:
                     self.block_room = spec.filters - first - (count - 1) * width
                     self.last_block = k.builder.icmp_signed("==", block, k.const(count - 1))
                     self.block_count = count
-                    self.block_number = block
+                    self.block_number = k.add(k.mul(group, self.blocks), block, past)
                     body(size, filters, k.at(self.weights, packed, spec.dtype))
                 first += count * width
+                past += count
 
     def _packed_group(self) -> int:
         vectors = -(-self.spec.filters // self.lanes)
@@ -143,11 +156,13 @@ class _Emission:
         k, spec = self.k, self.spec
         *outer, height, width = (*((1,) * (2 - len(spec.axes))), *(a.positions for a in spec.axes))
         bands = equal_parts(height, spec.tile.rows)
+        before = [sum(count for _, count, _ in bands[:i]) for i in range(len(bands) + 1)]
+        mine = self._share(k.slot("images"), k.const(before[-1])).mine
 
         def block(vectors: int, filters: Value, weights: Value) -> None:
             def plane(leading: tuple[Value, ...]) -> None:
-                for rows, row_count, first_row in bands:
-                    with k.loop(0, row_count) as r, self._mine(k.add(image, r)):
+                for (rows, row_count, first_row), past in zip(bands, before, strict=False):
+                    with k.loop(0, row_count) as r, mine(image, k.add(r, past), self.block_number):
                         row = k.add(k.mul(r, rows), first_row)
                         for columns, column_count, first_column in equal_parts(
                             width, spec.tile.columns
@@ -176,13 +191,16 @@ class _Emission:
         k, spec, b = self.k, self.spec, self.k.builder
         most = spec.tile.columns
         total = b.mul(k.slot("images"), k.const(spec.flat))
-        chunk = max(most, _CHUNK // most * most)
+        chunk = chunk_size(spec.flat, most)
+        mine = self._share(
+            k.const(1), b.sdiv(b.add(total, k.const(chunk - 1)), k.const(chunk))
+        ).mine
 
         with k.loop(0, total, chunk) as first:
             last = k.minimum(k.add(first, chunk), total)
 
             def block(vectors: int, filters: Value, weights: Value) -> None:
-                with self._mine(b.sdiv(first, k.const(chunk))):
+                with mine(k.const(0), b.sdiv(first, k.const(chunk)), self.block_number):
                     position = first
                     columns = most
                     while columns:
@@ -194,14 +212,6 @@ class _Emission:
                         columns //= 2
 
             self._blocks(block)
-
-    @contextmanager
-    def _mine(self, number: Value) -> Iterator[None]:
-        """Only if this piece of the present block of filters falls to this part of the team."""
-        k, b = self.k, self.k.builder
-        turn = b.srem(k.add(number, self.block_number), self.parts)
-        with k.when(b.icmp_signed("==", turn, self.part)):
-            yield
 
     # One tile -----------------------------------------------------------------------------------
 

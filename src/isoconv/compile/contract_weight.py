@@ -8,11 +8,13 @@
 
 Schedule: a register tile holds T neighbouring (m, c) × V vectors of filters. The source and the
 gradient of a few images (or a few rows of a large one) pass through all tiles while they lie in
-cache; between such blocks a tile's accumulators are parked in the result.
+cache; between such blocks a tile's accumulators are parked in the result. A team of threads
+shares the tiles.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 from math import prod
@@ -27,6 +29,11 @@ from isoconv.compile.schedule import Tile, equal_parts, runs
 __all__ = ["SPELLED", "ContractWeightSpec"]
 
 SPELLED = 64  # kernel elements per filter up to which every tile's offsets are written out
+
+Elements = tuple[Value, Value, list[int]]
+"""A tile of kernel elements: the source's shift, the first element, the offsets of each."""
+Widths = tuple[list[int], list[int], Value]
+"""Lanes to store per vector: of a block of filters, of the last one; whether this is the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +80,13 @@ class _Emission:
         self.k, self.spec = k, spec
         self.lanes = spec.tile.lanes
         self.outputs = spec.groups * spec.filters
+        self.part, self.parts = k.slot("part"), k.slot("parts")
         self.result = k.at(k.buffers[spec.result], spec.offset, spec.dtype)
         self.source = k.at(k.buffers[spec.source.buffer], spec.source.offset, spec.dtype)
         self.gradient = k.at(k.buffers[spec.gradient.buffer], spec.gradient.offset, spec.dtype)
 
     def run(self) -> None:
-        """Zero the result, then let every block of images and rows pass through all tiles."""
-        # The chains of all results run over the same memory, so that one part does the whole.
-        with self.k.when(self.k.builder.icmp_signed("==", self.k.slot("part"), self.k.const(0))):
-            self._clear()
-            self._blocks()
-
-    def _blocks(self) -> None:
+        """Let every block of images and rows pass through all tiles."""
         k, spec = self.k, self.spec
         images = k.slot("images")
         rows = spec.axes[0].positions if spec.axes else 1
@@ -97,124 +99,166 @@ class _Emission:
                     else k.minimum(k.add(first_row, spec.rows), k.const(rows))
                 )
                 self.block = (first_image, last_image, first_row, last_row)
+                self.fresh = k.builder.icmp_signed(
+                    "==", k.builder.or_(first_image, first_row), k.const(0)
+                )
                 with k.loop(0, spec.groups) as group:
                     self.group = group
                     self._tiles()
 
-    def _clear(self) -> None:
-        k, spec = self.k, self.spec
-        size = prod(axis.taps for axis in spec.axes) * spec.channels * self.outputs
-        lanes = k.target.lanes(spec.dtype)
-        whole = size - size % lanes
-        if whole:
-            with k.loop(0, whole, lanes) as i:
-                k.store(k.splat_const(0.0, spec.dtype, lanes), k.at(self.result, i, spec.dtype))
-        for i in range(whole, size):
-            k.store(k.splat_const(0.0, spec.dtype, 1), k.at(self.result, i, spec.dtype))
-
-    def _filter_runs(self) -> list[tuple[int, int, int]]:
-        """(vectors, blocks, first filter) of the runs of blocks of filters."""
-        found, first = [], 0
-        vectors = -(-self.spec.filters // self.lanes)
-        for size, count in runs(vectors, self.spec.tile.vectors):
-            found.append((size, count, first))
-            first += size * count * self.lanes
-        return found
-
     # Which kernel elements form tiles -----------------------------------------------------------
 
     def _tiles(self) -> None:
+        """Kernel elements, and for each tile of them the blocks of filters."""
+
+        def elements(tile: Value, place: Elements) -> None:
+            def filters(number: Value, first: Value, widths: Widths) -> None:
+                self._tile(self.k.add(number, tile), place, first, widths)
+
+            self._filters(filters)
+
+        self._elements(elements)
+
+    def _elements(self, body: Callable[[Value, Elements], None]) -> None:
+        """For each tile of kernel elements: body(number, (source shift, first, offsets))."""
         k, spec = self.k, self.spec
         shifts = [axis.in_tap * s for axis, s in zip(spec.axes, self._strides(), strict=True)]
         taps = [axis.taps for axis in spec.axes]
         elements = prod(taps) * spec.channels
-        most = spec.tile.columns
         if elements <= SPELLED:
             offsets = [
                 sum(t * s for t, s in zip(where, shifts, strict=True)) + c
                 for where in product(*(range(t) for t in taps))
                 for c in range(spec.channels)
             ]
-            for size, count, first in equal_parts(elements, most):
+            for size, count, first in equal_parts(elements, spec.tile.columns):
                 for i in range(count):
                     start = first + i * size
-                    self._tile(k.const(0), k.const(start), offsets[start : start + size])
+                    here = (k.const(0), k.const(start), offsets[start : start + size])
+                    body(k.const(start // size), here)
             return
         run, outer = spec.channels, list(zip(taps, shifts, strict=True))
         if outer and spec.groups == 1 and outer[-1][1] == spec.channels:
             # The last kernel axis and the channels lie behind each other in the source.
             run *= outer.pop()[0]
-        self._outer(outer, run, most, k.const(0), k.const(0))
+        self._outer(body, outer, run, (k.const(0),) * 3)
 
     def _strides(self) -> tuple[int, ...]:
         return self.spec.source.strides[:-1]
 
     def _outer(
-        self, outer: list[tuple[int, int]], run: int, most: int, shift: Value, element: Value
+        self,
+        body: Callable[[Value, Elements], None],
+        outer: list[tuple[int, int]],
+        run: int,
+        begin: tuple[Value, Value, Value],
     ) -> None:
+        """Loops over the outer kernel axes, then tiles of the run.
+
+        `begin` holds the source's shift, the first element, and how many tiles came before.
+        """
         k = self.k
+        shift, element, number = begin
+        parts = equal_parts(run, self.spec.tile.columns)
         if outer:
             (taps, step), rest = outer[0], outer[1:]
-            inner = prod(t for t, _ in rest) * run
+            inner = prod(t for t, _ in rest)
+            tiles = sum(count for _, count, _ in parts)
             with k.loop(0, taps) as tap:
-                self._outer(
-                    rest,
-                    run,
-                    most,
+                following = (
                     k.add(shift, k.mul(tap, step)),
-                    k.add(element, k.mul(tap, inner)),
+                    k.add(element, k.mul(tap, inner * run)),
+                    k.add(number, k.mul(tap, inner * tiles)),
                 )
+                self._outer(body, rest, run, following)
             return
-        for size, count, first in equal_parts(run, most):
+        before = 0
+        for size, count, first in parts:
             with k.loop(0, count) as i:
                 start = k.add(k.mul(i, size), first)
-                self._tile(k.add(shift, start), k.add(element, start), list(range(size)))
+                here = (k.add(shift, start), k.add(element, start), list(range(size)))
+                body(k.add(number, before, i), here)
+            before += count
 
-    # One tile -----------------------------------------------------------------------------------
+    # Blocks of filters --------------------------------------------------------------------------
 
-    def _tile(self, shift: Value, element: Value, offsets: list[int]) -> None:
-        """All blocks of filters for these kernel elements."""
+    def _filters(self, body: Callable[[Value, Value, Widths], None]) -> None:
+        """For each block of filters: body(number, first filter, lanes per vector).
+
+        Of the last block perhaps only some lanes are wanted; it is then emitted by itself.
+        """
         k, spec = self.k, self.spec
-        for vectors, count, first in self._filter_runs():
+        total, first = 0, 0
+        for vectors, count in runs(-(-spec.filters // self.lanes), spec.tile.vectors):
             width = vectors * self.lanes
+            room = spec.filters - first - (count - 1) * width
+            full = [self.lanes] * vectors
+            last = [max(0, min(self.lanes, room - v * self.lanes)) for v in range(vectors)]
             with k.loop(0, count) as block:
+                final = k.builder.icmp_signed("==", block, k.const(count - 1))
                 filters = k.add(first, k.mul(block, width))
-                room = spec.filters - first - (count - 1) * width
-                widths = [max(0, min(self.lanes, room - v * self.lanes)) for v in range(vectors)]
-                full = [self.lanes] * vectors
-                if widths == full or count == 1:
-                    self._block(shift, element, offsets, filters, widths)
-                    continue
-                last = k.builder.icmp_signed("==", block, k.const(count - 1))
-                with k.builder.if_else(last) as (then, otherwise):
-                    with then:
-                        self._block(shift, element, offsets, filters, widths)
-                    with otherwise:
-                        self._block(shift, element, offsets, filters, full)
+                body(k.add(total, block), filters, (full, last, final))
+            total += count
+            first += width * count
 
-    def _block(
-        self, shift: Value, element: Value, offsets: list[int], filters: Value, widths: list[int]
+    def _tile(
+        self,
+        number: Value,
+        place: Elements,
+        filters: Value,
+        widths: Widths,
     ) -> None:
-        k, spec = self.k, self.spec
-        column = k.add(k.mul(self.group, spec.filters), filters)
-        corner = k.at(self.result, k.add(k.mul(element, self.outputs), column), spec.dtype)
-        places = [
-            (k.at(corner, t * self.outputs + v * self.lanes, spec.dtype), width)
-            for t in range(len(offsets))
-            for v, width in enumerate(widths)
-        ]
-        acc = [k.variable(self._widen(place, width)) for place, width in places]
-        self._chain(shift, column, offsets, len(widths), acc)
-        for (place, width), variable in zip(places, acc, strict=True):
-            if width:
-                k.store(k.narrow(variable.get(), width), place)
+        """One tile of elements and filters, if it falls to this part of the team."""
+        k, b = self.k, self.k.builder
+        full, last, final = widths
+        turn = b.srem(number, self.parts)
+        with k.when(b.icmp_signed("==", turn, self.part)):
+            if full == last:
+                self._block(place, filters, full)
+                return
+            with b.if_else(final) as (then, otherwise):
+                with then:
+                    self._block(place, filters, last)
+                with otherwise:
+                    self._block(place, filters, full)
 
-    def _widen(self, place: Value, width: int) -> Value:
-        """A parked accumulator; lanes beyond the last filter do not matter."""
+    def _block(self, place: Elements, filters: Value, widths: list[int]) -> None:
+        """Take up the accumulators, go through the block's positions, park them."""
+        k, spec = self.k, self.spec
+        shift, element, offsets = place
+        column = self._column(filters)
+        corner = k.at(self.result, k.add(k.mul(element, self.outputs), column), spec.dtype)
+        across = range(0, len(widths) * self.lanes, self.lanes)
+        places = [
+            (k.at(corner, t * self.outputs + lane, spec.dtype), width)
+            for t in range(len(offsets))
+            for lane, width in zip(across, widths, strict=True)
+        ]
+        acc = [k.variable(self._taken_up(place, width)) for place, width in places]
+        # The next block of filters will be wanted when this chain is done.
+        ahead = len(widths) * self.lanes
+        for where, _ in places:
+            k.prefetch(k.at(where, ahead, spec.dtype))
+
+        def step(x: Value, g: Value) -> None:
+            self._step(x, g, offsets, len(widths), acc)
+
+        self._over_positions(shift, column, step)
+        for (where, width), variable in zip(places, acc, strict=True):
+            if width:
+                k.store(k.narrow(variable.get(), width), where)
+
+    def _column(self, filters: Value) -> Value:
+        """A filter's number among those of all groups."""
+        return self.k.add(self.k.mul(self.group, self.spec.filters), filters)
+
+    def _taken_up(self, place: Value, width: int) -> Value:
+        """A parked accumulator, +0.0 at first; lanes beyond the last filter do not matter."""
         k, spec = self.k, self.spec
         if width == 0:
             return k.splat_const(0.0, spec.dtype, self.lanes)
-        value = k.load_vector(place, spec.dtype, width)
+        parked = k.load_vector(place, spec.dtype, width)
+        value = k.builder.select(self.fresh, k.splat_const(0.0, spec.dtype, width), parked)
         if width == self.lanes:
             return value
         mask = [i if i < width else width for i in range(self.lanes)]
@@ -222,9 +266,12 @@ class _Emission:
         kind = ir.VectorType(I32, self.lanes)
         return k.builder.shuffle_vector(value, zeros, ir.Constant(kind, mask))
 
-    def _chain(
-        self, shift: Value, column: Value, offsets: list[int], vectors: int, acc: list[Variable]
+    # The chain ----------------------------------------------------------------------------------
+
+    def _over_positions(
+        self, shift: Value, column: Value, body: Callable[[Value, Value], None]
     ) -> None:
+        """Images and positions of the present block: body(source, gradient)."""
         k, spec = self.k, self.spec
         first_image, last_image, first_row, last_row = self.block
         start = k.add(shift, k.mul(self.group, spec.channels))
@@ -233,7 +280,7 @@ class _Emission:
         with k.loop(first_image, last_image) as image:
             x = k.at(self.source, k.add(start, k.mul(image, spec.source.image)), spec.dtype)
             g = k.at(self.gradient, k.add(column, k.mul(image, spec.gradient.image)), spec.dtype)
-            self._positions(0, first_row, last_row, x, g, offsets, vectors, acc)
+            self._positions(0, first_row, last_row, x, g, body)
 
     def _positions(
         self,
@@ -242,13 +289,11 @@ class _Emission:
         last: Value | int,
         x: Value,
         g: Value,
-        offsets: list[int],
-        vectors: int,
-        acc: list[Variable],
+        body: Callable[[Value, Value], None],
     ) -> None:
         k, spec = self.k, self.spec
         if depth == len(spec.axes):
-            self._step(x, g, offsets, vectors, acc)
+            body(x, g)
             return
         axis = spec.axes[depth]
         following = spec.axes[depth + 1].positions if depth + 1 < len(spec.axes) else 0
@@ -259,9 +304,7 @@ class _Emission:
                 following,
                 k.at(x, k.mul(p, axis.in_step * spec.source.strides[depth]), spec.dtype),
                 k.at(g, k.mul(p, spec.gradient.strides[depth]), spec.dtype),
-                offsets,
-                vectors,
-                acc,
+                body,
             )
 
     def _step(

@@ -18,7 +18,7 @@ from isoconv.arithmetic import elementary as definition
 from isoconv.arithmetic.philox import KEY_STEPS, MULTIPLIERS, ROUNDS
 from isoconv.errors import CompileError
 
-__all__ = ["FUNCTIONS", "emit", "philox_words"]
+__all__ = ["FUNCTIONS", "emit", "emit_power", "philox_words"]
 
 _F32, _F64 = ir.FloatType(), ir.DoubleType()
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
@@ -59,6 +59,32 @@ def emit(name: str, b: ir.IRBuilder, x: ir.Value) -> ir.Value:
         return _CORES[name](lanes, x)
     wide = b.fpext(x, lanes.of(_F64))
     return b.fptrunc(_CORES[name](lanes, wide), x.type)
+
+
+def emit_power(b: ir.IRBuilder, x: ir.Value, y: ir.Value) -> ir.Value:
+    """Emit ``x**y`` of each lane.
+
+    Args:
+        b: builder at the place where the code goes.
+        x: a scalar or a vector of float or double.
+        y: of the type of `x`.
+
+    Returns:
+        The result, of that type.
+
+    Raises:
+        CompileError: `x` and `y` differ in type, or have another one.
+    """
+    element = x.type.element if isinstance(x.type, ir.VectorType) else x.type
+    if element not in (_F32, _F64) or x.type != y.type:
+        raise CompileError(
+            f"power takes two of one type, float or double; got {x.type} and {y.type}"
+        )
+    lanes = _Lanes(b, x.type.count if isinstance(x.type, ir.VectorType) else 0)
+    if element == _F64:
+        return _power(lanes, x, y)
+    wide = lanes.of(_F64)
+    return b.fptrunc(_power(lanes, b.fpext(x, wide), b.fpext(y, wide)), x.type)
 
 
 def philox_words(
@@ -281,6 +307,92 @@ def _erf(v: _Lanes, x: ir.Value) -> ir.Value:
     exponent = v.polynomial(definition.ERFC, v.sub(limited, 1.0))
     large = v.sub(1.0, _exp(v, v.b.fneg(exponent)))
     return v.with_sign(v.choose(size, "<", 1.0, small, large), x)
+
+
+def _high(v: _Lanes, x: ir.Value) -> ir.Value:
+    return v.from_bits(v.b.and_(v.bits(x), v.integer(definition.HIGH_BITS)))
+
+
+def _log_parts(v: _Lanes, x: ir.Value) -> tuple[ir.Value, ir.Value]:
+    """ln(x) as a sum of two."""
+    b = v.b
+    subnormal = b.fcmp_ordered("<", x, v.number(definition.SMALLEST_NORMAL))
+    number = v.bits(b.select(subnormal, v.mul(x, 2.0**54), x))
+    k = b.ashr(b.sub(number, v.integer(definition.SQRT_HALF_BITS)), v.integer(_MANTISSA))
+    f = v.sub(v.from_bits(b.sub(number, b.shl(k, v.integer(_MANTISSA)))), 1.0)
+    k = b.add(k, b.select(subnormal, v.integer(-54), v.integer(0)))
+    whole = b.sitofp(k, v.of(_F64))
+    total = v.add(f, 2.0)
+    s = v.div(f, total)
+    total_high, s_high = _high(v, total), _high(v, s)
+    total_low = v.sub(f, v.sub(total_high, 2.0))
+    s_low = v.sub(v.sub(f, v.mul(s_high, total_high)), v.mul(s_high, total_low))
+    s_low = v.div(s_low, total)
+    z, square = v.mul(s, s), v.mul(s_high, s_high)
+    rest = v.mul(v.mul(z, z), v.polynomial(definition.LOG_PARTS, z))
+    rest = v.add(rest, v.mul(s_low, v.add(s_high, s)))
+    t_high = _high(v, v.add(v.add(square, 3.0), rest))
+    t_low = v.sub(rest, v.sub(v.sub(t_high, 3.0), square))
+    main = v.mul(s_high, t_high)
+    rest = v.add(v.mul(s_low, t_high), v.mul(t_low, s))
+    high = _high(v, v.add(main, rest))
+    low = v.sub(rest, v.sub(high, main))
+    low = v.add(v.mul(high, definition.TWO_THIRDS_LOW), v.mul(low, definition.TWO_THIRDS))
+    low = v.add(low, v.mul(whole, definition.LN2_LOW))
+    high = v.mul(high, definition.TWO_THIRDS_HIGH)
+    whole = v.mul(whole, definition.LN2_HIGH)
+    result = _high(v, v.add(v.add(whole, high), low))
+    return result, v.sub(low, v.sub(v.sub(result, whole), high))
+
+
+def _exp_parts(v: _Lanes, high: ir.Value, low: ir.Value) -> ir.Value:
+    """exp(high + low)."""
+    x = v.add(high, low)
+    low = v.add(v.sub(high, x), low)
+    shifted = v.add(v.mul(x, definition.INVERSE_LN2), bits.ROUND)
+    whole = v.sub(shifted, bits.ROUND)
+    k = v.b.sub(v.bits(shifted), v.integer(bits.ROUND_BITS))
+    high = v.sub(x, v.mul(whole, definition.LN2_HIGH))
+    low = v.sub(low, v.mul(whole, definition.LN2_LOW))
+    r = v.add(high, low)
+    low = v.add(v.sub(high, r), low)
+    total = v.add(r, 1.0)
+    rest = v.add(v.add(v.sub(1.0, total), r), v.add(low, v.mul(low, r)))
+    rest = v.add(rest, v.mul(v.mul(r, r), v.polynomial(definition.EXP, r)))
+    return _scale(v, v.add(total, rest), k)
+
+
+def _power_of_size(v: _Lanes, size: ir.Value, y: ir.Value) -> ir.Value:
+    """size**y for a finite positive size and a y that is a number."""
+    log_high, log_low = _log_parts(v, size)
+    y = v.clamp(y, definition.POWER_EXPONENT_RANGE)
+    y_high = _high(v, y)
+    low = v.add(v.mul(v.sub(y, y_high), log_high), v.mul(y, log_low))
+    high = v.clamp(v.mul(y_high, log_high), definition.POWER_RANGE)
+    return _exp_parts(v, high, v.clamp(low, definition.POWER_LOW_RANGE))
+
+
+def _power(v: _Lanes, x: ir.Value, y: ir.Value) -> ir.Value:
+    b, infinite = v.b, v.number(float("inf"))
+    zero, size = v.number(0.0), v.size(x)
+    result = _power_of_size(v, size, y)
+    is_zero = b.fcmp_ordered("==", size, zero)
+    at_edge = b.select(b.xor(is_zero, b.fcmp_ordered(">", y, zero)), infinite, zero)
+    edge = b.or_(is_zero, b.fcmp_ordered("==", size, infinite))
+    result = b.select(edge, at_edge, result)
+    near = v.choose(v.size(y), "<", 2.0**53, y, 0.0)
+    whole = b.fptosi(near, v.of(_I64))
+    is_whole = b.fcmp_ordered("==", b.sitofp(whole, v.of(_F64)), near)
+    odd = b.icmp_signed("!=", b.and_(whole, v.integer(1)), v.integer(0))
+    odd = b.and_(odd, is_whole)
+    negative = b.icmp_signed("<", v.bits(x), v.integer(0))
+    result = b.select(b.and_(odd, negative), b.fneg(result), result)
+    below = b.and_(b.fcmp_ordered("<", x, zero), b.fcmp_ordered("<", size, infinite))
+    undefined = b.and_(below, b.not_(is_whole))
+    result = b.select(undefined, v.number(float("nan")), result)
+    result = b.select(b.fcmp_ordered("ord", x, y), result, v.add(x, y))
+    one = b.or_(b.fcmp_ordered("==", y, zero), b.fcmp_ordered("==", x, v.number(1.0)))
+    return b.select(one, v.number(1.0), result)
 
 
 _CORES: dict[str, Callable[[_Lanes, ir.Value], ir.Value]] = {

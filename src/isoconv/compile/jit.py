@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable, Mapping
+from typing import Literal
 
 import llvmlite.binding as llvm
 import llvmlite.ir as ir
@@ -10,9 +12,19 @@ import llvmlite.ir as ir
 from isoconv.compile.target import Target
 from isoconv.errors import CompileError
 
-__all__ = ["LoadedObject", "compile_object", "load_object"]
+__all__ = ["Effort", "LoadedLibrary", "compile_object"]
+
+Effort = Literal["plain", "loops", "unrolled", "whole"]
 
 _LOCK = threading.Lock()
+
+_PLAIN = ("sroa", "instruction_combine", "simplify_cfg")
+_PASSES: Mapping[Effort, tuple[str, ...]] = {
+    # Registers for variables, constants folded; code generation does the rest.
+    "plain": _PLAIN,
+    "loops": (*_PLAIN, "loop_rotate", "instruction_combine"),
+    "unrolled": (*_PLAIN, "loop_rotate", "loop_unroll", *_PLAIN),
+}
 
 
 def _machine(target: Target) -> llvm.TargetMachine:
@@ -22,14 +34,15 @@ def _machine(target: Target) -> llvm.TargetMachine:
     )
 
 
-def compile_object(module: ir.Module, target: Target, *, thorough: bool = False) -> bytes:
+def compile_object(module: ir.Module, target: Target, *, effort: Effort = "plain") -> bytes:
     """Optimise a module and compile it to an object file.
 
     Args:
         module: the kernel.
         target: the machine it is for.
-        thorough: run LLVM's whole pipeline. It takes four times as long, and of all kernels only
-            the contractions gain by it (Zen 4, 3×3 16 → 16: 106 instead of 94 GFLOP/s a core).
+        effort: which of LLVM's passes. ``loops`` is for contractions; ``unrolled`` also writes out
+            their short loops; ``whole`` is LLVM's whole pipeline, which takes longer than
+            everything else together.
 
     Raises:
         CompileError: LLVM rejects the module.
@@ -46,28 +59,35 @@ def compile_object(module: ir.Module, target: Target, *, thorough: bool = False)
         options.loop_vectorization = False
         options.slp_vectorization = False
         builder = llvm.create_pass_builder(machine, options)
-        if thorough:
+        if effort == "whole":
             passes = builder.getModulePassManager()
         else:
-            # Registers for variables, constants folded; code generation does the rest.
             passes = llvm.create_new_module_pass_manager()
-            passes.add_sroa_pass()
-            passes.add_instruction_combine_pass()
-            passes.add_simplify_cfg_pass()
+            for name in _PASSES[effort]:
+                getattr(passes, f"add_{name}_pass")()
         passes.run(parsed, builder)
         code: bytes = machine.emit_object(parsed)
     return code
 
 
-class LoadedObject:
-    """Machine code in memory; its addresses stay valid as long as this object lives."""
+class LoadedLibrary:
+    """Machine code in memory; its addresses stay valid as long as this object lives.
 
-    def __init__(self, code: bytes, target: Target) -> None:
+    Args:
+        objects: object files; names of functions are unique among them.
+        target: the machine they are for.
+
+    Raises:
+        CompileError: an object file is not for this process.
+    """
+
+    def __init__(self, objects: Iterable[bytes], target: Target) -> None:
         with _LOCK:
             try:
                 holder = llvm.parse_assembly(f'target triple = "{target.triple}"')
                 self._engine = llvm.create_mcjit_compiler(holder, _machine(target))
-                self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+                for code in objects:
+                    self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
                 self._engine.finalize_object()
             except RuntimeError as error:
                 raise CompileError(f"machine code could not be loaded: {error}") from error
@@ -76,14 +96,9 @@ class LoadedObject:
         """Address of a function.
 
         Raises:
-            CompileError: the object has no such function.
+            CompileError: there is no such function.
         """
         address = int(self._engine.get_function_address(name))
         if address == 0:
             raise CompileError(f"machine code holds no function {name!r}")
         return address
-
-
-def load_object(code: bytes, target: Target) -> LoadedObject:
-    """Load an object file into this process."""
-    return LoadedObject(code, target)

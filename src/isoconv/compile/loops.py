@@ -15,13 +15,14 @@ slot   meaning
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import llvmlite.ir as ir
 
 from isoconv.compile.target import Target
+from isoconv.compile.writer import Value, Writer
 
 __all__ = [
     "CONTEXT",
@@ -37,8 +38,6 @@ __all__ = [
     "Variable",
 ]
 
-Value = Any  # llvmlite's values carry no static types
-
 F32, F64 = ir.FloatType(), ir.DoubleType()
 I8, I32, I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 POINTER = ir.PointerType()
@@ -49,22 +48,69 @@ CONTEXT_SLOTS = 8
 _SCALARS = {"float32": F32, "float64": F64, "int32": I32, "int64": I64, "uint8": I8}
 
 
+class _Written(ir.Constant):  # type: ignore[misc]
+    """A constant by its text in LLVM's language, which has short forms for equal lanes."""
+
+    def __init__(self, kind: ir.Type, text: str) -> None:
+        self.type, self.constant = kind, text
+
+    def _get_reference(self) -> str:
+        text: str = self.constant
+        return text
+
+
+# Constants are made once, and their text with them: a kernel names few of them thousands of times.
+
+
+@functools.cache
+def _integer(value: int, bits: int = 64) -> Value:
+    return ir.Constant(ir.IntType(bits), value)
+
+
+@functools.cache
+def _vector(element: ir.Type, lanes: int) -> ir.Type:
+    return ir.VectorType(element, lanes)
+
+
+@functools.cache
+def _undefined(kind: ir.Type) -> Value:
+    return ir.Constant(kind, ir.Undefined)
+
+
+@functools.cache
+def _first_lane(lanes: int) -> Value:
+    return _Written(_vector(I32, lanes), "zeroinitializer")
+
+
+@functools.cache
+def _equal_lanes(text: str, dtype: str, lanes: int) -> Value:
+    element = _SCALARS[dtype]
+    return _Written(_vector(element, lanes), f"splat ({element} {text})")
+
+
 class Variable:
     """A mutable value; LLVM turns it into a register."""
 
     def __init__(self, kernel: Kernel, value: Value) -> None:
         self._kernel = kernel
         self._type = value.type
+        self._block: ir.Block | None = None
+        self._value: Value = None
         with kernel.builder.goto_block(kernel.entry):
             self._slot = kernel.builder.alloca(value.type)
         self.set(value)
 
     def get(self) -> Value:
         """The present value."""
-        return self._kernel.builder.load(self._slot, typ=self._type)
+        # A block runs from its start to its end: what it stored or loaded itself is known.
+        if self._block is not self._kernel.builder.block:
+            self._block = self._kernel.builder.block
+            self._value = self._kernel.builder.load(self._slot, typ=self._type)
+        return self._value
 
     def set(self, value: Value) -> None:
         """Replace the value."""
+        self._block, self._value = self._kernel.builder.block, value
         self._kernel.builder.store(value, self._slot)
 
 
@@ -86,7 +132,7 @@ class Kernel:
         self.function = ir.Function(self.module, kind, name)
         self.entry = self.function.append_basic_block("entry")
         body = self.function.append_basic_block("body")
-        self.builder = ir.IRBuilder(body)
+        self.builder = Writer(body)
         args, self.context = self.function.args
         self.buffers = [
             self.builder.load(
@@ -95,7 +141,8 @@ class Kernel:
             for i in range(buffers)
         ]
         self._body = body
-        self._invariant = self.module.add_metadata([])
+        invariant = self.module.add_metadata([])
+        self._invariant = f", !invariant.load {invariant.get_reference()}"
 
     def finish(self) -> ir.Module:
         """Close the function and return its module."""
@@ -107,7 +154,7 @@ class Kernel:
 
     def const(self, value: int) -> Value:
         """A 64-bit integer constant."""
-        return ir.Constant(I64, value)
+        return _integer(value)
 
     def slot(self, name: str) -> Value:
         """A field of the context."""
@@ -116,10 +163,14 @@ class Kernel:
 
     def add(self, *terms: Value | int) -> Value:
         """Sum of integers; constants are folded."""
-        fixed = sum(term for term in terms if isinstance(term, int))
+        fixed = 0
         total: Value = None
         for term in terms:
-            if not isinstance(term, int):
+            if isinstance(term, int):
+                fixed += term
+            elif isinstance(term, ir.Constant):
+                fixed += term.constant
+            else:
                 total = term if total is None else self.builder.add(total, term, flags=["nsw"])
         if total is None:
             return self.const(fixed)
@@ -129,6 +180,8 @@ class Kernel:
         """Integer times constant; constants are folded."""
         if isinstance(value, int):
             return value * factor
+        if isinstance(value, ir.Constant):
+            return self.const(value.constant * factor)
         if factor == 0:
             return 0
         return value if factor == 1 else self.builder.mul(value, self.const(factor), flags=["nsw"])
@@ -204,7 +257,7 @@ class Kernel:
 
     def vector_type(self, dtype: str, lanes: int) -> ir.Type:
         """LLVM's type of `lanes` elements; one lane is a vector too, so that code is uniform."""
-        return ir.VectorType(_SCALARS[dtype], lanes)
+        return _vector(_SCALARS[dtype], lanes)
 
     def at(self, base: Value, offset: Value | int, dtype: str) -> Value:
         """Address of an element."""
@@ -229,47 +282,43 @@ class Kernel:
         """Load `lanes` neighbours."""
         size = _SCALARS[dtype]
         align = lanes * _bytes(size) if aligned else _bytes(size)
-        value = self.builder.load(address, typ=ir.VectorType(size, lanes), align=align)
-        if invariant:
-            value.set_metadata("invariant.load", self._invariant)
-        return value
+        suffix = self._invariant if invariant else ""
+        return self.builder.load(address, typ=_vector(size, lanes), align=align, suffix=suffix)
 
     def load_scalar(self, address: Value, dtype: str, *, invariant: bool = False) -> Value:
         """Load one element."""
         size = _SCALARS[dtype]
-        value = self.builder.load(address, typ=size, align=_bytes(size))
-        if invariant:
-            value.set_metadata("invariant.load", self._invariant)
-        return value
+        suffix = self._invariant if invariant else ""
+        return self.builder.load(address, typ=size, align=_bytes(size), suffix=suffix)
 
     def store(self, value: Value, address: Value) -> None:
         """Store a scalar or a vector; no alignment beyond the element's is assumed."""
         element = value.type.element if isinstance(value.type, ir.VectorType) else value.type
         self.builder.store(value, address, align=_bytes(element))
 
-    def prefetch(self, address: Value) -> None:
-        """Ask for the cache line at an address that will be needed soon."""
-        flags = [ir.Constant(I32, flag) for flag in (0, 3, 1)]  # to read, keep close, data
+    def prefetch(self, address: Value, level: int = 1) -> None:
+        """Ask for the cache line at an address that will be needed soon, in the cache's level."""
+        # To be read; how close to keep it; data.
+        flags = [ir.Constant(I32, flag) for flag in (0, 4 - level, 1)]
         self.call("llvm.prefetch.p0", ir.VoidType(), address, *flags)
 
     def splat(self, value: Value, lanes: int) -> Value:
         """The same scalar in every lane."""
-        vector = ir.VectorType(value.type, lanes)
-        undefined = ir.Constant(vector, ir.Undefined)
-        one = self.builder.insert_element(undefined, value, ir.Constant(I32, 0))
-        mask = ir.Constant(ir.VectorType(I32, lanes), [0] * lanes)
-        return self.builder.shuffle_vector(one, undefined, mask)
+        undefined = _undefined(_vector(value.type, lanes))
+        one = self.builder.insert_element(undefined, value, _integer(0, 32))
+        return self.builder.shuffle_vector(one, undefined, _first_lane(lanes))
 
     def splat_const(self, value: float, dtype: str, lanes: int) -> Value:
         """A constant in every lane."""
-        return ir.Constant(self.vector_type(dtype, lanes), [value] * lanes)
+        # By its text: -0.0 and 0.0 are equal keys, and NaN is none.
+        return _equal_lanes(_SCALARS[dtype].format_constant(value), dtype, lanes)
 
     def narrow(self, vector: Value, lanes: int) -> Value:
         """The first `lanes` lanes of a vector."""
         if vector.type.count == lanes:
             return vector
         mask = ir.Constant(ir.VectorType(I32, lanes), list(range(lanes)))
-        return self.builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), mask)
+        return self.builder.shuffle_vector(vector, _undefined(vector.type), mask)
 
     def call(self, name: str, result: ir.Type, *values: Value) -> Value:
         """Call an LLVM intrinsic or a function of the process by name."""
@@ -277,7 +326,9 @@ class Kernel:
         if function is None:
             kind = ir.FunctionType(result, [value.type for value in values])
             function = ir.Function(self.module, kind, name)
-        return self.builder.call(function, values)
+        if isinstance(result, ir.VoidType):
+            return self.builder.call(function, values)
+        return self.builder.intrinsic(function, values)
 
     def fma(self, x: Value, y: Value, z: Value) -> Value:
         """``x * y + z`` rounded once, on vectors of float32 or float64."""
@@ -312,5 +363,8 @@ class Kernel:
         return b.fptrunc(b.bitcast(odd, wide), x.type)
 
 
+_BYTES = {F32: 4, F64: 8, I8: 1, I32: 4, I64: 8}
+
+
 def _bytes(kind: ir.Type) -> int:
-    return {F32: 4, F64: 8, I8: 1, I32: 4, I64: 8}[kind]
+    return _BYTES[kind]

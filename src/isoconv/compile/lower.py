@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from isoconv.compile import lower_contract, lower_roots, lower_winograd
+from isoconv.compile.border import BorderSpec
 from isoconv.compile.calls import Arguments, Call, Lowered
+from isoconv.compile.collector import collector_paused
 from isoconv.compile.expression import Domain, Expression, Operand, Step
 from isoconv.compile.kernels import KernelSpec
 from isoconv.compile.layout import Border, Buffer, Placement, bordered, dense_strides
@@ -21,12 +23,14 @@ from isoconv.compile.reduce import ReduceSpec
 from isoconv.compile.target import Target
 from isoconv.compile.winograd_weight import WinogradPackSpec
 from isoconv.errors import GraphError
-from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.fuse import Group, fuse
-from isoconv.graph.ir import Graph, TensorSpec
+from isoconv.graph.ir import Graph, Node, TensorSpec
 from isoconv.graph.operation import operation
+from isoconv.graph.recompute import recompute
 
 __all__ = ["Call", "Lowered", "lower"]
+
+_LARGE = 128 * 1024  # bytes of an image from which on a border may be written each time
 
 
 class Lowering:
@@ -40,8 +44,10 @@ class Lowering:
         capacity: int,
         outputs: Mapping[str, Placement],
         inputs: Mapping[int, Placement],
+        written_borders: bool,
     ) -> None:
         self.graph = graph
+        self._written_borders = written_borders
         self.target = target
         self.capacity = capacity
         self.result = Lowered()
@@ -82,9 +88,23 @@ class Lowering:
         if index in self._bound:
             self.places[index] = self._bound[index]
         else:
-            border = self.borders.get(index, ())
-            self.places[index] = self._arena(f"v{index}", self.spec(index), border)
+            self.places[index] = self._bordered(index, self.borders.get(index, ()))
         return self.places[index]
+
+    def _bordered(self, index: int, border: Border) -> Placement:
+        """A place inside zeros that stay there or, if that saves memory, are written each time."""
+        spec = self.spec(index)
+        place = self._arena(f"v{index}", spec, border)
+        if not (self._written_borders and place.buffer.border and spec.batched):
+            return place
+        if place.buffer.bytes < _LARGE:
+            return place
+        place = replace(place, buffer=replace(place.buffer, border=""))
+        arguments = Arguments()
+        arguments.add(place.buffer, write=True)
+        zeros = BorderSpec(spec.dtype, spec.shape[: len(border)], spec.shape[-1], border)
+        self.emit(zeros, arguments, self.graph[index].name)
+        return place
 
     def _arena(self, name: str, spec: TensorSpec, border: Border) -> Placement:
         shape, strides, offset = bordered(spec, border)
@@ -307,27 +327,26 @@ _NEEDS_COPY = frozenset(
 
 def with_gathered(graph: Graph) -> Graph:
     """Rows of a data set are first gathered into the arena where a kernel cannot pick them."""
-    b = GraphBuilder()
-    place: dict[int, int] = {}
+    nodes: list[Node] = []
+    place: list[int] = []
     gathered: dict[int, int] = {}
-    for index, node in enumerate(graph.nodes):
-        with b.layer(node.name):
-            if node.op == "input":
-                spec = node.spec
-                place[index] = b.input(node.attrs.kind, node.attrs.name, spec.shape, spec.dtype)
-                continue
-            sources = []
-            for source in node.inputs:
-                origin = graph[source]
-                from_dataset = origin.op == "input" and origin.attrs.kind == "dataset"
-                if node.op in _NEEDS_COPY and from_dataset:
-                    if source not in gathered:
-                        gathered[source] = b.copy(place[source])
-                    sources.append(gathered[source])
-                else:
-                    sources.append(place[source])
-            place[index] = b.add(node.op, *sources, attrs=node.attrs)
-    return b.graph([(name, place[index]) for name, index in graph.outputs])
+
+    def add(node: Node) -> int:
+        nodes.append(node)
+        return len(nodes) - 1
+
+    def source_of(source: int, reader: Node) -> int:
+        origin = graph[source]
+        if reader.op not in _NEEDS_COPY or origin.op != "input" or origin.attrs.kind != "dataset":
+            return place[source]
+        if source not in gathered:
+            gathered[source] = add(Node("copy", (place[source],), None, origin.spec, reader.name))
+        return gathered[source]
+
+    for node in graph.nodes:
+        sources = tuple([source_of(source, node) for source in node.inputs])
+        place.append(add(node if sources == node.inputs else replace(node, inputs=sources)))
+    return Graph(tuple(nodes), tuple((name, place[index]) for name, index in graph.outputs))
 
 
 def lower(
@@ -338,6 +357,7 @@ def lower(
     inputs: Mapping[str, Placement],
     outputs: Mapping[str, Placement],
     fusion: bool = True,
+    written_borders: bool = False,
 ) -> Lowered:
     """Lower a graph to kernel calls.
 
@@ -348,10 +368,15 @@ def lower(
         inputs: where each input lies, by input name.
         outputs: where each output is wanted, by output name.
         fusion: whether nodes are grouped.
+        written_borders: whether the borders of large values are written in each shard, so that
+            their memory is free for others before and after; else they have theirs for themselves.
     """
-    graph = with_gathered(graph)
-    places = {index: inputs[node.attrs.name] for index, node in graph.inputs()}
-    for node in graph.nodes:
-        operation(node.op)
-    groups = fuse(graph, enabled=fusion)
-    return Lowering(graph, groups, target, capacity, outputs, places).result
+    with collector_paused():
+        graph = with_gathered(graph)
+        places = {index: inputs[node.attrs.name] for index, node in graph.inputs()}
+        for node in graph.nodes:
+            operation(node.op)
+        groups = fuse(graph, enabled=fusion)
+        if fusion:
+            groups = recompute(graph, groups)
+        return Lowering(graph, groups, target, capacity, outputs, places, written_borders).result

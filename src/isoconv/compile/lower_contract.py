@@ -28,6 +28,7 @@ __all__ = ["borders_of", "lower_conv", "lower_conv_grad_input", "lower_conv_grad
 
 _BLOCK_POSITIONS = 256  # positions per block of the weight gradient, so that parking stays cheap
 _BLOCK_BYTES = 256 * 1024  # of source and gradient in such a block: a part of the second cache
+_IMAGES_BYTES = 512 * 1024  # the same where a block is several whole images
 
 
 def borders_of(graph: Graph, node: Node) -> Iterator[tuple[int, Border]]:
@@ -86,7 +87,10 @@ def _contract(
         else:
             sizes = (1, 1, *(axis.positions for axis in axes))
             height, width_of = sizes[-2], sizes[-1]
-        tile = choose_tile(lowering.target, height, width_of, width, domain.dtype, flat=bool(flat))
+        tile = choose_tile(
+            lowering.target, height, width_of, width, domain.dtype,
+            steps=_steps(axes, from_), flat=bool(flat),
+        )  # fmt: skip
         pack = PackSpec(
             domain.dtype, geometry.kernel, phase.taps, channels, filters, geometry.groups,
             transposed, tile.vectors, tile.lanes,
@@ -109,6 +113,16 @@ def _contract(
             tile=tile,
         )
         lowering.emit(spec, here, node.name)
+
+
+def _steps(axes: tuple[Axis, ...], source: Operand) -> tuple[int, int]:
+    """Bytes in the source from a row of positions to the next and from a column to the next."""
+    size = 8 if source.dtype == "float64" else 4
+    if not axes:
+        return 0, size * source.image
+    pairs = zip(axes, source.strides[:-1], strict=True)
+    row, column = (0, *(size * axis.in_step * stride for axis, stride in pairs))[-2:]
+    return row, column
 
 
 def _depthwise(lowering: Lowering, group: Group, geometry: Any, phases: tuple[Phase, ...]) -> None:
@@ -263,7 +277,8 @@ def weight_contraction(
     positions = prod(outputs)
     size = 8 if dy.dtype == "float64" else 4
     image_bytes = size * (prod(sides) * channels * geometry.groups + positions * total)
-    images = max(1, min(-(-_BLOCK_POSITIONS // positions), capacity))
+    images = min(-(-_BLOCK_POSITIONS // positions), _IMAGES_BYTES // image_bytes)
+    images = max(1, min(images, capacity))
     rows = outputs[0] if outputs else 1
     if image_bytes > _BLOCK_BYTES and positions > _BLOCK_POSITIONS:
         share = max(_BLOCK_BYTES / image_bytes, _BLOCK_POSITIONS / positions)

@@ -183,7 +183,8 @@ def lower_product(lowering: Lowering, group: Group) -> None:
     source, result = _planes(lowering, v), _new_planes(lowering, f"p{group.root}", node.spec)
     seen, made = arguments.add(source.buffer), arguments.add(result.buffer, write=True)
     longest = min(rows * columns * lowering.capacity, _LONG)
-    tile = choose_tile(lowering.target, 1, longest, width, dtype, flat=True)
+    apart = chain * node.spec.itemsize
+    tile = choose_tile(lowering.target, 1, longest, width, dtype, steps=(0, apart), flat=True)
     transformed = graph[u].op != "winograd_weight"
     pack = WinogradPackSpec(
         dtype, channels, filters, transposed, tile.vectors, tile.lanes, transformed

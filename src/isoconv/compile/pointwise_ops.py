@@ -211,6 +211,16 @@ for _name in ("exp", "log", "tanh", "sigmoid", "erf"):
     _elementary(_name)
 
 
+@_emits("power")
+def _power(k: Kernel, _: Any, __: str, args: list[Value], ___: Place) -> Value:
+    return elementary.emit_power(k.builder, *args)
+
+
+@_emits("raised")
+def _raised(k: Kernel, attrs: Any, dtype: str, args: list[Value], place: Place) -> Value:
+    return elementary.emit_power(k.builder, args[0], _fill(k, attrs.value, dtype, place))
+
+
 def _wide(k: Kernel, x: Value) -> Value:
     wide = ir.VectorType(F64, x.type.count)
     return x if x.type.element == F64 else k.builder.fpext(x, wide)

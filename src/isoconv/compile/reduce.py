@@ -10,7 +10,9 @@ Schedule: with channels kept, lanes are channels and the eight partial sums are 
 with nothing kept, the partial sums are the lanes of one vector. Axes that lie behind each other in
 all operands become one. A row of elements is taken eight at a time, so partial sums need no index.
 Of many channels, a few rows at a time pass through all blocks of channels, so that memory is read
-in order; meanwhile the partial sums are parked on the stack.
+in order; meanwhile the partial sums are parked on the stack. A block reads a piece of every row, a
+pattern that processors foresee for one array but not for several; then the next rows are fetched on
+the way.
 After a row whose length is no multiple of eight the partial sums change places, and the next row
 begins with the first of them again; at the end they are put in order.
 """
@@ -26,11 +28,13 @@ import llvmlite.ir as ir
 from isoconv.arithmetic.sums import PARTIALS
 from isoconv.compile.expression import Domain, Expression, Index, Operand, address, emit_expression
 from isoconv.compile.loops import I32, Kernel, Value, Variable
+from isoconv.graph.ir import DTYPES
 
 __all__ = ["ReduceSpec", "combine", "shuffle"]
 
 _POSITIONAL = frozenset({"dropout"})
-_CHUNK_BYTES = 16 * 1024  # of each operand that pass through all blocks of channels
+_CHUNK_BYTES = 64 * 1024  # of each operand that pass through all blocks of channels
+_LINE = 64  # bytes that a prefetch brings
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +129,9 @@ class _Emission:
             with k.loop(begin, end) as i:
                 place = k.at(parked, k.mul(i, size), spec.dtype)
                 sums.take_up(place, k.mul(i, width))
-                self._stretch(sums, first, last)
+                # All blocks together fetch the next chunk, each a part without gaps.
+                start = k.add(b.mul(last, k.const(self.channels)), k.mul(i, width * chunk))
+                self._stretch(sums, first, last, (start, width))
                 sums.park(place)
         with k.loop(begin, end) as i:
             sums.take_up(k.at(parked, k.mul(i, size), spec.dtype), k.mul(i, width))
@@ -179,17 +185,44 @@ class _Emission:
         """One row whose length is known at run time."""
         self._stretch(sums, self.k.const(0), length)
 
-    def _stretch(self, sums: _Registers | _Lanes, first: Value, last: Value) -> None:
-        """Part of such a row; it begins at a multiple of eight."""
+    def _stretch(
+        self,
+        sums: _Registers | _Lanes,
+        first: Value,
+        last: Value,
+        following: tuple[Value, int] | None = None,
+    ) -> None:
+        """Part of such a row; it begins at a multiple of eight.
+
+        Args:
+            sums: what is added to.
+            first: row at which the part begins.
+            last: the one behind its last row.
+            following: element that will be wanted next, and how many of them for each row.
+        """
         k, b = self.k, self.k.builder
         rest = b.srem(b.sub(last, first), k.const(PARTIALS))
         whole = b.sub(last, rest)
         image = k.const(0)
         with k.loop(first, whole, PARTIALS) as i:
+            if following is not None:
+                start, width = following
+                self._fetch(k.add(start, k.mul(b.sub(i, first), width)), PARTIALS * width)
             sums.add(image, (i,), PARTIALS)
         for j in range(PARTIALS - 1):
             with k.when(b.icmp_signed(">", rest, k.const(j))):
                 sums.add(image, (k.add(whole, j),), 1, first=j)
+
+    def _fetch(self, first: Value, count: int) -> None:
+        """Bring so many elements of each array into the second cache, if there are several."""
+        k = self.k
+        arrays = [o for o in self.expression.operands if o.strides[0] == self.channels]
+        if len(arrays) < 2:
+            return
+        for array in arrays:
+            base = k.at(k.buffers[array.buffer], k.add(first, array.offset), array.dtype)
+            for element in range(0, count, _LINE // DTYPES[array.dtype]):
+                k.prefetch(k.at(base, element, array.dtype), level=2)
 
     def values(self, index: Index) -> list[Value]:
         """What is summed, at a place."""

@@ -6,7 +6,9 @@ One step of a chain, for a tile of T positions × V vectors of filters, takes th
 - (T + V) / (loads per cycle): V vectors of weights, T scalars of the input,
 - the FMA's latency, when there are too few chains to hide it,
 
-and a cycle on top, which favours large tiles among equals.
+and a cycle on top, which favours large tiles among equals. The T scalars lie on up to T cache
+lines, which stay in use for several steps: a tile of which too many share one set of the first
+cache (as with strides of 4 KiB) would fetch them again and again, and is no candidate.
 
 What does not fill a tile (the last positions of a row, the last vectors of filters) is counted at
 what it really costs. 1 FMA = 2 FLOP everywhere in the project.
@@ -15,14 +17,26 @@ what it really costs. 1 FMA = 2 FLOP everywhere in the project.
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from dataclasses import dataclass
 from itertools import product
 
 from isoconv.compile.target import Target
 
-__all__ = ["Tile", "choose_tile", "equal_parts", "runs", "step_cycles", "vector_lanes"]
+__all__ = [
+    "Tile",
+    "choose_tile",
+    "chunk_size",
+    "equal_parts",
+    "runs",
+    "step_cycles",
+    "vector_lanes",
+]
 
 _LATENCY = 4.0  # cycles from an FMA to the next one of its chain, on every target so far
+_LINE, _SETS = 64, 64  # bytes, and lines after which sets repeat, in every first cache but few
+_WAYS = 6  # lines of a set that a tile may take; weights and results need some as well
+_CHUNK = 128  # positions of a flat source that pass through all filters before the next ones
 _OVERHEAD = 1.0  # cycles a step costs beside: loop counters, addresses, cache hiccups
 
 
@@ -65,8 +79,23 @@ def fits(target: Target, positions: int, vectors: int) -> bool:
 
 
 @functools.cache
+def crowded(rows: int, columns: int, steps: tuple[int, int]) -> bool:
+    """Whether too many of a tile's cache lines share one set of the first cache."""
+    lines = {(r * steps[0] + c * steps[1]) // _LINE for r in range(rows) for c in range(columns)}
+    sets = Counter(line % _SETS for line in lines)
+    return max(sets.values()) > _WAYS
+
+
+@functools.cache
 def choose_tile(
-    target: Target, height: int, width: int, filters: int, dtype: str, *, flat: bool = False
+    target: Target,
+    height: int,
+    width: int,
+    filters: int,
+    dtype: str,
+    *,
+    steps: tuple[int, int] = (0, 0),
+    flat: bool = False,
 ) -> Tile:
     """The cheapest tile for a plane of positions by the cost model above.
 
@@ -76,6 +105,7 @@ def choose_tile(
         width: positions along the last axis.
         filters: what the lanes run over.
         dtype: float32 or float64.
+        steps: bytes in the source from a row to the next and from a column to the next.
         flat: the width is one long axis, whose rest is done in ever smaller tiles.
     """
     lanes = vector_lanes(target, dtype, filters)
@@ -84,7 +114,7 @@ def choose_tile(
     for vectors, rows, columns in product(range(1, 7), (1, 2, 3, 4), range(1, 31)):
         if vectors > blocks or rows > height or columns > width:
             continue
-        if not fits(target, rows * columns, vectors):
+        if not fits(target, rows * columns, vectors) or crowded(rows, columns, steps):
             continue
         cost = 0.0
         for v, v_count in runs(blocks, vectors):
@@ -130,3 +160,14 @@ def equal_parts(total: int, most: int) -> list[tuple[int, int, int]]:
         parts.append((size, count, first))
         first += size * count
     return parts
+
+
+def chunk_size(flat: int, most: int) -> int:
+    """Positions of a chunk of a flat source: about `_CHUNK`, and an image's divide well into them.
+
+    Args:
+        flat: positions of an image.
+        most: positions of a tile; a chunk holds whole tiles.
+    """
+    sizes = [n for n in range(most, _CHUNK + most, most) if 3 * n >= 2 * _CHUNK] or [most]
+    return min(sizes, key=lambda n: (-flat % n, -(-flat // n) % 2, -n))

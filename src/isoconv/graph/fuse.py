@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from heapq import heappop, heappush
 
 from isoconv.errors import GraphError
 from isoconv.graph.ir import Graph
@@ -51,10 +52,16 @@ class Group:
 
 
 class _Draft:
-    """A group that still grows."""
+    """A group that still grows.
+
+    `needs` has a bit for each group that this one needs, directly or through others.
+    """
 
     def __init__(self, root: int = -1) -> None:
         self.root = root
+        self.bit = 0
+        self.needs = 0
+        self.needed = False
         self.pointwise: list[int] = []
         self.sums: list[int] = []
         self.sources: set[_Draft] = set()
@@ -85,6 +92,7 @@ class _Fusion:
         self.enabled = enabled
         self.of: dict[int, _Draft] = {}
         self.drafts: list[_Draft] = []
+        self.made = 0
 
     # Growing ------------------------------------------------------------------------------------
 
@@ -100,13 +108,29 @@ class _Fusion:
         else:
             draft = self._new(_Draft(index))
         self.of[index] = draft
-        draft.sources |= {self.of[i] for i in node.inputs if i in self.of} - {draft}
+        self._read(draft, {self.of[i] for i in node.inputs if i in self.of} - {draft})
         if self.enabled and operation(node.op).pointwise:
             self._gather(index, draft)
 
     def _new(self, draft: _Draft) -> _Draft:
+        draft.bit = 1 << self.made
+        self.made += 1
         self.drafts.append(draft)
         return draft
+
+    def _read(self, draft: _Draft, sources: set[_Draft]) -> None:
+        """Note that a group reads others."""
+        draft.sources |= sources
+        needs = draft.needs
+        for source in sources:
+            source.needed = True
+            needs |= source.needs | source.bit
+        if needs != draft.needs:
+            draft.needs = needs
+            if draft.needed:
+                for reader in self.drafts:
+                    if reader.needs & draft.bit:
+                        reader.needs |= needs
 
     def _home(self, index: int) -> _Draft | None:
         """The latest group of an input that this pointwise node can join."""
@@ -179,33 +203,28 @@ class _Fusion:
 
     def _reaches(self, start: _Draft, goal: _Draft) -> bool:
         """Whether `start` needs `goal`, directly or through others."""
-        seen: set[int] = set()
-        waiting = [start]
-        while waiting:
-            draft = waiting.pop()
-            if draft is goal:
-                return True
-            if id(draft) not in seen:
-                seen.add(id(draft))
-                waiting.extend(draft.sources)
-        return False
+        return start is goal or bool(start.needs & goal.bit)
 
     # Sums over the same values in one pass ------------------------------------------------------
 
     def merge_sums(self) -> None:
         """Join groups that sum in the same way over a value that they share."""
-        summing = [d for d in self.drafts if d.sums]
-        for number, draft in enumerate(summing):
-            for other in summing[number + 1 :]:
-                if draft.sums and other.sums and self._alike(draft, other):
+        alike: dict[object, list[_Draft]] = {}
+        order = []
+        for draft in self.drafts:
+            if draft.sums:
+                node = self.graph[draft.sums[0]]
+                over = self.graph[node.inputs[0]].spec
+                peers = alike.setdefault((node.attrs, over), [])
+                order.append((draft, peers, len(peers)))
+                peers.append(draft)
+        for draft, peers, number in order:
+            for other in peers[number + 1 :]:
+                if draft.sums and other.sums and self._share(draft, other):
                     self._merge(draft, other)
 
-    def _alike(self, a: _Draft, b: _Draft) -> bool:
-        first, second = self.graph[a.sums[0]], self.graph[b.sums[0]]
-        over, other = self.graph[first.inputs[0]].spec, self.graph[second.inputs[0]].spec
-        same = first.attrs == second.attrs and over.shape == other.shape
-        if not same or over.dtype != other.dtype or over.batched != other.batched:
-            return False
+    def _share(self, a: _Draft, b: _Draft) -> bool:
+        """Whether two groups read a common value, and neither needs the other."""
         if not self._reads(a) & self._reads(b):
             return False
         return not self._reaches(a, b) and not self._reaches(b, a)
@@ -221,13 +240,18 @@ class _Fusion:
         draft.pointwise = sorted(draft.pointwise + other.pointwise)
         draft.sums = sorted(draft.sums + other.sums)
         draft.sources = (draft.sources | other.sources) - {draft, other}
+        both = draft.bit | other.bit
+        draft.needs = (draft.needs | other.needs) & ~both
+        draft.needed |= other.needed
         for index in other.members():
             self.of[index] = draft
         other.pointwise, other.sums = [], []
         self.drafts.remove(other)
         for reader in self.drafts:
-            if other in reader.sources:
-                reader.sources = (reader.sources - {other}) | {draft}
+            if reader.needs & both:
+                reader.needs = (reader.needs | draft.bit | draft.needs) & ~other.bit
+                if other in reader.sources:
+                    reader.sources = (reader.sources - {other}) | {draft}
 
     # Order --------------------------------------------------------------------------------------
 
@@ -236,19 +260,24 @@ class _Fusion:
         wanted = {index for _, index in self.graph.outputs}
         for index, node in enumerate(self.graph.nodes):
             wanted |= {i for i in node.inputs if self.of.get(i) is not self.of.get(index)}
-        done: set[int] = set()
+        rank = {d: n for n, d in enumerate(sorted(self.drafts, key=lambda d: max(d.members())))}
+        drafts = list(rank)
+        missing = [len(draft.sources) for draft in drafts]
+        readers: list[list[int]] = [[] for _ in drafts]
+        for number, draft in enumerate(drafts):
+            for source in draft.sources:
+                readers[rank[source]].append(number)
+        ready = [number for number, count in enumerate(missing) if not count]
         order: list[_Draft] = []
-        waiting = sorted(self.drafts, key=lambda d: max(d.members()))
-        while waiting:
-            ready = next(
-                (d for d in waiting if all(id(s) in done for s in d.sources)),
-                None,
-            )
-            if ready is None:
-                raise GraphError("fusion made groups that need one another")
-            waiting.remove(ready)
-            done.add(id(ready))
-            order.append(ready)
+        while ready:
+            number = heappop(ready)
+            order.append(drafts[number])
+            for reader in readers[number]:
+                missing[reader] -= 1
+                if not missing[reader]:
+                    heappush(ready, reader)
+        if len(order) < len(drafts):
+            raise GraphError("fusion made groups that need one another")
         return tuple(self._group(draft, wanted) for draft in order)
 
     def _group(self, draft: _Draft, wanted: set[int]) -> Group:

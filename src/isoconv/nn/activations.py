@@ -19,6 +19,7 @@ __all__ = [
     "gelu",
     "leaky_relu",
     "log_softmax",
+    "power",
     "relu",
     "sigmoid",
     "silu",
@@ -95,6 +96,24 @@ def silu(x: Tensor) -> Tensor:
         (4, 4, 2)
     """
     return x.trace.add("silu", x)
+
+
+def power(x: Tensor, y: Tensor | float) -> Tensor:
+    """``x**y``, also written so, with the special cases of IEEE 754's ``pow``.
+
+    ``x**0`` and ``1**y`` are 1; a negative x with a y that is not whole gives NaN. Its gradients
+    are ``y x^(y-1)`` and ``x^y log(x)``, where x = 0 gives 0 by y.
+
+    Args:
+        x: any shape.
+        y: a tensor whose shape broadcasts with x, or one number for all.
+
+    Example:
+        >>> from isoconv.nn import Trace
+        >>> power(Trace().images((4, 4, 2)), 1.5).shape
+        (4, 4, 2)
+    """
+    return x.power(y)
 
 
 def softmax(x: Tensor) -> Tensor:

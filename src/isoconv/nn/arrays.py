@@ -43,6 +43,7 @@ __all__ = [
     "max_pool2d",
     "max_pool3d",
     "mse",
+    "power",
     "relu",
     "sigmoid",
     "silu",
@@ -218,6 +219,7 @@ max_pool1d = _on_arrays(functional.max_pool1d)
 max_pool2d = _on_arrays(functional.max_pool2d)
 max_pool3d = _on_arrays(functional.max_pool3d)
 mse = _on_arrays(functional.mse)
+power = _on_arrays(functional.power)
 relu = _on_arrays(functional.relu)
 sigmoid = _on_arrays(functional.sigmoid)
 silu = _on_arrays(functional.silu)

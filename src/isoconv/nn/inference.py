@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from isoconv.errors import ArgumentError, DataError, DTypeError, ShapeError
 from isoconv.graph.ir import DType, Graph
 from isoconv.graph.operation import Array
+from isoconv.nn.snapshot import Snapshot
 from isoconv.nn.trace import Trace
 from isoconv.run.inference import Predictor
 
@@ -57,9 +58,15 @@ def inference_graph(
 def weights_for(model: Module) -> dict[str, Array]:
     """The unbatched inputs of ``inference_graph``."""
     arrays = {name: np.asarray(a, np.float32) for name, a in model.weights.items()}
-    if model.normalisation is not None:
-        arrays["normalise:scale"], arrays["normalise:offset"] = model.normalisation
-    return arrays
+    return {**arrays, **_constants(model)}
+
+
+def _constants(model: Module) -> dict[str, Array]:
+    """The constants with which images are normalised."""
+    if model.normalisation is None:
+        return {}
+    scale, offset = model.normalisation
+    return {"normalise:scale": scale, "normalise:offset": offset}
 
 
 def checked_images(model: Module, images: Array) -> Array:
@@ -100,17 +107,34 @@ def predict(
     finish: Finish | None = None,
     threads: int | None = None,
     target: str | None = None,
-    shard_size: int = 32,
+    shard_size: int | None = None,
 ) -> Array:
     """The model's results for images; see ``Module.predict``."""
     images = checked_images(model, images)
     finish = model.finish if finish is None else finish
     dtype: DType = "uint8" if images.dtype == np.uint8 else "float32"
-    key = (dtype, finish, threads, target, shard_size, model.normalisation is not None,
-           images.shape[1:])  # fmt: skip
-    kept = model.__dict__.setdefault(_PREDICTORS, {})
-    if key not in kept:
+    key = (dtype, finish, threads, target, shard_size, images.shape[1:])
+    kept: _Kept = model.__dict__.setdefault(_PREDICTORS, _Kept())
+    found = kept.get(key)
+    if found is None or not found[1].fits(model):
         graph = inference_graph(model, images.shape[1:], dtype, finish)
-        kept[key] = Predictor(graph, shard_size=shard_size, threads=threads, target=target)
-    results: dict[str, Array] = kept[key].run(weights_for(model), {"images": images})
-    return results["result"]
+        predictor = (
+            Predictor(graph, shard_size=shard_size, threads=threads, target=target)
+            if found is None or found[0].graph != graph
+            else found[0]
+        )
+        # Taken after the tracing, in which a module may note things in its attributes.
+        found = kept[key] = predictor, Snapshot(model)
+    predictor, snapshot = found
+    weights = {**snapshot.weights(), **_constants(model)}
+    return predictor.run(weights, {"images": images})["result"]
+
+
+class _Kept(dict[tuple[Any, ...], tuple[Predictor, Snapshot]]):
+    """Predictors by what they were made for. They belong to one model: a copy has none."""
+
+    def __deepcopy__(self, memo: object) -> _Kept:
+        return _Kept()
+
+    def __reduce__(self) -> tuple[type[_Kept], tuple[()]]:
+        return _Kept, ()

@@ -15,6 +15,7 @@ from isoconv.nn.initial import initial_array
 from isoconv.nn.summary import Summary, summarize
 from isoconv.nn.tensor import Tensor
 from isoconv.nn.trace import trace_model
+from isoconv.run.fixed import fixed_copy
 
 __all__ = ["Module"]
 
@@ -30,7 +31,8 @@ class Module:
     held twice, has one set of weights.
 
     Weights live in the layers. ``build`` gives them their first values; the sizes that depend on
-    the input, such as channels, are inferred then.
+    the input, such as channels, are inferred then. Their arrays are read-only: ``load_weights`` and
+    training put others in their place.
 
     Example:
         >>> from isoconv import nn
@@ -118,10 +120,11 @@ class Module:
             own_arrays(module, "states").clear()
         for stream, spec in enumerate(traced.parameters.values()):
             owner = traced.trace.owners[spec.name]
-            own_arrays(owner, "parameters")[_leaf(spec.name)] = initial_array(spec, seed, stream)
+            value = fixed_copy(initial_array(spec, seed, stream))
+            own_arrays(owner, "parameters")[_leaf(spec.name)] = value
         for state in traced.states.values():
             owner = traced.trace.owners[state.name]
-            value = np.full(state.shape, state.initial, np.float32)
+            value = fixed_copy(np.full(state.shape, state.initial, np.float32))
             own_arrays(owner, "states")[_leaf(state.name)] = value
         self.__dict__["_input_shape"] = tuple(input_shape)
         return self
@@ -133,16 +136,23 @@ class Module:
         return shape
 
     def parameters(self) -> dict[str, Array]:
-        """The learned arrays by name; empty before ``build``."""
+        """The learned arrays by name, read-only; empty before ``build``."""
         return self._collect("parameters")
 
     def states(self) -> dict[str, Array]:
-        """The arrays that follow the data (running statistics) by name."""
+        """The arrays that follow the data (running statistics) by name, read-only."""
         return self._collect("states")
 
     @property
     def weights(self) -> dict[str, Array]:
-        """Parameters and states by name; empty before ``build``."""
+        """Parameters and states by name, read-only; empty before ``build``.
+
+        Example:
+            >>> from isoconv import nn
+            >>> model = nn.Linear(2).build((3,))
+            >>> changed = {name: 2 * array for name, array in model.weights.items()}
+            >>> model.load_weights(changed)
+        """
         return {**self.parameters(), **self.states()}
 
     def _collect(self, kind: str) -> dict[str, Array]:
@@ -168,8 +178,7 @@ class Module:
             for kind in ("parameters", "states"):
                 own = own_arrays(module, kind)
                 for name in own:
-                    given = np.asarray(weights[prefix + name])
-                    own[name] = np.array(given, given.dtype.newbyteorder("="), order="C")
+                    own[name] = fixed_copy(np.asarray(weights[prefix + name]))
 
     def save(self, path: str | Path) -> None:
         """Write parameters, states and the input shape as safetensors; atomic.
@@ -242,7 +251,7 @@ class Module:
         finish: str | None = None,
         threads: int | None = None,
         target: str | None = None,
-        shard_size: int = 32,
+        shard_size: int | None = None,
     ) -> Array:
         """The model's results for images, in inference mode: for a classifier, probabilities.
 
@@ -255,7 +264,8 @@ class Module:
                 ``"none"``; left out, what the loss in training asks for (at first softmax).
             threads: number of threads; None for all cores.
             target: name of the CPU target to compile for; None for this machine's.
-            shard_size: images that one thread takes at a time.
+            shard_size: images that one thread takes at a time, at most; None for what suits the
+                model.
 
         Returns:
             Float32, ``(N,)`` and the shape of the model's result.
@@ -282,7 +292,7 @@ class Module:
     @normalisation.setter
     def normalisation(self, value: tuple[Array, Array] | None) -> None:
         if value is not None:
-            scale, offset = (np.array(array, np.float32) for array in value)
+            scale, offset = (fixed_copy(np.asarray(array, np.float32)) for array in value)
             value = scale, offset
         self.__dict__["_normalisation"] = value
 

@@ -21,8 +21,9 @@ class Tensor:
     """A value of a trace; arithmetic on it adds nodes to the trace's graph.
 
     The shape is that of one image: a batch of feature maps ``(N, H, W, C)`` has shape
-    ``(H, W, C)``. ``+ - * /`` take another tensor of the same trace (NumPy's broadcasting on
+    ``(H, W, C)``. ``+ - * / **`` take another tensor of the same trace (NumPy's broadcasting on
     trailing axes) or a Python number. ``x / number`` multiplies by the number's reciprocal.
+    The left operand of ``**`` is a tensor.
 
     Args:
         trace: the trace that this value belongs to.
@@ -81,6 +82,22 @@ class Tensor:
             )
         return self.trace.add("reshape", self, attrs=Shape(wanted, self.batched))
 
+    def power(self, exponent: Tensor | float) -> Tensor:
+        """This to the power of another tensor or of a number; ``x ** y`` is the same.
+
+        Raises:
+            ArgumentError: an exponent of another trace, or one that is neither tensor nor number.
+            ShapeError: shapes that do not broadcast.
+
+        Example:
+            >>> from isoconv.nn import Trace
+            >>> Trace().images((4, 4, 2)).power(1.5).shape
+            (4, 4, 2)
+        """
+        if not _is_number(exponent):
+            return self._binary("power", exponent)
+        return self.trace.add("raised", self, attrs=Constant(float(exponent)))
+
     def _binary(self, op: str, other: object) -> Tensor:
         if not isinstance(other, Tensor):
             raise ArgumentError(
@@ -129,6 +146,9 @@ class Tensor:
 
     def __rtruediv__(self, other: float) -> Tensor:
         return self.trace.add("reciprocal", self) * other
+
+    def __pow__(self, other: Tensor | float) -> Tensor:
+        return self.power(other)
 
     def __neg__(self) -> Tensor:
         return self.trace.add("neg", self)

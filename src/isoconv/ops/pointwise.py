@@ -125,6 +125,20 @@ def _gradient_minimum(b: GraphBuilder, node: int, dz: int) -> Flows:
     return _like_operands(b, node, b.add("sub", dz, second), second)
 
 
+def _gradient_power(b: GraphBuilder, node: int, dz: int) -> Flows:
+    """With z = x^y: dx = dz (y x^(y-1)) and dy = dz (z log x).
+
+    Where y = 0, x^0 takes the place of x^(y-1), so that dx is 0 at x = 0, too; where x = 0, 0 takes
+    the place of log x, so that dy is 0 there for y >= 0.
+    """
+    x, y = b[node].inputs
+    below = b.add("relu_grad", b.add("abs", y), b.add("offset", y, attrs=Constant(-1.0)))
+    slope = b.add("mul", y, b.add("power", x, below))
+    log = b.add("relu_grad", b.add("abs", x), b.add("log", x))
+    by_y = b.add("mul", node, log)
+    return _like_operands(b, node, b.add("mul", dz, slope), b.add("mul", dz, by_y))
+
+
 # -- two values: references and registration -------------------------------------------------
 
 
@@ -155,6 +169,7 @@ _register_binary("mul", "z = x * y.", np.multiply, _gradient_mul)
 _register_binary("div", "z = x / y.", np.divide, _gradient_div)
 _register_binary("maximum", "z = x where x >= y or x is NaN, else y.", _maximum, _gradient_maximum)
 _register_binary("minimum", "z = x where x <= y or x is NaN, else y.", _minimum, _gradient_minimum)
+_register_binary("power", "z = x^y, as IEEE 754 has it.", elementary.power, _gradient_power)
 
 
 # -- one value: shape rule -------------------------------------------------------------------
@@ -236,6 +251,14 @@ def _gradient_offset(b: GraphBuilder, node: int, dy: int) -> Flows:  # noqa: ARG
     return (dy,)
 
 
+def _gradient_raised(b: GraphBuilder, node: int, dy: int) -> Flows:
+    """The derivative is value x^(value - 1), and 0 for the value 0."""
+    value = b[node].attrs.value
+    below = Constant(value - 1.0 if value else 0.0)
+    slope = b.add("scale", b.add("raised", b[node].inputs[0], attrs=below), attrs=Constant(value))
+    return (b.add("mul", dy, slope),)
+
+
 # -- one value: references and registration --------------------------------------------------
 
 
@@ -245,6 +268,10 @@ def _scale(attrs: Constant, x: Array) -> Any:
 
 def _offset(attrs: Constant, x: Array) -> Any:
     return x + x.dtype.type(attrs.value)
+
+
+def _raised(attrs: Constant, x: Array) -> Any:
+    return elementary.power(x, np.full_like(x, attrs.value))
 
 
 register_unary("neg", "y = -x.", lambda _, x: -x, _gradient_neg)
@@ -262,6 +289,7 @@ register_unary(
 )
 register_unary("scale", "y = x * value.", _scale, _gradient_scale)
 register_unary("offset", "y = x + value.", _offset, _gradient_offset)
+register_unary("raised", "y = x^value, as IEEE 754 has it.", _raised, _gradient_raised)
 
 
 # -- convert ---------------------------------------------------------------------------------

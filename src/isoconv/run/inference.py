@@ -2,6 +2,8 @@
 
 Each image's result is its own chain of operations, so that neither its neighbours in a chunk nor
 the thread that runs it change a bit.
+
+Scripts stay from call to call, and so do packed weights whose arrays nobody can have changed.
 """
 
 from __future__ import annotations
@@ -9,24 +11,39 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from isoconv.compile.border import BorderSpec
+from isoconv.compile.calls import Call
 from isoconv.compile.layout import Buffer, Placement, dense_strides
 from isoconv.compile.lower import lower
 from isoconv.compile.plan import make_plan, region_offsets
 from isoconv.compile.runtime import AdvanceSpec, BarrierSpec
 from isoconv.errors import ArgumentError, DTypeError, ShapeError
-from isoconv.graph.ir import DTYPES, Graph
-from isoconv.run.memory import Context, Script, ScriptBuilder, aligned_bytes, aligned_copy
+from isoconv.graph.ir import DTYPES, Graph, TensorSpec
+from isoconv.run.fixed import is_fixed
+from isoconv.run.memory import (
+    Context,
+    Place,
+    Resolve,
+    Script,
+    ScriptBuilder,
+    aligned_bytes,
+    aligned_copy,
+)
+from isoconv.run.shard_size import shard_size_for
 from isoconv.run.team import Team, default_threads, library_for
-from isoconv.run.tree import shard_ranges
 
 __all__ = ["Predictor"]
 
 Array = NDArray[Any]
+
+_Known = tuple["weakref.ref[Array]", np.dtype[Any], tuple[int, ...]]
+"""An array whose elements were loaded, for as long as it lives, and how it was read."""
 
 
 class Predictor:
@@ -34,7 +51,8 @@ class Predictor:
 
     Args:
         graph: a graph whose outputs are batched.
-        shard_size: images that one thread takes at a time; changes speed and memory alone.
+        shard_size: images that one thread takes at a time, at most; changes speed and memory
+            alone. None for what suits the graph (see ``run/shard_size.py``).
         threads: number of threads; None for one per core.
         target: machine to compile for; None for the one at hand.
         fusion: whether nodes are fused.
@@ -46,27 +64,28 @@ class Predictor:
         self,
         graph: Graph,
         *,
-        shard_size: int = 32,
+        shard_size: int | None = None,
         threads: int | None = None,
         target: str | None = None,
         fusion: bool = True,
         cache: bool = True,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
+        if shard_size is None:
+            shard_size = shard_size_for(graph)
         if shard_size < 1:
             raise ArgumentError(f"shard_size must be at least 1; got {shard_size}")
         self.graph = graph
         self.shard_size = shard_size
         self.threads = threads or default_threads()
         library = library_for(target, cache=cache)
-        self._memory: dict[tuple[str, str], Array] = {}
+        self._weights: dict[str, TensorSpec] = {}
+        self._rows: dict[str, TensorSpec] = {}
         inputs: dict[str, Placement] = {}
         for _, node in graph.inputs():
             name, spec = node.attrs.name, node.spec
+            (self._rows if spec.batched else self._weights)[name] = spec
             region = "dataset" if spec.batched else "parameter"
-            if not spec.batched:
-                zeros = np.zeros(spec.shape, spec.dtype)
-                self._memory[region, name] = aligned_copy(zeros)
             buffer = Buffer(region, name, spec.size * spec.itemsize)
             image, rows = (spec.size, "gathered") if spec.batched else (0, "")
             inputs[name] = Placement(buffer, spec.dtype, dense_strides(spec.shape), image, 0, rows)
@@ -81,7 +100,7 @@ class Predictor:
             )
         self._lowered = lower(
             graph, library.target, capacity=shard_size, inputs=inputs, outputs=outputs,
-            fusion=fusion,
+            fusion=fusion, written_borders=True,
         )  # fmt: skip
         calls = [*self._lowered.prepare, *self._lowered.shard]
         specs = [call.spec for call in calls]
@@ -92,9 +111,28 @@ class Predictor:
         )
         self._packs = aligned_bytes(size)
         self._arenas = [aligned_bytes(self._plan.size) for _ in range(self.threads)]
+        self._order = np.arange(1, dtype=np.int64)
+        self._memory = self._own_weights()
+        self._known: dict[str, _Known] = {}
+        self._apart: _Scripts | None = None
+        self._together: _Scripts | None = None
         self._team = Team(self.threads, library)
         self._lock = threading.Lock()
         weakref.finalize(self, self._team.close)
+
+    def _own_weights(self) -> dict[str, Array]:
+        """Memory for the weights that a shard's kernels read as they are, not packed."""
+        read = {
+            buffer.name
+            for call in self._lowered.shard
+            for buffer in call.buffers
+            if buffer.region == "parameter"
+        }
+        return {
+            name: aligned_copy(np.zeros(spec.shape, spec.dtype))
+            for name, spec in self._weights.items()
+            if name in read
+        }
 
     def run(self, weights: Mapping[str, Array], datasets: Mapping[str, Array]) -> dict[str, Array]:
         """Compute the outputs for all rows of the data sets.
@@ -115,31 +153,37 @@ class Predictor:
             return self._run(weights, datasets)
 
     def _run(self, weights: Mapping[str, Array], datasets: Mapping[str, Array]) -> dict[str, Array]:
-        images = self._load(weights, datasets)
+        rows = self._checked_datasets(datasets)
+        images = len(next(iter(rows.values())))
+        self._load(weights)
+        results = self._new_results(images)
+        if images:
+            self._predict(images, self._places(images, rows, results))
+        return results
+
+    def _new_results(self, images: int) -> dict[str, Array]:
         results: dict[str, Array] = {}
         for name, index in self.graph.outputs:
             spec = self.graph[index].spec
             size = images * spec.size * DTYPES[spec.dtype]
             results[name] = aligned_bytes(size).view(spec.dtype).reshape((images, *spec.shape))
-            self._memory["output", name] = results[name]
-        if images:
-            self._prepare()
-            self._predict(images)
         return results
 
-    def _load(self, weights: Mapping[str, Array], datasets: Mapping[str, Array]) -> int:
-        counts = {}
-        for _, node in self.graph.inputs():
-            name, spec = node.attrs.name, node.spec
-            if name not in (datasets if spec.batched else weights):
-                raise ArgumentError(f"every input needs an array: {name!r} is missing")
-            if not spec.batched:
-                array = np.asarray(weights[name])
-                if array.shape != spec.shape:
-                    raise ShapeError(f"{name!r} must have shape {spec.shape}; got {array.shape}")
-                self._memory["parameter", name][...] = array
-                continue
-            array = np.ascontiguousarray(datasets[name])
+    def _places(
+        self, images: int, rows: Mapping[str, Array], results: Mapping[str, Array]
+    ) -> dict[Place, int]:
+        """Addresses of what is another array in each call."""
+        if len(self._order) < images:
+            self._order = np.arange(images, dtype=np.int64)
+        arrays = {("order", "order"): self._order}
+        arrays |= {("dataset", name): array for name, array in rows.items()}
+        arrays |= {("output", name): array for name, array in results.items()}
+        return {place: int(array.ctypes.data) for place, array in arrays.items()}
+
+    def _checked_datasets(self, datasets: Mapping[str, Array]) -> dict[str, Array]:
+        found: dict[str, Array] = {}
+        for name, spec in self._rows.items():
+            array = np.ascontiguousarray(_given(datasets, name))
             if array.shape[1:] != spec.shape:
                 raise ShapeError(
                     f"{name!r} must have shape (N, {', '.join(map(str, spec.shape))}); "
@@ -147,15 +191,137 @@ class Predictor:
                 )
             if array.dtype != spec.dtype:
                 raise DTypeError(f"{name!r} must be {spec.dtype}; got {array.dtype}")
-            self._memory["dataset", name] = array
-            counts[name] = len(array)
+            found[name] = array
+        counts = {name: len(array) for name, array in found.items()}
         if len(set(counts.values())) != 1:
             raise ShapeError(f"all inputs must have one row for each image; got {counts}")
-        images = next(iter(counts.values()))
-        self._memory["order", "order"] = np.arange(max(1, images), dtype=np.int64)
-        return images
+        return found
 
-    def _resolve(self, thread: int) -> Callable[[Buffer], int]:
+    # Weights ------------------------------------------------------------------------------------
+
+    def _load(self, weights: Mapping[str, Array]) -> None:
+        """Copy and pack the weights if they may differ from those of the last call.
+
+        Only arrays that nobody can change, and that were there the last time, are as they were.
+        """
+        if self._all_known(weights):
+            return
+        loaded: dict[str, Array] = {}
+        for name, spec in self._weights.items():
+            given = _given(weights, name)
+            if np.shape(given) != spec.shape:
+                raise ShapeError(f"{name!r} must have shape {spec.shape}; got {np.shape(given)}")
+            loaded[name] = np.asarray(given, spec.dtype, order="C")
+        # Whatever happens from here on, half-loaded weights are not taken for loaded ones.
+        self._known.clear()
+        for name, memory in self._memory.items():
+            memory[...] = loaded[name]
+        self._pack(loaded)
+        for name in self._weights:
+            given = weights[name]
+            if is_fixed(given):
+                self._known[name] = weakref.ref(given), given.dtype, given.shape
+
+    def _all_known(self, weights: Mapping[str, Array]) -> bool:
+        """Whether nothing needs to be loaded; quickly, as it is asked for each image."""
+        if len(self._known) != len(self._weights):
+            return False
+        for name, (array, dtype, shape) in self._known.items():
+            given = weights.get(name)
+            if given is None or array() is not given:
+                return False
+            # An array can be told to read its memory in another way.
+            as_then = given.dtype is dtype and given.shape == shape
+            if not (as_then and given.flags.c_contiguous):
+                return False
+        return True
+
+    def _pack(self, weights: Mapping[str, Array]) -> None:
+        """Pack weights; threads share the work."""
+        sources = {name: int(array.ctypes.data) for name, array in weights.items()}
+        packs = int(self._packs.ctypes.data)
+        if not self._lowered.prepare:
+            return
+
+        def resolve(buffer: Buffer) -> int:
+            if buffer.region == "packed":
+                return packs + self._packed[buffer]
+            return sources[buffer.name]
+
+        scripts = []
+        for thread in range(self.threads):
+            script = ScriptBuilder()
+            context = Context(part=thread, parts=self.threads)
+            script.calls(self._lowered.prepare, self._address, resolve, context)
+            scripts.append(script.finish())
+        self._team.run(scripts, 1)
+
+    # Images -------------------------------------------------------------------------------------
+
+    def _predict(self, images: int, places: Mapping[Place, int]) -> None:
+        rounds, rest = self._rounds(images)
+        for first, each, turns in rounds:
+            if self._apart is None:
+                self._apart = self._scripts_apart(places)
+            self._apart.move(places)
+            for thread, context in enumerate(self._apart.contexts):
+                context.set(images=each, first=first + thread * turns * each, stride=each)
+            self._team.run(self._apart.scripts, turns)
+        for first in range(rest, images, self.shard_size):
+            if self._together is None:
+                self._together = self._scripts_together(places)
+            self._together.move(places)
+            for context in self._together.contexts:
+                context.set(images=min(self.shard_size, images - first), first=first)
+            self._team.run(self._together.scripts, 1)
+
+    def _rounds(self, images: int) -> tuple[list[tuple[int, int, int]], int]:
+        """Where each thread gets as much as all others: (first image, images of a chunk, turns).
+
+        And the first of the last images, fewer than threads: on those they work together.
+        """
+        size, team = self.shard_size, self.threads
+        turns = images // (size * team)
+        rounds = [(0, size, turns)] if turns else []
+        done = turns * size * team
+        each = (images - done) // team
+        if each:
+            rounds.append((done, each, 1))
+        return rounds, done + each * team
+
+    def _scripts_apart(self, places: Mapping[Place, int]) -> _Scripts:
+        """Each thread on chunks of its own."""
+        scripts, contexts = [], []
+        for thread in range(self.threads):
+            context = Context()
+            script = ScriptBuilder()
+            resolve = self._resolve(thread, places)
+            script.calls(self._lowered.shard, self._address, resolve, context)
+            script.add(self._addresses[AdvanceSpec()], [], context)
+            scripts.append(script.finish())
+            contexts.append(context)
+        return _Scripts(scripts, contexts)
+
+    def _scripts_together(self, places: Mapping[Place, int]) -> _Scripts:
+        """All threads on the same chunk, kernel by kernel, meeting after each."""
+        parties = np.zeros(16, np.int32)
+        parties[2] = self.threads
+        scripts, contexts = [], []
+        resolve = self._resolve(0, places)
+        for thread in range(self.threads):
+            context = Context(part=thread, parts=self.threads)
+            script = ScriptBuilder()
+            for call in self._lowered.shard:
+                script.calls([call], self._address, resolve, context)
+                # Nobody reads a border before the inside was written by the next kernel.
+                if self.threads > 1 and not isinstance(call.spec, BorderSpec):
+                    script.add(self._addresses[BarrierSpec()], [int(parties.ctypes.data)])
+            scripts.append(script.finish())
+            contexts.append(context)
+        return _Scripts(scripts, contexts, parties)
+
+    def _resolve(self, thread: int, places: Mapping[Place, int]) -> Resolve:
+        """Where a thread's buffers lie."""
         arena = int(self._arenas[thread].ctypes.data)
         packs = int(self._packs.ctypes.data)
 
@@ -164,68 +330,14 @@ class Predictor:
                 return arena + self._plan.offsets[buffer]
             if buffer.region == "packed":
                 return packs + self._packed[buffer]
-            return int(self._memory[buffer.region, buffer.name].ctypes.data)
+            if buffer.region == "parameter":
+                return int(self._memory[buffer.name].ctypes.data)
+            return places[buffer.region, buffer.name]
 
         return resolve
 
-    def _prepare(self) -> None:
-        """Pack the weights; threads share the work."""
-        scripts = []
-        for thread in range(self.threads):
-            script = ScriptBuilder()
-            context = Context(part=thread, parts=self.threads)
-            script.calls(self._lowered.prepare, self._address, self._resolve(thread), context)
-            scripts.append(script.finish())
-        self._team.run(scripts, 1)
-
-    def _address(self, call: Any) -> int:
+    def _address(self, call: Call) -> int:
         return self._addresses[call.spec]
-
-    def _predict(self, images: int) -> None:
-        whole, rest = divmod(images, self.shard_size)
-        if whole < self.threads:
-            # Too few chunks to go round: the threads share each chunk's kernels.
-            self._together(images)
-            return
-        scripts: list[Script] = []
-        turns: list[int] = []
-        for thread, chunks in enumerate(shard_ranges(whole, self.threads)):
-            context = Context(
-                images=self.shard_size,
-                first=chunks.start * self.shard_size,
-                stride=self.shard_size,
-            )
-            script = ScriptBuilder()
-            script.calls(self._lowered.shard, self._address, self._resolve(thread), context)
-            script.add(self._addresses[AdvanceSpec()], [], context)
-            scripts.append(script.finish())
-            turns.append(len(chunks))
-        self._team.run(scripts, turns)
-        if rest:
-            script = ScriptBuilder()
-            context = Context(images=rest, first=whole * self.shard_size)
-            script.calls(self._lowered.shard, self._address, self._resolve(0), context)
-            self._team.run([script.finish()], 1)
-
-    def _together(self, images: int) -> None:
-        """All threads on the same chunk, kernel by kernel, meeting after each."""
-        parties = np.zeros(16, np.int32)
-        parties[2] = self.threads
-        contexts = []
-        scripts = []
-        for thread in range(self.threads):
-            context = Context(part=thread, parts=self.threads)
-            script = ScriptBuilder()
-            for call in self._lowered.shard:
-                script.calls([call], self._address, self._resolve(0), context)
-                if self.threads > 1:
-                    script.add(self._addresses[BarrierSpec()], [int(parties.ctypes.data)])
-            scripts.append(script.finish())
-            contexts.append(context)
-        for first in range(0, images, self.shard_size):
-            for context in contexts:
-                context.set(images=min(self.shard_size, images - first), first=first)
-            self._team.run(scripts, 1)
 
     def close(self) -> None:
         """End the threads."""
@@ -236,3 +348,24 @@ class Predictor:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Scripts:
+    """A script and a context for each thread, and the barrier at which the threads meet."""
+
+    scripts: list[Script]
+    contexts: list[Context]
+    parties: NDArray[np.int32] | None = None
+
+    def move(self, places: Mapping[Place, int]) -> None:
+        """The addresses of this call's data sets and outputs."""
+        for script in self.scripts:
+            for (region, name), address in places.items():
+                script.move(region, name, address)
+
+
+def _given(arrays: Mapping[str, Array], name: str) -> Array:
+    if name not in arrays:
+        raise ArgumentError(f"every input needs an array: {name!r} is missing")
+    return arrays[name]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,11 +13,22 @@ from isoconv.compile.layout import Buffer
 from isoconv.compile.loops import CONTEXT, CONTEXT_SLOTS
 from isoconv.errors import ArgumentError
 
-__all__ = ["Context", "Resolve", "Script", "ScriptBuilder", "aligned_bytes", "aligned_copy"]
+__all__ = [
+    "Context",
+    "Place",
+    "Resolve",
+    "Script",
+    "ScriptBuilder",
+    "aligned_bytes",
+    "aligned_copy",
+]
 
 _LINE = 64
 _SLACK = 256
+_MOVING = ("dataset", "order", "output")
 
+Place = tuple[str, str]
+"""Region and name of a buffer that may lie elsewhere the next time."""
 Resolve = Callable[[Buffer], int]
 """Address of a buffer's first byte."""
 
@@ -65,11 +76,24 @@ class Script:
     """Instructions in memory, and everything that they point at."""
 
     def __init__(
-        self, code: NDArray[np.int64], arguments: NDArray[np.int64], keep: Sequence[object]
+        self,
+        code: NDArray[np.int64],
+        arguments: NDArray[np.int64],
+        keep: Sequence[object],
+        places: Mapping[Place, Sequence[tuple[int, int]]],
     ) -> None:
         self._code = code
         self._arguments = arguments
         self._keep = keep
+        self._places = {
+            place: (np.array(pairs)[:, 0], np.array(pairs)[:, 1]) for place, pairs in places.items()
+        }
+
+    def move(self, region: str, name: str, address: int) -> None:
+        """A data set, the order or an output lies elsewhere from now on."""
+        if (region, name) in self._places:
+            numbers, starts = self._places[region, name]
+            self._arguments[numbers] = address + starts
 
     @property
     def address(self) -> int:
@@ -90,6 +114,7 @@ class ScriptBuilder:
         self._checks: list[int] = []
         self._arguments: list[int] = []
         self._keep: list[object] = []
+        self._places: dict[Place, list[tuple[int, int]]] = {}
 
     def add(
         self,
@@ -116,6 +141,10 @@ class ScriptBuilder:
     ) -> None:
         """Call the kernels of these calls in order."""
         for call in calls:
+            for number, buffer in enumerate(call.buffers, len(self._arguments)):
+                if buffer.region in _MOVING:
+                    place = buffer.region, buffer.name
+                    self._places.setdefault(place, []).append((number, buffer.start))
             pointers = (resolve(buffer) + buffer.start for buffer in call.buffers)
             self.add(addresses(call), pointers, context)
 
@@ -129,4 +158,4 @@ class ScriptBuilder:
             code[:-1, 1] = [base + 8 * start for start in self._starts]
             code[:-1, 2] = self._contexts
             code[:-1, 3] = self._checks
-        return Script(code, arguments, tuple(self._keep))
+        return Script(code, arguments, tuple(self._keep), self._places)

@@ -20,17 +20,16 @@ from isoconv.compile.loops import I32, Kernel
 from isoconv.compile.lower import Call, Lowered
 from isoconv.compile.runtime import BarrierSpec
 from isoconv.compile.target import host_target
+from isoconv.run.course import Course, Join, Work
 from isoconv.run.inference import Predictor
 from isoconv.run.memory import Context, Resolve, Script, ScriptBuilder
 from isoconv.run.team import Team
 from isoconv.run.training import TrainingEngine
-from isoconv.run.tree import Leaf, finish_tree, shard_ranges, walk
 from isoconv.run.work import bytes_of, flops_of, kernel_names
 
 __all__ = ["KernelTime", "Profile", "ProfiledPredictor", "ProfiledTraining"]
 
 Array = NDArray[Any]
-Slot = tuple[int, int]
 
 _CLOCK_MONOTONIC = 1
 
@@ -167,9 +166,13 @@ class _Recording:
 
     def wait(self, barrier: int) -> None:
         """All threads meet."""
-        for script in self.scripts:
-            pointers = [int(self._parties.ctypes.data)]
-            script.add(barrier, pointers, Context(), _Label("", "waiting"))
+        for thread in range(len(self.scripts)):
+            self.meet(thread, barrier)
+
+    def meet(self, thread: int, barrier: int) -> None:
+        """A thread waits for the others."""
+        pointers = [int(self._parties.ctypes.data)]
+        self.scripts[thread].add(barrier, pointers, Context(), _Label("", "waiting"))
 
     def rows(self) -> tuple[KernelTime, ...]:
         """Run the scripts and gather the times of all threads."""
@@ -255,46 +258,48 @@ class ProfiledTraining(TrainingEngine):
         work = _Work(self.plan.shard, self._addresses, rows)
         most = (shards + 2) * (len(self.plan.specs()) + len(self.plan.shard.shard)) * 2
         recording = _Recording(self._team, turns, most)
-        walks = [walk(r, t) for t, r in enumerate(shard_ranges(shards, self.threads))]
-        merges, root = finish_tree([node for _, left in walks for node in left], shards)
+        course = Course(shards, self.threads)
+        total = int(self._slot(course.root).ctypes.data)
         barrier = self._addresses[BarrierSpec()]
-        resolvers = [
-            self._resolver(arena, self.plan.arena, int(self._slot(root).ctypes.data))
-            for arena in self._arenas
-        ]
         parts = [Context(part=t, parts=self.threads) for t in range(self.threads)]
+        prepare, resolve = self.plan.shard.prepare, self._arena_resolver(0, total)
         for t, script in enumerate(recording.scripts):
-            work.add(script, self.plan.shard.prepare, resolvers[t], parts[t], 1, counts=t == 0)
+            work.add(script, prepare, resolve, parts[t], 1, counts=t == 0)
         recording.wait(barrier)
-        for t, script in enumerate(recording.scripts):
-            for step in walks[t][0]:
-                if isinstance(step, Leaf):
-                    first = step.shard * self.shard_size
-                    count = min(self.shard_size, images - first)
-                    slot = int(self._slot(step.slot).ctypes.data)
-                    resolve = self._resolver(self._arenas[t], self.plan.arena, slot)
-                    context = Context(images=count, first=first)
-                    work.add(script, self.plan.shard.shard, resolve, context, count)
-                else:
-                    self._add_merge(script, step.left, step.right, Context(), counts=True)
-        recording.wait(barrier)
-        for t, script in enumerate(recording.scripts):
-            for merge in merges:
-                self._add_merge(script, merge.left, merge.right, parts[t], counts=t == 0)
-        recording.wait(barrier)
-        total = int(self._slot(root).ctypes.data)
+        for t in range(self.threads):
+            self._add_course(recording, t, course, work, images)
         resolve = self._resolver(self._update_arena, self.plan.update_arena, total)
         for t, script in enumerate(recording.scripts):
             work.add(script, self.plan.update, resolve, parts[t], 1, counts=t == 0, name="update")
         recording.wait(barrier)
         return Profile(recording.rows(), seconds, self.threads, images)
 
-    def _add_merge(
-        self, script: _Stamped, left: Slot, right: Slot, context: Context, *, counts: bool
+    def _add_course(
+        self, recording: _Recording, thread: int, course: Course, work: _Work, images: int
     ) -> None:
-        size = self.plan.sums.size if counts else 0
-        pointers = [int(self._slot(slot).ctypes.data) for slot in (left, right)]
+        """A thread's shards and merges."""
+        script, barrier = recording.scripts[thread], self._addresses[BarrierSpec()]
+        for stage in course.stages(thread):
+            if isinstance(stage, Work):
+                first = stage.shard * self.shard_size
+                count = min(self.shard_size, images - first)
+                slot = int(self._slot(stage.slot).ctypes.data)
+                resolve = self._arena_resolver(stage.arena, slot)
+                context = Context(images=count, first=first, part=stage.part, parts=stage.parts)
+                for call in self.plan.shard.shard:
+                    work.add(script, [call], resolve, context, count, counts=stage.part == 0)
+                    if stage.parts > 1:
+                        recording.meet(thread, barrier)
+            elif isinstance(stage, Join):
+                self._add_join(script, stage)
+            else:
+                recording.meet(thread, barrier)
+
+    def _add_join(self, script: _Stamped, join: Join) -> None:
+        size = self.plan.sums.size if join.part == 0 else 0
+        pointers = [int(self._slot(slot).ctypes.data) for slot in (join.left, join.right)]
         label = _Label("", "sums of shards", size, 3 * 4 * size)
+        context = Context(part=join.part, parts=join.parts)
         script.add(self._addresses[self.plan.merge], pointers, context, label)
 
 
@@ -312,43 +317,33 @@ class ProfiledPredictor(Predictor):
             turns: repetitions, of which the middle one counts.
         """
         seconds = _middle(lambda: self.run(weights, datasets), turns)
-        images = len(next(iter(datasets.values())))
-        rows = {name: array.nbytes // len(array) for name, array in datasets.items()}
-        for name, index in self.graph.outputs:
-            rows[name] = self.graph[index].spec.size * self.graph[index].spec.itemsize
+        given = self._checked_datasets(datasets)
+        images = len(next(iter(given.values())))
+        results = self._new_results(images)
+        places = self._places(images, given, results)
+        rows = {name: a.nbytes // images for name, a in (*given.items(), *results.items())}
         work = _Work(self._lowered, self._addresses, rows)
-        whole, rest = divmod(images, self.shard_size)
-        chunks = whole + (rest > 0)
-        calls = len(self._lowered.prepare) + chunks * len(self._lowered.shard)
-        recording = _Recording(self._team, turns, 2 * calls + 4)
-        barrier = self._addresses[BarrierSpec()]
-        parts = [Context(part=t, parts=self.threads) for t in range(self.threads)]
-        for t, script in enumerate(recording.scripts):
-            work.add(script, self._lowered.prepare, self._resolve(t), parts[t], 1, counts=t == 0)
-        recording.wait(barrier)
-        if whole < self.threads:
-            self._share_chunks(recording, work, images)
-        else:
-            ranges = shard_ranges(whole, self.threads)
+        rounds, rest = self._rounds(images)
+        chunks = -(-(images - rest) // self.shard_size)
+        for _, _, count in rounds:
+            chunks += count
+        recording = _Recording(self._team, turns, 2 * chunks * len(self._lowered.shard) + 4)
+        resolvers = [self._resolve(t, places) for t in range(self.threads)]
+        for begin, each, count in rounds:
             for t, script in enumerate(recording.scripts):
-                for chunk in ranges[t]:
-                    self._add_chunk(script, work, t, chunk, self.shard_size)
-            if rest:
-                self._add_chunk(recording.scripts[0], work, 0, whole, rest)
-        recording.wait(barrier)
+                for chunk in range(t * count, (t + 1) * count):
+                    context = Context(images=each, first=begin + chunk * each)
+                    work.add(script, self._lowered.shard, resolvers[t], context, each)
+        recording.wait(self._addresses[BarrierSpec()])
+        self._share_chunks(recording, work, resolvers[0], rest, images)
         return Profile(recording.rows(), seconds, self.threads, images)
 
-    def _add_chunk(
-        self, script: _Stamped, work: _Work, thread: int, chunk: int, images: int
+    def _share_chunks(
+        self, recording: _Recording, work: _Work, resolve: Resolve, begin: int, images: int
     ) -> None:
-        context = Context(images=images, first=chunk * self.shard_size)
-        work.add(script, self._lowered.shard, self._resolve(thread), context, images)
-
-    def _share_chunks(self, recording: _Recording, work: _Work, images: int) -> None:
         """All threads on the same chunk, meeting after each kernel."""
         barrier = self._addresses[BarrierSpec()]
-        resolve = self._resolve(0)
-        for first in range(0, images, self.shard_size):
+        for first in range(begin, images, self.shard_size):
             count = min(self.shard_size, images - first)
             contexts = [
                 Context(images=count, first=first, part=t, parts=self.threads)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import signal
 import threading
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ from isoconv.compile.cache import KernelCache, default_folder
 from isoconv.compile.kernels import KernelLibrary
 from isoconv.compile.runtime import RunSpec
 from isoconv.compile.target import Target, host_target, target_named
+from isoconv.compile.worker import cores
 from isoconv.errors import ArgumentError
 from isoconv.run.memory import Script
 
@@ -46,9 +46,7 @@ def library_for(target: Target | str | None = None, *, cache: bool = True) -> Ke
 
 def default_threads() -> int:
     """Number of cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return cores()
 
 
 @contextmanager

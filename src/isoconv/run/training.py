@@ -4,6 +4,7 @@ A step is one pass of every thread through its script:
 
     pack the weights (shared)                             -- barrier
     my shards: forward and backward, sums into the tree   -- barrier
+    shards left over (shared)                             -- barrier after each kernel
     join the threads' sums (shared)                       -- barrier
     metrics; is the loss finite?                          -- barrier, may stop
     [clip]; update the parameters (shared)                -- barrier
@@ -22,22 +23,23 @@ from numpy.typing import NDArray
 
 from isoconv.compile.calls import Call
 from isoconv.compile.clip import BLOCK
-from isoconv.compile.layout import Buffer, FlatLayout
+from isoconv.compile.layout import Buffer
 from isoconv.compile.plan import Plan
 from isoconv.compile.runtime import AdvanceSpec, BarrierSpec
-from isoconv.errors import ArgumentError, DTypeError, ShapeError
-from isoconv.graph.ir import TensorSpec
+from isoconv.errors import ArgumentError, ShapeError
+from isoconv.run.arrays import checked, fill, named, sample_count
+from isoconv.run.course import Course, Join, Work
 from isoconv.run.memory import Context, Script, ScriptBuilder, aligned_bytes, aligned_copy
 from isoconv.run.step import StepGraph, StepPlan
 from isoconv.run.team import Team, default_threads, library_for
-from isoconv.run.tree import Leaf, Merge, Node, finish_tree, shard_ranges, walk
+from isoconv.run.tree import Slot
 
 __all__ = ["StepGraph", "TrainingEngine"]
 
 _CAPACITY = 4096  # steps in one native call at most
 
 Array = NDArray[Any]
-Slot = tuple[int, int]
+Contexts = list[tuple[int, Context]]
 
 
 class TrainingEngine:
@@ -79,7 +81,7 @@ class TrainingEngine:
         self.step = step
         self.batch_size = batch_size
         self.shard_size = min(shard_size, batch_size)
-        self.samples = _sample_count(data)
+        self.samples = sample_count(data)
         library = library_for(target, cache=cache)
         self.plan = StepPlan(step, self.shard_size, library.target, fusion=fusion)
         self._prepare_memory(data, seed)
@@ -88,7 +90,7 @@ class TrainingEngine:
         self._team = Team(self.threads, library)
         weakref.finalize(self, self._team.close)
         self._allocate()
-        self._scripts: dict[int, tuple[list[Script], list[Context]]] = {}
+        self._scripts: dict[int, tuple[list[Script], Contexts]] = {}
 
     # Memory -------------------------------------------------------------------------------------
 
@@ -99,7 +101,7 @@ class TrainingEngine:
         given = {**data, "samples": np.arange(self.samples)}
         for _, node in step.shard.inputs("dataset"):
             name = node.attrs.name
-            self._memory["dataset", name] = _checked(name, given, node.spec)
+            self._memory["dataset", name] = checked(name, given, node.spec)
         self._memory["order", "order"] = aligned_copy(np.arange(self.samples))
         self._memory["parameter", "parameter"] = aligned_copy(np.zeros(step.size, np.float32))
         for slot in step.slots:
@@ -135,76 +137,55 @@ class TrainingEngine:
 
     # Scripts ------------------------------------------------------------------------------------
 
-    def _scripts_for(self, images: int) -> tuple[list[Script], list[Context]]:
-        """Scripts of all threads for batches of this many images; also the shards' contexts."""
+    def _scripts_for(self, images: int) -> tuple[list[Script], Contexts]:
+        """Scripts of all threads for batches of this many images; contexts with their shards."""
         if images not in self._scripts:
             self._scripts[images] = self._build_scripts(images)
         return self._scripts[images]
 
-    def _build_scripts(self, images: int) -> tuple[list[Script], list[Context]]:
-        shards = -(-images // self.shard_size)
-        contexts = [
-            Context(
-                images=min(self.shard_size, images - shard * self.shard_size),
-                stride=images,
-            )
-            for shard in range(shards)
-        ]
+    def _build_scripts(self, images: int) -> tuple[list[Script], Contexts]:
+        course = Course(-(-images // self.shard_size), self.threads)
+        contexts: Contexts = []
         parties = np.zeros(16, np.int32)
         parties[2] = self.threads
-        parts = [Context(part=t, parts=self.threads) for t in range(self.threads)]
-        walks = [walk(r, t) for t, r in enumerate(shard_ranges(shards, self.threads))]
-        nodes: list[Node] = [node for _, left in walks for node in left]
-        merges, root = finish_tree(nodes, shards)
         self._parties.append(parties)
         return [
-            self._script(t, walks[t][0], merges, root, contexts, parts[t], parties)
-            for t in range(self.threads)
+            self._script(t, images, course, contexts, parties) for t in range(self.threads)
         ], contexts
 
     def _script(
         self,
         thread: int,
-        steps: list[Leaf | Merge],
-        merges: list[Merge],
-        root: Slot,
-        contexts: list[Context],
-        part: Context,
+        images: int,
+        course: Course,
+        contexts: Contexts,
         parties: NDArray[np.int32],
     ) -> Script:
-        """One thread's way through a step."""
+        """One thread's way through a step; adds the contexts of its shards."""
         script = ScriptBuilder()
         address = self._addresses
-        alone = Context()
-        total = int(self._slot(root).ctypes.data)
-        arena = self._arenas[thread]
-        work = self.plan.shard
+        part = Context(part=thread, parts=self.threads)
+        total = int(self._slot(course.root).ctypes.data)
 
         def barrier(*, check: bool = False) -> None:
             if self.threads > 1 or check:
                 script.add(address[BarrierSpec()], [int(parties.ctypes.data)], check=check)
 
-        def of(call: Call) -> int:
-            return address[call.spec]
-
         if thread == 0:
             hyper: list[Array] = [self._table, self._counters, self._memory["scalar", "hyper"]]
             script.add(address[self.plan.hyper], [int(a.ctypes.data) for a in hyper])
-        script.calls(work.prepare, of, self._resolver(arena, self.plan.arena, total), part)
+        prepare = self.plan.shard.prepare
+        script.calls(prepare, self._address, self._arena_resolver(0, total), part)
         barrier()
-        for step in steps:
-            if isinstance(step, Leaf):
-                place = int(self._slot(step.slot).ctypes.data)
-                context = contexts[step.shard]
-                resolve = self._resolver(arena, self.plan.arena, place)
-                script.calls(work.shard, of, resolve, context)
-                script.add(address[AdvanceSpec()], [], context)
+        for stage in course.stages(thread):
+            if isinstance(stage, Work):
+                context = self._context(stage, images)
+                contexts.append((stage.shard, context))
+                self._work(script, stage, context, barrier)
+            elif isinstance(stage, Join):
+                self._join(script, stage)
             else:
-                self._merge(script, step, alone)
-        barrier()
-        for merge in merges:
-            self._merge(script, merge, part)
-        barrier()
+                barrier()
         if thread == 0:
             finish = [total, *(int(a.ctypes.data) for a in
                                (self._metrics, self._counters[1:2], self._control))]  # fmt: skip
@@ -233,12 +214,36 @@ class TrainingEngine:
             if thread == 0:
                 script.add(address[factor], [sums, scale], part)
             barrier()
-        script.calls(self.plan.update, lambda call: address[call.spec], resolve, part)
+        script.calls(self.plan.update, self._address, resolve, part)
         barrier()
 
-    def _merge(self, script: ScriptBuilder, merge: Merge, context: Context) -> None:
-        left, right = (int(self._slot(slot).ctypes.data) for slot in (merge.left, merge.right))
+    def _context(self, work: Work, images: int) -> Context:
+        """The context of a shard in batches of this many images."""
+        first = work.shard * self.shard_size
+        count = min(self.shard_size, images - first)
+        return Context(images=count, stride=images, part=work.part, parts=work.parts)
+
+    def _work(
+        self, script: ScriptBuilder, work: Work, context: Context, barrier: Callable[..., None]
+    ) -> None:
+        """A shard's kernels; a team meets after each."""
+        resolve = self._arena_resolver(work.arena, int(self._slot(work.slot).ctypes.data))
+        for call in self.plan.shard.shard:
+            script.calls([call], self._address, resolve, context)
+            if work.parts > 1:
+                barrier()
+        script.add(self._addresses[AdvanceSpec()], [], context)
+
+    def _join(self, script: ScriptBuilder, join: Join) -> None:
+        left, right = (int(self._slot(slot).ctypes.data) for slot in (join.left, join.right))
+        context = Context(part=join.part, parts=join.parts)
         script.add(self._addresses[self.plan.merge], [left, right], context)
+
+    def _address(self, call: Call) -> int:
+        return self._addresses[call.spec]
+
+    def _arena_resolver(self, arena: int, sums: int) -> Callable[[Buffer], int]:
+        return self._resolver(self._arenas[arena], self.plan.arena, sums)
 
     def _resolver(self, memory: Array, plan: Plan, sums: int) -> Callable[[Buffer], int]:
         arena = int(memory.ctypes.data)
@@ -269,26 +274,26 @@ class TrainingEngine:
             ShapeError: an array has another shape than the model's.
             ArgumentError: a parameter or state has no array.
         """
-        _fill(self._memory["parameter", "parameter"], self.plan.layout, parameters)
-        _fill(self._memory["state", "state"], self.plan.states, states)
+        fill(self._memory["parameter", "parameter"], self.plan.layout, parameters)
+        fill(self._memory["state", "state"], self.plan.states, states)
         for slot in self.step.slots:
             vector = self._memory["parameter", f"slot:{slot}"]
             vector[...] = 0
             if slots is not None:
-                _fill(vector, self.plan.layout, slots[slot])
+                fill(vector, self.plan.layout, slots[slot])
 
     def parameters(self) -> dict[str, Array]:
         """Copies of the parameters by name."""
-        return _named(self._memory["parameter", "parameter"], self.plan.layout)
+        return named(self._memory["parameter", "parameter"], self.plan.layout)
 
     def states(self) -> dict[str, Array]:
         """Copies of the states by name."""
-        return _named(self._memory["state", "state"], self.plan.states)
+        return named(self._memory["state", "state"], self.plan.states)
 
     def slots(self) -> dict[str, dict[str, Array]]:
         """Copies of the optimizer's vectors, by slot and parameter."""
         return {
-            slot: _named(self._memory["parameter", f"slot:{slot}"], self.plan.layout)
+            slot: named(self._memory["parameter", f"slot:{slot}"], self.plan.layout)
             for slot in self.step.slots
         }
 
@@ -357,7 +362,7 @@ class TrainingEngine:
     def _run(self, first: int, images: int, hyper: Array) -> Array:
         """Steps of equal batches from this sample of the order on."""
         scripts, contexts = self._scripts_for(images)
-        for shard, context in enumerate(contexts):
+        for shard, context in contexts:
             context.set(first=first + shard * self.shard_size)
         self._memory["scalar", "inverse_batch"][0] = np.float32(1.0 / images)
         if hyper.shape[1:] != (len(self.step.hyper),):
@@ -386,40 +391,3 @@ class TrainingEngine:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _sample_count(data: Mapping[str, Array]) -> int:
-    counts = {name: len(array) for name, array in data.items()}
-    if len(set(counts.values())) != 1:
-        raise ShapeError(f"all data-set arrays must have one row for each sample; got {counts}")
-    return next(iter(counts.values()))
-
-
-def _checked(name: str, data: Mapping[str, Array], spec: TensorSpec) -> Array:
-    """A data-set array as native code reads it."""
-    if name not in data:
-        raise ArgumentError(f"every data-set input needs an array: {name!r} is missing")
-    array = np.ascontiguousarray(data[name])
-    if array.shape[1:] != spec.shape:
-        sides = ", ".join(map(str, spec.shape))
-        raise ShapeError(f"{name!r} must have shape (N, {sides}); got {array.shape}")
-    if array.dtype != spec.dtype:
-        raise DTypeError(f"{name!r} must be {spec.dtype}; got {array.dtype}")
-    return array
-
-
-def _fill(vector: Array, layout: FlatLayout, arrays: Mapping[str, Array]) -> None:
-    for name, shape in layout.shapes.items():
-        if name not in arrays:
-            raise ArgumentError(f"every parameter and state needs an array: {name!r} is missing")
-        array = np.asarray(arrays[name])
-        if array.shape != tuple(shape):
-            raise ShapeError(f"{name!r} must have shape {tuple(shape)}; got {array.shape}")
-        vector[layout.slice(name)] = array.ravel()
-
-
-def _named(vector: Array, layout: FlatLayout) -> dict[str, Array]:
-    return {
-        name: vector[layout.slice(name)].reshape(shape).copy()
-        for name, shape in layout.shapes.items()
-    }

@@ -11,16 +11,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-__all__ = ["Leaf", "Merge", "Node", "finish_tree", "shard_ranges", "walk"]
+__all__ = ["Leaf", "Merge", "Node", "Slot", "finish_tree", "shard_ranges", "walk"]
+
+Slot = tuple[int, int]
+"""Whose sums, and which of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A sum over shards that lies in a slot: level, place in the level, (thread, slot)."""
+    """A sum over shards that lies in a slot: level, place in the level, slot."""
 
     level: int
     place: int
-    slot: tuple[int, int]
+    slot: Slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +31,15 @@ class Leaf:
     """Run this shard and leave its sums in this slot."""
 
     shard: int
-    slot: tuple[int, int]
+    slot: Slot
 
 
 @dataclass(frozen=True, slots=True)
 class Merge:
     """Add the right slot to the left one."""
 
-    left: tuple[int, int]
-    right: tuple[int, int]
+    left: Slot
+    right: Slot
 
 
 def shard_ranges(shards: int, threads: int) -> list[range]:
@@ -70,12 +73,12 @@ def _are_halves(left: Node, right: Node) -> bool:
     return left.level == right.level and left.place % 2 == 0 and right.place == left.place + 1
 
 
-def finish_tree(nodes: Sequence[Node], shards: int) -> tuple[list[Merge], tuple[int, int]]:
+def finish_tree(nodes: Sequence[Node], shards: int) -> tuple[list[Merge], Slot]:
     """Merges that join the threads' nodes, and the slot of the whole sum."""
     known = {(node.level, node.place): node.slot for node in nodes}
     merges: list[Merge] = []
 
-    def total(level: int, place: int) -> tuple[int, int] | None:
+    def total(level: int, place: int) -> Slot | None:
         if place << level >= shards:
             return None
         if (level, place) in known:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import prod
 
+from isoconv.compile.border import BorderSpec
 from isoconv.compile.contract import ContractSpec
 from isoconv.compile.contract_weight import ContractWeightSpec
 from isoconv.compile.depthwise import DepthwiseSpec, DepthwiseWeightSpec
@@ -121,4 +122,6 @@ def _name(call: Call, *, back: bool) -> str:
         return "sums"
     if isinstance(spec, AugmentSpec):
         return "augmentation"
+    if isinstance(spec, BorderSpec):
+        return "border of zeros"
     return "pointwise"

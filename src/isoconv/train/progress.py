@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
 
 __all__ = ["Reporter", "epoch_line"]
 
@@ -39,6 +40,8 @@ class Reporter:
     """
 
     def __init__(self, shown: bool = True, console: Console | None = None) -> None:
+        from rich.console import Console
+
         self._console = console or Console()
         self._lines = shown
         self._bars = shown and self._console.is_terminal
@@ -89,6 +92,8 @@ class Reporter:
         self._progress, self._task = None, None
 
     def _begin(self, title: str, total: int) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn
+
         self.close()
         self._progress = Progress(
             TextColumn("{task.description}"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from isoconv.arithmetic import ARITHMETIC_VERSION
@@ -90,6 +89,8 @@ def differences(recorded: Mapping[str, Any], given: Mapping[str, Any]) -> list[s
 
 def versions() -> dict[str, Any]:
     """The arithmetic's version and those of the software at hand."""
+    from importlib.metadata import PackageNotFoundError, version
+
     found: dict[str, Any] = {"arithmetic": ARITHMETIC_VERSION, "python": platform.python_version()}
     for package in ("isoconv", "numpy", "llvmlite", "safetensors"):
         try:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
-
-from rich.console import Console
+from typing import TYPE_CHECKING, Any
 
 from isoconv.data import Augmentation
 from isoconv.errors import ArgumentError, CheckpointError
@@ -26,6 +24,9 @@ from isoconv.train.schedule import Constant, Schedule
 from isoconv.train.session import Plan, Session
 from isoconv.train.settings import differences, from_plain, to_plain
 from isoconv.train.step import Loss, LossName
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 __all__ = ["Trainer"]
 
@@ -408,6 +409,8 @@ def _check_stopping(stopping: EarlyStopping | None, step: StepGraph, validated: 
 
 
 def reporter_for(progress: bool | Console) -> Reporter:
+    from rich.console import Console
+
     if isinstance(progress, Console):
         return Reporter(console=progress)
     return Reporter(shown=bool(progress))

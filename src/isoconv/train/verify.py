@@ -6,9 +6,7 @@ import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-from rich.console import Console
+from typing import TYPE_CHECKING, Any
 
 from isoconv.errors import ArgumentError, CheckpointError, NotFiniteError
 from isoconv.nn import Module, models, storage
@@ -23,6 +21,9 @@ from isoconv.train.run import Interrupted, Run
 from isoconv.train.settings import from_plain
 from isoconv.train.stored import check_files
 from isoconv.train.trainer import Trainer, reporter_for
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 __all__ = ["Verification", "model_of", "verify"]
 

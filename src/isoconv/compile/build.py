@@ -1,0 +1,84 @@
+"""From a kernel's specification to its object code, in this process."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from pathlib import Path
+from typing import Protocol
+
+import llvmlite
+import llvmlite.binding as llvm
+
+import isoconv.arithmetic
+import isoconv.compile
+from isoconv.compile.collector import collector_paused
+from isoconv.compile.contract import ContractSpec
+from isoconv.compile.contract_weight import ContractWeightSpec
+from isoconv.compile.depthwise import DepthwiseSpec, DepthwiseWeightSpec
+from isoconv.compile.jit import Effort, compile_object
+from isoconv.compile.loops import Kernel
+from isoconv.compile.planes import PlanesSpec
+from isoconv.compile.target import Target
+
+__all__ = ["KernelSpec", "emit_object", "is_contraction", "toolchain"]
+
+_CONTRACTIONS = (ContractSpec, ContractWeightSpec, DepthwiseSpec, DepthwiseWeightSpec)
+_SHORT_CHAIN = 160  # steps; what comes after so few of them is a good part of a kernel's time
+
+
+class KernelSpec(Protocol):
+    """What a kernel family's specification offers."""
+
+    @property
+    def buffers(self) -> int:
+        """Number of pointers the kernel takes."""
+
+    def emit(self, k: Kernel) -> None:
+        """Emit the kernel's body."""
+
+
+@functools.cache
+def toolchain() -> str:
+    """Versions and source text of all that turns a specification into machine code."""
+    digest = hashlib.sha256()
+    for package in (isoconv.compile, isoconv.arithmetic):
+        for folder in package.__path__:
+            for path in sorted(Path(folder).glob("*.py")):
+                digest.update(path.read_bytes())
+    version = ".".join(str(part) for part in llvm.llvm_version_info)
+    return f"llvmlite {llvmlite.__version__} LLVM {version} sources {digest.hexdigest()}"
+
+
+def is_contraction(spec: KernelSpec) -> bool:
+    """Whether this is one of the large kernels, which take the longest to compile."""
+    return isinstance(spec, (*_CONTRACTIONS, PlanesSpec))
+
+
+def emit_object(spec: KernelSpec, target: Target, name: str) -> bytes:
+    """Emit and compile one kernel to an object file."""
+    with collector_paused():
+        kernel = Kernel(name, target, spec.buffers)
+        spec.emit(kernel)
+        return compile_object(kernel.finish(), target, effort=_effort(spec, target))
+
+
+def _effort(spec: KernelSpec, target: Target) -> Effort:
+    """Which of LLVM's passes a kernel gains by; measured for each family, on ResNet-20 and others.
+
+    Most gain by none: their loops are emitted as they are to run.
+    """
+    if isinstance(spec, PlanesSpec):
+        return _effort(spec.inner, target)
+    if not is_contraction(spec):
+        return "plain"
+    if isinstance(spec, (ContractSpec, ContractWeightSpec)):
+        tile = spec.tile
+        held = tile.rows * tile.columns * tile.vectors + tile.vectors
+        if not target.memory_broadcast and held + 1 >= target.registers:
+            # Every register is taken; which values have to leave is then a matter of luck, and
+            # LLVM has more of it after the whole pipeline (AVX2, 1 × 4 × 3: 228 instead of 326 µs).
+            return "whole"
+    if isinstance(spec, ContractSpec) and spec.taps * spec.channels <= _SHORT_CHAIN:
+        return "unrolled"
+    return "loops"

@@ -1,0 +1,34 @@
+"""Borders of zeros that are written around what is there."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from tests.compile.harness import aligned, run_kernel
+from tests.compile.places import same_bits
+
+from isoconv.compile.border import BorderSpec
+
+BORDERS = [
+    ((5,), ((2, 1),)),
+    ((1,), ((0, 3),)),
+    ((4, 5), ((1, 1), (1, 1))),
+    ((4, 5), ((0, 2), (3, 0))),
+    ((4, 5), ((2, 1), (0, 0))),
+    ((3, 2, 4), ((1, 0), (0, 2), (1, 1))),
+]
+
+
+@pytest.mark.parametrize(("sides", "border"), BORDERS)
+@pytest.mark.parametrize("parts", [1, 3])
+def test_border(sides, border, parts):
+    """Zeros outside, and inside what was there; nothing beyond the last image."""
+    for channels, dtype in product((1, 3, 21, 64), ("float32", "float64")):
+        shape = [n + a + b for n, (a, b) in zip(sides, border, strict=True)]
+        found = aligned(np.full((4, *shape, channels), 7, dtype))
+        expected = found.copy()
+        inside = tuple(slice(a, a + n) for n, (a, _) in zip(sides, border, strict=True))
+        expected[:3] = 0
+        expected[(slice(0, 3), *inside)] = 7
+        run_kernel(BorderSpec(dtype, sides, channels, border), [found], images=3, parts=parts)
+        same_bits(found, expected)

@@ -1,0 +1,297 @@
+"""Kernels compiled by helper processes: the same code, and no helper's fault does harm."""
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from isoconv.compile import worker
+from isoconv.compile.build import emit_object
+from isoconv.compile.kernels import KernelLibrary
+from isoconv.compile.loops import Kernel
+from isoconv.compile.runtime import HyperSpec
+from isoconv.compile.target import host_target
+from isoconv.errors import CompileError
+
+COUNT = 40
+
+
+@dataclass(frozen=True)
+class BrokenSpec:
+    """A kernel that LLVM rejects."""
+
+    buffers: int = 1
+
+    def emit(self, k: Kernel) -> None:
+        """Write what is no instruction."""
+        k.builder.write(k.buffers[0].type, "nonsense")
+
+
+@pytest.fixture
+def jobs():
+    """Many small kernels."""
+    return [(f"kernel_{i}", HyperSpec(i)) for i in range(COUNT)]
+
+
+def compiled(jobs, helpers):
+    """What `compile_all` delivers, and the threads in which it did."""
+    found, threads = {}, set()
+
+    def done(number, code):
+        assert number not in found
+        found[number] = code
+        threads.add(threading.current_thread())
+
+    worker.compile_all(jobs, host_target(), done, helpers)
+    assert threads == {threading.current_thread()}
+    return found
+
+
+def whole(jobs):
+    """The same, compiled one after the other in this process."""
+    return {i: emit_object(spec, host_target(), name) for i, (name, spec) in enumerate(jobs)}
+
+
+@pytest.fixture
+def helpers_alone(monkeypatch):
+    """This process is slow to begin, so that the helpers do what they can."""
+    real = worker.emit_object
+
+    def slow(spec, target, name):
+        time.sleep(0.4)
+        return real(spec, target, name)
+
+    monkeypatch.setattr(worker, "emit_object", slow)
+
+
+@pytest.fixture
+def helpers(monkeypatch):
+    """The helper processes that a test starts."""
+    started = []
+    real = subprocess.Popen
+
+    def start(*arguments, **settings):
+        process = real(*arguments, **settings)
+        started.append(process)
+        return process
+
+    monkeypatch.setattr(worker.subprocess, "Popen", start)
+    yield started
+    for process in started:
+        assert process.poll() is not None, "a helper outlived the call"
+
+
+@pytest.mark.parametrize("number", [0, 1, 3])
+def test_same_code(jobs, number, helpers):
+    """Any number of helpers gives the code that one process gives."""
+    assert compiled(jobs, number) == whole(jobs)
+    assert len(helpers) == number
+
+
+def test_helpers_help(jobs, helpers, helpers_alone):
+    """While this process is busy with one kernel, a helper compiles the others."""
+    begin = time.monotonic()
+    assert compiled(jobs, 1) == whole(jobs)
+    assert time.monotonic() - begin < 0.4 * COUNT / 2
+
+
+def test_few_kernels_start_no_helper(helpers):
+    """A helper is not worth its start for a few kernels."""
+    jobs = [(f"kernel_{i}", HyperSpec(i)) for i in range(3)]
+    assert compiled(jobs, None) == whole(jobs)
+    assert helpers == []
+
+
+def test_many_kernels_start_as_many_as_cores(jobs, helpers, monkeypatch):
+    """There is a helper for each further core, up to one for sixteen kernels."""
+    monkeypatch.setattr(worker, "cores", lambda: 64)
+    compiled(jobs, None)
+    assert len(helpers) == COUNT // 16
+    helpers.clear()
+    monkeypatch.setattr(worker, "cores", lambda: 1)
+    compiled(jobs, None)
+    assert helpers == []
+
+
+def test_a_killed_helper(jobs, helpers, helpers_alone):
+    """What a killed helper had at hand is compiled here."""
+    told = []
+
+    def done(number, code):
+        told.append(number)
+        for process in helpers:
+            process.kill()
+
+    worker.compile_all(jobs[:8], host_target(), done, 2)
+    assert sorted(told) == list(range(8))
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="this system cannot stop a process")
+def test_a_helper_that_stands_still(jobs, helpers, helpers_alone, monkeypatch):
+    """A stopped helper is not waited for."""
+    monkeypatch.setattr(worker, "_PATIENCE", 0.2)
+    told = []
+
+    def done(number, code):
+        told.append(number)
+        for process in helpers:
+            process.send_signal(signal.SIGSTOP)
+
+    worker.compile_all(jobs[:8], host_target(), done, 1)
+    assert sorted(told) == list(range(8))
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "raise SystemExit(1)",
+        "print('x' * 1000)",
+        "import sys, os; os.close(0)",
+        "import struct, sys; sys.stdout.buffer.write(struct.pack('<qq', -1, 3) + b'abc')",
+        "no python at all",
+    ],
+)
+def test_a_helper_that_answers_nonsense(jobs, helpers, monkeypatch, program):
+    """A helper that ends, writes anything else or is of another version is left out."""
+    monkeypatch.setattr(worker, "_PROGRAM", program)
+    assert compiled(jobs[:4], 2) == whole(jobs[:4])
+
+
+@pytest.mark.parametrize("executable", [None, "", "/nowhere/python3", "/bin/some-application"])
+def test_no_interpreter(jobs, monkeypatch, executable):
+    """Where there is no Python to start, all is compiled here."""
+    monkeypatch.setattr(sys, "executable", executable)
+    assert compiled(jobs[:4], 1) == whole(jobs[:4])
+
+
+def test_a_frozen_program(jobs, helpers, monkeypatch):
+    """A program with Python inside is not started a second time."""
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    assert compiled(jobs[:4], 1) == whole(jobs[:4])
+    assert helpers == []
+
+
+def test_a_rejected_kernel(jobs, helpers, helpers_alone):
+    """A kernel that LLVM rejects is an error here, whoever met it, and no helper stays."""
+    with pytest.raises(CompileError, match="faulty"):
+        compiled([*jobs[:6], ("faulty", BrokenSpec())], 1)
+
+
+def test_an_error_in_between(jobs, helpers):
+    """An exception from the caller's side ends the helpers."""
+
+    def interrupted(number, code):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        worker.compile_all(jobs, host_target(), interrupted, 2)
+
+
+def test_a_spec_that_cannot_be_sent(helpers):
+    """A specification that pickle refuses is compiled here."""
+
+    @dataclass(frozen=True)
+    class LocalSpec:
+        buffers: int = 1
+
+        def emit(self, k):
+            k.store(k.const(1), k.buffers[0])
+
+    jobs = [(f"kernel_{i}", LocalSpec()) for i in range(6)]
+    with pytest.raises((pickle.PicklingError, AttributeError)):
+        pickle.dumps(jobs)
+    assert compiled(jobs, 1) == whole(jobs)
+
+
+def test_library_with_helpers(jobs, monkeypatch):
+    """A library counts and reports kernels from helpers like its own."""
+    monkeypatch.setattr(worker, "cores", lambda: 3)
+    told = []
+    library = KernelLibrary(host_target(), None)
+    addresses = library.addresses(
+        [spec for _, spec in jobs], lambda ready, total: told.append((ready, total))
+    )
+    assert library.compiled == len(set(addresses.values())) == COUNT
+    assert told == [(i + 1, COUNT) for i in range(COUNT)]
+
+
+def test_script_without_main_guard(tmp_path):
+    """A user's script needs no ``if __name__ == "__main__"``: helpers do not run it."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent("""
+        print("once")
+        from isoconv.compile import worker
+        from isoconv.compile.runtime import HyperSpec
+        from isoconv.compile.target import host_target
+        jobs = [(f"kernel_{i}", HyperSpec(i)) for i in range(40)]
+        found = []
+        worker.compile_all(jobs, host_target(), lambda number, code: found.append(number), 2)
+        print(len(found))
+        """)
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["once", "40"]
+    assert done.stderr == ""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+def test_helpers_end_with_their_parent(tmp_path):
+    """When the process that started them is killed, helpers end too."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent("""
+        import time
+        from isoconv.compile import worker
+        from isoconv.compile.runtime import HyperSpec
+        from isoconv.compile.target import host_target
+        started, real = [], worker.subprocess.Popen
+        def start(*arguments, **settings):
+            started.append(real(*arguments, **settings))
+            return started[-1]
+        worker.subprocess.Popen = start
+        def done(number, code):
+            print(started[0].pid, flush=True)
+            time.sleep(600)
+        jobs = [(f"kernel_{i}", HyperSpec(i)) for i in range(40)]
+        worker.compile_all(jobs, host_target(), done, 1)
+        """)
+    )
+    place = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(
+        [sys.executable, str(script)], env=place, stdout=subprocess.PIPE, text=True
+    ) as parent:
+        helper = int(parent.stdout.readline())
+        parent.kill()
+    for _ in range(200):
+        try:
+            os.kill(helper, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+        if _is_zombie(helper):
+            return
+    pytest.fail("the helper is still there")
+
+
+def _is_zombie(process):
+    """Whether a process has ended and only its parent's parent has not noticed."""
+    try:
+        status = Path(f"/proc/{process}/stat").read_text()
+        return status.rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return False

@@ -1,0 +1,50 @@
+"""Arrays that nobody can change."""
+
+import numpy as np
+import pytest
+
+from isoconv.run.fixed import fixed_copy, is_fixed
+
+ARRAYS = [
+    np.arange(6, dtype=np.float32).reshape(2, 3),
+    np.arange(6, dtype=np.float64).reshape(2, 3).T,
+    np.arange(4, dtype=">f4"),
+    np.zeros((0, 3), np.float32),
+    np.float32(3).reshape(()),
+    np.float32([np.nan, -0.0, np.inf]),
+]
+
+
+@pytest.mark.parametrize("array", ARRAYS, ids=lambda array: f"{array.dtype.str}{array.shape}")
+def test_copy(array):
+    """A copy has the same elements, in memory of its own."""
+    copy = fixed_copy(array)
+    assert is_fixed(copy)
+    assert copy.shape == array.shape
+    assert copy.dtype == array.dtype.newbyteorder("=")
+    assert copy.tobytes() == array.astype(copy.dtype).tobytes()
+    assert not np.shares_memory(copy, array)
+    assert fixed_copy(copy) is copy
+
+
+def test_nobody_can_write():
+    """Neither the array nor a view of it is made writable again."""
+    copy = fixed_copy(np.ones((2, 2), np.float32))
+    for array in (copy, copy[0], copy.view(np.uint32), copy.reshape(-1)):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 0
+        with pytest.raises(ValueError, match="WRITEABLE"):
+            array.flags.writeable = True
+
+
+def test_what_can_change():
+    """Read-only views of memory that somebody else may write are not fixed."""
+    owner = np.ones((2, 2), np.float32)
+    view = owner.view()
+    view.flags.writeable = False
+    alone = np.ones(2)
+    alone.flags.writeable = False
+    for array in (owner, view, alone, np.frombuffer(bytearray(8), np.uint8), [1.0], 1.0):
+        assert not is_fixed(array)
+    assert is_fixed(np.frombuffer(bytes(8), np.uint8))
+    assert not is_fixed(fixed_copy(owner).T)

@@ -1,0 +1,52 @@
+"""How many images a thread takes at a time."""
+
+import pytest
+
+from isoconv import nn
+from isoconv.graph.builder import GraphBuilder
+from isoconv.nn.inference import inference_graph
+from isoconv.run.inference import Predictor
+from isoconv.run.shard_size import shard_size_for
+
+
+def size_of(shape, *layers):
+    """For a sequence of layers."""
+    return shard_size_for(inference_graph(nn.Sequential(*layers), shape, "float32", "none"))
+
+
+def test_small_images_go_together():
+    """What fits into the cache many times is taken many at a time."""
+    assert size_of((8, 8, 1), nn.Conv2d(8, 3), nn.Flatten(), nn.Linear(10)) == 32
+
+
+def test_large_images_go_alone():
+    """A few images fill the cache of a core, and some more that of all cores."""
+    assert size_of((112, 112, 16), nn.Conv2d(16, 3)) == 4
+    assert size_of((112, 112, 8), nn.Conv2d(8, 3), nn.Conv2d(8, 3)) == 1
+    assert size_of((56, 56, 16), nn.Conv2d(16, 3), nn.Conv2d(16, 3)) == 2
+
+
+def test_large_linear_layers_want_company():
+    """Weights that meet each image once are read for several at a time."""
+    small = nn.GlobalAvgPool2d(), nn.Linear(10)
+    large = nn.Flatten(), nn.Linear(4096)
+    conv = nn.Conv2d(16, 3, padding=1)
+    assert size_of((56, 56, 16), conv, *small) < size_of((56, 56, 16), conv, *large)
+
+
+def test_memory_stays_modest():
+    """However large the weights, a shard's values do not fill the memory."""
+    b = GraphBuilder()
+    x = b.input("dataset", "x", (512, 512, 64))
+    graph = b.graph([("y", b.add("relu", x))])
+    assert shard_size_for(graph) == 32
+    assert size_of((512, 512, 16), nn.Conv2d(64, 3), nn.Flatten(), nn.Linear(2)) == 1
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_predictors_ask(threads):
+    """A predictor without a setting takes what suits its graph."""
+    b = GraphBuilder()
+    graph = b.graph([("y", b.add("neg", b.input("dataset", "x", (3,))))])
+    with Predictor(graph, threads=threads) as predictor:
+        assert predictor.shard_size == 32

@@ -1,0 +1,39 @@
+"""A small trainer and small data, for tests of training, receipts and verification."""
+
+import numpy as np
+
+from isoconv import nn
+from isoconv.data import Augmentation, Dataset
+from isoconv.train import Trainer
+from isoconv.train.optim import AdamW
+from isoconv.train.schedule import Cosine, WarmUp
+
+
+def noise(count=28, seed=0):
+    """Small random images of two classes."""
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 256, (count, 6, 6, 1)).astype(np.uint8)
+    return Dataset.from_arrays(pixels, np.arange(count) % 2, name=f"noise {seed}")
+
+
+def network():
+    """A network with all that has a memory: parameters, running statistics, dropout."""
+    return nn.Sequential(
+        nn.Conv2d(4, 3), nn.BatchNorm2d(), nn.ReLU(), nn.Flatten(), nn.Dropout(0.1), nn.Linear(2)
+    )
+
+
+def make(model=None, **settings):
+    """A trainer with small settings."""
+    settings = {
+        "optimizer": AdamW(0.01),
+        "schedule": WarmUp(1, Cosine()),
+        "batch_size": 8,
+        "shard_size": 4,
+        "augmentation": Augmentation(shift=1),
+        "clip_norm": 1.0,
+        "progress": False,
+        "threads": 2,
+        **settings,
+    }
+    return Trainer(network() if model is None else model, **settings)
