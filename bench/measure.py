@@ -125,7 +125,7 @@ def order(crew: Crew) -> Rows:
         ]
         sides = crew.measure("step", entries, {**request, "weights": True}, arrays, pace)
         changed = {name: side.changed for name, side in sides.items()}
-        if not any(changed.values()):
+        if len(changed) > 1 and not any(changed.values()):
             crew.notes.append(f"reordering changed no bit of {step.name}")
         work = f"{step.name} [{step.batch}]"
         rows.append(_told(row_of(work, sides, 0.97, changed=changed)))

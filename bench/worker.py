@@ -15,9 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Array", "Library", "Prepared", "peak_mib", "serve"]
+__all__ = ["SHOWN", "Array", "Library", "Prepared", "peak_mib", "serve"]
 
 Array = NDArray[Any]
+
+SHOWN = "weights"
+"""Name of a result whose changed bits are told, but which is not held to the tolerance: weights
+before a batch normalisation have gradients that cancel, so that rounding errors are all of them."""
 
 
 @dataclass

@@ -12,7 +12,7 @@ import numpy as np
 import isoconv as ic
 from bench.libraries.isoconv_operations import WORK, Operation
 from bench.networks import build
-from bench.worker import Array, Library, Prepared, serve
+from bench.worker import SHOWN, Array, Library, Prepared, serve
 from isoconv import nn
 from isoconv.graph.autodiff import differentiate
 from isoconv.graph.builder import GraphBuilder
@@ -67,7 +67,8 @@ class IsoconvLibrary(Library):
         facts = {"arena_mib": round(engine.arena_bytes / 2**20, 1), "first_step": round(ready, 2)}
         results = {"losses": np.array(losses)}
         if request.get("weights"):
-            results |= engine.parameters()
+            every = engine.parameters().values()
+            results[SHOWN] = np.concatenate([array.ravel() for array in every])
         return Prepared(lambda: _run(engine, rows), results, facts, batches)
 
     def predict(self, request: dict[str, Any], arrays: dict[str, Array]) -> Prepared:

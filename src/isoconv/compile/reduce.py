@@ -11,8 +11,7 @@ with nothing kept, the partial sums are the lanes of one vector. Axes that lie b
 all operands become one. A row of elements is taken eight at a time, so partial sums need no index.
 Of many channels, a few rows at a time pass through all blocks of channels, so that memory is read
 in order; meanwhile the partial sums are parked on the stack. A block reads a piece of every row, a
-pattern that processors foresee for one array but not for several; then the next rows are fetched on
-the way.
+pattern that processors foresee badly, so the next rows are fetched on the way.
 After a row whose length is no multiple of eight the partial sums change places, and the next row
 begins with the first of them again; at the end they are put in order.
 """
@@ -86,7 +85,10 @@ class _Emission:
         widest = "float64" if "float64" in self.expression.dtypes() else spec.dtype
         lanes = k.target.lanes(widest)
         # Twice eight partial sums leave room for the work before them in 32 registers only.
-        vectors = 2 if k.target.registers >= 32 and len(spec.results) == 1 else 1
+        vectors = 1
+        if k.target.registers >= 32 and len(spec.results) == 1:
+            # Channels that are left over cost a walk through memory of their own.
+            vectors = next((v for v in (2, 3, 1) if self.channels % (v * lanes) == 0), 2)
         width = lanes * vectors
         full, rest = divmod(self.channels, width)
         tail = [lanes] * (rest // lanes) + ([rest % lanes] if rest % lanes else [])
@@ -214,11 +216,9 @@ class _Emission:
                 sums.add(image, (k.add(whole, j),), 1, first=j)
 
     def _fetch(self, first: Value, count: int) -> None:
-        """Bring so many elements of each array into the second cache, if there are several."""
+        """Bring so many elements of each array into the second cache."""
         k = self.k
         arrays = [o for o in self.expression.operands if o.strides[0] == self.channels]
-        if len(arrays) < 2:
-            return
         for array in arrays:
             base = k.at(k.buffers[array.buffer], k.add(first, array.offset), array.dtype)
             for element in range(0, count, _LINE // DTYPES[array.dtype]):
