@@ -229,9 +229,9 @@ def force_tiles(kind: str) -> None:
     real = schedule.choose_tile
 
     def forced(
-        target: Target, height: int, width: int, filters: int, dtype: str, *, flat: bool = False
+        target: Target, height: int, width: int, filters: int, dtype: str, **settings: Any
     ) -> schedule.Tile:
-        best = real(target, height, width, filters, dtype, flat=flat)
+        best = real(target, height, width, filters, dtype, **settings)
         blocks = -(-filters // best.lanes)
         if kind == "one":
             return schedule.Tile(1, 1, 1, best.lanes)

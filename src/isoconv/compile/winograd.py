@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import llvmlite.ir as ir
+
 from isoconv.compile.expression import Domain, Expression, Index, Operand, emit_expression
 from isoconv.compile.loops import Kernel, Value
 from isoconv.compile.window_nest import over_channels
@@ -57,8 +59,7 @@ def _output_grad_lines(k: Kernel, y: Sequence[Value]) -> list[Value]:
 
 
 def _halved(k: Kernel, value: Value) -> Value:
-    dtype = "float64" if str(value.type.element) == "double" else "float32"
-    return k.builder.fmul(value, k.splat_const(0.5, dtype, value.type.count))
+    return k.builder.fmul(value, ir.Constant(value.type, [0.5] * value.type.count))
 
 
 def weight_lines(k: Kernel, g: Sequence[Value]) -> list[Value]:
