@@ -72,7 +72,17 @@ NETWORKS: dict[str, Callable[[int, Shape], nn.Sequential]] = {
     "tiny": lambda _, __: tiny(),
     "lenet": lambda _, __: lenet(),
     "resnet50": lambda classes, _: resnet50(classes),
-    **{name: _ready(name) for name in ("resnet18", "resnet20", "vgg11", "mobilenetv2")},
+    **{
+        name: _ready(name)
+        for name in (
+            "resnet18",
+            "resnet20",
+            "vgg11",
+            "mobilenetv2",
+            "vgg11_winograd",
+            "resnet18_winograd",
+        )
+    },
 }
 
 

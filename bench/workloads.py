@@ -183,8 +183,10 @@ STEPS = (
     Step("LeNet-5-sized", "lenet", 128, (28, 28, 1)),
     Step("ResNet-20", "resnet20", 128, (32, 32, 3)),
     Step("VGG-11", "vgg11", 128, (32, 32, 3)),
+    Step("VGG-11, Winograd", "vgg11_winograd", 128, (32, 32, 3)),
     Step("MobileNetV2", "mobilenetv2", 64, (32, 32, 3)),
     Step("ResNet-18, 64²", "resnet18", 32, (64, 64, 3)),
+    Step("ResNet-18, 64², Winograd", "resnet18_winograd", 32, (64, 64, 3)),
 )
 
 

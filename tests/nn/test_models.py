@@ -20,6 +20,9 @@ KNOWN = [
     # the convolutions of torchvision's vgg11_bn without their 2,752 biases, and the head
     ("vgg11", 10, (32, 32, 3), 9_225_984 - 2_752 + 513 * 10),
     ("vgg11", 1000, (224, 224, 3), 9_225_984 - 2_752 + 513 * 1000),
+    # the same networks with another arithmetic
+    ("resnet18_winograd", 1000, (224, 224, 3), 11_689_512),
+    ("vgg11_winograd", 10, (32, 32, 3), 9_225_984 - 2_752 + 513 * 10),
     # 320 + 9,248 + 18,496 + 36,928 + 3,137·10
     ("tinyvgg", 10, (28, 28, 1), 96_362),
 ]
@@ -128,3 +131,17 @@ def test_names_are_sorted() -> None:
     """The registry lists names in order, and each is the function's own."""
     assert list(models.MODELS) == sorted(models.MODELS)
     assert all(function.__name__ == name for name, function in models.MODELS.items())
+
+
+def test_winograd_models() -> None:
+    """All 3×3 convolutions of stride 1 but the first layer's take the algorithm."""
+    for name, wanted in (("vgg11_winograd", 7), ("resnet18_winograd", 13)):
+        kinds = [
+            (module.kernel_size, module.stride, module.algorithm)
+            for _, module in models.create(name, 10, (64, 64, 3)).named_modules()
+            if isinstance(module, nn.Conv2d)
+        ]
+        assert kinds[0][2] == "direct"
+        assert kinds.count((3, 1, "winograd")) == wanted
+        assert not any(kind == (3, 1, "direct") for kind in kinds[1:])
+        assert all(algorithm == "direct" for size, stride, algorithm in kinds if stride != 1)

@@ -105,6 +105,28 @@ def _pool_cases() -> list[Case]:
     return cases
 
 
+def _winograd_cases() -> list[Case]:
+    u = single(16, 4, 3)
+    cases = [
+        Case("winograd_weight", (single(3, 3, 4, 3),)),
+        Case("winograd_weight_grad", (u,)),
+        Case("winograd_product", (given(16, 2, 3, 4), u)),
+        Case("winograd_product_grad_input", (given(16, 2, 3, 3), u)),
+        Case("winograd_product_grad_weight", (given(16, 2, 3, 4), given(16, 2, 3, 3))),
+    ]
+    for padding in (((1, 1), (1, 1)), ((0, 2), (0, 0))):
+        patches = ops.WinogradPatches((5, 6), padding)
+        output = ops.WinogradOutput(patches.outputs)
+        planes = given(16, *patches.tiles, 4)
+        cases += [
+            Case("winograd_input", (X,), patches),
+            Case("winograd_input_grad", (planes,), patches),
+            Case("winograd_output", (planes,), output),
+            Case("winograd_output_grad", (given(*output.sides, 4),), output),
+        ]
+    return cases
+
+
 def _binary_cases() -> list[Case]:
     pairs = (
         (X, Y),
@@ -184,7 +206,14 @@ def _other_cases() -> list[Case]:
     ]
 
 
-CASES = _conv_cases() + _pool_cases() + _binary_cases() + _unary_cases() + _other_cases()
+CASES = (
+    _conv_cases()
+    + _winograd_cases()
+    + _pool_cases()
+    + _binary_cases()
+    + _unary_cases()
+    + _other_cases()
+)
 # An input has no meaning of its own.
 ELSEWHERE = {"input"}
 

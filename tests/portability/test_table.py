@@ -13,7 +13,7 @@ from isoconv.compile.target import TARGETS, host_target, target_named
 from isoconv.errors import ArgumentError
 
 TRAININGS = ("small", "resnet20")
-CASES = (*TRAININGS, "predict-small", "predict-resnet20")
+CASES = (*TRAININGS, "winograd", "predict-small", "predict-resnet20", "predict-winograd")
 
 Line = dict[str, Any]
 Worker = Callable[..., Line]
@@ -62,6 +62,21 @@ def test_schedules(worker: Worker, baseline: Baseline, case: str, option: str) -
     line = worker(case, option)
     assert line["kernels"] != baseline(case)["kernels"], "the option changed no kernel"
     assert line["result"] == baseline(case)["result"]
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["--threads=7", "--tiles=narrow", "--no-fusion",
+     *(f"--target={name}" for name in TARGETS)],
+)  # fmt: skip
+def test_winograd(worker: Worker, baseline: Baseline, option: str) -> None:
+    """Another algorithm is another arithmetic, and as much the same everywhere."""
+    if option.startswith("--target="):
+        try:
+            target_named(option.removeprefix("--target="))
+        except ArgumentError as error:
+            pytest.skip(str(error))
+    assert worker("winograd", option)["result"] == baseline("winograd")["result"]
 
 
 @pytest.mark.parametrize("case", TRAININGS)
@@ -142,7 +157,11 @@ def test_other_rounding(worker: Worker, baseline: Baseline) -> None:
 
 @pytest.mark.parametrize(
     ("case", "threads"),
-    [*(("predict-small", threads) for threads in (1, 2, 3, 7)), ("predict-resnet20", 3)],
+    [
+        *(("predict-small", threads) for threads in (1, 2, 3, 7)),
+        ("predict-resnet20", 3),
+        ("predict-winograd", 3),
+    ],
 )
 def test_predictions(worker: Worker, baseline: Baseline, case: str, threads: int) -> None:
     """An image has one result: alone, in a batch of 2, 7, 32 or 1000, with any threads."""

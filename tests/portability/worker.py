@@ -68,6 +68,15 @@ def small() -> nn.Sequential:
     )  # fmt: skip
 
 
+def winograd() -> nn.Sequential:
+    """Winograd's convolution at odd sizes, with all paddings, before and behind other layers."""
+    return nn.Sequential(
+        nn.Conv2d(9, 3, padding=1, algorithm="winograd"), nn.BatchNorm2d(), nn.ReLU(),
+        nn.Conv2d(21, 3, padding=2, algorithm="winograd"), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(18, 3, algorithm="winograd"), nn.Tanh(), nn.GlobalAvgPool2d(), nn.Linear(10),
+    )  # fmt: skip
+
+
 def resnet20() -> nn.Sequential:
     """ResNet-20, with dropout before its last layer."""
     steps = list(nn.models.create("resnet20", 10, (16, 16, 3)))
@@ -105,6 +114,12 @@ CASES = {
             "label_smoothing": 0.1,
             "seed": 5,
         },
+    ),
+    "winograd": Case(
+        winograd,
+        (11, 9, 3),
+        40,
+        {"optimizer": SGD(0.05, momentum=0.9), "batch_size": 20, "shard_size": 3, "seed": 9},
     ),
     "resnet20": Case(
         resnet20,
@@ -214,9 +229,9 @@ def force_tiles(kind: str) -> None:
     real = schedule.choose_tile
 
     def forced(
-        target: Target, height: int, width: int, filters: int, dtype: str, *, flat: bool = False
+        target: Target, height: int, width: int, filters: int, dtype: str, **settings: Any
     ) -> schedule.Tile:
-        best = real(target, height, width, filters, dtype, flat=flat)
+        best = real(target, height, width, filters, dtype, **settings)
         blocks = -(-filters // best.lanes)
         if kind == "one":
             return schedule.Tile(1, 1, 1, best.lanes)

@@ -18,6 +18,7 @@ from isoconv.compile.contract_weight import ContractWeightSpec
 from isoconv.compile.depthwise import DepthwiseSpec, DepthwiseWeightSpec
 from isoconv.compile.jit import Effort, compile_object
 from isoconv.compile.loops import Kernel
+from isoconv.compile.planes import PlanesSpec
 from isoconv.compile.target import Target
 
 __all__ = ["KernelSpec", "emit_object", "is_contraction", "toolchain"]
@@ -51,7 +52,7 @@ def toolchain() -> str:
 
 def is_contraction(spec: KernelSpec) -> bool:
     """Whether this is one of the large kernels, which take the longest to compile."""
-    return isinstance(spec, _CONTRACTIONS)
+    return isinstance(spec, (*_CONTRACTIONS, PlanesSpec))
 
 
 def emit_object(spec: KernelSpec, target: Target, name: str) -> bytes:
@@ -67,6 +68,8 @@ def _effort(spec: KernelSpec, target: Target) -> Effort:
 
     Most gain by none: their loops are emitted as they are to run.
     """
+    if isinstance(spec, PlanesSpec):
+        return _effort(spec.inner, target)
     if not is_contraction(spec):
         return "plain"
     if isinstance(spec, (ContractSpec, ContractWeightSpec)):

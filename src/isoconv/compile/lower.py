@@ -10,18 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from isoconv.compile import lower_roots
+from isoconv.compile import lower_contract, lower_roots, lower_winograd
 from isoconv.compile.border import BorderSpec
 from isoconv.compile.calls import Arguments, Call, Lowered
 from isoconv.compile.collector import collector_paused
 from isoconv.compile.expression import Domain, Expression, Operand, Step
 from isoconv.compile.kernels import KernelSpec
 from isoconv.compile.layout import Border, Buffer, Placement, bordered, dense_strides
-from isoconv.compile.lower_contract import borders_of
 from isoconv.compile.pack import PackSpec
 from isoconv.compile.pointwise import PointwiseSpec
 from isoconv.compile.reduce import ReduceSpec
 from isoconv.compile.target import Target
+from isoconv.compile.winograd_weight import WinogradPackSpec
 from isoconv.errors import GraphError
 from isoconv.graph.fuse import Group, fuse
 from isoconv.graph.ir import Graph, Node, TensorSpec
@@ -53,7 +53,7 @@ class Lowering:
         self.result = Lowered()
         self.places: dict[int, Placement] = dict(inputs)
         self.borders = _borders(graph)
-        self._packed: dict[tuple[int, PackSpec], Buffer] = {}
+        self._packed: dict[tuple[int, PackSpec | WinogradPackSpec], Buffer] = {}
         self._bound = self._bind(outputs)
         for group in groups:
             self._group(group)
@@ -119,7 +119,7 @@ class Lowering:
             Call(spec, tuple(arguments.buffers), tuple(arguments.writes), layer)
         )
 
-    def packed(self, weight: int, spec: PackSpec) -> Buffer:
+    def packed(self, weight: int, spec: PackSpec | WinogradPackSpec) -> Buffer:
         """Packed weights: once per step for parameters, in the shard for computed weights."""
         key = (weight, spec)
         if key not in self._packed:
@@ -307,7 +307,8 @@ def _borders(graph: Graph) -> dict[int, Border]:
     """The widest border that any reader asks for, per value."""
     found: dict[int, Border] = {}
     for node in graph.nodes:
-        for position, wanted in borders_of(graph, node):
+        contracted = lower_contract.borders_of(graph, node)
+        for position, wanted in (*contracted, *lower_winograd.borders_of(node)):
             source = node.inputs[position]
             known = found.get(source, ((0, 0),) * len(wanted))
             found[source] = tuple(
@@ -318,7 +319,9 @@ def _borders(graph: Graph) -> dict[int, Border]:
 
 _NEEDS_COPY = frozenset(
     {"conv", "conv_grad_input", "conv_grad_weight", "max_pool", "max_pool_grad", "avg_pool",
-     "avg_pool_grad", "reshape", "slice_channels", "concat", "pad", "crop", "embed_channels"}
+     "avg_pool_grad", "reshape", "slice_channels", "concat", "pad", "crop", "embed_channels",
+     "winograd_input", "winograd_input_grad", "winograd_output", "winograd_output_grad",
+     "winograd_product", "winograd_product_grad_input", "winograd_product_grad_weight"}
 )  # fmt: skip
 
 

@@ -16,13 +16,15 @@ from isoconv.compile.index_maps import Phase, border, forward_axes, gradient_pha
 from isoconv.compile.layout import Border
 from isoconv.compile.pack import PackSpec
 from isoconv.compile.schedule import choose_tile
+from isoconv.compile.target import Target
 from isoconv.graph.fuse import Group
 from isoconv.graph.ir import Graph, Node, TensorSpec
 
 if TYPE_CHECKING:
     from isoconv.compile.lower import Lowering
 
-__all__ = ["borders_of", "lower_conv", "lower_conv_grad_input", "lower_conv_grad_weight"]
+__all__ = ["borders_of", "lower_conv", "lower_conv_grad_input", "lower_conv_grad_weight",
+           "weight_contraction"]  # fmt: skip
 
 _BLOCK_POSITIONS = 256  # positions per block of the weight gradient, so that parking stays cheap
 _BLOCK_BYTES = 256 * 1024  # of source and gradient in such a block: a part of the second cache
@@ -219,7 +221,7 @@ def lower_conv_grad_weight(lowering: Lowering, group: Group) -> None:
     node = lowering.graph[group.root]
     x, dy = node.inputs
     geometry = node.attrs
-    sides, outputs = lowering.spec(x).shape[:-1], lowering.spec(dy).shape[:-1]
+    outputs = lowering.spec(dy).shape[:-1]
     *_, channels, total = node.spec.shape
     filters = total // geometry.groups
     axes = forward_axes(geometry, outputs).axes
@@ -241,24 +243,48 @@ def lower_conv_grad_weight(lowering: Lowering, group: Group) -> None:
         )
         lowering.emit(depthwise, arguments, node.name)
         return
+    spec = weight_contraction(
+        lowering.target, geometry, lowering.spec(x), lowering.spec(dy), source, gradient, result,
+        place.offset, len(arguments.buffers), lowering.capacity,
+    )  # fmt: skip
+    lowering.emit(spec, arguments, node.name)
+
+
+def weight_contraction(
+    target: Target,
+    geometry: Any,
+    x: TensorSpec,
+    dy: TensorSpec,
+    source: Operand,
+    gradient: Operand,
+    result: int,
+    offset: int,
+    buffers: int,
+    capacity: int,
+) -> ContractWeightSpec:
+    """The kernel for the gradient by weights of x's convolution, given where everything lies."""
+    sides, outputs = x.shape[:-1], dy.shape[:-1]
+    channels, total = x.shape[-1] // geometry.groups, dy.shape[-1]
+    filters = total // geometry.groups
+    axes = forward_axes(geometry, outputs).axes
     elements = prod(geometry.kernel) * channels
     run = elements
     if elements > SPELLED:
         run = channels
         if axes and geometry.groups == 1 and axes[-1].in_tap * source.strides[-2] == channels:
             run *= axes[-1].taps
-    tile = choose_tile(lowering.target, 1, run, filters, node.spec.dtype)
+    tile = choose_tile(target, 1, run, filters, dy.dtype)
     positions = prod(outputs)
-    size = 8 if node.spec.dtype == "float64" else 4
+    size = 8 if dy.dtype == "float64" else 4
     image_bytes = size * (prod(sides) * channels * geometry.groups + positions * total)
     images = min(-(-_BLOCK_POSITIONS // positions), _IMAGES_BYTES // image_bytes)
-    images = max(1, min(images, lowering.capacity))
+    images = max(1, min(images, capacity))
     rows = outputs[0] if outputs else 1
     if image_bytes > _BLOCK_BYTES and positions > _BLOCK_POSITIONS:
         share = max(_BLOCK_BYTES / image_bytes, _BLOCK_POSITIONS / positions)
         rows = max(1, min(rows, round(rows * share)))
-    spec = ContractWeightSpec(
-        dtype=node.spec.dtype,
+    return ContractWeightSpec(
+        dtype=dy.dtype,
         axes=axes,
         groups=geometry.groups,
         channels=channels,
@@ -266,10 +292,9 @@ def lower_conv_grad_weight(lowering: Lowering, group: Group) -> None:
         source=source,
         gradient=gradient,
         result=result,
-        offset=place.offset,
-        buffers=len(arguments.buffers),
+        offset=offset,
+        buffers=buffers,
         tile=tile,
         images=images,
         rows=rows,
     )
-    lowering.emit(spec, arguments, node.name)

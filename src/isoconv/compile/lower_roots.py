@@ -15,6 +15,14 @@ from isoconv.compile.lower_contract import (
     lower_conv_grad_input,
     lower_conv_grad_weight,
 )
+from isoconv.compile.lower_winograd import (
+    lower_from_planes,
+    lower_product,
+    lower_product_grad_weight,
+    lower_to_planes,
+    lower_weight,
+    lower_weight_grad,
+)
 from isoconv.compile.rows import RowsSpec
 from isoconv.compile.window import PoolSpec
 from isoconv.compile.window_grad import PoolGradSpec
@@ -210,4 +218,13 @@ ROOTS: dict[str, Rule] = {
     "concat": _concat,
     "pad": _into_zeros,
     "embed_channels": _into_zeros,
+    "winograd_input": lower_to_planes,
+    "winograd_input_grad": lower_from_planes,
+    "winograd_weight": lower_weight,
+    "winograd_weight_grad": lower_weight_grad,
+    "winograd_output": lower_from_planes,
+    "winograd_output_grad": lower_to_planes,
+    "winograd_product": lower_product,
+    "winograd_product_grad_input": lower_product,
+    "winograd_product_grad_weight": lower_product_grad_weight,
 }

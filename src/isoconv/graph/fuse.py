@@ -23,8 +23,9 @@ from isoconv.graph.operation import operation
 __all__ = ["EPILOGUE_ROOTS", "Group", "fuse"]
 
 EPILOGUE_ROOTS = frozenset(
-    {"conv", "conv_grad_input", "max_pool", "max_pool_grad", "avg_pool", "avg_pool_grad"}
-)
+    {"conv", "conv_grad_input", "max_pool", "max_pool_grad", "avg_pool", "avg_pool_grad",
+     "winograd_output", "winograd_input_grad"}
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ class LayerRow:
 
     Attributes:
         name: its path.
-        kind: its class.
+        kind: its class, and its algorithm if it is not the direct one.
         output: shape of its result for one image.
         parameters: learned numbers; 0 when an earlier row has counted them.
         multiply_adds: of its convolutions and linear layers, for one image.
@@ -110,6 +110,9 @@ def summarize(model: Module, input_shape: Sequence[int]) -> Summary:
         if call.inner and not own and not work:
             continue
         name = type(call.module).__name__
+        algorithm = getattr(call.module, "algorithm", "direct")
+        if algorithm != "direct":
+            name += f" {algorithm}"
         rows.append(LayerRow(call.path, name, call.output, sum(own.values()), work))
     return Summary(
         tuple(input_shape),
@@ -122,6 +125,8 @@ def summarize(model: Module, input_shape: Sequence[int]) -> Summary:
 def multiply_adds(builder: GraphBuilder, index: int) -> int:
     """Multiply-adds of one node for one image; 0 for all but convolutions and linear layers."""
     node = builder[index]
+    if node.op == "winograd_product":
+        return node.spec.size * builder.spec(node.inputs[0]).shape[-1]
     if node.op != "conv":
         return 0
     kernel = builder.spec(node.inputs[1]).shape

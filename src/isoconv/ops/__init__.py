@@ -13,6 +13,7 @@ from isoconv.ops.pool import AvgPool, AvgPoolGrad
 from isoconv.ops.reduce import Broadcast, CountAttrs, Sum
 from isoconv.ops.rows import CrossEntropy, Hits
 from isoconv.ops.shape import Embed, Padding, Shape, Slice
+from isoconv.ops.winograd import WinogradOutput, WinogradPatches
 
 __all__ = [
     "Augment",
@@ -36,4 +37,6 @@ __all__ = [
     "Slice",
     "Sum",
     "WindowGeometry",
+    "WinogradOutput",
+    "WinogradPatches",
 ]

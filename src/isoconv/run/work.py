@@ -13,20 +13,41 @@ from isoconv.compile.contract import ContractSpec
 from isoconv.compile.contract_weight import ContractWeightSpec
 from isoconv.compile.depthwise import DepthwiseSpec, DepthwiseWeightSpec
 from isoconv.compile.image import AugmentSpec
+from isoconv.compile.kernels import KernelSpec
 from isoconv.compile.lower import Call, Lowered
 from isoconv.compile.pack import PackSpec
+from isoconv.compile.planes import PlanesSpec
 from isoconv.compile.pointwise import PointwiseSpec
 from isoconv.compile.reduce import ReduceSpec
 from isoconv.compile.rows import RowsSpec
 from isoconv.compile.window import PoolSpec
 from isoconv.compile.window_grad import PoolGradSpec
+from isoconv.compile.winograd import WinogradMapSpec, WinogradPlanesSpec
+from isoconv.compile.winograd_weight import WinogradPackSpec, WinogradWeightSpec
 
 __all__ = ["bytes_of", "flops_of", "kernel_names"]
 
 
+_PATCH = {"input": 32, "output_grad": 12, "output": 24, "input_grad": 48}
+_KERNEL = {"weight": 35, "weight_grad": 42}
+"""Operations of Winograd's maps, for a patch and a channel or for a kernel."""
+
+
 def flops_of(call: Call, images: int) -> int:
     """Multiplications and additions of a call on so many images."""
-    spec = call.spec
+    return _flops(call.spec, images)
+
+
+def _flops(spec: KernelSpec, images: int) -> int:
+    if isinstance(spec, PlanesSpec):
+        return spec.count * _flops(spec.inner, images * spec.positions)
+    if isinstance(spec, WinogradPlanesSpec):
+        return images * prod(spec.tiles) * spec.channels * _PATCH[spec.kind]
+    if isinstance(spec, WinogradMapSpec):
+        work = prod(spec.tiles) * _PATCH[spec.kind]
+        return images * spec.channels * (work + prod(spec.sides) * len(spec.epilogue.steps))
+    if isinstance(spec, WinogradWeightSpec):
+        return spec.size * _KERNEL[spec.kind]
     if isinstance(spec, ContractSpec):
         positions = spec.flat or prod(axis.positions for axis in spec.axes)
         results = positions * spec.groups * spec.filters
@@ -67,7 +88,7 @@ def kernel_names(lowered: Lowered) -> list[str]:
     transposed = {
         call.buffers[1]: call.spec.transposed
         for call in (*lowered.prepare, *lowered.shard)
-        if isinstance(call.spec, PackSpec)
+        if isinstance(call.spec, (PackSpec, WinogradPackSpec))
     }
     known: set[str] = set()
     names = []
@@ -82,9 +103,11 @@ def kernel_names(lowered: Lowered) -> list[str]:
 
 
 def _name(call: Call, *, back: bool) -> str:
-    spec = call.spec
-    if isinstance(spec, PackSpec):
+    spec = call.spec.inner if isinstance(call.spec, PlanesSpec) else call.spec
+    if isinstance(spec, (PackSpec, WinogradPackSpec)):
         return "packing of weights"
+    if isinstance(spec, (WinogradPlanesSpec, WinogradMapSpec, WinogradWeightSpec)):
+        return f"Winograd, {spec.kind.replace('_grad', ', gradient')}"
     if isinstance(spec, (ContractSpec, DepthwiseSpec)):
         return "gradient by input" if back else "forward"
     if isinstance(spec, (ContractWeightSpec, DepthwiseWeightSpec)):

@@ -8,8 +8,8 @@ from isoconv.errors import ArgumentError, ShapeError
 from isoconv.nn.combining import Sequential
 from isoconv.nn.models.lenet import lenet5
 from isoconv.nn.models.mobilenet import mobilenetv2
-from isoconv.nn.models.resnet import resnet18, resnet20
-from isoconv.nn.models.vgg import tinyvgg, vgg11
+from isoconv.nn.models.resnet import resnet18, resnet18_winograd, resnet20
+from isoconv.nn.models.vgg import tinyvgg, vgg11, vgg11_winograd
 
 __all__ = [
     "MODELS",
@@ -17,18 +17,22 @@ __all__ = [
     "lenet5",
     "mobilenetv2",
     "resnet18",
+    "resnet18_winograd",
     "resnet20",
     "tinyvgg",
     "vgg11",
+    "vgg11_winograd",
 ]
 
 MODELS: dict[str, Callable[[int, tuple[int, ...] | None], Sequential]] = {
     "lenet5": lenet5,
     "mobilenetv2": mobilenetv2,
     "resnet18": resnet18,
+    "resnet18_winograd": resnet18_winograd,
     "resnet20": resnet20,
     "tinyvgg": tinyvgg,
     "vgg11": vgg11,
+    "vgg11_winograd": vgg11_winograd,
 }
 """All models: name → function of the number of classes and the input shape."""
 

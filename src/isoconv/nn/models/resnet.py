@@ -12,13 +12,15 @@ from isoconv.nn.module import Module
 from isoconv.nn.normalization import BatchNorm2d
 from isoconv.nn.pooling import GlobalAvgPool2d, MaxPool2d
 
-__all__ = ["resnet18", "resnet20"]
+__all__ = ["resnet18", "resnet18_winograd", "resnet20"]
 
 SMALL = 64
 """Up to this side images are taken for small ones, such as CIFAR's."""
 
 
-def resnet18(classes: int = 10, input_shape: tuple[int, ...] | None = None) -> Sequential:
+def resnet18(
+    classes: int = 10, input_shape: tuple[int, ...] | None = None, algorithm: str = "direct"
+) -> Sequential:
     """He et al. 2015, "Deep residual learning for image recognition", table 1, 18 layers.
 
     Four stages of two basic blocks with 64, 128, 256 and 512 filters. Images of up to 64×64
@@ -28,6 +30,7 @@ def resnet18(classes: int = 10, input_shape: tuple[int, ...] | None = None) -> S
     Args:
         classes: number of outputs.
         input_shape: ``(H, W, C)``; None for ``(224, 224, 3)``.
+        algorithm: of the blocks' 3×3 convolutions with stride 1; see `Conv2d`.
 
     Example:
         >>> resnet18(1000).summary((224, 224, 3)).parameters
@@ -38,7 +41,21 @@ def resnet18(classes: int = 10, input_shape: tuple[int, ...] | None = None) -> S
         stem = _normalised(64, 3, 1)
     else:
         stem = [*_normalised(64, 7, 2), MaxPool2d(3, stride=2, padding=1)]
-    return _resnet(stem, (64, 128, 256, 512), 2, classes)
+    return _resnet(stem, (64, 128, 256, 512), 2, classes, algorithm)
+
+
+def resnet18_winograd(classes: int = 10, input_shape: tuple[int, ...] | None = None) -> Sequential:
+    """`resnet18` with Winograd's algorithm: another arithmetic, whose training takes less time.
+
+    Args:
+        classes: number of outputs.
+        input_shape: ``(H, W, C)``; None for ``(224, 224, 3)``.
+
+    Example:
+        >>> resnet18_winograd(1000).summary((224, 224, 3)).parameters
+        11689512
+    """
+    return resnet18(classes, input_shape, algorithm="winograd")
 
 
 def resnet20(
@@ -63,28 +80,38 @@ def resnet20(
     return _resnet(_normalised(16, 3, 1), (16, 32, 64), 3, classes)
 
 
-def _normalised(filters: int, kernel_size: int, stride: int) -> list[Module]:
+def _normalised(
+    filters: int, kernel_size: int, stride: int, algorithm: str = "direct"
+) -> list[Module]:
     """A convolution that keeps the size but for its stride, normalised, with ReLU."""
-    convolution = Conv2d(filters, kernel_size, stride, padding=kernel_size // 2, bias=False)
+    convolution = Conv2d(
+        filters, kernel_size, stride, kernel_size // 2, bias=False, algorithm=algorithm
+    )
     return [convolution, BatchNorm2d(), ReLU()]
 
 
-def _block(filters: int, stride: int, *, project: bool) -> list[Module]:
+def _block(filters: int, stride: int, algorithm: str, *, project: bool) -> list[Module]:
     """Two 3×3 convolutions around which x is added; ReLU follows the sum."""
     body = Sequential(
-        *_normalised(filters, 3, stride),
-        Conv2d(filters, 3, padding=1, bias=False),
+        *_normalised(filters, 3, stride, algorithm if stride == 1 else "direct"),
+        Conv2d(filters, 3, padding=1, bias=False, algorithm=algorithm),
         BatchNorm2d(),
     )
     shortcut = Sequential(Conv2d(filters, 1, stride, bias=False), BatchNorm2d())
     return [Residual(body, shortcut if project else None), ReLU()]
 
 
-def _resnet(stem: Sequence[Module], stages: Sequence[int], blocks: int, classes: int) -> Sequential:
+def _resnet(
+    stem: Sequence[Module],
+    stages: Sequence[int],
+    blocks: int,
+    classes: int,
+    algorithm: str = "direct",
+) -> Sequential:
     steps = list(stem)
     for stage, filters in enumerate(stages):
         for block in range(blocks):
             # Every stage but the first halves the feature map in its first block.
             first = stage > 0 and block == 0
-            steps += _block(filters, 2 if first else 1, project=first)
+            steps += _block(filters, 2 if first else 1, algorithm, project=first)
     return Sequential(*steps, GlobalAvgPool2d(), Linear(classes))

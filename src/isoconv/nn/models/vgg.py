@@ -12,13 +12,15 @@ from isoconv.nn.pooling import GlobalAvgPool2d, MaxPool2d
 from isoconv.nn.regularization import Dropout
 from isoconv.nn.shaping import Flatten
 
-__all__ = ["tinyvgg", "vgg11"]
+__all__ = ["tinyvgg", "vgg11", "vgg11_winograd"]
 
 VGG11 = ((64,), (128,), (256, 256), (512, 512), (512, 512))
 """Filters of the convolutions before each pooling (configuration A of the paper)."""
 
 
-def vgg11(classes: int = 10, input_shape: tuple[int, ...] | None = None) -> Sequential:
+def vgg11(
+    classes: int = 10, input_shape: tuple[int, ...] | None = None, algorithm: str = "direct"
+) -> Sequential:
     """Simonyan and Zisserman 2014, "Very deep convolutional networks", configuration A.
 
     Eight 3×3 convolutions, each with batch normalisation in place of its bias, and a maximum
@@ -29,6 +31,8 @@ def vgg11(classes: int = 10, input_shape: tuple[int, ...] | None = None) -> Sequ
     Args:
         classes: number of outputs.
         input_shape: ``(H, W, C)``; None for ``(224, 224, 3)``.
+        algorithm: of all convolutions but the first, whose few input channels gain nothing from
+            Winograd's; see `Conv2d`.
 
     Example:
         >>> vgg11(10, (32, 32, 3)).summary((32, 32, 3)).parameters
@@ -39,11 +43,27 @@ def vgg11(classes: int = 10, input_shape: tuple[int, ...] | None = None) -> Sequ
     steps: list[Module] = []
     for stage in VGG11:
         for filters in stage:
-            steps += [Conv2d(filters, 3, padding=1, bias=False), BatchNorm2d(), ReLU()]
+            chosen = algorithm if steps else "direct"
+            convolution = Conv2d(filters, 3, padding=1, bias=False, algorithm=chosen)
+            steps += [convolution, BatchNorm2d(), ReLU()]
         if side >= 2:
             steps.append(MaxPool2d(2))
             side //= 2
     return Sequential(*steps, GlobalAvgPool2d(), Linear(classes))
+
+
+def vgg11_winograd(classes: int = 10, input_shape: tuple[int, ...] | None = None) -> Sequential:
+    """`vgg11` with Winograd's algorithm: another arithmetic, whose training takes less time.
+
+    Args:
+        classes: number of outputs.
+        input_shape: ``(H, W, C)``; None for ``(224, 224, 3)``.
+
+    Example:
+        >>> vgg11_winograd(10, (32, 32, 3)).summary((32, 32, 3)).parameters
+        9228362
+    """
+    return vgg11(classes, input_shape, algorithm="winograd")
 
 
 def tinyvgg(
