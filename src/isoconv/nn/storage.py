@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -14,7 +15,7 @@ import numpy as np
 from isoconv.errors import CheckpointError
 from isoconv.graph.operation import Array
 
-__all__ = ["check_input_shape", "check_names", "digest", "read", "write"]
+__all__ = ["check_input_shape", "check_names", "digest", "read", "replace_file", "write"]
 
 
 def check_names(wanted: Mapping[str, Array], given: Mapping[str, Array]) -> None:
@@ -101,6 +102,15 @@ def write(
     facts = {**(notes or {}), "input_shape": list(input_shape)}
     metadata = {"isoconv": json.dumps(facts, sort_keys=True)}
     content = save({name: np.ascontiguousarray(a) for name, a in arrays.items()}, metadata)
+    replace_file(path, content)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Give a file new content, whole or not at all, through a temporary file beside it.
+
+    Raises:
+        OSError: it cannot be written; an earlier file of that name stays whole.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
     try:
         with temporary.open("wb") as file:
@@ -109,7 +119,19 @@ def write(
             os.fsync(file.fileno())
         temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name last through a loss of power, where the system can."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def read(path: Path) -> tuple[dict[str, Array], tuple[int, ...], dict[str, str]]:

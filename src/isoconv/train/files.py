@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoconv.errors import CheckpointError
+from isoconv.nn.storage import replace_file
 
 __all__ = [
     "canonical_json",
@@ -34,33 +32,13 @@ def write_bytes(path: Path, content: bytes) -> None:
     Raises:
         CheckpointError: it cannot be written; an earlier file of that name stays whole.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
     try:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-        _sync_folder(path.parent)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, content)
     except OSError as error:
         raise CheckpointError(
             f"{path} cannot be written ({error.strerror or error}); what was saved before is whole"
         ) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the new name last through a loss of power, where the system can."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def canonical_json(value: Any) -> bytes:
