@@ -286,7 +286,8 @@ FAST_ORACLES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "sin": np.sin,
     "sin_turns": lambda x: np.sin(2 * np.pi * (x - np.rint(x))),
     "tanh": np.tanh,
-    **{f"power {y}": lambda x, y=y: np.power(x, np.float64(np.float32(y)))
+    # An array of exponents: for a single 0.5 NumPy takes the square root, which is NaN at -inf.
+    **{f"power {y}": lambda x, y=y: np.power(x, np.full_like(x, np.float32(y)))
        for y in (0.5, -1.5, 2.7)},
 }  # fmt: skip
 
