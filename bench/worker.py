@@ -7,6 +7,7 @@ import os
 import sys
 import time
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,32 +43,24 @@ class Prepared:
     inner: int = 1
 
 
-class Library:
-    """One library behind the same face as all others; it offers what it overrides.
+class Library(ABC):
+    """One library behind the same face as all others.
+
+    Its methods bear the names of the kinds of work that its ``Peer`` says it offers; each takes a
+    request and arrays and prepares the work:
+
+    - ``layer``: a convolution in one direction: arrays x, w, dy;
+    - ``simple``: pooling, normalisation and the like;
+    - ``step``: a training step; results: the losses of the first two steps on the first batch;
+    - ``predict``: a prediction; results: the scores.
 
     Every request names the work (the fields of a class in ``bench.workloads``), the number of
     threads and the variant, such as the layout in memory.
     """
 
+    @abstractmethod
     def versions(self) -> dict[str, str]:
         """Versions of the library and what it stands on."""
-        raise NotImplementedError
-
-    def layer(self, request: dict[str, Any], arrays: dict[str, Array]) -> Prepared:
-        """A convolution in one direction: arrays x, w, dy."""
-        raise NotImplementedError("no single convolutions")
-
-    def simple(self, request: dict[str, Any], arrays: dict[str, Array]) -> Prepared:
-        """Pooling, normalisation and the like."""
-        raise NotImplementedError("no single operations")
-
-    def step(self, request: dict[str, Any], arrays: dict[str, Array]) -> Prepared:
-        """A training step; results: the losses of the first two steps on the first batch."""
-        raise NotImplementedError("no training")
-
-    def predict(self, request: dict[str, Any], arrays: dict[str, Array]) -> Prepared:
-        """A prediction; results: the scores."""
-        raise NotImplementedError("no predictions")
 
 
 def peak_mib() -> float:

@@ -97,4 +97,4 @@ class _Maker:
             return self.steps(step["body"], value)
         if kind == "relu":
             return self._node("Relu", [value])
-        raise NotImplementedError(f"no prediction with {kind}")
+        raise ValueError(f"a description has no step {kind!r}")
