@@ -14,7 +14,7 @@ from pathlib import Path
 from bench.crew import Crew, Setting
 from bench.libraries import PEERS
 from bench.measure import MEASUREMENTS, NAMES
-from bench.results import FOLDER, ceilings_of, read, write
+from bench.results import FOLDER, ceilings_of, read, told, write
 from bench.table import markdown, update
 from bench.timing import FULL, QUICK
 
@@ -50,11 +50,16 @@ def main(arguments: list[str] | None = None) -> int:
     for what in wanted:
         crew = Crew(setting)
         before = ceilings_of(setting)
+        rows = []
         try:
-            rows = MEASUREMENTS[what](crew)
+            for row in MEASUREMENTS[what](crew):
+                print(told(row), flush=True)
+                rows.append(row)
+                # A run that is cut off keeps what it has measured.
+                write(what, rows, crew, before, complete=False)
         finally:
             crew.close()
-        path = write(what, rows, crew, ceilings_of(setting, before))
+        path = write(what, rows, crew, ceilings_of(setting, before), complete=not setting.only)
         for text in crew.notes:
             print(f"note: {text}", file=sys.stderr)
         print(f"stored {path.relative_to(FOLDER.parent.parent)}")

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ PATIENCE = 1800
 """Seconds after which a training is given up."""
 
 
-def measure(crew: Crew) -> list[dict[str, Any]]:
+def measure(crew: Crew) -> Iterator[dict[str, Any]]:
     """Train with both, several times in turn; quick runs take few images and a low goal."""
     from isoconv.data import load
 
@@ -70,7 +71,7 @@ def measure(crew: Crew) -> list[dict[str, Any]]:
                     why = f"not done within {PATIENCE} s" if late else "its training failed"
                     crew.notes.append(f"torch is left out from turn {turn + 1} on: {why}")
                     beside = False
-    return [_row(name, found, goal) for name in found if name != "torch"]
+    yield from (_row(name, found, goal) for name in found if name != "torch")
 
 
 def _row(name: str, found: dict[str, list[dict[str, Any]]], goal: float) -> dict[str, Any]:
@@ -80,7 +81,7 @@ def _row(name: str, found: dict[str, list[dict[str, Any]]], goal: float) -> dict
         for key, runs in kept.items()
     }
     other = values.get("torch")
-    row = {
+    return {
         "work": f"Fashion-MNIST from process start to {goal:.1%} ({name.split(', ')[1]})",
         "unit": "s",
         "values": values,
@@ -95,8 +96,6 @@ def _row(name: str, found: dict[str, list[dict[str, Any]]], goal: float) -> dict
         "goal": 3.0,
         "facts": {key: {"runs": runs} for key, runs in kept.items()},
     }
-    print(f"{row['work']}: {values} s", flush=True)
-    return row
 
 
 def _run(

@@ -1,4 +1,4 @@
-"""The measurements: each returns rows for the results."""
+"""The measurements: each yields rows for the results as they come."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -30,12 +30,11 @@ SHARD = 32
 BATCHES = 4
 """Batches that lie ready for a training step."""
 
-Rows = list[dict[str, Any]]
+Rows = Iterator[dict[str, Any]]
 
 
 def layers(crew: Crew) -> Rows:
     """Convolutions in all directions."""
-    rows = []
     for layer in LAYERS:
         if not crew.setting.wants(layer.name):
             continue
@@ -47,16 +46,14 @@ def layers(crew: Crew) -> Rows:
             sides = crew.compare("layer", request, arrays)
             work = f"{layer.name} [{layer.batch}], {direction}"
             gflops = layer.flops / sides["isoconv"].timing.median / 1e9
-            rows.append(_told(row_of(
+            yield row_of(
                 work, sides, 1.1, least=0.9, layer=layer.name, direction=direction,
                 gflops=round(gflops, 1), large=layer.large,
-            )))  # fmt: skip
-    return rows
+            )  # fmt: skip
 
 
 def pointwise(crew: Crew) -> Rows:
     """Pooling, normalisation and the like."""
-    rows = []
     for simple in SIMPLE:
         if not crew.setting.wants(simple.name):
             continue
@@ -64,47 +61,36 @@ def pointwise(crew: Crew) -> Rows:
         arrays = _arrays(random, simple.arrays)
         request = {**asdict(simple), "shards": crew.setting.threads}
         sides = crew.compare("simple", request, arrays)
-        rows.append(_told(row_of(f"{simple.name} [{simple.batch}]", sides, 1.5)))
-    return rows
+        yield row_of(f"{simple.name} [{simple.batch}]", sides, 1.5)
 
 
 def steps(crew: Crew) -> Rows:
     """Training steps beside all others."""
-    rows = []
-    for step in STEPS:
-        if not crew.setting.wants(step.name, step.network):
-            continue
+    for step in _chosen(crew):
         request, arrays = _step_request(step)
         sides = crew.compare("step", request, arrays)
-        rows.append(_told(row_of(f"{step.name} [{step.batch}]", sides, step.goal)))
-    return rows
+        yield row_of(f"{step.name} [{step.batch}]", sides, step.goal)
 
 
 def predict(crew: Crew) -> Rows:
     """Predictions."""
-    rows = []
     for prediction in PREDICTIONS:
         if not crew.setting.wants(prediction.name, prediction.network):
             continue
         request, arrays = _prediction_request(prediction)
         sides = crew.compare("predict", request, arrays)
-        rows.append(_told(row_of(f"{prediction.name} [{prediction.batch}]", sides, 1.0)))
-    return rows
+        yield row_of(f"{prediction.name} [{prediction.batch}]", sides, 1.0)
 
 
 def scaling(crew: Crew) -> Rows:
     """Each training step on one thread and on two, in turn."""
-    rows = []
-    for step in STEPS:
-        if not crew.setting.wants(step.name, step.network):
-            continue
+    for step in _chosen(crew):
         request, arrays = _step_request(step)
         entries = [Entry(name, ISOCONV, "", count) for name, count in _THREADS.items()]
         sides = crew.measure("step", entries, request, arrays)
         one, two = (sides[name].timing.median for name in _THREADS)
         work = f"{step.name} [{step.batch}]"
-        rows.append(_told({**_plain(work, sides, goal=1.9), "ratio": round(one / two, 3)}))
-    return rows
+        yield {**_plain(work, sides, goal=1.9), "ratio": round(one / two, 3)}
 
 
 def order(crew: Crew) -> Rows:
@@ -113,10 +99,7 @@ def order(crew: Crew) -> Rows:
     if not crew.setting.quick:
         # Differences of a few percent: more turns than beside libraries that do other things.
         pace = replace(pace, blocks=3 * pace.blocks)
-    rows = []
-    for step in STEPS:
-        if not crew.setting.wants(step.name, step.network):
-            continue
+    for step in _chosen(crew):
         request, arrays = _step_request(step)
         entries = [
             Entry(peer.label(variant), peer, variant, crew.setting.threads)
@@ -128,14 +111,12 @@ def order(crew: Crew) -> Rows:
         if len(changed) > 1 and not any(changed.values()):
             crew.notes.append(f"reordering changed no bit of {step.name}")
         work = f"{step.name} [{step.batch}]"
-        rows.append(_told(row_of(work, sides, 0.97, changed=changed)))
-    return rows
+        yield row_of(work, sides, 0.97, changed=changed)
 
 
 def memory(crew: Crew) -> Rows:
     """Peak resident memory of processes that train ResNet-20."""
     step = next(step for step in STEPS if step.network == "resnet20")
-    rows = []
     # Kernels are compiled beforehand, as from the second training on.
     _peak(crew, ISOCONV, "", *_step_request(replace(step, batch=32), batches=1))
     for batch, goal in ((128, 2.0), (1024, 5.0)):
@@ -150,13 +131,12 @@ def memory(crew: Crew) -> Rows:
                     crew.notes.append(f"{label} is left out of memory [{batch}]: {error}")
         others = {name: value for name, value in values.items() if name != "isoconv"}
         best = min(others, key=lambda name: others[name]) if others else None
-        rows.append(_told({
+        yield {
             "work": f"peak memory of training {step.name} [{batch}]", "unit": "MiB",
             "values": values, "spread": {}, "best_other": best,
             "ratio": None if best is None else round(others[best] / values["isoconv"], 3),
             "goal": goal,
-        }))  # fmt: skip
-    return rows
+        }  # fmt: skip
 
 
 def startup(crew: Crew) -> Rows:
@@ -174,7 +154,6 @@ def startup(crew: Crew) -> Rows:
                 found.setdefault("import", []).append(answer["import"])
                 found.setdefault("import all", []).append(answer["import all"])
                 found.setdefault(name, []).append(answer["first step"])
-    rows = []
     for name, work, goal in (
         ("import", "import isoconv", 0.15),
         ("import all", "import isoconv with all that a training needs", None),
@@ -182,12 +161,11 @@ def startup(crew: Crew) -> Rows:
         ("warm", "first step of ResNet-20 [128], warm kernel cache", 0.3),
     ):
         timing = Timing(found[name])
-        rows.append(_told({
+        yield {
             "work": work, "unit": "s", "values": {"isoconv": round(timing.median, 4)},
             "spread": {"isoconv": round(timing.spread, 3)}, "best_other": None, "ratio": None,
             "goal": None, "most": goal,
-        }))  # fmt: skip
-    return rows
+        }  # fmt: skip
 
 
 _THREADS = {"1 thread": 1, "2 threads": 2}
@@ -215,6 +193,11 @@ NAMES: dict[str, tuple[tuple[str, ...], ...]] = {
     "order": _NETWORKS,
 }
 """What each row goes by, of the measurements whose rows can be chosen."""
+
+
+def _chosen(crew: Crew) -> Iterator[Step]:
+    """The training steps that are measured."""
+    return (step for step in STEPS if crew.setting.wants(step.name, step.network))
 
 
 def _arrays(random: np.random.RandomState, shapes: dict[str, tuple[int, ...]]) -> dict[str, Array]:
@@ -279,11 +262,3 @@ def _plain(work: str, sides: dict[str, Side], goal: float) -> dict[str, Any]:
         "best_other": None,
         "goal": goal,
     }
-
-
-def _told(row: dict[str, Any]) -> dict[str, Any]:
-    """Print a row as it comes, and return it."""
-    values = ", ".join(f"{name} {value:g}" for name, value in row["values"].items())
-    ratio = "" if row["ratio"] is None else f"; ratio {row['ratio']:.2f}"
-    print(f"{row['work']}: {values} {row['unit']}{ratio}", flush=True)
-    return row

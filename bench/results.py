@@ -27,6 +27,7 @@ __all__ = [
     "merged",
     "read",
     "row_of",
+    "told",
     "write",
 ]
 
@@ -96,13 +97,26 @@ def ceilings_of(setting: Setting, before: Ceilings | None = None) -> Ceilings:
     return now if before is None else now.better(before)
 
 
+def told(row: dict[str, Any]) -> str:
+    """A row as a line."""
+    values = ", ".join(f"{name} {value:g}" for name, value in row["values"].items())
+    ratio = "" if row["ratio"] is None else f"; ratio {row['ratio']:.2f}"
+    return f"{row['work']}: {values} {row['unit']}{ratio}"
+
+
 def write(
-    what: str, rows: list[dict[str, Any]], crew: Crew, ceilings: Ceilings, folder: Path = FOLDER
+    what: str,
+    rows: list[dict[str, Any]],
+    crew: Crew,
+    ceilings: Ceilings,
+    folder: Path = FOLDER,
+    *,
+    complete: bool = True,
 ) -> Path:
     """Write a run's file, whole or not at all, and return its path.
 
-    A run of some rows only replaces those in the file that is there; each says in ``measured`` when
-    that was, and what of the run differs from the file's own.
+    Rows that are not all of a measurement only replace those in the file that is there; each says
+    in ``measured`` when that was, and what of the run differs from the file's own.
     """
     folder.mkdir(exist_ok=True)
     path = folder / f"{what}{'-quick' if crew.setting.quick else ''}.json"
@@ -121,7 +135,7 @@ def write(
         "rows": rows,
         "notes": list(dict.fromkeys(crew.notes)),
     }
-    if crew.setting.only and path.exists():
+    if not complete and path.exists():
         content = merged(json.loads(path.read_text()), content)
     check(content)
     beside = path.with_suffix(".tmp")
