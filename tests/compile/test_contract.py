@@ -1,5 +1,7 @@
 """Convolutions, linear layers and their gradients by the input, bit for bit."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,6 +18,7 @@ from tests.run.graphs import check, random_arrays
 
 import isoconv.ops as ops
 from isoconv.graph.builder import GraphBuilder
+from isoconv.graph.ir import Graph
 from isoconv.ops.interpret import interpret
 from isoconv.run.inference import Predictor
 
@@ -109,11 +112,14 @@ def epilogue_graph(kernel, padding):
     return b.graph([("conv", y), ("z", z), ("dropped", dropped), ("wide", wide)])
 
 
-@pytest.mark.parametrize(
+PLANE_AND_POSITIONS = pytest.mark.parametrize(
     ("kernel", "padding"),
     [((3, 3), ((1, 1), (2, 0))), ((1, 1), ((0, 0), (0, 0)))],
     ids=["plane", "positions"],
 )
+
+
+@PLANE_AND_POSITIONS
 def test_epilogues(kernel, padding):
     """Bias, normalisation, residual, gate, dropout, conversion and several stores."""
     graph = epilogue_graph(kernel, padding)
@@ -204,3 +210,29 @@ def test_a_team_shares_the_work(case, images):
         found = predictor.run({"w": arrays["w"]}, rows)
     for name, array in expected.items():
         same_bits(found[name], array)
+
+
+def residual_graph(kernel, padding, channels):
+    """A convolution with a little pointwise work behind it, and some that takes longer."""
+    b = GraphBuilder()
+    x = b.input("dataset", "x", (6, 5, channels))
+    w = b.input("parameter", "w", (*kernel, channels, 19))
+    geometry = ops.ConvGeometry(kernel, (1, 1), padding, (1, 1))
+    y = b.add("conv", x, w, attrs=geometry)
+    z = b.add("add", y, b.input("parameter", "bias", (19,)))
+    z = b.add("relu", b.add("add", z, b.input("dataset", "residual", b.spec(y).shape)))
+    samples = b.input("dataset", "samples", (), "int64")
+    key = b.input("scalar", "key", (2,), "int64")
+    dropped = b.add("dropout", y, samples, key, attrs=ops.Dropout(0.4, 3))
+    return b.graph([("y", y), ("z", z), ("dropped", dropped)])
+
+
+@PLANE_AND_POSITIONS
+@pytest.mark.parametrize("links", [18, 180], ids=["short", "long"])
+def test_work_behind_short_and_long_chains(kernel, padding, links):
+    """Positions of a tile one after the other and by loops."""
+    graph = residual_graph(kernel, padding, links // math.prod(kernel))
+    check(graph, random_arrays(graph, 3), 3)
+    kept = [(name, index) for name, index in graph.outputs if name != "dropped"]
+    graph = Graph(graph.nodes, tuple(kept))
+    check(graph, random_arrays(graph, 3), 3)

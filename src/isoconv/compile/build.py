@@ -24,7 +24,6 @@ from isoconv.compile.target import Target
 __all__ = ["KernelSpec", "emit_object", "is_contraction", "toolchain"]
 
 _CONTRACTIONS = (ContractSpec, ContractWeightSpec, DepthwiseSpec, DepthwiseWeightSpec)
-_SHORT_CHAIN = 160  # steps; what comes after so few of them is a good part of a kernel's time
 
 
 class KernelSpec(Protocol):
@@ -70,8 +69,6 @@ def _effort(spec: KernelSpec, target: Target) -> Effort:
     """
     if isinstance(spec, PlanesSpec):
         return _effort(spec.inner, target)
-    if not is_contraction(spec):
-        return "plain"
     if isinstance(spec, (ContractSpec, ContractWeightSpec)):
         tile = spec.tile
         held = tile.rows * tile.columns * tile.vectors + tile.vectors
@@ -79,6 +76,4 @@ def _effort(spec: KernelSpec, target: Target) -> Effort:
             # Every register is taken; which values have to leave is then a matter of luck, and
             # LLVM has more of it after the whole pipeline (AVX2, 1 × 4 × 3: 228 instead of 326 µs).
             return "whole"
-    if isinstance(spec, ContractSpec) and spec.taps * spec.channels <= _SHORT_CHAIN:
-        return "unrolled"
-    return "loops"
+    return "loops" if isinstance(spec, DepthwiseSpec) else "plain"

@@ -24,7 +24,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 
-from isoconv.compile.expression import Domain, Expression, Index, Operand, address, emit_expression
+from isoconv.compile.contract_result import Positions, vector_of
+from isoconv.compile.expression import Domain, Expression, Operand, address, emit_expression
 from isoconv.compile.loops import Kernel, Value, Variable
 from isoconv.compile.pieces import Pieces
 from isoconv.compile.schedule import Tile, chunk_size, equal_parts, runs
@@ -33,6 +34,12 @@ __all__ = ["Axis", "ContractSpec"]
 
 _UNROLL = 32  # FMAs that one turn of the channel loop writes out, if a step has fewer
 _UNROLL_ROW = 24  # steps of a whole kernel row written out, when it has few channels
+_SHORT_CHAIN = 160  # steps; what comes after so few of them is a good part of a kernel's time
+_SHORT_EPILOGUE = 8  # operations that may be written out for every position
+_QUICK = frozenset(
+    {"add", "batch_norm", "broadcast", "copy", "leaky_relu", "leaky_relu_grad", "mul", "offset",
+     "relu", "relu_grad", "scale", "sub", "zero"}
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,7 +380,10 @@ class _Emission:
     # The result ---------------------------------------------------------------------------------
 
     def _park(self, acc: list[Variable]) -> None:
-        """Accumulators go to the stack, so that the epilogue is a loop and its code stays small."""
+        """Accumulators go to the stack, so that the epilogue can be a loop and its code small.
+
+        Where the epilogue is written out LLVM keeps them in registers after all.
+        """
         for number, variable in enumerate(acc):
             place = self.k.at(self.stack, number * self.lanes, self.spec.dtype)
             self.k.store(variable.get(), place)
@@ -389,32 +399,25 @@ class _Emission:
     ) -> None:
         """Epilogue and stores of a parked tile."""
         k, spec = self.k, self.spec
-        with k.loop(0, rows) as row, k.loop(0, columns) as column:
-            n, axes = self._result(image, place, row, column)
-            position = k.add(k.mul(row, columns), column)
+        for position, index in self._positions(rows, columns).each(image, place, filters):
             for v, width in enumerate(widths):
                 if not width:
                     continue
                 number = k.add(k.mul(position, len(widths) * self.lanes), v * self.lanes)
                 root = k.load_vector(k.at(self.stack, number, spec.dtype), spec.dtype, width)
-                index = Index(n, (*axes, k.add(filters, v * self.lanes)), width)
-                emit_expression(k, spec.domain, spec.epilogue, index, [root])
+                here = vector_of(index, v, width)
+                emit_expression(k, spec.domain, spec.epilogue, here, [root])
 
-    def _result(
-        self, image: Value, place: tuple[Value, ...], row: Value, column: Value
-    ) -> tuple[Value, tuple[Value | int, ...]]:
-        """Image and coordinates in the result of a position of the tile."""
-        k, spec = self.k, self.spec
-        if spec.flat:
-            return k.add(image, column), ()
-        coordinates = list(place)
-        coordinates[-2] = k.add(coordinates[-2], row)
-        coordinates[-1] = k.add(coordinates[-1], column)
-        coordinates = coordinates[len(place) - len(spec.axes) :]
-        return image, tuple(
-            k.add(axis.out_first, k.mul(c, axis.out_step))
-            for axis, c in zip(spec.axes, coordinates, strict=True)
+    def _positions(self, rows: int, columns: int) -> Positions:
+        spec = self.spec
+        axes = tuple((axis.out_first, axis.out_step) for axis in spec.axes)
+        steps = spec.epilogue.steps
+        short = (
+            spec.taps * spec.channels <= _SHORT_CHAIN
+            and len(steps) <= _SHORT_EPILOGUE
+            and all(step.op in _QUICK for step in steps)
         )
+        return Positions(self.k, bool(spec.flat), axes, rows, columns, self.lanes, short)
 
     def _fetch(
         self,
@@ -432,9 +435,8 @@ class _Emission:
         k, spec = self.k, self.spec
         places = [*spec.epilogue.operands, *(place for _, place in spec.epilogue.stores)]
         wanted = [o for o in places if o.image and o.strides and o.strides[-1] == 1]
-        with k.loop(0, rows) as row, k.loop(0, columns) as column:
-            n, axes = self._result(image, place, row, column)
+        for _, index in self._positions(rows, columns).each(image, place, filters):
             for v in range(vectors):
-                index = Index(n, (*axes, k.add(filters, v * self.lanes)), self.lanes)
+                here = vector_of(index, v, self.lanes)
                 for operand in wanted:
-                    k.prefetch(address(k, operand, index))
+                    k.prefetch(address(k, operand, here))

@@ -98,11 +98,31 @@ class Expression:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """A place in the domain: an image, and a coordinate per axis (the last one: first lane)."""
+    """A place in the domain.
+
+    Attributes:
+        image: number of the image.
+        axes: a coordinate per axis; the last one is that of the first lane.
+        lanes: elements along the last axis.
+        shift: constants to be added to the image and to the axes; for places written out one after
+            the other, whose addresses then differ by constants.
+        known: addresses without the shift, which such places share.
+    """
 
     image: Value | int
     axes: tuple[Value | int, ...]
     lanes: int
+    shift: tuple[int, ...] = ()
+    known: dict[Operand, Value] | None = None
+
+    def shifted(self, k: Kernel) -> Index:
+        """The same place without a shift."""
+        if not self.shift:
+            return self
+        image, *axes = (
+            k.add(c, s) for c, s in zip((self.image, *self.axes), self.shift, strict=True)
+        )
+        return Index(image, tuple(axes), self.lanes)
 
 
 def row_of(k: Kernel, operand: Operand, image: Value | int) -> Value | int:
@@ -118,6 +138,14 @@ def row_of(k: Kernel, operand: Operand, image: Value | int) -> Value | int:
 
 def address(k: Kernel, operand: Operand, index: Index) -> Value:
     """Address of the operand's element at a place of the domain."""
+    known = index.known
+    if known is not None and not operand.rows:
+        if operand not in known:
+            known[operand] = address(k, operand, Index(index.image, index.axes, index.lanes))
+        strides = (operand.image, *operand.strides)
+        steps = sum(c * s for c, s in zip(index.shift, strides, strict=True))
+        return k.at(known[operand], steps, operand.dtype)
+    index = index.shifted(k)
     terms: list[Value | int] = [operand.offset]
     if operand.image:
         terms.append(k.mul(row_of(k, operand, index.image), operand.image))
@@ -170,7 +198,7 @@ def emit_expression(
     ]
     values += roots
     dtypes = expression.dtypes()
-    place = Place(index.image, _element(k, domain, index), index.lanes)
+    place = Place(lambda: _element(k, domain, index), index.lanes)
     for step in expression.steps:
         values.append(
             emit_step(
@@ -188,10 +216,11 @@ def emit_expression(
     return values
 
 
-def _element(k: Kernel, domain: Domain, index: Index) -> Value | int:
+def _element(k: Kernel, domain: Domain, index: Index) -> Value:
     """Row-major number of the first lane's element within its image."""
     stride, terms = 1, []
-    for size, coordinate in zip(reversed(domain.axes), reversed(index.axes), strict=True):
+    axes = index.shifted(k).axes
+    for size, coordinate in zip(reversed(domain.axes), reversed(axes), strict=True):
         terms.append(k.mul(coordinate, stride))
         stride *= size
-    return k.add(0, *terms) if terms else 0
+    return k.add(0, *terms)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Iterable, Mapping
 from typing import Literal
@@ -14,24 +15,34 @@ from isoconv.errors import CompileError
 
 __all__ = ["Effort", "LoadedLibrary", "compile_object"]
 
-Effort = Literal["plain", "loops", "unrolled", "whole"]
+Effort = Literal["plain", "loops", "whole"]
 
 _LOCK = threading.Lock()
 
-_PLAIN = ("sroa", "instruction_combine", "simplify_cfg")
+_PLAIN = ("sroa", "instruction_combine")
 _PASSES: Mapping[Effort, tuple[str, ...]] = {
     # Registers for variables, constants folded; code generation does the rest.
     "plain": _PLAIN,
-    "loops": (*_PLAIN, "loop_rotate", "instruction_combine"),
-    "unrolled": (*_PLAIN, "loop_rotate", "loop_unroll", *_PLAIN),
+    "loops": (*_PLAIN, "simplify_cfg", "loop_rotate", "instruction_combine"),
 }
 
 
 def _machine(target: Target) -> llvm.TargetMachine:
-    # An execution engine takes its target machine for its own, so each gets a new one.
     return llvm.Target.from_triple(target.triple).create_target_machine(
         cpu=target.cpu, features=target.features, opt=3, reloc="pic", codemodel="small"
     )
+
+
+@functools.cache
+def _compiler(target: Target) -> tuple[llvm.TargetMachine, llvm.PassBuilder]:
+    """What compiles for a target; making it takes as long as compiling a small kernel."""
+    machine = _machine(target)
+    options = llvm.create_pipeline_tuning_options(speed_level=2)
+    # The emitters choose vectors, tiles and unrolling; LLVM is to keep them as they are.
+    options.loop_unrolling = False
+    options.loop_vectorization = False
+    options.slp_vectorization = False
+    return machine, llvm.create_pass_builder(machine, options)
 
 
 def compile_object(module: ir.Module, target: Target, *, effort: Effort = "plain") -> bytes:
@@ -40,9 +51,9 @@ def compile_object(module: ir.Module, target: Target, *, effort: Effort = "plain
     Args:
         module: the kernel.
         target: the machine it is for.
-        effort: which of LLVM's passes. ``loops`` is for contractions; ``unrolled`` also writes out
-            their short loops; ``whole`` is LLVM's whole pipeline, which takes longer than
-            everything else together.
+        effort: which of LLVM's passes. ``loops`` also turns loops so that they end with their
+            condition; ``whole`` is LLVM's whole pipeline, which takes longer than everything else
+            together.
 
     Raises:
         CompileError: LLVM rejects the module.
@@ -52,13 +63,8 @@ def compile_object(module: ir.Module, target: Target, *, effort: Effort = "plain
         parsed.verify()
     except RuntimeError as error:
         raise CompileError(f"kernel {module.name}: LLVM rejects it: {error}") from error
-    with _machine(target) as machine, parsed:
-        options = llvm.create_pipeline_tuning_options(speed_level=2)
-        # The emitters choose vectors, tiles and unrolling; LLVM is to keep them as they are.
-        options.loop_unrolling = False
-        options.loop_vectorization = False
-        options.slp_vectorization = False
-        builder = llvm.create_pass_builder(machine, options)
+    with parsed:
+        machine, builder = _compiler(target)
         if effort == "whole":
             passes = builder.getModulePassManager()
         else:
@@ -85,6 +91,7 @@ class LoadedLibrary:
         with _LOCK:
             try:
                 holder = llvm.parse_assembly(f'target triple = "{target.triple}"')
+                # An engine takes its machine for its own, so each gets a new one.
                 self._engine = llvm.create_mcjit_compiler(holder, _machine(target))
                 for code in objects:
                     self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))

@@ -17,10 +17,9 @@ __all__ = ["POINTWISE", "Place", "emit_step"]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where in the shard a vector stands: image, number of its first element, lanes."""
+    """Where in an image a vector stands: the number of its first element, if asked for; lanes."""
 
-    image: Value | int
-    element: Value | int
+    element: Callable[[], Value]
     lanes: int
 
 
@@ -342,8 +341,7 @@ def _dropout(k: Kernel, attrs: Any, dtype: str, args: list[Value], place: Place)
     def low(value: Value) -> Value:
         return b.trunc(value, words)
 
-    element = place.element if not isinstance(place.element, int) else k.const(place.element)
-    first = k.splat(b.trunc(element, I32), lanes)
+    first = k.splat(b.trunc(place.element(), I32), lanes)
     index = b.add(first, ir.Constant(words, list(range(lanes))))
     shift = ir.Constant(ir.VectorType(I64, lanes), [32] * lanes)
     purpose = ir.Constant(words, [_DROPOUT_PURPOSE << 16 | attrs.stream] * lanes)
