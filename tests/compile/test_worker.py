@@ -15,9 +15,10 @@ import pytest
 
 from isoconv.compile import worker
 from isoconv.compile.build import emit_object
+from isoconv.compile.cache import KernelCache
 from isoconv.compile.kernels import KernelLibrary
 from isoconv.compile.loops import Kernel
-from isoconv.compile.runtime import HyperSpec
+from isoconv.compile.runtime import HyperSpec, RunSpec
 from isoconv.compile.target import host_target
 from isoconv.errors import CompileError
 
@@ -119,6 +120,44 @@ def test_many_kernels_start_as_many_as_cores(jobs, helpers, monkeypatch):
     monkeypatch.setattr(worker, "cores", lambda: 1)
     compiled(jobs, None)
     assert helpers == []
+
+
+def test_helpers_started_before(jobs, helpers, helpers_alone):
+    """Helpers that start before it is known what to compile, or how much."""
+    crew = worker.Crew(host_target())
+    crew.grow(1)
+    assert len(helpers) == 1
+    found = {}
+    worker.compile_all(jobs, host_target(), found.__setitem__, 2, crew)
+    assert found == whole(jobs)
+    assert len(helpers) == 2
+
+
+def test_helpers_without_work(helpers):
+    """Helpers for which there is nothing to do end all the same."""
+    with worker.Crew(host_target()) as crew:
+        crew.grow(2)
+        worker.compile_all([], host_target(), None, crew=crew)
+    with worker.Crew(host_target()) as crew:
+        crew.grow(1)
+    assert len(helpers) == 3
+
+
+def test_helpers_before_planning(tmp_path, monkeypatch, helpers):
+    """A library starts helpers early if nothing that was compiled before can be of use."""
+    monkeypatch.setattr(worker, "cores", lambda: 3)
+    cache = KernelCache(tmp_path / "kernels")
+    for expected, kernels in ((0, 15), (1, 16), (2, 999)):
+        with KernelLibrary(host_target(), cache).crew(kernels) as crew:
+            assert len(crew) == expected
+    used = KernelLibrary(host_target(), cache)
+    used.addresses([RunSpec()])
+    for library in (used, KernelLibrary(host_target(), cache)):
+        with library.crew(999) as crew:
+            assert len(crew) == 0
+    with KernelLibrary(host_target(), None).crew(999) as crew:
+        assert len(crew) == 2
+    assert len(helpers) == 5
 
 
 def test_a_killed_helper(jobs, helpers, helpers_alone):

@@ -72,6 +72,10 @@ class KernelCache:
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}{_SUFFIX}"
 
+    def holds(self, key: str) -> bool:
+        """Whether there is an entry under this key, damaged or not."""
+        return self._usable and self._path(key).exists()
+
     def get(self, key: str) -> bytes | None:
         """The object code under this key, or None; a damaged entry is removed."""
         if not self._usable:

@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable
 from isoconv.compile.build import KernelSpec, emit_object, toolchain
 from isoconv.compile.cache import KernelCache
 from isoconv.compile.jit import LoadedLibrary
+from isoconv.compile.runtime import RunSpec
 from isoconv.compile.target import Target
-from isoconv.compile.worker import compile_all
+from isoconv.compile.worker import Crew, compile_all, helpers_for
 
 __all__ = ["KernelLibrary", "KernelSpec", "emit_object", "kernel_key"]
 
@@ -48,14 +49,30 @@ class KernelLibrary:
         self._loaded: list[LoadedLibrary] = []
         self._lock = threading.Lock()
 
+    def crew(self, kernels: int) -> Crew:
+        """Helpers for about so many kernels, so that they start while the kernels are planned.
+
+        They are started only if it is plain that the kernels will have to be compiled: if not even
+        the loop that every script needs is at hand. Otherwise `addresses` starts what it needs.
+        """
+        crew = Crew(self.target)
+        key = kernel_key(RunSpec(), self.target)
+        if key not in self._addresses and not (self.cache is not None and self.cache.holds(key)):
+            crew.grow(helpers_for(kernels))
+        return crew
+
     def addresses(
-        self, specs: Iterable[KernelSpec], progress: Progress | None = None
+        self,
+        specs: Iterable[KernelSpec],
+        progress: Progress | None = None,
+        crew: Crew | None = None,
     ) -> dict[KernelSpec, int]:
         """Addresses of these kernels, compiling what is not at hand.
 
         Args:
             specs: specifications; equal ones are one kernel.
             progress: called with (kernels ready, kernels in all), in this thread.
+            crew: helpers that were started before.
 
         Raises:
             CompileError: a kernel cannot be compiled or loaded.
@@ -63,11 +80,15 @@ class KernelLibrary:
         with self._lock:
             keys = {spec: kernel_key(spec, self.target) for spec in dict.fromkeys(specs)}
             new = {key: spec for spec, key in keys.items() if key not in self._addresses}
-            self._load(self._codes(new, len(keys), progress), new)
+            self._load(self._codes(new, len(keys), progress, crew), new)
             return {spec: self._addresses[key] for spec, key in keys.items()}
 
     def _codes(
-        self, new: dict[str, KernelSpec], total: int, progress: Progress | None
+        self,
+        new: dict[str, KernelSpec],
+        total: int,
+        progress: Progress | None,
+        crew: Crew | None,
     ) -> dict[str, bytes]:
         """Object code of kernels by their keys, from the cache or compiled."""
         ready = total - len(new)
@@ -96,7 +117,8 @@ class KernelLibrary:
                 self.cache.put(key, code)
             note()
 
-        compile_all([(_symbol(new[key], key), new[key]) for key in missing], self.target, done)
+        jobs = [(_symbol(new[key], key), new[key]) for key in missing]
+        compile_all(jobs, self.target, done, crew=crew)
         return codes
 
     def _load(self, codes: dict[str, bytes], specs: dict[str, KernelSpec]) -> None:

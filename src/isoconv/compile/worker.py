@@ -28,7 +28,7 @@ from typing import IO
 from isoconv.compile.build import KernelSpec, emit_object, is_contraction, toolchain
 from isoconv.compile.target import Target, target_named
 
-__all__ = ["Job", "compile_all", "cores", "serve"]
+__all__ = ["Crew", "Job", "compile_all", "cores", "helpers_for", "serve"]
 
 Job = tuple[str, KernelSpec]
 """Name of the kernel's function, and its specification."""
@@ -95,6 +95,7 @@ def compile_all(
     target: Target,
     done: Callable[[int, bytes], None],
     helpers: int | None = None,
+    crew: Crew | None = None,
 ) -> None:
     """Compile kernels, on more than one core if there are many.
 
@@ -103,20 +104,21 @@ def compile_all(
         target: the machine it is for.
         done: called with a job's number and its object code, in this thread, in any order.
         helpers: how many processes to start; None: as many as there are cores and work for.
+        crew: helpers that were started before; they end with this call.
 
     Raises:
         CompileError: LLVM rejects a kernel.
     """
     if helpers is None:
-        helpers = min(cores() - 1, len(jobs) // _WORTH, _MOST)
+        helpers = helpers_for(len(jobs))
     # The largest first, so that all finish together.
     order = sorted(range(len(jobs)), key=lambda number: not is_contraction(jobs[number][1]))
     waiting = deque(order)
     answers: queue.SimpleQueue[tuple[int, bytes | None]] = queue.SimpleQueue()
     left = set(order)
-    crew: list[_Helper] = []
-    try:
-        crew += (_Helper(jobs, target, waiting, answers) for _ in range(helpers))
+    with crew or Crew(target) as team:
+        team.grow(helpers)
+        team.work(jobs, waiting, answers)
 
         def take(number: int, code: bytes | None) -> None:
             if number in left:
@@ -134,12 +136,57 @@ def compile_all(
             except IndexError:
                 if left:
                     try:
-                        take(*answers.get(timeout=_PATIENCE if crew else 0))
+                        take(*answers.get(timeout=_PATIENCE if len(team) else 0))
                     except queue.Empty:
                         waiting.extend(number for number in order if number in left)
-    finally:
-        for helper in crew:
-            helper.close()
+
+
+def helpers_for(kernels: int) -> int:
+    """How many helpers are worth their start for this many kernels."""
+    return min(cores() - 1, kernels // _WORTH, _MOST)
+
+
+class Crew:
+    """Helpers, which may be started before it is known what they are to compile.
+
+    Args:
+        target: the machine they compile for.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._helpers: list[_Helper] = []
+
+    def grow(self, helpers: int) -> None:
+        """Start helpers until there are so many."""
+        while len(self._helpers) < helpers:
+            self._helpers.append(_Helper(self._target))
+
+    def work(
+        self,
+        jobs: Sequence[Job],
+        waiting: deque[int],
+        answers: queue.SimpleQueue[tuple[int, bytes | None]],
+    ) -> None:
+        """Put all to work; they end when nothing waits any more.
+
+        Args:
+            jobs: all jobs.
+            waiting: numbers of those that nobody has taken.
+            answers: where (number, code) go; code is None for a job that is given back.
+        """
+        for helper in self._helpers:
+            helper.work(jobs, waiting, answers)
+
+    def __len__(self) -> int:
+        return len(self._helpers)
+
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self._helpers:
+            self._helpers.pop().close()
 
 
 def _interpreter() -> str | None:
@@ -153,22 +200,13 @@ class _Helper:
     """One helper process, and the thread that feeds it.
 
     Args:
-        jobs: all jobs.
-        target: the machine they are for.
-        waiting: numbers of those that nobody has taken.
-        answers: where (number, code) go; code is None for a job that is given back.
+        target: the machine it compiles for.
     """
 
-    def __init__(
-        self,
-        jobs: Sequence[Job],
-        target: Target,
-        waiting: deque[int],
-        answers: queue.SimpleQueue[tuple[int, bytes | None]],
-    ) -> None:
-        self._jobs, self._target = jobs, target
-        self._waiting, self._answers = waiting, answers
+    def __init__(self, target: Target) -> None:
+        self._target = target
         self._process: subprocess.Popen[bytes] | None = None
+        self._thread: threading.Thread | None = None
         interpreter = _interpreter()
         if interpreter is None:
             return
@@ -180,6 +218,20 @@ class _Helper:
                 stderr=subprocess.DEVNULL,
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
             )
+            if self._process.stdin is not None:
+                # So little fits into any pipe.
+                home = str(Path(__file__).parents[2])
+                self._process.stdin.write(pickle.dumps([*sys.path, home]) + pickle.dumps(target))
+                self._process.stdin.flush()
+
+    def work(
+        self,
+        jobs: Sequence[Job],
+        waiting: deque[int],
+        answers: queue.SimpleQueue[tuple[int, bytes | None]],
+    ) -> None:
+        """Start the thread; see `Crew.work`."""
+        self._jobs, self._waiting, self._answers = jobs, waiting, answers
         if self._process is not None:
             self._thread = threading.Thread(
                 target=self._work, args=(self._process,), daemon=True, name="isoconv-compile"
@@ -198,9 +250,6 @@ class _Helper:
         to, answers = process.stdin, process.stdout
         if to is None or answers is None:
             return
-        home = str(Path(__file__).parents[2])
-        to.write(pickle.dumps([*sys.path, home]) + pickle.dumps(self._target))
-        to.flush()
         number, greeting = _read_answer(answers)
         if number != _GREETING or greeting != _greeting(self._target):
             return
@@ -226,7 +275,8 @@ class _Helper:
             return
         process.kill()
         process.wait()
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 with contextlib.suppress(OSError):

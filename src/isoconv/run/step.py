@@ -17,7 +17,7 @@ from isoconv.compile.layout import Buffer, FlatLayout, Placement, dense_strides
 from isoconv.compile.lower import lower
 from isoconv.compile.plan import make_plan, region_offsets
 from isoconv.compile.pointwise import PointwiseSpec
-from isoconv.compile.runtime import AdvanceSpec, BarrierSpec, FinishSpec, HyperSpec
+from isoconv.compile.runtime import AdvanceSpec, BarrierSpec, FinishSpec, HyperSpec, RunSpec
 from isoconv.compile.target import Target
 from isoconv.errors import ShapeError
 from isoconv.graph.builder import GraphBuilder
@@ -122,10 +122,10 @@ class StepPlan:
             self.clip = ClipBlocksSpec(step.size), ClipFactorSpec(-(-step.size // BLOCK), limit)
 
     def specs(self) -> list[KernelSpec]:
-        """Every kernel of the step."""
+        """Every kernel of the step, and the loop that runs them."""
         calls = [*self.shard.prepare, *self.shard.shard, *self.update]
         specs: list[KernelSpec] = [call.spec for call in calls]
-        specs += [self.merge, self.finish, self.hyper, BarrierSpec(), AdvanceSpec()]
+        specs += [self.merge, self.finish, self.hyper, BarrierSpec(), AdvanceSpec(), RunSpec()]
         return [*specs, *(self.clip or ())]
 
     def _merge(self) -> PointwiseSpec:

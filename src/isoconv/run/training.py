@@ -37,6 +37,7 @@ from isoconv.run.tree import Slot
 __all__ = ["StepGraph", "TrainingEngine"]
 
 _CAPACITY = 4096  # steps in one native call at most
+_NODES = 3  # of a graph, about, of which one kernel is made
 
 Array = NDArray[Any]
 Contexts = list[tuple[int, Context]]
@@ -83,9 +84,10 @@ class TrainingEngine:
         self.shard_size = min(shard_size, batch_size)
         self.samples = sample_count(data)
         library = library_for(target, cache=cache)
-        self.plan = StepPlan(step, self.shard_size, library.target, fusion=fusion)
-        self._prepare_memory(data, seed)
-        self._addresses = library.addresses(self.plan.specs(), progress)
+        with library.crew(len(step.shard) // _NODES) as crew:
+            self.plan = StepPlan(step, self.shard_size, library.target, fusion=fusion)
+            self._prepare_memory(data, seed)
+            self._addresses = library.addresses(self.plan.specs(), progress, crew)
         self.threads = threads or default_threads()
         self._team = Team(self.threads, library)
         weakref.finalize(self, self._team.close)
