@@ -125,7 +125,6 @@ def words(
     samples = _integers("sample", sample, 63)
     indices = _integers("index", index, 34)
     blocks = indices >> np.uint64(2)
-    which = (indices & np.uint64(3)).astype(np.intp)
     first = int(blocks.min()) if blocks.size else 0
     count = int(blocks.max()) - first + 1 if blocks.size else 0
     # Four neighbouring indices share one block: for a dense run of indices of one sample, each
@@ -141,8 +140,11 @@ def words(
         np.uint64(seed >> 32),
     )
     if dense:
-        table = np.stack(np.broadcast_arrays(*four), axis=-1).astype(np.uint32)
-        return table[(blocks - np.uint64(first)).astype(np.intp), which]
+        table = np.empty((count, 4), np.uint32)
+        for column, some in enumerate(four):
+            table[:, column] = some
+        return table.ravel()[(indices - np.uint64(4 * first)).astype(np.intp)]
+    which = (indices & np.uint64(3)).astype(np.intp)
     return np.choose(which, four).astype(np.uint32)
 
 

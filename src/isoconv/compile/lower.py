@@ -293,8 +293,9 @@ def _with_strides(expression: Expression, axes: int) -> Expression:
     """Operands that repeat everywhere get a stride of 0 per axis; rank 0 becomes one axis of 1."""
 
     def full(operand: Operand) -> Operand:
-        strides = operand.strides if len(operand.strides) == axes else (0,) * axes
-        return replace(operand, strides=strides)
+        if len(operand.strides) == axes:
+            return operand
+        return replace(operand, strides=(0,) * axes)
 
     return replace(
         expression,

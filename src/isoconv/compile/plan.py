@@ -8,6 +8,7 @@ the zeros written when the arena was made stay zeros.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -46,12 +47,12 @@ def make_plan(calls: Sequence[Call], capacity: int) -> Plan:
                 first, _ = lives.get(buffer, (time, time))
                 lives[buffer] = (first, time)
     slots = _border_slots(lives, capacity)
-    placed: list[tuple[int, int, int, int]] = []  # offset, end, first, last
+    placed: list[tuple[int, int, int, int]] = []  # offset, end, first, last; in order
     offsets: dict[Buffer, int] = {}
     order = sorted(slots, key=lambda slot: (-slot.size, slot.first))
     for slot in order:
         offset = _lowest(slot, placed)
-        placed.append((offset, offset + slot.size, slot.first, slot.last))
+        insort(placed, (offset, offset + slot.size, slot.first, slot.last))
         for buffer in slot.buffers:
             offsets[buffer] = offset
     size = max((end for _, end, _, _ in placed), default=0)
@@ -93,7 +94,7 @@ def _border_slots(lives: Mapping[Buffer, tuple[int, int]], capacity: int) -> lis
 def _lowest(slot: _Slot, placed: Sequence[tuple[int, int, int, int]]) -> int:
     """The lowest offset at which nothing that lives at the same time is in the way."""
     offset = 0
-    for start, end, first, last in sorted(placed):
+    for start, end, first, last in placed:
         if last < slot.first or first > slot.last:
             continue
         if offset + slot.size <= start:

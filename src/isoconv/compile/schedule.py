@@ -114,7 +114,7 @@ def choose_tile(
     for vectors, rows, columns in product(range(1, 7), (1, 2, 3, 4), range(1, 31)):
         if vectors > blocks or rows > height or columns > width:
             continue
-        if not fits(target, rows * columns, vectors) or crowded(rows, columns, steps):
+        if not fits(target, rows * columns, vectors):
             continue
         cost = 0.0
         for v, v_count in runs(blocks, vectors):
@@ -123,7 +123,7 @@ def choose_tile(
                     cost += step_cycles(target, r * c, v) * v_count * r_count * c_count
         # Rows beyond the first reach further apart in memory; take them only for a real gain.
         cost *= 1.0 + 0.01 * (rows - 1)
-        if best is None or cost < best[0] * 0.999:
+        if (best is None or cost < best[0] * 0.999) and not crowded(rows, columns, steps):
             best = (cost, Tile(rows, columns, vectors, lanes))
     if best is None:
         return Tile(1, 1, 1, lanes)

@@ -208,7 +208,10 @@ class _Fusion:
     # Sums over the same values in one pass ------------------------------------------------------
 
     def merge_sums(self) -> None:
-        """Join groups that sum in the same way over a value that they share."""
+        """Join groups that sum in the same way over a value that they share, if they can.
+
+        They cannot if one needs the other.
+        """
         alike: dict[object, list[_Draft]] = {}
         order = []
         for draft in self.drafts:
@@ -218,16 +221,14 @@ class _Fusion:
                 peers = alike.setdefault((node.attrs, over), [])
                 order.append((draft, peers, len(peers)))
                 peers.append(draft)
+        reads = {draft: self._reads(draft) for draft, _, _ in order}
         for draft, peers, number in order:
             for other in peers[number + 1 :]:
-                if draft.sums and other.sums and self._share(draft, other):
+                if not draft.sums or not other.sums or not reads[draft] & reads[other]:
+                    continue
+                if not self._reaches(draft, other) and not self._reaches(other, draft):
                     self._merge(draft, other)
-
-    def _share(self, a: _Draft, b: _Draft) -> bool:
-        """Whether two groups read a common value, and neither needs the other."""
-        if not self._reads(a) & self._reads(b):
-            return False
-        return not self._reaches(a, b) and not self._reaches(b, a)
+                    reads[draft] = self._reads(draft)
 
     def _reads(self, draft: _Draft) -> set[int]:
         """Batched values a group takes or makes, other than by broadcasting."""

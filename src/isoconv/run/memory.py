@@ -54,22 +54,22 @@ def aligned_copy(array: NDArray[Any]) -> NDArray[Any]:
 
 
 class Context:
-    """The numbers a kernel is called with: images, part, parts, first, stride."""
+    """The numbers a kernel is called with: images, part, parts, first, stride.
+
+    Attributes:
+        address: where they lie.
+    """
 
     def __init__(self, **values: int) -> None:
         self._values = np.zeros(CONTEXT_SLOTS, np.int64)
         self._values[CONTEXT["parts"]] = 1
+        self.address = int(self._values.ctypes.data)
         self.set(**values)
 
     def set(self, **values: int) -> None:
         """Change some of the numbers."""
         for name, value in values.items():
             self._values[CONTEXT[name]] = value
-
-    @property
-    def address(self) -> int:
-        """Where the numbers lie."""
-        return int(self._values.ctypes.data)
 
 
 class Script:
@@ -141,11 +141,13 @@ class ScriptBuilder:
     ) -> None:
         """Call the kernels of these calls in order."""
         for call in calls:
-            for number, buffer in enumerate(call.buffers, len(self._arguments)):
+            pointers: list[int] = []
+            for buffer in call.buffers:
                 if buffer.region in _MOVING:
                     place = buffer.region, buffer.name
+                    number = len(self._arguments) + len(pointers)
                     self._places.setdefault(place, []).append((number, buffer.start))
-            pointers = (resolve(buffer) + buffer.start for buffer in call.buffers)
+                pointers.append(resolve(buffer) + buffer.start)
             self.add(addresses(call), pointers, context)
 
     def finish(self) -> Script:

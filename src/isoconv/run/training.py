@@ -88,6 +88,7 @@ class TrainingEngine:
             self.plan = StepPlan(step, self.shard_size, library.target, fusion=fusion)
             self._prepare_memory(data, seed)
             self._addresses = library.addresses(self.plan.specs(), progress, crew)
+        self._calls: dict[int, int] = {}
         self.threads = threads or default_threads()
         self._team = Team(self.threads, library)
         weakref.finalize(self, self._team.close)
@@ -242,7 +243,11 @@ class TrainingEngine:
         script.add(self._addresses[self.plan.merge], [left, right], context)
 
     def _address(self, call: Call) -> int:
-        return self._addresses[call.spec]
+        # A call comes by for every shard, and its specification is large: it is looked up once.
+        known = self._calls.get(id(call))
+        if known is None:
+            known = self._calls[id(call)] = self._addresses[call.spec]
+        return known
 
     def _arena_resolver(self, arena: int, sums: int) -> Callable[[Buffer], int]:
         return self._resolver(self._arenas[arena], self.plan.arena, sums)
@@ -250,8 +255,9 @@ class TrainingEngine:
     def _resolver(self, memory: Array, plan: Plan, sums: int) -> Callable[[Buffer], int]:
         arena = int(memory.ctypes.data)
         packs = int(self._packs.ctypes.data)
+        known: dict[int, int] = {}
 
-        def resolve(buffer: Buffer) -> int:
+        def find(buffer: Buffer) -> int:
             if buffer.region == "arena":
                 return arena + plan.offsets[buffer]
             if buffer.region == "packed":
@@ -259,6 +265,12 @@ class TrainingEngine:
             if buffer.region == "sums":
                 return sums
             return int(self._memory[buffer.region, buffer.name].ctypes.data)
+
+        def resolve(buffer: Buffer) -> int:
+            place = known.get(id(buffer))
+            if place is None:
+                place = known[id(buffer)] = find(buffer)
+            return place
 
         return resolve
 
