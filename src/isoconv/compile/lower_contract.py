@@ -92,8 +92,8 @@ def _contract(
             steps=_steps(axes, from_), flat=bool(flat),
         )  # fmt: skip
         pack = PackSpec(
-            domain.dtype, geometry.kernel, phase.taps, channels, filters, geometry.groups,
-            transposed, tile.vectors, tile.lanes,
+            domain.dtype, channels, filters, transposed, tile.vectors, tile.lanes,
+            geometry.kernel, phase.taps, geometry.groups,
         )  # fmt: skip
         packed = lowering.packed(w, pack)
         here = _copy_arguments(arguments)
