@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 
 from isoconv.compile.contract_chain import Chain, Heads
@@ -32,7 +33,7 @@ from isoconv.compile.schedule import Tile, chunk_size, equal_parts, runs
 
 __all__ = ["Axis", "ContractSpec"]
 
-_NEAR = 512 * 1024  # bytes of an image that stay in a core's own cache from one use to the next
+_NEAR = 512 * 1024  # bytes that stay in a core's own cache from one use to the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,8 @@ class _Emission:
         self.blocks = -(-vectors // self.block_vectors)
         weights = spec.groups * spec.filters * spec.taps * spec.channels
         first = weights > spec.source.image * max(1, spec.flat)
+        # Weights beyond a core's own cache pass through it once, not once for each image.
+        self.blocks_outermost = first and weights * (8 if spec.dtype == "float64" else 4) > _NEAR
         blocks = spec.groups * self.blocks
         return Pieces(self.k, images, bands, blocks, blocks_first=first)
 
@@ -159,7 +162,7 @@ class _Emission:
         before = [sum(count for _, count, _ in bands[:i]) for i in range(len(bands) + 1)]
         mine = self._share(k.slot("images"), k.const(before[-1])).mine
 
-        def block(vectors: int, filters: Value, weights: Value) -> None:
+        def block(image: Value, vectors: int, filters: Value, weights: Value) -> None:
             def plane(leading: tuple[Value, ...]) -> None:
                 for (rows, row_count, first_row), past in zip(bands, before, strict=False):
                     with k.loop(0, row_count) as r, mine(image, k.add(r, past), self.block_number):
@@ -174,8 +177,15 @@ class _Emission:
 
             self._outer(outer, (), plane)
 
+        def block_of_all(vectors: int, filters: Value, weights: Value) -> None:
+            with k.loop(0, k.slot("images")) as image:
+                block(image, vectors, filters, weights)
+
+        if self.blocks_outermost:
+            self._blocks(block_of_all)
+            return
         with k.loop(0, k.slot("images")) as image:
-            self._blocks(block)
+            self._blocks(partial(block, image))
 
     def _outer(
         self, sizes: list[int], done: tuple[Value, ...], body: Callable[[tuple[Value, ...]], None]
