@@ -81,13 +81,13 @@ def test_any_packing(spec, parts):
 def test_last_lanes_are_zero(transposed, width):
     """Lanes beyond the last filter hold +0.0."""
     channels, filters = (width, 3) if transposed else (3, width)
-    spec = PackSpec("float32", (2,), ((2, 0, 1),), channels, filters, 1, transposed, 2, 16)
+    spec = PackSpec("float32", channels, filters, transposed, 2, 16, (2,), ((2, 0, 1),), 1)
     check(spec)
     assert spec.size == 2 * 3 * -(-width // 16) * 16
 
 
 def test_no_taps():
     """A phase that no kernel position reaches packs nothing."""
-    spec = PackSpec("float32", (2,), ((0, 0, 1),), 3, 5, 1, True, 1, 4)
+    spec = PackSpec("float32", 3, 5, True, 1, 4, (2,), ((0, 0, 1),), 1)
     assert spec.size == 0
     run_kernel(spec, [np.zeros(1, np.float32), np.zeros(0, np.float32)])

@@ -1,5 +1,6 @@
 """Threads that run scripts: one at a time, and never left behind."""
 
+import os
 import signal
 import threading
 
@@ -9,6 +10,7 @@ import pytest
 from isoconv import nn
 from isoconv.errors import ArgumentError
 from isoconv.run.memory import ScriptBuilder
+from isoconv.run.placement import Placement
 from isoconv.run.team import Team, library_for
 
 
@@ -46,3 +48,33 @@ def test_prediction_from_another_thread():
     other.start()
     other.join()
     np.testing.assert_array_equal(found[0], expected)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="threads cannot be placed here")
+def test_threads_leave_a_taken_core(monkeypatch):
+    """A thread on the core of another one moves away, and may run anywhere afterwards."""
+    allowed = os.sched_getaffinity(0)
+    asked = []
+    monkeypatch.setattr(os, "sched_setaffinity", lambda _, cores: asked.append(set(cores)))
+    placement = Placement(2)
+    placement._core = lambda: min(allowed)
+    placement.settle(0)
+    assert asked == []
+    placement.settle(1)
+    assert asked == ([allowed - {min(allowed)}, allowed] if len(allowed) > 1 else [])
+
+
+def test_threads_that_may_not_move(monkeypatch):
+    """Where the system refuses to move a thread, it stays."""
+
+    def refuse(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    monkeypatch.setattr(os, "sched_setaffinity", refuse, raising=False)
+    placement = Placement(2)
+    placement._core = lambda: 0
+    placement.settle(0)
+    placement.settle(1)
+    assert placement._core is None
+    placement.settle(1)

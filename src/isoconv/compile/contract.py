@@ -22,8 +22,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 
+from isoconv.compile.contract_chain import Chain, Heads
 from isoconv.compile.contract_result import Positions, vector_of
 from isoconv.compile.expression import Domain, Expression, Operand, address, emit_expression
 from isoconv.compile.loops import Kernel, Value, Variable
@@ -32,14 +34,13 @@ from isoconv.compile.schedule import Tile, chunk_size, equal_parts, runs
 
 __all__ = ["Axis", "ContractSpec"]
 
-_UNROLL = 32  # FMAs that one turn of the channel loop writes out, if a step has fewer
-_UNROLL_ROW = 24  # steps of a whole kernel row written out, when it has few channels
 _SHORT_CHAIN = 160  # steps; what comes after so few of them is a good part of a kernel's time
 _SHORT_EPILOGUE = 8  # operations that may be written out for every position
 _QUICK = frozenset(
     {"add", "batch_norm", "broadcast", "copy", "leaky_relu", "leaky_relu_grad", "mul", "offset",
      "relu", "relu_grad", "scale", "sub", "zero"}
 )  # fmt: skip
+_NEAR = 512 * 1024  # bytes that stay in a core's own cache from one use to the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,8 @@ class _Emission:
         self.blocks = -(-vectors // self.block_vectors)
         weights = spec.groups * spec.filters * spec.taps * spec.channels
         first = weights > spec.source.image * max(1, spec.flat)
+        # Weights beyond a core's own cache pass through it once, not once for each image.
+        self.blocks_outermost = first and weights * (8 if spec.dtype == "float64" else 4) > _NEAR
         blocks = spec.groups * self.blocks
         return Pieces(self.k, images, bands, blocks, blocks_first=first)
 
@@ -166,7 +169,7 @@ class _Emission:
         before = [sum(count for _, count, _ in bands[:i]) for i in range(len(bands) + 1)]
         mine = self._share(k.slot("images"), k.const(before[-1])).mine
 
-        def block(vectors: int, filters: Value, weights: Value) -> None:
+        def block(image: Value, vectors: int, filters: Value, weights: Value) -> None:
             def plane(leading: tuple[Value, ...]) -> None:
                 for (rows, row_count, first_row), past in zip(bands, before, strict=False):
                     with k.loop(0, row_count) as r, mine(image, k.add(r, past), self.block_number):
@@ -181,8 +184,15 @@ class _Emission:
 
             self._outer(outer, (), plane)
 
+        def block_of_all(vectors: int, filters: Value, weights: Value) -> None:
+            with k.loop(0, k.slot("images")) as image:
+                block(image, vectors, filters, weights)
+
+        if self.blocks_outermost:
+            self._blocks(block_of_all)
+            return
         with k.loop(0, k.slot("images")) as image:
-            self._blocks(block)
+            self._blocks(partial(block, image))
 
     def _outer(
         self, sizes: list[int], done: tuple[Value, ...], body: Callable[[tuple[Value, ...]], None]
@@ -242,7 +252,13 @@ class _Emission:
         self._fetch(image, place, rows, columns, vectors, filters)
         if spec.taps:
             base = self._source_base(image, place)
-            self._chain(base, weights, offsets, vectors, acc)
+            ahead, size = self._ahead(base, rows, columns)
+            taps = [
+                (axis.taps, axis.in_tap * stride)
+                for axis, stride in zip(spec.axes, spec.source.strides[:-1], strict=True)
+            ]
+            chain = Chain(k, spec.dtype, taps, spec.channels, offsets, vectors, self.lanes, size)
+            chain.run(Heads(base, weights, ahead), acc)
         widths = self._widths(vectors)
         self._park(acc)
         if len(widths) == 1:
@@ -287,95 +303,26 @@ class _Emission:
             terms.append(k.mul(coordinate, axis.in_step * stride))
         return k.at(self.source, k.add(*terms), spec.dtype)
 
-    # The chain ----------------------------------------------------------------------------------
+    def _ahead(self, base: Value, rows: int, columns: int) -> tuple[Value | None, int]:
+        """What a later tile will be the first to read, and how many bytes; None if it is near.
 
-    def _chain(
-        self, base: Value, weights: Value, offsets: list[int], vectors: int, acc: list[Variable]
-    ) -> None:
-        """All kernel positions and channels, in order."""
-        spec = self.spec
-        steps = [
-            (axis.taps, axis.in_tap * stride)
-            for axis, stride in zip(spec.axes, spec.source.strides[:-1], strict=True)
-        ]
-        written_out = 0
-        if steps and steps[-1][0] * spec.channels <= _UNROLL_ROW:
-            written_out = 1
-        self._taps(steps, written_out, base, weights, offsets, vectors, acc)
-
-    def _taps(
-        self,
-        steps: list[tuple[int, int]],
-        written_out: int,
-        base: Value,
-        weights: Value,
-        offsets: list[int],
-        vectors: int,
-        acc: list[Variable],
-    ) -> None:
+        In a plane that is the last kernel row of the tile below; of a flat source, the same part of
+        the next chunk, which is asked for while the last block of filters passes.
+        """
         k, spec = self.k, self.spec
-        inner = prod(taps for taps, _ in steps[1:]) * spec.channels * vectors * self.lanes
-        if len(steps) > written_out:
-            with k.loop(0, steps[0][0]) as tap:
-                self._taps(
-                    steps[1:],
-                    written_out,
-                    k.at(base, k.mul(tap, steps[0][1]), spec.dtype),
-                    k.at(weights, k.mul(tap, inner), spec.dtype),
-                    offsets,
-                    vectors,
-                    acc,
-                )
-            return
-        if written_out:
-            (count, step) = steps[0]
-            flat = [(t * step + c) for t in range(count) for c in range(spec.channels)]
-            self._steps(base, weights, flat, offsets, vectors, acc)
-            return
-        most = max(1, _UNROLL // len(acc))
-        turn = max(u for u in range(1, most + 1) if spec.channels % u == 0)
-        with k.loop(0, spec.channels, turn) as c:
-            self._steps(
-                k.at(base, c, spec.dtype),
-                k.at(weights, k.mul(c, vectors * self.lanes), spec.dtype),
-                list(range(turn)),
-                offsets,
-                vectors,
-                acc,
+        size = 8 if spec.dtype == "float64" else 4
+        if spec.flat:
+            shift = k.const(chunk_size(spec.flat, spec.tile.columns) * spec.source.image)
+            last = k.builder.icmp_signed(
+                "==", self.block_number, k.const(spec.groups * self.blocks - 1)
             )
-
-    def _steps(
-        self,
-        base: Value,
-        weights: Value,
-        chain: list[int],
-        offsets: list[int],
-        vectors: int,
-        acc: list[Variable],
-    ) -> None:
-        """Steps of the chain written out: chain[i] is the source's offset of step i."""
-        k, spec = self.k, self.spec
-        for number, shift in enumerate(chain):
-            here = k.at(base, shift, spec.dtype)
-            if len(chain) > 1:
-                # Neighbouring positions read the same elements in different steps.
-                here = k.opaque(here)
-            loaded = [
-                k.load_vector(
-                    k.at(weights, (number * vectors + v) * self.lanes, spec.dtype),
-                    spec.dtype,
-                    self.lanes,
-                    aligned=True,
-                    invariant=True,
-                )
-                for v in range(vectors)
-            ]
-            for position, offset in enumerate(offsets):
-                scalar = k.load_scalar(k.at(here, offset, spec.dtype), spec.dtype, invariant=True)
-                x = k.splat(scalar, self.lanes)
-                for v in range(vectors):
-                    place = acc[position * vectors + v]
-                    place.set(k.fma(x, loaded[v], place.get()))
+            base = k.at(base, k.builder.select(last, shift, k.const(0)), spec.dtype)
+            return base, columns * spec.source.image * size
+        if spec.groups > 1 or len(spec.axes) < 2 or spec.source.image * size <= _NEAR:
+            return None, 0
+        (height, width), (down, across) = spec.axes[-2:], spec.source.strides[-3:-1]
+        below = rows * height.in_step + max(0, (height.taps - 1) * height.in_tap)
+        return k.at(base, below * down, spec.dtype), columns * width.in_step * across * size
 
     # The result ---------------------------------------------------------------------------------
 

@@ -89,11 +89,12 @@ def _contract(
             height, width_of = sizes[-2], sizes[-1]
         tile = choose_tile(
             lowering.target, height, width_of, width, domain.dtype,
-            steps=_steps(axes, from_), flat=bool(flat),
+            steps=_steps(axes, from_), chain=chain * prod(axis.taps for axis in axes),
+            flat=bool(flat),
         )  # fmt: skip
         pack = PackSpec(
-            domain.dtype, geometry.kernel, phase.taps, channels, filters, geometry.groups,
-            transposed, tile.vectors, tile.lanes,
+            domain.dtype, channels, filters, transposed, tile.vectors, tile.lanes,
+            geometry.kernel, phase.taps, geometry.groups,
         )  # fmt: skip
         packed = lowering.packed(w, pack)
         here = _copy_arguments(arguments)

@@ -11,74 +11,127 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-import llvmlite.ir as ir
-
-from isoconv.compile.loops import I32, Kernel, Value
-from isoconv.compile.schedule import runs
+from isoconv.compile.loops import Kernel, Value
+from isoconv.compile.packing import Packing, last_apart, turned, widened
 
 __all__ = ["PackSpec"]
 
 
 @dataclass(frozen=True, slots=True)
-class PackSpec:
+class PackSpec(Packing):
     """A packing kernel from ``(kernel..., C / groups, O)`` to blocks of filters.
 
     Attributes:
-        dtype: float32 or float64.
         kernel: kernel size per axis.
         taps: per axis (count, first, step): which kernel positions, in order.
-        channels: input channels per group.
-        filters: output channels per group.
-        groups: number of groups.
-        transposed: False: chains run over channels, lanes over filters; True: the other way.
-        vectors: vectors in a block.
-        lanes: elements in a vector.
+        groups: number of groups; channels and filters are those of one.
     """
 
-    dtype: str
     kernel: tuple[int, ...]
     taps: tuple[tuple[int, int, int], ...]
-    channels: int
-    filters: int
     groups: int
-    transposed: bool
-    vectors: int
-    lanes: int
 
     buffers = 2
 
     @property
-    def chain(self) -> int:
-        """Steps of a chain per kernel position."""
-        return self.filters if self.transposed else self.channels
-
-    @property
-    def width(self) -> int:
-        """What the lanes run over."""
-        return self.channels if self.transposed else self.filters
+    def links(self) -> int:
+        """Steps of a whole chain: kernel positions, and channels of each."""
+        return prod(count for count, _, _ in self.taps) * self.chain
 
     @property
     def size(self) -> int:
         """Elements of the packed array."""
-        vectors = -(-self.width // self.lanes)
-        taps = prod(count for count, _, _ in self.taps)
-        return self.groups * vectors * self.lanes * taps * self.chain
+        return self.groups * self._group
+
+    @property
+    def _group(self) -> int:
+        return self.columns * self.lanes * self.links
 
     def emit(self, k: Kernel) -> None:
         """Emit the kernel's body; buffers are (weights, packed)."""
-        taps = prod(count for count, _, _ in self.taps)
-        if not taps:
+        if not self.links:
             return
+        if self.transposed:
+            self._squares(k)
+        else:
+            self._rows(k)
+
+    def _rows(self, k: Kernel) -> None:
+        """Lanes along filters: every vector goes where it belongs."""
         b = k.builder
-        begin, end = k.share(k.const(taps * self.chain))
-        with k.loop(begin, end) as unit:
-            tap = b.sdiv(unit, k.const(self.chain))
-            link = b.srem(unit, k.const(self.chain))
-            row = k.mul(self._position(k, tap), self.channels * self.filters * self.groups)
-            outputs = self.filters * self.groups
-            source = k.add(row, k.mul(link, 1 if self.transposed else outputs))
+        begin, end = k.share(k.const(self.links))
+        whole, rest = divmod(self.width, self.lanes)
+        with k.loop(begin, end) as link:
+            tap, channel = b.sdiv(link, k.const(self.chain)), b.srem(link, k.const(self.chain))
             with k.loop(0, self.groups) as group:
-                self._group(k, unit, group, source, taps)
+
+                def vector(number: Value, room: int) -> None:
+                    start = self._start(k, tap, group, channel, k.mul(number, self.lanes))
+                    k.store(self._load(k, start, room), self._to(k, group, number, link))
+
+                if whole:
+                    with k.loop(0, whole) as number:
+                        vector(number, self.lanes)
+                if rest:
+                    vector(k.const(whole), rest)
+
+    def _squares(self, k: Kernel) -> None:
+        """Lanes along channels: squares of channels × filters are turned around."""
+        b, lanes = k.builder, self.lanes
+        across = -(-self.filters // lanes)
+        counts = (self.groups, self.columns, across)
+        begin, end = k.share(k.const(self.links // self.chain * prod(counts)))
+        with k.loop(begin, end) as unit:
+            rest, places = unit, []
+            for count in reversed(counts):
+                places.append(b.srem(rest, k.const(count)))
+                rest = b.sdiv(rest, k.const(count))
+            turn, number, group = places
+            last_apart(k, number, self.channels, lanes, lambda rows: last_apart(
+                k, turn, self.filters, lanes,
+                lambda columns: self._square(k, rest, group, number, turn, rows, columns),
+            ))  # fmt: skip
+
+    def _square(
+        self,
+        k: Kernel,
+        tap: Value,
+        group: Value,
+        number: Value,
+        turn: Value,
+        rows: int,
+        columns: int,
+    ) -> None:
+        """One square: `rows` channels and `columns` filters of it are there."""
+        lanes = self.lanes
+        first = k.mul(turn, lanes)
+        start = self._start(k, tap, group, k.mul(number, lanes), first)
+        step = self.filters * self.groups
+        square = [
+            self._load(k, k.at(start, row * step, self.dtype), columns) for row in range(rows)
+        ]
+        square += [k.splat_const(0.0, self.dtype, lanes)] * (lanes - rows)
+        link = k.add(k.mul(tap, self.chain), first)
+        for column, vector in enumerate(turned(k, square)[:columns]):
+            k.store(vector, self._to(k, group, number, k.add(link, column)))
+
+    def _load(self, k: Kernel, start: Value, room: int) -> Value:
+        """`room` weights, zeros behind them."""
+        return widened(k, k.load_vector(start, self.dtype, room), self.lanes)
+
+    def _start(
+        self, k: Kernel, tap: Value, group: Value, channel: Value | int, filters: Value | int
+    ) -> Value:
+        """Address of a weight."""
+        outputs = self.filters * self.groups
+        row = k.add(k.mul(self._position(k, tap), self.channels), channel)
+        place = k.add(k.mul(row, outputs), k.mul(group, self.filters), filters)
+        return k.at(k.buffers[0], place, self.dtype)
+
+    def _to(self, k: Kernel, group: Value, number: Value, link: Value) -> Value:
+        """Address of a packed vector."""
+        place = k.add(k.mul(group, self._group), self.place(k, number, link, self.links))
+        return k.at(k.buffers[1], place, self.dtype)
 
     def _position(self, k: Kernel, tap: Value) -> Value:
         """Row-major kernel position of a tap."""
@@ -94,51 +147,3 @@ class PackSpec:
             rest = b.sdiv(rest, k.const(count))
             stride *= size
         return position
-
-    def _group(self, k: Kernel, unit: Value, group: Value, source: Value, taps: int) -> None:
-        vectors = -(-self.width // self.lanes)
-        area = taps * self.chain
-        step = self.filters * self.groups if self.transposed else 1
-        first = 0
-        for size, count in runs(vectors, self.vectors):
-            block_width = size * self.lanes
-            base = k.add(k.mul(group, vectors * self.lanes * area), first * area)
-            with k.loop(0, count) as block:
-                for v in range(size):
-                    lane = k.add(first + v * self.lanes, k.mul(block, block_width))
-                    place = k.add(
-                        base,
-                        k.mul(block, block_width * area),
-                        k.mul(unit, block_width),
-                        v * self.lanes,
-                    )
-                    start = k.add(source, k.mul(group, self.filters), k.mul(lane, step))
-                    room = self.width - first - v * self.lanes - (count - 1) * block_width
-                    self._vector(k, start, step, place, lane, room)
-            first += count * block_width
-
-    def _vector(
-        self, k: Kernel, start: Value, step: int, place: Value, lane: Value, room: int
-    ) -> None:
-        """One vector of a block; `room` lanes of the last block's hold filters."""
-        to = k.at(k.buffers[1], place, self.dtype)
-        if room >= self.lanes:
-            k.store(self._gather(k, start, step, self.lanes), to)
-            return
-        full = k.builder.icmp_signed("<=", k.add(lane, self.lanes), k.const(self.width))
-        with k.builder.if_else(full) as (whole, partial):
-            with whole:
-                k.store(self._gather(k, start, step, self.lanes), to)
-            with partial:
-                k.store(self._gather(k, start, step, max(0, room)), to)
-
-    def _gather(self, k: Kernel, start: Value, step: int, lanes: int) -> Value:
-        weights = k.buffers[0]
-        if step == 1 and lanes == self.lanes:
-            return k.load_vector(k.at(weights, start, self.dtype), self.dtype, lanes)
-        vector = k.splat_const(0.0, self.dtype, self.lanes)
-        for i in range(lanes):
-            place = k.at(weights, k.add(start, i * step), self.dtype)
-            one: ir.Value = k.load_scalar(place, self.dtype)
-            vector = k.builder.insert_element(vector, one, ir.Constant(I32, i))
-        return vector

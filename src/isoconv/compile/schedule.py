@@ -5,6 +5,8 @@ One step of a chain, for a tile of T positions × V vectors of filters, takes th
 - T · V / (FMAs per cycle): the arithmetic,
 - (T + V) / (loads per cycle): V vectors of weights, T scalars of the input,
 - the FMA's latency, when there are too few chains to hide it,
+- the way of the V vectors from the shared cache, when the weights of a whole chain do not stay in a
+  core's own from one tile to the next,
 
 and a cycle on top, which favours large tiles among equals. The T scalars lie on up to T cache
 lines, which stay in use for several steps: a tile of which too many share one set of the first
@@ -37,6 +39,8 @@ _LATENCY = 4.0  # cycles from an FMA to the next one of its chain, on every targ
 _LINE, _SETS = 64, 64  # bytes, and lines after which sets repeat, in every first cache but few
 _WAYS = 6  # lines of a set that a tile may take; weights and results need some as well
 _CHUNK = 128  # positions of a flat source that pass through all filters before the next ones
+_OWN_CACHE = 640 * 1024  # bytes of weights that stay in a core's own cache while tiles pass
+_SHARED_RATE = 8.0  # bytes a cycle that one core gets from the cache behind it
 _OVERHEAD = 1.0  # cycles a step costs beside: loop counters, addresses, cache hiccups
 
 
@@ -65,11 +69,11 @@ def vector_lanes(target: Target, dtype: str, filters: int) -> int:
     return lanes
 
 
-def step_cycles(target: Target, positions: int, vectors: int) -> float:
-    """Cycles of one step of the chain for a tile of this size."""
+def step_cycles(target: Target, positions: int, vectors: int, far: int = 0) -> float:
+    """Cycles of a chain's step for a tile of this size; `far` bytes come from the shared cache."""
     arithmetic = positions * vectors / target.fma_per_cycle
     loads = (positions + vectors) / target.loads_per_cycle
-    return max(arithmetic, loads, _LATENCY) + _OVERHEAD
+    return max(arithmetic, loads, _LATENCY, far / _SHARED_RATE) + _OVERHEAD
 
 
 def fits(target: Target, positions: int, vectors: int) -> bool:
@@ -95,6 +99,7 @@ def choose_tile(
     dtype: str,
     *,
     steps: tuple[int, int] = (0, 0),
+    chain: int = 0,
     flat: bool = False,
 ) -> Tile:
     """The cheapest tile for a plane of positions by the cost model above.
@@ -106,6 +111,7 @@ def choose_tile(
         filters: what the lanes run over.
         dtype: float32 or float64.
         steps: bytes in the source from a row to the next and from a column to the next.
+        chain: steps of a chain.
         flat: the width is one long axis, whose rest is done in ever smaller tiles.
     """
     lanes = vector_lanes(target, dtype, filters)
@@ -118,9 +124,11 @@ def choose_tile(
             continue
         cost = 0.0
         for v, v_count in runs(blocks, vectors):
+            step = v * lanes * (8 if dtype == "float64" else 4)
+            far = step if step * chain > _OWN_CACHE else 0
             for r, r_count in runs(height, rows):
                 for c, c_count in (halving_runs if flat else equal_runs)(width, columns):
-                    cost += step_cycles(target, r * c, v) * v_count * r_count * c_count
+                    cost += step_cycles(target, r * c, v, far) * v_count * r_count * c_count
         # Rows beyond the first reach further apart in memory; take them only for a real gain.
         cost *= 1.0 + 0.01 * (rows - 1)
         if (best is None or cost < best[0] * 0.999) and not crowded(rows, columns, steps):

@@ -8,12 +8,10 @@ input), squares of lanes × lanes elements are transposed on their way.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-import llvmlite.ir as ir
-
-from isoconv.compile.loops import I32, Kernel, Value
+from isoconv.compile.loops import Kernel, Value
+from isoconv.compile.packing import Packing, last_apart, turned, widened
 from isoconv.compile.winograd import Lines, both, weight_grad_lines, weight_lines
 
 __all__ = ["WinogradPackSpec", "WinogradWeightSpec"]
@@ -68,43 +66,21 @@ class WinogradWeightSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class WinogradPackSpec:
+class WinogradPackSpec(Packing):
     """Packed weights of 16 contractions; buffers are (kernel, packed).
 
     Attributes:
-        dtype: float32 or float64.
-        channels: input channels.
-        filters: output channels.
-        transposed: False: chains run over channels, lanes over filters; True: the other way.
-        vectors: vectors in a block.
-        lanes: elements in a vector.
         transformed: the kernel is ``(16, C, O)`` already, not ``(3, 3, C, O)``.
     """
 
-    dtype: str
-    channels: int
-    filters: int
-    transposed: bool
-    vectors: int
-    lanes: int
     transformed: bool
 
     buffers = 2
 
     @property
-    def chain(self) -> int:
-        """Steps of a chain."""
-        return self.filters if self.transposed else self.channels
-
-    @property
-    def width(self) -> int:
-        """What the lanes run over."""
-        return self.channels if self.transposed else self.filters
-
-    @property
     def plane(self) -> int:
         """Elements of one contraction's packed weights."""
-        return -(-self.width // self.lanes) * self.lanes * self.chain
+        return self.columns * self.lanes * self.chain
 
     @property
     def size(self) -> int:
@@ -123,7 +99,7 @@ class WinogradPackSpec:
 
         def vector(channel: Value, number: Value, room: int) -> None:
             first = k.mul(number, self.lanes)
-            place = self._place(k, number, channel)
+            place = self.place(k, number, channel, self.chain)
             for t, value in enumerate(self._planes(k, channel, first, room)):
                 k.store(value, k.at(k.buffers[1], k.add(place, t * self.plane), self.dtype))
 
@@ -144,7 +120,7 @@ class WinogradPackSpec:
         begin, end = k.share(k.const(-(-self.channels // lanes) * across))
         with k.loop(begin, end) as unit:
             number, turn = b.sdiv(unit, k.const(across)), b.srem(unit, k.const(across))
-            _last_apart(k, number, self.channels, lanes, lambda rows: _last_apart(
+            last_apart(k, number, self.channels, lanes, lambda rows: last_apart(
                 k, turn, self.filters, lanes,
                 lambda columns: self._square(k, scratch, number, turn, rows, columns),
             ))  # fmt: skip
@@ -169,8 +145,9 @@ class WinogradPackSpec:
                 k.load_vector(k.at(here, row * lanes, dtype), dtype, lanes, aligned=True)
                 for row in range(lanes)
             ]
-            for column, value in enumerate(_transposed(k, square)[:columns]):
-                place = k.add(self._place(k, number, k.add(first, column)), k.mul(t, self.plane))
+            for column, value in enumerate(turned(k, square)[:columns]):
+                link = k.add(first, column)
+                place = k.add(self.place(k, number, link, self.chain), k.mul(t, self.plane))
                 k.store(value, k.at(k.buffers[1], place, dtype))
 
     def _planes(self, k: Kernel, channel: Value, first: Value, room: int) -> list[Value]:
@@ -180,7 +157,7 @@ class WinogradPackSpec:
         start = k.at(k.buffers[0], k.add(k.mul(channel, self.filters), first), self.dtype)
         patch = [
             [
-                _widened(
+                widened(
                     k,
                     k.load_vector(k.at(start, (side * i + j) * step, self.dtype), self.dtype, room),
                     self.lanes,
@@ -191,64 +168,3 @@ class WinogradPackSpec:
         ]
         planes = patch if self.transformed else both(k, weight_lines, patch)
         return [value for line in planes for value in line]
-
-    def _place(self, k: Kernel, number: Value, link: Value) -> Value:
-        """Where a vector of lanes (by number) lies for a link of the chain, in its plane."""
-        b = k.builder
-        count = -(-self.width // self.lanes)
-        whole, rest = divmod(count, self.vectors)
-        block = b.sdiv(number, k.const(self.vectors))
-        size = b.select(
-            b.icmp_signed("<", block, k.const(whole)), k.const(self.vectors), k.const(rest)
-        )
-        within = b.sub(number, b.mul(block, k.const(self.vectors)))
-        return k.add(
-            k.mul(block, self.vectors * self.lanes * self.chain),
-            k.mul(b.mul(link, size), self.lanes),
-            k.mul(within, self.lanes),
-        )
-
-
-def _last_apart(
-    k: Kernel, number: Value, total: int, part: int, body: Callable[[int], None]
-) -> None:
-    """``body(size)`` for this part of `total`; the last part may be smaller than the others."""
-    whole, rest = divmod(total, part)
-    if not rest:
-        body(part)
-    elif not whole:
-        body(rest)
-    else:
-        last = k.builder.icmp_signed("==", number, k.const(whole))
-        with k.builder.if_else(last) as (then, otherwise):
-            with then:
-                body(rest)
-            with otherwise:
-                body(part)
-
-
-def _widened(k: Kernel, value: Value, lanes: int) -> Value:
-    """Zeros in the lanes behind a vector's own."""
-    width = value.type.count
-    if width == lanes:
-        return value
-    mask = [i if i < width else width for i in range(lanes)]
-    zeros = ir.Constant(value.type, [0.0] * width)
-    kind = ir.VectorType(I32, lanes)
-    return k.builder.shuffle_vector(value, zeros, ir.Constant(kind, mask))
-
-
-def _transposed(k: Kernel, rows: list[Value]) -> list[Value]:
-    """A square of as many vectors as they have lanes, a power of two, turned around.
-
-    Each round interleaves vector i with the one half the square further on.
-    """
-    lanes = len(rows)
-    kind = ir.VectorType(I32, lanes)
-    low = ir.Constant(kind, [i // 2 + (i % 2) * lanes for i in range(lanes)])
-    high = ir.Constant(kind, [lanes // 2 + i // 2 + (i % 2) * lanes for i in range(lanes)])
-    half = lanes // 2
-    for _ in range(lanes.bit_length() - 1):
-        pairs = [(rows[i], rows[i + half]) for i in range(half)]
-        rows = [k.builder.shuffle_vector(a, b, mask) for a, b in pairs for mask in (low, high)]
-    return rows

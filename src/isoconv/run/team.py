@@ -18,6 +18,7 @@ from isoconv.compile.target import Target, host_target, target_named
 from isoconv.compile.worker import cores
 from isoconv.errors import ArgumentError
 from isoconv.run.memory import Script
+from isoconv.run.placement import Placement
 
 __all__ = ["Team", "default_threads", "library_for"]
 
@@ -89,6 +90,7 @@ class Team:
         self._arguments = np.zeros((threads, 8), np.int64)
         self._start = [threading.Semaphore(0) for _ in range(threads)]
         self._done = threading.Semaphore(0)
+        self._placement = Placement(threads)
         self._closing = False
         self._workers = [
             threading.Thread(target=self._work, args=(i,), daemon=True, name=f"isoconv-{i}")
@@ -118,6 +120,7 @@ class Team:
             self._arguments[i, 0] = script.address
             self._arguments[i, 1] = control or self._control[i : i + 1].ctypes.data
         with _uninterrupted():
+            self._placement.settle(0)
             for i in range(1, len(scripts)):
                 self._start[i].release()
             self._call(0)
@@ -132,6 +135,7 @@ class Team:
             self._start[i].acquire()
             if self._closing:
                 return
+            self._placement.settle(i)
             self._call(i)
             self._done.release()
 

@@ -15,7 +15,7 @@ from isoconv.compile.depthwise import DepthwiseSpec, DepthwiseWeightSpec
 from isoconv.compile.image import AugmentSpec
 from isoconv.compile.kernels import KernelSpec
 from isoconv.compile.lower import Call, Lowered
-from isoconv.compile.pack import PackSpec
+from isoconv.compile.packing import Packing
 from isoconv.compile.planes import PlanesSpec
 from isoconv.compile.pointwise import PointwiseSpec
 from isoconv.compile.reduce import ReduceSpec
@@ -23,7 +23,7 @@ from isoconv.compile.rows import RowsSpec
 from isoconv.compile.window import PoolSpec
 from isoconv.compile.window_grad import PoolGradSpec
 from isoconv.compile.winograd import WinogradMapSpec, WinogradPlanesSpec
-from isoconv.compile.winograd_weight import WinogradPackSpec, WinogradWeightSpec
+from isoconv.compile.winograd_weight import WinogradWeightSpec
 
 __all__ = ["bytes_of", "flops_of", "kernel_names"]
 
@@ -88,7 +88,7 @@ def kernel_names(lowered: Lowered) -> list[str]:
     transposed = {
         call.buffers[1]: call.spec.transposed
         for call in (*lowered.prepare, *lowered.shard)
-        if isinstance(call.spec, (PackSpec, WinogradPackSpec))
+        if isinstance(call.spec, Packing)
     }
     known: set[str] = set()
     names = []
@@ -104,7 +104,7 @@ def kernel_names(lowered: Lowered) -> list[str]:
 
 def _name(call: Call, *, back: bool) -> str:
     spec = call.spec.inner if isinstance(call.spec, PlanesSpec) else call.spec
-    if isinstance(spec, (PackSpec, WinogradPackSpec)):
+    if isinstance(spec, Packing):
         return "packing of weights"
     if isinstance(spec, (WinogradPlanesSpec, WinogradMapSpec, WinogradWeightSpec)):
         return f"Winograd, {spec.kind.replace('_grad', ', gradient')}"
