@@ -1,4 +1,4 @@
-"""isoconv's run of ``bench.fashion_mnist``: arrays, goal, most epochs, threads."""
+"""isoconv's run of ``bench.fashion_mnist``: arrays, goal, most epochs, threads, algorithm."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class Until(Callback):
             run.stop("the goal is reached")
 
 
-def main(path: str, goal: str, epochs: str, threads: str) -> None:
+def main(path: str, goal: str, epochs: str, threads: str, algorithm: str) -> None:
     """Train, and print the accuracy on the test images as JSON."""
     arrays = np.load(path)
     model = nn.Sequential(
         nn.Conv2d(32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(64, 3, padding=1, algorithm=algorithm), nn.ReLU(), nn.MaxPool2d(2),
         nn.Flatten(), nn.Linear(128), nn.ReLU(), nn.Linear(10),
     )  # fmt: skip
     trainer = ic.Trainer(

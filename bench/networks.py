@@ -35,10 +35,14 @@ def lenet() -> nn.Sequential:
     )  # fmt: skip
 
 
-def resnet50(classes: int) -> nn.Sequential:
+def resnet50(classes: int, algorithm: str = "direct") -> nn.Sequential:
     """He et al. 2015, "Deep residual learning for image recognition", table 1, 50 layers.
 
     As usual since, the 3×3 convolution of a bottleneck carries its stride.
+
+    Args:
+        classes: of the last layer.
+        algorithm: of the 3×3 convolutions with stride 1.
     """
     steps = [*_normalised(64, 7, 2), nn.ReLU(), nn.MaxPool2d(3, stride=2, padding=1)]
     for stage, (filters, blocks) in enumerate(((64, 3), (128, 4), (256, 6), (512, 3))):
@@ -46,7 +50,8 @@ def resnet50(classes: int) -> nn.Sequential:
             stride = 2 if stage > 0 and block == 0 else 1
             body = nn.Sequential(
                 *_normalised(filters, 1), nn.ReLU(),
-                *_normalised(filters, 3, stride), nn.ReLU(),
+                *_normalised(filters, 3, stride, algorithm if stride == 1 else "direct"),
+                nn.ReLU(),
                 *_normalised(4 * filters, 1),
             )  # fmt: skip
             shortcut = nn.Sequential(*_normalised(4 * filters, 1, stride)) if block == 0 else None
@@ -54,8 +59,13 @@ def resnet50(classes: int) -> nn.Sequential:
     return nn.Sequential(*steps, nn.GlobalAvgPool2d(), nn.Linear(classes))
 
 
-def _normalised(filters: int, kernel: int, stride: int = 1) -> list[nn.Module]:
-    return [nn.Conv2d(filters, kernel, stride, padding=kernel // 2, bias=False), nn.BatchNorm2d()]
+def _normalised(
+    filters: int, kernel: int, stride: int = 1, algorithm: str = "direct"
+) -> list[nn.Module]:
+    convolution = nn.Conv2d(
+        filters, kernel, stride, padding=kernel // 2, bias=False, algorithm=algorithm
+    )
+    return [convolution, nn.BatchNorm2d()]
 
 
 def _ready(name: str) -> Callable[[int, Shape], nn.Sequential]:
@@ -72,6 +82,7 @@ NETWORKS: dict[str, Callable[[int, Shape], nn.Sequential]] = {
     "tiny": lambda _, __: tiny(),
     "lenet": lambda _, __: lenet(),
     "resnet50": lambda classes, _: resnet50(classes),
+    "resnet50_winograd": lambda classes, _: resnet50(classes, "winograd"),
     **{
         name: _ready(name)
         for name in (

@@ -210,7 +210,11 @@ class Prediction:
 PREDICTIONS = tuple(
     Prediction(name, network, batch)
     for name, network in (
-        ("ResNet-18", "resnet18"), ("ResNet-50", "resnet50"), ("MobileNetV2", "mobilenetv2")
+        ("ResNet-18", "resnet18"),
+        ("ResNet-18, Winograd", "resnet18_winograd"),
+        ("ResNet-50", "resnet50"),
+        ("ResNet-50, Winograd", "resnet50_winograd"),
+        ("MobileNetV2", "mobilenetv2"),
     )
     for batch in (1, 8, 64)
 )  # fmt: skip

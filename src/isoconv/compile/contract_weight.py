@@ -30,6 +30,8 @@ __all__ = ["SPELLED", "ContractWeightSpec"]
 
 SPELLED = 64  # kernel elements per filter up to which every tile's offsets are written out
 
+_NEAR = 512 * 1024  # bytes that stay in a core's own cache from one use to the next
+
 Elements = tuple[Value, Value, list[int]]
 """A tile of kernel elements: the source's shift, the first element, the offsets of each."""
 Widths = tuple[list[int], list[int], Value]
@@ -84,6 +86,9 @@ class _Emission:
         self.result = k.at(k.buffers[spec.result], spec.offset, spec.dtype)
         self.source = k.at(k.buffers[spec.source.buffer], spec.source.offset, spec.dtype)
         self.gradient = k.at(k.buffers[spec.gradient.buffer], spec.gradient.offset, spec.dtype)
+        positions = spec.images * spec.rows * prod(axis.positions for axis in spec.axes[1:])
+        size = 8 if spec.dtype == "float64" else 4
+        self.gradient_is_far = positions * self.outputs * size > _NEAR
 
     def run(self) -> None:
         """Let every block of images and rows pass through all tiles."""
@@ -322,6 +327,10 @@ class _Emission:
             )
             for v in range(vectors)
         ]
+        if self.gradient_is_far:
+            # The next block of filters reads what lies behind these.
+            for v in range(vectors):
+                k.prefetch(k.at(g, (vectors + v) * self.lanes, spec.dtype), level=2)
         for t, offset in enumerate(offsets):
             scalar = k.load_scalar(k.at(x, offset, spec.dtype), spec.dtype, invariant=True)
             spread = k.splat(scalar, self.lanes)

@@ -21,21 +21,22 @@ INSTRUCTION_WORDS = 4
 
 @dataclass(frozen=True, slots=True)
 class RunSpec:
-    """``run(args)``: args are (script, control).
+    """``run(args)``: args are (script, control, state).
 
     ``control`` holds int64: the number of turns, and a flag that stops the run when an
-    instruction with its check set comes by. A null kernel ends the script.
+    instruction with its check set comes by. A null kernel ends the script. At the end the threads
+    meet at ``state``, as at a barrier: to be woken by another one would take longer.
 
     The floating-point environment is set on entry (round to nearest even, subnormal numbers kept)
     and restored on return: another library may have changed it.
     """
 
-    buffers: int = 2
+    buffers: int = 3
 
     def emit(self, k: Kernel) -> None:
         """Emit the loop."""
         b = k.builder
-        script, control = k.buffers
+        script, control, state = k.buffers
         restore = _set_environment(k)
         turns = k.load_scalar(control, "int64")
         stopped = k.at(control, 1, "int64")
@@ -82,6 +83,7 @@ class RunSpec:
 
         b.position_at_end(leave)
         restore()
+        _meet(k, state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,41 +94,47 @@ class BarrierSpec:
 
     def emit(self, k: Kernel) -> None:
         """Wait until all parties have come."""
-        b = k.builder
-        (state,) = k.buffers
-        generation = k.at(state, 1, "int32")
-        parties = k.load_scalar(k.at(state, 2, "int32"), "int32")
-        mine = b.load_atomic(generation, "acquire", 4, typ=I32)
-        arrived = b.atomic_rmw("add", _typed(k, state, I32), ir.Constant(I32, 1), "acq_rel")
-        last = b.icmp_signed("==", b.add(arrived, ir.Constant(I32, 1)), parties)
-        with b.if_else(last) as (release, wait):
-            with release:
-                following = b.add(mine, ir.Constant(I32, 1))
-                b.store_atomic(ir.Constant(I32, 0), _typed(k, state, I32), "monotonic", 4)
-                b.store_atomic(following, _typed(k, generation, I32), "release", 4)
-            with wait:
-                self._wait(k, generation, mine)
+        _meet(k, k.buffers[0])
 
-    def _wait(self, k: Kernel, generation: Value, mine: Value) -> None:
-        b = k.builder
-        turns = k.variable(k.const(0))
-        head = b.append_basic_block("spin")
-        again = b.append_basic_block("again")
-        offer = b.append_basic_block("yield")
-        done = b.append_basic_block("met")
-        b.branch(head)
-        b.position_at_end(head)
-        now = b.load_atomic(generation, "acquire", 4, typ=I32)
-        b.cbranch(b.icmp_signed("==", now, mine), again, done)
-        b.position_at_end(again)
-        _pause(k)
-        count = b.add(turns.get(), k.const(1))
-        turns.set(count)
-        b.cbranch(b.icmp_signed("<", count, k.const(_SPINS)), head, offer)
-        b.position_at_end(offer)
-        k.call("sched_yield", I32)
-        b.branch(head)
-        b.position_at_end(done)
+
+def _meet(k: Kernel, state: Value) -> None:
+    """The last of the parties lets the others go."""
+    b = k.builder
+    generation = k.at(state, 1, "int32")
+    parties = k.load_scalar(k.at(state, 2, "int32"), "int32")
+    mine = b.load_atomic(generation, "acquire", 4, typ=I32)
+    arrived = b.atomic_rmw("add", _typed(k, state, I32), ir.Constant(I32, 1), "acq_rel")
+    last = b.icmp_signed("==", b.add(arrived, ir.Constant(I32, 1)), parties)
+    with b.if_else(last) as (release, wait):
+        with release:
+            following = b.add(mine, ir.Constant(I32, 1))
+            b.store_atomic(ir.Constant(I32, 0), _typed(k, state, I32), "monotonic", 4)
+            b.store_atomic(following, _typed(k, generation, I32), "release", 4)
+        with wait:
+            _wait(k, generation, mine)
+
+
+def _wait(k: Kernel, generation: Value, mine: Value) -> None:
+    """Until another generation has begun."""
+    b = k.builder
+    turns = k.variable(k.const(0))
+    head = b.append_basic_block("spin")
+    again = b.append_basic_block("again")
+    offer = b.append_basic_block("yield")
+    done = b.append_basic_block("met")
+    b.branch(head)
+    b.position_at_end(head)
+    now = b.load_atomic(generation, "acquire", 4, typ=I32)
+    b.cbranch(b.icmp_signed("==", now, mine), again, done)
+    b.position_at_end(again)
+    _pause(k)
+    count = b.add(turns.get(), k.const(1))
+    turns.set(count)
+    b.cbranch(b.icmp_signed("<", count, k.const(_SPINS)), head, offer)
+    b.position_at_end(offer)
+    k.call("sched_yield", I32)
+    b.branch(head)
+    b.position_at_end(done)
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,7 @@ class Team:
         self._control = np.zeros((threads, 8), np.int64)
         self._arguments = np.zeros((threads, 8), np.int64)
         self._start = [threading.Semaphore(0) for _ in range(threads)]
-        self._done = threading.Semaphore(0)
+        self._meeting = np.zeros(16, np.int32)
         self._placement = Placement(threads)
         self._closing = False
         self._workers = [
@@ -119,13 +119,14 @@ class Team:
             self._control[i, :2] = count, 0
             self._arguments[i, 0] = script.address
             self._arguments[i, 1] = control or self._control[i : i + 1].ctypes.data
+            self._arguments[i, 2] = self._meeting.ctypes.data
+        self._meeting[2] = len(scripts)
         with _uninterrupted():
             self._placement.settle(0)
             for i in range(1, len(scripts)):
                 self._start[i].release()
+            # It returns when all have met.
             self._call(0)
-            for _ in range(1, len(scripts)):
-                self._done.acquire()
 
     def _call(self, i: int) -> None:
         self._run(self._arguments[i : i + 1].ctypes.data, None)
@@ -137,7 +138,6 @@ class Team:
                 return
             self._placement.settle(i)
             self._call(i)
-            self._done.release()
 
     def close(self) -> None:
         """End the threads."""
