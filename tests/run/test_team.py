@@ -1,6 +1,8 @@
 """Threads that run scripts: one at a time, and never left behind."""
 
+import os
 import signal
+import sys
 import threading
 
 import numpy as np
@@ -46,3 +48,38 @@ def test_prediction_from_another_thread():
     other.start()
     other.join()
     np.testing.assert_array_equal(found[0], expected)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets threads be moved")
+def test_threads_wake_on_other_cores(monkeypatch):
+    """Not on the caller's core; once awake, on any that the caller may use."""
+    cores = os.sched_getaffinity(0)
+    if len(cores) < 2:
+        pytest.skip("there is one core")
+    moves = []
+    move = os.sched_setaffinity
+
+    def note(thread, allowed):
+        moves.append((thread or threading.get_native_id(), set(allowed)))
+        move(thread, allowed)
+
+    with Team(3, library_for()) as team:
+        monkeypatch.setattr(os, "sched_setaffinity", note)
+        team.run([ScriptBuilder().finish() for _ in range(2)], 1)
+        first, second = (worker.native_id for worker in team._workers)
+        assert [thread for thread, _ in moves] == [first, first]
+        assert len(cores - moves[0][1]) == 1
+        assert moves[1][1] == cores
+        assert os.sched_getaffinity(first) == os.sched_getaffinity(second) == cores
+
+
+def test_threads_that_cannot_be_moved(monkeypatch):
+    """A system that forbids it gets the same work done."""
+
+    def refuse(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_setaffinity", refuse, raising=False)
+    with Team(2, library_for()) as team:
+        for _ in range(2):
+            team.run([ScriptBuilder().finish() for _ in range(2)], 1)

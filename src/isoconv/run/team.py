@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 import numpy as np
@@ -20,6 +22,9 @@ from isoconv.errors import ArgumentError
 from isoconv.run.memory import Script
 
 __all__ = ["Team", "default_threads", "library_for"]
+
+_LINUX = sys.platform == "linux"
+_CURRENT_CORE = getattr(ctypes.CDLL(None), "sched_getcpu", None) if _LINUX else None
 
 _LIBRARIES: dict[tuple[str, bool], KernelLibrary] = {}
 _LIBRARIES_LOCK = threading.Lock()
@@ -69,6 +74,26 @@ def _uninterrupted() -> Iterator[None]:
         previous(signal.SIGINT, came[0])
 
 
+def _send_elsewhere(workers: Sequence[threading.Thread]) -> set[int]:
+    """Let sleeping threads wake up on other cores than the caller's; returns all the caller's.
+
+    Systems like to wake a thread on the core of the one that wakes it. There one of the two waits
+    for milliseconds, and the other one for it, while another core is idle.
+    """
+    if _CURRENT_CORE is None:
+        return set()
+    cores = os.sched_getaffinity(0)
+    others = cores - {_CURRENT_CORE()}
+    if not others:
+        return set()
+    # Where a system does not let threads be moved, the work is done all the same.
+    with suppress(OSError):
+        for worker in workers:
+            if worker.native_id is not None:
+                os.sched_setaffinity(worker.native_id, others)
+    return cores
+
+
 class Team:
     """A fixed number of threads that run scripts together.
 
@@ -90,6 +115,7 @@ class Team:
         self._start = [threading.Semaphore(0) for _ in range(threads)]
         self._done = threading.Semaphore(0)
         self._closing = False
+        self._cores: set[int] = set()
         self._workers = [
             threading.Thread(target=self._work, args=(i,), daemon=True, name=f"isoconv-{i}")
             for i in range(1, threads)
@@ -118,6 +144,8 @@ class Team:
             self._arguments[i, 0] = script.address
             self._arguments[i, 1] = control or self._control[i : i + 1].ctypes.data
         with _uninterrupted():
+            if len(scripts) > 1:
+                self._cores = _send_elsewhere(self._workers[: len(scripts) - 1])
             for i in range(1, len(scripts)):
                 self._start[i].release()
             self._call(0)
@@ -132,6 +160,10 @@ class Team:
             self._start[i].acquire()
             if self._closing:
                 return
+            if self._cores:
+                # It is awake elsewhere; from here on the system may move it as it likes.
+                with suppress(OSError):
+                    os.sched_setaffinity(0, self._cores)
             self._call(i)
             self._done.release()
 
