@@ -50,31 +50,59 @@ def test_prediction_from_another_thread():
     np.testing.assert_array_equal(found[0], expected)
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="threads cannot be placed here")
-def test_threads_leave_a_taken_core(monkeypatch):
-    """A thread on the core of another one moves away, and may run anywhere afterwards."""
-    allowed = os.sched_getaffinity(0)
-    asked = []
-    monkeypatch.setattr(os, "sched_setaffinity", lambda _, cores: asked.append(set(cores)))
-    placement = Placement(2)
-    placement._core = lambda: min(allowed)
-    placement.settle(0)
-    assert asked == []
-    placement.settle(1)
-    assert asked == ([allowed - {min(allowed)}, allowed] if len(allowed) > 1 else [])
+class Cores:
+    """A system of two cores that notes which threads may be where."""
+
+    def __init__(self, monkeypatch):
+        self.here = 0
+        self.allowed = {0, 1}
+        self.limits = []
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(self.allowed), raising=False)
+        monkeypatch.setattr(os, "sched_setaffinity", self.limit, raising=False)
+
+    def placement(self):
+        placement = Placement()
+        placement._core = lambda: self.here
+        return placement
+
+    def limit(self, thread, cores):
+        self.limits.append((thread, cores))
 
 
-def test_threads_that_may_not_move(monkeypatch):
-    """Where the system refuses to move a thread, it stays."""
+def test_threads_wake_up_elsewhere(monkeypatch):
+    """Off the caller's core, which is told anew only when the caller was moved; free when awake."""
+    cores = Cores(monkeypatch)
+    placement = cores.placement()
+    placement.calls([7, None])
+    placement.calls([7])
+    assert cores.limits == [(7, {1})]
+    placement.awake()
+    placement.asleep()
+    assert cores.limits[1:] == [(0, {0, 1}), (0, {1})]
+    cores.here = 1
+    placement.calls([7])
+    assert cores.limits[3:] == [(7, {0})]
+
+
+def test_threads_on_one_core(monkeypatch):
+    """Where there is but one core, threads share it."""
+    cores = Cores(monkeypatch)
+    cores.allowed = {0}
+    placement = cores.placement()
+    placement.calls([7])
+    placement.asleep()
+    assert cores.limits == []
+
+
+def test_threads_that_may_not_be_moved(monkeypatch):
+    """Where the system refuses, threads wake up wherever it likes."""
 
     def refuse(*_):
         raise PermissionError
 
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
-    monkeypatch.setattr(os, "sched_setaffinity", refuse, raising=False)
-    placement = Placement(2)
-    placement._core = lambda: 0
-    placement.settle(0)
-    placement.settle(1)
+    cores = Cores(monkeypatch)
+    monkeypatch.setattr(os, "sched_setaffinity", refuse)
+    placement = cores.placement()
+    placement.calls([7])
     assert placement._core is None
-    placement.settle(1)
+    placement.awake()

@@ -17,6 +17,7 @@ import llvmlite.ir as ir
 
 from isoconv.compile.loops import I32, Kernel, Value
 from isoconv.compile.pointwise_ops import Place, emit_step
+from isoconv.graph.ir import DTYPES
 
 __all__ = [
     "Domain",
@@ -54,6 +55,7 @@ class Operand:
         rows: images of the shard are at the shard's own rows (""), at rows ``first + n`` of a
             larger array ("shifted"), or at rows ``order[first + n]`` ("gathered"; the order is
             the buffer after this one).
+        streamed: whole vectors of a result go past the caches; the buffer begins on a cache line.
     """
 
     buffer: int
@@ -62,6 +64,7 @@ class Operand:
     image: int = 0
     offset: int = 0
     rows: Rows = ""
+    streamed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,11 +179,25 @@ def store_operand(k: Kernel, value: Value, operand: Operand, index: Index) -> No
     place = address(k, operand, index)
     step = operand.strides[-1] if operand.strides else 0
     if step == 1:
-        k.store(value, place)
+        if operand.streamed and _whole(k, operand, index):
+            k.stream(value, place)
+        else:
+            k.store(value, place)
         return
     for lane in range(index.lanes):
         one = k.builder.extract_element(value, ir.Constant(I32, lane))
         k.store(one, k.at(place, lane * step, operand.dtype))
+
+
+def _whole(k: Kernel, operand: Operand, index: Index) -> bool:
+    """Whether the lanes are a whole vector and lie where one begins.
+
+    The buffer does by what `streamed` says, the last coordinate by the loops over whole vectors.
+    """
+    if index.lanes * DTYPES[operand.dtype] != k.target.vector_bytes:
+        return False
+    steps = (operand.offset, operand.image, *operand.strides[:-1])
+    return not any(step % index.lanes for step in steps)
 
 
 def emit_expression(

@@ -20,6 +20,7 @@ from isoconv.compile.layout import Border, Buffer, Placement, bordered, dense_st
 from isoconv.compile.pack import PackSpec
 from isoconv.compile.pointwise import PointwiseSpec
 from isoconv.compile.reduce import ReduceSpec
+from isoconv.compile.streams import streamed
 from isoconv.compile.target import Target
 from isoconv.compile.winograd_weight import WinogradPackSpec
 from isoconv.errors import GraphError
@@ -204,6 +205,10 @@ class Lowering:
         expression = Expression(tuple(operands), root, tuple(steps), stores)
         return _with_strides(expression, len(domain.shape)), numbers
 
+    def streamed(self, expression: Expression, arguments: Arguments) -> Expression:
+        """The same of a kernel that writes each result once, with what goes past the caches."""
+        return streamed(expression, arguments.buffers, self.target, self.capacity)
+
     def _dropout_key(
         self,
         source: int,
@@ -223,6 +228,7 @@ class Lowering:
         domain = self.spec(group.pointwise[0])
         arguments = Arguments()
         expression, _ = self.expression(group, domain, arguments)
+        expression = self.streamed(expression, arguments)
         spec = PointwiseSpec(
             Domain(domain.shape, domain.batched), expression, len(arguments.buffers)
         )

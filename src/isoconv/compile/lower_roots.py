@@ -46,6 +46,7 @@ def _pool(lowering: Lowering, group: Group) -> None:
     seen = lowering.spec(x)
     source = arguments.operand(lowering.places[x], seen, seen)
     expression, _ = lowering.expression(group, node.spec, arguments)
+    expression = lowering.streamed(expression, arguments)
     spec = PoolSpec(
         kind="avg" if average else "max",
         dtype=node.spec.dtype,
@@ -72,6 +73,7 @@ def _pool_grad(lowering: Lowering, group: Group) -> None:
         source = arguments.operand(lowering.places[node.inputs[0]], seen, seen)
     gradient = arguments.operand(lowering.places[dy], lowering.spec(dy), lowering.spec(dy))
     expression, _ = lowering.expression(group, node.spec, arguments)
+    expression = lowering.streamed(expression, arguments)
     spec = PoolGradSpec(
         kind="avg" if average else "max",
         dtype=node.spec.dtype,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import platform
 from dataclasses import dataclass
+from pathlib import Path
 
 import llvmlite.binding as llvm
 
@@ -16,6 +17,8 @@ from isoconv.errors import ArgumentError
 __all__ = ["TARGETS", "Target", "host_target", "target_named"]
 
 TARGETS = ("avx512", "avx2", "sse", "generic", "neon")
+
+_USUAL_SHARE = 8 << 20  # bytes of the last cache for a core, where a system does not tell
 
 _X86_LEVELS: dict[str, tuple[str, ...]] = {
     "avx512": (
@@ -43,6 +46,7 @@ class Target:
         fma_per_cycle: full vectors of fused multiply-adds begun in one cycle.
         loads_per_cycle: full vectors (or broadcast scalars) loaded in one cycle.
         memory_broadcast: an FMA can take a broadcast scalar straight from memory.
+        cache_share: bytes of the last cache for each core that shares it.
     """
 
     name: str
@@ -55,6 +59,7 @@ class Target:
     fma_per_cycle: float = 2.0
     loads_per_cycle: float = 2.0
     memory_broadcast: bool = False
+    cache_share: int = _USUAL_SHARE
 
     def lanes(self, dtype: str) -> int:
         """Elements of this dtype in one vector register."""
@@ -91,7 +96,8 @@ def target_named(name: str) -> Target:
             raise ArgumentError("target 'neon' needs an ARM machine; this one is x86-64")
         triple = llvm.get_default_triple()
         features = llvm.get_host_cpu_features().flatten()
-        return Target(name, triple, llvm.get_host_cpu_name(), features, 16, 32, fma=True)
+        cpu = llvm.get_host_cpu_name()
+        return Target(name, triple, cpu, features, 16, 32, fma=True, cache_share=_cache_share())
     if host_is_arm:
         raise ArgumentError(f"target {name!r} needs an x86-64 machine; this one is ARM")
     return _x86_target(name)
@@ -109,10 +115,31 @@ def _x86_target(name: str) -> Target:
         # Zen 4 runs a 512-bit operation as two halves: one a cycle where others run two.
         rate = 1.0 if cpu == "znver4" else 2.0
         features = have.flatten() + ",-prefer-256-bit"
-        return Target(name, triple, cpu, features, 64, 32, True, rate, rate, memory_broadcast=True)
+        return Target(
+            name, triple, cpu, features, 64, 32, True, rate, rate,
+            memory_broadcast=True, cache_share=_cache_share(),
+        )  # fmt: skip
     features = ",".join(f"+{feature}" for feature in _X86_LEVELS[name])
     wide = name == "avx2"
-    return Target(name, triple, "x86-64", features, 32 if wide else 16, 16, name != "generic")
+    return Target(
+        name, triple, "x86-64", features, 32 if wide else 16, 16, name != "generic",
+        cache_share=_cache_share(),
+    )  # fmt: skip
+
+
+@functools.cache
+def _cache_share() -> int:
+    """A core's share of the last cache, as Linux tells; elsewhere a usual one."""
+    found: dict[int, int] = {}
+    for folder in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
+        try:
+            level = int((folder / "level").read_text())
+            size = int((folder / "size").read_text().strip().removesuffix("K")) * 1024
+            sharing = (folder / "shared_cpu_map").read_text().replace(",", "")
+            found[level] = size // int(sharing, 16).bit_count()
+        except (OSError, ValueError, ZeroDivisionError):
+            continue
+    return found[max(found)] if found else _USUAL_SHARE
 
 
 @functools.cache

@@ -103,9 +103,11 @@ class Writer(ir.IRBuilder):  # type: ignore[misc]
         tail = suffix if align is None else f", align {align}{suffix}"
         return self.write(typ, f"load {typ}, ptr {pointer.get_reference()}{tail}")
 
-    def store(self, value: Value, pointer: Value, align: int | None = None) -> None:
-        """Store a value."""
-        tail = "" if align is None else f", align {align}"
+    def store(
+        self, value: Value, pointer: Value, align: int | None = None, suffix: str = ""
+    ) -> None:
+        """Store a value; `suffix` is text behind the instruction, such as metadata."""
+        tail = suffix if align is None else f", align {align}{suffix}"
         text = f"store {value.type} {value.get_reference()}, ptr {pointer.get_reference()}{tail}"
         self._insert(Line(_VOID, "", text))
 

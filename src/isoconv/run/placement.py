@@ -1,16 +1,15 @@
 """Threads of a team on cores of their own.
 
-A thread that is woken may be put on the core of the one that woke it, even if another core idles;
-two threads that wait for each other there are slower than one, until the system notices some ten
-milliseconds later. So each looks where the others are, and leaves a core that is taken. Nothing is
-pinned: the system may move threads afterwards as it likes.
+Systems like to wake a thread on the core of the one that wakes it. There one of the two waits for
+milliseconds beside an idle core, and the other one for it. So threads sleep with leave to wake up
+anywhere but where the caller was; once awake the system may move them as it likes.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 __all__ = ["Placement"]
 
@@ -27,32 +26,41 @@ def _finder() -> Callable[[], int] | None:
 
 
 class Placement:
-    """Where the threads of a team are.
+    """Where the threads of a team may wake up.
 
-    Args:
-        threads: how many.
+    What takes time is done while there is no hurry: by a thread that goes to sleep, and by the
+    caller only when it was moved itself.
     """
 
-    def __init__(self, threads: int) -> None:
-        self._core = _finder() if threads > 1 else None
-        self._taken = [-1] * threads
+    def __init__(self) -> None:
+        self._core = _finder()
+        self._caller = -1
+        self._allowed: set[int] = set()
 
-    def settle(self, thread: int) -> None:
-        """Called by each thread when it starts to work, by the first one before the others."""
+    def calls(self, threads: Iterable[int | None]) -> None:
+        """By the caller, before it wakes the threads of these native numbers."""
         if self._core is None:
             return
-        self._taken[thread] = self._core()
-        others = set(self._taken[:thread])
-        if self._taken[thread] not in others:
-            return
-        allowed = os.sched_getaffinity(0)
-        free = allowed - others
-        if not free:
+        here, allowed = self._core(), os.sched_getaffinity(0)
+        if here != self._caller or allowed != self._allowed:
+            self._caller, self._allowed = here, allowed
+            for thread in threads:
+                if thread is not None:
+                    self._limit(thread, allowed - {here})
+
+    def awake(self) -> None:
+        """By a thread that was woken."""
+        self._limit(0, self._allowed)
+
+    def asleep(self) -> None:
+        """By a thread that goes to sleep."""
+        self._limit(0, self._allowed - {self._caller})
+
+    def _limit(self, thread: int, cores: set[int]) -> None:
+        if self._core is None or not cores:
             return
         try:
-            os.sched_setaffinity(0, free)
-            self._taken[thread] = self._core()
-            os.sched_setaffinity(0, allowed)
+            os.sched_setaffinity(thread, cores)
         except OSError:
-            # Not allowed here: threads stay where the system put them.
+            # Not allowed here: threads wake up where the system puts them.
             self._core = None

@@ -90,7 +90,7 @@ class Team:
         self._arguments = np.zeros((threads, 8), np.int64)
         self._start = [threading.Semaphore(0) for _ in range(threads)]
         self._meeting = np.zeros(16, np.int32)
-        self._placement = Placement(threads)
+        self._placement = Placement()
         self._closing = False
         self._workers = [
             threading.Thread(target=self._work, args=(i,), daemon=True, name=f"isoconv-{i}")
@@ -122,7 +122,8 @@ class Team:
             self._arguments[i, 2] = self._meeting.ctypes.data
         self._meeting[2] = len(scripts)
         with _uninterrupted():
-            self._placement.settle(0)
+            if len(scripts) > 1:
+                self._placement.calls(w.native_id for w in self._workers[: len(scripts) - 1])
             for i in range(1, len(scripts)):
                 self._start[i].release()
             # It returns when all have met.
@@ -136,8 +137,9 @@ class Team:
             self._start[i].acquire()
             if self._closing:
                 return
-            self._placement.settle(i)
+            self._placement.awake()
             self._call(i)
+            self._placement.asleep()
 
     def close(self) -> None:
         """End the threads."""

@@ -1,0 +1,140 @@
+"""Results stored past the caches: when they are, and that the bits are the same."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from tests.compile.harness import run_kernel
+from tests.compile.places import FILLER, placed, plain_store, same_bits, targets
+from tests.run.test_training import digest, engine_for, make_step, rates
+
+from isoconv import nn
+from isoconv.compile.expression import Domain, Expression, Step
+from isoconv.compile.layout import Buffer
+from isoconv.compile.loops import Kernel
+from isoconv.compile.pointwise import PointwiseSpec
+from isoconv.compile.streams import streamed
+from isoconv.compile.target import host_target
+from isoconv.compile.window import PoolGradSpec, PoolSpec
+from isoconv.ops.geometry import WindowGeometry
+
+NEAR, FAR = (dataclasses.replace(host_target(), cache_share=share) for share in (1 << 40, 0))
+S = nn.Sequential
+
+
+def marked(place):
+    """The place, stored past the caches."""
+    return dataclasses.replace(place, streamed=True)
+
+
+def text_of(spec, target):
+    """A kernel in LLVM's language."""
+    kernel = Kernel("kernel", target, spec.buffers)
+    spec.emit(kernel)
+    return str(kernel.finish())
+
+
+def addition(x, y, result, sizes):
+    """The sum of x and y."""
+    steps = (Step("add", (0, 1), None, x.dtype),)
+    return PointwiseSpec(Domain(sizes), Expression((x, y), "", steps, ((2, result),)), 3)
+
+
+@pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("shape", "gaps"),
+    [((3, 5, 7, 48), ()), ((2, 5, 7, 21), ()), ((3, 5, 7, 48), (2, 2)), ((2, 3, 5, 24), (1, 2))],
+)
+@pytest.mark.parametrize("parts", [1, 3])
+def test_pointwise(shape, gaps, parts, dtype, target):
+    """The sum, in rows of whole vectors and of others, with gaps and without."""
+    draw = np.random.default_rng(0)
+    x, y = (draw.standard_normal(shape).astype(dtype) for _ in range(2))
+    arrays = [placed(a, i, gaps) for i, a in enumerate((x, y, np.zeros_like(x)))]
+    one, other, (whole, place, view) = arrays
+    spec = addition(one[1], other[1], marked(place), shape[1:])
+    run_kernel(spec, [a for a, _, _ in arrays], images=len(x), target=target, parts=parts)
+    same_bits(view, x + y)
+    assert (whole == FILLER).sum() == whole.size - view.size
+
+
+def test_which_stores():
+    """Whole vectors that begin where vectors do; then a fence, so that others see them."""
+    target = host_target()
+    x, y = (placed(np.zeros((2, 5, 48), np.float32), i)[1] for i in range(2))
+    result = placed(np.zeros((2, 5, 48), np.float32), 2, (2,))[1]
+    plain = text_of(addition(x, y, result, (5, 48)), target)
+    assert "!nontemporal" not in plain
+    assert "sfence" not in plain
+    past = text_of(addition(x, y, marked(result), (5, 48)), target)
+    assert "!nontemporal" in past
+    assert ("sfence" in past) == target.triple.startswith("x86_64")
+    shifted = dataclasses.replace(result, offset=result.offset + 1)
+    assert "!nontemporal" not in text_of(addition(x, y, marked(shifted), (5, 48)), target)
+
+
+@pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
+@pytest.mark.parametrize("channels", [48, 21])
+@pytest.mark.parametrize(("kernel", "padding"), [(2, 0), (3, 1)])
+@pytest.mark.parametrize("kind", ["max", "avg"])
+def test_pooling(kind, kernel, padding, channels, target):
+    """Pooling and its gradient leave the same bits, whichever way they are stored."""
+    window = WindowGeometry((kernel,) * 2, (2, 2), ((padding, padding),) * 2, (1, 1))
+    sides, images = (7, 8), 2
+    draw = np.random.default_rng(0)
+    x = draw.standard_normal((images, *sides, channels)).astype(np.float32)
+    dy = draw.standard_normal((images, *window.output_sides(sides), channels)).astype(np.float32)
+    source, at, _ = placed(x, 0)
+    gradient, at_dy, _ = placed(dy, 1)
+    found = []
+    for way in (lambda place: place, marked):
+        pooled, to, forward = placed(np.zeros_like(dy), 1)
+        spec = PoolSpec(
+            kind, "float32", window, sides, channels, at, False,
+            Domain(dy.shape[1:]), plain_store("float32", way(to)), 2,
+        )  # fmt: skip
+        run_kernel(spec, [source, pooled], images=images, target=target)
+        result, to, backward = placed(np.zeros_like(x), 2)
+        spec = PoolGradSpec(
+            kind, "float32", window, sides, channels, at if kind == "max" else None, at_dy, False,
+            Domain(x.shape[1:]), plain_store("float32", way(to)), 3,
+        )  # fmt: skip
+        run_kernel(spec, [source, gradient, result], images=images, target=target)
+        found.append((forward, backward))
+    for one, other in zip(*found, strict=True):
+        same_bits(one, other)
+
+
+def test_rule():
+    """Of kernels that go through more than half the share of the cache, and in arenas alone."""
+    place = placed(np.zeros((1, 4), np.float32), 0)[1]
+    expression = plain_store("float32", place)
+    target = dataclasses.replace(host_target(), cache_share=1000)
+
+    def chosen(buffer, capacity):
+        stored = streamed(expression, [buffer], target, capacity).stores
+        return [where.streamed for _, where in stored]
+
+    arena = Buffer("arena", "v", 100, batched=True)
+    assert chosen(arena, 5) == [False]
+    assert chosen(arena, 6) == [True]
+    assert chosen(dataclasses.replace(arena, batched=False), 6) == [False]
+    assert chosen(dataclasses.replace(arena, region="output"), 6) == [False]
+    assert chosen(dataclasses.replace(arena, start=32), 6) == [False]
+
+
+def test_training():
+    """A step leaves the same bits, whether everything goes past the caches or nothing does."""
+    model = S(
+        nn.Conv2d(32, 3, padding=1, bias=False), nn.BatchNorm2d(), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(16, 3, padding=1), nn.GELU(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(4),
+    )  # fmt: skip
+    step, model = make_step(model=model)
+    digests = []
+    for target in (NEAR, FAR):
+        engine = engine_for(step, model, target=target)
+        past = any("streamed=True" in repr(call.spec) for call in engine.plan.shard.shard)
+        assert past == (target is FAR)
+        digests.append(digest(engine, engine.steps(0, rates(2))))
+    assert digests[0] == digests[1]
