@@ -61,11 +61,13 @@ class Cores:
         monkeypatch.setattr(os, "sched_setaffinity", self.limit, raising=False)
 
     def placement(self):
+        """A placement on this system."""
         placement = Placement()
         placement._core = lambda: self.here
         return placement
 
     def limit(self, thread, cores):
+        """In place of the system's call."""
         self.limits.append((thread, cores))
 
 
