@@ -40,7 +40,8 @@ _QUICK = frozenset(
     {"add", "batch_norm", "broadcast", "copy", "leaky_relu", "leaky_relu_grad", "mul", "offset",
      "relu", "relu_grad", "scale", "sub", "zero"}
 )  # fmt: skip
-_NEAR = 512 * 1024  # bytes that stay in a core's own cache from one use to the next
+_OWN = 1024 * 1024  # bytes of a core's own cache
+_NEAR = _OWN // 2  # bytes that stay in a core's own cache from one use to the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +128,12 @@ class _Emission:
         self.blocks = -(-vectors // self.block_vectors)
         weights = spec.groups * spec.filters * spec.taps * spec.channels
         first = weights > spec.source.image * max(1, spec.flat)
-        # Weights beyond a core's own cache pass through it once, not once for each image.
-        self.blocks_outermost = first and weights * (8 if spec.dtype == "float64" else 4) > _NEAR
+        # Either all weights come again for each image, one behind the other, or all images for each
+        # block, from many places: that has to save some of the way.
+        self.blocks_outermost = (
+            weights * (8 if spec.dtype == "float64" else 4) > _OWN
+            and weights > 2 * spec.source.image * self.blocks
+        )
         blocks = spec.groups * self.blocks
         return Pieces(self.k, images, bands, blocks, blocks_first=first)
 
@@ -318,7 +323,8 @@ class _Emission:
             )
             base = k.at(base, k.builder.select(last, shift, k.const(0)), spec.dtype)
             return base, columns * spec.source.image * size
-        if spec.groups > 1 or len(spec.axes) < 2 or spec.source.image * size <= _NEAR:
+        near = spec.source.image * size <= _NEAR and not self.blocks_outermost
+        if near or spec.groups > 1 or len(spec.axes) < 2:
             return None, 0
         (height, width), (down, across) = spec.axes[-2:], spec.source.strides[-3:-1]
         below = rows * height.in_step + max(0, (height.taps - 1) * height.in_tap)
