@@ -7,10 +7,10 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,7 +21,17 @@ from bench.networks import build, describe
 from bench.results import row_of
 from bench.timing import ROOT, Timing, WorkerError
 from bench.worker import Array
-from bench.workloads import DIRECTIONS, LAYERS, PREDICTIONS, SIMPLE, STEPS, Prediction, Step
+from bench.workloads import (
+    DIRECTIONS,
+    LAYERS,
+    PREDICTIONS,
+    SIMPLE,
+    STEPS,
+    Layer,
+    Prediction,
+    Simple,
+    Step,
+)
 
 __all__ = ["MEASUREMENTS", "NAMES"]
 
@@ -35,9 +45,7 @@ Rows = Iterator[dict[str, Any]]
 
 def layers(crew: Crew) -> Rows:
     """Convolutions in all directions."""
-    for layer in LAYERS:
-        if not crew.setting.wants(layer.name):
-            continue
+    for layer in _chosen(crew, LAYERS):
         random = np.random.RandomState(0)
         arrays = _arrays(random, layer.arrays)
         arrays["w"] *= np.float32(0.1)
@@ -54,9 +62,7 @@ def layers(crew: Crew) -> Rows:
 
 def pointwise(crew: Crew) -> Rows:
     """Pooling, normalisation and the like."""
-    for simple in SIMPLE:
-        if not crew.setting.wants(simple.name):
-            continue
+    for simple in _chosen(crew, SIMPLE):
         random = np.random.RandomState(0)
         arrays = _arrays(random, simple.arrays)
         request = {**asdict(simple), "shards": crew.setting.threads}
@@ -66,7 +72,7 @@ def pointwise(crew: Crew) -> Rows:
 
 def steps(crew: Crew) -> Rows:
     """Training steps beside all others."""
-    for step in _chosen(crew):
+    for step in _chosen(crew, STEPS):
         request, arrays = _step_request(step)
         sides = crew.compare("step", request, arrays)
         yield row_of(f"{step.name} [{step.batch}]", sides, step.goal)
@@ -74,9 +80,7 @@ def steps(crew: Crew) -> Rows:
 
 def predict(crew: Crew) -> Rows:
     """Predictions."""
-    for prediction in PREDICTIONS:
-        if not crew.setting.wants(prediction.name, prediction.network):
-            continue
+    for prediction in _chosen(crew, PREDICTIONS):
         request, arrays = _prediction_request(prediction)
         sides = crew.compare("predict", request, arrays)
         yield row_of(f"{prediction.name} [{prediction.batch}]", sides, 1.0)
@@ -84,7 +88,7 @@ def predict(crew: Crew) -> Rows:
 
 def scaling(crew: Crew) -> Rows:
     """Each training step on one thread and on two, in turn."""
-    for step in _chosen(crew):
+    for step in _chosen(crew, STEPS):
         request, arrays = _step_request(step)
         entries = [Entry(name, ISOCONV, "", count) for name, count in _THREADS.items()]
         sides = crew.measure("step", entries, request, arrays)
@@ -99,7 +103,7 @@ def order(crew: Crew) -> Rows:
     if not crew.setting.quick:
         # Differences of a few percent: more turns than beside libraries that do other things.
         pace = replace(pace, blocks=3 * pace.blocks)
-    for step in _chosen(crew):
+    for step in _chosen(crew, STEPS):
         request, arrays = _step_request(step)
         entries = [
             Entry(peer.label(variant), peer, variant, crew.setting.threads)
@@ -183,21 +187,30 @@ MEASUREMENTS: dict[str, Callable[[Crew], Rows]] = {
 }
 """By the names that the command line takes."""
 
-_NETWORKS = tuple((step.name, step.network) for step in STEPS)
+
+def _names(work: Layer | Simple | Step | Prediction) -> tuple[str, ...]:
+    """What a row goes by: its own name, and that of its network."""
+    return (work.name, work.network) if isinstance(work, (Step, Prediction)) else (work.name,)
+
+
+_OF_STEPS = tuple(map(_names, STEPS))
 NAMES: dict[str, tuple[tuple[str, ...], ...]] = {
-    "layers": tuple((layer.name,) for layer in LAYERS),
-    "pointwise": tuple((simple.name,) for simple in SIMPLE),
-    "steps": _NETWORKS,
-    "predict": tuple((prediction.name, prediction.network) for prediction in PREDICTIONS),
-    "scaling": _NETWORKS,
-    "order": _NETWORKS,
+    "layers": tuple(map(_names, LAYERS)),
+    "pointwise": tuple(map(_names, SIMPLE)),
+    "steps": _OF_STEPS,
+    "predict": tuple(map(_names, PREDICTIONS)),
+    "scaling": _OF_STEPS,
+    "order": _OF_STEPS,
 }
 """What each row goes by, of the measurements whose rows can be chosen."""
 
 
-def _chosen(crew: Crew) -> Iterator[Step]:
-    """The training steps that are measured."""
-    return (step for step in STEPS if crew.setting.wants(step.name, step.network))
+_Work = TypeVar("_Work", Layer, Simple, Step, Prediction)
+
+
+def _chosen(crew: Crew, works: Iterable[_Work]) -> Iterator[_Work]:
+    """What is measured of it."""
+    return (work for work in works if crew.setting.wants(*_names(work)))
 
 
 def _arrays(random: np.random.RandomState, shapes: dict[str, tuple[int, ...]]) -> dict[str, Array]:

@@ -10,8 +10,8 @@ import pytest
 from isoconv import nn
 from isoconv.errors import ArgumentError
 from isoconv.run.memory import ScriptBuilder
-from isoconv.run.placement import Placement
 from isoconv.run.team import Team, library_for
+from isoconv.run.wake import WakePlaces
 
 
 def test_threads_must_be_at_least_one():
@@ -62,7 +62,7 @@ class Cores:
 
     def placement(self):
         """A placement on this system."""
-        placement = Placement()
+        placement = WakePlaces()
         placement._core = lambda: self.here
         return placement
 

@@ -30,7 +30,8 @@ from isoconv.compile.contract_result import Positions, vector_of
 from isoconv.compile.expression import Domain, Expression, Operand, address, emit_expression
 from isoconv.compile.loops import Kernel, Value, Variable
 from isoconv.compile.pieces import Pieces
-from isoconv.compile.schedule import Tile, chunk_size, equal_parts, runs
+from isoconv.compile.schedule import NEAR, OWN_CACHE, Tile, chunk_size, equal_parts, runs
+from isoconv.graph.ir import DTYPES
 
 __all__ = ["Axis", "ContractSpec"]
 
@@ -40,8 +41,6 @@ _QUICK = frozenset(
     {"add", "batch_norm", "broadcast", "copy", "leaky_relu", "leaky_relu_grad", "mul", "offset",
      "relu", "relu_grad", "scale", "sub", "zero"}
 )  # fmt: skip
-_OWN = 1024 * 1024  # bytes of a core's own cache
-_NEAR = _OWN // 2  # bytes that stay in a core's own cache from one use to the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +130,7 @@ class _Emission:
         # Either all weights come again for each image, one behind the other, or all images for each
         # block, from many places: that has to save some of the way.
         self.blocks_outermost = (
-            weights * (8 if spec.dtype == "float64" else 4) > _OWN
+            weights * DTYPES[spec.dtype] > OWN_CACHE
             and weights > 2 * spec.source.image * self.blocks
         )
         blocks = spec.groups * self.blocks
@@ -315,7 +314,7 @@ class _Emission:
         the next chunk, which is asked for while the last block of filters passes.
         """
         k, spec = self.k, self.spec
-        size = 8 if spec.dtype == "float64" else 4
+        size = DTYPES[spec.dtype]
         if spec.flat:
             shift = k.const(chunk_size(spec.flat, spec.tile.columns) * spec.source.image)
             last = k.builder.icmp_signed(
@@ -323,7 +322,7 @@ class _Emission:
             )
             base = k.at(base, k.builder.select(last, shift, k.const(0)), spec.dtype)
             return base, columns * spec.source.image * size
-        near = spec.source.image * size <= _NEAR and not self.blocks_outermost
+        near = spec.source.image * size <= NEAR and not self.blocks_outermost
         if near or spec.groups > 1 or len(spec.axes) < 2:
             return None, 0
         (height, width), (down, across) = spec.axes[-2:], spec.source.strides[-3:-1]

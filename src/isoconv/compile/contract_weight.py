@@ -19,18 +19,15 @@ from dataclasses import dataclass
 from itertools import product
 from math import prod
 
-import llvmlite.ir as ir
-
 from isoconv.compile.contract import Axis
 from isoconv.compile.expression import Operand
-from isoconv.compile.loops import I32, Kernel, Value, Variable
-from isoconv.compile.schedule import Tile, equal_parts, runs
+from isoconv.compile.loops import Kernel, Value, Variable
+from isoconv.compile.schedule import NEAR, Tile, equal_parts, runs
+from isoconv.graph.ir import DTYPES
 
 __all__ = ["SPELLED", "ContractWeightSpec"]
 
 SPELLED = 64  # kernel elements per filter up to which every tile's offsets are written out
-
-_NEAR = 512 * 1024  # bytes that stay in a core's own cache from one use to the next
 
 Elements = tuple[Value, Value, list[int]]
 """A tile of kernel elements: the source's shift, the first element, the offsets of each."""
@@ -87,8 +84,7 @@ class _Emission:
         self.source = k.at(k.buffers[spec.source.buffer], spec.source.offset, spec.dtype)
         self.gradient = k.at(k.buffers[spec.gradient.buffer], spec.gradient.offset, spec.dtype)
         positions = spec.images * spec.rows * prod(axis.positions for axis in spec.axes[1:])
-        size = 8 if spec.dtype == "float64" else 4
-        self.gradient_is_far = positions * self.outputs * size > _NEAR
+        self.gradient_is_far = positions * self.outputs * DTYPES[spec.dtype] > NEAR
 
     def run(self) -> None:
         """Let every block of images and rows pass through all tiles."""
@@ -264,12 +260,7 @@ class _Emission:
             return k.splat_const(0.0, spec.dtype, self.lanes)
         parked = k.load_vector(place, spec.dtype, width)
         value = k.builder.select(self.fresh, k.splat_const(0.0, spec.dtype, width), parked)
-        if width == self.lanes:
-            return value
-        mask = [i if i < width else width for i in range(self.lanes)]
-        zeros = ir.Constant(value.type, [0.0] * width)
-        kind = ir.VectorType(I32, self.lanes)
-        return k.builder.shuffle_vector(value, zeros, ir.Constant(kind, mask))
+        return k.widen(value, self.lanes)
 
     # The chain ----------------------------------------------------------------------------------
 

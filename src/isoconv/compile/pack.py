@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import prod
 
 from isoconv.compile.loops import Kernel, Value
-from isoconv.compile.packing import Packing, last_apart, turned, widened
+from isoconv.compile.packing import Packing, last_apart, turned
 
 __all__ = ["PackSpec"]
 
@@ -117,7 +117,7 @@ class PackSpec(Packing):
 
     def _load(self, k: Kernel, start: Value, room: int) -> Value:
         """`room` weights, zeros behind them."""
-        return widened(k, k.load_vector(start, self.dtype, room), self.lanes)
+        return k.widen(k.load_vector(start, self.dtype, room), self.lanes)
 
     def _start(
         self, k: Kernel, tap: Value, group: Value, channel: Value | int, filters: Value | int

@@ -14,7 +14,7 @@ import llvmlite.ir as ir
 
 from isoconv.compile.loops import I32, Kernel, Value
 
-__all__ = ["Packing", "last_apart", "turned", "widened"]
+__all__ = ["Packing", "last_apart", "turned"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +84,6 @@ def last_apart(
                 body(rest)
             with otherwise:
                 body(part)
-
-
-def widened(k: Kernel, value: Value, lanes: int) -> Value:
-    """Zeros in the lanes behind a vector's own."""
-    width = value.type.count
-    if width == lanes:
-        return value
-    mask = [i if i < width else width for i in range(lanes)]
-    zeros = ir.Constant(value.type, [0.0] * width)
-    kind = ir.VectorType(I32, lanes)
-    return k.builder.shuffle_vector(value, zeros, ir.Constant(kind, mask))
 
 
 def turned(k: Kernel, rows: list[Value]) -> list[Value]:

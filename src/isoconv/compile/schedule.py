@@ -24,8 +24,11 @@ from dataclasses import dataclass
 from itertools import product
 
 from isoconv.compile.target import Target
+from isoconv.graph.ir import DTYPES
 
 __all__ = [
+    "NEAR",
+    "OWN_CACHE",
     "Tile",
     "choose_tile",
     "chunk_size",
@@ -35,11 +38,14 @@ __all__ = [
     "vector_lanes",
 ]
 
+OWN_CACHE = 1024 * 1024  # bytes of a core's own cache
+NEAR = OWN_CACHE // 2  # bytes that stay there from one use to the next
+
 _LATENCY = 4.0  # cycles from an FMA to the next one of its chain, on every target so far
 _LINE, _SETS = 64, 64  # bytes, and lines after which sets repeat, in every first cache but few
 _WAYS = 6  # lines of a set that a tile may take; weights and results need some as well
 _CHUNK = 128  # positions of a flat source that pass through all filters before the next ones
-_OWN_CACHE = 640 * 1024  # bytes of weights that stay in a core's own cache while tiles pass
+_STAYING = 640 * 1024  # bytes of weights that stay in a core's own cache while tiles pass
 _SHARED_RATE = 8.0  # bytes a cycle that one core gets from the cache behind it
 _OVERHEAD = 1.0  # cycles a step costs beside: loop counters, addresses, cache hiccups
 
@@ -124,8 +130,8 @@ def choose_tile(
             continue
         cost = 0.0
         for v, v_count in runs(blocks, vectors):
-            step = v * lanes * (8 if dtype == "float64" else 4)
-            far = step if step * chain > _OWN_CACHE else 0
+            step = v * lanes * DTYPES[dtype]
+            far = step if step * chain > _STAYING else 0
             for r, r_count in runs(height, rows):
                 for c, c_count in (halving_runs if flat else equal_runs)(width, columns):
                     cost += step_cycles(target, r * c, v, far) * v_count * r_count * c_count

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from isoconv.compile.loops import Kernel, Value
-from isoconv.compile.packing import Packing, last_apart, turned, widened
+from isoconv.compile.packing import Packing, last_apart, turned
 from isoconv.compile.winograd import Lines, both, weight_grad_lines, weight_lines
 
 __all__ = ["WinogradPackSpec", "WinogradWeightSpec"]
@@ -157,8 +157,7 @@ class WinogradPackSpec(Packing):
         start = k.at(k.buffers[0], k.add(k.mul(channel, self.filters), first), self.dtype)
         patch = [
             [
-                widened(
-                    k,
+                k.widen(
                     k.load_vector(k.at(start, (side * i + j) * step, self.dtype), self.dtype, room),
                     self.lanes,
                 )

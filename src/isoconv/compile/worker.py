@@ -22,6 +22,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -118,7 +119,7 @@ def compile_all(
     left = set(order)
     with crew or Crew(target) as team:
         team.grow(helpers)
-        team.work(jobs, waiting, answers)
+        team.work(_Desk(jobs, waiting, answers))
 
         def take(number: int, code: bytes | None) -> None:
             if number in left:
@@ -146,6 +147,21 @@ def helpers_for(kernels: int) -> int:
     return min(cores() - 1, kernels // _WORTH, _MOST)
 
 
+@dataclass(frozen=True, slots=True)
+class _Desk:
+    """What is to be compiled, and where the results go.
+
+    Attributes:
+        jobs: all jobs.
+        waiting: numbers of those that nobody has taken.
+        answers: (number, code); code is None for a job that is given back.
+    """
+
+    jobs: Sequence[Job]
+    waiting: deque[int]
+    answers: queue.SimpleQueue[tuple[int, bytes | None]]
+
+
 class Crew:
     """Helpers, which may be started before it is known what they are to compile.
 
@@ -162,21 +178,10 @@ class Crew:
         while len(self._helpers) < helpers:
             self._helpers.append(_Helper(self._target))
 
-    def work(
-        self,
-        jobs: Sequence[Job],
-        waiting: deque[int],
-        answers: queue.SimpleQueue[tuple[int, bytes | None]],
-    ) -> None:
-        """Put all to work; they end when nothing waits any more.
-
-        Args:
-            jobs: all jobs.
-            waiting: numbers of those that nobody has taken.
-            answers: where (number, code) go; code is None for a job that is given back.
-        """
+    def work(self, desk: _Desk) -> None:
+        """Put all to work; they end when nothing waits any more."""
         for helper in self._helpers:
-            helper.work(jobs, waiting, answers)
+            helper.work(desk)
 
     def __len__(self) -> int:
         return len(self._helpers)
@@ -224,14 +229,9 @@ class _Helper:
                 self._process.stdin.write(pickle.dumps([*sys.path, home]) + pickle.dumps(target))
                 self._process.stdin.flush()
 
-    def work(
-        self,
-        jobs: Sequence[Job],
-        waiting: deque[int],
-        answers: queue.SimpleQueue[tuple[int, bytes | None]],
-    ) -> None:
+    def work(self, desk: _Desk) -> None:
         """Start the thread; see `Crew.work`."""
-        self._jobs, self._waiting, self._answers = jobs, waiting, answers
+        self._desk = desk
         if self._process is not None:
             self._thread = threading.Thread(
                 target=self._work, args=(self._process,), daemon=True, name="isoconv-compile"
@@ -244,7 +244,7 @@ class _Helper:
         with contextlib.suppress(Exception):
             self._feed(process, taken)
         for number in taken:
-            self._answers.put((number, None))
+            self._desk.answers.put((number, None))
 
     def _feed(self, process: subprocess.Popen[bytes], taken: deque[int]) -> None:
         to, answers = process.stdin, process.stdout
@@ -254,19 +254,19 @@ class _Helper:
         if number != _GREETING or greeting != _greeting(self._target):
             return
         while True:
-            while len(taken) < _AHEAD and self._waiting:
+            while len(taken) < _AHEAD and self._desk.waiting:
                 try:
-                    taken.append(self._waiting.popleft())
+                    taken.append(self._desk.waiting.popleft())
                 except IndexError:
                     break  # another thread was quicker
-                to.write(pickle.dumps((taken[-1], self._jobs[taken[-1]])))
+                to.write(pickle.dumps((taken[-1], self._desk.jobs[taken[-1]])))
                 to.flush()
             if not taken:
                 return
             number, code = _read_answer(answers)
             if number != taken.popleft():
                 raise ValueError(number)
-            self._answers.put((number, code))
+            self._desk.answers.put((number, code))
 
     def close(self) -> None:
         """End the process."""

@@ -18,7 +18,7 @@ from isoconv.compile.target import Target, host_target, target_named
 from isoconv.compile.worker import cores
 from isoconv.errors import ArgumentError
 from isoconv.run.memory import Script
-from isoconv.run.placement import Placement
+from isoconv.run.wake import WakePlaces
 
 __all__ = ["Team", "default_threads", "library_for"]
 
@@ -90,7 +90,8 @@ class Team:
         self._arguments = np.zeros((threads, 8), np.int64)
         self._start = [threading.Semaphore(0) for _ in range(threads)]
         self._meeting = np.zeros(16, np.int32)
-        self._placement = Placement()
+        self._arguments[:, 2] = self._meeting.ctypes.data
+        self._places = WakePlaces()
         self._closing = False
         self._workers = [
             threading.Thread(target=self._work, args=(i,), daemon=True, name=f"isoconv-{i}")
@@ -119,11 +120,10 @@ class Team:
             self._control[i, :2] = count, 0
             self._arguments[i, 0] = script.address
             self._arguments[i, 1] = control or self._control[i : i + 1].ctypes.data
-            self._arguments[i, 2] = self._meeting.ctypes.data
         self._meeting[2] = len(scripts)
         with _uninterrupted():
             if len(scripts) > 1:
-                self._placement.calls(w.native_id for w in self._workers[: len(scripts) - 1])
+                self._places.calls(w.native_id for w in self._workers[: len(scripts) - 1])
             for i in range(1, len(scripts)):
                 self._start[i].release()
             # It returns when all have met.
@@ -137,9 +137,9 @@ class Team:
             self._start[i].acquire()
             if self._closing:
                 return
-            self._placement.awake()
+            self._places.awake()
             self._call(i)
-            self._placement.asleep()
+            self._places.asleep()
 
     def close(self) -> None:
         """End the threads."""

@@ -1,4 +1,4 @@
-"""Threads of a team on cores of their own.
+"""Where the threads of a team wake up: off the caller's core.
 
 Systems like to wake a thread on the core of the one that wakes it. There one of the two waits for
 milliseconds beside an idle core, and the other one for it. So threads sleep with leave to wake up
@@ -11,7 +11,7 @@ import ctypes
 import os
 from collections.abc import Callable, Iterable
 
-__all__ = ["Placement"]
+__all__ = ["WakePlaces"]
 
 
 def _finder() -> Callable[[], int] | None:
@@ -25,7 +25,7 @@ def _finder() -> Callable[[], int] | None:
     return find
 
 
-class Placement:
+class WakePlaces:
     """Where the threads of a team may wake up.
 
     What takes time is done while there is no hurry: by a thread that goes to sleep, and by the
