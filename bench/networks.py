@@ -90,6 +90,7 @@ NETWORKS: dict[str, Callable[[int, Shape], nn.Sequential]] = {
             "resnet20",
             "vgg11",
             "mobilenetv2",
+            "resnet20_winograd",
             "vgg11_winograd",
             "resnet18_winograd",
         )

@@ -182,6 +182,7 @@ STEPS = (
     Step("tiny", "tiny", 64, (28, 28, 1), goal=4.0),
     Step("LeNet-5-sized", "lenet", 128, (28, 28, 1)),
     Step("ResNet-20", "resnet20", 128, (32, 32, 3)),
+    Step("ResNet-20, Winograd", "resnet20_winograd", 128, (32, 32, 3)),
     Step("VGG-11", "vgg11", 128, (32, 32, 3)),
     Step("VGG-11, Winograd", "vgg11_winograd", 128, (32, 32, 3)),
     Step("MobileNetV2", "mobilenetv2", 64, (32, 32, 3)),

@@ -306,7 +306,7 @@ def test_models():
     assert rows[0] == ["lenet5", "61,706", "416,520"]
     assert {row[0] for row in rows} == {
         "lenet5", "tinyvgg", "resnet20", "mobilenetv2", "vgg11", "resnet18",
-        "vgg11_winograd", "resnet18_winograd",
+        "vgg11_winograd", "resnet18_winograd", "resnet20_winograd",
     }  # fmt: skip
 
 

@@ -22,6 +22,7 @@ KNOWN = [
     ("vgg11", 1000, (224, 224, 3), 9_225_984 - 2_752 + 513 * 1000),
     # the same networks with another arithmetic
     ("resnet18_winograd", 1000, (224, 224, 3), 11_689_512),
+    ("resnet20_winograd", 10, (32, 32, 3), 269_722 + 2_560 + 192),
     ("vgg11_winograd", 10, (32, 32, 3), 9_225_984 - 2_752 + 513 * 10),
     # 320 + 9,248 + 18,496 + 36,928 + 3,137·10
     ("tinyvgg", 10, (28, 28, 1), 96_362),
@@ -133,15 +134,21 @@ def test_names_are_sorted() -> None:
     assert all(function.__name__ == name for name, function in models.MODELS.items())
 
 
-def test_winograd_models() -> None:
-    """All 3×3 convolutions of stride 1 but the first layer's take the algorithm."""
-    for name, wanted in (("vgg11_winograd", 7), ("resnet18_winograd", 13)):
-        kinds = [
-            (module.kernel_size, module.stride, module.algorithm)
-            for _, module in models.create(name, 10, (64, 64, 3)).named_modules()
-            if isinstance(module, nn.Conv2d)
-        ]
-        assert kinds[0][2] == "direct"
-        assert kinds.count((3, 1, "winograd")) == wanted
-        assert not any(kind == (3, 1, "direct") for kind in kinds[1:])
-        assert all(algorithm == "direct" for size, stride, algorithm in kinds if stride != 1)
+@pytest.mark.parametrize(
+    ("name", "wanted", "direct"),
+    [("vgg11_winograd", 7, 0), ("resnet18_winograd", 13, 0), ("resnet20_winograd", 10, 6)],
+)
+def test_winograd_models(name: str, wanted: int, direct: int) -> None:
+    """The 3×3 convolutions of stride 1 take the algorithm: not the first, nor narrow ones."""
+    layers = [
+        module
+        for _, module in models.create(name, 10, (64, 64, 3)).named_modules()
+        if isinstance(module, nn.Conv2d)
+    ]
+    assert layers[0].algorithm == "direct"
+    kinds = [(layer.kernel_size, layer.stride, layer.algorithm) for layer in layers[1:]]
+    assert kinds.count((3, 1, "winograd")) == wanted
+    assert kinds.count((3, 1, "direct")) == direct
+    assert all(algorithm == "direct" for _, stride, algorithm in kinds if stride != 1)
+    narrow = [layer for layer in layers if layer.filters < 32]
+    assert all(layer.algorithm == "direct" for layer in narrow)

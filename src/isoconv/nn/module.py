@@ -12,6 +12,7 @@ from isoconv.errors import ArgumentError
 from isoconv.graph.operation import Array
 from isoconv.nn import storage
 from isoconv.nn.initial import initial_array
+from isoconv.nn.snapshot import note_change
 from isoconv.nn.summary import Summary, summarize
 from isoconv.nn.tensor import Tensor
 from isoconv.nn.trace import trace_model
@@ -46,6 +47,16 @@ class Module:
         >>> {name: array.shape for name, array in model.weights.items()}["wide.weight"]
         (3, 3, 3, 4)
     """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; the next prediction looks at them all."""
+        super().__setattr__(name, value)
+        note_change()
+
+    def __delattr__(self, name: str) -> None:
+        """Delete an attribute; the next prediction looks at them all."""
+        super().__delattr__(name)
+        note_change()
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         """What the module computes: tensors in, one tensor out."""
@@ -127,6 +138,7 @@ class Module:
             value = fixed_copy(np.full(state.shape, state.initial, np.float32))
             own_arrays(owner, "states")[_leaf(state.name)] = value
         self.__dict__["_input_shape"] = tuple(input_shape)
+        note_change()
         return self
 
     @property

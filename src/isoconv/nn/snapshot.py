@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -13,9 +14,17 @@ from isoconv.graph.operation import Array
 if TYPE_CHECKING:
     from isoconv.nn.module import Module
 
-__all__ = ["Snapshot"]
+__all__ = ["Snapshot", "note_change"]
 
 _CLOSED = ("_parameters", "_states", "_predictors")
+
+_changes = 0
+
+
+def note_change() -> None:
+    """An attribute of some module was just set or deleted."""
+    global _changes  # noqa: PLW0603 - what any snapshot has to know of all modules
+    _changes += 1
 
 
 class Snapshot:
@@ -25,42 +34,54 @@ class Snapshot:
     Weights may be replaced; their names and places belong to the snapshot. The model itself is not
     held, so that it may keep its snapshot.
 
+    As long as no attribute of any module was set, which modules tell (`note_change`), only what
+    changes without that is looked at: lists and dicts.
+
     Args:
         model: a model.
     """
 
     def __init__(self, model: Module) -> None:
         self._places: list[tuple[str, dict[str, Array], str]] = []
+        self._modules: list[dict[Any, Any]] = []
         self._dicts: list[dict[Any, Any]] = []
         self._lists: list[list[Any]] = []
+        self._noted = _changes
+        self._model = weakref.ref(model)
         for path, module in model.named_modules():
             prefix = f"{path}." if path else ""
             for kind in ("_parameters", "_states"):
                 own: dict[str, Array] = module.__dict__.setdefault(kind, {})
                 self._places += [(prefix + name, own, name) for name in own]
             for holder in _holders(vars(module)):
-                if holder is not vars(model):
-                    (self._dicts if isinstance(holder, dict) else self._lists).append(holder)
+                if holder is vars(module):
+                    if module is not model:
+                        self._modules.append(holder)
+                elif isinstance(holder, dict):
+                    self._dicts.append(holder)
+                else:
+                    self._lists.append(holder)
         self._own = [own for _, own, _ in self._places]
         self._names = [name for _, _, name in self._places]
-        self._content = self._found(_attributes(model))
+        self._attributes = _content(self._all_attributes(model), [])
+        self._held = _content(self._dicts, self._lists)
 
     def fits(self, model: Module) -> bool:
         """Whether nothing but the values of weights was changed."""
-        # This is asked for each prediction: everything is compared in a few long passes.
-        found = self._found(_attributes(model))
-        return (
-            found.sizes == self._content.sizes
-            and all(map(is_, found.objects, self._content.objects))
-            and all(map(contains, self._own, self._names))
-        )
+        # This is asked for each prediction, of hundreds of modules.
+        noted = _changes
+        if noted != self._noted or model is not self._model():
+            if not self._attributes.same_as(_content(self._all_attributes(model), [])):
+                return False
+            self._noted = noted
+            self._model = weakref.ref(model)
+        held = _content(self._dicts, self._lists)
+        return self._held.same_as(held) and all(map(contains, self._own, self._names))
 
-    def _found(self, attributes: dict[str, Any]) -> _Content:
-        """What the model's attributes and all that is held are made of, one behind the other."""
-        dicts = [attributes, *self._dicts]
-        sizes = [*map(len, dicts), *map(len, self._lists)]
-        parts = (*dicts, *map(dict.values, dicts), *self._lists)
-        return _Content(sizes, list(chain.from_iterable(parts)))
+    def _all_attributes(self, model: Module) -> list[dict[Any, Any]]:
+        """Of all modules; of the model without its predictors, which hold snapshots."""
+        own = {name: value for name, value in vars(model).items() if name != "_predictors"}
+        return [own, *self._modules]
 
     def arrays(self) -> list[Array]:
         """Parameters and states, as they are now."""
@@ -73,15 +94,20 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class _Content:
-    """Sizes of dicts and lists, and the keys, values and items in them."""
+    """Sizes of dicts and lists, and the keys, values and items in them, one behind the other."""
 
     sizes: list[int]
     objects: list[Any]
 
+    def same_as(self, other: _Content) -> bool:
+        """Whether they are made of the very same objects."""
+        return self.sizes == other.sizes and all(map(is_, self.objects, other.objects))
 
-def _attributes(model: Module) -> dict[str, Any]:
-    """Without the predictors, which hold snapshots."""
-    return {name: value for name, value in vars(model).items() if name != "_predictors"}
+
+def _content(dicts: list[dict[Any, Any]], lists: list[list[Any]]) -> _Content:
+    # A few long passes take less time than a look at each.
+    parts = (*dicts, *map(dict.values, dicts), *lists)
+    return _Content([*map(len, dicts), *map(len, lists)], list(chain.from_iterable(parts)))
 
 
 def _holders(value: Any, name: object = "") -> Iterator[Any]:

@@ -8,7 +8,7 @@ from isoconv.errors import ArgumentError, ShapeError
 from isoconv.nn.combining import Sequential
 from isoconv.nn.models.lenet import lenet5
 from isoconv.nn.models.mobilenet import mobilenetv2
-from isoconv.nn.models.resnet import resnet18, resnet18_winograd, resnet20
+from isoconv.nn.models.resnet import resnet18, resnet18_winograd, resnet20, resnet20_winograd
 from isoconv.nn.models.vgg import tinyvgg, vgg11, vgg11_winograd
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "resnet18",
     "resnet18_winograd",
     "resnet20",
+    "resnet20_winograd",
     "tinyvgg",
     "vgg11",
     "vgg11_winograd",
@@ -30,6 +31,7 @@ MODELS: dict[str, Callable[[int, tuple[int, ...] | None], Sequential]] = {
     "resnet18": resnet18,
     "resnet18_winograd": resnet18_winograd,
     "resnet20": resnet20,
+    "resnet20_winograd": resnet20_winograd,
     "tinyvgg": tinyvgg,
     "vgg11": vgg11,
     "vgg11_winograd": vgg11_winograd,

@@ -12,10 +12,12 @@ from isoconv.nn.module import Module
 from isoconv.nn.normalization import BatchNorm2d
 from isoconv.nn.pooling import GlobalAvgPool2d, MaxPool2d
 
-__all__ = ["resnet18", "resnet18_winograd", "resnet20"]
+__all__ = ["resnet18", "resnet18_winograd", "resnet20", "resnet20_winograd"]
 
 SMALL = 64
 """Up to this side images are taken for small ones, such as CIFAR's."""
+WIDE = 32
+"""Filters from which on Winograd's algorithm takes less time than the direct one."""
 
 
 def resnet18(
@@ -61,6 +63,7 @@ def resnet18_winograd(classes: int = 10, input_shape: tuple[int, ...] | None = N
 def resnet20(
     classes: int = 10,
     input_shape: tuple[int, ...] | None = None,  # noqa: ARG001
+    algorithm: str = "direct",
 ) -> Sequential:
     """He et al. 2015, section 4.2: the network for CIFAR-10 with n = 3, 20 layers.
 
@@ -72,12 +75,27 @@ def resnet20(
     Args:
         classes: number of outputs.
         input_shape: ``(H, W, C)``; the same layers for every size.
+        algorithm: of the 3×3 convolutions with stride 1 and 32 or 64 filters; see `Conv2d`.
 
     Example:
         >>> resnet20().summary((32, 32, 3)).parameters
         272474
     """
-    return _resnet(_normalised(16, 3, 1), (16, 32, 64), 3, classes)
+    return _resnet(_normalised(16, 3, 1), (16, 32, 64), 3, classes, algorithm)
+
+
+def resnet20_winograd(classes: int = 10, input_shape: tuple[int, ...] | None = None) -> Sequential:
+    """`resnet20` with Winograd's algorithm from 32 filters on: another arithmetic, less time.
+
+    Args:
+        classes: number of outputs.
+        input_shape: ``(H, W, C)``; the same layers for every size.
+
+    Example:
+        >>> resnet20_winograd().summary((32, 32, 3)).parameters
+        272474
+    """
+    return resnet20(classes, input_shape, algorithm="winograd")
 
 
 def _normalised(
@@ -110,8 +128,9 @@ def _resnet(
 ) -> Sequential:
     steps = list(stem)
     for stage, filters in enumerate(stages):
+        chosen = algorithm if filters >= WIDE else "direct"
         for block in range(blocks):
             # Every stage but the first halves the feature map in its first block.
             first = stage > 0 and block == 0
-            steps += _block(filters, 2 if first else 1, algorithm, project=first)
+            steps += _block(filters, 2 if first else 1, chosen, project=first)
     return Sequential(*steps, GlobalAvgPool2d(), Linear(classes))
