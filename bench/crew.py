@@ -39,9 +39,11 @@ class Setting:
     only: tuple[str, ...] = ()
 
     def wants(self, *names: str) -> bool:
-        """Whether work that goes by these names is measured."""
-        plain = [_plain(name) for name in names]
-        return not self.only or any(_plain(word) in name for word in self.only for name in plain)
+        """Whether work that goes by these names is measured: some word of a name begins so."""
+        tails = [tail for name in names for tail in _tails(name)]
+        return not self.only or any(
+            tail.startswith("".join(_words(word))) for word in self.only for tail in tails
+        )
 
     @property
     def quick(self) -> bool:
@@ -208,9 +210,15 @@ class Crew:
         self._workers.clear()
 
 
-def _plain(name: str) -> str:
-    """Letters and digits alone."""
-    return "".join(letter for letter in name.lower() if letter.isalnum())
+def _words(name: str) -> list[str]:
+    """What lies between signs and spaces."""
+    return "".join(sign if sign.isalnum() else " " for sign in name.lower()).split()
+
+
+def _tails(name: str) -> list[str]:
+    """A name without signs, from each of its words on."""
+    words = _words(name)
+    return ["".join(words[first:]) for first in range(len(words))]
 
 
 def _difference(folder: Path, first: str, label: str) -> tuple[float, float]:

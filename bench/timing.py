@@ -35,17 +35,19 @@ class Pace:
         budget: seconds that a block may take; at least one repetition is done.
         pause: seconds between blocks.
         patience: seconds to wait for a worker's answer.
+        longest: seconds that the turns of a slow library may take; three are taken anyway.
     """
 
     blocks: int
     repetitions: int
     budget: float
     pause: float
-    patience: float = 600
+    patience: float = 240
+    longest: float = 60
 
 
 FULL = Pace(blocks=7, repetitions=20, budget=0.5, pause=0.4)
-QUICK = Pace(blocks=2, repetitions=3, budget=0.1, pause=0.2, patience=300)
+QUICK = Pace(blocks=2, repetitions=3, budget=0.1, pause=0.2)
 
 
 @dataclass
@@ -147,13 +149,17 @@ def alternate(works: dict[str, tuple[Worker, str]], pace: Pace) -> dict[str, Tim
     """
     timings = {name: Timing() for name in works}
     counts = dict.fromkeys(works, 1)
+    turns = dict.fromkeys(works, pace.blocks)
     for block in range(pace.blocks + 1):
         for name, (worker, prepared) in works.items():
+            if block > turns[name]:
+                continue
             time.sleep(pace.pause)
             answer = worker.ask({"repeat": counts[name] if block else 2, "as": prepared})
             if block:
                 timings[name].seconds += answer["seconds"]
             else:
-                fits = int(pace.budget / max(answer["seconds"][-1], 1e-7))
-                counts[name] = max(1, min(pace.repetitions, fits))
+                once = max(answer["seconds"][-1], 1e-7)
+                counts[name] = max(1, min(pace.repetitions, int(pace.budget / once)))
+                turns[name] = min(pace.blocks, max(3, int(pace.longest / once)))
     return timings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from math import prod
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from bench.crew import Crew, Setting
 from bench.libraries.isoconv_library import IsoconvLibrary
 from bench.networks import NETWORKS, build, describe
 from bench.results import read, row_of, write
-from bench.timing import Pace
+from bench.timing import Pace, alternate
 from bench.workloads import DIRECTIONS, LAYERS, SIMPLE, Layer, Simple
 
 from isoconv.run.ceilings import Ceilings
@@ -190,4 +191,28 @@ def test_chosen_rows():
     assert setting.wants("ResNet-20", "resnet20")
     assert setting.wants("MobileNetV2 depthwise, 144, 56²")
     assert not setting.wants("ResNet-18, 64²", "resnet18")
+    assert Setting(only=("winograd",)).wants("VGG-11, Winograd", "vgg11_winograd")
+    assert not Setting(only=("lenet",)).wants("MobileNetV2", "mobilenetv2")
     assert Setting().wants("anything")
+
+
+class _Told:
+    """A worker whose repetitions take what they are told to."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.asked = 0
+
+    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        self.asked += 1
+        return {"seconds": [self.seconds] * request["repeat"]}
+
+
+def test_slow_libraries_take_fewer_turns():
+    """Three at least, and as many as fit into the time that one library may take."""
+    workers = {"fast": _Told(0.01), "slow": _Told(10.0), "slowest": _Told(100.0)}
+    pace = Pace(blocks=7, repetitions=20, budget=0.5, pause=0.0, longest=60)
+    found = alternate({name: (worker, name) for name, worker in workers.items()}, pace)
+    # One more in which each warms up.
+    assert [worker.asked - 1 for worker in workers.values()] == [7, 6, 3]
+    assert [len(timing.seconds) for timing in found.values()] == [7 * 20, 6, 3]
