@@ -24,6 +24,7 @@ from bench.worker import Array
 from bench.workloads import (
     DIRECTIONS,
     LAYERS,
+    ORDERED,
     PREDICTIONS,
     SIMPLE,
     STEPS,
@@ -103,7 +104,7 @@ def order(crew: Crew) -> Rows:
     if not crew.setting.quick:
         # Differences of a few percent: more turns than beside libraries that do other things.
         pace = replace(pace, blocks=3 * pace.blocks)
-    for step in _chosen(crew, STEPS):
+    for step in _chosen(crew, ORDERED):
         request, arrays = _step_request(step)
         entries = [
             Entry(peer.label(variant), peer, variant, crew.setting.threads)
@@ -200,7 +201,7 @@ NAMES: dict[str, tuple[tuple[str, ...], ...]] = {
     "steps": _OF_STEPS,
     "predict": tuple(map(_names, PREDICTIONS)),
     "scaling": _OF_STEPS,
-    "order": _OF_STEPS,
+    "order": tuple(map(_names, ORDERED)),
 }
 """What each row goes by, of the measurements whose rows can be chosen."""
 

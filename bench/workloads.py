@@ -6,8 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from math import prod
 
-__all__ = ["DIRECTIONS", "LAYERS", "PREDICTIONS", "SIMPLE", "STEPS", "Layer", "Prediction",
-           "Simple", "Step"]  # fmt: skip
+__all__ = ["DIRECTIONS", "LAYERS", "ORDERED", "PREDICTIONS", "SIMPLE", "STEPS", "Layer",
+           "Prediction", "Simple", "Step"]  # fmt: skip
 
 DIRECTIONS = ("forward", "gradient by input", "gradient by weight")
 
@@ -189,6 +189,10 @@ STEPS = (
     Step("ResNet-18, 64²", "resnet18", 32, (64, 64, 3)),
     Step("ResNet-18, 64², Winograd", "resnet18_winograd", 32, (64, 64, 3)),
 )
+
+
+ORDERED = tuple(step for step in STEPS if step.network in ("tiny", "lenet", "resnet20"))
+"""Steps whose order of arithmetic is put to the test; larger networks run the same kernels."""
 
 
 @dataclass(frozen=True)
