@@ -3,11 +3,13 @@
 import os
 import signal
 import threading
+import time
 
 import numpy as np
 import pytest
 
 from isoconv import nn
+from isoconv.compile.runtime import ASLEEP, HyperSpec
 from isoconv.errors import ArgumentError
 from isoconv.run.memory import ScriptBuilder
 from isoconv.run.team import Team, library_for
@@ -24,18 +26,82 @@ def test_interrupt_waits_for_the_threads():
     """Ctrl-C while the threads work is raised after they have met, and the team goes on working."""
     with Team(2, library_for()) as team:
         scripts = [ScriptBuilder().finish() for _ in range(2)]
-        work = team._call
+        work = team._run
 
-        def call(i):
+        def run(orders, context):
             signal.raise_signal(signal.SIGINT)
-            work(i)
+            work(orders, context)
 
-        team._call = call
+        team._run = run
         with pytest.raises(KeyboardInterrupt):
             team.run(scripts, 1)
-        team._call = work
+        team._run = work
         team.run(scripts, 1)
         assert team._meeting[:3].tolist() == [0, 2, 2]
+
+
+class Counting:
+    """A team of three and a script for each that counts its runs."""
+
+    def __init__(self, team):
+        self.team = team
+        spec = HyperSpec(1)
+        kernel = library_for().addresses([spec])[spec]
+        self.table = np.zeros(10_000, np.float32)
+        self.counters = np.zeros((3, 8), np.int64)
+        self.scalars = np.zeros((3, 16), np.float32)
+        self.scripts = []
+        for counter, scalar in zip(self.counters, self.scalars, strict=True):
+            script = ScriptBuilder()
+            script.add(kernel, [a.ctypes.data for a in (self.table, counter, scalar)])
+            self.scripts.append(script.finish())
+
+    def run(self, threads, turns):
+        """Run so many of them; returns what all have counted since the last time."""
+        before = self.counters[:, 0].copy()
+        self.team.run(self.scripts[:threads], turns)
+        return (self.counters[:, 0] - before).tolist()
+
+
+def test_every_run_is_done_once():
+    """By all threads asked, whether they still wait for work, fall asleep just then, or sleep."""
+    random = np.random.RandomState(0)
+    with Team(3, library_for()) as team:
+        counting = Counting(team)
+        for _ in range(400):
+            threads, turns = random.randint(1, 4), random.randint(0, 3)
+            assert counting.run(threads, turns) == [turns] * threads + [0] * (3 - threads)
+            # Up to the time after which threads go to sleep, and now and then far beyond.
+            time.sleep(random.choice([0, 2e-4, 1e-3, 2e-3, 5e-3], p=[0.5, 0.2, 0.15, 0.1, 0.05]))
+
+
+def test_threads_go_to_sleep():
+    """A while after a run no thread but the caller's takes any time, and the next run finds all."""
+    with Team(3, library_for()) as team:
+        counting = Counting(team)
+        counting.run(3, 1)
+        deadline = time.monotonic() + 20
+        while not (team._doors._doors[1:, 0] == ASLEEP).all():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        before = time.process_time()
+        time.sleep(0.2)
+        assert time.process_time() - before < 0.1
+        assert counting.run(3, 2) == [2, 2, 2]
+
+
+def test_where_the_core_is_crowded_nobody_waits():
+    """A thread whose core was taken from it sleeps at once after its next runs, and works on."""
+    with Team(3, library_for()) as team:
+        counting = Counting(team)
+        doors = team._doors._doors
+        doors[1:, 2] = 5
+        for left in range(4, -1, -1):
+            assert counting.run(3, 1) == [1, 1, 1]
+            deadline = time.monotonic() + 20
+            while not (doors[1:, 0] == ASLEEP).all():
+                assert time.monotonic() < deadline
+            assert doors[1:, 2].tolist() == [left, left]
 
 
 def test_prediction_from_another_thread():

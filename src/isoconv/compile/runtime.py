@@ -13,9 +13,17 @@ import llvmlite.ir as ir
 
 from isoconv.compile.loops import CONTEXT, I32, I64, POINTER, Kernel, Value
 
-__all__ = ["AdvanceSpec", "BarrierSpec", "FinishSpec", "HyperSpec", "RunSpec"]
+__all__ = ["ASLEEP", "AdvanceSpec", "BarrierSpec", "FinishSpec", "HyperSpec", "OpenSpec",
+           "RunSpec", "ServeSpec"]  # fmt: skip
 
 _SPINS = 2000  # turns of a waiting thread before it offers its core to others
+_OFFERS = 4000  # how often it offers it, a millisecond or two, before it goes to sleep
+_CROWDED = 50  # runs after which a thread does not wait where its core was taken from it
+_LONG = 8  # times what `_SPINS` take, half a millisecond or so: nobody was busy with less
+_CLOSED, _OPEN = 0, 1
+ASLEEP = 2
+"""What stands at the door of a thread that waits for work no longer: it has to be woken."""
+_DOOR_WORDS = 16  # int32, a cache line for each
 INSTRUCTION_WORDS = 4
 
 
@@ -35,55 +43,162 @@ class RunSpec:
 
     def emit(self, k: Kernel) -> None:
         """Emit the loop."""
-        b = k.builder
         script, control, state = k.buffers
-        restore = _set_environment(k)
-        turns = k.load_scalar(control, "int64")
-        stopped = k.at(control, 1, "int64")
-        function = b.function
-        turn_head = function.append_basic_block("turn")
-        next_call = function.append_basic_block("call")
-        body = function.append_basic_block("run")
-        check = function.append_basic_block("check")
-        onward = function.append_basic_block("onward")
-        turn_end = function.append_basic_block("turned")
-        leave = function.append_basic_block("leave")
+        _run(k, script, control, state)
 
-        turn = k.variable(k.const(0))
-        place = k.variable(script)
-        b.branch(turn_head)
-        b.position_at_end(turn_head)
-        place.set(script)
-        b.cbranch(b.icmp_signed("<", turn.get(), turns), next_call, leave)
 
-        b.position_at_end(next_call)
-        here = place.get()
-        kind = ir.FunctionType(ir.VoidType(), [POINTER, POINTER])
-        kernel = b.load(here, typ=kind.as_pointer())
-        b.cbranch(b.icmp_unsigned("==", b.ptrtoint(kernel, I64), k.const(0)), turn_end, body)
+@dataclass(frozen=True, slots=True)
+class ServeSpec:
+    """``serve(args)``: args are (orders, door); runs as often as the door opens.
 
-        b.position_at_end(body)
-        arguments = b.load(k.at(here, 1, "int64"), typ=POINTER)
-        context = b.load(k.at(here, 2, "int64"), typ=POINTER)
-        b.call(kernel, [arguments, context])
-        place.set(k.at(here, INSTRUCTION_WORDS, "int64"))
-        wants_check = k.load_scalar(k.at(here, 3, "int64"), "int64")
-        b.cbranch(b.icmp_signed("!=", wants_check, k.const(0)), check, onward)
+    What ``run`` does with ``orders`` as its args, and again whenever ``open`` has opened the door
+    within a millisecond or two: between runs that follow each other a thread neither sleeps nor
+    asks for Python's lock. When it returns, the door says ``ASLEEP``.
+    """
 
-        b.position_at_end(check)
-        flag = b.load_atomic(stopped, "acquire", 8, typ=I64)
-        b.cbranch(b.icmp_signed("!=", flag, k.const(0)), leave, onward)
+    buffers: int = 2
 
-        b.position_at_end(onward)
-        b.branch(next_call)
+    def emit(self, k: Kernel) -> None:
+        """Emit the loop around the loop."""
+        b = k.builder
+        orders, door = k.buffers
+        begin = b.append_basic_block("begin")
+        doze = b.append_basic_block("doze")
+        done = b.append_basic_block("served")
+        b.branch(begin)
+        b.position_at_end(begin)
+        closed = ir.Constant(I32, _CLOSED)
+        b.store_atomic(closed, _typed(k, door, I32), "monotonic", 4)
+        # Written before the door was opened, and not the same each time.
+        script, control, state = (
+            b.load(k.at(orders, number, "int64"), typ=POINTER) for number in range(3)
+        )
+        _run(k, script, control, state)
+        _linger(k, door)
+        now = b.load_atomic(door, "acquire", 4, typ=I32)
+        b.cbranch(b.icmp_signed("==", now, closed), doze, begin)
+        b.position_at_end(doze)
+        asleep = ir.Constant(I32, ASLEEP)
+        found = b.cmpxchg(_typed(k, door, I32), closed, asleep, "acq_rel", "acquire")
+        b.cbranch(b.extract_value(found, 1), done, begin)
+        b.position_at_end(done)
 
-        b.position_at_end(turn_end)
-        turn.set(b.add(turn.get(), k.const(1)))
-        b.branch(turn_head)
 
-        b.position_at_end(leave)
-        restore()
-        _meet(k, state)
+def _linger(k: Kernel, door: Value) -> None:
+    """Until a door is open, for a while at most.
+
+    Where others want the core, whoever offers it gets it back milliseconds later, and is then late
+    for the work; one who sleeps is woken before them. So from then on, for some time, nobody waits.
+    """
+    b = k.builder
+    crowded = k.at(door, 2, "int32")
+    head = b.append_basic_block("linger")
+    again = b.append_basic_block("again")
+    offer = b.append_basic_block("offer")
+    leave = b.append_basic_block("crowded")
+    done = b.append_basic_block("lingered")
+    turns, spun, start = k.variable(k.const(0)), k.variable(k.const(0)), _clock(k)
+    left = k.load_scalar(crowded, "int32")
+    few = b.icmp_signed(">", left, ir.Constant(I32, 0))
+    with k.when(few):
+        k.store(b.sub(left, ir.Constant(I32, 1)), crowded)
+    b.cbranch(few, done, head)
+
+    b.position_at_end(head)
+    now = b.load_atomic(door, "acquire", 4, typ=I32)
+    b.cbranch(b.icmp_signed("==", now, ir.Constant(I32, _CLOSED)), again, done)
+    b.position_at_end(again)
+    _pause(k)
+    count = b.add(turns.get(), k.const(1))
+    turns.set(count)
+    with k.when(b.icmp_signed("==", count, k.const(_SPINS))):
+        spun.set(b.mul(b.sub(_clock(k), start), k.const(_LONG)))
+    b.cbranch(b.icmp_signed("<", count, k.const(_SPINS)), head, offer)
+
+    b.position_at_end(offer)
+    before = _clock(k)
+    k.call("sched_yield", I32)
+    taken = b.icmp_unsigned(">", b.sub(_clock(k), before), spun.get())
+    patient = b.icmp_signed("<", count, k.const(_SPINS + _OFFERS))
+    onward = b.append_basic_block("onward")
+    b.cbranch(taken, leave, onward)
+    b.position_at_end(onward)
+    b.cbranch(patient, head, done)
+    b.position_at_end(leave)
+    k.store(ir.Constant(I32, _CROWDED), crowded)
+    b.branch(done)
+    b.position_at_end(done)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSpec:
+    """``open(args)``: args are (doors, count); opens so many doors and notes what they said.
+
+    A door is 16 int32: the first is opened, what it was before goes into the second.
+    """
+
+    buffers: int = 2
+
+    def emit(self, k: Kernel) -> None:
+        """Emit the loop."""
+        b = k.builder
+        with k.loop(0, k.load_scalar(k.buffers[1], "int64")) as number:
+            door = k.at(k.buffers[0], k.mul(number, _DOOR_WORDS), "int32")
+            opened = ir.Constant(I32, _OPEN)
+            before = b.atomic_rmw("xchg", _typed(k, door, I32), opened, "acq_rel")
+            k.store(before, k.at(door, 1, "int32"))
+
+
+def _run(k: Kernel, script: Value, control: Value, state: Value) -> None:
+    """The loop over a script's instructions, and the meeting at its end."""
+    b = k.builder
+    restore = _set_environment(k)
+    turns = k.load_scalar(control, "int64")
+    stopped = k.at(control, 1, "int64")
+    function = b.function
+    turn_head = function.append_basic_block("turn")
+    next_call = function.append_basic_block("call")
+    body = function.append_basic_block("run")
+    check = function.append_basic_block("check")
+    onward = function.append_basic_block("onward")
+    turn_end = function.append_basic_block("turned")
+    leave = function.append_basic_block("leave")
+
+    turn = k.variable(k.const(0))
+    place = k.variable(script)
+    b.branch(turn_head)
+    b.position_at_end(turn_head)
+    place.set(script)
+    b.cbranch(b.icmp_signed("<", turn.get(), turns), next_call, leave)
+
+    b.position_at_end(next_call)
+    here = place.get()
+    kind = ir.FunctionType(ir.VoidType(), [POINTER, POINTER])
+    kernel = b.load(here, typ=kind.as_pointer())
+    b.cbranch(b.icmp_unsigned("==", b.ptrtoint(kernel, I64), k.const(0)), turn_end, body)
+
+    b.position_at_end(body)
+    arguments = b.load(k.at(here, 1, "int64"), typ=POINTER)
+    context = b.load(k.at(here, 2, "int64"), typ=POINTER)
+    b.call(kernel, [arguments, context])
+    place.set(k.at(here, INSTRUCTION_WORDS, "int64"))
+    wants_check = k.load_scalar(k.at(here, 3, "int64"), "int64")
+    b.cbranch(b.icmp_signed("!=", wants_check, k.const(0)), check, onward)
+
+    b.position_at_end(check)
+    flag = b.load_atomic(stopped, "acquire", 8, typ=I64)
+    b.cbranch(b.icmp_signed("!=", flag, k.const(0)), leave, onward)
+
+    b.position_at_end(onward)
+    b.branch(next_call)
+
+    b.position_at_end(turn_end)
+    turn.set(b.add(turn.get(), k.const(1)))
+    b.branch(turn_head)
+
+    b.position_at_end(leave)
+    restore()
+    _meet(k, state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +328,14 @@ def _pause(k: Kernel) -> None:
         k.builder.asm(ir.FunctionType(ir.VoidType(), []), "pause", "", [], side_effect=True)
     else:
         k.builder.asm(ir.FunctionType(ir.VoidType(), []), "yield", "", [], side_effect=True)
+
+
+def _clock(k: Kernel) -> Value:
+    """Ticks of a counter that goes on evenly, however long a tick is."""
+    if k.target.triple.startswith("x86_64"):
+        return k.call("llvm.readcyclecounter", I64)
+    kind = ir.FunctionType(I64, [])
+    return k.builder.asm(kind, "mrs $0, cntvct_el0", "=r", [], side_effect=True)
 
 
 _MXCSR_DEFAULT = 0x1F80  # all exceptions masked, nearest even, no flush-to-zero

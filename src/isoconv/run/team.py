@@ -1,19 +1,23 @@
-"""Threads that run scripts. The calling thread is one of them; the others wait for work."""
+"""Threads that run scripts. The calling thread is one of them; the others wait for work.
+
+They wait in native code for a millisecond or two, as work often follows work, and then asleep.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isoconv.compile.cache import KernelCache, default_folder
 from isoconv.compile.kernels import KernelLibrary
-from isoconv.compile.runtime import RunSpec
+from isoconv.compile.runtime import ASLEEP, OpenSpec, RunSpec, ServeSpec
 from isoconv.compile.target import Target, host_target, target_named
 from isoconv.compile.worker import cores
 from isoconv.errors import ArgumentError
@@ -70,6 +74,49 @@ def _uninterrupted() -> Iterator[None]:
         previous(signal.SIGINT, came[0])
 
 
+_Native = Callable[[int, None], None]
+
+
+def _natives(library: KernelLibrary) -> list[_Native]:
+    """The loops of the caller and of the other threads, and what opens these their doors."""
+    kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
+    found = library.addresses([RunSpec(), ServeSpec(), OpenSpec()])
+    return [kind(found[spec]) for spec in (RunSpec(), ServeSpec(), OpenSpec())]
+
+
+class _Doors:
+    """At which the threads beside the caller wait for work, see ``compile/runtime.py``.
+
+    Args:
+        threads: how many, the caller included.
+        orders: what a thread finds to do when its door is opened, a row for each.
+        open_: the native function.
+    """
+
+    def __init__(self, threads: int, orders: NDArray[np.int64], open_: _Native) -> None:
+        self._doors = np.full((threads, 16), ASLEEP, np.int32)
+        self._open = open_
+        self._count = np.zeros(1, np.int64)
+        rows = np.arange(threads)
+        self._arguments = np.empty((threads, 2), np.int64)
+        self._arguments[:, 0] = orders.ctypes.data + orders.strides[0] * rows
+        self._arguments[:, 1] = self._doors.ctypes.data + self._doors.strides[0] * rows
+        first = self._doors[1:].ctypes.data
+        self._opening = np.array([first, self._count.ctypes.data], np.int64)
+
+    def arguments(self, thread: int) -> int:
+        """Address of what a thread's ``serve`` takes."""
+        return int(self._arguments[thread : thread + 1].ctypes.data)
+
+    def open(self, count: int) -> list[int]:
+        """Open the first doors; returns the threads behind them that have to be woken."""
+        if not count:
+            return []
+        self._count[0] = count
+        self._open(self._opening.ctypes.data, None)
+        return [i for i in range(1, count + 1) if self._doors[i, 1] == ASLEEP]
+
+
 class Team:
     """A fixed number of threads that run scripts together.
 
@@ -82,15 +129,14 @@ class Team:
         if threads < 1:
             raise ArgumentError(f"threads must be at least 1; got {threads}")
         self.threads = threads
-        spec = RunSpec()
-        address = library.addresses([spec])[spec]
-        kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
-        self._run = kind(address)
+        run, serve, open_ = _natives(library)
+        self._run, self._serve = run, serve
         self._control = np.zeros((threads, 8), np.int64)
-        self._arguments = np.zeros((threads, 8), np.int64)
+        self._orders = np.zeros((threads, 8), np.int64)
+        self._doors = _Doors(threads, self._orders, open_)
         self._start = [threading.Semaphore(0) for _ in range(threads)]
         self._meeting = np.zeros(16, np.int32)
-        self._arguments[:, 2] = self._meeting.ctypes.data
+        self._orders[:, 2] = self._meeting.ctypes.data
         self._places = WakePlaces()
         self._closing = False
         self._workers = [
@@ -118,19 +164,17 @@ class Team:
         each = [turns] * len(scripts) if isinstance(turns, int) else list(turns)
         for i, (script, count) in enumerate(zip(scripts, each, strict=True)):
             self._control[i, :2] = count, 0
-            self._arguments[i, 0] = script.address
-            self._arguments[i, 1] = control or self._control[i : i + 1].ctypes.data
+            self._orders[i, 0] = script.address
+            self._orders[i, 1] = control or self._control[i : i + 1].ctypes.data
         self._meeting[2] = len(scripts)
         with _uninterrupted():
-            if len(scripts) > 1:
-                self._places.calls(w.native_id for w in self._workers[: len(scripts) - 1])
-            for i in range(1, len(scripts)):
-                self._start[i].release()
+            asleep = self._doors.open(len(scripts) - 1)
+            if asleep:
+                self._places.calls(self._workers[i - 1].native_id for i in asleep)
+                for i in asleep:
+                    self._start[i].release()
             # It returns when all have met.
-            self._call(0)
-
-    def _call(self, i: int) -> None:
-        self._run(self._arguments[i : i + 1].ctypes.data, None)
+            self._run(self._orders.ctypes.data, None)
 
     def _work(self, i: int) -> None:
         while True:
@@ -138,7 +182,7 @@ class Team:
             if self._closing:
                 return
             self._places.awake()
-            self._call(i)
+            self._serve(self._doors.arguments(i), None)
             self._places.asleep()
 
     def close(self) -> None:
