@@ -18,13 +18,14 @@ __all__ = ["Snapshot", "note_change"]
 
 _CLOSED = ("_parameters", "_states", "_predictors")
 
-_changes = 0
+_changes = object()
 
 
 def note_change() -> None:
     """An attribute of some module was just set or deleted."""
+    # A new object, not a number: of two threads that count at once, one may be lost.
     global _changes  # noqa: PLW0603 - what any snapshot has to know of all modules
-    _changes += 1
+    _changes = object()
 
 
 class Snapshot:
@@ -70,7 +71,7 @@ class Snapshot:
         """Whether nothing but the values of weights was changed."""
         # This is asked for each prediction, of hundreds of modules.
         noted = _changes
-        if noted != self._noted or model is not self._model():
+        if noted is not self._noted or model is not self._model():
             if not self._attributes.same_as(_content(self._all_attributes(model), [])):
                 return False
             self._noted = noted

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import mmap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -25,6 +27,8 @@ __all__ = [
 
 _LINE = 64
 _SLACK = 256
+_HUGE = 2**21  # bytes of a huge page, on x86-64 and usually on AArch64
+_LARGE = 2 * _HUGE
 _MOVING = ("dataset", "order", "output")
 
 Place = tuple[str, str]
@@ -34,16 +38,37 @@ Resolve = Callable[[Buffer], int]
 
 
 def aligned_bytes(size: int) -> NDArray[np.uint8]:
-    """Zeroed bytes that start on a cache line, with room to read a little past the end."""
+    """Zeroed bytes that start on a cache line, with room to read a little past the end.
+
+    Large ones lie in pages of their own, huge ones where the system has them: kernels that stride
+    through an arena would otherwise wait for the addresses of small pages.
+    """
     try:
-        raw = np.zeros(size + _SLACK + _LINE, np.uint8)
-    except MemoryError:
+        raw, line = (_pages(size), _HUGE) if size >= _LARGE else (_room(size), _LINE)
+    except (MemoryError, OSError):
         raise ArgumentError(
             f"there is not enough memory for {size / 2**30:.1f} GiB; a smaller shard_size or fewer "
             "threads need less"
         ) from None
-    start = -raw.ctypes.data % _LINE
+    start = -raw.ctypes.data % line
     return raw[start : start + size]
+
+
+def _room(size: int) -> NDArray[np.uint8]:
+    return np.zeros(size + _SLACK + _LINE, np.uint8)
+
+
+def _pages(size: int) -> NDArray[np.uint8]:
+    """Fresh pages: memory that was used and freed before is cut into small ones for good."""
+    if not hasattr(mmap, "MAP_ANONYMOUS"):
+        return np.zeros(size + _SLACK + _HUGE, np.uint8)
+    private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+    pages = mmap.mmap(-1, size + _SLACK + _HUGE, flags=private)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        # A system without them says so; small pages do as well, if slower.
+        with contextlib.suppress(OSError):
+            pages.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(pages, np.uint8)
 
 
 def aligned_copy(array: NDArray[Any]) -> NDArray[Any]:
