@@ -43,8 +43,10 @@ def aligned_bytes(size: int) -> NDArray[np.uint8]:
     Large ones lie in pages of their own, huge ones where the system has them: kernels that stride
     through an arena would otherwise wait for the addresses of small pages.
     """
+    line = _HUGE if size >= _LARGE else _LINE
+    room = size + _SLACK + line
     try:
-        raw, line = (_pages(size), _HUGE) if size >= _LARGE else (_room(size), _LINE)
+        raw = _fresh(room) if line == _HUGE else np.zeros(room, np.uint8)
     except (MemoryError, OSError):
         raise ArgumentError(
             f"there is not enough memory for {size / 2**30:.1f} GiB; a smaller shard_size or fewer "
@@ -54,16 +56,11 @@ def aligned_bytes(size: int) -> NDArray[np.uint8]:
     return raw[start : start + size]
 
 
-def _room(size: int) -> NDArray[np.uint8]:
-    return np.zeros(size + _SLACK + _LINE, np.uint8)
-
-
-def _pages(size: int) -> NDArray[np.uint8]:
+def _fresh(size: int) -> NDArray[np.uint8]:
     """Fresh pages: memory that was used and freed before is cut into small ones for good."""
     if not hasattr(mmap, "MAP_ANONYMOUS"):
-        return np.zeros(size + _SLACK + _HUGE, np.uint8)
-    private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-    pages = mmap.mmap(-1, size + _SLACK + _HUGE, flags=private)
+        return np.zeros(size, np.uint8)
+    pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         # A system without them says so; small pages do as well, if slower.
         with contextlib.suppress(OSError):
