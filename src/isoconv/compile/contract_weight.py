@@ -71,12 +71,16 @@ class ContractWeightSpec:
 
     def emit(self, k: Kernel) -> None:
         """Emit the kernel's body."""
-        _Emission(k, self).run()
+        self.onto(k, None)
+
+    def onto(self, k: Kernel, fresh: Value | None) -> None:
+        """Emit a sum that is added to the result unless it is fresh; None: it always is."""
+        _Emission(k, self, fresh).run()
 
 
 class _Emission:
-    def __init__(self, k: Kernel, spec: ContractWeightSpec) -> None:
-        self.k, self.spec = k, spec
+    def __init__(self, k: Kernel, spec: ContractWeightSpec, fresh: Value | None) -> None:
+        self.k, self.spec, self.begun = k, spec, fresh
         self.lanes = spec.tile.lanes
         self.outputs = spec.groups * spec.filters
         self.part, self.parts = k.slot("part"), k.slot("parts")
@@ -103,6 +107,8 @@ class _Emission:
                 self.fresh = k.builder.icmp_signed(
                     "==", k.builder.or_(first_image, first_row), k.const(0)
                 )
+                if self.begun is not None:
+                    self.fresh = k.builder.and_(self.begun, self.fresh)
                 with k.loop(0, spec.groups) as group:
                     self.group = group
                     self._tiles()

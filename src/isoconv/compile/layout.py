@@ -19,8 +19,8 @@ class Buffer:
     """A piece of memory.
 
     Attributes:
-        region: ``arena`` (a thread's own), ``packed``, ``parameter``, ``state``, ``sums``,
-            ``scalar``, ``dataset``, ``order`` or ``output``.
+        region: ``arena`` (a shard's own), ``scratch`` (a thread's own, for one call), ``packed``,
+            ``parameter``, ``state``, ``sums``, ``scalar``, ``dataset``, ``order`` or ``output``.
         name: tells it apart within its region.
         bytes: size; per image when batched.
         batched: holds one piece per image of the shard.

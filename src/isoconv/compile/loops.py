@@ -144,6 +144,7 @@ class Kernel:
         invariant = self.module.add_metadata([])
         self._invariant = f", !invariant.load {invariant.get_reference()}"
         self._streamed = ""
+        self._changing = False
 
     def finish(self) -> ir.Module:
         """Close the function and return its module."""
@@ -279,6 +280,13 @@ class Kernel:
         kind = ir.FunctionType(POINTER, [POINTER])
         return self.builder.asm(kind, "", "=r,0", [address], side_effect=False)
 
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Code that reads what the kernel itself has written: no load is taken for invariant."""
+        before, self._changing = self._changing, True
+        yield
+        self._changing = before
+
     def load_vector(
         self, address: Value, dtype: str, lanes: int, *, aligned: bool = False,
         invariant: bool = False,
@@ -286,13 +294,13 @@ class Kernel:
         """Load `lanes` neighbours."""
         size = _SCALARS[dtype]
         align = lanes * _bytes(size) if aligned else _bytes(size)
-        suffix = self._invariant if invariant else ""
+        suffix = self._invariant if invariant and not self._changing else ""
         return self.builder.load(address, typ=_vector(size, lanes), align=align, suffix=suffix)
 
     def load_scalar(self, address: Value, dtype: str, *, invariant: bool = False) -> Value:
         """Load one element."""
         size = _SCALARS[dtype]
-        suffix = self._invariant if invariant else ""
+        suffix = self._invariant if invariant and not self._changing else ""
         return self.builder.load(address, typ=size, align=_bytes(size), suffix=suffix)
 
     def store(self, value: Value, address: Value) -> None:

@@ -46,8 +46,11 @@ class Lowering:
         outputs: Mapping[str, Placement],
         inputs: Mapping[int, Placement],
         written_borders: bool,
+        fusion: bool,
     ) -> None:
         self.graph = graph
+        self.fusion = fusion
+        self.deferred: set[int] = set()
         self._written_borders = written_borders
         self.target = target
         self.capacity = capacity
@@ -386,4 +389,7 @@ def lower(
         groups = fuse(graph, enabled=fusion)
         if fusion:
             groups = recompute(graph, groups)
-        return Lowering(graph, groups, target, capacity, outputs, places, written_borders).result
+        lowering = Lowering(
+            graph, groups, target, capacity, outputs, places, written_borders, fusion
+        )
+        return lowering.result

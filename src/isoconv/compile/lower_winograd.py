@@ -1,23 +1,33 @@
 """How Winograd's convolution becomes kernel calls: planes, 16 contractions, transformed weights.
 
-Planes lie one behind the other, each holding all images of the shard: to each contraction the
-tiles of all images are one long axis.
+Where it pays (see ``winograd_layout.py``) one kernel takes a convolution chunk by chunk, and nobody
+ever sees its planes. So planes that only contractions read are not made where their node stands,
+but when one of those turns out to want them whole.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from isoconv.compile.calls import Arguments
 from isoconv.compile.contract import ContractSpec
 from isoconv.compile.contract_weight import ContractWeightSpec
-from isoconv.compile.expression import Domain, Expression, Operand
-from isoconv.compile.layout import ALIGNMENT, Border, Buffer, Placement
+from isoconv.compile.expression import Domain, Expression
+from isoconv.compile.layout import Border, Placement
 from isoconv.compile.lower_contract import weight_contraction
 from isoconv.compile.planes import PlanesSpec
 from isoconv.compile.schedule import choose_tile
 from isoconv.compile.winograd import WinogradMapSpec, WinogradPlanesSpec
+from isoconv.compile.winograd_chunks import WinogradConvSpec, WinogradConvWeightSpec
+from isoconv.compile.winograd_layout import (
+    chunk_planes,
+    chunk_rows,
+    is_regular,
+    row_of,
+    whole_planes,
+)
 from isoconv.compile.winograd_weight import WinogradPackSpec, WinogradWeightSpec
 from isoconv.graph.fuse import Group
 from isoconv.graph.ir import Node, TensorSpec
@@ -31,9 +41,6 @@ __all__ = ["borders_of", "lower_from_planes", "lower_product", "lower_product_gr
            "lower_to_planes", "lower_weight", "lower_weight_grad"]  # fmt: skip
 
 _LONG = 4096  # positions from which on more make no difference to the choice of a tile
-_LINE = ALIGNMENT  # bytes
-_SETS = 64 * _LINE  # addresses this far apart meet in the same place of a first cache
-_APART = 5 * _LINE  # planes are so far from that, so that a patch's places do not meet
 
 
 def borders_of(node: Node) -> Iterator[tuple[int, Border]]:
@@ -44,19 +51,6 @@ def borders_of(node: Node) -> Iterator[tuple[int, Border]]:
     elif node.op == "winograd_output_grad":
         pairs = zip(node.attrs.sides, node.attrs.tiles, strict=True)
         yield 0, tuple((0, 2 * tiles - side) for side, tiles in pairs)
-
-
-def _new_planes(lowering: Lowering, name: str, spec: TensorSpec) -> Placement:
-    """Memory for planes."""
-    _, rows, columns, channels = spec.shape
-    image = rows * columns * channels
-    images = max(1, lowering.capacity)
-    size = images * image * spec.itemsize
-    plane = max(0, -(-(size - _APART) // _SETS)) * _SETS + _APART
-    per_image = -(-PLACES * plane // images)
-    buffer = Buffer("arena", name, per_image, batched=True)
-    strides = (plane // spec.itemsize, columns * channels, channels, 1)
-    return Placement(buffer, spec.dtype, strides, image, 0)
 
 
 def _settle(lowering: Lowering, index: int, place: Placement) -> None:
@@ -73,59 +67,109 @@ def _settle(lowering: Lowering, index: int, place: Placement) -> None:
 
 def lower_to_planes(lowering: Lowering, group: Group) -> None:
     """``winograd_input`` and ``winograd_output_grad``."""
-    node = lowering.graph[group.root]
+    if lowering.fusion and _PRODUCTS.issuperset(_readers(lowering, group.root)):
+        lowering.deferred.add(group.root)
+    else:
+        _make_planes(lowering, group.root)
+
+
+def _readers(lowering: Lowering, index: int) -> list[str]:
+    """The operations that read a value; an output is read by one called "output"."""
+    found = [node.op for node in lowering.graph.nodes if index in node.inputs]
+    return found + ["output" for _, number in lowering.graph.outputs if number == index]
+
+
+def _make_planes(lowering: Lowering, index: int) -> None:
+    """Planes of all images."""
+    node = lowering.graph[index]
+    arguments = Arguments()
+    place = whole_planes(f"p{index}", node.spec, lowering.capacity)
+    spec = _to_planes(lowering, node, place, arguments)
+    lowering.emit(replace(spec, buffers=len(arguments.buffers)), arguments, node.name)
+    _settle(lowering, index, place)
+
+
+def _to_planes(
+    lowering: Lowering, node: Node, place: Placement, arguments: Arguments
+) -> WinogradPlanesSpec:
     (x,) = node.inputs
     patches = node.op == "winograd_input"
-    arguments = Arguments()
     source = arguments.operand(lowering.places[x], lowering.spec(x), lowering.spec(x))
-    place = _new_planes(lowering, f"p{group.root}", node.spec)
-    planes = arguments.operand(place, node.spec, node.spec, write=True)
     top, left = (before for before, _ in node.attrs.padding) if patches else (0, 0)
-    spec = WinogradPlanesSpec(
+    return WinogradPlanesSpec(
         kind="input" if patches else "output_grad",
         dtype=node.spec.dtype,
         tiles=node.attrs.tiles,
         channels=node.spec.shape[-1],
         corner=(-top, -left),
         source=source,
-        planes=planes,
-        buffers=len(arguments.buffers),
+        planes=arguments.operand(place, node.spec, node.spec, write=True),
+        buffers=0,
     )
-    lowering.emit(spec, arguments, node.name)
-    _settle(lowering, group.root, place)
 
 
 def lower_from_planes(lowering: Lowering, group: Group) -> None:
     """``winograd_output`` and ``winograd_input_grad``, with pointwise work behind them."""
     node = lowering.graph[group.root]
     (source,) = node.inputs
-    patches = node.op == "winograd_input_grad"
+    if source in lowering.deferred:
+        _convolve(lowering, group)
+        return
     arguments = Arguments()
-    planes = arguments.operand(
-        lowering.places[source], lowering.spec(source), lowering.spec(source)
-    )
+    place = _planes(lowering, source)
+    spec = _from_planes(lowering, group, place, arguments)
+    lowering.emit(replace(spec, buffers=len(arguments.buffers)), arguments, node.name)
+
+
+def _from_planes(
+    lowering: Lowering, group: Group, place: Placement, arguments: Arguments
+) -> WinogradMapSpec:
+    node = lowering.graph[group.root]
+    seen = lowering.spec(node.inputs[0])
+    patches = node.op == "winograd_input_grad"
+    planes = arguments.operand(place, seen, seen)
     expression, _ = lowering.expression(group, node.spec, arguments)
-    top, left = (before for before, _ in node.attrs.padding) if patches else (0, 0)
-    spec = WinogradMapSpec(
+    return WinogradMapSpec(
         kind="input_grad" if patches else "output",
         dtype=node.spec.dtype,
         sides=node.attrs.sides,
         tiles=node.attrs.tiles,
         channels=node.spec.shape[-1],
-        padding=(top, left),
+        padding=tuple(before for before, _ in node.attrs.padding) if patches else (0, 0),
         planes=planes,
         domain=Domain(node.spec.shape),
         epilogue=expression,
-        buffers=len(arguments.buffers),
+        buffers=0,
     )
-    lowering.emit(spec, arguments, node.name)
+
+
+def _convolve(lowering: Lowering, group: Group) -> None:
+    """A whole convolution or its gradient by the input, chunk by chunk."""
+    graph, node = lowering.graph, lowering.graph[group.root]
+    product = graph[node.inputs[0]]
+    planes = graph[product.inputs[0]]
+    rows = _chunk(lowering, product)
+    # Overlapping patches: a row of blocks takes from the row of tiles before it as well.
+    held = rows + (node.op == "winograd_input_grad")
+    arguments = Arguments()
+    source = chunk_planes(planes.spec, held, 0)
+    made = chunk_planes(product.spec, held, source.buffer.bytes)
+    most = held * planes.spec.shape[2]
+    spec = WinogradConvSpec(
+        maps=_to_planes(lowering, planes, source, arguments),
+        product=_contractions(lowering, product, source, made, most, arguments),
+        result=_from_planes(lowering, group, made, arguments),
+        rows=rows,
+        buffers=0,
+    )
+    lowering.emit(replace(spec, buffers=len(arguments.buffers)), arguments, node.name)
 
 
 def lower_weight(lowering: Lowering, group: Group) -> None:
     """``winograd_weight``, unless it is transformed where contractions' weights are packed."""
     index, graph = group.root, lowering.graph
     wanted = any(number == index for _, number in graph.outputs) or any(
-        index in node.inputs and (node.op not in _PRODUCTS or node.inputs[1] != index)
+        index in node.inputs and (node.op not in _BEHIND or node.inputs[1] != index)
         for node in graph.nodes
     )
     if wanted:
@@ -150,40 +194,68 @@ def _weight(lowering: Lowering, index: int, kind: str) -> None:
 
 # Products ---------------------------------------------------------------------------------------
 
-_PRODUCTS = ("winograd_product", "winograd_product_grad_input")
+_BEHIND = {"winograd_product": "winograd_output",
+           "winograd_product_grad_input": "winograd_input_grad"}  # fmt: skip
+_PRODUCTS = {*_BEHIND, "winograd_product_grad_weight"}
+
+
+def _chunk(lowering: Lowering, product: Node) -> int:
+    """Rows of tiles in a chunk of a contraction; 0 to do without chunks."""
+    planes, second = (lowering.spec(index) for index in product.inputs)
+    last = second if product.op == "winograd_product_grad_weight" else product.spec
+    return chunk_rows(planes, planes.shape[-1], last.shape[-1], lowering.capacity)
 
 
 def _planes(lowering: Lowering, index: int) -> Placement:
-    """Planes in which the positions of all images lie at equal distances; copied if need be."""
+    """Planes of all images in which positions lie one behind the other; copied if need be."""
+    if index in lowering.deferred:
+        lowering.deferred.remove(index)
+        _make_planes(lowering, index)
     place, spec = lowering.places[index], lowering.spec(index)
-    _, rows, columns, channels = spec.shape
-    wanted = (columns * channels, channels, 1)
-    if place.rows or place.image != rows * wanted[0] or place.strides[1:] != wanted:
-        copy = _new_planes(lowering, f"c{index}", spec)
+    if not is_regular(place, spec):
+        copy = whole_planes(f"c{index}", spec, lowering.capacity)
         lowering.copy(place, spec, copy, spec)
         place = copy
     return place
 
 
-def _row(place: Placement, number: int, channels: int) -> Operand:
-    """The first plane as a contraction without spatial axes sees it: every position an image."""
-    return Operand(number, place.dtype, (1,), channels, place.offset)
-
-
 def lower_product(lowering: Lowering, group: Group) -> None:
     """``winograd_product`` and ``winograd_product_grad_input``."""
-    graph, node = lowering.graph, lowering.graph[group.root]
+    node = lowering.graph[group.root]
+    (v, _) = node.inputs
+    if v in lowering.deferred and _chunk(lowering, node):
+        readers = _readers(lowering, group.root)
+        if len(readers) == 1 and readers[0] == _BEHIND[node.op]:
+            lowering.deferred.add(group.root)
+            return
+    arguments = Arguments()
+    source = _planes(lowering, v)
+    result = whole_planes(f"p{group.root}", node.spec, lowering.capacity)
+    _, rows, columns, _ = node.spec.shape
+    most = rows * columns * lowering.capacity
+    spec = _contractions(lowering, node, source, result, most, arguments)
+    lowering.emit(spec, arguments, node.name)
+    _settle(lowering, group.root, result)
+
+
+def _contractions(
+    lowering: Lowering,
+    node: Node,
+    source: Placement,
+    result: Placement,
+    most: int,
+    arguments: Arguments,
+) -> PlanesSpec:
+    """The 16 contractions on planes of so many positions at most."""
+    graph = lowering.graph
     transposed = node.op == "winograd_product_grad_input"
-    v, u = node.inputs
+    _, u = node.inputs
     dtype = node.spec.dtype
     _, channels, filters = lowering.spec(u).shape
     chain, width = (filters, channels) if transposed else (channels, filters)
-    _, rows, columns, _ = node.spec.shape
-    arguments = Arguments()
-    source, result = _planes(lowering, v), _new_planes(lowering, f"p{group.root}", node.spec)
     seen, made = arguments.add(source.buffer), arguments.add(result.buffer, write=True)
-    longest = min(rows * columns * lowering.capacity, _LONG)
     apart = chain * node.spec.itemsize
+    longest = min(most, _LONG)
     tile = choose_tile(lowering.target, 1, longest, width, dtype, steps=(0, apart), flat=True)
     transformed = graph[u].op != "winograd_weight"
     pack = WinogradPackSpec(
@@ -197,27 +269,34 @@ def lower_product(lowering: Lowering, group: Group) -> None:
         channels=chain,
         filters=width,
         flat=1,
-        source=_row(source, seen, chain),
+        source=row_of(source, seen),
         weights=weights,
         domain=Domain((width,)),
-        epilogue=Expression((), dtype, (), ((0, _row(result, made, width)),)),
+        epilogue=Expression((), dtype, (), ((0, row_of(result, made)),)),
         buffers=len(arguments.buffers),
         tile=tile,
     )
     steps = {seen: source.strides[0], made: result.strides[0], weights: pack.plane}
-    _emit_planes(lowering, inner, rows * columns, steps, arguments, node)
-    _settle(lowering, group.root, result)
+    return _repeated(inner, node.spec, steps)
 
 
 def lower_product_grad_weight(lowering: Lowering, group: Group) -> None:
     """``winograd_product_grad_weight``."""
     node = lowering.graph[group.root]
+    v, dm = node.inputs
+    chunk = _chunk(lowering, node) if {v, dm} <= lowering.deferred else 0
+    _, rows, columns, _ = lowering.spec(v).shape
+    arguments = Arguments()
+    if chunk:
+        source = chunk_planes(lowering.spec(v), chunk, 0, apart=True)
+        gradient = chunk_planes(lowering.spec(dm), chunk, source.buffer.bytes, apart=True)
+        most = chunk * columns
+    else:
+        source, gradient = (_planes(lowering, index) for index in node.inputs)
+        most = rows * columns * lowering.capacity
     dtype = node.spec.dtype
     _, channels, filters = node.spec.shape
-    _, rows, columns, _ = lowering.spec(node.inputs[0]).shape
-    arguments = Arguments()
-    v, dm = (_planes(lowering, index) for index in node.inputs)
-    source, gradient = (arguments.add(place.buffer) for place in (v, dm))
+    seen, dy = (arguments.add(place.buffer) for place in (source, gradient))
     place = lowering.allocate(group.root)
     result = arguments.add(place.buffer, write=True)
     inner = weight_contraction(
@@ -225,25 +304,30 @@ def lower_product_grad_weight(lowering: Lowering, group: Group) -> None:
         ConvGeometry.linear(),
         TensorSpec((channels,), dtype),
         TensorSpec((filters,), dtype),
-        _row(v, source, channels),
-        _row(dm, gradient, filters),
+        row_of(source, seen),
+        row_of(gradient, dy),
         result,
         place.offset,
         len(arguments.buffers),
-        rows * columns * lowering.capacity,
+        most,
     )
-    steps = {source: v.strides[0], gradient: dm.strides[0], result: channels * filters}
-    _emit_planes(lowering, inner, rows * columns, steps, arguments, node)
+    steps = {seen: source.strides[0], dy: gradient.strides[0], result: channels * filters}
+    contractions = _repeated(inner, lowering.spec(v), steps)
+    if not chunk:
+        lowering.emit(contractions, arguments, node.name)
+        return
+    spec = WinogradConvWeightSpec(
+        source=_to_planes(lowering, lowering.graph[v], source, arguments),
+        gradient=_to_planes(lowering, lowering.graph[dm], gradient, arguments),
+        product=contractions,
+        rows=chunk,
+        buffers=0,
+    )
+    lowering.emit(replace(spec, buffers=len(arguments.buffers)), arguments, node.name)
 
 
-def _emit_planes(
-    lowering: Lowering,
-    inner: ContractSpec | ContractWeightSpec,
-    positions: int,
-    steps: dict[int, int],
-    arguments: Arguments,
-    node: Node,
-) -> None:
-    per_buffer = tuple(steps.get(number, 0) for number in range(inner.buffers))
-    spec = PlanesSpec(inner, PLACES, positions, per_buffer)
-    lowering.emit(spec, arguments, node.name)
+def _repeated(
+    inner: ContractSpec | ContractWeightSpec, planes: TensorSpec, steps: dict[int, int]
+) -> PlanesSpec:
+    """A contraction on all of these planes."""
+    return PlanesSpec(inner, PLACES, planes.shape[1] * planes.shape[2], tuple(steps.items()))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from isoconv.compile.calls import Call
 from isoconv.compile.layout import ALIGNMENT, Buffer
 
-__all__ = ["Plan", "make_plan", "region_offsets"]
+__all__ = ["Plan", "make_plan", "region_offsets", "scratch_size"]
 
 _SLACK = 256  # bytes after the last buffer: vectors may be loaded a little past the end
 
@@ -36,6 +36,12 @@ def region_offsets(buffers: Iterable[Buffer]) -> tuple[dict[Buffer, int], int]:
         offsets[buffer] = size
         size += _rounded(buffer.bytes)
     return offsets, size + _SLACK
+
+
+def scratch_size(calls: Iterable[Call]) -> int:
+    """Bytes of scratch memory that a thread needs for any one of these calls."""
+    buffers = (buffer for call in calls for buffer in call.buffers if buffer.region == "scratch")
+    return max((buffer.start + buffer.bytes for buffer in buffers), default=0) + _SLACK
 
 
 def make_plan(calls: Sequence[Call], capacity: int) -> Plan:

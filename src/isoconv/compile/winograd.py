@@ -30,9 +30,14 @@ Lines = Callable[[Kernel, Sequence[Value]], list[Value]]
 """A one-dimensional map."""
 
 
+def along_first(k: Kernel, lines: Lines, patch: Sequence[Sequence[Value]]) -> list[list[Value]]:
+    """A one-dimensional map along the first index of a patch: the columns of the result."""
+    return [lines(k, [row[j] for row in patch]) for j in range(len(patch[0]))]
+
+
 def both(k: Kernel, lines: Lines, patch: Sequence[Sequence[Value]]) -> list[list[Value]]:
     """A one-dimensional map along the first index of a patch, then along the second."""
-    columns = [lines(k, [row[j] for row in patch]) for j in range(len(patch[0]))]
+    columns = along_first(k, lines, patch)
     return [lines(k, [column[i] for column in columns]) for i in range(len(columns[0]))]
 
 
@@ -105,19 +110,33 @@ class WinogradPlanesSpec:
 
     def emit(self, k: Kernel) -> None:
         """Emit the kernel's body."""
+        begin, end = k.share(k.builder.mul(k.slot("images"), k.const(self.tiles[0])))
+        self.rows(k, begin, end, k.const(0))
+
+    def rows(
+        self,
+        k: Kernel,
+        begin: Value,
+        end: Value,
+        first: Value,
+        wanted: tuple[Value, Value] | None = None,
+    ) -> None:
+        """Some rows of tiles, those of all images counted on; the planes begin with the `first`.
+
+        Only the planes [from, to) that are `wanted`, and perhaps others; None: all.
+        """
         size, lines = (4, _input_lines) if self.kind == "input" else (2, _output_grad_lines)
         rows, columns = self.tiles
         lanes, b = k.target.lanes(self.dtype), k.builder
         source, planes = (k.buffers[o.buffer] for o in (self.source, self.planes))
         down, right = self.source.strides[:2]
         start = self.source.offset + self.corner[0] * down + self.corner[1] * right
-        begin, end = k.share(b.mul(k.slot("images"), k.const(rows)))
-        with k.loop(begin, end) as unit, k.loop(0, columns) as j:
-            image, i = b.sdiv(unit, k.const(rows)), b.srem(unit, k.const(rows))
+        with k.loop(begin, end) as row, k.loop(0, columns) as j:
+            image, i = b.sdiv(row, k.const(rows)), b.srem(row, k.const(rows))
             seen = k.add(
                 start, k.mul(image, self.source.image), k.mul(i, 2 * down), k.mul(j, 2 * right)
             )
-            made = _tile_offset(k, self.planes, image, i, j)
+            made = _tile_offset(k, self.planes, b.sub(row, first), j)
 
             def block(
                 channel: Value, widths: tuple[int, ...], seen: Value = seen, made: Value = made
@@ -134,18 +153,32 @@ class WinogradPlanesSpec:
                     for r in range(size)
                 ]  # fmt: skip
                 place = k.at(planes, k.add(made, channel), self.dtype)
-                for r, line in enumerate(both(k, lines, patch)):
-                    for c, value in enumerate(line):
-                        number = (4 * r + c) * self.planes.strides[0]
-                        k.store(value, k.at(place, number, self.dtype))
+                columns = along_first(k, lines, patch)
+                for r in range(4):
+                    with _if_wanted(k, 4 * r, wanted):
+                        for c, value in enumerate(lines(k, [column[r] for column in columns])):
+                            number = (4 * r + c) * self.planes.strides[0]
+                            k.store(value, k.at(place, number, self.dtype))
 
             over_channels(k, self.channels, lanes, 1, block)
 
 
-def _tile_offset(k: Kernel, planes: Operand, image: Value, i: Value, j: Value) -> Value:
+@contextmanager
+def _if_wanted(k: Kernel, first: int, wanted: tuple[Value, Value] | None) -> Iterator[None]:
+    """Only if one of the four planes from the `first` on is wanted."""
+    if wanted is None:
+        yield
+        return
+    b = k.builder
+    some = b.icmp_signed("<", wanted[0], k.const(first + 4))
+    with k.when(b.and_(some, b.icmp_signed(">", wanted[1], k.const(first)))):
+        yield
+
+
+def _tile_offset(k: Kernel, planes: Operand, row: Value, column: Value) -> Value:
     """Elements from the pointer to a tile's first place, channel 0."""
     _, down, right, _ = planes.strides
-    return k.add(planes.offset, k.mul(image, planes.image), k.mul(i, down), k.mul(j, right))
+    return k.add(planes.offset, k.mul(row, down), k.mul(column, right))
 
 
 # From planes to a map ---------------------------------------------------------------------------
@@ -193,7 +226,8 @@ class WinogradMapSpec:
         tiles: rows and columns of patches.
         channels: number of channels.
         padding: zeros before the result's first element, per axis (0 for "output").
-        planes: the source, with strides per place, row, column and channel.
+        planes: the source, with strides per place, row, column and channel; the rows of all
+            images lie at equal distances.
         domain: of the epilogue: sides, then channels.
         epilogue: pointwise work on the result (its root), and where it is stored.
         buffers: number of pointers.
@@ -210,9 +244,22 @@ class WinogradMapSpec:
     epilogue: Expression
     buffers: int
 
+    @property
+    def blocks(self) -> int:
+        """Rows of blocks of 2×2 positions in an image."""
+        return self.tiles[0] + (self.kind == "input_grad")
+
     def emit(self, k: Kernel) -> None:
         """Emit the kernel's body."""
-        _Map(k, self).run()
+        begin, end = k.share(k.builder.mul(k.slot("images"), k.const(self.blocks)))
+        self.rows(k, begin, end, k.const(0))
+
+    def rows(self, k: Kernel, begin: Value, end: Value, first: Value) -> None:
+        """Some rows of blocks, those of all images counted on.
+
+        The planes begin with the `first` row of tiles.
+        """
+        _Map(k, self).run(begin, end, first)
 
 
 class _Map:
@@ -222,22 +269,22 @@ class _Map:
         self.lines = _input_grad_lines if self.overlap else _output_lines
         self.source = k.buffers[spec.planes.buffer]
 
-    def run(self) -> None:
-        """Share out images × rows of blocks."""
+    def run(self, begin: Value, end: Value, first: Value) -> None:
+        """From one row of blocks up to another."""
         k, spec, b = self.k, self.spec, self.k.builder
         down, right = (
             _runs(side, tiles, shift, overlap=self.overlap)
             for side, tiles, shift in zip(spec.sides, spec.tiles, spec.padding, strict=True)
         )
-        rows = spec.tiles[0] + self.overlap
-        begin, end = k.share(b.mul(k.slot("images"), k.const(rows)))
-        with k.loop(begin, end) as unit:
-            image, i = b.sdiv(unit, k.const(rows)), b.srem(unit, k.const(rows))
+        with k.loop(begin, end) as row:
+            image, i = b.sdiv(row, k.const(spec.blocks)), b.srem(row, k.const(spec.blocks))
+            tile_row = b.sub(k.add(k.mul(image, spec.tiles[0]), i), first)
             for row_run in down:
-                with self._within(i, row_run, rows):
+                with self._within(i, row_run, spec.blocks):
                     for column_run in right:
                         with k.loop(column_run.first, column_run.last) as j:
-                            self._block(image, (i, j), (row_run, column_run))
+                            tile = _tile_offset(k, spec.planes, tile_row, j)
+                            self._block(image, (i, j), tile, (row_run, column_run))
 
     @contextmanager
     def _within(self, i: Value, run: _Blocks, rows: int) -> Iterator[None]:
@@ -250,12 +297,15 @@ class _Map:
             yield
 
     def _block(
-        self, image: Value, block: tuple[Value, Value], runs: tuple[_Blocks, _Blocks]
+        self,
+        image: Value,
+        block: tuple[Value, Value],
+        corner: Value,
+        runs: tuple[_Blocks, _Blocks],
     ) -> None:
-        """A block of 2×2 positions, all channels."""
+        """A block of 2×2 positions, all channels; its own tile begins at `corner`."""
         k, spec = self.k, self.spec
         planes = spec.planes
-        corner = _tile_offset(k, planes, image, *block)
         tiles = [(up, left) for up in runs[0].terms for left in runs[1].terms]
 
         def channels(channel: Value, widths: tuple[int, ...]) -> None:

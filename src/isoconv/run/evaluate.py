@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from isoconv.compile.layout import Buffer, Placement, dense_strides
 from isoconv.compile.lower import lower
-from isoconv.compile.plan import make_plan, region_offsets
+from isoconv.compile.plan import make_plan, region_offsets, scratch_size
 from isoconv.compile.target import Target
 from isoconv.errors import ArgumentError, DTypeError, ShapeError
 from isoconv.graph.ir import DTYPES, Graph, TensorSpec
@@ -79,6 +79,7 @@ def evaluate(
         buffer for call in calls for buffer in call.buffers if buffer.region == "packed"
     )
     packs = aligned_bytes(packed_size)
+    memory["scratch", "scratch"] = aligned_bytes(scratch_size(calls))
 
     def resolve(buffer: Buffer) -> int:
         if buffer.region == "arena":

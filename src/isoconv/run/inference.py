@@ -21,7 +21,7 @@ from isoconv.compile.border import BorderSpec
 from isoconv.compile.calls import Call
 from isoconv.compile.layout import Buffer, Placement, dense_strides
 from isoconv.compile.lower import lower
-from isoconv.compile.plan import make_plan, region_offsets
+from isoconv.compile.plan import make_plan, region_offsets, scratch_size
 from isoconv.compile.runtime import AdvanceSpec, BarrierSpec
 from isoconv.errors import ArgumentError, DTypeError, ShapeError
 from isoconv.graph.ir import DTYPES, Graph, TensorSpec
@@ -111,6 +111,8 @@ class Predictor:
         )
         self._packs = aligned_bytes(size)
         self._arenas = [aligned_bytes(self._plan.size) for _ in range(self.threads)]
+        room = scratch_size(self._lowered.shard)
+        self._scratch = [aligned_bytes(room) for _ in range(self.threads)]
         self._order = np.arange(1, dtype=np.int64)
         self._memory = self._own_weights()
         self._known: dict[str, _Known] = {}
@@ -312,7 +314,7 @@ class Predictor:
         for thread in range(self.threads):
             context = Context()
             script = ScriptBuilder()
-            resolve = self._resolve(thread, places)
+            resolve = self._resolve(thread, thread, places)
             script.calls(self._lowered.shard, self._address, resolve, context)
             script.add(self._addresses[AdvanceSpec()], [], context)
             scripts.append(script.finish())
@@ -324,8 +326,8 @@ class Predictor:
         parties = np.zeros(16, np.int32)
         parties[2] = self.threads
         scripts, contexts = [], []
-        resolve = self._resolve(0, places)
         for thread in range(self.threads):
+            resolve = self._resolve(thread, 0, places)
             context = Context(part=thread, parts=self.threads)
             script = ScriptBuilder()
             for call in self._lowered.shard:
@@ -337,14 +339,17 @@ class Predictor:
             contexts.append(context)
         return _Scripts(scripts, contexts, parties)
 
-    def _resolve(self, thread: int, places: Mapping[Place, int]) -> Resolve:
-        """Where a thread's buffers lie."""
-        arena = int(self._arenas[thread].ctypes.data)
+    def _resolve(self, thread: int, number: int, places: Mapping[Place, int]) -> Resolve:
+        """Where the buffers of a thread lie that works in the arena of this number."""
+        arena = int(self._arenas[number].ctypes.data)
+        scratch = int(self._scratch[thread].ctypes.data)
         packs = int(self._packs.ctypes.data)
 
         def resolve(buffer: Buffer) -> int:
             if buffer.region == "arena":
                 return arena + self._plan.offsets[buffer]
+            if buffer.region == "scratch":
+                return scratch
             if buffer.region == "packed":
                 return packs + self._packed[buffer]
             if buffer.region == "parameter":

@@ -262,13 +262,13 @@ class ProfiledTraining(TrainingEngine):
         total = int(self._slot(course.root).ctypes.data)
         barrier = self._addresses[BarrierSpec()]
         parts = [Context(part=t, parts=self.threads) for t in range(self.threads)]
-        prepare, resolve = self.plan.shard.prepare, self._arena_resolver(0, total)
+        prepare, resolve = self.plan.shard.prepare, self._arena_resolver(0, 0, total)
         for t, script in enumerate(recording.scripts):
             work.add(script, prepare, resolve, parts[t], 1, counts=t == 0)
         recording.wait(barrier)
         for t in range(self.threads):
             self._add_course(recording, t, course, work, images)
-        resolve = self._resolver(self._update_arena, self.plan.update_arena, total)
+        resolve = self._resolver(0, self._update_arena, self.plan.update_arena, total)
         for t, script in enumerate(recording.scripts):
             work.add(script, self.plan.update, resolve, parts[t], 1, counts=t == 0, name="update")
         recording.wait(barrier)
@@ -284,7 +284,7 @@ class ProfiledTraining(TrainingEngine):
                 first = stage.shard * self.shard_size
                 count = min(self.shard_size, images - first)
                 slot = int(self._slot(stage.slot).ctypes.data)
-                resolve = self._arena_resolver(stage.arena, slot)
+                resolve = self._arena_resolver(thread, stage.arena, slot)
                 context = Context(images=count, first=first, part=stage.part, parts=stage.parts)
                 for call in self.plan.shard.shard:
                     work.add(script, [call], resolve, context, count, counts=stage.part == 0)
@@ -328,18 +328,24 @@ class ProfiledPredictor(Predictor):
         for _, _, count in rounds:
             chunks += count
         recording = _Recording(self._team, turns, 2 * chunks * len(self._lowered.shard) + 4)
-        resolvers = [self._resolve(t, places) for t in range(self.threads)]
+        resolvers = [self._resolve(t, t, places) for t in range(self.threads)]
         for begin, each, count in rounds:
             for t, script in enumerate(recording.scripts):
                 for chunk in range(t * count, (t + 1) * count):
                     context = Context(images=each, first=begin + chunk * each)
                     work.add(script, self._lowered.shard, resolvers[t], context, each)
         recording.wait(self._addresses[BarrierSpec()])
-        self._share_chunks(recording, work, resolvers[0], rest, images)
+        resolvers = [self._resolve(t, 0, places) for t in range(self.threads)]
+        self._share_chunks(recording, work, resolvers, rest, images)
         return Profile(recording.rows(), seconds, self.threads, images)
 
     def _share_chunks(
-        self, recording: _Recording, work: _Work, resolve: Resolve, begin: int, images: int
+        self,
+        recording: _Recording,
+        work: _Work,
+        resolvers: Sequence[Resolve],
+        begin: int,
+        images: int,
     ) -> None:
         """All threads on the same chunk, meeting after each kernel."""
         barrier = self._addresses[BarrierSpec()]
@@ -351,5 +357,5 @@ class ProfiledPredictor(Predictor):
             ]
             for call in self._lowered.shard:
                 for t, script in enumerate(recording.scripts):
-                    work.add(script, [call], resolve, contexts[t], count, counts=t == 0)
+                    work.add(script, [call], resolvers[t], contexts[t], count, counts=t == 0)
                 recording.wait(barrier)

@@ -15,7 +15,7 @@ from isoconv.compile.expression import Domain, Expression, Operand, Step
 from isoconv.compile.kernels import KernelSpec
 from isoconv.compile.layout import Buffer, FlatLayout, Placement, dense_strides
 from isoconv.compile.lower import lower
-from isoconv.compile.plan import make_plan, region_offsets
+from isoconv.compile.plan import make_plan, region_offsets, scratch_size
 from isoconv.compile.pointwise import PointwiseSpec
 from isoconv.compile.runtime import AdvanceSpec, BarrierSpec, FinishSpec, HyperSpec, RunSpec
 from isoconv.compile.target import Target
@@ -73,6 +73,7 @@ class StepPlan:
             parameters do.
         shard: kernel calls of a shard, and those before all shards.
         arena: offsets in a shard's arena.
+        scratch: bytes of a thread's scratch memory.
         packed: offsets of packed weights.
         packed_size: bytes of all of them.
         update: kernel calls of the update.
@@ -102,6 +103,7 @@ class StepPlan:
         )
         self.shard = self._lower_shard(fusion=fusion)
         self.arena = make_plan(self.shard.shard, shard_size)
+        self.scratch = scratch_size(self.shard.shard)
         self.packed, self.packed_size = region_offsets(
             buffer
             for call in self.shard.prepare

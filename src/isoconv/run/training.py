@@ -29,7 +29,14 @@ from isoconv.compile.runtime import AdvanceSpec, BarrierSpec
 from isoconv.errors import ArgumentError, ShapeError
 from isoconv.run.arrays import checked, fill, named, sample_count
 from isoconv.run.course import Course, Join, Work
-from isoconv.run.memory import Context, Script, ScriptBuilder, aligned_bytes, aligned_copy
+from isoconv.run.memory import (
+    Context,
+    Resolve,
+    Script,
+    ScriptBuilder,
+    aligned_bytes,
+    aligned_copy,
+)
 from isoconv.run.step import StepGraph, StepPlan
 from isoconv.run.team import Team, default_threads, library_for
 from isoconv.run.tree import Slot
@@ -124,6 +131,7 @@ class TrainingEngine:
     def _allocate(self) -> None:
         """Arenas per thread; the slots of sums come as the tree needs them."""
         self._arenas = [aligned_bytes(self.plan.arena.size) for _ in range(self.threads)]
+        self._scratch = [aligned_bytes(self.plan.scratch) for _ in range(self.threads)]
         self._update_arena = aligned_bytes(self.plan.update_arena.size)
         self._packs = aligned_bytes(self.plan.packed_size)
         self._control = np.zeros(8, np.int64)
@@ -178,13 +186,13 @@ class TrainingEngine:
             hyper: list[Array] = [self._table, self._counters, self._memory["scalar", "hyper"]]
             script.add(address[self.plan.hyper], [int(a.ctypes.data) for a in hyper])
         prepare = self.plan.shard.prepare
-        script.calls(prepare, self._address, self._arena_resolver(0, total), part)
+        script.calls(prepare, self._address, self._arena_resolver(thread, 0, total), part)
         barrier()
         for stage in course.stages(thread):
             if isinstance(stage, Work):
                 context = self._context(stage, images)
                 contexts.append((stage.shard, context))
-                self._work(script, stage, context, barrier)
+                self._work(script, thread, stage, context, barrier)
             elif isinstance(stage, Join):
                 self._join(script, stage)
             else:
@@ -207,7 +215,7 @@ class TrainingEngine:
     ) -> None:
         """Clipping and the update."""
         address = self._addresses
-        resolve = self._resolver(self._update_arena, self.plan.update_arena, total)
+        resolve = self._resolver(thread, self._update_arena, self.plan.update_arena, total)
         if self.plan.clip is not None:
             blocks, factor = self.plan.clip
             sums = int(self._memory["scalar", "blocks"].ctypes.data)
@@ -227,10 +235,16 @@ class TrainingEngine:
         return Context(images=count, stride=images, part=work.part, parts=work.parts)
 
     def _work(
-        self, script: ScriptBuilder, work: Work, context: Context, barrier: Callable[..., None]
+        self,
+        script: ScriptBuilder,
+        thread: int,
+        work: Work,
+        context: Context,
+        barrier: Callable[..., None],
     ) -> None:
         """A shard's kernels; a team meets after each."""
-        resolve = self._arena_resolver(work.arena, int(self._slot(work.slot).ctypes.data))
+        slot = int(self._slot(work.slot).ctypes.data)
+        resolve = self._arena_resolver(thread, work.arena, slot)
         for call in self.plan.shard.shard:
             script.calls([call], self._address, resolve, context)
             if work.parts > 1:
@@ -249,17 +263,20 @@ class TrainingEngine:
             known = self._calls[id(call)] = self._addresses[call.spec]
         return known
 
-    def _arena_resolver(self, arena: int, sums: int) -> Callable[[Buffer], int]:
-        return self._resolver(self._arenas[arena], self.plan.arena, sums)
+    def _arena_resolver(self, thread: int, arena: int, sums: int) -> Resolve:
+        return self._resolver(thread, self._arenas[arena], self.plan.arena, sums)
 
-    def _resolver(self, memory: Array, plan: Plan, sums: int) -> Callable[[Buffer], int]:
+    def _resolver(self, thread: int, memory: Array, plan: Plan, sums: int) -> Resolve:
         arena = int(memory.ctypes.data)
+        scratch = int(self._scratch[thread].ctypes.data)
         packs = int(self._packs.ctypes.data)
         known: dict[int, int] = {}
 
         def find(buffer: Buffer) -> int:
             if buffer.region == "arena":
                 return arena + plan.offsets[buffer]
+            if buffer.region == "scratch":
+                return scratch
             if buffer.region == "packed":
                 return packs + self.plan.packed[buffer]
             if buffer.region == "sums":

@@ -23,6 +23,7 @@ from isoconv.compile.rows import RowsSpec
 from isoconv.compile.window import PoolSpec
 from isoconv.compile.window_grad import PoolGradSpec
 from isoconv.compile.winograd import WinogradMapSpec, WinogradPlanesSpec
+from isoconv.compile.winograd_chunks import WinogradConvSpec, WinogradConvWeightSpec
 from isoconv.compile.winograd_weight import WinogradWeightSpec
 
 __all__ = ["bytes_of", "flops_of", "kernel_names"]
@@ -41,6 +42,16 @@ def flops_of(call: Call, images: int) -> int:
 def _flops(spec: KernelSpec, images: int) -> int:
     if isinstance(spec, PlanesSpec):
         return spec.count * _flops(spec.inner, images * spec.positions)
+    if isinstance(spec, WinogradConvSpec):
+        return (
+            _flops(spec.maps, images) + _flops(spec.product, images) + _flops(spec.result, images)
+        )
+    if isinstance(spec, WinogradConvWeightSpec):
+        return (
+            _flops(spec.source, images)
+            + _flops(spec.gradient, images)
+            + _flops(spec.product, images)
+        )
     if isinstance(spec, WinogradPlanesSpec):
         return images * prod(spec.tiles) * spec.channels * _PATCH[spec.kind]
     if isinstance(spec, WinogradMapSpec):
@@ -67,7 +78,7 @@ def _flops(spec: KernelSpec, images: int) -> int:
 
 
 def bytes_of(call: Call, images: int, rows: Mapping[str, int]) -> int:
-    """Bytes of a call's operands, each once.
+    """Bytes of a call's operands, each once; what it keeps in scratch memory is none.
 
     Args:
         call: the call.
@@ -78,7 +89,7 @@ def bytes_of(call: Call, images: int, rows: Mapping[str, int]) -> int:
     for buffer in call.buffers:
         if buffer.region in ("dataset", "output"):
             moved += images * rows.get(buffer.name, 0)
-        else:
+        elif buffer.region != "scratch":
             moved += buffer.bytes * (images if buffer.batched else 1)
     return moved
 
@@ -108,9 +119,9 @@ def _name(call: Call, *, back: bool) -> str:
         return "packing of weights"
     if isinstance(spec, (WinogradPlanesSpec, WinogradMapSpec, WinogradWeightSpec)):
         return f"Winograd, {spec.kind.replace('_grad', ', gradient')}"
-    if isinstance(spec, (ContractSpec, DepthwiseSpec)):
+    if isinstance(spec, (ContractSpec, DepthwiseSpec, WinogradConvSpec)):
         return "gradient by input" if back else "forward"
-    if isinstance(spec, (ContractWeightSpec, DepthwiseWeightSpec)):
+    if isinstance(spec, (ContractWeightSpec, DepthwiseWeightSpec, WinogradConvWeightSpec)):
         return "gradient by weight"
     if isinstance(spec, PoolSpec):
         return f"{spec.kind} pooling"

@@ -16,8 +16,6 @@ __all__ = ["resnet18", "resnet18_winograd", "resnet20", "resnet20_winograd"]
 
 SMALL = 64
 """Up to this side images are taken for small ones, such as CIFAR's."""
-WIDE = 32
-"""Filters from which on Winograd's algorithm takes less time than the direct one."""
 
 
 def resnet18(
@@ -75,7 +73,7 @@ def resnet20(
     Args:
         classes: number of outputs.
         input_shape: ``(H, W, C)``; the same layers for every size.
-        algorithm: of the 3×3 convolutions with stride 1 and 32 or 64 filters; see `Conv2d`.
+        algorithm: of the blocks' 3×3 convolutions with stride 1; see `Conv2d`.
 
     Example:
         >>> resnet20().summary((32, 32, 3)).parameters
@@ -85,7 +83,7 @@ def resnet20(
 
 
 def resnet20_winograd(classes: int = 10, input_shape: tuple[int, ...] | None = None) -> Sequential:
-    """`resnet20` with Winograd's algorithm from 32 filters on: another arithmetic, less time.
+    """`resnet20` with Winograd's algorithm: another arithmetic, whose training takes less time.
 
     Args:
         classes: number of outputs.
@@ -128,9 +126,8 @@ def _resnet(
 ) -> Sequential:
     steps = list(stem)
     for stage, filters in enumerate(stages):
-        chosen = algorithm if filters >= WIDE else "direct"
         for block in range(blocks):
             # Every stage but the first halves the feature map in its first block.
             first = stage > 0 and block == 0
-            steps += _block(filters, 2 if first else 1, chosen, project=first)
+            steps += _block(filters, 2 if first else 1, algorithm, project=first)
     return Sequential(*steps, GlobalAvgPool2d(), Linear(classes))

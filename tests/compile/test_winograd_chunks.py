@@ -1,0 +1,233 @@
+"""Winograd's convolution chunk by chunk: the same bits as plane by plane, and as the references."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.compile.geometries import WIDTHS, extremes
+from tests.compile.places import same_bits, targets
+from tests.run.graphs import check, numbers, random_arrays
+
+import isoconv.ops as ops
+from isoconv import nn
+from isoconv.compile import winograd_layout
+from isoconv.compile.layout import Buffer, Placement, dense_strides
+from isoconv.compile.lower import lower
+from isoconv.compile.plan import scratch_size
+from isoconv.compile.target import host_target
+from isoconv.compile.winograd_chunks import WinogradConvSpec, WinogradConvWeightSpec
+from isoconv.compile.winograd_layout import chunk_rows
+from isoconv.graph.builder import GraphBuilder
+from isoconv.graph.ir import TensorSpec
+from isoconv.run.inference import Predictor
+from isoconv.run.training import TrainingEngine
+from isoconv.train.optim import SGD
+from isoconv.train.step import Loss, Preparation, build_step
+
+SHAPE = (11, 9, 3)
+
+
+@pytest.fixture
+def rows(monkeypatch):
+    """Sets how many rows of tiles a chunk has."""
+
+    def set_rows(count):
+        def chosen(planes, channels, filters, capacity):
+            return min(count, planes.shape[1] * max(1, capacity))
+
+        monkeypatch.setattr("isoconv.compile.lower_winograd.chunk_rows", chosen)
+
+    return set_rows
+
+
+def convolution(patches, channels, filters, dtype="float32", more=()):
+    """A convolution with its gradients, and pointwise work on its results."""
+    b = GraphBuilder()
+    outputs = ops.WinogradOutput(patches.outputs)
+    x = b.input("dataset", "x", (*patches.sides, channels), dtype)
+    w = b.input("parameter", "w", (3, 3, channels, filters), dtype)
+    dy = b.input("dataset", "dy", (*outputs.sides, filters), dtype)
+    v, u = b.add("winograd_input", x, attrs=patches), b.add("winograd_weight", w)
+    y = b.add("winograd_output", b.add("winograd_product", v, u), attrs=outputs)
+    dm = b.add("winograd_output_grad", dy, attrs=outputs)
+    dv = b.add("winograd_product_grad_input", dm, u)
+    dx = b.add("winograd_input_grad", dv, attrs=patches)
+    du = b.add("winograd_product_grad_weight", v, dm)
+    results = {
+        "y": b.add("relu", y),
+        "dx": b.add("add", dx, x),
+        "dw": b.add("winograd_weight_grad", du),
+        "v": v, "dm": dm, "dv": dv,
+    }  # fmt: skip
+    return b.graph([(name, results[name]) for name in ("y", "dx", "dw", *more)])
+
+
+def lowered(graph, images, *, fusion=True):
+    """The kernel calls of a graph."""
+
+    def place(region, name, spec):
+        buffer = Buffer(region, name, spec.size * spec.itemsize)
+        return Placement(buffer, spec.dtype, dense_strides(spec.shape), spec.size, 0)
+
+    inputs = {node.attrs.name: place("dataset" if node.spec.batched else "parameter",
+                                     node.attrs.name, node.spec)
+              for _, node in graph.inputs()}  # fmt: skip
+    outputs = {name: place("output", name, graph[index].spec) for name, index in graph.outputs}
+    return lower(graph, host_target(), capacity=images, inputs=inputs, outputs=outputs,
+                 fusion=fusion).shard  # fmt: skip
+
+
+def kinds(calls):
+    """How many calls of each kind of kernel."""
+    return Counter(type(call.spec) for call in calls)
+
+
+@st.composite
+def cases(draw):
+    """Small inputs, paddings of 0 to 2, channels around the width of vectors, any chunk."""
+    pair = st.tuples(st.integers(0, 2), st.integers(0, 2))
+    padding = (draw(pair), draw(pair))
+    sides = tuple(draw(st.integers(max(1, 3 - sum(p)), 9)) for p in padding)
+    channels, filters = (draw(st.sampled_from(WIDTHS)) for _ in range(2))
+    dtype = draw(st.sampled_from(["float32", "float32", "float64"]))
+    patches = ops.WinogradPatches(sides, padding)
+    return patches, channels, filters, dtype, draw(st.integers(1, 4)), draw(st.integers(1, 7))
+
+
+@settings(max_examples=12, deadline=None, derandomize=True)
+@given(cases())
+def test_random_shapes(case):
+    """Convolution and gradients are the references', whatever the sizes and the chunk."""
+    patches, channels, filters, dtype, images, count = case
+    graph = convolution(patches, channels, filters, dtype)
+    arrays = random_arrays(graph, images)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("isoconv.compile.lower_winograd.chunk_rows", lambda *_: count)
+        calls = kinds(lowered(graph, images))
+        assert calls[WinogradConvSpec] == 2
+        assert calls[WinogradConvWeightSpec] == 1
+        check(graph, arrays, images, cache=False)
+
+
+@pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
+def test_targets(target, rows):
+    """The same bits with every instruction set, from numbers of every size."""
+    rows(2)
+    graph = convolution(ops.WinogradPatches((7, 6), ((1, 1), (0, 2))), 17, 9)
+    arrays = {
+        node.attrs.name: extremes(
+            (3, *node.spec.shape) if node.spec.batched else node.spec.shape, "float32", seed
+        )
+        for seed, (_, node) in enumerate(graph.inputs())
+    }
+    check(graph, arrays, 3, target=target.name)
+
+
+@pytest.mark.parametrize("name", ["v", "dm", "dv"])
+def test_planes_that_others_want(name, rows):
+    """Planes that somebody else reads are made whole, and the convolution uses them."""
+    rows(2)
+    graph = convolution(ops.WinogradPatches((6, 5), ((1, 1), (1, 1))), 5, 7, more=(name,))
+    found = kinds(lowered(graph, 3))
+    assert found[WinogradConvSpec] == 1
+    assert not found[WinogradConvWeightSpec]
+    check(graph, random_arrays(graph, 3), 3)
+
+
+def test_without_fusion():
+    """Every node alone: planes are made whole."""
+    graph = convolution(ops.WinogradPatches((6, 5), ((1, 1), (1, 1))), 5, 7)
+    found = kinds(lowered(graph, 3, fusion=False))
+    assert not found[WinogradConvSpec] + found[WinogradConvWeightSpec]
+    check(graph, random_arrays(graph, 3), 3, fusion=False)
+
+
+def test_scratch_is_enough(rows):
+    """The scratch memory holds what the largest kernel of all keeps there."""
+    rows(2)
+    graph = convolution(ops.WinogradPatches((6, 5), ((1, 1), (1, 1))), 5, 7)
+    calls = lowered(graph, 3)
+    ends = [b.start + b.bytes for call in calls for b in call.buffers if b.region == "scratch"]
+    assert scratch_size(calls) >= max(ends) > 0
+    assert scratch_size([]) < min(ends)
+
+
+# Teams ------------------------------------------------------------------------------------------
+
+
+def model():
+    """Two convolutions by the algorithm, with padding and without."""
+    return nn.Sequential(
+        nn.Conv2d(6, 3, padding=1, algorithm="winograd"), nn.BatchNorm2d(), nn.ReLU(),
+        nn.Conv2d(17, 3, algorithm="winograd"), nn.ReLU(), nn.Flatten(), nn.Linear(4),
+    ).build(SHAPE, seed=2)  # fmt: skip
+
+
+def trained(threads, *, fusion=True):
+    """Parameters after three steps on a shard and a half."""
+    made = model()
+    step = build_step(made, Preparation(SHAPE, "float32"), Loss(), SGD(0.1, momentum=0.9))
+    data = {"images": numbers((18, *SHAPE), seed=1), "labels": np.arange(18, dtype=np.int32) % 4}
+    engine = TrainingEngine(step, data, batch_size=6, shard_size=4, threads=threads, fusion=fusion)
+    engine.load(made.parameters(), made.states())
+    engine.begin_epoch(0, np.arange(18))
+    engine.steps(0, np.full((3, 1), 0.1, np.float32))
+    return engine.parameters()
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 100])
+def test_training_in_teams(count, rows):
+    """A team trains to the same bits, and so do chunks of any size."""
+    expected = trained(1, fusion=False)
+    rows(count)
+    for threads in (1, 2, 3, 5):
+        found = trained(threads)
+        for name, array in expected.items():
+            same_bits(found[name], array)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_predictions_in_teams(count, rows):
+    """Threads that share an image find their rows of tiles, wherever they begin."""
+    graph = convolution(ops.WinogradPatches((11, 6), ((1, 1), (1, 1))), 5, 7)
+    graph = type(graph)(graph.nodes, graph.outputs[:2])
+    arrays = random_arrays(graph, 2)
+    weights, images = {"w": arrays.pop("w")}, arrays
+    expected = Predictor(graph, threads=1, fusion=False).run(weights, images)
+    rows(count)
+    for threads in (2, 3, 7):
+        with Predictor(graph, threads=threads) as predictor:
+            found = predictor.run(weights, images)
+        for name, array in expected.items():
+            same_bits(found[name], array)
+
+
+# The choice -------------------------------------------------------------------------------------
+
+
+def planes_of(side, channels):
+    """Planes of a square feature map."""
+    return TensorSpec((16, -(-side // 2), -(-side // 2), channels), "float32")
+
+
+@pytest.mark.parametrize(
+    ("side", "channels", "capacity", "wanted"),
+    [
+        (32, 16, 32, 16),  # 32 KiB for a row of tiles
+        (64, 64, 32, 2),
+        (32, 128, 32, 2),
+        (16, 256, 32, 2),
+        (8, 512, 32, 0),  # 16 MiB of weights for each chunk
+        (7, 512, 1, 0),
+        (224, 64, 1, 1),  # a row of tiles is more than the cache holds, and yet less than all
+        (2, 16, 1, 1),  # no more than there are
+    ],
+)
+def test_chunk_rows(side, channels, capacity, wanted):
+    """Planes of a chunk stay in the cache; none where weights would come too often."""
+    planes = planes_of(side, channels)
+    assert chunk_rows(planes, channels, channels, capacity) == wanted
+    row = 16 * 2 * channels * planes.shape[2] * 4
+    assert wanted <= 1 or wanted * row <= winograd_layout.NEAR
