@@ -34,7 +34,7 @@ def rows(monkeypatch):
     """Sets how many rows of tiles a chunk has."""
 
     def set_rows(count):
-        def chosen(planes, channels, filters, capacity):
+        def chosen(planes, channels, filters, capacity, *, sums):
             return min(count, planes.shape[1] * max(1, capacity))
 
         monkeypatch.setattr("isoconv.compile.lower_winograd.chunk_rows", chosen)
@@ -104,7 +104,7 @@ def test_random_shapes(case):
     graph = convolution(patches, channels, filters, dtype)
     arrays = random_arrays(graph, images)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("isoconv.compile.lower_winograd.chunk_rows", lambda *_: count)
+        patch.setattr("isoconv.compile.lower_winograd.chunk_rows", lambda *_, **__: count)
         calls = kinds(lowered(graph, images))
         assert calls[WinogradConvSpec] == 2
         assert calls[WinogradConvWeightSpec] == 1
@@ -231,3 +231,12 @@ def test_chunk_rows(side, channels, capacity, wanted):
     assert chunk_rows(planes, channels, channels, capacity) == wanted
     row = 16 * 2 * channels * planes.shape[2] * 4
     assert wanted <= 1 or wanted * row <= winograd_layout.NEAR
+
+
+def test_sums_in_chunks():
+    """Sums over positions are read and written with each chunk, which pays up to fewer channels."""
+    planes = planes_of(16, 256)
+    assert chunk_rows(planes, 256, 256, 32) == 2
+    assert chunk_rows(planes, 256, 256, 32, sums=True) == 0
+    planes = planes_of(32, 128)
+    assert chunk_rows(planes, 128, 128, 32, sums=True) == 2

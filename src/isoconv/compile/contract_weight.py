@@ -53,6 +53,8 @@ class ContractWeightSpec:
         tile: ``columns`` kernel elements × ``vectors`` × ``lanes``.
         images: images of a block.
         rows: rows (along the first axis) of a block.
+        ahead: elements of the source from a block to the next one, which is asked for while this
+            one is worked on; 0 for not to ask.
     """
 
     dtype: str
@@ -68,6 +70,7 @@ class ContractWeightSpec:
     tile: Tile
     images: int
     rows: int
+    ahead: int
 
     def emit(self, k: Kernel) -> None:
         """Emit the kernel's body."""
@@ -328,6 +331,8 @@ class _Emission:
             # The next block of filters reads what lies behind these.
             for v in range(vectors):
                 k.prefetch(k.at(g, (vectors + v) * self.lanes, spec.dtype), level=2)
+        if spec.ahead:
+            k.prefetch(k.at(x, spec.ahead + offsets[0], spec.dtype), level=2)
         for t, offset in enumerate(offsets):
             scalar = k.load_scalar(k.at(x, offset, spec.dtype), spec.dtype, invariant=True)
             spread = k.splat(scalar, self.lanes)

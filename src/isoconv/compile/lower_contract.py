@@ -284,6 +284,14 @@ def weight_contraction(
     if image_bytes > _BLOCK_BYTES and positions > _BLOCK_POSITIONS:
         share = max(_BLOCK_BYTES / image_bytes, _BLOCK_POSITIONS / positions)
         rows = max(1, min(rows, round(rows * share)))
+    ahead = 0
+    if prod(geometry.kernel) == 1:
+        # Each step goes to another line of the source, and few tiles go through the same lines:
+        # the first one to come would wait for memory at every step.
+        if axes and rows < outputs[0]:
+            ahead = rows * axes[0].in_step * source.strides[0]
+        elif images < capacity:
+            ahead = images * source.image
     return ContractWeightSpec(
         dtype=dy.dtype,
         axes=axes,
@@ -298,4 +306,5 @@ def weight_contraction(
         tile=tile,
         images=images,
         rows=rows,
+        ahead=ahead,
     )

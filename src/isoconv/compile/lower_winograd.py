@@ -202,8 +202,9 @@ _PRODUCTS = {*_BEHIND, "winograd_product_grad_weight"}
 def _chunk(lowering: Lowering, product: Node) -> int:
     """Rows of tiles in a chunk of a contraction; 0 to do without chunks."""
     planes, second = (lowering.spec(index) for index in product.inputs)
-    last = second if product.op == "winograd_product_grad_weight" else product.spec
-    return chunk_rows(planes, planes.shape[-1], last.shape[-1], lowering.capacity)
+    sums = product.op == "winograd_product_grad_weight"
+    last = second if sums else product.spec
+    return chunk_rows(planes, planes.shape[-1], last.shape[-1], lowering.capacity, sums=sums)
 
 
 def _planes(lowering: Lowering, index: int) -> Placement:

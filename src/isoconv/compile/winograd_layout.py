@@ -5,7 +5,8 @@ contraction the tiles of all images are one long axis.
 
 A shard's planes have four times the size of its feature maps, and do not stay in a cache from the
 kernel that writes them to the one that reads them. A chunk's do. With every chunk all weights come
-again, though, and where those are more than what the planes save, a shard goes whole.
+again, though (for a gradient by weight the sums so far), and where those are more than what the
+planes save, a shard goes whole.
 """
 
 from __future__ import annotations
@@ -77,7 +78,9 @@ def row_of(place: Placement, number: int) -> Operand:
     return Operand(number, place.dtype, (1,), place.strides[2], place.offset)
 
 
-def chunk_rows(planes: TensorSpec, channels: int, filters: int, capacity: int) -> int:
+def chunk_rows(
+    planes: TensorSpec, channels: int, filters: int, capacity: int, *, sums: bool = False
+) -> int:
     """Rows of tiles in a chunk; 0 if a shard's planes go whole.
 
     Args:
@@ -85,9 +88,10 @@ def chunk_rows(planes: TensorSpec, channels: int, filters: int, capacity: int) -
         channels: of the source's planes.
         filters: of the result's.
         capacity: most images of a shard.
+        sums: whether the contraction is over positions: it writes weights as well as reading them.
     """
     _, rows, columns, _ = planes.shape
     row = PLACES * (channels + filters) * columns * planes.itemsize
     chunk = min(max(1, NEAR // row), rows * max(1, capacity))
-    weights = PLACES * channels * filters * planes.itemsize
+    weights = (2 if sums else 1) * PLACES * channels * filters * planes.itemsize
     return chunk if weights <= _ON_THE_WAY * _CROSSINGS * chunk * row else 0
