@@ -20,6 +20,7 @@ from isoconv.compile.jit import Effort, compile_object
 from isoconv.compile.loops import Kernel
 from isoconv.compile.planes import PlanesSpec
 from isoconv.compile.target import Target
+from isoconv.compile.winograd_chunks import WinogradConvSpec, WinogradConvWeightSpec
 
 __all__ = ["KernelSpec", "emit_object", "is_contraction", "toolchain"]
 
@@ -51,7 +52,14 @@ def toolchain() -> str:
 
 def is_contraction(spec: KernelSpec) -> bool:
     """Whether this is one of the large kernels, which take the longest to compile."""
-    return isinstance(spec, (*_CONTRACTIONS, PlanesSpec))
+    return isinstance(_innermost(spec), _CONTRACTIONS)
+
+
+def _innermost(spec: KernelSpec) -> KernelSpec:
+    """The contraction that a kernel is made around, or the kernel itself."""
+    if isinstance(spec, (WinogradConvSpec, WinogradConvWeightSpec)):
+        spec = spec.product
+    return spec.inner if isinstance(spec, PlanesSpec) else spec
 
 
 def emit_object(spec: KernelSpec, target: Target, name: str) -> bytes:
@@ -67,8 +75,7 @@ def _effort(spec: KernelSpec, target: Target) -> Effort:
 
     Most gain by none: their loops are emitted as they are to run.
     """
-    if isinstance(spec, PlanesSpec):
-        return _effort(spec.inner, target)
+    spec = _innermost(spec)
     if isinstance(spec, (ContractSpec, ContractWeightSpec)):
         tile = spec.tile
         held = tile.rows * tile.columns * tile.vectors + tile.vectors
