@@ -6,16 +6,20 @@ import numpy as np
 import pytest
 from tests.compile.harness import run_kernel
 from tests.compile.places import FILLER, placed, plain_store, same_bits, targets
+from tests.run.graphs import check, random_arrays
 from tests.run.test_training import digest, engine_for, make_step, rates
 
 from isoconv import nn
 from isoconv.compile.expression import Domain, Expression, Step
-from isoconv.compile.layout import Buffer
+from isoconv.compile.layout import Buffer, Placement, dense_strides
 from isoconv.compile.loops import Kernel
+from isoconv.compile.lower import lower
 from isoconv.compile.pointwise import PointwiseSpec
 from isoconv.compile.streams import streamed
 from isoconv.compile.target import host_target
 from isoconv.compile.window import PoolGradSpec, PoolSpec
+from isoconv.graph.builder import GraphBuilder
+from isoconv.ops import ConvGeometry, ConvGradInput
 from isoconv.ops.geometry import WindowGeometry
 
 NEAR, FAR = (dataclasses.replace(host_target(), cache_share=share) for share in (1 << 40, 0))
@@ -104,6 +108,58 @@ def test_pooling(kind, kernel, padding, channels, target):
         found.append((forward, backward))
     for one, other in zip(*found, strict=True):
         same_bits(one, other)
+
+
+CONVOLUTIONS = {
+    "3x3": ((3, 3), 1, 1, 7, 48),
+    "1x1": ((1, 1), 1, 1, 7, 48),
+    "strided": ((3, 3), 2, 1, 32, 48),
+    "groups": ((3, 3), 1, 2, 10, 36),  # the second group begins within a vector
+    "depthwise": ((3, 3), 1, 37, 37, 37),
+    "depthwise, strided": ((3, 3), 2, 48, 48, 48),
+}
+
+
+@pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_convolutions(name, target):
+    """Convolutions and their gradients by the input leave the references' bits."""
+    kernel, stride, groups, channels, filters = CONVOLUTIONS[name]
+    padding = tuple((size // 2, size // 2) for size in kernel)
+    geometry = ConvGeometry(kernel, (stride,) * 2, padding, (1, 1), groups)
+    sides = (7, 9)
+    b = GraphBuilder()
+    x = b.input("dataset", "x", (*sides, channels))
+    w = b.input("parameter", "w", (*kernel, channels // groups, filters))
+    dy = b.input("dataset", "dy", (*geometry.output_sides(sides), filters))
+    attrs = ConvGradInput(geometry, sides)
+    y, dx = b.add("conv", x, w, attrs=geometry), b.add("conv_grad_input", dy, w, attrs=attrs)
+    graph = b.graph([("y", b.add("relu", y)), ("dx", b.add("add", dx, x))])
+    far = dataclasses.replace(target, cache_share=0)
+    found = lowered_specs(graph, far, ("Contract", "Depthwise"))
+    assert found
+    assert all("streamed=True" in repr(spec) for spec in found) == (name != "groups")
+    check(graph, random_arrays(graph, 3), 3, target=far)
+
+
+def lowered_specs(graph, target, families):
+    """The kernels of these families that a graph becomes."""
+    inputs = {
+        node.attrs.name: Placement(
+            Buffer("dataset", node.attrs.name, 0), "float32", dense_strides(node.spec.shape),
+            node.spec.size, 0,
+        )
+        for _, node in graph.inputs()
+    }  # fmt: skip
+    outputs = {
+        name: Placement(
+            Buffer("output", name, 0), "float32", dense_strides(graph[index].spec.shape),
+            graph[index].spec.size, 0,
+        )
+        for name, index in graph.outputs
+    }  # fmt: skip
+    calls = lower(graph, target, capacity=3, inputs=inputs, outputs=outputs).shard
+    return [call.spec for call in calls if type(call.spec).__name__.startswith(families)]
 
 
 def test_rule():

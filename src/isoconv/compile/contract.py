@@ -386,7 +386,9 @@ class _Emission:
         """
         k, spec = self.k, self.spec
         places = [*spec.epilogue.operands, *(place for _, place in spec.epilogue.stores)]
-        wanted = [o for o in places if o.image and o.strides and o.strides[-1] == 1]
+        wanted = [
+            o for o in places if o.image and o.strides and o.strides[-1] == 1 and not o.streamed
+        ]
         for _, index in self._positions(rows, columns).each(image, place, filters):
             for v in range(vectors):
                 here = vector_of(index, v, self.lanes)

@@ -77,6 +77,9 @@ def _contract(
     domain = node.spec
     source = arguments.operand(lowering.places[x], lowering.spec(x), lowering.spec(x))
     expression, _ = lowering.expression(group, domain, arguments)
+    if geometry.groups == 1:
+        # The filters of a group may begin anywhere in a vector.
+        expression = lowering.streamed(expression, arguments)
     for phase in phases:
         chain, width = (filters, channels) if transposed else (channels, filters)
         flat = _flat(phase, geometry, source, lowering.spec(x), domain, expression)
@@ -134,6 +137,7 @@ def _depthwise(lowering: Lowering, group: Group, geometry: Any, phases: tuple[Ph
     source = arguments.operand(lowering.places[x], lowering.spec(x), lowering.spec(x))
     weights = arguments.add(lowering.dense(w).buffer)
     expression, _ = lowering.expression(group, node.spec, arguments)
+    expression = lowering.streamed(expression, arguments)
     for phase in phases:
         spec = DepthwiseSpec(
             dtype=node.spec.dtype,

@@ -11,6 +11,9 @@ bytes, with the load before each store, the way to memory, and the way back to t
 A result goes past the cache where T > S. T is all that the kernel's buffers hold for a whole shard,
 S half of a core's share of the last cache: the other half is for what other kernels have left there
 and still need. The bits are the same either way.
+
+Winograd's maps store into the caches all the same: what a chunk leaves there is read soon enough
+(ResNet-18's step took 7% longer otherwise).
 """
 
 from __future__ import annotations

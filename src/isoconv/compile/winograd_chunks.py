@@ -68,14 +68,13 @@ class WinogradConvSpec:
     def _overlapping(self, k: Kernel, begin: Value, end: Value) -> None:
         """A row of blocks takes from the row of tiles of its number and from the one before."""
         b, made = k.builder, self.result.planes.buffer
-        held, done = k.variable(k.const(0)), k.variable(k.const(0))  # rows of tiles in the planes
+        # The planes hold the rows of tiles from the one up to the other.
+        held, done = k.variable(k.const(0)), k.variable(k.const(0))
         with k.loop(begin, end, self.rows) as first:
             last = k.minimum(k.add(first, self.rows), end)
             start = self._tile_row(k, first, -1)
             stop = k.add(self._tile_row(k, b.sub(last, k.const(1)), 0), 1)
-            behind = b.and_(
-                b.icmp_signed(">", done.get(), start), b.icmp_signed("<=", held.get(), start)
-            )
+            behind = b.icmp_signed(">", done.get(), start)
             with k.when(behind):
                 self._move(k, b.sub(start, held.get()))
             fresh = b.select(behind, done.get(), start)
