@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.compile.geometries import WIDTHS, extremes
+from tests.compile.geometries import extremes
 from tests.compile.places import same_bits, targets
+from tests.compile.test_winograd import arrays_for, cases
 from tests.run.graphs import check, numbers, random_arrays
 
 import isoconv.ops as ops
@@ -84,23 +85,11 @@ def kinds(calls):
     return Counter(type(call.spec) for call in calls)
 
 
-@st.composite
-def cases(draw):
-    """Small inputs, paddings of 0 to 2, channels around the width of vectors, any chunk."""
-    pair = st.tuples(st.integers(0, 2), st.integers(0, 2))
-    padding = (draw(pair), draw(pair))
-    sides = tuple(draw(st.integers(max(1, 3 - sum(p)), 9)) for p in padding)
-    channels, filters = (draw(st.sampled_from(WIDTHS)) for _ in range(2))
-    dtype = draw(st.sampled_from(["float32", "float32", "float64"]))
-    patches = ops.WinogradPatches(sides, padding)
-    return patches, channels, filters, dtype, draw(st.integers(1, 4)), draw(st.integers(1, 7))
-
-
 @settings(max_examples=12, deadline=None, derandomize=True)
-@given(cases())
-def test_random_shapes(case):
+@given(cases(), st.integers(1, 7))
+def test_random_shapes(case, count):
     """Convolution and gradients are the references', whatever the sizes and the chunk."""
-    patches, channels, filters, dtype, images, count = case
+    patches, channels, filters, dtype, images = case
     graph = convolution(patches, channels, filters, dtype)
     arrays = random_arrays(graph, images)
     with pytest.MonkeyPatch.context() as patch:
@@ -116,13 +105,7 @@ def test_targets(target, rows):
     """The same bits with every instruction set, from numbers of every size."""
     rows(2)
     graph = convolution(ops.WinogradPatches((7, 6), ((1, 1), (0, 2))), 17, 9)
-    arrays = {
-        node.attrs.name: extremes(
-            (3, *node.spec.shape) if node.spec.batched else node.spec.shape, "float32", seed
-        )
-        for seed, (_, node) in enumerate(graph.inputs())
-    }
-    check(graph, arrays, 3, target=target.name)
+    check(graph, arrays_for(graph, 3, extremes), 3, target=target.name)
 
 
 @pytest.mark.parametrize("name", ["v", "dm", "dv"])

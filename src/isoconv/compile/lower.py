@@ -50,6 +50,7 @@ class Lowering:
     ) -> None:
         self.graph = graph
         self.fusion = fusion
+        # Winograd's planes and products that no kernel has wanted whole so far.
         self.deferred: set[int] = set()
         self._written_borders = written_borders
         self.target = target

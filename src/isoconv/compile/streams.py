@@ -34,7 +34,7 @@ def streamed(
     """The expression with those stores marked that are to go past the caches.
 
     Args:
-        expression: of a kernel that writes each of its results once, from end to end.
+        expression: of a kernel that writes each element of its results once, in whole lines.
         buffers: the kernel's, by number.
         target: the machine.
         capacity: most images of a shard.

@@ -96,7 +96,7 @@ class WinogradPlanesSpec:
         corner: of the first patch, relative to the map's first element, per axis.
         source: the map, with zeros around it where patches reach beyond it.
         planes: the result, with strides per place, row, column and channel.
-        buffers: number of pointers.
+        buffers: number of pointers; 0 for a part of a larger kernel.
     """
 
     kind: str
@@ -230,7 +230,7 @@ class WinogradMapSpec:
             images lie at equal distances.
         domain: of the epilogue: sides, then channels.
         epilogue: pointwise work on the result (its root), and where it is stored.
-        buffers: number of pointers.
+        buffers: number of pointers; 0 for a part of a larger kernel.
     """
 
     kind: str
