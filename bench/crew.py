@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bench.libraries import ISOCONV, PEERS, PEERS_PYTHON, Peer
-from bench.timing import FULL, Pace, Timing, Worker, WorkerError, alternate
+from bench.timing import FULL, Pace, Timing, Worker, WorkerError, WorkerTimeoutError, alternate
 from bench.worker import SHOWN, Array
 
 __all__ = ["Crew", "Entry", "Setting", "Side"]
@@ -166,6 +166,10 @@ class Crew:
                         raise
                     self.notes.append(f"{entry.label} is left out of {request['name']}: {error}")
                     self._forget(entry)
+                    if isinstance(error, WorkerTimeoutError):
+                        # The rows that follow are mostly larger; it would be minutes for each.
+                        self.notes.append(f"{entry.peer.name} is left out of what comes after it")
+                        self._workers[entry.peer.name, entry.threads] = None
                     continue
                 works[entry.label] = (worker, entry.label)
             differences = {label: _difference(folder, entries[0].label, label) for label in works}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -33,6 +34,7 @@ from bench.workloads import (
     Simple,
     Step,
 )
+from isoconv.run.ceilings import Ceilings, measure_ceilings
 
 __all__ = ["MEASUREMENTS", "NAMES"]
 
@@ -88,7 +90,9 @@ def predict(crew: Crew) -> Rows:
 
 
 def scaling(crew: Crew) -> Rows:
-    """Each training step on one thread and on two, in turn."""
+    """Each training step on one thread and on two, in turn; and what the machine itself allows."""
+    seconds = 0.1 if crew.setting.quick else 1.0
+    ceilings = [measure_ceilings(count, seconds=seconds) for count in [*_THREADS.values()] * 3]
     for step in _chosen(crew, STEPS):
         request, arrays = _step_request(step)
         entries = [Entry(name, ISOCONV, "", count) for name, count in _THREADS.items()]
@@ -96,6 +100,21 @@ def scaling(crew: Crew) -> Rows:
         one, two = (sides[name].timing.median for name in _THREADS)
         work = f"{step.name} [{step.batch}]"
         yield {**_plain(work, sides, goal=1.9), "ratio": round(one / two, 3)}
+    ceilings += [measure_ceilings(count, seconds=seconds) for count in [*_THREADS.values()] * 3]
+    crew.notes.append(
+        f"The machine itself, by the median of {len(ceilings) // 2} turns before and after: "
+        f"{_grown(ceilings, 'gflops')} GFLOP/s in registers, {_grown(ceilings, 'cache')} GB/s from "
+        f"each core's own cache, {_grown(ceilings, 'memory')} GB/s from memory"
+    )
+
+
+def _grown(ceilings: list[Ceilings], name: str) -> str:
+    """One of the ceilings on one thread and on two, and their ratio."""
+    one, two = (
+        statistics.median(getattr(c, name) for c in ceilings if c.threads == count)
+        for count in _THREADS.values()
+    )
+    return f"{one:.0f} → {two:.0f} ({two / one:.2f})"
 
 
 def order(crew: Crew) -> Rows:

@@ -16,13 +16,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["FULL", "QUICK", "ROOT", "Pace", "Timing", "Worker", "WorkerError", "alternate"]
+__all__ = [
+    "FULL",
+    "QUICK",
+    "ROOT",
+    "Pace",
+    "Timing",
+    "Worker",
+    "WorkerError",
+    "WorkerTimeoutError",
+    "alternate",
+]
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 class WorkerError(Exception):
     """A worker could not do what it was asked for."""
+
+
+class WorkerTimeoutError(WorkerError):
+    """A worker gave no answer within the time that a run has for it, and was ended."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +120,8 @@ class Worker:
         """Send a request and wait for its answer.
 
         Raises:
-            WorkerError: the worker failed, ended or did not answer in time.
+            WorkerTimeoutError: the worker did not answer in time.
+            WorkerError: it failed or ended.
         """
         process = self._process
         if process.stdin is None or process.stdout is None:
@@ -118,7 +133,7 @@ class Worker:
             raise WorkerError(f"ended with exit code {process.wait()}") from None
         if not select.select([process.stdout], [], [], self._patience)[0]:
             process.kill()
-            raise WorkerError(f"no answer within {self._patience:.0f} s")
+            raise WorkerTimeoutError(f"no answer within {self._patience:.0f} s")
         line = process.stdout.readline()
         if not line:
             raise WorkerError(f"ended with exit code {process.wait()}")

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 from bench.__main__ import main
-from bench.crew import Crew, Setting
+from bench.crew import Crew, Entry, Setting
+from bench.libraries import ISOCONV
 from bench.libraries.isoconv_library import IsoconvLibrary
 from bench.networks import NETWORKS, build, describe
 from bench.results import read, row_of, write
-from bench.timing import Pace, alternate
+from bench.timing import Pace, WorkerTimeoutError, alternate
 from bench.workloads import DIRECTIONS, LAYERS, SIMPLE, Layer, Simple
 
 from isoconv.run.ceilings import Ceilings
@@ -216,3 +217,35 @@ def test_slow_libraries_take_fewer_turns():
     # One more in which each warms up.
     assert [worker.asked - 1 for worker in workers.values()] == [7, 6, 3]
     assert [len(timing.seconds) for timing in found.values()] == [7 * 20, 6, 3]
+
+
+def test_who_is_too_slow_is_asked_once(monkeypatch):
+    """A library that gives no answer in time does not hold up the rows that follow."""
+    asked = []
+
+    class Slow:
+        def ask(self, request):
+            asked.append(request)
+            raise WorkerTimeoutError("no answer within 240 s")
+
+        def close(self):
+            pass
+
+    crew = Crew(Setting(threads=1, pace=PACE, peers=("tinygrad",)))
+    start = Crew.start
+
+    def started(crew, peer, threads):
+        return Slow() if peer.name == "tinygrad" else start(crew, peer, threads)
+
+    monkeypatch.setattr(Crew, "start", started)
+    arrays = numbers(SMALL.arrays)
+    try:
+        for name in ("first", "second"):
+            request = {**asdict(SMALL), "name": name, "direction": "forward"}
+            entries = [Entry(peer.name, peer, "", 1) for peer in (ISOCONV, *crew.chosen())]
+            assert set(crew.measure("layer", entries, request, arrays)) == {"isoconv"}
+    finally:
+        crew.close()
+    assert len([request for request in asked if "prepare" in request]) == 1
+    assert crew.notes[0] == "tinygrad is left out of first: no answer within 240 s"
+    assert len(crew.notes) == 2

@@ -12,10 +12,14 @@ from isoconv.compile.schedule import runs
 
 
 def packed(spec, w):
-    """What the kernel is to write, by plain indexing."""
+    """What the kernel is to write, by plain indexing: the phases behind each other."""
+    return np.concatenate([_phase(spec, w, taps) for taps in spec.phases])
+
+
+def _phase(spec, w, taps):
     channels, outputs = w.shape[-2:]
     chosen = w
-    for axis, (count, first, step) in enumerate(spec.taps):
+    for axis, (count, first, step) in enumerate(taps):
         chosen = np.take(chosen, [first + t * step for t in range(count)], axis=axis)
     # One row for each tap; then channels of the group, groups, filters of the group.
     rows = chosen.reshape(-1, channels, spec.groups, outputs // spec.groups)
@@ -48,18 +52,18 @@ def check(spec, parts=1):
 @st.composite
 def specs(draw):
     """Packings of forward passes and of phases of gradients."""
-    kernel, taps = [], []
-    for _ in range(draw(st.integers(0, 3))):
-        size = draw(st.integers(1, 4))
+    kernel = draw(st.lists(st.integers(1, 4), max_size=3))
+
+    def taps(size):
         count = draw(st.integers(1, size))
         step = draw(st.integers(1, max(1, (size - 1) // max(1, count - 1)))) if count > 1 else 1
-        first = draw(st.integers(0, size - 1 - (count - 1) * step))
-        kernel.append(size)
-        taps.append((count, first, step))
+        return count, draw(st.integers(0, size - 1 - (count - 1) * step)), step
+
+    phases = [tuple(taps(size) for size in kernel) for _ in range(draw(st.integers(1, 4)))]
     return PackSpec(
         dtype=draw(st.sampled_from(["float32", "float64"])),
         kernel=tuple(kernel),
-        taps=tuple(taps),
+        phases=tuple(phases),
         channels=draw(st.integers(1, 9)),
         filters=draw(st.sampled_from([1, 3, 4, 5, 8, 9, 17, 33])),
         groups=draw(st.integers(1, 3)),
@@ -81,13 +85,15 @@ def test_any_packing(spec, parts):
 def test_last_lanes_are_zero(transposed, width):
     """Lanes beyond the last filter hold +0.0."""
     channels, filters = (width, 3) if transposed else (3, width)
-    spec = PackSpec("float32", channels, filters, transposed, 2, 16, (2,), ((2, 0, 1),), 1)
+    spec = PackSpec("float32", channels, filters, transposed, 2, 16, (2,), (((2, 0, 1),),), 1)
     check(spec)
     assert spec.size == 2 * 3 * -(-width // 16) * 16
 
 
-def test_no_taps():
-    """A phase that no kernel position reaches packs nothing."""
-    spec = PackSpec("float32", 3, 5, True, 1, 4, (2,), ((0, 0, 1),), 1)
-    assert spec.size == 0
-    run_kernel(spec, [np.zeros(1, np.float32), np.zeros(0, np.float32)])
+def test_where_phases_begin():
+    """Two phases of a kernel of three: two positions, then one."""
+    spec = PackSpec("float32", 5, 3, True, 1, 4, (3,), (((2, 0, 2),), ((1, 1, 1),)), 2)
+    a_step = 2 * 2 * 4  # groups × vectors × lanes
+    assert [spec.begin(phase) for phase in range(2)] == [0, 2 * 3 * a_step]
+    assert spec.size == 3 * 3 * a_step
+    check(spec)

@@ -73,6 +73,7 @@ class ContractSpec:
         flat: positions of one image when image and position axes are one; 0 otherwise.
         source: strides per spatial axis, then the channel's.
         weights: buffer of the packed weights.
+        offset: elements of that buffer before those of this contraction.
         domain: of the epilogue: spatial sizes of the whole result, then all filters.
         epilogue: pointwise work on the result, and where it is stored.
         buffers: number of pointers.
@@ -87,6 +88,7 @@ class ContractSpec:
     flat: int
     source: Operand
     weights: int
+    offset: int
     domain: Domain
     epilogue: Expression
     buffers: int
@@ -108,7 +110,7 @@ class _Emission:
         self.lanes = spec.tile.lanes
         self.block_vectors = spec.tile.vectors
         self.source = k.buffers[spec.source.buffer]
-        self.weights = k.buffers[spec.weights]
+        self.weights = k.at(k.buffers[spec.weights], spec.offset, spec.dtype)
         tile = spec.tile
         self.stack = k.stack(spec.dtype, tile.rows * tile.columns * tile.vectors * tile.lanes)
 

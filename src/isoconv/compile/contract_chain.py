@@ -15,6 +15,7 @@ from isoconv.compile.loops import Kernel, Value, Variable
 __all__ = ["Chain", "Heads"]
 
 _UNROLL = 32  # FMAs that one turn of the channel loop writes out, if a step has fewer
+_UNROLL_MOST = 8  # steps of it; with fewer FMAs each, they wait for one another anyway
 _UNROLL_ROW = 24  # steps of a whole kernel row written out, when it has few channels
 _LINE = 64  # bytes of a cache line on every machine but few
 
@@ -69,7 +70,8 @@ class Chain:
 
     def run(self, heads: Heads, acc: list[Variable]) -> None:
         """Let every accumulator of position × vector go through the chain."""
-        row_written_out = bool(self.taps) and self.taps[-1][0] * self.channels <= _UNROLL_ROW
+        taps = self.taps[-1][0] if self.taps else 1
+        row_written_out = taps > 1 and taps * self.channels <= _UNROLL_ROW
         self._taps(0, len(self.taps) - row_written_out, heads, acc)
 
     def _moved(self, heads: Heads, source: Value | int, links: Value | int) -> Heads:
@@ -95,7 +97,7 @@ class Chain:
             row = [t * step + c for t in range(count) for c in range(self.channels)]
             self._steps(heads, row, acc)
             return
-        most = max(1, _UNROLL // len(acc))
+        most = max(1, min(_UNROLL // len(acc), _UNROLL_MOST))
         turn = max(u for u in range(1, most + 1) if self.channels % u == 0)
         with k.loop(0, self.channels, turn) as c:
             self._steps(self._moved(heads, c, c), list(range(turn)), acc)

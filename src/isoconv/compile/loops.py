@@ -16,7 +16,7 @@ slot   meaning
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import llvmlite.ir as ir
@@ -253,6 +253,16 @@ class Kernel:
         # llvmlite would let only whole arrays be stored there.
         slot.type = POINTER
         return slot
+
+    def table(self, values: Sequence[int]) -> Value:
+        """Address of 64-bit integers that lie beside the code."""
+        kind = ir.ArrayType(I64, len(values))
+        name = f"{self.name}.table{len(self.module.globals)}"
+        table = ir.GlobalVariable(self.module, kind, name)
+        table.linkage, table.global_constant = "private", True
+        table.initializer = ir.Constant(kind, list(values))
+        # As with the stack: its elements are what is read.
+        return table.bitcast(POINTER)
 
     # Vectors ------------------------------------------------------------------------------------
 

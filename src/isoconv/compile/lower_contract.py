@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from isoconv.compile.calls import Arguments
 from isoconv.compile.contract import Axis, ContractSpec
@@ -29,6 +29,15 @@ __all__ = ["borders_of", "lower_conv", "lower_conv_grad_input", "lower_conv_grad
 _BLOCK_POSITIONS = 256  # positions per block of the weight gradient, so that parking stays cheap
 _BLOCK_BYTES = 256 * 1024  # of source and gradient in such a block: a part of the second cache
 _IMAGES_BYTES = 512 * 1024  # the same where a block is several whole images
+
+
+class _Nest(NamedTuple):
+    """A contraction's loops over positions: axes, shape of the result, epilogue, source."""
+
+    axes: tuple[Axis, ...]
+    shape: tuple[int, ...]
+    epilogue: Expression
+    source: Operand
 
 
 def borders_of(graph: Graph, node: Node) -> Iterator[tuple[int, Border]]:
@@ -80,43 +89,59 @@ def _contract(
     if geometry.groups == 1:
         # The filters of a group may begin anywhere in a vector.
         expression = lowering.streamed(expression, arguments)
+    chain, width = (filters, channels) if transposed else (channels, filters)
+    tiled = []
     for phase in phases:
-        chain, width = (filters, channels) if transposed else (channels, filters)
         flat = _flat(phase, geometry, source, lowering.spec(x), domain, expression)
-        axes, dom, epilogue, from_ = phase.axes, domain.shape, expression, source
+        nest = _Nest(phase.axes, domain.shape, expression, source)
         if flat:
-            axes, dom, epilogue, from_ = _flattened(phase, source, domain, expression)
+            nest = _flattened(phase, source, domain, expression)
             height, width_of = 1, min(flat * lowering.capacity, 4096)
         else:
-            sizes = (1, 1, *(axis.positions for axis in axes))
+            sizes = (1, 1, *(axis.positions for axis in nest.axes))
             height, width_of = sizes[-2], sizes[-1]
         tile = choose_tile(
             lowering.target, height, width_of, width, domain.dtype,
-            steps=_steps(axes, from_), chain=chain * prod(axis.taps for axis in axes),
+            steps=_steps(nest.axes, nest.source),
+            chain=chain * prod(axis.taps for axis in nest.axes),
             flat=bool(flat),
         )  # fmt: skip
-        pack = PackSpec(
-            domain.dtype, channels, filters, transposed, tile.vectors, tile.lanes,
-            geometry.kernel, phase.taps, geometry.groups,
+        tiled.append((phase, nest, flat, tile))
+    for phase, nest, flat, tile in tiled:
+        # Phases with equal blocks of filters are packed by one kernel; one without taps reads none.
+        together = tuple(
+            p.taps for p, _, _, t in tiled if t.vectors == tile.vectors and _taken(p)
         )  # fmt: skip
-        packed = lowering.packed(w, pack)
         here = _copy_arguments(arguments)
-        weights = here.add(packed)
+        weights = offset = 0
+        if _taken(phase):
+            pack = PackSpec(
+                domain.dtype, channels, filters, transposed, tile.vectors, tile.lanes,
+                geometry.kernel, together, geometry.groups,
+            )  # fmt: skip
+            weights = here.add(lowering.packed(w, pack))
+            offset = pack.begin(together.index(phase.taps))
         spec = ContractSpec(
             dtype=domain.dtype,
-            axes=axes,
+            axes=nest.axes,
             groups=geometry.groups,
             channels=chain,
             filters=width,
             flat=flat,
-            source=from_,
+            source=nest.source,
             weights=weights,
-            domain=Domain(dom),
-            epilogue=epilogue,
+            offset=offset,
+            domain=Domain(nest.shape),
+            epilogue=nest.epilogue,
             buffers=len(here.buffers),
             tile=tile,
         )
         lowering.emit(spec, here, node.name)
+
+
+def _taken(phase: Phase) -> int:
+    """How many kernel positions take part in a phase."""
+    return prod(count for count, _, _ in phase.taps)
 
 
 def _steps(axes: tuple[Axis, ...], source: Operand) -> tuple[int, int]:
@@ -201,12 +226,10 @@ def _is_row(place: Operand, sides: tuple[int, ...]) -> bool:
     return place.image == step * size
 
 
-def _flattened(
-    phase: Phase, source: Operand, domain: TensorSpec, expression: Expression
-) -> tuple[tuple[Axis, ...], tuple[int, ...], Expression, Operand]:
+def _flattened(phase: Phase, source: Operand, domain: TensorSpec, expression: Expression) -> _Nest:
     """The same contraction with its positions along the image axis."""
     if not phase.axes:
-        return (), domain.shape, expression, source
+        return _Nest((), domain.shape, expression, source)
     sides = domain.shape[:-1]
 
     def row(place: Operand) -> Operand:
@@ -218,7 +241,7 @@ def _flattened(
         operands=tuple(row(place) for place in expression.operands),
         stores=tuple((value, row(place)) for value, place in expression.stores),
     )
-    return (), domain.shape[-1:], merged, row(source)
+    return _Nest((), domain.shape[-1:], merged, row(source))
 
 
 def lower_conv_grad_weight(lowering: Lowering, group: Group) -> None:

@@ -272,6 +272,7 @@ def _contractions(
         flat=1,
         source=row_of(source, seen),
         weights=weights,
+        offset=0,
         domain=Domain((width,)),
         epilogue=Expression((), dtype, (), ((0, row_of(result, made)),)),
         buffers=len(arguments.buffers),

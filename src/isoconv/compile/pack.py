@@ -1,20 +1,70 @@
 """Packing: a kernel's weights in the order in which a contraction's chains read them.
 
-    for group, block of filters, kernel position, channel of the chain:
+    for phase, group, block of filters, kernel position, channel of the chain:
         packed[...] = the block's weights, zeros in the lanes beyond the last filter
 
-Once per step; threads share the work.
+A forward pass has one phase; a strided gradient by the input has several, whose kernel positions a
+table names. Once per step; threads share the work.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from math import prod
+from typing import NamedTuple
 
 from isoconv.compile.loops import Kernel, Value
 from isoconv.compile.packing import Packing, last_apart, turned
 
 __all__ = ["PackSpec"]
+
+Taps = tuple[tuple[int, int, int], ...]
+
+
+def _count(taps: Taps) -> int:
+    return prod(count for count, _, _ in taps)
+
+
+class _Tap(NamedTuple):
+    """A kernel position of a phase.
+
+    Attributes:
+        position: its row-major number in the kernel.
+        begin: elements packed before its phase.
+        links: steps of a whole chain of its phase.
+        first: steps of the chain that come before its own.
+    """
+
+    position: int
+    begin: int
+    links: int
+    first: int
+
+
+class _TapAt(NamedTuple):
+    """The same, read from the table while the kernel runs."""
+
+    position: Value
+    begin: Value
+    links: Value
+    first: Value
+
+
+class _Table:
+    """The kernel positions as constants beside the code."""
+
+    def __init__(self, k: Kernel, taps: Sequence[_Tap]) -> None:
+        self._k = k
+        self.rows = len(taps)
+        self._start = k.table([entry for tap in taps for entry in tap])
+
+    def row(self, number: Value) -> _TapAt:
+        """What the table says of a kernel position."""
+        k, width = self._k, len(_Tap._fields)
+        row = k.at(self._start, k.mul(number, width), "int64")
+        return _TapAt(*(k.load_scalar(k.at(row, i, "int64"), "int64") for i in range(width)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,51 +73,64 @@ class PackSpec(Packing):
 
     Attributes:
         kernel: kernel size per axis.
-        taps: per axis (count, first, step): which kernel positions, in order.
+        phases: for each phase, per axis (count, first, step): which kernel positions, in order.
         groups: number of groups; channels and filters are those of one.
     """
 
     kernel: tuple[int, ...]
-    taps: tuple[tuple[int, int, int], ...]
+    phases: tuple[Taps, ...]
     groups: int
 
     buffers = 2
 
     @property
-    def links(self) -> int:
-        """Steps of a whole chain: kernel positions, and channels of each."""
-        return prod(count for count, _, _ in self.taps) * self.chain
-
-    @property
     def size(self) -> int:
         """Elements of the packed array."""
-        return self.groups * self._group
+        return self.begin(len(self.phases))
+
+    def begin(self, phase: int) -> int:
+        """Elements that lie before those of a phase."""
+        return self._link * self.chain * sum(map(_count, self.phases[:phase]))
 
     @property
-    def _group(self) -> int:
-        return self.columns * self.lanes * self.links
+    def _link(self) -> int:
+        """Elements of one step of the chains of all filters of all groups."""
+        return self.groups * self.columns * self.lanes
 
     def emit(self, k: Kernel) -> None:
         """Emit the kernel's body; buffers are (weights, packed)."""
-        if not self.links:
-            return
+        taps = _Table(k, self._taps())
         if self.transposed:
-            self._squares(k)
+            self._squares(k, taps)
         else:
-            self._rows(k)
+            self._rows(k, taps)
 
-    def _rows(self, k: Kernel) -> None:
+    def _taps(self) -> list[_Tap]:
+        """The kernel positions of all phases, in the order of the chains."""
+        found = []
+        for number, phase in enumerate(self.phases):
+            links = _count(phase) * self.chain
+            indices = [range(first, first + count * step, step) for count, first, step in phase]
+            for tap, index in enumerate(product(*indices)):
+                position = 0
+                for m, size in zip(index, self.kernel, strict=True):
+                    position = position * size + m
+                found.append(_Tap(position, self.begin(number), links, tap * self.chain))
+        return found
+
+    def _rows(self, k: Kernel, taps: _Table) -> None:
         """Lanes along filters: every vector goes where it belongs."""
         b = k.builder
-        begin, end = k.share(k.const(self.links))
+        begin, end = k.share(k.const(taps.rows * self.chain))
         whole, rest = divmod(self.width, self.lanes)
         with k.loop(begin, end) as link:
-            tap, channel = b.sdiv(link, k.const(self.chain)), b.srem(link, k.const(self.chain))
+            tap = taps.row(b.sdiv(link, k.const(self.chain)))
+            channel = b.srem(link, k.const(self.chain))
             with k.loop(0, self.groups) as group:
 
                 def vector(number: Value, room: int) -> None:
                     start = self._start(k, tap, group, channel, k.mul(number, self.lanes))
-                    k.store(self._load(k, start, room), self._to(k, group, number, link))
+                    k.store(self._load(k, start, room), self._to(k, tap, group, number, channel))
 
                 if whole:
                     with k.loop(0, whole) as number:
@@ -75,27 +138,28 @@ class PackSpec(Packing):
                 if rest:
                     vector(k.const(whole), rest)
 
-    def _squares(self, k: Kernel) -> None:
+    def _squares(self, k: Kernel, taps: _Table) -> None:
         """Lanes along channels: squares of channels × filters are turned around."""
         b, lanes = k.builder, self.lanes
         across = -(-self.filters // lanes)
         counts = (self.groups, self.columns, across)
-        begin, end = k.share(k.const(self.links // self.chain * prod(counts)))
+        begin, end = k.share(k.const(taps.rows * prod(counts)))
         with k.loop(begin, end) as unit:
             rest, places = unit, []
             for count in reversed(counts):
                 places.append(b.srem(rest, k.const(count)))
                 rest = b.sdiv(rest, k.const(count))
             turn, number, group = places
+            tap = taps.row(rest)
             last_apart(k, number, self.channels, lanes, lambda rows: last_apart(
                 k, turn, self.filters, lanes,
-                lambda columns: self._square(k, rest, group, number, turn, rows, columns),
+                lambda columns: self._square(k, tap, group, number, turn, rows, columns),
             ))  # fmt: skip
 
     def _square(
         self,
         k: Kernel,
-        tap: Value,
+        tap: _TapAt,
         group: Value,
         number: Value,
         turn: Value,
@@ -111,39 +175,24 @@ class PackSpec(Packing):
             self._load(k, k.at(start, row * step, self.dtype), columns) for row in range(rows)
         ]
         square += [k.splat_const(0.0, self.dtype, lanes)] * (lanes - rows)
-        link = k.add(k.mul(tap, self.chain), first)
         for column, vector in enumerate(turned(k, square)[:columns]):
-            k.store(vector, self._to(k, group, number, k.add(link, column)))
+            k.store(vector, self._to(k, tap, group, number, k.add(first, column)))
 
     def _load(self, k: Kernel, start: Value, room: int) -> Value:
         """`room` weights, zeros behind them."""
         return k.widen(k.load_vector(start, self.dtype, room), self.lanes)
 
     def _start(
-        self, k: Kernel, tap: Value, group: Value, channel: Value | int, filters: Value | int
+        self, k: Kernel, tap: _TapAt, group: Value, channel: Value | int, filters: Value | int
     ) -> Value:
         """Address of a weight."""
         outputs = self.filters * self.groups
-        row = k.add(k.mul(self._position(k, tap), self.channels), channel)
+        row = k.add(k.mul(tap.position, self.channels), channel)
         place = k.add(k.mul(row, outputs), k.mul(group, self.filters), filters)
         return k.at(k.buffers[0], place, self.dtype)
 
-    def _to(self, k: Kernel, group: Value, number: Value, link: Value) -> Value:
-        """Address of a packed vector."""
-        place = k.add(k.mul(group, self._group), self.place(k, number, link, self.links))
-        return k.at(k.buffers[1], place, self.dtype)
-
-    def _position(self, k: Kernel, tap: Value) -> Value:
-        """Row-major kernel position of a tap."""
-        b = k.builder
-        position: Value = k.const(0)
-        stride = 1
-        rest = tap
-        for (count, first, step), size in zip(
-            reversed(self.taps), reversed(self.kernel), strict=True
-        ):
-            index = k.add(k.mul(b.srem(rest, k.const(count)), step), first)
-            position = k.add(position, k.mul(index, stride))
-            rest = b.sdiv(rest, k.const(count))
-            stride *= size
-        return position
+    def _to(self, k: Kernel, tap: _TapAt, group: Value, number: Value, link: Value) -> Value:
+        """Address of a packed vector, given which link of its kernel position it is."""
+        before = k.builder.mul(k.mul(group, self.columns * self.lanes), tap.links)
+        within = self.place(k, number, k.add(tap.first, link), tap.links)
+        return k.at(k.buffers[1], k.add(tap.begin, before, within), self.dtype)

@@ -52,7 +52,7 @@ class Packing:
         """Vectors that hold the width."""
         return -(-self.width // self.lanes)
 
-    def place(self, k: Kernel, number: Value, link: Value, links: int) -> Value:
+    def place(self, k: Kernel, number: Value, link: Value, links: Value) -> Value:
         """Where vector `number` of a link lies in a packed matrix of so many links."""
         b = k.builder
         whole, rest = divmod(self.columns, self.vectors)
@@ -62,7 +62,7 @@ class Packing:
         )
         within = b.sub(number, b.mul(block, k.const(self.vectors)))
         return k.add(
-            k.mul(block, self.vectors * self.lanes * links),
+            b.mul(k.mul(block, self.vectors * self.lanes), links),
             k.mul(b.mul(link, size), self.lanes),
             k.mul(within, self.lanes),
         )

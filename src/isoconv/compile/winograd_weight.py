@@ -99,7 +99,7 @@ class WinogradPackSpec(Packing):
 
         def vector(channel: Value, number: Value, room: int) -> None:
             first = k.mul(number, self.lanes)
-            place = self.place(k, number, channel, self.chain)
+            place = self.place(k, number, channel, k.const(self.chain))
             for t, value in enumerate(self._planes(k, channel, first, room)):
                 k.store(value, k.at(k.buffers[1], k.add(place, t * self.plane), self.dtype))
 
@@ -147,7 +147,9 @@ class WinogradPackSpec(Packing):
             ]
             for column, value in enumerate(turned(k, square)[:columns]):
                 link = k.add(first, column)
-                place = k.add(self.place(k, number, link, self.chain), k.mul(t, self.plane))
+                place = k.add(
+                    self.place(k, number, link, k.const(self.chain)), k.mul(t, self.plane)
+                )
                 k.store(value, k.at(k.buffers[1], place, dtype))
 
     def _planes(self, k: Kernel, channel: Value, first: Value, room: int) -> list[Value]:
