@@ -1,5 +1,7 @@
 """Gradients by the weights of convolutions and linear layers, bit for bit."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,7 +16,7 @@ from tests.compile.geometries import (
 from tests.run.graphs import check, random_arrays
 
 import isoconv.ops as ops
-from isoconv.compile import lower_contract
+from isoconv.compile import contract_weight, lower_contract
 from isoconv.compile.contract_weight import SPELLED
 from isoconv.graph.builder import GraphBuilder
 
@@ -101,3 +103,41 @@ def test_read_by_others():
     ]
     graph = b.graph(outputs)
     check(graph, random_arrays(graph, 3), 3)
+
+
+@pytest.fixture
+def rows_left_out(monkeypatch):
+    """Rows of padding are left out wherever there are any, with few channels as well."""
+    for module in (contract_weight, lower_contract):
+        monkeypatch.setattr(module, "SPELLED", 0)
+    monkeypatch.setattr(lower_contract, "_INSIDE_ROWS", 1.0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "case",
+    [
+        contraction((3, 3), (2, 2), 5, 17, padding=1),
+        contraction((3, 2), (4, 3), 6, 9, padding=((2, 2), (0, 1)), stride=2),
+        contraction((2, 3), (5, 4), 6, 9, padding=2, dilation=2, groups=3),
+        contraction((3, 2, 3), (3, 2, 2), 3, 5, padding=1, flip=True),
+        contraction((5,), (3,), 3, 5, padding=2),
+    ],
+    ids=["plane", "strided", "grouped", "volume", "row"],
+)
+def test_rows_of_padding(rows_left_out, case, dtype):
+    """What products with padding give: -0.0 becomes +0.0, infinities become NaN, else nothing."""
+    case = replace(case, images=3, dtype=dtype)
+    check(conv_graph(case, WEIGHT), conv_arrays(case), 3)
+    check(conv_graph(case, WEIGHT), conv_arrays(case, extremes), 3)
+    arrays = conv_arrays(case)
+    tiny = np.finfo(dtype).smallest_subnormal
+    for sign in (1, -1):
+        # Every product with the source underflows to -0.0; padding then decides.
+        arrays["x"][...] = -sign * tiny
+        arrays["dy"][...] = sign * 0.25
+        check(conv_graph(case, WEIGHT), arrays, 3)
+    for value in (np.inf, np.nan):
+        arrays = conv_arrays(case)
+        arrays["dy"][1, 0, ..., 2] = value
+        check(conv_graph(case, WEIGHT), arrays, 3)

@@ -16,18 +16,32 @@ def packed(spec, w):
     return np.concatenate([_phase(spec, w, taps) for taps in spec.phases])
 
 
-def _phase(spec, w, taps):
+def _chains(spec, w, taps):
+    """The weights of a phase as (group, kernel position, step of its chain, lane)."""
     channels, outputs = w.shape[-2:]
     chosen = w
     for axis, (count, first, step) in enumerate(taps):
         chosen = np.take(chosen, [first + t * step for t in range(count)], axis=axis)
     # One row for each tap; then channels of the group, groups, filters of the group.
     rows = chosen.reshape(-1, channels, spec.groups, outputs // spec.groups)
-    chains = rows.transpose(2, 0, 3, 1) if spec.transposed else rows.transpose(2, 0, 1, 3)
+    return rows.transpose(2, 0, 3, 1) if spec.transposed else rows.transpose(2, 0, 1, 3)
+
+
+def _phase(spec, w, taps):
+    return _in_blocks(spec, _chains(spec, w, taps))
+
+
+def _zeros(spec, w, taps):
+    """Of each kernel position: +0.0 unless all weights of its chain are negative."""
+    negative = np.signbit(_chains(spec, w, taps)).all(axis=2, keepdims=True)
+    return _in_blocks(spec, np.where(negative, -0.0, 0.0).astype(spec.dtype), behind=np.nan)
+
+
+def _in_blocks(spec, chains, behind=0.0):
     groups, taps, chain, width = chains.shape
     lanes = spec.lanes
     full = -(-width // lanes) * lanes
-    padded = np.zeros((groups, taps * chain, full), w.dtype)
+    padded = np.full((groups, taps * chain, full), behind, chains.dtype)
     padded[..., :width] = chains.reshape(groups, taps * chain, width)
     pieces = []
     for group in padded:
@@ -46,7 +60,13 @@ def check(spec, parts=1):
     w = aligned(w.astype(spec.dtype))
     result = aligned(np.full(spec.size, 77, spec.dtype))
     run_kernel(spec, [w, result], parts=parts)
-    same_bits(result, packed(spec, w))
+    weights = spec.begin(len(spec.phases))
+    same_bits(result[:weights], packed(spec, w))
+    if spec.zeros:
+        expected = np.concatenate([_zeros(spec, w, taps) for taps in spec.phases])
+        # What stands in the lanes behind the last filter is nobody's.
+        counts = ~np.isnan(expected)
+        same_bits(result[weights:][counts], expected[counts])
 
 
 @st.composite
@@ -70,6 +90,7 @@ def specs(draw):
         transposed=draw(st.booleans()),
         vectors=draw(st.integers(1, 3)),
         lanes=draw(st.sampled_from([4, 8])),
+        zeros=draw(st.booleans()),
     )
 
 
@@ -97,3 +118,16 @@ def test_where_phases_begin():
     assert [spec.begin(phase) for phase in range(2)] == [0, 2 * 3 * a_step]
     assert spec.size == 3 * 3 * a_step
     check(spec)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_zeros_of_weights_that_are_not_finite(transposed, value):
+    """NaN in the lane of a single such weight, at its kernel position alone."""
+    spec = PackSpec("float32", 6, 11, transposed, 2, 4, (3,), (((3, 0, 1),),), 1, True)
+    w = aligned(np.full((3, 6, 11), -0.5, np.float32))
+    w[1, 4, 9] = value
+    result = aligned(np.zeros(spec.size, np.float32))
+    run_kernel(spec, [w, result], parts=2)
+    zeros = result[spec.begin_zeros(0) :]
+    assert np.isnan(zeros).sum() == 1

@@ -33,7 +33,7 @@ from isoconv.compile.pieces import Pieces
 from isoconv.compile.schedule import NEAR, OWN_CACHE, Tile, chunk_size, equal_parts, runs
 from isoconv.graph.ir import DTYPES
 
-__all__ = ["Axis", "ContractSpec"]
+__all__ = ["Axis", "ContractSpec", "Emission"]
 
 _SHORT_CHAIN = 160  # steps; what comes after so few of them is a good part of a kernel's time
 _SHORT_EPILOGUE = 8  # operations that may be written out for every position
@@ -101,10 +101,19 @@ class ContractSpec:
 
     def emit(self, k: Kernel) -> None:
         """Emit the kernel's body."""
-        _Emission(k, self).run()
+        Emission(k, self).run()
 
 
-class _Emission:
+class Emission:
+    """Emits a contraction.
+
+    Args:
+        k: the kernel.
+        spec: the contraction.
+    """
+
+    rows_are_images = False
+
     def __init__(self, k: Kernel, spec: ContractSpec) -> None:
         self.k, self.spec = k, spec
         self.lanes = spec.tile.lanes
@@ -117,6 +126,7 @@ class _Emission:
     # The nest over results ----------------------------------------------------------------------
 
     def run(self) -> None:
+        """Emit all of it."""
         if self.spec.flat:
             self._flat()
         else:
@@ -141,7 +151,6 @@ class _Emission:
     def _blocks(self, body: Callable[[int, Value, Value], None]) -> None:
         """For each block of filters: body(vectors, first filter, its packed weights)."""
         k, spec = self.k, self.spec
-        group_size = self._packed_group()
         vectors = -(-spec.filters // self.lanes)
         with k.loop(0, spec.groups) as group:
             first = past = 0
@@ -149,11 +158,11 @@ class _Emission:
                 width = size * self.lanes
                 with k.loop(0, count) as block:
                     filters = k.add(k.mul(group, spec.filters), first, k.mul(block, width))
-                    packed = k.add(
-                        k.mul(group, group_size),
-                        first * spec.taps * spec.channels,
-                        k.mul(block, width * spec.taps * spec.channels),
+                    # Lanes of the blocks before; each has as many packed weights as a chain steps.
+                    self.lane = k.add(
+                        k.mul(group, vectors * self.lanes), first, k.mul(block, width)
                     )
+                    packed = k.mul(self.lane, spec.taps * spec.channels)
                     self.group = group
                     self.block_room = spec.filters - first - (count - 1) * width
                     self.last_block = k.builder.icmp_signed("==", block, k.const(count - 1))
@@ -162,10 +171,6 @@ class _Emission:
                     body(size, filters, k.at(self.weights, packed, spec.dtype))
                 first += count * width
                 past += count
-
-    def _packed_group(self) -> int:
-        vectors = -(-self.spec.filters // self.lanes)
-        return vectors * self.lanes * self.spec.taps * self.spec.channels
 
     def _planes(self) -> None:
         """Images, blocks of filters, then tiles of each plane of positions."""
@@ -249,32 +254,56 @@ class _Emission:
         weights: Value,
     ) -> None:
         """Accumulate and finish a tile of rows × columns positions."""
-        k, spec = self.k, self.spec
-        offsets = [
-            self._source_shift(row, column) for row in range(rows) for column in range(columns)
-        ]
-        zero = k.splat_const(0.0, spec.dtype, self.lanes)
-        acc = [k.variable(zero) for _ in range(len(offsets) * vectors)]
+        zero = self.k.splat_const(0.0, self.spec.dtype, self.lanes)
+        acc = [self.k.variable(zero) for _ in range(rows * columns * vectors)]
         self._fetch(image, place, rows, columns, vectors, filters)
-        if spec.taps:
-            base = self._source_base(image, place)
-            ahead, size = self._ahead(base, rows, columns)
-            taps = [
-                (axis.taps, axis.in_tap * stride)
-                for axis, stride in zip(spec.axes, spec.source.strides[:-1], strict=True)
-            ]
-            chain = Chain(k, spec.dtype, taps, spec.channels, offsets, vectors, self.lanes, size)
-            chain.run(Heads(base, weights, ahead), acc)
+        if self.spec.taps:
+            self._chains(acc, image, place, (rows, columns), vectors, weights)
+        self._complete(acc, image, place, (rows, columns), vectors, filters)
+
+    def _chains(
+        self,
+        acc: list[Variable],
+        image: Value,
+        place: tuple[Value, ...],
+        size: tuple[int, int],
+        vectors: int,
+        weights: Value,
+    ) -> None:
+        """All kernel positions and channels of a tile."""
+        spec = self.spec
+        base = self._source_base(image, place)
+        ahead, size_ahead = self._ahead(base, *size)
+        taps = [
+            (axis.taps, axis.in_tap * stride)
+            for axis, stride in zip(spec.axes, spec.source.strides[:-1], strict=True)
+        ]
+        offsets = [self._source_shift(*divmod(p, size[1])) for p in range(size[0] * size[1])]
+        chain = Chain(
+            self.k, spec.dtype, taps, spec.channels, offsets, vectors, self.lanes, size_ahead
+        )
+        chain.run(Heads(base, weights, ahead), acc)
+
+    def _complete(
+        self,
+        acc: list[Variable],
+        image: Value,
+        place: tuple[Value, ...],
+        size: tuple[int, int],
+        vectors: int,
+        filters: Value,
+    ) -> None:
+        """What comes after the chains of a tile; the last block may have fewer filters."""
         widths = self._widths(vectors)
         self._park(acc)
         if len(widths) == 1:
-            self._finish(image, place, rows, columns, filters, widths[0])
+            self._finish(image, place, *size, filters, widths[0])
             return
-        with k.builder.if_else(self.last_block) as (last, others):
+        with self.k.builder.if_else(self.last_block) as (last, others):
             with last:
-                self._finish(image, place, rows, columns, filters, widths[1])
+                self._finish(image, place, *size, filters, widths[1])
             with others:
-                self._finish(image, place, rows, columns, filters, widths[0])
+                self._finish(image, place, *size, filters, widths[0])
 
     def _widths(self, vectors: int) -> list[list[int]]:
         """Lanes to store per vector: of every block, or of all but the last and of the last."""
@@ -371,7 +400,9 @@ class _Emission:
             and len(steps) <= _SHORT_EPILOGUE
             and all(step.op in _QUICK for step in steps)
         )
-        return Positions(self.k, bool(spec.flat), axes, rows, columns, self.lanes, short)
+        return Positions(
+            self.k, bool(spec.flat), axes, rows, columns, self.lanes, short, self.rows_are_images
+        )
 
     def _fetch(
         self,

@@ -25,6 +25,7 @@ class Positions:
         rows, columns: of the tile.
         lanes: filters in a vector.
         written_out: one after the other in place of loops.
+        rows_are_images: the tile's rows are images, at the same row of each.
     """
 
     k: Kernel
@@ -34,6 +35,7 @@ class Positions:
     columns: int
     lanes: int
     written_out: bool
+    rows_are_images: bool = False
 
     def each(
         self, image: Value, place: tuple[Value, ...], filters: Value
@@ -58,7 +60,10 @@ class Positions:
         if self.flat:
             image = k.add(image, column)
         else:
-            moved = (*place[:-2], k.add(place[-2], row), k.add(place[-1], column))
+            down: Value | int = row
+            if self.rows_are_images:
+                image, down = k.add(image, row), 0
+            moved = (*place[:-2], k.add(place[-2], down), k.add(place[-1], column))
             taken = moved[len(moved) - len(self.axes) :]
             axes = [
                 k.add(first, k.mul(c, step))
@@ -70,8 +75,9 @@ class Positions:
         """From the first position to another one: image, axes and filter."""
         if self.flat:
             return column, 0
-        moved = [*((0,) * len(self.axes)), row, column][2:]
-        return 0, *(c * step for c, (_, step) in zip(moved, self.axes, strict=True)), 0
+        images, down = (row, 0) if self.rows_are_images else (0, row)
+        moved = [*((0,) * len(self.axes)), down, column][2:]
+        return images, *(c * step for c, (_, step) in zip(moved, self.axes, strict=True)), 0
 
 
 def vector_of(index: Index, number: int, lanes: int) -> Index:

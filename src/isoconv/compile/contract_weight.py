@@ -6,6 +6,10 @@
             acc = fma(source[n, where(position, m), c], gradient[n, position, o], acc)
         result[m, c, o] = acc
 
+Rows of positions whose source is padding may be left out: one addition to an accumulator does what
+all of a row's products with padding do (see ``contract_inside``), the same for all kernel elements
+of a tile.
+
 Schedule: a register tile holds T neighbouring (m, c) × V vectors of filters. The source and the
 gradient of a few images (or a few rows of a large one) pass through all tiles while they lie in
 cache; between such blocks a tile's accumulators are parked in the result. A team of threads
@@ -29,8 +33,13 @@ __all__ = ["SPELLED", "ContractWeightSpec"]
 
 SPELLED = 64  # kernel elements per filter up to which every tile's offsets are written out
 
-Elements = tuple[Value, Value, list[int]]
-"""A tile of kernel elements: the source's shift, the first element, the offsets of each."""
+Elements = tuple[Value, Value, list[int], tuple[Value, ...]]
+"""A tile of kernel elements: the source's shift, the first element, the offsets of each, and the
+kernel positions along those axes, from the first on, along which the tile has one."""
+_Step = Callable[[Value, Value], None]
+"""What is done at a position, given where its source and its gradient lie."""
+_Beside = Callable[[int, Value], None]
+"""What is done where all further axes, from a number on, meet padding, given the gradient."""
 Widths = tuple[list[int], list[int], Value]
 """Lanes to store per vector: of a block of filters, of the last one; whether this is the last."""
 
@@ -55,6 +64,8 @@ class ContractWeightSpec:
         rows: rows (along the first axis) of a block.
         ahead: elements of the source from a block to the next one, which is asked for while this
             one is worked on; 0 for not to ask.
+        sides: spatial sizes of the source without its padding, if rows of padding are to be left
+            out.
     """
 
     dtype: str
@@ -71,6 +82,7 @@ class ContractWeightSpec:
     images: int
     rows: int
     ahead: int
+    sides: tuple[int, ...] = ()
 
     def emit(self, k: Kernel) -> None:
         """Emit the kernel's body."""
@@ -130,7 +142,7 @@ class _Emission:
         self._elements(elements)
 
     def _elements(self, body: Callable[[Value, Elements], None]) -> None:
-        """For each tile of kernel elements: body(number, (source shift, first, offsets))."""
+        """For each tile of kernel elements: body(number, tile)."""
         k, spec = self.k, self.spec
         shifts = [axis.in_tap * s for axis, s in zip(spec.axes, self._strides(), strict=True)]
         taps = [axis.taps for axis in spec.axes]
@@ -144,14 +156,14 @@ class _Emission:
             for size, count, first in equal_parts(elements, spec.tile.columns):
                 for i in range(count):
                     start = first + i * size
-                    here = (k.const(0), k.const(start), offsets[start : start + size])
+                    here = (k.const(0), k.const(start), offsets[start : start + size], ())
                     body(k.const(start // size), here)
             return
         run, outer = spec.channels, list(zip(taps, shifts, strict=True))
         if outer and spec.groups == 1 and outer[-1][1] == spec.channels:
             # The last kernel axis and the channels lie behind each other in the source.
             run *= outer.pop()[0]
-        self._outer(body, outer, run, (k.const(0),) * 3)
+        self._outer(body, outer, run, (k.const(0),) * 3, ())
 
     def _strides(self) -> tuple[int, ...]:
         return self.spec.source.strides[:-1]
@@ -162,10 +174,12 @@ class _Emission:
         outer: list[tuple[int, int]],
         run: int,
         begin: tuple[Value, Value, Value],
+        where: tuple[Value, ...],
     ) -> None:
         """Loops over the outer kernel axes, then tiles of the run.
 
-        `begin` holds the source's shift, the first element, and how many tiles came before.
+        `begin` holds the source's shift, the first element, and how many tiles came before; `where`
+        the positions along the axes so far.
         """
         k = self.k
         shift, element, number = begin
@@ -180,13 +194,13 @@ class _Emission:
                     k.add(element, k.mul(tap, inner * run)),
                     k.add(number, k.mul(tap, inner * tiles)),
                 )
-                self._outer(body, rest, run, following)
+                self._outer(body, rest, run, following, (*where, tap))
             return
         before = 0
         for size, count, first in parts:
             with k.loop(0, count) as i:
                 start = k.add(k.mul(i, size), first)
-                here = (k.add(shift, start), k.add(element, start), list(range(size)))
+                here = (k.add(shift, start), k.add(element, start), list(range(size)), where)
                 body(k.add(number, before, i), here)
             before += count
 
@@ -235,7 +249,7 @@ class _Emission:
     def _block(self, place: Elements, filters: Value, widths: list[int]) -> None:
         """Take up the accumulators, go through the block's positions, park them."""
         k, spec = self.k, self.spec
-        shift, element, offsets = place
+        shift, element, offsets, taps = place
         column = self._column(filters)
         corner = k.at(self.result, k.add(k.mul(element, self.outputs), column), spec.dtype)
         across = range(0, len(widths) * self.lanes, self.lanes)
@@ -253,7 +267,10 @@ class _Emission:
         def step(x: Value, g: Value) -> None:
             self._step(x, g, offsets, len(widths), acc)
 
-        self._over_positions(shift, column, step)
+        def beside(depth: int, g: Value) -> None:
+            self._meet_padding(depth, g, len(widths), acc)
+
+        self._over_positions(shift, column, taps, step, beside)
         for (where, width), variable in zip(places, acc, strict=True):
             if width:
                 k.store(k.narrow(variable.get(), width), where)
@@ -274,43 +291,73 @@ class _Emission:
     # The chain ----------------------------------------------------------------------------------
 
     def _over_positions(
-        self, shift: Value, column: Value, body: Callable[[Value, Value], None]
+        self, shift: Value, column: Value, taps: tuple[Value, ...], step: _Step, beside: _Beside
     ) -> None:
-        """Images and positions of the present block: body(source, gradient)."""
+        """Images and positions of the present block."""
         k, spec = self.k, self.spec
         first_image, last_image, first_row, last_row = self.block
         start = k.add(shift, k.mul(self.group, spec.channels))
         for axis, stride in zip(spec.axes, self._strides(), strict=True):
             start = k.add(start, axis.in_first * stride)
+        # Along the last axis one position alone would be left out: what it costs, it saves.
+        rows = taps[: len(spec.axes) - 1] if spec.sides else ()
         with k.loop(first_image, last_image) as image:
             x = k.at(self.source, k.add(start, k.mul(image, spec.source.image)), spec.dtype)
             g = k.at(self.gradient, k.add(column, k.mul(image, spec.gradient.image)), spec.dtype)
-            self._positions(0, first_row, last_row, x, g, body)
+            self._positions(0, (first_row, last_row), x, g, rows, step, beside)
 
     def _positions(
         self,
         depth: int,
-        first: Value | int,
-        last: Value | int,
+        bounds: tuple[Value | int, Value | int],
         x: Value,
         g: Value,
-        body: Callable[[Value, Value], None],
+        rows: tuple[Value, ...],
+        step: _Step,
+        beside: _Beside,
     ) -> None:
-        k, spec = self.k, self.spec
+        """Loops over the axes from `depth` on; `rows` are kernel positions along the first axes."""
+        k, b, spec = self.k, self.k.builder, self.spec
         if depth == len(spec.axes):
-            body(x, g)
+            step(x, g)
             return
         axis = spec.axes[depth]
-        following = spec.axes[depth + 1].positions if depth + 1 < len(spec.axes) else 0
-        with k.loop(first, last) as p:
-            self._positions(
-                depth + 1,
-                0,
-                following,
-                k.at(x, k.mul(p, axis.in_step * spec.source.strides[depth]), spec.dtype),
-                k.at(g, k.mul(p, spec.gradient.strides[depth]), spec.dtype),
-                body,
-            )
+        with k.loop(*bounds) as p:
+            source = k.at(x, k.mul(p, axis.in_step * spec.source.strides[depth]), spec.dtype)
+            gradient = k.at(g, k.mul(p, spec.gradient.strides[depth]), spec.dtype)
+            inner = (depth + 1, self._bounds(depth + 1), source, gradient, rows, step, beside)
+            if depth >= len(rows):
+                self._positions(*inner)
+                return
+            there = k.add(k.mul(p, axis.in_step), k.mul(rows[depth], axis.in_tap), axis.in_first)
+            # Without a sign, what is before the plane is far behind it.
+            met = b.icmp_unsigned("<", there, k.const(spec.sides[depth]))
+            with b.if_else(met) as (on_plane, off):
+                with on_plane:
+                    self._positions(*inner)
+                with off:
+                    beside(depth + 1, gradient)
+
+    def _bounds(self, depth: int) -> tuple[int, int]:
+        axes = self.spec.axes
+        return 0, axes[depth].positions if depth < len(axes) else 0
+
+    def _meet_padding(self, depth: int, g: Value, vectors: int, acc: list[Variable]) -> None:
+        """What the products of padding with all positions from `g` on do to the accumulators."""
+        k, dtype = self.k, self.spec.dtype
+        padding = k.splat_const(0.0, dtype, self.lanes)
+        zeros = [k.variable(k.splat_const(-0.0, dtype, self.lanes)) for _ in range(vectors)]
+
+        def step(_: Value, g: Value) -> None:
+            for v, variable in enumerate(zeros):
+                there = k.at(g, v * self.lanes, dtype)
+                loaded = k.load_vector(there, dtype, self.lanes, invariant=True)
+                variable.set(k.fma(padding, loaded, variable.get()))
+
+        self._positions(depth, self._bounds(depth), g, g, (), step, lambda _depth, _g: None)
+        for number, variable in enumerate(acc):
+            zero = zeros[number % vectors].get()
+            variable.set(k.builder.fadd(variable.get(), zero))
 
     def _step(
         self, x: Value, g: Value, offsets: list[int], vectors: int, acc: list[Variable]

@@ -13,16 +13,15 @@ from dataclasses import dataclass
 from itertools import product
 
 from isoconv.compile.contract import Axis
+from isoconv.compile.pack import Taps
 from isoconv.ops.geometry import ConvGeometry
 
 __all__ = ["Phase", "border", "forward_axes", "gradient_phases"]
 
-Taps = tuple[tuple[int, int, int], ...]
-
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """Part of a contraction: its axes, and per axis its kernel positions: (count, first, step)."""
+    """Part of a contraction: its axes and its kernel positions."""
 
     axes: tuple[Axis, ...]
     taps: Taps

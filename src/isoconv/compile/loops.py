@@ -350,15 +350,15 @@ class Kernel:
         mask = ir.Constant(ir.VectorType(I32, lanes), list(range(lanes)))
         return self.builder.shuffle_vector(vector, _undefined(vector.type), mask)
 
-    def widen(self, vector: Value, lanes: int) -> Value:
-        """The vector with zeros in the lanes behind its own."""
+    def widen(self, vector: Value, lanes: int, filler: float = 0.0) -> Value:
+        """The vector with zeros, or another number, in the lanes behind its own."""
         width = vector.type.count
         if width == lanes:
             return vector
         mask = [i if i < width else width for i in range(lanes)]
-        zeros = ir.Constant(vector.type, [0.0] * width)
+        behind = ir.Constant(vector.type, [filler] * width)
         kind = ir.VectorType(I32, lanes)
-        return self.builder.shuffle_vector(vector, zeros, ir.Constant(kind, mask))
+        return self.builder.shuffle_vector(vector, behind, ir.Constant(kind, mask))
 
     def call(self, name: str, result: ir.Type, *values: Value) -> Value:
         """Call an LLVM intrinsic or a function of the process by name."""

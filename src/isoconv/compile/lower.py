@@ -49,6 +49,7 @@ class Lowering:
         fusion: bool,
     ) -> None:
         self.graph = graph
+        self.users = graph.users()
         self.fusion = fusion
         # Winograd's planes and products that no kernel has wanted whole so far.
         self.deferred: set[int] = set()

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from isoconv.compile.calls import Arguments
 from isoconv.compile.contract import Axis, ContractSpec
+from isoconv.compile.contract_inside import InsideContractSpec, inside_share
 from isoconv.compile.contract_weight import SPELLED, ContractWeightSpec
 from isoconv.compile.depthwise import DepthwiseSpec, DepthwiseWeightSpec
 from isoconv.compile.expression import Domain, Expression, Operand
 from isoconv.compile.index_maps import Phase, border, forward_axes, gradient_phases
 from isoconv.compile.layout import Border
-from isoconv.compile.pack import PackSpec
-from isoconv.compile.schedule import choose_tile
+from isoconv.compile.pack import PackSpec, tap_count
+from isoconv.compile.schedule import Tile, choose_inside_tile, choose_tile
 from isoconv.compile.target import Target
 from isoconv.graph.fuse import Group
 from isoconv.graph.ir import Graph, Node, TensorSpec
@@ -28,16 +30,34 @@ __all__ = ["borders_of", "lower_conv", "lower_conv_grad_input", "lower_conv_grad
 
 _BLOCK_POSITIONS = 256  # positions per block of the weight gradient, so that parking stays cheap
 _BLOCK_BYTES = 256 * 1024  # of source and gradient in such a block: a part of the second cache
-_IMAGES_BYTES = 512 * 1024  # the same where a block is several whole images
+_IMAGES_BYTES = 800 * 1024  # the same where a block is several whole images
+_INSIDE_SHARE = 0.92  # of products that meet no padding, at most, for the others to be left out
+_INSIDE_ROWS = 0.96  # the same of rows that meet none, for the gradient by weight
+_INSIDE_CHAIN = 16  # and channels at least, each kernel position being a loop of its own
 
 
 class _Nest(NamedTuple):
-    """A contraction's loops over positions: axes, shape of the result, epilogue, source."""
+    """A contraction's loops over positions.
 
+    Attributes:
+        flat: positions of one image when images and positions form one axis; 0 otherwise.
+        axes: the spatial axes; none when flat.
+        shape: of the result, with those axes.
+        epilogue, source: as they are seen from these axes.
+    """
+
+    flat: int
     axes: tuple[Axis, ...]
     shape: tuple[int, ...]
     epilogue: Expression
     source: Operand
+
+    def plane(self, images: int) -> tuple[int, int]:
+        """Height and width of what the tiles of so many images cover."""
+        if self.flat:
+            return 1, min(self.flat * images, 4096)
+        *_, height, width = 1, 1, *(axis.positions for axis in self.axes)
+        return height, width
 
 
 def borders_of(graph: Graph, node: Node) -> Iterator[tuple[int, Border]]:
@@ -90,44 +110,47 @@ def _contract(
         # The filters of a group may begin anywhere in a vector.
         expression = lowering.streamed(expression, arguments)
     chain, width = (filters, channels) if transposed else (channels, filters)
-    tiled = []
+    sides = lowering.spec(x).shape[:-1]
+    nests = []
     for phase in phases:
-        flat = _flat(phase, geometry, source, lowering.spec(x), domain, expression)
-        nest = _Nest(phase.axes, domain.shape, expression, source)
-        if flat:
-            nest = _flattened(phase, source, domain, expression)
-            height, width_of = 1, min(flat * lowering.capacity, 4096)
-        else:
-            sizes = (1, 1, *(axis.positions for axis in nest.axes))
-            height, width_of = sizes[-2], sizes[-1]
-        tile = choose_tile(
-            lowering.target, height, width_of, width, domain.dtype,
-            steps=_steps(nest.axes, nest.source),
-            chain=chain * prod(axis.taps for axis in nest.axes),
-            flat=bool(flat),
-        )  # fmt: skip
-        tiled.append((phase, nest, flat, tile))
-    for phase, nest, flat, tile in tiled:
-        # Phases with equal blocks of filters are packed by one kernel; one without taps reads none.
-        together = tuple(
-            p.taps for p, _, _, t in tiled if t.vectors == tile.vectors and _taken(p)
-        )  # fmt: skip
+        nest = _nest(phase, geometry, source, lowering.spec(x), domain, expression)
+        tile = _inside_tile(lowering, nest, sides, chain, width)
+        inside = tile is not None
+        if tile is None:
+            height, width_of = nest.plane(lowering.capacity)
+            tile = choose_tile(
+                lowering.target, height, width_of, width, domain.dtype,
+                steps=_steps(nest.axes, nest.source), chain=chain * tap_count(phase.taps),
+                flat=bool(nest.flat),
+            )  # fmt: skip
+        nests.append((phase.taps, nest, tile, inside))
+    for taps, nest, tile, inside in nests:
         here = _copy_arguments(arguments)
-        weights = offset = 0
-        if _taken(phase):
+        weights = offset = zeros = 0
+        if tap_count(taps):
+            # What is packed alike is packed together.
+            alike = tuple(
+                other_taps
+                for other_taps, _, other, other_inside in nests
+                if tap_count(other_taps) and (other.vectors, other_inside) == (tile.vectors, inside)
+            )
             pack = PackSpec(
                 domain.dtype, channels, filters, transposed, tile.vectors, tile.lanes,
-                geometry.kernel, together, geometry.groups,
+                geometry.kernel, alike, geometry.groups, inside,
             )  # fmt: skip
             weights = here.add(lowering.packed(w, pack))
-            offset = pack.begin(together.index(phase.taps))
-        spec = ContractSpec(
+            number = alike.index(taps)
+            offset, zeros = pack.begin(number), pack.begin_zeros(number)
+        kind: Callable[..., ContractSpec] = ContractSpec
+        if inside:
+            kind = partial(InsideContractSpec, sides=sides, zeros=zeros)
+        spec = kind(
             dtype=domain.dtype,
             axes=nest.axes,
             groups=geometry.groups,
             channels=chain,
             filters=width,
-            flat=flat,
+            flat=nest.flat,
             source=nest.source,
             weights=weights,
             offset=offset,
@@ -139,9 +162,24 @@ def _contract(
         lowering.emit(spec, here, node.name)
 
 
-def _taken(phase: Phase) -> int:
-    """How many kernel positions take part in a phase."""
-    return prod(count for count, _, _ in phase.taps)
+def _inside_tile(
+    lowering: Lowering, nest: _Nest, sides: tuple[int, ...], chain: int, width: int
+) -> Tile | None:
+    """The tile of a contraction that leaves out products with padding; None if that gains little.
+
+    What it costs is a loop more and, with wide planes, tiles of another size.
+    """
+    taps = prod(axis.taps for axis in nest.axes)
+    if not taps or nest.flat or len(nest.axes) < 2 or chain < _INSIDE_CHAIN:
+        return None
+    if inside_share(nest.axes, sides) > _INSIDE_SHARE:
+        return None
+    size = 8 if nest.source.dtype == "float64" else 4
+    _, column = _steps(nest.axes, nest.source)
+    return choose_inside_tile(
+        lowering.target, lowering.capacity, nest.axes[-1].positions, width, nest.source.dtype,
+        steps=(size * nest.source.image, column), chain=chain * taps,
+    )  # fmt: skip
 
 
 def _steps(axes: tuple[Axis, ...], source: Operand) -> tuple[int, int]:
@@ -186,6 +224,21 @@ def _copy_arguments(arguments: Arguments) -> Arguments:
     return copy
 
 
+def _nest(
+    phase: Phase,
+    geometry: Any,
+    source: Operand,
+    x: TensorSpec,
+    domain: TensorSpec,
+    expression: Expression,
+) -> _Nest:
+    """The loops of a phase, as one axis if they can be that."""
+    flat = _flat(phase, geometry, source, x, domain, expression)
+    if flat and phase.axes:
+        return _flattened(flat, source, domain, expression)
+    return _Nest(flat, phase.axes, domain.shape, expression, source)
+
+
 def _flat(
     phase: Phase,
     geometry: Any,
@@ -226,10 +279,8 @@ def _is_row(place: Operand, sides: tuple[int, ...]) -> bool:
     return place.image == step * size
 
 
-def _flattened(phase: Phase, source: Operand, domain: TensorSpec, expression: Expression) -> _Nest:
-    """The same contraction with its positions along the image axis."""
-    if not phase.axes:
-        return _Nest((), domain.shape, expression, source)
+def _flattened(flat: int, source: Operand, domain: TensorSpec, expression: Expression) -> _Nest:
+    """The contraction with its positions along the image axis."""
     sides = domain.shape[:-1]
 
     def row(place: Operand) -> Operand:
@@ -241,7 +292,7 @@ def _flattened(phase: Phase, source: Operand, domain: TensorSpec, expression: Ex
         operands=tuple(row(place) for place in expression.operands),
         stores=tuple((value, row(place)) for value, place in expression.stores),
     )
-    return _Nest((), domain.shape[-1:], merged, row(source))
+    return _Nest(flat, (), domain.shape[-1:], merged, row(source))
 
 
 def lower_conv_grad_weight(lowering: Lowering, group: Group) -> None:
@@ -319,6 +370,7 @@ def weight_contraction(
             ahead = rows * axes[0].in_step * source.strides[0]
         elif images < capacity:
             ahead = images * source.image
+    padded = elements > SPELLED and inside_share(axes[:-1], sides[:-1]) <= _INSIDE_ROWS
     return ContractWeightSpec(
         dtype=dy.dtype,
         axes=axes,
@@ -334,4 +386,5 @@ def weight_contraction(
         images=images,
         rows=rows,
         ahead=ahead,
+        sides=sides if padded else (),
     )

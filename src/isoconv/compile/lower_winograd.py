@@ -75,7 +75,7 @@ def lower_to_planes(lowering: Lowering, group: Group) -> None:
 
 def _readers(lowering: Lowering, index: int) -> list[str]:
     """The operations that read a value; an output is read by one called "output"."""
-    found = [node.op for node in lowering.graph.nodes if index in node.inputs]
+    found = [lowering.graph[reader].op for reader in lowering.users[index]]
     return found + ["output" for _, number in lowering.graph.outputs if number == index]
 
 

@@ -4,7 +4,10 @@
         packed[...] = the block's weights, zeros in the lanes beyond the last filter
 
 A forward pass has one phase; a strided gradient by the input has several, whose kernel positions a
-table names. Once per step; threads share the work.
+table names. Behind the weights of all phases there may be the zeros that stand for products with
+padding (see ``contract_inside``), in the same order, as of chains of one step per kernel position.
+
+Once per step; threads share the work.
 """
 
 from __future__ import annotations
@@ -15,15 +18,17 @@ from itertools import product
 from math import prod
 from typing import NamedTuple
 
-from isoconv.compile.loops import Kernel, Value
+from isoconv.compile.loops import Kernel, Value, Variable
 from isoconv.compile.packing import Packing, last_apart, turned
 
-__all__ = ["PackSpec"]
+__all__ = ["PackSpec", "Taps", "tap_count"]
 
 Taps = tuple[tuple[int, int, int], ...]
+"""Kernel positions, for each axis: (count, first, step)."""
 
 
-def _count(taps: Taps) -> int:
+def tap_count(taps: Taps) -> int:
+    """How many kernel positions these are."""
     return prod(count for count, _, _ in taps)
 
 
@@ -73,24 +78,31 @@ class PackSpec(Packing):
 
     Attributes:
         kernel: kernel size per axis.
-        phases: for each phase, per axis (count, first, step): which kernel positions, in order.
+        phases: which kernel positions, in order; each phase has chains of its own.
         groups: number of groups; channels and filters are those of one.
+        zeros: whether they are wanted.
     """
 
     kernel: tuple[int, ...]
     phases: tuple[Taps, ...]
     groups: int
+    zeros: bool = False
 
     buffers = 2
 
     @property
     def size(self) -> int:
         """Elements of the packed array."""
-        return self.begin(len(self.phases))
+        phases = len(self.phases)
+        return self.begin_zeros(phases) if self.zeros else self.begin(phases)
 
     def begin(self, phase: int) -> int:
-        """Elements that lie before those of a phase."""
-        return self._link * self.chain * sum(map(_count, self.phases[:phase]))
+        """Elements that lie before the weights of a phase."""
+        return self._link * self.chain * sum(map(tap_count, self.phases[:phase]))
+
+    def begin_zeros(self, phase: int) -> int:
+        """Elements that lie before the zeros of a phase."""
+        return self.begin(len(self.phases)) + self.begin(phase) // self.chain
 
     @property
     def _link(self) -> int:
@@ -104,12 +116,14 @@ class PackSpec(Packing):
             self._squares(k, taps)
         else:
             self._rows(k, taps)
+        if self.zeros:
+            self._all_zeros(k, taps)
 
     def _taps(self) -> list[_Tap]:
         """The kernel positions of all phases, in the order of the chains."""
         found = []
         for number, phase in enumerate(self.phases):
-            links = _count(phase) * self.chain
+            links = tap_count(phase) * self.chain
             indices = [range(first, first + count * step, step) for count, first, step in phase]
             for tap, index in enumerate(product(*indices)):
                 position = 0
@@ -177,6 +191,67 @@ class PackSpec(Packing):
         square += [k.splat_const(0.0, self.dtype, lanes)] * (lanes - rows)
         for column, vector in enumerate(turned(k, square)[:columns]):
             k.store(vector, self._to(k, tap, group, number, k.add(first, column)))
+
+    def _all_zeros(self, k: Kernel, taps: _Table) -> None:
+        """``fma(+0.0, weight, .)`` over whole chains from -0.0, in lanes as the weights are."""
+        b, chain = k.builder, k.const(self.chain)
+        begin, end = k.share(k.const(taps.rows * self.groups * self.columns))
+        with k.loop(begin, end) as unit:
+            number, rest = b.srem(unit, k.const(self.columns)), b.sdiv(unit, k.const(self.columns))
+            group = b.srem(rest, k.const(self.groups))
+            tap = taps.row(b.sdiv(rest, k.const(self.groups)))
+            # The same places as of the weights, if chains had one step for each kernel position.
+            step = _TapAt(
+                tap.position,
+                k.add(b.sdiv(tap.begin, chain), self.begin_zeros(0)),
+                b.sdiv(tap.links, chain),
+                b.sdiv(tap.first, chain),
+            )
+            to = self._to(k, step, group, number, k.const(0))
+            first = k.mul(number, self.lanes)
+            if self.transposed:
+                start = self._start(k, tap, group, first, 0)
+                rows = k.minimum(k.const(self.lanes), b.sub(k.const(self.channels), first))
+                self._zeros_of_rows(k, start, rows, to)
+            else:
+                start = self._start(k, tap, group, 0, first)
+                last_apart(k, number, self.filters, self.lanes, lambda room: k.store(
+                    self._zeros_of_columns(k, start, room), to
+                ))  # fmt: skip
+
+    def _zeros_of_columns(self, k: Kernel, start: Value, room: int) -> Value:
+        """Of weights in `room` columns: down the channels."""
+        acc = k.variable(k.splat_const(-0.0, self.dtype, self.lanes))
+        with k.loop(0, self.channels) as channel:
+            there = k.at(start, k.mul(channel, self.filters * self.groups), self.dtype)
+            self._meet_padding(k, acc, self._load(k, there, room))
+        return acc.get()
+
+    def _zeros_of_rows(self, k: Kernel, start: Value, rows: Value, to: Value) -> None:
+        """Of weights in so many rows: along the filters, then across the lanes."""
+        lanes, step = self.lanes, self.filters * self.groups
+        parked = k.stack(self.dtype, lanes)
+        with k.loop(0, rows) as row:
+            there = k.at(start, k.mul(row, step), self.dtype)
+            acc = k.variable(k.splat_const(-0.0, self.dtype, lanes))
+            whole, rest = divmod(self.filters, lanes)
+            with k.loop(0, whole * lanes, lanes) as first:
+                weights = k.load_vector(k.at(there, first, self.dtype), self.dtype, lanes)
+                self._meet_padding(k, acc, weights)
+            if rest:
+                last = k.load_vector(k.at(there, whole * lanes, self.dtype), self.dtype, rest)
+                # A negative weight's product is -0.0, which changes nothing.
+                self._meet_padding(k, acc, k.widen(last, lanes, -1.0))
+            k.store(acc.get(), parked)
+            # Zeros of both signs and NaN have the same sum in any order.
+            total = k.variable(k.load_scalar(parked, self.dtype))
+            with k.loop(1, lanes) as lane:
+                more = k.load_scalar(k.at(parked, lane, self.dtype), self.dtype)
+                total.set(k.builder.fadd(total.get(), more))
+            k.store(total.get(), k.at(to, row, self.dtype))
+
+    def _meet_padding(self, k: Kernel, acc: Variable, weights: Value) -> None:
+        acc.set(k.fma(k.splat_const(0.0, self.dtype, self.lanes), weights, acc.get()))
 
     def _load(self, k: Kernel, start: Value, room: int) -> Value:
         """`room` weights, zeros behind them."""

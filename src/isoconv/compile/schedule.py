@@ -30,6 +30,7 @@ __all__ = [
     "NEAR",
     "OWN_CACHE",
     "Tile",
+    "choose_inside_tile",
     "choose_tile",
     "chunk_size",
     "equal_parts",
@@ -142,6 +143,47 @@ def choose_tile(
     if best is None:
         return Tile(1, 1, 1, lanes)
     return best[1]
+
+
+@functools.cache
+def choose_inside_tile(
+    target: Target,
+    images: int,
+    width: int,
+    filters: int,
+    dtype: str,
+    *,
+    steps: tuple[int, int],
+    chain: int,
+) -> Tile | None:
+    """The cheapest tile that is as wide as a plane and has images for rows; None if none fits.
+
+    Args:
+        target: the machine.
+        images: in a shard.
+        width: of the plane.
+        filters: what the lanes run over.
+        dtype: float32 or float64.
+        steps: bytes in the source from an image to the next and from a column to the next.
+        chain: steps of a chain.
+    """
+    lanes = vector_lanes(target, dtype, filters)
+    blocks = -(-filters // lanes)
+    best: tuple[float, Tile] | None = None
+    for vectors, rows in product(range(1, min(blocks, 6) + 1), range(1, min(images, 16) + 1)):
+        if not fits(target, rows * width, vectors) or crowded(rows, width, steps):
+            continue
+        cost = 0.0
+        for v, count in runs(blocks, vectors):
+            step = v * lanes * DTYPES[dtype]
+            far = step if step * chain > _STAYING else 0
+            groups, rest = divmod(images, rows)
+            together = step_cycles(target, rows * width, v, far)
+            alone = step_cycles(target, width, v, far)
+            cost += count * (groups * together + rest * alone)
+        if best is None or cost < best[0] * 0.999:
+            best = (cost, Tile(rows, width, vectors, lanes))
+    return None if best is None else best[1]
 
 
 def runs(total: int, part: int) -> list[tuple[int, int]]:

@@ -42,7 +42,7 @@ class KernelTime:
         layer: that it works for; "" for work that belongs to none.
         kernel: what it does.
         seconds: threads work side by side: the time of all of them, divided by their number.
-        flops: multiplications and additions as written; 0 where nobody would count them.
+        flops: multiplications and additions that it does; 0 where nobody would count them.
         bytes: of all operands, each once.
     """
 

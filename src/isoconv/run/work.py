@@ -1,6 +1,7 @@
 """What a kernel call computes, moves and is called, as its specification tells.
 
-1 FMA = 2 FLOP, and every operand crosses the memory bus once.
+1 FMA = 2 FLOP, and every operand crosses the memory bus once. Products with padding that a kernel
+leaves out are not counted.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from math import prod
 
 from isoconv.compile.border import BorderSpec
 from isoconv.compile.contract import ContractSpec
+from isoconv.compile.contract_inside import InsideContractSpec, inside_terms
 from isoconv.compile.contract_weight import ContractWeightSpec
 from isoconv.compile.depthwise import DepthwiseSpec, DepthwiseWeightSpec
 from isoconv.compile.image import AugmentSpec
@@ -61,11 +63,16 @@ def _flops(spec: KernelSpec, images: int) -> int:
         return spec.size * _KERNEL[spec.kind]
     if isinstance(spec, ContractSpec):
         positions = spec.flat or prod(axis.positions for axis in spec.axes)
-        results = positions * spec.groups * spec.filters
-        steps = 2 * spec.taps * spec.channels + len(spec.epilogue.steps)
-        return images * results * steps
+        terms = spec.taps * positions
+        if isinstance(spec, InsideContractSpec):
+            terms = inside_terms(spec.axes, spec.sides)
+        work = 2 * terms * spec.channels + positions * len(spec.epilogue.steps)
+        return images * spec.groups * spec.filters * work
     if isinstance(spec, ContractWeightSpec):
         terms = prod(axis.positions * axis.taps for axis in spec.axes)
+        if spec.sides:
+            *rows, last = spec.axes
+            terms = inside_terms(rows, spec.sides[:-1]) * last.positions * last.taps
         return 2 * images * terms * spec.groups * spec.filters * spec.channels
     if isinstance(spec, (DepthwiseSpec, DepthwiseWeightSpec)):
         terms = prod(axis.positions * axis.taps for axis in spec.axes)

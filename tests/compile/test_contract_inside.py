@@ -1,0 +1,127 @@
+"""Contractions that leave out the products with padding: the bits are those of all products."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from tests.compile import test_contract
+from tests.compile.geometries import contraction, conv_arrays, conv_graph
+from tests.run.graphs import check
+
+from isoconv.compile import lower_contract
+from isoconv.compile.contract import Axis
+from isoconv.compile.contract_inside import InsideContractSpec, inside_share
+from isoconv.compile.schedule import choose_inside_tile
+from isoconv.compile.target import target_named
+
+BOTH = ("conv", "conv_grad_input")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _everywhere():
+    """Also where it gains nothing, so that small cases reach it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lower_contract, "_INSIDE_SHARE", 1.0)
+        patch.setattr(lower_contract, "_INSIDE_CHAIN", 1)
+        yield
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """The contractions of this kind that calculations are made of."""
+    found = []
+
+    def noted(**fields):
+        found.append(InsideContractSpec(**fields))
+        return found[-1]
+
+    monkeypatch.setattr(lower_contract, "InsideContractSpec", noted)
+    return found
+
+
+# All that holds of contractions holds of these.
+test_any_geometry = test_contract.test_any_geometry
+test_widths = test_contract.test_widths
+test_special_values = test_contract.test_special_values
+test_infinities_and_nan = test_contract.test_infinities_and_nan
+test_epilogues = test_contract.test_epilogues
+test_gradient_epilogue_in_phases = test_contract.test_gradient_epilogue_in_phases
+test_computed_weights = test_contract.test_computed_weights
+test_sources_with_gaps = test_contract.test_sources_with_gaps
+test_targets = test_contract.test_targets
+test_a_team_shares_the_work = test_contract.test_a_team_shares_the_work
+test_work_behind_short_and_long_chains = test_contract.test_work_behind_short_and_long_chains
+
+
+def test_groups_of_images(made):
+    """A tile's rows are images; those that fill no group come one by one."""
+    case = contraction((3, 3), (3, 3), 20, 24, padding=1, images=11)
+    check(conv_graph(case, BOTH), conv_arrays(case), 11)
+    assert {spec.tile.columns for spec in made} == {3}
+    assert any(spec.tile.rows > 1 and 11 % spec.tile.rows for spec in made)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_underflow_beside_padding(made, dtype):
+    """A chain that underflowed to -0.0 is +0.0 after padding, unless all weights are negative."""
+    case = contraction((3, 3), (3, 3), 2, 3, padding=1, images=1, dtype=dtype)
+    arrays = conv_arrays(case)
+    for sign in (1, -1):
+        arrays["x"][...] = -sign * np.finfo(dtype).smallest_subnormal
+        arrays["w"][...] = sign * 0.25
+        found = check(conv_graph(case, ["conv"]), arrays, 1)["conv"]
+        assert not found.any()
+        negative = np.signbit(found[0, :, :, 0])
+        # Positive weights: only where the last kernel position meets the plane.
+        kept = np.array([[1, 1, 0], [1, 1, 0], [0, 0, 0]], bool) if sign > 0 else True
+        np.testing.assert_array_equal(negative, np.broadcast_to(kept, (3, 3)))
+    assert made
+
+
+def test_all_weights_but_one(made):
+    """Zeros take their sign, and NaN, from every single weight of a kernel position."""
+    case = contraction((3, 3), (2, 2), 18, 5, padding=1, images=1)
+    arrays = conv_arrays(case)
+    arrays["x"][...] = -np.finfo(np.float32).smallest_subnormal
+    for value, (channel, filters) in product(
+        (0.0, 1e-3, np.inf, np.nan), ((0, 4), (17, 0), (5, 2))
+    ):
+        arrays["w"][...] = 0.25
+        arrays["w"][0, 0] = -0.25
+        arrays["w"][0, 0, channel, filters] = value
+        check(conv_graph(case, ["conv"]), arrays, 1)
+        arrays["w"][...] *= -1
+        check(conv_graph(case, ["conv"]), arrays, 1)
+    assert made
+
+
+def test_gradient_takes_zeros_along_filters(made):
+    """The same of a gradient by the input, whose chains run over filters."""
+    case = contraction((3, 3), (2, 2), 5, 21, padding=1, images=1)
+    arrays = conv_arrays(case)
+    arrays["dy"][...] = -np.finfo(np.float32).smallest_subnormal
+    for value, channel, filters in product((0.0, np.inf), (0, 4), (0, 16, 20)):
+        arrays["w"][...] = -0.25
+        arrays["w"][2, 2, channel, filters] = value
+        check(conv_graph(case, ["conv_grad_input"]), arrays, 1)
+    assert made
+
+
+def test_share_of_products():
+    """3×3 kernels on 7×7 and on 2×2; one that never meets padding."""
+    along = Axis(7, 3, 0, 1, -1, 1, 1)
+    assert inside_share((along, along), (7, 7)) == pytest.approx((19 / 21) ** 2)
+    small = Axis(2, 3, 0, 1, -1, 1, 1)
+    assert inside_share((small, small), (2, 2)) == pytest.approx((4 / 6) ** 2)
+    assert inside_share((Axis(5, 3, 0, 1, 0, 1, 1),), (7,)) == 1.0
+
+
+def test_tiles_fit():
+    """Tiles are as wide as the plane; where no row fits into the registers, there is none."""
+    target = target_named("avx512")
+    for width in (2, 4, 7, 14):
+        tile = choose_inside_tile(target, 32, width, 64, "float32", steps=(4096, 256), chain=576)
+        assert tile is not None
+        assert tile.columns == width
+        assert tile.rows * width * tile.vectors + tile.vectors <= target.registers
+    assert choose_inside_tile(target, 32, 40, 64, "float32", steps=(4096, 256), chain=576) is None

@@ -1,0 +1,58 @@
+"""What kernels are said to compute: counted by hand."""
+
+import numpy as np
+import pytest
+from tests.compile.geometries import contraction, conv_graph
+
+from isoconv.compile.contract import ContractSpec
+from isoconv.compile.contract_weight import ContractWeightSpec
+from isoconv.compile.layout import Buffer, Placement, dense_strides
+from isoconv.compile.lower import lower
+from isoconv.compile.target import host_target
+from isoconv.run.work import flops_of
+
+
+def flops(case, direction):
+    """Those of one direction of a convolution."""
+    graph = conv_graph(case, [direction])
+    inputs = {
+        node.attrs.name: placement(
+            "dataset" if node.spec.batched else "parameter", node.attrs.name, node
+        )
+        for _, node in graph.inputs()
+    }
+    outputs = {name: placement("output", name, graph[index]) for name, index in graph.outputs}
+    lowered = lower(graph, host_target(), capacity=case.images, inputs=inputs, outputs=outputs)
+    contractions = (ContractSpec, ContractWeightSpec)
+    return sum(
+        flops_of(call, case.images) for call in lowered.shard if isinstance(call.spec, contractions)
+    )
+
+
+def placement(region, name, node):
+    """A value behind the one of the image before."""
+    spec = node.spec
+    buffer = Buffer(region, name, spec.size * spec.itemsize, spec.batched)
+    strides = dense_strides(spec.shape)
+    return Placement(buffer, spec.dtype, strides, spec.size if spec.batched else 0, 0)
+
+
+@pytest.mark.parametrize("direction", ["conv", "conv_grad_weight"])
+def test_contractions(direction):
+    """Two for every product, the same forward and by weight."""
+    case = contraction((3, 2), (7, 9), 5, 6, images=3)
+    assert flops(case, direction) == 2 * 3 * (5 * 8) * (3 * 2) * 5 * 6
+
+
+def test_padding_is_not_counted_where_it_is_left_out():
+    """3×3 on 2×2: 16 of 36 pairs meet no padding; by weight only rows of it are left out."""
+    case = contraction((3, 3), (2, 2), 32, 32, padding=1, images=3)
+    products = 2 * 3 * 32 * 32
+    assert flops(case, "conv") == flops(case, "conv_grad_input") == products * 16
+    assert flops(case, "conv_grad_weight") == products * 24
+
+
+def test_padding_counts_where_it_takes_part():
+    """On a wide plane it is too little to be left out."""
+    case = contraction((3, 3), (40, 40), 16, 16, padding=1, images=1)
+    assert flops(case, "conv") == 2 * np.prod([40, 40, 3, 3, 16, 16])
