@@ -10,7 +10,8 @@ from tests.run.graphs import check
 
 from isoconv.compile import lower_contract
 from isoconv.compile.contract import Axis
-from isoconv.compile.contract_inside import InsideContractSpec, inside_share
+from isoconv.compile.contract_inside import InsideContractSpec
+from isoconv.compile.padding import inside_share
 from isoconv.compile.schedule import choose_inside_tile
 from isoconv.compile.target import target_named
 

@@ -20,20 +20,28 @@ that it wrote a layer before.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from math import prod
+from typing import NamedTuple
 
 from isoconv.compile.contract_chain import Chain, Heads
 from isoconv.compile.contract_result import Positions, vector_of
-from isoconv.compile.expression import Domain, Expression, Operand, address, emit_expression
+from isoconv.compile.expression import (
+    Domain,
+    Expression,
+    Index,
+    Operand,
+    address,
+    emit_expression,
+)
 from isoconv.compile.loops import Kernel, Value, Variable
 from isoconv.compile.pieces import Pieces
 from isoconv.compile.schedule import NEAR, OWN_CACHE, Tile, chunk_size, equal_parts, runs
 from isoconv.graph.ir import DTYPES
 
-__all__ = ["Axis", "ContractSpec", "Emission"]
+__all__ = ["At", "Axis", "ContractSpec", "Emission"]
 
 _SHORT_CHAIN = 160  # steps; what comes after so few of them is a good part of a kernel's time
 _SHORT_EPILOGUE = 8  # operations that may be written out for every position
@@ -102,6 +110,27 @@ class ContractSpec:
     def emit(self, k: Kernel) -> None:
         """Emit the kernel's body."""
         Emission(k, self).run()
+
+
+class At(NamedTuple):
+    """A tile: its size, and where it stands.
+
+    Attributes:
+        image: of its first position.
+        place: the first position's coordinates; none when flat.
+        rows, columns: of positions.
+        vectors: of filters.
+        filters: the first one.
+        weights: the packed weights of these filters.
+    """
+
+    image: Value
+    place: tuple[Value, ...]
+    rows: int
+    columns: int
+    vectors: int
+    filters: Value
+    weights: Value
 
 
 class Emission:
@@ -191,7 +220,9 @@ class Emission:
                             with k.loop(0, column_count) as c:
                                 column = k.add(k.mul(c, columns), first_column)
                                 place = (*leading, row, column)
-                                self._tile(image, place, rows, columns, vectors, filters, weights)
+                                self._tile(
+                                    At(image, place, rows, columns, vectors, filters, weights)
+                                )
 
             self._outer(outer, (), plane)
 
@@ -235,7 +266,7 @@ class Emission:
                         room = b.sub(last, position)
                         stop = b.sub(last, b.srem(room, k.const(columns)))
                         with k.loop(position, stop, columns) as p:
-                            self._tile(p, (), 1, columns, vectors, filters, weights)
+                            self._tile(At(p, (), 1, columns, vectors, filters, weights))
                         position = stop
                         columns //= 2
 
@@ -243,67 +274,45 @@ class Emission:
 
     # One tile -----------------------------------------------------------------------------------
 
-    def _tile(
-        self,
-        image: Value,
-        place: tuple[Value, ...],
-        rows: int,
-        columns: int,
-        vectors: int,
-        filters: Value,
-        weights: Value,
-    ) -> None:
-        """Accumulate and finish a tile of rows × columns positions."""
+    def _tile(self, at: At) -> None:
+        """Accumulate and finish a tile; the last block may have fewer filters."""
         zero = self.k.splat_const(0.0, self.spec.dtype, self.lanes)
-        acc = [self.k.variable(zero) for _ in range(rows * columns * vectors)]
-        self._fetch(image, place, rows, columns, vectors, filters)
+        acc = [self.k.variable(zero) for _ in range(at.rows * at.columns * at.vectors)]
+        self._fetch(at)
         if self.spec.taps:
-            self._chains(acc, image, place, (rows, columns), vectors, weights)
-        self._complete(acc, image, place, (rows, columns), vectors, filters)
+            self._chains(acc, at)
+        self._park(acc)
+        widths = self._widths(at.vectors)
+        if len(widths) == 1:
+            self._finish(at, widths[0])
+            return
+        with self.k.builder.if_else(self.last_block) as (last, others):
+            with last:
+                self._finish(at, widths[1])
+            with others:
+                self._finish(at, widths[0])
 
-    def _chains(
-        self,
-        acc: list[Variable],
-        image: Value,
-        place: tuple[Value, ...],
-        size: tuple[int, int],
-        vectors: int,
-        weights: Value,
-    ) -> None:
+    def _chains(self, acc: list[Variable], at: At) -> None:
         """All kernel positions and channels of a tile."""
         spec = self.spec
-        base = self._source_base(image, place)
-        ahead, size_ahead = self._ahead(base, *size)
+        base = self._source_base(at)
+        ahead, size = self._ahead(base, at.rows, at.columns)
         taps = [
             (axis.taps, axis.in_tap * stride)
             for axis, stride in zip(spec.axes, spec.source.strides[:-1], strict=True)
         ]
-        offsets = [self._source_shift(*divmod(p, size[1])) for p in range(size[0] * size[1])]
         chain = Chain(
-            self.k, spec.dtype, taps, spec.channels, offsets, vectors, self.lanes, size_ahead
+            self.k, spec.dtype, taps, spec.channels, self._offsets(at), at.vectors, self.lanes, size
         )
-        chain.run(Heads(base, weights, ahead), acc)
+        chain.run(Heads(base, at.weights, ahead), acc)
 
-    def _complete(
-        self,
-        acc: list[Variable],
-        image: Value,
-        place: tuple[Value, ...],
-        size: tuple[int, int],
-        vectors: int,
-        filters: Value,
-    ) -> None:
-        """What comes after the chains of a tile; the last block may have fewer filters."""
-        widths = self._widths(vectors)
-        self._park(acc)
-        if len(widths) == 1:
-            self._finish(image, place, *size, filters, widths[0])
-            return
-        with self.k.builder.if_else(self.last_block) as (last, others):
-            with last:
-                self._finish(image, place, *size, filters, widths[1])
-            with others:
-                self._finish(image, place, *size, filters, widths[0])
+    def _offsets(self, at: At) -> list[int]:
+        """Elements of the source from the tile's first position to each of its positions."""
+        return [
+            self._source_shift(row, column)
+            for row in range(at.rows)
+            for column in range(at.columns)
+        ]
 
     def _widths(self, vectors: int) -> list[list[int]]:
         """Lanes to store per vector: of every block, or of all but the last and of the last."""
@@ -325,12 +334,12 @@ class Emission:
                 shift += offset * steps[axis] * spec.source.strides[axis - 1]
         return shift
 
-    def _source_base(self, image: Value, place: tuple[Value, ...]) -> Value:
+    def _source_base(self, at: At) -> Value:
         """Address of what the tile's first position reads at tap 0, channel 0 of the group."""
         k, spec = self.k, self.spec
-        terms: list[Value | int] = [spec.source.offset, k.mul(image, spec.source.image)]
+        terms: list[Value | int] = [spec.source.offset, k.mul(at.image, spec.source.image)]
         terms.append(k.mul(self.group, spec.channels))
-        coordinates = place[len(place) - len(spec.axes) :]
+        coordinates = at.place[len(at.place) - len(spec.axes) :]
         for axis, coordinate, stride in zip(
             spec.axes, coordinates, spec.source.strides[:-1], strict=True
         ):
@@ -371,18 +380,10 @@ class Emission:
             place = self.k.at(self.stack, number * self.lanes, self.spec.dtype)
             self.k.store(variable.get(), place)
 
-    def _finish(
-        self,
-        image: Value,
-        place: tuple[Value, ...],
-        rows: int,
-        columns: int,
-        filters: Value,
-        widths: list[int],
-    ) -> None:
+    def _finish(self, at: At, widths: list[int]) -> None:
         """Epilogue and stores of a parked tile."""
         k, spec = self.k, self.spec
-        for position, index in self._positions(rows, columns).each(image, place, filters):
+        for position, index in self._places(at):
             for v, width in enumerate(widths):
                 if not width:
                     continue
@@ -391,7 +392,8 @@ class Emission:
                 here = vector_of(index, v, width)
                 emit_expression(k, spec.domain, spec.epilogue, here, [root])
 
-    def _positions(self, rows: int, columns: int) -> Positions:
+    def _places(self, at: At) -> Iterator[tuple[Value, Index]]:
+        """Number of each position of a tile, and its place in the result."""
         spec = self.spec
         axes = tuple((axis.out_first, axis.out_step) for axis in spec.axes)
         steps = spec.epilogue.steps
@@ -400,19 +402,13 @@ class Emission:
             and len(steps) <= _SHORT_EPILOGUE
             and all(step.op in _QUICK for step in steps)
         )
-        return Positions(
-            self.k, bool(spec.flat), axes, rows, columns, self.lanes, short, self.rows_are_images
-        )
+        positions = Positions(
+            self.k, bool(spec.flat), axes, at.rows, at.columns, self.lanes, short,
+            self.rows_are_images,
+        )  # fmt: skip
+        return positions.each(at.image, at.place, at.filters)
 
-    def _fetch(
-        self,
-        image: Value,
-        place: tuple[Value, ...],
-        rows: int,
-        columns: int,
-        vectors: int,
-        filters: Value,
-    ) -> None:
+    def _fetch(self, at: At) -> None:
         """Ask for what the epilogue will read and write, so that it arrives while the chain runs.
 
         The hardware expects no access far from the last ones, and would wait for each line.
@@ -422,8 +418,8 @@ class Emission:
         wanted = [
             o for o in places if o.image and o.strides and o.strides[-1] == 1 and not o.streamed
         ]
-        for _, index in self._positions(rows, columns).each(image, place, filters):
-            for v in range(vectors):
+        for _, index in self._places(at):
+            for v in range(at.vectors):
                 here = vector_of(index, v, self.lanes)
                 for operand in wanted:
                     k.prefetch(address(k, operand, here))

@@ -1,14 +1,7 @@
 """Contractions that leave out the products with padding, and keep every bit of what they give.
 
-A product with padding is ``fma(+0.0, weight, acc)``. It changes nothing but two rare values: an
-``acc`` of -0.0, which an underflow has left, and an ``acc`` that meets an infinite weight. One
-addition does the same for all channels of a kernel position at once:
-
-    zeros[m, o] = the chain over c of fma(+0.0, weight[m, c, o], .) from -0.0
-    acc + zeros[m, o] = the chain over c of fma(+0.0, weight[m, c, o], .) from acc
-
-``zeros`` is +0.0 if one of its weights has the sign of +0.0, else -0.0, and NaN if one is not
-finite. Added to any other number it is that number; added to -0.0 it is what the products give.
+One addition for each kernel position stands for its products with padding (see ``padding``); what
+is added lies behind the packed weights.
 
 Of a 3×3 kernel that meets a plane of 7×7 this saves 18% of the products, of 2×2 more than half. A
 tile is as wide as the plane, so that which of its columns meet padding is known when the kernel is
@@ -18,36 +11,18 @@ of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial, reduce
 from math import prod
 from typing import NamedTuple
 
-from isoconv.compile.contract import Axis, ContractSpec, Emission
+from isoconv.compile.contract import At, ContractSpec, Emission
 from isoconv.compile.contract_chain import Chain, Heads
 from isoconv.compile.loops import Kernel, Value, Variable
+from isoconv.compile.padding import meets_source, met
 
-__all__ = ["InsideContractSpec", "inside_share", "inside_terms"]
-
-
-def inside_terms(axes: Sequence[Axis], sides: Sequence[int]) -> int:
-    """How many pairs of a position and a kernel position meet no padding."""
-    return prod(
-        sum(len(_met(axis, tap, side)) for tap in range(axis.taps))
-        for axis, side in zip(axes, sides, strict=True)
-    )
-
-
-def inside_share(axes: Sequence[Axis], sides: Sequence[int]) -> float:
-    """The same as a share of all pairs."""
-    return inside_terms(axes, sides) / max(1, prod(axis.taps * axis.positions for axis in axes))
-
-
-def _met(axis: Axis, tap: int, side: int) -> list[int]:
-    """The positions along an axis at which a tap meets no padding."""
-    first = axis.in_first + tap * axis.in_tap
-    return [p for p in range(axis.positions) if 0 <= first + p * axis.in_step < side]
+__all__ = ["InsideContractSpec"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +57,12 @@ class _Row(NamedTuple):
 
     Attributes:
         acc: an accumulator for each image, column and vector.
-        columns, vectors: how many.
+        at: where it stands.
         offsets: elements of the source from the first position, of each image and column.
     """
 
     acc: list[Variable]
-    columns: int
-    vectors: int
+    at: At
     offsets: list[int]
 
 
@@ -117,7 +91,7 @@ class _InsideEmission(Emission):
             def plane(leading: tuple[Value, ...]) -> None:
                 with k.loop(0, height) as y, mine(unit, y, self.block_number):
                     place = (*leading, y, k.const(0))
-                    self._tile(image, place, count, width, vectors, filters, weights)
+                    self._tile(At(image, place, count, width, vectors, filters, weights))
 
             self._outer(outer, (), plane)
 
@@ -139,63 +113,49 @@ class _InsideEmission(Emission):
         axis, source = self.spec.axes[-1], self.spec.source
         return row * source.image + column * axis.in_step * source.strides[-2]
 
-    def _chains(
-        self,
-        acc: list[Variable],
-        image: Value,
-        place: tuple[Value, ...],
-        size: tuple[int, int],
-        vectors: int,
-        weights: Value,
-    ) -> None:
+    def _chains(self, acc: list[Variable], at: At) -> None:
         """All kernel positions and channels of a tile."""
-        k, spec = self.k, self.spec
-        images, columns = size
-        offsets = [self._source_shift(i, c) for i in range(images) for c in range(columns)]
-        zeros = k.at(self._zeros, k.mul(self.lane, spec.taps), spec.dtype)
-        at = _Place(self._source_base(image, place), weights, zeros)
-        self._taps(_Row(acc, columns, vectors, offsets), at, place, [])
+        zeros = self.k.at(self._zeros, self.k.mul(self.lane, self.spec.taps), self.spec.dtype)
+        row = _Row(acc, at, self._offsets(at))
+        self._taps(row, _Place(self._source_base(at), at.weights, zeros), [])
 
-    def _taps(self, row: _Row, at: _Place, place: tuple[Value, ...], inside: list[Value]) -> None:
+    def _taps(self, row: _Row, here: _Place, inside: list[Value]) -> None:
         """Loops over the kernel positions of all axes but the last."""
         k, b, spec = self.k, self.k.builder, self.spec
         done = len(inside)
         if done == len(spec.axes) - 1:
             with b.if_else(reduce(b.and_, inside)) as (on_plane, beside):
                 with on_plane:
-                    self._kernel_row(row, at, on_plane=True)
+                    self._kernel_row(row, here, on_plane=True)
                 with beside:
-                    self._kernel_row(row, at, on_plane=False)
+                    self._kernel_row(row, here, on_plane=False)
             return
         axis = spec.axes[done]
         with k.loop(0, axis.taps) as tap:
-            there = k.add(k.mul(place[done], axis.in_step), k.mul(tap, axis.in_tap), axis.in_first)
-            # Without a sign, what is before the plane is far behind it.
-            met = b.icmp_unsigned("<", there, k.const(self._sides[done]))
-            moved = self._moved(row, at, done, tap)
-            self._taps(row, moved, place, [*inside, met])
+            meets = meets_source(k, axis, row.at.place[done], tap, self._sides[done])
+            self._taps(row, self._moved(row, here, done, tap), [*inside, meets])
 
-    def _moved(self, row: _Row, at: _Place, number: int, tap: Value | int) -> _Place:
+    def _moved(self, row: _Row, here: _Place, number: int, tap: Value | int) -> _Place:
         """At a kernel position along one of the axes."""
         k, spec = self.k, self.spec
         step = spec.axes[number].in_tap * spec.source.strides[number]
         taps = prod(axis.taps for axis in spec.axes[number + 1 :])
-        vectors = row.vectors * self.lanes
+        vectors = row.at.vectors * self.lanes
         return _Place(
-            k.at(at.source, k.mul(tap, step), spec.dtype),
-            k.at(at.weights, k.mul(tap, taps * spec.channels * vectors), spec.dtype),
-            k.at(at.zeros, k.mul(tap, taps * vectors), spec.dtype),
+            k.at(here.source, k.mul(tap, step), spec.dtype),
+            k.at(here.weights, k.mul(tap, taps * spec.channels * vectors), spec.dtype),
+            k.at(here.zeros, k.mul(tap, taps * vectors), spec.dtype),
         )
 
-    def _kernel_row(self, row: _Row, at: _Place, *, on_plane: bool) -> None:
+    def _kernel_row(self, row: _Row, here: _Place, *, on_plane: bool) -> None:
         """The last axis' kernel positions: each with the columns at which it meets the plane."""
-        k, spec, vectors = self.k, self.spec, row.vectors
+        k, spec, vectors = self.k, self.spec, row.at.vectors
         last = len(spec.axes) - 1
         for tap in range(spec.axes[last].taps):
-            there = self._moved(row, at, last, tap)
-            met = _met(spec.axes[last], tap, self._sides[last]) if on_plane else []
-            chosen = [p for p in range(len(row.offsets)) if p % row.columns in met]
-            beside = [p for p in range(len(row.offsets)) if p % row.columns not in met]
+            there = self._moved(row, here, last, tap)
+            columns = met(spec.axes[last], tap, self._sides[last]) if on_plane else []
+            chosen = [p for p in range(len(row.offsets)) if p % row.at.columns in columns]
+            beside = [p for p in range(len(row.offsets)) if p % row.at.columns not in columns]
             if beside:
                 for v in range(vectors):
                     place = k.at(there.zeros, v * self.lanes, spec.dtype)

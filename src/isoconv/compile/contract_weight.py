@@ -7,7 +7,7 @@
         result[m, c, o] = acc
 
 Rows of positions whose source is padding may be left out: one addition to an accumulator does what
-all of a row's products with padding do (see ``contract_inside``), the same for all kernel elements
+all of a row's products with padding do (see ``padding``), the same for all kernel elements
 of a tile.
 
 Schedule: a register tile holds T neighbouring (m, c) × V vectors of filters. The source and the
@@ -26,6 +26,7 @@ from math import prod
 from isoconv.compile.contract import Axis
 from isoconv.compile.expression import Operand
 from isoconv.compile.loops import Kernel, Value, Variable
+from isoconv.compile.padding import meet_padding, meets_source, no_products
 from isoconv.compile.schedule import NEAR, Tile, equal_parts, runs
 from isoconv.graph.ir import DTYPES
 
@@ -329,10 +330,8 @@ class _Emission:
             if depth >= len(rows):
                 self._positions(*inner)
                 return
-            there = k.add(k.mul(p, axis.in_step), k.mul(rows[depth], axis.in_tap), axis.in_first)
-            # Without a sign, what is before the plane is far behind it.
-            met = b.icmp_unsigned("<", there, k.const(spec.sides[depth]))
-            with b.if_else(met) as (on_plane, off):
+            meets = meets_source(k, axis, p, rows[depth], spec.sides[depth])
+            with b.if_else(meets) as (on_plane, off):
                 with on_plane:
                     self._positions(*inner)
                 with off:
@@ -345,14 +344,13 @@ class _Emission:
     def _meet_padding(self, depth: int, g: Value, vectors: int, acc: list[Variable]) -> None:
         """What the products of padding with all positions from `g` on do to the accumulators."""
         k, dtype = self.k, self.spec.dtype
-        padding = k.splat_const(0.0, dtype, self.lanes)
-        zeros = [k.variable(k.splat_const(-0.0, dtype, self.lanes)) for _ in range(vectors)]
+        zeros = [no_products(k, dtype, self.lanes) for _ in range(vectors)]
 
         def step(_: Value, g: Value) -> None:
             for v, variable in enumerate(zeros):
                 there = k.at(g, v * self.lanes, dtype)
                 loaded = k.load_vector(there, dtype, self.lanes, invariant=True)
-                variable.set(k.fma(padding, loaded, variable.get()))
+                meet_padding(k, variable, loaded, dtype, self.lanes)
 
         self._positions(depth, self._bounds(depth), g, g, (), step, lambda _depth, _g: None)
         for number, variable in enumerate(acc):

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from isoconv.compile.calls import Arguments
 from isoconv.compile.contract import Axis, ContractSpec
-from isoconv.compile.contract_inside import InsideContractSpec, inside_share
+from isoconv.compile.contract_inside import InsideContractSpec
 from isoconv.compile.contract_weight import SPELLED, ContractWeightSpec
 from isoconv.compile.depthwise import DepthwiseSpec, DepthwiseWeightSpec
 from isoconv.compile.expression import Domain, Expression, Operand
 from isoconv.compile.index_maps import Phase, border, forward_axes, gradient_phases
 from isoconv.compile.layout import Border
 from isoconv.compile.pack import PackSpec, tap_count
+from isoconv.compile.padding import inside_share
 from isoconv.compile.schedule import Tile, choose_inside_tile, choose_tile
 from isoconv.compile.target import Target
 from isoconv.graph.fuse import Group
@@ -113,7 +114,9 @@ def _contract(
     sides = lowering.spec(x).shape[:-1]
     nests = []
     for phase in phases:
-        nest = _nest(phase, geometry, source, lowering.spec(x), domain, expression)
+        nest = _Nest(0, phase.axes, domain.shape, expression, source)
+        if flat := _flat(nest, geometry, sides):
+            nest = _flattened(nest, flat)
         tile = _inside_tile(lowering, nest, sides, chain, width)
         inside = tile is not None
         if tile is None:
@@ -224,46 +227,25 @@ def _copy_arguments(arguments: Arguments) -> Arguments:
     return copy
 
 
-def _nest(
-    phase: Phase,
-    geometry: Any,
-    source: Operand,
-    x: TensorSpec,
-    domain: TensorSpec,
-    expression: Expression,
-) -> _Nest:
-    """The loops of a phase, as one axis if they can be that."""
-    flat = _flat(phase, geometry, source, x, domain, expression)
-    if flat and phase.axes:
-        return _flattened(flat, source, domain, expression)
-    return _Nest(flat, phase.axes, domain.shape, expression, source)
-
-
-def _flat(
-    phase: Phase,
-    geometry: Any,
-    source: Operand,
-    x: TensorSpec,
-    domain: TensorSpec,
-    expression: Expression,
-) -> int:
+def _flat(nest: _Nest, geometry: Any, sides: tuple[int, ...]) -> int:
     """Positions per image when images and positions form one axis in all operands; else 0."""
-    positions = prod(axis.positions for axis in phase.axes)
-    if not phase.axes:
+    positions = prod(axis.positions for axis in nest.axes)
+    if not nest.axes:
         return 1
     plain = all(
         axis.taps == 1 and axis.in_first == 0 and axis.in_step == 1 and axis.out_step == 1
-        for axis in phase.axes
+        for axis in nest.axes
     )
-    if not plain or geometry.groups != 1 or x.shape[:-1] != domain.shape[:-1]:
+    if not plain or geometry.groups != 1 or sides != nest.shape[:-1]:
         return 0
+    expression = nest.epilogue
     if any(step.op == "dropout" for step in expression.steps):
         return 0
-    places = [source, *expression.operands, *(place for _, place in expression.stores)]
+    places = [nest.source, *expression.operands, *(place for _, place in expression.stores)]
     for place in places:
-        if len(place.strides) != len(domain.shape):
+        if len(place.strides) != len(nest.shape):
             return 0
-        if place.rows or not _is_row(place, domain.shape[:-1]):
+        if place.rows or not _is_row(place, sides):
             return 0
     return positions
 
@@ -279,20 +261,20 @@ def _is_row(place: Operand, sides: tuple[int, ...]) -> bool:
     return place.image == step * size
 
 
-def _flattened(flat: int, source: Operand, domain: TensorSpec, expression: Expression) -> _Nest:
+def _flattened(nest: _Nest, flat: int) -> _Nest:
     """The contraction with its positions along the image axis."""
-    sides = domain.shape[:-1]
+    if not nest.axes:
+        return nest._replace(flat=flat)
 
     def row(place: Operand) -> Operand:
-        step = place.image // prod(sides)
-        return replace(place, strides=place.strides[-1:], image=step)
+        return replace(place, strides=place.strides[-1:], image=place.image // flat)
 
     merged = replace(
-        expression,
-        operands=tuple(row(place) for place in expression.operands),
-        stores=tuple((value, row(place)) for value, place in expression.stores),
+        nest.epilogue,
+        operands=tuple(row(place) for place in nest.epilogue.operands),
+        stores=tuple((value, row(place)) for value, place in nest.epilogue.stores),
     )
-    return _Nest(flat, (), domain.shape[-1:], merged, row(source))
+    return _Nest(flat, (), nest.shape[-1:], merged, row(nest.source))
 
 
 def lower_conv_grad_weight(lowering: Lowering, group: Group) -> None:

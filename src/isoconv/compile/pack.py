@@ -5,7 +5,7 @@
 
 A forward pass has one phase; a strided gradient by the input has several, whose kernel positions a
 table names. Behind the weights of all phases there may be the zeros that stand for products with
-padding (see ``contract_inside``), in the same order, as of chains of one step per kernel position.
+padding (see ``padding``), in the same order, as of chains of one step per kernel position.
 
 Once per step; threads share the work.
 """
@@ -18,8 +18,9 @@ from itertools import product
 from math import prod
 from typing import NamedTuple
 
-from isoconv.compile.loops import Kernel, Value, Variable
+from isoconv.compile.loops import Kernel, Value
 from isoconv.compile.packing import Packing, last_apart, turned
+from isoconv.compile.padding import meet_padding, no_products
 
 __all__ = ["PackSpec", "Taps", "tap_count"]
 
@@ -221,10 +222,10 @@ class PackSpec(Packing):
 
     def _zeros_of_columns(self, k: Kernel, start: Value, room: int) -> Value:
         """Of weights in `room` columns: down the channels."""
-        acc = k.variable(k.splat_const(-0.0, self.dtype, self.lanes))
+        acc = no_products(k, self.dtype, self.lanes)
         with k.loop(0, self.channels) as channel:
             there = k.at(start, k.mul(channel, self.filters * self.groups), self.dtype)
-            self._meet_padding(k, acc, self._load(k, there, room))
+            meet_padding(k, acc, self._load(k, there, room), self.dtype, self.lanes)
         return acc.get()
 
     def _zeros_of_rows(self, k: Kernel, start: Value, rows: Value, to: Value) -> None:
@@ -233,15 +234,15 @@ class PackSpec(Packing):
         parked = k.stack(self.dtype, lanes)
         with k.loop(0, rows) as row:
             there = k.at(start, k.mul(row, step), self.dtype)
-            acc = k.variable(k.splat_const(-0.0, self.dtype, lanes))
+            acc = no_products(k, self.dtype, lanes)
             whole, rest = divmod(self.filters, lanes)
             with k.loop(0, whole * lanes, lanes) as first:
                 weights = k.load_vector(k.at(there, first, self.dtype), self.dtype, lanes)
-                self._meet_padding(k, acc, weights)
+                meet_padding(k, acc, weights, self.dtype, lanes)
             if rest:
                 last = k.load_vector(k.at(there, whole * lanes, self.dtype), self.dtype, rest)
                 # A negative weight's product is -0.0, which changes nothing.
-                self._meet_padding(k, acc, k.widen(last, lanes, -1.0))
+                meet_padding(k, acc, k.widen(last, lanes, -1.0), self.dtype, lanes)
             k.store(acc.get(), parked)
             # Zeros of both signs and NaN have the same sum in any order.
             total = k.variable(k.load_scalar(parked, self.dtype))
@@ -249,9 +250,6 @@ class PackSpec(Packing):
                 more = k.load_scalar(k.at(parked, lane, self.dtype), self.dtype)
                 total.set(k.builder.fadd(total.get(), more))
             k.store(total.get(), k.at(to, row, self.dtype))
-
-    def _meet_padding(self, k: Kernel, acc: Variable, weights: Value) -> None:
-        acc.set(k.fma(k.splat_const(0.0, self.dtype, self.lanes), weights, acc.get()))
 
     def _load(self, k: Kernel, start: Value, room: int) -> Value:
         """`room` weights, zeros behind them."""

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
@@ -130,9 +131,7 @@ def choose_tile(
         if not fits(target, rows * columns, vectors):
             continue
         cost = 0.0
-        for v, v_count in runs(blocks, vectors):
-            step = v * lanes * DTYPES[dtype]
-            far = step if step * chain > _STAYING else 0
+        for v, v_count, far in _blocks(blocks, vectors, lanes * DTYPES[dtype], chain):
             for r, r_count in runs(height, rows):
                 for c, c_count in (halving_runs if flat else equal_runs)(width, columns):
                     cost += step_cycles(target, r * c, v, far) * v_count * r_count * c_count
@@ -174,9 +173,7 @@ def choose_inside_tile(
         if not fits(target, rows * width, vectors) or crowded(rows, width, steps):
             continue
         cost = 0.0
-        for v, count in runs(blocks, vectors):
-            step = v * lanes * DTYPES[dtype]
-            far = step if step * chain > _STAYING else 0
+        for v, count, far in _blocks(blocks, vectors, lanes * DTYPES[dtype], chain):
             groups, rest = divmod(images, rows)
             together = step_cycles(target, rows * width, v, far)
             alone = step_cycles(target, width, v, far)
@@ -184,6 +181,12 @@ def choose_inside_tile(
         if best is None or cost < best[0] * 0.999:
             best = (cost, Tile(rows, width, vectors, lanes))
     return None if best is None else best[1]
+
+
+def _blocks(vectors: int, most: int, size: int, chain: int) -> Iterator[tuple[int, int, int]]:
+    """Blocks of vectors of this many bytes: (vectors, how many, bytes of a step from afar)."""
+    for v, count in runs(vectors, most):
+        yield v, count, v * size if v * size * chain > _STAYING else 0
 
 
 def runs(total: int, part: int) -> list[tuple[int, int]]:

@@ -11,13 +11,14 @@ from math import prod
 
 from isoconv.compile.border import BorderSpec
 from isoconv.compile.contract import ContractSpec
-from isoconv.compile.contract_inside import InsideContractSpec, inside_terms
+from isoconv.compile.contract_inside import InsideContractSpec
 from isoconv.compile.contract_weight import ContractWeightSpec
 from isoconv.compile.depthwise import DepthwiseSpec, DepthwiseWeightSpec
 from isoconv.compile.image import AugmentSpec
 from isoconv.compile.kernels import KernelSpec
 from isoconv.compile.lower import Call, Lowered
 from isoconv.compile.packing import Packing
+from isoconv.compile.padding import inside_terms
 from isoconv.compile.planes import PlanesSpec
 from isoconv.compile.pointwise import PointwiseSpec
 from isoconv.compile.reduce import ReduceSpec
