@@ -16,8 +16,8 @@ from tests.compile.geometries import (
 from tests.run.graphs import check, random_arrays
 
 import isoconv.ops as ops
-from isoconv.compile import contract_weight, lower_contract
-from isoconv.compile.contract_weight import SPELLED
+from isoconv.compile import lower_contract, weight_tiles
+from isoconv.compile.weight_tiles import SPELLED
 from isoconv.graph.builder import GraphBuilder
 
 WEIGHT = ("conv_grad_weight",)
@@ -105,12 +105,14 @@ def test_read_by_others():
     check(graph, random_arrays(graph, 3), 3)
 
 
-@pytest.fixture
-def rows_left_out(monkeypatch):
-    """Rows of padding are left out wherever there are any, with few channels as well."""
-    for module in (contract_weight, lower_contract):
+@pytest.fixture(params=["rows", "columns", "both"])
+def padding_left_out(monkeypatch, request):
+    """Products with padding are left out wherever there are any, with few channels as well."""
+    for module in (weight_tiles, lower_contract):
         monkeypatch.setattr(module, "SPELLED", 0)
-    monkeypatch.setattr(lower_contract, "_INSIDE_ROWS", 1.0)
+    rows, columns = request.param != "columns", request.param != "rows"
+    monkeypatch.setattr(lower_contract, "_INSIDE_ROWS", 1.0 if rows else 0.0)
+    monkeypatch.setattr(lower_contract, "_INSIDE_COLUMNS", 1e9 if columns else 0.0)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -125,7 +127,7 @@ def rows_left_out(monkeypatch):
     ],
     ids=["plane", "strided", "grouped", "volume", "row"],
 )
-def test_rows_of_padding(rows_left_out, case, dtype):
+def test_padding(padding_left_out, case, dtype):
     """What products with padding give: -0.0 becomes +0.0, infinities become NaN, else nothing."""
     case = replace(case, images=3, dtype=dtype)
     check(conv_graph(case, WEIGHT), conv_arrays(case), 3)
@@ -138,6 +140,7 @@ def test_rows_of_padding(rows_left_out, case, dtype):
         arrays["dy"][...] = sign * 0.25
         check(conv_graph(case, WEIGHT), arrays, 3)
     for value in (np.inf, np.nan):
-        arrays = conv_arrays(case)
-        arrays["dy"][1, 0, ..., 2] = value
-        check(conv_graph(case, WEIGHT), arrays, 3)
+        for where in ((1, 0, ...), (2, ..., 0), (0, ..., -1), (0, ..., 1)):
+            arrays = conv_arrays(case)
+            arrays["dy"][(*where, 2)] = value
+            check(conv_graph(case, WEIGHT), arrays, 3)

@@ -16,6 +16,7 @@ from isoconv.compile.schedule import (
     equal_runs,
     fits,
     halving_runs,
+    row_cycles,
     runs,
     step_cycles,
     vector_lanes,
@@ -107,3 +108,10 @@ def test_chunks(flat, most):
     size = chunk_size(flat, most)
     assert size % most == 0
     assert size == most or 85 <= size < 128 + most
+
+
+def test_a_row_costs_the_steps_of_its_tiles():
+    """Ten positions in tiles of at most four: two tiles of three, one of four, by two vectors."""
+    target = host_target()
+    steps = 2 * step_cycles(target, 3, 2) + step_cycles(target, 4, 2)
+    assert row_cycles(target, Tile(1, 4, 2, 16), 10) == pytest.approx(steps / 20)

@@ -45,11 +45,19 @@ def test_contractions(direction):
 
 
 def test_padding_is_not_counted_where_it_is_left_out():
-    """3×3 on 2×2: 16 of 36 pairs meet no padding; by weight only rows of it are left out."""
+    """3×3 on 2×2: 16 of 36 pairs meet no padding."""
     case = contraction((3, 3), (2, 2), 32, 32, padding=1, images=3)
+    for direction in ("conv", "conv_grad_input", "conv_grad_weight"):
+        assert flops(case, direction) == 2 * 3 * 32 * 32 * 16
+
+
+def test_padding_by_weight_is_left_out_by_rows_and_by_columns():
+    """3×3 on 40×2, then on 2×40: the long side has too little of it."""
     products = 2 * 3 * 32 * 32
-    assert flops(case, "conv") == flops(case, "conv_grad_input") == products * 16
-    assert flops(case, "conv_grad_weight") == products * 24
+    tall = contraction((3, 3), (40, 2), 32, 32, padding=1, images=3)
+    assert flops(tall, "conv_grad_weight") == products * (3 * 40) * 4
+    wide = contraction((3, 3), (2, 40), 32, 32, padding=1, images=3)
+    assert flops(wide, "conv_grad_weight") == products * 4 * (3 * 40)
 
 
 def test_padding_counts_where_it_takes_part():

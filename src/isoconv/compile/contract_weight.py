@@ -6,9 +6,9 @@
             acc = fma(source[n, where(position, m), c], gradient[n, position, o], acc)
         result[m, c, o] = acc
 
-Rows of positions whose source is padding may be left out: one addition to an accumulator does what
-all of a row's products with padding do (see ``padding``), the same for all kernel elements
-of a tile.
+Products with padding may be left out, see ``padding``. Where a whole row of positions meets it, one
+addition to an accumulator stands for its products, the same for all kernel elements of a tile.
+Along the last axis that would cost what it saves; there they are left out on trust.
 
 Schedule: a register tile holds T neighbouring (m, c) × V vectors of filters. The source and the
 gradient of a few images (or a few rows of a large one) pass through all tiles while they lie in
@@ -20,27 +20,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import product
 from math import prod
+from typing import NamedTuple
 
 from isoconv.compile.contract import Axis
 from isoconv.compile.expression import Operand
-from isoconv.compile.loops import Kernel, Value, Variable
-from isoconv.compile.padding import meet_padding, meets_source, no_products
-from isoconv.compile.schedule import NEAR, Tile, equal_parts, runs
+from isoconv.compile.loops import I1, Kernel, Value, Variable
+from isoconv.compile.padding import (
+    has_negative_zero,
+    meet_padding,
+    meets_source,
+    met,
+    no_products,
+)
+from isoconv.compile.schedule import NEAR, Tile, runs
+from isoconv.compile.weight_tiles import Elements, each_tile
 from isoconv.graph.ir import DTYPES
 
-__all__ = ["SPELLED", "ContractWeightSpec"]
+__all__ = ["ContractWeightSpec"]
 
-SPELLED = 64  # kernel elements per filter up to which every tile's offsets are written out
-
-Elements = tuple[Value, Value, list[int], tuple[Value, ...]]
-"""A tile of kernel elements: the source's shift, the first element, the offsets of each, and the
-kernel positions along those axes, from the first on, along which the tile has one."""
-_Step = Callable[[Value, Value], None]
-"""What is done at a position, given where its source and its gradient lie."""
-_Beside = Callable[[int, Value], None]
-"""What is done where all further axes, from a number on, meet padding, given the gradient."""
+_Bounds = tuple[Value | int, Value | int]
+"""The first position along an axis, and the one behind the last."""
 Widths = tuple[list[int], list[int], Value]
 """Lanes to store per vector: of a block of filters, of the last one; whether this is the last."""
 
@@ -67,6 +67,7 @@ class ContractWeightSpec:
             one is worked on; 0 for not to ask.
         sides: spatial sizes of the source without its padding, if rows of padding are to be left
             out.
+        side: the same along the last axis, if its products with padding are to be left out; else 0.
     """
 
     dtype: str
@@ -84,6 +85,7 @@ class ContractWeightSpec:
     rows: int
     ahead: int
     sides: tuple[int, ...] = ()
+    side: int = 0
 
     def emit(self, k: Kernel) -> None:
         """Emit the kernel's body."""
@@ -92,6 +94,23 @@ class ContractWeightSpec:
     def onto(self, k: Kernel, fresh: Value | None) -> None:
         """Emit a sum that is added to the result unless it is fresh; None: it always is."""
         _Emission(k, self, fresh).run()
+
+
+class _Walk(NamedTuple):
+    """A way through the positions of the present block.
+
+    Attributes:
+        step: what is done at a position, given where its source and its gradient lie.
+        columns: bounds along the last axis; None for all positions.
+        rows: kernel positions along the first axes, where rows of padding are left out.
+        beside: what is done instead where all further axes, from a number on, meet padding, given
+            the gradient.
+    """
+
+    step: Callable[[Value, Value], None]
+    columns: _Bounds | None = None
+    rows: tuple[Value, ...] = ()
+    beside: Callable[[int, Value], None] = lambda _depth, _gradient: None
 
 
 class _Emission:
@@ -105,6 +124,12 @@ class _Emission:
         self.gradient = k.at(k.buffers[spec.gradient.buffer], spec.gradient.offset, spec.dtype)
         positions = spec.images * spec.rows * prod(axis.positions for axis in spec.axes[1:])
         self.gradient_is_far = positions * self.outputs * DTYPES[spec.dtype] > NEAR
+        self.inside: list[list[int]] = []
+        if spec.side:
+            last = spec.axes[-1]
+            self.inside = [met(last, tap, spec.side) for tap in range(last.taps)]
+            ends = [(found[0], found[-1] + 1) if found else (0, 0) for found in self.inside]
+            self.ends = [k.table([end[i] for end in ends]) for i in range(2)]
 
     def run(self) -> None:
         """Let every block of images and rows pass through all tiles."""
@@ -125,11 +150,11 @@ class _Emission:
                 )
                 if self.begun is not None:
                     self.fresh = k.builder.and_(self.begun, self.fresh)
+                if spec.side:
+                    self.wild = self._not_finite()
                 with k.loop(0, spec.groups) as group:
                     self.group = group
                     self._tiles()
-
-    # Which kernel elements form tiles -----------------------------------------------------------
 
     def _tiles(self) -> None:
         """Kernel elements, and for each tile of them the blocks of filters."""
@@ -140,70 +165,7 @@ class _Emission:
 
             self._filters(filters)
 
-        self._elements(elements)
-
-    def _elements(self, body: Callable[[Value, Elements], None]) -> None:
-        """For each tile of kernel elements: body(number, tile)."""
-        k, spec = self.k, self.spec
-        shifts = [axis.in_tap * s for axis, s in zip(spec.axes, self._strides(), strict=True)]
-        taps = [axis.taps for axis in spec.axes]
-        elements = prod(taps) * spec.channels
-        if elements <= SPELLED:
-            offsets = [
-                sum(t * s for t, s in zip(where, shifts, strict=True)) + c
-                for where in product(*(range(t) for t in taps))
-                for c in range(spec.channels)
-            ]
-            for size, count, first in equal_parts(elements, spec.tile.columns):
-                for i in range(count):
-                    start = first + i * size
-                    here = (k.const(0), k.const(start), offsets[start : start + size], ())
-                    body(k.const(start // size), here)
-            return
-        run, outer = spec.channels, list(zip(taps, shifts, strict=True))
-        if outer and spec.groups == 1 and outer[-1][1] == spec.channels:
-            # The last kernel axis and the channels lie behind each other in the source.
-            run *= outer.pop()[0]
-        self._outer(body, outer, run, (k.const(0),) * 3, ())
-
-    def _strides(self) -> tuple[int, ...]:
-        return self.spec.source.strides[:-1]
-
-    def _outer(
-        self,
-        body: Callable[[Value, Elements], None],
-        outer: list[tuple[int, int]],
-        run: int,
-        begin: tuple[Value, Value, Value],
-        where: tuple[Value, ...],
-    ) -> None:
-        """Loops over the outer kernel axes, then tiles of the run.
-
-        `begin` holds the source's shift, the first element, and how many tiles came before; `where`
-        the positions along the axes so far.
-        """
-        k = self.k
-        shift, element, number = begin
-        parts = equal_parts(run, self.spec.tile.columns)
-        if outer:
-            (taps, step), rest = outer[0], outer[1:]
-            inner = prod(t for t, _ in rest)
-            tiles = sum(count for _, count, _ in parts)
-            with k.loop(0, taps) as tap:
-                following = (
-                    k.add(shift, k.mul(tap, step)),
-                    k.add(element, k.mul(tap, inner * run)),
-                    k.add(number, k.mul(tap, inner * tiles)),
-                )
-                self._outer(body, rest, run, following, (*where, tap))
-            return
-        before = 0
-        for size, count, first in parts:
-            with k.loop(0, count) as i:
-                start = k.add(k.mul(i, size), first)
-                here = (k.add(shift, start), k.add(element, start), list(range(size)), where)
-                body(k.add(number, before, i), here)
-            before += count
+        each_tile(self.k, self.spec, elements)
 
     # Blocks of filters --------------------------------------------------------------------------
 
@@ -250,31 +212,97 @@ class _Emission:
     def _block(self, place: Elements, filters: Value, widths: list[int]) -> None:
         """Take up the accumulators, go through the block's positions, park them."""
         k, spec = self.k, self.spec
-        shift, element, offsets, taps = place
         column = self._column(filters)
-        corner = k.at(self.result, k.add(k.mul(element, self.outputs), column), spec.dtype)
+        corner = k.at(self.result, k.add(k.mul(place.first, self.outputs), column), spec.dtype)
         across = range(0, len(widths) * self.lanes, self.lanes)
-        places = [
+        parked = [
             (k.at(corner, t * self.outputs + lane, spec.dtype), width)
-            for t in range(len(offsets))
+            for t in range(len(place.offsets))
             for lane, width in zip(across, widths, strict=True)
         ]
-        acc = [k.variable(self._taken_up(place, width)) for place, width in places]
         # The next block of filters will be wanted when this chain is done.
         ahead = len(widths) * self.lanes
-        for where, _ in places:
+        for where, _ in parked:
             k.prefetch(k.at(where, ahead, spec.dtype))
 
-        def step(x: Value, g: Value) -> None:
-            self._step(x, g, offsets, len(widths), acc)
+        def chain(columns: _Bounds | None) -> list[Variable]:
+            acc = [k.variable(self._taken_up(where, width)) for where, width in parked]
+            walk = _Walk(
+                lambda x, g: self._step(x, g, place.offsets, len(widths), acc),
+                columns,
+                place.taps[: len(spec.axes) - 1] if spec.sides else (),
+                lambda depth, g: self._meet_padding(depth, g, len(widths), acc),
+            )
+            self._over_positions(place.shift, column, walk)
+            return acc
 
-        def beside(depth: int, g: Value) -> None:
-            self._meet_padding(depth, g, len(widths), acc)
+        def store(acc: list[Variable]) -> None:
+            for (where, width), variable in zip(parked, acc, strict=True):
+                if width:
+                    k.store(k.narrow(variable.get(), width), where)
 
-        self._over_positions(shift, column, taps, step, beside)
-        for (where, width), variable in zip(places, acc, strict=True):
-            if width:
-                k.store(k.narrow(variable.get(), width), where)
+        if spec.side:
+            self._on_trust(place.taps[-1], chain, store, widths)
+        else:
+            store(chain(None))
+
+    def _on_trust(
+        self,
+        tap: Value,
+        chain: Callable[[_Bounds | None], list[Variable]],
+        store: Callable[[list[Variable]], None],
+        widths: list[int],
+    ) -> None:
+        """The chain without the last axis' products with padding, and with them if they matter."""
+        k, b = self.k, self.k.builder
+        first, last = (k.load_scalar(k.at(ends, tap, "int64"), "int64") for ends in self.ends)
+        positions = k.const(self.spec.axes[-1].positions)
+        wanted = k.variable(I1(1))
+        with k.loop(0, 2) as turn, k.when(wanted.get()):
+            whole = b.or_(self.wild, b.icmp_signed("==", turn, k.const(1)))
+            acc = chain((b.select(whole, k.const(0), first), b.select(whole, positions, last)))
+            found = [
+                k.narrow(variable.get(), widths[number % len(widths)])
+                for number, variable in enumerate(acc)
+                if widths[number % len(widths)]
+            ]
+            again = b.and_(b.not_(whole), has_negative_zero(k, found))
+            wanted.set(again)
+            with k.when(b.not_(again)):
+                store(acc)
+
+    def _not_finite(self) -> Value:
+        """Whether the block's gradient is not finite where its products may be left out."""
+        k, b, spec = self.k, self.k.builder, self.spec
+        edges = [p for p in range(spec.axes[-1].positions) if any(p not in i for i in self.inside)]
+        wild = k.variable(I1(0))
+
+        def look(first: Value | int, lanes: int) -> None:
+            zero = k.splat_const(0.0, spec.dtype, lanes)
+            sums = [k.variable(zero) for _ in edges]
+
+            def step(_: Value, g: Value) -> None:
+                for edge, total in zip(edges, sums, strict=True):
+                    place = k.at(g, edge * spec.gradient.strides[-2], spec.dtype)
+                    value = k.load_vector(place, spec.dtype, lanes, invariant=True)
+                    # The product is a zero, or NaN.
+                    total.set(k.fma(zero, value, total.get()))
+
+            first_image, last_image, first_row, last_row = self.block
+            with k.loop(first_image, last_image) as image:
+                g = k.at(self.gradient, k.mul(image, spec.gradient.image), spec.dtype)
+                g = k.at(g, first, spec.dtype)
+                self._positions(0, (first_row, last_row), g, g, _Walk(step, (0, 1)))
+            for total in sums:
+                nan = b.fcmp_unordered("uno", total.get(), total.get())
+                wild.set(b.or_(wild.get(), k.any(nan)))
+
+        whole = self.outputs - self.outputs % self.lanes
+        with k.loop(0, whole, self.lanes) as first:
+            look(first, self.lanes)
+        if self.outputs % self.lanes:
+            look(whole, self.outputs % self.lanes)
+        return wild.get()
 
     def _column(self, filters: Value) -> Value:
         """A filter's number among those of all groups."""
@@ -291,54 +319,43 @@ class _Emission:
 
     # The chain ----------------------------------------------------------------------------------
 
-    def _over_positions(
-        self, shift: Value, column: Value, taps: tuple[Value, ...], step: _Step, beside: _Beside
-    ) -> None:
+    def _over_positions(self, shift: Value, column: Value, walk: _Walk) -> None:
         """Images and positions of the present block."""
         k, spec = self.k, self.spec
         first_image, last_image, first_row, last_row = self.block
         start = k.add(shift, k.mul(self.group, spec.channels))
-        for axis, stride in zip(spec.axes, self._strides(), strict=True):
+        for axis, stride in zip(spec.axes, spec.source.strides[:-1], strict=True):
             start = k.add(start, axis.in_first * stride)
-        # Along the last axis one position alone would be left out: what it costs, it saves.
-        rows = taps[: len(spec.axes) - 1] if spec.sides else ()
         with k.loop(first_image, last_image) as image:
             x = k.at(self.source, k.add(start, k.mul(image, spec.source.image)), spec.dtype)
             g = k.at(self.gradient, k.add(column, k.mul(image, spec.gradient.image)), spec.dtype)
-            self._positions(0, (first_row, last_row), x, g, rows, step, beside)
+            self._positions(0, (first_row, last_row), x, g, walk)
 
-    def _positions(
-        self,
-        depth: int,
-        bounds: tuple[Value | int, Value | int],
-        x: Value,
-        g: Value,
-        rows: tuple[Value, ...],
-        step: _Step,
-        beside: _Beside,
-    ) -> None:
-        """Loops over the axes from `depth` on; `rows` are kernel positions along the first axes."""
+    def _positions(self, depth: int, bounds: _Bounds, x: Value, g: Value, walk: _Walk) -> None:
+        """Loops over the axes from `depth` on."""
         k, b, spec = self.k, self.k.builder, self.spec
         if depth == len(spec.axes):
-            step(x, g)
+            walk.step(x, g)
             return
         axis = spec.axes[depth]
         with k.loop(*bounds) as p:
             source = k.at(x, k.mul(p, axis.in_step * spec.source.strides[depth]), spec.dtype)
             gradient = k.at(g, k.mul(p, spec.gradient.strides[depth]), spec.dtype)
-            inner = (depth + 1, self._bounds(depth + 1), source, gradient, rows, step, beside)
-            if depth >= len(rows):
+            inner = (depth + 1, self._bounds(depth + 1, walk.columns), source, gradient, walk)
+            if depth >= len(walk.rows):
                 self._positions(*inner)
                 return
-            meets = meets_source(k, axis, p, rows[depth], spec.sides[depth])
+            meets = meets_source(k, axis, p, walk.rows[depth], spec.sides[depth])
             with b.if_else(meets) as (on_plane, off):
                 with on_plane:
                     self._positions(*inner)
                 with off:
-                    beside(depth + 1, gradient)
+                    walk.beside(depth + 1, gradient)
 
-    def _bounds(self, depth: int) -> tuple[int, int]:
+    def _bounds(self, depth: int, columns: _Bounds | None = None) -> _Bounds:
         axes = self.spec.axes
+        if depth == len(axes) - 1 and columns is not None:
+            return columns
         return 0, axes[depth].positions if depth < len(axes) else 0
 
     def _meet_padding(self, depth: int, g: Value, vectors: int, acc: list[Variable]) -> None:
@@ -352,7 +369,7 @@ class _Emission:
                 loaded = k.load_vector(there, dtype, self.lanes, invariant=True)
                 meet_padding(k, variable, loaded, dtype, self.lanes)
 
-        self._positions(depth, self._bounds(depth), g, g, (), step, lambda _depth, _g: None)
+        self._positions(depth, self._bounds(depth), g, g, _Walk(step))
         for number, variable in enumerate(acc):
             zero = zeros[number % vectors].get()
             variable.set(k.builder.fadd(variable.get(), zero))

@@ -29,6 +29,7 @@ __all__ = [
     "CONTEXT_SLOTS",
     "F32",
     "F64",
+    "I1",
     "I8",
     "I32",
     "I64",
@@ -39,7 +40,7 @@ __all__ = [
 ]
 
 F32, F64 = ir.FloatType(), ir.DoubleType()
-I8, I32, I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
+I1, I8, I32, I64 = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64)
 POINTER = ir.PointerType()
 
 CONTEXT = {"images": 0, "part": 1, "parts": 2, "first": 3, "stride": 4}
@@ -359,6 +360,11 @@ class Kernel:
         behind = ir.Constant(vector.type, [filler] * width)
         kind = ir.VectorType(I32, lanes)
         return self.builder.shuffle_vector(vector, behind, ir.Constant(kind, mask))
+
+    def any(self, lanes: Value) -> Value:
+        """Whether a condition holds in any lane."""
+        kind = ir.IntType(lanes.type.count)
+        return self.builder.icmp_unsigned("!=", self.builder.bitcast(lanes, kind), kind(0))
 
     def call(self, name: str, result: ir.Type, *values: Value) -> Value:
         """Call an LLVM intrinsic or a function of the process by name."""

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from isoconv.compile.calls import Arguments
 from isoconv.compile.contract import Axis, ContractSpec
 from isoconv.compile.contract_inside import InsideContractSpec
-from isoconv.compile.contract_weight import SPELLED, ContractWeightSpec
+from isoconv.compile.contract_weight import ContractWeightSpec
 from isoconv.compile.depthwise import DepthwiseSpec, DepthwiseWeightSpec
 from isoconv.compile.expression import Domain, Expression, Operand
 from isoconv.compile.index_maps import Phase, border, forward_axes, gradient_phases
 from isoconv.compile.layout import Border
 from isoconv.compile.pack import PackSpec, tap_count
 from isoconv.compile.padding import inside_share
-from isoconv.compile.schedule import Tile, choose_inside_tile, choose_tile
+from isoconv.compile.schedule import Tile, choose_inside_tile, choose_tile, row_cycles
 from isoconv.compile.target import Target
+from isoconv.compile.weight_tiles import SPELLED
 from isoconv.graph.fuse import Group
 from isoconv.graph.ir import Graph, Node, TensorSpec
 
@@ -34,6 +35,7 @@ _BLOCK_BYTES = 256 * 1024  # of source and gradient in such a block: a part of t
 _IMAGES_BYTES = 800 * 1024  # the same where a block is several whole images
 _INSIDE_SHARE = 0.92  # of products that meet no padding, at most, for the others to be left out
 _INSIDE_ROWS = 0.96  # the same of rows that meet none, for the gradient by weight
+_INSIDE_COLUMNS = 0.95  # the same of columns, with what smaller tiles cost
 _INSIDE_CHAIN = 16  # and channels at least, each kernel position being a loop of its own
 
 
@@ -335,6 +337,13 @@ def weight_contraction(
         if axes and geometry.groups == 1 and axes[-1].in_tap * source.strides[-2] == channels:
             run *= axes[-1].taps
     tile = choose_tile(target, 1, run, filters, dy.dtype)
+    side = 0
+    if elements > SPELLED and len(axes) > 1:
+        # Then no tile reaches from one kernel position along the last axis into the next.
+        apart = choose_tile(target, 1, channels, filters, dy.dtype)
+        saved = inside_share(axes[-1:], sides[-1:]) * row_cycles(target, apart, channels)
+        if saved <= _INSIDE_COLUMNS * row_cycles(target, tile, run):
+            tile, side = apart, sides[-1]
     positions = prod(outputs)
     size = 8 if dy.dtype == "float64" else 4
     image_bytes = size * (prod(sides) * channels * geometry.groups + positions * total)
@@ -369,4 +378,5 @@ def weight_contraction(
         rows=rows,
         ahead=ahead,
         sides=sides if padded else (),
+        side=side,
     )

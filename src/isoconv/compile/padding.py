@@ -11,6 +11,11 @@ One addition does the same for all channels of a kernel position at once:
 finite. Added to any other number it is that number; added to -0.0 it is what the products give.
 The gradient by weight has the output's gradient in the place of the weights, and positions in the
 place of channels.
+
+Where an addition costs what it saves, products can be left out on trust. If all factors are finite,
+the chains with and without them can differ in one way only: with them ``acc`` is +0.0, without them
+-0.0. The next product that is no zero, or that is +0.0, makes them equal again. So they differ in
+the end only if the chain without them ends in -0.0, and then it is gone through once more.
 """
 
 from __future__ import annotations
@@ -18,10 +23,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
-from isoconv.compile.contract import Axis
-from isoconv.compile.loops import Kernel, Value, Variable
+import llvmlite.ir as ir
 
-__all__ = ["inside_share", "inside_terms", "meet_padding", "meets_source", "met", "no_products"]
+from isoconv.compile.contract import Axis
+from isoconv.compile.loops import F64, I1, Kernel, Value, Variable
+
+__all__ = [
+    "has_negative_zero",
+    "inside_share",
+    "inside_terms",
+    "meet_padding",
+    "meets_source",
+    "met",
+    "no_products",
+]
 
 
 def met(axis: Axis, tap: int, side: int) -> list[int]:
@@ -58,3 +73,22 @@ def no_products(k: Kernel, dtype: str, lanes: int) -> Variable:
 def meet_padding(k: Kernel, zeros: Variable, values: Value, dtype: str, lanes: int) -> None:
     """One more product with padding for each lane."""
     zeros.set(k.fma(k.splat_const(0.0, dtype, lanes), values, zeros.get()))
+
+
+def has_negative_zero(k: Kernel, vectors: Sequence[Value]) -> Value:
+    """Whether -0.0, the least of all numbers by their bits, is in a lane of these vectors."""
+    b = k.builder
+    least: dict[int, Value] = {}
+    for vector in vectors:
+        lanes, bits = vector.type.count, 64 if vector.type.element == F64 else 32
+        kind = ir.VectorType(ir.IntType(bits), lanes)
+        number = b.bitcast(vector, kind)
+        if lanes in least:
+            number = k.call(f"llvm.smin.v{lanes}i{bits}", kind, least[lanes], number)
+        least[lanes] = number
+    found: Value = I1(0)
+    for number in least.values():
+        lowest = -(1 << (number.type.element.width - 1))
+        zero = ir.Constant(number.type, [lowest] * number.type.count)
+        found = b.or_(found, k.any(b.icmp_signed("==", number, zero)))
+    return found

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
 
@@ -84,6 +84,15 @@ def step_cycles(target: Target, positions: int, vectors: int, far: int = 0) -> f
     return max(arithmetic, loads, _LATENCY, far / _SHARED_RATE) + _OVERHEAD
 
 
+def row_cycles(target: Target, tile: Tile, width: int) -> float:
+    """Cycles of a chain's step for each position of a row of them and vector of filters."""
+    cycles = sum(
+        step_cycles(target, size, tile.vectors) * count
+        for size, count in equal_runs(width, tile.columns)
+    )
+    return cycles / (width * tile.vectors)
+
+
 def fits(target: Target, positions: int, vectors: int) -> bool:
     """Whether accumulators, weights and one broadcast stay in registers."""
     broadcast = 0 if vectors == 1 and target.memory_broadcast else 1
@@ -125,11 +134,8 @@ def choose_tile(
     lanes = vector_lanes(target, dtype, filters)
     blocks = -(-filters // lanes)
     best: tuple[float, Tile] | None = None
-    for vectors, rows, columns in product(range(1, 7), (1, 2, 3, 4), range(1, 31)):
-        if vectors > blocks or rows > height or columns > width:
-            continue
-        if not fits(target, rows * columns, vectors):
-            continue
+    tiles = product(range(1, min(blocks, 6) + 1), range(1, min(height, 4) + 1))
+    for vectors, rows, columns in _that_fit(target, tiles, min(width, 30)):
         cost = 0.0
         for v, v_count, far in _blocks(blocks, vectors, lanes * DTYPES[dtype], chain):
             for r, r_count in runs(height, rows):
@@ -181,6 +187,17 @@ def choose_inside_tile(
         if best is None or cost < best[0] * 0.999:
             best = (cost, Tile(rows, width, vectors, lanes))
     return None if best is None else best[1]
+
+
+def _that_fit(
+    target: Target, tiles: Iterable[tuple[int, int]], width: int
+) -> Iterator[tuple[int, int, int]]:
+    """Tiles (vectors, rows, columns) that stay in registers, from (vectors, rows) and a width."""
+    for vectors, rows in tiles:
+        for columns in range(1, width + 1):
+            if not fits(target, rows * columns, vectors):
+                break
+            yield vectors, rows, columns
 
 
 def _blocks(vectors: int, most: int, size: int, chain: int) -> Iterator[tuple[int, int, int]]:

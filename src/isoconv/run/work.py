@@ -71,9 +71,12 @@ def _flops(spec: KernelSpec, images: int) -> int:
         return images * spec.groups * spec.filters * work
     if isinstance(spec, ContractWeightSpec):
         terms = prod(axis.positions * axis.taps for axis in spec.axes)
-        if spec.sides:
+        if spec.sides or spec.side:
             *rows, last = spec.axes
-            terms = inside_terms(rows, spec.sides[:-1]) * last.positions * last.taps
+            terms = prod(axis.positions * axis.taps for axis in rows)
+            if spec.sides:
+                terms = inside_terms(rows, spec.sides[:-1])
+            terms *= inside_terms([last], [spec.side]) if spec.side else last.positions * last.taps
         return 2 * images * terms * spec.groups * spec.filters * spec.channels
     if isinstance(spec, (DepthwiseSpec, DepthwiseWeightSpec)):
         terms = prod(axis.positions * axis.taps for axis in spec.axes)
