@@ -1,8 +1,8 @@
 """Which kernel elements form the tiles of a gradient by weight.
 
 Neighbours of a run that lies without gaps in the source form a tile: the channels of a kernel
-position, or those of all positions along the last kernel axis. Of a small kernel every tile is
-written out, whatever its elements.
+position, or those of all positions along the last kernel axis. Of a small kernel with several runs
+every tile is written out, whatever its elements.
 """
 
 from __future__ import annotations
@@ -48,7 +48,11 @@ def each_tile(k: Kernel, spec: ContractWeightSpec, body: _Body) -> None:
     shifts = [axis.in_tap * s for axis, s in zip(spec.axes, strides, strict=True)]
     taps = [axis.taps for axis in spec.axes]
     elements = prod(taps) * spec.channels
-    if elements <= SPELLED:
+    run, outer = spec.channels, list(zip(taps, shifts, strict=True))
+    if outer and spec.groups == 1 and outer[-1][1] == spec.channels and not spec.side:
+        # The last kernel axis and the channels lie behind each other in the source.
+        run *= outer.pop()[0]
+    if run < elements <= SPELLED:
         offsets = [
             sum(t * s for t, s in zip(where, shifts, strict=True)) + c
             for where in product(*(range(t) for t in taps))
@@ -60,10 +64,6 @@ def each_tile(k: Kernel, spec: ContractWeightSpec, body: _Body) -> None:
                 here = Elements(k.const(0), k.const(start), offsets[start : start + size], ())
                 body(k.const(start // size), here)
         return
-    run, outer = spec.channels, list(zip(taps, shifts, strict=True))
-    if outer and spec.groups == 1 and outer[-1][1] == spec.channels and not spec.side:
-        # The last kernel axis and the channels lie behind each other in the source.
-        run *= outer.pop()[0]
     parts = equal_parts(run, spec.tile.columns)
     tiles = sum(count for _, count, _ in parts)
 
