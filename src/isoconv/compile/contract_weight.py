@@ -65,9 +65,8 @@ class ContractWeightSpec:
         rows: rows (along the first axis) of a block.
         ahead: elements of the source from a block to the next one, which is asked for while this
             one is worked on; 0 for not to ask.
-        sides: spatial sizes of the source without its padding, if rows of padding are to be left
-            out.
-        side: the same along the last axis, if its products with padding are to be left out; else 0.
+        sides: per spatial axis the source's size without its padding, if products with padding
+            along this axis are to be left out; else 0.
     """
 
     dtype: str
@@ -84,8 +83,7 @@ class ContractWeightSpec:
     images: int
     rows: int
     ahead: int
-    sides: tuple[int, ...] = ()
-    side: int = 0
+    sides: tuple[int, ...]
 
     def emit(self, k: Kernel) -> None:
         """Emit the kernel's body."""
@@ -102,7 +100,7 @@ class _Walk(NamedTuple):
     Attributes:
         step: what is done at a position, given where its source and its gradient lie.
         columns: bounds along the last axis; None for all positions.
-        rows: kernel positions along the first axes, where rows of padding are left out.
+        rows: kernel positions along the first axes, where rows of padding may be left out.
         beside: what is done instead where all further axes, from a number on, meet padding, given
             the gradient.
     """
@@ -124,10 +122,10 @@ class _Emission:
         self.gradient = k.at(k.buffers[spec.gradient.buffer], spec.gradient.offset, spec.dtype)
         positions = spec.images * spec.rows * prod(axis.positions for axis in spec.axes[1:])
         self.gradient_is_far = positions * self.outputs * DTYPES[spec.dtype] > NEAR
-        self.inside: list[list[int]] = []
-        if spec.side:
-            last = spec.axes[-1]
-            self.inside = [met(last, tap, spec.side) for tap in range(last.taps)]
+        self.on_trust = any(spec.sides[-1:])
+        if self.on_trust:
+            last, side = spec.axes[-1], spec.sides[-1]
+            self.inside = [met(last, tap, side) for tap in range(last.taps)]
             ends = [(found[0], found[-1] + 1) if found else (0, 0) for found in self.inside]
             self.ends = [k.table([end[i] for end in ends]) for i in range(2)]
 
@@ -150,7 +148,7 @@ class _Emission:
                 )
                 if self.begun is not None:
                     self.fresh = k.builder.and_(self.begun, self.fresh)
-                if spec.side:
+                if self.on_trust:
                     self.wild = self._not_finite()
                 with k.loop(0, spec.groups) as group:
                     self.group = group
@@ -230,7 +228,7 @@ class _Emission:
             walk = _Walk(
                 lambda x, g: self._step(x, g, place.offsets, len(widths), acc),
                 columns,
-                place.taps[: len(spec.axes) - 1] if spec.sides else (),
+                place.taps[: len(spec.axes) - 1],
                 lambda depth, g: self._meet_padding(depth, g, len(widths), acc),
             )
             self._over_positions(place.shift, column, walk)
@@ -241,12 +239,12 @@ class _Emission:
                 if width:
                     k.store(k.narrow(variable.get(), width), where)
 
-        if spec.side:
-            self._on_trust(place.taps[-1], chain, store, widths)
+        if self.on_trust:
+            self._trusting(place.taps[-1], chain, store, widths)
         else:
             store(chain(None))
 
-    def _on_trust(
+    def _trusting(
         self,
         tap: Value,
         chain: Callable[[_Bounds | None], list[Variable]],
@@ -278,23 +276,21 @@ class _Emission:
         wild = k.variable(I1(0))
 
         def look(first: Value | int, lanes: int) -> None:
-            zero = k.splat_const(0.0, spec.dtype, lanes)
-            sums = [k.variable(zero) for _ in edges]
+            zeros = [no_products(k, spec.dtype, lanes) for _ in edges]
 
             def step(_: Value, g: Value) -> None:
-                for edge, total in zip(edges, sums, strict=True):
+                for edge, zero in zip(edges, zeros, strict=True):
                     place = k.at(g, edge * spec.gradient.strides[-2], spec.dtype)
                     value = k.load_vector(place, spec.dtype, lanes, invariant=True)
-                    # The product is a zero, or NaN.
-                    total.set(k.fma(zero, value, total.get()))
+                    meet_padding(k, zero, value, spec.dtype, lanes)
 
             first_image, last_image, first_row, last_row = self.block
             with k.loop(first_image, last_image) as image:
                 g = k.at(self.gradient, k.mul(image, spec.gradient.image), spec.dtype)
                 g = k.at(g, first, spec.dtype)
                 self._positions(0, (first_row, last_row), g, g, _Walk(step, (0, 1)))
-            for total in sums:
-                nan = b.fcmp_unordered("uno", total.get(), total.get())
+            for zero in zeros:
+                nan = b.fcmp_unordered("uno", zero.get(), zero.get())
                 wild.set(b.or_(wild.get(), k.any(nan)))
 
         whole = self.outputs - self.outputs % self.lanes
@@ -342,7 +338,7 @@ class _Emission:
             source = k.at(x, k.mul(p, axis.in_step * spec.source.strides[depth]), spec.dtype)
             gradient = k.at(g, k.mul(p, spec.gradient.strides[depth]), spec.dtype)
             inner = (depth + 1, self._bounds(depth + 1, walk.columns), source, gradient, walk)
-            if depth >= len(walk.rows):
+            if depth >= len(walk.rows) or not spec.sides[depth]:
                 self._positions(*inner)
                 return
             meets = meets_source(k, axis, p, walk.rows[depth], spec.sides[depth])

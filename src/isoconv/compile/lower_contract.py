@@ -20,9 +20,9 @@ from isoconv.compile.pack import PackSpec, tap_count
 from isoconv.compile.padding import inside_share
 from isoconv.compile.schedule import Tile, choose_inside_tile, choose_tile, row_cycles
 from isoconv.compile.target import Target
-from isoconv.compile.weight_tiles import SPELLED
+from isoconv.compile.weight_tiles import SPELLED, runs_on
 from isoconv.graph.fuse import Group
-from isoconv.graph.ir import Graph, Node, TensorSpec
+from isoconv.graph.ir import DTYPES, Graph, Node, TensorSpec
 
 if TYPE_CHECKING:
     from isoconv.compile.lower import Lowering
@@ -333,20 +333,20 @@ def weight_contraction(
     elements = prod(geometry.kernel) * channels
     run = elements
     if elements > SPELLED:
-        run = channels
-        if axes and geometry.groups == 1 and axes[-1].in_tap * source.strides[-2] == channels:
-            run *= axes[-1].taps
+        joined = runs_on(axes, geometry.groups, channels, source.strides[:-1])
+        run = channels * (axes[-1].taps if joined else 1)
     tile = choose_tile(target, 1, run, filters, dy.dtype)
-    side = 0
+    left_out = [0] * len(axes)
+    if elements > SPELLED and inside_share(axes[:-1], sides[:-1]) <= _INSIDE_ROWS:
+        left_out[:-1] = sides[:-1]
     if elements > SPELLED and len(axes) > 1:
         # Then no tile reaches from one kernel position along the last axis into the next.
         apart = choose_tile(target, 1, channels, filters, dy.dtype)
         saved = inside_share(axes[-1:], sides[-1:]) * row_cycles(target, apart, channels)
         if saved <= _INSIDE_COLUMNS * row_cycles(target, tile, run):
-            tile, side = apart, sides[-1]
+            tile, left_out[-1] = apart, sides[-1]
     positions = prod(outputs)
-    size = 8 if dy.dtype == "float64" else 4
-    image_bytes = size * (prod(sides) * channels * geometry.groups + positions * total)
+    image_bytes = DTYPES[dy.dtype] * (prod(sides) * channels * geometry.groups + positions * total)
     images = min(-(-_BLOCK_POSITIONS // positions), _IMAGES_BYTES // image_bytes)
     images = max(1, min(images, capacity))
     rows = outputs[0] if outputs else 1
@@ -361,7 +361,6 @@ def weight_contraction(
             ahead = rows * axes[0].in_step * source.strides[0]
         elif images < capacity:
             ahead = images * source.image
-    padded = elements > SPELLED and inside_share(axes[:-1], sides[:-1]) <= _INSIDE_ROWS
     return ContractWeightSpec(
         dtype=dy.dtype,
         axes=axes,
@@ -377,6 +376,5 @@ def weight_contraction(
         images=images,
         rows=rows,
         ahead=ahead,
-        sides=sides if padded else (),
-        side=side,
+        sides=tuple(left_out),
     )

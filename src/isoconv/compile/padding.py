@@ -40,9 +40,12 @@ __all__ = [
 
 
 def met(axis: Axis, tap: int, side: int) -> list[int]:
-    """The positions along an axis at which a tap meets the source, which has this size."""
+    """The positions along an axis at which a tap meets the source, which has this size.
+
+    Size 0 stands for an axis whose padding counts as source.
+    """
     first = axis.in_first + tap * axis.in_tap
-    return [p for p in range(axis.positions) if 0 <= first + p * axis.in_step < side]
+    return [p for p in range(axis.positions) if not side or 0 <= first + p * axis.in_step < side]
 
 
 def inside_terms(axes: Sequence[Axis], sides: Sequence[int]) -> int:

@@ -7,18 +7,19 @@ every tile is written out, whatever its elements.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
+from isoconv.compile.contract import Axis
 from isoconv.compile.loops import Kernel, Value
 from isoconv.compile.schedule import equal_parts
 
 if TYPE_CHECKING:
     from isoconv.compile.contract_weight import ContractWeightSpec
 
-__all__ = ["SPELLED", "Elements", "each_tile"]
+__all__ = ["SPELLED", "Elements", "each_tile", "runs_on"]
 
 SPELLED = 64  # kernel elements per filter up to which every tile's offsets are written out
 
@@ -42,6 +43,11 @@ class Elements(NamedTuple):
 _Body = Callable[[Value, Elements], None]
 
 
+def runs_on(axes: Sequence[Axis], groups: int, channels: int, strides: Sequence[int]) -> bool:
+    """Whether the last kernel axis and the channels lie behind each other in the source."""
+    return bool(axes) and groups == 1 and axes[-1].in_tap * strides[-1] == channels
+
+
 def each_tile(k: Kernel, spec: ContractWeightSpec, body: _Body) -> None:
     """For each tile of kernel elements: body(number, tile)."""
     strides = spec.source.strides[:-1]
@@ -49,8 +55,7 @@ def each_tile(k: Kernel, spec: ContractWeightSpec, body: _Body) -> None:
     taps = [axis.taps for axis in spec.axes]
     elements = prod(taps) * spec.channels
     run, outer = spec.channels, list(zip(taps, shifts, strict=True))
-    if outer and spec.groups == 1 and outer[-1][1] == spec.channels and not spec.side:
-        # The last kernel axis and the channels lie behind each other in the source.
+    if not any(spec.sides[-1:]) and runs_on(spec.axes, spec.groups, spec.channels, strides):
         run *= outer.pop()[0]
     if run < elements <= SPELLED:
         offsets = [

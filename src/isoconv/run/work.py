@@ -70,13 +70,7 @@ def _flops(spec: KernelSpec, images: int) -> int:
         work = 2 * terms * spec.channels + positions * len(spec.epilogue.steps)
         return images * spec.groups * spec.filters * work
     if isinstance(spec, ContractWeightSpec):
-        terms = prod(axis.positions * axis.taps for axis in spec.axes)
-        if spec.sides or spec.side:
-            *rows, last = spec.axes
-            terms = prod(axis.positions * axis.taps for axis in rows)
-            if spec.sides:
-                terms = inside_terms(rows, spec.sides[:-1])
-            terms *= inside_terms([last], [spec.side]) if spec.side else last.positions * last.taps
+        terms = inside_terms(spec.axes, spec.sides)
         return 2 * images * terms * spec.groups * spec.filters * spec.channels
     if isinstance(spec, (DepthwiseSpec, DepthwiseWeightSpec)):
         terms = prod(axis.positions * axis.taps for axis in spec.axes)
