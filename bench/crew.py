@@ -17,7 +17,7 @@ from bench.worker import SHOWN, Array
 __all__ = ["Crew", "Entry", "Setting", "Side"]
 
 TOLERANCE = 1e-3
-"""Largest difference from isoconv's result, as a share of that result's largest element."""
+"""Largest difference from isoconv's first result, as a share of that result's largest element."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,21 @@ class Setting:
 
 @dataclass(frozen=True)
 class Entry:
-    """A library in one variant on a number of threads, and its name in the results."""
+    """A library in one variant on a number of threads.
+
+    Attributes:
+        label: its name in the results.
+        peer: the library.
+        variant: of it.
+        threads: of it.
+        changes: what its request says in place of the others'.
+    """
 
     label: str
     peer: Peer
     variant: str
     threads: int
+    changes: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -67,8 +76,8 @@ class Side:
 
     Attributes:
         timing: of all its blocks.
-        difference: from isoconv's results at most, as a share of their largest element.
-        changed: share of the results' elements that are not the same bits as isoconv's.
+        difference: from isoconv's first results at most, as a share of their largest element.
+        changed: share of the results' elements that are not the same bits as in those.
     """
 
     timing: Timing
@@ -118,13 +127,17 @@ class Crew:
         self, kind: str, request: dict[str, Any], arrays: dict[str, Array]
     ) -> dict[str, Side]:
         """Measure a piece of work beside all peers that offer it, isoconv first."""
-        sides = [
+        ours = Entry(ISOCONV.name, ISOCONV, "", self.setting.threads)
+        return self.measure(kind, [ours, *self.others(kind)], request, arrays)
+
+    def others(self, kind: str) -> list[Entry]:
+        """All variants of the peers that offer a kind of work."""
+        return [
             Entry(peer.label(variant), peer, variant, self.setting.threads)
-            for peer in (ISOCONV, *self.chosen())
+            for peer in self.chosen()
             if kind in peer.offers
             for variant in peer.variants
         ]
-        return self.measure(kind, sides, request, arrays)
 
     def measure(
         self,
@@ -138,13 +151,13 @@ class Crew:
 
         Args:
             kind: of the work.
-            entries: who does it.
+            entries: who does it, isoconv first.
             request: the work.
             arrays: what it takes.
             pace: another than the run's.
 
         Raises:
-            WorkerError: the first one fails.
+            WorkerError: isoconv fails, or does not agree with itself.
         """
         works: dict[str, tuple[Worker, str]] = {}
         facts: dict[str, dict[str, Any]] = {}
@@ -157,14 +170,12 @@ class Crew:
                     continue
                 try:
                     facts[entry.label] = worker.ask({
-                        **request, "prepare": kind, "folder": name, "as": entry.label,
-                        "threads": entry.threads, "variant": entry.variant,
+                        **request, **entry.changes, "prepare": kind, "folder": name,
+                        "as": entry.label, "threads": entry.threads, "variant": entry.variant,
                         "compiled": "compile" in entry.peer.name,
                     })  # fmt: skip
                 except WorkerError as error:
-                    if entry is entries[0]:
-                        raise
-                    self.notes.append(f"{entry.label} is left out of {request['name']}: {error}")
+                    self._leave_out(entry, request["name"], error)
                     self._forget(entry)
                     if isinstance(error, WorkerTimeoutError):
                         # The rows that follow are mostly larger; it would be minutes for each.
@@ -173,18 +184,26 @@ class Crew:
                     continue
                 works[entry.label] = (worker, entry.label)
             differences = {label: _difference(folder, entries[0].label, label) for label in works}
-        for label, (difference, _) in differences.items():
+        for entry in entries:
+            difference, _ = differences.get(entry.label, (0.0, 0.0))
             if not difference <= TOLERANCE:
-                self.notes.append(
-                    f"{label} is left out of {request['name']}: its result differs by "
-                    f"{difference:.1e}"
-                )
-                del works[label]
+                self._leave_out(entry, request["name"], f"its result differs by {difference:.1e}")
+                del works[entry.label]
         timings = alternate(works, pace or self.setting.pace)
         for label, (worker, _) in works.items():
             worker.ask({"forget": True})
             timings[label].facts = facts[label]
         return {label: Side(timings[label], *differences[label]) for label in timings}
+
+    def _leave_out(self, entry: Entry, work: str, why: object) -> None:
+        """Note that an entry is missing from a piece of work; isoconv's may not be.
+
+        Raises:
+            WorkerError: it is isoconv's.
+        """
+        if entry.peer is ISOCONV:
+            raise WorkerError(f"{entry.label} cannot be left out of {work}: {why}")
+        self.notes.append(f"{entry.label} is left out of {work}: {why}")
 
     def _worker(self, peer: Peer, threads: int) -> Worker | None:
         """The library's worker of this run, or None with a note."""

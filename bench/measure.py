@@ -75,18 +75,18 @@ def pointwise(crew: Crew) -> Rows:
 
 def steps(crew: Crew) -> Rows:
     """Training steps beside all others."""
-    for step in _chosen(crew, STEPS):
-        request, arrays = _step_request(step)
-        sides = crew.compare("step", request, arrays)
-        yield row_of(f"{step.name} [{step.batch}]", sides, step.goal)
+    for together in _together(_chosen(crew, STEPS)):
+        request, arrays = _step_request(together[0])
+        for step, sides in _compared(crew, "step", together, request, arrays):
+            yield row_of(f"{step.name} [{step.batch}]", sides, step.goal)
 
 
 def predict(crew: Crew) -> Rows:
     """Predictions."""
-    for prediction in _chosen(crew, PREDICTIONS):
-        request, arrays = _prediction_request(prediction)
-        sides = crew.compare("predict", request, arrays)
-        yield row_of(f"{prediction.name} [{prediction.batch}]", sides, 1.0)
+    for together in _together(_chosen(crew, PREDICTIONS)):
+        request, arrays = _prediction_request(together[0])
+        for prediction, sides in _compared(crew, "predict", together, request, arrays):
+            yield row_of(f"{prediction.name} [{prediction.batch}]", sides, 1.0)
 
 
 def scaling(crew: Crew) -> Rows:
@@ -231,6 +231,47 @@ _Work = TypeVar("_Work", Layer, Simple, Step, Prediction)
 def _chosen(crew: Crew, works: Iterable[_Work]) -> Iterator[_Work]:
     """What is measured of it."""
     return (work for work in works if crew.setting.wants(*_names(work)))
+
+
+_Network = TypeVar("_Network", Step, Prediction)
+
+
+def _together(works: Iterable[_Network]) -> list[list[_Network]]:
+    """Grouped by what the other libraries do in them: isoconv's algorithm is nothing to them."""
+    groups: dict[tuple[object, ...], list[_Network]] = {}
+    for work in works:
+        common = (work.network.removesuffix("_winograd"), work.batch, work.input_shape)
+        groups.setdefault(common, []).append(work)
+    return list(groups.values())
+
+
+def _compared(
+    crew: Crew,
+    kind: str,
+    together: list[_Network],
+    request: dict[str, Any],
+    arrays: dict[str, Array],
+) -> Iterator[tuple[_Network, dict[str, Side]]]:
+    """Each of them and its sides: in the same turns isoconv does all of them, the others the first.
+
+    Args:
+        crew: who does it.
+        kind: of the work.
+        together: networks that are the same to the others, and have the same weights.
+        request: the first one's.
+        arrays: what it takes.
+    """
+    ours: list[Entry] = [
+        Entry(
+            f"{ISOCONV.name} {work.network}", ISOCONV, "", crew.setting.threads,
+            {"name": work.name, "network": work.network},
+        )
+        for work in together
+    ]  # fmt: skip
+    sides = crew.measure(kind, [*ours, *crew.others(kind)], request, arrays)
+    own = [sides.pop(entry.label) for entry in ours]
+    for work, side in zip(together, own, strict=True):
+        yield work, {ISOCONV.name: side, **sides}
 
 
 def _arrays(random: np.random.RandomState, shapes: dict[str, tuple[int, ...]]) -> dict[str, Array]:

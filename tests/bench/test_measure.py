@@ -12,10 +12,11 @@ from bench.__main__ import main
 from bench.crew import Crew, Entry, Setting
 from bench.libraries import ISOCONV
 from bench.libraries.isoconv_library import IsoconvLibrary
+from bench.measure import steps
 from bench.networks import NETWORKS, build, describe
 from bench.results import read, row_of, write
-from bench.timing import Pace, WorkerTimeoutError, alternate
-from bench.workloads import DIRECTIONS, LAYERS, SIMPLE, Layer, Simple
+from bench.timing import Pace, WorkerError, WorkerTimeoutError, alternate
+from bench.workloads import DIRECTIONS, LAYERS, SIMPLE, Layer, Simple, Step
 
 from isoconv.run.ceilings import Ceilings
 
@@ -249,3 +250,120 @@ def test_who_is_too_slow_is_asked_once(monkeypatch):
     assert len([request for request in asked if "prepare" in request]) == 1
     assert crew.notes[0] == "tinygrad is left out of first: no answer within 240 s"
     assert len(crew.notes) == 2
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name.endswith("_winograd")])
+def test_algorithms_share_description_and_weights(name):
+    """Other libraries, and the arrays of a measurement, serve a network with both algorithms."""
+    winograd = build(name, 10, (32, 32, 3))
+    direct = build(name.removesuffix("_winograd"), 10, (32, 32, 3))
+    assert describe(winograd) == describe(direct)
+    assert list(winograd.weights) == list(direct.weights)
+    for key, array in direct.weights.items():
+        np.testing.assert_array_equal(winograd.weights[key], array)
+
+
+class _Answering:
+    """A worker that writes down what it is asked and needs a time of its own for each network.
+
+    A result is 1, or by label what `results` says; the time is 1 s, or 0.5 s with Winograd.
+    """
+
+    def __init__(self, turns: list[str], results: dict[str, float]) -> None:
+        self.turns = turns
+        self.results = results
+        self.seconds: dict[str, float] = {}
+
+    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        if "prepare" in request:
+            label = request["as"]
+            self.seconds[label] = 0.5 if request["network"].endswith("winograd") else 1.0
+            losses = np.array([self.results.get(label, 1.0)])
+            np.savez(f"{request['folder']}/{label}.npz", losses=losses)
+        elif "repeat" in request:
+            self.turns.append(request["as"])
+            return {"seconds": [self.seconds[request["as"]]] * request["repeat"]}
+        return {}
+
+    def close(self) -> None:
+        pass
+
+
+PAIR = (
+    Step("small", "resnet20", 2, (8, 8, 3), goal=2.0),
+    Step("other", "tiny", 2, (8, 8, 3)),
+    Step("small, Winograd", "resnet20_winograd", 2, (8, 8, 3), goal=3.0),
+)
+
+
+@pytest.fixture
+def pair(monkeypatch):
+    """Measures steps of a network with both algorithms: rows, notes, and who took turns."""
+
+    def measured(only=(), results=None):
+        turns: list[str] = []
+        monkeypatch.setattr("bench.measure.STEPS", PAIR)
+        monkeypatch.setattr(Crew, "start", lambda *_: _Answering(turns, results or {}))
+        crew = Crew(Setting(threads=1, pace=PACE, peers=("jax", "tinygrad"), only=only))
+        return list(steps(crew)), crew.notes, turns
+
+    return measured
+
+
+def test_algorithms_share_their_turns(pair):
+    """One row for each algorithm, with its own time and goal and the others' common ones."""
+    rows, notes, turns = pair(only=("small",))
+    assert [row["work"] for row in rows] == ["small [2]", "small, Winograd [2]"]
+    assert [row["values"]["isoconv"] for row in rows] == [1000.0, 500.0]
+    assert [row["goal"] for row in rows] == [2.0, 3.0]
+    assert [row["ratio"] for row in rows] == [1.0, 2.0]
+    for row in rows:
+        assert list(row["values"]) == ["isoconv", "jax", "tinygrad"]
+        assert list(row["values"].values())[1:] == [1000.0, 1000.0]
+    # Once to warm up and once for the figures.
+    assert turns == 2 * ["isoconv resnet20", "isoconv resnet20_winograd", "jax", "tinygrad"]
+    assert not notes
+
+
+def test_one_algorithm_alone(pair):
+    """Only the chosen algorithm is measured, beside all others."""
+    rows, _, turns = pair(only=("resnet20 winograd",))
+    assert [row["work"] for row in rows] == ["small, Winograd [2]"]
+    assert set(turns) == {"isoconv resnet20_winograd", "jax", "tinygrad"}
+
+
+def test_networks_are_measured_apart(pair):
+    """Only what is the same work to the others shares its turns."""
+    rows, _, turns = pair()
+    assert [row["work"] for row in rows] == ["small [2]", "small, Winograd [2]", "other [2]"]
+    assert turns[-3:] == ["isoconv tiny", "jax", "tinygrad"]
+
+
+def test_wrong_peer_is_left_out_of_both_rows(pair):
+    """One note says so."""
+    rows, notes, _ = pair(only=("small",), results={"jax": 1.01})
+    assert [list(row["values"]) for row in rows] == 2 * [["isoconv", "tinygrad"]]
+    assert notes == ["jax is left out of small: its result differs by 1.0e-02"]
+
+
+@pytest.mark.parametrize("result", [1.01, np.nan])
+def test_isoconv_must_agree_with_itself(pair, result):
+    """A wrong result with Winograd's algorithm ends the run."""
+    text = "isoconv resnet20_winograd cannot be left out of small: its result differs by"
+    with pytest.raises(WorkerError, match=text):
+        pair(results={"isoconv resnet20_winograd": result})
+
+
+def test_isoconv_may_not_fail(pair, monkeypatch):
+    """Neither may it fail with the second algorithm; the error says with which, and why."""
+    ask = _Answering.ask
+
+    def failing(worker, request):
+        if request.get("network") == "resnet20_winograd":
+            raise WorkerError("ValueError: no")
+        return ask(worker, request)
+
+    monkeypatch.setattr(_Answering, "ask", failing)
+    text = "isoconv resnet20_winograd cannot be left out of small: ValueError: no"
+    with pytest.raises(WorkerError, match=text):
+        pair()
