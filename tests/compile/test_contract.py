@@ -196,8 +196,9 @@ def test_targets(target, dtype):
         contraction((1, 1), (9, 8), 5, 40, images=3),
         contraction((3, 3), (7, 7), 18, 18, groups=18, padding=1, images=3),
         contraction((2, 2, 2), (4, 3, 5), 4, 6, stride=2, images=3),
+        contraction((1, 1), (7, 7), 40, 72, images=3),
     ],
-    ids=["plane", "positions", "depthwise", "volume"],
+    ids=["plane", "positions", "depthwise", "volume", "one chunk"],
 )
 @pytest.mark.parametrize("images", [1, 2])
 def test_a_team_shares_the_work(case, images):

@@ -246,29 +246,32 @@ class Emission:
             self._outer(sizes[1:], (*done, i), body)
 
     def _flat(self) -> None:
-        """Chunks of positions; through each chunk all blocks of filters."""
+        """Chunks of positions; through each chunk all blocks of filters.
+
+        What a team shares is single tiles: of one image there may be a chunk alone.
+        """
         k, spec, b = self.k, self.spec, self.k.builder
         most = spec.tile.columns
         total = b.mul(k.slot("images"), k.const(spec.flat))
         chunk = chunk_size(spec.flat, most)
-        mine = self._share(
-            k.const(1), b.sdiv(b.add(total, k.const(chunk - 1)), k.const(chunk))
-        ).mine
+        tiles = b.sdiv(b.add(total, k.const(most - 1)), k.const(most))
+        mine = self._share(k.const(1), tiles).mine
 
         with k.loop(0, total, chunk) as first:
             last = k.minimum(k.add(first, chunk), total)
 
             def block(vectors: int, filters: Value, weights: Value) -> None:
-                with mine(k.const(0), b.sdiv(first, k.const(chunk)), self.block_number):
-                    position = first
-                    columns = most
-                    while columns:
-                        room = b.sub(last, position)
-                        stop = b.sub(last, b.srem(room, k.const(columns)))
-                        with k.loop(position, stop, columns) as p:
-                            self._tile(At(p, (), 1, columns, vectors, filters, weights))
-                        position = stop
-                        columns //= 2
+                position = first
+                columns = most
+                while columns:
+                    room = b.sub(last, position)
+                    stop = b.sub(last, b.srem(room, k.const(columns)))
+                    with k.loop(position, stop, columns) as p:
+                        tile = At(p, (), 1, columns, vectors, filters, weights)
+                        with mine(k.const(0), b.sdiv(p, k.const(most)), self.block_number):
+                            self._tile(tile)
+                    position = stop
+                    columns //= 2
 
             self._blocks(block)
 
