@@ -20,17 +20,29 @@ Schedule: lanes are channels. Forward, a register tile holds neighbouring positi
 positions are written out, so that positions share the elements their windows have in common. The
 gradient by the kernel holds all kernel positions of a vector of channels, or as many as there are
 registers for; between images they are parked in the result.
+
+A tile takes one vector from each position and leaves out the rest of its channels: steps that no
+processor foresees, and half or more of the time went by in waiting. So each tile asks for what lies
+a row below.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby, product
 from math import prod
 
 from isoconv.compile.contract import Axis
-from isoconv.compile.expression import Domain, Expression, Index, Operand, emit_expression, row_of
+from isoconv.compile.expression import (
+    Domain,
+    Expression,
+    Index,
+    Operand,
+    address,
+    emit_expression,
+    row_of,
+)
 from isoconv.compile.loops import Kernel, Value, Variable
 from isoconv.compile.schedule import equal_parts, runs
 from isoconv.compile.window_nest import Offset, dot, over_channels, row_major
@@ -38,6 +50,8 @@ from isoconv.compile.window_nest import Offset, dot, over_channels, row_major
 __all__ = ["DepthwiseSpec", "DepthwiseWeightSpec"]
 
 _WRITTEN_OUT = 25  # kernel positions up to which all are written out
+_AS_IT_IS = Axis(positions=0, taps=1, out_first=0, out_step=1, in_first=0, in_step=1, in_tap=0)
+"""An index map by which a position reads the element of its own coordinate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +129,26 @@ def _steps(source: Operand, axes: tuple[Axis, ...]) -> tuple[list[int], list[int
     return [axis.in_step * s for axis, s in pairs], [axis.in_tap * s for axis, s in pairs]
 
 
+def _fetch(k: Kernel, source: Operand, axes: Sequence[Axis], base: Value, size: int) -> None:
+    """Ask for what the positions below these are the first to read, a row's time ahead.
+
+    Args:
+        k: the kernel.
+        source: what is read.
+        axes: its index maps.
+        base: what the first of the positions reads at tap 0.
+        size: neighbouring positions of a row.
+    """
+    if len(axes) < 2:
+        return
+    (down, across), (row, column) = axes[-2:], source.strides[-3:-1]
+    below = 1 + max(0, (down.taps - 1) * down.in_tap)
+    for i in range(down.in_step):
+        for j in range(size * across.in_step):
+            shift = (below + i) * row + j * column
+            k.prefetch(k.at(base, shift, source.dtype), level=2)
+
+
 class _Forward:
     def __init__(self, k: Kernel, spec: DepthwiseSpec) -> None:
         self.k, self.spec = k, spec
@@ -174,6 +208,7 @@ class _Forward:
                 x = k.load_vector(k.at(source, shift, spec.dtype), spec.dtype, width)
                 total.set(k.fma(x, weight, total.get()))
 
+        _fetch(k, spec.source, spec.axes, base, size)
         self._taps((), tap)
         for j, total in enumerate(acc):
             self._finish(place, j, channel, total)
@@ -202,7 +237,20 @@ class _Forward:
         )
         value = total.get()
         index = Index(self.image, (*axes, channel), value.type.count)
+        self._fetch_beside(index)
         emit_expression(k, spec.domain, spec.epilogue, index, [value])
+
+    def _fetch_beside(self, index: Index) -> None:
+        """Ask for what the epilogue will read a row below."""
+        k, spec = self.k, self.spec
+        if len(spec.axes) < 2:
+            return
+        *outer, row, column, channel = index.axes
+        below = k.add(row, spec.axes[-2].out_step)
+        there = Index(index.image, (*outer, below, column, channel), index.lanes)
+        for operand in spec.epilogue.operands:
+            if operand.image and operand.strides[-1] == 1 and not operand.rows:
+                k.prefetch(address(k, operand, there), level=2)
 
 
 class _Weight:
@@ -317,6 +365,8 @@ class _Weight:
         k, spec = self.k, self.spec
         move = self.moves[-1] if self.moves else 0
         move_g = spec.gradient.strides[-2] if spec.axes else 0
+        _fetch(k, spec.source, spec.axes, x, size)
+        _fetch(k, spec.gradient, [_AS_IT_IS] * len(spec.axes), g, size)
         gradients = [
             k.load_vector(k.at(g, j * move_g, spec.dtype), spec.dtype, width) for j in range(size)
         ]
