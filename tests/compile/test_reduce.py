@@ -1,5 +1,7 @@
 """Reduction kernels against the reference, bit for bit."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tests.compile.harness import run_kernel
@@ -9,6 +11,7 @@ import isoconv.ops  # noqa: F401 - fills the table of operations
 from isoconv.arithmetic.sums import partial_sum
 from isoconv.compile.expression import Domain, Expression, Operand, Step
 from isoconv.compile.reduce import ReduceSpec
+from isoconv.compile.reduce_walk import is_narrow
 from isoconv.graph.operation import operation
 from isoconv.ops.reduce import Sum
 
@@ -48,7 +51,7 @@ def check(x, **settings):
             same_bits(reduce(x, keep, batched=batched, **settings), expected)
 
 
-@pytest.mark.parametrize("channels", [1, 3, 5, 8, 16, 17, 33, 70])
+@pytest.mark.parametrize("channels", [1, 3, 5, 8, 16, 17, 33, 70, 409])
 @pytest.mark.parametrize("gaps", [(), (2, 1), (1, 0, 0)])
 def test_channels(channels, gaps):
     """Numbers of channels around the vector width; rows with and without gaps."""
@@ -97,16 +100,18 @@ def test_unbatched():
 
 
 @pytest.mark.parametrize("gaps", [(), (1, 1)])
+@pytest.mark.parametrize("channels", [18, 201])
 @pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
-def test_two_sums_and_a_store(gaps, target):
+def test_two_sums_and_a_store(gaps, channels, target):
     """Two sums and a stored value in one pass: sum of dy, sum of dy * (x - mean), and x - mean."""
-    x, dy, mean = data((3, 5, 7, 18)), data((3, 5, 7, 18), seed=1), data((18,), seed=2)
+    shape = (3, 5, 7, channels)
+    x, dy, mean = data(shape), data(shape, seed=1), data((channels,), seed=2)
     first, at_x, _ = placed(x, 0, gaps)
     second, at_dy, _ = placed(dy, 1)
     third, _, _ = placed(mean, 2, image=False)
     at_mean = Operand(2, "float32", (0, 0, 1))
     stored, at_stored, stored_view = placed(np.zeros_like(x), 3, gaps)
-    sums, at_sum, sum_view = placed(np.zeros((2, 18), "float32"), 4, image=False)
+    sums, at_sum, sum_view = placed(np.zeros((2, channels), "float32"), 4, image=False)
     at_sum = Operand(4, "float32", (1,))
     expression = Expression(
         (at_x, at_dy, at_mean),
@@ -114,13 +119,28 @@ def test_two_sums_and_a_store(gaps, target):
         (Step("sub", (0, 2), None, "float32"), Step("mul", (1, 3), None, "float32")),
         ((3, at_stored),),
     )
-    results = ((1, at_sum), (4, Operand(4, "float32", (1,), offset=18)))
-    spec = ReduceSpec(Domain((5, 7, 18)), expression, results, 1, False, "float32", 5)
+    results = ((1, at_sum), (4, Operand(4, "float32", (1,), offset=channels)))
+    spec = ReduceSpec(Domain(shape[1:]), expression, results, 1, False, "float32", 5)
     run_kernel(spec, [first, second, third, stored, sums], images=3, target=target, parts=2)
     same_bits(stored_view, x - mean)
     same_bits(sum_view[0], partial_sum(dy, axis=(0, 1, 2)))
     same_bits(sum_view[1], partial_sum(dy * (x - mean), axis=(0, 1, 2)))
     assert (stored == 77.0).sum() == stored.size - stored_view.size
+
+
+def test_narrow():
+    """What is walked through: more channels than one block, with room for their partial sums."""
+    result = Operand(1, "float32", (1,))
+    one = ReduceSpec(Domain((4, 64)), Expression((), "", (), ()), ((0, result),), 1, False,
+                     "float32", 2)  # fmt: skip
+    two = replace(one, results=one.results * 2)
+    assert [is_narrow(channels, 32, one) for channels in (16, 32, 33, 384, 385)] == [
+        False, False, True, True, False,
+    ]  # fmt: skip
+    assert [is_narrow(channels, 16, two) for channels in (16, 17, 192, 193)] == [
+        False, True, True, False,
+    ]  # fmt: skip
+    assert not is_narrow(193, 32, replace(one, dtype="float64"))
 
 
 def test_no_images():

@@ -9,9 +9,10 @@
 Schedule: with channels kept, lanes are channels and the eight partial sums are eight registers;
 with nothing kept, the partial sums are the lanes of one vector. Axes that lie behind each other in
 all operands become one. A row of elements is taken eight at a time, so partial sums need no index.
-Of many channels, a few rows at a time pass through all blocks of channels, so that memory is read
-in order; meanwhile the partial sums are parked on the stack. A block reads a piece of every row, a
-pattern that processors foresee badly, so the next rows are fetched on the way.
+Of more channels than one block, positions are taken one after the other, while all partial sums
+wait in the first cache (``reduce_walk``). Of too many for that, a few rows at a time pass through
+all blocks of channels; meanwhile the partial sums are parked on the stack. A block reads a piece of
+every row, a pattern that processors foresee badly, so the next rows are fetched on the way.
 After a row whose length is no multiple of eight the partial sums change places, and the next row
 begins with the first of them again; at the end they are put in order.
 """
@@ -22,14 +23,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
-import llvmlite.ir as ir
-
 from isoconv.arithmetic.sums import PARTIALS
 from isoconv.compile.expression import Domain, Expression, Index, Operand, address, emit_expression
-from isoconv.compile.loops import I32, Kernel, Value, Variable
+from isoconv.compile.loops import Kernel, Value, Variable
+from isoconv.compile.partials import combine, in_order, shuffle
+from isoconv.compile.reduce_walk import Walk, is_narrow
 from isoconv.graph.ir import DTYPES
 
-__all__ = ["ReduceSpec", "combine", "shuffle"]
+__all__ = ["ReduceSpec"]
 
 _POSITIONAL = frozenset({"dropout"})
 _CHUNK_BYTES = 64 * 1024  # of each operand that pass through all blocks of channels
@@ -102,6 +103,11 @@ class _Emission:
                     self._block(image, k.const(full * width), tail, lanes)
             return
         b, image = k.builder, k.const(0)
+        if self.flat and spec.keep and is_narrow(self.channels, lanes * vectors, spec):
+            length = b.mul(k.slot("images"), k.const(prod(self.sizes)))
+            operands = self.expression.operands
+            Walk(k, spec, operands, self.channels, lanes, self.values, self.store).run(length)
+            return
         begin, end = k.share(k.const(full + (rest > 0)))
         if self.flat and spec.keep and full > 1:
             self._chunks(begin, k.minimum(end, k.const(full)), [lanes] * vectors, lanes)
@@ -299,7 +305,7 @@ class _Registers:
         for number, sums in enumerate(self.sums):
             for v, partials in enumerate(sums):
                 now = [partial.get() for partial in partials]
-                total = combine(k, _in_order(k, now, turned))
+                total = combine(k, in_order(k, now, turned))
                 self.owner.store(number, total, image, k.add(self.channel, v * self.lanes))
 
 
@@ -339,39 +345,8 @@ class _Lanes:
         for number, total in enumerate(self.sums):
             now = total.get()
             lanes = [shuffle(k, now, now, [j]) for j in range(PARTIALS)]
-            result = combine(k, _in_order(k, lanes, turned))
+            result = combine(k, in_order(k, lanes, turned))
             self.owner.store(number, result, image, k.const(0))
-
-
-def shuffle(k: Kernel, x: Value, y: Value, mask: Sequence[int]) -> Value:
-    """A vector of chosen lanes; those of y are numbered behind those of x."""
-    lanes = ir.Constant(ir.VectorType(I32, len(mask)), list(mask))
-    return k.builder.shuffle_vector(x, y, lanes)
-
-
-def _in_order(k: Kernel, partials: list[Value], turned: Value | int) -> list[Value]:
-    """Partial sums 0 to 7, when partial sum `turned` mod 8 stands first."""
-    if isinstance(turned, int):
-        return [partials[(j - turned) % PARTIALS] for j in range(PARTIALS)]
-    kind = partials[0].type
-    with k.builder.goto_block(k.entry):
-        room = k.builder.alloca(ir.ArrayType(kind, PARTIALS))
-    ordered = []
-    for j, partial in enumerate(partials):
-        turn = k.builder.and_(k.add(turned, j), k.const(PARTIALS - 1))
-        place = k.builder.gep(room, [k.const(0), turn])
-        k.builder.store(partial, place)
-    for j in range(PARTIALS):
-        place = k.builder.gep(room, [k.const(0), k.const(j)])
-        ordered.append(k.builder.load(place))
-    return ordered
-
-
-def combine(k: Kernel, p: list[Value]) -> Value:
-    """The tree over the partial sums: ((p0 + p1) + (p2 + p3)) + ((p4 + p5) + (p6 + p7))."""
-    while len(p) > 1:
-        p = [k.builder.fadd(p[j], p[j + 1]) for j in range(0, len(p), 2)]
-    return p[0]
 
 
 # Axes that become one ---------------------------------------------------------------------------

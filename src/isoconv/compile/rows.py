@@ -29,7 +29,7 @@ from isoconv.arithmetic.sums import PARTIALS
 from isoconv.compile import elementary
 from isoconv.compile.expression import Domain, Index, Operand, address, load_operand, store_operand
 from isoconv.compile.loops import I32, Kernel, Value
-from isoconv.compile.reduce import combine, shuffle
+from isoconv.compile.partials import combine, shuffle
 from isoconv.compile.window_nest import replaces
 from isoconv.errors import CompileError
 
