@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import tempfile
 from dataclasses import dataclass, field
@@ -11,7 +12,16 @@ from typing import Any
 import numpy as np
 
 from bench.libraries import ISOCONV, PEERS, PEERS_PYTHON, Peer
-from bench.timing import FULL, Pace, Timing, Worker, WorkerError, WorkerTimeoutError, alternate
+from bench.timing import (
+    FULL,
+    Pace,
+    Timing,
+    Worker,
+    WorkerEndedError,
+    WorkerError,
+    WorkerTimeoutError,
+    alternate,
+)
 from bench.worker import SHOWN, Array
 
 __all__ = ["Crew", "Entry", "Setting", "Side"]
@@ -175,12 +185,7 @@ class Crew:
                         "compiled": "compile" in entry.peer.name,
                     })  # fmt: skip
                 except WorkerError as error:
-                    self._leave_out(entry, request["name"], error)
-                    self._forget(entry)
-                    if isinstance(error, WorkerTimeoutError):
-                        # The rows that follow are mostly larger; it would be minutes for each.
-                        self.notes.append(f"{entry.peer.name} is left out of what comes after it")
-                        self._workers[entry.peer.name, entry.threads] = None
+                    self._failed(entry, request["name"], error)
                     continue
                 works[entry.label] = (worker, entry.label)
             differences = {label: _difference(folder, entries[0].label, label) for label in works}
@@ -189,11 +194,33 @@ class Crew:
             if not difference <= TOLERANCE:
                 self._leave_out(entry, request["name"], f"its result differs by {difference:.1e}")
                 del works[entry.label]
-        timings = alternate(works, pace or self.setting.pace)
-        for label, (worker, _) in works.items():
-            worker.ask({"forget": True})
-            timings[label].facts = facts[label]
+        of = {entry.label: entry for entry in entries}
+        timings = alternate(
+            works,
+            pace or self.setting.pace,
+            lambda label, error: self._failed(of[label], request["name"], error),
+        )
+        for worker in {id(worker): worker for worker, _ in works.values()}.values():
+            # One that has ended meanwhile has nothing to forget.
+            with contextlib.suppress(WorkerError):
+                worker.ask({"forget": True})
+        for label, timing in timings.items():
+            timing.facts = facts[label]
         return {label: Side(timings[label], *differences[label]) for label in timings}
+
+    def _failed(self, entry: Entry, work: str, error: WorkerError) -> None:
+        """Leave an entry out of a piece of work; what else its worker has prepared stays there.
+
+        A worker that has died gets a new one for the next piece of work.
+        """
+        self._leave_out(entry, work, error)
+        key = (entry.peer.name, entry.threads)
+        if isinstance(error, WorkerTimeoutError):
+            # The rows that follow are mostly larger; it would be minutes for each.
+            self.notes.append(f"{entry.peer.name} is left out of what comes after it")
+            self._workers[key] = None
+        elif isinstance(error, WorkerEndedError) and self._workers.get(key) is not None:
+            del self._workers[key]
 
     def _leave_out(self, entry: Entry, work: str, why: object) -> None:
         """Note that an entry is missing from a piece of work; isoconv's may not be.
@@ -215,15 +242,6 @@ class Crew:
                 self._workers[key] = None
                 self.notes.append(f"{peer.name} is left out: {error}")
         return self._workers[key]
-
-    def _forget(self, entry: Entry) -> None:
-        """After a failure; a worker that has died gets a new one for the next piece of work."""
-        worker = self._workers[entry.peer.name, entry.threads]
-        try:
-            if worker is not None:
-                worker.ask({"forget": True})
-        except WorkerError:
-            del self._workers[entry.peer.name, entry.threads]
 
     def close(self) -> None:
         """End all workers."""

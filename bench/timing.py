@@ -12,6 +12,7 @@ import select
 import statistics
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ __all__ = [
     "Pace",
     "Timing",
     "Worker",
+    "WorkerEndedError",
     "WorkerError",
     "WorkerTimeoutError",
     "alternate",
@@ -33,6 +35,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 class WorkerError(Exception):
     """A worker could not do what it was asked for."""
+
+
+class WorkerEndedError(WorkerError):
+    """A worker has ended before its time."""
 
 
 class WorkerTimeoutError(WorkerError):
@@ -121,7 +127,8 @@ class Worker:
 
         Raises:
             WorkerTimeoutError: the worker did not answer in time.
-            WorkerError: it failed or ended.
+            WorkerEndedError: it ended.
+            WorkerError: it could not do it.
         """
         process = self._process
         if process.stdin is None or process.stdout is None:
@@ -130,13 +137,13 @@ class Worker:
             process.stdin.write(json.dumps(request).encode() + b"\n")
             process.stdin.flush()
         except BrokenPipeError:
-            raise WorkerError(f"ended with exit code {process.wait()}") from None
+            raise WorkerEndedError(f"ended with exit code {process.wait()}") from None
         if not select.select([process.stdout], [], [], self._patience)[0]:
             process.kill()
             raise WorkerTimeoutError(f"no answer within {self._patience:.0f} s")
         line = process.stdout.readline()
         if not line:
-            raise WorkerError(f"ended with exit code {process.wait()}")
+            raise WorkerEndedError(f"ended with exit code {process.wait()}")
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise WorkerError(answer["error"])
@@ -155,22 +162,33 @@ class Worker:
             self._process.stdout.close()
 
 
-def alternate(works: dict[str, tuple[Worker, str]], pace: Pace) -> dict[str, Timing]:
+def alternate(
+    works: dict[str, tuple[Worker, str]],
+    pace: Pace,
+    failed: Callable[[str, WorkerError], None],
+) -> dict[str, Timing]:
     """Let pieces of work take turns; the first block of each warms up and is not counted.
 
     Args:
         works: worker and the name under which it prepared the work, by the name in the result.
         pace: how long.
+        failed: called with the name and the error of one that fails; it has no more turns and no
+            timing.
     """
     timings = {name: Timing() for name in works}
     counts = dict.fromkeys(works, 1)
     turns = dict.fromkeys(works, pace.blocks)
     for block in range(pace.blocks + 1):
         for name, (worker, prepared) in works.items():
-            if block > turns[name]:
+            if name not in timings or block > turns[name]:
                 continue
             time.sleep(pace.pause)
-            answer = worker.ask({"repeat": counts[name] if block else 2, "as": prepared})
+            try:
+                answer = worker.ask({"repeat": counts[name] if block else 2, "as": prepared})
+            except WorkerError as error:
+                failed(name, error)
+                del timings[name]
+                continue
             if block:
                 timings[name].seconds += answer["seconds"]
             else:

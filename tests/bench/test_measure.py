@@ -15,7 +15,7 @@ from bench.libraries.isoconv_library import IsoconvLibrary
 from bench.measure import steps
 from bench.networks import NETWORKS, build, describe
 from bench.results import read, row_of, write
-from bench.timing import Pace, WorkerError, WorkerTimeoutError, alternate
+from bench.timing import Pace, WorkerEndedError, WorkerError, WorkerTimeoutError, alternate
 from bench.workloads import DIRECTIONS, LAYERS, SIMPLE, Layer, Simple, Step
 
 from isoconv.run.ceilings import Ceilings
@@ -214,7 +214,8 @@ def test_slow_libraries_take_fewer_turns():
     """Three at least, and as many as fit into the time that one library may take."""
     workers = {"fast": _Told(0.01), "slow": _Told(10.0), "slowest": _Told(100.0)}
     pace = Pace(blocks=7, repetitions=20, budget=0.5, pause=0.0, longest=60)
-    found = alternate({name: (worker, name) for name, worker in workers.items()}, pace)
+    works = {name: (worker, name) for name, worker in workers.items()}
+    found = alternate(works, pace, lambda name, error: pytest.fail(f"{name}: {error}"))
     # One more in which each warms up.
     assert [worker.asked - 1 for worker in workers.values()] == [7, 6, 3]
     assert [len(timing.seconds) for timing in found.values()] == [7 * 20, 6, 3]
@@ -300,11 +301,11 @@ PAIR = (
 def pair(monkeypatch):
     """Measures steps of a network with both algorithms: rows, notes, and who took turns."""
 
-    def measured(only=(), results=None):
+    def measured(only=(), results=None, peers=("jax", "tinygrad")):
         turns: list[str] = []
         monkeypatch.setattr("bench.measure.STEPS", PAIR)
         monkeypatch.setattr(Crew, "start", lambda *_: _Answering(turns, results or {}))
-        crew = Crew(Setting(threads=1, pace=PACE, peers=("jax", "tinygrad"), only=only))
+        crew = Crew(Setting(threads=1, pace=PACE, peers=peers, only=only))
         return list(steps(crew)), crew.notes, turns
 
     return measured
@@ -367,3 +368,24 @@ def test_isoconv_may_not_fail(pair, monkeypatch):
     text = "isoconv resnet20_winograd cannot be left out of small: ValueError: no"
     with pytest.raises(WorkerError, match=text):
         pair()
+
+
+@pytest.mark.parametrize("kind", ["prepare", "repeat"])
+@pytest.mark.parametrize("error", [WorkerError, WorkerEndedError, WorkerTimeoutError])
+def test_failing_variant(pair, monkeypatch, kind, error):
+    """One variant fails: the other one stays, and so do the rows that follow."""
+    ask = _Answering.ask
+
+    def failing(worker, request):
+        if kind in request and request["as"] == "torch channels first":
+            raise error("no")
+        return ask(worker, request)
+
+    monkeypatch.setattr(_Answering, "ask", failing)
+    rows, notes, _ = pair(only=("small", "other"), peers=("torch",))
+    assert notes[0] == "torch channels first is left out of small: no"
+    assert [list(row["values"]) for row in rows[:2]] == 2 * [["isoconv", "torch channels last"]]
+    # What takes too long is not asked again; what has ended is started again.
+    asked_again = error is not WorkerTimeoutError
+    assert list(rows[2]["values"]) == list(rows[0]["values"])[: 1 + asked_again]
+    assert ("torch channels first is left out of other: no" in notes) == asked_again
