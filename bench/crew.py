@@ -200,10 +200,11 @@ class Crew:
             pace or self.setting.pace,
             lambda label, error: self._failed(of[label], request["name"], error),
         )
-        for worker in {id(worker): worker for worker, _ in works.values()}.values():
+        for worker in self._workers.values():
             # One that has ended meanwhile has nothing to forget.
             with contextlib.suppress(WorkerError):
-                worker.ask({"forget": True})
+                if worker is not None:
+                    worker.ask({"forget": True})
         for label, timing in timings.items():
             timing.facts = facts[label]
         return {label: Side(timings[label], *differences[label]) for label in timings}
