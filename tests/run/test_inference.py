@@ -132,13 +132,14 @@ def test_new_weights():
 
 
 def mixing():
-    """A predictor whose kernels read weights packed, as they are, and in both ways."""
+    """A predictor whose kernels read weights packed, as they are, and squared beforehand."""
     b = GraphBuilder()
     x = b.input("dataset", "x", (3,))
     first, second = (b.input("parameter", name, (3, 3)) for name in ("first", "second"))
-    bias = b.input("parameter", "bias", (3,))
+    bias, scale = (b.input("parameter", name, (3,)) for name in ("bias", "scale"))
     y = b.add("add", b.add("conv", x, first, attrs=POINT), bias)
-    z = b.add("mul", b.add("conv", y, second, attrs=POINT), bias)
+    y = b.add("mul", b.add("conv", y, second, attrs=POINT), bias)
+    z = b.add("mul", y, b.add("square", scale))
     return b.graph([("z", z)])
 
 
@@ -147,17 +148,19 @@ MIXED = {
     "first": np.arange(9, dtype=np.float32).reshape(3, 3) - 4,
     "second": np.arange(9, dtype=np.float32).reshape(3, 3) * 2 - 5,
     "bias": np.float32([1, -2, 3]),
+    "scale": np.float32([2, 1, -1]),
 }
 
 
 def mixed(weights):
     """What `mixing` gives: small whole numbers, so that any order is exact."""
     w = {name: np.asarray(array, np.float64) for name, array in weights.items()}
-    return (((X @ w["first"] + w["bias"]) @ w["second"]) * w["bias"]).astype(np.float32)
+    y = (X @ w["first"] + w["bias"]) @ w["second"] * w["bias"]
+    return (y * w["scale"] ** 2).astype(np.float32)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("changed", ["first", "second", "bias"])
+@pytest.mark.parametrize("changed", ["first", "second", "bias", "scale"])
 def test_weights_that_change(threads, changed):
     """A weight that is replaced, or changed in place where that is possible, is seen."""
     for kind in (fixed_copy, np.array, np.asfortranarray, np.float64):
@@ -176,6 +179,18 @@ def test_weights_that_change(threads, changed):
                 np.testing.assert_array_equal(found, mixed(weights))
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_filters_computed_from_weights(threads):
+    """Filters that are computed once, before the images, are packed like any others."""
+    b = GraphBuilder()
+    x, p = b.input("dataset", "x", (3,)), b.input("parameter", "p", (3, 3))
+    graph = b.graph([("y", b.add("conv", x, b.add("square", p), attrs=POINT))])
+    with Predictor(graph, threads=threads, shard_size=1) as predictor:
+        for filters in (MIXED["first"], MIXED["second"]):
+            found = predictor.run({"p": filters}, {"x": X})["y"]
+            np.testing.assert_array_equal(found, X @ filters**2)
+
+
 def test_read_only_views_may_change():
     """An array that only looks read-only is read in each call."""
     owner = MIXED["first"].copy()
@@ -190,8 +205,8 @@ def test_read_only_views_may_change():
 def test_weights_known_from_another_array():
     """An array that takes a dead one's place in memory is not taken for it."""
     with Predictor(mixing(), threads=1) as predictor:
-        for factor in range(50):
-            weights = {name: fixed_copy(array * factor) for name, array in MIXED.items()}
+        for turn in range(50):
+            weights = {name: fixed_copy(array * (turn % 5)) for name, array in MIXED.items()}
             np.testing.assert_array_equal(predictor.run(weights, {"x": X})["z"], mixed(weights))
 
 
@@ -205,8 +220,7 @@ def test_fixed_weights_read_in_another_way():
             weights["first"].dtype = np.int32
         weights["first"] = weights["first"]
         found = predictor.run(weights, {"x": X * 0})["z"]
-        expected = (X * 0 @ MIXED["first"] + MIXED["bias"]) @ MIXED["second"] * MIXED["bias"]
-        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(found, mixed({**MIXED, "first": np.zeros((3, 3))}))
         assert predictor.run(weights, {"x": X})["z"].tobytes() != mixed(MIXED).tobytes()
 
 

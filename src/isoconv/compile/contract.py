@@ -33,7 +33,7 @@ from isoconv.compile.expression import (
     Expression,
     Index,
     Operand,
-    address,
+    ask_for,
     emit_expression,
 )
 from isoconv.compile.loops import Kernel, Value, Variable
@@ -418,11 +418,7 @@ class Emission:
         """
         k, spec = self.k, self.spec
         places = [*spec.epilogue.operands, *(place for _, place in spec.epilogue.stores)]
-        wanted = [
-            o for o in places if o.image and o.strides and o.strides[-1] == 1 and not o.streamed
-        ]
+        wanted = [place for place in places if not place.streamed]
         for _, index in self._places(at):
             for v in range(at.vectors):
-                here = vector_of(index, v, self.lanes)
-                for operand in wanted:
-                    k.prefetch(address(k, operand, here))
+                ask_for(k, wanted, vector_of(index, v, self.lanes))

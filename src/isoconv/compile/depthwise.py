@@ -39,7 +39,7 @@ from isoconv.compile.expression import (
     Expression,
     Index,
     Operand,
-    address,
+    ask_for,
     emit_expression,
     row_of,
 )
@@ -248,9 +248,7 @@ class _Forward:
         *outer, row, column, channel = index.axes
         below = k.add(row, spec.axes[-2].out_step)
         there = Index(index.image, (*outer, below, column, channel), index.lanes)
-        for operand in spec.epilogue.operands:
-            if operand.image and operand.strides[-1] == 1 and not operand.rows:
-                k.prefetch(address(k, operand, there), level=2)
+        ask_for(k, spec.epilogue.operands, there, level=2)
 
 
 class _Weight:
@@ -263,13 +261,9 @@ class _Weight:
 
     def run(self) -> None:
         """Share out vectors of channels; images go through all of a share's vectors in turn."""
-        k, b, spec = self.k, self.k.builder, self.spec
+        k, spec = self.k, self.spec
         full, rest = divmod(spec.channels, self.lanes)
-        begin, end = k.share(k.const(full + (rest > 0)))
-        self.last = b.and_(
-            b.icmp_signed("<=", begin, k.const(full)), b.icmp_signed(">", end, k.const(full))
-        )
-        whole = k.minimum(end, k.const(full))
+        begin, whole, self.has_rest = k.share_blocks(full, rest)
         self._vectors(begin, whole, self._clear)
         with k.loop(0, k.slot("images")) as image:
             self.image = image
@@ -283,7 +277,7 @@ class _Weight:
             with k.loop(begin, end) as i:
                 body(k.mul(i, self.lanes), self.lanes)
         if rest:
-            with k.when(self.last):
+            with k.when(self.has_rest):
                 body(k.const(full * self.lanes), rest)
 
     def _positions(self) -> list[tuple[int, ...]]:

@@ -9,7 +9,7 @@ Values are numbered: first the operands, then the root if there is one, then the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -26,6 +26,7 @@ __all__ = [
     "Operand",
     "Step",
     "address",
+    "ask_for",
     "emit_expression",
     "load_operand",
     "row_of",
@@ -154,6 +155,16 @@ def address(k: Kernel, operand: Operand, index: Index) -> Value:
         terms.append(k.mul(row_of(k, operand, index.image), operand.image))
     terms += [k.mul(c, s) for c, s in zip(index.axes, operand.strides, strict=True) if s]
     return k.at(k.buffers[operand.buffer], k.add(*terms), operand.dtype)
+
+
+def ask_for(k: Kernel, places: Iterable[Operand], index: Index, level: int = 1) -> None:
+    """Ask for what will be read or written at a place, of all that has elements of its own there.
+
+    Rows of a larger array are left out: to find one takes a load.
+    """
+    for place in places:
+        if place.image and place.strides[-1:] == (1,) and not place.rows:
+            k.prefetch(address(k, place, index), level)
 
 
 def load_operand(k: Kernel, operand: Operand, index: Index, *, invariant: bool = False) -> Value:

@@ -210,6 +210,18 @@ class Kernel:
         end = b.mul(b.sdiv(b.mul(grains, after), parts), self.const(grain))
         return self.minimum(begin, total), self.minimum(end, total)
 
+    def share_blocks(self, whole: int, rest: int) -> tuple[Value, Value, Value]:
+        """This call's part [begin, end) of whole blocks, and whether the rest behind is its too.
+
+        Args:
+            whole: number of blocks.
+            rest: size of the smaller block behind them; 0 for none.
+        """
+        b, last = self.builder, self.const(whole)
+        begin, end = self.share(self.const(whole + (rest > 0)))
+        mine = b.and_(b.icmp_signed("<=", begin, last), b.icmp_signed(">", end, last))
+        return begin, self.minimum(end, last), mine
+
     # Control ------------------------------------------------------------------------------------
 
     @contextmanager

@@ -25,6 +25,7 @@ from isoconv.compile.target import Target
 from isoconv.compile.winograd_weight import WinogradPackSpec
 from isoconv.errors import GraphError
 from isoconv.graph.fuse import Group, fuse
+from isoconv.graph.hoist import hoisted
 from isoconv.graph.ir import Graph, Node, TensorSpec
 from isoconv.graph.operation import operation
 from isoconv.graph.recompute import recompute
@@ -59,6 +60,7 @@ class Lowering:
         self.result = Lowered()
         self.places: dict[int, Placement] = dict(inputs)
         self.borders = _borders(graph)
+        self._hoisted = hoisted(graph, groups) if fusion else frozenset()
         self._packed: dict[tuple[int, PackSpec | WinogradPackSpec], Buffer] = {}
         self._bound = self._bind(outputs)
         for group in groups:
@@ -93,6 +95,10 @@ class Lowering:
         """A place for a value that is about to be made."""
         if index in self._bound:
             self.places[index] = self._bound[index]
+        elif index in self._hoisted:
+            spec = self.spec(index)
+            buffer = Buffer("packed", f"v{index}", spec.size * spec.itemsize)
+            self.places[index] = Placement(buffer, spec.dtype, dense_strides(spec.shape), 0, 0)
         else:
             self.places[index] = self._bordered(index, self.borders.get(index, ()))
         return self.places[index]
@@ -119,11 +125,12 @@ class Lowering:
         buffer = Buffer("arena", name, size * spec.itemsize, spec.batched, key)
         return Placement(buffer, spec.dtype, strides, size if spec.batched else 0, offset)
 
-    def emit(self, spec: KernelSpec, arguments: Arguments, layer: str) -> None:
-        """Add a call to the shard's work."""
-        self.result.shard.append(
-            Call(spec, tuple(arguments.buffers), tuple(arguments.writes), layer)
-        )
+    def emit(
+        self, spec: KernelSpec, arguments: Arguments, layer: str, *, hoisted: bool = False
+    ) -> None:
+        """Add a call to the shard's work, or to what comes before all shards."""
+        calls = self.result.prepare if hoisted else self.result.shard
+        calls.append(Call(spec, tuple(arguments.buffers), tuple(arguments.writes), layer))
 
     def packed(self, weight: int, spec: PackSpec | WinogradPackSpec) -> Buffer:
         """Packed weights: once per step for parameters, in the shard for computed weights."""
@@ -237,7 +244,12 @@ class Lowering:
         spec = PointwiseSpec(
             Domain(domain.shape, domain.batched), expression, len(arguments.buffers)
         )
-        self.emit(spec, arguments, self.graph[group.pointwise[-1]].name)
+        self.emit(
+            spec,
+            arguments,
+            self.graph[group.pointwise[-1]].name,
+            hoisted=self._hoisted.issuperset(group.pointwise),
+        )
 
     def _reduce(self, group: Group) -> None:
         first = self.graph[group.sums[0]]

@@ -102,22 +102,20 @@ class _Emission:
                 if rest:
                     self._block(image, k.const(full * width), tail, lanes)
             return
-        b, image = k.builder, k.const(0)
+        image = k.const(0)
         if self.flat and spec.keep and is_narrow(self.channels, lanes * vectors, spec):
-            length = b.mul(k.slot("images"), k.const(prod(self.sizes)))
+            length = k.builder.mul(k.slot("images"), k.const(prod(self.sizes)))
             operands = self.expression.operands
             Walk(k, spec, operands, self.channels, lanes, self.values, self.store).run(length)
             return
-        begin, end = k.share(k.const(full + (rest > 0)))
+        begin, end, has_rest = k.share_blocks(full, rest)
         if self.flat and spec.keep and full > 1:
-            self._chunks(begin, k.minimum(end, k.const(full)), [lanes] * vectors, lanes)
+            self._chunks(begin, end, [lanes] * vectors, lanes)
         elif full:
-            with k.loop(begin, k.minimum(end, k.const(full))) as i:
+            with k.loop(begin, end) as i:
                 self._block(image, k.mul(i, width), [lanes] * vectors, lanes)
         if rest:
-            last = k.const(full)
-            mine = b.and_(b.icmp_signed("<=", begin, last), b.icmp_signed(">", end, last))
-            with k.when(mine):
+            with k.when(has_rest):
                 self._block(image, k.const(full * width), tail, lanes)
 
     def _chunks(self, begin: Value, end: Value, widths: list[int], lanes: int) -> None:

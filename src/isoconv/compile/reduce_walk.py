@@ -74,12 +74,7 @@ class Walk:
         self._full, self._rest = divmod(channels, lanes)
         self._pitch = -(-channels // lanes) * lanes
         self._parked = k.stack(spec.dtype, PARTIALS * len(spec.results) * self._pitch)
-        b = k.builder
-        begin, end = k.share(k.const(self._pitch // lanes))
-        last = k.const(self._full)
-        self._begin, self._end = begin, k.minimum(end, last)
-        # Whether the channels behind the last whole vector are this thread's.
-        self._has_rest = b.and_(b.icmp_signed("<=", begin, last), b.icmp_signed(">", end, last))
+        self._begin, self._end, self._has_rest = k.share_blocks(self._full, self._rest)
 
     def run(self, length: Value) -> None:
         """Emit all of it, for so many positions."""

@@ -15,6 +15,7 @@ from math import prod
 
 import llvmlite.ir as ir
 
+from isoconv.compile.expression import Operand
 from isoconv.compile.loops import Value
 from isoconv.compile.window_grad_nest import GradEmission
 from isoconv.compile.window_nest import (
@@ -94,6 +95,8 @@ class DisjointWindows(GradEmission):
         size = prod(axis.kernel for axis in self.axes)
 
         def block(channel: Value, widths: tuple[int, ...]) -> None:
+            if spec.source is not None and size <= WRITTEN_OUT:
+                self._ask(spec.source, corner, channel, widths)
             terms = self.load(gradient, channel, widths)
             if spec.kind == "avg":
                 counts = [k.splat_const(float(size), spec.dtype, width) for width in widths]
@@ -114,6 +117,20 @@ class DisjointWindows(GradEmission):
             )
 
         over_channels(k, spec.channels, self.lanes, 2, block)
+
+    def _ask(self, source: Operand, corner: Value, channel: Value, widths: tuple[int, ...]) -> None:
+        """Ask for the same window a row of windows below.
+
+        The forward pass is long past, and rows are too short for the hardware to foresee much.
+        """
+        if len(self.axes) < 2:
+            return
+        k = self.k
+        below = self.axes[-2].stride * source.strides[-3]
+        for m in product(*(range(axis.kernel) for axis in self.axes)):
+            for v in range(len(widths)):
+                place = k.add(channel, below + v * self.lanes, dot(k, m, self.steps()))
+                k.prefetch(k.at(corner, place, source.dtype), level=2)
 
     def _comparisons(self, base: Value, widths: tuple[int, ...]) -> Masks:
         """The lanes whose maximum a kernel position holds, by its number."""
