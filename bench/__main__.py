@@ -11,7 +11,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from bench.crew import Crew, Setting
+from bench.crew import Crew, Setting, chosen
 from bench.libraries import PEERS
 from bench.measure import MEASUREMENTS, NAMES
 from bench.results import FOLDER, ceilings_of, read, told, write
@@ -40,9 +40,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"no peer is called {', '.join(sorted(unknown))}; there are {known}", file=sys.stderr)
         return 2
     pace = QUICK if options.quick else FULL
-    only = tuple(word.strip() for word in (options.only or "").split(",") if word.strip())
-    setting = Setting(options.threads, pace, peers, options.verbose, only)
     wanted = list(MEASUREMENTS) if "all" in options.what else options.what
+    works = [names for what in wanted for names in NAMES.get(what, ())]
+    only = chosen(options.only or "", works)
+    setting = Setting(options.threads, pace, peers, options.verbose, only)
     refusal = _refusal(setting, wanted)
     if refusal:
         print(refusal, file=sys.stderr)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from bench.timing import (
 )
 from bench.worker import SHOWN, Array
 
-__all__ = ["Crew", "Entry", "Setting", "Side"]
+__all__ = ["Crew", "Entry", "Setting", "Side", "chosen"]
 
 TOLERANCE = 1e-3
 """Largest difference from isoconv's first result, as a share of that result's largest element."""
@@ -59,6 +60,24 @@ class Setting:
     def quick(self) -> bool:
         """Whether the figures only show that all works."""
         return self.pace != FULL
+
+
+def chosen(text: str, works: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """The names in a list with commas, of which some have commas themselves.
+
+    Args:
+        text: such as "tiny, VGG-11, Winograd", which are two names where there is that row.
+        works: the names by which each work goes.
+    """
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    found = []
+    while parts:
+        sizes = range(len(parts), 1, -1)
+        runs = (", ".join(parts[:size]) for size in sizes)
+        names = (run for run in runs if any(Setting(only=(run,)).wants(*work) for work in works))
+        found.append(next(names, parts[0]))
+        del parts[: found[-1].count(",") + 1]
+    return tuple(found)
 
 
 @dataclass(frozen=True)

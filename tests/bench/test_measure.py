@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from bench.__main__ import main
-from bench.crew import Crew, Entry, Setting
+from bench.crew import Crew, Entry, Setting, chosen
 from bench.libraries import ISOCONV
 from bench.libraries.isoconv_library import IsoconvLibrary
 from bench.measure import steps
@@ -196,6 +196,24 @@ def test_chosen_rows():
     assert Setting(only=("winograd",)).wants("VGG-11, Winograd", "vgg11_winograd")
     assert not Setting(only=("lenet",)).wants("MobileNetV2", "mobilenetv2")
     assert Setting().wants("anything")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", ()),
+        ("tiny, vgg11", ("tiny", "vgg11")),
+        ("VGG-11, Winograd", ("VGG-11, Winograd",)),
+        ("winograd,VGG-11", ("winograd", "VGG-11")),
+        ("tiny,VGG-11,winograd,,lenet", ("tiny", "VGG-11, winograd", "lenet")),
+        ("depthwise, 144, tiny", ("depthwise, 144", "tiny")),
+    ],
+)
+def test_names_with_commas(text, expected):
+    """What is a row's name with its commas is one name."""
+    works = [("VGG-11, Winograd", "vgg11_winograd"), ("VGG-11", "vgg11"), ("tiny",),
+             ("LeNet-5-sized", "lenet5"), ("MobileNetV2 depthwise, 144, 56²",)]  # fmt: skip
+    assert chosen(text, works) == expected
 
 
 class _Told:
