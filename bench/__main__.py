@@ -15,10 +15,11 @@ from bench.crew import Crew, Setting, chosen
 from bench.libraries import PEERS
 from bench.measure import MEASUREMENTS, NAMES
 from bench.results import FOLDER, ceilings_of, read, told, write
-from bench.table import markdown, update
+from bench.table import brief, markdown, update
 from bench.timing import FULL, QUICK
 
 PAGE = Path(__file__).with_name("README.md")
+FRONT = PAGE.parents[1] / PAGE.name
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -29,7 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
         if options.quick:
             print(markdown(results))
         else:
-            update(PAGE, results)
+            update(PAGE, markdown(results))
+            update(FRONT, brief(results))
         return 0
     peers = tuple(peer.name for peer in PEERS)
     if options.peers is not None:
@@ -88,7 +90,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     choices = [*MEASUREMENTS, "all", "table"]
     parser.add_argument(
         "what", nargs="*", default=["all"], metavar="WHAT",
-        help=f"what to measure: {', '.join(choices)} (table: make {PAGE.name} of what is stored)",
+        help=f"what to measure: {', '.join(choices)} (table: of what is stored, into both READMEs)",
     )  # fmt: skip
     parser.add_argument("--threads", type=int, default=2, help="threads of every library")
     parser.add_argument("--quick", action="store_true", help="only see whether all works")

@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.results import geometric_mean
 
-__all__ = ["BEGIN", "END", "markdown", "update"]
+__all__ = ["BEGIN", "END", "brief", "markdown", "update"]
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 
@@ -25,6 +25,9 @@ TITLES = {
     "startup": "Start-up",
 }
 """What was measured, in the order of the page."""
+
+BRIEF = ("steps", "fashion-mnist")
+"""What a reader of the project's first page wants to know."""
 
 LEAST_LAYER, MEAN_LAYERS, PEAK_SHARE = 0.9, 1.1, 0.8
 
@@ -50,8 +53,16 @@ def markdown(results: Mapping[str, Content]) -> str:
     return "\n".join(lines)
 
 
-def update(page: Path, results: Mapping[str, Content]) -> None:
-    """Put the tables between a page's two markers.
+def brief(results: Mapping[str, Content]) -> str:
+    """One table of whole trainings and their steps, each beside the fastest other library."""
+    lines = ["| work [batch] | isoconv | fastest other | ratio |", "| --- | ---: | ---: | ---: |"]
+    for what in BRIEF:
+        lines += [_beside(row) for row in results[what]["rows"]] if what in results else []
+    return "\n".join(lines)
+
+
+def update(page: Path, tables: str) -> None:
+    """Put tables between a page's two markers.
 
     Raises:
         ValueError: the page has no markers.
@@ -61,7 +72,7 @@ def update(page: Path, results: Mapping[str, Content]) -> None:
     _, ended, tail = rest.partition(END)
     if not found or not ended:
         raise ValueError(f"{page.name} lacks the lines {BEGIN} and {END}")
-    page.write_text(f"{head}{BEGIN}\n\n{markdown(results)}\n\n{END}{tail}")
+    page.write_text(f"{head}{BEGIN}\n\n{tables}\n\n{END}{tail}")
 
 
 # The summary ------------------------------------------------------------------------------------
@@ -189,14 +200,10 @@ def _layer_rows(content: Content) -> list[str]:
         "| layer [images], direction | isoconv | best other | ratio | GFLOP/s | of peak |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
-    for row in content["rows"]:
-        best = row["best_other"]
-        other = "" if best is None else f"{_value(row, best)} ({best})"
-        lines.append(
-            f"| {row['work']} | {_value(row, 'isoconv')} | {other} | {_ratio(row)} "
-            f"| {row['gflops']:.0f} | {_share(content, row):.0%} |"
-        )
-    return lines
+    return lines + [
+        f"{_beside(row)} {row['gflops']:.0f} | {_share(content, row):.0%} |"
+        for row in content["rows"]
+    ]
 
 
 def _share(content: Content, row: Mapping[str, Any]) -> float:
@@ -214,6 +221,13 @@ def _value(row: Mapping[str, Any], name: str) -> str:
     spread = row["spread"].get(name)
     text = f"{value:.{digits}f} {unit}"
     return text if spread is None else f"{text} ±{spread / 2:.0%}"
+
+
+def _beside(row: Mapping[str, Any]) -> str:
+    """A row of the table with the fastest other library alone, and its name."""
+    best = row["best_other"]
+    other = "" if best is None else f"{_value(row, best)} ({best})"
+    return f"| {row['work']} | {_value(row, 'isoconv')} | {other} | {_ratio(row)} |"
 
 
 def _ratio(row: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from bench.results import check, merged
-from bench.table import BEGIN, END, markdown, update
+from bench.table import BEGIN, END, brief, markdown, update
 
 ROW = {
     "work": "tiny [64]",
@@ -95,11 +95,18 @@ def test_without_peers() -> None:
     assert "| tiny [64] | 1.50 ms ±1% |  | ≥ 4 |" in text
 
 
+def test_first_page() -> None:
+    """Of each training, the fastest other library alone; what is not measured is not there."""
+    lines = brief({"layers": layers(), "steps": CONTENT}).splitlines()
+    assert len(lines) == 2 + len(CONTENT["rows"])
+    assert lines[2] == "| tiny [64] | 1.50 ms ±1% | 9.00 ms ±2% (torch channels last) | **6.00** |"
+
+
 def test_page_is_updated(tmp_path: Path) -> None:
     """Only what stands between the markers changes."""
     page = tmp_path / "README.md"
     page.write_text(f"# before\n{BEGIN}\nold\n{END}\nafter\n")
-    update(page, {"steps": CONTENT})
+    update(page, markdown({"steps": CONTENT}))
     text = page.read_text()
     assert text.startswith(f"# before\n{BEGIN}")
     assert text.endswith(f"{END}\nafter\n")
@@ -112,7 +119,7 @@ def test_page_without_markers(tmp_path: Path) -> None:
     page = tmp_path / "README.md"
     page.write_text("nothing here")
     with pytest.raises(ValueError, match="lacks the lines"):
-        update(page, {"steps": CONTENT})
+        update(page, markdown({"steps": CONTENT}))
     assert page.read_text() == "nothing here"
 
 

@@ -35,6 +35,14 @@ def test_chains_of_one_group():
     assert names(graph) == ["add", "square"]
 
 
+def test_without_images():
+    """What runs once anyway has nothing before it."""
+    b = GraphBuilder()
+    square = b.add("square", b.input("parameter", "p", (2, 3)))
+    graph = b.graph([("y", b.add("reshape", square, attrs=ops.Shape((3, 2), batched=False)))])
+    assert names(graph) == []
+
+
 def test_what_stays():
     """What reads data, a scalar of the step or another kernel's result, and what is an output."""
     b = GraphBuilder()

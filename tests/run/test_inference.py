@@ -10,6 +10,7 @@ from tests.run.graphs import specials
 
 from isoconv import nn
 from isoconv.compile.border import BorderSpec
+from isoconv.compile.pointwise import PointwiseSpec
 from isoconv.errors import ArgumentError, DTypeError, ShapeError
 from isoconv.graph.builder import GraphBuilder
 from isoconv.nn.inference import inference_graph, weights_for
@@ -186,6 +187,8 @@ def test_filters_computed_from_weights(threads):
     x, p = b.input("dataset", "x", (3,)), b.input("parameter", "p", (3, 3))
     graph = b.graph([("y", b.add("conv", x, b.add("square", p), attrs=POINT))])
     with Predictor(graph, threads=threads, shard_size=1) as predictor:
+        (call,) = predictor._lowered.prepare
+        assert isinstance(call.spec, PointwiseSpec)
         for filters in (MIXED["first"], MIXED["second"]):
             found = predictor.run({"p": filters}, {"x": X})["y"]
             np.testing.assert_array_equal(found, X @ filters**2)

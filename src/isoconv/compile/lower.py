@@ -60,7 +60,7 @@ class Lowering:
         self.result = Lowered()
         self.places: dict[int, Placement] = dict(inputs)
         self.borders = _borders(graph)
-        self._hoisted = hoisted(graph, groups) if fusion else frozenset()
+        self._hoisted = hoisted(graph, groups)
         self._packed: dict[tuple[int, PackSpec | WinogradPackSpec], Buffer] = {}
         self._bound = self._bind(outputs)
         for group in groups:
@@ -125,11 +125,10 @@ class Lowering:
         buffer = Buffer("arena", name, size * spec.itemsize, spec.batched, key)
         return Placement(buffer, spec.dtype, strides, size if spec.batched else 0, offset)
 
-    def emit(
-        self, spec: KernelSpec, arguments: Arguments, layer: str, *, hoisted: bool = False
-    ) -> None:
-        """Add a call to the shard's work, or to what comes before all shards."""
-        calls = self.result.prepare if hoisted else self.result.shard
+    def emit(self, spec: KernelSpec, arguments: Arguments, layer: str) -> None:
+        """Add a call to the shard's work; what makes packed memory comes before all shards."""
+        once = any(arguments.buffers[number].region == "packed" for number in arguments.writes)
+        calls = self.result.prepare if once else self.result.shard
         calls.append(Call(spec, tuple(arguments.buffers), tuple(arguments.writes), layer))
 
     def packed(self, weight: int, spec: PackSpec | WinogradPackSpec) -> Buffer:
@@ -140,9 +139,10 @@ class Lowering:
             itemsize = self.spec(weight).itemsize
             name = f"w{weight}.{len(self._packed)}"
             buffer = Buffer("packed" if shared else "arena", name, spec.size * itemsize)
-            place = self.dense(weight)
-            calls = self.result.prepare if shared else self.result.shard
-            calls.append(Call(spec, (place.buffer, buffer), (1,), self.graph[weight].name))
+            arguments = Arguments()
+            arguments.add(self.dense(weight).buffer)
+            arguments.add(buffer, write=True)
+            self.emit(spec, arguments, self.graph[weight].name)
             self._packed[key] = buffer
         return self._packed[key]
 
@@ -244,12 +244,7 @@ class Lowering:
         spec = PointwiseSpec(
             Domain(domain.shape, domain.batched), expression, len(arguments.buffers)
         )
-        self.emit(
-            spec,
-            arguments,
-            self.graph[group.pointwise[-1]].name,
-            hoisted=self._hoisted.issuperset(group.pointwise),
-        )
+        self.emit(spec, arguments, self.graph[group.pointwise[-1]].name)
 
     def _reduce(self, group: Group) -> None:
         first = self.graph[group.sums[0]]

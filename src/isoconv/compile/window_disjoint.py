@@ -15,7 +15,6 @@ from math import prod
 
 import llvmlite.ir as ir
 
-from isoconv.compile.expression import Operand
 from isoconv.compile.loops import Value
 from isoconv.compile.window_grad_nest import GradEmission
 from isoconv.compile.window_nest import (
@@ -95,8 +94,6 @@ class DisjointWindows(GradEmission):
         size = prod(axis.kernel for axis in self.axes)
 
         def block(channel: Value, widths: tuple[int, ...]) -> None:
-            if spec.source is not None and size <= WRITTEN_OUT:
-                self._ask(spec.source, corner, channel, widths)
             terms = self.load(gradient, channel, widths)
             if spec.kind == "avg":
                 counts = [k.splat_const(float(size), spec.dtype, width) for width in widths]
@@ -104,8 +101,11 @@ class DisjointWindows(GradEmission):
                 self._write(place, channel, lambda _: terms)
                 return
             base = k.at(corner, channel, spec.dtype)
-            chooses = self._masks if size <= WRITTEN_OUT else self._comparisons
-            masks = chooses(base, widths)
+            if size <= WRITTEN_OUT:
+                self._ask(base, widths)
+                masks = self._masks(base, widths)
+            else:
+                masks = self._comparisons(base, widths)
             zeros = self.zeros(widths)
             self._write(
                 place,
@@ -118,19 +118,19 @@ class DisjointWindows(GradEmission):
 
         over_channels(k, spec.channels, self.lanes, 2, block)
 
-    def _ask(self, source: Operand, corner: Value, channel: Value, widths: tuple[int, ...]) -> None:
+    def _ask(self, base: Value, widths: tuple[int, ...]) -> None:
         """Ask for the same window a row of windows below.
 
         The forward pass is long past, and rows are too short for the hardware to foresee much.
         """
         if len(self.axes) < 2:
             return
-        k = self.k
-        below = self.axes[-2].stride * source.strides[-3]
+        k, steps = self.k, self.steps()
+        below = self.axes[-2].stride * steps[-2]
         for m in product(*(range(axis.kernel) for axis in self.axes)):
             for v in range(len(widths)):
-                place = k.add(channel, below + v * self.lanes, dot(k, m, self.steps()))
-                k.prefetch(k.at(corner, place, source.dtype), level=2)
+                place = k.add(dot(k, m, steps), below + v * self.lanes)
+                k.prefetch(k.at(base, place, self.spec.dtype), level=2)
 
     def _comparisons(self, base: Value, widths: tuple[int, ...]) -> Masks:
         """The lanes whose maximum a kernel position holds, by its number."""

@@ -27,7 +27,10 @@ def hoisted(graph: Graph, groups: Sequence[Group]) -> frozenset[int]:
     Returns:
         The nodes of the groups that read parameters and states and nothing else. A group that
         reads another one's result stays in the shard: nobody waits between what comes before it.
+        None of a graph without images, such as an update, which runs once anyway.
     """
+    if not any(node.spec.batched for node in graph.nodes):
+        return frozenset()
     fixed = {index for index, node in graph.inputs() if node.attrs.kind in _FIXED}
     wanted = {index for _, index in graph.outputs}
     found: set[int] = set()
