@@ -22,8 +22,8 @@ def test_threads_must_be_at_least_one():
         Team(0, library_for())
 
 
-def test_interrupt_waits_for_the_threads():
-    """Ctrl-C while the threads work is raised after they have met, and the team goes on working."""
+def test_interrupt_waits_for_woken_threads():
+    """Ctrl-C while threads are woken is raised after they have met; the team goes on working."""
     with Team(2, library_for()) as team:
         scripts = [ScriptBuilder().finish() for _ in range(2)]
         work = team._run
@@ -38,6 +38,34 @@ def test_interrupt_waits_for_the_threads():
         team._run = work
         team.run(scripts, 1)
         assert team._meeting[:3].tolist() == [0, 2, 2]
+
+
+@pytest.mark.parametrize("asleep", [True, False], ids=["asleep", "awake"])
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+def test_interrupt_beside_the_start(asleep, before):
+    """Ctrl-C right before the doors open, or right after, leaves no thread behind."""
+    with Team(3, library_for()) as team:
+        counting = Counting(team)
+        go = team._doors._go
+
+        def interrupted(going, context):
+            if before:
+                signal.raise_signal(signal.SIGINT)
+            go(going, context)
+            signal.raise_signal(signal.SIGINT)
+
+        if asleep:
+            fall_asleep(team)
+        else:
+            counting.run(3, 1)
+        team._doors._go = interrupted
+        started = counting.counters[:, 0].copy()
+        with pytest.raises(KeyboardInterrupt):
+            counting.run(3, 2)
+        done = 0 if before else 2
+        assert (counting.counters[:, 0] - started).tolist() == [done] * 3
+        team._doors._go = go
+        assert counting.run(3, 1) == [1, 1, 1]
 
 
 class Counting:
@@ -63,6 +91,14 @@ class Counting:
         return (self.counters[:, 0] - before).tolist()
 
 
+def fall_asleep(team):
+    """Wait until all threads but the caller's sleep."""
+    deadline = time.monotonic() + 20
+    while not (team._doors._doors[1:, 0] == ASLEEP).all():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_every_run_is_done_once():
     """By all threads asked, whether they still wait for work, fall asleep just then, or sleep."""
     random = np.random.RandomState(0)
@@ -80,10 +116,7 @@ def test_threads_go_to_sleep():
     with Team(3, library_for()) as team:
         counting = Counting(team)
         counting.run(3, 1)
-        deadline = time.monotonic() + 20
-        while not (team._doors._doors[1:, 0] == ASLEEP).all():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        fall_asleep(team)
         before = time.process_time()
         time.sleep(0.2)
         assert time.process_time() - before < 0.1

@@ -13,8 +13,8 @@ import llvmlite.ir as ir
 
 from isoconv.compile.loops import CONTEXT, I32, I64, POINTER, Kernel, Value
 
-__all__ = ["ASLEEP", "AdvanceSpec", "BarrierSpec", "FinishSpec", "HyperSpec", "OpenSpec",
-           "RunSpec", "ServeSpec"]  # fmt: skip
+__all__ = ["ASLEEP", "AdvanceSpec", "BarrierSpec", "FinishSpec", "GoSpec",
+           "HyperSpec", "RunSpec", "ServeSpec"]  # fmt: skip
 
 _SPINS = 2000  # turns of a waiting thread before it offers its core to others
 _OFFERS = 4000  # how often it offers it, a millisecond or two, before it goes to sleep
@@ -51,7 +51,7 @@ class RunSpec:
 class ServeSpec:
     """``serve(args)``: args are (orders, door); runs as often as the door opens.
 
-    What ``run`` does with ``orders`` as its args, and again whenever ``open`` has opened the door
+    What ``run`` does with ``orders`` as its args, and again whenever ``go`` has opened the door
     within a millisecond or two: between runs that follow each other a thread neither sleeps nor
     asks for Python's lock. When it returns, the door says ``ASLEEP``.
     """
@@ -70,10 +70,7 @@ class ServeSpec:
         closed = ir.Constant(I32, _CLOSED)
         b.store_atomic(closed, _typed(k, door, I32), "monotonic", 4)
         # Written before the door was opened, and not the same each time.
-        script, control, state = (
-            b.load(k.at(orders, number, "int64"), typ=POINTER) for number in range(3)
-        )
-        _run(k, script, control, state)
+        _run_orders(k, orders)
         _linger(k, door)
         now = b.load_atomic(door, "acquire", 4, typ=I32)
         b.cbranch(b.icmp_signed("==", now, closed), doze, begin)
@@ -131,22 +128,44 @@ def _linger(k: Kernel, door: Value) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class OpenSpec:
-    """``open(args)``: args are (doors, count); opens so many doors and notes what they said.
+class GoSpec:
+    """``go(args)``: args are (orders, doors, counts); opens doors, and runs if nobody slept.
 
-    A door is 16 int32: the first is opened, what it was before goes into the second.
+    ``counts`` holds int64: how many doors to open, and how many of those behind them are found
+    asleep, which is written here. A door is 16 int32: the first is opened, what it said before
+    goes into the second. If all are awake, the caller does what ``run`` does with ``orders`` as
+    its args; else it has to wake them first.
     """
 
-    buffers: int = 2
+    buffers: int = 3
 
     def emit(self, k: Kernel) -> None:
-        """Emit the loop."""
+        """Emit the loop over the doors, and the run."""
         b = k.builder
-        with k.loop(0, k.load_scalar(k.buffers[1], "int64")) as number:
-            door = k.at(k.buffers[0], k.mul(number, _DOOR_WORDS), "int32")
+        orders, doors, counts = k.buffers
+        sleepers = k.variable(k.const(0))
+        with k.loop(0, k.load_scalar(counts, "int64")) as number:
+            door = k.at(doors, k.mul(number, _DOOR_WORDS), "int32")
             opened = ir.Constant(I32, _OPEN)
             before = b.atomic_rmw("xchg", _typed(k, door, I32), opened, "acq_rel")
             k.store(before, k.at(door, 1, "int32"))
+            slept = b.icmp_signed("==", before, ir.Constant(I32, ASLEEP))
+            sleepers.set(b.add(sleepers.get(), b.zext(slept, I64)))
+        k.store(sleepers.get(), k.at(counts, 1, "int64"))
+        run, done = b.append_basic_block("go"), b.append_basic_block("gone")
+        b.cbranch(b.icmp_signed("==", sleepers.get(), k.const(0)), run, done)
+        b.position_at_end(run)
+        _run_orders(k, orders)
+        b.branch(done)
+        b.position_at_end(done)
+
+
+def _run_orders(k: Kernel, orders: Value) -> None:
+    """What ``run`` does, with args that lie in memory."""
+    script, control, state = (
+        k.builder.load(k.at(orders, number, "int64"), typ=POINTER) for number in range(3)
+    )
+    _run(k, script, control, state)
 
 
 def _run(k: Kernel, script: Value, control: Value, state: Value) -> None:

@@ -185,12 +185,14 @@ class Module:
                 message lists them all, and the model stays as it was.
         """
         storage.check_names(self.weights, weights)
+        # All copies are made before the first is put in place.
+        copies = {name: fixed_copy(np.asarray(weights[name])) for name in self.weights}
         for path, module in self.named_modules():
             prefix = f"{path}." if path else ""
             for kind in ("parameters", "states"):
                 own = own_arrays(module, kind)
-                for name in own:
-                    own[name] = fixed_copy(np.asarray(weights[prefix + name]))
+                own.update({name: copies[prefix + name] for name in own})
+        note_change()
 
     def save(self, path: str | Path) -> None:
         """Write parameters, states and the input shape as safetensors; atomic.

@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
-from operator import contains, getitem, is_
+from operator import contains, is_
 from typing import TYPE_CHECKING, Any
 
 from isoconv.graph.operation import Array
@@ -14,7 +14,7 @@ from isoconv.graph.operation import Array
 if TYPE_CHECKING:
     from isoconv.nn.module import Module
 
-__all__ = ["Snapshot", "note_change"]
+__all__ = ["Snapshot", "last_change", "note_change"]
 
 _CLOSED = ("_parameters", "_states", "_predictors")
 
@@ -22,10 +22,15 @@ _changes = object()
 
 
 def note_change() -> None:
-    """An attribute of some module was just set or deleted."""
+    """An attribute of some module was just set or deleted, or a weight replaced."""
     # A new object, not a number: of two threads that count at once, one may be lost.
     global _changes  # noqa: PLW0603 - what any snapshot has to know of all modules
     _changes = object()
+
+
+def last_change() -> object:
+    """An object that stays the same until ``note_change`` is called again."""
+    return _changes
 
 
 class Snapshot:
@@ -35,8 +40,8 @@ class Snapshot:
     Weights may be replaced; their names and places belong to the snapshot. The model itself is not
     held, so that it may keep its snapshot.
 
-    As long as no attribute of any module was set, which modules tell (`note_change`), only what
-    changes without that is looked at: lists and dicts.
+    As long as no attribute of any module was set and no weight replaced, which modules tell
+    (`note_change`), only what changes without that is looked at: lists and dicts.
 
     Args:
         model: a model.
@@ -69,24 +74,23 @@ class Snapshot:
 
     def fits(self, model: Module) -> bool:
         """Whether nothing but the values of weights was changed."""
-        # This is asked for each prediction, of hundreds of modules.
+        # This is asked for each prediction, of hundreds of modules, when no cache holds them.
         noted = _changes
         if noted is not self._noted or model is not self._model():
             if not self._attributes.same_as(_content(self._all_attributes(model), [])):
                 return False
+            if not all(map(contains, self._own, self._names)):
+                return False
             self._noted = noted
             self._model = weakref.ref(model)
-        held = _content(self._dicts, self._lists)
-        return self._held.same_as(held) and all(map(contains, self._own, self._names))
+        if not self._dicts and not self._lists:
+            return True
+        return self._held.same_as(_content(self._dicts, self._lists))
 
     def _all_attributes(self, model: Module) -> list[dict[Any, Any]]:
         """Of all modules; of the model without its predictors, which hold snapshots."""
         own = {name: value for name, value in vars(model).items() if name != "_predictors"}
         return [own, *self._modules]
-
-    def arrays(self) -> list[Array]:
-        """Parameters and states, as they are now."""
-        return list(map(getitem, self._own, self._names))
 
     def weights(self) -> dict[str, Array]:
         """Parameters and states by name, as they are now."""

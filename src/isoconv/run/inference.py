@@ -24,7 +24,7 @@ from isoconv.compile.lower import lower
 from isoconv.compile.plan import make_plan, region_offsets, scratch_size
 from isoconv.compile.runtime import AdvanceSpec, BarrierSpec
 from isoconv.errors import ArgumentError, DTypeError, ShapeError
-from isoconv.graph.ir import DTYPES, Graph, TensorSpec
+from isoconv.graph.ir import Graph, TensorSpec
 from isoconv.run.fixed import is_fixed
 from isoconv.run.memory import (
     Context,
@@ -89,12 +89,14 @@ class Predictor:
             buffer = Buffer(region, name, spec.size * spec.itemsize)
             image, rows = (spec.size, "gathered") if spec.batched else (0, "")
             inputs[name] = Placement(buffer, spec.dtype, dense_strides(spec.shape), image, 0, rows)
+        self._results: dict[str, TensorSpec] = {}
         outputs: dict[str, Placement] = {}
         for name, index in graph.outputs:
             spec = graph[index].spec
             if not spec.batched:
                 raise ShapeError(f"output {name!r} must have an image axis; it is {spec}")
             buffer = Buffer("output", name, 0)
+            self._results[name] = spec
             outputs[name] = Placement(
                 buffer, spec.dtype, dense_strides(spec.shape), spec.size, 0, "shifted"
             )
@@ -113,7 +115,8 @@ class Predictor:
         self._arenas = [aligned_bytes(self._plan.size) for _ in range(self.threads)]
         room = scratch_size(self._lowered.shard)
         self._scratch = [aligned_bytes(room) for _ in range(self.threads)]
-        self._order = np.arange(1, dtype=np.int64)
+        self._order = np.arange(0, dtype=np.int64)
+        self._order_address = 0
         self._memory = self._own_weights()
         self._known: dict[str, _Known] = {}
         self._version: object | None = None
@@ -181,12 +184,10 @@ class Predictor:
         return results
 
     def _new_results(self, images: int) -> dict[str, Array]:
-        results: dict[str, Array] = {}
-        for name, index in self.graph.outputs:
-            spec = self.graph[index].spec
-            size = images * spec.size * DTYPES[spec.dtype]
-            results[name] = aligned_bytes(size).view(spec.dtype).reshape((images, *spec.shape))
-        return results
+        return {
+            name: np.empty((images, *spec.shape), spec.dtype)
+            for name, spec in self._results.items()
+        }
 
     def _places(
         self, images: int, rows: Mapping[str, Array], results: Mapping[str, Array]
@@ -194,10 +195,11 @@ class Predictor:
         """Addresses of what is another array in each call."""
         if len(self._order) < images:
             self._order = np.arange(images, dtype=np.int64)
-        arrays = {("order", "order"): self._order}
-        arrays |= {("dataset", name): array for name, array in rows.items()}
-        arrays |= {("output", name): array for name, array in results.items()}
-        return {place: int(array.ctypes.data) for place, array in arrays.items()}
+            self._order_address = int(self._order.ctypes.data)
+        places = {("order", "order"): self._order_address}
+        places |= {("dataset", name): int(array.ctypes.data) for name, array in rows.items()}
+        places |= {("output", name): int(array.ctypes.data) for name, array in results.items()}
+        return places
 
     def _checked_datasets(self, datasets: Mapping[str, Array]) -> dict[str, Array]:
         found: dict[str, Array] = {}

@@ -95,7 +95,11 @@ class Context:
 
 
 class Script:
-    """Instructions in memory, and everything that they point at."""
+    """Instructions in memory, and everything that they point at.
+
+    Attributes:
+        address: where the instructions lie.
+    """
 
     def __init__(
         self,
@@ -105,22 +109,21 @@ class Script:
         places: Mapping[Place, Sequence[tuple[int, int]]],
     ) -> None:
         self._code = code
+        self.address = int(code.ctypes.data)
         self._arguments = arguments
         self._keep = keep
+        self._moved: dict[Place, int] = {}
         self._places = {
             place: (np.array(pairs)[:, 0], np.array(pairs)[:, 1]) for place, pairs in places.items()
         }
 
     def move(self, region: str, name: str, address: int) -> None:
         """A data set, the order or an output lies elsewhere from now on."""
-        if (region, name) in self._places:
-            numbers, starts = self._places[region, name]
+        place = region, name
+        if place in self._places and self._moved.get(place) != address:
+            numbers, starts = self._places[place]
             self._arguments[numbers] = address + starts
-
-    @property
-    def address(self) -> int:
-        """Where the instructions lie."""
-        return int(self._code.ctypes.data)
+            self._moved[place] = address
 
     def __len__(self) -> int:
         return len(self._code) - 1

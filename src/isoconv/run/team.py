@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from isoconv.compile.cache import KernelCache, default_folder
 from isoconv.compile.kernels import KernelLibrary
-from isoconv.compile.runtime import ASLEEP, OpenSpec, RunSpec, ServeSpec
+from isoconv.compile.runtime import ASLEEP, GoSpec, RunSpec, ServeSpec
 from isoconv.compile.target import Target, host_target, target_named
 from isoconv.compile.worker import cores
 from isoconv.errors import ArgumentError
@@ -78,10 +78,10 @@ _Native = Callable[[int, None], None]
 
 
 def _natives(library: KernelLibrary) -> list[_Native]:
-    """The loops of the caller and of the other threads, and what opens these their doors."""
+    """The loops of the caller and of the other threads, and the start of a run."""
     kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
-    found = library.addresses([RunSpec(), ServeSpec(), OpenSpec()])
-    return [kind(found[spec]) for spec in (RunSpec(), ServeSpec(), OpenSpec())]
+    found = library.addresses([RunSpec(), ServeSpec(), GoSpec()])
+    return [kind(found[spec]) for spec in (RunSpec(), ServeSpec(), GoSpec())]
 
 
 class _Doors:
@@ -90,31 +90,39 @@ class _Doors:
     Args:
         threads: how many, the caller included.
         orders: what a thread finds to do when its door is opened, a row for each.
-        open_: the native function.
+        go: the native function.
     """
 
-    def __init__(self, threads: int, orders: NDArray[np.int64], open_: _Native) -> None:
+    def __init__(self, threads: int, orders: NDArray[np.int64], go: _Native) -> None:
         self._doors = np.full((threads, 16), ASLEEP, np.int32)
-        self._open = open_
-        self._count = np.zeros(1, np.int64)
+        self._go = go
+        self._counts = np.zeros(2, np.int64)
         rows = np.arange(threads)
         self._arguments = np.empty((threads, 2), np.int64)
         self._arguments[:, 0] = orders.ctypes.data + orders.strides[0] * rows
         self._arguments[:, 1] = self._doors.ctypes.data + self._doors.strides[0] * rows
-        first = self._doors[1:].ctypes.data
-        self._opening = np.array([first, self._count.ctypes.data], np.int64)
+        first = self._doors.ctypes.data + self._doors.strides[0]
+        self._going = np.array([orders.ctypes.data, first, self._counts.ctypes.data], np.int64)
+        self._address = int(self._going.ctypes.data)
 
     def arguments(self, thread: int) -> int:
         """Address of what a thread's ``serve`` takes."""
         return int(self._arguments[thread : thread + 1].ctypes.data)
 
-    def open(self, count: int) -> list[int]:
-        """Open the first doors; returns the threads behind them that have to be woken."""
-        if not count:
+    def go(self, count: int) -> None:
+        """Open the first doors and run, unless one of the threads behind them sleeps."""
+        self._counts[0] = count
+        self._go(self._address, None)
+
+    def sleepers(self) -> list[int]:
+        """The threads that the last ``go`` found asleep: it has not run, they have to be woken."""
+        if not self._counts[1]:
             return []
-        self._count[0] = count
-        self._open(self._opening.ctypes.data, None)
-        return [i for i in range(1, count + 1) if self._doors[i, 1] == ASLEEP]
+        return [i for i in range(1, int(self._counts[0]) + 1) if self._doors[i, 1] == ASLEEP]
+
+    def woken(self) -> None:
+        """Nobody sleeps behind an open door any more."""
+        self._counts[1] = 0
 
 
 class Team:
@@ -129,11 +137,12 @@ class Team:
         if threads < 1:
             raise ArgumentError(f"threads must be at least 1; got {threads}")
         self.threads = threads
-        run, serve, open_ = _natives(library)
+        run, serve, go = _natives(library)
         self._run, self._serve = run, serve
         self._control = np.zeros((threads, 8), np.int64)
         self._orders = np.zeros((threads, 8), np.int64)
-        self._doors = _Doors(threads, self._orders, open_)
+        self._own = [int(row.ctypes.data) for row in self._control]
+        self._doors = _Doors(threads, self._orders, go)
         self._start = [threading.Semaphore(0) for _ in range(threads)]
         self._meeting = np.zeros(16, np.int32)
         self._orders[:, 2] = self._meeting.ctypes.data
@@ -164,15 +173,24 @@ class Team:
         each = [turns] * len(scripts) if isinstance(turns, int) else list(turns)
         for i, (script, count) in enumerate(zip(scripts, each, strict=True)):
             self._control[i, :2] = count, 0
-            self._orders[i, 0] = script.address
-            self._orders[i, 1] = control or self._control[i : i + 1].ctypes.data
+            self._orders[i, :2] = script.address, control or self._own[i]
         self._meeting[2] = len(scripts)
-        with _uninterrupted():
-            asleep = self._doors.open(len(scripts) - 1)
+        try:
+            # Nothing comes between the others' start and the caller's, not even Ctrl-C. A
+            # prediction takes so little that what Python does here is seen in its time.
+            self._doors.go(len(scripts) - 1)
+        finally:
+            asleep = self._doors.sleepers()
             if asleep:
-                self._places.calls(self._workers[i - 1].native_id for i in asleep)
-                for i in asleep:
-                    self._start[i].release()
+                self._wake(asleep)
+
+    def _wake(self, asleep: Sequence[int]) -> None:
+        """Wake those whose doors were opened, and run."""
+        with _uninterrupted():
+            self._places.calls(self._workers[i - 1].native_id for i in asleep)
+            for i in asleep:
+                self._start[i].release()
+            self._doors.woken()
             # It returns when all have met.
             self._run(self._orders.ctypes.data, None)
 
