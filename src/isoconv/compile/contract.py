@@ -174,8 +174,7 @@ class Emission:
             weights * DTYPES[spec.dtype] > OWN_CACHE
             and weights > 2 * spec.source.image * self.blocks
         )
-        blocks = spec.groups * self.blocks
-        return Pieces(self.k, images, bands, blocks, blocks_first=first)
+        return Pieces(self.k, images, bands, spec.groups * vectors, blocks_first=first)
 
     def _blocks(self, body: Callable[[int, Value, Value], None]) -> None:
         """For each block of filters: body(vectors, first filter, its packed weights)."""
@@ -197,6 +196,9 @@ class Emission:
                     self.last_block = k.builder.icmp_signed("==", block, k.const(count - 1))
                     self.block_count = count
                     self.block_number = k.add(k.mul(group, self.blocks), block, past)
+                    self.vector = k.add(
+                        k.mul(group, vectors), first // self.lanes, k.mul(block, size)
+                    )
                     body(size, filters, k.at(self.weights, packed, spec.dtype))
                 first += count * width
                 past += count
@@ -212,7 +214,10 @@ class Emission:
         def block(image: Value, vectors: int, filters: Value, weights: Value) -> None:
             def plane(leading: tuple[Value, ...]) -> None:
                 for (rows, row_count, first_row), past in zip(bands, before, strict=False):
-                    with k.loop(0, row_count) as r, mine(image, k.add(r, past), self.block_number):
+                    with (
+                        k.loop(0, row_count) as r,
+                        mine(image, k.add(r, past), self.vector, vectors),
+                    ):
                         row = k.add(k.mul(r, rows), first_row)
                         for columns, column_count, first_column in equal_parts(
                             width, spec.tile.columns
@@ -268,7 +273,8 @@ class Emission:
                     stop = b.sub(last, b.srem(room, k.const(columns)))
                     with k.loop(position, stop, columns) as p:
                         tile = At(p, (), 1, columns, vectors, filters, weights)
-                        with mine(k.const(0), b.sdiv(p, k.const(most)), self.block_number):
+                        band = b.sdiv(p, k.const(most))
+                        with mine(k.const(0), band, self.vector, vectors):
                             self._tile(tile)
                     position = stop
                     columns //= 2

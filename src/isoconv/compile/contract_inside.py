@@ -89,7 +89,7 @@ class _InsideEmission(Emission):
             unit: Value, image: Value, count: int, vectors: int, filters: Value, weights: Value
         ) -> None:
             def plane(leading: tuple[Value, ...]) -> None:
-                with k.loop(0, height) as y, mine(unit, y, self.block_number):
+                with k.loop(0, height) as y, mine(unit, y, self.vector, vectors):
                     place = (*leading, y, k.const(0))
                     self._tile(At(image, place, count, width, vectors, filters, weights))
 
