@@ -1,5 +1,7 @@
 """Work that is done once, before all shards: which, and what has to stay in them."""
 
+from tests.run.graphs import check, random_arrays
+
 import isoconv.ops as ops
 from isoconv import nn
 from isoconv.graph.builder import GraphBuilder
@@ -58,3 +60,16 @@ def test_what_stays():
     wanted = b.add("square", p)
     graph = b.graph([("total", total), ("wanted", wanted)])
     assert names(graph) == []
+
+
+def test_what_is_made_for_each_image():
+    """A parameter repeated for the images has as many copies as a shard has images."""
+    b = GraphBuilder()
+    p, w = b.input("parameter", "p", (3,)), b.input("parameter", "w", (1, 1, 3, 5))
+    x = b.input("dataset", "x", (4, 4, 5))
+    repeated = b.add("broadcast", p, attrs=ops.Broadcast((4, 4, 3), True, source_batched=False))
+    geometry = ops.ConvGeometry((1, 1), (1, 1), ((0, 0), (0, 0)), (1, 1))
+    y = b.add("mul", x, b.add("conv", repeated, w, attrs=geometry))
+    graph = b.graph([("y", y)])
+    assert names(graph) == []
+    check(graph, random_arrays(graph, 3), 3)

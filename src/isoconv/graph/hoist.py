@@ -25,9 +25,10 @@ def hoisted(graph: Graph, groups: Sequence[Group]) -> frozenset[int]:
         groups: its nodes in groups.
 
     Returns:
-        The nodes of the groups that read parameters and states and nothing else. A group that
-        reads another one's result stays in the shard: nobody waits between what comes before it.
-        None of a graph without images, such as an update, which runs once anyway.
+        The nodes of the groups that read parameters and states and nothing else, and make nothing
+        for each image. A group that reads another one's result stays in the shard: nobody waits
+        between what comes before it. None of a graph without images, such as an update, which runs
+        once anyway.
     """
     if not any(node.spec.batched for node in graph.nodes):
         return frozenset()
@@ -37,6 +38,8 @@ def hoisted(graph: Graph, groups: Sequence[Group]) -> frozenset[int]:
     for group in groups:
         inside = set(group.pointwise)
         if group.root >= 0 or group.sums or inside & wanted:
+            continue
+        if any(graph[index].spec.batched for index in inside):
             continue
         read = {source for index in inside for source in graph[index].inputs} - inside
         if read and read <= fixed:
