@@ -144,14 +144,9 @@ def _simple_graph(request: dict[str, Any], arrays: dict[str, Array]) -> Graph:
         given[name] = trace.input("dataset" if batched else "parameter", name, shape)
         if batched:
             with b.layer("bring"):
-                # Padding by nothing is a kernel of its own; a copy would become part of the work.
-                none = Padding(((0, 0),) * (len(shape) - 1))
-                given[name] = trace.add("pad", given[name], attrs=none)
-    if request["op"] == "relu_add" and request["backward"]:
-        # The sum's gradient is the same for both; x stands for the result of the forward pass.
-        with b.layer(WORK):
-            gradient = trace.add("relu_grad", given["x"], given["dy"])
-        return b.graph([("dx", gradient.index)])
+                given[name] = _moved(given[name])
+    if request["op"] == "relu_add":
+        return _relu_add_graph(given, backward=request["backward"])
     result, wanted = _simple_result(request, given)
     if not request["backward"]:
         return b.graph([("result", result.index)])
@@ -159,6 +154,35 @@ def _simple_graph(request: dict[str, Any], arrays: dict[str, Array]) -> Graph:
         b, {result.index: given["dy"].index}, [given[name].index for name in wanted]
     )
     return b.graph([(f"d{name}", gradients[given[name].index]) for name in wanted])
+
+
+def _moved(x: nn.Tensor) -> nn.Tensor:
+    """The same value from a kernel of its own; a copy would become part of the work."""
+    return x.trace.add("pad", x, attrs=Padding(((0, 0),) * (len(x.shape) - 1)))
+
+
+def _relu_add_graph(given: dict[str, nn.Tensor], *, backward: bool) -> Graph:
+    """ReLU(x + y) or its gradient, as in a training step.
+
+    There the gradient comes long after the result, and reads what the forward pass has left for it.
+    The sum's gradient is the same for both; in the gradient's row x stands for the result.
+    """
+    x, trace = given["x"], given["x"].trace
+    b = trace.builder
+    if backward:
+        with b.layer("bring"):
+            result = F.relu(x)
+            # It cannot be there before the result, and is as it was given.
+            both = F.concatenate(given["dy"], result)
+            later = _moved(F.slice_channels(both, 0, x.shape[-1]))
+        with b.layer(WORK):
+            gradient = trace.add("relu_grad", result, later)
+        return b.graph([("dx", gradient.index)])
+    with b.layer(WORK):
+        result = F.relu(x + given["other"])
+    with b.layer("store"):
+        gradient = trace.add("relu_grad", result, _moved(result))
+    return b.graph([("result", result.index), ("dx", gradient.index)])
 
 
 def _simple_result(
@@ -177,8 +201,6 @@ def _simple_result(
             result = trace.add("batch_norm", x, mean, inverse, gamma, beta, attrs=attrs)
         return result, ("x", "gamma", "beta")
     with trace.builder.layer(WORK):
-        if request["op"] == "relu_add":
-            return F.relu(x + given["other"]), ()
         if request["op"] == "global_avg_pool":
             return F.global_avg_pool(x), ("x",)
         function = F.max_pool2d if request["op"] == "max_pool" else F.avg_pool2d

@@ -71,12 +71,12 @@ def _check_shapes(graph, group):
     assert len({(graph[i].attrs, graph[i].spec.dtype) for i in group.sums}) <= 1
 
 
-def random_graph(draw):
+def random_graph(draw, channels=3):
     """A graph of operations that fuse in many ways, with gradients."""
     b = GraphBuilder()
-    values = [b.input("dataset", name, (4, 4, 3)) for name in "xy"]
-    values += [b.input("parameter", "p", (3,)), b.input("scalar", "s", ())]
-    w = b.input("parameter", "w", (3, 3, 3, 3))
+    values = [b.input("dataset", name, (4, 4, channels)) for name in "xy"]
+    values += [b.input("parameter", "p", (channels,)), b.input("scalar", "s", ())]
+    w = b.input("parameter", "w", (3, 3, channels, channels))
     step = st.tuples(
         st.sampled_from(
             ["neg", "relu", "add", "mul", "maximum", "sum", "conv", "pool", "broadcast", "convert"]
@@ -94,7 +94,7 @@ def random_graph(draw):
             elif op == "pool":
                 new = b.add("max_pool", x, attrs=HALF)
             elif op == "broadcast":
-                attrs = ops.Broadcast((4, 4, 3), True, b.spec(x).batched)
+                attrs = ops.Broadcast((4, 4, channels), True, b.spec(x).batched)
                 new = b.add("broadcast", x, attrs=attrs)
             elif op == "convert":
                 other = "float64" if b.spec(x).dtype == "float32" else "float32"

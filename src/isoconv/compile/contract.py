@@ -47,7 +47,7 @@ _SHORT_CHAIN = 160  # steps; what comes after so few of them is a good part of a
 _SHORT_EPILOGUE = 8  # operations that may be written out for every position
 _QUICK = frozenset(
     {"add", "batch_norm", "broadcast", "copy", "leaky_relu", "leaky_relu_grad", "mul", "offset",
-     "relu", "relu_grad", "scale", "sub", "zero"}
+     "positive", "relu", "relu_grad", "scale", "sub", "zero"}
 )  # fmt: skip
 
 

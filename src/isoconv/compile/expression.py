@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import llvmlite.ir as ir
 
+from isoconv.compile.bits import BITS, BYTE, byte_at, load_bits, store_bits
 from isoconv.compile.loops import I32, Kernel, Value
 from isoconv.compile.pointwise_ops import Place, emit_step
 from isoconv.graph.ir import DTYPES
@@ -49,7 +50,7 @@ class Operand:
 
     Attributes:
         buffer: position of its pointer among the kernel's buffers.
-        dtype: element type.
+        dtype: element type; that of ``compile.bits`` lies without gaps along the last axis.
         strides: per domain axis; 0 repeats the array along that axis.
         image: from one image to the next; 0 for unbatched arrays.
         offset: of the first element from the pointer (a border of zeros, a slice).
@@ -148,13 +149,22 @@ def address(k: Kernel, operand: Operand, index: Index) -> Value:
             known[operand] = address(k, operand, Index(index.image, index.axes, index.lanes))
         strides = (operand.image, *operand.strides)
         steps = sum(c * s for c, s in zip(index.shift, strides, strict=True))
-        return k.at(known[operand], steps, operand.dtype)
+        return _at(k, known[operand], steps, operand.dtype)
+    return _at(k, k.buffers[operand.buffer], _number(k, operand, index), operand.dtype)
+
+
+def _at(k: Kernel, base: Value, elements: Value | int, dtype: str) -> Value:
+    return byte_at(k, base, elements) if dtype == BITS else k.at(base, elements, dtype)
+
+
+def _number(k: Kernel, operand: Operand, index: Index) -> Value:
+    """How many elements lie before the operand's element at a place of the domain."""
     index = index.shifted(k)
     terms: list[Value | int] = [operand.offset]
     if operand.image:
         terms.append(k.mul(row_of(k, operand, index.image), operand.image))
     terms += [k.mul(c, s) for c, s in zip(index.axes, operand.strides, strict=True) if s]
-    return k.at(k.buffers[operand.buffer], k.add(*terms), operand.dtype)
+    return k.add(*terms)
 
 
 def ask_for(k: Kernel, places: Iterable[Operand], index: Index, level: int = 1) -> None:
@@ -167,8 +177,17 @@ def ask_for(k: Kernel, places: Iterable[Operand], index: Index, level: int = 1) 
             k.prefetch(address(k, place, index), level)
 
 
+def _bits_at(k: Kernel, operand: Operand, index: Index) -> tuple[Value, Value | None]:
+    """Where the bits of a vector begin: a byte, or the buffer and the number of the first one."""
+    if index.lanes % BYTE == 0:
+        return address(k, operand, index), None
+    return k.buffers[operand.buffer], _number(k, operand, index)
+
+
 def load_operand(k: Kernel, operand: Operand, index: Index, *, invariant: bool = False) -> Value:
     """The operand's lanes at a place: neighbours, or one element in every lane."""
+    if operand.dtype == BITS:
+        return load_bits(k, *_bits_at(k, operand, index), index.lanes, invariant=invariant)
     place = address(k, operand, index)
     step = operand.strides[-1] if operand.strides else 0
     if step == 1:
@@ -187,6 +206,9 @@ def load_operand(k: Kernel, operand: Operand, index: Index, *, invariant: bool =
 
 def store_operand(k: Kernel, value: Value, operand: Operand, index: Index) -> None:
     """Store the lanes at a place."""
+    if operand.dtype == BITS:
+        store_bits(k, value, *_bits_at(k, operand, index))
+        return
     place = address(k, operand, index)
     step = operand.strides[-1] if operand.strides else 0
     if step == 1:

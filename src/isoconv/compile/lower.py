@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from isoconv.compile import lower_contract, lower_roots, lower_winograd
+from isoconv.compile.bits import BITS, bits_place, suits_bits
 from isoconv.compile.border import BorderSpec
 from isoconv.compile.calls import Arguments, Call, Lowered
 from isoconv.compile.collector import collector_paused
@@ -29,6 +31,7 @@ from isoconv.graph.hoist import hoisted
 from isoconv.graph.ir import Graph, Node, TensorSpec
 from isoconv.graph.operation import operation
 from isoconv.graph.recompute import recompute
+from isoconv.graph.signs import asks_for_signs, with_signs
 
 __all__ = ["Call", "Lowered", "lower"]
 
@@ -59,6 +62,8 @@ class Lowering:
         self.capacity = capacity
         self.result = Lowered()
         self.places: dict[int, Placement] = dict(inputs)
+        # Where it stands of which values they are positive.
+        self.signs: dict[int, Placement] = {}
         self.borders = _borders(graph)
         self._hoisted = hoisted(graph, groups)
         self._packed: dict[tuple[int, PackSpec | WinogradPackSpec], Buffer] = {}
@@ -179,7 +184,9 @@ class Lowering:
 
         def number_of(source: int) -> int:
             if source not in numbers:
-                operands.append(arguments.operand(self.places[source], self.spec(source), domain))
+                asks = source in self.signs and asks_for_signs(self.graph, group, source)
+                place = (self.signs if asks else self.places)[source]
+                operands.append(arguments.operand(place, self.spec(source), domain))
                 numbers[source] = len(operands) - 1
             return numbers[source]
 
@@ -209,12 +216,16 @@ class Lowering:
                 args += [scalars[node.inputs[2], 0], scalars[node.inputs[2], 1]]
             numbers[index] = base + len(steps)
             steps.append(Step(node.op, tuple(args), node.attrs, node.spec.dtype))
-        stores = tuple(
+        stores = [
             (numbers[value], arguments.operand(self.allocate(value), domain, domain, write=True))
             for value in group.stored
             if value not in group.sums
-        )
-        expression = Expression(tuple(operands), root, tuple(steps), stores)
+        ]
+        for value in group.signs:
+            self.signs[value] = place = bits_place(f"s{value}", domain)
+            stores.append((base + len(steps), arguments.operand(place, domain, domain, write=True)))
+            steps.append(Step("positive", (numbers[value],), None, BITS))
+        expression = Expression(tuple(operands), root, tuple(steps), tuple(stores))
         return _with_strides(expression, len(domain.shape)), numbers
 
     def streamed(self, expression: Expression, arguments: Arguments) -> Expression:
@@ -398,6 +409,7 @@ def lower(
         groups = fuse(graph, enabled=fusion)
         if fusion:
             groups = recompute(graph, groups)
+            groups = with_signs(graph, groups, partial(suits_bits, target))
         lowering = Lowering(
             graph, groups, target, capacity, outputs, places, written_borders, fusion
         )

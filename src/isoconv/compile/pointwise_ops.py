@@ -9,7 +9,8 @@ from typing import Any
 import llvmlite.ir as ir
 
 from isoconv.compile import elementary
-from isoconv.compile.loops import F32, F64, I32, I64, Kernel, Value
+from isoconv.compile.bits import BITS
+from isoconv.compile.loops import F32, F64, I1, I32, I64, Kernel, Value
 from isoconv.errors import CompileError
 
 __all__ = ["POINTWISE", "Place", "emit_step"]
@@ -182,8 +183,16 @@ def _relu(k: Kernel, _: Any, dtype: str, args: list[Value], place: Place) -> Val
 @_emits("relu_grad")
 def _relu_grad(k: Kernel, _: Any, dtype: str, args: list[Value], place: Place) -> Value:
     y, dy = args
-    zero = _fill(k, 0.0, dtype, place)
-    return k.builder.select(k.builder.fcmp_ordered(">", y, zero), dy, zero)
+    # Another kernel may have compared already.
+    positive = y if y.type.element == I1 else _positive(k, None, BITS, [y], place)
+    return k.builder.select(positive, dy, _fill(k, 0.0, dtype, place))
+
+
+@_emits("positive")
+def _positive(k: Kernel, _: Any, __: str, args: list[Value], place: Place) -> Value:
+    (x,) = args
+    dtype = "float64" if x.type.element == F64 else "float32"
+    return k.builder.fcmp_ordered(">", x, _fill(k, 0.0, dtype, place))
 
 
 @_emits("leaky_relu")

@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from isoconv.compile.bits import BITS
 from isoconv.compile.expression import Expression
 from isoconv.compile.layout import ALIGNMENT, Buffer
 from isoconv.compile.target import Target
@@ -45,7 +46,7 @@ def streamed(
         return expression
     stores = tuple(
         # Only in an arena does a buffer begin on a cache line for certain.
-        (value, replace(place, streamed=_aligned(buffers[place.buffer])))
+        (value, replace(place, streamed=place.dtype != BITS and _aligned(buffers[place.buffer])))
         for value, place in expression.stores
     )
     return replace(expression, stores=stores)

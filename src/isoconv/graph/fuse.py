@@ -37,12 +37,14 @@ class Group:
         pointwise: pointwise nodes, in order.
         sums: reductions over values of the group, in order.
         stored: values of the group that others read or that are outputs, in order.
+        signs: values of the group of which is stored where they are positive, in order.
     """
 
     root: int
     pointwise: tuple[int, ...]
     sums: tuple[int, ...]
     stored: tuple[int, ...]
+    signs: tuple[int, ...] = ()
 
     @property
     def nodes(self) -> tuple[int, ...]:
