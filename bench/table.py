@@ -3,7 +3,7 @@
 # ruff: noqa: RUF001 - sizes are written with ×
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -150,8 +150,8 @@ def _about(content: Content) -> list[str]:
     threads = f"{setting['threads']} thread{'' if setting['threads'] == 1 else 's'}"
     lines = [
         f"{machine['cpu']} ({machine['target']}, {machine['cores']} cores), {threads}; measured "
-        f"at best {ceilings['gflops']:g} GFLOP/s, {ceilings['memory']:g} GB/s from memory. "
-        f"{versions}."
+        f"at best {ceilings['gflops']:g} GFLOP/s, {ceilings['memory']:g} GB/s from memory"
+        f"{_meetings(content['rows'])}. {versions}."
     ]
     apart = [_apart(row["work"], row["measured"]) for row in content["rows"] if "measured" in row]
     if apart:
@@ -161,6 +161,12 @@ def _about(content: Content) -> list[str]:
     if content["notes"]:
         lines += ["", *(f"- {note}" for note in content["notes"])]
     return lines
+
+
+def _meetings(rows: Sequence[Mapping[str, Any]]) -> str:
+    """How long the threads took to meet, before or after any row."""
+    found = [time for row in rows for time in row.get("meeting_ns", ())]
+    return f"; threads met in {min(found)} to {max(found)} ns" if found else ""
 
 
 def _apart(work: str, measured: Mapping[str, Any]) -> str:

@@ -95,6 +95,14 @@ def test_without_peers() -> None:
     assert "| tiny [64] | 1.50 ms ±1% |  | ≥ 4 |" in text
 
 
+def test_how_long_threads_take_to_meet() -> None:
+    """The least and the most of all rows, where they say it."""
+    row = {**ROW, "meeting_ns": [35, 155]}
+    text = markdown({"steps": {**CONTENT, "rows": [row, ROW, {**ROW, "meeting_ns": [34, 36]}]}})
+    assert "20 GB/s from memory; threads met in 34 to 155 ns. isoconv" in text
+    assert "threads met" not in markdown({"steps": CONTENT})
+
+
 def test_first_page() -> None:
     """Of each training, the fastest other library alone; what is not measured is not there."""
     lines = brief({"layers": layers(), "steps": CONTENT}).splitlines()

@@ -1,6 +1,6 @@
-"""What this machine reaches at best: fused multiply-adds a second, and bytes a second.
+"""What this machine reaches at best: fused multiply-adds and bytes a second, and how threads meet.
 
-Both are measured with kernels made like all others; 1 FMA = 2 FLOP.
+All are measured with kernels made like all others; 1 FMA = 2 FLOP.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from isoconv.compile.expression import Domain, Expression, Operand, Step
 from isoconv.compile.kernels import KernelLibrary
 from isoconv.compile.loops import Kernel
 from isoconv.compile.pointwise import PointwiseSpec
+from isoconv.compile.runtime import BarrierSpec
 from isoconv.compile.target import Target
 from isoconv.run.memory import Context, Script, ScriptBuilder, aligned_bytes
 from isoconv.run.team import Team, default_threads, library_for
 
-__all__ = ["Ceilings", "PeakSpec", "measure_ceilings"]
+__all__ = ["Ceilings", "PeakSpec", "measure_ceilings", "measure_meeting"]
 
+_MEETINGS = 2000  # in one call
 _PEAK_TURNS = 4096  # of the loop of fused multiply-adds in one call
 _STREAM_BYTES = 64 * 2**20  # of each of three vectors: far beyond most caches
 _CACHED_BYTES = 128 * 2**10  # of each of three vectors and of each thread: inside its own cache
@@ -121,6 +123,34 @@ def measure_ceilings(
         memory = _stream(team, library, _STREAM_BYTES, 1, seconds, shared=True)
         cache = _stream(team, library, _CACHED_BYTES, 100, seconds, shared=False)
     return Ceilings(count, flops / least / 1e9, memory, cache)
+
+
+def measure_meeting(threads: int | None = None, *, seconds: float = 0.02) -> float:
+    """Seconds from one meeting of threads at a barrier to the next, with nothing to do in between.
+
+    It tells how far the cores are from each other. On a virtual machine, or where cores have last
+    caches of their own, that may change from minute to minute, and with it the time of all work
+    that threads share.
+
+    Args:
+        threads: that meet; None for one per core.
+        seconds: how long to look for the least.
+
+    Example:
+        >>> measure_meeting(1, seconds=0.001) < 1e-5
+        True
+    """
+    library = KernelLibrary(library_for().target, None)
+    address = library.addresses([BarrierSpec()])[BarrierSpec()]
+    with Team(threads or default_threads(), library) as team:
+        parties = np.zeros(16, np.int32)
+        parties[2] = team.threads
+        scripts = []
+        for _ in range(team.threads):
+            script = ScriptBuilder()
+            script.add(address, [int(parties.ctypes.data)])
+            scripts.append(script.finish())
+        return _best(team, scripts, _MEETINGS, seconds)
 
 
 def _stream(
