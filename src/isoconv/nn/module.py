@@ -184,9 +184,10 @@ class Module:
             CheckpointError: names are missing or not the model's, or shapes or dtypes differ; the
                 message lists them all, and the model stays as it was.
         """
-        storage.check_names(self.weights, weights)
+        known = self.weights
+        storage.check_names(known, weights)
         # All copies are made before the first is put in place.
-        copies = {name: fixed_copy(np.asarray(weights[name])) for name in self.weights}
+        copies = {name: fixed_copy(np.asarray(weights[name])) for name in known}
         for path, module in self.named_modules():
             prefix = f"{path}." if path else ""
             for kind in ("parameters", "states"):
