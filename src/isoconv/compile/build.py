@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import functools
-import hashlib
-from pathlib import Path
+import os
+import platform
 from typing import Protocol
 
 import llvmlite
 import llvmlite.binding as llvm
+import numpy as np
 
-import isoconv.arithmetic
-import isoconv.compile
 from isoconv.compile.collector import collector_paused
 from isoconv.compile.contract import ContractSpec
 from isoconv.compile.contract_weight import ContractWeightSpec
@@ -19,10 +18,11 @@ from isoconv.compile.depthwise import DepthwiseSpec, DepthwiseWeightSpec
 from isoconv.compile.jit import Effort, compile_object
 from isoconv.compile.loops import Kernel
 from isoconv.compile.planes import PlanesSpec
+from isoconv.compile.sources import state
 from isoconv.compile.target import Target
 from isoconv.compile.winograd_chunks import WinogradConvSpec, WinogradConvWeightSpec
 
-__all__ = ["KernelSpec", "emit_object", "is_contraction", "toolchain"]
+__all__ = ["KernelSpec", "emit_object", "is_contraction", "is_shared", "toolchain"]
 
 _CONTRACTIONS = (ContractSpec, ContractWeightSpec, DepthwiseSpec, DepthwiseWeightSpec)
 
@@ -40,14 +40,26 @@ class KernelSpec(Protocol):
 
 @functools.cache
 def toolchain() -> str:
-    """Versions and source text of all that turns a specification into machine code."""
-    digest = hashlib.sha256()
-    for package in (isoconv.compile, isoconv.arithmetic):
-        for folder in package.__path__:
-            for path in sorted(Path(folder).glob("*.py")):
-                digest.update(path.read_bytes())
+    """All that turns a specification into machine code: versions, and what the sources say.
+
+    LLVM makes the code, llvmlite passes it the modules, emitters take constants from NumPy, and
+    Python writes numbers into text and has `math`. Where nothing can be said of the sources, a
+    number that no other process has stands for them, so that none takes these kernels for its own.
+    """
+    python = f"{platform.python_implementation()} {platform.python_version()}"
     version = ".".join(str(part) for part in llvm.llvm_version_info)
-    return f"llvmlite {llvmlite.__version__} LLVM {version} sources {digest.hexdigest()}"
+    versions = f"{python} NumPy {np.__version__} llvmlite {llvmlite.__version__} LLVM {version}"
+    return f"{versions} {_code() or f'process {os.urandom(32).hex()}'}"
+
+
+def is_shared() -> bool:
+    """Whether other processes can know that their kernels are made as this one's are."""
+    return _code() is not None
+
+
+@functools.cache
+def _code() -> str | None:
+    return state("isoconv.compile")
 
 
 def is_contraction(spec: KernelSpec) -> bool:

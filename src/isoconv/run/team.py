@@ -15,6 +15,7 @@ from types import FrameType
 import numpy as np
 from numpy.typing import NDArray
 
+from isoconv.compile.build import is_shared
 from isoconv.compile.cache import KernelCache, default_folder
 from isoconv.compile.kernels import KernelLibrary
 from isoconv.compile.runtime import ASLEEP, GoSpec, RunSpec, ServeSpec
@@ -35,7 +36,8 @@ def library_for(target: Target | str | None = None, *, cache: bool = True) -> Ke
 
     Args:
         target: a target, its name, or None for the best one this machine can run.
-        cache: keep compiled kernels in the user's cache folder.
+        cache: keep compiled kernels in the user's cache folder. Where a process cannot tell from
+            what sources its kernels are made, they are not kept.
     """
     if target is None:
         target = host_target()
@@ -44,7 +46,7 @@ def library_for(target: Target | str | None = None, *, cache: bool = True) -> Ke
     with _LIBRARIES_LOCK:
         key = (repr(target), cache)
         if key not in _LIBRARIES:
-            disk = KernelCache(default_folder()) if cache else None
+            disk = KernelCache(default_folder()) if cache and is_shared() else None
             _LIBRARIES[key] = KernelLibrary(target, disk)
         return _LIBRARIES[key]
 
