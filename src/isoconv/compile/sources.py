@@ -13,7 +13,7 @@ import hashlib
 import re
 import sys
 from collections.abc import Iterator
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import ModuleSpec, NamespaceLoader, PathFinder
 from pathlib import Path
 from pkgutil import iter_modules
 
@@ -29,7 +29,6 @@ _FROM = re.compile(
     rf"from(?=[ \t\f]*((?:{_PACKAGE}\b|\.)[\w. \t\f]*?)\bimport\b[ \t\f]*"
     r"(\((?:[^)#]|#[^\n]*)*\)|[\w*, \t\f]+))"
 )
-_SPACES = re.compile(r"[ \t\f]+")
 _ALIAS = re.compile(r"\bas[ \t\f]+\w+")
 _WORD = re.compile(r"\w+|\*")
 _FOR_TYPES = re.compile(r"\nif TYPE_CHECKING:(?:\n[ \t]+.*|\n(?=\n))+")
@@ -87,20 +86,24 @@ def closure(room: str) -> dict[str, bytes]:
         if above:
             waiting.append(above)
         is_package = spec.submodule_search_locations is not None
-        for imported in imports(texts[name], name if is_package else above):
-            base = imported.removesuffix(".*")
-            waiting.extend([imported] if base == imported else modules.inside(base))
+        for base, names in imports(texts[name], name if is_package else above).items():
+            waiting.append(base)
+            found = modules.find(base)
+            if found is not None and found.submodule_search_locations is not None:
+                waiting.extend(f"{base}.{each}" for each in names)
+                if "*" in names:
+                    waiting.extend(modules.inside(base))
     if room not in texts:
         raise ImportError(f"{room} is not where modules are looked for", name=room)
     return texts
 
 
-def imports(source: bytes, package: str) -> set[str]:
-    """What a module may import of this package: modules, and names that may be modules.
+def imports(source: bytes, package: str) -> dict[str, set[str]]:
+    """What a module imports of this package: modules, and the names that it takes from each.
 
-    ``from a import b`` gives ``a`` and ``a.b``, ``from a import *`` gives ``a`` and ``a.*``.
-    Imports inside functions count; what stands under ``if TYPE_CHECKING:`` is never run and does
-    not. What only looks like an import, in a string, may be among them.
+    A name may be a module itself; ``*`` stands for any. Imports inside functions count; what stands
+    under ``if TYPE_CHECKING:`` is never run and does not. What only looks like an import, in a
+    string, may be among them, and so may the words of a comment among the names.
 
     Args:
         source: the module's text.
@@ -114,17 +117,16 @@ def imports(source: bytes, package: str) -> set[str]:
         # Statements that go on after a backslash are rare, and so is their reader.
         return parsed_imports(source, package)
     text = _FOR_TYPES.sub("\n", source.decode("utf-8", "replace").removeprefix("\ufeff"))
-    found: set[str] = set()
+    found: dict[str, set[str]] = {}
     for match in _IMPORT.finditer(text):
         if _begins_a_statement(text, match.start()):
-            names = _SPACES.sub("", _ALIAS.sub("", match[1]))
-            found.update(names.split(","))
+            for base in "".join(_ALIAS.sub("", match[1]).split()).split(","):
+                found.setdefault(base, set())
     for match in _FROM.finditer(text):
         if _begins_a_statement(text, match.start()):
-            base = _absolute(_SPACES.sub("", match[1]), package)
-            found.add(base)
-            found.update([f"{base}.{name}" for name in _WORD.findall(match[2])])
-    return {name for name in found if name.partition(".")[0] == _PACKAGE}
+            base = _absolute("".join(match[1].split()), package)
+            found.setdefault(base, set()).update(_WORD.findall(match[2]))
+    return _of_this_package(found)
 
 
 def _begins_a_statement(text: str, at: int) -> bool:
@@ -133,23 +135,27 @@ def _begins_a_statement(text: str, at: int) -> bool:
     return not before or before[-1] in ";:"
 
 
-def parsed_imports(source: bytes, package: str) -> set[str]:
+def parsed_imports(source: bytes, package: str) -> dict[str, set[str]]:
     """The same by Python's own parser, which takes a hundred times as long."""
-    found: set[str] = set()
+    found: dict[str, set[str]] = {}
     waiting: list[ast.AST] = [ast.parse(source)]
     while waiting:
         node = waiting.pop()
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             waiting.extend(node.orelse)
         elif isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
+            for alias in node.names:
+                found.setdefault(alias.name, set())
         elif isinstance(node, ast.ImportFrom):
             base = _absolute("." * node.level + (node.module or ""), package)
-            found.add(base)
-            found.update(f"{base}.{alias.name}" for alias in node.names)
+            found.setdefault(base, set()).update(alias.name for alias in node.names)
         else:
             waiting.extend(ast.iter_child_nodes(node))
-    return {name for name in found if name.partition(".")[0] == _PACKAGE}
+    return _of_this_package(found)
+
+
+def _of_this_package(found: dict[str, set[str]]) -> dict[str, set[str]]:
+    return {base: names for base, names in found.items() if base.partition(".")[0] == _PACKAGE}
 
 
 def _absolute(name: str, package: str) -> str:
@@ -166,16 +172,19 @@ class _Modules:
     """Finds modules of this package as Python would, without running any."""
 
     def __init__(self) -> None:
-        package = sys.modules[_PACKAGE]
-        self._specs: dict[str, ModuleSpec | None] = {_PACKAGE: package.__spec__}
+        self._specs: dict[str, ModuleSpec | None] = {}
 
     def find(self, name: str) -> ModuleSpec | None:
         """Where a module is; None if there is none of this name."""
         if name not in self._specs:
-            above = self.find(name.rpartition(".")[0]) if "." in name else None
-            folders = None if above is None else above.submodule_search_locations
-            self._specs[name] = None if folders is None else PathFinder.find_spec(name, folders)
+            loaded = getattr(sys.modules.get(name), "__spec__", None)
+            self._specs[name] = loaded or self._search(name)
         return self._specs[name]
+
+    def _search(self, name: str) -> ModuleSpec | None:
+        above = self.find(name.rpartition(".")[0]) if "." in name else None
+        folders = None if above is None else above.submodule_search_locations
+        return None if folders is None else PathFinder.find_spec(name, folders)
 
     def inside(self, name: str) -> Iterator[str]:
         """Names of all modules below a package."""
@@ -188,7 +197,7 @@ class _Modules:
 
 
 def _text(spec: ModuleSpec) -> bytes:
-    if spec.origin is None and spec.submodule_search_locations is not None:
+    if spec.loader is None or isinstance(spec.loader, NamespaceLoader):
         return b""  # a folder without __init__
     read = getattr(spec.loader, "get_data", None)
     if read is None or spec.origin is None or not spec.origin.endswith(".py"):
