@@ -120,6 +120,13 @@ def philox_words(
     if len(counts) > 1 or any(value.type not in allowed for value in arguments):
         types = ", ".join(str(value.type) for value in arguments)
         raise CompileError(f"philox_words takes i32 or vectors of i32 of one length; got {types}")
+    if lanes.count == 1:
+        # LLVM 20 gives up on the high words of products in vectors of one lane.
+        first, nothing = ir.Constant(_I32, 0), ir.Constant(lanes.of(_I32), ir.Undefined)
+        scalars = [b.extract_element(lanes.spread(value), first) for value in arguments]
+        words = philox_words(b, *scalars)
+        w0, w1, w2, w3 = (b.insert_element(nothing, word, first) for word in words)
+        return w0, w1, w2, w3
     c0, c1, c2, c3, k0, k1 = (lanes.spread(value) for value in arguments)
     for _ in range(ROUNDS):
         low0, high0 = lanes.product(c0, MULTIPLIERS[0])
