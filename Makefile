@@ -1,11 +1,13 @@
-# `make demo` trains a network on real images; `make test` runs every test, the linter and the types.
+# `make demo` trains a network on real images; `make test` runs every test, the linter and the types,
+# with the newest versions of all dependencies; `make test-lowest` runs the tests with the lowest.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+LOWEST ?= .venv-lowest
 PEERS := bench/.peers
 
-.PHONY: demo test test-exhaustive portability bench clean
+.PHONY: demo test test-lowest test-exhaustive portability bench clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -17,6 +19,14 @@ $(VENV)/.for-demo: pyproject.toml | $(BIN)/python
 
 $(VENV)/.for-tests: pyproject.toml | $(BIN)/python
 	$(PIP) --editable '.[dev]'
+	touch $@
+
+$(LOWEST)/.installed: pyproject.toml scripts/lowest_versions.py
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(LOWEST)/bin/python scripts/lowest_versions.py > $(LOWEST)/lowest.txt
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint $(LOWEST)/lowest.txt --editable '.[dev]'
 	touch $@
 
 $(PEERS)/.installed: bench/peers.txt
@@ -33,6 +43,9 @@ test: $(VENV)/.for-tests
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q -m "not exhaustive"
 
+test-lowest: $(LOWEST)/.installed
+	$(LOWEST)/bin/python -m pytest -q -m "not exhaustive"
+
 test-exhaustive: $(VENV)/.for-tests
 	$(BIN)/python -m pytest -q -m exhaustive
 
@@ -45,4 +58,4 @@ bench: $(VENV)/.for-tests $(PEERS)/.installed
 	$(BIN)/python -m bench table
 
 clean:
-	rm -rf $(VENV) $(PEERS) build dist runs .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) $(PEERS) build dist runs .mypy_cache .ruff_cache .pytest_cache .hypothesis

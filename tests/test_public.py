@@ -109,6 +109,17 @@ def test_version() -> None:
     assert isoconv.__version__ == project["version"]
 
 
+def test_lowest_versions() -> None:
+    """`make test-lowest` gets every declared dependency, each at its bound; each has only that."""
+    script = ROOT / "scripts" / "lowest_versions.py"
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    declared = [*project["dependencies"], *project["optional-dependencies"]["report"]]
+    declared += [each for each in project["optional-dependencies"]["dev"] if "[report]" not in each]
+    assert done.stdout.split() == [each.replace(">=", "==") for each in declared]
+    assert set(project["optional-dependencies"]) == {"report", "dev"}
+
+
 def test_package_is_typed() -> None:
     """The package says that it carries types, and its wheel the marker and the photographs."""
     assert (Path(isoconv.__file__).parent / "py.typed").is_file()
