@@ -8,16 +8,23 @@ import importlib
 import os
 import pkgutil
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import typer
 from PIL import Image
+from scripts.document_commands import commands, documented
+from scripts.document_commands import main as write_commands
+from typer.main import get_command
 
 import isoconv
+import isoconv.cli
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
@@ -162,45 +169,172 @@ def test_example_of_the_readme(monkeypatch: pytest.MonkeyPatch) -> None:
     assert probabilities.shape == (200, 10)
 
 
-def documented_commands() -> list[tuple[str, list[str], set[str]]]:
-    """(place, subcommands, options) of every line that calls isoconv in the pages."""
-    names = {"data", "demo", "evaluate", "fetch", "info", "predict", "resume", "train",
-             "verify", "diff"}  # fmt: skip
+# The command line ---------------------------------------------------------------------------------
+
+PAGE = ROOT / "docs" / "command-line.md"
+
+
+def command_at(words: list[str]) -> tuple[Any, list[str]]:
+    """The command that a line calls, and what is left of the line for it.
+
+    Raises:
+        LookupError: no command is called so.
+    """
+    command: Any = get_command(isoconv.cli.app)
+    while hasattr(command, "commands"):
+        options = {name for p in command.params for name in p.opts} | {"-h", "--help"}
+        if not words or words[0] in options:
+            break
+        if words[0] not in command.commands:
+            raise LookupError(f"{command.name} has no command {words[0]!r}")
+        command, words = command.commands[words[0]], words[1:]
+    return command, words
+
+
+def options_of(command: Any) -> set[str]:
+    """Everything that begins with a dash and that a command takes."""
+    return {"-h", "--help"} | {
+        name for p in command.params for name in (*p.opts, *p.secondary_opts) if name[0] == "-"
+    }
+
+
+def wrong_with(line: str, *, whole: bool) -> str:
+    """What is wrong with a line that calls isoconv, or "".
+
+    Args:
+        line: ``isoconv train pets --epochs 3``.
+        whole: whether it is a line that can be typed in, with all that the command needs, or part
+            of a sentence, which names a command and perhaps some options.
+    """
+    words = shlex.split(line, comments=True)[1:]
+    try:
+        command, rest = command_at(words)
+    except LookupError as error:
+        return str(error)
+    if not whole or {"-h", "--help"} & set(rest):
+        unknown = {word.partition("=")[0] for word in rest if word.startswith("-")}
+        unknown -= options_of(command)
+        return f"{command.name} has no {', '.join(sorted(unknown))}" if unknown else ""
+    try:
+        # Reads the line as when it is run, and runs nothing.
+        command.make_context(command.name, rest)
+    except typer.Exit:
+        return ""
+    except Exception as error:  # noqa: BLE001 - typer's own, of which versions differ
+        return f"{line}: {getattr(error, 'message', '') or type(error).__name__}"
+    return ""
+
+
+def documented_calls() -> list[tuple[str, str, bool]]:
+    """(place, line, whether it stands whole in a block) of everything that calls isoconv."""
     found = []
     for path in PAGES:
-        for number, text in blocks(path, "sh"):
+        for number, text in blocks(path, "sh") + blocks(path, "text"):
+            text = text.replace("\\\n", "  ")
             for offset, line in enumerate(text.splitlines()):
-                words = line.split()
-                if words[:1] == ["isoconv"]:
-                    count = 1 if words[1] != "data" else 2
-                    commands = [word for word in words[1 : 1 + count] if word in names]
-                    options = {word for word in words if word.startswith("--")}
-                    found.append((f"{title(path)}:{number + offset}", commands, options))
-    page = (ROOT / "docs" / "command-line.md").read_text("utf-8")
-    options = set(re.findall(r"^\| `(--[a-z-]+)` \|", page, re.MULTILINE))
-    return [*found, ("docs/command-line.md", ["train"], options), ("README.md", ["demo"], set())]
+                call = line.strip().removeprefix("$ ")
+                if re.match(r"isoconv( |$)", call):
+                    found.append((f"{title(path)}:{number + offset}", call, True))
+        for number, kind, line in lines_by_kind(path):
+            calls = re.findall(r"`(isoconv(?: [^`]+)?)`", line) if kind == "" else []
+            found += [(f"{title(path)}:{number}", call, False) for call in calls]
+    for name in MODULES:
+        if name.startswith("isoconv.cli"):
+            text = Path(str(importlib.import_module(name).__file__)).read_text("utf-8")
+            calls = re.findall(r"^ {4,6}(isoconv .*)$", text, re.MULTILINE)
+            found += [(name, call, True) for call in calls]
+    return found
 
 
-@pytest.mark.parametrize(("place", "commands", "options"), documented_commands())
-def test_commands_exist(
-    place: str,
-    commands: list[str],
-    options: set[str],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """Every command and option in the pages is one of the command line's."""
-    from isoconv.cli import main
+@pytest.mark.parametrize(("place", "line", "whole"), documented_calls())
+def test_commands_exist(place: str, line: str, whole: bool) -> None:
+    """Every command and option in the pages and in the help is one of the command line's."""
+    assert not wrong_with(line, whole=whole), place
 
-    monkeypatch.setenv("COLUMNS", "160")
-    monkeypatch.setenv("TERM", "dumb")
-    monkeypatch.setattr(sys, "argv", ["isoconv", *commands, "--help"])
-    with pytest.raises(SystemExit) as end:
-        main()
-    said = capsys.readouterr()
-    assert end.value.code in (0, None), f"{place}: {said.err}"
-    lacking = {option for option in options if option not in said.out}
-    assert not lacking, f"{place}: isoconv {' '.join(commands)} has no {', '.join(sorted(lacking))}"
+
+def test_commands_are_found() -> None:
+    """The search before finds lines of every kind, and for every command one that can be typed."""
+    calls = documented_calls()
+    places = {place.partition(":")[0] for place, _, _ in calls}
+    assert {"README.md", "docs/command-line.md", "docs/data.md", "docs/receipts.md"} <= places
+    assert "isoconv.cli.train" in places
+    shown = {" ".join(line.split()[1:]) for place, line, whole in calls
+             if whole and place.startswith("docs/command-line.md")}  # fmt: skip
+    for command in commands(isoconv.cli.app):
+        named = [line for line in shown if f"{line} ".startswith(f"{command.name} ")]
+        assert named or not command.name, command.name
+
+
+@pytest.mark.parametrize(
+    ("line", "whole", "said"),
+    [
+        ("isoconv trian pets", True, "no command 'trian'"),
+        ("isoconv trian", False, "no command 'trian'"),
+        ("isoconv data fetsh cifar10", True, "no command 'fetsh'"),
+        ("isoconv train pets --epoch 3", True, "--epoch"),
+        ("isoconv train --epoch", False, "--epoch"),
+        ("isoconv train pets --epochs three", True, "--epochs"),
+        ("isoconv train", True, ""),
+        ("isoconv evaluate runs/pets", True, ""),
+        ("isoconv diff a b c", True, "c"),
+        ("isoconv --frobnicate", True, "--frobnicate"),
+    ],
+)
+def test_wrong_commands_are_found(line: str, whole: bool, said: str) -> None:
+    """A misspelt command or option, a value of another kind, an argument too few or too many."""
+    assert wrong_with(line, whole=whole)
+    assert said in wrong_with(line, whole=whole)
+
+
+def test_options_are_those_of_the_commands() -> None:
+    """The tables of docs/command-line.md are what the script makes of the command line."""
+    text = PAGE.read_text("utf-8")
+    assert documented(text, isoconv.cli.app) == text, "run python -m scripts.document_commands"
+
+
+def test_script_sees_every_option() -> None:
+    """The script finds what the command line itself takes: commands, options, arguments, help."""
+    found = {command.name: command for command in commands(isoconv.cli.app)}
+    assert {"", "train", "data list", "data fetch"} <= set(found)
+    waiting: list[tuple[str, Any]] = [("", get_command(isoconv.cli.app))]
+    seen = set()
+    while waiting:
+        name, command = waiting.pop()
+        inside = getattr(command, "commands", {})
+        waiting += [(f"{name} {word}".strip(), inner) for word, inner in inside.items()]
+        if inside and name:
+            assert options_of(command) == {"-h", "--help"}
+            continue
+        seen.add(name)
+        shown = found[name]
+        names = {n for p in shown.parameters if not p.argument for n in p.names}
+        assert names == options_of(command) - {"-h", "--help"}, name
+        arguments = [p.metavar for p in command.params if p.param_type_name == "argument"]
+        assert [p.names[0] for p in shown.parameters if p.argument] == arguments
+        assert all(p.meaning for p in shown.parameters), name
+        assert shown.summary.endswith(".")
+    assert seen == set(found)
+
+
+def test_page_needs_a_place_for_each_command() -> None:
+    """A page without a command's place, with one twice or with one of no command is refused."""
+    text = PAGE.read_text("utf-8")
+    place = re.search(r"<!-- options diff: begin -->.*<!-- options diff: end -->", text, re.DOTALL)
+    assert place is not None
+    for wrong in (text.replace(place[0], ""), text + place[0],
+                  text.replace("options diff:", "options differ:")):  # fmt: skip
+        with pytest.raises(SystemExit, match=r"Lacking|twice"):
+            documented(wrong, isoconv.cli.app)
+
+
+def test_script_writes_what_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the marks everything is made anew, and nothing else is touched."""
+    text = PAGE.read_text("utf-8")
+    page = tmp_path / "page.md"
+    page.write_text(text.replace("Take the weights", "Forget the weights"), "utf-8")
+    monkeypatch.setattr("scripts.document_commands.PAGE", page)
+    write_commands()
+    assert page.read_text("utf-8") == text
 
 
 def run_example(name: str, *arguments: str, folder: Path) -> str:

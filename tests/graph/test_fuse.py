@@ -11,7 +11,8 @@ from isoconv import nn
 from isoconv.errors import IsoconvError
 from isoconv.graph.autodiff import differentiate
 from isoconv.graph.builder import GraphBuilder
-from isoconv.graph.fuse import EPILOGUE_ROOTS, Group, fuse
+from isoconv.graph.fuse import fuse
+from isoconv.graph.groups import Group
 from isoconv.graph.operation import operation
 from isoconv.ops.interpret import interpret
 from isoconv.run.evaluate import evaluate
@@ -61,7 +62,7 @@ def _check_shapes(graph, group):
     if group.root >= 0:
         assert not group.sums
         if group.pointwise:
-            assert graph[group.root].op in EPILOGUE_ROOTS
+            assert operation(graph[group.root].op).epilogue
             domain.add((graph[group.root].spec.shape, graph[group.root].spec.batched))
     for index in group.sums:
         assert graph[index].op == "sum"

@@ -12,8 +12,9 @@ from isoconv import nn
 from isoconv.graph.autodiff import differentiate
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.fuse import fuse
+from isoconv.graph.groups import asks_for_signs
 from isoconv.graph.recompute import recompute
-from isoconv.graph.signs import asks_for_signs, with_signs
+from isoconv.graph.signs import with_signs
 from isoconv.ops.interpret import interpret
 from isoconv.run.evaluate import evaluate
 

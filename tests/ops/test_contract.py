@@ -326,6 +326,62 @@ def test_an_image_does_not_depend_on_the_others(case: Case) -> None:
         assert alone.tobytes() == whole[n : n + 1].tobytes()
 
 
+def computed(case: Case, arrays: list[np.ndarray]) -> np.ndarray:
+    """What a case's reference makes of these arrays."""
+    b = GraphBuilder()
+    y = b.add(case.op, *add_inputs(b, case, arrays), attrs=case.attrs)
+    named = {f"x{i}": array for i, array in enumerate(arrays)}
+    return interpret(b.graph([("y", y)]), named, IMAGES)["y"]
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if operation(c.op).pointwise], ids=str)
+def test_pointwise_work_stays_at_its_place(case: Case) -> None:
+    """Another element of an input of the result's shape changes the result at its place alone."""
+    rng = np.random.default_rng(4)
+    arrays = [make_array(item, "float32", rng) for item in case.inputs]
+    before = computed(case, arrays)
+    for array in arrays:
+        if array.shape != before.shape or not array.size:
+            continue
+        place = tuple(side // 2 for side in array.shape)
+        old = array[place]
+        array[place] = old * 2 + 1
+        after = computed(case, arrays)
+        array[place] = old
+        changed = {tuple(map(int, index)) for index in np.argwhere(after != before)}
+        assert changed <= {place}
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if operation(c.op).asks_for_signs], ids=str)
+def test_what_is_asked_for_signs(case: Case) -> None:
+    """Other numbers that are positive at the same places give the same bits."""
+    rng = np.random.default_rng(5)
+    arrays = [make_array(item, "float32", rng) for item in case.inputs]
+    before = computed(case, arrays)
+    for position in operation(case.op).asks_for_signs:
+        positive = arrays[position] > 0
+        arrays[position] = np.where(positive, np.float32(7), np.float32(-0.0))
+    assert computed(case, arrays).tobytes() == before.tobytes()
+    assert positive.any()
+    assert not positive.all()
+
+
+def test_what_passes_may_ask() -> None:
+    """Which operations are repeated, take work behind them, are summed or read as signs."""
+    table = operations()
+    said = {trait: {name for name, entry in table.items() if getattr(entry, trait)}
+            for trait in ("cheap", "epilogue", "sums", "asks_for_signs")}  # fmt: skip
+    pools = {"max_pool", "max_pool_grad", "avg_pool", "avg_pool_grad"}
+    assert said == {
+        "cheap": {"add", "sub", "mul", "neg", "scale", "offset"},
+        "epilogue": {"conv", "conv_grad_input", *pools, "winograd_output", "winograd_input_grad"},
+        "sums": {"sum"},
+        "asks_for_signs": {"relu_grad"},
+    }
+    assert all(table[name].pointwise for name in said["cheap"] | said["asks_for_signs"])
+    assert not any(table[name].pointwise for name in said["epilogue"] | said["sums"])
+
+
 def test_wrong_dtype_names_the_operation(case: Case) -> None:
     """Integers where floats belong (or the reverse) are refused by name."""
     if case.op in (

@@ -25,6 +25,7 @@ from isoconv.cli import (
 )
 from isoconv.cli.errors import Commands
 from isoconv.cli.options import help_of
+from isoconv.graph.passes import check_passes
 
 __all__ = ["app", "main"]
 
@@ -57,8 +58,13 @@ def start(
             "--version", callback=show_version, is_eager=True, help="Show the version and exit."
         ),
     ] = False,
-    debug: Annotated[  # noqa: ARG001
-        bool, typer.Option("--debug", help="Show where in the program an error arose.")
+    debug: Annotated[
+        bool,
+        typer.Option(
+            "--debug",
+            help="Show where in the program an error arose, and check a network after every pass "
+            "over its graph.",
+        ),
     ] = False,
 ) -> None:
     """Convolutional networks for images, trained to the same bits on every machine.
@@ -68,6 +74,8 @@ def start(
       isoconv train fashion-sample --model tinyvgg --epochs 5
       isoconv predict runs/demo photo.png
     """
+    if debug:
+        check_passes(True)
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
 

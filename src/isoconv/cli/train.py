@@ -67,12 +67,19 @@ def train(
     ] = OptimizerName.adamw,
     learning_rate: Annotated[
         float | None,
-        typer.Option("--learning-rate", "--lr", help="  [default: 0.05 for sgd, otherwise 0.002]"),
+        typer.Option(
+            "--learning-rate",
+            "--lr",
+            help="Before the schedule's factor.  [default: 0.05 for sgd, otherwise 0.002]",
+        ),
     ] = None,
     momentum: Annotated[float | None, typer.Option(help="For sgd.  [default: 0.9]")] = None,
     nesterov: Annotated[bool, typer.Option("--nesterov", help="For sgd.")] = False,
     weight_decay: Annotated[
-        float | None, typer.Option(help="  [default: 0.01 for adamw, otherwise 0]")
+        float | None,
+        typer.Option(
+            help="How strongly weights are drawn to 0.  [default: 0.01 for adamw, otherwise 0]"
+        ),
     ] = None,
     schedule: Annotated[
         ScheduleName, typer.Option(help="Of the learning rate.")

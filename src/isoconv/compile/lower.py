@@ -26,12 +26,15 @@ from isoconv.compile.streams import streamed
 from isoconv.compile.target import Target
 from isoconv.compile.winograd_weight import WinogradPackSpec
 from isoconv.errors import GraphError
-from isoconv.graph.fuse import Group, fuse
+from isoconv.graph.fuse import fuse
+from isoconv.graph.groups import Group, asks_for_signs
 from isoconv.graph.hoist import hoisted
 from isoconv.graph.ir import Graph, Node, TensorSpec
 from isoconv.graph.operation import operation
+from isoconv.graph.passes import checked_pass
 from isoconv.graph.recompute import recompute
-from isoconv.graph.signs import asks_for_signs, with_signs
+from isoconv.graph.signs import with_signs
+from isoconv.graph.verify import verify
 
 __all__ = ["Call", "Lowered", "lower"]
 
@@ -355,6 +358,7 @@ _NEEDS_COPY = frozenset(
 )  # fmt: skip
 
 
+@checked_pass(lambda graph, _: verify(graph))
 def with_gathered(graph: Graph) -> Graph:
     """Rows of a data set are first gathered into the arena where a kernel cannot pick them."""
     nodes: list[Node] = []

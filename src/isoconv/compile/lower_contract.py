@@ -21,7 +21,7 @@ from isoconv.compile.padding import inside_share
 from isoconv.compile.schedule import Tile, choose_inside_tile, choose_tile, row_cycles
 from isoconv.compile.target import Target
 from isoconv.compile.weight_tiles import SPELLED, runs_on
-from isoconv.graph.fuse import Group
+from isoconv.graph.groups import Group
 from isoconv.graph.ir import DTYPES, Graph, Node, TensorSpec
 
 if TYPE_CHECKING:

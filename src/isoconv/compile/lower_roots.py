@@ -26,7 +26,7 @@ from isoconv.compile.lower_winograd import (
 from isoconv.compile.rows import RowsSpec
 from isoconv.compile.window import PoolSpec
 from isoconv.compile.window_grad import PoolGradSpec
-from isoconv.graph.fuse import Group
+from isoconv.graph.groups import Group
 
 if TYPE_CHECKING:
     from isoconv.compile.lower import Lowering

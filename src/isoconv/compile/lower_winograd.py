@@ -29,7 +29,7 @@ from isoconv.compile.winograd_layout import (
     whole_planes,
 )
 from isoconv.compile.winograd_weight import WinogradPackSpec, WinogradWeightSpec
-from isoconv.graph.fuse import Group
+from isoconv.graph.groups import Group
 from isoconv.graph.ir import Node, TensorSpec
 from isoconv.ops.geometry import ConvGeometry
 from isoconv.ops.winograd_product import PLACES

@@ -11,10 +11,28 @@ from collections.abc import Mapping, Sequence
 from isoconv.errors import GraphError
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.operation import operation
+from isoconv.graph.passes import checked_pass
+from isoconv.graph.verify import verify_nodes
 
 __all__ = ["differentiate"]
 
 
+def _rules(
+    gradients: Mapping[int, int],
+    b: GraphBuilder,
+    seeds: Mapping[int, int],  # noqa: ARG001
+    wanted: Sequence[int],
+) -> None:
+    verify_nodes(b.nodes)
+    for value, gradient in gradients.items():
+        if value not in wanted or b.spec(gradient) != b.spec(value):
+            raise GraphError(
+                f"the gradient by a wanted value is of its kind; got {b.spec(gradient)} for node "
+                f"{value}, {b.spec(value)}"
+            )
+
+
+@checked_pass(_rules)
 def differentiate(
     b: GraphBuilder, seeds: Mapping[int, int], wanted: Sequence[int]
 ) -> dict[int, int]:

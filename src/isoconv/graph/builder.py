@@ -8,6 +8,8 @@ from typing import Any
 
 from isoconv.graph.ir import DType, Graph, InputAttrs, InputKind, Node, TensorSpec
 from isoconv.graph.operation import operation
+from isoconv.graph.passes import checked_pass
+from isoconv.graph.verify import verify
 
 __all__ = ["GraphBuilder"]
 
@@ -28,13 +30,20 @@ class GraphBuilder:
         self._known: dict[tuple[Any, ...], int] = {}
         self._layer = ""
         for node in graph.nodes if graph is not None else ():
-            self._append(node)
+            # Each at its position, also where two are equal.
+            self._known.setdefault(_key(node), len(self._nodes))
+            self._nodes.append(node)
 
     def __len__(self) -> int:
         return len(self._nodes)
 
     def __getitem__(self, index: int) -> Node:
         return self._nodes[index]
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """The nodes so far."""
+        return tuple(self._nodes)
 
     def spec(self, index: int) -> TensorSpec:
         """What the value at this position is."""
@@ -76,13 +85,13 @@ class GraphBuilder:
         return self._append(Node("copy", (index,), None, node.spec, self._layer))
 
     def _append(self, node: Node) -> int:
-        # By its text, in which 0.0 and -0.0 differ.
-        key = (node.op, node.inputs, repr(node.attrs), node.spec)
+        key = _key(node)
         if key not in self._known:
             self._known[key] = len(self._nodes)
             self._nodes.append(node)
         return self._known[key]
 
+    @checked_pass(lambda graph, *_: verify(graph))
     def graph(self, outputs: Sequence[tuple[str, int]]) -> Graph:
         """The graph of all that these outputs need, in the order in which it was added."""
         needed: set[int] = set()
@@ -104,3 +113,8 @@ class GraphBuilder:
             for node in (self._nodes[old] for old in sorted(needed))
         )
         return Graph(nodes, tuple((name, place[index]) for name, index in outputs))
+
+
+def _key(node: Node) -> tuple[Any, ...]:
+    """What makes a node equal to another: its settings by their text, where 0.0 is not -0.0."""
+    return node.op, node.inputs, repr(node.attrs), node.spec

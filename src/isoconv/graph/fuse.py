@@ -1,56 +1,22 @@
 """Fusion: nodes are gathered into groups, each of which becomes one kernel.
 
-A group is one of
-
-- a *root* (convolution, pooling or one of their gradients) with the pointwise work behind it,
-- pointwise work alone, perhaps with sums over the values that it makes,
-- any other single operation.
-
-A value that only its own group reads is never stored. Fusion changes no bit: the operations and
-their order stay the same.
+What a group can be, and the rules that groups keep, stands in ``groups.py``. A value that only its
+own group reads is never stored. Fusion changes no bit: the operations and their order stay the
+same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from heapq import heappop, heappush
 
 from isoconv.errors import GraphError
+from isoconv.graph.groups import Group, verify_groups
 from isoconv.graph.ir import Graph
 from isoconv.graph.operation import operation
+from isoconv.graph.passes import checked_pass
 
-__all__ = ["EPILOGUE_ROOTS", "Group", "fuse"]
-
-EPILOGUE_ROOTS = frozenset(
-    {"conv", "conv_grad_input", "max_pool", "max_pool_grad", "avg_pool", "avg_pool_grad",
-     "winograd_output", "winograd_input_grad"}
-)  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Nodes that one kernel computes.
-
-    Attributes:
-        root: the node computed first, or -1 for pointwise work alone.
-        pointwise: pointwise nodes, in order.
-        sums: reductions over values of the group, in order.
-        stored: values of the group that others read or that are outputs, in order.
-        signs: values of the group of which is stored where they are positive, in order.
-    """
-
-    root: int
-    pointwise: tuple[int, ...]
-    sums: tuple[int, ...]
-    stored: tuple[int, ...]
-    signs: tuple[int, ...] = ()
-
-    @property
-    def nodes(self) -> tuple[int, ...]:
-        """All nodes of the group."""
-        root = () if self.root < 0 else (self.root,)
-        return (*root, *self.pointwise, *self.sums)
+__all__ = ["fuse"]
 
 
 class _Draft:
@@ -72,6 +38,16 @@ class _Draft:
         return ([] if self.root < 0 else [self.root]) + self.pointwise + self.sums
 
 
+def _rules(groups: tuple[Group, ...], graph: Graph, *, enabled: bool = True) -> None:
+    nodes = [index for group in groups for index in group.nodes]
+    if len(set(nodes)) < len(nodes):
+        raise GraphError(f"every node is in one group; got {sorted(nodes)}")
+    if not enabled and len(groups) < len(nodes):
+        raise GraphError(f"without fusion every node is alone; got {len(groups)} groups")
+    verify_groups(graph, groups)
+
+
+@checked_pass(_rules)
 def fuse(graph: Graph, *, enabled: bool = True) -> tuple[Group, ...]:
     """Gather the nodes of a graph into groups, in an order in which they can run.
 
@@ -104,7 +80,7 @@ class _Fusion:
         if operation(node.op).pointwise:
             draft = self._home(index) or self._new(_Draft())
             draft.pointwise.append(index)
-        elif node.op == "sum":
+        elif operation(node.op).sums:
             draft = self._summing(index) or self._new(_Draft())
             draft.sums.append(index)
         else:
@@ -173,7 +149,7 @@ class _Fusion:
         return any(self.of.get(source) is other for source in self.graph[draft.root].inputs)
 
     def _takes_pointwise(self, draft: _Draft) -> bool:
-        return draft.root < 0 or self.graph[draft.root].op in EPILOGUE_ROOTS
+        return draft.root < 0 or operation(self.graph[draft.root].op).epilogue
 
     def _summing(self, index: int) -> _Draft | None:
         """The pointwise group that makes the summed value, if the sum can be taken there."""

@@ -9,14 +9,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from isoconv.graph.fuse import Group
+from isoconv.errors import GraphError
+from isoconv.graph.groups import Group
 from isoconv.graph.ir import Graph
+from isoconv.graph.operation import operation
+from isoconv.graph.passes import checked_pass
 
 __all__ = ["hoisted"]
 
 _FIXED = frozenset({"parameter", "state"})
 
 
+def _rules(found: frozenset[int], graph: Graph, groups: Sequence[Group]) -> None:
+    """Each kernel before the shards is pointwise work of its own, on what is there before them."""
+    wanted = {index for _, index in graph.outputs}
+    whole = {index for group in groups if found.issuperset(group.nodes) for index in group.nodes}
+    if found - whole:
+        raise GraphError(f"groups are hoisted whole; got {sorted(found - whole)} of larger ones")
+    for group in groups:
+        for index in group.nodes if found.issuperset(group.nodes) else ():
+            node = graph[index]
+            where = f"hoisted node {index} ({node.op}) of layer {node.name!r}"
+            if not operation(node.op).pointwise or node.spec.batched or index in wanted:
+                raise GraphError(f"{where}: it must be pointwise, without images and no output")
+            for source in set(node.inputs) - set(group.nodes):
+                given = graph[source]
+                if given.op != "input" or given.attrs.kind in ("dataset", "scalar"):
+                    raise GraphError(
+                        f"{where}: it may read parameters and states alone; it reads {source} "
+                        f"({given.op})"
+                    )
+
+
+@checked_pass(_rules)
 def hoisted(graph: Graph, groups: Sequence[Group]) -> frozenset[int]:
     """The pointwise nodes that can be computed before the first shard.
 

@@ -1,6 +1,7 @@
 """What every operation must say of itself, and the table of all operations.
 
-The files of ``ops/`` fill the table. Nothing here knows any operation by name.
+The files of ``ops/`` fill the table. Of all operations only ``input`` and ``copy``, which the
+graph itself needs, are known here by name.
 """
 
 from __future__ import annotations
@@ -42,6 +43,10 @@ class Operation:
         gradient: the gradient rule; None where no gradient flows (``why_no_gradient`` says why).
         why_no_gradient: the reason when ``gradient`` is None.
         pointwise: each result element depends on the input elements at the same place alone.
+        cheap: pointwise, and a result costs less to compute again than to load.
+        epilogue: pointwise work on each result can be done in its kernel, before it is stored.
+        sums: adds up a value, and the value can be made in the same pass by pointwise work.
+        asks_for_signs: positions of the inputs of which it only asks where they are positive.
     """
 
     name: str
@@ -51,6 +56,10 @@ class Operation:
     gradient: Gradient | None = None
     why_no_gradient: str = ""
     pointwise: bool = False
+    cheap: bool = False
+    epilogue: bool = False
+    sums: bool = False
+    asks_for_signs: tuple[int, ...] = ()
 
 
 _TABLE: dict[str, Operation] = {}

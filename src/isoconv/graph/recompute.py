@@ -14,15 +14,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from isoconv.graph.fuse import Group
+from isoconv.graph.groups import Group, verify_groups
 from isoconv.graph.ir import Graph
+from isoconv.graph.operation import operation
+from isoconv.graph.passes import checked_pass
 
 __all__ = ["recompute"]
 
-_CHEAP = frozenset({"add", "sub", "mul", "neg", "scale", "offset"})
 _LONGEST = 3  # operations from a stored value on; more would cost more than a load
 
 
+@checked_pass(lambda groups, graph, _: verify_groups(graph, groups))
 def recompute(graph: Graph, groups: Sequence[Group]) -> tuple[Group, ...]:
     """Let pointwise groups repeat cheap work of other groups instead of loading its result.
 
@@ -82,7 +84,7 @@ class _Recomputation:
     def _chain(self, value: int) -> tuple[int, ...] | None:
         """The nodes that make a value from a stored one of its size, or None."""
         node = self.graph[value]
-        if node.op not in _CHEAP or not node.spec.batched:
+        if not operation(node.op).cheap or not node.spec.batched:
             return None
         wide = [s for s in node.inputs if self.graph[s].spec == node.spec]
         narrow = [s for s in node.inputs if not self.graph[s].spec.batched]

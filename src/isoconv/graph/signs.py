@@ -12,20 +12,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from isoconv.graph.fuse import Group
+from isoconv.graph.groups import Group, asks_for_signs, readers_outside, verify_groups
 from isoconv.graph.ir import Graph, TensorSpec
+from isoconv.graph.passes import checked_pass
 
-__all__ = ["asks_for_signs", "with_signs"]
-
-
-def asks_for_signs(graph: Graph, group: Group, value: int) -> bool:
-    """Whether a group that does not make a value reads it only to see where it is positive."""
-    readers = [graph[index] for index in group.nodes if value in graph[index].inputs]
-    return bool(readers) and all(
-        node.op == "relu_grad" and node.inputs[0] == value != node.inputs[1] for node in readers
-    )
+__all__ = ["with_signs"]
 
 
+@checked_pass(lambda groups, graph, *_: verify_groups(graph, groups))
 def with_signs(
     graph: Graph, groups: Sequence[Group], suits: Callable[[TensorSpec], bool]
 ) -> tuple[Group, ...]:
@@ -41,7 +35,7 @@ def with_signs(
         stood for.
     """
     wanted = {index for _, index in graph.outputs}
-    readers = _readers(graph, groups)
+    readers = readers_outside(graph, groups)
     found = []
     for group in groups:
         signs, stored = [], []
@@ -54,14 +48,3 @@ def with_signs(
                 stored.append(value)
         found.append(replace(group, stored=tuple(stored), signs=tuple(signs)))
     return tuple(found)
-
-
-def _readers(graph: Graph, groups: Sequence[Group]) -> dict[int, list[Group]]:
-    """For each value the groups that read it and do not make it themselves."""
-    readers: dict[int, list[Group]] = {}
-    for group in groups:
-        inside = set(group.nodes)
-        read = {source for index in inside for source in graph[index].inputs}
-        for value in read - inside:
-            readers.setdefault(value, []).append(group)
-    return readers

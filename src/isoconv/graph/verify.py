@@ -1,12 +1,14 @@
-"""Checks a graph's rules; run after every pass, so that a fault shows where it arose."""
+"""The rules that a graph keeps; checked after every pass while ``passes.py`` is told to."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from isoconv.errors import GraphError, IsoconvError
 from isoconv.graph.ir import Graph, InputAttrs, Node
 from isoconv.graph.operation import operation
 
-__all__ = ["verify"]
+__all__ = ["verify", "verify_nodes"]
 
 
 def verify(graph: Graph) -> Graph:
@@ -20,7 +22,7 @@ def verify(graph: Graph) -> Graph:
         graph: what to check.
 
     Returns:
-        The same graph, so that a pass can end with ``return verify(graph)``.
+        The same graph.
 
     Raises:
         GraphError: a rule is broken; names the node and its layer.
@@ -32,8 +34,19 @@ def verify(graph: Graph) -> Graph:
         >>> len(verify(b.graph([("x", x)])))
         1
     """
+    verify_nodes(graph.nodes)
+    _verify_outputs(graph)
+    return graph
+
+
+def verify_nodes(nodes: Sequence[Node]) -> None:
+    """Check the rules of `verify` that are about nodes.
+
+    Raises:
+        GraphError: a rule is broken; names the node and its layer.
+    """
     names: set[tuple[str, str]] = set()
-    for index, node in enumerate(graph.nodes):
+    for index, node in enumerate(nodes):
         where = f"node {index} ({node.op}) of layer {node.name!r}"
         late = [source for source in node.inputs if not 0 <= source < index]
         if late:
@@ -41,9 +54,7 @@ def verify(graph: Graph) -> Graph:
         if node.op == "input":
             _verify_input(where, node, names)
         else:
-            _verify_spec(where, node, graph)
-    _verify_outputs(graph)
-    return graph
+            _verify_spec(where, node, nodes)
 
 
 def _verify_input(where: str, node: Node, names: set[tuple[str, str]]) -> None:
@@ -57,12 +68,13 @@ def _verify_input(where: str, node: Node, names: set[tuple[str, str]]) -> None:
     names.add(name)
 
 
-def _verify_spec(where: str, node: Node, graph: Graph) -> None:
+def _verify_spec(where: str, node: Node, nodes: Sequence[Node]) -> None:
     try:
         inferred = operation(node.op).infer(
-            node.attrs, *(graph[source].spec for source in node.inputs)
+            node.attrs, *(nodes[source].spec for source in node.inputs)
         )
-    except IsoconvError as error:
+    except (IsoconvError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # Settings of another operation, or none, fail in ways of their own.
         raise GraphError(f"{where}: {error}") from error
     if inferred != node.spec:
         raise GraphError(f"{where}: the shape rule gives {inferred}, the node says {node.spec}")

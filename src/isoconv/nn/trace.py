@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from isoconv.errors import ArgumentError, DTypeError, IsoconvError, ShapeError
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import DType, InputKind
+from isoconv.graph.passes import checked_pass
+from isoconv.graph.verify import verify_nodes
 from isoconv.nn.tensor import Tensor
 from isoconv.ops import Constant, Convert
 
@@ -359,6 +361,7 @@ class Traced:
         return Tensor(self.trace, self.output)
 
 
+@checked_pass(lambda traced, *_, **__: verify_nodes(traced.builder.nodes))
 def trace_model(
     model: Module, input_shape: Sequence[int], *, training: bool, dtype: DType = "float32"
 ) -> Traced:

@@ -51,6 +51,8 @@ def _register_equal(
     compute: Callable[..., Any],
     gradient: Gradient | None = None,
     why_no_gradient: str = "",
+    *,
+    asks_for_signs: tuple[int, ...] = (),
 ) -> None:
     """Register a pointwise operation of float values that must all be alike."""
 
@@ -66,7 +68,17 @@ def _register_equal(
         with np.errstate(all="ignore"):
             return np.asarray(compute(attrs, *arrays))
 
-    register(Operation(name, summary, infer, reference, gradient, why_no_gradient, pointwise=True))
+    entry = Operation(
+        name,
+        summary,
+        infer,
+        reference,
+        gradient,
+        why_no_gradient,
+        pointwise=True,
+        asks_for_signs=asks_for_signs,
+    )
+    register(entry)
 
 
 # -- gradient rules --------------------------------------------------------------------------
@@ -184,7 +196,12 @@ def _bce_grad(_: None, x: Array, target: Array, dy: Array) -> Any:
 
 register_unary("relu", "y = x where x > 0 or x is NaN, else 0.", _relu, _gradient_relu)
 _register_equal(
-    "relu_grad", "dx = dy where y > 0, else 0.", ("y", "dy"), _relu_grad, _gradient_relu_grad
+    "relu_grad",
+    "dx = dy where y > 0, else 0.",
+    ("y", "dy"),
+    _relu_grad,
+    _gradient_relu_grad,
+    asks_for_signs=(0,),
 )
 register_unary(
     "leaky_relu", "y = x where x > 0, else slope * x.", _leaky_relu, _gradient_leaky_relu

@@ -109,6 +109,7 @@ register(
         infer=_infer_conv,
         gradient=_gradient_conv,
         reference=_conv,
+        epilogue=True,
     )
 )
 
@@ -191,6 +192,7 @@ register(
         infer=_infer_grad_input,
         gradient=_gradient_grad_input,
         reference=_grad_input,
+        epilogue=True,
     )
 )
 

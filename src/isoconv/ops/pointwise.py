@@ -151,7 +151,12 @@ def _minimum(x: Array, y: Array) -> Array:
 
 
 def _register_binary(
-    name: str, summary: str, compute: Callable[[Array, Array], Any], gradient: Gradient
+    name: str,
+    summary: str,
+    compute: Callable[[Array, Array], Any],
+    gradient: Gradient,
+    *,
+    cheap: bool = False,
 ) -> None:
     def infer(attrs: None, x: TensorSpec, y: TensorSpec) -> TensorSpec:  # noqa: ARG001
         return _infer_binary(name, x, y)
@@ -160,12 +165,13 @@ def _register_binary(
         with np.errstate(all="ignore"):
             return np.asarray(compute(x, y))
 
-    register(Operation(name, summary, infer, reference, gradient, pointwise=True))
+    entry = Operation(name, summary, infer, reference, gradient, pointwise=True, cheap=cheap)
+    register(entry)
 
 
-_register_binary("add", "z = x + y.", np.add, _gradient_add)
-_register_binary("sub", "z = x - y.", np.subtract, _gradient_sub)
-_register_binary("mul", "z = x * y.", np.multiply, _gradient_mul)
+_register_binary("add", "z = x + y.", np.add, _gradient_add, cheap=True)
+_register_binary("sub", "z = x - y.", np.subtract, _gradient_sub, cheap=True)
+_register_binary("mul", "z = x * y.", np.multiply, _gradient_mul, cheap=True)
 _register_binary("div", "z = x / y.", np.divide, _gradient_div)
 _register_binary("maximum", "z = x where x >= y or x is NaN, else y.", _maximum, _gradient_maximum)
 _register_binary("minimum", "z = x where x <= y or x is NaN, else y.", _minimum, _gradient_minimum)
@@ -180,6 +186,8 @@ def register_unary(
     summary: str,
     compute: Callable[[Any, Array], Any],
     gradient: Gradient,
+    *,
+    cheap: bool = False,
 ) -> None:
     """Register an operation of one float value that changes neither shape nor dtype.
 
@@ -188,6 +196,7 @@ def register_unary(
         summary: one sentence with the formula.
         compute: ``compute(attrs, x)``, the reference.
         gradient: the gradient rule.
+        cheap: a result costs less to compute again than to load.
     """
 
     def infer(attrs: Any, x: TensorSpec) -> TensorSpec:  # noqa: ARG001
@@ -198,7 +207,8 @@ def register_unary(
         with np.errstate(all="ignore"):
             return np.asarray(compute(attrs, x))
 
-    register(Operation(name, summary, infer, reference, gradient, pointwise=True))
+    entry = Operation(name, summary, infer, reference, gradient, pointwise=True, cheap=cheap)
+    register(entry)
 
 
 # -- one value: gradient rules ---------------------------------------------------------------
@@ -274,7 +284,7 @@ def _raised(attrs: Constant, x: Array) -> Any:
     return elementary.power(x, np.full_like(x, attrs.value))
 
 
-register_unary("neg", "y = -x.", lambda _, x: -x, _gradient_neg)
+register_unary("neg", "y = -x.", lambda _, x: -x, _gradient_neg, cheap=True)
 register_unary("abs", "y = |x|.", lambda _, x: np.abs(x), _gradient_abs)
 register_unary("square", "y = x * x.", lambda _, x: x * x, _gradient_square)
 register_unary("sqrt", "y = sqrt(x).", lambda _, x: np.sqrt(x), _gradient_sqrt)
@@ -287,8 +297,8 @@ register_unary(
     lambda _, x: elementary.erf(x),
     _gradient_erf,
 )
-register_unary("scale", "y = x * value.", _scale, _gradient_scale)
-register_unary("offset", "y = x + value.", _offset, _gradient_offset)
+register_unary("scale", "y = x * value.", _scale, _gradient_scale, cheap=True)
+register_unary("offset", "y = x + value.", _offset, _gradient_offset, cheap=True)
 register_unary("raised", "y = x^value, as IEEE 754 has it.", _raised, _gradient_raised)
 
 

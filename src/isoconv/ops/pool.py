@@ -95,6 +95,7 @@ register(
         infer=_infer_max_pool,
         gradient=_gradient_max_pool,
         reference=_max_pool,
+        epilogue=True,
     )
 )
 
@@ -150,6 +151,7 @@ register(
         infer=_infer_max_pool_grad,
         why_no_gradient=SECOND,
         reference=_max_pool_grad,
+        epilogue=True,
     )
 )
 
@@ -199,6 +201,7 @@ register(
         infer=_infer_avg_pool,
         gradient=_gradient_avg_pool,
         reference=_avg_pool,
+        epilogue=True,
     )
 )
 
@@ -257,5 +260,6 @@ register(
         infer=_infer_avg_pool_grad,
         gradient=_gradient_avg_pool_grad,
         reference=_avg_pool_grad,
+        epilogue=True,
     )
 )

@@ -121,6 +121,7 @@ register(
         infer=_infer_sum,
         gradient=_gradient_sum,
         reference=_sum,
+        sums=True,
     )
 )
 

@@ -183,6 +183,7 @@ register(
         infer=_infer_input_grad,
         gradient=_gradient_input_grad,
         reference=_winograd_input_grad,
+        epilogue=True,
     )
 )
 
@@ -297,6 +298,7 @@ register(
         infer=_infer_output,
         gradient=_gradient_output,
         reference=_winograd_output,
+        epilogue=True,
     )
 )
 
