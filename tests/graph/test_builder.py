@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import isoconv.ops as ops
-from isoconv.errors import DTypeError, GraphError, ShapeError
+from isoconv.errors import ArgumentError, DTypeError, GraphError, ShapeError
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import Graph, InputAttrs, Node, TensorSpec
 from isoconv.graph.operation import Operation, operation, operations, register
@@ -75,6 +75,21 @@ def test_zeros_of_both_signs_are_two_constants():
     assert np.signbit(found["minus"]).all()
 
 
+def test_names_of_inputs_are_unique():
+    """Arrays are given by name, so a name is that of one input, whatever its kind."""
+    b = GraphBuilder()
+    x = b.input("dataset", "x", (3,))
+    assert b.input("dataset", "x", (3,)) == x
+    for kind, shape, dtype in (("parameter", (3,), "float32"), ("dataset", (4,), "float32"),
+                               ("dataset", (3,), "float64")):  # fmt: skip
+        with pytest.raises(ArgumentError, match=r"'x' is a dataset, float32\(N, 3\); got a "):
+            b.input(kind, "x", shape, dtype)
+    more = GraphBuilder(b.graph([("x", x)]))
+    with pytest.raises(ArgumentError, match="names of inputs must be unique"):
+        more.input("scalar", "x", ())
+    assert len(b) == len(more) == 1
+
+
 def test_a_copy_is_a_value_of_its_own():
     """A copy has its source's spec and another position."""
     b = GraphBuilder()
@@ -126,6 +141,18 @@ def test_a_builder_goes_on_from_a_graph():
     assert len(more) == 2
     assert more.add("neg", 0) == 1
     assert more.add("exp", 1) == 2
+
+
+def test_a_builder_keeps_equal_nodes_of_a_graph_apart():
+    """What stands behind two equal nodes still reads what it read."""
+    b = GraphBuilder()
+    x = b.input("dataset", "x", (3,))
+    nodes = list(b.graph([("y", b.add("neg", x))]).nodes)
+    nodes += [nodes[1], Node("exp", (2,), None, TensorSpec((3,)))]
+    graph = Graph(tuple(nodes), (("y", 3),))
+    more = GraphBuilder(graph)
+    assert more.graph(graph.outputs)[2] == Node("exp", (1,), None, TensorSpec((3,)))
+    assert more.nodes == graph.nodes
 
 
 def test_graphs_are_frozen():

@@ -69,11 +69,13 @@ def test_inputs_say_what_they_are():
 
 
 def test_names_are_unique():
-    """Neither two inputs of one kind nor two outputs share a name."""
+    """Neither two inputs, of whatever kinds, nor two outputs share a name."""
     graph = sound()
-    twice = Node("input", (), InputAttrs("dataset", "x"), TensorSpec((5,)))
-    with pytest.raises(GraphError, match="two inputs are called 'x'"):
-        verify(Graph((*graph.nodes, twice), graph.outputs))
+    for kind in ("dataset", "parameter"):
+        spec = TensorSpec((5,), batched=kind == "dataset")
+        twice = Node("input", (), InputAttrs(kind, "x"), spec)
+        with pytest.raises(GraphError, match="two inputs are called 'x'"):
+            verify(Graph((*graph.nodes, twice), graph.outputs))
     with pytest.raises(GraphError, match="two outputs are called 'y'"):
         verify(Graph(graph.nodes, (("y", 1), ("y", 2))))
 

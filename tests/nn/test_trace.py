@@ -229,6 +229,19 @@ def test_names_must_be_unique() -> None:
         Clash().build((4,))
 
 
+def test_parameters_are_not_called_as_what_a_graph_is_given() -> None:
+    """A model's own parameter `images` would be mistaken for the images."""
+
+    class Own(nn.Module):
+        def forward(self, x: nn.Tensor) -> nn.Tensor:
+            return x * x.trace.parameter(self, "images", (4,), "ones")
+
+    said = r"^the model, Own\(\).*'images' is a dataset, float32\(N, 4\); got a parameter"
+    with pytest.raises(ArgumentError, match=said):
+        Own().build((4,))
+    assert set(nn.Sequential(Own()).build((4,)).parameters()) == {"0.images"}
+
+
 def test_tensor_operators_add_their_operations() -> None:
     """Numbers go through scale and offset, tensors through the binary operations."""
     x = nn.Trace().images((4,))

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from isoconv.errors import ArgumentError
 from isoconv.graph.ir import DType, Graph, InputAttrs, InputKind, Node, TensorSpec
 from isoconv.graph.operation import operation
 from isoconv.graph.passes import checked_pass
@@ -28,8 +29,11 @@ class GraphBuilder:
     def __init__(self, graph: Graph | None = None) -> None:
         self._nodes: list[Node] = []
         self._known: dict[tuple[Any, ...], int] = {}
+        self._inputs: dict[str, Node] = {}
         self._layer = ""
         for node in graph.nodes if graph is not None else ():
+            if node.op == "input":
+                self._inputs[node.attrs.name] = node
             # Each at its position, also where two are equal.
             self._known.setdefault(_key(node), len(self._nodes))
             self._nodes.append(node)
@@ -65,9 +69,22 @@ class GraphBuilder:
         shape: Sequence[int],
         dtype: DType = "float32",
     ) -> int:
-        """Add something that is given. Rows of a data set are batched, all else is not."""
+        """Add something that is given. Rows of a data set are batched, all else is not.
+
+        Asked for again, it is the same one.
+
+        Raises:
+            ArgumentError: another input has this name; arrays are given by name alone.
+        """
         spec = TensorSpec(tuple(shape), dtype, batched=kind == "dataset")
-        return self._append(Node("input", (), InputAttrs(kind, name), spec, self._layer))
+        node = Node("input", (), InputAttrs(kind, name), spec, self._layer)
+        known = self._inputs.setdefault(name, node)
+        if (known.attrs, known.spec) != (node.attrs, spec):
+            raise ArgumentError(
+                f"names of inputs must be unique: {name!r} is a {known.attrs.kind}, {known.spec}; "
+                f"got a {kind}, {spec}"
+            )
+        return self._append(node)
 
     def add(self, op: str, *inputs: int, attrs: Any = None) -> int:
         """Add an operation on earlier values and return its position.

@@ -45,7 +45,7 @@ def verify_nodes(nodes: Sequence[Node]) -> None:
     Raises:
         GraphError: a rule is broken; names the node and its layer.
     """
-    names: set[tuple[str, str]] = set()
+    names: set[str] = set()
     for index, node in enumerate(nodes):
         where = f"node {index} ({node.op}) of layer {node.name!r}"
         late = [source for source in node.inputs if not 0 <= source < index]
@@ -57,15 +57,14 @@ def verify_nodes(nodes: Sequence[Node]) -> None:
             _verify_spec(where, node, nodes)
 
 
-def _verify_input(where: str, node: Node, names: set[tuple[str, str]]) -> None:
+def _verify_input(where: str, node: Node, names: set[str]) -> None:
     if not isinstance(node.attrs, InputAttrs) or node.inputs:
         raise GraphError(f"{where}: an input has InputAttrs and no inputs; got {node}")
     if node.spec.batched != (node.attrs.kind == "dataset"):
         raise GraphError(f"{where}: inputs of kind 'dataset', and no others, are batched: {node}")
-    name = (node.attrs.kind, node.attrs.name)
-    if name in names:
-        raise GraphError(f"{where}: two inputs are called {name[1]!r}")
-    names.add(name)
+    if node.attrs.name in names:
+        raise GraphError(f"{where}: two inputs are called {node.attrs.name!r}")
+    names.add(node.attrs.name)
 
 
 def _verify_spec(where: str, node: Node, nodes: Sequence[Node]) -> None:
