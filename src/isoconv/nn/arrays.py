@@ -79,7 +79,8 @@ def gradients(
     """Gradients of a function of this module by each of its array arguments.
 
     For ``y = function(*arrays)`` and a number L that depends on y, ``grad_output`` is ∂L/∂y and
-    the results are ∂L/∂array, one for each array of floating-point numbers.
+    the results are ∂L/∂array, one for each array of floating-point numbers. The mean and the
+    variance that ``batch_norm`` is given are constants and have none.
 
     Args:
         function: ``isoconv.conv2d``, ``isoconv.max_pool2d``, …
@@ -88,7 +89,7 @@ def gradients(
         **settings: the function's settings (stride, padding, …).
 
     Returns:
-        One array for each float array, of its shape and dtype.
+        One array for each float array that is no constant, of its shape and dtype.
 
     Raises:
         ArgumentError: the function is not one of this module's.

@@ -1,7 +1,9 @@
 """Where the time of a model goes: the clock is read after every kernel call.
 
-The scripts are those of training and of prediction, so that kernels meet the caches as they do in
-real work. What a kernel computes and moves follows from its specification: 1 FMA = 2 FLOP, and
+The scripts call the same kernels as those of training and of prediction, in the same order and on
+the same memory, so that kernels meet the caches as they do in real work. Left out is what comes once
+in a while or costs next to nothing: of a step the fetching of its scalars, the look at its metrics
+and clipping; of a prediction the packing of its weights. What a kernel computes and moves follows from its specification: 1 FMA = 2 FLOP, and
 every operand crosses the memory bus once.
 """
 
@@ -241,7 +243,11 @@ class ProfiledTraining(TrainingEngine):
     """A training engine that tells where a step's time goes."""
 
     def profile(self, turns: int = 10) -> Profile:
-        """Measure the first step of the epoch; the parameters stay as they are.
+        """Measure the first step of the epoch.
+
+        Every scalar of the update is 0 meanwhile, the learning rate among them, so that parameters
+        stay as they are. Running statistics and the optimizer's vectors do not: an engine that was
+        profiled is for nothing else.
 
         Args:
             turns: repetitions, of which the middle one counts.
