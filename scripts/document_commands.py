@@ -2,16 +2,15 @@
 
     python -m scripts.document_commands
 
-Whatever stands between ``<!-- commands: begin -->`` or ``<!-- options NAME: begin -->`` and the
-``end`` of the same name is made from the functions of ``isoconv.cli`` and their annotations. A
-command without such a place is an error, and so is a place without its command.
+Whatever stands between the marks ``commands`` and ``options NAME`` (see ``marks.py``) is made from
+the functions of ``isoconv.cli`` and their annotations. A command without such a place is an error,
+and so is a place without its command.
 """
 
 from __future__ import annotations
 
 import inspect
 import re
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -19,11 +18,11 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, get_args, get_type_hints
 
+from scripts.marks import between_marks, table, write
 from typer import Typer
 from typer.models import ArgumentInfo, OptionInfo
 
 PAGE = Path(__file__).parents[1] / "docs" / "command-line.md"
-PLACE = re.compile(r"<!-- (commands|options [a-z ]+): begin -->\n(.*?)<!-- \1: end -->", re.DOTALL)
 DEFAULT = re.compile(r"\s*\[default: (.*?)\]\s*$")
 """Where a default is worked out, the help itself says how."""
 
@@ -146,26 +145,21 @@ def table_of(command: Command) -> str:
     """A command's arguments and options, one a line."""
     if not command.parameters:
         return "No arguments and no options.\n"
-    lines = ["| | value | default | meaning |", "| --- | --- | --- | --- |"]
-    for parameter in command.parameters:
-        names = ", ".join(f"`{name}`" for name in parameter.names)
-        cells = (names, parameter.value, parameter.default, parameter.meaning)
-        lines.append(f"| {' | '.join(_cell(cell) for cell in cells)} |")
-    return "\n".join(lines) + "\n"
+    rows = [
+        (", ".join(f"`{name}`" for name in p.names), p.value, p.default, p.meaning)
+        for p in command.parameters
+    ]
+    return table(("", "value", "default", "meaning"), rows)
 
 
 def table_of_all(found: list[Command]) -> str:
     """All commands with what they are for, each a link to its options."""
-    lines = ["| command | what it does |", "| --- | --- |"]
-    for command in found:
-        if command.name:
-            anchor = f"isoconv-{command.name.replace(' ', '-')}"
-            lines.append(f"| [`{_cell(command.usage)}`](#{anchor}) | {_cell(command.summary)} |")
-    return "\n".join(lines) + "\n"
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
+    rows = [
+        (f"[`{command.usage}`](#isoconv-{command.name.replace(' ', '-')})", command.summary)
+        for command in found
+        if command.name
+    ]
+    return table(("command", "what it does"), rows)
 
 
 def documented(page: str, app: Typer) -> str:
@@ -176,32 +170,14 @@ def documented(page: str, app: Typer) -> str:
     """
     found = list(commands(app))
     texts = {f"options {command.name or 'isoconv'}": table_of(command) for command in found}
-    texts["commands"] = table_of_all(found)
-    places = [match[1] for match in PLACE.finditer(page)]
-    if sorted(places) != sorted(texts):
-        lacking, more = sorted(set(texts) - set(places)), sorted(set(places) - set(texts))
-        twice = sorted({place for place in places if places.count(place) > 1})
-        raise SystemExit(
-            f"{PAGE.name}: every command has one place for its options. Lacking: {lacking}; "
-            f"of no command: {more}; twice: {twice}"
-        )
-
-    def anew(match: re.Match[str]) -> str:
-        name = match[1]
-        return f"<!-- {name}: begin -->\n\n{texts[name]}\n<!-- {name}: end -->"
-
-    return PLACE.sub(anew, page)
+    return between_marks(page, {"commands": table_of_all(found), **texts})
 
 
 def main() -> None:
     """Write the page anew, and say whether that changed it."""
     from isoconv.cli import app
 
-    before = PAGE.read_text("utf-8")
-    after = documented(before, app)
-    if after != before:
-        PAGE.write_text(after, "utf-8")
-    print(f"{PAGE.name}: {'as it was' if after == before else 'written anew'}", file=sys.stderr)
+    write(PAGE, lambda page: documented(page, app))
 
 
 if __name__ == "__main__":

@@ -274,6 +274,29 @@ def test_borrowed_mathematics_is_found(source: str) -> None:
     assert len(visitor.found) == 1
 
 
+def asks_environment(tree: ast.Module) -> list[int]:
+    """Lines of a file that read environment variables."""
+    return [
+        node.lineno
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.Attribute) and node.attr in ("environ", "environb", "getenv"))
+        or (isinstance(node, ast.alias) and node.name in ("environ", "environb", "getenv"))
+    ]
+
+
+def test_settings_are_passed() -> None:
+    """No environment variable is read below ``cli/`` and ``compile/target.py``."""
+    found = [
+        f"{name_of(path)}:{line}"
+        for path in MODULES
+        if room_of(path) != "cli" and name_of(path) != "compile/target.py"
+        for line in asks_environment(tree_of(path))
+    ]
+    assert not found
+    for source in ("os.environ['A']", "os.getenv('A')", "from os import environ"):
+        assert asks_environment(ast.parse(source))
+
+
 def test_no_paths_of_one_machine() -> None:
     """No file that is handed on names a folder of the machine it was written on."""
     place = re.compile(r"(?<![\w.])/(?:home|root|work|Users|mnt|media)/\w")

@@ -19,12 +19,15 @@ import numpy as np
 import pytest
 import typer
 from PIL import Image
+from scripts import document_portability
 from scripts.document_commands import commands, documented
 from scripts.document_commands import main as write_commands
+from tests.portability import test_table
 from typer.main import get_command
 
 import isoconv
 import isoconv.cli
+import isoconv.nn
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
@@ -335,6 +338,98 @@ def test_script_writes_what_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("scripts.document_commands.PAGE", page)
     write_commands()
     assert page.read_text("utf-8") == text
+
+
+# Tables ----------------------------------------------------------------------------------------
+
+
+def cells_of(page: Path, head: str) -> list[list[str]]:
+    """The rows of the table whose first column is headed so, cell by cell."""
+    lines = page.read_text("utf-8").splitlines()
+    first = next(n for n, line in enumerate(lines) if line.startswith(f"| {head} |")) + 2
+    rows = []
+    for line in lines[first:]:
+        if not line.startswith("|"):
+            break
+        rows.append([cell.strip() for cell in line.strip("|").split(" | ")])
+    return rows
+
+
+def test_rows_of_portability() -> None:
+    """The tables of docs/portability.md are what the script makes of the tests."""
+    page = ROOT / "docs" / "portability.md"
+    text = page.read_text("utf-8")
+    assert document_portability.documented(text) == text, (
+        "run python -m scripts.document_portability"
+    )
+    first_cells = [row[0] for row in cells_of(page, "case")]
+    assert set(re.findall(r"`([^`]+)`", " ".join(first_cells))) == set(test_table.CASES)
+    varied = " ".join(row[1] for row in cells_of(page, "what holds")[1:])
+    assert all(f"`{case}`" in varied for case in test_table.CASES)
+
+
+def test_every_test_of_portability_is_a_row() -> None:
+    """Files and tests of portability, all of them, are found by the script."""
+    shown = {module.__name__.rpartition(".")[2] for module in document_portability.modules()}
+    assert shown == {path.stem for path in (ROOT / "tests" / "portability").glob("test_*.py")}
+    for module in document_portability.modules():
+        text = Path(str(module.__file__)).read_text("utf-8")
+        found = [function.__name__ for function in document_portability.tests_of(module)]
+        assert found == re.findall(r"^def (test_\w+)", text, re.MULTILINE)
+        assert found
+
+
+def test_figures_of_models() -> None:
+    """The table of ready models holds the counts of the models themselves."""
+    rows = cells_of(ROOT / "docs" / "networks.md", "name")
+    assert {row[0].strip("`") for row in rows} == set(isoconv.nn.models.MODELS)
+    for name, _, shape, parameters, multiply_adds in rows:
+        sides = tuple(int(side) for side in shape.split("\N{MULTIPLICATION SIGN}"))
+        summary = isoconv.nn.models.create(name.strip("`"), 10, sides).summary(sides)
+        assert (f"{summary.parameters:,}", f"{summary.multiply_adds:,}") == (
+            parameters,
+            multiply_adds,
+        )
+
+
+def test_every_layer_is_in_the_table() -> None:
+    """docs/networks.md names every layer of isoconv.nn, and no other."""
+    named: set[str] = set()
+    for _, layers in cells_of(ROOT / "docs" / "networks.md", "family"):
+        for name in re.findall(r"`([^`]+)`", layers):
+            first, _, last = name.partition("…")
+            # `MaxPool1d…3d` stands for three.
+            stem = first.removesuffix("1d")
+            named |= {f"{stem}{rank}d" for rank in (1, 2, 3)} if last else {name}
+    modules = {
+        name
+        for name in isoconv.nn.__all__
+        if isinstance(value := getattr(isoconv.nn, name), type)
+        and issubclass(value, isoconv.nn.Module)
+    }
+    assert named == modules - {"Module"}
+
+
+def test_families_of_kernels() -> None:
+    """docs/engine.md names every file of compile/ that holds a kernel; each file is there."""
+    folder = ROOT / "src" / "isoconv"
+    named: set[Path] = set()
+    for *_, files in cells_of(ROOT / "docs" / "engine.md", "family"):
+        for pattern in re.findall(r"`([^`]+)`", files):
+            found = set(folder.glob(pattern))
+            assert found, pattern
+            named |= found
+    kernels = {
+        path
+        for path in (folder / "compile").glob("*.py")
+        for node in ast.parse(path.read_text("utf-8")).body
+        if isinstance(node, ast.ClassDef) and node.name.endswith("Spec")
+        and any(isinstance(inner, ast.FunctionDef) and inner.name == "emit" for inner in node.body)
+    } - {folder / "compile" / "build.py"}  # fmt: skip
+    assert kernels <= named
+
+
+# Programs --------------------------------------------------------------------------------------
 
 
 def run_example(name: str, *arguments: str, folder: Path) -> str:

@@ -246,6 +246,24 @@ def force_tiles(kind: str) -> None:
     replace_everywhere("_BLOCK_POSITIONS", {"one": 1, "narrow": 77, "large": 10**6}[kind])
 
 
+def count_work(counts: dict[str, Any]) -> None:
+    """Note how many threads teams have, and the native calls and steps of trainings."""
+    begin, steps = team.Team.__init__, TrainingEngine.steps
+    counts |= {"threads": set(), "calls": 0, "steps": 0}
+
+    def counted_team(self: team.Team, threads: int, library: Any) -> None:
+        counts["threads"].add(threads)
+        begin(self, threads, library)
+
+    def counted_steps(self: TrainingEngine, first: int, hyper: Any) -> Any:
+        counts["calls"] += 1
+        counts["steps"] += len(hyper)
+        return steps(self, first, hyper)
+
+    team.Team.__init__ = counted_team  # type: ignore[method-assign]
+    TrainingEngine.steps = counted_steps  # type: ignore[method-assign]
+
+
 def forbid_fusion() -> None:
     """Every node of a shard's graph becomes a kernel of its own."""
     for engine in (TrainingEngine, Predictor):
@@ -369,6 +387,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Run a case."""
     options = parse()
+    counts: dict[str, Any] = {}
+    count_work(counts)
     if options.tiles:
         force_tiles(options.tiles)
     if options.no_fusion:
@@ -387,6 +407,8 @@ def main() -> None:
         "result": result,
         "machine": platform.machine(),
         **machinery(),
+        **counts,
+        "threads": sorted(counts["threads"]),
         **witnesses(),
     }
     sys.stdout.write(json.dumps(line) + "\n")

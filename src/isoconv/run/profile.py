@@ -1,10 +1,12 @@
 """Where the time of a model goes: the clock is read after every kernel call.
 
 The scripts call the same kernels as those of training and of prediction, in the same order and on
-the same memory, so that kernels meet the caches as they do in real work. Left out is what comes once
-in a while or costs next to nothing: of a step the fetching of its scalars, the look at its metrics
-and clipping; of a prediction the packing of its weights. What a kernel computes and moves follows from its specification: 1 FMA = 2 FLOP, and
-every operand crosses the memory bus once.
+the same memory, so that kernels meet the caches as they do in real work. Left out are, of a step,
+the fetching of its scalars, the look at its metrics and clipping; of a prediction, the packing of
+its weights, which is done once.
+
+What a kernel computes and moves follows from its specification: 1 FMA = 2 FLOP, and every operand
+crosses the memory bus once.
 """
 
 from __future__ import annotations
