@@ -1,22 +1,32 @@
 """Kernels by specification: made once, kept on disk, and found again by all that shapes them."""
 
+import ast
+import copy
 import ctypes
 import dataclasses
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.compile.places import targets
 
-from isoconv.compile import kernels
+import isoconv.compile as compile_room
+from isoconv import nn
+from isoconv.compile import kernels, lower_contract, lower_winograd
+from isoconv.compile.border import BorderSpec
 from isoconv.compile.cache import KernelCache
 from isoconv.compile.jit import LoadedLibrary, compile_object
 from isoconv.compile.kernels import KernelLibrary, kernel_key
 from isoconv.compile.loops import Kernel
-from isoconv.compile.runtime import HyperSpec
+from isoconv.compile.runtime import GoSpec, HyperSpec, ServeSpec
 from isoconv.compile.target import host_target
+from isoconv.data import Augmentation
 from isoconv.errors import CompileError
+from isoconv.run.step import StepPlan
+from isoconv.train.optim import AdamW
+from isoconv.train.step import Loss, Preparation, build_step
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,17 +110,93 @@ def test_a_bad_entry_is_compiled_again(tmp_path, damage):
     assert third.compiled == 0
 
 
-def test_keys_hold_all_that_shapes_a_kernel(monkeypatch):
-    """Another specification, target or toolchain is another key."""
+def variants(value):
+    """The same value with one thing changed, for every thing in it: each field of each record."""
+    if dataclasses.is_dataclass(value):
+        for field in dataclasses.fields(value):
+            for other in variants(getattr(value, field.name)):
+                changed = copy.copy(value)
+                # Records are frozen, and some refuse what fits nowhere.
+                object.__setattr__(changed, field.name, other)
+                yield changed
+    elif isinstance(value, tuple):
+        yield (*value, 1)
+        for place, entry in enumerate(value):
+            for other in variants(entry):
+                yield (*value[:place], other, *value[place + 1 :])
+    elif isinstance(value, bool):
+        yield not value
+    elif isinstance(value, int):
+        yield value + 1
+    elif isinstance(value, float):
+        yield -value
+        yield np.nextafter(value, np.inf).item()
+    elif isinstance(value, str):
+        yield value + "x"
+    else:
+        assert value is None, f"a specification holds {value!r}"
+        yield 1
+
+
+@pytest.fixture(scope="module")
+def specifications():
+    """A specification of every kind that networks ask for."""
+    model = nn.Sequential(
+        nn.Conv2d(8, 3, padding=1, algorithm="winograd"), nn.BatchNorm2d(), nn.ReLU(),
+        nn.MaxPool2d(2), nn.DepthwiseConv2d(3), nn.Conv2d(40, 3, padding=1), nn.SiLU(),
+        nn.Conv2d(40, 3, padding=1), nn.AvgPool2d(2), nn.Flatten(), nn.Dropout(0.3), nn.Linear(7),
+    ).build((10, 10, 2))  # fmt: skip
+    changes = Preparation((10, 10, 2), "uint8", augmentation=Augmentation(rotation=3.0))
+    step = build_step(model, changes, Loss(), AdamW(), 1.0)
+    found = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lower_contract, "_INSIDE_SHARE", 0.9)
+        patch.setattr(lower_contract, "_INSIDE_CHAIN", 1)
+        for rows in (0, 1):
+            patch.setattr(lower_winograd, "chunk_rows", lambda *_, rows=rows, **__: rows)
+            for spec in StepPlan(step, 4, host_target(), fusion=True).specs():
+                found.setdefault(type(spec).__name__, spec)
+    found["BorderSpec"] = BorderSpec("float32", (3, 4), 5, ((1, 1), (0, 2)))
+    found |= {"GoSpec": GoSpec(), "ServeSpec": ServeSpec()}
+    return found
+
+
+def test_every_kind_of_kernel_is_here(specifications):
+    """No kind of specification in compile/ escapes the test below."""
+    kinds = {
+        node.name
+        for path in Path(compile_room.__file__).parent.glob("*.py")
+        for node in ast.parse(path.read_text("utf-8")).body
+        if isinstance(node, ast.ClassDef) and node.name.endswith("Spec")
+    }
+    assert set(specifications) == kinds - {"KernelSpec"}
+
+
+def test_keys_hold_all_that_shapes_a_kernel(specifications):
+    """Whatever is changed in a specification, at any depth, makes another key."""
     target = host_target()
-    keys = {kernel_key(StoreSpec(1), target), kernel_key(StoreSpec(2), target)}
-    keys |= {kernel_key(HyperSpec(1), t) for t in targets()}
-    keys.add(kernel_key(HyperSpec(1), dataclasses.replace(target, features=target.features + ",")))
-    keys.add(kernel_key(HyperSpec(1), dataclasses.replace(target, registers=7)))
+    for name, spec in specifications.items():
+        key = kernel_key(spec, target)
+        assert len(key) == 64
+        assert int(key, 16) >= 0
+        assert kernel_key(copy.deepcopy(spec), target) == key
+        others = list(variants(spec))
+        assert len(others) >= len(dataclasses.fields(spec))
+        assert key not in {kernel_key(other, target) for other in others}, name
+    keys = {kernel_key(spec, target) for spec in specifications.values()}
+    assert len(keys) == len(specifications)
+
+
+def test_keys_hold_the_target_and_the_toolchain(monkeypatch):
+    """So does whatever is changed in the target, and another toolchain."""
+    target, spec = host_target(), HyperSpec(1)
+    key = kernel_key(spec, target)
+    changed = [kernel_key(spec, other) for other in variants(target)]
+    assert key not in changed
+    assert len(changed) >= len(dataclasses.fields(target))
+    assert len({kernel_key(spec, other) for other in targets()}) == len(targets())
     monkeypatch.setattr(kernels, "toolchain", lambda: "another version")
-    keys.add(kernel_key(HyperSpec(1), target))
-    assert len(keys) == 2 + len(targets()) + 3
-    assert all(len(key) == 64 and int(key, 16) >= 0 for key in keys)
+    assert kernel_key(spec, target) != key
 
 
 def test_zeros_of_both_signs_are_two_kernels():

@@ -5,9 +5,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.compile.geometries import contraction, conv_arrays, conv_graph
 from tests.compile.places import targets
-from tests.run.graphs import check
+from tests.compile.test_winograd_chunks import convolution
+from tests.run.graphs import check, random_arrays
 
-from isoconv.compile import lower_contract
+import isoconv.ops as ops
+from isoconv.compile import lower_contract, lower_winograd
+from isoconv.compile.contract import ContractSpec
+from isoconv.compile.contract_inside import InsideContractSpec
+from isoconv.compile.contract_weight import ContractWeightSpec
+from isoconv.compile.lower import Lowering
 from isoconv.compile.schedule import (
     Tile,
     choose_tile,
@@ -22,6 +28,7 @@ from isoconv.compile.schedule import (
     vector_lanes,
 )
 from isoconv.compile.target import host_target
+from isoconv.run.evaluate import evaluate
 
 SIZES = st.integers(1, 400)
 
@@ -83,22 +90,94 @@ TILES = [
     Tile(4, 5, 3, 4),
     Tile(3, 2, 1, 16),
 ]
+BOTH = {ContractSpec, ContractWeightSpec}
 CASES = {
     "plane": contraction((2, 2), (5, 6), 3, 9, padding=1),
     "strided": contraction((2, 1), (5, 6), 3, 5, stride=2),
     "positions": contraction((1, 1), (5, 3), 3, 9, images=3),
     "linear": contraction((), (), 5, 9, images=11),
     "groups": contraction((2,), (9,), 6, 10, groups=2, padding=1),
+    # Chains in loops, and more kernel elements than are written out.
+    "long": contraction((3, 3), (6, 7), 29, 37, padding=1, images=3),
+    "double": contraction((3, 2), (5, 6), 11, 9, padding=1, dtype="float64"),
 }
+
+
+def tiles_of(spec):
+    """The tiles of a kernel with their kind, also of the contractions inside it."""
+    if hasattr(spec, "tile"):
+        return [(type(spec), spec.tile)]
+    parts = [getattr(spec, name) for name in ("product", "inner") if hasattr(spec, name)]
+    return [found for part in parts for found in tiles_of(part)]
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """The tiles of all kernels that are made."""
+    found = []
+    emit = Lowering.emit
+
+    def noted(lowering, spec, arguments, layer):
+        found.extend(tiles_of(spec))
+        emit(lowering, spec, arguments, layer)
+
+    monkeypatch.setattr(Lowering, "emit", noted)
+    return found
+
+
+def check_tile(patch, made, graph, arrays, images, tile):
+    """The references' bits with a tile that was forced on every contraction; returns their kinds.
+
+    It must be there in the kernels, and change them: it is another than the cost model's.
+    """
+
+    def as_wide_as_a_plane(target, images, width, *_, **__):
+        return Tile(min(tile.rows, images), width, tile.vectors, tile.lanes)
+
+    evaluate(graph, arrays, images)
+    chosen = list(made)
+    made.clear()
+    for file in (lower_contract, lower_winograd):
+        patch.setattr(file, "choose_tile", lambda *_, **__: tile)
+    patch.setattr(lower_contract, "choose_inside_tile", as_wide_as_a_plane)
+    check(graph, arrays, images)
+    assert len(made) == len(chosen) > 0
+    for (kind, one), (_, other) in zip(made, chosen, strict=True):
+        assert one != other
+        assert (one.vectors, one.lanes) == (tile.vectors, tile.lanes)
+        if kind is not InsideContractSpec:
+            assert one == tile
+    return {kind for kind, _ in made}
 
 
 @pytest.mark.parametrize("tile", TILES, ids=str)
 @pytest.mark.parametrize("name", CASES)
-def test_no_tile_changes_a_bit(monkeypatch, name, tile):
+def test_no_tile_changes_a_bit(monkeypatch, made, name, tile):
     """Forced register tiles, larger than the registers and odd ones too, give the same bits."""
-    monkeypatch.setattr(lower_contract, "choose_tile", lambda *_, **__: tile)
     case = CASES[name]
-    check(conv_graph(case), conv_arrays(case), case.images)
+    monkeypatch.setattr(lower_contract, "_INSIDE_SHARE", 0.0)
+    kinds = check_tile(monkeypatch, made, conv_graph(case), conv_arrays(case), case.images, tile)
+    assert kinds == BOTH
+
+
+@pytest.mark.parametrize("tile", TILES, ids=str)
+def test_no_tile_changes_a_bit_without_padding(monkeypatch, made, tile):
+    """The same where products with padding are left out."""
+    monkeypatch.setattr(lower_contract, "_INSIDE_SHARE", 1.0)
+    monkeypatch.setattr(lower_contract, "_INSIDE_CHAIN", 1)
+    case = contraction((3, 3), (3, 4), 20, 24, padding=1, images=7)
+    kinds = check_tile(monkeypatch, made, conv_graph(case), conv_arrays(case), case.images, tile)
+    assert kinds == {InsideContractSpec, ContractWeightSpec}
+
+
+@pytest.mark.parametrize("tile", TILES, ids=str)
+@pytest.mark.parametrize("rows", [0, 2], ids=["whole", "chunks"])
+def test_no_tile_changes_a_bit_of_winograd(monkeypatch, made, tile, rows):
+    """The same for Winograd's 16 contractions, on planes of all images or of a chunk."""
+    monkeypatch.setattr(lower_winograd, "chunk_rows", lambda *_, **__: rows)
+    graph = convolution(ops.WinogradPatches((7, 6), ((1, 1), (0, 2))), 17, 9)
+    arrays = random_arrays(graph, 3)
+    assert check_tile(monkeypatch, made, graph, arrays, 3, tile) == BOTH
 
 
 @pytest.mark.parametrize("flat", [1, 49, 196, 784, 3136, 12544])

@@ -374,12 +374,31 @@ def test_regression_and_binary_targets():
 
 
 def test_float_images_and_no_normalisation():
-    """Float images train; without normalisation they enter as they are."""
+    """Without normalisation images enter as they are, with it as image * scale + offset.
+
+    Bytes and the same numbers as float32 train to the same bits.
+    """
     data = images()
-    floats = (data.images.astype(np.float32) / np.float32(255), data.labels)
-    for normalise in (True, False):
-        run = make(normalise=normalise).fit(floats, epochs=2)
-        assert np.isfinite(run.history[-1]["loss"])
+    floats = data.images.astype(np.float32)
+    scale, offset = normalisation(data)
+    by_hand = floats * scale + offset
+    assert not np.array_equal(by_hand, floats)
+
+    def trained(pixels, normalise):
+        trainer = make(normalise=normalise, augmentation=None)
+        return trainer.fit((pixels, data.labels), epochs=2)
+
+    plain, entered = trained(floats, False), trained(by_hand, False)
+    assert plain.digest == trained(data.images, False).digest != entered.digest
+    assert plain.model.normalisation is None
+    for pixels in (floats, data.images):
+        run = trained(pixels, True)
+        assert run.digest == entered.digest
+        assert without_times(run.history) == without_times(entered.history)
+        np.testing.assert_array_equal(run.model.normalisation, (scale, offset))
+        # What was learned on normalised images is asked of normalised images.
+        found = run.model.predict(pixels)
+        assert found.tobytes() == entered.model.predict(by_hand).tobytes()
 
 
 def test_what_is_shown():
