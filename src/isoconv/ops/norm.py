@@ -84,7 +84,7 @@ class BatchNorm:
 
     Attributes:
         training: True when mean and inverse deviation are those of x itself over the shard: the
-            gradient by x then holds their share too. False when they are constants.
+            gradient by x then holds their share too. False when they are values of their own.
         size: positions per image, so that a shard of n images has n * size per channel.
     """
 
@@ -121,11 +121,16 @@ def _infer_batch_norm(
 
 
 def _gradient_batch_norm(b: GraphBuilder, node: int, dy: int) -> Flows:
-    """Ioffe & Szegedy's gradient, regrouped around the sums that beta and gamma need too."""
+    """Ioffe & Szegedy's gradient, regrouped around the sums that beta and gamma need too.
+
+    Statistics that are values of their own have gradients too: dmean = -gamma inv (sum of dy) and
+    dinv = gamma (sum of dy (x - mean)). Those of x itself have none: dx holds their share.
+    """
     x, mean, inv, gamma, _ = b[node].inputs
     attrs = b[node].attrs
     over_shard, count = Sum(1, False), CountAttrs(attrs.size, False)
-    xhat = b.add("mul", b.add("sub", x, mean), inv)
+    from_mean = b.add("sub", x, mean)
+    xhat = b.add("mul", from_mean, inv)
     dbeta = b.add("sum", dy, attrs=over_shard)
     dgamma = b.add("sum", b.add("mul", dy, xhat), attrs=over_shard)
     inner = dy
@@ -133,8 +138,13 @@ def _gradient_batch_norm(b: GraphBuilder, node: int, dy: int) -> Flows:
         centred = b.add("sub", dy, b.add("divide_by_count", dbeta, attrs=count))
         slope = b.add("divide_by_count", dgamma, attrs=count)
         inner = b.add("sub", centred, b.add("mul", xhat, slope))
-    dx = b.add("mul", b.add("mul", gamma, inv), inner)
-    return dx, None, None, dgamma, dbeta
+    scale = b.add("mul", gamma, inv)
+    dx = b.add("mul", scale, inner)
+    if attrs.training:
+        return dx, None, None, dgamma, dbeta
+    dmean = b.add("neg", b.add("mul", scale, dbeta))
+    spread = b.add("sum", b.add("mul", dy, from_mean), attrs=over_shard)
+    return dx, dmean, b.add("mul", gamma, spread), dgamma, dbeta
 
 
 def _batch_norm(
