@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from isoconv.checks import plain, shown, whole
 from isoconv.errors import ArgumentError, ShapeError
 from isoconv.ops.geometry import same_padding
 
@@ -29,10 +30,6 @@ def check_rank(kind: str, rank: int, shape: tuple[int, ...]) -> None:
         raise ShapeError(f"{kind} takes inputs of shape {AXES[rank]}; got shape {shape}{hint}")
 
 
-def _is_int(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
 def per_axis(name: str, value: PerAxis, rank: int, least: int = 1) -> tuple[int, ...]:
     """One whole number per axis.
 
@@ -43,11 +40,13 @@ def per_axis(name: str, value: PerAxis, rank: int, least: int = 1) -> tuple[int,
         >>> per_axis("stride", 2, rank=2)
         (2, 2)
     """
-    values = tuple(value) if isinstance(value, (tuple, list)) else (value,) * rank
-    if len(values) != rank or not all(_is_int(entry) for entry in values):
-        raise ArgumentError(f"{name} must be a whole number or {rank} of them; got {value!r}")
+    given = tuple(value) if isinstance(value, (tuple, list)) else (value,) * rank
+    values = tuple(number for entry in given if (number := whole(entry)) is not None)
+    if not len(given) == len(values) == rank:
+        number = "a whole number" if rank == 1 else f"a whole number or {rank} of them"
+        raise ArgumentError(f"{name} must be {number}; got {shown(value)}")
     if min(values, default=least) < least:
-        raise ArgumentError(f"{name} must be at least {least} on every axis; got {value!r}")
+        raise ArgumentError(f"{name} must be at least {least} on every axis; got {shown(value)}")
     return values
 
 
@@ -72,9 +71,9 @@ def padding_pairs(
         ((1, 1), (2, 2))
     """
     rank = len(sides)
-    if value == "valid":
+    if isinstance(value, str) and value == "valid":
         return ((0, 0),) * rank
-    if value == "same":
+    if isinstance(value, str) and value == "same":
         return tuple(
             same_padding(side, k, s, d)
             for side, k, s, d in zip(sides, kernel, stride, dilation, strict=True)
@@ -85,7 +84,7 @@ def padding_pairs(
     if len(valid) != rank:
         raise ArgumentError(
             f'padding must be "same", "valid", a number from 0, {rank} of them, or {rank} pairs '
-            f"(before, after); got {value!r}"
+            f"(before, after); got {shown(value)}"
         )
     return tuple(valid)
 
@@ -93,6 +92,5 @@ def padding_pairs(
 def _pair(entry: object) -> tuple[int, int] | None:
     """An entry as (before, after), or None when it is neither a number nor a pair from 0."""
     pair = entry if isinstance(entry, (tuple, list)) else (entry, entry)
-    if len(pair) != 2 or any(not _is_int(zeros) or zeros < 0 for zeros in pair):
-        return None
-    return pair[0], pair[1]
+    zeros = [number for side in pair if (number := whole(side)) is not None and number >= 0]
+    return (zeros[0], zeros[1]) if len(zeros) == len(pair) == 2 else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from isoconv.checks import check_count, check_flag, shown, whole
 from isoconv.errors import ArgumentError, ShapeError
 
 __all__ = ["ConvGeometry", "WindowGeometry", "output_size", "same_padding"]
@@ -34,7 +35,8 @@ def output_size(
 
     Raises:
         ShapeError: the kernel is larger than the padded input.
-        ArgumentError: a size, stride or dilation below 1, or a negative padding.
+        ArgumentError: a size, stride or dilation that is no whole number or below 1, or a negative
+            padding.
 
     Example:
         >>> output_size(28, kernel=5, stride=1, padding=2)
@@ -42,13 +44,10 @@ def output_size(
         >>> output_size(7, kernel=3, stride=2)
         3
     """
-    before, after = (padding, padding) if isinstance(padding, int) else padding
-    for name, value in (("size", size), ("kernel", kernel), ("stride", stride),
-                        ("dilation", dilation)):  # fmt: skip
-        if value < 1:
-            raise ArgumentError(f"{name} must be at least 1; got {value}")
-    if min(before, after) < 0:
-        raise ArgumentError(f"padding must not be negative; got {(before, after)}")
+    size, kernel = check_count("size", size), check_count("kernel", kernel)
+    stride, dilation = check_count("stride", stride), check_count("dilation", dilation)
+    before, after = _padding_pair(padding)
+    ceil_mode = check_flag("ceil_mode", ceil_mode)
     extent = dilation * (kernel - 1) + 1
     room = size + before + after - extent
     if room < 0:
@@ -63,8 +62,24 @@ def output_size(
     return count - 1 if (count - 1) * stride >= size + before else count
 
 
+def _padding_pair(padding: object) -> tuple[int, int]:
+    """Padding of one axis, one number or a pair, as (before, after)."""
+    pair = padding if isinstance(padding, (tuple, list)) else (padding, padding)
+    sides = [number for side in pair if (number := whole(side)) is not None]
+    if not len(sides) == len(pair) == 2:
+        raise ArgumentError(
+            f"padding must be a whole number or a pair (before, after); got {shown(padding)}"
+        )
+    if min(sides) < 0:
+        raise ArgumentError(f"padding must not be negative; got {shown(padding)}")
+    return sides[0], sides[1]
+
+
 def same_padding(size: int, kernel: int, stride: int = 1, dilation: int = 1) -> tuple[int, int]:
     """Padding (before, after) that gives ``ceil(size / stride)`` outputs, the odd one after.
+
+    Raises:
+        ArgumentError: a size, stride or dilation that is no whole number or below 1.
 
     Example:
         >>> same_padding(28, kernel=5)
@@ -72,6 +87,8 @@ def same_padding(size: int, kernel: int, stride: int = 1, dilation: int = 1) -> 
         >>> same_padding(28, kernel=2)
         (0, 1)
     """
+    size, kernel = check_count("size", size), check_count("kernel", kernel)
+    stride, dilation = check_count("stride", stride), check_count("dilation", dilation)
     outputs = -(-size // stride)
     total = max(0, (outputs - 1) * stride + dilation * (kernel - 1) + 1 - size)
     return total // 2, total - total // 2

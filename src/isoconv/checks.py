@@ -1,0 +1,335 @@
+"""Checks of what people give: what is taken comes out as Python's own, the rest is refused.
+
+Whole numbers, numbers, flags and texts may be Python's or NumPy's (also as arrays without axes);
+what is kept of them is Python's, so that ``repr`` and JSON say the same of both. True and False are
+no numbers.
+"""
+
+from __future__ import annotations
+
+import operator
+import os
+import reprlib
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoconv.errors import ArgumentError, DTypeError, IsoconvError, ShapeError
+
+__all__ = [
+    "check_array",
+    "check_choice",
+    "check_count",
+    "check_flag",
+    "check_kind",
+    "check_number",
+    "check_path",
+    "check_shape",
+    "check_text",
+    "plain",
+    "settle",
+    "shown",
+    "whole",
+]
+
+Kind = TypeVar("Kind")
+
+
+class _Shown(reprlib.Repr):
+    """Values as they are written, but for the middle of long ones."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel = 4
+        self.maxtuple = self.maxlist = self.maxdict = self.maxset = self.maxarray = 12
+        self.maxstring = self.maxother = 240
+
+    def repr_int(self, x: int, level: int) -> str:  # noqa: ARG002 - reprlib's own signature
+        """Python refuses to write numbers of thousands of digits."""
+        digits = 128
+        if abs(x) < 10**digits:
+            return repr(x)
+        return f"{'-' if x < 0 else ''}a number of {x.bit_length()} bits"
+
+    def repr_ndarray(self, x: NDArray[Any], level: int) -> str:  # noqa: ARG002
+        """An array by its kind, a small one by its elements."""
+        return self.repr_instance(x, 0) if x.size <= 8 else f"{x.dtype} array of shape {x.shape}"
+
+
+shown = _Shown().repr
+"""A value for a message: ``repr``, shortened where it is long."""
+
+
+def plain(value: Any) -> Any:
+    """Python's own number or flag in place of NumPy's; anything else as it is.
+
+    Example:
+        >>> plain(np.int64(8)), plain(np.float32(0.5)), plain(np.array(True)), plain("8")
+        (8, 0.5, True, '8')
+    """
+    if not isinstance(value, (np.generic, np.ndarray)) or value.shape:
+        return value
+    if isinstance(value, np.ma.MaskedArray):
+        return value
+    # Times are whole numbers to NumPy; their kinds are "m" and "M".
+    own = {"b": bool, "i": int, "u": int, "f": float}.get(value.dtype.kind)
+    return value if own is None else own(value)
+
+
+def settle(record: object, **values: object) -> None:
+    """Put checked values into a frozen record in place of those that it was given."""
+    for name, value in values.items():
+        object.__setattr__(record, name, value)
+
+
+# Numbers and flags ------------------------------------------------------------------------------
+
+
+def whole(value: object) -> int | None:
+    """A whole number as Python's own; None for anything else, True and False among it.
+
+    Example:
+        >>> whole(np.uint8(3)), whole(3.0), whole(True)
+        (3, None, None)
+    """
+    found = plain(value)
+    if isinstance(found, bool):
+        return None
+    try:
+        return int(operator.index(found))
+    except TypeError:
+        return None
+
+
+def check_count(
+    name: str, value: object, least: int = 1, below: int | None = None, most: int | None = None
+) -> int:
+    """A setting that is a whole number of at least some size.
+
+    Args:
+        name: of the setting, for the message.
+        value: what was given.
+        least: the smallest allowed value.
+        below: what the value must stay under.
+        most: the greatest allowed value.
+
+    Raises:
+        ArgumentError: it is none.
+
+    Example:
+        >>> check_count("threads", np.int64(2))
+        2
+    """
+    found = whole(value)
+    if (
+        found is None
+        or found < least
+        or (below is not None and found >= below)
+        or (most is not None and found > most)
+    ):
+        end = "" if below is None else f" and below {below}"
+        end += "" if most is None else f" and at most {most}"
+        raise ArgumentError(
+            f"{name} must be a whole number of at least {least}{end}; got {shown(value)}"
+        )
+    return found
+
+
+def check_number(
+    name: str,
+    value: object,
+    *,
+    least: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    most: float | None = None,
+) -> float:
+    """A setting that is a finite number within bounds; whole numbers stay whole.
+
+    Args:
+        name: of the setting, for the message.
+        value: what was given.
+        least: the smallest allowed value.
+        above: what the value must exceed.
+        below: what the value must stay under.
+        most: the greatest allowed value.
+
+    Raises:
+        ArgumentError: it is none.
+
+    Example:
+        >>> check_number("learning_rate", np.float32(0.5), above=0)
+        0.5
+    """
+    found = plain(value)
+    if isinstance(found, (int, float)) and not isinstance(found, bool):
+        # Also a subclass, such as NumPy's float64, becomes Python's own.
+        found = int(found) if isinstance(found, int) else float(found)
+        # A comparison, since math.isfinite overflows on huge whole numbers.
+        if (
+            abs(found) <= sys.float_info.max
+            and (least is None or found >= least)
+            and (above is None or found > above)
+            and (below is None or found < below)
+            and (most is None or found <= most)
+        ):
+            return found
+    bounds = ((least, "at least"), (above, "above"), (below, "below"), (most, "at most"))
+    rule = " and".join(f" {word} {bound:g}" for bound, word in bounds if bound is not None)
+    raise ArgumentError(f"{name} must be a finite number{rule}; got {shown(value)}")
+
+
+def check_flag(name: str, value: object) -> bool:
+    """A setting that is True or False.
+
+    Raises:
+        ArgumentError: it is neither; 0 and 1 are not.
+
+    Example:
+        >>> check_flag("flip", np.bool_(True))
+        True
+    """
+    found = plain(value)
+    if not isinstance(found, bool):
+        raise ArgumentError(f"{name} must be True or False; got {shown(value)}")
+    return found
+
+
+# Texts, paths and other kinds -------------------------------------------------------------------
+
+
+def check_text(name: str, value: object) -> str:
+    """A setting that is a text.
+
+    Raises:
+        ArgumentError: it is none.
+    """
+    if not isinstance(value, str):
+        raise ArgumentError(f"{name} must be a text; got {shown(value)}")
+    return str(value)
+
+
+def check_choice(name: str, value: object, choices: Iterable[str]) -> str:
+    """A setting that is one of several texts.
+
+    Raises:
+        ArgumentError: it is none of them.
+
+    Example:
+        >>> check_choice("split", "train", ("train", "test"))
+        'train'
+    """
+    known = tuple(choices)
+    if not isinstance(value, str) or value not in known:
+        raise ArgumentError(f"{name} must be one of {', '.join(known)}; got {shown(value)}")
+    return str(value)
+
+
+def check_path(name: str, value: object) -> Path:
+    """A path, given as text or as a path.
+
+    Raises:
+        ArgumentError: it is neither, or holds a null character, which no path can.
+
+    Example:
+        >>> check_path("folder", "runs/first").name
+        'first'
+    """
+    text = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if not isinstance(text, str) or "\0" in text:
+        raise ArgumentError(f"{name} must be a path; got {shown(value)}")
+    return Path(text)
+
+
+def check_kind(name: str, value: object, kind: type[Kind], what: str) -> Kind:
+    """An object of some kind; the kind itself, a class, is none.
+
+    Args:
+        name: of the argument, for the message.
+        value: what was given.
+        kind: a class, or a protocol that can be asked for at run time.
+        what: the kind in words: "a Module".
+
+    Raises:
+        ArgumentError: it is of another kind.
+    """
+    if isinstance(value, type):
+        raise ArgumentError(f"{name} must be {what}; got the class {value.__name__} itself")
+    if not isinstance(value, kind):
+        raise ArgumentError(f"{name} must be {what}; got {shown(value)}")
+    return value
+
+
+# Shapes and arrays ------------------------------------------------------------------------------
+
+
+def check_shape(name: str, value: object, least: int = 1) -> tuple[int, ...]:
+    """A shape: a whole number for each axis.
+
+    Args:
+        name: of the argument, for the message.
+        value: a tuple, a list or an array of one axis.
+        least: the smallest allowed side.
+
+    Raises:
+        ShapeError: it is none.
+
+    Example:
+        >>> check_shape("input_shape", np.array([28, 28, 1]))
+        (28, 28, 1)
+    """
+    listed = isinstance(value, np.ndarray) and value.ndim == 1
+    if listed or (isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray))):
+        sides = [whole(side) for side in value]  # type: ignore[attr-defined]
+        found = tuple(side for side in sides if side is not None and side >= least)
+        if len(found) == len(sides):
+            return found
+    raise ShapeError(
+        f"{name} must be a shape, whole numbers of at least {least} for its axes; "
+        f"got {shown(value)}"
+    )
+
+
+def check_array(
+    name: str,
+    value: object,
+    *,
+    kind_error: type[IsoconvError] = DTypeError,
+    shape_error: type[IsoconvError] = ShapeError,
+) -> NDArray[Any]:
+    """An array of numbers as NumPy makes it from what was given, in this machine's byte order.
+
+    Lists of numbers, other libraries' arrays, subclasses of NumPy's and arrays that cannot be
+    written are taken. An array of the right kind is not copied.
+
+    Args:
+        name: of the argument, for the message.
+        value: what was given.
+        kind_error: raised when the elements are no real numbers.
+        shape_error: raised for lists of different lengths.
+
+    Raises:
+        DTypeError: objects, texts, complex numbers or times, or an array with masked elements.
+        ShapeError: lists of different lengths, which are no array.
+
+    Example:
+        >>> check_array("images", [[1, 2], [3, 4]]).shape
+        (2, 2)
+    """
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise kind_error(
+            f"{name} must have no masked elements; fill them first (array.filled(value))"
+        )
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError, RuntimeError, OverflowError) as error:
+        rule = f"{name} must be an array, or lists of equal lengths that make one"
+        raise shape_error(f"{rule}; got {type(value).__name__}: {error}") from error
+    if array.dtype.kind not in "biuf":
+        got = shown(value) if array.ndim == 0 else f"{array.dtype} of shape {array.shape}"
+        raise kind_error(f"{name} must be an array of real numbers; got {got}")
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
