@@ -31,6 +31,7 @@ __all__ = [
     "check_shape",
     "check_text",
     "plain",
+    "plain_setting",
     "settle",
     "shown",
     "whole",
@@ -78,6 +79,22 @@ def plain(value: Any) -> Any:
     # Times are whole numbers to NumPy; their kinds are "m" and "M".
     own = {"b": bool, "i": int, "u": int, "f": float}.get(value.dtype.kind)
     return value if own is None else own(value)
+
+
+def plain_setting(value: Any) -> Any:
+    """As `plain`, also for the entries of a tuple or a list.
+
+    What holds no number of NumPy's is given back itself, not a copy.
+
+    Example:
+        >>> plain_setting((np.int32(1), 2))
+        (1, 2)
+    """
+    if type(value) not in (tuple, list):
+        return plain(value)
+    entries = [plain_setting(entry) for entry in value]
+    same = all(new is old for new, old in zip(entries, value, strict=True))
+    return value if same else type(value)(entries)
 
 
 def settle(record: object, **values: object) -> None:

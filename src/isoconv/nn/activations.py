@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from isoconv.checks import check_number
 from isoconv.nn.module import Module
-from isoconv.nn.tensor import Tensor
+from isoconv.nn.tensor import Tensor, apply, check_tensors
 from isoconv.ops import LeakyRelu
 
 __all__ = [
@@ -36,7 +37,7 @@ def relu(x: Tensor) -> Tensor:
         >>> relu(Trace().images((4, 4, 2))).shape
         (4, 4, 2)
     """
-    return x.trace.add("relu", x)
+    return apply("relu", x)
 
 
 def leaky_relu(x: Tensor, slope: float = 0.01) -> Tensor:
@@ -44,14 +45,17 @@ def leaky_relu(x: Tensor, slope: float = 0.01) -> Tensor:
 
     Args:
         x: any shape.
-        slope: factor below zero.
+        slope: factor below zero, a finite number.
+
+    Raises:
+        ArgumentError: a slope that is none.
 
     Example:
         >>> from isoconv.nn import Trace
         >>> leaky_relu(Trace().images((4, 4, 2)), 0.1).shape
         (4, 4, 2)
     """
-    return x.trace.add("leaky_relu", x, attrs=LeakyRelu(float(slope)))
+    return apply("leaky_relu", x, attrs=LeakyRelu(float(check_number("slope", slope))))
 
 
 def sigmoid(x: Tensor) -> Tensor:
@@ -62,7 +66,7 @@ def sigmoid(x: Tensor) -> Tensor:
         >>> sigmoid(Trace().images((4, 4, 2))).shape
         (4, 4, 2)
     """
-    return x.trace.add("sigmoid", x)
+    return apply("sigmoid", x)
 
 
 def tanh(x: Tensor) -> Tensor:
@@ -73,7 +77,7 @@ def tanh(x: Tensor) -> Tensor:
         >>> tanh(Trace().images((4, 4, 2))).shape
         (4, 4, 2)
     """
-    return x.trace.add("tanh", x)
+    return apply("tanh", x)
 
 
 def gelu(x: Tensor) -> Tensor:
@@ -84,7 +88,7 @@ def gelu(x: Tensor) -> Tensor:
         >>> gelu(Trace().images((4, 4, 2))).shape
         (4, 4, 2)
     """
-    return x.trace.add("gelu", x)
+    return apply("gelu", x)
 
 
 def silu(x: Tensor) -> Tensor:
@@ -95,7 +99,7 @@ def silu(x: Tensor) -> Tensor:
         >>> silu(Trace().images((4, 4, 2))).shape
         (4, 4, 2)
     """
-    return x.trace.add("silu", x)
+    return apply("silu", x)
 
 
 def power(x: Tensor, y: Tensor | float) -> Tensor:
@@ -113,6 +117,7 @@ def power(x: Tensor, y: Tensor | float) -> Tensor:
         >>> power(Trace().images((4, 4, 2)), 1.5).shape
         (4, 4, 2)
     """
+    check_tensors("power", x)
     return x.power(y)
 
 
@@ -130,7 +135,7 @@ def softmax(x: Tensor) -> Tensor:
         >>> softmax(Trace().images((10,))).shape
         (10,)
     """
-    return x.trace.add("softmax", x)
+    return apply("softmax", x)
 
 
 def log_softmax(x: Tensor) -> Tensor:
@@ -147,7 +152,7 @@ def log_softmax(x: Tensor) -> Tensor:
         >>> log_softmax(Trace().images((10,))).shape
         (10,)
     """
-    return x.trace.add("log_softmax", x)
+    return apply("log_softmax", x)
 
 
 class ReLU(Module):

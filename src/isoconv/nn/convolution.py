@@ -19,10 +19,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from isoconv.checks import check_choice, check_count, check_flag
 from isoconv.errors import ArgumentError, ShapeError
 from isoconv.nn.module import Module
-from isoconv.nn.settings import PaddingSetting, PerAxis, check_rank, padding_pairs, per_axis
-from isoconv.nn.tensor import Tensor
+from isoconv.nn.settings import (
+    PaddingSetting,
+    PerAxis,
+    check_rank,
+    padding_pairs,
+    per_axis,
+    with_bias,
+)
+from isoconv.nn.tensor import Tensor, apply, check_tensors
 from isoconv.ops import ConvGeometry, WinogradOutput, WinogradPatches
 
 __all__ = ["Conv1d", "Conv2d", "Conv3d", "DepthwiseConv2d", "conv1d", "conv2d", "conv3d"]
@@ -43,7 +51,8 @@ def _convolve(
     algorithm: str = "direct",
 ) -> Tensor:
     name = f"conv{rank}d"
-    check_rank(name, rank, x.shape)
+    check_rank(name, rank, x)
+    check_tensors(name, weight)
     if len(weight.shape) != rank + 2:
         raise ShapeError(
             f"{name} takes a weight of shape (kernel..., C / groups, O) with {rank + 2} axes; "
@@ -53,16 +62,14 @@ def _convolve(
     strides = per_axis("stride", stride, rank)
     dilations = per_axis("dilation", dilation, rank)
     pairs = padding_pairs(padding, sides, kernel, strides, dilations)
-    geometry = ConvGeometry(kernel, strides, pairs, dilations, groups, flip)
-    if algorithm not in ALGORITHMS:
-        raise ArgumentError(
-            f"algorithm must be {' or '.join(map(repr, ALGORITHMS))}; got {algorithm!r}"
-        )
-    if algorithm == "winograd":
+    geometry = ConvGeometry(
+        kernel, strides, pairs, dilations, check_count("groups", groups), check_flag("flip", flip)
+    )
+    if check_choice("algorithm", algorithm, ALGORITHMS) == "winograd":
         y = _winograd(x, weight, geometry)
     else:
-        y = x.trace.add("conv", x, weight, attrs=geometry)
-    return y if bias is None else y + bias
+        y = apply("conv", x, weight, attrs=geometry)
+    return with_bias(name, y, bias)
 
 
 def _winograd(x: Tensor, weight: Tensor, geometry: ConvGeometry) -> Tensor:
@@ -243,11 +250,11 @@ class _Conv(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(spatial..., C)`` to ``(spatial'..., filters)``."""
-        check_rank(type(self).__name__, self.rank, x.shape)
+        check_rank(type(self).__name__, self.rank, x)
         kernel = per_axis("kernel_size", self.kernel_size, self.rank)
         channels = x.shape[-1]
-        (filters,) = per_axis("filters", self.filters, 1)
-        (groups,) = per_axis("groups", self.groups, 1)
+        filters = check_count("filters", self.filters)
+        groups = check_count("groups", self.groups)
         if channels % groups or filters % groups:
             raise ShapeError(
                 f"groups must divide the input channels and the filters: groups={groups}, "
@@ -255,7 +262,11 @@ class _Conv(Module):
             )
         shape = (*kernel, channels // groups, filters)
         weight = x.trace.parameter(self, "weight", shape)
-        bias = x.trace.parameter(self, "bias", (filters,), "zeros") if self.bias else None
+        bias = (
+            x.trace.parameter(self, "bias", (filters,), "zeros")
+            if check_flag("bias", self.bias)
+            else None
+        )
         return _convolve(
             self.rank, x, weight, bias, self.stride, self.padding, self.dilation, groups, self.flip,
             self._algorithm(),
@@ -377,13 +388,17 @@ class DepthwiseConv2d(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(H, W, C)`` to ``(H', W', C · multiplier)``."""
-        check_rank(type(self).__name__, 2, x.shape)
+        check_rank(type(self).__name__, 2, x)
         kernel = per_axis("kernel_size", self.kernel_size, 2)
-        (multiplier,) = per_axis("multiplier", self.multiplier, 1)
+        multiplier = check_count("multiplier", self.multiplier)
         channels = x.shape[-1]
         filters = channels * multiplier
         weight = x.trace.parameter(self, "weight", (*kernel, 1, filters))
-        bias = x.trace.parameter(self, "bias", (filters,), "zeros") if self.bias else None
+        bias = (
+            x.trace.parameter(self, "bias", (filters,), "zeros")
+            if check_flag("bias", self.bias)
+            else None
+        )
         return conv2d(
             x, weight, bias, self.stride, self.padding, self.dilation, channels, self.flip
         )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from isoconv.checks import check_count, check_flag
 from isoconv.nn.module import Module
-from isoconv.nn.settings import check_rank, per_axis
-from isoconv.nn.tensor import Tensor
+from isoconv.nn.settings import check_rank, with_bias
+from isoconv.nn.tensor import Tensor, apply
 from isoconv.ops import ConvGeometry
 
 __all__ = ["Linear", "linear"]
@@ -32,9 +33,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         >>> linear(x, x.trace.input("parameter", "w", (12, 5))).shape
         (5,)
     """
-    check_rank("linear", 0, x.shape)
-    y = x.trace.add("conv", x, weight, attrs=ConvGeometry.linear())
-    return y if bias is None else y + bias
+    check_rank("linear", 0, x)
+    return with_bias("linear", apply("conv", x, weight, attrs=ConvGeometry.linear()), bias)
 
 
 @dataclass(eq=False, repr=False)
@@ -62,8 +62,12 @@ class Linear(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(C,)`` to ``(features,)``."""
-        check_rank(type(self).__name__, 0, x.shape)
-        (features,) = per_axis("features", self.features, 1)
+        check_rank(type(self).__name__, 0, x)
+        features = check_count("features", self.features)
         weight = x.trace.parameter(self, "weight", (x.shape[-1], features))
-        bias = x.trace.parameter(self, "bias", (features,), "zeros") if self.bias else None
+        bias = (
+            x.trace.parameter(self, "bias", (features,), "zeros")
+            if check_flag("bias", self.bias)
+            else None
+        )
         return linear(x, weight, bias)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from math import prod
 
+from isoconv.checks import check_number
 from isoconv.errors import ShapeError
-from isoconv.nn.tensor import Tensor
+from isoconv.nn.tensor import Tensor, apply, check_tensors
 from isoconv.ops import CountAttrs, CrossEntropy, Sum
 
 __all__ = ["bce_with_logits", "cross_entropy", "mse"]
@@ -37,8 +38,8 @@ def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Ten
         >>> cross_entropy(logits, labels).shape
         ()
     """
-    attrs = CrossEntropy(float(smoothing))
-    return logits.trace.add("cross_entropy", logits, labels, attrs=attrs)
+    share = check_number("smoothing", smoothing, least=0, below=1)
+    return apply("cross_entropy", logits, labels, attrs=CrossEntropy(float(share)))
 
 
 def mse(prediction: Tensor, target: Tensor) -> Tensor:
@@ -91,6 +92,7 @@ def bce_with_logits(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def _check_shapes(name: str, first: Tensor, second: Tensor) -> None:
+    check_tensors(name, first, second)
     if first.shape != second.shape:
         raise ShapeError(
             f"{name} compares values of one shape; got {first.shape} and {second.shape}"

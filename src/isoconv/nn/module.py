@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from isoconv.checks import plain_setting
 from isoconv.errors import ArgumentError
 from isoconv.graph.operation import Array
 from isoconv.nn import storage
@@ -49,7 +50,12 @@ class Module:
     """
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute; the next prediction looks at them all."""
+        """Set an attribute; the next prediction looks at them all.
+
+        A setting that is declared as a dataclass's field is kept as Python's own number.
+        """
+        if name in getattr(type(self), "__dataclass_fields__", ()):
+            value = plain_setting(value)
         super().__setattr__(name, value)
         note_change()
 

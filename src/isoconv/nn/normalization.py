@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-from isoconv.errors import ArgumentError, ShapeError
+from isoconv.checks import check_flag, check_number
+from isoconv.errors import ShapeError
 from isoconv.nn.module import Module
-from isoconv.nn.tensor import Tensor
+from isoconv.nn.tensor import Tensor, apply, check_tensors
 from isoconv.ops import BatchNorm as BatchNormAttrs
 from isoconv.ops import CountAttrs, Epsilon, Sum
 
@@ -31,6 +32,8 @@ def moments(x: Tensor) -> tuple[Tensor, Tensor]:
         >>> mean.shape, mean.batched
         ((3,), False)
     """
+    check_tensors("moments", x)
+    _check_channels(x)
     count = CountAttrs(prod(x.shape[:-1]), False)
     over_shard = Sum(1, False)
     mean = x.trace.add("divide_by_count", x.trace.add("sum", x, attrs=over_shard), attrs=count)
@@ -57,15 +60,16 @@ def batch_norm(
         gamma: ``(C,)``.
         beta: ``(C,)``.
         eps: added to the variance.
-        own_statistics: mean and variance are the `moments` of ``x``: the gradient then flows
-            through them. False: they are constants.
+        own_statistics: mean and variance are the `moments` of ``x``: the gradient by ``x`` then
+            holds their share, and theirs is zero. False: they are values of their own, with
+            gradients of their own.
 
     Returns:
         The shape of ``x``.
 
     Raises:
         ShapeError: statistics or factors of other shapes.
-        ArgumentError: a negative ``eps``.
+        ArgumentError: ``eps`` is negative or not finite.
 
     Example:
         >>> from isoconv.nn import Trace
@@ -75,9 +79,17 @@ def batch_norm(
         >>> batch_norm(x, *moments(x), gamma, beta, own_statistics=True).shape
         (8, 8, 3)
     """
-    inverse = x.trace.add("inverse_std", variance, attrs=Epsilon(float(eps)))
-    attrs = BatchNormAttrs(own_statistics, prod(x.shape[:-1]))
-    return x.trace.add("batch_norm", x, mean, inverse, gamma, beta, attrs=attrs)
+    check_tensors("batch_norm", x, mean, variance, gamma, beta)
+    _check_channels(x)
+    epsilon = Epsilon(float(check_number("eps", eps, least=0)))
+    attrs = BatchNormAttrs(check_flag("own_statistics", own_statistics), prod(x.shape[:-1]))
+    inverse = apply("inverse_std", variance, attrs=epsilon)
+    return apply("batch_norm", x, mean, inverse, gamma, beta, attrs=attrs)
+
+
+def _check_channels(x: Tensor) -> None:
+    if not x.shape:
+        raise ShapeError(f"batch normalisation needs an axis of channels; got shape {x.shape}")
 
 
 @dataclass(eq=False, repr=False)
@@ -111,15 +123,14 @@ class BatchNorm(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(spatial..., C)`` to the same shape."""
-        if not x.shape:
-            raise ShapeError(f"batch normalisation needs an axis of channels; got shape {x.shape}")
-        if not 0 <= self.momentum <= 1:
-            raise ArgumentError(f"momentum must be from 0 to 1; got {self.momentum}")
+        check_tensors(type(self).__name__, x)
+        _check_channels(x)
+        momentum = check_number("momentum", self.momentum, least=0, most=1)
         trace, channels = x.trace, x.shape[-1:]
         gamma = trace.parameter(self, "weight", channels, "ones")
         beta = trace.parameter(self, "bias", channels, "zeros")
-        running_mean = trace.state(self, "running_mean", channels, 0.0, self.momentum)
-        running_var = trace.state(self, "running_var", channels, 1.0, self.momentum)
+        running_mean = trace.state(self, "running_mean", channels, 0.0, momentum)
+        running_var = trace.state(self, "running_var", channels, 1.0, momentum)
         if not trace.training:
             return batch_norm(x, running_mean, running_var, gamma, beta, self.eps)
         mean, variance = moments(x)

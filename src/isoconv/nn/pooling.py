@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from math import prod
 from typing import ClassVar
 
+from isoconv.checks import check_flag
 from isoconv.nn.module import Module
 from isoconv.nn.settings import PaddingSetting, PerAxis, check_rank, padding_pairs, per_axis
-from isoconv.nn.tensor import Tensor
+from isoconv.nn.tensor import Tensor, apply, check_tensors
 from isoconv.ops import AvgPool, CountAttrs, Shape, Sum, WindowGeometry
 
 __all__ = [
@@ -45,12 +46,12 @@ def _window(
     dilation: PerAxis,
     ceil_mode: bool,
 ) -> WindowGeometry:
-    check_rank(kind, rank, x.shape)
+    check_rank(kind, rank, x)
     kernel = per_axis("kernel_size", kernel_size, rank)
     strides = kernel if stride is None else per_axis("stride", stride, rank)
     dilations = per_axis("dilation", dilation, rank)
     pairs = padding_pairs(padding, x.shape[:rank], kernel, strides, dilations)
-    return WindowGeometry(kernel, strides, pairs, dilations, ceil_mode)
+    return WindowGeometry(kernel, strides, pairs, dilations, check_flag("ceil_mode", ceil_mode))
 
 
 def _max_pool(
@@ -64,7 +65,7 @@ def _max_pool(
 ) -> Tensor:
     name = f"max_pool{rank}d"
     window = _window(name, rank, x, kernel_size, stride, padding, dilation, ceil_mode)
-    return x.trace.add("max_pool", x, attrs=window)
+    return apply("max_pool", x, attrs=window)
 
 
 def max_pool1d(
@@ -150,7 +151,9 @@ def _avg_pool(
 ) -> Tensor:
     name = f"avg_pool{rank}d"
     window = _window(name, rank, x, kernel_size, stride, padding, 1, ceil_mode)
-    return x.trace.add("avg_pool", x, attrs=AvgPool(window, count_include_pad))
+    return apply(
+        "avg_pool", x, attrs=AvgPool(window, check_flag("count_include_pad", count_include_pad))
+    )
 
 
 def avg_pool1d(
@@ -239,8 +242,9 @@ def global_avg_pool(x: Tensor) -> Tensor:
         >>> global_avg_pool(Trace().images((7, 7, 64))).shape
         (64,)
     """
-    total = x.trace.add("sum", x, attrs=Sum(1, True))
-    return x.trace.add("divide_by_count", total, attrs=CountAttrs(prod(x.shape[:-1]), True))
+    check_tensors("global_avg_pool", x)
+    total = apply("sum", x, attrs=Sum(1, True))
+    return apply("divide_by_count", total, attrs=CountAttrs(prod(x.shape[:-1]), True))
 
 
 def global_max_pool(x: Tensor) -> Tensor:
@@ -257,11 +261,12 @@ def global_max_pool(x: Tensor) -> Tensor:
         >>> global_max_pool(Trace().images((7, 7, 64))).shape
         (64,)
     """
+    check_tensors("global_max_pool", x)
     sides = x.shape[:-1]
     ones = (1,) * len(sides)
     window = WindowGeometry(sides, ones, ((0, 0),) * len(sides), ones)
-    peak = x.trace.add("max_pool", x, attrs=window)
-    return x.trace.add("reshape", peak, attrs=Shape(x.shape[-1:]))
+    peak = apply("max_pool", x, attrs=window)
+    return apply("reshape", peak, attrs=Shape(x.shape[-1:]))
 
 
 @dataclass(eq=False, repr=False)
@@ -377,7 +382,7 @@ class _GlobalAvgPool(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(spatial..., C)`` to ``(C,)``."""
-        check_rank(type(self).__name__, self.rank, x.shape)
+        check_rank(type(self).__name__, self.rank, x)
         return global_avg_pool(x)
 
 
@@ -404,7 +409,7 @@ class _GlobalMaxPool(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(spatial..., C)`` to ``(C,)``."""
-        check_rank(type(self).__name__, self.rank, x.shape)
+        check_rank(type(self).__name__, self.rank, x)
         return global_max_pool(x)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from isoconv.errors import ArgumentError
+from isoconv.checks import check_number
 from isoconv.nn.module import Module
-from isoconv.nn.tensor import Tensor
+from isoconv.nn.tensor import Tensor, check_tensors
 from isoconv.ops import Dropout as DropoutAttrs
 
 __all__ = ["Dropout", "dropout"]
@@ -34,8 +34,8 @@ def dropout(x: Tensor, rate: float = 0.5) -> Tensor:
         >>> dropout(Trace(training=True).images((64,)), 0.25).shape
         (64,)
     """
-    if not 0 <= rate < 1:
-        raise ArgumentError(f"rate must be from 0 to below 1; got {rate}")
+    check_tensors("dropout", x)
+    rate = check_number("rate", rate, least=0, below=1)
     if rate == 0 or not x.trace.training:
         return x
     samples, key, stream = x.trace.dropout_source()

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from isoconv.checks import plain, shown, whole
+from isoconv.checks import shown, whole
 from isoconv.errors import ArgumentError, ShapeError
+from isoconv.nn.tensor import Tensor, check_tensors
 from isoconv.ops.geometry import same_padding
 
-__all__ = ["PaddingSetting", "PerAxis", "check_rank", "padding_pairs", "per_axis"]
+__all__ = ["PaddingSetting", "PerAxis", "check_rank", "padding_pairs", "per_axis", "with_bias"]
 
 PerAxis = int | tuple[int, ...]
 """One number for all axes, or one per axis."""
@@ -19,15 +20,36 @@ PaddingSetting = int | tuple[int, ...] | tuple[tuple[int, int], ...] | Literal["
 AXES = {0: "(C,)", 1: "(L, C)", 2: "(H, W, C)", 3: "(D, H, W, C)"}
 
 
-def check_rank(kind: str, rank: int, shape: tuple[int, ...]) -> None:
-    """See that a value has ``rank`` spatial axes and one of channels.
+def check_rank(kind: str, rank: int, x: Tensor) -> None:
+    """See that a value is a tensor with ``rank`` spatial axes and one of channels.
 
     Raises:
-        ShapeError: it has not.
+        ArgumentError: it is no tensor.
+        ShapeError: it has other axes.
     """
+    check_tensors(kind, x)
+    shape = x.shape
     if len(shape) != rank + 1:
         hint = "; flatten it first" if rank == 0 and len(shape) > 1 else ""
         raise ShapeError(f"{kind} takes inputs of shape {AXES[rank]}; got shape {shape}{hint}")
+
+
+def with_bias(kind: str, y: Tensor, bias: Tensor | None) -> Tensor:
+    """A result with its bias, one number for each channel, added where there is one.
+
+    Raises:
+        ArgumentError: the bias is no tensor.
+        ShapeError: it has another shape than ``(O,)``.
+    """
+    if bias is None:
+        return y
+    check_tensors(kind, bias)
+    if bias.shape != y.shape[-1:]:
+        raise ShapeError(
+            f"{kind} takes a bias of shape (O,), one number for each of the {y.shape[-1]} "
+            f"channels; got shape {bias.shape}"
+        )
+    return y + bias
 
 
 def per_axis(name: str, value: PerAxis, rank: int, least: int = 1) -> tuple[int, ...]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from isoconv.checks import check_count
 from isoconv.errors import ArgumentError
 from isoconv.nn.module import Module
 from isoconv.nn.settings import PaddingSetting, check_rank, padding_pairs
-from isoconv.nn.tensor import Tensor
+from isoconv.nn.tensor import Tensor, apply, check_tensors
 from isoconv.ops import Padding, Slice
 
 __all__ = [
@@ -37,6 +38,7 @@ def flatten(x: Tensor) -> Tensor:
         >>> flatten(Trace().images((7, 7, 64))).shape
         (3136,)
     """
+    check_tensors("flatten", x)
     return x.reshape(-1)
 
 
@@ -58,11 +60,12 @@ def zero_pad(x: Tensor, padding: PaddingSetting) -> Tensor:
         >>> zero_pad(Trace().images((28, 28, 3)), ((0, 1), (2, 2))).shape
         (29, 32, 3)
     """
+    check_tensors("zero_pad", x)
     if isinstance(padding, str):
         raise ArgumentError(f"padding must be given in numbers; got {padding!r}")
     sides = x.shape[:-1]
     ones = (1,) * len(sides)
-    return x.trace.add("pad", x, attrs=Padding(padding_pairs(padding, sides, ones, ones, ones)))
+    return apply("pad", x, attrs=Padding(padding_pairs(padding, sides, ones, ones, ones)))
 
 
 def concatenate(*parts: Tensor) -> Tensor:
@@ -84,9 +87,8 @@ def concatenate(*parts: Tensor) -> Tensor:
         >>> concatenate(x, x).shape
         (8, 8, 6)
     """
-    if not parts:
-        raise ArgumentError("concatenate takes at least one tensor; got none")
-    return parts[0] if len(parts) == 1 else parts[0].trace.add("concat", *parts)
+    check_tensors("concatenate", *parts)
+    return parts[0] if len(parts) == 1 else apply("concat", *parts)
 
 
 def slice_channels(x: Tensor, start: int, stop: int) -> Tensor:
@@ -108,7 +110,8 @@ def slice_channels(x: Tensor, start: int, stop: int) -> Tensor:
         >>> slice_channels(Trace().images((8, 8, 3)), 0, 2).shape
         (8, 8, 2)
     """
-    return x.trace.add("slice_channels", x, attrs=Slice(start, stop))
+    channels = Slice(check_count("start", start, least=0), check_count("stop", stop))
+    return apply("slice_channels", x, attrs=channels)
 
 
 class Flatten(Module):
@@ -127,7 +130,7 @@ class _ZeroPad(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(spatial..., C)`` to ``(before + spatial + after..., C)``."""
-        check_rank(type(self).__name__, self.rank, x.shape)
+        check_rank(type(self).__name__, self.rank, x)
         return zero_pad(x, self.padding)
 
 

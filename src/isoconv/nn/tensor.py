@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from isoconv.checks import plain, shown, whole
 from isoconv.errors import ArgumentError, ShapeError
 from isoconv.graph.ir import DType
 from isoconv.ops import Constant, Shape
@@ -13,7 +14,7 @@ from isoconv.ops import Constant, Shape
 if TYPE_CHECKING:
     from isoconv.nn.trace import Trace
 
-__all__ = ["Tensor"]
+__all__ = ["Tensor", "apply", "check_tensors"]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -22,8 +23,8 @@ class Tensor:
 
     The shape is that of one image: a batch of feature maps ``(N, H, W, C)`` has shape
     ``(H, W, C)``. ``+ - * / **`` take another tensor of the same trace (NumPy's broadcasting on
-    trailing axes) or a Python number. ``x / number`` multiplies by the number's reciprocal.
-    The left operand of ``**`` is a tensor.
+    trailing axes) or a number, Python's or NumPy's. ``x / number`` multiplies by the number's
+    reciprocal. The left operand of ``**`` is a tensor.
 
     Args:
         trace: the trace that this value belongs to.
@@ -40,6 +41,9 @@ class Tensor:
         >>> y.shape, y.dtype
         ((28, 28, 3), 'float32')
     """
+
+    # NumPy's numbers leave arithmetic with a tensor to the tensor.
+    __array_ufunc__: ClassVar[None] = None
 
     trace: Trace
     index: int
@@ -71,14 +75,16 @@ class Tensor:
             (784, 3)
         """
         size = prod(self.shape)
-        wanted = shape
-        if shape.count(-1) == 1:
-            known = prod(side for side in shape if side != -1)
+        sides = tuple(side for given in shape if (side := whole(given)) is not None)
+        wanted = sides
+        if sides.count(-1) == 1:
+            known = prod(side for side in sides if side != -1)
             free = size // known if known > 0 else 0
-            wanted = tuple(free if side == -1 else side for side in shape)
-        if min(wanted, default=1) < 1 or prod(wanted) != size:
+            wanted = tuple(free if side == -1 else side for side in sides)
+        if len(sides) != len(shape) or min(wanted, default=1) < 1 or prod(wanted) != size:
             raise ShapeError(
-                f"reshape must keep the number of elements: {self.shape} has {size}; got {shape}"
+                f"reshape must keep the number of elements: {self.shape} has {size}; "
+                f"got {shown(shape)}"
             )
         return self.trace.add("reshape", self, attrs=Shape(wanted, self.batched))
 
@@ -94,15 +100,14 @@ class Tensor:
             >>> Trace().images((4, 4, 2)).power(1.5).shape
             (4, 4, 2)
         """
-        if not _is_number(exponent):
+        number = _number("power", exponent)
+        if number is None:
             return self._binary("power", exponent)
-        return self.trace.add("raised", self, attrs=Constant(float(exponent)))
+        return self.trace.add("raised", self, attrs=Constant(float(number)))
 
     def _binary(self, op: str, other: object) -> Tensor:
         if not isinstance(other, Tensor):
-            raise ArgumentError(
-                f"{op} takes a tensor or a Python number; got {type(other).__name__}"
-            )
+            raise ArgumentError(f"{op} takes a tensor or a number; got {type(other).__name__}")
         rank = max(len(self.shape), len(other.shape))
         return self.trace.add(op, self._lifted(rank), other._lifted(rank))
 
@@ -120,29 +125,33 @@ class Tensor:
         return self.trace.add("offset", self, attrs=Constant(float(value)))
 
     def __add__(self, other: Tensor | float) -> Tensor:
-        return self._offset(other) if _is_number(other) else self._binary("add", other)
+        number = _number("add", other)
+        return self._binary("add", other) if number is None else self._offset(number)
 
     def __radd__(self, other: float) -> Tensor:
         return self + other
 
     def __sub__(self, other: Tensor | float) -> Tensor:
-        return self._offset(-other) if _is_number(other) else self._binary("sub", other)
+        number = _number("sub", other)
+        return self._binary("sub", other) if number is None else self._offset(-number)
 
     def __rsub__(self, other: float) -> Tensor:
         return (-self) + other
 
     def __mul__(self, other: Tensor | float) -> Tensor:
-        return self._scale(other) if _is_number(other) else self._binary("mul", other)
+        number = _number("mul", other)
+        return self._binary("mul", other) if number is None else self._scale(number)
 
     def __rmul__(self, other: float) -> Tensor:
         return self * other
 
     def __truediv__(self, other: Tensor | float) -> Tensor:
-        if not _is_number(other):
+        number = _number("div", other)
+        if number is None:
             return self._binary("div", other)
-        if other == 0:
+        if number == 0:
             raise ArgumentError("a tensor may not be divided by the number 0")
-        return self._scale(1.0 / other)
+        return self._scale(1.0 / number)
 
     def __rtruediv__(self, other: float) -> Tensor:
         return self.trace.add("reciprocal", self) * other
@@ -157,5 +166,46 @@ class Tensor:
         return f"Tensor({self.trace.builder.spec(self.index)})"
 
 
-def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def apply(op: str, *inputs: Tensor, attrs: Any = None) -> Tensor:
+    """Add an operation of the catalogue to the trace of its inputs; see ``Trace.add``.
+
+    Raises:
+        ArgumentError: an input that is no tensor, or one of another trace.
+    """
+    check_tensors(op, *inputs)
+    return inputs[0].trace.add(op, *inputs, attrs=attrs)
+
+
+def check_tensors(reader: str, *values: object) -> None:
+    """See that values are tensors.
+
+    Args:
+        reader: what takes them, for the message.
+        values: what was given.
+
+    Raises:
+        ArgumentError: one is not, or there is none.
+    """
+    for value in values:
+        if not isinstance(value, Tensor):
+            raise ArgumentError(
+                f"{reader} takes tensors of a trace; got {type(value).__name__} "
+                "(arrays go through model.predict)"
+            )
+    if not values:
+        raise ArgumentError(f"{reader} takes at least one tensor; got none")
+
+
+def _number(op: str, value: object) -> int | float | None:
+    """A number as Python's own; None for anything else.
+
+    A whole number stays one: ``x - 0`` adds 0.0, ``x - 0.0`` adds -0.0.
+    """
+    found = plain(value)
+    if not isinstance(found, (int, float)) or isinstance(found, bool):
+        return None
+    try:
+        float(found)
+    except OverflowError:
+        raise ArgumentError(f"{op} takes a number within float64; got {shown(value)}") from None
+    return found

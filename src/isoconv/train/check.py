@@ -1,4 +1,4 @@
-"""Checks that settings share, by the names under which this room uses them; see `isoconv.checks`."""
+"""Checks that settings share, handed on from `isoconv.checks`."""
 
 from __future__ import annotations
 
