@@ -2,6 +2,9 @@
 
 ``conv2d(x, w)`` computes; ``gradients(conv2d, grad_output, x, w)`` gives the gradients by ``x``
 and ``w``. Float32 and float64 are both computed as given.
+
+Whatever NumPy makes an array of is taken for one: lists of numbers (float64, as NumPy makes them),
+views, arrays of the other byte order or that cannot be written. Settings may be NumPy's numbers.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from isoconv.checks import check_array, plain, shown
 from isoconv.errors import ArgumentError, DataError, DTypeError, ShapeError
 from isoconv.graph.autodiff import differentiate
 from isoconv.graph.ir import DType
@@ -84,16 +88,18 @@ def gradients(
 
     Args:
         function: ``isoconv.conv2d``, ``isoconv.max_pool2d``, …
-        grad_output: array of the shape and dtype of the function's result.
+        grad_output: array of the shape of the function's result; it is taken in its dtype.
         *arrays: the function's arrays, in order.
         **settings: the function's settings (stride, padding, …).
 
     Returns:
-        One array for each float array that is no constant, of its shape and dtype.
+        One array for each float array, of its shape and dtype; zeros where no gradient flows, as
+        to the statistics of `batch_norm` with ``own_statistics``.
 
     Raises:
         ArgumentError: the function is not one of this module's.
         ShapeError: ``grad_output`` has another shape than the result.
+        DTypeError: an array of another kind than the function takes.
 
     Example:
         >>> import numpy as np
@@ -106,10 +112,19 @@ def gradients(
                [4., 0., 0.],
                [0., 4., 0.]], dtype=float32)
     """
-    original: Callable[..., Tensor] | None = getattr(function, "__wrapped__", None)
-    if original is None:
-        raise ArgumentError(f"gradients takes a function of isoconv on arrays; got {function!r}")
-    return tuple(_compute(original, arrays, settings, np.asarray(grad_output))[1:])
+    cotangent = check_array("grad_output", grad_output)
+    return tuple(_compute(_original(function), arrays, settings, cotangent)[1:])
+
+
+def _original(function: Function) -> Callable[..., Tensor]:
+    """The function on tensors that a function of this module was made of."""
+    original: Any = getattr(function, "__wrapped__", None)
+    if not any(original is getattr(functional, name) for name in functional.__all__):
+        raise ArgumentError(
+            f"gradients takes a function of isoconv on arrays; got {shown(function)}"
+        )
+    wrapped: Callable[..., Tensor] = original
+    return wrapped
 
 
 def _compute(
@@ -118,66 +133,95 @@ def _compute(
     settings: dict[str, Any],
     grad_output: Array | None,
 ) -> list[Array]:
-    """The result, then the gradients if a cotangent is given."""
+    """The result, then the gradients by all float arrays if a cotangent is given."""
     bound = inspect.signature(function).bind(*values, **settings)
-    arrays: dict[str, Array] = {}
+    arrays = _arrays(function, bound)
     images: dict[str, int] = {}
-    trace = Trace(dtype=_common_dtype(bound.arguments))
-    tensors: dict[str, Tensor] = {}
-    for name, value in bound.arguments.items():
-        if isinstance(value, np.ndarray):
-            tensors[name] = _input(trace, name, value, images)
-            arrays[name] = value
-    if function is functional.cross_entropy:
-        _check_labels(arrays)
+    trace = Trace(dtype=_common_dtype(arrays))
+    tensors = {name: _input(trace, name, value, images) for name, value in arrays.items()}
     bound.arguments.update(tensors)
     result = function(*bound.args, **bound.kwargs)
     count = _count(function.__name__, images)
     outputs = [("result", result.index)]
+    floats: list[str] = []
     if grad_output is not None:
-        wanted = (count, *result.shape)
-        if grad_output.shape != wanted:
-            raise ShapeError(f"grad_output must have shape {wanted}; got {grad_output.shape}")
+        wanted_shape = (count, *result.shape)
+        if grad_output.shape != wanted_shape:
+            raise ShapeError(f"grad_output must have shape {wanted_shape}; got {grad_output.shape}")
         arrays["grad_output"] = grad_output.astype(result.dtype, copy=False)
         seed = trace.input("dataset", "grad_output", result.shape, result.dtype).index
-        floats = {n: t.index for n, t in tensors.items() if arrays[n].dtype.kind == "f"}
-        flows = differentiate(trace.builder, {result.index: seed}, list(floats.values()))
-        outputs += [(f"grad:{n}", flows[i]) for n, i in floats.items() if i in flows]
+        floats = [name for name in tensors if arrays[name].dtype.kind == "f"]
+        wanted = [tensors[name].index for name in floats]
+        flows = differentiate(trace.builder, {result.index: seed}, wanted)
+        known = zip(floats, wanted, strict=True)
+        outputs += [(f"grad:{name}", flows[index]) for name, index in known if index in flows]
     results = evaluate(trace.builder.graph(outputs), _used(trace, outputs, arrays), count)
-    return [np.array(results[name]) for name, _ in outputs]
+    gradients_ = [results.get(f"grad:{name}", np.zeros_like(arrays[name])) for name in floats]
+    return [np.array(array) for array in (results["result"], *gradients_)]
+
+
+def _arrays(function: Callable[..., Tensor], bound: inspect.BoundArguments) -> dict[str, Array]:
+    """The arguments in whose place the function takes tensors, as arrays."""
+    arrays: dict[str, Array] = {}
+    for name, value in bound.arguments.items():
+        kind = bound.signature.parameters[name].annotation
+        if kind == "Tensor | None" and value is None:
+            continue
+        if kind == "Tensor | float" and _is_number(value):
+            continue
+        if "Tensor" not in kind:
+            continue
+        if isinstance(value, Tensor):
+            raise ArgumentError(
+                f"{function.__name__} on arrays takes no tensors; on tensors of a trace it is "
+                f"nn.functional.{function.__name__}"
+            )
+        arrays[name] = check_array(name, value)
+    if function is functional.cross_entropy:
+        arrays["labels"] = _checked_labels(arrays["logits"], arrays["labels"])
+    return arrays
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(plain(value), (int, float)) and not isinstance(plain(value), bool)
 
 
 def _input(trace: Trace, name: str, value: Array, images: dict[str, int]) -> Tensor:
     if value.dtype.name not in _DTYPES:
         raise DTypeError(f"{name} must be one of {', '.join(_DTYPES)}; got {value.dtype}")
     dtype: DType = value.dtype.name  # type: ignore[assignment]
-    if name in _SHARED:
-        return trace.input("parameter", name, value.shape, dtype)
-    if value.ndim == 0:
+    shared = name in _SHARED
+    if not shared and value.ndim == 0:
         raise ShapeError(f"{name} must lead with an axis of images; got a single number")
+    shape = value.shape if shared else value.shape[1:]
+    if 0 in shape:
+        raise ShapeError(
+            f"{name} must have sides of at least 1, but for the number of images; "
+            f"got shape {value.shape}"
+        )
+    if shared:
+        return trace.input("parameter", name, shape, dtype)
     images[name] = len(value)
-    return trace.input("dataset", name, value.shape[1:], dtype)
+    return trace.input("dataset", name, shape, dtype)
 
 
-def _check_labels(arrays: dict[str, Array]) -> None:
+def _checked_labels(logits: Array, labels: Array) -> Array:
     """Kernels look a label up without asking whether there is such a class."""
-    logits, labels = arrays["logits"], arrays["labels"]
-    classes = logits.shape[-1]
+    if labels.dtype.kind not in "biu":
+        raise DTypeError(f"labels must be whole numbers; got {labels.dtype}")
+    classes = logits.shape[-1] if logits.ndim > 1 else 0
     wrong = (labels < 0) | (labels >= classes)
-    if wrong.any():
+    if classes and wrong.any():
         first = int(np.argmax(wrong))
         raise DataError(
             f"labels must lie in 0 … {classes - 1}, one for each logit; label {first} is "
-            f"{int(labels[first])}"
+            f"{int(labels.flat[first])}"
         )
+    return labels.astype(np.int32, copy=False)
 
 
-def _common_dtype(arguments: dict[str, Any]) -> DType:
-    floats = {
-        name: value.dtype.name
-        for name, value in arguments.items()
-        if isinstance(value, np.ndarray) and value.dtype.kind == "f"
-    }
+def _common_dtype(arrays: dict[str, Array]) -> DType:
+    floats = {name: value.dtype.name for name, value in arrays.items() if value.dtype.kind == "f"}
     if len(set(floats.values())) > 1:
         raise DTypeError(f"arrays must share one floating-point dtype; got {floats}")
     kind = next(iter(floats.values()), "float32")

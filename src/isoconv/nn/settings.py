@@ -65,8 +65,8 @@ def per_axis(name: str, value: PerAxis, rank: int, least: int = 1) -> tuple[int,
     given = tuple(value) if isinstance(value, (tuple, list)) else (value,) * rank
     values = tuple(number for entry in given if (number := whole(entry)) is not None)
     if not len(given) == len(values) == rank:
-        number = "a whole number" if rank == 1 else f"a whole number or {rank} of them"
-        raise ArgumentError(f"{name} must be {number}; got {shown(value)}")
+        rule = "a whole number" if rank == 1 else f"a whole number or {rank} of them"
+        raise ArgumentError(f"{name} must be {rule}; got {shown(value)}")
     if min(values, default=least) < least:
         raise ArgumentError(f"{name} must be at least {least} on every axis; got {shown(value)}")
     return values

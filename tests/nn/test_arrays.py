@@ -1,0 +1,284 @@
+"""Functions on arrays: what they take, and one gradient for each float array."""
+
+import math
+
+import numpy as np
+import pytest
+
+import isoconv as ic
+from isoconv.errors import ArgumentError, DataError, DTypeError, ShapeError
+from isoconv.nn import Trace, arrays
+
+
+def normal(*shape):
+    """Numbers around 0, in float64."""
+    return np.random.default_rng(math.prod(shape)).standard_normal(shape)
+
+
+def positive(*shape):
+    """Numbers of at least 1/2, in float64."""
+    return 0.5 + abs(normal(*shape))
+
+
+IMAGE = normal(2, 5, 6, 3)
+CHANNELS = (normal(3), positive(3), normal(3) + 2, normal(3) - 1)
+CASES = {
+    "avg_pool1d": ((normal(2, 7, 3),), {"kernel_size": 2}),
+    "avg_pool2d": ((IMAGE,), {"kernel_size": 2, "padding": 1}),
+    "avg_pool3d": ((normal(2, 3, 4, 5, 2),), {"kernel_size": 2}),
+    "batch_norm": ((IMAGE, *CHANNELS), {"eps": 0.1}),
+    "bce_with_logits": ((normal(2, 3), abs(np.sin(normal(2, 3)))), {}),
+    "conv1d": ((normal(2, 7, 3), normal(3, 3, 4), normal(4)), {"padding": 1}),
+    "conv2d": ((IMAGE, normal(3, 2, 3, 4), normal(4)), {"stride": (1, 2)}),
+    "conv3d": ((normal(2, 3, 4, 5, 2), normal(2, 2, 2, 2, 3), normal(3)), {}),
+    "cross_entropy": ((normal(2, 4), [3, 0]), {"smoothing": 0.1}),
+    "gelu": ((IMAGE,), {}),
+    "global_avg_pool": ((IMAGE,), {}),
+    "global_max_pool": ((IMAGE,), {}),
+    "leaky_relu": ((IMAGE,), {"slope": 0.2}),
+    "linear": ((normal(2, 7), normal(7, 4), normal(4)), {}),
+    "log_softmax": ((normal(2, 4),), {}),
+    "max_pool1d": ((normal(2, 7, 3),), {"kernel_size": 3, "stride": 2}),
+    "max_pool2d": ((IMAGE,), {"kernel_size": 2}),
+    "max_pool3d": ((normal(2, 3, 4, 5, 2),), {"kernel_size": 2}),
+    "mse": ((normal(2, 4), normal(2, 4) + 1), {}),
+    "power": ((positive(2, 4), normal(2, 4)), {}),
+    "relu": ((IMAGE,), {}),
+    "sigmoid": ((IMAGE,), {}),
+    "silu": ((IMAGE,), {}),
+    "softmax": ((normal(2, 4),), {}),
+    "tanh": ((IMAGE,), {}),
+}
+
+
+def test_every_function_has_a_case():
+    """A new function on arrays needs one here."""
+    assert set(CASES) == set(arrays.__all__) - {"gradients"}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_gradient_for_each_float_array(name):
+    """In float64 each is the slope of the function's own result along a random direction."""
+    function = getattr(ic, name)
+    given, settings = CASES[name]
+    result = function(*given, **settings)
+    cotangent = np.random.default_rng(7).standard_normal(result.shape)
+    found = ic.gradients(function, cotangent, *given, **settings)
+    floats = [i for i, array in enumerate(given) if isinstance(array, np.ndarray)]
+    assert [a.shape for a in found] == [given[i].shape for i in floats]
+    assert all(a.dtype == np.float64 for a in found)
+    step = 1e-6
+    for i, gradient in zip(floats, found, strict=True):
+        direction = np.random.default_rng(i).standard_normal(given[i].shape)
+
+        def loss(distance, i=i, direction=direction):
+            moved = [a + distance * direction if j == i else a for j, a in enumerate(given)]
+            return math.fsum((function(*moved, **settings) * cotangent).ravel())
+
+        slope = (loss(step) - loss(-step)) / (2 * step)
+        assert math.fsum((gradient * direction).ravel()) == pytest.approx(slope, rel=1e-6)
+
+
+def test_gradients_by_given_statistics():
+    """By hand: dL/dmean = -γ Σ dy / σ, and dL/dvariance = -γ/2 Σ dy (x - mean) / σ³."""
+    x = np.float32([[1, 2], [3, 6]])
+    mean, variance = np.float32([2, 2]), np.float32([4, 16])
+    gamma, beta = np.float32([3, 5]), np.float32([0, 1])
+    dy = np.float32([[1, 1], [2, 1]])
+    found = ic.gradients(ic.batch_norm, dy, x, mean, variance, gamma, beta, eps=0.0)
+    by_x, by_mean, by_variance, by_gamma, by_beta = found
+    np.testing.assert_array_equal(by_x, [[1.5, 1.25], [3, 1.25]])
+    np.testing.assert_array_equal(by_mean, [-4.5, -2.5])
+    np.testing.assert_array_equal(by_variance, [-3 / 16, -5 / 32])
+    np.testing.assert_array_equal(by_gamma, [0.5, 1])
+    np.testing.assert_array_equal(by_beta, [3, 2])
+
+
+def test_no_gradient_is_zeros():
+    """Statistics of x itself have no gradient of their own: dx holds their share."""
+    x = normal(4, 3).astype(np.float32)
+    mean, variance = x.mean(0), x.var(0)
+    given = (x, mean, variance, np.ones(3, np.float32), np.zeros(3, np.float32))
+    found = ic.gradients(ic.batch_norm, np.ones_like(x), *given, own_statistics=True)
+    assert [a.shape for a in found] == [(4, 3), (3,), (3,), (3,), (3,)]
+    for array in found[1:3]:
+        assert array.dtype == np.float32
+        assert not array.any()
+        array[...] = 1  # the caller's own
+    # Moved by a constant, x has the same result: its gradient adds up to nothing.
+    np.testing.assert_allclose(found[0].sum(0), 0, atol=1e-6)
+
+
+X = np.arange(48, dtype=np.float32).reshape(2, 4, 3, 2)
+W = np.arange(16, dtype=np.float32).reshape(2, 2, 2, 2)
+
+
+class Foreign:
+    """An array of another library, as far as NumPy can tell."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __array__(self, dtype=None, copy=None):
+        return self.array
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda a: a.astype(a.dtype.newbyteorder()),
+        lambda a: np.repeat(a, 2, axis=-1)[..., ::2],
+        lambda a: a[::-1].copy()[::-1],
+        np.asfortranarray,
+        lambda a: np.ma.masked_array(a, mask=False),
+        Foreign,
+    ],
+    ids=["byte order", "strided", "backwards", "columns", "nothing masked", "foreign"],
+)
+def test_arrays_of_every_layout(other):
+    """The same numbers give the same bits, however they lie and whoever holds them."""
+    wanted = ic.conv2d(X, W)
+    np.testing.assert_array_equal(ic.conv2d(other(X), other(W)), wanted)
+    dx, dw = ic.gradients(ic.conv2d, other(wanted), other(X), other(W))
+    plain_dx, plain_dw = ic.gradients(ic.conv2d, wanted, X, W)
+    np.testing.assert_array_equal(dx, plain_dx)
+    np.testing.assert_array_equal(dw, plain_dw)
+
+
+def test_arrays_that_cannot_be_written():
+    """They are read, and stay as they are."""
+    fixed = X.copy()
+    fixed.flags.writeable = False
+    np.testing.assert_array_equal(ic.relu(fixed), X)
+
+
+def test_lists():
+    """Lists are the arrays that NumPy makes of them; a matrix is an array of two axes."""
+    found = ic.softmax([[0.0, 0.0], [1.0, 1.0]])
+    assert found.dtype == np.float64
+    np.testing.assert_array_equal(found, [[0.5, 0.5], [0.5, 0.5]])
+    np.testing.assert_array_equal(ic.conv2d(X.tolist(), W.tolist()), ic.conv2d(X, W))
+    with pytest.warns(PendingDeprecationWarning):
+        x = np.asmatrix([[1.0, -2.0]])
+    np.testing.assert_array_equal(ic.relu(x), [[1, 0]])
+
+
+@pytest.mark.parametrize("kind", [list, np.int8, np.uint16, np.int64, np.uint64, bool, ">i4"])
+def test_labels(kind):
+    """Class numbers of every whole kind are taken, and a list of them."""
+    logits = np.float32([[1, 2], [3, -1], [0, 0]])
+    labels = [1, 0, 1] if kind is list else np.array([1, 0, 1], kind)
+    wanted = ic.cross_entropy(logits, np.array([1, 0, 1], np.int32))
+    np.testing.assert_array_equal(ic.cross_entropy(logits, labels), wanted)
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "message"),
+    [
+        ([0, 2], DataError, r"0 … 1, one for each logit; label 1 is 2"),
+        ([-1, 0], DataError, r"label 0 is -1"),
+        ([2**40, 0], DataError, rf"label 0 is {2**40}"),
+        ([0.0, 1.0], DTypeError, "labels must be whole numbers; got float64"),
+        ([[0], [1]], ShapeError, r"labels int32\(N, 1\)"),
+        (["a", "b"], DTypeError, r"labels must be an array of real numbers; got <U1 of shape"),
+        ([0], ShapeError, "same number of images"),
+    ],
+)
+def test_wrong_labels(labels, error, message):
+    """A label that names no class is refused before a kernel looks it up."""
+    with pytest.raises(error, match=message):
+        ic.cross_entropy(np.zeros((2, 2), np.float32), labels)
+
+
+@pytest.mark.parametrize(
+    ("x", "error", "message"),
+    [
+        ([[1.0], [1.0, 2.0]], ShapeError, "x must be an array, or lists of equal lengths"),
+        (np.array([None, 1]), DTypeError, r"real numbers; got object of shape \(2,\)"),
+        ("photo.png", DTypeError, r"real numbers; got 'photo.png'"),
+        (np.ones((1, 2), complex), DTypeError, "complex128"),
+        (np.ones((1, 2), np.float16), DTypeError, "float32 or float64; got .*float16"),
+        (np.ones((1, 2), np.longdouble), DTypeError, "float32 or float64; got"),
+        (np.ones((1, 2), "m8[s]"), DTypeError, "real numbers; got timedelta64"),
+        ([[1, 2]], DTypeError, "x must be float32 or float64; got x int64"),
+        (np.float32(3), ShapeError, "must lead with an axis of images"),
+        (np.ones((1, 0), np.float32), ShapeError, r"sides of at least 1.*; got shape \(1, 0\)"),
+        (np.ma.masked_array([[1.0, 2.0]], [[True, False]]), DTypeError, "masked elements"),
+        (Trace().images((3,)), ArgumentError, r"relu on arrays .* is nn\.functional\.relu"),
+    ],
+)
+def test_what_is_no_array(x, error, message):
+    """Everything else is refused by name, rule and what was given."""
+    with pytest.raises(error, match=message):
+        ic.relu(x)
+
+
+def test_no_channels():
+    """Nothing is divided by channels that are not there."""
+    with pytest.raises(ShapeError, match="x must have sides of at least 1"):
+        ic.conv2d(X[..., :0], W[:, :, :0])
+    with pytest.raises(ShapeError, match="weight must have sides of at least 1"):
+        ic.conv2d(X, W[..., :0])
+
+
+def test_no_images():
+    """No images give no results, and weights whose gradient is zero."""
+    assert ic.conv2d(X[:0], W).shape == (0, 3, 2, 2)
+    dx, dw = ic.gradients(ic.conv2d, np.zeros((0, 3, 2, 2)), X[:0], W)
+    assert dx.shape == (0, 4, 3, 2)
+    np.testing.assert_array_equal(dw, np.zeros_like(W))
+
+
+def test_settings_of_numpy():
+    """Settings may be NumPy's numbers and flags."""
+    wanted = ic.conv2d(X, W, stride=(1, 2), padding=1, flip=True)
+    found = ic.conv2d(X, W, stride=(np.int32(1), 2), padding=np.uint8(1), flip=np.bool_(True))
+    np.testing.assert_array_equal(found, wanted)
+    found = ic.max_pool2d(X, np.int64(2), stride=np.array(1), ceil_mode=np.False_)
+    np.testing.assert_array_equal(found, ic.max_pool2d(X, 2, stride=1))
+    np.testing.assert_array_equal(ic.power(X, np.float32(2)), X * X)
+    np.testing.assert_array_equal(
+        ic.leaky_relu(-X, np.float64(0.25)), ic.leaky_relu(-X, slope=0.25)
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"stride": True}, "stride must be a whole number or 2 of them; got True"),
+        ({"stride": 2.0}, r"stride must be a whole number or 2 of them; got 2\.0"),
+        ({"padding": "full"}, "padding must be .*; got 'full'"),
+        ({"padding": np.array([1, 1])}, r"padding must be .*; got array\(\[1, 1\]\)"),
+        ({"groups": 1.5}, r"groups must be a whole number of at least 1; got 1\.5"),
+        ({"flip": 1}, "flip must be True or False; got 1"),
+        ({"algorithm": None}, "algorithm must be one of direct, winograd; got None"),
+    ],
+)
+def test_wrong_settings(settings, message):
+    """Settings of a wrong kind are refused, not read as numbers or flags."""
+    with pytest.raises(ArgumentError, match=message):
+        ic.conv2d(X, W, **settings)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_settings_that_are_not_finite(value):
+    """Where a finite number is expected no other is taken."""
+    with pytest.raises(ArgumentError, match="slope must be a finite number"):
+        ic.leaky_relu(X, value)
+    with pytest.raises(ArgumentError, match="eps must be a finite number at least 0"):
+        ic.batch_norm(X, *(np.ones(2, np.float32),) * 4, eps=value)
+
+
+@pytest.mark.parametrize("function", [np.tanh, "relu", None, ic.output_size, ic.nn.functional.relu])
+def test_gradients_of_other_functions(function):
+    """Only a function on arrays has gradients on arrays."""
+    with pytest.raises(ArgumentError, match="gradients takes a function of isoconv on arrays; got"):
+        ic.gradients(function, X, X)
+
+
+def test_wrong_cotangents():
+    """A cotangent has the result's shape and holds numbers."""
+    with pytest.raises(ShapeError, match=r"grad_output must have shape \(2, 4, 3, 2\); got \(\)"):
+        ic.gradients(ic.relu, 1.0, X)
+    with pytest.raises(DTypeError, match="grad_output must be an array of real numbers; got None"):
+        ic.gradients(ic.relu, None, X)
