@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from isoconv.errors import ArgumentError
-from isoconv.train.check import check_count, check_number
+from isoconv.checks import check_count, check_number, check_text, settle
 
 if TYPE_CHECKING:
     from isoconv.train.run import Run
@@ -60,10 +59,12 @@ class EarlyStopping:
     min_delta: float = 0.0
 
     def __post_init__(self) -> None:
-        check_count("patience", self.patience)
-        check_number("min_delta", self.min_delta, least=0)
-        if not isinstance(self.metric, str):
-            raise ArgumentError(f"metric must be a name; got {self.metric!r}")
+        settle(
+            self,
+            patience=check_count("patience", self.patience),
+            metric=check_text("metric", self.metric),
+            min_delta=check_number("min_delta", self.min_delta, least=0),
+        )
 
     def stops(self, history: Sequence[Row]) -> bool:
         """Whether the last `patience` epochs of a history brought no improvement."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from isoconv.arithmetic.elementary import cos_turns
+from isoconv.checks import check_count, check_kind, check_number, settle
 from isoconv.errors import ArgumentError
-from isoconv.train.check import check_count, check_number
 
 __all__ = ["Constant", "Cosine", "OneCycle", "Schedule", "Step", "WarmUp"]
 
@@ -27,6 +27,9 @@ class Schedule(Protocol):
             step: number of the step in the run, from 0 to ``total - 1``.
             total: steps of the whole run.
             per_epoch: steps of one epoch.
+
+        Raises:
+            ArgumentError: numbers that are not whole, or a step outside the run.
         """
 
 
@@ -39,8 +42,9 @@ class Constant:
         1.0
     """
 
-    def at(self, step: int, total: int, per_epoch: int = 1) -> float:  # noqa: ARG002
+    def at(self, step: int, total: int, per_epoch: int = 1) -> float:
         """1."""
+        _checked(step, total, per_epoch)
         return 1.0
 
 
@@ -66,11 +70,12 @@ class Step:
     factor: float = 0.1
 
     def __post_init__(self) -> None:
-        check_count("every", self.every)
-        check_number("factor", self.factor, above=0)
+        every = check_count("every", self.every)
+        settle(self, every=every, factor=check_number("factor", self.factor, above=0))
 
-    def at(self, step: int, total: int, per_epoch: int = 1) -> float:  # noqa: ARG002
+    def at(self, step: int, total: int, per_epoch: int = 1) -> float:
         """The factor of a step; see `Schedule.at`."""
+        step, _, per_epoch = _checked(step, total, per_epoch)
         result = 1.0
         for _ in range(step // (self.every * per_epoch)):
             result *= self.factor
@@ -99,10 +104,11 @@ class Cosine:
     final: float = 0.0
 
     def __post_init__(self) -> None:
-        check_number("final", self.final, least=0, most=1)
+        settle(self, final=check_number("final", self.final, least=0, most=1))
 
-    def at(self, step: int, total: int, per_epoch: int = 1) -> float:  # noqa: ARG002
+    def at(self, step: int, total: int, per_epoch: int = 1) -> float:
         """The factor of a step; see `Schedule.at`."""
+        step, total, _ = _checked(step, total, per_epoch)
         return _wave(1.0, float(self.final), step, total)
 
 
@@ -131,12 +137,16 @@ class OneCycle:
     final: float = 1e-4
 
     def __post_init__(self) -> None:
-        check_number("peak", self.peak, least=0, below=1)
-        check_number("start", self.start, least=0, most=1)
-        check_number("final", self.final, least=0, most=1)
+        settle(
+            self,
+            peak=check_number("peak", self.peak, least=0, below=1),
+            start=check_number("start", self.start, least=0, most=1),
+            final=check_number("final", self.final, least=0, most=1),
+        )
 
-    def at(self, step: int, total: int, per_epoch: int = 1) -> float:  # noqa: ARG002
+    def at(self, step: int, total: int, per_epoch: int = 1) -> float:
         """The factor of a step; see `Schedule.at`."""
+        step, total, _ = _checked(step, total, per_epoch)
         rise = int(self.peak * total)
         if step < rise:
             return _wave(float(self.start), 1.0, step, rise)
@@ -176,18 +186,27 @@ class WarmUp:
                 f"got epochs={self.epochs!r}, steps={self.steps!r}"
             )
         if self.epochs is not None:
-            check_number("epochs", self.epochs, above=0)
+            settle(self, epochs=check_number("epochs", self.epochs, above=0))
         if self.steps is not None:
-            check_count("steps", self.steps)
-        if not isinstance(self.then, Schedule):
-            raise ArgumentError(f"then must be a schedule; got {self.then!r}")
+            settle(self, steps=check_count("steps", self.steps))
+        check_kind("then", self.then, Schedule, "a schedule")  # type: ignore[type-abstract]
 
     def at(self, step: int, total: int, per_epoch: int = 1) -> float:
         """The factor of a step; see `Schedule.at`."""
+        step, total, per_epoch = _checked(step, total, per_epoch)
         length = int((self.epochs or 0) * per_epoch) if self.steps is None else self.steps
         if step < length:
             return (step + 1) / length
         return self.then.at(step - length, total - length, per_epoch)
+
+
+def _checked(step: int, total: int, per_epoch: int) -> tuple[int, int, int]:
+    """See that a step lies in its run; quickly, as it is asked for each step of a training."""
+    if type(step) is type(total) is type(per_epoch) is int and 0 <= step < total and per_epoch > 0:
+        return step, total, per_epoch
+    total = check_count("total", total)
+    per_epoch = check_count("per_epoch", per_epoch)
+    return check_count("step", step, least=0, below=total), total, per_epoch
 
 
 def _wave(first: float, last: float, step: int, length: int) -> float:

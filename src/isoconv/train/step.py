@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from isoconv.checks import check_choice, check_number, settle
 from isoconv.compile.layout import FlatLayout
 from isoconv.data import Augmentation, Dataset
 from isoconv.errors import ArgumentError, DataError, ShapeError
@@ -20,7 +21,6 @@ from isoconv.nn import losses as nn_losses
 from isoconv.ops import Augment, Broadcast, Hits, Sum
 from isoconv.ops.image import TABLE_COLUMNS
 from isoconv.run.training import StepGraph
-from isoconv.train.check import check_number
 from isoconv.train.optim import Optimizer
 
 __all__ = [
@@ -60,9 +60,8 @@ class Loss:
     label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.name not in LOSSES:
-            raise ArgumentError(f"loss must be one of {', '.join(LOSSES)}; got {self.name!r}")
-        check_number("label_smoothing", self.label_smoothing, least=0, below=1)
+        smoothing = check_number("label_smoothing", self.label_smoothing, least=0, below=1)
+        settle(self, name=check_choice("loss", self.name, LOSSES), label_smoothing=smoothing)
         if self.label_smoothing and self.name != "cross_entropy":
             raise ArgumentError(
                 f"label_smoothing belongs to cross_entropy; got loss={self.name!r}, "
