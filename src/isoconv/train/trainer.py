@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
+from isoconv.checks import check_count, check_flag, check_kind, check_number, check_text, shown
 from isoconv.data import Augmentation
 from isoconv.errors import ArgumentError, CheckpointError
 from isoconv.nn import Module
 from isoconv.run.training import StepGraph, TrainingEngine
 from isoconv.train.callbacks import Callback, EarlyStopping
-from isoconv.train.check import check_count, check_number
 from isoconv.train.checkpoint import Checkpoint, RunFolder
 from isoconv.train.machine import machine_facts
 from isoconv.train.metrics import Data, Evaluator
@@ -92,47 +92,38 @@ class Trainer:
         progress: bool | Console = True,
         keep_checkpoints: bool = False,
     ) -> None:
-        if not isinstance(model, Module):
-            raise ArgumentError(f"model must be a Module; got {type(model).__name__}")
-        self.model = model
+        self.model = check_kind("model", model, Module, "a Module")
         self.optimizer = SGD(0.1, momentum=0.9) if optimizer is None else optimizer
         self.schedule = Constant() if schedule is None else schedule
         self.loss = Loss(loss, label_smoothing)
-        self.batch_size = batch_size
-        check_count("batch_size", batch_size)
-        self.shard_size = min(32, batch_size) if shard_size is None else shard_size
+        self.batch_size = check_count("batch_size", batch_size)
+        usual = min(32, self.batch_size)
+        self.shard_size = usual if shard_size is None else check_count("shard_size", shard_size)
         self.augmentation = augmentation
-        self.normalise = normalise
-        self.clip_norm = clip_norm
-        self.seed = seed
-        self.threads = threads
-        self.target = target
-        self.callbacks = tuple(callbacks)
-        self.progress = progress
-        self.keep_checkpoints = keep_checkpoints
+        self.normalise = check_flag("normalise", normalise)
+        self.clip_norm = (
+            None if clip_norm is None else check_number("clip_norm", clip_norm, above=0)
+        )
+        self.seed = check_count("seed", seed, least=0, below=2**64)
+        self.threads = None if threads is None else check_count("threads", threads)
+        self.target = None if target is None else check_text("target", target)
+        self.callbacks = _callbacks(callbacks)
+        self.progress = progress if _is_console(progress) else check_flag("progress", progress)
+        self.keep_checkpoints = check_flag("keep_checkpoints", keep_checkpoints)
         self._check()
 
     def _check(self) -> None:
-        check_count("shard_size", self.shard_size)
-        check_count("seed", self.seed, least=0, below=2**64)
         if self.shard_size > self.batch_size:
             raise ArgumentError(
                 f"shard_size must be at most batch_size; got {self.shard_size} > {self.batch_size}"
             )
-        if self.threads is not None:
-            check_count("threads", self.threads)
-        if self.clip_norm is not None:
-            check_number("clip_norm", self.clip_norm, above=0)
-        if not isinstance(self.normalise, bool):
-            raise ArgumentError(f"normalise must be True or False; got {self.normalise!r}")
-        kinds: tuple[tuple[str, Any, Any], ...] = (
-            ("optimizer", self.optimizer, Optimizer),
-            ("schedule", self.schedule, Schedule),
-            ("augmentation", self.augmentation, Augmentation | None),
+        kinds: tuple[tuple[str, Any, Any, str], ...] = (
+            ("optimizer", self.optimizer, Optimizer, "an optimizer such as SGD(0.1)"),
+            ("schedule", self.schedule, Schedule, "a schedule such as Cosine()"),
+            ("augmentation", self.augmentation, Augmentation | None, "an Augmentation"),
         )
-        for name, value, kind in kinds:
-            if not isinstance(value, kind) or isinstance(value, type):
-                raise ArgumentError(f"{name} cannot be {value!r}")
+        for name, value, kind, what in kinds:
+            check_kind(name, value, kind, what)
 
     def settings(self) -> dict[str, Any]:
         """All that decides the bits, as plain values."""
@@ -227,7 +218,7 @@ class Trainer:
             CheckpointError: the folder cannot be written.
             Interrupted: Ctrl-C was pressed; it is a KeyboardInterrupt, and `resume` goes on.
         """
-        check_count("epochs", epochs)
+        epochs = check_count("epochs", epochs)
         prepared = Prepared(self, train, validation)
         _check_stopping(early_stopping, prepared.step, validation is not None)
         description = prepared.describe(epochs, early_stopping, facts or {})
@@ -395,6 +386,18 @@ class Trainer:
             folder.describe(run.description)
 
 
+def _callbacks(callbacks: object) -> tuple[Callback, ...]:
+    if isinstance(callbacks, (Callback, str)) or not isinstance(callbacks, Iterable):
+        raise ArgumentError(f"callbacks must be a list of them; got {shown(callbacks)}")
+    return tuple(check_kind("callbacks", each, Callback, "a Callback each") for each in callbacks)
+
+
+def _is_console(progress: object) -> TypeGuard[Console]:
+    from rich.console import Console
+
+    return isinstance(progress, Console)
+
+
 def _check_stopping(stopping: EarlyStopping | None, step: StepGraph, validated: bool) -> None:
     if stopping is None:
         return
@@ -409,8 +412,4 @@ def _check_stopping(stopping: EarlyStopping | None, step: StepGraph, validated: 
 
 
 def reporter_for(progress: bool | Console) -> Reporter:
-    from rich.console import Console
-
-    if isinstance(progress, Console):
-        return Reporter(console=progress)
-    return Reporter(shown=bool(progress))
+    return Reporter(console=progress) if _is_console(progress) else Reporter(shown=bool(progress))
