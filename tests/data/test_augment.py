@@ -85,13 +85,13 @@ def test_bounds_are_reached_and_kept() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"crop_padding": -1}, "crop_padding must be a whole number of pixels.*got -1"),
-        ({"shift": 1.5}, r"shift must be a whole number of pixels.*got 1\.5"),
-        ({"cutout": True}, "cutout must be a whole number of pixels.*got True"),
-        ({"rotation": 181}, "rotation must be 0 to 180 degrees; got 181"),
-        ({"rotation": float("nan")}, "rotation must be 0 to 180 degrees; got nan"),
+        ({"crop_padding": -1}, "crop_padding must be a whole number of at least 0 .*got -1"),
+        ({"shift": 1.5}, r"shift must be a whole number .*got 1\.5"),
+        ({"cutout": True}, "cutout must be a whole number .*got True"),
+        ({"rotation": 181}, "rotation must be a finite number at least 0 and at most 180; got 181"),
+        ({"rotation": float("nan")}, "rotation must be a finite number .*got nan"),
         ({"flip": 1}, "flip must be True or False; got 1"),
-        ({"fill": float("inf")}, "fill must be a finite float32 number; got inf"),
+        ({"fill": float("inf")}, "fill must be a finite number .*; got inf"),
     ],
 )
 def test_bad_settings_are_refused(settings: dict[str, object], message: str) -> None:
@@ -104,7 +104,7 @@ def test_bad_samples_are_refused() -> None:
     """Samples are a list of whole numbers, and images have pixels."""
     with pytest.raises(ArgumentError, match="samples must have one axis"):
         table(ALL, 0, 0, 5, 8, 8)
-    with pytest.raises(ArgumentError, match="height must be 1 to 65536; got 0"):
+    with pytest.raises(ArgumentError, match=r"height must be .* and at most 65536; got 0"):
         table(ALL, 0, 0, [5], 0, 8)
-    with pytest.raises(ArgumentError, match="epoch must lie in"):
+    with pytest.raises(ArgumentError, match="epoch must be a whole number of at least 0"):
         table(ALL, 0, -1, [5], 8, 8)

@@ -7,13 +7,13 @@ What changes is drawn here, as a table with one row for each sample; the operati
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from isoconv.arithmetic.elementary import cos_turns, sin_turns
 from isoconv.arithmetic.philox import Purpose, integers, uniform32
+from isoconv.checks import check_array, check_count, check_flag, check_kind, check_number, settle
 from isoconv.errors import ArgumentError
 
 __all__ = ["Augmentation", "table"]
@@ -52,19 +52,19 @@ class Augmentation:
     fill: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("crop_padding", "shift", "cutout"):
-            value: Any = getattr(self, name)
-            # Up to here float32 holds every sum of these numbers exactly.
-            if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 65536:
-                raise ArgumentError(
-                    f"{name} must be a whole number of pixels from 0 to 65536; got {value!r}"
-                )
-        if not isinstance(self.flip, bool):
-            raise ArgumentError(f"flip must be True or False; got {self.flip!r}")
-        if not 0 <= self.rotation <= 180:
-            raise ArgumentError(f"rotation must be 0 to 180 degrees; got {self.rotation!r}")
-        if not abs(self.fill) <= float(np.finfo(np.float32).max):
-            raise ArgumentError(f"fill must be a finite float32 number; got {self.fill!r}")
+        # Up to here float32 holds every sum of these numbers of pixels exactly.
+        pixels = {
+            name: check_count(name, getattr(self, name), least=0, most=65536)
+            for name in ("crop_padding", "shift", "cutout")
+        }
+        largest = float(np.finfo(np.float32).max)
+        settle(
+            self,
+            **pixels,
+            flip=check_flag("flip", self.flip),
+            rotation=check_number("rotation", self.rotation, least=0, most=180),
+            fill=check_number("fill", self.fill, least=-largest, most=largest),
+        )
 
     @property
     def is_identity(self) -> bool:
@@ -120,12 +120,14 @@ def table(
         >>> bool((rows[1] == table(Augmentation(shift=2), 0, 0, [7], 8, 8)[0]).all())
         True
     """
-    numbers = np.asarray(samples)
+    check_kind("augmentation", augmentation, Augmentation, "an Augmentation")
+    seed = check_count("seed", seed, least=0, below=2**64)
+    epoch = check_count("epoch", epoch, least=0, below=2**32)
+    height = check_count("height", height, most=65536)
+    width = check_count("width", width, most=65536)
+    numbers = check_array("samples", samples)
     if numbers.ndim != 1:
         raise ArgumentError(f"samples must have one axis; got shape {numbers.shape}")
-    for name, side in (("height", height), ("width", width)):
-        if not 1 <= side <= 65536:
-            raise ArgumentError(f"{name} must be 1 to 65536; got {side}")
 
     def draw(bound: int, number: int) -> NDArray[np.int64]:
         if bound == 1:
