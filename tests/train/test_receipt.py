@@ -218,7 +218,12 @@ def test_another_process_writes_the_same(whole, tmp_path):
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path / "other")],
-        env={**os.environ, "PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo", "PYTHONPATH": "."},
+        env={
+            **os.environ,
+            "PYTHONHASHSEED": "7",
+            "TZ": "Asia/Tokyo",
+            "PYTHONPATH": os.pathsep.join([".", *sys.path]),
+        },
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
