@@ -4,6 +4,7 @@ IsoconvError
 ├── ShapeError          shapes, kernel sizes, strides, channels or groups that do not fit
 ├── DTypeError          an array of a kind that the operation does not take
 ├── ArgumentError       a setting outside its allowed values
+│   └── NotEnoughMemoryError   what is asked for needs more memory than there is
 ├── GraphError          a graph that breaks a rule between two stages (a fault of isoconv itself)
 ├── CompileError        a kernel could not be built or loaded
 ├── DataError           images or labels that cannot be used
@@ -30,6 +31,7 @@ __all__ = [
     "GraphError",
     "IsoconvError",
     "MissingExtraError",
+    "NotEnoughMemoryError",
     "NotFiniteError",
     "ShapeError",
     "TrainingError",
@@ -50,6 +52,10 @@ class DTypeError(IsoconvError, TypeError):
 
 class ArgumentError(IsoconvError, ValueError):
     """A setting lies outside its allowed values."""
+
+
+class NotEnoughMemoryError(ArgumentError, MemoryError):
+    """What is asked for needs more memory than there is; the message says what needs less."""
 
 
 class GraphError(IsoconvError):

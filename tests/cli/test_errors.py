@@ -85,7 +85,10 @@ def test_wrong_usage(words, message):
         (["--augment", "flip=3"], "takes no number"),
         (["--augment", "crop=wide"], "--augment needs a number"),
         (["--augment", "crop=1.5"], "crop_padding must be a whole number"),
-        (["--augment", "rotate=200"], "rotation must be a finite number at least 0 and at most 180"),
+        (
+            ["--augment", "rotate=200"],
+            "rotation must be a finite number at least 0 and at most 180",
+        ),
         (["--size", "large"], "--size must be a side"),
         (["--optimizer", "adam", "--momentum", "0.9"], "--momentum is a setting of sgd"),
         (["--nesterov"], "--nesterov is a setting of sgd"),

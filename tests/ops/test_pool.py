@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -217,6 +218,39 @@ def test_window_beside_the_input() -> None:
     window = WindowGeometry((2,), (1,), ((3, 3),), (5,))
     text = message("max_pool", window, TensorSpec((1, 2)))
     assert text.startswith("max_pool: every window must meet the input: WindowGeometry(")
+
+
+def test_every_small_window_meets_the_input_or_is_refused() -> None:
+    """Of all windows of one axis up to size 6, just those that step over it are refused."""
+    refused = 0
+    small = range(1, 7)
+    for side, k, s, d, ceil in itertools.product(small, small[:4], small[:3], small, (False, True)):
+        half = (d * (k - 1) + 1) // 2
+        for pair in itertools.product(range(half + 1), repeat=2):
+            window = WindowGeometry((k,), (s,), (pair,), (d,), ceil)
+            try:
+                (count,) = window.output_sides((side,))
+            except ShapeError:
+                continue
+            starts = [o * s - pair[0] for o in range(count)]
+            met = all(any(0 <= a + m * d < side for m in range(k)) for a in starts)
+            try:
+                operation("max_pool").infer(window, TensorSpec((side, 1)))
+            except ShapeError:
+                assert not met, (side, window)
+                refused += 1
+            else:
+                assert met, (side, window)
+    assert refused > 100
+
+
+def test_huge_windows_are_judged_at_once() -> None:
+    """The shape rule takes neither time nor memory for the sizes that it is asked about."""
+    window = WindowGeometry((2**40,), (3,), ((2**39, 2**39),), (1,))
+    assert operation("max_pool").infer(window, TensorSpec((9, 1))).shape == (4, 1)
+    large = WindowGeometry((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1))
+    shape = operation("max_pool").infer(large, TensorSpec((2**30, 2**30, 1))).shape
+    assert shape == (2**29, 2**29, 1)
 
 
 def test_wrong_cotangent() -> None:

@@ -114,5 +114,5 @@ def test_an_unknown_target(made):
     step, model = made
     with pytest.raises(ArgumentError, match="'avx1024'"):
         engine_for(step, model, target="avx1024")
-    with pytest.raises(ArgumentError, match="threads must be at least 1"):
+    with pytest.raises(ArgumentError, match="threads must be a whole number of at least 1"):
         engine_for(step, model, threads=-2)

@@ -434,7 +434,10 @@ def test_what_is_shown():
         ({"schedule": 0.5}, r"schedule must be a schedule such as Cosine(\); got 0\.5"),
         ({"augmentation": "flip"}, "augmentation must be an Augmentation; got 'flip'"),
         ({"callbacks": Callback()}, "callbacks must be a list of them; got <"),
-        ({"callbacks": [print]}, "callbacks must be a Callback each; got <built-in function print>"),
+        (
+            {"callbacks": [print]},
+            "callbacks must be a Callback each; got <built-in function print>",
+        ),
         ({"threads": 2.0}, r"threads must be a whole number of at least 1; got 2\.0"),
         ({"target": 5}, "target must be a text; got 5"),
         ({"progress": 1}, "progress must be True or False; got 1"),

@@ -35,9 +35,22 @@ def _pooled(op: str, window: WindowGeometry, x: TensorSpec) -> TensorSpec:
         outputs = window.output_sides(x.shape[:-1])
     except ValueError as error:
         raise shape_error(op, str(error), x=x) from None
-    if 0 in _counts(window, x.shape[:-1], padded=False):
+    if any(_misses(window, axis, side, outputs[axis]) for axis, side in enumerate(x.shape[:-1])):
         raise shape_error(op, f"every window must meet the input: {window}", x=x)
     return TensorSpec((*outputs, x.shape[-1]), x.dtype)
+
+
+def _misses(window: WindowGeometry, axis: int, side: int, count: int) -> bool:
+    """Whether some window of an axis covers nothing of the input.
+
+    A window that starts in the input meets it there, and one that starts before it at its first
+    element from 0 on; that lies beyond the input only where the dilation jumps over all of it.
+    """
+    dilation, stride, before = window.dilation[axis], window.stride[axis], window.padding[axis][0]
+    if dilation <= side:
+        return False
+    early = np.arange(min(count, -(-before // stride)), dtype=np.int64) * stride - before
+    return bool((early % dilation >= side).any())
 
 
 def _counts(window: WindowGeometry, sides: tuple[int, ...], *, padded: bool) -> np.ndarray:

@@ -60,6 +60,8 @@ class Course:
 
     Attributes:
         root: the slot in which the sums of all shards end.
+        slots: all slots that are used.
+        working: how many threads run shards of their own, each in an arena of its own.
 
     Example:
         >>> course = Course(shards=3, threads=2)
@@ -75,6 +77,10 @@ class Course:
         self._together = walk(range(alone, shards), threads)
         nodes: list[Node] = [node for _, left in (*self._alone, self._together) for node in left]
         self._merges, self.root = finish_tree(nodes, shards)
+        walks = (*self._alone, self._together)
+        leaves = (step for steps, _ in walks for step in steps if isinstance(step, Leaf))
+        self.slots = frozenset(leaf.slot for leaf in leaves)
+        self.working = threads if alone else 1
 
     def stages(self, thread: int) -> Iterator[Stage]:
         """What a thread does from its first shard to the joined sums."""

@@ -13,7 +13,9 @@ from isoconv.compile.lower import lower
 from isoconv.compile.plan import make_plan, region_offsets, scratch_size
 from isoconv.compile.target import Target
 from isoconv.errors import ArgumentError, DTypeError, ShapeError
-from isoconv.graph.ir import DTYPES, Graph, TensorSpec
+from isoconv.graph.ir import Graph, TensorSpec
+from isoconv.memory import check_memory
+from isoconv.run.demand import bytes_of
 from isoconv.run.memory import Context, ScriptBuilder, aligned_bytes, aligned_copy
 from isoconv.run.team import Team, library_for
 
@@ -30,6 +32,7 @@ def evaluate(
     target: Target | str | None = None,
     fusion: bool = True,
     cache: bool = True,
+    memory: int | None = None,
 ) -> dict[str, Array]:
     """Compute a graph's outputs on the native kernels.
 
@@ -40,6 +43,7 @@ def evaluate(
         target: the machine to compile for; None for the one at hand.
         fusion: whether nodes are fused (the result is the same).
         cache: whether compiled kernels are kept on disk.
+        memory: bytes that there are; None for what the machine has.
 
     Returns:
         The outputs by name; batched ones lead with images.
@@ -48,45 +52,58 @@ def evaluate(
         ArgumentError: an input has no array, or the target is unknown.
         ShapeError: an array has another shape than its input.
         DTypeError: an array has another dtype than its input.
+        NotEnoughMemoryError: the graph needs more memory than there is.
     """
     library = library_for(target, cache=cache)
-    memory: dict[tuple[str, str], Array] = {("order", "order"): np.arange(max(images, 1))}
+    given: dict[str, Array] = {}
     inputs: dict[str, Placement] = {}
+    specs: list[TensorSpec] = []
     for _, node in graph.inputs():
         name, spec = node.attrs.name, node.spec
-        array = aligned_copy(_checked(name, arrays, spec, images))
-        region = "dataset" if spec.batched else "parameter"
-        memory[region, name] = array
-        inputs[name] = _dense(Buffer(region, name, array.nbytes), spec,
-                              "gathered" if spec.batched else "")  # fmt: skip
+        given[name] = _checked(name, arrays, spec, images)
+        specs.append(spec)
+        region, rows = ("dataset", "gathered") if spec.batched else ("parameter", "")
+        inputs[name] = _dense(Buffer(region, name, given[name].nbytes), spec, rows)
     outputs: dict[str, Placement] = {}
-    results: dict[str, Array] = {}
     for name, index in graph.outputs:
         spec = graph[index].spec
-        lead = (images,) if spec.batched else ()
-        size = int(np.prod((*lead, *spec.shape), dtype=np.int64)) * DTYPES[spec.dtype]
-        results[name] = aligned_bytes(size).view(spec.dtype).reshape((*lead, *spec.shape))
-        memory["output", name] = results[name]
-        outputs[name] = _dense(Buffer("output", name, size), spec,
-                               "shifted" if spec.batched else "")  # fmt: skip
+        specs.append(spec)
+        buffer = Buffer("output", name, bytes_of([spec], images))
+        outputs[name] = _dense(buffer, spec, "shifted" if spec.batched else "")
     lowered = lower(
         graph, library.target, capacity=images, inputs=inputs, outputs=outputs, fusion=fusion
     )
     calls = [*lowered.prepare, *lowered.shard]
     plan = make_plan(calls, images)
-    arena = aligned_bytes(plan.size)
     packed, packed_size = region_offsets(
         buffer for call in calls for buffer in call.buffers if buffer.region == "packed"
     )
+    scratch = scratch_size(calls)
+    needs = {"arrays and results": bytes_of(specs, images), "what lies between": plan.size,
+             "packed weights": packed_size, "scratch memory": scratch}  # fmt: skip
+    smaller = "fewer or smaller images, or fewer filters"
+    what = "an image" if images == 1 else f"{images:,} images"
+    check_memory(f"evaluating {what}", needs, smaller, memory)
+    places: dict[tuple[str, str], Array] = {("order", "order"): np.arange(max(images, 1))}
+    for _, node in graph.inputs():
+        name, region = node.attrs.name, inputs[node.attrs.name].buffer.region
+        places[region, name] = aligned_copy(given[name])
+    results: dict[str, Array] = {}
+    for name, index in graph.outputs:
+        spec = graph[index].spec
+        shape = (images, *spec.shape) if spec.batched else spec.shape
+        results[name] = aligned_bytes(outputs[name].buffer.bytes).view(spec.dtype).reshape(shape)
+        places["output", name] = results[name]
+    arena = aligned_bytes(plan.size)
     packs = aligned_bytes(packed_size)
-    memory["scratch", "scratch"] = aligned_bytes(scratch_size(calls))
+    places["scratch", "scratch"] = aligned_bytes(scratch)
 
     def resolve(buffer: Buffer) -> int:
         if buffer.region == "arena":
             return int(arena.ctypes.data) + plan.offsets[buffer]
         if buffer.region == "packed":
             return int(packs.ctypes.data) + packed[buffer]
-        return int(memory[buffer.region, buffer.name].ctypes.data)
+        return int(places[buffer.region, buffer.name].ctypes.data)
 
     addresses = library.addresses(call.spec for call in calls)
     script = ScriptBuilder()

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isoconv.checks import check_count
 from isoconv.compile.border import BorderSpec
 from isoconv.compile.calls import Call
 from isoconv.compile.layout import Buffer, Placement, dense_strides
@@ -25,6 +26,7 @@ from isoconv.compile.plan import make_plan, region_offsets, scratch_size
 from isoconv.compile.runtime import AdvanceSpec, BarrierSpec
 from isoconv.errors import ArgumentError, DTypeError, ShapeError
 from isoconv.graph.ir import Graph, TensorSpec
+from isoconv.run.demand import Demand, bytes_of
 from isoconv.run.fixed import is_fixed
 from isoconv.run.memory import (
     Context,
@@ -36,7 +38,7 @@ from isoconv.run.memory import (
     aligned_copy,
 )
 from isoconv.run.shard_size import shard_size_for
-from isoconv.run.team import Team, default_threads, library_for
+from isoconv.run.team import Team, library_for, team_size
 
 __all__ = ["Predictor"]
 
@@ -58,6 +60,12 @@ class Predictor:
         fusion: whether nodes are fused.
         cache: whether compiled kernels are kept on disk.
         progress: called with (kernels ready, kernels in all).
+        memory: bytes that there are; None for what the machine has.
+
+    Raises:
+        NotEnoughMemoryError: the graph needs more, even for one image.
+        ArgumentError: a setting outside its range.
+        ShapeError: an output without an image axis.
     """
 
     def __init__(
@@ -70,14 +78,13 @@ class Predictor:
         fusion: bool = True,
         cache: bool = True,
         progress: Callable[[int, int], None] | None = None,
+        memory: int | None = None,
     ) -> None:
         if shard_size is None:
             shard_size = shard_size_for(graph)
-        if shard_size < 1:
-            raise ArgumentError(f"shard_size must be at least 1; got {shard_size}")
         self.graph = graph
-        self.shard_size = shard_size
-        self.threads = threads or default_threads()
+        self.shard_size = shard_size = check_count("shard_size", shard_size)
+        self.threads = team_size(threads)
         library = library_for(target, cache=cache)
         self._weights: dict[str, TensorSpec] = {}
         self._rows: dict[str, TensorSpec] = {}
@@ -105,15 +112,24 @@ class Predictor:
             fusion=fusion, written_borders=True,
         )  # fmt: skip
         calls = [*self._lowered.prepare, *self._lowered.shard]
-        specs = [call.spec for call in calls]
-        self._addresses = library.addresses([*specs, AdvanceSpec(), BarrierSpec()], progress)
         self._plan = make_plan(self._lowered.shard, shard_size)
         self._packed, size = region_offsets(
             buffer for call in calls for buffer in call.buffers if buffer.region == "packed"
         )
+        room = scratch_size(self._lowered.shard)
+        fixed = {
+            "weights": bytes_of(self._read_weights().values()),
+            "packed weights": size,
+            "scratch memory": room * self.threads,
+        }
+        self._demand = Demand(
+            fixed, arena=self._plan.size, shard_size=shard_size, threads=self.threads,
+            result=bytes_of(self._results.values()), limit=memory,
+        )  # fmt: skip
+        specs = [call.spec for call in calls]
+        self._addresses = library.addresses([*specs, AdvanceSpec(), BarrierSpec()], progress)
         self._packs = aligned_bytes(size)
         self._arenas = [aligned_bytes(self._plan.size) for _ in range(self.threads)]
-        room = scratch_size(self._lowered.shard)
         self._scratch = [aligned_bytes(room) for _ in range(self.threads)]
         self._order = np.arange(0, dtype=np.int64)
         self._order_address = 0
@@ -128,17 +144,15 @@ class Predictor:
 
     def _own_weights(self) -> dict[str, Array]:
         """Memory for the weights that a shard's kernels read as they are, not packed."""
-        read = {
-            buffer.name
-            for call in self._lowered.shard
-            for buffer in call.buffers
-            if buffer.region == "parameter"
-        }
         return {
             name: aligned_copy(np.zeros(spec.shape, spec.dtype))
-            for name, spec in self._weights.items()
-            if name in read
+            for name, spec in self._read_weights().items()
         }
+
+    def _read_weights(self) -> dict[str, TensorSpec]:
+        buffers = (buffer for call in self._lowered.shard for buffer in call.buffers)
+        read = {buffer.name for buffer in buffers if buffer.region == "parameter"}
+        return {name: spec for name, spec in self._weights.items() if name in read}
 
     def run(
         self,
@@ -178,6 +192,8 @@ class Predictor:
             self._version = None
             self._load(weights)
             self._version = version
+        if images > self._demand.granted:
+            self._demand.grant(images)
         results = self._new_results(images)
         if images:
             self._predict(images, self._places(images, rows, results))

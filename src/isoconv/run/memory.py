@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from isoconv.compile.calls import Call
 from isoconv.compile.layout import Buffer
 from isoconv.compile.loops import CONTEXT, CONTEXT_SLOTS
-from isoconv.errors import ArgumentError
+from isoconv.errors import NotEnoughMemoryError
 
 __all__ = [
     "Context",
@@ -47,8 +47,8 @@ def aligned_bytes(size: int) -> NDArray[np.uint8]:
     room = size + _SLACK + line
     try:
         raw = _fresh(room) if line == _HUGE else np.zeros(room, np.uint8)
-    except (MemoryError, OSError):
-        raise ArgumentError(
+    except (MemoryError, OSError, OverflowError, ValueError):
+        raise NotEnoughMemoryError(
             f"there is not enough memory for {size / 2**30:.1f} GiB; a smaller shard_size or fewer "
             "threads need less"
         ) from None

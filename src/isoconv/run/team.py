@@ -15,6 +15,7 @@ from types import FrameType
 import numpy as np
 from numpy.typing import NDArray
 
+from isoconv.checks import check_count, check_kind
 from isoconv.compile.build import is_shared
 from isoconv.compile.cache import KernelCache, default_folder
 from isoconv.compile.kernels import KernelLibrary
@@ -25,7 +26,10 @@ from isoconv.errors import ArgumentError
 from isoconv.run.memory import Script
 from isoconv.run.wake import WakePlaces
 
-__all__ = ["Team", "default_threads", "library_for"]
+__all__ = ["Team", "default_threads", "library_for", "team_size"]
+
+_MOST = 65536
+"""Threads that nobody has cores for."""
 
 _LIBRARIES: dict[tuple[str, bool], KernelLibrary] = {}
 _LIBRARIES_LOCK = threading.Lock()
@@ -43,6 +47,8 @@ def library_for(target: Target | str | None = None, *, cache: bool = True) -> Ke
         target = host_target()
     elif isinstance(target, str):
         target = target_named(target)
+    else:
+        check_kind("target", target, Target, "a target's name")
     with _LIBRARIES_LOCK:
         key = (repr(target), cache)
         if key not in _LIBRARIES:
@@ -54,6 +60,15 @@ def library_for(target: Target | str | None = None, *, cache: bool = True) -> Ke
 def default_threads() -> int:
     """Number of cores this process may use."""
     return cores()
+
+
+def team_size(threads: int | None) -> int:
+    """The number of threads that was asked for; None asks for one per core.
+
+    Raises:
+        ArgumentError: no whole number of at least 1.
+    """
+    return default_threads() if threads is None else check_count("threads", threads, most=_MOST)
 
 
 @contextmanager
@@ -136,9 +151,7 @@ class Team:
     """
 
     def __init__(self, threads: int, library: KernelLibrary) -> None:
-        if threads < 1:
-            raise ArgumentError(f"threads must be at least 1; got {threads}")
-        self.threads = threads
+        self.threads = team_size(threads)
         run, serve, go = _natives(library)
         self._run, self._serve = run, serve
         self._control = np.zeros((threads, 8), np.int64)
@@ -154,8 +167,19 @@ class Team:
             threading.Thread(target=self._work, args=(i,), daemon=True, name=f"isoconv-{i}")
             for i in range(1, threads)
         ]
-        for worker in self._workers:
-            worker.start()
+        self._start_all()
+
+    def _start_all(self) -> None:
+        for started, worker in enumerate(self._workers):
+            try:
+                worker.start()
+            except RuntimeError as error:
+                del self._workers[started:]
+                self.close()
+                raise ArgumentError(
+                    f"threads must be no more than this system starts; of {self.threads} it "
+                    f"refused number {started + 2}: {error}"
+                ) from error
 
     def run(
         self, scripts: Sequence[Script], turns: int | Sequence[int], control: int | None = None

@@ -27,8 +27,10 @@ from isoconv.compile.layout import Buffer
 from isoconv.compile.plan import Plan
 from isoconv.compile.runtime import AdvanceSpec, BarrierSpec
 from isoconv.errors import ArgumentError, ShapeError
+from isoconv.memory import check_memory
 from isoconv.run.arrays import checked, fill, named, sample_count
 from isoconv.run.course import Course, Join, Work
+from isoconv.run.demand import step_demand, what_helps
 from isoconv.run.memory import (
     Context,
     Resolve,
@@ -38,7 +40,7 @@ from isoconv.run.memory import (
     aligned_copy,
 )
 from isoconv.run.step import StepGraph, StepPlan
-from isoconv.run.team import Team, default_threads, library_for
+from isoconv.run.team import Team, library_for, team_size
 from isoconv.run.tree import Slot
 
 __all__ = ["StepGraph", "TrainingEngine"]
@@ -65,6 +67,13 @@ class TrainingEngine:
         fusion: whether nodes are fused; changes speed alone.
         cache: whether compiled kernels are kept on disk.
         progress: called with (kernels ready, kernels in all).
+        memory: bytes that there are; None for what the machine has.
+
+    Raises:
+        NotEnoughMemoryError: training needs more.
+        ArgumentError: a setting outside its range, or an input without an array.
+        ShapeError: an array of another shape than the graph's.
+        DTypeError: an array of another dtype than the graph's.
     """
 
     def __init__(
@@ -80,6 +89,7 @@ class TrainingEngine:
         fusion: bool = True,
         cache: bool = True,
         progress: Callable[[int, int], None] | None = None,
+        memory: int | None = None,
     ) -> None:
         if batch_size < 1 or shard_size < 1:
             raise ArgumentError(
@@ -90,13 +100,17 @@ class TrainingEngine:
         self.batch_size = batch_size
         self.shard_size = min(shard_size, batch_size)
         self.samples = sample_count(data)
+        self.threads = team_size(threads)
         library = library_for(target, cache=cache)
         with library.crew(len(step.shard) // _NODES) as crew:
             self.plan = StepPlan(step, self.shard_size, library.target, fusion=fusion)
+            needs = step_demand(
+                self.plan, data, samples=self.samples, batch_size=batch_size, threads=self.threads
+            )
+            check_memory("training", needs, what_helps(needs), memory)
             self._prepare_memory(data, seed)
             self._addresses = library.addresses(self.plan.specs(), progress, crew)
         self._calls: dict[int, int] = {}
-        self.threads = threads or default_threads()
         self._team = Team(self.threads, library)
         weakref.finalize(self, self._team.close)
         self._allocate()
