@@ -12,7 +12,7 @@ from isoconv.checks import plain_setting
 from isoconv.errors import ArgumentError
 from isoconv.graph.operation import Array
 from isoconv.nn import storage
-from isoconv.nn.initial import initial_array
+from isoconv.nn.initial import check_memory, initial_array
 from isoconv.nn.snapshot import note_change
 from isoconv.nn.summary import Summary, summarize
 from isoconv.nn.tensor import Tensor
@@ -130,8 +130,10 @@ class Module:
         Raises:
             ShapeError: the input or a layer's settings do not fit; the message names the layer.
             ArgumentError: a setting or the seed outside its allowed values.
+            NotEnoughMemoryError: the parameters need more memory than there is.
         """
         traced = trace_model(self, input_shape, training=True)
+        check_memory(traced)
         for _, module in self.named_modules():
             own_arrays(module, "parameters").clear()
             own_arrays(module, "states").clear()
