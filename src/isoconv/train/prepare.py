@@ -13,6 +13,7 @@ from isoconv.data import Dataset, normalisation, table
 from isoconv.errors import ShapeError
 from isoconv.graph.ir import DType
 from isoconv.nn import trace_model
+from isoconv.nn.initial import check_memory
 from isoconv.run.training import StepGraph
 from isoconv.train.callbacks import EarlyStopping
 from isoconv.train.checkpoint import Checkpoint
@@ -58,6 +59,9 @@ class Prepared:
         """See that the model has weights; returns where they come from."""
         model, shape = self.trainer.model, self.train.image_shape
         if model.input_shape is None:
+            # The model's parameters, those that are trained, a gradient, the optimizer's vectors.
+            vectors = 3 + len(self.trainer.optimizer.slots)
+            check_memory(trace_model(model, shape, training=True), vectors)
             model.build(shape, self.trainer.seed)
             return "seed"
         if model.input_shape != shape:
