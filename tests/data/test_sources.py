@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from isoconv import memory
 from isoconv.data import Dataset, load, load_pair
-from isoconv.errors import ArgumentError, DataError, DataFileError
+from isoconv.errors import ArgumentError, DataError, DataFileError, NotEnoughMemoryError
 
 RNG = np.random.default_rng(5)
 IMAGES = RNG.integers(0, 256, (12, 6, 5)).astype(np.uint8)
@@ -76,3 +78,27 @@ def test_anything_else_is_refused() -> None:
     """What is neither name, path, data set nor pair is refused."""
     with pytest.raises(DataError, match=r"a name, a path, a Dataset or a pair.*got int"):
         load(3)  # type: ignore[arg-type]
+
+
+def test_data_larger_than_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images that do not fit into memory are refused by name before they are decoded."""
+    header = bytes([0, 0, 8, 3]) + np.array(IMAGES.shape, ">u4").tobytes()
+    (tmp_path / "idx").mkdir()
+    (tmp_path / "idx/train-images-idx3-ubyte").write_bytes(header + IMAGES.tobytes())
+    header = bytes([0, 0, 8, 1]) + np.array(LABELS.shape, ">u4").tobytes()
+    (tmp_path / "idx/train-labels-idx1-ubyte").write_bytes(header + LABELS.tobytes())
+    (tmp_path / "pictures/one").mkdir(parents=True)
+    Image.fromarray(IMAGES[0]).save(tmp_path / "pictures/one/first.png")
+    np.savez_compressed(tmp_path / "data.npz", images=IMAGES, labels=LABELS)
+    monkeypatch.setattr(memory, "_MODEST", 0)
+    monkeypatch.setattr(memory, "available_memory", lambda: 20)
+    for name, message in (
+        (
+            "idx",
+            r"train-images-idx3-ubyte: data for the declared shape \(12, 6, 5\) needs at least",
+        ),
+        ("pictures", r"pictures: the images needs at least 30 bytes of .*: 1 images of \(6, 5, 1\)"),
+        ("data.npz", r"data\.npz, array 'images' needs at least"),
+    ):
+        with pytest.raises(NotEnoughMemoryError, match=message):
+            load(tmp_path / name)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from isoconv.data.dataset import Dataset
 from isoconv.data.files import EXPANSION, Format, Split, build, file_error
-from isoconv.errors import DataFileError
+from isoconv.errors import DataFileError, IsoconvError
+from isoconv.memory import check_memory
 
 __all__ = ["NPZ"]
 
@@ -60,9 +61,10 @@ def _array(path: Path, key: str, info: zipfile.ZipInfo) -> NDArray[Any]:
         if declared != info.file_size:
             expected = f"{declared} bytes for the declared {dtype} of shape {shape}"
             raise file_error(where, expected, f"{info.file_size}")
+        check_memory(where, {"the array": declared}, "a smaller file")
         with np.load(path, allow_pickle=False) as arrays:
             return np.asarray(arrays[key])
-    except DataFileError:
+    except IsoconvError:
         raise
     except _DAMAGED as error:
         raise DataFileError(f"{where}: truncated or corrupt: {error}") from error

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from isoconv.data.dataset import Dataset
 from isoconv.errors import DataError, DataFileError
+from isoconv.memory import check_memory
 
 __all__ = [
     "DAMAGED",
@@ -87,11 +88,13 @@ def read_exactly(stream: BufferedIOBase, size: int, path: Path, what: str) -> by
     Raises:
         DataFileError: the file ends too early or cannot be decompressed; or `size` is more than
             the file can hold, even compressed.
+        NotEnoughMemoryError: `size` is more than there is memory for.
     """
     limit = path.stat().st_size * (EXPANSION if path.suffix == ".gz" else 1)
     if size > limit:
         found = f"a file of {path.stat().st_size} bytes: it is truncated or foreign"
         raise file_error(path, f"{size} bytes of {what}", found)
+    check_memory(f"{path}: {what}", {what: size}, "a smaller file")
     content = bytearray()
     try:
         while len(content) < size:

@@ -7,6 +7,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from PIL import Image, ImageOps
 from isoconv.data.dataset import Dataset
 from isoconv.data.files import SPLITS, Format, Split, build, file_error
 from isoconv.errors import DataFileError
+from isoconv.memory import check_memory
 
 __all__ = ["PICTURES", "read_image"]
 
@@ -186,6 +188,8 @@ def _read(path: Path, split: Split, size: tuple[int, int] | None) -> Dataset:
     of_classes = [files for part in by_split.values() for files in part.values()]
     shape = _common_shape([file for files in of_classes for file in files], size)
     labelled = [(file, name) for name, files in by_split[split].items() for file in files]
+    needs = {f"{len(labelled):,} images of {shape}": len(labelled) * prod(shape)}
+    check_memory(f"{path}: the images", needs, "a smaller size, or fewer images")
     images = np.empty((len(labelled), *shape), np.uint8)
     for place, (file, _) in enumerate(labelled):
         images[place] = read_image(file, shape[:2], shape[2])
