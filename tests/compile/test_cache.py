@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -217,6 +218,7 @@ def test_the_default_folder_is_the_users_own(monkeypatch, tmp_path):
 WRITER = """
 import sys
 from pathlib import Path
+from pathlib import Path
 from isoconv.compile.cache import KernelCache
 
 cache = KernelCache(Path(sys.argv[1]), bound=3000)
@@ -247,3 +249,73 @@ def test_processes_at_once(tmp_path):
         assert output == "done\n", errors
     assert KernelCache(folder).get(KEY) in (None, b"code" * 250)
     assert all(path.suffix == ".kernel" for path in folder.iterdir())
+
+
+def test_no_home_folder(monkeypatch):
+    """A user without a home folder has no cache, and none is made in the working folder."""
+
+    def nobody(_):
+        raise KeyError("getpwuid(): uid not found")
+
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    assert default_folder() is None
+    # What older versions of platformdirs give.
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda *_, **__: Path("~/.cache/isoconv"))
+    assert default_folder() is None
+
+
+HOMELESS = """
+import pwd
+
+def nobody(_):
+    raise KeyError("getpwuid(): uid not found")
+
+pwd.getpwuid = nobody
+
+import numpy as np
+import isoconv as ic
+from isoconv import data
+from isoconv.cli import app
+from isoconv.errors import DataError
+
+model = ic.nn.Linear(2).build((3,))
+print(model.predict(np.ones((1, 3), np.float32)).shape)
+for call in (
+    data.default_folder,
+    lambda: data.load("mnist"),
+    lambda: data.fetch("mnist"),
+    lambda: data.load("~/pictures"),
+):
+    try:
+        call()
+    except DataError as error:
+        print(error)
+app(["data", "list"], standalone_mode=False)
+app(["info"])
+"""
+
+
+def test_working_without_a_home_folder(tmp_path):
+    """Kernels are compiled anew each time, data folders must be named, and ``info`` says so."""
+    place = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        place.pop(name, None)
+    done = subprocess.run(
+        [sys.executable, "-c", HOMELESS],
+        env=place,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert not done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "(1, 2)"
+    assert all("this user has no home folder; say where they are to be" in x for x in lines[1:4])
+    assert lines[4].startswith("~/pictures: there is no such home folder")
+    assert any(line.split() == ["mnist", "isoconv", "data", "fetch", "mnist"] for line in lines)
+    assert "kernel cache  nowhere: this user has no home folder" in lines
+    assert "data sets     nowhere: this user has no home folder" in lines
+    assert not list(tmp_path.iterdir())

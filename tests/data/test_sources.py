@@ -97,7 +97,10 @@ def test_data_larger_than_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             "idx",
             r"train-images-idx3-ubyte: data for the declared shape \(12, 6, 5\) needs at least",
         ),
-        ("pictures", r"pictures: the images needs at least 30 bytes of .*: 1 images of \(6, 5, 1\)"),
+        (
+            "pictures",
+            r"pictures: the images needs at least 30 bytes of .*: 1 images of \(6, 5, 1\)",
+        ),
         ("data.npz", r"data\.npz, array 'images' needs at least"),
     ):
         with pytest.raises(NotEnoughMemoryError, match=message):

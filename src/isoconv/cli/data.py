@@ -39,14 +39,20 @@ def list_names() -> None:
     from isoconv.cli.table import print_table
     from isoconv.data.download import REMOTE, default_folder
     from isoconv.data.names import CLASS_NAMES
+    from isoconv.errors import DataError
 
+    try:
+        kept = default_folder()
+    except DataError:
+        # Without a home folder nothing is kept.
+        kept = None
     rows = []
     for name in CLASS_NAMES:
         if name not in REMOTE:
             rows.append((name, "comes with isoconv"))
             continue
-        folder = default_folder() / name
-        whole = all((folder / file.name).is_file() for file in REMOTE[name])
+        folder = None if kept is None else kept / name
+        whole = folder is not None and all((folder / f.name).is_file() for f in REMOTE[name])
         rows.append((name, str(folder) if whole else f"isoconv data fetch {name}"))
     print_table(("name", "where"), rows)
 

@@ -32,9 +32,10 @@ def info(
     """
     from isoconv.compile.cache import KernelCache, default_folder
 
-    cache = KernelCache(default_folder())
+    folder = default_folder()
+    cache = None if folder is None else KernelCache(folder)
     if clear_cache:
-        count = cache.clear()
+        count = 0 if cache is None else cache.clear()
         typer.echo(f"removed {count:,} compiled kernel{'' if count == 1 else 's'}")
         return
     rows = [*_machine(target), *_cache(cache), *_versions()]
@@ -83,9 +84,12 @@ def _processor() -> str:
     return platform.processor() or "unknown processor"
 
 
-def _cache(cache: KernelCache) -> list[tuple[str, str]]:
+def _cache(cache: KernelCache | None) -> list[tuple[str, str]]:
     from isoconv.data import default_folder
 
+    if cache is None:
+        nowhere = "nowhere: this user has no home folder"
+        return [("kernel cache", nowhere), ("data sets", nowhere)]
     entries = cache.entries()
     size = sum(entry[1] for entry in entries)
     return [

@@ -28,9 +28,17 @@ _FORGOTTEN = 24 * 3600  # seconds after which an unfinished entry's writer is go
 _TRIM_EVERY = 64  # new entries between two looks at the folder's size
 
 
-def default_folder() -> Path:
-    """The user's own cache folder for kernels, where this system keeps such folders."""
-    return platformdirs.user_cache_path("isoconv", appauthor=False) / "kernels"
+def default_folder() -> Path | None:
+    """The user's own cache folder for kernels, where this system keeps such folders.
+
+    None for a user without a home folder, as in some containers; there is no such cache then.
+    """
+    try:
+        folder = platformdirs.user_cache_path("isoconv", appauthor=False)
+    except (RuntimeError, KeyError):
+        return None
+    # Some versions leave a home folder that they do not find as "~": a name in the working folder.
+    return folder / "kernels" if folder.is_absolute() else None
 
 
 def _header(key: str, code: bytes) -> bytes:

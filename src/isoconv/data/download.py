@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from isoconv.errors import ArgumentError, DownloadError
+from isoconv.errors import ArgumentError, DataError, DownloadError
 
 __all__ = ["REMOTE", "RemoteFile", "default_folder", "fetch"]
 
@@ -100,10 +100,24 @@ REMOTE: dict[str, tuple[RemoteFile, ...]] = {
 
 
 def default_folder() -> Path:
-    """Where data sets are kept: ``data`` in the user's cache folder for isoconv."""
+    """Where data sets are kept: ``data`` in the user's cache folder for isoconv.
+
+    Raises:
+        DataError: the user has no home folder, and so no cache folder either.
+    """
     import pooch
 
-    return Path(pooch.os_cache("isoconv")) / "data"
+    try:
+        kept = Path(pooch.os_cache("isoconv"))
+    except (RuntimeError, KeyError):
+        kept = Path("~")
+    # Some versions leave a home folder that they do not find as "~".
+    if not kept.is_absolute():
+        raise DataError(
+            "data sets are kept in the user's cache folder, and this user has no home folder; "
+            "say where they are to be: folder=..."
+        )
+    return kept / "data"
 
 
 def fetch(name: str, folder: Path | str | None = None, progress: bool = True) -> Path:
@@ -119,6 +133,7 @@ def fetch(name: str, folder: Path | str | None = None, progress: bool = True) ->
 
     Raises:
         ArgumentError: no data set of this name is known.
+        DataError: no folder is given, and the user has no home folder.
         DownloadError: no server could be reached, or a file has another SHA-256 than the pinned
             one. The message says what to do by hand.
     """

@@ -213,7 +213,10 @@ def _path(source: str | Path, folder: Path | str | None) -> Path:
                 f"isoconv.data.fetch({str(source)!r})"
             )
         return kept
-    path = Path(source).expanduser()
+    try:
+        path = Path(source).expanduser()
+    except RuntimeError as error:
+        raise DataError(f"{source}: there is no such home folder: {error}") from error
     if not path.exists():
         names = ", ".join((SAMPLE, *REMOTE))
         raise DataError(

@@ -52,7 +52,8 @@ def library_for(target: Target | str | None = None, *, cache: bool = True) -> Ke
     with _LIBRARIES_LOCK:
         key = (repr(target), cache)
         if key not in _LIBRARIES:
-            disk = KernelCache(default_folder()) if cache and is_shared() else None
+            folder = default_folder() if cache and is_shared() else None
+            disk = None if folder is None else KernelCache(folder)
             _LIBRARIES[key] = KernelLibrary(target, disk)
         return _LIBRARIES[key]
 
