@@ -141,6 +141,10 @@ def test_integers_are_in_range_and_even() -> None:
     assert stats.chisquare(np.bincount(got, minlength=7)).pvalue > 0.01
     assert got.dtype == np.int64
     assert integers(2**32, 4, 3, 0, 0, 0, 9) == words(4, 3, 0, 0, 0, 9)
+    for bound in (1, 7, 1000, 2**31 + 1):
+        drawn = integers(bound, 4, 3, 0, 0, 5, np.arange(200))
+        upper = [int(word) * bound >> 32 for word in words(4, 3, 0, 0, 5, np.arange(200))]
+        assert drawn.tolist() == upper
     with pytest.raises(ArgumentError, match=r"bound must lie in \[1, 2\*\*32\]; got 0"):
         integers(0, 4, 3, 0, 0, 0, 0)
 
@@ -161,3 +165,11 @@ def test_permutation_by_sorted_keys() -> None:
     key = [int(words(8, 2, 0, 1, 0, 2 * i)) << 32 | int(words(8, 2, 0, 1, 0, 2 * i + 1))
            for i in range(50)]  # fmt: skip
     assert permutation(50, 8, 2, 1).tolist() == sorted(range(50), key=key.__getitem__)
+
+
+def test_permutation_where_the_first_words_are_equal() -> None:
+    """Of so many numbers some share the upper half of their keys; the lower half decides."""
+    n = 200_000
+    upper, lower = words(8, 2, 0, 1, 0, np.arange(2 * n)).reshape(-1, 2).T
+    assert len(np.unique(upper)) < n
+    np.testing.assert_array_equal(permutation(n, 8, 2, 1), np.lexsort((lower, upper)))

@@ -121,6 +121,11 @@ def test_square_norm_order(count: int) -> None:
     assert got.dtype == np.float32
 
 
+def test_sizes_of_the_orders() -> None:
+    """Eight partial sums, and blocks of 4096 elements: another size is another arithmetic."""
+    assert (PARTIALS, NORM_BLOCK) == (8, 4096)
+
+
 def test_square_norm_takes_a_flat_vector() -> None:
     """A matrix is refused: its blocks would depend on its layout."""
     with pytest.raises(ShapeError, match=r"got shape \(2, 2\)"):

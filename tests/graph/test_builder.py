@@ -128,6 +128,8 @@ def test_a_graph_holds_what_its_outputs_need():
     assert graph[2].inputs == (1, 0)
     assert graph.output("y") == 1
     assert graph.users() == ((1, 2), (2,), ())
+    twice = b.graph([("square", b.add("mul", y, y))])
+    assert twice.users() == ((1,), (2,), ())
     assert [index for index, _ in graph.inputs()] == [0]
     assert list(graph.inputs("parameter")) == []
 

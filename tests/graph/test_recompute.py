@@ -111,6 +111,24 @@ def test_roots_read_memory():
     assert recompute(graph, fuse(graph)) == fuse(graph)
 
 
+def test_long_work_is_not_repeated():
+    """Three operations from a stored value on are repeated; with one more its result is stored."""
+    b = GraphBuilder()
+    values = [b.input("dataset", "x", (5, 5, 4))]
+    for number in range(5):
+        values.append(b.add("scale", values[-1], attrs=ops.Constant(number + 0.5)))
+    last = b.add("exp", b.add("sum", b.add("square", values[-1]), attrs=OVER))
+    # Another pass reads every one of them.
+    for value in values:
+        last = b.add("mul", value, last)
+    graph = b.graph([("last", last)])
+    groups = recompute(graph, fuse(graph))
+    stored = {index for group in groups for index in group.stored}
+    homes = [sum(index in group.pointwise for group in groups) for index in range(1, 6)]
+    assert stored & set(range(6)) == {4}
+    assert homes == [2, 2, 2, 1, 2]
+
+
 def test_dear_work_is_not_repeated():
     """An exponential is stored."""
     b = GraphBuilder()

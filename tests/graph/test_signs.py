@@ -109,6 +109,18 @@ def test_outputs_and_other_readers_keep_the_value():
     check_complete(graph, groups)
 
 
+def test_an_output_that_only_gradients_read():
+    """It is stored for whoever wanted it, and its signs for the gradient."""
+    b = GraphBuilder()
+    x = b.input("dataset", "x", (8,))
+    y = b.add("relu", x)
+    later = b.add("reshape", b.add("exp", y), attrs=ops.Shape((8,)))
+    graph = b.graph([("y", y), ("dx", b.add("relu_grad", y, later))])
+    (maker,) = [group for group in grouped(graph) if group.signs]
+    assert maker.signs == (graph.output("y"),)
+    assert graph.output("y") in maker.stored
+
+
 def test_a_reader_that_needs_more_reads_the_value():
     """ReLU's gradient in one kernel with the gradient of max pooling, which reads the value."""
     b = GraphBuilder()
