@@ -68,6 +68,9 @@ def test_zeros_of_both_signs_are_two_constants():
     x = b.input("dataset", "x", (1,))
     plus = b.add("offset", x, attrs=ops.Constant(0.0))
     minus = b.add("offset", x, attrs=ops.Constant(-0.0))
+    # Also in records that Python takes for equal.
+    slopes = [b.add("leaky_relu", x, attrs=ops.LeakyRelu(slope)) for slope in (0.0, -0.0)]
+    assert slopes[0] != slopes[1]
     found = interpret(
         b.graph([("plus", plus), ("minus", minus)]), {"x": np.float32([[-0.0]])}, images=1
     )
