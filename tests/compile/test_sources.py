@@ -119,7 +119,8 @@ def test_closure():
 def test_nothing_else_can_be_imported():
     """No module of the closure imports by a name that is made up while it runs.
 
-    The package's own `__init__` does: it hands on public names, which this room does not ask for.
+    The package's own `__init__` does, to hand on public names that this room does not ask for; and
+    the search for sources looks for modules without importing them.
     """
     ways = ("importlib", "__import__", "exec(", "eval(", "runpy", "pkgutil")
     found = {file for file in REACHED for way in ways if way in (SRC / file).read_text("utf-8")}

@@ -217,7 +217,7 @@ def _files() -> dict[str, bytes]:
         raise FileNotFoundError(f"{__name__} is in no file")
     here = Path(spec.origin)
     top = here.parents[_DEPTH]
-    # What lies in folders of this name is made from sources, and of use beside them alone.
+    # A __pycache__ holds what Python made from sources, and is of use beside them alone.
     files = [
         path for path in top.rglob("*") if path.is_file() and path.parent.name != "__pycache__"
     ]
