@@ -99,6 +99,7 @@ def _cache(cache: KernelCache | None) -> list[tuple[str, str]]:
             f"{len(entries):,} kernels, {size / 2**20:.1f} MiB of at most "
             f"{cache.bound / 2**20:.0f} MiB",
         ),
+        *(("", line) for line in cache.refused),
         ("data sets", str(default_folder())),
     ]
 

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import platformdirs
 
+from isoconv.compile.private import PrivateFolder, read_own
+
 __all__ = ["KernelCache", "default_folder"]
 
 _FORMAT = b"isoconv-kernel-2 "
@@ -48,34 +50,25 @@ def _header(key: str, code: bytes) -> bytes:
 class KernelCache:
     """A folder of compiled kernels.
 
-    A cache that cannot be written or read is no error: kernels are then compiled each time.
+    A cache that cannot be written or read is no error: kernels are then compiled each time. A
+    folder that others may have written to is not used, see `PrivateFolder`.
 
     Args:
-        folder: where the entries are; made when first needed, for this user alone.
+        folder: where the entries should be; made when first needed, for this user alone.
         bound: bytes that the folder may hold.
+
+    Attributes:
+        folder: where the entries are.
+        refused: why the folder is another one than that which was asked for, a line each.
     """
 
     def __init__(self, folder: Path, bound: int = _BOUND) -> None:
-        self.folder = folder
+        private = PrivateFolder(folder)
+        self.folder = private.path or folder
+        self.refused = private.refused
         self.bound = bound
         self._written = 0
-        self._usable = self._prepare()
-
-    def _prepare(self) -> bool:
-        """Make the folder; refuse one that another user could write to."""
-        try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            status = self.folder.stat()
-        except OSError:
-            return False
-        owner = getattr(os, "geteuid", lambda: status.st_uid)()
-        if status.st_uid != owner:
-            return False
-        if status.st_mode & 0o022:
-            with contextlib.suppress(OSError):
-                self.folder.chmod(0o700)
-            return not self.folder.stat().st_mode & 0o022
-        return True
+        self._usable = private.path is not None
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}{_SUFFIX}"
@@ -90,11 +83,11 @@ class KernelCache:
             return None
         path = self._path(key)
         try:
-            content = path.read_bytes()
+            content = read_own(path)
         except OSError:
             return None
-        code = content[_HEADER:]
-        if content[:_HEADER] != _header(key, code):
+        code = (content or b"")[_HEADER:]
+        if content is None or content[:_HEADER] != _header(key, code):
             with contextlib.suppress(OSError):
                 path.unlink()
             return None
