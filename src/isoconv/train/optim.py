@@ -8,7 +8,6 @@ the arithmetic, operation by operation.
 from __future__ import annotations
 
 import functools
-import threading
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -337,18 +336,17 @@ class _Power:
 
     def __init__(self, base: float) -> None:
         self._base = base
-        self._exponent = 0
-        self._value = 1.0
-        self._lock = threading.Lock()
+        # Both at once: threads need no lock, and a forked process finds what belongs together.
+        self._last = (0, 1.0)
 
     def at(self, exponent: int) -> float:
-        with self._lock:
-            if exponent < self._exponent:
-                self._exponent, self._value = 0, 1.0
-            while self._exponent < exponent:
-                self._value *= self._base
-                self._exponent += 1
-            return self._value
+        reached, value = self._last
+        if exponent < reached:
+            reached, value = 0, 1.0
+        for _ in range(exponent - reached):
+            value *= self._base
+        self._last = (exponent, value)
+        return value
 
 
 @functools.lru_cache(maxsize=64)
