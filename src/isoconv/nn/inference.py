@@ -153,8 +153,9 @@ class _Ready:
         """The model's weights now; the same object as long as no module says otherwise."""
         # Asked for before the weights are: who replaces some meanwhile is noticed the next time.
         noted = last_change()
-        if self._last is not None and self._last[0] is noted:
-            return self._last[1]
+        last = self._last
+        if last is not None and last[0] is noted:
+            return last[1]
         arrays = {**self.snapshot.weights(), **_constants(model)}
         version = object() if all(map(is_fixed, arrays.values())) else None
         weights = _Weights(arrays, version)
