@@ -281,9 +281,11 @@ def test_fewer_scripts_than_threads():
 
 
 def test_threads_end():
-    """Closing a team ends its threads; closing twice does no harm."""
+    """Threads begin with a team's first run, closing it ends them; closing twice does no harm."""
     before = threading.active_count()
     team = Team(4, LIBRARY)
+    assert threading.active_count() == before
+    team.run([ScriptBuilder().finish()] * 4, 1)
     assert threading.active_count() == before + 3
     team.close()
     assert threading.active_count() == before

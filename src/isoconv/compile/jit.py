@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import threading
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import llvmlite.binding as llvm
 import llvmlite.ir as ir
 
+from isoconv.compile.fork import forks_wait_for, undivided
 from isoconv.compile.target import Target
 from isoconv.errors import CompileError
 
@@ -17,14 +17,19 @@ __all__ = ["Effort", "LoadedLibrary", "compile_object"]
 
 Effort = Literal["plain", "loops", "whole"]
 
-_LOCK = threading.Lock()
-
 _PLAIN = ("sroa", "instruction_combine")
 _PASSES: Mapping[Effort, tuple[str, ...]] = {
     # Registers for variables, constants folded; code generation does the rest.
     "plain": _PLAIN,
     "loops": (*_PLAIN, "simplify_cfg", "loop_rotate", "instruction_combine"),
 }
+
+
+# LLVM keeps tables of its own, which a fork must not find half changed. `undivided` is held while
+# kernels are compiled and loaded; LLVM's objects are freed in any thread, behind llvmlite's lock.
+_LLVM_LOCK = getattr(llvm.ffi.lib, "_lock", None)
+if _LLVM_LOCK is not None:
+    forks_wait_for(_LLVM_LOCK)
 
 
 def _machine(target: Target) -> llvm.TargetMachine:
@@ -58,21 +63,23 @@ def compile_object(module: ir.Module, target: Target, *, effort: Effort = "plain
     Raises:
         CompileError: LLVM rejects the module.
     """
-    try:
-        parsed = llvm.parse_assembly(str(module))
-        parsed.verify()
-    except RuntimeError as error:
-        raise CompileError(f"kernel {module.name}: LLVM rejects it: {error}") from error
-    with parsed:
-        machine, builder = _compiler(target)
-        if effort == "whole":
-            passes = builder.getModulePassManager()
-        else:
-            passes = llvm.create_new_module_pass_manager()
-            for name in _PASSES[effort]:
-                getattr(passes, f"add_{name}_pass")()
-        passes.run(parsed, builder)
-        code: bytes = machine.emit_object(parsed)
+    text = str(module)
+    with undivided:
+        try:
+            parsed = llvm.parse_assembly(text)
+            parsed.verify()
+        except RuntimeError as error:
+            raise CompileError(f"kernel {module.name}: LLVM rejects it: {error}") from error
+        with parsed:
+            machine, builder = _compiler(target)
+            if effort == "whole":
+                passes = builder.getModulePassManager()
+            else:
+                passes = llvm.create_new_module_pass_manager()
+                for name in _PASSES[effort]:
+                    getattr(passes, f"add_{name}_pass")()
+            passes.run(parsed, builder)
+            code: bytes = machine.emit_object(parsed)
     return code
 
 
@@ -88,7 +95,7 @@ class LoadedLibrary:
     """
 
     def __init__(self, objects: Iterable[bytes], target: Target) -> None:
-        with _LOCK:
+        with undivided:
             try:
                 holder = llvm.parse_assembly(f'target triple = "{target.triple}"')
                 # An engine takes its machine for its own, so each gets a new one.

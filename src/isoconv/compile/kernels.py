@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 
 from isoconv.compile.build import KernelSpec, emit_object, toolchain
 from isoconv.compile.cache import KernelCache
+from isoconv.compile.fork import renew_in_child
 from isoconv.compile.jit import LoadedLibrary
 from isoconv.compile.runtime import RunSpec
 from isoconv.compile.target import Target
@@ -47,6 +48,11 @@ class KernelLibrary:
         self.compiled = 0
         self._addresses: dict[str, int] = {}
         self._loaded: list[LoadedLibrary] = []
+        self._lock = threading.Lock()
+        renew_in_child(self, KernelLibrary._renew)
+
+    def _renew(self) -> None:
+        # Whatever a thread was in the middle of: a kernel has its address when it is whole.
         self._lock = threading.Lock()
 
     def crew(self, kernels: int) -> Crew:

@@ -6,7 +6,8 @@ the user's program. It reads specifications from a pipe that this process alone 
 answers with object code. When the pipe closes, it ends.
 
 A helper that does not start, answers nonsense, dies or stands still costs time and nothing else:
-what it did not deliver is compiled here.
+what it did not deliver is compiled here. A process forked from this one has none: it neither reads
+from the helpers of its parent nor ends them.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from pathlib import Path
 from typing import IO
 
 from isoconv.compile.build import KernelSpec, emit_object, is_contraction, toolchain
+from isoconv.compile.fork import renew_in_child, undivided
 from isoconv.compile.target import Target, target_named
 
 __all__ = ["Crew", "Job", "compile_all", "cores", "helpers_for", "serve"]
@@ -184,7 +186,7 @@ class Crew:
             helper.work(desk)
 
     def __len__(self) -> int:
-        return len(self._helpers)
+        return len([helper for helper in self._helpers if helper.is_ours])
 
     def __enter__(self) -> Crew:
         return self
@@ -210,24 +212,41 @@ class _Helper:
 
     def __init__(self, target: Target) -> None:
         self._target = target
+        self.is_ours = True
         self._process: subprocess.Popen[bytes] | None = None
         self._thread: threading.Thread | None = None
         interpreter = _interpreter()
         if interpreter is None:
             return
+        renew_in_child(self, _Helper._renew)
         with contextlib.suppress(OSError):
-            self._process = subprocess.Popen(  # noqa: S603  # the Python that runs this
-                [interpreter, "-I", "-S", "-c", _PROGRAM],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-            )
+            # A fork in between would take pipes along that nobody in the child knows to close.
+            with undivided:
+                self._process = subprocess.Popen(  # noqa: S603  # the Python that runs this
+                    [interpreter, "-I", "-S", "-c", _PROGRAM],
+                    # What a buffer holds would be written by parent and child.
+                    bufsize=0,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+                )
             if self._process.stdin is not None:
                 # So little fits into any pipe.
                 home = str(Path(__file__).parents[2])
-                self._process.stdin.write(pickle.dumps([*sys.path, home]) + pickle.dumps(target))
-                self._process.stdin.flush()
+                _write(self._process.stdin, pickle.dumps([*sys.path, home]) + pickle.dumps(target))
+
+    def _renew(self) -> None:
+        """In a forked process: the helper is the parent's, with its pipes and its thread."""
+        self.is_ours = False
+        process, self._process, self._thread = self._process, None, None
+        if process is None:
+            return
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
+        # Nobody here is to wait for a process that is not a child of this one.
+        process.returncode = 0
 
     def work(self, desk: _Desk) -> None:
         """Start the thread; see `Crew.work`."""
@@ -259,8 +278,7 @@ class _Helper:
                     taken.append(self._desk.waiting.popleft())
                 except IndexError:
                     break  # another thread was quicker
-                to.write(pickle.dumps((taken[-1], self._desk.jobs[taken[-1]])))
-                to.flush()
+                _write(to, pickle.dumps((taken[-1], self._desk.jobs[taken[-1]])))
             if not taken:
                 return
             number, code = _read_answer(answers)
@@ -289,7 +307,18 @@ def _read_answer(answers: IO[bytes]) -> tuple[int, bytes | None]:
 
 
 def _read(answers: IO[bytes], size: int) -> bytes:
-    content = answers.read(size)
-    if len(content) < size:
-        raise EOFError
-    return content
+    """So many bytes from a pipe without a buffer, which gives what it has."""
+    parts: list[bytes] = []
+    while size:
+        parts.append(answers.read(size))
+        if not parts[-1]:
+            raise EOFError
+        size -= len(parts[-1])
+    return b"".join(parts)
+
+
+def _write(to: IO[bytes], content: bytes) -> None:
+    """All of it, into a pipe without a buffer."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[to.write(rest) :]

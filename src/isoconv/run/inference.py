@@ -8,7 +8,6 @@ Scripts stay from call to call, and so do packed weights whose arrays nobody can
 
 from __future__ import annotations
 
-import threading
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from isoconv.checks import check_count
 from isoconv.compile.border import BorderSpec
 from isoconv.compile.calls import Call
+from isoconv.compile.fork import renew_in_child
 from isoconv.compile.layout import Buffer, Placement, dense_strides
 from isoconv.compile.lower import lower
 from isoconv.compile.plan import make_plan, region_offsets, scratch_size
@@ -139,8 +139,16 @@ class Predictor:
         self._apart: _Scripts | None = None
         self._together: _Scripts | None = None
         self._team = Team(self.threads, library)
-        self._lock = threading.Lock()
-        weakref.finalize(self, self._team.close)
+        weakref.finalize(self, self._team.retire)
+        renew_in_child(self, Predictor._renew)
+
+    def _renew(self) -> None:
+        """In a forked process: what another thread was in the middle of is done anew."""
+        if self._team.torn:
+            self._known.clear()
+            self._version = None
+            self._apart = self._together = None
+            self._team.torn = False
 
     def _own_weights(self) -> dict[str, Array]:
         """Memory for the weights that a shard's kernels read as they are, not packed."""
@@ -177,7 +185,7 @@ class Predictor:
             DTypeError: a data set has another dtype than the graph's.
             ArgumentError: an input has no array.
         """
-        with self._lock:
+        with self._team.turn:
             return self._run(weights, datasets, version)
 
     def _run(
@@ -210,8 +218,10 @@ class Predictor:
     ) -> dict[Place, int]:
         """Addresses of what is another array in each call."""
         if len(self._order) < images:
-            self._order = np.arange(images, dtype=np.int64)
-            self._order_address = int(self._order.ctypes.data)
+            order = np.arange(images, dtype=np.int64)
+            # In this order: a fork in between leaves the child an address that is good for both.
+            self._order_address = int(order.ctypes.data)
+            self._order = order
         places = {("order", "order"): self._order_address}
         places |= {("dataset", name): int(array.ctypes.data) for name, array in rows.items()}
         places |= {("output", name): int(array.ctypes.data) for name, array in results.items()}
@@ -298,19 +308,21 @@ class Predictor:
     def _predict(self, images: int, places: Mapping[Place, int]) -> None:
         rounds, rest = self._rounds(images)
         for first, each, turns in rounds:
-            if self._apart is None:
-                self._apart = self._scripts_apart(places)
-            self._apart.move(places)
-            for thread, context in enumerate(self._apart.contexts):
+            apart = self._apart
+            if apart is None:
+                apart = self._apart = self._scripts_apart(places)
+            apart.move(places)
+            for thread, context in enumerate(apart.contexts):
                 context.set(images=each, first=first + thread * turns * each, stride=each)
-            self._team.run(self._apart.scripts, turns)
+            self._team.run(apart.scripts, turns)
         for first in range(rest, images, self.shard_size):
-            if self._together is None:
-                self._together = self._scripts_together(places)
-            self._together.move(places)
-            for context in self._together.contexts:
+            together = self._together
+            if together is None:
+                together = self._together = self._scripts_together(places)
+            together.move(places)
+            for context in together.contexts:
                 context.set(images=min(self.shard_size, images - first), first=first)
-            self._team.run(self._together.scripts, 1)
+            self._team.run(together.scripts, 1)
 
     def _rounds(self, images: int) -> tuple[list[tuple[int, int, int]], int]:
         """Where each thread gets as much as all others: (first image, images of a chunk, turns).

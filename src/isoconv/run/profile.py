@@ -181,10 +181,11 @@ class _Recording:
     def rows(self) -> tuple[KernelTime, ...]:
         """Run the scripts and gather the times of all threads."""
         scripts = [script.finish() for script in self.scripts]
-        self._team.run(scripts, 1)
-        for script in self.scripts:
-            script.rewind()
-        self._team.run(scripts, self._turns)
+        with self._team.turn:
+            self._team.run(scripts, 1)
+            for script in self.scripts:
+                script.rewind()
+            self._team.run(scripts, self._turns)
         times: dict[tuple[str, str], float] = {}
         work: dict[tuple[str, str], tuple[int, int]] = {}
         for script in self.scripts:

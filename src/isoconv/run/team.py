@@ -1,6 +1,7 @@
 """Threads that run scripts. The calling thread is one of them; the others wait for work.
 
 They wait in native code for a millisecond or two, as work often follows work, and then asleep.
+In a forked process they are not there: its first run starts others.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from numpy.typing import NDArray
 from isoconv.checks import check_count, check_kind
 from isoconv.compile.build import is_shared
 from isoconv.compile.cache import KernelCache, default_folder
+from isoconv.compile.fork import renew_in_child
 from isoconv.compile.kernels import KernelLibrary
 from isoconv.compile.runtime import ASLEEP, GoSpec, RunSpec, ServeSpec
 from isoconv.compile.target import Target, host_target, target_named
 from isoconv.compile.worker import cores
-from isoconv.errors import ArgumentError
+from isoconv.errors import ArgumentError, TrainingError
 from isoconv.run.memory import Script
 from isoconv.run.wake import WakePlaces
 
@@ -32,7 +34,6 @@ _MOST = 65536
 """Threads that nobody has cores for."""
 
 _LIBRARIES: dict[tuple[str, bool], KernelLibrary] = {}
-_LIBRARIES_LOCK = threading.Lock()
 
 
 def library_for(target: Target | str | None = None, *, cache: bool = True) -> KernelLibrary:
@@ -49,13 +50,14 @@ def library_for(target: Target | str | None = None, *, cache: bool = True) -> Ke
         target = target_named(target)
     else:
         check_kind("target", target, Target, "a target's name")
-    with _LIBRARIES_LOCK:
-        key = (repr(target), cache)
-        if key not in _LIBRARIES:
-            folder = default_folder() if cache and is_shared() else None
-            disk = None if folder is None else KernelCache(folder)
-            _LIBRARIES[key] = KernelLibrary(target, disk)
-        return _LIBRARIES[key]
+    key = (repr(target), cache)
+    library = _LIBRARIES.get(key)
+    if library is None:
+        folder = default_folder() if cache and is_shared() else None
+        disk = None if folder is None else KernelCache(folder)
+        # Of threads that come at once, all get the first one's.
+        library = _LIBRARIES.setdefault(key, KernelLibrary(target, disk))
+    return library
 
 
 def default_threads() -> int:
@@ -72,24 +74,46 @@ def team_size(threads: int | None) -> int:
     return default_threads() if threads is None else check_count("threads", threads, most=_MOST)
 
 
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Ctrl-C waits until the threads have met: none may be left behind, working on our arrays."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous = signal.getsignal(signal.SIGINT)
-    if not callable(previous):
-        yield
-        return
-    came: list[FrameType | None] = []
-    signal.signal(signal.SIGINT, lambda _, frame: came.append(frame))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)
-    if came:
-        previous(signal.SIGINT, came[0])
+class _Interrupts:
+    """Ctrl-C that waits until the threads have met: none may be left behind, working on our arrays.
+
+    Only the main thread is interrupted, so there is one of these.
+    """
+
+    def __init__(self) -> None:
+        self._handler: Callable[[int, FrameType | None], object] | None = None
+        renew_in_child(self, _Interrupts._renew)
+
+    @contextmanager
+    def later(self) -> Iterator[None]:
+        """No interrupt inside; one that came is handled after."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        previous = signal.getsignal(signal.SIGINT)
+        if not callable(previous):
+            yield
+            return
+        came: list[FrameType | None] = []
+        outer = self._handler
+        self._handler = outer or previous
+        signal.signal(signal.SIGINT, lambda _, frame: came.append(frame))
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, previous)
+            self._handler = outer
+        if came:
+            previous(signal.SIGINT, came[0])
+
+    def _renew(self) -> None:
+        # The child's main thread is the one that forked; it may be another one that waits here.
+        if self._handler is not None:
+            signal.signal(signal.SIGINT, self._handler)
+            self._handler = None
+
+
+_INTERRUPTS = _Interrupts()
 
 
 _Native = Callable[[int, None], None]
@@ -114,73 +138,174 @@ class _Doors:
     def __init__(self, threads: int, orders: NDArray[np.int64], go: _Native) -> None:
         self._doors = np.full((threads, 16), ASLEEP, np.int32)
         self._go = go
-        self._counts = np.zeros(2, np.int64)
+        self._orders = orders
+        self.counts = np.zeros(2, np.int64)
         rows = np.arange(threads)
         self._arguments = np.empty((threads, 2), np.int64)
         self._arguments[:, 0] = orders.ctypes.data + orders.strides[0] * rows
         self._arguments[:, 1] = self._doors.ctypes.data + self._doors.strides[0] * rows
         first = self._doors.ctypes.data + self._doors.strides[0]
-        self._going = np.array([orders.ctypes.data, first, self._counts.ctypes.data], np.int64)
+        self._going = np.array([orders.ctypes.data, first, self.counts.ctypes.data], np.int64)
         self._address = int(self._going.ctypes.data)
 
     def arguments(self, thread: int) -> int:
         """Address of what a thread's ``serve`` takes."""
         return int(self._arguments[thread : thread + 1].ctypes.data)
 
-    def go(self, count: int) -> None:
-        """Open the first doors and run, unless one of the threads behind them sleeps."""
-        self._counts[0] = count
+    def go(self) -> None:
+        """Open the first doors and run, unless one of the threads behind them sleeps.
+
+        As many doors as ``counts[0]`` says.
+        """
         self._go(self._address, None)
 
     def sleepers(self) -> list[int]:
         """The threads that the last ``go`` found asleep: it has not run, they have to be woken."""
-        if not self._counts[1]:
+        if not self.counts[1]:
             return []
-        return [i for i in range(1, int(self._counts[0]) + 1) if self._doors[i, 1] == ASLEEP]
+        return [i for i in range(1, int(self.counts[0]) + 1) if self._doors[i, 1] == ASLEEP]
 
     def woken(self) -> None:
         """Nobody sleeps behind an open door any more."""
-        self._counts[1] = 0
+        self.counts[1] = 0
+
+    def shut(self) -> None:
+        """Nobody is awake."""
+        self._doors[:, 0] = ASLEEP
+
+
+class _Others:
+    """The threads beside the caller. They begin with the first call, and sleep between calls.
+
+    Args:
+        doors: at which they wait before they sleep.
+        threads: how many, the caller included.
+        serve: the native function.
+    """
+
+    def __init__(self, doors: _Doors, threads: int, serve: _Native) -> None:
+        self._doors = doors
+        self._serve = serve
+        self._start = [threading.Semaphore(0) for _ in range(threads)]
+        self._places = WakePlaces()
+        self._threads: list[threading.Thread] = []
+        self._over = False
+
+    def wake(self, numbers: Sequence[int]) -> None:
+        """Let the threads of these numbers, from 1 on, look at their doors.
+
+        Raises:
+            ArgumentError: the system starts no more threads; none of these has begun.
+        """
+        if not self._threads:
+            self._begin()
+        self._places.calls(self._threads[i - 1].native_id for i in numbers)
+        for i in numbers:
+            self._start[i].release()
+
+    def _begin(self) -> None:
+        """All at once: some without the others would wait for them."""
+        count = len(self._start)
+        threads = [
+            threading.Thread(target=self._work, args=(i,), daemon=True, name=f"isoconv-{i}")
+            for i in range(1, count)
+        ]
+        begun: list[threading.Thread] = []
+        try:
+            for thread in threads:
+                thread.start()
+                begun.append(thread)
+        except RuntimeError as error:
+            self._threads = begun
+            self.end()
+            raise ArgumentError(
+                f"threads must be as many as the system starts; of {count} it started "
+                f"{len(begun) + 1}: {error}"
+            ) from error
+        self._threads = threads
+
+    def _work(self, i: int) -> None:
+        while True:
+            self._start[i].acquire()
+            if self._over:
+                return
+            self._places.awake()
+            self._serve(self._doors.arguments(i), None)
+            self._places.asleep()
+
+    def end(self) -> None:
+        """End the threads and wait for them."""
+        self._over = True
+        for start in self._start:
+            start.release()
+        for thread in self._threads:
+            # Garbage collection may close a forgotten team on one of its own threads.
+            if thread is not threading.current_thread():
+                thread.join()
+        self._threads = []
+
+    def abandon(self) -> None:
+        """In a forked process, where they are not: nobody is to begin in their place."""
+        self._over = True
 
 
 class Team:
-    """A fixed number of threads that run scripts together.
+    """A fixed number of threads that run scripts together, one run at a time.
 
     Args:
         threads: how many; the calling thread is the first.
         library: where the native loop comes from.
+
+    Attributes:
+        turn: the lock of what has to go from one run to the next, or through all of a run, before
+            another thread comes.
+        torn: whether this process was forked while a thread held `turn`: what that was in the
+            middle of is not whole here, and never will be. Who puts it right says so here.
     """
 
     def __init__(self, threads: int, library: KernelLibrary) -> None:
         self.threads = team_size(threads)
-        run, serve, go = _natives(library)
-        self._run, self._serve = run, serve
+        self.turn = threading.Lock()
+        self.torn = False
+        run, self._serve, go = _natives(library)
+        self._run = run
         self._control = np.zeros((threads, 8), np.int64)
         self._orders = np.zeros((threads, 8), np.int64)
         self._own = [int(row.ctypes.data) for row in self._control]
         self._doors = _Doors(threads, self._orders, go)
-        self._start = [threading.Semaphore(0) for _ in range(threads)]
         self._meeting = np.zeros(16, np.int32)
         self._orders[:, 2] = self._meeting.ctypes.data
-        self._places = WakePlaces()
-        self._closing = False
-        self._workers = [
-            threading.Thread(target=self._work, args=(i,), daemon=True, name=f"isoconv-{i}")
-            for i in range(1, threads)
-        ]
-        self._start_all()
+        self._address = int(self._orders.ctypes.data)
+        self._closed = False
+        self._others = self._new_others()
+        renew_in_child(self, Team._renew)
 
-    def _start_all(self) -> None:
-        for started, worker in enumerate(self._workers):
-            try:
-                worker.start()
-            except RuntimeError as error:
-                del self._workers[started:]
-                self.close()
-                raise ArgumentError(
-                    f"threads must be no more than this system starts; of {self.threads} it "
-                    f"refused number {started + 2}: {error}"
-                ) from error
+    def _new_others(self) -> _Others:
+        self._doors.shut()
+        self._meeting[0] = 0
+        return _Others(self._doors, self.threads, self._serve)
+
+    def _renew(self) -> None:
+        """In a forked process: threads that are there, and a lock that opens."""
+        self.torn = self.torn or self.turn.locked()
+        self.turn = threading.Lock()
+        self._others.abandon()
+        self._others = self._new_others()
+
+    @contextmanager
+    def whole_turn(self) -> Iterator[None]:
+        """One thread at a time, with nothing that another one left half done.
+
+        Raises:
+            TrainingError: this process was forked in the middle of another thread's turn.
+        """
+        with self.turn:
+            if self.torn:
+                raise TrainingError(
+                    "a training engine must not be used in a process that was forked while another "
+                    "thread was in the middle of the engine's work; make a new one there"
+                )
+            yield
 
     def run(
         self, scripts: Sequence[Script], turns: int | Sequence[int], control: int | None = None
@@ -193,53 +318,59 @@ class Team:
             control: address of a shared (turns, stop) pair; without it each thread has its own.
 
         Raises:
-            ArgumentError: the team was closed.
+            ArgumentError: the team was closed, the system starts no more threads, or a signal's
+                handler forked this process in the middle of the run.
         """
-        if self._closing:
+        if self._closed:
             raise ArgumentError("the threads of this team have ended; make a new one")
         each = [turns] * len(scripts) if isinstance(turns, int) else list(turns)
         for i, (script, count) in enumerate(zip(scripts, each, strict=True)):
             self._control[i, :2] = count, 0
             self._orders[i, :2] = script.address, control or self._own[i]
         self._meeting[2] = len(scripts)
+        self._doors.counts[0] = len(scripts) - 1
+        others = self._others
         try:
             # Nothing comes between the others' start and the caller's, not even Ctrl-C. A
             # prediction takes so little that what Python does here is seen in its time.
-            self._doors.go(len(scripts) - 1)
+            self._doors.go()
         finally:
             asleep = self._doors.sleepers()
             if asleep:
-                self._wake(asleep)
+                self._wake(asleep, others)
 
-    def _wake(self, asleep: Sequence[int]) -> None:
+    def _wake(self, asleep: Sequence[int], others: _Others) -> None:
         """Wake those whose doors were opened, and run."""
-        with _uninterrupted():
-            self._places.calls(self._workers[i - 1].native_id for i in asleep)
-            for i in asleep:
-                self._start[i].release()
-            self._doors.woken()
+        with _INTERRUPTS.later():
+            try:
+                others.wake(asleep)
+                self._doors.woken()
+                if others is not self._others:
+                    # Some may have begun, and nobody will ever end.
+                    raise ArgumentError(
+                        "a signal's handler must not fork in the middle of a run and come back to "
+                        "it in the child: what the threads were doing is lost there"
+                    )
+            except ArgumentError:
+                self._others = self._new_others()
+                self._doors.woken()
+                raise
             # It returns when all have met.
-            self._run(self._orders.ctypes.data, None)
-
-    def _work(self, i: int) -> None:
-        while True:
-            self._start[i].acquire()
-            if self._closing:
-                return
-            self._places.awake()
-            self._serve(self._doors.arguments(i), None)
-            self._places.asleep()
+            self._run(self._address, None)
 
     def close(self) -> None:
-        """End the threads."""
-        self._closing = True
-        for i in range(1, self.threads):
-            self._start[i].release()
-        for worker in self._workers:
-            # Garbage collection may close a forgotten team on one of its own threads.
-            if worker is not threading.current_thread():
-                worker.join()
-        self._workers = []
+        """End the threads; not while another thread runs scripts."""
+        self._closed = True
+        self._others.end()
+
+    def retire(self) -> None:
+        """End the threads because nobody can ask for a run any more, or because Python ends.
+
+        Then another thread may still be in the middle of one, which is waited for.
+        """
+        self._closed = True
+        with self.turn:
+            self._others.end()
 
     def __enter__(self) -> Team:
         return self

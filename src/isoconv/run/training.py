@@ -112,7 +112,7 @@ class TrainingEngine:
             self._addresses = library.addresses(self.plan.specs(), progress, crew)
         self._calls: dict[int, int] = {}
         self._team = Team(self.threads, library)
-        weakref.finalize(self, self._team.close)
+        weakref.finalize(self, self._team.retire)
         self._allocate()
         self._scripts: dict[int, tuple[list[Script], Contexts]] = {}
 
@@ -318,29 +318,34 @@ class TrainingEngine:
         Raises:
             ShapeError: an array has another shape than the model's.
             ArgumentError: a parameter or state has no array.
+            TrainingError: this process was forked in the middle of another thread's step.
         """
-        fill(self._memory["parameter", "parameter"], self.plan.layout, parameters)
-        fill(self._memory["state", "state"], self.plan.states, states)
-        for slot in self.step.slots:
-            vector = self._memory["parameter", f"slot:{slot}"]
-            vector[...] = 0
-            if slots is not None:
-                fill(vector, self.plan.layout, slots[slot])
+        with self._team.whole_turn():
+            fill(self._memory["parameter", "parameter"], self.plan.layout, parameters)
+            fill(self._memory["state", "state"], self.plan.states, states)
+            for slot in self.step.slots:
+                vector = self._memory["parameter", f"slot:{slot}"]
+                vector[...] = 0
+                if slots is not None:
+                    fill(vector, self.plan.layout, slots[slot])
 
     def parameters(self) -> dict[str, Array]:
         """Copies of the parameters by name."""
-        return named(self._memory["parameter", "parameter"], self.plan.layout)
+        with self._team.whole_turn():
+            return named(self._memory["parameter", "parameter"], self.plan.layout)
 
     def states(self) -> dict[str, Array]:
         """Copies of the states by name."""
-        return named(self._memory["state", "state"], self.plan.states)
+        with self._team.whole_turn():
+            return named(self._memory["state", "state"], self.plan.states)
 
     def slots(self) -> dict[str, dict[str, Array]]:
         """Copies of the optimizer's vectors, by slot and parameter."""
-        return {
-            slot: named(self._memory["parameter", f"slot:{slot}"], self.plan.layout)
-            for slot in self.step.slots
-        }
+        with self._team.whole_turn():
+            return {
+                slot: named(self._memory["parameter", f"slot:{slot}"], self.plan.layout)
+                for slot in self.step.slots
+            }
 
     def begin_epoch(
         self, epoch: int, order: Array, tables: Mapping[str, Array] | None = None
@@ -358,20 +363,21 @@ class TrainingEngine:
             )
         if self.samples and not (order.min() >= 0 and order.max() < self.samples):
             raise ArgumentError(f"order must hold rows from 0 to {self.samples - 1}")
-        self._memory["order", "order"][...] = order
-        self._memory["scalar", "key"][1] = epoch
-        for name, table in (tables or {}).items():
-            held = self._memory.get(("dataset", name))
-            if held is None:
-                raise ArgumentError(f"the graph has no data-set input {name!r} to replace")
-            if held.shape != table.shape or held.dtype != table.dtype:
-                raise ShapeError(
-                    f"table {name!r} must stay {held.dtype} {held.shape}; "
-                    f"got {table.dtype} {table.shape}"
-                )
-            # The caller's arrays stay as they are; scripts hold addresses, so they are made anew.
-            self._memory["dataset", name] = np.ascontiguousarray(table)
-            self._scripts.clear()
+        with self._team.whole_turn():
+            self._memory["order", "order"][...] = order
+            self._memory["scalar", "key"][1] = epoch
+            for name, table in (tables or {}).items():
+                held = self._memory.get(("dataset", name))
+                if held is None:
+                    raise ArgumentError(f"the graph has no data-set input {name!r} to replace")
+                if held.shape != table.shape or held.dtype != table.dtype:
+                    raise ShapeError(
+                        f"table {name!r} must stay {held.dtype} {held.shape}; "
+                        f"got {table.dtype} {table.shape}"
+                    )
+                # The caller's arrays stay as they are. Scripts hold addresses: they are made anew.
+                self._memory["dataset", name] = np.ascontiguousarray(table)
+                self._scripts.clear()
 
     def steps(self, first: int, hyper: Array) -> Array:
         """Run some steps of the epoch.
@@ -383,6 +389,10 @@ class TrainingEngine:
         Returns:
             float32 (steps done, metrics): sums over each batch. A row whose loss is not finite is
             the last one, and its step's update is not applied.
+
+        Raises:
+            ArgumentError: the epoch has no such steps.
+            TrainingError: this process was forked in the middle of another thread's step.
         """
         count = len(hyper)
         begin, end = first * self.batch_size, (first + count) * self.batch_size
@@ -398,10 +408,11 @@ class TrainingEngine:
         if short:
             parts.append((whole, count, self.batch_size - short))
         rows: list[Array] = []
-        for a, b, images in parts:
-            rows.append(self._run(begin + a * self.batch_size, images, hyper[a:b]))
-            if not np.isfinite(rows[-1][-1, 0]):
-                break
+        with self._team.whole_turn():
+            for a, b, images in parts:
+                rows.append(self._run(begin + a * self.batch_size, images, hyper[a:b]))
+                if not np.isfinite(rows[-1][-1, 0]):
+                    break
         return np.concatenate(rows)
 
     def _run(self, first: int, images: int, hyper: Array) -> Array:

@@ -7,6 +7,8 @@ import threading
 from types import FrameType
 from typing import Any
 
+from isoconv.compile.fork import renew_in_child
+
 __all__ = ["InterruptWatch"]
 
 
@@ -14,7 +16,7 @@ class InterruptWatch:
     """While open, the first interrupt is noted; a second one comes through as ever.
 
     Outside the main thread signals cannot be caught, and nothing is changed; nor is it where
-    interrupts are ignored already, as under nohup.
+    interrupts are ignored already, as under nohup. A forked process is interrupted as ever.
 
     Attributes:
         asked: whether an interrupt came.
@@ -30,6 +32,7 @@ class InterruptWatch:
         if threading.current_thread() is threading.main_thread() and not ignored:
             self._before = signal.signal(signal.SIGINT, self._note)
             self._caught = True
+            renew_in_child(self, InterruptWatch._restore)
         return self
 
     def __exit__(self, *_: object) -> None:
