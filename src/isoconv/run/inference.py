@@ -143,10 +143,12 @@ class Predictor:
         renew_in_child(self, Predictor._renew)
 
     def _renew(self) -> None:
-        """In a forked process: what another thread was in the middle of is done anew."""
+        """In a forked process, perhaps in the middle of another thread's run.
+
+        That may have moved half a script and come to a meeting. Weights need no care here: those
+        that are not whole are not taken for loaded ones, see `_load`.
+        """
         if self._team.torn:
-            self._known.clear()
-            self._version = None
             self._apart = self._together = None
             self._team.torn = False
 
