@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--widths", type=int, nargs="+", default=[16, 32, 64])
     options = parser.parse_args()
 
-    train, test = ic.data.load_pair("fashion-sample")
+    train, validation, test = ic.data.load_splits("fashion-sample")
     train = train.subset(range(min(options.images, len(train))))
     model = ResidualNetwork(tuple(options.widths), train.classes)
     print(model.summary(train.image_shape))
@@ -74,8 +74,8 @@ def main() -> None:
         batch_size=128,
         seed=0,
     )
-    run = trainer.fit(train, validation=test, epochs=options.epochs)
-    print(f"accuracy on unseen images: {run.history[-1]['val_top1']:.2%}")
+    run = trainer.fit(train, validation, test, epochs=options.epochs)
+    print(f"accuracy on the test images: {run.test.top1:.2%}")
     print(f"weights sha256:{run.digest}")
 
 

@@ -42,8 +42,10 @@ def main() -> None:
     parser.add_argument("--save", type=Path, default=Path("model.safetensors"))
     options = parser.parse_args()
 
-    train, test = ic.data.load_pair(options.folder, size=options.size)
-    print(f"{len(train)} images to train on, {len(test)} to measure with")
+    train, validation, test = ic.data.load_splits(options.folder, size=options.size)
+    print(
+        f"{len(train)} images to train on, {len(validation)} to choose by, {len(test)} to test with"
+    )
     print(f"classes: {', '.join(train.class_names)}")
     model = network(train.classes)
     trainer = ic.Trainer(
@@ -53,11 +55,11 @@ def main() -> None:
         augmentation=ic.data.Augmentation(crop_padding=options.size // 16, flip=True),
         batch_size=min(32, len(train)),
     )
-    trainer.fit(train, validation=test, epochs=options.epochs)
+    run = trainer.fit(train, validation, test, epochs=options.epochs)
     model.save(options.save)
 
-    measured = ic.evaluate(model, test)
-    print(f"accuracy on held-out images: {measured.top1:.2%}; model saved as {options.save}")
+    measured = run.test
+    print(f"accuracy on the test images: {measured.top1:.2%}; model saved as {options.save}")
     for name, accuracy in zip(test.class_names, measured.class_accuracy, strict=True):
         print(f"  {name}: {accuracy:.2%}")
 
@@ -65,7 +67,7 @@ def main() -> None:
     doubtful = int(np.argmin(probabilities.max(axis=1)))
     row = sorted(zip(probabilities[doubtful], test.class_names, strict=True), reverse=True)
     guesses = ", ".join(f"{name} {share:.0%}" for share, name in row)
-    print(f"least certain: held-out image {doubtful}: {guesses}")
+    print(f"least certain: {test.paths[doubtful]}: {guesses}")
 
 
 if __name__ == "__main__":

@@ -159,11 +159,12 @@ def test_readme_begins_with_its_purpose() -> None:
     assert first.startswith("make demo")
 
 
-def test_example_of_the_readme(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_example_of_the_readme(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The library's example in the README runs as it stands, here on a part of its data."""
-    whole = isoconv.data.load_pair("fashion-sample")
-    part = isoconv.data.Splits(*(data.subset(range(200)) for data in whole))
-    monkeypatch.setattr(isoconv.data, "load_pair", lambda _: part)
+    whole = isoconv.data.load_splits("fashion-sample")
+    part = isoconv.data.Splits(*(data.subset(range(200)) for data in whole.parts.values()))
+    monkeypatch.setattr(isoconv.data, "load_splits", lambda _: part)
+    monkeypatch.chdir(tmp_path)
     (source,) = (text for _, text in blocks(ROOT / "README.md", "python") if ">>>" not in text)
     names: dict[str, object] = {}
     exec(compile(source, "README.md", "exec"), names)  # noqa: S102
@@ -473,8 +474,8 @@ def test_train_your_images(tmp_path: Path) -> None:
             Image.fromarray(pixels.astype(np.uint8)).save(file)
     options = ("pets", "--size", "16", "--epochs", "2", "--save", "pets.safetensors")
     said = run_example("train_your_images.py", *options, folder=tmp_path)
-    assert "20 images to train on, 4 to measure with" in said
-    assert "accuracy on held-out images: 100.00%" in said
+    assert "20 images to train on, 2 to choose by, 2 to test with" in said
+    assert "accuracy on the test images: 100.00%" in said
     assert (tmp_path / "pets.safetensors").is_file()
 
 

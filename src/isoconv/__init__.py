@@ -42,7 +42,7 @@ if TYPE_CHECKING:
         tanh,
     )
     from isoconv.ops.geometry import output_size, same_padding
-    from isoconv.train import EarlyStopping, Trainer, evaluate
+    from isoconv.train import EarlyStopping, Trainer, evaluate, load
 
 __all__ = [
     "EarlyStopping",
@@ -66,6 +66,7 @@ __all__ = [
     "gradients",
     "leaky_relu",
     "linear",
+    "load",
     "log_softmax",
     "max_pool1d",
     "max_pool2d",
@@ -91,6 +92,7 @@ _PLACES = {
     "EarlyStopping": "isoconv.train",
     "Trainer": "isoconv.train",
     "evaluate": "isoconv.train",
+    "load": "isoconv.train",
     "output_size": "isoconv.ops.geometry",
     "same_padding": "isoconv.ops.geometry",
 }

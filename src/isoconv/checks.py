@@ -10,8 +10,9 @@ from __future__ import annotations
 import operator
 import os
 import reprlib
+import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,13 +22,19 @@ from numpy.typing import NDArray
 from isoconv.errors import ArgumentError, DTypeError, IsoconvError, ShapeError
 
 __all__ = [
+    "LARGEST",
+    "as_word",
     "check_array",
+    "check_arrays",
     "check_choice",
     "check_count",
     "check_flag",
     "check_kind",
+    "check_mapping",
     "check_number",
     "check_path",
+    "check_paths",
+    "check_rows",
     "check_shape",
     "check_text",
     "plain",
@@ -38,6 +45,9 @@ __all__ = [
 ]
 
 Kind = TypeVar("Kind")
+
+LARGEST = 2**31 - 1
+"""Of a side, a step or a number of filters: addresses made of two of them fit into 64 bits."""
 
 
 class _Shown(reprlib.Repr):
@@ -63,6 +73,18 @@ class _Shown(reprlib.Repr):
 
 shown = _Shown().repr
 """A value for a message: ``repr``, shortened where it is long."""
+
+
+def as_word(path: str | Path) -> str:
+    """A path as a word of a command that can be pasted into a shell.
+
+    Example:
+        >>> as_word("runs/pets"), as_word("my pets"), as_word("-pets")
+        ('runs/pets', "'my pets'", './-pets')
+    """
+    text = str(path)
+    # What begins with a dash would be taken for an option.
+    return shlex.quote(f"./{text}" if text.startswith("-") else text)
 
 
 def plain(value: Any) -> Any:
@@ -262,6 +284,21 @@ def check_path(name: str, value: object) -> Path:
     return Path(text)
 
 
+def check_paths(name: str, value: object) -> list[Path]:
+    """A list of at least one path.
+
+    Raises:
+        ArgumentError: it is none; a single path is no list.
+    """
+    if isinstance(value, (str, os.PathLike)):
+        raise ArgumentError(f"{name} must be a list of files; got the single path {shown(value)}")
+    if not isinstance(value, (list, tuple)):
+        raise ArgumentError(f"{name} must be a list of files; got {shown(value)}")
+    if not value:
+        raise ArgumentError(f"{name} must name at least one file; got none")
+    return [check_path(f"{name}[{place}]", path) for place, path in enumerate(value)]
+
+
 def check_kind(name: str, value: object, kind: type[Kind], what: str) -> Kind:
     """An object of some kind; the kind itself, a class, is none.
 
@@ -281,16 +318,38 @@ def check_kind(name: str, value: object, kind: type[Kind], what: str) -> Kind:
     return value
 
 
+def check_mapping(name: str, value: object) -> Mapping[str, Any]:
+    """A mapping from texts, such as a dict.
+
+    Raises:
+        ArgumentError: it is none.
+    """
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise ArgumentError(f"{name} must map names to values; got {shown(value)}")
+    return value
+
+
+def check_rows(name: str, value: object) -> list[Mapping[str, Any]]:
+    """A list of mappings from texts, such as the rows of a history.
+
+    Raises:
+        ArgumentError: it is none.
+    """
+    if not isinstance(value, (list, tuple)):
+        raise ArgumentError(f"{name} must be a list of rows; got {shown(value)}")
+    return [check_mapping(f"{name}[{place}]", row) for place, row in enumerate(value)]
+
+
 # Shapes and arrays ------------------------------------------------------------------------------
 
 
-def check_shape(name: str, value: object, least: int = 1) -> tuple[int, ...]:
-    """A shape: a whole number for each axis.
+def check_shape(name: str, value: object, axes: int | None = None) -> tuple[int, ...]:
+    """A shape: a whole number from 1 to `LARGEST` for each axis.
 
     Args:
         name: of the argument, for the message.
         value: a tuple, a list or an array of one axis.
-        least: the smallest allowed side.
+        axes: how many there must be; None for any number.
 
     Raises:
         ShapeError: it is none.
@@ -302,13 +361,32 @@ def check_shape(name: str, value: object, least: int = 1) -> tuple[int, ...]:
     listed = isinstance(value, np.ndarray) and value.ndim == 1
     if listed or (isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray))):
         sides = [whole(side) for side in value]  # type: ignore[attr-defined]
-        found = tuple(side for side in sides if side is not None and side >= least)
-        if len(found) == len(sides):
+        found = tuple(side for side in sides if side is not None and 1 <= side <= LARGEST)
+        if len(found) == len(sides) and axes in (None, len(found)):
             return found
+    each = "its axes" if axes is None else f"{axes} axes"
     raise ShapeError(
-        f"{name} must be a shape, whole numbers of at least {least} for its axes; "
-        f"got {shown(value)}"
+        f"{name} must be a shape, whole numbers from 1 to {LARGEST} for {each}; got {shown(value)}"
     )
+
+
+def check_arrays(name: str, value: object, error: type[IsoconvError]) -> dict[str, NDArray[Any]]:
+    """Arrays by name.
+
+    Args:
+        name: of the argument, for the message.
+        value: a mapping from names to arrays.
+        error: raised when it is none.
+
+    Example:
+        >>> check_arrays("weights", {"bias": [0.0]}, ArgumentError)["bias"].shape
+        (1,)
+    """
+    found = check_mapping(name, value)
+    return {
+        key: check_array(f"{name}[{key!r}]", array, kind_error=error, shape_error=error)
+        for key, array in found.items()
+    }
 
 
 def check_array(

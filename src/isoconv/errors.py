@@ -15,10 +15,14 @@ IsoconvError
 ├── CheckpointError     a saved run or weights that cannot be read or do not fit the model
 └── MissingExtraError   an optional dependency is not installed
 
+DataWarning             images or labels that can be used, and perhaps should not
+
 Each message states the rule, the argument, the value received and, where there is one, the layer.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 __all__ = [
     "ArgumentError",
@@ -27,6 +31,7 @@ __all__ = [
     "DTypeError",
     "DataError",
     "DataFileError",
+    "DataWarning",
     "DownloadError",
     "GraphError",
     "IsoconvError",
@@ -83,7 +88,15 @@ class TrainingError(IsoconvError):
 
 
 class NotFiniteError(TrainingError):
-    """The loss became infinite or not a number."""
+    """The loss became infinite or not a number.
+
+    Attributes:
+        run: the training so far (`isoconv.train.Run`): its history, and its model with the weights
+            at the end of the last whole epoch, or of the checkpoint that it went on from; None
+            where there is no training.
+    """
+
+    run: Any = None
 
 
 class CheckpointError(IsoconvError):
@@ -92,3 +105,7 @@ class CheckpointError(IsoconvError):
 
 class MissingExtraError(IsoconvError, ImportError):
     """An optional dependency is not installed; the message names the extra to install."""
+
+
+class DataWarning(UserWarning):
+    """Images or labels can be used, but the results may not mean what they seem to."""

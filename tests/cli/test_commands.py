@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+import isoconv as ic
 from isoconv import __version__
 from isoconv.cli import app
 
@@ -161,7 +162,7 @@ def test_train_settings_reach_the_run(place, tmp_path):
     assert settings["augmentation"]["flip"] is True
     assert (settings["batch_size"], settings["shard_size"]) == (24, 8)
     assert (settings["clip_norm"], settings["seed"]) == (1.0, 7)
-    assert description["early_stopping"]["patience"] == 3
+    assert settings["early_stopping"]["patience"] == 3
 
 
 def test_train_on_a_folder_of_images(tmp_path):
@@ -176,7 +177,8 @@ def test_train_on_a_folder_of_images(tmp_path):
     run = tmp_path / "run"
     succeed("train", tmp_path / "pets", "--model", "lenet5", "--size", 14, "--epochs", 1,
             "--batch-size", 8, "--out", run)  # fmt: skip
-    assert json.loads((run / "run.json").read_text())["facts"]["size"] == [14, 14]
+    reading = json.loads((run / "run.json").read_text())["record"]["trained_on"]["reading"]
+    assert reading == {"size": [14, 14], "channels": 3, "depth": 8, "dtype": "uint8"}
     image = tmp_path / "pets" / "cat" / "0.png"
     found = json.loads(succeed("predict", run, image, "--json"))
     assert {entry["name"] for entry in found[0]["classes"]} == {"cat", "dog"}
@@ -209,7 +211,10 @@ def test_interrupt_and_resume(place, tmp_path):
     assert f"go on with: isoconv resume {tmp_path / 'a'}" in said
     unfinished = call("evaluate", tmp_path / "a", place / "bars.npz")
     assert unfinished.exit_code == 2
-    assert f"isoconv resume {tmp_path / 'a'}, or take --best" in unfinished.stderr
+    assert (
+        f"isoconv resume {tmp_path / 'a'}, or take its best epoch so far (--best)"
+        in unfinished.stderr
+    )
     assert "accuracy" in succeed("evaluate", tmp_path / "a", place / "bars.npz", "--best")
     resumed = succeed("resume", tmp_path / "a", "--no-report")
     assert "epoch 1/60" not in resumed
@@ -232,14 +237,19 @@ def test_resume_of_a_finished_run(place):
 
 
 def test_evaluate_agrees_with_training(place):
-    """The same accuracy and loss as after the last epoch, to the last digit."""
-    last = json.loads((place / "run" / "metrics.jsonl").read_text().splitlines()[-1])
-    found = json.loads(succeed("evaluate", place / "run", place / "bars.npz", "--json"))
-    assert (found["accuracy"], found["loss"]) == (last["val_top1"], last["val_loss"])
-    assert found["images"] == 32
+    """The figures of the test part are the run's, to the last digit; so are those of validation."""
+    run, data = place / "run", place / "bars.npz"
+    final = json.loads((run / "run.json").read_text())["result"]["test"]
+    last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
+    found = json.loads(succeed("evaluate", run, data, "--json"))
+    assert found["accuracy"] == float.fromhex(final["top1"])
+    assert found["loss"] == float.fromhex(final["loss"])
+    assert (found["split"], found["images"], found["trained_on"]) == ("test", 32, 0)
     assert list(found["classes"]) == ["top", "middle", "bottom"]
+    found = json.loads(succeed("evaluate", run, data, "--split", "validation", "--json"))
+    assert (found["accuracy"], found["loss"]) == (last["val_top1"], last["val_loss"])
     text = succeed("evaluate", place / "run", place / "bars.npz", "--split", "train")
-    assert re.search(r"^train accuracy \d+\.\d\d% \(\d+ of 96 images\)$", text, re.MULTILINE)
+    assert re.search(r"^train accuracy \d+\.\d\d% \(\d+ of 87 images\)$", text, re.MULTILINE)
 
 
 def test_predict_table(place):
@@ -264,11 +274,8 @@ def test_predict_json(place):
 
 def test_predict_uses_the_normalisation_of_training(place):
     """A prediction for an image is that of the evaluation that knew the same pixels."""
-    from isoconv.cli.runs import measure, read_run
-    from isoconv.data import load
-
-    trained = read_run(place / "run")
-    measured = measure(trained, load(place / "bars.npz", "test"), None, None)
+    trained = ic.load(place / "run")
+    measured = ic.evaluate(trained, ic.data.load(place / "bars.npz", "test"))
     found = json.loads(succeed("predict", place / "run", place / "top.png", "--json"))
     by_name = {entry["name"]: entry["probability"] for entry in found[0]["classes"]}
     expected = [float(value) for value in measured.probabilities[0]]

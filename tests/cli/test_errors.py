@@ -10,22 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
+from tests.cli.command import call, fail, succeed
 
-from isoconv.cli import app
+import isoconv as ic
 from isoconv.cli.options import augmentation_of, shape_of, size_of
 from isoconv.cli.runs import free_folder
 from isoconv.errors import ArgumentError
-
-
-def fail(*words):
-    """Run a command that must end with exit code 2 and one error; gives back its message."""
-    result = CliRunner().invoke(app, [str(word) for word in words])
-    assert result.exit_code == 2, result.output
-    assert result.stderr.startswith("error: ")
-    assert "Traceback" not in result.stderr
-    assert result.stderr.count("error: ") == 1
-    return result.stderr
+from isoconv.nn import models
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +25,10 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("place")
     images = np.random.default_rng(0).integers(0, 256, (24, 12, 12, 1), np.uint8)
     np.savez(folder / "data.npz", images=images, labels=np.arange(24) % 2)
-    run = CliRunner().invoke(
-        app,
-        ["train", str(folder / "data.npz"), "--model", "lenet5", "--epochs", "1",
-         "--batch-size", "8", "--no-report", "--out", str(folder / "run")],
+    succeed(
+        "train", folder / "data.npz", "--model", "lenet5", "--epochs", 1, "--batch-size", 8,
+        "--no-report", "--out", folder / "run",
     )  # fmt: skip
-    assert run.exit_code == 0, run.output
     return folder
 
 
@@ -108,7 +97,7 @@ def test_bad_settings(place, tmp_path, options, message):
     """Settings outside their range are refused before anything is written."""
     run = tmp_path / "run"
     assert message in fail("train", place / "data.npz", "--no-report", "--out", run, *options)
-    assert not (run / "run.json").exists() or "--target" in options
+    assert not run.exists()
 
 
 # Data
@@ -184,8 +173,11 @@ def test_folder_that_cannot_be_made(place, tmp_path):
 def test_missing_run(place, tmp_path, command):
     """A folder that is not there, or holds no run, is named."""
     more = {"resume": [], "evaluate": [place / "data.npz"], "predict": [place / "a.png"]}[command]
-    assert "is no folder" in fail(command, tmp_path / "none", *more)
-    assert "has no run.json" in fail(command, tmp_path, *more)
+    gone = "is no folder" if command == "resume" else "there is no run and no saved model"
+    for path, message in ((tmp_path / "none", gone), (tmp_path, "a run is a folder with run.json")):
+        said = fail(command, path, *more)
+        assert message in said
+        assert str(path) in said
 
 
 def test_corrupt_description(place, copy):
@@ -193,38 +185,51 @@ def test_corrupt_description(place, copy):
     (copy / "run.json").write_text("{")
     assert "run.json cannot be read" in fail("evaluate", copy, place / "data.npz")
     (copy / "run.json").write_text('{"format": 1, "facts": {"model": "lenet5"}}')
-    assert "was not made by `isoconv train`" in fail("evaluate", copy, place / "data.npz")
+    assert "run.json must be of format 2" in fail("evaluate", copy, place / "data.npz")
 
 
-@pytest.mark.parametrize("missing", ["model", "normalisation", "settings", "data"])
+@pytest.mark.parametrize(
+    "missing", ["record", "settings", "data", "split", "samples_sha256", "model"]
+)
 def test_incomplete_description(place, copy, missing):
-    """Anything that run.json lacks is an error of that file."""
+    """Anything that run.json lacks is an error of that file, for what needs it."""
     description = json.loads((copy / "run.json").read_text())
     del description[missing]
     (copy / "run.json").write_text(json.dumps(description))
-    assert f"run.json cannot be read: KeyError('{missing}')" in fail(
-        "evaluate", copy, place / "data.npz"
-    )
+    said = fail("resume", copy)
+    assert "cannot be read" in said
+    assert missing in said
+    if missing in ("record", "settings", "samples_sha256"):
+        said = fail("evaluate", copy, place / "data.npz")
+        assert f"run.json cannot be read: it lacks '{missing}'" in said
 
 
-def test_run_of_another_program(place, copy):
-    """A run that the library made in Python is told from one of the command line."""
-    description = json.loads((copy / "run.json").read_text())
-    description["facts"] = {}
-    (copy / "run.json").write_text(json.dumps(description))
-    for words in (["resume", copy], ["evaluate", copy, place / "data.npz"]):
-        assert "was not made by `isoconv train`" in fail(*words)
+def test_run_of_a_program(place, tmp_path):
+    """A run that was made in Python is measured; where its data are needs to be said."""
+    data, run = place / "data.npz", tmp_path / "run"
+    trainer = ic.Trainer(ic.nn.models.create("lenet5", 2, (12, 12, 1)), progress=False)
+    trainer.fit(ic.data.load_splits(data), epochs=1, out=run)
+    assert "the test part, 2 of 24 images" in succeed("evaluate", run, data)
+    for command in ("resume", "verify"):
+        assert "does not say where its data are; say it with --data" in fail(command, run)
+        succeed(command, run, "--data", data)
+    with np.load(data) as arrays:
+        pair = arrays["images"], arrays["labels"]
+    trainer = ic.Trainer(ic.nn.models.create("lenet5", 2, (12, 12, 1)), progress=False)
+    trainer.fit(pair, epochs=1, out=tmp_path / "of arrays")
+    for command in ("resume", "verify"):
+        said = fail(command, tmp_path / "of arrays", "--data", data)
+        assert "was not made by `isoconv train` or `isoconv demo`: how its data were split" in said
 
 
 def test_weights_of_another_model(place, copy):
-    """Missing, extra and mis-shaped names are listed."""
-    description = json.loads((copy / "run.json").read_text())
-    description["facts"]["model"] = "tinyvgg"
-    (copy / "run.json").write_text(json.dumps(description))
-    said = fail("evaluate", copy, place / "data.npz")
-    assert "missing:" in said
-    assert "not in the model:" in said
-    assert "0.weight has (5, 5, 1, 6), the model needs (3, 3, 1, 32)" in said
+    """A whole model that is not the run's is not taken for it."""
+    other = models.create("tinyvgg", 2, (12, 12, 1)).build((12, 12, 1))
+    other.save(copy / "weights.safetensors")
+    for command, data in (("evaluate", place / "data.npz"), ("predict", place / "a.png")):
+        said = fail(command, copy, data)
+        assert "weights.safetensors does not hold the model of the run" in said
+        assert f"isoconv verify {copy}" in said
 
 
 def test_corrupt_weights(place, copy):
@@ -246,19 +251,33 @@ def test_resume_with_other_data(copy, tmp_path):
     """A run goes on with its own data only."""
     images = np.ones((24, 12, 12, 1), np.uint8)
     np.savez(tmp_path / "other.npz", images=images, labels=np.arange(24) % 2)
-    assert "on its own settings and data only" in fail(
-        "resume", copy, "--data", tmp_path / "other.npz"
-    )
+    said = fail("resume", copy, "--data", tmp_path / "other.npz")
+    assert "can be gone on with as it began only" in said
+    assert "holds another picture than in training" in said
 
 
 def test_evaluate_on_other_images(place, tmp_path):
     """Images of another shape and more classes than were learned are refused."""
     images = np.ones((12, 9, 9, 1), np.uint8)
     np.savez(tmp_path / "small.npz", images=images, labels=np.arange(12) % 2)
-    assert "(12, 12, 1)" in fail("evaluate", place / "run", tmp_path / "small.npz")
+    assert "images of (9, 9), and they must be (12, 12)" in fail(
+        "evaluate", place / "run", tmp_path / "small.npz"
+    )
     images = np.ones((12, 12, 12, 1), np.uint8)
     np.savez(tmp_path / "more.npz", images=images, labels=np.arange(12) % 4)
-    assert "4 classes; the run learned 2" in fail("evaluate", place / "run", tmp_path / "more.npz")
+    said = fail("evaluate", place / "run", tmp_path / "more.npz")
+    assert "labels are numbers of the 2 classes of the run, 0 … 1; got 3 ('0', '1')" in said
+
+
+def test_evaluate_images_that_no_file_holds(tmp_path):
+    """Images of other than 1 or 3 channels are measured, and no picture file is predicted for."""
+    images = np.random.default_rng(1).integers(0, 256, (24, 12, 12, 2), np.uint8)
+    np.savez(tmp_path / "two.npz", images=images, labels=np.arange(24) % 2)
+    succeed("train", tmp_path / "two.npz", "--model", "lenet5", "--epochs", 1, "--no-report",
+            "--out", tmp_path / "run")  # fmt: skip
+    said = succeed("evaluate", tmp_path / "run", tmp_path / "two.npz")
+    assert said.startswith("measured: the test part, 2 of 24 images; 0 of 2 were trained on")
+    assert "the model takes (12, 12, 2)" in fail("predict", tmp_path / "run", "a.png")
 
 
 # Images
@@ -280,7 +299,7 @@ def test_corrupt_image(place, tmp_path, content):
 def test_debug_shows_where(tmp_path):
     """With --debug, wherever it stands, the error itself comes through."""
     for words in (["--debug", "evaluate"], ["evaluate", "--debug"]):
-        result = CliRunner().invoke(app, [*words, str(tmp_path), "x"])
+        result = call(*words, tmp_path, "x")
         assert type(result.exception).__name__ == "CheckpointError"
 
 
@@ -307,7 +326,7 @@ def test_faults_are_not_hidden(monkeypatch):
         raise ZeroDivisionError
 
     monkeypatch.setattr("isoconv.cli.models.shape_of", broken)
-    result = CliRunner().invoke(app, ["models"])
+    result = call("models")
     assert isinstance(result.exception, ZeroDivisionError)
 
 
@@ -318,7 +337,7 @@ def test_interrupt_without_a_training(monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("isoconv.cli.models.shape_of", interrupted)
-    result = CliRunner().invoke(app, ["models"])
+    result = call("models")
     assert result.exit_code == 130
     assert result.stderr == "interrupted\n"
 

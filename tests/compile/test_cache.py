@@ -3,8 +3,8 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 import tempfile
+from pathlib import Path
 
 import pytest
 

@@ -347,7 +347,7 @@ def test_a_closed_team_refuses():
 
 def test_a_team_has_a_thread():
     """No thread cannot run anything."""
-    with pytest.raises(ArgumentError, match="threads must be at least 1; got 0"):
+    with pytest.raises(ArgumentError, match=r"threads must be .*at least 1 .*; got 0"):
         Team(0, LIBRARY)
 
 

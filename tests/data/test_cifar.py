@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from isoconv.data import load, load_pair
+from isoconv.data import load, load_splits
 from isoconv.data.cifar import PIXELS
 from isoconv.errors import DataFileError
 
@@ -62,7 +62,9 @@ def test_cifar_round_trip(tmp_path: Path, classes: int, packed: bool) -> None:
         for name, content in files.items():
             source.mkdir(exist_ok=True)
             (source / name).write_bytes(content)
-    train, test = load_pair(source if packed else tmp_path if classes == 10 else source)
+    place = tmp_path if classes == 10 and not packed else source
+    train, _, test = load_splits(place, validation=0)
+    assert test is not None
     if classes == 10:
         parts = [cifar_records(3, 1, 10, k) for k in range(1, 6)]
         expected = np.concatenate([part[1] for part in parts])
@@ -81,7 +83,10 @@ def test_cifar_without_names_file(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
         (tmp_path / folder / name).write_bytes(cifar_records(2, lead, classes, 0)[0])
     assert load(tmp_path / "a", "test").class_names[0] == "airplane"
-    assert load(tmp_path / "b", "test").class_names[99] == "99"
+    assert not load(tmp_path / "a", "test").numbered
+    numbers = load(tmp_path / "b", "test")
+    assert numbers.class_names[99] == "99"
+    assert numbers.numbered
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isoconv.data import Dataset, normalisation
+from isoconv.data import Dataset, Reading, normalisation
 from isoconv.errors import ArgumentError, DataError
 
 
@@ -56,8 +58,18 @@ def test_float_targets_are_kept() -> None:
         (gray(3), [0, 1, -1], None, r"labels must lie in 0 … 65535; sample 2 has -1"),
         (gray(3), [0, 2, 1], ("a", "b"), r"labels must lie in 0 … 1; sample 1 has 2"),
         (gray(3), [[0], [1], [2]], None, r"whole numbers of shape \(N,\).*shape \(3, 1\)"),
-        (gray(3), ["a", "b", "c"], None, "labels must be whole numbers"),
+        (
+            gray(3),
+            ["a", "b", "c"],
+            None,
+            "labels must be an array of real numbers; got <U1",
+        ),
+        (gray(3), [[0], [1, 2], 0], None, "labels must be an array, or lists of equal lengths"),
+        ([[[1]], [[1], [2]]], [0, 1], None, "images must be an array, or lists of equal lengths"),
+        (gray(3), [0, 1, 1], {"a", "b"}, "class_names must be a list of names; got {"),
         (gray(3), [0, 1, 1], "ab", "class_names must be a list of names; got 'ab'"),
+        (gray(3), [0, 1, 1], ("a", "b", "a"), "class names must differ; got 'a' more than once"),
+        (gray(3), [0, 0, 0], ("\ud800",), r"class names must be text; got '\\ud800'"),
         (gray(2), [0.5, 0.5], ("a",), "class names need whole-number labels"),
         (gray(3), [0.0, np.inf, 1.0], None, "targets must be finite float32; sample 1 holds inf"),
     ],
@@ -84,6 +96,13 @@ def test_digest_is_the_written_order() -> None:
     data = Dataset.from_arrays(np.float32([[[1, 2]]]), [1], ("a", "ß"))
     text = b"images float32 1x1x2x1\n" + np.array([1, 2], "<f4").tobytes()
     text += b"labels int32 1\n" + np.array([1], "<i4").tobytes() + "classes 2\na\nß\n".encode()
+    assert data.digest() == hashlib.sha256(text).hexdigest()
+
+
+def test_digest_of_names_that_are_no_text() -> None:
+    """Bytes of a folder's name that are no UTF-8 enter the digest as they are."""
+    data = Dataset.from_arrays(np.zeros((1, 1, 1), np.uint8), [0], [os.fsdecode(b"caf\xe9")])
+    text = b"images uint8 1x1x1x1\n\0labels int32 1\n\0\0\0\0classes 1\ncaf\xe9\n"
     assert data.digest() == hashlib.sha256(text).hexdigest()
 
 
@@ -120,21 +139,44 @@ def test_bad_indices_are_refused(indices: list[object]) -> None:
         Dataset.from_arrays(gray(), np.arange(6)).subset(indices)  # type: ignore[arg-type]
 
 
-def test_split_holds_out_a_part_by_seed() -> None:
+def test_subset_keeps_what_is_known_of_samples() -> None:
+    """Paths follow their samples; reading, names and notes stay."""
+    whole = replace(
+        Dataset.from_arrays(gray(3), [0, 1, 0]),
+        paths=("x", "y", "z"),
+        reading=Reading((4, 5), 1, 8),
+        notes=("a note",),
+    )
+    part = whole.subset([2, 0, 2])
+    assert part.paths == ("z", "x", "z")
+    assert (part.reading, part.notes, part.numbered) == (whole.reading, ("a note",), True)
+    assert Dataset.from_arrays(gray(3), [0, 1, 0]).subset([1]).paths == ()
+
+
+def test_split_holds_out_a_part_of_each_class_by_seed() -> None:
     """Both parts together are the whole, in their first order, and the seed decides."""
-    data = Dataset.from_arrays(np.zeros((60, 1, 1), np.uint8), np.arange(60))
+    data = Dataset.from_arrays(np.arange(60, dtype=np.uint8).reshape(60, 1, 1), np.arange(60) % 3)
     rest, held = data.split(0.25, seed=3)
-    assert len(held) == 15
-    assert sorted([*rest.labels, *held.labels]) == list(range(60))
-    assert (np.diff(rest.labels) > 0).all()
-    assert held.labels.tolist() == data.split(0.25, seed=3)[1].labels.tolist()
-    assert held.labels.tolist() != data.split(0.25, seed=4)[1].labels.tolist()
+    assert np.bincount(held.labels).tolist() == [5, 5, 5]
+    numbers = rest.images.reshape(-1).tolist(), held.images.reshape(-1).tolist()
+    assert sorted(numbers[0] + numbers[1]) == list(range(60))
+    assert list(numbers) == [sorted(numbers[0]), sorted(numbers[1])]
+    assert held.digest() == data.split(0.25, seed=3)[1].digest()
+    assert held.digest() != data.split(0.25, seed=4)[1].digest()
+
+
+def test_split_of_float_targets_knows_no_classes() -> None:
+    """Without classes all samples are taken for one."""
+    data = Dataset.from_arrays(np.zeros((8, 1, 1), np.uint8), np.arange(8, dtype=np.float32))
+    rest, held = data.split(0.25, seed=0)
+    assert (len(rest), len(held)) == (6, 2)
+    assert sorted([*rest.labels, *held.labels]) == list(range(8))
 
 
 @pytest.mark.parametrize("fraction", [0.0, 1.0, -0.1, float("nan")])
 def test_bad_fractions_are_refused(fraction: float) -> None:
     """A fraction lies strictly between 0 and 1."""
-    with pytest.raises(ArgumentError, match="fraction must lie between 0 and 1"):
+    with pytest.raises(ArgumentError, match="fraction must be a finite number above 0 and below 1"):
         Dataset.from_arrays(gray(), np.arange(6)).split(fraction, seed=0)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from isoconv.data import load, load_pair
+from isoconv.data import load, load_splits
 from isoconv.errors import DataError, DataFileError
 
 RNG = np.random.default_rng(5)
@@ -42,17 +42,19 @@ def write_idx(folder: Path, ending: str = "", splits: tuple[str, ...] = ("train"
 @pytest.mark.parametrize("ending", ["", ".gz"])
 def test_idx_round_trip(tmp_path: Path, ending: str) -> None:
     """Plain and gzipped idx files come back."""
-    train, test = load_pair(write_idx(tmp_path, ending))
+    train, _, test = load_splits(write_idx(tmp_path, ending), validation=0)
     for data in (train, test):
+        assert data is not None
         assert (data.images[..., 0] == IMAGES).all()
         assert (data.labels == LABELS).all()
     assert train.class_names == ("0", "1", "2", "3")
 
 
 def test_idx_without_test_part_is_split(tmp_path: Path) -> None:
-    """One sixth of a lone training part is held out."""
-    train, test = load_pair(write_idx(tmp_path, splits=("train",)))
-    assert (len(train), len(test)) == (10, 2)
+    """Of a lone training part, validation and test samples of each class are held out."""
+    splits = load_splits(write_idx(tmp_path, splits=("train",)))
+    labels = [sorted(data.labels.tolist()) for data in splits.parts.values()]
+    assert labels == [[0, 1, 2, 3]] * 3
     with pytest.raises(DataError, match="has no part 'test'"):
         load(tmp_path, "test")
 
@@ -61,8 +63,11 @@ def test_idx_parts_with_different_last_labels(tmp_path: Path) -> None:
     """A part that lacks the last classes still counts them."""
     write_idx(tmp_path)
     write(tmp_path / "t10k-labels-idx1-ubyte", idx(LABELS % 2))
-    train, test = load_pair(tmp_path)
+    train, _, test = load_splits(tmp_path, validation=0)
+    assert test is not None
     assert train.class_names == test.class_names == ("0", "1", "2", "3")
+    assert train.numbered
+    assert test.numbered
 
 
 @pytest.mark.parametrize("ending", ["", ".gz"])

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from isoconv.data import load, load_pair
-from isoconv.errors import DataFileError
+from isoconv.data import load, load_splits
+from isoconv.errors import DataError, DataFileError
 
 RNG = np.random.default_rng(5)
 IMAGES = RNG.integers(0, 256, (12, 6, 5)).astype(np.uint8)
@@ -31,9 +31,10 @@ def test_npz_round_trip(tmp_path: Path) -> None:
     one = load(tmp_path / "one.npz")
     assert (one.images[..., 0] == IMAGES).all()
     assert one.class_names == ("a", "b", "c", "d")
-    two = load_pair(tmp_path / "two.npz")
-    assert (two.train.labels == LABELS).all()
-    assert two.test.images.dtype == np.float32
+    assert (load(tmp_path / "two.npz").labels == LABELS).all()
+    assert load(tmp_path / "two.npz", "test").images.dtype == np.float32
+    with pytest.raises(DataError, match=r"all uint8 or all floats.*uint8 to train on and float32"):
+        load_splits(tmp_path / "two.npz")
 
 
 def test_npz_with_other_keys_lists_them(tmp_path: Path) -> None:

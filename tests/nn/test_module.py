@@ -164,7 +164,61 @@ def test_building_again_forgets_old_arrays() -> None:
     """Arrays that the rebuilt layer no longer has are gone."""
     layer = nn.Linear(2).build((3,))
     layer.bias = False
-    assert list(layer.build((5,)).weights) == ["weight"]
+    assert list(layer.build((3,)).weights) == ["weight"]
+    with pytest.raises(ShapeError, match=r"layer Linear has weight of shape \(3, 2\).*fresh=True"):
+        layer.build((5,))
+    assert layer.build((5,), fresh=True).weights["weight"].shape == (5, 2)
+
+
+def test_building_keeps_what_was_learned() -> None:
+    """Layers that have weights keep them; the others are drawn, as if all were."""
+    body = nn.Sequential(nn.Conv2d(4, 3), nn.BatchNorm2d(), nn.GlobalAvgPool2d())
+    body.build((8, 8, 3), seed=1)
+    learned = {name: 2 * array + 1 for name, array in body.weights.items()}
+    body.load_weights(learned)
+    whole = nn.Sequential(*body, nn.Linear(2)).build((8, 8, 3), seed=2)
+    weights = dict(whole.weights)
+    for name, array in learned.items():
+        np.testing.assert_array_equal(weights[name], array)
+    everything = nn.Sequential(
+        nn.Conv2d(4, 3), nn.BatchNorm2d(), nn.GlobalAvgPool2d(), nn.Linear(2)
+    ).build((8, 8, 3), seed=2)
+    np.testing.assert_array_equal(weights["3.weight"], everything.weights["3.weight"])
+    before = whole.digest()
+    assert whole.build((9, 7, 3)).digest() == before
+    assert whole.input_shape == (9, 7, 3)
+    assert whole.build((8, 8, 3), seed=2, fresh=True).digest() == everything.digest()
+
+
+def test_a_seed_without_use_is_refused() -> None:
+    """Where all layers have weights, a seed would draw none."""
+    model = small().build((8, 8, 3), seed=1)
+    before = model.digest()
+    with pytest.raises(ArgumentError, match=r"all layers have theirs; got seed=1: say fresh=True"):
+        model.build((8, 8, 3), seed=1)
+    assert model.digest() == before
+
+
+def test_drawing_anew_forgets_the_training() -> None:
+    """With fresh weights a model knows nothing of images and classes; otherwise it keeps them."""
+    model = small().build((8, 8, 3), seed=1)
+    model.class_names, model.finish = ("a", "b"), "sigmoid"
+    model.normalisation = (np.ones(3), np.zeros(3))
+    model.build((8, 8, 3))
+    assert (model.class_names, model.finish) == (("a", "b"), "sigmoid")
+    assert model.normalisation is not None
+    model.build((8, 8, 3), fresh=True)
+    assert (model.class_names, model.finish, model.normalisation) == ((), "softmax", None)
+    assert model.trained_on is None
+
+
+def test_layers_that_do_not_fit_anymore_are_named() -> None:
+    """A kept layer whose sizes follow other images is refused by its name; nothing changes."""
+    model = small().build((8, 8, 3), seed=1)
+    before = model.digest()
+    with pytest.raises(ShapeError, match=r"layer '0\.0' has weight of shape \(3, 3, 3, 4\)"):
+        model.build((8, 8, 1))
+    assert (model.digest(), model.input_shape) == (before, (8, 8, 3))
 
 
 def test_digest_is_sha256_of_names_shapes_types_and_bytes() -> None:

@@ -78,7 +78,7 @@ def _swapped_heads(model: Net) -> None:
 
 def _without_bias(model: Net) -> None:
     model.first.bias = False
-    model.build(SHAPE, seed=0)
+    model.build(SHAPE, seed=0, fresh=True)
 
 
 def _normalised(model: Net) -> None:
@@ -90,11 +90,11 @@ def _unfinished(model: Net) -> None:
 
 
 def _built_anew(model: Net) -> None:
-    model.build(SHAPE, seed=5)
+    model.build(SHAPE, seed=5, fresh=True)
 
 
 def _inner_built_anew(model: Net) -> None:
-    model.first.build(SHAPE, seed=6)
+    model.first.build(SHAPE, seed=6, fresh=True)
 
 
 def _loaded(model: Net) -> None:
@@ -190,7 +190,7 @@ def test_copies_predict_for_themselves(copied: Callable[[Net], Net]) -> None:
     if weight.flags.writeable:
         weight[...] = 0.25
         assert check(twin) != before
-    twin.build(SHAPE, seed=3)
+    twin.build(SHAPE, seed=3, fresh=True)
     assert check(twin) != before
     assert check(model) == before
 
@@ -210,7 +210,7 @@ def test_predictors_are_kept() -> None:
     model = Net().build(SHAPE, seed=1)
     check(model)
     (first,) = (ready.predictor for ready in vars(model)["_predictors"].values())
-    model.build(SHAPE, seed=2)
+    model.build(SHAPE, seed=2, fresh=True)
     model.inner = nn.Sequential(*model.inner)
     model.finish = "none"
     check(model)

@@ -50,7 +50,7 @@ def write_run(folder: Path, epochs: int = 3, loss: str = "cross_entropy") -> Pat
     """A run folder as the report reads it."""
     folder.mkdir(parents=True, exist_ok=True)
     description = {
-        "format": 1,
+        "format": 2,
         "settings": {"loss": {"type": "Loss", "name": loss, "label_smoothing": 0.0}},
         "facts": {"model": "<tiny>"},
         "data": {"train": {"samples": 120}},
@@ -138,6 +138,35 @@ def test_page_says_what_was_measured(tmp_path: Path, data: Dataset, model: nn.Mo
     assert "multiply-adds" in text
 
 
+@pytest.mark.parametrize(
+    ("part", "wanted"),
+    [
+        ("test", "Measured on the test part: 60 images held out of training."),
+        ("validation", "Measured on the validation part: 60 images held out of training, by which "
+         "the best epoch is chosen"),
+    ],
+)  # fmt: skip
+def test_page_begins_with_what_to_know(
+    tmp_path: Path, data: Dataset, model: nn.Module, part: str, wanted: str
+) -> None:
+    """The part that was measured and all warnings stand before the first figure, as text."""
+    notes = ["1 class with fewer than 2 samples in the test part: <cat> (1)", "skipped: 1 hidden"]
+    run = write_run(tmp_path)
+    measured = evaluation_of(data.labels, 3)
+    page = write_report(run, model, data, measured, part=part, notes=notes)
+    content = page.read_text("utf-8")
+    found = Page(content)
+    text = " ".join(found.texts)
+    places = [text.index(wanted), *(text.index(note) for note in notes), text.index("75.00%")]
+    assert places == sorted(places)
+    assert content.index('<ul class="warning">') < content.index("<dl>")
+    assert "cat" not in found.tags
+    assert f"{part} accuracy" in text
+    assert f"{part} loss" in text
+    plain = write_report(run, model, data, measured, part=part).read_text("utf-8")
+    assert '<ul class="warning">' not in plain
+
+
 def test_page_escapes_names(tmp_path: Path, data: Dataset, model: nn.Module) -> None:
     """Names of classes, data and models are text, never markup."""
     page = write_report(write_run(tmp_path), model, data, evaluation_of(data.labels, 3))
@@ -147,6 +176,19 @@ def test_page_escapes_names(tmp_path: Path, data: Dataset, model: nn.Module) -> 
     assert "tiny" not in found.tags
     assert "<b>beta</b>" in found.texts
     assert re.search(r"\$x\^2\$ &amp; gamma", content)
+
+
+def test_page_shows_what_is_no_text(tmp_path: Path, model: nn.Module) -> None:
+    """Names of files that are no text, and what would command a terminal, are escaped."""
+    images = RANDOM.integers(0, 256, (60, 12, 10, 3), np.uint8)
+    names = ("a\udcff", "b\x1b[0m", "c\n")
+    data = Dataset.from_arrays(images, np.arange(60) % 3, names, "d\udc80")
+    notes = ["e\udcff is left out"]
+    page = write_report(write_run(tmp_path), model, data, evaluation_of(data.labels, 3),
+                        notes=notes)  # fmt: skip
+    texts = Page(page.read_text("utf-8")).texts
+    for shown in (r"a\udcff", r"b\x1b[0m", r"c\n", r"e\udcff is left out", r"<tiny> on d\udc80"):
+        assert shown in texts
 
 
 def test_report_again_replaces_it(tmp_path: Path, data: Dataset, model: nn.Module) -> None:

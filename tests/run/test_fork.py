@@ -554,40 +554,43 @@ def test_a_child_ends_as_ever(way, tmp_path):
     assert done.stderr == ""
 
 
-def test_python_ends_while_threads_predict(tmp_path):
-    """A daemon thread in the middle of a prediction keeps a process from ending no longer."""
+def test_python_ends_while_a_thread_predicts(tmp_path):
+    """What a daemon thread is in the middle of is done first, and nothing hangs."""
     script = tmp_path / "script.py"
     script.write_text(
         textwrap.dedent("""
         import threading, time
         import numpy as np
         from isoconv import nn
-        from isoconv.errors import ArgumentError
         model = nn.Sequential(nn.Conv2d(4, 3), nn.Flatten(), nn.Linear(3)).build((8, 8, 1))
         images = np.ones((5, 8, 8, 1), np.float32)
         model.predict(images, threads=3)
-        def keep():
-            try:
-                while True:
-                    model.predict(images, threads=3)
-                    time.sleep(0.002)
-            except ArgumentError:
-                pass
-        threading.Thread(target=keep, daemon=True).start()
-        time.sleep(0.05)
-        print("over")
+        (ready,) = model.__dict__["_predictors"].values()
+        others = ready.predictor._team._others
+        wake, waking = others.wake, threading.Event()
+        def slowly(numbers):
+            for number in numbers:
+                wake([number])
+                waking.set()
+                time.sleep(0.3)
+        others.wake = slowly
+        time.sleep(0.1)
+        def predict():
+            model.predict(images, threads=3)
+            print("done", flush=True)
+        threading.Thread(target=predict, daemon=True).start()
+        waking.wait()
         """)
     )
-    for _ in range(5):
-        done = subprocess.run(
-            [sys.executable, "-W", "error", str(script)],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            check=True,
-        )
-        assert (done.stdout, done.stderr) == ("over\n", "")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(script)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == ("done\n", "")
 
 
 def test_a_predictor_that_is_forgotten_in_a_child():

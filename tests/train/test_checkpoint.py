@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 
 from isoconv.errors import ArgumentError, CheckpointError
-from isoconv.train.checkpoint import Checkpoint, RunFolder
+from isoconv.nn import storage
+from isoconv.train.checkpoint import RunFolder
 from isoconv.train.files import canonical_json, write_bytes
+from isoconv.train.state import Checkpoint
 
 PARAMETERS = {"0.weight": (3, 2), "0.bias": (2,)}
 STATES = {"1.mean": (2,)}
@@ -34,7 +36,7 @@ def make(epoch=1, step=0, value=1.0, size=None):
         slots={"velocity": filled},
         sums={"loss": 0.1 + 0.2},
         seconds=1.5,
-        history=[{"epoch": 1, "loss": 0.25}],
+        history=[{"epoch": number, "loss": 0.25} for number in range(1, epoch + 1)],
     )
 
 
@@ -47,7 +49,9 @@ def load(folder, parameters=PARAMETERS, states=STATES, slots=("velocity",)):
 def folder(tmp_path):
     """A folder with a checkpoint."""
     found = RunFolder(tmp_path / "run")
-    found.create({"epochs": 2}, make())
+    found.open()
+    found.save(make())
+    found.describe({"epochs": 2})
     return found
 
 
@@ -58,7 +62,7 @@ def test_a_checkpoint_comes_back(folder):
     found = load(folder)
     assert (found.epoch, found.step, found.seconds) == (3, 7, 1.5)
     assert found.sums == {"loss": 0.1 + 0.2}
-    assert found.history == [{"epoch": 1, "loss": 0.25}]
+    assert found.history == [{"epoch": number, "loss": 0.25} for number in (1, 2, 3)]
     for name in PARAMETERS:
         assert found.parameters[name].tobytes() == saved.parameters[name].tobytes()
         assert found.slots["velocity"][name].tobytes() == saved.parameters[name].tobytes()
@@ -77,7 +81,66 @@ def test_older_arrays_are_deleted(folder):
 def test_a_run_is_not_overwritten(folder):
     """A second run in the same folder is refused."""
     with pytest.raises(ArgumentError, match=r"holds a run already.*isoconv resume"):
-        folder.create({}, make())
+        RunFolder(folder.path).open()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "weights.safetensors",
+        "best.safetensors",
+        "metrics.jsonl",
+        "samples.csv",
+        "receipt.json",
+        "checkpoints/last-00002-0000000.safetensors",
+        "checkpoints/epoch-00001.safetensors",
+    ],
+)
+def test_files_of_others_are_not_overwritten(tmp_path, name):
+    """A file that no start of a run leaves, in a place that a run would write to, is refused."""
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("somebody's own")
+    with pytest.raises(ArgumentError, match=rf"holds {name} of another run or of somebody else"):
+        RunFolder(tmp_path).open()
+    assert path.read_text() == "somebody's own"
+
+
+def begun(path):
+    """A folder as a start leaves it that is killed before there is a run."""
+    folder = RunFolder(path)
+    folder.open()
+    folder.save_samples(b"part,class,sha256,path\n")
+    folder.keep(make(0))
+    folder.save(make(0))
+    write_bytes(folder.steps_file, b"{}\n")
+    write_bytes(folder.receipt_file, b'{"epochs": [{}], "final": null}')
+    return folder
+
+
+def test_what_a_killed_start_left_is_cleared(tmp_path):
+    """A new run takes the folder over, and nothing of the first start stays in it."""
+    begun(tmp_path / "run")
+    folder = RunFolder(tmp_path / "run")
+    folder.open()
+    folder.clear()
+    assert [path for path in folder.path.rglob("*") if path.is_file()] == []
+
+
+def test_a_discarded_start_leaves_what_was_there(tmp_path):
+    """Folders and files that were there before stay; those of the start are gone."""
+    own = tmp_path / "deep" / "run"
+    folder = begun(own)
+    folder.describe({})
+    folder.discard()
+    assert not (tmp_path / "deep").exists()
+    (own / "checkpoints").mkdir(parents=True)
+    (own / "checkpoints" / "mine.safetensors").write_text("mine")
+    folder = begun(own)
+    (own / "notes.txt").write_text("mine, too")
+    folder.discard()
+    left = sorted(path.relative_to(own).as_posix() for path in own.rglob("*"))
+    assert left == ["checkpoints", "checkpoints/mine.safetensors", "notes.txt"]
 
 
 @pytest.mark.parametrize("limit", [0, 100])
@@ -90,7 +153,7 @@ def test_a_full_disk_keeps_the_old_checkpoint(folder, limit):
         with pytest.raises(CheckpointError, match=r"last-00002.*cannot be written"):
             folder.save(make(2))
         with pytest.raises(CheckpointError, match=r"best\.safetensors cannot be written"):
-            folder.save_weights(folder.best_file, make().weights, (4, 4, 1))
+            folder.save_weights(folder.best_file, make().weights)
         with pytest.raises(CheckpointError, match=r"metrics\.jsonl cannot be written"):
             folder.save_metrics([{"epoch": 1, "padding": "x" * 200}])
     finally:
@@ -128,11 +191,46 @@ def test_damaged_arrays_are_noticed(folder):
         load(folder)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'{"format": 1}', b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"{}", b'{"format": 1}', b"\xff\xfe", b"[" * 10**5]
+)
 def test_an_unreadable_record_is_named(folder, content):
     """A last.json that makes no sense is a CheckpointError with its path."""
     folder.checkpoint_file.write_bytes(content)
     with pytest.raises(CheckpointError, match=r"last\.json"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("file", ""),
+        ("file", 5),
+        ("file", "a\0b"),
+        ("sha256", None),
+        ("epoch", True),
+        ("epoch", -1),
+        ("epoch", 2),
+        ("epoch", 10**400),
+        ("step", "1"),
+        ("seconds", None),
+        ("losses", ["0x1p+5000"]),
+        ("losses", 3),
+        ("sums", {"loss": 0.5}),
+        ("sums", []),
+        ("history", [5]),
+        ("history", [{"epoch": 2, "loss": 0.5}]),
+        ("history", [{"epoch": 1, "loss": "0.5"}]),
+        ("history", None),
+        ("weights_sha256", "0" * 64),
+    ],
+)
+def test_a_record_that_makes_no_sense_is_refused(folder, name, value):
+    """Each entry of last.json has its kind, and the entries agree with each other."""
+    record = json.loads(folder.checkpoint_file.read_text())
+    record[name] = value
+    folder.checkpoint_file.write_text(json.dumps(record))
+    with pytest.raises(CheckpointError, match="checkpoint"):
         load(folder)
 
 
@@ -168,7 +266,7 @@ def test_a_folder_without_a_run_is_named(tmp_path):
     with pytest.raises(CheckpointError, match=r"has no run\.json"):
         RunFolder(tmp_path).description()
     (tmp_path / "run.json").write_text('{"format": 99}')
-    with pytest.raises(CheckpointError, match=r"must be of format 1.*it is 99"):
+    with pytest.raises(CheckpointError, match=r"must be of format 2.*it is 99"):
         RunFolder(tmp_path).description()
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(CheckpointError, match="cannot be read"):
@@ -179,7 +277,43 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     """A file in the way of the folder is a CheckpointError with the path."""
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(CheckpointError, match="cannot be written"):
-        RunFolder(tmp_path / "file" / "run").create({}, make())
+        RunFolder(tmp_path / "file" / "run").save(make())
+
+
+def test_a_state_is_found_by_its_weights(tmp_path):
+    """Whatever file holds them; a file with other weights is passed over."""
+    folder = RunFolder(tmp_path)
+    states = {epoch: make(epoch, value=float(epoch)) for epoch in (1, 2, 3, 4)}
+    folder.keep(states[1])
+    folder.save(states[2])
+    folder.save_weights(folder.best_file, states[3].weights)
+    folder.save_weights(folder.weights_file, states[4].weights)
+    for epoch, state in states.items():
+        found = folder.find(epoch, storage.digest(state.weights))
+        assert found.weights["0.bias"].tobytes() == state.weights["0.bias"].tobytes()
+        assert bool(found.slots) == (epoch < 3)
+        assert folder.find(epoch, storage.digest(make(value=9.0).weights)) is None
+
+
+def test_kept_epochs_are_those_with_such_a_name(tmp_path):
+    """Files with other names are not taken for kept checkpoints."""
+    folder = RunFolder(tmp_path)
+    folder.keep(make(3))
+    folder.keep(make(100_000))
+    for name in ("epoch-4", "epoch-00x05", "epoch-\u0663\u0663\u0663\u0663\u0663", "epoch-000007"):
+        folder.kept_file(0).with_name(f"{name}.safetensors").write_bytes(b"")
+    assert folder.kept_epochs() == [3, 100_000]
+
+
+def test_best_weights_are_those_of_the_file(folder):
+    """Weights that are not those of which the file's record speaks are refused."""
+    weights = make().weights
+    folder.save_weights(folder.best_file, weights)
+    assert storage.digest(folder.best_weights()) == storage.digest(weights)
+    _, record = storage.read(folder.best_file)
+    storage.write(folder.best_file, make(value=2.0).weights, record)
+    with pytest.raises(CheckpointError, match=r"best\.safetensors were altered"):
+        folder.best_weights()
 
 
 def test_json_is_canonical():
@@ -204,7 +338,7 @@ sys.path.insert(0, sys.argv[2])
 import test_checkpoint as t
 from isoconv.train.checkpoint import RunFolder
 folder = RunFolder(sys.argv[1])
-folder.create({}, t.make(size=200_000))
+folder.save(t.make(size=200_000))
 print("ready", flush=True)
 for epoch in range(2, 10_000):
     folder.save(t.make(epoch, value=float(epoch), size=200_000))

@@ -7,7 +7,7 @@ import pytest
 
 from isoconv import nn
 from isoconv.data import Dataset, normalisation
-from isoconv.errors import ArgumentError, DataError
+from isoconv.errors import ArgumentError, DataError, DTypeError, ShapeError
 from isoconv.train import Normalisation, Trainer, evaluate
 from isoconv.train.metrics import normalisation_of
 from isoconv.train.optim import SGD
@@ -82,6 +82,24 @@ def test_a_trained_model_brings_its_normalisation(data):
     assert normalisation_of(linear()) is None
 
 
+def test_the_data_are_those_of_the_training(data):
+    """Classes are matched by name; images of another kind are refused, or scaled on demand."""
+    model = linear()
+    names = [f"kind {k}" for k in range(CLASSES)]
+    named = Dataset.from_arrays(data.images, data.labels, names)
+    Trainer(model, batch_size=16, progress=False).fit(named, epochs=1)
+    wanted = evaluate(model, named)
+    turned = Dataset.from_arrays(data.images, CLASSES - 1 - data.labels, names[::-1])
+    assert evaluate(model, turned).loss == wanted.loss
+    assert evaluate(model, (data.images, data.labels)).loss == wanted.loss
+    with pytest.raises(DataError, match=r"unknown: 'dog'; the model knows: 'kind 0'"):
+        evaluate(model, Dataset.from_arrays(data.images[:1], [0], ["dog"]))
+    floats = data.images.astype(np.float32)
+    with pytest.raises(DTypeError, match="images must be uint8, as those that the model"):
+        evaluate(model, (floats, data.labels))
+    assert evaluate(model, (floats, data.labels), scale=1).loss == wanted.loss
+
+
 def test_regression_and_binary(data):
     """Without classes there is a loss, and the outputs are the predictions."""
     targets = np.linspace(0, 1, 50 * CLASSES, dtype=np.float32).reshape(50, CLASSES)
@@ -103,7 +121,7 @@ def test_what_does_not_fit_is_named(data):
     with pytest.raises(ArgumentError, match="only a built model can be evaluated"):
         evaluate(nn.Sequential(nn.Flatten(), nn.Linear(2)), data)
     small = Dataset.from_arrays(np.zeros((2, 3, 3, 1), np.uint8), [0, 1])
-    with pytest.raises(DataError, match=r"images must be uint8 of shape \(4, 4, 1\)"):
+    with pytest.raises(ShapeError, match=r"images must have shape \(N, 4, 4, 1\).*got \(2, 3"):
         evaluate(linear(), small)
     with pytest.raises(DataError, match="the model has 7 outputs; sample 0 has 7"):
         evaluate(linear(), (data.images, data.labels * 0 + 7))

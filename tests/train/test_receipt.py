@@ -17,6 +17,7 @@ from tests.train.small import make, network, noise
 from isoconv.arithmetic import ARITHMETIC_VERSION
 from isoconv.errors import ArgumentError, CheckpointError
 from isoconv.nn import storage
+from isoconv.nn.plain import canonical
 from isoconv.run.training import TrainingEngine
 from isoconv.train import (
     Callback,
@@ -29,7 +30,7 @@ from isoconv.train import (
     session,
 )
 from isoconv.train.optim import SGD
-from isoconv.train.receipt import canonical, receipt_digest
+from isoconv.train.receipt import receipt_digest
 from isoconv.train.record import optimizer_digest, tensors_of
 
 EPOCHS = 3
@@ -139,15 +140,21 @@ def test_a_kill_between_two_files_changes_nothing(whole, tmp_path, monkeypatch, 
 
 
 def test_a_kill_before_the_first_receipt_changes_nothing(whole, tmp_path, monkeypatch):
-    """A run that died when its folder had no receipt yet begins one."""
+    """A run that died when its folder had no receipt yet is begun anew in the same folder."""
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
         patch.setattr(record.Recorder, "begin", dying)
+        # A killed process tidies nothing up.
+        patch.setattr(RunFolder, "discard", lambda _: None)
         with pytest.raises(RuntimeError, match="power cut"):
-            fit(out)
+            fit(out, keep_checkpoints=True)
+    assert (out / "samples.csv").exists()
     assert not (out / "receipt.json").exists()
-    run = make().resume(out, noise(), noise(10, 1))
+    with pytest.raises(CheckpointError, match=r"has no run\.json"):
+        make().resume(out, noise(), noise(10, 1))
+    run = fit(out)
     assert compared(run.receipt) == compared(whole.receipt)
+    assert RunFolder(out).kept_epochs() == []
 
 
 def test_the_receipt_tells_all(whole):
@@ -162,7 +169,19 @@ def test_the_receipt_tells_all(whole):
     assert receipt["model"]["layers"][6] == ["5", "Linear(features=2, bias=True)"]
     assert receipt["model"]["output_shape"] == [2]
     assert receipt["start"] == "seed"
-    assert float.fromhex(receipt["normalisation"]["scale"][0]) > 0
+    assert receipt["split"] == {}
+    samples = (whole.folder / "samples.csv").read_bytes()
+    assert receipt["samples_sha256"] == hashlib.sha256(samples).hexdigest()
+    about = receipt["record"]
+    assert about["architecture"]["steps"][1]["type"] == "BatchNorm"
+    assert (about["input_shape"], about["class_names"]) == ([6, 6, 1], ["0", "1"])
+    assert about["trained_on"]["dtype"] == "uint8"
+    assert about["trained_on"]["range"] == [0.0, 255.0]
+    assert float.fromhex(about["normalisation"]["scale"][0]) > 0
+    assert about["finish"] == "softmax"
+    final = receipt["final"]
+    assert (final["epoch"], final["epochs"], final["stopped"], final["test"]) == (3, 3, "", None)
+    assert final["record_sha256"] == whole.model.describe()["digest"]
     first, *_, last = receipt["epochs"]
     assert first["weights_sha256"] == network().build((6, 6, 1)).digest()
     assert first["metrics"] == {}
@@ -282,7 +301,7 @@ def test_resume_goes_on_with_its_own_receipt_only(tmp_path, monkeypatch):
     monkeypatch.undo()
     steps = (out / "steps.jsonl").read_bytes()
     (out / "steps.jsonl").write_bytes(steps[:-9])
-    refused(r"steps\.jsonl: the line of epoch 1 is not the one that was written")
+    refused(r"steps\.jsonl: the last line has no end; .*line of epoch 1 is not the one that was")
     (out / "steps.jsonl").write_bytes(steps)
     path.unlink()
     run = make().resume(out, noise(), noise(10, 1))
@@ -293,7 +312,7 @@ def test_resume_goes_on_with_its_own_receipt_only(tmp_path, monkeypatch):
 def test_a_receipt_is_not_overwritten(tmp_path):
     """A new run does not take the place of a receipt that stands alone."""
     (tmp_path / "receipt.json").write_text("{}")
-    with pytest.raises(ArgumentError, match="holds the receipt of a run"):
+    with pytest.raises(ArgumentError, match=r"holds receipt\.json of another run"):
         fit(tmp_path)
     assert (tmp_path / "receipt.json").read_text() == "{}"
 
@@ -303,18 +322,48 @@ def test_reading_names_what_is_wrong(tmp_path):
     with pytest.raises(CheckpointError, match="has no receipt"):
         Receipt.read(tmp_path)
     path = tmp_path / "receipt.json"
-    content = {"format": 1, "epochs": []}
+    content = {"format": 2, "epochs": []}
     for text, message in (
         ("", "cannot be read"),
         ("[]", "must hold a JSON object"),
-        ('{"format": 2}', "must be of format 1"),
-        ('{"format": 1, "epochs": [NaN]}', "cannot be read"),
+        ('{"format": 1}', "must be of format 2"),
+        ('{"format": 2, "epochs": [NaN]}', "numbers must be finite; got NaN"),
+        ('{"format": 2, "epochs": [1e999]}', "numbers must be finite; got 1e999"),
+        ('{"format": 2, "format": 2}', "the key 'format' stands twice"),
+        ('{"format": 2, "epochs": ' + "[" * 10**5, "nested deeper than 250 levels"),
+        ('{"format": 2, "epochs": ' + "[" * 300 + "]" * 300 + "}", "nested deeper than 250"),
+        ('{"format": 2, "epochs": 1' + "0" * 400 + "}", "at most 20 digits"),
+        ('{"format": 2, "epochs": 5}', "cannot be read"),
+        ('{"format": 2, "epochs": [[0], "a"]}', "was edited"),
         (json.dumps({**content, "digest": "0"}), "was edited"),
-        (json.dumps({**content, "digest": receipt_digest(content)}), "missing arithmetic, data"),
+        (
+            json.dumps({**content, "digest": receipt_digest(content)}),
+            "wrong, missing or unknown arithmetic, data",
+        ),
     ):
         path.write_text(text)
         with pytest.raises(CheckpointError, match=message):
             Receipt.read(tmp_path)
+
+
+def test_the_history_of_a_checkpoint_is_that_of_the_receipt(tmp_path):
+    """A run whose last.json was edited is not gone on with: early stopping would go by it."""
+    out = tmp_path / "run"
+    with pytest.raises(RuntimeError, match="power cut"):
+        fit(out, callbacks=[Dies()])
+    path = out / "checkpoints" / "last.json"
+    content = json.loads(path.read_text())
+    for change, message in (
+        ({"val_loss": 0.1}, "other metrics of epoch 1"),
+        ({"val_top5": 0.5}, "must have the columns"),
+    ):
+        spoiled = {**content, "history": [{**content["history"][0], **change}]}
+        path.write_text(json.dumps(spoiled))
+        with pytest.raises(CheckpointError, match=message):
+            make().resume(out, noise(), noise(10, 1))
+    path.write_text(json.dumps({**content, "sums": {"loss": "0x1p+0"}}))
+    with pytest.raises(CheckpointError, match="must have sums of nothing; it has them of loss"):
+        make().resume(out, noise(), noise(10, 1))
 
 
 def test_an_optimizer_without_a_memory():

@@ -23,9 +23,10 @@ from isoconv.errors import (
     NotFiniteError,
     ShapeError,
 )
+from isoconv.nn import storage
 from isoconv.ops.interpret import interpret
 from isoconv.run.training import TrainingEngine
-from isoconv.train import Callback, EarlyStopping, Interrupted, Run, Trainer, session
+from isoconv.train import Callback, EarlyStopping, Interrupted, Run, Trainer, evaluate, session
 from isoconv.train.optim import SGD, Adam
 from isoconv.train.step import Loss, Normalisation, Preparation, build_step
 
@@ -233,16 +234,23 @@ def test_the_run_folder_tells_all(tmp_path):
         "metrics.jsonl",
         "receipt.json",
         "run.json",
+        "samples.csv",
         "steps.jsonl",
         "weights.safetensors",
     ]
     record = json.loads((out / "run.json").read_text())
-    assert record["settings"] == trainer.settings()
+    assert record["settings"] == {**trainer.settings(), "epochs": 2, "early_stopping": None}
     assert record["facts"] == {"model": "tiny"}
     assert record["result"]["weights_sha256"] == run.digest
     assert record["result"]["best_epoch"] == run.best_epoch
     assert record["data"]["train"]["sha256"] == images().digest()
-    assert float.fromhex(record["normalisation"]["scale"][0]) > 0
+    assert float.fromhex(record["record"]["normalisation"]["scale"][0]) > 0
+    lines = (out / "samples.csv").read_text().splitlines()
+    assert lines[0] == "part,class,sha256,path"
+    assert [line.split(",")[:2] for line in lines[IMAGES : IMAGES + 2]] == [
+        ["train", "1"],
+        ["validation", "0"],
+    ]
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert rows == run.history
     assert network().load(out / "weights.safetensors").digest() == run.digest
@@ -257,20 +265,32 @@ def test_resume_takes_its_own_settings_and_data_only(tmp_path):
     out = tmp_path / "run"
     make().fit(images(), epochs=1, out=out)
     before = (out / "run.json").read_bytes()
-    with pytest.raises(CheckpointError, match=r"batch_size: the run has 8, given is 16.*seed"):
-        make(batch_size=16, seed=3).resume(out, images())
-    with pytest.raises(CheckpointError, match="train: the run has"):
-        make().resume(out, images(seed=5))
-    with pytest.raises(CheckpointError, match="validation: the run has None"):
-        make().resume(out, images(), images(20, 1))
-    other = nn.Sequential(nn.Flatten(), nn.Linear(2))
-    with pytest.raises(CheckpointError, match=r"not in the model: 0\.bias, 0\.weight.*other shape"):
-        make(other).resume(out, images())
+
+    def refused(trainer, *data):
+        with pytest.raises(CheckpointError, match="gone on with as it began only") as caught:
+            trainer.resume(out, *data)
+        return [line.split() for line in str(caught.value).splitlines()[1:]]
+
+    found = refused(make(batch_size=16, seed=3), images())
+    assert found == [
+        ["what", "the", "run", "given"],
+        ["settings.batch_size", "8", "16"],
+        ["settings.seed", "0", "3"],
+    ]
+    found = refused(make(), images(seed=5))
+    assert ["data.train.sha256", *(f'"{images(seed=s).digest()}"' for s in (0, 5))] in found
+    assert ["0", "(class", "'0')", "holds", "another", "picture", "than", "in", "training"] in found
+    places = {line[0]: line[1:] for line in refused(make(), images(), images(20, 1))}
+    assert places["data.validation"][0] == "nothing"
+    places = {
+        line[0] for line in refused(make(nn.Sequential(nn.Flatten(), nn.Linear(2))), images())
+    }
+    assert {"model.parameters.0.weight", "model.layers", "record.architecture.steps"} <= places
     assert (out / "run.json").read_bytes() == before
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
-    """The error names epoch, step, learning rate and the checkpoint that stays."""
+def test_a_loss_that_is_not_finite_in_the_first_epoch_leaves_nothing(tmp_path):
+    """The error names epoch, step and learning rate; the folder is free for the corrected call."""
     out = tmp_path / "run"
     trainer = make(optimizer=SGD(1e30), schedule=None, clip_norm=None)
     with pytest.raises(NotFiniteError) as caught:
@@ -278,26 +298,90 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
     message = str(caught.value)
     assert "in epoch 1, step " in message
     assert "at learning rate 1e+30" in message
-    assert "last.json" in message
+    assert "last.json" not in message
     assert "smaller learning rate" in message
-    record = json.loads((out / "checkpoints" / "last.json").read_text())
-    assert (record["epoch"], record["step"]) == (0, 0)
+    assert not out.exists()
     assert trainer.model.digest() == network().build((SIDE, SIDE, 1)).digest()
+    assert caught.value.run.history == []
+    assert caught.value.run.model is trainer.model
+    # Nothing was learned, so the model knows nothing of images and classes yet.
+    assert (trainer.model.trained_on, trainer.model.class_names) == (None, ())
+    out.mkdir()
+    (out / "weights.txt").write_text("somebody's own")
+    with pytest.raises(NotFiniteError):
+        trainer.fit(images(), epochs=2, out=out)
+    assert [path.name for path in out.iterdir()] == ["weights.txt"]
+    assert make().fit(images(), epochs=1, out=out).folder == out
+
+
+class Worse(Callback):
+    """Spoils the optimizer after an epoch."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+        self.digest = ""
+
+    def on_epoch_end(self, run, row):
+        """Note the weights, and make the learning rate too great."""
+        if row["epoch"] == self.epoch:
+            self.digest = run.model.digest()
+            self.patch.setattr(session.Plan, "learning_rate", lambda *_: 1e38)
+
+
+def test_a_loss_that_is_not_finite_later_keeps_what_came_before(tmp_path, monkeypatch):
+    """The error has the run up to there; its model and the folder hold the last whole epoch."""
+    out, worse = tmp_path / "run", Worse(2)
+    worse.patch = monkeypatch
+    trainer = make(callbacks=[worse], keep_checkpoints=True)
+    with pytest.raises(NotFiniteError, match=r"in epoch 3, step .*stays: .*last\.json") as caught:
+        trainer.fit(images(), images(20, 1), epochs=4, out=out)
+    run = caught.value.run
+    assert [row["epoch"] for row in run.history] == [1, 2]
+    assert run.model.digest() == worse.digest == run.receipt["epochs"][2]["weights_sha256"]
+    assert np.isfinite(run.model.predict(images().images)).all()
+    record = json.loads((out / "checkpoints" / "last.json").read_text())
+    assert (record["epoch"], record["step"]) == (2, 0)
+    monkeypatch.undo()
+    assert len(make().resume(out, images(), images(20, 1)).history) == 4
 
 
 def test_a_validation_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
     """An update that spoils the weights in an epoch's last step does not reach a checkpoint."""
     real = TrainingEngine.parameters
+    epochs = []
 
     def spoiled(self):
-        return {name: array * np.float32(np.nan) for name, array in real(self).items()}
+        epochs.append(0)
+        good = real(self)
+        # Each epoch asks for them once to measure, and once to save.
+        return good if len(epochs) < 3 else {n: a * np.float32(np.nan) for n, a in good.items()}
 
     monkeypatch.setattr(TrainingEngine, "parameters", spoiled)
     out = tmp_path / "run"
-    with pytest.raises(NotFiniteError, match="validation loss must stay finite"):
-        make().fit(images(), images(20, 1), epochs=1, out=out)
+    with pytest.raises(NotFiniteError, match=r"validation loss must stay finite.*in epoch 2"):
+        make().fit(images(), images(20, 1), epochs=2, out=out)
     record = json.loads((out / "checkpoints" / "last.json").read_text())
-    assert record["epoch"] == 0
+    assert record["epoch"] == 1
+
+
+def test_a_start_that_fails_leaves_nothing(tmp_path, monkeypatch):
+    """Whatever goes wrong before the first epoch is over, the folder is as before."""
+    out = tmp_path / "deep" / "run"
+
+    class Fails(Callback):
+        def on_train_begin(self, run):
+            assert (out / "run.json").exists()
+            raise RuntimeError(f"no {run}")
+
+    with pytest.raises(RuntimeError, match="no Run"):
+        make(callbacks=[Fails()], keep_checkpoints=True).fit(images(), epochs=1, out=out)
+    assert not out.parent.exists()
+    with pytest.raises(DataError):
+        make().fit((images().images, images().labels * 2), epochs=1, out=out)
+    monkeypatch.setattr(TrainingEngine, "steps", None)
+    with pytest.raises(TypeError):
+        make().fit(images(), epochs=1, out=out)
+    assert not out.parent.exists()
 
 
 class Recorder(Callback):
@@ -324,6 +408,40 @@ class Recorder(Callback):
         self.events.append("end")
 
 
+class Looks(Callback):
+    """Notes what the model is after each epoch."""
+
+    def __init__(self, data):
+        self.data = data
+        self.digests, self.answers = [], []
+
+    def on_train_begin(self, run):
+        """Note it before the first one, too."""
+        self.on_epoch_end(run, {})
+
+    def on_epoch_end(self, run, row):
+        """Note the weights, and what the model takes images for."""
+        self.digests.append(run.model.digest())
+        self.answers.append(run.model.predict(self.data.images))
+        if row:
+            assert evaluate(run.model, self.data).loss == row["val_loss"]
+
+
+def test_a_callback_sees_the_model_of_the_moment(tmp_path):
+    """Its weights are those of the epoch's end, and it normalises as in training."""
+    looks = Looks(images(20, 1))
+    run = make(callbacks=[looks]).fit(images(), looks.data, epochs=3, out=tmp_path / "run")
+    wanted = [entry["weights_sha256"] for entry in run.receipt["epochs"]]
+    assert looks.digests == wanted
+    assert len(set(wanted)) == 4
+    lines = (tmp_path / "run" / "steps.jsonl").read_text().splitlines()
+    tensors = dict(json.loads(lines[-1])["tensors"])
+    for name, array in run.model.weights.items():
+        assert storage.digest({name: array}) == tensors[name]
+    assert looks.answers[-1].tobytes() == run.model.predict(looks.data.images).tobytes()
+    assert looks.answers[1].tobytes() != looks.answers[-1].tobytes()
+
+
 def test_callbacks_are_called_in_order():
     """Begin, each epoch, end; a callback can stop the training."""
     recorder = Recorder(stop_at=2)
@@ -331,6 +449,28 @@ def test_callbacks_are_called_in_order():
     assert recorder.events == ["begin", 1, 2, "end"]
     assert run.stopped == "seen enough"
     assert run.description["result"]["stopped"] == "seen enough"
+
+
+def test_a_run_that_a_callback_ended_stays_ended(tmp_path):
+    """Asked to go on, it is given back as it is, down to the last file."""
+    out = tmp_path / "run"
+    run = make(callbacks=[Recorder(stop_at=2)]).fit(images(), epochs=5, out=out)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    again = make().resume(out, images())
+    assert (again.stopped, len(again.history)) == ("seen enough", 2)
+    assert again.digest == run.digest
+    assert before == {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    (out / "weights.safetensors").unlink()
+    make().resume(out, images())
+    assert before == {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+
+def test_the_first_reason_to_stop_stays():
+    """Early stopping and a callback may both end the same epoch."""
+    stopping = EarlyStopping(patience=1, metric="val_top1")
+    trainer = make(optimizer=SGD(1e-9), schedule=None, callbacks=[Recorder(stop_at=2)])
+    run = trainer.fit(images(), images(20, 1), epochs=9, early_stopping=stopping)
+    assert run.stopped == "val_top1 has not improved for 1 epoch"
 
 
 def test_early_stopping_ends_the_run_and_stays_ended(tmp_path):
@@ -428,7 +568,8 @@ def test_what_is_shown():
         ({"loss": "hinge"}, "loss must be one of cross_entropy, mse, bce; got 'hinge'"),
         ({"label_smoothing": 1.0}, "label_smoothing"),
         ({"loss": "mse", "label_smoothing": 0.1}, "label_smoothing belongs to cross_entropy"),
-        ({"normalise": 1}, "normalise must be True or False; got 1"),
+        ({"normalise": 1}, "normalise must be True, False, 'keep' or 'anew'; got 1"),
+        ({"normalise": "no"}, "normalise must be True, False, 'keep' or 'anew'; got 'no'"),
         ({"optimizer": "sgd"}, r"optimizer must be an optimizer such as SGD(0.1\); got 'sgd'"),
         ({"optimizer": SGD}, "optimizer must be .*; got the class SGD itself"),
         ({"schedule": 0.5}, r"schedule must be a schedule such as Cosine(\); got 0\.5"),

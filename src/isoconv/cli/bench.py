@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isoconv.cli.options import TargetName, Threads, shape_of
+from isoconv.cli.options import TargetName, Threads
 
 if TYPE_CHECKING:
     from isoconv.nn import Module
@@ -20,14 +20,17 @@ __all__ = ["bench"]
 def bench(
     model: Annotated[
         str,
-        typer.Option(metavar="NAME|RUN", help="A ready model (isoconv models), or a run folder."),
+        typer.Option(
+            metavar="NAME|RUN",
+            help="A ready model (isoconv models), a run folder or a saved model.",
+        ),
     ] = "resnet20",
     shape: Annotated[
         str | None,
         typer.Option(
             "--input",
             metavar="HxWxC",
-            help="Shape of one image.  [default: 32x32x3, or that of the run]",
+            help="Shape of one image.  [default: 32x32x3, or that of the trained model]",
         ),
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images of a batch.")] = 128,
@@ -56,9 +59,10 @@ def bench(
       isoconv bench --model resnet20 --batch-size 128
       isoconv bench --model runs/demo --inference --out roofline.png
     """
+    from isoconv.cli.runs import model_named
     from isoconv.run.ceilings import measure_ceilings
 
-    found = _model(model, shape)
+    found = model_named(model, shape, "32x32x3")
     measure = _training if training else _prediction
     before = measure_ceilings(threads, target=target)
     profile = measure(found, batch_size, turns, threads, target)
@@ -70,22 +74,6 @@ def bench(
 
         draw_roofline(profile, ceilings, heading, out)
         typer.echo(f"picture {out}")
-
-
-def _model(name: str, shape: str | None) -> Module:
-    """A ready model with fresh weights, or the one of a run."""
-    from isoconv.cli.runs import make_model, read_run
-    from isoconv.errors import ArgumentError
-
-    if not Path(name).is_dir():
-        sides = shape_of(shape or "32x32x3")
-        return make_model(name, 10, sides).build(sides)
-    trained = read_run(Path(name)).model
-    if shape is not None and shape_of(shape) != trained.input_shape:
-        raise ArgumentError(
-            f"--input must be left out or that of the run, {trained.input_shape}; got {shape}"
-        )
-    return trained
 
 
 def _images(model: Module, count: int) -> Any:

@@ -75,6 +75,7 @@ def fetch(
       isoconv train mnist --model lenet5
     """
     from isoconv import data as library
+    from isoconv.checks import as_word
     from isoconv.data.names import SAMPLE
 
     if name == SAMPLE:
@@ -83,7 +84,7 @@ def fetch(
     found = library.fetch(name, folder)
     given = str(found) if folder is not None else name
     typer.echo(f"{name} is in {found}")
-    typer.echo(f"train on it with: isoconv train {given}")
+    typer.echo(f"train on it with: isoconv train {as_word(given)}")
 
 
 app.callback(invoke_without_command=True, help=help_of(data))(data)

@@ -6,16 +6,19 @@ interrupt from the keyboard. Anything else is a fault of isoconv and shows its t
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
-from isoconv.errors import IsoconvError
+from isoconv.errors import DataWarning, IsoconvError
 
-__all__ = ["INTERRUPTED", "WRONG", "Commands", "complain", "note"]
+__all__ = ["INTERRUPTED", "WRONG", "Commands", "as_options", "complain", "missing", "note"]
 
 WRONG = 2
 INTERRUPTED = 130
@@ -62,7 +65,8 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
         try:
-            return super().invoke(ctx)
+            with _warnings_as_notes():
+                return super().invoke(ctx)
         except KeyboardInterrupt as error:
             complain(str(error) or "interrupted", kind="")
             raise typer.Exit(INTERRUPTED) from error
@@ -71,8 +75,46 @@ class Commands(TyperGroup):
         except (IsoconvError, OSError) as error:
             if ctx.params.get("debug"):
                 raise
-            complain(str(error) or type(error).__name__)
+            complain(as_options(str(error)) or type(error).__name__)
             raise typer.Exit(WRONG) from error
+
+
+@contextmanager
+def _warnings_as_notes() -> Iterator[None]:
+    """Of a warning a person needs the text alone, and once."""
+    seen: set[str] = set()
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        text = as_options(str(message))
+        if text not in seen:
+            seen.add(text)
+            note(text)
+
+    with warnings.catch_warnings():
+        # Whatever Python was told of warnings, these are for the person at the terminal.
+        warnings.simplefilter("always", DataWarning)
+        warnings.showwarning = show
+        yield
+
+
+_NAMES = "scale|size|depth|best|clip_norm|validation|test"
+_SETTING = re.compile(rf"\b(?P<name>{_NAMES})=(?P<value>…|True|\(height, width\)|\d+(?:[./]\d+)?)")
+
+
+def as_options(message: str) -> str:
+    """A message of the library, whose settings are options here.
+
+    Example:
+        >>> as_options("scale=1/255 brings bytes to 0 to 1, or take the best one (best=True)")
+        '--scale 1/255 brings bytes to 0 to 1, or take the best one (--best)'
+    """
+    return _SETTING.sub(_option, message)
+
+
+def _option(found: re.Match[str]) -> str:
+    name = found["name"].replace("_", "-")
+    value = {"…": "", "True": "", "(height, width)": " HEIGHTxWIDTH"}.get(found["value"])
+    return f"--{name}" + (f" {found['value']}" if value is None else value)
 
 
 def complain(message: str, kind: str = "error") -> None:
@@ -83,6 +125,16 @@ def complain(message: str, kind: str = "error") -> None:
 def note(message: str) -> None:
     """Say something on standard error that is no error."""
     _say(f"note: {message}", "yellow")
+
+
+def missing(error: Exception) -> str:
+    """What an error that came of reading values says of them.
+
+    Example:
+        >>> missing(KeyError("settings")), missing(ValueError("no number"))
+        ("it lacks 'settings'", 'no number')
+    """
+    return f"it lacks {error}" if isinstance(error, KeyError) else str(error)
 
 
 def _say(text: str, color: str) -> None:

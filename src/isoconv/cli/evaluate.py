@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isoconv.cli.options import Best, RunPath, TargetName, Threads
+from isoconv.cli.errors import as_options, note
+from isoconv.cli.options import Best, ModelPath, Scale, TargetName, Threads
+from isoconv.errors import ArgumentError, CheckpointError
+
+if TYPE_CHECKING:
+    from isoconv.data import Dataset, Samples
+    from isoconv.nn import Module
+    from isoconv.train import Evaluation, RunFolder
 
 __all__ = ["evaluate"]
 
@@ -17,11 +25,13 @@ class SplitName(StrEnum):
     """Parts of a data set."""
 
     train = "train"
+    validation = "validation"
     test = "test"
+    all = "all"
 
 
 def evaluate(
-    run: RunPath,
+    run: ModelPath,
     data: Annotated[
         str,
         typer.Argument(
@@ -30,56 +40,291 @@ def evaluate(
             show_default=False,
         ),
     ],
-    split: Annotated[SplitName, typer.Option(help="Which part of the data.")] = SplitName.test,
+    split: Annotated[
+        SplitName | None,
+        typer.Option(
+            help="Which part.  [default: test for the data of the run, all for others]",
+            show_default=False,
+        ),
+    ] = None,
     best: Best = False,
+    scale: Scale = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     threads: Threads = None,
     target: TargetName = None,
 ) -> None:
     """Measure a trained model on a data set.
 
-    Accuracy, loss and the accuracy of each class are shown. Data without a test part are split as
-    in training, so that the test images are those that the run has not learned from. The images
-    of a folder are scaled as in training.
+    Accuracy, loss and the accuracy of each class are shown. Of the data that the run was trained
+    on, its test part is measured, those very images that it has not learned from; of other data,
+    all. Where some of them were trained on, that is said first, and both figures are given; a saved
+    model or a checkpoint that was taken out of its run folder cannot tell. Classes are matched by
+    name. Pictures are read as in training.
 
     Examples:
       isoconv evaluate runs/demo fashion-sample
+      isoconv evaluate runs/pets more-pets
       isoconv evaluate runs/pets pets --split train --json
+      isoconv evaluate pets.safetensors more-pets
     """
-    from isoconv.cli.runs import load_splits, measure, read_run, result_lines
+    from isoconv.cli.runs import classifier_at
+    from isoconv.data import load
+    from isoconv.data.classes import in_classes
+    from isoconv.nn.inference import reading_of
+
+    model = classifier_at(run, best)
+    folder = _folder_of(run, model)
+    smoothing = _smoothing(folder)
+    whole = load(data, "all", reading=reading_of(model))
+    for line in whole.notes:
+        note(as_options(line))
+    whole = in_classes(whole, model.class_names, "the run")
+    whole = _as_trained(model, whole, scale)
+    chosen = _choose(_Known.of(run, folder, whole, scale), data, whole, split)
+
+    def measured(part: Dataset) -> Evaluation:
+        from isoconv.train import evaluate as measure
+
+        return measure(
+            model, part, label_smoothing=smoothing, scale=1, threads=threads, target=target
+        )
+
+    evaluation = measured(chosen.part)
+    others = None if chosen.others is None else measured(chosen.others)
+    if as_json:
+        _print_json(model, chosen, evaluation, others)
+    else:
+        _print(model, chosen, evaluation, others, smoothing)
+
+
+def _folder_of(path: Path, model: Module) -> RunFolder | None:
+    """The run that a model belongs to: the folder itself, or the one that its file lies in.
+
+    Raises:
+        CheckpointError: the run's description cannot be read.
+    """
+    from isoconv.nn.saved import facts_of
+    from isoconv.train import RunFolder
+
+    if path.is_dir():
+        return RunFolder(path)
+    above = path.resolve().parent
+    for place in (above, above.parent):
+        folder = RunFolder(place)
+        if folder.run_file.exists():
+            # A file that somebody put there may be of another run.
+            same = folder.description().get("record") == facts_of(model).plain()
+            return folder if same else None
+    return None
+
+
+def _smoothing(folder: RunFolder | None) -> float:
+    """Label smoothing of the loss in training; 0 for a file, which does not tell.
+
+    Raises:
+        CheckpointError: run.json lacks what is needed here.
+    """
+    if folder is None:
+        return 0.0
+    description = folder.description()
+    try:
+        str(description["samples_sha256"])
+        return float(description["settings"]["loss"]["label_smoothing"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{folder.run_file} cannot be read: it lacks {error}") from error
+
+
+def _as_trained(model: Module, data: Dataset, scale: float | None) -> Dataset:
+    """A data set whose images are of the kind that the model was trained on.
+
+    So they can be told apart from those in training. Floats that are no bytes stay floats.
+    """
+    import numpy as np
+
+    from isoconv.nn.inference import checked_images
+
+    images, trained = checked_images(model, data.images, scale), model.trained_on
+    if trained is not None and images.dtype != trained.dtype:
+        low, high = float(images.min()), float(images.max())
+        if trained.dtype == "float32" or (low >= 0 and high <= 255):
+            other = images.astype(trained.dtype)
+            images = other if np.array_equal(other, images) else images
+    return replace(data, images=images)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known of the samples of a run.
+
+    Attributes:
+        samples: its list; None if nobody can tell.
+        why: nobody can tell, if so.
+    """
+
+    samples: Samples | None
+    why: str = ""
+
+    @classmethod
+    def of(cls, run: Path, folder: RunFolder | None, whole: Dataset, scale: float | None) -> _Known:
+        """What is known of these samples, of which some may be the run's."""
+        if folder is None:
+            return cls(None, f"{run} lies in no run folder")
+        samples = folder.samples()
+        if samples is None:
+            return cls(None, f"{folder.samples_file} is missing or was altered")
+        if scale not in (None, 1) and not any(samples.membership(whole).parts):
+            return cls(None, "scaled images need not be the same to the last bit")
+        return cls(samples)
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """What is measured.
+
+    Attributes:
+        name: of the part.
+        part: its samples.
+        of: how many samples the data have in all.
+        trained: how many of the part's were trained on; None when nobody can tell.
+        steered: how many others of them the training was steered by.
+        others: those that were not trained on, if some were and some were not.
+        why: nobody can tell.
+        own: the part of the run that can be chosen besides, if these data hold more than the run.
+    """
+
+    name: str
+    part: Dataset
+    of: int
+    trained: int | None = None
+    steered: int = 0
+    others: Dataset | None = None
+    why: str = ""
+    own: str = ""
+
+
+def _choose(known: _Known, data: str, whole: Dataset, split: SplitName | None) -> _Chosen:
+    """The samples to measure.
+
+    Raises:
+        ArgumentError: a part of data that are not those of the run.
+    """
+    from isoconv.data import Samples
+
+    samples = known.samples
+    if samples is None:
+        if split not in (None, SplitName.all):
+            raise ArgumentError(
+                f"--split {split.value} needs the list of the run's samples; {known.why} (leave "
+                "--split out to measure all)"
+            )
+        return _Chosen("all", whole, len(whole), why=known.why)
+    parts = tuple(dict.fromkeys(row.part for row in samples.rows))
+    own = next((part for part in ("test", "validation") if part in parts), None)
+    if split is None:
+        split = SplitName(own) if own and samples.membership(whole).same else SplitName.all
+    if split is not SplitName.all:
+        if split.value not in parts:
+            raise ArgumentError(f"the run has no {split.value} part; it has {', '.join(parts)}")
+        rows = [row for row in samples.rows if row.part == split.value]
+        found = Samples(rows).select(whole)
+        if found is None:
+            raise ArgumentError(
+                f"--split {split.value} is a part of the data that the run was trained on; of its "
+                f"{len(rows):,} samples {data} lacks some (leave --split out to measure all)"
+            )
+        return _of(samples, split.value, found[split.value], len(whole))
+    return replace(
+        _of(samples, "all", whole, len(whole)),
+        own=own if own and samples.select(whole) else "",
+    )
+
+
+def _of(samples: Samples, name: str, part: Dataset, of: int) -> _Chosen:
+    """Some samples, of which it is known whether they were trained on."""
+    import numpy as np
+
+    parts = samples.membership(part).parts
+    fresh = [place for place, found in enumerate(parts) if "train" not in found]
+    steered = sum("validation" in parts[place] for place in fresh)
+    mixed = 0 < len(fresh) < len(part)
+    others = part.subset(np.array(fresh)) if mixed else None
+    return _Chosen(name, part, of, len(part) - len(fresh), steered, others)
+
+
+def _print(
+    model: Module,
+    chosen: _Chosen,
+    evaluation: Evaluation,
+    others: Evaluation | None,
+    smoothing: float,
+) -> None:
+    from isoconv.cli.runs import class_names_of, result_lines
     from isoconv.cli.table import print_table
 
-    trained = read_run(run, best)
-    sides = trained.facts.get("size")
-    size = None if sides is None else (int(sides[0]), int(sides[1]))
-    pair = load_splits(data, int(trained.description["settings"]["seed"]), size)
-    part = pair.test if split is SplitName.test else pair.train
-    evaluation = measure(trained, part, threads, target)
+    typer.echo(_what(chosen))
     counts = [int(row.sum()) for row in evaluation.confusion]
-    if as_json:
-        classes = {
-            name: {"images": count, "accuracy": float(accuracy) if count else None}
-            for name, count, accuracy in zip(
-                trained.class_names, counts, evaluation.class_accuracy, strict=True
-            )
-        }
-        values = {
-            "data": part.name,
-            "split": split.value,
-            "images": len(part),
-            "accuracy": evaluation.top1,
-            "top5": evaluation.top5,
-            "loss": evaluation.loss,
-            "classes": classes,
-        }
-        typer.echo(json.dumps(values, indent=2, ensure_ascii=False))
-        return
+    names = class_names_of(model, len(counts))
     rows = [
         (name, f"{count:,}", f"{accuracy:.1%}" if count else "-")
-        for name, count, accuracy in zip(
-            trained.class_names, counts, evaluation.class_accuracy, strict=True
-        )
+        for name, count, accuracy in zip(names, counts, evaluation.class_accuracy, strict=True)
     ]
     print_table(("class", "images", "recognised"), rows, numbers=(1, 2))
-    for line in result_lines(split.value, evaluation, len(part)):
+    for line in result_lines(chosen.name, evaluation, len(chosen.part), smoothing):
         typer.echo(line)
+    if others is not None and chosen.others is not None:
+        for line in result_lines("not trained on:", others, len(chosen.others), smoothing):
+            typer.echo(line)
+    if chosen.own:
+        typer.echo(f"the run's own {chosen.own} part alone: --split {chosen.own}")
+
+
+def _what(chosen: _Chosen) -> str:
+    """What is measured, in one line."""
+    count = len(chosen.part)
+    if chosen.name == "all":
+        said = f"measured: all {count:,} images"
+    else:
+        said = f"measured: the {chosen.name} part, {count:,} of {chosen.of:,} images"
+    if chosen.trained is None:
+        return f"{said}; whether any of them were trained on cannot be told: {chosen.why}"
+    said += f"; {chosen.trained:,} of {count:,} were trained on"
+    if chosen.steered:
+        said += f", {chosen.steered:,} steered the training"
+    return said
+
+
+def _print_json(
+    model: Module, chosen: _Chosen, evaluation: Evaluation, others: Evaluation | None
+) -> None:
+    from isoconv.cli.runs import class_names_of
+    from isoconv.cli.table import print_json
+
+    counts = [int(row.sum()) for row in evaluation.confusion]
+    names = class_names_of(model, len(counts))
+    classes = {
+        name: {"images": count, "accuracy": float(accuracy) if count else None}
+        for name, count, accuracy in zip(names, counts, evaluation.class_accuracy, strict=True)
+    }
+    values: dict[str, Any] = {
+        "data": chosen.part.name,
+        "split": chosen.name,
+        "images_in_all": chosen.of,
+        **_figures(evaluation, len(chosen.part)),
+        "trained_on": chosen.trained,
+        "steered_by": chosen.steered,
+        "not_trained_on": None
+        if others is None or chosen.others is None
+        else _figures(others, len(chosen.others)),
+        "classes": classes,
+        "model_sha256": model.describe()["digest"],
+    }
+    print_json(values)
+
+
+def _figures(evaluation: Evaluation, images: int) -> dict[str, Any]:
+    return {
+        "images": images,
+        "accuracy": evaluation.top1,
+        "top5": evaluation.top5,
+        "loss": evaluation.loss,
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from fractions import Fraction
 from inspect import getdoc
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,8 +18,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Best",
+    "Depth",
+    "ModelPath",
     "Report",
     "RunPath",
+    "Scale",
     "TargetName",
     "Threads",
     "augmentation_of",
@@ -28,6 +32,14 @@ __all__ = [
 ]
 
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)]
+ModelPath = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN",
+        help="A run folder, or a .safetensors file: a saved model or a checkpoint.",
+        show_default=False,
+    ),
+]
 Threads = Annotated[
     int | None,
     typer.Option(help="Number of threads; changes no bit.  [default: all cores]", min=1),
@@ -42,7 +54,48 @@ TargetName = Annotated[
 Report = Annotated[bool, typer.Option("--report/--no-report", help="Make the page with pictures.")]
 Best = Annotated[
     bool,
-    typer.Option("--best", help="Take the weights of the best epoch, not of the last one."),
+    typer.Option(
+        "--best", help="Of a run folder, take the weights of the best epoch, not of the last one."
+    ),
+]
+
+
+def scale_of(text: str) -> float:
+    """A factor, written as a number or as a fraction.
+
+    Raises:
+        typer.BadParameter: it is written in another way.
+
+    Example:
+        >>> scale_of("255"), scale_of("1/255") == 1 / 255
+        (255.0, True)
+    """
+    try:
+        return float(Fraction(text.strip()))
+    except (ValueError, ZeroDivisionError, OverflowError):
+        raise typer.BadParameter(
+            f"must be a number or a fraction such as 1/255; got {text!r}"
+        ) from None
+
+
+Scale = Annotated[
+    float | None,
+    typer.Option(
+        parser=scale_of,
+        metavar="FACTOR",
+        help="What each number of the images is multiplied with, such as 1/255; for a model that "
+        "was trained on images of another range.",
+        show_default=False,
+    ),
+]
+Depth = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=32,
+        help="Bits of the numbers in picture files of more than 8 bits.  [default: what they need]",
+        show_default=False,
+    ),
 ]
 
 AUGMENTATIONS = {

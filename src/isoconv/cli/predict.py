@@ -2,52 +2,56 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isoconv.cli.options import Best, RunPath, TargetName, Threads
-from isoconv.errors import ShapeError
+from isoconv.cli.options import Best, ModelPath, Scale, TargetName, Threads
+from isoconv.errors import ArgumentError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from isoconv.cli.runs import Trained
 
 __all__ = ["predict"]
 
 
 def predict(
-    run: RunPath,
+    run: ModelPath,
     images: Annotated[
         list[Path],
         typer.Argument(metavar="IMAGE...", help="Image files.", show_default=False),
     ],
     top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 3,
     best: Best = False,
+    scale: Scale = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     threads: Threads = None,
     target: TargetName = None,
 ) -> None:
     """Show the most probable classes of images.
 
-    An image is scaled until it covers the size of the training images, its centre is taken, and
-    it becomes gray or coloured as they were. A model that was trained on float images is given
-    brightness from 0 to 1.
+    An image is read as the training images were: scaled until it covers their size, its centre
+    taken, gray or coloured as they were.
 
     Examples:
       isoconv predict runs/demo boot.png
       isoconv predict runs/pets holiday.jpg garden.png --top 5 --json
+      isoconv predict pets.safetensors holiday.jpg
     """
-    from isoconv.cli.runs import read_run
-    from isoconv.cli.table import print_table
+    from isoconv.cli.runs import class_names_of, classifier_at
+    from isoconv.cli.table import print_json, print_table
 
-    trained = read_run(run, best)
-    probabilities = trained.model.predict(_read(trained, images), threads=threads, target=target)
+    model = classifier_at(run, best)
+    probabilities = model.predict_files(images, scale=scale, threads=threads, target=target)
+    if probabilities.ndim != 2:
+        raise ArgumentError(
+            f"the command line shows one row of classes for each image; {run} gives results of "
+            f"shape {probabilities.shape[1:]}: take isoconv.load({str(run)!r}) in Python"
+        )
+    names = class_names_of(model, probabilities.shape[-1])
     results = [
-        (str(path), _first(row, trained.class_names, top))
+        (str(path), _first(row, names, top))
         for path, row in zip(images, probabilities, strict=True)
     ]
     if as_json:
@@ -55,7 +59,7 @@ def predict(
             {"image": path, "classes": [{"name": n, "probability": p} for n, p in first]}
             for path, first in results
         ]
-        typer.echo(json.dumps(values, indent=2, ensure_ascii=False))
+        print_json(values)
         return
     rows = [
         (path if place == 0 else "", name, f"{probability:.2%}")
@@ -63,28 +67,6 @@ def predict(
         for place, (name, probability) in enumerate(first)
     ]
     print_table(("image", "class", "probability"), rows, numbers=(2,))
-
-
-def _read(trained: Trained, paths: list[Path]) -> NDArray[Any]:
-    """The images as the model takes them, ``(N, H, W, C)``.
-
-    Raises:
-        ShapeError: the model takes other than gray or coloured images.
-        DataFileError: a file is missing or cannot be decoded.
-    """
-    import numpy as np
-
-    from isoconv.data import read_image
-
-    height, width, channels = trained.model.input_shape or (0, 0, 0)
-    if channels not in (1, 3):
-        raise ShapeError(
-            f"image files have 1 or 3 channels; the model takes {channels} (use model.predict)"
-        )
-    pixels = np.stack([read_image(path, (height, width), channels) for path in paths])
-    if trained.image_dtype == "uint8":
-        return pixels
-    return pixels.astype(np.float32) / np.float32(255)
 
 
 def _first(

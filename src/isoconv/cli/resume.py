@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from isoconv.cli.errors import missing
 from isoconv.cli.options import Report, RunPath, TargetName, Threads
 
 __all__ = ["resume"]
@@ -29,23 +30,25 @@ def resume(
       isoconv resume runs/pets
       isoconv resume runs/pets --data moved/pets --threads 4
     """
-    from isoconv.cli.runs import finish, load_splits, make_model, read_facts
+    from isoconv.cli.runs import data_of_run, finish, parts_of_run
     from isoconv.errors import CheckpointError
+    from isoconv.nn.architecture import model_of
     from isoconv.train import RunFolder, Trainer
 
     description = RunFolder(run).description()
-    facts = read_facts(description, run)
     try:
-        seed = int(description["settings"]["seed"])
-        sides = facts.get("size")
-        size = None if sides is None else (int(sides[0]), int(sides[1]))
-        name, classes = str(facts["model"]), int(facts["classes"])
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise CheckpointError(f"{run}/run.json cannot be read: {error!r}") from error
-    pair = load_splits(data or str(facts["data"]), seed, size)
-    model = make_model(name, classes, pair.train.image_shape)
+        architecture = description["record"]["architecture"]
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"{run}/run.json cannot be read: {missing(error)}") from error
+    if architecture is None:
+        raise CheckpointError(
+            f"{run} was trained with a model of a person's own class: go on with it in Python, "
+            "isoconv.Trainer.from_run(model, run).resume(run, train, validation, test)"
+        )
+    splits = parts_of_run(run, data or data_of_run(run, description), description)
+    model = model_of(architecture, f"{run}/run.json")
     trainer = Trainer.from_run(model, run, threads=threads, target=target)
+    whole = trainer.resume(run, splits)
     if description.get("result"):
-        typer.echo(f"{run} is finished")
-    whole = trainer.resume(run, pair.train, pair.test)
-    finish(whole, pair.test, report, threads, target)
+        typer.echo(f"{run} is finished; nothing was trained")
+    finish(whole, splits, report, threads, target)

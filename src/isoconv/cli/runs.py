@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from isoconv.cli.errors import note
-from isoconv.errors import CheckpointError, DataError, IsoconvError
+from isoconv.cli.errors import missing, note
+from isoconv.errors import ArgumentError, CheckpointError, DataError, IsoconvError
 
 if TYPE_CHECKING:
     from isoconv.data import Dataset, Splits
@@ -20,20 +19,26 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEMO",
-    "Trained",
-    "facts_of",
+    "class_names_of",
+    "classifier_at",
+    "data_of_run",
+    "demo_parts",
     "finish",
     "free_folder",
     "is_known",
-    "load_splits",
+    "load_parts",
     "make_model",
-    "measure",
-    "read_run",
+    "model_named",
+    "parts_of_run",
+    "place_of",
     "result_lines",
 ]
 
 DEMO = "demo"
 """Name of the demo's network; it is not one of the ready models."""
+DEMO_DATA = "fashion-sample"
+DEMO_SPLIT = {"made_by": "isoconv demo"}
+"""What a run of the demo keeps of how its parts were made; see `demo_parts`."""
 
 
 def make_model(name: str, classes: int, shape: tuple[int, int, int]) -> Module:
@@ -58,6 +63,11 @@ def is_known(name: str) -> bool:
     return name in CLASS_NAMES
 
 
+def place_of(data: str) -> str:
+    """What a run keeps of where its data are: a name, or a whole path."""
+    return data if is_known(data) else str(Path(data).expanduser().resolve())
+
+
 def free_folder(data: str, model: str) -> Path:
     """``runs/<data>-<model>-<n>`` with the least n that is free.
 
@@ -73,180 +83,227 @@ def free_folder(data: str, model: str) -> Path:
     return path
 
 
-def load_splits(data: str, seed: int, size: tuple[int, int] | None) -> Splits:
-    """What to train on and what to test with, with classes.
+def load_parts(data: str, **settings: Any) -> Splits:
+    """What to train on, to choose by and to test with, with classes.
+
+    Args:
+        data: as a person names it.
+        settings: those of `isoconv.data.load_splits`.
 
     Raises:
-        DataError: as `isoconv.data.load_pair`, or the labels are no classes.
+        DataError: as `isoconv.data.load_splits`, or the labels are no classes.
     """
-    from isoconv.data import load_pair
+    from isoconv.data import load_splits
 
-    pair = load_pair(data, seed=seed, size=size)
-    if not pair.train.class_names:
+    splits = load_splits(data, **settings)
+    if not splits.train.class_names:
         raise DataError(
             f"{data}: the command line trains classifiers, which need whole-number labels; got "
             "float targets (the library trains on them with loss='mse')"
         )
-    return pair
+    return splits
 
 
-def facts_of(model: str, data: str, size: tuple[int, int] | None, train: Dataset) -> dict[str, Any]:
-    """What `read_run` and ``isoconv resume`` need to know of a run."""
-    return {
-        "model": model,
-        "data": data if is_known(data) else str(Path(data).expanduser().resolve()),
-        "size": None if size is None else list(size),
-        "classes": train.classes,
-        "image_dtype": train.images.dtype.name,
-    }
+def demo_parts(data: str = DEMO_DATA) -> Splits:
+    """The parts of the demo: all of the training part, and the test part in two halves."""
+    from isoconv.data import Splits, load
+
+    # One half to look at after each epoch, the other for the end.
+    test, validation = load(data, "test").split(0.5, seed=0)
+    return Splits(load(data, "train"), validation, test, DEMO_SPLIT)
+
+
+def data_of_run(run: Path, description: Mapping[str, Any]) -> str:
+    """Where the data of a run were.
+
+    Raises:
+        ArgumentError: the run does not tell.
+    """
+    facts = description.get("facts")
+    place = facts.get("data") if isinstance(facts, Mapping) else None
+    if not isinstance(place, str):
+        raise ArgumentError(f"{run} does not say where its data are; say it with --data")
+    return place
+
+
+def parts_of_run(run: Path, data: str, described: Mapping[str, Any]) -> Splits:
+    """The parts that a run was given, out of where its data are now.
+
+    By the list of its samples, if that came along, whatever else the source holds by now;
+    otherwise they are split as then.
+
+    Args:
+        run: the run folder.
+        data: where its data are.
+        described: what run.json or the receipt says of the run.
+
+    Raises:
+        CheckpointError: the description makes no sense.
+        DataError: as `isoconv.data.load`.
+    """
+    from isoconv.data import Reading, Splits, load, load_splits
+    from isoconv.train import RunFolder
+
+    if described.get("split") == {}:
+        raise CheckpointError(
+            f"{run} was not made by `isoconv train` or `isoconv demo`: how its data were split is "
+            "not known"
+        )
+    try:
+        how = dict(described["split"])
+        reading = described["record"]["trained_on"]["reading"]
+        known = RunFolder(run).samples(str(described["samples_sha256"]))
+        wanted = None if reading is None else Reading.from_plain(reading)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{run} cannot be read: {missing(error)}") from error
+    if known is not None:
+        whole = load(data, "all", reading=wanted)
+        parts = known.select(whole)
+        if parts is not None:
+            more = len(whole) - len(known)
+            if more:
+                note(f"{more:,} samples of {data} are none of the run's and are left alone")
+            return Splits(parts["train"], parts.get("validation"), parts.get("test"), how)
+    if how == DEMO_SPLIT:
+        return demo_parts(data)
+    try:
+        settings = {
+            "validation": float(how["validation"]),
+            "test": float(how["test"]),
+            "seed": int(how["split_seed"]),
+            "size": None if how["size"] is None else (int(how["size"][0]), int(how["size"][1])),
+            "depth": how["depth"],
+        }
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise CheckpointError(f"{run} cannot be read: {missing(error)}") from error
+    return load_splits(data, **settings)
 
 
 # A run that was trained
 
 
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """A run as read from its folder.
-
-    Attributes:
-        model: with weights and normalisation.
-        description: as in run.json.
-        facts: what the command line wrote there.
-        class_names: of the training data.
-        image_dtype: of the training images.
-    """
-
-    model: Module
-    description: Mapping[str, Any]
-    facts: Mapping[str, Any]
-    class_names: tuple[str, ...]
-    image_dtype: str
-
-    @property
-    def label_smoothing(self) -> float:
-        """Of the loss in training."""
-        return float(self.description["settings"]["loss"]["label_smoothing"])
-
-
-def read_facts(description: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
-    """What the command line wrote into a run.
+def classifier_at(path: Path, best: bool) -> Module:
+    """The model of a run folder, a saved model or a checkpoint, which must be a classifier.
 
     Raises:
-        CheckpointError: another program made the run.
+        ArgumentError: its results are no probabilities of one class among several.
+        CheckpointError: as `isoconv.load`.
     """
-    facts = description.get("facts")
-    if not isinstance(facts, Mapping) or not {"model", "data", "classes"} <= set(facts):
-        raise CheckpointError(
-            f"{path} was not made by `isoconv train` or `isoconv demo`, so that its model is not "
-            "known by name: load its weights in Python with model.load"
+    from isoconv.train import load
+
+    model = load(path, best=best)
+    if model.finish != "softmax":
+        loss = {"sigmoid": "bce", "none": "mse"}[model.finish]
+        raise ArgumentError(
+            f"the command line measures and shows classifiers; {path} was trained with "
+            f"loss={loss!r}: take isoconv.load({str(path)!r}) in Python"
         )
-    return facts
+    return model
 
 
-def read_run(path: Path, best: bool = False) -> Trained:
-    """Read a trained model from its run folder.
+def model_named(name: str, shape: str | None, usual: str, classes: int | None = None) -> Module:
+    """A ready model by its name, built with fresh weights, or a trained one by its path.
 
     Args:
-        path: of the folder.
-        best: the weights of the best epoch; otherwise those of the last one.
+        name: of the model, or the path of a run folder, a saved model or a checkpoint.
+        shape: of one image as ``HxWxC``; None for `usual`, or that of the trained model.
+        usual: shape for a ready model when none is given.
+        classes: of a ready model; None for 10, or those of the trained model.
 
     Raises:
-        CheckpointError: the folder or its weights cannot be read or belong to another model, the
-            run is not finished, or it was not made by the command line.
+        ArgumentError: neither a model nor a path, or a shape or classes that are not those of the
+            trained model.
+        CheckpointError: as `isoconv.load`.
     """
-    import numpy as np
+    from isoconv.cli.options import shape_of
+    from isoconv.nn.models import MODELS
+    from isoconv.train import load
 
-    from isoconv.train import RunFolder
-
-    folder = RunFolder(path)
-    description = folder.description()
-    facts = read_facts(description, path)
-    weights = folder.best_file if best else folder.weights_file
-    if not weights.exists():
-        hint = "" if best or not folder.best_file.exists() else ", or take --best"
-        raise CheckpointError(
-            f"{path} has no {weights.name}: its training did not end; go on with: "
-            f"isoconv resume {path}{hint}"
+    if name == DEMO or name in MODELS:
+        sides = shape_of(shape or usual)
+        return make_model(name, 10 if classes is None else classes, sides).build(sides)
+    if not (Path(name).exists() or "/" in name or name.endswith(".safetensors")):
+        raise ArgumentError(
+            f"no model is called {name!r}; there are {', '.join(MODELS)}, and no run folder and no "
+            "saved model is there"
         )
-    try:
-        shape = tuple(int(side) for side in description["model"]["input_shape"])
-        model = make_model(str(facts["model"]), int(facts["classes"]), shape)  # type: ignore[arg-type]
-        model.build(shape)
-        constants = description["normalisation"]
-        names = tuple(str(name) for name in description["data"]["train"]["class_names"])
-        loss = str(description["settings"]["loss"]["name"])
-        if constants is not None:
-            scale, offset = (
-                np.array([float.fromhex(value) for value in constants[key]], np.float32)
-                for key in ("scale", "offset")
-            )
-    except (KeyError, TypeError, ValueError) as error:
-        # Errors of the model say more than that a value is wrong.
-        if isinstance(error, IsoconvError):
-            raise
-        raise CheckpointError(f"{folder.run_file} cannot be read: {error!r}") from error
-    model.load(weights)
-    model.normalisation = None if constants is None else (scale, offset)
-    model.finish = {"cross_entropy": "softmax", "bce": "sigmoid"}.get(loss, "none")
-    return Trained(model, description, facts, names, str(facts.get("image_dtype", "uint8")))
+    model = load(name)
+    if shape is not None and shape_of(shape) != model.input_shape:
+        raise ArgumentError(
+            f"--input must be left out or that of the model, "
+            f"{'x'.join(map(str, model.input_shape or ()))}; got {shape}"
+        )
+    if classes is not None:
+        raise ArgumentError(
+            f"--classes is for ready models; got {classes} for the trained model {name}"
+        )
+    return model
+
+
+def class_names_of(model: Module, results: int) -> tuple[str, ...]:
+    """Names for the results of a model: those of its classes, otherwise numbers."""
+    names = model.class_names
+    return (*names, *(str(number) for number in range(len(names), results)))
 
 
 # After a training
 
 
-def measure(trained: Trained, data: Dataset, threads: int | None, target: str | None) -> Evaluation:
-    """Measure a model as it was measured in training.
-
-    Raises:
-        DataError: images or classes that do not fit.
-    """
-    from isoconv.train import evaluate
-
-    if data.classes > len(trained.class_names):
-        raise DataError(
-            f"{data.name} has {data.classes} classes; the run learned {len(trained.class_names)}"
-        )
-    return evaluate(
-        trained.model,
-        data,
-        label_smoothing=trained.label_smoothing,
-        threads=threads,
-        target=target,
-    )
-
-
-def result_lines(title: str, evaluation: Evaluation, images: int) -> list[str]:
-    """Accuracy and loss in words."""
+def result_lines(
+    title: str, evaluation: Evaluation, images: int, smoothing: float = 0.0
+) -> list[str]:
+    """Accuracy and loss in words; of smoothed labels, the smoothing."""
     hits = int(evaluation.confusion.diagonal().sum())
     accuracy = f"{title} accuracy {evaluation.top1 or 0.0:.2%} ({hits:,} of {images:,} images)"
     if evaluation.top5 is not None:
         accuracy += f", among the first five {evaluation.top5:.2%}"
-    return [accuracy, f"{title} loss {evaluation.loss:.4f}"]
+    smoothed = f" (label smoothing {smoothing:g})" if smoothing else ""
+    return [accuracy, f"{title} loss {evaluation.loss:.4f}{smoothed}"]
 
 
-def finish(run: Run, test: Dataset, report: bool, threads: int | None, target: str | None) -> None:
-    """Measure what was trained, write the report, say where everything is."""
+def finish(run: Run, splits: Splits, report: bool, threads: int | None, target: str | None) -> None:
+    """Show what was measured at the end, write the report, say where everything is."""
     if run.folder is None:
         raise CheckpointError("a run of the command line needs a folder")
     if run.stopped:
         typer.echo(f"stopped: {run.stopped}")
-    trained = read_run(run.folder)
-    evaluation = measure(trained, test, threads, target)
-    accuracy, _ = result_lines("test", evaluation, len(test))
-    page = _report(run.folder, trained.model, test, evaluation) if report else None
-    typer.echo(accuracy)
+    page = None
+    part, data, evaluation = _last_measurement(run, splits, threads, target)
+    if data is not None and evaluation is not None:
+        page = _report(run, data, evaluation, part) if report else None
+        typer.echo(result_lines(part, evaluation, len(data))[0])
+    elif report:
+        note("no report was made: there are no images that were not learned from")
     typer.echo(f"run {run.folder}")
     if page is not None:
         typer.echo(f"report {page}")
     typer.echo(f"weights sha256:{run.digest}")
 
 
-def _report(folder: Path, model: Module, test: Dataset, evaluation: Evaluation) -> Path | None:
+def _last_measurement(
+    run: Run, splits: Splits, threads: int | None, target: str | None
+) -> tuple[str, Dataset | None, Evaluation | None]:
+    """The part that the end was measured with: the test part, otherwise the validation part."""
+    from isoconv.train import evaluate
+
+    if splits.test is not None and run.test is not None:
+        return "test", splits.test, run.test
+    data = splits.validation
+    if data is None:
+        return "training", None, None
+    smoothing = float(run.description["settings"]["loss"]["label_smoothing"])
+    measured = evaluate(run.model, data, label_smoothing=smoothing, threads=threads, target=target)
+    return "validation", data, measured
+
+
+def _report(run: Run, data: Dataset, evaluation: Evaluation, part: str) -> Path | None:
     """The report's page, or None with a note why there is none: the training counts without it."""
     from isoconv.report import write_report
 
+    if run.folder is None:
+        return None
     try:
-        return write_report(folder, model, test, evaluation)
+        return write_report(run.folder, run.model, data, evaluation, part=part, notes=run.notes)
     except (IsoconvError, OSError) as error:
         note(f"no report was made: {error}")
         return None

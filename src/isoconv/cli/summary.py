@@ -2,31 +2,67 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isoconv.cli.options import shape_of
+if TYPE_CHECKING:
+    from isoconv.nn import Module
 
 __all__ = ["summary"]
 
 
 def summary(
-    model: Annotated[str, typer.Option(help="A ready model (isoconv models).")] = "tinyvgg",
+    model: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME|RUN",
+            help="A ready model (isoconv models), a run folder or a saved model.",
+        ),
+    ] = "tinyvgg",
     shape: Annotated[
-        str, typer.Option("--input", metavar="HxWxC", help="Shape of one image.")
-    ] = "28x28x1",
-    classes: Annotated[int, typer.Option(min=1, help="Number of classes.")] = 10,
+        str | None,
+        typer.Option(
+            "--input",
+            metavar="HxWxC",
+            help="Shape of one image.  [default: 28x28x1, or that of the trained model]",
+        ),
+    ] = None,
+    classes: Annotated[
+        int | None,
+        typer.Option(min=1, help="Number of classes of a ready model.  [default: 10]"),
+    ] = None,
 ) -> None:
     """Show a model layer by layer.
 
-    With output shapes, parameters, and multiply-adds for one image.
+    With output shapes, parameters, and multiply-adds for one image; of a trained model also what it
+    was trained on and the digest of its weights.
 
     Examples:
       isoconv summary --model lenet5 --input 28x28x1
       isoconv summary --model resnet20 --input 32x32x3 --classes 100
+      isoconv summary --model runs/pets
     """
-    from isoconv.nn.models import create
+    from isoconv.cli.runs import model_named
 
-    sides = shape_of(shape)
-    typer.echo(str(create(model, classes, sides).summary(sides)))
+    found = model_named(model, shape, "28x28x1", classes)
+    typer.echo(str(found.summary()))
+    for line in _of_training(found):
+        typer.echo(line)
+
+
+def _of_training(model: Module) -> list[str]:
+    """What a trained model says of the images that it knows, a line each."""
+    from isoconv.data.files import shown
+
+    trained = model.trained_on
+    if trained is None:
+        return []
+    sides = "x".join(map(str, model.input_shape or ()))
+    kind = f"{trained.dtype} from {trained.low:g} to {trained.high:g}"
+    lines = [f"trained on images of {sides}, {kind}"]
+    if model.class_names:
+        lines.append(
+            f"{len(model.class_names)} classes: {', '.join(map(shown, model.class_names))}"
+        )
+    return [*lines, f"weights sha256:{model.digest()}"]

@@ -1,18 +1,19 @@
-"""Tables in plain text: columns two spaces apart, readable by people and by awk."""
+"""Tables in plain text, readable by people and by awk: columns two spaces apart; and JSON."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Sequence
 
 import typer
 
-__all__ = ["print_table", "table_lines"]
+__all__ = ["print_json", "print_table", "table_lines"]
 
 
 def table_lines(
     titles: Sequence[str], rows: Sequence[Sequence[str]], numbers: Collection[int] = ()
 ) -> list[str]:
-    """A table as lines.
+    """A table as lines; what a terminal would not print of a cell is escaped.
 
     Args:
         titles: of the columns.
@@ -23,15 +24,31 @@ def table_lines(
         >>> table_lines(("name", "size"), [("a", "7")], numbers=(1,))
         ['name  size', 'a        7']
     """
-    cells = [titles, *rows]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(titles))]
-    return [
-        "  ".join(
-            text.rjust(width) if column in numbers else text.ljust(width)
-            for column, (text, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in cells
-    ]
+    from rich.cells import cell_len
+
+    from isoconv.data.files import shown
+
+    cells = [titles, *([shown(text) for text in row] for row in rows)]
+    widths = [max(cell_len(row[column]) for row in cells) for column in range(len(titles))]
+    lines = []
+    for row in cells:
+        parts = []
+        for column, (text, width) in enumerate(zip(row, widths, strict=True)):
+            # Some letters are two columns wide.
+            room = " " * (width - cell_len(text))
+            parts.append(room + text if column in numbers else text + room)
+        lines.append("  ".join(parts).rstrip())
+    return lines
+
+
+def print_json(value: object) -> None:
+    """Print JSON for programs: UTF-8, and names of files that are no text as escapes."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = json.dumps(value, indent=2)
+    typer.echo(text)
 
 
 def print_table(

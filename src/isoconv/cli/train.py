@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isoconv.cli.options import Report, TargetName, Threads, augmentation_of, size_of
+from isoconv.cli.options import Depth, Report, TargetName, Threads, augmentation_of, size_of
 from isoconv.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ def train(
     ] = None,
     threads: Threads = None,
     seed: Annotated[
-        int, typer.Option(min=0, help="Of first weights, order, augmentation and dropout.")
+        int,
+        typer.Option(min=0, help="Of first weights, order, augmentation and dropout."),
     ] = 0,
     out: Annotated[
         Path | None,
@@ -105,12 +106,26 @@ def train(
     ] = None,
     early_stopping: Annotated[
         int | None,
-        typer.Option(metavar="EPOCHS", help="End after so many epochs without improvement."),
+        typer.Option(
+            metavar="EPOCHS",
+            help="End after so many epochs without improvement and keep the best weights.",
+        ),
     ] = None,
     size: Annotated[
         str | None,
         typer.Option(metavar="SIDE|HxW", help="Scale the images of a folder to this size."),
     ] = None,
+    depth: Depth = None,
+    validation: Annotated[
+        float,
+        typer.Option(help="Fraction to hold out of training, if there is no validation part."),
+    ] = 0.1,
+    test: Annotated[
+        float, typer.Option(help="Fraction to hold out of training, if there is no test part.")
+    ] = 0.1,
+    split_seed: Annotated[
+        int, typer.Option(min=0, help="Which samples are held out; --seed has no say in it.")
+    ] = 0,
     keep_checkpoints: Annotated[
         bool,
         typer.Option(
@@ -123,6 +138,10 @@ def train(
 ) -> None:
     """Train a ready model on images and keep the run in a folder.
 
+    Of data with the parts train, validation (or val) and test, all are used; a part that is missing
+    is held out of the training part, so much of each class. Validation decides on early stopping
+    and the best epoch; the test part is measured once, at the end.
+
     Ctrl-C saves a checkpoint; `isoconv resume` goes on with it. The weights that come out depend
     on data and settings alone, not on threads, target or machine.
 
@@ -131,10 +150,13 @@ def train(
       isoconv train cifar10 --model resnet20 --epochs 30 --augment crop,flip --out runs/cifar
       isoconv train pets --size 64 --model resnet20 --optimizer sgd --lr 0.1 --warmup 1
     """
-    from isoconv.cli.runs import facts_of, finish, free_folder, load_splits, make_model
+    from isoconv.cli.runs import finish, free_folder, load_parts, make_model, place_of
     from isoconv.nn import models
-    from isoconv.train import EarlyStopping, Trainer
+    from isoconv.train import EarlyStopping, RunFolder, Trainer
 
+    if out is not None:
+        # Before the data are read, which may take long.
+        RunFolder(out).open()
     if model not in models.MODELS:
         models.create(model)
     changes, sides = augmentation_of(augment), size_of(size)
@@ -142,10 +164,14 @@ def train(
         "optimizer": _optimizer(optimizer, learning_rate, momentum, nesterov, weight_decay),
         "schedule": _schedule(schedule, step_every, step_factor, warmup),
     }
-    stopping = None if early_stopping is None else EarlyStopping(early_stopping)
-    pair = load_splits(data, seed, sides)
+    splits = load_parts(
+        data, validation=validation, test=test, seed=split_seed, size=sides, depth=depth
+    )
+    train_part = splits.train
+    metric = "loss" if splits.validation is None else "val_loss"
+    stopping = None if early_stopping is None else EarlyStopping(early_stopping, metric)
     trainer = Trainer(
-        make_model(model, pair.train.classes, pair.train.image_shape),
+        make_model(model, train_part.classes, train_part.image_shape),
         label_smoothing=label_smoothing,
         batch_size=batch_size,
         shard_size=shard_size,
@@ -158,20 +184,27 @@ def train(
         **settings,  # type: ignore[arg-type]
     )
     folder = free_folder(data, model) if out is None else out
-    height, width, channels = pair.train.image_shape
+    height, width, channels = train_part.image_shape
+    others = [
+        f"{len(part):,} {what}"
+        for part, what in (
+            (splits.validation, "to choose by"),
+            (splits.test, "to test with"),
+        )
+        if part is not None
+    ]
     typer.echo(
-        f"{model} on {pair.train.name}: {len(pair.train):,} images of {height}x{width}x{channels} "
-        f"in {pair.train.classes} classes, {len(pair.test):,} to test with; run {folder}"
+        f"{model} on {train_part.name}: {len(train_part):,} images of {height}x{width}x{channels} "
+        f"in {train_part.classes} classes{', ' if others else ''}{', '.join(others)}; run {folder}"
     )
     run = trainer.fit(
-        pair.train,
-        pair.test,
+        splits,
         epochs=epochs,
         out=folder,
         early_stopping=stopping,
-        facts=facts_of(model, data, sides, pair.train),
+        facts={"model": model, "data": place_of(data)},
     )
-    finish(run, pair.test, report, threads, target)
+    finish(run, splits, report, threads, target)
 
 
 def _optimizer(

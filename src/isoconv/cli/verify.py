@@ -46,38 +46,20 @@ def verify(
       isoconv verify runs/pets --data other/pets --threads 1
       isoconv verify runs/pets --epochs 3-4
     """
-    from isoconv.cli.runs import load_splits, make_model
+    from isoconv.cli.runs import data_of_run, parts_of_run
     from isoconv.train import Receipt
     from isoconv.train import verify as verify_run
 
     span = span_of(epochs)
     receipt = Receipt.read(run)
     receipt.check_arithmetic()
-    facts = _facts(run)
-    source = data or facts.get("data")
-    if source is None:
-        raise ArgumentError(f"{run} does not say where its data are; say it with --data")
-    described = receipt.content["model"]
-    if described["name"] is None:
+    if receipt.content["record"].get("architecture") is None:
         raise CheckpointError(
-            f"{run} was trained with a model that the command line does not know: verify it in "
-            "Python with isoconv.train.verify(folder, model, train, validation)"
+            f"{run} was trained with a model of a person's own class: verify it in Python, "
+            "isoconv.train.verify(run, model, train, validation, test)"
         )
-    try:
-        seed = int(receipt.settings["seed"])
-        shape = tuple(int(side) for side in described["input_shape"])
-        classes = int(described["output_shape"][-1])
-        # Without run.json the receipt still tells to which size images were scaled.
-        sides = facts.get("size", shape[:2])
-        size = None if sides is None else (int(sides[0]), int(sides[1]))
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise CheckpointError(f"receipt {receipt.path} cannot be read: {error!r}") from error
-    pair = load_splits(str(source), seed, size)
-    model = make_model(described["name"], classes, shape)  # type: ignore[arg-type]
-    validation = pair.test if "validation" in receipt.content["data"] else None
-    found = verify_run(
-        run, model, pair.train, validation, epochs=span, threads=threads, target=target
-    )
+    splits = parts_of_run(run, data or data_of_run(run, _description(run)), receipt.content)
+    found = verify_run(run, None, splits, epochs=span, threads=threads, target=target)
     typer.echo(str(found))
     if not found.identical:
         raise typer.Exit(DIFFERENT)
@@ -103,12 +85,9 @@ def span_of(text: str | None) -> tuple[int, int] | None:
     return int(found[1]), int(found[2] or found[1])
 
 
-def _facts(run: Path) -> Mapping[str, Any]:
-    """What the command line wrote into run.json, if that file came along."""
+def _description(run: Path) -> Mapping[str, Any]:
+    """What run.json says, if that file came along."""
     from isoconv.train import RunFolder
 
     folder = RunFolder(run)
-    if not folder.run_file.exists():
-        return {}
-    facts = folder.description().get("facts")
-    return facts if isinstance(facts, Mapping) else {}
+    return folder.description() if folder.run_file.exists() else {}

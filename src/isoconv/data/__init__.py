@@ -5,19 +5,25 @@ from __future__ import annotations
 from isoconv.data.augment import Augmentation, table
 from isoconv.data.dataset import Dataset, normalisation
 from isoconv.data.download import default_folder, fetch
-from isoconv.data.pictures import read_image
-from isoconv.data.sources import Source, Splits, load, load_pair
+from isoconv.data.pictures import Pictures, read_image, read_pictures
+from isoconv.data.reading import Reading
+from isoconv.data.samples import Samples
+from isoconv.data.sources import Source, Splits, load, load_splits
 
 __all__ = [
     "Augmentation",
     "Dataset",
+    "Pictures",
+    "Reading",
+    "Samples",
     "Source",
     "Splits",
     "default_folder",
     "fetch",
     "load",
-    "load_pair",
+    "load_splits",
     "normalisation",
     "read_image",
+    "read_pictures",
     "table",
 ]

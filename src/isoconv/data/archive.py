@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoconv.data.dataset import Dataset
-from isoconv.data.files import EXPANSION, Format, Split, build, file_error
+from isoconv.data.files import EXPANSION, Format, Split, build, file_error, part_by_part, shown
 from isoconv.errors import DataFileError, IsoconvError
 from isoconv.memory import check_memory
 
@@ -20,6 +20,11 @@ __all__ = ["NPZ"]
 
 KEYS: dict[Split, tuple[tuple[str, str], ...]] = {
     "train": (("x_train", "y_train"), ("train_images", "train_labels"), ("images", "labels")),
+    "validation": (
+        ("x_val", "y_val"),
+        ("x_validation", "y_validation"),
+        ("validation_images", "validation_labels"),
+    ),
     "test": (("x_test", "y_test"), ("test_images", "test_labels")),
 }
 HEADER = 10_000
@@ -34,13 +39,13 @@ def _keys(path: Path) -> dict[str, zipfile.ZipInfo]:
         with zipfile.ZipFile(path) as archive:
             infos = archive.infolist()
     except _DAMAGED as error:
-        raise DataFileError(f"{path}: truncated or corrupt .npz file: {error}") from error
+        raise DataFileError(f"{shown(path)}: truncated or corrupt .npz file: {error}") from error
     return {info.filename.removesuffix(".npy"): info for info in infos}
 
 
 def _array(path: Path, key: str, info: zipfile.ZipInfo) -> NDArray[Any]:
     """One array, once its header, its declared size and the file's size agree."""
-    where = f"{path}, array {key!r}"
+    where = f"{shown(path)}, array {key!r}"
     room = min(info.compress_size, path.stat().st_size)
     if info.file_size > EXPANSION * room + HEADER:
         found = f"{info.file_size} bytes declared in {room}"
@@ -79,7 +84,7 @@ def _splits(path: Path) -> tuple[Split, ...]:
     )
 
 
-def _read(path: Path, split: Split, size: tuple[int, int] | None) -> Dataset:  # noqa: ARG001
+def _read(path: Path, split: Split) -> Dataset:
     present = _keys(path)
     for images_key, labels_key in KEYS[split]:
         if images_key in present and labels_key in present:
@@ -102,4 +107,6 @@ def _class_names(path: Path, present: dict[str, zipfile.ZipInfo]) -> tuple[str, 
     return tuple(str(name) for name in names)
 
 
-NPZ = Format("an .npz file with images and labels (or x_train, y_train, …)", _splits, _read)
+NPZ = Format(
+    "an .npz file with images and labels (or x_train, y_train, …)", _splits, part_by_part(_read)
+)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import tarfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
@@ -19,7 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoconv.data.dataset import Dataset
-from isoconv.data.files import DAMAGED, Format, Split, build, file_error
+from isoconv.data.files import (
+    DAMAGED,
+    Format,
+    Split,
+    build,
+    file_error,
+    part_by_part,
+    shown,
+)
 from isoconv.data.names import class_names_of
 from isoconv.errors import DataFileError
 
@@ -76,7 +84,7 @@ def _read_plain(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise DataFileError(f"{path}: cannot be read: {error}") from error
+        raise DataFileError(f"{shown(path)}: cannot be read: {error}") from error
 
 
 def _is_wanted(name: str) -> bool:
@@ -105,7 +113,7 @@ def _members(
                     stream = archive.extractfile(member) if name in wanted else None
                     yield name, member.size, stream.read() if stream is not None else None
     except (*DAMAGED, tarfile.TarError) as error:
-        raise DataFileError(f"{path}: truncated or corrupt tar.gz file: {error}") from error
+        raise DataFileError(f"{shown(path)}: truncated or corrupt tar.gz file: {error}") from error
 
 
 @lru_cache(maxsize=4)
@@ -168,7 +176,7 @@ def _class_names(file: str, content: bytes | None, classes: int) -> tuple[str, .
     return names
 
 
-def _read(path: Path, split: Split, size: tuple[int, int] | None) -> Dataset:  # noqa: ARG001
+def _read(path: Path, split: Split) -> Dataset:
     files = _locate(path)
     if files is None:
         raise file_error(path, CIFAR.summary, "none")
@@ -178,11 +186,12 @@ def _read(path: Path, split: Split, size: tuple[int, int] | None) -> Dataset:  #
     where = str(files.path)
     pairs = [_records(f"{where}/{part}", contents[part], classes) for part in parts]
     names = _class_names(f"{where}/{names_file}", contents.get(names_file), classes)
-    if names is None:
-        names = tuple(str(number) for number in range(classes))
+    numbers = tuple(str(number) for number in range(classes))
     images = np.concatenate([pair[0] for pair in pairs])
     labels = np.concatenate([pair[1] for pair in pairs])
-    return build(files.path, images, labels, names)
+    return replace(build(files.path, images, labels, names or numbers), numbered=names is None)
 
 
-CIFAR = Format("CIFAR-10 or CIFAR-100, binary version (a folder or its tar.gz)", _splits, _read)
+CIFAR = Format(
+    "CIFAR-10 or CIFAR-100, binary version (a folder or its tar.gz)", _splits, part_by_part(_read)
+)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from isoconv.arithmetic.philox import Purpose, permutation
+from isoconv.checks import check_array, check_count, check_kind, check_number, check_text, shown
+from isoconv.data.reading import Reading
+from isoconv.data.stratify import held_out
 from isoconv.errors import ArgumentError, DataError
 
-__all__ = ["Dataset", "normalisation"]
+__all__ = ["Dataset", "looks_channels_first", "normalisation"]
 
 Array = NDArray[Any]
 
@@ -32,12 +34,21 @@ class Dataset:
         labels: int32 ``(N,)`` class numbers, or float32 targets ``(N, ...)``; not writable.
         class_names: one name for each class; empty for float targets.
         name: for messages and receipts.
+        paths: where each sample stands in its source: the path of a picture within its folder, or
+            part and number; empty when nobody said.
+        reading: how picture files became these images, or None if they come from elsewhere.
+        numbered: the class names are mere numbers, for nobody named the classes.
+        notes: what was left out, guessed or scaled while the source was read, a line each.
     """
 
     images: Array
     labels: Array
     class_names: tuple[str, ...]
     name: str = "data"
+    paths: tuple[str, ...] = ()
+    reading: Reading | None = None
+    numbered: bool = False
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def from_arrays(
@@ -46,6 +57,8 @@ class Dataset:
         labels: ArrayLike,
         class_names: Sequence[str] | None = None,
         name: str = "data",
+        *,
+        layout: Literal["channels_last"] | None = None,
     ) -> Dataset:
         """Check a pair of arrays and make a data set of it.
 
@@ -58,10 +71,13 @@ class Dataset:
                 for regression.
             class_names: one for each class; by default ``"0"``, ``"1"``, … up to the largest label.
             name: for messages and receipts.
+            layout: ``"channels_last"`` says that images whose shape looks like ``(N, C, H, W)``
+                are ``(N, H, W, C)`` all the same.
 
         Raises:
-            DataError: the arrays are empty, of another rank, dtype or length, an image holds NaN
-                or infinity, or a label lies out of range. The message names the first such sample.
+            DataError: the arrays are empty, of another rank, dtype or length, look as if their
+                channels came first, an image holds NaN or infinity, a label lies out of range (the
+                message names the first such sample), or two classes have one name.
 
         Example:
             >>> import numpy as np
@@ -69,8 +85,9 @@ class Dataset:
             >>> data.images.shape, data.class_names
             ((2, 4, 4, 1), ('0', '1', '2'))
         """
-        pictures = _checked_images(np.asarray(images), name)
-        targets = np.asarray(labels)
+        name, class_names = check_text("name", name), _listed(class_names, name)
+        pictures = _checked_images(_array(f"{name}: images", images), name, layout)
+        targets = _array(f"{name}: labels", labels)
         if targets.ndim == 0 or len(targets) != len(pictures):
             raise DataError(
                 f"{name}: there must be one label for each image; got {len(pictures)} images and "
@@ -82,7 +99,8 @@ class Dataset:
             targets = _finite_float32(targets, name, "targets")
             return cls(_frozen(pictures), _frozen(targets), (), name)
         checked, names = _checked_labels(targets, class_names, name)
-        return cls(_frozen(pictures), _frozen(checked), names, name)
+        numbered = class_names is None
+        return cls(_frozen(pictures), _frozen(checked), names, name, numbered=numbered)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -103,8 +121,9 @@ class Dataset:
 
         Over, in this order: the line ``images <dtype> <N>x<H>x<W>x<C>\n``, the images' values
         row-major and little-endian, the line ``labels <dtype> <N>[x…]\n``, the labels' values,
-        the line ``classes <K>\n`` and each class name in UTF-8, followed by a newline. The name of
-        the data set takes no part: the same data from another file has the same digest.
+        the line ``classes <K>\n`` and each class name in UTF-8 (bytes of a folder's name that are
+        no UTF-8 as they are), followed by a newline. The name of the data set takes no part: the
+        same data from another file has the same digest.
 
         Example:
             >>> Dataset.from_arrays([[[0.5]]], [0]).digest()[:16]
@@ -118,7 +137,7 @@ class Dataset:
             sha.update(np.ascontiguousarray(little).data)
         sha.update(f"classes {len(self.class_names)}\n".encode())
         for class_name in self.class_names:
-            sha.update(f"{class_name}\n".encode())
+            sha.update(f"{class_name}\n".encode("utf-8", "surrogateescape"))
         return sha.hexdigest()
 
     def subset(self, indices: ArrayLike) -> Dataset:
@@ -127,7 +146,8 @@ class Dataset:
         Raises:
             ArgumentError: the indices are no whole numbers, are none at all, or lie out of range.
         """
-        wanted = np.asarray(indices)
+        error = ArgumentError
+        wanted = check_array("indices", indices, kind_error=error, shape_error=error)
         if wanted.ndim != 1 or wanted.dtype.kind not in "iu" or not len(wanted):
             raise ArgumentError(
                 "indices must be a list of at least one whole number; got dtype "
@@ -138,14 +158,20 @@ class Dataset:
             raise ArgumentError(
                 f"indices must lie in 0 … {len(self) - 1}; got {int(wanted[wrong.argmax()])}"
             )
-        images, labels = _frozen(self.images[wanted]), _frozen(self.labels[wanted])
-        return Dataset(images, labels, self.class_names, self.name)
+        return replace(
+            self,
+            images=_frozen(self.images[wanted]),
+            labels=_frozen(self.labels[wanted]),
+            paths=tuple(self.paths[place] for place in wanted.tolist()) if self.paths else (),
+        )
 
     def split(self, fraction: float, seed: int) -> tuple[Dataset, Dataset]:
-        """Hold out a part: returns (the rest, the held-out part).
+        """Hold out a part of each class: returns (the rest, the held-out part).
 
-        The held-out samples are the first ``max(1, floor(N * fraction))`` of the random order of
-        (seed, purpose SPLITS, epoch 0); both parts keep the samples in their first order.
+        Of a class of k samples, ``floor(k * fraction + 1/2)`` are held out, at least one of two or
+        more, and never all: the first of the random order of (seed, purpose SPLITS, epoch 0,
+        stream: the class). Without classes all samples are taken for one. Both parts keep the
+        samples in their first order.
 
         Args:
             fraction: of the samples to hold out, between 0 and 1.
@@ -154,16 +180,16 @@ class Dataset:
         Raises:
             ArgumentError: the fraction lies out of range, or one of the parts would be empty.
         """
-        if not 0 < fraction < 1:
-            raise ArgumentError(f"fraction must lie between 0 and 1; got {fraction}")
-        count = max(1, int(len(self) * fraction))
-        if count >= len(self):
+        fraction = check_number("fraction", fraction, above=0, below=1)
+        seed = check_count("seed", seed, least=0, below=2**64)
+        rest, held = held_out(
+            self.labels if self.class_names else None, len(self), (fraction,), seed
+        )
+        if not len(held):
             raise ArgumentError(
                 f"both parts of a split need a sample: fraction {fraction} of {len(self)} samples"
             )
-        held = np.zeros(len(self), bool)
-        held[permutation(len(self), seed, Purpose.SPLITS, 0)[:count]] = True
-        return self.subset(np.flatnonzero(~held)), self.subset(np.flatnonzero(held))
+        return self.subset(rest), self.subset(held)
 
     def statistics(self) -> tuple[Array, Array]:
         """Mean and standard deviation of each channel.
@@ -211,10 +237,33 @@ def normalisation(dataset: Dataset) -> tuple[NDArray[np.float32], NDArray[np.flo
         >>> [float(value * scale[0] + offset[0]) for value in (0, 255)]
         [-1.0, 1.0]
     """
-    mean, std = dataset.statistics()
+    mean, std = check_kind("dataset", dataset, Dataset, "a Dataset").statistics()
     unit = 255.0 if dataset.images.dtype == np.uint8 else 1.0
     width = np.where(std > 0, std, 1.0)
     return (1.0 / (unit * width)).astype(np.float32), (-mean / width).astype(np.float32)
+
+
+def looks_channels_first(shape: tuple[int, ...]) -> bool:
+    """Whether an image's shape is more likely (C, H, W) than (H, W, C).
+
+    Example:
+        >>> looks_channels_first((3, 32, 32)), looks_channels_first((32, 32, 3))
+        (True, False)
+    """
+    few = (1, 3, 4)
+    return len(shape) == 3 and shape[0] in few and shape[2] not in few and min(shape[1:]) > 4
+
+
+def _listed(class_names: object, name: str) -> Sequence[Any] | None:
+    """Class names as a list, whatever they are; None for none."""
+    listed = class_names.tolist() if isinstance(class_names, np.ndarray) else class_names
+    if listed is not None and not isinstance(listed, (list, tuple)):
+        raise DataError(f"{name}: class_names must be a list of names; got {shown(class_names)}")
+    return listed
+
+
+def _array(name: str, given: object) -> Array:
+    return check_array(name, given, kind_error=DataError, shape_error=DataError)
 
 
 def _frozen(array: Array) -> Array:
@@ -237,7 +286,11 @@ def _finite_float32(array: Array, name: str, what: str) -> Array:
     return narrow
 
 
-def _checked_images(images: Array, name: str) -> Array:
+def _checked_images(
+    images: Array, name: str, layout: Literal["channels_last"] | None = None
+) -> Array:
+    if layout is not None and check_text("layout", layout) != "channels_last":
+        raise ArgumentError(f"layout must be 'channels_last' or None; got {layout!r}")
     if images.ndim == 3:
         images = images[..., np.newaxis]
     if images.ndim != 4:
@@ -246,6 +299,12 @@ def _checked_images(images: Array, name: str) -> Array:
         )
     if not images.size:
         raise DataError(f"{name}: there must be at least one image; got shape {images.shape}")
+    if layout is None and looks_channels_first(images.shape[1:]):
+        raise DataError(
+            f"{name}: images must have axes (N, H, W, C); shape {images.shape} looks like "
+            "(N, C, H, W): give images.transpose(0, 2, 3, 1), or say layout='channels_last' if it "
+            "is (N, H, W, C) all the same"
+        )
     if images.dtype == np.uint8:
         return images
     if images.dtype.kind != "f":
@@ -266,8 +325,6 @@ def _checked_labels(
             f"{name}: labels must be whole numbers of shape (N,), or float targets; got "
             f"{labels.dtype}, shape {labels.shape}"
         )
-    if isinstance(class_names, str):
-        raise DataError(f"{name}: class_names must be a list of names; got {class_names!r}")
     bound = MAX_CLASSES if class_names is None else len(class_names)
     wrong = (labels < 0) | (labels >= bound)
     if wrong.any():
@@ -279,7 +336,22 @@ def _checked_labels(
         names = tuple(str(number) for number in range(int(labels.max()) + 1))
     else:
         names = tuple(str(class_name) for class_name in class_names)
+        _check_names(names, name)
     return labels.astype(np.int32), names
+
+
+def _check_names(names: Sequence[str], name: str) -> None:
+    """Classes are told apart by their names, which go into digests and files."""
+    seen: set[str] = set()
+    for class_name in names:
+        if class_name in seen:
+            raise DataError(f"{name}: class names must differ; got {class_name!r} more than once")
+        seen.add(class_name)
+        try:
+            # Names of folders need not be text: their odd bytes are surrogates in Python.
+            class_name.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError as error:
+            raise DataError(f"{name}: class names must be text; got {class_name!r}") from error
 
 
 def _sums(values: Array) -> tuple[Fraction, Fraction]:

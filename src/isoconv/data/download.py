@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from isoconv.errors import ArgumentError, DataError, DownloadError
+from isoconv.checks import check_choice, check_flag, check_path
+from isoconv.data.files import shown
+from isoconv.errors import DataError, DownloadError
 
 __all__ = ["REMOTE", "RemoteFile", "default_folder", "fetch"]
 
@@ -137,9 +139,8 @@ def fetch(name: str, folder: Path | str | None = None, progress: bool = True) ->
         DownloadError: no server could be reached, or a file has another SHA-256 than the pinned
             one. The message says what to do by hand.
     """
-    if name not in REMOTE:
-        raise ArgumentError(f"name must be one of {', '.join(REMOTE)}; got {name!r}")
-    target = (Path(folder) if folder is not None else default_folder()) / name
+    name, progress = check_choice("name", name, REMOTE), check_flag("progress", progress)
+    target = (default_folder() if folder is None else check_path("folder", folder)) / name
     for file in REMOTE[name]:
         _fetch_file(file, target, progress)
     return target
@@ -171,7 +172,7 @@ def _fetch_file(file: RemoteFile, target: Path, progress: bool) -> None:
             return
     tried = "\n  ".join(failures)
     raise DownloadError(
-        f"{file.name} could not be fetched into {target}:\n  {tried}\n"
+        f"{file.name} could not be fetched into {shown(target)}:\n  {tried}\n"
         "Without a network: fetch the file elsewhere, put it into that folder and run this again; "
         f"it must have sha256:{file.sha256}. The data set 'fashion-sample' needs no network."
     )

@@ -19,6 +19,7 @@ __all__ = ["FOLDER", "PER_CLASS", "load_sample"]
 
 FOLDER = Path(__file__).parent / "sample"
 PER_CLASS: dict[Split, int] = {"train": 1000, "test": 200}
+PARTS: tuple[Split, ...] = ("train", "test")
 SIDE = 28
 COLUMNS = 100
 CLASSES = 10

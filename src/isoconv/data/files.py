@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedIOBase
 from pathlib import Path
@@ -14,25 +15,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoconv.data.dataset import Dataset
-from isoconv.errors import DataError, DataFileError
+from isoconv.data.reading import Reading
+from isoconv.errors import DataError, DataFileError, MissingExtraError
 from isoconv.memory import check_memory
 
 __all__ = [
     "DAMAGED",
     "SPLITS",
+    "Failures",
     "Format",
     "Split",
     "build",
     "file_error",
     "open_data",
+    "part_by_part",
     "read_exactly",
+    "shown",
 ]
 
-Split = Literal["train", "test"]
-SPLITS: tuple[Split, Split] = ("train", "test")
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, Split, Split] = ("train", "validation", "test")
 
 DAMAGED = (OSError, EOFError, zlib.error)
 """What the standard library raises for truncated or corrupt compressed files."""
+
+NAMED = 20
+"""Files that an error names; it counts the rest."""
 
 PIECE = 1 << 20
 EXPANSION = 1032
@@ -46,12 +54,38 @@ class Format:
     Attributes:
         summary: what it looks like on disk, for messages.
         splits: which parts a path holds; empty when the path is not of this kind.
-        read: reads one part; the last argument is the wanted size (H, W) of images or None.
+        read: reads the parts that are asked for, in this order; the last argument says how
+            pictures are wanted.
     """
 
     summary: str
     splits: Callable[[Path], tuple[Split, ...]]
-    read: Callable[[Path, Split, tuple[int, int] | None], Dataset]
+    read: Callable[[Path, Sequence[Split], Reading], dict[Split, Dataset]]
+
+
+def part_by_part(
+    read: Callable[[Path, Split], Dataset],
+) -> Callable[[Path, Sequence[Split], Reading], dict[Split, Dataset]]:
+    """`Format.read` of a kind whose parts do not know of each other and hold no picture files."""
+
+    def read_parts(path: Path, splits: Sequence[Split], wanted: Reading) -> dict[Split, Dataset]:  # noqa: ARG001
+        return {split: read(path, split) for split in splits}
+
+    return read_parts
+
+
+def shown(path: Path | str) -> str:
+    r"""A path, or text out of a file, as a message shows it.
+
+    Line ends, escape sequences, invisible characters and bytes that are no text are escaped as
+    `repr` does it, so that no file name can write on a terminal what it likes.
+
+    Example:
+        >>> shown("cats/1.png"), shown("cats/\x1b[2J\n.png")
+        ('cats/1.png', 'cats/\\x1b[2J\\n.png')
+    """
+    text = str(path)
+    return text if text.isprintable() else repr(text)[1:-1]
 
 
 def file_error(path: Path | str, expected: str, found: str) -> DataFileError:
@@ -61,7 +95,75 @@ def file_error(path: Path | str, expected: str, found: str) -> DataFileError:
         >>> file_error("a.gz", "16 bytes", "3")
         DataFileError('a.gz: expected 16 bytes; found 3')
     """
-    return DataFileError(f"{path}: expected {expected}; found {found}")
+    return DataFileError(f"{shown(path)}: expected {expected}; found {found}")
+
+
+class Failures:
+    """What cannot be read, gathered so that one error tells of all of it.
+
+    Args:
+        where: the folder or the like that is read.
+        total: how many files are to be read; may be raised later.
+    """
+
+    def __init__(self, where: Path | str, total: int = 0) -> None:
+        self.total = total
+        self._where = where
+        # Text alone: an exception would keep what its frames hold, whole pictures among it.
+        self._broken: dict[Path, str] = {}
+        self._cures: dict[str, list[Path]] = {}
+        self._others: list[str] = []
+
+    @contextmanager
+    def gathered(self, path: Path) -> Iterator[None]:
+        """A file that cannot be read does not stop what comes after it."""
+        try:
+            yield
+        except MissingExtraError as error:
+            # What one extra would cure is told once, however many files there are.
+            self._cures.setdefault(str(error).removeprefix(f"{shown(path)}: "), []).append(path)
+        except DataFileError as error:
+            self._broken.setdefault(path, str(error))
+
+    def add(self, problem: str) -> None:
+        """Something that concerns many files at once."""
+        self._others.append(problem)
+
+    @property
+    def count(self) -> int:
+        """How many files have failed."""
+        cured = [path for paths in self._cures.values() for path in paths]
+        return len(self._broken) + len(cured)
+
+    def readable(self, paths: Iterable[Path]) -> list[Path]:
+        """Those that have not failed."""
+        failed = {*self._broken, *(path for paths in self._cures.values() for path in paths)}
+        return [path for path in paths if path not in failed]
+
+    def raise_any(self) -> None:
+        """Raise one error if anything failed.
+
+        Raises:
+            MissingExtraError: all that failed is what an optional dependency would read.
+            DataFileError: something else failed; the first line says how much, and up to 20 files
+                are named.
+        """
+        broken = list(self._broken.values())
+        cures = [
+            f"{len(paths)} of {self.total} files, the first of them {shown(paths[0])}: {cure}"
+            for cure, paths in self._cures.items()
+        ]
+        if cures and not broken and not self._others:
+            raise MissingExtraError(f"{shown(self._where)}: {'; '.join(cures)}")
+        if len(broken) == 1 and not cures and not self._others:
+            raise DataFileError(broken[0])
+        lines = [*self._others, *cures]
+        if broken:
+            named = "".join(f"\n  {line}" for line in broken[:NAMED])
+            rest = f"\n  and {len(broken) - NAMED} more" if len(broken) > NAMED else ""
+            lines.insert(0, f"{len(broken)} of {self.total} files cannot be read:{named}{rest}")
+        if lines:
+            raise DataFileError(f"{shown(self._where)}: " + "\n".join(lines))
 
 
 def open_data(path: Path) -> BufferedIOBase:
@@ -73,7 +175,7 @@ def open_data(path: Path) -> BufferedIOBase:
     try:
         return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
     except OSError as error:
-        raise DataFileError(f"{path}: cannot be opened: {error}") from error
+        raise DataFileError(f"{shown(path)}: cannot be opened: {error}") from error
 
 
 def read_exactly(stream: BufferedIOBase, size: int, path: Path, what: str) -> bytearray:
@@ -105,7 +207,7 @@ def read_exactly(stream: BufferedIOBase, size: int, path: Path, what: str) -> by
                 )
             content += piece
     except DAMAGED as error:
-        raise DataFileError(f"{path}: corrupt while reading {what}: {error}") from error
+        raise DataFileError(f"{shown(path)}: corrupt while reading {what}: {error}") from error
     return content
 
 
@@ -116,10 +218,11 @@ def build(
     class_names: Sequence[str] | None,
 ) -> Dataset:
     """`Dataset.from_arrays` with errors that name the file."""
+    name = shown(path.name or path.resolve().name)
     try:
-        return Dataset.from_arrays(images, np.asarray(labels), class_names, name=path.name)
+        return Dataset.from_arrays(images, np.asarray(labels), class_names, name=name)
     except DataFileError:
         raise
     except DataError as error:
-        message = str(error).removeprefix(f"{path.name}: ")
-        raise DataFileError(f"{path}: {message}") from error
+        message = str(error).removeprefix(f"{name}: ")
+        raise DataFileError(f"{shown(path)}: {message}") from error

@@ -16,7 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoconv.data.dataset import Dataset
-from isoconv.data.files import DAMAGED, Format, Split, build, file_error, open_data, read_exactly
+from isoconv.data.files import (
+    DAMAGED,
+    Format,
+    Split,
+    build,
+    file_error,
+    open_data,
+    part_by_part,
+    read_exactly,
+    shown,
+)
 from isoconv.data.names import class_names_of
 from isoconv.errors import DataFileError
 
@@ -49,7 +59,7 @@ def read_idx(path: Path, axes: tuple[int, ...]) -> NDArray[np.uint8]:
         try:
             rest = stream.read(1)
         except DAMAGED as error:
-            raise DataFileError(f"{path}: corrupt at its end: {error}") from error
+            raise DataFileError(f"{shown(path)}: corrupt at its end: {error}") from error
     if rest:
         raise file_error(path, f"{size} bytes of data for the declared shape {shape}", "more")
     return np.frombuffer(content, np.uint8).reshape(shape)
@@ -73,7 +83,7 @@ def _splits(path: Path) -> tuple[Split, ...]:
     return tuple(split for split in ("train", "test") if split in found)
 
 
-def _read(path: Path, split: Split, size: tuple[int, int] | None) -> Dataset:  # noqa: ARG001
+def _read(path: Path, split: Split) -> Dataset:
     files = _files(path)
     prefix = "train" if split == "train" else "t10k"
     for what, number in (("images", 3), ("labels", 1)):
@@ -99,4 +109,6 @@ def _read(path: Path, split: Split, size: tuple[int, int] | None) -> Dataset:  #
         raise file_error(images_file, "at least one image", f"shape {images.shape}") from None
 
 
-IDX = Format("a folder with idx files (train-images-idx3-ubyte[.gz], …)", _splits, _read)
+IDX = Format(
+    "a folder with idx files (train-images-idx3-ubyte[.gz], …)", _splits, part_by_part(_read)
+)

@@ -2,215 +2,279 @@
 
 from __future__ import annotations
 
-import struct
-import warnings
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
+from isoconv.checks import check_kind, check_number, check_path, check_paths
 from isoconv.data.dataset import Dataset
-from isoconv.data.files import SPLITS, Format, Split, build, file_error
-from isoconv.errors import DataFileError
+from isoconv.data.decode import Stored, as_floats, as_pixels, least_depth, read
+from isoconv.data.files import Failures, Format, Split, build, file_error
+from isoconv.data.folders import list_folder, parts_of
+from isoconv.data.reading import Reading
+from isoconv.data.scaling import scaled
+from isoconv.data.survey import resolve
+from isoconv.data.tally import Tally, counted
 from isoconv.memory import check_memory
 
-__all__ = ["PICTURES", "read_image"]
+__all__ = ["PICTURES", "Pictures", "read_image", "read_pictures"]
 
-PIXELS = 1 << 26
-"""Pixels of the largest image that is decoded, as its header declares them."""
-FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "TIFF", "PPM")
-ENDINGS = frozenset(
-    (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
-)
-FOLDERS: dict[Split, tuple[str, ...]] = {
-    "train": ("train", "training"),
-    "test": ("test", "val", "valid", "validation"),
-}
+Array = NDArray[Any]
 
-_GRAY = ("1", "L", "LA", "I;16", "I;16L", "I;16B", "I;16N")
-_ORIENTATION = 0x0112
-_SIDEWAYS = (5, 6, 7, 8)
 
-_DAMAGED = (
-    OSError,
-    EOFError,
-    SyntaxError,
-    ValueError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
-)
-"""What Pillow raises for files that are truncated, corrupt or too large."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Pictures:
+    """Picture files as a model takes them.
+
+    Attributes:
+        images: uint8 or float32 ``(N, H, W, C)``, in the order of the files.
+        notes: what was dropped, guessed or scaled, a line each.
+    """
+
+    images: Array
+    notes: tuple[str, ...]
 
 
 def read_image(
     path: Path | str,
     size: tuple[int, int] | None = None,
     channels: int | None = None,
-) -> NDArray[np.uint8]:
-    """Decode one image file.
+    depth: int | None = None,
+) -> Array:
+    """Decode one picture file.
 
-    Photographs are turned upright as their EXIF orientation says; 16-bit gray keeps its upper
-    8 bits; transparency is dropped. With `size` the image is scaled (bilinear, with a support that
-    grows with the reduction) until it covers the size, and its centre is taken. JPEG files leave
-    room to the decoder: `Dataset.digest` tells whether two machines decoded to the same values.
+    A picture is turned upright as its EXIF orientation says. Numbers of up to 8 bits are taken as
+    they are. Of larger ones ``2**depth - 1`` is full brightness: a number v becomes the whole
+    number nearest to ``v * 255 / (2**depth - 1)``, and one that is larger than ``2**depth - 1`` is
+    an error. A depth that is left out follows from this one file: the least of 8, 10, 12, 14 and
+    16 bits that hold its largest number. Files of floats give float32 with the values as they are.
+
+    Opacity is dropped, and so are colour profiles; of a file with several pages the first is read.
+    With `size` the picture is scaled (bilinear, with a support that grows with the reduction) until
+    it covers the size, and its centre is taken. Lossy formats leave room to the decoder, and the
+    scaling of floats to the machine: `Dataset.digest` tells whether two machines got the same
+    values.
 
     Args:
-        path: a PNG, JPEG, BMP, WebP, GIF (first frame), TIFF or PPM file.
-        size: wanted (height, width), or None for the image's own.
-        channels: 1 for gray, 3 for colour, or None for the image's own.
+        path: a PNG, JPEG, BMP, WebP, GIF, TIFF, PNM, PFM or JPEG 2000 file; AVIF with Pillow 11.3
+            or later; HEIC with the extra ``heic``.
+        size: wanted (height, width), or None for the picture's own.
+        channels: 1 for gray, 3 for colour, or None for the picture's own.
+        depth: bits of full brightness for a file of more than 8 bits.
 
     Returns:
-        uint8 ``(H, W, C)``.
+        uint8 ``(H, W, C)``; float32 for a file of floats.
 
     Raises:
-        DataFileError: the file is missing, corrupt, truncated, no image, or declares more than
-            2**26 pixels.
+        ArgumentError: channels are neither 1 nor 3, or the depth lies outside 1 … 32.
+        DataFileError: the file is missing, corrupt, truncated, no picture, declares more than
+            2**26 pixels, holds numbers beyond the depth, or numbers that cannot be had as they
+            stand.
+        MissingExtraError: the file is in HEIC, and the extra is not installed.
     """
-    path = Path(path)
-    with _opened(path) as image:
-        gray = _is_gray(image) if channels is None else channels == 1
-        upright = ImageOps.exif_transpose(image) if _has_orientation(image) else image
-        if upright.mode.startswith("I;16"):
-            upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
-        plain = upright.convert("L" if gray else "RGB")
-        if size is not None and (plain.height, plain.width) != size:
-            plain = ImageOps.fit(plain, (size[1], size[0]), Image.Resampling.BILINEAR)
-        pixels = np.array(plain, np.uint8)
-    return pixels[..., np.newaxis] if gray else pixels
+    wanted = Reading(size, channels, depth)
+    stored = read(check_path("path", path))
+    channels = stored.channels if wanted.channels is None else wanted.channels
+    if stored.kind == "float":
+        return as_floats(stored, wanted.size, channels)
+    depth = least_depth(stored.path, stored.most) if wanted.depth is None else wanted.depth
+    return as_pixels(stored, wanted.size, channels, depth)
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """An image whose header was read and whose size is bounded; damage becomes DataFileError."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as image:
-                if image.width * image.height > PIXELS:
-                    found = f"{image.width} by {image.height}"
-                    raise file_error(path, f"an image of at most {PIXELS} pixels", found)
-                if image.mode in ("I", "F"):
-                    expected = "an image of 8 or 16 bits for each channel"
-                    raise file_error(path, expected, f"Pillow mode {image.mode!r}")
-                yield image
-    except DataFileError:
-        raise
-    except FileNotFoundError as error:
-        raise DataFileError(f"{path}: there is no such file") from error
-    except _DAMAGED as error:
-        raise DataFileError(f"{path}: not a whole image of a known format: {error}") from error
+def read_pictures(
+    paths: Sequence[Path | str], reading: Reading, *, scale: float | None = None
+) -> Pictures:
+    """Decode picture files as the pictures of a data set were.
+
+    With a reading that leaves nothing open, such as `Dataset.reading` of a folder of pictures, each
+    file gives the same values whatever else is read. A file of more than 8 bits, where the reading
+    knows of none (its depth is 8), is taken by its own range, which a note tells.
+
+    Args:
+        paths: at least one file.
+        reading: how; what it leaves open follows from these files together.
+        scale: where a model was trained on floats that somebody made of pictures, what they were
+            multiplied with: integers become uint8 first, as ever, and then float32, each value
+            multiplied with `scale` in float64 and rounded to float32.
+
+    Raises:
+        ArgumentError: there are no paths, or the scale is not finite.
+        DataFileError: a file cannot be read, or files of floats meet a reading of integers, or
+            integers a reading of floats without a scale; all of them are told at once.
+        MissingExtraError: all that cannot be read is in HEIC, and the extra is not installed.
+
+    Example:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> file = Path(tempfile.mkdtemp()) / "one.png"
+        >>> Image.new("L", (2, 1), 51).save(file)
+        >>> read_pictures([file], Reading((1, 2), 1, 8)).images.tolist()
+        [[[[51], [51]]]]
+    """
+    files = check_paths("paths", paths)
+    check_kind("reading", reading, Reading, "a Reading")
+    if scale is not None:
+        largest = float(np.finfo(np.float32).max)
+        scale = check_number("scale", scale, least=-largest, most=largest)
+    where = files[0] if len(files) == 1 else f"{len(files)} pictures"
+    failures = Failures(where, len(files))
+    notes: list[str] = []
+    wanted = reading
+    if not wanted.resolved:
+        reading, notes = resolve(files, wanted, failures)
+    reader = _Reader(reading, wanted, scale)
+    images = reader.array(files, failures)
+    failures.raise_any()
+    return Pictures(images, (*notes, *reader.notes(None)))
 
 
-def _is_gray(image: Image.Image) -> bool:
-    return image.mode in _GRAY
+class _Reader:
+    """Reads files one after the other, and remembers what is to be told of them.
+
+    Args:
+        reading: leaves nothing open.
+        wanted: what was asked for before the rest followed from the files.
+        scale: see `read_pictures`.
+    """
+
+    def __init__(self, reading: Reading, wanted: Reading, scale: float | None = None) -> None:
+        self._reading = reading
+        # A size that the files have in common is none to scale to.
+        self._fit = wanted.size
+        # A depth of 8 that was made for other files says that there were none of more bits.
+        self._own_depth = wanted.resolved and reading.depth in (None, 8)
+        self._scale = scale
+        self._tally = Tally()
+        self._floats = 0
+        self._range = (np.inf, -np.inf)
+
+    def array(self, files: Sequence[Path], failures: Failures) -> Array:
+        """The files as ``(N, H, W, C)``; the place of one that cannot be read holds no picture."""
+        height, width = self._reading.size or (0, 0)
+        floats = self._scale is not None or self._reading.dtype == "float32"
+        shape = (len(files), height, width, self._reading.channels or 0)
+        needs = {f"{len(files):,} images of {shape[1:]}": prod(shape) * (4 if floats else 1)}
+        check_memory("the pictures", needs, "a smaller size, or fewer pictures")
+        images = np.empty(shape, np.float32 if floats else np.uint8)
+        readable = set(failures.readable(files))
+        for place, path in enumerate(files):
+            if path in readable:
+                with failures.gathered(path):
+                    images[place] = self._pixels(read(path))
+        return images
+
+    def notes(self, root: Path | None) -> list[str]:
+        """What is to be told of the files that were read."""
+        notes = self._tally.notes(root)
+        if self._floats:
+            low, high = self._range
+            notes.append(
+                f"{counted(self._floats, 'picture')} of floats: the values are taken as they are, "
+                f"from {low:g} to {high:g}"
+            )
+        return notes
+
+    def _pixels(self, stored: Stored) -> Array:
+        if stored.kind == "float":
+            pixels = self._from_floats(stored)
+        else:
+            pixels = self._from_integers(stored)
+        if pixels.shape[:2] != self._reading.size:
+            height, width = self._reading.size or (0, 0)
+            found = f"{pixels.shape[0]} by {pixels.shape[1]}"
+            raise file_error(stored.path, f"{height} by {width} pixels", found)
+        self._tally.add(stored.path, stored.found)
+        return pixels
+
+    def _from_floats(self, stored: Stored) -> Array:
+        if self._reading.dtype != "float32":
+            raise file_error(stored.path, "integers, as the other pictures are", "floats")
+        pixels = as_floats(stored, self._fit, self._reading.channels or 1)
+        low, high = self._range
+        self._range = (min(low, float(pixels.min())), max(high, float(pixels.max())))
+        self._floats += 1
+        return pixels
+
+    def _from_integers(self, stored: Stored) -> Array:
+        if self._reading.dtype == "float32" and self._scale is None:
+            expected = "floats, as the other pictures are, or a scale that makes floats of integers"
+            raise file_error(stored.path, expected, "integers")
+        depth = self._reading.depth
+        if stored.kind == "bytes":
+            depth = 8
+        elif self._own_depth or depth is None:
+            depth = least_depth(stored.path, stored.most)
+            self._tally.add(stored.path, [
+                "more than 8 bits, as no picture had that the reading was made for; by their own "
+                f"range {depth} bits are taken for full brightness"
+            ])  # fmt: skip
+        pixels = as_pixels(stored, self._fit, self._reading.channels or 1, depth)
+        return pixels if self._scale is None else scaled(pixels, self._scale)
 
 
-def _has_orientation(image: Image.Image) -> bool:
-    # Asking a PNG file for its EXIF data would decode it.
-    return image.format in ("JPEG", "MPO", "WEBP", "TIFF") and _ORIENTATION in image.getexif()
+def _read(path: Path, splits: Sequence[Split], wanted: Reading) -> dict[Split, Dataset]:
+    failures = Failures(path)
+    listing = list_folder(path, failures)
+    names = _class_names(path, listing.files)
+    notes = listing.notes
+    # What is left to guess follows from all parts, so that they come out alike.
+    needed = splits if wanted.resolved else tuple(listing.files)
+    files = [file for part in needed for group in listing.files[part].values() for file in group]
+    failures.total += len(files)
+    reading = wanted
+    if not wanted.resolved:
+        reading, more = resolve(files, wanted, failures)
+        notes = notes + more
+    reading = replace(reading, dtype=reading.dtype or "uint8")
+    reader = _Reader(reading, wanted)
+    images: dict[Split, Array] = {}
+    for part in splits:
+        own = [file for group in listing.files[part].values() for file in group]
+        images[part] = reader.array(own, failures)
+    failures.raise_any()
+    notes = [*notes, *reader.notes(path)]
+    return {
+        part: _dataset(path, images[part], listing.files[part], names, reading, notes)
+        for part in splits
+    }
 
 
-def _survey(path: Path) -> tuple[int, int, bool]:
-    """Height, width and whether it is gray, from the header alone."""
-    with _opened(path) as image:
-        height, width = image.height, image.width
-        if _has_orientation(image) and image.getexif()[_ORIENTATION] in _SIDEWAYS:
-            height, width = width, height
-        return height, width, _is_gray(image)
+def _class_names(path: Path, files: dict[Split, dict[str, list[Path]]]) -> tuple[str, ...]:
+    """The classes of training, or of all parts if there is no such part."""
+    if "train" not in files:
+        return tuple(sorted({name for classes in files.values() for name in classes}))
+    names = tuple(files["train"])
+    for part, classes in files.items():
+        unknown = [name for name in classes if name not in names]
+        if unknown:
+            expected = f"class folders as in training ({', '.join(map(repr, names))})"
+            others = ", ".join(map(repr, unknown))
+            raise file_error(path, expected, f"others in the {part} part: {others}")
+    return names
 
 
-def _folders(path: Path) -> list[Path]:
-    return sorted(
-        entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith(".")
+def _dataset(
+    path: Path,
+    images: Array,
+    files: dict[str, list[Path]],
+    names: tuple[str, ...],
+    reading: Reading,
+    notes: Sequence[str],
+) -> Dataset:
+    number = {name: place for place, name in enumerate(names)}
+    labelled = [(file, number[name]) for name, group in files.items() for file in group]
+    labels = np.array([label for _, label in labelled], np.int32)
+    return replace(
+        build(path, images, labels, names),
+        paths=tuple(file.relative_to(path).as_posix() for file, _ in labelled),
+        reading=reading,
+        notes=tuple(notes),
     )
 
 
-def _images(folder: Path) -> list[Path]:
-    """Image files below a folder, in order of their paths; hidden files and folders are skipped."""
-    found: list[Path] = []
-    for entry in sorted(folder.iterdir()):
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir() and not entry.is_symlink():
-            found.extend(_images(entry))
-        elif entry.is_file() and entry.suffix.lower() in ENDINGS:
-            found.append(entry)
-    return found
-
-
-def _roots(path: Path) -> dict[Split, Path]:
-    """The folder that holds the class folders of each part."""
-    named = {entry.name.lower(): entry for entry in _folders(path)}
-    roots: dict[Split, Path] = {}
-    for split in SPLITS:
-        for name in FOLDERS[split]:
-            if name in named and _folders(named[name]):
-                roots[split] = named[name]
-                break
-    if "train" in roots:
-        return roots
-    return {"train": path} if named else {}
-
-
-def _splits(path: Path) -> tuple[Split, ...]:
-    if not path.is_dir():
-        return ()
-    roots = _roots(path)
-    holds_images = any(_images(folder) for root in roots.values() for folder in _folders(root))
-    return tuple(roots) if holds_images else ()
-
-
-def _class_files(root: Path) -> dict[str, list[Path]]:
-    files = {folder.name: _images(folder) for folder in _folders(root)}
-    for name, entries in files.items():
-        if not entries:
-            endings = ", ".join(sorted(ENDINGS))
-            raise file_error(root / name, f"images of one class ({endings})", "none")
-    return files
-
-
-def _read(path: Path, split: Split, size: tuple[int, int] | None) -> Dataset:
-    by_split = {part: _class_files(root) for part, root in _roots(path).items()}
-    names = tuple(by_split["train"])
-    root = _roots(path)[split]
-    for name in by_split[split]:
-        if name not in names:
-            expected = f"class folders as in training ({', '.join(names)})"
-            raise file_error(root, expected, f"another one, {name!r}")
-    # Both parts decide, so that they come out alike.
-    of_classes = [files for part in by_split.values() for files in part.values()]
-    shape = _common_shape([file for files in of_classes for file in files], size)
-    labelled = [(file, name) for name, files in by_split[split].items() for file in files]
-    needs = {f"{len(labelled):,} images of {shape}": len(labelled) * prod(shape)}
-    check_memory(f"{path}: the images", needs, "a smaller size, or fewer images")
-    images = np.empty((len(labelled), *shape), np.uint8)
-    for place, (file, _) in enumerate(labelled):
-        images[place] = read_image(file, shape[:2], shape[2])
-    labels = np.array([names.index(name) for _, name in labelled], np.int32)
-    return build(path, images, labels, names)
-
-
-def _common_shape(files: list[Path], size: tuple[int, int] | None) -> tuple[int, int, int]:
-    """Height, width and channels of all images of all parts: colour if one of them has colour."""
-    height, width, gray = _survey(files[0])
-    for file in files[1:]:
-        other_height, other_width, other_gray = _survey(file)
-        gray = gray and other_gray
-        if size is None and (other_height, other_width) != (height, width):
-            raise file_error(
-                file,
-                f"{height} by {width} pixels (height by width) as in {files[0].name}",
-                f"{other_height} by {other_width}; give size=(height, width) to scale all images",
-            )
-    height, width = size or (height, width)
-    return height, width, 1 if gray else 3
-
-
-PICTURES = Format("a folder with one subfolder of images for each class", _splits, _read)
+PICTURES = Format("a folder with one subfolder of images for each class", parts_of, _read)

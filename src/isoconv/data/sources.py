@@ -2,45 +2,108 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal
 
+import numpy as np
+
+from isoconv.checks import (
+    as_word,
+    check_choice,
+    check_count,
+    check_kind,
+    check_mapping,
+    check_number,
+    check_path,
+    whole,
+)
+from isoconv.checks import shown as told
 from isoconv.data.archive import NPZ
 from isoconv.data.cifar import CIFAR
+from isoconv.data.classes import all_as_one, in_classes
 from isoconv.data.dataset import Dataset
 from isoconv.data.download import REMOTE, default_folder
-from isoconv.data.fashion import load_sample
-from isoconv.data.files import SPLITS, Format, Split
+from isoconv.data.fashion import PARTS, load_sample
+from isoconv.data.files import SPLITS, Format, Split, shown
 from isoconv.data.idx import IDX
 from isoconv.data.names import SAMPLE
 from isoconv.data.pictures import PICTURES
+from isoconv.data.reading import Reading
+from isoconv.data.samples import Samples
+from isoconv.data.stratify import held_out
+from isoconv.data.tally import counted
 from isoconv.errors import ArgumentError, DataError, DataFileError
 
-__all__ = ["Source", "Splits", "load", "load_pair"]
+__all__ = ["Source", "Splits", "load", "load_splits"]
 
 Source = str | Path | Dataset | tuple[Any, Any]
 """A name, a path, a data set, or a pair of arrays (images, labels)."""
 
 FORMATS: tuple[Format, ...] = (IDX, CIFAR, NPZ, PICTURES)
-HOLD_OUT = 1 / 6
-"""The part of the data that tests when the source has no test part: 10,000 of 60,000."""
+HOLD_OUT = 0.1
+"""The part of the training samples that validates, or tests, when the source has no such part."""
 
 
-class Splits(NamedTuple):
-    """What to train on and what to test with."""
+@dataclass(frozen=True, slots=True)
+class Splits:
+    """What to train on, what to choose by, and what to measure with once, at the end.
+
+    ``train, validation, test = splits`` takes it apart.
+
+    Attributes:
+        train: the samples that are learned from.
+        validation: for early stopping, the best epoch and every other choice; None if unwanted.
+        test: for the final measurement; None if unwanted.
+        how: the settings that made the parts of their source, as plain values.
+
+    Raises:
+        ArgumentError: parts that are no data sets.
+    """
 
     train: Dataset
-    test: Dataset
+    validation: Dataset | None = None
+    test: Dataset | None = None
+    how: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_kind("train", self.train, Dataset, "a Dataset")
+        for part in ("validation", "test"):
+            if getattr(self, part) is not None:
+                check_kind(part, getattr(self, part), Dataset, "a Dataset or None")
+        check_mapping("how", self.how)
+
+    def __iter__(self) -> Iterator[Dataset | None]:
+        return iter((self.train, self.validation, self.test))
+
+    @property
+    def parts(self) -> dict[str, Dataset]:
+        """The parts that there are, by name."""
+        named = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: data for name, data in named.items() if data is not None}
+
+    def warnings(self, samples: Samples | None = None) -> list[str]:
+        """What a person should know before trusting the figures, a line each.
+
+        Args:
+            samples: of these parts, if they are at hand already.
+        """
+        if samples is None:
+            samples = Samples.of(self.parts)
+        return _warnings(self.parts, check_kind("samples", samples, Samples, "Samples"))
 
 
 def load(
     source: Source,
-    split: Split = "train",
+    split: Split | Literal["all"] = "train",
     *,
     size: int | tuple[int, int] | None = None,
+    depth: int | None = None,
+    reading: Reading | None = None,
     folder: Path | str | None = None,
 ) -> Dataset:
-    """Load one part of a data set.
+    """Load one part of a data set, or all of it.
 
     Args:
         source: one of
@@ -51,111 +114,201 @@ def load(
             - a folder of MNIST-style idx files, plain or gzipped;
             - a folder of CIFAR-10 or CIFAR-100 in binary, or the ``tar.gz`` of it;
             - a folder with one subfolder of images for each class, or with such folders below
-              ``train`` and ``test`` (or ``val``);
+              ``train``, ``validation`` (or ``val``, ``valid``) and ``test``;
             - an ``.npz`` file with ``images`` and ``labels``, or ``x_train``, ``y_train``,
-              ``x_test`` and ``y_test``, and ``class_names`` if there are any;
+              ``x_val``, ``y_val``, ``x_test`` and ``y_test``, and ``class_names`` if there are any;
             - a pair of arrays, or a `Dataset`: the training part.
-        split: ``"train"`` or ``"test"``.
+        split: ``"train"``, ``"validation"``, ``"test"``, or ``"all"`` for the samples of all parts.
         size: side, or (height, width), to which a folder's images are scaled and cropped; for
             image folders only.
+        depth: bits of the numbers in picture files of more than 8 bits: 2**depth - 1 is full
+            brightness; by default the least of 8, 10, 12, 14 and 16 that holds the numbers of all
+            files; for image folders only.
+        reading: how a model's pictures were read, in place of `size` and `depth`.
         folder: where fetched data sets are kept; by default the user's cache folder.
 
     Raises:
-        ArgumentError: ``split`` or ``size`` is not one of those above.
+        ArgumentError: ``split``, ``size`` or ``depth`` is not one of those above, or scales what
+            holds no picture files.
         DataError: nothing of this name or kind is known, it has no such part, or the arrays cannot
             be used.
-        DataFileError: a file is truncated, corrupt or foreign; the message names it.
+        DataFileError: a file is truncated, corrupt or foreign; the message names it, and of a
+            folder of images all such files at once.
+        MissingExtraError: a folder's images are in HEIC, and the extra ``heic`` is not installed.
 
     Example:
         >>> data = load("fashion-sample", "test")
         >>> len(data), data.image_shape, data.class_names[0]
         (2000, (28, 28, 1), 'T-shirt/top')
     """
-    if split not in SPLITS:
-        raise ArgumentError(f"split must be 'train' or 'test'; got {split!r}")
+    check_choice("split", split, (*SPLITS, "all"))
+    wanted = _wanted(size, depth, reading)
     present = _splits(source, folder)
+    if split == "all":
+        parts = _load(source, present, wanted, folder)
+        return all_as_one([parts[part] for part in present])
     if split not in present:
         raise DataError(f"{_title(source)} has no part {split!r}; it has {', '.join(present)}")
-    return _load(source, split, _size(size), folder)
+    return _load(source, (split,), wanted, folder)[split]
 
 
-def load_pair(
+def load_splits(
     source: Source,
     *,
+    validation: float = HOLD_OUT,
+    test: float = HOLD_OUT,
     seed: int = 0,
     size: int | tuple[int, int] | None = None,
+    depth: int | None = None,
     folder: Path | str | None = None,
 ) -> Splits:
-    """Load what to train on and what to test with.
+    """Load what to train on, what to choose by and what to test with.
 
-    A source without a test part has one sixth of its samples held out by the seed, as
-    `Dataset.split` says.
+    Parts that the source has are taken as they are. One that it lacks is held out of its training
+    part, so much of each class, as `Dataset.split` says; the samples depend on `seed` alone, not on
+    the seed of a training. Notes of the source stand with each part.
 
     Args:
         source: as for `load`.
+        validation: fraction of the training part to hold out if there is no validation part; 0 for
+            none.
+        test: likewise for the test part.
         seed: which samples are held out, if any must be.
         size: as for `load`.
+        depth: as for `load`.
         folder: as for `load`.
 
     Raises:
-        ArgumentError: as for `load`, or there are too few samples to hold one out.
-        DataError: as for `load`.
+        ArgumentError: as for `load`, or a fraction lies outside 0 ≤ f < 1, leaves nothing to train
+            on, or is too small to hold out a sample.
+        DataError: as for `load`, or parts that do not belong together.
         DataFileError: as for `load`.
+        MissingExtraError: as for `load`.
 
     Example:
-        >>> pair = load_pair("fashion-sample")
-        >>> len(pair.train), len(pair.test)
-        (10000, 2000)
+        >>> splits = load_splits("fashion-sample")
+        >>> [len(part) for part in splits.parts.values()]
+        [9000, 1000, 2000]
     """
-    wanted = _size(size)
+    wanted = _wanted(size, depth, None)
+    seed = check_count("seed", seed, least=0, below=2**64)
+    shares: dict[Split, float] = {
+        "test": check_number("test", test, least=0, below=1),
+        "validation": check_number("validation", validation, least=0, below=1),
+    }
     present = _splits(source, folder)
-    first = _load(source, present[0], wanted, folder)
-    if len(present) == 1:
-        return Splits(*first.split(HOLD_OUT, seed))
-    second = _load(source, "test", wanted, folder)
-    if second.class_names != first.class_names:
-        first, second = _with_common_classes(first, second, source)
-    if second.image_shape != first.image_shape:
-        raise DataError(
-            f"{_title(source)}: images must have the same height, width and channels in both "
-            f"parts; got {first.image_shape} to train on and {second.image_shape} to test with"
+    if "train" not in present:
+        raise DataError(f"{_title(source)} has no part to train on; it has {', '.join(present)}")
+    if "validation" not in present and "test" not in present and validation + test >= 1:
+        raise ArgumentError(
+            "what is held out must leave something to train on, together below 1; got "
+            f"validation={validation:g} and test={test:g}"
         )
-    return Splits(first, second)
+    parts = _load(source, present, wanted, folder)
+    _check_parts(source, parts)
+    lacking = [part for part, share in shares.items() if part not in parts and share]
+    if lacking:
+        train = parts["train"]
+        labels = train.labels if train.classes else None
+        fractions = [shares[part] for part in lacking]
+        rest, *held = held_out(labels, len(train), fractions, seed)
+        for part, numbers in zip(lacking, held, strict=True):
+            if not len(numbers):
+                raise ArgumentError(
+                    f"{part}={shares[part]:g} must hold out a sample, or be 0 for none; "
+                    f"{_title(source)} has {counted(len(train), 'sample')} to train on, of "
+                    f"{counted(max(train.classes, 1), 'class', 'classes')}"
+                )
+            parts[part] = train.subset(numbers)
+        parts["train"] = train.subset(rest)
+    how = {
+        "validation": float(shares["validation"]),
+        "test": float(shares["test"]),
+        "split_seed": seed,
+        "size": None if wanted.size is None else list(wanted.size),
+        "depth": wanted.depth,
+    }
+    return Splits(parts["train"], parts.get("validation"), parts.get("test"), how)
 
 
-def _with_common_classes(
-    first: Dataset,
-    second: Dataset,
-    source: Source,
-) -> tuple[Dataset, Dataset]:
-    # Classes without names are counted from the labels of each part alone, and one of the parts
-    # may lack the last ones.
-    names = max(first.class_names, second.class_names, key=len)
-    numbers = tuple(str(number) for number in range(len(names)))
-    if names != numbers or not (first.class_names and second.class_names):
-        raise DataError(
-            f"{_title(source)}: both parts must have the same classes; got {first.class_names} to "
-            f"train on and {second.class_names} to test with"
-        )
-    return (
-        Dataset(first.images, first.labels, names, first.name),
-        Dataset(second.images, second.labels, names, second.name),
-    )
+def _check_parts(source: Source, loaded: dict[Split, Dataset]) -> None:
+    """Bring the classes of all parts together, and see that their images are of one kind."""
+    first = loaded["train"]
+    if first.numbered and all(part.numbered for part in loaded.values()):
+        names = max((part.class_names for part in loaded.values()), key=len)
+        first = loaded["train"] = replace(first, class_names=names)
+    for part, data in loaded.items():
+        if bool(data.class_names) != bool(first.class_names):
+            raise DataError(
+                f"{_title(source)}: all parts must have classes, or all float targets; "
+                f"{part} differs from train"
+            )
+        if data.image_shape != first.image_shape:
+            raise DataError(
+                f"{_title(source)}: images must have the same height, width and channels in all "
+                f"parts; got {first.image_shape} to train on and {data.image_shape} in {part}"
+            )
+        if data.images.dtype != first.images.dtype:
+            raise DataError(
+                f"{_title(source)}: images must be all uint8 or all floats, of one unit; got "
+                f"{first.images.dtype} to train on and {data.images.dtype} in {part}"
+            )
+        if part != "train":
+            loaded[part] = replace(
+                in_classes(data, first.class_names, f"the training part of {_title(source)}"),
+                numbered=first.numbered,
+            )
+
+
+def _warnings(parts: dict[str, Dataset], samples: Samples) -> list[str]:
+    found = []
+    for part, data in parts.items():
+        if not data.classes:
+            continue
+        counts = np.bincount(data.labels, minlength=data.classes).tolist()
+        named = zip(data.class_names, counts, strict=True)
+        few = [f"{shown(name)} ({count})" for name, count in named if count < 2]
+        if few:
+            found.append(
+                f"{counted(len(few), 'class', 'classes')} with fewer than 2 samples in the {part} "
+                f"part: {', '.join(few)}; figures of such a class mean little"
+            )
+    for part in ("validation", "test"):
+        if part in parts:
+            again = samples.shared("train", part)
+            if again:
+                found.append(
+                    f"{again} of the {len(parts[part])} samples of the {part} part are also in the "
+                    "training part: figures on them are too good"
+                )
+    return found
+
+
+def _wanted(
+    size: int | tuple[int, int] | None, depth: int | None, reading: Reading | None
+) -> Reading:
+    if reading is not None:
+        if size is not None or depth is not None:
+            raise ArgumentError("give reading, or size and depth; got both")
+        return check_kind("reading", reading, Reading, "a Reading")
+    return Reading(_size(size), None, depth)
 
 
 def _title(source: Source) -> str:
     if isinstance(source, Dataset):
         return source.name
-    return str(source) if isinstance(source, str | Path) else "a pair of arrays"
+    return shown(source) if isinstance(source, str | Path) else "a pair of arrays"
 
 
 def _size(size: int | tuple[int, int] | None) -> tuple[int, int] | None:
     if size is None:
         return None
-    sides = (size, size) if isinstance(size, int) else tuple(size)
-    if len(sides) != 2 or not all(isinstance(side, int) and 1 <= side <= 8192 for side in sides):
+    given = tuple(size) if isinstance(size, tuple | list) else (size, size)
+    sides = [number for side in given if (number := whole(side)) is not None and number >= 1]
+    if not len(given) == len(sides) == 2 or max(sides) > 8192:
         raise ArgumentError(
-            f"size must be a side or (height, width), whole numbers from 1 to 8192; got {size!r}"
+            "size must be a side or (height, width), whole numbers from 1 to 8192; got "
+            f"{told(size)}"
         )
     return sides[0], sides[1]
 
@@ -164,34 +317,46 @@ def _splits(source: Source, folder: Path | str | None) -> tuple[Split, ...]:
     if not isinstance(source, str | Path):
         return ("train",)
     if source == SAMPLE:
-        return SPLITS
+        return PARTS
     path = _path(source, folder)
     return _format(path).splits(path)
 
 
 def _load(
     source: Source,
-    split: Split,
-    size: tuple[int, int] | None,
+    splits: Sequence[Split],
+    wanted: Reading,
     folder: Path | str | None,
-) -> Dataset:
+) -> dict[Split, Dataset]:
+    """Some of the parts that a source has."""
     if isinstance(source, Dataset):
-        data = source
+        loaded: dict[Split, Dataset] = {"train": source}
     elif not isinstance(source, str | Path):
-        data = _from_pair(source)
+        loaded = {"train": _from_pair(source)}
     elif source == SAMPLE:
-        data = load_sample(split)
+        loaded = {split: load_sample(split) for split in splits}
     else:
         path = _path(source, folder)
-        data = _format(path).read(path, split, size)
-        if str(source) in REMOTE:
-            data = Dataset(data.images, data.labels, data.class_names, str(source))
-    if size is not None and data.image_shape[:2] != size:
-        raise ArgumentError(
-            f"size scales folders of images only; {_title(source)} holds images of "
-            f"{data.image_shape[:2]} and was to be scaled to {size}"
-        )
-    return data
+        loaded = _format(path).read(path, splits, wanted)
+    remote = isinstance(source, str | Path) and str(source) in REMOTE
+    for split, data in loaded.items():
+        if remote:
+            data = replace(data, name=str(source))
+        if not data.paths:
+            data = replace(data, paths=tuple(f"{split}/{number}" for number in range(len(data))))
+        loaded[split] = data
+        if wanted.size is not None and data.image_shape[:2] != wanted.size:
+            raise ArgumentError(
+                f"only folders of images are scaled; {_title(source)} holds images of "
+                f"{data.image_shape[:2]}, and they must be {wanted.size}"
+            )
+        read_now = data.reading is not None and not isinstance(source, Dataset)
+        if not read_now and wanted.depth is not None and not wanted.resolved:
+            raise ArgumentError(
+                f"depth is for folders of images only; {_title(source)} holds "
+                f"{data.images.dtype} values; got {wanted.depth}"
+            )
+    return loaded
 
 
 def _from_pair(source: tuple[Any, Any]) -> Dataset:
@@ -206,15 +371,18 @@ def _from_pair(source: tuple[Any, Any]) -> Dataset:
 def _path(source: str | Path, folder: Path | str | None) -> Path:
     """Where the data of this name or path are."""
     if str(source) in REMOTE:
-        kept = (Path(folder) if folder is not None else default_folder()) / source
+        kept = (default_folder() if folder is None else check_path("folder", folder)) / source
         if not kept.is_dir():
+            option, argument = "", ""
+            if folder is not None:
+                option, argument = f" --folder {as_word(folder)}", f", {str(folder)!r}"
             raise DataError(
-                f"{source} has not been fetched into {kept}: run `isoconv data fetch {source}` or "
-                f"isoconv.data.fetch({str(source)!r})"
+                f"{source} has not been fetched into {shown(kept)}: run `isoconv data fetch "
+                f"{source}{option}` or isoconv.data.fetch({str(source)!r}{argument})"
             )
         return kept
     try:
-        path = Path(source).expanduser()
+        path = check_path("source", source).expanduser()
     except RuntimeError as error:
         raise DataError(f"{source}: there is no such home folder: {error}") from error
     if not path.exists():
@@ -232,15 +400,15 @@ def _format(path: Path) -> Format:
             if kind.splits(path):
                 return kind
     except PermissionError as error:
-        raise DataFileError(f"{path}: cannot be read: {error}") from error
+        raise DataFileError(f"{shown(path)}: cannot be read: {error.strerror}") from error
     kinds = "".join(f"\n  - {kind.summary}" for kind in FORMATS)
-    raise DataFileError(f"{path}: expected one of{kinds}\nfound {_contents(path)}")
+    raise DataFileError(f"{shown(path)}: expected one of{kinds}\nfound {_contents(path)}")
 
 
 def _contents(path: Path) -> str:
     if path.is_file():
         return f"a file of {path.stat().st_size} bytes"
-    names = sorted(entry.name for entry in path.iterdir())
+    names = sorted(shown(entry.name) for entry in path.iterdir())
     if not names:
         return "an empty folder"
     return f"a folder with {', '.join(names[:5])}{', …' if len(names) > 5 else ''}"

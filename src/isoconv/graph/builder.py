@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from types import NoneType
 from typing import Any
 
+from isoconv.checks import shown
 from isoconv.errors import ArgumentError
 from isoconv.graph.ir import DType, Graph, InputAttrs, InputKind, Node, TensorSpec
 from isoconv.graph.operation import operation
@@ -90,10 +92,16 @@ class GraphBuilder:
         """Add an operation on earlier values and return its position.
 
         Raises:
+            GraphError: there is no such operation.
+            ArgumentError: settings of another kind than the operation's.
             ShapeError: the inputs' shapes do not fit the operation.
             DTypeError: an input has a dtype that the operation does not take.
         """
-        spec = operation(op).infer(attrs, *(self._nodes[index].spec for index in inputs))
+        entry = operation(op)
+        if type(attrs) is not entry.attrs:
+            kind = "no settings" if entry.attrs is NoneType else f"a {entry.attrs.__name__}"
+            raise ArgumentError(f"{op} takes {kind} as attrs; got {shown(attrs)}")
+        spec = entry.infer(attrs, *(self._nodes[index].spec for index in inputs))
         return self._append(Node(op, inputs, attrs, spec, self._layer))
 
     def copy(self, index: int) -> int:

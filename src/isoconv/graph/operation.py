@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
+from types import MappingProxyType, NoneType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,6 +42,7 @@ class Operation:
         reference: the meaning, bit for bit, in NumPy.
         gradient: the gradient rule; None where no gradient flows (``why_no_gradient`` says why).
         why_no_gradient: the reason when ``gradient`` is None.
+        attrs: the record of its settings; None's own class for an operation without any.
         pointwise: each result element depends on the input elements at the same place alone.
         cheap: pointwise, and a result costs less to compute again than to load.
         epilogue: pointwise work on each result can be done in its kernel, before it is stored.
@@ -55,6 +56,7 @@ class Operation:
     reference: Reference
     gradient: Gradient | None = None
     why_no_gradient: str = ""
+    attrs: type[Any] = NoneType
     pointwise: bool = False
     cheap: bool = False
     epilogue: bool = False

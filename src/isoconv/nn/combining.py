@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from isoconv.checks import shown
 from isoconv.errors import ArgumentError, ShapeError
 from isoconv.nn.module import Module
 from isoconv.nn.shaping import concatenate
-from isoconv.nn.tensor import Tensor
+from isoconv.nn.tensor import Tensor, check_tensors
 
 __all__ = ["Add", "Concatenate", "Multiply", "Residual", "Sequential"]
 
@@ -20,7 +21,7 @@ class Sequential(Module):
         *steps: modules, or functions from a tensor to a tensor.
 
     Raises:
-        ArgumentError: a step that cannot be called.
+        ArgumentError: a step that cannot be called, or is a class.
 
     Example:
         >>> from isoconv import nn
@@ -34,9 +35,9 @@ bias=True, flip=False))
 
     def __init__(self, *steps: Callable[[Tensor], Tensor]) -> None:
         for place, step in enumerate(steps):
-            if not callable(step):
+            if not callable(step) or isinstance(step, type):
                 raise ArgumentError(
-                    f"Sequential takes modules or functions; step {place} is {step!r}"
+                    f"Sequential takes modules or functions; step {place} is {shown(step)}"
                 )
         self.steps = steps
 
@@ -96,8 +97,7 @@ class Multiply(Module):
 
     def forward(self, *parts: Tensor) -> Tensor:
         """Several tensors to their product."""
-        if not parts:
-            raise ArgumentError("Multiply takes at least one tensor; got none")
+        check_tensors("Multiply", *parts)
         product = parts[0]
         for part in parts[1:]:
             product = product * part
@@ -123,6 +123,7 @@ class Residual(Module):
         shortcut: brings x to the shape of the body's result where it differs; None for identity.
 
     Raises:
+        ArgumentError: a body or a shortcut that is neither a module nor a function.
         ShapeError: when traced: body and shortcut give different shapes.
 
     Example:
@@ -135,6 +136,14 @@ class Residual(Module):
     body: Module
     shortcut: Module | None = None
 
+    def __post_init__(self) -> None:
+        for name, part in (("body", self.body), ("shortcut", self.shortcut)):
+            optional = name == "shortcut" and part is None
+            if not optional and (not callable(part) or isinstance(part, type)):
+                raise ArgumentError(
+                    f"{name} of a Residual must be a module or a function; got {shown(part)}"
+                )
+
     def forward(self, x: Tensor) -> Tensor:
         """``x`` to ``body(x) + shortcut(x)``."""
         inner = self.body(x)
@@ -144,8 +153,7 @@ class Residual(Module):
 
 
 def _check_equal(kind: str, *parts: Tensor) -> None:
-    if not parts:
-        raise ArgumentError(f"{kind} takes at least one tensor; got none")
+    check_tensors(kind, *parts)
     shapes = [part.shape for part in parts]
     if any(shape != shapes[0] for shape in shapes):
         listed = " and ".join(str(shape) for shape in shapes)

@@ -19,7 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from isoconv.checks import check_choice, check_count, check_flag
+from isoconv.checks import LARGEST, check_choice, check_count, check_flag
 from isoconv.errors import ArgumentError, ShapeError
 from isoconv.nn.module import Module
 from isoconv.nn.settings import (
@@ -253,7 +253,7 @@ class _Conv(Module):
         check_rank(type(self).__name__, self.rank, x)
         kernel = per_axis("kernel_size", self.kernel_size, self.rank)
         channels = x.shape[-1]
-        filters = check_count("filters", self.filters)
+        filters = check_count("filters", self.filters, most=LARGEST)
         groups = check_count("groups", self.groups)
         if channels % groups or filters % groups:
             raise ShapeError(
@@ -390,7 +390,7 @@ class DepthwiseConv2d(Module):
         """``(H, W, C)`` to ``(H', W', C · multiplier)``."""
         check_rank(type(self).__name__, 2, x)
         kernel = per_axis("kernel_size", self.kernel_size, 2)
-        multiplier = check_count("multiplier", self.multiplier)
+        multiplier = check_count("multiplier", self.multiplier, most=LARGEST)
         channels = x.shape[-1]
         filters = channels * multiplier
         weight = x.trace.parameter(self, "weight", (*kernel, 1, filters))

@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import sys
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import isfinite
+from os import sep
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from isoconv.errors import ArgumentError, DataError, DTypeError, ShapeError
+from isoconv.checks import (
+    LARGEST,
+    check_array,
+    check_choice,
+    check_count,
+    check_number,
+    check_paths,
+    check_text,
+)
+from isoconv.data.pictures import read_pictures
+from isoconv.data.reading import Reading
+from isoconv.data.scaling import scaled
+from isoconv.errors import ArgumentError, DataError, DataWarning, DTypeError, ShapeError
 from isoconv.graph.ir import DType, Graph
 from isoconv.graph.operation import Array
+from isoconv.nn.record import FINISHES, TrainedOn
 from isoconv.nn.snapshot import Snapshot, last_change
 from isoconv.nn.trace import Trace
 from isoconv.run.fixed import is_fixed
@@ -18,16 +37,29 @@ from isoconv.run.inference import Predictor
 if TYPE_CHECKING:
     from isoconv.nn.module import Module
 
-__all__ = ["Finish", "checked_images", "inference_graph", "predict", "weights_for"]
+__all__ = [
+    "Finish",
+    "checked_images",
+    "inference_graph",
+    "predict",
+    "predict_files",
+    "read_as_trained",
+    "reading_of",
+    "weights_for",
+]
 
 Finish = str
-FINISHES = ("softmax", "sigmoid", "none")
-
 _PREDICTORS = "_predictors"
+_PACKAGE = f"{Path(__file__).parents[1]}{sep}"
 
 
 def inference_graph(
-    model: Module, input_shape: tuple[int, ...], dtype: DType, finish: Finish
+    model: Module,
+    input_shape: tuple[int, ...],
+    dtype: DType,
+    finish: Finish,
+    *,
+    asked: bool = False,
 ) -> Graph:
     """The forward graph from data-set rows to results, in inference mode.
 
@@ -35,11 +67,17 @@ def inference_graph(
         model: a built model.
         input_shape: shape of one image.
         dtype: of the images, uint8 or float32.
-        finish: what follows the model's result: ``"softmax"``, ``"sigmoid"`` or ``"none"``.
+        finish: what follows the model's result: ``"softmax"``, ``"sigmoid"`` or ``"none"``. A model
+            that ends in softmax or sigmoid itself is followed by nothing.
+        asked: somebody asked for just this finish, and must not get another.
 
     Returns:
         A graph with the inputs ``images``, ``normalise:scale`` and ``normalise:offset`` (if the
         model normalises), the model's weights, and the output ``result``.
+
+    Raises:
+        ArgumentError: an unknown finish, or one that was asked for and that the model's own last
+            activation does not allow.
     """
     if finish not in FINISHES:
         raise ArgumentError(f"finish must be one of {', '.join(FINISHES)}; got {finish!r}")
@@ -51,8 +89,14 @@ def inference_graph(
         offset = trace.input("scalar", "normalise:offset", channels)
         x = trace.add("add", trace.add("mul", x, scale), offset)
     result = model(x)
-    already = trace.builder[result.index].op in ("softmax", "sigmoid")
-    if finish != "none" and not already:
+    own = trace.builder[result.index].op
+    if own in ("softmax", "sigmoid"):
+        if asked and finish not in (own, "none"):
+            raise ArgumentError(
+                f"the model ends in {own} itself, which {finish} cannot follow: take "
+                f"finish={own!r} or finish='none'"
+            )
+    elif finish != "none":
         result = trace.add(finish, result)
     return trace.builder.graph([("result", result.index)])
 
@@ -71,36 +115,140 @@ def _constants(model: Module) -> dict[str, Array]:
     return {"normalise:scale": scale, "normalise:offset": offset}
 
 
-def checked_images(model: Module, images: Array) -> Array:
+def checked_images(model: Module, images: Array, scale: float | None = None) -> Array:
     """Images as the model takes them; a missing channel axis is added.
 
+    Args:
+        model: a built model.
+        images: as a person gives them.
+        scale: what each value is to be multiplied with; None for images of the very kind that the
+            model was trained on.
+
     Raises:
-        ArgumentError: the model was not built.
+        ArgumentError: the model was not built, or a scale that is no finite number above 0.
         ShapeError: another shape than the model was built for.
-        DTypeError: neither uint8 nor floating point.
+        DTypeError: neither uint8 nor floating point, not what the model was trained on, or with
+            masked elements.
         DataError: a value is not finite; the first such image is named.
     """
     shape = model.input_shape
     if shape is None:
         raise ArgumentError("only a built or trained model predicts: call model.build(input_shape)")
-    images = np.asarray(images)
-    if images.shape[1:] == shape[:-1] and shape[-1] == 1:
+    if type(images) is not np.ndarray:
+        images = check_array("images", images)
+    if images.shape[1:] != shape and images.shape[1:] == shape[:-1] and shape[-1] == 1:
         images = images[..., None]
     if images.shape[1:] != shape:
-        raise ShapeError(
-            f"images must have shape (N, {', '.join(map(str, shape))}), as the model was built; "
-            f"got {images.shape}"
-        )
+        raise ShapeError(_other_shape(images.shape, shape))
+    if scale is not None:
+        images = _scaled(images, scale)
+    trained = model.trained_on
     if images.dtype == np.uint8:
+        if trained is not None and scale is None:
+            if trained.dtype != "uint8":
+                raise _other_dtype(images, trained)
+            if images.size:
+                _check_greatest(images, trained)
         return np.ascontiguousarray(images)
     if images.dtype.kind != "f":
-        raise DTypeError(f"images must be uint8 or floating point; got {images.dtype}")
-    finite = np.isfinite(images)
-    # Quicker than `all`, which NumPy writes in Python: the time of a prediction shows it.
-    if np.count_nonzero(finite) < finite.size:
-        first = int(np.argmin(finite.reshape(len(images), -1).all(axis=1)))
-        raise DataError(f"images must be finite; image {first} holds NaN or infinity")
-    return np.ascontiguousarray(images, np.float32)
+        raise DTypeError(
+            f"images must be uint8 or floating point; got {images.dtype} (whole numbers from 0 to "
+            "255 become images by .astype(numpy.uint8))"
+        )
+    if images.dtype != np.float32 or not images.flags.c_contiguous:
+        images = _float32(images)
+    if images.size:
+        # By their places, which takes a third of the time of `min` and `max`, and the time of a
+        # prediction shows it. An infinity is one of the two, and a NaN counts as both.
+        low, high = images.item(images.argmin()), images.item(images.argmax())
+        if not (isfinite(low) and isfinite(high)):
+            finite = np.isfinite(images).reshape(len(images), -1).all(axis=1)
+            first = int(np.argmin(finite))
+            raise DataError(f"images must be finite; image {first} holds NaN or infinity")
+        if trained is not None and scale != 1:
+            if trained.dtype != "float32" and scale is None:
+                raise _other_dtype(images, trained)
+            _check_range(low, high, trained)
+    return images
+
+
+def _other_shape(given: tuple[int, ...], shape: tuple[int, ...]) -> str:
+    text = (
+        f"images must have shape (N, {', '.join(map(str, shape))}), as the model was built; got "
+        f"{given}"
+    )
+    if given in (shape, shape[:-1] if shape[-1] == 1 else None):
+        return f"{text}: one image is images[None]"
+    if len(given) == 4 and (*given[2:], given[1]) == shape:
+        return f"{text}: channels come last here, images.transpose(0, 2, 3, 1)"
+    return text
+
+
+def _scaled(images: Array, scale: float) -> Array:
+    scale = check_number("scale", scale, above=0)
+    return images if scale == 1 and images.dtype == np.uint8 else scaled(images, scale)
+
+
+def _float32(images: Array) -> Array:
+    """The same numbers as contiguous float32; what is too great for it becomes infinite."""
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(images, np.float32)
+
+
+def _other_dtype(images: Array, trained: TrainedOn) -> DTypeError:
+    if trained.dtype == "uint8":
+        hint = (
+            "scale=255 brings floats of 0 to 1 to its units, scale=1 says that these are in its "
+            "units already"
+        )
+        values = f"{images.dtype} from {float(images.min()):g} to {float(images.max()):g}"
+    else:
+        hint = (
+            f"its images held {trained.low:g} to {trained.high:g}: scale=1/255 brings bytes to 0 "
+            "to 1, scale=1 takes them as they are"
+        )
+        values = str(images.dtype)
+    return DTypeError(
+        f"images must be {trained.dtype}, as those that the model was trained on; got {values}: "
+        f"{hint}"
+    )
+
+
+FAR = 1.0
+"""Widths of the range in training by which images may lie outside of it without a warning."""
+NARROW = 1 / 12
+"""Part of the range in training that images must span, all together, without a warning."""
+
+
+def _check_range(low: float, high: float, trained: TrainedOn) -> None:
+    """Warn of images whose values are far from those in training."""
+    width = trained.high - trained.low
+    far = low < trained.low - FAR * width or high > trained.high + FAR * width
+    if width > 0 and (far or high - low < NARROW * width):
+        _warn_of_range(low, high, trained)
+
+
+def _check_greatest(images: Array, trained: TrainedOn) -> None:
+    """The same by the greatest value alone, for bytes, which begin near 0."""
+    high, width = images.item(images.argmax()), trained.high - trained.low
+    if high > trained.high + FAR * width or high - trained.low < NARROW * width:
+        _warn_of_range(float(images.min()), high, trained)
+
+
+def _warn_of_range(low: float, high: float, trained: TrainedOn) -> None:
+    _warn(
+        f"the images hold values from {low:g} to {high:g}, those in training held "
+        f"{trained.low:g} to {trained.high:g}: results mean little if they are scaled in "
+        "another way (scale=… multiplies them, scale=1 says that they are meant so)"
+    )
+
+
+def _warn(text: str) -> None:
+    """A warning at the place in a person's own code."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, DataWarning, stacklevel=level)
 
 
 def predict(
@@ -108,19 +256,27 @@ def predict(
     images: Array,
     *,
     finish: Finish | None = None,
+    scale: float | None = None,
     threads: int | None = None,
     target: str | None = None,
     shard_size: int | None = None,
 ) -> Array:
     """The model's results for images; see ``Module.predict``."""
-    images = checked_images(model, images)
-    finish = model.finish if finish is None else finish
+    images = checked_images(model, images, scale)
+    asked = finish is not None
+    finish = model.finish if finish is None else check_choice("finish", finish, FINISHES)
+    if threads is not None:
+        threads = check_count("threads", threads)
+    if target is not None:
+        target = check_text("target", target)
+    if shard_size is not None:
+        shard_size = check_count("shard_size", shard_size, most=LARGEST)
     dtype: DType = "uint8" if images.dtype == np.uint8 else "float32"
-    key = (dtype, finish, threads, target, shard_size, images.shape[1:])
+    key = (dtype, finish, asked, threads, target, shard_size, images.shape[1:])
     kept: _Kept = model.__dict__.setdefault(_PREDICTORS, _Kept())
     ready = kept.get(key)
     if ready is None or not ready.snapshot.fits(model):
-        graph = inference_graph(model, images.shape[1:], dtype, finish)
+        graph = inference_graph(model, images.shape[1:], dtype, finish, asked=asked)
         predictor = (
             Predictor(graph, shard_size=shard_size, threads=threads, target=target)
             if ready is None or ready.predictor.graph != graph
@@ -131,6 +287,74 @@ def predict(
     weights = ready.weights(model)
     found = ready.predictor.run(weights.arrays, {"images": images}, version=weights.version)
     return found["result"]
+
+
+def predict_files(
+    model: Module,
+    paths: Sequence[str | Path],
+    *,
+    scale: float | None = None,
+    threads: int | None = None,
+    target: str | None = None,
+) -> Array:
+    """The model's results for picture files; see ``Module.predict_files``."""
+    images = read_as_trained(model, paths, scale)
+    # They are what the model takes, or were made so; a dark picture is a picture.
+    ready = scale is not None or images.dtype == np.uint8
+    return predict(model, images, scale=1 if ready else None, threads=threads, target=target)
+
+
+def reading_of(model: Module) -> Reading:
+    """How picture files become images of a model: as in training, of the size of its input.
+
+    Raises:
+        ArgumentError: the model was not built.
+    """
+    shape, trained = model.input_shape, model.trained_on
+    if shape is None:
+        raise ArgumentError("only a built or trained model predicts: call model.build(input_shape)")
+    known = Reading() if trained is None or trained.reading is None else trained.reading
+    if len(shape) != 3:
+        return known
+    channels = shape[2] if shape[2] in (1, 3) else None
+    return replace(known, size=(shape[0], shape[1]), channels=channels)
+
+
+def read_as_trained(
+    model: Module, paths: Sequence[str | Path], scale: float | None = None
+) -> Array:
+    """Picture files as the model takes them, ``(N, H, W, C)``.
+
+    Raises:
+        ArgumentError: the model was not built, no file is given, the scale is no finite number
+            above 0, or the model was trained on floats that came from no picture and no scale says
+            how brightness becomes such a float.
+        ShapeError: the model takes images of other than 1 or 3 channels.
+        DataFileError: files that cannot be read; all are named.
+    """
+    reading, shape, trained = reading_of(model), model.input_shape, model.trained_on
+    files = check_paths("paths", paths)
+    if reading.channels is None or reading.size is None:
+        raise ShapeError(
+            f"picture files have shape (H, W, 1) or (H, W, 3); the model takes {shape} (use "
+            "model.predict)"
+        )
+    if scale is not None:
+        scale = check_number("scale", scale, above=0)
+    of_arrays = trained is not None and trained.dtype != "uint8" and trained.reading is None
+    if trained is not None and of_arrays and scale is None:
+        raise ArgumentError(
+            "the model was trained on floats from "
+            f"{trained.low:g} to {trained.high:g} that came from no picture file: say what "
+            "brightness, 0 to 255, is to be multiplied with, such as scale=1/255"
+        )
+    pictures = read_pictures(files, reading, scale=scale)
+    for line in pictures.notes:
+        _warn(line)
+    images = pictures.images
+    if trained is not None and scale not in (None, 1) and images.dtype == np.float32:
+        _check_greatest(images, trained)
+    return images
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from isoconv.checks import check_count, check_flag
+from isoconv.checks import LARGEST, check_count, check_flag
 from isoconv.nn.module import Module
 from isoconv.nn.settings import check_rank, with_bias
 from isoconv.nn.tensor import Tensor, apply
@@ -63,7 +63,7 @@ class Linear(Module):
     def forward(self, x: Tensor) -> Tensor:
         """``(C,)`` to ``(features,)``."""
         check_rank(type(self).__name__, 0, x)
-        features = check_count("features", self.features)
+        features = check_count("features", self.features, most=LARGEST)
         weight = x.trace.parameter(self, "weight", (x.shape[-1], features))
         bias = (
             x.trace.parameter(self, "bias", (features,), "zeros")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Self
 
 import numpy as np
 
-from isoconv.checks import plain_setting
-from isoconv.errors import ArgumentError
+from isoconv.checks import check_count, check_flag, check_mapping, plain_setting
+from isoconv.errors import ArgumentError, CheckpointError
 from isoconv.graph.operation import Array
 from isoconv.nn import storage
+from isoconv.nn.described import Described
+from isoconv.nn.held import kept_weights, own_arrays, put_weights
 from isoconv.nn.initial import check_memory, initial_array
 from isoconv.nn.snapshot import note_change
 from isoconv.nn.summary import Summary, summarize
@@ -21,10 +25,8 @@ from isoconv.run.fixed import fixed_copy
 
 __all__ = ["Module"]
 
-_SCALE, _OFFSET = "normalise:scale", "normalise:offset"
 
-
-class Module:
+class Module(Described):
     """A layer or a whole model.
 
     A subclass keeps its settings and the modules that it is made of in attributes (lists, tuples
@@ -112,8 +114,13 @@ class Module:
 
     # Weights
 
-    def build(self, input_shape: Sequence[int], seed: int = 0) -> Self:
-        """Infer all sizes and give every parameter and state its first value.
+    def build(
+        self, input_shape: Sequence[int], seed: int | None = None, *, fresh: bool = False
+    ) -> Self:
+        """Infer all sizes and give every parameter and state that has none its first value.
+
+        Layers that have weights keep them, so that a model made of trained layers goes on from
+        what they learned; ``fresh=True`` draws all anew.
 
         Weights are drawn with Philox 4×32-10 from ``(seed, purpose 1, stream)``, where the stream
         is the parameter's place in the order of first use: uniform within ±sqrt(6 / fan_in)
@@ -122,38 +129,58 @@ class Module:
 
         Args:
             input_shape: shape of one image, ``(H, W, C)`` for two-dimensional models.
-            seed: 64-bit seed.
+            seed: 64-bit seed; None for 0.
+            fresh: draw every weight anew, and forget what the model was trained on.
 
         Returns:
             The module itself.
 
         Raises:
-            ShapeError: the input or a layer's settings do not fit; the message names the layer.
-            ArgumentError: a setting or the seed outside its allowed values.
+            ShapeError: the input or a layer's settings do not fit, or a layer has weights of
+                another shape; the message names the layer.
+            ArgumentError: a setting or the seed outside its allowed values, or a seed for a model
+                whose layers all have weights.
             NotEnoughMemoryError: the parameters need more memory than there is.
+
+        Example:
+            >>> from isoconv import nn
+            >>> body = nn.Sequential(nn.Conv2d(4, 3), nn.ReLU()).build((8, 8, 3), seed=1)
+            >>> whole = nn.Sequential(*body, nn.Flatten(), nn.Linear(2)).build((8, 8, 3), seed=2)
+            >>> bool((whole.weights["0.weight"] == body.weights["0.weight"]).all())
+            True
         """
+        seed = None if seed is None else check_count("seed", seed, least=0, below=2**64)
+        fresh = check_flag("fresh", fresh)
         traced = trace_model(self, input_shape, training=True)
         check_memory(traced)
-        for _, module in self.named_modules():
-            own_arrays(module, "parameters").clear()
-            own_arrays(module, "states").clear()
+        kept = {} if fresh else kept_weights(self, traced)
+        if seed is not None and kept and len(kept) == len(traced.shapes):
+            raise ArgumentError(
+                f"a seed draws weights, and all layers have theirs; got seed={seed}: say "
+                "fresh=True to draw all anew, or leave the seed out"
+            )
+        values = dict(kept)
         for stream, spec in enumerate(traced.parameters.values()):
-            owner = traced.trace.owners[spec.name]
-            value = fixed_copy(initial_array(spec, seed, stream))
-            own_arrays(owner, "parameters")[_leaf(spec.name)] = value
+            if spec.name not in values:
+                values[spec.name] = initial_array(spec, 0 if seed is None else seed, stream)
         for state in traced.states.values():
-            owner = traced.trace.owners[state.name]
-            value = fixed_copy(np.full(state.shape, state.initial, np.float32))
-            own_arrays(owner, "states")[_leaf(state.name)] = value
-        self.__dict__["_input_shape"] = tuple(input_shape)
-        note_change()
+            if state.name not in values:
+                values[state.name] = np.full(state.shape, state.initial, np.float32)
+        put_weights(self, traced, values)
+        if fresh:
+            self.forget_training()
         return self
 
-    @property
-    def input_shape(self) -> tuple[int, ...] | None:
-        """The shape that ``build`` was given, or None."""
-        shape: tuple[int, ...] | None = self.__dict__.get("_input_shape")
-        return shape
+    def place(self, input_shape: Sequence[int], weights: Mapping[str, Array]) -> Self:
+        """Infer all sizes and take every parameter and state from arrays (they are copied).
+
+        Raises:
+            ShapeError: as for `build`.
+            ArgumentError, CheckpointError: as for `load_weights`; the model stays as it was.
+        """
+        traced = trace_model(self, input_shape, training=True)
+        put_weights(self, traced, storage.check_names(traced.shapes, weights))
+        return self
 
     def parameters(self) -> dict[str, Array]:
         """The learned arrays by name, read-only; empty before ``build``."""
@@ -189,13 +216,18 @@ class Module:
             weights: one float32 or float64 array for every name in ``self.weights``.
 
         Raises:
+            ArgumentError: no mapping from names.
             CheckpointError: names are missing or not the model's, or shapes or dtypes differ; the
                 message lists them all, and the model stays as it was.
         """
         known = self.weights
-        storage.check_names(known, weights)
+        if not known and self.input_shape is None and check_mapping("weights", weights):
+            raise CheckpointError(
+                "weights can only be loaded into a built model: call model.build(input_shape) first"
+            )
+        shapes = {name: array.shape for name, array in known.items()}
         # All copies are made before the first is put in place.
-        copies = {name: fixed_copy(np.asarray(weights[name])) for name in known}
+        copies = {name: fixed_copy(a) for name, a in storage.check_names(shapes, weights).items()}
         for path, module in self.named_modules():
             prefix = f"{path}." if path else ""
             for kind in ("parameters", "states"):
@@ -204,21 +236,22 @@ class Module:
         note_change()
 
     def save(self, path: str | Path) -> None:
-        """Write parameters, states and the input shape as safetensors; atomic.
+        """Write all that a prediction needs into one safetensors file; atomic.
+
+        Weights, architecture, input shape, how images are read and normalised, and class names
+        stand in it as data; `isoconv.load` reads them back. Of a class of one's own the
+        architecture is not stored.
 
         Raises:
             ArgumentError: the model was not built.
             OSError: the file cannot be written; an earlier file of that name stays whole.
         """
-        if self.input_shape is None:
-            raise ArgumentError("only a built model can be saved: call model.build(input_shape)")
-        arrays = self.weights
-        if self.normalisation is not None:
-            arrays[_SCALE], arrays[_OFFSET] = self.normalisation
-        storage.write(Path(path), arrays, self.input_shape, {"finish": self.finish})
+        from isoconv.nn.saved import save
+
+        save(self, path)
 
     def load(self, path: str | Path) -> Self:
-        """Read what ``save`` wrote; a model that was not built yet is built first.
+        """Read what ``save`` or a training wrote; the model becomes the one of the file.
 
         Returns:
             The module itself.
@@ -226,16 +259,27 @@ class Module:
         Raises:
             CheckpointError: the file cannot be read or belongs to another model.
         """
-        arrays, input_shape, metadata = storage.read(Path(path))
-        normalisation = arrays.pop(_SCALE, None), arrays.pop(_OFFSET, None)
-        if self.input_shape is None:
-            storage.check_input_shape(Path(path), input_shape)
-            self.build(input_shape)
-        self.load_weights(arrays)
-        scale, offset = normalisation
-        self.normalisation = None if scale is None or offset is None else (scale, offset)
-        self.finish = metadata.get("finish", "softmax")
+        from isoconv.nn.saved import read_into
+
+        read_into(self, path)
         return self
+
+    def describe(self) -> dict[str, Any]:
+        """All that the model is beside its arrays, as plain values; what ``save`` writes.
+
+        ``digest`` in it is the SHA-256 of all the rest, the weights' own digest included.
+
+        Raises:
+            ArgumentError: the model was not built.
+
+        Example:
+            >>> from isoconv import nn
+            >>> nn.Sequential(nn.Flatten(), nn.Linear(2)).build((4, 4, 1)).describe()["input_shape"]
+            [4, 4, 1]
+        """
+        from isoconv.nn.saved import record_of
+
+        return record_of(self)
 
     def digest(self) -> str:
         """SHA-256 of all parameters and states, as 64 hexadecimal digits.
@@ -262,7 +306,7 @@ class Module:
             ArgumentError: no input shape is known.
             ShapeError: the input does not fit; the message names the layer.
         """
-        shape = self.input_shape if input_shape is None else tuple(input_shape)
+        shape = self.input_shape if input_shape is None else input_shape
         if shape is None:
             raise ArgumentError("summary needs an input shape: model.summary((28, 28, 1))")
         return summarize(self, shape)
@@ -272,6 +316,7 @@ class Module:
         images: Array,
         *,
         finish: str | None = None,
+        scale: float | None = None,
         threads: int | None = None,
         target: str | None = None,
         shard_size: int | None = None,
@@ -279,12 +324,19 @@ class Module:
         """The model's results for images, in inference mode: for a classifier, probabilities.
 
         A result does not depend on which other images are given, on threads or on shard size.
-        Images are normalised as the training images were.
+        Images are normalised as the training images were. They must be of the same kind as those:
+        of the same dtype, layout and channels. Values far outside the range of the training images,
+        or in a small part of it alone, are a warning.
 
         Args:
             images: ``(N, H, W, C)``, uint8 or floating point, or ``(N, H, W)`` for one channel.
             finish: what follows the model's own result: ``"softmax"``, ``"sigmoid"`` or
-                ``"none"``; left out, what the loss in training asks for (at first softmax).
+                ``"none"``; left out, what the loss in training asks for (at first softmax), unless
+                the model ends in softmax or sigmoid itself.
+            scale: what each value is to be multiplied with before, in float64 and rounded to
+                float32; 1 says that images of another dtype or range are meant as they are. 255
+                brings floats of 0 to 1 to a model that was trained on uint8, 1/255 the reverse; of
+                floats that are ``images / 255`` to the very bits of the other kind.
             threads: number of threads; None for all cores.
             target: name of the CPU target to compile for; None for this machine's.
             shard_size: images that one thread takes at a time, at most; None for what suits the
@@ -294,41 +346,57 @@ class Module:
             Float32, ``(N,)`` and the shape of the model's result.
 
         Raises:
-            ArgumentError: the model was not built.
+            ArgumentError: the model was not built, or ends in an activation that ``finish`` cannot
+                follow.
             ShapeError: images of another shape than the model was built for.
+            DTypeError: images of another dtype than those that the model was trained on, or with
+                masked elements.
             DataError: images that hold NaN or infinity.
         """
-        from isoconv.nn.inference import predict
-
-        return predict(
-            self, images, finish=finish, threads=threads, target=target, shard_size=shard_size
+        found: Array = _inference().predict(
+            self,
+            images,
+            finish=finish,
+            scale=scale,
+            threads=threads,
+            target=target,
+            shard_size=shard_size,
         )
-
-    # What training leaves beside weights
-
-    @property
-    def normalisation(self) -> tuple[Array, Array] | None:
-        """Scale and offset per channel, ``x * scale + offset``, that come before the model."""
-        found: tuple[Array, Array] | None = self.__dict__.get("_normalisation")
         return found
 
-    @normalisation.setter
-    def normalisation(self, value: tuple[Array, Array] | None) -> None:
-        if value is not None:
-            scale, offset = (fixed_copy(np.asarray(array, np.float32)) for array in value)
-            value = scale, offset
-        self.__dict__["_normalisation"] = value
+    def predict_files(
+        self,
+        paths: Sequence[str | Path],
+        *,
+        scale: float | None = None,
+        threads: int | None = None,
+        target: str | None = None,
+    ) -> Array:
+        """The model's results for picture files, read as the training pictures were.
 
-    @property
-    def finish(self) -> str:
-        """What ``predict`` puts behind the model's own result."""
-        return str(self.__dict__.get("_finish", "softmax"))
+        A picture is turned upright, scaled until it covers the size of the training images, its
+        centre is taken, and it becomes gray or coloured as they were: what the command line does.
 
-    @finish.setter
-    def finish(self, value: str) -> None:
-        if value not in ("softmax", "sigmoid", "none"):
-            raise ArgumentError(f"finish must be softmax, sigmoid or none; got {value!r}")
-        self.__dict__["_finish"] = value
+        Args:
+            paths: of the files.
+            scale: for a model that was not trained on pictures: what brightness, 0 to 255, is to
+                be multiplied with, such as 1/255.
+            threads: number of threads; None for all cores.
+            target: name of the CPU target to compile for; None for this machine's.
+
+        Returns:
+            Float32, ``(N,)`` and the shape of the model's result; its class names are
+            ``model.class_names``.
+
+        Raises:
+            ArgumentError: the model was not built, no file is given, or a scale is needed.
+            ShapeError: the model takes images of other than 1 or 3 channels.
+            DataFileError: files that cannot be read; all are named.
+        """
+        found: Array = _inference().predict_files(
+            self, paths, scale=scale, threads=threads, target=target
+        )
+        return found
 
     def __repr__(self) -> str:
         settings = ", ".join(
@@ -351,11 +419,9 @@ def modules_in(name: str, value: object) -> Iterator[tuple[str, Module]]:
             yield from modules_in(f"{name}.{key}", item)
 
 
-def own_arrays(module: Module, kind: str) -> dict[str, Array]:
-    """The module's own arrays of a kind; made on first use, so that no __init__ is needed."""
-    arrays: dict[str, Array] = module.__dict__.setdefault(f"_{kind}", {})
-    return arrays
+@functools.cache
+def _inference() -> ModuleType:
+    """What predicts: it needs the compiler, which takes a moment to import."""
+    from isoconv.nn import inference
 
-
-def _leaf(name: str) -> str:
-    return name.rpartition(".")[2]
+    return inference

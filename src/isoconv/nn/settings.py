@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from isoconv.checks import shown, whole
+from isoconv.checks import LARGEST, check_shape, shown, whole
 from isoconv.errors import ArgumentError, ShapeError
 from isoconv.nn.tensor import Tensor, check_tensors
 from isoconv.ops.geometry import same_padding
 
-__all__ = ["PaddingSetting", "PerAxis", "check_rank", "padding_pairs", "per_axis", "with_bias"]
+__all__ = [
+    "PaddingSetting",
+    "PerAxis",
+    "check_rank",
+    "image_shape",
+    "padding_pairs",
+    "per_axis",
+    "with_bias",
+]
 
 PerAxis = int | tuple[int, ...]
 """One number for all axes, or one per axis."""
@@ -32,6 +40,24 @@ def check_rank(kind: str, rank: int, x: Tensor) -> None:
     if len(shape) != rank + 1:
         hint = "; flatten it first" if rank == 0 and len(shape) > 1 else ""
         raise ShapeError(f"{kind} takes inputs of shape {AXES[rank]}; got shape {shape}{hint}")
+
+
+def image_shape(
+    input_shape: tuple[int, ...] | None, usual: tuple[int, int, int] = (224, 224, 3)
+) -> tuple[int, int, int]:
+    """The shape of the images that a ready model is for.
+
+    Args:
+        input_shape: ``(H, W, C)``, or None for the usual one.
+        usual: the one of the model's paper.
+
+    Raises:
+        ShapeError: another shape.
+    """
+    if input_shape is None:
+        return usual
+    height, width, channels = check_shape("input_shape (H, W, C)", input_shape, axes=3)
+    return height, width, channels
 
 
 def with_bias(kind: str, y: Tensor, bias: Tensor | None) -> Tensor:
@@ -69,6 +95,8 @@ def per_axis(name: str, value: PerAxis, rank: int, least: int = 1) -> tuple[int,
         raise ArgumentError(f"{name} must be {rule}; got {shown(value)}")
     if min(values, default=least) < least:
         raise ArgumentError(f"{name} must be at least {least} on every axis; got {shown(value)}")
+    if max(values, default=least) > LARGEST:
+        raise ArgumentError(f"{name} must be at most {LARGEST} on every axis; got {shown(value)}")
     return values
 
 
@@ -114,5 +142,6 @@ def padding_pairs(
 def _pair(entry: object) -> tuple[int, int] | None:
     """An entry as (before, after), or None when it is neither a number nor a pair from 0."""
     pair = entry if isinstance(entry, (tuple, list)) else (entry, entry)
-    zeros = [number for side in pair if (number := whole(side)) is not None and number >= 0]
+    numbers = [number for side in pair if (number := whole(side)) is not None]
+    zeros = [number for number in numbers if 0 <= number <= LARGEST]
     return (zeros[0], zeros[1]) if len(zeros) == len(pair) == 2 else None

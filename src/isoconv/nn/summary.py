@@ -99,7 +99,8 @@ def summarize(model: Module, input_shape: Sequence[int]) -> Summary:
     Raises:
         ShapeError: the input or a layer's settings do not fit; the message names the layer.
     """
-    trace = trace_model(model, input_shape, training=False).trace
+    traced = trace_model(model, input_shape, training=False)
+    trace = traced.trace
     sizes = _parameter_sizes(trace)
     rows = []
     for call in trace.calls:
@@ -115,7 +116,7 @@ def summarize(model: Module, input_shape: Sequence[int]) -> Summary:
             name += f" {algorithm}"
         rows.append(LayerRow(call.path, name, call.output, sum(own.values()), work))
     return Summary(
-        tuple(input_shape),
+        trace.builder.spec(traced.input).shape,
         tuple(rows),
         sum(row.parameters for row in rows),
         sum(row.multiply_adds for row in rows),

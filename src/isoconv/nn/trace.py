@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from isoconv.checks import (
+    check_choice,
+    check_flag,
+    check_kind,
+    check_number,
+    check_shape,
+    check_text,
+    shown,
+)
 from isoconv.errors import ArgumentError, DTypeError, IsoconvError, ShapeError
 from isoconv.graph.builder import GraphBuilder
-from isoconv.graph.ir import DType, InputKind
+from isoconv.graph.ir import DTYPES, DType, InputKind
 from isoconv.graph.passes import checked_pass
 from isoconv.graph.verify import verify_nodes
-from isoconv.nn.tensor import Tensor
+from isoconv.nn.tensor import Tensor, check_tensors
 from isoconv.ops import Constant, Convert
 
 if TYPE_CHECKING:
@@ -106,11 +115,11 @@ class Trace:
     def __init__(
         self, model: Module | None = None, *, training: bool = False, dtype: DType = "float32"
     ) -> None:
-        if dtype not in ("float32", "float64"):
-            raise DTypeError(f"a model computes in float32 or float64; got dtype={dtype!r}")
+        if model is not None:
+            _check_module("model", model)
         self.builder = GraphBuilder()
-        self.training = training
-        self.dtype: DType = dtype
+        self.training = check_flag("training", training)
+        self.dtype: DType = _checked_float(dtype)
         self.parameters: dict[str, ParameterSpec] = {}
         self.states: dict[str, StateSpec] = {}
         self.calls: list[Call] = []
@@ -127,18 +136,24 @@ class Trace:
     def input(
         self, kind: InputKind, name: str, shape: Sequence[int], dtype: DType = "float32"
     ) -> Tensor:
-        """Something that is given when the graph runs; see ``GraphBuilder.input``."""
-        return Tensor(self, self.builder.input(kind, name, shape, dtype))
+        """Something that is given when the graph runs; see ``GraphBuilder.input``.
+
+        Raises:
+            ArgumentError: a kind, a name or a dtype that there is not.
+            ShapeError: a shape that is none.
+        """
+        check_choice("kind", kind, get_args(InputKind))
+        check_choice("dtype", dtype, DTYPES)
+        sides = check_shape("shape", shape)
+        return Tensor(self, self.builder.input(kind, check_text("name", name), sides, dtype))
 
     def images(self, shape: Sequence[int]) -> Tensor:
         """The data set's input ``"images"``, float32 ``shape``, in the trace's dtype.
 
         Raises:
-            ShapeError: a side below 1.
+            ShapeError: a shape that is none, or a side below 1.
         """
-        if any(side < 1 for side in shape):
-            raise ShapeError(f"every side of an image must be at least 1; got {tuple(shape)}")
-        images = self.input("dataset", "images", shape)
+        images = self.input("dataset", "images", check_shape("the shape of an image", shape))
         return images if self.dtype == "float32" else self.convert(images, self.dtype)
 
     def add(self, op: str, *inputs: Tensor, attrs: Any = None) -> Tensor:
@@ -151,11 +166,14 @@ class Trace:
         """
         for value in inputs:
             self._check_own(value, op)
+        check_text("op", op)
         indices = (value.index for value in inputs)
         return Tensor(self, self.builder.add(op, *indices, attrs=attrs))
 
     def convert(self, x: Tensor, dtype: DType) -> Tensor:
         """The same values in another element type."""
+        check_tensors("convert", x)
+        check_choice("dtype", dtype, DTYPES)
         return x if x.dtype == dtype else self.add("convert", x, attrs=Convert(dtype))
 
     # What modules ask for
@@ -180,10 +198,9 @@ class Trace:
             ShapeError: the module is used twice with inputs that ask for different shapes.
             ArgumentError: an unknown initializer, or a module that the model does not hold.
         """
-        if initializer not in INITIALIZERS:
-            raise ArgumentError(f"initializer must be one of {INITIALIZERS}; got {initializer!r}")
+        check_choice("initializer", initializer, INITIALIZERS)
         full = self._claim(module, name)
-        spec = ParameterSpec(full, tuple(shape), initializer)
+        spec = ParameterSpec(full, check_shape("shape", shape), initializer)
         known = self.parameters.setdefault(full, spec)
         _check_same(full, known.shape, spec.shape)
         return self.input("parameter", full, spec.shape, self.dtype)
@@ -198,13 +215,16 @@ class Trace:
             ArgumentError: a module that the model does not hold.
         """
         full = self._claim(module, name)
-        spec = StateSpec(full, tuple(shape), float(initial), float(momentum))
+        start = float(check_number("initial", initial))
+        share = float(check_number("momentum", momentum, least=0, most=1))
+        spec = StateSpec(full, check_shape("shape", shape), start, share)
         known = self.states.setdefault(full, spec)
         _check_same(full, known.shape, spec.shape)
         return self.input("state", full, spec.shape, self.dtype)
 
     def update_state(self, module: Module, name: str, value: Tensor) -> None:
         """Say what a state follows in this step; several uses of one module are averaged."""
+        self._check_own(value, "update_state")
         self._updates.setdefault(self._claim(module, name), []).append(value)
 
     def dropout_source(self) -> tuple[Tensor, Tensor, int]:
@@ -232,6 +252,8 @@ class Trace:
     def call(self, module: Module, inputs: tuple[Any, ...]) -> Tensor:
         """Run a module's ``forward`` under its name; errors come out with layer and shapes."""
         path = self._path(module)
+        if not isinstance(inputs, tuple) or not inputs:
+            raise ArgumentError(f"a module is called with a tuple of tensors; got {shown(inputs)}")
         call = _OpenCall()
         if self._open:
             self._open[-1].pause(len(self.builder))
@@ -268,12 +290,8 @@ class Trace:
         return output
 
     def _check_own(self, value: object, reader: str) -> None:
-        if not isinstance(value, Tensor):
-            raise ArgumentError(
-                f"{reader} takes tensors of a trace; got {type(value).__name__} "
-                "(arrays go through model.predict)"
-            )
-        if value.trace is not self:
+        check_tensors(reader, value)
+        if value.trace is not self:  # type: ignore[attr-defined]
             raise ArgumentError(f"{reader} takes tensors of one trace; got one of another trace")
 
     def _path(self, module: Module) -> str:
@@ -287,7 +305,7 @@ class Trace:
 
     def _claim(self, module: Module, name: str) -> str:
         path = self._path(module)
-        full = f"{path}.{name}" if path else name
+        full = f"{path}.{check_text('name', name)}" if path else check_text("name", name)
         if self.owners.setdefault(full, module) is not module:
             raise ArgumentError(f"parameter names must be unique; two layers ask for {full!r}")
         return full
@@ -306,6 +324,18 @@ class _OpenCall:
 
     def pause(self, length: int) -> None:
         self.nodes.extend(range(self._start, length))
+
+
+def _check_module(name: str, model: object) -> None:
+    from isoconv.nn.module import Module
+
+    check_kind(name, model, Module, "a Module")
+
+
+def _checked_float(dtype: object) -> DType:
+    if not isinstance(dtype, str) or dtype not in ("float32", "float64"):
+        raise DTypeError(f"a model computes in float32 or float64; got dtype={shown(dtype)}")
+    return "float64" if dtype == "float64" else "float32"
 
 
 def _paths(model: Module | None) -> dict[int, str]:
@@ -356,6 +386,12 @@ class Traced:
         return self.trace.builder
 
     @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of every parameter and state by name."""
+        found = {name: spec.shape for name, spec in self.parameters.items()}
+        return {**found, **{name: spec.shape for name, spec in self.states.items()}}
+
+    @property
     def output_tensor(self) -> Tensor:
         """The model's result as a tensor."""
         return Tensor(self.trace, self.output)
@@ -389,8 +425,11 @@ def trace_model(
         >>> traced.output_tensor.shape
         (10,)
     """
+    _check_module("model", model)
     trace = Trace(model, training=training, dtype=dtype)
-    images = trace.images(tuple(input_shape))
+    if not check_shape("input_shape", input_shape):
+        raise ShapeError("input_shape must have at least one axis, that of channels; got ()")
+    images = trace.images(input_shape)
     output = model(images)
     return Traced(
         trace=trace,

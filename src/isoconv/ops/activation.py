@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,7 @@ def _register_equal(
     gradient: Gradient | None = None,
     why_no_gradient: str = "",
     *,
+    attrs: type[Any] = NoneType,
     asks_for_signs: tuple[int, ...] = (),
 ) -> None:
     """Register a pointwise operation of float values that must all be alike."""
@@ -75,6 +77,7 @@ def _register_equal(
         reference,
         gradient,
         why_no_gradient,
+        attrs,
         pointwise=True,
         asks_for_signs=asks_for_signs,
     )
@@ -204,7 +207,11 @@ _register_equal(
     asks_for_signs=(0,),
 )
 register_unary(
-    "leaky_relu", "y = x where x > 0, else slope * x.", _leaky_relu, _gradient_leaky_relu
+    "leaky_relu",
+    "y = x where x > 0, else slope * x.",
+    _leaky_relu,
+    _gradient_leaky_relu,
+    attrs=LeakyRelu,
 )
 _register_equal(
     "leaky_relu_grad",
@@ -212,6 +219,7 @@ _register_equal(
     ("x", "dy"),
     _leaky_relu_grad,
     _gradient_leaky_relu_grad,
+    attrs=LeakyRelu,
 )
 register_unary(
     "sigmoid", "y = 1 / (1 + e^-x).", lambda _, x: elementary.sigmoid(x), _gradient_sigmoid

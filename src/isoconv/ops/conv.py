@@ -104,6 +104,7 @@ def _conv(attrs: ConvGeometry, x: Array, w: Array, *, images: int) -> Array:
 register(
     Operation(
         name="conv",
+        attrs=ConvGeometry,
         summary="y[p, o] = sum over kernel positions m, channels c of "
         "x[pS - P + mD, c] w[m, c, o].",
         infer=_infer_conv,
@@ -188,6 +189,7 @@ def _grad_input(attrs: ConvGradInput, dy: Array, w: Array, *, images: int) -> Ar
 register(
     Operation(
         name="conv_grad_input",
+        attrs=ConvGradInput,
         summary="dx[i, c] = sum over m, o with pS - P + mD = i of dy[p, o] w[m, c, o].",
         infer=_infer_grad_input,
         gradient=_gradient_grad_input,
@@ -248,6 +250,7 @@ def _grad_weight(attrs: ConvGeometry, x: Array, dy: Array, *, images: int) -> Ar
 register(
     Operation(
         name="conv_grad_weight",
+        attrs=ConvGeometry,
         summary="dw[m, c, o] = sum over images n, positions p of x[n, pS - P + mD, c] dy[n, p, o].",
         infer=_infer_grad_weight,
         gradient=_gradient_grad_weight,

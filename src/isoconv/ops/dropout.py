@@ -80,6 +80,7 @@ def _dropout(attrs: Dropout, x: Array, samples: Array, key: Array, *, images: in
 register(
     Operation(
         name="dropout",
+        attrs=Dropout,
         summary="y = x / (1 - rate) where a random number in [0, 1) is at least rate, else 0.",
         infer=_infer_dropout,
         gradient=_gradient_dropout,

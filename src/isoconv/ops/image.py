@@ -151,6 +151,7 @@ def _augment(attrs: Augment, x: Array, table: Array, *, images: int) -> Array:
 register(
     Operation(
         name="augment",
+        attrs=Augment,
         summary="y = x moved, turned, mirrored and covered as the image's row of the table says.",
         infer=_infer_augment,
         reference=_augment,

@@ -66,6 +66,7 @@ def _inverse_std(attrs: Epsilon, var: Array, *, images: int) -> Array:  # noqa: 
 register(
     Operation(
         name="inverse_std",
+        attrs=Epsilon,
         summary="y = 1 / sqrt(var + eps).",
         infer=_infer_inverse_std,
         gradient=_gradient_inverse_std,
@@ -164,6 +165,7 @@ def _batch_norm(
 register(
     Operation(
         name="batch_norm",
+        attrs=BatchNorm,
         summary="y = ((x - mean) * inv) * gamma + beta, per channel, each operation rounded.",
         infer=_infer_batch_norm,
         gradient=_gradient_batch_norm,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -187,6 +188,7 @@ def register_unary(
     compute: Callable[[Any, Array], Any],
     gradient: Gradient,
     *,
+    attrs: type[Any] = NoneType,
     cheap: bool = False,
 ) -> None:
     """Register an operation of one float value that changes neither shape nor dtype.
@@ -196,6 +198,7 @@ def register_unary(
         summary: one sentence with the formula.
         compute: ``compute(attrs, x)``, the reference.
         gradient: the gradient rule.
+        attrs: the record of its settings.
         cheap: a result costs less to compute again than to load.
     """
 
@@ -207,7 +210,9 @@ def register_unary(
         with np.errstate(all="ignore"):
             return np.asarray(compute(attrs, x))
 
-    entry = Operation(name, summary, infer, reference, gradient, pointwise=True, cheap=cheap)
+    entry = Operation(
+        name, summary, infer, reference, gradient, attrs=attrs, pointwise=True, cheap=cheap
+    )
     register(entry)
 
 
@@ -297,9 +302,11 @@ register_unary(
     lambda _, x: elementary.erf(x),
     _gradient_erf,
 )
-register_unary("scale", "y = x * value.", _scale, _gradient_scale, cheap=True)
-register_unary("offset", "y = x + value.", _offset, _gradient_offset, cheap=True)
-register_unary("raised", "y = x^value, as IEEE 754 has it.", _raised, _gradient_raised)
+register_unary("scale", "y = x * value.", _scale, _gradient_scale, attrs=Constant, cheap=True)
+register_unary("offset", "y = x + value.", _offset, _gradient_offset, attrs=Constant, cheap=True)
+register_unary(
+    "raised", "y = x^value, as IEEE 754 has it.", _raised, _gradient_raised, attrs=Constant
+)
 
 
 # -- convert ---------------------------------------------------------------------------------
@@ -324,6 +331,7 @@ def _convert(attrs: Convert, x: Array, *, images: int) -> Array:  # noqa: ARG001
 register(
     Operation(
         name="convert",
+        attrs=Convert,
         summary="y = x in another element type, rounded to nearest even.",
         infer=_infer_convert,
         gradient=_gradient_convert,

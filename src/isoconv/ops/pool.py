@@ -104,6 +104,7 @@ def _max_pool(attrs: WindowGeometry, x: Array, *, images: int) -> Array:  # noqa
 register(
     Operation(
         name="max_pool",
+        attrs=WindowGeometry,
         summary="y[p, c] = max over window positions m of x[pS - P + mD, c].",
         infer=_infer_max_pool,
         gradient=_gradient_max_pool,
@@ -160,6 +161,7 @@ def _scatter(
 register(
     Operation(
         name="max_pool_grad",
+        attrs=WindowGeometry,
         summary="dx[i, c] = sum of dy[p, c] over the windows p whose maximum is x[i, c].",
         infer=_infer_max_pool_grad,
         why_no_gradient=SECOND,
@@ -210,6 +212,7 @@ def _avg_pool(attrs: AvgPool, x: Array, *, images: int) -> Array:
 register(
     Operation(
         name="avg_pool",
+        attrs=AvgPool,
         summary="y[p, c] = (sum over window positions m of x[pS - P + mD, c]) / count(p).",
         infer=_infer_avg_pool,
         gradient=_gradient_avg_pool,
@@ -269,6 +272,7 @@ def _avg_pool_grad(attrs: AvgPoolGrad, dy: Array, *, images: int) -> Array:
 register(
     Operation(
         name="avg_pool_grad",
+        attrs=AvgPoolGrad,
         summary="dx[i, c] = sum of dy[p, c] / count(p) over the windows p that cover i.",
         infer=_infer_avg_pool_grad,
         gradient=_gradient_avg_pool_grad,

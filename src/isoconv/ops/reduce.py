@@ -117,6 +117,7 @@ def _sum(attrs: Sum, x: Array, *, images: int) -> Array:  # noqa: ARG001
 register(
     Operation(
         name="sum",
+        attrs=Sum,
         summary="y[c] = sum of x[..., c] over all axes but the kept ones, in eight partial sums.",
         infer=_infer_sum,
         gradient=_gradient_sum,
@@ -174,6 +175,7 @@ def _broadcast(attrs: Broadcast, s: Array, *, images: int) -> Array:
 register(
     Operation(
         name="broadcast",
+        attrs=Broadcast,
         summary="y[..., c] = s[c]: s is repeated along leading axes and the image axis.",
         infer=_infer_broadcast,
         gradient=_gradient_broadcast,
@@ -221,6 +223,7 @@ def _divide_by_count(attrs: CountAttrs, s: Array, *, images: int) -> Array:
 register(
     Operation(
         name="divide_by_count",
+        attrs=CountAttrs,
         summary="y = s / size, or s / (n * size) for the n images of a shard.",
         infer=_infer_divide_by_count,
         gradient=_gradient_divide_by_count,

@@ -221,6 +221,7 @@ def _cross_entropy(attrs: CrossEntropy, logits: Array, labels: Array, *, images:
 register(
     Operation(
         name="cross_entropy",
+        attrs=CrossEntropy,
         summary="y = sum over classes i of t_i * (log(sum over j of exp(x_j - m)) - (x_i - m)), "
         "with m = max x and the smoothed target t.",
         infer=_infer_cross_entropy,
@@ -264,6 +265,7 @@ def _cross_entropy_grad(
 register(
     Operation(
         name="cross_entropy_grad",
+        attrs=CrossEntropy,
         summary="dx_i = (softmax(x)_i - t_i) * dy with the smoothed target t.",
         infer=_infer_cross_entropy_grad,
         why_no_gradient="second derivatives of cross-entropy are not offered",
@@ -307,6 +309,7 @@ def _hits(attrs: Hits, logits: Array, labels: Array, *, images: int) -> Array:
 register(
     Operation(
         name="hits",
+        attrs=Hits,
         summary="y = 1 if fewer than k classes have a logit above the label's (or equal to it at a "
         "smaller index), else 0; a NaN logit is no hit.",
         infer=_infer_hits,

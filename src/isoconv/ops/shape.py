@@ -61,6 +61,7 @@ def _reshape(attrs: Shape, x: Array, *, images: int) -> Array:
 register(
     Operation(
         name="reshape",
+        attrs=Shape,
         summary="y[i] = x[i] for row-major element numbers i: the same under another shape.",
         infer=_infer_reshape,
         gradient=_gradient_reshape,
@@ -148,6 +149,7 @@ def _slice(attrs: Slice, x: Array, *, images: int) -> Array:  # noqa: ARG001
 register(
     Operation(
         name="slice_channels",
+        attrs=Slice,
         summary="y[..., c] = x[..., start + c] for c < stop - start.",
         infer=_infer_slice,
         gradient=_gradient_slice,
@@ -193,6 +195,7 @@ def _embed(attrs: Embed, x: Array, *, images: int) -> Array:  # noqa: ARG001
 register(
     Operation(
         name="embed_channels",
+        attrs=Embed,
         summary="y[..., start + c] = x[..., c], and 0 in all other channels.",
         infer=_infer_embed,
         gradient=_gradient_embed,
@@ -263,6 +266,7 @@ def _pad(attrs: Padding, x: Array, *, images: int) -> Array:  # noqa: ARG001
 register(
     Operation(
         name="pad",
+        attrs=Padding,
         summary="y[h + before, ...] = x[h, ...], and 0 in the rows before and after.",
         infer=_infer_pad,
         gradient=_gradient_pad,
@@ -289,6 +293,7 @@ def _crop(attrs: Padding, x: Array, *, images: int) -> Array:  # noqa: ARG001
 register(
     Operation(
         name="crop",
+        attrs=Padding,
         summary="y[h, ...] = x[h + before, ...], without the rows before and after.",
         infer=_infer_crop,
         gradient=_gradient_crop,

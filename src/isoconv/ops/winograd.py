@@ -143,6 +143,7 @@ def _winograd_input(attrs: WinogradPatches, x: Array, *, images: int) -> Array:
 register(
     Operation(
         name="winograd_input",
+        attrs=WinogradPatches,
         summary="v = B^T d B for every 4x4 patch d of the padded input, two apart.",
         infer=_infer_input,
         gradient=_gradient_input,
@@ -179,6 +180,7 @@ def _winograd_input_grad(attrs: WinogradPatches, dv: Array, *, images: int) -> A
 register(
     Operation(
         name="winograd_input_grad",
+        attrs=WinogradPatches,
         summary="dx = sum of B dv B^T over the patches, row-major, each where it was taken from.",
         infer=_infer_input_grad,
         gradient=_gradient_input_grad,
@@ -294,6 +296,7 @@ def _winograd_output(attrs: WinogradOutput, m: Array, *, images: int) -> Array:
 register(
     Operation(
         name="winograd_output",
+        attrs=WinogradOutput,
         summary="y = A^T m A, a tile of 2x2 for every patch.",
         infer=_infer_output,
         gradient=_gradient_output,
@@ -328,6 +331,7 @@ def _winograd_output_grad(attrs: WinogradOutput, dy: Array, *, images: int) -> A
 register(
     Operation(
         name="winograd_output_grad",
+        attrs=WinogradOutput,
         summary="dm = A dy A^T for every tile of 2x2; dy is zero beyond its sides.",
         infer=_infer_output_grad,
         gradient=_gradient_output_grad,

@@ -143,7 +143,7 @@ def draw_predictions(
     """
     labels = drawable(class_names, LETTERS)
     lines = [((labels[e.predicted], TRAIN), (f"{e.probability:.1%}", MUTED)) for e in entries]
-    note = "images of the test set that were classified right, and the probability given"
+    note = "images that were classified right, and the probability given"
     return _draw("Correct predictions", note, images, entries, lines)
 
 

@@ -10,6 +10,7 @@ from html import escape
 from typing import Any
 
 from isoconv.data import Dataset
+from isoconv.data.files import shown
 from isoconv.nn import Module
 from isoconv.train import Evaluation
 
@@ -38,6 +39,8 @@ body { margin: 0 auto; max-width: 62rem; padding: 2rem 1.5rem 4rem; background: 
 h1 { margin: 0; font-size: 1.7rem; }
 h2 { margin: 2.5rem 0 .5rem; font-size: 1.15rem; }
 p.note { margin: .2rem 0 1.5rem; color: #5d6b78; }
+ul.warning { margin: 0 0 1.5rem; padding: .7rem 1rem .7rem 2rem; border-left: .25rem solid #b2182b;
+             background: #fbeeee; overflow-wrap: anywhere; }
 dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(7.6rem, 1fr)); gap: .6rem;
      margin: 0 0 1.2rem; }
 dl div { padding: .6rem .75rem; border: 1px solid #e3e8ed; border-radius: .4rem; }
@@ -49,6 +52,7 @@ img { display: block; max-width: 100%; height: auto; }
 code, pre { font: .82rem/1.45 ui-monospace, "DejaVu Sans Mono", monospace; }
 code { overflow-wrap: anywhere; }
 pre { overflow-x: auto; padding: .8rem 1rem; background: #f5f7f9; border-radius: .4rem; }
+.wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .2rem 1.2rem .2rem 0; text-align: right; border-bottom: 1px solid #e3e8ed; }
 th { color: #5d6b78; font-weight: 500; }
@@ -65,6 +69,9 @@ def page(
     dataset: Dataset,
     evaluation: Evaluation,
     figures: Sequence[Figure],
+    *,
+    part: str = "test",
+    notes: Sequence[str] = (),
 ) -> str:
     """The page.
 
@@ -75,19 +82,22 @@ def page(
         dataset: what it was measured on.
         evaluation: the measurement.
         figures: pictures in the order of the page.
+        part: what the data set is to the run.
+        notes: what a person should know before trusting the figures.
     """
     facts = description.get("facts") or {}
     name = str(facts.get("model") or "A network")
-    heading = escape(f"{name} on {dataset.name}")
+    heading = _text(f"{name} on {dataset.name}")
     parts = [
         "<!doctype html>",
         '<html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>{heading}</title><style>{STYLE}</style></head><body>",
         f"<h1>{heading}</h1>",
-        f'<p class="note">Measured on {_many(len(dataset), "image")} that were not learned '
-        f"from.</p>",
-        _facts(description, history, model, evaluation),
+        f'<p class="note">Measured on the {escape(part)} part: {_many(len(dataset), "image")} held '
+        f"out of training{_STEERED.get(part, '')}.</p>",
+        _notes(notes),
+        _facts(description, history, model, evaluation, part),
         f"<p>weights <code>sha256:{escape(model.digest())}</code></p>",
         *(_figure(figure) for figure in figures),
         _classes(dataset, evaluation),
@@ -100,6 +110,22 @@ def page(
     return "\n".join(part for part in parts if part) + "\n"
 
 
+_STEERED = {"validation": ", by which the best epoch is chosen: a test part would tell more"}
+"""What is to be said of a part that the training looked at."""
+
+
+def _text(value: str) -> str:
+    """Text of a person's own, such as the name of a class; what cannot be shown is escaped."""
+    return escape(shown(value))
+
+
+def _notes(notes: Sequence[str]) -> str:
+    if not notes:
+        return ""
+    lines = "".join(f"<li>{_text(line)}</li>" for line in notes)
+    return f'<ul class="warning">{lines}</ul>'
+
+
 def _many(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
@@ -109,15 +135,16 @@ def _facts(
     history: Sequence[Mapping[str, Any]],
     model: Module,
     evaluation: Evaluation,
+    part: str,
 ) -> str:
     images = int(description["data"]["train"]["samples"])
     cells = []
     if evaluation.top1 is not None:
-        cells.append(("test accuracy", f"{evaluation.top1:.2%}"))
+        cells.append((f"{part} accuracy", f"{evaluation.top1:.2%}"))
     if evaluation.top5 is not None:
         cells.append(("top-5 accuracy", f"{evaluation.top5:.2%}"))
     cells += [
-        ("test loss", f"{evaluation.loss:.4f}"),
+        (f"{part} loss", f"{evaluation.loss:.4f}"),
         ("parameters", f"{sum(array.size for array in model.parameters().values()):,}"),
         ("training images", f"{images:,}"),
         ("epochs", str(len(history))),
@@ -176,10 +203,12 @@ def _epochs(history: Sequence[Mapping[str, Any]]) -> str:
 def _table(heading: str, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     head = "".join(f"<th>{escape(title)}</th>" for title in titles)
     body = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
+        "<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>" for row in rows
     )
-    return f"<h2>{escape(heading)}</h2><table><tr>{head}</tr>{body}</table>"
+    table = f"<table><tr>{head}</tr>{body}</table>"
+    return f'<h2>{escape(heading)}</h2><div class="wide">{table}</div>'
 
 
 def _details(heading: str, text: str) -> str:
-    return f"<details><summary>{escape(heading)}</summary><pre>{escape(text)}</pre></details>"
+    lines = "\n".join(_text(line) for line in text.split("\n"))
+    return f"<details><summary>{escape(heading)}</summary><pre>{lines}</pre></details>"

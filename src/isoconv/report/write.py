@@ -28,7 +28,13 @@ LOSS_NAMES = {
 
 
 def write_report(
-    run_folder: str | Path, model: Module, dataset: Dataset, evaluation: Evaluation
+    run_folder: str | Path,
+    model: Module,
+    dataset: Dataset,
+    evaluation: Evaluation,
+    *,
+    part: str = "test",
+    notes: Sequence[str] = (),
 ) -> Path:
     """Write ``report/index.html`` and its pictures into a run folder.
 
@@ -41,6 +47,8 @@ def write_report(
         model: the trained model.
         dataset: what it was measured on.
         evaluation: the measurement.
+        part: what the data set is to the run, such as ``"test"`` or ``"validation"``.
+        notes: what a person should know before trusting the figures; they stand at the top.
 
     Returns:
         Path of the page.
@@ -61,7 +69,9 @@ def write_report(
         folder.mkdir(parents=True, exist_ok=True)
         figures.append(Figure(name, text, save(figure, folder / f"{name}.png")))
     target = folder / "index.html"
-    content = page(description, history, model, dataset, evaluation, figures)
+    content = page(
+        description, history, model, dataset, evaluation, figures, part=part, notes=notes
+    )
     write_whole(target, content.encode())
     return target
 

@@ -366,11 +366,10 @@ class Team:
     def retire(self) -> None:
         """End the threads because nobody can ask for a run any more, or because Python ends.
 
-        Then another thread may still be in the middle of one, which is waited for.
+        Then another thread may still have its turn, which is waited for.
         """
-        self._closed = True
         with self.turn:
-            self._others.end()
+            self.close()
 
     def __enter__(self) -> Team:
         return self

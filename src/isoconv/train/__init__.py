@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from isoconv.train import optim, schedule
 from isoconv.train.callbacks import Callback, EarlyStopping
-from isoconv.train.checkpoint import Checkpoint, RunFolder
+from isoconv.train.checkpoint import RunFolder
 from isoconv.train.compare import Difference
 from isoconv.train.diff import RunDifference, diff
+from isoconv.train.loading import load
 from isoconv.train.metrics import Evaluation, Evaluator, evaluate
 from isoconv.train.receipt import Receipt
 from isoconv.train.run import Interrupted, Run
+from isoconv.train.state import Checkpoint
 from isoconv.train.step import Loss, Normalisation, Preparation
 from isoconv.train.trainer import Trainer
 from isoconv.train.verify import Verification, verify
@@ -33,6 +35,7 @@ __all__ = [
     "Verification",
     "diff",
     "evaluate",
+    "load",
     "optim",
     "schedule",
     "verify",

@@ -6,12 +6,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from isoconv.checks import check_count, check_number, check_text, settle
+from isoconv.checks import (
+    check_count,
+    check_flag,
+    check_number,
+    check_rows,
+    check_text,
+    settle,
+    shown,
+)
+from isoconv.errors import ArgumentError
 
 if TYPE_CHECKING:
     from isoconv.train.run import Run
 
-__all__ = ["Callback", "EarlyStopping", "improves"]
+__all__ = ["Callback", "EarlyStopping", "best_epoch", "improves", "watched_metric"]
 
 Row = Mapping[str, Any]
 
@@ -44,6 +53,8 @@ class EarlyStopping:
         patience: epochs without an improvement before the training ends.
         metric: a column of the history. Less is better, but for ``top1`` and its like more is.
         min_delta: what counts as an improvement must exceed this.
+        restore_best: leave the weights of the epoch that was best by the metric, not those of the
+            last one.
 
     Raises:
         ArgumentError: a setting outside its range.
@@ -57,6 +68,7 @@ class EarlyStopping:
     patience: int = 5
     metric: str = "val_loss"
     min_delta: float = 0.0
+    restore_best: bool = True
 
     def __post_init__(self) -> None:
         settle(
@@ -64,19 +76,63 @@ class EarlyStopping:
             patience=check_count("patience", self.patience),
             metric=check_text("metric", self.metric),
             min_delta=check_number("min_delta", self.min_delta, least=0),
+            restore_best=check_flag("restore_best", self.restore_best),
         )
 
     def stops(self, history: Sequence[Row]) -> bool:
         """Whether the last `patience` epochs of a history brought no improvement."""
         best: float | None = None
         waited = 0
-        for row in history:
-            value = float(row[self.metric])
+        for row in check_rows("history", history):
+            if self.metric not in row:
+                raise ArgumentError(f"history must hold {self.metric}; got {shown(row)}")
+            value = float(check_number(self.metric, row[self.metric]))
             if best is None or improves(self.metric, value, best, self.min_delta):
                 best, waited = value, 0
             else:
                 waited += 1
         return waited >= self.patience
+
+    @property
+    def reason(self) -> str:
+        """Why it ends a training, in words.
+
+        Example:
+            >>> EarlyStopping(patience=2).reason
+            'val_loss has not improved for 2 epochs'
+        """
+        span = "1 epoch" if self.patience == 1 else f"{self.patience} epochs"
+        return f"{self.metric} has not improved for {span}"
+
+
+def best_epoch(history: Sequence[Row], metric: str) -> int:
+    """The number of the best row of a history by a metric, the first of equals; 0 for no rows.
+
+    Example:
+        >>> best_epoch([{"loss": 2.0}, {"loss": 1.0}, {"loss": 1.0}], "loss")
+        2
+    """
+    best, epoch = 0.0, 0
+    for number, row in enumerate(history, 1):
+        value = float(row[metric])
+        if epoch == 0 or improves(metric, value, best):
+            best, epoch = value, number
+    return epoch
+
+
+def watched_metric(stopping: EarlyStopping | None, validated: bool) -> str:
+    """The metric that tells the best epoch.
+
+    That of early stopping, otherwise the loss on validation images, or without any that in
+    training.
+
+    Example:
+        >>> watched_metric(EarlyStopping(metric="val_top1"), validated=True)
+        'val_top1'
+    """
+    if stopping is not None:
+        return stopping.metric
+    return "val_loss" if validated else "loss"
 
 
 def improves(metric: str, value: float, best: float, min_delta: float = 0.0) -> bool:

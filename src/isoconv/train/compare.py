@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isoconv.errors import CheckpointError
 from isoconv.nn import storage
-from isoconv.train.checkpoint import Checkpoint, RunFolder
+from isoconv.train.checkpoint import RunFolder
 from isoconv.train.receipt import Receipt
 from isoconv.train.record import tensors_of
+from isoconv.train.state import Checkpoint
 
 __all__ = ["Difference", "Side", "compare_arrays", "compare_epochs", "state_after"]
 
@@ -209,27 +209,5 @@ def compare_arrays(
 
 
 def state_after(receipt: Receipt, epoch: int) -> Checkpoint | None:
-    """The state after an epoch from a run folder's checkpoints, where it is the receipt's.
-
-    Without a fitting checkpoint the final weights are taken, without the optimizer's vectors.
-    """
-    folder = RunFolder(receipt.folder)
-    wanted = receipt.entries[epoch]["weights_sha256"]
-    for state in _states(folder, receipt, epoch):
-        if storage.digest(state.weights) == wanted:
-            return state
-    return None
-
-
-def _states(folder: RunFolder, receipt: Receipt, epoch: int) -> Iterator[Checkpoint]:
-    with contextlib.suppress(CheckpointError):
-        yield folder.load_kept(epoch)
-    with contextlib.suppress(CheckpointError):
-        last = folder.load_last()
-        if (last.epoch, last.step) == (epoch, 0):
-            yield last
-    if epoch == receipt.epochs and receipt.finished:
-        with contextlib.suppress(CheckpointError):
-            arrays, _, _ = storage.read(folder.weights_file)
-            own = {name: array for name, array in arrays.items() if name[:10] != "normalise:"}
-            yield Checkpoint(epoch=epoch, step=0, parameters=own, states={})
+    """The state after an epoch from the run's folder, where it is the receipt's."""
+    return RunFolder(receipt.folder).find(epoch, receipt.entries[epoch]["weights_sha256"])

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from isoconv.train.compare import Difference, Side, compare_epochs, state_after
-from isoconv.train.receipt import Receipt, differing
+from isoconv.train.differing import differing, told
+from isoconv.train.receipt import Receipt
 
 __all__ = ["RunDifference", "diff"]
 
 # What decides the results, in the order in which it comes into play.
-_HEAD = ("arithmetic", "settings", "data", "normalisation", "start", "model")
+_HEAD = ("arithmetic", "settings", "data", "samples_sha256", "record", "start", "model")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +81,8 @@ def diff(a: str | Path, b: str | Path) -> RunDifference:
         (('settings.seed: A 0, B 1',), 'the state before the first step', '1.weight')
     """
     first, second = Receipt.read(a), Receipt.read(b)
-    notes = [*first.problems, *second.problems]
-    head = _head_lines(first.content, second.content)
+    notes = [*first.problems, *first.altered, *second.problems, *second.altered]
+    head = [line for name in _HEAD for line in _lines(name, first.content, second.content)]
     shared = min(first.epochs, second.epochs)
     place = None
     for epoch in range(shared + 1):
@@ -92,15 +93,19 @@ def diff(a: str | Path, b: str | Path) -> RunDifference:
         head.append(f"epochs so far: A {first.epochs}, B {second.epochs}")
     elif place is None and first.finished != second.finished:
         head.append(f"{'B' if first.finished else 'A'} has not ended")
+    elif place is None:
+        head += _lines("final", first.content, second.content)
+    # The parts that came of it are compared by their digests.
+    notes += _lines("split", first.content, second.content)
     if first.content["isoconv"] != second.content["isoconv"]:
         notes.append(f"isoconv {first.content['isoconv']} and {second.content['isoconv']}")
     return RunDifference(Path(a), Path(b), tuple(head), place, shared, tuple(notes))
 
 
-def _head_lines(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
+def _lines(name: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
+    """Where two receipts differ below an entry, a line each."""
     return [
-        f"{place}: A {one!r}, B {other!r}"
-        for name in _HEAD
+        f"{place}: A {told(one)}, B {told(other)}"
         for place, one, other in differing(a[name], b[name], name)
     ]
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoconv.errors import CheckpointError
+from isoconv.nn.plain import parse
 from isoconv.nn.storage import replace_file
 
 __all__ = [
@@ -52,7 +53,7 @@ def canonical_json(value: Any) -> bytes:
         b'{\n  "a": 0.5,\n  "b": 1\n}\n'
     """
     text = json.dumps(value, sort_keys=True, indent=2, allow_nan=False, ensure_ascii=False)
-    return f"{text}\n".encode()
+    return f"{text}\n".encode("utf-8", "surrogatepass")
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -72,10 +73,11 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
         what: it is, for the message.
 
     Raises:
-        CheckpointError: the file is missing, unreadable or no JSON object.
+        CheckpointError: the file is missing, unreadable or no JSON object; see
+            `isoconv.nn.plain.parse`.
     """
     try:
-        value = json.loads(path.read_text("utf-8"))
+        value = parse(path.read_bytes())
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{what} {path} cannot be read: {error}") from error
     if not isinstance(value, dict):

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isoconv.arithmetic.sums import partial_sum
+from isoconv.checks import check_kind, check_mapping, shown
 from isoconv.data import Dataset
+from isoconv.data.classes import in_classes
 from isoconv.errors import ArgumentError, DataError
 from isoconv.nn import Module
+from isoconv.nn.inference import checked_images
 from isoconv.run.inference import Predictor
 from isoconv.train.step import (
     Loss,
@@ -57,6 +60,12 @@ class Evaluation:
     predictions: Array
     probabilities: Array | None
 
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Loss, top1 and top5, those that there are."""
+        found = {"loss": self.loss, "top1": self.top1, "top5": self.top5}
+        return {name: value for name, value in found.items() if value is not None}
+
 
 class Evaluator:
     """Measures a model on data sets of one image shape; compiled once.
@@ -70,6 +79,7 @@ class Evaluator:
         progress: called with (kernels ready, kernels in all).
 
     Raises:
+        ArgumentError: an argument of another kind.
         ShapeError: images, model or loss do not fit together.
     """
 
@@ -83,7 +93,11 @@ class Evaluator:
         target: str | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
-        self.loss = loss
+        check_kind("model", model, Module, "a Module")
+        check_kind("preparation", preparation, Preparation, "a Preparation")
+        self.loss = check_kind("loss", loss, Loss, "a Loss")
+        if progress is not None and (not callable(progress) or isinstance(progress, type)):
+            raise ArgumentError(f"progress must be a function or None; got {shown(progress)}")
         graph = build_evaluation(model, preparation, loss)
         self.output: tuple[int, ...] = graph[graph.output("output")].spec.shape
         self._preparation = preparation
@@ -99,6 +113,8 @@ class Evaluator:
         Raises:
             DataError: images or labels that do not fit.
         """
+        check_kind("data", data, Dataset, "a Dataset")
+        check_mapping("weights", weights)
         check_images(data, self._preparation)
         labels = targets_for(data, self.loss, self.output)
         results = self._predictor.run(
@@ -139,10 +155,14 @@ def evaluate(
     loss: LossName = "cross_entropy",
     label_smoothing: float = 0.0,
     normalisation: Normalisation | None = None,
+    scale: float | None = None,
     threads: int | None = None,
     target: str | None = None,
 ) -> Evaluation:
     """Measure a model.
+
+    The data's classes are matched with the model's by name; images must be of the kind that the
+    model was trained on, as for ``model.predict``.
 
     Sums over images are taken in float64 in the order of a reduction (`partial_sum`), so that
     threads and batches change nothing.
@@ -153,17 +173,25 @@ def evaluate(
         loss: ``"cross_entropy"``, ``"mse"`` or ``"bce"``.
         label_smoothing: of cross-entropy.
         normalisation: constants per channel; None for those with which the model was trained.
+        scale: what each value of the images is to be multiplied with, as for ``model.predict``.
         threads: number of threads; None for one per core.
         target: machine to compile for; None for the one at hand.
 
     Raises:
         ArgumentError: the model was not built.
-        DataError: images or labels that do not fit.
+        DataError: images or labels that do not fit, or classes that the model does not know.
+        DTypeError: images of another dtype than those that the model was trained on.
         ShapeError: images, model or loss do not fit together.
     """
+    check_kind("model", model, Module, "a Module")
+    if normalisation is not None:
+        check_kind("normalisation", normalisation, Normalisation, "a Normalisation")
     if model.input_shape is None:
         raise ArgumentError("only a built model can be evaluated: call model.build(input_shape)")
-    dataset = as_dataset(data, "data")
+    dataset = in_classes(as_dataset(data, "data"), model.class_names, "the model")
+    images = checked_images(model, dataset.images, scale)
+    if images is not dataset.images:
+        dataset = replace(dataset, images=images)
     constants = normalisation_of(model) if normalisation is None else normalisation
     dtype = "uint8" if dataset.images.dtype == np.uint8 else "float32"
     shape = tuple(model.input_shape)

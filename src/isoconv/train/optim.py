@@ -8,18 +8,22 @@ the arithmetic, operation by operation.
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from isoconv.checks import check_flag, check_number, settle
+from isoconv.checks import check_count, check_flag, check_number, settle
 from isoconv.errors import ArgumentError
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import Graph
 from isoconv.ops import Constant
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
+
+_STEPS = 2**32
+"""More than any training has; powers are taken step by step."""
 
 
 @runtime_checkable
@@ -101,9 +105,9 @@ class SGD:
         """The learning rate."""
         return ("learning_rate",)
 
-    def hyper_row(self, step: int, learning_rate: float) -> tuple[float, ...]:  # noqa: ARG002
+    def hyper_row(self, step: int, learning_rate: float) -> tuple[float, ...]:
         """The learning rate of the step."""
-        return (learning_rate,)
+        return (_checked(step, learning_rate)[1],)
 
     def update_graph(self, size: int, clip: bool) -> Graph:
         """The update of flat float32 vectors.
@@ -179,6 +183,7 @@ class Adam:
 
     def hyper_row(self, step: int, learning_rate: float) -> tuple[float, ...]:
         """The learning rate and the corrections of a step, counted from 0."""
+        step, learning_rate = _checked(step, learning_rate)
         return (learning_rate, *_corrections(self, step))
 
     def update_graph(self, size: int, clip: bool) -> Graph:
@@ -244,6 +249,7 @@ class AdamW:
 
     def hyper_row(self, step: int, learning_rate: float) -> tuple[float, ...]:
         """The scalars of a step, counted from 0."""
+        step, learning_rate = _checked(step, learning_rate)
         decay = (learning_rate * self.weight_decay,) if self.weight_decay else ()
         return (learning_rate, *decay, *_corrections(self, step))
 
@@ -268,8 +274,9 @@ class _Update:
     """An update graph being written."""
 
     def __init__(self, size: int, clip: bool) -> None:
+        clip = check_flag("clip", clip)
         self.builder = GraphBuilder()
-        self.size = size
+        self.size = check_count("size", size)
         self.parameter = self._vector("parameter")
         self.gradient = self._vector("gradient")
         if clip:
@@ -325,6 +332,15 @@ def _check_adam(settings: Adam | AdamW) -> None:
         raise ArgumentError(f"eps must be above 0 in float32; got {settings.eps!r}")
 
 
+def _checked(step: int, learning_rate: float) -> tuple[int, float]:
+    """A step's number and rate, checked; quickly, as they are asked for each step of a training."""
+    known = type(step) is int and type(learning_rate) is float
+    if known and 0 <= step < _STEPS and -math.inf < learning_rate < math.inf:
+        return step, learning_rate
+    learning_rate = check_number("learning_rate", learning_rate)
+    return check_count("step", step, least=0, below=_STEPS), learning_rate
+
+
 def _corrections(settings: Adam | AdamW, step: int) -> tuple[float, float]:
     first = _power_of(float(settings.beta1)).at(step + 1)
     second = _power_of(float(settings.beta2)).at(step + 1)
@@ -344,7 +360,11 @@ class _Power:
         if exponent < reached:
             reached, value = 0, 1.0
         for _ in range(exponent - reached):
-            value *= self._base
+            power = value * self._base
+            if power == value:
+                # It has become 0, or as small as it gets: nothing changes any more.
+                break
+            value = power
         self._last = (exponent, value)
         return value
 

@@ -3,151 +3,266 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from isoconv.arithmetic import ARITHMETIC_VERSION
-from isoconv.data import Dataset, normalisation, table
-from isoconv.errors import ShapeError
+from isoconv.data import normalisation, table
+from isoconv.errors import ArgumentError, CheckpointError, DataError, ShapeError
 from isoconv.graph.ir import DType
 from isoconv.nn import trace_model
+from isoconv.nn.architecture import architecture_of
 from isoconv.nn.initial import check_memory
+from isoconv.nn.record import Facts, TrainedOn
 from isoconv.run.training import StepGraph
 from isoconv.train.callbacks import EarlyStopping
-from isoconv.train.checkpoint import Checkpoint
-from isoconv.train.metrics import Data, as_dataset, check_images
+from isoconv.train.given import Given
+from isoconv.train.layout import HEAD, NO_METRICS
+from isoconv.train.metrics import check_images
 from isoconv.train.receipt import FORMAT
 from isoconv.train.session import Plan
 from isoconv.train.settings import to_plain, versions
+from isoconv.train.state import Checkpoint
 from isoconv.train.step import Normalisation, Preparation, build_step, targets_for
 from isoconv.train.structure import layers, step_digest
 
 if TYPE_CHECKING:
     from isoconv.train.trainer import Trainer
 
-__all__ = ["FirstWeights", "Prepared"]
+__all__ = ["FirstWeights", "Prepared", "normalisation_in"]
 
 FirstWeights = Literal["seed", "given"]
 """Where the first weights come from: drawn from the seed, or the model had them."""
 
 
 class Prepared:
-    """Model, data and settings put together and checked."""
+    """Model, data and settings put together and checked.
 
-    def __init__(self, trainer: Trainer, train: Data, validation: Data | None) -> None:
+    Args:
+        trainer: the settings and the model.
+        given: the data.
+        record: the model's record in the run that is gone on with or done again; None for a new
+            run. What a new run finds in the model, ``normalise="keep"`` then takes from there.
+
+    Raises:
+        ArgumentError: settings that do not fit model or data.
+        DataError: data that do not fit the model.
+        ShapeError: images, model or loss do not fit together; names the layer.
+    """
+
+    def __init__(
+        self, trainer: Trainer, given: Given, record: Mapping[str, Any] | None = None
+    ) -> None:
         self.trainer = trainer
-        self.train = as_dataset(train, "training data")
-        self.validation = None if validation is None else as_dataset(validation, "validation data")
+        self.given = given
+        self._record = record
+        self._before: tuple[Any, str, tuple[str, ...], TrainedOn | None] | None = None
+        self.notes = given.warnings
+        self.train = given.train
+        self.validation = given.parts.get("validation")
+        self.test = given.parts.get("test")
         dtype: DType = "uint8" if self.train.images.dtype == np.uint8 else "float32"
-        constants = Normalisation(*normalisation(self.train)) if trainer.normalise else None
-        self.preparation = Preparation(
-            self.train.image_shape, dtype, constants, trainer.augmentation
-        )
         self.first_weights = self._build_model()
+        self.preparation = Preparation(
+            self.train.image_shape, dtype, self._normalisation(dtype), trainer.augmentation
+        )
         self.step: StepGraph = build_step(
             trainer.model, self.preparation, trainer.loss, trainer.optimizer, trainer.clip_norm
         )
-        self._output = self._output_shape()
-        self.labels = targets_for(self.train, trainer.loss, self._output)
-        if self.validation is not None:
-            check_images(self.validation, self.preparation)
-            targets_for(self.validation, trainer.loss, self._output)
+        self.output = self._output_shape()
+        self.labels = targets_for(self.train, trainer.loss, self.output)
+        for part in (self.validation, self.test):
+            if part is not None:
+                check_images(part, self.preparation)
+                targets_for(part, trainer.loss, self.output)
+        self._check_names()
+        self.facts = self._facts(dtype)
 
     def _build_model(self) -> FirstWeights:
         """See that the model has weights; returns where they come from."""
         model, shape = self.trainer.model, self.train.image_shape
-        if model.input_shape is None:
-            # The model's parameters, those that are trained, a gradient, the optimizer's vectors.
-            vectors = 3 + len(self.trainer.optimizer.slots)
-            check_memory(trace_model(model, shape, training=True), vectors)
-            model.build(shape, self.trainer.seed)
-            return "seed"
-        if model.input_shape != shape:
+        if model.input_shape is not None and model.input_shape != shape:
             raise ShapeError(
                 f"the model was built for images of shape {model.input_shape}; "
                 f"{self.train.name} has {shape}"
             )
-        fresh = copy.deepcopy(model).build(shape, self.trainer.seed)
+        if model.input_shape is None:
+            # The model's parameters, those that are trained, a gradient, the optimizer's vectors.
+            vectors = 3 + len(self.trainer.optimizer.slots)
+            asked = trace_model(model, shape, training=True)
+            check_memory(asked, vectors)
+            # Layers that were trained in another model go on from their weights.
+            held = set(model.weights)
+            model.build(shape, None if set(asked.shapes) <= held else self.trainer.seed)
+            if not held:
+                return "seed"
+        fresh = copy.deepcopy(model).build(shape, self.trainer.seed, fresh=True)
         return "seed" if fresh.digest() == model.digest() else "given"
+
+    def _normalisation(self, dtype: DType) -> Normalisation | None:
+        """The constants with which images are to be normalised.
+
+        Raises:
+            ArgumentError: the model has those of other images, and nobody said which to take.
+        """
+        asked, model = self.trainer.normalise, self.trainer.model
+        if asked is False:
+            return None
+        if asked == "keep":
+            return self._kept_normalisation(dtype)
+        found = Normalisation(*normalisation(self.train))
+        own, trained = model.normalisation, model.trained_on
+        if own is None or self._record is not None or self.first_weights == "seed":
+            return found
+        same = (trained is None or trained.dtype == dtype) and all(
+            np.array_equal(one, other)
+            for one, other in zip(own, (found.scale, found.offset), strict=True)
+        )
+        if asked is True and not same:
+            raise ArgumentError(
+                "the model was trained with the normalisation of other images: "
+                "normalise='keep' goes on with it, normalise='anew' takes that of these images"
+            )
+        if not same:
+            self.notes.append("the model's normalisation is replaced by that of these images")
+        return found
+
+    def _kept_normalisation(self, dtype: DType) -> Normalisation | None:
+        """Those of the model, or of the run that is gone on with."""
+        if self._record is not None:
+            own = normalisation_in(self._record)
+            return None if own is None else Normalisation(*own)
+        model = self.trainer.model
+        own, trained = model.normalisation, model.trained_on
+        if trained is None and own is None:
+            raise ArgumentError(
+                "normalise='keep' needs a model that was trained; this one was not: take "
+                "normalise=True"
+            )
+        if trained is not None and trained.dtype != dtype:
+            raise ArgumentError(
+                f"normalise='keep' needs images of dtype {trained.dtype}, as those that the "
+                f"model was trained on; got {dtype}"
+            )
+        return None if own is None else Normalisation(*own)
 
     def _output_shape(self) -> tuple[int, ...]:
         traced = trace_model(self.trainer.model, self.train.image_shape, training=True)
         return traced.output_tensor.shape
 
+    def _check_names(self) -> None:
+        """See that every class that has a name has an output, and tell of outputs without one.
+
+        Raises:
+            DataError: there are more classes than outputs.
+        """
+        names = self.train.class_names
+        if self.trainer.loss.name != "cross_entropy" or self.given.numbered:
+            return
+        outputs = self.output[-1]
+        if len(names) > outputs:
+            raise DataError(
+                f"{self.train.name}: each class needs an output of the model; got {len(names)} "
+                f"classes, the model has {outputs} outputs"
+            )
+        if len(names) < outputs:
+            self.notes.append(
+                f"the model has {outputs} outputs, {self.train.name} has {len(names)} classes: "
+                "nothing is learned for the others"
+            )
+
+    def _facts(self, dtype: DType) -> Facts:
+        """What the trained model will be beside its weights."""
+        constants, images = self.preparation.normalisation, self.train.images
+        return Facts(
+            architecture=architecture_of(self.trainer.model),
+            input_shape=self.train.image_shape,
+            trained_on=TrainedOn(
+                "uint8" if dtype == "uint8" else "float32",
+                float(images.min()),
+                float(images.max()),
+                self.train.reading,
+            ),
+            normalisation=None if constants is None else (constants.scale, constants.offset),
+            class_names=self.train.class_names,
+            finish=_FINISHES[self.trainer.loss.name],
+        )
+
     def describe(
         self, epochs: int, stopping: EarlyStopping | None, facts: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """The content of run.json at the start."""
-        model = self.trainer.model
-        constants = self.preparation.normalisation
-        data = {"train": _describe_data(self.train)}
-        if self.validation is not None:
-            data["validation"] = _describe_data(self.validation)
+        """The content of run.json at the start: the receipt's head, and what no bit depends on."""
         return {
-            "settings": self.trainer.settings(),
-            "epochs": epochs,
-            "early_stopping": to_plain(stopping),
-            "data": data,
+            **self._head(epochs, stopping, facts),
             "facts": to_plain(facts),
             "keep_checkpoints": self.trainer.keep_checkpoints,
-            "learning_rate_hex": float(self.trainer.optimizer.learning_rate).hex(),
-            "model": {
-                "text": repr(model),
-                "input_shape": list(self.train.image_shape),
-                "parameters": {name: list(shape) for name, shape in self.step.parameters.items()},
-                "states": {name: list(shape) for name, shape in self.step.states.items()},
-                "first_weights_sha256": model.digest(),
-            },
-            "normalisation": None
-            if constants is None
-            else {
-                "scale": [float(value).hex() for value in constants.scale],
-                "offset": [float(value).hex() for value in constants.offset],
-            },
             "versions": versions(),
         }
 
-    def receipt_head(self, described: Mapping[str, Any]) -> dict[str, Any]:
-        """The receipt without its epochs: nothing in it depends on the machine.
-
-        Args:
-            described: from `describe`.
-        """
-        model = described["model"]
-        name = described["facts"].get("model")
+    def _head(
+        self, epochs: int, stopping: EarlyStopping | None, facts: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """The receipt without its epochs: nothing in it depends on the machine."""
+        model, name = self.trainer.model, facts.get("model")
         return {
             "format": FORMAT,
-            "isoconv": described["versions"]["isoconv"],
+            "isoconv": versions()["isoconv"],
             "arithmetic": ARITHMETIC_VERSION,
             "model": {
                 "name": name if isinstance(name, str) else None,
-                "layers": layers(self.trainer.model),
-                "input_shape": model["input_shape"],
-                "output_shape": list(self._output),
-                "parameters": model["parameters"],
-                "states": model["states"],
+                "layers": layers(model),
+                "output_shape": list(self.output),
+                "parameters": {name: list(shape) for name, shape in self.step.parameters.items()},
+                "states": {name: list(shape) for name, shape in self.step.states.items()},
                 "graph_sha256": step_digest(self.step),
             },
+            "record": self.facts.plain(),
             "settings": {
-                **described["settings"],
-                "epochs": described["epochs"],
-                "early_stopping": described["early_stopping"],
+                **self.trainer.settings(),
+                "epochs": int(epochs),
+                "early_stopping": to_plain(stopping),
             },
-            "data": {
-                part: {"samples": found["samples"], "sha256": found["sha256"]}
-                for part, found in described["data"].items()
-            },
-            "normalisation": described["normalisation"],
+            "data": dict(self.given.digests),
+            "samples_sha256": hashlib.sha256(self.given.listing).hexdigest(),
+            "split": to_plain(self.given.how),
             "start": self.first_weights,
         }
+
+    @staticmethod
+    def receipt_head(described: Mapping[str, Any]) -> dict[str, Any]:
+        """What the receipt takes over from `describe`."""
+        return {name: described[name] for name in HEAD}
+
+    def check_history(self, checkpoint: Checkpoint) -> None:
+        """See that a checkpoint measured what this training measures.
+
+        Raises:
+            CheckpointError: it did not.
+        """
+        metrics = self.step.metrics
+        columns = {*metrics, *NO_METRICS, "learning_rate"}
+        if self.validation is not None:
+            columns |= {f"val_{name}" for name in metrics}
+        for row in checkpoint.history:
+            if set(row) != columns:
+                raise CheckpointError(
+                    f"the checkpoint's history must have the columns {', '.join(sorted(columns))}; "
+                    f"row {row['epoch']} has {', '.join(sorted(row))}"
+                )
+        within = set(metrics) if checkpoint.step else set()
+        if set(checkpoint.sums) != within:
+            raise CheckpointError(
+                f"the checkpoint must have sums of {', '.join(sorted(within)) or 'nothing'}; it "
+                f"has them of {', '.join(sorted(checkpoint.sums)) or 'nothing'}"
+            )
 
     @property
     def data_names(self) -> dict[str, str]:
         """What the data are called here; a path, perhaps."""
-        names = {"train": self.train.name}
-        return names if self.validation is None else {**names, "validation": self.validation.name}
+        return {part: data.name for part, data in self.given.parts.items()}
 
     def start(self) -> Checkpoint:
         """Before the first step."""
@@ -187,19 +302,56 @@ class Prepared:
             callbacks=trainer.callbacks,
         )
 
+    def check_stopping(self, stopping: EarlyStopping | None) -> None:
+        """See that early stopping looks at a metric that the history will have.
+
+        Raises:
+            ArgumentError: it does not.
+        """
+        if stopping is None:
+            return
+        if not isinstance(stopping, EarlyStopping):
+            raise ArgumentError(f"early_stopping must be an EarlyStopping; got {stopping!r}")
+        validated, metrics = self.validation is not None, self.step.metrics
+        known = [*metrics, *(f"val_{name}" for name in metrics if validated)]
+        if stopping.metric not in known:
+            raise ArgumentError(
+                f"early_stopping needs a metric of the history, {', '.join(known)}; "
+                f"got {stopping.metric!r}" + ("" if validated else " without validation data")
+            )
+
     def mark_model(self) -> None:
         """Leave with the model how its images are prepared and what its results mean."""
-        model, constants = self.trainer.model, self.preparation.normalisation
-        model.normalisation = None if constants is None else (constants.scale, constants.offset)
-        model.finish = _FINISHES[self.trainer.loss.name]
+        model = self.trainer.model
+        self._before = model.normalisation, model.finish, model.class_names, model.trained_on
+        model.take_facts(self.facts)
+
+    def unmark_model(self) -> None:
+        """Leave the model as it was before `mark_model`, for nothing was learned."""
+        model = self.trainer.model
+        if self._before is not None:
+            model.normalisation, model.finish, model.class_names, model.trained_on = self._before
+
+
+def normalisation_in(record: Mapping[str, Any]) -> tuple[Any, Any] | None:
+    """The constants of a run's record.
+
+    Raises:
+        CheckpointError: they cannot be read.
+    """
+    try:
+        found = record["normalisation"]
+        if found is None:
+            return None
+        scale, offset = (
+            np.array([float.fromhex(value) for value in found[name]], np.float32)
+            for name in ("scale", "offset")
+        )
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise CheckpointError(
+            f"the normalisation in the run's record cannot be read: {error!r}"
+        ) from error
+    return scale, offset
 
 
 _FINISHES = {"cross_entropy": "softmax", "bce": "sigmoid", "mse": "none"}
-
-
-def _describe_data(data: Dataset) -> dict[str, Any]:
-    return {
-        "sha256": data.digest(),
-        "samples": len(data),
-        "class_names": list(data.class_names),
-    }

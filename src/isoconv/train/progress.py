@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
-__all__ = ["Reporter", "epoch_line"]
+__all__ = ["Reporter", "epoch_line", "is_console", "reporter_for"]
 
 
 def epoch_line(row: Mapping[str, Any], epochs: int) -> str:
@@ -85,6 +85,11 @@ class Reporter:
         if self._lines:
             self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
+    def warn(self, text: str) -> None:
+        """One line on what a person should know before trusting the figures."""
+        if self._lines:
+            self._console.print(f"warning: {text}", markup=False, highlight=False, soft_wrap=True)
+
     def close(self) -> None:
         """Take the bar away."""
         if self._progress is not None:
@@ -108,3 +113,15 @@ class Reporter:
     def _advance(self, done: int, facts: str, total: int) -> None:
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, completed=done, total=total, facts=facts)
+
+
+def is_console(progress: object) -> TypeGuard[Console]:
+    """Whether a place to show the progress in was given."""
+    from rich.console import Console
+
+    return isinstance(progress, Console)
+
+
+def reporter_for(progress: bool | Console) -> Reporter:
+    """What shows the progress that a person asked for."""
+    return Reporter(console=progress) if is_console(progress) else Reporter(shown=bool(progress))

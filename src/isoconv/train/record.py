@@ -12,10 +12,14 @@ from numpy.typing import NDArray
 
 from isoconv.errors import CheckpointError
 from isoconv.nn import storage
-from isoconv.train.checkpoint import Checkpoint, RunFolder
+from isoconv.nn.plain import canonical
+from isoconv.train.began import COMPARED
+from isoconv.train.checkpoint import RunFolder
+from isoconv.train.differing import difference_table, differing
 from isoconv.train.files import write_bytes, write_json
-from isoconv.train.receipt import NO_METRICS, Receipt, canonical, exact_metrics, receipt_digest
-from isoconv.train.receipt import differing as places_that_differ
+from isoconv.train.layout import NO_METRICS, exact_metrics
+from isoconv.train.receipt import Receipt, receipt_digest
+from isoconv.train.state import Checkpoint
 
 __all__ = ["Recorder", "details_of", "entry_of", "optimizer_digest", "tensors_of"]
 
@@ -106,6 +110,8 @@ class Recorder:
         details: lines of ``steps.jsonl``, likewise.
         losses: of the steps of the epoch under way.
         checkpoint: the state after the last epoch that was recorded.
+        final: what came of the run at its end, or None.
+        repeated: entries that a killed process wrote of an epoch that is run again.
     """
 
     def __init__(
@@ -117,11 +123,12 @@ class Recorder:
         self.head = dict(head)
         self.entries: list[dict[str, Any]] = []
         self.details: list[Mapping[str, Any]] = []
+        self.repeated: list[dict[str, Any]] = []
         self.losses: list[float] = []
         self.checkpoint: Checkpoint | None = None
         self._machine = dict(machine)
         self._folder = folder
-        self._final: dict[str, Any] | None = None
+        self.final: dict[str, Any] | None = None
 
     def begin(self, start: Checkpoint) -> None:
         """Record the state before the first step."""
@@ -139,22 +146,24 @@ class Recorder:
         """
         self._add(checkpoint, row)
 
-    def finish(self) -> None:
+    def finish(self, final: Mapping[str, Any]) -> None:
         """Record that the run came to its end.
+
+        Args:
+            final: what came of it, as in run.json.
 
         Raises:
             CheckpointError: the file cannot be written.
         """
         # A finished run that is asked to go on keeps its receipt as it is.
-        if self._final is None:
-            last = self.entries[-1]
-            self._final = {"epochs": last["epoch"], "weights_sha256": last["weights_sha256"]}
+        if self.final is None:
+            self.final = dict(final)
             self._write()
 
     @property
     def content(self) -> dict[str, Any]:
         """The receipt as it stands."""
-        content = {**self.head, "epochs": self.entries, "final": self._final}
+        content = {**self.head, "epochs": self.entries, "final": self.final}
         return {**content, "digest": receipt_digest(content), "machine": self._machine}
 
     def _add(self, checkpoint: Checkpoint, row: Mapping[str, Any]) -> None:
@@ -186,35 +195,27 @@ class Recorder:
                 or does not fit the checkpoint.
         """
         if self._folder is None or not self._folder.receipt_file.exists():
-            # Killed before the receipt's first writing, the run begins it anew.
-            if start.epoch == start.step == 0:
-                self.begin(start)
-                return True
             return False
         receipt = Receipt.read(self._folder.path)
         receipt.check_arithmetic()
         self._check_head(receipt)
-        if receipt.problems:
-            raise CheckpointError("; ".join(receipt.problems))
+        if receipt.problems or receipt.altered:
+            raise CheckpointError("; ".join((*receipt.problems, *receipt.altered)))
         self._check_start(receipt, start)
         self.head = {name: receipt.content[name] for name in self.head}
         self.entries = receipt.entries[: start.epoch + 1]
+        self.repeated = receipt.entries[start.epoch + 1 :]
         self.details = [receipt.details[epoch] for epoch in range(start.epoch + 1)]
         self.losses = list(start.losses)
-        self._final = receipt.content["final"]
+        self.final = receipt.content["final"]
         return True
 
     def _check_head(self, receipt: Receipt) -> None:
-        names = ("settings", "data", "normalisation")
-        wanted = {name: receipt.content[name] for name in names}
-        found = [
-            f"{place}: the receipt has {first!r}, given is {second!r}"
-            for place, first, second in places_that_differ(
-                wanted, {name: self.head[name] for name in names}
-            )
-        ]
+        wanted = {name: receipt.content[name] for name in COMPARED}
+        found = list(differing(wanted, {name: self.head[name] for name in COMPARED}))
         if found:
-            raise CheckpointError(f"{receipt.path} belongs to another run: {' | '.join(found)}")
+            table = difference_table(found, "the receipt", "given")
+            raise CheckpointError(f"{receipt.path} belongs to another run:\n{table}")
 
     @staticmethod
     def _check_start(receipt: Receipt, start: Checkpoint) -> None:
@@ -223,15 +224,30 @@ class Recorder:
                 f"{receipt.path} must reach the checkpoint, which stands after epoch "
                 f"{start.epoch}; it ends with epoch {receipt.epochs}"
             )
+        if receipt.finished and (start.epoch, start.step) != (receipt.epochs, 0):
+            raise CheckpointError(
+                f"{receipt.path} is of a run that ended after epoch {receipt.epochs}; the "
+                f"checkpoint stands after {start.epoch} epochs and {start.step} steps"
+            )
         if len(start.losses) != start.step:
             raise CheckpointError(
                 f"the checkpoint of {receipt.folder} must hold a loss for each of its "
                 f"{start.step} steps; it holds {len(start.losses)}"
             )
-        wanted = receipt.entries[start.epoch]["weights_sha256"]
-        found = storage.digest(start.weights)
-        if start.step == 0 and found != wanted:
-            raise CheckpointError(
-                f"the checkpoint of {receipt.folder} is not that of its receipt: the weights of "
-                f"epoch {start.epoch} must have SHA-256 {wanted}; it is {found}"
-            )
+        for entry, row in zip(receipt.entries[1 : start.epoch + 1], start.history, strict=True):
+            if exact_metrics(row) != entry["metrics"]:
+                raise CheckpointError(
+                    f"the checkpoint of {receipt.folder} is not that of its receipt: its history "
+                    f"has other metrics of epoch {entry['epoch']}"
+                )
+        entry = receipt.entries[start.epoch]
+        found = {
+            "weights_sha256": storage.digest(start.weights),
+            "optimizer_sha256": optimizer_digest(start),
+        }
+        for name, digest in found.items():
+            if start.step == 0 and digest != entry[name]:
+                raise CheckpointError(
+                    f"the checkpoint of {receipt.folder} is not that of its receipt: its {name} "
+                    f"after epoch {start.epoch} must be {entry[name]}; it is {digest}"
+                )

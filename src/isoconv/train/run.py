@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from isoconv.checks import as_word
 from isoconv.nn import Module
-from isoconv.train.callbacks import improves
+from isoconv.train.callbacks import EarlyStopping, best_epoch, watched_metric
 from isoconv.train.checkpoint import RunFolder
 from isoconv.train.record import Recorder
+
+if TYPE_CHECKING:
+    from isoconv.train.metrics import Evaluation
 
 __all__ = ["Interrupted", "Run", "way_on"]
 
@@ -17,31 +22,53 @@ class Run:
     """A training: how it went and what came of it.
 
     Args:
-        model: what is trained; it holds the weights when the training has ended.
+        model: what is trained.
         description: settings, data and versions, as in run.json.
         folder: where the run is kept, or None.
+        early_stopping: when it is to end before, or None.
 
     Attributes:
-        model: as given.
         description: as given; ``result`` is added at the end.
         folder: path of the run folder, or None.
+        early_stopping: when to end before, or None.
         history: a dict for each epoch: ``epoch`` (from 1), ``loss``, ``top1``, ``top5``, the same
             with ``val_`` in front, ``learning_rate`` (of the last step), ``seconds`` (training
             alone) and ``images_per_second``. The means are over the epoch's images, each measured
             in the step that learned from it.
+        test: the one measurement on the test part, at the end, or None.
+        notes: what a person should know before trusting the figures, a line each.
         recorder: writes the receipt, or None.
         stopped: why the training ended before its last epoch; "" if it did not.
     """
 
     def __init__(
-        self, model: Module, description: dict[str, Any], folder: RunFolder | None = None
+        self,
+        model: Module,
+        description: dict[str, Any],
+        folder: RunFolder | None = None,
+        early_stopping: EarlyStopping | None = None,
     ) -> None:
-        self.model = model
         self.description = description
+        self.early_stopping = early_stopping
         self.history: list[dict[str, Any]] = []
+        self.test: Evaluation | None = None
+        self.notes: list[str] = []
         self.stopped = ""
         self.recorder: Recorder | None = None
+        self._model = model
         self._folder = folder
+        self._weights: Callable[[], Mapping[str, Any]] | None = None
+
+    @property
+    def model(self) -> Module:
+        """What is trained, with the weights of this moment; during a training, too."""
+        if self._weights is not None:
+            self._model.load_weights(self._weights())
+        return self._model
+
+    def follow(self, weights: Callable[[], Mapping[str, Any]] | None) -> None:
+        """Say where the weights of the moment are, as long as the model does not hold them."""
+        self._weights = weights
 
     @property
     def folder(self) -> Path | None:
@@ -51,24 +78,31 @@ class Run:
     @property
     def epochs(self) -> int:
         """How many epochs were asked for."""
-        return int(self.description["epochs"])
+        return int(self.description["settings"]["epochs"])
 
     @property
     def watched(self) -> str:
-        """The metric that tells the best epoch: ``val_loss``, without validation ``loss``."""
-        return "val_loss" if self.description["data"].get("validation") else "loss"
+        """The metric that tells the best epoch.
+
+        That of early stopping, otherwise ``val_loss``, or without validation ``loss``.
+        """
+        return watched_metric(self.early_stopping, "validation" in self.description["data"])
 
     @property
     def best_epoch(self) -> int:
-        """The epoch with the least loss on unseen images (the first of equals), from 1; 0 at first.
+        """The best epoch by the watched metric (the first of equals), from 1; 0 at first."""
+        return best_epoch(self.history, self.watched)
 
-        Without validation data it is the loss in training that counts.
+    @property
+    def kept_epoch(self) -> int:
+        """The epoch whose weights a finished training leaves with the model.
+
+        The best one if early stopping restores it, otherwise the last one.
         """
-        best: dict[str, Any] | None = None
-        for row in self.history:
-            if best is None or improves(self.watched, row[self.watched], best[self.watched]):
-                best = row
-        return 0 if best is None else int(best["epoch"])
+        stopping = self.early_stopping
+        if stopping is not None and stopping.restore_best and self.history:
+            return self.best_epoch
+        return len(self.history)
 
     @property
     def digest(self) -> str:
@@ -81,14 +115,14 @@ class Run:
 
         Example:
             >>> from isoconv import nn
-            >>> Run(nn.Linear(2), {"epochs": 1}).receipt
+            >>> Run(nn.Linear(2), {}).receipt
             {}
         """
         return {} if self.recorder is None else self.recorder.content
 
     def stop(self, reason: str) -> None:
-        """End the training after this epoch; for callbacks."""
-        self.stopped = reason or "stopped"
+        """End the training after this epoch; for callbacks. The first reason stays."""
+        self.stopped = self.stopped or str(reason) or "stopped"
 
     def __repr__(self) -> str:
         where = "" if self.folder is None else f", folder={str(self.folder)!r}"
@@ -111,4 +145,4 @@ def way_on(folder: RunFolder | None) -> str:
     """How to go on after an interrupt."""
     if folder is None:
         return "nothing was saved (give fit an out folder to be able to go on)"
-    return f"go on with: isoconv resume {folder.path}"
+    return f"go on with: isoconv resume {as_word(folder.path)}"

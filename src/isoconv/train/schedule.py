@@ -15,6 +15,9 @@ from isoconv.errors import ArgumentError
 
 __all__ = ["Constant", "Cosine", "OneCycle", "Schedule", "Step", "WarmUp"]
 
+_MOST = 2**53
+"""Steps of a run that float64 still tells apart."""
+
 
 @runtime_checkable
 class Schedule(Protocol):
@@ -202,9 +205,10 @@ class WarmUp:
 
 def _checked(step: int, total: int, per_epoch: int) -> tuple[int, int, int]:
     """See that a step lies in its run; quickly, as it is asked for each step of a training."""
-    if type(step) is type(total) is type(per_epoch) is int and 0 <= step < total and per_epoch > 0:
+    known = type(step) is type(total) is type(per_epoch) is int
+    if known and 0 <= step < total <= _MOST and per_epoch > 0:
         return step, total, per_epoch
-    total = check_count("total", total)
+    total = check_count("total", total, most=_MOST)
     per_epoch = check_count("per_epoch", per_epoch)
     return check_count("step", step, least=0, below=total), total, per_epoch
 

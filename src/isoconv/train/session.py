@@ -15,7 +15,7 @@ from isoconv.data import Augmentation, Dataset, table
 from isoconv.errors import NotFiniteError
 from isoconv.run.training import StepGraph, TrainingEngine
 from isoconv.train.callbacks import Callback, EarlyStopping
-from isoconv.train.checkpoint import Checkpoint, RunFolder
+from isoconv.train.checkpoint import RunFolder
 from isoconv.train.interrupt import InterruptWatch
 from isoconv.train.metrics import Evaluator
 from isoconv.train.optim import Optimizer
@@ -23,6 +23,7 @@ from isoconv.train.progress import Reporter
 from isoconv.train.record import Recorder
 from isoconv.train.run import Interrupted, Run, way_on
 from isoconv.train.schedule import Schedule
+from isoconv.train.state import Checkpoint
 
 __all__ = ["Plan", "Session"]
 
@@ -112,6 +113,12 @@ class Session:
         reporter: shows the progress.
         recorder: writes the receipt, or None.
         keep: whether the state after each epoch is kept.
+        best: the best epoch before this session and its weights, where early stopping restores
+            them.
+
+    Attributes:
+        best: the best epoch so far and its weights, likewise.
+        good: the weights at the end of the last whole epoch.
     """
 
     def __init__(
@@ -125,6 +132,7 @@ class Session:
         recorder: Recorder | None = None,
         *,
         keep: bool = False,
+        best: tuple[int, Mapping[str, Array]] = (0, {}),
     ) -> None:
         self._plan = plan
         self._engine = engine
@@ -134,6 +142,8 @@ class Session:
         self._reporter = reporter
         self._recorder = recorder
         self._keep = keep
+        self.best = best
+        self.good: dict[str, Array] = {}
         self._steps_per_call = 1
         self._sums: dict[str, float] = {}
         self._seconds = 0.0
@@ -147,6 +157,7 @@ class Session:
             CheckpointError: a checkpoint cannot be saved.
         """
         first, self._sums, self._seconds = start.step, dict(start.sums), start.seconds
+        self.good = start.weights
         with InterruptWatch() as watch:
             for epoch in range(start.epoch, self._plan.epochs):
                 self._epoch(epoch, first, watch)
@@ -167,10 +178,7 @@ class Session:
         row = self._row(epoch)
         self._run.history.append(row)
         if plan.early_stopping is not None and plan.early_stopping.stops(self._run.history):
-            self._run.stop(
-                f"{plan.early_stopping.metric} has not improved for "
-                f"{plan.early_stopping.patience} epochs"
-            )
+            self._run.stop(plan.early_stopping.reason)
         self._save_epoch(epoch)
         self._reporter.end_epoch(row, plan.epochs)
         for callback in plan.callbacks:
@@ -220,15 +228,18 @@ class Session:
     def _save_epoch(self, epoch: int) -> None:
         """All before the checkpoint to go on from: a run killed in between repeats the epoch."""
         checkpoint = self._checkpoint(epoch + 1, 0)
+        self.good = checkpoint.weights
         if self._recorder is not None:
             self._recorder.end_epoch(checkpoint, self._run.history[-1])
+        best, stopping = self._run.best_epoch == epoch + 1, self._plan.early_stopping
+        if best and stopping is not None and stopping.restore_best:
+            self.best = epoch + 1, checkpoint.weights
         if self._folder is None:
             return
         if self._keep:
             self._folder.keep(checkpoint)
-        if self._run.best_epoch == epoch + 1:
-            shape = self._plan.image_shape
-            self._folder.save_weights(self._folder.best_file, checkpoint.weights, shape)
+        if best:
+            self._folder.save_weights(self._folder.best_file, checkpoint.weights)
         self._folder.save(checkpoint)
         self._folder.save_metrics(self._run.history)
 
@@ -262,7 +273,7 @@ class Session:
         plan = self._plan
         rate = plan.learning_rate(epoch * plan.per_epoch + step)
         kept = ""
-        if self._folder is not None and self._folder.checkpoint_file.exists():
+        if self._folder is not None and self._run.history:
             kept = f" The last good checkpoint stays: {self._folder.checkpoint_file}."
         raise NotFiniteError(
             f"the {what} must stay finite; it is {value} in epoch {epoch + 1}, step {step + 1} of "

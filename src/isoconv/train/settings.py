@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+import numpy as np
+
 from isoconv.arithmetic import ARITHMETIC_VERSION
 from isoconv.data import Augmentation
-from isoconv.errors import CheckpointError
+from isoconv.errors import ArgumentError, CheckpointError
+from isoconv.nn.plain import canonical, parse
 from isoconv.train.callbacks import EarlyStopping
+from isoconv.train.differing import told
 from isoconv.train.optim import SGD, Adam, AdamW
 from isoconv.train.schedule import Constant, Cosine, OneCycle, Step, WarmUp
 from isoconv.train.step import Loss
 
-__all__ = ["differences", "from_plain", "to_plain", "versions"]
+__all__ = ["check_stored", "from_plain", "to_plain", "versions"]
 
 _TYPES: dict[str, type] = {
     kind.__name__: kind
@@ -34,15 +39,51 @@ def to_plain(value: Any) -> Any:
         'SGD'
     """
     if is_dataclass(value) and not isinstance(value, type):
+        if _TYPES.get(type(value).__name__) is not type(value):
+            return {UNREADABLE: type(value).__name__}
         plain = {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
         return {"type": type(value).__name__, **plain}
     if isinstance(value, Mapping):
         return {str(key): to_plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [to_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, np.ndarray):
+        return to_plain(value.tolist())
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    return repr(value)
+    # What cannot be told is named, without the address that its text may hold.
+    return {UNREADABLE: type(value).__name__}
+
+
+UNREADABLE = "cannot be stored"
+"""Key that stands for a value of a kind that has no plain values."""
+
+
+def check_stored(name: str, value: Any, kept: str) -> None:
+    """See that a setting can be read back from what is kept of it.
+
+    Args:
+        name: of the setting, for the message.
+        value: of the setting.
+        kept: where it is to be kept, for the message.
+
+    Raises:
+        ArgumentError: it cannot.
+    """
+    reason = ""
+    try:
+        plain = to_plain(value)
+        fits = to_plain(from_plain(parse(canonical(plain)))) == plain
+    except (CheckpointError, ValueError, TypeError, RecursionError) as error:
+        fits, reason = False, f": {error}"
+    if not fits:
+        raise ArgumentError(
+            f"{name} must be made of the library's own settings, numbers, texts, lists and dicts "
+            f"to be kept in {kept} and read back; got {type(value).__name__}{reason} (without a "
+            "run folder any will do)"
+        )
 
 
 def from_plain(plain: Any) -> Any:
@@ -60,35 +101,29 @@ def from_plain(plain: Any) -> Any:
     if not isinstance(plain, dict):
         return plain
     values = {key: from_plain(item) for key, item in plain.items()}
+    if UNREADABLE in values:
+        raise CheckpointError(f"settings of type {told(values[UNREADABLE])} were not stored")
     if "type" not in values:
         return values
     name = values.pop("type")
-    if name not in _TYPES:
+    if not isinstance(name, str) or name not in _TYPES:
         raise CheckpointError(
-            f"settings of type {name!r} cannot be read back; known are {', '.join(sorted(_TYPES))}"
+            f"settings of type {told(name)} cannot be read back; known are "
+            f"{', '.join(sorted(_TYPES))}"
         )
     try:
         return _TYPES[name](**values)
-    except (TypeError, ValueError) as error:
-        raise CheckpointError(f"settings of type {name!r} cannot be read: {error}") from error
-
-
-def differences(recorded: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
-    """Where two plain records differ, a line each.
-
-    Example:
-        >>> differences({"seed": 0}, {"seed": 1})
-        ['seed: the run has 0, given is 1']
-    """
-    return [
-        f"{name}: the run has {recorded.get(name)!r}, given is {given.get(name)!r}"
-        for name in sorted({*recorded, *given})
-        if recorded.get(name) != given.get(name)
-    ]
+    except (TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"settings of type {name} cannot be read: {error}") from error
 
 
 def versions() -> dict[str, Any]:
     """The arithmetic's version and those of the software at hand."""
+    return dict(_versions())
+
+
+@functools.cache
+def _versions() -> Mapping[str, Any]:
     from importlib.metadata import PackageNotFoundError, version
 
     found: dict[str, Any] = {"arithmetic": ARITHMETIC_VERSION, "python": platform.python_version()}

@@ -9,7 +9,16 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from isoconv.checks import check_choice, check_number, settle
+from isoconv.checks import (
+    check_array,
+    check_choice,
+    check_flag,
+    check_kind,
+    check_number,
+    check_shape,
+    settle,
+    shown,
+)
 from isoconv.compile.layout import FlatLayout
 from isoconv.data import Augmentation, Dataset
 from isoconv.errors import ArgumentError, DataError, ShapeError
@@ -76,10 +85,23 @@ class Normalisation:
     Attributes:
         scale: float32 ``(C,)``.
         offset: float32 ``(C,)``.
+
+    Raises:
+        ArgumentError: other arrays, or numbers that are not finite.
+        DTypeError: what is no array of numbers.
     """
 
     scale: Array
     offset: Array
+
+    def __post_init__(self) -> None:
+        for name in ("scale", "offset"):
+            array = check_array(name, getattr(self, name)).astype(np.float32, copy=False)
+            if array.ndim != 1 or not np.isfinite(array).all():
+                raise ArgumentError(
+                    f"{name} must be finite, one number for each channel; got {shown(array)}"
+                )
+            settle(self, **{name: array})
 
     @property
     def constants(self) -> dict[str, Array]:
@@ -96,12 +118,24 @@ class Preparation:
         dtype: ``"uint8"`` or ``"float32"``.
         normalisation: constants per channel, or None.
         augmentation: random changes in training, or None.
+
+    Raises:
+        ArgumentError: something else.
+        ShapeError: a shape that is none.
     """
 
     shape: tuple[int, ...]
     dtype: DType
     normalisation: Normalisation | None = None
     augmentation: Augmentation | None = None
+
+    def __post_init__(self) -> None:
+        settle(self, shape=check_shape("shape", self.shape))
+        check_choice("dtype", self.dtype, ("uint8", "float32"))
+        if self.normalisation is not None:
+            check_kind("normalisation", self.normalisation, Normalisation, "a Normalisation")
+        if self.augmentation is not None:
+            check_kind("augmentation", self.augmentation, Augmentation, "an Augmentation")
 
     @property
     def augments(self) -> bool:
@@ -119,6 +153,8 @@ class Preparation:
         Augmented first (in the images' own units), then multiplied by ``scale`` and moved by
         ``offset``, each operation rounded.
         """
+        check_kind("trace", trace, Trace, "a Trace")
+        training = check_flag("training", training)
         images = trace.input("dataset", "images", self.shape, self.dtype)
         if training and self.augmentation is not None and self.augments:
             table = trace.input("dataset", "augmentation", (len(TABLE_COLUMNS),))

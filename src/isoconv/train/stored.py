@@ -1,8 +1,13 @@
-"""What a run folder's files are worth by its receipt, without computing anything anew."""
+"""What a run folder's files are worth by its receipt, without computing anything anew.
+
+Every file is either derived from the receipt and compared with it, or named as not covered.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,147 +15,350 @@ from numpy.typing import NDArray
 
 from isoconv.errors import CheckpointError
 from isoconv.nn import storage
-from isoconv.train.callbacks import improves
-from isoconv.train.checkpoint import Checkpoint, RunFolder
+from isoconv.nn.plain import parse
+from isoconv.nn.record import with_weights
+from isoconv.train.checkpoint import RunFolder
 from isoconv.train.compare import Difference, compare_arrays, state_after
-from isoconv.train.receipt import Receipt, differing
+from isoconv.train.differing import differing, told
+from isoconv.train.files import read_json
+from isoconv.train.layout import HEAD, NO_METRICS
+from isoconv.train.receipt import Receipt
 from isoconv.train.record import optimizer_digest, tensors_of
+from isoconv.train.stand import Stand
+from isoconv.train.state import Checkpoint, flat, from_flat
 
-__all__ = ["check_files"]
+__all__ = ["Files", "NotCovered", "check_files"]
 
 Array = NDArray[Any]
-_NORMALISE = "normalise:"
+
+_FREE = ("facts", "keep_checkpoints", "versions")
+"""What run.json says beside the receipt's head and the result."""
+_CLOCK = tuple(name for name in NO_METRICS if name != "epoch")
+"""Columns of the history that the clock decides."""
 
 
-def check_files(receipt: Receipt) -> tuple[Difference | None, list[str]]:
-    """Compare weight files and checkpoints of a run folder with its receipt.
+class NotCovered:
+    """Files, and places in files, that nothing was found to compare with.
 
-    Args:
-        receipt: of the run.
+    Example:
+        >>> free = NotCovered()
+        >>> free.add("run.json", "facts", "versions")
+        >>> free.add("notes.txt")
+        >>> str(free)
+        'not covered: run.json (facts, versions), notes.txt'
+    """
 
-    Returns:
-        The first file that is not what the receipt says, or None; and which files are not there.
+    def __init__(self) -> None:
+        self._places: dict[str, list[str]] = {}
+
+    def add(self, file: str, *places: str) -> None:
+        """Name places of a file, or all of it."""
+        known = self._places.setdefault(file, [])
+        known.extend(place for place in places if place not in known)
+
+    def __str__(self) -> str:
+        listed = [
+            f"{file} ({', '.join(places)})" if places else file
+            for file, places in self._places.items()
+        ]
+        return f"not covered: {', '.join(listed)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """What came of comparing the files of a run folder with its receipt.
+
+    Attributes:
+        difference: the first file that is not what the receipt says, or None.
+        missing: files that are not there.
+        free: what is not covered.
+    """
+
+    difference: Difference | None
+    missing: list[str]
+    free: NotCovered
+
+
+def check_files(receipt: Receipt) -> Files:
+    """Compare all files of a run folder with its receipt.
 
     Raises:
         CheckpointError: a file cannot be read.
     """
-    notes: list[str] = []
-    for found in _differences(receipt, notes):
-        if found is not None:
-            return found, notes
-    return None, notes
+    check = _Check(receipt)
+    found = next((found for found in check.differences() if found is not None), None)
+    return Files(found, check.missing, check.free)
 
 
-def _differences(receipt: Receipt, notes: list[str]) -> Iterator[Difference | None]:
-    folder = RunFolder(receipt.folder)
-    if receipt.finished:
-        yield _weights(receipt, folder.weights_file, receipt.epochs, notes)
-        # A run that was killed may hold best weights of an epoch that it will repeat.
-        yield _weights(receipt, folder.best_file, _best_epoch(receipt), notes)
-    for epoch in folder.kept_epochs():
-        if epoch <= receipt.epochs:
-            where = f"checkpoints/{folder.kept_file(epoch).name}"
-            yield _checkpoint(receipt, where, folder.load_kept(epoch))
-    if not folder.checkpoint_file.exists():
-        notes.append("checkpoints/last.json is not there")
-        return
-    last = folder.load_last()
-    # Within an epoch there is nothing in the receipt to compare it with.
-    if last.step == 0 and last.epoch <= receipt.epochs:
-        yield _checkpoint(receipt, "checkpoints/last.json", last)
+class _Check:
+    """The comparison of one folder; notes what is missing and what is not covered."""
 
+    def __init__(self, receipt: Receipt) -> None:
+        self.missing: list[str] = []
+        self.free = NotCovered()
+        self._receipt = receipt
+        self._folder = folder = RunFolder(receipt.folder)
+        self._keeps = False
+        self._compared = {folder.receipt_file, folder.steps_file}
 
-def _weights(receipt: Receipt, path: Path, epoch: int, notes: list[str]) -> Difference | None:
-    if not path.exists():
-        notes.append(f"{path.name} is not there")
+    def differences(self) -> Iterator[Difference | None]:
+        """File by file where it differs, or None."""
+        receipt, folder = self._receipt, self._folder
+        # Its software and machine; who trained may have given the model any name.
+        self.free.add("receipt.json", "isoconv", "machine", "model.name")
+        for line in receipt.altered:
+            yield Difference("steps.jsonl", receipt.epochs, note=line)
+        yield self._samples()
+        yield self._description()
+        yield self._metrics()
+        if receipt.finished:
+            yield self._result()
+            yield self._weights(folder.weights_file, receipt.kept_epoch)
+            # A run that was killed may hold best weights of an epoch that it will repeat.
+            yield self._weights(folder.best_file, receipt.best_epoch)
+        for epoch in self._kept_epochs():
+            path = folder.kept_file(epoch)
+            if epoch > receipt.epochs:
+                yield self._differs(path, f"the receipt ends with epoch {receipt.epochs}")
+            if not self._lacks(path):
+                yield self._checkpoint(path, epoch)
+        yield from self._last()
+        self._rest()
+
+    # Text
+
+    def _samples(self) -> Difference | None:
+        path, wanted = self._folder.samples_file, self._receipt.content["samples_sha256"]
+        if self._lacks(path):
+            return None
+        found = hashlib.sha256(_bytes(path)).hexdigest()
+        if found == wanted:
+            return None
+        return self._differs(path, f"sha256: the receipt has {wanted}, the file {found}")
+
+    def _description(self) -> Difference | None:
+        path = self._folder.run_file
+        if self._lacks(path):
+            return None
+        found = read_json(path, "the run's description")
+        self.free.add("run.json", *_FREE)
+        self._keeps = found.get("keep_checkpoints") is True
+        own = {name: value for name, value in found.items() if name not in _FREE}
+        wanted = {name: self._receipt.content[name] for name in HEAD}
+        final = self._receipt.content["final"]
+        if final is not None and "result" not in own:
+            # It is written last.
+            self.missing.append("result in run.json")
+        elif final is not None or "result" in own:
+            wanted["result"] = final
+        return self._first(path, wanted, own)
+
+    def _result(self) -> Difference | None:
+        """The end of a run as it follows from its epochs."""
+        receipt, final = self._receipt, self._receipt.content["final"]
+        digest = receipt.entries[receipt.kept_epoch]["weights_sha256"]
+        wanted: dict[str, Any] = {
+            "best_epoch": receipt.best_epoch,
+            "epoch": receipt.kept_epoch,
+            "epochs": receipt.epochs,
+            "record_sha256": with_weights(receipt.content["record"], digest)["digest"],
+            "weights_sha256": digest,
+        }
+        stopping = receipt.stopping
+        if stopping is not None:
+            # That the run ended when it says so was seen; other settings may have said the same.
+            self.free.add("receipt.json", "settings.early_stopping")
+        if stopping is not None and stopping.stops(receipt.history):
+            wanted["stopped"] = stopping.reason
+        elif final["stopped"]:
+            self.free.add("receipt.json", "final.stopped")
+        if receipt.epochs < receipt.planned:
+            self.free.add("receipt.json", "settings.epochs")
+        given = {name: final[name] for name in wanted}
+        for place, first, second in differing(wanted, given, "final"):
+            note = f"{place}: by its epochs {told(first)}, the receipt says {told(second)}"
+            return Difference("receipt.json", receipt.epochs, note=note)
         return None
-    arrays, _, _ = storage.read(path)
-    own = {name: array for name, array in arrays.items() if not name.startswith(_NORMALISE)}
-    where = f"{path.name} (epoch {epoch})"
-    if storage.digest(own) != receipt.entries[epoch]["weights_sha256"]:
-        names = [*receipt.content["model"]["parameters"], *receipt.content["model"]["states"]]
-        digests = receipt.entries[epoch]["weights_sha256"], storage.digest(own)
-        return _named(receipt, where, epoch, own, names, ("weights_sha256", digests))
-    return _constants(receipt, where, epoch, arrays)
 
-
-def _checkpoint(receipt: Receipt, where: str, given: Checkpoint) -> Difference | None:
-    entry = receipt.entries[given.epoch]
-    where = f"{where} (epoch {given.epoch})"
-    found = {
-        "weights_sha256": storage.digest(given.weights),
-        "optimizer_sha256": optimizer_digest(given),
-    }
-    for name, digest in found.items():
-        if digest != entry[name]:
-            whole = name, (str(entry[name]), digest)
-            return _named(receipt, where, given.epoch, tensors_of(given), None, whole)
-    return None
-
-
-def _named(
-    receipt: Receipt,
-    where: str,
-    epoch: int,
-    given: Mapping[str, Array],
-    names: list[str] | None,
-    whole: tuple[str, tuple[str, str]],
-) -> Difference:
-    """Which tensor of a file is another one.
-
-    Args:
-        receipt: of the run.
-        where: the file.
-        epoch: after which it was saved.
-        given: its arrays.
-        names: which tensors it is to hold; None for all.
-        whole: the digest of all that differs: its name, the receipt's and the file's.
-    """
-    name, digests = whole
-    details = receipt.details.get(epoch)
-    recorded = {} if details is None else dict(details["tensors"])
-    if names is not None:
-        recorded = {tensor: recorded[tensor] for tensor in names if tensor in recorded}
-    if recorded:
-        found = compare_arrays(where, epoch, recorded, given, state_after(receipt, epoch))
-        if found is not None:
-            return found
-    # Tensor by tensor nothing is known, or the receipt does not agree with its own steps.
-    return Difference(where, epoch, note=f"{name}: receipt {digests[0]}, found {digests[1]}")
-
-
-def _constants(
-    receipt: Receipt, where: str, epoch: int, arrays: Mapping[str, Array]
-) -> Difference | None:
-    """The constants of normalisation that some weight files carry."""
-    given = {
-        name.removeprefix(_NORMALISE): [float(value).hex() for value in array]
-        for name, array in arrays.items()
-        if name.startswith(_NORMALISE)
-    }
-    wanted = receipt.content["normalisation"] or {}
-    for place, first, second in differing({name: wanted.get(name) for name in given}, given):
-        note = f"{_NORMALISE}{place}: the receipt has {first}, the file {second}"
-        return Difference(where, epoch, note=note)
-    return None
-
-
-def _best_epoch(receipt: Receipt) -> int:
-    """As `Run.best_epoch`.
-
-    Raises:
-        CheckpointError: the receipt's metrics make no sense.
-    """
-    watched = "val_loss" if receipt.content["data"].get("validation") else "loss"
-    best: float | None = None
-    epoch = 0
-    for entry in receipt.entries[1:]:
+    def _metrics(self) -> Difference | None:
+        path = self._folder.metrics_file
+        if self._receipt.epochs == 0 and not path.exists():
+            return None
+        if self._lacks(path):
+            return None
+        *lines, end = _bytes(path).split(b"\n")
         try:
-            value = float.fromhex(entry["metrics"][watched])
-        except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(
-                f"receipt {receipt.path} cannot be read: epoch {entry['epoch']} has no {watched}"
-            ) from error
-        if best is None or improves(watched, value, best):
-            best, epoch = value, int(entry["epoch"])
-    return epoch
+            rows = [parse(line) for line in lines]
+        except ValueError as error:
+            raise CheckpointError(f"{path} cannot be read: {error}") from error
+        if end:
+            return self._differs(path, "its last line has no end")
+        return self._history(path, rows)
+
+    def _history(self, path: Path, rows: Any) -> Difference | None:
+        receipt = self._receipt
+        wanted = [{"epoch": entry["epoch"], **entry["readable"]} for entry in receipt.entries[1:]]
+        self.free.add(self._name(path), *_CLOCK)
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            return self._differs(path, "its rows must be JSON objects")
+        if not receipt.finished:
+            # The receipt is written before them, epoch by epoch.
+            wanted = wanted[: len(rows)]
+        if len(rows) != len(wanted):
+            note = f"it has {len(rows)} rows, the receipt has {receipt.epochs} epochs"
+            return self._differs(path, note)
+        own = [{name: row[name] for name in row if name not in _CLOCK} for row in rows]
+        return self._first(path, {"rows": wanted}, {"rows": own})
+
+    # Arrays
+
+    def _weights(self, path: Path, epoch: int) -> Difference | None:
+        if self._lacks(path):
+            return None
+        arrays, record = storage.read(path)
+        where = f"{path.name} (epoch {epoch})"
+        wanted = self._receipt.entries[epoch]["weights_sha256"]
+        if storage.digest(arrays) != wanted:
+            model = self._receipt.content["model"]
+            names = [*model["parameters"], *model["states"]]
+            digests = wanted, storage.digest(arrays)
+            return self._named(where, epoch, arrays, names, ("weights_sha256", digests))
+        return self._record(path, record, wanted)
+
+    def _kept_epochs(self) -> list[int]:
+        """The epochs after which the state was kept, or was to be."""
+        found, wanted = set(self._folder.kept_epochs()), set[int]()
+        if self._receipt.content["start"] == "given":
+            wanted.add(0)
+        if self._keeps or len(found) > 1:
+            wanted.update(range(self._receipt.epochs + 1))
+        return sorted(found | wanted)
+
+    def _checkpoint(self, path: Path, epoch: int) -> Difference | None:
+        self._compared.add(path)
+        arrays, record = storage.read(path)
+        entry, where = self._receipt.entries[epoch], f"{self._name(path)} (epoch {epoch})"
+        given = from_flat(arrays, epoch)
+        found = {
+            "weights_sha256": storage.digest(given.weights),
+            "optimizer_sha256": optimizer_digest(given),
+        }
+        for name, digest in found.items():
+            if digest != entry[name]:
+                whole = name, (str(entry[name]), digest)
+                return self._named(where, epoch, tensors_of(given), None, whole)
+        return self._kinds(path, arrays, given) or self._record(
+            path, record, entry["weights_sha256"]
+        )
+
+    def _kinds(
+        self, path: Path, arrays: Mapping[str, Array], given: Checkpoint
+    ) -> Difference | None:
+        """Whether a checkpoint's names say of each array what it is."""
+        model = self._receipt.content["model"]
+        wrong = sorted(
+            {*arrays}.symmetric_difference(flat(given))
+            | {*given.parameters}.symmetric_difference(model["parameters"])
+            | {*given.states}.symmetric_difference(model["states"])
+        )
+        return self._differs(path, f"arrays of wrong names: {', '.join(wrong)}") if wrong else None
+
+    def _record(
+        self, path: Path, record: Mapping[str, Any], weights_sha256: str
+    ) -> Difference | None:
+        """The record of the model in the file's header."""
+        wanted = with_weights(self._receipt.content["record"], weights_sha256)
+        return self._first(path, wanted, record)
+
+    def _last(self) -> Iterator[Difference | None]:
+        receipt, path = self._receipt, self._folder.checkpoint_file
+        if self._lacks(path):
+            return
+        stand, own = Stand.read(path), read_json(path, "checkpoint")
+        file = path.with_name(stand.arrays_file)
+        place = stand.epoch, stand.step
+        if receipt.finished and place != (receipt.epochs, 0):
+            yield self._differs(path, f"it must stand after epoch {receipt.epochs}, the last")
+        if stand.epoch > receipt.epochs:
+            yield self._differs(path, f"the receipt ends with epoch {receipt.epochs}")
+        last = self._folder.load_last()
+        wanted = {
+            **Stand.of(
+                last, Stand.name(*place), stand.sha256, storage.digest(last.weights)
+            ).plain(),
+            "history": own["history"],
+        }
+        if stand.step > 0:
+            # Within an epoch there is nothing in the receipt to compare it with.
+            within = {name: own[name] for name in ("losses", "sums", "seconds")}
+            self.free.add(self._name(path), *within)
+            wanted |= within
+        yield self._first(path, wanted, own)
+        yield self._history(path, own["history"])
+        if stand.step == 0:
+            yield self._checkpoint(file, stand.epoch)
+
+    def _named(
+        self,
+        where: str,
+        epoch: int,
+        given: Mapping[str, Array],
+        names: list[str] | None,
+        whole: tuple[str, tuple[str, str]],
+    ) -> Difference:
+        """Which tensor of a file is another one.
+
+        Args:
+            where: the file.
+            epoch: after which it was saved.
+            given: its arrays.
+            names: which tensors it is to hold; None for all.
+            whole: the digest of all that differs: its name, the receipt's and the file's.
+        """
+        receipt, (name, digests) = self._receipt, whole
+        details = receipt.details.get(epoch)
+        recorded = {} if details is None else dict(details["tensors"])
+        if names is not None:
+            recorded = {tensor: recorded[tensor] for tensor in names if tensor in recorded}
+        if recorded:
+            found = compare_arrays(where, epoch, recorded, given, state_after(receipt, epoch))
+            if found is not None:
+                return found
+        # Tensor by tensor nothing is known, or the receipt does not agree with its own steps.
+        return Difference(where, epoch, note=f"{name}: receipt {digests[0]}, found {digests[1]}")
+
+    # What all share
+
+    def _rest(self) -> None:
+        """Name what nothing of was compared."""
+        for path in sorted(self._folder.path.rglob("*")):
+            if path not in self._compared and not path.is_dir():
+                self.free.add(self._name(path))
+
+    def _lacks(self, path: Path) -> bool:
+        if path.exists():
+            self._compared.add(path)
+            return False
+        self.missing.append(self._name(path))
+        return True
+
+    def _first(
+        self, path: Path, wanted: Mapping[str, Any], given: Mapping[str, Any]
+    ) -> Difference | None:
+        for place, first, second in differing(wanted, given):
+            note = f"{place}: the receipt has {told(first)}, the file {told(second)}"
+            return self._differs(path, note)
+        return None
+
+    def _differs(self, path: Path, note: str) -> Difference:
+        return Difference(self._name(path), self._receipt.epochs, note=note)
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self._folder.path).as_posix()
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error

@@ -2,33 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, Literal
 
-from isoconv.checks import check_count, check_flag, check_kind, check_number, check_text, shown
-from isoconv.data import Augmentation
+import numpy as np
+
+from isoconv.checks import (
+    check_count,
+    check_flag,
+    check_kind,
+    check_number,
+    check_text,
+    plain,
+    shown,
+)
+from isoconv.data import Augmentation, Splits
 from isoconv.errors import ArgumentError, CheckpointError
 from isoconv.nn import Module
-from isoconv.run.training import StepGraph, TrainingEngine
+from isoconv.train.began import COMPARED, Began
 from isoconv.train.callbacks import Callback, EarlyStopping
-from isoconv.train.checkpoint import Checkpoint, RunFolder
+from isoconv.train.checkpoint import RunFolder
+from isoconv.train.conduct import Conduct
+from isoconv.train.differing import difference_table, differing, told
+from isoconv.train.given import Given
 from isoconv.train.machine import machine_facts
-from isoconv.train.metrics import Data, Evaluator
+from isoconv.train.metrics import Data
 from isoconv.train.optim import SGD, Optimizer
 from isoconv.train.prepare import Prepared
-from isoconv.train.progress import Reporter
+from isoconv.train.progress import is_console
 from isoconv.train.record import Recorder
-from isoconv.train.run import Interrupted, Run, way_on
+from isoconv.train.run import Run
 from isoconv.train.schedule import Constant, Schedule
-from isoconv.train.session import Plan, Session
-from isoconv.train.settings import differences, from_plain, to_plain
+from isoconv.train.settings import check_stored, from_plain, to_plain
 from isoconv.train.step import Loss, LossName
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = ["Trainer"]
+
+SETTINGS = (
+    "augmentation", "batch_size", "clip_norm", "loss", "normalise", "optimizer", "schedule", "seed",
+    "shard_size",
+)  # fmt: skip
+"""Attributes that decide the bits."""
+OPTIONS = ("threads", "target", "callbacks", "progress", "keep_checkpoints")
+"""Settings that decide none."""
 
 
 class Trainer:
@@ -48,6 +68,8 @@ class Trainer:
             default 32, or the batch if that is smaller.
         augmentation: random changes to training images.
         normalise: bring each channel to mean 0 and standard deviation 1 over the training images.
+            A model that was trained with the normalisation of other images needs to be told:
+            ``"keep"`` goes on with that one, ``"anew"`` takes that of these images.
         clip_norm: the greatest global norm of the gradient; a greater one is scaled down.
         seed: of the first weights, the order of images, augmentation and dropout; 64 bits.
         threads: number of threads; None for one per core.
@@ -83,7 +105,7 @@ class Trainer:
         batch_size: int = 128,
         shard_size: int | None = None,
         augmentation: Augmentation | None = None,
-        normalise: bool = True,
+        normalise: bool | Literal["keep", "anew"] = True,
         clip_norm: float | None = None,
         seed: int = 0,
         threads: int | None = None,
@@ -100,7 +122,7 @@ class Trainer:
         usual = min(32, self.batch_size)
         self.shard_size = usual if shard_size is None else check_count("shard_size", shard_size)
         self.augmentation = augmentation
-        self.normalise = check_flag("normalise", normalise)
+        self.normalise: bool | Literal["keep", "anew"] = _normalise(normalise)
         self.clip_norm = (
             None if clip_norm is None else check_number("clip_norm", clip_norm, above=0)
         )
@@ -108,7 +130,7 @@ class Trainer:
         self.threads = None if threads is None else check_count("threads", threads)
         self.target = None if target is None else check_text("target", target)
         self.callbacks = _callbacks(callbacks)
-        self.progress = progress if _is_console(progress) else check_flag("progress", progress)
+        self.progress = progress if is_console(progress) else check_flag("progress", progress)
         self.keep_checkpoints = check_flag("keep_checkpoints", keep_checkpoints)
         self._check()
 
@@ -127,17 +149,7 @@ class Trainer:
 
     def settings(self) -> dict[str, Any]:
         """All that decides the bits, as plain values."""
-        return {
-            "augmentation": to_plain(self.augmentation),
-            "batch_size": self.batch_size,
-            "clip_norm": self.clip_norm,
-            "loss": to_plain(self.loss),
-            "normalise": self.normalise,
-            "optimizer": to_plain(self.optimizer),
-            "schedule": to_plain(self.schedule),
-            "seed": self.seed,
-            "shard_size": self.shard_size,
-        }
+        return {name: to_plain(getattr(self, name)) for name in SETTINGS}
 
     @classmethod
     def from_run(cls, model: Module, folder: str | Path, **options: Any) -> Trainer:
@@ -150,47 +162,57 @@ class Trainer:
                 ``keep_checkpoints``; what the run began with is kept up in any case.
 
         Raises:
+            ArgumentError: another option, or one outside its range.
             CheckpointError: the folder holds no run that can be read.
         """
-        plain = RunFolder(folder).description()
-        if not isinstance(plain.get("settings"), dict):
-            raise CheckpointError(f"the settings of {folder} cannot be read: there are none")
-        return cls.from_settings(model, plain["settings"], str(folder), **options)
+        plain = RunFolder(folder).description().get("settings")
+        return cls.from_settings(model, plain, str(folder), **options)
 
     @classmethod
-    def from_settings(
-        cls, model: Module, plain: Mapping[str, Any], title: str, **options: Any
-    ) -> Trainer:
+    def from_settings(cls, model: Module, plain: Any, title: str, **options: Any) -> Trainer:
         """A trainer from what `settings` gave.
 
         Args:
             model: what to train.
-            plain: the settings.
+            plain: the settings, perhaps from a stranger.
             title: where they stood, for messages.
             options: as for `from_run`.
 
         Raises:
+            ArgumentError: another option, or one outside its range.
             CheckpointError: the settings cannot be read.
         """
-        try:
-            settings = {name: from_plain(value) for name, value in plain.items()}
-            loss = settings.pop("loss")
-            return cls(
-                model,
-                loss=loss.name,
-                label_smoothing=loss.label_smoothing,
-                **settings,
-                **options,
+        unknown = sorted(set(options) - set(OPTIONS))
+        if unknown:
+            raise ArgumentError(
+                f"besides its own settings a run takes {', '.join(OPTIONS)}; got "
+                f"{', '.join(unknown)}"
             )
-        except (KeyError, TypeError, AttributeError, ArgumentError) as error:
-            raise CheckpointError(f"the settings of {title} cannot be read: {error!r}") from error
+        # What is wrong with these is no fault of the settings.
+        cls(model, **options)
+        try:
+            given = {
+                name: from_plain(value)
+                for name, value in dict(plain).items()
+                if name not in ("epochs", "early_stopping")
+            }
+            wrong = set(given).symmetric_difference(SETTINGS)
+            if wrong:
+                raise ArgumentError(f"missing or unknown {', '.join(sorted(wrong))}")
+            loss = given.pop("loss")
+            return cls(
+                model, loss=loss.name, label_smoothing=loss.label_smoothing, **given, **options
+            )
+        except (TypeError, ValueError, AttributeError) as error:
+            raise CheckpointError(f"the settings of {title} cannot be read: {error}") from error
 
     # Training
 
     def fit(
         self,
-        train: Data,
+        train: Data | Splits,
         validation: Data | None = None,
+        test: Data | None = None,
         *,
         epochs: int = 5,
         out: str | Path | None = None,
@@ -200,82 +222,131 @@ class Trainer:
         """Train from the model's weights, or from fresh ones if it has none.
 
         Args:
-            train: a data set, or images ``(N, H, W, C)`` and labels.
-            validation: images that are measured after each epoch and never learned from.
+            train: a data set, or images ``(N, H, W, C)`` and labels; or `isoconv.data.Splits`,
+                which hold all three parts. Classes are matched by name: with those of a model that
+                was trained before, and of the other parts with those of this one.
+            validation: images that are measured after each epoch and never learned from; early
+                stopping and the best epoch go by them.
+            test: images that are measured once, at the end.
             epochs: how often to go through the images.
             out: a new folder for settings, metrics, checkpoints and weights; None keeps nothing.
             early_stopping: when to end before.
             facts: plain values that are kept in run.json beside the settings.
 
         Returns:
-            The run; the model holds the weights of the last step.
+            The run; the model holds the weights of the last step, or of the best epoch if early
+            stopping restores it (``run.kept_epoch`` tells).
 
         Raises:
-            ArgumentError: a setting outside its range, or a folder that holds a run.
-            DataError: images or labels that do not fit the model.
+            ArgumentError: a setting outside its range or, with a folder, one that cannot be kept in
+                it; or a folder that holds a run.
+            DataError: images or labels that do not fit the model, or one class alone.
             ShapeError: images that a layer does not take.
-            NotFiniteError: a loss is infinite or not a number.
+            NotFiniteError: a loss is infinite or not a number; its ``run`` holds what came before.
             CheckpointError: the folder cannot be written.
             Interrupted: Ctrl-C was pressed; it is a KeyboardInterrupt, and `resume` goes on.
         """
-        epochs = check_count("epochs", epochs)
-        prepared = Prepared(self, train, validation)
-        _check_stopping(early_stopping, prepared.step, validation is not None)
-        description = prepared.describe(epochs, early_stopping, facts or {})
-        start = prepared.start()
+        epochs = check_count("epochs", epochs, below=2**32)
+        if facts is not None and not isinstance(facts, Mapping):
+            raise ArgumentError(f"facts must be a dict of plain values; got {facts!r:.80}")
         folder = None if out is None else RunFolder(out)
         if folder is not None:
-            folder.create(description, start)
-            # Weights that no seed gives back must be kept, or nobody could verify the run.
-            if self.keep_checkpoints or prepared.first_weights == "given":
-                folder.keep(start)
+            folder.open()
+            self._check_stored(folder, early_stopping, facts)
+        given = Given(train, validation, test, names=self.model.class_names or None)
+        prepared = Prepared(self, given)
+        prepared.check_stopping(early_stopping)
+        description = prepared.describe(epochs, early_stopping, facts or {})
+        start = prepared.start()
         recorder = self._recorder(prepared, description, folder)
-        recorder.begin(start)
-        run = Run(self.model, description, folder)
-        return self._run(prepared, run, folder, start, recorder, keep=self.keep_checkpoints)
+        run = Run(self.model, description, folder, early_stopping)
+        try:
+            if folder is not None:
+                folder.clear()
+                folder.describes(prepared.facts.plain())
+                folder.save_samples(given.listing)
+                # Weights that no seed gives back must be kept, or nobody could verify the run.
+                if self.keep_checkpoints or prepared.first_weights == "given":
+                    folder.keep(start)
+                folder.save(start)
+            recorder.begin(start)
+            if folder is not None:
+                # What it announces is there before it.
+                folder.describe(description)
+            conduct = Conduct(self, prepared, run, folder, recorder, keep=self.keep_checkpoints)
+            return conduct.train(start)
+        except Exception:
+            if not run.history:
+                # Nothing was learned, and what is left would stand in the way of the next call.
+                prepared.unmark_model()
+                if folder is not None:
+                    folder.discard()
+            raise
 
-    def resume(self, out: str | Path, train: Data, validation: Data | None = None) -> Run:
+    def _check_stored(
+        self,
+        folder: RunFolder,
+        stopping: EarlyStopping | None,
+        facts: Mapping[str, Any] | None,
+    ) -> None:
+        """See that what is kept can be read back."""
+        kept = str(folder.path)
+        for name in ("optimizer", "schedule", "augmentation", "loss"):
+            check_stored(name, getattr(self, name), kept)
+        check_stored("early_stopping", stopping, kept)
+        for name, value in (facts or {}).items():
+            check_stored(f"facts[{name!r}]", value, kept)
+
+    def resume(
+        self,
+        out: str | Path,
+        train: Data | Splits,
+        validation: Data | None = None,
+        test: Data | None = None,
+    ) -> Run:
         """Go on with a run to the same bits as if it had never been interrupted.
 
         Args:
             out: the run folder.
             train: the data that the run began with.
             validation: likewise.
+            test: likewise.
 
         Returns:
             The whole run; a finished one is given back as it is.
 
         Raises:
-            CheckpointError: the folder cannot be read, or settings, data or model are others.
+            CheckpointError: the folder cannot be read, or settings, data, classes or model are
+                others; what differs is shown as a table.
             NotFiniteError: as for `fit`; so are the rest.
         """
         folder = RunFolder(out)
-        description = folder.description()
-        prepared = Prepared(self, train, validation)
-        try:
-            epochs = int(description["epochs"])
-            stopping = from_plain(description["early_stopping"])
-            facts = description["facts"]
-            recorded = {"settings": description["settings"], "data": description["data"]}
-        except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(f"{folder.run_file} cannot be read: it lacks {error}") from error
-        given = prepared.describe(epochs, stopping, facts)
-        found = differences(recorded["settings"], given["settings"])
-        found += differences(recorded["data"], given["data"])
+        began = Began.read(folder)
+        given = Given.again(train, validation, test, began.class_names, str(folder.path))
+        prepared = Prepared(self, given, began.compared["record"])
+        prepared.check_stopping(began.early_stopping)
+        described = prepared.describe(began.epochs, began.early_stopping, began.facts)
+        found = list(differing(began.compared, {name: described[name] for name in COMPARED}))
         if found:
+            changed = folder.changes(given.parts) if _about_data(found) else []
             raise CheckpointError(
-                f"{folder.path} can be gone on with on its own settings and data only: "
-                + " | ".join(found)
+                f"{folder.path} can be gone on with as it began only; what differs:\n"
+                + "\n".join([difference_table(found, "the run", "given"), *changed])
             )
+        folder.describes(prepared.facts.plain())
         step = prepared.step
         start = folder.load(step.parameters, step.states, step.slots)
-        recorder = self._recorder(prepared, given, folder)
-        found_receipt = recorder.resume(start)
-        keep = self.keep_checkpoints or bool(description.get("keep_checkpoints", False))
-        run = Run(self.model, description, folder)
-        return self._run(
-            prepared, run, folder, start, recorder if found_receipt else None, keep=keep
-        )
+        prepared.check_history(start)
+        receipt = self._recorder(prepared, described, folder)
+        # A run whose receipt was deleted has none afterwards.
+        recorder = receipt if receipt.resume(start) else None
+        run = Run(self.model, began.description, folder, began.early_stopping)
+        for name, one, other in differing(began.versions, described["versions"]):
+            run.notes.append(f"the run began with {name} {told(one)}, here is {told(other)}")
+        keep = self.keep_checkpoints or began.keep_checkpoints
+        conduct = Conduct(self, prepared, run, folder, recorder, keep=keep)
+        ended = began.result if recorder is None else recorder.final
+        return conduct.train(start, ended)
 
     def _recorder(
         self, prepared: Prepared, description: Mapping[str, Any], folder: RunFolder | None
@@ -283,133 +354,22 @@ class Trainer:
         machine = {**machine_facts(self.threads, self.target), "data": prepared.data_names}
         return Recorder(prepared.receipt_head(description), machine, folder)
 
-    def _run(
-        self,
-        prepared: Prepared,
-        run: Run,
-        folder: RunFolder | None,
-        start: Checkpoint,
-        recorder: Recorder | None,
-        *,
-        keep: bool,
-    ) -> Run:
-        run.recorder = recorder
-        run.history = [dict(row) for row in start.history]
-        stopping: EarlyStopping | None = from_plain(run.description["early_stopping"])
-        plan = prepared.plan(run.epochs, stopping)
-        if stopping is not None and run.history and stopping.stops(run.history):
-            run.stop(f"{stopping.metric} has not improved for {stopping.patience} epochs")
-        reporter = reporter_for(self.progress)
-        for callback in self.callbacks:
-            callback.on_train_begin(run)
-        weights = start.weights
-        if start.epoch < run.epochs and not run.stopped:
-            weights = self.loop(prepared, plan, run, folder, start, reporter, recorder, keep=keep)
-        self.model.load_weights(weights)
-        prepared.mark_model()
-        self._finish(run, folder)
-        if recorder is not None:
-            recorder.finish()
-        for callback in self.callbacks:
-            callback.on_train_end(run)
-        return run
 
-    def loop(
-        self,
-        prepared: Prepared,
-        plan: Plan,
-        run: Run,
-        folder: RunFolder | None,
-        start: Checkpoint,
-        reporter: Reporter,
-        recorder: Recorder | None,
-        *,
-        keep: bool = False,
-    ) -> dict[str, Any]:
-        """Train from a checkpoint on and give back the weights; the engine lives no longer."""
-        machine: dict[str, Any] = {"threads": self.threads, "target": self.target}
-        evaluator: Evaluator | None = None
-        engine: TrainingEngine | None = None
-        try:
-            engine = TrainingEngine(
-                plan.step,
-                plan.arrays,
-                batch_size=self.batch_size,
-                shard_size=self.shard_size,
-                seed=self.seed,
-                progress=reporter.compiling,
-                **machine,
-            )
-            if plan.validation is not None:
-                evaluator = Evaluator(
-                    self.model,
-                    prepared.preparation,
-                    self.loss,
-                    progress=reporter.compiling,
-                    **machine,
-                )
-            engine.load(start.parameters, start.states, start.slots)
-            session = Session(plan, engine, evaluator, run, folder, reporter, recorder, keep=keep)
-            try:
-                session.train(start)
-            except Interrupted:
-                self.model.load_weights({**engine.parameters(), **engine.states()})
-                prepared.mark_model()
-                raise
-            return {**engine.parameters(), **engine.states()}
-        except Interrupted:
-            raise
-        except KeyboardInterrupt:
-            raise Interrupted(f"interrupted; {way_on(folder)}", run) from None
-        finally:
-            reporter.close()
-            if evaluator is not None:
-                evaluator.close()
-            if engine is not None:
-                engine.close()
+def _about_data(found: Sequence[tuple[str, Any, Any]]) -> bool:
+    return any(place.startswith(("data", "samples_sha256")) for place, _, _ in found)
 
-    def _finish(self, run: Run, folder: RunFolder | None) -> None:
-        """Write the final weights and the result."""
-        run.description = {
-            **run.description,
-            "result": {
-                "best_epoch": run.best_epoch,
-                "epochs": len(run.history),
-                "stopped": run.stopped,
-                "weights_sha256": run.digest,
-            },
-        }
-        if folder is not None:
-            shape = self.model.input_shape or ()
-            folder.save_weights(folder.weights_file, self.model.weights, shape)
-            folder.save_metrics(run.history)
-            folder.describe(run.description)
+
+def _normalise(value: object) -> bool | Literal["keep", "anew"]:
+    if isinstance(value, str) and value in ("keep", "anew"):
+        return "keep" if value == "keep" else "anew"
+    found = plain(value)
+    if not isinstance(found, bool):
+        raise ArgumentError(f"normalise must be True, False, 'keep' or 'anew'; got {shown(value)}")
+    return found
 
 
 def _callbacks(callbacks: object) -> tuple[Callback, ...]:
-    if isinstance(callbacks, (Callback, str)) or not isinstance(callbacks, Iterable):
+    odd = (Callback, str, bytes, np.ndarray)
+    if isinstance(callbacks, odd) or not isinstance(callbacks, Iterable):
         raise ArgumentError(f"callbacks must be a list of them; got {shown(callbacks)}")
     return tuple(check_kind("callbacks", each, Callback, "a Callback each") for each in callbacks)
-
-
-def _is_console(progress: object) -> TypeGuard[Console]:
-    from rich.console import Console
-
-    return isinstance(progress, Console)
-
-
-def _check_stopping(stopping: EarlyStopping | None, step: StepGraph, validated: bool) -> None:
-    if stopping is None:
-        return
-    if not isinstance(stopping, EarlyStopping):
-        raise ArgumentError(f"early_stopping must be an EarlyStopping; got {stopping!r}")
-    known = [*step.metrics, *(f"val_{name}" for name in step.metrics if validated)]
-    if stopping.metric not in known:
-        raise ArgumentError(
-            f"early_stopping needs a metric of the history, {', '.join(known)}; "
-            f"got {stopping.metric!r}" + ("" if validated else " without validation data")
-        )
-
-
-def reporter_for(progress: bool | Console) -> Reporter:
-    return Reporter(console=progress) if _is_console(progress) else Reporter(shown=bool(progress))

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from isoconv.errors import ArgumentError, CheckpointError, NotFiniteError
-from isoconv.nn import Module, models, storage
-from isoconv.train.callbacks import Callback, EarlyStopping
-from isoconv.train.checkpoint import Checkpoint, RunFolder
-from isoconv.train.compare import Difference, Side, compare_epochs, state_after
-from isoconv.train.metrics import Data, as_dataset
-from isoconv.train.prepare import Prepared
-from isoconv.train.receipt import Receipt, differing
-from isoconv.train.record import Recorder, tensors_of
-from isoconv.train.run import Interrupted, Run
-from isoconv.train.settings import from_plain
+from isoconv.checks import check_count, check_flag, check_kind, check_text, shown, whole
+from isoconv.data import Splits
+from isoconv.errors import ArgumentError, CheckpointError
+from isoconv.nn import Module
+from isoconv.train.checkpoint import RunFolder
+from isoconv.train.compare import Difference
+from isoconv.train.differing import told
+from isoconv.train.given import TITLES, Given
+from isoconv.train.metrics import Data
+from isoconv.train.progress import is_console
+from isoconv.train.receipt import Receipt
+from isoconv.train.rerun import Rerun
 from isoconv.train.stored import check_files
-from isoconv.train.trainer import Trainer, reporter_for
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Verification", "model_of", "verify"]
-
-Row = Mapping[str, Any]
+__all__ = ["Verification", "verify"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +71,9 @@ class Verification:
 def verify(
     folder: str | Path,
     model: Module | None,
-    train: Data,
+    train: Data | Splits,
     validation: Data | None = None,
+    test: Data | None = None,
     *,
     epochs: tuple[int, int] | None = None,
     threads: int | None = None,
@@ -91,9 +88,10 @@ def verify(
     Args:
         folder: the run folder. Only ``receipt.json`` must be there; ``steps.jsonl`` serves to name
             steps and tensors, checkpoints to name elements and to begin in the middle.
-        model: as the one that was trained; None if it was one of the ready models by name.
-        train: the data that the run was trained on.
-        validation: the data that it was measured with, if there were any.
+        model: as the one that was trained; None if it is made of the library's own layers.
+        train: the data that the run was trained on, or `isoconv.data.Splits` of all parts.
+        validation: the data that it was measured with after each epoch, if there were any.
+        test: the data that it was measured with at the end, if there were any.
         epochs: the first and the last epoch to run, from 1; None for all. A first one above 1
             needs the checkpoint of the epoch before (``keep_checkpoints``).
         threads: number of threads; None for one per core.
@@ -112,6 +110,7 @@ def verify(
         >>> import tempfile
         >>> import numpy as np
         >>> from isoconv import nn
+        >>> from isoconv.train import Trainer
         >>> data = np.arange(64, dtype=np.uint8).reshape(4, 4, 4, 1), [0, 1, 0, 1]
         >>> model = nn.Sequential(nn.Flatten(), nn.Linear(2))
         >>> folder = Path(tempfile.mkdtemp()) / "run"
@@ -119,17 +118,24 @@ def verify(
         >>> verify(folder, model, data).identical
         True
     """
+    if model is not None:
+        check_kind("model", model, Module, "a Module, or None")
+    progress = progress if is_console(progress) else check_flag("progress", progress)
+    threads = None if threads is None else check_count("threads", threads)
+    target = None if target is None else check_text("target", target)
     receipt = Receipt.read(folder)
     receipt.check_arithmetic()
     _check_stopping(receipt)
     first, last = _span(receipt, epochs)
-    _check_data(receipt, train, validation)
-    found, notes = check_files(receipt)
-    notes = [*receipt.problems, *notes]
+    given = _given(receipt, train, validation, test)
+    files = check_files(receipt)
+    found, notes = files.difference, [*receipt.problems]
+    notes += [f"{name} is not there" for name in files.missing]
     if found is None:
-        again = _Again(receipt, model, train, validation, threads, target)
-        found = again.run(first, last, progress)
-        notes += again.notes
+        rerun = Rerun(receipt, model, given, threads, target, files.free)
+        found = rerun.run(first, last, progress)
+        notes += rerun.notes
+    notes.append(str(files.free))
     if not receipt.finished:
         notes.append(f"the run has not ended: {receipt.epochs} of {receipt.planned} epochs so far")
     elif receipt.epochs < receipt.planned:
@@ -145,27 +151,14 @@ def verify(
     )
 
 
-def model_of(receipt: Receipt) -> Module:
-    """The ready model that a run trained, not yet built.
-
-    Raises:
-        CheckpointError: the run trained a model of its own.
-    """
-    described = receipt.content["model"]
-    name = described["name"]
-    if name not in models.MODELS:
-        raise CheckpointError(
-            f"{receipt.folder} was trained with a model of its own"
-            + ("" if name is None else f", {name!r}")
-            + ", which must be given: isoconv.train.verify(folder, model, train, validation)"
-        )
-    return models.create(name, described["output_shape"][-1], tuple(described["input_shape"]))
-
-
 def _span(receipt: Receipt, epochs: tuple[int, int] | None) -> tuple[int, int]:
     if epochs is None:
         return 1, receipt.epochs
-    first, last = epochs
+    pair = epochs if isinstance(epochs, (tuple, list)) else ()
+    numbers = [number for epoch in pair if (number := whole(epoch)) is not None]
+    if not len(pair) == len(numbers) == 2:
+        raise ArgumentError(f"epochs must be a pair (first, last) or None; got {shown(epochs)}")
+    first, last = numbers
     if not 1 <= first <= last <= receipt.epochs:
         raise ArgumentError(
             f"epochs must lie in 1 … {receipt.epochs}, the first no later than the last; got "
@@ -176,18 +169,13 @@ def _span(receipt: Receipt, epochs: tuple[int, int] | None) -> tuple[int, int]:
 
 def _check_stopping(receipt: Receipt) -> None:
     """See that the run did not go on after its early stopping had ended it."""
-    stopping = from_plain(receipt.settings.get("early_stopping"))
-    if not isinstance(stopping, EarlyStopping):
+    stopping, history = receipt.stopping, receipt.history
+    if stopping is None or not history:
         return
-    try:
-        history = [
-            {stopping.metric: float.fromhex(entry["metrics"][stopping.metric])}
-            for entry in receipt.entries[1:]
-        ]
-    except (KeyError, TypeError, ValueError) as error:
+    if stopping.metric not in history[0]:
         raise CheckpointError(
-            f"receipt {receipt.path} cannot be read: its early stopping needs {error!r}"
-        ) from error
+            f"receipt {receipt.path} cannot be read: its early stopping needs {stopping.metric!r}"
+        )
     for epochs in range(1, len(history)):
         if stopping.stops(history[:epochs]):
             raise CheckpointError(
@@ -196,192 +184,38 @@ def _check_stopping(receipt: Receipt) -> None:
             )
 
 
-def _check_data(receipt: Receipt, train: Data, validation: Data | None) -> None:
-    """See that the data are those of the run, before anything is built for them."""
-    given = {"train": as_dataset(train, "training data")}
-    if validation is not None:
-        given["validation"] = as_dataset(validation, "validation data")
+def _given(
+    receipt: Receipt, train: Data | Splits, validation: Data | None, test: Data | None
+) -> Given:
+    """The data, seen to be those of the run before anything is built for them."""
+    names = receipt.content["record"].get("class_names")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise CheckpointError(
+            f"receipt {receipt.path} cannot be read: its class names are {told(names)}"
+        )
+    given = Given.again(train, validation, test, tuple(names), str(receipt.folder))
     wanted = receipt.content["data"]
     problems = []
-    for part in ("train", "validation"):
-        title = "training data" if part == "train" else "validation data"
-        if (part in wanted) != (part in given):
+    for part, title in TITLES.items():
+        if (part in wanted) != (part in given.parts):
             had, given_now = ("has", "none are") if part in wanted else ("has no", "some are")
             problems.append(f"the run {had} {title}, {given_now} given")
-        elif part in wanted and wanted[part] != {
-            "samples": len(given[part]),
-            "sha256": given[part].digest(),
-        }:
-            problems.append(
-                f"{title}: the run has {wanted[part]['samples']} samples of sha256 "
-                f"{wanted[part]['sha256']}, given are {len(given[part])} of {given[part].digest()}"
-            )
+        elif part in wanted:
+            here = given.digests[part]
+            if wanted[part] != here:
+                problems.append(
+                    f"{title}: the run has {wanted[part]['samples']} samples of sha256 "
+                    f"{wanted[part]['sha256']}, given are {here['samples']} of {here['sha256']}"
+                )
     if problems:
+        changes = RunFolder(receipt.folder).changes(given.parts, receipt.content["samples_sha256"])
         raise CheckpointError(
-            f"{receipt.folder} can be verified with its own data only: {' | '.join(problems)}"
-        )
-
-
-class _Again:
-    """A run's training, done again beside its receipt."""
-
-    def __init__(
-        self,
-        receipt: Receipt,
-        model: Module | None,
-        train: Data,
-        validation: Data | None,
-        threads: int | None,
-        target: str | None,
-    ) -> None:
-        self.notes: list[str] = []
-        self._receipt = receipt
-        self._given = model
-        settings = receipt.settings
-        settings.pop("early_stopping", None)
-        self._epochs = int(settings.pop("epochs"))
-        fresh = copy.deepcopy(model) if model is not None else model_of(receipt)
-        # The trainer keeps the weights of a built model, so it is built anew here.
-        fresh.build(as_dataset(train, "training data").image_shape, _seed(receipt))
-        self._trainer = Trainer.from_settings(
-            fresh, settings, str(receipt.path), threads=threads, target=target
-        )
-        self._prepared = Prepared(self._trainer, train, validation)
-        described = self._prepared.describe(self._epochs, None, {})
-        self._head = self._prepared.receipt_head(described)
-        self._run = Run(fresh, described)
-
-    def run(self, first: int, last: int, progress: bool | Console) -> Difference | None:
-        """Run some epochs and give back the first difference."""
-        self._check_model()
-        found = self._check_normalisation()
-        if found is not None:
-            return found
-        start = self._start(first - 1)
-        recorder = Recorder(self._head, {})
-        if first == 1:
-            recorder.begin(start)
-            found = self._compare(recorder, 0)
-        if found is not None or last < first:
-            return found
-        watch = _Watch(recorder, self._compare, last)
-        self._trainer.callbacks = (watch,)
-        plan = self._prepared.plan(self._epochs, None)
-        reporter = reporter_for(progress)
-        try:
-            self._trainer.loop(self._prepared, plan, self._run, None, start, reporter, recorder)
-        except Interrupted:
-            done = self._run.history[-1]["epoch"] if self._run.history else first - 1
-            raise KeyboardInterrupt(
-                f"interrupted after epoch {done}; no difference up to there"
-            ) from None
-        except NotFiniteError as error:
-            epoch = start.epoch + len(self._run.history) + 1
-            return Difference(f"epoch {epoch}", epoch, note=str(error))
-        return watch.found
-
-    def _compare(self, recorder: Recorder, epoch: int) -> Difference | None:
-        receipt = self._receipt
-        recorded = Side(
-            receipt.entries[epoch],
-            receipt.details.get(epoch),
-            lambda: state_after(receipt, epoch),
-        )
-        here = Side(recorder.entries[-1], recorder.details[-1], lambda: recorder.checkpoint)
-        return compare_epochs(recorded, here)
-
-    def _check_model(self) -> None:
-        wanted, given = self._receipt.content["model"], self._head["model"]
-        names = ("input_shape", "output_shape", "parameters", "states", "layers")
-        found = [
-            f"{place}: the run has {one!r}, given is {other!r}"
-            for place, one, other in differing(
-                {name: wanted.get(name) for name in names}, {name: given[name] for name in names}
+            "\n".join(
+                [
+                    f"{receipt.folder} can be verified with its own data only: "
+                    f"{' | '.join(problems)}",
+                    *changes,
+                ]
             )
-        ]
-        if found:
-            raise CheckpointError(
-                f"{self._receipt.folder} can be verified with its own model only: "
-                + " | ".join(found)
-            )
-        if wanted.get("graph_sha256") != given["graph_sha256"]:
-            self.notes.append(
-                "the training graph that this isoconv makes of the model is another one: sha256 "
-                f"{wanted.get('graph_sha256')} in the receipt, {given['graph_sha256']} here"
-            )
-
-    def _check_normalisation(self) -> Difference | None:
-        wanted, given = self._receipt.content["normalisation"], self._head["normalisation"]
-        for place, one, other in differing(wanted, given, "normalisation"):
-            note = f"{place}: receipt {one}, found {other}"
-            return Difference("the state before the first step", 0, note=note)
-        return None
-
-    def _start(self, epoch: int) -> Checkpoint:
-        """The state to begin from: a checkpoint, or first weights as the run had them."""
-        receipt, wanted = self._receipt, self._receipt.entries[epoch]["weights_sha256"]
-        if epoch > 0:
-            return self._fitting(RunFolder(receipt.folder).load_kept(epoch))
-        fresh = self._prepared.start()
-        if receipt.content["start"] == "seed":
-            return fresh
-        if storage.digest(fresh.weights) == wanted:
-            raise CheckpointError(
-                f"receipt {receipt.path} contradicts itself: its first weights are those of the "
-                f"seed; it says {receipt.content['start']!r}"
-            )
-        if self._given is not None and storage.digest(self._given.weights) == wanted:
-            self._trainer.model.load_weights(self._given.weights)
-            return self._prepared.start()
-        if 0 in RunFolder(receipt.folder).kept_epochs():
-            return self._fitting(RunFolder(receipt.folder).load_kept(0))
-        raise CheckpointError(
-            f"{receipt.folder} began with weights of its own, sha256 {wanted}: give a model that "
-            "holds them, or keep checkpoints/epoch-00000.safetensors"
         )
-
-    def _fitting(self, kept: Checkpoint) -> Checkpoint:
-        """A checkpoint whose digests `check_files` has compared, in the order of the trace."""
-        step = self._prepared.step
-        given = {name: array.shape for name, array in tensors_of(kept).items()}
-        wanted = {**step.parameters, **step.states}
-        for slot in step.slots:
-            wanted |= {f"{slot} of {name}": shape for name, shape in step.parameters.items()}
-        if given != wanted:
-            raise CheckpointError(
-                f"the checkpoint of {self._receipt.folder} after epoch {kept.epoch} belongs to "
-                "another model"
-            )
-        return replace(
-            kept,
-            parameters={name: kept.parameters[name] for name in step.parameters},
-            states={name: kept.states[name] for name in step.states},
-            slots={
-                slot: {name: kept.slots[slot][name] for name in step.parameters}
-                for slot in step.slots
-            },
-        )
-
-
-def _seed(receipt: Receipt) -> int:
-    seed = receipt.settings.get("seed")
-    if not isinstance(seed, int):
-        raise CheckpointError(f"receipt {receipt.path} cannot be read: its seed is {seed!r}")
-    return seed
-
-
-class _Watch(Callback):
-    """Compares each epoch and ends the training at the first that differs, or after the last."""
-
-    def __init__(self, recorder: Recorder, compare: Any, last: int) -> None:
-        self.found: Difference | None = None
-        self._recorder = recorder
-        self._compare = compare
-        self._last = last
-
-    def on_epoch_end(self, run: Run, row: Row) -> None:
-        """Compare the epoch with the receipt's."""
-        epoch = int(row["epoch"])
-        self.found = self._compare(self._recorder, epoch)
-        if self.found is not None or epoch >= self._last:
-            run.stop("verified")
+    return given

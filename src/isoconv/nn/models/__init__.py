@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from isoconv.errors import ArgumentError, ShapeError
+from isoconv.checks import shown
+from isoconv.errors import ArgumentError
 from isoconv.nn.combining import Sequential
 from isoconv.nn.models.lenet import lenet5
 from isoconv.nn.models.mobilenet import mobilenetv2
@@ -55,10 +56,6 @@ def create(name: str, classes: int = 10, input_shape: tuple[int, ...] | None = N
         >>> create("lenet5", classes=10, input_shape=(28, 28, 1))
         Sequential(12 steps)
     """
-    if name not in MODELS:
-        raise ArgumentError(f"no model is called {name!r}; there are {', '.join(MODELS)}")
-    if classes < 1:
-        raise ArgumentError(f"classes must be at least 1; got {classes}")
-    if input_shape is not None and (len(input_shape) != 3 or min(input_shape) < 1):
-        raise ShapeError(f"the models take images of shape (H, W, C); got {input_shape}")
+    if not isinstance(name, str) or name not in MODELS:
+        raise ArgumentError(f"no model is called {shown(name)}; there are {', '.join(MODELS)}")
     return MODELS[name](classes, input_shape)

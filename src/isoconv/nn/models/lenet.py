@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from isoconv.checks import check_count
 from isoconv.nn.activations import ReLU
 from isoconv.nn.combining import Sequential
 from isoconv.nn.convolution import Conv2d
 from isoconv.nn.linear import Linear
 from isoconv.nn.pooling import MaxPool2d
+from isoconv.nn.settings import image_shape
 from isoconv.nn.shaping import Flatten
 
 __all__ = ["lenet5"]
@@ -27,7 +29,7 @@ def lenet5(classes: int = 10, input_shape: tuple[int, ...] | None = None) -> Seq
         >>> lenet5().summary((28, 28, 1)).parameters
         61706
     """
-    height, width, *_ = input_shape or (28, 28, 1)
+    height, width, _ = image_shape(input_shape, (28, 28, 1))
     return Sequential(
         Conv2d(6, 5, padding=2 if min(height, width) < 32 else 0),
         ReLU(),
@@ -40,5 +42,5 @@ def lenet5(classes: int = 10, input_shape: tuple[int, ...] | None = None) -> Seq
         ReLU(),
         Linear(84),
         ReLU(),
-        Linear(classes),
+        Linear(check_count("classes", classes)),
     )

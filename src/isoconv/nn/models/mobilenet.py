@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from isoconv.checks import check_count
 from isoconv.nn.activations import ReLU
 from isoconv.nn.combining import Residual, Sequential
 from isoconv.nn.convolution import Conv2d, DepthwiseConv2d
@@ -10,6 +11,7 @@ from isoconv.nn.module import Module
 from isoconv.nn.normalization import BatchNorm2d
 from isoconv.nn.pooling import GlobalAvgPool2d
 from isoconv.nn.regularization import Dropout
+from isoconv.nn.settings import image_shape
 
 __all__ = ["mobilenetv2"]
 
@@ -43,7 +45,7 @@ def mobilenetv2(classes: int = 10, input_shape: tuple[int, ...] | None = None) -
         >>> mobilenetv2(1000).summary((224, 224, 3)).parameters
         3504872
     """
-    height, width, *_ = input_shape or (224, 224, 3)
+    height, width, _ = image_shape(input_shape)
     small = min(height, width) <= SMALL
     steps = _normalised(Conv2d(32, 3, 1 if small else 2, padding=1, bias=False))
     channels = 32
@@ -53,7 +55,9 @@ def mobilenetv2(classes: int = 10, input_shape: tuple[int, ...] | None = None) -
             steps.append(_block(channels, expansion, filters, step))
             channels = filters
     steps += _normalised(Conv2d(1280, 1, bias=False))
-    return Sequential(*steps, GlobalAvgPool2d(), Dropout(0.2), Linear(classes))
+    return Sequential(
+        *steps, GlobalAvgPool2d(), Dropout(0.2), Linear(check_count("classes", classes))
+    )
 
 
 def _normalised(convolution: Module) -> list[Module]:

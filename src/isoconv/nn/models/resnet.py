@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from isoconv.checks import check_count
 from isoconv.nn.activations import ReLU
 from isoconv.nn.combining import Residual, Sequential
 from isoconv.nn.convolution import Conv2d
@@ -11,6 +12,7 @@ from isoconv.nn.linear import Linear
 from isoconv.nn.module import Module
 from isoconv.nn.normalization import BatchNorm2d
 from isoconv.nn.pooling import GlobalAvgPool2d, MaxPool2d
+from isoconv.nn.settings import image_shape
 
 __all__ = ["resnet18", "resnet18_winograd", "resnet20", "resnet20_winograd"]
 
@@ -36,7 +38,7 @@ def resnet18(
         >>> resnet18(1000).summary((224, 224, 3)).parameters
         11689512
     """
-    height, width, *_ = input_shape or (224, 224, 3)
+    height, width, _ = image_shape(input_shape)
     if min(height, width) <= SMALL:
         stem = _normalised(64, 3, 1)
     else:
@@ -60,7 +62,7 @@ def resnet18_winograd(classes: int = 10, input_shape: tuple[int, ...] | None = N
 
 def resnet20(
     classes: int = 10,
-    input_shape: tuple[int, ...] | None = None,  # noqa: ARG001
+    input_shape: tuple[int, ...] | None = None,
     algorithm: str = "direct",
 ) -> Sequential:
     """He et al. 2015, section 4.2: the network for CIFAR-10 with n = 3, 20 layers.
@@ -79,6 +81,7 @@ def resnet20(
         >>> resnet20().summary((32, 32, 3)).parameters
         272474
     """
+    image_shape(input_shape)
     return _resnet(_normalised(16, 3, 1), (16, 32, 64), 3, classes, algorithm)
 
 
@@ -130,4 +133,4 @@ def _resnet(
             # Every stage but the first halves the feature map in its first block.
             first = stage > 0 and block == 0
             steps += _block(filters, 2 if first else 1, algorithm, project=first)
-    return Sequential(*steps, GlobalAvgPool2d(), Linear(classes))
+    return Sequential(*steps, GlobalAvgPool2d(), Linear(check_count("classes", classes)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from isoconv.checks import check_count
 from isoconv.nn.activations import ReLU
 from isoconv.nn.combining import Sequential
 from isoconv.nn.convolution import Conv2d
@@ -10,6 +11,7 @@ from isoconv.nn.module import Module
 from isoconv.nn.normalization import BatchNorm2d
 from isoconv.nn.pooling import GlobalAvgPool2d, MaxPool2d
 from isoconv.nn.regularization import Dropout
+from isoconv.nn.settings import image_shape
 from isoconv.nn.shaping import Flatten
 
 __all__ = ["tinyvgg", "vgg11", "vgg11_winograd"]
@@ -38,7 +40,7 @@ def vgg11(
         >>> vgg11(10, (32, 32, 3)).summary((32, 32, 3)).parameters
         9228362
     """
-    height, width, *_ = input_shape or (224, 224, 3)
+    height, width, _ = image_shape(input_shape)
     side = min(height, width)
     steps: list[Module] = []
     for stage in VGG11:
@@ -49,7 +51,7 @@ def vgg11(
         if side >= 2:
             steps.append(MaxPool2d(2))
             side //= 2
-    return Sequential(*steps, GlobalAvgPool2d(), Linear(classes))
+    return Sequential(*steps, GlobalAvgPool2d(), Linear(check_count("classes", classes)))
 
 
 def vgg11_winograd(classes: int = 10, input_shape: tuple[int, ...] | None = None) -> Sequential:
@@ -68,7 +70,7 @@ def vgg11_winograd(classes: int = 10, input_shape: tuple[int, ...] | None = None
 
 def tinyvgg(
     classes: int = 10,
-    input_shape: tuple[int, ...] | None = None,  # noqa: ARG001
+    input_shape: tuple[int, ...] | None = None,
 ) -> Sequential:
     """Two stages of two 3×3 convolutions (32, then 64 filters), dropout and a linear layer.
 
@@ -83,9 +85,10 @@ def tinyvgg(
         >>> tinyvgg().summary((28, 28, 1)).parameters
         96362
     """
+    image_shape(input_shape)
     steps: list[Module] = []
     for filters in (32, 64):
         for _ in range(2):
             steps += [Conv2d(filters, 3, padding=1), ReLU()]
         steps.append(MaxPool2d(2))
-    return Sequential(*steps, Flatten(), Dropout(0.3), Linear(classes))
+    return Sequential(*steps, Flatten(), Dropout(0.3), Linear(check_count("classes", classes)))

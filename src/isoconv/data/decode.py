@@ -1,0 +1,255 @@
+"""One picture file: what its header tells, what it holds, and an array as a model takes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile, ImageOps
+
+from isoconv.data.deep import Kind, check_bytes, kind_of, read_numbers
+from isoconv.data.files import file_error, shown
+from isoconv.data.opening import OpenPicture, opened
+from isoconv.data.tally import Trait
+from isoconv.errors import DataFileError
+
+__all__ = ["DEPTHS", "Header", "Stored", "as_floats", "as_pixels", "least_depth", "look", "read"]
+
+Array = NDArray[Any]
+
+DEPTHS = (8, 10, 12, 14, 16)
+"""Bits that cameras and scanners give, the ones that are guessed."""
+
+_GRAY = frozenset(("1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"))
+_BY_WAY_OF = {"La": "LA", "RGBa": "RGBA"}
+"""Modes whose colours are multiplied by opacity, and what Pillow turns them into first."""
+_UNITS = {"L;2": 85, "L;4": 17}
+"""What gray of 2 and 4 bits is multiplied with when Pillow decodes it."""
+_META = 1 << 20
+"""Bytes of the longest head of an AVIF file that is searched."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a picture file tells before it is decoded.
+
+    Attributes:
+        size: height and width of the upright picture.
+        gray: it has no colours.
+        kind: what its numbers are.
+    """
+
+    size: tuple[int, int]
+    gray: bool
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a picture file holds, decoded and upright.
+
+    Attributes:
+        path: of the file.
+        kind: what its numbers are.
+        picture: a Pillow image of mode L or RGB; None unless the kind is ``"bytes"``.
+        numbers: unsigned integers or float32 ``(H, W, C)`` as they stand in the file; None if the
+            kind is ``"bytes"``.
+        most: the largest number, or the largest that the file declares if that tells more.
+        bits: that a number takes in the file.
+        found: what is to be told of it, and what its decoder said.
+    """
+
+    path: Path
+    kind: Kind
+    picture: Image.Image | None
+    numbers: Array | None
+    most: int
+    bits: int
+    found: tuple[Trait | str, ...]
+
+    @property
+    def channels(self) -> int:
+        """1 for gray, 3 for colour."""
+        if self.numbers is not None:
+            return int(self.numbers.shape[2])
+        return 1 if self.picture is not None and self.picture.mode == "L" else 3
+
+
+def look(path: Path) -> Header:
+    """Read a file's header.
+
+    Raises:
+        DataFileError: it is missing, damaged, of no known format or too large.
+        MissingExtraError: it is in HEIC, and the extra is not installed.
+    """
+    with opened(path) as picture:
+        gray, kind = _is_gray(picture.image), kind_of(picture)
+        # Last, for it may have to decode the picture.
+        return Header(picture.size, gray, kind)
+
+
+def read(path: Path) -> Stored:
+    """Decode a file.
+
+    Raises:
+        DataFileError: as `look`, or the pixels are damaged, cannot be had as they are, or hold NaN
+            or infinity.
+        MissingExtraError: as `look`.
+    """
+    with opened(path) as picture:
+        kind = kind_of(picture)
+        if kind == "bytes":
+            check_bytes(picture)
+            image, numbers, most, bits = _bytes(picture), None, 0, 8
+        else:
+            image = None
+            found = read_numbers(picture)
+            numbers, most, bits = found.values, found.most, found.bits
+            if found.transparent:
+                picture.traits.add(Trait.TRANSPARENT)
+    if numbers is not None and kind == "deep":
+        most = max(most, int(numbers.max()))
+    elif numbers is not None and not np.isfinite(numbers).all():
+        wrong = float(numbers[~np.isfinite(numbers)][0])
+        raise file_error(path, "finite numbers", f"{wrong}")
+    traits = sorted(picture.traits, key=lambda trait: trait.name)
+    warnings = (f"a warning of the decoder: {line}" for line in picture.said)
+    return Stored(path, kind, image, numbers, most, bits, (*traits, *warnings))
+
+
+def least_depth(path: Path, most: int) -> int:
+    """The least of 8, 10, 12, 14 and 16 bits that hold a number.
+
+    Raises:
+        DataFileError: none does; the message names the file and asks for a depth.
+    """
+    for depth in DEPTHS:
+        if most < 1 << depth:
+            return depth
+    raise DataFileError(
+        f"{shown(path)}: numbers of more than 16 bits need a depth, the bits of full brightness; "
+        f"found {most}: depth={most.bit_length()} or more"
+    )
+
+
+def as_pixels(stored: Stored, size: tuple[int, int] | None, channels: int, depth: int) -> Array:
+    """What a file of integers holds as uint8 ``(H, W, C)``.
+
+    Raises:
+        DataFileError: a number is larger than `depth` bits hold.
+    """
+    plain = stored.picture
+    if plain is None:
+        plain = _image(_scaled(stored, depth))
+    if plain.mode != ("L" if channels == 1 else "RGB"):
+        plain = plain.convert("L" if channels == 1 else "RGB")
+    if size is not None and (plain.height, plain.width) != size:
+        plain = ImageOps.fit(plain, (size[1], size[0]), Image.Resampling.BILINEAR)
+    pixels = np.array(plain, np.uint8)
+    return pixels[..., np.newaxis] if channels == 1 else pixels
+
+
+def as_floats(stored: Stored, size: tuple[int, int] | None, channels: int) -> Array:
+    """What a file of floats holds as float32 ``(H, W, C)``."""
+    values = np.asarray(stored.numbers, np.float32)
+    if size is not None and values.shape[:2] != size:
+        plain = ImageOps.fit(_image(values), (size[1], size[0]), Image.Resampling.BILINEAR)
+        values = np.asarray(plain, np.float32)[..., np.newaxis]
+    return np.repeat(values, channels, axis=2) if values.shape[2] != channels else values
+
+
+def _image(values: Array) -> Image.Image:
+    return Image.fromarray(values[..., 0] if values.shape[2] == 1 else values)
+
+
+def _scaled(stored: Stored, depth: int) -> Array:
+    """Numbers of `depth` bits as uint8: the nearest of v * 255 / (2**depth - 1).
+
+    With m = 2**depth - 1 that is ``(v * 510 + m) // (2 * m)``. There are no ties: 510 v is even and
+    m (2 k + 1) odd.
+    """
+    numbers = np.asarray(stored.numbers)
+    largest = int(numbers.max())
+    most = (1 << depth) - 1
+    if largest > most:
+        raise file_error(
+            stored.path, f"numbers of {depth} bits (depth={depth}), at most {most}", f"{largest}"
+        )
+    pixels = np.empty(numbers.shape, np.uint8)
+    # Row by row: indices and products take eight bytes each.
+    for row, line in enumerate(numbers):
+        wide = line.astype(np.int64)
+        pixels[row] = _table(depth)[wide] if depth <= DEPTHS[-1] else _nearest(wide, most)
+    return pixels
+
+
+@lru_cache(maxsize=4)
+def _table(depth: int) -> Array:
+    most = (1 << depth) - 1
+    return _nearest(np.arange(most + 1, dtype=np.int64), most)
+
+
+def _nearest(numbers: Array, most: int) -> Array:
+    return ((numbers * 510 + most) // (2 * most)).astype(np.uint8)
+
+
+def _bytes(picture: OpenPicture) -> Image.Image:
+    """The upright picture of a file of up to 8 bits a number, in mode L or RGB."""
+    image = picture.image
+    args = image.tile[0][3] if image.tile else ""
+    unit = _UNITS.get(args, 1) if isinstance(args, str) and image.format == "PNG" else 1
+    if _is_reduced(picture):
+        picture.traits.add(Trait.REDUCED)
+    picture.load(image)
+    if image.mode == "CMYK":
+        picture.traits.add(Trait.CMYK)
+    if _is_transparent(image, unit):
+        picture.traits.add(Trait.TRANSPARENT)
+    # Pillow would convert it as well, and warn where it cannot.
+    image.info.pop("transparency", None)
+    plain = image.convert(_BY_WAY_OF[image.mode]) if image.mode in _BY_WAY_OF else image
+    return picture.upright(plain.convert("L" if image.mode in _GRAY else "RGB"), image)
+
+
+def _is_gray(image: ImageFile.ImageFile) -> bool:
+    # Pillow opens gray with opacity in 16 bits as colours.
+    return image.mode in _GRAY or bool(image.tile and image.tile[0][3] == "LA;16B")
+
+
+def _is_transparent(image: Image.Image, unit: int) -> bool:
+    """Whether some of a decoded picture is not opaque."""
+    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa"):
+        opacity = np.asarray(image.getchannel(image.getbands()[-1]))
+        return bool((opacity < 255).any())
+    key = image.info.get("transparency")
+    if key is None:
+        return False
+    if isinstance(key, bytes):
+        seen = np.unique(np.asarray(image))
+        return any(number < len(key) and key[number] < 255 for number in seen.tolist())
+    pixels = np.asarray(image)
+    if image.mode == "1":
+        return bool((pixels == (key != 0)).any())
+    if isinstance(key, int):
+        return bool((pixels == key * unit).any())
+    return bool((pixels == np.array(key)).all(axis=-1).any())
+
+
+def _is_reduced(picture: OpenPicture) -> bool:
+    """Whether a format of any depth holds more bits than its decoder gives."""
+    if picture.image.format == "HEIF":
+        return int(picture.image.info.get("bit_depth", 8)) > 8
+    if picture.image.format != "AVIF":
+        return False
+    stream = picture.stream
+    place = stream.tell()
+    stream.seek(0)
+    head = stream.read(_META)
+    stream.seek(place)
+    # Its configuration: two bytes of versions, then flags, of which 0x40 says more than 8 bits.
+    start = head.find(b"av1C")
+    return 0 <= start < len(head) - 6 and bool(head[start + 6] & 0x40)

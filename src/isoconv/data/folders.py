@@ -1,0 +1,271 @@
+"""Folders of pictures: which parts and classes there are, and what lies beside and is left out."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from isoconv.data.files import SPLITS, Failures, Split, file_error, shown
+from isoconv.data.opening import ENDINGS
+from isoconv.data.tally import counted
+from isoconv.errors import DataFileError
+
+__all__ = ["Listing", "list_folder", "parts_of"]
+
+NAMES: dict[Split, tuple[str, ...]] = {
+    "train": ("train", "training"),
+    "validation": ("val", "valid", "validation"),
+    "test": ("test", "testing"),
+}
+"""What the folder of a part may be called, in small or capital letters."""
+
+_KINDS = 10
+"""Kinds of skipped files that a note names."""
+_HIDDEN = "hidden"
+_LINK = "linked folder"
+_BROKEN = "broken link"
+_SPECIAL = "pipe, device or socket"
+
+
+@dataclass(slots=True)
+class Listing:
+    """The picture files of a folder.
+
+    Attributes:
+        files: by part and class, in the order of their paths.
+        notes: what is left out or taken for something, a line each.
+    """
+
+    files: dict[Split, dict[str, list[Path]]]
+    notes: list[str]
+
+
+@dataclass(slots=True)
+class _Found:
+    """What lies in one folder, each kind in the order of names.
+
+    Attributes:
+        folders: and links to folders.
+        pictures: files with the ending of a picture.
+        skipped: everything else, by kind.
+    """
+
+    folders: list[Path] = field(default_factory=list)
+    pictures: list[Path] = field(default_factory=list)
+    skipped: Counter[str] = field(default_factory=Counter)
+
+
+def parts_of(path: Path) -> tuple[Split, ...]:
+    """The parts of a folder of pictures; none if it is no such folder.
+
+    Raises:
+        DataFileError: which folders are parts cannot be told, or the folder cannot be entered.
+    """
+    if not path.is_dir():
+        return ()
+    roots, _ = _roots(path)
+    within = (folder for root in roots.values() for folder in _entered(root).folders)
+    return tuple(roots) if any(_holds_pictures(folder) for folder in within) else ()
+
+
+def list_folder(path: Path, failures: Failures) -> Listing:
+    """List the files of a folder of pictures.
+
+    Args:
+        path: of the folder.
+        failures: gathers folders that cannot be entered.
+
+    Raises:
+        DataFileError: which folders are parts cannot be told, or a class has no pictures.
+    """
+    roots, notes = _roots(path)
+    skipped: Counter[str] = Counter()
+    outer = _entered(path)
+    # Below `path` lie parts or classes; either way pictures there belong to none.
+    beside = list(outer.pictures)
+    skipped[_HIDDEN] += outer.skipped[_HIDDEN]
+    files: dict[Split, dict[str, list[Path]]] = {}
+    empty: list[Path] = []
+    for part, root in roots.items():
+        inner = _entered(root)
+        if root != path:
+            beside += inner.pictures
+            skipped[_HIDDEN] += inner.skipped[_HIDDEN]
+        files[part] = {}
+        for folder in inner.folders:
+            before = failures.count
+            pictures = _pictures(folder, skipped, failures)
+            if not pictures and failures.count == before:
+                empty.append(folder)
+            files[part][folder.name] = pictures
+    if empty:
+        raise _without_pictures(path, empty)
+    notes += _alike(files)
+    if beside:
+        notes.append(
+            f"{counted(len(beside), 'picture')} beside the folders of classes left out: "
+            f"{_listed([shown(each.relative_to(path)) for each in beside])}"
+        )
+    return Listing(files, notes + _skipped(skipped))
+
+
+def _entered(folder: Path) -> _Found:
+    """What lies in a folder.
+
+    Raises:
+        DataFileError: it cannot be entered.
+    """
+    found = _Found()
+    try:
+        with os.scandir(folder) as entries:
+            ordered = sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        raise DataFileError(f"{shown(folder)}: cannot be entered: {error.strerror}") from error
+    for entry in ordered:
+        path = folder / entry.name
+        try:
+            is_folder, is_file = entry.is_dir(), entry.is_file()
+        except OSError:
+            # What nobody may look at is named when it cannot be read.
+            is_folder, is_file = False, True
+        if entry.name.startswith("."):
+            found.skipped[_HIDDEN] += 1
+        elif is_folder:
+            found.folders.append(path)
+        elif not is_file:
+            found.skipped[_BROKEN if entry.is_symlink() and not path.exists() else _SPECIAL] += 1
+        elif path.suffix.lower() in ENDINGS:
+            found.pictures.append(path)
+        else:
+            found.skipped[shown(path.suffix.lower()) or "without ending"] += 1
+    return found
+
+
+def _walk(folder: Path) -> Iterator[tuple[Path, _Found | DataFileError]]:
+    """A folder and those below it with what they hold, or the error of one that stays shut."""
+    waiting = [folder]
+    while waiting:
+        here = waiting.pop()
+        try:
+            found = _entered(here)
+        except DataFileError as error:
+            yield here, error
+            continue
+        # A link may lead back to where it lies.
+        links = {inner for inner in found.folders if inner.is_symlink()}
+        if links:
+            found.skipped[_LINK] += len(links)
+        waiting += (inner for inner in found.folders if inner not in links)
+        yield here, found
+
+
+def _holds_pictures(folder: Path) -> bool:
+    # So may a folder that stays shut, which is named when the files are listed.
+    return any(isinstance(found, DataFileError) or found.pictures for _, found in _walk(folder))
+
+
+def _pictures(folder: Path, skipped: Counter[str], failures: Failures) -> list[Path]:
+    """The picture files in a folder and below it, in the order of their paths."""
+    pictures: list[Path] = []
+    for here, found in _walk(folder):
+        if isinstance(found, DataFileError):
+            failures.total += 1
+            with failures.gathered(here):
+                raise found
+        else:
+            pictures += found.pictures
+            skipped.update(found.skipped)
+    return sorted(pictures)
+
+
+def _roots(path: Path) -> tuple[dict[Split, Path], list[str]]:
+    """The folder that holds the class folders of each part, and what is to be told of it."""
+    folders = _entered(path).folders
+    part_of = {name: part for part, names in NAMES.items() for name in names}
+    named: dict[Split, list[Path]] = {}
+    flat: list[Path] = []
+    others = [folder for folder in folders if folder.name.lower() not in part_of]
+    for folder in folders:
+        if folder.name.lower() in part_of:
+            if _entered(folder).folders:
+                named.setdefault(part_of[folder.name.lower()], []).append(folder)
+            else:
+                flat.append(folder)
+    if "train" in named or (named and not others):
+        return _as_parts(path, named, flat, others)
+    if not others and any(_holds_pictures(folder) for folder in flat):
+        raise file_error(
+            path,
+            f"folders of classes below {_listed([each.name for each in flat])}",
+            "no folders: without classes there is nothing to learn",
+        )
+    return _as_classes(path, [*flat, *(each for group in named.values() for each in group)], others)
+
+
+def _as_parts(
+    path: Path, named: dict[Split, list[Path]], flat: list[Path], others: list[Path]
+) -> tuple[dict[Split, Path], list[str]]:
+    for part, several in named.items():
+        if len(several) > 1:
+            names = _listed([repr(folder.name) for folder in several])
+            raise file_error(path, f"one folder for the {part} part", names)
+    notes = []
+    for folder in flat:
+        if folder.name.lower() in NAMES["train"]:
+            raise file_error(folder, "folders of classes", "none")
+        notes.append(f"the folder {folder.name!r} is left out: it holds no folders of classes")
+    if others:
+        names = _listed([repr(folder.name) for folder in others])
+        notes.append(f"left out beside the folders of parts: {names}")
+    return {part: named[part][0] for part in SPLITS if part in named}, notes
+
+
+def _as_classes(
+    path: Path, parts: list[Path], others: list[Path]
+) -> tuple[dict[Split, Path], list[str]]:
+    names = {folder.name for folder in others}
+    for folder in parts:
+        shared = sorted(names & {inner.name for inner in _entered(folder).folders})
+        if shared:
+            raise file_error(
+                path,
+                "folders of classes, or folders of parts with a folder 'train' among them",
+                f"{folder.name!r} beside classes that it holds itself ({_listed(shared)})",
+            )
+    notes = []
+    if parts:
+        listed = _listed([repr(folder.name) for folder in parts])
+        notes.append(f"taken for classes, for there is no folder 'train' with classes: {listed}")
+    return ({"train": path} if others else {}), notes
+
+
+def _alike(files: dict[Split, dict[str, list[Path]]]) -> list[str]:
+    """A note of classes whose names differ in capital letters alone."""
+    by_name: dict[str, set[str]] = {}
+    for classes in files.values():
+        for name in classes:
+            by_name.setdefault(name.casefold(), set()).add(name)
+    alike = [", ".join(map(repr, sorted(names))) for names in by_name.values() if len(names) > 1]
+    return [f"classes of their own, though their names differ in case alone: {names}"
+            for names in alike]  # fmt: skip
+
+
+def _without_pictures(path: Path, empty: list[Path]) -> DataFileError:
+    endings = ", ".join(sorted(ENDINGS))
+    names = _listed([shown(folder.relative_to(path)) for folder in empty])
+    return file_error(path, f"pictures in every folder of a class ({endings})", f"none in {names}")
+
+
+def _skipped(skipped: Counter[str]) -> list[str]:
+    kinds = [f"{count} {kind}" for kind, count in skipped.most_common() if count]
+    if not kinds:
+        return []
+    return [f"skipped: {_listed(kinds, _KINDS)}"]
+
+
+def _listed(names: Sequence[str], most: int = 20) -> str:
+    more = f", … ({len(names)} in all)" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

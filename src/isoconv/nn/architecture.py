@@ -1,0 +1,252 @@
+"""A model's architecture as plain values, and a model made of them.
+
+What the library's own layers are made of goes into files as data, never as code: the name of a
+layer and its settings. A class of a person's own has no such record; its model must be given to
+whoever reads the file.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import numpy as np
+
+from isoconv.errors import CheckpointError, IsoconvError
+from isoconv.nn.combining import Sequential
+from isoconv.nn.module import Module
+
+__all__ = ["architecture_of", "model_of", "of_a_stranger", "own_class"]
+
+MOST_CALLS = 10_000
+"""Uses of layers in a model that a file describes; more would take long to trace."""
+MOST_LEVELS = 100
+"""Levels of layers and lists inside each other; every reader of JSON can go so deep."""
+
+
+class _OwnError(Exception):
+    """Something that has no record: a class or a function of a person's own."""
+
+
+def architecture_of(model: Module) -> dict[str, Any] | None:
+    """The architecture as plain values; None when a class or function of one's own takes part.
+
+    A layer is ``{"type": name, setting: value, …}``, a function ``{"function": name}``; a layer
+    that stands in a second place is ``{"same": n}``, the n-th layer of the record from 0.
+
+    Example:
+        >>> from isoconv import nn
+        >>> architecture_of(nn.Sequential(nn.ReLU(), nn.functional.flatten))
+        {'type': 'Sequential', 'steps': [{'type': 'ReLU'}, {'function': 'flatten'}]}
+    """
+    try:
+        return _plain_module(model, {}, 0)
+    except _OwnError:
+        return None
+
+
+def own_class(model: Module) -> str | None:
+    """What keeps a model from having a record: its name; None when it has one.
+
+    Example:
+        >>> from isoconv import nn
+        >>> own_class(nn.Sequential(nn.ReLU(), lambda x: x))
+        'the function <lambda>'
+    """
+    try:
+        _plain_module(model, {}, 0)
+    except _OwnError as error:
+        return str(error)
+    return None
+
+
+def model_of(plain: Any, where: str) -> Module:
+    """The model of a record, without weights.
+
+    Args:
+        plain: from `architecture_of`, perhaps from a stranger's file.
+        where: it stood, for messages.
+
+    Raises:
+        CheckpointError: the record cannot be read.
+
+    Example:
+        >>> model_of({"type": "Sequential", "steps": [{"type": "ReLU"}]}, "a file")[0]
+        ReLU()
+    """
+    reader = _Reader(where)
+    found, _ = reader.module(plain, 0)
+    return found
+
+
+@contextmanager
+def of_a_stranger(where: str) -> Iterator[None]:
+    """What goes wrong with a model of a record is the record's fault.
+
+    Many settings of layers are looked at when the layers are used only.
+
+    Args:
+        where: the record stood, for messages.
+
+    Raises:
+        CheckpointError: in place of whatever the model raises.
+    """
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except _SENSELESS as error:
+        raise CheckpointError(f"the architecture in {where} makes no network: {error}") from error
+
+
+_SENSELESS = (
+    IsoconvError, TypeError, ValueError, AttributeError, ArithmeticError, LookupError, MemoryError,
+    RecursionError,
+)  # fmt: skip
+
+
+# Writing
+
+
+@functools.cache
+def _types() -> dict[str, type[Module]]:
+    """The library's layers by name."""
+    from isoconv import nn
+
+    found = {name: getattr(nn, name) for name in nn.__all__}
+    return {
+        kind.__name__: kind
+        for kind in found.values()
+        if isinstance(kind, type) and issubclass(kind, Module) and kind is not Module
+    }
+
+
+@functools.cache
+def _functions() -> dict[str, Callable[..., Any]]:
+    from isoconv.nn import functional
+
+    return {name: getattr(functional, name) for name in functional.__all__}
+
+
+def _settings(kind: type[Module]) -> tuple[str, ...]:
+    """The attributes that a layer's constructor takes."""
+    if kind is Sequential:
+        return ("steps",)
+    return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else ()
+
+
+def _plain_module(module: Module, seen: dict[int, int], level: int) -> dict[str, Any]:
+    if id(module) in seen:
+        return {"same": seen[id(module)]}
+    if level > MOST_LEVELS:
+        raise _OwnError(f"layers inside each other on more than {MOST_LEVELS} levels")
+    seen[id(module)] = len(seen)
+    kind = type(module)
+    if _types().get(kind.__name__) is not kind:
+        raise _OwnError(f"the class {kind.__name__}")
+    names = _settings(kind)
+    more = [name for name in vars(module) if not name.startswith("_") and name not in names]
+    if more:
+        raise _OwnError(f"the attribute {more[0]!r} of a {kind.__name__}")
+    return {
+        "type": kind.__name__,
+        **{name: _plain(getattr(module, name), seen, level + 1) for name in names},
+    }
+
+
+def _plain(value: Any, seen: dict[int, int], level: int) -> Any:
+    if isinstance(value, Module):
+        return _plain_module(value, seen, level)
+    if isinstance(value, (tuple, list)):
+        return [_plain(item, seen, level + 1) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    name = getattr(value, "__name__", type(value).__name__)
+    if _functions().get(name) is value:
+        return {"function": name}
+    raise _OwnError(f"the function {name}" if callable(value) else f"a setting {value!r}")
+
+
+# Reading
+
+_TOO_MANY = f"it uses layers more than {MOST_CALLS:,} times"
+
+
+class _Reader:
+    """Makes layers of a record.
+
+    Args:
+        where: the record stood, for messages.
+    """
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+        self._made: list[tuple[Module | None, int]] = []
+
+    def module(self, plain: Any, level: int) -> tuple[Module, int]:
+        """A layer, and how many uses of layers it stands for."""
+        if not isinstance(plain, Mapping) or level > MOST_LEVELS:
+            raise self._error(f"a layer cannot be {str(plain)[:80]!r}")
+        if set(plain) == {"same"}:
+            return self._same(plain)
+        kind = _types().get(str(plain.get("type")))
+        if kind is None:
+            raise self._error(f"no layer is called {str(plain.get('type'))[:80]!r}")
+        names = _settings(kind)
+        if set(plain) != {"type", *names}:
+            raise self._error(
+                f"a {kind.__name__} has the settings {', '.join(names) or 'none'}; got "
+                f"{', '.join(sorted(map(str, plain)))[:200]}"
+            )
+        place = len(self._made)
+        if place == MOST_CALLS:
+            raise self._error(_TOO_MANY)
+        self._made.append((None, 0))
+        values: dict[str, Any] = {}
+        calls = 1
+        for name in names:
+            values[name], more = self._value(plain[name], level + 1)
+            calls += more
+        if calls > MOST_CALLS:
+            raise self._error(_TOO_MANY)
+        try:
+            made = Sequential(*values["steps"]) if kind is Sequential else kind(**values)
+        except (TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise self._error(f"a {kind.__name__} cannot be made: {error}") from error
+        self._made[place] = made, calls
+        return made, calls
+
+    def _same(self, plain: Mapping[str, Any]) -> tuple[Module, int]:
+        place = plain["same"]
+        if isinstance(place, int) and not isinstance(place, bool) and 0 <= place < len(self._made):
+            made, calls = self._made[place]
+            # A layer that is not ready yet would hold itself.
+            if made is not None:
+                return made, calls
+        raise self._error(f"there is no layer {str(place)[:80]} to stand in a second place")
+
+    def _value(self, plain: Any, level: int) -> tuple[Any, int]:
+        if isinstance(plain, Mapping):
+            if set(plain) == {"function"}:
+                name = str(plain["function"])
+                if name not in _functions():
+                    raise self._error(f"no function is called {name[:80]!r}")
+                return _functions()[name], 1
+            return self.module(plain, level)
+        if isinstance(plain, list):
+            if level > MOST_LEVELS:
+                raise self._error("its lists are nested too deep")
+            items = [self._value(item, level + 1) for item in plain]
+            calls = 0
+            for _, more in items:
+                calls += more
+            return tuple(item for item, _ in items), calls
+        return plain, 0
+
+    def _error(self, what: str) -> CheckpointError:
+        return CheckpointError(f"the architecture in {self._where} cannot be read: {what}")

@@ -1,0 +1,70 @@
+"""The arrays that a model's layers hold: kept when they become part of another, put in place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from isoconv.errors import ShapeError
+from isoconv.graph.operation import Array
+from isoconv.nn.snapshot import note_change
+from isoconv.nn.trace import Traced
+from isoconv.run.fixed import fixed_copy
+
+if TYPE_CHECKING:
+    from isoconv.nn.module import Module
+
+__all__ = ["kept_weights", "own_arrays", "put_weights"]
+
+
+def own_arrays(module: Module, kind: str) -> dict[str, Array]:
+    """A module's own arrays of a kind; made on first use, so that no __init__ is needed."""
+    arrays: dict[str, Array] = module.__dict__.setdefault(f"_{kind}", {})
+    return arrays
+
+
+def kept_weights(model: Module, traced: Traced) -> dict[str, Array]:
+    """The arrays that layers have already, by the names that a model gives them.
+
+    Raises:
+        ShapeError: a layer has one of another shape than this input asks for.
+    """
+    kept: dict[str, Array] = {}
+    for kind, shapes in _shapes(traced).items():
+        for name, shape in shapes.items():
+            array = own_arrays(traced.trace.owners[name], kind).get(_leaf(name))
+            if array is None:
+                continue
+            if array.shape != shape:
+                path = name.rpartition(".")[0]
+                raise ShapeError(
+                    f"layer {repr(path) if path else type(model).__name__} has {_leaf(name)} of "
+                    f"shape {array.shape}; this input asks for {shape}: say fresh=True to draw "
+                    "all weights anew, or put a new layer in its place"
+                )
+            kept[name] = array
+    return kept
+
+
+def put_weights(model: Module, traced: Traced, values: Mapping[str, Array]) -> None:
+    """Give the layers of a model these arrays and no others."""
+    copies = {name: fixed_copy(array) for name, array in values.items()}
+    for _, module in model.named_modules():
+        own_arrays(module, "parameters").clear()
+        own_arrays(module, "states").clear()
+    for kind, shapes in _shapes(traced).items():
+        for name in shapes:
+            own_arrays(traced.trace.owners[name], kind)[_leaf(name)] = copies[name]
+    model.__dict__["_input_shape"] = traced.builder.spec(traced.input).shape
+    note_change()
+
+
+def _shapes(traced: Traced) -> dict[str, dict[str, tuple[int, ...]]]:
+    return {
+        "parameters": {name: spec.shape for name, spec in traced.parameters.items()},
+        "states": {name: spec.shape for name, spec in traced.states.items()},
+    }
+
+
+def _leaf(name: str) -> str:
+    return name.rpartition(".")[2]

@@ -1,0 +1,256 @@
+"""A training from its first step, or from a checkpoint, to what it leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from isoconv.errors import CheckpointError, NotFiniteError
+from isoconv.nn.saved import record_of
+from isoconv.run.training import TrainingEngine
+from isoconv.train.checkpoint import RunFolder
+from isoconv.train.differing import difference_table, differing
+from isoconv.train.layout import exact_metrics
+from isoconv.train.metrics import Evaluator
+from isoconv.train.prepare import Prepared
+from isoconv.train.progress import Reporter, reporter_for
+from isoconv.train.record import Recorder
+from isoconv.train.run import Interrupted, Run, way_on
+from isoconv.train.session import Session
+from isoconv.train.state import Checkpoint
+
+if TYPE_CHECKING:
+    from isoconv.train.trainer import Trainer
+
+__all__ = ["Best", "Conduct"]
+
+Best = tuple[int, Mapping[str, Any]]
+"""The number of the best epoch and its weights; 0 and none where nothing is to be restored."""
+
+
+class Conduct:
+    """All that a training needs beside the checkpoint that it begins from.
+
+    Args:
+        trainer: its settings.
+        prepared: model, data and settings, checked.
+        run: what is filled.
+        folder: where to save, or None.
+        recorder: writes the receipt, or None.
+        keep: whether the state after each epoch is kept.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        prepared: Prepared,
+        run: Run,
+        folder: RunFolder | None = None,
+        recorder: Recorder | None = None,
+        *,
+        keep: bool = False,
+    ) -> None:
+        self._trainer = trainer
+        self._model = trainer.model
+        self._prepared = prepared
+        self._run = run
+        self._folder = folder
+        self._recorder = recorder
+        self._keep = keep
+        self._machine: dict[str, Any] = {"threads": trainer.threads, "target": trainer.target}
+
+    def train(self, start: Checkpoint, ended: Mapping[str, Any] | None = None) -> Run:
+        """Train from a checkpoint to the end, and leave everything where it belongs.
+
+        Args:
+            start: the checkpoint.
+            ended: what came of the run, if it came to its end before.
+
+        Raises:
+            CheckpointError: the best weights are to be restored and are not at hand, or what came
+                of the run is not what came of it before; and as the trainer.
+        """
+        run, stopping = self._run, self._run.early_stopping
+        run.recorder = self._recorder
+        run.history = [dict(row) for row in start.history]
+        run.notes = [*self._prepared.notes, *run.notes]
+        if ended is not None:
+            run.stopped = str(ended["stopped"])
+        elif stopping is not None and run.history and stopping.stops(run.history):
+            run.stop(stopping.reason)
+        reporter = reporter_for(self._trainer.progress)
+        for line in run.notes:
+            reporter.warn(line)
+        weights: Mapping[str, Any] = start.weights
+        best = self._best_before(start)
+        self._model.load_weights(weights)
+        self._prepared.mark_model()
+        for callback in self._trainer.callbacks:
+            callback.on_train_begin(run)
+        if ended is None and start.epoch < run.epochs and not run.stopped:
+            weights, best = self.loop(start, reporter, best)
+        if run.kept_epoch != len(run.history):
+            weights = best[1]
+            value = run.history[run.kept_epoch - 1][run.watched]
+            reporter.say(
+                f"the weights are those of epoch {run.kept_epoch} of {len(run.history)}, the best "
+                f"by {run.watched} ({value:.4f})"
+            )
+        self._model.load_weights(weights)
+        self._finish(ended)
+        for callback in self._trainer.callbacks:
+            callback.on_train_end(run)
+        return run
+
+    def _best_before(self, start: Checkpoint) -> Best:
+        """The best epoch up to a checkpoint and its weights, where they may be restored.
+
+        They are looked for before the training goes on, for nobody wants to miss them at its end.
+
+        Raises:
+            CheckpointError: the folder does not have them.
+        """
+        run = self._run
+        if run.early_stopping is None or not run.early_stopping.restore_best or not run.history:
+            return 0, {}
+        epoch = run.best_epoch
+        if (epoch, 0) == (start.epoch, start.step):
+            return epoch, start.weights
+        if self._folder is None:
+            raise CheckpointError(f"the weights of epoch {epoch}, the best, were not kept")
+        if self._recorder is None:
+            return epoch, self._folder.best_weights()
+        wanted = self._recorder.entries[epoch]["weights_sha256"]
+        state = self._folder.find(epoch, wanted)
+        if state is None:
+            for entry in self._recorder.repeated:
+                if self._folder.find(entry["epoch"], entry["weights_sha256"]) is not None:
+                    # Killed with the next best weights written already: they will come again.
+                    return 0, {}
+            raise CheckpointError(
+                f"the weights of epoch {epoch}, the best so far, are to be restored at the end; "
+                f"{self._folder.best_file} must hold them (SHA-256 {wanted}), and it does not, nor "
+                "does a checkpoint"
+            )
+        return epoch, state.weights
+
+    def loop(
+        self, start: Checkpoint, reporter: Reporter, best: Best = (0, {})
+    ) -> tuple[Mapping[str, Any], Best]:
+        """Train from a checkpoint on; the engine lives no longer.
+
+        Args:
+            start: the checkpoint.
+            reporter: shows the progress.
+            best: the best epoch up to the checkpoint and its weights, where they may be restored.
+
+        Returns:
+            The weights at the end; the best epoch and its weights, likewise.
+        """
+        run, trainer = self._run, self._trainer
+        plan = self._prepared.plan(run.epochs, run.early_stopping)
+        evaluator: Evaluator | None = None
+        engine: TrainingEngine | None = None
+        try:
+            engine = TrainingEngine(
+                plan.step,
+                plan.arrays,
+                batch_size=trainer.batch_size,
+                shard_size=trainer.shard_size,
+                seed=trainer.seed,
+                progress=reporter.compiling,
+                **self._machine,
+            )
+            if plan.validation is not None:
+                evaluator = self._evaluator(reporter)
+            engine.load(start.parameters, start.states, start.slots)
+            session = Session(
+                plan,
+                engine,
+                evaluator,
+                run,
+                self._folder,
+                reporter,
+                self._recorder,
+                keep=self._keep,
+                best=best,
+            )
+            return self._train(session, start, partial(_weights_of, engine))
+        except Interrupted:
+            raise
+        except KeyboardInterrupt:
+            raise Interrupted(f"interrupted; {way_on(self._folder)}", run) from None
+        finally:
+            reporter.close()
+            if evaluator is not None:
+                evaluator.close()
+            if engine is not None:
+                engine.close()
+
+    def _train(
+        self, session: Session, start: Checkpoint, weights: partial[dict[str, Any]]
+    ) -> tuple[Mapping[str, Any], Best]:
+        self._run.follow(weights)
+        try:
+            session.train(start)
+        except NotFiniteError as error:
+            self._model.load_weights(session.good)
+            error.run = self._run
+            raise
+        except BaseException:
+            # An interrupt, or a callback that failed: what was learned stays with the model.
+            self._model.load_weights(weights())
+            raise
+        finally:
+            self._run.follow(None)
+        return weights(), session.best
+
+    def _evaluator(self, reporter: Reporter) -> Evaluator:
+        return Evaluator(
+            self._model,
+            self._prepared.preparation,
+            self._trainer.loss,
+            progress=reporter.compiling,
+            **self._machine,
+        )
+
+    def _finish(self, ended: Mapping[str, Any] | None) -> None:
+        """Measure with the test part, write the final model and the result.
+
+        Raises:
+            CheckpointError: the run ended before, and something else came of it.
+        """
+        run, folder, test = self._run, self._folder, self._prepared.test
+        if test is not None:
+            with self._evaluator(reporter_for(progress=False)) as evaluator:
+                run.test = evaluator.run(self._model.weights, test)
+        result = {
+            "best_epoch": run.best_epoch,
+            "epoch": run.kept_epoch,
+            "epochs": len(run.history),
+            "record_sha256": record_of(self._model)["digest"],
+            "stopped": run.stopped,
+            "test": None if run.test is None else exact_metrics(run.test.metrics),
+            "weights_sha256": run.digest,
+        }
+        found = [] if ended is None else list(differing(dict(ended), result))
+        if found:
+            raise CheckpointError(
+                f"the run ended with something else than what its checkpoint gives:\n"
+                f"{difference_table(found, 'the run', 'here')}"
+            )
+        run.description = {**run.description, "result": result}
+        # A finished run is given back as it is; what it lacks is written.
+        if folder is not None and (ended is None or not folder.weights_file.exists()):
+            folder.save_weights(folder.weights_file, self._model.weights)
+        if folder is not None and (ended is None or not folder.metrics_file.exists()):
+            folder.save_metrics(run.history)
+        if self._recorder is not None:
+            self._recorder.finish(result)
+        if folder is not None:
+            folder.describe(run.description)
+
+
+def _weights_of(engine: TrainingEngine) -> dict[str, Any]:
+    return {**engine.parameters(), **engine.states()}

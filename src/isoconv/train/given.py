@@ -1,0 +1,124 @@
+"""What a training is given to learn from, to choose by and to test with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from isoconv.data import Dataset, Samples, Splits
+from isoconv.data.classes import in_classes
+from isoconv.errors import ArgumentError, CheckpointError, DataError
+from isoconv.train.metrics import Data, as_dataset
+
+__all__ = ["TITLES", "Given"]
+
+TITLES = {"train": "training data", "validation": "validation data", "test": "test data"}
+
+
+class Given:
+    """What a training is given to learn from, to choose by and to test with, checked.
+
+    Args:
+        train: a data set, images and labels, or `Splits`, which hold all parts.
+        validation: likewise, or None.
+        test: likewise, or None.
+        names: of the classes that the labels are to be numbers of; None for those of the
+            training data.
+        whose: these names are, for messages.
+
+    Attributes:
+        parts: the data sets by part, with labels that are numbers of the same classes.
+        samples: of all parts.
+        listing: the same as samples.csv.
+        digests: number of samples and digest of each part, as a receipt has them.
+        how: the settings that made the parts of their source, as plain values.
+        numbered: nobody named the classes.
+
+    Raises:
+        ArgumentError: parts beside `Splits`, or what is no data.
+        DataError: data that cannot be used, or classes that are unknown.
+    """
+
+    def __init__(
+        self,
+        train: Data | Splits,
+        validation: Data | None = None,
+        test: Data | None = None,
+        *,
+        names: tuple[str, ...] | None = None,
+        whose: str = "the model",
+    ) -> None:
+        self.how: Mapping[str, Any] = {}
+        given: dict[str, Any] = {"train": train, "validation": validation, "test": test}
+        if isinstance(train, Splits):
+            if validation is not None or test is not None:
+                raise ArgumentError("Splits hold all parts; got a validation or test part besides")
+            self.how = train.how
+            given = {**train.parts}
+        parts = {
+            part: as_dataset(data, TITLES[part])
+            for part, data in given.items()
+            if part == "train" or data is not None
+        }
+        self.numbered = all(data.numbered for data in parts.values())
+        if not names and self.numbered:
+            # Counted from the labels of each part alone: one may lack the last ones.
+            names = max((data.class_names for data in parts.values()), key=len)
+        if names:
+            parts["train"] = in_classes(parts["train"], names, whose)
+        train = parts["train"]
+        if train.class_names and len(np.unique(train.labels)) == 1:
+            raise DataError(
+                f"{train.name}: there must be two classes or more to tell apart; got one, "
+                f"{train.class_names[int(train.labels[0])]!r}"
+            )
+        for part in ("validation", "test"):
+            if part in parts:
+                parts[part] = in_classes(parts[part], train.class_names, "the training data")
+        self.parts = parts
+        self.samples = Samples.of(parts)
+        self.listing = self.samples.content()
+        self.digests: Mapping[str, dict[str, Any]] = {
+            part: {"samples": len(data), "sha256": data.digest()} for part, data in parts.items()
+        }
+
+    @classmethod
+    def again(
+        cls,
+        train: Data | Splits,
+        validation: Data | None,
+        test: Data | None,
+        names: tuple[str, ...],
+        where: str,
+    ) -> Given:
+        """What a run was given, given once more.
+
+        Args:
+            train: as above.
+            validation: likewise.
+            test: likewise.
+            names: of the run's classes.
+            where: the run is, for messages.
+
+        Raises:
+            ArgumentError: what is no data.
+            CheckpointError: data that cannot be those of the run.
+        """
+        try:
+            return cls(train, validation, test, names=names or None, whose="the run")
+        except DataError as error:
+            raise CheckpointError(f"{where} was trained on other data: {error}") from error
+
+    @property
+    def train(self) -> Dataset:
+        """What is learned from."""
+        return self.parts["train"]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a person should know before trusting the figures, a line each."""
+        splits = Splits(self.train, self.parts.get("validation"), self.parts.get("test"))
+        notes = [line for data in self.parts.values() for line in data.notes]
+        return [*dict.fromkeys(notes), *splits.warnings(self.samples)]

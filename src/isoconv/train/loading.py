@@ -1,0 +1,117 @@
+"""A trained model from wherever it was kept: a run folder, a saved model, a checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from isoconv.checks import as_word, check_count, check_flag, check_kind, check_path
+from isoconv.errors import ArgumentError, CheckpointError
+from isoconv.nn import Module
+from isoconv.nn.saved import facts_of, read_model
+from isoconv.train.checkpoint import RunFolder
+
+__all__ = ["load"]
+
+
+def load(
+    path: str | Path,
+    *,
+    model: Module | None = None,
+    best: bool = False,
+    epoch: int | None = None,
+) -> Module:
+    """A model that predicts, with all that belongs to it.
+
+    Weights, architecture, input shape, class names, and how images are read and normalised come
+    from the file. Nothing of it is executed.
+
+    Args:
+        path: a run folder, a file that ``model.save`` wrote, or a checkpoint.
+        model: a model of a person's own class, whose architecture no file holds.
+        best: of a run folder, the weights of the best epoch in place of the final ones.
+        epoch: of a run folder that keeps checkpoints, the weights after this epoch; 0 for the
+            first weights.
+
+    Raises:
+        ArgumentError: both ``best`` and ``epoch``, or one of them for a file.
+        CheckpointError: there is no model, it cannot be read, was altered, or needs ``model``.
+
+    Example:
+        >>> import tempfile
+        >>> import isoconv as ic
+        >>> from isoconv import nn
+        >>> saved = nn.Sequential(nn.Flatten(), nn.Linear(2)).build((4, 4, 1))
+        >>> file = Path(tempfile.mkdtemp()) / "model.safetensors"
+        >>> saved.save(file)
+        >>> ic.load(file).digest() == saved.digest()
+        True
+    """
+    if model is not None:
+        check_kind("model", model, Module, "a Module")
+    best = check_flag("best", best)
+    if epoch is not None:
+        epoch = check_count("epoch", epoch, least=0)
+    if best and epoch is not None:
+        raise ArgumentError(f"give best or epoch; got both, epoch={epoch}")
+    place = check_path("path", path)
+    if not place.exists():
+        raise CheckpointError(f"there is no run and no saved model at {place}")
+    if not place.is_dir():
+        if best or epoch is not None:
+            raise ArgumentError(f"best and epoch choose within a run folder; {place} is none")
+        return read_model(place, model)
+    folder = RunFolder(place)
+    file = _file_of(folder, best, epoch)
+    found = read_model(file, model)
+    _check_of_run(folder, file, found)
+    return found
+
+
+def _check_of_run(folder: RunFolder, file: Path, model: Module) -> None:
+    """See that a file of a run folder holds the model that run.json describes.
+
+    Raises:
+        CheckpointError: it holds another one, or run.json cannot be read.
+    """
+    try:
+        wanted = dict(folder.description()["record"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{folder.run_file} cannot be read: it lacks {error}") from error
+    found = facts_of(model).plain()
+    if wanted.get("architecture") is None:
+        # A class of a person's own, of which no file tells.
+        found["architecture"] = None
+    if found != wanted:
+        raise CheckpointError(
+            f"{file} does not hold the model of the run that {folder.run_file} describes; what "
+            f"was changed: isoconv verify {as_word(folder.path)}"
+        )
+
+
+def _file_of(folder: RunFolder, best: bool, epoch: int | None) -> Path:
+    """The file of a run folder that holds the wanted weights.
+
+    Raises:
+        CheckpointError: it is not there; the message says what is.
+    """
+    if not folder.run_file.exists():
+        raise CheckpointError(f"a run is a folder with run.json; {folder.path} has none")
+    if epoch is not None:
+        kept = folder.kept_epochs()
+        if epoch not in kept:
+            listed = ", ".join(map(str, kept)) or "none"
+            raise CheckpointError(
+                f"{folder.path} has no checkpoint of the state after epoch {epoch}; kept are: "
+                f"{listed}"
+            )
+        return folder.kept_file(epoch)
+    file = folder.best_file if best else folder.weights_file
+    if not file.exists():
+        way_on = f"isoconv resume {as_word(folder.path)}"
+        other = ", or take its best epoch so far (best=True)"
+        hint = other if not best and folder.best_file.exists() else ""
+        raise CheckpointError(
+            f"{folder.path} has no {file.name}: its training did not end; go on with: "
+            f"{way_on}{hint}"
+        )
+    return file

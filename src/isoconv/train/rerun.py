@@ -1,0 +1,294 @@
+"""A run's training, done again beside its receipt."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import replace
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any
+
+from isoconv.errors import CheckpointError, NotFiniteError
+from isoconv.nn import Module, storage
+from isoconv.nn.architecture import model_of, of_a_stranger
+from isoconv.train.callbacks import Callback
+from isoconv.train.checkpoint import RunFolder
+from isoconv.train.compare import Difference, Side, compare_epochs, state_after
+from isoconv.train.conduct import Conduct
+from isoconv.train.differing import differing, told
+from isoconv.train.given import Given
+from isoconv.train.layout import exact_metrics
+from isoconv.train.metrics import Evaluator
+from isoconv.train.prepare import Prepared
+from isoconv.train.progress import reporter_for
+from isoconv.train.receipt import Receipt
+from isoconv.train.record import Recorder, tensors_of
+from isoconv.train.run import Interrupted, Run
+from isoconv.train.state import Checkpoint
+from isoconv.train.stored import NotCovered
+from isoconv.train.trainer import Trainer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["Rerun", "model_in"]
+
+Row = Mapping[str, Any]
+
+
+def model_in(receipt: Receipt) -> Module:
+    """The model that a run trained, not yet built.
+
+    Raises:
+        CheckpointError: its class is a person's own, or its record cannot be read.
+    """
+    architecture = receipt.content["record"].get("architecture")
+    if architecture is None:
+        name = receipt.content["model"]["name"]
+        raise CheckpointError(
+            f"{receipt.folder} was trained with a model of its own"
+            + ("" if name is None else f", {name!r}")
+            + ", which must be given: isoconv.train.verify(folder, model, train, validation)"
+        )
+    return model_of(architecture, str(receipt.path))
+
+
+class Rerun:
+    """A run's training, done again beside its receipt."""
+
+    def __init__(
+        self,
+        receipt: Receipt,
+        model: Module | None,
+        given: Given,
+        threads: int | None,
+        target: str | None,
+        free: NotCovered,
+    ) -> None:
+        self.notes: list[str] = []
+        self._receipt = receipt
+        self._model = model
+        self._given = given
+        self._free = free
+        fresh = copy.deepcopy(model) if model is not None else model_in(receipt)
+        self._trainer = Trainer.from_settings(
+            fresh,
+            receipt.settings,
+            str(receipt.path),
+            threads=threads,
+            target=target,
+            progress=False,
+        )
+        self._check_settings()
+        # The trainer keeps the weights of a built model, so it is built anew here.
+        with of_a_stranger(str(receipt.path)) if model is None else nullcontext():
+            fresh.build(given.train.image_shape, self._trainer.seed, fresh=True)
+        self._prepared = Prepared(self._trainer, given, receipt.content["record"])
+        self._described = self._prepared.describe(receipt.planned, None, {})
+        self._head = self._prepared.receipt_head(self._described)
+        self._run = Run(fresh, self._described)
+
+    def _check_settings(self) -> None:
+        """See that the settings say all, and in the way in which they are written."""
+        own = {name: self._receipt.settings[name] for name in self._trainer.settings()}
+        for place, one, other in differing(own, self._trainer.settings(), "settings"):
+            raise CheckpointError(
+                f"receipt {self._receipt.path} cannot be read: {place} is {told(one)}, which is "
+                f"written as {told(other)}"
+            )
+
+    def run(self, first: int, last: int, progress: bool | Console) -> Difference | None:
+        """Run some epochs and give back the first difference."""
+        self._check_model()
+        found = self._check_record() or self._check_samples()
+        if found is not None:
+            return found
+        start = self._start(first - 1)
+        recorder = Recorder(self._head, {})
+        if first == 1:
+            recorder.begin(start)
+            found = self._compare(recorder, 0)
+        if found is not None:
+            return found
+        watch = _Watch(recorder, self._compare, last, self._receipt.kept_epoch)
+        if first <= last:
+            found = self._train(watch, recorder, start, progress)
+        return found or watch.found or self._test(watch.kept, last)
+
+    def _train(
+        self, watch: _Watch, recorder: Recorder, start: Checkpoint, progress: bool | Console
+    ) -> Difference | None:
+        self._trainer.callbacks = (watch,)
+        conduct = Conduct(self._trainer, self._prepared, self._run, None, recorder)
+        try:
+            conduct.loop(start, reporter_for(progress))
+        except Interrupted:
+            done = self._run.history[-1]["epoch"] if self._run.history else start.epoch
+            raise KeyboardInterrupt(
+                f"interrupted after epoch {done}; no difference up to there"
+            ) from None
+        except NotFiniteError as error:
+            epoch = start.epoch + len(self._run.history) + 1
+            return Difference(f"epoch {epoch}", epoch, note=str(error))
+        return None
+
+    def _test(self, kept: Checkpoint | None, last: int) -> Difference | None:
+        """Measure with the test part again, if the weights of the end are at hand."""
+        receipt = self._receipt
+        if not receipt.finished or self._prepared.test is None:
+            return None
+        state = kept or state_after(receipt, receipt.kept_epoch)
+        if state is None:
+            self._free.add("receipt.json", "final.test")
+            return None
+        with Evaluator(
+            self._trainer.model,
+            self._prepared.preparation,
+            self._trainer.loss,
+            threads=self._trainer.threads,
+            target=self._trainer.target,
+        ) as evaluator:
+            metrics = exact_metrics(evaluator.run(state.weights, self._prepared.test).metrics)
+        for place, one, other in differing(receipt.content["final"]["test"], metrics, "final.test"):
+            note = f"{place}: receipt {told(one)}, found {told(other)}"
+            return Difference("the measurement on the test part", last, note=note)
+        return None
+
+    def _compare(self, recorder: Recorder, epoch: int) -> Difference | None:
+        receipt = self._receipt
+        recorded = Side(
+            receipt.entries[epoch],
+            receipt.details.get(epoch),
+            lambda: state_after(receipt, epoch),
+        )
+        here = Side(recorder.entries[-1], recorder.details[-1], lambda: recorder.checkpoint)
+        return compare_epochs(recorded, here)
+
+    def _check_model(self) -> None:
+        wanted, given = self._receipt.content["model"], self._head["model"]
+        # Its name is free; another isoconv may make another graph of the same model.
+        found = [
+            f"{place}: the run has {told(one)}, given is {told(other)}"
+            for name in ("output_shape", "parameters", "states", "layers")
+            for place, one, other in differing(wanted[name], given[name], name)
+        ]
+        if found:
+            raise CheckpointError(
+                f"{self._receipt.folder} can be verified with its own model only: "
+                + " | ".join(found)
+            )
+        if wanted["graph_sha256"] != given["graph_sha256"]:
+            self.notes.append(
+                "the training graph that this isoconv makes of the model is another one: sha256 "
+                f"{wanted['graph_sha256']} in the receipt, {given['graph_sha256']} here"
+            )
+            self._free.add("receipt.json", "model.graph_sha256")
+
+    def _check_record(self) -> Difference | None:
+        """What follows from model and data beside the weights."""
+        wanted, given = self._receipt.content["record"], self._head["record"]
+        for place, one, other in differing(wanted, given, "record"):
+            if place.startswith("record.trained_on.reading") and self._given.train.reading is None:
+                # The images came as arrays this time.
+                self._free.add("receipt.json", "record.trained_on.reading")
+                continue
+            note = f"{place}: receipt {told(one)}, found {told(other)}"
+            return Difference("the state before the first step", 0, note=note)
+        return None
+
+    def _check_samples(self) -> Difference | None:
+        """Which samples the parts hold, and how they came about, as far as the data tell."""
+        if any(differing(self._receipt.content["split"], self._head["split"])):
+            self._free.add("receipt.json", "split")
+        if self._receipt.content["samples_sha256"] == self._head["samples_sha256"]:
+            return None
+        known = RunFolder(self._receipt.folder).samples(self._receipt.content["samples_sha256"])
+        if known is None:
+            self._free.add("receipt.json", "samples_sha256")
+            return None
+        here = self._given.samples.rows
+        for number, (one, other) in enumerate(zip_longest(known.rows, here), 2):
+            if one is None or other is None or one._replace(path="") != other._replace(path=""):
+                note = f"line {number}: the run has {one}, given is {other}"
+                return Difference("samples.csv", 0, note=note)
+        # The same samples, which stand elsewhere.
+        self._free.add("samples.csv", "path")
+        return None
+
+    def _start(self, epoch: int) -> Checkpoint:
+        """The state to begin from: a checkpoint, or first weights as the run had them."""
+        receipt, wanted = self._receipt, self._receipt.entries[epoch]["weights_sha256"]
+        if epoch > 0:
+            return self._fitting(RunFolder(receipt.folder).load_kept(epoch))
+        fresh = self._prepared.start()
+        if receipt.content["start"] == "seed":
+            return fresh
+        if storage.digest(fresh.weights) == wanted:
+            raise CheckpointError(
+                f"receipt {receipt.path} contradicts itself: its first weights are those of the "
+                f"seed; it says {receipt.content['start']!r}"
+            )
+        if self._model is not None and storage.digest(self._model.weights) == wanted:
+            self._trainer.model.load_weights(self._model.weights)
+            return self._prepared.start()
+        if 0 in RunFolder(receipt.folder).kept_epochs():
+            return self._fitting(RunFolder(receipt.folder).load_kept(0))
+        raise CheckpointError(
+            f"{receipt.folder} began with weights of its own, sha256 {wanted}: give a model that "
+            "holds them, or keep checkpoints/epoch-00000.safetensors"
+        )
+
+    def _fitting(self, kept: Checkpoint) -> Checkpoint:
+        """A checkpoint whose digests `check_files` has compared, in the order of the trace."""
+        step = self._prepared.step
+        given = {name: array.shape for name, array in tensors_of(kept).items()}
+        wanted = {**step.parameters, **step.states}
+        for slot in step.slots:
+            wanted |= {f"{slot} of {name}": shape for name, shape in step.parameters.items()}
+        if given != wanted:
+            raise CheckpointError(
+                f"the checkpoint of {self._receipt.folder} after epoch {kept.epoch} belongs to "
+                "another model"
+            )
+        return replace(
+            kept,
+            parameters={name: kept.parameters[name] for name in step.parameters},
+            states={name: kept.states[name] for name in step.states},
+            slots={
+                slot: {name: kept.slots[slot][name] for name in step.parameters}
+                for slot in step.slots
+            },
+        )
+
+
+class _Watch(Callback):
+    """Compares each epoch and ends the training at the first that differs, or after the last.
+
+    Args:
+        recorder: has what came of it.
+        compare: gives the difference in an epoch.
+        last: epoch to run.
+        kept: epoch whose weights the run left.
+
+    Attributes:
+        found: the first difference, or None.
+        kept: the state after that epoch, or None.
+    """
+
+    def __init__(self, recorder: Recorder, compare: Any, last: int, kept: int) -> None:
+        self.found: Difference | None = None
+        self.kept: Checkpoint | None = None
+        self._kept_epoch = kept
+        self._recorder = recorder
+        self._compare = compare
+        self._last = last
+
+    def on_epoch_end(self, run: Run, row: Row) -> None:
+        """Compare the epoch with the receipt's."""
+        epoch = int(row["epoch"])
+        self.found = self._compare(self._recorder, epoch)
+        if epoch == self._kept_epoch:
+            self.kept = self._recorder.checkpoint
+        if self.found is not None or epoch >= self._last:
+            run.stop("verified")

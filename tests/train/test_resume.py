@@ -1,0 +1,281 @@
+"""Going on with a run: only as it began, and whatever differs is named."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tests.train.small import make, noise
+
+from isoconv import nn
+from isoconv.data import Dataset
+from isoconv.errors import CheckpointError
+from isoconv.train import Callback, EarlyStopping, checkpoint, files, record, settings, verify
+
+
+class PowerCut(Callback):
+    """Ends everything after the first epoch."""
+
+    def on_epoch_end(self, run, row):
+        """The end."""
+        raise RuntimeError(f"power cut in {run} after {row}")
+
+
+class Own(nn.Module):
+    """A class of a person's own whose text is the same whatever function it uses."""
+
+    def __init__(self, function, rate=0.1):
+        self.first, self.last = nn.Conv2d(3, 3), nn.Linear(2)
+        self._function, self._drop = function, nn.Dropout(rate)
+
+    def forward(self, x):
+        """One of two functions between two layers."""
+        x = self._function(self.first(x))
+        return self.last(self._drop(nn.functional.flatten(x)))
+
+
+def begin(out, *data, model=None, facts=None, **options):
+    """A run that ends after its first epoch, with the power."""
+    with pytest.raises(RuntimeError, match="power cut"):
+        make(model, callbacks=[PowerCut()], **options).fit(*data, epochs=3, out=out, facts=facts)
+
+
+def refused(out, trainer, *data):
+    """The lines that a refused resume says, of words; nothing in the folder changes."""
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    with pytest.raises(CheckpointError, match="gone on with as it began only; what diff") as caught:
+        trainer.resume(out, *data)
+    assert before == {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    return [" ".join(line.split()) for line in str(caught.value).splitlines()[1:]]
+
+
+def pictures(count=28, seed=0, folder="pets"):
+    """Images that come from files of two classes."""
+    data = noise(count, seed)
+    names = ("cat", "dog")
+    paths = tuple(f"{names[label]}/{n}.png" for n, label in enumerate(data.labels.tolist()))
+    return replace(data, class_names=names, numbered=False, paths=paths, name=folder)
+
+
+# The model
+
+
+@pytest.mark.parametrize(
+    "other",
+    [Own(nn.functional.tanh), Own(nn.functional.relu, 0.2)],
+    ids=["another function", "another rate of dropout"],
+)
+def test_another_model_is_refused(tmp_path, other):
+    """What no name, shape or text tells shows in the graph that is trained."""
+    out = tmp_path / "run"
+    begin(out, noise(), model=Own(nn.functional.relu))
+    _, *found = refused(out, make(other), noise())
+    assert found[0].split()[0] == "model.graph_sha256"
+    assert make(Own(nn.functional.relu)).resume(out, noise()).digest
+
+
+def test_another_layer_is_refused(tmp_path):
+    """A setting of a layer is named with both values."""
+
+    def body(rate):
+        return nn.Sequential(nn.Flatten(), nn.Dropout(rate), nn.Linear(2))
+
+    out = tmp_path / "run"
+    begin(out, noise(), model=body(0.1), augmentation=None)
+    found = refused(out, make(body(0.2), augmentation=None), noise())
+    assert "record.architecture.steps[1].rate 0.1 0.2" in found
+    assert 'model.layers[2][1] "Dropout(rate=0.1)" "Dropout(rate=0.2)"' in found
+
+
+# The data
+
+
+def test_classes_in_another_order_are_the_same_data(tmp_path):
+    """Labels are matched by name, and the run goes on to the same end."""
+    data = pictures()
+    whole = make().fit(data, epochs=3)
+    begin(tmp_path / "run", data)
+    turned = replace(data, labels=1 - data.labels, class_names=("dog", "cat"))
+    assert make().resume(tmp_path / "run", turned).digest == whole.digest
+
+
+def test_changed_files_are_named(tmp_path):
+    """Each file that is new, gone, moved, of another class or with another picture."""
+    data = pictures()
+    out = tmp_path / "run"
+    begin(out, data, pictures(10, 1, "held"))
+    images, labels, paths = data.images.copy(), data.labels.copy(), list(data.paths)
+    images[3, 0, 0, 0] ^= 1
+    labels[4] = 1 - labels[4]
+    paths[5] = "dog/renamed.png"
+    paths[6] = "cat/new.png"
+    images[6] = 7
+    changed = replace(data, images=images, labels=labels, paths=tuple(paths))
+    found = refused(out, make(), changed, pictures(10, 1, "held"))
+    assert f'data.train.sha256 "{data.digest()}" "{changed.digest()}"' in found
+    assert found[-5:] == [
+        "dog/3.png (class 'dog') holds another picture than in training",
+        "cat/4.png (class 'dog') was of class 'cat'",
+        "dog/renamed.png (class 'dog') was dog/5.png (class 'dog')",
+        "cat/new.png (class 'cat') is new",
+        "cat/6.png (class 'cat') of the train part is missing",
+    ]
+    (out / "samples.csv").unlink()
+    lines = refused(out, make(), changed, pictures(10, 1, "held"))
+    assert lines[-1] == "which samples differ cannot be told, for samples.csv is missing or altered"
+
+
+def test_many_changed_files_are_counted(tmp_path):
+    """The first twenty are named."""
+    begin(tmp_path / "run", pictures())
+    lines = refused(tmp_path / "run", make(), pictures(28, 5))
+    assert len([line for line in lines if "holds another picture" in line]) == 20
+    assert lines[-1] == "… and 8 more"
+
+
+def test_the_same_pictures_elsewhere_are_refused(tmp_path):
+    """Their order is the same, their paths are not: samples.csv would be another one."""
+    data = pictures()
+    begin(tmp_path / "run", data)
+    moved = replace(data, paths=tuple(f"x/{path}" for path in data.paths))
+    found = refused(tmp_path / "run", make(), moved)
+    assert [line.split()[0] for line in found[1:2]] == ["samples_sha256"]
+    assert "x/cat/0.png (class 'cat') was cat/0.png (class 'cat')" in found
+
+
+def test_a_part_more_or_less_is_refused(tmp_path):
+    """Validation and test parts are the run's own."""
+    out = tmp_path / "run"
+    begin(out, noise(), noise(10, 1))
+    one = refused(out, make(), noise())
+    assert any(line.startswith("data.validation {") and line.endswith("nothing") for line in one)
+    other = refused(out, make(), noise(), noise(10, 1), noise(10, 2))
+    assert any(line.startswith("data.test nothing {") for line in other)
+
+
+def test_images_of_another_kind_are_refused(tmp_path):
+    """Floats in place of bytes are other data, and another record of the model."""
+    begin(tmp_path / "run", noise())
+    floats = Dataset.from_arrays(noise().images.astype(np.float32), noise().labels)
+    found = refused(tmp_path / "run", make(), floats)
+    assert 'record.trained_on.dtype "uint8" "float32"' in found
+    with pytest.raises(CheckpointError, match=r"was trained on other data: .*must be finite"):
+        make().resume(tmp_path / "run", (floats.images * np.float32(np.nan), noise().labels))
+
+
+# Versions and checkpoints
+
+
+def test_other_versions_are_told(tmp_path, monkeypatch):
+    """Nothing is refused for them, and the run says what it began with."""
+    whole = make().fit(noise(), epochs=3)
+    begin(tmp_path / "run", noise())
+    real = settings.versions()
+    monkeypatch.setattr(
+        "isoconv.train.prepare.versions", lambda: {**real, "numpy": "9.9", "python": "4.0"}
+    )
+    run = make().resume(tmp_path / "run", noise())
+    assert run.digest == whole.digest
+    assert run.notes == [
+        f'the run began with numpy "{real["numpy"]}", here is "9.9"',
+        f'the run began with python "{real["python"]}", here is "4.0"',
+    ]
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["versions"] == real
+
+
+def test_other_arithmetic_is_refused(tmp_path, monkeypatch):
+    """Its bits would be others."""
+    begin(tmp_path / "run", noise())
+    monkeypatch.setattr("isoconv.train.prepare.ARITHMETIC_VERSION", 9)
+    assert "arithmetic 1 9" in refused(tmp_path / "run", make(), noise())
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path):
+    """Its weights are not those of the receipt."""
+    for name, seed in (("a", 0), ("b", 1)):
+        begin(tmp_path / name, noise(), seed=seed)
+    for path in (tmp_path / "b" / "checkpoints").iterdir():
+        (tmp_path / "a" / "checkpoints" / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(CheckpointError, match="not that of its receipt: its history has other"):
+        make().resume(tmp_path / "a", noise())
+
+
+def test_a_checkpoint_that_is_behind_a_finished_run_is_refused(tmp_path):
+    """A finished run is not trained on from an older checkpoint that somebody put back."""
+    out = tmp_path / "run"
+    make().fit(noise(), epochs=3, out=out)
+    begin(tmp_path / "begun", noise())
+    for path in (tmp_path / "begun" / "checkpoints").iterdir():
+        (out / "checkpoints" / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(CheckpointError, match="ended after epoch 3; the checkpoint stands after 1"):
+        make().resume(out, noise())
+
+
+@pytest.mark.slow
+def test_a_kill_before_any_file_changes_nothing(tmp_path, monkeypatch):
+    """Wherever the power is cut, the run verifies as far as it came and comes to the same end."""
+    parts = noise(28), noise(10, 1), noise(8, 2)
+
+    def fit(out):
+        model = nn.Sequential(nn.Flatten(), nn.BatchNorm2d(), nn.Linear(2))
+        trainer = make(model, augmentation=None, keep_checkpoints=True)
+        stopping = EarlyStopping(2, "val_loss")
+        return trainer.fit(*parts, epochs=2, out=out, early_stopping=stopping)
+
+    def resume(out):
+        model = nn.Sequential(nn.Flatten(), nn.BatchNorm2d(), nn.Linear(2))
+        return make(model, augmentation=None).resume(out, *parts)
+
+    def content(out):
+        """All files; of those with times, and of the machine's, what does not depend on it."""
+        found = {path.name: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+        for name in ("metrics.jsonl", "last.json", "receipt.json"):
+            found[name] = re.sub(rb'"(seconds|images_per_second)": [0-9.e+-]+', b"", found[name])
+        return found
+
+    real, written = files.write_bytes, []
+
+    def write(path, content):
+        written.append(path.name)
+        if len(written) == killed:
+            raise KeyboardInterrupt("power cut")
+        return real(path, content)
+
+    for place in (checkpoint, files, record):
+        monkeypatch.setattr(place, "write_bytes", write)
+    killed = 0
+    whole = fit(tmp_path / "whole")
+    names = list(written)
+    assert {"samples.csv", "best.safetensors", "epoch-00002.safetensors"} < set(names)
+    for number, name in enumerate(names, 1):
+        killed = number
+        written.clear()
+        out = tmp_path / str(number)
+        with pytest.raises(KeyboardInterrupt):
+            fit(out)
+        killed = 0
+        if (out / "receipt.json").exists():
+            assert verify(out, None, *parts).identical, name
+        # What the first run.json announces is there before it.
+        run = resume(out) if (out / "run.json").exists() else fit(out)
+        assert run.receipt["epochs"] == whole.receipt["epochs"]
+        assert run.receipt["final"] == whole.receipt["final"]
+        assert content(out) == content(whole.folder), name
+        assert verify(out, None, *parts).identical, name
+
+
+def test_facts_are_kept(tmp_path):
+    """What fit was told to keep is there after a resume, as is every other line of run.json."""
+    facts = {"model": "mine", "who": {"name": "me", "runs": [1, 2]}}
+    begin(tmp_path / "run", noise(), facts=facts)
+    before = json.loads((tmp_path / "run" / "run.json").read_text())
+    run = make().resume(tmp_path / "run", noise())
+    after = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert after.pop("result") == run.receipt["final"]
+    assert after == before
+    assert after["facts"] == facts
+    assert run.receipt["model"]["name"] == "mine"

@@ -1,0 +1,340 @@
+"""Valid calls of layers, models, functions on tensors, and what traces them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from tests.wrong.calls import Call, Table
+
+from isoconv import nn
+from isoconv.nn import functional, models
+from isoconv.nn.saved import facts_of
+from isoconv.ops import LeakyRelu
+
+__all__ = ["CALLS"]
+
+SHAPES = {1: (8, 2), 2: (6, 6, 2), 3: (4, 4, 4, 2)}
+
+
+def x(*shape: int, trace: nn.Trace | None = None) -> nn.Tensor:
+    """A tensor of a trace of its own."""
+    trace = nn.Trace(training=True) if trace is None else trace
+    return trace.images(shape or SHAPES[2])
+
+
+def beside(tensor: nn.Tensor, *shape: int, dtype: Any = "float32") -> nn.Tensor:
+    """A parameter in the same trace."""
+    return tensor.trace.input("parameter", f"p{shape}", shape, dtype)
+
+
+def layer(kind: Any, rank: int = 2, **settings: Any) -> Callable[[Any], Call]:
+    """A layer that is made and built: what its settings are worth shows when it is traced."""
+    return lambda _: Call(kind, _then=lambda made: made.build(SHAPES[rank]), **settings)
+
+
+def forward(made: nn.Module, rank: int = 2) -> Callable[[Any], Call]:
+    """A layer's forward on a tensor, as a model calls it."""
+
+    def make(_: Any) -> Call:
+        trace = nn.Trace(made, training=True)
+        return Call(made.forward, x=trace.images(SHAPES[rank]))
+
+    return make
+
+
+def joined(made: nn.Module) -> Callable[[Any], Call]:
+    """The forward of a layer that joins several tensors."""
+
+    def make(_: Any) -> Call:
+        tensor = nn.Trace(made).images(SHAPES[2])
+        return Call(made.forward, tensor, tensor)
+
+    return make
+
+
+def function(called: Callable[..., Any], *shape: int, **given: Any) -> Callable[[Any], Call]:
+    """A function of one tensor and settings."""
+    return lambda _: Call(called, x=x(*shape), **given)
+
+
+def convolution(called: Callable[..., Any], rank: int) -> Callable[[Any], Call]:
+    """A convolution with a bias."""
+
+    def make(_: Any) -> Call:
+        tensor = x(*SHAPES[rank])
+        weight = beside(tensor, *(3,) * rank, 2, 4)
+        return Call(called, x=tensor, weight=weight, bias=beside(tensor, 4))
+
+    return make
+
+
+def linear(_: Any) -> Call:
+    """A linear layer with a bias."""
+    tensor = x(5)
+    return Call(functional.linear, x=tensor, weight=beside(tensor, 5, 4), bias=beside(tensor, 4))
+
+
+def batch_norm(_: Any) -> Call:
+    """Batch normalisation with all its vectors."""
+    tensor = x()
+    names = ("mean", "variance", "gamma", "beta")
+    vectors = {name: tensor.trace.input("parameter", name, (2,)) for name in names}
+    return Call(functional.batch_norm, x=tensor, **vectors)
+
+
+def loss(called: Callable[..., Any], first: str) -> Callable[[Any], Call]:
+    """A loss of a result and a target."""
+
+    def make(_: Any) -> Call:
+        tensor = x(4)
+        return Call(called, **{first: tensor, "target": tensor.trace.input("dataset", "t", (4,))})
+
+    return make
+
+
+def cross_entropy(_: Any) -> Call:
+    """Cross-entropy of logits and class numbers."""
+    logits = x(4)
+    labels = logits.trace.input("dataset", "labels", (), "int32")
+    return Call(functional.cross_entropy, logits=logits, labels=labels)
+
+
+def model(called: Callable[..., Any]) -> Callable[[Any], Call]:
+    """A ready model, summed up for images that all of them take."""
+    shape = (32, 32, 3)
+    return lambda _: Call(
+        called, classes=3, input_shape=shape, _then=lambda made: made.summary(shape)
+    )
+
+
+def operator(name: str, other: Any = 2.0) -> Callable[[Any], Call]:
+    """An operator of tensors."""
+    return lambda _: Call(getattr(x(), name), other=other)
+
+
+def tracing(method_name: str, /, **given: Any) -> Callable[[Any], Call]:
+    """A method of a trace of a model."""
+
+    def make(place: Any) -> Call:
+        trace = nn.Trace(place.layer, training=True)
+        values = {"x": lambda: trace.images((3,)), "module": lambda: place.layer}
+        found = {key: values[key]() if value is ... else value for key, value in given.items()}
+        return Call(getattr(trace, method_name), **found)
+
+    return make
+
+
+def update_state(place: Any) -> Call:
+    """A state that follows a tensor."""
+    trace = nn.Trace(place.layer, training=True)
+    value = trace.input("parameter", "value", (3,))
+    return Call(
+        trace.update_state, module=place.layer, name="s", value=value,
+        _then=lambda _: trace.state_updates(),
+    )  # fmt: skip
+
+
+def method(name: str, /, **given: Any) -> Callable[[Any], Call]:
+    """A method of a built model of the place's."""
+    return lambda place: Call(getattr(place.model(), name), **given)
+
+
+def load(place: Any) -> Call:
+    """Reading saved weights."""
+    path = place.path / "saved.safetensors"
+    place.model().save(path)
+    return Call(place.model().load, path=path)
+
+
+def load_weights(place: Any) -> Call:
+    """Weights from arrays."""
+    made = place.model()
+    return Call(made.load_weights, weights=made.weights)
+
+
+def picture(place: Any) -> Any:
+    """A picture file for the place's model."""
+    path = place.path / "picture.png"
+    Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(path)
+    return path
+
+
+CALLS: Table = {
+    # layers
+    "nn.GELU": layer(nn.GELU),
+    "nn.GELU.forward": forward(nn.GELU()),
+    "nn.Add": layer(nn.Add),
+    "nn.Add.forward": joined(nn.Add()),
+    "nn.AvgPool1d": layer(nn.AvgPool1d, 1, kernel_size=2),
+    "nn.AvgPool1d.forward": forward(nn.AvgPool1d(2), 1),
+    "nn.AvgPool2d": layer(nn.AvgPool2d, 2, kernel_size=2),
+    "nn.AvgPool3d": layer(nn.AvgPool3d, 3, kernel_size=2),
+    "nn.BatchNorm": layer(nn.BatchNorm),
+    "nn.BatchNorm.forward": forward(nn.BatchNorm()),
+    "nn.Concatenate": layer(nn.Concatenate),
+    "nn.Concatenate.forward": joined(nn.Concatenate()),
+    "nn.Conv1d": layer(nn.Conv1d, 1, filters=4, kernel_size=3),
+    "nn.Conv1d.forward": forward(nn.Conv1d(4, 3), 1),
+    "nn.Conv2d": layer(nn.Conv2d, 2, filters=4, kernel_size=3),
+    "nn.Conv3d": layer(nn.Conv3d, 3, filters=4, kernel_size=3),
+    "nn.DepthwiseConv2d": layer(nn.DepthwiseConv2d, 2, kernel_size=3),
+    "nn.DepthwiseConv2d.forward": forward(nn.DepthwiseConv2d(3)),
+    "nn.Dropout": layer(nn.Dropout),
+    "nn.Dropout.forward": forward(nn.Dropout()),
+    "nn.Flatten": layer(nn.Flatten),
+    "nn.Flatten.forward": forward(nn.Flatten()),
+    "nn.GlobalAvgPool1d": layer(nn.GlobalAvgPool1d, 1),
+    "nn.GlobalAvgPool1d.forward": forward(nn.GlobalAvgPool1d(), 1),
+    "nn.GlobalAvgPool2d": layer(nn.GlobalAvgPool2d, 2),
+    "nn.GlobalAvgPool3d": layer(nn.GlobalAvgPool3d, 3),
+    "nn.GlobalMaxPool1d": layer(nn.GlobalMaxPool1d, 1),
+    "nn.GlobalMaxPool1d.forward": forward(nn.GlobalMaxPool1d(), 1),
+    "nn.GlobalMaxPool2d": layer(nn.GlobalMaxPool2d, 2),
+    "nn.GlobalMaxPool3d": layer(nn.GlobalMaxPool3d, 3),
+    "nn.LeakyReLU": layer(nn.LeakyReLU),
+    "nn.LeakyReLU.forward": forward(nn.LeakyReLU()),
+    "nn.Linear": lambda _: Call(nn.Linear, features=3, _then=lambda made: made.build((4,))),
+    "nn.Linear.forward": lambda _: Call(
+        (made := nn.Linear(3)).forward, x=nn.Trace(made).images((4,))
+    ),
+    "nn.MaxPool1d": layer(nn.MaxPool1d, 1, kernel_size=2),
+    "nn.MaxPool1d.forward": forward(nn.MaxPool1d(2), 1),
+    "nn.MaxPool2d": layer(nn.MaxPool2d, 2, kernel_size=2),
+    "nn.MaxPool3d": layer(nn.MaxPool3d, 3, kernel_size=2),
+    "nn.Multiply": layer(nn.Multiply),
+    "nn.Multiply.forward": joined(nn.Multiply()),
+    "nn.ReLU": layer(nn.ReLU),
+    "nn.ReLU.forward": forward(nn.ReLU()),
+    "nn.Residual": layer(nn.Residual, 2, body=nn.ReLU()),
+    "nn.Residual.forward": forward(nn.Residual(nn.ReLU())),
+    "nn.Sequential": lambda _: Call(
+        nn.Sequential, nn.ReLU(), nn.Flatten(), _then=lambda made: made.build(SHAPES[2])
+    ),
+    "nn.Sequential.children": lambda place: Call(place.model().children),
+    "nn.Sequential.forward": forward(nn.Sequential(nn.ReLU())),
+    "nn.SiLU": layer(nn.SiLU),
+    "nn.SiLU.forward": forward(nn.SiLU()),
+    "nn.Sigmoid": layer(nn.Sigmoid),
+    "nn.Sigmoid.forward": forward(nn.Sigmoid()),
+    "nn.Softmax": layer(nn.Softmax),
+    "nn.Softmax.forward": forward(nn.Softmax()),
+    "nn.Tanh": layer(nn.Tanh),
+    "nn.Tanh.forward": forward(nn.Tanh()),
+    "nn.ZeroPad1d": layer(nn.ZeroPad1d, 1, padding=1),
+    "nn.ZeroPad1d.forward": forward(nn.ZeroPad1d(1), 1),
+    "nn.ZeroPad2d": layer(nn.ZeroPad2d, 2, padding=1),
+    "nn.ZeroPad3d": layer(nn.ZeroPad3d, 3, padding=1),
+    # all modules
+    "nn.Module": lambda _: Call(nn.Module),
+    "nn.Module.__call__": lambda _: Call(made := nn.ReLU(), nn.Trace(made).images((4,))),
+    "nn.Module.build": lambda place: Call(place.model().build, input_shape=(8, 8, 1)),
+    "nn.Module.children": lambda _: Call(nn.ReLU().children),
+    "nn.Module.describe": method("describe"),
+    "nn.Module.digest": method("digest"),
+    "nn.Module.forget_training": lambda _: Call(nn.ReLU().forget_training),
+    "nn.Module.load": load,
+    "nn.Module.load_weights": load_weights,
+    "nn.Module.named_modules": method("named_modules"),
+    "nn.Module.parameters": method("parameters"),
+    "nn.Module.place": lambda place: Call(
+        nn.Sequential(nn.Flatten(), nn.Linear(3)).place,
+        input_shape=(8, 8, 1), weights=place.model().weights,
+    ),
+    "nn.Module.predict": method("predict", images=np.zeros((2, 8, 8, 1), np.uint8)),
+    "nn.Module.predict_files": lambda place: Call(
+        place.model().predict_files, paths=[picture(place)], threads=1
+    ),
+    "nn.Module.save": method("save", path="saved.safetensors"),
+    "nn.Module.states": method("states"),
+    "nn.Module.summary": method("summary", input_shape=(8, 8, 1)),
+    "nn.Module.take_facts": lambda place: Call(nn.ReLU().take_facts, facts=facts_of(place.model())),
+    # traces
+    "nn.ParameterSpec": lambda _: Call(
+        nn.ParameterSpec, name="w", shape=(3,), initializer="zeros"
+    ),
+    "nn.StateSpec": lambda _: Call(nn.StateSpec, name="s", shape=(3,), initial=0.0, momentum=0.1),
+    "nn.Summary": lambda _: Call(
+        nn.Summary, input_shape=(3,), rows=(), parameters=0, multiply_adds=0
+    ),
+    "nn.Summary.cells": lambda place: Call(place.model().summary().cells),
+    "nn.Tensor": lambda _: Call(nn.Tensor, trace=nn.Trace(), index=0),
+    "nn.Tensor.power": lambda _: Call(x().power, exponent=2.0),
+    "nn.Tensor.reshape": lambda _: Call(x().reshape, -1, 2),
+    "nn.Tensor.__add__": operator("__add__"),
+    "nn.Tensor.__radd__": operator("__radd__"),
+    "nn.Tensor.__sub__": operator("__sub__"),
+    "nn.Tensor.__rsub__": operator("__rsub__"),
+    "nn.Tensor.__mul__": operator("__mul__"),
+    "nn.Tensor.__rmul__": operator("__rmul__"),
+    "nn.Tensor.__truediv__": operator("__truediv__"),
+    "nn.Tensor.__rtruediv__": operator("__rtruediv__"),
+    "nn.Tensor.__pow__": operator("__pow__"),
+    "nn.Trace": lambda _: Call(nn.Trace, model=nn.ReLU()),
+    "nn.Trace.add": lambda _: Call(
+        (tensor := x()).trace.add, tensor, op="leaky_relu", attrs=LeakyRelu(0.1)
+    ),
+    "nn.Trace.call": lambda place: Call(
+        (trace := nn.Trace(place.layer)).call, module=place.layer, inputs=(trace.images((3,)),)
+    ),
+    "nn.Trace.convert": tracing("convert", x=..., dtype="float64"),
+    "nn.Trace.dropout_source": tracing("dropout_source"),
+    "nn.Trace.images": tracing("images", shape=(8, 8, 1)),
+    "nn.Trace.input": tracing("input", kind="parameter", name="w", shape=(3,), dtype="float32"),
+    "nn.Trace.parameter": tracing("parameter", module=..., name="w", shape=(3,)),
+    "nn.Trace.state": tracing(
+        "state", module=..., name="s", shape=(3,), initial=0.0, momentum=0.1
+    ),
+    "nn.Trace.state_updates": tracing("state_updates"),
+    "nn.Trace.update_state": update_state,
+    "nn.Traced": lambda _: Call(
+        nn.Traced, trace=nn.Trace(), input=0, output=0, parameters={}, states={}, state_updates={}
+    ),
+    "nn.trace_model": lambda place: Call(
+        nn.trace_model, model=place.model(), input_shape=(8, 8, 1), training=True
+    ),
+    # functions on tensors
+    "nn.functional.avg_pool1d": function(functional.avg_pool1d, *SHAPES[1], kernel_size=2),
+    "nn.functional.avg_pool2d": function(functional.avg_pool2d, *SHAPES[2], kernel_size=2),
+    "nn.functional.avg_pool3d": function(functional.avg_pool3d, *SHAPES[3], kernel_size=2),
+    "nn.functional.batch_norm": batch_norm,
+    "nn.functional.bce_with_logits": loss(functional.bce_with_logits, "logits"),
+    "nn.functional.concatenate": lambda _: Call(functional.concatenate, x()),
+    "nn.functional.conv1d": convolution(functional.conv1d, 1),
+    "nn.functional.conv2d": convolution(functional.conv2d, 2),
+    "nn.functional.conv3d": convolution(functional.conv3d, 3),
+    "nn.functional.cross_entropy": cross_entropy,
+    "nn.functional.dropout": function(functional.dropout),
+    "nn.functional.flatten": function(functional.flatten),
+    "nn.functional.gelu": function(functional.gelu),
+    "nn.functional.global_avg_pool": function(functional.global_avg_pool),
+    "nn.functional.global_max_pool": function(functional.global_max_pool),
+    "nn.functional.leaky_relu": function(functional.leaky_relu),
+    "nn.functional.linear": linear,
+    "nn.functional.log_softmax": function(functional.log_softmax),
+    "nn.functional.max_pool1d": function(functional.max_pool1d, *SHAPES[1], kernel_size=2),
+    "nn.functional.max_pool2d": function(functional.max_pool2d, *SHAPES[2], kernel_size=2),
+    "nn.functional.max_pool3d": function(functional.max_pool3d, *SHAPES[3], kernel_size=2),
+    "nn.functional.moments": function(functional.moments),
+    "nn.functional.mse": loss(functional.mse, "prediction"),
+    "nn.functional.power": function(functional.power, y=2.0),
+    "nn.functional.relu": function(functional.relu),
+    "nn.functional.sigmoid": function(functional.sigmoid),
+    "nn.functional.silu": function(functional.silu),
+    "nn.functional.slice_channels": function(functional.slice_channels, start=0, stop=1),
+    "nn.functional.softmax": function(functional.softmax),
+    "nn.functional.tanh": function(functional.tanh),
+    "nn.functional.zero_pad": function(functional.zero_pad, padding=1),
+    # models
+    "nn.models.create": lambda _: Call(
+        models.create, name="lenet5", classes=3, input_shape=(32, 32, 3),
+        _then=lambda made: made.summary((32, 32, 3)),
+    ),
+    **{
+        f"nn.models.{name}": model(getattr(models, name))
+        for name in models.__all__
+        if name not in ("MODELS", "create")
+    },
+}  # fmt: skip
