@@ -230,6 +230,17 @@ def test_resume_and_verify_after_files_were_added(trained, folder, tmp_path, mon
     assert f"identical: {run}, epochs 1 to 3 of 3" in verified
 
 
+def test_pictures_that_were_moved(trained, folder, tmp_path):
+    """Where a run's pictures were and are no longer is said, with the option that helps."""
+    run = tmp_path / "run"
+    succeed("train", folder, *QUICK, "--epochs", 1, "--out", run)
+    folder.rename(tmp_path / "elsewhere")
+    for command in ("resume", "verify"):
+        said = fail(command, run)
+        assert f"the data of {run} are no longer at {folder}; say with --data where" in said
+        succeed(command, run, "--data", tmp_path / "elsewhere")
+
+
 def test_a_lost_or_changed_file_is_named(trained, folder):
     """Without all of its files a run is not gone on with, and the files are named."""
     _, run, _ = trained

@@ -117,12 +117,16 @@ def data_of_run(run: Path, description: Mapping[str, Any]) -> str:
     """Where the data of a run were.
 
     Raises:
-        ArgumentError: the run does not tell.
+        ArgumentError: the run does not tell, or they are no longer there.
     """
     facts = description.get("facts")
     place = facts.get("data") if isinstance(facts, Mapping) else None
     if not isinstance(place, str):
         raise ArgumentError(f"{run} does not say where its data are; say it with --data")
+    if not is_known(place) and not Path(place).exists():
+        raise ArgumentError(
+            f"the data of {run} are no longer at {place}; say with --data where they are now"
+        )
     return place
 
 
