@@ -149,7 +149,7 @@ def test_files_are_models(place, tmp_path, kind, where):
         "measured: the test part, 45 of 135 images; 0 of 45 were trained on"
         if known
         else "measured: all 135 images; whether any of them were trained on cannot be told: "
-        f"{path} lies in no run folder"
+        f"{path} lies outside of its run's folder"
     )
 
 
@@ -159,7 +159,9 @@ def test_a_file_in_the_folder_of_another_run(place, tmp_path):
     shutil.copytree(place / "floats", run)
     path = shutil.copy(place / "bytes" / "weights.safetensors", run / "mine.safetensors")
     first = succeed("evaluate", path, place / "bytes.npz").splitlines()[0]
-    assert first.endswith(f"cannot be told: {path} lies in no run folder")
+    assert first.endswith(f"cannot be told: {path} lies outside of its run's folder")
+    (run / "run.json").write_text("{")
+    assert succeed("evaluate", path, place / "bytes.npz").splitlines()[0] == first
 
 
 def test_without_the_list_of_samples(place, tmp_path):
@@ -217,7 +219,7 @@ def test_what_a_file_cannot_tell(place, tmp_path):
     assert "choose within a run folder" in said
     alone = shutil.copy(path, tmp_path)
     said = fail("evaluate", alone, place / "bytes.npz", "--split", "test")
-    assert f"{alone} lies in no run folder (leave --split out to measure all)" in said
+    assert f"{alone} lies outside of its run's folder (leave --split out to measure all)" in said
 
 
 def test_scale(place, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -98,11 +99,7 @@ def evaluate(
 
 
 def _folder_of(path: Path, model: Module) -> RunFolder | None:
-    """The run that a model belongs to: the folder itself, or the one that its file lies in.
-
-    Raises:
-        CheckpointError: the run's description cannot be read.
-    """
+    """The run that a model belongs to: the folder itself, or the one that its file lies in."""
     from isoconv.nn.saved import facts_of
     from isoconv.train import RunFolder
 
@@ -112,9 +109,11 @@ def _folder_of(path: Path, model: Module) -> RunFolder | None:
     for place in (above, above.parent):
         folder = RunFolder(place)
         if folder.run_file.exists():
-            # A file that somebody put there may be of another run.
-            same = folder.description().get("record") == facts_of(model).plain()
-            return folder if same else None
+            # A file that somebody put there may be of another run, and run.json of another program.
+            with suppress(CheckpointError):
+                if folder.description().get("record") == facts_of(model).plain():
+                    return folder
+            return None
     return None
 
 
@@ -168,7 +167,7 @@ class _Known:
     def of(cls, run: Path, folder: RunFolder | None, whole: Dataset, scale: float | None) -> _Known:
         """What is known of these samples, of which some may be the run's."""
         if folder is None:
-            return cls(None, f"{run} lies in no run folder")
+            return cls(None, f"{run} lies outside of its run's folder")
         samples = folder.samples()
         if samples is None:
             return cls(None, f"{folder.samples_file} is missing or was altered")

@@ -146,6 +146,7 @@ def parts_of_run(run: Path, data: str, described: Mapping[str, Any]) -> Splits:
         DataError: as `isoconv.data.load`.
     """
     from isoconv.data import Reading, Splits, load, load_splits
+    from isoconv.data.tally import counted
     from isoconv.train import RunFolder
 
     if described.get("split") == {}:
@@ -166,7 +167,9 @@ def parts_of_run(run: Path, data: str, described: Mapping[str, Any]) -> Splits:
         if parts is not None:
             more = len(whole) - len(known)
             if more:
-                note(f"{more:,} samples of {data} are none of the run's and are left alone")
+                are = "is" if more == 1 else "are"
+                left = f"{are} none of the run's and {are} left alone"
+                note(f"{counted(more, 'sample')} of {data} {left}")
             return Splits(parts["train"], parts.get("validation"), parts.get("test"), how)
     if how == DEMO_SPLIT:
         return demo_parts(data)
