@@ -202,6 +202,14 @@ def test_classes_in_another_order(trained, tmp_path):
     of_file = succeed("evaluate", run, tmp_path / "new.npz")
     assert of_file == succeed("evaluate", run, tmp_path / "new")
     check(of_file, "all", run, new)
+    labels = [ic.load(run).class_names.index(path.parent.name) for path in new]
+    np.savez(tmp_path / "numbers.npz", images=images, labels=labels)
+    first, *rest = succeed("evaluate", run, tmp_path / "numbers.npz").splitlines()
+    assert rest == of_file.splitlines()
+    assert first == (
+        f"note: the classes of {tmp_path / 'numbers.npz'} have no names: they are taken for those "
+        "of the run by number"
+    )
 
 
 def test_resume_and_verify_after_files_were_added(trained, folder, tmp_path, monkeypatch):

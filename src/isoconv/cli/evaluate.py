@@ -79,6 +79,9 @@ def evaluate(
     whole = load(data, "all", reading=reading_of(model))
     for line in whole.notes:
         note(as_options(line))
+    numbers = tuple(str(number) for number in range(len(model.class_names)))
+    if whole.numbered and model.class_names != numbers:
+        note(f"the classes of {data} have no names: they are taken for those of the run by number")
     whole = in_classes(whole, model.class_names, "the run")
     whole = _as_trained(model, whole, scale)
     chosen = _choose(_Known.of(run, folder, whole, scale), data, whole, split)
