@@ -11,7 +11,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from isoconv.checks import check_array, check_count, check_kind, check_number, check_text, shown
+from isoconv.checks import (
+    check_array,
+    check_count,
+    check_kind,
+    check_number,
+    check_text,
+    shown,
+    whole,
+)
 from isoconv.data.reading import Reading
 from isoconv.data.stratify import held_out
 from isoconv.errors import ArgumentError, DataError
@@ -49,6 +57,21 @@ class Dataset:
     reading: Reading | None = None
     numbered: bool = False
     notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        images, labels = self.images, self.labels
+        made = isinstance(images, np.ndarray) and isinstance(labels, np.ndarray)
+        if not made or images.ndim != 4 or images.dtype.name not in ("uint8", "float32"):
+            raise DataError(
+                "a Dataset holds images (N, H, W, C) of uint8 or float32 and labels; "
+                f"Dataset.from_arrays makes one of other arrays; got {shown(images)}, "
+                f"{shown(labels)}"
+            )
+        if not isinstance(self.class_names, tuple) or not isinstance(self.name, str):
+            raise DataError(
+                "a Dataset has a tuple of class names and a name; got "
+                f"{shown(self.class_names)}, {shown(self.name)}"
+            )
 
     @classmethod
     def from_arrays(
@@ -257,7 +280,11 @@ def looks_channels_first(shape: tuple[int, ...]) -> bool:
 def _listed(class_names: object, name: str) -> Sequence[Any] | None:
     """Class names as a list, whatever they are; None for none."""
     listed = class_names.tolist() if isinstance(class_names, np.ndarray) else class_names
-    if listed is not None and not isinstance(listed, (list, tuple)):
+    if listed is None:
+        return None
+    if not isinstance(listed, (list, tuple)) or not all(
+        isinstance(each, str) or whole(each) is not None for each in listed
+    ):
         raise DataError(f"{name}: class_names must be a list of names; got {shown(class_names)}")
     return listed
 

@@ -142,6 +142,7 @@ def load(
         (2000, (28, 28, 1), 'T-shirt/top')
     """
     check_choice("split", split, (*SPLITS, "all"))
+    folder = None if folder is None else check_path("folder", folder)
     wanted = _wanted(size, depth, reading)
     present = _splits(source, folder)
     if split == "all":
@@ -191,6 +192,7 @@ def load_splits(
         [9000, 1000, 2000]
     """
     wanted = _wanted(size, depth, None)
+    folder = None if folder is None else check_path("folder", folder)
     seed = check_count("seed", seed, least=0, below=2**64)
     shares: dict[Split, float] = {
         "test": check_number("test", test, least=0, below=1),
@@ -371,7 +373,7 @@ def _from_pair(source: tuple[Any, Any]) -> Dataset:
 def _path(source: str | Path, folder: Path | str | None) -> Path:
     """Where the data of this name or path are."""
     if str(source) in REMOTE:
-        kept = (default_folder() if folder is None else check_path("folder", folder)) / source
+        kept = (default_folder() if folder is None else Path(folder)) / source
         if not kept.is_dir():
             option, argument = "", ""
             if folder is not None:

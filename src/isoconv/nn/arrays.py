@@ -83,8 +83,7 @@ def gradients(
     """Gradients of a function of this module by each of its array arguments.
 
     For ``y = function(*arrays)`` and a number L that depends on y, ``grad_output`` is ∂L/∂y and
-    the results are ∂L/∂array, one for each array of floating-point numbers. The mean and the
-    variance that ``batch_norm`` is given are constants and have none.
+    the results are ∂L/∂array, one for each array of floating-point numbers.
 
     Args:
         function: ``isoconv.conv2d``, ``isoconv.max_pool2d``, …
