@@ -12,39 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
+from tests.cli.command import DIGEST, call, start, succeed
 
 import isoconv as ic
 from isoconv import __version__
-from isoconv.cli import app
 
 COMMANDS = (
     "demo", "train", "resume", "evaluate", "predict", "info", "models", "summary", "data",
 )  # fmt: skip
-DIGEST = re.compile(r"^weights sha256:([0-9a-f]{64})$", re.MULTILINE)
-
-
-def call(*words):
-    """Run a command in this process."""
-    return CliRunner().invoke(app, [str(word) for word in words])
-
-
-def succeed(*words):
-    """Run a command that must end well, and give back what it printed."""
-    result = call(*words)
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
-def start(*words, **settings):
-    """Begin a command in a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-c", "from isoconv.cli import main; main()", *map(str, words)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **settings,
-    )
 
 
 @pytest.fixture(scope="module")

@@ -10,36 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
+from tests.cli.command import call, fail, succeed
 
 import isoconv as ic
 from isoconv import nn
-from isoconv.cli import app
 from isoconv.cli.errors import as_options
 from isoconv.cli.options import scale_of
 from isoconv.run import ceilings
 
 NAMES = ("one", "two", "three")
-
-
-def call(*words):
-    """Run a command in this process."""
-    return CliRunner().invoke(app, [str(word) for word in words])
-
-
-def succeed(*words):
-    """Run a command that must end well, and give back what it printed."""
-    result = call(*words)
-    assert result.exit_code == 0, result.output
-    return result.output
-
-
-def fail(*words):
-    """Run a command that must be refused, and give back its message."""
-    result = call(*words)
-    assert result.exit_code == 2, result.output
-    assert "Traceback" not in result.stderr
-    return result.stderr
 
 
 def bars(count, seed):

@@ -7,9 +7,8 @@ import shutil
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
+from tests.cli import command
 
-from isoconv.cli import app
 from isoconv.cli.runs import load_parts, make_model
 from isoconv.train import Trainer
 from isoconv.train.receipt import receipt_digest
@@ -17,7 +16,7 @@ from isoconv.train.receipt import receipt_digest
 
 def call(*words):
     """Run a command; returns the exit code and all that it printed."""
-    result = CliRunner().invoke(app, [str(word) for word in words])
+    result = command.call(*words)
     return result.exit_code, result.output
 
 
