@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -158,6 +159,27 @@ def test_models_within_a_limit():
         check_memory(traced, limit=8 * 100_000 - 1)
     with pytest.raises(NotEnoughMemoryError, match=r"training a model needs .*gradients"):
         check_memory(traced, vectors=4, limit=4 * 4 * 111_010 - 1)
+
+
+def test_weights_that_are_kept_need_no_memory(monkeypatch):
+    """A model that has its weights is built again where there is no room for others."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4096)).build((64, 64, 1))
+    monkeypatch.setattr(memory, "available_memory", lambda: 2**20)
+    model.build((64, 64, 1))
+    with pytest.raises(NotEnoughMemoryError, match="a model needs at least 128"):
+        model.build((64, 64, 1), fresh=True)
+
+
+def test_a_model_is_never_there_twice():
+    """While it is built, one parameter at a time is held as it is drawn and as it is kept."""
+    model = nn.Sequential(*(nn.Linear(256) for _ in range(60)))
+    tracemalloc.start()
+    try:
+        model.build((256,))
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 1.6 * 4 * 60 * 256 * 257
 
 
 X, W = np.ones((1, 9, 9, 1), np.float32), np.ones((3, 3, 1, 1), np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from math import prod
 
 import numpy as np
@@ -51,13 +52,20 @@ def initial_array(spec: ParameterSpec, seed: int, stream: int) -> Array:
     return values.reshape(spec.shape)
 
 
-def check_memory(traced: Traced, vectors: int = 1, limit: int | None = None) -> None:
+def check_memory(
+    traced: Traced,
+    vectors: int = 1,
+    *,
+    held: Collection[str] = (),
+    limit: int | None = None,
+) -> None:
     """See that there is memory for a model's parameters and states before they are made.
 
     Args:
         traced: the model, traced.
         vectors: how many numbers there will be for each parameter at a time: 1 for the model
             alone, more where it is to be trained.
+        held: names of parameters and states that are there already.
         limit: bytes that there are; None for what the machine has.
 
     Raises:
@@ -66,13 +74,13 @@ def check_memory(traced: Traced, vectors: int = 1, limit: int | None = None) -> 
     total, peak, states = 0, 0, 0
     largest = ParameterSpec("", (0,), "zeros")
     for spec in traced.parameters.values():
-        size = prod(spec.shape)
+        size = 0 if spec.name in held else prod(spec.shape)
         total += size
         # Each is there twice for a moment: as it is drawn, and as it is kept.
         peak = max(peak, total + size)
         largest = spec if size > prod(largest.shape) else largest
     for state in traced.states.values():
-        states += prod(state.shape)
+        states += 0 if state.name in held else prod(state.shape)
     needs = {
         f"{total:,} parameters (the most in {largest.name!r}, {largest.shape})": 4 * total,
         "drawing them": 4 * (peak - total) if vectors == 1 else 0,

@@ -152,8 +152,8 @@ class Module(Described):
         seed = None if seed is None else check_count("seed", seed, least=0, below=2**64)
         fresh = check_flag("fresh", fresh)
         traced = trace_model(self, input_shape, training=True)
-        check_memory(traced)
         kept = {} if fresh else kept_weights(self, traced)
+        check_memory(traced, held=kept)
         if seed is not None and kept and len(kept) == len(traced.shapes):
             raise ArgumentError(
                 f"a seed draws weights, and all layers have theirs; got seed={seed}: say "
@@ -162,7 +162,9 @@ class Module(Described):
         values = dict(kept)
         for stream, spec in enumerate(traced.parameters.values()):
             if spec.name not in values:
-                values[spec.name] = initial_array(spec, 0 if seed is None else seed, stream)
+                # Fixed one by one: all of them twice would be too much.
+                drawn = initial_array(spec, 0 if seed is None else seed, stream)
+                values[spec.name] = fixed_copy(drawn)
         for state in traced.states.values():
             if state.name not in values:
                 values[state.name] = np.full(state.shape, state.initial, np.float32)
