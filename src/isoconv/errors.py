@@ -18,11 +18,14 @@ IsoconvError
 DataWarning             images or labels that can be used, and perhaps should not
 
 Each message states the rule, the argument, the value received and, where there is one, the layer.
+What a message quotes is made printable (`isoconv.printable`).
 """
 
 from __future__ import annotations
 
 from typing import Any
+
+from isoconv.printable import printable_lines
 
 __all__ = [
     "ArgumentError",
@@ -44,7 +47,14 @@ __all__ = [
 
 
 class IsoconvError(Exception):
-    """The root of every error that isoconv raises on purpose."""
+    """The root of every error that isoconv raises on purpose.
+
+    Its message may name files and quote texts of strangers: what could move a terminal's cursor or
+    hide something in it is escaped, whoever raises the error. Line ends stay.
+    """
+
+    def __init__(self, *args: object, **more: Any) -> None:
+        super().__init__(*map(_printable, args), **more)
 
 
 class ShapeError(IsoconvError, ValueError):
@@ -109,3 +119,10 @@ class MissingExtraError(IsoconvError, ImportError):
 
 class DataWarning(UserWarning):
     """Images or labels can be used, but the results may not mean what they seem to."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*map(_printable, args))
+
+
+def _printable(given: object) -> object:
+    return printable_lines(given) if isinstance(given, str) else given

@@ -53,7 +53,7 @@ def summary(
 
 def _of_training(model: Module) -> list[str]:
     """What a trained model says of the images that it knows, a line each."""
-    from isoconv.data.files import shown
+    from isoconv.printable import printable
 
     trained = model.trained_on
     if trained is None:
@@ -63,6 +63,6 @@ def _of_training(model: Module) -> list[str]:
     lines = [f"trained on images of {sides}, {kind}"]
     if model.class_names:
         lines.append(
-            f"{len(model.class_names)} classes: {', '.join(map(shown, model.class_names))}"
+            f"{len(model.class_names)} classes: {', '.join(map(printable, model.class_names))}"
         )
     return [*lines, f"weights sha256:{model.digest()}"]

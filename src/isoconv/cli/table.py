@@ -26,9 +26,9 @@ def table_lines(
     """
     from rich.cells import cell_len
 
-    from isoconv.data.files import shown
+    from isoconv.printable import printable
 
-    cells = [titles, *([shown(text) for text in row] for row in rows)]
+    cells = [titles, *([printable(text) for text in row] for row in rows)]
     widths = [max(cell_len(row[column]) for row in cells) for column in range(len(titles))]
     lines = []
     for row in cells:

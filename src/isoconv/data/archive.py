@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoconv.data.dataset import Dataset
-from isoconv.data.files import EXPANSION, Format, Split, build, file_error, part_by_part, shown
+from isoconv.data.files import EXPANSION, Format, Split, build, file_error, part_by_part
 from isoconv.errors import DataFileError, IsoconvError
 from isoconv.memory import check_memory
+from isoconv.printable import printable
 
 __all__ = ["NPZ"]
 
@@ -39,13 +40,15 @@ def _keys(path: Path) -> dict[str, zipfile.ZipInfo]:
         with zipfile.ZipFile(path) as archive:
             infos = archive.infolist()
     except _DAMAGED as error:
-        raise DataFileError(f"{shown(path)}: truncated or corrupt .npz file: {error}") from error
+        raise DataFileError(
+            f"{printable(path)}: truncated or corrupt .npz file: {error}"
+        ) from error
     return {info.filename.removesuffix(".npy"): info for info in infos}
 
 
 def _array(path: Path, key: str, info: zipfile.ZipInfo) -> NDArray[Any]:
     """One array, once its header, its declared size and the file's size agree."""
-    where = f"{shown(path)}, array {key!r}"
+    where = f"{printable(path)}, array {key!r}"
     room = min(info.compress_size, path.stat().st_size)
     if info.file_size > EXPANSION * room + HEADER:
         found = f"{info.file_size} bytes declared in {room}"

@@ -26,10 +26,10 @@ from isoconv.data.files import (
     build,
     file_error,
     part_by_part,
-    shown,
 )
 from isoconv.data.names import class_names_of
 from isoconv.errors import DataFileError
+from isoconv.printable import printable
 
 __all__ = ["CIFAR"]
 
@@ -84,7 +84,7 @@ def _read_plain(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise DataFileError(f"{shown(path)}: cannot be read: {error}") from error
+        raise DataFileError(f"{printable(path)}: cannot be read: {error}") from error
 
 
 def _is_wanted(name: str) -> bool:
@@ -113,7 +113,9 @@ def _members(
                     stream = archive.extractfile(member) if name in wanted else None
                     yield name, member.size, stream.read() if stream is not None else None
     except (*DAMAGED, tarfile.TarError) as error:
-        raise DataFileError(f"{shown(path)}: truncated or corrupt tar.gz file: {error}") from error
+        raise DataFileError(
+            f"{printable(path)}: truncated or corrupt tar.gz file: {error}"
+        ) from error
 
 
 @lru_cache(maxsize=4)

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps
 
 from isoconv.data.deep import Kind, check_bytes, kind_of, read_numbers
-from isoconv.data.files import file_error, shown
+from isoconv.data.files import file_error
 from isoconv.data.opening import OpenPicture, opened
 from isoconv.data.tally import Trait
 from isoconv.errors import DataFileError
+from isoconv.printable import printable
 
 __all__ = ["DEPTHS", "Header", "Stored", "as_floats", "as_pixels", "least_depth", "look", "read"]
 
@@ -131,8 +132,8 @@ def least_depth(path: Path, most: int) -> int:
         if most < 1 << depth:
             return depth
     raise DataFileError(
-        f"{shown(path)}: numbers of more than 16 bits need a depth, the bits of full brightness; "
-        f"found {most}: depth={most.bit_length()} or more"
+        f"{printable(path)}: numbers of more than 16 bits need a depth, the bits of full "
+        f"brightness; found {most}: depth={most.bit_length()} or more"
     )
 
 

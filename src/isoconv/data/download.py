@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from isoconv.checks import check_choice, check_flag, check_path
-from isoconv.data.files import shown
 from isoconv.errors import DataError, DownloadError
+from isoconv.printable import printable
 
 __all__ = ["REMOTE", "RemoteFile", "default_folder", "fetch"]
 
@@ -172,7 +172,7 @@ def _fetch_file(file: RemoteFile, target: Path, progress: bool) -> None:
             return
     tried = "\n  ".join(failures)
     raise DownloadError(
-        f"{file.name} could not be fetched into {shown(target)}:\n  {tried}\n"
+        f"{file.name} could not be fetched into {printable(target)}:\n  {tried}\n"
         "Without a network: fetch the file elsewhere, put it into that folder and run this again; "
         f"it must have sha256:{file.sha256}. The data set 'fashion-sample' needs no network."
     )

@@ -18,6 +18,7 @@ from isoconv.data.dataset import Dataset
 from isoconv.data.reading import Reading
 from isoconv.errors import DataError, DataFileError, MissingExtraError
 from isoconv.memory import check_memory
+from isoconv.printable import printable
 
 __all__ = [
     "DAMAGED",
@@ -30,7 +31,6 @@ __all__ = [
     "open_data",
     "part_by_part",
     "read_exactly",
-    "shown",
 ]
 
 Split = Literal["train", "validation", "test"]
@@ -74,20 +74,6 @@ def part_by_part(
     return read_parts
 
 
-def shown(path: Path | str) -> str:
-    r"""A path, or text out of a file, as a message shows it.
-
-    Line ends, escape sequences, invisible characters and bytes that are no text are escaped as
-    `repr` does it, so that no file name can write on a terminal what it likes.
-
-    Example:
-        >>> shown("cats/1.png"), shown("cats/\x1b[2J\n.png")
-        ('cats/1.png', 'cats/\\x1b[2J\\n.png')
-    """
-    text = str(path)
-    return text if text.isprintable() else repr(text)[1:-1]
-
-
 def file_error(path: Path | str, expected: str, found: str) -> DataFileError:
     """An error that names the file, what was expected and what was found.
 
@@ -95,7 +81,7 @@ def file_error(path: Path | str, expected: str, found: str) -> DataFileError:
         >>> file_error("a.gz", "16 bytes", "3")
         DataFileError('a.gz: expected 16 bytes; found 3')
     """
-    return DataFileError(f"{shown(path)}: expected {expected}; found {found}")
+    return DataFileError(f"{printable(path)}: expected {expected}; found {found}")
 
 
 class Failures:
@@ -121,7 +107,7 @@ class Failures:
             yield
         except MissingExtraError as error:
             # What one extra would cure is told once, however many files there are.
-            self._cures.setdefault(str(error).removeprefix(f"{shown(path)}: "), []).append(path)
+            self._cures.setdefault(str(error).removeprefix(f"{printable(path)}: "), []).append(path)
         except DataFileError as error:
             self._broken.setdefault(path, str(error))
 
@@ -150,11 +136,11 @@ class Failures:
         """
         broken = list(self._broken.values())
         cures = [
-            f"{len(paths)} of {self.total} files, the first of them {shown(paths[0])}: {cure}"
+            f"{len(paths)} of {self.total} files, the first of them {printable(paths[0])}: {cure}"
             for cure, paths in self._cures.items()
         ]
         if cures and not broken and not self._others:
-            raise MissingExtraError(f"{shown(self._where)}: {'; '.join(cures)}")
+            raise MissingExtraError(f"{printable(self._where)}: {'; '.join(cures)}")
         if len(broken) == 1 and not cures and not self._others:
             raise DataFileError(broken[0])
         lines = [*self._others, *cures]
@@ -163,7 +149,7 @@ class Failures:
             rest = f"\n  and {len(broken) - NAMED} more" if len(broken) > NAMED else ""
             lines.insert(0, f"{len(broken)} of {self.total} files cannot be read:{named}{rest}")
         if lines:
-            raise DataFileError(f"{shown(self._where)}: " + "\n".join(lines))
+            raise DataFileError(f"{printable(self._where)}: " + "\n".join(lines))
 
 
 def open_data(path: Path) -> BufferedIOBase:
@@ -175,7 +161,7 @@ def open_data(path: Path) -> BufferedIOBase:
     try:
         return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
     except OSError as error:
-        raise DataFileError(f"{shown(path)}: cannot be opened: {error}") from error
+        raise DataFileError(f"{printable(path)}: cannot be opened: {error}") from error
 
 
 def read_exactly(stream: BufferedIOBase, size: int, path: Path, what: str) -> bytearray:
@@ -207,7 +193,7 @@ def read_exactly(stream: BufferedIOBase, size: int, path: Path, what: str) -> by
                 )
             content += piece
     except DAMAGED as error:
-        raise DataFileError(f"{shown(path)}: corrupt while reading {what}: {error}") from error
+        raise DataFileError(f"{printable(path)}: corrupt while reading {what}: {error}") from error
     return content
 
 
@@ -218,11 +204,11 @@ def build(
     class_names: Sequence[str] | None,
 ) -> Dataset:
     """`Dataset.from_arrays` with errors that name the file."""
-    name = shown(path.name or path.resolve().name)
+    name = printable(path.name or path.resolve().name)
     try:
         return Dataset.from_arrays(images, np.asarray(labels), class_names, name=name)
     except DataFileError:
         raise
     except DataError as error:
         message = str(error).removeprefix(f"{name}: ")
-        raise DataFileError(f"{shown(path)}: {message}") from error
+        raise DataFileError(f"{printable(path)}: {message}") from error

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from isoconv.data.files import SPLITS, Failures, Split, file_error, shown
+from isoconv.data.files import SPLITS, Failures, Split, file_error
 from isoconv.data.opening import ENDINGS
 from isoconv.data.tally import counted
 from isoconv.errors import DataFileError
+from isoconv.printable import printable
 
 __all__ = ["Listing", "list_folder", "parts_of"]
 
@@ -107,7 +108,7 @@ def list_folder(path: Path, failures: Failures) -> Listing:
     if beside:
         notes.append(
             f"{counted(len(beside), 'picture')} beside the folders of classes left out: "
-            f"{_listed([shown(each.relative_to(path)) for each in beside])}"
+            f"{_listed([printable(each.relative_to(path)) for each in beside])}"
         )
     return Listing(files, notes + _skipped(skipped))
 
@@ -123,7 +124,7 @@ def _entered(folder: Path) -> _Found:
         with os.scandir(folder) as entries:
             ordered = sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
-        raise DataFileError(f"{shown(folder)}: cannot be entered: {error.strerror}") from error
+        raise DataFileError(f"{printable(folder)}: cannot be entered: {error.strerror}") from error
     for entry in ordered:
         path = folder / entry.name
         try:
@@ -140,7 +141,7 @@ def _entered(folder: Path) -> _Found:
         elif path.suffix.lower() in ENDINGS:
             found.pictures.append(path)
         else:
-            found.skipped[shown(path.suffix.lower()) or "without ending"] += 1
+            found.skipped[printable(path.suffix.lower()) or "without ending"] += 1
     return found
 
 
@@ -255,7 +256,7 @@ def _alike(files: dict[Split, dict[str, list[Path]]]) -> list[str]:
 
 def _without_pictures(path: Path, empty: list[Path]) -> DataFileError:
     endings = ", ".join(sorted(ENDINGS))
-    names = _listed([shown(folder.relative_to(path)) for folder in empty])
+    names = _listed([printable(folder.relative_to(path)) for folder in empty])
     return file_error(path, f"pictures in every folder of a class ({endings})", f"none in {names}")
 
 

@@ -14,10 +14,11 @@ from typing import BinaryIO
 
 from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
 
-from isoconv.data.files import file_error, shown
+from isoconv.data.files import file_error
 from isoconv.data.messages import caught, native_caught
 from isoconv.data.tally import Trait
 from isoconv.errors import DataFileError, MissingExtraError
+from isoconv.printable import printable
 
 try:
     from PIL import AvifImagePlugin
@@ -182,8 +183,8 @@ def opened(path: Path) -> Iterator[OpenPicture]:
     except DataFileError:
         raise
     except _DAMAGED as error:
-        reason = "; ".join(shown(line) for line in (_reason(error), *native))
-        message = f"{shown(path)}: not a whole image of a known format: {reason}"
+        reason = "; ".join(printable(line) for line in (_reason(error), *native))
+        message = f"{printable(path)}: not a whole image of a known format: {reason}"
         raise DataFileError(message) from error
     native.extend(said)
 
@@ -194,9 +195,9 @@ def _stream(path: Path) -> BinaryIO:
         if stat.S_ISREG(mode):
             return path.open("rb")
     except FileNotFoundError as error:
-        raise DataFileError(f"{shown(path)}: there is no such file") from error
+        raise DataFileError(f"{printable(path)}: there is no such file") from error
     except (OSError, ValueError) as error:
-        raise DataFileError(f"{shown(path)}: cannot be read: {_reason(error)}") from error
+        raise DataFileError(f"{printable(path)}: cannot be read: {_reason(error)}") from error
     # To open a pipe or a device may wait for ever, or do something.
     found = "a folder" if stat.S_ISDIR(mode) else "a pipe, device or socket"
     raise file_error(path, "a file with a picture", found)
@@ -239,7 +240,7 @@ def _heif(path: Path, stream: BinaryIO) -> ImageFile.ImageFile:
         from pillow_heif import HeifImageFile
     except ImportError as error:
         raise MissingExtraError(
-            f"{shown(path)}: HEIC pictures need pillow-heif: pip install 'isoconv[heic]'"
+            f"{printable(path)}: HEIC pictures need pillow-heif: pip install 'isoconv[heic]'"
         ) from error
     image: ImageFile.ImageFile = HeifImageFile(stream)
     return image

@@ -26,8 +26,9 @@ from numpy.typing import NDArray
 from isoconv.checks import check_kind, check_mapping, check_text
 from isoconv.checks import shown as told
 from isoconv.data.dataset import Dataset
-from isoconv.data.files import SPLITS, shown
+from isoconv.data.files import SPLITS
 from isoconv.errors import ArgumentError, DataError
+from isoconv.printable import printable
 
 __all__ = ["Membership", "Sample", "Samples", "check_datasets", "sample_digests"]
 
@@ -75,7 +76,7 @@ class Sample(NamedTuple):
     path: str
 
     def __str__(self) -> str:
-        where = f"{shown(self.path)} " if self.path else ""
+        where = f"{printable(self.path)} " if self.path else ""
         return f"{where}(class {self.class_name!r})" if self.class_name else where.strip()
 
 

@@ -26,7 +26,7 @@ from isoconv.data.classes import all_as_one, in_classes
 from isoconv.data.dataset import Dataset
 from isoconv.data.download import REMOTE, default_folder
 from isoconv.data.fashion import PARTS, load_sample
-from isoconv.data.files import SPLITS, Format, Split, shown
+from isoconv.data.files import SPLITS, Format, Split
 from isoconv.data.idx import IDX
 from isoconv.data.names import SAMPLE
 from isoconv.data.pictures import PICTURES
@@ -35,6 +35,7 @@ from isoconv.data.samples import Samples
 from isoconv.data.stratify import held_out
 from isoconv.data.tally import counted
 from isoconv.errors import ArgumentError, DataError, DataFileError
+from isoconv.printable import printable
 
 __all__ = ["Source", "Splits", "load", "load_splits"]
 
@@ -269,7 +270,7 @@ def _warnings(parts: dict[str, Dataset], samples: Samples) -> list[str]:
             continue
         counts = np.bincount(data.labels, minlength=data.classes).tolist()
         named = zip(data.class_names, counts, strict=True)
-        few = [f"{shown(name)} ({count})" for name, count in named if count < 2]
+        few = [f"{printable(name)} ({count})" for name, count in named if count < 2]
         if few:
             found.append(
                 f"{counted(len(few), 'class', 'classes')} with fewer than 2 samples in the {part} "
@@ -299,7 +300,7 @@ def _wanted(
 def _title(source: Source) -> str:
     if isinstance(source, Dataset):
         return source.name
-    return shown(source) if isinstance(source, str | Path) else "a pair of arrays"
+    return printable(source) if isinstance(source, str | Path) else "a pair of arrays"
 
 
 def _size(size: int | tuple[int, int] | None) -> tuple[int, int] | None:
@@ -379,7 +380,7 @@ def _path(source: str | Path, folder: Path | str | None) -> Path:
             if folder is not None:
                 option, argument = f" --folder {as_word(folder)}", f", {str(folder)!r}"
             raise DataError(
-                f"{source} has not been fetched into {shown(kept)}: run `isoconv data fetch "
+                f"{source} has not been fetched into {printable(kept)}: run `isoconv data fetch "
                 f"{source}{option}` or isoconv.data.fetch({str(source)!r}{argument})"
             )
         return kept
@@ -402,15 +403,15 @@ def _format(path: Path) -> Format:
             if kind.splits(path):
                 return kind
     except PermissionError as error:
-        raise DataFileError(f"{shown(path)}: cannot be read: {error.strerror}") from error
+        raise DataFileError(f"{printable(path)}: cannot be read: {error.strerror}") from error
     kinds = "".join(f"\n  - {kind.summary}" for kind in FORMATS)
-    raise DataFileError(f"{shown(path)}: expected one of{kinds}\nfound {_contents(path)}")
+    raise DataFileError(f"{printable(path)}: expected one of{kinds}\nfound {_contents(path)}")
 
 
 def _contents(path: Path) -> str:
     if path.is_file():
         return f"a file of {path.stat().st_size} bytes"
-    names = sorted(shown(entry.name) for entry in path.iterdir())
+    names = sorted(printable(entry.name) for entry in path.iterdir())
     if not names:
         return "an empty folder"
     return f"a folder with {', '.join(names[:5])}{', …' if len(names) > 5 else ''}"

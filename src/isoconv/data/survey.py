@@ -8,9 +8,10 @@ from pathlib import Path
 
 from isoconv.data.decode import Header, least_depth, look, read
 from isoconv.data.deep import Kind
-from isoconv.data.files import Failures, shown
+from isoconv.data.files import Failures
 from isoconv.data.reading import PixelType, Reading
 from isoconv.data.tally import counted
+from isoconv.printable import printable
 
 __all__ = ["resolve"]
 
@@ -83,7 +84,7 @@ def _size(survey: _Survey, failures: Failures) -> Size | None:
         return next(iter(survey.sizes))
     by_count = sorted(survey.sizes.items(), key=lambda each: -len(each[1]))
     listed = "".join(
-        f"\n  {height} by {width}: {counted(len(paths), 'file')} such as {shown(paths[0])}"
+        f"\n  {height} by {width}: {counted(len(paths), 'file')} such as {printable(paths[0])}"
         for (height, width), paths in by_count[:5]
     )
     more = f"\n  and {len(by_count) - 5} other sizes" if len(by_count) > 5 else ""
@@ -101,8 +102,8 @@ def _dtype(survey: _Survey, failures: Failures) -> PixelType | None:
         return "float32" if floats else "uint8"
     failures.add(
         "files of floats and of integers cannot be mixed in one data set; found "
-        f"{len(floats)} of floats such as {shown(floats[0])} and {len(integers)} of integers such "
-        f"as {shown(integers[0])}"
+        f"{len(floats)} of floats such as {printable(floats[0])} and {len(integers)} of integers "
+        f"such as {printable(integers[0])}"
     )
     return None
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from enum import Enum
 from pathlib import Path
 
-from isoconv.data.files import shown
+from isoconv.printable import printable
 
 __all__ = ["Tally", "Trait", "counted"]
 
@@ -43,14 +43,16 @@ class Tally:
         lines = [f"{self._having(trait, root)} {trait.value}" for trait in Trait
                  if trait in self._files]  # fmt: skip
         said = [each for each in self._files if isinstance(each, str)]
-        lines += [f"{self._having(each, root)} {shown(each)}" for each in said[:OTHERS]]
+        lines += [f"{self._having(each, root)} {printable(each)}" for each in said[:OTHERS]]
         if len(said) > OTHERS:
             lines.append(f"{len(said) - OTHERS} other warnings of decoders")
         return lines
 
     def _having(self, found: Trait | str, root: Path | None) -> str:
         paths = self._files[found]
-        names = [shown(path if root is None else path.relative_to(root)) for path in paths[:NAMED]]
+        names = [
+            printable(path if root is None else path.relative_to(root)) for path in paths[:NAMED]
+        ]
         more = ", …" if len(paths) > NAMED else ""
         has = "has" if len(paths) == 1 else "have"
         return f"{counted(len(paths), 'file')} ({', '.join(names)}{more}) {has}"

@@ -10,8 +10,8 @@ from html import escape
 from typing import Any
 
 from isoconv.data import Dataset
-from isoconv.data.files import shown
 from isoconv.nn import Module
+from isoconv.printable import printable
 from isoconv.train import Evaluation
 
 __all__ = ["Figure", "page"]
@@ -116,7 +116,7 @@ _STEERED = {"validation": ", by which the best epoch is chosen: a test part woul
 
 def _text(value: str) -> str:
     """Text of a person's own, such as the name of a class; what cannot be shown is escaped."""
-    return escape(shown(value))
+    return escape(printable(value))
 
 
 def _notes(notes: Sequence[str]) -> str:

@@ -1,0 +1,110 @@
+"""Opening files from strangers: regular files alone, and no more memory than there is."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+from isoconv.memory import check_memory
+from isoconv.printable import printable
+
+__all__ = ["PIECE", "is_regular", "kind_of_file", "open_file", "read_file"]
+
+PIECE = 1 << 20
+"""Bytes that are read at once."""
+
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+# Not to wait for somebody who writes into a pipe, and not to make a terminal one's own. Windows
+# has neither, and would otherwise change the ends of lines.
+_FLAGS = (
+    os.O_RDONLY
+    | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_NOCTTY", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+
+
+def open_file(path: Path | str) -> BinaryIO:
+    """Open a regular file for reading bytes.
+
+    To open a pipe may wait for ever, and to open a device may do something: what is no regular file
+    is not opened.
+
+    Raises:
+        OSError: there is no such file, it cannot be read, or it is a folder, pipe, socket or
+            device.
+    """
+    path = Path(path)
+    _check_regular(path, path.stat())
+    handle = os.open(path, _FLAGS)
+    try:
+        # Another one may have taken its place.
+        _check_regular(path, os.fstat(handle))
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def read_file(path: Path | str, most: int | None = None) -> bytes:
+    """The bytes of a regular file.
+
+    Args:
+        path: of the file.
+        most: bytes of the longest file that is read; None for what there is memory for.
+
+    Raises:
+        OSError: as for `open_file`, or the file is longer than `most`.
+        NotEnoughMemoryError: there is not enough memory for it.
+    """
+    with open_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if most is not None and size > most:
+            raise _too_long(path, most)
+        check_memory(f"reading {printable(path)}", {"the file": size}, "a smaller file")
+        # One byte more tells whether it grows; files of the system say that they are empty.
+        room = max(size, PIECE) if most is None else min(most, max(size, PIECE))
+        content = file.read(room + 1) or b""
+        if len(content) > room:
+            raise _too_long(path, room)
+        return content
+
+
+def is_regular(path: Path | str) -> bool:
+    """Whether there is a regular file, or a link to one, that may be looked at."""
+    try:
+        return stat.S_ISREG(Path(path).stat().st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def kind_of_file(mode: int) -> str:
+    """What a mode, as `os.stat` gives it, stands for.
+
+    Example:
+        >>> import os
+        >>> kind_of_file(os.stat(os.curdir).st_mode)
+        'a folder'
+    """
+    return next((what for test, what in _KINDS if test(mode)), "a file")
+
+
+def _check_regular(path: Path | str, found: os.stat_result) -> None:
+    if stat.S_ISREG(found.st_mode):
+        return
+    code = errno.EISDIR if stat.S_ISDIR(found.st_mode) else errno.EINVAL
+    raise OSError(code, f"it is {kind_of_file(found.st_mode)}, not a file", os.fspath(path))
+
+
+def _too_long(path: Path | str, most: int) -> OSError:
+    return OSError(errno.EFBIG, f"it is longer than {most:,} bytes", os.fspath(path))

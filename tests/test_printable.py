@@ -1,0 +1,69 @@
+"""Text from outside is escaped where it could do something to a terminal, and only there."""
+
+import copy
+import sys
+import unicodedata
+
+import pytest
+
+from isoconv import errors
+from isoconv.errors import DataWarning, IsoconvError, MissingExtraError
+from isoconv.printable import printable, printable_lines
+
+TRICKS = {
+    "\x1b[2J": "\\x1b[2J",
+    "a\nb": "a\\nb",
+    "a\rb": "a\\rb",
+    "\u202efdp.exe": "\\u202efdp.exe",
+    "\u2028": "\\u2028",
+    "\x9b31m": "\\x9b31m",
+    "\udcff": "\\udcff",
+    "\u200b": "\\u200b",
+    "\U000e0041": "\\U000e0041",
+}
+
+
+@pytest.mark.parametrize(("text", "escaped"), TRICKS.items(), ids=map(ascii, TRICKS))
+def test_tricks_are_escaped(text, escaped):
+    """Escape sequences, line ends, turned directions and bytes that are no text."""
+    assert printable(text) == escaped
+    assert printable(escaped) == escaped
+    assert printable_lines(f"{text}\n{text}").count(escaped.partition("\\n")[0]) == 2
+
+
+@pytest.mark.parametrize("text", ["", "cats/1.png", "Katze 猫 Ü … ² \\ ' \"", "C:\\cats\\n"])
+def test_plain_text_stays(text):
+    """Letters of all languages, spaces, quotes and backslashes are no tricks."""
+    assert printable(text) == printable_lines(text) == text
+
+
+def test_every_character_is_safe_afterwards():
+    """Of all characters none that controls or formats is left."""
+    left = "".join(printable(chr(code)) for code in range(sys.maxunicode + 1))
+    kinds = {unicodedata.category(each) for each in left}
+    assert not kinds & {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+    left.encode()
+
+
+def classes():
+    """Every error that isoconv has."""
+    return [
+        each
+        for each in vars(errors).values()
+        if isinstance(each, type) and issubclass(each, (IsoconvError, DataWarning))
+    ]
+
+
+@pytest.mark.parametrize("kind", classes(), ids=lambda kind: kind.__name__)
+def test_no_error_carries_tricks(kind):
+    """Whoever raises an error and whatever it quotes, its text is printable but for line ends."""
+    error = kind("no file \x1b[2J\u202e:\n  second line")
+    assert str(error) == "no file \\x1b[2J\\u202e:\n  second line"
+    assert str(copy.copy(error)) == str(error)
+
+
+def test_errors_keep_what_else_they_are_given():
+    """An error of imports knows the module's name, and others take more than a text."""
+    assert MissingExtraError("no module", name="heif").name == "heif"
+    assert IsoconvError("text", 3).args == ("text", 3)
+    assert str(IsoconvError()) == ""
