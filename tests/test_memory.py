@@ -178,3 +178,64 @@ def test_garbage_is_given_back_first(monkeypatch):
     monkeypatch.setattr(memory, "available_memory", lambda: room[0])
     monkeypatch.setattr(memory.gc, "collect", lambda: room.__setitem__(0, GIB))
     check_memory("again", {"numbers": GIB // 2}, "less")
+
+
+@pytest.fixture
+def unlimited():
+    """Afterwards the limit is what it was."""
+    before = memory.set_limit(None)
+    yield
+    memory.set_limit(before)
+
+
+@pytest.mark.usefixtures("unlimited")
+def test_a_limit_of_ones_own(system):
+    """What the process holds already counts; the machine, if it has less, counts too."""
+    held = 500 * resource.getpagesize()
+    assert memory.set_limit(GIB) is None
+    assert available_memory(system / "proc") == GIB - held
+    assert memory.set_limit(1000 * GIB) == GIB
+    assert available_memory(system / "proc") == MACHINE
+    memory.set_limit(1)
+    assert available_memory(system / "proc") == 0
+    (system / "proc/self/statm").unlink()
+    assert available_memory(system / "proc") == 1
+    with pytest.raises(ArgumentError, match="limit of memory must be a whole number of at least 1"):
+        memory.set_limit(0)
+
+
+@pytest.mark.usefixtures("unlimited")
+def test_a_limit_refuses_what_the_machine_would_give():
+    """Requests are held to the limit, smaller ones too than are worth a look without it."""
+    check_memory("a little", {"numbers": 2**22}, "less")
+    memory.set_limit(2**22)
+    with pytest.raises(
+        NotEnoughMemoryError, match=r"needs at least 4\.0 MiB of memory, and there are 0 bytes of "
+        r"the 4\.0 MiB that are allowed: numbers 4\.0 MiB"
+    ):  # fmt: skip
+        check_memory("a little", {"numbers": 2**22}, "less")
+    memory.set_limit(2**60)
+    check_memory("a little", {"numbers": 2**22}, "less")
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("1", 1),
+        ("12KiB", 12 * 2**10),
+        ("3mb", 3 * 2**20),
+        (" 2 G ", 2 * GIB),
+        ("0.5T", 2**39),
+        ("1.001KiB", 1025),
+    ],
+)
+def test_sizes_as_people_write_them(text, size):
+    """Units are powers of 1024, however they are written."""
+    assert memory.size_of(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "GiB", "-1", "1e9", "2 PiB", "1,5G", "²G", "1" * 40])
+def test_sizes_that_are_none(text):
+    """Anything else is refused with what was given."""
+    with pytest.raises(ArgumentError, match="such as 2GiB or 512MiB; got '"):
+        memory.size_of(text)

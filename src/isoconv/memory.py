@@ -3,27 +3,83 @@
 A process that takes more than there is may be killed without a word, or bring the whole machine to
 a halt. So what a computation needs is added up first. The sum is what is needed at least, and what
 there is is taken as what the system might give at most: nothing is refused that would have run.
+Who wants less to be taken than there is says so with `set_limit`.
 """
 
 from __future__ import annotations
 
 import gc
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from isoconv.errors import NotEnoughMemoryError
+from isoconv.checks import check_count
+from isoconv.errors import ArgumentError, NotEnoughMemoryError
 
-__all__ = ["available_memory", "check_memory", "readable"]
+__all__ = ["available_memory", "check_memory", "readable", "set_limit", "size_of"]
 
 _MODEST = 32 * 2**20
 """Bytes for which nobody asks how much there is: asking takes longer than many a computation."""
+_SMALL = 2**20
+"""Likewise where somebody has set a limit, which may be one of a few such computations."""
 _KEPT_BACK = 64
 """The part of all memory that the kernel may say is not available and gives out all the same."""
 _ENDLESS = 2**60
 """From here on a limit is none: version 2 says "max", version 1 the greatest number of pages."""
 
 _PROC = Path("/proc")
+_SIZE = re.compile(r"(\d{1,18})(?:\.(\d{1,3}))? *(?:([KMGT])i?)?B?", re.ASCII | re.IGNORECASE)
+
+_limit: int | None = None
+"""Bytes that the process may have in all, if somebody has said so; see `set_limit`."""
+
+
+def set_limit(size: int | None) -> int | None:
+    """Bound the memory of this process.
+
+    From now on everything that asks for memory before it takes any (data, pictures, archives,
+    files, networks, training, predictions) is refused where the process would come to hold more
+    than this. What the process holds already counts, Python and its libraries too, which are
+    about 100 MiB. It is a promise of isoconv's own; other libraries do not know of it.
+
+    Args:
+        size: bytes in all; None for what the machine has, as in the beginning.
+
+    Returns:
+        The limit before.
+
+    Raises:
+        ArgumentError: a size that is no whole number of at least 1.
+
+    Example:
+        >>> set_limit(2 * 2**30)
+        >>> set_limit(None)
+        2147483648
+    """
+    global _limit
+    before, _limit = _limit, None if size is None else check_count("the limit of memory", size)
+    return before
+
+
+def size_of(text: str) -> int:
+    """A number of bytes, as a person writes it; units are powers of 1024.
+
+    Raises:
+        ArgumentError: it is written in another way.
+
+    Example:
+        >>> size_of("2GiB"), size_of("1.5 G"), size_of("4096")
+        (2147483648, 1610612736, 4096)
+    """
+    found = _SIZE.fullmatch(text.strip())
+    if found is None:
+        rule = "a size of memory must be written such as 2GiB or 512MiB"
+        raise ArgumentError(f"{rule}; got {text!r}")
+    whole, part, unit = found.groups()
+    # In whole numbers: a float would lose bytes.
+    thousandths = 1000 * int(whole) + int((part or "").ljust(3, "0"))
+    return (thousandths << " kmgt".index(unit.lower() if unit else " ") * 10) // 1000
 
 
 def check_memory(
@@ -49,21 +105,24 @@ are 512.0 MiB: parameters 1.0 GiB; less is needed with a smaller model
     total = 0
     for size in needs.values():
         total += size
+    allowed = ""
     if limit is None:
-        if total <= _MODEST:
+        if total <= (_MODEST if _limit is None else _SMALL):
             return
         limit = available_memory()
         if limit is not None and total > limit:
             # What nobody holds any more may still be waiting to be given back.
             gc.collect()
             limit = available_memory()
+        if _limit is not None:
+            allowed = f" of the {readable(_limit)} that are allowed"
     if limit is None or total <= limit:
         return
     largest = sorted(needs.items(), key=lambda need: -need[1])
     listed = ", ".join(f"{name} {readable(size)}" for name, size in largest if size)
     raise NotEnoughMemoryError(
-        f"{what} needs at least {readable(total)} of memory, and there are {readable(limit)}: "
-        f"{listed}; less is needed with {smaller}"
+        f"{what} needs at least {readable(total)} of memory, and there are {readable(limit)}"
+        f"{allowed}: {listed}; less is needed with {smaller}"
     )
 
 
@@ -86,14 +145,15 @@ def available_memory(proc: Path = _PROC) -> int | None:
     """Bytes that this process might still get, at most; None where the system does not tell.
 
     The least of what the machine has (swap included), of the room in each control group that the
-    process is in (where containers and batch systems set their limits), and of the process's own
-    limit of addresses.
+    process is in (where containers and batch systems set their limits), of the process's own
+    limit of addresses, and of what `set_limit` leaves.
 
     Args:
         proc: where Linux tells; elsewhere all of the machine's memory counts.
     """
     machine, swap = _machine(proc)
-    found = [room for room in (machine, _addresses(proc)) if room is not None]
+    rooms = (machine, _addresses(proc), _allowed(proc))
+    found = [room for room in rooms if room is not None]
     found.extend(_groups(proc, swap))
     return max(0, min(found)) if found else None
 
@@ -123,6 +183,19 @@ def _addresses(proc: Path) -> int | None:
         return limit - int((proc / "self/statm").read_text().split()[0]) * resource.getpagesize()
     except (ImportError, OSError, ValueError):
         return None
+
+
+def _allowed(proc: Path) -> int | None:
+    """What `set_limit` leaves beside what this process holds."""
+    if _limit is None:
+        return None
+    try:
+        import resource
+
+        return _limit - int((proc / "self/statm").read_text().split()[1]) * resource.getpagesize()
+    except (ImportError, OSError, ValueError, IndexError):
+        # Where the system does not tell what the process holds, a request has the limit alone.
+        return _limit
 
 
 # Control groups ---------------------------------------------------------------------------------

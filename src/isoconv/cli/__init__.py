@@ -26,6 +26,7 @@ from isoconv.cli import (
 from isoconv.cli.errors import Commands
 from isoconv.cli.options import help_of
 from isoconv.graph.passes import check_passes
+from isoconv.memory import set_limit, size_of
 
 __all__ = ["app", "main"]
 
@@ -66,6 +67,15 @@ def start(
             "over its graph.",
         ),
     ] = False,
+    max_memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Memory that the process may take in all, such as 2GiB; what needs more is "
+            "refused before it is taken.  [default: what the machine has]",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Convolutional networks for images, trained to the same bits on every machine.
 
@@ -74,6 +84,9 @@ def start(
       isoconv train fashion-sample --model tinyvgg --epochs 5
       isoconv predict runs/demo photo.png
     """
+    if max_memory is not None:
+        before = set_limit(size_of(max_memory))
+        context.call_on_close(lambda: set_limit(before))
     if debug:
         check_passes(True)
     if context.invoked_subcommand is None:

@@ -11,6 +11,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 import typer
@@ -39,11 +40,8 @@ class Commands(TyperGroup):
         windows_expand_args: bool = True,
         **extra: Any,
     ) -> Any:
-        """Run a command; ``--debug`` may stand anywhere before ``--``."""
-        given = list(sys.argv[1:] if args is None else args)
-        end = given.index("--") if "--" in given else len(given)
-        if "--debug" in given[:end]:
-            given = ["--debug", *(word for word in given[:end] if word != "--debug"), *given[end:]]
+        """Run a command; the options of all commands may stand anywhere before ``--``."""
+        given = _options_first(sys.argv[1:] if args is None else args)
         try:
             code = super().main(
                 given,
@@ -77,6 +75,27 @@ class Commands(TyperGroup):
                 raise
             complain(as_options(str(error)) or type(error).__name__)
             raise typer.Exit(WRONG) from error
+
+
+def _options_first(given: Sequence[str]) -> list[str]:
+    """A command line with the options of all commands before the command.
+
+    Example:
+        >>> _options_first(["predict", "run", "--max-memory", "2GiB", "--debug", "--", "--debug"])
+        ['--max-memory', '2GiB', '--debug', 'predict', 'run', '--', '--debug']
+    """
+    end = given.index("--") if "--" in given else len(given)
+    moved: list[str] = []
+    others: list[str] = []
+    words = iter(given[:end])
+    for word in words:
+        if word == "--debug" or word.startswith("--max-memory="):
+            moved.append(word)
+        elif word == "--max-memory":
+            moved += (word, *islice(words, 1))
+        else:
+            others.append(word)
+    return [*moved, *others, *given[end:]]
 
 
 @contextmanager

@@ -1,20 +1,36 @@
-"""NumPy's ``.npz`` files, read without pickle."""
+"""NumPy's ``.npz`` files, read without pickle.
+
+An archive is opened once: the header of an array that is checked is the one by which the bytes
+behind it are read.
+"""
 
 from __future__ import annotations
 
+import struct
 import zipfile
 import zlib
-from math import prod
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from io import BufferedIOBase
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
-import numpy as np
 from numpy.typing import NDArray
 
-from isoconv.data.dataset import Dataset
-from isoconv.data.files import EXPANSION, Format, Split, build, file_error, part_by_part
+from isoconv.data.dataset import MAX_CLASSES, Dataset
+from isoconv.data.files import (
+    EXPANSION,
+    Format,
+    Split,
+    build,
+    file_error,
+    part_by_part,
+)
+from isoconv.data.npy import LONGEST, Header, read_elements, read_header
 from isoconv.errors import DataFileError, IsoconvError
-from isoconv.memory import check_memory
+from isoconv.files import PIECE, is_regular, open_file
 from isoconv.printable import printable
 
 __all__ = ["NPZ"]
@@ -28,86 +44,199 @@ KEYS: dict[Split, tuple[tuple[str, str], ...]] = {
     ),
     "test": (("x_test", "y_test"), ("test_images", "test_labels")),
 }
-HEADER = 10_000
-"""Bytes of the longest header of an array that is read."""
+CLASS_NAMES = "class_names"
+_KNOWN = {name for pairs in KEYS.values() for pair in pairs for name in pair} | {CLASS_NAMES}
 
-_DAMAGED = (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile, NotImplementedError)
+MEMBERS = 10_000
+"""Entries of the largest archive that is read."""
+NAMED = 20
+"""Names that a message lists."""
+_ENDING = ".npy"
+_ENCRYPTED = 0x1
+_PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""Those that NumPy writes. Others expand a piece without a bound."""
+
+_DAMAGED = (
+    OSError,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    OverflowError,
+    NotImplementedError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+    zipfile.BadZipFile,
+)
+"""What the standard library raises for archives that are truncated or corrupt."""
 
 
-def _keys(path: Path) -> dict[str, zipfile.ZipInfo]:
-    """The arrays' names; raises when the file is no zip file."""
+class _Bounded(BufferedIOBase):
+    """A file of which nobody gets more than a piece at once.
+
+    An archive may say that its directory is as long as the whole file, which would be read and
+    taken apart before anybody could look at it.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """The next bytes; of an open end a piece and one byte at most, of more than that none."""
+        if size is not None and size > PIECE:
+            raise ValueError(f"it has a directory of {size} bytes, which must be at most {PIECE}")
+        content = self._file.read(PIECE + 1 if size is None or size < 0 else size)
+        if len(content) > PIECE:
+            raise ValueError(f"it has an end of more than {PIECE} bytes")
+        return content
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Go to a place."""
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """The place."""
+        return self._file.tell()
+
+    def seekable(self) -> bool:
+        """One can go to a place."""
+        return True
+
+    def readable(self) -> bool:
+        """One can read."""
+        return True
+
+
+class _Archive:
+    """An open archive whose entries were looked at.
+
+    Args:
+        path: of the file, for messages.
+        archive: open.
+        size: bytes of the file.
+
+    Attributes:
+        arrays: entry by the array's name.
+        others: names of what is no array.
+    """
+
+    def __init__(self, path: Path, archive: zipfile.ZipFile, size: int) -> None:
+        self.path = path
+        self._archive, self._size = archive, size
+        entries = archive.infolist()
+        if len(entries) > MEMBERS:
+            raise file_error(path, f"at most {MEMBERS} entries", f"{len(entries)}")
+        again = [name for name, count in Counter(each.filename for each in entries).items()
+                 if count > 1]  # fmt: skip
+        if again:
+            found = f"{_listed(again)} more than once"
+            raise file_error(path, "entries with names of their own", found)
+        self.arrays = {
+            each.filename.removesuffix(_ENDING): each
+            for each in entries
+            if each.filename.endswith(_ENDING)
+        }
+        self.others = [each.filename for each in entries if not each.filename.endswith(_ENDING)]
+
+    def numbers(self, key: str) -> NDArray[Any]:
+        """An array of numbers."""
+        with self._member(key) as (stream, where):
+            header = self._checked(stream, key, where)
+            if header.dtype.kind == "U":
+                raise file_error(where, "numbers", f"{header.dtype} of shape {header.shape}")
+            return read_elements(stream, header, where)
+
+    def texts(self, key: str, most: int) -> tuple[str, ...]:
+        """A list of texts, at most so many."""
+        with self._member(key) as (stream, where):
+            header = self._checked(stream, key, where)
+            if header.dtype.kind != "U" or len(header.shape) != 1 or header.shape[0] > most:
+                found = f"{header.dtype} of shape {header.shape}"
+                raise file_error(where, f"a list of text, of at most {most} entries", found)
+            return tuple(str(text) for text in read_elements(stream, header, where))
+
+    def _checked(self, stream: BinaryIO, key: str, where: str) -> Header:
+        """An array's header, once it, the entry and the file agree on the size."""
+        entry = self.arrays[key]
+        header = read_header(stream, where)
+        if header.declared != entry.file_size:
+            expected = f"{header.declared} bytes for the declared {header.dtype} of shape "
+            raise file_error(where, f"{expected}{header.shape}", f"{entry.file_size}")
+        return header
+
+    @contextmanager
+    def _member(self, key: str) -> Iterator[tuple[BinaryIO, str]]:
+        """An entry's bytes, and its name for messages."""
+        where, entry = f"{printable(self.path)}, array {key!r}", self.arrays[key]
+        if entry.flag_bits & _ENCRYPTED or entry.compress_type not in _PACKINGS:
+            found = "an encrypted one" if entry.flag_bits & _ENCRYPTED else "another packing"
+            raise file_error(where, "an entry that is stored or deflated", found)
+        room = min(entry.compress_size, self._size)
+        if entry.file_size > EXPANSION * room + LONGEST:
+            found = f"{entry.file_size} bytes declared in {room}"
+            raise file_error(where, "a compressed size that can hold the array", found)
+        try:
+            with self._archive.open(entry) as stream:
+                yield cast(BinaryIO, stream), where
+        except IsoconvError:
+            raise
+        except _DAMAGED as error:
+            raise DataFileError(f"{where}: truncated or corrupt: {error}") from error
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[_Archive]:
     try:
-        with zipfile.ZipFile(path) as archive:
-            infos = archive.infolist()
-    except _DAMAGED as error:
-        raise DataFileError(
-            f"{printable(path)}: truncated or corrupt .npz file: {error}"
-        ) from error
-    return {info.filename.removesuffix(".npy"): info for info in infos}
-
-
-def _array(path: Path, key: str, info: zipfile.ZipInfo) -> NDArray[Any]:
-    """One array, once its header, its declared size and the file's size agree."""
-    where = f"{printable(path)}, array {key!r}"
-    room = min(info.compress_size, path.stat().st_size)
-    if info.file_size > EXPANSION * room + HEADER:
-        found = f"{info.file_size} bytes declared in {room}"
-        raise file_error(where, "a compressed size that can hold the array", found)
-    try:
-        with zipfile.ZipFile(path) as archive, archive.open(info) as stream:
-            version = np.lib.format.read_magic(stream)
-            read_header = {
-                (1, 0): np.lib.format.read_array_header_1_0,
-                (2, 0): np.lib.format.read_array_header_2_0,
-            }.get(version)
-            if read_header is None:
-                raise file_error(where, "an .npy header of version 1 or 2", f"version {version}")
-            shape, _, dtype = read_header(stream, max_header_size=HEADER)
-            declared = stream.tell() + prod(shape) * dtype.itemsize
-        if dtype.hasobject:
-            raise file_error(where, "numbers or text", f"Python objects (dtype {dtype})")
-        if declared != info.file_size:
-            expected = f"{declared} bytes for the declared {dtype} of shape {shape}"
-            raise file_error(where, expected, f"{info.file_size}")
-        check_memory(where, {"the array": declared}, "a smaller file")
-        with np.load(path, allow_pickle=False) as arrays:
-            return np.asarray(arrays[key])
+        with open_file(path) as file, zipfile.ZipFile(cast(BinaryIO, _Bounded(file))) as archive:
+            yield _Archive(path, archive, file.seek(0, 2))
     except IsoconvError:
         raise
     except _DAMAGED as error:
-        raise DataFileError(f"{where}: truncated or corrupt: {error}") from error
+        reason = f"truncated or corrupt .npz file: {error}"
+        raise DataFileError(f"{printable(path)}: {reason}") from error
 
 
 def _splits(path: Path) -> tuple[Split, ...]:
-    if path.suffix != ".npz" or not path.is_file():
+    if path.suffix != ".npz" or not is_regular(path):
         return ()
-    present = _keys(path)
+    with _opened(path) as archive:
+        present = archive.arrays
     return tuple(split for split in KEYS if any(pair[0] in present for pair in KEYS[split])) or (
         "train",
     )
 
 
 def _read(path: Path, split: Split) -> Dataset:
-    present = _keys(path)
-    for images_key, labels_key in KEYS[split]:
-        if images_key in present and labels_key in present:
-            images = _array(path, images_key, present[images_key])
-            labels = _array(path, labels_key, present[labels_key])
-            if labels.ndim == 2 and labels.shape[1] == 1 and labels.dtype.kind in "iu":
-                labels = labels[:, 0]
-            return build(path, images, labels, _class_names(path, present))
-    pairs = " or ".join(f"{images} and {labels}" for images, labels in KEYS[split])
-    raise file_error(path, f"arrays named {pairs}", ", ".join(sorted(present)) or "no arrays")
+    with _opened(path) as archive:
+        present = archive.arrays
+        for images_key, labels_key in KEYS[split]:
+            if images_key in present and labels_key in present:
+                images, labels = archive.numbers(images_key), archive.numbers(labels_key)
+                names = archive.texts(CLASS_NAMES, MAX_CLASSES) if CLASS_NAMES in present else None
+                break
+        else:
+            pairs = " or ".join(f"{images} and {labels}" for images, labels in KEYS[split])
+            raise file_error(path, f"arrays named {pairs}", _listed(sorted(present)) or "no arrays")
+        beside = _beside(archive, (images_key, labels_key), split)
+    if labels.ndim == 2 and labels.shape[1] == 1 and labels.dtype.kind in "iu":
+        labels = labels[:, 0]
+    return replace(build(path, images, labels, names), notes=beside)
 
 
-def _class_names(path: Path, present: dict[str, zipfile.ZipInfo]) -> tuple[str, ...] | None:
-    if "class_names" not in present:
-        return None
-    names = _array(path, "class_names", present["class_names"])
-    if names.dtype.kind != "U" or names.ndim != 1:
-        found = f"{names.dtype} of shape {names.shape}"
-        raise file_error(f"{path}, array 'class_names'", "a list of text", found)
-    return tuple(str(name) for name in names)
+def _beside(archive: _Archive, used: tuple[str, str], split: Split) -> tuple[str, ...]:
+    """A note of what no part is made of."""
+    spellings = {name for pair in KEYS[split] for name in pair}
+    left = [name for name in archive.arrays if name not in used
+            and (name not in _KNOWN or name in spellings)]  # fmt: skip
+    left += archive.others
+    return (f"left out of {printable(archive.path.name)}: {_listed(left)}",) if left else ()
+
+
+def _listed(names: list[str]) -> str:
+    """Names for a message, the first of many."""
+    first = ", ".join(printable(name)[:200] for name in names[:NAMED])
+    return f"{first}, … ({len(names)} in all)" if len(names) > NAMED else first
 
 
 NPZ = Format(

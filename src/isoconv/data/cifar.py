@@ -8,7 +8,6 @@ from tiny images", 2009, and the page of the data sets.
 from __future__ import annotations
 
 import re
-import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -25,10 +24,14 @@ from isoconv.data.files import (
     Split,
     build,
     file_error,
+    open_data,
     part_by_part,
 )
 from isoconv.data.names import class_names_of
+from isoconv.data.tar import Member, members
 from isoconv.errors import DataFileError
+from isoconv.files import is_regular, read_file
+from isoconv.memory import check_memory
 from isoconv.printable import printable
 
 __all__ = ["CIFAR"]
@@ -36,8 +39,6 @@ __all__ = ["CIFAR"]
 PIXELS = 32 * 32 * 3
 LIMIT = 1 << 29
 """Bytes of the largest file that is read: three times the largest that CIFAR holds."""
-MEMBERS = 1000
-"""Entries of a tar file that are looked at; CIFAR's have at most 10."""
 
 _BATCH = re.compile(r"data_batch_(\d+)\.bin")
 _NAMES_FILE = {10: "batches.meta.txt", 100: "fine_label_names.txt"}
@@ -69,22 +70,33 @@ class _Files:
                 raise file_error(self.path, f"a file data_batch_{number}.bin", "none of this name")
         return tuple(f"data_batch_{number}.bin" for number in sorted(numbers))
 
-    def read(self, wanted: tuple[str, ...]) -> dict[str, bytes]:
-        """The files' bytes."""
+    def read(self, wanted: tuple[str, ...]) -> dict[str, NDArray[np.uint8]]:
+        """The files' bytes.
+
+        Raises:
+            DataFileError: they cannot be read.
+            NotEnoughMemoryError: there is not enough memory for them and the images of them.
+        """
+        total = 0
+        for name in wanted:
+            total += self.sizes[name]
+        needs = {"the files": total, "their images": total}
+        check_memory(f"reading {printable(self.path)}", needs, "a smaller data set")
         if self.path.is_dir():
             return {name: _read_plain(self.path / name) for name in wanted}
         return {
-            name: content
-            for name, _, content in _members(self.path, frozenset(wanted))
-            if content is not None
+            PurePosixPath(member.name).name: member.read()
+            for member in _members(self.path)
+            if PurePosixPath(member.name).name in wanted
         }
 
 
-def _read_plain(path: Path) -> bytes:
+def _read_plain(path: Path) -> NDArray[np.uint8]:
     try:
-        return path.read_bytes()
+        return np.frombuffer(read_file(path, LIMIT), np.uint8)
     except OSError as error:
-        raise DataFileError(f"{printable(path)}: cannot be read: {error}") from error
+        reason = error.strerror or error
+        raise DataFileError(f"{printable(path)}: cannot be read: {reason}") from error
 
 
 def _is_wanted(name: str) -> bool:
@@ -92,40 +104,38 @@ def _is_wanted(name: str) -> bool:
     return name in known or _BATCH.fullmatch(name) is not None
 
 
-def _members(
-    path: Path,
-    wanted: frozenset[str] = frozenset(),
-) -> Iterator[tuple[str, int, bytes | None]]:
-    """Name, size and, when wanted, content of the regular members with CIFAR's names.
+def _members(path: Path) -> Iterator[Member]:
+    """The files with CIFAR's names in an archive.
 
     Nothing is ever written to disk, so no member can escape from a folder.
     """
-    try:
-        with tarfile.open(path, "r|gz") as archive:
-            for count, member in enumerate(archive):
+    seen: set[str] = set()
+    where = printable(path)
+    with open_data(path) as stream:
+        try:
+            for member in members(stream, where, LIMIT):
                 name = PurePosixPath(member.name).name
-                if count >= MEMBERS:
-                    raise file_error(path, f"at most {MEMBERS} entries", "more")
-                if member.size > LIMIT:
-                    found = f"{member.name} of {member.size} bytes"
-                    raise file_error(path, f"entries of at most {LIMIT} bytes", found)
-                if member.isreg() and _is_wanted(name):
-                    stream = archive.extractfile(member) if name in wanted else None
-                    yield name, member.size, stream.read() if stream is not None else None
-    except (*DAMAGED, tarfile.TarError) as error:
-        raise DataFileError(
-            f"{printable(path)}: truncated or corrupt tar.gz file: {error}"
-        ) from error
+                if not _is_wanted(name):
+                    continue
+                if name in seen:
+                    raise file_error(path, f"one file {name}", "several")
+                seen.add(name)
+                yield member
+        except DAMAGED as error:
+            reason = f"truncated or corrupt tar.gz file: {error}"
+            raise DataFileError(f"{where}: {reason}") from error
 
 
 @lru_cache(maxsize=4)
 def _listing(path: Path, size: int, modified: int) -> Mapping[str, int]:  # noqa: ARG001
     # Listing takes a whole decompression; size and time stand for the file's content.
-    return MappingProxyType({name: size for name, size, _ in _members(path)})
+    return MappingProxyType(
+        {PurePosixPath(member.name).name: member.size for member in _members(path)}
+    )
 
 
 def _locate(path: Path) -> _Files | None:
-    if path.is_file():
+    if is_regular(path):
         if not path.name.endswith((".tar.gz", ".tgz")):
             return None
         state = path.stat()
@@ -140,7 +150,7 @@ def _locate(path: Path) -> _Files | None:
             if any(name.endswith(".bin") for name in sizes):
                 return _Files(folder, sizes)
     for archive in ("cifar-10-binary.tar.gz", "cifar-100-binary.tar.gz"):
-        if (path / archive).is_file():
+        if is_regular(path / archive):
             return _locate(path / archive)
     return None
 
@@ -152,14 +162,14 @@ def _splits(path: Path) -> tuple[Split, ...]:
     return tuple(split for split in ("train", "test") if files.parts(split))
 
 
-def _records(file: str, content: bytes, classes: int) -> tuple[NDArray[np.uint8], ...]:
+def _records(file: str, content: NDArray[np.uint8], classes: int) -> tuple[NDArray[np.uint8], ...]:
     """Images (N, 32, 32, 3) and labels (N,) of one file."""
     lead = 1 if classes == 10 else 2
     record = lead + PIXELS
-    if not content or len(content) % record:
+    if not len(content) or len(content) % record:
         expected = f"a whole number of records of {record} bytes"
         raise file_error(file, expected, f"{len(content)} bytes: it is truncated or foreign")
-    rows = np.frombuffer(content, np.uint8).reshape(-1, record)
+    rows = content.reshape(-1, record)
     labels = rows[:, lead - 1]
     wrong = labels >= classes
     if wrong.any():
@@ -169,10 +179,12 @@ def _records(file: str, content: bytes, classes: int) -> tuple[NDArray[np.uint8]
     return rows[:, lead:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), labels
 
 
-def _class_names(file: str, content: bytes | None, classes: int) -> tuple[str, ...] | None:
+def _class_names(
+    file: str, content: NDArray[np.uint8] | None, classes: int
+) -> tuple[str, ...] | None:
     if content is None:
         return class_names_of("cifar10") if classes == 10 else None
-    names = tuple(content.decode("utf-8", errors="replace").split())
+    names = tuple(content.tobytes().decode("utf-8", errors="replace").split())
     if len(names) != classes:
         raise file_error(file, f"{classes} class names", f"{len(names)}")
     return names

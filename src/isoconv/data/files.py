@@ -7,9 +7,8 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BufferedIOBase
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from isoconv.data.dataset import Dataset
 from isoconv.data.reading import Reading
 from isoconv.errors import DataError, DataFileError, MissingExtraError
+from isoconv.files import PIECE, open_file
 from isoconv.memory import check_memory
 from isoconv.printable import printable
 
@@ -31,6 +31,7 @@ __all__ = [
     "open_data",
     "part_by_part",
     "read_exactly",
+    "read_into",
 ]
 
 Split = Literal["train", "validation", "test"]
@@ -42,7 +43,6 @@ DAMAGED = (OSError, EOFError, zlib.error)
 NAMED = 20
 """Files that an error names; it counts the rest."""
 
-PIECE = 1 << 20
 EXPANSION = 1032
 """Deflate makes at most this many bytes of one."""
 
@@ -152,25 +152,29 @@ class Failures:
             raise DataFileError(f"{printable(self._where)}: " + "\n".join(lines))
 
 
-def open_data(path: Path) -> BufferedIOBase:
-    """Open a file, through gzip when its name ends in ``.gz``.
+@contextmanager
+def open_data(path: Path) -> Iterator[IO[bytes]]:
+    """A file's bytes, through gzip when its name ends in ``.gz``.
 
     Raises:
         DataFileError: it cannot be opened.
     """
     try:
-        return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
+        file = open_file(path)
     except OSError as error:
-        raise DataFileError(f"{printable(path)}: cannot be opened: {error}") from error
+        reason = error.strerror or error
+        raise DataFileError(f"{printable(path)}: cannot be opened: {reason}") from error
+    with file:
+        yield cast(IO[bytes], gzip.GzipFile(fileobj=file)) if path.suffix == ".gz" else file
 
 
-def read_exactly(stream: BufferedIOBase, size: int, path: Path, what: str) -> bytearray:
-    """Read so many bytes, in pieces, so that a false size costs no memory.
+def read_exactly(stream: IO[bytes], size: int, path: Path, what: str) -> NDArray[np.uint8]:
+    """Read so many bytes of a file that `open_data` has opened.
 
     Args:
         stream: an open file.
         size: bytes to read.
-        path: for messages.
+        path: of the file.
         what: what the bytes are, for messages.
 
     Raises:
@@ -178,22 +182,40 @@ def read_exactly(stream: BufferedIOBase, size: int, path: Path, what: str) -> by
             the file can hold, even compressed.
         NotEnoughMemoryError: `size` is more than there is memory for.
     """
-    limit = path.stat().st_size * (EXPANSION if path.suffix == ".gz" else 1)
-    if size > limit:
-        found = f"a file of {path.stat().st_size} bytes: it is truncated or foreign"
+    length = path.stat().st_size
+    if size > length * (EXPANSION if path.suffix == ".gz" else 1):
+        found = f"a file of {length} bytes: it is truncated or foreign"
         raise file_error(path, f"{size} bytes of {what}", found)
-    check_memory(f"{path}: {what}", {what: size}, "a smaller file")
-    content = bytearray()
+    return read_into(stream, size, printable(path), what)
+
+
+def read_into(stream: IO[bytes], size: int, where: str, what: str) -> NDArray[np.uint8]:
+    """Read so many bytes, in pieces, into memory that was asked for.
+
+    The memory is used as far as bytes come, so that a false size costs none.
+
+    Args:
+        stream: gives the bytes.
+        size: bytes to read.
+        where: they are, for messages; printable.
+        what: they are, for messages.
+
+    Raises:
+        DataFileError: there are fewer, or they cannot be decompressed.
+        NotEnoughMemoryError: there is not enough memory for them.
+    """
+    check_memory(f"reading {where}", {what: size}, "a smaller file")
+    content = np.empty(size, np.uint8)
+    place = 0
     try:
-        while len(content) < size:
-            piece = stream.read(min(PIECE, size - len(content)))
+        while place < size:
+            piece = stream.read(min(PIECE, size - place))
             if not piece:
-                raise file_error(
-                    path, f"{size} bytes of {what}", f"{len(content)}: it is truncated"
-                )
-            content += piece
+                raise file_error(where, f"{size} bytes of {what}", f"{place}: it is truncated")
+            content[place : place + len(piece)] = np.frombuffer(piece, np.uint8)
+            place += len(piece)
     except DAMAGED as error:
-        raise DataFileError(f"{printable(path)}: corrupt while reading {what}: {error}") from error
+        raise DataFileError(f"{where}: corrupt while reading {what}: {error}") from error
     return content
 
 

@@ -48,12 +48,12 @@ def read_idx(path: Path, axes: tuple[int, ...]) -> NDArray[np.uint8]:
             says.
     """
     with open_data(path) as stream:
-        start = bytes(read_exactly(stream, 4, path, "idx header"))
+        start = read_exactly(stream, 4, path, "idx header").tobytes()
         if start[:2] != b"\0\0" or start[2] != _UBYTE or start[3] not in axes:
             kinds = " or ".join(f"{(_UBYTE << 8) + count:#010x}" for count in axes)
             raise file_error(path, f"an idx header of unsigned bytes, {kinds}", f"0x{start.hex()}")
-        header = bytes(read_exactly(stream, 4 * start[3], path, "idx header"))
-        shape = tuple(int(side) for side in np.frombuffer(header, ">u4"))
+        header = read_exactly(stream, 4 * start[3], path, "idx header")
+        shape = tuple(int(side) for side in header.view(">u4"))
         size = prod(shape)
         content = read_exactly(stream, size, path, f"data for the declared shape {shape}")
         try:
@@ -62,7 +62,7 @@ def read_idx(path: Path, axes: tuple[int, ...]) -> NDArray[np.uint8]:
             raise DataFileError(f"{printable(path)}: corrupt at its end: {error}") from error
     if rest:
         raise file_error(path, f"{size} bytes of data for the declared shape {shape}", "more")
-    return np.frombuffer(content, np.uint8).reshape(shape)
+    return content.reshape(shape)
 
 
 def _files(path: Path) -> dict[tuple[Split, str], Path]:
