@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -177,14 +178,14 @@ def test_files_that_may_not_be_read_are_named(
 ) -> None:
     """A file without permission to read is named like a broken one."""
     write_pictures(tmp_path)
-    usual = Path.open
+    usual = os.open
 
-    def guarded(path: Path, mode: str = "r") -> object:
-        if path.name in ("a.png", "d.png"):
+    def guarded(path: Path, flags: int) -> int:
+        if Path(path).name in ("a.png", "d.png"):
             raise PermissionError(13, "Permission denied", str(path))
-        return usual(path, mode)
+        return usual(path, flags)
 
-    monkeypatch.setattr(Path, "open", guarded)
+    monkeypatch.setattr(os, "open", guarded)
     with pytest.raises(DataFileError) as caught:
         load(tmp_path)
     assert str(caught.value) == (
@@ -196,8 +197,8 @@ def test_files_that_may_not_be_read_are_named(
 
 NO_FILES = {
     "missing": (lambda path: path / "nothing.png", "there is no such file"),
-    "a folder": (lambda path: path, "expected a file with a picture; found a folder"),
-    "a device": (lambda _: Path("/dev/null"), "found a pipe, device or socket"),
+    "a folder": (lambda path: path, "cannot be read: it is a folder, not a file"),
+    "a device": (lambda _: Path("/dev/null"), "cannot be read: it is a device, not a file"),
 }
 
 

@@ -26,7 +26,6 @@ from isoconv.cli import (
 from isoconv.cli.errors import Commands
 from isoconv.cli.options import help_of
 from isoconv.graph.passes import check_passes
-from isoconv.memory import set_limit, size_of
 
 __all__ = ["app", "main"]
 
@@ -85,6 +84,8 @@ def start(
       isoconv predict runs/demo photo.png
     """
     if max_memory is not None:
+        from isoconv.memory import set_limit, size_of
+
         before = set_limit(size_of(max_memory))
         context.call_on_close(lambda: set_limit(before))
     if debug:

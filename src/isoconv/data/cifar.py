@@ -142,10 +142,11 @@ def _locate(path: Path) -> _Files | None:
         return _Files(path, _listing(path, state.st_size, state.st_mtime_ns))
     for folder in (path, path / "cifar-10-batches-bin", path / "cifar-100-binary"):
         if folder.is_dir():
+            # What is no file, or a link to nothing, is told when it is read.
             sizes = {
-                entry.name: entry.stat().st_size
+                entry.name: entry.stat().st_size if is_regular(entry) else 0
                 for entry in folder.iterdir()
-                if entry.is_file() and _is_wanted(entry.name)
+                if _is_wanted(entry.name) and not entry.is_dir()
             }
             if any(name.endswith(".bin") for name in sizes):
                 return _Files(folder, sizes)
@@ -184,7 +185,10 @@ def _class_names(
 ) -> tuple[str, ...] | None:
     if content is None:
         return class_names_of("cifar10") if classes == 10 else None
-    names = tuple(content.tobytes().decode("utf-8", errors="replace").split())
+    try:
+        names = tuple(content.tobytes().decode().split())
+    except UnicodeDecodeError as error:
+        raise file_error(file, "names in UTF-8", str(error)) from error
     if len(names) != classes:
         raise file_error(file, f"{classes} class names", f"{len(names)}")
     return names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -50,11 +51,13 @@ class _Found:
 
     Attributes:
         folders: and links to folders.
+        links: those of the folders that are links.
         pictures: files with the ending of a picture.
         skipped: everything else, by kind.
     """
 
     folders: list[Path] = field(default_factory=list)
+    links: set[Path] = field(default_factory=set)
     pictures: list[Path] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
 
@@ -129,15 +132,19 @@ def _entered(folder: Path) -> _Found:
         path = folder / entry.name
         try:
             is_folder, is_file = entry.is_dir(), entry.is_file()
-        except OSError:
-            # What nobody may look at is named when it cannot be read.
-            is_folder, is_file = False, True
+        except OSError as error:
+            # What nobody may look at is named when it cannot be read. A loop leads to nothing.
+            is_folder, is_file = False, error.errno != errno.ELOOP
         if entry.name.startswith("."):
             found.skipped[_HIDDEN] += 1
         elif is_folder:
             found.folders.append(path)
+            if entry.is_symlink():
+                found.links.add(path)
         elif not is_file:
-            found.skipped[_BROKEN if entry.is_symlink() and not path.exists() else _SPECIAL] += 1
+            # Not Path.exists, which raises errors where a path is too long.
+            lost = entry.is_symlink() and not os.path.exists(path)  # noqa: PTH110
+            found.skipped[_BROKEN if lost else _SPECIAL] += 1
         elif path.suffix.lower() in ENDINGS:
             found.pictures.append(path)
         else:
@@ -156,10 +163,9 @@ def _walk(folder: Path) -> Iterator[tuple[Path, _Found | DataFileError]]:
             yield here, error
             continue
         # A link may lead back to where it lies.
-        links = {inner for inner in found.folders if inner.is_symlink()}
-        if links:
-            found.skipped[_LINK] += len(links)
-        waiting += (inner for inner in found.folders if inner not in links)
+        if found.links:
+            found.skipped[_LINK] += len(found.links)
+        waiting += (inner for inner in found.folders if inner not in found.links)
         yield here, found
 
 

@@ -69,7 +69,7 @@ def _files(path: Path) -> dict[tuple[Split, str], Path]:
     files: dict[tuple[Split, str], Path] = {}
     for entry in sorted(path.iterdir()):
         match = _NAME.fullmatch(entry.name)
-        if match and entry.is_file():
+        if match and not entry.is_dir():
             split: Split = "train" if match[1] == "train" else "test"
             # Sorted by name, a plain file comes before its gzipped twin and is taken.
             files.setdefault((split, match[2]), entry)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 import struct
 import sys
 import zlib
@@ -18,6 +17,7 @@ from isoconv.data.files import file_error
 from isoconv.data.messages import caught, native_caught
 from isoconv.data.tally import Trait
 from isoconv.errors import DataFileError, MissingExtraError
+from isoconv.files import open_file
 from isoconv.printable import printable
 
 try:
@@ -191,16 +191,11 @@ def opened(path: Path) -> Iterator[OpenPicture]:
 
 def _stream(path: Path) -> BinaryIO:
     try:
-        mode = path.stat().st_mode
-        if stat.S_ISREG(mode):
-            return path.open("rb")
+        return open_file(path)
     except FileNotFoundError as error:
         raise DataFileError(f"{printable(path)}: there is no such file") from error
     except (OSError, ValueError) as error:
         raise DataFileError(f"{printable(path)}: cannot be read: {_reason(error)}") from error
-    # To open a pipe or a device may wait for ever, or do something.
-    found = "a folder" if stat.S_ISDIR(mode) else "a pipe, device or socket"
-    raise file_error(path, "a file with a picture", found)
 
 
 def _image(path: Path, stream: BinaryIO) -> ImageFile.ImageFile:

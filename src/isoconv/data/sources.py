@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -35,6 +36,7 @@ from isoconv.data.samples import Samples
 from isoconv.data.stratify import held_out
 from isoconv.data.tally import counted
 from isoconv.errors import ArgumentError, DataError, DataFileError
+from isoconv.files import kind_of_file
 from isoconv.printable import printable
 
 __all__ = ["Source", "Splits", "load", "load_splits"]
@@ -388,12 +390,18 @@ def _path(source: str | Path, folder: Path | str | None) -> Path:
         path = check_path("source", source).expanduser()
     except RuntimeError as error:
         raise DataError(f"{source}: there is no such home folder: {error}") from error
-    if not path.exists():
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
         names = ", ".join((SAMPLE, *REMOTE))
         raise DataError(
             f"there is no data called {str(source)!r}: give one of {names}, or the path of a "
             "folder, .npz or tar.gz file"
-        )
+        ) from error
+    except (OSError, ValueError) as error:
+        raise DataFileError(
+            f"{printable(path)}: cannot be read: {getattr(error, 'strerror', '') or error}"
+        ) from error
     return path
 
 
@@ -402,15 +410,19 @@ def _format(path: Path) -> Format:
         for kind in FORMATS:
             if kind.splits(path):
                 return kind
-    except PermissionError as error:
-        raise DataFileError(f"{printable(path)}: cannot be read: {error.strerror}") from error
+    except OSError as error:
+        reason = error.strerror or error
+        raise DataFileError(f"{printable(path)}: cannot be read: {reason}") from error
     kinds = "".join(f"\n  - {kind.summary}" for kind in FORMATS)
     raise DataFileError(f"{printable(path)}: expected one of{kinds}\nfound {_contents(path)}")
 
 
 def _contents(path: Path) -> str:
-    if path.is_file():
-        return f"a file of {path.stat().st_size} bytes"
+    state = path.stat()
+    if stat.S_ISREG(state.st_mode):
+        return f"a file of {state.st_size} bytes"
+    if not stat.S_ISDIR(state.st_mode):
+        return kind_of_file(state.st_mode)
     names = sorted(printable(entry.name) for entry in path.iterdir())
     if not names:
         return "an empty folder"
