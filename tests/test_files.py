@@ -113,6 +113,20 @@ def test_a_file_is_not_read_without_memory(tmp_path, monkeypatch):
         read_file(file)
 
 
+def test_no_more_is_asked_for_than_there_is(tmp_path):
+    """A length out of a file's own header takes no memory that the file does not fill."""
+    file = tmp_path / "file"
+    file.write_bytes(bytes(100))
+    with open_file(file) as stream:
+        assert stream.read(2**62) == bytes(100)
+        assert stream.read(2**62) == b""
+        stream.seek(40)
+        assert len(stream.read(2**62)) == 60
+        stream.seek(200)
+        assert stream.read(2**62) == b""
+        assert stream.read() == b""
+
+
 def test_threads_read_at_once(tmp_path):
     """Files are opened independently of each other."""
     paths = [tmp_path / str(number) for number in range(8)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat
 from pathlib import Path
@@ -34,8 +35,22 @@ _FLAGS = (
 )
 
 
+class _File(io.BufferedReader):
+    """A file of which nobody asks for more than it has: memory is taken for what was asked for."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """The next bytes."""
+        if size is not None and size > PIECE:
+            left = os.fstat(self.fileno()).st_size - self.tell()
+            # Files of the system say that they have none.
+            size = min(size, max(left, PIECE) + 1)
+        return super().read(size) or b""
+
+
 def open_file(path: Path | str) -> BinaryIO:
     """Open a regular file for reading bytes.
+
+    Memory is taken for what the file has, whatever length is asked for.
 
     To open a pipe may wait for ever, and to open a device may do something: what is no regular file
     is not opened.
@@ -50,7 +65,7 @@ def open_file(path: Path | str) -> BinaryIO:
     try:
         # Another one may have taken its place.
         _check_regular(path, os.fstat(handle))
-        return os.fdopen(handle, "rb")
+        return _File(io.FileIO(handle, "rb"))
     except BaseException:
         os.close(handle)
         raise
@@ -74,7 +89,7 @@ def read_file(path: Path | str, most: int | None = None) -> bytes:
         check_memory(f"reading {printable(path)}", {"the file": size}, "a smaller file")
         # One byte more tells whether it grows; files of the system say that they are empty.
         room = max(size, PIECE) if most is None else min(most, max(size, PIECE))
-        content = file.read(room + 1) or b""
+        content = file.read(room + 1)
         if len(content) > room:
             raise _too_long(path, room)
         return content

@@ -9,6 +9,7 @@ import numpy as np
 
 from isoconv.data.dataset import Dataset
 from isoconv.errors import DataError
+from isoconv.memory import check_memory
 
 __all__ = ["all_as_one", "in_classes"]
 
@@ -84,6 +85,10 @@ def all_as_one(parts: Sequence[Dataset]) -> Dataset:
             )
     names = _names_of_all(parts)
     matched = [in_classes(part, names, first.name) for part in parts]
+    total = 0
+    for part in matched:
+        total += part.images.nbytes
+    check_memory(first.name, {"the images of all parts": total}, "one part at a time")
     images = np.concatenate([part.images for part in matched])
     labels = np.concatenate([part.labels for part in matched])
     images.flags.writeable = labels.flags.writeable = False

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from math import prod
 from typing import Any, Literal
 
 import numpy as np
@@ -23,6 +24,7 @@ from isoconv.checks import (
 from isoconv.data.reading import Reading
 from isoconv.data.stratify import held_out
 from isoconv.errors import ArgumentError, DataError
+from isoconv.memory import check_memory
 
 __all__ = ["Dataset", "looks_channels_first", "normalisation"]
 
@@ -183,7 +185,7 @@ class Dataset:
             )
         return replace(
             self,
-            images=_frozen(self.images[wanted]),
+            images=_frozen(_asked(self.name, self.images, len(wanted))[wanted]),
             labels=_frozen(self.labels[wanted]),
             paths=tuple(self.paths[place] for place in wanted.tolist()) if self.paths else (),
         )
@@ -293,7 +295,18 @@ def _array(name: str, given: object) -> Array:
     return check_array(name, given, kind_error=DataError, shape_error=DataError)
 
 
+def _asked(name: str, array: Array, samples: int | None = None, itemsize: int = 0) -> Array:
+    """An array of which a copy is to be made, of so many samples, once there is memory for it."""
+    count = len(array) if samples is None else samples
+    each = prod(array.shape[1:]) * (itemsize or array.itemsize)
+    needs = {f"a copy of {count:,} samples of shape {array.shape[1:]}": count * each}
+    check_memory(name, needs, "fewer or smaller images")
+    return array
+
+
 def _frozen(array: Array) -> Array:
+    if not array.flags.c_contiguous:
+        _asked("a data set", array)
     # A view, so that the caller's own array stays writable.
     view = np.ascontiguousarray(array).view()
     view.flags.writeable = False
@@ -301,6 +314,8 @@ def _frozen(array: Array) -> Array:
 
 
 def _finite_float32(array: Array, name: str, what: str) -> Array:
+    if array.dtype != np.float32:
+        _asked(name, array, itemsize=4)
     with np.errstate(over="ignore"):
         narrow = array.astype(np.float32, copy=False)
     for start in range(0, len(narrow), 256):

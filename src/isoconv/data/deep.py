@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from PIL import ImageFile, TiffImagePlugin
 
 from isoconv.data.files import file_error
 from isoconv.data.opening import OpenPicture
+from isoconv.files import PIECE
+from isoconv.memory import check_memory
+from isoconv.printable import printable
 
 __all__ = ["Kind", "Numbers", "check_bytes", "kind_of", "read_numbers"]
 
@@ -36,6 +39,9 @@ _ORDERS = (("I;16S", "I;16BS"), ("I;32S", "I;32BS"), ("F;32F", "F;32BF"))
 """Pillow's raw modes for numbers in little-endian and in big-endian order."""
 
 _COMMENT = re.compile(rb"#[^\r\n]*")
+_LINE_END = re.compile(rb"[\r\n]")
+_DIGITS = 18
+"""Of the longest number in digits that is read: it fits into 64 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,18 +235,57 @@ def _pnm(picture: OpenPicture) -> Numbers:
     count = image.width * image.height * channels
     most = _largest(image)
     stream.seek(image.tile[0][2])
-    if plain:
-        words = _COMMENT.sub(b"", stream.read()).split()[:count]
-        numbers = np.fromiter((int(word) for word in words), np.int64, len(words))
+    pieces = _plain_numbers(stream) if plain else _packed_numbers(stream, 2 * count)
+    needs = {f"{count} numbers": 2 * count}
+    check_memory(f"decoding {printable(picture.path)}", needs, "a smaller picture")
+    numbers, place = np.empty(count, np.uint16), 0
+    for piece in pieces:
+        piece = piece[: count - place]
+        if len(piece) and not 0 <= int(piece.min()) <= int(piece.max()) <= most:
+            wrong = int(piece[(piece < 0) | (piece > most)][0])
+            raise file_error(picture.path, f"numbers from 0 to {most}", f"{wrong}")
+        numbers[place : place + len(piece)] = piece
+        place += len(piece)
+        if place == count:
+            break
     else:
-        content = stream.read(2 * count)
-        numbers = np.frombuffer(content, ">u2", len(content) // 2).astype(np.uint16)
-    if len(numbers) < count:
-        raise file_error(picture.path, f"{count} numbers", f"{len(numbers)}: it is truncated")
-    if int(numbers.max()) > most:
-        raise file_error(picture.path, f"numbers of at most {most}", f"{int(numbers.max())}")
+        raise file_error(picture.path, f"{count} numbers", f"{place}: it is truncated")
     values = numbers.reshape(image.height, image.width, channels)
     return Numbers(values, most if most < 65535 else 0, 16)
+
+
+def _packed_numbers(stream: BinaryIO, size: int) -> Iterator[Array]:
+    """Numbers of two bytes, piece by piece."""
+    while size and (content := stream.read(min(PIECE, size))):
+        yield np.frombuffer(content, ">u2", len(content) // 2)
+        size -= len(content)
+
+
+def _plain_numbers(stream: BinaryIO) -> Iterator[Array]:
+    """Numbers written in digits, piece by piece; what stands behind ``#`` in a line is none."""
+    begun, comment = b"", False
+    while piece := stream.read(PIECE):
+        if comment:
+            end = _LINE_END.search(piece)
+            if end is None:
+                continue
+            piece = piece[end.start() :]
+        text = _COMMENT.sub(b"", begun + piece)
+        comment = piece.rfind(b"#") > max(piece.rfind(b"\n"), piece.rfind(b"\r"))
+        words = text.split()
+        # The last word may go on in the next piece.
+        begun = words.pop() if words and not comment and not text[-1:].isspace() else b""
+        if len(begun) > _DIGITS:
+            raise ValueError(f"a number of more than {_DIGITS} digits")
+        yield _as_numbers(words)
+    yield _as_numbers([begun] if begun else [])
+
+
+def _as_numbers(words: Sequence[bytes]) -> Array:
+    if any(len(word) > _DIGITS or not word.isdigit() for word in words):
+        wrong = next(word for word in words if len(word) > _DIGITS or not word.isdigit())
+        raise ValueError(f"numbers in digits are expected; found {wrong[:40]!r}")
+    return np.fromiter((int(word) for word in words), np.int64, len(words))
 
 
 def _boxes(picture: OpenPicture) -> Iterator[tuple[bytes, int]]:

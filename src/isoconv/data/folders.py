@@ -15,7 +15,7 @@ from isoconv.data.tally import counted
 from isoconv.errors import DataFileError
 from isoconv.printable import printable
 
-__all__ = ["Listing", "list_folder", "parts_of"]
+__all__ = ["Listing", "list_folder", "listed", "parts_of"]
 
 NAMES: dict[Split, tuple[str, ...]] = {
     "train": ("train", "training"),
@@ -111,7 +111,7 @@ def list_folder(path: Path, failures: Failures) -> Listing:
     if beside:
         notes.append(
             f"{counted(len(beside), 'picture')} beside the folders of classes left out: "
-            f"{_listed([printable(each.relative_to(path)) for each in beside])}"
+            f"{listed([printable(each.relative_to(path)) for each in beside])}"
         )
     return Listing(files, notes + _skipped(skipped))
 
@@ -206,7 +206,7 @@ def _roots(path: Path) -> tuple[dict[Split, Path], list[str]]:
     if not others and any(_holds_pictures(folder) for folder in flat):
         raise file_error(
             path,
-            f"folders of classes below {_listed([each.name for each in flat])}",
+            f"folders of classes below {listed([each.name for each in flat])}",
             "no folders: without classes there is nothing to learn",
         )
     return _as_classes(path, [*flat, *(each for group in named.values() for each in group)], others)
@@ -217,7 +217,7 @@ def _as_parts(
 ) -> tuple[dict[Split, Path], list[str]]:
     for part, several in named.items():
         if len(several) > 1:
-            names = _listed([repr(folder.name) for folder in several])
+            names = listed([repr(folder.name) for folder in several])
             raise file_error(path, f"one folder for the {part} part", names)
     notes = []
     for folder in flat:
@@ -225,7 +225,7 @@ def _as_parts(
             raise file_error(folder, "folders of classes", "none")
         notes.append(f"the folder {folder.name!r} is left out: it holds no folders of classes")
     if others:
-        names = _listed([repr(folder.name) for folder in others])
+        names = listed([repr(folder.name) for folder in others])
         notes.append(f"left out beside the folders of parts: {names}")
     return {part: named[part][0] for part in SPLITS if part in named}, notes
 
@@ -240,11 +240,11 @@ def _as_classes(
             raise file_error(
                 path,
                 "folders of classes, or folders of parts with a folder 'train' among them",
-                f"{folder.name!r} beside classes that it holds itself ({_listed(shared)})",
+                f"{folder.name!r} beside classes that it holds itself ({listed(shared)})",
             )
     notes = []
     if parts:
-        listed = _listed([repr(folder.name) for folder in parts])
+        listed = listed([repr(folder.name) for folder in parts])
         notes.append(f"taken for classes, for there is no folder 'train' with classes: {listed}")
     return ({"train": path} if others else {}), notes
 
@@ -262,7 +262,7 @@ def _alike(files: dict[Split, dict[str, list[Path]]]) -> list[str]:
 
 def _without_pictures(path: Path, empty: list[Path]) -> DataFileError:
     endings = ", ".join(sorted(ENDINGS))
-    names = _listed([printable(folder.relative_to(path)) for folder in empty])
+    names = listed([printable(folder.relative_to(path)) for folder in empty])
     return file_error(path, f"pictures in every folder of a class ({endings})", f"none in {names}")
 
 
@@ -270,9 +270,10 @@ def _skipped(skipped: Counter[str]) -> list[str]:
     kinds = [f"{count} {kind}" for kind, count in skipped.most_common() if count]
     if not kinds:
         return []
-    return [f"skipped: {_listed(kinds, _KINDS)}"]
+    return [f"skipped: {listed(kinds, _KINDS)}"]
 
 
-def _listed(names: Sequence[str], most: int = 20) -> str:
+def listed(names: Sequence[str], most: int = 20) -> str:
+    """Names for a message, the first of many."""
     more = f", … ({len(names)} in all)" if len(names) > most else ""
     return ", ".join(names[:most]) + more

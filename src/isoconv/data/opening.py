@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import sys
 import zlib
@@ -16,8 +17,9 @@ from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
 from isoconv.data.files import file_error
 from isoconv.data.messages import caught, native_caught
 from isoconv.data.tally import Trait
-from isoconv.errors import DataFileError, MissingExtraError
+from isoconv.errors import DataFileError, MissingExtraError, NotEnoughMemoryError
 from isoconv.files import open_file
+from isoconv.memory import check_memory
 from isoconv.printable import printable
 
 try:
@@ -68,6 +70,8 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 """What makes an image upright, by its EXIF orientation."""
+_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}
+"""Bytes of a pixel while Pillow holds it, by its mode; 4 in all others."""
 _WIDTH, _HEIGHT, _BITS, _SAMPLE = 256, 257, 258, 339
 """Tags of a TIFF file."""
 _SAMPLES = {1: "unsigned", 2: "signed", 3: "floating-point"}
@@ -114,7 +118,12 @@ class OpenPicture:
         return Image.open(self.stream, formats=(str(self.image.format),))
 
     def load(self, image: ImageFile.ImageFile) -> None:
-        """Decode an image of this file."""
+        """Decode an image of this file.
+
+        Raises:
+            NotEnoughMemoryError: there is not enough memory for its pixels.
+        """
+        _check_pixels(self.path, image.width, image.height, _BYTES.get(image.mode, 4))
         # libtiff would say into a picture that took the place of a standard error that is closed.
         usual = sys.__stderr__ is not None and self.stream.fileno() > 2
         if not (usual and image.tile and image.tile[0][0] == "libtiff"):
@@ -165,14 +174,14 @@ def opened(path: Path) -> Iterator[OpenPicture]:
         DataFileError: the file is missing, no file or no image, declares more than 2**26 pixels,
             or the block finds it damaged.
         MissingExtraError: the file is in HEIC, and the extra ``heic`` is not installed.
+        NotEnoughMemoryError: there is not enough memory for it.
     """
     said: list[str] = []
     native: list[str] = []
     try:
         with _stream(path) as stream, caught() as said, _image(path, stream) as image:
             if not 0 < image.width * image.height <= PIXELS:
-                found = f"{image.width} by {image.height}"
-                raise file_error(path, f"an image of 1 to {PIXELS} pixels", found)
+                raise _too_large(path, image.width, image.height)
             picture = OpenPicture(path, stream, image, said=native)
             if _has_pages(image):
                 picture.traits.add(Trait.PAGES)
@@ -180,8 +189,11 @@ def opened(path: Path) -> Iterator[OpenPicture]:
             if ending in ENDINGS and ending not in _ENDINGS_OF[str(image.format)]:
                 picture.traits.add(Trait.FOREIGN)
             yield picture
-    except DataFileError:
+    except (DataFileError, NotEnoughMemoryError):
         raise
+    except MemoryError as error:
+        message = f"{printable(path)}: there is not enough memory to decode it"
+        raise NotEnoughMemoryError(message) from error
     except _DAMAGED as error:
         reason = "; ".join(printable(line) for line in (_reason(error), *native))
         message = f"{printable(path)}: not a whole image of a known format: {reason}"
@@ -202,6 +214,14 @@ def _image(path: Path, stream: BinaryIO) -> ImageFile.ImageFile:
     start = stream.read(64)
     stream.seek(0)
     brands = _brands(start)
+    if brands or start.startswith(b"RIFF"):
+        size = os.fstat(stream.fileno()).st_size
+        check_memory(f"reading {printable(path)}", {"the file": size}, "a smaller file")
+    width, height = _webp_sides(start)
+    if width * height > PIXELS:
+        raise _too_large(path, width, height)
+    # Its decoder holds two pictures as soon as it is made, and has no word for a lack of memory.
+    _check_pixels(path, width, height, 8)
     if brands & _HEVC and not brands & _AV1:
         return _heif(path, stream)
     try:
@@ -248,6 +268,32 @@ def _brands(start: bytes) -> set[bytes]:
     end = min(int.from_bytes(start[:4], "big"), len(start))
     # The major brand, its version, then those that the file is compatible with.
     return {start[8:12], *(start[place : place + 4] for place in range(16, end - 3, 4))}
+
+
+def _webp_sides(start: bytes) -> tuple[int, int]:
+    """Width and height by the beginning of a WebP file; 0 by 0 of others."""
+    kind = start[12:16] if start[:4] == b"RIFF" and start[8:12] == b"WEBP" else b""
+    if kind == b"VP8X":
+        return 1 + int.from_bytes(start[24:27], "little"), 1 + int.from_bytes(
+            start[27:30], "little"
+        )
+    if kind == b"VP8L":
+        bits = int.from_bytes(start[21:25], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    if kind == b"VP8 ":
+        sides = int.from_bytes(start[26:28], "little"), int.from_bytes(start[28:30], "little")
+        return sides[0] & 0x3FFF, sides[1] & 0x3FFF
+    return 0, 0
+
+
+def _too_large(path: Path, width: int, height: int) -> DataFileError:
+    return file_error(path, f"an image of 1 to {PIXELS} pixels", f"{width} by {height}")
+
+
+def _check_pixels(path: Path, width: int, height: int, each: int) -> None:
+    """See that there is memory for pixels of so many bytes each."""
+    needs = {f"{width} by {height} pixels": width * height * each}
+    check_memory(f"decoding {printable(path)}", needs, "a smaller picture")
 
 
 def _has_pages(image: ImageFile.ImageFile) -> bool:

@@ -15,7 +15,7 @@ from isoconv.checks import check_kind, check_number, check_path, check_paths
 from isoconv.data.dataset import Dataset
 from isoconv.data.decode import Stored, as_floats, as_pixels, least_depth, read
 from isoconv.data.files import Failures, Format, Split, build, file_error
-from isoconv.data.folders import list_folder, parts_of
+from isoconv.data.folders import list_folder, listed, parts_of
 from isoconv.data.reading import Reading
 from isoconv.data.scaling import scaled
 from isoconv.data.survey import resolve
@@ -252,8 +252,8 @@ def _class_names(path: Path, files: dict[Split, dict[str, list[Path]]]) -> tuple
     for part, classes in files.items():
         unknown = [name for name in classes if name not in names]
         if unknown:
-            expected = f"class folders as in training ({', '.join(map(repr, names))})"
-            others = ", ".join(map(repr, unknown))
+            expected = f"class folders as in training ({listed([*map(repr, names)])})"
+            others = listed([*map(repr, unknown)])
             raise file_error(path, expected, f"others in the {part} part: {others}")
     return names
 
