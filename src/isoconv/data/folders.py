@@ -244,8 +244,10 @@ def _as_classes(
             )
     notes = []
     if parts:
-        listed = listed([repr(folder.name) for folder in parts])
-        notes.append(f"taken for classes, for there is no folder 'train' with classes: {listed}")
+        names_of_parts = listed([repr(folder.name) for folder in parts])
+        notes.append(
+            f"taken for classes, for there is no folder 'train' with classes: {names_of_parts}"
+        )
     return ({"train": path} if others else {}), notes
 
 
