@@ -87,7 +87,8 @@ def test_later_integers_need_a_scale(tmp_path: Path) -> None:
     quotients = np.array(expected, np.float32) / np.float32(255)
     assert pictures.images.dtype == np.float32
     assert (pictures.images[:2].reshape(2, -1) == quotients).all()
-    assert pictures.images[2].tobytes() == FIRST.tobytes()
+    products = FIRST.astype(np.float64) * scale
+    assert pictures.images[2].tobytes() == products.astype(np.float32).tobytes()
     assert "12 bits are taken for full brightness" in pictures.notes[0]
 
 
@@ -100,6 +101,28 @@ def test_a_scale_makes_floats_of_integers(tmp_path: Path) -> None:
         products = values.astype(np.float64) * scale
         assert images.dtype == np.float32
         assert (images.reshape(16, 16) == products.astype(np.float32)).all()
+
+
+def test_a_scale_is_for_floats_too(tmp_path: Path) -> None:
+    """Values of files of floats are multiplied as others are, and that is told; by 1 they stay."""
+    write(tmp_path / "pets" / "a" / "x.tif", SECOND)
+    reading = load(tmp_path / "pets").reading
+    assert reading is not None
+    file = write(tmp_path / "f.tif", FIRST)
+    low, high = FIRST.min(), FIRST.max()
+    found = read_pictures([file], reading, scale=0.5)
+    assert found.images.tobytes() == (FIRST * np.float32(0.5)).tobytes()
+    assert found.notes == (
+        "1 picture of floats: the values are multiplied with scale=0.5, from "
+        f"{low / 2:g} to {high / 2:g}",
+    )
+    found = read_pictures([file], reading, scale=1)
+    assert found.images.tobytes() == FIRST.tobytes()
+    assert found.notes == (
+        f"1 picture of floats: the values are taken as they are, from {low:g} to {high:g}",
+    )
+    with pytest.raises(DataFileError, match=r"f\.tif: expected numbers that float32 holds once"):
+        read_pictures([file], reading, scale=1e38)
 
 
 @pytest.mark.parametrize("scale", [np.nan, np.inf, 1e39])

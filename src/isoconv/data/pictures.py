@@ -100,7 +100,8 @@ def read_pictures(
         reading: how; what it leaves open follows from these files together.
         scale: where a model was trained on floats that somebody made of pictures, what they were
             multiplied with: integers become uint8 first, as ever, and then float32, each value
-            multiplied with `scale` in float64 and rounded to float32.
+            multiplied with `scale` in float64 and rounded to float32. The values of files of floats
+            are multiplied likewise, which a note tells.
 
     Raises:
         ArgumentError: there are no paths, or the scale is not finite.
@@ -149,6 +150,7 @@ class _Reader:
         # A depth of 8 that was made for other files says that there were none of more bits.
         self._own_depth = wanted.resolved and reading.depth in (None, 8)
         self._scale = scale
+        self._as_is = scale in (None, 1)
         self._tally = Tally()
         self._floats = 0
         self._range = (np.inf, -np.inf)
@@ -173,9 +175,10 @@ class _Reader:
         notes = self._tally.notes(root)
         if self._floats:
             low, high = self._range
+            how = "taken as they are" if self._as_is else f"multiplied with scale={self._scale:g}"
             notes.append(
-                f"{counted(self._floats, 'picture')} of floats: the values are taken as they are, "
-                f"from {low:g} to {high:g}"
+                f"{counted(self._floats, 'picture')} of floats: the values are {how}, from "
+                f"{low:g} to {high:g}"
             )
         return notes
 
@@ -195,6 +198,11 @@ class _Reader:
         if self._reading.dtype != "float32":
             raise file_error(stored.path, "integers, as the other pictures are", "floats")
         pixels = as_floats(stored, self._fit, self._reading.channels or 1)
+        if self._scale is not None and not self._as_is:
+            pixels = scaled(pixels, self._scale)
+            if not np.isfinite(pixels).all():
+                expected = f"numbers that float32 holds once multiplied with scale={self._scale:g}"
+                raise file_error(stored.path, expected, "infinity")
         low, high = self._range
         self._range = (min(low, float(pixels.min())), max(high, float(pixels.max())))
         self._floats += 1
