@@ -234,7 +234,8 @@ def test_what_a_person_should_know_is_said():
         "too good",
     ]
     lines = shown.getvalue().splitlines()
-    assert lines[:3] == [f"warning: {note}" for note in run.notes]
+    kinds = ("note", "warning", "warning")
+    assert lines[:3] == [f"{kind}: {note}" for kind, note in zip(kinds, run.notes, strict=True)]
     assert lines[3].startswith("epoch 1/1")
     assert make().fit(train, named(10, 1, ["cat", "dog"]), epochs=1).notes == []
 

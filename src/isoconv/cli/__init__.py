@@ -25,6 +25,7 @@ from isoconv.cli import (
 )
 from isoconv.cli.errors import Commands
 from isoconv.cli.options import help_of
+from isoconv.cli.table import say
 from isoconv.graph.passes import check_passes
 
 __all__ = ["app", "main"]
@@ -46,7 +47,7 @@ def show_version(wanted: bool) -> None:
     if wanted:
         from isoconv import __version__
 
-        typer.echo(f"isoconv {__version__}")
+        say(f"isoconv {__version__}")
         raise typer.Exit
 
 
@@ -91,7 +92,7 @@ def start(
     if debug:
         check_passes(True)
     if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+        say(context.get_help())
 
 
 app.callback(invoke_without_command=True, help=help_of(start))(start)

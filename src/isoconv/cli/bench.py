@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from isoconv.cli.options import TargetName, Threads
+from isoconv.cli.table import say
 
 if TYPE_CHECKING:
     from isoconv.nn import Module
@@ -73,7 +74,7 @@ def bench(
         from isoconv.report.roofline import draw_roofline
 
         draw_roofline(profile, ceilings, heading, out)
-        typer.echo(f"picture {out}")
+        say(f"picture {out}")
 
 
 def _images(model: Module, count: int) -> Any:
@@ -145,7 +146,7 @@ def _print(profile: Profile, ceilings: Ceilings, heading: str, most: int) -> Non
     console = Console(width=None if Console().is_terminal else 110, highlight=False)
     console.print(table)
     for line in _summary(profile, ceilings, heading):
-        typer.echo(line)
+        say(line)
 
 
 def _cells(row: KernelTime, profile: Profile, ceilings: Ceilings) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from isoconv.cli.options import help_of
+from isoconv.cli.table import say
 
 __all__ = ["app"]
 
@@ -27,7 +28,7 @@ def data(context: typer.Context) -> None:
       isoconv data fetch cifar10
     """
     if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+        say(context.get_help())
 
 
 def list_names() -> None:
@@ -79,12 +80,12 @@ def fetch(
     from isoconv.data.names import SAMPLE
 
     if name == SAMPLE:
-        typer.echo(f"{name} comes with isoconv; nothing is to be fetched")
+        say(f"{name} comes with isoconv; nothing is to be fetched")
         return
     found = library.fetch(name, folder)
     given = str(found) if folder is not None else name
-    typer.echo(f"{name} is in {found}")
-    typer.echo(f"train on it with: isoconv train {as_word(given)}")
+    say(f"{name} is in {found}")
+    say(f"train on it with: isoconv train {as_word(given)}")
 
 
 app.callback(invoke_without_command=True, help=help_of(data))(data)

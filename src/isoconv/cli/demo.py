@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from isoconv.cli.options import Report, TargetName, Threads
+from isoconv.cli.table import say
 from isoconv.errors import ArgumentError
 
 __all__ = ["demo"]
@@ -42,7 +43,7 @@ def demo(
     splits = demo_parts()
     train, counts = splits.train, {part: len(data) for part, data in splits.parts.items()}
     model = make_model(DEMO, train.classes, train.image_shape)
-    typer.echo(
+    say(
         f"{counts['train']:,} photographs of clothes to learn from, {counts['validation']:,} "
         f"others to watch it by, {counts['test']:,} to test with"
     )

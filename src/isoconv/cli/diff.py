@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from isoconv.cli.table import say
+
 __all__ = ["diff"]
 
 DIFFERENT = 1
@@ -28,6 +30,6 @@ def diff(
     from isoconv.train import diff as diff_runs
 
     found = diff_runs(a, b)
-    typer.echo(str(found))
+    say(str(found))
     if not found.identical:
         raise typer.Exit(DIFFERENT)

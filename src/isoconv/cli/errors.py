@@ -6,6 +6,7 @@ interrupt from the keyboard. Anything else is a fault of isoconv and shows its t
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import warnings
@@ -18,6 +19,7 @@ import typer
 from typer.core import TyperGroup
 
 from isoconv.errors import DataWarning, IsoconvError
+from isoconv.printable import printable_lines
 
 __all__ = ["INTERRUPTED", "WRONG", "Commands", "as_options", "complain", "missing", "note"]
 
@@ -52,7 +54,7 @@ class Commands(TyperGroup):
                 **extra,
             )
         except UsageError as error:
-            complain(_usage(error))
+            complain(_usage(error, given))
             code = WRONG
         except typer.Abort:
             code = INTERRUPTED
@@ -160,11 +162,22 @@ def _say(text: str, color: str) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    Console(stderr=True).print(Text(text, style=color), soft_wrap=True, highlight=False)
+    shown = Text(printable_lines(text), style=color)
+    Console(stderr=True).print(shown, soft_wrap=True, highlight=False)
 
 
-def _usage(error: Any) -> str:
+def _usage(error: Any, given: Sequence[str]) -> str:
     message = " ".join(str(error.format_message()).split())
     context = getattr(error, "ctx", None)
     where = "" if context is None else f" (see {context.command_path} --help)"
+    option = str(getattr(error, "option_name", "") or "")
+    # -photo.png is taken for the options -p, -h, …
+    paths = [word for word in given if option and word.startswith(option) and _may_be_path(word)]
+    if paths:
+        where += f"; the path of a file that begins with a dash goes behind -- or is ./{paths[0]}"
     return f"{message.rstrip('.')}{where}"
+
+
+def _may_be_path(word: str) -> bool:
+    """Whether a word that was taken for an option may be meant as a path."""
+    return os.path.lexists(word) or not (word.startswith("--") or len(word) == 2)

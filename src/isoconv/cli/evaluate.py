@@ -12,6 +12,7 @@ import typer
 
 from isoconv.cli.errors import as_options, note
 from isoconv.cli.options import Best, ModelPath, Scale, TargetName, Threads
+from isoconv.cli.table import say
 from isoconv.errors import ArgumentError, CheckpointError
 
 if TYPE_CHECKING:
@@ -263,7 +264,7 @@ def _print(
     from isoconv.cli.runs import class_names_of, result_lines
     from isoconv.cli.table import print_table
 
-    typer.echo(_what(chosen))
+    say(_what(chosen))
     counts = [int(row.sum()) for row in evaluation.confusion]
     names = class_names_of(model, len(counts))
     rows = [
@@ -272,12 +273,12 @@ def _print(
     ]
     print_table(("class", "images", "recognised"), rows, numbers=(1, 2))
     for line in result_lines(chosen.name, evaluation, len(chosen.part), smoothing):
-        typer.echo(line)
+        say(line)
     if others is not None and chosen.others is not None:
         for line in result_lines("not trained on:", others, len(chosen.others), smoothing):
-            typer.echo(line)
+            say(line)
     if chosen.own:
-        typer.echo(f"the run's own {chosen.own} part alone: --split {chosen.own}")
+        say(f"the run's own {chosen.own} part alone: --split {chosen.own}")
 
 
 def _what(chosen: _Chosen) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from isoconv.cli.options import TargetName
+from isoconv.cli.table import say
 
 if TYPE_CHECKING:
     from isoconv.compile.cache import KernelCache
@@ -36,12 +37,12 @@ def info(
     cache = None if folder is None else KernelCache(folder)
     if clear_cache:
         count = 0 if cache is None else cache.clear()
-        typer.echo(f"removed {count:,} compiled kernel{'' if count == 1 else 's'}")
+        say(f"removed {count:,} compiled kernel{'' if count == 1 else 's'}")
         return
     rows = [*_machine(target), *_cache(cache), *_versions()]
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
-        typer.echo(f"{name.ljust(width)}  {value}")
+        say(f"{name.ljust(width)}  {value}")
 
 
 def _machine(target: str | None) -> list[tuple[str, str]]:

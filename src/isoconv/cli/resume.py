@@ -8,6 +8,7 @@ import typer
 
 from isoconv.cli.errors import missing
 from isoconv.cli.options import Report, RunPath, TargetName, Threads
+from isoconv.cli.table import say
 
 __all__ = ["resume"]
 
@@ -50,5 +51,5 @@ def resume(
     trainer = Trainer.from_run(model, run, threads=threads, target=target)
     whole = trainer.resume(run, splits)
     if description.get("result"):
-        typer.echo(f"{run} is finished; nothing was trained")
+        say(f"{run} is finished; nothing was trained")
     finish(whole, splits, report, threads, target)

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from isoconv.cli.errors import missing, note
+from isoconv.cli.table import say
 from isoconv.errors import ArgumentError, CheckpointError, DataError, IsoconvError
 
 if TYPE_CHECKING:
@@ -273,18 +272,18 @@ def finish(run: Run, splits: Splits, report: bool, threads: int | None, target: 
     if run.folder is None:
         raise CheckpointError("a run of the command line needs a folder")
     if run.stopped:
-        typer.echo(f"stopped: {run.stopped}")
+        say(f"stopped: {run.stopped}")
     page = None
     part, data, evaluation = _last_measurement(run, splits, threads, target)
     if data is not None and evaluation is not None:
         page = _report(run, data, evaluation, part) if report else None
-        typer.echo(result_lines(part, evaluation, len(data))[0])
+        say(result_lines(part, evaluation, len(data))[0])
     elif report:
         note("no report was made: there are no images that were not learned from")
-    typer.echo(f"run {run.folder}")
+    say(f"run {run.folder}")
     if page is not None:
-        typer.echo(f"report {page}")
-    typer.echo(f"weights sha256:{run.digest}")
+        say(f"report {page}")
+    say(f"weights sha256:{run.digest}")
 
 
 def _last_measurement(

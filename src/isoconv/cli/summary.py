@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from isoconv.cli.table import say
+
 if TYPE_CHECKING:
     from isoconv.nn import Module
 
@@ -46,9 +48,9 @@ def summary(
     from isoconv.cli.runs import model_named
 
     found = model_named(model, shape, "28x28x1", classes)
-    typer.echo(str(found.summary()))
+    say(str(found.summary()))
     for line in _of_training(found):
-        typer.echo(line)
+        say(line)
 
 
 def _of_training(model: Module) -> list[str]:

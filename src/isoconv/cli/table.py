@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Sequence
 
 import typer
@@ -42,13 +43,27 @@ def table_lines(
 
 
 def print_json(value: object) -> None:
-    """Print JSON for programs: UTF-8, and names of files that are no text as escapes."""
+    """Print JSON for programs: UTF-8, with escapes for what is no text or could move a cursor."""
     text = json.dumps(value, indent=2, ensure_ascii=False)
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        text = json.dumps(value, indent=2)
-    typer.echo(text)
+    say(_HIDDEN.sub(_escaped, text))
+
+
+_HIDDEN = re.compile(r"[^\n -~]")
+
+
+def _escaped(found: re.Match[str]) -> str:
+    character = found[0]
+    return character if character.isprintable() else json.dumps(character)[1:-1]
+
+
+def say(text: str) -> None:
+    """Print lines on standard output; all that commands print there goes through here.
+
+    What a terminal would obey is escaped, whatever file or name it came out of.
+    """
+    from isoconv.printable import printable_lines
+
+    typer.echo(printable_lines(text))
 
 
 def print_table(
@@ -58,4 +73,4 @@ def print_table(
     first, *rest = table_lines(titles, rows, numbers)
     typer.secho(first, bold=True)
     for line in rest:
-        typer.echo(line)
+        say(line)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from isoconv.cli.options import Depth, Report, TargetName, Threads, augmentation_of, size_of
+from isoconv.cli.table import say
 from isoconv.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -193,7 +194,7 @@ def train(
         )
         if part is not None
     ]
-    typer.echo(
+    say(
         f"{model} on {train_part.name}: {len(train_part):,} images of {height}x{width}x{channels} "
         f"in {train_part.classes} classes{', ' if others else ''}{', '.join(others)}; run {folder}"
     )

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from isoconv.cli.options import RunPath, TargetName, Threads
+from isoconv.cli.table import say
 from isoconv.errors import ArgumentError, CheckpointError
 
 __all__ = ["verify"]
@@ -60,7 +61,7 @@ def verify(
         )
     splits = parts_of_run(run, data or data_of_run(run, _description(run)), receipt.content)
     found = verify_run(run, None, splits, epochs=span, threads=threads, target=target)
-    typer.echo(str(found))
+    say(str(found))
     if not found.identical:
         raise typer.Exit(DIFFERENT)
 

@@ -81,7 +81,8 @@ class Conduct:
             run.stop(stopping.reason)
         reporter = reporter_for(self._trainer.progress)
         for line in run.notes:
-            reporter.warn(line)
+            tell = reporter.note if line in self._prepared.of_data else reporter.warn
+            tell(line)
         weights: Mapping[str, Any] = start.weights
         best = self._best_before(start)
         self._model.load_weights(weights)

@@ -117,8 +117,12 @@ class Given:
         return self.parts["train"]
 
     @property
+    def notes(self) -> list[str]:
+        """What was left out, guessed or scaled while the data were read, a line each."""
+        return [*dict.fromkeys(line for data in self.parts.values() for line in data.notes)]
+
+    @property
     def warnings(self) -> list[str]:
         """What a person should know before trusting the figures, a line each."""
         splits = Splits(self.train, self.parts.get("validation"), self.parts.get("test"))
-        notes = [line for data in self.parts.values() for line in data.notes]
-        return [*dict.fromkeys(notes), *splits.warnings(self.samples)]
+        return splits.warnings(self.samples)

@@ -60,7 +60,8 @@ class Prepared:
         self.given = given
         self._record = record
         self._before: tuple[Any, str, tuple[str, ...], TrainedOn | None] | None = None
-        self.notes = given.warnings
+        self.of_data = given.notes
+        self.notes = [*self.of_data, *given.warnings]
         self.train = given.train
         self.validation = given.parts.get("validation")
         self.test = given.parts.get("test")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeGuard
 
+from isoconv.printable import printable_lines
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
@@ -83,12 +85,17 @@ class Reporter:
     def say(self, text: str) -> None:
         """One plain line."""
         if self._lines:
-            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+            # What came out of files and names must not reach a terminal as it is.
+            line = printable_lines(text)
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def warn(self, text: str) -> None:
         """One line on what a person should know before trusting the figures."""
-        if self._lines:
-            self._console.print(f"warning: {text}", markup=False, highlight=False, soft_wrap=True)
+        self.say(f"warning: {text}")
+
+    def note(self, text: str) -> None:
+        """One line on what was left out or taken for something, and casts no doubt on figures."""
+        self.say(f"note: {text}")
 
     def close(self) -> None:
         """Take the bar away."""
