@@ -8,7 +8,7 @@ import pytest
 
 from isoconv import errors
 from isoconv.errors import DataWarning, IsoconvError, MissingExtraError
-from isoconv.printable import printable, printable_lines
+from isoconv.printable import listed, printable, printable_lines
 
 TRICKS = {
     "\x1b[2J": "\\x1b[2J",
@@ -60,6 +60,17 @@ def test_no_error_carries_tricks(kind):
     error = kind("no file \x1b[2J\u202e:\n  second line")
     assert str(error) == "no file \\x1b[2J\\u202e:\n  second line"
     assert str(copy.copy(error)) == str(error)
+
+
+def test_messages_and_names_have_an_end():
+    """What is quoted may be endless; a message says how much of it was left out."""
+    assert len(str(IsoconvError("x" * 10**6))) < 60_000
+    assert str(IsoconvError("x" * 10**6)).endswith("x… (1,000,000 characters)")
+    names = ["n" * 5000, *map(str, range(70_000))]
+    found = listed(names)
+    assert len(found) < 2000
+    assert found.startswith("n" * 1000 + "… (5,000 characters), 0, 1, 2, ")
+    assert found.endswith(", 18, … (70,001 in all)")
 
 
 def test_errors_keep_what_else_they_are_given():

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from isoconv.printable import printable_lines
+from isoconv.printable import cut, printable_lines
 
 __all__ = [
     "ArgumentError",
@@ -46,11 +46,16 @@ __all__ = [
 ]
 
 
+_LONGEST = 50_000
+"""Characters of the longest message; what it quotes may have any length."""
+
+
 class IsoconvError(Exception):
     """The root of every error that isoconv raises on purpose.
 
     Its message may name files and quote texts of strangers: what could move a terminal's cursor or
-    hide something in it is escaped, whoever raises the error. Line ends stay.
+    hide something in it is escaped, whoever raises the error, and its end cut off. Line
+    ends stay.
     """
 
     def __init__(self, *args: object, **more: Any) -> None:
@@ -125,4 +130,4 @@ class DataWarning(UserWarning):
 
 
 def _printable(given: object) -> object:
-    return printable_lines(given) if isinstance(given, str) else given
+    return cut(printable_lines(given), _LONGEST) if isinstance(given, str) else given

@@ -12,12 +12,13 @@ import gc
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from isoconv.checks import check_count
 from isoconv.errors import ArgumentError, NotEnoughMemoryError
 
-__all__ = ["available_memory", "check_memory", "readable", "set_limit", "size_of"]
+__all__ = ["available_memory", "check_memory", "memory_told", "readable", "set_limit", "size_of"]
 
 _MODEST = 32 * 2**20
 """Bytes for which nobody asks how much there is: asking takes longer than many a computation."""
@@ -124,6 +125,24 @@ are 512.0 MiB: parameters 1.0 GiB; less is needed with a smaller model
         f"{what} needs at least {readable(total)} of memory, and there are {readable(limit)}"
         f"{allowed}: {listed}; less is needed with {smaller}"
     )
+
+
+@contextmanager
+def memory_told(what: str) -> Iterator[None]:
+    """What runs out of memory within the block, though nobody foresaw it, says what it was for.
+
+    Args:
+        what: is done within the block, for the message.
+
+    Raises:
+        NotEnoughMemoryError: in place of Python's own error.
+    """
+    try:
+        yield
+    except NotEnoughMemoryError:
+        raise
+    except MemoryError as error:
+        raise NotEnoughMemoryError(f"{what} needs more memory than there is") from error
 
 
 def readable(size: int) -> str:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["printable", "printable_lines"]
+__all__ = ["cut", "listed", "printable", "printable_lines"]
+
+_NAME = 1000
+"""Characters of the longest name in a list."""
 
 
 def printable(text: str | Path) -> str:
@@ -32,3 +36,24 @@ def printable_lines(text: str) -> str:
         ['two files:', '  a\\x1b[2J.png', '  b.png']
     """
     return "\n".join(map(printable, text.split("\n")))
+
+
+def cut(text: str, most: int) -> str:
+    """A text of at most so many characters; what is cut off is counted.
+
+    Example:
+        >>> cut("abcdefgh", 3), cut("abc", 3)
+        ('abc… (8 characters)', 'abc')
+    """
+    return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
+
+
+def listed(names: Sequence[str | Path], most: int = 20) -> str:
+    """Names for a message: the first of many, with their number, and the beginning of long ones.
+
+    Example:
+        >>> listed(["cat", "dog"]), listed(["a", "b", "c"], most=2)
+        ('cat, dog', 'a, b, … (3 in all)')
+    """
+    first = ", ".join(cut(printable(name), _NAME) for name in names[:most])
+    return f"{first}, … ({len(names):,} in all)" if len(names) > most else first

@@ -106,6 +106,23 @@ def test_digest_of_names_that_are_no_text() -> None:
     assert data.digest() == hashlib.sha256(text).hexdigest()
 
 
+def test_digest_tells_names_with_line_ends_apart() -> None:
+    """Names that look alike line by line have digests of their own; version 1 took them for one."""
+    images, labels = np.zeros((2, 1, 1), np.uint8), [0, 1]
+    names = [("a\nb", "c"), ("a", "b\nc"), ("a", "b"), ("3\na\nb", "1\nc"), ("", "\n")]
+    found = [Dataset.from_arrays(images, labels, each) for each in names]
+    assert len({data.digest() for data in found}) == len(names)
+    assert found[0].digest(version=1) == found[1].digest(version=1)
+    assert found[2].digest(version=1) == found[2].digest() == found[2].digest(version=2)
+    text = b"images uint8 2x1x1x1\n\0\0labels int32 2\n\0\0\0\0\1\0\0\0"
+    new, old = b"classes 2 by length\n3\na\nb\n1\nc\n", b"classes 2\na\nb\nc\n"
+    assert found[0].digest() == hashlib.sha256(text + new).hexdigest()
+    assert found[0].digest(version=1) == hashlib.sha256(text + old).hexdigest()
+    for version in (0, 3, "1", None):
+        with pytest.raises(ArgumentError, match="version must be a whole number"):
+            found[0].digest(version=version)  # type: ignore[arg-type]
+
+
 def test_digest_sees_every_part_but_the_name() -> None:
     """Pixels, labels and class names change the digest; the name and memory order do not."""
     images = gray()
@@ -222,7 +239,7 @@ def test_statistics_cut_into_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     images = np.random.default_rng(2).normal(size=(9, 8, 7, 2)).astype(np.float32)
     data = Dataset.from_arrays(images, np.zeros(9, int))
     whole = data.statistics()
-    monkeypatch.setattr("isoconv.data.dataset.CHUNK", 11)
+    monkeypatch.setattr("isoconv.data.sums.CHUNK", 11)
     parts = data.statistics()
     assert (whole[0] == parts[0]).all()
     assert (whole[1] == parts[1]).all()

@@ -11,8 +11,8 @@ from PIL import Image
 from tests.data.limits import read_within
 from tests.data.made import write
 
-from isoconv.data import deep, read_image
-from isoconv.errors import DataFileError
+from isoconv.data import Reading, decode, deep, load, pictures, read_image, read_pictures
+from isoconv.errors import DataFileError, NotEnoughMemoryError
 
 TEXT = b"P2 3 2 4095\n1 # \xff# 77 of a line\r\n20#\n#5\r300\t4000 5 #6"
 
@@ -64,3 +64,25 @@ def test_pictures_are_held_to_the_memory(tmp_path: Path, ending: str) -> None:
     said = read_within(tmp_path, memory=90 << 20)
     assert said.startswith("NotEnoughMemoryError: ")
     assert "needs at least" in said
+
+
+def test_what_nobody_foresaw_is_told_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where Python runs out of memory on the way, the picture or the data are named."""
+    file = write(tmp_path / "a/x.png", np.zeros((2, 2), np.uint8))
+
+    def exhausted(*_: object) -> None:
+        raise MemoryError
+
+    for owner, name in ((pictures, "as_pixels"), (decode, "_bytes")):
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, exhausted)
+            for call, what in (
+                (lambda: read_image(file), file),
+                (lambda: read_pictures([file], Reading((2, 2), 1, 8)), file),
+                (lambda: load(tmp_path), tmp_path),
+            ):
+                with pytest.raises(
+                    NotEnoughMemoryError, match=f"ing {what}.* needs more memory than there is"
+                ) as caught:
+                    call()
+                assert isinstance(caught.value, MemoryError)

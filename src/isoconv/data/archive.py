@@ -31,7 +31,7 @@ from isoconv.data.files import (
 from isoconv.data.npy import LONGEST, Header, read_elements, read_header
 from isoconv.errors import DataFileError, IsoconvError
 from isoconv.files import PIECE, is_regular, open_file
-from isoconv.printable import printable
+from isoconv.printable import listed, printable
 
 __all__ = ["NPZ"]
 
@@ -49,8 +49,6 @@ _KNOWN = {name for pairs in KEYS.values() for pair in pairs for name in pair} | 
 
 MEMBERS = 10_000
 """Entries of the largest archive that is read."""
-NAMED = 20
-"""Names that a message lists."""
 _ENDING = ".npy"
 _ENCRYPTED = 0x1
 _PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -130,7 +128,7 @@ class _Archive:
         again = [name for name, count in Counter(each.filename for each in entries).items()
                  if count > 1]  # fmt: skip
         if again:
-            found = f"{_listed(again)} more than once"
+            found = f"{listed(again)} more than once"
             raise file_error(path, "entries with names of their own", found)
         self.arrays = {
             each.filename.removesuffix(_ENDING): each
@@ -217,7 +215,7 @@ def _read(path: Path, split: Split) -> Dataset:
                 break
         else:
             pairs = " or ".join(f"{images} and {labels}" for images, labels in KEYS[split])
-            raise file_error(path, f"arrays named {pairs}", _listed(sorted(present)) or "no arrays")
+            raise file_error(path, f"arrays named {pairs}", listed(sorted(present)) or "no arrays")
         beside = _beside(archive, (images_key, labels_key), split)
     if labels.ndim == 2 and labels.shape[1] == 1 and labels.dtype.kind in "iu":
         labels = labels[:, 0]
@@ -230,13 +228,7 @@ def _beside(archive: _Archive, used: tuple[str, str], split: Split) -> tuple[str
     left = [name for name in archive.arrays if name not in used
             and (name not in _KNOWN or name in spellings)]  # fmt: skip
     left += archive.others
-    return (f"left out of {printable(archive.path.name)}: {_listed(left)}",) if left else ()
-
-
-def _listed(names: list[str]) -> str:
-    """Names for a message, the first of many."""
-    first = ", ".join(printable(name)[:200] for name in names[:NAMED])
-    return f"{first}, … ({len(names)} in all)" if len(names) > NAMED else first
+    return (f"left out of {printable(archive.path.name)}: {listed(left)}",) if left else ()
 
 
 NPZ = Format(

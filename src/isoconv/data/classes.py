@@ -10,6 +10,7 @@ import numpy as np
 from isoconv.data.dataset import Dataset
 from isoconv.errors import DataError
 from isoconv.memory import check_memory
+from isoconv.printable import listed
 
 __all__ = ["all_as_one", "in_classes"]
 
@@ -45,7 +46,7 @@ def in_classes(data: Dataset, names: Sequence[str], whose: str) -> Dataset:
         if present[-1] >= len(wanted):
             raise DataError(
                 f"{data.name}: labels are numbers of the {len(wanted)} classes of {whose}, "
-                f"0 … {len(wanted) - 1}; got {present[-1]} ({_listed(wanted)})"
+                f"0 … {len(wanted) - 1}; got {present[-1]} ({listed([*map(repr, wanted)])})"
             )
         return replace(data, class_names=wanted, numbered=False)
     known = {name: number for number, name in enumerate(wanted)}
@@ -54,8 +55,8 @@ def in_classes(data: Dataset, names: Sequence[str], whose: str) -> Dataset:
     ]
     if unknown:
         raise DataError(
-            f"{data.name}: every class must be one of {whose}; unknown: {_listed(unknown)}; "
-            f"{whose} knows: {_listed(wanted)}"
+            f"{data.name}: every class must be one of {whose}; unknown: "
+            f"{listed([*map(repr, unknown)])}; {whose} knows: {listed([*map(repr, wanted)])}"
         )
     table = np.array([known.get(name, -1) for name in data.class_names], np.int32)
     labels = table[data.labels]
@@ -110,8 +111,3 @@ def _names_of_all(parts: Sequence[Dataset]) -> tuple[str, ...]:
         # Counted from the labels of each part alone: one may lack the last ones.
         return max((part.class_names for part in parts), key=len)
     return tuple(dict.fromkeys(name for part in named for name in part.class_names))
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(repr(name) for name in names[:20])
-    return f"{shown}, … ({len(names)} in all)" if len(names) > 20 else shown

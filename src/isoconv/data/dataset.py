@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from math import prod
 from typing import Any, Literal
 
@@ -23,6 +22,7 @@ from isoconv.checks import (
 )
 from isoconv.data.reading import Reading
 from isoconv.data.stratify import held_out
+from isoconv.data.sums import sums
 from isoconv.errors import ArgumentError, DataError
 from isoconv.memory import check_memory
 
@@ -31,8 +31,8 @@ __all__ = ["Dataset", "looks_channels_first", "normalisation"]
 Array = NDArray[Any]
 
 MAX_CLASSES = 65536
-CHUNK = 1 << 20
-"""Elements whose statistics are summed at once; see `_sums`."""
+DIGEST_VERSION = 2
+"""Of `Dataset.digest`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,7 +141,12 @@ class Dataset:
         """Number of classes; 0 for float targets."""
         return len(self.class_names)
 
-    def digest(self) -> str:
+    @property
+    def has_line_ends(self) -> bool:
+        """Whether a class name has a line end in it, so that versions of the digest differ."""
+        return any("\n" in name for name in self.class_names)
+
+    def digest(self, version: int = DIGEST_VERSION) -> str:
         r"""SHA-256 of the decoded data, as 64 hexadecimal digits.
 
         Over, in this order: the line ``images <dtype> <N>x<H>x<W>x<C>\n``, the images' values
@@ -150,19 +155,33 @@ class Dataset:
         no UTF-8 as they are), followed by a newline. The name of the data set takes no part: the
         same data from another file has the same digest.
 
+        Where a class name has a line end in it, the last lines are instead
+        ``classes <K> by length\n`` and for each name ``<bytes>\n``, the name and a newline: else
+        the names ``"a\nb", "c"`` would have the digest of ``"a", "b\nc"``, as version 1 gave it.
+
+        Args:
+            version: 2, or 1 for that of earlier versions of isoconv. For data without such a name
+                both are the same.
+
+        Raises:
+            ArgumentError: another version.
+
         Example:
             >>> Dataset.from_arrays([[[0.5]]], [0]).digest()[:16]
             'a26dfec070666f19'
         """
+        version = check_count("version", version, most=DIGEST_VERSION)
         sha = hashlib.sha256()
         for title, array in (("images", self.images), ("labels", self.labels)):
             sides = "x".join(str(side) for side in array.shape)
             sha.update(f"{title} {array.dtype.name} {sides}\n".encode())
             little = array.astype(array.dtype.newbyteorder("<"), copy=False)
             sha.update(np.ascontiguousarray(little).data)
-        sha.update(f"classes {len(self.class_names)}\n".encode())
-        for class_name in self.class_names:
-            sha.update(f"{class_name}\n".encode("utf-8", "surrogateescape"))
+        names = [name.encode("utf-8", "surrogateescape") for name in self.class_names]
+        by_length = version > 1 and self.has_line_ends
+        sha.update(f"classes {len(names)}{' by length' if by_length else ''}\n".encode())
+        for name in names:
+            sha.update(b"%d\n%b\n" % (len(name), name) if by_length else name + b"\n")
         return sha.hexdigest()
 
     def subset(self, indices: ArrayLike) -> Dataset:
@@ -239,7 +258,7 @@ class Dataset:
         unit = 255 if self.images.dtype == np.uint8 else 1
         means, variances = np.empty(channels), np.empty(channels)
         for channel in range(channels):
-            first, second = _sums(self.images[..., channel])
+            first, second = sums(self.images[..., channel])
             means[channel] = float(first / (count * unit))
             variances[channel] = float((count * second - first * first) / (count * unit) ** 2)
         return means, np.sqrt(variances)
@@ -394,40 +413,3 @@ def _check_names(names: Sequence[str], name: str) -> None:
             class_name.encode("utf-8", "surrogateescape")
         except UnicodeEncodeError as error:
             raise DataError(f"{name}: class names must be text; got {class_name!r}") from error
-
-
-def _sums(values: Array) -> tuple[Fraction, Fraction]:
-    """The exact sums of the values and of their squares."""
-    first, second = Fraction(0), Fraction(0)
-    for part in _chunks(values):
-        if part.dtype == np.uint8:
-            # Below 2**20 * 2**16: far from the end of int64, in any order.
-            wide = part.astype(np.int64)
-            first += int(wide.sum())
-            second += int((wide * wide).sum())
-            continue
-        # A float32 is m * 2**(e - 24) with |m| < 2**24. For each e the values m, and the squares
-        # in halves of 24 bits, add up to less than 2**53 in a chunk, so float64 holds every
-        # partial sum exactly and the order does not matter.
-        fractions, exponents = np.frexp(part.astype(np.float64))
-        whole = (fractions * 2.0**24).astype(np.int64)
-        squares = whole * whole
-        low = int(exponents.min())
-        places = exponents - low
-        high_half, low_half = squares >> 24, squares & 0xFFFFFF
-        plain = np.bincount(places, weights=whole.astype(np.float64))
-        high = np.bincount(places, weights=high_half.astype(np.float64))
-        rest = np.bincount(places, weights=low_half.astype(np.float64))
-        for place in np.flatnonzero(np.bincount(places)):
-            power = Fraction(2) ** (int(place) + low - 24)
-            first += int(plain[place]) * power
-            second += ((int(high[place]) << 24) + int(rest[place])) * power * power
-    return first, second
-
-
-def _chunks(values: Array) -> Iterator[Array]:
-    rows = max(1, CHUNK // max(1, values[0].size))
-    for start in range(0, len(values), rows):
-        flat = values[start : start + rows].reshape(-1)
-        for place in range(0, len(flat), CHUNK):
-            yield flat[place : place + CHUNK]

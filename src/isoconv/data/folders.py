@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,9 +13,9 @@ from isoconv.data.files import SPLITS, Failures, Split, file_error
 from isoconv.data.opening import ENDINGS
 from isoconv.data.tally import counted
 from isoconv.errors import DataFileError
-from isoconv.printable import printable
+from isoconv.printable import listed, printable
 
-__all__ = ["Listing", "list_folder", "listed", "parts_of"]
+__all__ = ["Listing", "list_folder", "parts_of"]
 
 NAMES: dict[Split, tuple[str, ...]] = {
     "train": ("train", "training"),
@@ -273,9 +273,3 @@ def _skipped(skipped: Counter[str]) -> list[str]:
     if not kinds:
         return []
     return [f"skipped: {listed(kinds, _KINDS)}"]
-
-
-def listed(names: Sequence[str], most: int = 20) -> str:
-    """Names for a message, the first of many."""
-    more = f", … ({len(names)} in all)" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

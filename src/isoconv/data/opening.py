@@ -19,7 +19,7 @@ from isoconv.data.messages import caught, native_caught
 from isoconv.data.tally import Trait
 from isoconv.errors import DataFileError, MissingExtraError, NotEnoughMemoryError
 from isoconv.files import open_file
-from isoconv.memory import check_memory
+from isoconv.memory import check_memory, memory_told
 from isoconv.printable import printable
 
 try:
@@ -179,7 +179,12 @@ def opened(path: Path) -> Iterator[OpenPicture]:
     said: list[str] = []
     native: list[str] = []
     try:
-        with _stream(path) as stream, caught() as said, _image(path, stream) as image:
+        with (
+            memory_told(f"decoding {printable(path)}"),
+            _stream(path) as stream,
+            caught() as said,
+            _image(path, stream) as image,
+        ):
             if not 0 < image.width * image.height <= PIXELS:
                 raise _too_large(path, image.width, image.height)
             picture = OpenPicture(path, stream, image, said=native)
@@ -191,9 +196,6 @@ def opened(path: Path) -> Iterator[OpenPicture]:
             yield picture
     except (DataFileError, NotEnoughMemoryError):
         raise
-    except MemoryError as error:
-        message = f"{printable(path)}: there is not enough memory to decode it"
-        raise NotEnoughMemoryError(message) from error
     except _DAMAGED as error:
         reason = "; ".join(printable(line) for line in (_reason(error), *native))
         message = f"{printable(path)}: not a whole image of a known format: {reason}"

@@ -15,12 +15,13 @@ from isoconv.checks import check_kind, check_number, check_path, check_paths
 from isoconv.data.dataset import Dataset
 from isoconv.data.decode import Stored, as_floats, as_pixels, least_depth, read
 from isoconv.data.files import Failures, Format, Split, build, file_error
-from isoconv.data.folders import list_folder, listed, parts_of
+from isoconv.data.folders import list_folder, parts_of
 from isoconv.data.reading import Reading
 from isoconv.data.scaling import scaled
 from isoconv.data.survey import resolve
 from isoconv.data.tally import Tally, counted
-from isoconv.memory import check_memory
+from isoconv.memory import check_memory, memory_told
+from isoconv.printable import listed, printable
 
 __all__ = ["PICTURES", "Pictures", "read_image", "read_pictures"]
 
@@ -80,10 +81,11 @@ def read_image(
     wanted = Reading(size, channels, depth)
     stored = read(check_path("path", path))
     channels = stored.channels if wanted.channels is None else wanted.channels
-    if stored.kind == "float":
-        return as_floats(stored, wanted.size, channels)
-    depth = least_depth(stored.path, stored.most) if wanted.depth is None else wanted.depth
-    return as_pixels(stored, wanted.size, channels, depth)
+    with memory_told(f"reading {printable(stored.path)}"):
+        if stored.kind == "float":
+            return as_floats(stored, wanted.size, channels)
+        depth = least_depth(stored.path, stored.most) if wanted.depth is None else wanted.depth
+        return as_pixels(stored, wanted.size, channels, depth)
 
 
 def read_pictures(
@@ -129,7 +131,8 @@ def read_pictures(
     if not wanted.resolved:
         reading, notes = resolve(files, wanted, failures)
     reader = _Reader(reading, wanted, scale)
-    images = reader.array(files, failures)
+    with memory_told(f"reading {printable(where)}"):
+        images = reader.array(files, failures)
     failures.raise_any()
     return Pictures(images, (*notes, *reader.notes(None)))
 

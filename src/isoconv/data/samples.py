@@ -23,8 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from isoconv.checks import check_kind, check_mapping, check_text
-from isoconv.checks import shown as told
+from isoconv.checks import check_kind, check_mapping, check_text, shown
 from isoconv.data.dataset import Dataset
 from isoconv.data.files import SPLITS
 from isoconv.errors import ArgumentError, DataError
@@ -110,7 +109,7 @@ class Samples:
 
     def __init__(self, rows: Sequence[Sample]) -> None:
         if not isinstance(rows, (list, tuple)):
-            raise ArgumentError(f"rows must be a list of samples; got {told(rows)}")
+            raise ArgumentError(f"rows must be a list of samples; got {shown(rows)}")
         self.rows = tuple(check_kind("rows", row, Sample, "a Sample each") for row in rows)
 
     @classmethod
@@ -136,7 +135,7 @@ class Samples:
             DataError: it is something else.
         """
         if not isinstance(content, bytes):
-            raise ArgumentError(f"content must be bytes; got {told(content)}")
+            raise ArgumentError(f"content must be bytes; got {shown(content)}")
         try:
             text = content.decode("utf-8", "surrogateescape")
             lines = list(csv.reader(io.StringIO(text, newline=""), strict=True))

@@ -18,9 +18,9 @@ from isoconv.checks import (
     check_mapping,
     check_number,
     check_path,
+    shown,
     whole,
 )
-from isoconv.checks import shown as told
 from isoconv.data.archive import NPZ
 from isoconv.data.cifar import CIFAR
 from isoconv.data.classes import all_as_one, in_classes
@@ -37,7 +37,8 @@ from isoconv.data.stratify import held_out
 from isoconv.data.tally import counted
 from isoconv.errors import ArgumentError, DataError, DataFileError
 from isoconv.files import kind_of_file
-from isoconv.printable import printable
+from isoconv.memory import memory_told
+from isoconv.printable import cut, listed, printable
 
 __all__ = ["Source", "Splits", "load", "load_splits"]
 
@@ -272,11 +273,11 @@ def _warnings(parts: dict[str, Dataset], samples: Samples) -> list[str]:
             continue
         counts = np.bincount(data.labels, minlength=data.classes).tolist()
         named = zip(data.class_names, counts, strict=True)
-        few = [f"{printable(name)} ({count})" for name, count in named if count < 2]
+        few = [f"{cut(printable(name), 200)} ({count})" for name, count in named if count < 2]
         if few:
             found.append(
                 f"{counted(len(few), 'class', 'classes')} with fewer than 2 samples in the {part} "
-                f"part: {', '.join(few)}; figures of such a class mean little"
+                f"part: {listed(few)}; figures of such a class mean little"
             )
     for part in ("validation", "test"):
         if part in parts:
@@ -313,7 +314,7 @@ def _size(size: int | tuple[int, int] | None) -> tuple[int, int] | None:
     if not len(given) == len(sides) == 2 or max(sides) > 8192:
         raise ArgumentError(
             "size must be a side or (height, width), whole numbers from 1 to 8192; got "
-            f"{told(size)}"
+            f"{shown(size)}"
         )
     return sides[0], sides[1]
 
@@ -342,7 +343,8 @@ def _load(
         loaded = {split: load_sample(split) for split in splits}
     else:
         path = _path(source, folder)
-        loaded = _format(path).read(path, splits, wanted)
+        with memory_told(f"reading {printable(path)}"):
+            loaded = _format(path).read(path, splits, wanted)
     remote = isinstance(source, str | Path) and str(source) in REMOTE
     for split, data in loaded.items():
         if remote:

@@ -322,7 +322,9 @@ class Trainer:
         """
         folder = RunFolder(out)
         began = Began.read(folder)
-        given = Given.again(train, validation, test, began.class_names, str(folder.path))
+        given = Given.again(
+            train, validation, test, began.class_names, str(folder.path), began.compared["data"]
+        )
         prepared = Prepared(self, given, began.compared["record"])
         prepared.check_stopping(began.early_stopping)
         described = prepared.describe(began.epochs, began.early_stopping, began.facts)

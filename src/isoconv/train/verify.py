@@ -193,8 +193,8 @@ def _given(
         raise CheckpointError(
             f"receipt {receipt.path} cannot be read: its class names are {told(names)}"
         )
-    given = Given.again(train, validation, test, tuple(names), str(receipt.folder))
     wanted = receipt.content["data"]
+    given = Given.again(train, validation, test, tuple(names), str(receipt.folder), wanted)
     problems = []
     for part, title in TITLES.items():
         if (part in wanted) != (part in given.parts):
