@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import socket
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
@@ -159,3 +164,82 @@ def test_all_files_are_pinned() -> None:
             assert len(bytes.fromhex(file.sha256)) == 32
             assert all(server.startswith("https://") for server in file.servers)
     assert default_folder().name == "data"
+
+
+class Slow(Quiet):
+    """A file server that takes its time, so that downloads overlap."""
+
+    def copyfile(self, source: IO[bytes], outputfile: IO[bytes]) -> None:
+        """Send a file piece by piece."""
+        while piece := source.read(40):
+            outputfile.write(piece)
+            outputfile.flush()
+            time.sleep(0.005)
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from isoconv.data import fetch, load
+from isoconv.data.download import REMOTE, RemoteFile
+place, address, *files = sys.argv[1:]
+REMOTE["mnist"] = tuple(RemoteFile(*each.split("=", 1), (address,)) for each in files)
+print("ready", flush=True)
+sys.stdin.readline()
+fetch("mnist", Path(place), progress=False)
+print(load("mnist", folder=place).digest())
+"""
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_processes_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damaged: bool) -> None:
+    """Whoever fetches beside others has whole files, also where damaged ones are replaced."""
+    folder, place = tmp_path / "served", tmp_path / "data"
+    folder.mkdir()
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Slow, directory=str(folder))) as running:
+        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
+        thread.start()
+        address = f"http://127.0.0.1:{running.server_port}"
+        offer(monkeypatch, folder, (address,))
+        if damaged:
+            (place / "mnist").mkdir(parents=True)
+            for file in REMOTE["mnist"]:
+                (place / "mnist" / file.name).write_bytes(b"damaged")
+        words = [f"{file.name}={file.sha256}" for file in REMOTE["mnist"]]
+        processes = [
+            subprocess.Popen(
+                [sys.executable, "-c", PROGRAM, str(place), address, *words],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for _ in range(4)
+        ]
+        for process in processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        said = [process.communicate(timeout=60) for process in processes]
+        running.shutdown()
+        thread.join()
+    assert {err for _, err in said} == {""}
+    assert {out.strip() for out, _ in said} == {load("mnist", folder=place).digest()}
+    names = sorted(file.name for file in REMOTE["mnist"])
+    assert sorted(path.name for path in (place / "mnist").iterdir()) == names
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("nowhere")])
+def test_what_is_no_file_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], None]
+) -> None:
+    """In place of a file that was fetched before, a pipe is not waited for."""
+    offer(monkeypatch, tmp_path, (unused_address(),))
+    place = tmp_path / "data/mnist" / REMOTE["mnist"][0].name
+    place.parent.mkdir(parents=True)
+    make(place)
+    with pytest.raises(DownloadError, match=r"ubyte\.gz is there already, and is no file"):
+        fetch("mnist", tmp_path / "data", progress=False)

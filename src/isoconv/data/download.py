@@ -11,6 +11,7 @@ from typing import Any
 
 from isoconv.checks import check_choice, check_flag, check_path
 from isoconv.errors import DataError, DownloadError
+from isoconv.files import is_regular
 from isoconv.printable import printable
 
 __all__ = ["REMOTE", "RemoteFile", "default_folder", "fetch"]
@@ -130,6 +131,9 @@ def fetch(name: str, folder: Path | str | None = None, progress: bool = True) ->
         folder: where data sets are kept; by default the user's cache folder.
         progress: show a progress bar on the terminal, if there is one.
 
+    Several processes may fetch at once: each writes a file of its own, and the whole one takes its
+    place in one step.
+
     Returns:
         The data set's own folder, which `isoconv.data.load` reads.
 
@@ -151,6 +155,11 @@ def _fetch_file(file: RemoteFile, target: Path, progress: bool) -> None:
 
     # Its own messages would stand between ours and the progress bar.
     pooch.get_logger().setLevel(logging.ERROR)
+    place = target / file.name
+    # What lies there is read for its checksum.
+    if (place.is_symlink() or place.exists()) and not is_regular(place):
+        found = f"{printable(place)} is there already, and is no file"
+        raise DownloadError(f"{file.name} could not be fetched: {found}")
     failures: list[str] = []
     for server in file.servers:
         url = f"{server}/{file.name}"

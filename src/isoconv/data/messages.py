@@ -8,8 +8,9 @@ import sys
 import tempfile
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from PIL import Image
 
@@ -18,6 +19,8 @@ __all__ = ["caught", "native_caught"]
 _LONGEST = 1 << 12
 """Bytes of what a native decoder says that are kept."""
 _STANDARD_ERROR = 2
+_DECODERS = r"(PIL|pillow_heif|isoconv\.data)\b"
+"""Modules whose warnings are those of decoders, or of calls of them."""
 
 _alone = threading.Lock()
 
@@ -26,19 +29,69 @@ _alone = threading.Lock()
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
+class _Catching:
+    """Python's warnings, given to the thread in which they arise as long as that asks for them.
+
+    What is done with a warning is one setting for all threads. So the first block that begins
+    changes it, the last one that ends brings it back, and warnings of threads without a block go
+    the way that they had.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._blocks = 0
+        self._own = threading.local()
+        self._usual = warnings.catch_warnings()
+        self._show: Callable[..., None] = warnings.showwarning
+
+    def begin(self, said: list[str]) -> None:
+        """From now on warnings of this thread go into a list, each once."""
+        with self._lock:
+            if not self._blocks:
+                self._usual = warnings.catch_warnings()
+                self._usual.__enter__()
+                self._show = warnings.showwarning
+                # Of decoders alone: what others have to say goes by the filters that there are.
+                warnings.filterwarnings("always", module=_DECODERS)
+                # How large an image may be is a rule of this package's own.
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+                warnings.showwarning = self._told
+            self._blocks += 1
+        lists = self._lists()
+        lists.append(said)
+
+    def end(self) -> None:
+        """This thread's last list is complete."""
+        self._lists().pop()
+        with self._lock:
+            self._blocks -= 1
+            if not self._blocks:
+                self._usual.__exit__(None, None, None)
+
+    def _lists(self) -> list[list[str]]:
+        found: list[list[str]] = self._own.__dict__.setdefault("lists", [])
+        return found
+
+    def _told(self, message: Warning | str, *rest: Any, **more: Any) -> None:
+        lists = self._lists()
+        if not lists:
+            self._show(message, *rest, **more)
+        elif str(message) not in lists[-1]:
+            lists[-1].append(str(message))
+
+
+_catching = _Catching()
+
+
 @contextmanager
 def caught() -> Iterator[list[str]]:
-    """Python's warnings within the block, each once.
-
-    The list is filled when the block ends without an error.
-    """
+    """What Python's warnings in this thread say within the block, each once."""
     said: list[str] = []
-    with warnings.catch_warnings(record=True) as found:
-        warnings.simplefilter("always")
-        # How large an image may be is a rule of this package's own.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    _catching.begin(said)
+    try:
         yield said
-    said.extend(dict.fromkeys(str(each.message) for each in found))
+    finally:
+        _catching.end()
 
 
 @contextmanager
