@@ -174,7 +174,7 @@ def _usage(error: Any, given: Sequence[str]) -> str:
     # -photo.png is taken for the options -p, -h, …
     paths = [word for word in given if option and word.startswith(option) and _may_be_path(word)]
     if paths:
-        where += f"; the path of a file that begins with a dash goes behind -- or is ./{paths[0]}"
+        where += f"; a path that begins with a dash goes behind -- or is written ./{paths[0]}"
     return f"{message.rstrip('.')}{where}"
 
 
