@@ -9,6 +9,7 @@ from typing import Any
 
 from isoconv.data import Dataset
 from isoconv.errors import CheckpointError
+from isoconv.files import read_file
 from isoconv.nn import Module
 from isoconv.report.confusion import draw_confusion
 from isoconv.report.curves import History, draw_curves
@@ -83,7 +84,7 @@ def history_of(path: Path) -> list[dict[str, Any]]:
         CheckpointError: the file cannot be read.
     """
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = read_file(path).decode().splitlines()
         return [dict(json.loads(line)) for line in lines if line.strip()]
     except (OSError, ValueError, TypeError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
