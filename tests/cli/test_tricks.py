@@ -50,6 +50,7 @@ def test_training(place):
     said = place[3]
     assert not tricks_in(said.output)
     assert "pets\\x1b[2J\\n\\u202e" in said.stdout
+    assert said.stdout.count("/run\\x1b[2J\\n") == 3
     assert "note: skipped: 1 hidden" in said.output
     assert "lost\\x1b[2J.png" in said.output
 

@@ -9,6 +9,7 @@ import typer
 
 from isoconv.cli.options import TargetName, Threads
 from isoconv.cli.table import say
+from isoconv.printable import printable
 
 if TYPE_CHECKING:
     from isoconv.nn import Module
@@ -74,7 +75,7 @@ def bench(
         from isoconv.report.roofline import draw_roofline
 
         draw_roofline(profile, ceilings, heading, out)
-        say(f"picture {out}")
+        say(f"picture {printable(out)}")
 
 
 def _images(model: Module, count: int) -> Any:

@@ -9,6 +9,7 @@ import typer
 
 from isoconv.cli.options import help_of
 from isoconv.cli.table import say
+from isoconv.printable import printable
 
 __all__ = ["app"]
 
@@ -84,7 +85,7 @@ def fetch(
         return
     found = library.fetch(name, folder)
     given = str(found) if folder is not None else name
-    say(f"{name} is in {found}")
+    say(f"{name} is in {printable(found)}")
     say(f"train on it with: isoconv train {as_word(given)}")
 
 

@@ -9,6 +9,7 @@ import typer
 from isoconv.cli.errors import missing
 from isoconv.cli.options import Report, RunPath, TargetName, Threads
 from isoconv.cli.table import say
+from isoconv.printable import printable
 
 __all__ = ["resume"]
 
@@ -51,5 +52,5 @@ def resume(
     trainer = Trainer.from_run(model, run, threads=threads, target=target)
     whole = trainer.resume(run, splits)
     if description.get("result"):
-        say(f"{run} is finished; nothing was trained")
+        say(f"{printable(run)} is finished; nothing was trained")
     finish(whole, splits, report, threads, target)

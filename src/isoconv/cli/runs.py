@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from isoconv.cli.errors import missing, note
 from isoconv.cli.table import say
 from isoconv.errors import ArgumentError, CheckpointError, DataError, IsoconvError
+from isoconv.printable import printable
 
 if TYPE_CHECKING:
     from isoconv.data import Dataset, Splits
@@ -280,9 +281,9 @@ def finish(run: Run, splits: Splits, report: bool, threads: int | None, target: 
         say(result_lines(part, evaluation, len(data))[0])
     elif report:
         note("no report was made: there are no images that were not learned from")
-    say(f"run {run.folder}")
+    say(f"run {printable(run.folder)}")
     if page is not None:
-        say(f"report {page}")
+        say(f"report {printable(page)}")
     say(f"weights sha256:{run.digest}")
 
 

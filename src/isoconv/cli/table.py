@@ -1,4 +1,4 @@
-"""Tables in plain text, readable by people and by awk: columns two spaces apart; and JSON."""
+"""What commands print: lines, tables for people and for awk with columns two spaces apart, JSON."""
 
 from __future__ import annotations
 

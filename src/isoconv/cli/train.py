@@ -11,6 +11,7 @@ import typer
 from isoconv.cli.options import Depth, Report, TargetName, Threads, augmentation_of, size_of
 from isoconv.cli.table import say
 from isoconv.errors import ArgumentError
+from isoconv.printable import printable
 
 if TYPE_CHECKING:
     from isoconv.train.optim import Optimizer
@@ -196,7 +197,8 @@ def train(
     ]
     say(
         f"{model} on {train_part.name}: {len(train_part):,} images of {height}x{width}x{channels} "
-        f"in {train_part.classes} classes{', ' if others else ''}{', '.join(others)}; run {folder}"
+        f"in {train_part.classes} classes{', ' if others else ''}{', '.join(others)}; run "
+        f"{printable(folder)}"
     )
     run = trainer.fit(
         splits,

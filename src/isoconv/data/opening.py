@@ -276,9 +276,8 @@ def _webp_sides(start: bytes) -> tuple[int, int]:
     """Width and height by the beginning of a WebP file; 0 by 0 of others."""
     kind = start[12:16] if start[:4] == b"RIFF" and start[8:12] == b"WEBP" else b""
     if kind == b"VP8X":
-        return 1 + int.from_bytes(start[24:27], "little"), 1 + int.from_bytes(
-            start[27:30], "little"
-        )
+        sides = int.from_bytes(start[24:27], "little"), int.from_bytes(start[27:30], "little")
+        return 1 + sides[0], 1 + sides[1]
     if kind == b"VP8L":
         bits = int.from_bytes(start[21:25], "little")
         return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
