@@ -3,15 +3,16 @@
     python -m scripts.document_commands
 
 Whatever stands between the marks ``commands`` and ``options NAME`` (see ``marks.py``) is made from
-the functions of ``isoconv.cli`` and their annotations. A command without such a place is an error,
-and so is a place without its command.
+the functions of ``isoconv.cli`` and their annotations, and between ``exit codes`` from the table of
+``cli/errors.py``. A command without such a place is an error, and so is a place without its
+command.
 """
 
 from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -21,6 +22,8 @@ from typing import Any, get_args, get_type_hints
 from scripts.marks import between_marks, table, write
 from typer import Typer
 from typer.models import ArgumentInfo, OptionInfo
+
+from isoconv.cli.errors import EXIT_CODES
 
 PAGE = Path(__file__).parents[1] / "docs" / "command-line.md"
 DEFAULT = re.compile(r"\s*\[default: (.*?)\]\s*$")
@@ -162,6 +165,11 @@ def table_of_all(found: list[Command]) -> str:
     return table(("command", "what it does"), rows)
 
 
+def table_of_codes(codes: Mapping[int, str]) -> str:
+    """Every exit code and what it means."""
+    return table(("exit code", "meaning"), [(str(code), codes[code]) for code in codes])
+
+
 def documented(page: str, app: Typer) -> str:
     """The page with everything between its marks made anew.
 
@@ -170,7 +178,8 @@ def documented(page: str, app: Typer) -> str:
     """
     found = list(commands(app))
     texts = {f"options {command.name or 'isoconv'}": table_of(command) for command in found}
-    return between_marks(page, {"commands": table_of_all(found), **texts})
+    texts |= {"commands": table_of_all(found), "exit codes": table_of_codes(EXIT_CODES)}
+    return between_marks(page, texts)
 
 
 def main() -> None:

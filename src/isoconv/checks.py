@@ -23,6 +23,7 @@ from isoconv.errors import ArgumentError, DTypeError, IsoconvError, ShapeError
 
 __all__ = [
     "LARGEST",
+    "LARGEST_SINGLE",
     "as_word",
     "check_array",
     "check_arrays",
@@ -48,6 +49,8 @@ Kind = TypeVar("Kind")
 
 LARGEST = 2**31 - 1
 """Of a side, a step or a number of filters: addresses made of two of them fit into 64 bits."""
+LARGEST_SINGLE = (2 - 2**-23) * 2.0**127
+"""Of a number that takes part in float32 arithmetic; a greater one would be infinite there."""
 
 
 class _Shown(reprlib.Repr):

@@ -123,7 +123,7 @@ def test_the_best_epoch_may_lie_before_a_resume(whole, tmp_path, behind):
 @pytest.mark.parametrize("name", ["last.json", "best.safetensors", "receipt.json"])
 def test_a_kill_in_the_best_epoch_changes_nothing(whole, tmp_path, monkeypatch, name):
     """Killed before one of the best epoch's files is replaced, the run comes to the same end."""
-    from isoconv.train import checkpoint, files, record
+    from isoconv.train import files, folder
 
     real = files.write_bytes
     armed = []
@@ -140,8 +140,7 @@ def test_a_kill_in_the_best_epoch_changes_nothing(whole, tmp_path, monkeypatch, 
 
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
-        for place in (checkpoint, files, record):
-            patch.setattr(place, "write_bytes", write)
+        patch.setattr(folder, "write_bytes", write)
         with pytest.raises(RuntimeError, match="power cut"):
             fit(out, whole.watched, callbacks=[Arms()])
     assert resume(out).receipt["final"] == whole.receipt["final"]

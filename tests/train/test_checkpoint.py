@@ -49,7 +49,7 @@ def load(folder, parameters=PARAMETERS, states=STATES, slots=("velocity",)):
 def folder(tmp_path):
     """A folder with a checkpoint."""
     found = RunFolder(tmp_path / "run")
-    found.open()
+    found.check()
     found.save(make())
     found.describe({"epochs": 2})
     return found
@@ -81,7 +81,7 @@ def test_older_arrays_are_deleted(folder):
 def test_a_run_is_not_overwritten(folder):
     """A second run in the same folder is refused."""
     with pytest.raises(ArgumentError, match=r"holds a run already.*isoconv resume"):
-        RunFolder(folder.path).open()
+        RunFolder(folder.path).check()
 
 
 @pytest.mark.parametrize(
@@ -102,14 +102,14 @@ def test_files_of_others_are_not_overwritten(tmp_path, name):
     path.parent.mkdir(exist_ok=True)
     path.write_text("somebody's own")
     with pytest.raises(ArgumentError, match=rf"holds {name} of another run or of somebody else"):
-        RunFolder(tmp_path).open()
+        RunFolder(tmp_path).check()
     assert path.read_text() == "somebody's own"
 
 
 def begun(path):
     """A folder as a start leaves it that is killed before there is a run."""
     folder = RunFolder(path)
-    folder.open()
+    folder.check()
     folder.save_samples(b"part,class,sha256,path\n")
     folder.keep(make(0))
     folder.save(make(0))
@@ -122,7 +122,7 @@ def test_what_a_killed_start_left_is_cleared(tmp_path):
     """A new run takes the folder over, and nothing of the first start stays in it."""
     begun(tmp_path / "run")
     folder = RunFolder(tmp_path / "run")
-    folder.open()
+    folder.check()
     folder.clear()
     assert [path for path in folder.path.rglob("*") if path.is_file()] == []
 
@@ -235,11 +235,12 @@ def test_a_record_that_makes_no_sense_is_refused(folder, name, value):
 
 
 def test_arrays_outside_the_folder_are_not_read(folder, tmp_path):
-    """The record names a file beside itself, whatever path it holds."""
+    """The record names a file beside itself, and no path."""
     record = json.loads(folder.checkpoint_file.read_text())
-    record["file"] = f"../../{record['file']}"
-    folder.checkpoint_file.write_text(json.dumps(record))
-    assert load(folder).epoch == 1
+    for name in (f"../{record['file']}", f"/{record['file']}", f"a\\{record['file']}"):
+        folder.checkpoint_file.write_text(json.dumps({**record, "file": name}))
+        with pytest.raises(CheckpointError, match="file must be the name of a file beside it"):
+            load(folder)
 
 
 def test_another_model_is_refused_with_all_names(folder):

@@ -140,9 +140,15 @@ def test_hyper_rows_have_the_columns_of_hyper():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: SGD(0.0), "learning_rate must be a finite number above 0; got 0.0"),
+        (
+            lambda: SGD(0.0),
+            r"learning_rate must be a finite number above 0 and at most 3\.4.*; got 0.0",
+        ),
         (lambda: SGD(float("nan")), "learning_rate"),
-        (lambda: SGD("0.1"), "learning_rate must be a finite number above 0; got '0.1'"),
+        (
+            lambda: SGD("0.1"),
+            r"learning_rate must be a finite number above 0 and at most 3\.4.*; got '0.1'",
+        ),
         (lambda: SGD(0.1, momentum=1.0), "momentum must be a finite number at least 0 and below 1"),
         (lambda: SGD(0.1, nesterov=True), "nesterov needs a momentum"),
         (lambda: SGD(0.1, weight_decay=-1), "weight_decay"),

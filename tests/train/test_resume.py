@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +13,7 @@ from tests.train.small import make, noise
 from isoconv import nn
 from isoconv.data import Dataset
 from isoconv.errors import CheckpointError
-from isoconv.train import Callback, EarlyStopping, checkpoint, files, record, settings, verify
+from isoconv.train import Callback, RunFolder, session, settings
 
 
 class PowerCut(Callback):
@@ -215,59 +215,6 @@ def test_a_checkpoint_that_is_behind_a_finished_run_is_refused(tmp_path):
         make().resume(out, noise())
 
 
-@pytest.mark.slow
-def test_a_kill_before_any_file_changes_nothing(tmp_path, monkeypatch):
-    """Wherever the power is cut, the run verifies as far as it came and comes to the same end."""
-    parts = noise(28), noise(10, 1), noise(8, 2)
-
-    def fit(out):
-        model = nn.Sequential(nn.Flatten(), nn.BatchNorm2d(), nn.Linear(2))
-        trainer = make(model, augmentation=None, keep_checkpoints=True)
-        stopping = EarlyStopping(2, "val_loss")
-        return trainer.fit(*parts, epochs=2, out=out, early_stopping=stopping)
-
-    def resume(out):
-        model = nn.Sequential(nn.Flatten(), nn.BatchNorm2d(), nn.Linear(2))
-        return make(model, augmentation=None).resume(out, *parts)
-
-    def content(out):
-        """All files; of those with times, and of the machine's, what does not depend on it."""
-        found = {path.name: path.read_bytes() for path in out.rglob("*") if path.is_file()}
-        for name in ("metrics.jsonl", "last.json", "receipt.json"):
-            found[name] = re.sub(rb'"(seconds|images_per_second)": [0-9.e+-]+', b"", found[name])
-        return found
-
-    real, written = files.write_bytes, []
-
-    def write(path, content):
-        written.append(path.name)
-        if len(written) == killed:
-            raise KeyboardInterrupt("power cut")
-        return real(path, content)
-
-    for place in (checkpoint, files, record):
-        monkeypatch.setattr(place, "write_bytes", write)
-    killed = 0
-    whole = fit(tmp_path / "whole")
-    names = list(written)
-    assert {"samples.csv", "best.safetensors", "epoch-00002.safetensors"} < set(names)
-    for number, name in enumerate(names, 1):
-        killed = number
-        written.clear()
-        out = tmp_path / str(number)
-        with pytest.raises(KeyboardInterrupt):
-            fit(out)
-        killed = 0
-        if (out / "receipt.json").exists():
-            assert verify(out, None, *parts).identical, name
-        # What the first run.json announces is there before it.
-        run = resume(out) if (out / "run.json").exists() else fit(out)
-        assert run.receipt["epochs"] == whole.receipt["epochs"]
-        assert run.receipt["final"] == whole.receipt["final"]
-        assert content(out) == content(whole.folder), name
-        assert verify(out, None, *parts).identical, name
-
-
 def test_facts_are_kept(tmp_path):
     """What fit was told to keep is there after a resume, as is every other line of run.json."""
     facts = {"model": "mine", "who": {"name": "me", "runs": [1, 2]}}
@@ -279,3 +226,83 @@ def test_facts_are_kept(tmp_path):
     assert after == before
     assert after["facts"] == facts
     assert run.receipt["model"]["name"] == "mine"
+
+
+# Checkpoints within an epoch, and finished runs
+
+
+@pytest.fixture
+def within(tmp_path, monkeypatch):
+    """A run that stands within its second epoch."""
+    out = tmp_path / "run"
+    save = RunFolder.save
+
+    def cut(folder, checkpoint):
+        save(folder, checkpoint)
+        if (checkpoint.epoch, checkpoint.step) == (1, 2):
+            raise RuntimeError("power cut")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "save", cut)
+        patch.setattr(session, "CALL_SECONDS", 0.0)
+        patch.setattr(session, "SHARE", 0)
+        trainer = make(save_every=0)
+        with pytest.raises(RuntimeError, match="power cut"):
+            trainer.fit(noise(), epochs=3, out=out)
+    return out
+
+
+def test_a_run_is_gone_on_with_from_within_an_epoch(within, tmp_path):
+    """To the receipt that it would have had anyway."""
+    whole = make().fit(noise(), epochs=3, out=tmp_path / "whole")
+    assert len(json.loads((within / "receipt.json").read_text())["within"]) == 2
+    run = make().resume(within, noise())
+    assert run.digest == whole.digest
+    assert "within" not in run.receipt
+    assert run.receipt["digest"] == whole.receipt["digest"]
+
+
+@pytest.mark.parametrize("what", ["weights", "vectors", "losses", "sums", "seconds"])
+def test_a_checkpoint_within_an_epoch_is_covered_by_the_receipt(within, what):
+    """What decides a bit is refused where it was altered; what the clock says is not."""
+    folder = RunFolder(within)
+    shapes = {name: array.shape for name, array in folder.load_last().parameters.items()}
+    states = {name: array.shape for name, array in folder.load_last().states.items()}
+    stand = folder.load(shapes, states, ("mean", "square"))
+    first = next(iter(shapes))
+    changed = {
+        "weights": {"parameters": {**stand.parameters, first: stand.parameters[first] + 1}},
+        "vectors": {"slots": {s: {n: a + 1 for n, a in v.items()} for s, v in stand.slots.items()}},
+        "losses": {"losses": [loss + 1 for loss in stand.losses]},
+        "sums": {"sums": {name: value + 1 for name, value in stand.sums.items()}},
+        "seconds": {"seconds": 1.0},
+    }[what]
+    folder.describes(json.loads((within / "run.json").read_text())["record"])
+    folder.save(replace(stand, **changed))
+    if what == "seconds":
+        assert make().resume(within, noise()).digest
+        return
+    with pytest.raises(CheckpointError, match="was altered"):
+        make().resume(within, noise())
+
+
+def test_a_finished_run_is_never_trained_over(tmp_path, within):
+    """However its texts are made to look unfinished, with an older checkpoint in its place."""
+    out = tmp_path / "whole"
+    make().fit(noise(), epochs=3, out=out)
+    wanted = (out / "weights.safetensors").read_bytes()
+    shutil.rmtree(out / "checkpoints")
+    shutil.copytree(within / "checkpoints", out / "checkpoints")
+    description = json.loads((out / "run.json").read_text())
+    for gone in ((), ("run.json",), ("run.json", "receipt.json")):
+        if "run.json" in gone:
+            del description["result"]
+            (out / "run.json").write_text(json.dumps(description))
+            description["result"] = {}
+        if "receipt.json" in gone:
+            (out / "receipt.json").unlink()
+        before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+        with pytest.raises(CheckpointError):
+            make().resume(out, noise())
+        assert before == {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+        assert (out / "weights.safetensors").read_bytes() == wanted

@@ -118,7 +118,19 @@ def test_a_middle_stretch_is_proved_from_a_checkpoint(original, epochs, monkeypa
         real(self, epoch, *rest)
 
     monkeypatch.setattr(TrainingEngine, "begin_epoch", begin)
-    assert check(original, epochs=epochs).identical
+    found = check(original, epochs=epochs)
+    assert not found.different
+    assert not found.identical
+    lines = str(found).splitlines()
+    span = f"epoch {epochs[0]}" if epochs[0] == epochs[1] else f"epochs {epochs[0]} to {epochs[1]}"
+    assert lines[:2] == [
+        f"no difference found: {original}, not all of which was checked",
+        f"trained again: {span} of 4",
+    ]
+    assert lines[2].startswith("compared with the receipt: best.safetensors, checkpoints/epoch-0")
+    skipped = 4 - len(range(epochs[0], epochs[1] + 1))
+    were = "epoch was" if skipped == 1 else "epochs were"
+    assert lines[-1] == f"note: {skipped} {were} not trained again"
     assert begun == list(range(epochs[0], epochs[1] + 1))
 
 
@@ -126,7 +138,9 @@ def test_the_receipt_alone_is_enough(original, tmp_path):
     """With receipt.json and the data anyone can verify; what is not there is told."""
     shutil.copy(original / "receipt.json", tmp_path)
     found = check(tmp_path)
-    assert found.identical
+    assert not found.different
+    assert not found.identical
+    assert found.compared == ("receipt.json",)
     missing = ("steps.jsonl", "samples.csv", "run.json", "metrics.jsonl", "weights.safetensors",
                "best.safetensors", "checkpoints/last.json")  # fmt: skip
     *notes, free = found.notes
@@ -165,7 +179,8 @@ def test_an_unfinished_run_is_verified_as_far_as_it_came(tmp_path):
     with pytest.raises(RuntimeError, match="power cut"):
         fit(out, callbacks=[Dies()])
     found = check(out)
-    assert found.identical
+    assert not found.different
+    assert not found.identical
     assert found.notes[-1] == "the run has not ended: 2 of 4 epochs so far"
     # Which epoch's weights these are, nobody knows before the run is over.
     assert "best.safetensors" in found.notes[0]
@@ -188,12 +203,12 @@ def test_a_run_that_was_interrupted_within_an_epoch(tmp_path, monkeypatch):
         with pytest.raises(Interrupted):
             fit(out)
     found = check(out)
-    assert found.identical
+    assert not found.different
+    assert not found.identical
     assert found.notes[-1] == "the run has not ended: 1 of 4 epochs so far"
-    assert (
-        "checkpoints/last.json (losses, sums, seconds, images_per_second), "
-        "best.safetensors, checkpoints/last-00001-0000002.safetensors"
-    ) in found.notes[0]
+    assert "receipt.json (isoconv, machine, model.name, within)" in found.notes[0]
+    assert "checkpoints/last.json (seconds, images_per_second), best.safetensors" in found.notes[0]
+    assert "checkpoints/last-00001-0000002.safetensors" in found.compared
     assert (
         fit(tmp_path / "whole").digest
         == make(optimizer=SGD(0.1, 0.9), schedule=Cosine(), clip_norm=None)
@@ -225,7 +240,9 @@ def test_weights_of_ones_own_are_verified(tmp_path):
     fit(out, model=network().build((6, 6, 1), seed=5), keep_checkpoints=False)
     assert check(out).identical
     RunFolder(out).kept_file(0).unlink()
-    assert verify(out, network().build((6, 6, 1), seed=5), TRAIN, TEST).identical
+    found = verify(out, network().build((6, 6, 1), seed=5), TRAIN, TEST)
+    assert not found.different
+    assert "checkpoints/epoch-00000.safetensors is not there" in found.notes
     with pytest.raises(CheckpointError, match="began with weights of its own"):
         check(out)
 
@@ -244,7 +261,7 @@ def test_a_changed_learning_rate_is_named_with_step_and_element(original, monkey
     monkeypatch.setattr(session.Plan, "hyper", hyper)
     found = check(original)
     place = found.difference
-    assert not found.identical
+    assert found.different
     assert place.where == "epoch 3, step 2"
     assert place.losses[0] != place.losses[1]
     assert (place.tensor, place.metric) == ("0.weight", "loss")
@@ -254,7 +271,7 @@ def test_a_changed_learning_rate_is_named_with_step_and_element(original, monkey
     assert float.fromhex(place.values[1]) != float(kept[place.element])
     assert 0 < place.count[0] <= place.count[1] == kept.size
     assert f"step 2: loss receipt {place.losses[0]}" in str(found)
-    assert check(original, epochs=(1, 2)).identical
+    assert not check(original, epochs=(1, 2)).different
 
 
 def test_one_unit_in_the_last_place_is_found(original, monkeypatch):
@@ -453,7 +470,7 @@ def test_a_tampered_receipt_is_found(run, place, value):
     except CheckpointError:
         pass
     else:
-        assert not found.identical
+        assert found.different
     assert content_of(run) == held
 
 
@@ -541,7 +558,7 @@ def test_another_arithmetic_version_is_told(run):
 def test_a_missing_checkpoint_is_told(run):
     """The epoch whose state is missing is named."""
     RunFolder(run).kept_file(2).unlink()
-    assert check(run, epochs=(1, 2)).identical
+    assert not check(run, epochs=(1, 2)).different
     with pytest.raises(CheckpointError, match=r"after epoch 2 \(epoch-00002\.safetensors\)"):
         check(run, epochs=(3, 4))
     for epochs in ((0, 1), (2, 1), (1, 5)):
@@ -601,7 +618,7 @@ def test_a_forged_architecture_is_refused(run, features):
 
 def test_a_model_of_ones_own_must_be_given(original, tmp_path):
     """Of the library's layers a model is made again by itself; another class is asked for."""
-    assert verify(original, None, TRAIN, TEST, epochs=(1, 1)).identical
+    assert not verify(original, None, TRAIN, TEST, epochs=(1, 1)).different
     fit(tmp_path / "run", model=Own(), epochs=1)
     assert verify(tmp_path / "run", Own(), TRAIN, TEST).identical
     with pytest.raises(CheckpointError, match="with a model of its own, which must be given"):

@@ -223,7 +223,15 @@ CALLS: Table = {
     "train.RunFolder.describes": run_folder("describes", record={"format": 2}),
     "train.RunFolder.discard": lambda place: Call(RunFolder(fresh(place)).discard),
     "train.RunFolder.find": run_folder("find", epoch=1, weights_sha256="0" * 64),
-    "train.RunFolder.open": lambda place: Call(RunFolder(fresh(place)).open),
+    "train.RunFolder.begun": lambda place: Call(
+        RunFolder(fresh(place)).begun, make_room=lambda: None, _then=lambda held: held.__enter__()
+    ),
+    "train.RunFolder.check": lambda place: Call(RunFolder(fresh(place)).check),
+    "train.RunFolder.gone_on": run_folder("gone_on"),
+    "train.RunFolder.tidy": run_folder("tidy", checkpoint=...),
+    "train.RunFolder.write": lambda place: Call(
+        RunFolder(fresh(place)).write, path=fresh(place) / "notes.txt", content=b"x"
+    ),
     "train.RunFolder.samples": run_folder("samples", sha256="0" * 64),
     "train.RunFolder.save_samples": run_folder("save_samples", content=b"x"),
     "train.RunFolder.description": run_folder("description"),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from isoconv.cli.options import Report, TargetName, Threads
 from isoconv.cli.table import say
 from isoconv.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from isoconv.train import RunFolder
 
 __all__ = ["demo"]
 
@@ -37,31 +40,32 @@ def demo(
     """
     from isoconv.cli.runs import DEMO, DEMO_DATA, demo_parts, finish, make_model
     from isoconv.data import Augmentation
-    from isoconv.train import Trainer, optim, schedule
+    from isoconv.train import RunFolder, Trainer, optim, schedule
 
-    _make_room(out)
-    splits = demo_parts()
-    train, counts = splits.train, {part: len(data) for part, data in splits.parts.items()}
-    model = make_model(DEMO, train.classes, train.image_shape)
-    say(
-        f"{counts['train']:,} photographs of clothes to learn from, {counts['validation']:,} "
-        f"others to watch it by, {counts['test']:,} to test with"
-    )
-    trainer = Trainer(
-        model,
-        optimizer=optim.AdamW(0.004),
-        schedule=schedule.OneCycle(),
-        batch_size=64,
-        augmentation=Augmentation(flip=True),
-        threads=threads,
-        target=target,
-    )
-    facts = {"model": DEMO, "data": DEMO_DATA}
-    run = trainer.fit(splits, epochs=epochs, out=out, facts=facts)
-    finish(run, splits, report, threads, target)
+    folder = RunFolder(out)
+    with folder.begun(lambda: _make_room(folder)):
+        splits = demo_parts()
+        train, counts = splits.train, {part: len(data) for part, data in splits.parts.items()}
+        model = make_model(DEMO, train.classes, train.image_shape)
+        say(
+            f"{counts['train']:,} photographs of clothes to learn from, {counts['validation']:,} "
+            f"others to watch it by, {counts['test']:,} to test with"
+        )
+        trainer = Trainer(
+            model,
+            optimizer=optim.AdamW(0.004),
+            schedule=schedule.OneCycle(),
+            batch_size=64,
+            augmentation=Augmentation(flip=True),
+            threads=threads,
+            target=target,
+        )
+        facts = {"model": DEMO, "data": DEMO_DATA}
+        run = trainer.fit(splits, epochs=epochs, out=folder, facts=facts)
+        finish(run, splits, report, threads, target)
 
 
-def _make_room(out: Path) -> None:
+def _make_room(folder: RunFolder) -> None:
     """Remove an earlier demo, and nothing else.
 
     Raises:
@@ -70,18 +74,21 @@ def _make_room(out: Path) -> None:
     import shutil
 
     from isoconv.cli.runs import DEMO
-    from isoconv.train import RunFolder
 
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+    if not folder.run_file.exists():
+        # A person's own files stay, and what was left of a killed start is known to be that.
         return
-    folder = RunFolder(out)
-    facts = folder.description().get("facts") if folder.run_file.exists() else None
+    facts = folder.description().get("facts")
     if not isinstance(facts, dict) or facts.get("model") != DEMO:
-        raise ArgumentError(f"--out must be a new folder or that of an earlier demo; got {out}")
+        raise ArgumentError(
+            f"--out must be a new folder or that of an earlier demo; got {folder.path}"
+        )
     # First the file that says that there is a run; a person's own files stay.
     folder.run_file.unlink()
     for pattern in ("receipt.json", "samples.csv", "*.jsonl", "*.safetensors"):
-        for path in out.glob(pattern):
+        for path in folder.path.glob(pattern):
             path.unlink()
-    for inner in (folder.checkpoint_file.parent, out / "report"):
-        shutil.rmtree(inner, ignore_errors=True)
+    for pattern in ("last.json", "*.safetensors"):
+        for path in folder.checkpoint_file.parent.glob(pattern):
+            path.unlink()
+    shutil.rmtree(folder.path / "report", ignore_errors=True)

@@ -7,12 +7,10 @@ from typing import Annotated
 
 import typer
 
+from isoconv.cli.errors import DIFFERENT
 from isoconv.cli.table import say
 
 __all__ = ["diff"]
-
-DIFFERENT = 1
-"""Exit code when a difference was found."""
 
 
 def diff(
@@ -22,7 +20,7 @@ def diff(
     """Show the first place at which two runs part, by their receipts.
 
     Settings, data and model that differ are listed; then comes the first epoch, step and tensor.
-    Exit code 0: identical; 1: different; 2: a receipt cannot be read.
+    Exit code 0: no difference; 1: different; 2: a receipt cannot be read.
 
     Examples:
       isoconv diff runs/pets-lenet5-1 runs/pets-lenet5-2
@@ -31,5 +29,5 @@ def diff(
 
     found = diff_runs(a, b)
     say(str(found))
-    if not found.identical:
+    if found.different:
         raise typer.Exit(DIFFERENT)

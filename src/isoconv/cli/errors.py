@@ -1,14 +1,15 @@
-"""How the command line ends: one line that says what is wrong, and an exit code.
+"""How the command line ends: a line that says what is wrong, and an exit code out of one table.
 
-0 all went well; 2 wrong usage, bad input or an error that isoconv raises on purpose; 130 an
-interrupt from the keyboard. Anything else is a fault of isoconv and shows its traceback.
+A fault of isoconv itself shows its traceback besides; so does every error with ``--debug``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
+import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,17 +22,43 @@ from typer.core import TyperGroup
 from isoconv.errors import DataWarning, IsoconvError
 from isoconv.printable import printable_lines
 
-__all__ = ["INTERRUPTED", "WRONG", "Commands", "as_options", "complain", "missing", "note"]
+__all__ = [
+    "DIFFERENT",
+    "EXIT_CODES",
+    "HUNG_UP",
+    "INTERRUPTED",
+    "TERMINATED",
+    "WRONG",
+    "Commands",
+    "as_options",
+    "complain",
+    "note",
+]
 
+DIFFERENT = 1
 WRONG = 2
 INTERRUPTED = 130
+HUNG_UP = 129
+TERMINATED = 143
+
+EXIT_CODES = {
+    0: "all went well; of `verify` and `diff`: no difference was found",
+    DIFFERENT: "`verify` or `diff` found a difference; nothing else ends so",
+    WRONG: "an error: wrong usage, bad input, a file that cannot be read or written, too little "
+    "memory, output that nobody takes any more, or a fault of isoconv itself (which shows its "
+    "traceback); of `verify` and `diff`: nothing can be said",
+    INTERRUPTED: "Ctrl-C",
+    HUNG_UP: "the terminal was closed (SIGHUP), and a training saved where it stood",
+    TERMINATED: "the process was asked to end (SIGTERM), and a training saved where it stood",
+}
+"""Every exit code there is, and what it means."""
 
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 """What typer raises for unknown options, missing arguments and the like."""
 
 
 class Commands(TyperGroup):
-    """All commands; turns errors into a line on standard error and an exit code."""
+    """All commands; turns whatever goes wrong into a line on standard error and an exit code."""
 
     def main(
         self,
@@ -44,6 +71,7 @@ class Commands(TyperGroup):
     ) -> Any:
         """Run a command; the options of all commands may stand anywhere before ``--``."""
         given = _options_first(sys.argv[1:] if args is None else args)
+        debug = "--debug" in given[: given.index("--") if "--" in given else len(given)]
         try:
             code = super().main(
                 given,
@@ -53,14 +81,22 @@ class Commands(TyperGroup):
                 windows_expand_args=windows_expand_args,
                 **extra,
             )
+            # A command gives back nothing; what ends it early says its code.
+            code = 0 if code is None else code
         except UsageError as error:
             complain(_usage(error, given))
             code = WRONG
         except typer.Abort:
             code = INTERRUPTED
+        except SystemExit:
+            # So typer ends where nobody takes the output any more, with a code of its own.
+            code = WRONG
+        except Exception as error:  # noqa: BLE001 - Python would end with 1, which means "different"
+            code = _told(error, debug)
+        code = _written(code)
         if not standalone_mode:
             return code
-        sys.exit(code if isinstance(code, int) else 0)
+        sys.exit(code)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
@@ -69,14 +105,42 @@ class Commands(TyperGroup):
                 return super().invoke(ctx)
         except KeyboardInterrupt as error:
             complain(str(error) or "interrupted", kind="")
-            raise typer.Exit(INTERRUPTED) from error
-        except BrokenPipeError:
+            raise typer.Exit(128 + getattr(error, "signal", INTERRUPTED - 128)) from error
+        except (typer.Exit, typer.Abort, UsageError):
             raise
-        except (IsoconvError, OSError) as error:
-            if ctx.params.get("debug"):
-                raise
-            complain(as_options(str(error)) or type(error).__name__)
-            raise typer.Exit(WRONG) from error
+        except Exception as error:
+            raise typer.Exit(_told(error, bool(ctx.params.get("debug")))) from error
+
+
+def _told(error: Exception, debug: bool) -> int:
+    """Say what went wrong; gives back the exit code."""
+    if isinstance(error, BrokenPipeError):
+        # Whoever read the output has had enough of it, and nobody is left to be told.
+        return WRONG
+    meant = isinstance(error, (IsoconvError, OSError, MemoryError))
+    if debug or not meant:
+        with contextlib.suppress(OSError):
+            traceback.print_exception(error)
+    what = as_options(str(error)) or type(error).__name__
+    if isinstance(error, MemoryError) and not isinstance(error, IsoconvError):
+        what = "there was not enough memory for this" + (f": {error}" if str(error) else "")
+    complain(what if meant else f"a fault of isoconv itself: {type(error).__name__}: {error}")
+    return WRONG
+
+
+def _written(code: int) -> int:
+    """Write out what waits to be printed; gives back the exit code, `WRONG` where that fails."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (OSError, ValueError) as error:
+        if not isinstance(error, BrokenPipeError):
+            complain(f"the output cannot be written: {getattr(error, 'strerror', None) or error}")
+        # Python would try once more at its end, and end with a code of its own.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return WRONG
+    return code
 
 
 def _options_first(given: Sequence[str]) -> list[str]:
@@ -148,22 +212,14 @@ def note(message: str) -> None:
     _say(f"note: {message}", "yellow")
 
 
-def missing(error: Exception) -> str:
-    """What an error that came of reading values says of them.
-
-    Example:
-        >>> missing(KeyError("settings")), missing(ValueError("no number"))
-        ("it lacks 'settings'", 'no number')
-    """
-    return f"it lacks {error}" if isinstance(error, KeyError) else str(error)
-
-
 def _say(text: str, color: str) -> None:
     from rich.console import Console
     from rich.text import Text
 
     shown = Text(printable_lines(text), style=color)
-    Console(stderr=True).print(shown, soft_wrap=True, highlight=False)
+    # Where nobody takes standard error, the exit code tells.
+    with contextlib.suppress(OSError, ValueError):
+        Console(stderr=True).print(shown, soft_wrap=True, highlight=False)
 
 
 def _usage(error: Any, given: Sequence[str]) -> str:

@@ -22,6 +22,7 @@ __all__ = [
     "ModelPath",
     "Report",
     "RunPath",
+    "SaveEvery",
     "Scale",
     "TargetName",
     "Threads",
@@ -52,6 +53,14 @@ TargetName = Annotated[
     ),
 ]
 Report = Annotated[bool, typer.Option("--report/--no-report", help="Make the page with pictures.")]
+SaveEvery = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SECONDS",
+        min=0,
+        help="Time between checkpoints within an epoch: what a kill costs.  [default: 60]",
+    ),
+]
 Best = Annotated[
     bool,
     typer.Option(

@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from isoconv.cli.errors import missing
-from isoconv.cli.options import Report, RunPath, TargetName, Threads
+from isoconv.cli.options import Report, RunPath, SaveEvery, TargetName, Threads
 from isoconv.cli.table import say
 from isoconv.printable import printable
 
@@ -21,6 +20,7 @@ def resume(
         typer.Option(help="Where the data are now, if not where they were.", show_default=False),
     ] = None,
     threads: Threads = None,
+    save_every: SaveEvery = None,
     target: TargetName = None,
     report: Report = True,
 ) -> None:
@@ -38,10 +38,7 @@ def resume(
     from isoconv.train import RunFolder, Trainer
 
     description = RunFolder(run).description()
-    try:
-        architecture = description["record"]["architecture"]
-    except (KeyError, TypeError) as error:
-        raise CheckpointError(f"{run}/run.json cannot be read: {missing(error)}") from error
+    architecture = description["record"]["architecture"]
     if architecture is None:
         raise CheckpointError(
             f"{run} was trained with a model of a person's own class: go on with it in Python, "
@@ -49,7 +46,8 @@ def resume(
         )
     splits = parts_of_run(run, data or data_of_run(run, description), description)
     model = model_of(architecture, f"{run}/run.json")
-    trainer = Trainer.from_run(model, run, threads=threads, target=target)
+    saves = {} if save_every is None else {"save_every": save_every}
+    trainer = Trainer.from_run(model, run, threads=threads, target=target, **saves)
     whole = trainer.resume(run, splits)
     if description.get("result"):
         say(f"{printable(run)} is finished; nothing was trained")

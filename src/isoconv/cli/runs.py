@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from isoconv.cli.errors import missing, note
+from isoconv.checks import LARGEST
+from isoconv.cli.errors import note
 from isoconv.cli.table import say
 from isoconv.errors import ArgumentError, CheckpointError, DataError, IsoconvError
 from isoconv.printable import printable
@@ -15,7 +17,8 @@ from isoconv.printable import printable
 if TYPE_CHECKING:
     from isoconv.data import Dataset, Splits
     from isoconv.nn import Module
-    from isoconv.train import Evaluation, Run
+    from isoconv.nn.schema import Schema
+    from isoconv.train import Evaluation, Run, RunFolder
 
 __all__ = [
     "DEMO",
@@ -24,14 +27,15 @@ __all__ = [
     "data_of_run",
     "demo_parts",
     "finish",
-    "free_folder",
     "is_known",
     "load_parts",
     "make_model",
     "model_named",
+    "new_run",
     "parts_of_run",
     "place_of",
     "result_lines",
+    "title_of",
 ]
 
 DEMO = "demo"
@@ -68,19 +72,49 @@ def place_of(data: str) -> str:
     return data if is_known(data) else str(Path(data).expanduser().resolve())
 
 
-def free_folder(data: str, model: str) -> Path:
-    """``runs/<data>-<model>-<n>`` with the least n that is free.
+@contextmanager
+def new_run(out: Path | None, data: str, model: str) -> Iterator[RunFolder]:
+    """Hold the folder of a new run from before its data are read; it goes if nothing comes of it.
+
+    Args:
+        out: the folder; None for ``runs/<data>-<model>-<n>`` with the least n that nobody has.
+        data: as a person names it.
+        model: the model's name.
+
+    Raises:
+        ArgumentError: the folder holds a run already.
+        CheckpointError: another process holds it, or it cannot be written.
+    """
+    from isoconv.train import RunFolder
+    from isoconv.train.hold import make_folder
+
+    if out is not None:
+        folder = RunFolder(out)
+        with folder.begun():
+            yield folder
+        return
+    parent = Path("runs")
+    made = [] if parent.exists() else [parent]
+    folder = RunFolder(make_folder(parent, f"{title_of(data)}-{model}"))
+    try:
+        with folder.begun():
+            yield folder
+    finally:
+        for path in (folder.path, *made):
+            # Not if there is anything in it.
+            with suppress(OSError):
+                path.rmdir()
+
+
+def title_of(data: str) -> str:
+    """What a run is called after its data.
 
     Example:
-        >>> free_folder("path/of/My pets", "lenet5").as_posix()
-        'runs/my-pets-lenet5-1'
+        >>> title_of("path/of/My pets.npz")
+        'my-pets'
     """
     stem = Path(data).name.lower().removesuffix(".npz").removesuffix(".tar.gz")
-    title = re.sub(r"[^a-z0-9]+", "-", stem).strip("-") or "data"
-    number = 1
-    while (path := Path("runs") / f"{title}-{model}-{number}").exists():
-        number += 1
-    return path
+    return re.sub(r"[^a-z0-9]+", "-", stem).strip("-") or "data"
 
 
 def load_parts(data: str, **settings: Any) -> Splits:
@@ -139,14 +173,15 @@ def parts_of_run(run: Path, data: str, described: Mapping[str, Any]) -> Splits:
     Args:
         run: the run folder.
         data: where its data are.
-        described: what run.json or the receipt says of the run.
+        described: what run.json or the receipt says of the run, as it was read.
 
     Raises:
-        CheckpointError: the description makes no sense.
+        CheckpointError: it does not say how they were split, or what it says makes no sense.
         DataError: as `isoconv.data.load`.
     """
     from isoconv.data import Reading, Splits, load, load_splits
     from isoconv.data.tally import counted
+    from isoconv.nn.schema import check
     from isoconv.train import RunFolder
 
     if described.get("split") == {}:
@@ -154,13 +189,10 @@ def parts_of_run(run: Path, data: str, described: Mapping[str, Any]) -> Splits:
             f"{run} was not made by `isoconv train` or `isoconv demo`: how its data were split is "
             "not known"
         )
-    try:
-        how = dict(described["split"])
-        reading = described["record"]["trained_on"]["reading"]
-        known = RunFolder(run).samples(str(described["samples_sha256"]))
-        wanted = None if reading is None else Reading.from_plain(reading)
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{run} cannot be read: {missing(error)}") from error
+    how, reading = described["split"], described["record"]["trained_on"]
+    reading = None if reading is None else reading["reading"]
+    known = RunFolder(run).samples(described["samples_sha256"])
+    wanted = None if reading is None else Reading.from_plain(reading)
     if known is not None:
         whole = load(data, "all", reading=wanted)
         parts = known.select(whole)
@@ -173,17 +205,31 @@ def parts_of_run(run: Path, data: str, described: Mapping[str, Any]) -> Splits:
             return Splits(parts["train"], parts.get("validation"), parts.get("test"), how)
     if how == DEMO_SPLIT:
         return demo_parts(data)
-    try:
-        settings = {
-            "validation": float(how["validation"]),
-            "test": float(how["test"]),
-            "seed": int(how["split_seed"]),
-            "size": None if how["size"] is None else (int(how["size"][0]), int(how["size"][1])),
-            "depth": how["depth"],
-        }
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise CheckpointError(f"{run} cannot be read: {missing(error)}") from error
+    check(f"how the data of {run} were split", how, _split())
+    size = None if how["size"] is None else (how["size"][0], how["size"][1])
+    settings = {
+        "validation": how["validation"],
+        "test": how["test"],
+        "seed": how["split_seed"],
+        "size": size,
+        "depth": how["depth"],
+    }
     return load_splits(data, **settings)
+
+
+def _split() -> Schema:
+    """What `isoconv train` keeps of how its parts were made."""
+    from isoconv.nn.schema import NUMBER, Fields, Maybe, Rows, Whole
+
+    return Fields(
+        {
+            "validation": NUMBER,
+            "test": NUMBER,
+            "split_seed": Whole(0, 2**64 - 1),
+            "size": Maybe(Rows(Whole(1, LARGEST), least=2, most=2)),
+            "depth": Maybe(Whole(1, 32)),
+        }
+    )
 
 
 # A run that was trained

@@ -8,12 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isoconv.cli.options import Depth, Report, TargetName, Threads, augmentation_of, size_of
+from isoconv.cli.options import (
+    Depth,
+    Report,
+    SaveEvery,
+    TargetName,
+    Threads,
+    augmentation_of,
+    size_of,
+)
 from isoconv.cli.table import say
 from isoconv.errors import ArgumentError
 from isoconv.printable import printable
 
 if TYPE_CHECKING:
+    from isoconv.data import Splits
     from isoconv.train.optim import Optimizer
     from isoconv.train.schedule import Schedule
 
@@ -135,6 +144,7 @@ def train(
             help="Keep one of every epoch, so that each stretch can be verified by itself.",
         ),
     ] = False,
+    save_every: SaveEvery = None,
     target: TargetName = None,
     report: Report = True,
 ) -> None:
@@ -144,7 +154,8 @@ def train(
     is held out of the training part, so much of each class. Validation decides on early stopping
     and the best epoch; the test part is measured once, at the end.
 
-    Ctrl-C saves a checkpoint; `isoconv resume` goes on with it. The weights that come out depend
+    Ctrl-C and SIGTERM save a checkpoint, as does each minute; `isoconv resume` goes on with it. The
+    folder is this training's alone until it ends. The weights that come out depend
     on data and settings alone, not on threads, target or machine.
 
     Examples:
@@ -152,41 +163,52 @@ def train(
       isoconv train cifar10 --model resnet20 --epochs 30 --augment crop,flip --out runs/cifar
       isoconv train pets --size 64 --model resnet20 --optimizer sgd --lr 0.1 --warmup 1
     """
-    from isoconv.cli.runs import finish, free_folder, load_parts, make_model, place_of
+    from isoconv.cli.runs import finish, load_parts, make_model, new_run, place_of
     from isoconv.nn import models
-    from isoconv.train import EarlyStopping, RunFolder, Trainer
+    from isoconv.train import EarlyStopping, Trainer
 
-    if out is not None:
-        # Before the data are read, which may take long.
-        RunFolder(out).open()
     if model not in models.MODELS:
         models.create(model)
     changes, sides = augmentation_of(augment), size_of(size)
     settings = {
         "optimizer": _optimizer(optimizer, learning_rate, momentum, nesterov, weight_decay),
         "schedule": _schedule(schedule, step_every, step_factor, warmup),
+        **({} if save_every is None else {"save_every": save_every}),
     }
-    splits = load_parts(
-        data, validation=validation, test=test, seed=split_seed, size=sides, depth=depth
-    )
-    train_part = splits.train
-    metric = "loss" if splits.validation is None else "val_loss"
-    stopping = None if early_stopping is None else EarlyStopping(early_stopping, metric)
-    trainer = Trainer(
-        make_model(model, train_part.classes, train_part.image_shape),
-        label_smoothing=label_smoothing,
-        batch_size=batch_size,
-        shard_size=shard_size,
-        augmentation=changes,
-        clip_norm=clip_norm,
-        seed=seed,
-        keep_checkpoints=keep_checkpoints,
-        threads=threads,
-        target=target,
-        **settings,  # type: ignore[arg-type]
-    )
-    folder = free_folder(data, model) if out is None else out
-    height, width, channels = train_part.image_shape
+    with new_run(out, data, model) as folder:
+        splits = load_parts(
+            data, validation=validation, test=test, seed=split_seed, size=sides, depth=depth
+        )
+        metric = "loss" if splits.validation is None else "val_loss"
+        stopping = None if early_stopping is None else EarlyStopping(early_stopping, metric)
+        trainer = Trainer(
+            make_model(model, splits.train.classes, splits.train.image_shape),
+            label_smoothing=label_smoothing,
+            batch_size=batch_size,
+            shard_size=shard_size,
+            augmentation=changes,
+            clip_norm=clip_norm,
+            seed=seed,
+            keep_checkpoints=keep_checkpoints,
+            threads=threads,
+            target=target,
+            **settings,  # type: ignore[arg-type]
+        )
+        say(f"{model} on {_in_words(splits)}; run {printable(folder.path)}")
+        run = trainer.fit(
+            splits,
+            epochs=epochs,
+            out=folder,
+            early_stopping=stopping,
+            facts={"model": model, "data": place_of(data)},
+        )
+        finish(run, splits, report, threads, target)
+
+
+def _in_words(splits: Splits) -> str:
+    """What is trained on, chosen by and tested with."""
+    train = splits.train
+    height, width, channels = train.image_shape
     others = [
         f"{len(part):,} {what}"
         for part, what in (
@@ -195,19 +217,10 @@ def train(
         )
         if part is not None
     ]
-    say(
-        f"{model} on {train_part.name}: {len(train_part):,} images of {height}x{width}x{channels} "
-        f"in {train_part.classes} classes{', ' if others else ''}{', '.join(others)}; run "
-        f"{printable(folder)}"
+    return (
+        f"{train.name}: {len(train):,} images of {height}x{width}x{channels} in {train.classes} "
+        f"classes{', ' if others else ''}{', '.join(others)}"
     )
-    run = trainer.fit(
-        splits,
-        epochs=epochs,
-        out=folder,
-        early_stopping=stopping,
-        facts={"model": model, "data": place_of(data)},
-    )
-    finish(run, splits, report, threads, target)
 
 
 def _optimizer(

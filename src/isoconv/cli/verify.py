@@ -9,14 +9,12 @@ from typing import Annotated, Any
 
 import typer
 
+from isoconv.cli.errors import DIFFERENT
 from isoconv.cli.options import RunPath, TargetName, Threads
 from isoconv.cli.table import say
 from isoconv.errors import ArgumentError, CheckpointError
 
 __all__ = ["verify"]
-
-DIFFERENT = 1
-"""Exit code when a difference was found."""
 
 
 def verify(
@@ -38,9 +36,10 @@ def verify(
 ) -> None:
     """Check a run folder against its receipt, train again, and compare every epoch.
 
-    Prints "identical", or the first epoch, step and tensor that differ. Nothing is overwritten.
-    Exit code 0: identical; 1: different; 2: nothing can be said, for the receipt or a checkpoint
-    is missing, damaged or of another arithmetic version, or the data are others.
+    Prints "identical", or the first epoch, step and tensor that differ; "no difference found"
+    where only a part of the run was checked, and which. Nothing is overwritten.
+    Exit code 0: no difference; 1: different; 2: nothing can be said, for the receipt or a
+    checkpoint is missing, damaged or of another arithmetic version, or the data are others.
 
     Examples:
       isoconv verify runs/pets
@@ -54,7 +53,7 @@ def verify(
     span = span_of(epochs)
     receipt = Receipt.read(run)
     receipt.check_arithmetic()
-    if receipt.content["record"].get("architecture") is None:
+    if receipt.content["record"]["architecture"] is None:
         raise CheckpointError(
             f"{run} was trained with a model of a person's own class: verify it in Python, "
             "isoconv.train.verify(run, model, train, validation, test)"
@@ -62,7 +61,7 @@ def verify(
     splits = parts_of_run(run, data or data_of_run(run, _description(run)), receipt.content)
     found = verify_run(run, None, splits, epochs=span, threads=threads, target=target)
     say(str(found))
-    if not found.identical:
+    if found.different:
         raise typer.Exit(DIFFERENT)
 
 

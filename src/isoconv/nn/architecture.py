@@ -18,8 +18,9 @@ import numpy as np
 from isoconv.errors import CheckpointError, IsoconvError
 from isoconv.nn.combining import Sequential
 from isoconv.nn.module import Module
+from isoconv.nn.schema import ABSENT, MOST_COUNTED, Fault, brief, inner, told_faults
 
-__all__ = ["architecture_of", "model_of", "of_a_stranger", "own_class"]
+__all__ = ["architecture_of", "faults_of", "model_of", "of_a_stranger", "own_class"]
 
 MOST_CALLS = 10_000
 """Uses of layers in a model that a file describes; more would take long to trace."""
@@ -77,9 +78,24 @@ def model_of(plain: Any, where: str) -> Module:
         >>> model_of({"type": "Sequential", "steps": [{"type": "ReLU"}]}, "a file")[0]
         ReLU()
     """
-    reader = _Reader(where)
-    found, _ = reader.module(plain, 0)
-    return found
+    reader = _Reader()
+    made, _ = reader.module(plain, "architecture", 0)
+    if made is None:
+        found = told_faults(reader.faults)
+        raise CheckpointError(f"the architecture in {where} cannot be read: {found}")
+    return made
+
+
+def faults_of(plain: Any, place: str) -> list[Fault]:
+    """What is wrong with a record of an architecture; see `isoconv.nn.schema`.
+
+    Args:
+        plain: from `architecture_of`, perhaps from a stranger's file.
+        place: where it stands in the file.
+    """
+    reader = _Reader()
+    reader.module(plain, place, 0)
+    return reader.faults
 
 
 @contextmanager
@@ -174,79 +190,88 @@ def _plain(value: Any, seen: dict[int, int], level: int) -> Any:
 
 # Reading
 
-_TOO_MANY = f"it uses layers more than {MOST_CALLS:,} times"
+_TOO_MANY = f"use layers at most {MOST_CALLS:,} times"
 
 
 class _Reader:
     """Makes layers of a record.
 
-    Args:
-        where: the record stood, for messages.
+    Attributes:
+        faults: what is wrong with it; a layer with a fault, or around one, is not made.
     """
 
-    def __init__(self, where: str) -> None:
-        self._where = where
+    def __init__(self) -> None:
+        self.faults: list[Fault] = []
         self._made: list[tuple[Module | None, int]] = []
 
-    def module(self, plain: Any, level: int) -> tuple[Module, int]:
+    def module(self, plain: Any, place: str, level: int) -> tuple[Module | None, int]:
         """A layer, and how many uses of layers it stands for."""
         if not isinstance(plain, Mapping) or level > MOST_LEVELS:
-            raise self._error(f"a layer cannot be {str(plain)[:80]!r}")
+            deep = f", on at most {MOST_LEVELS} levels" if level > MOST_LEVELS else ""
+            return self._fault(place, f"be a layer{deep}", plain)
         if set(plain) == {"same"}:
-            return self._same(plain)
-        kind = _types().get(str(plain.get("type")))
+            return self._same(plain["same"], inner(place, "same"))
+        name = plain.get("type", ABSENT)
+        kind = _types().get(name) if isinstance(name, str) else None
         if kind is None:
-            raise self._error(f"no layer is called {str(plain.get('type'))[:80]!r}")
-        names = _settings(kind)
-        if set(plain) != {"type", *names}:
-            raise self._error(
-                f"a {kind.__name__} has the settings {', '.join(names) or 'none'}; got "
-                f"{', '.join(sorted(map(str, plain)))[:200]}"
-            )
-        place = len(self._made)
-        if place == MOST_CALLS:
-            raise self._error(_TOO_MANY)
+            return self._fault(inner(place, "type"), "be the name of a layer", name)
+        if len(self._made) == MOST_CALLS:
+            return self._fault(place, _TOO_MANY, "more")
+        number, known, before = len(self._made), _settings(kind), len(self.faults)
         self._made.append((None, 0))
+        for key in sorted({"type", *known}.symmetric_difference(plain)):
+            rule = "be there" if key in known else f"not be there, for a {name} has none"
+            self._fault(inner(place, key), rule, plain.get(key, ABSENT))
         values: dict[str, Any] = {}
         calls = 1
-        for name in names:
-            values[name], more = self._value(plain[name], level + 1)
-            calls += more
+        for key in known:
+            if key in plain:
+                values[key], more = self._value(plain[key], inner(place, key), level + 1)
+                calls += more
         if calls > MOST_CALLS:
-            raise self._error(_TOO_MANY)
+            return self._fault(place, _TOO_MANY, calls)
+        if len(self.faults) > before:
+            return None, calls
         try:
             made = Sequential(*values["steps"]) if kind is Sequential else kind(**values)
         except (TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise self._error(f"a {kind.__name__} cannot be made: {error}") from error
-        self._made[place] = made, calls
+            return self._fault(place, f"be a {name} that can be made ({brief(error)})", plain)
+        self._made[number] = made, calls
         return made, calls
 
-    def _same(self, plain: Mapping[str, Any]) -> tuple[Module, int]:
-        place = plain["same"]
-        if isinstance(place, int) and not isinstance(place, bool) and 0 <= place < len(self._made):
-            made, calls = self._made[place]
+    def _same(self, number: Any, place: str) -> tuple[Module | None, int]:
+        if type(number) is int and 0 <= number < len(self._made):
+            made, calls = self._made[number]
             # A layer that is not ready yet would hold itself.
             if made is not None:
                 return made, calls
-        raise self._error(f"there is no layer {str(place)[:80]} to stand in a second place")
+        return self._fault(place, "be the number of a layer before this one", number)
 
-    def _value(self, plain: Any, level: int) -> tuple[Any, int]:
+    def _value(self, plain: Any, place: str, level: int) -> tuple[Any, int]:
         if isinstance(plain, Mapping):
             if set(plain) == {"function"}:
-                name = str(plain["function"])
-                if name not in _functions():
-                    raise self._error(f"no function is called {name[:80]!r}")
-                return _functions()[name], 1
-            return self.module(plain, level)
+                function = plain["function"]
+                if not isinstance(function, str) or function not in _functions():
+                    rule = "be the name of a function of isoconv.nn.functional"
+                    return self._fault(inner(place, "function"), rule, function)
+                return _functions()[function], 1
+            return self.module(plain, place, level)
         if isinstance(plain, list):
             if level > MOST_LEVELS:
-                raise self._error("its lists are nested too deep")
-            items = [self._value(item, level + 1) for item in plain]
+                return self._fault(place, f"have at most {MOST_LEVELS} levels", plain)
+            items = [
+                self._value(item, inner(place, number), level + 1)
+                for number, item in enumerate(plain)
+            ]
             calls = 0
             for _, more in items:
                 calls += more
             return tuple(item for item, _ in items), calls
         return plain, 0
 
-    def _error(self, what: str) -> CheckpointError:
-        return CheckpointError(f"the architecture in {self._where} cannot be read: {what}")
+    def _fault(self, place: str, rule: str, value: Any) -> tuple[None, int]:
+        # Of more nobody is told, and of too many layers once.
+        told = rule == _TOO_MANY and any(fault.rule == rule for fault in self.faults)
+        if not told and len(self.faults) < MOST_COUNTED:
+            self.faults.append(Fault(place, rule, value))
+        return None, 0

@@ -15,25 +15,115 @@ answer the same to the same pictures.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
 from isoconv.arithmetic import ARITHMETIC_VERSION
-from isoconv.data.reading import Reading
+from isoconv.checks import LARGEST, shown
+from isoconv.data.reading import DTYPES, Reading
 from isoconv.errors import CheckpointError
 from isoconv.graph.operation import Array
 from isoconv.nn.plain import canonical
+from isoconv.nn.schema import (
+    NUMBER,
+    SHA256,
+    SIDES,
+    Checked,
+    Exact,
+    Exactly,
+    Fault,
+    Fields,
+    Maybe,
+    Rows,
+    Schema,
+    Text,
+    Whole,
+    check,
+)
 
-__all__ = ["FINISHES", "FORMAT", "Facts", "TrainedOn", "read_record", "with_weights"]
+__all__ = ["DESCRIBED", "FINISHES", "FORMAT", "Facts", "TrainedOn", "read_record", "with_weights"]
 
 FORMAT = 2
 """Version of the record."""
 FINISHES = ("softmax", "sigmoid", "none")
 MOST_CLASSES = 65536
-MOST_AXES = 8
+
+# What a record must look like
+
+
+class _Architecture(Schema):
+    """What `isoconv.nn.architecture` writes; it stands above this module."""
+
+    def faults(self, value: Any, place: str) -> Iterator[Fault]:
+        """Those of all layers."""
+        from isoconv.nn.architecture import faults_of
+
+        yield from faults_of(value, place)
+
+
+class _Single(Exact):
+    """A float32 number, exact."""
+
+    def faults(self, value: Any, place: str) -> Iterator[Fault]:
+        """One fault, or none."""
+        fits = not any(super().faults(value, place))
+        if fits:
+            with np.errstate(over="ignore"):
+                fits = float(np.float32(float.fromhex(value))).hex() == value
+        if not fits:
+            rule = "be a finite float32 number in hexadecimal, as float.hex writes it"
+            yield Fault(place, rule, value)
+
+
+def _range(found: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str, Any]]:
+    if found["range"][0] > found["range"][1]:
+        yield ("range",), "have its least value first", found["range"]
+
+
+def _channels(found: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str, Any]]:
+    constants, channels = found["normalisation"], found["input_shape"][-1:]
+    for name in () if constants is None else ("scale", "offset"):
+        if [len(constants[name])] != channels:
+            rule = "have a number for each channel of input_shape"
+            yield ("normalisation", name), rule, len(constants[name])
+
+
+_READING = Fields(
+    {
+        "size": Maybe(Rows(Whole(1, LARGEST), least=2, most=2)),
+        "channels": Maybe(Exactly(1, 3)),
+        "depth": Maybe(Whole(1, 32)),
+        "dtype": Maybe(Exactly(*DTYPES)),
+    }
+)
+_TRAINED_ON = Checked(
+    Fields(
+        {
+            "dtype": Exactly("uint8", "float32"),
+            "layout": Exactly("channels_last"),
+            "range": Rows(NUMBER, least=2, most=2),
+            "reading": Maybe(_READING),
+        }
+    ),
+    _range,
+)
+_DESCRIBED: dict[str, Schema] = {
+    "format": Exactly(FORMAT),
+    "arithmetic": Whole(1),
+    "architecture": Maybe(_Architecture()),
+    "input_shape": SIDES,
+    "trained_on": Maybe(_TRAINED_ON),
+    "normalisation": Maybe(Fields({"scale": Rows(_Single()), "offset": Rows(_Single())})),
+    "class_names": Rows(Text(longest=2**20), most=MOST_CLASSES),
+    "finish": Exactly(*FINISHES),
+}
+DESCRIBED = Checked(Fields(_DESCRIBED), _channels)
+"""The record without its weights, as run.json and a receipt have it."""
+RECORD = Checked(Fields({**_DESCRIBED, "weights_sha256": SHA256, "digest": SHA256}), _channels)
+"""All of it, as every file of weights has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,21 +153,11 @@ class TrainedOn:
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> TrainedOn:
-        """What `plain` was made of.
-
-        Raises:
-            KeyError: an entry is missing.
-            TypeError: or of another kind.
-            ValueError: or outside its range.
-        """
+        """What `plain` was made of."""
         low, high = (float(value) for value in plain["range"])
-        dtype = plain["dtype"]
-        if dtype not in ("uint8", "float32") or plain["layout"] != "channels_last":
-            raise ValueError(f"dtype {dtype!r}, layout {plain['layout']!r}")
-        if not (np.isfinite(low) and np.isfinite(high) and low <= high):
-            raise ValueError(f"range {low} to {high}")
         reading = plain["reading"]
-        return cls(dtype, low, high, None if reading is None else Reading.from_plain(reading))
+        own = None if reading is None else Reading.from_plain(reading)
+        return cls(plain["dtype"], low, high, own)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,68 +219,39 @@ def read_record(record: Mapping[str, Any], where: str) -> Facts:
         if record.get(name) != wanted:
             raise CheckpointError(
                 f"{where} must be of {name} {wanted}, which this isoconv reads; it is "
-                f"{record.get(name)!r}"
+                f"{shown(record.get(name))}"
             )
-    try:
-        rest = {name: value for name, value in record.items() if name != "digest"}
-        found = hashlib.sha256(canonical(rest)).hexdigest()
-        if record["digest"] != found:
-            raise CheckpointError(
-                f"the record of the model in {where} was edited: its digest must be "
-                f"{record['digest']!r}; it is {found}"
-            )
-        facts = _facts(record)
-        own = {**facts.plain(), "weights_sha256": record["weights_sha256"]}
-        if canonical(own) != canonical(rest):
-            more = ", ".join(sorted(set(rest) - set(own))) or "another form"
-            raise ValueError(f"it has {more}, which isoconv does not write")
-        return facts
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+    title = f"the record of the model in {where}"
+    rest = {name: value for name, value in record.items() if name != "digest"}
+    found = hashlib.sha256(canonical(rest)).hexdigest()
+    if record.get("digest") != found:
         raise CheckpointError(
-            f"the record of the model in {where} cannot be read: {error!r}"
-        ) from error
+            f"{title} was edited: its digest must be {shown(record.get('digest'))}; it is {found}"
+        )
+    check(title, record, RECORD)
+    facts = _facts(record)
+    own = {**facts.plain(), "weights_sha256": record["weights_sha256"]}
+    if canonical(own) != canonical(rest):
+        raise CheckpointError(f"{title} cannot be read: isoconv writes it in another form")
+    return facts
 
 
 def _facts(record: Mapping[str, Any]) -> Facts:
-    shape = tuple(_side(side) for side in record["input_shape"])
-    if len(shape) > MOST_AXES:
-        raise ValueError(f"input_shape {shape}")
     trained_on, constants = record["trained_on"], record["normalisation"]
-    names = record["class_names"]
-    if not isinstance(names, list) or len(names) > MOST_CLASSES:
-        raise TypeError("class_names")
-    if record["finish"] not in FINISHES:
-        raise ValueError(f"finish {record['finish']!r}")
-    architecture = record["architecture"]
-    if architecture is not None and not isinstance(architecture, Mapping):
-        raise TypeError("architecture")
     return Facts(
-        architecture=architecture,
-        input_shape=shape,
+        architecture=record["architecture"],
+        input_shape=tuple(record["input_shape"]),
         trained_on=None if trained_on is None else TrainedOn.from_plain(trained_on),
-        normalisation=None if constants is None else _constants(constants, shape),
-        class_names=tuple(str(name) for name in names),
+        normalisation=None
+        if constants is None
+        else (_constants(constants["scale"]), _constants(constants["offset"])),
+        class_names=tuple(record["class_names"]),
         finish=record["finish"],
     )
 
 
-def _side(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 2**31:
-        raise ValueError(f"a side of {value!r}")
-    return value
-
-
-def _constants(plain: Mapping[str, Any], shape: Sequence[int]) -> tuple[Array, Array]:
-    with np.errstate(over="ignore"):
-        scale, offset = (
-            np.array([float.fromhex(value) for value in plain[name]]).astype(np.float32)
-            for name in ("scale", "offset")
-        )
-    if not shape or scale.shape != (shape[-1],) or offset.shape != (shape[-1],):
-        raise ValueError("normalisation needs a scale and an offset for each channel")
-    if not (np.isfinite(scale).all() and np.isfinite(offset).all()):
-        raise ValueError("normalisation needs finite numbers")
-    return scale, offset
+def _constants(plain: list[str]) -> Array:
+    return np.array([float.fromhex(value) for value in plain], np.float32)
 
 
 def _hex(values: Array) -> list[str]:

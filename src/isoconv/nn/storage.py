@@ -8,7 +8,8 @@ import json
 import os
 import struct
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,29 @@ import numpy as np
 
 from isoconv.checks import check_arrays
 from isoconv.errors import ArgumentError, CheckpointError
+from isoconv.files import read_file
 from isoconv.graph.operation import Array
+from isoconv.memory import check_memory
 from isoconv.nn.plain import parse
+from isoconv.nn.schema import Exactly, Fault, Fields, Named, Rows, Schema, Text, Whole, check, inner
 
-__all__ = ["check_names", "content_of", "digest", "read", "replace_file", "write"]
+__all__ = [
+    "Saved",
+    "check_names",
+    "content_of",
+    "digest",
+    "listed",
+    "misfits",
+    "read",
+    "read_saved",
+    "replace_file",
+    "write",
+]
 
+MOST_NAMED = 40
+"""Arrays that a message names."""
+LONGEST_NAMED = 160
+"""Characters of what a message says of each."""
 MOST_HEADER = 100_000_000
 """Bytes of a header; the format's own bound."""
 MOST_RECORD = 4_000_000
@@ -42,31 +61,47 @@ def check_names(wanted: Mapping[str, tuple[int, ...]], weights: object) -> dict[
         CheckpointError: they do not fit; the message lists every difference.
     """
     given = check_arrays("weights", weights, CheckpointError)
-    problems = []
-    missing = sorted(set(wanted) - set(given))
-    extra = sorted(set(given) - set(wanted))
-    if missing:
-        problems.append(f"missing: {', '.join(missing)}")
-    if extra:
-        problems.append(f"not in the model: {', '.join(extra)}")
-    shared = sorted(set(wanted) & set(given))
-    shapes = [
-        f"{name} has {given[name].shape}, the model needs {tuple(wanted[name])}"
-        for name in shared
-        if given[name].shape != tuple(wanted[name])
-    ]
-    if shapes:
-        problems.append(f"other shape: {'; '.join(shapes)}")
-    dtypes = [
-        f"{name} is {given[name].dtype}"
-        for name in shared
-        if given[name].dtype.name not in ("float32", "float64")
-    ]
-    if dtypes:
-        problems.append(f"neither float32 nor float64: {', '.join(dtypes)}")
+    problems = misfits(wanted, given, ("float32", "float64"))
     if problems:
-        raise CheckpointError("the weights do not fit the model: " + " | ".join(problems))
+        raise CheckpointError(f"the weights do not fit the model: {problems}")
     return given
+
+
+def misfits(
+    wanted: Mapping[str, tuple[int, ...]], given: Mapping[str, Array], kinds: tuple[str, ...]
+) -> str:
+    """How arrays differ from those that a model needs; "" where they do not.
+
+    Args:
+        wanted: shape by name.
+        given: arrays by name.
+        kinds: dtypes that are taken.
+
+    Example:
+        >>> misfits({"a": (2,)}, {"b": np.zeros(2)}, ("float64",))
+        'missing: a | not in the model: b'
+    """
+    shared = sorted(set(wanted) & set(given))
+    shapes = [name for name in shared if given[name].shape != tuple(wanted[name])]
+    dtypes = [name for name in shared if given[name].dtype.name not in kinds]
+    neither = " or ".join(kinds)
+    found = {
+        "missing": sorted(set(wanted) - set(given)),
+        "not in the model": sorted(set(given) - set(wanted)),
+        "other shape": [
+            f"{name} has {given[name].shape}, the model needs {tuple(wanted[name])}"
+            for name in shapes
+        ],
+        f"not {neither}": [f"{name} is {given[name].dtype}" for name in dtypes],
+    }
+    return " | ".join(f"{what}: {listed(lines)}" for what, lines in found.items() if lines)
+
+
+def listed(lines: list[str]) -> str:
+    """The first of many names or lines, and how many more there are."""
+    more = len(lines) - MOST_NAMED
+    first = [line if len(line) <= LONGEST_NAMED else f"{line[:LONGEST_NAMED]}…" for line in lines]
+    return ", ".join(first[:MOST_NAMED]) + (f", … and {more} more" if more > 0 else "")
 
 
 def digest(arrays: Mapping[str, Array]) -> str:
@@ -150,23 +185,39 @@ def _sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def _check_header(path: Path) -> None:
-    """See that a header has nothing that goes by unread.
+# Reading
 
-    Raises:
-        OSError: the file cannot be read.
-        ValueError: it has.
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Saved:
+    """What a file holds.
+
+    Attributes:
+        arrays: by name.
+        record: what they are; empty when the file does not say.
+        content: all of its bytes.
     """
-    with path.open("rb") as file:
-        (size,) = struct.unpack("<Q", file.read(8).ljust(8, b"\xff"))
-        if size > MOST_HEADER:
-            raise ValueError(f"a header of {size:,} bytes")
-        header = parse(file.read(size))
-    if not isinstance(header, dict):
-        raise TypeError("the header must be an object")
-    for name, entry in header.items():
-        if name != "__metadata__" and set(entry) != {"dtype", "shape", "data_offsets"}:
-            raise ValueError(f"the header says of {name[:80]!r}: {', '.join(sorted(entry))[:80]}")
+
+    arrays: dict[str, Array]
+    record: dict[str, Any]
+    content: bytes
+
+    @property
+    def sha256(self) -> str:
+        """Of the file."""
+        return hashlib.sha256(self.content).hexdigest()
+
+    @property
+    def usual(self) -> bool:
+        """Whether its bytes are those that `content_of` gives here.
+
+        They are others where a header has the same entries in another order or with other spaces,
+        as safetensors of another version may write them.
+        """
+        try:
+            return self.content == content_of(self.arrays, self.record)
+        except ArgumentError:
+            return False
 
 
 def read(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
@@ -175,23 +226,136 @@ def read(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
     Raises:
         CheckpointError: the file cannot be read, is not a safetensors file, or says more in its
             header than what it is read for.
+        NotEnoughMemoryError: there is not enough memory for it.
     """
-    from safetensors import SafetensorError, safe_open
+    saved = read_saved(path)
+    return saved.arrays, saved.record
 
+
+def read_saved(path: Path) -> Saved:
+    """Read all of a file; see `read`."""
+    what = f"{path} cannot be read as saved weights"
     try:
-        _check_header(path)
-        with safe_open(path, framework="numpy") as file:
-            notes = file.metadata() or {}
-            text = notes.get("isoconv", "{}")
-            if len(text) > MOST_RECORD:
-                raise ValueError(f"its record has {len(text):,} characters")
-            record = parse(text)
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise CheckpointError(f"{path} cannot be read as saved weights: {error}") from error
-    if "isoconv" in notes and len(notes) > 1:
-        more = ", ".join(sorted(set(notes) - {"isoconv"}))
+        content = read_file(path)
+    except OSError as error:
+        raise CheckpointError(f"{what}: {error.strerror or error}") from error
+    try:
+        header, start = _header(content)
+    except ValueError as error:
+        raise CheckpointError(f"{what}: {error}") from error
+    check(str(path), header, _Header(len(content) - start))
+    record = _record(path, header.pop("__metadata__", {}))
+    check_memory(f"reading {path}", {"its arrays": len(content) - start}, "a smaller file")
+    arrays = {
+        name: _array(content, start, entry)
+        for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"])
+    }
+    return Saved(arrays, record, content)
+
+
+def _header(content: bytes) -> tuple[Any, int]:
+    """The header of a file as plain values, and where the arrays begin.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if len(content) < 8:
+        raise ValueError(f"it has {len(content)} bytes, and a header's size alone has 8")
+    (size,) = struct.unpack_from("<Q", content)
+    if size > min(MOST_HEADER, len(content) - 8):
+        raise ValueError(
+            f"its header must have at most {min(MOST_HEADER, len(content) - 8):,} bytes; it says "
+            f"{size:,}"
+        )
+    return parse(content[8 : 8 + size]), 8 + size
+
+
+def _record(path: Path, notes: Mapping[str, str]) -> dict[str, Any]:
+    """What a header says of the model."""
+    if "isoconv" not in notes:
+        return {}
+    if len(notes) > 1:
+        more = listed(sorted(set(notes) - {"isoconv"}))
         raise CheckpointError(f"{path} was altered: its header has more than its record: {more}")
-    if not isinstance(record, dict):
+    try:
+        found = parse(notes["isoconv"])
+    except ValueError as error:
+        raise CheckpointError(
+            f"the record of the model in {path} cannot be read: {error}"
+        ) from error
+    if not isinstance(found, dict):
         raise CheckpointError(f"the record of the model in {path} cannot be read: it is no object")
-    return arrays, record
+    return found
+
+
+def _array(content: bytes, start: int, entry: Mapping[str, Any]) -> Array:
+    first, last = entry["data_offsets"]
+    dtype = np.dtype(_DTYPES[entry["dtype"]]).newbyteorder("<")
+    flat = np.frombuffer(content, dtype, (last - first) // dtype.itemsize, start + first)
+    # A copy, in this machine's order of bytes, that can be written to.
+    return flat.astype(dtype.newbyteorder("=")).reshape(entry["shape"])
+
+
+_DTYPES = {
+    "F64": "f8", "F32": "f4", "F16": "f2", "I64": "i8", "I32": "i4", "I16": "i2", "I8": "i1",
+    "U64": "u8", "U32": "u4", "U16": "u2", "U8": "u1", "BOOL": "?",
+}  # fmt: skip
+"""Kinds of numbers that NumPy knows; safetensors knows some more."""
+_UTF8 = r"(?s)[^\ud800-\udfff]*"
+"""JSON can name halves of characters, which no UTF-8 has, and of which no digest can be taken."""
+_ENTRY = Fields(
+    {
+        "dtype": Exactly(*_DTYPES),
+        "shape": Rows(Whole(0, 2**63 - 1), most=32),
+        "data_offsets": Rows(Whole(0, 2**63 - 1), least=2, most=2),
+    }
+)
+
+
+class _Header(Schema):
+    """A header: its entries, and that they cover all bytes behind it once.
+
+    Args:
+        size: bytes behind it.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+
+    def faults(self, value: Any, place: str) -> Iterator[Fault]:
+        """Those of all entries; where there are none, those of the bytes that they stand for."""
+        if type(value) is not dict:
+            yield Fault("its header", "be an object", value)
+            return
+        notes = Named(Text(_UTF8, "a text in UTF-8", MOST_RECORD), most=1000)
+        fits = True
+        arrays = {name: entry for name, entry in value.items() if name != "__metadata__"}
+        for fault in (
+            *notes.faults(value.get("__metadata__", {}), inner(place, "__metadata__")),
+            *Named(_ENTRY, Text(_UTF8, "a text in UTF-8")).faults(arrays, place),
+        ):
+            fits = False
+            yield fault
+        if fits:
+            yield from self._bytes(arrays, place)
+
+    def _bytes(self, arrays: Mapping[str, Any], place: str) -> Iterator[Fault]:
+        end = 0
+        for name, entry in sorted(arrays.items(), key=lambda item: item[1]["data_offsets"]):
+            first, last = entry["data_offsets"]
+            count = room = np.dtype(_DTYPES[entry["dtype"]]).itemsize
+            for side in entry["shape"]:
+                count *= side
+                room *= max(side, 1)
+            if room >= 2**63:
+                # NumPy refuses it also where a side of 0 leaves nothing of it.
+                yield Fault(
+                    inner(inner(place, name), "shape"), "be one that fits into memory", room
+                )
+            if first != end or last - first != count:
+                rule = f"be [{end}, {end + count}], as many bytes as its shape and dtype need"
+                yield Fault(inner(inner(place, name), "data_offsets"), rule, entry["data_offsets"])
+            end = max(end, last)
+        if end != self._size:
+            rule = f"say what all {self._size:,} bytes behind it are"
+            yield Fault("its header", rule, end)

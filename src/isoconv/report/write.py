@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from isoconv.data import Dataset
 from isoconv.errors import CheckpointError
-from isoconv.files import read_file
 from isoconv.nn import Module
 from isoconv.report.confusion import draw_confusion
 from isoconv.report.curves import History, draw_curves
@@ -18,6 +16,8 @@ from isoconv.report.gallery import draw_mistakes, draw_predictions, typical, wor
 from isoconv.report.page import Figure, page
 from isoconv.report.style import save, write_whole
 from isoconv.train import Evaluation, RunFolder
+from isoconv.train.files import read_rows
+from isoconv.train.layout import ROW
 
 __all__ = ["history_of", "write_report"]
 
@@ -83,11 +83,10 @@ def history_of(path: Path) -> list[dict[str, Any]]:
     Raises:
         CheckpointError: the file cannot be read.
     """
-    try:
-        lines = read_file(path).decode().splitlines()
-        return [dict(json.loads(line)) for line in lines if line.strip()]
-    except (OSError, ValueError, TypeError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    rows, end = read_rows(path, ROW)
+    if end:
+        raise CheckpointError(f"{path} cannot be read: its last line has no end")
+    return rows
 
 
 def _drawings(

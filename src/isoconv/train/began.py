@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from isoconv.checks import check_count
-from isoconv.errors import ArgumentError, CheckpointError
 from isoconv.train.callbacks import EarlyStopping
 from isoconv.train.checkpoint import RunFolder
 from isoconv.train.settings import from_plain
@@ -32,6 +30,7 @@ class Began:
         versions: of the software.
         keep_checkpoints: whether the state after each epoch is kept.
         result: what came of it at its end, or None.
+        stopped: why it was to end before its last epoch, where its end was killed; "" otherwise.
     """
 
     description: dict[str, Any]
@@ -43,6 +42,7 @@ class Began:
     versions: dict[str, Any]
     keep_checkpoints: bool
     result: Mapping[str, Any] | None
+    stopped: str
 
     @classmethod
     def read(cls, folder: RunFolder) -> Began:
@@ -52,34 +52,16 @@ class Began:
             CheckpointError: it says nothing that makes sense.
         """
         found = folder.description()
-        try:
-            compared = {name: found[name] for name in COMPARED}
-            names, result = compared["record"]["class_names"], found.get("result")
-            stopping = from_plain(found["settings"]["early_stopping"])
-            check_count("settings.epochs", found["settings"]["epochs"])
-            checks = {
-                "record.class_names": all(isinstance(name, str) for name in [*names]),
-                "settings.early_stopping": isinstance(stopping, EarlyStopping | None),
-                "facts": isinstance(found["facts"], dict),
-                "versions": isinstance(found["versions"], dict),
-                "keep_checkpoints": isinstance(found["keep_checkpoints"], bool),
-                "result": result is None or isinstance(result["stopped"], str),
-            }
-            wrong = [name for name, fits in checks.items() if not fits]
-            if wrong:
-                raise ArgumentError(f"it cannot be read: wrong {', '.join(wrong)}")
-            return cls(
-                found,
-                compared,
-                tuple(names),
-                found["settings"]["epochs"],
-                stopping,
-                found["facts"],
-                found["versions"],
-                found["keep_checkpoints"],
-                result,
-            )
-        except KeyError as error:
-            raise CheckpointError(f"{folder.run_file} cannot be read: it lacks {error}") from error
-        except (TypeError, ArgumentError, CheckpointError) as error:
-            raise CheckpointError(f"{folder.run_file} cannot be read: {error}") from error
+        stopping: EarlyStopping | None = from_plain(found["settings"]["early_stopping"])
+        return cls(
+            found,
+            {name: found[name] for name in COMPARED},
+            tuple(found["record"]["class_names"]),
+            found["settings"]["epochs"],
+            stopping,
+            found["facts"],
+            found["versions"],
+            found["keep_checkpoints"],
+            found.get("result"),
+            found.get("stopped", ""),
+        )

@@ -1,24 +1,13 @@
 """The run folder: what a training leaves behind, whole at every moment.
 
-::
-
-    RUN/
-      run.json                      settings, model, data, versions; at the end the result
-      receipt.json, steps.jsonl     what came of each epoch, for others to check
-      samples.csv                   part, class, digest and path of every sample
-      metrics.jsonl                 one row for each epoch
-      weights.safetensors           the model that the training leaves
-      best.safetensors              the model of the best epoch
-      checkpoints/last.json         where the run stands; names the file beside it and its SHA-256
-      checkpoints/last-E-S.safetensors   parameters, states and optimizer vectors after E epochs
-                                         and S steps of the next one
-      checkpoints/epoch-E.safetensors    the same after E epochs, where they are kept
-
 Every ``safetensors`` file carries the record of its model (`isoconv.nn.record`), so that
 `isoconv.load` makes a model of any of them.
 
 ``last.json`` is replaced after the arrays that it names were written under a name of their own, and
 older arrays are deleted after that: whenever a process is killed, ``last.json`` names a whole file.
+
+One process at a time trains into a folder (`isoconv.train.folder`). What the files are called is in
+`isoconv.train.places`.
 """
 
 from __future__ import annotations
@@ -26,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,7 +22,6 @@ from typing import Any
 from numpy.typing import NDArray
 
 from isoconv.checks import (
-    as_word,
     check_arrays,
     check_count,
     check_kind,
@@ -47,10 +34,13 @@ from isoconv.checks import (
 from isoconv.data import Dataset, Samples
 from isoconv.data.samples import check_datasets
 from isoconv.errors import ArgumentError, CheckpointError, DataError
+from isoconv.files import read_file
 from isoconv.nn import storage
 from isoconv.nn.record import with_weights
-from isoconv.train.files import read_arrays, read_json, write_bytes, write_json
-from isoconv.train.stand import FORMAT, Stand, check_format
+from isoconv.train.files import canonical_json, read_arrays, read_json
+from isoconv.train.folder import WorkFolder
+from isoconv.train.layout import FORMAT, RUN
+from isoconv.train.stand import Stand, check_content
 from isoconv.train.state import Checkpoint, check_model, flat, from_flat
 
 __all__ = ["FORMAT", "RunFolder"]
@@ -58,145 +48,26 @@ __all__ = ["FORMAT", "RunFolder"]
 Array = NDArray[Any]
 
 
-class RunFolder:
+class RunFolder(WorkFolder):
     """Reads and writes one run folder; every file is replaced whole.
 
     Args:
         path: of the folder.
+
+    Attributes:
+        learned: whether the last checkpoint that was saved here is one after some step.
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = check_path("path", path)
+        super().__init__(path)
+        self.learned = False
         self._record: Mapping[str, Any] = {}
-        self._made: list[Path] = []
 
     def describes(self, record: Mapping[str, Any]) -> None:
         """Say what is to stand in every file of weights: the model's record, without weights."""
         self._record = check_mapping("record", record)
 
-    @property
-    def run_file(self) -> Path:
-        """Settings and result."""
-        return self.path / "run.json"
-
-    @property
-    def metrics_file(self) -> Path:
-        """One JSON row for each epoch."""
-        return self.path / "metrics.jsonl"
-
-    @property
-    def weights_file(self) -> Path:
-        """The final weights."""
-        return self.path / "weights.safetensors"
-
-    @property
-    def best_file(self) -> Path:
-        """The weights of the best epoch."""
-        return self.path / "best.safetensors"
-
-    @property
-    def receipt_file(self) -> Path:
-        """What came of each epoch, for others to check."""
-        return self.path / "receipt.json"
-
-    @property
-    def steps_file(self) -> Path:
-        """The loss of every step, and each epoch's digest of every tensor."""
-        return self.path / "steps.jsonl"
-
-    @property
-    def samples_file(self) -> Path:
-        """Part, class, digest and path of every sample."""
-        return self.path / "samples.csv"
-
-    @property
-    def checkpoint_file(self) -> Path:
-        """Where the run stands."""
-        return self.path / "checkpoints" / "last.json"
-
     # The run as a whole
-
-    def open(self) -> None:
-        """See that a new run may be written here.
-
-        What a start left that was killed before there was a run is no run.
-
-        Raises:
-            ArgumentError: the folder holds a run already, or files that a run would overwrite.
-        """
-        way_on = f"isoconv resume {as_word(self.path)}"
-        if self.run_file.exists():
-            raise ArgumentError(
-                f"{self.path} holds a run already; go on with it ({way_on}) or choose another "
-                "folder"
-            )
-        left = self._left_by_a_start()
-        for path in self._files():
-            if path not in left:
-                name = path.relative_to(self.path).as_posix()
-                raise ArgumentError(
-                    f"{self.path} holds {name} of another run or of somebody else, which is not "
-                    "overwritten; choose another folder"
-                )
-        folders = (self.checkpoint_file.parent, self.path, *self.path.parents)
-        self._made = [folder for folder in folders if not folder.exists()]
-
-    def _files(self) -> list[Path]:
-        """The files that have a place in a run folder and are there."""
-        named = (
-            self.receipt_file, self.steps_file, self.samples_file, self.metrics_file,
-            self.weights_file, self.best_file, self.checkpoint_file,
-        )  # fmt: skip
-        arrays = (
-            path
-            for pattern in ("last-*.safetensors", "epoch-*.safetensors")
-            for path in self.checkpoint_file.parent.glob(pattern)
-        )
-        return [path for path in (*named, *arrays) if path.exists()]
-
-    def _of_a_start(self) -> tuple[Path, ...]:
-        """What a training writes before its first step, but for run.json."""
-        return (
-            self.samples_file,
-            self.kept_file(0),
-            self.checkpoint_file.with_name(Stand.name(0, 0)),
-            self.checkpoint_file,
-            self.steps_file,
-            self.receipt_file,
-        )
-
-    def _left_by_a_start(self) -> list[Path]:
-        left = list(self._of_a_start())
-        if self.receipt_file.exists() and not self._only_begun():
-            left.remove(self.receipt_file)
-        try:
-            Samples.read(self.samples_file.read_bytes(), "")
-        except (OSError, DataError):
-            left.remove(self.samples_file)
-        return left
-
-    def _only_begun(self) -> bool:
-        try:
-            receipt = read_json(self.receipt_file, "receipt")
-            return len(receipt["epochs"]) <= 1 and receipt["final"] is None
-        except (CheckpointError, KeyError, TypeError):
-            return False
-
-    def clear(self) -> None:
-        """Remove what a start left that was killed before there was a run; after `open`."""
-        for path in self._of_a_start():
-            with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)
-
-    def discard(self) -> None:
-        """Remove what a start wrote that came to nothing, and nothing else; after `open`."""
-        self.clear()
-        with contextlib.suppress(OSError):
-            self.run_file.unlink(missing_ok=True)
-        for folder in self._made:
-            # Not if somebody put a file there.
-            with contextlib.suppress(OSError):
-                folder.rmdir()
 
     def describe(self, description: Mapping[str, Any]) -> None:
         """Replace the run's description.
@@ -204,7 +75,8 @@ class RunFolder:
         Raises:
             CheckpointError: the folder cannot be written.
         """
-        write_json(self.run_file, {"format": FORMAT, **check_mapping("description", description)})
+        content = {"format": FORMAT, **check_mapping("description", description)}
+        self._announce(canonical_json(content))
 
     def description(self) -> dict[str, Any]:
         """What `describe` was given last.
@@ -222,8 +94,7 @@ class RunFolder:
                 f"a run is a folder with run.json and checkpoints; {self.path} has no run.json"
             )
         found = read_json(self.run_file, "the run's description")
-        check_format(self.run_file, found)
-        return found
+        return check_content(self.run_file, found, RUN)
 
     def save_metrics(self, history: Sequence[Mapping[str, Any]]) -> None:
         """Replace metrics.jsonl.
@@ -235,7 +106,7 @@ class RunFolder:
             json.dumps(row, sort_keys=True, allow_nan=False) + "\n"
             for row in check_rows("history", history)
         ]
-        write_bytes(self.metrics_file, "".join(rows).encode())
+        self.write(self.metrics_file, "".join(rows).encode())
 
     def save_samples(self, content: bytes) -> None:
         """Write samples.csv.
@@ -243,9 +114,7 @@ class RunFolder:
         Raises:
             CheckpointError: the file cannot be written.
         """
-        if not isinstance(content, bytes):
-            raise ArgumentError(f"content must be bytes; got {shown(content)}")
-        write_bytes(self.samples_file, content)
+        self.write(self.samples_file, content)
 
     def samples(self, sha256: str | None = None) -> Samples | None:
         """The samples of the run; None where the list is missing or not the one that was written.
@@ -256,12 +125,12 @@ class RunFolder:
         if sha256 is not None:
             check_text("sha256", sha256)
         try:
-            content = self.samples_file.read_bytes()
+            content = read_file(self.samples_file)
             wanted = self.description()["samples_sha256"] if sha256 is None else sha256
             if hashlib.sha256(content).hexdigest() != wanted:
                 return None
             return Samples.read(content, str(self.samples_file))
-        except (OSError, KeyError, CheckpointError, DataError):
+        except (OSError, CheckpointError, DataError):
             return None
 
     def changes(self, parts: Mapping[str, Dataset], sha256: str | None = None) -> list[str]:
@@ -285,7 +154,7 @@ class RunFolder:
             CheckpointError: the file cannot be written; an earlier one stays whole.
         """
         arrays = check_arrays("weights", weights, ArgumentError)
-        write_bytes(check_path("path", path), self._content(arrays, storage.digest(arrays)))
+        self.write(check_path("path", path), self._content(arrays, storage.digest(arrays)))
 
     def _content(self, arrays: Mapping[str, Array], weights_sha256: str) -> bytes:
         return storage.content_of(arrays, with_weights(self._record, weights_sha256))
@@ -318,19 +187,20 @@ class RunFolder:
         content = self._content(flat(checkpoint), digest)
         name = Stand.name(checkpoint.epoch, checkpoint.step)
         stand = Stand.of(checkpoint, name, hashlib.sha256(content).hexdigest(), digest)
-        write_bytes(self.checkpoint_file.with_name(name), content)
-        write_json(self.checkpoint_file, stand.plain())
-        self._tidy(name)
+        self.write(self.checkpoint_file.with_name(name), content)
+        self.write(self.checkpoint_file, canonical_json(stand.plain()))
+        self.tidy(checkpoint)
+        self.learned = (checkpoint.epoch, checkpoint.step) > (0, 0)
 
-    def _tidy(self, kept: str) -> None:
-        """Delete older checkpoints and what killed processes left."""
-        folder = self.checkpoint_file.parent
-        for pattern in ("last-*.safetensors", ".last*.tmp"):
-            for path in folder.glob(pattern):
-                if path.name != kept:
-                    # A file that cannot be deleted costs space alone.
-                    with contextlib.suppress(OSError):
-                        path.unlink()
+    def tidy(self, checkpoint: Checkpoint) -> None:
+        """Delete older checkpoints than the one that the run stands at."""
+        check_kind("checkpoint", checkpoint, Checkpoint, "a Checkpoint")
+        kept = Stand.name(checkpoint.epoch, checkpoint.step)
+        for path in self.checkpoint_file.parent.glob("last-*.safetensors"):
+            if path.name != kept:
+                # A file that cannot be deleted costs space alone.
+                with contextlib.suppress(OSError):
+                    path.unlink()
 
     def load(
         self,
@@ -354,7 +224,7 @@ class RunFolder:
         if not isinstance(slots, (list, tuple)):
             raise ArgumentError(f"slots must be a list of names; got {shown(slots)}")
         stand = Stand.read(self.checkpoint_file)
-        path = self.checkpoint_file.with_name(stand.arrays_file)
+        path = self.checkpoint_file.with_name(stand.file)
         arrays = read_arrays(path, stand.sha256)
         check_model(path, arrays, parameters, states, slots)
         found = Checkpoint(
@@ -381,11 +251,6 @@ class RunFolder:
 
     # Checkpoints that are kept
 
-    def kept_file(self, epoch: int) -> Path:
-        """The state after so many epochs."""
-        epoch = check_count("epoch", epoch, least=0, below=2**32)
-        return self.checkpoint_file.parent / f"epoch-{epoch:05d}.safetensors"
-
     def keep(self, checkpoint: Checkpoint) -> None:
         """Keep the state after an epoch beside the checkpoint to go on from.
 
@@ -394,13 +259,7 @@ class RunFolder:
         """
         check_kind("checkpoint", checkpoint, Checkpoint, "a Checkpoint")
         content = self._content(flat(checkpoint), storage.digest(checkpoint.weights))
-        write_bytes(self.kept_file(checkpoint.epoch), content)
-
-    def kept_epochs(self) -> list[int]:
-        """The epochs after which the state was kept, in order."""
-        names = (path.stem for path in self.checkpoint_file.parent.glob("epoch-*.safetensors"))
-        found = [int(name[6:]) for name in names if re.fullmatch(r"epoch-[0-9]{5,9}", name)]
-        return sorted(epoch for epoch in found if self.kept_file(epoch).exists())
+        self.write(self.kept_file(checkpoint.epoch), content)
 
     def load_kept(self, epoch: int) -> Checkpoint:
         """The state after an epoch, if it was kept.
@@ -423,7 +282,7 @@ class RunFolder:
             CheckpointError: it cannot be read or is damaged.
         """
         stand = Stand.read(self.checkpoint_file)
-        path = self.checkpoint_file.with_name(stand.arrays_file)
+        path = self.checkpoint_file.with_name(stand.file)
         return from_flat(read_arrays(path, stand.sha256), stand.epoch, stand.step)
 
     def find(self, epoch: int, weights_sha256: str) -> Checkpoint | None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoconv.nn import storage
+from isoconv.printable import printable
 from isoconv.train.checkpoint import RunFolder
 from isoconv.train.receipt import Receipt
 from isoconv.train.record import tensors_of
@@ -79,7 +80,7 @@ class Difference:
             place = ", ".join(map(str, self.element or ()))
             lines.append(f"  element ({place}): {_both(first, second, self.values)}")
             lines.append(f"  {self.count[0]} of the tensor's {self.count[1]} elements differ")
-        return [*lines, *([f"  {self.note}"] if self.note else [])]
+        return [printable(line) for line in (*lines, *([f"  {self.note}"] if self.note else []))]
 
 
 def _both(first: str, second: str, values: tuple[str, str]) -> str:

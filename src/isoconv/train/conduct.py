@@ -176,6 +176,7 @@ class Conduct:
                 self._recorder,
                 keep=self._keep,
                 best=best,
+                save_every=trainer.save_every,
             )
             return self._train(session, start, partial(_weights_of, engine))
         except Interrupted:
@@ -226,6 +227,9 @@ class Conduct:
         if test is not None:
             with self._evaluator(reporter_for(progress=False)) as evaluator:
                 run.test = evaluator.run(self._model.weights, test)
+        if folder is not None and ended is None and run.stopped:
+            # Why it ends may be known to a callback alone: a kill from here on must not lose it.
+            folder.describe({**run.description, "stopped": run.stopped})
         result = {
             "best_epoch": run.best_epoch,
             "epoch": run.kept_epoch,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from isoconv.printable import printable_lines
 from isoconv.train.compare import Difference, Side, compare_epochs, state_after
 from isoconv.train.differing import differing, told
 from isoconv.train.receipt import Receipt
@@ -39,20 +40,28 @@ class RunDifference:
 
     @property
     def identical(self) -> bool:
-        """Whether both runs are the same in all that is compared."""
-        return not self.head and self.place is None
+        """Whether both receipts say the same, and nothing is to be said besides."""
+        return not self.different and not self.notes
+
+    @property
+    def different(self) -> bool:
+        """Whether the receipts differ in what they say of the runs."""
+        return bool(self.head) or self.place is not None
 
     def __str__(self) -> str:
+        return printable_lines("\n".join(self._lines()))
+
+    def _lines(self) -> list[str]:
         notes = [f"note: {note}" for note in self.notes]
-        if self.identical:
-            said = f"identical: {self.a} and {self.b}, {_epochs(self.epochs)}"
-            return "\n".join([said, *notes])
+        if not self.different:
+            said = "identical" if self.identical else "no difference found"
+            return [f"{said}: {self.a} and {self.b}, {_epochs(self.epochs)}", *notes]
         lines = [f"different: A is {self.a}, B is {self.b}", *self.head]
         if self.place is None:
             lines.append(f"no difference in {_epochs(self.epochs)} that both have")
         else:
             lines += self.place.lines("A", "B")
-        return "\n".join([*lines, *notes])
+        return [*lines, *notes]
 
 
 def diff(a: str | Path, b: str | Path) -> RunDifference:

@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from isoconv.printable import printable
+
 __all__ = ["ABSENT", "difference_table", "differing", "told"]
 
 MOST_SHOWN = 72
@@ -38,7 +40,8 @@ def differing(a: Any, b: Any, place: str = "") -> Iterator[tuple[str, Any, Any]]
     """
     if isinstance(a, Mapping) and isinstance(b, Mapping):
         for name in sorted({*a, *b}):
-            inner = f"{place}.{name}" if place else str(name)
+            short = str(name) if len(str(name)) <= 80 else f"{str(name)[:79]}…"
+            inner = f"{place}.{short}" if place else short
             yield from differing(a.get(name, ABSENT), b.get(name, ABSENT), inner)
     elif isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
         for number, (first, second) in enumerate(zip(a, b, strict=True)):
@@ -55,6 +58,7 @@ def told(value: Any) -> str:
         {"a": 1.0} "1" 1 nothing
     """
     text = repr(value) if value is ABSENT else json.dumps(value, ensure_ascii=False)
+    text = printable(text)
     return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 3]}..."
 
 

@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from isoconv.errors import CheckpointError
+from isoconv.files import read_file
+from isoconv.memory import check_memory
+from isoconv.nn import storage
 from isoconv.nn.plain import parse
+from isoconv.nn.schema import PLAIN, Fault, Rows, Schema, check
 from isoconv.nn.storage import replace_file
 
 __all__ = [
+    "cannot_be_written",
     "canonical_json",
     "check_arrays",
     "read_arrays",
     "read_json",
+    "read_lines",
+    "read_rows",
     "write_bytes",
-    "write_json",
 ]
 
 Array = NDArray[Any]
+
+MOST_TEXT = 2**30
+"""Bytes of a file of text: a receipt of a million epochs."""
+VALUES = 40
+"""Bytes of memory for each byte of JSON, at most: ``[]`` becomes a list of 56, named by 8."""
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -34,12 +43,16 @@ def write_bytes(path: Path, content: bytes) -> None:
         CheckpointError: it cannot be written; an earlier file of that name stays whole.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, content)
     except OSError as error:
-        raise CheckpointError(
-            f"{path} cannot be written ({error.strerror or error}); what was saved before is whole"
-        ) from error
+        raise cannot_be_written(path, error) from error
+
+
+def cannot_be_written(path: Path, error: OSError) -> CheckpointError:
+    """The error that says so; replaced files are whole."""
+    return CheckpointError(
+        f"{path} cannot be written ({error.strerror or error}); what was saved before is whole"
+    )
 
 
 def canonical_json(value: Any) -> bytes:
@@ -56,35 +69,83 @@ def canonical_json(value: Any) -> bytes:
     return f"{text}\n".encode("utf-8", "surrogatepass")
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Replace a file by a value as canonical JSON.
-
-    Raises:
-        CheckpointError: it cannot be written; an earlier file of that name stays whole.
-    """
-    write_bytes(path, canonical_json(value))
-
-
-def read_json(path: Path, what: str) -> dict[str, Any]:
+def read_json(path: Path, what: str, schema: Schema = PLAIN) -> dict[str, Any]:
     """Read a JSON object.
 
     Args:
         path: of the file.
         what: it is, for the message.
+        schema: of the object.
 
     Raises:
-        CheckpointError: the file is missing, unreadable or no JSON object; see
-            `isoconv.nn.plain.parse`.
+        CheckpointError: the file is missing, unreadable, no JSON object (see
+            `isoconv.nn.plain.parse`), or not as its schema says.
+        NotEnoughMemoryError: there is not enough memory for what it may hold.
     """
+    content = _read(path, what)
     try:
-        value = parse(path.read_bytes())
-    except (OSError, ValueError) as error:
+        value = parse(content)
+    except ValueError as error:
         raise CheckpointError(f"{what} {path} cannot be read: {error}") from error
     if not isinstance(value, dict):
         raise CheckpointError(
             f"{what} {path} must hold a JSON object; it holds a {type(value).__name__}"
         )
+    check(f"{what} {path}", value, schema)
     return value
+
+
+def read_lines(path: Path) -> tuple[list[bytes], bytes]:
+    """The lines of a file, and what stands behind the last end of a line.
+
+    Raises:
+        CheckpointError: the file cannot be read.
+        NotEnoughMemoryError: there is not enough memory for it.
+    """
+    *lines, end = _read(path, "").split(b"\n")
+    return lines, end
+
+
+def read_rows(path: Path, schema: Schema) -> tuple[list[dict[str, Any]], bytes]:
+    """The JSON objects of a file, one to a line, and what stands behind the last end of a line.
+
+    Args:
+        path: of the file.
+        schema: of each object.
+
+    Raises:
+        CheckpointError: the file cannot be read, or a line is not as the schema says.
+        NotEnoughMemoryError: there is not enough memory for it.
+    """
+    lines, end = read_lines(path)
+    rows = []
+    for number, line in enumerate(lines, 1):
+        try:
+            rows.append(parse(line))
+        except ValueError as error:
+            raise CheckpointError(f"{path} cannot be read: line {number}: {error}") from error
+    check(str(path), rows, Lines(schema))
+    return rows, end
+
+
+class Lines(Rows):
+    """The lines of a file, from 1."""
+
+    def faults(self, value: Any, place: str) -> Iterator[Fault]:
+        """Those of all lines."""
+        for number, row in enumerate(value, 1):
+            yield from self.schema.faults(row, f"{place}line {number}")
+
+
+def _read(path: Path, what: str) -> bytes:
+    """The bytes of a file of text, within bounds of what they may become."""
+    try:
+        content = read_file(path, MOST_TEXT)
+    except OSError as error:
+        title = f"{what} {path}" if what else str(path)
+        raise CheckpointError(f"{title} cannot be read: {error.strerror or error}") from error
+    check_memory(f"reading {path}", {"its values": VALUES * len(content)}, "a smaller file")
+    return content
 
 
 def read_arrays(path: Path, digest: str | None = None) -> dict[str, Array]:
@@ -96,23 +157,14 @@ def read_arrays(path: Path, digest: str | None = None) -> dict[str, Array]:
 
     Raises:
         CheckpointError: the file cannot be read, is not safetensors or has another digest.
+        NotEnoughMemoryError: there is not enough memory for it.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"checkpoint {path} cannot be read: {error}") from error
-    found = hashlib.sha256(content).hexdigest()
-    if digest is not None and found != digest:
+    saved = storage.read_saved(path)
+    if digest is not None and saved.sha256 != digest:
         raise CheckpointError(
-            f"checkpoint {path} is damaged: its SHA-256 must be {digest}; it is {found}"
+            f"checkpoint {path} is damaged: its SHA-256 must be {digest}; it is {saved.sha256}"
         )
-    try:
-        return dict(load(content))
-    except (SafetensorError, KeyError, ValueError, TypeError) as error:
-        raise CheckpointError(f"checkpoint {path} is no safetensors file: {error}") from error
+    return saved.arrays
 
 
 def check_arrays(
@@ -123,25 +175,6 @@ def check_arrays(
     Raises:
         CheckpointError: they do not; the message lists every difference.
     """
-    missing = sorted(set(wanted) - set(given))
-    extra = sorted(set(given) - set(wanted))
-    shared = sorted(set(wanted) & set(given))
-    shapes = [
-        f"{name} has {given[name].shape}, the model needs {tuple(wanted[name])}"
-        for name in shared
-        if given[name].shape != tuple(wanted[name])
-    ]
-    dtypes = [
-        f"{name} is {given[name].dtype}" for name in shared if given[name].dtype != np.float32
-    ]
-    problems = []
-    if missing:
-        problems.append(f"missing: {', '.join(missing)}")
-    if extra:
-        problems.append(f"not in the model: {', '.join(extra)}")
-    if shapes:
-        problems.append(f"other shape: {'; '.join(shapes)}")
-    if dtypes:
-        problems.append(f"not float32: {', '.join(dtypes)}")
+    problems = storage.misfits(wanted, given, ("float32",))
     if problems:
-        raise CheckpointError(f"{what} belongs to another model: {' | '.join(problems)}")
+        raise CheckpointError(f"{what} belongs to another model: {problems}")

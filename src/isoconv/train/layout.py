@@ -1,16 +1,57 @@
-"""What a receipt must look like: one with a digest that fits may still make no sense."""
+"""What the files of a run folder must look like: the schema of each, in one place.
+
+A receipt whose digest fits may still make no sense, and every other file may be a stranger's.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from isoconv.checks import LARGEST, LARGEST_SINGLE
+from isoconv.data import Augmentation
 from isoconv.data.files import SPLITS
-from isoconv.errors import CheckpointError
+from isoconv.nn.record import DESCRIBED
+from isoconv.nn.schema import (
+    EXACT,
+    FLAG,
+    NUMBER,
+    PLAIN,
+    SHA256,
+    SIDES,
+    Checked,
+    Exactly,
+    Fields,
+    Floats,
+    Maybe,
+    Named,
+    Number,
+    Rows,
+    Text,
+    Whole,
+    inner,
+)
+from isoconv.train.callbacks import EarlyStopping
+from isoconv.train.optim import SGD, Adam, AdamW
+from isoconv.train.schedule import Constant, Cosine, OneCycle, Step, WarmUp
+from isoconv.train.settings import Stored
+from isoconv.train.step import Loss
 
-__all__ = ["HEAD", "NO_METRICS", "check_layout", "exact_metrics"]
+__all__ = [
+    "DETAILS",
+    "FORMAT",
+    "HEAD",
+    "LAST",
+    "MOST_EPOCHS",
+    "NO_METRICS",
+    "RECEIPT",
+    "ROW",
+    "RUN",
+    "exact_metrics",
+]
 
+FORMAT = 2
+"""Version of the run folder, its receipt included."""
 HEAD = (
     "format", "isoconv", "arithmetic", "model", "record", "settings", "data", "samples_sha256",
     "split", "start",
@@ -19,53 +60,9 @@ HEAD = (
 
 NO_METRICS = ("epoch", "seconds", "images_per_second")
 """Columns of the history that depend on the clock, or count."""
-
-_Kinds = Mapping[str, type | tuple[type, ...]]
-
-_NOTHING = type(None)
-_TOP: _Kinds = {
-    "arithmetic": int,
-    "data": dict,
-    "digest": str,
-    "epochs": list,
-    "final": (dict, _NOTHING),
-    "format": int,
-    "isoconv": str,
-    "machine": dict,
-    "model": dict,
-    "record": dict,
-    "samples_sha256": str,
-    "settings": dict,
-    "split": dict,
-    "start": str,
-}
-_MODEL: _Kinds = {
-    "graph_sha256": str,
-    "layers": list,
-    "name": (str, _NOTHING),
-    "output_shape": list,
-    "parameters": dict,
-    "states": dict,
-}
-_PART: _Kinds = {"samples": int, "sha256": str}
-_ENTRY: _Kinds = {
-    "details_sha256": str,
-    "epoch": int,
-    "metrics": dict,
-    "optimizer_sha256": str,
-    "readable": dict,
-    "steps": int,
-    "weights_sha256": str,
-}
-_FINAL: _Kinds = {
-    "best_epoch": int,
-    "epoch": int,
-    "epochs": int,
-    "record_sha256": str,
-    "stopped": str,
-    "test": (dict, _NOTHING),
-    "weights_sha256": str,
-}
+MOST_EPOCHS = 2**32 - 1
+_MOST_STEPS = 2**63 - 1
+_NAME = Text("(?s).+", "the name of a metric or a tensor", 4096)
 
 
 def exact_metrics(row: Mapping[str, Any]) -> dict[str, str | None]:
@@ -82,93 +79,222 @@ def exact_metrics(row: Mapping[str, Any]) -> dict[str, str | None]:
     }
 
 
-def check_layout(path: Path, content: Mapping[str, Any]) -> None:
-    """See that a receipt has all its entries, no others, and does not contradict itself.
+# How a run began
 
-    Raises:
-        CheckpointError: it has not, or does.
-    """
-    wrong = list(_misplaced("", content, _TOP)) or list(_inner(content))
-    if wrong:
-        listed = ", ".join(wrong[:10]) + (", …" if len(wrong) > 10 else "")
-        raise CheckpointError(f"receipt {path} cannot be read: wrong, missing or unknown {listed}")
-    for entry in content["epochs"]:
-        if not _readable_agrees(entry):
-            raise CheckpointError(
-                f"receipt {path} was edited: the readable metrics of epoch {entry['epoch']} are "
-                "not those in hexadecimal"
-            )
-    contradiction = _contradiction(content)
-    if contradiction:
-        raise CheckpointError(f"receipt {path} contradicts itself: {contradiction}")
+_Places = Iterator[tuple[Sequence[str | int], str, Any]]
+
+_MODEL = Fields(
+    {
+        "graph_sha256": SHA256,
+        "layers": Rows(Rows(Text(longest=2**20), least=2, most=2)),
+        "name": Maybe(Text()),
+        "output_shape": SIDES,
+        "parameters": Named(SIDES, _NAME),
+        "states": Named(SIDES, _NAME),
+    }
+)
 
 
-def _misplaced(place: str, value: Any, kinds: _Kinds) -> Iterator[str]:
-    """Places of entries that are missing, unknown or of a wrong type."""
-    if not isinstance(value, dict):
-        yield place
-        return
-    prefix = f"{place}." if place else ""
-    for name in sorted({*value, *kinds}):
-        kind = kinds.get(name, ())
-        allowed = kind if isinstance(kind, tuple) else (kind,)
-        # Not isinstance, for True is no number here.
-        if name not in value or type(value[name]) not in allowed:
-            yield f"{prefix}{name}"
+def _settings(found: Mapping[str, Any]) -> _Places:
+    if found["shard_size"] > found["batch_size"]:
+        rule = f"be at most batch_size, {found['batch_size']}"
+        yield ("shard_size",), rule, found["shard_size"]
 
 
-def _inner(content: Mapping[str, Any]) -> Iterator[str]:
-    yield from _misplaced("model", content["model"], _MODEL)
-    data = content["data"]
-    for part in data:
-        yield from (
-            _misplaced(f"data.{part}", data[part], _PART) if part in SPLITS else [f"data.{part}"]
-        )
-    if "train" not in data:
-        yield "data.train"
-    if not content["epochs"]:
-        yield "epochs"
-    for number, entry in enumerate(content["epochs"]):
-        wrong = list(_misplaced(f"epochs[{number}]", entry, _ENTRY))
-        yield from wrong
-        if not wrong and entry["epoch"] != number:
-            yield f"epochs[{number}].epoch"
-    if content["final"] is not None:
-        yield from _misplaced("final", content["final"], _FINAL)
-    if content["start"] not in ("seed", "given"):
-        yield "start"
-    if type(content["settings"].get("epochs")) is not int:
-        yield "settings.epochs"
+_SETTINGS = Checked(
+    Fields(
+        {
+            "augmentation": Maybe(Stored(Augmentation)),
+            "batch_size": Whole(1, LARGEST),
+            "clip_norm": Maybe(Number(above=0, most=LARGEST_SINGLE)),
+            "early_stopping": Maybe(Stored(EarlyStopping)),
+            "epochs": Whole(1, MOST_EPOCHS),
+            "loss": Stored(Loss),
+            "normalise": Exactly(True, False, "keep", "anew"),
+            "optimizer": Stored(SGD, Adam, AdamW),
+            "schedule": Stored(Constant, Cosine, OneCycle, Step, WarmUp),
+            "seed": Whole(0, 2**64 - 1),
+            "shard_size": Whole(1, LARGEST),
+        }
+    ),
+    _settings,
+)
+_PART = Fields({"samples": Whole(1, 2**48), "sha256": SHA256})
+_HEAD = {
+    "format": Exactly(FORMAT),
+    "isoconv": Text(longest=80),
+    "arithmetic": Whole(1),
+    "model": _MODEL,
+    "record": DESCRIBED,
+    "settings": _SETTINGS,
+    "data": Fields({"train": _PART}, {part: _PART for part in SPLITS if part != "train"}),
+    "samples_sha256": SHA256,
+    "split": Named(PLAIN),
+    "start": Exactly("seed", "given"),
+}
+_FINAL = Fields(
+    {
+        "best_epoch": Whole(0, MOST_EPOCHS),
+        "epoch": Whole(0, MOST_EPOCHS),
+        "epochs": Whole(0, MOST_EPOCHS),
+        "record_sha256": SHA256,
+        "stopped": Text(),
+        "test": Maybe(Named(EXACT, _NAME, most=1000)),
+        "weights_sha256": SHA256,
+    }
+)
+
+RUN = Fields(
+    {
+        **_HEAD,
+        "facts": Named(PLAIN),
+        "keep_checkpoints": FLAG,
+        "versions": Named(PLAIN),
+    },
+    # The first is written before the end, and goes with it.
+    {"stopped": Text(), "result": _FINAL},
+)
+"""``run.json``."""
+
+# What came of it
 
 
-def _readable_agrees(entry: Mapping[str, Any]) -> bool:
-    readable = entry["readable"]
-    # What the metrics must have: exact_metrics would make floats of texts and whole numbers, too.
-    floats = all(type(value) is float for value in readable.values())
-    return floats and exact_metrics(readable) == entry["metrics"]
+def _entry(found: Mapping[str, Any]) -> _Places:
+    exact = exact_metrics(found["readable"])
+    if exact != found["metrics"]:
+        # No digest is taken of them.
+        rule = "be the metrics in decimals, and was edited"
+        yield ("readable",), rule, found["readable"]
 
 
-def _contradiction(content: Mapping[str, Any]) -> str:
-    """What two places of a receipt say that cannot both be true; "" for nothing."""
-    entries, final = content["epochs"], content["final"]
-    epochs, planned = len(entries) - 1, content["settings"]["epochs"]
+_ENTRY = Checked(
+    Fields(
+        {
+            "details_sha256": SHA256,
+            "epoch": Whole(0, MOST_EPOCHS),
+            "metrics": Named(EXACT, _NAME, most=1000),
+            "optimizer_sha256": SHA256,
+            "readable": Floats(),
+            "steps": Whole(0, _MOST_STEPS),
+            "weights_sha256": SHA256,
+        }
+    ),
+    _entry,
+)
+_WITHIN = Fields(
+    {
+        "epoch": Whole(0, MOST_EPOCHS),
+        "losses_sha256": SHA256,
+        "optimizer_sha256": SHA256,
+        "step": Whole(1, _MOST_STEPS),
+        "sums": Named(EXACT, _NAME, most=1000),
+        "weights_sha256": SHA256,
+    }
+)
+
+
+def _receipt(found: Mapping[str, Any]) -> _Places:
+    """What two places say that cannot both be true."""
+    entries, final, within = found["epochs"], found["final"], found.get("within", [])
+    epochs, planned = len(entries) - 1, found["settings"]["epochs"]
+    for number, entry in enumerate(entries):
+        if entry["epoch"] != number:
+            yield ("epochs", number, "epoch"), f"be {number}", entry["epoch"]
     if planned < max(epochs, 1):
-        return f"{epochs} epochs of {planned!r}"
+        yield ("epochs",), f"be at most settings.epochs, {planned}", epochs
+    for number, entry in enumerate(within):
+        if entry["epoch"] > epochs:
+            yield ("within", number, "epoch"), f"be at most {epochs}, the last", entry["epoch"]
     if final is None:
-        return ""
-    kept = final["epoch"]
-    if final["epochs"] != epochs or not 0 <= kept <= epochs:
-        return (
-            f"it ends with {epochs} epochs; the end says {final['epochs']!r}, and weights of epoch "
-            f"{kept!r}"
-        )
-    if final["weights_sha256"] != entries[kept]["weights_sha256"]:
-        return (
-            f"the final weights are {final['weights_sha256']}, those of epoch {kept} are "
-            f"{entries[kept]['weights_sha256']}"
-        )
-    if (final["test"] is None) == ("test" in content["data"]):
-        return "the end has a measurement on the test part, or data have one, and not both"
+        return
+    if within:
+        yield ("within",), "not be there, for the run has ended", within
+    if final["epochs"] != epochs:
+        yield ("final", "epochs"), f"be {epochs}, as many as there are", final["epochs"]
+    for name in ("epoch", "best_epoch"):
+        if final[name] > epochs:
+            yield ("final", name), f"be at most {epochs}, the last epoch", final[name]
+    kept = entries[min(final["epoch"], epochs)]["weights_sha256"]
+    if final["weights_sha256"] != kept:
+        rule = f"be {kept}, the weights of epoch {final['epoch']}"
+        yield ("final", "weights_sha256"), rule, final["weights_sha256"]
+    if (final["test"] is None) == ("test" in found["data"]):
+        yield ("final", "test"), "be there just where data.test is", final["test"]
     if epochs < planned and not final["stopped"]:
-        return f"it ended after {epochs} of {planned} epochs, and nothing stopped it"
-    return ""
+        rule = f"say what ended the run after {epochs} of {planned} epochs"
+        yield ("final", "stopped"), rule, final["stopped"]
+
+
+RECEIPT = Checked(
+    Fields(
+        {
+            **_HEAD,
+            "digest": SHA256,
+            "epochs": Rows(_ENTRY, least=1),
+            "final": Maybe(_FINAL),
+            "machine": Named(PLAIN),
+        },
+        {"within": Rows(_WITHIN, least=1, most=2)},
+    ),
+    _receipt,
+)
+"""``receipt.json``."""
+
+DETAILS = Fields(
+    {
+        "epoch": Whole(0, MOST_EPOCHS),
+        "losses": Rows(Text(r"-?0x[01](\.[0-9a-f]{1,6})?p[+-][0-9]{1,3}", "a float32 number")),
+        "tensors": Rows(Rows(Text(longest=4096), least=2, most=2)),
+    }
+)
+"""A line of ``steps.jsonl``."""
+
+
+class _Row(Named):
+    """A row of the history: numbers by the names of its columns, the epoch a whole one."""
+
+    def __init__(self) -> None:
+        super().__init__(NUMBER, _NAME, 1000)
+
+    def faults(self, value: Any, place: str) -> Iterator[Any]:
+        """Those of all columns; the number of the epoch must be there."""
+        yield from super().faults(value, place)
+        if type(value) is dict:
+            yield from Whole(1, MOST_EPOCHS).faults(value.get("epoch"), inner(place, "epoch"))
+
+
+ROW = _Row()
+"""A line of ``metrics.jsonl``, and an entry of the history in ``last.json``."""
+
+
+def _last(found: Mapping[str, Any]) -> _Places:
+    if len(found["history"]) != found["epoch"]:
+        rule = f"have a row for each of the {found['epoch']} epochs"
+        yield ("history",), rule, len(found["history"])
+    for number, row in enumerate(found["history"], 1):
+        if row["epoch"] != number:
+            yield ("history", number - 1, "epoch"), f"be {number}", row["epoch"]
+    # A run whose receipt was deleted keeps none.
+    if len(found["losses"]) not in (0, found["step"]):
+        rule = f"have a loss for each of the {found['step']} steps, or none"
+        yield ("losses",), rule, len(found["losses"])
+
+
+LAST = Checked(
+    Fields(
+        {
+            "epoch": Whole(0, MOST_EPOCHS),
+            "file": Text(r"[^/\\\0]+\.safetensors", "the name of a file beside it", 200),
+            "format": Exactly(FORMAT),
+            "history": Rows(ROW),
+            "losses": Rows(EXACT),
+            "seconds": Number(least=0),
+            "sha256": SHA256,
+            "step": Whole(0, _MOST_STEPS),
+            "sums": Named(EXACT, _NAME, most=1000),
+            "weights_sha256": SHA256,
+        }
+    ),
+    _last,
+)
+"""``checkpoints/last.json``."""

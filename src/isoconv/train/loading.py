@@ -73,12 +73,9 @@ def _check_of_run(folder: RunFolder, file: Path, model: Module) -> None:
     Raises:
         CheckpointError: it holds another one, or run.json cannot be read.
     """
-    try:
-        wanted = dict(folder.description()["record"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{folder.run_file} cannot be read: it lacks {error}") from error
+    wanted = folder.description()["record"]
     found = facts_of(model).plain()
-    if wanted.get("architecture") is None:
+    if wanted["architecture"] is None:
         # A class of a person's own, of which no file tells.
         found["architecture"] = None
     if found != wanted:

@@ -14,13 +14,15 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from isoconv.checks import check_count, check_flag, check_number, settle
+from isoconv.checks import LARGEST_SINGLE, check_count, check_flag, check_number, settle
 from isoconv.errors import ArgumentError
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import Graph
 from isoconv.ops import Constant
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
+
+_single = functools.partial(check_number, most=LARGEST_SINGLE)
 
 _STEPS = 2**32
 """More than any training has; powers are taken step by step."""
@@ -87,10 +89,10 @@ class SGD:
     def __post_init__(self) -> None:
         settle(
             self,
-            learning_rate=check_number("learning_rate", self.learning_rate, above=0),
+            learning_rate=_single("learning_rate", self.learning_rate, above=0),
             momentum=check_number("momentum", self.momentum, least=0, below=1),
             nesterov=check_flag("nesterov", self.nesterov),
-            weight_decay=check_number("weight_decay", self.weight_decay, least=0),
+            weight_decay=_single("weight_decay", self.weight_decay, least=0),
         )
         if self.nesterov and not self.momentum:
             raise ArgumentError("nesterov needs a momentum above 0; got momentum=0")
@@ -322,11 +324,11 @@ def _adam_update(u: _Update, settings: Adam | AdamW, p: int, g: int) -> Graph:
 def _check_adam(settings: Adam | AdamW) -> None:
     settle(
         settings,
-        learning_rate=check_number("learning_rate", settings.learning_rate, above=0),
+        learning_rate=_single("learning_rate", settings.learning_rate, above=0),
         beta1=check_number("beta1", settings.beta1, least=0, below=1),
         beta2=check_number("beta2", settings.beta2, least=0, below=1),
-        eps=check_number("eps", settings.eps, above=0),
-        weight_decay=check_number("weight_decay", settings.weight_decay, least=0),
+        eps=_single("eps", settings.eps, above=0),
+        weight_decay=_single("weight_decay", settings.weight_decay, least=0),
     )
     if not np.float32(settings.eps) > 0:
         raise ArgumentError(f"eps must be above 0 in float32; got {settings.eps!r}")

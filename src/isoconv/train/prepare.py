@@ -20,9 +20,8 @@ from isoconv.nn.record import Facts, TrainedOn
 from isoconv.run.training import StepGraph
 from isoconv.train.callbacks import EarlyStopping
 from isoconv.train.given import Given
-from isoconv.train.layout import HEAD, NO_METRICS
+from isoconv.train.layout import FORMAT, HEAD, NO_METRICS
 from isoconv.train.metrics import check_images
-from isoconv.train.receipt import FORMAT
 from isoconv.train.session import Plan
 from isoconv.train.settings import to_plain, versions
 from isoconv.train.state import Checkpoint
@@ -335,23 +334,14 @@ class Prepared:
 
 
 def normalisation_in(record: Mapping[str, Any]) -> tuple[Any, Any] | None:
-    """The constants of a run's record.
-
-    Raises:
-        CheckpointError: they cannot be read.
-    """
-    try:
-        found = record["normalisation"]
-        if found is None:
-            return None
-        scale, offset = (
-            np.array([float.fromhex(value) for value in found[name]], np.float32)
-            for name in ("scale", "offset")
-        )
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise CheckpointError(
-            f"the normalisation in the run's record cannot be read: {error!r}"
-        ) from error
+    """The constants of a run's record."""
+    found = record["normalisation"]
+    if found is None:
+        return None
+    scale, offset = (
+        np.array([float.fromhex(value) for value in found[name]], np.float32)
+        for name in ("scale", "offset")
+    )
     return scale, offset
 
 

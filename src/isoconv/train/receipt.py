@@ -21,19 +21,18 @@ from pathlib import Path
 from typing import Any
 
 from isoconv.arithmetic import ARITHMETIC_VERSION
-from isoconv.checks import check_path
+from isoconv.checks import check_path, shown
 from isoconv.errors import CheckpointError
 from isoconv.nn.plain import canonical, parse
+from isoconv.nn.schema import check
 from isoconv.train.callbacks import EarlyStopping, best_epoch, watched_metric
-from isoconv.train.differing import ABSENT, differing, told
-from isoconv.train.files import read_json
-from isoconv.train.layout import HEAD, check_layout, exact_metrics
-from isoconv.train.settings import from_plain, to_plain
+from isoconv.train.differing import differing
+from isoconv.train.files import read_json, read_lines, read_rows
+from isoconv.train.layout import DETAILS, HEAD, RECEIPT, ROW, RUN, exact_metrics
+from isoconv.train.settings import from_plain
+from isoconv.train.stand import check_format
 
-__all__ = ["FORMAT", "Receipt", "receipt_digest"]
-
-FORMAT = 2
-"""Version of the receipt's layout."""
+__all__ = ["Receipt", "receipt_digest"]
 
 
 def receipt_digest(content: Mapping[str, Any]) -> str:
@@ -85,22 +84,14 @@ class Receipt:
         if not path.exists():
             raise CheckpointError(f"{folder} has no receipt.json, so there is nothing to check")
         content = read_json(path, "receipt")
-        if content.get("format") != FORMAT:
-            raise CheckpointError(
-                f"receipt {path} must be of format {FORMAT}, which this isoconv reads; it is "
-                f"{content.get('format')!r}"
-            )
+        check_format(path, content, "receipt")
         try:
             found = receipt_digest(content)
         except (ValueError, TypeError) as error:
             raise CheckpointError(f"receipt {path} cannot be read: {error}") from error
         if content.get("digest") != found:
-            edited = _where_edited(Path(folder), content)
-            raise CheckpointError(
-                f"receipt {path} was edited: its digest must be {content.get('digest')}; it is "
-                f"{found}" + (f". It is not what the run folder says: {edited}" if edited else "")
-            )
-        check_layout(path, content)
+            raise CheckpointError(_edited(path, content, found))
+        check(f"receipt {path}", content, RECEIPT)
         return cls(path, content, *_read_details(Path(folder), content))
 
     @property
@@ -130,18 +121,9 @@ class Receipt:
 
     @property
     def stopping(self) -> EarlyStopping | None:
-        """When the run was to end before, or None.
-
-        Raises:
-            CheckpointError: the settings say something else.
-        """
-        plain = self.settings.get("early_stopping", ABSENT)
-        found = from_plain(plain)
-        if found is None or (isinstance(found, EarlyStopping) and to_plain(found) == plain):
-            return found
-        raise CheckpointError(
-            f"receipt {self.path} cannot be read: settings.early_stopping is {told(plain)}"
-        )
+        """When the run was to end before, or None."""
+        found: EarlyStopping | None = from_plain(self.settings["early_stopping"])
+        return found
 
     @property
     def history(self) -> list[dict[str, float]]:
@@ -194,46 +176,56 @@ def _read_details(
     folder: Path, content: Mapping[str, Any]
 ) -> tuple[dict[int, Mapping[str, Any]], tuple[str, ...], tuple[str, ...]]:
     path, entries = folder / "steps.jsonl", content["epochs"]
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except OSError as error:
-        return {}, (f"{path} cannot be read ({error.strerror or error})",), ()
+    if not path.exists():
+        return {}, (f"{path} is not there",), ()
+    lines, end = read_lines(path)
     details: dict[int, Mapping[str, Any]] = {}
-    altered = [] if lines[-1] == b"" else [f"{path}: the last line has no end"]
-    lines = lines if altered else lines[:-1]
+    altered = [f"{path}: the last line has no end"] if end else []
+    lines += [end] if end else []
     for epoch, entry in enumerate(entries):
         line = lines[epoch] if epoch < len(lines) else b""
-        whole = hashlib.sha256(line).hexdigest() == entry["details_sha256"]
-        found = _detail(line) if whole else None
-        if found is not None:
-            details[epoch] = found
-        else:
+        if hashlib.sha256(line).hexdigest() != entry["details_sha256"]:
             what = "is not the one that was written" if line else "is missing"
             altered.append(f"{path}: the line of epoch {epoch} {what}")
+            continue
+        found = _detail(line, f"{path}, the line of epoch {epoch},")
+        if found["epoch"] != epoch or len(found["losses"]) != entry["steps"]:
+            altered.append(f"{path}: the line of epoch {epoch} is that of another one")
+        details[epoch] = found
     # A run that was killed may have written the next epoch's line already.
     if len(lines) > len(entries) + (content["final"] is None):
         altered.append(f"{path}: there are lines behind that of the last epoch")
     return details, (), tuple(altered)
 
 
-def _detail(line: bytes) -> dict[str, Any] | None:
-    """A line of ``steps.jsonl``, if it is one."""
+def _detail(line: bytes, what: str) -> Mapping[str, Any]:
+    """A line of ``steps.jsonl``.
+
+    Raises:
+        CheckpointError: it is none.
+    """
     try:
         found = parse(line)
-        epoch = int(found["epoch"])
-        losses = [str(loss) for loss in found["losses"]]
-        tensors = [[str(name), str(digest)] for name, digest in found["tensors"]]
-    except (ValueError, KeyError, TypeError):
-        return None
-    return {"epoch": epoch, "losses": losses, "tensors": tensors}
+    except ValueError as error:
+        raise CheckpointError(f"{what} cannot be read: {error}") from error
+    check(what, found, DETAILS)
+    return dict(found)
+
+
+def _edited(path: Path, content: Mapping[str, Any], found: str) -> str:
+    """The message about a receipt whose digest does not fit."""
+    named, edited = content.get("digest"), _where_edited(path.parent, content)
+    named = named if isinstance(named, str) and len(named) == len(found) else shown(named)
+    where = f". It is not what the run folder says: {edited}" if edited else ""
+    return f"receipt {path} was edited: its digest must be {named}; it is {found}{where}"
 
 
 def _where_edited(folder: Path, content: Mapping[str, Any]) -> str:
     """Where an edited receipt differs from what else the folder holds."""
     try:
-        run = parse((folder / "run.json").read_bytes())
-        lines = (folder / "steps.jsonl").read_bytes().splitlines()
-        rows = [parse(row) for row in (folder / "metrics.jsonl").read_bytes().splitlines()]
+        run = read_json(folder / "run.json", "run", RUN)
+        lines, _ = read_lines(folder / "steps.jsonl")
+        rows, _ = read_rows(folder / "metrics.jsonl", ROW)
         entries = content["epochs"]
         given = {
             **{name: content[name] for name in HEAD},
@@ -241,13 +233,14 @@ def _where_edited(folder: Path, content: Mapping[str, Any]) -> str:
             "metrics": [entry["metrics"] for entry in entries[1:]],
             "final": content["final"],
         }
-        wanted = {
-            **{name: run[name] for name in HEAD},
-            "details": [hashlib.sha256(line).hexdigest() for line in lines[: len(entries)]],
-            "metrics": [exact_metrics(row) for row in rows[: len(entries) - 1]],
-            "final": run.get("result"),
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
+    except (CheckpointError, ValueError, KeyError, TypeError, IndexError):
+        # Nothing to compare it with, or no receipt: that it was edited is said all the same.
         return ""
-    places = [place for place, _, _ in differing(given, wanted)]
+    wanted = {
+        **{name: run[name] for name in HEAD},
+        "details": [hashlib.sha256(line).hexdigest() for line in lines[: len(entries)]],
+        "metrics": [exact_metrics(row) for row in rows[: len(entries) - 1]],
+        "final": run.get("result"),
+    }
+    places = [place[:160] for place, _, _ in differing(given, wanted)]
     return ", ".join(places[:10]) + (", …" if len(places) > 10 else "")

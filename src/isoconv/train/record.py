@@ -16,12 +16,12 @@ from isoconv.nn.plain import canonical
 from isoconv.train.began import COMPARED
 from isoconv.train.checkpoint import RunFolder
 from isoconv.train.differing import difference_table, differing
-from isoconv.train.files import write_bytes, write_json
+from isoconv.train.files import canonical_json
 from isoconv.train.layout import NO_METRICS, exact_metrics
 from isoconv.train.receipt import Receipt, receipt_digest
 from isoconv.train.state import Checkpoint
 
-__all__ = ["Recorder", "details_of", "entry_of", "optimizer_digest", "tensors_of"]
+__all__ = ["Recorder", "details_of", "entry_of", "optimizer_digest", "tensors_of", "within_of"]
 
 Array = NDArray[Any]
 
@@ -84,6 +84,20 @@ def entry_of(
     }
 
 
+def within_of(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What the receipt says of a checkpoint within an epoch."""
+    return {
+        "epoch": checkpoint.epoch,
+        "step": checkpoint.step,
+        "weights_sha256": storage.digest(checkpoint.weights),
+        "optimizer_sha256": optimizer_digest(checkpoint),
+        "losses_sha256": hashlib.sha256(
+            canonical([float(loss).hex() for loss in checkpoint.losses])
+        ).hexdigest(),
+        "sums": {name: float(value).hex() for name, value in sorted(checkpoint.sums.items())},
+    }
+
+
 def short_hex(value: float) -> str:
     """A float32 number in hexadecimal, without the zeros at the end.
 
@@ -111,7 +125,10 @@ class Recorder:
         losses: of the steps of the epoch under way.
         checkpoint: the state after the last epoch that was recorded.
         final: what came of the run at its end, or None.
-        repeated: entries that a killed process wrote of an epoch that is run again.
+        repeated: entries that a killed process wrote of an epoch that is run again; the files keep
+            them until that has come to its end.
+        within: what the receipt says of checkpoints within an epoch: of the one that is there, and
+            of the one that is to take its place.
     """
 
     def __init__(
@@ -124,11 +141,13 @@ class Recorder:
         self.entries: list[dict[str, Any]] = []
         self.details: list[Mapping[str, Any]] = []
         self.repeated: list[dict[str, Any]] = []
+        self._repeated_details: list[Mapping[str, Any]] = []
         self.losses: list[float] = []
         self.checkpoint: Checkpoint | None = None
         self._machine = dict(machine)
         self._folder = folder
         self.final: dict[str, Any] | None = None
+        self.within: list[dict[str, Any]] = []
 
     def begin(self, start: Checkpoint) -> None:
         """Record the state before the first step."""
@@ -146,6 +165,15 @@ class Recorder:
         """
         self._add(checkpoint, row)
 
+    def stand(self, checkpoint: Checkpoint) -> None:
+        """Record a state within an epoch, before its checkpoint is written.
+
+        Raises:
+            CheckpointError: the files cannot be written.
+        """
+        self.within = [*self.within[-1:], within_of(checkpoint)]
+        self._write()
+
     def finish(self, final: Mapping[str, Any]) -> None:
         """Record that the run came to its end.
 
@@ -158,12 +186,16 @@ class Recorder:
         # A finished run that is asked to go on keeps its receipt as it is.
         if self.final is None:
             self.final = dict(final)
+            self.within, self.repeated, self._repeated_details = [], [], []
             self._write()
 
     @property
     def content(self) -> dict[str, Any]:
         """The receipt as it stands."""
-        content = {**self.head, "epochs": self.entries, "final": self.final}
+        entries = [*self.entries, *self.repeated]
+        content = {**self.head, "epochs": entries, "final": self.final}
+        if self.within:
+            content["within"] = self.within
         return {**content, "digest": receipt_digest(content), "machine": self._machine}
 
     def _add(self, checkpoint: Checkpoint, row: Mapping[str, Any]) -> None:
@@ -171,15 +203,18 @@ class Recorder:
         self.entries.append(entry_of(checkpoint, row, details))
         self.details.append(details)
         self.losses = []
+        self.repeated, self._repeated_details = self.repeated[1:], self._repeated_details[1:]
         self.checkpoint = checkpoint
         self._write()
 
     def _write(self) -> None:
         if self._folder is None:
             return
-        lines = b"".join(canonical(line) + b"\n" for line in self.details)
-        write_bytes(self._folder.steps_file, lines)
-        write_json(self._folder.receipt_file, self.content)
+        lines = b"".join(
+            canonical(line) + b"\n" for line in (*self.details, *self._repeated_details)
+        )
+        self._folder.write(self._folder.steps_file, lines)
+        self._folder.write(self._folder.receipt_file, canonical_json(self.content))
 
     def resume(self, start: Checkpoint) -> bool:
         """Take over what the folder's receipt says up to a checkpoint.
@@ -205,9 +240,11 @@ class Recorder:
         self.head = {name: receipt.content[name] for name in self.head}
         self.entries = receipt.entries[: start.epoch + 1]
         self.repeated = receipt.entries[start.epoch + 1 :]
+        self._repeated_details = [receipt.details[entry["epoch"]] for entry in self.repeated]
         self.details = [receipt.details[epoch] for epoch in range(start.epoch + 1)]
         self.losses = list(start.losses)
         self.final = receipt.content["final"]
+        self.within = [within_of(start)] if start.step else []
         return True
 
     def _check_head(self, receipt: Receipt) -> None:
@@ -240,6 +277,11 @@ class Recorder:
                     f"the checkpoint of {receipt.folder} is not that of its receipt: its history "
                     f"has other metrics of epoch {entry['epoch']}"
                 )
+        if start.step and within_of(start) not in receipt.content.get("within", []):
+            raise CheckpointError(
+                f"the checkpoint of {receipt.folder} is not that of its receipt: what it holds "
+                f"after {start.step} steps of epoch {start.epoch + 1} was altered"
+            )
         entry = receipt.entries[start.epoch]
         found = {
             "weights_sha256": storage.digest(start.weights),

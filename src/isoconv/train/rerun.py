@@ -43,7 +43,7 @@ def model_in(receipt: Receipt) -> Module:
     Raises:
         CheckpointError: its class is a person's own, or its record cannot be read.
     """
-    architecture = receipt.content["record"].get("architecture")
+    architecture = receipt.content["record"]["architecture"]
     if architecture is None:
         name = receipt.content["model"]["name"]
         raise CheckpointError(
@@ -80,7 +80,6 @@ class Rerun:
             target=target,
             progress=False,
         )
-        self._check_settings()
         # The trainer keeps the weights of a built model, so it is built anew here.
         with of_a_stranger(str(receipt.path)) if model is None else nullcontext():
             fresh.build(given.train.image_shape, self._trainer.seed, fresh=True)
@@ -88,15 +87,6 @@ class Rerun:
         self._described = self._prepared.describe(receipt.planned, None, {})
         self._head = self._prepared.receipt_head(self._described)
         self._run = Run(fresh, self._described)
-
-    def _check_settings(self) -> None:
-        """See that the settings say all, and in the way in which they are written."""
-        own = {name: self._receipt.settings[name] for name in self._trainer.settings()}
-        for place, one, other in differing(own, self._trainer.settings(), "settings"):
-            raise CheckpointError(
-                f"receipt {self._receipt.path} cannot be read: {place} is {told(one)}, which is "
-                f"written as {told(other)}"
-            )
 
     def run(self, first: int, last: int, progress: bool | Console) -> Difference | None:
         """Run some epochs and give back the first difference."""
@@ -140,7 +130,7 @@ class Rerun:
             return None
         state = kept or state_after(receipt, receipt.kept_epoch)
         if state is None:
-            self._free.add("receipt.json", "final.test")
+            self._free.leave("receipt.json", "final.test")
             return None
         with Evaluator(
             self._trainer.model,
@@ -183,7 +173,7 @@ class Rerun:
                 "the training graph that this isoconv makes of the model is another one: sha256 "
                 f"{wanted['graph_sha256']} in the receipt, {given['graph_sha256']} here"
             )
-            self._free.add("receipt.json", "model.graph_sha256")
+            self._free.leave("receipt.json", "model.graph_sha256")
 
     def _check_record(self) -> Difference | None:
         """What follows from model and data beside the weights."""
@@ -191,7 +181,7 @@ class Rerun:
         for place, one, other in differing(wanted, given, "record"):
             if place.startswith("record.trained_on.reading") and self._given.train.reading is None:
                 # The images came as arrays this time.
-                self._free.add("receipt.json", "record.trained_on.reading")
+                self._free.leave("receipt.json", "record.trained_on.reading")
                 continue
             note = f"{place}: receipt {told(one)}, found {told(other)}"
             return Difference("the state before the first step", 0, note=note)
@@ -200,12 +190,12 @@ class Rerun:
     def _check_samples(self) -> Difference | None:
         """Which samples the parts hold, and how they came about, as far as the data tell."""
         if any(differing(self._receipt.content["split"], self._head["split"])):
-            self._free.add("receipt.json", "split")
+            self._free.leave("receipt.json", "split")
         if self._receipt.content["samples_sha256"] == self._head["samples_sha256"]:
             return None
         known = RunFolder(self._receipt.folder).samples(self._receipt.content["samples_sha256"])
         if known is None:
-            self._free.add("receipt.json", "samples_sha256")
+            self._free.leave("receipt.json", "samples_sha256")
             return None
         here = self._given.samples.rows
         for number, (one, other) in enumerate(zip_longest(known.rows, here), 2):
@@ -213,7 +203,7 @@ class Rerun:
                 note = f"line {number}: the run has {one}, given is {other}"
                 return Difference("samples.csv", 0, note=note)
         # The same samples, which stand elsewhere.
-        self._free.add("samples.csv", "path")
+        self._free.leave("samples.csv", "path")
         return None
 
     def _start(self, epoch: int) -> Checkpoint:

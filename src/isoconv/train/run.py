@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from signal import SIGINT
 from typing import TYPE_CHECKING, Any
 
 from isoconv.checks import as_word
@@ -121,7 +122,11 @@ class Run:
         return {} if self.recorder is None else self.recorder.content
 
     def stop(self, reason: str) -> None:
-        """End the training after this epoch; for callbacks. The first reason stays."""
+        """End the training after this epoch; for callbacks. The first reason stays.
+
+        It is written into the folder before anything else of the run's end. A process that is
+        killed before that forgets it; who resumes the run is asked after the next epoch.
+        """
         self.stopped = self.stopped or str(reason) or "stopped"
 
     def __repr__(self) -> str:
@@ -130,15 +135,17 @@ class Run:
 
 
 class Interrupted(KeyboardInterrupt):
-    """A training was interrupted from the keyboard; the message says how to go on.
+    """A training was interrupted, or asked to end; the message says how to go on.
 
     Attributes:
         run: the training so far; its model holds the weights of the last finished step.
+        signal: number of the signal: that of Ctrl-C, SIGTERM or SIGHUP.
     """
 
-    def __init__(self, message: str, run: Run) -> None:
+    def __init__(self, message: str, run: Run, signal: int = SIGINT) -> None:
         super().__init__(message)
         self.run = run
+        self.signal = signal
 
 
 def way_on(folder: RunFolder | None) -> str:

@@ -25,12 +25,17 @@ from isoconv.train.run import Interrupted, Run, way_on
 from isoconv.train.schedule import Schedule
 from isoconv.train.state import Checkpoint
 
-__all__ = ["Plan", "Session"]
+__all__ = ["SAVE_EVERY", "Plan", "Session"]
 
 Array = NDArray[Any]
 
 CALL_SECONDS = 0.2
 """How long one native call is to last: short enough for a bar and for Ctrl-C."""
+
+SAVE_EVERY = 60.0
+"""Seconds that a kill may cost, where a trainer is told nothing else."""
+SHARE = 20
+"""So many times as long as a save took, none follows it."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -86,7 +91,9 @@ class Plan:
             self.optimizer.hyper_row(step, self.learning_rate(step))
             for step in range(first, first + count)
         ]
-        return np.array(rows, np.float64).astype(np.float32)
+        # A learning rate beyond float32 is infinite, and the loss that comes of it stops the run.
+        with np.errstate(over="ignore"):
+            return np.array(rows, np.float64).astype(np.float32)
 
     def begin(self, engine: TrainingEngine, epoch: int) -> None:
         """Give the engine the order and the random changes of an epoch."""
@@ -115,6 +122,7 @@ class Session:
         keep: whether the state after each epoch is kept.
         best: the best epoch before this session and its weights, where early stopping restores
             them.
+        save_every: seconds after which a checkpoint is saved within an epoch.
 
     Attributes:
         best: the best epoch so far and its weights, likewise.
@@ -133,6 +141,7 @@ class Session:
         *,
         keep: bool = False,
         best: tuple[int, Mapping[str, Array]] = (0, {}),
+        save_every: float = SAVE_EVERY,
     ) -> None:
         self._plan = plan
         self._engine = engine
@@ -144,6 +153,8 @@ class Session:
         self._keep = keep
         self.best = best
         self.good: dict[str, Array] = {}
+        self._save_every = save_every
+        self._due = 0.0
         self._steps_per_call = 1
         self._sums: dict[str, float] = {}
         self._seconds = 0.0
@@ -158,6 +169,7 @@ class Session:
         """
         first, self._sums, self._seconds = start.step, dict(start.sums), start.seconds
         self.good = start.weights
+        self._due = time.monotonic() + self._save_every
         with InterruptWatch() as watch:
             for epoch in range(start.epoch, self._plan.epochs):
                 self._epoch(epoch, first, watch)
@@ -173,8 +185,10 @@ class Session:
         step = first
         while step < plan.per_epoch and not watch.asked:
             step += self._steps(epoch, step)
+            if time.monotonic() >= self._due and step < plan.per_epoch and not watch.asked:
+                self._save_within(epoch, step)
         if watch.asked:
-            self._interrupt(epoch, step)
+            self._interrupt(epoch, step, watch.asked)
         row = self._row(epoch)
         self._run.history.append(row)
         if plan.early_stopping is not None and plan.early_stopping.stops(self._run.history):
@@ -184,7 +198,7 @@ class Session:
         for callback in plan.callbacks:
             callback.on_epoch_end(self._run, row)
         if watch.asked and not self._run.stopped and epoch + 1 < plan.epochs:
-            self._leave(f"after epoch {epoch + 1} of {plan.epochs}")
+            self._leave(f"after epoch {epoch + 1} of {plan.epochs}", watch.asked)
 
     def _steps(self, epoch: int, step: int) -> int:
         """Some steps in one native call; how many depends on the time they take."""
@@ -241,6 +255,9 @@ class Session:
         if best:
             self._folder.save_weights(self._folder.best_file, checkpoint.weights)
         self._folder.save(checkpoint)
+        if self._recorder is not None:
+            self._recorder.within = []
+        self._due = time.monotonic() + self._save_every
         self._folder.save_metrics(self._run.history)
 
     def _checkpoint(self, epoch: int, step: int) -> Checkpoint:
@@ -258,22 +275,36 @@ class Session:
             history=self._run.history,
         )
 
-    def _interrupt(self, epoch: int, step: int) -> None:
+    def _save_within(self, epoch: int, step: int) -> None:
+        """Save where the run stands within an epoch."""
+        begin = time.monotonic()
         if self._folder is not None:
-            self._folder.save(self._checkpoint(epoch, step))
+            checkpoint = self._checkpoint(epoch, step)
+            if self._recorder is not None:
+                self._recorder.stand(checkpoint)
+            self._folder.save(checkpoint)
+        end = time.monotonic()
+        # However slow the disk is, most of the time goes into the training.
+        self._due = end + max(self._save_every, SHARE * (end - begin))
+
+    def _interrupt(self, epoch: int, step: int, signal: int) -> None:
+        # What there is before the first step of an epoch was saved after the one before.
+        if step:
+            self._save_within(epoch, step)
         self._leave(
             f"in epoch {epoch + 1} of {self._plan.epochs} after step {step} of "
-            f"{self._plan.per_epoch}"
+            f"{self._plan.per_epoch}",
+            signal,
         )
 
-    def _leave(self, place: str) -> None:
-        raise Interrupted(f"interrupted {place}; {way_on(self._folder)}", self._run)
+    def _leave(self, place: str, signal: int) -> None:
+        raise Interrupted(f"interrupted {place}; {way_on(self._folder)}", self._run, signal)
 
     def _not_finite(self, epoch: int, step: int, value: float, what: str = "loss") -> None:
         plan = self._plan
         rate = plan.learning_rate(epoch * plan.per_epoch + step)
         kept = ""
-        if self._folder is not None and self._run.history:
+        if self._folder is not None and self._folder.learned:
             kept = f" The last good checkpoint stays: {self._folder.checkpoint_file}."
         raise NotFiniteError(
             f"the {what} must stay finite; it is {value} in epoch {epoch + 1}, step {step + 1} of "

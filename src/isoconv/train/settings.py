@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -14,13 +14,14 @@ from isoconv.arithmetic import ARITHMETIC_VERSION
 from isoconv.data import Augmentation
 from isoconv.errors import ArgumentError, CheckpointError
 from isoconv.nn.plain import canonical, parse
+from isoconv.nn.schema import ABSENT, Fault, Schema, brief, inner
 from isoconv.train.callbacks import EarlyStopping
-from isoconv.train.differing import told
+from isoconv.train.differing import differing, told
 from isoconv.train.optim import SGD, Adam, AdamW
 from isoconv.train.schedule import Constant, Cosine, OneCycle, Step, WarmUp
 from isoconv.train.step import Loss
 
-__all__ = ["check_stored", "from_plain", "to_plain", "versions"]
+__all__ = ["Stored", "check_stored", "from_plain", "to_plain", "versions"]
 
 _TYPES: dict[str, type] = {
     kind.__name__: kind
@@ -115,6 +116,63 @@ def from_plain(plain: Any) -> Any:
         return _TYPES[name](**values)
     except (TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"settings of type {name} cannot be read: {error}") from error
+
+
+class Stored(Schema):
+    """Settings as `to_plain` writes them: a ``type`` among some, its fields, and no others.
+
+    What the fields may hold, the type itself says when it is made.
+
+    Args:
+        kinds: the types that are taken.
+    """
+
+    _MOST_LEVELS = 20
+
+    def __init__(self, *kinds: type) -> None:
+        self._kinds = {kind.__name__: kind for kind in kinds}
+
+    def faults(self, value: Any, place: str) -> Iterator[Fault]:
+        """Those of the type and the fields; where there are none, what making it raises."""
+        yield from self._faults(value, place, 0)
+
+    def _faults(self, value: Any, place: str, level: int) -> Iterator[Fault]:
+        if type(value) is not dict or level > self._MOST_LEVELS:
+            yield Fault(place, f"be an object with the type {', '.join(self._kinds)}", value)
+            return
+        if UNREADABLE in value:
+            yield Fault(place, "be settings of a kind that can be stored", value[UNREADABLE])
+            return
+        name = value.get("type", ABSENT)
+        kind = self._kinds.get(name) if isinstance(name, str) else None
+        if kind is None:
+            yield Fault(inner(place, "type"), f"be one of {', '.join(self._kinds)}", name)
+            return
+        wanted = {"type", *(field.name for field in fields(kind))}
+        fits = wanted == set(value)
+        for key in sorted(wanted.symmetric_difference(value)):
+            rule = "be there" if key in wanted else f"not be there, for a {name} has none"
+            yield Fault(inner(place, key), rule, value.get(key, ABSENT))
+        for key, entry in value.items():
+            if isinstance(entry, dict):
+                for fault in _ANY._faults(entry, inner(place, key), level + 1):
+                    fits = False
+                    yield fault
+        if fits:
+            yield from self._senseless(value, place)
+
+    @staticmethod
+    def _senseless(value: Mapping[str, Any], place: str) -> Iterator[Fault]:
+        try:
+            own = to_plain(from_plain(value))
+        except (CheckpointError, ArgumentError) as error:
+            yield Fault(place, f"be settings that make sense ({brief(error)})", value)
+            return
+        for where, written, found in differing(own, value, place):
+            yield Fault(where, f"be written as {told(written)}", found)
+
+
+_ANY = Stored(*_TYPES.values())
 
 
 def versions() -> dict[str, Any]:

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from isoconv.checks import shown
 from isoconv.errors import CheckpointError
+from isoconv.nn.schema import Schema, check
 from isoconv.train.files import read_json
+from isoconv.train.layout import FORMAT, LAST
 from isoconv.train.state import Checkpoint
 
-__all__ = ["FORMAT", "Stand", "check_format"]
-
-FORMAT = 2
-"""Version of the run folder."""
+__all__ = ["Stand", "check_content", "check_format"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,69 +86,53 @@ class Stand:
             CheckpointError: the file cannot be read, is of another format, or makes no sense.
         """
         found = read_json(path, "checkpoint")
-        check_format(path, found)
-        try:
-            stand = cls(
-                _name(found["file"]),
-                _text(found["sha256"]),
-                _text(found["weights_sha256"]),
-                _count(found["epoch"]),
-                _count(found["step"]),
-                [float.fromhex(loss) for loss in found["losses"]],
-                {key: float.fromhex(value) for key, value in found["sums"].items()},
-                _number(found["seconds"]),
-                [_row(row, number) for number, row in enumerate(found["history"], 1)],
-            )
-            if len(stand.history) != stand.epoch:
-                raise ValueError(f"{len(stand.history)} rows of history, {stand.epoch} epochs")
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise CheckpointError(f"checkpoint {path} cannot be read: {error!r}") from error
-        return stand
-
-    @property
-    def arrays_file(self) -> str:
-        """The file's name alone, whatever path a stranger put before it."""
-        return Path(self.file).name
+        check_content(path, found, LAST, "checkpoint")
+        return cls(
+            found["file"],
+            found["sha256"],
+            found["weights_sha256"],
+            found["epoch"],
+            found["step"],
+            [float.fromhex(loss) for loss in found["losses"]],
+            {key: float.fromhex(value) for key, value in found["sums"].items()},
+            float(found["seconds"]),
+            found["history"],
+        )
 
 
-def check_format(path: Path, record: Mapping[str, Any]) -> None:
+def check_content(
+    path: Path, content: dict[str, Any], schema: Schema, what: str = ""
+) -> dict[str, Any]:
+    """See that a file is of the format that this isoconv reads, and as its schema says.
+
+    Args:
+        path: of the file.
+        content: of the file; it is given back.
+        schema: of it.
+        what: it is, for the message.
+
+    Raises:
+        CheckpointError: it is not.
+    """
+    check_format(path, content, what)
+    check(f"{what} {path}".lstrip(), content, schema)
+    return content
+
+
+def check_format(path: Path, record: Mapping[str, Any], what: str = "") -> None:
     """See that a file is of the format that this isoconv reads.
+
+    Args:
+        path: of the file.
+        record: its content.
+        what: it is, for the message.
 
     Raises:
         CheckpointError: it is not.
     """
     found = record.get("format")
-    if found != FORMAT:
+    if type(found) is not int or found != FORMAT:
         raise CheckpointError(
-            f"{path} must be of format {FORMAT}, which this isoconv reads; it is {found!r}"
+            f"{what} {path} must be of format {FORMAT}, which this isoconv reads; it is "
+            f"{shown(found)}".lstrip()
         )
-
-
-def _name(value: Any) -> str:
-    if not Path(_text(value)).name or "\0" in value:
-        raise ValueError(f"{value!r:.80} names no file")
-    return str(value)
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"a text was expected, not {value!r:.80}")
-    return value
-
-
-def _count(value: Any) -> int:
-    if type(value) is not int or value < 0:
-        raise TypeError(f"a whole number of at least 0 was expected, not {value!r:.80}")
-    return value
-
-
-def _number(value: Any) -> float:
-    if type(value) not in (int, float):
-        raise TypeError(f"a number was expected, not {value!r:.80}")
-    return float(value)
-
-
-def _row(row: Any, number: int) -> dict[str, Any]:
-    if not isinstance(row, dict) or row.get("epoch") != number:
-        raise ValueError(f"row {number} of the history is {row!r:.80}")
-    return {name: value if name == "epoch" else _number(value) for name, value in row.items()}

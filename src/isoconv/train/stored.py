@@ -6,24 +6,25 @@ Every file is either derived from the receipt and compared with it, or named as 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
 from isoconv.errors import CheckpointError
+from isoconv.files import read_file
 from isoconv.nn import storage
-from isoconv.nn.plain import parse
 from isoconv.nn.record import with_weights
+from isoconv.printable import printable
 from isoconv.train.checkpoint import RunFolder
 from isoconv.train.compare import Difference, compare_arrays, state_after
 from isoconv.train.differing import differing, told
-from isoconv.train.files import read_json
-from isoconv.train.layout import HEAD, NO_METRICS
+from isoconv.train.files import read_json, read_rows
+from isoconv.train.layout import HEAD, LAST, NO_METRICS, ROW, RUN
 from isoconv.train.receipt import Receipt
-from isoconv.train.record import optimizer_digest, tensors_of
+from isoconv.train.record import optimizer_digest, tensors_of, within_of
 from isoconv.train.stand import Stand
 from isoconv.train.state import Checkpoint, flat, from_flat
 
@@ -31,7 +32,7 @@ __all__ = ["Files", "NotCovered", "check_files"]
 
 Array = NDArray[Any]
 
-_FREE = ("facts", "keep_checkpoints", "versions")
+_FREE = ("facts", "keep_checkpoints", "stopped", "versions")
 """What run.json says beside the receipt's head and the result."""
 _CLOCK = tuple(name for name in NO_METRICS if name != "epoch")
 """Columns of the history that the clock decides."""
@@ -39,6 +40,9 @@ _CLOCK = tuple(name for name in NO_METRICS if name != "epoch")
 
 class NotCovered:
     """Files, and places in files, that nothing was found to compare with.
+
+    Attributes:
+        left: whether something is among them that could be compared, given what is missing here.
 
     Example:
         >>> free = NotCovered()
@@ -50,9 +54,15 @@ class NotCovered:
 
     def __init__(self) -> None:
         self._places: dict[str, list[str]] = {}
+        self.left = False
+
+    def leave(self, file: str, *places: str) -> None:
+        """Name places of a file, or all of it, that could have been compared."""
+        self.add(file, *places)
+        self.left = True
 
     def add(self, file: str, *places: str) -> None:
-        """Name places of a file, or all of it."""
+        """Name places of a file, or all of it, that nothing follows from."""
         known = self._places.setdefault(file, [])
         known.extend(place for place in places if place not in known)
 
@@ -61,7 +71,7 @@ class NotCovered:
             f"{file} ({', '.join(places)})" if places else file
             for file, places in self._places.items()
         ]
-        return f"not covered: {', '.join(listed)}"
+        return printable(f"not covered: {', '.join(listed)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +81,13 @@ class Files:
     Attributes:
         difference: the first file that is not what the receipt says, or None.
         missing: files that are not there.
+        compared: those that were compared, in the order of their names.
         free: what is not covered.
     """
 
     difference: Difference | None
     missing: list[str]
+    compared: list[str]
     free: NotCovered
 
 
@@ -87,7 +99,7 @@ def check_files(receipt: Receipt) -> Files:
     """
     check = _Check(receipt)
     found = next((found for found in check.differences() if found is not None), None)
-    return Files(found, check.missing, check.free)
+    return Files(found, check.missing, check.compared, check.free)
 
 
 class _Check:
@@ -99,13 +111,22 @@ class _Check:
         self._receipt = receipt
         self._folder = folder = RunFolder(receipt.folder)
         self._keeps = False
-        self._compared = {folder.receipt_file, folder.steps_file}
+        steps = [] if receipt.problems else [folder.steps_file]
+        self._compared = {folder.receipt_file, *steps}
+
+    @property
+    def compared(self) -> list[str]:
+        """The files that were looked into."""
+        return sorted(map(self._name, self._compared))
 
     def differences(self) -> Iterator[Difference | None]:
         """File by file where it differs, or None."""
         receipt, folder = self._receipt, self._folder
         # Its software and machine; who trained may have given the model any name.
         self.free.add("receipt.json", "isoconv", "machine", "model.name")
+        if "within" in receipt.content:
+            # The steps between two ends of epochs are not compared one by one.
+            self.free.leave("receipt.json", "within")
         for line in receipt.altered:
             yield Difference("steps.jsonl", receipt.epochs, note=line)
         yield self._samples()
@@ -131,7 +152,7 @@ class _Check:
         path, wanted = self._folder.samples_file, self._receipt.content["samples_sha256"]
         if self._lacks(path):
             return None
-        found = hashlib.sha256(_bytes(path)).hexdigest()
+        found = hashlib.sha256(self._bytes(path)).hexdigest()
         if found == wanted:
             return None
         return self._differs(path, f"sha256: the receipt has {wanted}, the file {found}")
@@ -140,9 +161,9 @@ class _Check:
         path = self._folder.run_file
         if self._lacks(path):
             return None
-        found = read_json(path, "the run's description")
-        self.free.add("run.json", *_FREE)
-        self._keeps = found.get("keep_checkpoints") is True
+        found = read_json(path, "the run's description", RUN)
+        self.free.add("run.json", *(name for name in _FREE if name in found or name != "stopped"))
+        self._keeps = found["keep_checkpoints"]
         own = {name: value for name, value in found.items() if name not in _FREE}
         wanted = {name: self._receipt.content[name] for name in HEAD}
         final = self._receipt.content["final"]
@@ -186,21 +207,15 @@ class _Check:
             return None
         if self._lacks(path):
             return None
-        *lines, end = _bytes(path).split(b"\n")
-        try:
-            rows = [parse(line) for line in lines]
-        except ValueError as error:
-            raise CheckpointError(f"{path} cannot be read: {error}") from error
+        rows, end = read_rows(path, ROW)
         if end:
             return self._differs(path, "its last line has no end")
         return self._history(path, rows)
 
-    def _history(self, path: Path, rows: Any) -> Difference | None:
+    def _history(self, path: Path, rows: Sequence[Mapping[str, Any]]) -> Difference | None:
         receipt = self._receipt
         wanted = [{"epoch": entry["epoch"], **entry["readable"]} for entry in receipt.entries[1:]]
         self.free.add(self._name(path), *_CLOCK)
-        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            return self._differs(path, "its rows must be JSON objects")
         if not receipt.finished:
             # The receipt is written before them, epoch by epoch.
             wanted = wanted[: len(rows)]
@@ -215,7 +230,7 @@ class _Check:
     def _weights(self, path: Path, epoch: int) -> Difference | None:
         if self._lacks(path):
             return None
-        arrays, record = storage.read(path)
+        arrays, record = self._arrays(path)
         where = f"{path.name} (epoch {epoch})"
         wanted = self._receipt.entries[epoch]["weights_sha256"]
         if storage.digest(arrays) != wanted:
@@ -224,6 +239,13 @@ class _Check:
             digests = wanted, storage.digest(arrays)
             return self._named(where, epoch, arrays, names, ("weights_sha256", digests))
         return self._record(path, record, wanted)
+
+    def _arrays(self, path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
+        """What a file of arrays holds; of its header the entries are compared, and not the form."""
+        saved = storage.read_saved(path)
+        if not saved.usual:
+            self.free.add(self._name(path), "order and spaces of the header")
+        return saved.arrays, saved.record
 
     def _kept_epochs(self) -> list[int]:
         """The epochs after which the state was kept, or was to be."""
@@ -236,7 +258,7 @@ class _Check:
 
     def _checkpoint(self, path: Path, epoch: int) -> Difference | None:
         self._compared.add(path)
-        arrays, record = storage.read(path)
+        arrays, record = self._arrays(path)
         entry, where = self._receipt.entries[epoch], f"{self._name(path)} (epoch {epoch})"
         given = from_flat(arrays, epoch)
         found = {
@@ -261,7 +283,11 @@ class _Check:
             | {*given.parameters}.symmetric_difference(model["parameters"])
             | {*given.states}.symmetric_difference(model["states"])
         )
-        return self._differs(path, f"arrays of wrong names: {', '.join(wrong)}") if wrong else None
+        return (
+            self._differs(path, f"arrays of wrong names: {storage.listed(wrong)}")
+            if wrong
+            else None
+        )
 
     def _record(
         self, path: Path, record: Mapping[str, Any], weights_sha256: str
@@ -274,8 +300,8 @@ class _Check:
         receipt, path = self._receipt, self._folder.checkpoint_file
         if self._lacks(path):
             return
-        stand, own = Stand.read(path), read_json(path, "checkpoint")
-        file = path.with_name(stand.arrays_file)
+        stand, own = Stand.read(path), read_json(path, "checkpoint", LAST)
+        file = path.with_name(stand.file)
         place = stand.epoch, stand.step
         if receipt.finished and place != (receipt.epochs, 0):
             yield self._differs(path, f"it must stand after epoch {receipt.epochs}, the last")
@@ -289,14 +315,34 @@ class _Check:
             "history": own["history"],
         }
         if stand.step > 0:
-            # Within an epoch there is nothing in the receipt to compare it with.
-            within = {name: own[name] for name in ("losses", "sums", "seconds")}
-            self.free.add(self._name(path), *within)
-            wanted |= within
+            # What the receipt says of such a place it says in digests.
+            wanted |= {name: own[name] for name in ("losses", "sums", "seconds")}
+            self.free.add(self._name(path), "seconds")
         yield self._first(path, wanted, own)
         yield self._history(path, own["history"])
         if stand.step == 0:
             yield self._checkpoint(file, stand.epoch)
+        else:
+            yield self._within(path, file, replace(last, losses=stand.losses, sums=stand.sums))
+
+    def _within(self, path: Path, file: Path, last: Checkpoint) -> Difference | None:
+        """A checkpoint within an epoch, by what the receipt says of such."""
+        self._compared.add(file)
+        arrays, record = self._arrays(file)
+        found, place = within_of(last), (last.epoch, last.step)
+        known = [
+            entry
+            for entry in self._receipt.content.get("within", ())
+            if (entry["epoch"], entry["step"]) == place
+        ]
+        if not known:
+            said = f"it stands after {place[0]} epochs and {place[1]} steps"
+            return self._differs(path, f"{said}, of which the receipt says nothing")
+        if found not in known:
+            return self._first(file, known[-1], found)
+        return self._kinds(file, arrays, last) or self._record(
+            file, record, found["weights_sha256"]
+        )
 
     def _named(
         self,
@@ -332,7 +378,8 @@ class _Check:
     def _rest(self) -> None:
         """Name what nothing of was compared."""
         for path in sorted(self._folder.path.rglob("*")):
-            if path not in self._compared and not path.is_dir():
+            taken = {*self._compared, self._folder.held_file}
+            if path not in taken and not path.is_dir():
                 self.free.add(self._name(path))
 
     def _lacks(self, path: Path) -> bool:
@@ -356,9 +403,10 @@ class _Check:
     def _name(self, path: Path) -> str:
         return path.relative_to(self._folder.path).as_posix()
 
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    @staticmethod
+    def _bytes(path: Path) -> bytes:
+        try:
+            return read_file(path)
+        except OSError as error:
+            why = error.strerror or error
+            raise CheckpointError(f"{path} cannot be read: {why}") from error

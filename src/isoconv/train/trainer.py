@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from isoconv.checks import (
+    LARGEST_SINGLE,
     check_count,
     check_flag,
     check_kind,
@@ -34,7 +35,9 @@ from isoconv.train.progress import is_console
 from isoconv.train.record import Recorder
 from isoconv.train.run import Run
 from isoconv.train.schedule import Constant, Schedule
+from isoconv.train.session import SAVE_EVERY
 from isoconv.train.settings import check_stored, from_plain, to_plain
+from isoconv.train.state import Checkpoint
 from isoconv.train.step import Loss, LossName
 
 if TYPE_CHECKING:
@@ -47,7 +50,7 @@ SETTINGS = (
     "shard_size",
 )  # fmt: skip
 """Attributes that decide the bits."""
-OPTIONS = ("threads", "target", "callbacks", "progress", "keep_checkpoints")
+OPTIONS = ("threads", "target", "callbacks", "progress", "keep_checkpoints", "save_every")
 """Settings that decide none."""
 
 
@@ -79,6 +82,8 @@ class Trainer:
             a `rich.console.Console` says where.
         keep_checkpoints: keep the state after each epoch in the run folder, so that a stretch of
             epochs can be verified on its own.
+        save_every: seconds after which a checkpoint is saved within an epoch, so that no kill costs
+            more; on a slow disk longer, so that saving takes a twentieth of the time at most.
 
     Raises:
         ArgumentError: a setting outside its range.
@@ -113,6 +118,7 @@ class Trainer:
         callbacks: Iterable[Callback] = (),
         progress: bool | Console = True,
         keep_checkpoints: bool = False,
+        save_every: float = SAVE_EVERY,
     ) -> None:
         self.model = check_kind("model", model, Module, "a Module")
         self.optimizer = SGD(0.1, momentum=0.9) if optimizer is None else optimizer
@@ -124,7 +130,9 @@ class Trainer:
         self.augmentation = augmentation
         self.normalise: bool | Literal["keep", "anew"] = _normalise(normalise)
         self.clip_norm = (
-            None if clip_norm is None else check_number("clip_norm", clip_norm, above=0)
+            None
+            if clip_norm is None
+            else check_number("clip_norm", clip_norm, above=0, most=LARGEST_SINGLE)
         )
         self.seed = check_count("seed", seed, least=0, below=2**64)
         self.threads = None if threads is None else check_count("threads", threads)
@@ -132,6 +140,7 @@ class Trainer:
         self.callbacks = _callbacks(callbacks)
         self.progress = progress if is_console(progress) else check_flag("progress", progress)
         self.keep_checkpoints = check_flag("keep_checkpoints", keep_checkpoints)
+        self.save_every = check_number("save_every", save_every, least=0)
         self._check()
 
     def _check(self) -> None:
@@ -158,7 +167,7 @@ class Trainer:
         Args:
             model: as the one that the run began with.
             folder: the run folder.
-            options: ``threads``, ``target``, ``callbacks``, ``progress`` and
+            options: ``threads``, ``target``, ``callbacks``, ``progress``, ``save_every`` and
                 ``keep_checkpoints``; what the run began with is kept up in any case.
 
         Raises:
@@ -215,7 +224,7 @@ class Trainer:
         test: Data | None = None,
         *,
         epochs: int = 5,
-        out: str | Path | None = None,
+        out: str | Path | RunFolder | None = None,
         early_stopping: EarlyStopping | None = None,
         facts: Mapping[str, Any] | None = None,
     ) -> Run:
@@ -229,7 +238,8 @@ class Trainer:
                 stopping and the best epoch go by them.
             test: images that are measured once, at the end.
             epochs: how often to go through the images.
-            out: a new folder for settings, metrics, checkpoints and weights; None keeps nothing.
+            out: a new folder for settings, metrics, checkpoints and weights, or a `RunFolder` that
+                is held already; None keeps nothing.
             early_stopping: when to end before.
             facts: plain values that are kept in run.json beside the settings.
 
@@ -243,26 +253,41 @@ class Trainer:
             DataError: images or labels that do not fit the model, or one class alone.
             ShapeError: images that a layer does not take.
             NotFiniteError: a loss is infinite or not a number; its ``run`` holds what came before.
-            CheckpointError: the folder cannot be written.
-            Interrupted: Ctrl-C was pressed; it is a KeyboardInterrupt, and `resume` goes on.
+            CheckpointError: the folder cannot be written, another process trains into it, or it was
+                removed meanwhile.
+            Interrupted: Ctrl-C was pressed, or the process was asked to end; it is a
+                KeyboardInterrupt, and `resume` goes on.
         """
         epochs = check_count("epochs", epochs, below=2**32)
         if facts is not None and not isinstance(facts, Mapping):
             raise ArgumentError(f"facts must be a dict of plain values; got {facts!r:.80}")
-        folder = None if out is None else RunFolder(out)
-        if folder is not None:
-            folder.open()
+        if out is None:
+            return self._begin(train, validation, test, epochs, None, early_stopping, facts or {})
+        folder = out if isinstance(out, RunFolder) else RunFolder(out)
+        with folder.begun():
             self._check_stored(folder, early_stopping, facts)
+            return self._begin(train, validation, test, epochs, folder, early_stopping, facts or {})
+
+    def _begin(
+        self,
+        train: Data | Splits,
+        validation: Data | None,
+        test: Data | None,
+        epochs: int,
+        folder: RunFolder | None,
+        early_stopping: EarlyStopping | None,
+        facts: Mapping[str, Any],
+    ) -> Run:
         given = Given(train, validation, test, names=self.model.class_names or None)
         prepared = Prepared(self, given)
         prepared.check_stopping(early_stopping)
-        description = prepared.describe(epochs, early_stopping, facts or {})
+        description = prepared.describe(epochs, early_stopping, facts)
         start = prepared.start()
         recorder = self._recorder(prepared, description, folder)
         run = Run(self.model, description, folder, early_stopping)
+        run.notes += [] if folder is None else folder.notes
         try:
             if folder is not None:
-                folder.clear()
                 folder.describes(prepared.facts.plain())
                 folder.save_samples(given.listing)
                 # Weights that no seed gives back must be kept, or nobody could verify the run.
@@ -276,7 +301,7 @@ class Trainer:
             conduct = Conduct(self, prepared, run, folder, recorder, keep=self.keep_checkpoints)
             return conduct.train(start)
         except Exception:
-            if not run.history:
+            if not run.history and (folder is None or not folder.learned):
                 # Nothing was learned, and what is left would stand in the way of the next call.
                 prepared.unmark_model()
                 if folder is not None:
@@ -317,10 +342,22 @@ class Trainer:
 
         Raises:
             CheckpointError: the folder cannot be read, or settings, data, classes or model are
-                others; what differs is shown as a table.
+                others (what differs is shown as a table); or another process trains into it.
             NotFiniteError: as for `fit`; so are the rest.
         """
         folder = RunFolder(out)
+        Began.read(folder)
+        with folder.gone_on():
+            return self._go_on(folder, train, validation, test)
+
+    def _go_on(
+        self,
+        folder: RunFolder,
+        train: Data | Splits,
+        validation: Data | None,
+        test: Data | None,
+    ) -> Run:
+        # Another process may have gone on with it until now.
         began = Began.read(folder)
         given = Given.again(
             train, validation, test, began.class_names, str(folder.path), began.compared["data"]
@@ -339,16 +376,50 @@ class Trainer:
         step = prepared.step
         start = folder.load(step.parameters, step.states, step.slots)
         prepared.check_history(start)
+        self._check_unfinished(folder, began, start)
         receipt = self._recorder(prepared, described, folder)
         # A run whose receipt was deleted has none afterwards.
         recorder = receipt if receipt.resume(start) else None
-        run = Run(self.model, began.description, folder, began.early_stopping)
+        if recorder is not None and began.result not in (None, recorder.final):
+            raise CheckpointError(
+                f"{folder.run_file} must have the result that {folder.receipt_file.name} has, "
+                f"{told(recorder.final)}; it has {told(began.result)}"
+            )
+        # A process that was killed may not have come to it.
+        folder.tidy(start)
+        description = {
+            name: began.description[name] for name in began.description if name != "stopped"
+        }
+        run = Run(self.model, description, folder, began.early_stopping)
+        run.stopped = began.stopped
+        run.notes += folder.notes
         for name, one, other in differing(began.versions, described["versions"]):
             run.notes.append(f"the run began with {name} {told(one)}, here is {told(other)}")
         keep = self.keep_checkpoints or began.keep_checkpoints
         conduct = Conduct(self, prepared, run, folder, recorder, keep=keep)
         ended = began.result if recorder is None else recorder.final
         return conduct.train(start, ended)
+
+    @staticmethod
+    def _check_unfinished(folder: RunFolder, began: Began, start: Checkpoint) -> None:
+        """A finished run is never trained over, whatever was made of its texts.
+
+        Raises:
+            CheckpointError: the final weights are there, and the checkpoint stands before them.
+        """
+        stopping, history = began.early_stopping, [dict(row) for row in start.history]
+        ended = start.step == 0 and (
+            start.epoch == began.epochs
+            or began.result is not None
+            or bool(began.stopped)
+            or (stopping is not None and stopping.stops(history))
+        )
+        if folder.weights_file.exists() and not ended:
+            raise CheckpointError(
+                f"{folder.path} holds the final weights of a run ({folder.weights_file.name}), and "
+                f"its checkpoint stands after {start.epoch} epochs and {start.step} steps: a "
+                "finished run is not trained over"
+            )
 
     def _recorder(
         self, prepared: Prepared, description: Mapping[str, Any], folder: RunFolder | None

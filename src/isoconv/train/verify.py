@@ -10,9 +10,9 @@ from isoconv.checks import check_count, check_flag, check_kind, check_text, show
 from isoconv.data import Splits
 from isoconv.errors import ArgumentError, CheckpointError
 from isoconv.nn import Module
+from isoconv.printable import printable_lines
 from isoconv.train.checkpoint import RunFolder
 from isoconv.train.compare import Difference
-from isoconv.train.differing import told
 from isoconv.train.given import TITLES, Given
 from isoconv.train.metrics import Data
 from isoconv.train.progress import is_console
@@ -37,6 +37,9 @@ class Verification:
         epochs: how many epochs the run was to have.
         weights: SHA-256 of the weights after `last`, as the receipt has it.
         difference: the first place at which the run differs from its receipt, or None.
+        compared: the files of the folder that were compared with the receipt.
+        whole: whether all of the run was checked: it has ended, all its epochs were trained again,
+            and all its files are there and were compared.
         notes: what else there is to say.
     """
 
@@ -46,26 +49,46 @@ class Verification:
     epochs: int
     weights: str
     difference: Difference | None = None
+    compared: tuple[str, ...] = ()
+    whole: bool = False
     notes: tuple[str, ...] = ()
 
     @property
+    def different(self) -> bool:
+        """Whether the run, or a file of it, is not what the receipt says."""
+        return self.difference is not None
+
+    @property
     def identical(self) -> bool:
-        """Whether the receipt is true."""
-        return self.difference is None
+        """Whether all of the run was checked, and is what the receipt says.
+
+        A part of a run that agrees with its receipt is neither different nor identical.
+        """
+        return self.whole and not self.different
 
     def __str__(self) -> str:
+        return printable_lines("\n".join(self._lines()))
+
+    def _lines(self) -> list[str]:
         notes = [f"note: {note}" for note in self.notes]
         if self.difference is not None:
             lines = self.difference.lines("receipt", "found")
-            return "\n".join([f"different: {self.folder}", *lines, *notes])
+            return [f"different: {self.folder}", *lines, *notes]
+        span = f"epochs {self.first} to {self.last} of {self.epochs}"
         if self.last < self.first:
-            said = f"identical: {self.folder}, the state before the first step"
-        else:
-            span = f"epoch {self.first}" if self.first == self.last else (
-                f"epochs {self.first} to {self.last}"
-            )  # fmt: skip
-            said = f"identical: {self.folder}, {span} of {self.epochs}"
-        return "\n".join([said, f"weights sha256:{self.weights}", *notes])
+            span = "the state before the first step"
+        elif self.first == self.last:
+            span = f"epoch {self.first} of {self.epochs}"
+        weights = f"weights sha256:{self.weights}"
+        if self.whole:
+            return [f"identical: {self.folder}, {span}", weights, *notes]
+        return [
+            f"no difference found: {self.folder}, not all of which was checked",
+            f"trained again: {span}",
+            f"compared with the receipt: {', '.join(self.compared)}",
+            weights,
+            *notes,
+        ]
 
 
 def verify(
@@ -99,7 +122,8 @@ def verify(
         progress: as for the trainer.
 
     Returns:
-        *identical*, or the first difference.
+        *identical*, or the first difference; where not all of the run was checked, neither of them,
+        but what was compared and what was not.
 
     Raises:
         CheckpointError: nothing can be said: the receipt is missing, truncated, edited or of
@@ -136,6 +160,10 @@ def verify(
         found = rerun.run(first, last, progress)
         notes += rerun.notes
     notes.append(str(files.free))
+    skipped = receipt.epochs - (last - first + 1)
+    if skipped:
+        were = "epoch was" if skipped == 1 else "epochs were"
+        notes.append(f"{skipped} {were} not trained again")
     if not receipt.finished:
         notes.append(f"the run has not ended: {receipt.epochs} of {receipt.planned} epochs so far")
     elif receipt.epochs < receipt.planned:
@@ -147,6 +175,10 @@ def verify(
         epochs=receipt.planned,
         weights=receipt.entries[last]["weights_sha256"],
         difference=found,
+        compared=tuple(files.compared),
+        whole=not (
+            skipped or files.missing or receipt.problems or files.free.left or not receipt.finished
+        ),
         notes=tuple(notes),
     )
 
@@ -188,11 +220,7 @@ def _given(
     receipt: Receipt, train: Data | Splits, validation: Data | None, test: Data | None
 ) -> Given:
     """The data, seen to be those of the run before anything is built for them."""
-    names = receipt.content["record"].get("class_names")
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise CheckpointError(
-            f"receipt {receipt.path} cannot be read: its class names are {told(names)}"
-        )
+    names = receipt.content["record"]["class_names"]
     wanted = receipt.content["data"]
     given = Given.again(train, validation, test, tuple(names), str(receipt.folder), wanted)
     problems = []

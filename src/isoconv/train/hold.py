@@ -1,0 +1,181 @@
+"""A folder that one training at a time works in: made by one process, held by one lock.
+
+The lock is one that the system gives back when its process ends, however that ends: nothing that a
+killed training leaves keeps the next one out. It lies on a hidden file that tells who holds it. The
+open file also tells whether the folder is still the one that was taken.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+from isoconv.compile.fork import renew_in_child
+from isoconv.errors import CheckpointError
+from isoconv.nn.plain import parse
+from isoconv.train.files import cannot_be_written
+
+try:
+    import fcntl
+except ImportError:  # a system without this kind of locks
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["HELD", "Hold", "make_folder"]
+
+HELD = ".held"
+"""Name of the file that is there while a folder is held."""
+
+_MOST = 4096
+"""Bytes that are read of it: whoever wrote it may be a stranger."""
+
+
+class Hold:
+    """A folder, taken for this process until it is released.
+
+    Args:
+        folder: made if it is not there.
+
+    Raises:
+        CheckpointError: somebody holds it, who is named; or it cannot be written to.
+
+    Attributes:
+        lasting: whether the system keeps others out; there are file systems without locks.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file = folder / HELD
+        self.lasting = True
+        self._handle = self._take()
+        # A copy of the open file would keep the lock for as long as a forked process lives.
+        renew_in_child(self, Hold._close)
+
+    def _take(self) -> int:
+        while True:
+            try:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+                handle = os.open(self._file, flags | getattr(os, "O_NONBLOCK", 0), 0o644)
+            except FileNotFoundError:
+                # Somebody whose start came to nothing removed the folder again.
+                continue
+            except OSError as error:
+                raise cannot_be_written(self._folder, error) from error
+            try:
+                self._lock(handle)
+                if self._is_here(handle):
+                    self._sign(handle)
+                    return handle
+            except BaseException:
+                os.close(handle)
+                raise
+            # Whoever held it removed the file after it was opened here.
+            os.close(handle)
+
+    def _lock(self, handle: int) -> None:
+        if fcntl is None:
+            self.lasting = False
+            return
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise CheckpointError(
+                f"{self._folder} is held by {_holder(handle)}, which trains into it; wait for its "
+                "end, or choose another folder"
+            ) from error
+        except OSError:
+            # The file system has no locks.
+            self.lasting = False
+
+    def _sign(self, handle: int) -> None:
+        """Write who holds the folder; a full disk costs the others the name alone."""
+        holder = {"host": socket.gethostname(), "pid": os.getpid(), "since": round(time.time())}
+        with contextlib.suppress(OSError):
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, json.dumps(holder).encode() + b"\n", 0)
+
+    def _is_here(self, handle: int) -> bool:
+        with contextlib.suppress(OSError):
+            return os.path.samestat(os.fstat(handle), self._file.stat(follow_symlinks=False))
+        return False
+
+    def check(self) -> None:
+        """See that the folder is still the one that was taken.
+
+        Raises:
+            CheckpointError: it was removed, moved or replaced.
+        """
+        if not self.intact:
+            raise CheckpointError(
+                f"{self._folder} was removed, moved or replaced while it was trained into; nothing "
+                "more is written there"
+            )
+
+    @property
+    def intact(self) -> bool:
+        """Whether the folder is still the one that was taken."""
+        return self._handle >= 0 and self._is_here(self._handle)
+
+    def release(self) -> None:
+        """Give the folder free, with nothing left in it that was not there before."""
+        if self.intact:
+            with contextlib.suppress(OSError):
+                self._file.unlink()
+        self._close()
+
+    def _close(self) -> None:
+        handle, self._handle = self._handle, -1
+        if handle >= 0:
+            with contextlib.suppress(OSError):
+                os.close(handle)
+
+
+def _holder(handle: int) -> str:
+    """Who wrote a lock's file, in words."""
+    found: Any = None
+    with contextlib.suppress(OSError, ValueError):
+        found = parse(os.pread(handle, _MOST, 0))
+    try:
+        pid, host, since = int(found["pid"]), str(found["host"]), float(found["since"])
+        begun = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(since))
+    except (KeyError, TypeError, ValueError, OverflowError, OSError):
+        return "another process"
+    if (pid, host) == (os.getpid(), socket.gethostname()):
+        return "this process"
+    return f"process {pid} on {host if host.isprintable() else '?'}, since {begun}"
+
+
+def make_folder(parent: Path, stem: str) -> Path:
+    """Make ``<stem>-<n>`` with the least n from 1 on that nobody has.
+
+    However many processes do so at once, each gets a folder of its own.
+
+    Args:
+        parent: made where it is not there.
+        stem: begin of the name.
+
+    Raises:
+        CheckpointError: it cannot be made.
+    """
+    number = 1
+    while True:
+        path = parent / f"{stem}-{number}"
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            path.mkdir()
+        except FileExistsError:
+            if parent.is_dir():
+                number += 1
+                continue
+            raise CheckpointError(f"{parent} must be a folder, for runs; it is a file") from None
+        except FileNotFoundError:
+            # Somebody whose start failed removed the empty folder again.
+            continue
+        except OSError as error:
+            raise cannot_be_written(path, error) from error
+        return path

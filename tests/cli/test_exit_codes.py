@@ -1,0 +1,125 @@
+"""How commands end: 1 stands for "different" alone, every error ends with 2, Ctrl-C with 130."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.cli.command import call, fail, start
+
+import isoconv
+from isoconv.cli.errors import DIFFERENT, EXIT_CODES, HUNG_UP, INTERRUPTED, TERMINATED, WRONG
+
+COMMANDS = Path(isoconv.__file__).parent / "cli"
+PROGRAM = [sys.executable, "-c", "from isoconv.cli import main; main()"]
+
+
+def test_the_codes_are_these():
+    """No two meanings of one code, and none that Python or the shell gives a meaning of its own."""
+    assert [*EXIT_CODES] == [0, DIFFERENT, WRONG, INTERRUPTED, HUNG_UP, TERMINATED]
+    assert [*EXIT_CODES] == [0, 1, 2, 130, 129, 143]
+
+
+def test_only_a_difference_ends_with_1():
+    """No command leaves with a code but `verify` and `diff`, and these with `DIFFERENT`."""
+    leaving = {}
+    for path in COMMANDS.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("typer.Exit", "sys.exit"):
+                leaving.setdefault(path.stem, []).append(ast.unparse(node))
+    assert leaving.pop("verify") == leaving.pop("diff") == ["typer.Exit(DIFFERENT)"]
+    assert [*leaving] == ["errors"]
+
+
+def raising(error):
+    """A function that fails."""
+
+    def broken(*_):
+        raise error
+
+    return broken
+
+
+@pytest.mark.parametrize("words", [["models"], ["--debug", "models"], ["models", "--debug"]])
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ZeroDivisionError("by nothing"), "a fault of isoconv itself: ZeroDivisionError: by noth"),
+        (KeyError("record"), "a fault of isoconv itself: KeyError: 'record'"),
+        (RecursionError("too deep"), "a fault of isoconv itself: RecursionError: too deep"),
+        (EOFError(), "a fault of isoconv itself: EOFError: "),
+        (AssertionError(), "a fault of isoconv itself: AssertionError: "),
+        (MemoryError("Unable to allocate 8 TiB"), "there was not enough memory for this: Unable"),
+        (MemoryError(), "there was not enough memory for this"),
+        (PermissionError(13, "Permission denied", "x"), "[Errno 13] Permission denied: 'x'"),
+        (isoconv.errors.CheckpointError("no run"), "no run"),
+        (isoconv.errors.GraphError("no graph"), "no graph"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_every_error_ends_with_2(monkeypatch, words, error, message):
+    """Faults and, with --debug, all errors show where they arose; then comes the line."""
+    monkeypatch.setattr("isoconv.cli.models.shape_of", raising(error))
+    result = call(*words)
+    assert result.exit_code == WRONG
+    before, _, last = result.stderr.rpartition("error: ")
+    assert last.startswith(message)
+    shown = "--debug" in words or "fault" in message
+    assert ("Traceback" in before) is shown
+    assert (f"{type(error).__name__}" in before) is shown
+
+
+@pytest.mark.parametrize("words", [["fly"], ["--fly"], ["models", "--fly"], ["verify"], ["diff"]])
+def test_wrong_usage_ends_with_2(words):
+    """Also with --debug, in whose place no traceback helps."""
+    fail(*words)
+    fail("--debug", *words)
+
+
+def test_an_interrupt_ends_with_130(monkeypatch):
+    """Ctrl-C anywhere ends with a word."""
+    monkeypatch.setattr("isoconv.cli.models.shape_of", raising(KeyboardInterrupt()))
+    result = call("models")
+    assert (result.exit_code, result.stderr) == (INTERRUPTED, "interrupted\n")
+
+
+@pytest.mark.parametrize("words", [["models"], ["--help"], ["verify", "--help"], ["--version"]])
+def test_output_that_nobody_takes_ends_with_2(words):
+    """A reader that is gone: not 1, which Python and typer make of it, and not a word."""
+    process = start(*words)
+    process.stdout.close()
+    said = process.stderr.read()
+    process.stderr.close()
+    assert (process.wait(), said) == (WRONG, "")
+
+
+def test_output_that_cannot_be_written_ends_with_2():
+    """A full disk is told, and standard error that is closed takes no code away."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*PROGRAM, "models"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+        assert done.returncode == WRONG
+        assert "error: " in done.stderr
+        assert done.stderr.endswith("No space left on device\n")
+        for words, code in ((["fly"], WRONG), (["models"], 0)):
+            done = subprocess.run(
+                [*PROGRAM, *words], stdout=subprocess.DEVNULL, stderr=full, check=False
+            )
+            assert done.returncode == code
+
+
+def test_without_standard_output_nothing_breaks():
+    """A process that was started with it closed."""
+    done = subprocess.run(
+        [*PROGRAM, "models"],
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        preexec_fn=lambda: os.close(1),
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,98 @@
+"""Commands beside each other, and commands that are asked to end."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import time
+
+import numpy as np
+import pytest
+from tests.cli.command import DIGEST, call, start, succeed
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A file of small images."""
+    path = tmp_path_factory.mktemp("data") / "good.npz"
+    images = np.random.default_rng(0).integers(0, 256, (400, 12, 12, 1), np.uint8)
+    np.savez(path, images=images, labels=np.arange(400) % 2)
+    return path
+
+
+def words(data, epochs=1):
+    """Of a quick training."""
+    return (
+        "train",
+        data,
+        "--model",
+        "lenet5",
+        "--epochs",
+        epochs,
+        "--batch-size",
+        8,
+        "--no-report",
+    )
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_trainings_at_once_get_folders_of_their_own(data, tmp_path, count):
+    """Without --out no run is lost: each says another folder, and the run is there."""
+    processes = [start(*words(data), cwd=tmp_path) for _ in range(count)]
+    folders, digests = [], set()
+    for process in processes:
+        said, errors = process.communicate()
+        assert process.returncode == 0, errors
+        folders.append(said.split("\nrun ")[1].split()[0])
+        digests.add(DIGEST.search(said)[1])
+        result = json.loads((tmp_path / folders[-1] / "run.json").read_text())["result"]
+        assert result["weights_sha256"] == DIGEST.search(said)[1]
+    assert sorted(folders) == [f"runs/good-lenet5-{n}" for n in range(1, count + 1)]
+    assert len(digests) == 1
+
+
+def test_of_trainings_into_one_folder_the_others_are_told(data, tmp_path):
+    """With the same --out one succeeds; who comes second is told who holds the folder."""
+    processes = [start(*words(data), "--out", "one", cwd=tmp_path) for _ in range(3)]
+    ended = [(*process.communicate(), process) for process in processes]
+    codes = sorted(process.returncode for *_, process in ended)
+    assert codes == [0, 2, 2]
+    pids = {process.pid for *_, process in ended if process.returncode == 0}
+    for said, errors, process in ended:
+        if process.returncode == 2:
+            assert not said
+            held = any(f"one is held by process {pid} on " in errors for pid in pids)
+            assert held or "one holds a run already" in errors, errors
+    assert json.loads((tmp_path / "one" / "run.json").read_text())["result"]
+    assert not (tmp_path / "one" / ".held").exists()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_training_that_is_asked_to_end_saves(data, tmp_path, number, code):
+    """It says how to go on, and going on comes to the weights of a whole run."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        pytest.skip("interrupts are ignored here")
+    process = start(*words(data, 60), "--out", "run", "--keep-checkpoints", cwd=tmp_path)
+    stand = tmp_path / "run" / "checkpoints" / "epoch-00002.safetensors"
+    while not stand.exists() and process.poll() is None:
+        time.sleep(0.001)
+    process.send_signal(number)
+    _, errors = process.communicate()
+    assert process.returncode == code
+    assert "go on with: isoconv resume run" in errors
+    stands = json.loads((tmp_path / "run" / "checkpoints" / "last.json").read_text())
+    assert 1 <= stands["epoch"] < 60
+    said = succeed("resume", tmp_path / "run", "--no-report")
+    whole = succeed(*words(data, 60), "--out", tmp_path / "whole")
+    assert DIGEST.search(said)[1] == DIGEST.search(whole)[1]
+
+
+def test_the_demo_begins_where_a_start_was_killed(tmp_path):
+    """A folder that holds only checkpoints/ is no reason to refuse."""
+    (tmp_path / "demo" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "demo" / "checkpoints" / ".last.json.1.2.tmp").write_text("{")
+    result = call("demo", "--out", tmp_path / "demo", "--epochs", 1, "--no-report")
+    assert result.exit_code == 0, result.output
+    assert [path.name for path in (tmp_path / "demo" / "checkpoints").glob(".*")] == []
+    shutil.rmtree(tmp_path / "demo")

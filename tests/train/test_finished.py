@@ -1,0 +1,143 @@
+"""A finished run is never trained over, whatever was made of its texts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+from tests.train.small import make, noise
+
+from isoconv.errors import CheckpointError
+from isoconv.run.training import TrainingEngine
+from isoconv.train import EarlyStopping, RunFolder
+from isoconv.train.receipt import receipt_digest
+
+TRAIN, TEST = noise(), noise(10, 1)
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    """A finished run of three epochs, all of which it kept."""
+    out = tmp_path_factory.mktemp("finished") / "run"
+    make(keep_checkpoints=True).fit(
+        TRAIN, TEST, epochs=3, out=out, early_stopping=EarlyStopping(9, restore_best=False)
+    )
+    return out
+
+
+@pytest.fixture
+def run(original, tmp_path, monkeypatch):
+    """A copy of it to spoil, which no step is trained of."""
+
+    def never(*_):
+        raise AssertionError("a step of a finished run was trained")
+
+    monkeypatch.setattr(TrainingEngine, "steps", never)
+    return shutil.copytree(original, tmp_path / "run")
+
+
+def change(path, alter):
+    """Alter a JSON file."""
+    content = json.loads(path.read_text())
+    alter(content)
+    path.write_text(json.dumps(content))
+
+
+def stand_at(run, epoch):
+    """Make last.json that of an earlier epoch, as it was then."""
+    folder = RunFolder(run)
+    kept = folder.load_kept(epoch)
+    shutil.copy(folder.kept_file(epoch), run / "checkpoints" / f"last-{epoch:05d}-0000000.safeten"
+                "sors")  # fmt: skip
+    import hashlib
+
+    from isoconv.nn import storage
+
+    sha256 = hashlib.sha256(folder.kept_file(epoch).read_bytes()).hexdigest()
+    change(
+        folder.checkpoint_file,
+        lambda last: last.update(
+            epoch=epoch,
+            file=f"last-{epoch:05d}-0000000.safetensors",
+            sha256=sha256,
+            weights_sha256=storage.digest(kept.weights),
+            history=last["history"][:epoch],
+        ),
+    )
+
+
+def no_result(description):
+    """As if the run had not ended."""
+    description.pop("result")
+
+
+def more_epochs(description):
+    """As if the run had more epochs to go."""
+    description["settings"]["epochs"] = 9
+    description.pop("result", None)
+
+
+def sign(receipt):
+    """A digest that fits."""
+    receipt["digest"] = receipt_digest(receipt)
+
+
+ALTERATIONS = {
+    "last.json stands at the first epoch": lambda run: stand_at(run, 1),
+    "last.json stands before the first step": lambda run: stand_at(run, 0),
+    "last.json stands at the second epoch, no result": lambda run: (
+        stand_at(run, 2),
+        change(run / "run.json", no_result),
+    ),
+    "last.json says that it is within an epoch": lambda run: change(
+        run / "checkpoints" / "last.json", lambda last: last.update(step=1, losses=[(1.0).hex()])
+    ),
+    "last.json says that it stands earlier": lambda run: change(
+        run / "checkpoints" / "last.json",
+        lambda last: last.update(epoch=2, history=last["history"][:2]),
+    ),
+    "run.json has more epochs": lambda run: change(run / "run.json", more_epochs),
+    "run.json has other early stopping": lambda run: change(
+        run / "run.json", lambda run: run["settings"]["early_stopping"].update(patience=1)
+    ),
+    "run.json has another result": lambda run: change(
+        run / "run.json", lambda run: run["result"].update(stopped="by hand", epochs=2)
+    ),
+    "run.json has a result that says nothing": lambda run: change(
+        run / "run.json", lambda run: run.update(result=None)
+    ),
+    "run.json was stopped, and stands earlier": lambda run: (
+        change(run / "run.json", lambda run: (run.pop("result"), run.update(stopped="by hand"))),
+        stand_at(run, 1),
+    ),
+    "the receipt has no end, but the weights are there": lambda run: (
+        change(run / "receipt.json", lambda receipt: (receipt.update(final=None), sign(receipt))),
+        change(run / "run.json", no_result),
+        stand_at(run, 1),
+    ),
+    "the receipt is gone, but the weights are there": lambda run: (
+        (run / "receipt.json").unlink(),
+        change(run / "run.json", no_result),
+        stand_at(run, 1),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ALTERATIONS)
+def test_an_alteration_ends_with_an_error_and_touches_nothing(run, name):
+    """Each way to make it look unfinished."""
+    ALTERATIONS[name](run)
+    held = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    with pytest.raises(CheckpointError):
+        make().resume(run, TRAIN, TEST)
+    assert held == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+
+def test_without_its_result_the_end_is_written_again(run, original):
+    """As after a kill before the last write: nothing is trained, and the same is there again."""
+    change(run / "run.json", no_result)
+    make().resume(run, TRAIN, TEST)
+    for path in original.rglob("*"):
+        if path.is_file():
+            assert (run / path.relative_to(original)).read_bytes() == path.read_bytes(), path
