@@ -1,5 +1,6 @@
 # `make demo` trains a network on real images; `make test` runs every test, the linter and the types,
-# with the newest versions of all dependencies; `make test-lowest` runs the tests with the lowest.
+# with the newest versions of all dependencies; `make test-lowest` runs the tests with the lowest;
+# `make fuzz` reads a million spoiled files.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -7,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOWEST ?= .venv-lowest
 PEERS := bench/.peers
 
-.PHONY: demo test test-lowest test-exhaustive portability bench clean
+.PHONY: demo test test-lowest test-exhaustive fuzz portability bench clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -48,6 +49,9 @@ test-lowest: $(LOWEST)/.installed
 
 test-exhaustive: $(VENV)/.for-tests
 	$(BIN)/python -m pytest -q -m exhaustive
+
+fuzz: $(VENV)/.for-tests
+	$(BIN)/python -m tests.fuzz --count 1000000 --keep runs/fuzz
 
 portability: $(VENV)/.for-tests
 	ISOCONV_PYTHON=$(abspath $(BIN))/python scripts/portability_arm64.sh setup
