@@ -76,8 +76,6 @@ class Operation:
         specs = [call.spec for call in (*lowered.prepare, *calls)]
         self._addresses = self._library.addresses([*specs, *merges.values(), BarrierSpec()])
         self._merges = merges
-        self._parties = np.zeros(16, np.int32)
-        self._parties[2] = threads
         self._team = Team(threads, self._library)
         self._scripts = self._timed()
         self._pack_scripts = [self._script(t, pack=True).finish() for t in range(threads)]
@@ -145,7 +143,7 @@ class Operation:
 
     def _wait(self, script: ScriptBuilder) -> None:
         if self._threads > 1:
-            script.add(self._addresses[BarrierSpec()], [int(self._parties.ctypes.data)])
+            script.add(self._addresses[BarrierSpec()], [self._team.barrier])
 
     def _timed(self) -> list[Script]:
         scripts = []

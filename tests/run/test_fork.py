@@ -202,7 +202,7 @@ def test_in_the_middle_of_a_meeting():
     predictor, weights = predictor_for(network())
     data = {"images": IMAGES[:1]}
     expected = predictor.run(weights, data)["result"].tobytes()
-    parties = predictor._together.parties
+    parties = predictor._team._meetings[1]
     with held(predictor._team.turn):
         parties[0] += 1
         found = in_child(lambda: predictor.run(weights, data))

@@ -39,7 +39,7 @@ def test_interrupt_waits_for_woken_threads():
             team.run(scripts, 1)
         team._run = work
         team.run(scripts, 1)
-        assert team._meeting[:3].tolist() == [0, 2, 2]
+        assert team._meeting[:3].tolist() == [0, 4, 2]
 
 
 @pytest.mark.parametrize("asleep", [True, False], ids=["asleep", "awake"])

@@ -12,17 +12,26 @@ from dataclasses import dataclass
 import llvmlite.ir as ir
 
 from isoconv.compile.loops import CONTEXT, I32, I64, POINTER, Kernel, Value
+from isoconv.compile.waiting import (
+    Patience,
+    has_futex,
+    meet,
+    rouse,
+    sleep_while,
+    spin_while,
+    typed,
+)
 
-__all__ = ["ASLEEP", "AdvanceSpec", "BarrierSpec", "FinishSpec", "GoSpec",
+__all__ = ["ALLOWED_AT_DOOR", "ASLEEP", "AdvanceSpec", "BarrierSpec", "FinishSpec", "GoSpec",
            "HyperSpec", "RunSpec", "ServeSpec"]  # fmt: skip
 
-_SPINS = 2000  # turns of a waiting thread before it offers its core to others
-_OFFERS = 4000  # how often it offers it, a millisecond or two, before it goes to sleep
-_CROWDED = 50  # runs after which a thread does not wait where its core was taken from it
-_LONG = 8  # times what `_SPINS` take, half a millisecond or so: nobody was busy with less
 _CLOSED, _OPEN = 0, 1
 ASLEEP = 2
-"""What stands at the door of a thread that waits for work no longer: it has to be woken."""
+"""What stands at the door of a thread that waits for work no longer: Python has to wake it."""
+_DOZING = 3  # it sleeps in native code, for a moment
+_DOZE = 0.005  # seconds
+_SEEN, _LATE, ALLOWED_AT_DOOR = 1, 2, 3
+"""Places in a door: what it said before, and the thread's `Patience`."""
 _DOOR_WORDS = 16  # int32, a cache line for each
 INSTRUCTION_WORDS = 4
 
@@ -52,8 +61,9 @@ class ServeSpec:
     """``serve(args)``: args are (orders, door); runs as often as the door opens.
 
     What ``run`` does with ``orders`` as its args, and again whenever ``go`` has opened the door
-    within a millisecond or two: between runs that follow each other a thread neither sleeps nor
-    asks for Python's lock. When it returns, the door says ``ASLEEP``.
+    within some milliseconds: between runs that follow each other a thread does not ask for Python's
+    lock. It waits as at a barrier (``waiting.py``), and sleeps for a moment only. When it returns,
+    the door says ``ASLEEP``.
     """
 
     buffers: int = 2
@@ -68,63 +78,27 @@ class ServeSpec:
         b.branch(begin)
         b.position_at_end(begin)
         closed = ir.Constant(I32, _CLOSED)
-        b.store_atomic(closed, _typed(k, door, I32), "monotonic", 4)
+        patience = Patience(k.at(door, ALLOWED_AT_DOOR, "int32"), k.at(door, _LATE, "int32"))
+
+        def replaced(before: Value, after: Value) -> Value:
+            found = b.cmpxchg(typed(k, door, I32), before, after, "acq_rel", "acquire")
+            return b.extract_value(found, 1)
+
+        b.store_atomic(closed, typed(k, door, I32), "monotonic", 4)
         # Written before the door was opened, and not the same each time.
         _run_orders(k, orders)
-        _linger(k, door)
-        now = b.load_atomic(door, "acquire", 4, typ=I32)
+        now = spin_while(k, door, lambda now: b.icmp_signed("==", now, closed), patience)
         b.cbranch(b.icmp_signed("==", now, closed), doze, begin)
         b.position_at_end(doze)
-        asleep = ir.Constant(I32, ASLEEP)
-        found = b.cmpxchg(_typed(k, door, I32), closed, asleep, "acq_rel", "acquire")
-        b.cbranch(b.extract_value(found, 1), done, begin)
+        if has_futex(k):
+            dozing = ir.Constant(I32, _DOZING)
+            sleep = b.append_basic_block("sleep")
+            b.cbranch(replaced(closed, dozing), sleep, begin)
+            b.position_at_end(sleep)
+            sleep_while(k, door, dozing, _DOZE)
+            closed = dozing
+        b.cbranch(replaced(closed, ir.Constant(I32, ASLEEP)), done, begin)
         b.position_at_end(done)
-
-
-def _linger(k: Kernel, door: Value) -> None:
-    """Until a door is open, for a while at most.
-
-    Where others want the core, whoever offers it gets it back milliseconds later, and is then late
-    for the work; one who sleeps is woken before them. So from then on, for some time, nobody waits.
-    """
-    b = k.builder
-    crowded = k.at(door, 2, "int32")
-    head = b.append_basic_block("linger")
-    again = b.append_basic_block("again")
-    offer = b.append_basic_block("offer")
-    leave = b.append_basic_block("crowded")
-    done = b.append_basic_block("lingered")
-    turns, spun, start = k.variable(k.const(0)), k.variable(k.const(0)), _clock(k)
-    left = k.load_scalar(crowded, "int32")
-    few = b.icmp_signed(">", left, ir.Constant(I32, 0))
-    with k.when(few):
-        k.store(b.sub(left, ir.Constant(I32, 1)), crowded)
-    b.cbranch(few, done, head)
-
-    b.position_at_end(head)
-    now = b.load_atomic(door, "acquire", 4, typ=I32)
-    b.cbranch(b.icmp_signed("==", now, ir.Constant(I32, _CLOSED)), again, done)
-    b.position_at_end(again)
-    _pause(k)
-    count = b.add(turns.get(), k.const(1))
-    turns.set(count)
-    with k.when(b.icmp_signed("==", count, k.const(_SPINS))):
-        spun.set(b.mul(b.sub(_clock(k), start), k.const(_LONG)))
-    b.cbranch(b.icmp_signed("<", count, k.const(_SPINS)), head, offer)
-
-    b.position_at_end(offer)
-    before = _clock(k)
-    k.call("sched_yield", I32)
-    taken = b.icmp_unsigned(">", b.sub(_clock(k), before), spun.get())
-    patient = b.icmp_signed("<", count, k.const(_SPINS + _OFFERS))
-    onward = b.append_basic_block("onward")
-    b.cbranch(taken, leave, onward)
-    b.position_at_end(onward)
-    b.cbranch(patient, head, done)
-    b.position_at_end(leave)
-    k.store(ir.Constant(I32, _CROWDED), crowded)
-    b.branch(done)
-    b.position_at_end(done)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +107,9 @@ class GoSpec:
 
     ``counts`` holds int64: how many doors to open, and how many of those behind them are found
     asleep, which is written here. A door is 16 int32: the first is opened, what it said before
-    goes into the second. If all are awake, the caller does what ``run`` does with ``orders`` as
-    its args; else it has to wake them first.
+    goes into the second, and how long a thread waits there stands in the next two. If all are
+    awake, the caller does what ``run`` does with ``orders`` as its args; else it has to wake them
+    first.
     """
 
     buffers: int = 3
@@ -147,8 +122,10 @@ class GoSpec:
         with k.loop(0, k.load_scalar(counts, "int64")) as number:
             door = k.at(doors, k.mul(number, _DOOR_WORDS), "int32")
             opened = ir.Constant(I32, _OPEN)
-            before = b.atomic_rmw("xchg", _typed(k, door, I32), opened, "acq_rel")
-            k.store(before, k.at(door, 1, "int32"))
+            before = b.atomic_rmw("xchg", typed(k, door, I32), opened, "acq_rel")
+            k.store(before, k.at(door, _SEEN, "int32"))
+            with k.when(b.icmp_signed("==", before, ir.Constant(I32, _DOZING))):
+                rouse(k, door)
             slept = b.icmp_signed("==", before, ir.Constant(I32, ASLEEP))
             sleepers.set(b.add(sleepers.get(), b.zext(slept, I64)))
         k.store(sleepers.get(), k.at(counts, 1, "int64"))
@@ -217,58 +194,18 @@ def _run(k: Kernel, script: Value, control: Value, state: Value) -> None:
 
     b.position_at_end(leave)
     restore()
-    _meet(k, state)
+    meet(k, state)
 
 
 @dataclass(frozen=True, slots=True)
 class BarrierSpec:
-    """``barrier(args)``: args are (state); state is int32: arrived, generation, parties."""
+    """``barrier(args)``: args are (state); see ``waiting.py`` for what it holds."""
 
     buffers: int = 1
 
     def emit(self, k: Kernel) -> None:
         """Wait until all parties have come."""
-        _meet(k, k.buffers[0])
-
-
-def _meet(k: Kernel, state: Value) -> None:
-    """The last of the parties lets the others go."""
-    b = k.builder
-    generation = k.at(state, 1, "int32")
-    parties = k.load_scalar(k.at(state, 2, "int32"), "int32")
-    mine = b.load_atomic(generation, "acquire", 4, typ=I32)
-    arrived = b.atomic_rmw("add", _typed(k, state, I32), ir.Constant(I32, 1), "acq_rel")
-    last = b.icmp_signed("==", b.add(arrived, ir.Constant(I32, 1)), parties)
-    with b.if_else(last) as (release, wait):
-        with release:
-            following = b.add(mine, ir.Constant(I32, 1))
-            b.store_atomic(ir.Constant(I32, 0), _typed(k, state, I32), "monotonic", 4)
-            b.store_atomic(following, _typed(k, generation, I32), "release", 4)
-        with wait:
-            _wait(k, generation, mine)
-
-
-def _wait(k: Kernel, generation: Value, mine: Value) -> None:
-    """Until another generation has begun."""
-    b = k.builder
-    turns = k.variable(k.const(0))
-    head = b.append_basic_block("spin")
-    again = b.append_basic_block("again")
-    offer = b.append_basic_block("yield")
-    done = b.append_basic_block("met")
-    b.branch(head)
-    b.position_at_end(head)
-    now = b.load_atomic(generation, "acquire", 4, typ=I32)
-    b.cbranch(b.icmp_signed("==", now, mine), again, done)
-    b.position_at_end(again)
-    _pause(k)
-    count = b.add(turns.get(), k.const(1))
-    turns.set(count)
-    b.cbranch(b.icmp_signed("<", count, k.const(_SPINS)), head, offer)
-    b.position_at_end(offer)
-    k.call("sched_yield", I32)
-    b.branch(head)
-    b.position_at_end(done)
+        meet(k, k.buffers[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,29 +269,7 @@ class FinishSpec:
         bits = b.and_(b.bitcast(loss, I32), ir.Constant(I32, 0x7F800000))
         with k.when(b.icmp_unsigned("==", bits, ir.Constant(I32, 0x7F800000))):
             flag = k.at(control, 1, "int64")
-            b.store_atomic(k.const(1), _typed(k, flag, I64), "release", 8)
-
-
-def _typed(k: Kernel, address: Value, kind: ir.Type) -> Value:
-    """The same address as llvmlite's atomic instructions want it: knowing what it points at."""
-    place = k.builder.gep(address, [k.const(0)], source_etype=kind)
-    place.type = kind.as_pointer()
-    return place
-
-
-def _pause(k: Kernel) -> None:
-    if k.target.triple.startswith("x86_64"):
-        k.builder.asm(ir.FunctionType(ir.VoidType(), []), "pause", "", [], side_effect=True)
-    else:
-        k.builder.asm(ir.FunctionType(ir.VoidType(), []), "yield", "", [], side_effect=True)
-
-
-def _clock(k: Kernel) -> Value:
-    """Ticks of a counter that goes on evenly, however long a tick is."""
-    if k.target.triple.startswith("x86_64"):
-        return k.call("llvm.readcyclecounter", I64)
-    kind = ir.FunctionType(I64, [])
-    return k.builder.asm(kind, "mrs $0, cntvct_el0", "=r", [], side_effect=True)
+            b.store_atomic(k.const(1), typed(k, flag, I64), "release", 8)
 
 
 _MXCSR_DEFAULT = 0x1F80  # all exceptions masked, nearest even, no flush-to-zero

@@ -28,10 +28,11 @@ from pathlib import Path
 from typing import IO
 
 from isoconv.compile.build import KernelSpec, emit_object, is_contraction, toolchain
+from isoconv.compile.cores import cores
 from isoconv.compile.fork import renew_in_child, undivided
 from isoconv.compile.target import Target, target_named
 
-__all__ = ["Crew", "Job", "compile_all", "cores", "helpers_for", "serve"]
+__all__ = ["Crew", "Job", "compile_all", "helpers_for", "serve"]
 
 Job = tuple[str, KernelSpec]
 """Name of the kernel's function, and its specification."""
@@ -47,13 +48,6 @@ _PROGRAM = (
     "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); "
     "from isoconv.compile.worker import serve; serve()"
 )
-
-
-def cores() -> int:
-    """Number of cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 # The helper ---------------------------------------------------------------------------------------

@@ -143,12 +143,10 @@ def measure_meeting(threads: int | None = None, *, seconds: float = 0.02) -> flo
     library = KernelLibrary(library_for().target, None)
     address = library.addresses([BarrierSpec()])[BarrierSpec()]
     with Team(threads or default_threads(), library) as team:
-        parties = np.zeros(16, np.int32)
-        parties[2] = team.threads
         scripts = []
         for _ in range(team.threads):
             script = ScriptBuilder()
-            script.add(address, [int(parties.ctypes.data)])
+            script.add(address, [team.barrier])
             scripts.append(script.finish())
         return _best(team, scripts, _MEETINGS, seconds)
 

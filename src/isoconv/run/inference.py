@@ -355,8 +355,6 @@ class Predictor:
 
     def _scripts_together(self, places: Mapping[Place, int]) -> _Scripts:
         """All threads on the same chunk, kernel by kernel, meeting after each."""
-        parties = np.zeros(16, np.int32)
-        parties[2] = self.threads
         scripts, contexts = [], []
         for thread in range(self.threads):
             resolve = self._resolve(thread, 0, places)
@@ -366,10 +364,10 @@ class Predictor:
                 script.calls([call], self._address, resolve, context)
                 # Nobody reads a border before the inside was written by the next kernel.
                 if self.threads > 1 and not isinstance(call.spec, BorderSpec):
-                    script.add(self._addresses[BarrierSpec()], [int(parties.ctypes.data)])
+                    script.add(self._addresses[BarrierSpec()], [self._team.barrier])
             scripts.append(script.finish())
             contexts.append(context)
-        return _Scripts(scripts, contexts, parties)
+        return _Scripts(scripts, contexts)
 
     def _resolve(self, thread: int, number: int, places: Mapping[Place, int]) -> Resolve:
         """Where the buffers of a thread lie that works in the arena of this number."""
@@ -406,11 +404,10 @@ class Predictor:
 
 @dataclass(frozen=True, slots=True)
 class _Scripts:
-    """A script and a context for each thread, and the barrier at which the threads meet."""
+    """A script and a context for each thread."""
 
     scripts: list[Script]
     contexts: list[Context]
-    parties: NDArray[np.int32] | None = None
 
     def move(self, places: Mapping[Place, int]) -> None:
         """The addresses of this call's data sets and outputs."""

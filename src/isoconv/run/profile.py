@@ -164,8 +164,6 @@ class _Recording:
         stamp = self._kernels.addresses([StampSpec()])[StampSpec()]
         self._team = team
         self._turns = turns
-        self._parties = np.zeros(16, np.int32)
-        self._parties[2] = team.threads
         self.scripts = [_Stamped(stamp, turns, most) for _ in range(team.threads)]
 
     def wait(self, barrier: int) -> None:
@@ -175,8 +173,7 @@ class _Recording:
 
     def meet(self, thread: int, barrier: int) -> None:
         """A thread waits for the others."""
-        pointers = [int(self._parties.ctypes.data)]
-        self.scripts[thread].add(barrier, pointers, Context(), _Label("", "waiting"))
+        self.scripts[thread].add(barrier, [self._team.barrier], Context(), _Label("", "waiting"))
 
     def rows(self) -> tuple[KernelTime, ...]:
         """Run the scripts and gather the times of all threads."""

@@ -1,6 +1,6 @@
 """Threads that run scripts. The calling thread is one of them; the others wait for work.
 
-They wait in native code for a millisecond or two, as work often follows work, and then asleep.
+They wait in native code for some milliseconds, as work often follows work, and then asleep.
 In a forked process they are not there: its first run starts others.
 """
 
@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,17 +20,19 @@ from numpy.typing import NDArray
 from isoconv.checks import check_count, check_kind
 from isoconv.compile.build import is_shared
 from isoconv.compile.cache import KernelCache, default_folder
+from isoconv.compile.cores import cores, quota
 from isoconv.compile.fork import renew_in_child
 from isoconv.compile.kernels import KernelLibrary
-from isoconv.compile.runtime import ASLEEP, GoSpec, RunSpec, ServeSpec
+from isoconv.compile.runtime import ALLOWED_AT_DOOR, ASLEEP, GoSpec, RunSpec, ServeSpec
 from isoconv.compile.target import Target, host_target, target_named
-from isoconv.compile.worker import cores
+from isoconv.compile.waiting import ALLOWED, PARTIES, spins_for
 from isoconv.errors import ArgumentError, TrainingError
 from isoconv.run.memory import Script
 from isoconv.run.wake import WakePlaces
 
 __all__ = ["Team", "default_threads", "library_for", "team_size"]
 
+_ENDED = "the threads of this team have ended; make a new one"
 _MOST = 65536
 """Threads that nobody has cores for."""
 
@@ -123,7 +126,11 @@ def _natives(library: KernelLibrary) -> list[_Native]:
     """The loops of the caller and of the other threads, and the start of a run."""
     kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
     found = library.addresses([RunSpec(), ServeSpec(), GoSpec()])
-    return [kind(found[spec]) for spec in (RunSpec(), ServeSpec(), GoSpec())]
+    natives: list[Any] = [kind(address) for address in found.values()]
+    for native in natives:
+        # Whoever can call it keeps it in memory.
+        native.kernels = found
+    return natives
 
 
 class _Doors:
@@ -169,6 +176,10 @@ class _Doors:
         """Nobody sleeps behind an open door any more."""
         self.counts[1] = 0
 
+    def allow(self, spins: int) -> None:
+        """How many turns a thread spins before it sleeps, from its next run on."""
+        self._doors[:, ALLOWED_AT_DOOR] = spins
+
     def shut(self) -> None:
         """Nobody is awake."""
         self._doors[:, 0] = ASLEEP
@@ -181,11 +192,15 @@ class _Others:
         doors: at which they wait before they sleep.
         threads: how many, the caller included.
         serve: the native function.
+
+    Attributes:
+        apart: whether they are to wake up on other cores than the caller's.
     """
 
     def __init__(self, doors: _Doors, threads: int, serve: _Native) -> None:
         self._doors = doors
         self._serve = serve
+        self.apart = True
         self._start = [threading.Semaphore(0) for _ in range(threads)]
         self._places = WakePlaces()
         self._threads: list[threading.Thread] = []
@@ -195,11 +210,15 @@ class _Others:
         """Let the threads of these numbers, from 1 on, look at their doors.
 
         Raises:
-            ArgumentError: the system starts no more threads; none of these has begun.
+            ArgumentError: the threads have ended, or the system starts no more threads; none of
+                these has begun.
         """
+        if self._over:
+            raise ArgumentError(_ENDED)
         if not self._threads:
             self._begin()
-        self._places.calls(self._threads[i - 1].native_id for i in numbers)
+        if self.apart:
+            self._places.calls(self._threads[i - 1].native_id for i in numbers)
         for i in numbers:
             self._start[i].release()
 
@@ -257,6 +276,8 @@ class Team:
         library: where the native loop comes from.
 
     Attributes:
+        barrier: where all threads meet in the middle of scripts: args of a ``BarrierSpec``.
+        spins: how many turns a thread spins before it sleeps, see ``compile/waiting.py``.
         turn: the lock of what has to go from one run to the next, or through all of a run, before
             another thread comes.
         torn: whether this process was forked while a thread held `turn`: what that was in the
@@ -273,8 +294,15 @@ class Team:
         self._orders = np.zeros((threads, 8), np.int64)
         self._own = [int(row.ctypes.data) for row in self._control]
         self._doors = _Doors(threads, self._orders, go)
-        self._meeting = np.zeros(16, np.int32)
+        # A cache line for the meeting at a run's end, and one for those in the middle of scripts.
+        self._meetings = np.zeros((2, 16), np.int32)
+        self._meeting = self._meetings[0]
+        self._meetings[1, PARTIES] = self.threads
+        self.barrier = int(self._meetings[1:].ctypes.data)
         self._orders[:, 2] = self._meeting.ctypes.data
+        self._paid = quota()
+        self.spins = -1
+        self._look_at_cores()
         self._address = int(self._orders.ctypes.data)
         self._closed = False
         self._others = self._new_others()
@@ -282,8 +310,17 @@ class Team:
 
     def _new_others(self) -> _Others:
         self._doors.shut()
-        self._meeting[0] = 0
+        # Whoever had come to a meeting is not here any more.
+        self._meetings[:, 0] = 0
         return _Others(self._doors, self.threads, self._serve)
+
+    def _look_at_cores(self) -> None:
+        """How long threads may spin: the cores that this process may use can become others."""
+        spins = spins_for(self.threads, cores(self._paid))
+        if spins != self.spins:
+            self.spins = spins
+            self._meetings[:, ALLOWED] = spins
+            self._doors.allow(spins)
 
     def _renew(self) -> None:
         """In a forked process: threads that are there, and a lock that opens."""
@@ -322,12 +359,12 @@ class Team:
                 handler forked this process in the middle of the run.
         """
         if self._closed:
-            raise ArgumentError("the threads of this team have ended; make a new one")
+            raise ArgumentError(_ENDED)
         each = [turns] * len(scripts) if isinstance(turns, int) else list(turns)
         for i, (script, count) in enumerate(zip(scripts, each, strict=True)):
             self._control[i, :2] = count, 0
             self._orders[i, :2] = script.address, control or self._own[i]
-        self._meeting[2] = len(scripts)
+        self._meeting[PARTIES] = len(scripts)
         self._doors.counts[0] = len(scripts) - 1
         others = self._others
         try:
@@ -343,7 +380,11 @@ class Team:
         """Wake those whose doors were opened, and run."""
         with _INTERRUPTS.later():
             try:
-                others.wake(asleep)
+                self._look_at_cores()
+                if others is self._others:
+                    # Where threads share cores, the system places them best.
+                    others.apart = self.spins > 0
+                    others.wake(asleep)
                 self._doors.woken()
                 if others is not self._others:
                     # Some may have begun, and nobody will ever end.

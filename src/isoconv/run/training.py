@@ -152,7 +152,6 @@ class TrainingEngine:
         self._counters = np.zeros(8, np.int64)
         self._table = np.zeros(_CAPACITY * max(1, len(self.step.hyper)), np.float32)
         self._metrics = np.zeros(_CAPACITY * len(self.step.metrics), np.float32)
-        self._parties: list[NDArray[np.int32]] = []
         self._slots: dict[Slot, Array] = {}
 
     def _slot(self, slot: Slot) -> Array:
@@ -171,21 +170,10 @@ class TrainingEngine:
     def _build_scripts(self, images: int) -> tuple[list[Script], Contexts]:
         course = Course(-(-images // self.shard_size), self.threads)
         contexts: Contexts = []
-        parties = np.zeros(16, np.int32)
-        parties[2] = self.threads
-        self._parties.append(parties)
-        return [
-            self._script(t, images, course, contexts, parties) for t in range(self.threads)
-        ], contexts
+        threads = range(self.threads)
+        return [self._script(t, images, course, contexts) for t in threads], contexts
 
-    def _script(
-        self,
-        thread: int,
-        images: int,
-        course: Course,
-        contexts: Contexts,
-        parties: NDArray[np.int32],
-    ) -> Script:
+    def _script(self, thread: int, images: int, course: Course, contexts: Contexts) -> Script:
         """One thread's way through a step; adds the contexts of its shards."""
         script = ScriptBuilder()
         address = self._addresses
@@ -194,7 +182,7 @@ class TrainingEngine:
 
         def barrier(*, check: bool = False) -> None:
             if self.threads > 1 or check:
-                script.add(address[BarrierSpec()], [int(parties.ctypes.data)], check=check)
+                script.add(address[BarrierSpec()], [self._team.barrier], check=check)
 
         if thread == 0:
             hyper: list[Array] = [self._table, self._counters, self._memory["scalar", "hyper"]]
@@ -338,6 +326,14 @@ class TrainingEngine:
         """Copies of the states by name."""
         with self._team.whole_turn():
             return named(self._memory["state", "state"], self.plan.states)
+
+    def weights(self) -> dict[str, Array]:
+        """Copies of parameters and states by name, all of the same moment."""
+        with self._team.whole_turn():
+            return {
+                **named(self._memory["parameter", "parameter"], self.plan.layout),
+                **named(self._memory["state", "state"], self.plan.states),
+            }
 
     def slots(self) -> dict[str, dict[str, Array]]:
         """Copies of the optimizer's vectors, by slot and parameter."""
