@@ -357,7 +357,7 @@ def witnesses() -> dict[str, str]:
 def machinery() -> dict[str, Any]:
     """Which kernels were used, as a digest, and how many of them were compiled here."""
     libraries = list(team._LIBRARIES.values())
-    keys = sorted(key for library in libraries for key in library._addresses)
+    keys = sorted(key for library in libraries for key in library._known)
     return {
         "targets": sorted({library.target.name for library in libraries}),
         "kernels": digest("\n".join(keys).encode()),

@@ -90,11 +90,18 @@ class LoadedLibrary:
         objects: object files; names of functions are unique among them.
         target: the machine they are for.
 
+    Attributes:
+        size: bytes of the object files.
+        asked: when it was asked for last, in its owner's count.
+
     Raises:
         CompileError: an object file is not for this process.
     """
 
     def __init__(self, objects: Iterable[bytes], target: Target) -> None:
+        objects = list(objects)
+        self.size = sum(map(len, objects))
+        self.asked = 0
         with undivided:
             try:
                 holder = llvm.parse_assembly(f'target triple = "{target.triple}"')

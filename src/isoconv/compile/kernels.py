@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from isoconv.compile.build import KernelSpec, emit_object, toolchain
 from isoconv.compile.cache import KernelCache
@@ -19,7 +19,11 @@ from isoconv.compile.runtime import RunSpec
 from isoconv.compile.target import Target
 from isoconv.compile.worker import Crew, compile_all, helpers_for
 
-__all__ = ["KernelLibrary", "KernelSpec", "emit_object", "kernel_key"]
+__all__ = ["Addresses", "KernelLibrary", "KernelSpec", "emit_object", "kernel_key"]
+
+MOST_BYTES = 128 * 2**20
+"""Of loaded machine code that nobody need be using; a little more than all of a large program."""
+_OVERHEAD = 64 * 2**10  # bytes that LLVM needs for a loading, beside the code
 
 Progress = Callable[[int, int], None]
 
@@ -34,8 +38,22 @@ def _symbol(spec: KernelSpec, key: str) -> str:
     return f"{type(spec).__name__.removesuffix('Spec').lower()}_{key[:16]}"
 
 
+class Addresses(dict[KernelSpec, int]):
+    """Addresses of kernels by specification; they stay valid for as long as this object lives."""
+
+    __slots__ = ("_held",)
+
+    def __init__(self, found: Mapping[KernelSpec, tuple[int, LoadedLibrary]]) -> None:
+        super().__init__({spec: address for spec, (address, _) in found.items()})
+        self._held = {id(home): home for _, home in found.values()}
+
+
 class KernelLibrary:
     """The kernels of one process for one target.
+
+    What was loaded together stays until it would be more than `MOST_BYTES` with all that was asked
+    for since. Then it goes, as soon as the last `Addresses` with it are gone; who asks for it again
+    has it loaded again.
 
     Args:
         target: the machine they are for.
@@ -46,8 +64,9 @@ class KernelLibrary:
         self.target = target
         self.cache = cache
         self.compiled = 0
-        self._addresses: dict[str, int] = {}
-        self._loaded: list[LoadedLibrary] = []
+        # One table, which is whole at every moment.
+        self._known: dict[str, tuple[int, LoadedLibrary]] = {}
+        self._asked = 0
         self._lock = threading.Lock()
         renew_in_child(self, KernelLibrary._renew)
 
@@ -63,7 +82,7 @@ class KernelLibrary:
         """
         crew = Crew(self.target)
         key = kernel_key(RunSpec(), self.target)
-        if key not in self._addresses and not (self.cache is not None and self.cache.holds(key)):
+        if key not in self._known and not (self.cache is not None and self.cache.holds(key)):
             crew.grow(helpers_for(kernels))
         return crew
 
@@ -72,7 +91,7 @@ class KernelLibrary:
         specs: Iterable[KernelSpec],
         progress: Progress | None = None,
         crew: Crew | None = None,
-    ) -> dict[KernelSpec, int]:
+    ) -> Addresses:
         """Addresses of these kernels, compiling what is not at hand.
 
         Args:
@@ -85,9 +104,15 @@ class KernelLibrary:
         """
         with self._lock:
             keys = {spec: kernel_key(spec, self.target) for spec in dict.fromkeys(specs)}
-            new = {key: spec for spec, key in keys.items() if key not in self._addresses}
+            new = {key: spec for spec, key in keys.items() if key not in self._known}
             self._load(self._codes(new, len(keys), progress, crew), new)
-            return {spec: self._addresses[key] for spec, key in keys.items()}
+            found = Addresses({spec: self._known[key] for spec, key in keys.items()})
+            self._asked += 1
+            for key in keys.values():
+                self._known[key][1].asked = self._asked
+            if new:
+                self._forget()
+            return found
 
     def _codes(
         self,
@@ -132,6 +157,15 @@ class KernelLibrary:
             return
         # Loading all at once takes a twentieth of the time that one by one takes.
         loaded = LoadedLibrary(codes.values(), self.target)
-        self._loaded.append(loaded)
-        for key in codes:
-            self._addresses[key] = loaded.address(_symbol(specs[key], key))
+        self._known |= {key: (loaded.address(_symbol(specs[key], key)), loaded) for key in codes}
+
+    def _forget(self) -> None:
+        """Keep what was asked for last, as much as there is room for."""
+        homes = {id(home): home for _, home in self._known.values()}
+        room, kept = MOST_BYTES, set()
+        for home in sorted(homes.values(), key=lambda home: home.asked, reverse=True):
+            room -= home.size + _OVERHEAD
+            if room >= 0 or home.asked == self._asked:
+                kept.add(id(home))
+        if len(kept) < len(homes):
+            self._known = {key: item for key, item in self._known.items() if id(item[1]) in kept}

@@ -45,6 +45,7 @@ POINTER = ir.PointerType()
 
 CONTEXT = {"images": 0, "part": 1, "parts": 2, "first": 3, "stride": 4}
 CONTEXT_SLOTS = 8
+_CONSTANTS = 2**14  # that are remembered, of those that kernels are full of
 
 _SCALARS = {"float32": F32, "float64": F64, "int32": I32, "int64": I64, "uint8": I8}
 
@@ -63,7 +64,7 @@ class _Written(ir.Constant):  # type: ignore[misc]
 # Constants are made once, and their text with them: a kernel names few of them thousands of times.
 
 
-@functools.cache
+@functools.lru_cache(maxsize=_CONSTANTS)
 def _integer(value: int, bits: int = 64) -> Value:
     return ir.Constant(ir.IntType(bits), value)
 
@@ -83,7 +84,7 @@ def _first_lane(lanes: int) -> Value:
     return _Written(_vector(I32, lanes), "zeroinitializer")
 
 
-@functools.cache
+@functools.lru_cache(maxsize=_CONSTANTS)
 def _equal_lanes(text: str, dtype: str, lanes: int) -> Value:
     element = _SCALARS[dtype]
     return _Written(_vector(element, lanes), f"splat ({element} {text})")

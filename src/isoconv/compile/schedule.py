@@ -42,6 +42,7 @@ __all__ = [
 
 OWN_CACHE = 1024 * 1024  # bytes of a core's own cache
 NEAR = OWN_CACHE // 2  # bytes that stay there from one use to the next
+_CHOICES = 4096  # that are remembered: those of some dozens of networks
 
 _LATENCY = 4.0  # cycles from an FMA to the next one of its chain, on every target so far
 _LINE, _SETS = 64, 64  # bytes, and lines after which sets repeat, in every first cache but few
@@ -99,7 +100,7 @@ def fits(target: Target, positions: int, vectors: int) -> bool:
     return positions * vectors + vectors + broadcast <= target.registers
 
 
-@functools.cache
+@functools.lru_cache(maxsize=_CHOICES)
 def crowded(rows: int, columns: int, steps: tuple[int, int]) -> bool:
     """Whether too many of a tile's cache lines share one set of the first cache."""
     lines = {(r * steps[0] + c * steps[1]) // _LINE for r in range(rows) for c in range(columns)}
@@ -107,7 +108,7 @@ def crowded(rows: int, columns: int, steps: tuple[int, int]) -> bool:
     return max(sets.values()) > _WAYS
 
 
-@functools.cache
+@functools.lru_cache(maxsize=_CHOICES)
 def choose_tile(
     target: Target,
     height: int,
@@ -150,7 +151,7 @@ def choose_tile(
     return best[1]
 
 
-@functools.cache
+@functools.lru_cache(maxsize=_CHOICES)
 def choose_inside_tile(
     target: Target,
     images: int,
