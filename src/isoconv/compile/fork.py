@@ -47,13 +47,15 @@ def renew_in_child(thing: Thing, renew: Callable[[Thing], None]) -> None:
     _RENEWALS[number] = weakref.ref(thing, lambda _: forget(number, None)), renew
 
 
-def forks_wait_for(lock: AbstractContextManager[object]) -> None:
+def forks_wait_for(lock: AbstractContextManager[object], *, outer: bool = False) -> None:
     """Let every fork enter a reentrant lock before, and leave it after, in parent and child.
 
     Args:
-        lock: who holds it asks for no lock that was named here before it, nor for `undivided`.
+        lock: who holds it never asks for `undivided`.
+        outer: who holds it may ask for those that were named here without this word. Freeing what
+            nobody needs any more asks for some, and Python may do that at any time.
     """
-    _AWAITED.append(lock)
+    _AWAITED.insert(1 if outer else len(_AWAITED), lock)
 
 
 def _wait() -> None:

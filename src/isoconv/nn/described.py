@@ -10,7 +10,7 @@ from isoconv.checks import check_array, check_choice, check_kind, check_text, sh
 from isoconv.errors import ArgumentError
 from isoconv.graph.operation import Array
 from isoconv.nn.record import FINISHES, Facts, TrainedOn
-from isoconv.nn.snapshot import note_change
+from isoconv.nn.snapshot import changed_together, note_change
 from isoconv.run.fixed import fixed_copy
 
 __all__ = ["Described"]
@@ -90,13 +90,14 @@ class Described:
     def take_facts(self, facts: Facts) -> None:
         """Be what a record says, the weights aside."""
         check_kind("facts", facts, Facts, "a record of Facts")
-        self.normalisation = facts.normalisation
-        self.finish = facts.finish
-        self.class_names = facts.class_names
-        self.trained_on = facts.trained_on
+        with changed_together():
+            self.normalisation = facts.normalisation
+            self.finish = facts.finish
+            self.class_names = facts.class_names
+            self.trained_on = facts.trained_on
 
     def forget_training(self) -> None:
         """Know nothing of images and classes, as before any training."""
-        for name in _OF_TRAINING:
-            self.__dict__.pop(name, None)
-        note_change()
+        with changed_together():
+            for name in _OF_TRAINING:
+                self.__dict__.pop(name, None)

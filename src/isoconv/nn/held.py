@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from isoconv.errors import ShapeError
 from isoconv.graph.operation import Array
-from isoconv.nn.snapshot import note_change
+from isoconv.nn.snapshot import changed_together
 from isoconv.nn.trace import Traced
 from isoconv.run.fixed import fixed_copy
 
@@ -49,14 +49,14 @@ def kept_weights(model: Module, traced: Traced) -> dict[str, Array]:
 def put_weights(model: Module, traced: Traced, values: Mapping[str, Array]) -> None:
     """Give the layers of a model these arrays and no others."""
     copies = {name: fixed_copy(array) for name, array in values.items()}
-    for _, module in model.named_modules():
-        own_arrays(module, "parameters").clear()
-        own_arrays(module, "states").clear()
-    for kind, shapes in _shapes(traced).items():
-        for name in shapes:
-            own_arrays(traced.trace.owners[name], kind)[_leaf(name)] = copies[name]
-    model.__dict__["_input_shape"] = traced.builder.spec(traced.input).shape
-    note_change()
+    with changed_together():
+        for _, module in model.named_modules():
+            own_arrays(module, "parameters").clear()
+            own_arrays(module, "states").clear()
+        for kind, shapes in _shapes(traced).items():
+            for name in shapes:
+                own_arrays(traced.trace.owners[name], kind)[_leaf(name)] = copies[name]
+        model.__dict__["_input_shape"] = traced.builder.spec(traced.input).shape
 
 
 def _shapes(traced: Traced) -> dict[str, dict[str, tuple[int, ...]]]:

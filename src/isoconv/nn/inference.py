@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import isfinite
 from os import sep
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -28,10 +28,10 @@ from isoconv.data.scaling import scaled
 from isoconv.errors import ArgumentError, DataError, DataWarning, DTypeError, ShapeError
 from isoconv.graph.ir import DType, Graph
 from isoconv.graph.operation import Array
+from isoconv.nn.ready import KeptPredictors, ReadyPredictor, constants_of
 from isoconv.nn.record import FINISHES, TrainedOn
-from isoconv.nn.snapshot import Snapshot, last_change
+from isoconv.nn.snapshot import Snapshot, last_swap, whole
 from isoconv.nn.trace import Trace
-from isoconv.run.fixed import is_fixed
 from isoconv.run.inference import Predictor
 
 if TYPE_CHECKING:
@@ -103,16 +103,9 @@ def inference_graph(
 
 def weights_for(model: Module) -> dict[str, Array]:
     """The unbatched inputs of ``inference_graph``."""
-    arrays = {name: np.asarray(a, np.float32) for name, a in model.weights.items()}
-    return {**arrays, **_constants(model)}
-
-
-def _constants(model: Module) -> dict[str, Array]:
-    """The constants with which images are normalised."""
-    if model.normalisation is None:
-        return {}
-    scale, offset = model.normalisation
-    return {"normalise:scale": scale, "normalise:offset": offset}
+    with whole:
+        arrays = {name: np.asarray(a, np.float32) for name, a in model.weights.items()}
+        return {**arrays, **constants_of(model)}
 
 
 def checked_images(model: Module, images: Array, scale: float | None = None) -> Array:
@@ -270,32 +263,44 @@ def predict(
     shard_size: int | None = None,
 ) -> Array:
     """The model's results for images; see ``Module.predict``."""
-    images = checked_images(model, images, scale)
-    asked = finish is not None
-    finish = model.finish if finish is None else check_choice("finish", finish, FINISHES)
+    if finish is not None:
+        finish = check_choice("finish", finish, FINISHES)
     if threads is not None:
         threads = check_count("threads", threads)
     if target is not None:
         target = check_text("target", target)
     if shard_size is not None:
         shard_size = check_count("shard_size", shard_size, most=LARGEST)
-    dtype: DType = "uint8" if images.dtype == np.uint8 else "float32"
-    key = (dtype, finish, asked, threads, target, shard_size, images.shape[1:])
-    kept: _Kept | None = model.__dict__.get(_PREDICTORS)
+    kept: KeptPredictors | None = model.__dict__.get(_PREDICTORS)
     if kept is None:
-        kept = model.__dict__.setdefault(_PREDICTORS, _Kept())
-    ready = kept.get(key)
-    if ready is None or not ready.snapshot.fits(model):
-        graph = inference_graph(model, images.shape[1:], dtype, finish, asked=asked)
-        predictor = (
-            Predictor(graph, shard_size=shard_size, threads=threads, target=target)
-            if ready is None or ready.predictor.graph != graph
-            else ready.predictor
-        )
-        # Taken after the tracing, in which a module may note things in its attributes.
-        ready = kept[key] = _Ready(predictor, Snapshot(model))
-    weights = ready.weights(model)
-    found = ready.predictor.run(weights.arrays, {"images": images}, version=weights.version)
+        kept = model.__dict__.setdefault(_PREDICTORS, KeptPredictors())
+    while True:
+        # What another thread may change meanwhile is looked at again, until all of it is of one
+        # and the same model; no lock is held for that.
+        swap = last_swap()
+        checked = checked_images(model, images, scale)
+        dtype: DType = "uint8" if checked.dtype == np.uint8 else "float32"
+        last = model.finish if finish is None else finish
+        key = (dtype, last, finish is None, threads, target, shard_size, checked.shape[1:])
+        ready = kept.get(key)
+        if ready is None or not ready.snapshot.fits(model):
+            graph = inference_graph(model, checked.shape[1:], dtype, last, asked=finish is not None)
+            predictor = (
+                Predictor(graph, shard_size=shard_size, threads=threads, target=target)
+                if ready is None or ready.predictor.graph != graph
+                else ready.predictor
+            )
+            # Taken after the tracing, in which a module may note things in its attributes.
+            with whole:
+                ready = ReadyPredictor(predictor, Snapshot(model))
+                if last_swap() != swap:
+                    continue
+            kept.keep(key, ready)
+        weights = ready.weights(model)
+        if weights is not None and last_swap() == swap:
+            break
+    kept.note(ready)
+    found = ready.predictor.run(weights.arrays, {"images": checked}, version=weights.version)
     return found["result"]
 
 
@@ -365,44 +370,3 @@ def read_as_trained(
     if trained is not None and scale not in (None, 1) and images.dtype == np.float32:
         _check_greatest(images, trained)
     return images
-
-
-@dataclass(frozen=True, slots=True)
-class _Weights:
-    """The weights of a prediction, and an object that stands for them if they cannot change."""
-
-    arrays: dict[str, Array]
-    version: object | None
-
-
-class _Ready:
-    """A predictor for a model as it was."""
-
-    def __init__(self, predictor: Predictor, snapshot: Snapshot) -> None:
-        self.predictor = predictor
-        self.snapshot = snapshot
-        self._last: tuple[object, _Weights] | None = None
-
-    def weights(self, model: Module) -> _Weights:
-        """The model's weights now; the same object as long as no module says otherwise."""
-        # Asked for before the weights are: who replaces some meanwhile is noticed the next time.
-        noted = last_change()
-        last = self._last
-        if last is not None and last[0] is noted:
-            return last[1]
-        arrays = {**self.snapshot.weights(), **_constants(model)}
-        version = object() if all(map(is_fixed, arrays.values())) else None
-        weights = _Weights(arrays, version)
-        # What can change is looked at each time.
-        self._last = (noted, weights) if version is not None else None
-        return weights
-
-
-class _Kept(dict[tuple[Any, ...], _Ready]):
-    """Predictors by what they were made for. They belong to one model: a copy has none."""
-
-    def __deepcopy__(self, memo: object) -> _Kept:
-        return _Kept()
-
-    def __reduce__(self) -> tuple[type[_Kept], tuple[()]]:
-        return _Kept, ()

@@ -17,7 +17,7 @@ from isoconv.nn import storage
 from isoconv.nn.described import Described
 from isoconv.nn.held import kept_weights, own_arrays, put_weights
 from isoconv.nn.initial import check_memory, initial_array
-from isoconv.nn.snapshot import note_change
+from isoconv.nn.snapshot import changed_together, note_change, whole
 from isoconv.nn.summary import Summary, summarize
 from isoconv.nn.tensor import Tensor
 from isoconv.nn.trace import trace_model
@@ -168,9 +168,10 @@ class Module(Described):
         for state in traced.states.values():
             if state.name not in values:
                 values[state.name] = np.full(state.shape, state.initial, np.float32)
-        put_weights(self, traced, values)
-        if fresh:
-            self.forget_training()
+        with changed_together():
+            put_weights(self, traced, values)
+            if fresh:
+                self.forget_training()
         return self
 
     def place(self, input_shape: Sequence[int], weights: Mapping[str, Array]) -> Self:
@@ -202,17 +203,21 @@ class Module(Described):
             >>> changed = {name: 2 * array for name, array in model.weights.items()}
             >>> model.load_weights(changed)
         """
-        return {**self.parameters(), **self.states()}
+        with whole:
+            return {**self.parameters(), **self.states()}
 
     def _collect(self, kind: str) -> dict[str, Array]:
         found: dict[str, Array] = {}
-        for path, module in self.named_modules():
-            prefix = f"{path}." if path else ""
-            found.update({prefix + name: a for name, a in own_arrays(module, kind).items()})
+        with whole:
+            for path, module in self.named_modules():
+                prefix = f"{path}." if path else ""
+                found.update({prefix + name: a for name, a in own_arrays(module, kind).items()})
         return found
 
     def load_weights(self, weights: Mapping[str, Array]) -> None:
         """Take over parameters and states from arrays (they are copied).
+
+        Predictions of other threads take either all of them or none.
 
         Args:
             weights: one float32 or float64 array for every name in ``self.weights``.
@@ -230,12 +235,12 @@ class Module(Described):
         shapes = {name: array.shape for name, array in known.items()}
         # All copies are made before the first is put in place.
         copies = {name: fixed_copy(a) for name, a in storage.check_names(shapes, weights).items()}
-        for path, module in self.named_modules():
-            prefix = f"{path}." if path else ""
-            for kind in ("parameters", "states"):
-                own = own_arrays(module, kind)
-                own.update({name: copies[prefix + name] for name in own})
-        note_change()
+        with changed_together():
+            for path, module in self.named_modules():
+                prefix = f"{path}." if path else ""
+                for kind in ("parameters", "states"):
+                    own = own_arrays(module, kind)
+                    own.update({name: copies[prefix + name] for name in own})
 
     def save(self, path: str | Path) -> None:
         """Write all that a prediction needs into one safetensors file; atomic.

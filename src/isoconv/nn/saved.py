@@ -11,6 +11,7 @@ from isoconv.graph.operation import Array
 from isoconv.nn import storage
 from isoconv.nn.architecture import architecture_of, model_of, of_a_stranger
 from isoconv.nn.record import Facts, read_record, with_weights
+from isoconv.nn.snapshot import changed_together, whole
 
 if TYPE_CHECKING:
     from isoconv.nn.module import Module
@@ -41,12 +42,19 @@ def facts_of(model: Module) -> Facts:
 
 def record_of(model: Module) -> dict[str, Any]:
     """A model's whole record; see `isoconv.nn.record`."""
-    return with_weights(facts_of(model).plain(), model.digest())
+    return _arrays_and_record(model)[1]
+
+
+def _arrays_and_record(model: Module) -> tuple[dict[str, Array], dict[str, Any]]:
+    """A model's weights, and the record that belongs to them whatever other threads load."""
+    with whole:
+        facts, weights = facts_of(model), model.weights
+    return weights, with_weights(facts.plain(), storage.digest(weights))
 
 
 def save(model: Module, path: str | Path) -> None:
     """Write a model with all that a prediction needs; see ``Module.save``."""
-    storage.write(check_path("path", path), model.weights, record_of(model))
+    storage.write(check_path("path", path), *_arrays_and_record(model))
 
 
 def read_model(path: str | Path, model: Module | None = None) -> Module:
@@ -85,14 +93,16 @@ def read_model(path: str | Path, model: Module | None = None) -> Module:
             model = model_of(facts.architecture, "it")
             with of_a_stranger("it"):
                 model.place(facts.input_shape, weights)
+            model.take_facts(facts)
         else:
             _check_same(facts, model)
-            model.place(facts.input_shape, weights)
+            with changed_together():
+                model.place(facts.input_shape, weights)
+                model.take_facts(facts)
     except (CheckpointError, ShapeError) as error:
         raise CheckpointError(
             f"{path} belongs to another model, or was altered: {error}"
         ) from error
-    model.take_facts(facts)
     return model
 
 

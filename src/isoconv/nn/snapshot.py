@@ -2,23 +2,53 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from operator import contains, is_
 from typing import TYPE_CHECKING, Any
 
+from isoconv.compile.fork import forks_wait_for
 from isoconv.graph.operation import Array
 
 if TYPE_CHECKING:
     from isoconv.nn.module import Module
 
-__all__ = ["Snapshot", "last_change", "note_change"]
+__all__ = ["Snapshot", "changed_together", "last_change", "last_swap", "note_change", "whole"]
 
 _CLOSED = ("_parameters", "_states", "_predictors")
 
+whole = threading.RLock()
+"""Held while what belongs together in a model is changed, and while it is read.
+
+That is its weights, and what it knows of its images: a prediction with some of one training and
+some of another would be that of no model. Nobody holds it while predicting or compiling.
+"""
+forks_wait_for(whole, outer=True)
+
 _changes = object()
+_swaps = 0
+
+
+@contextmanager
+def changed_together() -> Iterator[None]:
+    """Whoever reads a model finds all that is changed inside, or nothing of it."""
+    global _swaps  # noqa: PLW0603 - what any prediction has to know of all modules
+    with whole:
+        try:
+            yield
+        finally:
+            # In this order: who finds the new number finds that something was changed.
+            note_change()
+            _swaps += 1
+
+
+def last_swap() -> int:
+    """A number that stays the same until the next end of a ``changed_together``."""
+    return _swaps
 
 
 def note_change() -> None:

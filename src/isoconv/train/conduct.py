@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from isoconv.errors import CheckpointError, NotFiniteError
 from isoconv.nn.saved import record_of
+from isoconv.nn.snapshot import changed_together
 from isoconv.run.training import TrainingEngine
 from isoconv.train.checkpoint import RunFolder
 from isoconv.train.differing import difference_table, differing
@@ -85,8 +85,9 @@ class Conduct:
             tell(line)
         weights: Mapping[str, Any] = start.weights
         best = self._best_before(start)
-        self._model.load_weights(weights)
-        self._prepared.mark_model()
+        with changed_together():
+            self._model.load_weights(weights)
+            self._prepared.mark_model()
         for callback in self._trainer.callbacks:
             callback.on_train_begin(run)
         if ended is None and start.epoch < run.epochs and not run.stopped:
@@ -178,7 +179,7 @@ class Conduct:
                 best=best,
                 save_every=trainer.save_every,
             )
-            return self._train(session, start, partial(_weights_of, engine))
+            return self._train(session, start, engine.weights)
         except Interrupted:
             raise
         except KeyboardInterrupt:
@@ -191,17 +192,19 @@ class Conduct:
                 engine.close()
 
     def _train(
-        self, session: Session, start: Checkpoint, weights: partial[dict[str, Any]]
+        self, session: Session, start: Checkpoint, weights: Callable[[], dict[str, Any]]
     ) -> tuple[Mapping[str, Any], Best]:
         self._run.follow(weights)
         try:
             session.train(start)
         except NotFiniteError as error:
+            self._run.follow(None)
             self._model.load_weights(session.good)
             error.run = self._run
             raise
         except BaseException:
             # An interrupt, or a callback that failed: what was learned stays with the model.
+            self._run.follow(None)
             self._model.load_weights(weights())
             raise
         finally:
@@ -255,7 +258,3 @@ class Conduct:
             self._recorder.finish(result)
         if folder is not None:
             folder.describe(run.description)
-
-
-def _weights_of(engine: TrainingEngine) -> dict[str, Any]:
-    return {**engine.parameters(), **engine.states()}

@@ -17,6 +17,7 @@ from isoconv.nn import trace_model
 from isoconv.nn.architecture import architecture_of
 from isoconv.nn.initial import check_memory
 from isoconv.nn.record import Facts, TrainedOn
+from isoconv.nn.snapshot import changed_together
 from isoconv.run.training import StepGraph
 from isoconv.train.callbacks import EarlyStopping
 from isoconv.train.given import Given
@@ -330,7 +331,9 @@ class Prepared:
         """Leave the model as it was before `mark_model`, for nothing was learned."""
         model = self.trainer.model
         if self._before is not None:
-            model.normalisation, model.finish, model.class_names, model.trained_on = self._before
+            with changed_together():
+                before = self._before
+                model.normalisation, model.finish, model.class_names, model.trained_on = before
 
 
 def normalisation_in(record: Mapping[str, Any]) -> tuple[Any, Any] | None:

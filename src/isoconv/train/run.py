@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from signal import SIGINT
 from typing import TYPE_CHECKING, Any
 
 from isoconv.checks import as_word
+from isoconv.compile.fork import renew_in_child
 from isoconv.nn import Module
 from isoconv.train.callbacks import EarlyStopping, best_epoch, watched_metric
 from isoconv.train.checkpoint import RunFolder
@@ -59,17 +61,28 @@ class Run:
         self._model = model
         self._folder = folder
         self._weights: Callable[[], Mapping[str, Any]] | None = None
+        self._putting = threading.RLock()
+        renew_in_child(self, Run._renew)
+
+    def _renew(self) -> None:
+        # Another thread may have been putting weights into the model: that is whole or not done.
+        self._putting = threading.RLock()
 
     @property
     def model(self) -> Module:
         """What is trained, with the weights of this moment; during a training, too."""
-        if self._weights is not None:
-            self._model.load_weights(self._weights())
+        with self._putting:
+            if self._weights is not None:
+                self._model.load_weights(self._weights())
         return self._model
 
     def follow(self, weights: Callable[[], Mapping[str, Any]] | None) -> None:
-        """Say where the weights of the moment are, as long as the model does not hold them."""
-        self._weights = weights
+        """Say where the weights of the moment are, as long as the model does not hold them.
+
+        None: from now on no thread puts any into the model, not even one that had begun.
+        """
+        with self._putting:
+            self._weights = weights
 
     @property
     def folder(self) -> Path | None:

@@ -228,7 +228,7 @@ class Session:
         row: dict[str, Any] = {"epoch": epoch + 1}
         row |= {name: self._sums[name] / plan.images for name in plan.step.metrics}
         if self._evaluator is not None and plan.validation is not None:
-            weights = {**self._engine.parameters(), **self._engine.states()}
+            weights = self._engine.weights()
             measured = self._evaluator.run(weights, plan.validation)
             if not np.isfinite(measured.loss):
                 self._not_finite(epoch, plan.per_epoch - 1, measured.loss, "validation loss")
