@@ -5,6 +5,7 @@ import copy
 import ctypes
 import dataclasses
 import threading
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,9 @@ from isoconv.compile.runtime import GoSpec, HyperSpec, ServeSpec
 from isoconv.compile.target import host_target
 from isoconv.data import Augmentation
 from isoconv.errors import CompileError
+from isoconv.run.memory import ScriptBuilder
 from isoconv.run.step import StepPlan
+from isoconv.run.team import Team
 from isoconv.train.optim import AdamW
 from isoconv.train.step import Loss, Preparation, build_step
 
@@ -254,3 +257,69 @@ def test_a_function_that_is_not_there():
     assert loaded.address("present")
     with pytest.raises(CompileError, match="'absent'"):
         loaded.address("absent")
+
+
+# What stays in memory -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def loaded(monkeypatch):
+    """The machine code that is in memory, of libraries that have room for five small kernels."""
+    alive = weakref.WeakSet()
+
+    class Noted(LoadedLibrary):
+        """Machine code that is noted."""
+
+        def __init__(self, *args):
+            super().__init__(*args)
+            alive.add(self)
+
+    monkeypatch.setattr(kernels, "LoadedLibrary", Noted)
+    room = 5 * (kernels._OVERHEAD + 2**12)
+    monkeypatch.setattr(kernels, "MOST_BYTES", room)
+    return alive
+
+
+def test_old_kernels_give_their_memory_back(loaded):
+    """What was not asked for lately goes, and is loaded again for who asks for it."""
+    library = fresh()
+    for value in range(300):
+        assert stored(library, value) == [value]
+        assert len(loaded) <= 6
+        assert stored(library, 0) == [0]
+    assert library.compiled == 300
+    assert stored(library, 7) == [7]
+    assert library.compiled == 301
+
+
+def test_kernels_in_use_stay(loaded):
+    """Addresses are good for as long as somebody holds them, whatever the library keeps."""
+    library = fresh()
+    held = library.addresses([StoreSpec(1), StoreSpec(2)])
+    for value in range(10, 40):
+        stored(library, value)
+    assert library.addresses([StoreSpec(1)])[StoreSpec(1)] != held[StoreSpec(1)]
+    assert [call(held[StoreSpec(value)]) for value in (1, 2)] == [1, 2]
+    count = len(loaded)
+    del held
+    assert len(loaded) == count - 1
+
+
+def test_one_call_may_have_more_than_there_is_room_for(loaded):
+    """A program as large as it is has all its kernels."""
+    library = fresh()
+    specs = [StoreSpec(value) for value in range(20)]
+    for spec in specs:
+        library.addresses([spec])
+    found = library.addresses(specs)
+    assert [call(found[spec]) for spec in specs] == list(range(20))
+
+
+def test_threads_end_before_their_code(loaded):
+    """A team works on though its library has forgotten the loops of its threads."""
+    library = fresh()
+    with Team(2, library) as team:
+        for value in range(20):
+            stored(library, value)
+        for _ in range(3):
+            team.run([ScriptBuilder().finish()] * 2, 1)

@@ -14,6 +14,7 @@ from tests.compile.harness import run_kernel
 from isoconv.compile.loops import Kernel
 from isoconv.compile.runtime import AdvanceSpec, BarrierSpec, FinishSpec, HyperSpec
 from isoconv.compile.target import host_target
+from isoconv.compile.waiting import ALLOWED, PARTIES, SPINS
 from isoconv.errors import ArgumentError
 from isoconv.run.memory import Context, ScriptBuilder
 from isoconv.run.team import Team, default_threads, library_for
@@ -104,12 +105,13 @@ def test_a_check_ends_the_run():
     assert items[0] == 2 + 5 * 3
 
 
-@pytest.mark.parametrize("threads", [2, 3, 5])
-def test_barriers(threads):
-    """No thread begins a turn before all have ended the one before."""
+@pytest.mark.parametrize("spins", [0, 3, SPINS])
+@pytest.mark.parametrize("threads", [2, 3, 5, 16])
+def test_barriers(threads, spins):
+    """No thread begins a turn before all have ended the one before, awake or asleep."""
     turns = 200
     parties = np.zeros(16, np.int32)
-    parties[2] = threads
+    parties[PARTIES], parties[ALLOWED] = threads, spins
     lists = np.zeros((threads, turns + 2), np.int64)
     seen = np.zeros((threads, threads, turns + 2), np.int64)
     scripts = []
@@ -327,22 +329,44 @@ def test_an_interrupt_waits_for_all_threads():
         assert list(counts[:, 0]) == [2, 2 * turns]
 
 
-def test_a_closed_team_refuses():
-    """Without its threads a team would wait for ever; it says so instead."""
-    team = Team(2, LIBRARY)
+@pytest.mark.parametrize("before", [True, False], ids=["unused", "used"])
+@pytest.mark.parametrize(("threads", "asked"), [(1, 1), (2, 1), (2, 2), (3, 2), (3, 3)])
+def test_a_closed_team_refuses(threads, asked, before):
+    """Without its threads a team would wait for ever; it says so instead, and nothing runs."""
+    counts = np.zeros((threads, 8), np.int64)
+    scripts = []
+    for count in counts:
+        script = ScriptBuilder()
+        script.add(address(CountSpec()), [pointer(count)])
+        scripts.append(script.finish())
+    team = Team(threads, LIBRARY)
+    if before:
+        team.run(scripts, 1)
+    done = counts.copy()
     team.close()
     errors = []
 
     def run():
-        try:
-            team.run([ScriptBuilder().finish()] * 2, 1)
-        except ArgumentError as error:
-            errors.append(error)
+        for _ in range(2):
+            try:
+                team.run(scripts[:asked], 1)
+            except ArgumentError as error:
+                errors.append(str(error))
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    thread.join(5)
-    assert len(errors) == 1
+    thread.join(20)
+    assert errors == ["the threads of this team have ended; make a new one"] * 2
+    assert counts.tolist() == done.tolist()
+
+
+def test_threads_that_ended_are_not_woken():
+    """Whoever asks a team while another thread closes it gets an error, too."""
+    team = Team(2, LIBRARY)
+    team.run([ScriptBuilder().finish()] * 2, 1)
+    team._others.end()
+    with pytest.raises(ArgumentError, match="the threads of this team have ended"):
+        team._others.wake([1])
 
 
 def test_a_team_has_a_thread():

@@ -23,6 +23,7 @@ from isoconv.compile.winograd_layout import chunk_rows
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import TensorSpec
 from isoconv.run.inference import Predictor
+from isoconv.run.memory import aligned_bytes
 from isoconv.run.training import TrainingEngine
 from isoconv.train.optim import SGD
 from isoconv.train.step import Loss, Preparation, build_step
@@ -127,14 +128,33 @@ def test_without_fusion():
     check(graph, random_arrays(graph, 3), 3, fusion=False)
 
 
-def test_scratch_is_enough(rows):
-    """The scratch memory holds what the largest kernel of all keeps there."""
-    rows(2)
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_scratch_is_enough(count, rows, monkeypatch):
+    """Kernels write up to the end of the scratch memory that they ask for, and not beyond it."""
+    rows(count)
     graph = convolution(ops.WinogradPatches((6, 5), ((1, 1), (1, 1))), 5, 7)
-    calls = lowered(graph, 3)
-    ends = [b.start + b.bytes for call in calls for b in call.buffers if b.region == "scratch"]
-    assert scratch_size(calls) >= max(ends) > 0
-    assert scratch_size([]) < min(ends)
+    asked, held, beyond, mark = [], [], 1 << 16, 0xA5
+
+    def size_of(calls):
+        asked.append(scratch_size(calls))
+        return asked[0] + beyond
+
+    def memory(size):
+        taken = aligned_bytes(size)
+        if asked and size == asked[0] + beyond:
+            taken[...] = mark
+            held.append(taken)
+        return taken
+
+    monkeypatch.setattr("isoconv.run.evaluate.scratch_size", size_of)
+    monkeypatch.setattr("isoconv.run.evaluate.aligned_bytes", memory)
+    check(graph, random_arrays(graph, 3), 3)
+    for scratch in held:
+        written = int(np.flatnonzero(scratch != mark)[-1]) + 1
+        # Behind it lies room to read in; the last channels may fill no whole vector.
+        room = asked[0] - scratch_size([])
+        assert 0.9 * room < written <= room
+    assert held
 
 
 # Teams ------------------------------------------------------------------------------------------

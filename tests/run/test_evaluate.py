@@ -124,6 +124,12 @@ def test_what_is_refused():
         evaluate(graph, {"x": x, "p": p}, 3)
     with pytest.raises(ShapeError, match=r"'p' must have shape \(3,\); got \(4,\)"):
         evaluate(graph, {"x": x, "p": np.ones(4, np.float32)}, 2)
+    for other in ((6,), (3, 2), (2, 3, 1), (1, 6)):
+        with pytest.raises(ShapeError, match=r"'x' must have shape \(2, 3\); got"):
+            evaluate(graph, {"x": x.reshape(other), "p": p}, 2)
+    for other in ((1, 3), (3, 1)):
+        with pytest.raises(ShapeError, match=r"'p' must have shape \(3,\); got"):
+            evaluate(graph, {"x": x, "p": p.reshape(other)}, 2)
     with pytest.raises(DTypeError, match="'p' must be float32; got float64"):
         evaluate(graph, {"x": x, "p": np.ones(3)}, 2)
     with pytest.raises(ArgumentError, match="'p'"):

@@ -231,7 +231,7 @@ def test_shards_that_all_threads_run(batch, shard):
     assert len(set(found)) == 1
 
 
-@pytest.mark.parametrize("threads", [2, 3, 5, 7])
+@pytest.mark.parametrize("threads", [2, 3, 5, 7, 16])
 def test_threads(baseline, threads):
     """Any number of threads, more than the five shards too, gives the same bits."""
     step, model, expected = baseline

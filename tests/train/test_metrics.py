@@ -123,5 +123,9 @@ def test_what_does_not_fit_is_named(data):
     small = Dataset.from_arrays(np.zeros((2, 3, 3, 1), np.uint8), [0, 1])
     with pytest.raises(ShapeError, match=r"images must have shape \(N, 4, 4, 1\).*got \(2, 3"):
         evaluate(linear(), small)
+    for other in ((16, 1, 1), (2, 8, 1), (1, 4, 4), (4, 1, 4), (16, 1)):
+        images = data.images.reshape(50, *other)
+        with pytest.raises(ShapeError, match=r"images must have shape \(N, 4, 4, 1\).*; got \(50"):
+            evaluate(linear(), (images, data.labels))
     with pytest.raises(DataError, match="the model has 7 outputs; sample 0 has 7"):
         evaluate(linear(), (data.images, data.labels * 0 + 7))
