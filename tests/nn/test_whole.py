@@ -1,4 +1,4 @@
-"""Models whose weights are loaded while other threads use them: all of one loading, or of another."""
+"""Models that are loaded while other threads use them: all of one loading, or of another."""
 
 import sys
 import threading

@@ -64,7 +64,7 @@ def library_for(target: Target | str | None = None, *, cache: bool = True) -> Ke
 
 
 def default_threads() -> int:
-    """Number of cores this process may use."""
+    """Number of cores this process may use, by its affinity and its quota."""
     return cores()
 
 
