@@ -198,7 +198,7 @@ def test_in_the_middle_of_a_change():
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["again", "first"])
-@pytest.mark.parametrize("place", ["graph", "predictor", "weights"])
+@pytest.mark.parametrize("place", ["compiling", "looking", "weights"])
 def test_a_file_is_loaded_in_the_middle_of_a_prediction(place, known, tmp_path, monkeypatch):
     """What was looked at before is looked at again: the result is that of the file alone."""
     path = tmp_path / "other.safetensors"
@@ -217,15 +217,15 @@ def test_a_file_is_loaded_in_the_middle_of_a_prediction(place, known, tmp_path, 
 
         return load_first
 
-    if place == "graph":
-        monkeypatch.setattr(inference, "inference_graph", loading(inference.inference_graph))
-    elif place == "predictor":
+    if place == "compiling":
+        monkeypatch.setattr(inference, "Predictor", loading(inference.Predictor))
+    elif place == "looking":
         monkeypatch.setattr(KeptPredictors, "get", loading(KeptPredictors.get), raising=False)
     else:
         monkeypatch.setattr(ReadyPredictor, "weights", loading(ReadyPredictor.weights))
     found = model.predict(IMAGES, threads=1).tobytes()
-    if known and place == "graph":
-        # Nothing was traced, nothing was loaded.
+    if known and place == "compiling":
+        # Nothing was compiled, nothing was loaded.
         assert not loads
     else:
         assert found == expected

@@ -51,9 +51,10 @@ def forks_wait_for(lock: AbstractContextManager[object], *, outer: bool = False)
     """Let every fork enter a reentrant lock before, and leave it after, in parent and child.
 
     Args:
-        lock: who holds it never asks for `undivided`.
-        outer: who holds it may ask for those that were named here without this word. Freeing what
-            nobody needs any more asks for some, and Python may do that at any time.
+        lock: who holds it asks neither for `undivided` nor for a lock that forks enter before it,
+            which are those that were named before.
+        outer: enter it before all that were named without this word, so that who holds it may ask
+            for those. Freeing what nobody needs any more does, and Python frees at any time.
     """
     _AWAITED.insert(1 if outer else len(_AWAITED), lock)
 

@@ -28,7 +28,7 @@ from isoconv.data.scaling import scaled
 from isoconv.errors import ArgumentError, DataError, DataWarning, DTypeError, ShapeError
 from isoconv.graph.ir import DType, Graph
 from isoconv.graph.operation import Array
-from isoconv.nn.ready import KeptPredictors, ReadyPredictor, constants_of
+from isoconv.nn.ready import KeptPredictors, Key, ReadyPredictor, WholeWeights, constants_of
 from isoconv.nn.record import FINISHES, TrainedOn
 from isoconv.nn.snapshot import Snapshot, last_swap, whole
 from isoconv.nn.trace import Trace
@@ -274,34 +274,78 @@ def predict(
     kept: KeptPredictors | None = model.__dict__.get(_PREDICTORS)
     if kept is None:
         kept = model.__dict__.setdefault(_PREDICTORS, KeptPredictors())
-    while True:
-        # What another thread may change meanwhile is looked at again, until all of it is of one
-        # and the same model; no lock is held for that.
-        swap = last_swap()
-        checked = checked_images(model, images, scale)
-        dtype: DType = "uint8" if checked.dtype == np.uint8 else "float32"
-        last = model.finish if finish is None else finish
-        key = (dtype, last, finish is None, threads, target, shard_size, checked.shape[1:])
-        ready = kept.get(key)
-        if ready is None or not ready.snapshot.fits(model):
-            graph = inference_graph(model, checked.shape[1:], dtype, last, asked=finish is not None)
-            predictor = (
-                Predictor(graph, shard_size=shard_size, threads=threads, target=target)
-                if ready is None or ready.predictor.graph != graph
-                else ready.predictor
-            )
-            # Taken after the tracing, in which a module may note things in its attributes.
-            with whole:
-                ready = ReadyPredictor(predictor, Snapshot(model))
-                if last_swap() != swap:
-                    continue
-            kept.keep(key, ready)
+    settings = (threads, target, shard_size)
+    # What another thread may change meanwhile has to be of one and the same model.
+    swap = last_swap()
+    checked = checked_images(model, images, scale)
+    ready = kept.get(_key(model, checked, finish, settings))
+    weights = None
+    if ready is not None and ready.snapshot.fits(model):
         weights = ready.weights(model)
-        if weights is not None and last_swap() == swap:
-            break
+    if ready is None or weights is None or last_swap() != swap:
+        ready, weights, checked = _looked_up(
+            model, kept, images, scale, finish, settings, (swap, checked)
+        )
     kept.note(ready)
     found = ready.predictor.run(weights.arrays, {"images": checked}, version=weights.version)
     return found["result"]
+
+
+_Settings = tuple[int | None, str | None, int | None]
+
+
+def _key(model: Module, images: Array, finish: Finish | None, settings: _Settings) -> Key:
+    """What a predictor is made for: dtype, finish, whether that was asked for, settings, shape."""
+    dtype: DType = "uint8" if images.dtype == np.uint8 else "float32"
+    last = model.finish if finish is None else finish
+    return dtype, last, finish is not None, settings, images.shape[1:]
+
+
+def _looked_up(
+    model: Module,
+    kept: KeptPredictors,
+    images: Array,
+    scale: float | None,
+    finish: Finish | None,
+    settings: _Settings,
+    seen: tuple[int, Array],
+) -> tuple[ReadyPredictor, WholeWeights, Array]:
+    """A predictor, weights and checked images that belong together, while nobody loads any.
+
+    Args:
+        model: a built model.
+        kept: its predictors.
+        images: as a person gave them.
+        scale: what they are to be multiplied with.
+        finish: what was asked for.
+        settings: threads, target and shard size.
+        seen: the images as they were checked when so much had been loaded.
+    """
+    swap, checked = seen
+    predictor: Predictor | None = None
+    while True:
+        with whole:
+            if last_swap() != swap:
+                swap, checked = last_swap(), checked_images(model, images, scale)
+            key = _key(model, checked, finish, settings)
+            ready = kept.get(key)
+            if ready is None or not ready.snapshot.fits(model):
+                dtype, last, asked, _, shape = key
+                graph = inference_graph(model, shape, dtype, last, asked=asked)
+                if ready is not None and ready.predictor.graph == graph:
+                    predictor = ready.predictor
+                ready = None
+                if predictor is not None and predictor.graph == graph:
+                    # After the tracing, in which a module may note things in its attributes.
+                    ready = ReadyPredictor(predictor, Snapshot(model))
+                    kept.keep(key, ready)
+            weights = None if ready is None else ready.weights(model)
+        if ready is None:
+            # It may take seconds, in which others may load.
+            threads, target, shard_size = settings
+            predictor = Predictor(graph, shard_size=shard_size, threads=threads, target=target)
+        elif weights is not None:
+            return ready, weights, checked
 
 
 def predict_files(

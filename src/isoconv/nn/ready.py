@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from isoconv.graph.ir import DType
 from isoconv.graph.operation import Array
 from isoconv.nn.snapshot import Snapshot, last_change, whole
 from isoconv.run.fixed import is_fixed
@@ -13,10 +14,20 @@ from isoconv.run.inference import Predictor
 if TYPE_CHECKING:
     from isoconv.nn.module import Module
 
-__all__ = ["MOST_PREDICTORS", "KeptPredictors", "ReadyPredictor", "WholeWeights", "constants_of"]
+__all__ = [
+    "MOST_PREDICTORS",
+    "KeptPredictors",
+    "Key",
+    "ReadyPredictor",
+    "WholeWeights",
+    "constants_of",
+]
 
 MOST_PREDICTORS = 8
 """Kept for one model. Each is for one combination of settings, with memory and threads."""
+
+Key = tuple[DType, str, bool, tuple[Any, ...], tuple[int, ...]]
+"""Dtype, finish, whether it was asked for, other settings, and shape of an image."""
 
 
 def constants_of(model: Module) -> dict[str, Array]:
@@ -66,7 +77,7 @@ class ReadyPredictor:
         return weights
 
 
-class KeptPredictors(dict[tuple[Any, ...], ReadyPredictor]):
+class KeptPredictors(dict[Key, ReadyPredictor]):
     """Predictors by what they were made for. They belong to one model: a copy has none.
 
     There are `MOST_PREDICTORS` of them at most; the one that was not used for longest goes first.
@@ -82,7 +93,7 @@ class KeptPredictors(dict[tuple[Any, ...], ReadyPredictor]):
         # Of two threads that count at once, one may be lost: it is the order that matters, roughly.
         ready.used = self._uses = self._uses + 1
 
-    def keep(self, key: tuple[Any, ...], ready: ReadyPredictor) -> None:
+    def keep(self, key: Key, ready: ReadyPredictor) -> None:
         """Have one more, or another one of this kind."""
         self.note(ready)
         self[key] = ready

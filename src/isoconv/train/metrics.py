@@ -16,7 +16,7 @@ from isoconv.data.classes import in_classes
 from isoconv.errors import ArgumentError, DataError
 from isoconv.nn import Module
 from isoconv.nn.inference import checked_images
-from isoconv.nn.snapshot import last_swap
+from isoconv.nn.snapshot import whole
 from isoconv.run.inference import Predictor
 from isoconv.train.step import (
     Loss,
@@ -190,23 +190,21 @@ def evaluate(
     if model.input_shape is None:
         raise ArgumentError("only a built model can be evaluated: call model.build(input_shape)")
     given = as_dataset(data, "data")
-    while True:
-        # Until nobody has loaded anything into the model while it was looked at.
-        swap = last_swap()
+    with whole:
+        # All of one model, whatever other threads load meanwhile.
+        weights, shape = model.weights, tuple(model.input_shape)
         dataset = in_classes(given, model.class_names, "the model")
         images = checked_images(model, dataset.images, scale)
-        if images is not dataset.images:
-            dataset = replace(dataset, images=images)
         constants = normalisation_of(model) if normalisation is None else normalisation
-        dtype = "uint8" if dataset.images.dtype == np.uint8 else "float32"
-        preparation = Preparation(model.input_shape, dtype, constants)  # type: ignore[arg-type]
-        evaluator = Evaluator(
-            model, preparation, Loss(loss, label_smoothing), threads=threads, target=target
-        )
-        with evaluator:
-            weights = model.weights
-            if last_swap() == swap:
-                return evaluator.run(weights, dataset)
+    if images is not dataset.images:
+        dataset = replace(dataset, images=images)
+    dtype = "uint8" if dataset.images.dtype == np.uint8 else "float32"
+    preparation = Preparation(shape, dtype, constants)  # type: ignore[arg-type]
+    evaluator = Evaluator(
+        model, preparation, Loss(loss, label_smoothing), threads=threads, target=target
+    )
+    with evaluator:
+        return evaluator.run(weights, dataset)
 
 
 def normalisation_of(model: Module) -> Normalisation | None:
