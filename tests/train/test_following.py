@@ -1,5 +1,7 @@
 """`run.model` while a training goes on: what another thread puts there, and until when."""
 
+import copy
+import pickle
 import threading
 
 import numpy as np
@@ -81,3 +83,14 @@ def test_predictions_during_a_training(model):
         thread.join()
     assert found <= results
     assert len(found) > 1
+
+
+def test_runs_are_copied(model):
+    """A run goes into a file and comes back, and a copy is a run of its own."""
+    run = Run(model, {"epochs": 3})
+    for other in (pickle.loads(pickle.dumps(run)), copy.deepcopy(run)):  # noqa: S301
+        assert other.description == run.description
+        assert other.model.digest() == run.model.digest()
+        weights = {name: array + 1 for name, array in model.weights.items()}
+        other.follow(lambda weights=weights: weights)
+        assert other.model.digest() == nn.storage.digest(weights) != run.model.digest()

@@ -61,8 +61,19 @@ class Run:
         self._model = model
         self._folder = folder
         self._weights: Callable[[], Mapping[str, Any]] | None = None
-        self._putting = threading.RLock()
+        self._begin_to_follow()
+
+    def _begin_to_follow(self) -> None:
+        self._renew()
         renew_in_child(self, Run._renew)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the lock, which belongs to this object alone."""
+        return {name: value for name, value in vars(self).items() if name != "_putting"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._begin_to_follow()
 
     def _renew(self) -> None:
         # Another thread may have been putting weights into the model: that is whole or not done.
