@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -214,6 +215,61 @@ def test_processes_at_once(tmp_path):
         assert output == "done\n", errors
     assert KernelCache(folder).get(KEY) in (None, b"code" * 250)
     assert all(path.suffix == ".kernel" for path in folder.iterdir())
+
+
+COMPILER = """
+import hashlib, sys
+from pathlib import Path
+from isoconv.compile.cache import KernelCache
+from isoconv.compile.kernels import KernelLibrary, kernel_key
+from isoconv.compile.runtime import HyperSpec
+from isoconv.compile.target import host_target
+cache = KernelCache(Path(sys.argv[1]))
+specs = [HyperSpec(columns) for columns in range(1, 41)]
+print(len(set(KernelLibrary(host_target(), cache).addresses(specs).values())))
+for spec in specs:
+    code = cache.get(kernel_key(spec, host_target()))
+    print(hashlib.sha256(code).hexdigest())
+"""
+
+
+def test_processes_that_compile_the_same_at_once(tmp_path):
+    """All come to the same machine code, which is what one process comes to by itself."""
+
+    def start(folder):
+        return subprocess.Popen(
+            [sys.executable, "-c", COMPILER, str(folder)], stdout=subprocess.PIPE, text=True
+        )
+
+    processes = [start(tmp_path / "shared") for _ in range(4)]
+    found = [process.communicate(timeout=120)[0].split() for process in processes]
+    alone = start(tmp_path / "alone").communicate(timeout=120)[0].split()
+    assert len(alone) == 41
+    assert alone[0] == "40"
+    assert found == [alone] * 4
+    assert all(path.suffix == ".kernel" for path in (tmp_path / "shared").iterdir())
+
+
+def test_a_process_that_is_killed_leaves_whole_entries(tmp_path):
+    """Killed in the middle of compiling: whoever comes next finds nothing that is half there."""
+    alone = subprocess.run(
+        [sys.executable, "-c", COMPILER, str(tmp_path / "alone")],
+        stdout=subprocess.PIPE, text=True, check=True,
+    ).stdout  # fmt: skip
+    folder = tmp_path / "shared"
+    for turn in range(3):
+        process = subprocess.Popen(
+            [sys.executable, "-c", COMPILER, str(folder)], stdout=subprocess.DEVNULL
+        )
+        deadline = time.monotonic() + 60
+        while process.poll() is None and len(list(folder.glob("*.kernel"))) < 3 + 5 * turn:
+            assert time.monotonic() < deadline
+        process.kill()
+        process.wait()
+    again = subprocess.run(
+        [sys.executable, "-c", COMPILER, str(folder)], stdout=subprocess.PIPE, text=True, check=True
+    ).stdout
+    assert again == alone
 
 
 def test_no_home_folder(monkeypatch):
