@@ -22,7 +22,7 @@ from isoconv.compile.worker import Crew, compile_all, helpers_for
 __all__ = ["Addresses", "KernelLibrary", "KernelSpec", "emit_object", "kernel_key"]
 
 MOST_BYTES = 128 * 2**20
-"""Of loaded machine code, with what its loading took, that is kept whether anybody uses it or not."""
+"""Of loaded machine code, with what its loading took, kept whether anybody uses it or not."""
 _OVERHEAD = 64 * 2**10  # bytes that LLVM needs for a loading, beside the code
 
 Progress = Callable[[int, int], None]
