@@ -70,12 +70,14 @@ def test_a_checkpoint_comes_back(folder):
 
 
 def test_older_arrays_are_deleted(folder):
-    """After a save there is one pair, and no temporary file of a killed process."""
+    """After a save there is one pair, and no temporary file of a killed process but others' own."""
     checkpoints = folder.checkpoint_file.parent
-    (checkpoints / ".last-00001-0000000.safetensors.99.1.tmp").write_bytes(b"half")
-    folder.save(make(2, 5))
+    for name in (".last-00001-0000000.safetensors.99.1.tmp", ".last.json.7.1.tmp", ".mine.tmp"):
+        (checkpoints / name).write_bytes(b"half")
+    with folder.gone_on():
+        folder.save(make(2, 5))
     names = sorted(path.name for path in checkpoints.iterdir())
-    assert names == ["last-00002-0000005.safetensors", "last.json"]
+    assert names == [".mine.tmp", "last-00002-0000005.safetensors", "last.json"]
 
 
 def test_a_run_is_not_overwritten(folder):
@@ -106,22 +108,19 @@ def test_files_of_others_are_not_overwritten(tmp_path, name):
     assert path.read_text() == "somebody's own"
 
 
-def begun(path):
+def begun(folder):
     """A folder as a start leaves it that is killed before there is a run."""
-    folder = RunFolder(path)
-    folder.check()
     folder.save_samples(b"part,class,sha256,path\n")
     folder.keep(make(0))
     folder.save(make(0))
-    write_bytes(folder.steps_file, b"{}\n")
-    write_bytes(folder.receipt_file, b'{"epochs": [{}], "final": null}')
-    return folder
+    folder.write(folder.steps_file, b"{}\n")
+    folder.write(folder.receipt_file, b'{"epochs": [{}], "final": null}')
 
 
 def test_what_a_killed_start_left_is_cleared(tmp_path):
     """A new run takes the folder over, and nothing of the first start stays in it."""
-    begun(tmp_path / "run")
     folder = RunFolder(tmp_path / "run")
+    begun(folder)
     folder.check()
     folder.clear()
     assert [path for path in folder.path.rglob("*") if path.is_file()] == []
@@ -130,15 +129,19 @@ def test_what_a_killed_start_left_is_cleared(tmp_path):
 def test_a_discarded_start_leaves_what_was_there(tmp_path):
     """Folders and files that were there before stay; those of the start are gone."""
     own = tmp_path / "deep" / "run"
-    folder = begun(own)
-    folder.describe({})
-    folder.discard()
+    folder = RunFolder(own)
+    with folder.begun():
+        begun(folder)
+        folder.describe({})
+        folder.discard()
     assert not (tmp_path / "deep").exists()
     (own / "checkpoints").mkdir(parents=True)
     (own / "checkpoints" / "mine.safetensors").write_text("mine")
-    folder = begun(own)
-    (own / "notes.txt").write_text("mine, too")
-    folder.discard()
+    folder = RunFolder(own)
+    with folder.begun():
+        begun(folder)
+        (own / "notes.txt").write_text("mine, too")
+        folder.discard()
     left = sorted(path.relative_to(own).as_posix() for path in own.rglob("*"))
     assert left == ["checkpoints", "checkpoints/mine.safetensors", "notes.txt"]
 
@@ -327,6 +330,7 @@ def test_json_is_canonical():
 def test_files_are_replaced_whole(tmp_path):
     """A reader sees the old or the new content; the temporary name is gone."""
     path = tmp_path / "a" / "file"
+    path.parent.mkdir()
     write_bytes(path, b"old")
     write_bytes(path, b"new")
     assert path.read_bytes() == b"new"

@@ -24,8 +24,8 @@ from isoconv.train import (
     Interrupted,
     Receipt,
     RunFolder,
-    checkpoint,
     files,
+    folder,
     record,
     session,
 )
@@ -129,8 +129,7 @@ def test_a_kill_between_two_files_changes_nothing(whole, tmp_path, monkeypatch, 
 
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
-        for place in (checkpoint, files, record):
-            patch.setattr(place, "write_bytes", dies_before(files.write_bytes))
+        patch.setattr(folder, "write_bytes", dies_before(files.write_bytes))
         patch.setattr(RunFolder, "save_weights", dies_before(RunFolder.save_weights))
         with pytest.raises(RuntimeError, match="power cut"):
             fit(out)
