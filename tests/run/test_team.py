@@ -11,9 +11,11 @@ import pytest
 from isoconv import nn
 from isoconv.compile.runtime import ASLEEP, HyperSpec
 from isoconv.errors import ArgumentError
+from isoconv.run import team
 from isoconv.run.memory import ScriptBuilder
-from isoconv.run.team import Team, library_for
+from isoconv.run.team import Team, library_for, team_size
 from isoconv.run.wake import WakePlaces
+from isoconv.train import Trainer
 
 
 def test_threads_must_be_at_least_one():
@@ -22,6 +24,23 @@ def test_threads_must_be_at_least_one():
         ArgumentError, match=r"threads must be a whole number of at least 1 .*; got 0"
     ):
         Team(0, library_for())
+
+
+def test_no_more_threads_than_four_for_each_core(monkeypatch):
+    """What was asked for beyond that is not started, and a training says so."""
+    monkeypatch.setattr(team, "cores", lambda *_: 2)
+    assert [team_size(threads) for threads in (None, 1, 3, 8, 9, 1000)] == [2, 1, 3, 8, 8, 8]
+    images, labels = np.arange(128, dtype=np.uint8).reshape(8, 4, 4, 1), [0, 1] * 4
+    notes = [
+        Trainer(nn.Sequential(nn.Flatten(), nn.Linear(2)), threads=threads, progress=False)
+        .fit((images, labels), epochs=1)
+        .notes
+        for threads in (3, 9)
+    ]
+    assert [any("8 threads are started for the 9" in note for note in said) for said in notes] == [
+        False,
+        True,
+    ]
 
 
 def test_interrupt_waits_for_woken_threads():

@@ -30,11 +30,13 @@ from isoconv.errors import ArgumentError, TrainingError
 from isoconv.run.memory import Script
 from isoconv.run.wake import WakePlaces
 
-__all__ = ["Team", "default_threads", "library_for", "team_size"]
+__all__ = ["PER_CORE", "Team", "default_threads", "library_for", "team_size"]
 
 _ENDED = "the threads of this team have ended; make a new one"
 _MOST = 65536
 """Threads that nobody has cores for."""
+PER_CORE = 4
+"""Threads that are started for each core at most."""
 
 _LIBRARIES: dict[tuple[str, bool], KernelLibrary] = {}
 
@@ -69,12 +71,17 @@ def default_threads() -> int:
 
 
 def team_size(threads: int | None) -> int:
-    """The number of threads that was asked for; None asks for one per core.
+    """How many threads are started where so many were asked for; None asks for one per core.
+
+    Never more than `PER_CORE` for each core: they would do nothing but wait for one another, and no
+    bit depends on their number.
 
     Raises:
         ArgumentError: no whole number of at least 1.
     """
-    return default_threads() if threads is None else check_count("threads", threads, most=_MOST)
+    if threads is None:
+        return default_threads()
+    return min(check_count("threads", threads, most=_MOST), PER_CORE * default_threads())
 
 
 class _Interrupts:
@@ -285,7 +292,9 @@ class Team:
     """
 
     def __init__(self, threads: int, library: KernelLibrary) -> None:
-        self.threads = team_size(threads)
+        self.threads = (
+            default_threads() if threads is None else check_count("threads", threads, most=_MOST)
+        )
         self.turn = threading.Lock()
         self.torn = False
         run, self._serve, go = _natives(library)

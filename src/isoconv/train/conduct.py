@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from isoconv.errors import CheckpointError, NotFiniteError
 from isoconv.nn.saved import record_of
 from isoconv.nn.snapshot import changed_together
+from isoconv.run.team import PER_CORE, team_size
 from isoconv.run.training import TrainingEngine
 from isoconv.train.checkpoint import RunFolder
 from isoconv.train.differing import difference_table, differing
@@ -75,6 +76,12 @@ class Conduct:
         run.recorder = self._recorder
         run.history = [dict(row) for row in start.history]
         run.notes = [*self._prepared.notes, *run.notes]
+        asked, started = self._trainer.threads, team_size(self._trainer.threads)
+        if asked is not None and started < asked:
+            run.notes.append(
+                f"{started} threads are started for the {asked} that were asked for: more than "
+                f"{PER_CORE} for each core only wait for one another, and no bit depends on it"
+            )
         if ended is not None:
             run.stopped = str(ended["stopped"])
         elif stopping is not None and run.history and stopping.stops(run.history):

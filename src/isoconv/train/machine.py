@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from isoconv.compile.target import host_target, target_named
-from isoconv.run.team import default_threads
+from isoconv.run.team import team_size
 from isoconv.train.settings import versions
 
 __all__ = ["machine_facts"]
@@ -30,7 +30,7 @@ def machine_facts(threads: int | None, target: str | None) -> dict[str, Any]:
         "cpu": _cpu(),
         "system": f"{platform.system()} {platform.machine()}",
         "target": chosen.name,
-        "threads": default_threads() if threads is None else threads,
+        "threads": team_size(threads),
         **{name: software[name] for name in ("python", "numpy", "llvmlite")},
     }
 
