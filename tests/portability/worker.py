@@ -250,6 +250,8 @@ def count_work(counts: dict[str, Any]) -> None:
     """Note how many threads teams have, and the native calls and steps of trainings."""
     begin, steps = team.Team.__init__, TrainingEngine.steps
     counts |= {"threads": set(), "calls": 0, "steps": 0}
+    # As many threads as are asked for, however few cores there are.
+    team.PER_CORE = 1024
 
     def counted_team(self: team.Team, threads: int, library: Any) -> None:
         counts["threads"].add(threads)

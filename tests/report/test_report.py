@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import builtins
+import functools
 import json
 import re
+import tempfile
 import time
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -26,7 +28,7 @@ from isoconv.report.filters import draw_filters, first_filters
 from isoconv.report.gallery import draw_mistakes, draw_predictions, typical, worst
 from isoconv.report.style import drawable, save, shortened, write_whole
 from isoconv.report.write import history_of
-from isoconv.train import Evaluation
+from isoconv.train import Evaluation, Trainer
 
 RANDOM = np.random.default_rng(0)
 NAMES = ("alpha", "<b>beta</b>", "$x^2$ & gamma")
@@ -46,16 +48,26 @@ def evaluation_of(labels: np.ndarray, classes: int, wrong: bool = True) -> Evalu
     return Evaluation(0.5, top1, None, confusion, accuracy, predictions, probabilities)
 
 
+@functools.cache
+def description_of_a_run() -> str:
+    """The run.json of a small training."""
+    images = RANDOM.integers(0, 256, (12, 12, 10, 3), np.uint8)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3))
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Trainer(model, batch_size=4, progress=False)
+        run = trainer.fit((images, np.arange(12) % 3), epochs=1, out=Path(folder) / "run")
+        assert run.folder is not None
+        return (run.folder / "run.json").read_text()
+
+
 def write_run(folder: Path, epochs: int = 3, loss: str = "cross_entropy") -> Path:
     """A run folder as the report reads it."""
     folder.mkdir(parents=True, exist_ok=True)
-    description = {
-        "format": 2,
-        "settings": {"loss": {"type": "Loss", "name": loss, "label_smoothing": 0.0}},
-        "facts": {"model": "<tiny>"},
-        "data": {"train": {"samples": 120}},
-        "versions": {"isoconv": "0.1.0"},
-    }
+    description = json.loads(description_of_a_run())
+    description["settings"]["loss"]["name"] = loss
+    description["facts"] = {"model": "<tiny>"}
+    description["data"]["train"]["samples"] = 120
+    description["versions"]["isoconv"] = "0.1.0"
     (folder / "run.json").write_text(json.dumps(description))
     rows = [
         {"epoch": e, "loss": 1 / e, "top1": 1 - 0.4 / e, "val_loss": 1.1 / e,

@@ -11,6 +11,7 @@ import pytest
 from tests.run.test_training import digest, engine_for, make_step, rates
 
 from isoconv import nn
+from isoconv.run import team
 
 PROGRAM = """
 import os, sys
@@ -55,6 +56,12 @@ def told(process):
 def alone():
     """What one thread comes to."""
     return trained(1)
+
+
+@pytest.fixture(autouse=True)
+def as_many_as_are_asked_for(monkeypatch):
+    """Threads without end, which a team is kept from otherwise."""
+    monkeypatch.setattr(team, "PER_CORE", 1024)
 
 
 @pytest.mark.parametrize("threads", [3, 16, 64])
