@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOWEST ?= .venv-lowest
 PEERS := bench/.peers
+# A file's tests stay together, as they share what is made once.
+CORES := --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .PHONY: demo test test-lowest test-exhaustive fuzz portability bench clean
 
@@ -42,10 +44,10 @@ test: $(VENV)/.for-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q -m "not exhaustive"
+	$(BIN)/python -m pytest -q -m "not exhaustive" $(CORES)
 
 test-lowest: $(LOWEST)/.installed
-	$(LOWEST)/bin/python -m pytest -q -m "not exhaustive"
+	$(LOWEST)/bin/python -m pytest -q -m "not exhaustive" $(CORES)
 
 test-exhaustive: $(VENV)/.for-tests
 	$(BIN)/python -m pytest -q -m exhaustive
