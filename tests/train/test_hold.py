@@ -192,6 +192,28 @@ def test_each_of_many_gets_a_name_of_its_own(tmp_path):
         assert sorted(found) == [f"pets-lenet5-{n}" for n in range(1, 5)]
 
 
+def test_a_place_that_can_never_be_made_is_told(tmp_path, monkeypatch):
+    """No endless tries, whether for a name or for the lock."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    for take in (lambda: make_folder(Path("runs"), "pets"), lambda: Hold(Path("run"))):
+        with pytest.raises(CheckpointError, match="cannot be written"):
+            take()
+
+
+@pytest.mark.parametrize(
+    "make_it", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/null")]
+)
+def test_what_is_no_lock_stays(tmp_path, make_it):
+    """A pipe, a folder or a link in the lock's place is refused and not removed."""
+    make_it(tmp_path / HELD)
+    with pytest.raises(CheckpointError):
+        Hold(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [HELD]
+
+
 def test_a_place_for_runs_that_is_a_file_is_told(tmp_path):
     """No endless search for a number."""
     (tmp_path / "runs").write_text("")

@@ -17,8 +17,9 @@ from tests.forks import Child, exit_code, needs_fork
 from tests.train.small import make, noise
 
 from isoconv import nn
-from isoconv.errors import CheckpointError
+from isoconv.errors import CheckpointError, NotFiniteError
 from isoconv.train import Callback, EarlyStopping, RunFolder, files, session, verify
+from isoconv.train.optim import SGD
 
 pytestmark = needs_fork
 
@@ -271,3 +272,21 @@ def test_slow_saves_take_a_small_part_of_the_time(tmp_path, monkeypatch):
     monkeypatch.setattr(session, "SHARE", 20)
     places = within(tmp_path / "run", monkeypatch, save_every=0)
     assert [place for place in places if place[1]] == [(0, 1)]
+
+
+def test_what_diverges_again_says_that_the_checkpoint_stays(tmp_path):
+    """Also when it was saved before this process began."""
+    out, data = tmp_path / "run", noise(10)
+
+    def diverging() -> Any:
+        return make(
+            nn.Sequential(nn.Flatten(), nn.Linear(2)), optimizer=SGD(1e38), augmentation=None,
+            batch_size=4, schedule=None, clip_norm=None,
+        )  # fmt: skip
+
+    for train in (
+        lambda: diverging().fit(data, epochs=2, out=out),
+        lambda: diverging().resume(out, data),
+    ):
+        with pytest.raises(NotFiniteError, match="The last good checkpoint stays"):
+            train()

@@ -55,7 +55,7 @@ class RunFolder(WorkFolder):
         path: of the folder.
 
     Attributes:
-        learned: whether the last checkpoint that was saved here is one after some step.
+        learned: whether the last checkpoint that was saved or loaded here is one after some step.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -224,6 +224,7 @@ class RunFolder(WorkFolder):
         if not isinstance(slots, (list, tuple)):
             raise ArgumentError(f"slots must be a list of names; got {shown(slots)}")
         stand = Stand.read(self.checkpoint_file)
+        self.learned = (stand.epoch, stand.step) > (0, 0)
         path = self.checkpoint_file.with_name(stand.file)
         arrays = read_arrays(path, stand.sha256)
         check_model(path, arrays, parameters, states, slots)

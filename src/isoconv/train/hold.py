@@ -8,9 +8,11 @@ open file also tells whether the folder is still the one that was taken.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import socket
+import stat
 import time
 from pathlib import Path
 from typing import Any
@@ -30,8 +32,13 @@ __all__ = ["HELD", "Hold", "make_folder"]
 HELD = ".held"
 """Name of the file that is there while a folder is held."""
 
+_TRIES = 50
 _MOST = 4096
 """Bytes that are read of it: whoever wrote it may be a stranger."""
+
+
+class _GoneError(Exception):
+    """What was there a moment ago is not."""
 
 
 class Hold:
@@ -56,26 +63,36 @@ class Hold:
         renew_in_child(self, Hold._close)
 
     def _take(self) -> int:
-        while True:
-            try:
-                self._folder.mkdir(parents=True, exist_ok=True)
-                flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
-                handle = os.open(self._file, flags | getattr(os, "O_NONBLOCK", 0), 0o644)
-            except FileNotFoundError:
-                # Somebody whose start came to nothing removed the folder again.
-                continue
-            except OSError as error:
-                raise cannot_be_written(self._folder, error) from error
-            try:
-                self._lock(handle)
-                if self._is_here(handle):
-                    self._sign(handle)
-                    return handle
-            except BaseException:
-                os.close(handle)
-                raise
-            # Whoever held it removed the file after it was opened here.
+        for _ in range(_TRIES):
+            with contextlib.suppress(_GoneError):
+                return self._try()
+        raise cannot_be_written(self._folder, OSError(errno.ENOENT, "it goes again and again"))
+
+    def _try(self) -> int:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise cannot_be_written(self._folder, error) from error
+        try:
+            flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+            handle = os.open(self._file, flags | getattr(os, "O_NONBLOCK", 0), 0o644)
+        except FileNotFoundError as error:
+            # Somebody whose start came to nothing removed the folder again.
+            raise _GoneError from error
+        except OSError as error:
+            raise cannot_be_written(self._folder, error) from error
+        try:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise CheckpointError(f"{self._file} must be a file of a training's own; remove it")
+            self._lock(handle)
+            if not self._is_here(handle):
+                # Whoever held it removed the file after it was opened here.
+                raise _GoneError
+            self._sign(handle)
+        except BaseException:
             os.close(handle)
+            raise
+        return handle
 
     def _lock(self, handle: int) -> None:
         if fcntl is None:
@@ -139,7 +156,13 @@ def _holder(handle: int) -> str:
     """Who wrote a lock's file, in words."""
     found: Any = None
     with contextlib.suppress(OSError, ValueError):
-        found = parse(os.pread(handle, _MOST, 0))
+        for _ in range(_TRIES):
+            content = os.pread(handle, _MOST, 0)
+            if content:
+                found = parse(content)
+                break
+            # It was locked just now, and is about to be signed.
+            time.sleep(0.001)
     try:
         pid, host, since = int(found["pid"]), str(found["host"]), float(found["since"])
         begun = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(since))
@@ -162,20 +185,23 @@ def make_folder(parent: Path, stem: str) -> Path:
     Raises:
         CheckpointError: it cannot be made.
     """
-    number = 1
+    number, tries = 1, _TRIES
     while True:
         path = parent / f"{stem}-{number}"
         try:
             parent.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            raise CheckpointError(f"{parent} must be a folder, for runs; it is a file") from None
+        except OSError as error:
+            raise cannot_be_written(parent, error) from error
+        try:
             path.mkdir()
         except FileExistsError:
-            if parent.is_dir():
-                number += 1
-                continue
-            raise CheckpointError(f"{parent} must be a folder, for runs; it is a file") from None
-        except FileNotFoundError:
-            # Somebody whose start failed removed the empty folder again.
-            continue
+            number += 1
         except OSError as error:
-            raise cannot_be_written(path, error) from error
-        return path
+            # Somebody whose start failed may have removed the empty folder again.
+            tries -= 1
+            if not isinstance(error, FileNotFoundError) or not tries:
+                raise cannot_be_written(path, error) from error
+        else:
+            return path
