@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import time
 
 import numpy as np
 import pytest
-from tests.cli.command import DIGEST, call, start, succeed
+from tests.cli.command import DIGEST, call, fail, start, succeed
 
 
 @pytest.fixture(scope="module")
@@ -95,4 +94,18 @@ def test_the_demo_begins_where_a_start_was_killed(tmp_path):
     result = call("demo", "--out", tmp_path / "demo", "--epochs", 1, "--no-report")
     assert result.exit_code == 0, result.output
     assert [path.name for path in (tmp_path / "demo" / "checkpoints").glob(".*")] == []
-    shutil.rmtree(tmp_path / "demo")
+    # What is replaced is the demo's own.
+    for name in ("report/mine.txt", "checkpoints/mine.txt", "mine.txt"):
+        (tmp_path / "demo" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "demo" / name).write_text("mine")
+    assert call("demo", "--out", tmp_path / "demo", "--epochs", 1, "--no-report").exit_code == 0
+    for name in ("report/mine.txt", "checkpoints/mine.txt", "mine.txt"):
+        assert (tmp_path / "demo" / name).read_text() == "mine"
+
+
+def test_a_run_is_not_put_into_its_data(tmp_path):
+    """Where it would be a class of its own the next time."""
+    (tmp_path / "pets" / "cat").mkdir(parents=True)
+    for out in (tmp_path / "pets", tmp_path / "pets" / "run"):
+        assert "--out must not lie in the data" in fail("train", tmp_path / "pets", "--out", out)
+    assert [path.name for path in (tmp_path / "pets").iterdir()] == ["cat"]

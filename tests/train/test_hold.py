@@ -19,7 +19,8 @@ from tests.forks import Child, needs_fork
 from tests.train.small import make, noise
 
 from isoconv.errors import ArgumentError, CheckpointError, IsoconvError
-from isoconv.train import Callback, RunFolder, hold
+from isoconv.run.training import TrainingEngine
+from isoconv.train import Callback, Interrupted, RunFolder, hold, verify
 from isoconv.train.hold import HELD, Hold, make_folder
 
 pytestmark = needs_fork
@@ -275,8 +276,7 @@ def test_a_resume_while_the_run_is_trained_is_refused(tmp_path):
             said.append(str(caught.value))
 
     run = make(callbacks=[AfterEpoch(intrude)]).fit(noise(), epochs=2, out=out)
-    assert "is held by this process" in said[0]
-    assert "holds a run already" in said[1]
+    assert ["is held by this process" in line for line in said] == [True, True]
     assert run.digest == make().fit(noise(), epochs=2).digest
 
 
@@ -366,3 +366,18 @@ def test_being_asked_to_end_saves(tmp_path, number):
     assert bool(stand["step"]) == (
         "within" in receipt and receipt["epochs"][-1]["epoch"] == stand["epoch"]
     )
+
+
+def test_a_verification_that_is_asked_to_end_says_by_what(tmp_path, monkeypatch):
+    """The signal is told, as of a training."""
+    make().fit(noise(), epochs=2, out=tmp_path / "run")
+    real = TrainingEngine.steps
+
+    def steps(self, first, hyper):
+        signal.raise_signal(signal.SIGTERM)
+        return real(self, first, hyper)
+
+    monkeypatch.setattr(TrainingEngine, "steps", steps)
+    with pytest.raises(Interrupted, match="no difference up to there") as caught:
+        verify(tmp_path / "run", None, noise())
+    assert caught.value.signal == signal.SIGTERM

@@ -71,8 +71,6 @@ def _make_room(folder: RunFolder) -> None:
     Raises:
         ArgumentError: the folder holds something else.
     """
-    import shutil
-
     from isoconv.cli.runs import DEMO
 
     if not folder.run_file.exists():
@@ -91,4 +89,6 @@ def _make_room(folder: RunFolder) -> None:
     for pattern in ("last.json", "*.safetensors"):
         for path in folder.checkpoint_file.parent.glob(pattern):
             path.unlink()
-    shutil.rmtree(folder.path / "report", ignore_errors=True)
+    report = folder.path / "report"
+    for path in (report / "index.html", *report.glob("*.png")):
+        path.unlink(missing_ok=True)

@@ -47,9 +47,9 @@ EXIT_CODES = {
     WRONG: "an error: wrong usage, bad input, a file that cannot be read or written, too little "
     "memory, output that nobody takes any more, or a fault of isoconv itself (which shows its "
     "traceback); of `verify` and `diff`: nothing can be said",
-    INTERRUPTED: "Ctrl-C",
-    HUNG_UP: "the terminal was closed (SIGHUP), and a training saved where it stood",
-    TERMINATED: "the process was asked to end (SIGTERM), and a training saved where it stood",
+    HUNG_UP: "the terminal was closed (SIGHUP); a training that had begun saved where it stood",
+    INTERRUPTED: "Ctrl-C; likewise",
+    TERMINATED: "the process was asked to end (SIGTERM); likewise",
 }
 """Every exit code there is, and what it means."""
 

@@ -82,13 +82,18 @@ def new_run(out: Path | None, data: str, model: str) -> Iterator[RunFolder]:
         model: the model's name.
 
     Raises:
-        ArgumentError: the folder holds a run already.
+        ArgumentError: the folder holds a run already, or lies in the data.
         CheckpointError: another process holds it, or it cannot be written.
     """
     from isoconv.train import RunFolder
     from isoconv.train.hold import make_folder
 
     if out is not None:
+        inside = Path(data).expanduser().resolve()
+        if inside.is_dir() and inside in (out.resolve(), *out.resolve().parents):
+            raise ArgumentError(
+                f"--out must not lie in the data, where it would be taken for a class; got {out}"
+            )
         folder = RunFolder(out)
         with folder.begun():
             yield folder

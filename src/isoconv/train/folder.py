@@ -48,7 +48,8 @@ class WorkFolder(Places):
         if self._hold is not None:
             yield
             return
-        if make_room is None:
+        if make_room is None and not self.held_file.exists():
+            # Whoever holds it is told first.
             self.check()
         made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         held = False

@@ -71,6 +71,10 @@ class Hold:
     def _try(self) -> int:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise CheckpointError(
+                f"a run needs a folder; {self._folder} is a file or a broken link, or lies in one"
+            ) from None
         except OSError as error:
             raise cannot_be_written(self._folder, error) from error
         try:
@@ -191,7 +195,9 @@ def make_folder(parent: Path, stem: str) -> Path:
         try:
             parent.mkdir(parents=True, exist_ok=True)
         except FileExistsError:
-            raise CheckpointError(f"{parent} must be a folder, for runs; it is a file") from None
+            raise CheckpointError(
+                f"{parent} must be a folder, for runs; it is a file or a broken link"
+            ) from None
         except OSError as error:
             raise cannot_be_written(parent, error) from error
         try:

@@ -113,11 +113,10 @@ class Rerun:
         conduct = Conduct(self._trainer, self._prepared, self._run, None, recorder)
         try:
             conduct.loop(start, reporter_for(progress))
-        except Interrupted:
+        except Interrupted as error:
             done = self._run.history[-1]["epoch"] if self._run.history else start.epoch
-            raise KeyboardInterrupt(
-                f"interrupted after epoch {done}; no difference up to there"
-            ) from None
+            message = f"interrupted after epoch {done}; no difference up to there"
+            raise Interrupted(message, self._run, error.signal) from None
         except NotFiniteError as error:
             epoch = start.epoch + len(self._run.history) + 1
             return Difference(f"epoch {epoch}", epoch, note=str(error))
