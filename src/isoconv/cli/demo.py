@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -92,3 +93,6 @@ def _make_room(folder: RunFolder) -> None:
     report = folder.path / "report"
     for path in (report / "index.html", *report.glob("*.png")):
         path.unlink(missing_ok=True)
+    with suppress(OSError):
+        # Not if there is anything else in it.
+        report.rmdir()
