@@ -20,8 +20,8 @@ PROGRAM = [sys.executable, "-c", "from isoconv.cli import main; main()"]
 
 def test_the_codes_are_these():
     """No two meanings of one code, and none that Python or the shell gives a meaning of its own."""
-    assert [*EXIT_CODES] == [0, DIFFERENT, WRONG, INTERRUPTED, HUNG_UP, TERMINATED]
-    assert [*EXIT_CODES] == [0, 1, 2, 130, 129, 143]
+    assert [*EXIT_CODES] == [0, DIFFERENT, WRONG, HUNG_UP, INTERRUPTED, TERMINATED]
+    assert [*EXIT_CODES] == [0, 1, 2, 129, 130, 143]
 
 
 def test_only_a_difference_ends_with_1():
