@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.forks import Child, needs_fork
+from tests.forks import Child, in_thread, needs_fork
 from tests.train.small import make, noise
 
 from isoconv.errors import ArgumentError, CheckpointError, IsoconvError
@@ -278,6 +278,19 @@ def test_a_resume_while_the_run_is_trained_is_refused(tmp_path):
     run = make(callbacks=[AfterEpoch(intrude)]).fit(noise(), epochs=2, out=out)
     assert ["is held by this process" in line for line in said] == [True, True]
     assert run.digest == make().fit(noise(), epochs=2).digest
+
+
+def test_one_folder_object_in_two_threads_is_held_by_one(tmp_path):
+    """Within a thread a folder may be begun again, in another one it is refused."""
+    folder = RunFolder(tmp_path / "run")
+
+    def begin():
+        with folder.begun():
+            pass
+
+    with folder.begun():
+        begin()
+        assert "is held by this process" in in_thread(lambda: told(begin))
 
 
 @pytest.mark.parametrize(

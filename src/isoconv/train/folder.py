@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,13 +29,14 @@ class WorkFolder(Places):
     def __init__(self, path: str | Path) -> None:
         super().__init__(path)
         self._hold: Hold | None = None
+        self._thread = 0
         self._needed: list[Path] = []
 
     @contextmanager
     def begun(self, make_room: Callable[[], None] | None = None) -> Iterator[None]:
         """Hold the folder for a new run: made if it is not there, gone if nothing came of it.
 
-        Within such a block another one does nothing.
+        Within such a block another one of the same thread does nothing.
 
         Args:
             make_room: removes what may be removed, once the folder is held.
@@ -45,7 +47,7 @@ class WorkFolder(Places):
         """
         if make_room is not None and not callable(make_room):
             raise ArgumentError(f"make_room must be a function; got {shown(make_room)}")
-        if self._hold is not None:
+        if self._hold is not None and self._thread == threading.get_ident():
             yield
             return
         if make_room is None and not self.held_file.exists():
@@ -55,7 +57,7 @@ class WorkFolder(Places):
         held = False
         try:
             with self._held():
-                held = True
+                held, self._needed = True, []
                 try:
                     if make_room is not None:
                         make_room()
@@ -86,6 +88,7 @@ class WorkFolder(Places):
     @contextmanager
     def _held(self) -> Iterator[None]:
         self._hold = hold = Hold(self.path)
+        self._thread = threading.get_ident()
         try:
             try:
                 self.checkpoint_file.parent.mkdir(exist_ok=True)

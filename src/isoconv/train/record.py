@@ -112,7 +112,7 @@ class Recorder:
     """Collects what a training leaves, and writes it into the run folder if there is one.
 
     The files are replaced before the checkpoint of the same epoch: a run killed in between has a
-    receipt that is ahead of its checkpoint, and `resume` drops what is too much.
+    receipt that is ahead of its checkpoint, and `resume` runs what is too much once more.
 
     Args:
         head: the receipt without its epochs, from `Prepared.receipt_head`.

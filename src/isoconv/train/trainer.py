@@ -75,7 +75,7 @@ class Trainer:
             ``"keep"`` goes on with that one, ``"anew"`` takes that of these images.
         clip_norm: the greatest global norm of the gradient; a greater one is scaled down.
         seed: of the first weights, the order of images, augmentation and dropout; 64 bits.
-        threads: number of threads; None for one per core.
+        threads: number of threads, of which 4 per core are started at most; None for one per core.
         target: machine to compile for; None for the one at hand.
         callbacks: called at the start, after each epoch and at the end.
         progress: show a bar on a terminal and a line for each epoch elsewhere; False for silence;
