@@ -344,7 +344,8 @@ class Module(Described):
                 float32; 1 says that images of another dtype or range are meant as they are. 255
                 brings floats of 0 to 1 to a model that was trained on uint8, 1/255 the reverse; of
                 floats that are ``images / 255`` to the very bits of the other kind.
-            threads: number of threads; None for all cores. More threads than cores are slower.
+            threads: number of threads; None for all cores. More than cores are slower, and more
+                than 4 for each core are not started.
             target: name of the CPU target to compile for; None for this machine's.
             shard_size: images that one thread takes at a time, at most; None for what suits the
                 model. What a combination of settings needs, memory and threads, is kept for the 8
