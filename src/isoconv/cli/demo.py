@@ -57,6 +57,7 @@ def demo(
             optimizer=optim.AdamW(0.004),
             schedule=schedule.OneCycle(),
             batch_size=64,
+            shard_size=32,
             augmentation=Augmentation(flip=True),
             threads=threads,
             target=target,

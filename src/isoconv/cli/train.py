@@ -58,12 +58,28 @@ def train(
             show_default=False,
         ),
     ],
-    model: Annotated[str, typer.Option(help="A ready model (isoconv models).")] = "tinyvgg",
-    epochs: Annotated[int, typer.Option(min=1, help="How often to go through the images.")] = 5,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images of a step.")] = 128,
+    model: Annotated[
+        str | None,
+        typer.Option(help="A ready model (isoconv models).  [default: small_resnet]"),
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="How often to go through the images.  [default: 10 to 120, by their number]",
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(min=1, help="Images of a step.  [default: 8 to 128, by their number]"),
+    ] = None,
     shard_size: Annotated[
         int | None,
-        typer.Option(min=1, help="Images that a thread takes at a time.  [default: 32]"),
+        typer.Option(
+            min=1,
+            help="Images that a thread takes at a time.  "
+            "[default: a quarter of the batch, 8 to 32]",
+        ),
     ] = None,
     threads: Threads = None,
     seed: Annotated[
@@ -75,8 +91,9 @@ def train(
         typer.Option(help="The new run folder.  [default: runs/<data>-<model>-<n>]"),
     ] = None,
     optimizer: Annotated[
-        OptimizerName, typer.Option(help="How parameters follow their gradients.")
-    ] = OptimizerName.adamw,
+        OptimizerName | None,
+        typer.Option(help="How parameters follow their gradients.  [default: adamw]"),
+    ] = None,
     learning_rate: Annotated[
         float | None,
         typer.Option(
@@ -94,8 +111,8 @@ def train(
         ),
     ] = None,
     schedule: Annotated[
-        ScheduleName, typer.Option(help="Of the learning rate.")
-    ] = ScheduleName.onecycle,
+        ScheduleName | None, typer.Option(help="Of the learning rate.  [default: one-cycle]")
+    ] = None,
     step_every: Annotated[
         int | None, typer.Option(min=1, help="For step: epochs between changes.  [default: 10]")
     ] = None,
@@ -109,7 +126,7 @@ def train(
         typer.Option(
             metavar="CHANGES",
             help="Random changes: crop=4,flip,shift=2,rotate=10,cutout=8, any of them, in pixels "
-            "and degrees.",
+            "and degrees; or none.  [default: those that suit the images]",
         ),
     ] = None,
     clip_norm: Annotated[
@@ -158,16 +175,21 @@ def train(
     folder is this training's alone until it ends. The weights that come out depend
     on data and settings alone, not on threads, target or machine.
 
+    What is not said follows from the training images: their number, their size, their colours. It
+    is printed when the training begins.
+
     Examples:
+      isoconv train pets
       isoconv train fashion-sample
       isoconv train cifar10 --model resnet20 --epochs 30 --augment crop,flip --out runs/cifar
       isoconv train pets --size 64 --model resnet20 --optimizer sgd --lr 0.1 --warmup 1
     """
-    from isoconv.cli.runs import finish, load_parts, make_model, new_run, place_of
+    from isoconv.cli.runs import finish, load_parts, new_run, place_of
     from isoconv.nn import models
     from isoconv.train import EarlyStopping, Trainer
+    from isoconv.train.recipe import MODEL
 
-    if model not in models.MODELS:
+    if model is not None and model not in models.MODELS:
         models.create(model)
     changes, sides = augmentation_of(augment), size_of(size)
     settings = {
@@ -175,18 +197,18 @@ def train(
         "schedule": _schedule(schedule, step_every, step_factor, warmup),
         **({} if save_every is None else {"save_every": save_every}),
     }
-    with new_run(out, data, model) as folder:
+    with new_run(out, data, model or MODEL) as folder:
         splits = load_parts(
             data, validation=validation, test=test, seed=split_seed, size=sides, depth=depth
         )
         metric = "loss" if splits.validation is None else "val_loss"
         stopping = None if early_stopping is None else EarlyStopping(early_stopping, metric)
         trainer = Trainer(
-            make_model(model, splits.train.classes, splits.train.image_shape),
+            model,
             label_smoothing=label_smoothing,
             batch_size=batch_size,
             shard_size=shard_size,
-            augmentation=changes,
+            augmentation="auto" if augment is None else changes,
             clip_norm=clip_norm,
             seed=seed,
             keep_checkpoints=keep_checkpoints,
@@ -194,13 +216,13 @@ def train(
             target=target,
             **settings,  # type: ignore[arg-type]
         )
-        say(f"{model} on {_in_words(splits)}; run {printable(folder.path)}")
+        say(f"{_in_words(splits)}; run {printable(folder.path)}")
         run = trainer.fit(
             splits,
             epochs=epochs,
             out=folder,
             early_stopping=stopping,
-            facts={"model": model, "data": place_of(data)},
+            facts={"data": place_of(data)},
         )
         finish(run, splits, report, threads, target)
 
@@ -224,19 +246,22 @@ def _in_words(splits: Splits) -> str:
 
 
 def _optimizer(
-    name: OptimizerName,
+    name: OptimizerName | None,
     learning_rate: float | None,
     momentum: float | None,
     nesterov: bool,
     weight_decay: float | None,
-) -> Optimizer:
-    """The optimizer of this name.
+) -> Optimizer | None:
+    """The optimizer of this name; None if nothing was said of it.
 
     Raises:
         ArgumentError: a setting outside its range, or one that the optimizer does not have.
     """
     from isoconv.train import optim
 
+    if {name, learning_rate, momentum, weight_decay} == {None} and not nesterov:
+        return None
+    name = OptimizerName.adamw if name is None else name
     rate = LEARNING_RATES[name] if learning_rate is None else learning_rate
     if name is OptimizerName.sgd:
         strength = 0.9 if momentum is None else momentum
@@ -250,9 +275,9 @@ def _optimizer(
 
 
 def _schedule(
-    name: ScheduleName, every: int | None, factor: float | None, warmup: float
-) -> Schedule:
-    """The schedule of this name, behind a warm-up if there is one.
+    name: ScheduleName | None, every: int | None, factor: float | None, warmup: float
+) -> Schedule | None:
+    """The schedule of this name, behind a warm-up if there is one; None if nothing was said of it.
 
     Raises:
         ArgumentError: a setting outside its range, or one that the schedule does not have.
@@ -261,15 +286,18 @@ def _schedule(
 
     if name is not ScheduleName.step and not every is factor is None:
         raise ArgumentError(
-            f"--step-every and --step-factor are settings of step; got --schedule {name.value}"
+            f"--step-every and --step-factor are settings of --schedule step; got "
+            f"{'no --schedule' if name is None else f'--schedule {name.value}'}"
         )
+    if name is None and warmup == 0:
+        return None
     found: Schedule
     if name is ScheduleName.step:
         found = schedule.Step(every or 10, 0.1 if factor is None else factor)
     elif name is ScheduleName.cosine:
         found = schedule.Cosine()
-    elif name is ScheduleName.onecycle:
-        found = schedule.OneCycle()
-    else:
+    elif name is ScheduleName.constant:
         found = schedule.Constant()
+    else:
+        found = schedule.OneCycle()
     return found if warmup == 0 else schedule.WarmUp(warmup, found)

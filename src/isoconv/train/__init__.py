@@ -10,6 +10,7 @@ from isoconv.train.diff import RunDifference, diff
 from isoconv.train.loading import load
 from isoconv.train.metrics import Evaluation, Evaluator, evaluate
 from isoconv.train.receipt import Receipt
+from isoconv.train.recipe import Recipe
 from isoconv.train.run import Interrupted, Run
 from isoconv.train.state import Checkpoint
 from isoconv.train.step import Loss, Normalisation, Preparation
@@ -28,6 +29,7 @@ __all__ = [
     "Normalisation",
     "Preparation",
     "Receipt",
+    "Recipe",
     "Run",
     "RunDifference",
     "RunFolder",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from isoconv.errors import CheckpointError, NotFiniteError
 from isoconv.nn.saved import record_of
@@ -19,10 +19,8 @@ from isoconv.train.progress import Reporter, reporter_for
 from isoconv.train.record import Recorder
 from isoconv.train.run import Interrupted, Run, way_on
 from isoconv.train.session import Session
+from isoconv.train.settled import Settled
 from isoconv.train.state import Checkpoint
-
-if TYPE_CHECKING:
-    from isoconv.train.trainer import Trainer
 
 __all__ = ["Best", "Conduct"]
 
@@ -34,7 +32,7 @@ class Conduct:
     """All that a training needs beside the checkpoint that it begins from.
 
     Args:
-        trainer: its settings.
+        settled: its settings and the model.
         prepared: model, data and settings, checked.
         run: what is filled.
         folder: where to save, or None.
@@ -44,7 +42,7 @@ class Conduct:
 
     def __init__(
         self,
-        trainer: Trainer,
+        settled: Settled,
         prepared: Prepared,
         run: Run,
         folder: RunFolder | None = None,
@@ -52,14 +50,14 @@ class Conduct:
         *,
         keep: bool = False,
     ) -> None:
-        self._trainer = trainer
-        self._model = trainer.model
+        self._settled = settled
+        self._model = settled.model
         self._prepared = prepared
         self._run = run
         self._folder = folder
         self._recorder = recorder
         self._keep = keep
-        self._machine: dict[str, Any] = {"threads": trainer.threads, "target": trainer.target}
+        self._machine: dict[str, Any] = {"threads": settled.threads, "target": settled.target}
 
     def train(self, start: Checkpoint, ended: Mapping[str, Any] | None = None) -> Run:
         """Train from a checkpoint to the end, and leave everything where it belongs.
@@ -76,7 +74,7 @@ class Conduct:
         run.recorder = self._recorder
         run.history = [dict(row) for row in start.history]
         run.notes = [*self._prepared.notes, *run.notes]
-        asked, started = self._trainer.threads, team_size(self._trainer.threads)
+        asked, started = self._settled.threads, team_size(self._settled.threads)
         if asked is not None and started < asked:
             run.notes.append(
                 f"{started} threads are started for the {asked} that were asked for: more than "
@@ -86,16 +84,18 @@ class Conduct:
             run.stopped = str(ended["stopped"])
         elif stopping is not None and run.history and stopping.stops(run.history):
             run.stop(stopping.reason)
-        reporter = reporter_for(self._trainer.progress)
+        reporter = reporter_for(self._settled.progress)
         for line in run.notes:
             tell = reporter.note if line in self._prepared.of_data else reporter.warn
             tell(line)
+        if self._settled.why:
+            reporter.say(self._settled.why)
         weights: Mapping[str, Any] = start.weights
         best = self._best_before(start)
         with changed_together():
             self._model.load_weights(weights)
             self._prepared.mark_model()
-        for callback in self._trainer.callbacks:
+        for callback in self._settled.callbacks:
             callback.on_train_begin(run)
         if ended is None and start.epoch < run.epochs and not run.stopped:
             weights, best = self.loop(start, reporter, best)
@@ -108,7 +108,7 @@ class Conduct:
             )
         self._model.load_weights(weights)
         self._finish(ended)
-        for callback in self._trainer.callbacks:
+        for callback in self._settled.callbacks:
             callback.on_train_end(run)
         return run
 
@@ -157,7 +157,7 @@ class Conduct:
         Returns:
             The weights at the end; the best epoch and its weights, likewise.
         """
-        run, trainer = self._run, self._trainer
+        run, settled = self._run, self._settled
         plan = self._prepared.plan(run.epochs, run.early_stopping)
         evaluator: Evaluator | None = None
         engine: TrainingEngine | None = None
@@ -165,9 +165,9 @@ class Conduct:
             engine = TrainingEngine(
                 plan.step,
                 plan.arrays,
-                batch_size=trainer.batch_size,
-                shard_size=trainer.shard_size,
-                seed=trainer.seed,
+                batch_size=settled.batch_size,
+                shard_size=settled.shard_size,
+                seed=settled.seed,
                 progress=reporter.compiling,
                 **self._machine,
             )
@@ -184,7 +184,7 @@ class Conduct:
                 self._recorder,
                 keep=self._keep,
                 best=best,
-                save_every=trainer.save_every,
+                save_every=settled.save_every,
             )
             return self._train(session, start, engine.weights)
         except Interrupted:
@@ -222,7 +222,7 @@ class Conduct:
         return Evaluator(
             self._model,
             self._prepared.preparation,
-            self._trainer.loss,
+            self._settled.loss,
             progress=reporter.compiling,
             **self._machine,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -25,12 +25,10 @@ from isoconv.train.layout import FORMAT, HEAD, NO_METRICS
 from isoconv.train.metrics import check_images
 from isoconv.train.session import Plan
 from isoconv.train.settings import to_plain, versions
+from isoconv.train.settled import Settled
 from isoconv.train.state import Checkpoint
 from isoconv.train.step import Normalisation, Preparation, build_step, targets_for
 from isoconv.train.structure import layers, step_digest
-
-if TYPE_CHECKING:
-    from isoconv.train.trainer import Trainer
 
 __all__ = ["FirstWeights", "Prepared", "normalisation_in"]
 
@@ -42,7 +40,7 @@ class Prepared:
     """Model, data and settings put together and checked.
 
     Args:
-        trainer: the settings and the model.
+        settled: the settings and the model.
         given: the data.
         record: the model's record in the run that is gone on with or done again; None for a new
             run. What a new run finds in the model, ``normalise="keep"`` then takes from there.
@@ -54,9 +52,9 @@ class Prepared:
     """
 
     def __init__(
-        self, trainer: Trainer, given: Given, record: Mapping[str, Any] | None = None
+        self, settled: Settled, given: Given, record: Mapping[str, Any] | None = None
     ) -> None:
-        self.trainer = trainer
+        self.settled = settled
         self.given = given
         self._record = record
         self._before: tuple[Any, str, tuple[str, ...], TrainedOn | None] | None = None
@@ -68,23 +66,23 @@ class Prepared:
         dtype: DType = "uint8" if self.train.images.dtype == np.uint8 else "float32"
         self.first_weights = self._build_model()
         self.preparation = Preparation(
-            self.train.image_shape, dtype, self._normalisation(dtype), trainer.augmentation
+            self.train.image_shape, dtype, self._normalisation(dtype), settled.augmentation
         )
         self.step: StepGraph = build_step(
-            trainer.model, self.preparation, trainer.loss, trainer.optimizer, trainer.clip_norm
+            settled.model, self.preparation, settled.loss, settled.optimizer, settled.clip_norm
         )
         self.output = self._output_shape()
-        self.labels = targets_for(self.train, trainer.loss, self.output)
+        self.labels = targets_for(self.train, settled.loss, self.output)
         for part in (self.validation, self.test):
             if part is not None:
                 check_images(part, self.preparation)
-                targets_for(part, trainer.loss, self.output)
+                targets_for(part, settled.loss, self.output)
         self._check_names()
         self.facts = self._facts(dtype)
 
     def _build_model(self) -> FirstWeights:
         """See that the model has weights; returns where they come from."""
-        model, shape = self.trainer.model, self.train.image_shape
+        model, shape = self.settled.model, self.train.image_shape
         if model.input_shape is not None and model.input_shape != shape:
             raise ShapeError(
                 f"the model was built for images of shape {model.input_shape}; "
@@ -92,15 +90,15 @@ class Prepared:
             )
         if model.input_shape is None:
             # The model's parameters, those that are trained, a gradient, the optimizer's vectors.
-            vectors = 3 + len(self.trainer.optimizer.slots)
+            vectors = 3 + len(self.settled.optimizer.slots)
             asked = trace_model(model, shape, training=True)
             check_memory(asked, vectors)
             # Layers that were trained in another model go on from their weights.
             held = set(model.weights)
-            model.build(shape, None if set(asked.shapes) <= held else self.trainer.seed)
+            model.build(shape, None if set(asked.shapes) <= held else self.settled.seed)
             if not held:
                 return "seed"
-        fresh = copy.deepcopy(model).build(shape, self.trainer.seed, fresh=True)
+        fresh = copy.deepcopy(model).build(shape, self.settled.seed, fresh=True)
         return "seed" if fresh.digest() == model.digest() else "given"
 
     def _normalisation(self, dtype: DType) -> Normalisation | None:
@@ -109,7 +107,7 @@ class Prepared:
         Raises:
             ArgumentError: the model has those of other images, and nobody said which to take.
         """
-        asked, model = self.trainer.normalise, self.trainer.model
+        asked, model = self.settled.normalise, self.settled.model
         if asked is False:
             return None
         if asked == "keep":
@@ -136,7 +134,7 @@ class Prepared:
         if self._record is not None:
             own = normalisation_in(self._record)
             return None if own is None else Normalisation(*own)
-        model = self.trainer.model
+        model = self.settled.model
         own, trained = model.normalisation, model.trained_on
         if trained is None and own is None:
             raise ArgumentError(
@@ -151,7 +149,7 @@ class Prepared:
         return None if own is None else Normalisation(*own)
 
     def _output_shape(self) -> tuple[int, ...]:
-        traced = trace_model(self.trainer.model, self.train.image_shape, training=True)
+        traced = trace_model(self.settled.model, self.train.image_shape, training=True)
         return traced.output_tensor.shape
 
     def _check_names(self) -> None:
@@ -161,7 +159,7 @@ class Prepared:
             DataError: there are more classes than outputs.
         """
         names = self.train.class_names
-        if self.trainer.loss.name != "cross_entropy" or self.given.numbered:
+        if self.settled.loss.name != "cross_entropy" or self.given.numbered:
             return
         outputs = self.output[-1]
         if len(names) > outputs:
@@ -179,7 +177,7 @@ class Prepared:
         """What the trained model will be beside its weights."""
         constants, images = self.preparation.normalisation, self.train.images
         return Facts(
-            architecture=architecture_of(self.trainer.model),
+            architecture=architecture_of(self.settled.model),
             input_shape=self.train.image_shape,
             trained_on=TrainedOn(
                 "uint8" if dtype == "uint8" else "float32",
@@ -189,7 +187,7 @@ class Prepared:
             ),
             normalisation=None if constants is None else (constants.scale, constants.offset),
             class_names=self.train.class_names,
-            finish=_FINISHES[self.trainer.loss.name],
+            finish=_FINISHES[self.settled.loss.name],
         )
 
     def describe(
@@ -199,7 +197,7 @@ class Prepared:
         return {
             **self._head(epochs, stopping, facts),
             "facts": to_plain(facts),
-            "keep_checkpoints": self.trainer.keep_checkpoints,
+            "keep_checkpoints": self.settled.keep_checkpoints,
             "versions": versions(),
         }
 
@@ -207,7 +205,7 @@ class Prepared:
         self, epochs: int, stopping: EarlyStopping | None, facts: Mapping[str, Any]
     ) -> dict[str, Any]:
         """The receipt without its epochs: nothing in it depends on the machine."""
-        model, name = self.trainer.model, facts.get("model")
+        model, name = self.settled.model, facts.get("model")
         return {
             "format": FORMAT,
             "isoconv": versions()["isoconv"],
@@ -222,7 +220,7 @@ class Prepared:
             },
             "record": self.facts.plain(),
             "settings": {
-                **self.trainer.settings(),
+                **self.settled.plain(),
                 "epochs": int(epochs),
                 "early_stopping": to_plain(stopping),
             },
@@ -268,7 +266,7 @@ class Prepared:
     def start(self) -> Checkpoint:
         """Before the first step."""
         step = self.step
-        weights = self.trainer.model.weights
+        weights = self.settled.model.weights
         zeros = {name: np.zeros(shape, np.float32) for name, shape in step.parameters.items()}
         return Checkpoint(
             epoch=0,
@@ -280,27 +278,27 @@ class Prepared:
 
     def plan(self, epochs: int, stopping: EarlyStopping | None) -> Plan:
         """What the loop is given."""
-        trainer = self.trainer
+        settled = self.settled
         arrays = {"images": self.train.images, "labels": self.labels}
-        if trainer.augmentation is not None and self.preparation.augments:
+        if settled.augmentation is not None and self.preparation.augments:
             height, width, _ = self.train.image_shape
             samples = np.arange(len(self.train))
             arrays["augmentation"] = table(
-                trainer.augmentation, trainer.seed, 0, samples, height, width
+                settled.augmentation, settled.seed, 0, samples, height, width
             )
         return Plan(
             step=self.step,
             arrays=arrays,
             image_shape=self.train.image_shape,
             validation=self.validation,
-            optimizer=trainer.optimizer,
-            schedule=trainer.schedule,
-            augmentation=trainer.augmentation,
-            batch_size=trainer.batch_size,
-            seed=trainer.seed,
+            optimizer=settled.optimizer,
+            schedule=settled.schedule,
+            augmentation=settled.augmentation,
+            batch_size=settled.batch_size,
+            seed=settled.seed,
             epochs=epochs,
             early_stopping=stopping,
-            callbacks=trainer.callbacks,
+            callbacks=settled.callbacks,
         )
 
     def check_stopping(self, stopping: EarlyStopping | None) -> None:
@@ -323,13 +321,13 @@ class Prepared:
 
     def mark_model(self) -> None:
         """Leave with the model how its images are prepared and what its results mean."""
-        model = self.trainer.model
+        model = self.settled.model
         self._before = model.normalisation, model.finish, model.class_names, model.trained_on
         model.take_facts(self.facts)
 
     def unmark_model(self) -> None:
         """Leave the model as it was before `mark_model`, for nothing was learned."""
-        model = self.trainer.model
+        model = self.settled.model
         if self._before is not None:
             with changed_together():
                 before = self._before

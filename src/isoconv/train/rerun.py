@@ -25,6 +25,7 @@ from isoconv.train.progress import reporter_for
 from isoconv.train.receipt import Receipt
 from isoconv.train.record import Recorder, tensors_of
 from isoconv.train.run import Interrupted, Run
+from isoconv.train.settled import settle
 from isoconv.train.state import Checkpoint
 from isoconv.train.stored import NotCovered
 from isoconv.train.trainer import Trainer
@@ -72,7 +73,7 @@ class Rerun:
         self._given = given
         self._free = free
         fresh = copy.deepcopy(model) if model is not None else model_in(receipt)
-        self._trainer = Trainer.from_settings(
+        trainer = Trainer.from_settings(
             fresh,
             receipt.settings,
             str(receipt.path),
@@ -80,10 +81,11 @@ class Rerun:
             target=target,
             progress=False,
         )
-        # The trainer keeps the weights of a built model, so it is built anew here.
+        # A trainer keeps the weights of a built model, so it is built anew here.
         with of_a_stranger(str(receipt.path)) if model is None else nullcontext():
-            fresh.build(given.train.image_shape, self._trainer.seed, fresh=True)
-        self._prepared = Prepared(self._trainer, given, receipt.content["record"])
+            fresh.build(given.train.image_shape, trainer.seed, fresh=True)
+        self._settled = settle(trainer, given.train, receipt.planned)
+        self._prepared = Prepared(self._settled, given, receipt.content["record"])
         self._described = self._prepared.describe(receipt.planned, None, {})
         self._head = self._prepared.receipt_head(self._described)
         self._run = Run(fresh, self._described)
@@ -109,8 +111,8 @@ class Rerun:
     def _train(
         self, watch: _Watch, recorder: Recorder, start: Checkpoint, progress: bool | Console
     ) -> Difference | None:
-        self._trainer.callbacks = (watch,)
-        conduct = Conduct(self._trainer, self._prepared, self._run, None, recorder)
+        settled = replace(self._settled, callbacks=(watch,))
+        conduct = Conduct(settled, self._prepared, self._run, None, recorder)
         try:
             conduct.loop(start, reporter_for(progress))
         except Interrupted as error:
@@ -132,11 +134,11 @@ class Rerun:
             self._free.leave("receipt.json", "final.test")
             return None
         with Evaluator(
-            self._trainer.model,
+            self._settled.model,
             self._prepared.preparation,
-            self._trainer.loss,
-            threads=self._trainer.threads,
-            target=self._trainer.target,
+            self._settled.loss,
+            threads=self._settled.threads,
+            target=self._settled.target,
         ) as evaluator:
             metrics = exact_metrics(evaluator.run(state.weights, self._prepared.test).metrics)
         for place, one, other in differing(receipt.content["final"]["test"], metrics, "final.test"):
@@ -219,7 +221,7 @@ class Rerun:
                 f"seed; it says {receipt.content['start']!r}"
             )
         if self._model is not None and storage.digest(self._model.weights) == wanted:
-            self._trainer.model.load_weights(self._model.weights)
+            self._settled.model.load_weights(self._model.weights)
             return self._prepared.start()
         if 0 in RunFolder(receipt.folder).kept_epochs():
             return self._fitting(RunFolder(receipt.folder).load_kept(0))

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from isoconv.checks import (
     LARGEST_SINGLE,
     check_count,
@@ -15,8 +13,6 @@ from isoconv.checks import (
     check_kind,
     check_number,
     check_text,
-    plain,
-    shown,
 )
 from isoconv.data import Augmentation, Splits
 from isoconv.errors import ArgumentError, CheckpointError
@@ -29,14 +25,23 @@ from isoconv.train.differing import difference_table, differing, told
 from isoconv.train.given import Given
 from isoconv.train.machine import machine_facts
 from isoconv.train.metrics import Data
-from isoconv.train.optim import SGD, Optimizer
+from isoconv.train.optim import Optimizer
 from isoconv.train.prepare import Prepared
 from isoconv.train.progress import is_console
 from isoconv.train.record import Recorder
 from isoconv.train.run import Run
-from isoconv.train.schedule import Constant, Schedule
+from isoconv.train.schedule import Schedule
 from isoconv.train.session import SAVE_EVERY
 from isoconv.train.settings import check_stored, from_plain, to_plain
+from isoconv.train.settled import (
+    SETTINGS,
+    check_shard,
+    checked_augmentation,
+    checked_callbacks,
+    checked_model,
+    checked_normalise,
+    settle,
+)
 from isoconv.train.state import Checkpoint
 from isoconv.train.step import Loss, LossName
 
@@ -45,11 +50,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Trainer"]
 
-SETTINGS = (
-    "augmentation", "batch_size", "clip_norm", "loss", "normalise", "optimizer", "schedule", "seed",
-    "shard_size",
-)  # fmt: skip
-"""Attributes that decide the bits."""
 OPTIONS = ("threads", "target", "callbacks", "progress", "keep_checkpoints", "save_every")
 """Settings that decide none."""
 
@@ -58,18 +58,22 @@ class Trainer:
     """Trains a model.
 
     The weights that come out are a function of the model, the data and the settings up to ``seed``
-    (and of the epochs); threads, target and progress change no bit.
+    (and of the epochs); threads, target and progress change no bit. What is not given follows from
+    the training images when `fit` begins, by the rules of `Recipe`; it is said and kept in the run.
 
     Args:
-        model: what to train. It is built for the images if it was not.
-        optimizer: how parameters follow their gradients.
-        schedule: of the learning rate; None keeps it.
+        model: what to train, built for the images if it was not; or the name of a ready model
+            (`isoconv.nn.models.MODELS`), made anew for the images of each `fit`; None for
+            ``"small_resnet"``.
+        optimizer: how parameters follow their gradients; None for AdamW.
+        schedule: of the learning rate; None for one cycle. `isoconv.schedule.Constant` keeps it.
         loss: ``"cross_entropy"``, ``"mse"`` or ``"bce"``.
         label_smoothing: of cross-entropy, 0 to below 1.
-        batch_size: images of a step.
-        shard_size: images that one thread takes at a time; batch statistics are over a shard. By
-            default 32, or the batch if that is smaller.
-        augmentation: random changes to training images.
+        batch_size: images of a step; None: by the number of training images.
+        shard_size: images that one thread takes at a time; batch statistics are over a shard. None
+            for a quarter of the batch, at least 8 and at most 32.
+        augmentation: random changes to training images; None for none, ``"auto"`` for those that
+            suit the images.
         normalise: bring each channel to mean 0 and standard deviation 1 over the training images.
             A model that was trained with the normalisation of other images needs to be told:
             ``"keep"`` goes on with that one, ``"anew"`` takes that of these images.
@@ -93,7 +97,7 @@ class Trainer:
         >>> from isoconv import nn
         >>> images = np.arange(128, dtype=np.uint8).reshape(8, 4, 4, 1)
         >>> model = nn.Sequential(nn.Flatten(), nn.Linear(2))
-        >>> trainer = Trainer(model, optimizer=SGD(0.1), batch_size=4, progress=False)
+        >>> trainer = Trainer(model, batch_size=4, progress=False)
         >>> run = trainer.fit((images, [0, 1] * 4), epochs=2)
         >>> [row["epoch"] for row in run.history]
         [1, 2]
@@ -101,15 +105,15 @@ class Trainer:
 
     def __init__(
         self,
-        model: Module,
+        model: Module | str | None = None,
         *,
         optimizer: Optimizer | None = None,
         schedule: Schedule | None = None,
         loss: LossName = "cross_entropy",
         label_smoothing: float = 0.0,
-        batch_size: int = 128,
+        batch_size: int | None = None,
         shard_size: int | None = None,
-        augmentation: Augmentation | None = None,
+        augmentation: Augmentation | Literal["auto"] | None = "auto",
         normalise: bool | Literal["keep", "anew"] = True,
         clip_norm: float | None = None,
         seed: int = 0,
@@ -120,15 +124,14 @@ class Trainer:
         keep_checkpoints: bool = False,
         save_every: float = SAVE_EVERY,
     ) -> None:
-        self.model = check_kind("model", model, Module, "a Module")
-        self.optimizer = SGD(0.1, momentum=0.9) if optimizer is None else optimizer
-        self.schedule = Constant() if schedule is None else schedule
+        self.given_model = checked_model(model)
+        self.optimizer = optimizer
+        self.schedule = schedule
         self.loss = Loss(loss, label_smoothing)
-        self.batch_size = check_count("batch_size", batch_size)
-        usual = min(32, self.batch_size)
-        self.shard_size = usual if shard_size is None else check_count("shard_size", shard_size)
-        self.augmentation = augmentation
-        self.normalise: bool | Literal["keep", "anew"] = _normalise(normalise)
+        self.batch_size = None if batch_size is None else check_count("batch_size", batch_size)
+        self.shard_size = None if shard_size is None else check_count("shard_size", shard_size)
+        self.augmentation = checked_augmentation(augmentation)
+        self.normalise: bool | Literal["keep", "anew"] = checked_normalise(normalise)
         self.clip_norm = (
             None
             if clip_norm is None
@@ -137,27 +140,36 @@ class Trainer:
         self.seed = check_count("seed", seed, least=0, below=2**64)
         self.threads = None if threads is None else check_count("threads", threads)
         self.target = None if target is None else check_text("target", target)
-        self.callbacks = _callbacks(callbacks)
+        self.callbacks = checked_callbacks(callbacks)
         self.progress = progress if is_console(progress) else check_flag("progress", progress)
         self.keep_checkpoints = check_flag("keep_checkpoints", keep_checkpoints)
         self.save_every = check_number("save_every", save_every, least=0)
         self._check()
 
     def _check(self) -> None:
-        if self.shard_size > self.batch_size:
+        if self.batch_size is not None and self.shard_size is not None:
+            check_shard(self.shard_size, self.batch_size)
+        what = "an optimizer such as SGD(0.1), or None"
+        check_kind("optimizer", self.optimizer, Optimizer | None, what)  # type: ignore[arg-type]
+        what = "a schedule such as Cosine(), or None"
+        check_kind("schedule", self.schedule, Schedule | None, what)  # type: ignore[arg-type]
+
+    @property
+    def model(self) -> Module:
+        """What is trained.
+
+        Raises:
+            ArgumentError: it was given by its name: each `fit` makes one, and its run holds it.
+        """
+        if not isinstance(self.given_model, Module):
             raise ArgumentError(
-                f"shard_size must be at most batch_size; got {self.shard_size} > {self.batch_size}"
+                "a model that is given by its name, or not at all, is made for the images of each "
+                "fit: the run that fit gives back holds it"
             )
-        kinds: tuple[tuple[str, Any, Any, str], ...] = (
-            ("optimizer", self.optimizer, Optimizer, "an optimizer such as SGD(0.1)"),
-            ("schedule", self.schedule, Schedule, "a schedule such as Cosine()"),
-            ("augmentation", self.augmentation, Augmentation | None, "an Augmentation"),
-        )
-        for name, value, kind, what in kinds:
-            check_kind(name, value, kind, what)
+        return self.given_model
 
     def settings(self) -> dict[str, Any]:
-        """All that decides the bits, as plain values."""
+        """All that decides the bits, as plain values; None or "auto": what suits the images."""
         return {name: to_plain(getattr(self, name)) for name in SETTINGS}
 
     @classmethod
@@ -223,7 +235,7 @@ class Trainer:
         validation: Data | None = None,
         test: Data | None = None,
         *,
-        epochs: int = 5,
+        epochs: int | None = None,
         out: str | Path | RunFolder | None = None,
         early_stopping: EarlyStopping | None = None,
         facts: Mapping[str, Any] | None = None,
@@ -237,7 +249,7 @@ class Trainer:
             validation: images that are measured after each epoch and never learned from; early
                 stopping and the best epoch go by them.
             test: images that are measured once, at the end.
-            epochs: how often to go through the images.
+            epochs: how often to go through the images; None: by their number.
             out: a new folder for settings, metrics, checkpoints and weights, or a `RunFolder` that
                 is held already; None keeps nothing.
             early_stopping: when to end before.
@@ -258,7 +270,8 @@ class Trainer:
             Interrupted: Ctrl-C was pressed, or the process was asked to end; it is a
                 KeyboardInterrupt, and `resume` goes on.
         """
-        epochs = check_count("epochs", epochs, below=2**32)
+        if epochs is not None:
+            epochs = check_count("epochs", epochs, below=2**32)
         if facts is not None and not isinstance(facts, Mapping):
             raise ArgumentError(f"facts must be a dict of plain values; got {facts!r:.80}")
         if out is None:
@@ -273,18 +286,20 @@ class Trainer:
         train: Data | Splits,
         validation: Data | None,
         test: Data | None,
-        epochs: int,
+        epochs: int | None,
         folder: RunFolder | None,
         early_stopping: EarlyStopping | None,
         facts: Mapping[str, Any],
     ) -> Run:
-        given = Given(train, validation, test, names=self.model.class_names or None)
-        prepared = Prepared(self, given)
+        names = self.given_model.class_names if isinstance(self.given_model, Module) else ()
+        given = Given(train, validation, test, names=names or None)
+        settled = settle(self, given.train, epochs)
+        prepared = Prepared(settled, given)
         prepared.check_stopping(early_stopping)
-        description = prepared.describe(epochs, early_stopping, facts)
+        description = prepared.describe(settled.epochs, early_stopping, settled.facts(facts))
         start = prepared.start()
         recorder = self._recorder(prepared, description, folder)
-        run = Run(self.model, description, folder, early_stopping)
+        run = Run(settled.model, description, folder, early_stopping)
         run.notes += [] if folder is None else folder.notes
         try:
             if folder is not None:
@@ -298,7 +313,7 @@ class Trainer:
             if folder is not None:
                 # What it announces is there before it.
                 folder.describe(description)
-            conduct = Conduct(self, prepared, run, folder, recorder, keep=self.keep_checkpoints)
+            conduct = Conduct(settled, prepared, run, folder, recorder, keep=self.keep_checkpoints)
             return conduct.train(start)
         except Exception:
             if not run.history and (folder is None or not folder.learned):
@@ -317,6 +332,7 @@ class Trainer:
         """See that what is kept can be read back."""
         kept = str(folder.path)
         for name in ("optimizer", "schedule", "augmentation", "loss"):
+            # What follows from the images can be kept, and "auto" and None are plain.
             check_stored(name, getattr(self, name), kept)
         check_stored("early_stopping", stopping, kept)
         for name, value in (facts or {}).items():
@@ -362,7 +378,8 @@ class Trainer:
         given = Given.again(
             train, validation, test, began.class_names, str(folder.path), began.compared["data"]
         )
-        prepared = Prepared(self, given, began.compared["record"])
+        settled = settle(self, given.train, began.epochs)
+        prepared = Prepared(settled, given, began.compared["record"])
         prepared.check_stopping(began.early_stopping)
         described = prepared.describe(began.epochs, began.early_stopping, began.facts)
         found = list(differing(began.compared, {name: described[name] for name in COMPARED}))
@@ -390,13 +407,13 @@ class Trainer:
         description = {
             name: began.description[name] for name in began.description if name != "stopped"
         }
-        run = Run(self.model, description, folder, began.early_stopping)
+        run = Run(settled.model, description, folder, began.early_stopping)
         run.stopped = began.stopped
         run.notes += folder.notes
         for name, one, other in differing(began.versions, described["versions"]):
             run.notes.append(f"the run began with {name} {told(one)}, here is {told(other)}")
         keep = self.keep_checkpoints or began.keep_checkpoints
-        conduct = Conduct(self, prepared, run, folder, recorder, keep=keep)
+        conduct = Conduct(settled, prepared, run, folder, recorder, keep=keep)
         ended = began.result if recorder is None else recorder.final
         return conduct.train(start, ended)
 
@@ -430,19 +447,3 @@ class Trainer:
 
 def _about_data(found: Sequence[tuple[str, Any, Any]]) -> bool:
     return any(place.startswith(("data", "samples_sha256")) for place, _, _ in found)
-
-
-def _normalise(value: object) -> bool | Literal["keep", "anew"]:
-    if isinstance(value, str) and value in ("keep", "anew"):
-        return "keep" if value == "keep" else "anew"
-    found = plain(value)
-    if not isinstance(found, bool):
-        raise ArgumentError(f"normalise must be True, False, 'keep' or 'anew'; got {shown(value)}")
-    return found
-
-
-def _callbacks(callbacks: object) -> tuple[Callback, ...]:
-    odd = (Callback, str, bytes, np.ndarray)
-    if isinstance(callbacks, odd) or not isinstance(callbacks, Iterable):
-        raise ArgumentError(f"callbacks must be a list of them; got {shown(callbacks)}")
-    return tuple(check_kind("callbacks", each, Callback, "a Callback each") for each in callbacks)

@@ -9,7 +9,13 @@ from isoconv.errors import ArgumentError
 from isoconv.nn.combining import Sequential
 from isoconv.nn.models.lenet import lenet5
 from isoconv.nn.models.mobilenet import mobilenetv2
-from isoconv.nn.models.resnet import resnet18, resnet18_winograd, resnet20, resnet20_winograd
+from isoconv.nn.models.resnet import (
+    resnet18,
+    resnet18_winograd,
+    resnet20,
+    resnet20_winograd,
+    small_resnet,
+)
 from isoconv.nn.models.vgg import tinyvgg, vgg11, vgg11_winograd
 
 __all__ = [
@@ -21,6 +27,7 @@ __all__ = [
     "resnet18_winograd",
     "resnet20",
     "resnet20_winograd",
+    "small_resnet",
     "tinyvgg",
     "vgg11",
     "vgg11_winograd",
@@ -33,6 +40,7 @@ MODELS: dict[str, Callable[[int, tuple[int, ...] | None], Sequential]] = {
     "resnet18_winograd": resnet18_winograd,
     "resnet20": resnet20,
     "resnet20_winograd": resnet20_winograd,
+    "small_resnet": small_resnet,
     "tinyvgg": tinyvgg,
     "vgg11": vgg11,
     "vgg11_winograd": vgg11_winograd,

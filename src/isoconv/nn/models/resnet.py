@@ -1,4 +1,4 @@
-"""Residual networks: ResNet-18 and the 20-layer one for small images."""
+"""Residual networks: ResNet-18, the 20-layer one for small images, and one for any few images."""
 
 from __future__ import annotations
 
@@ -14,10 +14,16 @@ from isoconv.nn.normalization import BatchNorm2d
 from isoconv.nn.pooling import GlobalAvgPool2d, MaxPool2d
 from isoconv.nn.settings import image_shape
 
-__all__ = ["resnet18", "resnet18_winograd", "resnet20", "resnet20_winograd"]
+__all__ = ["resnet18", "resnet18_winograd", "resnet20", "resnet20_winograd", "small_resnet"]
 
 SMALL = 64
 """Up to this side images are taken for small ones, such as CIFAR's."""
+TINY = 40
+"""Up to this side `small_resnet` keeps the size in its first convolution."""
+TALL = 80
+"""From beyond this side on it has four stages."""
+LEAST_MAP = 3
+"""Side of the smallest feature map of its last stage."""
 
 
 def resnet18(
@@ -97,6 +103,35 @@ def resnet20_winograd(classes: int = 10, input_shape: tuple[int, ...] | None = N
         272474
     """
     return resnet20(classes, input_shape, algorithm="winograd")
+
+
+def small_resnet(classes: int = 10, input_shape: tuple[int, ...] | None = None) -> Sequential:
+    """A small residual network for images of any size: what is trained when no model is named.
+
+    A 3×3 convolution, then stages of one basic block each with 32, 64 and 128 filters, as in
+    `resnet20`. From 41 pixels of the shorter side on, the first convolution has stride 2, so that
+    large images do not take many times as long, and from 81 on a fourth stage of 256 filters
+    follows. A stage whose feature map would be smaller than 3×3 is left out. The 3×3 convolutions
+    of stride 1 are Winograd's.
+
+    Args:
+        classes: number of outputs.
+        input_shape: ``(H, W, C)``; None for ``(224, 224, 3)``.
+
+    Example:
+        >>> small_resnet(10).summary((64, 64, 3)).parameters
+        308650
+        >>> small_resnet(10, (8, 8, 1)).summary((8, 8, 1)).parameters
+        77290
+    """
+    height, width, _ = image_shape(input_shape)
+    side = min(height, width)
+    stages = [32, 64, 128, *([256] if side > TALL else [])]
+    stride = 2 if side > TINY else 1
+    side = -(-side // stride)
+    while len(stages) > 1 and -(-side // 2 ** (len(stages) - 1)) < LEAST_MAP:
+        stages.pop()
+    return _resnet(_normalised(stages[0], 3, stride), stages, 1, classes, "winograd")
 
 
 def _normalised(

@@ -1,0 +1,178 @@
+"""Settings of a training that nobody gave: they follow from the training images, by written rules.
+
+The library and the command line take the same. Each rule looks at the number of training images,
+at their size and at whether they are coloured, and at nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields
+
+from isoconv.checks import check_count, check_kind
+from isoconv.data import Augmentation, Dataset
+from isoconv.train.optim import AdamW, Optimizer
+from isoconv.train.schedule import OneCycle, Schedule
+
+__all__ = ["MODEL", "RULES", "Recipe", "shard_size_for"]
+
+MODEL = "small_resnet"
+"""The ready model that is trained when none is named."""
+
+AMOUNTS = (
+    (100, 8, 120),
+    (300, 16, 80),
+    (1_000, 16, 50),
+    (3_000, 32, 30),
+    (10_000, 32, 15),
+    (30_000, 64, 12),
+)
+"""Fewer training images than the first number: batch size and epochs."""
+PLENTY = 128, 10
+"""Batch size and epochs from there on."""
+
+CROP = 8
+"""A crop moves an image by up to its shorter side divided by this."""
+LEAST_FLIP = 24
+"""Coloured images whose shorter side has so many pixels are taken for photographs."""
+
+
+def _by_amount(place: int) -> str:
+    """The column of `AMOUNTS` as words."""
+    parts = [f"{row[place]} below {row[0]:,}" for row in AMOUNTS]
+    return f"by the number of training images: {', '.join(parts)}, {PLENTY[place - 1]} from there"
+
+
+RULES: Mapping[str, str] = {
+    "model": f"`{MODEL}`, sized to the images",
+    "batch_size": _by_amount(1),
+    "shard_size": "a quarter of the batch, at least 8 and at most 32",
+    "epochs": _by_amount(2),
+    "optimizer": "`AdamW(0.002, weight_decay=0.01)`",
+    "schedule": "`OneCycle()`",
+    "augmentation": f"coloured images of {LEAST_FLIP} pixels or more: mirrored, and moved by up to "
+    f"a {CROP}th of their shorter side; others: moved alone, for a mirrored letter is another one",
+}
+"""The settings that follow from the data, and how, in words."""
+
+
+def shard_size_for(batch_size: int) -> int:
+    """Images that one thread takes at a time.
+
+    Example:
+        >>> [shard_size_for(size) for size in (4, 16, 64, 512)]
+        [4, 8, 16, 32]
+    """
+    return min(batch_size, max(8, min(32, batch_size // 4)))
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What is taken for the settings that nobody gave.
+
+    Attributes:
+        images: training images that it is for.
+        image_shape: ``(H, W, C)`` of them.
+        model: name of a ready model.
+        epochs: how often to go through the images.
+        batch_size: images of a step.
+        shard_size: images that one thread takes at a time.
+        optimizer: how parameters follow their gradients.
+        schedule: of the learning rate.
+        augmentation: random changes to training images, or None.
+
+    Example:
+        >>> from isoconv.data import load
+        >>> recipe = Recipe.of(load("fashion-sample"))
+        >>> recipe.epochs, recipe.batch_size, recipe.augmentation.crop_padding
+        (12, 64, 3)
+    """
+
+    images: int
+    image_shape: tuple[int, int, int]
+    model: str
+    epochs: int
+    batch_size: int
+    shard_size: int
+    optimizer: Optimizer
+    schedule: Schedule
+    augmentation: Augmentation | None
+
+    @classmethod
+    def of(cls, train: Dataset, batch_size: int | None = None) -> Recipe:
+        """The recipe for these images.
+
+        Args:
+            train: what is to be learned from.
+            batch_size: what a person gave, or None; the size of a shard follows from it.
+
+        Raises:
+            ArgumentError: no data set, or a batch of no image.
+        """
+        check_kind("train", train, Dataset, "a Dataset")
+        count = len(train)
+        rows = (row[1:] for row in AMOUNTS if count < row[0])
+        usual, epochs = next(rows, PLENTY)
+        batch = usual if batch_size is None else check_count("batch_size", batch_size)
+        return cls(
+            images=count,
+            image_shape=train.image_shape,
+            model=MODEL,
+            epochs=epochs,
+            batch_size=batch,
+            shard_size=shard_size_for(batch),
+            optimizer=AdamW(0.002, weight_decay=0.01),
+            schedule=OneCycle(),
+            augmentation=_augmentation(train.image_shape),
+        )
+
+    def told(self, chosen: Collection[str]) -> str:
+        """What is taken for the settings that nobody gave, in words; "" for none.
+
+        Args:
+            chosen: their names.
+
+        Example:
+            >>> from isoconv.data import load
+            >>> Recipe.of(load("fashion-sample")).told(["epochs", "batch_size"])
+            'chosen by the 10,000 training images of 28x28x1: 12 epochs, batches of 64'
+        """
+        words = {
+            "model": self.model,
+            "epochs": f"{self.epochs} epochs",
+            "batch_size": f"batches of {self.batch_size}",
+            "shard_size": f"shards of {self.shard_size}",
+            "optimizer": _short(self.optimizer),
+            "schedule": _short(self.schedule),
+            "augmentation": _in_words(self.augmentation),
+        }
+        found = [text for name, text in words.items() if name in chosen]
+        height, width, channels = self.image_shape
+        images = f"{self.images:,} training images of {height}x{width}x{channels}"
+        return f"chosen by the {images}: {', '.join(found)}" if found else ""
+
+
+def _augmentation(shape: tuple[int, int, int]) -> Augmentation | None:
+    height, width, channels = shape
+    side = min(height, width)
+    moved = side // CROP
+    mirrored = channels > 1 and side >= LEAST_FLIP
+    return Augmentation(crop_padding=moved, flip=mirrored) if moved else None
+
+
+def _short(settings: object) -> str:
+    """Settings without those that are as usual."""
+    usual = {field.name: field.default for field in fields(settings)}  # type: ignore[arg-type]
+    given = [
+        f"{getattr(settings, name):g}" if place == 0 else f"{name}={getattr(settings, name):g}"
+        for place, name in enumerate(usual)
+        if getattr(settings, name) != usual[name]
+    ]
+    return f"{type(settings).__name__}({', '.join(given)})"
+
+
+def _in_words(augmentation: Augmentation | None) -> str:
+    if augmentation is None:
+        return "images as they are"
+    moved = f"moved by up to {augmentation.crop_padding} pixels"
+    return f"images {'mirrored and ' if augmentation.flip else ''}{moved}"
