@@ -14,6 +14,7 @@ from isoconv.errors import ArgumentError, CheckpointError
 from isoconv.nn import storage
 from isoconv.train import Callback, EarlyStopping, RunFolder, evaluate, verify
 from isoconv.train.optim import SGD
+from isoconv.train.schedule import Constant
 
 TRAIN, HELD, TEST = noise(28), noise(14, 3), noise(10, 2)
 EPOCHS = 8
@@ -21,14 +22,14 @@ EPOCHS = 8
 
 def fit(out=None, metric="val_loss", *, restore_best=True, callbacks=(), patience=4, **settings):
     """A run on noise, which is learned by heart, so that validation grows worse."""
-    trainer = make(optimizer=SGD(0.03, 0.9), schedule=None, callbacks=callbacks, **settings)
+    trainer = make(optimizer=SGD(0.03, 0.9), schedule=Constant(), callbacks=callbacks, **settings)
     stopping = EarlyStopping(patience=patience, metric=metric, restore_best=restore_best)
     return trainer.fit(TRAIN, HELD, TEST, epochs=EPOCHS, out=out, early_stopping=stopping)
 
 
 def resume(out, **settings):
     """The same run, gone on with."""
-    trainer = make(optimizer=SGD(0.03, 0.9), schedule=None, **settings)
+    trainer = make(optimizer=SGD(0.03, 0.9), schedule=Constant(), **settings)
     return trainer.resume(out, TRAIN, HELD, TEST)
 
 
@@ -88,7 +89,7 @@ def test_the_last_weights_are_left_on_demand(whole, tmp_path):
     assert run.digest == run.receipt["epochs"][-1]["weights_sha256"] != whole.digest
     assert ic.load(tmp_path / "run", best=True).digest() == whole.digest
     assert verify(tmp_path / "run", None, TRAIN, HELD, TEST).identical
-    plain = make(optimizer=SGD(0.03, 0.9), schedule=None).fit(TRAIN, HELD, epochs=3)
+    plain = make(optimizer=SGD(0.03, 0.9), schedule=Constant()).fit(TRAIN, HELD, epochs=3)
     assert plain.kept_epoch == 3
 
 

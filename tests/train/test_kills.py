@@ -20,6 +20,7 @@ from isoconv import nn
 from isoconv.errors import CheckpointError, NotFiniteError
 from isoconv.train import Callback, EarlyStopping, RunFolder, files, session, verify
 from isoconv.train.optim import SGD
+from isoconv.train.schedule import Constant
 
 pytestmark = needs_fork
 
@@ -281,7 +282,7 @@ def test_what_diverges_again_says_that_the_checkpoint_stays(tmp_path):
     def diverging() -> Any:
         return make(
             nn.Sequential(nn.Flatten(), nn.Linear(2)), optimizer=SGD(1e38), augmentation=None,
-            batch_size=4, schedule=None, clip_norm=None,
+            batch_size=4, schedule=Constant(), clip_norm=None,
         )  # fmt: skip
 
     for train in (

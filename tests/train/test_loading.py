@@ -21,6 +21,7 @@ from isoconv.nn.architecture import MOST_CALLS, architecture_of, model_of, own_c
 from isoconv.nn.plain import canonical
 from isoconv.nn.record import with_weights
 from isoconv.train import Callback, EarlyStopping, evaluate
+from isoconv.train.schedule import Constant
 
 TRAIN, HELD = noise(28), noise(14, 3)
 
@@ -58,7 +59,7 @@ def trained(tmp_path_factory):
     remembers = Remembers()
     trainer = make(
         optimizer=ic.optim.SGD(0.03, 0.9),
-        schedule=None,
+        schedule=Constant(),
         callbacks=[remembers],
         keep_checkpoints=True,
     )

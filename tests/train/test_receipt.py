@@ -32,6 +32,7 @@ from isoconv.train import (
 from isoconv.train.optim import SGD
 from isoconv.train.receipt import receipt_digest
 from isoconv.train.record import optimizer_digest, tensors_of
+from isoconv.train.schedule import Constant
 
 EPOCHS = 3
 
@@ -367,7 +368,7 @@ def test_the_history_of_a_checkpoint_is_that_of_the_receipt(tmp_path):
 
 def test_an_optimizer_without_a_memory():
     """Plain gradient descent has a digest of no vectors, and learns."""
-    run = fit(optimizer=SGD(0.1), schedule=None, clip_norm=None, augmentation=None, epochs=1)
+    run = fit(optimizer=SGD(0.1), schedule=Constant(), clip_norm=None, augmentation=None, epochs=1)
     first, last = run.receipt["epochs"]
     assert first["optimizer_sha256"] == last["optimizer_sha256"] == storage.digest({})
     assert first["weights_sha256"] != last["weights_sha256"]

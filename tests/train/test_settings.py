@@ -185,8 +185,8 @@ def test_a_trainer_of_a_run_has_its_settings(tmp_path):
         Trainer.from_run(network(), tmp_path / "run", batch_size=3, sed=1)
     with pytest.raises(ArgumentError, match="threads must be a whole number"):
         Trainer.from_run(network(), tmp_path / "run", threads=0)
-    with pytest.raises(ArgumentError, match="model must be a Module; got 'lenet5'"):
-        Trainer.from_run("lenet5", tmp_path / "run")
+    with pytest.raises(ArgumentError, match="no model is called 'lenet'"):
+        Trainer.from_run("lenet", tmp_path / "run")
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from isoconv.ops.interpret import interpret
 from isoconv.run.training import TrainingEngine
 from isoconv.train import Callback, EarlyStopping, Interrupted, Run, Trainer, evaluate, session
 from isoconv.train.optim import SGD, Adam
+from isoconv.train.schedule import Constant
 from isoconv.train.step import Loss, Normalisation, Preparation, build_step
 
 SIDE = 6
@@ -78,7 +79,7 @@ def test_it_learns(whole):
     """The loss falls, unseen images are recognised, and the history has every column."""
     first, last = whole.history[0], whole.history[-1]
     assert last["loss"] < first["loss"]
-    longer = make(schedule=None, augmentation=None).fit(images(), images(20, 1), epochs=8)
+    longer = make(schedule=Constant(), augmentation=None).fit(images(), images(20, 1), epochs=8)
     assert longer.history[-1]["val_top1"] > 0.9
     columns = ["epoch", "loss", "top1", "val_loss", "val_top1"]
     assert list(first) == [*columns, "learning_rate", "seconds", "images_per_second"]
@@ -108,7 +109,7 @@ def test_a_pair_of_arrays_is_a_data_set(whole):
 def test_training_is_the_reference_bit_for_bit():
     """Two epochs with augmentation, clipping, decay and a short last batch, by the references."""
     data = images(20)
-    trainer = make(optimizer=SGD(0.5, 0.9, weight_decay=0.01), clip_norm=0.3, schedule=None)
+    trainer = make(optimizer=SGD(0.5, 0.9, weight_decay=0.01), clip_norm=0.3, schedule=Constant())
     run = trainer.fit(data, epochs=2)
     model = network().build((SIDE, SIDE, 1), seed=0)
     constants = Normalisation(*normalisation(data))
@@ -292,7 +293,7 @@ def test_resume_takes_its_own_settings_and_data_only(tmp_path):
 def test_a_loss_that_is_not_finite_in_the_first_epoch_leaves_nothing(tmp_path):
     """The error names epoch, step and learning rate; the folder is free for the corrected call."""
     out = tmp_path / "run"
-    trainer = make(optimizer=SGD(1e30), schedule=None, clip_norm=None)
+    trainer = make(optimizer=SGD(1e30), schedule=Constant(), clip_norm=None)
     with pytest.raises(NotFiniteError) as caught:
         trainer.fit(images(), epochs=2, out=out)
     message = str(caught.value)
@@ -468,7 +469,7 @@ def test_a_run_that_a_callback_ended_stays_ended(tmp_path):
 def test_the_first_reason_to_stop_stays():
     """Early stopping and a callback may both end the same epoch."""
     stopping = EarlyStopping(patience=1, metric="val_top1")
-    trainer = make(optimizer=SGD(1e-9), schedule=None, callbacks=[Recorder(stop_at=2)])
+    trainer = make(optimizer=SGD(1e-9), schedule=Constant(), callbacks=[Recorder(stop_at=2)])
     run = trainer.fit(images(), images(20, 1), epochs=9, early_stopping=stopping)
     assert run.stopped == "val_top1 has not improved for 1 epoch"
 
@@ -476,12 +477,12 @@ def test_the_first_reason_to_stop_stays():
 def test_early_stopping_ends_the_run_and_stays_ended(tmp_path):
     """With nothing left to learn the patience runs out; a resumed run is over too."""
     stopping = EarlyStopping(patience=2, metric="val_top1")
-    trainer = make(optimizer=SGD(1e-9), schedule=None)
+    trainer = make(optimizer=SGD(1e-9), schedule=Constant())
     out = tmp_path / "run"
     run = trainer.fit(images(), images(20, 1), epochs=9, early_stopping=stopping, out=out)
     assert len(run.history) == 3
     assert "val_top1 has not improved for 2 epochs" in run.stopped
-    again = make(optimizer=SGD(1e-9), schedule=None).resume(out, images(), images(20, 1))
+    again = make(optimizer=SGD(1e-9), schedule=Constant()).resume(out, images(), images(20, 1))
     assert again.digest == run.digest
     assert len(again.history) == 3
 
@@ -570,10 +571,16 @@ def test_what_is_shown():
         ({"loss": "mse", "label_smoothing": 0.1}, "label_smoothing belongs to cross_entropy"),
         ({"normalise": 1}, "normalise must be True, False, 'keep' or 'anew'; got 1"),
         ({"normalise": "no"}, "normalise must be True, False, 'keep' or 'anew'; got 'no'"),
-        ({"optimizer": "sgd"}, r"optimizer must be an optimizer such as SGD(0.1\); got 'sgd'"),
+        (
+            {"optimizer": "sgd"},
+            r"optimizer must be an optimizer such as SGD(0.1\), or None; got 'sgd'",
+        ),
         ({"optimizer": SGD}, "optimizer must be .*; got the class SGD itself"),
-        ({"schedule": 0.5}, r"schedule must be a schedule such as Cosine(\); got 0\.5"),
-        ({"augmentation": "flip"}, "augmentation must be an Augmentation; got 'flip'"),
+        ({"schedule": 0.5}, r"schedule must be a schedule such as Cosine(\), or None; got 0\.5"),
+        (
+            {"augmentation": "flip"},
+            "augmentation must be an Augmentation, None or 'auto'; got 'flip'",
+        ),
         ({"callbacks": Callback()}, "callbacks must be a list of them; got <"),
         (
             {"callbacks": [print]},
@@ -583,7 +590,8 @@ def test_what_is_shown():
         ({"target": 5}, "target must be a text; got 5"),
         ({"progress": 1}, "progress must be True or False; got 1"),
         ({"keep_checkpoints": None}, "keep_checkpoints must be True or False; got None"),
-        ({"model": "lenet"}, "model must be a Module; got 'lenet'"),
+        ({"model": "lenet"}, "no model is called 'lenet'; there are lenet5, "),
+        ({"model": 5}, "model must be a Module, the name of a ready model or None; got 5"),
     ],
 )
 def test_bad_settings_are_named(settings, message):

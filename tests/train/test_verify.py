@@ -32,7 +32,7 @@ from isoconv.train import (
 )
 from isoconv.train.optim import SGD
 from isoconv.train.receipt import receipt_digest
-from isoconv.train.schedule import Cosine
+from isoconv.train.schedule import Constant, Cosine
 
 EPOCHS = 4
 
@@ -661,8 +661,8 @@ def test_two_learning_rates_differ_from_the_second_step(original, tmp_path):
 
 def test_a_longer_run_begins_like_the_shorter_one(tmp_path):
     """With a constant rate only the number of epochs differs."""
-    fit(tmp_path / "a", schedule=None, epochs=1)
-    fit(tmp_path / "b", schedule=None, epochs=2)
+    fit(tmp_path / "a", schedule=Constant(), epochs=1)
+    fit(tmp_path / "b", schedule=Constant(), epochs=2)
     found = diff(tmp_path / "a", tmp_path / "b")
     assert found.place is None
     assert not found.identical

@@ -39,7 +39,14 @@ LEAST_FLIP = 24
 
 def _by_amount(place: int) -> str:
     """The column of `AMOUNTS` as words."""
-    parts = [f"{row[place]} below {row[0]:,}" for row in AMOUNTS]
+    rows = [(row[0], row[place]) for row in AMOUNTS]
+    # Of rows that say the same the last one.
+    others = [*(value for _, value in rows[1:]), PLENTY[place - 1]]
+    parts = [
+        f"{value} below {bound:,}"
+        for (bound, value), other in zip(rows, others, strict=True)
+        if value != other
+    ]
     return f"by the number of training images: {', '.join(parts)}, {PLENTY[place - 1]} from there"
 
 
@@ -50,8 +57,8 @@ RULES: Mapping[str, str] = {
     "epochs": _by_amount(2),
     "optimizer": "`AdamW(0.002, weight_decay=0.01)`",
     "schedule": "`OneCycle()`",
-    "augmentation": f"coloured images of {LEAST_FLIP} pixels or more: mirrored, and moved by up to "
-    f"a {CROP}th of their shorter side; others: moved alone, for a mirrored letter is another one",
+    "augmentation": "moved by up to an eighth of their shorter side; coloured ones of "
+    f"{LEAST_FLIP} pixels or more mirrored, too (a gray one may be a letter)",
 }
 """The settings that follow from the data, and how, in words."""
 
