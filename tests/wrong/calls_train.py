@@ -116,7 +116,7 @@ def load_of_run_folder(place: Place) -> Call:
         for arrays in (model.parameters(), model.states())
     ]
     folder = RunFolder(place.run())
-    return Call(folder.load, parameters=shapes[0], states=shapes[1], slots=["velocity"])
+    return Call(folder.load, parameters=shapes[0], states=shapes[1], slots=["mean", "square"])
 
 
 def weights_of_run_folder(place: Place) -> Call:
@@ -222,6 +222,12 @@ CALLS: Table = {
     "train.RunFolder.describe": run_folder("describe", description={"epochs": 1}),
     "train.RunFolder.describes": run_folder("describes", record={"format": 2}),
     "train.RunFolder.discard": lambda place: Call(RunFolder(fresh(place)).discard),
+    "train.Recipe": lambda _: Call(
+        train.Recipe, images=1, image_shape=SHAPE, model="lenet5", epochs=1, batch_size=1,
+        shard_size=1, optimizer=ic.optim.SGD(0.1), schedule=ic.schedule.Constant(),
+        augmentation=None,
+    ),
+    "train.Recipe.of": lambda _: Call(train.Recipe.of, train=dataset(), batch_size=4),
     "train.RunFolder.find": run_folder("find", epoch=1, weights_sha256="0" * 64),
     "train.RunFolder.begun": lambda place: Call(
         RunFolder(fresh(place)).begun, make_room=lambda: None, _then=lambda held: held.__enter__()

@@ -158,7 +158,7 @@ class Conduct:
             The weights at the end; the best epoch and its weights, likewise.
         """
         run, settled = self._run, self._settled
-        plan = self._prepared.plan(run.epochs, run.early_stopping)
+        plan = self._prepared.plan(run.epochs, run.early_stopping, settled.callbacks)
         evaluator: Evaluator | None = None
         engine: TrainingEngine | None = None
         try:

@@ -19,7 +19,7 @@ from isoconv.nn.initial import check_memory
 from isoconv.nn.record import Facts, TrainedOn
 from isoconv.nn.snapshot import changed_together
 from isoconv.run.training import StepGraph
-from isoconv.train.callbacks import EarlyStopping
+from isoconv.train.callbacks import Callback, EarlyStopping
 from isoconv.train.given import Given
 from isoconv.train.layout import FORMAT, HEAD, NO_METRICS
 from isoconv.train.metrics import check_images
@@ -276,7 +276,9 @@ class Prepared:
             slots={slot: dict(zeros) for slot in step.slots},
         )
 
-    def plan(self, epochs: int, stopping: EarlyStopping | None) -> Plan:
+    def plan(
+        self, epochs: int, stopping: EarlyStopping | None, callbacks: tuple[Callback, ...]
+    ) -> Plan:
         """What the loop is given."""
         settled = self.settled
         arrays = {"images": self.train.images, "labels": self.labels}
@@ -298,7 +300,7 @@ class Prepared:
             seed=settled.seed,
             epochs=epochs,
             early_stopping=stopping,
-            callbacks=settled.callbacks,
+            callbacks=callbacks,
         )
 
     def check_stopping(self, stopping: EarlyStopping | None) -> None:

@@ -14,7 +14,7 @@ from isoconv.data import Augmentation, Dataset
 from isoconv.train.optim import AdamW, Optimizer
 from isoconv.train.schedule import OneCycle, Schedule
 
-__all__ = ["MODEL", "RULES", "Recipe", "shard_size_for"]
+__all__ = ["MODEL", "RULES", "Recipe", "in_words", "shard_size_for"]
 
 MODEL = "small_resnet"
 """The ready model that is trained when none is named."""
@@ -133,30 +133,32 @@ class Recipe:
             augmentation=_augmentation(train.image_shape),
         )
 
-    def told(self, chosen: Collection[str]) -> str:
-        """What is taken for the settings that nobody gave, in words; "" for none.
 
-        Args:
-            chosen: their names.
+def in_words(recipe: Recipe, chosen: Collection[str]) -> str:
+    """What is taken for the settings that nobody gave; "" for none.
 
-        Example:
-            >>> from isoconv.data import load
-            >>> Recipe.of(load("fashion-sample")).told(["epochs", "batch_size"])
-            'chosen by the 10,000 training images of 28x28x1: 12 epochs, batches of 64'
-        """
-        words = {
-            "model": self.model,
-            "epochs": f"{self.epochs} epochs",
-            "batch_size": f"batches of {self.batch_size}",
-            "shard_size": f"shards of {self.shard_size}",
-            "optimizer": _short(self.optimizer),
-            "schedule": _short(self.schedule),
-            "augmentation": _in_words(self.augmentation),
-        }
-        found = [text for name, text in words.items() if name in chosen]
-        height, width, channels = self.image_shape
-        images = f"{self.images:,} training images of {height}x{width}x{channels}"
-        return f"chosen by the {images}: {', '.join(found)}" if found else ""
+    Args:
+        recipe: for the images.
+        chosen: names of the settings that nobody gave.
+
+    Example:
+        >>> from isoconv.data import load
+        >>> in_words(Recipe.of(load("fashion-sample")), ["epochs", "batch_size"])
+        'chosen by the 10,000 training images of 28x28x1: 12 epochs, batches of 64'
+    """
+    words = {
+        "model": recipe.model,
+        "epochs": f"{recipe.epochs} epochs",
+        "batch_size": f"batches of {recipe.batch_size}",
+        "shard_size": f"shards of {recipe.shard_size}",
+        "optimizer": _short(recipe.optimizer),
+        "schedule": _short(recipe.schedule),
+        "augmentation": _changes(recipe.augmentation),
+    }
+    found = [text for name, text in words.items() if name in chosen]
+    height, width, channels = recipe.image_shape
+    images = f"{recipe.images:,} training images of {height}x{width}x{channels}"
+    return f"chosen by the {images}: {', '.join(found)}" if found else ""
 
 
 def _augmentation(shape: tuple[int, int, int]) -> Augmentation | None:
@@ -178,8 +180,9 @@ def _short(settings: object) -> str:
     return f"{type(settings).__name__}({', '.join(given)})"
 
 
-def _in_words(augmentation: Augmentation | None) -> str:
+def _changes(augmentation: Augmentation | None) -> str:
     if augmentation is None:
         return "images as they are"
-    moved = f"moved by up to {augmentation.crop_padding} pixels"
+    pixels = augmentation.crop_padding
+    moved = f"moved by up to {pixels} pixel{'' if pixels == 1 else 's'}"
     return f"images {'mirrored and ' if augmentation.flip else ''}{moved}"

@@ -14,7 +14,7 @@ from isoconv.errors import ArgumentError
 from isoconv.nn import Module, models
 from isoconv.train.callbacks import Callback
 from isoconv.train.optim import Optimizer
-from isoconv.train.recipe import Recipe
+from isoconv.train.recipe import Recipe, in_words
 from isoconv.train.schedule import Schedule
 from isoconv.train.settings import to_plain
 from isoconv.train.step import Loss
@@ -131,7 +131,7 @@ def settle(trainer: Trainer, train: Dataset, epochs: int | None) -> Settled:
         epochs=taken("epochs"),
         name=None if isinstance(model, Module) else model,
         chosen=chosen,
-        why=recipe.told(chosen),
+        why=in_words(recipe, chosen),
     )
 
 
