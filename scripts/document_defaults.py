@@ -52,7 +52,7 @@ LIBRARY_ONLY = {
 IN_WORDS = {
     ("Trainer", "threads"): "one for each core",
     ("Trainer", "target"): "this machine",
-    ("fit", "out"): "none; of the command line `runs/<data>-<model>-<n>`",
+    ("fit", "out"): "none; of the command line `runs/<data>-<n>`",
     ("load_splits", "size"): "that of the pictures, or a rule ([data.md](data.md#size))",
     ("load_splits", "depth"): "what the files need",
 }

@@ -24,6 +24,11 @@ KNOWN = [
     ("resnet18_winograd", 1000, (224, 224, 3), 11_689_512),
     ("resnet20_winograd", 10, (32, 32, 3), 269_722 + 2_560 + 192),
     ("vgg11_winograd", 10, (32, 32, 3), 9_225_984 - 2_752 + 513 * 10),
+    # 27·32 and 64; two of 9·32² and 128; 9·(32·64 + 64²), 32·64 and 384; 9·(64·128 + 128²),
+    # 64·128 and 768; the head
+    ("small_resnet", 10, (64, 64, 3), 864 + 64 + 18_560 + 57_728 + 230_144 + 1_290),
+    # one channel in place of three, and the first two blocks alone
+    ("small_resnet", 10, (8, 8, 1), 288 + 64 + 18_560 + 57_728 + 650),
     # 320 + 9,248 + 18,496 + 36,928 + 3,137·10
     ("tinyvgg", 10, (28, 28, 1), 96_362),
 ]
@@ -150,3 +155,26 @@ def test_winograd_models(name: str, wanted: int) -> None:
     assert kinds.count((3, 1, "winograd")) == wanted
     assert kinds.count((3, 1, "direct")) == 0
     assert all(algorithm == "direct" for _, stride, algorithm in kinds if stride != 1)
+
+
+@pytest.mark.parametrize(
+    ("side", "first", "last"),
+    [
+        (1, (1, 1, 32), (1, 1, 32)),
+        (5, (5, 5, 32), (3, 3, 64)),
+        (8, (8, 8, 32), (4, 4, 64)),
+        (9, (9, 9, 32), (3, 3, 128)),
+        (40, (40, 40, 32), (10, 10, 128)),
+        (41, (21, 21, 32), (6, 6, 128)),
+        (80, (40, 40, 32), (10, 10, 128)),
+        (81, (41, 41, 32), (6, 6, 256)),
+    ],
+)
+def test_the_small_resnet_is_sized_to_its_images(
+    side: int, first: tuple[int, ...], last: tuple[int, ...]
+) -> None:
+    """Its first convolution has a stride, and it has as many stages, as the shorter side asks for."""
+    for shape in ((side, side, 3), (side, side + 30, 3)):
+        rows = models.create("small_resnet", 4, shape).summary(shape).rows
+        assert rows[0].output[0] == first[0]
+        assert (rows[-3].output[0], rows[-3].output[-1]) == (last[0], last[-1])

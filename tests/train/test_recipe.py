@@ -86,7 +86,7 @@ def test_what_is_taken_is_said_and_kept(tmp_path):
     settings = run.description["settings"]
     assert (settings["batch_size"], settings["epochs"]) == (8, 1)
     # What is kept leaves nothing open.
-    assert verify(tmp_path / "run", data(), progress=False).identical
+    assert verify(tmp_path / "run", None, data(), progress=False).identical
 
 
 def test_what_is_given_is_taken():
@@ -142,6 +142,18 @@ def test_a_run_of_nothing_is_gone_on_with(tmp_path):
         with pytest.raises(KeyboardInterrupt):
             Trainer(progress=False, callbacks=[Stop()]).fit(data(), epochs=3, out=out)
         assert make(out).resume(out, data()).digest == whole.digest
+
+
+def test_rules_that_change_leave_runs_as_they_are(tmp_path, monkeypatch):
+    """What was not given is taken from the run that is gone on with."""
+    whole = Trainer(progress=False).fit(data(), epochs=1, out=tmp_path / "run")
+    monkeypatch.setattr(recipe, "AMOUNTS", ())
+    monkeypatch.setattr(recipe, "CROP", 2)
+    again = Trainer(progress=False).resume(tmp_path / "run", data())
+    assert again.digest == whole.digest
+    assert again.description["settings"]["batch_size"] == 8
+    with pytest.raises(ic.errors.CheckpointError, match=r"settings\.batch_size +8 +9"):
+        Trainer(batch_size=9, progress=False).resume(tmp_path / "run", data())
 
 
 def test_epochs_follow_from_the_images():

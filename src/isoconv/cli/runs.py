@@ -73,13 +73,14 @@ def place_of(data: str) -> str:
 
 
 @contextmanager
-def new_run(out: Path | None, data: str, model: str) -> Iterator[RunFolder]:
+def new_run(out: Path | None, data: str, model: str | None) -> Iterator[RunFolder]:
     """Hold the folder of a new run from before its data are read; it goes if nothing comes of it.
 
     Args:
-        out: the folder; None for ``runs/<data>-<model>-<n>`` with the least n that nobody has.
+        out: the folder; None for ``runs/<data>-<n>`` with the least n that nobody has, or
+            ``runs/<data>-<model>-<n>``.
         data: as a person names it.
-        model: the model's name.
+        model: the model's name, if a person gave one.
 
     Raises:
         ArgumentError: the folder holds a run already, or lies in the data.
@@ -100,7 +101,8 @@ def new_run(out: Path | None, data: str, model: str) -> Iterator[RunFolder]:
         return
     parent = Path("runs")
     made = [] if parent.exists() else [parent]
-    folder = RunFolder(make_folder(parent, f"{title_of(data)}-{model}"))
+    name = title_of(data) if model is None else f"{title_of(data)}-{model}"
+    folder = RunFolder(make_folder(parent, name))
     try:
         with folder.begun():
             yield folder

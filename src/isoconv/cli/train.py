@@ -88,7 +88,7 @@ def train(
     ] = 0,
     out: Annotated[
         Path | None,
-        typer.Option(help="The new run folder.  [default: runs/<data>-<model>-<n>]"),
+        typer.Option(help="The new run folder.  [default: runs/<data>-<n>]"),
     ] = None,
     optimizer: Annotated[
         OptimizerName | None,
@@ -165,7 +165,7 @@ def train(
     target: TargetName = None,
     report: Report = True,
 ) -> None:
-    """Train a ready model on images and keep the run in a folder.
+    """Train a model on images and keep the run in a folder.
 
     Of data with the parts train, validation (or val) and test, all are used; a part that is missing
     is held out of the training part, so much of each class. Validation decides on early stopping
@@ -182,12 +182,11 @@ def train(
       isoconv train pets
       isoconv train fashion-sample
       isoconv train cifar10 --model resnet20 --epochs 30 --augment crop,flip --out runs/cifar
-      isoconv train pets --size 64 --model resnet20 --optimizer sgd --lr 0.1 --warmup 1
+      isoconv train pets --size 128 --model resnet18 --optimizer sgd --lr 0.1 --warmup 1
     """
     from isoconv.cli.runs import finish, load_parts, new_run, place_of
     from isoconv.nn import models
     from isoconv.train import EarlyStopping, Trainer
-    from isoconv.train.recipe import MODEL
 
     if model is not None and model not in models.MODELS:
         models.create(model)
@@ -197,7 +196,7 @@ def train(
         "schedule": _schedule(schedule, step_every, step_factor, warmup),
         **({} if save_every is None else {"save_every": save_every}),
     }
-    with new_run(out, data, model or MODEL) as folder:
+    with new_run(out, data, model) as folder:
         splits = load_parts(
             data, validation=validation, test=test, seed=split_seed, size=sides, depth=depth
         )

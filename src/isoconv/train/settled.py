@@ -16,7 +16,7 @@ from isoconv.train.callbacks import Callback
 from isoconv.train.optim import Optimizer
 from isoconv.train.recipe import Recipe, in_words
 from isoconv.train.schedule import Schedule
-from isoconv.train.settings import to_plain
+from isoconv.train.settings import from_plain, to_plain
 from isoconv.train.step import Loss
 
 if TYPE_CHECKING:
@@ -80,13 +80,20 @@ class Settled:
         return {**own, **given}
 
 
-def settle(trainer: Trainer, train: Dataset, epochs: int | None) -> Settled:
+def settle(
+    trainer: Trainer,
+    train: Dataset,
+    epochs: int | None,
+    before: Mapping[str, Any] | None = None,
+) -> Settled:
     """The settings with which these images are trained on.
 
     Args:
         trainer: what was given.
         train: what is to be learned from.
         epochs: how often to go through the images; None: by their number.
+        before: the settings of the run that is gone on with, as plain values: what was not given is
+            as then, whatever the rules are by now. None for a new run.
 
     Raises:
         ArgumentError: a shard larger than the batch, an unknown model, or a ready model for float
@@ -106,11 +113,17 @@ def settle(trainer: Trainer, train: Dataset, epochs: int | None) -> Settled:
     chosen = tuple(name for name, value in given.items() if value is None)
 
     def taken(name: str) -> Any:
-        return getattr(recipe, name) if given[name] is None else given[name]
+        if given[name] is not None:
+            return given[name]
+        if before is not None and name in before:
+            return from_plain(before[name])
+        return getattr(recipe, name)
 
     batch_size, shard_size = taken("batch_size"), taken("shard_size")
     check_shard(shard_size, batch_size)
     model, augmentation = taken("model"), trainer.augmentation
+    if isinstance(augmentation, str):
+        augmentation = taken("augmentation")
     return Settled(
         model=_model(model, train),
         optimizer=taken("optimizer"),
@@ -118,7 +131,7 @@ def settle(trainer: Trainer, train: Dataset, epochs: int | None) -> Settled:
         loss=trainer.loss,
         batch_size=batch_size,
         shard_size=shard_size,
-        augmentation=recipe.augmentation if isinstance(augmentation, str) else augmentation,
+        augmentation=augmentation,
         normalise=trainer.normalise,
         clip_norm=trainer.clip_norm,
         seed=trainer.seed,
@@ -130,8 +143,8 @@ def settle(trainer: Trainer, train: Dataset, epochs: int | None) -> Settled:
         save_every=trainer.save_every,
         epochs=taken("epochs"),
         name=None if isinstance(model, Module) else model,
-        chosen=chosen,
-        why=in_words(recipe, chosen),
+        chosen=() if before is not None else chosen,
+        why="" if before is not None else in_words(recipe, chosen),
     )
 
 

@@ -347,6 +347,8 @@ class Trainer:
     ) -> Run:
         """Go on with a run to the same bits as if it had never been interrupted.
 
+        What this trainer was not given is as it was in the run.
+
         Args:
             out: the run folder.
             train: the data that the run began with.
@@ -378,7 +380,7 @@ class Trainer:
         given = Given.again(
             train, validation, test, began.class_names, str(folder.path), began.compared["data"]
         )
-        settled = settle(self, given.train, began.epochs)
+        settled = settle(self, given.train, began.epochs, began.compared["settings"])
         prepared = Prepared(settled, given, began.compared["record"])
         prepared.check_stopping(began.early_stopping)
         described = prepared.describe(began.epochs, began.early_stopping, began.facts)

@@ -119,7 +119,7 @@ def small_resnet(classes: int = 10, input_shape: tuple[int, ...] | None = None) 
         input_shape: ``(H, W, C)``; None for ``(224, 224, 3)``.
 
     Example:
-        >>> small_resnet(10).summary((64, 64, 3)).parameters
+        >>> small_resnet(10, (64, 64, 3)).summary((64, 64, 3)).parameters
         308650
         >>> small_resnet(10, (8, 8, 1)).summary((8, 8, 1)).parameters
         77290
