@@ -472,7 +472,7 @@ def test_train_your_images(tmp_path: Path) -> None:
             pixels = random.integers(0, 100, (20, 24, 3)) + 150 * number
             file = tmp_path / "pets" / name / f"{picture}.png"
             Image.fromarray(pixels.astype(np.uint8)).save(file)
-    options = ("pets", "--size", "16", "--epochs", "2", "--save", "pets.safetensors")
+    options = ("pets", "--size", "16", "--epochs", "20", "--save", "pets.safetensors")
     said = run_example("train_your_images.py", *options, folder=tmp_path)
     assert "20 images to train on, 2 to choose by, 2 to test with" in said
     assert "accuracy on the test images: 100.00%" in said

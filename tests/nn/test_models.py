@@ -173,7 +173,7 @@ def test_winograd_models(name: str, wanted: int) -> None:
 def test_the_small_resnet_is_sized_to_its_images(
     side: int, first: tuple[int, ...], last: tuple[int, ...]
 ) -> None:
-    """Its first convolution has a stride, and it has as many stages, as the shorter side asks for."""
+    """The shorter side decides on the first convolution's stride and on the number of stages."""
     for shape in ((side, side, 3), (side, side + 30, 3)):
         rows = models.create("small_resnet", 4, shape).summary(shape).rows
         assert rows[0].output[0] == first[0]
