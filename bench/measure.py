@@ -20,6 +20,8 @@ from bench.crew import Crew, Entry, Side
 from bench.libraries import ISOCONV, REASSOCIATED, Peer
 from bench.networks import build, describe
 from bench.results import row_of
+from bench.small import measure as small
+from bench.small.sets import SETS
 from bench.timing import ROOT, Timing, WorkerError
 from bench.worker import Array
 from bench.workloads import (
@@ -204,6 +206,7 @@ MEASUREMENTS: dict[str, Callable[[Crew], Rows]] = {
     "scaling": scaling,
     "order": order,
     "fashion-mnist": fashion_mnist.measure,
+    "small": small.measure,
 }
 """By the names that the command line takes."""
 
@@ -221,6 +224,7 @@ NAMES: dict[str, tuple[tuple[str, ...], ...]] = {
     "predict": tuple(map(_names, PREDICTIONS)),
     "scaling": _OF_STEPS,
     "order": tuple(map(_names, ORDERED)),
+    "small": tuple((name,) for name in SETS),
 }
 """What each row goes by, of the measurements whose rows can be chosen."""
 

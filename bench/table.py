@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.results import geometric_mean
+from bench.small import page
 
 __all__ = ["BEGIN", "END", "brief", "markdown", "update"]
 
@@ -18,6 +19,7 @@ TITLES = {
     "pointwise": "Pooling, normalisation, ReLU + add",
     "steps": "Training steps",
     "fashion-mnist": "Fashion-MNIST from process start",
+    "small": "Accuracy on small data sets, nothing chosen",
     "predict": "Predictions at 224×224",
     "memory": "Peak resident memory",
     "scaling": "From one thread to two",
@@ -182,6 +184,8 @@ def _rows(what: str, content: Content) -> list[str]:
     rows = content["rows"]
     if what == "layers":
         return _layer_rows(content)
+    if what == "small":
+        return page.rows(content)
     if what == "startup":
         lines = ["| work | isoconv | goal |", "| --- | ---: | ---: |"]
         for row in rows:

@@ -8,7 +8,7 @@ import pytest
 
 from isoconv import errors
 from isoconv.errors import DataWarning, IsoconvError, MissingExtraError
-from isoconv.printable import listed, printable, printable_lines
+from isoconv.printable import listed, printable, printable_lines, shortened
 
 TRICKS = {
     "\x1b[2J": "\\x1b[2J",
@@ -78,3 +78,21 @@ def test_errors_keep_what_else_they_are_given():
     assert MissingExtraError("no module", name="heif").name == "heif"
     assert IsoconvError("text", 3).args == ("text", 3)
     assert str(IsoconvError()) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "wanted"),
+    [
+        ("cat", 3, "cat"),
+        ("abcdefghij", 5, "ab…ij"),
+        ("abcdefghij", 4, "ab…j"),
+        ("a name with spaces", 8, "a na…ces"),
+        ("猫" * 9, 18, "猫" * 9),
+        ("猫" * 9, 9, "猫猫…猫猫"),
+        ("e\u0301" * 4, 4, "e\u0301" * 4),
+        ("abc", 1, "…"),
+    ],
+)
+def test_long_names_lose_their_middle(text: str, columns: int, wanted: str) -> None:
+    """What is shortened keeps both ends and is no wider than asked, whatever letters it has."""
+    assert shortened(text, columns) == wanted

@@ -98,13 +98,15 @@ _PLACES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    """Load a public name when it is first used, which keeps ``import isoconv`` quick."""
-    if name in _MODULES:
-        return importlib.import_module(f"isoconv.{name}")
-    if name not in __all__:
-        raise AttributeError(f"module 'isoconv' has no attribute {name!r}")
-    return getattr(importlib.import_module(_PLACES.get(name, "isoconv.nn.arrays")), name)
+if not TYPE_CHECKING:
+    # To a type checker this would say that any name is there.
+    def __getattr__(name: str) -> Any:
+        """Load a public name when it is first used, which keeps ``import isoconv`` quick."""
+        if name in _MODULES:
+            return importlib.import_module(f"isoconv.{name}")
+        if name not in __all__:
+            raise AttributeError(f"module 'isoconv' has no attribute {name!r}")
+        return getattr(importlib.import_module(_PLACES.get(name, "isoconv.nn.arrays")), name)
 
 
 def __dir__() -> list[str]:

@@ -91,7 +91,16 @@ class DataError(IsoconvError, ValueError):
 
 
 class DataFileError(DataError):
-    """A data file is truncated, corrupt or of another format than its name says."""
+    """A data file is truncated, corrupt or of another format than its name says.
+
+    Attributes:
+        files: of a folder of pictures each file that cannot be read, with its reason
+            (`isoconv.data.Skipped`), however many the message names.
+        whole: the message with all of them; "" where it names them all itself.
+    """
+
+    files: tuple[Any, ...] = ()
+    whole: str = ""
 
 
 class DownloadError(IsoconvError):
@@ -119,7 +128,13 @@ class CheckpointError(IsoconvError):
 
 
 class MissingExtraError(IsoconvError, ImportError):
-    """An optional dependency is not installed; the message names the extra to install."""
+    """An optional dependency is not installed; the message names the extra to install.
+
+    Attributes:
+        files: as of `DataFileError`: those that it would read.
+    """
+
+    files: tuple[Any, ...] = ()
 
 
 class DataWarning(UserWarning):

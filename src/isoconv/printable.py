@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-__all__ = ["cut", "listed", "printable", "printable_lines"]
+__all__ = ["csv_line", "cut", "listed", "printable", "printable_lines", "shortened"]
 
 _NAME = 1000
 """Characters of the longest name in a list."""
+_QUOTED = re.compile('[",\r\n]')
+"""What a cell of CSV may hold in quotes only."""
 
 
 def printable(text: str | Path) -> str:
@@ -57,3 +61,51 @@ def listed(names: Sequence[str | Path], most: int = 20) -> str:
     """
     first = ", ".join(cut(printable(name), _NAME) for name in names[:most])
     return f"{first}, … ({len(names):,} in all)" if len(names) > most else first
+
+
+def shortened(text: str, columns: int) -> str:
+    """A name of at most so many columns; what is left out is its middle.
+
+    Names of files and classes differ at their ends as often as at their beginnings. Letters of
+    Chinese, Japanese and Korean and most emoji are two columns wide, marks on letters none.
+
+    Example:
+        >>> shortened("a quite long name of a class (12)", 15), shortened("cat", 15)
+        ('a quite…ss (12)', 'cat')
+    """
+    if sum(map(_columns, text)) <= columns:
+        return text
+    after = (columns - 1) // 2
+    before = columns - 1 - after
+    return _within(text, before).rstrip() + "…" + _within(text[::-1], after)[::-1].lstrip()
+
+
+def _within(text: str, columns: int) -> str:
+    """As much of the beginning of a text as there is room for."""
+    room = columns
+    for place, letter in enumerate(text):
+        room -= _columns(letter)
+        if room < 0:
+            return text[:place]
+    return text
+
+
+def _columns(letter: str) -> int:
+    if unicodedata.combining(letter):
+        return 0
+    return 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+
+
+def csv_line(cells: Iterable[str]) -> str:
+    r"""A line of CSV as RFC 4180 has it, with one line feed at its end.
+
+    Example:
+        >>> csv_line(['a,b.png', 'a "cat" of mine', '0.5'])
+        '"a,b.png","a ""cat"" of mine",0.5\n'
+    """
+    # Python's writer leaves a lone carriage return without quotes, which its reader refuses.
+    return ",".join(map(_cell, cells)) + "\n"
+
+
+def _cell(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"' if _QUOTED.search(text) else text

@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 
 from isoconv.data import Dataset
 from isoconv.data.classes import all_as_one, in_classes
+from isoconv.data.dataset import dataset_of
 from isoconv.errors import DataError
 
 
 def dataset(labels: list[int], names: list[str] | None = None, name: str = "new") -> Dataset:
     """Images whose only pixel is their number."""
     pixels = np.arange(len(labels), dtype=np.uint8).reshape(-1, 1, 1)
-    return Dataset.from_arrays(pixels, labels, names, name)
+    return dataset_of(pixels, labels, names, name, complete=False)
 
 
 def targets(values: list[float]) -> Dataset:

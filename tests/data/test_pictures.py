@@ -112,7 +112,11 @@ def test_all_bad_files_are_told_at_once(tmp_path: Path) -> None:
         load_splits(tmp_path)
     text = str(caught.value)
     assert text.splitlines()[0] == f"{tmp_path}: 3 of 8 files cannot be read:"
-    assert len(text.splitlines()) == 4
+    assert len(text.splitlines()) == 5
+    assert text.endswith("\nskip_bad=True goes on without them")
+    assert [each.path for each in caught.value.files] == [
+        "train/ant/d.png", "train/cat/a.png", "val/cat/b.png",
+    ]  # fmt: skip
     for name in ("train/cat/a.png", "train/ant/d.png", "val/cat/b.png"):
         assert f"\n  {tmp_path}/{name}: not a whole image" in text
 
@@ -124,22 +128,28 @@ def test_one_bad_file_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(DataFileError) as caught:
         load(tmp_path)
     assert str(caught.value).startswith(f"{tmp_path}/cat/a.png: not a whole image of a known")
-    assert "\n" not in str(caught.value)
+    assert str(caught.value).splitlines()[1:] == ["skip_bad=True goes on without it"]
 
 
-def test_twenty_bad_files_are_named(tmp_path: Path) -> None:
-    """Up to 20 files are named, the rest is counted, and different sizes are told as well."""
-    for number in range(25):
+def test_fifty_bad_files_are_named(tmp_path: Path) -> None:
+    """Up to 50 files are named, the rest is counted, and different sizes are told as well."""
+    for number in range(55):
         write(tmp_path / "a" / f"{number:02}.png", b"no image")
     write(tmp_path / "a" / "x.png", Image.new("L", (1, 1)))
     with pytest.raises(DataFileError) as caught:
         load(tmp_path)
     lines = str(caught.value).splitlines()
-    assert lines[0] == f"{tmp_path}: 25 of 26 files cannot be read:"
-    assert lines[20].startswith(f"  {tmp_path}/a/19.png: ")
-    assert lines[21:] == ["  and 5 more"]
+    assert lines[0] == f"{tmp_path}: 55 of 56 files cannot be read:"
+    assert lines[50].startswith(f"  {tmp_path}/a/49.png: ")
+    assert lines[51:] == [
+        "  and 5 more (`files` of this error has all)",
+        "skip_bad=True goes on without them",
+    ]
+    assert [each.path for each in caught.value.files] == [f"a/{n:02}.png" for n in range(55)]
     write(tmp_path / "a" / "y.png", Image.new("L", (2, 1)))
-    with pytest.raises(DataFileError, match=r"25 of 27 files[\s\S]*and 5 more\npictures must have"):
+    with pytest.raises(
+        DataFileError, match=r"55 of 57 files[\s\S]*and 5 more.*\npictures must have"
+    ):
         load(tmp_path)
 
 
@@ -191,7 +201,8 @@ def test_files_that_may_not_be_read_are_named(
     assert str(caught.value) == (
         f"{tmp_path}: 2 of 4 files cannot be read:\n"
         f"  {tmp_path}/ant/d.png: cannot be read: Permission denied\n"
-        f"  {tmp_path}/cat/a.png: cannot be read: Permission denied"
+        f"  {tmp_path}/cat/a.png: cannot be read: Permission denied\n"
+        "skip_bad=True goes on without them"
     )
 
 
@@ -294,7 +305,7 @@ def test_all_bad_pictures_of_a_call_are_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(DataFileError) as caught:
         read_pictures([good, bad, tmp_path / "gone.png"], reading)
     lines = str(caught.value).splitlines()
-    assert lines[0] == "3 pictures: 2 of 3 files cannot be read:"
+    assert lines[0] == "2 of 3 files cannot be read:"
     assert lines[2] == f"  {tmp_path}/gone.png: there is no such file"
     with pytest.raises(DataFileError, match=r"^\S*bad\.png: not a whole image"):
         read_pictures([good, bad], reading)

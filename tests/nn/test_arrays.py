@@ -1,11 +1,13 @@
 """Functions on arrays: what they take, and one gradient for each float array."""
 
+import inspect
 import math
 
 import numpy as np
 import pytest
 
 import isoconv as ic
+from isoconv import nn
 from isoconv.errors import ArgumentError, DataError, DTypeError, ShapeError
 from isoconv.nn import Trace, arrays
 
@@ -54,6 +56,31 @@ CASES = {
 def test_every_function_has_a_case():
     """A new function on arrays needs one here."""
     assert set(CASES) == set(arrays.__all__) - {"gradients"}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_arguments_are_those_on_tensors(name):
+    """A function on arrays has the names, order, defaults and types of its namesake on tensors."""
+    own = inspect.signature(getattr(ic, name))
+    other = inspect.signature(getattr(nn.functional, name))
+    on_arrays = {"Tensor": "ArrayLike", "Tensor | None": "ArrayLike | None",
+                 "Tensor | float": "ArrayLike"}  # fmt: skip
+    wanted = [
+        each.replace(annotation=on_arrays.get(each.annotation, each.annotation))
+        for each in other.parameters.values()
+    ]
+    assert list(own.parameters.values()) == wanted
+    assert own.return_annotation == "Array"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_help(name):
+    """`help` shows each argument, what comes back, what is raised and an example."""
+    text = inspect.getdoc(getattr(ic, name))
+    for part in ("Args:", "Returns:", "Raises:", "Example:", f"ic.{name}("):
+        assert part in text, part
+    for argument in inspect.signature(getattr(ic, name)).parameters:
+        assert f"\n    {argument}: " in text, argument
 
 
 @pytest.mark.parametrize("name", CASES)

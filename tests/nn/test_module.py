@@ -340,3 +340,18 @@ def test_public_names_exist() -> None:
     for module in (nn, nn.functional, nn.models):
         assert len(set(module.__all__)) == len(module.__all__)
         assert all(hasattr(module, name) for name in module.__all__)
+
+
+def test_digest_of_names_with_line_ends():
+    """No name can be taken for the lines of another array; other names have the digest of ever."""
+    one, two = np.float32([1]), np.float32([2])
+    honest = {"a": one, "b": two}
+    bytes_of_one = one.tobytes().decode("latin-1")
+    forged = {f"a\n1\nfloat32\n{bytes_of_one}b": two}
+    assert nn.storage.digest(forged) != nn.storage.digest(honest)
+    plain = hashlib.sha256()
+    for name, array in honest.items():
+        plain.update(f"{name}\n1\nfloat32\n".encode() + array.tobytes())
+    assert nn.storage.digest(honest) == plain.hexdigest()
+    lengths = hashlib.sha256(b"names\nby length\n3\na\nb\n1\nfloat32\n" + one.tobytes())
+    assert nn.storage.digest({"a\nb": one}) == lengths.hexdigest()

@@ -16,6 +16,7 @@ import shutil
 import signal
 import struct
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ import numpy as np
 import pytest
 
 from isoconv import nn
-from isoconv.data import Dataset, Splits
+from isoconv.data import Dataset, Skipped, Splits
 from isoconv.errors import CheckpointError
 from isoconv.nn.record import with_weights
 from isoconv.run.training import TrainingEngine
@@ -43,7 +44,11 @@ def images(count, seed):
     return Dataset.from_arrays(pixels, np.arange(count) % 2, ["cat", "dog"], name=f"noise {seed}")
 
 
-DATA = Splits(images(8, 0), images(4, 1), images(4, 2), {"split_seed": 3, "size": None})
+LEFT_OUT = (Skipped("cat/none.png", "empty"), Skipped("dog/cut.jpg", "truncated, or so"))
+DATA = Splits(
+    replace(images(8, 0), skipped=LEFT_OUT), images(4, 1), images(4, 2),
+    {"split_seed": 3, "size": None},
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -222,6 +227,7 @@ def test_the_run_as_it_is_is_identical(run):
         "receipt.json": ["isoconv", "machine", "model.name", "settings.early_stopping",
                          "settings.epochs"],
         "run.json": ["facts", "keep_checkpoints", "versions"],
+        "skipped.csv": ["reason"],
         "metrics.jsonl": ["seconds", "images_per_second"],
         "checkpoints/last.json": ["seconds", "images_per_second"],
         "report/index.html": [],
@@ -298,6 +304,53 @@ def test_every_cell_of_the_samples_is_seen(run):
         path.write_text(text.getvalue())
         assert not escapes(run, "samples.csv")
     assert len(spoiled) > 17 * 5
+
+
+def test_every_path_that_was_left_out_is_seen(run):
+    """Each line of skipped.csv, and each path; reasons are named as not covered."""
+    path = run / "skipped.csv"
+    before = path.read_text()
+    assert before == 'path,reason\ncat/none.png,empty\ndog/cut.jpg,"truncated, or so"\n'
+    lines = before.splitlines(keepends=True)
+    spoiled = [lines[:place] + lines[place + 1 :] for place in range(len(lines))]
+    spoiled += [[*lines, lines[-1]], lines[:1] + lines[:0:-1]]
+    spoiled += [[line.replace("cat/", "cow/") for line in lines], ["path\n"], ["\xff"], []]
+    for content in spoiled:
+        path.write_text("".join(content))
+        assert not escapes(run, "skipped.csv"), content
+    path.write_text(before.replace("empty", "other words"))
+    assert verify(run, None, DATA).identical
+    path.unlink()
+    found = verify(run, None, DATA)
+    assert "skipped.csv is not there" in found.notes
+    assert not found.identical
+
+
+@pytest.mark.parametrize("now", [(), LEFT_OUT[:1], (*LEFT_OUT, Skipped("dog/new.png"))])
+def test_other_files_that_are_left_out_are_told(run, now):
+    """What the data leave out today need not be what they left out then: the run is the same."""
+    other = replace(DATA, train=replace(DATA.train, skipped=now))
+    found = verify(run, None, other)
+    assert not found.different
+    assert not found.identical
+    (free,) = (note for note in found.notes if note.startswith("not covered: "))
+    assert "skipped" in not_covered(free)["receipt.json"]
+
+
+def test_a_list_that_is_added_to_a_run_is_seen(tmp_path):
+    """A run that left nothing out, whose receipt says that it did."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(2))
+    data = replace(DATA, train=images(8, 0))
+    Trainer(model, batch_size=4, progress=False).fit(data, epochs=1, out=tmp_path)
+    assert "skipped" not in Receipt.read(tmp_path).content
+    assert not (tmp_path / "skipped.csv").exists()
+    receipt = json.loads((tmp_path / "receipt.json").read_text())
+    receipt["skipped"] = ["cat/none.png"]
+    forge(receipt)
+    (tmp_path / "receipt.json").write_text(json.dumps(receipt))
+    assert not escapes(tmp_path, "receipt.json", ("skipped", 0), data)
+    (tmp_path / "run.json").unlink()
+    assert not escapes(tmp_path, "receipt.json", ("skipped", 0), data)
 
 
 # Arrays

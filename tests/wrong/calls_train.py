@@ -166,11 +166,21 @@ CALLS: Table = {
         schedule.WarmUp, epochs=1, _then=lambda made: made.at(3, 4)
     ),
     "schedule.WarmUp.at": at(schedule.WarmUp(1)),
+    "train.Answer": lambda _: Call(
+        train.Answer, sample=0, path="a.png", true=0, predicted=1, probability=0.5
+    ),
+    "train.Baseline": lambda _: Call(
+        train.Baseline, number=0, hits=1, accuracy=0.5, learned=False
+    ),
     "train.Callback": lambda _: Call(train.Callback),
     "train.Callback.on_epoch_end": lambda _: Call(train.Callback().on_epoch_end, run=..., row={}),
     "train.Callback.on_train_begin": lambda _: Call(train.Callback().on_train_begin, run=...),
     "train.Callback.on_train_end": lambda _: Call(train.Callback().on_train_end, run=...),
     "train.Checkpoint": lambda _: Call(Checkpoint, epoch=0, step=0, parameters={}, states={}),
+    "train.ClassScores": lambda _: Call(
+        train.ClassScores, images=1, predicted=1, hits=1, precision=1.0, recall=1.0, f1=1.0,
+        recall_interval=(0.2, 1.0),
+    ),
     "train.Difference": lambda _: Call(train.Difference, where="run", epoch=1),
     "train.Difference.lines": lambda _: Call(
         train.Difference("run", 1).lines, first="a", second="b"
@@ -192,6 +202,13 @@ CALLS: Table = {
     "train.Normalisation": lambda _: Call(
         train.Normalisation, scale=np.ones(1, np.float32), offset=np.zeros(1, np.float32),
         _then=lambda made: measured_with(made),  # noqa: PLW0108 - it stands further below
+    ),
+    "train.Outcome": lambda _: Call(
+        train.Outcome, epochs=1, planned=1, best_epoch=1, images=6, seconds=None, weights="00",
+        measured={},
+    ),
+    "train.Outcome.of": lambda place: Call(
+        train.Outcome.of, receipt=train.Receipt.read(place.run())
     ),
     "train.Preparation": lambda _: Call(
         Preparation, shape=SHAPE, dtype="uint8",
@@ -250,13 +267,23 @@ CALLS: Table = {
     "train.RunFolder.save": run_folder("save", checkpoint=...),
     "train.RunFolder.save_metrics": run_folder("save_metrics", history=[{"loss": 1.0}]),
     "train.RunFolder.save_weights": weights_of_run_folder,
+    "train.Scores": lambda _: Call(
+        train.Scores, images=1, hits=1, accuracy=1.0, accuracy_interval=(0.2, 1.0), classes=(),
+        precision=1.0, recall=1.0, f1=1.0, baseline=train.Baseline(0, 1, 1.0, False),
+    ),
     "train.Verification": lambda place: Call(
         train.Verification, folder=place.path, first=1, last=1, epochs=1, weights="00"
     ),
+    "train.answers": lambda place: Call(
+        train.answers, data=images_of_eight(),
+        evaluation=ic.evaluate(place.model(), images_of_eight(), threads=1),
+    ),
     "train.diff": lambda place: Call(train.diff, a=place.run(), b=place.run()),
+    "train.score": lambda _: Call(train.score, confusion=[[8, 2], [1, 4]], majority=1),
     "train.verify": lambda place: Call(
         train.verify, folder=place.run(), model=network(), train=dataset(), threads=1
     ),
+    "train.wilson_interval": lambda _: Call(train.wilson_interval, hits=3, images=4),
 }  # fmt: skip
 
 

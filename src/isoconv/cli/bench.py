@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isoconv.cli.options import TargetName, Threads
-from isoconv.cli.table import say
+from isoconv.cli import complete
+from isoconv.cli.options import AsJson, TargetName, Threads
+from isoconv.cli.table import print_json, say
 from isoconv.printable import printable
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def bench(
         typer.Option(
             metavar="NAME|RUN",
             help="A ready model (isoconv models), a run folder or a saved model.",
+            autocompletion=complete.models_and_runs,
         ),
     ] = "resnet20",
     shape: Annotated[
@@ -49,6 +51,7 @@ def bench(
         Path | None,
         typer.Option(metavar="PNG", help="Draw the roofline into this file (needs matplotlib)."),
     ] = None,
+    as_json: AsJson = False,
     threads: Threads = None,
     target: TargetName = None,
 ) -> None:
@@ -70,7 +73,12 @@ def bench(
     profile = measure(found, batch_size, turns, threads, target)
     ceilings = before.better(measure_ceilings(threads, target=target))
     heading = f"{model}, {'one step of training' if training else 'one prediction'}"
-    _print(profile, ceilings, heading, rows)
+    if as_json:
+        print_json(
+            {"model": model, "training": training, **_plain(profile, ceilings), "picture": out}
+        )
+    else:
+        _print(profile, ceilings, heading, rows)
     if out is not None:
         from isoconv.report.roofline import draw_roofline
 
@@ -119,6 +127,31 @@ def _prediction(
     with predictor:
         images = {"images": _images(model, batch_size)}
         return predictor.profile(weights_for(model), images, turns)
+
+
+def _plain(profile: Profile, ceilings: Ceilings) -> dict[str, Any]:
+    """All rows and what was measured beside them, as plain values; the slowest row first."""
+    return {
+        "images": profile.images,
+        "threads": profile.threads,
+        "seconds": profile.seconds,
+        "images_per_second": profile.images / profile.seconds,
+        "at_best": {
+            "gflops": ceilings.gflops,
+            "memory_gb_per_second": ceilings.memory,
+            "cache_gb_per_second": ceilings.cache,
+        },
+        "kernels": [
+            {
+                "layer": row.layer,
+                "kernel": row.kernel,
+                "seconds": row.seconds,
+                "flops": row.flops,
+                "bytes": row.bytes,
+            }
+            for row in sorted(profile.rows, key=lambda row: -row.seconds)
+        ],
+    }
 
 
 # The table --------------------------------------------------------------------------------------

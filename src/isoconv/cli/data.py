@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from isoconv.cli.options import help_of
-from isoconv.cli.table import say
+from isoconv.cli import complete
+from isoconv.cli.options import AsJson, help_of
+from isoconv.cli.table import print_json, print_table, say
 from isoconv.printable import printable
 
 __all__ = ["app"]
@@ -32,13 +33,12 @@ def data(context: typer.Context) -> None:
         say(context.get_help())
 
 
-def list_names() -> None:
+def list_names(as_json: AsJson = False) -> None:
     """List the data sets that are known by name and whether they are here.
 
     Examples:
       isoconv data list
     """
-    from isoconv.cli.table import print_table
     from isoconv.data.download import REMOTE, default_folder
     from isoconv.data.names import CLASS_NAMES
     from isoconv.errors import DataError
@@ -48,14 +48,30 @@ def list_names() -> None:
     except DataError:
         # Without a home folder nothing is kept.
         kept = None
-    rows = []
+    found: list[tuple[str, Path | None]] = []
     for name in CLASS_NAMES:
-        if name not in REMOTE:
-            rows.append((name, "comes with isoconv"))
-            continue
-        folder = None if kept is None else kept / name
+        folder = None if kept is None or name not in REMOTE else kept / name
         whole = folder is not None and all((folder / f.name).is_file() for f in REMOTE[name])
-        rows.append((name, str(folder) if whole else f"isoconv data fetch {name}"))
+        found.append((name, folder if whole else None))
+    if as_json:
+        print_json(
+            [
+                {"name": name, "here": name not in REMOTE or folder is not None, "folder": folder}
+                for name, folder in found
+            ]
+        )
+        return
+    rows = [
+        (
+            name,
+            "comes with isoconv"
+            if name not in REMOTE
+            else f"isoconv data fetch {name}"
+            if folder is None
+            else str(folder),
+        )
+        for name, folder in found
+    ]
     print_table(("name", "where"), rows)
 
 
@@ -65,10 +81,12 @@ def fetch(
         typer.Argument(
             metavar="NAME",
             help="mnist, fashion-mnist, cifar10 or cifar100.",
+            autocompletion=complete.data_names,
             show_default=False,
         ),
     ],
     folder: Folder = None,
+    as_json: AsJson = False,
 ) -> None:
     """Fetch a public data set; each file must have the SHA-256 that isoconv knows.
 
@@ -82,11 +100,15 @@ def fetch(
 
     if name == SAMPLE:
         say(f"{name} comes with isoconv; nothing is to be fetched")
+        if as_json:
+            print_json({"name": name, "here": True, "folder": None})
         return
     found = library.fetch(name, folder)
     given = str(found) if folder is not None else name
     say(f"{name} is in {printable(found)}")
     say(f"train on it with: isoconv train {as_word(given)}")
+    if as_json:
+        print_json({"name": name, "here": True, "folder": found})
 
 
 app.callback(invoke_without_command=True, help=help_of(data))(data)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isoconv.cli.options import Report, TargetName, Threads
-from isoconv.cli.table import say
+from isoconv.cli.options import AsJson, Report, TargetName, Threads
+from isoconv.cli.table import print_json, progress, say
 from isoconv.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def demo(
     threads: Threads = None,
     target: TargetName = None,
     report: Report = True,
+    as_json: AsJson = False,
 ) -> None:
     """Train on photographs of clothes and show what was learned.
 
@@ -39,7 +40,7 @@ def demo(
       isoconv demo
       isoconv demo --out runs/first --threads 1
     """
-    from isoconv.cli.runs import DEMO, DEMO_DATA, demo_parts, finish, make_model
+    from isoconv.cli.runs import DEMO, DEMO_DATA, demo_parts, finish, make_model, run_facts
     from isoconv.data import Augmentation
     from isoconv.train import RunFolder, Trainer, optim, schedule
 
@@ -61,10 +62,13 @@ def demo(
             augmentation=Augmentation(flip=True),
             threads=threads,
             target=target,
+            progress=progress(),
         )
-        facts = {"model": DEMO, "data": DEMO_DATA}
+        facts = {"model": DEMO, **run_facts(DEMO_DATA)}
         run = trainer.fit(splits, epochs=epochs, out=folder, facts=facts)
-        finish(run, splits, report, threads, target)
+        values = finish(run, splits, report, threads, target)
+        if as_json:
+            print_json(values)
 
 
 def _make_room(folder: RunFolder) -> None:

@@ -19,8 +19,10 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from isoconv.cli.typed import typed
 from isoconv.errors import DataWarning, IsoconvError
 from isoconv.printable import printable_lines
+from isoconv.wording import spoken_on_the_command_line
 
 __all__ = [
     "DIFFERENT",
@@ -70,27 +72,33 @@ class Commands(TyperGroup):
         **extra: Any,
     ) -> Any:
         """Run a command; the options of all commands may stand anywhere before ``--``."""
-        given = _options_first(sys.argv[1:] if args is None else args)
+        words = sys.argv[1:] if args is None else args
+        given = _options_first(words)
         debug = "--debug" in given[: given.index("--") if "--" in given else len(given)]
         try:
-            code = super().main(
-                given,
-                prog_name or "isoconv",
-                complete_var,
-                standalone_mode=False,
-                windows_expand_args=windows_expand_args,
-                **extra,
-            )
+            with typed(words):
+                code = super().main(
+                    given,
+                    prog_name or "isoconv",
+                    complete_var,
+                    standalone_mode=False,
+                    windows_expand_args=windows_expand_args,
+                    **extra,
+                )
             # A command gives back nothing; what ends it early says its code.
             code = 0 if code is None else code
+            if code == DIFFERENT and not {"verify", "diff"} & set(given):
+                # So typer ends where it does not know the shell that it is to complete in.
+                code = WRONG
         except UsageError as error:
             complain(_usage(error, given))
             code = WRONG
         except typer.Abort:
             code = INTERRUPTED
-        except SystemExit:
-            # So typer ends where nobody takes the output any more, with a code of its own.
-            code = WRONG
+        except SystemExit as error:
+            # So typer ends a completion, and where nobody takes the output any more, with a code
+            # of its own.
+            code = WRONG if error.code else 0
         except Exception as error:  # noqa: BLE001 - Python would end with 1, which means "different"
             code = _told(error, debug)
         code = _written(code)
@@ -101,7 +109,7 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
         try:
-            with _warnings_as_notes():
+            with _warnings_as_notes(), spoken_on_the_command_line():
                 return super().invoke(ctx)
         except KeyboardInterrupt as error:
             complain(str(error) or "interrupted", kind="")
@@ -121,11 +129,20 @@ def _told(error: Exception, debug: bool) -> int:
     if debug or not meant:
         with contextlib.suppress(OSError):
             traceback.print_exception(error)
-    what = as_options(str(error)) or type(error).__name__
+    for line in getattr(error, "__notes__", ()):
+        note(as_options(line))
+    what = as_options(_in_full(error)) or type(error).__name__
     if isinstance(error, MemoryError) and not isinstance(error, IsoconvError):
         what = "there was not enough memory for this" + (f": {error}" if str(error) else "")
     complain(what if meant else f"a fault of isoconv itself: {type(error).__name__}: {error}")
     return WRONG
+
+
+def _in_full(error: Exception) -> str:
+    """What an error says; with all files that it has to name where no terminal would be flooded."""
+    whole = getattr(error, "whole", "")
+    terminal = sys.stderr is not None and sys.stderr.isatty()
+    return str(error) if terminal or not whole else str(whole)
 
 
 def _written(code: int) -> int:

@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from isoconv.cli.errors import as_options, note
-from isoconv.cli.options import Best, ModelPath, Scale, TargetName, Threads
+from isoconv.cli.options import (
+    AsJson,
+    Best,
+    DataSource,
+    ModelPath,
+    Scale,
+    SkipBad,
+    TargetName,
+    Threads,
+)
 from isoconv.cli.table import say
 from isoconv.errors import ArgumentError, CheckpointError
 
 if TYPE_CHECKING:
+    from isoconv.cli.scored import Scored
     from isoconv.data import Dataset, Samples
     from isoconv.nn import Module
     from isoconv.train import Evaluation, RunFolder
 
 __all__ = ["evaluate"]
+
+STANDARD = Path("-")
+"""Standard output, where a file is asked for."""
 
 
 class SplitName(StrEnum):
@@ -34,14 +49,7 @@ class SplitName(StrEnum):
 
 def evaluate(
     run: ModelPath,
-    data: Annotated[
-        str,
-        typer.Argument(
-            metavar="DATA",
-            help="A name (isoconv data list), a folder, a .npz or .tar.gz file.",
-            show_default=False,
-        ),
-    ],
+    data: DataSource,
     split: Annotated[
         SplitName | None,
         typer.Option(
@@ -51,33 +59,55 @@ def evaluate(
     ] = None,
     best: Best = False,
     scale: Scale = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    mistakes: Annotated[
+        int, typer.Option(min=0, help="How many mistakes to show, the most certain first.")
+    ] = 10,
+    csv: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write path, class, predicted class and probability of each image into this file; "
+            "- prints them, and nothing else.",
+            show_default=False,
+        ),
+    ] = None,
+    skip_bad: SkipBad = False,
+    as_json: AsJson = False,
     threads: Threads = None,
     target: TargetName = None,
 ) -> None:
     """Measure a trained model on a data set.
 
-    Accuracy, loss and the accuracy of each class are shown. Of the data that the run was trained
-    on, its test part is measured, those very images that it has not learned from; of other data,
-    all. Where some of them were trained on, that is said first, and both figures are given; a saved
-    model or a checkpoint that was taken out of its run folder cannot tell. Classes are matched by
-    name. Pictures are read as in training.
+    Accuracy with its 95% interval, loss, and precision, recall and F1 of each class are shown,
+    beside what always saying one class would give, and the mistakes by file. Of the data that the
+    run was trained on, its test part is measured, those very images that it has not learned from;
+    of other data, all. Where some of them were trained on, that is said first, and both figures are
+    given; a saved model or a checkpoint that was taken out of its run folder cannot tell. Classes
+    are matched by name. Pictures are read as in training.
 
     Examples:
       isoconv evaluate runs/demo fashion-sample
       isoconv evaluate runs/pets more-pets
       isoconv evaluate runs/pets pets --split train --json
+      isoconv evaluate runs/pets more-pets --mistakes 50 --csv answers.csv
       isoconv evaluate pets.safetensors more-pets
     """
-    from isoconv.cli.runs import classifier_at
-    from isoconv.data import load
+    from isoconv.cli.bad import load_to_measure
+    from isoconv.cli.runs import class_names_of, classifier_at
+    from isoconv.cli.scored import Scored, csv_of, write_csv
     from isoconv.data.classes import in_classes
     from isoconv.nn.inference import reading_of
 
+    if csv == STANDARD and as_json:
+        raise ArgumentError(
+            "--json and --csv - both print what is to stand alone: take one of them"
+        )
     model = classifier_at(run, best)
     folder = _folder_of(run, model)
     smoothing = _smoothing(folder)
-    whole = load(data, "all", reading=reading_of(model))
+    left_out = [] if folder is None else folder.description().get("skipped", [])
+    samples = None if folder is None or not left_out else folder.samples()
+    whole = load_to_measure(data, reading_of(model), skip_bad, left_out, samples)
     for line in whole.notes:
         note(as_options(line))
     numbers = tuple(str(number) for number in range(len(model.class_names)))
@@ -85,7 +115,8 @@ def evaluate(
         note(f"the classes of {data} have no names: they are taken for those of the run by number")
     whole = in_classes(whole, model.class_names, "the run")
     whole = _as_trained(model, whole, scale)
-    chosen = _choose(_Known.of(run, folder, whole, scale), data, whole, split)
+    known = _Known.of(run, folder, whole, scale)
+    chosen = _choose(known, data, whole, split)
 
     def measured(part: Dataset) -> Evaluation:
         from isoconv.train import evaluate as measure
@@ -94,12 +125,28 @@ def evaluate(
             model, part, label_smoothing=smoothing, scale=1, threads=threads, target=target
         )
 
-    evaluation = measured(chosen.part)
-    others = None if chosen.others is None else measured(chosen.others)
+    def scored(title: str, part: Dataset) -> Scored:
+        found = measured(part)
+        return Scored.of(
+            title,
+            part,
+            found,
+            names=class_names_of(model, len(found.confusion)),
+            majority=known.majority(model.class_names),
+            smoothing=smoothing,
+        )
+
+    found = scored(chosen.name, chosen.part)
+    others = None if chosen.others is None else scored("not trained on:", chosen.others)
+    if csv == STANDARD:
+        typer.echo(csv_of(found), nl=False)
+        return
     if as_json:
-        _print_json(model, chosen, evaluation, others)
+        _print_json(model, chosen, found, others)
     else:
-        _print(model, chosen, evaluation, others, smoothing)
+        _print(chosen, found, others, mistakes)
+    if csv is not None:
+        write_csv(csv, found)
 
 
 def _folder_of(path: Path, model: Module) -> RunFolder | None:
@@ -179,6 +226,16 @@ class _Known:
             return cls(None, "scaled images need not be the same to the last bit")
         return cls(samples)
 
+    def majority(self, names: Sequence[str]) -> int | None:
+        """The class that was the most frequent one in training, the first of equals.
+
+        None where nobody can tell.
+        """
+        rows = () if self.samples is None else self.samples.rows
+        counts = Counter(row.class_name for row in rows if row.part == "train")
+        most = max(names, key=counts.__getitem__, default=None)
+        return None if most is None or not counts[most] else list(names).index(most)
+
 
 @dataclass(frozen=True, slots=True)
 class _Chosen:
@@ -254,31 +311,15 @@ def _of(samples: Samples, name: str, part: Dataset, of: int) -> _Chosen:
     return _Chosen(name, part, of, len(part) - len(fresh), steered, others)
 
 
-def _print(
-    model: Module,
-    chosen: _Chosen,
-    evaluation: Evaluation,
-    others: Evaluation | None,
-    smoothing: float,
-) -> None:
-    from isoconv.cli.runs import class_names_of, result_lines
-    from isoconv.cli.table import print_table
-
+def _print(chosen: _Chosen, scored: Scored, others: Scored | None, mistakes: int) -> None:
     say(_what(chosen))
-    counts = [int(row.sum()) for row in evaluation.confusion]
-    names = class_names_of(model, len(counts))
-    rows = [
-        (name, f"{count:,}", f"{accuracy:.1%}" if count else "-")
-        for name, count, accuracy in zip(names, counts, evaluation.class_accuracy, strict=True)
-    ]
-    print_table(("class", "images", "recognised"), rows, numbers=(1, 2))
-    for line in result_lines(chosen.name, evaluation, len(chosen.part), smoothing):
-        say(line)
-    if others is not None and chosen.others is not None:
-        for line in result_lines("not trained on:", others, len(chosen.others), smoothing):
-            say(line)
+    scored.print_classes()
+    scored.print_result()
+    if others is not None:
+        others.print_result()
     if chosen.own:
         say(f"the run's own {chosen.own} part alone: --split {chosen.own}")
+    scored.print_mistakes(mistakes)
 
 
 def _what(chosen: _Chosen) -> str:
@@ -296,38 +337,21 @@ def _what(chosen: _Chosen) -> str:
     return said
 
 
-def _print_json(
-    model: Module, chosen: _Chosen, evaluation: Evaluation, others: Evaluation | None
-) -> None:
-    from isoconv.cli.runs import class_names_of
+def _print_json(model: Module, chosen: _Chosen, scored: Scored, others: Scored | None) -> None:
     from isoconv.cli.table import print_json
 
-    counts = [int(row.sum()) for row in evaluation.confusion]
-    names = class_names_of(model, len(counts))
-    classes = {
-        name: {"images": count, "accuracy": float(accuracy) if count else None}
-        for name, count, accuracy in zip(names, counts, evaluation.class_accuracy, strict=True)
-    }
-    values: dict[str, Any] = {
-        "data": chosen.part.name,
-        "split": chosen.name,
-        "images_in_all": chosen.of,
-        **_figures(evaluation, len(chosen.part)),
-        "trained_on": chosen.trained,
-        "steered_by": chosen.steered,
-        "not_trained_on": None
-        if others is None or chosen.others is None
-        else _figures(others, len(chosen.others)),
-        "classes": classes,
-        "model_sha256": model.describe()["digest"],
-    }
-    print_json(values)
-
-
-def _figures(evaluation: Evaluation, images: int) -> dict[str, Any]:
-    return {
-        "images": images,
-        "accuracy": evaluation.top1,
-        "top5": evaluation.top5,
-        "loss": evaluation.loss,
-    }
+    print_json(
+        {
+            "data": chosen.part.name,
+            "split": chosen.name,
+            "images_in_all": chosen.of,
+            **scored.plain(),
+            "trained_on": chosen.trained,
+            "steered_by": chosen.steered,
+            "not_trained_on": None if others is None else others.plain(),
+            "classes": scored.plain_classes(),
+            "mistakes": scored.plain_answers(mistakes=True),
+            "samples": scored.plain_answers(),
+            "model_sha256": model.describe()["digest"],
+        }
+    )

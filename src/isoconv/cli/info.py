@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isoconv.cli.options import TargetName
-from isoconv.cli.table import say
+from isoconv.cli.options import AsJson, TargetName
+from isoconv.cli.table import print_json, say
 
 if TYPE_CHECKING:
     from isoconv.compile.cache import KernelCache
@@ -23,6 +23,7 @@ def info(
     clear_cache: Annotated[
         bool, typer.Option("--clear-cache", help="Remove all compiled kernels.")
     ] = False,
+    as_json: AsJson = False,
     target: TargetName = None,
 ) -> None:
     """Show the machine, the kernel cache and the versions.
@@ -38,11 +39,27 @@ def info(
     if clear_cache:
         count = 0 if cache is None else cache.clear()
         say(f"removed {count:,} compiled kernel{'' if count == 1 else 's'}")
+        if as_json:
+            print_json({"removed_kernels": count})
         return
     rows = [*_machine(target), *_cache(cache), *_versions()]
+    if as_json:
+        print_json(_plain(rows))
+        return
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         say(f"{name.ljust(width)}  {value}")
+
+
+def _plain(rows: list[tuple[str, str]]) -> dict[str, str]:
+    """What is shown, by name; lines without a name belong to the one above."""
+    found: dict[str, str] = {}
+    last = ""
+    for name, value in rows:
+        last = name or last
+        key = last.replace(" ", "_")
+        found[key] = f"{found[key]}; {value}" if key in found else value
+    return found
 
 
 def _machine(target: str | None) -> list[tuple[str, str]]:

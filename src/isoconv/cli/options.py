@@ -11,19 +11,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from isoconv.cli import complete
+from isoconv.cli.table import JSON_WANTED
 from isoconv.errors import ArgumentError
 
 if TYPE_CHECKING:
     from isoconv.data import Augmentation
 
 __all__ = [
+    "AsJson",
     "Best",
+    "DataSource",
     "Depth",
     "ModelPath",
     "Report",
     "RunPath",
     "SaveEvery",
     "Scale",
+    "SkipBad",
     "TargetName",
     "Threads",
     "augmentation_of",
@@ -32,13 +37,28 @@ __all__ = [
     "size_of",
 ]
 
-RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)]
+RunPath = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN", help="A run folder.", show_default=False, autocompletion=complete.runs
+    ),
+]
+DataSource = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA",
+        help="A name (isoconv data list), a folder, a .npz or .tar.gz file.",
+        show_default=False,
+        autocompletion=complete.data_sources,
+    ),
+]
 ModelPath = Annotated[
     Path,
     typer.Argument(
         metavar="RUN",
         help="A run folder, or a .safetensors file: a saved model or a checkpoint.",
         show_default=False,
+        autocompletion=complete.trained,
     ),
 ]
 Threads = Annotated[
@@ -49,7 +69,8 @@ TargetName = Annotated[
     str | None,
     typer.Option(
         help="Machine to compile for: avx512, avx2, sse, generic or neon; changes no bit.  "
-        "[default: this one]"
+        "[default: this one]",
+        autocompletion=complete.targets,
     ),
 ]
 Report = Annotated[bool, typer.Option("--report/--no-report", help="Make the page with pictures.")]
@@ -65,6 +86,24 @@ Best = Annotated[
     bool,
     typer.Option(
         "--best", help="Of a run folder, take the weights of the best epoch, not of the last one."
+    ),
+]
+
+
+def _want_json(context: typer.Context, wanted: bool) -> bool:
+    """Keep standard output for the result, whatever is said before it."""
+    before = JSON_WANTED.set(wanted)
+    context.call_on_close(lambda: JSON_WANTED.reset(before))
+    return wanted
+
+
+AsJson = Annotated[
+    bool,
+    typer.Option(
+        "--json",
+        callback=_want_json,
+        is_eager=True,
+        help="Print the result as one JSON document; all else goes to standard error.",
     ),
 ]
 
@@ -95,6 +134,12 @@ Scale = Annotated[
         help="What each number of the images is multiplied with, such as 1/255; for a model that "
         "was trained on images of another range.",
         show_default=False,
+    ),
+]
+SkipBad = Annotated[
+    bool,
+    typer.Option(
+        "--skip-bad", help="Leave out the picture files that cannot be read; each is named."
     ),
 ]
 Depth = Annotated[

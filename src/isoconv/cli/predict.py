@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isoconv.cli.options import Best, ModelPath, Scale, TargetName, Threads
+from isoconv.cli.options import AsJson, Best, ModelPath, Scale, TargetName, Threads
 from isoconv.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def predict(
     top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 3,
     best: Best = False,
     scale: Scale = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
     threads: Threads = None,
     target: TargetName = None,
 ) -> None:

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from isoconv.cli.options import Report, RunPath, SaveEvery, TargetName, Threads
-from isoconv.cli.table import say
+from isoconv.cli.options import AsJson, Report, RunPath, SaveEvery, TargetName, Threads
+from isoconv.cli.table import print_json, progress, say
 from isoconv.printable import printable
 
 __all__ = ["resume"]
@@ -23,6 +23,7 @@ def resume(
     save_every: SaveEvery = None,
     target: TargetName = None,
     report: Report = True,
+    as_json: AsJson = False,
 ) -> None:
     """Go on with an interrupted run.
 
@@ -47,8 +48,12 @@ def resume(
     splits = parts_of_run(run, data or data_of_run(run, description), description)
     model = model_of(architecture, f"{run}/run.json")
     saves = {} if save_every is None else {"save_every": save_every}
-    trainer = Trainer.from_run(model, run, threads=threads, target=target, **saves)
+    trainer = Trainer.from_run(
+        model, run, threads=threads, target=target, progress=progress(), **saves
+    )
     whole = trainer.resume(run, splits)
     if description.get("result"):
         say(f"{printable(run)} is finished; nothing was trained")
-    finish(whole, splits, report, threads, target)
+    values = finish(whole, splits, report, threads, target)
+    if as_json:
+        print_json(values)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isoconv.checks import LARGEST
 from isoconv.cli.errors import note
 from isoconv.cli.table import say
+from isoconv.cli.typed import command_line
 from isoconv.errors import ArgumentError, CheckpointError, DataError, IsoconvError
 from isoconv.printable import printable
 
@@ -35,6 +37,7 @@ __all__ = [
     "parts_of_run",
     "place_of",
     "result_lines",
+    "run_facts",
     "title_of",
 ]
 
@@ -70,6 +73,21 @@ def is_known(name: str) -> bool:
 def place_of(data: str) -> str:
     """What a run keeps of where its data are: a name, or a whole path."""
     return data if is_known(data) else str(Path(data).expanduser().resolve())
+
+
+def run_facts(data: str) -> dict[str, str]:
+    """What a run keeps of how it was started, for people and for later commands.
+
+    Args:
+        data: as a person names it.
+    """
+    from datetime import UTC, datetime
+
+    return {
+        "data": place_of(data),
+        "command": command_line(),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
 
 
 @contextmanager
@@ -135,12 +153,14 @@ def load_parts(data: str, **settings: Any) -> Splits:
         DataError: as `isoconv.data.load_splits`, or the labels are no classes.
     """
     from isoconv.data import load_splits
+    from isoconv.data.labels import classes_hint
 
     splits = load_splits(data, **settings)
     if not splits.train.class_names:
         raise DataError(
-            f"{data}: the command line trains classifiers, which need whole-number labels; got "
-            "float targets (the library trains on them with loss='mse')"
+            f"{data}: the command line trains classifiers, whose labels are whole numbers or "
+            f"names; got float targets of shape {splits.train.labels.shape}"
+            f"{classes_hint(splits.train.labels)}; the library learns numbers with loss='mse'"
         )
     return splits
 
@@ -186,7 +206,8 @@ def parts_of_run(run: Path, data: str, described: Mapping[str, Any]) -> Splits:
         CheckpointError: it does not say how they were split, or what it says makes no sense.
         DataError: as `isoconv.data.load`.
     """
-    from isoconv.data import Reading, Splits, load, load_splits
+    from isoconv.cli.bad import load_of_run, skipped_of_run
+    from isoconv.data import Reading, Splits, load_splits
     from isoconv.data.tally import counted
     from isoconv.nn.schema import check
     from isoconv.train import RunFolder
@@ -198,10 +219,11 @@ def parts_of_run(run: Path, data: str, described: Mapping[str, Any]) -> Splits:
         )
     how, reading = described["split"], described["record"]["trained_on"]
     reading = None if reading is None else reading["reading"]
+    left_out = described.get("skipped", [])
     known = RunFolder(run).samples(described["samples_sha256"])
     wanted = None if reading is None else Reading.from_plain(reading)
     if known is not None:
-        whole = load(data, "all", reading=wanted)
+        whole = load_of_run(data, wanted, known, run)
         parts = known.select(whole)
         if parts is not None:
             more = len(whole) - len(known)
@@ -209,6 +231,8 @@ def parts_of_run(run: Path, data: str, described: Mapping[str, Any]) -> Splits:
                 are = "is" if more == 1 else "are"
                 left = f"{are} none of the run's and {are} left alone"
                 note(f"{counted(more, 'sample')} of {data} {left}")
+            skipped = skipped_of_run(whole, left_out, run)
+            parts = {part: replace(each, skipped=skipped) for part, each in parts.items()}
             return Splits(parts["train"], parts.get("validation"), parts.get("test"), how)
     if how == DEMO_SPLIT:
         return demo_parts(data)
@@ -220,6 +244,7 @@ def parts_of_run(run: Path, data: str, described: Mapping[str, Any]) -> Splits:
         "seed": how["split_seed"],
         "size": size,
         "depth": how["depth"],
+        "skip_bad": bool(left_out),
     }
     return load_splits(data, **settings)
 
@@ -321,8 +346,14 @@ def result_lines(
     return [accuracy, f"{title} loss {evaluation.loss:.4f}{smoothed}"]
 
 
-def finish(run: Run, splits: Splits, report: bool, threads: int | None, target: str | None) -> None:
-    """Show what was measured at the end, write the report, say where everything is."""
+def finish(
+    run: Run, splits: Splits, report: bool, threads: int | None, target: str | None
+) -> dict[str, Any]:
+    """Show what was measured at the end, write the report, say where everything is.
+
+    Returns:
+        The same as plain values, and each epoch's.
+    """
     if run.folder is None:
         raise CheckpointError("a run of the command line needs a folder")
     if run.stopped:
@@ -338,6 +369,34 @@ def finish(run: Run, splits: Splits, report: bool, threads: int | None, target: 
     if page is not None:
         say(f"report {printable(page)}")
     say(f"weights sha256:{run.digest}")
+    measured = None if data is None else evaluation
+    return {
+        "run": run.folder,
+        "settings": run.description["settings"],
+        "facts": run.description.get("facts"),
+        "epochs": len(run.history),
+        "best_epoch": run.best_epoch,
+        "kept_epoch": run.kept_epoch,
+        "stopped": run.stopped or None,
+        "measured": None if measured is None else _plain(part, measured),
+        "history": run.history,
+        "notes": run.notes,
+        "report": page,
+        "weights_sha256": run.digest,
+    }
+
+
+def _plain(part: str, evaluation: Evaluation) -> dict[str, Any]:
+    """What was measured at the end, as plain values."""
+    scores = evaluation.scores
+    return {
+        "part": part,
+        "images": len(evaluation.predictions),
+        "accuracy": evaluation.top1,
+        "accuracy_interval_95": None if scores is None else scores.accuracy_interval,
+        "top5": evaluation.top5,
+        "loss": evaluation.loss,
+    }
 
 
 def _last_measurement(

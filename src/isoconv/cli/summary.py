@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isoconv.cli.table import say
+from isoconv.cli import complete
+from isoconv.cli.options import AsJson
+from isoconv.cli.table import print_json, say
 
 if TYPE_CHECKING:
     from isoconv.nn import Module
@@ -20,6 +22,7 @@ def summary(
         typer.Option(
             metavar="NAME|RUN",
             help="A ready model (isoconv models), a run folder or a saved model.",
+            autocompletion=complete.models_and_runs,
         ),
     ] = "tinyvgg",
     shape: Annotated[
@@ -34,6 +37,7 @@ def summary(
         int | None,
         typer.Option(min=1, help="Number of classes of a ready model.  [default: 10]"),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Show a model layer by layer.
 
@@ -48,9 +52,28 @@ def summary(
     from isoconv.cli.runs import model_named
 
     found = model_named(model, shape, "28x28x1", classes)
+    if as_json:
+        print_json(_plain(found))
+        return
     say(str(found.summary()))
     for line in _of_training(found):
         say(line)
+
+
+def _plain(model: Module) -> dict[str, Any]:
+    """The table and what a trained model knows, as plain values."""
+    summary, trained = model.summary(), model.trained_on
+    return {
+        "input": summary.input_shape,
+        "layers": [{name: getattr(row, name) for name in row.__slots__} for row in summary.rows],
+        "parameters": summary.parameters,
+        "multiply_adds": summary.multiply_adds,
+        "trained_on": None
+        if trained is None
+        else {"dtype": trained.dtype, "low": trained.low, "high": trained.high},
+        "classes": list(model.class_names),
+        "weights_sha256": None if trained is None else model.digest(),
+    }
 
 
 def _of_training(model: Module) -> list[str]:

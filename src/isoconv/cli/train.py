@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from isoconv.cli import complete
 from isoconv.cli.options import (
+    AsJson,
+    DataSource,
     Depth,
     Report,
     SaveEvery,
+    SkipBad,
     TargetName,
     Threads,
     augmentation_of,
     size_of,
 )
-from isoconv.cli.table import say
+from isoconv.cli.table import print_json, progress, say
 from isoconv.errors import ArgumentError
 from isoconv.printable import printable
 
@@ -50,17 +54,13 @@ LEARNING_RATES = {OptimizerName.sgd: 0.05, OptimizerName.adam: 0.002, OptimizerN
 
 
 def train(
-    data: Annotated[
-        str,
-        typer.Argument(
-            metavar="DATA",
-            help="A name (isoconv data list), a folder, a .npz or .tar.gz file.",
-            show_default=False,
-        ),
-    ],
+    data: DataSource,
     model: Annotated[
         str | None,
-        typer.Option(help="A ready model (isoconv models).  [default: small_resnet]"),
+        typer.Option(
+            help="A ready model (isoconv models).  [default: small_resnet]",
+            autocompletion=complete.model_names,
+        ),
     ] = None,
     epochs: Annotated[
         int | None,
@@ -144,6 +144,7 @@ def train(
         typer.Option(metavar="SIDE|HxW", help="Scale the images of a folder to this size."),
     ] = None,
     depth: Depth = None,
+    skip_bad: SkipBad = False,
     validation: Annotated[
         float,
         typer.Option(help="Fraction to hold out of training, if there is no validation part."),
@@ -164,6 +165,7 @@ def train(
     save_every: SaveEvery = None,
     target: TargetName = None,
     report: Report = True,
+    as_json: AsJson = False,
 ) -> None:
     """Train a model on images and keep the run in a folder.
 
@@ -184,7 +186,8 @@ def train(
       isoconv train cifar10 --model resnet20 --epochs 30 --augment crop,flip --out runs/cifar
       isoconv train pets --size 128 --model resnet18 --optimizer sgd --lr 0.1 --warmup 1
     """
-    from isoconv.cli.runs import finish, load_parts, new_run, place_of
+    from isoconv.cli.bad import tell_skipped
+    from isoconv.cli.runs import finish, load_parts, new_run, run_facts
     from isoconv.nn import models
     from isoconv.train import EarlyStopping, Trainer
 
@@ -198,8 +201,10 @@ def train(
     }
     with new_run(out, data, model) as folder:
         splits = load_parts(
-            data, validation=validation, test=test, seed=split_seed, size=sides, depth=depth
-        )
+            data, validation=validation, test=test, seed=split_seed, size=sides, depth=depth,
+            skip_bad=skip_bad,
+        )  # fmt: skip
+        tell_skipped(splits.skipped, folder.skipped_file)
         metric = "loss" if splits.validation is None else "val_loss"
         stopping = None if early_stopping is None else EarlyStopping(early_stopping, metric)
         trainer = Trainer(
@@ -213,6 +218,7 @@ def train(
             keep_checkpoints=keep_checkpoints,
             threads=threads,
             target=target,
+            progress=progress(),
             **settings,  # type: ignore[arg-type]
         )
         say(f"{_in_words(splits)}; run {printable(folder.path)}")
@@ -221,9 +227,11 @@ def train(
             epochs=epochs,
             out=folder,
             early_stopping=stopping,
-            facts={"data": place_of(data)},
+            facts=run_facts(data),
         )
-        finish(run, splits, report, threads, target)
+        values = finish(run, splits, report, threads, target)
+        if as_json:
+            print_json(values)
 
 
 def _in_words(splits: Splits) -> str:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from isoconv.cli.errors import DIFFERENT
-from isoconv.cli.options import RunPath, TargetName, Threads
-from isoconv.cli.table import say
+from isoconv.cli.options import AsJson, RunPath, TargetName, Threads
+from isoconv.cli.table import print_json, say
 from isoconv.errors import ArgumentError, CheckpointError
+
+if TYPE_CHECKING:
+    from isoconv.train import Verification
 
 __all__ = ["verify"]
 
@@ -31,6 +35,7 @@ def verify(
             show_default=False,
         ),
     ] = None,
+    as_json: AsJson = False,
     threads: Threads = None,
     target: TargetName = None,
 ) -> None:
@@ -61,8 +66,24 @@ def verify(
     splits = parts_of_run(run, data or data_of_run(run, _description(run)), receipt.content)
     found = verify_run(run, None, splits, epochs=span, threads=threads, target=target)
     say(str(found))
+    if as_json:
+        print_json(_plain(found))
     if found.different:
         raise typer.Exit(DIFFERENT)
+
+
+def _plain(found: Verification) -> dict[str, Any]:
+    return {
+        "run": found.folder,
+        "identical": found.identical,
+        "different": found.different,
+        "epochs_checked": [found.first, found.last],
+        "epochs": found.epochs,
+        "weights_sha256": found.weights,
+        "difference": None if found.difference is None else asdict(found.difference),
+        "compared": found.compared,
+        "notes": found.notes,
+    }
 
 
 def span_of(text: str | None) -> tuple[int, int] | None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import platformdirs
 
-from isoconv.compile.private import PrivateFolder, read_own
+from isoconv.private import PrivateFolder, read_own
 
 __all__ = ["KernelCache", "default_folder"]
 

@@ -28,9 +28,9 @@ from pathlib import Path
 from typing import IO
 
 from isoconv.compile.build import KernelSpec, emit_object, is_contraction, toolchain
-from isoconv.compile.cores import cores
 from isoconv.compile.fork import renew_in_child, undivided
 from isoconv.compile.target import Target, target_named
+from isoconv.cores import cores
 
 __all__ = ["Crew", "Job", "compile_all", "helpers_for", "serve"]
 

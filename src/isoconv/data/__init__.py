@@ -8,7 +8,9 @@ from isoconv.data.download import default_folder, fetch
 from isoconv.data.pictures import Pictures, read_image, read_pictures
 from isoconv.data.reading import Reading
 from isoconv.data.samples import Samples
-from isoconv.data.sources import Source, Splits, load, load_splits
+from isoconv.data.skipped import Skipped
+from isoconv.data.sources import Source, load, load_splits
+from isoconv.data.splits import Splits
 
 __all__ = [
     "Augmentation",
@@ -16,6 +18,7 @@ __all__ = [
     "Pictures",
     "Reading",
     "Samples",
+    "Skipped",
     "Source",
     "Splits",
     "default_folder",

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, cast
 
 from numpy.typing import NDArray
 
-from isoconv.data.dataset import MAX_CLASSES, Dataset
+from isoconv.data.dataset import Dataset
 from isoconv.data.files import (
     EXPANSION,
     Format,
@@ -28,6 +28,7 @@ from isoconv.data.files import (
     file_error,
     part_by_part,
 )
+from isoconv.data.labels import MAX_CLASSES
 from isoconv.data.npy import LONGEST, Header, read_elements, read_header
 from isoconv.errors import DataFileError, IsoconvError
 from isoconv.files import PIECE, is_regular, open_file
@@ -137,11 +138,11 @@ class _Archive:
         }
         self.others = [each.filename for each in entries if not each.filename.endswith(_ENDING)]
 
-    def numbers(self, key: str) -> NDArray[Any]:
-        """An array of numbers."""
+    def numbers(self, key: str, *, or_texts: bool = False) -> NDArray[Any]:
+        """An array of numbers, or perhaps of texts."""
         with self._member(key) as (stream, where):
             header = self._checked(stream, key, where)
-            if header.dtype.kind == "U":
+            if header.dtype.kind == "U" and not or_texts:
                 raise file_error(where, "numbers", f"{header.dtype} of shape {header.shape}")
             return read_elements(stream, header, where)
 
@@ -210,14 +211,15 @@ def _read(path: Path, split: Split) -> Dataset:
         present = archive.arrays
         for images_key, labels_key in KEYS[split]:
             if images_key in present and labels_key in present:
-                images, labels = archive.numbers(images_key), archive.numbers(labels_key)
+                images = archive.numbers(images_key)
+                labels = archive.numbers(labels_key, or_texts=True)
                 names = archive.texts(CLASS_NAMES, MAX_CLASSES) if CLASS_NAMES in present else None
                 break
         else:
             pairs = " or ".join(f"{images} and {labels}" for images, labels in KEYS[split])
             raise file_error(path, f"arrays named {pairs}", listed(sorted(present)) or "no arrays")
         beside = _beside(archive, (images_key, labels_key), split)
-    if labels.ndim == 2 and labels.shape[1] == 1 and labels.dtype.kind in "iu":
+    if labels.ndim == 2 and labels.shape[1] == 1 and labels.dtype.kind in "iuU":
         labels = labels[:, 0]
     return replace(build(path, images, labels, names), notes=beside)
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from isoconv.data.dataset import Dataset
+from isoconv.data.skipped import all_skipped
 from isoconv.errors import DataError
 from isoconv.memory import check_memory
 from isoconv.printable import listed
@@ -101,6 +102,7 @@ def all_as_one(parts: Sequence[Dataset]) -> Dataset:
         numbered=all(part.numbered for part in parts),
         paths=tuple(path for part in matched for path in part.paths),
         notes=tuple(dict.fromkeys(line for part in matched for line in part.notes)),
+        skipped=all_skipped(part.skipped for part in matched),
     )
 
 

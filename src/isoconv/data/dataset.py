@@ -20,17 +20,18 @@ from isoconv.checks import (
     shown,
     whole,
 )
+from isoconv.data.labels import class_labels, classes_hint, label_array
 from isoconv.data.reading import Reading
+from isoconv.data.skipped import Skipped
 from isoconv.data.stratify import held_out
 from isoconv.data.sums import sums
 from isoconv.errors import ArgumentError, DataError
 from isoconv.memory import check_memory
 
-__all__ = ["Dataset", "looks_channels_first", "normalisation"]
+__all__ = ["Dataset", "dataset_of", "looks_channels_first", "normalisation"]
 
 Array = NDArray[Any]
 
-MAX_CLASSES = 65536
 DIGEST_VERSION = 2
 """Of `Dataset.digest`."""
 
@@ -49,6 +50,7 @@ class Dataset:
         reading: how picture files became these images, or None if they come from elsewhere.
         numbered: the class names are mere numbers, for nobody named the classes.
         notes: what was left out, guessed or scaled while the source was read, a line each.
+        skipped: the files of the source that cannot be read and were left out, as was asked for.
     """
 
     images: Array
@@ -59,6 +61,7 @@ class Dataset:
     reading: Reading | None = None
     numbered: bool = False
     notes: tuple[str, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
 
     def __post_init__(self) -> None:
         images, labels = self.images, self.labels
@@ -92,9 +95,12 @@ class Dataset:
         Args:
             images: ``(N, H, W, C)``, or ``(N, H, W)`` for one channel; uint8, or float16, float32
                 or float64, which become float32.
-            labels: whole numbers ``(N,)``, the classes counted from 0; or float targets ``(N, …)``
-                for regression.
-            class_names: one for each class; by default ``"0"``, ``"1"``, … up to the largest label.
+            labels: ``(N,)`` class numbers, counted from 0 (True is 1), or texts, the names of the
+                classes, which are numbered in the order of their characters; or float targets
+                ``(N, …)`` for regression. Columns of tables are taken as NumPy makes arrays of
+                them.
+            class_names: one for each class; by default the texts among the labels, or ``"0"``,
+                ``"1"``, … up to the largest label, of which none may then be left out.
             name: for messages and receipts.
             layout: ``"channels_last"`` says that images whose shape looks like ``(N, C, H, W)``
                 are ``(N, H, W, C)`` all the same.
@@ -102,30 +108,16 @@ class Dataset:
         Raises:
             DataError: the arrays are empty, of another rank, dtype or length, look as if their
                 channels came first, an image holds NaN or infinity, a label lies out of range (the
-                message names the first such sample), or two classes have one name.
+                message names the first such sample), whole numbers do not count from 0 or leave
+                some out and nobody names the classes, or two classes have one name.
 
         Example:
             >>> import numpy as np
-            >>> data = Dataset.from_arrays(np.zeros((2, 4, 4), np.uint8), [0, 2])
-            >>> data.images.shape, data.class_names
-            ((2, 4, 4, 1), ('0', '1', '2'))
+            >>> data = Dataset.from_arrays(np.zeros((2, 4, 4), np.uint8), ["dog", "cat"])
+            >>> data.images.shape, data.class_names, data.labels.tolist()
+            ((2, 4, 4, 1), ('cat', 'dog'), [1, 0])
         """
-        name, class_names = check_text("name", name), _listed(class_names, name)
-        pictures = _checked_images(_array(f"{name}: images", images), name, layout)
-        targets = _array(f"{name}: labels", labels)
-        if targets.ndim == 0 or len(targets) != len(pictures):
-            raise DataError(
-                f"{name}: there must be one label for each image; got {len(pictures)} images and "
-                f"labels of shape {targets.shape}"
-            )
-        if targets.dtype.kind == "f":
-            if class_names:
-                raise DataError(f"{name}: class names need whole-number labels; got float targets")
-            targets = _finite_float32(targets, name, "targets")
-            return cls(_frozen(pictures), _frozen(targets), (), name)
-        checked, names = _checked_labels(targets, class_names, name)
-        numbered = class_names is None
-        return cls(_frozen(pictures), _frozen(checked), names, name, numbered=numbered)
+        return dataset_of(images, labels, class_names, name, layout)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -264,6 +256,54 @@ class Dataset:
         return means, np.sqrt(variances)
 
 
+def dataset_of(
+    images: ArrayLike,
+    labels: ArrayLike,
+    class_names: Sequence[str] | None = None,
+    name: str = "data",
+    layout: Literal["channels_last"] | None = None,
+    *,
+    complete: bool = True,
+) -> Dataset:
+    """`Dataset.from_arrays`, also for a part of some data that may lack classes.
+
+    Args:
+        images: as there.
+        labels: likewise.
+        class_names: likewise.
+        name: likewise.
+        layout: likewise.
+        complete: False for a part whose classes are matched with those of another one.
+
+    Raises:
+        DataError: as there.
+
+    Example:
+        >>> dataset_of(np.zeros((2, 4, 4), np.uint8), [0, 2], complete=False).class_names
+        ('0', '1', '2')
+    """
+    name, class_names = check_text("name", name), _listed(class_names, name)
+    pictures = _checked_images(_array(f"{name}: images", images), name, layout)
+    targets = label_array(name, labels)
+    if targets.ndim == 0 or len(targets) != len(pictures):
+        raise DataError(
+            f"{name}: there must be one label for each image; got {len(pictures)} images and "
+            f"labels of shape {targets.shape}"
+        )
+    if targets.dtype.kind == "f":
+        if class_names:
+            raise DataError(
+                f"{name}: class names need labels that are whole numbers or texts; got "
+                f"{targets.dtype} targets{classes_hint(targets)}"
+            )
+        targets = _finite_float32(targets, name, "targets")
+        return Dataset(_frozen(pictures), _frozen(targets), (), name)
+    numbers, names = class_labels(targets, class_names, name, complete=complete)
+    _check_names(names, name)
+    numbered = class_names is None and targets.dtype.kind != "O"
+    return Dataset(_frozen(pictures), _frozen(numbers), names, name, numbered=numbered)
+
+
 def normalisation(dataset: Dataset) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Constants that bring each channel to mean 0 and standard deviation 1.
 
@@ -374,31 +414,6 @@ def _checked_images(
             "255 become images by .astype(numpy.uint8))"
         )
     return _finite_float32(images, name, "images")
-
-
-def _checked_labels(
-    labels: Array,
-    class_names: Sequence[str] | None,
-    name: str,
-) -> tuple[Array, tuple[str, ...]]:
-    if labels.dtype.kind not in "iub" or labels.ndim != 1:
-        raise DataError(
-            f"{name}: labels must be whole numbers of shape (N,), or float targets; got "
-            f"{labels.dtype}, shape {labels.shape}"
-        )
-    bound = MAX_CLASSES if class_names is None else len(class_names)
-    wrong = (labels < 0) | (labels >= bound)
-    if wrong.any():
-        sample = int(wrong.argmax())
-        raise DataError(
-            f"{name}: labels must lie in 0 … {bound - 1}; sample {sample} has {int(labels[sample])}"
-        )
-    if class_names is None:
-        names = tuple(str(number) for number in range(int(labels.max()) + 1))
-    else:
-        names = tuple(str(class_name) for class_name in class_names)
-        _check_names(names, name)
-    return labels.astype(np.int32), names
 
 
 def _check_names(names: Sequence[str], name: str) -> None:

@@ -13,18 +13,21 @@ from typing import IO, Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from isoconv.data.dataset import Dataset
+from isoconv.data.dataset import Dataset, dataset_of
 from isoconv.data.reading import Reading
+from isoconv.data.skipped import Skipped
 from isoconv.errors import DataError, DataFileError, MissingExtraError
 from isoconv.files import PIECE, open_file
 from isoconv.memory import check_memory
 from isoconv.printable import printable
+from isoconv.wording import either, setting
 
 __all__ = [
     "DAMAGED",
     "SPLITS",
     "Failures",
     "Format",
+    "Request",
     "Split",
     "build",
     "file_error",
@@ -40,11 +43,24 @@ SPLITS: tuple[Split, Split, Split] = ("train", "validation", "test")
 DAMAGED = (OSError, EOFError, zlib.error)
 """What the standard library raises for truncated or corrupt compressed files."""
 
-NAMED = 20
-"""Files that an error names; it counts the rest."""
+NAMED = 50
+"""Files that an error's message names; it counts the rest."""
 
 EXPANSION = 1032
 """Deflate makes at most this many bytes of one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of a source besides its parts; what has no meaning for a kind is left alone.
+
+    Attributes:
+        reading: how picture files become arrays.
+        skip_bad: picture files that cannot be read are left out and named, not an error.
+    """
+
+    reading: Reading
+    skip_bad: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +70,20 @@ class Format:
     Attributes:
         summary: what it looks like on disk, for messages.
         splits: which parts a path holds; empty when the path is not of this kind.
-        read: reads the parts that are asked for, in this order; the last argument says how
-            pictures are wanted.
+        read: reads the parts that are asked for, in this order.
     """
 
     summary: str
     splits: Callable[[Path], tuple[Split, ...]]
-    read: Callable[[Path, Sequence[Split], Reading], dict[Split, Dataset]]
+    read: Callable[[Path, Sequence[Split], Request], dict[Split, Dataset]]
 
 
 def part_by_part(
     read: Callable[[Path, Split], Dataset],
-) -> Callable[[Path, Sequence[Split], Reading], dict[Split, Dataset]]:
+) -> Callable[[Path, Sequence[Split], Request], dict[Split, Dataset]]:
     """`Format.read` of a kind whose parts do not know of each other and hold no picture files."""
 
-    def read_parts(path: Path, splits: Sequence[Split], wanted: Reading) -> dict[Split, Dataset]:  # noqa: ARG001
+    def read_parts(path: Path, splits: Sequence[Split], request: Request) -> dict[Split, Dataset]:  # noqa: ARG001
         return {split: read(path, split) for split in splits}
 
     return read_parts
@@ -88,15 +103,29 @@ class Failures:
     """What cannot be read, gathered so that one error tells of all of it.
 
     Args:
-        where: the folder or the like that is read.
+        where: the folder or the like that is read; None if the files have no place in common.
         total: how many files are to be read; may be raised later.
+        root: paths are shown from here where they stand for files that were left out.
+        skip: what cannot be read is to be left out, as long as something is left.
+        hint: whoever reads the error may ask for that.
     """
 
-    def __init__(self, where: Path | str, total: int = 0) -> None:
+    def __init__(
+        self,
+        where: Path | str | None,
+        total: int = 0,
+        *,
+        root: Path | None = None,
+        skip: bool = False,
+        hint: bool = False,
+    ) -> None:
         self.total = total
+        self.root = root
         self._where = where
+        self._skip = skip
+        self._hint = hint
         # Text alone: an exception would keep what its frames hold, whole pictures among it.
-        self._broken: dict[Path, str] = {}
+        self._reasons: dict[Path, str] = {}
         self._cures: dict[str, list[Path]] = {}
         self._others: list[str] = []
 
@@ -105,11 +134,14 @@ class Failures:
         """A file that cannot be read does not stop what comes after it."""
         try:
             yield
-        except MissingExtraError as error:
-            # What one extra would cure is told once, however many files there are.
-            self._cures.setdefault(str(error).removeprefix(f"{printable(path)}: "), []).append(path)
-        except DataFileError as error:
-            self._broken.setdefault(path, str(error))
+        except (DataFileError, MissingExtraError) as error:
+            if path in self._reasons:
+                return
+            reason = str(error).removeprefix(f"{printable(path)}: ")
+            self._reasons[path] = reason
+            if isinstance(error, MissingExtraError):
+                # What one extra would cure is told once, however many files there are.
+                self._cures.setdefault(reason, []).append(path)
 
     def add(self, problem: str) -> None:
         """Something that concerns many files at once."""
@@ -118,38 +150,83 @@ class Failures:
     @property
     def count(self) -> int:
         """How many files have failed."""
-        cured = [path for paths in self._cures.values() for path in paths]
-        return len(self._broken) + len(cured)
+        return len(self._reasons)
 
     def readable(self, paths: Iterable[Path]) -> list[Path]:
         """Those that have not failed."""
-        failed = {*self._broken, *(path for paths in self._cures.values() for path in paths)}
-        return [path for path in paths if path not in failed]
+        return [path for path in paths if path not in self._reasons]
+
+    def skipped(self) -> tuple[Skipped, ...]:
+        """What has failed, in the order of paths."""
+        return tuple(
+            Skipped(
+                str(path) if self.root is None else path.relative_to(self.root).as_posix(),
+                self._reasons[path],
+            )
+            for path in sorted(self._reasons)
+        )
 
     def raise_any(self) -> None:
-        """Raise one error if anything failed.
+        """Raise one error if anything failed that is not to be left out.
 
         Raises:
             MissingExtraError: all that failed is what an optional dependency would read.
-            DataFileError: something else failed; the first line says how much, and up to 20 files
-                are named.
+            DataFileError: something else failed; the first line says how much, and up to 50 files
+                are named; its `files` are all of them.
         """
-        broken = list(self._broken.values())
-        cures = [
+        left_out = self._skip and self.count < self.total
+        if self._others or (self._reasons and not left_out):
+            raise self.error()
+
+    def error(self, first: str = "") -> DataFileError | MissingExtraError:
+        """The error that tells of all that failed, behind what is to be said first."""
+        cured = {path for paths in self._cures.values() for path in paths}
+        broken = [path for path in self._reasons if path not in cured]
+        if cured and not (broken or self._others or first):
+            missing = MissingExtraError(
+                f"{self._place()}{'; '.join(self._told_cures())}{self._hinted()}"
+            )
+            missing.files = self.skipped()
+            return missing
+        if len(broken) == 1 and not (cured or self._others or first):
+            error = DataFileError(self._line(broken[0]) + self._hinted())
+        else:
+            error = DataFileError(self._text(first, broken, NAMED))
+        if len(broken) > NAMED:
+            error.whole = self._text(first, broken, len(broken))
+        error.files = self.skipped()
+        return error
+
+    def _text(self, first: str, broken: Sequence[Path], most: int) -> str:
+        """All that there is to say, with so many files by name."""
+        lines = [first] if first else []
+        if broken:
+            lines.append(f"{len(broken)} of {self.total} files cannot be read:")
+            lines += [f"  {self._line(path)}" for path in broken[:most]]
+        if len(broken) > most:
+            how = either("`files` of this error has all", "2> FILE takes all into a file")
+            lines.append(f"  and {len(broken) - most} more ({how})")
+        lines += [*self._told_cures(), *self._others]
+        return self._place() + "\n".join(lines) + ("" if first else self._hinted())
+
+    def _place(self) -> str:
+        return "" if self._where is None else f"{printable(self._where)}: "
+
+    def _told_cures(self) -> list[str]:
+        return [
             f"{len(paths)} of {self.total} files, the first of them {printable(paths[0])}: {cure}"
             for cure, paths in self._cures.items()
         ]
-        if cures and not broken and not self._others:
-            raise MissingExtraError(f"{printable(self._where)}: {'; '.join(cures)}")
-        if len(broken) == 1 and not cures and not self._others:
-            raise DataFileError(broken[0])
-        lines = [*self._others, *cures]
-        if broken:
-            named = "".join(f"\n  {line}" for line in broken[:NAMED])
-            rest = f"\n  and {len(broken) - NAMED} more" if len(broken) > NAMED else ""
-            lines.insert(0, f"{len(broken)} of {self.total} files cannot be read:{named}{rest}")
-        if lines:
-            raise DataFileError(f"{printable(self._where)}: " + "\n".join(lines))
+
+    def _hinted(self) -> str:
+        """How to go on without them, where that would do."""
+        if not self._hint or self._others or self.count >= self.total:
+            return ""
+        them = "it" if self.count == 1 else "them"
+        return f"\n{setting('skip_bad', 'True', '')} goes on without {them}"
+
+    def _line(self, path: Path) -> str:
+        return f"{printable(path)}: {self._reasons[path]}"
 
 
 @contextmanager
@@ -225,10 +302,10 @@ def build(
     labels: NDArray[Any],
     class_names: Sequence[str] | None,
 ) -> Dataset:
-    """`Dataset.from_arrays` with errors that name the file."""
+    """`Dataset.from_arrays` for a part that may lack classes, with errors that name the file."""
     name = printable(path.name or path.resolve().name)
     try:
-        return Dataset.from_arrays(images, np.asarray(labels), class_names, name=name)
+        return dataset_of(images, labels, class_names, name, complete=False)
     except DataFileError:
         raise
     except DataError as error:

@@ -30,6 +30,7 @@ _HIDDEN = "hidden"
 _LINK = "linked folder"
 _BROKEN = "broken link"
 _SPECIAL = "pipe, device or socket"
+_NAMED = "folder without pictures that is named like one"
 
 
 @dataclass(slots=True)
@@ -106,7 +107,10 @@ def list_folder(path: Path, failures: Failures) -> Listing:
                 empty.append(folder)
             files[part][folder.name] = pictures
     if empty:
-        raise _without_pictures(path, empty)
+        error = _without_pictures(path, empty)
+        for line in notes + _skipped(skipped):
+            error.add_note(line)
+        raise error
     notes += _alike(files)
     if beside:
         notes.append(
@@ -162,6 +166,8 @@ def _walk(folder: Path) -> Iterator[tuple[Path, _Found | DataFileError]]:
         except DataFileError as error:
             yield here, error
             continue
+        if here.suffix.lower() in ENDINGS and not (found.folders or found.pictures):
+            found.skipped[_NAMED] += 1
         # A link may lead back to where it lies.
         if found.links:
             found.skipped[_LINK] += len(found.links)

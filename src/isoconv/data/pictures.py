@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from isoconv.checks import check_kind, check_number, check_path, check_paths
 from isoconv.data.dataset import Dataset
 from isoconv.data.decode import Stored, as_floats, as_pixels, least_depth, read
-from isoconv.data.files import Failures, Format, Split, build, file_error
-from isoconv.data.folders import list_folder, parts_of
+from isoconv.data.files import Failures, Format, Request, Split, build, file_error
+from isoconv.data.folders import Listing, list_folder, parts_of
 from isoconv.data.reading import Reading
 from isoconv.data.scaling import scaled
 from isoconv.data.survey import resolve
 from isoconv.data.tally import Tally, counted
+from isoconv.errors import DataFileError, MissingExtraError
 from isoconv.memory import check_memory, memory_told
 from isoconv.printable import listed, printable
 
@@ -125,7 +126,7 @@ def read_pictures(
         largest = float(np.finfo(np.float32).max)
         scale = check_number("scale", scale, least=-largest, most=largest)
     where = files[0] if len(files) == 1 else f"{len(files)} pictures"
-    failures = Failures(where, len(files))
+    failures = Failures(None, len(files))
     notes: list[str] = []
     wanted = reading
     if not wanted.resolved:
@@ -228,31 +229,105 @@ class _Reader:
         return pixels if self._scale is None else scaled(pixels, self._scale)
 
 
-def _read(path: Path, splits: Sequence[Split], wanted: Reading) -> dict[Split, Dataset]:
-    failures = Failures(path)
+def _read(path: Path, splits: Sequence[Split], request: Request) -> dict[Split, Dataset]:
+    failures = Failures(path, root=path, skip=request.skip_bad, hint=True)
     listing = list_folder(path, failures)
+    try:
+        return _read_listed(path, splits, request, listing, failures)
+    except (DataFileError, MissingExtraError) as error:
+        # Who is refused wants to know as well what was left alone.
+        for line in listing.notes:
+            error.add_note(line)
+        raise
+
+
+def _read_listed(
+    path: Path, splits: Sequence[Split], request: Request, listing: Listing, failures: Failures
+) -> dict[Split, Dataset]:
     names = _class_names(path, listing.files)
-    notes = listing.notes
-    # What is left to guess follows from all parts, so that they come out alike.
-    needed = splits if wanted.resolved else tuple(listing.files)
-    files = [file for part in needed for group in listing.files[part].values() for file in group]
-    failures.total += len(files)
-    reading = wanted
-    if not wanted.resolved:
-        reading, more = resolve(files, wanted, failures)
-        notes = notes + more
-    reading = replace(reading, dtype=reading.dtype or "uint8")
-    reader = _Reader(reading, wanted)
-    images: dict[Split, Array] = {}
-    for part in splits:
-        own = [file for group in listing.files[part].values() for file in group]
-        images[part] = reader.array(own, failures)
-    failures.raise_any()
-    notes = [*notes, *reader.notes(path)]
-    return {
-        part: _dataset(path, images[part], listing.files[part], names, reading, notes)
-        for part in splits
+    own = {
+        part: [file for group in classes.values() for file in group]
+        for part, classes in listing.files.items()
     }
+    # What is left to guess follows from all parts, so that they come out alike.
+    needed = splits if request.reading.resolved else tuple(listing.files)
+    failures.total += len([file for part in needed for file in own[part]])
+    reading, images, notes = _decoded(own, needed, splits, request, failures)
+    failures.raise_any()
+    _check_classes({part: listing.files[part] for part in splits}, failures)
+    notes = [*listing.notes, *notes]
+    found: dict[Split, Dataset] = {}
+    for part in splits:
+        readable = set(failures.readable(own[part]))
+        files = {
+            name: [file for file in group if file in readable]
+            for name, group in listing.files[part].items()
+        }
+        pictures = _without_holes(images.pop(part), [file in readable for file in own[part]])
+        found[part] = _dataset(path, pictures, files, names, reading, notes)
+    skipped = failures.skipped()
+    return {part: replace(data, skipped=skipped) for part, data in found.items()}
+
+
+def _decoded(
+    own: dict[Split, list[Path]],
+    needed: Sequence[Split],
+    splits: Sequence[Split],
+    request: Request,
+    failures: Failures,
+) -> tuple[Reading, dict[Split, Array], list[str]]:
+    """The pictures of some parts, with their reading and what is to be told of them.
+
+    What follows from the files follows from those that are read to their end: a file that is left
+    out has no say, as if it were not there.
+    """
+    wanted = request.reading
+    files = [file for part in needed for file in own[part]]
+    while True:
+        reading, notes = wanted, list[str]()
+        if not wanted.resolved:
+            reading, notes = resolve(failures.readable(files), wanted, failures)
+        reading = replace(reading, dtype=reading.dtype or "uint8")
+        reader = _Reader(reading, wanted)
+        failed = failures.count
+        guessed = request.skip_bad and not wanted.resolved
+        images: dict[Split, Array] = {}
+        for part in needed if guessed else splits:
+            pictures = reader.array(own[part], failures)
+            if part in splits:
+                images[part] = pictures
+        if not guessed or failures.count == failed or failures.count == failures.total:
+            return reading, images, [*notes, *reader.notes(failures.root)]
+
+
+def _without_holes(images: Array, there: Sequence[bool]) -> Array:
+    """The pictures that are there, moved together in the same memory."""
+    count = 0
+    for place, each in enumerate(there):
+        if each:
+            if count < place:
+                images[count] = images[place]
+            count += 1
+    return images[:count]
+
+
+def _check_classes(parts: Mapping[Split, Mapping[str, Sequence[Path]]], failures: Failures) -> None:
+    """See that every class has a picture left.
+
+    Raises:
+        DataFileError: one has none.
+        MissingExtraError: likewise, and an optional dependency would read what it has.
+    """
+    lost = [
+        repr(name)
+        for classes in parts.values()
+        for name, files in classes.items()
+        if not failures.readable(files)
+    ]
+    if lost:
+        raise failures.error(
+            f"every class needs a picture that can be read; none is left of {listed(lost)}"
+        )
 
 
 def _class_names(path: Path, files: dict[Split, dict[str, list[Path]]]) -> tuple[str, ...]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,13 +26,12 @@ from isoconv.checks import check_kind, check_mapping, check_text, shown
 from isoconv.data.dataset import Dataset
 from isoconv.data.files import SPLITS
 from isoconv.errors import ArgumentError, DataError
-from isoconv.printable import printable
+from isoconv.printable import csv_line, printable
 
 __all__ = ["Membership", "Sample", "Samples", "check_datasets", "sample_digests"]
 
 Array = NDArray[Any]
 _COLUMNS = ("part", "class", "sha256", "path")
-_QUOTED = re.compile('[",\r\n]')
 
 
 def sample_digests(data: Dataset) -> list[str]:
@@ -123,7 +121,7 @@ class Samples:
 
     def content(self) -> bytes:
         """The list as CSV in UTF-8."""
-        text = "".join(",".join(map(_quoted, line)) + "\n" for line in (_COLUMNS, *self.rows))
+        text = "".join(map(csv_line, (_COLUMNS, *self.rows)))
         # Names of files need not be valid text.
         return text.encode("utf-8", "surrogateescape")
 
@@ -201,11 +199,6 @@ def check_datasets(name: str, parts: object) -> dict[str, Dataset]:
 
 def _checked(data: object) -> Dataset:
     return check_kind("data", data, Dataset, "a Dataset")
-
-
-def _quoted(text: str) -> str:
-    # Python's writer leaves a lone carriage return without quotes, which its reader refuses.
-    return '"' + text.replace('"', '""') + '"' if _QUOTED.search(text) else text
 
 
 def _rows(part: str, data: Dataset) -> list[Sample]:

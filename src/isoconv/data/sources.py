@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,8 +14,8 @@ from isoconv.checks import (
     as_word,
     check_choice,
     check_count,
+    check_flag,
     check_kind,
-    check_mapping,
     check_number,
     check_path,
     shown,
@@ -27,20 +27,21 @@ from isoconv.data.classes import all_as_one, in_classes
 from isoconv.data.dataset import Dataset
 from isoconv.data.download import REMOTE, default_folder
 from isoconv.data.fashion import PARTS, load_sample
-from isoconv.data.files import SPLITS, Format, Split
+from isoconv.data.files import SPLITS, Format, Request, Split
 from isoconv.data.idx import IDX
+from isoconv.data.labels import check_counted
 from isoconv.data.names import SAMPLE
 from isoconv.data.pictures import PICTURES
 from isoconv.data.reading import Reading
-from isoconv.data.samples import Samples
+from isoconv.data.splits import Splits
 from isoconv.data.stratify import held_out
 from isoconv.data.tally import counted
 from isoconv.errors import ArgumentError, DataError, DataFileError
 from isoconv.files import kind_of_file
 from isoconv.memory import memory_told
-from isoconv.printable import cut, listed, printable
+from isoconv.printable import printable
 
-__all__ = ["Source", "Splits", "load", "load_splits"]
+__all__ = ["Source", "load", "load_splits"]
 
 Source = str | Path | Dataset | tuple[Any, Any]
 """A name, a path, a data set, or a pair of arrays (images, labels)."""
@@ -50,54 +51,6 @@ HOLD_OUT = 0.1
 """The part of the training samples that validates, or tests, when the source has no such part."""
 
 
-@dataclass(frozen=True, slots=True)
-class Splits:
-    """What to train on, what to choose by, and what to measure with once, at the end.
-
-    ``train, validation, test = splits`` takes it apart.
-
-    Attributes:
-        train: the samples that are learned from.
-        validation: for early stopping, the best epoch and every other choice; None if unwanted.
-        test: for the final measurement; None if unwanted.
-        how: the settings that made the parts of their source, as plain values.
-
-    Raises:
-        ArgumentError: parts that are no data sets.
-    """
-
-    train: Dataset
-    validation: Dataset | None = None
-    test: Dataset | None = None
-    how: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        check_kind("train", self.train, Dataset, "a Dataset")
-        for part in ("validation", "test"):
-            if getattr(self, part) is not None:
-                check_kind(part, getattr(self, part), Dataset, "a Dataset or None")
-        check_mapping("how", self.how)
-
-    def __iter__(self) -> Iterator[Dataset | None]:
-        return iter((self.train, self.validation, self.test))
-
-    @property
-    def parts(self) -> dict[str, Dataset]:
-        """The parts that there are, by name."""
-        named = {"train": self.train, "validation": self.validation, "test": self.test}
-        return {name: data for name, data in named.items() if data is not None}
-
-    def warnings(self, samples: Samples | None = None) -> list[str]:
-        """What a person should know before trusting the figures, a line each.
-
-        Args:
-            samples: of these parts, if they are at hand already.
-        """
-        if samples is None:
-            samples = Samples.of(self.parts)
-        return _warnings(self.parts, check_kind("samples", samples, Samples, "Samples"))
-
-
 def load(
     source: Source,
     split: Split | Literal["all"] = "train",
@@ -105,6 +58,7 @@ def load(
     size: int | tuple[int, int] | None = None,
     depth: int | None = None,
     reading: Reading | None = None,
+    skip_bad: bool = False,
     folder: Path | str | None = None,
 ) -> Dataset:
     """Load one part of a data set, or all of it.
@@ -129,15 +83,19 @@ def load(
             brightness; by default the least of 8, 10, 12, 14 and 16 that holds the numbers of all
             files; for image folders only.
         reading: how a model's pictures were read, in place of `size` and `depth`.
+        skip_bad: of a folder of pictures leave out the files that cannot be read, in place of an
+            error; `Dataset.skipped` names them. What there is to guess follows from the others.
         folder: where fetched data sets are kept; by default the user's cache folder.
 
     Raises:
         ArgumentError: ``split``, ``size`` or ``depth`` is not one of those above, or scales what
             holds no picture files.
         DataError: nothing of this name or kind is known, it has no such part, or the arrays cannot
-            be used.
+            be used; of a part to train on, also whole numbers as labels that do not count from 0 or
+            leave some out, without names of the classes.
         DataFileError: a file is truncated, corrupt or foreign; the message names it, and of a
-            folder of images all such files at once.
+            folder of images all such files at once (its `files`, the first 50 in the message); or
+            a class has no file left that can be read.
         MissingExtraError: a folder's images are in HEIC, and the extra ``heic`` is not installed.
 
     Example:
@@ -147,14 +105,17 @@ def load(
     """
     check_choice("split", split, (*SPLITS, "all"))
     folder = None if folder is None else check_path("folder", folder)
-    wanted = _wanted(size, depth, reading)
+    request = Request(_wanted(size, depth, reading), check_flag("skip_bad", skip_bad))
     present = _splits(source, folder)
     if split == "all":
-        parts = _load(source, present, wanted, folder)
+        parts = _load(source, present, request, folder)
         return all_as_one([parts[part] for part in present])
     if split not in present:
         raise DataError(f"{_title(source)} has no part {split!r}; it has {', '.join(present)}")
-    return _load(source, (split,), wanted, folder)[split]
+    found = _load(source, (split,), request, folder)
+    if split == "train":
+        _check_counted(source, found)
+    return found[split]
 
 
 def load_splits(
@@ -165,6 +126,7 @@ def load_splits(
     seed: int = 0,
     size: int | tuple[int, int] | None = None,
     depth: int | None = None,
+    skip_bad: bool = False,
     folder: Path | str | None = None,
 ) -> Splits:
     """Load what to train on, what to choose by and what to test with.
@@ -181,6 +143,7 @@ def load_splits(
         seed: which samples are held out, if any must be.
         size: as for `load`.
         depth: as for `load`.
+        skip_bad: as for `load`.
         folder: as for `load`.
 
     Raises:
@@ -195,7 +158,7 @@ def load_splits(
         >>> [len(part) for part in splits.parts.values()]
         [9000, 1000, 2000]
     """
-    wanted = _wanted(size, depth, None)
+    request = Request(_wanted(size, depth, None), check_flag("skip_bad", skip_bad))
     folder = None if folder is None else check_path("folder", folder)
     seed = check_count("seed", seed, least=0, below=2**64)
     shares: dict[Split, float] = {
@@ -210,7 +173,8 @@ def load_splits(
             "what is held out must leave something to train on, together below 1; got "
             f"validation={validation:g} and test={test:g}"
         )
-    parts = _load(source, present, wanted, folder)
+    parts = _load(source, present, request, folder)
+    _check_counted(source, parts)
     _check_parts(source, parts)
     lacking = [part for part, share in shares.items() if part not in parts and share]
     if lacking:
@@ -231,10 +195,16 @@ def load_splits(
         "validation": float(shares["validation"]),
         "test": float(shares["test"]),
         "split_seed": seed,
-        "size": None if wanted.size is None else list(wanted.size),
-        "depth": wanted.depth,
+        "size": None if request.reading.size is None else list(request.reading.size),
+        "depth": request.reading.depth,
     }
     return Splits(parts["train"], parts.get("validation"), parts.get("test"), how)
+
+
+def _check_counted(source: Source, loaded: dict[Split, Dataset]) -> None:
+    """See that class numbers that nobody named count from 0 over all parts, none left out."""
+    if not isinstance(source, Dataset) and all(part.numbered for part in loaded.values()):
+        check_counted(np.concatenate([part.labels for part in loaded.values()]), _title(source))
 
 
 def _check_parts(source: Source, loaded: dict[Split, Dataset]) -> None:
@@ -264,30 +234,6 @@ def _check_parts(source: Source, loaded: dict[Split, Dataset]) -> None:
                 in_classes(data, first.class_names, f"the training part of {_title(source)}"),
                 numbered=first.numbered,
             )
-
-
-def _warnings(parts: dict[str, Dataset], samples: Samples) -> list[str]:
-    found = []
-    for part, data in parts.items():
-        if not data.classes:
-            continue
-        counts = np.bincount(data.labels, minlength=data.classes).tolist()
-        named = zip(data.class_names, counts, strict=True)
-        few = [f"{cut(printable(name), 200)} ({count})" for name, count in named if count < 2]
-        if few:
-            found.append(
-                f"{counted(len(few), 'class', 'classes')} with fewer than 2 samples in the {part} "
-                f"part: {listed(few)}; figures of such a class mean little"
-            )
-    for part in ("validation", "test"):
-        if part in parts:
-            again = samples.shared("train", part)
-            if again:
-                found.append(
-                    f"{again} of the {len(parts[part])} samples of the {part} part are also in the "
-                    "training part: figures on them are too good"
-                )
-    return found
 
 
 def _wanted(
@@ -331,10 +277,11 @@ def _splits(source: Source, folder: Path | str | None) -> tuple[Split, ...]:
 def _load(
     source: Source,
     splits: Sequence[Split],
-    wanted: Reading,
+    request: Request,
     folder: Path | str | None,
 ) -> dict[Split, Dataset]:
     """Some of the parts that a source has."""
+    wanted = request.reading
     if isinstance(source, Dataset):
         loaded: dict[Split, Dataset] = {"train": source}
     elif not isinstance(source, str | Path):
@@ -344,7 +291,7 @@ def _load(
     else:
         path = _path(source, folder)
         with memory_told(f"reading {printable(path)}"):
-            loaded = _format(path).read(path, splits, wanted)
+            loaded = _format(path).read(path, splits, request)
     remote = isinstance(source, str | Path) and str(source) in REMOTE
     for split, data in loaded.items():
         if remote:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from isoconv.checks import check_number
+from isoconv.checks import LARGEST_SINGLE, check_number
 from isoconv.nn.module import Module
 from isoconv.nn.tensor import Tensor, apply, check_tensors
 from isoconv.ops import LeakyRelu
@@ -168,10 +168,16 @@ class LeakyReLU(Module):
     """`leaky_relu` as a layer.
 
     Args:
-        slope: factor below zero.
+        slope: factor below zero, a finite number of float32.
+
+    Raises:
+        ArgumentError: a slope that is none.
     """
 
     slope: float = 0.01
+
+    def __post_init__(self) -> None:
+        check_number("slope", self.slope, least=-LARGEST_SINGLE, most=LARGEST_SINGLE)
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape."""

@@ -5,26 +5,46 @@ and ``w``. Float32 and float64 are both computed as given.
 
 Whatever NumPy makes an array of is taken for one: lists of numbers (float64, as NumPy makes them),
 views, arrays of the other byte order or that cannot be written. Settings may be NumPy's numbers.
+Each function has the arguments of its namesake in ``isoconv.nn.functional``, with images as a first
+axis; weights and statistics have none.
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
-import numpy as np
+from numpy.typing import ArrayLike
 
-from isoconv.checks import check_array, plain, shown
-from isoconv.errors import ArgumentError, DataError, DTypeError, ShapeError
-from isoconv.graph.autodiff import differentiate
-from isoconv.graph.ir import DType
+from isoconv.checks import check_array, shown
+from isoconv.errors import ArgumentError
 from isoconv.graph.operation import Array
 from isoconv.nn import functional
+from isoconv.nn.array_elements import (
+    gelu,
+    leaky_relu,
+    log_softmax,
+    power,
+    relu,
+    sigmoid,
+    silu,
+    softmax,
+    tanh,
+)
+from isoconv.nn.array_losses import bce_with_logits, cross_entropy, mse
+from isoconv.nn.array_pooling import (
+    avg_pool1d,
+    avg_pool2d,
+    avg_pool3d,
+    global_avg_pool,
+    global_max_pool,
+    max_pool1d,
+    max_pool2d,
+    max_pool3d,
+)
+from isoconv.nn.array_weights import batch_norm, conv1d, conv2d, conv3d, linear
+from isoconv.nn.computed import compute
 from isoconv.nn.tensor import Tensor
-from isoconv.nn.trace import Trace
-from isoconv.run.evaluate import evaluate
 
 __all__ = [
     "avg_pool1d",
@@ -55,30 +75,11 @@ __all__ = [
     "tanh",
 ]
 
-_SHARED = frozenset({"weight", "bias", "mean", "variance", "gamma", "beta"})
-_DTYPES = ("float32", "float64", "int32", "int64", "uint8")
-
 Function = Callable[..., Array]
 
 
-def _on_arrays(function: Callable[..., Tensor]) -> Function:
-    """The function on arrays instead of tensors."""
-
-    @wraps(function)
-    def run(*values: Any, **settings: Any) -> Array:
-        return _compute(function, values, settings, None)[0]
-
-    run.__doc__ = (
-        f"{(function.__doc__ or '').splitlines()[0]}\n\n    On NumPy arrays: those that "
-        "``nn.functional`` describes, with the images as a first axis\n    (weights and statistics "
-        "have none). See ``isoconv.nn.functional``."
-        f"{function.__name__} for the formula and settings.\n    "
-    )
-    return run
-
-
 def gradients(
-    function: Function, grad_output: Array, *arrays: Array, **settings: Any
+    function: Function, grad_output: ArrayLike, *arrays: ArrayLike, **settings: Any
 ) -> tuple[Array, ...]:
     """Gradients of a function of this module by each of its array arguments.
 
@@ -112,160 +113,15 @@ def gradients(
                [0., 4., 0.]], dtype=float32)
     """
     cotangent = check_array("grad_output", grad_output)
-    return tuple(_compute(_original(function), arrays, settings, cotangent)[1:])
+    return tuple(compute(_original(function), arrays, settings, cotangent)[1:])
 
 
 def _original(function: Function) -> Callable[..., Tensor]:
-    """The function on tensors that a function of this module was made of."""
-    original: Any = getattr(function, "__wrapped__", None)
-    if not any(original is getattr(functional, name) for name in functional.__all__):
+    """The function on tensors that a function of this module is about."""
+    name = str(getattr(function, "__name__", ""))
+    if name not in functional.__all__ or globals().get(name) is not function:
         raise ArgumentError(
             f"gradients takes a function of isoconv on arrays; got {shown(function)}"
         )
-    wrapped: Callable[..., Tensor] = original
-    return wrapped
-
-
-def _compute(
-    function: Callable[..., Tensor],
-    values: tuple[Any, ...],
-    settings: dict[str, Any],
-    grad_output: Array | None,
-) -> list[Array]:
-    """The result, then the gradients by all float arrays if a cotangent is given."""
-    bound = inspect.signature(function).bind(*values, **settings)
-    arrays = _arrays(function, bound)
-    images: dict[str, int] = {}
-    trace = Trace(dtype=_common_dtype(arrays))
-    tensors = {name: _input(trace, name, value, images) for name, value in arrays.items()}
-    bound.arguments.update(tensors)
-    result = function(*bound.args, **bound.kwargs)
-    count = _count(function.__name__, images)
-    outputs = [("result", result.index)]
-    floats: list[str] = []
-    if grad_output is not None:
-        wanted_shape = (count, *result.shape)
-        if grad_output.shape != wanted_shape:
-            raise ShapeError(f"grad_output must have shape {wanted_shape}; got {grad_output.shape}")
-        arrays["grad_output"] = grad_output.astype(result.dtype, copy=False)
-        seed = trace.input("dataset", "grad_output", result.shape, result.dtype).index
-        floats = [name for name in tensors if arrays[name].dtype.kind == "f"]
-        wanted = [tensors[name].index for name in floats]
-        flows = differentiate(trace.builder, {result.index: seed}, wanted)
-        known = zip(floats, wanted, strict=True)
-        outputs += [(f"grad:{name}", flows[index]) for name, index in known if index in flows]
-    results = evaluate(trace.builder.graph(outputs), _used(trace, outputs, arrays), count)
-    gradients_ = [results.get(f"grad:{name}", np.zeros_like(arrays[name])) for name in floats]
-    return [np.array(array) for array in (results["result"], *gradients_)]
-
-
-def _arrays(function: Callable[..., Tensor], bound: inspect.BoundArguments) -> dict[str, Array]:
-    """The arguments in whose place the function takes tensors, as arrays."""
-    arrays: dict[str, Array] = {}
-    for name, value in bound.arguments.items():
-        kind = bound.signature.parameters[name].annotation
-        if kind == "Tensor | None" and value is None:
-            continue
-        if kind == "Tensor | float" and _is_number(value):
-            continue
-        if "Tensor" not in kind:
-            continue
-        if isinstance(value, Tensor):
-            raise ArgumentError(
-                f"{function.__name__} on arrays takes no tensors; on tensors of a trace it is "
-                f"nn.functional.{function.__name__}"
-            )
-        arrays[name] = check_array(name, value)
-    if function is functional.cross_entropy:
-        arrays["labels"] = _checked_labels(arrays["logits"], arrays["labels"])
-    return arrays
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(plain(value), (int, float)) and not isinstance(plain(value), bool)
-
-
-def _input(trace: Trace, name: str, value: Array, images: dict[str, int]) -> Tensor:
-    if value.dtype.name not in _DTYPES:
-        raise DTypeError(f"{name} must be one of {', '.join(_DTYPES)}; got {value.dtype}")
-    dtype: DType = value.dtype.name  # type: ignore[assignment]
-    shared = name in _SHARED
-    if not shared and value.ndim == 0:
-        raise ShapeError(f"{name} must lead with an axis of images; got a single number")
-    shape = value.shape if shared else value.shape[1:]
-    if 0 in shape:
-        raise ShapeError(
-            f"{name} must have sides of at least 1, but for the number of images; "
-            f"got shape {value.shape}"
-        )
-    if shared:
-        return trace.input("parameter", name, shape, dtype)
-    images[name] = len(value)
-    return trace.input("dataset", name, shape, dtype)
-
-
-def _checked_labels(logits: Array, labels: Array) -> Array:
-    """Kernels look a label up without asking whether there is such a class."""
-    if labels.dtype.kind not in "biu":
-        raise DTypeError(f"labels must be whole numbers; got {labels.dtype}")
-    classes = logits.shape[-1] if logits.ndim > 1 else 0
-    wrong = (labels < 0) | (labels >= classes)
-    if classes and wrong.any():
-        first = int(np.argmax(wrong))
-        raise DataError(
-            f"labels must lie in 0 … {classes - 1}, one for each logit; label {first} is "
-            f"{int(labels.flat[first])}"
-        )
-    return labels.astype(np.int32, copy=False)
-
-
-def _common_dtype(arrays: dict[str, Array]) -> DType:
-    floats = {name: value.dtype.name for name, value in arrays.items() if value.dtype.kind == "f"}
-    if len(set(floats.values())) > 1:
-        raise DTypeError(f"arrays must share one floating-point dtype; got {floats}")
-    kind = next(iter(floats.values()), "float32")
-    if kind not in ("float32", "float64"):
-        raise DTypeError(f"arrays must be float32 or float64; got {floats}")
-    return "float64" if kind == "float64" else "float32"
-
-
-def _count(name: str, images: dict[str, int]) -> int:
-    if not images:
-        raise ArgumentError(f"{name} needs an array")
-    if len(set(images.values())) != 1:
-        raise ShapeError(f"all arrays must hold the same number of images; got {images}")
-    return next(iter(images.values()))
-
-
-def _used(
-    trace: Trace, outputs: list[tuple[str, int]], arrays: dict[str, Array]
-) -> dict[str, Array]:
-    graph = trace.builder.graph(outputs)
-    return {node.attrs.name: arrays[node.attrs.name] for _, node in graph.inputs()}
-
-
-avg_pool1d = _on_arrays(functional.avg_pool1d)
-avg_pool2d = _on_arrays(functional.avg_pool2d)
-avg_pool3d = _on_arrays(functional.avg_pool3d)
-batch_norm = _on_arrays(functional.batch_norm)
-bce_with_logits = _on_arrays(functional.bce_with_logits)
-conv1d = _on_arrays(functional.conv1d)
-conv2d = _on_arrays(functional.conv2d)
-conv3d = _on_arrays(functional.conv3d)
-cross_entropy = _on_arrays(functional.cross_entropy)
-gelu = _on_arrays(functional.gelu)
-global_avg_pool = _on_arrays(functional.global_avg_pool)
-global_max_pool = _on_arrays(functional.global_max_pool)
-leaky_relu = _on_arrays(functional.leaky_relu)
-linear = _on_arrays(functional.linear)
-log_softmax = _on_arrays(functional.log_softmax)
-max_pool1d = _on_arrays(functional.max_pool1d)
-max_pool2d = _on_arrays(functional.max_pool2d)
-max_pool3d = _on_arrays(functional.max_pool3d)
-mse = _on_arrays(functional.mse)
-power = _on_arrays(functional.power)
-relu = _on_arrays(functional.relu)
-sigmoid = _on_arrays(functional.sigmoid)
-silu = _on_arrays(functional.silu)
-softmax = _on_arrays(functional.softmax)
-tanh = _on_arrays(functional.tanh)
+    original: Callable[..., Tensor] = getattr(functional, name)
+    return original

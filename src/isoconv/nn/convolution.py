@@ -17,7 +17,7 @@ with its kernels turned around; the difference matters for kernels that are give
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal, get_args
 
 from isoconv.checks import LARGEST, check_choice, check_count, check_flag
 from isoconv.errors import ArgumentError, ShapeError
@@ -35,7 +35,8 @@ from isoconv.ops import ConvGeometry, WinogradOutput, WinogradPatches
 
 __all__ = ["Conv1d", "Conv2d", "Conv3d", "DepthwiseConv2d", "conv1d", "conv2d", "conv3d"]
 
-ALGORITHMS = ("direct", "winograd")
+Algorithm = Literal["direct", "winograd"]
+ALGORITHMS = get_args(Algorithm)
 
 
 def _convolve(
@@ -144,7 +145,7 @@ def conv2d(
     dilation: PerAxis = 1,
     groups: int = 1,
     flip: bool = False,
-    algorithm: str = "direct",
+    algorithm: Algorithm = "direct",
 ) -> Tensor:
     """Convolution along height and width.
 

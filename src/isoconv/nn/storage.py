@@ -105,7 +105,11 @@ def listed(lines: list[str]) -> str:
 
 
 def digest(arrays: Mapping[str, Array]) -> str:
-    """SHA-256 over the names in sorted order: name, shape, dtype, little-endian bytes.
+    r"""SHA-256 over the names in sorted order: name, shape, dtype, little-endian bytes.
+
+    Name, shape and dtype are a line each. Where a name has a line end in it, two lines come first
+    that are no name and its shape, ``names\nby length\n``, and each name stands behind a line with
+    the number of its bytes: so no name can be taken for lines of another array.
 
     Example:
         >>> import numpy as np
@@ -113,10 +117,15 @@ def digest(arrays: Mapping[str, Array]) -> str:
         False
     """
     total = hashlib.sha256()
+    by_length = any("\n" in name for name in arrays)
+    if by_length:
+        total.update(b"names\nby length\n")
     for name in sorted(arrays):
         array = arrays[name]
         little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
         shape = ",".join(str(side) for side in array.shape)
+        if by_length:
+            total.update(b"%d\n" % len(name.encode()))
         total.update(f"{name}\n{shape}\n{array.dtype.name}\n".encode())
         total.update(little.tobytes())
     return total.hexdigest()

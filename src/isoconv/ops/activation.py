@@ -17,7 +17,7 @@ from isoconv.arithmetic import elementary
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import TensorSpec
 from isoconv.graph.operation import Array, Gradient, Operation, register
-from isoconv.ops.check import require_float, shape_error
+from isoconv.ops.check import require_constants, require_float, shape_error
 from isoconv.ops.pointwise import Constant, register_unary
 
 __all__ = ["LeakyRelu"]
@@ -58,9 +58,10 @@ def _register_equal(
 ) -> None:
     """Register a pointwise operation of float values that must all be alike."""
 
-    def infer(attrs: Any, *specs: TensorSpec) -> TensorSpec:  # noqa: ARG001
+    def infer(attrs: Any, *specs: TensorSpec) -> TensorSpec:
         named = dict(zip(arguments, specs, strict=True))
         require_float(name, **named)
+        require_constants(name, attrs, specs[0])
         if len(set(specs)) > 1:
             rule = f"{' and '.join(arguments)} must have one shape, with or without an image axis"
             raise shape_error(name, rule, **named)

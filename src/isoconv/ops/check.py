@@ -5,12 +5,19 @@ Each message names the operation, the rule, and all inputs as they were received
 
 from __future__ import annotations
 
-from isoconv.errors import DTypeError, ShapeError
+import math
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+from isoconv.errors import ArgumentError, DTypeError, ShapeError
 from isoconv.graph.ir import TensorSpec
 
 __all__ = [
     "dtype_error",
     "require_batched",
+    "require_constants",
     "require_dtype",
     "require_float",
     "require_unbatched",
@@ -60,6 +67,29 @@ def require_float(op: str, **specs: TensorSpec) -> None:
         raise dtype_error(op, f"{names} must be float32 or float64", **specs)
     if len({spec.dtype for spec in specs.values()}) > 1:
         raise dtype_error(op, f"{names} must have one dtype", **specs)
+
+
+def require_constants(op: str, attrs: Any, spec: TensorSpec) -> None:
+    """The numbers among an operation's settings stay finite in the dtype of its values.
+
+    Args:
+        op: name of the operation.
+        attrs: the record of its settings, or None.
+        spec: of the values that they meet.
+
+    Raises:
+        ArgumentError: a finite number would become infinite.
+    """
+    for field in () if attrs is None else fields(attrs):
+        value = getattr(attrs, field.name)
+        if spec.dtype == "float32" and isinstance(value, float) and math.isfinite(value):
+            with np.errstate(over="ignore"):
+                rounded = np.float32(value)
+            if not np.isfinite(rounded):
+                raise ArgumentError(
+                    f"{op}: {field.name} must be a number of float32, at most "
+                    f"{np.finfo(np.float32).max:g}; got {value!r}"
+                )
 
 
 def require_dtype(op: str, dtype: str, **specs: TensorSpec) -> None:

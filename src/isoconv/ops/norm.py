@@ -16,6 +16,7 @@ from isoconv.graph.ir import TensorSpec
 from isoconv.graph.operation import Array, Operation, register
 from isoconv.ops.check import (
     require_batched,
+    require_constants,
     require_float,
     require_unbatched,
     shape_error,
@@ -46,8 +47,9 @@ class Epsilon:
             raise ArgumentError(f"eps must not be negative; got {self.eps}")
 
 
-def _infer_inverse_std(attrs: Epsilon, var: TensorSpec) -> TensorSpec:  # noqa: ARG001
+def _infer_inverse_std(attrs: Epsilon, var: TensorSpec) -> TensorSpec:
     require_float("inverse_std", var=var)
+    require_constants("inverse_std", attrs, var)
     return var
 
 

@@ -18,7 +18,7 @@ from isoconv.errors import ArgumentError
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import DType, TensorSpec
 from isoconv.graph.operation import Array, Gradient, Operation, register
-from isoconv.ops.check import FLOATS, require_float, shape_error
+from isoconv.ops.check import FLOATS, require_constants, require_float, shape_error
 from isoconv.ops.reduce import fits, reduce_like
 
 __all__ = ["Constant", "Convert", "register_unary"]
@@ -202,8 +202,9 @@ def register_unary(
         cheap: a result costs less to compute again than to load.
     """
 
-    def infer(attrs: Any, x: TensorSpec) -> TensorSpec:  # noqa: ARG001
+    def infer(attrs: Any, x: TensorSpec) -> TensorSpec:
         require_float(name, x=x)
+        require_constants(name, attrs, x)
         return x
 
     def reference(attrs: Any, x: Array, *, images: int) -> Array:  # noqa: ARG001

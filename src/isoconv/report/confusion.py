@@ -14,8 +14,9 @@ __all__ = ["draw_confusion"]
 
 COUNTED = 20
 """Up to so many classes each cell shows its count."""
-NAMED = 50
-"""Up to so many classes each row and column shows its name."""
+NAMED = 100
+"""Up to so many classes each row shows its name; beyond `COUNTED`, with the number that stands for
+it above its column."""
 
 
 def draw_confusion(confusion: NDArray[np.integer[Any]], class_names: Sequence[str]) -> Any:
@@ -29,13 +30,16 @@ def draw_confusion(confusion: NDArray[np.integer[Any]], class_names: Sequence[st
         A matplotlib figure.
     """
     classes = len(class_names)
-    cell = 0.52 if classes <= COUNTED else max(0.14, 7.5 / classes) if classes <= NAMED else 0
+    few = classes <= COUNTED
+    cell = 0.52 if few else max(0.14, 7.5 / classes) if classes <= NAMED else 0
     side = max(2.4, cell * classes) if cell else 7.5
     labels = drawable(class_names)
+    if not few:
+        labels = [f"{label}  {number}" for number, label in enumerate(labels, 1)]
     # The longest name sets the room for names: 0.085 inches a letter at this size.
     name = 0.085 * max(len(label) for label in labels) if classes <= NAMED else 0.3
-    # Names below the columns stand at 45 degrees.
-    room, below = 0.25 + name, 0.65 + 0.71 * name
+    # Names below the columns stand at 45 degrees, numbers upright.
+    room, below = 0.25 + name, 0.65 + (0.71 * name if few else 0.2)
     figure = make_figure(0.3 + room + side + 1.15, 0.8 + side + below)
     title(figure, "Confusion matrix", "images of each true class (row) by predicted class (column)")
     axes = panel(figure, 0.3 + room, below, side, side)
@@ -48,11 +52,13 @@ def draw_confusion(confusion: NDArray[np.integer[Any]], class_names: Sequence[st
         spine.set_visible(False)
     axes.tick_params(length=0)
     if classes <= NAMED:
-        size = 9 if classes <= COUNTED else 7
+        size = 9 if few else 7 if classes <= 60 else 6
         ticks = range(classes)
-        axes.set_xticks(ticks, labels, rotation=45, ha="right", size=size, parse_math=False)
+        below_columns = labels if few else [str(number) for number in range(1, classes + 1)]
+        turned = {"rotation": 45, "ha": "right"} if few else {"rotation": 90}
+        axes.set_xticks(ticks, below_columns, size=size, parse_math=False, **turned)
         axes.set_yticks(ticks, labels, size=size, parse_math=False)
-        for tick in axes.get_xticklabels():
+        for tick in axes.get_xticklabels() if few else ():
             tick.set_rotation_mode("anchor")
         axes.set_xticks(np.arange(classes - 1) + 0.5, minor=True)
         axes.set_yticks(np.arange(classes - 1) + 0.5, minor=True)
@@ -60,7 +66,7 @@ def draw_confusion(confusion: NDArray[np.integer[Any]], class_names: Sequence[st
         axes.tick_params(which="minor", length=0)
     axes.set_xlabel("predicted class", color=INK, size=10)
     axes.set_ylabel("true class", color=INK, size=10)
-    if classes <= COUNTED:
+    if few:
         _write_counts(axes, confusion, shares)
 
     bar = panel(figure, 0.3 + room + side + 0.2, below, 0.14, side)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from isoconv.printable import shortened
 from isoconv.report.style import (
     GRID,
     INK,
@@ -21,7 +22,6 @@ from isoconv.report.style import (
     make_figure,
     panel,
     save,
-    shortened,
     title,
 )
 from isoconv.run.ceilings import Ceilings

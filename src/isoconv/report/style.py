@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from isoconv.errors import MissingExtraError
+from isoconv.printable import shortened
 
 __all__ = [
     "GRID",
@@ -24,11 +25,11 @@ __all__ = [
     "WRONG",
     "diverging",
     "drawable",
+    "has_matplotlib",
     "make_figure",
     "panel",
     "save",
     "sequential",
-    "shortened",
     "title",
     "write_whole",
 ]
@@ -42,6 +43,15 @@ WRONG = "#b2182b"
 
 # As large as the page shows them on a screen with two device pixels to a CSS pixel.
 DOTS_PER_INCH = 150
+
+
+def has_matplotlib() -> bool:
+    """Whether matplotlib is installed."""
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError:
+        return False
+    return True
 
 
 def make_figure(width: float, height: float) -> Any:
@@ -106,7 +116,7 @@ def drawable(names: Sequence[str], width: int = 18) -> list[str]:
 
     Example:
         >>> drawable(["Ankle boot", "a name that is far too long"])
-        ['Ankle boot', 'a name that is fa…']
+        ['Ankle boot', 'a name th…too long']
     """
     from matplotlib.font_manager import findfont, get_font
 
@@ -115,16 +125,6 @@ def drawable(names: Sequence[str], width: int = 18) -> list[str]:
         shortened(name, width) if all(ord(letter) in known for letter in name) else f"class {place}"
         for place, name in enumerate(names)
     ]
-
-
-def shortened(text: str, width: int) -> str:
-    """At most so many letters.
-
-    Example:
-        >>> shortened("pullover", 5)
-        'pull…'
-    """
-    return text if len(text) <= width else text[: width - 1].rstrip() + "…"
 
 
 def save(figure: Any, path: Path) -> bytes:

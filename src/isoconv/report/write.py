@@ -1,8 +1,8 @@
-"""Makes the report of a run: draws the pictures and writes the page that shows them."""
+"""Writes the report of a run: the page, and its pictures as files for other documents."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +10,20 @@ from isoconv.data import Dataset
 from isoconv.errors import CheckpointError
 from isoconv.nn import Module
 from isoconv.report.confusion import draw_confusion
-from isoconv.report.curves import History, draw_curves
+from isoconv.report.curves import draw_curves
 from isoconv.report.filters import draw_filters, first_filters
-from isoconv.report.gallery import draw_mistakes, draw_predictions, typical, worst
-from isoconv.report.page import Figure, page
-from isoconv.report.style import save, write_whole
+from isoconv.report.gallery import draw_mistakes, draw_predictions
+from isoconv.report.page import page
+from isoconv.report.style import has_matplotlib, save, write_whole
+from isoconv.report.subject import Subject
 from isoconv.train import Evaluation, RunFolder
 from isoconv.train.files import read_rows
 from isoconv.train.layout import ROW
 
 __all__ = ["history_of", "write_report"]
 
-LOSS_NAMES = {
-    "cross_entropy": "cross-entropy (nats per image)",
-    "bce": "binary cross-entropy (nats per output)",
-    "mse": "mean squared error",
-}
+PICTURES = ("curves", "confusion", "mistakes", "predictions", "filters")
+"""Names of the files."""
 
 
 def write_report(
@@ -37,11 +35,13 @@ def write_report(
     part: str = "test",
     notes: Sequence[str] = (),
 ) -> Path:
-    """Write ``report/index.html`` and its pictures into a run folder.
+    """Write ``report/index.html`` into a run folder, and its pictures as PNG files beside it.
 
-    The pictures are curves.png, confusion.png, mistakes.png, predictions.png and filters.png;
-    those that make no sense for a run (filters without a two-dimensional convolution, classes of
-    a regression) are left out. The page holds them all and can be moved alone.
+    The page holds all that it shows and can be moved alone. The files are for other documents:
+    curves.png, confusion.png, mistakes.png, predictions.png and filters.png; those that make no
+    sense for a run (filters without a two-dimensional convolution, classes of a regression) are
+    left out. They are drawn by matplotlib, the extra ``isoconv[report]``; without it the page alone
+    is written, and says so.
 
     Args:
         run_folder: of the run, with run.json and metrics.jsonl.
@@ -49,31 +49,30 @@ def write_report(
         dataset: what it was measured on.
         evaluation: the measurement.
         part: what the data set is to the run, such as ``"test"`` or ``"validation"``.
-        notes: what a person should know before trusting the figures; they stand at the top.
+        notes: what a person should know before trusting the figures, such as ``run.notes``; they
+            stand at the top, those that are notes of the data set apart from warnings.
 
     Returns:
         Path of the page.
 
     Raises:
-        MissingExtraError: matplotlib is not installed; nothing is written.
         CheckpointError: the folder holds no run that can be read.
         OSError: the report cannot be written.
     """
     run = RunFolder(run_folder)
-    description = run.description()
     history = history_of(run.metrics_file)
-    drawings = _drawings(description, history, model, dataset, evaluation)
+    subject = Subject.of(run, history, model, dataset, evaluation, part, notes)
     folder = run.path / "report"
-    figures = []
-    for name, text, draw in drawings:
-        figure = draw()
-        folder.mkdir(parents=True, exist_ok=True)
-        figures.append(Figure(name, text, save(figure, folder / f"{name}.png")))
+    drawings = _drawings(subject) if has_matplotlib() else {}
+    files = {name: draw() for name, draw in drawings.items()}
+    content = page(subject, pictures=bool(files)).encode()
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in PICTURES:
+        path = folder / f"{name}.png"
+        # One that this report lacks would be of an earlier one.
+        save(files[name], path) if name in files else path.unlink(missing_ok=True)
     target = folder / "index.html"
-    content = page(
-        description, history, model, dataset, evaluation, figures, part=part, notes=notes
-    )
-    write_whole(target, content.encode())
+    write_whole(target, content)
     return target
 
 
@@ -89,50 +88,17 @@ def history_of(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _drawings(
-    description: Mapping[str, Any],
-    history: Sequence[Mapping[str, Any]],
-    model: Module,
-    dataset: Dataset,
-    evaluation: Evaluation,
-) -> list[tuple[str, str, Callable[[], Any]]]:
-    """Name, description and drawing of each picture."""
-    loss = str(description["settings"]["loss"]["name"])
-    found: list[tuple[str, str, Callable[[], Any]]] = []
-    if history:
-        text = "Loss and accuracy of training and validation over the epochs."
-        found.append(("curves", text, lambda: draw_curves(_curves(history), LOSS_NAMES[loss])))
-    names, probabilities = dataset.class_names, evaluation.probabilities
-    if names and probabilities is not None and len(evaluation.confusion) >= len(names):
-        # A model may have more outputs than the data have classes.
-        more = (f"class {place}" for place in range(len(names), len(evaluation.confusion)))
-        names = (*names, *more)
-        judged = dataset.labels, evaluation.predictions, probabilities
-        found += [
-            (
-                "confusion",
-                "Confusion matrix: images of each true class by predicted class.",
-                lambda: draw_confusion(evaluation.confusion, names),
-            ),
-            (
-                "mistakes",
-                "The wrongly classified images of which the network was most certain.",
-                lambda: draw_mistakes(dataset.images, names, worst(*judged)),
-            ),
-            (
-                "predictions",
-                "Correctly classified images with their probabilities.",
-                lambda: draw_predictions(dataset.images, names, typical(*judged)),
-            ),
-        ]
-    filters = first_filters(model.parameters())
+def _drawings(subject: Subject) -> dict[str, Callable[[], Any]]:
+    """The drawing of each picture by the name of its file."""
+    found: dict[str, Callable[[], Any]] = {}
+    images, names = subject.dataset.images, subject.names
+    if subject.history:
+        found["curves"] = lambda: draw_curves(subject)
+    if names:
+        found["confusion"] = lambda: draw_confusion(subject.evaluation.confusion, names)
+        found["mistakes"] = lambda: draw_mistakes(images, names, subject.mistakes())
+        found["predictions"] = lambda: draw_predictions(images, names, subject.recognised(18))
+    filters = first_filters(subject.model.parameters())
     if filters is not None:
-        text = "The kernels of the first convolution."
-        found.append(("filters", text, lambda: draw_filters(*filters)))
+        found["filters"] = lambda: draw_filters(*filters)
     return found
-
-
-def _curves(history: Sequence[Mapping[str, Any]]) -> History:
-    columns = ("loss", "top1", "val_loss", "val_top1")
-    loss, top1, val_loss, val_top1 = ([row.get(name) for row in history] for name in columns)
-    return History([int(row["epoch"]) for row in history], loss, top1, val_loss, val_top1)

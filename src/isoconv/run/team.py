@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from isoconv.checks import check_count, check_kind
 from isoconv.compile.build import is_shared
 from isoconv.compile.cache import KernelCache, default_folder
-from isoconv.compile.cores import cores, quota
 from isoconv.compile.fork import renew_in_child
 from isoconv.compile.kernels import KernelLibrary
 from isoconv.compile.runtime import ALLOWED_AT_DOOR, ASLEEP, GoSpec, RunSpec, ServeSpec
 from isoconv.compile.target import Target, host_target, target_named
 from isoconv.compile.waiting import ALLOWED, PARTIES, spins_for
+from isoconv.cores import cores, quota
 from isoconv.errors import ArgumentError, TrainingError
 from isoconv.run.memory import Script
 from isoconv.run.wake import WakePlaces

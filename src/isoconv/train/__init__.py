@@ -6,20 +6,32 @@ from isoconv.train import optim, schedule
 from isoconv.train.callbacks import Callback, EarlyStopping
 from isoconv.train.checkpoint import RunFolder
 from isoconv.train.compare import Difference
-from isoconv.train.diff import RunDifference, diff
+from isoconv.train.diff import Outcome, RunDifference, diff
 from isoconv.train.loading import load
 from isoconv.train.metrics import Evaluation, Evaluator, evaluate
 from isoconv.train.receipt import Receipt
 from isoconv.train.recipe import Recipe
 from isoconv.train.run import Interrupted, Run
+from isoconv.train.scores import (
+    Answer,
+    Baseline,
+    ClassScores,
+    Scores,
+    answers,
+    score,
+    wilson_interval,
+)
 from isoconv.train.state import Checkpoint
 from isoconv.train.step import Loss, Normalisation, Preparation
 from isoconv.train.trainer import Trainer
 from isoconv.train.verify import Verification, verify
 
 __all__ = [
+    "Answer",
+    "Baseline",
     "Callback",
     "Checkpoint",
+    "ClassScores",
     "Difference",
     "EarlyStopping",
     "Evaluation",
@@ -27,18 +39,23 @@ __all__ = [
     "Interrupted",
     "Loss",
     "Normalisation",
+    "Outcome",
     "Preparation",
     "Receipt",
     "Recipe",
     "Run",
     "RunDifference",
     "RunFolder",
+    "Scores",
     "Trainer",
     "Verification",
+    "answers",
     "diff",
     "evaluate",
     "load",
     "optim",
     "schedule",
+    "score",
     "verify",
+    "wilson_interval",
 ]

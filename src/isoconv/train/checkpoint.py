@@ -33,6 +33,7 @@ from isoconv.checks import (
 )
 from isoconv.data import Dataset, Samples
 from isoconv.data.samples import check_datasets
+from isoconv.data.skipped import Skipped, skipped_from_csv, skipped_to_csv
 from isoconv.errors import ArgumentError, CheckpointError, DataError
 from isoconv.files import read_file
 from isoconv.nn import storage
@@ -108,13 +109,22 @@ class RunFolder(WorkFolder):
         ]
         self.write(self.metrics_file, "".join(rows).encode())
 
-    def save_samples(self, content: bytes) -> None:
-        """Write samples.csv.
+    def save_samples(self, content: bytes, skipped: Sequence[Skipped] = ()) -> None:
+        """Write samples.csv, and skipped.csv where files were left out.
 
         Raises:
-            CheckpointError: the file cannot be written.
+            CheckpointError: a file cannot be written.
         """
         self.write(self.samples_file, content)
+        if skipped:
+            self.write(self.skipped_file, skipped_to_csv(skipped))
+
+    def skipped(self) -> tuple[Skipped, ...] | None:
+        """The files that were left out, with the reasons; None where the list cannot be read."""
+        try:
+            return skipped_from_csv(read_file(self.skipped_file), str(self.skipped_file))
+        except (OSError, DataError):
+            return None
 
     def samples(self, sha256: str | None = None) -> Samples | None:
         """The samples of the run; None where the list is missing or not the one that was written.

@@ -7,15 +7,82 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from isoconv.errors import CheckpointError
 from isoconv.printable import printable_lines
 from isoconv.train.compare import Difference, Side, compare_epochs, state_after
 from isoconv.train.differing import differing, told
+from isoconv.train.files import read_rows
+from isoconv.train.layout import ROW, SKIPPED
 from isoconv.train.receipt import Receipt
 
-__all__ = ["RunDifference", "diff"]
+__all__ = ["Outcome", "RunDifference", "diff"]
 
 # What decides the results, in the order in which it comes into play.
 _HEAD = ("arithmetic", "settings", "data", "samples_sha256", "record", "start", "model")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a run so far, as its receipt tells.
+
+    Attributes:
+        epochs: how many there are.
+        planned: how many it was to have.
+        best_epoch: the best by the watched metric.
+        images: of the training part.
+        seconds: of training, as metrics.jsonl tells; None where it does not.
+        weights: SHA-256 of the weights that it left, or of those after the last epoch.
+        measured: accuracy and loss by part, "test", "validation" and "training", each None where
+            it was not measured: test at the end, the others in the epoch whose weights are left.
+    """
+
+    epochs: int
+    planned: int
+    best_epoch: int
+    images: int
+    seconds: float | None
+    weights: str
+    measured: Mapping[str, tuple[float | None, float | None]]
+
+    @classmethod
+    def of(cls, receipt: Receipt) -> Outcome:
+        """What a receipt tells.
+
+        Raises:
+            CheckpointError: its metrics make no sense.
+        """
+        kept = receipt.entries[receipt.kept_epoch]
+        final = receipt.content["final"] or {}
+        exact = {**kept["readable"]}
+        for name, value in (final.get("test") or {}).items():
+            exact[f"test_{name}"] = None if value is None else float.fromhex(value)
+        measured = {
+            part: (exact.get(f"{prefix}top1"), exact.get(f"{prefix}loss"))
+            for part, prefix in (("test", "test_"), ("validation", "val_"), ("training", ""))
+        }
+        return cls(
+            epochs=receipt.epochs,
+            planned=receipt.planned,
+            best_epoch=receipt.best_epoch if receipt.epochs else 0,
+            images=receipt.content["data"]["train"]["samples"],
+            seconds=_seconds(receipt),
+            weights=final.get("weights_sha256", kept["weights_sha256"]),
+            measured=measured,
+        )
+
+
+def _seconds(receipt: Receipt) -> float | None:
+    """How long the epochs took; no receipt tells, for no two machines are alike."""
+    try:
+        rows, _ = read_rows(receipt.folder / "metrics.jsonl", ROW)
+    except CheckpointError:
+        return None
+    if len(rows) < receipt.epochs or not all("seconds" in row for row in rows):
+        return None
+    total = 0.0
+    for row in rows[: receipt.epochs]:
+        total += row["seconds"]
+    return total
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +96,7 @@ class RunDifference:
         place: the first epoch, step and tensor that differ, or None.
         epochs: how many epochs were compared.
         notes: what else there is to say.
+        outcomes: what came of the first run and of the second one.
     """
 
     a: Path
@@ -37,6 +105,7 @@ class RunDifference:
     place: Difference | None
     epochs: int
     notes: tuple[str, ...] = ()
+    outcomes: tuple[Outcome, Outcome] | None = None
 
     @property
     def identical(self) -> bool:
@@ -106,9 +175,12 @@ def diff(a: str | Path, b: str | Path) -> RunDifference:
         head += _lines("final", first.content, second.content)
     # The parts that came of it are compared by their digests.
     notes += _lines("split", first.content, second.content)
+    left_out = [{SKIPPED: each.content.get(SKIPPED, [])} for each in (first, second)]
+    notes += _lines(SKIPPED, *left_out)
     if first.content["isoconv"] != second.content["isoconv"]:
         notes.append(f"isoconv {first.content['isoconv']} and {second.content['isoconv']}")
-    return RunDifference(Path(a), Path(b), tuple(head), place, shared, tuple(notes))
+    outcomes = Outcome.of(first), Outcome.of(second)
+    return RunDifference(Path(a), Path(b), tuple(head), place, shared, tuple(notes), outcomes)
 
 
 def _lines(name: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from isoconv.checks import as_word, check_path, shown
 from isoconv.data import Samples
+from isoconv.data.skipped import skipped_from_csv
 from isoconv.errors import ArgumentError, CheckpointError, DataError
 from isoconv.files import read_file
 from isoconv.train.files import cannot_be_written, read_json, write_bytes
@@ -178,10 +179,14 @@ class WorkFolder(Places):
         left = list(self._of_a_start())
         if self.receipt_file.exists() and not self._only_begun():
             left.remove(self.receipt_file)
-        try:
-            Samples.read(read_file(self.samples_file), "")
-        except (OSError, DataError):
-            left.remove(self.samples_file)
+        for path, read in (
+            (self.samples_file, Samples.read),
+            (self.skipped_file, skipped_from_csv),
+        ):
+            try:
+                read(read_file(path), "")
+            except (OSError, DataError):
+                left.remove(path)
         return left
 
     def _only_begun(self) -> bool:

@@ -9,6 +9,8 @@ import numpy as np
 
 from isoconv.data import Dataset, Samples, Splits
 from isoconv.data.classes import in_classes
+from isoconv.data.labels import check_counted
+from isoconv.data.skipped import Skipped, all_skipped
 from isoconv.errors import ArgumentError, CheckpointError, DataError
 from isoconv.train.metrics import Data, as_dataset
 
@@ -66,16 +68,23 @@ class Given:
         }
         self.numbered = all(data.numbered for data in parts.values())
         if not names and self.numbered:
+            if not isinstance(given["train"], Dataset):
+                every = np.concatenate([data.labels for data in parts.values()])
+                check_counted(every, parts["train"].name)
             # Counted from the labels of each part alone: one may lack the last ones.
             names = max((data.class_names for data in parts.values()), key=len)
         if names:
             parts["train"] = in_classes(parts["train"], names, whose)
         train = parts["train"]
         if train.class_names and len(np.unique(train.labels)) == 1:
-            raise DataError(
+            error = DataError(
                 f"{train.name}: there must be two classes or more to tell apart; got one, "
                 f"{train.class_names[int(train.labels[0])]!r}"
             )
+            # What was left alone may be the other classes.
+            for line in train.notes:
+                error.add_note(line)
+            raise error
         for part in ("validation", "test"):
             if part in parts:
                 parts[part] = in_classes(parts[part], train.class_names, "the training data")
@@ -121,6 +130,16 @@ class Given:
     def train(self) -> Dataset:
         """What is learned from."""
         return self.parts["train"]
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """The files of the source that were left out because they cannot be read."""
+        return all_skipped(data.skipped for data in self.parts.values())
+
+    @property
+    def skipped_paths(self) -> list[str]:
+        """Where they stand, without the reasons: those depend on versions of decoders."""
+        return [each.path for each in self.skipped]
 
     @property
     def notes(self) -> list[str]:

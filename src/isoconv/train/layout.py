@@ -48,6 +48,7 @@ __all__ = [
     "ROW",
     "RUN",
     "exact_metrics",
+    "head_of",
 ]
 
 FORMAT = 2
@@ -57,6 +58,8 @@ HEAD = (
     "split", "start",
 )  # fmt: skip
 """What a receipt says of a run before its first epoch; run.json says the same."""
+SKIPPED = "skipped"
+"""What both say besides, of a run whose source has files that cannot be read and were left out."""
 
 NO_METRICS = ("epoch", "seconds", "images_per_second")
 """Columns of the history that depend on the clock, or count."""
@@ -77,6 +80,16 @@ def exact_metrics(row: Mapping[str, Any]) -> dict[str, str | None]:
         for name, value in row.items()
         if name not in NO_METRICS
     }
+
+
+def head_of(content: Mapping[str, Any]) -> dict[str, Any]:
+    """What a receipt or run.json says of a run before its first epoch.
+
+    Example:
+        >>> head_of({"format": 2, "skipped": ["cat/1.jpg"], "epochs": []})
+        {'format': 2, 'skipped': ['cat/1.jpg']}
+    """
+    return {name: content[name] for name in (*HEAD, SKIPPED) if name in content}
 
 
 # How a run began
@@ -132,6 +145,7 @@ _HEAD = {
     "split": Named(PLAIN),
     "start": Exactly("seed", "given"),
 }
+_PATHS = Rows(Text("(?s).+", "the path of a file"), least=1)
 _FINAL = Fields(
     {
         "best_epoch": Whole(0, MOST_EPOCHS),
@@ -152,7 +166,7 @@ RUN = Fields(
         "versions": Named(PLAIN),
     },
     # The first is written before the end, and goes with it.
-    {"stopped": Text(), "result": _FINAL},
+    {"stopped": Text(), "result": _FINAL, SKIPPED: _PATHS},
 )
 """``run.json``."""
 
@@ -234,7 +248,7 @@ RECEIPT = Checked(
             "final": Maybe(_FINAL),
             "machine": Named(PLAIN),
         },
-        {"within": Rows(_WITHIN, least=1, most=2)},
+        {"within": Rows(_WITHIN, least=1, most=2), SKIPPED: _PATHS},
     ),
     _receipt,
 )

@@ -13,11 +13,13 @@ from isoconv.arithmetic.sums import partial_sum
 from isoconv.checks import check_kind, check_mapping, shown
 from isoconv.data import Dataset
 from isoconv.data.classes import in_classes
+from isoconv.data.dataset import dataset_of
 from isoconv.errors import ArgumentError, DataError
 from isoconv.nn import Module
 from isoconv.nn.inference import checked_images
 from isoconv.nn.snapshot import whole
 from isoconv.run.inference import Predictor
+from isoconv.train.scores import Scores, score
 from isoconv.train.step import (
     Loss,
     LossName,
@@ -66,6 +68,15 @@ class Evaluation:
         """Loss, top1 and top5, those that there are."""
         found = {"loss": self.loss, "top1": self.top1, "top5": self.top5}
         return {name: value for name, value in found.items() if value is not None}
+
+    @property
+    def scores(self) -> Scores | None:
+        """Precision, recall, intervals and a baseline by the confusion; None without classes.
+
+        The baseline is the most frequent class of these images; `isoconv.train.score` takes that of
+        the training part.
+        """
+        return score(self.confusion) if self.confusion.size else None
 
 
 class Evaluator:
@@ -213,7 +224,7 @@ def normalisation_of(model: Module) -> Normalisation | None:
 
 
 def as_dataset(data: Data, name: str) -> Dataset:
-    """A data set, made from images and labels if need be.
+    """A data set, made from images and labels if need be; of some it may lack classes.
 
     Raises:
         DataError: arrays that cannot be used.
@@ -225,7 +236,7 @@ def as_dataset(data: Data, name: str) -> Dataset:
         raise ArgumentError(
             f"{name} must be a Dataset or a pair (images, labels); got {type(data).__name__}"
         )
-    return Dataset.from_arrays(data[0], data[1], name=name)
+    return dataset_of(data[0], data[1], name=name, complete=False)
 
 
 def check_images(data: Dataset, preparation: Preparation) -> None:

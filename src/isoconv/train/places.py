@@ -6,6 +6,7 @@
       run.json                      settings, model, data, versions; at the end the result
       receipt.json, steps.jsonl     what came of each epoch, for others to check
       samples.csv                   part, class, digest and path of every sample
+      skipped.csv                   path and reason of every file that was left out, if any were
       metrics.jsonl                 one row for each epoch
       weights.safetensors           the model that the training leaves
       best.safetensors              the model of the best epoch
@@ -75,6 +76,11 @@ class Places:
         return self.path / "samples.csv"
 
     @property
+    def skipped_file(self) -> Path:
+        """Path and reason of every file that was left out."""
+        return self.path / "skipped.csv"
+
+    @property
     def checkpoint_file(self) -> Path:
         """Where the run stands."""
         return self.path / "checkpoints" / "last.json"
@@ -99,8 +105,8 @@ class Places:
     def named(self) -> tuple[Path, ...]:
         """What always has the same name, but for run.json."""
         return (
-            self.receipt_file, self.steps_file, self.samples_file, self.metrics_file,
-            self.weights_file, self.best_file, self.checkpoint_file,
+            self.receipt_file, self.steps_file, self.samples_file, self.skipped_file,
+            self.metrics_file, self.weights_file, self.best_file, self.checkpoint_file,
         )  # fmt: skip
 
     def _files(self) -> list[Path]:
@@ -116,6 +122,7 @@ class Places:
         """What a training writes before its first step, but for run.json."""
         return (
             self.samples_file,
+            self.skipped_file,
             self.kept_file(0),
             self.checkpoint_file.with_name(Stand.name(0, 0)),
             self.checkpoint_file,

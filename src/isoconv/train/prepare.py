@@ -21,7 +21,7 @@ from isoconv.nn.snapshot import changed_together
 from isoconv.run.training import StepGraph
 from isoconv.train.callbacks import Callback, EarlyStopping
 from isoconv.train.given import Given
-from isoconv.train.layout import FORMAT, HEAD, NO_METRICS
+from isoconv.train.layout import FORMAT, NO_METRICS, SKIPPED, head_of
 from isoconv.train.metrics import check_images
 from isoconv.train.session import Plan
 from isoconv.train.settings import to_plain, versions
@@ -228,12 +228,13 @@ class Prepared:
             "samples_sha256": hashlib.sha256(self.given.listing).hexdigest(),
             "split": to_plain(self.given.how),
             "start": self.first_weights,
+            **({SKIPPED: self.given.skipped_paths} if self.given.skipped_paths else {}),
         }
 
     @staticmethod
     def receipt_head(described: Mapping[str, Any]) -> dict[str, Any]:
         """What the receipt takes over from `describe`."""
-        return {name: described[name] for name in HEAD}
+        return head_of(described)
 
     def check_history(self, checkpoint: Checkpoint) -> None:
         """See that a checkpoint measured what this training measures.

@@ -28,7 +28,7 @@ from isoconv.nn.schema import check
 from isoconv.train.callbacks import EarlyStopping, best_epoch, watched_metric
 from isoconv.train.differing import differing
 from isoconv.train.files import read_json, read_lines, read_rows
-from isoconv.train.layout import DETAILS, HEAD, RECEIPT, ROW, RUN, exact_metrics
+from isoconv.train.layout import DETAILS, RECEIPT, ROW, RUN, exact_metrics, head_of
 from isoconv.train.settings import from_plain
 from isoconv.train.stand import check_format
 
@@ -228,7 +228,7 @@ def _where_edited(folder: Path, content: Mapping[str, Any]) -> str:
         rows, _ = read_rows(folder / "metrics.jsonl", ROW)
         entries = content["epochs"]
         given = {
-            **{name: content[name] for name in HEAD},
+            **head_of(content),
             "details": [entry["details_sha256"] for entry in entries],
             "metrics": [entry["metrics"] for entry in entries[1:]],
             "final": content["final"],
@@ -237,7 +237,7 @@ def _where_edited(folder: Path, content: Mapping[str, Any]) -> str:
         # Nothing to compare it with, or no receipt: that it was edited is said all the same.
         return ""
     wanted = {
-        **{name: run[name] for name in HEAD},
+        **head_of(run),
         "details": [hashlib.sha256(line).hexdigest() for line in lines[: len(entries)]],
         "metrics": [exact_metrics(row) for row in rows[: len(entries) - 1]],
         "final": run.get("result"),

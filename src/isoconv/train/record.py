@@ -17,7 +17,7 @@ from isoconv.train.began import COMPARED
 from isoconv.train.checkpoint import RunFolder
 from isoconv.train.differing import difference_table, differing
 from isoconv.train.files import canonical_json
-from isoconv.train.layout import NO_METRICS, exact_metrics
+from isoconv.train.layout import NO_METRICS, exact_metrics, head_of
 from isoconv.train.receipt import Receipt, receipt_digest
 from isoconv.train.state import Checkpoint
 
@@ -237,7 +237,7 @@ class Recorder:
         if receipt.problems or receipt.altered:
             raise CheckpointError("; ".join((*receipt.problems, *receipt.altered)))
         self._check_start(receipt, start)
-        self.head = {name: receipt.content[name] for name in self.head}
+        self.head = head_of(receipt.content)
         self.entries = receipt.entries[: start.epoch + 1]
         self.repeated = receipt.entries[start.epoch + 1 :]
         self._repeated_details = [receipt.details[entry["epoch"]] for entry in self.repeated]

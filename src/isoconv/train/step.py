@@ -21,6 +21,7 @@ from isoconv.checks import (
 )
 from isoconv.compile.layout import FlatLayout
 from isoconv.data import Augmentation, Dataset
+from isoconv.data.labels import classes_hint
 from isoconv.errors import ArgumentError, DataError, ShapeError
 from isoconv.graph.autodiff import differentiate
 from isoconv.graph.builder import GraphBuilder
@@ -322,7 +323,9 @@ def targets_for(data: Dataset, loss: Loss, output: tuple[int, ...]) -> Array:
 def _class_numbers(data: Dataset, classes: int) -> Array:
     if data.labels.dtype.kind not in "iu":
         raise DataError(
-            f"{data.name}: loss 'cross_entropy' takes class numbers as labels; got float targets"
+            f"{data.name}: loss 'cross_entropy' takes classes as labels; got float targets of "
+            f"shape {data.labels.shape}{classes_hint(data.labels)}; numbers are learned with "
+            "loss='mse' or loss='bce'"
         )
     wrong = (data.labels < 0) | (data.labels >= classes)
     if wrong.any():

@@ -22,7 +22,7 @@ from isoconv.train.checkpoint import RunFolder
 from isoconv.train.compare import Difference, compare_arrays, state_after
 from isoconv.train.differing import differing, told
 from isoconv.train.files import read_json, read_rows
-from isoconv.train.layout import HEAD, LAST, NO_METRICS, ROW, RUN
+from isoconv.train.layout import LAST, NO_METRICS, ROW, RUN, SKIPPED, head_of
 from isoconv.train.receipt import Receipt
 from isoconv.train.record import optimizer_digest, tensors_of, within_of
 from isoconv.train.stand import Stand
@@ -130,6 +130,7 @@ class _Check:
         for line in receipt.altered:
             yield Difference("steps.jsonl", receipt.epochs, note=line)
         yield self._samples()
+        yield self._skipped()
         yield self._description()
         yield self._metrics()
         if receipt.finished:
@@ -157,6 +158,19 @@ class _Check:
             return None
         return self._differs(path, f"sha256: the receipt has {wanted}, the file {found}")
 
+    def _skipped(self) -> Difference | None:
+        """The list of what was left out, which a run has whose receipt names something."""
+        path, wanted = self._folder.skipped_file, self._receipt.content.get(SKIPPED, [])
+        if not wanted or self._lacks(path):
+            return None
+        found = self._folder.skipped()
+        if found is None:
+            return self._differs(path, "it is no list of paths with reasons")
+        # They are in the words of the decoders that there were.
+        self.free.add(self._name(path), "reason")
+        given = [each.path for each in found]
+        return self._first(path, {"path": wanted}, {"path": given})
+
     def _description(self) -> Difference | None:
         path = self._folder.run_file
         if self._lacks(path):
@@ -165,7 +179,7 @@ class _Check:
         self.free.add("run.json", *(name for name in _FREE if name in found or name != "stopped"))
         self._keeps = found["keep_checkpoints"]
         own = {name: value for name, value in found.items() if name not in _FREE}
-        wanted = {name: self._receipt.content[name] for name in HEAD}
+        wanted = head_of(self._receipt.content)
         final = self._receipt.content["final"]
         if final is not None and "result" not in own:
             # It is written last.

@@ -304,7 +304,7 @@ class Trainer:
         try:
             if folder is not None:
                 folder.describes(prepared.facts.plain())
-                folder.save_samples(given.listing)
+                folder.save_samples(given.listing, given.skipped)
                 # Weights that no seed gives back must be kept, or nobody could verify the run.
                 if self.keep_checkpoints or prepared.first_weights == "given":
                     folder.keep(start)

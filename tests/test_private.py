@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from isoconv.compile import private
+from isoconv import private
 from isoconv.compile.cache import KernelCache
-from isoconv.compile.private import PrivateFolder, read_own
+from isoconv.private import PrivateFolder, read_own
 
 KEY = "a" * 64
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as two users")

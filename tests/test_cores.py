@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from isoconv.compile import cores as module
-from isoconv.compile.cores import cores, quota
+import isoconv.cores as module
+from isoconv.cores import cores, quota
 
 
 @pytest.fixture

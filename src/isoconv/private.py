@@ -1,4 +1,4 @@
-"""Folders that nobody but this user can have written to: machine code is loaded from no others."""
+"""Folders that nobody but this user can have written to: caches lie in no others."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Small data sets out of packages, trained on with the library's defaults and beside PyTorch."""

@@ -1,0 +1,60 @@
+"""The table of small data sets: what both reached, how sure that is, and what it took."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import sqrt
+from typing import Any
+
+__all__ = ["rows"]
+
+TITLES = (
+    "pictures", "to train on, to test with, classes", "isoconv", "seconds, first (again)",
+    "epochs, batch, pixels", "PyTorch, as many seconds", "its epochs", "4 times as many",
+)  # fmt: skip
+
+
+def rows(content: Mapping[str, Any]) -> list[str]:
+    """The table's lines, a row for each set."""
+    lines = [
+        f"| {' | '.join(TITLES)} |",
+        "| --- | --- | ---: | ---: | --- | ---: | ---: | ---: |",
+    ]
+    return [*lines, *(f"| {' | '.join(_cells(row))} |" for row in content["rows"])]
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    pictures, seconds = row["pictures"], row["seconds"]
+    ours = row["facts"]["isoconv"]["runs"][0]
+    theirs = row["facts"].get("torch", {"runs": []})["runs"]
+    epochs = [run["reached"][0]["epochs"] for run in theirs]
+    return [
+        f"{row['work']}: {pictures['what']}",
+        f"{pictures['train']:,}, {pictures['test']:,}, {pictures['classes']}",
+        _accuracy(row, "isoconv"),
+        f"{seconds['cold']:.1f} ({seconds['warm']:.1f})",
+        f"{ours['epochs']}, {ours['batch']}, {'x'.join(map(str, ours['image_shape']))}",
+        _accuracy(row, "torch"),
+        f"{min(epochs):.3g} to {max(epochs):.3g}" if epochs else "",
+        _accuracy(row, "torch, 4 times as long"),
+    ]
+
+
+def _accuracy(row: Mapping[str, Any], name: str) -> str:
+    """The mean over the seeds with its 95% interval; bold where the other's is nowhere above."""
+    if name not in row["values"]:
+        return ""
+    value = row["values"][name]
+    low, high = wilson(value / 100, row["pictures"]["test"])
+    text = f"{value:.1f}%"
+    best = name == "isoconv" and value >= row["values"].get("torch", 101)
+    return f"{f'**{text}**' if best else text} ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def wilson(share: float, count: int) -> tuple[float, float]:
+    """95% interval of a share that was found in so many (E. B. Wilson, 1927)."""
+    z = 1.959963984540054
+    square = z * z / count
+    middle = (share + square / 2) / (1 + square)
+    reach = z * sqrt(share * (1 - share) / count + square / (4 * count)) / (1 + square)
+    return max(0.0, middle - reach), min(1.0, middle + reach)

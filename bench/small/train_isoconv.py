@@ -1,0 +1,39 @@
+"""isoconv's training for ``bench.small``: a request as JSON in, what it reached as JSON out.
+
+Nothing is chosen: model, batch, epochs, learning rate, augmentation and the size of the pictures
+are what the library takes by itself.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from importlib.metadata import version
+from typing import Any
+
+import isoconv as ic
+
+
+def train(request: dict[str, Any]) -> dict[str, Any]:
+    """Train with the library's defaults, and measure the test part at the end, as `fit` does."""
+    splits = ic.data.load_splits(request["folder"])
+    trainer = ic.Trainer(seed=request["seed"], threads=request["threads"], progress=False)
+    run = trainer.fit(splits)
+    seconds = time.time() - float(request["began"])
+    if run.test is None:
+        raise ValueError(f"{request['folder']} has no test part")
+    settings = run.description["settings"]
+    return {
+        "accuracy": run.test.metrics["top1"],
+        "seconds": seconds,
+        "epochs": len(run.history),
+        "batch": settings["batch_size"],
+        "image_shape": list(splits.train.image_shape),
+        "notes": run.notes,
+        "versions": {"isoconv": version("isoconv")},
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(train(json.loads(sys.argv[1]))))

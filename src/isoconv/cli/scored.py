@@ -1,0 +1,199 @@
+"""How the scores of a classifier are shown: a table of classes, mistakes by file, JSON, CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from isoconv.cli.table import print_table, say
+from isoconv.printable import csv_line, printable
+
+if TYPE_CHECKING:
+    from isoconv.data import Dataset
+    from isoconv.train import Answer, Evaluation, Scores
+
+__all__ = ["Scored", "csv_of", "write_csv"]
+
+CSV_COLUMNS = ("path", "true", "predicted", "probability")
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What was measured on some images, and what to call it.
+
+    Attributes:
+        title: of the part, as it begins a line.
+        data: its images.
+        evaluation: of these.
+        scores: of these.
+        names: of the classes.
+        smoothing: of the labels, in the loss.
+    """
+
+    title: str
+    data: Dataset
+    evaluation: Evaluation
+    scores: Scores
+    names: Sequence[str]
+    smoothing: float = 0.0
+
+    @classmethod
+    def of(
+        cls,
+        title: str,
+        data: Dataset,
+        evaluation: Evaluation,
+        *,
+        names: Sequence[str],
+        majority: int | None,
+        smoothing: float,
+    ) -> Scored:
+        """What was measured, with its scores.
+
+        Args:
+            title: of the part.
+            data: its images.
+            evaluation: of these.
+            names: of the classes.
+            majority: the most frequent class in training, if that is known.
+            smoothing: of the labels, in the loss.
+        """
+        from isoconv.train import score
+
+        scores = score(evaluation.confusion, majority)
+        return cls(title, data, evaluation, scores, names, smoothing)
+
+    def answers(self, *, mistakes: bool = False) -> list[Answer]:
+        """What was said of each image, or of those that were mistaken."""
+        from isoconv.train import answers
+
+        return answers(self.data, self.evaluation, mistakes=mistakes)
+
+    def print_classes(self) -> None:
+        """Print a line for each class, and the means over them."""
+        rows = [
+            (name, f"{each.images:,}", *map(_share, (each.precision, each.recall, each.f1)))
+            for name, each in zip(self.names, self.scores.classes, strict=True)
+        ]
+        titles = ("class", "images", "precision", "recall", "F1")
+        print_table(titles, rows, numbers=(1, 2, 3, 4), shorten=(0,))
+        found = self.scores
+        means = f"precision {found.precision:.1%}, recall {found.recall:.1%}, F1 {found.f1:.1%}"
+        say(f"macro averages: {means}")
+
+    def print_result(self) -> None:
+        """Print accuracy and loss, the accuracy's interval and what it is worth."""
+        from isoconv.cli.runs import result_lines
+
+        for line in result_lines(self.title, self.evaluation, len(self.data), self.smoothing):
+            say(line)
+        low, high = self.scores.accuracy_interval
+        say(f"95% interval of the accuracy: {low:.2%} to {high:.2%}")
+        base = self.scores.baseline
+        name = printable(repr(self.names[base.number]))
+        where = "in training" if base.learned else "of these images"
+        say(
+            f"always saying {name}, the most frequent class {where}, would give {base.accuracy:.2%}"
+        )
+        if not self.scores.better_than_baseline:
+            worse = high < base.accuracy
+            than = "worse than" if worse else "no better than"
+            say(f"the model is {than} always saying {name} on these images")
+
+    def print_mistakes(self, most: int) -> None:
+        """Print the mistakes by file, the most certain ones first."""
+        found = self.answers(mistakes=True)
+        if not most or not found:
+            return
+        shown = found[:most]
+        more = "" if len(found) <= most else f" (all: --mistakes {len(found)})"
+        say(f"mistakes, the most certain first, {len(shown):,} of {len(found):,}{more}:")
+        rows = [
+            (
+                _place(each),
+                self.names[each.true],
+                self.names[each.predicted],
+                f"{each.probability:.1%}",
+            )
+            for each in shown
+        ]
+        titles = ("file", "class", "taken for", "probability")
+        print_table(titles, rows, numbers=(3,), shorten=(0, 1, 2))
+
+    def plain(self) -> dict[str, Any]:
+        """All of it but what was said of each image, as plain values."""
+        found = self.scores
+        base = found.baseline
+        return {
+            "images": found.images,
+            "accuracy": self.evaluation.top1,
+            "accuracy_interval_95": list(found.accuracy_interval),
+            "top5": self.evaluation.top5,
+            "loss": self.evaluation.loss,
+            "macro": {"precision": found.precision, "recall": found.recall, "f1": found.f1},
+            "baseline": {
+                "class": self.names[base.number],
+                "accuracy": base.accuracy,
+                "most_frequent_in": "training" if base.learned else "these images",
+            },
+            "better_than_baseline": found.better_than_baseline,
+        }
+
+    def plain_classes(self) -> dict[str, Any]:
+        """The scores of each class by its name, as plain values."""
+        return {
+            name: {
+                "images": each.images,
+                "accuracy": each.recall,
+                "precision": each.precision,
+                "recall": each.recall,
+                "recall_interval_95": each.recall_interval and list(each.recall_interval),
+                "f1": each.f1,
+            }
+            for name, each in zip(self.names, self.scores.classes, strict=True)
+        }
+
+    def plain_answers(self, *, mistakes: bool = False) -> list[dict[str, Any]]:
+        """What was said of each image, as plain values; see `csv_of` for the same as CSV."""
+        return [
+            {
+                "path": each.path or None,
+                "true": self.names[each.true],
+                "predicted": self.names[each.predicted],
+                "probability": each.probability,
+            }
+            for each in self.answers(mistakes=mistakes)
+        ]
+
+
+def csv_of(scored: Scored) -> bytes:
+    """What was said of each image as CSV in UTF-8."""
+    lines = [csv_line(CSV_COLUMNS)]
+    for each in scored.answers():
+        names = scored.names[each.true], scored.names[each.predicted]
+        lines.append(csv_line((_place(each), *names, str(each.probability))))
+    # Names of files need not be valid text.
+    return "".join(lines).encode("utf-8", "surrogateescape")
+
+
+def write_csv(path: Path, scored: Scored) -> None:
+    """Write what was said of each image into a file, whole or not at all.
+
+    Raises:
+        CheckpointError: it cannot be written.
+    """
+    from isoconv.train.files import write_bytes
+
+    write_bytes(path, csv_of(scored))
+    say(f"each image's answer {printable(path)}")
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
+
+
+def _place(answer: Answer) -> str:
+    """The path of an image; where its source has none, its number."""
+    return answer.path or str(answer.sample)

@@ -1,0 +1,239 @@
+"""Labels as people have them: class numbers, names of classes, or float targets.
+
+Whole numbers are classes, counted from 0; texts are names of classes; floats are targets. What
+could mean one thing or another is refused, and the message says what to give for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoconv.checks import check_array, shown, whole
+from isoconv.errors import DataError
+from isoconv.printable import cut, printable
+
+__all__ = ["MAX_CLASSES", "check_counted", "class_labels", "classes_hint", "label_array"]
+
+Array = NDArray[Any]
+
+MAX_CLASSES = 65536
+_FEW = 8
+"""Labels that a message lists."""
+
+
+def label_array(name: str, given: object) -> Array:
+    """Labels as an array: of numbers, of flags, or of Python's own texts (dtype object).
+
+    Columns of tables and lists are taken as NumPy makes arrays of them, so that those of Pandas and
+    the like need no library here. Bytes are texts in UTF-8.
+
+    Args:
+        name: of the data set, for messages.
+        given: the labels.
+
+    Raises:
+        DataError: neither numbers nor texts, or both; names the first sample that is another thing
+            than the others.
+
+    Example:
+        >>> label_array("data", [1, 0]).dtype.kind, label_array("data", [b"cat"]).tolist()
+        ('i', ['cat'])
+    """
+    try:
+        array = np.asarray(given)
+    except (ValueError, TypeError, RuntimeError, OverflowError):
+        array = np.zeros(0)
+    if array.ndim == 1 and array.dtype.kind in "UST" and isinstance(given, list | tuple):
+        # NumPy makes texts of the numbers among them, too.
+        array = np.empty(len(given), object)
+        array[:] = given
+    if isinstance(given, np.ma.MaskedArray) or array.dtype.kind not in "OUST":
+        return check_array(f"{name}: labels", given, kind_error=DataError, shape_error=DataError)
+    return _of_objects(name, array.astype(object, copy=False))
+
+
+def _of_objects(name: str, array: Array) -> Array:
+    """An array of Python's objects as one of texts, of flags or of numbers."""
+    values = array.reshape(-1).tolist()
+    kinds = [_kind(value) for value in values]
+    first = kinds[0] if kinds else ""
+    if "" in kinds or len(set(kinds)) > 1:
+        sample = next(place for place, kind in enumerate(kinds) if kind != first or not kind)
+        began = f"sample 0 has {shown(values[0])}, " if sample else ""
+        raise DataError(
+            f"{name}: labels must be all texts, all whole numbers or all floats; "
+            f"{began}sample {sample} has {shown(values[sample])}"
+        )
+    if first != "text":
+        return np.array(values).reshape(array.shape)
+    found = np.empty(len(values), object)
+    for sample, value in enumerate(values):
+        try:
+            found[sample] = str(value, "utf-8") if isinstance(value, bytes) else str(value)
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{name}: bytes as labels must be text in UTF-8; sample {sample} has {shown(value)}"
+            ) from error
+        if not found[sample].strip():
+            raise DataError(
+                f"{name}: labels must name a class; sample {sample} has {found[sample]!r}"
+            )
+    return found.reshape(array.shape)
+
+
+def _kind(value: object) -> str:
+    """What a label is; "" for what is none, such as one that is missing in a table."""
+    if isinstance(value, str | bytes):
+        return "text"
+    if isinstance(value, bool | np.bool_):
+        return "flag"
+    if whole(value) is not None:
+        return "number"
+    return "float" if isinstance(value, float | np.floating) and value == value else ""
+
+
+def class_labels(
+    labels: Array, class_names: Sequence[str] | None, name: str, *, complete: bool
+) -> tuple[Array, tuple[str, ...]]:
+    """Labels as class numbers, and the names of the classes.
+
+    Args:
+        labels: whole numbers, flags or texts, of `label_array`.
+        class_names: one for each class, or None: then texts are the names, in the order of their
+            characters, and numbers are their own names.
+        name: of the data set, for messages.
+        complete: numbers that nobody named must stand for all classes; a part that is held out may
+            lack some.
+
+    Returns:
+        int32 ``(N,)`` and the names.
+
+    Raises:
+        DataError: another shape, a label that is no class, or numbers that leave open what the
+            classes are.
+
+    Example:
+        >>> labels = label_array("data", ["dog", "cat", "dog"])
+        >>> class_labels(labels, None, "data", complete=True)
+        (array([1, 0, 1], dtype=int32), ('cat', 'dog'))
+    """
+    if labels.ndim != 1:
+        raise DataError(
+            f"{name}: labels must be class numbers or names of shape (N,), or float targets; got "
+            f"{_kind_of(labels)} of shape {labels.shape}{_flat_hint(labels)}"
+        )
+    names = None if class_names is None else tuple(str(each) for each in class_names)
+    if labels.dtype.kind == "O":
+        return _numbers_of(labels.tolist(), names, name)
+    bound = MAX_CLASSES if names is None else len(names)
+    wrong = (labels < 0) | (labels >= bound)
+    if wrong.any():
+        sample = int(wrong.argmax())
+        raise DataError(
+            f"{name}: labels must lie in 0 … {bound - 1}; sample {sample} has "
+            f"{int(labels[sample])}{_range_hint(labels, names)}"
+        )
+    if names is None:
+        if complete:
+            check_counted(labels, name)
+        names = tuple(str(number) for number in range(int(labels.max()) + 1))
+    return labels.astype(np.int32), names
+
+
+def _numbers_of(
+    labels: list[str], names: tuple[str, ...] | None, name: str
+) -> tuple[Array, tuple[str, ...]]:
+    """The numbers of classes that are told by their names."""
+    if names is None:
+        names = tuple(sorted(set(labels)))
+        if len(names) > MAX_CLASSES:
+            raise DataError(
+                f"{name}: there must be at most {MAX_CLASSES} classes; got {len(names)} names"
+            )
+    known = {class_name: number for number, class_name in enumerate(names)}
+    for sample, label in enumerate(labels):
+        if label not in known:
+            raise DataError(
+                f"{name}: labels must be among the class names, {_listed(names)}; sample {sample} "
+                f"has {shown(label)}"
+            )
+    return np.array([known[label] for label in labels], np.int32), names
+
+
+def check_counted(labels: Array, name: str) -> None:
+    """See that class numbers that nobody named count from 0, and that none is left out.
+
+    Raises:
+        DataError: they do not; says what was found, and what to give.
+    """
+    present = np.unique(labels).astype(int).tolist()
+    first, last = present[0], present[-1]
+    if last + 1 == len(present):
+        return
+    gaps = last - first + 1 > len(present)
+    found = _listed(present) if gaps else f"{first} … {last}"
+    got = f"{first} alone" if len(present) == 1 else f"{len(present)} different ones, {found}"
+    one_less = "" if gaps else f"labels - {first} to count from 0; "
+    raise DataError(
+        f"{name}: whole numbers as labels must count the classes from 0, none left out; got {got}. "
+        f"Give {one_less}{last + 1} names (class_names), for the classes 0 … {last}, if some have "
+        "no sample here; or texts (labels.astype(str)), which make a class of each that there is"
+    )
+
+
+def classes_hint(targets: Array) -> str:
+    """What to give where float targets may be meant as classes; "" where they cannot be.
+
+    Example:
+        >>> classes_hint(np.float32([0, 2, 1]))
+        ' (all are whole: give labels.astype(int) if they are classes)'
+    """
+    if targets.ndim == 2 and _one_hot(targets):
+        return " (rows of one 1 each: give labels.argmax(axis=1) if they are classes)"
+    flat = targets.ndim == 1 or targets.shape[1:] == (1,)
+    if not flat or not np.isfinite(targets).all() or (targets != np.floor(targets)).any():
+        return ""
+    column = "" if targets.ndim == 1 else "[:, 0]"
+    return f" (all are whole: give labels{column}.astype(int) if they are classes)"
+
+
+def _kind_of(labels: Array) -> str:
+    return "texts" if labels.dtype.kind == "O" else str(labels.dtype)
+
+
+def _flat_hint(labels: Array) -> str:
+    """What to give in place of labels with more than one axis."""
+    if labels.shape[1:] == (1,):
+        return ": give labels[:, 0]"
+    if labels.dtype.kind != "O" and labels.ndim == 2 and _one_hot(labels):
+        return (
+            ", rows of one 1 each: give labels.argmax(axis=1) for classes, or "
+            "labels.astype(numpy.float32) for targets"
+        )
+    return ""
+
+
+def _one_hot(rows: Array) -> bool:
+    known = (rows == 0) | (rows == 1)
+    return rows.shape[1] > 1 and bool(known.all()) and bool(((rows == 1).sum(axis=1) == 1).all())
+
+
+def _range_hint(labels: Array, names: tuple[str, ...] | None) -> str:
+    """What to give where numbers seem to be classes counted in another way."""
+    if names is not None:
+        from_one = int(labels.min()) == 1 and int(labels.max()) == len(names)
+        return ": labels - 1 count from 0" if from_one else ""
+    few = len(np.unique(labels)) <= MAX_CLASSES
+    return ": texts (labels.astype(str)) make a class of each number that there is" if few else ""
+
+
+def _listed(values: Sequence[Any]) -> str:
+    """The first of many, and the last."""
+    told = [cut(printable(str(value)), 100) for value in values]
+    if len(told) <= _FEW:
+        return ", ".join(told)
+    return f"{', '.join(told[:_FEW])}, … {told[-1]} ({len(told):,} in all)"

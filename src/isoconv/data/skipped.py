@@ -1,0 +1,102 @@
+"""Files that were left out of a data set because they cannot be read."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from isoconv.checks import settle, shown
+from isoconv.errors import ArgumentError, DataError
+from isoconv.printable import csv_line, listed, printable
+from isoconv.wording import setting
+
+__all__ = ["Skipped", "all_skipped", "skip_warning", "skipped_from_csv", "skipped_to_csv"]
+
+_COLUMNS = ("path", "reason")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Skipped:
+    """A file, or a folder, that was left out because it cannot be read.
+
+    Attributes:
+        path: within its source, with ``/`` between folders.
+        reason: as this version of the decoder tells it.
+
+    Raises:
+        ArgumentError: one of them is no text.
+
+    Example:
+        >>> print(Skipped("cats/1.jpg", "truncated"))
+        cats/1.jpg: truncated
+    """
+
+    path: str
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("path", "reason"):
+            given = getattr(self, name)
+            if not isinstance(given, str):
+                raise ArgumentError(f"{name} must be text; got {shown(given)}")
+            settle(self, **{name: str(given)})
+
+    def __str__(self) -> str:
+        return f"{printable(self.path)}: {printable(self.reason)}"
+
+
+def all_skipped(groups: Iterable[Iterable[Skipped]]) -> tuple[Skipped, ...]:
+    """Those of several data sets of one source, each path once, in the order of paths."""
+    found: dict[str, Skipped] = {}
+    for group in groups:
+        for each in group:
+            found.setdefault(each.path, each)
+    return tuple(found[path] for path in sorted(found))
+
+
+def skip_warning(skipped: Sequence[Skipped], read: int) -> str:
+    """What a person should know before trusting figures of what is left.
+
+    Args:
+        skipped: at least one.
+        read: how many files were read.
+
+    Example:
+        >>> skip_warning([Skipped("cats/1.jpg", "truncated")], 119)
+        '1 of 120 files was skipped (skip_bad=True): cats/1.jpg'
+    """
+    was = "was" if len(skipped) == 1 else "were"
+    return (
+        f"{len(skipped)} of {len(skipped) + read} files {was} skipped "
+        f"({setting('skip_bad', 'True', '')}): {listed([each.path for each in skipped])}"
+    )
+
+
+def skipped_to_csv(skipped: Iterable[Skipped]) -> bytes:
+    r"""A list as CSV in UTF-8: a line of titles, then path and reason of each.
+
+    Example:
+        >>> skipped_to_csv([Skipped('cats/1.jpg', 'not whole, truncated')])
+        b'path,reason\ncats/1.jpg,"not whole, truncated"\n'
+    """
+    lines = [_COLUMNS, *((each.path, printable(each.reason)) for each in skipped)]
+    # Names of files need not be valid text.
+    return "".join(map(csv_line, lines)).encode("utf-8", "surrogateescape")
+
+
+def skipped_from_csv(content: bytes, where: str) -> tuple[Skipped, ...]:
+    """What `skipped_to_csv` wrote.
+
+    Raises:
+        DataError: it is something else.
+    """
+    try:
+        text = content.decode("utf-8", "surrogateescape")
+        lines = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+    except csv.Error as error:
+        raise DataError(f"{where} cannot be read: {error}") from error
+    if not lines or tuple(lines[0]) != _COLUMNS or any(len(line) != 2 for line in lines):
+        raise DataError(f"{where} must have the columns {','.join(_COLUMNS)} and no others")
+    return tuple(Skipped(*line) for line in lines[1:])

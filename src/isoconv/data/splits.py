@@ -1,0 +1,99 @@
+"""The parts of a data set: what to learn from, to choose by and to measure with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from isoconv.checks import check_kind, check_mapping
+from isoconv.data.dataset import Dataset
+from isoconv.data.samples import Samples
+from isoconv.data.skipped import Skipped, all_skipped, skip_warning
+from isoconv.data.tally import counted
+from isoconv.printable import cut, listed, printable
+
+__all__ = ["Splits"]
+
+
+@dataclass(frozen=True, slots=True)
+class Splits:
+    """What to train on, what to choose by, and what to measure with once, at the end.
+
+    ``train, validation, test = splits`` takes it apart.
+
+    Attributes:
+        train: the samples that are learned from.
+        validation: for early stopping, the best epoch and every other choice; None if unwanted.
+        test: for the final measurement; None if unwanted.
+        how: the settings that made the parts of their source, as plain values.
+
+    Raises:
+        ArgumentError: parts that are no data sets.
+    """
+
+    train: Dataset
+    validation: Dataset | None = None
+    test: Dataset | None = None
+    how: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_kind("train", self.train, Dataset, "a Dataset")
+        for part in ("validation", "test"):
+            if getattr(self, part) is not None:
+                check_kind(part, getattr(self, part), Dataset, "a Dataset or None")
+        check_mapping("how", self.how)
+
+    def __iter__(self) -> Iterator[Dataset | None]:
+        return iter((self.train, self.validation, self.test))
+
+    @property
+    def parts(self) -> dict[str, Dataset]:
+        """The parts that there are, by name."""
+        named = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: data for name, data in named.items() if data is not None}
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """The files that were left out because they cannot be read."""
+        return all_skipped(data.skipped for data in self.parts.values())
+
+    def warnings(self, samples: Samples | None = None) -> list[str]:
+        """What a person should know before trusting the figures, a line each.
+
+        Args:
+            samples: of these parts, if they are at hand already.
+        """
+        if samples is None:
+            samples = Samples.of(self.parts)
+        found = _warnings(self.parts, check_kind("samples", samples, Samples, "Samples"))
+        if self.skipped:
+            read = sum(len(data) for data in self.parts.values())
+            found.insert(0, skip_warning(self.skipped, read))
+        return found
+
+
+def _warnings(parts: dict[str, Dataset], samples: Samples) -> list[str]:
+    found = []
+    for part, data in parts.items():
+        if not data.classes:
+            continue
+        counts = np.bincount(data.labels, minlength=data.classes).tolist()
+        named = zip(data.class_names, counts, strict=True)
+        few = [f"{cut(printable(name), 200)} ({count})" for name, count in named if count < 2]
+        if few:
+            found.append(
+                f"{counted(len(few), 'class', 'classes')} with fewer than 2 samples in the {part} "
+                f"part: {listed(few)}; figures of such a class mean little"
+            )
+    for part in ("validation", "test"):
+        if part in parts:
+            again = samples.shared("train", part)
+            if again:
+                found.append(
+                    f"{again} of the {len(parts[part])} samples of the {part} part are also in the "
+                    "training part: figures on them are too good"
+                )
+    return found

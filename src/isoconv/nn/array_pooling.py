@@ -1,0 +1,295 @@
+"""Pooling on arrays."""
+
+from __future__ import annotations
+
+from numpy.typing import ArrayLike
+
+from isoconv.graph.operation import Array
+from isoconv.nn import functional
+from isoconv.nn.computed import on_arrays
+from isoconv.nn.settings import PaddingSetting, PerAxis
+
+__all__ = [
+    "avg_pool1d",
+    "avg_pool2d",
+    "avg_pool3d",
+    "global_avg_pool",
+    "global_max_pool",
+    "max_pool1d",
+    "max_pool2d",
+    "max_pool3d",
+]
+
+
+def max_pool1d(
+    x: ArrayLike,
+    kernel_size: PerAxis,
+    stride: PerAxis | None = None,
+    padding: PaddingSetting = 0,
+    dilation: PerAxis = 1,
+    ceil_mode: bool = False,
+) -> Array:
+    """The largest value of each window of arrays, along one axis.
+
+    Padding never wins. The first of equal values in row-major order takes the gradient; NaN wins
+    over every number.
+
+    Args:
+        x: ``(N, L, C)``.
+        kernel_size: size of the window.
+        stride: step; None for the kernel size.
+        padding: room around, as in `conv1d`; at most half the kernel.
+        dilation: distance between the window's elements.
+        ceil_mode: a last window that hangs over the end is kept.
+
+    Returns:
+        ``(N, L', C)``.
+
+    Raises:
+        ShapeError: another rank, or a window larger than the padded input.
+        ArgumentError: a setting outside its allowed values.
+        DTypeError: an array of other numbers than float32 or float64.
+
+    Example:
+        >>> import numpy as np
+        >>> import isoconv as ic
+        >>> x = np.array([1, 5, 4, 2], np.float32).reshape(1, 4, 1)
+        >>> ic.max_pool1d(x, 2)[0, :, 0]
+        array([5., 4.], dtype=float32)
+    """
+    return on_arrays(functional.max_pool1d, locals())
+
+
+def max_pool2d(
+    x: ArrayLike,
+    kernel_size: PerAxis,
+    stride: PerAxis | None = None,
+    padding: PaddingSetting = 0,
+    dilation: PerAxis = 1,
+    ceil_mode: bool = False,
+) -> Array:
+    """The largest value of each window of arrays, along height and width.
+
+    Padding never wins. The first of equal values in row-major order takes the gradient; NaN wins
+    over every number.
+
+    Args:
+        x: ``(N, H, W, C)``.
+        kernel_size: size of the window, one number or one per axis.
+        stride: step; None for the kernel size.
+        padding: room around, as in `conv2d`; at most half the kernel.
+        dilation: distance between the window's elements, one number or one per axis.
+        ceil_mode: a last window that hangs over the end is kept.
+
+    Returns:
+        ``(N, H', W', C)``.
+
+    Raises:
+        ShapeError: another rank, or a window larger than the padded input.
+        ArgumentError: a setting outside its allowed values.
+        DTypeError: an array of other numbers than float32 or float64.
+
+    Example:
+        >>> import numpy as np
+        >>> import isoconv as ic
+        >>> x = np.array([[1, 5, 4], [9, 1, 2], [6, 4, 1]], np.float32).reshape(1, 3, 3, 1)
+        >>> ic.max_pool2d(x, 2, stride=1)[0, :, :, 0]
+        array([[9., 5.],
+               [9., 4.]], dtype=float32)
+    """
+    return on_arrays(functional.max_pool2d, locals())
+
+
+def max_pool3d(
+    x: ArrayLike,
+    kernel_size: PerAxis,
+    stride: PerAxis | None = None,
+    padding: PaddingSetting = 0,
+    dilation: PerAxis = 1,
+    ceil_mode: bool = False,
+) -> Array:
+    """The largest value of each window of arrays, along three axes.
+
+    Padding never wins. The first of equal values in row-major order takes the gradient; NaN wins
+    over every number.
+
+    Args:
+        x: ``(N, D, H, W, C)``.
+        kernel_size: size of the window, one number or one per axis.
+        stride: step; None for the kernel size.
+        padding: room around, as in `conv3d`; at most half the kernel.
+        dilation: distance between the window's elements, one number or one per axis.
+        ceil_mode: a last window that hangs over the end is kept.
+
+    Returns:
+        ``(N, D', H', W', C)``.
+
+    Raises:
+        ShapeError: another rank, or a window larger than the padded input.
+        ArgumentError: a setting outside its allowed values.
+        DTypeError: an array of other numbers than float32 or float64.
+
+    Example:
+        >>> import numpy as np
+        >>> import isoconv as ic
+        >>> x = np.arange(8, dtype=np.float32).reshape(1, 2, 2, 2, 1)
+        >>> ic.max_pool3d(x, 2).reshape(-1)
+        array([7.], dtype=float32)
+    """
+    return on_arrays(functional.max_pool3d, locals())
+
+
+def avg_pool1d(
+    x: ArrayLike,
+    kernel_size: PerAxis,
+    stride: PerAxis | None = None,
+    padding: PaddingSetting = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Array:
+    """The average of each window of arrays, along one axis.
+
+    Args:
+        x: ``(N, L, C)``.
+        kernel_size: size of the window.
+        stride: step; None for the kernel size.
+        padding: zeros around, as in `conv1d`; at most half the kernel.
+        ceil_mode: a last window that hangs over the end is kept; what hangs over is not counted.
+        count_include_pad: divide by the window's positions in the padded input (True) or in the
+            input alone (False).
+
+    Returns:
+        ``(N, L', C)``.
+
+    Raises:
+        ShapeError: another rank, or a window larger than the padded input.
+        ArgumentError: a setting outside its allowed values.
+        DTypeError: an array of other numbers than float32 or float64.
+
+    Example:
+        >>> import numpy as np
+        >>> import isoconv as ic
+        >>> x = np.array([1, 5, 4, 2], np.float32).reshape(1, 4, 1)
+        >>> ic.avg_pool1d(x, 2)[0, :, 0]
+        array([3., 3.], dtype=float32)
+    """
+    return on_arrays(functional.avg_pool1d, locals())
+
+
+def avg_pool2d(
+    x: ArrayLike,
+    kernel_size: PerAxis,
+    stride: PerAxis | None = None,
+    padding: PaddingSetting = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Array:
+    """The average of each window of arrays, along height and width.
+
+    Args:
+        x: ``(N, H, W, C)``.
+        kernel_size: size of the window, one number or one per axis.
+        stride: step; None for the kernel size.
+        padding: zeros around, as in `conv2d`; at most half the kernel.
+        ceil_mode: a last window that hangs over the end is kept; what hangs over is not counted.
+        count_include_pad: divide by the window's positions in the padded input (True) or in the
+            input alone (False).
+
+    Returns:
+        ``(N, H', W', C)``.
+
+    Raises:
+        ShapeError: another rank, or a window larger than the padded input.
+        ArgumentError: a setting outside its allowed values.
+        DTypeError: an array of other numbers than float32 or float64.
+
+    Example:
+        >>> import numpy as np
+        >>> import isoconv as ic
+        >>> x = np.array([[1, 5, 4], [9, 1, 2], [6, 4, 1]], np.float32).reshape(1, 3, 3, 1)
+        >>> ic.avg_pool2d(x, 2, stride=1)[0, :, :, 0]
+        array([[4., 3.],
+               [5., 2.]], dtype=float32)
+    """
+    return on_arrays(functional.avg_pool2d, locals())
+
+
+def avg_pool3d(
+    x: ArrayLike,
+    kernel_size: PerAxis,
+    stride: PerAxis | None = None,
+    padding: PaddingSetting = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Array:
+    """The average of each window of arrays, along three axes.
+
+    Args:
+        x: ``(N, D, H, W, C)``.
+        kernel_size: size of the window, one number or one per axis.
+        stride: step; None for the kernel size.
+        padding: zeros around, as in `conv3d`; at most half the kernel.
+        ceil_mode: a last window that hangs over the end is kept; what hangs over is not counted.
+        count_include_pad: divide by the window's positions in the padded input (True) or in the
+            input alone (False).
+
+    Returns:
+        ``(N, D', H', W', C)``.
+
+    Raises:
+        ShapeError: another rank, or a window larger than the padded input.
+        ArgumentError: a setting outside its allowed values.
+        DTypeError: an array of other numbers than float32 or float64.
+
+    Example:
+        >>> import numpy as np
+        >>> import isoconv as ic
+        >>> x = np.arange(8, dtype=np.float32).reshape(1, 2, 2, 2, 1)
+        >>> ic.avg_pool3d(x, 2).reshape(-1)
+        array([3.5], dtype=float32)
+    """
+    return on_arrays(functional.avg_pool3d, locals())
+
+
+def global_avg_pool(x: ArrayLike) -> Array:
+    """Each channel's average over all positions of an image.
+
+    Args:
+        x: ``(N, spatial..., C)``.
+
+    Returns:
+        ``(N, C)``.
+
+    Raises:
+        ShapeError: an array without images and channels.
+        DTypeError: an array of other numbers than float32 or float64.
+
+    Example:
+        >>> import numpy as np
+        >>> import isoconv as ic
+        >>> ic.global_avg_pool(np.array([[1, 2], [3, 4]], np.float32).reshape(1, 2, 2, 1))
+        array([[2.5]], dtype=float32)
+    """
+    return on_arrays(functional.global_avg_pool, locals())
+
+
+def global_max_pool(x: ArrayLike) -> Array:
+    """Each channel's largest value over all positions of an image.
+
+    Args:
+        x: ``(N, spatial..., C)``.
+
+    Returns:
+        ``(N, C)``.
+
+    Raises:
+        ShapeError: an array without images and channels.
+        DTypeError: an array of other numbers than float32 or float64.
+
+    Example:
+        >>> import numpy as np
+        >>> import isoconv as ic
+        >>> ic.global_max_pool(np.array([[1, 2], [3, 4]], np.float32).reshape(1, 2, 2, 1))
+        array([[4.]], dtype=float32)
+    """
+    return on_arrays(functional.global_max_pool, locals())

@@ -1,0 +1,215 @@
+"""Functions on arrays that have weights or statistics: convolution, linear, batch normalisation."""
+
+from __future__ import annotations
+
+from numpy.typing import ArrayLike
+
+from isoconv.graph.operation import Array
+from isoconv.nn import functional
+from isoconv.nn.computed import on_arrays
+from isoconv.nn.convolution import Algorithm
+from isoconv.nn.settings import PaddingSetting, PerAxis
+
+__all__ = ["batch_norm", "conv1d", "conv2d", "conv3d", "linear"]
+
+
+def conv1d(
+    x: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: PerAxis = 1,
+    padding: PaddingSetting = 0,
+    dilation: PerAxis = 1,
+    groups: int = 1,
+    flip: bool = False,
+) -> Array:
+    """Convolution of arrays along one axis; see `conv2d` for the formula.
+
+    Args:
+        x: ``(N, L, C)``.
+        weight: ``(k, C / groups, O)``.
+        bias: ``(O,)`` or None.
+        stride: step.
+        padding: zeros on both sides, a pair in a tuple, ``"same"`` or ``"valid"``.
+        dilation: distance between kernel elements.
+        groups: channels are cut into this many groups that do not see each other.
+        flip: True for true convolution.
+
+    Returns:
+        ``(N, L', O)``.
+
+    Raises:
+        ShapeError: shapes, kernel or groups that do not fit.
+        ArgumentError: a setting outside its allowed values.
+        DTypeError: arrays of other numbers than float32 or float64, or of both.
+
+    Example:
+        >>> import numpy as np
+        >>> import isoconv as ic
+        >>> x = np.array([1, 2, 4, 8], np.float32).reshape(1, 4, 1)
+        >>> kernel = np.array([-1, 1], np.float32).reshape(2, 1, 1)
+        >>> ic.conv1d(x, kernel)[0, :, 0]
+        array([1., 2., 4.], dtype=float32)
+    """
+    return on_arrays(functional.conv1d, locals())
+
+
+def conv2d(
+    x: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: PerAxis = 1,
+    padding: PaddingSetting = 0,
+    dilation: PerAxis = 1,
+    groups: int = 1,
+    flip: bool = False,
+    algorithm: Algorithm = "direct",
+) -> Array:
+    """Convolution of arrays along height and width.
+
+    With ``flip=False`` cross-correlation:
+
+        Y(i, j, o) = b(o) + Σ_m Σ_n Σ_c X(i·S - P + m·D, j·S - P + n·D, c) · K(m, n, c, o)
+
+    With ``flip=True`` true convolution, which reads the kernel turned around. Every element is one
+    chain of fused multiply-adds over kernel position, then channel; the bias is added after it.
+
+    Args:
+        x: ``(N, H, W, C)``.
+        weight: ``(kh, kw, C / groups, O)``.
+        bias: ``(O,)`` or None.
+        stride: step, one number or one per axis.
+        padding: zeros around: one number, one per axis, a pair (before, after) per axis,
+            ``"same"`` (``ceil(size / stride)`` outputs) or ``"valid"`` (none).
+        dilation: distance between kernel elements, one number or one per axis.
+        groups: channels are cut into this many groups that do not see each other.
+        flip: True for true convolution.
+        algorithm: ``"direct"``, or ``"winograd"`` for a 3×3 kernel with stride 1, dilation 1 and
+            one group, not flipped: faster, with other bits.
+
+    Returns:
+        ``(N, H', W', O)``.
+
+    Raises:
+        ShapeError: shapes, kernel or groups that do not fit.
+        ArgumentError: a setting outside its allowed values.
+        DTypeError: arrays of other numbers than float32 or float64, or of both.
+
+    Example:
+        >>> import numpy as np
+        >>> import isoconv as ic
+        >>> x = np.array([[1, 2, 3], [4, 5, 6], [7, 8, 9]], np.float32).reshape(1, 3, 3, 1)
+        >>> kernel = np.array([[1, 0], [0, -1]], np.float32).reshape(2, 2, 1, 1)
+        >>> ic.conv2d(x, kernel)[0, :, :, 0]
+        array([[-4., -4.],
+               [-4., -4.]], dtype=float32)
+    """
+    return on_arrays(functional.conv2d, locals())
+
+
+def conv3d(
+    x: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: PerAxis = 1,
+    padding: PaddingSetting = 0,
+    dilation: PerAxis = 1,
+    groups: int = 1,
+    flip: bool = False,
+) -> Array:
+    """Convolution of arrays along depth, height and width; see `conv2d` for the formula.
+
+    Args:
+        x: ``(N, D, H, W, C)``.
+        weight: ``(kd, kh, kw, C / groups, O)``.
+        bias: ``(O,)`` or None.
+        stride: step, one number or one per axis.
+        padding: zeros around, as in `conv2d`.
+        dilation: distance between kernel elements, one number or one per axis.
+        groups: channels are cut into this many groups that do not see each other.
+        flip: True for true convolution.
+
+    Returns:
+        ``(N, D', H', W', O)``.
+
+    Raises:
+        ShapeError: shapes, kernel or groups that do not fit.
+        ArgumentError: a setting outside its allowed values.
+        DTypeError: arrays of other numbers than float32 or float64, or of both.
+
+    Example:
+        >>> import numpy as np
+        >>> import isoconv as ic
+        >>> x, kernel = np.ones((1, 4, 4, 4, 1), np.float32), np.ones((3, 3, 3, 1, 2), np.float32)
+        >>> y = ic.conv3d(x, kernel)
+        >>> y.shape, float(y[0, 0, 0, 0, 0])
+        ((1, 2, 2, 2, 2), 27.0)
+    """
+    return on_arrays(functional.conv3d, locals())
+
+
+def linear(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None) -> Array:
+    """``y(o) = bias(o) + Σ_c x(c) · weight(c, o)`` for each row of an array.
+
+    Args:
+        x: ``(N, C)``.
+        weight: ``(C, O)``.
+        bias: ``(O,)`` or None.
+
+    Returns:
+        ``(N, O)``.
+
+    Raises:
+        ShapeError: an input that is not flat, or channels that differ.
+        DTypeError: arrays of other numbers than float32 or float64, or of both.
+
+    Example:
+        >>> import numpy as np
+        >>> import isoconv as ic
+        >>> x = np.array([[1, 2], [3, 4]], np.float32)
+        >>> ic.linear(x, np.array([[1], [10]], np.float32), np.array([100], np.float32))
+        array([[121.],
+               [143.]], dtype=float32)
+    """
+    return on_arrays(functional.linear, locals())
+
+
+def batch_norm(
+    x: ArrayLike,
+    mean: ArrayLike,
+    variance: ArrayLike,
+    gamma: ArrayLike,
+    beta: ArrayLike,
+    eps: float = 1e-5,
+    own_statistics: bool = False,
+) -> Array:
+    """``y = (x - mean) / sqrt(variance + eps) · gamma + beta``, channel by channel.
+
+    Args:
+        x: ``(N, spatial..., C)``.
+        mean: ``(C,)``.
+        variance: ``(C,)``.
+        gamma: ``(C,)``.
+        beta: ``(C,)``.
+        eps: added to the variance.
+        own_statistics: for `gradients`: mean and variance are those of ``x``, whose gradient then
+            holds their share, and theirs is zero.
+
+    Returns:
+        The shape of ``x``.
+
+    Raises:
+        ShapeError: statistics or factors of other shapes.
+        ArgumentError: ``eps`` is negative or not finite.
+        DTypeError: arrays of other numbers than float32 or float64, or of both.
+
+    Example:
+        >>> import numpy as np
+        >>> import isoconv as ic
+        >>> x = np.array([[1, 10], [3, 30]], np.float32)
+        >>> one, zero = np.ones(2, np.float32), np.zeros(2, np.float32)
+        >>> ic.batch_norm(x, x.mean(0), x.var(0), one, zero, eps=0)
+        array([[-1., -1.],
+               [ 1.,  1.]], dtype=float32)
+    """
+    return on_arrays(functional.batch_norm, locals())

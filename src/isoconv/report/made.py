@@ -1,0 +1,90 @@
+"""What the page says of how a run was made: data, settings, epochs."""
+
+from __future__ import annotations
+
+from isoconv.report.markup import Html, element, joined, name, table, text
+from isoconv.report.subject import PARTS, Subject
+from isoconv.report.words import date_of, many, metric, part_title, settings_in_words
+
+__all__ = ["data", "epochs", "training"]
+
+SHORT = 12
+"""Digits of a digest that people compare by eye."""
+
+
+def data(subject: Subject) -> Html:
+    """Name, place and parts of the data, with their digests."""
+    parts, dataset = subject.description["data"], subject.dataset
+    height, width, channels = dataset.image_shape
+    colours = {1: "gray", 3: "colour"}.get(channels, f"{channels} channels")
+    rows: list[tuple[object, object]] = [("name", name(dataset.name))]
+    if subject.place and subject.place != dataset.name:
+        rows.append(("place", name(subject.place)))
+    rows.append(("images", f"{height}x{width} pixels (height x width), {colours}"))
+    if subject.names:
+        rows.append(("classes", f"{len(subject.names):,}"))
+    for part in PARTS:
+        if part in parts:
+            digest = element("code", parts[part]["sha256"][:SHORT], title=parts[part]["sha256"])
+            images = many(int(parts[part]["samples"]), "image")
+            rows.append((part_title(part), joined([f"{images}, SHA-256 ", digest, "…"])))
+    how = subject.description.get("split") or {}
+    rows += [
+        (key.replace("_", " "), text(value)) for key, value in how.items() if value is not None
+    ]
+    return table((), rows, kind="settings")
+
+
+def training(subject: Subject) -> Html:
+    """Command, settings in words, best epoch, weights and versions."""
+    rows: list[tuple[object, object]] = []
+    began = date_of(subject.facts.get("started"))
+    if began:
+        rows.append(("started", began))
+    if subject.model_name:
+        rows.append(("network", name(subject.model_name)))
+    rows += settings_in_words(subject.settings)
+    if subject.best_epoch:
+        by = metric(subject.watched)
+        rows.append(("best epoch", f"{subject.best_epoch} of {len(subject.history)}, by {by}"))
+    if subject.kept_epoch:
+        rows.append(("kept weights", f"those of epoch {subject.kept_epoch}"))
+    result = subject.description.get("result")
+    stopped = result.get("stopped") if isinstance(result, dict) else ""
+    if stopped:
+        rows.append(("ended early", stopped))
+    digest = element("code", f"sha256:{subject.model.digest()}")
+    rows.append(("weights", digest))
+    versions = subject.description["versions"]
+    rows.append(("versions", ", ".join(f"{key} {value}" for key, value in versions.items())))
+    parts = [table((), rows, kind="settings")]
+    command = subject.facts.get("command")
+    if isinstance(command, str):
+        parts = [element("pre", command, class_="command"), *parts]
+    return joined(parts)
+
+
+def epochs(subject: Subject) -> Html:
+    """A row for each epoch; of many, folded up."""
+    columns = (
+        ("epoch", "epoch", "{}"),
+        ("loss", "loss", "{:.4f}"),
+        ("top1", "accuracy", "{:.2%}"),
+        ("val_loss", "validation loss", "{:.4f}"),
+        ("val_top1", "validation accuracy", "{:.2%}"),
+        ("learning_rate", "learning rate", "{:.3g}"),
+        ("seconds", "seconds", "{:.1f}"),
+        ("images_per_second", "images/s", "{:,.0f}"),
+    )
+    history = subject.history
+    present = [column for column in columns if any(column[0] in row for row in history)]
+    rows = [
+        [form.format(row[key]) if row.get(key) is not None else "-" for key, _, form in present]
+        for row in history
+    ]
+    if not rows:
+        return Html()
+    grid = table([title for _, title, _ in present], rows, range(len(present)), "epochs")
+    if len(rows) <= 12:
+        return grid
+    return element("details", element("summary", many(len(rows), "epoch")), grid)

@@ -1,0 +1,174 @@
+"""Which classes are taken for which, as a table that can be read, searched and copied."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoconv.report.album import raster
+from isoconv.report.markup import Html, element, joined, name
+
+__all__ = ["Confused", "confusions", "confusions_listed", "matrix", "matrix_key"]
+
+COUNTED = 20
+"""Up to so many classes each cell shows its count and each column its name."""
+CELLS = 100
+"""Up to so many classes there is a cell for each pair; beyond, a picture of all of them."""
+LISTED = 10
+ROW_NAME, COLUMN_NAME, LISTED_NAME = 18, 16, 30
+"""Columns of a name: beside a row, above a column, in a sentence."""
+
+
+class Confused(NamedTuple):
+    """Images of one class that were taken for another.
+
+    Attributes:
+        taken: how many.
+        images: of the class in all.
+        true: number of the class.
+        predicted: number of the other.
+    """
+
+    taken: int
+    images: int
+    true: int
+    predicted: int
+
+
+def confusions(confusion: NDArray[np.integer[Any]]) -> list[Confused]:
+    """All pairs of classes that were taken for one another, the most frequent first.
+
+    Among equals the one comes first that makes up more of its class.
+
+    Example:
+        >>> confusions(np.array([[8, 1, 1], [0, 4, 1], [2, 0, 9]]))[:2]
+        [Confused(taken=2, images=11, true=2, predicted=0), Confused(taken=1, images=5, \
+true=1, predicted=2)]
+    """
+    counts = np.asarray(confusion, np.int64)
+    images = counts.sum(axis=1).tolist()
+    rows, columns = np.nonzero(counts)
+    found = [
+        Confused(int(counts[true, predicted]), images[true], true, predicted)
+        for true, predicted in zip(rows.tolist(), columns.tolist(), strict=True)
+        if true != predicted
+    ]
+    return sorted(found, key=lambda each: (-each.taken, each.images, each.true, each.predicted))
+
+
+def confusions_listed(confusion: NDArray[np.integer[Any]], names: Sequence[str]) -> Html:
+    """The most frequent confusions as sentences."""
+    found = confusions(confusion)
+    if not found:
+        return element("p", "No image was taken for one of another class.")
+    lines = joined(
+        element(
+            "li",
+            name(names[each.true], LISTED_NAME),
+            " taken for ",
+            name(names[each.predicted], LISTED_NAME),
+            f": {each.taken:,} of {each.images:,}",
+        )
+        for each in found[:LISTED]
+    )
+    more = len(found) - LISTED
+    said = "The most frequent confusions:" if more > 0 else "All confusions:"
+    rest = element("p", f"and {more:,} more pairs of classes", class_="note") if more > 0 else ""
+    return joined([element("p", said), element("ol", lines, class_="confusions"), rest])
+
+
+def matrix(confusion: NDArray[np.integer[Any]], names: Sequence[str]) -> Html:
+    """The confusion matrix: true class by predicted class, coloured by its share of the true class.
+
+    Args:
+        confusion: ``(K, K)`` numbers of images.
+        names: of the K classes.
+    """
+    counts = np.asarray(confusion, np.int64)
+    if len(names) > CELLS:
+        return _all_in_one(counts)
+    counted = len(names) <= COUNTED
+    rows = joined(
+        element("tr", _row_name(number, names[number], counted), *_cells(row, number, names))
+        for number, row in enumerate(counts.tolist())
+    )
+    head = joined(
+        element("th", element("span", _column_name(number, each, counted)), scope="col")
+        for number, each in enumerate(names)
+    )
+    corner = element("th", "true ↓", element("span", "predicted →"), class_="corner")
+    content = element(
+        "table",
+        element("thead", element("tr", corner, head)),
+        element("tbody", rows),
+        class_="matrix counted" if counted else "matrix",
+    )
+    return element("div", content, class_="scroll", tabindex="0")
+
+
+def matrix_key(names: Sequence[str]) -> Html:
+    """How a matrix is to be read."""
+    count = len(names)
+    more = "" if count <= COUNTED else "Columns are numbered as rows are. "
+    if count > CELLS:
+        more = f"A pixel for each pair of {count:,} classes. "
+    return element(
+        "p",
+        f"{more}A row is a true class, a column what its images were taken for. ",
+        element("span", class_="swatch right"),
+        " right and ",
+        element("span", class_="swatch wrong"),
+        " wrong: the stronger, the greater the share of the row.",
+        class_="note",
+    )
+
+
+def _row_name(number: int, title: str, counted: bool) -> Html:
+    before = "" if counted else element("span", number + 1, class_="number")
+    return element("th", before, name(title, ROW_NAME), scope="row")
+
+
+def _column_name(number: int, title: str, counted: bool) -> Html:
+    whole = name(title, COLUMN_NAME)
+    return whole if counted else element("span", number + 1, title=title)
+
+
+def _cells(row: Sequence[int], true: int, names: Sequence[str]) -> list[Html]:
+    counted, images = len(names) <= COUNTED, max(sum(row), 1)
+    cells = []
+    for predicted, count in enumerate(row):
+        if not count:
+            cells.append(EMPTY)
+            continue
+        share = count / images
+        kind = "right" if true == predicted else "wrong"
+        said = "recognised" if true == predicted else f"taken for {names[predicted]}"
+        cells.append(
+            element(
+                "td",
+                f"{count:,}" if counted else "",
+                class_=f"{kind} strong" if share > 0.55 else kind,
+                # What is rare must still be seen.
+                style=f"--share:{max(share, 0.08):.2f}",
+                title=f"{names[true]} {said}: {count:,} of {images:,}",
+            )
+        )
+    return cells
+
+
+EMPTY = element("td")
+
+
+def _all_in_one(counts: NDArray[np.int64]) -> Html:
+    """So many classes that a pixel must do for each pair."""
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    tint = np.where(counts > 0, np.maximum(shares, 0.15), 0.0)[..., np.newaxis]
+    right, wrong = np.array([33, 102, 172]), np.array([178, 60, 20])
+    own = np.eye(len(counts), dtype=bool)[..., np.newaxis]
+    pixels = 255 + tint * (np.where(own, right, wrong) - 255)
+    size = f"{len(counts)} by {len(counts)} classes"
+    said = f"Confusion matrix of {size}: true class downwards, predicted class across."
+    return raster(pixels.astype(np.uint8), said, "pixels whole")

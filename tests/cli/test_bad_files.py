@@ -1,0 +1,231 @@
+"""Messy folders: bad files are told all at once, left out where that is asked for, and named."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+
+import pytest
+from tests.cli.command import DIGEST, call, fail, succeed
+from tests.cli.terminal import on_a_terminal, plain
+from tests.data.test_skipped import bad_files, fill, picture, spoil
+
+QUICK = ("--model", "lenet5", "--epochs", 1, "--batch-size", 8, "--size", 24, "--no-report")
+
+
+def listed(run):
+    """What skipped.csv of a run says: paths and reasons."""
+    with (run / "skipped.csv").open(newline="", errors="surrogateescape") as file:
+        return [(row["path"], row["reason"]) for row in csv.DictReader(file)]
+
+
+def contents(run):
+    """run.json and receipt.json."""
+    return [json.loads((run / name).read_text()) for name in ("run.json", "receipt.json")]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with a bad file of each kind and classes of different sizes, and a run on it."""
+    place = tmp_path_factory.mktemp("place")
+    folder = place / "Ann's photos"
+    fill(folder, "png jpg", 20)
+    for number in range(9):
+        (folder / "dog" / f"{number}.jpg").unlink()
+    (folder / "dog" / "notes.txt").write_text("not a picture")
+    bad = sorted(bad_files(folder))
+    said = succeed("train", folder, *QUICK, "--skip-bad", "--out", place / "run")
+    return folder, bad, place / "run", said
+
+
+@pytest.fixture
+def messy(trained, tmp_path):
+    """A copy of the pictures elsewhere, to change."""
+    return shutil.copytree(trained[0], tmp_path / "moved")
+
+
+def test_without_the_option_all_are_told(trained):
+    """Each bad file with its reason, what was left alone besides, and the option that goes on."""
+    folder, bad, *_ = trained
+    result = call("train", folder, *QUICK)
+    assert result.exit_code == 2
+    notes, error = result.stderr.split("error: ")
+    assert notes == "note: skipped: 1 .txt\n"
+    lines = error.splitlines()
+    assert lines[0] == f"{folder}: {len(bad)} of {71 + len(bad)} files cannot be read:"
+    assert lines[-1] == "--skip-bad goes on without them"
+    assert len(lines) == len(bad) + 2
+    assert "skip_bad" not in error
+    assert "\u202e" not in error
+
+
+def test_training_goes_on_without_them(trained):
+    """They are named before the training with their reasons, and in what the run leaves."""
+    folder, bad, run, said = trained
+    for path in bad:
+        shown = path.replace("\u202e\n", r"\u202e\n")
+        assert f"note: skipped {shown}: " in said
+        assert str(folder / path) not in said
+    names = ", ".join(bad).replace("\u202e\n", r"\u202e\n")
+    assert f"warning: {len(bad)} of 78 files were skipped (--skip-bad): {names}\n" in said
+    assert [path for path, _ in listed(run)] == bad
+    assert all(reason for _, reason in listed(run))
+    for content in contents(run):
+        assert content["skipped"] == bad
+        assert "not a whole image" not in json.dumps(content)
+
+
+def test_the_run_is_that_of_the_good_files(trained, messy, tmp_path):
+    """The bits are those of a folder that never had the bad files; its receipt names none."""
+    _, bad, run, said = trained
+    for path in bad:
+        (messy / path).unlink()
+    clean = succeed("train", messy, *QUICK, "--skip-bad", "--out", tmp_path / "run")
+    assert DIGEST.search(clean)[1] == DIGEST.search(said)[1]
+    assert "were skipped" not in clean
+    assert not (tmp_path / "run" / "skipped.csv").exists()
+    for content, other in zip(contents(tmp_path / "run"), contents(run), strict=True):
+        assert "skipped" not in content
+        assert content["data"] == other["data"]
+        assert content["samples_sha256"] == other["samples_sha256"]
+    found = call("diff", run, tmp_path / "run")
+    assert found.exit_code == 0
+    assert "skipped" in found.output
+
+
+def test_the_receipt_is_the_same_whatever_the_reasons(trained, messy, tmp_path):
+    """Files that are bad in another way give the same receipt, but for what is the machine's."""
+    _, bad, run, _ = trained
+    for path in bad:
+        (messy / path).write_bytes(b"something else")
+    succeed("train", messy, *QUICK, "--skip-bad", "--out", tmp_path / "run")
+    assert contents(tmp_path / "run")[1]["digest"] == contents(run)[1]["digest"]
+    assert listed(tmp_path / "run") != listed(run)
+
+
+def test_later_commands_leave_out_the_same(trained):
+    """resume, verify and evaluate go without them, and say so, without being told."""
+    folder, bad, run, said = trained
+    left_out = f"{len(bad)} files are left out as when {run} began"
+    resumed = succeed("resume", run, "--no-report")
+    assert left_out in resumed
+    assert DIGEST.search(resumed)[1] == DIGEST.search(said)[1]
+    verified = succeed("verify", run)
+    assert left_out in verified
+    assert f"identical: {run}" in verified
+    measured = succeed("evaluate", run, folder)
+    assert measured.count("note: skipped cat/") == 3
+    assert "test part" in measured
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_mended_files_change_nothing(trained, messy, tmp_path, missing):
+    """A file that can be read by now, or is gone, is left out as before; the receipt says so."""
+    _, bad, run, said = trained
+    run = shutil.copytree(run, tmp_path / "run")
+    if missing:
+        (messy / bad[0]).unlink()
+    else:
+        picture(messy / bad[0], seed=5)
+    resumed = succeed("resume", run, "--data", messy, "--no-report")
+    assert DIGEST.search(resumed)[1] == DIGEST.search(said)[1]
+    verified = succeed("verify", run, "--data", messy)
+    assert "no difference found" in verified
+    assert "receipt.json (isoconv, machine, model.name, skipped)" in verified
+    measured = succeed("evaluate", run, messy)
+    part = measured[measured.index("measured: ") :].splitlines()
+    wanted = succeed("evaluate", run, trained[0])
+    assert part == wanted[wanted.index("measured: ") :].splitlines()
+    assert ("though they can be read here: cat/empty.png" in measured) == (not missing)
+    for content in contents(run):
+        assert content["skipped"] == bad
+
+
+def test_a_file_of_the_run_that_is_bad_now_is_an_error(trained, messy):
+    """What was learned from must be there; a new bad file is none of the run's."""
+    _, bad, run, _ = trained
+    (messy / "cat" / "new.png").write_bytes(b"")
+    for command in ("resume", "verify"):
+        said = succeed(command, run, "--data", messy)
+        assert "1 file is left out: they cannot be read, and are none of the run's: cat/new" in said
+    said = fail("evaluate", run, messy)
+    assert f"{len(bad) + 1} of {71 + len(bad) + 1} files cannot be read" in said
+    assert said.rstrip().endswith("--skip-bad goes on without them")
+    assert "skipped cat/new.png" in succeed("evaluate", run, messy, "--skip-bad")
+    spoil(messy / "dog" / "11.png")
+    for command in ("resume", "verify"):
+        said = fail(command, run, "--data", messy)
+        assert f"1 of 71 files cannot be read any more, of {run}, which was trained" in said
+        assert "\n  dog/11.png: not a whole image" in said
+
+
+def test_without_its_list_of_samples_a_run_goes_on(trained, tmp_path):
+    """Where samples.csv is gone the parts are made again, without the bad files."""
+    folder, _, run, said = trained
+    run = shutil.copytree(run, tmp_path / "run")
+    (run / "samples.csv").unlink()
+    resumed = succeed("resume", run, "--no-report")
+    assert DIGEST.search(resumed)[1] == DIGEST.search(said)[1]
+    assert "no difference found" in succeed("verify", run, "--data", folder)
+
+
+def test_a_class_of_bad_files_alone(messy, tmp_path):
+    """A class that has nothing left is an error that says so, and no run is left behind."""
+    (messy / "newt").mkdir()
+    (messy / "newt" / "a.png").write_bytes(b"")
+    said = fail("train", messy, *QUICK, "--skip-bad", "--out", tmp_path / "run")
+    assert "every class needs a picture that can be read; none is left of 'newt'" in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_who_is_refused_after_reading_is_told_what_was_left_out(tmp_path):
+    """One class alone is refused, with the notes on its folder."""
+    for number in range(4):
+        picture(tmp_path / "pets" / "cat" / f"{number}.png")
+    (tmp_path / "pets" / "cat" / "x.txt").write_text("x")
+    result = call("train", tmp_path / "pets", *QUICK)
+    assert result.exit_code == 2
+    assert "note: skipped: 1 .txt\n" in result.stderr
+    assert "there must be two classes or more" in result.stderr
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """A folder with 60 bad files."""
+    folder = tmp_path_factory.mktemp("many") / "pets"
+    fill(folder, "png", 12)
+    for number in range(60):
+        (folder / "cat" / f"bad {number:02}.png").write_bytes(b"")
+    return folder
+
+
+def test_of_many_a_terminal_shows_fifty(many):
+    """On a terminal 50 and how to get all; elsewhere all."""
+    for columns in (80, 40):
+        code, sent = on_a_terminal("train", many, *QUICK, columns=columns, shown="stderr")
+        lines = plain(sent).splitlines()
+        assert code == 2
+        assert lines[0] == f"error: {many}: 60 of 84 files cannot be read:"
+        assert lines[50].startswith(f"  {many}/cat/bad 49.png: not a whole image")
+        assert lines[51:] == [
+            "  and 10 more (2> FILE takes all into a file)",
+            "--skip-bad goes on without them",
+        ]
+    elsewhere = fail("train", many, *QUICK).splitlines()
+    assert elsewhere[60].startswith(f"  {many}/cat/bad 59.png: ")
+    assert elsewhere[61:] == ["--skip-bad goes on without them"]
+
+
+def test_of_many_that_are_skipped_twenty_are_told(many, tmp_path):
+    """The first 20, how many more, and where all of them stand."""
+    said = succeed("train", many, *QUICK, "--skip-bad", "--out", tmp_path / "run")
+    notes = [line for line in said.splitlines() if line.startswith("note: skipped")]
+    assert len(notes) == 21
+    file = tmp_path / "run" / "skipped.csv"
+    assert notes[20] == f"note: skipped 40 more files; all of them, with the reasons: {file}"
+    assert [path for path, _ in listed(tmp_path / "run")] == [
+        f"cat/bad {number:02}.png" for number in range(60)
+    ]
+    assert "60 of 84 files were skipped (--skip-bad): cat/bad 00.png" in said
+    assert "… (60 in all)" in said

@@ -1,0 +1,104 @@
+"""Shells complete commands, options, names of models and data, and run folders."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from tests.cli.command import call
+
+SHELL = shutil.which("bash")
+needs_bash = pytest.mark.skipif(SHELL is None, reason="needs bash")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Run folders, data and other files; `isoconv` is a command there, its script `script`."""
+    tmp_path = tmp_path_factory.mktemp("complete")
+    for run in ("runs/first", "runs/second", "elsewhere/runs/third"):
+        (tmp_path / run).mkdir(parents=True)
+        (tmp_path / run / "run.json").write_text("{}")
+    (tmp_path / "runs" / "no run").mkdir()
+    (tmp_path / "pets" / "cat").mkdir(parents=True)
+    (tmp_path / "pets.npz").touch()
+    (tmp_path / "notes.txt").touch()
+    (tmp_path / "model.safetensors").touch()
+    command = tmp_path / "bin" / "isoconv"
+    command.parent.mkdir()
+    command.write_text(
+        f"#!{sys.executable}\nfrom isoconv.cli import main\nmain()\n", encoding="utf-8"
+    )
+    command.chmod(0o755)
+    (tmp_path / "script").write_text(bash(tmp_path, "isoconv --show-completion").stdout)
+    return tmp_path
+
+
+def bash(place, *words):
+    """Run a program in a real bash."""
+    path = f"{place / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        [str(SHELL), "--norc", "-c", *words],
+        capture_output=True, text=True, cwd=place, env={**os.environ, "PATH": path}, check=True,
+    )  # fmt: skip
+
+
+def completed(place, line):
+    """What bash offers behind a line, by the script that isoconv gives it."""
+    program = (
+        "source ./script\n"
+        'read -ra COMP_WORDS <<< "$1"\n'
+        '[[ $1 == *" " ]] && COMP_WORDS+=("")\n'
+        "COMP_CWORD=$((${#COMP_WORDS[@]} - 1))\n"
+        "complete -p isoconv >&2\n"
+        "_isoconv_completion isoconv\n"
+        'printf "%s\\n" "${COMPREPLY[@]}"\n'
+    )
+    done = bash(place, program, "bash", line)
+    assert "complete -o default -F _isoconv_completion isoconv" in done.stderr
+    return done.stdout.split("\n")[:-1]
+
+
+@needs_bash
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("isoconv ver", ["verify"]),
+        ("isoconv train --model len", ["lenet5"]),
+        ("isoconv train --mod", ["--model"]),
+        ("isoconv train fashion-s", ["fashion-sample"]),
+        ("isoconv train pet", ["pets", "pets.npz"]),
+        ("isoconv resume r", ["runs/first", "runs/second"]),
+        ("isoconv resume runs/s", ["runs/second"]),
+        ("isoconv diff runs/first elsewhere/r", ["elsewhere/runs/third"]),
+        ("isoconv evaluate mod", ["model.safetensors"]),
+        ("isoconv evaluate runs/first p", ["pets", "pets.npz"]),
+        ("isoconv summary --model mob", ["mobilenetv2"]),
+        ("isoconv resume ./ru", ["./runs/first", "./runs/second"]),
+        ("isoconv summary --model runs/f", ["runs/first"]),
+        ("isoconv data fetch cif", ["cifar10", "cifar100"]),
+        ("isoconv verify runs/first --target av", ["avx512", "avx2"]),
+        ("isoconv evaluate runs/first pets --split t", ["train", "test"]),
+        # Then bash goes on with names of files, as it does everywhere.
+        ("isoconv resume not", [""]),
+    ],
+)
+def test_bash(place, line, wanted):
+    """A real bash is offered what can stand there, and nothing else."""
+    assert completed(place, line) == wanted
+
+
+def test_scripts_for_shells():
+    """A shell that is not known is an error like others, not the code of a difference."""
+    result = call("--show-completion")
+    assert result.exit_code in (0, 2)
+    assert ("isoconv" in result.output) or ("not supported" in result.output)
+
+
+def test_help_tells_of_it():
+    """Both options stand in the help."""
+    text = call("--help").output
+    assert "--install-completion" in text
+    assert "--show-completion" in text

@@ -1,0 +1,146 @@
+"""``--json``: every command has it, and standard output is then one JSON document alone."""
+
+from __future__ import annotations
+
+import inspect
+import json
+
+import numpy as np
+import pytest
+from tests.cli.command import call, start
+
+from isoconv.cli import app
+from isoconv.cli.options import AsJson
+
+EXEMPT = {"completion": "prints a script for a shell, for which JSON would be no use"}
+"""Command → why it has no ``--json``."""
+
+
+def commands(group=app, prefix=()):
+    """Every command's words and function."""
+    for entry in group.registered_commands:
+        yield (*prefix, entry.name or entry.callback.__name__), entry.callback
+    for inner in group.registered_groups:
+        yield from commands(inner.typer_instance, (*prefix, inner.name))
+
+
+COMMANDS = {" ".join(words): function for words, function in commands()}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Bright and dark images, and a run on them that was made with ``--json``."""
+    place = tmp_path_factory.mktemp("json")
+    labels = np.arange(60) % 2
+    noise = np.random.default_rng(0).integers(0, 60, (60, 16, 16))
+    images = (labels[:, None, None] * 150 + noise).astype(np.uint8)
+    np.savez(place / "data.npz", images=images, labels=labels, class_names=["dark", "bright"])
+    from PIL import Image
+
+    Image.fromarray(images[0]).save(place / "a.png")
+    result = call(
+        "train", place / "data.npz", "--model", "lenet5", "--epochs", 2, "--batch-size", 16,
+        "--out", place / "run", "--json",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    (place / "said.json").write_text(result.stdout)
+    (place / "said.txt").write_text(result.stderr)
+    return place
+
+
+def words_for(place):
+    """A call of each command that ends well."""
+    run, data = place / "run", place / "data.npz"
+    return {
+        "demo": ("--epochs", 1, "--no-report", "--out", place / "demo"),
+        "train": (data, "--model", "lenet5", "--epochs", 1, "--out", place / "new", "--no-report"),
+        "resume": (run, "--no-report"),
+        "evaluate": (run, data),
+        "predict": (run, place / "a.png"),
+        "verify": (run,),
+        "diff": (run, run),
+        "info": (),
+        "models": ("--input", "16x16x1"),
+        "summary": ("--model", run),
+        "bench": ("--model", run, "--turns", 1, "--batch-size", 2, "--inference"),
+        "data list": (),
+        "data fetch": ("fashion-sample",),
+        "report": (run,),
+    }
+
+
+def test_every_command_has_it():
+    """A command without the option must say here why."""
+    without = [
+        name
+        for name, function in COMMANDS.items()
+        if not any(
+            parameter.annotation in (AsJson, "AsJson")
+            for parameter in inspect.signature(function).parameters.values()
+        )
+    ]
+    assert sorted(without) == sorted(name for name in EXEMPT if name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", sorted(set(COMMANDS) - set(EXEMPT)))
+def test_standard_output_is_one_document(place, name):
+    """Whatever is said besides goes to standard error, and the exit code is as ever."""
+    result = call(*name.split(), *words_for(place)[name], "--json")
+    assert result.exit_code == 0, result.output
+    values = json.loads(result.stdout)
+    assert values
+    # What JSON does not have is not in it either.
+    json.loads(result.stdout, parse_constant=pytest.fail)
+
+
+def test_a_training(place):
+    """Its result has the folder, the digest, accuracy, each epoch and notes; the rest is told."""
+    values = json.loads((place / "said.json").read_text())
+    described = json.loads((place / "run" / "run.json").read_text())
+    rows = [json.loads(line) for line in (place / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert values["run"] == str(place / "run")
+    assert values["weights_sha256"] == described["result"]["weights_sha256"]
+    assert values["history"] == rows
+    assert (values["epochs"], values["stopped"]) == (2, None)
+    assert values["measured"]["part"] == "test"
+    assert values["measured"]["images"] == 6
+    assert values["measured"]["accuracy"] == float.fromhex(described["result"]["test"]["top1"])
+    assert values["report"] == str(place / "run" / "report" / "index.html")
+    assert isinstance(values["notes"], list)
+    said = (place / "said.txt").read_text()
+    assert "epoch 1/2" in said
+    assert "epoch 2/2" in said
+    assert values["weights_sha256"] in said
+    again = json.loads(call("resume", place / "run", "--no-report", "--json").stdout)
+    for name in ("weights_sha256", "history", "measured", "settings"):
+        assert again[name] == values[name]
+
+
+def test_without_it_nothing_changes(place):
+    """The next command in the same process prints on standard output again."""
+    assert call("models", "--json").stdout.startswith("{")
+    assert call("models").stdout.startswith("name")
+
+
+def test_differences(place):
+    """What differs is told, and exit code 1 with it."""
+    words = ("train", place / "data.npz", "--model", "lenet5", "--epochs", 1, "--batch-size", 16)
+    assert call(*words, "--seed", 1, "--out", place / "other", "--no-report").exit_code == 0
+    result = call("diff", place / "run", place / "other", "--json")
+    assert result.exit_code == 1
+    values = json.loads(result.stdout)
+    assert (values["different"], values["identical"]) == (True, False)
+    assert any(line.startswith("settings.seed") for line in values["settings_that_differ"])
+    assert values["difference"]["epoch"] == 0
+
+
+def test_in_a_process_of_its_own(place):
+    """Through pipes, as programs read it; an error is text on standard error, and no document."""
+    process = start("evaluate", place / "run", place / "data.npz", "--json")
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert json.loads(out)["images"] == 6
+    process = start("evaluate", place / "nowhere", place / "data.npz", "--json")
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, out) == (2, "")
+    assert err.startswith("error: ")
