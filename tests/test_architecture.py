@@ -17,8 +17,8 @@ MOST_LINES = 450
 
 # What each room may import besides itself.
 CORE = (
-    "wording", "printable", "errors", "checks", "memory", "files", "cores", "private", "progress",
-    "arithmetic", "graph", "ops", "compile", "run", "nn", "train", "cli",
+    "wording", "printable", "cards", "errors", "checks", "memory", "files", "cores", "private",
+    "progress", "arithmetic", "graph", "ops", "compile", "run", "nn", "train", "cli",
 )  # fmt: skip
 ALLOWED = {room: frozenset(CORE[:place]) for place, room in enumerate(CORE)}
 ALLOWED["data"] = ALLOWED["ops"] | {"ops"}

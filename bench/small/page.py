@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import sqrt
 from typing import Any
+
+from isoconv.train import wilson_interval
 
 __all__ = ["rows"]
 
@@ -41,20 +42,11 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
 
 
 def _accuracy(row: Mapping[str, Any], name: str) -> str:
-    """The mean over the seeds with its 95% interval; bold where the other's is nowhere above."""
+    """The mean over the seeds with its 95% interval; isoconv's in bold where it is no worse."""
     if name not in row["values"]:
         return ""
-    value = row["values"][name]
-    low, high = wilson(value / 100, row["pictures"]["test"])
+    value, images = row["values"][name], row["pictures"]["test"]
+    low, high = wilson_interval(round(value / 100 * images), images)
     text = f"{value:.1f}%"
     best = name == "isoconv" and value >= row["values"].get("torch", 101)
     return f"{f'**{text}**' if best else text} ({100 * low:.1f} to {100 * high:.1f})"
-
-
-def wilson(share: float, count: int) -> tuple[float, float]:
-    """95% interval of a share that was found in so many (E. B. Wilson, 1927)."""
-    z = 1.959963984540054
-    square = z * z / count
-    middle = (share + square / 2) / (1 + square)
-    reach = z * sqrt(share * (1 - share) / count + square / (4 * count)) / (1 + square)
-    return max(0.0, middle - reach), min(1.0, middle + reach)

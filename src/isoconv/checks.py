@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoconv.errors import ArgumentError, DTypeError, IsoconvError, ShapeError
+from isoconv.wording import named
 
 __all__ = [
     "LARGEST",
@@ -68,6 +69,10 @@ class _Shown(reprlib.Repr):
         if abs(x) < 10**digits:
             return repr(x)
         return f"{'-' if x < 0 else ''}a number of {x.bit_length()} bits"
+
+    def repr_instance(self, x: Any, level: int) -> str:
+        """What shows itself in several lines, by the first."""
+        return super().repr_instance(x, level).partition("\n")[0]
 
     def repr_ndarray(self, x: NDArray[Any], level: int) -> str:  # noqa: ARG002
         """An array by its kind, a small one by its elements."""
@@ -173,12 +178,21 @@ def check_count(
         or (below is not None and found >= below)
         or (most is not None and found > most)
     ):
-        end = "" if below is None else f" and below {below}"
+        end = "" if below is None else f" and below {_power(below)}"
         end += "" if most is None else f" and at most {most}"
         raise ArgumentError(
-            f"{name} must be a whole number of at least {least}{end}; got {shown(value)}"
+            f"{named(name)} must be a whole number of at least {least}{end}; got {shown(value)}"
         )
     return found
+
+
+def _power(bound: int) -> str:
+    """A bound that is a large power of two as one."""
+    return (
+        f"2**{bound.bit_length() - 1}"
+        if bound >= 2**32 and bound & (bound - 1) == 0
+        else f"{bound}"
+    )
 
 
 def check_number(
@@ -222,7 +236,7 @@ def check_number(
             return found
     bounds = ((least, "at least"), (above, "above"), (below, "below"), (most, "at most"))
     rule = " and".join(f" {word} {bound:g}" for bound, word in bounds if bound is not None)
-    raise ArgumentError(f"{name} must be a finite number{rule}; got {shown(value)}")
+    raise ArgumentError(f"{named(name)} must be a finite number{rule}; got {shown(value)}")
 
 
 def check_flag(name: str, value: object) -> bool:
@@ -267,7 +281,7 @@ def check_choice(name: str, value: object, choices: Iterable[str]) -> str:
     """
     known = tuple(choices)
     if not isinstance(value, str) or value not in known:
-        raise ArgumentError(f"{name} must be one of {', '.join(known)}; got {shown(value)}")
+        raise ArgumentError(f"{named(name)} must be one of {', '.join(known)}; got {shown(value)}")
     return str(value)
 
 

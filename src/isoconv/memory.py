@@ -117,6 +117,9 @@ are 512.0 MiB: parameters 1.0 GiB; less is needed with a smaller model
             limit = available_memory()
         if _limit is not None:
             allowed = f" of the {readable(_limit)} that are allowed"
+            held = _held(_PROC)
+            if held is not None and held >= _limit:
+                allowed += f", for this process holds {readable(held)} already"
     if limit is None or total <= limit:
         return
     largest = sorted(needs.items(), key=lambda need: -need[1])
@@ -208,13 +211,19 @@ def _allowed(proc: Path) -> int | None:
     """What `set_limit` leaves beside what this process holds."""
     if _limit is None:
         return None
+    held = _held(proc)
+    # Where the system does not tell what the process holds, a request has the limit alone.
+    return _limit if held is None else _limit - held
+
+
+def _held(proc: Path) -> int | None:
+    """Bytes that this process holds, its libraries too; None where the system does not tell."""
     try:
         import resource
 
-        return _limit - int((proc / "self/statm").read_text().split()[1]) * resource.getpagesize()
+        return int((proc / "self/statm").read_text().split()[1]) * resource.getpagesize()
     except (ImportError, OSError, ValueError, IndexError):
-        # Where the system does not tell what the process holds, a request has the limit alone.
-        return _limit
+        return None
 
 
 # Control groups ---------------------------------------------------------------------------------

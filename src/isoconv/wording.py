@@ -1,34 +1,56 @@
 """What a message tells a person to give: in Python a setting, on the command line an option.
 
-The command line says once that it is the one who speaks; messages are then made in its words,
-wherever they end up: in an error, a note, a file of a run, a report.
+The command line says that it is the one who speaks, and which options there are; messages are then
+made in its words, wherever they end up: in an error, a note, a file of a run, a report.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-__all__ = ["either", "setting", "spoken_on_the_command_line"]
+__all__ = ["called", "either", "named", "offered", "setting", "spoken_on_the_command_line"]
 
 # Of the process, for threads that read files make messages as well.
-_speakers: list[str] = []
+_speakers: list[Mapping[str, str]] = []
 
 
 @contextmanager
-def spoken_on_the_command_line() -> Iterator[None]:
+def spoken_on_the_command_line(options: Mapping[str, str]) -> Iterator[None]:
     """Within the block messages speak of options and commands, not of Python.
 
+    Args:
+        options: of the command at hand, by the setting that each is.
+
     Example:
-        >>> with spoken_on_the_command_line():
-        ...     print(setting("clip_norm", "1.0"))
-        --clip-norm 1.0
+        >>> with spoken_on_the_command_line({"clip_norm": "--clip-norm"}):
+        ...     print(setting("clip_norm", "1.0"), named("clip_norm"), named("batch_size"))
+        --clip-norm 1.0 --clip-norm batch_size
     """
-    _speakers.append("the command line")
+    _speakers.append(options)
     try:
         yield
     finally:
         _speakers.pop()
+
+
+@contextmanager
+def called(**options: str) -> Iterator[None]:
+    """Within the block settings come from options of other names; without a command line nothing.
+
+    Example:
+        >>> with spoken_on_the_command_line({"epochs": "--epochs"}), called(epochs="--warmup"):
+        ...     print(named("epochs"))
+        --warmup
+        >>> with called(epochs="--warmup"):
+        ...     print(named("epochs"))
+        epochs
+    """
+    if not _speakers:
+        yield
+        return
+    with spoken_on_the_command_line({**_speakers[-1], **options}):
+        yield
 
 
 def either(python: str, command: str) -> str:
@@ -45,15 +67,26 @@ def either(python: str, command: str) -> str:
     return command if _speakers else python
 
 
+def named(name: str) -> str:
+    """A setting as a person knows it: the option that it is, where it is one."""
+    return _speakers[-1].get(name, name) if _speakers else name
+
+
+def offered(name: str) -> bool:
+    """Whether a person can give a setting: in Python always, otherwise if the command has it."""
+    return not _speakers or name in _speakers[-1]
+
+
 def setting(name: str, value: str, option: str | None = None) -> str:
     """A setting with its value; `option` is how the command line writes the value, if otherwise.
 
     Example:
         >>> setting("skip_bad", "True", ""), setting("size", "(height, width)", "HEIGHTxWIDTH")
         ('skip_bad=True', 'size=(height, width)')
-        >>> with spoken_on_the_command_line():
-        ...     print(setting("skip_bad", "True", ""), setting("depth", "…"))
-        --skip-bad --depth …
+        >>> with spoken_on_the_command_line({"skip_bad": "--skip-bad"}):
+        ...     print(setting("skip_bad", "True", ""), "or", setting("depth", "12"))
+        --skip-bad or depth 12
     """
-    written = value if option is None else option
-    return either(f"{name}={value}", f"--{name.replace('_', '-')} {written}".rstrip())
+    return either(
+        f"{name}={value}", f"{named(name)} {value if option is None else option}".rstrip()
+    )

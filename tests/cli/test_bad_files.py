@@ -156,7 +156,7 @@ def test_a_file_of_the_run_that_is_bad_now_is_an_error(trained, messy):
     spoil(messy / "dog" / "11.png")
     for command in ("resume", "verify"):
         said = fail(command, run, "--data", messy)
-        assert f"1 of 71 files cannot be read any more, of {run}, which was trained" in said
+        assert f"1 of 71 files cannot be read; {run} was trained on them:" in said
         assert "\n  dog/11.png: not a whole image" in said
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.cli.command import fail, succeed
+from tests.cli.command import call, fail, succeed
 
 import isoconv as ic
 from isoconv.cli.options import augmentation_of, shape_of, size_of
@@ -49,9 +49,16 @@ def copy(place, tmp_path):
         (["fly"], "fly"),
         (["train"], "DATA"),
         (["train", "x", "--speed", "9"], "--speed"),
-        (["train", "x", "--epochs", "many"], "--epochs"),
-        (["train", "x", "--epochs", "0"], "--epochs"),
-        (["train", "x", "--optimizer", "magic"], "magic"),
+        (["train", "x", "--epochs", "many"], "--epochs must be a whole number; got many"),
+        (["train", "x", "--epochs", "1.5"], "--epochs must be a whole number; got 1.5"),
+        (["train", "x", "--epochs", "0"], "--epochs must be at least 1; got 0"),
+        (
+            ["train", "x", "--optimizer", "magic"],
+            "must be one of sgd, adam, adamw; got magic",
+        ),
+        (["train", "x", "--lr", "fast"], "--learning-rate / --lr must be a number; got fast"),
+        (["train", "x", "--save-every", "-1"], "--save-every must be at least 0; got -1"),
+        (["train", "x", "--seed", "1\x1b[2J"], "--seed must be a whole number; got 1\\x1b[2J"),
         (["predict", "run"], "IMAGE"),
         (["evaluate", "run"], "DATA"),
         (["data", "fetch"], "NAME"),
@@ -286,11 +293,15 @@ def test_evaluate_images_that_no_file_holds(tmp_path):
 
 @pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n", b"not an image at all"])
 def test_corrupt_image(place, tmp_path, content):
-    """A damaged image among others is named, and nothing is printed for the others."""
+    """A damaged image is named, and the others are answered for."""
     good, bad = tmp_path / "good.png", tmp_path / "bad.png"
     Image.new("L", (12, 12)).save(good)
     bad.write_bytes(content)
-    assert str(bad) in fail("predict", place / "run", good, bad)
+    result = call("predict", place / "run", good, bad)
+    assert result.exit_code == 1
+    assert f"\n  {bad}: not a whole image" in result.stderr
+    assert str(good) in result.stdout
+    assert str(bad) in fail("predict", place / "run", bad)
     assert str(tmp_path / "gone.png") in fail("predict", place / "run", tmp_path / "gone.png")
 
 

@@ -12,7 +12,15 @@ import pytest
 from tests.cli.command import call, fail, start
 
 import isoconv
-from isoconv.cli.errors import DIFFERENT, EXIT_CODES, HUNG_UP, INTERRUPTED, TERMINATED, WRONG
+from isoconv.cli.errors import (
+    DIFFERENT,
+    EXIT_CODES,
+    HUNG_UP,
+    INTERRUPTED,
+    TERMINATED,
+    UNREAD,
+    WRONG,
+)
 
 COMMANDS = Path(isoconv.__file__).parent / "cli"
 PROGRAM = [sys.executable, "-c", "from isoconv.cli import main; main()"]
@@ -25,13 +33,15 @@ def test_the_codes_are_these():
 
 
 def test_only_a_difference_ends_with_1():
-    """No command leaves with a code but `verify` and `diff`, and these with `DIFFERENT`."""
+    """No command leaves with a code but `verify`, `diff` and `predict`, and these with 1."""
     leaving = {}
     for path in COMMANDS.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and ast.unparse(node.func) in ("typer.Exit", "sys.exit"):
                 leaving.setdefault(path.stem, []).append(ast.unparse(node))
     assert leaving.pop("verify") == leaving.pop("diff") == ["typer.Exit(DIFFERENT)"]
+    assert leaving.pop("predict") == ["typer.Exit(UNREAD)"]
+    assert UNREAD == DIFFERENT == 1
     assert [*leaving] == ["errors"]
 
 

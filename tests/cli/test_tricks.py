@@ -15,7 +15,7 @@ from tests.cli.command import call, fail, start, succeed
 import isoconv.cli
 from isoconv import memory
 from isoconv.data import load
-from isoconv.report import page
+from isoconv.report import markup
 
 CLEAR, TURN, LATIN = "\x1b[2J", "\u202e", os.fsdecode(b"\xe9")
 NAMES = (f"a{CLEAR}", f"b\n{TURN}c", f"c{LATIN}\x9b31m")
@@ -118,7 +118,7 @@ def test_the_page_of_a_run(place):
     (file,) = place[2].rglob("*.html")
     text = file.read_text("utf-8")
     assert not tricks_in(text)
-    assert "<script" not in page._text("<script>\x1b")
+    assert "<script" not in markup.text("<script>\x1b")
 
 
 def test_all_that_is_printed_goes_through_one_door():
@@ -131,7 +131,7 @@ def test_all_that_is_printed_goes_through_one_door():
                 found.append(f"{path.name}: {ast.unparse(called)}")
             if isinstance(called, ast.Name) and called.id == "print":
                 found.append(f"{path.name}: print")
-    assert sorted(found) == ["table.py: typer.echo", "table.py: typer.secho"]
+    assert sorted(set(found)) == ["table.py: typer.echo", "table.py: typer.secho"]
 
 
 def test_memory_that_may_be_taken(place, tmp_path):

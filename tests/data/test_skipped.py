@@ -20,7 +20,7 @@ HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64)
 def picture(path: Path, mode: str = "L", size: tuple[int, int] = (24, 24), seed: int = 0) -> Path:
     """A picture of noise."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng([seed, *path.name.encode()])
+    rng = np.random.default_rng([seed, *os.fsencode(path.name)])
     bands = len(Image.new(mode, (1, 1)).getbands())
     pixels = rng.integers(0, 256, (size[1], size[0], bands)).astype(np.uint8)
     Image.fromarray(pixels[..., 0] if bands == 1 else pixels).save(path)

@@ -125,7 +125,7 @@ def _began(path: Path) -> Any:
 
 def _samples(path: Path) -> Any:
     folder = RunFolder(path)
-    return folder.samples(), folder.changes(seed_runs.splits().parts)
+    return folder.samples(), folder.skipped(), folder.changes(seed_runs.splits().parts)
 
 
 def _history(path: Path) -> Any:

@@ -8,6 +8,7 @@ import itertools
 import json
 import signal
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from tests.fuzz.seeds import Seed
 
 from isoconv import nn
-from isoconv.data import Dataset, Splits
+from isoconv.data import Dataset, Skipped, Splits
 from isoconv.run.training import TrainingEngine
 from isoconv.train import EarlyStopping, Interrupted, Trainer, session
 from isoconv.train.files import canonical_json
@@ -39,7 +40,9 @@ def splits() -> Splits:
         pixels = np.random.default_rng(seed).integers(0, 256, (count, 4, 4, 1)).astype(np.uint8)
         return Dataset.from_arrays(pixels, np.arange(count) % 2, ["cat", "dog"], name="noise")
 
-    return Splits(part(8, 0), part(4, 1), part(4, 2), {"split_seed": 3, "size": None})
+    left_out = (Skipped("cat/none.png", "empty"), Skipped("dog/a, b.jpg", "truncated"))
+    train = replace(part(8, 0), skipped=left_out)
+    return Splits(train, part(4, 1), part(4, 2), {"split_seed": 3, "size": None})
 
 
 def model() -> nn.Module:
@@ -130,7 +133,10 @@ def read_runs(folder: Path) -> list[Seed]:
         ]
     # What a start leaves that was killed before there was a run.
     begun = {file: content for file, content in files.items() if file != "run.json"}
-    return [*seeds, Seed("receipt", "begun", begun, spoiled=("receipt.json", "samples.csv"))]
+    return [
+        *seeds,
+        Seed("receipt", "begun", begun, spoiled=("receipt.json", "samples.csv", "skipped.csv")),
+    ]
 
 
 def matched(files: dict[str, bytes], changed: str) -> dict[str, bytes]:

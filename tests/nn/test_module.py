@@ -329,10 +329,17 @@ def test_modules_are_not_called_on_arrays() -> None:
         nn.ReLU()(np.zeros((1, 8, 8, 3)))  # type: ignore[arg-type]
 
 
-def test_repr_shows_settings_and_no_inner_modules() -> None:
+def test_line_shows_settings_and_no_inner_modules() -> None:
     """Messages name a layer by its settings."""
-    assert repr(nn.MaxPool2d(2)).startswith("MaxPool2d(kernel_size=2, stride=None")
-    assert repr(nn.Residual(nn.ReLU())) == "Residual(shortcut=None)"
+    assert nn.MaxPool2d(2).line().startswith("MaxPool2d(kernel_size=2, stride=None")
+    assert nn.Residual(nn.ReLU()).line() == "Residual(shortcut=None)"
+    assert nn.Sequential(nn.ReLU()).line() == "Sequential(1 steps)"
+
+    class Own(nn.Module):
+        def __repr__(self) -> str:
+            return "Own!"
+
+    assert Own().line() == "Own!"
 
 
 def test_public_names_exist() -> None:
@@ -355,3 +362,11 @@ def test_digest_of_names_with_line_ends():
     assert nn.storage.digest(honest) == plain.hexdigest()
     lengths = hashlib.sha256(b"names\nby length\n3\na\nb\n1\nfloat32\n" + one.tobytes())
     assert nn.storage.digest({"a\nb": one}) == lengths.hexdigest()
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """By its own name, not by that of the file that would have become it."""
+    with pytest.raises(FileNotFoundError) as caught:
+        nn.Linear(2).build((3,)).save(tmp_path / "nowhere" / "model.safetensors")
+    assert caught.value.filename == str(tmp_path / "nowhere" / "model.safetensors")
+    assert "tmp" not in str(caught.value).replace(str(tmp_path), "")

@@ -1,6 +1,7 @@
 """Predictions: the same bits for an image, whatever is predicted beside it and by whom."""
 
 import gc
+import signal
 import threading
 import warnings
 
@@ -16,9 +17,11 @@ from isoconv.graph.builder import GraphBuilder
 from isoconv.nn.inference import inference_graph, weights_for
 from isoconv.ops import Constant, ConvGeometry, Sum
 from isoconv.ops.interpret import interpret
+from isoconv.run import inference
 from isoconv.run.evaluate import evaluate
 from isoconv.run.fixed import fixed_copy
 from isoconv.run.inference import Predictor
+from isoconv.run.team import Team
 
 SHAPE = (9, 8, 3)
 
@@ -66,6 +69,43 @@ def test_cuts(case, threads, shard_size):
     """Threads and shards, whole and not, give the references' bits."""
     graph, weights, images, expected = case
     with Predictor(graph, threads=threads, shard_size=shard_size) as predictor:
+        found = predictor.run(weights, {"images": images})["result"]
+        assert found.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("seconds", [0.0, 3600.0])
+def test_native_calls_of_bounded_length(case, monkeypatch, seconds):
+    """However its turns are cut into native calls, the bits are those; Ctrl-C is heard in between.
+
+    Where each call takes too long it is a turn; where none does, each has twice as many as before.
+    """
+    graph, weights, images, expected = case
+    monkeypatch.setattr(inference, "CALL_SECONDS", seconds)
+    calls, real = [], Team.run
+
+    def counted(self, scripts, turns, control=None):
+        calls.append(turns)
+        real(self, scripts, turns, control)
+
+    with Predictor(graph, threads=2, shard_size=2) as predictor:
+        predictor.run(weights, {"images": images[:1]})
+        monkeypatch.setattr(Team, "run", counted)
+        for _ in range(2):
+            found = predictor.run(weights, {"images": images})["result"]
+            assert found.tobytes() == expected.tobytes()
+        turns = [1] * 34 if seconds == 0 else [1, 2, 4, 8, 2, 1, 16, 1, 1]
+        assert calls[: len(turns)] == turns
+
+        def interrupted(self, *given):
+            counted(self, *given)
+            signal.raise_signal(signal.SIGINT)
+
+        monkeypatch.setattr(Team, "run", interrupted)
+        calls.clear()
+        with pytest.raises(KeyboardInterrupt):
+            predictor.run(weights, {"images": images})
+        assert len(calls) == 1
+        monkeypatch.setattr(Team, "run", counted)
         found = predictor.run(weights, {"images": images})["result"]
         assert found.tobytes() == expected.tobytes()
 

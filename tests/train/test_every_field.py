@@ -497,6 +497,30 @@ def test_the_form_of_a_header_is_named(run, file):
 # Runs that go on
 
 
+@pytest.fixture(scope="module")
+def longer(original, tmp_path_factory):
+    """The run that early stopping ended, gone on with for two epochs more."""
+    out = shutil.copytree(original, tmp_path_factory.mktemp("longer") / "run")
+    epochs = Receipt.read(out).epochs + 2
+    model = nn.Sequential(
+        nn.Conv2d(2, 3), nn.BatchNorm2d(), nn.functional.relu, nn.Flatten(), nn.Linear(2)
+    )
+    trainer = Trainer(model, optimizer=SGD(0.05, 0.9), batch_size=4, progress=False)
+    assert len(trainer.resume(out, DATA, epochs=epochs).history) == epochs
+    found = verify(out, None, DATA)
+    assert found.identical
+    assert "settings.stretches" in not_covered(found.notes[0])["receipt.json"]
+    return out
+
+
+@pytest.mark.parametrize("way", ["run.json", "forged receipt.json"])
+def test_every_field_of_a_run_that_was_gone_on_with_is_seen(longer, tmp_path, way):
+    """Where its stretches begin and end, and all else; a receipt with its digest made anew, too."""
+    run = shutil.copytree(longer, tmp_path / "run")
+    *forged, file = way.split()
+    assert unseen(run, file, forge if forged else None) == []
+
+
 @pytest.fixture
 def unfinished(tmp_path, monkeypatch):
     """A run that was interrupted within its second epoch."""

@@ -70,7 +70,18 @@ CASES: dict[str, tuple[Callable[[Path], Any], Callable[[Path], Any]]] = {
         lambda out: trainer(callbacks=[Stops()]).fit(*PARTS, epochs=3, out=out),
         lambda out: trainer(callbacks=[Stops()]).resume(out, *PARTS),
     ),
+    "trained on": (
+        lambda out: train_on(out),  # noqa: PLW0108 - it stands further below
+        lambda out: trainer(keep_checkpoints=False, save_every=60).resume(out, *PARTS, epochs=3),
+    ),
 }
+
+
+def train_on(out: Path) -> Any:
+    """A run of two epochs, and then of three."""
+    seldom = {"keep_checkpoints": False, "save_every": 60}
+    trainer(**seldom).fit(*PARTS, epochs=2, out=out)
+    return trainer(**seldom).resume(out, *PARTS, epochs=3)
 
 
 def content(out: Path) -> dict[str, bytes]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from isoconv import nn
 from isoconv.data import Dataset, normalisation
 from isoconv.errors import ArgumentError, DataError, DTypeError, ShapeError
 from isoconv.train import Normalisation, Trainer, evaluate
-from isoconv.train.metrics import normalisation_of
+from isoconv.train.metrics import as_dataset, normalisation_of
 from isoconv.train.optim import SGD
 
 CLASSES = 7
@@ -129,3 +131,22 @@ def test_what_does_not_fit_is_named(data):
             evaluate(linear(), (images, data.labels))
     with pytest.raises(DataError, match="the model has 7 outputs; sample 0 has 7"):
         evaluate(linear(), (data.images, data.labels * 0 + 7))
+
+
+@pytest.mark.parametrize(
+    ("given", "got"),
+    [
+        (
+            np.zeros((6, 4, 4), np.uint8),
+            r"uint8 array of shape \(6, 4, 4\): give \(images, labels\)",
+        ),
+        ("pets", "'pets': isoconv.data.load_splits reads files and folders"),
+        (Path("pets"), r"PosixPath\('pets'\): isoconv.data.load_splits reads"),
+        ((1,), r"\(1,\)$"),
+        (None, "None$"),
+    ],
+)
+def test_data_that_are_none(given, got):
+    """What was given is shown, and what was meant, perhaps."""
+    with pytest.raises(ArgumentError, match=rf"pair \(images, labels\) in one tuple; got {got}"):
+        as_dataset(given, "data")

@@ -26,7 +26,7 @@ from isoconv.errors import (
 from isoconv.nn import storage
 from isoconv.ops.interpret import interpret
 from isoconv.run.training import TrainingEngine
-from isoconv.train import Callback, EarlyStopping, Interrupted, Run, Trainer, evaluate, session
+from isoconv.train import Callback, EarlyStopping, Interrupted, Run, evaluate, session
 from isoconv.train.optim import SGD, Adam
 from isoconv.train.schedule import Constant
 from isoconv.train.step import Loss, Normalisation, Preparation, build_step
@@ -85,7 +85,7 @@ def test_it_learns(whole):
     assert list(first) == [*columns, "learning_rate", "seconds", "images_per_second"]
     assert [row["epoch"] for row in whole.history] == [1, 2, 3]
     assert whole.digest == whole.model.digest()
-    assert repr(whole).startswith("Run(3 of 3 epochs, best ")
+    assert repr(whole).startswith("Run of 3 of 3 epochs")
 
 
 def test_one_run_is_one_digest(whole, monkeypatch):
@@ -198,16 +198,21 @@ def test_resume_after_a_kill_between_epochs(whole, tmp_path):
     assert without_times(again.history) == without_times(whole.history)
 
 
-def test_ctrl_c_while_compiling_can_be_gone_on_with(whole, tmp_path, monkeypatch):
-    """Before the first step there is a checkpoint already."""
-    out = tmp_path / "run"
-    with monkeypatch.context() as patch:
-        patch.setattr(TrainingEngine, "load", lambda *_: signal.raise_signal(signal.SIGINT))
-        with pytest.raises(Interrupted, match="isoconv resume"):
-            make().fit(images(), images(20, 1), epochs=EPOCHS, out=out)
-    trainer = Trainer.from_run(network(), out, progress=False, threads=2)
-    assert trainer.settings() == make().settings()
-    assert trainer.resume(out, images(), images(20, 1)).digest == whole.digest
+def test_ctrl_c_before_the_first_step_leaves_nothing(whole, tmp_path, monkeypatch):
+    """While kernels are compiled or weights loaded there is nothing to go on with yet."""
+    out = tmp_path / "runs" / "run"
+    trainer = make()
+    for method in ("__init__", "load"):
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                TrainingEngine, method, lambda *_, **__: signal.raise_signal(signal.SIGINT)
+            )
+            with pytest.raises(Interrupted, match=r"nothing of it is left in .*run$"):
+                trainer.fit(images(), images(20, 1), epochs=EPOCHS, out=out)
+        assert list(tmp_path.iterdir()) == []
+        assert trainer.model.trained_on is None
+    run = trainer.fit(images(), images(20, 1), epochs=EPOCHS, out=out)
+    assert run.digest == whole.digest
 
 
 def test_ctrl_c_without_a_folder_keeps_the_weights(monkeypatch):

@@ -70,6 +70,7 @@ CALLS: Table = {
     ),
     "data.Samples.select": lambda _: Call(samples().select, data=dataset()),
     "data.Samples.shared": lambda _: Call(samples().shared, part="train", other="test"),
+    "data.Skipped": lambda _: Call(data.Skipped, path="a.png", reason="truncated"),
     "data.Splits": lambda _: Call(
         data.Splits, train=dataset(), validation=dataset(), test=dataset(),
         _then=lambda made: made.warnings(),
@@ -80,7 +81,8 @@ CALLS: Table = {
     "data.default_folder": lambda _: Call(data.default_folder),
     "data.fetch": lambda place: Call(data.fetch, name="mnist", folder=place.path, progress=False),
     "data.load": lambda place: Call(
-        data.load, source=pictures(place).parents[1], split="train", size=4, folder=place.path
+        data.load, source=pictures(place).parents[1], split="train", size=4, skip_bad=True,
+        folder=place.path,
     ),
     "data.load_splits": lambda place: Call(
         data.load_splits, source=(IMAGES, LABELS), validation=0.3, test=0.3, seed=0,
@@ -91,7 +93,8 @@ CALLS: Table = {
         data.read_image, path=pictures(place), size=(4, 4), channels=1
     ),
     "data.read_pictures": lambda place: Call(
-        data.read_pictures, paths=[pictures(place)], reading=data.Reading((4, 4), 1, 8)
+        data.read_pictures, paths=[pictures(place)], reading=data.Reading((4, 4), 1, 8),
+        skip_bad=True,
     ),
     "data.table": lambda _: Call(
         data.table, augmentation=Augmentation(shift=1, rotation=3.0, cutout=2), seed=0, epoch=0,

@@ -13,6 +13,7 @@ from tests.wrong.calls_data import dataset
 
 import isoconv as ic
 from isoconv import nn, optim, schedule, train
+from isoconv.data import Skipped
 from isoconv.train import Checkpoint, Evaluator, Loss, Preparation, RunFolder, Trainer
 
 __all__ = ["CALLS", "Place"]
@@ -256,7 +257,10 @@ CALLS: Table = {
         RunFolder(fresh(place)).write, path=fresh(place) / "notes.txt", content=b"x"
     ),
     "train.RunFolder.samples": run_folder("samples", sha256="0" * 64),
-    "train.RunFolder.save_samples": run_folder("save_samples", content=b"x"),
+    "train.RunFolder.save_samples": run_folder(
+        "save_samples", content=b"x", skipped=[Skipped("a.png", "truncated")]
+    ),
+    "train.RunFolder.skipped": run_folder("skipped"),
     "train.RunFolder.description": run_folder("description"),
     "train.RunFolder.keep": run_folder("keep", checkpoint=...),
     "train.RunFolder.kept_epochs": run_folder("kept_epochs"),

@@ -18,13 +18,14 @@ from isoconv.cli import (
     info,
     models,
     predict,
+    report,
     resume,
     summary,
     train,
     verify,
 )
 from isoconv.cli.errors import Commands
-from isoconv.cli.options import help_of
+from isoconv.cli.options import help_of, limit_of
 from isoconv.cli.table import say
 from isoconv.graph.passes import check_passes
 
@@ -84,9 +85,9 @@ def start(
       isoconv predict runs/demo photo.png
     """
     if max_memory is not None:
-        from isoconv.memory import set_limit, size_of
+        from isoconv.memory import set_limit
 
-        before = set_limit(size_of(max_memory))
+        before = set_limit(limit_of(max_memory))
         context.call_on_close(lambda: set_limit(before))
     if debug:
         check_passes(True)
@@ -101,6 +102,7 @@ for function in (
     resume.resume,
     evaluate.evaluate,
     predict.predict,
+    report.report,
     verify.verify,
     diff.diff,
     info.info,

@@ -14,7 +14,7 @@ from isoconv.printable import listed, printable
 if TYPE_CHECKING:
     from isoconv.data import Dataset, Reading, Samples, Skipped
 
-__all__ = ["load_of_run", "load_to_measure", "skipped_of_run", "tell_skipped"]
+__all__ = ["cannot_be_read", "load_of_run", "load_to_measure", "skipped_of_run", "tell_skipped"]
 
 TOLD = 20
 """Files that are told one by one; the rest is counted."""
@@ -55,7 +55,7 @@ def load_of_run(data: str, reading: Reading | None, samples: Samples, run: Path)
     own = {row.path for row in samples.rows}
     lost = [each for each in whole.skipped if each.path in own]
     if lost:
-        raise _cannot_be_read(f"{printable(run)}, which was trained on them", lost, len(own))
+        raise cannot_be_read(f"{printable(run)} was trained on them", lost, len(own))
     return whole
 
 
@@ -126,13 +126,24 @@ def _files(paths: Collection[Any]) -> str:
     return "1 file is" if len(paths) == 1 else f"{len(paths)} files are"
 
 
-def _cannot_be_read(where: str, lost: Sequence[Skipped], total: int) -> DataFileError:
-    """The error that names files which must be read."""
+def cannot_be_read(more: str, lost: Sequence[Skipped], total: int) -> DataFileError:
+    """The error that names files which cannot be read, each with its reason.
+
+    Args:
+        more: what there is to say of them besides.
+        lost: the files.
+        total: of how many.
+    """
     from isoconv.data.files import NAMED
 
     lines = [f"  {each}" for each in lost]
-    more = [f"  and {len(lost) - NAMED} more"] if len(lost) > NAMED else []
-    first = f"{len(lost)} of {total} files cannot be read any more, of {where}:"
-    error = DataFileError("\n".join([first, *lines[:NAMED], *more]))
-    error.files, error.whole = tuple(lost), "\n".join([first, *lines])
+    left = len(lost) - NAMED
+    rest = [f"  and {left} more (2> FILE takes all into a file)"] if left > 0 else []
+    first = f"{len(lost)} of {total} files cannot be read{'; ' if more else ''}{more}:"
+    if len(lost) == total == 1:
+        error = DataFileError(str(lost[0]))
+    else:
+        error = DataFileError("\n".join([first, *lines[:NAMED], *rest]))
+    error.files = tuple(lost)
+    error.whole = "\n".join([first, *lines]) if rest else ""
     return error

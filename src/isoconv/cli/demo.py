@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isoconv.cli.options import AsJson, Report, TargetName, Threads
+from isoconv.cli.options import AsJson, Report, TargetName, Threads, named_folder
 from isoconv.cli.table import print_json, progress, say
 from isoconv.errors import ArgumentError
 
@@ -40,11 +40,12 @@ def demo(
       isoconv demo
       isoconv demo --out runs/first --threads 1
     """
-    from isoconv.cli.runs import DEMO, DEMO_DATA, demo_parts, finish, make_model, run_facts
+    from isoconv.cli.ending import finish
+    from isoconv.cli.runs import DEMO, DEMO_DATA, demo_parts, make_model, run_facts
     from isoconv.data import Augmentation
     from isoconv.train import RunFolder, Trainer, optim, schedule
 
-    folder = RunFolder(out)
+    folder = RunFolder(named_folder(out))
     with folder.begun(lambda: _make_room(folder)):
         splits = demo_parts()
         train, counts = splits.train, {part: len(data) for part, data in splits.parts.items()}

@@ -13,13 +13,13 @@ import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
 from isoconv.cli.typed import typed
+from isoconv.cli.usage import refused_value
 from isoconv.errors import DataWarning, IsoconvError
 from isoconv.printable import printable_lines
 from isoconv.wording import spoken_on_the_command_line
@@ -30,14 +30,17 @@ __all__ = [
     "HUNG_UP",
     "INTERRUPTED",
     "TERMINATED",
+    "UNREAD",
     "WRONG",
     "Commands",
     "as_options",
     "complain",
+    "in_full",
     "note",
 ]
 
 DIFFERENT = 1
+UNREAD = 1
 WRONG = 2
 INTERRUPTED = 130
 HUNG_UP = 129
@@ -45,7 +48,8 @@ TERMINATED = 143
 
 EXIT_CODES = {
     0: "all went well; of `verify` and `diff`: no difference was found",
-    DIFFERENT: "`verify` or `diff` found a difference; nothing else ends so",
+    DIFFERENT: "`verify` or `diff` found a difference; `predict` could not read some of the files, "
+    "and answered for the others; nothing else ends so",
     WRONG: "an error: wrong usage, bad input, a file that cannot be read or written, too little "
     "memory, output that nobody takes any more, or a fault of isoconv itself (which shows its "
     "traceback); of `verify` and `diff`: nothing can be said",
@@ -73,10 +77,16 @@ class Commands(TyperGroup):
     ) -> Any:
         """Run a command; the options of all commands may stand anywhere before ``--``."""
         words = sys.argv[1:] if args is None else args
-        given = _options_first(words)
+        try:
+            given = _options_first(words)
+        except UsageError as error:
+            complain(_usage(error, ()))
+            if not standalone_mode:
+                return WRONG
+            sys.exit(WRONG)
         debug = "--debug" in given[: given.index("--") if "--" in given else len(given)]
         try:
-            with typed(words):
+            with typed(words), spoken_on_the_command_line(_options_of(self, given)):
                 code = super().main(
                     given,
                     prog_name or "isoconv",
@@ -87,7 +97,7 @@ class Commands(TyperGroup):
                 )
             # A command gives back nothing; what ends it early says its code.
             code = 0 if code is None else code
-            if code == DIFFERENT and not {"verify", "diff"} & set(given):
+            if code == DIFFERENT and not {"verify", "diff", "predict"} & set(given):
                 # So typer ends where it does not know the shell that it is to complete in.
                 code = WRONG
         except UsageError as error:
@@ -109,7 +119,7 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
         try:
-            with _warnings_as_notes(), spoken_on_the_command_line():
+            with _warnings_as_notes():
                 return super().invoke(ctx)
         except KeyboardInterrupt as error:
             complain(str(error) or "interrupted", kind="")
@@ -131,14 +141,14 @@ def _told(error: Exception, debug: bool) -> int:
             traceback.print_exception(error)
     for line in getattr(error, "__notes__", ()):
         note(as_options(line))
-    what = as_options(_in_full(error)) or type(error).__name__
+    what = as_options(in_full(error)) or type(error).__name__
     if isinstance(error, MemoryError) and not isinstance(error, IsoconvError):
         what = "there was not enough memory for this" + (f": {error}" if str(error) else "")
     complain(what if meant else f"a fault of isoconv itself: {type(error).__name__}: {error}")
     return WRONG
 
 
-def _in_full(error: Exception) -> str:
+def in_full(error: Exception) -> str:
     """What an error says; with all files that it has to name where no terminal would be flooded."""
     whole = getattr(error, "whole", "")
     terminal = sys.stderr is not None and sys.stderr.isatty()
@@ -175,10 +185,33 @@ def _options_first(given: Sequence[str]) -> list[str]:
         if word == "--debug" or word.startswith("--max-memory="):
             moved.append(word)
         elif word == "--max-memory":
-            moved += (word, *islice(words, 1))
+            value = next(words, None)
+            if value is None or not value[:1].isdigit():
+                # The word behind it is not taken for its value without a word on it.
+                got = "nothing" if value is None else repr(value)
+                raise typer.BadParameter(f"--max-memory needs a size, such as 2GiB; got {got}")
+            moved += (word, value)
         else:
             others.append(word)
     return [*moved, *others, *given[end:]]
+
+
+def _options_of(group: Any, given: Sequence[str]) -> dict[str, str]:
+    """The options of the command that is asked for, by the setting that each is."""
+    words = iter(given)
+    for word in words:
+        if word == "--max-memory":
+            next(words, None)
+        elif not word.startswith("-"):
+            group = getattr(group, "commands", {}).get(word)
+            if not hasattr(group, "commands"):
+                break
+    options: dict[str, str] = {}
+    for parameter in getattr(group, "params", ()):
+        long = [option for option in parameter.opts if option.startswith("--")]
+        if long:
+            options[str(parameter.name)] = long[0]
+    return options
 
 
 @contextmanager
@@ -240,7 +273,7 @@ def _say(text: str, color: str) -> None:
 
 
 def _usage(error: Any, given: Sequence[str]) -> str:
-    message = " ".join(str(error.format_message()).split())
+    message = refused_value(error) or " ".join(str(error.format_message()).split())
     context = getattr(error, "ctx", None)
     where = "" if context is None else f" (see {context.command_path} --help)"
     option = str(getattr(error, "option_name", "") or "")

@@ -23,7 +23,7 @@ from isoconv.cli.options import (
     TargetName,
     Threads,
 )
-from isoconv.cli.table import say
+from isoconv.cli.table import print_alone, say, terminal_width
 from isoconv.errors import ArgumentError, CheckpointError
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def evaluate(
     found = scored(chosen.name, chosen.part)
     others = None if chosen.others is None else scored("not trained on:", chosen.others)
     if csv == STANDARD:
-        typer.echo(csv_of(found), nl=False)
+        _print_csv(csv_of(found))
         return
     if as_json:
         _print_json(model, chosen, found, others)
@@ -147,6 +147,14 @@ def evaluate(
         _print(chosen, found, others, mistakes)
     if csv is not None:
         write_csv(csv, found)
+
+
+def _print_csv(content: bytes) -> None:
+    """Names as they are for a program, escaped for a terminal, which would obey them."""
+    if terminal_width() is None:
+        print_alone(content)
+    else:
+        say(content.decode("utf-8", "surrogateescape").rstrip("\n"))
 
 
 def _folder_of(path: Path, model: Module) -> RunFolder | None:

@@ -14,6 +14,7 @@ import typer
 from isoconv.cli import complete
 from isoconv.cli.table import JSON_WANTED
 from isoconv.errors import ArgumentError
+from isoconv.wording import called
 
 if TYPE_CHECKING:
     from isoconv.data import Augmentation
@@ -33,6 +34,8 @@ __all__ = [
     "Threads",
     "augmentation_of",
     "help_of",
+    "limit_of",
+    "named_folder",
     "shape_of",
     "size_of",
 ]
@@ -74,11 +77,51 @@ TargetName = Annotated[
     ),
 ]
 Report = Annotated[bool, typer.Option("--report/--no-report", help="Make the page with pictures.")]
+
+
+def seconds_of(text: str) -> float:
+    """Seconds between checkpoints.
+
+    Raises:
+        typer.BadParameter: they are no finite number of at least 0.
+
+    Example:
+        >>> seconds_of("1.5")
+        1.5
+    """
+    try:
+        found = float(text)
+    except ValueError:
+        found = -1.0
+    if not 0 <= found < float("inf"):
+        raise typer.BadParameter(f"must be a number of seconds, at least 0; got {text!r}")
+    return found
+
+
+def named_folder(out: Path) -> Path:
+    """A folder for a new run, which needs a name of its own.
+
+    Raises:
+        ArgumentError: it is the current folder, or one around it.
+    """
+    try:
+        here, place = Path.cwd(), out.expanduser().resolve()
+    except (OSError, RuntimeError):
+        # What is wrong with it is told when it is made.
+        return out
+    if place == here or place in here.parents:
+        raise ArgumentError(
+            "--out must be a folder of the run's own, such as runs/pets; got "
+            f"{'the current folder' if place == here else 'a folder around the current one'}"
+        )
+    return out
+
+
 SaveEvery = Annotated[
     float | None,
     typer.Option(
         metavar="SECONDS",
-        min=0,
+        parser=seconds_of,
         help="Time between checkpoints within an epoch: what a kill costs.  [default: 60]",
     ),
 ]
@@ -168,6 +211,27 @@ def help_of(command: Callable[..., Any]) -> str:
     return (getdoc(command) or "").replace("\n\nExamples:", "\n\n\b\nExamples:")
 
 
+def limit_of(text: str) -> int:
+    """Bytes that the process may take in all, written ``2GiB``.
+
+    Raises:
+        ArgumentError: it is written in another way, or is nothing.
+
+    Example:
+        >>> limit_of("2GiB")
+        2147483648
+    """
+    from isoconv.memory import size_of as bytes_of
+
+    try:
+        found = bytes_of(text)
+    except ArgumentError as error:
+        raise ArgumentError(f"--max-memory: {error}") from None
+    if not found:
+        raise ArgumentError(f"--max-memory must be more than nothing, such as 2GiB; got {text!r}")
+    return found
+
+
 def shape_of(text: str) -> tuple[int, int, int]:
     """Height, width and channels, written ``28x28x1``.
 
@@ -233,7 +297,8 @@ def augmentation_of(text: str | None) -> Augmentation | None:
             settings[setting] = True
         else:
             settings[setting] = _number(part, value) if equals else usual
-    return Augmentation(**settings)  # type: ignore[arg-type]
+    with called(**{setting: f"--augment {name}" for name, (setting, _) in AUGMENTATIONS.items()}):
+        return Augmentation(**settings)  # type: ignore[arg-type]
 
 
 def _number(part: str, value: str) -> int | float:

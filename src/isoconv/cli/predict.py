@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from isoconv.cli.errors import UNREAD, as_options, complain, in_full, note
+from isoconv.cli.inputs import Inputs, named
 from isoconv.cli.options import AsJson, Best, ModelPath, Scale, TargetName, Threads
 from isoconv.errors import ArgumentError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from isoconv.data import Skipped
+    from isoconv.nn import Module
 
 __all__ = ["predict"]
 
@@ -19,12 +25,19 @@ __all__ = ["predict"]
 def predict(
     run: ModelPath,
     images: Annotated[
-        list[Path],
-        typer.Argument(metavar="IMAGE...", help="Image files.", show_default=False),
+        list[str],
+        typer.Argument(
+            metavar="IMAGE...",
+            help="Image files; folders, for all images in them and below; - for standard input.",
+            show_default=False,
+        ),
     ],
     top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 3,
     best: Best = False,
     scale: Scale = None,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="Print CSV, a row for each image as soon as it is known.")
+    ] = False,
     as_json: AsJson = False,
     threads: Threads = None,
     target: TargetName = None,
@@ -32,46 +45,149 @@ def predict(
     """Show the most probable classes of images.
 
     An image is read as the training images were: scaled until it covers their size, its centre
-    taken, gray or coloured as they were.
+    taken, gray or coloured as they were. Hidden files of folders, and files that are no images by
+    their ending, are left out and counted.
+
+    Files that cannot be read are named in the end with the reason, and all others are answered for.
+    Exit code 0: all were read; 1: some were not; 2: none was, or something else is wrong.
 
     Examples:
       isoconv predict runs/demo boot.png
       isoconv predict runs/pets holiday.jpg garden.png --top 5 --json
+      isoconv predict runs/pets photos --top 1 --csv > answers.csv
+      curl -s https://example.org/cat.jpg | isoconv predict runs/pets -
       isoconv predict pets.safetensors holiday.jpg
     """
-    from isoconv.cli.runs import class_names_of, classifier_at
-    from isoconv.cli.table import print_json, print_table
+    from isoconv.cli.bad import cannot_be_read
+    from isoconv.cli.runs import classifier_at
+    from isoconv.cli.table import print_json
 
+    if as_csv and as_json:
+        raise ArgumentError("--csv and --json both print what is to stand alone: take one of them")
     model = classifier_at(run, best)
-    probabilities = model.predict_files(images, scale=scale, threads=threads, target=target)
-    if probabilities.ndim != 2:
-        raise ArgumentError(
-            f"the command line shows one row of classes for each image; {run} gives results of "
-            f"shape {probabilities.shape[1:]}: take isoconv.load({str(run)!r}) in Python"
-        )
-    names = class_names_of(model, probabilities.shape[-1])
-    results = [
-        (str(path), _first(row, names, top))
-        for path, row in zip(images, probabilities, strict=True)
-    ]
+    with named(images) as inputs:
+        for line in inputs.notes:
+            note(line)
+        answers = _answers(model, inputs, top, scale, threads, target)
+        known = _print_csv(answers) if as_csv else list(answers)
+    lost = [each.lost for each in known if each.lost is not None]
+    if len(lost) == len(known):
+        raise cannot_be_read("", lost, len(known))
     if as_json:
-        values = [
-            {"image": path, "classes": [{"name": n, "probability": p} for n, p in first]}
-            for path, first in results
-        ]
-        print_json(values)
-        return
-    rows = [
-        (path if place == 0 else "", name, f"{probability:.2%}")
-        for path, first in results
-        for place, (name, probability) in enumerate(first)
-    ]
-    print_table(("image", "class", "probability"), rows, numbers=(2,))
+        print_json([each.plain() for each in known])
+    elif not as_csv:
+        _print_table(known)
+    if lost:
+        complain(in_full(cannot_be_read("the others were answered for", lost, len(known))))
+        raise typer.Exit(UNREAD)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What came of one image.
+
+    Attributes:
+        image: its name.
+        classes: the most probable ones, each with its probability.
+        lost: why it cannot be read; None if it can.
+    """
+
+    image: str
+    classes: tuple[tuple[str, float], ...] = ()
+    lost: Skipped | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """The same for JSON."""
+        if self.lost is not None:
+            return {"image": self.image, "error": self.lost.reason}
+        classes = [{"name": name, "probability": share} for name, share in self.classes]
+        return {"image": self.image, "classes": classes}
+
+
+def _answers(
+    model: Module,
+    inputs: Inputs,
+    top: int,
+    scale: float | None,
+    threads: int | None,
+    target: str | None,
+) -> Iterator[_Answer]:
+    """What comes of each image, in the order in which they were named.
+
+    Raises:
+        ArgumentError: results that are no row of classes.
+    """
+    from isoconv.cli.runs import class_names_of
+    from isoconv.data import Skipped
+    from isoconv.nn.each import FileResult, predict_each
+
+    def told(line: str) -> None:
+        note(as_options(inputs.as_shown(line)))
+
+    files = inputs.files
+    results: Iterator[FileResult] = iter(())
+    if files:
+        results = predict_each(model, files, scale=scale, threads=threads, target=target, told=told)
+    for item in inputs.items:
+        if isinstance(item, Skipped):
+            yield _Answer(item.path, lost=item)
+            continue
+        path, result, reason = next(results)
+        name = inputs.name(path)
+        if result is None:
+            yield _Answer(name, lost=Skipped(name, inputs.as_shown(reason)))
+        elif result.ndim != 1:
+            raise ArgumentError(
+                "the command line shows one row of classes for each image; this model gives "
+                f"results of shape {result.shape}"
+            )
+        else:
+            yield _Answer(name, _first(result, class_names_of(model, len(result)), top))
+    # Behind the last one stands what is to be told of all.
+    next(results, None)
 
 
 def _first(
     probabilities: NDArray[Any], names: tuple[str, ...], count: int
-) -> list[tuple[str, float]]:
+) -> tuple[tuple[str, float], ...]:
     """The most probable classes; of equals the first."""
     order = (-probabilities).argsort(kind="stable")[:count]
-    return [(names[place], float(probabilities[place])) for place in order]
+    return tuple((names[place], float(probabilities[place])) for place in order)
+
+
+def _print_csv(answers: Iterator[_Answer]) -> list[_Answer]:
+    """Print a row for each image as soon as it is known, behind a row of titles.
+
+    Returns:
+        All of them, without the classes of those that were printed: any number will do.
+    """
+    from isoconv.cli.table import print_row
+
+    known: list[_Answer] = []
+    begun = False
+    for answer in answers:
+        if answer.lost is None:
+            if not begun:
+                print_row(_titles(len(answer.classes)))
+            begun = True
+            cells = [cell for name, share in answer.classes for cell in (name, repr(share))]
+            print_row([answer.image, *cells])
+        known.append(_Answer(answer.image, lost=answer.lost))
+    return known
+
+
+def _titles(classes: int) -> list[str]:
+    more = [title for n in range(2, classes + 1) for title in (f"class_{n}", f"probability_{n}")]
+    return ["image", "class", "probability", *more]
+
+
+def _print_table(known: list[_Answer]) -> None:
+    """Print the classes of each image that was read."""
+    from isoconv.cli.table import print_table
+
+    rows = [
+        (answer.image if place == 0 else "", name, f"{probability:.2%}")
+        for answer in known
+        for place, (name, probability) in enumerate(answer.classes)
+    ]
+    print_table(("image", "class", "probability"), rows, numbers=(2,), shorten=(0, 1))

@@ -19,21 +19,32 @@ def resume(
         str | None,
         typer.Option(help="Where the data are now, if not where they were.", show_default=False),
     ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="How many epochs the run is to have in all.  [default: as many as it was to have]",
+        ),
+    ] = None,
     threads: Threads = None,
     save_every: SaveEvery = None,
     target: TargetName = None,
     report: Report = True,
     as_json: AsJson = False,
 ) -> None:
-    """Go on with an interrupted run.
+    """Go on with an interrupted run, or train a finished one on.
 
-    It ends at the same bits as if it had never been interrupted.
+    An interrupted run ends at the same bits as if it had never been interrupted. With --epochs, the
+    further epochs are a stretch of their own with the schedule from its start, which the receipt
+    names: that is another run than one of so many epochs from its beginning.
 
     Examples:
       isoconv resume runs/pets
+      isoconv resume runs/pets --epochs 20
       isoconv resume runs/pets --data moved/pets --threads 4
     """
-    from isoconv.cli.runs import data_of_run, finish, parts_of_run
+    from isoconv.cli.ending import finish
+    from isoconv.cli.runs import data_of_run, parts_of_run
     from isoconv.errors import CheckpointError
     from isoconv.nn.architecture import model_of
     from isoconv.train import RunFolder, Trainer
@@ -42,8 +53,8 @@ def resume(
     architecture = description["record"]["architecture"]
     if architecture is None:
         raise CheckpointError(
-            f"{run} was trained with a model of a person's own class: go on with it in Python, "
-            "isoconv.Trainer.from_run(model, run).resume(run, train, validation, test)"
+            f"{run} was trained with a model of a person's own class: only a program that has this "
+            "class can go on with it (docs/training.md)"
         )
     splits = parts_of_run(run, data or data_of_run(run, description), description)
     model = model_of(architecture, f"{run}/run.json")
@@ -51,9 +62,10 @@ def resume(
     trainer = Trainer.from_run(
         model, run, threads=threads, target=target, progress=progress(), **saves
     )
-    whole = trainer.resume(run, splits)
-    if description.get("result"):
-        say(f"{printable(run)} is finished; nothing was trained")
+    whole = trainer.resume(run, splits, epochs=epochs)
+    result = description.get("result")
+    if result and len(whole.history) == result["epochs"]:
+        say(f"{printable(run)} is finished; nothing was trained (--epochs N trains it on)")
     values = finish(whole, splits, report, threads, target)
     if as_json:
         print_json(values)

@@ -11,16 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from isoconv.checks import LARGEST
 from isoconv.cli.errors import note
-from isoconv.cli.table import say
 from isoconv.cli.typed import command_line
-from isoconv.errors import ArgumentError, CheckpointError, DataError, IsoconvError
-from isoconv.printable import printable
+from isoconv.errors import ArgumentError, CheckpointError, DataError
 
 if TYPE_CHECKING:
-    from isoconv.data import Dataset, Splits
+    from isoconv.data import Splits
     from isoconv.nn import Module
     from isoconv.nn.schema import Schema
-    from isoconv.train import Evaluation, Run, RunFolder
+    from isoconv.train import RunFolder
 
 __all__ = [
     "DEMO",
@@ -28,7 +26,6 @@ __all__ = [
     "classifier_at",
     "data_of_run",
     "demo_parts",
-    "finish",
     "is_known",
     "load_parts",
     "make_model",
@@ -36,7 +33,6 @@ __all__ = [
     "new_run",
     "parts_of_run",
     "place_of",
-    "result_lines",
     "run_facts",
     "title_of",
 ]
@@ -104,10 +100,12 @@ def new_run(out: Path | None, data: str, model: str | None) -> Iterator[RunFolde
         ArgumentError: the folder holds a run already, or lies in the data.
         CheckpointError: another process holds it, or it cannot be written.
     """
+    from isoconv.cli.options import named_folder
     from isoconv.train import RunFolder
     from isoconv.train.hold import make_folder
 
     if out is not None:
+        out = named_folder(out)
         inside = Path(data).expanduser().resolve()
         if inside.is_dir() and inside in (out.resolve(), *out.resolve().parents):
             raise ArgumentError(
@@ -160,7 +158,7 @@ def load_parts(data: str, **settings: Any) -> Splits:
         raise DataError(
             f"{data}: the command line trains classifiers, whose labels are whole numbers or "
             f"names; got float targets of shape {splits.train.labels.shape}"
-            f"{classes_hint(splits.train.labels)}; the library learns numbers with loss='mse'"
+            f"{classes_hint(splits.train.labels)}; a program can learn them (docs/training.md)"
         )
     return splits
 
@@ -180,13 +178,18 @@ def data_of_run(run: Path, description: Mapping[str, Any]) -> str:
     Raises:
         ArgumentError: the run does not tell, or they are no longer there.
     """
+    if not description:
+        raise ArgumentError(
+            f"{run} has no run.json, which would say where its data are; say it with --data"
+        )
     facts = description.get("facts")
     place = facts.get("data") if isinstance(facts, Mapping) else None
     if not isinstance(place, str):
         raise ArgumentError(f"{run} does not say where its data are; say it with --data")
     if not is_known(place) and not Path(place).exists():
         raise ArgumentError(
-            f"the data of {run} are no longer at {place}; say with --data where they are now"
+            f"the data of {run} are no longer at {place}; say with --data where they are now "
+            "(the run itself may be anywhere)"
         )
     return place
 
@@ -280,8 +283,8 @@ def classifier_at(path: Path, best: bool) -> Module:
     if model.finish != "softmax":
         loss = {"sigmoid": "bce", "none": "mse"}[model.finish]
         raise ArgumentError(
-            f"the command line measures and shows classifiers; {path} was trained with "
-            f"loss={loss!r}: take isoconv.load({str(path)!r}) in Python"
+            f"the command line measures and shows classifiers; {path} was trained with the loss "
+            f"{loss}: a program can use it (docs/training.md)"
         )
     return model
 
@@ -329,100 +332,3 @@ def class_names_of(model: Module, results: int) -> tuple[str, ...]:
     """Names for the results of a model: those of its classes, otherwise numbers."""
     names = model.class_names
     return (*names, *(str(number) for number in range(len(names), results)))
-
-
-# After a training
-
-
-def result_lines(
-    title: str, evaluation: Evaluation, images: int, smoothing: float = 0.0
-) -> list[str]:
-    """Accuracy and loss in words; of smoothed labels, the smoothing."""
-    hits = int(evaluation.confusion.diagonal().sum())
-    accuracy = f"{title} accuracy {evaluation.top1 or 0.0:.2%} ({hits:,} of {images:,} images)"
-    if evaluation.top5 is not None:
-        accuracy += f", among the first five {evaluation.top5:.2%}"
-    smoothed = f" (label smoothing {smoothing:g})" if smoothing else ""
-    return [accuracy, f"{title} loss {evaluation.loss:.4f}{smoothed}"]
-
-
-def finish(
-    run: Run, splits: Splits, report: bool, threads: int | None, target: str | None
-) -> dict[str, Any]:
-    """Show what was measured at the end, write the report, say where everything is.
-
-    Returns:
-        The same as plain values, and each epoch's.
-    """
-    if run.folder is None:
-        raise CheckpointError("a run of the command line needs a folder")
-    if run.stopped:
-        say(f"stopped: {run.stopped}")
-    page = None
-    part, data, evaluation = _last_measurement(run, splits, threads, target)
-    if data is not None and evaluation is not None:
-        page = _report(run, data, evaluation, part) if report else None
-        say(result_lines(part, evaluation, len(data))[0])
-    elif report:
-        note("no report was made: there are no images that were not learned from")
-    say(f"run {printable(run.folder)}")
-    if page is not None:
-        say(f"report {printable(page)}")
-    say(f"weights sha256:{run.digest}")
-    measured = None if data is None else evaluation
-    return {
-        "run": run.folder,
-        "settings": run.description["settings"],
-        "facts": run.description.get("facts"),
-        "epochs": len(run.history),
-        "best_epoch": run.best_epoch,
-        "kept_epoch": run.kept_epoch,
-        "stopped": run.stopped or None,
-        "measured": None if measured is None else _plain(part, measured),
-        "history": run.history,
-        "notes": run.notes,
-        "report": page,
-        "weights_sha256": run.digest,
-    }
-
-
-def _plain(part: str, evaluation: Evaluation) -> dict[str, Any]:
-    """What was measured at the end, as plain values."""
-    scores = evaluation.scores
-    return {
-        "part": part,
-        "images": len(evaluation.predictions),
-        "accuracy": evaluation.top1,
-        "accuracy_interval_95": None if scores is None else scores.accuracy_interval,
-        "top5": evaluation.top5,
-        "loss": evaluation.loss,
-    }
-
-
-def _last_measurement(
-    run: Run, splits: Splits, threads: int | None, target: str | None
-) -> tuple[str, Dataset | None, Evaluation | None]:
-    """The part that the end was measured with: the test part, otherwise the validation part."""
-    from isoconv.train import evaluate
-
-    if splits.test is not None and run.test is not None:
-        return "test", splits.test, run.test
-    data = splits.validation
-    if data is None:
-        return "training", None, None
-    smoothing = float(run.description["settings"]["loss"]["label_smoothing"])
-    measured = evaluate(run.model, data, label_smoothing=smoothing, threads=threads, target=target)
-    return "validation", data, measured
-
-
-def _report(run: Run, data: Dataset, evaluation: Evaluation, part: str) -> Path | None:
-    """The report's page, or None with a note why there is none: the training counts without it."""
-    from isoconv.report import write_report
-
-    if run.folder is None:
-        return None
-    try:
-        return write_report(run.folder, run.model, data, evaluation, part=part, notes=run.notes)
-    except (IsoconvError, OSError) as error:
-        note(f"no report was made: {error}")
-        return None

@@ -85,7 +85,7 @@ class Scored:
 
     def print_result(self) -> None:
         """Print accuracy and loss, the accuracy's interval and what it is worth."""
-        from isoconv.cli.runs import result_lines
+        from isoconv.cli.ending import result_lines
 
         for line in result_lines(self.title, self.evaluation, len(self.data), self.smoothing):
             say(line)

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "JSON_WANTED",
+    "print_alone",
     "print_json",
+    "print_row",
     "print_table",
     "progress",
     "say",
@@ -114,7 +116,7 @@ def print_json(value: object) -> None:
     Numbers that are not finite, which JSON does not have, become the texts "nan", "inf", "-inf".
     """
     text = json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False)
-    typer.echo(_HIDDEN.sub(_escaped, text))
+    print_alone(_HIDDEN.sub(_escaped, text) + "\n")
 
 
 def _plain(value: object) -> object:
@@ -136,6 +138,11 @@ def _escaped(found: re.Match[str]) -> str:
     return character if character.isprintable() else json.dumps(character)[1:-1]
 
 
+def print_alone(content: str | bytes, *, err: bool = False) -> None:
+    """Print what is safe as it is, and no line end behind it."""
+    typer.echo(content, nl=False, err=err)
+
+
 def say(text: str) -> None:
     """Print lines on standard output, where JSON is wanted on standard error.
 
@@ -144,7 +151,17 @@ def say(text: str) -> None:
     """
     from isoconv.printable import printable_lines
 
-    typer.echo(printable_lines(text), err=JSON_WANTED.get())
+    print_alone(printable_lines(text) + "\n", err=JSON_WANTED.get())
+
+
+def print_row(cells: Sequence[str]) -> None:
+    """Print a row of CSV: for programs as it is, on a terminal without what that would obey."""
+    from isoconv.printable import csv_line, printable
+
+    if sys.stdout is not None and sys.stdout.isatty():
+        cells = [printable(cell) for cell in cells]
+    # Names of files need not be valid text.
+    typer.echo(csv_line(cells).encode("utf-8", "surrogateescape"), nl=False)
 
 
 def print_table(

@@ -24,6 +24,7 @@ from isoconv.cli.options import (
 from isoconv.cli.table import print_json, progress, say
 from isoconv.errors import ArgumentError
 from isoconv.printable import printable
+from isoconv.wording import called
 
 if TYPE_CHECKING:
     from isoconv.data import Splits
@@ -187,7 +188,8 @@ def train(
       isoconv train pets --size 128 --model resnet18 --optimizer sgd --lr 0.1 --warmup 1
     """
     from isoconv.cli.bad import tell_skipped
-    from isoconv.cli.runs import finish, load_parts, new_run, run_facts
+    from isoconv.cli.ending import finish
+    from isoconv.cli.runs import load_parts, new_run, run_facts
     from isoconv.nn import models
     from isoconv.train import EarlyStopping, Trainer
 
@@ -200,13 +202,15 @@ def train(
         **({} if save_every is None else {"save_every": save_every}),
     }
     with new_run(out, data, model) as folder:
-        splits = load_parts(
-            data, validation=validation, test=test, seed=split_seed, size=sides, depth=depth,
-            skip_bad=skip_bad,
-        )  # fmt: skip
+        with called(seed="--split-seed"):
+            splits = load_parts(
+                data, validation=validation, test=test, seed=split_seed, size=sides, depth=depth,
+                skip_bad=skip_bad,
+            )  # fmt: skip
         tell_skipped(splits.skipped, folder.skipped_file)
         metric = "loss" if splits.validation is None else "val_loss"
-        stopping = None if early_stopping is None else EarlyStopping(early_stopping, metric)
+        with called(patience="--early-stopping"):
+            stopping = None if early_stopping is None else EarlyStopping(early_stopping, metric)
         trainer = Trainer(
             model,
             label_smoothing=label_smoothing,
@@ -300,11 +304,13 @@ def _schedule(
         return None
     found: Schedule
     if name is ScheduleName.step:
-        found = schedule.Step(every or 10, 0.1 if factor is None else factor)
+        with called(factor="--step-factor"):
+            found = schedule.Step(every or 10, 0.1 if factor is None else factor)
     elif name is ScheduleName.cosine:
         found = schedule.Cosine()
     elif name is ScheduleName.constant:
         found = schedule.Constant()
     else:
         found = schedule.OneCycle()
-    return found if warmup == 0 else schedule.WarmUp(warmup, found)
+    with called(epochs="--warmup"):
+        return found if warmup == 0 else schedule.WarmUp(warmup, found)

@@ -60,8 +60,8 @@ def verify(
     receipt.check_arithmetic()
     if receipt.content["record"]["architecture"] is None:
         raise CheckpointError(
-            f"{run} was trained with a model of a person's own class: verify it in Python, "
-            "isoconv.train.verify(run, model, train, validation, test)"
+            f"{run} was trained with a model of a person's own class: only a program that has this "
+            "class can verify it (docs/receipts.md)"
         )
     splits = parts_of_run(run, data or data_of_run(run, _description(run)), receipt.content)
     found = verify_run(run, None, splits, epochs=span, threads=threads, target=target)

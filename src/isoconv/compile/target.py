@@ -13,6 +13,7 @@ from pathlib import Path
 import llvmlite.binding as llvm
 
 from isoconv.errors import ArgumentError
+from isoconv.wording import named
 
 __all__ = ["TARGETS", "Target", "host_target", "target_named"]
 
@@ -88,7 +89,8 @@ def target_named(name: str) -> Target:
         ArgumentError: no such target, or this machine cannot run it.
     """
     if name not in TARGETS:
-        raise ArgumentError(f"target must be one of {', '.join(TARGETS)}; got {name!r}")
+        known = ", ".join(TARGETS)
+        raise ArgumentError(f"{named('target')} must be one of {known}; got {name!r}")
     _initialize()
     host_is_arm = platform.machine().lower() in ("aarch64", "arm64")
     if name == "neon":

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from isoconv.cards import Carded
 from isoconv.checks import (
     check_array,
     check_count,
@@ -22,11 +23,13 @@ from isoconv.checks import (
 )
 from isoconv.data.labels import class_labels, classes_hint, label_array
 from isoconv.data.reading import Reading
+from isoconv.data.shown import dataset_card
 from isoconv.data.skipped import Skipped
 from isoconv.data.stratify import held_out
 from isoconv.data.sums import sums
 from isoconv.errors import ArgumentError, DataError
 from isoconv.memory import check_memory
+from isoconv.wording import either
 
 __all__ = ["Dataset", "dataset_of", "looks_channels_first", "normalisation"]
 
@@ -36,8 +39,8 @@ DIGEST_VERSION = 2
 """Of `Dataset.digest`."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Dataset:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Dataset(Carded, card=dataset_card):
     """Images with labels. Make one with `from_arrays`, which checks, or with `isoconv.data.load`.
 
     Attributes:
@@ -403,15 +406,19 @@ def _checked_images(
     if layout is None and looks_channels_first(images.shape[1:]):
         raise DataError(
             f"{name}: images must have axes (N, H, W, C); shape {images.shape} looks like "
-            "(N, C, H, W): give images.transpose(0, 2, 3, 1), or say layout='channels_last' if it "
-            "is (N, H, W, C) all the same"
+            "(N, C, H, W): "
+            + either(
+                "give images.transpose(0, 2, 3, 1), or say layout='channels_last' if it is "
+                "(N, H, W, C) all the same",
+                "the channels are to be stored last",
+            )
         )
     if images.dtype == np.uint8:
         return images
     if images.dtype.kind != "f":
         raise DataError(
             f"{name}: images must be uint8 or float32; got {images.dtype} (whole numbers from 0 to "
-            "255 become images by .astype(numpy.uint8))"
+            f"255 {either('become images by .astype(numpy.uint8)', 'are to be stored as uint8')})"
         )
     return _finite_float32(images, name, "images")
 

@@ -5,20 +5,31 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageFile, ImageOps, JpegImagePlugin
 
 from isoconv.data.deep import Kind, check_bytes, kind_of, read_numbers
 from isoconv.data.files import file_error
 from isoconv.data.opening import OpenPicture, opened
 from isoconv.data.tally import Trait
+from isoconv.data.threads import Take, freely
 from isoconv.errors import DataFileError
 from isoconv.printable import printable
 
-__all__ = ["DEPTHS", "Header", "Stored", "as_floats", "as_pixels", "least_depth", "look", "read"]
+__all__ = [
+    "DEPTHS",
+    "Header",
+    "Stored",
+    "as_floats",
+    "as_pixels",
+    "least_depth",
+    "look",
+    "read",
+    "reduction",
+]
 
 Array = NDArray[Any]
 
@@ -30,6 +41,11 @@ _BY_WAY_OF = {"La": "LA", "RGBa": "RGBA"}
 """Modes whose colours are multiplied by opacity, and what Pillow turns them into first."""
 _UNITS = {"L;2": 85, "L;4": 17}
 """What gray of 2 and 4 bits is multiplied with when Pillow decodes it."""
+_TRANSFORMED = frozenset((0xC0, 0xC1, 0xC2))
+_OTHER_FRAMES = frozenset((0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)))
+_SCAN = 0xDA
+"""Markers of a JPEG file: frames of the sequential and the progressive discrete cosine transform,
+all others, and the beginning of the coded picture."""
 _META = 1 << 20
 """Bytes of the longest head of an AVIF file that is searched."""
 
@@ -80,6 +96,28 @@ class Stored:
         return 1 if self.picture is not None and self.picture.mode == "L" else 3
 
 
+def reduction(own: tuple[int, int], wanted: tuple[int, int] | None) -> int:
+    """By how much a JPEG is made smaller while it is decoded, before it is scaled.
+
+    The largest of 8, 4 and 2 that leaves twice the wanted height and twice the wanted width; 1 if
+    none does. The decoder then takes so much fewer coefficients of each 8×8 block, and does not
+    compute what scaling would average away.
+
+    Args:
+        own: height and width of the upright picture.
+        wanted: those that it will be scaled to; None if it will not be scaled.
+
+    Example:
+        >>> reduction((3000, 4000), (96, 96)), reduction((500, 400), (64, 64))
+        (8, 2)
+    """
+    if wanted is not None:
+        for by in (8, 4, 2):
+            if own[0] >= 2 * by * wanted[0] and own[1] >= 2 * by * wanted[1]:
+                return by
+    return 1
+
+
 def look(path: Path) -> Header:
     """Read a file's header.
 
@@ -93,18 +131,25 @@ def look(path: Path) -> Header:
         return Header(picture.size, gray, kind)
 
 
-def read(path: Path) -> Stored:
+def read(path: Path, wanted: tuple[int, int] | None = None, take: Take = freely) -> Stored:
     """Decode a file.
+
+    Args:
+        path: of the file.
+        wanted: height and width that it will be scaled to, if a large JPEG may be decoded reduced
+            (see `reduction`); None if it must not.
+        take: asks for memory before pixels take it.
 
     Raises:
         DataFileError: as `look`, or the pixels are damaged, cannot be had as they are, or hold NaN
             or infinity.
         MissingExtraError: as `look`.
     """
-    with opened(path) as picture:
+    with opened(path, take) as picture:
         kind = kind_of(picture)
         if kind == "bytes":
             check_bytes(picture)
+            _reduce(picture, wanted)
             image, numbers, most, bits = _bytes(picture), None, 0, 8
         else:
             image = None
@@ -196,6 +241,36 @@ def _table(depth: int) -> Array:
 
 def _nearest(numbers: Array, most: int) -> Array:
     return ((numbers * 510 + most) // (2 * most)).astype(np.uint8)
+
+
+def _reduce(picture: OpenPicture, wanted: tuple[int, int] | None) -> None:
+    """Have a large JPEG decoded reduced."""
+    image = picture.image
+    if not isinstance(image, JpegImagePlugin.JpegImageFile):
+        return
+    by = reduction(picture.size, wanted)
+    if by > 1 and _is_transformed(picture.stream):
+        # Of what it is given here Pillow finds this very number.
+        image.draft(None, (image.width // by, image.height // by))
+
+
+def _is_transformed(stream: BinaryIO) -> bool:
+    """Whether a JPEG file holds coefficients, of which some can be left out; a few hold pixels."""
+    place = stream.tell()
+    stream.seek(2)
+    found = False
+    while not found and len(head := stream.read(4)) == 4 and head[0] == 0xFF:
+        kind = head[1]
+        found = kind in _TRANSFORMED
+        if kind in _OTHER_FRAMES or kind == _SCAN:
+            break
+        if kind == 0xFF:
+            # A marker may have more bytes of this value before it.
+            stream.seek(-3, 1)
+        else:
+            stream.seek(int.from_bytes(head[2:], "big") - 2, 1)
+    stream.seek(place)
+    return found
 
 
 def _bytes(picture: OpenPicture) -> Image.Image:

@@ -13,6 +13,7 @@ from isoconv.checks import check_choice, check_flag, check_path
 from isoconv.errors import DataError, DownloadError
 from isoconv.files import is_regular
 from isoconv.printable import printable
+from isoconv.wording import setting
 
 __all__ = ["REMOTE", "RemoteFile", "default_folder", "fetch"]
 
@@ -118,7 +119,7 @@ def default_folder() -> Path:
     if not kept.is_absolute():
         raise DataError(
             "data sets are kept in the user's cache folder, and this user has no home folder; "
-            "say where they are to be: folder=..."
+            f"say where they are to be: {setting('folder', '…')}"
         )
     return kept / "data"
 

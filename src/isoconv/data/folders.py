@@ -15,7 +15,7 @@ from isoconv.data.tally import counted
 from isoconv.errors import DataFileError
 from isoconv.printable import listed, printable
 
-__all__ = ["Listing", "list_folder", "parts_of"]
+__all__ = ["Listing", "list_folder", "parts_of", "pictures_below"]
 
 NAMES: dict[Split, tuple[str, ...]] = {
     "train": ("train", "training"),
@@ -118,6 +118,17 @@ def list_folder(path: Path, failures: Failures) -> Listing:
             f"{listed([printable(each.relative_to(path)) for each in beside])}"
         )
     return Listing(files, notes + _skipped(skipped))
+
+
+def pictures_below(folder: Path, failures: Failures) -> tuple[list[Path], list[str]]:
+    """The pictures in a folder and below it, by their endings, and what is left alone, a line each.
+
+    Args:
+        folder: is there.
+        failures: gathers folders that cannot be entered.
+    """
+    skipped: Counter[str] = Counter()
+    return _pictures(folder, skipped, failures), _skipped(skipped)
 
 
 def _entered(folder: Path) -> _Found:

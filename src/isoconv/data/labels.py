@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from isoconv.checks import check_array, shown, whole
 from isoconv.errors import DataError
 from isoconv.printable import cut, printable
+from isoconv.wording import either
 
 __all__ = ["MAX_CLASSES", "check_counted", "class_labels", "classes_hint", "label_array"]
 
@@ -181,7 +182,8 @@ def check_counted(labels: Array, name: str) -> None:
     raise DataError(
         f"{name}: whole numbers as labels must count the classes from 0, none left out; got {got}. "
         f"Give {one_less}{last + 1} names (class_names), for the classes 0 … {last}, if some have "
-        "no sample here; or texts (labels.astype(str)), which make a class of each that there is"
+        f"no sample here; or texts{either(' (labels.astype(str))', '')}, which make a class of "
+        "each that there is"
     )
 
 
@@ -193,12 +195,14 @@ def classes_hint(targets: Array) -> str:
         ' (all are whole: give labels.astype(int) if they are classes)'
     """
     if targets.ndim == 2 and _one_hot(targets):
-        return " (rows of one 1 each: give labels.argmax(axis=1) if they are classes)"
+        how = either("give labels.argmax(axis=1)", "store the place of each 1")
+        return f" (rows of one 1 each: {how} if they are classes)"
     flat = targets.ndim == 1 or targets.shape[1:] == (1,)
     if not flat or not np.isfinite(targets).all() or (targets != np.floor(targets)).any():
         return ""
     column = "" if targets.ndim == 1 else "[:, 0]"
-    return f" (all are whole: give labels{column}.astype(int) if they are classes)"
+    how = either(f"give labels{column}.astype(int)", "store them as integers, one for each image,")
+    return f" (all are whole: {how} if they are classes)"
 
 
 def _kind_of(labels: Array) -> str:
@@ -208,11 +212,12 @@ def _kind_of(labels: Array) -> str:
 def _flat_hint(labels: Array) -> str:
     """What to give in place of labels with more than one axis."""
     if labels.shape[1:] == (1,):
-        return ": give labels[:, 0]"
+        return either(": give labels[:, 0]", ": store them without their second axis")
     if labels.dtype.kind != "O" and labels.ndim == 2 and _one_hot(labels):
-        return (
+        return either(
             ", rows of one 1 each: give labels.argmax(axis=1) for classes, or "
-            "labels.astype(numpy.float32) for targets"
+            "labels.astype(numpy.float32) for targets",
+            ", rows of one 1 each: store the place of each 1",
         )
     return ""
 
@@ -228,7 +233,8 @@ def _range_hint(labels: Array, names: tuple[str, ...] | None) -> str:
         from_one = int(labels.min()) == 1 and int(labels.max()) == len(names)
         return ": labels - 1 count from 0" if from_one else ""
     few = len(np.unique(labels)) <= MAX_CLASSES
-    return ": texts (labels.astype(str)) make a class of each number that there is" if few else ""
+    texts = f"texts{either(' (labels.astype(str))', '')}"
+    return f": {texts} make a class of each number that there is" if few else ""
 
 
 def _listed(values: Sequence[Any]) -> str:

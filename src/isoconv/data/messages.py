@@ -14,7 +14,7 @@ from typing import Any
 
 from PIL import Image
 
-__all__ = ["caught", "native_caught"]
+__all__ = ["caught", "native_caught", "usual_standard_error"]
 
 _LONGEST = 1 << 12
 """Bytes of what a native decoder says that are kept."""
@@ -120,3 +120,21 @@ def native_caught() -> Iterator[list[str]]:
             stream.seek(0)
             text = stream.read(_LONGEST).decode("utf-8", "replace")
             said.extend(dict.fromkeys(line for line in text.splitlines() if line.strip()))
+
+
+@contextmanager
+def usual_standard_error(seconds: float = -1) -> Iterator[bool]:
+    """Whether what is written to standard error in the block goes where it always does.
+
+    False if native code is being listened to all the time; what is written then would be taken for
+    its own.
+
+    Args:
+        seconds: to wait for that; without end by default.
+    """
+    free = _alone.acquire(timeout=seconds)
+    try:
+        yield free
+    finally:
+        if free:
+            _alone.release()

@@ -17,6 +17,7 @@ from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
 from isoconv.data.files import file_error
 from isoconv.data.messages import caught, native_caught
 from isoconv.data.tally import Trait
+from isoconv.data.threads import Take, freely
 from isoconv.errors import DataFileError, MissingExtraError, NotEnoughMemoryError
 from isoconv.files import open_file
 from isoconv.memory import check_memory, memory_told
@@ -72,6 +73,8 @@ _UPRIGHT = {
 """What makes an image upright, by its EXIF orientation."""
 _BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}
 """Bytes of a pixel while Pillow holds it, by its mode; 4 in all others."""
+_COPIES = 3
+"""Of a picture that are held at once: as it was decoded, as it was converted, turned upright."""
 _WIDTH, _HEIGHT, _BITS, _SAMPLE = 256, 257, 258, 339
 """Tags of a TIFF file."""
 _SAMPLES = {1: "unsigned", 2: "signed", 3: "floating-point"}
@@ -102,6 +105,7 @@ class OpenPicture:
         path: of the file.
         stream: its bytes.
         image: what Pillow makes of it; `load` decodes it.
+        take: asks for memory before pixels take it.
         traits: what is to be told of it.
         said: what decoders said so far.
     """
@@ -109,6 +113,7 @@ class OpenPicture:
     path: Path
     stream: BinaryIO
     image: ImageFile.ImageFile
+    take: Take = freely
     traits: set[Trait] = field(default_factory=set)
     said: list[str] = field(default_factory=list)
 
@@ -123,7 +128,9 @@ class OpenPicture:
         Raises:
             NotEnoughMemoryError: there is not enough memory for its pixels.
         """
-        _check_pixels(self.path, image.width, image.height, _BYTES.get(image.mode, 4))
+        each = _BYTES.get(image.mode, 4)
+        self.take(_COPIES * image.width * image.height * each)
+        _check_pixels(self.path, image.width, image.height, each)
         # libtiff would say into a picture that took the place of a standard error that is closed.
         usual = sys.__stderr__ is not None and self.stream.fileno() > 2
         if not (usual and image.tile and image.tile[0][0] == "libtiff"):
@@ -167,8 +174,12 @@ class OpenPicture:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[OpenPicture]:
+def opened(path: Path, take: Take = freely) -> Iterator[OpenPicture]:
     """A picture file whose header was read and whose size is bounded.
+
+    Args:
+        path: of the file.
+        take: asks for memory before pixels take it.
 
     Raises:
         DataFileError: the file is missing, no file or no image, declares more than 2**26 pixels,
@@ -183,11 +194,11 @@ def opened(path: Path) -> Iterator[OpenPicture]:
             memory_told(f"decoding {printable(path)}"),
             _stream(path) as stream,
             caught() as said,
-            _image(path, stream) as image,
+            _image(path, stream, take) as image,
         ):
             if not 0 < image.width * image.height <= PIXELS:
                 raise _too_large(path, image.width, image.height)
-            picture = OpenPicture(path, stream, image, said=native)
+            picture = OpenPicture(path, stream, image, take, said=native)
             if _has_pages(image):
                 picture.traits.add(Trait.PAGES)
             ending = path.suffix.lower()
@@ -212,7 +223,7 @@ def _stream(path: Path) -> BinaryIO:
         raise DataFileError(f"{printable(path)}: cannot be read: {_reason(error)}") from error
 
 
-def _image(path: Path, stream: BinaryIO) -> ImageFile.ImageFile:
+def _image(path: Path, stream: BinaryIO, take: Take) -> ImageFile.ImageFile:
     start = stream.read(64)
     stream.seek(0)
     brands = _brands(start)
@@ -223,6 +234,8 @@ def _image(path: Path, stream: BinaryIO) -> ImageFile.ImageFile:
     if width * height > PIXELS:
         raise _too_large(path, width, height)
     # Its decoder holds two pictures as soon as it is made, and has no word for a lack of memory.
+    if width:
+        take(_COPIES * width * height * 8)
     _check_pixels(path, width, height, 8)
     if brands & _HEVC and not brands & _AV1:
         return _heif(path, stream)

@@ -11,20 +11,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isoconv.checks import check_kind, check_number, check_path, check_paths
+from isoconv.checks import check_flag, check_kind, check_number, check_path, check_paths
 from isoconv.data.dataset import Dataset
 from isoconv.data.decode import Stored, as_floats, as_pixels, least_depth, read
 from isoconv.data.files import Failures, Format, Request, Split, build, file_error
 from isoconv.data.folders import Listing, list_folder, parts_of
 from isoconv.data.reading import Reading
 from isoconv.data.scaling import scaled
+from isoconv.data.skipped import Skipped
 from isoconv.data.survey import resolve
 from isoconv.data.tally import Tally, counted
 from isoconv.errors import DataFileError, MissingExtraError
 from isoconv.memory import check_memory, memory_told
 from isoconv.printable import listed, printable
+from isoconv.wording import setting
 
-__all__ = ["PICTURES", "Pictures", "read_image", "read_pictures"]
+__all__ = ["PICTURES", "PictureFiles", "Pictures", "read_image", "read_pictures"]
 
 Array = NDArray[Any]
 
@@ -36,10 +38,14 @@ class Pictures:
     Attributes:
         images: uint8 or float32 ``(N, H, W, C)``, in the order of the files.
         notes: what was dropped, guessed or scaled, a line each.
+        paths: the files that the images are of.
+        skipped: the files that were left out because they cannot be read.
     """
 
     images: Array
     notes: tuple[str, ...]
+    paths: tuple[Path, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
 
 
 def read_image(
@@ -90,7 +96,11 @@ def read_image(
 
 
 def read_pictures(
-    paths: Sequence[Path | str], reading: Reading, *, scale: float | None = None
+    paths: Sequence[Path | str],
+    reading: Reading,
+    *,
+    scale: float | None = None,
+    skip_bad: bool = False,
 ) -> Pictures:
     """Decode picture files as the pictures of a data set were.
 
@@ -105,11 +115,14 @@ def read_pictures(
             multiplied with: integers become uint8 first, as ever, and then float32, each value
             multiplied with `scale` in float64 and rounded to float32. The values of files of floats
             are multiplied likewise, which a note tells.
+        skip_bad: leave out the files that cannot be read, in place of an error; `Pictures.skipped`
+            names them, and `Pictures.paths` the files that each image is of.
 
     Raises:
         ArgumentError: there are no paths, or the scale is not finite.
         DataFileError: a file cannot be read, or files of floats meet a reading of integers, or
-            integers a reading of floats without a scale; all of them are told at once.
+            integers a reading of floats without a scale; all of them are told at once. With
+            `skip_bad`: not one can be read.
         MissingExtraError: all that cannot be read is in HEIC, and the extra is not installed.
 
     Example:
@@ -120,22 +133,78 @@ def read_pictures(
         >>> read_pictures([file], Reading((1, 2), 1, 8)).images.tolist()
         [[[[51], [51]]]]
     """
-    files = check_paths("paths", paths)
-    check_kind("reading", reading, Reading, "a Reading")
-    if scale is not None:
-        largest = float(np.finfo(np.float32).max)
-        scale = check_number("scale", scale, least=-largest, most=largest)
-    where = files[0] if len(files) == 1 else f"{len(files)} pictures"
-    failures = Failures(None, len(files))
-    notes: list[str] = []
-    wanted = reading
-    if not wanted.resolved:
-        reading, notes = resolve(files, wanted, failures)
-    reader = _Reader(reading, wanted, scale)
-    with memory_told(f"reading {printable(where)}"):
-        images = reader.array(files, failures)
-    failures.raise_any()
-    return Pictures(images, (*notes, *reader.notes(None)))
+    files = PictureFiles(paths, reading, scale=scale, skip_bad=skip_bad)
+    with memory_told(f"reading {files.title}"):
+        found, images = files.read(files.files)
+    files.raise_any()
+    return Pictures(images, files.notes(), tuple(found), files.skipped())
+
+
+class PictureFiles:
+    """Picture files that are read one batch after the other, each as among all of them.
+
+    Args:
+        paths: as of `read_pictures`.
+        reading: likewise.
+        scale: likewise.
+        skip_bad: likewise.
+
+    Attributes:
+        files: all of them.
+        title: what they are called in messages.
+
+    Raises:
+        ArgumentError: as `read_pictures`.
+        DataFileError: likewise, as far as what `reading` leaves open cannot be known.
+        MissingExtraError: likewise.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path | str],
+        reading: Reading,
+        *,
+        scale: float | None = None,
+        skip_bad: bool = False,
+    ) -> None:
+        self.files = check_paths("paths", paths)
+        check_kind("reading", reading, Reading, "a Reading")
+        if scale is not None:
+            largest = float(np.finfo(np.float32).max)
+            scale = check_number("scale", scale, least=-largest, most=largest)
+        skip_bad = check_flag("skip_bad", skip_bad)
+        many = f"{len(self.files)} pictures"
+        self.title = printable(self.files[0]) if len(self.files) == 1 else many
+        self._failures = Failures(None, len(self.files), skip=skip_bad)
+        self._notes: list[str] = []
+        wanted = reading
+        if not wanted.resolved:
+            reading, self._notes = resolve(self.files, wanted, self._failures)
+        self._reader = _Reader(reading, wanted, scale)
+
+    def read(self, files: Sequence[Path]) -> tuple[list[Path], Array]:
+        """Those of some of the files that can be read, and their images ``(N, H, W, C)``."""
+        images = self._reader.array(files, self._failures)
+        readable = set(self._failures.readable(files))
+        there = [path in readable for path in files]
+        return [path for path in files if path in readable], _without_holes(images, there)
+
+    def notes(self) -> tuple[str, ...]:
+        """What is to be told of those that were read so far, a line each."""
+        return (*self._notes, *self._reader.notes(None))
+
+    def skipped(self) -> tuple[Skipped, ...]:
+        """What could not be read so far."""
+        return self._failures.skipped()
+
+    def raise_any(self) -> None:
+        """Raise one error for all that could not be read, unless it is left out.
+
+        Raises:
+            DataFileError: as `read_pictures`.
+            MissingExtraError: likewise.
+        """
+        self._failures.raise_any()
 
 
 class _Reader:
@@ -179,7 +248,11 @@ class _Reader:
         notes = self._tally.notes(root)
         if self._floats:
             low, high = self._range
-            how = "taken as they are" if self._as_is else f"multiplied with scale={self._scale:g}"
+            how = (
+                "taken as they are"
+                if self._as_is
+                else f"multiplied with {setting('scale', f'{self._scale:g}')}"
+            )
             notes.append(
                 f"{counted(self._floats, 'picture')} of floats: the values are {how}, from "
                 f"{low:g} to {high:g}"
@@ -205,7 +278,8 @@ class _Reader:
         if self._scale is not None and not self._as_is:
             pixels = scaled(pixels, self._scale)
             if not np.isfinite(pixels).all():
-                expected = f"numbers that float32 holds once multiplied with scale={self._scale:g}"
+                scale = setting("scale", f"{self._scale:g}")
+                expected = f"numbers that float32 holds once multiplied with {scale}"
                 raise file_error(stored.path, expected, "infinity")
         low, high = self._range
         self._range = (min(low, float(pixels.min())), max(high, float(pixels.max())))

@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from isoconv.checks import check_choice, check_count, check_mapping, check_shape, settle, shown
+from isoconv.checks import (
+    check_choice,
+    check_count,
+    check_flag,
+    check_mapping,
+    check_shape,
+    settle,
+    shown,
+)
 from isoconv.errors import ArgumentError
 
 __all__ = ["DTYPES", "PixelType", "Reading"]
@@ -25,19 +33,23 @@ class Reading:
         depth: bits of the numbers in files that are deeper than 8 bits: ``2**depth - 1`` becomes
             255, full brightness. 8 says that there were no such files.
         dtype: ``"uint8"``, or ``"float32"`` for files of floats, whose values stay as they are.
+        reduced: a JPEG that is much larger than `size` is decoded reduced by 8, 4 or 2, whichever
+            is the largest that leaves twice the size, and scaled from there; False for the readings
+            that were made before there was this.
 
     Raises:
         ArgumentError: a setting that is none of those.
 
     Example:
         >>> Reading((64, 64), 3, 8, "uint8").plain()
-        {'size': [64, 64], 'channels': 3, 'depth': 8, 'dtype': 'uint8'}
+        {'size': [64, 64], 'channels': 3, 'depth': 8, 'dtype': 'uint8', 'reduced': True}
     """
 
     size: tuple[int, int] | None = None
     channels: int | None = None
     depth: int | None = None
     dtype: PixelType | None = None
+    reduced: bool = True
 
     def __post_init__(self) -> None:
         if self.size is not None:
@@ -48,6 +60,7 @@ class Reading:
             settle(self, depth=check_count("depth", self.depth, most=32))
         if self.dtype is not None:
             settle(self, dtype=check_choice("dtype", self.dtype, DTYPES))
+        settle(self, reduced=check_flag("reduced", self.reduced))
 
     @property
     def resolved(self) -> bool:
@@ -61,12 +74,14 @@ class Reading:
         return self.size is not None and self.channels is not None and depth_known
 
     def plain(self) -> dict[str, Any]:
-        """The same for JSON."""
+        """The same for JSON; ``reduced`` stands there only if it is true."""
         return {
             "size": None if self.size is None else list(self.size),
             "channels": self.channels,
             "depth": self.depth,
             "dtype": self.dtype,
+            # So that the records of older readings, and their digests, stay as they are.
+            **({"reduced": True} if self.reduced else {}),
         }
 
     @classmethod
@@ -77,10 +92,12 @@ class Reading:
             ArgumentError: a setting is missing or none that there is.
         """
         found = check_mapping("a reading", plain)
-        missing = [field.name for field in fields(cls) if field.name not in found]
+        names = [field.name for field in fields(cls) if field.name != "reduced"]
+        missing = [name for name in names if name not in found]
         if missing:
             raise ArgumentError(f"a reading must say its {', '.join(missing)}; got {shown(plain)}")
-        return cls(found["size"], found["channels"], found["depth"], found["dtype"])
+        given = {name: found[name] for name in names}
+        return cls(**given, reduced=found.get("reduced", False))
 
 
 def _channels(value: object) -> int:

@@ -40,6 +40,7 @@ from isoconv.errors import ArgumentError, DataError, DataFileError
 from isoconv.files import kind_of_file
 from isoconv.memory import memory_told
 from isoconv.printable import printable
+from isoconv.wording import either, named, setting
 
 __all__ = ["Source", "load", "load_splits"]
 
@@ -171,7 +172,7 @@ def load_splits(
     if "validation" not in present and "test" not in present and validation + test >= 1:
         raise ArgumentError(
             "what is held out must leave something to train on, together below 1; got "
-            f"validation={validation:g} and test={test:g}"
+            f"{setting('validation', f'{validation:g}')} and {setting('test', f'{test:g}')}"
         )
     parts = _load(source, present, request, folder)
     _check_counted(source, parts)
@@ -185,8 +186,8 @@ def load_splits(
         for part, numbers in zip(lacking, held, strict=True):
             if not len(numbers):
                 raise ArgumentError(
-                    f"{part}={shares[part]:g} must hold out a sample, or be 0 for none; "
-                    f"{_title(source)} has {counted(len(train), 'sample')} to train on, of "
+                    f"{setting(part, f'{shares[part]:g}')} must hold out a sample, or be 0 for "
+                    f"none; {_title(source)} has {counted(len(train), 'sample')} to train on, of "
                     f"{counted(max(train.classes, 1), 'class', 'classes')}"
                 )
             parts[part] = train.subset(numbers)
@@ -259,8 +260,9 @@ def _size(size: int | tuple[int, int] | None) -> tuple[int, int] | None:
     sides = [number for side in given if (number := whole(side)) is not None and number >= 1]
     if not len(given) == len(sides) == 2 or max(sides) > 8192:
         raise ArgumentError(
-            "size must be a side or (height, width), whole numbers from 1 to 8192; got "
-            f"{shown(size)}"
+            f"{named('size')} must be a side or {either('(height, width)', 'HEIGHTxWIDTH')}, whole "
+            "numbers from 1 to 8192; got "
+            + either(shown(size), "x".join(dict.fromkeys(map(str, given))))
         )
     return sides[0], sides[1]
 
@@ -307,7 +309,7 @@ def _load(
         read_now = data.reading is not None and not isinstance(source, Dataset)
         if not read_now and wanted.depth is not None and not wanted.resolved:
             raise ArgumentError(
-                f"depth is for folders of images only; {_title(source)} holds "
+                f"{named('depth')} is for folders of images only; {_title(source)} holds "
                 f"{data.images.dtype} values; got {wanted.depth}"
             )
     return loaded
@@ -316,8 +318,8 @@ def _load(
 def _from_pair(source: tuple[Any, Any]) -> Dataset:
     if not isinstance(source, tuple | list) or len(source) != 2:
         raise DataError(
-            f"data must be a name, a path, a Dataset or a pair (images, labels); got "
-            f"{type(source).__name__}"
+            "data must be a name, a path, a Dataset or a pair (images, labels); got "
+            f"{shown(source)}"
         )
     return Dataset.from_arrays(source[0], source[1])
 
@@ -332,7 +334,8 @@ def _path(source: str | Path, folder: Path | str | None) -> Path:
                 option, argument = f" --folder {as_word(folder)}", f", {str(folder)!r}"
             raise DataError(
                 f"{source} has not been fetched into {printable(kept)}: run `isoconv data fetch "
-                f"{source}{option}` or isoconv.data.fetch({str(source)!r}{argument})"
+                f"{source}{option}`"
+                + either(f" or isoconv.data.fetch({str(source)!r}{argument})", "")
             )
         return kept
     try:

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from isoconv.cards import Carded
 from isoconv.checks import check_kind, check_mapping
 from isoconv.data.dataset import Dataset
 from isoconv.data.samples import Samples
+from isoconv.data.shown import splits_card
 from isoconv.data.skipped import Skipped, all_skipped, skip_warning
 from isoconv.data.tally import counted
 from isoconv.printable import cut, listed, printable
@@ -18,8 +20,8 @@ from isoconv.printable import cut, listed, printable
 __all__ = ["Splits"]
 
 
-@dataclass(frozen=True, slots=True)
-class Splits:
+@dataclass(frozen=True, slots=True, repr=False)
+class Splits(Carded, card=splits_card):
     """What to train on, what to choose by, and what to measure with once, at the end.
 
     ``train, validation, test = splits`` takes it apart.

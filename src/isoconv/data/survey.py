@@ -12,6 +12,7 @@ from isoconv.data.files import Failures
 from isoconv.data.reading import PixelType, Reading
 from isoconv.data.tally import counted
 from isoconv.printable import printable
+from isoconv.wording import offered, setting
 
 __all__ = ["resolve"]
 
@@ -73,7 +74,9 @@ def resolve(
     reading = replace(wanted, size=size, channels=channels, dtype=dtype)
     if dtype == "float32":
         if wanted.depth is not None:
-            notes.append(f"depth={wanted.depth} changes nothing: the files hold floats")
+            notes.append(
+                f"{setting('depth', str(wanted.depth))} changes nothing: the files hold floats"
+            )
         return replace(reading, depth=None), notes
     depth, more = _depth(survey, wanted.depth, failures)
     return replace(reading, depth=depth), notes + more
@@ -89,8 +92,9 @@ def _size(survey: _Survey, failures: Failures) -> Size | None:
     )
     more = f"\n  and {len(by_count) - 5} other sizes" if len(by_count) > 5 else ""
     failures.add(
-        "pictures must have one size (height by width); give size=(height, width) to scale all of "
-        f"them; found {len(by_count)} sizes:{listed}{more}"
+        f"pictures must have one size (height by width); give "
+        f"{setting('size', '(height, width)', 'HEIGHTxWIDTH')} to scale all of them; found "
+        f"{len(by_count)} sizes:{listed}{more}"
     )
     return None
 
@@ -113,7 +117,9 @@ def _depth(survey: _Survey, wanted: int | None, failures: Failures) -> tuple[int
     notes: list[str] = []
     if not deep:
         if wanted is not None and wanted != 8:
-            notes.append(f"depth={wanted} changes nothing: no file has more than 8 bits")
+            notes.append(
+                f"{setting('depth', str(wanted))} changes nothing: no file has more than 8 bits"
+            )
         return wanted or 8, notes
     plain = survey.kinds.get("bytes", [])
     if plain:
@@ -134,6 +140,7 @@ def _depth(survey: _Survey, wanted: int | None, failures: Failures) -> tuple[int
     sizes = " and ".join(map(str, sorted(bits)))
     notes.append(
         f"{counted(len(deep), 'file')} of {sizes} bits {'holds' if len(deep) == 1 else 'hold'} "
-        f"values up to {most}: {depth} bits are taken for full brightness; depth=… says otherwise"
+        f"values up to {most}: {depth} bits are taken for full brightness"
+        + (f"; {setting('depth', '…', '')} says otherwise" if offered("depth") else "")
     )
     return depth, notes

@@ -29,8 +29,7 @@ class Sequential(Module):
         >>> sorted(model.build((28, 28, 1)).weights)
         ['0.bias', '0.weight']
         >>> len(model), model[0]
-        (3, Conv2d(filters=8, kernel_size=3, stride=1, padding=0, dilation=1, groups=1, \
-bias=True, flip=False))
+        (3, Conv2d(filters=8, kernel_size=3))
     """
 
     def __init__(self, *steps: Callable[[Tensor], Tensor]) -> None:
@@ -58,7 +57,8 @@ bias=True, flip=False))
     def __getitem__(self, place: int) -> Callable[[Tensor], Tensor]:
         return self.steps[place]
 
-    def __repr__(self) -> str:
+    def line(self) -> str:
+        """Its class and the number of its steps."""
         return f"{type(self).__name__}({len(self.steps)} steps)"
 
     def __iter__(self) -> Iterator[Callable[[Tensor], Tensor]]:

@@ -332,9 +332,9 @@ class Conv2d(_Conv):
     def _algorithm(self) -> str:
         return self.algorithm
 
-    def __repr__(self) -> str:
-        # A direct convolution is described as it was before there was a choice.
-        return super().__repr__().replace(", algorithm='direct'", "")
+    def line(self) -> str:
+        """Its class and settings; a direct convolution as it was before there was a choice."""
+        return super().line().replace(", algorithm='direct'", "")
 
 
 class Conv3d(_Conv):

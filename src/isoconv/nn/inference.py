@@ -22,7 +22,7 @@ from isoconv.checks import (
     check_paths,
     check_text,
 )
-from isoconv.data.pictures import read_pictures
+from isoconv.data.pictures import PictureFiles
 from isoconv.data.reading import Reading
 from isoconv.data.scaling import scaled
 from isoconv.errors import ArgumentError, DataError, DataWarning, DTypeError, ShapeError
@@ -33,6 +33,7 @@ from isoconv.nn.record import FINISHES, TrainedOn
 from isoconv.nn.snapshot import Snapshot, last_swap, whole
 from isoconv.nn.trace import Trace
 from isoconv.run.inference import Predictor
+from isoconv.wording import either, setting
 
 if TYPE_CHECKING:
     from isoconv.nn.module import Module
@@ -40,10 +41,11 @@ if TYPE_CHECKING:
 __all__ = [
     "Finish",
     "checked_images",
+    "files_as_trained",
     "inference_graph",
     "predict",
     "predict_files",
-    "read_as_trained",
+    "predict_read",
     "reading_of",
     "weights_for",
 ]
@@ -146,7 +148,7 @@ def checked_images(model: Module, images: Array, scale: float | None = None) -> 
     if images.dtype.kind != "f":
         raise DTypeError(
             f"images must be uint8 or floating point; got {images.dtype} (whole numbers from 0 to "
-            "255 become images by .astype(numpy.uint8))"
+            f"255 {either('become images by .astype(numpy.uint8)', 'are to be stored as uint8')})"
         )
     if images.dtype != np.float32 or not images.flags.c_contiguous:
         images = _float32(images)
@@ -191,14 +193,14 @@ def _float32(images: Array) -> Array:
 def _other_dtype(images: Array, trained: TrainedOn) -> DTypeError:
     if trained.dtype == "uint8":
         hint = (
-            "scale=255 brings floats of 0 to 1 to its units, scale=1 says that these are in its "
-            "units already"
+            f"{setting('scale', '255')} brings floats of 0 to 1 to its units, "
+            f"{setting('scale', '1')} says that these are in its units already"
         )
         values = f"{images.dtype} from {float(images.min()):g} to {float(images.max()):g}"
     else:
         hint = (
-            f"its images held {trained.low:g} to {trained.high:g}: scale=1/255 brings bytes to 0 "
-            "to 1, scale=1 takes them as they are"
+            f"its images held {trained.low:g} to {trained.high:g}: {setting('scale', '1/255')} "
+            f"brings bytes to 0 to 1, {setting('scale', '1')} takes them as they are"
         )
         values = str(images.dtype)
     return DTypeError(
@@ -240,7 +242,8 @@ def _warn_of_range(low: float, high: float, trained: TrainedOn) -> None:
     _warn(
         f"the images hold values from {low:g} to {high:g}, those in training held "
         f"{trained.low:g} to {trained.high:g}: results mean little if they are scaled in "
-        "another way (scale=… multiplies them, scale=1 says that they are meant so)"
+        f"another way ({setting('scale', '…', '')} multiplies them, {setting('scale', '1')} says "
+        "that they are meant so)"
     )
 
 
@@ -353,11 +356,34 @@ def predict_files(
     paths: Sequence[str | Path],
     *,
     scale: float | None = None,
+    skip_bad: bool = False,
     threads: int | None = None,
     target: str | None = None,
 ) -> Array:
     """The model's results for picture files; see ``Module.predict_files``."""
-    images = read_as_trained(model, paths, scale)
+    files = files_as_trained(model, paths, scale, skip_bad=skip_bad)
+    found, images = files.read(files.files)
+    files.raise_any()
+    for line in files.notes():
+        _warn(line)
+    results = predict_read(model, images, scale, threads=threads, target=target)
+    if len(found) == len(files.files):
+        return results
+    for each in files.skipped():
+        _warn(f"{each} (its results are NaN)")
+    read = set(found)
+    every = np.full((len(files.files), *results.shape[1:]), np.nan, results.dtype)
+    every[[path in read for path in files.files]] = results
+    return every
+
+
+def predict_read(
+    model: Module, images: Array, scale: float | None, *, threads: int | None, target: str | None
+) -> Array:
+    """The model's results for images that `files_as_trained` read."""
+    trained = model.trained_on
+    if trained is not None and scale not in (None, 1) and images.dtype == np.float32:
+        _check_greatest(images, trained)
     # They are what the model takes, or were made so; a dark picture is a picture.
     ready = scale is not None or images.dtype == np.uint8
     return predict(model, images, scale=1 if ready else None, threads=threads, target=target)
@@ -372,31 +398,38 @@ def reading_of(model: Module) -> Reading:
     shape, trained = model.input_shape, model.trained_on
     if shape is None:
         raise ArgumentError("only a built or trained model predicts: call model.build(input_shape)")
-    known = Reading() if trained is None or trained.reading is None else trained.reading
+    # No picture file was reduced for a model that was not trained on any.
+    known = Reading(reduced=False)
+    if trained is not None and trained.reading is not None:
+        known = trained.reading
     if len(shape) != 3:
         return known
     channels = shape[2] if shape[2] in (1, 3) else None
     return replace(known, size=(shape[0], shape[1]), channels=channels)
 
 
-def read_as_trained(
-    model: Module, paths: Sequence[str | Path], scale: float | None = None
-) -> Array:
-    """Picture files as the model takes them, ``(N, H, W, C)``.
+def files_as_trained(
+    model: Module,
+    paths: Sequence[str | Path],
+    scale: float | None = None,
+    *,
+    skip_bad: bool = False,
+) -> PictureFiles:
+    """Picture files that are read as the model takes them, ``(N, H, W, C)``.
 
     Raises:
         ArgumentError: the model was not built, no file is given, the scale is no finite number
             above 0, or the model was trained on floats that came from no picture and no scale says
             how brightness becomes such a float.
         ShapeError: the model takes images of other than 1 or 3 channels.
-        DataFileError: files that cannot be read; all are named.
+        DataFileError: files that cannot be read, as far as they are read already.
     """
     reading, shape, trained = reading_of(model), model.input_shape, model.trained_on
     files = check_paths("paths", paths)
     if reading.channels is None or reading.size is None:
         raise ShapeError(
-            f"picture files have shape (H, W, 1) or (H, W, 3); the model takes {shape} (use "
-            "model.predict)"
+            f"picture files have shape (H, W, 1) or (H, W, 3); the model takes {shape}"
+            + either(" (use model.predict)", "")
         )
     if scale is not None:
         scale = check_number("scale", scale, above=0)
@@ -405,12 +438,6 @@ def read_as_trained(
         raise ArgumentError(
             "the model was trained on floats from "
             f"{trained.low:g} to {trained.high:g} that came from no picture file: say what "
-            "brightness, 0 to 255, is to be multiplied with, such as scale=1/255"
+            f"brightness, 0 to 255, is to be multiplied with, such as {setting('scale', '1/255')}"
         )
-    pictures = read_pictures(files, reading, scale=scale)
-    for line in pictures.notes:
-        _warn(line)
-    images = pictures.images
-    if trained is not None and scale not in (None, 1) and images.dtype == np.float32:
-        _check_greatest(images, trained)
-    return images
+    return PictureFiles(files, reading, scale=scale, skip_bad=skip_bad)

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from isoconv.cards import Carded
 from isoconv.checks import check_count, check_flag, check_mapping, plain_setting
 from isoconv.errors import ArgumentError, CheckpointError
 from isoconv.graph.operation import Array
@@ -17,6 +18,7 @@ from isoconv.nn import storage
 from isoconv.nn.described import Described
 from isoconv.nn.held import kept_weights, own_arrays, put_weights
 from isoconv.nn.initial import check_memory, initial_array
+from isoconv.nn.shown import module_card, own_settings
 from isoconv.nn.snapshot import changed_together, note_change, whole
 from isoconv.nn.summary import Summary, summarize
 from isoconv.nn.tensor import Tensor
@@ -26,7 +28,7 @@ from isoconv.run.fixed import fixed_copy
 __all__ = ["Module"]
 
 
-class Module(Described):
+class Module(Described, Carded, card=module_card):
     """A layer or a whole model.
 
     A subclass keeps its settings and the modules that it is made of in attributes (lists, tuples
@@ -378,6 +380,7 @@ class Module(Described):
         paths: Sequence[str | Path],
         *,
         scale: float | None = None,
+        skip_bad: bool = False,
         threads: int | None = None,
         target: str | None = None,
     ) -> Array:
@@ -390,6 +393,8 @@ class Module(Described):
             paths: of the files.
             scale: for a model that was not trained on pictures: what brightness, 0 to 255, is to
                 be multiplied with, such as 1/255.
+            skip_bad: a file that cannot be read gets NaN for results and a warning that names it,
+                in place of an error.
             threads: number of threads; None for all cores.
             target: name of the CPU target to compile for; None for this machine's.
 
@@ -403,16 +408,23 @@ class Module(Described):
             DataFileError: files that cannot be read; all are named.
         """
         found: Array = _inference().predict_files(
-            self, paths, scale=scale, threads=threads, target=target
+            self, paths, scale=scale, skip_bad=skip_bad, threads=threads, target=target
         )
         return found
 
-    def __repr__(self) -> str:
-        settings = ", ".join(
-            f"{name}={value!r}"
-            for name, value in vars(self).items()
-            if not name.startswith("_") and not list(modules_in(name, value))
-        )
+    def line(self) -> str:
+        """This module alone with all its settings, as receipts name it.
+
+        Of a class that describes itself (``__repr__``) it is that.
+
+        Example:
+            >>> from isoconv import nn
+            >>> nn.Linear(2).line()
+            'Linear(features=2, bias=True)'
+        """
+        if type(self).__repr__ is not Module.__repr__:
+            return repr(self)
+        settings = ", ".join(f"{name}={value!r}" for name, value in own_settings(self).items())
         return f"{type(self).__name__}({settings})"
 
 

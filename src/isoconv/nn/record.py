@@ -4,7 +4,8 @@
 
     {"format": 2, "architecture": …, "input_shape": [28, 28, 1],
      "trained_on": {"dtype": "uint8", "layout": "channels_last", "range": [0.0, 255.0],
-                    "reading": {"size": [28, 28], "channels": 1, "depth": 8}},
+                    "reading": {"size": [28, 28], "channels": 1, "depth": 8, "dtype": "uint8",
+                                "reduced": true}},
      "normalisation": {"scale": ["0x…"], "offset": ["0x…"]}, "class_names": ["cat", "dog"],
      "finish": "softmax", "weights_sha256": "…", "arithmetic": 1, "digest": "…"}
 
@@ -97,7 +98,9 @@ _READING = Fields(
         "channels": Maybe(Exactly(1, 3)),
         "depth": Maybe(Whole(1, 32)),
         "dtype": Maybe(Exactly(*DTYPES)),
-    }
+    },
+    # Not in the records of readings that were made before there was this.
+    {"reduced": Exactly(True)},
 )
 _TRAINED_ON = Checked(
     Fields(

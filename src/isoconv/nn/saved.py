@@ -12,6 +12,7 @@ from isoconv.nn import storage
 from isoconv.nn.architecture import architecture_of, model_of, of_a_stranger
 from isoconv.nn.record import Facts, read_record, with_weights
 from isoconv.nn.snapshot import changed_together, whole
+from isoconv.wording import either
 
 if TYPE_CHECKING:
     from isoconv.nn.module import Module
@@ -73,7 +74,7 @@ def read_model(path: str | Path, model: Module | None = None) -> Module:
     if not record:
         raise CheckpointError(
             f"{path} has no record of its model (architecture, input shape, preparation of "
-            "images): it holds mere arrays; model.load_weights takes them"
+            f"images): it holds mere arrays{either('; model.load_weights takes them', '')}"
         )
     facts = read_record(record, str(path))
     weights = weights_in(arrays)
@@ -85,8 +86,11 @@ def read_model(path: str | Path, model: Module | None = None) -> Module:
         )
     if model is None and facts.architecture is None:
         raise CheckpointError(
-            f"{path} holds a model of a person's own class, which is not stored: give a model of "
-            "that class, isoconv.load(path, model=…)"
+            f"{path} holds a model of a person's own class, which is not stored: "
+            + either(
+                "give a model of that class, isoconv.load(path, model=…)",
+                "only a program that has this class can use it (docs/training.md)",
+            )
         )
     try:
         if model is None:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
+from isoconv.cards import Carded
 from isoconv.graph.builder import GraphBuilder
+from isoconv.nn.shown import summary_card
 from isoconv.nn.trace import Trace, trace_model
 
 if TYPE_CHECKING:
@@ -39,8 +41,8 @@ class LayerRow:
     multiply_adds: int
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+@dataclass(frozen=True, slots=True, repr=False)
+class Summary(Carded, card=summary_card):
     """The table of a model; ``str`` gives it as text, rich prints it with lines.
 
     Attributes:

@@ -20,6 +20,7 @@ from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import DTYPES, DType, InputKind
 from isoconv.graph.passes import checked_pass
 from isoconv.graph.verify import verify_nodes
+from isoconv.nn.shown import named
 from isoconv.nn.tensor import Tensor, check_tensors
 from isoconv.ops import Constant, Convert
 
@@ -267,7 +268,7 @@ class Trace:
                 raise
             shapes = ", ".join(str(value.shape) for value in inputs if isinstance(value, Tensor))
             where = f"layer {path!r}" if path else "the model"
-            located = type(error)(f"{where}, {module!r}, on input {shapes}: {error}")
+            located = type(error)(f"{where}, {named(module)}, on input {shapes}: {error}")
             self._located = located
             raise located from error
         finally:
@@ -300,7 +301,7 @@ class Trace:
         except KeyError:
             raise ArgumentError(
                 f"a layer must be held by an attribute of the model, so that it has a name; "
-                f"{module!r} is not"
+                f"{named(module)} is not"
             ) from None
 
     def _claim(self, module: Module, name: str) -> str:

@@ -1,4 +1,4 @@
-"""The report of a run: a page with pictures. Needs matplotlib, the extra ``isoconv[report]``."""
+"""The report of a run: a page that stands alone, and its pictures as PNG files."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isoconv.report.labels import labels
 from isoconv.report.markup import Html, element, joined, name
 
 if TYPE_CHECKING:
@@ -17,13 +18,13 @@ if TYPE_CHECKING:
 
     from isoconv.train.scores import Answer
 
-__all__ = ["album", "displayed", "kernels", "picture", "raster", "tiles"]
+__all__ = ["album", "captioned", "displayed", "kernels", "picture", "raster", "tiles"]
 
 SMALL = 128
 """Pictures up to this side stand in the page pixel by pixel; greater ones are compressed."""
 SIDE = 256
 """The longest side of a picture in the page, in pixels."""
-CLASS_NAME, PATH = 22, 40
+CLASS_NAME, PATH = 22, 64
 """Columns of a class name and of a path below a picture."""
 
 
@@ -90,29 +91,37 @@ def album(images: NDArray[Any], names: Sequence[str], answers: Sequence[Answer])
         names: of the classes.
         answers: what to show.
     """
-    return element(
-        "div", *(_card(images[each.sample], names, each) for each in answers), class_="album"
-    )
+    short = labels(names, CLASS_NAME)
+    classes = [name(whole, label=label) for whole, label in zip(names, short, strict=True)]
+    cards = (_card(images[each.sample], names, classes, each) for each in answers)
+    return element("div", *cards, class_="album")
 
 
-def _card(image: NDArray[Any], names: Sequence[str], answer: Answer) -> Html:
+def _card(
+    image: NDArray[Any], names: Sequence[str], classes: Sequence[Html], answer: Answer
+) -> Html:
     true, said = names[answer.true], names[answer.predicted]
     where = answer.path or f"image {answer.sample}"
     share = f"{answer.probability:.1%}"
     if answer.right:
         alt = f"{where}: {true}, recognised, probability {share}"
-        lines = [element("span", element("strong", name(true, CLASS_NAME)), f" {share}")]
+        lines = [element("span", element("strong", classes[answer.true]), f" {share}")]
     else:
         alt = f"{where}: {true}, taken for {said}, probability {share}"
         lines = [
             element(
-                "span", "taken for ", element("strong", name(said, CLASS_NAME)), f" {share}",
+                "span", "taken for ", element("strong", classes[answer.predicted]), f" {share}",
                 class_="mistake",
             ),
-            element("span", "is ", element("strong", name(true, CLASS_NAME))),
+            element("span", "is ", element("strong", classes[answer.true])),
         ]  # fmt: skip
-    path = element("span", name(where, PATH), class_="path")
-    caption = element("figcaption", joined(lines), path)
+    return captioned(image, alt, lines, where)
+
+
+def captioned(image: NDArray[Any], alt: str, lines: Sequence[Html], path: str) -> Html:
+    """An image with lines below it, the last of which names its file."""
+    where = element("span", name(path, PATH), class_="path")
+    caption = element("figcaption", joined(lines), where)
     return element("figure", picture(image, alt), caption)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from math import isfinite
 
 from isoconv.report.markup import Html, element, joined
 
-__all__ = ["Curve", "chart", "epoch_ticks", "value_ticks"]
+__all__ = ["Curve", "chart", "epoch_ticks", "line", "point", "value_ticks", "words"]
 
 # In CSS pixels on a screen of 400: on a wider one all of it grows, the text too.
 WIDTH, HEIGHT = 368.0, 236.0
@@ -60,7 +60,7 @@ def epoch_ticks(first: int, last: int) -> list[int]:
 
     Example:
         >>> epoch_ticks(1, 3), epoch_ticks(1, 40)
-        ([1, 2, 3], [10, 20, 30, 40])
+        ([1, 2, 3], [5, 10, 15, 20, 25, 30, 35, 40])
     """
     step = 1
     while last // step - (first - 1) // step > 8:
@@ -79,6 +79,7 @@ def chart(
     reference: float | None = None,
     marked: int | None = None,
     ring: str = "",
+    starts: Collection[int] = (),
 ) -> Html:
     """One panel; its axis begins at 0.
 
@@ -91,6 +92,7 @@ def chart(
         reference: a value to compare with, drawn as a dashed line.
         marked: an epoch whose point gets a ring.
         ring: kind of the curve that it is of.
+        starts: epochs after which something new begins, each with an upright line behind it.
     """
     known = [value for curve in curves for value in curve.known]
     largest = max([*known, reference or 0.0], default=0.0)
@@ -107,7 +109,10 @@ def chart(
 
     parts = [_axis(marks, form, down), _epochs(epoch_ticks(first, last), across)]
     if reference is not None:
-        parts.append(_line(LEFT, down(reference), WIDTH - RIGHT, down(reference), "reference"))
+        parts.append(line(LEFT, down(reference), WIDTH - RIGHT, down(reference), "reference"))
+    for epoch in starts:
+        x = across(epoch + 0.5)
+        parts.append(line(x, TOP, x, HEIGHT - BOTTOM, "start"))
     for curve in curves:
         points = [
             None if value is None or not isfinite(value) else (across(epoch), down(value))
@@ -115,9 +120,9 @@ def chart(
         ]
         parts.append(_curve(points, curve.kind))
         parts += [
-            _circle(point, 7, f"ring {curve.kind}")
-            for epoch, point in zip(epochs, points, strict=True)
-            if epoch == marked and point is not None and curve.kind == ring
+            point(place, 7, f"ring {curve.kind}")
+            for epoch, place in zip(epochs, points, strict=True)
+            if epoch == marked and place is not None and curve.kind == ring
         ]
     box = f"0 0 {WIDTH:g} {HEIGHT:g}"
     return element("svg", *parts, viewBox=box, role="img", aria_label=label, class_="chart")
@@ -127,27 +132,27 @@ def _axis(marks: Sequence[float], form: str, down: Callable[[float], float]) -> 
     parts = []
     for value in marks:
         height = down(value)
-        parts.append(_line(LEFT, height, WIDTH - RIGHT, height, "grid"))
-        parts.append(_text(LEFT - 6, height + 4.5, form.format(value), "end"))
+        parts.append(line(LEFT, height, WIDTH - RIGHT, height, "grid"))
+        parts.append(words(LEFT - 6, height + 4.5, form.format(value), "end"))
     return joined(parts)
 
 
 def _epochs(ticks: Sequence[int], across: Callable[[float], float]) -> Html:
     base = HEIGHT - BOTTOM
-    parts = [_text(across(epoch), base + 17, str(epoch), "middle") for epoch in ticks]
+    parts = [words(across(epoch), base + 17, str(epoch), "middle") for epoch in ticks]
     middle = (LEFT + WIDTH - RIGHT) / 2
-    return joined([*parts, _text(middle, HEIGHT - 6, "epoch", "middle")])
+    return joined([*parts, words(middle, HEIGHT - 6, "epoch", "middle")])
 
 
 def _curve(points: Sequence[tuple[float, float] | None], kind: str) -> Html:
     """Lines between points that follow one another, and the points where they are few."""
     steps, before = [], False
-    for point in points:
-        if point is not None:
-            steps.append(f"{'L' if before else 'M'}{point[0]:.1f} {point[1]:.1f}")
-        before = point is not None
-    known = [point for point in points if point is not None]
-    dots = [_circle(point, 5 if len(known) == 1 else 3.2, f"dot {kind}") for point in known]
+    for place in points:
+        if place is not None:
+            steps.append(f"{'L' if before else 'M'}{place[0]:.1f} {place[1]:.1f}")
+        before = place is not None
+    known = [place for place in points if place is not None]
+    dots = [point(place, 5 if len(known) == 1 else 3.2, f"dot {kind}") for place in known]
     # A point between two gaps would be lost in many.
     return joined(
         [
@@ -157,15 +162,18 @@ def _curve(points: Sequence[tuple[float, float] | None], kind: str) -> Html:
     )
 
 
-def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> Html:
+def line(x1: float, y1: float, x2: float, y2: float, kind: str) -> Html:
+    """A straight line."""
     return element(
         "line", x1=f"{x1:.1f}", y1=f"{y1:.1f}", x2=f"{x2:.1f}", y2=f"{y2:.1f}", class_=kind
     )
 
 
-def _circle(point: tuple[float, float], radius: float, kind: str) -> Html:
-    return element("circle", cx=f"{point[0]:.1f}", cy=f"{point[1]:.1f}", r=radius, class_=kind)
+def point(place: tuple[float, float], radius: float, kind: str) -> Html:
+    """A disc."""
+    return element("circle", cx=f"{place[0]:.1f}", cy=f"{place[1]:.1f}", r=radius, class_=kind)
 
 
-def _text(x: float, y: float, content: str, anchor: str) -> Html:
+def words(x: float, y: float, content: str, anchor: str) -> Html:
+    """Text that begins, ends or has its middle at a place."""
     return element("text", content, x=f"{x:.1f}", y=f"{y:.1f}", text_anchor=anchor)

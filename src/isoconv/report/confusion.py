@@ -1,4 +1,4 @@
-"""Which classes are taken for which."""
+"""Which classes are taken for which, as a PNG file."""
 
 from __future__ import annotations
 

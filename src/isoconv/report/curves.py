@@ -1,4 +1,4 @@
-"""Loss and accuracy over the epochs, as a picture for other documents."""
+"""Loss and accuracy over the epochs, as a PNG file."""
 
 from __future__ import annotations
 
@@ -36,8 +36,7 @@ def draw_curves(subject: Subject) -> Any:
     told = any(curve.known for curve in accuracy)
     figure = make_figure(9.9 if told else 4.95, 4.2)
     title(figure, "Learning", "mean over each epoch of training; validation after each epoch")
-    kind = str(subject.settings["loss"]["name"])
-    guess = subject.guessing if kind == "cross_entropy" else None
+    kind, guess = str(subject.settings["loss"]["name"]), subject.guessing
     known = [value for curve in loss for value in curve.known]
     ticks = value_ticks(max([*known, guess or 0.0], default=0.0))
     _panel(figure, 0, "Loss", LOSS_NAMES.get(kind, kind), subject.epochs, loss, ticks, guess)

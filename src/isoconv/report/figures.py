@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from isoconv.printable import printable, shortened
+from isoconv.printable import shortened
+from isoconv.report.labels import shown
 from isoconv.report.markup import Html, element
 from isoconv.report.subject import Subject
-from isoconv.report.words import duration, percent
+from isoconv.report.words import duration, loss_of, percent
 
 __all__ = ["facts", "gauge"]
 
@@ -58,7 +59,7 @@ def gauge(subject: Subject) -> Html:
 
 
 def _short(value: str) -> str:
-    return shortened(printable(value), 24)
+    return shortened(shown(value), 24)
 
 
 def facts(subject: Subject) -> Html:
@@ -78,7 +79,12 @@ def facts(subject: Subject) -> Html:
     if subject.evaluation.top5 is not None and len(subject.names) > TOP_FIVE:
         share = percent(subject.evaluation.top5)
         cells.append(("top-5 accuracy", share, "the right class among the first five"))
-    cells.append((f"{part} loss", f"{subject.evaluation.loss:.4f}", ""))
+    cells.append((f"{part} loss", loss_of(subject.evaluation.loss), ""))
+    if scores is None and subject.guessing is not None:
+        cells.append(("baseline", loss_of(subject.guessing), "always the mean of these targets"))
+        if subject.guessing:
+            explained = 1 - subject.evaluation.loss / subject.guessing
+            cells.append(("R²", f"{explained:.3f}", "1 - loss / baseline"))
     images = int(subject.description["data"]["train"]["samples"])
     cells.append(("training images", f"{images:,}", ""))
     cells.append(("epochs", str(len(subject.history)), _epochs_kept(subject)))
@@ -99,9 +105,10 @@ def _small(more: str) -> Html:
 
 
 def _epochs_kept(subject: Subject) -> str:
-    kept, best = subject.kept_epoch, subject.best_epoch
-    if not kept:
-        return f"best so far: {best}" if best else ""
-    if best in (0, kept):
-        return f"weights of epoch {kept}" + (", the best" if best else "")
-    return f"weights of epoch {kept}; {best} was the best"
+    measured, best = subject.epoch, subject.best_epoch
+    if not measured:
+        return ""
+    said = f"weights of epoch {measured}"
+    if best not in (0, measured):
+        return f"{said}; {best} was the best"
+    return said + (", the best" if best and len(subject.history) > 1 else "")

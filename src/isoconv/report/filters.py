@@ -1,4 +1,4 @@
-"""The kernels of the first convolution as images."""
+"""The kernels of the first convolution, as a PNG file."""
 
 from __future__ import annotations
 

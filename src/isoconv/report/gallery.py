@@ -1,4 +1,4 @@
-"""Images with what the network takes them for, as pictures for other documents."""
+"""Images with what the network takes them for, as PNG files."""
 
 from __future__ import annotations
 

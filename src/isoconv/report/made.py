@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from isoconv.report.markup import Html, element, joined, name, table, text
 from isoconv.report.subject import PARTS, Subject
 from isoconv.report.words import date_of, many, metric, part_title, settings_in_words
@@ -28,11 +31,24 @@ def data(subject: Subject) -> Html:
             digest = element("code", parts[part]["sha256"][:SHORT], title=parts[part]["sha256"])
             images = many(int(parts[part]["samples"]), "image")
             rows.append((part_title(part), joined([f"{images}, SHA-256 ", digest, "…"])))
-    how = subject.description.get("split") or {}
-    rows += [
-        (key.replace("_", " "), text(value)) for key, value in how.items() if value is not None
-    ]
+    rows += _split(subject.description.get("split") or {})
     return table((), rows, kind="settings")
+
+
+def _split(how: Mapping[str, Any]) -> list[tuple[object, object]]:
+    """How the parts were made of their source, in words; what is not known is told as it is."""
+    rows: list[tuple[object, object]] = []
+    held = [f"{how[part]:.3g} for {part}" for part in PARTS if isinstance(how.get(part), float)]
+    if held:
+        seed = f", by seed {how['split_seed']}" if "split_seed" in how else ""
+        fractions = f"{' and '.join(held)}, where the data have no such part{seed}"
+        rows.append(("held out of training", fractions))
+    size = how.get("size")
+    if isinstance(size, list) and len(size) == 2:
+        rows.append(("asked for", f"pictures of {size[0]}x{size[1]} pixels"))
+    told = {*PARTS, "split_seed", "size"}
+    rest = [(key, value) for key, value in how.items() if key not in told and value is not None]
+    return rows + [(key.replace("_", " "), text(value)) for key, value in rest]
 
 
 def training(subject: Subject) -> Html:
@@ -44,6 +60,9 @@ def training(subject: Subject) -> Html:
     if subject.model_name:
         rows.append(("network", name(subject.model_name)))
     rows += settings_in_words(subject.settings)
+    chosen = subject.facts.get("chosen")
+    if isinstance(chosen, Mapping) and chosen.get("why"):
+        rows.append(("not given", str(chosen["why"])))
     if subject.best_epoch:
         by = metric(subject.watched)
         rows.append(("best epoch", f"{subject.best_epoch} of {len(subject.history)}, by {by}"))

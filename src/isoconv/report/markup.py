@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from html import escape
 
-from isoconv.printable import printable, shortened
+from isoconv.printable import shortened
+from isoconv.report.labels import shown
 
 __all__ = ["Html", "element", "joined", "name", "section", "table", "text"]
 
-VOID = ("circle", "img", "line", "meta", "path", "rect")
+VOID = ("circle", "img", "line", "meta", "path")
 """Elements that hold nothing; those of SVG would take in what follows if they were not closed."""
 
 
@@ -26,7 +27,7 @@ def text(value: object) -> Html:
         >>> text("<b>"), text(Html("<b>"))
         ('&lt;b&gt;', '<b>')
     """
-    return value if isinstance(value, Html) else Html(escape(printable(str(value))))
+    return value if isinstance(value, Html) else Html(escape(shown(str(value))))
 
 
 def joined(parts: Iterable[object], between: object = "") -> Html:
@@ -48,7 +49,7 @@ def element(tag: str, *content: object, **attributes: object) -> Html:
         '<p class="note">a &lt; b</p>'
     """
     given = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{escape(printable(str(value)))}"'
+        f' {key.rstrip("_").replace("_", "-")}="{escape(shown(str(value)))}"'
         for key, value in attributes.items()
         if value is not None and value != ""
     )
@@ -56,21 +57,22 @@ def element(tag: str, *content: object, **attributes: object) -> Html:
     return Html(f"<{tag}{given}/>" if tag in VOID else f"<{tag}{given}>{inner}</{tag}>")
 
 
-def name(value: str, columns: int = 0) -> Html:
+def name(value: str, columns: int = 0, label: str = "") -> Html:
     """A name out of the data, such as that of a class, apart from the direction of what is around.
 
     Args:
         value: the name.
         columns: where it is longer, its middle is left out, and a title has all of it; 0 for the
             whole name.
+        label: a short form to show in its place.
 
     Example:
         >>> name("a quite long name", 9)
         '<bdi title="a quite long name">a qu…name</bdi>'
     """
-    whole = printable(value)
-    shown = shortened(whole, columns) if columns else whole
-    return element("bdi", shown, title=whole if shown != whole else None)
+    whole = shown(value)
+    short = label or (shortened(whole, columns) if columns else whole)
+    return element("bdi", short, title=whole if short != whole else None)
 
 
 def table(

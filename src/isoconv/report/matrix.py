@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoconv.report.album import raster
+from isoconv.report.labels import labels
 from isoconv.report.markup import Html, element, joined, name
 
 __all__ = ["Confused", "confusions", "confusions_listed", "matrix", "matrix_key"]
@@ -17,8 +18,10 @@ COUNTED = 20
 """Up to so many classes each cell shows its count and each column its name."""
 CELLS = 100
 """Up to so many classes there is a cell for each pair; beyond, a picture of all of them."""
+DRAWN = 1000
+"""Of more classes than these there is no such picture."""
 LISTED = 10
-ROW_NAME, COLUMN_NAME, LISTED_NAME = 18, 16, 30
+ROW_NAME, COLUMN_NAME, LISTED_NAME = 20, 16, 44
 """Columns of a name: beside a row, above a column, in a sentence."""
 
 
@@ -64,12 +67,13 @@ def confusions_listed(confusion: NDArray[np.integer[Any]], names: Sequence[str])
     found = confusions(confusion)
     if not found:
         return element("p", "No image was taken for one of another class.")
+    short = labels(names, LISTED_NAME)
     lines = joined(
         element(
             "li",
-            name(names[each.true], LISTED_NAME),
+            name(names[each.true], label=short[each.true]),
             " taken for ",
-            name(names[each.predicted], LISTED_NAME),
+            name(names[each.predicted], label=short[each.predicted]),
             f": {each.taken:,} of {each.images:,}",
         )
         for each in found[:LISTED]
@@ -88,16 +92,34 @@ def matrix(confusion: NDArray[np.integer[Any]], names: Sequence[str]) -> Html:
         names: of the K classes.
     """
     counts = np.asarray(confusion, np.int64)
+    if len(names) > DRAWN:
+        return element("p", f"Of {len(names):,} classes there is no matrix.", class_="note")
     if len(names) > CELLS:
         return _all_in_one(counts)
     counted = len(names) <= COUNTED
+    beside, above = labels(names, ROW_NAME), labels(names, COLUMN_NAME)
     rows = joined(
-        element("tr", _row_name(number, names[number], counted), *_cells(row, number, names))
+        element(
+            "tr",
+            element(
+                "th",
+                "" if counted else element("span", number + 1, class_="number"),
+                name(names[number], label=beside[number]),
+                scope="row",
+            ),
+            *_cells(row, number, names),
+        )
         for number, row in enumerate(counts.tolist())
     )
     head = joined(
-        element("th", element("span", _column_name(number, each, counted)), scope="col")
-        for number, each in enumerate(names)
+        element(
+            "th",
+            name(title, label=above[number])
+            if counted
+            else element("span", number + 1, title=title),
+            scope="col",
+        )
+        for number, title in enumerate(names)
     )
     corner = element("th", "true ↓", element("span", "predicted →"), class_="corner")
     content = element(
@@ -112,6 +134,8 @@ def matrix(confusion: NDArray[np.integer[Any]], names: Sequence[str]) -> Html:
 def matrix_key(names: Sequence[str]) -> Html:
     """How a matrix is to be read."""
     count = len(names)
+    if count > DRAWN:
+        return Html()
     more = "" if count <= COUNTED else "Columns are numbered as rows are. "
     if count > CELLS:
         more = f"A pixel for each pair of {count:,} classes. "
@@ -124,16 +148,6 @@ def matrix_key(names: Sequence[str]) -> Html:
         " wrong: the stronger, the greater the share of the row.",
         class_="note",
     )
-
-
-def _row_name(number: int, title: str, counted: bool) -> Html:
-    before = "" if counted else element("span", number + 1, class_="number")
-    return element("th", before, name(title, ROW_NAME), scope="row")
-
-
-def _column_name(number: int, title: str, counted: bool) -> Html:
-    whole = name(title, COLUMN_NAME)
-    return whole if counted else element("span", number + 1, title=title)
 
 
 def _cells(row: Sequence[int], true: int, names: Sequence[str]) -> list[Html]:
@@ -150,9 +164,9 @@ def _cells(row: Sequence[int], true: int, names: Sequence[str]) -> list[Html]:
             element(
                 "td",
                 f"{count:,}" if counted else "",
-                class_=f"{kind} strong" if share > 0.55 else kind,
+                class_=f"{kind} strong" if share > 0.5 else kind,
                 # What is rare must still be seen.
-                style=f"--share:{max(share, 0.08):.2f}",
+                style=f"--tint:{0.2 + 0.8 * share:.2f}",
                 title=f"{names[true]} {said}: {count:,} of {images:,}",
             )
         )
@@ -165,7 +179,7 @@ EMPTY = element("td")
 def _all_in_one(counts: NDArray[np.int64]) -> Html:
     """So many classes that a pixel must do for each pair."""
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    tint = np.where(counts > 0, np.maximum(shares, 0.15), 0.0)[..., np.newaxis]
+    tint = np.where(counts > 0, 0.2 + 0.8 * shares, 0.0)[..., np.newaxis]
     right, wrong = np.array([33, 102, 172]), np.array([178, 60, 20])
     own = np.eye(len(counts), dtype=bool)[..., np.newaxis]
     pixels = 255 + tint * (np.where(own, right, wrong) - 255)

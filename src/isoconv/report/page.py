@@ -6,15 +6,18 @@ from collections.abc import Iterable
 
 from isoconv.report.figures import facts, gauge
 from isoconv.report.made import data, epochs, training
-from isoconv.report.markup import Html, element, joined, name, section
+from isoconv.report.markup import Html, element, joined, name, section, table
 from isoconv.report.parts import classes, confused, filters, learning, mistakes, recognised
 from isoconv.report.sheet import SHEET
 from isoconv.report.subject import Subject
-from isoconv.report.words import CHANCE, date_of, measured_on, summary
+from isoconv.report.targets import largest_errors, scatter
+from isoconv.report.words import date_of, measured_on, summary
 
 __all__ = ["page"]
 
-NEWLINE = Html("\n")
+NEWLINE, NOTHING = Html("\n"), Html()
+FEW = 10
+"""Up to so many files that were left out are listed at once."""
 
 
 def page(subject: Subject, *, pictures: bool = True) -> str:
@@ -26,6 +29,8 @@ def page(subject: Subject, *, pictures: bool = True) -> str:
     """
     parts = [
         ("learning", "Learning", learning(subject)),
+        ("predictions", "Predictions", scatter(subject)),
+        ("errors", "Largest errors", largest_errors(subject)),
         ("mistakes", "Mistakes", mistakes(subject)),
         ("confusions", "What is taken for what", confused(subject)),
         ("classes", "Classes", classes(subject)),
@@ -43,7 +48,7 @@ def page(subject: Subject, *, pictures: bool = True) -> str:
         element("p", _when(subject), class_="note"),
         element("p", summary(subject), class_="lead"),
         element("p", measured_on(subject), class_="note"),
-        _told("Warnings", "warning", _warnings(subject)),
+        _told("Warnings", "warning", _warnings(subject), _skipped(subject)),
         gauge(subject),
         facts(subject),
         _told("Notes on the data", "remarks", subject.remarks),
@@ -90,16 +95,23 @@ def _when(subject: Subject) -> str:
 
 
 def _warnings(subject: Subject) -> list[object]:
-    scores, lines = subject.scores, list[object](subject.warnings)
-    if scores is not None and not scores.better_than_baseline:
-        lines.insert(0, element("strong", CHANCE))
-    return lines
+    chance = [element("strong", subject.at_chance)] if subject.at_chance else []
+    return [*chance, *subject.warnings]
 
 
-def _told(title: str, kind: str, lines: Iterable[object]) -> Html:
+def _skipped(subject: Subject) -> Html:
+    """Files that were left out, each with its reason."""
+    rows = [(name(path), reason) for path, reason in subject.skipped]
+    if not rows:
+        return Html()
+    content = table(("file", "reason"), rows, kind="skipped")
+    if len(rows) <= FEW:
+        return content
+    return element("details", element("summary", f"all {len(rows):,} files"), content)
+
+
+def _told(title: str, kind: str, lines: Iterable[object], more: Html = NOTHING) -> Html:
     items = [element("li", line) for line in lines]
-    return (
-        element("div", element("h2", title), element("ul", *items), class_=kind)
-        if items
-        else Html()
-    )
+    if not items and not more:
+        return NOTHING
+    return element("div", element("h2", title), element("ul", *items), more, class_=kind)

@@ -12,6 +12,7 @@ from isoconv.report.matrix import confusions_listed, matrix, matrix_key
 from isoconv.report.subject import PARTS, Subject
 from isoconv.report.words import many, metric, part_title, percent
 from isoconv.train.scores import Answer
+from isoconv.train.stretches import Stretches
 
 __all__ = ["classes", "confused", "filters", "learning", "mistakes", "recognised"]
 
@@ -30,13 +31,16 @@ def learning(subject: Subject) -> Html:
     epochs, loss, accuracy = subject.epochs, subject.curves("loss"), subject.curves("top1")
     marked = subject.best_epoch or None
     ring = "validation" if subject.watched.startswith("val_") else "training"
+    starts = sorted(Stretches.of(subject.settings).starts)
     panels = []
-    guess = subject.guessing if subject.settings["loss"]["name"] == "cross_entropy" else None
+    guess = subject.guessing
     if any(curve.known for curve in loss):
         drawn = chart(
-            epochs, loss, label="Loss by epoch", reference=guess, marked=marked, ring=ring
-        )
-        said = "" if guess is None else f"all classes equally likely: {guess:.3g}"
+            epochs, loss, label="Loss by epoch", reference=guess, marked=marked, ring=ring,
+            starts=starts,
+        )  # fmt: skip
+        without = "all classes equally likely" if subject.names else "always the mean target"
+        said = "" if guess is None else f"{without}: {guess:.3g}"
         panels.append(_panel("Loss", loss, "{:.4g}", said, drawn))
     if any(curve.known for curve in accuracy):
         scores = subject.scores
@@ -44,6 +48,7 @@ def learning(subject: Subject) -> Html:
         drawn = chart(
             epochs, accuracy, label="Accuracy by epoch", form="{:.0%}",
             ticks=(0.0, 0.25, 0.5, 0.75, 1.0), reference=base, marked=marked, ring=ring,
+            starts=starts,
         )  # fmt: skip
         said = "" if base is None else f"always the most frequent class: {percent(base)}"
         panels.append(_panel("Accuracy", accuracy, "{:.1%}", said, drawn))
@@ -54,6 +59,8 @@ def learning(subject: Subject) -> Html:
         words += " Validation: other images, after each epoch."
     if marked:
         words += f" The ring marks epoch {marked}, the best by {metric(subject.watched)}."
+    if starts:
+        words += " Where the run was gone on with to more epochs there is an upright line."
     return joined([element("p", words, class_="note"), element("div", *panels, class_="panels")])
 
 
@@ -79,10 +86,9 @@ def mistakes(subject: Subject) -> Html:
     first = wrong if len(wrong) <= MISTAKES else wrong[: MISTAKES // 2]
     more = wrong[len(first) : len(first) + FOLDED]
     if not more:
-        said = {1: "The one mistake", 2: "Both mistakes"}.get(
-            len(wrong), f"All {len(wrong)} mistakes"
-        )
-        said += f" among {total}, those first of which the network was most certain."
+        few = {1: "The one mistake", 2: "Both mistakes"}
+        said = f"{few.get(len(wrong), f'All {len(wrong)} mistakes')} among {total}"
+        said += "." if len(wrong) == 1 else ", those first of which the network was most certain."
     else:
         said = (
             f"The {len(first)} of {len(wrong):,} mistakes among {total} of which the network was "
@@ -107,12 +113,11 @@ def recognised(subject: Subject) -> Html:
     if not shown:
         return element("p", "No image was recognised.")
     right = subject.scores.hits
+    of = "All" if len(shown) == right else f"{len(shown)} of"
     said = (
-        f"{'All' if len(shown) == right else len(shown)} of {many(right, 'image')} that were "
-        "recognised: class after class, the most certain of each first."
+        f"{of} {many(right, 'image')} that were recognised: class after class, the most certain of "
+        "each first."
     )
-    if len(shown) == right:
-        said = f"All {many(right, 'image')} that were recognised, class after class."
     return joined([element("p", said, class_="note"), _album(subject, shown)])
 
 

@@ -21,7 +21,7 @@ body { margin: 0 auto; max-width: 68rem; padding: 2rem 1.5rem 4rem; background: 
        "Noto Sans", "DejaVu Sans", sans-serif; overflow-wrap: break-word; }
 h1 { margin: 0; font-size: 1.75rem; line-height: 1.25; overflow-wrap: anywhere; }
 h2 { margin: 0 0 .6rem; font-size: 1.25rem; line-height: 1.3; }
-h3 { margin: 1.6rem 0 .4rem; font-size: 1rem; }
+h3 { font-size: 1rem; }
 section { margin-top: 2.6rem; padding-top: 1.4rem; border-top: 1px solid var(--line); }
 p { margin: 0 0 .8rem; }
 p.lead { margin: 1rem 0 .4rem; font-size: 1.15rem; line-height: 1.5; max-width: 52rem; }
@@ -31,6 +31,9 @@ p.lead strong { color: var(--blue); white-space: nowrap; }
                      background: var(--soft); overflow-wrap: anywhere; font-size: .95rem; }
 .warning { border-color: var(--red); background: var(--alarm); }
 .warning h2, .remarks h2 { font-size: 1rem; margin: 0 0 .3rem; }
+.warning .scroll { margin: .5rem 0 0; }
+.warning tbody th { max-width: 22rem; overflow-wrap: anywhere; font-weight: 400; }
+.warning tbody th, .warning td { border-color: var(--line); }
 .warning ul, .remarks ul { margin: 0; padding-left: 1.2rem; }
 nav { margin: 1rem 0; font-size: .9rem; }
 nav a { margin-right: .9rem; display: inline-block; padding: .15rem 0; color: var(--blue); }
@@ -60,9 +63,11 @@ svg text { font-size: 13px; fill: var(--muted); font-family: inherit; }
 .legend .training { color: var(--blue); } .legend .validation { color: var(--orange); }
 .chart .grid { stroke: var(--line); }
 .chart .reference { stroke: var(--ink); stroke-dasharray: 5 4; stroke-width: 1.4; }
+.chart .start { stroke: var(--muted); stroke-dasharray: 2 3; }
 .chart .curve { fill: none; stroke-width: 2.2; stroke-linejoin: round; }
 .chart .curve.training { stroke: var(--blue); } .chart .curve.validation { stroke: var(--orange); }
 .chart .dot.training { fill: var(--blue); } .chart .dot.validation { fill: var(--orange); }
+.chart .dot.faint { opacity: .55; }
 .chart .ring { fill: none; stroke: var(--ink); stroke-width: 1.5; }
 .scroll { overflow-x: auto; max-width: 100%; margin: 0 0 .8rem; }
 table { border-collapse: collapse; font-size: .9rem; line-height: 1.35;
@@ -75,8 +80,6 @@ tbody th { font-weight: 500; }
 .classes tbody th { min-width: 7rem; max-width: 20rem; overflow-wrap: anywhere; }
 .classes tbody th, .matrix tbody th, .matrix .corner { position: sticky; left: 0; z-index: 1;
                                         background: var(--paper); }
-.classes tr.total th, .classes tr.total td { font-weight: 600; }
-.classes small, .bar small { color: var(--muted); font-size: .8rem; }
 .settings { width: 100%; }
 .settings tbody th { width: 11rem; min-width: 7rem; color: var(--muted); }
 .settings td { overflow-wrap: anywhere; }
@@ -89,13 +92,13 @@ tbody th { font-weight: 500; }
 .matrix tbody th .number { color: var(--muted); margin-right: .4rem; }
 .matrix thead th { height: 1.9rem; vertical-align: bottom; text-align: center; font-weight: 400; }
 .matrix thead th > * { writing-mode: vertical-rl; transform: rotate(180deg); white-space: nowrap;
-                       margin: 0 auto; line-height: 14px; }
+                       text-orientation: sideways; margin: 0 auto; line-height: 14px; }
 .matrix .corner { text-align: right; padding: 0 .4rem .2rem 0; }
 .matrix .corner > span { writing-mode: horizontal-tb; transform: none; display: block; }
 .matrix.counted td { min-width: 1.55rem; height: 1.75rem; padding: 0 2px; }
 .matrix.counted thead th { padding: .2rem 0; }
-.matrix td.right { background: rgb(var(--right) / var(--share)); }
-.matrix td.wrong { background: rgb(var(--wrong) / var(--share)); }
+.matrix td.right { background: rgb(var(--right) / var(--tint)); }
+.matrix td.wrong { background: rgb(var(--wrong) / var(--tint)); }
 .matrix td.strong { color: var(--strong); }
 .swatch { display: inline-block; width: .8rem; height: .8rem; vertical-align: -.05rem; }
 .swatch.right { background: rgb(var(--right)); } .swatch.wrong { background: rgb(var(--wrong)); }
@@ -145,7 +148,7 @@ summary { cursor: pointer; font-weight: 600; padding: .2rem 0; }
   nav { display: none; }
   .scroll { overflow: visible; }
   figure, dl div, .panels > div { break-inside: avoid; }
-  h2, h3 { break-after: avoid; }
+  h2, h3, p.note { break-after: avoid; }
   details::details-content { content-visibility: visible; display: block; height: auto; }
 }
 """

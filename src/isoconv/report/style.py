@@ -1,4 +1,4 @@
-"""What all pictures share: colours, text, and how a figure becomes a file.
+"""What all PNG pictures share: colours, text, and how a figure becomes a file.
 
 Matplotlib is an extra and slow to import, so that it is imported here, when a figure is made.
 Figures are drawn without pyplot: nothing global is changed and no window system is needed.
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from isoconv.errors import MissingExtraError
-from isoconv.printable import shortened
+from isoconv.report.labels import labels
 
 __all__ = [
     "GRID",
@@ -122,8 +122,8 @@ def drawable(names: Sequence[str], width: int = 18) -> list[str]:
 
     known = get_font(findfont("DejaVu Sans")).get_charmap()
     return [
-        shortened(name, width) if all(ord(letter) in known for letter in name) else f"class {place}"
-        for place, name in enumerate(names)
+        label if all(ord(letter) in known for letter in label) else f"class {place}"
+        for place, label in enumerate(labels(names, width))
     ]
 
 

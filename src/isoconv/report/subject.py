@@ -8,19 +8,32 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from isoconv.arithmetic.elementary import log
+from isoconv.arithmetic.sums import partial_sum
 from isoconv.data import Dataset
+from isoconv.data.classes import in_classes
+from isoconv.errors import CheckpointError
 from isoconv.nn import Module
 from isoconv.report.chart import Curve
 from isoconv.train import Evaluation, RunFolder
 from isoconv.train.callbacks import best_epoch, watched_metric
+from isoconv.train.receipt import Receipt
 from isoconv.train.scores import Answer, Scores, answers, score
 
-__all__ = ["PARTS", "Subject"]
+__all__ = ["PARTS", "Subject", "mean_error"]
 
 PARTS = ("train", "validation", "test")
 
 History = Sequence[Mapping[str, Any]]
+
+AT_CHANCE = (
+    "On these images the network is no better than always saying the most frequent class: the "
+    "95% interval of its accuracy does not lie above that baseline."
+)
+AT_MEAN = "On these images the network is no better than always giving the mean of the targets."
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +49,7 @@ class Subject:
         part: what the data set is to the run.
         notes: what a person should know before trusting the figures, a line each.
         counts: images of each class in each part of the run, by names.
+        epoch: whose weights were measured; 0 where that is not known.
         names: of all classes that the model knows, also those that nobody named; none where the
             measurement tells no classes apart.
         scores: of the measurement; None without classes.
@@ -49,6 +63,7 @@ class Subject:
     part: str
     notes: Sequence[str]
     counts: Mapping[str, Counter[str]]
+    epoch: int
     names: tuple[str, ...] = field(init=False)
     scores: Scores | None = field(init=False)
 
@@ -75,17 +90,20 @@ class Subject:
         part: str,
         notes: Sequence[str],
     ) -> Subject:
-        """The subject of a run folder's report.
+        """The subject of a run folder's report; classes are matched by name, as `evaluate` does.
 
         Raises:
             CheckpointError: the folder holds no run that can be read.
+            DataError: classes that the model does not know.
         """
+        dataset = in_classes(dataset, model.class_names, "the model")
         description = folder.description()
         samples = folder.samples()
         counts: dict[str, Counter[str]] = {}
         for row in () if samples is None else samples.rows:
             counts.setdefault(row.part, Counter())[row.class_name] += 1
-        return cls(description, history, model, dataset, evaluation, part, notes, counts)
+        epoch = _epoch_of(folder, description, model.digest())
+        return cls(description, history, model, dataset, evaluation, part, notes, counts, epoch)
 
     def _majority(self, names: Sequence[str]) -> int | None:
         """The most frequent class of the training part, the first of equals, where it is known."""
@@ -117,13 +135,30 @@ class Subject:
 
     @property
     def warnings(self) -> list[str]:
-        """Notes that put the figures in question."""
-        return [line for line in self.notes if line not in self.dataset.notes]
+        """What puts the figures in question, notes on how the data were read apart."""
+        told = [line for line in self.notes if line not in self.dataset.notes]
+        if self.learned_from:
+            told.insert(0, "The figures are of images that the network has learned from.")
+        if self.kept_epoch and self.epoch != self.kept_epoch:
+            which = f"epoch {self.epoch}" if self.epoch else "another moment"
+            left = f"not with those that the run left, of epoch {self.kept_epoch}"
+            told.insert(0, f"Measured with the weights of {which}, {left}.")
+        return told
+
+    @property
+    def learned_from(self) -> bool:
+        """Whether the images that were measured are those of the training."""
+        return self.part in ("train", "training")
 
     @property
     def remarks(self) -> list[str]:
         """Notes on how the data were read."""
         return [line for line in self.notes if line in self.dataset.notes]
+
+    @property
+    def skipped(self) -> list[tuple[str, str]]:
+        """Path and reason of each file of the source that was left out."""
+        return [(each.path, each.reason) for each in self.dataset.skipped]
 
     @property
     def weights(self) -> int:
@@ -164,8 +199,22 @@ class Subject:
 
     @property
     def guessing(self) -> float | None:
-        """The loss of a network that finds all classes equally likely; None without classes."""
-        return float(log(len(self.names))) if self.names else None
+        """The loss without learning: all classes equally likely, or always the mean target.
+
+        None where the loss is another one, or the numbers say nothing of it.
+        """
+        loss = self.settings["loss"]["name"]
+        if loss == "cross_entropy" and self.names:
+            return float(log(len(self.names)))
+        return mean_error(self.dataset.labels) if loss == "mse" else None
+
+    @property
+    def at_chance(self) -> str:
+        """What to be told of a network that is no better than one without learning; ""."""
+        if self.scores is not None:
+            return "" if self.scores.better_than_baseline else AT_CHANCE
+        worse = self.guessing is not None and self.evaluation.loss >= self.guessing
+        return AT_MEAN if worse else ""
 
     @property
     def place(self) -> str:
@@ -218,3 +267,27 @@ class Subject:
             if place < len(by_class[number])
         ]
         return in_turn[:count]
+
+
+def mean_error(targets: NDArray[np.floating]) -> float:
+    """The mean squared error of always giving the mean of some targets ``(N, …)``.
+
+    Example:
+        >>> mean_error(np.array([1.0, 3.0]))
+        1.0
+    """
+    values = targets.reshape(len(targets), -1).astype(np.float64)
+    off = values - partial_sum(values) / len(values)
+    return float(partial_sum(off * off, axis=None)) / off.size
+
+
+def _epoch_of(folder: RunFolder, description: Mapping[str, Any], digest: str) -> int:
+    """The epoch after which a run's weights had this digest; 0 where none or nothing tells."""
+    result = description.get("result")
+    if isinstance(result, Mapping) and result["weights_sha256"] == digest:
+        return int(result["epoch"])
+    try:
+        entries = Receipt.read(folder.path).entries
+    except CheckpointError:
+        return 0
+    return next((int(each["epoch"]) for each in entries if each["weights_sha256"] == digest), 0)

@@ -10,9 +10,9 @@ from isoconv.report.markup import Html, element, joined, name
 from isoconv.report.subject import Subject
 
 __all__ = [
-    "CHANCE",
     "date_of",
     "duration",
+    "loss_of",
     "many",
     "measured_on",
     "metric",
@@ -24,11 +24,6 @@ __all__ = [
 
 NAME = 40
 """Columns of a class name within a sentence."""
-
-CHANCE = (
-    "On these images the network is no better than always saying the most frequent class: the "
-    "95% interval of its accuracy does not lie above that baseline."
-)
 
 _STEERED = {"validation": ", by which the best epoch is chosen: a test part would tell more"}
 """What is to be said of a part that the training looked at."""
@@ -54,6 +49,16 @@ def percent(share: float) -> str:
     return f"{share:.1%}"
 
 
+def loss_of(value: float) -> str:
+    """A loss with four decimals, or of a small one the first three digits.
+
+    Example:
+        >>> loss_of(0.5), loss_of(0.00012345)
+        ('0.5000', '0.000123')
+    """
+    return f"{value:.4f}" if value >= 0.01 or not value else f"{value:.3g}"
+
+
 def duration(seconds: float) -> str:
     """A time as people say it.
 
@@ -62,7 +67,7 @@ def duration(seconds: float) -> str:
         ('4.5 s', '2 min 5 s', '2 h 2 min')
     """
     if seconds < 60:
-        return f"{seconds:.1f} s"
+        return f"{seconds:.2g} s" if seconds < 1 else f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
         return f"{minutes} min {rest} s"
@@ -95,6 +100,8 @@ MONTHS = (
 def measured_on(subject: Subject) -> str:
     """Which images the figures are of."""
     count = many(len(subject.dataset), "image")
+    if subject.learned_from:
+        return f"Measured on the training part: {count} that were learned from."
     steered = _STEERED.get(subject.part, "")
     return f"Measured on the {subject.part} part: {count} held out of training{steered}."
 
@@ -106,13 +113,22 @@ def summary(subject: Subject) -> Html:
     data = name(subject.dataset.name, NAME)
     which = [" “", name(subject.model_name, NAME), "”"] if subject.model_name else []
     others = f"{many(len(subject.dataset), 'other image')} that it had not learned from"
+    if subject.learned_from:
+        others = f"{many(len(subject.dataset), 'image')} that it has learned from"
     scores = subject.scores
     if scores is None:
         loss = LOSSES[subject.settings["loss"]["name"]]
-        figure = element("strong", f"{subject.evaluation.loss:.4f}")
-        return joined(
-            [after, data, ", the network", *which, f" has a {loss} of ", figure, f" on {others}."]
+        figure = element("strong", loss_of(subject.evaluation.loss))
+        guess = subject.guessing
+        beside = (
+            "" if guess is None else f"; always giving the mean target would have {loss_of(guess)}"
         )
+        return joined(
+            [
+                after, data, ", the network", *which, f" has a {loss} of ", figure,
+                f" on {others}{beside}.",
+            ]
+        )  # fmt: skip
     low, high = scores.accuracy_interval
     baseline = name(subject.names[scores.baseline.number], NAME)
     return joined(
@@ -230,14 +246,14 @@ def _augmentation(value: Any, _: Mapping[str, Any]) -> str:
     if value is None:
         return "none"
     told = {
-        "crop_padding": "cut out anew within {:g} pixels around",
+        "crop_padding": "moved by up to {:g} pixels (cut out of a border)",
         "flip": "mirrored left to right every second time",
         "shift": "moved by up to {:g} pixels",
         "rotation": "turned by up to {:g} degrees",
         "cutout": "a square of {:g} pixels is covered",
     }
     words = [form.format(value[key]) for key, form in told.items() if value.get(key)]
-    words += _fields(value, "fill", *told)
+    words += _fields(value, *told, *(() if value.get("fill") else ("fill",)))
     return "; ".join(words) or "none"
 
 
@@ -265,6 +281,12 @@ def _batch(value: Any, settings: Mapping[str, Any]) -> str:
     return f"{many(value, 'image')} a step" + (f", in shards of {shard:,}" if shard else "")
 
 
+def _stretches(value: Any, _: Mapping[str, Any]) -> str:
+    ends = [row["after"] for row in value[1:]] + [value[-1]["until"]]
+    spans = [f"{row['after'] + 1} to {end}" for row, end in zip(value, ends, strict=True)]
+    return f"epochs {', then '.join(spans)}, each with a schedule of its own"
+
+
 def _clip(value: Any, _: Mapping[str, Any]) -> str:
     return "none" if value is None else f"the gradient's global norm is at most {value:g}"
 
@@ -275,6 +297,7 @@ def _as_is(value: Any, _: Mapping[str, Any]) -> str:
 
 _SETTINGS = {
     "epochs": ("epochs", _as_is),
+    "stretches": ("gone on with", _stretches),
     "batch_size": ("batch", _batch),
     "optimizer": ("optimizer", _optimizer),
     "schedule": ("learning rate", _schedule),

@@ -57,6 +57,7 @@ def write_report(
 
     Raises:
         CheckpointError: the folder holds no run that can be read.
+        DataError: classes that the model does not know.
         OSError: the report cannot be written.
     """
     run = RunFolder(run_folder)

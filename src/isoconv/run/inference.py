@@ -8,6 +8,7 @@ Scripts stay from call to call, and so do packed weights whose arrays nobody can
 
 from __future__ import annotations
 
+import time
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -43,6 +44,9 @@ from isoconv.run.team import Team, library_for, team_size
 __all__ = ["Predictor"]
 
 Array = NDArray[Any]
+
+CALL_SECONDS = 0.5
+"""How long a native call may last once it is known how long its turns take: Ctrl-C waits for it."""
 
 _Known = tuple["weakref.ref[Array]", np.dtype[Any], tuple[int, ...]]
 """An array whose elements were loaded, for as long as it lives, and how it was read."""
@@ -137,6 +141,7 @@ class Predictor:
         self._known: dict[str, _Known] = {}
         self._version: object | None = None
         self._apart: _Scripts | None = None
+        self._turns_per_call = 1
         self._together: _Scripts | None = None
         self._team = Team(self.threads, library)
         weakref.finalize(self, self._team.retire)
@@ -314,9 +319,7 @@ class Predictor:
             if apart is None:
                 apart = self._apart = self._scripts_apart(places)
             apart.move(places)
-            for thread, context in enumerate(apart.contexts):
-                context.set(images=each, first=first + thread * turns * each, stride=each)
-            self._team.run(apart.scripts, turns)
+            self._run_apart(apart, first, each, turns)
         for first in range(rest, images, self.shard_size):
             together = self._together
             if together is None:
@@ -325,6 +328,23 @@ class Predictor:
             for context in together.contexts:
                 context.set(images=min(self.shard_size, images - first), first=first)
             self._team.run(together.scripts, 1)
+
+    def _run_apart(self, apart: _Scripts, first: int, each: int, turns: int) -> None:
+        """So many turns for each thread; Python hears of Ctrl-C between native calls."""
+        done = 0
+        while done < turns:
+            count = min(turns - done, self._turns_per_call)
+            for thread, context in enumerate(apart.contexts):
+                start = first + (thread * turns + done) * each
+                context.set(images=each, first=start, stride=each)
+            begin = time.perf_counter()
+            self._team.run(apart.scripts, count)
+            seconds = time.perf_counter() - begin
+            if seconds > CALL_SECONDS:
+                self._turns_per_call = max(1, count // 2)
+            elif count == self._turns_per_call and seconds < CALL_SECONDS / 4:
+                self._turns_per_call *= 2
+            done += count
 
     def _rounds(self, images: int) -> tuple[list[tuple[int, int, int]], int]:
         """Where each thread gets as much as all others: (first image, images of a chunk, turns).

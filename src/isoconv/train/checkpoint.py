@@ -113,8 +113,13 @@ class RunFolder(WorkFolder):
         """Write samples.csv, and skipped.csv where files were left out.
 
         Raises:
+            ArgumentError: what is skipped is no list of that.
             CheckpointError: a file cannot be written.
         """
+        if not isinstance(skipped, (list, tuple)):
+            raise ArgumentError(f"skipped must be a list of Skipped; got {shown(skipped)}")
+        for each in skipped:
+            check_kind("skipped", each, Skipped, "a Skipped each")
         self.write(self.samples_file, content)
         if skipped:
             self.write(self.skipped_file, skipped_to_csv(skipped))
@@ -233,6 +238,8 @@ class RunFolder(WorkFolder):
         check_mapping("states", states)
         if not isinstance(slots, (list, tuple)):
             raise ArgumentError(f"slots must be a list of names; got {shown(slots)}")
+        if not self.checkpoint_file.exists():
+            raise CheckpointError(self._nothing_to_go_on_from())
         stand = Stand.read(self.checkpoint_file)
         self.learned = (stand.epoch, stand.step) > (0, 0)
         path = self.checkpoint_file.with_name(stand.file)
@@ -259,6 +266,20 @@ class RunFolder(WorkFolder):
                 f"{stand.weights_sha256}; those in {path.name} have {weights}"
             )
         return found
+
+    def _nothing_to_go_on_from(self) -> str:
+        """The message about a run without its checkpoint, and what can still be had of it."""
+        weights = [path.name for path in (self.weights_file, self.best_file) if path.exists()]
+        rest = (
+            f"; its weights are there, to evaluate and predict with ({', '.join(weights)})"
+            if weights
+            else ""
+        )
+        return (
+            f"{self.checkpoint_file} is not there, so the run cannot be gone on with: bring the "
+            f"folder {self.checkpoint_file.parent.name} back, or train anew into another "
+            f"folder{rest}"
+        )
 
     # Checkpoints that are kept
 

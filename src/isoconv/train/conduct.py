@@ -82,7 +82,7 @@ class Conduct:
             )
         if ended is not None:
             run.stopped = str(ended["stopped"])
-        elif stopping is not None and run.history and stopping.stops(run.history):
+        elif stopping is not None and run.history and run.stretches.stops(stopping, run.history):
             run.stop(stopping.reason)
         reporter = reporter_for(self._settled.progress)
         for line in run.notes:
@@ -107,7 +107,10 @@ class Conduct:
                 f"by {run.watched} ({value:.4f})"
             )
         self._model.load_weights(weights)
-        self._finish(ended)
+        try:
+            self._finish(ended)
+        except KeyboardInterrupt:
+            raise Interrupted(f"interrupted at the end; {way_on(self._folder)}", run) from None
         for callback in self._settled.callbacks:
             callback.on_train_end(run)
         return run
@@ -158,7 +161,7 @@ class Conduct:
             The weights at the end; the best epoch and its weights, likewise.
         """
         run, settled = self._run, self._settled
-        plan = self._prepared.plan(run.epochs, run.early_stopping, settled.callbacks)
+        plan = self._prepared.plan(run.stretches, run.early_stopping, settled.callbacks)
         evaluator: Evaluator | None = None
         engine: TrainingEngine | None = None
         try:

@@ -49,10 +49,19 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def cannot_be_written(path: Path, error: OSError) -> CheckpointError:
-    """The error that says so; replaced files are whole."""
-    return CheckpointError(
-        f"{path} cannot be written ({error.strerror or error}); what was saved before is whole"
-    )
+    """The error that says so; replaced files are whole, if there are any."""
+    # The folder of a run, or one in it.
+    saved = any(_is_there(place / "run.json") for place in (path, path.parent, path.parent.parent))
+    whole = "; what was saved before is whole" if saved or _is_there(path) else ""
+    return CheckpointError(f"{path} cannot be written ({error.strerror or error}){whole}")
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        # Its name is too long for there to be such a file.
+        return False
 
 
 def canonical_json(value: Any) -> bytes:

@@ -51,7 +51,12 @@ class WorkFolder(Places):
         if self._hold is not None and self._thread == threading.get_ident():
             yield
             return
-        if make_room is None and not self.held_file.exists():
+        try:
+            is_held = self.held_file.exists()
+        except OSError as error:
+            # A name that is too long for any folder.
+            raise cannot_be_written(self.path, error) from error
+        if make_room is None and not is_held:
             # Whoever holds it is told first.
             self.check()
         made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]

@@ -112,8 +112,18 @@ def _settings(found: Mapping[str, Any]) -> _Places:
     if found["shard_size"] > found["batch_size"]:
         rule = f"be at most batch_size, {found['batch_size']}"
         yield ("shard_size",), rule, found["shard_size"]
+    before, end = -1, 0
+    for number, row in enumerate(found.get("stretches", [])):
+        # Each begins where the one before has ended, and that is after its first epoch.
+        if not before < row["after"] <= end or row["after"] >= row["until"]:
+            rule = f"begin after epoch {before + 1} … {end}, and before its own end"
+            yield ("stretches", number), rule, row
+        before, end = row["after"], row["until"]
+    if "stretches" in found and end != found["epochs"]:
+        yield ("epochs",), f"be the end of the last stretch, {end}", found["epochs"]
 
 
+_STRETCH = Fields({"after": Whole(0, MOST_EPOCHS), "until": Whole(1, MOST_EPOCHS)})
 _SETTINGS = Checked(
     Fields(
         {
@@ -128,7 +138,9 @@ _SETTINGS = Checked(
             "schedule": Stored(Constant, Cosine, OneCycle, Step, WarmUp),
             "seed": Whole(0, 2**64 - 1),
             "shard_size": Whole(1, LARGEST),
-        }
+        },
+        # Only of a run that was gone on with up to more epochs.
+        {"stretches": Rows(_STRETCH, least=2)},
     ),
     _settings,
 )

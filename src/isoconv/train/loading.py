@@ -9,6 +9,7 @@ from isoconv.errors import ArgumentError, CheckpointError
 from isoconv.nn import Module
 from isoconv.nn.saved import facts_of, read_model
 from isoconv.train.checkpoint import RunFolder
+from isoconv.wording import setting
 
 __all__ = ["load"]
 
@@ -105,7 +106,7 @@ def _file_of(folder: RunFolder, best: bool, epoch: int | None) -> Path:
     file = folder.best_file if best else folder.weights_file
     if not file.exists():
         way_on = f"isoconv resume {as_word(folder.path)}"
-        other = ", or take its best epoch so far (best=True)"
+        other = f", or take its best epoch so far ({setting('best', 'True', '')})"
         hint = other if not best and folder.best_file.exists() else ""
         raise CheckpointError(
             f"{folder.path} has no {file.name}: its training did not end; go on with: "

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isoconv.arithmetic.sums import partial_sum
+from isoconv.cards import Carded
 from isoconv.checks import check_kind, check_mapping, shown
 from isoconv.data import Dataset
 from isoconv.data.classes import in_classes
@@ -20,6 +22,7 @@ from isoconv.nn.inference import checked_images
 from isoconv.nn.snapshot import whole
 from isoconv.run.inference import Predictor
 from isoconv.train.scores import Scores, score
+from isoconv.train.shown import evaluation_card
 from isoconv.train.step import (
     Loss,
     LossName,
@@ -38,8 +41,8 @@ Array = NDArray[Any]
 Data = Dataset | tuple[Any, Any]
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Evaluation:
+@dataclass(frozen=True, eq=False, slots=True, repr=False)
+class Evaluation(Carded, card=evaluation_card):
     """What a model does with a data set; K classes, N images.
 
     Attributes:
@@ -234,9 +237,16 @@ def as_dataset(data: Data, name: str) -> Dataset:
         return data
     if not isinstance(data, (tuple, list)) or len(data) != 2:
         raise ArgumentError(
-            f"{name} must be a Dataset or a pair (images, labels); got {type(data).__name__}"
+            f"{name} must be a Dataset or a pair (images, labels) in one tuple; got "
+            f"{shown(data)}{_pair_hint(data)}"
         )
     return dataset_of(data[0], data[1], name=name, complete=False)
+
+
+def _pair_hint(given: object) -> str:
+    if isinstance(given, str | PathLike):
+        return ": isoconv.data.load_splits reads files and folders"
+    return ": give (images, labels) as one argument" if isinstance(given, np.ndarray) else ""
 
 
 def check_images(data: Dataset, preparation: Preparation) -> None:

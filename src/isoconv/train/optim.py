@@ -19,6 +19,7 @@ from isoconv.errors import ArgumentError
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import Graph
 from isoconv.ops import Constant
+from isoconv.wording import named, setting
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
 
@@ -95,7 +96,9 @@ class SGD:
             weight_decay=_single("weight_decay", self.weight_decay, least=0),
         )
         if self.nesterov and not self.momentum:
-            raise ArgumentError("nesterov needs a momentum above 0; got momentum=0")
+            raise ArgumentError(
+                f"{named('nesterov')} needs a momentum above 0; got {setting('momentum', '0')}"
+            )
 
     @property
     def slots(self) -> tuple[str, ...]:

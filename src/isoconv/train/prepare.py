@@ -28,6 +28,7 @@ from isoconv.train.settings import to_plain, versions
 from isoconv.train.settled import Settled
 from isoconv.train.state import Checkpoint
 from isoconv.train.step import Normalisation, Preparation, build_step, targets_for
+from isoconv.train.stretches import Stretches
 from isoconv.train.structure import layers, step_digest
 
 __all__ = ["FirstWeights", "Prepared", "normalisation_in"]
@@ -191,18 +192,18 @@ class Prepared:
         )
 
     def describe(
-        self, epochs: int, stopping: EarlyStopping | None, facts: Mapping[str, Any]
+        self, stretches: Stretches, stopping: EarlyStopping | None, facts: Mapping[str, Any]
     ) -> dict[str, Any]:
         """The content of run.json at the start: the receipt's head, and what no bit depends on."""
         return {
-            **self._head(epochs, stopping, facts),
+            **self._head(stretches, stopping, facts),
             "facts": to_plain(facts),
             "keep_checkpoints": self.settled.keep_checkpoints,
             "versions": versions(),
         }
 
     def _head(
-        self, epochs: int, stopping: EarlyStopping | None, facts: Mapping[str, Any]
+        self, stretches: Stretches, stopping: EarlyStopping | None, facts: Mapping[str, Any]
     ) -> dict[str, Any]:
         """The receipt without its epochs: nothing in it depends on the machine."""
         model, name = self.settled.model, facts.get("model")
@@ -221,7 +222,7 @@ class Prepared:
             "record": self.facts.plain(),
             "settings": {
                 **self.settled.plain(),
-                "epochs": int(epochs),
+                **stretches.plain(),
                 "early_stopping": to_plain(stopping),
             },
             "data": dict(self.given.digests),
@@ -278,7 +279,7 @@ class Prepared:
         )
 
     def plan(
-        self, epochs: int, stopping: EarlyStopping | None, callbacks: tuple[Callback, ...]
+        self, stretches: Stretches, stopping: EarlyStopping | None, callbacks: tuple[Callback, ...]
     ) -> Plan:
         """What the loop is given."""
         settled = self.settled
@@ -299,7 +300,7 @@ class Prepared:
             augmentation=settled.augmentation,
             batch_size=settled.batch_size,
             seed=settled.seed,
-            epochs=epochs,
+            stretches=stretches,
             early_stopping=stopping,
             callbacks=callbacks,
         )

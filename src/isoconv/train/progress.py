@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 from isoconv.printable import printable_lines
+from isoconv.progress import Bar, is_console
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Progress, TaskID
 
-__all__ = ["Reporter", "epoch_line", "is_console", "reporter_for"]
+__all__ = ["Reporter", "epoch_line", "reporter_for"]
 
 
 def epoch_line(row: Mapping[str, Any], epochs: int) -> str:
@@ -47,26 +47,25 @@ class Reporter:
         self._console = console or Console()
         self._lines = shown
         self._bars = shown and self._console.is_terminal
-        self._progress: Progress | None = None
-        self._task: TaskID | None = None
+        self._bar = Bar(self._console)
         self._later = 0
 
     def compiling(self, ready: int, total: int) -> None:
         """So many kernels of so many are compiled."""
         if not self._bars or not total:
             return
-        if self._progress is None:
-            self._begin("compiling kernels", total)
-        self._advance(ready, f"{ready}/{total}", total)
+        if not self._bar.begun:
+            self._bar.begin("compiling kernels", total)
+        self._bar.advance(ready, f"{ready}/{total}", total)
         if ready >= total:
             self.close()
 
     def begin_epoch(self, epoch: int, epochs: int, images: int, done: int) -> None:
         """An epoch of so many images begins, some of them done already."""
         if self._bars:
-            self._begin(f"epoch {epoch}/{epochs}", images)
+            self._bar.begin(f"epoch {epoch}/{epochs}", images)
             self._later = (epochs - epoch) * images
-            self._advance(done, "", images)
+            self._bar.advance(done, "", images)
 
     def advance(self, done: int, images: int, means: Mapping[str, float], rate: float) -> None:
         """So many of the epoch's images are done, with these means so far."""
@@ -75,7 +74,7 @@ class Reporter:
             if "top1" in means:
                 facts += f"  {100 * means['top1']:.2f}%"
             left = (self._later + images - done) / rate
-            self._advance(done, f"{facts}  {int(left) // 60}:{int(left) % 60:02d} left", images)
+            self._bar.advance(done, f"{facts}  {int(left) // 60}:{int(left) % 60:02d} left", images)
 
     def end_epoch(self, row: Mapping[str, Any], epochs: int) -> None:
         """An epoch is over and measured."""
@@ -99,34 +98,7 @@ class Reporter:
 
     def close(self) -> None:
         """Take the bar away."""
-        if self._progress is not None:
-            self._progress.stop()
-        self._progress, self._task = None, None
-
-    def _begin(self, title: str, total: int) -> None:
-        from rich.progress import BarColumn, Progress, TextColumn
-
-        self.close()
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=16),
-            TextColumn("{task.fields[facts]}"),
-            console=self._console,
-            transient=True,
-        )
-        self._progress.start()
-        self._task = self._progress.add_task(title, total=total, facts="")
-
-    def _advance(self, done: int, facts: str, total: int) -> None:
-        if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, completed=done, total=total, facts=facts)
-
-
-def is_console(progress: object) -> TypeGuard[Console]:
-    """Whether a place to show the progress in was given."""
-    from rich.console import Console
-
-    return isinstance(progress, Console)
+        self._bar.close()
 
 
 def reporter_for(progress: bool | Console) -> Reporter:

@@ -31,6 +31,7 @@ from isoconv.train.files import read_json, read_lines, read_rows
 from isoconv.train.layout import DETAILS, RECEIPT, ROW, RUN, exact_metrics, head_of
 from isoconv.train.settings import from_plain
 from isoconv.train.stand import check_format
+from isoconv.train.stretches import Stretches
 
 __all__ = ["Receipt", "receipt_digest"]
 
@@ -81,6 +82,11 @@ class Receipt:
             CheckpointError: there is none, it is truncated, of another format, or was edited.
         """
         path = check_path("folder", folder) / "receipt.json"
+        if not path.parent.is_dir():
+            what = (
+                "a file: give the folder that it lies in" if path.parent.exists() else "not there"
+            )
+            raise CheckpointError(f"a receipt lies in a run's folder; {folder} is {what}")
         if not path.exists():
             raise CheckpointError(f"{folder} has no receipt.json, so there is nothing to check")
         content = read_json(path, "receipt")
@@ -113,6 +119,11 @@ class Receipt:
     def planned(self) -> int:
         """How many epochs the run was to have."""
         return int(self.content["settings"]["epochs"])
+
+    @property
+    def stretches(self) -> Stretches:
+        """The stretches in which its epochs were asked for."""
+        return Stretches.of(self.content["settings"])
 
     @property
     def settings(self) -> dict[str, Any]:

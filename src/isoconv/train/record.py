@@ -20,6 +20,7 @@ from isoconv.train.files import canonical_json
 from isoconv.train.layout import NO_METRICS, exact_metrics, head_of
 from isoconv.train.receipt import Receipt, receipt_digest
 from isoconv.train.state import Checkpoint
+from isoconv.train.stretches import Stretches
 
 __all__ = ["Recorder", "details_of", "entry_of", "optimizer_digest", "tensors_of", "within_of"]
 
@@ -189,6 +190,18 @@ class Recorder:
             self.within, self.repeated, self._repeated_details = [], [], []
             self._write()
 
+    def extend(self, settings: Mapping[str, Any]) -> None:
+        """Record that a run is gone on with up to more epochs, before it is.
+
+        Args:
+            settings: those of the receipt from now on.
+
+        Raises:
+            CheckpointError: the files cannot be written.
+        """
+        self.head["settings"], self.final = dict(settings), None
+        self._write()
+
     @property
     def content(self) -> dict[str, Any]:
         """The receipt as it stands."""
@@ -233,10 +246,11 @@ class Recorder:
             return False
         receipt = Receipt.read(self._folder.path)
         receipt.check_arithmetic()
-        self._check_head(receipt)
+        extended = self._check_head(receipt)
         if receipt.problems or receipt.altered:
             raise CheckpointError("; ".join((*receipt.problems, *receipt.altered)))
         self._check_start(receipt, start)
+        settings = self.head["settings"]
         self.head = head_of(receipt.content)
         self.entries = receipt.entries[: start.epoch + 1]
         self.repeated = receipt.entries[start.epoch + 1 :]
@@ -245,14 +259,32 @@ class Recorder:
         self.losses = list(start.losses)
         self.final = receipt.content["final"]
         self.within = [within_of(start)] if start.step else []
+        if extended:
+            # It is not left behind: the line of an epoch more would not fit a run that has ended.
+            self.extend(settings)
         return True
 
-    def _check_head(self, receipt: Receipt) -> None:
+    def _check_head(self, receipt: Receipt) -> bool:
+        """See that a receipt is this run's.
+
+        Returns:
+            Whether the run was to have more epochs than its receipt says, which a process that was
+            killed did not come to write.
+
+        Raises:
+            CheckpointError: it is another run's.
+        """
         wanted = {name: receipt.content[name] for name in COMPARED}
+        here = Stretches.of(self.head["settings"])
+        extended = receipt.stretches.may_become(here, receipt.epochs)
+        if extended:
+            own = {name: receipt.settings[name] for name in receipt.settings if name != "stretches"}
+            wanted["settings"] = {**own, **here.plain()}
         found = list(differing(wanted, {name: self.head[name] for name in COMPARED}))
         if found:
             table = difference_table(found, "the receipt", "given")
             raise CheckpointError(f"{receipt.path} belongs to another run:\n{table}")
+        return extended
 
     @staticmethod
     def _check_start(receipt: Receipt, start: Checkpoint) -> None:

@@ -86,7 +86,7 @@ class Rerun:
             fresh.build(given.train.image_shape, trainer.seed, fresh=True)
         self._settled = settle(trainer, given.train, receipt.planned)
         self._prepared = Prepared(self._settled, given, receipt.content["record"])
-        self._described = self._prepared.describe(receipt.planned, None, {})
+        self._described = self._prepared.describe(receipt.stretches, None, {})
         self._head = self._prepared.receipt_head(self._described)
         self._run = Run(fresh, self._described)
 

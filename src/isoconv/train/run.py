@@ -8,20 +8,23 @@ from pathlib import Path
 from signal import SIGINT
 from typing import TYPE_CHECKING, Any
 
+from isoconv.cards import Carded
 from isoconv.checks import as_word
 from isoconv.compile.fork import renew_in_child
 from isoconv.nn import Module
 from isoconv.train.callbacks import EarlyStopping, best_epoch, watched_metric
 from isoconv.train.checkpoint import RunFolder
 from isoconv.train.record import Recorder
+from isoconv.train.shown import run_card
+from isoconv.train.stretches import Stretches
 
 if TYPE_CHECKING:
     from isoconv.train.metrics import Evaluation
 
-__all__ = ["Interrupted", "Run", "way_on"]
+__all__ = ["Interrupted", "Run", "kept_by", "way_on"]
 
 
-class Run:
+class Run(Carded, card=run_card):
     """A training: how it went and what came of it.
 
     Args:
@@ -106,6 +109,11 @@ class Run:
         return int(self.description["settings"]["epochs"])
 
     @property
+    def stretches(self) -> Stretches:
+        """The epochs as they were asked for: at once, or some of them later."""
+        return Stretches.of(self.description["settings"])
+
+    @property
     def watched(self) -> str:
         """The metric that tells the best epoch.
 
@@ -153,10 +161,6 @@ class Run:
         """
         self.stopped = self.stopped or str(reason) or "stopped"
 
-    def __repr__(self) -> str:
-        where = "" if self.folder is None else f", folder={str(self.folder)!r}"
-        return f"Run({len(self.history)} of {self.epochs} epochs, best {self.best_epoch}{where})"
-
 
 class Interrupted(KeyboardInterrupt):
     """A training was interrupted, or asked to end; the message says how to go on.
@@ -170,6 +174,22 @@ class Interrupted(KeyboardInterrupt):
         super().__init__(message)
         self.run = run
         self.signal = signal
+
+    @classmethod
+    def without_a_step(cls, run: Run, interrupt: KeyboardInterrupt) -> Interrupted:
+        """Of a training that comes to nothing by an interrupt."""
+        where = "" if run.folder is None else f", and nothing of it is left in {run.folder}"
+        number = getattr(interrupt, "signal", SIGINT)
+        return cls(f"interrupted before a step was kept{where}", run, number)
+
+
+def kept_by(error: BaseException, folder: RunFolder | None) -> bool:
+    """Whether what a training learned in its first epoch outlives an error.
+
+    In the folder, where a checkpoint was saved; without one in the model, which an interrupt leaves
+    as it was at that moment.
+    """
+    return isinstance(error, KeyboardInterrupt) if folder is None else folder.learned
 
 
 def way_on(folder: RunFolder | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from signal import SIGINT, Signals
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,8 @@ from isoconv.train.record import Recorder
 from isoconv.train.run import Interrupted, Run, way_on
 from isoconv.train.schedule import Schedule
 from isoconv.train.state import Checkpoint
+from isoconv.train.stretches import Stretches
+from isoconv.wording import setting
 
 __all__ = ["SAVE_EVERY", "Plan", "Session"]
 
@@ -52,7 +55,7 @@ class Plan:
         augmentation: random changes, or None.
         batch_size: images of a step.
         seed: of order, augmentation and dropout.
-        epochs: how many.
+        stretches: the epochs, as they were asked for.
         early_stopping: when to end before, or None.
         callbacks: called after each epoch.
     """
@@ -66,9 +69,14 @@ class Plan:
     augmentation: Augmentation | None
     batch_size: int
     seed: int
-    epochs: int
+    stretches: Stretches
     early_stopping: EarlyStopping | None
     callbacks: tuple[Callback, ...]
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs in all."""
+        return self.stretches.epochs
 
     @property
     def images(self) -> int:
@@ -82,7 +90,9 @@ class Plan:
 
     def learning_rate(self, step: int) -> float:
         """The learning rate of a step of the run, in float64."""
-        factor = self.schedule.at(step, self.epochs * self.per_epoch, self.per_epoch)
+        stretch, length = self.stretches.at(step // self.per_epoch), self.per_epoch
+        begin, end = stretch.after * length, stretch.until * length
+        factor = self.schedule.at(step - begin, end - begin, length)
         return float(self.optimizer.learning_rate) * factor
 
     def hyper(self, first: int, count: int) -> Array:
@@ -156,6 +166,7 @@ class Session:
         self._save_every = save_every
         self._due = 0.0
         self._steps_per_call = 1
+        self._doing = "", 0.0
         self._sums: dict[str, float] = {}
         self._seconds = 0.0
 
@@ -170,12 +181,30 @@ class Session:
         first, self._sums, self._seconds = start.step, dict(start.sums), start.seconds
         self.good = start.weights
         self._due = time.monotonic() + self._save_every
-        with InterruptWatch() as watch:
+        with InterruptWatch(self._told) as watch:
             for epoch in range(start.epoch, self._plan.epochs):
                 self._epoch(epoch, first, watch)
                 first, self._sums, self._seconds = 0, {}, 0.0
                 if self._run.stopped:
                     break
+
+    def _begin(self, what: str) -> None:
+        """What is under way from now on, for who interrupts it."""
+        self._doing = what, time.monotonic()
+
+    def _told(self, number: int, count: int) -> None:
+        """Say what an interrupt waits for; in a thread of its own, while the step goes on."""
+        (what, since), name = self._doing, "Ctrl-C" if number == SIGINT else Signals(number).name
+        after = "ending" if self._folder is None else "saving"
+        if count == 1:
+            self._reporter.say(f"{name}: finishing {what}, then {after}")
+        elif count == 2:
+            self._reporter.say(
+                f"{name}: finishing {what} (for {time.monotonic() - since:.0f} s now), then "
+                f"{after}; a third one ends without it"
+            )
+        else:
+            self._reporter.say(f"{name}: leaving {what} as soon as that can be, without {after}")
 
     def _epoch(self, epoch: int, first: int, watch: InterruptWatch) -> None:
         plan = self._plan
@@ -191,8 +220,9 @@ class Session:
             self._interrupt(epoch, step, watch.asked)
         row = self._row(epoch)
         self._run.history.append(row)
-        if plan.early_stopping is not None and plan.early_stopping.stops(self._run.history):
-            self._run.stop(plan.early_stopping.reason)
+        stopping = plan.early_stopping
+        if stopping is not None and plan.stretches.stops(stopping, self._run.history):
+            self._run.stop(stopping.reason)
         self._save_epoch(epoch)
         self._reporter.end_epoch(row, plan.epochs)
         for callback in plan.callbacks:
@@ -204,6 +234,8 @@ class Session:
         """Some steps in one native call; how many depends on the time they take."""
         plan = self._plan
         count = min(self._steps_per_call, plan.per_epoch - step)
+        which = f"step {step + 1}" if count == 1 else f"steps {step + 1} to {step + count}"
+        self._begin(f"{which} of {plan.per_epoch} in epoch {epoch + 1}")
         begin = time.perf_counter()
         rows = self._engine.steps(step, plan.hyper(epoch * plan.per_epoch + step, count))
         seconds = time.perf_counter() - begin
@@ -228,6 +260,7 @@ class Session:
         row: dict[str, Any] = {"epoch": epoch + 1}
         row |= {name: self._sums[name] / plan.images for name in plan.step.metrics}
         if self._evaluator is not None and plan.validation is not None:
+            self._begin(f"the validation of epoch {epoch + 1}")
             weights = self._engine.weights()
             measured = self._evaluator.run(weights, plan.validation)
             if not np.isfinite(measured.loss):
@@ -241,6 +274,7 @@ class Session:
 
     def _save_epoch(self, epoch: int) -> None:
         """All before the checkpoint to go on from: a run killed in between repeats the epoch."""
+        self._begin(f"the checkpoint after epoch {epoch + 1}")
         checkpoint = self._checkpoint(epoch + 1, 0)
         self.good = checkpoint.weights
         if self._recorder is not None:
@@ -250,7 +284,7 @@ class Session:
             self.best = epoch + 1, checkpoint.weights
         if self._folder is None:
             return
-        if self._keep:
+        if self._keep or epoch + 1 in self._plan.stretches.starts:
             self._folder.keep(checkpoint)
         if best:
             self._folder.save_weights(self._folder.best_file, checkpoint.weights)
@@ -277,6 +311,7 @@ class Session:
 
     def _save_within(self, epoch: int, step: int) -> None:
         """Save where the run stands within an epoch."""
+        self._begin(f"the checkpoint after step {step} of {self._plan.per_epoch}")
         begin = time.monotonic()
         if self._folder is not None:
             checkpoint = self._checkpoint(epoch, step)
@@ -309,5 +344,5 @@ class Session:
         raise NotFiniteError(
             f"the {what} must stay finite; it is {value} in epoch {epoch + 1}, step {step + 1} of "
             f"{plan.per_epoch}, at learning rate {rate:g}.{kept} Try a smaller learning rate, "
-            "a warm-up or clip_norm=1.0, and see that the images are normalised"
+            f"a warm-up or {setting('clip_norm', '1.0')}, and see that the images are normalised"
         )

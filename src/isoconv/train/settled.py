@@ -18,6 +18,7 @@ from isoconv.train.recipe import Recipe, in_words
 from isoconv.train.schedule import Schedule
 from isoconv.train.settings import from_plain, to_plain
 from isoconv.train.step import Loss
+from isoconv.wording import named
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -156,7 +157,8 @@ def check_shard(shard_size: int, batch_size: int) -> None:
     """
     if shard_size > batch_size:
         raise ArgumentError(
-            f"shard_size must be at most batch_size; got {shard_size} > {batch_size}"
+            f"{named('shard_size')} must be at most {named('batch_size')}; got {shard_size} > "
+            f"{batch_size}"
         )
 
 

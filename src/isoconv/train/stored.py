@@ -27,6 +27,7 @@ from isoconv.train.receipt import Receipt
 from isoconv.train.record import optimizer_digest, tensors_of, within_of
 from isoconv.train.stand import Stand
 from isoconv.train.state import Checkpoint, flat, from_flat
+from isoconv.train.stretches import Stretches
 
 __all__ = ["Files", "NotCovered", "check_files"]
 
@@ -128,7 +129,9 @@ class _Check:
             # The steps between two ends of epochs are not compared one by one.
             self.free.leave("receipt.json", "within")
         for line in receipt.altered:
-            yield Difference("steps.jsonl", receipt.epochs, note=line)
+            # The place is named already.
+            note = line.removeprefix(str(folder.steps_file)).lstrip(": ")
+            yield Difference("steps.jsonl", receipt.epochs, note=note)
         yield self._samples()
         yield self._skipped()
         yield self._description()
@@ -181,7 +184,12 @@ class _Check:
         own = {name: value for name, value in found.items() if name not in _FREE}
         wanted = head_of(self._receipt.content)
         final = self._receipt.content["final"]
-        if final is not None and "result" not in own:
+        further = Stretches.of(found["settings"])
+        if self._receipt.stretches.may_become(further, self._receipt.epochs):
+            # The receipt is written after it, and does not tell yet that the run goes on.
+            self.missing.append(f"the stretch up to epoch {further.epochs} in receipt.json")
+            wanted["settings"] = {**wanted["settings"], **further.plain()}
+        elif final is not None and "result" not in own:
             # It is written last.
             self.missing.append("result in run.json")
         elif final is not None or "result" in own:
@@ -203,10 +211,13 @@ class _Check:
         if stopping is not None:
             # That the run ended when it says so was seen; other settings may have said the same.
             self.free.add("receipt.json", "settings.early_stopping")
-        if stopping is not None and stopping.stops(receipt.history):
+        if stopping is not None and receipt.stretches.stops(stopping, receipt.history):
             wanted["stopped"] = stopping.reason
         elif final["stopped"]:
             self.free.add("receipt.json", "final.stopped")
+        if receipt.stretches.starts:
+            # What the schedule makes of them was seen; others may have given the same.
+            self.free.add("receipt.json", "settings.stretches")
         if receipt.epochs < receipt.planned:
             self.free.add("receipt.json", "settings.epochs")
         given = {name: final[name] for name in wanted}
@@ -266,7 +277,10 @@ class _Check:
         found, wanted = set(self._folder.kept_epochs()), set[int]()
         if self._receipt.content["start"] == "given":
             wanted.add(0)
-        if self._keeps or len(found) > 1:
+        # Where a run was gone on with, too.
+        starts = {each for each in self._receipt.stretches.starts if each <= self._receipt.epochs}
+        wanted |= starts
+        if self._keeps or len(found - starts) > 1:
             wanted.update(range(self._receipt.epochs + 1))
         return sorted(found | wanted)
 

@@ -28,7 +28,7 @@ def layers(model: Module) -> list[list[str]]:
     """
     # An object without a text of its own is shown with its address, which means nothing.
     return [
-        [path, re.sub(r" at 0x[0-9a-f]+", "", repr(module))]
+        [path, re.sub(r" at 0x[0-9a-f]+", "", module.line())]
         for path, module in model.named_modules()
     ]
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from isoconv.cards import Carded
 from isoconv.checks import (
     LARGEST_SINGLE,
     check_count,
@@ -17,6 +18,7 @@ from isoconv.checks import (
 from isoconv.data import Augmentation, Splits
 from isoconv.errors import ArgumentError, CheckpointError
 from isoconv.nn import Module
+from isoconv.progress import is_console
 from isoconv.train.began import COMPARED, Began
 from isoconv.train.callbacks import Callback, EarlyStopping
 from isoconv.train.checkpoint import RunFolder
@@ -27,9 +29,8 @@ from isoconv.train.machine import machine_facts
 from isoconv.train.metrics import Data
 from isoconv.train.optim import Optimizer
 from isoconv.train.prepare import Prepared
-from isoconv.train.progress import is_console
 from isoconv.train.record import Recorder
-from isoconv.train.run import Run
+from isoconv.train.run import Interrupted, Run, kept_by
 from isoconv.train.schedule import Schedule
 from isoconv.train.session import SAVE_EVERY
 from isoconv.train.settings import check_stored, from_plain, to_plain
@@ -42,8 +43,9 @@ from isoconv.train.settled import (
     checked_normalise,
     settle,
 )
-from isoconv.train.state import Checkpoint
+from isoconv.train.shown import trainer_card
 from isoconv.train.step import Loss, LossName
+from isoconv.train.stretches import Stretches
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -54,7 +56,7 @@ OPTIONS = ("threads", "target", "callbacks", "progress", "keep_checkpoints", "sa
 """Settings that decide none."""
 
 
-class Trainer:
+class Trainer(Carded, card=trainer_card):
     """Trains a model.
 
     The weights that come out are a function of the model, the data and the settings up to ``seed``
@@ -215,7 +217,7 @@ class Trainer:
             given = {
                 name: from_plain(value)
                 for name, value in dict(plain).items()
-                if name not in ("epochs", "early_stopping")
+                if name not in ("epochs", "early_stopping", "stretches")
             }
             wrong = set(given).symmetric_difference(SETTINGS)
             if wrong:
@@ -226,8 +228,6 @@ class Trainer:
             )
         except (TypeError, ValueError, AttributeError) as error:
             raise CheckpointError(f"the settings of {title} cannot be read: {error}") from error
-
-    # Training
 
     def fit(
         self,
@@ -268,7 +268,7 @@ class Trainer:
             CheckpointError: the folder cannot be written, another process trains into it, or it was
                 removed meanwhile.
             Interrupted: Ctrl-C was pressed, or the process was asked to end; it is a
-                KeyboardInterrupt, and `resume` goes on.
+                KeyboardInterrupt, and `resume` goes on. Of a start without a step nothing is left.
         """
         if epochs is not None:
             epochs = check_count("epochs", epochs, below=2**32)
@@ -296,7 +296,8 @@ class Trainer:
         settled = settle(self, given.train, epochs)
         prepared = Prepared(settled, given)
         prepared.check_stopping(early_stopping)
-        description = prepared.describe(settled.epochs, early_stopping, settled.facts(facts))
+        stretches = Stretches.single(settled.epochs)
+        description = prepared.describe(stretches, early_stopping, settled.facts(facts))
         start = prepared.start()
         recorder = self._recorder(prepared, description, folder)
         run = Run(settled.model, description, folder, early_stopping)
@@ -315,12 +316,14 @@ class Trainer:
                 folder.describe(description)
             conduct = Conduct(settled, prepared, run, folder, recorder, keep=self.keep_checkpoints)
             return conduct.train(start)
-        except Exception:
-            if not run.history and (folder is None or not folder.learned):
+        except (Exception, KeyboardInterrupt) as error:
+            if not run.history and not kept_by(error, folder):
                 # Nothing was learned, and what is left would stand in the way of the next call.
                 prepared.unmark_model()
                 if folder is not None:
                     folder.discard()
+                if isinstance(error, KeyboardInterrupt):
+                    raise Interrupted.without_a_step(run, error) from None
             raise
 
     def _check_stored(
@@ -344,29 +347,38 @@ class Trainer:
         train: Data | Splits,
         validation: Data | None = None,
         test: Data | None = None,
+        *,
+        epochs: int | None = None,
     ) -> Run:
         """Go on with a run to the same bits as if it had never been interrupted.
 
-        What this trainer was not given is as it was in the run.
+        What this trainer was not given is as it was in the run. With `epochs` a run that has ended
+        goes on, too: the further epochs are a stretch with a schedule of its own from its start.
+        That is another run than one of so many epochs from its beginning, as its receipt says.
 
         Args:
             out: the run folder.
             train: the data that the run began with.
             validation: likewise.
             test: likewise.
+            epochs: that the run is to have in all; None: as many as it was to have. A run that is
+                not at its end yet comes to it first, as it would have.
 
         Returns:
             The whole run; a finished one is given back as it is.
 
         Raises:
+            ArgumentError: the run has, or is to have, more epochs than that.
             CheckpointError: the folder cannot be read, or settings, data, classes or model are
                 others (what differs is shown as a table); or another process trains into it.
             NotFiniteError: as for `fit`; so are the rest.
         """
+        if epochs is not None:
+            epochs = check_count("epochs", epochs, below=2**32)
         folder = RunFolder(out)
         Began.read(folder)
         with folder.gone_on():
-            return self._go_on(folder, train, validation, test)
+            return self._go_on(folder, train, validation, test, epochs)
 
     def _go_on(
         self,
@@ -374,16 +386,17 @@ class Trainer:
         train: Data | Splits,
         validation: Data | None,
         test: Data | None,
+        epochs: int | None,
     ) -> Run:
         # Another process may have gone on with it until now.
         began = Began.read(folder)
         given = Given.again(
             train, validation, test, began.class_names, str(folder.path), began.compared["data"]
         )
-        settled = settle(self, given.train, began.epochs, began.compared["settings"])
+        settled = settle(self, given.train, began.stretches.epochs, began.compared["settings"])
         prepared = Prepared(settled, given, began.compared["record"])
         prepared.check_stopping(began.early_stopping)
-        described = prepared.describe(began.epochs, began.early_stopping, began.facts)
+        described = prepared.describe(began.stretches, began.early_stopping, began.facts)
         found = list(differing(began.compared, {name: described[name] for name in COMPARED}))
         if found:
             changed = folder.changes(given.parts) if _about_data(found) else []
@@ -395,7 +408,7 @@ class Trainer:
         step = prepared.step
         start = folder.load(step.parameters, step.states, step.slots)
         prepared.check_history(start)
-        self._check_unfinished(folder, began, start)
+        began.check_unfinished(folder, start)
         receipt = self._recorder(prepared, described, folder)
         # A run whose receipt was deleted has none afterwards.
         recorder = receipt if receipt.resume(start) else None
@@ -404,6 +417,8 @@ class Trainer:
                 f"{folder.run_file} must have the result that {folder.receipt_file.name} has, "
                 f"{told(recorder.final)}; it has {told(began.result)}"
             )
+        if epochs is not None:
+            began = began.extended(folder, start, recorder, epochs)
         # A process that was killed may not have come to it.
         folder.tidy(start)
         description = {
@@ -411,34 +426,13 @@ class Trainer:
         }
         run = Run(settled.model, description, folder, began.early_stopping)
         run.stopped = began.stopped
-        run.notes += folder.notes
+        run.notes += [*folder.notes, *run.stretches.notes]
         for name, one, other in differing(began.versions, described["versions"]):
             run.notes.append(f"the run began with {name} {told(one)}, here is {told(other)}")
         keep = self.keep_checkpoints or began.keep_checkpoints
         conduct = Conduct(settled, prepared, run, folder, recorder, keep=keep)
         ended = began.result if recorder is None else recorder.final
         return conduct.train(start, ended)
-
-    @staticmethod
-    def _check_unfinished(folder: RunFolder, began: Began, start: Checkpoint) -> None:
-        """A finished run is never trained over, whatever was made of its texts.
-
-        Raises:
-            CheckpointError: the final weights are there, and the checkpoint stands before them.
-        """
-        stopping, history = began.early_stopping, [dict(row) for row in start.history]
-        ended = start.step == 0 and (
-            start.epoch == began.epochs
-            or began.result is not None
-            or bool(began.stopped)
-            or (stopping is not None and stopping.stops(history))
-        )
-        if folder.weights_file.exists() and not ended:
-            raise CheckpointError(
-                f"{folder.path} holds the final weights of a run ({folder.weights_file.name}), and "
-                f"its checkpoint stands after {start.epoch} epochs and {start.step} steps: a "
-                "finished run is not trained over"
-            )
 
     def _recorder(
         self, prepared: Prepared, description: Mapping[str, Any], folder: RunFolder | None

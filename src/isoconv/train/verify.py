@@ -11,11 +11,11 @@ from isoconv.data import Splits
 from isoconv.errors import ArgumentError, CheckpointError
 from isoconv.nn import Module
 from isoconv.printable import printable_lines
+from isoconv.progress import is_console
 from isoconv.train.checkpoint import RunFolder
 from isoconv.train.compare import Difference
 from isoconv.train.given import TITLES, Given
 from isoconv.train.metrics import Data
-from isoconv.train.progress import is_console
 from isoconv.train.receipt import Receipt
 from isoconv.train.rerun import Rerun
 from isoconv.train.stored import check_files
@@ -209,7 +209,7 @@ def _check_stopping(receipt: Receipt) -> None:
             f"receipt {receipt.path} cannot be read: its early stopping needs {stopping.metric!r}"
         )
     for epochs in range(1, len(history)):
-        if stopping.stops(history[:epochs]):
+        if receipt.stretches.stops(stopping, history[:epochs]):
             raise CheckpointError(
                 f"receipt {receipt.path} contradicts itself: by its early stopping the run ends "
                 f"after epoch {epochs}; it has {len(history)}"

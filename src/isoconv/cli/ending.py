@@ -1,0 +1,147 @@
+"""What a command does at the end of a training: the last measurement, the report, the result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from isoconv.cli.errors import note
+from isoconv.cli.table import say
+from isoconv.errors import CheckpointError, IsoconvError
+from isoconv.printable import printable
+
+if TYPE_CHECKING:
+    from isoconv.data import Dataset, Splits
+    from isoconv.nn import Module
+    from isoconv.train import Evaluation, Run
+
+__all__ = ["finish", "measured_part", "png_note", "result_lines"]
+
+
+def result_lines(
+    title: str, evaluation: Evaluation, images: int, smoothing: float = 0.0
+) -> list[str]:
+    """Accuracy and loss in words; of smoothed labels, the smoothing."""
+    hits = int(evaluation.confusion.diagonal().sum())
+    accuracy = f"{title} accuracy {evaluation.top1 or 0.0:.2%} ({hits:,} of {images:,} images)"
+    if evaluation.top5 is not None:
+        accuracy += f", among the first five {evaluation.top5:.2%}"
+    smoothed = f" (label smoothing {smoothing:g})" if smoothing else ""
+    return [accuracy, f"{title} loss {evaluation.loss:.4f}{smoothed}"]
+
+
+def finish(
+    run: Run, splits: Splits, report: bool, threads: int | None, target: str | None
+) -> dict[str, Any]:
+    """Show what was measured at the end, write the report, say where everything is.
+
+    Returns:
+        The same as plain values, and each epoch's.
+    """
+    if run.folder is None:
+        raise CheckpointError("a run of the command line needs a folder")
+    if run.stopped:
+        say(f"stopped: {run.stopped}")
+    page = None
+    part, data, evaluation = measured_part(
+        run.model, splits, run.description, threads, target, run.test
+    )
+    if data is not None and evaluation is not None:
+        page = _report(run, data, evaluation, part) if report else None
+        say(result_lines(part, evaluation, len(data))[0])
+    elif report:
+        note("no report was made: there are no images that were not learned from")
+    say(f"run {printable(run.folder)}")
+    if page is not None:
+        say(f"report {printable(page)}")
+    say(f"weights sha256:{run.digest}")
+    measured = None if data is None else evaluation
+    return {
+        "run": run.folder,
+        "settings": run.description["settings"],
+        "facts": run.description.get("facts"),
+        "epochs": len(run.history),
+        "best_epoch": run.best_epoch,
+        "kept_epoch": run.kept_epoch,
+        "stopped": run.stopped or None,
+        "measured": None if measured is None else _plain(part, measured),
+        "history": run.history,
+        "notes": run.notes,
+        "report": page,
+        "weights_sha256": run.digest,
+    }
+
+
+def _plain(part: str, evaluation: Evaluation) -> dict[str, Any]:
+    """What was measured at the end, as plain values."""
+    scores = evaluation.scores
+    return {
+        "part": part,
+        "images": len(evaluation.predictions),
+        "accuracy": evaluation.top1,
+        "accuracy_interval_95": None if scores is None else scores.accuracy_interval,
+        "top5": evaluation.top5,
+        "loss": evaluation.loss,
+    }
+
+
+def measured_part(
+    model: Module,
+    splits: Splits,
+    description: Mapping[str, Any],
+    threads: int | None,
+    target: str | None,
+    known: Evaluation | None = None,
+) -> tuple[str, Dataset | None, Evaluation | None]:
+    """The part that a run is measured with at its end: test, otherwise validation.
+
+    Args:
+        model: the trained model.
+        splits: the run's parts.
+        description: of the run.
+        threads: number of threads.
+        target: machine to compile for.
+        known: what was measured on the test part, if that was done before.
+
+    Returns:
+        Its name, its images and the measurement; None twice where all images were learned from.
+    """
+    from isoconv.train import evaluate
+
+    part, data = ("validation", splits.validation) if splits.test is None else ("test", splits.test)
+    if data is None:
+        return "training", None, None
+    if part == "test" and known is not None:
+        return part, data, known
+    smoothing = float(description["settings"]["loss"]["label_smoothing"])
+    measured = evaluate(model, data, label_smoothing=smoothing, threads=threads, target=target)
+    return part, data, measured
+
+
+def png_note() -> str:
+    """That a page has no PNG files beside it, where matplotlib is not installed; otherwise ""."""
+    from isoconv.report.style import has_matplotlib
+
+    if has_matplotlib():
+        return ""
+    return (
+        "the report's pictures are in the page alone: as PNG files they need matplotlib, "
+        "pip install 'isoconv[report]'"
+    )
+
+
+def _report(run: Run, data: Dataset, evaluation: Evaluation, part: str) -> Path | None:
+    """The report's page, or None with a note why there is none: the training counts without it."""
+    from isoconv.report import write_report
+
+    if run.folder is None:
+        return None
+    try:
+        page = write_report(run.folder, run.model, data, evaluation, part=part, notes=run.notes)
+    except (IsoconvError, OSError) as error:
+        note(f"no report was made: {error}")
+        return None
+    if line := png_note():
+        note(line)
+    return page

@@ -1,0 +1,72 @@
+"""``isoconv report``: the page with pictures of a run that is there already."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from isoconv.cli.options import AsJson, Best, RunPath, TargetName, Threads
+from isoconv.cli.table import print_json, say
+from isoconv.printable import printable
+
+__all__ = ["report"]
+
+
+def report(
+    run: RunPath,
+    data: Annotated[
+        str | None,
+        typer.Option(help="Where the data are now, if not where they were.", show_default=False),
+    ] = None,
+    best: Best = False,
+    as_json: AsJson = False,
+    threads: Threads = None,
+    target: TargetName = None,
+) -> None:
+    """Make the page with pictures of a run.
+
+    For runs that were trained with --no-report, without matplotlib or by an earlier version. The
+    test part of the run's data is read and measured, or the validation part where there is no test
+    part; nothing is trained, and the page takes the place of an earlier one. Of a run that has not
+    ended, --best takes the best epoch so far.
+
+    Examples:
+      isoconv report runs/pets
+      isoconv report runs/pets --data moved/pets
+    """
+    from isoconv.cli.ending import measured_part, png_note, result_lines
+    from isoconv.cli.errors import note
+    from isoconv.cli.runs import classifier_at, data_of_run, parts_of_run
+    from isoconv.errors import ArgumentError
+    from isoconv.report import write_report
+    from isoconv.train import RunFolder
+    from isoconv.train.stretches import Stretches
+
+    description = RunFolder(run).description()
+    model = classifier_at(run, best)
+    splits = parts_of_run(run, data or data_of_run(run, description), description)
+    part, images, evaluation = measured_part(model, splits, description, threads, target)
+    if images is None or evaluation is None:
+        raise ArgumentError(
+            f"a report needs images that were not learned from; {run} has no test part and no "
+            "validation part"
+        )
+    stretches = Stretches.of(description["settings"])
+    notes = [*splits.train.notes, *splits.warnings(), *stretches.notes]
+    page = write_report(run, model, images, evaluation, part=part, notes=notes)
+    if line := png_note():
+        note(line)
+    say(result_lines(part, evaluation, len(images))[0])
+    say(f"report {printable(page)}")
+    if as_json:
+        print_json(
+            {
+                "run": str(run),
+                "report": str(page),
+                "part": part,
+                "images": len(images),
+                **evaluation.metrics,
+                "notes": notes,
+            }
+        )

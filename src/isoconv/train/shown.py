@@ -1,0 +1,144 @@
+"""How trainers, runs and evaluations show themselves at a prompt and in a notebook."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from isoconv.cards import Card, Curve, Table, first_and_last
+from isoconv.checks import shown
+from isoconv.nn import Module
+from isoconv.nn.shown import brief
+from isoconv.printable import printable
+from isoconv.train.step import Loss
+
+if TYPE_CHECKING:
+    from isoconv.train.metrics import Evaluation
+    from isoconv.train.run import Run
+    from isoconv.train.trainer import Trainer
+
+__all__ = ["evaluation_card", "run_card", "trainer_card"]
+
+_ALWAYS = ("optimizer", "schedule", "loss", "batch_size", "shard_size")
+"""Settings that are shown whatever they are."""
+_EPOCHS = 12
+"""Rows of the table of a run."""
+_NOTES = 3
+
+
+def trainer_card(trainer: Trainer) -> Card:
+    """The model, what decides most, and every other setting that is not the usual one."""
+    held = vars(trainer)
+    model = held.get("given_model", held.get("model"))
+    facts = [("model", brief(model) if isinstance(model, Module) else shown(model))]
+    for name, parameter in inspect.signature(type(trainer).__init__).parameters.items():
+        value = held.get(name, parameter.default)
+        if name in _ALWAYS:
+            facts.append((name, "by the images" if value is None else _setting(value)))
+        elif name in held and name != "model" and not _usual(value, parameter.default):
+            facts.append((name, _setting(value)))
+    return Card("Trainer", tuple(facts))
+
+
+def run_card(run: Run) -> Card:
+    """How far it came, the best epoch, the figures, and what to know before trusting them."""
+    asked = run.description.get("settings", {}).get("epochs")
+    done = f"{len(run.history)}" if asked is None else f"{len(run.history)} of {asked}"
+    title = f"Run of {done} epochs" + (f" in {printable(run.folder)}" if run.folder else "")
+    facts = [("stopped", run.stopped)] if run.stopped else []
+    rows = run.history
+    if rows:
+        best = run.best_epoch
+        facts.append(("best", f"epoch {best} by {run.watched}: {_figures(rows[best - 1])}"))
+        if best != len(rows):
+            facts.append(("last", f"epoch {len(rows)}: {_figures(rows[-1])}"))
+    if run.test is not None:
+        facts.append(("test", _figures(run.test.metrics)))
+    facts += [("note", line) for line in run.notes[:_NOTES]]
+    if len(run.notes) > _NOTES:
+        facts.append(("notes", f"{len(run.notes) - _NOTES:,} more in .notes"))
+    lines = [
+        (name, tuple(float(row[name]) for row in rows))
+        for name in ("loss", "val_loss")
+        if rows and all(name in row for row in rows)
+    ]
+    return Card(title, tuple(facts), (), _epochs(rows), Curve(tuple(lines), "epoch"))
+
+
+def evaluation_card(evaluation: Evaluation) -> Card:
+    """The figures, and the classes that were recognised least."""
+    facts = [("loss", f"{evaluation.loss:.4f}")]
+    facts += [
+        (title, _share(value))
+        for title, value in (("accuracy", evaluation.top1), ("top 5", evaluation.top5))
+        if value is not None
+    ]
+    known = [
+        (float(value), number)
+        for number, value in enumerate(evaluation.class_accuracy)
+        if np.isfinite(value)
+    ]
+    if len(known) > 1:
+        least, number = min(known)
+        most, other = max(known)
+        facts.append(("by class", f"from {_share(least)} (class {number}) to {_share(most)} "
+                                  f"(class {other})"))  # fmt: skip
+    return Card(f"Evaluation of {len(evaluation.predictions):,} images", tuple(facts))
+
+
+def _epochs(rows: list[dict[str, Any]]) -> Table | None:
+    if not rows:
+        return None
+    names = [name for name in rows[0] if name != "epoch"]
+    cells = [(str(row["epoch"]), *(_cell(name, row.get(name)) for name in names)) for row in rows]
+    first, left, last = first_and_last(cells, _EPOCHS)
+    gap = [("…", *("" for _ in names))] if left else []
+    return Table(("epoch", *names), (*first, *gap, *last), words=0)
+
+
+def _cell(name: str, value: Any) -> str:
+    if not isinstance(value, (int, float)):
+        return ""
+    if name.endswith(("top1", "top5")):
+        return _share(value)
+    if name == "images_per_second":
+        return f"{value:,.0f}"
+    return f"{value:.2f}" if name == "seconds" else f"{value:.4g}"
+
+
+def _figures(row: Mapping[str, Any]) -> str:
+    """Loss and accuracy in a line."""
+    told = []
+    for prefix, part in (("", ""), ("val_", "validation ")):
+        if f"{prefix}loss" in row:
+            told.append(f"{part}loss {row[f'{prefix}loss']:.4f}")
+        if f"{prefix}top1" in row:
+            told.append(f"{part}accuracy {_share(row[f'{prefix}top1'])}")
+    return ", ".join(told)
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.2f}%"
+
+
+def _setting(value: object) -> str:
+    """A setting by what is not usual of it."""
+    if isinstance(value, Loss):
+        smoothing = f", label_smoothing={value.label_smoothing:g}" if value.label_smoothing else ""
+        return f"{value.name}{smoothing}"
+    if is_dataclass(value) and not isinstance(value, type):
+        told = [
+            f"{field.name}={shown(getattr(value, field.name))}"
+            for field in fields(value)
+            if field.default is MISSING or not _usual(getattr(value, field.name), field.default)
+        ]
+        return f"{type(value).__name__}({', '.join(told)})"
+    return value if isinstance(value, str) else shown(value)
+
+
+def _usual(value: object, default: object) -> bool:
+    return type(value) is type(default) and value == default

@@ -1,0 +1,146 @@
+"""``isoconv report``, and what a run keeps of how it was started."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.cli.command import call, fail, succeed
+
+from isoconv.cli.typed import command_line, typed
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Pictures of two classes and a run on them that has no report."""
+    root = tmp_path_factory.mktemp("report")
+    rng = np.random.default_rng(0)
+    for number in range(40):
+        folder = root / "my pets" / ("cat", "dog")[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        image = rng.integers(0, 100, (16, 16, 3), np.uint8) + 100 * np.uint8(number % 2)
+        Image.fromarray(image).save(folder / f"IMG_{number:04}.png")
+    before = Path.cwd()
+    os.chdir(root)
+    try:
+        succeed("train", root / "my pets", "--model", "lenet5", "--epochs", 2, "--batch-size", 8,
+                "--test", 0.25, "--no-report", "--out", "run")  # fmt: skip
+    finally:
+        os.chdir(before)
+    return root
+
+
+def text_of(run):
+    """The text of a run's page."""
+    page = (run / "report" / "index.html").read_text("utf-8")
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", "", page))
+
+
+def test_a_run_keeps_how_it_was_started(place):
+    """Command and date are in run.json, with paths from where it was typed, and nowhere else."""
+    facts = json.loads((place / "run" / "run.json").read_text())["facts"]
+    assert facts["command"] == (
+        "isoconv train 'my pets' --model lenet5 --epochs 2 --batch-size 8 --test 0.25 --no-report "
+        "--out run"
+    )
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", facts["started"])
+    receipt = (place / "run" / "receipt.json").read_text()
+    assert "--no-report" not in receipt
+    assert facts["started"] not in receipt
+
+
+def test_report_of_a_run_without_one(place):
+    """The page is made for a run that has none, with the names of files below the mistakes."""
+    assert not (place / "run" / "report").exists()
+    said = succeed("report", place / "run")
+    assert f"report {place / 'run' / 'report' / 'index.html'}\n" in said
+    assert re.search(r"^test accuracy \d+\.\d\d% \(\d+ of 10 images\)$", said, re.MULTILINE)
+    text = text_of(place / "run")
+    assert "lenet5 on my pets" in text
+    assert re.search(r"(cat|dog)/IMG_00\d\d\.png", text)
+    assert "isoconv train &#x27;my pets&#x27; --model lenet5" in text
+    assert "kept weightsthose of epoch 2" in text
+
+
+def test_report_as_json(place):
+    """What was measured and where the page is, for programs."""
+    result = call("report", place / "run", "--json")
+    found = json.loads(result.stdout)
+    assert found["report"] == str(place / "run" / "report" / "index.html")
+    assert (found["part"], found["images"]) == ("test", 10)
+    assert 0 <= found["top1"] <= 1
+
+
+def test_report_of_the_best_epoch(place, tmp_path):
+    """With --best the page says whose weights were measured, where they are not those kept."""
+    run = tmp_path / "run"
+    succeed("train", place / "my pets", "--model", "lenet5", "--epochs", 3, "--batch-size", 8,
+            "--lr", 0.5, "--schedule", "constant", "--no-report", "--out", run)  # fmt: skip
+    best = json.loads((run / "run.json").read_text())["result"]["best_epoch"]
+    assert best < 3
+    succeed("report", run, "--best")
+    said = (
+        f"Measured with the weights of epoch {best}, not with those that the run left, of epoch 3."
+    )
+    assert said in text_of(run)
+    succeed("report", run)
+    assert f"weights of epoch 3; {best} was the best" in text_of(run)
+
+
+def test_report_is_that_of_the_training(place, tmp_path):
+    """A report made later is the same, byte by byte, as the one that the training made."""
+    run = tmp_path / "run"
+    succeed("train", place / "my pets", "--model", "lenet5", "--epochs", 1, "--batch-size", 8,
+            "--out", run)  # fmt: skip
+    page = run / "report" / "index.html"
+    first = page.read_bytes()
+    shutil.rmtree(run / "report")
+    succeed("report", run)
+    assert page.read_bytes() == first
+
+
+def test_report_without_data(place, tmp_path):
+    """Where the data are gone, the error says what to give."""
+    run = tmp_path / "run"
+    shutil.copytree(place / "run", run)
+    description = json.loads((run / "run.json").read_text())
+    description["facts"]["data"] = str(tmp_path / "gone")
+    (run / "run.json").write_text(json.dumps(description))
+    assert "say with --data where they are now" in fail("report", run)
+    succeed("report", run, "--data", place / "my pets")
+    assert "is no folder" in fail("report", tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        ((), ""),
+        (("train", "pets"), "isoconv train pets"),
+        (("train", "my pets", "--lr", "0.1"), "isoconv train 'my pets' --lr 0.1"),
+        (("train", "HERE/a b", "--out=HERE/run"), "isoconv train 'a b' --out=run"),
+        (("train", "HOME/a b", "--out=HOME/run"), "isoconv train ~/'a b' --out=HOME/run"),
+        (("train", "/else/where"), "isoconv train /else/where"),
+        (("predict", "run", "--", "-a.png"), "isoconv predict run -- -a.png"),
+        (("train", "$(rm x)"), "isoconv train '$(rm x)'"),
+    ],
+)
+def test_command_lines(words, wanted, tmp_path, monkeypatch):
+    """A command can be pasted into a shell, and its paths say little of the machine."""
+    here, home = tmp_path / "here", tmp_path / "home"
+    for folder in (here, home):
+        folder.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("HOME", str(home))
+
+    def placed(text):
+        return text.replace("HERE", str(here)).replace("HOME", str(home))
+
+    with typed([placed(word) for word in words]):
+        assert command_line() == placed(wanted)
+    assert command_line() == ""

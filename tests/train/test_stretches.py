@@ -1,0 +1,249 @@
+"""Runs that are gone on with up to more epochs, exactly, and in their receipts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+from tests.train.small import make, noise
+from tests.train.test_resume import PowerCut, begin
+
+from isoconv import load
+from isoconv.errors import ArgumentError, CheckpointError
+from isoconv.train import Callback, EarlyStopping, Receipt, diff, verify
+from isoconv.train.layout import RUN
+from isoconv.train.receipt import receipt_digest
+from isoconv.train.schedule import Constant, Cosine
+from isoconv.train.stretches import Stretch, Stretches
+
+PARTS = noise(28), noise(10, 1), noise(8, 2)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run of three epochs."""
+    out = tmp_path_factory.mktemp("stretches") / "run"
+    make(schedule=Cosine()).fit(*PARTS, epochs=3, out=out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def longer(finished, tmp_path_factory):
+    """The same, gone on with up to five."""
+    out = tmp_path_factory.mktemp("longer") / "run"
+    shutil.copytree(finished, out)
+    make(schedule=Cosine()).resume(out, *PARTS, epochs=5)
+    return out
+
+
+def digest(out):
+    """All that is compared of a receipt."""
+    return Receipt.read(out).content["digest"]
+
+
+def stretches(out):
+    """What run.json and the receipt both say."""
+    (settings,) = {
+        json.dumps(json.loads((out / name).read_text())["settings"])
+        for name in ("run.json", "receipt.json")
+    }
+    rows = Stretches.of(json.loads(settings)).rows
+    return [(row.after, row.until) for row in rows]
+
+
+def test_a_stretch_has_a_schedule_of_its_own(finished, longer):
+    """The first epochs stay as they were; the further ones begin with the schedule's start."""
+    before, after = Receipt.read(finished), Receipt.read(longer)
+    assert after.entries[:4] == before.entries
+    assert stretches(longer) == [(0, 3), (3, 5)]
+    assert "stretches" not in before.settings
+    rates = [row["learning_rate"] for row in after.history]
+    steps, rate = 4, 0.01
+    for epoch, place, total in ((1, 4, 12), (2, 8, 12), (3, 12, 12), (4, 4, 8), (5, 8, 8)):
+        assert rates[epoch - 1] == rate * Cosine().at(place - 1, total, steps)
+    assert after.content["final"]["epochs"] == 5
+
+
+def test_it_is_another_run_than_one_from_the_beginning(longer, tmp_path):
+    """Diff names the stretches, and the first epoch already is another one."""
+    run = make(schedule=Cosine()).fit(*PARTS, epochs=5, out=tmp_path / "five")
+    assert not any("gone on with" in note for note in run.notes)
+    found = diff(longer, tmp_path / "five")
+    assert any(line.startswith("settings.stretches: A [{") for line in found.head)
+    assert found.place.epoch == 1
+    assert found.place.metric == "learning_rate" or found.place.step is not None
+
+
+def test_verify_reproduces_it(longer):
+    """All of it, and each stretch by itself from the state that was kept between them."""
+    found = verify(longer, None, *PARTS)
+    assert found.identical
+    assert "checkpoints/epoch-00003.safetensors" in found.compared
+    assert not verify(longer, None, *PARTS, epochs=(4, 5)).different
+    with pytest.raises(CheckpointError, match="no checkpoint of the state after epoch 2"):
+        verify(longer, None, *PARTS, epochs=(3, 5))
+
+
+@pytest.mark.parametrize("row", [{"after": 3, "until": 6}, {"after": 2, "until": 5}])
+def test_another_stretch_is_found(longer, tmp_path, row):
+    """A receipt that was made anew with other stretches is not what is computed."""
+    out = tmp_path / "run"
+    shutil.copytree(longer, out)
+    content = json.loads((out / "receipt.json").read_text())
+    content["settings"]["stretches"][1] = row
+    content["settings"]["epochs"] = row["until"]
+    content["final"]["stopped"] = "" if row["until"] == 5 else "enough"
+    content["digest"] = receipt_digest(content)
+    (out / "receipt.json").write_text(json.dumps(content))
+    (out / "run.json").unlink()
+    found = verify(out, None, *PARTS)
+    assert found.different
+    assert found.difference.epoch == (4 if row["until"] == 6 else 3)
+
+
+def test_the_end_so_far_stays_at_hand(finished, longer):
+    """What the run had come to is its state after that epoch, and can be loaded."""
+    assert load(longer, epoch=3).digest() == load(finished).digest() != load(longer).digest()
+    assert not (longer / "checkpoints" / "epoch-00004.safetensors").exists()
+
+
+def test_a_note_says_so(longer):
+    """Whoever has the run in hand is told, then and whenever it is asked for again."""
+    run = make(schedule=Cosine()).resume(longer, *PARTS)
+    (note,) = [note for note in run.notes if "gone on with" in note]
+    assert note == (
+        "the run was to have 3 epochs and was gone on with after 3 up to 5: the schedule begins "
+        "anew with each stretch, so these are not the weights of a run of 5 epochs from its start"
+    )
+
+
+@pytest.mark.parametrize("epochs", [None, 5])
+def test_killed_in_its_second_stretch(finished, longer, tmp_path, epochs):
+    """With or without saying it again, it goes on to the end of the stretch, to the same bits."""
+    out = tmp_path / "run"
+    shutil.copytree(finished, out)
+
+    class Cut(Callback):
+        """Ends everything after the fourth epoch."""
+
+        def on_epoch_end(self, run, row):
+            """The end."""
+            if row["epoch"] == 4:
+                raise RuntimeError(run)
+
+    with pytest.raises(RuntimeError):
+        make(schedule=Cosine(), callbacks=[Cut()]).resume(out, *PARTS, epochs=5)
+    assert not (out / "weights.safetensors").exists()
+    assert Receipt.read(out).content["final"] is None
+    make(schedule=Cosine()).resume(out, *PARTS, epochs=epochs)
+    assert digest(out) == digest(longer)
+    assert verify(out, None, *PARTS).identical
+
+
+def test_a_run_that_is_not_at_its_end_comes_to_it_first(longer, tmp_path):
+    """Interrupted in its first stretch, it becomes the same run as one that had ended."""
+    begin(tmp_path / "run", *PARTS, schedule=Cosine())
+    make(schedule=Cosine()).resume(tmp_path / "run", *PARTS, epochs=5)
+    assert digest(tmp_path / "run") == digest(longer)
+    assert (tmp_path / "run" / "checkpoints" / "epoch-00003.safetensors").exists()
+
+
+def test_a_third_stretch_and_one_that_never_begins(longer, tmp_path):
+    """A run can be gone on with again; further epochs may be asked for before any was trained."""
+    shutil.copytree(longer, tmp_path / "run")
+    make(schedule=Cosine()).resume(tmp_path / "run", *PARTS, epochs=6)
+    assert stretches(tmp_path / "run") == [(0, 3), (3, 5), (5, 6)]
+    assert verify(tmp_path / "run", None, *PARTS).identical
+    begin(tmp_path / "other", *PARTS, schedule=Cosine())
+    for epochs in (5, 6):
+        cut = make(schedule=Cosine(), callbacks=[PowerCut()])
+        with pytest.raises(RuntimeError, match="power cut"):
+            cut.resume(tmp_path / "other", *PARTS, epochs=epochs)
+    make(schedule=Cosine()).resume(tmp_path / "other", *PARTS)
+    assert digest(tmp_path / "other") == digest(tmp_path / "run")
+
+
+def test_early_stopping_and_stretches(tmp_path):
+    """A run that early stopping ended goes on; its patience begins anew; the best epoch stays."""
+    out = tmp_path / "run"
+    stopping = EarlyStopping(2, "val_loss", min_delta=10.0)
+    trainer = make(schedule=Constant())
+    assert trainer.fit(*PARTS, epochs=6, out=out, early_stopping=stopping).stopped
+    assert Receipt.read(out).epochs == 3
+    run = make(schedule=Constant()).resume(out, *PARTS, epochs=9)
+    assert stretches(out) == [(0, 6), (3, 9)]
+    # Never better by 10: the first epoch of a stretch is its best, and two more are waited for.
+    assert len(run.history) == 6
+    assert run.stopped == stopping.reason
+    assert run.best_epoch == min(run.history, key=lambda row: row["val_loss"])["epoch"]
+    assert verify(out, None, *PARTS).identical
+    again = make(schedule=Constant()).resume(out, *PARTS)
+    assert len(again.history) == 6
+    # What it did not come to can be asked for again, as a stretch of its own.
+    make(schedule=Constant()).resume(out, *PARTS, epochs=9)
+    assert stretches(out) == [(0, 6), (3, 9), (6, 9)]
+    assert verify(out, None, *PARTS).identical
+
+
+def test_what_cannot_be_asked_for(finished, longer):
+    """Fewer epochs than there are, or are to be; as many as there are change nothing."""
+    trainer = make(schedule=Cosine())
+    before = {path: path.read_bytes() for path in longer.rglob("*") if path.is_file()}
+    with pytest.raises(ArgumentError, match="at least the 5 that the run has; got 4"):
+        trainer.resume(longer, *PARTS, epochs=4)
+    with pytest.raises(ArgumentError, match="epochs must be a whole number"):
+        trainer.resume(longer, *PARTS, epochs=0)
+    assert len(trainer.resume(longer, *PARTS, epochs=5).history) == 5
+    assert {path: path.read_bytes() for path in longer.rglob("*") if path.is_file()} == before
+    assert len(trainer.resume(finished, *PARTS).history) == 3
+
+
+def test_fewer_than_are_to_be(tmp_path):
+    """Of a run that is not at its end, the end that it was to have counts."""
+    begin(tmp_path / "run", *PARTS, schedule=Cosine())
+    with pytest.raises(ArgumentError, match="at least the 3 that the run is to have; got 2"):
+        make(schedule=Cosine()).resume(tmp_path / "run", *PARTS, epochs=2)
+
+
+def test_without_a_receipt(finished, tmp_path):
+    """A run whose receipt was deleted goes on without one."""
+    shutil.copytree(finished, tmp_path / "run")
+    for name in ("receipt.json", "steps.jsonl"):
+        (tmp_path / "run" / name).unlink()
+    run = make(schedule=Cosine()).resume(tmp_path / "run", *PARTS, epochs=5)
+    assert len(run.history) == 5
+    assert not (tmp_path / "run" / "receipt.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([(1, 3), (3, 5)], "settings.stretches.0."),
+        ([(0, 3), (4, 5)], "settings.stretches.1."),
+        ([(0, 3), (0, 5)], "settings.stretches.1."),
+        ([(0, 3), (3, 3)], "settings.stretches.1."),
+        ([(0, 3), (3, 6)], "epochs"),
+        ([(0, 5)], "stretches"),
+    ],
+)
+def test_stretches_that_make_no_sense(longer, rows, message):
+    """The schema refuses them, wherever they stand."""
+    content = json.loads((longer / "run.json").read_text())
+    assert list(RUN.faults(content, "")) == []
+    content["settings"]["stretches"] = [{"after": a, "until": u} for a, u in rows]
+    faults = [str(fault) for fault in RUN.faults(content, "")]
+    assert faults
+    assert message.replace(".0.", "[0]").replace(".1.", "[1]") in faults[0]
+
+
+def test_stretches_as_values():
+    """Which stretch an epoch is in, and what they become."""
+    found = Stretches.single(10).extended(7, 20)
+    assert found.rows == (Stretch(0, 10), Stretch(7, 20))
+    assert [found.at(epoch).after for epoch in (0, 6, 7, 19)] == [0, 0, 7, 7]
+    assert (found.epochs, found.starts) == (20, frozenset({7}))
+    assert Stretches.of(found.plain()) == found
+    assert Stretches.single(10).may_become(found, 7)
+    assert not Stretches.single(10).may_become(found, 6)
+    assert not Stretches.single(10).may_become(Stretches.single(10), 10)
