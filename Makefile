@@ -64,4 +64,4 @@ bench: $(VENV)/.for-tests $(PEERS)/.installed
 	$(BIN)/python -m bench table
 
 clean:
-	rm -rf $(VENV) $(LOWEST) $(PEERS) build dist runs .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) $(PEERS) bench/.small build dist runs .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -24,12 +24,11 @@ from typer import Typer
 from typer.models import ArgumentInfo, OptionInfo
 
 from isoconv.cli.errors import EXIT_CODES
+from isoconv.cli.options import KINDS
 
 PAGE = Path(__file__).parents[1] / "docs" / "command-line.md"
 DEFAULT = re.compile(r"\s*\[default: (.*?)\]\s*$")
 """Where a default is worked out, the help itself says how."""
-
-KINDS = {int: "whole number", float: "number", str: "text", Path: "path"}
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,9 @@ def _parameter(name: str, kind: Any, info: ArgumentInfo | OptionInfo, default: o
     if said:
         # Words say how it is found; anything else stands as it could be written.
         usual = said[1] if re.search(r" |^[a-z]+$", said[1]) else f"`{said[1]}`"
-    value = f"`{info.metavar}`" if info.metavar else _value(kind, info.min, info.max)
+    # What stands in angle brackets is the kind alone.
+    named = info.metavar and not info.metavar.startswith("<")
+    value = f"`{info.metavar}`" if named else _value(kind, info.min, info.max)
     return Parameter(tuple(names or [word]), False, value, usual, meaning)
 
 

@@ -1,9 +1,13 @@
-"""What holds for all tests: the result of every pass over a graph is checked, Ctrl-C is heard."""
+"""What holds for all tests: passes are checked, Ctrl-C is heard, pictures are cached apart."""
 
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 
+import pytest
+
+from isoconv.data import cache
 from isoconv.graph.passes import check_passes
 
 
@@ -13,3 +17,11 @@ def pytest_configure() -> None:
     # What a shell starts in the background ignores Ctrl-C, and so would all that is started here.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def own_pictures(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The cache of decoded pictures of all tests; processes that they start have the user's own."""
+    folder = tmp_path_factory.getbasetemp() / "cache-of-pictures"
+    monkeypatch.setattr(cache, "default_folder", lambda: folder)
+    return folder

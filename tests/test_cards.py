@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from isoconv import nn
 from isoconv.cards import Card, Curve, Table, sides
 from isoconv.checks import shown
 from isoconv.data import Dataset, Splits
+from isoconv.data.skipped import Skipped
 from isoconv.train import Run
 
 EVIL = "<script>alert('1')</script>&\x1b[2J\n"
@@ -65,6 +67,16 @@ def test_many_classes_and_notes_are_shortened() -> None:
     assert text.endswith(", …, class 198, class 199")
     assert len(text) < 400
     assert "176 more classes" in many._repr_html_()
+
+
+def test_files_that_were_left_out_are_counted() -> None:
+    """Of a data set and of all parts together."""
+    some = replace(data(), skipped=(Skipped("cat/1.png", "it is empty"),))
+    assert repr(some).splitlines()[-1] == "  skipped  1 file, named in .skipped"
+    other = replace(data(), skipped=(Skipped("dog/1.png", "it is empty"),))
+    assert repr(Splits(some, None, other)).splitlines()[-1] == (
+        "  skipped  2 files, named in .skipped"
+    )
 
 
 def test_splits() -> None:

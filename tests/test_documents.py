@@ -312,7 +312,10 @@ def test_script_sees_every_option() -> None:
         seen.add(name)
         shown = found[name]
         names = {n for p in shown.parameters if not p.argument for n in p.names}
-        assert names == options_of(command) - {"-h", "--help"}, name
+        # Typer's own are told in words.
+        own = {"-h", "--help", *(() if name else ("--install-completion", "--show-completion"))}
+        assert own <= options_of(command), name
+        assert names == options_of(command) - own, name
         arguments = [p.metavar for p in command.params if p.param_type_name == "argument"]
         assert [p.names[0] for p in shown.parameters if p.argument] == arguments
         assert all(p.meaning for p in shown.parameters), name

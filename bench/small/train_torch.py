@@ -3,7 +3,8 @@
 The recipe of PyTorch's own examples: for small pictures the network of its MNIST example, for
 others ResNet-18 (He et al., 2015) at 64 by 64; Adam with 0.001, batches of 32, coloured pictures
 mirrored and moved at random; the last weights count. In its favour, pictures are decoded and scaled
-once, and all of the training part is learned from.
+once. Transparency is left out, as is usual. It learns from the pictures that the file ``listing``
+names, those that isoconv learned from.
 """
 
 from __future__ import annotations
@@ -75,14 +76,16 @@ def small_network(channels: int, height: int, width: int, classes: int) -> nn.Mo
     )  # fmt: skip
 
 
-def read(folder: Path) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-    """Both parts as pictures ``(N, C, H, W)`` of bytes and class numbers."""
+def read(folder: Path, learned: set[str]) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    """What to learn from and the test part: pictures ``(N, C, H, W)`` of bytes, class numbers."""
     names = sorted(place.name for place in (folder / "train").iterdir())
     found: dict[str, tuple[list[Image.Image], list[int]]] = {}
     for part in ("train", "test"):
         pictures, labels = found.setdefault(part, ([], []))
         for number, name in enumerate(names):
             for path in sorted((folder / part / name).iterdir()):
+                if part == "train" and path.relative_to(folder).as_posix() not in learned:
+                    continue
                 with Image.open(path) as picture:
                     pictures.append(picture.copy())
                 labels.append(number)
@@ -139,7 +142,10 @@ def train(request: dict[str, Any]) -> dict[str, Any]:
     torch.set_num_threads(request["threads"])
     torch.manual_seed(request["seed"])
     random = torch.Generator().manual_seed(request["seed"])
-    parts = read(Path(request["folder"]))
+    learned = set(json.loads(Path(request["listing"]).read_text()))
+    parts = read(Path(request["folder"]), learned)
+    if len(parts["train"][0]) != len(learned):
+        raise ValueError(f"{request['folder']} lacks pictures of {request['listing']}")
     images, labels = parts["train"]
     _, channels, height, width = images.shape
     classes = int(labels.max()) + 1

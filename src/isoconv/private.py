@@ -9,9 +9,24 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["PrivateFolder", "read_own"]
+import platformdirs
+
+__all__ = ["PrivateFolder", "cache_folder", "read_own"]
 
 _OTHERS = stat.S_IWGRP | stat.S_IWOTH
+
+
+def cache_folder(name: str) -> Path | None:
+    """A folder in the user's own cache folder for isoconv, where this system keeps such folders.
+
+    None for a user without a home folder, as in some containers; there is no such cache then.
+    """
+    try:
+        folder = platformdirs.user_cache_path("isoconv", appauthor=False)
+    except (RuntimeError, KeyError):
+        return None
+    # Some versions leave a home folder that they do not find as "~": a name in the working folder.
+    return folder / name if folder.is_absolute() else None
 
 
 class PrivateFolder:

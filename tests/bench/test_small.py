@@ -155,14 +155,15 @@ def test_no_pixel_of_a_photograph_is_in_both_parts(
 
 
 def test_stamps_seen_twice_are_in_one_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stamp, its mirror image and its numbered brothers; alphabets and other kinds are none."""
+    """A stamp, its mirror image and its numbered brothers; alphabets and black ones are none."""
     root = "./usr/share/tuxpaint/stamps/"
     things = [f"thing{letter}" for letter in "abcdefghijklmnopqrst"]
     names = [
         f"animals/birds/{thing}{end}.png" for thing in things for end in ("1", "_2", "_mirror")
     ]
     names += ["symbols/alphabets/a.png", "clothes/hat.png", "symbols/math/7.png"]
-    found = {f"{root}{name}": name.encode() for name in names}
+    found = {f"{root}{name}": png([[[0, 0, 0, 9], [9, 0, 0, 9]]]) for name in names}
+    found[f"{root}symbols/math/8.png"] = png([[[0, 0, 0, 9], [0, 0, 0, 200]]])
     monkeypatch.setattr(Package, "fetch", lambda self, folder: folder / self.name)
     monkeypatch.setattr(sets, "members", lambda *_: found)
     place = make("stamps", tmp_path)
@@ -290,8 +291,9 @@ def test_row_of_both(faces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [each["seed"] for each in ours] == [0, 0, 1, 2]
     assert [each["cache"] == ours[0]["cache"] for each in ours] == [True, True, False, False]
     theirs = [each for each in requests if each["library"] == "torch"]
-    assert [each["budgets"] for each in theirs] == [[12.0, 48.0], [12.0], [12.0]]
-    assert row["values"] == {"isoconv": 75.0, "torch": 50.0, "torch, 4 times as long": 62.5}
+    assert [each["budgets"] for each in theirs] == [[12.0, 24.0], [12.0], [12.0]]
+    assert len({each["listing"] for each in requests}) == 1
+    assert row["values"] == {"isoconv": 75.0, "torch": 50.0, "torch, twice as long": 62.5}
     assert row["ratio"] == 1.5
     assert row["seconds"] == {"cold": 12.0, "warm": 4.0}
     assert row["pictures"]["sha256"] == digest(faces)
@@ -344,11 +346,19 @@ def test_torch_that_fails_is_left_out(faces: Path, monkeypatch: pytest.MonkeyPat
     own = crew()
     (row,) = measure.measure(own)
     assert list(row["values"]) == ["isoconv"]
-    assert own.notes[0].startswith("torch is left out of faces: its training failed")
+    assert own.notes == ["torch is left out of faces: its training failed"]
 
 
-def test_training_with_nothing_chosen(faces: Path) -> None:
-    """A process of isoconv learns two classes of a few gray pictures and says what it chose."""
+def test_training_with_nothing_chosen(faces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process of isoconv says what it chose, and from which pictures it learned."""
+    run_alone, learned = measure._run, []
+
+    def run_and_look(*what: Any) -> dict[str, Any]:
+        found = run_alone(*what)
+        learned.append(json.loads(Path(what[4]["listing"]).read_text()))
+        return found
+
+    monkeypatch.setattr(measure, "_run", run_and_look)
     quick = crew(pace=QUICK, peers=())
     (row,) = measure.measure(quick)
     (run,) = row["facts"]["isoconv"]["runs"]
@@ -358,4 +368,8 @@ def test_training_with_nothing_chosen(faces: Path) -> None:
     assert run["epochs"] > 1
     assert 0 < run["batch"] <= 8
     assert quick.versions.keys() == {"isoconv"}
-    assert faces.exists()
+    # One of each class is held out to validate with, the same ones each time.
+    first, second = learned
+    assert first == second
+    assert len(set(first)) == 6
+    assert all((faces / path).parent.parent.name == "train" for path in first)

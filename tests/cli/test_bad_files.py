@@ -68,7 +68,7 @@ def test_training_goes_on_without_them(trained):
         assert f"note: skipped {shown}: " in said
         assert str(folder / path) not in said
     names = ", ".join(bad).replace("\u202e\n", r"\u202e\n")
-    assert f"warning: {len(bad)} of 78 files were skipped (--skip-bad): {names}\n" in said
+    assert f"warning: {len(bad)} of 78 files were skipped: {names}\n" in said
     assert [path for path, _ in listed(run)] == bad
     assert all(reason for _, reason in listed(run))
     for content in contents(run):
@@ -148,7 +148,9 @@ def test_a_file_of_the_run_that_is_bad_now_is_an_error(trained, messy):
     (messy / "cat" / "new.png").write_bytes(b"")
     for command in ("resume", "verify"):
         said = succeed(command, run, "--data", messy)
-        assert "1 file is left out: they cannot be read, and are none of the run's: cat/new" in said
+        assert (
+            "1 file that cannot be read is none of the run's and is left alone: cat/new.png" in said
+        )
     said = fail("evaluate", run, messy)
     assert f"{len(bad) + 1} of {71 + len(bad) + 1} files cannot be read" in said
     assert said.rstrip().endswith("--skip-bad goes on without them")
@@ -227,5 +229,5 @@ def test_of_many_that_are_skipped_twenty_are_told(many, tmp_path):
     assert [path for path, _ in listed(tmp_path / "run")] == [
         f"cat/bad {number:02}.png" for number in range(60)
     ]
-    assert "60 of 84 files were skipped (--skip-bad): cat/bad 00.png" in said
+    assert "60 of 84 files were skipped: cat/bad 00.png" in said
     assert "… (60 in all)" in said

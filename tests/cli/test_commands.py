@@ -153,7 +153,10 @@ def test_train_on_a_folder_of_images(tmp_path):
     succeed("train", tmp_path / "pets", "--model", "lenet5", "--size", 14, "--epochs", 1,
             "--batch-size", 8, "--out", run)  # fmt: skip
     reading = json.loads((run / "run.json").read_text())["record"]["trained_on"]["reading"]
-    assert reading == {"size": [14, 14], "channels": 3, "depth": 8, "dtype": "uint8"}
+    assert reading == {
+        "size": [14, 14], "channels": 3, "depth": 8, "dtype": "uint8", "reduced": True,
+        "opacity": "white",
+    }  # fmt: skip
     image = tmp_path / "pets" / "cat" / "0.png"
     found = json.loads(succeed("predict", run, image, "--json"))
     assert {entry["name"] for entry in found[0]["classes"]} == {"cat", "dog"}
@@ -273,12 +276,15 @@ def test_info(monkeypatch, tmp_path):
     """Machine, target, cache and versions; the cache can be cleared."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     text = succeed("info")
-    for word in ("processor", "target", "vectors", "kernel cache", "numpy", "LLVM", str(tmp_path)):
+    caches = "kernel cache", "picture cache", str(tmp_path)
+    for word in ("processor", "target", "vectors", *caches, "numpy", "LLVM"):
         assert word in text
     assert "0 kernels" in text
     (tmp_path / "isoconv" / "kernels" / "a.kernel").write_bytes(b"code")
     assert "1 kernels" in succeed("info")
-    assert succeed("info", "--clear-cache") == "removed 1 compiled kernel\n"
+    assert succeed("info", "--clear-cache") == (
+        "removed 1 compiled kernel\nremoved 0 decoded pictures\n"
+    )
     assert "0 kernels" in succeed("info")
 
 
@@ -288,7 +294,7 @@ def test_models():
     rows = [line.split() for line in text.splitlines()[1:]]
     assert rows[0] == ["lenet5", "61,706", "416,520"]
     assert {row[0] for row in rows} == {
-        "lenet5", "tinyvgg", "resnet20", "mobilenetv2", "vgg11", "resnet18",
+        "lenet5", "small_resnet", "tinyvgg", "resnet20", "mobilenetv2", "vgg11", "resnet18",
         "vgg11_winograd", "resnet18_winograd", "resnet20_winograd",
     }  # fmt: skip
 

@@ -80,24 +80,24 @@ def test_wrong_usage(words, message):
         (["--augment", "flip,flip"], "twice"),
         (["--augment", "flip=3"], "takes no number"),
         (["--augment", "crop=wide"], "--augment needs a number"),
-        (["--augment", "crop=1.5"], "crop_padding must be a whole number"),
+        (["--augment", "crop=1.5"], "--augment crop must be a whole number"),
         (
             ["--augment", "rotate=200"],
-            "rotation must be a finite number at least 0 and at most 180",
+            "--augment rotate must be a finite number at least 0 and at most 180",
         ),
         (["--size", "large"], "--size must be a side"),
         (["--optimizer", "adam", "--momentum", "0.9"], "--momentum is a setting of sgd"),
         (["--nesterov"], "--nesterov is a setting of sgd"),
-        (["--step-every", "3"], "settings of step"),
-        (["--step-factor", "0.5", "--schedule", "cosine"], "settings of step"),
-        (["--lr", "-1"], "learning_rate"),
-        (["--lr", "nan"], "learning_rate"),
-        (["--warmup", "-1"], "epochs"),
-        (["--label-smoothing", "1"], "smoothing"),
-        (["--clip-norm", "0"], "clip_norm"),
-        (["--early-stopping", "0"], "patience"),
-        (["--batch-size", "8", "--shard-size", "9"], "shard_size must be at most batch_size"),
-        (["--target", "z80"], "target must be one of"),
+        (["--step-every", "3"], "settings of --schedule step"),
+        (["--step-factor", "0.5", "--schedule", "cosine"], "settings of --schedule step"),
+        (["--lr", "-1"], "--learning-rate must be"),
+        (["--lr", "nan"], "--learning-rate must be"),
+        (["--warmup", "-1"], "--warmup must be"),
+        (["--label-smoothing", "1"], "--label-smoothing must be"),
+        (["--clip-norm", "0"], "--clip-norm must be"),
+        (["--early-stopping", "0"], "--early-stopping must be"),
+        (["--batch-size", "8", "--shard-size", "9"], "--shard-size must be at most --batch-size"),
+        (["--target", "z80"], "--target must be one of"),
     ],
 )
 def test_bad_settings(place, tmp_path, options, message):
@@ -135,7 +135,7 @@ def test_float_targets(tmp_path):
     """The command line trains classifiers and says so."""
     images = np.zeros((8, 12, 12, 1), np.uint8)
     np.savez(tmp_path / "a.npz", images=images, labels=np.linspace(0, 1, 8))
-    assert "whole-number labels" in fail("train", tmp_path / "a.npz")
+    assert "whose labels are whole numbers or names" in fail("train", tmp_path / "a.npz")
 
 
 def test_images_too_small_for_the_model(tmp_path):

@@ -12,6 +12,7 @@ import pytest
 from tests.cli.command import call, fail, start
 
 import isoconv
+import isoconv.__main__ as entry
 from isoconv.cli.errors import (
     DIFFERENT,
     EXIT_CODES,
@@ -88,6 +89,17 @@ def test_wrong_usage_ends_with_2(words):
     """Also with --debug, in whose place no traceback helps."""
     fail(*words)
     fail("--debug", *words)
+
+
+@pytest.mark.parametrize("place", ["isoconv.cli.main", "isoconv.cli.errors._options_of"])
+def test_an_early_interrupt_ends_with_130(monkeypatch, capsys, place):
+    """Also while the command line is loaded, and before a command is looked for."""
+    monkeypatch.setattr("sys.argv", ["isoconv", "info"])
+    monkeypatch.setattr(place, raising(KeyboardInterrupt()))
+    with pytest.raises(SystemExit) as caught:
+        entry.main()
+    assert caught.value.code == INTERRUPTED
+    assert capsys.readouterr().err == "interrupted\n"
 
 
 def test_an_interrupt_ends_with_130(monkeypatch):

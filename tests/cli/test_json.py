@@ -107,6 +107,7 @@ def test_a_training(place):
     assert values["measured"]["accuracy"] == float.fromhex(described["result"]["test"]["top1"])
     assert values["report"] == str(place / "run" / "report" / "index.html")
     assert isinstance(values["notes"], list)
+    assert values["skipped"] == []
     said = (place / "said.txt").read_text()
     assert "epoch 1/2" in said
     assert "epoch 2/2" in said
@@ -132,6 +133,30 @@ def test_differences(place):
     assert (values["different"], values["identical"]) == (True, False)
     assert any(line.startswith("settings.seed") for line in values["settings_that_differ"])
     assert values["difference"]["epoch"] == 0
+
+
+def test_skipped_files(place):
+    """Files that cannot be read and were left out are named with the reason."""
+    from PIL import Image
+
+    for name, level in (("dark", 30), ("bright", 200)):
+        folder = place / "pets" / name
+        folder.mkdir(parents=True)
+        for number in range(6):
+            Image.new("L", (16, 16), level + number).save(folder / f"{number}.png")
+    (place / "pets" / "dark" / "bad.png").write_bytes(b"no picture")
+    words = ("--skip-bad", "--json")
+    result = call("evaluate", place / "run", place / "pets", *words)
+    assert result.exit_code == 0, result.output
+    (skipped,) = json.loads(result.stdout)["skipped"]
+    assert skipped["path"] == "dark/bad.png"
+    assert skipped["reason"]
+    options = ("--model", "lenet5", "--epochs", 1, "--batch-size", 4, "--no-report")
+    result = call("train", place / "pets", *options, "--out", place / "pets run", *words)
+    assert result.exit_code == 0, result.output
+    values = json.loads(result.stdout)
+    assert values["skipped"] == [skipped]
+    assert any("bad.png" in note for note in values["notes"])
 
 
 def test_in_a_process_of_its_own(place):

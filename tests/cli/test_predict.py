@@ -224,6 +224,8 @@ def test_nothing_that_can_be_read(run, tmp_path):
     result = call("predict", run, bad, "--csv")
     assert (result.exit_code, result.stdout) == (2, "")
     assert "take one of them" in fail("predict", run, bad, "--csv", "--json")
+    assert "File name too long" in fail("predict", run, "a" * 5000)
+    assert "it is a folder, not a file" in fail("predict", run, "")
 
 
 def test_on_a_terminal(run, photos):
@@ -241,6 +243,25 @@ def test_on_a_terminal(run, photos):
             table = [line for line in plain(sent).splitlines() if line.rstrip().endswith("%")]
             assert len(table) == (0 if words else 17 * 2)
             assert all(len(line) <= columns for line in table)
+
+
+@pytest.mark.parametrize("words", [(), ("--json",), ("--csv",)])
+def test_a_bar_counts_them(run, tmp_path, monkeypatch, words):
+    """Long work shows a bar on standard error, which is gone in the end; a pipe gets none."""
+    monkeypatch.setattr("isoconv.data.counting._PATIENCE", 0.0)
+    monkeypatch.setattr("isoconv.data.counting._REDRAW", 0.0)
+    files = [picture(tmp_path / f"{number}.png") for number in range(9)]
+    drawn = []
+
+    def advance(_, done, __, total):
+        drawn.append((done, total))
+
+    monkeypatch.setattr("isoconv.progress.Bar.advance", advance)
+    assert "predicting" not in call("predict", run, *files, *words).output
+    assert drawn == []
+    monkeypatch.setattr("rich.console.Console.is_terminal", True)
+    assert call("predict", run, *files, *words).exit_code == 0
+    assert drawn[-1] == (9, 9)
 
 
 def test_of_many_bad_ones_all_are_told(run, tmp_path):

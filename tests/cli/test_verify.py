@@ -115,10 +115,10 @@ def test_different_is_1(run, place):
     shutil.rmtree(run / "checkpoints")
     for name in ("weights", "best"):
         (run / f"{name}.safetensors").unlink()
-    forge(run, lambda receipt: receipt["settings"]["optimizer"].update(momentum=0.8))
+    forge(run, lambda receipt: receipt["settings"]["optimizer"].update(beta1=0.8))
     code, said = call("verify", run)
     assert code == 1
-    assert "first difference: run.json\n  settings.optimizer.momentum: the receipt has 0.8" in said
+    assert "first difference: run.json\n  settings.optimizer.beta1: the receipt has 0.8" in said
     (run / "run.json").unlink()
     code, said = call("verify", run, "--data", place / "data.npz")
     assert code == 1
@@ -155,10 +155,22 @@ def test_nothing_can_be_said_is_2(run, place):
 def test_diff(place, run):
     """Identical, different, and unreadable."""
     code, said = call("diff", place / "run0", run)
-    assert (code, said) == (0, f"identical: {place / 'run0'} and {run}, 3 epochs\n")
+    table, _, text = said.partition("\n\n")
+    assert (code, text) == (0, f"identical: {place / 'run0'} and {run}, 3 epochs\n")
+    rows = [line.split("  ") for line in table.splitlines()]
+    assert [row[-1].strip() for row in rows[:1]] == ["B"]
+    assert [row[0] for row in rows[1:]] == [
+        "test accuracy", "test loss", "validation accuracy", "validation loss",
+        "training accuracy", "training loss", "best epoch", "epochs", "seconds", "images",
+        "weights sha256",
+    ]  # fmt: skip
+    result = json.loads((run / "run.json").read_text())["result"]
+    accuracy = f"{float.fromhex(result['test']['top1']):.2%}"
+    assert rows[1][-1].strip() == accuracy
+    assert rows[-1][-1].strip() == result["weights_sha256"]
     code, said = call("diff", place / "run0", place / "run1")
     assert code == 1
-    lines = said.splitlines()
+    lines = said.partition("\n\n")[2].splitlines()
     assert lines[1:3] == [
         "settings.seed: A 0, B 1",
         "first difference: the state before the first step",

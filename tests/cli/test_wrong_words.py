@@ -38,15 +38,30 @@ def run(place, tmp_path):
         (("info", "--max-memory"), "--max-memory needs a size, such as 2GiB; got nothing"),
         (("info", "--max-memory", "0"), "--max-memory must be more than nothing, such as 2GiB"),
         (("info", "--max-memory=much"), "--max-memory: a size of memory must be written such as"),
-        (("resume", "x", "--save-every", "nan"), "must be a number of seconds, at least 0; got"),
-        (("resume", "x", "--save-every", "inf"), "must be a number of seconds, at least 0; got"),
-        (("resume", "x", "--save-every", "-1"), "must be a number of seconds, at least 0; got"),
+        (("resume", "x", "--save-every", "nan"), "--save-every must be at least 0; got nan"),
+        (("resume", "x", "--save-every", "-1"), "--save-every must be at least 0; got -1"),
     ],
 )
 def test_options(words, message):
     """A value that is missing is not the next word; one that makes no sense is named as typed."""
     assert message in " ".join(fail(*words).split())
     assert memory.set_limit(None) is None
+
+
+def test_help_calls_values_what_they_are():
+    """As the documents do: no option shows the name of a Python type."""
+    text = succeed("train", "--help") + succeed("resume", "--help") + succeed("--help")
+    assert "--epochs <whole number>" in text
+    assert "--learning-rate, --lr <number>" in text
+    assert "--out <path>" in text
+    options = text.partition("Options:")[2]
+    assert not any(word in options for word in ("range>", "<int>", "<float>"))
+
+
+def test_a_checkpoint_that_never_comes(run):
+    """Seconds without an end are refused by the option's name."""
+    said = fail("resume", run, "--save-every", "inf")
+    assert "--save-every must be a finite number at least 0; got inf" in said
 
 
 def test_a_limit_that_python_alone_exceeds(place):

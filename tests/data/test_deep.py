@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -140,14 +141,18 @@ def test_files_give_what_stands_in_them(tmp_path: Path, name: str) -> None:
     assert (stored.numbers == values).all()
     data = load(tmp_path)
     assert data.reading == Reading((5, 7), values.shape[2], 12, "uint8")
+    assert data.reading is not None
     expected = [nearest(value, 12) for value in values.reshape(-1).tolist()]
+    notes = data.notes
+    # What lies beneath what is not opaque.
+    data = load(tmp_path, reading=replace(data.reading, opacity="dropped"))
     assert data.images.dtype == np.uint8
     assert data.images.reshape(-1).tolist() == expected
     bits = 32 if "32" in name else 12 if name in ("packed.tif", "twelve.j2k") else 16
     note = f"1 file of {bits} bits holds values up to 4095: 12 bits are taken for full brightness"
-    assert f"{note}; depth=… says otherwise" in data.notes
+    assert f"{note}; depth=… says otherwise" in notes
     seen_through = "opacity" in name and name != "opacity.png"
-    assert any("transparency" in line for line in data.notes) == seen_through
+    assert any("shown on white" in line for line in notes) == seen_through
 
 
 REFUSED = {

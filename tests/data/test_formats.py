@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 from PIL import Image
 from tests.data.made import png, ramp, tiff, write
 
-from isoconv.data import load, read_image
+from isoconv.data import Reading, load, read_image
 from isoconv.data.decode import look
 from isoconv.data.opening import HAS_AVIF, opened
 from isoconv.errors import DataFileError
@@ -171,7 +172,14 @@ def test_modes(tmp_path: Path, name: str) -> None:
     content, settings, expected, note = MODES[name]
     ending = "" if "." in name else ".png"
     write(tmp_path / "a" / f"{name}{ending}", content, **settings)
-    data = load(tmp_path)
+    shown = load(tmp_path)
+    assert shown.reading is not None
+    assert any("; shown on white" in line for line in shown.notes) == (note == SEEN_THROUGH)
+    # As readings did that were made before anything was shown on white.
+    data = load(tmp_path, reading=replace(shown.reading, opacity="dropped"))
+    # Where white alone is clear they are the same.
+    alike = note != SEEN_THROUGH or ("clear gray of" in name and "2 bits" not in name)
+    assert alike == (shown.digest() == data.digest())
     # Only the conversion of LAB computes with more than whole numbers.
     tolerance = 1 if name == "lab.tif" else 0
     assert np.abs(data.images[0, 0].astype(int) - expected).max() <= tolerance
@@ -186,7 +194,8 @@ def test_premultiplied_gray(tmp_path: Path) -> None:
     values = np.array([[[50, 100], [7, 255]]], np.uint8)
     file = write(tmp_path / "x.tif", tiff(values, (1, 2, 2), 8, more={338: (1,)}))
     try:
-        assert read_image(file).tolist() == [[[127], [7]]]
+        # 127 of opacity 100 is 50, and white the rest.
+        assert read_image(file).tolist() == [[[205], [7]]]
     except DataFileError as error:
         assert "TIFF of a kind that is not read" in str(error)  # noqa: PT017
 
@@ -207,11 +216,47 @@ def test_tiff_that_pillow_misreads_is_refused(tmp_path: Path, content: bytes, me
         read_image(write(tmp_path / "x.tif", content))
 
 
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_shown_on_white(tmp_path: Path, mode: str) -> None:
+    """Every number with every opacity is the nearest whole number, upright and before scaling."""
+    values, opacity = np.meshgrid(np.arange(256, dtype=np.uint8), np.arange(256, dtype=np.uint8))
+    layers = [values] * (len(mode) - 1)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = Image.fromarray(np.stack([*layers, opacity], axis=2), mode)
+    content.save(tmp_path / "x.png", exif=exif)
+    expected = [
+        [(2 * (v * a + 255 * (255 - a)) + 255) // 510 for v in range(256)] for a in range(256)
+    ]
+    found = read_image(tmp_path / "x.png")
+    assert all((np.rot90(found[..., c]) == expected).all() for c in range(found.shape[2]))
+    assert [expected[a][v] for a, v in ((0, 9), (255, 9), (128, 0), (128, 255))] == [
+        255,
+        9,
+        127,
+        255,
+    ]
+    small = Image.fromarray(found.squeeze()).resize((8, 8), Image.Resampling.BILINEAR)
+    assert (read_image(tmp_path / "x.png", (8, 8)).squeeze() == np.asarray(small)).all()
+
+
+def test_deep_colours_shown_on_white(tmp_path: Path) -> None:
+    """Numbers are brought to 8 bits first, by their depth, and so is their opacity."""
+    pixels = np.array([[[4095, 0, 2048, 65535], [4095, 0, 2048, 0], [0, 0, 0, 32896]]])
+    write(tmp_path / "a" / "x.png", png(pixels))
+    data = load(tmp_path)
+    assert data.images.tolist() == [[[[255, 0, 128], [255, 255, 255], [127, 127, 127]]]]
+    assert "1 file (a/x.png) has transparency; shown on white" in data.notes
+
+
 def test_dropped_transparency_is_counted(tmp_path: Path) -> None:
     """The note counts files and names three of them."""
     for number in range(5):
         write(tmp_path / "a" / f"{number}.png", with_opacity("RGBA", (1, 2, 3), 9))
     assert load(tmp_path).notes == (
+        "5 files (a/0.png, a/1.png, a/2.png, …) have transparency; shown on white",
+    )
+    assert load(tmp_path, reading=Reading((1, 3), 3, 8, "uint8", opacity="dropped")).notes == (
         "5 files (a/0.png, a/1.png, a/2.png, …) have transparency, which is dropped; the colours "
         "beneath it are kept",
     )

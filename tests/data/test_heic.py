@@ -36,11 +36,16 @@ def heic(pixels: np.ndarray, **settings: object) -> bytes:
 def test_heic_is_read(tmp_path: Path, ending: str) -> None:
     """Colour and gray come back nearly as they were, without a word."""
     write(tmp_path / "colour" / "a" / f"x.{ending}", heic(SMOOTH))
-    data = load(tmp_path / "colour")
+    data = load(tmp_path / "colour", size=(64, 80))
     assert np.abs(data.images[0].astype(int) - SMOOTH).max() <= 2
     assert data.notes == ()
     write(tmp_path / "gray" / "a" / f"x.{ending}", heic(SMOOTH[..., 0]))
-    assert np.abs(load(tmp_path / "gray").images[0, ..., 0].astype(int) - SMOOTH[..., 0]).max() <= 2
+    assert (
+        np.abs(
+            load(tmp_path / "gray", size=(64, 80)).images[0, ..., 0].astype(int) - SMOOTH[..., 0]
+        ).max()
+        <= 2
+    )
 
 
 def test_turned_heic_is_upright(tmp_path: Path) -> None:
@@ -62,7 +67,7 @@ def test_turned_heic_is_upright(tmp_path: Path) -> None:
 def test_deep_heic_is_brought_to_8_bits(tmp_path: Path) -> None:
     """A file of 10 bits is brought to 8 by its decoder, which is told."""
     write(tmp_path / "a" / "x.heic", heic(SMOOTH.astype(np.uint16) * 257))
-    data = load(tmp_path)
+    data = load(tmp_path, size=(64, 80))
     assert np.abs(data.images[0].astype(int) - SMOOTH).max() <= 2
     assert data.reading is not None
     assert data.reading.depth == 8
@@ -73,18 +78,19 @@ def test_deep_heic_is_brought_to_8_bits(tmp_path: Path) -> None:
 def test_heic_under_another_ending(tmp_path: Path) -> None:
     """What a telephone calls .jpg may be HEIC: it is read all the same, and told."""
     write(tmp_path / "a" / "x.jpg", heic(SMOOTH))
-    data = load(tmp_path)
+    data = load(tmp_path, size=(64, 80))
     assert np.abs(data.images[0].astype(int) - SMOOTH).max() <= 2
     assert "another format than the ending says" in data.notes[0]
 
 
 def test_seen_through_heic(tmp_path: Path) -> None:
-    """Transparency of HEIC is dropped and told as that of any format."""
+    """What is not opaque in HEIC is shown on white and told as in any format."""
     opacity = np.full((64, 80, 1), 9, np.uint8)
     write(tmp_path / "a" / "x.heic", heic(np.concatenate([SMOOTH, opacity], axis=2)))
-    data = load(tmp_path)
+    data = load(tmp_path, size=(64, 80))
     assert data.image_shape == (64, 80, 3)
-    assert "transparency, which is dropped" in data.notes[0]
+    assert data.images.min() >= 240
+    assert "transparency; shown on white" in data.notes[0]
 
 
 def test_damaged_heic_is_named(tmp_path: Path) -> None:

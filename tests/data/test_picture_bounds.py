@@ -11,7 +11,7 @@ from PIL import Image
 from tests.data.limits import read_within
 from tests.data.made import write
 
-from isoconv.data import Reading, decode, deep, load, pictures, read_image, read_pictures
+from isoconv.data import Reading, decode, deep, load, pictures, read_image, read_pictures, reader
 from isoconv.errors import DataFileError, NotEnoughMemoryError
 
 TEXT = b"P2 3 2 4095\n1 # \xff# 77 of a line\r\n20#\n#5\r300\t4000 5 #6"
@@ -73,9 +73,10 @@ def test_what_nobody_foresaw_is_told_too(tmp_path: Path, monkeypatch: pytest.Mon
     def exhausted(*_: object) -> None:
         raise MemoryError
 
-    for owner, name in ((pictures, "as_pixels"), (decode, "_bytes")):
+    for owners, name in (((pictures, reader), "as_pixels"), ((decode,), "_bytes")):
         with monkeypatch.context() as patch:
-            patch.setattr(owner, name, exhausted)
+            for owner in owners:
+                patch.setattr(owner, name, exhausted)
             for call, what in (
                 (lambda: read_image(file), file),
                 (lambda: read_pictures([file], Reading((2, 2), 1, 8)), file),

@@ -41,6 +41,7 @@ def test_bad_plain_values_are_refused(change: dict[str, Any], error: type[Except
     plain = Reading((1, 2), 1, 8, "uint8").plain()
     with pytest.raises(error):
         Reading.from_plain(plain | change)
+    assert (plain.pop("reduced"), plain.pop("opacity")) == (True, "white")
     for key in plain:
         with pytest.raises(ArgumentError, match=f"a reading must say its {key}; got"):
             Reading.from_plain({name: value for name, value in plain.items() if name != key})

@@ -95,6 +95,18 @@ def test_the_rest_is_as_if_they_were_not_there(tmp_path: Path) -> None:
                 load(tmp_path / "good", reading=known))  # fmt: skip
 
 
+def test_a_size_follows_from_the_good_files(tmp_path: Path) -> None:
+    """Files whose pixels are damaged have no say in the size, whatever their headers tell."""
+    fill(tmp_path / "good", "png", 3)
+    fill(tmp_path / "all", "png", 3)
+    for number in range(9):
+        spoil(picture(tmp_path / "all" / "cat" / f"large {number}.png", size=(200, 150)))
+    data = load(tmp_path / "all", skip_bad=True, cache=False)
+    assert same(data, load(tmp_path / "good", cache=False))
+    assert data.image_shape == (24, 24, 1)
+    assert len(data.skipped) == 9
+
+
 def test_without_it_all_are_named(tmp_path: Path) -> None:
     """The error has the same files and reasons, and says how to go on without them."""
     fill(tmp_path, "png", 2)
@@ -127,7 +139,7 @@ def test_parts_come_out_alike(tmp_path: Path) -> None:
         assert data.image_shape == (8, 8, 1)
     assert [each.path for each in splits.skipped] == bad
     assert splits.warnings()[0] == (
-        "2 of 20 files were skipped (skip_bad=True): test/dog/none.png, train/cat/colour.png"
+        "2 of 20 files were skipped: test/dog/none.png, train/cat/colour.png"
     )
     whole = load(tmp_path, "all", size=8, skip_bad=True)
     assert (len(whole), whole.skipped) == (18, splits.skipped)
@@ -248,6 +260,6 @@ def test_the_list_as_csv() -> None:
 def test_many_are_counted() -> None:
     """The warning names 20 of many."""
     many = [Skipped(f"{number}.png") for number in range(30)]
-    assert skip_warning(many, 70).startswith("30 of 100 files were skipped (skip_bad=True): 0.png")
+    assert skip_warning(many, 70).startswith("30 of 100 files were skipped: 0.png")
     assert skip_warning(many, 70).endswith("19.png, … (30 in all)")
-    assert skip_warning(many[:1], 2) == "1 of 3 files was skipped (skip_bad=True): 0.png"
+    assert skip_warning(many[:1], 2) == "1 of 3 files was skipped: 0.png"

@@ -137,11 +137,13 @@ def _npz() -> Iterator[Seed]:
         "y_test": labels[:2].reshape(-1, 1),
     }
     targets = {"images": images[..., np.newaxis], "labels": labels.astype(np.float64)}
+    texts = {"images": images, "labels": np.array(["cat", "dög"])[labels]}
     for name, arrays, compressed in (
         ("stored", named, False),
         ("compressed", named, True),
         ("parts", parts, True),
         ("targets", targets, False),
+        ("texts", texts, False),
     ):
         yield Seed("npz", name, {"data.npz": _npz_of(arrays, compressed)}, target="data.npz")
 

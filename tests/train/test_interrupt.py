@@ -10,13 +10,15 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tests.forks import in_child
 from tests.train.small import make, noise
 
-from isoconv.train import Interrupted
+from isoconv.train import Interrupted, RunFolder
 from isoconv.train.interrupt import InterruptWatch
+from isoconv.train.session import Session
 
 
 def wait_for(told: list[tuple[int, int]], count: int) -> None:
@@ -92,6 +94,43 @@ def test_nobody_to_tell_is_no_fault() -> None:
     with InterruptWatch(tell) as watch:
         signal.raise_signal(signal.SIGINT)
         assert watch.asked == signal.SIGINT
+
+
+@pytest.mark.parametrize("error", [OSError("no more files"), RuntimeError("no more threads")])
+def test_without_threads_interrupts_are_noted(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Nothing is told then, and handlers are as they were afterwards."""
+
+    def fails(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(threading.Thread, "start", fails)
+    with InterruptWatch(lambda *_: None) as watch:
+        signal.raise_signal(signal.SIGINT)
+        assert watch.asked == signal.SIGINT
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.set_wakeup_fd(-1) == -1
+
+
+@pytest.mark.parametrize("folder", [None, "run"])
+def test_what_is_said(folder: str | None) -> None:
+    """Without a folder nobody speaks of saving."""
+    said: list[str] = []
+    session = Session.__new__(Session)
+    session._folder = None if folder is None else RunFolder(folder)
+    session._reporter = SimpleNamespace(say=said.append)  # type: ignore[assignment]
+    session._begin("step 1 of 2 in epoch 3")
+    for count in (1, 2, 3):
+        session._told(signal.SIGTERM, count)
+    after = "saving" if folder else "ending"
+    assert said == [
+        f"SIGTERM: finishing step 1 of 2 in epoch 3, then {after}",
+        f"SIGTERM: finishing step 1 of 2 in epoch 3 (for 0 s now), then {after}; a third one ends "
+        + ("without it" if folder else "as soon as that can be"),
+        "SIGTERM: leaving step 1 of 2 in epoch 3 as soon as that can be"
+        + (", without saving" if folder else ""),
+    ]
 
 
 SLOW = """

@@ -25,7 +25,7 @@ from isoconv.cli import (
     verify,
 )
 from isoconv.cli.errors import Commands
-from isoconv.cli.options import help_of, limit_of
+from isoconv.cli.options import help_of, limit_of, name_values
 from isoconv.cli.table import say
 from isoconv.graph.passes import check_passes
 
@@ -112,6 +112,10 @@ for function in (
 ):
     app.command(help=help_of(function))(function)
 app.add_typer(data.app, name="data")
+# So the help says of a value what the documents say.
+name_values(start)
+for entry in (*app.registered_commands, *data.app.registered_commands):
+    name_values(entry.callback)
 
 
 def main() -> None:

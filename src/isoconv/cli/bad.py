@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isoconv.cli.errors import note
+from isoconv.cli.table import reading_progress
 from isoconv.errors import DataFileError
 from isoconv.printable import listed, printable
 
@@ -20,22 +21,26 @@ TOLD = 20
 """Files that are told one by one; the rest is counted."""
 
 
-def tell_skipped(skipped: Sequence[Skipped], file: Path | None = None) -> None:
+def tell_skipped(skipped: Sequence[Skipped], where: str | Path) -> None:
     """Say which files are left out, and why.
 
     Args:
         skipped: any number of them.
-        file: where all of them will be listed; None for nowhere.
+        where: all of them are listed.
     """
+    from isoconv.data.tally import counted
+
     for each in skipped[:TOLD]:
         note(f"skipped {each}")
     more = len(skipped) - TOLD
     if more > 0:
-        where = "" if file is None else f"; all of them, with the reasons: {printable(file)}"
-        note(f"skipped {more} more files{where}")
+        place = printable(where)
+        note(f"skipped {counted(more, 'more file')}; all of them, with the reasons: {place}")
 
 
-def load_of_run(data: str, reading: Reading | None, samples: Samples, run: Path) -> Dataset:
+def load_of_run(
+    data: str, reading: Reading | None, samples: Samples, run: Path, cache: bool
+) -> Dataset:
     """All samples of the source of a run, without the files that cannot be read.
 
     Those are none of the run's, or it could not be gone on with.
@@ -45,13 +50,16 @@ def load_of_run(data: str, reading: Reading | None, samples: Samples, run: Path)
         reading: how the run read pictures.
         samples: of the run.
         run: its folder, for messages.
+        cache: pictures may come out of the cache.
 
     Raises:
         DataError: as `isoconv.data.load`, or a file of the run cannot be read any more.
     """
     from isoconv.data import load
 
-    whole = load(data, "all", reading=reading, skip_bad=True)
+    whole = load(
+        data, "all", reading=reading, skip_bad=True, cache=cache, progress=reading_progress()
+    )
     own = {row.path for row in samples.rows}
     lost = [each for each in whole.skipped if each.path in own]
     if lost:
@@ -67,6 +75,8 @@ def skipped_of_run(whole: Dataset, left_out: Collection[str], run: Path) -> tupl
         left_out: paths that the run left out.
         run: its folder, for messages.
     """
+    from isoconv.data.tally import counted
+
     again = tuple(each for each in whole.skipped if each.path in left_out)
     new = [each.path for each in whole.skipped if each.path not in left_out]
     if left_out:
@@ -75,13 +85,21 @@ def skipped_of_run(whole: Dataset, left_out: Collection[str], run: Path) -> tupl
             "skipped.csv"
         )
     if new:
-        note(f"{_files(new)} left out: they cannot be read, and are none of the run's: "
-             f"{listed(new)}")  # fmt: skip
+        are = "is" if len(new) == 1 else "are"
+        note(
+            f"{counted(len(new), 'file')} that cannot be read {are} none of the run's and {are} "
+            f"left alone: {listed(new)}"
+        )
     return again
 
 
 def load_to_measure(
-    data: str, reading: Reading, skip_bad: bool, left_out: Collection[str], samples: Samples | None
+    data: str,
+    reading: Reading,
+    skip_bad: bool,
+    left_out: Collection[str],
+    samples: Samples | None,
+    cache: bool,
 ) -> Dataset:
     """All samples of a source to measure a model on, without the files that its run left out.
 
@@ -91,19 +109,21 @@ def load_to_measure(
         skip_bad: leave out all files that cannot be read.
         left_out: paths that the run of the model left out.
         samples: of that run, if they are known.
+        cache: pictures may come out of the cache.
 
     Raises:
         DataError: as `isoconv.data.load`.
     """
     from isoconv.data import load
 
+    settings: dict[str, Any] = {"reading": reading, "cache": cache, "progress": reading_progress()}
     if not (skip_bad or left_out):
-        return load(data, "all", reading=reading)
-    whole = load(data, "all", reading=reading, skip_bad=True)
+        return load(data, "all", **settings)
+    whole = load(data, "all", skip_bad=True, **settings)
     if not skip_bad and any(each.path not in left_out for each in whole.skipped):
         # It raises the error that names them.
-        return load(data, "all", reading=reading)
-    tell_skipped(whole.skipped)
+        return load(data, "all", **settings)
+    tell_skipped(whole.skipped, "--json")
     return _as_then(whole, left_out, samples)
 
 

@@ -23,9 +23,11 @@ def result_lines(
     title: str, evaluation: Evaluation, images: int, smoothing: float = 0.0
 ) -> list[str]:
     """Accuracy and loss in words; of smoothed labels, the smoothing."""
+    from isoconv.train.scores import TOP_FIVE_FROM
+
     hits = int(evaluation.confusion.diagonal().sum())
     accuracy = f"{title} accuracy {evaluation.top1 or 0.0:.2%} ({hits:,} of {images:,} images)"
-    if evaluation.top5 is not None:
+    if evaluation.top5 is not None and len(evaluation.confusion) >= TOP_FIVE_FROM:
         accuracy += f", among the first five {evaluation.top5:.2%}"
     smoothed = f" (label smoothing {smoothing:g})" if smoothing else ""
     return [accuracy, f"{title} loss {evaluation.loss:.4f}{smoothed}"]
@@ -56,6 +58,8 @@ def finish(
     if page is not None:
         say(f"report {printable(page)}")
     say(f"weights sha256:{run.digest}")
+    from isoconv.cli.scored import plain_skipped
+
     measured = None if data is None else evaluation
     return {
         "run": run.folder,
@@ -68,6 +72,7 @@ def finish(
         "measured": None if measured is None else _plain(part, measured),
         "history": run.history,
         "notes": run.notes,
+        "skipped": plain_skipped(splits.skipped),
         "report": page,
         "weights_sha256": run.digest,
     }

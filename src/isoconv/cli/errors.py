@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import sys
 import traceback
 import warnings
@@ -33,7 +32,6 @@ __all__ = [
     "UNREAD",
     "WRONG",
     "Commands",
-    "as_options",
     "complain",
     "in_full",
     "note",
@@ -105,6 +103,10 @@ class Commands(TyperGroup):
             code = WRONG
         except typer.Abort:
             code = INTERRUPTED
+        except KeyboardInterrupt:
+            # Before the command began, or after its end.
+            complain("interrupted", kind="")
+            code = INTERRUPTED
         except SystemExit as error:
             # So typer ends a completion, and where nobody takes the output any more, with a code
             # of its own.
@@ -140,8 +142,8 @@ def _told(error: Exception, debug: bool) -> int:
         with contextlib.suppress(OSError):
             traceback.print_exception(error)
     for line in getattr(error, "__notes__", ()):
-        note(as_options(line))
-    what = as_options(in_full(error)) or type(error).__name__
+        note(line)
+    what = in_full(error) or type(error).__name__
     if isinstance(error, MemoryError) and not isinstance(error, IsoconvError):
         what = "there was not enough memory for this" + (f": {error}" if str(error) else "")
     complain(what if meant else f"a fault of isoconv itself: {type(error).__name__}: {error}")
@@ -220,7 +222,7 @@ def _warnings_as_notes() -> Iterator[None]:
     seen: set[str] = set()
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        text = as_options(str(message))
+        text = str(message)
         if text not in seen:
             seen.add(text)
             note(text)
@@ -230,26 +232,6 @@ def _warnings_as_notes() -> Iterator[None]:
         warnings.simplefilter("always", DataWarning)
         warnings.showwarning = show
         yield
-
-
-_NAMES = "scale|size|depth|best|clip_norm|validation|test"
-_SETTING = re.compile(rf"\b(?P<name>{_NAMES})=(?P<value>…|True|\(height, width\)|\d+(?:[./]\d+)?)")
-
-
-def as_options(message: str) -> str:
-    """A message of the library, whose settings are options here.
-
-    Example:
-        >>> as_options("scale=1/255 brings bytes to 0 to 1, or take the best one (best=True)")
-        '--scale 1/255 brings bytes to 0 to 1, or take the best one (--best)'
-    """
-    return _SETTING.sub(_option, message)
-
-
-def _option(found: re.Match[str]) -> str:
-    name = found["name"].replace("_", "-")
-    value = {"…": "", "True": "", "(height, width)": " HEIGHTxWIDTH"}.get(found["value"])
-    return f"--{name}" + (f" {found['value']}" if value is None else value)
 
 
 def complain(message: str, kind: str = "error") -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isoconv.cli.errors import as_options, note
+from isoconv.cli.errors import note
 from isoconv.cli.options import (
     AsJson,
     Best,
@@ -22,13 +22,14 @@ from isoconv.cli.options import (
     SkipBad,
     TargetName,
     Threads,
+    UseCache,
 )
-from isoconv.cli.table import print_alone, say, terminal_width
+from isoconv.cli.table import print_row, say
 from isoconv.errors import ArgumentError, CheckpointError
 
 if TYPE_CHECKING:
     from isoconv.cli.scored import Scored
-    from isoconv.data import Dataset, Samples
+    from isoconv.data import Dataset, Samples, Skipped
     from isoconv.nn import Module
     from isoconv.train import Evaluation, RunFolder
 
@@ -72,6 +73,7 @@ def evaluate(
         ),
     ] = None,
     skip_bad: SkipBad = False,
+    cache: UseCache = True,
     as_json: AsJson = False,
     threads: Threads = None,
     target: TargetName = None,
@@ -94,7 +96,7 @@ def evaluate(
     """
     from isoconv.cli.bad import load_to_measure
     from isoconv.cli.runs import class_names_of, classifier_at
-    from isoconv.cli.scored import Scored, csv_of, write_csv
+    from isoconv.cli.scored import Scored, csv_rows, write_csv
     from isoconv.data.classes import in_classes
     from isoconv.nn.inference import reading_of
 
@@ -107,9 +109,9 @@ def evaluate(
     smoothing = _smoothing(folder)
     left_out = [] if folder is None else folder.description().get("skipped", [])
     samples = None if folder is None or not left_out else folder.samples()
-    whole = load_to_measure(data, reading_of(model), skip_bad, left_out, samples)
+    whole = load_to_measure(data, reading_of(model), skip_bad, left_out, samples, cache)
     for line in whole.notes:
-        note(as_options(line))
+        note(line)
     numbers = tuple(str(number) for number in range(len(model.class_names)))
     if whole.numbered and model.class_names != numbers:
         note(f"the classes of {data} have no names: they are taken for those of the run by number")
@@ -139,22 +141,15 @@ def evaluate(
     found = scored(chosen.name, chosen.part)
     others = None if chosen.others is None else scored("not trained on:", chosen.others)
     if csv == STANDARD:
-        _print_csv(csv_of(found))
+        for row in csv_rows(found):
+            print_row(row)
         return
     if as_json:
-        _print_json(model, chosen, found, others)
+        _print_json(model, chosen, found, others, whole.skipped)
     else:
         _print(chosen, found, others, mistakes)
     if csv is not None:
         write_csv(csv, found)
-
-
-def _print_csv(content: bytes) -> None:
-    """Names as they are for a program, escaped for a terminal, which would obey them."""
-    if terminal_width() is None:
-        print_alone(content)
-    else:
-        say(content.decode("utf-8", "surrogateescape").rstrip("\n"))
 
 
 def _folder_of(path: Path, model: Module) -> RunFolder | None:
@@ -345,7 +340,14 @@ def _what(chosen: _Chosen) -> str:
     return said
 
 
-def _print_json(model: Module, chosen: _Chosen, scored: Scored, others: Scored | None) -> None:
+def _print_json(
+    model: Module,
+    chosen: _Chosen,
+    scored: Scored,
+    others: Scored | None,
+    skipped: Sequence[Skipped],
+) -> None:
+    from isoconv.cli.scored import plain_skipped
     from isoconv.cli.table import print_json
 
     print_json(
@@ -354,6 +356,7 @@ def _print_json(model: Module, chosen: _Chosen, scored: Scored, others: Scored |
             "split": chosen.name,
             "images_in_all": chosen.of,
             **scored.plain(),
+            "skipped": plain_skipped(skipped),
             "trained_on": chosen.trained,
             "steered_by": chosen.steered,
             "not_trained_on": None if others is None else others.plain(),

@@ -1,4 +1,4 @@
-"""``isoconv info``: the machine, the cache, the versions."""
+"""``isoconv info``: the machine, the caches, the versions."""
 
 from __future__ import annotations
 
@@ -21,26 +21,31 @@ PACKAGES = ("numpy", "llvmlite", "pillow", "safetensors", "matplotlib")
 
 def info(
     clear_cache: Annotated[
-        bool, typer.Option("--clear-cache", help="Remove all compiled kernels.")
+        bool,
+        typer.Option("--clear-cache", help="Remove all compiled kernels and decoded pictures."),
     ] = False,
     as_json: AsJson = False,
     target: TargetName = None,
 ) -> None:
-    """Show the machine, the kernel cache and the versions.
+    """Show the machine, the caches of kernels and of pictures, and the versions.
 
     Examples:
       isoconv info
       isoconv info --clear-cache
     """
     from isoconv.compile.cache import KernelCache, default_folder
+    from isoconv.data.cache import open_cache
 
     folder = default_folder()
     cache = None if folder is None else KernelCache(folder)
     if clear_cache:
         count = 0 if cache is None else cache.clear()
         say(f"removed {count:,} compiled kernel{'' if count == 1 else 's'}")
+        with open_cache(wanted=True) as kept:
+            pictures = 0 if kept is None else kept.clear()
+        say(f"removed {pictures:,} decoded picture{'' if pictures == 1 else 's'}")
         if as_json:
-            print_json({"removed_kernels": count})
+            print_json({"removed_kernels": count, "removed_pictures": pictures})
         return
     rows = [*_machine(target), *_cache(cache), *_versions()]
     if as_json:
@@ -107,7 +112,7 @@ def _cache(cache: KernelCache | None) -> list[tuple[str, str]]:
 
     if cache is None:
         nowhere = "nowhere: this user has no home folder"
-        return [("kernel cache", nowhere), ("data sets", nowhere)]
+        return [(name, nowhere) for name in ("kernel cache", "picture cache", "data sets")]
     entries = cache.entries()
     size = sum(entry[1] for entry in entries)
     return [
@@ -118,8 +123,28 @@ def _cache(cache: KernelCache | None) -> list[tuple[str, str]]:
             f"{cache.bound / 2**20:.0f} MiB",
         ),
         *(("", line) for line in cache.refused),
+        *_pictures(),
         ("data sets", str(default_folder())),
     ]
+
+
+def _pictures() -> list[tuple[str, str]]:
+    """Where decoded pictures are kept, and how much room they take."""
+    from isoconv.data.cache import open_cache
+
+    with open_cache(wanted=True) as cache:
+        if cache is None:
+            return []
+        count, size, room = cache.size()
+        return [
+            ("picture cache", str(cache.folder)),
+            (
+                "",
+                f"{count:,} pictures, {size / 2**20:.1f} MiB of at most "
+                f"{cache.bound / 2**20:.0f} MiB, in a file of {room / 2**20:.1f} MiB",
+            ),
+            *(("", line) for line in cache.refused),
+        ]
 
 
 def _versions() -> list[tuple[str, str]]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from isoconv.errors import ArgumentError
-from isoconv.files import PIECE
-from isoconv.memory import check_memory
 from isoconv.printable import printable
 
 if TYPE_CHECKING:
@@ -69,13 +68,14 @@ def named(words: Sequence[str]) -> Iterator[Inputs]:
     found = Inputs()
     if words.count(STANDARD_INPUT) > 1:
         raise ArgumentError("standard input, -, can be read but once; got it more than once")
-    with TemporaryDirectory(prefix="isoconv-") as scratch:
+    with ExitStack() as stack:
         for word in words:
             if word == STANDARD_INPUT:
+                scratch = stack.enter_context(TemporaryDirectory(prefix="isoconv-"))
                 path = Path(scratch) / "picture"
                 found.shown[path] = STANDARD_INPUT
                 found.items.append(_standard_input(path))
-            elif Path(word).is_dir():
+            elif os.path.isdir(word):  # noqa: PTH112 - Path.is_dir raises where a name is too long
                 _add_folder(found, Path(word))
             else:
                 found.items.append(Path(word))
@@ -104,6 +104,8 @@ def _standard_input(path: Path) -> Path | Skipped:
         ArgumentError: it is a terminal, where nobody would know what is waited for.
     """
     from isoconv.data import Skipped
+    from isoconv.files import PIECE
+    from isoconv.memory import check_memory
 
     if sys.stdin is None or sys.stdin.isatty():
         raise ArgumentError(

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from fractions import Fraction
 from inspect import getdoc
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
 import typer
+from typer.models import OptionInfo
 
 from isoconv.cli import complete
 from isoconv.cli.table import JSON_WANTED
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from isoconv.data import Augmentation
 
 __all__ = [
+    "KINDS",
     "AsJson",
     "Best",
     "DataSource",
@@ -32,9 +34,11 @@ __all__ = [
     "SkipBad",
     "TargetName",
     "Threads",
+    "UseCache",
     "augmentation_of",
     "help_of",
     "limit_of",
+    "name_values",
     "named_folder",
     "shape_of",
     "size_of",
@@ -79,25 +83,6 @@ TargetName = Annotated[
 Report = Annotated[bool, typer.Option("--report/--no-report", help="Make the page with pictures.")]
 
 
-def seconds_of(text: str) -> float:
-    """Seconds between checkpoints.
-
-    Raises:
-        typer.BadParameter: they are no finite number of at least 0.
-
-    Example:
-        >>> seconds_of("1.5")
-        1.5
-    """
-    try:
-        found = float(text)
-    except ValueError:
-        found = -1.0
-    if not 0 <= found < float("inf"):
-        raise typer.BadParameter(f"must be a number of seconds, at least 0; got {text!r}")
-    return found
-
-
 def named_folder(out: Path) -> Path:
     """A folder for a new run, which needs a name of its own.
 
@@ -121,7 +106,7 @@ SaveEvery = Annotated[
     float | None,
     typer.Option(
         metavar="SECONDS",
-        parser=seconds_of,
+        min=0,
         help="Time between checkpoints within an epoch: what a kill costs.  [default: 60]",
     ),
 ]
@@ -185,6 +170,14 @@ SkipBad = Annotated[
         "--skip-bad", help="Leave out the picture files that cannot be read; each is named."
     ),
 ]
+UseCache = Annotated[
+    bool,
+    typer.Option(
+        "--cache/--no-cache",
+        help="Take scaled pictures of a folder from the cache, and keep them there; changes no "
+        "bit.",
+    ),
+]
 Depth = Annotated[
     int | None,
     typer.Option(
@@ -209,6 +202,25 @@ def help_of(command: Callable[..., Any]) -> str:
     """A command's docstring as its help, the lines of its examples kept as they are."""
     # A line with this character alone keeps a paragraph's lines from being filled.
     return (getdoc(command) or "").replace("\n\nExamples:", "\n\n\b\nExamples:")
+
+
+KINDS = {int: "whole number", float: "number", str: "text", Path: "path"}
+"""What a value is called, in the help and in the documents."""
+
+
+def name_values(command: Callable[..., Any] | None) -> None:
+    """Call the values of a command's options what they are to a person, where nothing else does."""
+    if command is None:
+        return
+    hints = get_type_hints(command, include_extras=True)
+    # Annotations that are still text would be made anew each time they are asked for.
+    command.__annotations__ = hints
+    for hint in hints.values():
+        kind, *extras = get_args(hint) or (hint,)
+        kinds = [each for each in (kind, *get_args(kind)) if each in KINDS]
+        for info in extras:
+            if isinstance(info, OptionInfo) and info.metavar is None and kinds:
+                info.metavar = f"<{KINDS[kinds[0]]}>"
 
 
 def limit_of(text: str) -> int:

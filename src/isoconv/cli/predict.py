@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isoconv.cli.errors import UNREAD, as_options, complain, in_full, note
+from isoconv.cli.errors import UNREAD, complain, in_full, note
 from isoconv.cli.inputs import Inputs, named
 from isoconv.cli.options import AsJson, Best, ModelPath, Scale, TargetName, Threads
 from isoconv.errors import ArgumentError
@@ -69,7 +71,8 @@ def predict(
         for line in inputs.notes:
             note(line)
         answers = _answers(model, inputs, top, scale, threads, target)
-        known = _print_csv(answers) if as_csv else list(answers)
+        with _counted(len(inputs.items), as_csv) as step:
+            known = _print_csv(answers, step) if as_csv else list(_each(answers, step))
     lost = [each.lost for each in known if each.lost is not None]
     if len(lost) == len(known):
         raise cannot_be_read("", lost, len(known))
@@ -122,7 +125,7 @@ def _answers(
     from isoconv.nn.each import FileResult, predict_each
 
     def told(line: str) -> None:
-        note(as_options(inputs.as_shown(line)))
+        note(inputs.as_shown(line))
 
     files = inputs.files
     results: Iterator[FileResult] = iter(())
@@ -155,7 +158,25 @@ def _first(
     return tuple((names[place], float(probabilities[place])) for place in order)
 
 
-def _print_csv(answers: Iterator[_Answer]) -> list[_Answer]:
+@contextmanager
+def _counted(total: int, as_csv: bool) -> Iterator[Callable[[], None]]:
+    """What is to be called after each image: it moves a bar, unless rows go to the terminal."""
+    from isoconv.cli.table import reading_progress
+    from isoconv.data.counting import SILENT, Counting
+
+    rows = as_csv and sys.stdout is not None and sys.stdout.isatty()
+    counting = SILENT if rows else Counting(reading_progress())
+    with counting.of("predicting", total) as step:
+        yield step
+
+
+def _each(answers: Iterator[_Answer], step: Callable[[], None]) -> Iterator[_Answer]:
+    for answer in answers:
+        step()
+        yield answer
+
+
+def _print_csv(answers: Iterator[_Answer], step: Callable[[], None]) -> list[_Answer]:
     """Print a row for each image as soon as it is known, behind a row of titles.
 
     Returns:
@@ -165,7 +186,7 @@ def _print_csv(answers: Iterator[_Answer]) -> list[_Answer]:
 
     known: list[_Answer] = []
     begun = False
-    for answer in answers:
+    for answer in _each(answers, step):
         if answer.lost is None:
             if not begun:
                 print_row(_titles(len(answer.classes)))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from isoconv.cli.options import AsJson, Report, RunPath, SaveEvery, TargetName, Threads
+from isoconv.cli.options import AsJson, Report, RunPath, SaveEvery, TargetName, Threads, UseCache
 from isoconv.cli.table import print_json, progress, say
 from isoconv.printable import printable
 
@@ -30,6 +30,7 @@ def resume(
     save_every: SaveEvery = None,
     target: TargetName = None,
     report: Report = True,
+    cache: UseCache = True,
     as_json: AsJson = False,
 ) -> None:
     """Go on with an interrupted run, or train a finished one on.
@@ -56,7 +57,7 @@ def resume(
             f"{run} was trained with a model of a person's own class: only a program that has this "
             "class can go on with it (docs/training.md)"
         )
-    splits = parts_of_run(run, data or data_of_run(run, description), description)
+    splits = parts_of_run(run, data or data_of_run(run, description), description, cache=cache)
     model = model_of(architecture, f"{run}/run.json")
     saves = {} if save_every is None else {"save_every": save_every}
     trainer = Trainer.from_run(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from isoconv.checks import LARGEST
 from isoconv.cli.errors import note
+from isoconv.cli.table import reading_progress
 from isoconv.cli.typed import command_line
 from isoconv.errors import ArgumentError, CheckpointError, DataError
 
@@ -153,7 +154,7 @@ def load_parts(data: str, **settings: Any) -> Splits:
     from isoconv.data import load_splits
     from isoconv.data.labels import classes_hint
 
-    splits = load_splits(data, **settings)
+    splits = load_splits(data, progress=reading_progress(), **settings)
     if not splits.train.class_names:
         raise DataError(
             f"{data}: the command line trains classifiers, whose labels are whole numbers or "
@@ -194,7 +195,9 @@ def data_of_run(run: Path, description: Mapping[str, Any]) -> str:
     return place
 
 
-def parts_of_run(run: Path, data: str, described: Mapping[str, Any]) -> Splits:
+def parts_of_run(
+    run: Path, data: str, described: Mapping[str, Any], *, cache: bool = False
+) -> Splits:
     """The parts that a run was given, out of where its data are now.
 
     By the list of its samples, if that came along, whatever else the source holds by now;
@@ -204,6 +207,7 @@ def parts_of_run(run: Path, data: str, described: Mapping[str, Any]) -> Splits:
         run: the run folder.
         data: where its data are.
         described: what run.json or the receipt says of the run, as it was read.
+        cache: pictures may come out of the cache; otherwise they are what the files hold now.
 
     Raises:
         CheckpointError: it does not say how they were split, or what it says makes no sense.
@@ -226,7 +230,7 @@ def parts_of_run(run: Path, data: str, described: Mapping[str, Any]) -> Splits:
     known = RunFolder(run).samples(described["samples_sha256"])
     wanted = None if reading is None else Reading.from_plain(reading)
     if known is not None:
-        whole = load_of_run(data, wanted, known, run)
+        whole = load_of_run(data, wanted, known, run, cache)
         parts = known.select(whole)
         if parts is not None:
             more = len(whole) - len(known)
@@ -240,16 +244,17 @@ def parts_of_run(run: Path, data: str, described: Mapping[str, Any]) -> Splits:
     if how == DEMO_SPLIT:
         return demo_parts(data)
     check(f"how the data of {run} were split", how, _split())
-    size = None if how["size"] is None else (how["size"][0], how["size"][1])
-    settings = {
-        "validation": how["validation"],
-        "test": how["test"],
-        "seed": how["split_seed"],
-        "size": size,
-        "depth": how["depth"],
-        "skip_bad": bool(left_out),
-    }
-    return load_splits(data, **settings)
+    splits = load_splits(
+        data,
+        validation=how["validation"],
+        test=how["test"],
+        seed=how["split_seed"],
+        reading=wanted,
+        skip_bad=bool(left_out),
+        cache=cache,
+        progress=reading_progress(),
+    )
+    return replace(splits, how=how)
 
 
 def _split() -> Schema:

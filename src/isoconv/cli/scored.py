@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,10 +11,10 @@ from isoconv.cli.table import print_table, say
 from isoconv.printable import csv_line, printable
 
 if TYPE_CHECKING:
-    from isoconv.data import Dataset
+    from isoconv.data import Dataset, Skipped
     from isoconv.train import Answer, Evaluation, Scores
 
-__all__ = ["Scored", "csv_of", "write_csv"]
+__all__ = ["Scored", "csv_rows", "plain_skipped", "write_csv"]
 
 CSV_COLUMNS = ("path", "true", "predicted", "probability")
 
@@ -156,7 +156,7 @@ class Scored:
         }
 
     def plain_answers(self, *, mistakes: bool = False) -> list[dict[str, Any]]:
-        """What was said of each image, as plain values; see `csv_of` for the same as CSV."""
+        """What was said of each image, as plain values; see `csv_rows` for the same as CSV."""
         return [
             {
                 "path": each.path or None,
@@ -168,14 +168,17 @@ class Scored:
         ]
 
 
-def csv_of(scored: Scored) -> bytes:
-    """What was said of each image as CSV in UTF-8."""
-    lines = [csv_line(CSV_COLUMNS)]
+def plain_skipped(skipped: Sequence[Skipped]) -> list[dict[str, str]]:
+    """Files that could not be read, as plain values."""
+    return [{"path": each.path, "reason": each.reason} for each in skipped]
+
+
+def csv_rows(scored: Scored) -> Iterator[tuple[str, ...]]:
+    """What was said of each image as rows of a table, below one with the columns' names."""
+    yield CSV_COLUMNS
     for each in scored.answers():
         names = scored.names[each.true], scored.names[each.predicted]
-        lines.append(csv_line((_place(each), *names, str(each.probability))))
-    # Names of files need not be valid text.
-    return "".join(lines).encode("utf-8", "surrogateescape")
+        yield (_place(each), *names, str(each.probability))
 
 
 def write_csv(path: Path, scored: Scored) -> None:
@@ -186,7 +189,9 @@ def write_csv(path: Path, scored: Scored) -> None:
     """
     from isoconv.train.files import write_bytes
 
-    write_bytes(path, csv_of(scored))
+    content = "".join(map(csv_line, csv_rows(scored)))
+    # Names of files need not be valid text.
+    write_bytes(path, content.encode("utf-8", "surrogateescape"))
     say(f"each image's answer {printable(path)}")
 
 

@@ -110,6 +110,13 @@ def progress() -> bool | Console:
     return Console(stderr=True) if JSON_WANTED.get() else True
 
 
+def reading_progress() -> Console:
+    """What the reading of data shows its progress in: standard error, beside what is printed."""
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
 def print_json(value: object) -> None:
     """Print JSON for programs: UTF-8, with escapes for what is no text or could move a cursor.
 
@@ -161,7 +168,7 @@ def print_row(cells: Sequence[str]) -> None:
     if sys.stdout is not None and sys.stdout.isatty():
         cells = [printable(cell) for cell in cells]
     # Names of files need not be valid text.
-    typer.echo(csv_line(cells).encode("utf-8", "surrogateescape"), nl=False)
+    print_alone(csv_line(cells).encode("utf-8", "surrogateescape"))
 
 
 def print_table(

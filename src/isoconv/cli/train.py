@@ -18,6 +18,7 @@ from isoconv.cli.options import (
     SkipBad,
     TargetName,
     Threads,
+    UseCache,
     augmentation_of,
     size_of,
 )
@@ -67,7 +68,7 @@ def train(
         int | None,
         typer.Option(
             min=1,
-            help="How often to go through the images.  [default: 10 to 120, by their number]",
+            help="How often to go through the images.  [default: 10 to 100, by their number]",
         ),
     ] = None,
     batch_size: Annotated[
@@ -146,6 +147,7 @@ def train(
     ] = None,
     depth: Depth = None,
     skip_bad: SkipBad = False,
+    cache: UseCache = True,
     validation: Annotated[
         float,
         typer.Option(help="Fraction to hold out of training, if there is no validation part."),
@@ -205,7 +207,7 @@ def train(
         with called(seed="--split-seed"):
             splits = load_parts(
                 data, validation=validation, test=test, seed=split_seed, size=sides, depth=depth,
-                skip_bad=skip_bad,
+                skip_bad=skip_bad, cache=cache,
             )  # fmt: skip
         tell_skipped(splits.skipped, folder.skipped_file)
         metric = "loss" if splits.validation is None else "val_loss"

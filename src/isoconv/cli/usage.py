@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from isoconv.checks import shown
 from isoconv.printable import printable
 
 __all__ = ["refused_value"]
@@ -33,6 +32,9 @@ def refused_value(error: Any) -> str | None:
         error: what typer raises. Its own text is that of the library that it checks values with,
             and leaves the value out; the refusal that it was raised from has all three.
     """
+    # It brings NumPy with it, for which no other start is to wait.
+    from isoconv.checks import shown
+
     refusal: Any = getattr(error, "__cause__", None)
     names = getattr(getattr(error, "param", None), "opts", None)
     if not callable(getattr(refusal, "errors", None)) or not names:

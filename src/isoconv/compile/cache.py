@@ -15,9 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import platformdirs
-
-from isoconv.private import PrivateFolder, read_own
+from isoconv.private import PrivateFolder, cache_folder, read_own
 
 __all__ = ["KernelCache", "default_folder"]
 
@@ -31,16 +29,8 @@ _TRIM_EVERY = 64  # new entries between two looks at the folder's size
 
 
 def default_folder() -> Path | None:
-    """The user's own cache folder for kernels, where this system keeps such folders.
-
-    None for a user without a home folder, as in some containers; there is no such cache then.
-    """
-    try:
-        folder = platformdirs.user_cache_path("isoconv", appauthor=False)
-    except (RuntimeError, KeyError):
-        return None
-    # Some versions leave a home folder that they do not find as "~": a name in the working folder.
-    return folder / "kernels" if folder.is_absolute() else None
+    """The user's own cache folder for kernels; None for a user without a home folder."""
+    return cache_folder("kernels")
 
 
 def _header(key: str, code: bytes) -> bytes:

@@ -14,10 +14,12 @@ from PIL import Image, ImageFile, ImageOps, JpegImagePlugin
 from isoconv.data.deep import Kind, check_bytes, kind_of, read_numbers
 from isoconv.data.files import file_error
 from isoconv.data.opening import OpenPicture, opened
+from isoconv.data.reading import Opacity
 from isoconv.data.tally import Trait
 from isoconv.data.threads import Take, freely
 from isoconv.errors import DataFileError
 from isoconv.printable import printable
+from isoconv.wording import offered, setting
 
 __all__ = [
     "DEPTHS",
@@ -78,6 +80,7 @@ class Stored:
         most: the largest number, or the largest that the file declares if that tells more.
         bits: that a number takes in the file.
         found: what is to be told of it, and what its decoder said.
+        alpha: how opaque each pixel is, uint8 ``(H, W)``, if it is to be shown on white.
     """
 
     path: Path
@@ -87,6 +90,14 @@ class Stored:
     most: int
     bits: int
     found: tuple[Trait | str, ...]
+    alpha: Array | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width, as it was decoded."""
+        if self.numbers is not None:
+            return int(self.numbers.shape[0]), int(self.numbers.shape[1])
+        return (0, 0) if self.picture is None else (self.picture.height, self.picture.width)
 
     @property
     def channels(self) -> int:
@@ -131,7 +142,12 @@ def look(path: Path) -> Header:
         return Header(picture.size, gray, kind)
 
 
-def read(path: Path, wanted: tuple[int, int] | None = None, take: Take = freely) -> Stored:
+def read(
+    path: Path,
+    wanted: tuple[int, int] | None = None,
+    take: Take = freely,
+    opacity: Opacity = "white",
+) -> Stored:
     """Decode a file.
 
     Args:
@@ -139,6 +155,7 @@ def read(path: Path, wanted: tuple[int, int] | None = None, take: Take = freely)
         wanted: height and width that it will be scaled to, if a large JPEG may be decoded reduced
             (see `reduction`); None if it must not.
         take: asks for memory before pixels take it.
+        opacity: what becomes of it, see `Reading`.
 
     Raises:
         DataFileError: as `look`, or the pixels are damaged, cannot be had as they are, or hold NaN
@@ -150,13 +167,17 @@ def read(path: Path, wanted: tuple[int, int] | None = None, take: Take = freely)
         if kind == "bytes":
             check_bytes(picture)
             _reduce(picture, wanted)
-            image, numbers, most, bits = _bytes(picture), None, 0, 8
+            image, alpha = _bytes(picture)
+            numbers, most, bits = None, 0, 8
         else:
             image = None
             found = read_numbers(picture)
             numbers, most, bits = found.values, found.most, found.bits
-            if found.transparent:
-                picture.traits.add(Trait.TRANSPARENT)
+            alpha = found.alpha
+        if alpha is not None:
+            dropped = opacity == "dropped"
+            picture.traits.add(Trait.TRANSPARENT if dropped else Trait.ON_WHITE)
+            alpha = None if dropped else alpha
     if numbers is not None and kind == "deep":
         most = max(most, int(numbers.max()))
     elif numbers is not None and not np.isfinite(numbers).all():
@@ -164,7 +185,7 @@ def read(path: Path, wanted: tuple[int, int] | None = None, take: Take = freely)
         raise file_error(path, "finite numbers", f"{wrong}")
     traits = sorted(picture.traits, key=lambda trait: trait.name)
     warnings = (f"a warning of the decoder: {line}" for line in picture.said)
-    return Stored(path, kind, image, numbers, most, bits, (*traits, *warnings))
+    return Stored(path, kind, image, numbers, most, bits, (*traits, *warnings), alpha)
 
 
 def least_depth(path: Path, most: int) -> int:
@@ -178,7 +199,8 @@ def least_depth(path: Path, most: int) -> int:
             return depth
     raise DataFileError(
         f"{printable(path)}: numbers of more than 16 bits need a depth, the bits of full "
-        f"brightness; found {most}: depth={most.bit_length()} or more"
+        f"brightness; found {most}"
+        + (f": {setting('depth', str(most.bit_length()))} or more" if offered("depth") else "")
     )
 
 
@@ -191,6 +213,8 @@ def as_pixels(stored: Stored, size: tuple[int, int] | None, channels: int, depth
     plain = stored.picture
     if plain is None:
         plain = _image(_scaled(stored, depth))
+    if stored.alpha is not None:
+        plain = _on_white(plain, stored.alpha)
     if plain.mode != ("L" if channels == 1 else "RGB"):
         plain = plain.convert("L" if channels == 1 else "RGB")
     if size is not None and (plain.height, plain.width) != size:
@@ -208,6 +232,22 @@ def as_floats(stored: Stored, size: tuple[int, int] | None, channels: int) -> Ar
     return np.repeat(values, channels, axis=2) if values.shape[2] != channels else values
 
 
+def _on_white(plain: Image.Image, alpha: Array) -> Image.Image:
+    """A picture of mode L or RGB shown on white, before it is scaled.
+
+    Of opacity a out of 255 a number v becomes the whole number nearest to
+    ``(v * a + 255 * (255 - a)) / 255``. There are no ties: 255 is odd.
+    """
+    pixels = np.array(plain, np.uint8)
+    # Row by row: products take two bytes each, and their doubles four.
+    for row, line in enumerate(pixels):
+        seen = alpha[row].astype(np.uint32)
+        seen = seen if line.ndim == 1 else seen[:, np.newaxis]
+        shown = line * seen + 255 * (255 - seen)
+        pixels[row] = (2 * shown + 255) // 510
+    return Image.fromarray(pixels)
+
+
 def _image(values: Array) -> Image.Image:
     return Image.fromarray(values[..., 0] if values.shape[2] == 1 else values)
 
@@ -223,7 +263,9 @@ def _scaled(stored: Stored, depth: int) -> Array:
     most = (1 << depth) - 1
     if largest > most:
         raise file_error(
-            stored.path, f"numbers of {depth} bits (depth={depth}), at most {most}", f"{largest}"
+            stored.path,
+            f"numbers of {depth} bits ({setting('depth', str(depth))}), at most {most}",
+            f"{largest}",
         )
     pixels = np.empty(numbers.shape, np.uint8)
     # Row by row: indices and products take eight bytes each.
@@ -273,8 +315,8 @@ def _is_transformed(stream: BinaryIO) -> bool:
     return found
 
 
-def _bytes(picture: OpenPicture) -> Image.Image:
-    """The upright picture of a file of up to 8 bits a number, in mode L or RGB."""
+def _bytes(picture: OpenPicture) -> tuple[Image.Image, Array | None]:
+    """The upright picture of a file of up to 8 bits a number, in mode L or RGB, and its opacity."""
     image = picture.image
     args = image.tile[0][3] if image.tile else ""
     unit = _UNITS.get(args, 1) if isinstance(args, str) and image.format == "PNG" else 1
@@ -283,12 +325,13 @@ def _bytes(picture: OpenPicture) -> Image.Image:
     picture.load(image)
     if image.mode == "CMYK":
         picture.traits.add(Trait.CMYK)
-    if _is_transparent(image, unit):
-        picture.traits.add(Trait.TRANSPARENT)
+    alpha = _alpha(image, unit)
+    if alpha is not None:
+        alpha = np.asarray(picture.upright(Image.fromarray(alpha), image))
     # Pillow would convert it as well, and warn where it cannot.
     image.info.pop("transparency", None)
     plain = image.convert(_BY_WAY_OF[image.mode]) if image.mode in _BY_WAY_OF else image
-    return picture.upright(plain.convert("L" if image.mode in _GRAY else "RGB"), image)
+    return picture.upright(plain.convert("L" if image.mode in _GRAY else "RGB"), image), alpha
 
 
 def _is_gray(image: ImageFile.ImageFile) -> bool:
@@ -296,23 +339,27 @@ def _is_gray(image: ImageFile.ImageFile) -> bool:
     return image.mode in _GRAY or bool(image.tile and image.tile[0][3] == "LA;16B")
 
 
-def _is_transparent(image: Image.Image, unit: int) -> bool:
-    """Whether some of a decoded picture is not opaque."""
+def _alpha(image: Image.Image, unit: int) -> Array | None:
+    """How opaque each pixel of a decoded picture is, uint8 ``(H, W)``; None if all are."""
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa"):
-        opacity = np.asarray(image.getchannel(image.getbands()[-1]))
-        return bool((opacity < 255).any())
+        alpha = np.asarray(image.getchannel(image.getbands()[-1]))
+        return None if (alpha == 255).all() else alpha
     key = image.info.get("transparency")
     if key is None:
-        return False
-    if isinstance(key, bytes):
-        seen = np.unique(np.asarray(image))
-        return any(number < len(key) and key[number] < 255 for number in seen.tolist())
+        return None
     pixels = np.asarray(image)
+    if isinstance(key, bytes):
+        table = np.full(max(256, len(key)), 255, np.uint8)
+        table[: len(key)] = np.frombuffer(key, np.uint8)
+        alpha = table[pixels]
+        return None if (alpha == 255).all() else alpha
     if image.mode == "1":
-        return bool((pixels == (key != 0)).any())
-    if isinstance(key, int):
-        return bool((pixels == key * unit).any())
-    return bool((pixels == np.array(key)).all(axis=-1).any())
+        clear = pixels == (key != 0)
+    elif isinstance(key, int):
+        clear = pixels == key * unit
+    else:
+        clear = (pixels == np.array(key)).all(axis=-1)
+    return np.where(clear, 0, 255).astype(np.uint8) if clear.any() else None
 
 
 def _is_reduced(picture: OpenPicture) -> bool:

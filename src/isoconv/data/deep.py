@@ -53,13 +53,13 @@ class Numbers:
         most: the largest number that the file declares, where that tells more than that its
             numbers take 16 bits; else 0.
         bits: that a number takes in the file.
-        transparent: some of the picture is not opaque.
+        alpha: how opaque each pixel is, uint8 ``(H, W)``; None if all are.
     """
 
     values: Array
     most: int
     bits: int
-    transparent: bool = False
+    alpha: Array | None = None
 
 
 def kind_of(picture: OpenPicture) -> Kind:
@@ -197,8 +197,8 @@ def _tiff(picture: OpenPicture, image: TiffImagePlugin.TiffImageFile) -> Numbers
     raw_mode = _raw_mode(image)
     little = sys.byteorder == "little" if compressed else raw_mode.endswith("L")
     values = _in_two_bytes(picture, raw_mode, little)
-    opaque = image.mode != "RGBA" or bool((values[..., 3] == 65535).all())
-    return Numbers(values[..., :3], 0, bits, not opaque)
+    alpha = _in_8_bits(values[..., 3]) if image.mode == "RGBA" else None
+    return Numbers(values[..., :3], 0, bits, alpha)
 
 
 def _png(picture: OpenPicture) -> Numbers:
@@ -214,10 +214,19 @@ def _png(picture: OpenPicture) -> Numbers:
     else:
         values = _loaded(picture, image)
     colours = values.shape[2] - (values.shape[2] in (2, 4))
-    transparent = values.shape[2] > colours and bool((values[..., colours:] != 65535).any())
+    alpha = _in_8_bits(values[..., colours]) if values.shape[2] > colours else None
     if key is not None:
-        transparent = bool((values == np.array(key)).all(axis=2).any())
-    return Numbers(values[..., :colours], 0, 16, transparent)
+        clear = (values == np.array(key)).all(axis=2)
+        alpha = np.where(clear, 0, 255).astype(np.uint8) if clear.any() else None
+    return Numbers(values[..., :colours], 0, 16, alpha)
+
+
+def _in_8_bits(alpha: Array) -> Array | None:
+    """Opacity of 16 bits as uint8, the nearest; None if all is opaque."""
+    if (alpha == 65535).all():
+        return None
+    # A multiple of 257 is exact, and there are no ties: 257 is odd.
+    return ((alpha.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
 def _largest(image: ImageFile.ImageFile) -> int:

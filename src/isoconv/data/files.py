@@ -8,19 +8,22 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal, cast
+from typing import IO, TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isoconv.data.dataset import Dataset, dataset_of
 from isoconv.data.reading import Reading
-from isoconv.data.skipped import Skipped
+from isoconv.data.skipped import Skipped, all_skipped
 from isoconv.errors import DataError, DataFileError, MissingExtraError
 from isoconv.files import PIECE, open_file
 from isoconv.memory import check_memory
 from isoconv.printable import printable
 from isoconv.wording import either, setting
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 __all__ = [
     "DAMAGED",
@@ -57,10 +60,14 @@ class Request:
     Attributes:
         reading: how picture files become arrays.
         skip_bad: picture files that cannot be read are left out and named, not an error.
+        cache: decoded pictures are taken out of the user's cache, and kept there.
+        progress: what tells how far reading has come: True, False or a console of rich.
     """
 
     reading: Reading
     skip_bad: bool = False
+    cache: bool = False
+    progress: bool | Console = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,13 +165,13 @@ class Failures:
 
     def skipped(self) -> tuple[Skipped, ...]:
         """What has failed, in the order of paths."""
-        return tuple(
+        found = (
             Skipped(
-                str(path) if self.root is None else path.relative_to(self.root).as_posix(),
-                self._reasons[path],
+                str(path) if self.root is None else path.relative_to(self.root).as_posix(), reason
             )
-            for path in sorted(self._reasons)
+            for path, reason in self._reasons.items()
         )
+        return all_skipped([found])
 
     def raise_any(self) -> None:
         """Raise one error if anything failed that is not to be left out.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoconv.checks import check_flag, check_kind, check_number, check_path, check_paths
+from isoconv.data.cache import PictureCache, open_cache
+from isoconv.data.counting import Counting
 from isoconv.data.dataset import Dataset
-from isoconv.data.decode import Stored, as_floats, as_pixels, least_depth, read
+from isoconv.data.decode import as_floats, as_pixels, least_depth, read
 from isoconv.data.files import Failures, Format, Request, Split, build, file_error
 from isoconv.data.folders import Listing, list_folder, parts_of
+from isoconv.data.reader import Reader
 from isoconv.data.reading import Reading
-from isoconv.data.scaling import scaled
 from isoconv.data.skipped import Skipped
 from isoconv.data.survey import resolve
-from isoconv.data.tally import Tally, counted
 from isoconv.errors import DataFileError, MissingExtraError
-from isoconv.memory import check_memory, memory_told
+from isoconv.memory import memory_told
 from isoconv.printable import listed, printable
-from isoconv.wording import setting
 
 __all__ = ["PICTURES", "PictureFiles", "Pictures", "read_image", "read_pictures"]
 
@@ -62,11 +61,13 @@ def read_image(
     an error. A depth that is left out follows from this one file: the least of 8, 10, 12, 14 and
     16 bits that hold its largest number. Files of floats give float32 with the values as they are.
 
-    Opacity is dropped, and so are colour profiles; of a file with several pages the first is read.
+    What is not opaque is shown on white, colour profiles are dropped, and of a file with several
+    pages the first is read.
     With `size` the picture is scaled (bilinear, with a support that grows with the reduction) until
-    it covers the size, and its centre is taken. Lossy formats leave room to the decoder, and the
-    scaling of floats to the machine: `Dataset.digest` tells whether two machines got the same
-    values.
+    it covers the size, and its centre is taken; a JPEG that is much larger is decoded reduced by 8,
+    4 or 2, the largest that leaves twice the size, and scaled from there. Lossy formats leave room
+    to the decoder, and the scaling of floats to the machine: `Dataset.digest` tells whether two
+    machines got the same values.
 
     Args:
         path: a PNG, JPEG, BMP, WebP, GIF, TIFF, PNM, PFM or JPEG 2000 file; AVIF with Pillow 11.3
@@ -86,7 +87,7 @@ def read_image(
         MissingExtraError: the file is in HEIC, and the extra is not installed.
     """
     wanted = Reading(size, channels, depth)
-    stored = read(check_path("path", path))
+    stored = read(check_path("path", path), wanted.size)
     channels = stored.channels if wanted.channels is None else wanted.channels
     with memory_told(f"reading {printable(stored.path)}"):
         if stored.kind == "float":
@@ -179,8 +180,9 @@ class PictureFiles:
         self._notes: list[str] = []
         wanted = reading
         if not wanted.resolved:
-            reading, self._notes = resolve(self.files, wanted, self._failures)
-        self._reader = _Reader(reading, wanted, scale)
+            found = resolve(self.files, wanted, self._failures)
+            reading, wanted, self._notes = found.reading, found.wanted, found.notes
+        self._reader = Reader(reading, wanted, scale)
 
     def read(self, files: Sequence[Path]) -> tuple[list[Path], Array]:
         """Those of some of the files that can be read, and their images ``(N, H, W, C)``."""
@@ -207,102 +209,6 @@ class PictureFiles:
         self._failures.raise_any()
 
 
-class _Reader:
-    """Reads files one after the other, and remembers what is to be told of them.
-
-    Args:
-        reading: leaves nothing open.
-        wanted: what was asked for before the rest followed from the files.
-        scale: see `read_pictures`.
-    """
-
-    def __init__(self, reading: Reading, wanted: Reading, scale: float | None = None) -> None:
-        self._reading = reading
-        # A size that the files have in common is none to scale to.
-        self._fit = wanted.size
-        # A depth of 8 that was made for other files says that there were none of more bits.
-        self._own_depth = wanted.resolved and reading.depth in (None, 8)
-        self._scale = scale
-        self._as_is = scale in (None, 1)
-        self._tally = Tally()
-        self._floats = 0
-        self._range = (np.inf, -np.inf)
-
-    def array(self, files: Sequence[Path], failures: Failures) -> Array:
-        """The files as ``(N, H, W, C)``; the place of one that cannot be read holds no picture."""
-        height, width = self._reading.size or (0, 0)
-        floats = self._scale is not None or self._reading.dtype == "float32"
-        shape = (len(files), height, width, self._reading.channels or 0)
-        needs = {f"{len(files):,} images of {shape[1:]}": prod(shape) * (4 if floats else 1)}
-        check_memory("the pictures", needs, "a smaller size, or fewer pictures")
-        images = np.empty(shape, np.float32 if floats else np.uint8)
-        readable = set(failures.readable(files))
-        for place, path in enumerate(files):
-            if path in readable:
-                with failures.gathered(path):
-                    images[place] = self._pixels(read(path))
-        return images
-
-    def notes(self, root: Path | None) -> list[str]:
-        """What is to be told of the files that were read."""
-        notes = self._tally.notes(root)
-        if self._floats:
-            low, high = self._range
-            how = (
-                "taken as they are"
-                if self._as_is
-                else f"multiplied with {setting('scale', f'{self._scale:g}')}"
-            )
-            notes.append(
-                f"{counted(self._floats, 'picture')} of floats: the values are {how}, from "
-                f"{low:g} to {high:g}"
-            )
-        return notes
-
-    def _pixels(self, stored: Stored) -> Array:
-        if stored.kind == "float":
-            pixels = self._from_floats(stored)
-        else:
-            pixels = self._from_integers(stored)
-        if pixels.shape[:2] != self._reading.size:
-            height, width = self._reading.size or (0, 0)
-            found = f"{pixels.shape[0]} by {pixels.shape[1]}"
-            raise file_error(stored.path, f"{height} by {width} pixels", found)
-        self._tally.add(stored.path, stored.found)
-        return pixels
-
-    def _from_floats(self, stored: Stored) -> Array:
-        if self._reading.dtype != "float32":
-            raise file_error(stored.path, "integers, as the other pictures are", "floats")
-        pixels = as_floats(stored, self._fit, self._reading.channels or 1)
-        if self._scale is not None and not self._as_is:
-            pixels = scaled(pixels, self._scale)
-            if not np.isfinite(pixels).all():
-                scale = setting("scale", f"{self._scale:g}")
-                expected = f"numbers that float32 holds once multiplied with {scale}"
-                raise file_error(stored.path, expected, "infinity")
-        low, high = self._range
-        self._range = (min(low, float(pixels.min())), max(high, float(pixels.max())))
-        self._floats += 1
-        return pixels
-
-    def _from_integers(self, stored: Stored) -> Array:
-        if self._reading.dtype == "float32" and self._scale is None:
-            expected = "floats, as the other pictures are, or a scale that makes floats of integers"
-            raise file_error(stored.path, expected, "integers")
-        depth = self._reading.depth
-        if stored.kind == "bytes":
-            depth = 8
-        elif self._own_depth or depth is None:
-            depth = least_depth(stored.path, stored.most)
-            self._tally.add(stored.path, [
-                "more than 8 bits, as no picture had that the reading was made for; by their own "
-                f"range {depth} bits are taken for full brightness"
-            ])  # fmt: skip
-        pixels = as_pixels(stored, self._fit, self._reading.channels or 1, depth)
-        return pixels if self._scale is None else scaled(pixels, self._scale)
-
-
 def _read(path: Path, splits: Sequence[Split], request: Request) -> dict[Split, Dataset]:
     failures = Failures(path, root=path, skip=request.skip_bad, hint=True)
     listing = list_folder(path, failures)
@@ -326,7 +232,8 @@ def _read_listed(
     # What is left to guess follows from all parts, so that they come out alike.
     needed = splits if request.reading.resolved else tuple(listing.files)
     failures.total += len([file for part in needed for file in own[part]])
-    reading, images, notes = _decoded(own, needed, splits, request, failures)
+    with open_cache(request.cache) as cache:
+        reading, images, notes = _decoded(own, needed, splits, request, failures, cache)
     failures.raise_any()
     _check_classes({part: listing.files[part] for part in splits}, failures)
     notes = [*listing.notes, *notes]
@@ -349,22 +256,24 @@ def _decoded(
     splits: Sequence[Split],
     request: Request,
     failures: Failures,
+    cache: PictureCache | None,
 ) -> tuple[Reading, dict[Split, Array], list[str]]:
     """The pictures of some parts, with their reading and what is to be told of them.
 
     What follows from the files follows from those that are read to their end: a file that is left
     out has no say, as if it were not there.
     """
-    wanted = request.reading
     files = [file for part in needed for file in own[part]]
+    counting = Counting(request.progress)
     while True:
-        reading, notes = wanted, list[str]()
+        reading, wanted, notes = request.reading, request.reading, list[str]()
         if not wanted.resolved:
-            reading, notes = resolve(failures.readable(files), wanted, failures)
+            found = resolve(failures.readable(files), wanted, failures, cache, counting)
+            reading, wanted, notes = found.reading, found.wanted, found.notes
         reading = replace(reading, dtype=reading.dtype or "uint8")
-        reader = _Reader(reading, wanted)
+        reader = Reader(reading, wanted, cache=cache, counting=counting)
         failed = failures.count
-        guessed = request.skip_bad and not wanted.resolved
+        guessed = request.skip_bad and not request.reading.resolved
         images: dict[Split, Array] = {}
         for part in needed if guessed else splits:
             pictures = reader.array(own[part], failures)

@@ -17,10 +17,12 @@ from isoconv.checks import (
 )
 from isoconv.errors import ArgumentError
 
-__all__ = ["DTYPES", "PixelType", "Reading"]
+__all__ = ["DTYPES", "OPACITIES", "Opacity", "PixelType", "Reading"]
 
 PixelType = Literal["uint8", "float32"]
 DTYPES: tuple[PixelType, PixelType] = ("uint8", "float32")
+Opacity = Literal["white", "dropped"]
+OPACITIES: tuple[Opacity, Opacity] = ("white", "dropped")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +38,16 @@ class Reading:
         reduced: a JPEG that is much larger than `size` is decoded reduced by 8, 4 or 2, whichever
             is the largest that leaves twice the size, and scaled from there; False for the readings
             that were made before there was this.
+        opacity: ``"white"``: what is not opaque is shown on white; ``"dropped"``: the colours
+            beneath are taken as they are, in the readings that were made before there was this.
 
     Raises:
         ArgumentError: a setting that is none of those.
 
     Example:
         >>> Reading((64, 64), 3, 8, "uint8").plain()
-        {'size': [64, 64], 'channels': 3, 'depth': 8, 'dtype': 'uint8', 'reduced': True}
+        {'size': [64, 64], 'channels': 3, 'depth': 8, 'dtype': 'uint8', 'reduced': True, \
+'opacity': 'white'}
     """
 
     size: tuple[int, int] | None = None
@@ -50,6 +55,7 @@ class Reading:
     depth: int | None = None
     dtype: PixelType | None = None
     reduced: bool = True
+    opacity: Opacity = "white"
 
     def __post_init__(self) -> None:
         if self.size is not None:
@@ -61,6 +67,7 @@ class Reading:
         if self.dtype is not None:
             settle(self, dtype=check_choice("dtype", self.dtype, DTYPES))
         settle(self, reduced=check_flag("reduced", self.reduced))
+        settle(self, opacity=check_choice("opacity", self.opacity, OPACITIES))
 
     @property
     def resolved(self) -> bool:
@@ -74,7 +81,7 @@ class Reading:
         return self.size is not None and self.channels is not None and depth_known
 
     def plain(self) -> dict[str, Any]:
-        """The same for JSON; ``reduced`` stands there only if it is true."""
+        """The same for JSON; ``reduced`` and ``opacity`` stand there only if true and white."""
         return {
             "size": None if self.size is None else list(self.size),
             "channels": self.channels,
@@ -82,6 +89,7 @@ class Reading:
             "dtype": self.dtype,
             # So that the records of older readings, and their digests, stay as they are.
             **({"reduced": True} if self.reduced else {}),
+            **({"opacity": "white"} if self.opacity == "white" else {}),
         }
 
     @classmethod
@@ -92,12 +100,14 @@ class Reading:
             ArgumentError: a setting is missing or none that there is.
         """
         found = check_mapping("a reading", plain)
-        names = [field.name for field in fields(cls) if field.name != "reduced"]
+        later = ("reduced", "opacity")
+        names = [field.name for field in fields(cls) if field.name not in later]
         missing = [name for name in names if name not in found]
         if missing:
             raise ArgumentError(f"a reading must say its {', '.join(missing)}; got {shown(plain)}")
-        given = {name: found[name] for name in names}
-        return cls(**given, reduced=found.get("reduced", False))
+        # Readings that were made before there were these do not say them.
+        more = found.get("reduced", False), found.get("opacity", "dropped")
+        return cls(found["size"], found["channels"], found["depth"], found["dtype"], *more)
 
 
 def _channels(value: object) -> int:

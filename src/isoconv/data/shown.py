@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from isoconv.cards import Card, Table, first_and_last, sides
+from isoconv.data.tally import counted
 
 if TYPE_CHECKING:
     from isoconv.data.dataset import Dataset
@@ -41,7 +42,7 @@ def dataset_card(data: Dataset) -> Card:
     return Card(
         f"Dataset {data.name!r}",
         (("images", _images(data)), ("classes" if counts else "targets", _labels(data, counts)),
-         *_notes(data.notes)),
+         *_skipped(len(data.skipped)), *_notes(data.notes)),
         table=table,
     )  # fmt: skip
 
@@ -65,7 +66,7 @@ def splits_card(splits: Splits) -> Card:
         facts.append(("targets", _labels(train, [])))
     notes = tuple(dict.fromkeys(line for data in parts.values() for line in data.notes))
     title = f"Splits of {train.name!r}"
-    return Card(title, (*facts, *_notes(notes)), table=table)
+    return Card(title, (*facts, *_skipped(len(splits.skipped)), *_notes(notes)), table=table)
 
 
 def _images(data: Dataset) -> str:
@@ -91,6 +92,11 @@ def _labels(data: Dataset, counts: list[int]) -> str:
         head, told = f"{len(names):,}: ", [f"{name} {count:,}" for name, count in pairs]
     first, left, last = first_and_last(told, _NAMED)
     return head + ", ".join([*first, *(["…"] if left else []), *last])
+
+
+def _skipped(files: int) -> tuple[tuple[str, str], ...]:
+    """Files that were left out because they cannot be read."""
+    return (("skipped", f"{counted(files, 'file')}, named in .skipped"),) if files else ()
 
 
 def _notes(notes: tuple[str, ...]) -> tuple[tuple[str, str], ...]:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from isoconv.checks import settle, shown
 from isoconv.errors import ArgumentError, DataError
 from isoconv.printable import csv_line, listed, printable
-from isoconv.wording import setting
 
 __all__ = ["Skipped", "all_skipped", "skip_warning", "skipped_from_csv", "skipped_to_csv"]
 
@@ -65,13 +64,11 @@ def skip_warning(skipped: Sequence[Skipped], read: int) -> str:
 
     Example:
         >>> skip_warning([Skipped("cats/1.jpg", "truncated")], 119)
-        '1 of 120 files was skipped (skip_bad=True): cats/1.jpg'
+        '1 of 120 files was skipped: cats/1.jpg'
     """
     was = "was" if len(skipped) == 1 else "were"
-    return (
-        f"{len(skipped)} of {len(skipped) + read} files {was} skipped "
-        f"({setting('skip_bad', 'True', '')}): {listed([each.path for each in skipped])}"
-    )
+    names = listed([each.path for each in skipped])
+    return f"{len(skipped)} of {len(skipped) + read} files {was} skipped: {names}"
 
 
 def skipped_to_csv(skipped: Iterable[Skipped]) -> bytes:

@@ -6,7 +6,7 @@ import stat
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -40,7 +40,11 @@ from isoconv.errors import ArgumentError, DataError, DataFileError
 from isoconv.files import kind_of_file
 from isoconv.memory import memory_told
 from isoconv.printable import printable
+from isoconv.progress import check_progress
 from isoconv.wording import either, named, setting
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 __all__ = ["Source", "load", "load_splits"]
 
@@ -60,6 +64,8 @@ def load(
     depth: int | None = None,
     reading: Reading | None = None,
     skip_bad: bool = False,
+    cache: bool = True,
+    progress: bool | Console = True,
     folder: Path | str | None = None,
 ) -> Dataset:
     """Load one part of a data set, or all of it.
@@ -79,13 +85,19 @@ def load(
             - a pair of arrays, or a `Dataset`: the training part.
         split: ``"train"``, ``"validation"``, ``"test"``, or ``"all"`` for the samples of all parts.
         size: side, or (height, width), to which a folder's images are scaled and cropped; for
-            image folders only.
+            image folders only. Where the images are of several sizes, or of one that is larger than
+            64, and no size is said, they become a square that `Dataset.notes` tells.
         depth: bits of the numbers in picture files of more than 8 bits: 2**depth - 1 is full
             brightness; by default the least of 8, 10, 12, 14 and 16 that holds the numbers of all
             files; for image folders only.
         reading: how a model's pictures were read, in place of `size` and `depth`.
         skip_bad: of a folder of pictures leave out the files that cannot be read, in place of an
             error; `Dataset.skipped` names them. What there is to guess follows from the others.
+        cache: take scaled pictures of a folder from the user's cache, and keep them there; the
+            values are the same.
+        progress: while a folder's pictures are read for more than a second, show a bar on a
+            terminal; False for silence, or a rich Console to show it there. Elsewhere a line tells
+            of work that took longer than ten seconds.
         folder: where fetched data sets are kept; by default the user's cache folder.
 
     Raises:
@@ -106,7 +118,7 @@ def load(
     """
     check_choice("split", split, (*SPLITS, "all"))
     folder = None if folder is None else check_path("folder", folder)
-    request = Request(_wanted(size, depth, reading), check_flag("skip_bad", skip_bad))
+    request = _request(_wanted(size, depth, reading), skip_bad, cache, progress)
     present = _splits(source, folder)
     if split == "all":
         parts = _load(source, present, request, folder)
@@ -127,7 +139,10 @@ def load_splits(
     seed: int = 0,
     size: int | tuple[int, int] | None = None,
     depth: int | None = None,
+    reading: Reading | None = None,
     skip_bad: bool = False,
+    cache: bool = True,
+    progress: bool | Console = True,
     folder: Path | str | None = None,
 ) -> Splits:
     """Load what to train on, what to choose by and what to test with.
@@ -144,7 +159,10 @@ def load_splits(
         seed: which samples are held out, if any must be.
         size: as for `load`.
         depth: as for `load`.
+        reading: as for `load`.
         skip_bad: as for `load`.
+        cache: as for `load`.
+        progress: as for `load`.
         folder: as for `load`.
 
     Raises:
@@ -159,7 +177,7 @@ def load_splits(
         >>> [len(part) for part in splits.parts.values()]
         [9000, 1000, 2000]
     """
-    request = Request(_wanted(size, depth, None), check_flag("skip_bad", skip_bad))
+    request = _request(_wanted(size, depth, reading), skip_bad, cache, progress)
     folder = None if folder is None else check_path("folder", folder)
     seed = check_count("seed", seed, least=0, below=2**64)
     shares: dict[Split, float] = {
@@ -245,6 +263,15 @@ def _wanted(
             raise ArgumentError("give reading, or size and depth; got both")
         return check_kind("reading", reading, Reading, "a Reading")
     return Reading(_size(size), None, depth)
+
+
+def _request(reading: Reading, skip_bad: object, cache: object, progress: object) -> Request:
+    return Request(
+        reading,
+        check_flag("skip_bad", skip_bad),
+        check_flag("cache", cache),
+        check_progress(progress),
+    )
 
 
 def _title(source: Source) -> str:

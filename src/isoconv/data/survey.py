@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from isoconv.data.cache import Marks, PictureCache
+from isoconv.data.counting import SILENT, Counting
 from isoconv.data.decode import Header, least_depth, look, read
 from isoconv.data.deep import Kind
 from isoconv.data.files import Failures
+from isoconv.data.reader import decoders
 from isoconv.data.reading import PixelType, Reading
 from isoconv.data.tally import counted
+from isoconv.data.threads import Take, each_in_order
 from isoconv.printable import printable
 from isoconv.wording import offered, setting
 
-__all__ = ["resolve"]
+__all__ = ["Resolved", "resolve", "usual_size"]
 
 Size = tuple[int, int]
+
+LEFT_ALONE = 64
+"""The largest side of pictures of one size that are not scaled when nobody says a size."""
+SIDES = (32, 48, 64, 96)
+"""Sides of the squares that others are scaled to."""
 
 
 @dataclass(slots=True)
@@ -38,31 +49,105 @@ class _Survey:
             self.coloured += 1
 
 
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What was found out of many files.
+
+    Attributes:
+        reading: with nothing left to guess.
+        wanted: what was asked for, and the size that a rule chose where none was: its ``size`` is
+            what pictures are scaled to, None where they stay as they are.
+        notes: what is to be told, a line each.
+    """
+
+    reading: Reading
+    wanted: Reading
+    notes: list[str]
+
+
+def usual_size(sizes: Counter[Size]) -> Size | None:
+    """The size to which pictures are scaled when nobody says one; None if they stay as they are.
+
+    Pictures of one size with sides of at most 64 stay as they are. All others become a square: its
+    side is the largest of 32, 48, 64 and 96 that is no larger than the middle one of the pictures'
+    shorter sides (of an even number the lower of two); 32 if all of these are larger.
+
+    Args:
+        sizes: how many pictures there are of each height and width.
+
+    Example:
+        >>> usual_size(Counter({(28, 28): 9})), usual_size(Counter({(480, 640): 5, (70, 50): 4}))
+        (None, (96, 96))
+    """
+    if len(sizes) == 1 and max(max(size) for size in sizes) <= LEFT_ALONE:
+        return None
+    middle = _middle(sizes)
+    side = max((side for side in SIDES if side <= middle), default=SIDES[0])
+    return side, side
+
+
+def _middle(sizes: Counter[Size]) -> int:
+    """The middle one of the shorter sides, the lower of two."""
+    shorter = sorted(min(size) for size in sizes.elements())
+    return shorter[(len(shorter) - 1) // 2]
+
+
 def resolve(
-    files: Sequence[Path], wanted: Reading, failures: Failures
-) -> tuple[Reading, list[str]]:
+    files: Sequence[Path],
+    wanted: Reading,
+    failures: Failures,
+    cache: PictureCache | None = None,
+    counting: Counting = SILENT,
+) -> Resolved:
     """The reading of some files with nothing left to guess, and what is to be told of it.
 
     Args:
         files: at least one.
         wanted: what is not None in it stays as it is.
         failures: gathers files that cannot be read.
+        cache: remembers what headers tell, if there is one.
+        counting: tells how far it has come.
 
     Raises:
         DataFileError: not one file can be read, or the files do not go together; see `Failures`.
         MissingExtraError: likewise.
     """
     survey = _Survey()
+
+    headers: dict[Path, Header] = {}
+
+    def seen(path: Path, take: Take) -> Header:  # noqa: ARG001
+        return _header(path, cache)
+
+    with counting.of("looking at", len(files)) as step:
+        # What is remembered comes by one thread: several would wait for each other.
+        for path in files:
+            if cache is None:
+                break
+            known = _remembered(cache.marks(path))
+            if known is not None:
+                headers[path] = known
+                step()
+        missing = [path for path in files if path not in headers]
+        with closing(each_in_order(seen, missing)) as results:
+            for path, result in results:
+                with failures.gathered(path):
+                    headers[path] = result()
+                step()
     for path in files:
-        with failures.gathered(path):
-            survey.add(path, look(path))
+        if path in headers:
+            survey.add(path, headers[path])
     if not survey.kinds:
         failures.raise_any()
-    size = wanted.size or _size(survey, failures)
-    dtype = wanted.dtype or _dtype(survey, failures)
-    if size is None or dtype is None:
-        failures.raise_any()
     notes: list[str] = []
+    if wanted.size is None:
+        fit, note = _size(survey)
+        wanted = replace(wanted, size=fit)
+        notes += note
+    size = wanted.size or next(iter(survey.sizes))
+    dtype = wanted.dtype or _dtype(survey, failures)
+    if dtype is None:
+        failures.raise_any()
     channels = wanted.channels
     if channels is None:
         channels = 3 if survey.coloured else 1
@@ -77,26 +162,55 @@ def resolve(
             notes.append(
                 f"{setting('depth', str(wanted.depth))} changes nothing: the files hold floats"
             )
-        return replace(reading, depth=None), notes
-    depth, more = _depth(survey, wanted.depth, failures)
-    return replace(reading, depth=depth), notes + more
+        return Resolved(replace(reading, depth=None), wanted, notes)
+    depth, more = _depth(survey, wanted.depth, failures, cache)
+    return Resolved(replace(reading, depth=depth), wanted, notes + more)
 
 
-def _size(survey: _Survey, failures: Failures) -> Size | None:
-    if len(survey.sizes) == 1:
-        return next(iter(survey.sizes))
-    by_count = sorted(survey.sizes.items(), key=lambda each: -len(each[1]))
-    listed = "".join(
-        f"\n  {height} by {width}: {counted(len(paths), 'file')} such as {printable(paths[0])}"
-        for (height, width), paths in by_count[:5]
-    )
-    more = f"\n  and {len(by_count) - 5} other sizes" if len(by_count) > 5 else ""
-    failures.add(
-        f"pictures must have one size (height by width); give "
-        f"{setting('size', '(height, width)', 'HEIGHTxWIDTH')} to scale all of them; found "
-        f"{len(by_count)} sizes:{listed}{more}"
-    )
-    return None
+def _header(path: Path, cache: PictureCache | None) -> Header:
+    """What a file's header tells; it is remembered if there is a cache."""
+    if cache is None:
+        return look(path)
+    marks = cache.marks(path)
+    found = look(path)
+    cache.remember(marks, "header", [decoders(), found.size, found.gray, found.kind])
+    return found
+
+
+def _remembered(marks: Marks) -> Header | None:
+    """What the header of a file told to the decoders of now."""
+    by, fact = decoders(), marks.facts.get("header")
+    if by is None or fact is None or fact[0] != by:
+        return None
+    return Header((fact[1][0], fact[1][1]), fact[2], fact[3])
+
+
+def _largest(path: Path, take: Take, cache: PictureCache | None) -> tuple[int, int]:
+    """The largest number of a file of more than 8 bits, and its bits, remembered if they can be."""
+    by = decoders()
+    marks = None if cache is None or by is None else cache.marks(path)
+    fact = None if marks is None else marks.facts.get("largest")
+    if fact is not None and fact[0] == by:
+        return fact[1], fact[2]
+    stored = read(path, take=take)
+    if cache is not None and marks is not None:
+        cache.remember(marks, "largest", [by, stored.most, stored.bits])
+    return stored.most, stored.bits
+
+
+def _size(survey: _Survey) -> tuple[Size | None, list[str]]:
+    """What pictures are scaled to where nobody said it, and the note that says so."""
+    sizes = Counter({size: len(paths) for size, paths in survey.sizes.items()})
+    fit = usual_size(sizes)
+    if fit is None or set(sizes) == {fit}:
+        return None, []
+    height, width = next(iter(sizes))
+    if len(sizes) == 1:
+        what = f"pictures of {height} by {width}"
+    else:
+        what = f"pictures of {len(sizes)} sizes, the middle one of shorter side {_middle(sizes)}"
+    more = f"; {setting('size', '…', '')} says otherwise" if offered("size") else ""
+    return fit, [f"{what}: scaled to {fit[0]} by {fit[1]}{more}"]
 
 
 def _dtype(survey: _Survey, failures: Failures) -> PixelType | None:
@@ -112,7 +226,9 @@ def _dtype(survey: _Survey, failures: Failures) -> PixelType | None:
     return None
 
 
-def _depth(survey: _Survey, wanted: int | None, failures: Failures) -> tuple[int, list[str]]:
+def _depth(
+    survey: _Survey, wanted: int | None, failures: Failures, cache: PictureCache | None
+) -> tuple[int, list[str]]:
     deep = survey.kinds.get("deep", [])
     notes: list[str] = []
     if not deep:
@@ -131,12 +247,17 @@ def _depth(survey: _Survey, wanted: int | None, failures: Failures) -> tuple[int
         return wanted, notes
     most, depth = 0, 8
     bits: set[int] = set()
-    for path in deep:
-        with failures.gathered(path):
-            stored = read(path)
-            depth = max(depth, least_depth(path, stored.most))
-            most = max(most, stored.most)
-            bits.add(stored.bits)
+
+    def largest(path: Path, take: Take) -> tuple[int, int]:
+        return _largest(path, take, cache)
+
+    with closing(each_in_order(largest, deep)) as results:
+        for path, result in results:
+            with failures.gathered(path):
+                found, own_bits = result()
+                depth = max(depth, least_depth(path, found))
+                most = max(most, found)
+                bits.add(own_bits)
     sizes = " and ".join(map(str, sorted(bits)))
     notes.append(
         f"{counted(len(deep), 'file')} of {sizes} bits {'holds' if len(deep) == 1 else 'hold'} "

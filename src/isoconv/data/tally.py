@@ -22,6 +22,7 @@ class Trait(Enum):
     PAGES = "more than one page; the first is read"
     FOREIGN = "another format than the ending says; it is read all the same"
     TRANSPARENT = "transparency, which is dropped; the colours beneath it are kept"
+    ON_WHITE = "transparency; shown on white"
     CMYK = "the colours of print (CMYK), converted without a colour profile"
     REDUCED = "more than 8 bits in a format whose decoder brings them to 8 (AVIF, HEIC)"
     EXIF = "EXIF data that cannot be read; taken as upright"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -87,7 +87,7 @@ def freely(size: int) -> None:
 
 def each_in_order(
     work: Callable[[Item, Take], Result], items: Sequence[Item], threads: int | None = None
-) -> Iterator[tuple[Item, Callable[[], Result]]]:
+) -> Generator[tuple[Item, Callable[[], Result]], None, None]:
     """Each item with what gives its result, or raises its error, in the order of the items.
 
     Whoever goes through them closes the iterator in the end (`contextlib.closing`): then the
@@ -103,8 +103,10 @@ def each_in_order(
         >>> [(number, result()) for number, result in found]
         [(1, 1), (2, 4), (3, 9)]
     """
-    count = cores() if threads is None else threads
-    if len(items) < 2 or count < 2:
+    if threads is None:
+        threads = cores() if len(items) > 1 else 1
+    threads = min(threads, len(items))
+    if threads < 2:
         for item in items:
             yield item, partial(work, item, freely)
         return
@@ -115,12 +117,12 @@ def each_in_order(
         with room.share() as take:
             return work(item, take)
 
-    pool = ThreadPoolExecutor(min(count, len(items)), "isoconv-reading")
+    pool = ThreadPoolExecutor(threads, "isoconv-reading")
     begun: deque[tuple[Item, Future[Result]]] = deque()
     try:
         for item in items:
             begun.append((item, pool.submit(done, item)))
-            if len(begun) > _AHEAD * count:
+            if len(begun) > _AHEAD * threads:
                 first, result = begun.popleft()
                 yield first, result.result
         while begun:

@@ -398,8 +398,8 @@ def reading_of(model: Module) -> Reading:
     shape, trained = model.input_shape, model.trained_on
     if shape is None:
         raise ArgumentError("only a built or trained model predicts: call model.build(input_shape)")
-    # No picture file was reduced for a model that was not trained on any.
-    known = Reading(reduced=False)
+    # No picture file was reduced, or shown on white, for a model that was not trained on any.
+    known = Reading(reduced=False, opacity="dropped")
     if trained is not None and trained.reading is not None:
         known = trained.reading
     if len(shape) != 3:

@@ -5,7 +5,7 @@
     {"format": 2, "architecture": …, "input_shape": [28, 28, 1],
      "trained_on": {"dtype": "uint8", "layout": "channels_last", "range": [0.0, 255.0],
                     "reading": {"size": [28, 28], "channels": 1, "depth": 8, "dtype": "uint8",
-                                "reduced": true}},
+                                "reduced": true, "opacity": "white"}},
      "normalisation": {"scale": ["0x…"], "offset": ["0x…"]}, "class_names": ["cat", "dog"],
      "finish": "softmax", "weights_sha256": "…", "arithmetic": 1, "digest": "…"}
 
@@ -99,8 +99,8 @@ _READING = Fields(
         "depth": Maybe(Whole(1, 32)),
         "dtype": Maybe(Exactly(*DTYPES)),
     },
-    # Not in the records of readings that were made before there was this.
-    {"reduced": Exactly(True)},
+    # Not in the records of readings that were made before there were these.
+    {"reduced": Exactly(True), "opacity": Exactly("white")},
 )
 _TRAINED_ON = Checked(
     Fields(

@@ -54,12 +54,13 @@ def settings_line(module: Module) -> str:
     return f"{type(module).__name__}({', '.join(told)})"
 
 
-def named(module: Module) -> str:
-    """A module alone as errors name it; one of a class that describes itself, by that."""
+def named(module: object) -> str:
+    """A module alone as errors name it; what describes itself, or is no module, by that."""
     from isoconv.nn.module import Module
 
-    own = type(module).__repr__ is not Module.__repr__
-    return shown(module) if own else settings_line(module)
+    if not isinstance(module, Module) or type(module).__repr__ is not Module.__repr__:
+        return shown(module)
+    return settings_line(module)
 
 
 def brief(model: Module) -> str:

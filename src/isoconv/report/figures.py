@@ -7,11 +7,9 @@ from isoconv.report.labels import shown
 from isoconv.report.markup import Html, element
 from isoconv.report.subject import Subject
 from isoconv.report.words import duration, loss_of, percent
+from isoconv.train.scores import TOP_FIVE_FROM
 
 __all__ = ["facts", "gauge"]
-
-TOP_FIVE = 10
-"""Of more classes than these it says something that the right one is among the first five."""
 
 
 def gauge(subject: Subject) -> Html:
@@ -76,7 +74,7 @@ def facts(subject: Subject) -> Html:
         most += f" of the {learned} part"
         cells.append(("baseline", percent(scores.baseline.accuracy), most))
         cells.append(("mean F1 of classes", percent(scores.f1), ""))
-    if subject.evaluation.top5 is not None and len(subject.names) > TOP_FIVE:
+    if subject.evaluation.top5 is not None and len(subject.names) >= TOP_FIVE_FROM:
         share = percent(subject.evaluation.top5)
         cells.append(("top-5 accuracy", share, "the right class among the first five"))
     cells.append((f"{part} loss", loss_of(subject.evaluation.loss), ""))

@@ -32,7 +32,12 @@ p.lead strong { color: var(--blue); white-space: nowrap; }
 .warning { border-color: var(--red); background: var(--alarm); }
 .warning h2, .remarks h2 { font-size: 1rem; margin: 0 0 .3rem; }
 .warning .scroll { margin: .5rem 0 0; }
-.warning tbody th { max-width: 22rem; overflow-wrap: anywhere; font-weight: 400; }
+.warning tbody th { min-width: 12rem; max-width: 22rem; overflow-wrap: anywhere; font-weight: 400; }
+@media (max-width: 40rem) {
+  table.skipped thead { display: none; }
+  table.skipped th, table.skipped td { display: block; max-width: none; padding: .2rem 0; }
+  table.skipped tbody th { border: 0; font-weight: 600; }
+}
 .warning tbody th, .warning td { border-color: var(--line); }
 .warning ul, .remarks ul { margin: 0; padding-left: 1.2rem; }
 nav { margin: 1rem 0; font-size: .9rem; }

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from isoconv.checks import check_kind
 from isoconv.errors import CheckpointError
 from isoconv.printable import printable_lines
 from isoconv.train.compare import Difference, Side, compare_epochs, state_after
@@ -49,8 +50,10 @@ class Outcome:
         """What a receipt tells.
 
         Raises:
+            ArgumentError: it is none.
             CheckpointError: its metrics make no sense.
         """
+        check_kind("receipt", receipt, Receipt, "a Receipt")
         kept = receipt.entries[receipt.kept_epoch]
         final = receipt.content["final"] or {}
         exact = {**kept["readable"]}

@@ -55,7 +55,9 @@ class InterruptWatch:
                 if signal.getsignal(number) is signal.SIG_DFL:
                     self._catch(number)
             if self._tell is not None and self._before:
-                self._listener = _Listener(frozenset(self._before), self._tell)
+                # Where the system has no more threads or files to give, interrupts are noted alone.
+                with contextlib.suppress(OSError, RuntimeError):
+                    self._listener = _Listener(frozenset(self._before), self._tell)
             renew_in_child(self, InterruptWatch._renew)
         return self
 
@@ -111,9 +113,10 @@ class _Listener:
         self._tell = tell
         self._ear, self._mouth = socket.socketpair()
         self._mouth.setblocking(False)
-        self._before = signal.set_wakeup_fd(self._mouth.fileno(), warn_on_full_buffer=False)
+        self._before = -1
         self._thread = threading.Thread(target=self._listen, daemon=True, name="isoconv-interrupts")
         self._thread.start()
+        self._before = signal.set_wakeup_fd(self._mouth.fileno(), warn_on_full_buffer=False)
 
     def _listen(self) -> None:
         while heard := self._ear.recv(64):

@@ -9,7 +9,7 @@ from isoconv.errors import ArgumentError, CheckpointError
 from isoconv.nn import Module
 from isoconv.nn.saved import facts_of, read_model
 from isoconv.train.checkpoint import RunFolder
-from isoconv.wording import setting
+from isoconv.wording import offered, setting
 
 __all__ = ["load"]
 
@@ -107,7 +107,7 @@ def _file_of(folder: RunFolder, best: bool, epoch: int | None) -> Path:
     if not file.exists():
         way_on = f"isoconv resume {as_word(folder.path)}"
         other = f", or take its best epoch so far ({setting('best', 'True', '')})"
-        hint = other if not best and folder.best_file.exists() else ""
+        hint = other if not best and offered("best") and folder.best_file.exists() else ""
         raise CheckpointError(
             f"{folder.path} has no {file.name}: its training did not end; go on with: "
             f"{way_on}{hint}"

@@ -20,10 +20,10 @@ MODEL = "small_resnet"
 """The ready model that is trained when none is named."""
 
 AMOUNTS = (
-    (100, 8, 120),
-    (300, 16, 80),
-    (1_000, 16, 50),
-    (3_000, 32, 30),
+    (100, 8, 100),
+    (300, 16, 60),
+    (1_000, 16, 40),
+    (3_000, 32, 25),
     (10_000, 32, 15),
     (30_000, 64, 12),
 )
@@ -31,10 +31,14 @@ AMOUNTS = (
 PLENTY = 128, 10
 """Batch size and epochs from there on."""
 
-CROP = 8
-"""A crop moves an image by up to its shorter side divided by this."""
-LEAST_FLIP = 24
+LEAST_PHOTOGRAPH = 24
 """Coloured images whose shorter side has so many pixels are taken for photographs."""
+PHOTOGRAPH = 8
+"""A photograph is moved by up to its shorter side divided by this."""
+OTHERS = 16
+"""Any other image likewise: what is small, or gray, tends to stand in its middle."""
+LEAST_MOVED = 8
+"""Images whose shorter side has so many pixels are moved by one at least."""
 
 
 def _by_amount(place: int) -> str:
@@ -57,8 +61,9 @@ RULES: Mapping[str, str] = {
     "epochs": _by_amount(2),
     "optimizer": "`AdamW(0.002, weight_decay=0.01)`",
     "schedule": "`OneCycle()`",
-    "augmentation": "moved by up to an eighth of their shorter side; coloured ones of "
-    f"{LEAST_FLIP} pixels or more mirrored, too (a gray one may be a letter)",
+    "augmentation": f"coloured images of {LEAST_PHOTOGRAPH} pixels or more: mirrored, and moved by "
+    "up to an eighth of their shorter side; others: moved by up to a 16th, at least one pixel from "
+    f"{LEAST_MOVED} pixels on, and not mirrored, for they may be letters",
 }
 """The settings that follow from the data, and how, in words."""
 
@@ -92,7 +97,7 @@ class Recipe:
         >>> from isoconv.data import load
         >>> recipe = Recipe.of(load("fashion-sample"))
         >>> recipe.epochs, recipe.batch_size, recipe.augmentation.crop_padding
-        (12, 64, 3)
+        (12, 64, 1)
     """
 
     images: int
@@ -164,9 +169,10 @@ def in_words(recipe: Recipe, chosen: Collection[str]) -> str:
 def _augmentation(shape: tuple[int, int, int]) -> Augmentation | None:
     height, width, channels = shape
     side = min(height, width)
-    moved = side // CROP
-    mirrored = channels > 1 and side >= LEAST_FLIP
-    return Augmentation(crop_padding=moved, flip=mirrored) if moved else None
+    if channels > 1 and side >= LEAST_PHOTOGRAPH:
+        return Augmentation(crop_padding=side // PHOTOGRAPH, flip=True)
+    moved = max(side // OTHERS, 1 if side >= LEAST_MOVED else 0)
+    return Augmentation(crop_padding=moved) if moved else None
 
 
 def _short(settings: object) -> str:

@@ -25,6 +25,9 @@ Array = NDArray[Any]
 Z95 = 1.959963984540054
 """The standard normal distribution's quantile of 0.975: 95% lie within so many deviations."""
 
+TOP_FIVE_FROM = 11
+"""With fewer classes nearly any answer has the right one among its first five: it is not shown."""
+
 
 @dataclass(frozen=True, slots=True)
 class Baseline:

@@ -195,16 +195,20 @@ class Session:
     def _told(self, number: int, count: int) -> None:
         """Say what an interrupt waits for; in a thread of its own, while the step goes on."""
         (what, since), name = self._doing, "Ctrl-C" if number == SIGINT else Signals(number).name
-        after = "ending" if self._folder is None else "saving"
+        saves = self._folder is not None
+        finishing = f"{name}: finishing {what}"
+        after = f"then {'saving' if saves else 'ending'}"
         if count == 1:
-            self._reporter.say(f"{name}: finishing {what}, then {after}")
+            self._reporter.say(f"{finishing}, {after}")
         elif count == 2:
+            without = "without it" if saves else "as soon as that can be"
+            seconds = time.monotonic() - since
             self._reporter.say(
-                f"{name}: finishing {what} (for {time.monotonic() - since:.0f} s now), then "
-                f"{after}; a third one ends without it"
+                f"{finishing} (for {seconds:.0f} s now), {after}; a third one ends {without}"
             )
         else:
-            self._reporter.say(f"{name}: leaving {what} as soon as that can be, without {after}")
+            without = ", without saving" if saves else ""
+            self._reporter.say(f"{name}: leaving {what} as soon as that can be{without}")
 
     def _epoch(self, epoch: int, first: int, watch: InterruptWatch) -> None:
         plan = self._plan

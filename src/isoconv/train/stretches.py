@@ -7,6 +7,7 @@ its own, as long as the stretch was to be, and what was asked for when is part o
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -85,11 +86,7 @@ class Stretches:
 
     def at(self, epoch: int) -> Stretch:
         """The stretch of an epoch, counted from 0."""
-        found = self.rows[0]
-        for row in self.rows[1:]:
-            if row.after <= epoch:
-                found = row
-        return found
+        return self.rows[bisect_right(self.rows, epoch, key=lambda row: row.after) - 1]
 
     def extended(self, done: int, epochs: int) -> Stretches:
         """The same with a further stretch.

@@ -61,8 +61,8 @@ def create(name: str, classes: int = 10, input_shape: tuple[int, ...] | None = N
         ShapeError: an input shape that is not ``(H, W, C)``.
 
     Example:
-        >>> create("lenet5", classes=10, input_shape=(28, 28, 1))
-        Sequential(12 steps)
+        >>> create("lenet5", classes=10, input_shape=(28, 28, 1))[-1]
+        Linear(features=10)
     """
     if not isinstance(name, str) or name not in MODELS:
         raise ArgumentError(f"no model is called {shown(name)}; there are {', '.join(MODELS)}")
