@@ -46,7 +46,10 @@ def main(arguments: list[str] | None = None) -> int:
     wanted = list(MEASUREMENTS) if "all" in options.what else options.what
     works = [names for what in wanted for names in NAMES.get(what, ())]
     only = chosen(options.only or "", works)
-    setting = Setting(options.threads, pace, peers, options.verbose, only)
+    clock = "processor" if options.processor_time else "wall"
+    setting = Setting(
+        options.threads, pace, peers, options.verbose, only, options.seeds, clock
+    )  # fmt: skip
     refusal = _refusal(setting, wanted)
     if refusal:
         print(refusal, file=sys.stderr)
@@ -75,7 +78,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _refusal(setting: Setting, wanted: list[str]) -> str:
-    """Why rows of these measurements cannot be chosen so; empty if they can."""
+    """Why these measurements cannot be made so; empty if they can."""
+    if setting.clock == "processor" and (wanted != ["small"] or setting.threads != 1):
+        # Threads that wait for one another take processor time, more or less of it.
+        return "--processor-time is for small with --threads 1"
     if not setting.only:
         return ""
     whole = [what for what in wanted if what not in NAMES]
@@ -104,6 +110,14 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         help="measure the rows whose network or name has one of these in it; stored rows stay",
     )  # fmt: skip
     parser.add_argument("--peers", metavar="NAME,...", help="libraries to measure beside")
+    parser.add_argument(
+        "--seeds", type=int, default=3, choices=(1, 2, 3), metavar="N",
+        help="trainings of each library on a small data set of fewer than 2,000 pictures, 1 to 3",
+    )  # fmt: skip
+    parser.add_argument(
+        "--processor-time", action="store_true",
+        help="seconds of small data sets are those of the processor, on a machine that is in use",
+    )  # fmt: skip
     parser.add_argument("--verbose", action="store_true", help="show what the workers write")
     options = parser.parse_args(arguments)
     wrong = [what for what in options.what if what not in choices]

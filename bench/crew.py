@@ -41,6 +41,8 @@ class Setting:
         peers: names of the libraries to measure beside.
         verbose: workers may write to standard error.
         only: names of the work to measure; all of it without any.
+        seeds: how many trainings of a small data set each library does at most.
+        clock: of those trainings: ``"wall"``, or ``"processor"`` where others are at work, too.
     """
 
     threads: int = 2
@@ -48,6 +50,8 @@ class Setting:
     peers: tuple[str, ...] = tuple(peer.name for peer in PEERS)
     verbose: bool = False
     only: tuple[str, ...] = ()
+    seeds: int = 3
+    clock: str = "wall"
 
     def wants(self, *names: str) -> bool:
         """Whether work that goes by these names is measured: some word of a name begins so."""

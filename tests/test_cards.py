@@ -161,22 +161,53 @@ def test_a_run(run: Run) -> None:
     """Progress, the best epoch, figures of the test part, and a curve."""
     lines = repr(run).splitlines()
     assert lines[0] == "Run of 3 of 3 epochs"
-    assert re.match(r"  best  epoch \d by val_loss: loss \d\.\d{4}, accuracy ", lines[1])
+    assert re.match(
+        r"  best  epoch \d, lowest validation loss: loss \d\.\d{4}, accuracy ", lines[1]
+    )
     assert any(line.startswith("  test  loss ") for line in lines)
     page = run._repr_html_()
     assert page.count("<polyline") == 2
-    assert cells(page)[cells(page).index("epoch") + 1] == "loss"
+    first = cells(page).index("epoch")
+    assert cells(page)[first + 1 : first + 5] == [
+        "loss", "accuracy", "validation loss", "validation accuracy"
+    ]  # fmt: skip
     assert repr(Run(small(), {})) == "Run of 0 epochs"
     kept = Run(small(), {"settings": {"epochs": 4}}, ic.train.RunFolder(Path("runs") / "a"))
     assert repr(kept) == "Run of 0 of 4 epochs in runs/a"
 
 
 def test_an_evaluation(run: Run) -> None:
-    """Its figures and the classes at both ends; no arrays."""
+    """Its figures, what they are worth, and the classes at both ends by name; no arrays."""
     assert run.test is not None
+    scores = run.test.scores
+    assert scores is not None
+    low, high = scores.accuracy_interval
+    text = repr(run.test)
+    wanted = f"({scores.hits} of 24; 95% interval {100 * low:.2f}% to {100 * high:.2f}%)"
+    assert wanted in text
+    assert f"baseline  50.00%, always {run.test.class_names[0]!r}" in text
+    assert "24 images are few to measure with" in text
+    assert "class 0" not in text
+    nameless = replace(run.test, class_names=())
+    assert "always class 0" in repr(nameless)
     lines = repr(run.test).splitlines()
     assert lines[0] == "Evaluation of 24 images"
-    assert [line.split()[0] for line in lines[1:]] == ["loss", "accuracy", "by"]
+    assert [line.split()[0] for line in lines[1:]] == [
+        "loss", "accuracy", "baseline", *["note"] * (2 - scores.better_than_baseline), "by"
+    ]  # fmt: skip
+
+
+def test_what_a_repr_names_is_there(run: Run) -> None:
+    """Whatever a repr says to be in an attribute is in an attribute of that name."""
+    notes = tuple(f"note {number}" for number in range(9))
+    full = replace(data(), notes=notes, skipped=(Skipped("cat/1.png", "it is empty"),))
+    run = Run(small(), run.description)
+    run.notes = [*notes]
+    for shown_one in (full, Splits(full, data()), run):
+        named = re.findall(r" in \.(\w+)", repr(shown_one))
+        assert "notes" in named
+        for name in named:
+            assert len(getattr(shown_one, name)) == (1 if name == "skipped" else 9)
 
 
 def test_in_messages_the_first_line_stands() -> None:

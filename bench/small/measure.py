@@ -28,6 +28,8 @@ from bench.timing import ROOT
 __all__ = ["LONGER", "measure"]
 
 SEEDS = (0, 1, 2)
+MANY = 2000
+"""With so many training pictures the first seed is enough: trainings are long and alike."""
 LONGER = "torch, twice as long"
 """PyTorch's figures after going on with the first seed, which tell what more time gives."""
 QUICK = "faces"
@@ -63,13 +65,13 @@ def measure(crew: Crew) -> Iterator[dict[str, Any]]:
                     late = isinstance(error, subprocess.TimeoutExpired)
                     why = f"not done within {PATIENCE} s" if late else "its training failed"
                     crew.notes.append(f"torch is left out of {name}: {why}")
-        yield _row(name, place, cold, warm, theirs)
+        yield {**_row(name, place, cold, warm, theirs), "clock": crew.setting.clock}
 
 
 def _ours(crew: Crew, place: Path, listing: Path) -> tuple[Runs, Runs]:
     cold: Runs = []
     warm: Runs = []
-    for seed in _seeds(crew):
+    for seed in _seeds(crew, place):
         with tempfile.TemporaryDirectory() as folder:
             environment = {**os.environ, "XDG_CACHE_HOME": folder}
             request = {"seed": seed, "listing": str(listing)}
@@ -80,15 +82,16 @@ def _ours(crew: Crew, place: Path, listing: Path) -> tuple[Runs, Runs]:
 
 def _theirs(crew: Crew, place: Path, listing: Path, budget: float) -> Runs:
     found = []
-    for seed in _seeds(crew):
+    for seed in _seeds(crew, place):
         on = [2 * budget] if seed == SEEDS[0] and not crew.setting.quick else []
         request = {"seed": seed, "listing": str(listing), "budgets": [budget, *on]}
         found.append(_run(crew, str(PEERS_PYTHON), "torch", place, request, dict(os.environ)))
     return found
 
 
-def _seeds(crew: Crew) -> tuple[int, ...]:
-    return SEEDS[:1] if crew.setting.quick else SEEDS
+def _seeds(crew: Crew, place: Path) -> tuple[int, ...]:
+    few = crew.setting.quick or counts(place)["train"] >= MANY
+    return SEEDS[: 1 if few else crew.setting.seeds]
 
 
 def _run(
@@ -100,7 +103,10 @@ def _run(
     environment: dict[str, str],
 ) -> dict[str, Any]:
     time.sleep(crew.setting.pace.pause)
-    common = {"folder": str(place), "threads": crew.setting.threads, "began": time.time()}
+    common = {
+        "folder": str(place), "threads": crew.setting.threads, "clock": crew.setting.clock,
+        "began": time.time(),
+    }  # fmt: skip
     done = subprocess.run(
         [python, "-m", f"bench.small.train_{library}", json.dumps({**common, **request})],
         cwd=ROOT,

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import isoconv as ic
+from bench.small.clock import elapsed
 
 
 def train(request: dict[str, Any]) -> dict[str, Any]:
@@ -23,7 +23,7 @@ def train(request: dict[str, Any]) -> dict[str, Any]:
     Path(request["listing"]).write_text(json.dumps(splits.train.paths))
     trainer = ic.Trainer(seed=request["seed"], threads=request["threads"], progress=False)
     run = trainer.fit(splits)
-    seconds = time.time() - float(request["began"])
+    seconds = elapsed(request)
     if run.test is None:
         raise ValueError(f"{request['folder']} has no test part")
     settings = run.description["settings"]

@@ -9,15 +9,18 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from bench.__main__ import main
 from bench.crew import Crew, Setting
 from bench.results import check
 from bench.small import measure, page, sets
+from bench.small.clock import elapsed
 from bench.small.packages import Package, UnavailableError, members
 from bench.small.sets import SETS, PictureSet, counts, digest, make
 from bench.table import markdown
@@ -299,6 +302,18 @@ def test_row_of_both(faces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert row["pictures"]["sha256"] == digest(faces)
 
 
+def test_number_of_seeds(faces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as are asked for; the first alone where there are many pictures."""
+    assert faces.exists()
+    requests = canned(monkeypatch)
+    list(measure.measure(crew(seeds=2, peers=())))
+    assert [each["seed"] for each in requests] == [0, 0, 1]
+    requests = canned(monkeypatch)
+    monkeypatch.setattr(measure, "MANY", 8)
+    list(measure.measure(crew()))
+    assert [each["seed"] for each in requests] == [0, 0, 0]
+
+
 def test_table_of_rows(faces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A set's line, and its goal in the summary: to be no worse than PyTorch."""
     assert faces.exists()
@@ -316,6 +331,32 @@ def test_table_of_rows(faces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "| 9, 8, 8x8x1 | 50.0% (21.5 to 78.5) | 2.5 to 4.5 | 62.5% (30.6 to 86.3) |"
     ) in text
     assert "| ≥ 1 each | 1 of 1 rows; geometric mean 1.50, least 1.50 (faces) | yes |" in text
+
+
+def test_processor_seconds(
+    faces: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a machine in use, the table says whose seconds they are; more threads are refused."""
+    assert faces.exists()
+    canned(monkeypatch)
+    (row,) = measure.measure(crew(clock="processor", threads=1))
+    assert "| processor seconds, first (again) |" in page.rows({"rows": [row]})[0]
+    assert "| PyTorch, as many processor seconds |" in page.rows({"rows": [row]})[0]
+    for words in (["small", "--processor-time"], ["steps", "--threads", "1", "--processor-time"]):
+        assert main(words) == 2
+        assert "--processor-time is for small with --threads 1" in capsys.readouterr().err
+
+
+def test_clocks() -> None:
+    """The clock on the wall goes on while a process sleeps, its processor does not."""
+    wall = {"clock": "wall", "began": time.time()}
+    processor = {"clock": "processor"}
+    before = elapsed(processor)
+    time.sleep(0.5)
+    assert elapsed(wall) >= 0.5
+    assert elapsed(processor) - before < 0.4
+    while elapsed(processor) - before < 0.1:
+        sum(range(100_000))
 
 
 def test_without_torch(faces: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -209,7 +209,7 @@ def test_of_many_a_terminal_shows_fifty(many):
         lines = plain(sent).splitlines()
         assert code == 2
         assert lines[0] == f"error: {many}: 60 of 84 files cannot be read:"
-        assert lines[50].startswith(f"  {many}/cat/bad 49.png: not a whole image")
+        assert lines[50].startswith(f"  {many}/cat/bad 49.png: empty (0 bytes)")
         assert lines[51:] == [
             "  and 10 more (2> FILE takes all into a file)",
             "--skip-bad goes on without them",

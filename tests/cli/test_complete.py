@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from tests.cli.command import call
+from tests.cli.command import call, succeed
 
 SHELL = shutil.which("bash")
 needs_bash = pytest.mark.skipif(SHELL is None, reason="needs bash")
@@ -24,6 +24,7 @@ def place(tmp_path_factory):
     (tmp_path / "runs" / "no run").mkdir()
     (tmp_path / "pets" / "cat").mkdir(parents=True)
     (tmp_path / "pets.npz").touch()
+    (tmp_path / "my photos" / "cat").mkdir(parents=True)
     (tmp_path / "notes.txt").touch()
     (tmp_path / "model.safetensors").touch()
     command = tmp_path / "bin" / "isoconv"
@@ -32,7 +33,7 @@ def place(tmp_path_factory):
         f"#!{sys.executable}\nfrom isoconv.cli import main\nmain()\n", encoding="utf-8"
     )
     command.chmod(0o755)
-    (tmp_path / "script").write_text(bash(tmp_path, "isoconv --show-completion").stdout)
+    (tmp_path / "script").write_text(bash(tmp_path, "isoconv --show-completion bash").stdout)
     return tmp_path
 
 
@@ -83,6 +84,8 @@ def completed(place, line):
         ("isoconv evaluate runs/first pets --split t", ["train", "test"]),
         # Then bash goes on with names of files, as it does everywhere.
         ("isoconv resume not", [""]),
+        # So it does where a name has blanks, which it knows to quote.
+        ("isoconv train my", [""]),
     ],
 )
 def test_bash(place, line, wanted):
@@ -95,6 +98,26 @@ def test_scripts_for_shells():
     result = call("--show-completion")
     assert result.exit_code in (0, 2)
     assert ("isoconv" in result.output) or ("not supported" in result.output)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "powershell"])
+def test_the_shell_that_is_named(shell, monkeypatch, tmp_path):
+    """It gets its own script, whichever one is at hand; one that is not known is refused."""
+    sign = {
+        "bash": "complete -o default", "zsh": "#compdef isoconv",
+        "fish": "complete --command isoconv", "powershell": "Register-ArgumentCompleter",
+    }  # fmt: skip
+    said = [call("--show-completion", shell), call(f"--show-completion={shell}")]
+    assert all(each.exit_code == 0 and sign[shell] in each.stdout for each in said)
+    assert said[0].stdout.count("\n") >= 1
+    result = call("--show-completion", "tcsh")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "one of bash, zsh, fish, powershell, pwsh, or nothing" in result.stderr
+    if shell in ("bash", "zsh", "fish"):
+        monkeypatch.setenv("HOME", str(tmp_path))
+        assert str(tmp_path) in succeed("--install-completion", shell)
+        written = [path.read_text() for path in tmp_path.rglob("*") if path.is_file()]
+        assert any(sign[shell] in content for content in written)
 
 
 def test_help_tells_of_it():

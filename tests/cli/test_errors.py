@@ -299,7 +299,8 @@ def test_corrupt_image(place, tmp_path, content):
     bad.write_bytes(content)
     result = call("predict", place / "run", good, bad)
     assert result.exit_code == 1
-    assert f"\n  {bad}: not a whole image" in result.stderr
+    wanted = "not a whole image" if content else "empty (0 bytes)"
+    assert f"\n  {bad}: {wanted}" in result.stderr
     assert str(good) in result.stdout
     assert str(bad) in fail("predict", place / "run", bad)
     assert str(tmp_path / "gone.png") in fail("predict", place / "run", tmp_path / "gone.png")

@@ -109,7 +109,7 @@ def test_an_interrupt_ends_with_130(monkeypatch):
     assert (result.exit_code, result.stderr) == (INTERRUPTED, "interrupted\n")
 
 
-@pytest.mark.parametrize("words", [["models"], ["--help"], ["verify", "--help"], ["--version"]])
+@pytest.mark.parametrize("words", [["info"], ["--help"], ["verify", "--help"], ["--version"]])
 def test_output_that_nobody_takes_ends_with_2(words):
     """A reader that is gone: not 1, which Python and typer make of it, and not a word."""
     process = start(*words)
@@ -138,7 +138,7 @@ def test_output_that_cannot_be_written_ends_with_2():
 def test_without_standard_output_nothing_breaks():
     """A process that was started with it closed."""
     done = subprocess.run(
-        [*PROGRAM, "models"],
+        [*PROGRAM, "info"],
         stderr=subprocess.PIPE,
         text=True,
         check=False,

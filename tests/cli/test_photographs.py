@@ -175,6 +175,13 @@ def test_a_class_that_was_not_learned(trained, folder):
     (folder / "bag").rename(folder / "handbag")
     said = fail("evaluate", trained[1], folder)
     assert "unknown: 'handbag'; the run knows: 'bag', 'boot', 'sandal'" in said
+    assert "folders with pictures" not in said
+    # Where the folder of a class was meant, the one above it is named.
+    shutil.copytree(folder / "boot", folder.parent / "photos" / "boot" / "2019 Sommer")
+    shutil.copytree(folder / "boot", folder.parent / "photos" / "sandal")
+    said = fail("evaluate", trained[1], folder.parent / "photos" / "boot")
+    assert "unknown: '2019 Sommer'; the run knows: 'bag', 'boot', 'sandal'; each folder in" in said
+    assert f"the folder above, {folder.parent}/photos, has 2 folders with pictures" in said
 
 
 def test_fewer_classes(trained, tmp_path):
@@ -291,25 +298,41 @@ def test_seeds_and_threads(trained, tmp_path):
     assert len(digests) == 3
 
 
-def test_the_same_picture_in_two_parts(folder, tmp_path):
-    """Pictures of the test part that are in the training part, too: said, and both figures."""
+def test_copies_stay_in_one_part(folder, tmp_path):
+    """Where the parts are made here, no copy of what was trained on is tested."""
     for path in sorted((folder / "bag").iterdir()):
         shutil.copy(path, path.with_name(f"again {path.name}"))
     run = tmp_path / "run"
-    trained = succeed("train", folder, *QUICK, "--out", run)
-    held = [folder / path for path, part in samples(run).items() if part == "test"]
-    learned = {
-        (folder / path).read_bytes() for path, part in samples(run).items() if part == "train"
-    }
+    assert "also in the training part" not in succeed("train", folder, *QUICK, "--out", run)
+    first = succeed("evaluate", run, folder).splitlines()[0]
+    assert first.endswith("test part, 40 of 400 images; 0 of 40 were trained on")
+
+
+def test_the_same_picture_in_two_parts(folder, tmp_path):
+    """Pictures of the test part that are in the training part, too: said, and both figures."""
+    data = tmp_path / "parts"
+    shutil.copytree(folder, data / "train")
+    for place in sorted((data / "train").iterdir()):
+        (data / "test" / place.name).mkdir(parents=True)
+        for number, path in enumerate(sorted(place.iterdir())[:12]):
+            shutil.copy(path, data / "test" / place.name)
+            if number % 2:
+                path.unlink()
+    run = tmp_path / "run"
+    trained = succeed("train", data, *QUICK, "--out", run)
+    held = [data / path for path, part in samples(run).items() if part == "test"]
+    learned = {(data / path).read_bytes() for path, part in samples(run).items() if part == "train"}
     new = [path for path in held if path.read_bytes() not in learned]
     again = len(held) - len(new)
-    assert 0 < again < len(held)
+    assert 0 < again < len(held) == 36
     assert (
-        f"warning: {again} of the {len(held)} samples of the test part are also in the training "
-        "part: figures on them are too good"
+        f"warning: {again} of the 36 samples of the test part are also in the training part: "
+        "figures on them are too good"
     ) in trained.splitlines()
-    said = succeed("evaluate", run, folder)
-    assert f"test part, 40 of 400 images; {again} of 40 were trained on" in said.splitlines()[0]
+    said = succeed("evaluate", run, data)
+    assert (
+        f"test part, 36 of {len(samples(run))} images; {again} of 36 were" in said.splitlines()[0]
+    )
     check(said, "test", run, held)
     check(said, "not trained on:", run, new)
 
@@ -352,3 +375,11 @@ def test_one_class_alone(folder, tmp_path):
     said = fail("train", folder, *QUICK, "--out", tmp_path / "run")
     assert "there must be two classes or more to tell apart; got one, 'sandal'" in said
     assert not (tmp_path / "run").exists()
+    # Where the folder of a class was meant, the one above it is named.
+    photos = tmp_path / "photos"
+    for name in ("birds", "cats", "dogs"):
+        shutil.copytree(folder / "sandal", photos / name / "2019 Sommer")
+    said = fail("train", photos / "birds", *QUICK, "--out", tmp_path / "run")
+    assert said.startswith(f"{photos}/birds has one class: there must be two")
+    assert "got one, '2019 Sommer', and each folder in it is a class (the folder above, " in said
+    assert f"{photos}, has 3 folders with pictures)" in said

@@ -214,7 +214,7 @@ def test_nothing_that_can_be_read(run, tmp_path):
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"")
     said = fail("predict", run, bad)
-    assert said.startswith(f"{bad}: not a whole image")
+    assert said.startswith(f"{bad}: empty (0 bytes)")
     said = fail("predict", run, bad, tmp_path / "gone.png", tmp_path / "empty")
     assert said.splitlines()[0] == "3 of 3 files cannot be read:"
     assert f"\n  {tmp_path / 'gone.png'}: there is no such file" in said

@@ -74,7 +74,7 @@ def test_report_as_json(place):
     found = json.loads(result.stdout)
     assert found["report"] == str(place / "run" / "report" / "index.html")
     assert (found["part"], found["images"]) == ("test", 10)
-    assert 0 <= found["top1"] <= 1
+    assert found["accuracy_interval_95"][0] <= found["accuracy"] <= 1
 
 
 def test_report_of_the_best_epoch(place, tmp_path):
@@ -90,7 +90,7 @@ def test_report_of_the_best_epoch(place, tmp_path):
     )
     assert said in text_of(run)
     succeed("report", run)
-    assert f"weights of epoch 3; {best} was the best" in text_of(run)
+    assert f"weights of epoch 3; lowest validation loss: epoch {best}" in text_of(run)
 
 
 def test_report_is_that_of_the_training(place, tmp_path):
@@ -144,3 +144,12 @@ def test_command_lines(words, wanted, tmp_path, monkeypatch):
     with typed([placed(word) for word in words]):
         assert command_line() == placed(wanted)
     assert command_line() == ""
+
+
+def test_no_report_is_made_of_other_data(place, tmp_path):
+    """Figures on data that changed would be others than the run's, and are refused."""
+    shutil.copytree(place / "my pets", tmp_path / "pets")
+    Image.new("RGB", (16, 16), "red").save(tmp_path / "pets" / "cat" / "IMG_0000.png")
+    assert "the data are others than those" in fail(
+        "report", place / "run", "--data", tmp_path / "pets"
+    )

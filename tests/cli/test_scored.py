@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 
@@ -76,16 +77,9 @@ def test_what_is_printed(place):
     assert "mistakes" not in succeed("evaluate", place / "run", place / "data.npz", "--mistakes", 0)
 
 
-@pytest.mark.parametrize(
-    ("counts", "said"),
-    [
-        ((9, 0, 0), "no better than"),
-        ((0, 0, 12), None),
-        ((30, 5, 5), "no better than"),
-    ],
-)
-def test_beside_the_baseline(place, tmp_path, counts, said):
-    """Where the interval does not lie above the baseline, a sentence says so."""
+@pytest.mark.parametrize("counts", [(9, 0, 0), (0, 0, 12), (30, 5, 5)])
+def test_beside_the_baseline(place, tmp_path, counts):
+    """Where the interval does not lie above the baseline, a sentence says so; of few images too."""
     data = ic.data.load(place / "data.npz", "all")
     chosen = np.concatenate(
         [np.flatnonzero(data.labels == k)[:count] for k, count in enumerate(counts)]
@@ -99,10 +93,27 @@ def test_beside_the_baseline(place, tmp_path, counts, said):
     low, high = values["accuracy_interval_95"]
     assert values["better_than_baseline"] == (low > values["baseline"]["accuracy"])
     text = succeed("evaluate", place / "run", tmp_path / "x.npz")
-    wanted = "no better than" if high >= values["baseline"]["accuracy"] else "worse than"
-    sentence = f"the model is {wanted} always saying '{CLASSES[0]}' on these images"
+    base, images = values["baseline"]["accuracy"], sum(counts)
+    wanted = "no better than" if high >= base else "worse than"
+    wanted = "not shown to be better than" if values["accuracy"] > base else wanted
+    sentence = f"the model is {wanted} always saying '{CLASSES[0]}', on these {images} images\n"
     assert (sentence in text) == (not values["better_than_baseline"])
-    assert said is None or said in text
+    assert (f"\n{images} images are few to measure with" in text) == (images < 30)
+
+
+def test_the_end_of_a_training(place):
+    """The same lines as `evaluate` has stand at the end of a training, and the same figures."""
+    lines = succeed("resume", place / "run", "--no-report").splitlines()
+    measured = succeed("evaluate", place / "run", place / "data.npz").splitlines()
+    first = next(k for k, line in enumerate(lines) if line.startswith("95% interval"))
+    last = next(k for k, line in enumerate(measured) if line.startswith("95% interval"))
+    assert lines[first : first + 2] == measured[last : last + 2]
+    assert (lines[first + 2] == measured[last + 2]) == lines[first + 2].startswith("the model is")
+    told = json.loads(call("resume", place / "run", "--no-report", "--json").stdout)["measured"]
+    values = json.loads(succeed("evaluate", place / "run", place / "data.npz", "--json"))
+    assert told.pop("part") == "test"
+    assert told == {name: values[name] for name in told}
+    assert {"accuracy_interval_95", "baseline", "better_than_baseline", "macro"} <= {*told}
 
 
 def test_json_has_all_of_it(place):
@@ -143,12 +154,36 @@ def test_csv(place, tmp_path):
     content = (tmp_path / "answers.csv").read_text("utf-8")
     with (tmp_path / "answers.csv").open(encoding="utf-8", newline="") as file:
         first, *rows = csv.reader(file)
-    assert first == ["path", "true", "predicted", "probability"]
+    assert first == ["path", "true", "predicted", "probability", "part"]
     wanted = json.loads(succeed(*words, "--json"))["samples"]
-    assert [(*row[:3], float(row[3])) for row in rows] == [tuple(row.values()) for row in wanted]
+    assert [(*row[:3], float(row[3]), row[4]) for row in rows] == [
+        tuple(row.values()) for row in wanted
+    ]
     assert call(*words, "--csv", "-").stdout == content
     assert "take one of them" in fail(*words, "--csv", "-", "--json")
     assert "cannot be written" in fail(*words, "--csv", tmp_path / "nowhere" / "answers.csv")
+
+
+def test_which_part_held_an_image(place, tmp_path):
+    """JSON and CSV say of each image which part of the run held it, if any, if that is known."""
+    words = ("evaluate", place / "run", place / "data.npz", "--json")
+    parts = [row["part"] for row in json.loads(succeed(*words, "--split", "all"))["samples"]]
+    assert parts == ["train"] * 90 + ["validation"] * 12 + ["test"] * 33
+    assert {row["part"] for row in json.loads(succeed(*words))["samples"]} == {"test"}
+
+    test = ic.data.load(place / "data.npz", "test").subset([0, 20, 30])
+    images = np.concatenate([test.images, 255 - test.images])
+    labels = np.concatenate([test.labels, test.labels])
+    np.savez(tmp_path / "x.npz", images=images, labels=labels, class_names=np.array(CLASSES))
+    text = succeed("evaluate", place / "run", tmp_path / "x.npz", "--csv", "-")
+    assert [row["part"] for row in csv.DictReader(io.StringIO(text, newline=""))] == [
+        "test"
+    ] * 3 + [""] * 3
+
+    model = next((place / "run").rglob("*.safetensors"))
+    (tmp_path / "alone.safetensors").write_bytes(model.read_bytes())
+    text = succeed("evaluate", tmp_path / "alone.safetensors", tmp_path / "x.npz", "--csv", "-")
+    assert [row["part"] for row in csv.DictReader(io.StringIO(text, newline=""))] == ["unknown"] * 6
 
 
 @pytest.mark.parametrize("width", [40, 80])

@@ -19,6 +19,16 @@ def test_columns() -> None:
     ]
 
 
+def test_one_long_name() -> None:
+    """In a pipe it makes its own row long, and no other; columns stay two spaces apart for awk."""
+    rows = [("a" * 200, "cat", "7"), ("b", "dog", "8")]
+    title, first, second = table_lines(("file", "class", "n"), rows, numbers=(2,))
+    assert first == f"{'a' * 200}  cat    7"
+    assert second == f"{'b':40}  dog    8"
+    assert len(title) == len(second) == 50
+    assert [line.split("  ")[0] for line in (first, second)] == ["a" * 200, "b"]
+
+
 def test_wide_letters() -> None:
     """Letters that take two columns of a terminal, or none, are counted so."""
     rows = [("犬👜", "1"), ("e\u0301te\u0301", "2")]

@@ -337,3 +337,36 @@ def test_others_must_not_have_written_it(tmp_path: Path) -> None:
     file.rename(tmp_path / "elsewhere.db")
     file.symlink_to(tmp_path / "elsewhere.db")
     assert "others may have written to it" in PictureCache(folder).refused[-1]
+
+
+@pytest.mark.usefixtures("settled")
+def test_another_process_that_writes_for_long(
+    tmp_path: Path, own_pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is waited for once, not with every file; then pictures are decoded."""
+    write_photographs(tmp_path / "data", 12, (100, 100))
+    first = everything(load(tmp_path / "data"))
+    monkeypatch.setattr(cache, "_WAIT", 0.5)
+    other = sqlite3.connect(own_pictures / "pictures-1.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    start = time.monotonic()
+    assert everything(load(tmp_path / "data")) == first
+    assert time.monotonic() - start < 5
+    other.execute("ROLLBACK")
+    other.close()
+    assert everything(load(tmp_path / "data")) == first
+
+
+@pytest.mark.parametrize("size", ["x", None, np.inf])
+def test_sizes_that_somebody_spoiled(tmp_path: Path, size: object) -> None:
+    """They count as nothing, and no command dies of them."""
+    kept = PictureCache(tmp_path / "cache")
+    kept.keep(b"key", "[]", b"pixels")
+    kept.close()
+    with sqlite3.connect(tmp_path / "cache" / "pictures-1.db") as database:
+        database.execute("UPDATE uses SET size = ?", (size,))
+    database.close()
+    again = PictureCache(tmp_path / "cache")
+    assert isinstance(again.size()[1], int)
+    again.keep(b"other", "[]", b"pixels")
+    again.close()

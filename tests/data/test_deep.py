@@ -295,7 +295,7 @@ def test_eight_bits_stay_beside_deeper_ones(tmp_path: Path) -> None:
     write(tmp_path / "a" / "y.tif", gray_tiff(np.array([[[7], [4095]]])))
     data = load(tmp_path)
     assert data.images.reshape(-1).tolist() == [7, 255, 0, 255]
-    assert data.notes[0].startswith("1 picture of 8 bits beside 1 of more: those of 8 bits are")
+    assert data.notes[0].startswith("1 of 2 pictures hold numbers of more than 8 bits, which are")
     assert load(tmp_path, depth=16).images.reshape(-1).tolist() == [7, 255, 0, 16]
 
 

@@ -149,7 +149,7 @@ def test_folders_that_cannot_be_entered_are_errors(
     for line in (
         f"{tmp_path}/a/shut: cannot be entered: Permission denied",
         f"{tmp_path}/c: cannot be entered: Permission denied",
-        f"{tmp_path}/b/broken.png: not a whole image",
+        f"{tmp_path}/b/broken.png: empty (0 bytes)",
     ):
         assert line in text
 
@@ -292,8 +292,8 @@ def test_names_cannot_write_on_a_terminal(tmp_path: Path) -> None:
     with pytest.raises(DataFileError) as caught:
         load(tmp_path)
     text = str(caught.value)
-    assert r"evil\n\x1b[31m\u202e/b\r.png: not a whole image" in text
-    assert r"caf\udce9/caf\udce9.png: not a whole image" in text
+    assert r"evil\n\x1b[31m\u202e/b\r.png: empty (0 bytes)" in text
+    assert r"caf\udce9/caf\udce9.png: empty (0 bytes)" in text
     assert all(line.isprintable() for line in text.split("\n"))
     for file in (tmp_path / HOSTILE / "b\r.png", tmp_path / odd / f"{odd}.png"):
         file.unlink()

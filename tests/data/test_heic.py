@@ -126,5 +126,5 @@ def test_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(DataFileError) as caught:
         load(tmp_path)
     assert "1 of 6 files cannot be read:" in str(caught.value)
-    assert "broken.png: not a whole image" in str(caught.value)
+    assert "broken.png: empty (0 bytes)" in str(caught.value)
     assert "4 of 6 files, the first of them" in str(caught.value)

@@ -169,7 +169,7 @@ def test_parts_that_are_matched_may_lack_classes() -> None:
 
 def test_pairs_to_train_on_are_asked() -> None:
     """Numbers that leave out classes in all parts are refused; other parts may fill the gap."""
-    with pytest.raises(DataError, match="training data: whole numbers as labels must count"):
+    with pytest.raises(DataError, match="whole numbers as labels must count"):
         trainer().fit((gray(4), [0, 2, 0, 2]), (gray(1), [0]), epochs=1)
     trainer().fit((gray(4), [0, 2, 0, 2]), (gray(1), [1]), epochs=1)
 

@@ -97,8 +97,9 @@ def test_all_bad_files_are_told_at_once(tmp_path: Path) -> None:
     assert [each.path for each in caught.value.files] == [
         "train/ant/d.png", "train/cat/a.png", "val/cat/b.png",
     ]  # fmt: skip
-    for name in ("train/cat/a.png", "train/ant/d.png", "val/cat/b.png"):
+    for name in ("train/cat/a.png", "train/ant/d.png"):
         assert f"\n  {tmp_path}/{name}: not a whole image" in text
+    assert f"\n  {tmp_path}/val/cat/b.png: empty (0 bytes)\n" in text
 
 
 def test_one_bad_file_is_one_line(tmp_path: Path) -> None:
@@ -107,7 +108,7 @@ def test_one_bad_file_is_one_line(tmp_path: Path) -> None:
     write(tmp_path / "cat" / "a.png", b"no image")
     with pytest.raises(DataFileError) as caught:
         load(tmp_path)
-    assert str(caught.value).startswith(f"{tmp_path}/cat/a.png: not a whole image of a known")
+    assert str(caught.value).startswith(f"{tmp_path}/cat/a.png: not a whole image: no picture, or")
     assert str(caught.value).splitlines()[1:] == ["skip_bad=True goes on without it"]
 
 
@@ -150,7 +151,8 @@ def test_damaged_pictures_are_named(tmp_path: Path, ending: str) -> None:
     whole = path.read_bytes()
     for content in (whole[: len(whole) * 2 // 3], whole[:20], b"no image", b""):
         path.write_bytes(content)
-        with pytest.raises(DataFileError, match=rf"a\.{ending}: not a whole image"):
+        reason = "not a whole image" if content else r"empty \(0 bytes\)"
+        with pytest.raises(DataFileError, match=rf"a\.{ending}: {reason}"):
             load(tmp_path)
 
 

@@ -47,7 +47,7 @@ def fill(root: Path, endings: str = "png jpg bmp tif pgm jp2", each: int = 4) ->
 def bad_files(root: Path) -> dict[str, str]:
     """One file of each kind that cannot be read: path and what its reason holds."""
     broken = {
-        "cat/empty.png": (b"", "not a whole image"),
+        "cat/empty.png": (b"", "empty (0 bytes)"),
         "cat/text.jpg": (b"dear diary", "not a whole image"),
         "dog/huge.ppm": (b"P5 30000 30000 255\n", "not a whole image|1 to 67108864"),
         "dog/phone.heic": (HEIC, "pip install 'isoconv[heic]'|not a whole image"),

@@ -217,7 +217,7 @@ def test_data_set_is_taken_as_it_is() -> None:
 
 def test_anything_else_is_refused() -> None:
     """What is neither name, path, data set nor pair is refused."""
-    with pytest.raises(DataError, match=r"a name, a path, a Dataset or a pair.*got int"):
+    with pytest.raises(DataError, match=r"a name, a path, a Dataset or a pair.*got 3"):
         load(3)  # type: ignore[arg-type]
 
 
@@ -270,6 +270,29 @@ def test_warnings_of_parts() -> None:
         "2 classes with fewer than 2 samples in the validation part: a (1), b (0); figures of such "
         "a class mean little",
     ]
+
+
+def test_copies_are_not_torn_apart() -> None:
+    """Where the parts are made here, no picture of the test part is one of the training part."""
+    images = np.concatenate([IMAGES] * 3)
+    splits = load_splits((images, np.tile(np.arange(12) % 2, 3)), validation=0.2, test=0.2)
+    assert [len(part) for part in splits.parts.values()] == [24, 6, 6]
+    assert splits.warnings() == []
+
+
+def test_a_picture_under_two_classes(tmp_path: Path) -> None:
+    """The same pixels below two folders are told, with both paths."""
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        for number, pixels in enumerate(IMAGES[:6]):
+            Image.fromarray(pixels + (name == "b")).save(tmp_path / name / f"{number}.png")
+    assert not load_splits(tmp_path, validation=0, test=0).warnings()
+    Image.fromarray(IMAGES[3]).save(tmp_path / "b" / "again.bmp")
+    (said,) = load_splits(tmp_path, validation=0, test=0).warnings()
+    assert said == (
+        "1 picture stands under more than one class: a/3.png (class 'a') and b/again.bmp (class "
+        "'b')"
+    )
 
 
 def test_no_warnings() -> None:

@@ -56,6 +56,57 @@ def test_which_samples_by_hand() -> None:
     assert rest.tolist() == sorted([*order[0][4:], *order[1][2:]])
 
 
+def test_copies_by_hand() -> None:
+    """Copies stand where the first of them stands; a part takes what fits, or else the first."""
+    order = permutation(10, 3, Purpose.SPLITS, 0, 0).tolist()
+    names = dict(zip(order, "aabbbccdde", strict=True))
+    pictures = [names[sample] for sample in range(10)]
+    whole = {name: [s for s in order if names[s] == name] for name in "abcde"}
+
+    def held(*fractions: float) -> list[list[int]]:
+        found = held_out(None, 10, fractions, 3, pictures)
+        assert sorted(np.concatenate(found).tolist()) == list(range(10))
+        return [part.tolist() for part in found[1:]]
+
+    assert held(0.1) == [sorted(whole["e"])]
+    assert held(0.4) == [sorted([*whole["a"], *whole["c"]])]
+    assert held(0.3, 0.3) == [sorted([*whole["a"], *whole["e"]]), sorted(whole["b"])]
+    # One sample each is wanted, and there are pairs alone.
+    pictures = [str(place // 2) for place in range(10)]
+    assert [len(part) for part in held_out(None, 10, (0.1, 0.1), 3, pictures)] == [6, 2, 2]
+    # Copies alone: they are told apart, which a warning says.
+    alone = held_out(None, 10, (0.2,), 3, ["same"] * 10)
+    assert [part.tolist() for part in alone] == [
+        part.tolist() for part in held_out(None, 10, (0.2,), 3)
+    ]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 12)), min_size=1, max_size=60),
+    st.sampled_from([(0.1,), (0.1, 0.1), (0.3, 0.2), (0.6, 0.3)]),
+    st.integers(0, 2**64 - 1),
+)
+def test_copies_stay_on_one_side(
+    samples: list[tuple[int, int]], fractions: tuple[float, ...], seed: int
+) -> None:
+    """No picture of a class is in two parts, a sample of each class stays, none is lost."""
+    labels = np.array([label for label, _ in samples])
+    pictures = [str(picture) for _, picture in samples]
+    parts = held_out(labels, len(samples), fractions, seed, pictures)
+    assert sorted(np.concatenate(parts).tolist()) == list(range(len(samples)))
+    assert set(labels[parts[0]]) == set(labels)
+    plain = held_out(labels, len(samples), fractions, seed)
+    if all(len(part) for part in parts) and len(set(samples)) > len(parts) * len(set(labels)):
+        sides = [{samples[place] for place in part.tolist()} for part in parts]
+        together = set.union(*sides)
+        split_as_ever = all(a.tolist() == b.tolist() for a, b in zip(parts, plain, strict=True))
+        assert sum(map(len, sides)) == len(together) or split_as_ever
+    different = [str(place) for place in range(len(samples))]
+    for one, other in zip(held_out(labels, len(samples), fractions, seed, different), plain,
+                          strict=True):  # fmt: skip
+        assert one.tolist() == other.tolist()
+
+
 cases = st.tuples(
     st.lists(st.integers(0, 6), min_size=1, max_size=80),
     st.lists(st.floats(0, 0.3), max_size=3),

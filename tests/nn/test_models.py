@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from isoconv import nn
 from isoconv.errors import ArgumentError, ShapeError
 from isoconv.nn import models
+from isoconv.train import Trainer
 
 KNOWN = [
     # 6·26 + 16·151 + 120·401 + 84·121 + 10·85
@@ -178,3 +180,10 @@ def test_the_small_resnet_is_sized_to_its_images(
         rows = models.create("small_resnet", 4, shape).summary(shape).rows
         assert rows[0].output[0] == first[0]
         assert (rows[-3].output[0], rows[-3].output[-1]) == (last[0], last[-1])
+
+
+def test_conditions_behind_a_sum_are_no_trouble() -> None:
+    """Feature maps of one position: a sum over images that reads conditions is compiled, too."""
+    images = np.arange(8 * 28 * 28, dtype=np.uint32).reshape(8, 28, 28, 1).astype(np.uint8)
+    trainer = Trainer("vgg11", batch_size=8, progress=False)
+    assert len(trainer.fit((images, [0, 1] * 4), epochs=1).history) == 1

@@ -14,6 +14,7 @@ import pytest
 
 import isoconv as ic
 from isoconv import nn
+from isoconv.errors import ArgumentError
 from isoconv.nn.inference import inference_graph, weights_for
 from isoconv.ops.interpret import interpret
 
@@ -232,3 +233,12 @@ def test_a_forgotten_model_is_gone() -> None:
         assert seen() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("given", ["x.jpg", Path("x.jpg"), ["x.jpg", "y.jpg"], ("x.jpg",)])
+def test_paths_are_for_another_method(given: object) -> None:
+    """Who gives names of picture files where pixels are wanted is told what takes them."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(2)).build((1, 1, 1))
+    paths = "images" if isinstance(given, list | tuple) else r"\[image\]"
+    with pytest.raises(ArgumentError, match=rf"model\.predict_files\({paths}\)"):
+        model.predict(given)  # type: ignore[arg-type]

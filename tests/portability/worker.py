@@ -37,7 +37,7 @@ from isoconv.run.inference import Predictor
 from isoconv.run.training import TrainingEngine
 from isoconv.train import Callback, Run, Trainer, session
 from isoconv.train.optim import SGD, AdamW
-from isoconv.train.schedule import Cosine, WarmUp
+from isoconv.train.schedule import Constant, Cosine, WarmUp
 
 CUTS = ((1000, 32), (1000, 7), (32, 32), (7, 3), (2, 32), (1, 32))
 """Images of a call and of a shard, in which predictions are to be the same."""
@@ -148,7 +148,8 @@ def train(case: Case, options: argparse.Namespace) -> dict[str, Any]:
         target=options.target,
         callbacks=[Told()],
         progress=False,
-        **case.settings,
+        # What follows from the images where nobody says it may come to follow otherwise.
+        **{"schedule": Constant(), "augmentation": None, **case.settings},
     )
     training, held_out = images(case.images, case.shape, 0), images(10, case.shape, 1)
     if options.out is not None and (options.out / "run.json").exists():

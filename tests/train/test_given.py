@@ -175,6 +175,47 @@ def test_numbers_are_counted_over_all_parts(tmp_path):
     assert verify(tmp_path / "run", None, noise(28), held).identical
 
 
+def test_notes_on_the_data_are_counted_where_a_run_goes_on(tmp_path, capsys):
+    """They were told when it began; none is lost, and warnings are told in full again."""
+    data = replace(noise(28), notes=("left out beside the classes: a", "skipped: 3 .txt"))
+    trainer = make(progress=True)
+    run = trainer.fit(data, data, epochs=1, out=tmp_path / "run")
+    said = capsys.readouterr().out
+    assert all(said.count(note) == 1 for note in data.notes)
+    again = make(progress=True).resume(tmp_path / "run", data, data)
+    said = capsys.readouterr().out
+    assert not any(note in said for note in data.notes)
+    assert "2 notes on the data, as when a run on them begins: `run.notes` has them" in said
+    assert "28 of the 28 samples of the validation part are also in the training part" in said
+    assert again.notes[:2] == run.notes[:2] == [*data.notes]
+
+
+def test_labels_that_do_not_count_are_those_of_all_parts():
+    """The message blames no part alone, and tells what each of them has."""
+    images = noise(30).images
+    with pytest.raises(DataError) as caught:
+        make().fit((images, np.arange(30) % 5 + 1), (images, np.arange(30) % 5 + 2), epochs=1)
+    assert str(caught.value).startswith("all parts together (")
+    assert "data 1 … 5, " in str(caught.value)
+    assert "data 2 … 6): whole numbers as labels must count" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("labels", "hint"),
+    [
+        (np.arange(28) % 5 * 1.0, "give labels.astype(int) if they are classes"),
+        (np.eye(4)[np.arange(28) % 4], "give labels.argmax(axis=1) if they are classes"),
+        (np.arange(28) / 8, None),
+    ],
+)
+def test_floats_for_a_ready_model(labels, hint):
+    """Where they look like classes, what makes classes of them is said."""
+    with pytest.raises(ArgumentError, match="a ready model tells classes apart") as caught:
+        Trainer(progress=False).fit((noise(28).images, labels), epochs=1)
+    assert (hint or "float targets: give a Module") in str(caught.value)
+    assert ("if they are classes" in str(caught.value)) == (hint is not None)
+
+
 def test_one_class_alone_is_refused():
     """There is nothing to tell apart; of the other parts one class is enough."""
     alone = Dataset.from_arrays(noise().images, np.ones(28, int), ["cat", "dog"], name="dogs")
@@ -197,7 +238,8 @@ def test_each_class_needs_an_output():
     assert "the model has 5 outputs, data has 3 classes: nothing is learned for the others" in (
         run.notes
     )
-    assert make(nn.Sequential(nn.Flatten(), nn.Linear(5))).fit(noise(), epochs=1).notes == []
+    fitting = make(nn.Sequential(nn.Flatten(), nn.Linear(5)))
+    assert fitting.fit(noise(), noise(9, 1), epochs=1).notes == []
 
 
 def test_other_classes_are_refused_in_a_resume(tmp_path):

@@ -88,14 +88,15 @@ def test_anew_takes_that_of_the_images(tmp_path):
     model = trained()
     run = make(model, normalise="anew").fit(bright(), epochs=1, out=tmp_path / "run")
     assert constants(model) == of(bright())
-    assert run.notes == ["the model's normalisation is replaced by that of these images"]
+    replaced = "the model's normalisation is replaced by that of these images"
+    assert replaced in run.notes
     assert run.receipt["record"]["normalisation"]["scale"] == [
         float(value).hex() for value in normalisation(bright())[0]
     ]
     assert verify(tmp_path / "run", None, bright()).identical
     again = make(model, normalise="anew").resume(tmp_path / "run", bright())
-    assert again.notes == []
-    assert make(model, normalise="anew").fit(bright(), epochs=1).notes == []
+    assert replaced not in again.notes
+    assert replaced not in make(model, normalise="anew").fit(bright(), epochs=1).notes
 
 
 def test_without_normalisation_images_enter_as_they_are():

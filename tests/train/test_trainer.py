@@ -578,7 +578,7 @@ def test_what_is_shown():
         ({"normalise": "no"}, "normalise must be True, False, 'keep' or 'anew'; got 'no'"),
         (
             {"optimizer": "sgd"},
-            r"optimizer must be an optimizer such as SGD(0.1\), or None; got 'sgd'",
+            r"optimizer must be an optimizer such as ic.optim.Adam(0.002\), or None; got 'sgd'",
         ),
         ({"optimizer": SGD}, "optimizer must be .*; got the class SGD itself"),
         ({"schedule": 0.5}, r"schedule must be a schedule such as Cosine(\), or None; got 0\.5"),

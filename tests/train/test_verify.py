@@ -699,6 +699,15 @@ def test_other_data_and_models_are_listed(original, tmp_path):
     for place in ("settings.augmentation", "data.train.sha256", "data.validation"):
         assert place in head
     assert "settings.clip_norm" not in head
+    assert "record.normalisation" in head
+    lines = str(diff(original, tmp_path / "run")).splitlines()
+    assert lines[1].startswith("settings.augmentation")
+    folded = next(
+        line for line in lines if " more places that follow as a rule; `head` has them" in line
+    )
+    shown = lines.index(folded) - 1
+    assert folded.startswith(f"and {len(head.splitlines()) - shown} more")
+    assert not any(line.startswith(("record", "samples_sha256")) for line in lines)
     receipt = Receipt.read(original)
     assert receipt.epochs == receipt.planned == 4
     with pytest.raises(CheckpointError, match="has no receipt"):

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 
+from isoconv.cli.table import print_alone, say
+from isoconv.errors import ArgumentError
+from isoconv.printable import printable
+
 __all__ = [
+    "SHELLS",
+    "complete_in",
     "data_names",
     "data_sources",
     "model_names",
@@ -17,8 +24,53 @@ __all__ = [
     "trained",
 ]
 
+SHELLS = ("bash", "zsh", "fish", "powershell", "pwsh")
+"""Those that can be completed in."""
+_SIGNS = re.compile(r"""[\s'"\\$`*?\[\](){};&|<>!#]""")
 MOST = 1000
 """Entries of a folder that are looked at while somebody waits behind a key."""
+
+
+def complete_in(words: Sequence[str], name: str) -> bool:
+    """Do what ``--install-completion SHELL`` and ``--show-completion SHELL`` ask for.
+
+    Typer knows both options for the shell at hand alone, and would leave out the one that is named.
+
+    Args:
+        words: of the command line.
+        name: of the command.
+
+    Returns:
+        Whether that was asked for; without a shell it is typer's.
+
+    Raises:
+        ArgumentError: a shell that is not known.
+
+    Example:
+        >>> complete_in(["--show-completion"], "isoconv")
+        False
+    """
+    option, joint, shell = words[0].partition("=") if words else ("", "", "")
+    if option not in ("--install-completion", "--show-completion"):
+        return False
+    given = [*([shell] if joint else []), *words[1:]]
+    if not given:
+        return False
+    if len(given) > 1 or given[0] not in SHELLS:
+        raise ArgumentError(
+            f"{option} takes one of {', '.join(SHELLS)}, or nothing for the shell at hand; got "
+            f"{' '.join(map(printable, given))}"
+        )
+    from typer.completion import get_completion_script, install  # type: ignore[attr-defined]
+
+    variable = f"_{name.replace('-', '_').upper()}_COMPLETE"
+    if option == "--show-completion":
+        script = get_completion_script(prog_name=name, complete_var=variable, shell=given[0])
+        print_alone(f"{script}\n")
+    else:
+        _, path = install(shell=given[0], prog_name=name, complete_var=variable)
+        say(f"completion for {given[0]} installed in {path}; a new {given[0]} has it")
+    return True
 
 
 def model_names(incomplete: str) -> list[str]:
@@ -95,7 +147,8 @@ def _is_source(path: Path) -> bool:
 def _paths(incomplete: str, wanted: Callable[[Path], bool]) -> list[str]:
     """Paths that begin so and are wanted, or lie in a folder that begins so.
 
-    None where there are none: then a shell completes names of files as it does elsewhere.
+    None where there are none: then a shell completes names of files as it does elsewhere. So it is
+    where a name has blanks or signs that a shell would take apart, which it alone knows to quote.
     """
     head, name = os.path.split(incomplete)
     found = []
@@ -107,7 +160,7 @@ def _paths(incomplete: str, wanted: Callable[[Path], bool]) -> list[str]:
         elif path.is_dir():
             inside = (each for each in _entries(path, "") if _is_run(each) and wanted(each))
             found += [f"{shown}/{each.name}" for each in inside]
-    return found
+    return [] if any(map(_SIGNS.search, found)) else found
 
 
 def _entries(folder: Path, beginning: str) -> list[Path]:

@@ -38,14 +38,14 @@ def diff(
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Show what came of two runs, and the first place at which they part, by their receipts.
+    """Show what came of two runs, and where they part first.
 
-    Their results stand side by side; settings, data and model that differ are listed; then comes
-    the first epoch, step and tensor.
+    Their receipts are compared. Results stand side by side; settings, data and model that differ
+    are listed; what follows from those is counted; then comes the first epoch, step and tensor.
     Exit code 0: no difference; 1: different; 2: a receipt cannot be read.
 
     Examples:
-      isoconv diff runs/pets-lenet5-1 runs/pets-lenet5-2
+      isoconv diff runs/pets-1 runs/pets-2
     """
     from isoconv.train import diff as diff_runs
 

@@ -12,11 +12,12 @@ from isoconv.errors import CheckpointError, IsoconvError
 from isoconv.printable import printable
 
 if TYPE_CHECKING:
+    from isoconv.cli.scored import Scored
     from isoconv.data import Dataset, Splits
     from isoconv.nn import Module
     from isoconv.train import Evaluation, Run
 
-__all__ = ["finish", "measured_part", "png_note", "result_lines"]
+__all__ = ["finish", "measured_part", "png_note", "result_lines", "scored_part"]
 
 
 def result_lines(
@@ -45,13 +46,16 @@ def finish(
         raise CheckpointError("a run of the command line needs a folder")
     if run.stopped:
         say(f"stopped: {run.stopped}")
-    page = None
+    page, scored = None, None
     part, data, evaluation = measured_part(
         run.model, splits, run.description, threads, target, run.test
     )
     if data is not None and evaluation is not None:
         page = _report(run, data, evaluation, part) if report else None
+        scored = scored_part(run.folder, run.model, run.description, part, data, evaluation)
         say(result_lines(part, evaluation, len(data))[0])
+        for line in [*scored.worth(), *_doubts(run, scored)]:
+            say(line)
     elif report:
         note("no report was made: there are no images that were not learned from")
     say(f"run {printable(run.folder)}")
@@ -60,7 +64,6 @@ def finish(
     say(f"weights sha256:{run.digest}")
     from isoconv.cli.scored import plain_skipped
 
-    measured = None if data is None else evaluation
     return {
         "run": run.folder,
         "settings": run.description["settings"],
@@ -69,7 +72,7 @@ def finish(
         "best_epoch": run.best_epoch,
         "kept_epoch": run.kept_epoch,
         "stopped": run.stopped or None,
-        "measured": None if measured is None else _plain(part, measured),
+        "measured": None if scored is None else {"part": part, **scored.plain()},
         "history": run.history,
         "notes": run.notes,
         "skipped": plain_skipped(splits.skipped),
@@ -78,17 +81,52 @@ def finish(
     }
 
 
-def _plain(part: str, evaluation: Evaluation) -> dict[str, Any]:
-    """What was measured at the end, as plain values."""
-    scores = evaluation.scores
-    return {
-        "part": part,
-        "images": len(evaluation.predictions),
-        "accuracy": evaluation.top1,
-        "accuracy_interval_95": None if scores is None else scores.accuracy_interval,
-        "top5": evaluation.top5,
-        "loss": evaluation.loss,
-    }
+def scored_part(
+    folder: Path,
+    model: Module,
+    description: Mapping[str, Any],
+    part: str,
+    data: Dataset,
+    evaluation: Evaluation,
+) -> Scored:
+    """The scores of a run's last measurement, beside the most frequent class in training.
+
+    Args:
+        folder: of the run.
+        model: the trained model.
+        description: of the run.
+        part: that was measured.
+        data: its images.
+        evaluation: of these.
+    """
+    from isoconv.cli.runs import class_names_of
+    from isoconv.cli.scored import Scored, majority_of
+    from isoconv.train import RunFolder
+
+    names = class_names_of(model, len(evaluation.confusion))
+    samples = RunFolder(folder).samples()
+    smoothing = float(description["settings"]["loss"]["label_smoothing"])
+    return Scored.of(
+        part,
+        data,
+        evaluation,
+        names=names,
+        parts=[part] * len(data),
+        majority=majority_of(samples, names),
+        smoothing=smoothing,
+    )
+
+
+def _doubts(run: Run, scored: Scored) -> list[str]:
+    """What else speaks against a run's figures, a line each."""
+    from isoconv.train.words import by_heart
+
+    if not run.history:
+        return []
+    learned = int(run.description["data"]["train"]["samples"])
+    row = run.history[run.kept_epoch - 1]
+    line = by_heart(scored.scores, scored.title, row, learned)
+    return [line] if line else []
 
 
 def measured_part(

@@ -17,6 +17,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from isoconv.cli.complete import complete_in
 from isoconv.cli.typed import typed
 from isoconv.cli.usage import refused_value
 from isoconv.errors import DataWarning, IsoconvError
@@ -85,7 +86,7 @@ class Commands(TyperGroup):
         debug = "--debug" in given[: given.index("--") if "--" in given else len(given)]
         try:
             with typed(words), spoken_on_the_command_line(_options_of(self, given)):
-                code = super().main(
+                code = complete_in(given, prog_name or "isoconv") or super().main(
                     given,
                     prog_name or "isoconv",
                     complete_var,
@@ -94,7 +95,7 @@ class Commands(TyperGroup):
                     **extra,
                 )
             # A command gives back nothing; what ends it early says its code.
-            code = 0 if code is None else code
+            code = 0 if code is None or code is True else code
             if code == DIFFERENT and not {"verify", "diff", "predict"} & set(given):
                 # So typer ends where it does not know the shell that it is to complete in.
                 code = WRONG

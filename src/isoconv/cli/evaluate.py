@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -25,7 +24,7 @@ from isoconv.cli.options import (
     UseCache,
 )
 from isoconv.cli.table import print_row, say
-from isoconv.errors import ArgumentError, CheckpointError
+from isoconv.errors import ArgumentError, CheckpointError, DataError
 
 if TYPE_CHECKING:
     from isoconv.cli.scored import Scored
@@ -67,8 +66,8 @@ def evaluate(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Write path, class, predicted class and probability of each image into this file; "
-            "- prints them, and nothing else.",
+            help="Write path, class, predicted class, probability and the run's part of each image "
+            "into this file; - prints them, and nothing else.",
             show_default=False,
         ),
     ] = None,
@@ -84,8 +83,9 @@ def evaluate(
     beside what always saying one class would give, and the mistakes by file. Of the data that the
     run was trained on, its test part is measured, those very images that it has not learned from;
     of other data, all. Where some of them were trained on, that is said first, and both figures are
-    given; a saved model or a checkpoint that was taken out of its run folder cannot tell. Classes
-    are matched by name. Pictures are read as in training.
+    given; a saved model or a checkpoint that was taken out of its run folder cannot tell. --json
+    and --csv say of each image which part of the run held it: train, validation, test, none
+    (empty), or unknown. Classes are matched by name. Pictures are read as in training.
 
     Examples:
       isoconv evaluate runs/demo fashion-sample
@@ -98,6 +98,7 @@ def evaluate(
     from isoconv.cli.runs import class_names_of, classifier_at
     from isoconv.cli.scored import Scored, csv_rows, write_csv
     from isoconv.data.classes import in_classes
+    from isoconv.data.folders import only_class
     from isoconv.nn.inference import reading_of
 
     if csv == STANDARD and as_json:
@@ -115,7 +116,13 @@ def evaluate(
     numbers = tuple(str(number) for number in range(len(model.class_names)))
     if whole.numbered and model.class_names != numbers:
         note(f"the classes of {data} have no names: they are taken for those of the run by number")
-    whole = in_classes(whole, model.class_names, "the run")
+    try:
+        whole = in_classes(whole, model.class_names, "the run")
+    except DataError as error:
+        only = only_class(Path(data))
+        if only is None or not only.hint:
+            raise
+        raise DataError(f"{error}; each folder in {data} is a class, and {only.hint}") from error
     whole = _as_trained(model, whole, scale)
     known = _Known.of(run, folder, whole, scale)
     chosen = _choose(known, data, whole, split)
@@ -127,19 +134,23 @@ def evaluate(
             model, part, label_smoothing=smoothing, scale=1, threads=threads, target=target
         )
 
-    def scored(title: str, part: Dataset) -> Scored:
+    def scored(title: str, part: Dataset, parts: Sequence[str]) -> Scored:
         found = measured(part)
         return Scored.of(
             title,
             part,
             found,
             names=class_names_of(model, len(found.confusion)),
+            parts=parts,
             majority=known.majority(model.class_names),
             smoothing=smoothing,
         )
 
-    found = scored(chosen.name, chosen.part)
-    others = None if chosen.others is None else scored("not trained on:", chosen.others)
+    found = scored(chosen.name, chosen.part, chosen.parts)
+    others = None
+    if chosen.others is not None:
+        fresh = [part for part in chosen.parts if part != "train"]
+        others = scored("not trained on:", chosen.others, fresh)
     if csv == STANDARD:
         for row in csv_rows(found):
             print_row(row)
@@ -234,10 +245,9 @@ class _Known:
 
         None where nobody can tell.
         """
-        rows = () if self.samples is None else self.samples.rows
-        counts = Counter(row.class_name for row in rows if row.part == "train")
-        most = max(names, key=counts.__getitem__, default=None)
-        return None if most is None or not counts[most] else list(names).index(most)
+        from isoconv.cli.scored import majority_of
+
+        return majority_of(self.samples, names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +257,7 @@ class _Chosen:
     Attributes:
         name: of the part.
         part: its samples.
+        parts: for each of them the part of the run that held it, as `Scored` has them.
         of: how many samples the data have in all.
         trained: how many of the part's were trained on; None when nobody can tell.
         steered: how many others of them the training was steered by.
@@ -257,6 +268,7 @@ class _Chosen:
 
     name: str
     part: Dataset
+    parts: Sequence[str]
     of: int
     trained: int | None = None
     steered: int = 0
@@ -271,6 +283,7 @@ def _choose(known: _Known, data: str, whole: Dataset, split: SplitName | None) -
     Raises:
         ArgumentError: a part of data that are not those of the run.
     """
+    from isoconv.cli.scored import UNKNOWN
     from isoconv.data import Samples
 
     samples = known.samples
@@ -280,7 +293,7 @@ def _choose(known: _Known, data: str, whole: Dataset, split: SplitName | None) -
                 f"--split {split.value} needs the list of the run's samples; {known.why} (leave "
                 "--split out to measure all)"
             )
-        return _Chosen("all", whole, len(whole), why=known.why)
+        return _Chosen("all", whole, (UNKNOWN,) * len(whole), len(whole), why=known.why)
     parts = tuple(dict.fromkeys(row.part for row in samples.rows))
     own = next((part for part in ("test", "validation") if part in parts), None)
     if split is None:
@@ -306,12 +319,16 @@ def _of(samples: Samples, name: str, part: Dataset, of: int) -> _Chosen:
     """Some samples, of which it is known whether they were trained on."""
     import numpy as np
 
-    parts = samples.membership(part).parts
-    fresh = [place for place, found in enumerate(parts) if "train" not in found]
-    steered = sum("validation" in parts[place] for place in fresh)
+    from isoconv.data.files import SPLITS
+
+    held = samples.membership(part).parts
+    # Of an image in several parts the first one counts: what was trained on was trained on.
+    parts = [next((split for split in SPLITS if split in found), "") for found in held]
+    fresh = [place for place, found in enumerate(parts) if found != "train"]
+    steered = parts.count("validation")
     mixed = 0 < len(fresh) < len(part)
     others = part.subset(np.array(fresh)) if mixed else None
-    return _Chosen(name, part, of, len(part) - len(fresh), steered, others)
+    return _Chosen(name, part, parts, of, len(part) - len(fresh), steered, others)
 
 
 def _print(chosen: _Chosen, scored: Scored, others: Scored | None, mistakes: int) -> None:

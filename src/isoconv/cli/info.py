@@ -27,7 +27,7 @@ def info(
     as_json: AsJson = False,
     target: TargetName = None,
 ) -> None:
-    """Show the machine, the caches of kernels and of pictures, and the versions.
+    """Show the machine, the caches and the versions.
 
     Examples:
       isoconv info

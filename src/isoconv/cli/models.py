@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from isoconv.cli.errors import note
 from isoconv.cli.options import AsJson, shape_of
 from isoconv.errors import ShapeError
 
@@ -46,6 +47,10 @@ def models(
     if as_json:
         print_json({"input": sides, "classes": classes, "models": [_plain(*row) for row in found]})
         return
+    note(
+        f"for images of {'x'.join(map(str, sides))} and {classes} classes; --input and --classes "
+        "say otherwise"
+    )
     rows = [
         (name, "-", "images too small")
         if summary is None

@@ -87,8 +87,14 @@ def named_folder(out: Path) -> Path:
     """A folder for a new run, which needs a name of its own.
 
     Raises:
-        ArgumentError: it is the current folder, or one around it.
+        ArgumentError: it is the current folder, or one around it; or "-", which elsewhere stands
+            for standard output.
     """
+    if str(out) == "-":
+        raise ArgumentError(
+            "--out must be a folder of the run's own, such as runs/pets; got -, and a run is no "
+            "stream"
+        )
     try:
         here, place = Path.cwd(), out.expanduser().resolve()
     except (OSError, RuntimeError):
@@ -113,7 +119,9 @@ SaveEvery = Annotated[
 Best = Annotated[
     bool,
     typer.Option(
-        "--best", help="Of a run folder, take the weights of the best epoch, not of the last one."
+        "--best",
+        help="Of a run folder, take the weights of the best epoch, that of the lowest validation "
+        "loss or as early stopping was told, not of the last one.",
     ),
 ]
 

@@ -50,7 +50,8 @@ def predict(
     taken, gray or coloured as they were. Hidden files of folders, and files that are no images by
     their ending, are left out and counted.
 
-    Files that cannot be read are named in the end with the reason, and all others are answered for.
+    Files that cannot be read are named in the end with the reason, and all others are answered for;
+    --json has an entry with the reason for each of them, --csv has no row for them.
     Exit code 0: all were read; 1: some were not; 2: none was, or something else is wrong.
 
     Examples:

@@ -35,17 +35,25 @@ def report(
       isoconv report runs/pets
       isoconv report runs/pets --data moved/pets
     """
-    from isoconv.cli.ending import measured_part, png_note, result_lines
+    from isoconv.cli.ending import measured_part, png_note, result_lines, scored_part
     from isoconv.cli.errors import note
     from isoconv.cli.runs import classifier_at, data_of_run, parts_of_run
-    from isoconv.errors import ArgumentError
+    from isoconv.errors import ArgumentError, CheckpointError
     from isoconv.report import write_report
     from isoconv.train import RunFolder
+    from isoconv.train.given import Given
     from isoconv.train.stretches import Stretches
 
     description = RunFolder(run).description()
     model = classifier_at(run, best)
     splits = parts_of_run(run, data or data_of_run(run, description), description)
+    names = tuple(description["record"]["class_names"])
+    given = Given.again(splits, None, None, names, str(run), description["data"])
+    if given.digests != description["data"]:
+        raise CheckpointError(
+            f"the data are others than those that {run} was trained on, so that its figures cannot "
+            "be made again; `isoconv verify` tells what changed"
+        )
     part, images, evaluation = measured_part(model, splits, description, threads, target)
     if images is None or evaluation is None:
         raise ArgumentError(
@@ -57,7 +65,9 @@ def report(
     page = write_report(run, model, images, evaluation, part=part, notes=notes)
     if line := png_note():
         note(line)
-    say(result_lines(part, evaluation, len(images))[0])
+    scored = scored_part(run, model, description, part, images, evaluation)
+    for line in [result_lines(part, evaluation, len(images))[0], *scored.worth()]:
+        say(line)
     say(f"report {printable(page)}")
     if as_json:
         print_json(
@@ -65,8 +75,7 @@ def report(
                 "run": str(run),
                 "report": str(page),
                 "part": part,
-                "images": len(images),
-                **evaluation.metrics,
+                **scored.plain(),
                 "notes": notes,
             }
         )

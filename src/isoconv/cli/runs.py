@@ -152,8 +152,20 @@ def load_parts(data: str, **settings: Any) -> Splits:
         DataError: as `isoconv.data.load_splits`, or the labels are no classes.
     """
     from isoconv.data import load_splits
+    from isoconv.data.folders import only_class
     from isoconv.data.labels import classes_hint
 
+    # Before pictures are read, which may take a while.
+    if (only := only_class(Path(data))) is not None:
+        error = DataError(
+            f"{data} has one class: there must be two classes or more to tell apart; got one, "
+            f"{only.name!r}, and each folder in it is a class"
+            + (f" ({only.hint})" if only.hint else "")
+        )
+        # What was left alone may be the other classes.
+        for line in only.notes:
+            error.add_note(line)
+        raise error
     splits = load_splits(data, progress=reading_progress(), **settings)
     if not splits.train.class_names:
         raise DataError(

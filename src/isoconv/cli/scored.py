@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,14 @@ from isoconv.cli.table import print_table, say
 from isoconv.printable import csv_line, printable
 
 if TYPE_CHECKING:
-    from isoconv.data import Dataset, Skipped
+    from isoconv.data import Dataset, Samples, Skipped
     from isoconv.train import Answer, Evaluation, Scores
 
-__all__ = ["Scored", "csv_rows", "plain_skipped", "write_csv"]
+__all__ = ["UNKNOWN", "Scored", "csv_rows", "majority_of", "plain_skipped", "write_csv"]
 
-CSV_COLUMNS = ("path", "true", "predicted", "probability")
+CSV_COLUMNS = ("path", "true", "predicted", "probability", "part")
+UNKNOWN = "unknown"
+"""The part of an image of which nobody can tell whether the run held it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,7 @@ class Scored:
         evaluation: of these.
         scores: of these.
         names: of the classes.
+        parts: for each image the part of the run that held it, "" for none, or `UNKNOWN`.
         smoothing: of the labels, in the loss.
     """
 
@@ -37,6 +41,7 @@ class Scored:
     evaluation: Evaluation
     scores: Scores
     names: Sequence[str]
+    parts: Sequence[str]
     smoothing: float = 0.0
 
     @classmethod
@@ -47,6 +52,7 @@ class Scored:
         evaluation: Evaluation,
         *,
         names: Sequence[str],
+        parts: Sequence[str],
         majority: int | None,
         smoothing: float,
     ) -> Scored:
@@ -57,13 +63,14 @@ class Scored:
             data: its images.
             evaluation: of these.
             names: of the classes.
+            parts: for each image the part of the run that held it, "" for none, or `UNKNOWN`.
             majority: the most frequent class in training, if that is known.
             smoothing: of the labels, in the loss.
         """
         from isoconv.train import score
 
         scores = score(evaluation.confusion, majority)
-        return cls(title, data, evaluation, scores, names, smoothing)
+        return cls(title, data, evaluation, scores, names, parts, smoothing)
 
     def answers(self, *, mistakes: bool = False) -> list[Answer]:
         """What was said of each image, or of those that were mistaken."""
@@ -89,18 +96,14 @@ class Scored:
 
         for line in result_lines(self.title, self.evaluation, len(self.data), self.smoothing):
             say(line)
-        low, high = self.scores.accuracy_interval
-        say(f"95% interval of the accuracy: {low:.2%} to {high:.2%}")
-        base = self.scores.baseline
-        name = printable(repr(self.names[base.number]))
-        where = "in training" if base.learned else "of these images"
-        say(
-            f"always saying {name}, the most frequent class {where}, would give {base.accuracy:.2%}"
-        )
-        if not self.scores.better_than_baseline:
-            worse = high < base.accuracy
-            than = "worse than" if worse else "no better than"
-            say(f"the model is {than} always saying {name} on these images")
+        for line in self.worth():
+            say(line)
+
+    def worth(self) -> list[str]:
+        """What the accuracy is worth, a line each: its interval, the baseline, and doubts."""
+        from isoconv.train.words import worth
+
+        return worth(self.scores, printable(repr(self.names[self.scores.baseline.number])))
 
     def print_mistakes(self, most: int) -> None:
         """Print the mistakes by file, the most certain ones first."""
@@ -163,9 +166,26 @@ class Scored:
                 "true": self.names[each.true],
                 "predicted": self.names[each.predicted],
                 "probability": each.probability,
+                "part": self.parts[each.sample],
             }
             for each in self.answers(mistakes=mistakes)
         ]
+
+
+def majority_of(samples: Samples | None, names: Sequence[str]) -> int | None:
+    """The class that was the most frequent one in training, the first of equals.
+
+    Args:
+        samples: of the run; None where nobody can tell.
+        names: of the classes.
+
+    Returns:
+        Its number; None where nobody can tell.
+    """
+    rows = () if samples is None else samples.rows
+    counts = Counter(row.class_name for row in rows if row.part == "train")
+    most = max(names, key=counts.__getitem__, default=None)
+    return None if most is None or not counts[most] else list(names).index(most)
 
 
 def plain_skipped(skipped: Sequence[Skipped]) -> list[dict[str, str]]:
@@ -178,20 +198,29 @@ def csv_rows(scored: Scored) -> Iterator[tuple[str, ...]]:
     yield CSV_COLUMNS
     for each in scored.answers():
         names = scored.names[each.true], scored.names[each.predicted]
-        yield (_place(each), *names, str(each.probability))
+        yield (_place(each), *names, str(each.probability), scored.parts[each.sample])
 
 
 def write_csv(path: Path, scored: Scored) -> None:
     """Write what was said of each image into a file, whole or not at all.
 
+    What is there and is no regular file, such as a pipe, is written into.
+
     Raises:
         CheckpointError: it cannot be written.
+        OSError: likewise.
     """
     from isoconv.train.files import write_bytes
 
     content = "".join(map(csv_line, csv_rows(scored)))
     # Names of files need not be valid text.
-    write_bytes(path, content.encode("utf-8", "surrogateescape"))
+    whole = content.encode("utf-8", "surrogateescape")
+    place = path.resolve()
+    if place.exists() and not place.is_file():
+        with path.open("wb") as pipe:
+            pipe.write(whole)
+    else:
+        write_bytes(place, whole)
     say(f"each image's answer {printable(path)}")
 
 

@@ -9,6 +9,7 @@ import typer
 from isoconv.cli import complete
 from isoconv.cli.options import AsJson
 from isoconv.cli.table import print_json, say
+from isoconv.errors import ArgumentError
 
 if TYPE_CHECKING:
     from isoconv.nn import Module
@@ -17,14 +18,24 @@ __all__ = ["summary"]
 
 
 def summary(
-    model: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME|RUN",
-            help="A ready model (isoconv models), a run folder or a saved model.",
+    place: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="MODEL",
+            help="A ready model (isoconv models), a run folder or a saved model; tinyvgg if none "
+            "is named.",
+            show_default=False,
             autocompletion=complete.models_and_runs,
         ),
-    ] = "tinyvgg",
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|RUN",
+            help="The same, by a name.",
+            autocompletion=complete.models_and_runs,
+        ),
+    ] = None,
     shape: Annotated[
         str | None,
         typer.Option(
@@ -45,13 +56,15 @@ def summary(
     was trained on and the digest of its weights.
 
     Examples:
-      isoconv summary --model lenet5 --input 28x28x1
-      isoconv summary --model resnet20 --input 32x32x3 --classes 100
-      isoconv summary --model runs/pets
+      isoconv summary lenet5 --input 28x28x1
+      isoconv summary resnet20 --input 32x32x3 --classes 100
+      isoconv summary runs/pets
     """
     from isoconv.cli.runs import model_named
 
-    found = model_named(model, shape, "28x28x1", classes)
+    if place is not None and model is not None:
+        raise ArgumentError(f"one model is shown; got {place} and --model {model}")
+    found = model_named(place or model or "tinyvgg", shape, "28x28x1", classes)
     if as_json:
         print_json(_plain(found))
         return

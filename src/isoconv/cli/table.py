@@ -30,6 +30,8 @@ __all__ = [
 
 LEAST = 6
 """Columns of a terminal below which no cell is shortened."""
+PADDED = 40
+"""Columns up to which cells are padded where no terminal is; longer ones are so long alone."""
 CLOSE = 12
 """Where a cell would get fewer, one space between the columns of a table has to do."""
 
@@ -52,7 +54,8 @@ def table_lines(
         rows: of as many cells.
         numbers: columns that stand to the right.
         shorten: columns whose cells may lose their middle, for the table to fit into `width`.
-        width: columns of the terminal; None where nothing is to be lost.
+        width: columns of the terminal; None where nothing is to be lost, and where no cell is
+            padded to more than `PADDED` columns.
 
     Example:
         >>> table_lines(("name", "size"), [("a", "7")], numbers=(1,))
@@ -67,6 +70,10 @@ def table_lines(
     cells = [list(titles), *([printable(text) for text in row] for row in rows)]
     widths = [max(cell_len(row[column]) for row in cells) for column in range(len(titles))]
     between = "  "
+    if width is None:
+        # One long name would make every row as long.
+        widths = [wide if column in numbers else min(wide, PADDED)
+                  for column, wide in enumerate(widths)]  # fmt: skip
     if width is not None and shorten:
         wished = max(widths[column] for column in shorten)
         fitting = _fitting(widths, shorten, width - len(between) * (len(widths) - 1))

@@ -39,10 +39,11 @@ def verify(
     threads: Threads = None,
     target: TargetName = None,
 ) -> None:
-    """Check a run folder against its receipt, train again, and compare every epoch.
+    """Check a run against its receipt by training again.
 
-    Prints "identical", or the first epoch, step and tensor that differ; "no difference found"
-    where only a part of the run was checked, and which. Nothing is overwritten.
+    The folder is held against the receipt, and every epoch is compared. Prints "identical", or the
+    first epoch, step and tensor that differ; "no difference found" where only a part of the run was
+    checked, and which. Nothing is overwritten.
     Exit code 0: no difference; 1: different; 2: nothing can be said, for the receipt or a
     checkpoint is missing, damaged or of another arithmetic version, or the data are others.
 

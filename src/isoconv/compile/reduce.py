@@ -222,7 +222,12 @@ class _Emission:
     def _fetch(self, first: Value, count: int) -> None:
         """Bring so many elements of each array into the second cache."""
         k = self.k
-        arrays = [o for o in self.expression.operands if o.strides[0] == self.channels]
+        # Conditions are too small to be worth it: eight of them take a byte.
+        arrays = [
+            o
+            for o in self.expression.operands
+            if o.strides[0] == self.channels and o.dtype in DTYPES
+        ]
         for array in arrays:
             base = k.at(k.buffers[array.buffer], k.add(first, array.offset), array.dtype)
             for element in range(0, count, _LINE // DTYPES[array.dtype]):

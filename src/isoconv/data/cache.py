@@ -184,9 +184,14 @@ class PictureCache:
         rows = self._rows("SELECT COUNT(*), TOTAL(size) FROM uses")
         count, size = rows[0] if rows else (0, 0)
         try:
-            return count, int(size), self._path.stat().st_size
+            kept = int(size)
+        except (ValueError, OverflowError):
+            # A size that somebody spoiled.
+            kept = 0
+        try:
+            return count, kept, self._path.stat().st_size
         except OSError:
-            return count, int(size), 0
+            return count, kept, 0
 
     def clear(self) -> int:
         """Remove all pictures and what is remembered of files; returns how many pictures."""
@@ -202,9 +207,10 @@ class PictureCache:
         """Write what waits, and keep the bound."""
         self._flush(0)
         with self._lock:
+            if self._written:
+                self._trim()
+            # A spoiled one is given up meanwhile.
             if self._database is not None:
-                if self._written:
-                    self._trim()
                 self._database.close()
             self._database = None
 
@@ -220,7 +226,8 @@ class PictureCache:
         except ImportError:
             self.refused.append("there is none, for this Python was made without SQLite")
             return None
-        self._errors = (sqlite3.Error, OSError)
+        # Spoiled texts and sizes come out of it as what they are not.
+        self._errors = (sqlite3.Error, OSError, ValueError, TypeError, OverflowError)
         for attempt in (1, 2):
             try:
                 if not _is_own(self._path):
@@ -235,7 +242,7 @@ class PictureCache:
             except sqlite3.OperationalError as error:
                 self.refused.append(f"{self._path} is not used: {error}")
                 return None
-            except (sqlite3.Error, OSError) as error:
+            except self._errors as error:
                 self._discard()
                 if attempt == 2:
                     self.refused.append(f"{self._path} is not used: {error}")
@@ -260,14 +267,16 @@ class PictureCache:
                 return []
 
     def _gave_up(self, error: Exception) -> None:
-        """After an error: another process writes for long, the disk is full, or it is spoiled."""
+        """Go on without: another process writes for long, the disk is full, or it is spoiled."""
         import sqlite3
 
-        if isinstance(error, sqlite3.OperationalError) or self._database is None:
+        if self._database is None:
             return
         self._database.close()
         self._database = None
-        self._discard()
+        # Only what is no database any more is made anew.
+        if not isinstance(error, sqlite3.OperationalError):
+            self._discard()
 
     def _flush(self, least: int) -> None:
         """Write what waits, if there is so much of it."""

@@ -209,8 +209,8 @@ class Dataset(Carded, card=dataset_card):
 
         Of a class of k samples, ``floor(k * fraction + 1/2)`` are held out, at least one of two or
         more, and never all: the first of the random order of (seed, purpose SPLITS, epoch 0,
-        stream: the class). Without classes all samples are taken for one. Both parts keep the
-        samples in their first order.
+        stream: the class). Without classes all samples are taken for one; copies of one picture
+        are samples like others. Both parts keep the samples in their first order.
 
         Args:
             fraction: of the samples to hold out, between 0 and 1.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from isoconv.data.tally import counted
 from isoconv.errors import DataFileError
 from isoconv.printable import listed, printable
 
-__all__ = ["Listing", "list_folder", "parts_of", "pictures_below"]
+__all__ = ["Listing", "OnlyClass", "list_folder", "only_class", "parts_of", "pictures_below"]
 
 NAMES: dict[Split, tuple[str, ...]] = {
     "train": ("train", "training"),
@@ -24,6 +25,8 @@ NAMES: dict[Split, tuple[str, ...]] = {
 }
 """What the folder of a part may be called, in small or capital letters."""
 
+_LOOKED_AT = 200
+"""Folders beside a data set that are looked into for pictures."""
 _KINDS = 10
 """Kinds of skipped files that a note names."""
 _HIDDEN = "hidden"
@@ -74,6 +77,61 @@ def parts_of(path: Path) -> tuple[Split, ...]:
     roots, _ = _roots(path)
     within = (folder for root in roots.values() for folder in _entered(root).folders)
     return tuple(roots) if any(_holds_pictures(folder) for folder in within) else ()
+
+
+@dataclass(frozen=True, slots=True)
+class OnlyClass:
+    """What a folder of pictures is that has one class alone.
+
+    Attributes:
+        name: of the class.
+        hint: at the folder above, where several folders with pictures lie in it; "" otherwise.
+        notes: as a `Listing` has them.
+    """
+
+    name: str
+    hint: str
+    notes: Sequence[str]
+
+
+def only_class(path: Path) -> OnlyClass | None:
+    """What a folder of pictures is that has one class alone.
+
+    Args:
+        path: of the folder; may be anything else as well.
+
+    Returns:
+        None where there are several classes, or none, or one without pictures.
+    """
+    try:
+        listing = list_folder(path, Failures(path, root=path)) if parts_of(path) else None
+    except DataFileError:
+        # Told when the folder is read.
+        return None
+    names = {name for classes in listing.files.values() for name in classes} if listing else set()
+    if listing is None or len(names) != 1:
+        return None
+    above = Path(os.path.abspath(path)).parent  # noqa: PTH100 - a link lies where it lies.
+    folders: list[Path] = []
+    with suppress(DataFileError):
+        folders = _entered(above).folders
+    beside = sum(map(_seems_class, folders[:_LOOKED_AT]))
+    least = "at least " if len(folders) > _LOOKED_AT else ""
+    hint = f"the folder above, {printable(above)}, has {least}{beside} folders with pictures"
+    return OnlyClass(names.pop(), hint if beside > 1 else "", listing.notes)
+
+
+def _seems_class(folder: Path) -> bool:
+    """Whether pictures lie in a folder or just below; nobody waits for a walk through a disk."""
+    with suppress(DataFileError):
+        found = _entered(folder)
+        if found.pictures:
+            return True
+        for inner in found.folders[:_LOOKED_AT]:
+            with suppress(DataFileError):
+                if _entered(inner).pictures:
+                    return True
+    return False
 
 
 def list_folder(path: Path, failures: Failures) -> Listing:

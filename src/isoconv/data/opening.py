@@ -209,7 +209,7 @@ def opened(path: Path, take: Take = freely) -> Iterator[OpenPicture]:
         raise
     except _DAMAGED as error:
         reason = "; ".join(printable(line) for line in (_reason(error), *native))
-        message = f"{printable(path)}: not a whole image of a known format: {reason}"
+        message = f"{printable(path)}: not a whole image: {reason}"
         raise DataFileError(message) from error
     native.extend(said)
 
@@ -225,6 +225,8 @@ def _stream(path: Path) -> BinaryIO:
 
 def _image(path: Path, stream: BinaryIO, take: Take) -> ImageFile.ImageFile:
     start = stream.read(64)
+    if not start:
+        raise DataFileError(f"{printable(path)}: empty (0 bytes)")
     stream.seek(0)
     brands = _brands(start)
     if brands or start.startswith(b"RIFF"):
@@ -247,7 +249,7 @@ def _image(path: Path, stream: BinaryIO, take: Take) -> ImageFile.ImageFile:
         elif start.startswith(_TIFF):
             reason = f"TIFF of a kind that is not read, or damaged{_tiff_kind(stream)}"
         else:
-            reason = f"none of {', '.join(_PILLOWS)} and HEIF, or damaged at its beginning"
+            reason = "no picture, or damaged at its beginning"
         raise OSError(reason) from error
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isoconv.checks import check_flag, check_kind, check_number, check_path, check_paths
+from isoconv.checks import check_flag, check_kind, check_number, check_path, check_paths, shown
 from isoconv.data.cache import PictureCache, open_cache
 from isoconv.data.counting import Counting
 from isoconv.data.dataset import Dataset
@@ -21,11 +21,11 @@ from isoconv.data.reader import Reader
 from isoconv.data.reading import Reading
 from isoconv.data.skipped import Skipped
 from isoconv.data.survey import resolve
-from isoconv.errors import DataFileError, MissingExtraError
+from isoconv.errors import ArgumentError, DataFileError, MissingExtraError
 from isoconv.memory import memory_told
 from isoconv.printable import listed, printable
 
-__all__ = ["PICTURES", "PictureFiles", "Pictures", "read_image", "read_pictures"]
+__all__ = ["PICTURES", "PictureFiles", "Pictures", "check_no_paths", "read_image", "read_pictures"]
 
 Array = NDArray[Any]
 
@@ -45,6 +45,21 @@ class Pictures:
     notes: tuple[str, ...]
     paths: tuple[Path, ...] = ()
     skipped: tuple[Skipped, ...] = ()
+
+
+def check_no_paths(images: object) -> None:
+    """See that pixels were given, not the names of files that hold them.
+
+    Raises:
+        ArgumentError: it is a path, or a list that begins with one.
+    """
+    first = images[0] if isinstance(images, list | tuple) and images else images
+    if isinstance(first, str | Path):
+        paths = "images" if first is not images else "[image]"
+        raise ArgumentError(
+            f"images must be an array of pixels; got {shown(images)} (paths of picture files go to "
+            f"model.predict_files({paths}))"
+        )
 
 
 def read_image(

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from functools import cache as once
 from math import prod
 from pathlib import Path
+from pkgutil import get_data
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import ImageFile, features
 from PIL import __version__ as pillow_version
-from PIL import features
 
 from isoconv.data.cache import Marks, PictureCache
 from isoconv.data.counting import SILENT, Counting
@@ -25,7 +26,6 @@ from isoconv.data.reading import Reading
 from isoconv.data.scaling import scaled
 from isoconv.data.tally import Tally, Trait, counted
 from isoconv.data.threads import Take, each_in_order
-from isoconv.files import read_file
 from isoconv.memory import check_memory
 from isoconv.wording import setting
 
@@ -46,7 +46,10 @@ def decoders() -> str | None:
     digest = hashlib.sha256()
     try:
         for name in _SOURCES:
-            digest.update(read_file(Path(__file__).with_name(f"{name}.py")))
+            source = get_data("isoconv.data", f"{name}.py")
+            if source is None:
+                return None
+            digest.update(source)
     except OSError:
         return None
     versions = [f"pillow {pillow_version}", f"numpy {np.__version__}", f"code {digest.hexdigest()}"]
@@ -107,7 +110,10 @@ class Reader:
         self._range = (np.inf, -np.inf)
         floats = scale is not None or reading.dtype == "float32"
         self._dtype = np.dtype(np.float32 if floats else np.uint8)
-        by = decoders() if self._fit is not None and scale is None else None
+        kept = cache is not None and self._fit is not None and scale is None
+        # A switch of Pillow's for the whole process, by which cut pictures are filled up.
+        kept = kept and not ImageFile.LOAD_TRUNCATED_IMAGES
+        by = decoders() if kept else None
         self._cache = None if by is None else cache
         self._key = f"{json.dumps(reading.plain())} {self._own_depth} {by}".encode()
 

@@ -64,9 +64,8 @@ def splits_card(splits: Splits) -> Card:
         table = _shortened(("class", *parts), rows)
     else:
         facts.append(("targets", _labels(train, [])))
-    notes = tuple(dict.fromkeys(line for data in parts.values() for line in data.notes))
     title = f"Splits of {train.name!r}"
-    return Card(title, (*facts, *_skipped(len(splits.skipped)), *_notes(notes)), table=table)
+    return Card(title, (*facts, *_skipped(len(splits.skipped)), *_notes(splits.notes)), table=table)
 
 
 def _images(data: Dataset) -> str:

@@ -33,6 +33,7 @@ from isoconv.data.labels import check_counted
 from isoconv.data.names import SAMPLE
 from isoconv.data.pictures import PICTURES
 from isoconv.data.reading import Reading
+from isoconv.data.samples import sample_digests
 from isoconv.data.splits import Splits
 from isoconv.data.stratify import held_out
 from isoconv.data.tally import counted
@@ -148,8 +149,9 @@ def load_splits(
     """Load what to train on, what to choose by and what to test with.
 
     Parts that the source has are taken as they are. One that it lacks is held out of its training
-    part, so much of each class, as `Dataset.split` says; the samples depend on `seed` alone, not on
-    the seed of a training. Notes of the source stand with each part.
+    part, so much of each class, as `Dataset.split` says, but copies of one picture in a class stay
+    on one side; the samples depend on `seed` and on which are copies, not on the seed of a
+    training. Notes of the source stand with each part.
 
     Args:
         source: as for `load`.
@@ -200,7 +202,7 @@ def load_splits(
         train = parts["train"]
         labels = train.labels if train.classes else None
         fractions = [shares[part] for part in lacking]
-        rest, *held = held_out(labels, len(train), fractions, seed)
+        rest, *held = held_out(labels, len(train), fractions, seed, sample_digests(train))
         for part, numbers in zip(lacking, held, strict=True):
             if not len(numbers):
                 raise ArgumentError(

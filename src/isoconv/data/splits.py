@@ -11,7 +11,7 @@ import numpy as np
 from isoconv.cards import Carded
 from isoconv.checks import check_kind, check_mapping
 from isoconv.data.dataset import Dataset
-from isoconv.data.samples import Samples
+from isoconv.data.samples import Sample, Samples
 from isoconv.data.shown import splits_card
 from isoconv.data.skipped import Skipped, all_skipped, skip_warning
 from isoconv.data.tally import counted
@@ -62,6 +62,11 @@ class Splits(Carded, card=splits_card):
         """The files that were left out because they cannot be read."""
         return all_skipped(data.skipped for data in self.parts.values())
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out, guessed or scaled while the data were read, a line each."""
+        return tuple(dict.fromkeys(line for data in self.parts.values() for line in data.notes))
+
     def warnings(self, samples: Samples | None = None) -> list[str]:
         """What a person should know before trusting the figures, a line each.
 
@@ -77,6 +82,24 @@ class Splits(Carded, card=splits_card):
         return found
 
 
+def _of_two_classes(samples: Samples) -> list[str]:
+    """A warning of pictures that stand under more than one class, with two paths of the first."""
+    first: dict[str, Sample] = {}
+    torn: dict[str, tuple[Sample, Sample]] = {}
+    for row in samples.rows:
+        other = first.setdefault(row.sha256, row)
+        if other.class_name != row.class_name:
+            torn.setdefault(row.sha256, (other, row))
+    if not torn:
+        return []
+    one, two = next(iter(torn.values()))
+    stand = "stands" if len(torn) == 1 else "stand"
+    which = "" if len(torn) == 1 else "; the first of them"
+    return [
+        f"{counted(len(torn), 'picture')} {stand} under more than one class{which}: {one} and {two}"
+    ]
+
+
 def _warnings(parts: dict[str, Dataset], samples: Samples) -> list[str]:
     found = []
     for part, data in parts.items():
@@ -90,6 +113,7 @@ def _warnings(parts: dict[str, Dataset], samples: Samples) -> list[str]:
                 f"{counted(len(few), 'class', 'classes')} with fewer than 2 samples in the {part} "
                 f"part: {listed(few)}; figures of such a class mean little"
             )
+    found += _of_two_classes(samples)
     for part in ("validation", "test"):
         if part in parts:
             again = samples.shared("train", part)

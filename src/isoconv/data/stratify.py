@@ -17,7 +17,11 @@ Array = NDArray[Any]
 
 
 def held_out(
-    labels: Array | None, samples: int, fractions: Sequence[float], seed: int
+    labels: Array | None,
+    samples: int,
+    fractions: Sequence[float],
+    seed: int,
+    pictures: Sequence[str] | None = None,
 ) -> list[Array]:
     """Numbers of the samples that stay, and of those of each part that is held out.
 
@@ -26,11 +30,18 @@ def held_out(
     stays, for which the last parts have to make room. The class's samples are taken from the random
     order of (seed, purpose SPLITS, epoch 0, stream: the class), the first part first.
 
+    With `pictures` copies of one picture in a class stay together. Each picture stands with its
+    copies where the first of them stands in the random order. A part takes from there, in order,
+    whatever fits with all copies into what it is still to have; where nothing fits it takes the
+    first picture that is left, if another one stays. If a part gets no sample of any class so, as
+    where each class is one picture alone, all is held out as if there were no copies.
+
     Args:
         labels: class numbers ``(N,)``; None takes all samples for one class.
         samples: N.
         fractions: one for each part to hold out, 0 or more; together below 1.
         seed: 0 ≤ seed < 2**64.
+        pictures: one text for each sample, the same for copies; None tells none apart.
 
     Returns:
         For the rest and for each part, int64 numbers in ascending order.
@@ -53,11 +64,39 @@ def held_out(
     for number in np.unique(classes).tolist():
         members = np.flatnonzero(classes == number)
         order = members[permutation(len(members), seed, Purpose.SPLITS, 0, int(number))]
-        start = 0
+        left = _groups(order.tolist(), pictures)
         for part, count in enumerate(_counts(len(members), fractions), 1):
-            place[order[start : start + count]] = part
-            start += count
-    return [np.flatnonzero(place == part) for part in range(len(fractions) + 1)]
+            taken, left = _taken(left, count)
+            place[[sample for group in taken for sample in group]] = part
+    parts = [np.flatnonzero(place == part) for part in range(len(fractions) + 1)]
+    held = zip(fractions, parts[1:], strict=True)
+    if pictures is not None and any(fraction > 0 and not len(part) for fraction, part in held):
+        return held_out(labels, samples, fractions, seed)
+    return parts
+
+
+def _groups(order: Sequence[int], pictures: Sequence[str] | None) -> list[list[int]]:
+    """Samples with their copies, in the order of the first of each."""
+    if pictures is None:
+        return [[sample] for sample in order]
+    found: dict[str, list[int]] = {}
+    for sample in order:
+        found.setdefault(pictures[sample], []).append(sample)
+    return list(found.values())
+
+
+def _taken(groups: list[list[int]], count: int) -> tuple[list[list[int]], list[list[int]]]:
+    """The groups that a part of so many samples takes, and those that are left."""
+    taken: list[list[int]] = []
+    left: list[list[int]] = []
+    room = count
+    for group in groups:
+        fits = len(group) <= room
+        (taken if fits else left).append(group)
+        room -= len(group) if fits else 0
+    if count and not taken and len(left) > 1:
+        return left[:1], left[1:]
+    return taken, left
 
 
 def _counts(samples: int, fractions: Sequence[float]) -> list[int]:

@@ -26,7 +26,7 @@ Size = tuple[int, int]
 
 LEFT_ALONE = 64
 """The largest side of pictures of one size that are not scaled when nobody says a size."""
-SIDES = (32, 48, 64, 96)
+SIDES = (32, 48, 64)
 """Sides of the squares that others are scaled to."""
 
 
@@ -69,7 +69,7 @@ def usual_size(sizes: Counter[Size]) -> Size | None:
     """The size to which pictures are scaled when nobody says one; None if they stay as they are.
 
     Pictures of one size with sides of at most 64 stay as they are. All others become a square: its
-    side is the largest of 32, 48, 64 and 96 that is no larger than the middle one of the pictures'
+    side is the largest of 32, 48 and 64 that is no larger than the middle one of the pictures'
     shorter sides (of an even number the lower of two); 32 if all of these are larger.
 
     Args:
@@ -77,7 +77,7 @@ def usual_size(sizes: Counter[Size]) -> Size | None:
 
     Example:
         >>> usual_size(Counter({(28, 28): 9})), usual_size(Counter({(480, 640): 5, (70, 50): 4}))
-        (None, (96, 96))
+        (None, (64, 64))
     """
     if len(sizes) == 1 and max(max(size) for size in sizes) <= LEFT_ALONE:
         return None
@@ -187,7 +187,7 @@ def _remembered(marks: Marks) -> Header | None:
 
 def _largest(path: Path, take: Take, cache: PictureCache | None) -> tuple[int, int]:
     """The largest number of a file of more than 8 bits, and its bits, remembered if they can be."""
-    by = decoders()
+    by = None if cache is None else decoders()
     marks = None if cache is None or by is None else cache.marks(path)
     fact = None if marks is None else marks.facts.get("largest")
     if fact is not None and fact[0] == by:
@@ -240,8 +240,8 @@ def _depth(
     plain = survey.kinds.get("bytes", [])
     if plain:
         notes.append(
-            f"{counted(len(plain), 'picture')} of 8 bits beside {len(deep)} of more: those of 8 "
-            "bits are read as they are"
+            f"{len(deep)} of {len(deep) + len(plain)} pictures hold numbers of more than 8 bits, "
+            "which are scaled to 0 … 255; the others are read as they are"
         )
     if wanted is not None:
         return wanted, notes

@@ -22,7 +22,7 @@ from isoconv.checks import (
     check_paths,
     check_text,
 )
-from isoconv.data.pictures import PictureFiles
+from isoconv.data.pictures import PictureFiles, check_no_paths
 from isoconv.data.reading import Reading
 from isoconv.data.scaling import scaled
 from isoconv.errors import ArgumentError, DataError, DataWarning, DTypeError, ShapeError
@@ -47,6 +47,7 @@ __all__ = [
     "predict_files",
     "predict_read",
     "reading_of",
+    "warn_outside",
     "weights_for",
 ]
 
@@ -130,6 +131,7 @@ def checked_images(model: Module, images: Array, scale: float | None = None) -> 
     if shape is None:
         raise ArgumentError("only a built or trained model predicts: call model.build(input_shape)")
     if type(images) is not np.ndarray:
+        check_no_paths(images)
         images = check_array("images", images)
     if images.shape[1:] != shape and images.shape[1:] == shape[:-1] and shape[-1] == 1:
         images = images[..., None]
@@ -239,7 +241,7 @@ def _check_greatest(images: Array, trained: TrainedOn) -> None:
 
 
 def _warn_of_range(low: float, high: float, trained: TrainedOn) -> None:
-    _warn(
+    warn_outside(
         f"the images hold values from {low:g} to {high:g}, those in training held "
         f"{trained.low:g} to {trained.high:g}: results mean little if they are scaled in "
         f"another way ({setting('scale', '…', '')} multiplies them, {setting('scale', '1')} says "
@@ -247,7 +249,7 @@ def _warn_of_range(low: float, high: float, trained: TrainedOn) -> None:
     )
 
 
-def _warn(text: str) -> None:
+def warn_outside(text: str) -> None:
     """A warning at the place in a person's own code."""
     level, frame = 1, sys._getframe()
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
@@ -365,12 +367,12 @@ def predict_files(
     found, images = files.read(files.files)
     files.raise_any()
     for line in files.notes():
-        _warn(line)
+        warn_outside(line)
     results = predict_read(model, images, scale, threads=threads, target=target)
     if len(found) == len(files.files):
         return results
     for each in files.skipped():
-        _warn(f"{each} (its results are NaN)")
+        warn_outside(f"{each} (its results are NaN)")
     read = set(found)
     every = np.full((len(files.files), *results.shape[1:]), np.nan, results.dtype)
     every[[path in read for path in files.files]] = results

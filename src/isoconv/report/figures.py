@@ -8,6 +8,7 @@ from isoconv.report.markup import Html, element
 from isoconv.report.subject import Subject
 from isoconv.report.words import duration, loss_of, percent
 from isoconv.train.scores import TOP_FIVE_FROM
+from isoconv.train.words import called_best
 
 __all__ = ["facts", "gauge"]
 
@@ -108,5 +109,6 @@ def _epochs_kept(subject: Subject) -> str:
         return ""
     said = f"weights of epoch {measured}"
     if best not in (0, measured):
-        return f"{said}; {best} was the best"
-    return said + (", the best" if best and len(subject.history) > 1 else "")
+        return f"{said}; {called_best(subject.watched)}: epoch {best}"
+    lowest = f", that of the {called_best(subject.watched)}"
+    return said + (lowest if best and len(subject.history) > 1 else "")

@@ -7,7 +7,9 @@ from typing import Any
 
 from isoconv.report.markup import Html, element, joined, name, table, text
 from isoconv.report.subject import PARTS, Subject
-from isoconv.report.words import date_of, many, metric, part_title, settings_in_words
+from isoconv.report.words import date_of, many, part_title, settings_in_words
+from isoconv.train.stretches import Stretches
+from isoconv.train.words import called_best
 
 __all__ = ["data", "epochs", "training"]
 
@@ -53,6 +55,7 @@ def _split(how: Mapping[str, Any]) -> list[tuple[object, object]]:
 
 def training(subject: Subject) -> Html:
     """Command, settings in words, best epoch, weights and versions."""
+    first = _first_stretch(subject)
     rows: list[tuple[object, object]] = []
     began = date_of(subject.facts.get("started"))
     if began:
@@ -62,10 +65,10 @@ def training(subject: Subject) -> Html:
     rows += settings_in_words(subject.settings)
     chosen = subject.facts.get("chosen")
     if isinstance(chosen, Mapping) and chosen.get("why"):
-        rows.append(("not given", str(chosen["why"])))
+        rows.append((f"not given{first}", str(chosen["why"])))
     if subject.best_epoch:
-        by = metric(subject.watched)
-        rows.append(("best epoch", f"{subject.best_epoch} of {len(subject.history)}, by {by}"))
+        best = f"epoch {subject.best_epoch} of {len(subject.history)}"
+        rows.append((called_best(subject.watched), best))
     if subject.kept_epoch:
         rows.append(("kept weights", f"those of epoch {subject.kept_epoch}"))
     result = subject.description.get("result")
@@ -79,8 +82,18 @@ def training(subject: Subject) -> Html:
     parts = [table((), rows, kind="settings")]
     command = subject.facts.get("command")
     if isinstance(command, str):
-        parts = [element("pre", command, class_="command"), *parts]
+        told = element("pre", subject.without_place(command), class_="command")
+        parts = [told, *parts]
+        if first:
+            said = f"The command of the first stretch{first}; the later ones have others."
+            parts.insert(0, element("p", said, class_="note"))
     return joined(parts)
+
+
+def _first_stretch(subject: Subject) -> str:
+    """Whose epochs those settings are that were chosen at the start; "" for those of all."""
+    rows = Stretches.of(subject.settings).rows
+    return "" if len(rows) == 1 else f" (epochs 1 to {rows[1].after})"
 
 
 def epochs(subject: Subject) -> Html:

@@ -16,7 +16,7 @@ from isoconv.report.words import date_of, measured_on, summary
 __all__ = ["page"]
 
 NEWLINE, NOTHING = Html("\n"), Html()
-FEW = 10
+FEW = 3
 """Up to so many files that were left out are listed at once."""
 
 
@@ -39,7 +39,7 @@ def page(subject: Subject, *, pictures: bool = True) -> str:
         ("data", "Data", data(subject)),
         ("settings", "How it was trained", training(subject)),
         ("epochs", "Epochs", epochs(subject)),
-        ("layers", "Layers", element("pre", _lines(str(subject.model.summary())))),
+        ("layers", "Layers", _layers(subject)),
     ]
     there = [(anchor, title, content) for anchor, title, content in parts if content]
     links = joined(element("a", title, href=f"#{anchor}") for anchor, title, _ in there)
@@ -48,8 +48,8 @@ def page(subject: Subject, *, pictures: bool = True) -> str:
         element("p", _when(subject), class_="note"),
         element("p", summary(subject), class_="lead"),
         element("p", measured_on(subject), class_="note"),
-        _told("Warnings", "warning", _warnings(subject), _skipped(subject)),
         gauge(subject),
+        _told("Warnings", "warning", _warnings(subject), _skipped(subject)),
         facts(subject),
         _told("Notes on the data", "remarks", subject.remarks),
         element("nav", links, aria_label="parts of this page"),
@@ -81,6 +81,13 @@ def _foot(pictures: bool) -> str:
 
 def _lines(value: str) -> Html:
     return joined(value.split("\n"), NEWLINE)
+
+
+def _layers(subject: Subject) -> Html:
+    """Folded up: few want it."""
+    content = element("pre", _lines(str(subject.model.summary())))
+    opener = f"shapes and parameters of all layers ({subject.weights:,} parameters)"
+    return element("details", element("summary", opener), content)
 
 
 # The top

@@ -10,9 +10,10 @@ from isoconv.report.filters import first_filters
 from isoconv.report.markup import Html, element, joined, name, table
 from isoconv.report.matrix import confusions_listed, matrix, matrix_key
 from isoconv.report.subject import PARTS, Subject
-from isoconv.report.words import many, metric, part_title, percent
+from isoconv.report.words import many, part_title, percent
 from isoconv.train.scores import Answer
 from isoconv.train.stretches import Stretches
+from isoconv.train.words import called_best
 
 __all__ = ["classes", "confused", "filters", "learning", "mistakes", "recognised"]
 
@@ -58,7 +59,7 @@ def learning(subject: Subject) -> Html:
     if any(curve.kind == "validation" and curve.known for curve in (*loss, *accuracy)):
         words += " Validation: other images, after each epoch."
     if marked:
-        words += f" The ring marks epoch {marked}, the best by {metric(subject.watched)}."
+        words += f" The ring marks epoch {marked}, that of the {called_best(subject.watched)}."
     if starts:
         words += " Where the run was gone on with to more epochs there is an upright line."
     return joined([element("p", words, class_="note"), element("div", *panels, class_="panels")])
@@ -151,26 +152,26 @@ def classes(subject: Subject) -> Html:
         images = [subject.counts[part].get(title, 0) for part in parts] or [each.images]
         rows.append(
             [
-                name(title), *(f"{count:,}" for count in images), _share(each.precision),
-                _share(each.recall), _interval(each.recall_interval), _share(each.f1),
+                name(title), _share(each.recall), _interval(each.recall_interval),
+                _share(each.f1), _share(each.precision), *(f"{count:,}" for count in images),
             ]
         )  # fmt: skip
     totals = [subject.counts[part].total() for part in parts] or [scores.images]
     rows.append(
         [
-            element("strong", "all"), *(f"{count:,}" for count in totals),
-            *(element("strong", _share(value)) for value in (scores.precision, scores.recall)),
-            "", element("strong", _share(scores.f1)),
+            element("strong", "all"), element("strong", _share(scores.recall)), "",
+            *(element("strong", _share(value)) for value in (scores.f1, scores.precision)),
+            *(f"{count:,}" for count in totals),
         ]
     )  # fmt: skip
     titles = (
-        "class", *(part_title(part) for part in counted), "precision", "recall",
-        "95% interval", "F1",
+        "class", "recall", "95% interval", "F1", "precision",
+        *(part_title(part) for part in counted),
     )  # fmt: skip
     words = (
-        f"Images of each class in each part; precision, recall and F1 on the {subject.part} part. "
-        "Precision: of the images taken for the class, those that are of it. Recall: of the images "
-        "of the class, those that were recognised. F1: the harmonic mean of both. The last line "
+        f"Recall, F1 and precision on the {subject.part} part; images of each class in each part. "
+        "Recall: of the images of the class, those that were recognised. Precision: of the images "
+        "taken for the class, those that are of it. F1: the harmonic mean of both. The last line "
         "has the means over the classes that have images, each counting alike."
     )
     grid = table(titles, rows, range(1, len(titles)), "classes")

@@ -18,10 +18,12 @@ from isoconv.data.classes import in_classes
 from isoconv.errors import CheckpointError
 from isoconv.nn import Module
 from isoconv.report.chart import Curve
+from isoconv.report.labels import shown
 from isoconv.train import Evaluation, RunFolder
 from isoconv.train.callbacks import best_epoch, watched_metric
 from isoconv.train.receipt import Receipt
 from isoconv.train.scores import Answer, Scores, answers, score
+from isoconv.train.words import by_heart, few, verdict
 
 __all__ = ["PARTS", "Subject", "mean_error"]
 
@@ -29,10 +31,6 @@ PARTS = ("train", "validation", "test")
 
 History = Sequence[Mapping[str, Any]]
 
-AT_CHANCE = (
-    "On these images the network is no better than always saying the most frequent class: the "
-    "95% interval of its accuracy does not lie above that baseline."
-)
 AT_MEAN = "On these images the network is no better than always giving the mean of the targets."
 
 
@@ -143,7 +141,20 @@ class Subject:
             which = f"epoch {self.epoch}" if self.epoch else "another moment"
             left = f"not with those that the run left, of epoch {self.kept_epoch}"
             told.insert(0, f"Measured with the weights of {which}, {left}.")
-        return told
+        return [self.without_place(line) for line in [*self._doubts, *told]]
+
+    @property
+    def _doubts(self) -> list[str]:
+        """What the figures themselves say against them."""
+        if self.scores is None:
+            return []
+        lines = [few(self.scores.images)]
+        rows = {int(row["epoch"]): row for row in self.history}
+        row = rows.get(self.epoch)
+        if row is not None and not self.learned_from:
+            images = int(self.description["data"]["train"]["samples"])
+            lines.append(by_heart(self.scores, self.part, row, images))
+        return [f"{line[0].upper()}{line[1:]}." for line in lines if line]
 
     @property
     def learned_from(self) -> bool:
@@ -153,7 +164,7 @@ class Subject:
     @property
     def remarks(self) -> list[str]:
         """Notes on how the data were read."""
-        return [line for line in self.notes if line in self.dataset.notes]
+        return [self.without_place(line) for line in self.notes if line in self.dataset.notes]
 
     @property
     def skipped(self) -> list[tuple[str, str]]:
@@ -212,20 +223,24 @@ class Subject:
     def at_chance(self) -> str:
         """What to be told of a network that is no better than one without learning; ""."""
         if self.scores is not None:
-            return "" if self.scores.better_than_baseline else AT_CHANCE
+            said = verdict(self.scores, f"“{shown(self.names[self.scores.baseline.number])}”")
+            return f"{said[0].upper()}{said[1:]}." if said else ""
         worse = self.guessing is not None and self.evaluation.loss >= self.guessing
         return AT_MEAN if worse else ""
 
     @property
     def place(self) -> str:
-        """Where the data were, as short as it can be told; "" where nobody said."""
+        """The last part of where the data were, which says nothing of the machine; "" if unsaid."""
         place = self.facts.get("data")
-        if not isinstance(place, str):
-            return ""
-        try:
-            return f"~/{Path(place).relative_to(Path.home())}"
-        except (ValueError, RuntimeError):
-            return place
+        return Path(place).name if isinstance(place, str) else ""
+
+    def without_place(self, line: str) -> str:
+        """A line with what lies above the data left out of their path."""
+        place = self.facts.get("data")
+        if not isinstance(place, str) or not Path(place).is_absolute():
+            return line
+        above = str(Path(place).parent)
+        return line if above == "/" else line.replace(f"{above}/", "…/")
 
     @property
     def epochs(self) -> list[int]:

@@ -15,7 +15,6 @@ __all__ = [
     "loss_of",
     "many",
     "measured_on",
-    "metric",
     "part_title",
     "percent",
     "settings_in_words",
@@ -139,19 +138,6 @@ def summary(subject: Subject) -> Html:
             f"” would be right for {percent(scores.baseline.accuracy)}.",
         ]
     )  # fmt: skip
-
-
-def metric(column: str) -> str:
-    """A column of the history in words.
-
-    Example:
-        >>> metric("val_top1"), metric("loss")
-        ('validation accuracy', 'training loss')
-    """
-    names = {"loss": "loss", "top1": "accuracy", "top5": "top-5 accuracy"}
-    plain = column.removeprefix("val_")
-    part = "training" if plain == column else "validation"
-    return f"{part} {names[plain]}" if plain in names else column
 
 
 def part_title(part: str) -> str:

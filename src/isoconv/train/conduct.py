@@ -21,6 +21,7 @@ from isoconv.train.run import Interrupted, Run, way_on
 from isoconv.train.session import Session
 from isoconv.train.settled import Settled
 from isoconv.train.state import Checkpoint
+from isoconv.wording import either
 
 __all__ = ["Best", "Conduct"]
 
@@ -38,6 +39,7 @@ class Conduct:
         folder: where to save, or None.
         recorder: writes the receipt, or None.
         keep: whether the state after each epoch is kept.
+        again: the run is gone on with, and its data were told of when it began.
     """
 
     def __init__(
@@ -49,8 +51,10 @@ class Conduct:
         recorder: Recorder | None = None,
         *,
         keep: bool = False,
+        again: bool = False,
     ) -> None:
         self._settled = settled
+        self._again = again
         self._model = settled.model
         self._prepared = prepared
         self._run = run
@@ -85,9 +89,15 @@ class Conduct:
         elif stopping is not None and run.history and run.stretches.stops(stopping, run.history):
             run.stop(stopping.reason)
         reporter = reporter_for(self._settled.progress)
+        of_data = [line for line in run.notes if line in self._prepared.of_data]
+        if self._again and len(of_data) > 1:
+            where = either("`run.notes` has them", "isoconv report shows them")
+            of_data = [f"{len(of_data)} notes on the data, as when a run on them begins: {where}"]
+        for line in of_data:
+            reporter.note(line)
         for line in run.notes:
-            tell = reporter.note if line in self._prepared.of_data else reporter.warn
-            tell(line)
+            if line not in self._prepared.of_data:
+                reporter.warn(line)
         if self._settled.why:
             reporter.say(self._settled.why)
         weights: Mapping[str, Any] = start.weights

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,16 @@ from isoconv.train.differing import differing, told
 from isoconv.train.files import read_rows
 from isoconv.train.layout import ROW, SKIPPED
 from isoconv.train.receipt import Receipt
+from isoconv.wording import either
 
 __all__ = ["Outcome", "RunDifference", "diff"]
 
 # What decides the results, in the order in which it comes into play.
 _HEAD = ("arithmetic", "settings", "data", "samples_sha256", "record", "start", "model")
+
+# What follows from that, as a rule; and what is no difference by itself, but may be why.
+_FOLLOWING = ("record", "start", "model", "samples_sha256")
+_SPLIT = "split."
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +133,40 @@ class RunDifference:
         if not self.different:
             said = "identical" if self.identical else "no difference found"
             return [f"{said}: {self.a} and {self.b}, {_epochs(self.epochs)}", *notes]
-        lines = [f"different: A is {self.a}, B is {self.b}", *self.head]
+        split = [note for note in self.notes if note.startswith(_SPLIT)]
+        notes = [f"note: {note}" for note in self.notes if note not in split]
+        lines = [f"different: A is {self.a}, B is {self.b}", *_folded(self.head, split)]
         if self.place is None:
             lines.append(f"no difference in {_epochs(self.epochs)} that both have")
         else:
             lines += self.place.lines("A", "B")
         return [*lines, *notes]
+
+
+def _folded(head: Sequence[str], split: Sequence[str]) -> list[str]:
+    """What differs: what a person set, a line each, and how much there is that follows from it.
+
+    Args:
+        head: what went in and differs.
+        split: how the parts were made and read, likewise.
+    """
+
+    def is_set(line: str) -> bool:
+        if line.startswith("model.layers"):
+            # They tell of a model that has no name, and follow from the name and the size.
+            return not (split or any(each.startswith("model.name:") for each in head))
+        if line.startswith("data.") and ".sha256:" in line:
+            return not split
+        return line.startswith("model.name:") or not line.startswith(_FOLLOWING)
+
+    told = [line for line in head if is_set(line)]
+    more = len(head) - len(told)
+    if more < 2 or not (told or split):
+        return [*split, *head]
+    how = either("`head` has them", "--json lists them")
+    settings = [line for line in told if line.startswith("settings.")]
+    others = [line for line in told if line not in settings]
+    return [*settings, *split, *others, f"and {more} more places that follow as a rule; {how}"]
 
 
 def diff(a: str | Path, b: str | Path) -> RunDifference:

@@ -70,7 +70,7 @@ class Given:
         if not names and self.numbered:
             if not isinstance(given["train"], Dataset):
                 every = np.concatenate([data.labels for data in parts.values()])
-                check_counted(every, parts["train"].name)
+                check_counted(every, _title(parts))
             # Counted from the labels of each part alone: one may lack the last ones.
             names = max((data.class_names for data in parts.values()), key=len)
         if names:
@@ -144,13 +144,31 @@ class Given:
     @property
     def notes(self) -> list[str]:
         """What was left out, guessed or scaled while the data were read, a line each."""
-        return [*dict.fromkeys(line for data in self.parts.values() for line in data.notes)]
+        return [*self._splits.notes]
 
     @property
     def warnings(self) -> list[str]:
         """What a person should know before trusting the figures, a line each."""
-        splits = Splits(self.train, self.parts.get("validation"), self.parts.get("test"))
-        return splits.warnings(self.samples)
+        found = self._splits.warnings(self.samples)
+        if len(self.parts) == 1:
+            found.append("nothing is held out: figures are of the images that were learned from")
+        return found
+
+    @property
+    def _splits(self) -> Splits:
+        return Splits(self.train, self.parts.get("validation"), self.parts.get("test"))
+
+
+def _title(parts: Mapping[str, Dataset]) -> str:
+    """What the parts are called together; labels that do not count need not be those of one."""
+    first, *others = (data.name for data in parts.values())
+    if not others:
+        return first
+    seen = (
+        f"{name} {int(data.labels.min())} … {int(data.labels.max())}"
+        for name, data in zip((first, *others), parts.values(), strict=True)
+    )
+    return f"all parts together ({', '.join(seen)})"
 
 
 def _digest(data: Dataset, written: object) -> str:

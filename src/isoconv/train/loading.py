@@ -7,8 +7,14 @@ from pathlib import Path
 from isoconv.checks import as_word, check_count, check_flag, check_kind, check_path
 from isoconv.errors import ArgumentError, CheckpointError
 from isoconv.nn import Module
+from isoconv.nn.inference import warn_outside
 from isoconv.nn.saved import facts_of, read_model
+from isoconv.train.callbacks import watched_metric
 from isoconv.train.checkpoint import RunFolder
+from isoconv.train.files import read_rows
+from isoconv.train.layout import ROW
+from isoconv.train.settings import from_plain
+from isoconv.train.words import doubt_of_best
 from isoconv.wording import offered, setting
 
 __all__ = ["load"]
@@ -29,7 +35,8 @@ def load(
     Args:
         path: a run folder, a file that ``model.save`` wrote, or a checkpoint.
         model: a model of a person's own class, whose architecture no file holds.
-        best: of a run folder, the weights of the best epoch in place of the final ones.
+        best: of a run folder, the weights of the best epoch in place of the final ones. Where the
+            last epoch recognised clearly more validation images, a `DataWarning` says so.
         epoch: of a run folder that keeps checkpoints, the weights after this epoch; 0 for the
             first weights.
 
@@ -65,7 +72,20 @@ def load(
     file = _file_of(folder, best, epoch)
     found = read_model(file, model)
     _check_of_run(folder, file, found)
+    if best and (line := _doubt(folder)):
+        warn_outside(line)
     return found
+
+
+def _doubt(folder: RunFolder) -> str:
+    """What speaks against the best epoch of a run; "" for nothing."""
+    description = folder.description()
+    validation = description["data"].get("validation")
+    if validation is None or not folder.metrics_file.exists():
+        return ""
+    rows, _ = read_rows(folder.metrics_file, ROW)
+    watched = watched_metric(from_plain(description["settings"]["early_stopping"]), True)
+    return doubt_of_best(rows, watched, int(validation["samples"]))
 
 
 def _check_of_run(folder: RunFolder, file: Path, model: Module) -> None:

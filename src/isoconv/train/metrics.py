@@ -56,6 +56,8 @@ class Evaluation(Carded, card=evaluation_card):
         predictions: int64 ``(N,)``, the class of each image (the first of equals), or the model's
             output when there are no classes.
         probabilities: float32 ``(N, K)``; for bce ``(N, …)``, for mse None.
+        class_names: of the images' classes, in the order of their numbers; none where there are
+            no classes.
     """
 
     loss: float
@@ -65,6 +67,7 @@ class Evaluation(Carded, card=evaluation_card):
     class_accuracy: Array
     predictions: Array
     probabilities: Array | None
+    class_names: tuple[str, ...] = ()
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -150,6 +153,7 @@ class Evaluator:
             class_accuracy=accuracy,
             predictions=output,
             probabilities=results.get("probabilities"),
+            class_names=data.class_names if confusion.size else (),
         )
 
     def close(self) -> None:

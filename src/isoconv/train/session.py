@@ -190,7 +190,7 @@ class Session:
 
     def _begin(self, what: str) -> None:
         """What is under way from now on, for who interrupts it."""
-        self._doing = what, time.monotonic()
+        self._doing = what, time.perf_counter()
 
     def _told(self, number: int, count: int) -> None:
         """Say what an interrupt waits for; in a thread of its own, while the step goes on."""
@@ -202,7 +202,7 @@ class Session:
             self._reporter.say(f"{finishing}, {after}")
         elif count == 2:
             without = "without it" if saves else "as soon as that can be"
-            seconds = time.monotonic() - since
+            seconds = time.perf_counter() - since
             self._reporter.say(
                 f"{finishing} (for {seconds:.0f} s now), {after}; a third one ends {without}"
             )

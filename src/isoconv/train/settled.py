@@ -10,6 +10,7 @@ import numpy as np
 
 from isoconv.checks import check_kind, plain, shown
 from isoconv.data import Augmentation, Dataset
+from isoconv.data.labels import classes_hint
 from isoconv.errors import ArgumentError
 from isoconv.nn import Module, models
 from isoconv.train.callbacks import Callback
@@ -167,8 +168,9 @@ def _model(given: Module | str, train: Dataset) -> Module:
         return given
     if not train.class_names:
         raise ArgumentError(
-            f"a ready model tells classes apart; {train.name} has float targets: give a Module "
-            f"with as many outputs in place of {given!r}"
+            f"a ready model tells classes apart; {train.name} has float targets"
+            f"{classes_hint(train.labels)}: give a Module with as many outputs in place of "
+            f"{given!r}"
         )
     return models.create(given, train.classes, train.image_shape)
 

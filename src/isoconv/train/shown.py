@@ -15,6 +15,7 @@ from isoconv.nn import Module
 from isoconv.nn.shown import brief
 from isoconv.printable import printable
 from isoconv.train.step import Loss
+from isoconv.train.words import called_best, few, metric, verdict
 
 if TYPE_CHECKING:
     from isoconv.train.metrics import Evaluation
@@ -53,7 +54,8 @@ def run_card(run: Run) -> Card:
     rows = run.history
     if rows:
         best = run.best_epoch
-        facts.append(("best", f"epoch {best} by {run.watched}: {_figures(rows[best - 1])}"))
+        said = f"epoch {best}, {called_best(run.watched)}"
+        facts.append(("best", f"{said}: {_figures(rows[best - 1])}"))
         if best != len(rows):
             facts.append(("last", f"epoch {len(rows)}: {_figures(rows[-1])}"))
     if run.test is not None:
@@ -70,13 +72,25 @@ def run_card(run: Run) -> Card:
 
 
 def evaluation_card(evaluation: Evaluation) -> Card:
-    """The figures, and the classes that were recognised least."""
+    """The figures, what they are worth, and the classes that were recognised least."""
     facts = [("loss", f"{evaluation.loss:.4f}")]
-    facts += [
-        (title, _share(value))
-        for title, value in (("accuracy", evaluation.top1), ("top 5", evaluation.top5))
-        if value is not None
-    ]
+    scores = evaluation.scores
+    if scores is not None:
+        low, high = scores.accuracy_interval
+        hits = f"{scores.hits:,} of {scores.images:,}"
+        facts.append(
+            ("accuracy", f"{_share(scores.accuracy)} ({hits}; 95% interval {_share(low)} to "
+                         f"{_share(high)})")
+        )  # fmt: skip
+    elif evaluation.top1 is not None:
+        facts.append(("accuracy", _share(evaluation.top1)))
+    if evaluation.top5 is not None:
+        facts.append(("top-5 accuracy", _share(evaluation.top5)))
+    if scores is not None:
+        base = _class(evaluation, scores.baseline.number)
+        facts.append(("baseline", f"{_share(scores.baseline.accuracy)}, always {base}"))
+        doubts = (verdict(scores, base), few(scores.images))
+        facts += [("note", line) for line in doubts if line]
     known = [
         (float(value), number)
         for number, value in enumerate(evaluation.class_accuracy)
@@ -85,9 +99,16 @@ def evaluation_card(evaluation: Evaluation) -> Card:
     if len(known) > 1:
         least, number = min(known)
         most, other = max(known)
-        facts.append(("by class", f"from {_share(least)} (class {number}) to {_share(most)} "
-                                  f"(class {other})"))  # fmt: skip
+        ends = _class(evaluation, number), _class(evaluation, other)
+        facts.append(("by class", f"from {_share(least)} ({ends[0]}) to {_share(most)} "
+                                  f"({ends[1]})"))  # fmt: skip
     return Card(f"Evaluation of {len(evaluation.predictions):,} images", tuple(facts))
+
+
+def _class(evaluation: Evaluation, number: int) -> str:
+    """A class by its name; a model may have more outputs than the data have classes."""
+    names = evaluation.class_names
+    return printable(repr(names[number])) if number < len(names) else f"class {number}"
 
 
 def _epochs(rows: list[dict[str, Any]]) -> Table | None:
@@ -97,7 +118,13 @@ def _epochs(rows: list[dict[str, Any]]) -> Table | None:
     cells = [(str(row["epoch"]), *(_cell(name, row.get(name)) for name in names)) for row in rows]
     first, left, last = first_and_last(cells, _EPOCHS)
     gap = [("…", *("" for _ in names))] if left else []
-    return Table(("epoch", *names), (*first, *gap, *last), words=0)
+    return Table(("epoch", *map(_heading, names)), (*first, *gap, *last), words=0)
+
+
+def _heading(name: str) -> str:
+    """A column of the history in words: those of validation after their part."""
+    title = metric(name)
+    return title.removeprefix("training ") if title != name else name.replace("_", " ")
 
 
 def _cell(name: str, value: Any) -> str:

@@ -151,7 +151,7 @@ class Trainer(Carded, card=trainer_card):
     def _check(self) -> None:
         if self.batch_size is not None and self.shard_size is not None:
             check_shard(self.shard_size, self.batch_size)
-        what = "an optimizer such as SGD(0.1), or None"
+        what = "an optimizer such as ic.optim.Adam(0.002), or None"
         check_kind("optimizer", self.optimizer, Optimizer | None, what)  # type: ignore[arg-type]
         what = "a schedule such as Cosine(), or None"
         check_kind("schedule", self.schedule, Schedule | None, what)  # type: ignore[arg-type]
@@ -430,7 +430,7 @@ class Trainer(Carded, card=trainer_card):
         for name, one, other in differing(began.versions, described["versions"]):
             run.notes.append(f"the run began with {name} {told(one)}, here is {told(other)}")
         keep = self.keep_checkpoints or began.keep_checkpoints
-        conduct = Conduct(settled, prepared, run, folder, recorder, keep=keep)
+        conduct = Conduct(settled, prepared, run, folder, recorder, keep=keep, again=True)
         ended = began.result if recorder is None else recorder.final
         return conduct.train(start, ended)
 
