@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -161,6 +163,17 @@ def test_csv(place, tmp_path):
     ]
     assert call(*words, "--csv", "-").stdout == content
     assert "take one of them" in fail(*words, "--csv", "-", "--json")
+    # What is no regular file is written into, and a link leads to its file.
+    os.mkfifo(tmp_path / "pipe")
+    with ThreadPoolExecutor() as pool:
+        read = pool.submit((tmp_path / "pipe").read_text, "utf-8")
+        succeed(*words, "--csv", tmp_path / "pipe")
+        assert read.result(timeout=60) == content
+    assert (tmp_path / "pipe").is_fifo()
+    (tmp_path / "link.csv").symlink_to(tmp_path / "linked.csv")
+    succeed(*words, "--csv", tmp_path / "link.csv")
+    assert (tmp_path / "link.csv").is_symlink()
+    assert (tmp_path / "linked.csv").read_text("utf-8") == content
     assert "cannot be written" in fail(*words, "--csv", tmp_path / "nowhere" / "answers.csv")
 
 

@@ -376,7 +376,7 @@ def test_being_asked_to_end_saves(tmp_path, number):
         finally:
             process.kill()
         assert process.returncode == 0
-    assert f"isoconv resume {out} {int(number)}" in last
+    assert last.endswith(f"isoconv resume {out} {int(number)}")
     assert not (out / HELD).exists()
     stand = json.loads((out / "checkpoints" / "last.json").read_text())
     receipt = json.loads((out / "receipt.json").read_text())

@@ -217,8 +217,7 @@ def write_csv(path: Path, scored: Scored) -> None:
     whole = content.encode("utf-8", "surrogateescape")
     place = path.resolve()
     if place.exists() and not place.is_file():
-        with path.open("wb") as pipe:
-            pipe.write(whole)
+        place.write_bytes(whole)
     else:
         write_bytes(place, whole)
     say(f"each image's answer {printable(path)}")
