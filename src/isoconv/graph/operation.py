@@ -6,6 +6,7 @@ graph itself needs, are known here by name.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType, NoneType
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from isoconv.errors import GraphError
 from isoconv.graph.ir import TensorSpec
+from isoconv.graph.terms import Asked, Term, TermsRule, pointwise_terms
 
 if TYPE_CHECKING:
     from isoconv.graph.builder import GraphBuilder
@@ -48,6 +50,9 @@ class Operation:
         epilogue: pointwise work on each result can be done in its kernel, before it is stored.
         sums: adds up a value, and the value can be made in the same pass by pointwise work.
         asks_for_signs: positions of the inputs of which it only asks where they are positive.
+        terms: what one element of the result is made of, see `isoconv.graph.terms`; None for a
+            pointwise operation whose formula is all there is to say.
+        operands: names of the inputs; empty for those of the shape rule's arguments.
     """
 
     name: str
@@ -62,6 +67,29 @@ class Operation:
     epilogue: bool = False
     sums: bool = False
     asks_for_signs: tuple[int, ...] = ()
+    terms: TermsRule | None = None
+    operands: tuple[str, ...] = ()
+
+    def terms_of(self, asked: Asked) -> Term:
+        """What one element of the result is made of.
+
+        Raises:
+            GraphError: the operation has no terms.
+        """
+        if self.terms is not None:
+            return self.terms(asked)
+        if self.pointwise:
+            return pointwise_terms(self, asked)
+        raise GraphError(f"{self.name} does not say what its elements are made of")
+
+    def operand_names(self, count: int) -> tuple[str, ...]:
+        """Names of so many inputs: ``("x", "w")``; ``("x1", "x2", ...)`` for any number of them."""
+        if self.operands:
+            return self.operands
+        names = list(inspect.signature(self.infer).parameters.values())[1:]
+        if names and names[0].kind is inspect.Parameter.VAR_POSITIONAL:
+            return tuple(f"x{number}" for number in range(1, count + 1))
+        return tuple(each.name for each in names)
 
 
 _TABLE: dict[str, Operation] = {}

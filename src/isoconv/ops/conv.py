@@ -20,6 +20,7 @@ from isoconv.arithmetic.fma import fma
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import TensorSpec
 from isoconv.graph.operation import Array, Operation, register
+from isoconv.graph.terms import Asked, Chain, Element
 from isoconv.ops.check import (
     require_batched,
     require_float,
@@ -27,7 +28,7 @@ from isoconv.ops.check import (
     shape_error,
 )
 from isoconv.ops.geometry import ConvGeometry
-from isoconv.ops.window import covered, kernel_positions, offsets, take
+from isoconv.ops.window import at, covered, kernel_positions, met_by, offsets, read, take
 
 __all__ = ["ConvGradInput"]
 
@@ -101,6 +102,23 @@ def _conv(attrs: ConvGeometry, x: Array, w: Array, *, images: int) -> Array:
     return y.reshape((images, *outputs, w.shape[-1]))
 
 
+def _terms_conv(asked: Asked) -> Chain:
+    geometry, (x, w) = asked.attrs, asked.operands
+    *place, channel = asked.place
+    inner, filters = w.shape[-2], w.shape[-1] // geometry.groups
+    first = channel // filters * inner
+    return Chain(
+        tuple(
+            (
+                read(0, x, asked.image, (*at(geometry, m, place), first + c)),
+                Element(1, (*m, c, channel)),
+            )
+            for m in kernel_positions(geometry.kernel)
+            for c in range(inner)
+        )
+    )
+
+
 register(
     Operation(
         name="conv",
@@ -111,6 +129,7 @@ register(
         gradient=_gradient_conv,
         reference=_conv,
         epilogue=True,
+        terms=_terms_conv,
     )
 )
 
@@ -186,6 +205,24 @@ def _grad_input(attrs: ConvGradInput, dy: Array, w: Array, *, images: int) -> Ar
     return dx.reshape((images, *attrs.sides, groups * inner))
 
 
+def _terms_grad_input(asked: Asked) -> Chain:
+    geometry, (dy, w) = asked.attrs.geometry, asked.operands
+    *place, channel = asked.place
+    inner, filters = w.shape[-2], w.shape[-1] // geometry.groups
+    group, c = divmod(channel, inner)
+    return Chain(
+        tuple(
+            (
+                read(0, dy, asked.image, (*output, o)),
+                Element(1, (*m, c, o)),
+            )
+            for m in kernel_positions(geometry.kernel)
+            for output in met_by(geometry, m, place)
+            for o in range(group * filters, (group + 1) * filters)
+        )
+    )
+
+
 register(
     Operation(
         name="conv_grad_input",
@@ -195,6 +232,7 @@ register(
         gradient=_gradient_grad_input,
         reference=_grad_input,
         epilogue=True,
+        terms=_terms_grad_input,
     )
 )
 
@@ -247,6 +285,23 @@ def _grad_weight(attrs: ConvGeometry, x: Array, dy: Array, *, images: int) -> Ar
     return dw.reshape((*attrs.kernel, inner, groups * filters))
 
 
+def _terms_grad_weight(asked: Asked) -> Chain:
+    geometry, (x, dy) = asked.attrs, asked.operands
+    *m, c, o = asked.place
+    inner, filters = asked.result.shape[-2], dy.shape[-1] // geometry.groups
+    channel = o // filters * inner + c
+    return Chain(
+        tuple(
+            (
+                read(0, x, (image,), (*at(geometry, m, place), channel)),
+                Element(1, (image, *place, o)),
+            )
+            for image in range(asked.images)
+            for place in kernel_positions(dy.shape[:-1])
+        )
+    )
+
+
 register(
     Operation(
         name="conv_grad_weight",
@@ -255,5 +310,6 @@ register(
         infer=_infer_grad_weight,
         gradient=_gradient_grad_weight,
         reference=_grad_weight,
+        terms=_terms_grad_weight,
     )
 )

@@ -13,9 +13,18 @@ import numpy as np
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import TensorSpec
 from isoconv.graph.operation import Array, Operation, register
+from isoconv.graph.terms import Asked, Element, Formula, Largest, Number, Running, When, Wins
 from isoconv.ops.check import require_batched, require_float, shape_error
 from isoconv.ops.geometry import WindowGeometry
-from isoconv.ops.window import covered, in_range, kernel_positions, take
+from isoconv.ops.window import (
+    at,
+    covered,
+    in_range,
+    inside,
+    kernel_positions,
+    met_by,
+    take,
+)
 
 __all__ = ["AvgPool", "AvgPoolGrad"]
 
@@ -68,6 +77,34 @@ def _counts(window: WindowGeometry, sides: tuple[int, ...], *, padded: bool) -> 
     return counts
 
 
+def _window(
+    window: WindowGeometry, sides: tuple[int, ...], image: tuple[int, ...], place: tuple[int, ...]
+) -> tuple[Element, ...]:
+    """The elements of operand 0 that one window covers, in order; `place` ends in the channel."""
+    *output, channel = place
+    met = (at(window, m, output) for m in kernel_positions(window.kernel))
+    return tuple(Element(0, (*image, *i, channel)) for i in met if inside(i, sides))
+
+
+def _windows_over(
+    window: WindowGeometry, result: TensorSpec, place: tuple[int, ...]
+) -> list[tuple[int, ...]]:
+    """The windows that cover one input, kernel position by kernel position.
+
+    Args:
+        window: how the window moves.
+        result: what the pooled result is.
+        place: the input, its channel last.
+    """
+    *input_, channel = place
+    return [
+        (*output, channel)
+        for m in kernel_positions(window.kernel)
+        for output in met_by(window, m, input_)
+        if inside(output, result.shape[:-1])
+    ]
+
+
 # -- max_pool --------------------------------------------------------------------------------
 
 
@@ -101,6 +138,10 @@ def _max_pool(attrs: WindowGeometry, x: Array, *, images: int) -> Array:  # noqa
     return _winners(attrs, x)[0]
 
 
+def _terms_max_pool(asked: Asked) -> Largest:
+    return Largest(_window(asked.attrs, asked.operands[0].shape[:-1], asked.image, asked.place))
+
+
 register(
     Operation(
         name="max_pool",
@@ -110,6 +151,7 @@ register(
         gradient=_gradient_max_pool,
         reference=_max_pool,
         epilogue=True,
+        terms=_terms_max_pool,
     )
 )
 
@@ -158,6 +200,17 @@ def _scatter(
     dx[target] = np.where(where[source], dx[target] + terms[source], dx[target])
 
 
+def _terms_max_pool_grad(asked: Asked) -> Running:
+    window, (x, dy) = asked.attrs, asked.operands
+    here = Element(0, asked.index)
+    terms = []
+    for output in _windows_over(window, dy, asked.place):
+        choice = Largest(_window(window, x.shape[:-1], asked.image, output))
+        wins = Wins(choice, choice.terms.index(here))
+        terms.append(When(wins, Element(1, (*asked.image, *output))))
+    return Running(tuple(terms))
+
+
 register(
     Operation(
         name="max_pool_grad",
@@ -167,6 +220,7 @@ register(
         why_no_gradient=SECOND,
         reference=_max_pool_grad,
         epilogue=True,
+        terms=_terms_max_pool_grad,
     )
 )
 
@@ -209,6 +263,19 @@ def _avg_pool(attrs: AvgPool, x: Array, *, images: int) -> Array:
     return np.asarray(total / counts[..., None].astype(x.dtype))
 
 
+def _count(window: WindowGeometry, sides: tuple[int, ...], place: tuple[int, ...], *,
+           padded: bool) -> Number:  # fmt: skip
+    """How many positions the window of one output covers."""
+    return Number(float(_counts(window, sides, padded=padded)[place[:-1]]))
+
+
+def _terms_avg_pool(asked: Asked) -> Formula:
+    attrs, sides = asked.attrs, asked.operands[0].shape[:-1]
+    total = Running(_window(attrs.window, sides, asked.image, asked.place))
+    count = _count(attrs.window, sides, asked.place, padded=attrs.count_include_pad)
+    return Formula("{0} / {1}", (total, count), np.divide)
+
+
 register(
     Operation(
         name="avg_pool",
@@ -218,6 +285,7 @@ register(
         gradient=_gradient_avg_pool,
         reference=_avg_pool,
         epilogue=True,
+        terms=_terms_avg_pool,
     )
 )
 
@@ -269,6 +337,23 @@ def _avg_pool_grad(attrs: AvgPoolGrad, dy: Array, *, images: int) -> Array:
     return dx
 
 
+def _terms_avg_pool_grad(asked: Asked) -> Running:
+    attrs, dy = asked.attrs, asked.operands[0]
+    return Running(
+        tuple(
+            Formula(
+                "{0} / {1}",
+                (
+                    Element(0, (*asked.image, *output)),
+                    _count(attrs.window, attrs.sides, output, padded=attrs.count_include_pad),
+                ),
+                np.divide,
+            )
+            for output in _windows_over(attrs.window, dy, asked.place)
+        )
+    )
+
+
 register(
     Operation(
         name="avg_pool_grad",
@@ -278,5 +363,6 @@ register(
         gradient=_gradient_avg_pool_grad,
         reference=_avg_pool_grad,
         epilogue=True,
+        terms=_terms_avg_pool_grad,
     )
 )

@@ -1,4 +1,6 @@
-"""Where the elements that a window covers lie, for the references of convolution and pooling.
+"""Where the elements that a window covers lie: all of them at once, or those of one element.
+
+The references of convolution and pooling ask for the first, their terms for the second.
 
 Output position ``o`` of an axis with kernel element ``m`` covers input position
 ``o * stride - pad_before + offset(m)``.
@@ -12,10 +14,22 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
+from isoconv.graph.ir import TensorSpec
 from isoconv.graph.operation import Array
+from isoconv.graph.terms import Element, Padding
 from isoconv.ops.geometry import ConvGeometry, WindowGeometry
 
-__all__ = ["covered", "in_range", "kernel_positions", "offsets", "take"]
+__all__ = [
+    "at",
+    "covered",
+    "in_range",
+    "inside",
+    "kernel_positions",
+    "met_by",
+    "offsets",
+    "read",
+    "take",
+]
 
 Index = NDArray[np.int64]
 
@@ -68,3 +82,56 @@ def take(x: Array, places: Sequence[Index]) -> Array:
     for axis, (index, side) in enumerate(zip(places, sides, strict=True), start=1):
         x = np.take(x, np.clip(index, 0, side - 1), axis=axis)
     return np.where(in_range(places, sides), x, x.dtype.type(0))
+
+
+def at(
+    geometry: ConvGeometry | WindowGeometry, position: Sequence[int], output: Sequence[int]
+) -> tuple[int, ...]:
+    """The input position that one output position meets at this kernel position.
+
+    Example:
+        >>> at(WindowGeometry((2, 2), (2, 2), ((1, 1), (0, 0)), (1, 1)), (0, 1), (0, 3))
+        (-1, 7)
+    """
+    return tuple(
+        o * stride - before + offset
+        for o, stride, (before, _), offset in zip(
+            output, geometry.stride, geometry.padding, offsets(geometry, position), strict=True
+        )
+    )
+
+
+def met_by(
+    geometry: ConvGeometry | WindowGeometry, position: Sequence[int], input_: Sequence[int]
+) -> Iterator[tuple[int, ...]]:
+    """The output position that meets one input position at this kernel position, if one can.
+
+    It may lie beyond the output: before its first position, or behind its last.
+
+    Example:
+        >>> window = WindowGeometry((2,), (2,), ((0, 0),), (1,))
+        >>> list(met_by(window, (1,), (3,))), list(met_by(window, (0,), (3,)))
+        ([(1,)], [])
+    """
+    output = []
+    for i, stride, (before, _), offset in zip(
+        input_, geometry.stride, geometry.padding, offsets(geometry, position), strict=True
+    ):
+        place, rest = divmod(i + before - offset, stride)
+        if rest:
+            return
+        output.append(place)
+    yield tuple(output)
+
+
+def inside(index: Sequence[int], sides: Sequence[int]) -> bool:
+    """Whether a position lies inside sides of these lengths."""
+    return all(0 <= i < side for i, side in zip(index, sides, strict=True))
+
+
+def read(
+    operand: int, spec: TensorSpec, image: tuple[int, ...], index: tuple[int, ...]
+) -> Element | Padding:
+    """An operand's element, or what is read in its place beyond the edge."""
+    kind = Element if inside(index, spec.shape) else Padding
+    return kind(operand, (*image, *index))
