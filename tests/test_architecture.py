@@ -25,12 +25,14 @@ ALLOWED["data"] = ALLOWED["ops"] | {"ops"}
 ALLOWED["nn"] |= {"data"}
 ALLOWED["train"] |= {"data"}
 ALLOWED["report"] = ALLOWED["train"] | {"train"}
-ALLOWED["cli"] |= {"data", "report", "optim", "schedule"}
+ALLOWED["explain"] = ALLOWED["report"] | {"report"}
+ALLOWED["serve"] = ALLOWED["explain"] | {"explain"}
+ALLOWED["cli"] |= {"data", "report", "explain", "serve", "optim", "schedule"}
 ALLOWED["__main__"] = frozenset({"cli"})
 # They hand on names and hold nothing of their own.
 ALLOWED["optim"] = ALLOWED["schedule"] = frozenset({"train"})
 
-RESULTS = ("arithmetic", "graph", "ops", "compile", "run", "nn", "train")
+RESULTS = ("arithmetic", "graph", "ops", "compile", "run", "nn", "train", "explain")
 """Rooms on the path to a result."""
 
 BORROWED = frozenset(

@@ -28,7 +28,14 @@ from isoconv.data.scaling import scaled
 from isoconv.errors import ArgumentError, DataError, DataWarning, DTypeError, ShapeError
 from isoconv.graph.ir import DType, Graph
 from isoconv.graph.operation import Array
-from isoconv.nn.ready import KeptPredictors, Key, ReadyPredictor, WholeWeights, constants_of
+from isoconv.nn.ready import (
+    KeptPredictors,
+    Key,
+    ReadyPredictor,
+    WholeWeights,
+    constants_of,
+    normalised,
+)
 from isoconv.nn.record import FINISHES, TrainedOn
 from isoconv.nn.snapshot import Snapshot, last_swap, whole
 from isoconv.nn.trace import Trace
@@ -85,13 +92,7 @@ def inference_graph(
     if finish not in FINISHES:
         raise ArgumentError(f"finish must be one of {', '.join(FINISHES)}; got {finish!r}")
     trace = Trace(model, training=False)
-    x = trace.convert(trace.input("dataset", "images", input_shape, dtype), "float32")
-    if model.normalisation is not None:
-        channels = (input_shape[-1],)
-        scale = trace.input("scalar", "normalise:scale", channels)
-        offset = trace.input("scalar", "normalise:offset", channels)
-        x = trace.add("add", trace.add("mul", x, scale), offset)
-    result = model(x)
+    result = model(normalised(trace, model, input_shape, dtype))
     own = trace.builder[result.index].op
     if own in ("softmax", "sigmoid"):
         if asked and finish not in (own, "none"):

@@ -13,6 +13,8 @@ from isoconv.run.inference import Predictor
 
 if TYPE_CHECKING:
     from isoconv.nn.module import Module
+    from isoconv.nn.tensor import Tensor
+    from isoconv.nn.trace import Trace
 
 __all__ = [
     "MOST_PREDICTORS",
@@ -21,6 +23,7 @@ __all__ = [
     "ReadyPredictor",
     "WholeWeights",
     "constants_of",
+    "normalised",
 ]
 
 MOST_PREDICTORS = 8
@@ -36,6 +39,16 @@ def constants_of(model: Module) -> dict[str, Array]:
         return {}
     scale, offset = model.normalisation
     return {"normalise:scale": scale, "normalise:offset": offset}
+
+
+def normalised(trace: Trace, model: Module, shape: tuple[int, ...], dtype: DType) -> Tensor:
+    """The data set's input ``images`` of this shape and dtype, normalised as in training."""
+    x = trace.convert(trace.input("dataset", "images", shape, dtype), "float32")
+    if model.normalisation is None:
+        return x
+    scale = trace.input("scalar", "normalise:scale", shape[-1:])
+    offset = trace.input("scalar", "normalise:offset", shape[-1:])
+    return trace.add("add", trace.add("mul", x, scale), offset)
 
 
 @dataclass(frozen=True, slots=True)

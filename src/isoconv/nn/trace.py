@@ -80,6 +80,8 @@ class Call:
         output: shape of what it gave.
         nodes: positions of the nodes that it added itself, without those of modules inside it.
         inner: whether it called other modules.
+        sources: positions of the tensors that it received.
+        result: position of what it gave.
     """
 
     path: str
@@ -88,6 +90,8 @@ class Call:
     output: tuple[int, ...]
     nodes: tuple[int, ...]
     inner: bool
+    sources: tuple[int, ...]
+    result: int
 
 
 class Trace:
@@ -277,8 +281,11 @@ class Trace:
         if self._open:
             self._open[-1].inner = True
             self._open[-1].resume(len(self.builder))
-        shapes_in = tuple(value.shape for value in inputs if isinstance(value, Tensor))
-        record = Call(path, module, shapes_in, output.shape, tuple(call.nodes), call.inner)
+        tensors = [value for value in inputs if isinstance(value, Tensor)]
+        record = Call(
+            path, module, tuple(value.shape for value in tensors), output.shape,
+            tuple(call.nodes), call.inner, tuple(value.index for value in tensors), output.index,
+        )  # fmt: skip
         self.calls.append(record)
         return output
 

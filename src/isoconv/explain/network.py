@@ -1,0 +1,367 @@
+"""A model on some images, forward and backward: every value by its node, in the engine's bits.
+
+The model is traced as for a prediction (or as in training), and all values are outputs of the
+graph, so that none is fused away. Fusion changes no bit: what is here is what a prediction and a
+step of training compute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from isoconv.errors import ArgumentError
+from isoconv.graph.autodiff import differentiate
+from isoconv.graph.ir import DType, Node
+from isoconv.graph.operation import Array, operation
+from isoconv.graph.terms import Asked, Element, Index, Term
+from isoconv.nn import Module
+from isoconv.nn import losses as nn_losses
+from isoconv.nn.inference import checked_images
+from isoconv.nn.ready import normalised
+from isoconv.nn.tensor import Tensor
+from isoconv.nn.trace import Trace
+from isoconv.ops import Broadcast
+from isoconv.run.evaluate import evaluate
+
+__all__ = ["Flow", "Layer", "LossKind", "Network"]
+
+LossKind = Literal["cross_entropy", "mse", "bce"]
+
+_ENDS = {"cross_entropy": "softmax", "bce": "sigmoid"}
+"""The activation that a loss contains."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One use of a module that holds no others, or that computes something beside them.
+
+    Attributes:
+        path: its name in the model, ``"features.0"``; "" for the model itself.
+        use: which use of the module this is, from 0.
+        module: the module.
+        sources: positions of the values that it takes.
+        nodes: positions of the nodes that it added itself.
+        result: position of its result.
+        root: position of the node that is not element by element (a convolution, a pooling, a
+            linear layer, the last of Winograd's three maps, …); None where there is none.
+        parameters: position of each learned array by its own name, ``"weight"``.
+    """
+
+    path: str
+    use: int
+    module: Module
+    sources: tuple[int, ...]
+    nodes: tuple[int, ...]
+    result: int
+    root: int | None
+    parameters: Mapping[str, int]
+
+    @property
+    def kind(self) -> str:
+        """The module's class."""
+        return type(self.module).__name__
+
+    @property
+    def name(self) -> str:
+        """The path, with the number of the use where it is not the first: ``"block.relu@2"``."""
+        path = self.path or "model"
+        return path if self.use == 0 else f"{path}@{self.use + 1}"
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Gradients of one number by all values that it depends on.
+
+    Attributes:
+        of: what is differentiated: ``"loss"`` (the mean over the images), or the number of a
+            class: the sum over the images of that class's output before softmax.
+        nodes: for each value with a gradient the position of the gradient.
+    """
+
+    of: str | int
+    nodes: Mapping[int, int]
+
+
+class Network:
+    """A model on some images: its graph, its layers, every value and every gradient.
+
+    Args:
+        model: a built model.
+        images: ``(N, H, W, C)``, as for ``model.predict``.
+        labels: a class number for each image (targets of the result's shape for "mse" and "bce");
+            None if no loss is asked for.
+        loss: what is minimised; None for what the model's finish says: "bce" after a sigmoid,
+            "cross_entropy" otherwise.
+        label_smoothing: of the cross-entropy.
+        batch: the loss is the sum over these images divided by this many; None for the images.
+        training: batch normalisation uses the images' own statistics, and dropout drops.
+        samples: numbers of the images in their data set, for dropout; None for 0, 1, ….
+        key: seed and epoch, for dropout.
+        scale: as for ``model.predict``.
+
+    Attributes:
+        model: as given.
+        images: as the graph takes them.
+        count: N.
+        training: as given.
+        batch: as given, or N.
+        layers: uses of layers in order.
+        source: position of the images as the first layer takes them.
+        output: position of the model's result.
+        logits: position of the result before softmax or sigmoid; the output where there is none.
+        finished: position of the result as ``model.predict`` gives it.
+        loss: position of each image's loss; None without labels.
+
+    Raises:
+        ArgumentError: the model was not built; labels that do not fit.
+        ShapeError: images of another shape.
+        DTypeError, DataError: images of another kind.
+
+    Example:
+        >>> from isoconv import nn
+        >>> model = nn.Sequential(nn.Conv2d(2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(3))
+        >>> network = Network(model.build((5, 5, 1)), np.ones((1, 5, 5, 1), np.float32), [0])
+        >>> [layer.name for layer in network.layers]
+        ['0', '1', '2', '3']
+        >>> network.value(network.layer("1").result).shape
+        (1, 3, 3, 2)
+        >>> network.gradient(network.layer("1").result).shape
+        (1, 3, 3, 2)
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        images: Any,
+        labels: Any = None,
+        *,
+        loss: LossKind | None = None,
+        label_smoothing: float = 0.0,
+        batch: int | None = None,
+        training: bool = False,
+        samples: Sequence[int] | None = None,
+        key: tuple[int, int] = (0, 0),
+        scale: float | None = None,
+    ) -> None:
+        self.model = model
+        self.images = checked_images(model, images, scale)
+        self.count = len(self.images)
+        if not self.count:
+            raise ArgumentError("there must be an image to explain; got none")
+        self.batch = self.count if batch is None else batch
+        self.training = training
+        trace = Trace(model, training=training)
+        self._builder = trace.builder
+        dtype: DType = "uint8" if self.images.dtype == np.uint8 else "float32"
+        tensor = normalised(trace, model, self.images.shape[1:], dtype)
+        result = model(tensor)
+        self.source, self.output = tensor.index, result.index
+        last = self._builder[result.index]
+        self.logits = last.inputs[0] if last.op in _ENDS.values() else result.index
+        self.loss_kind: LossKind = loss or ("bce" if model.finish == "sigmoid" else "cross_entropy")
+        finish = model.finish
+        plain = last.op in _ENDS.values() or finish == "none"
+        self.finished = self.output if plain else trace.add(finish, result).index
+        self._arrays: dict[str, Array] = {name: np.asarray(a) for name, a in model.weights.items()}
+        if model.normalisation is not None:
+            scale_, offset = model.normalisation
+            self._arrays |= {"normalise:scale": scale_, "normalise:offset": offset}
+        self._arrays["images"] = self.images
+        self._arrays["samples"] = np.array(samples or range(self.count), np.int64)
+        self._arrays["key"] = np.array(key, np.int64)
+        self.loss: int | None = None
+        if labels is not None:
+            self.loss = self._add_loss(trace, labels, label_smoothing)
+        self.parameters = {
+            name: self._builder.input("parameter", name, spec.shape)
+            for name, spec in trace.parameters.items()
+        }
+        self.layers = _layers(trace, self.parameters)
+        self._forward = len(self._builder)
+        self._values: dict[int, Array] = {}
+        self._flows: dict[str | int, Flow] = {}
+
+    def _add_loss(self, trace: Trace, labels: Any, smoothing: float) -> int:
+        logits = Tensor(trace, self.logits)
+        if self.loss_kind == "cross_entropy":
+            given = np.asarray(labels)
+            classes = logits.shape[-1]
+            if given.shape != (self.count,) or given.dtype.kind not in "iu":
+                raise ArgumentError(
+                    f"labels must be a class number for each of the {self.count} images; got "
+                    f"{given.dtype} of shape {given.shape}"
+                )
+            if ((given < 0) | (given >= classes)).any():
+                raise ArgumentError(f"labels must lie in 0 … {classes - 1}; got {given.tolist()}")
+            target = trace.input("dataset", "labels", (), "int32")
+            self._arrays["labels"] = given.astype(np.int32)
+            return nn_losses.cross_entropy(logits, target, smoothing).index
+        given = np.asarray(labels, np.float32)
+        if given.shape != (self.count, *logits.shape):
+            raise ArgumentError(
+                f"targets must have the shape of the model's results, "
+                f"{(self.count, *logits.shape)}; got {given.shape}"
+            )
+        target = trace.input("dataset", "labels", logits.shape)
+        self._arrays["labels"] = given
+        measure = nn_losses.mse if self.loss_kind == "mse" else nn_losses.bce_with_logits
+        return measure(logits, target).index
+
+    # The graph
+
+    def node(self, index: int) -> Node:
+        """The node at this position."""
+        return self._builder[index]
+
+    def layer(self, name: str) -> Layer:
+        """The layer of this name.
+
+        Raises:
+            ArgumentError: there is none; the message names those that are near.
+        """
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        raise ArgumentError(_unknown(name, [layer.name for layer in self.layers]))
+
+    def layer_of(self, index: int) -> Layer | None:
+        """The layer that added a node; None for the preparation of the images and the loss."""
+        return next((layer for layer in self.layers if index in layer.nodes), None)
+
+    def readers(self, index: int) -> tuple[int, ...]:
+        """Positions of the forward nodes that read a value."""
+        return tuple(i for i in range(self._forward) if index in self._builder[i].inputs)
+
+    # Values
+
+    def value(self, index: int) -> Array:
+        """The value of a node, ``(N, ...)`` or ``(...)`` where it has no image axis."""
+        node = self._builder[index]
+        if node.op == "input":
+            return self._arrays[node.attrs.name]
+        if index not in self._values:
+            self._compute(range(self._forward) if index < self._forward else [index])
+        return self._values[index]
+
+    def flow(self, of: str | int = "loss") -> Flow:
+        """The gradients of the loss, or of a class's result before softmax.
+
+        Raises:
+            ArgumentError: there are no labels and so no loss, or no such class.
+        """
+        if of not in self._flows:
+            self._flows[of] = self._differentiate(of)
+        return self._flows[of]
+
+    def gradient(self, index: int, of: str | int = "loss") -> Array:
+        """The gradient by a value, of its shape; zeros where none flows.
+
+        Args:
+            index: position of the value.
+            of: as for `flow`.
+        """
+        found = self.flow(of).nodes.get(index)
+        if found is None:
+            return np.zeros_like(self.value(index))
+        return self.value(found)
+
+    def _differentiate(self, of: str | int) -> Flow:
+        b = self._builder
+        floats = [i for i in range(self._forward) if b.spec(i).dtype.startswith("float")]
+        if of == "loss":
+            if self.loss is None:
+                raise ArgumentError("a gradient of the loss needs a label; got none")
+            inverse = b.input("scalar", "inverse_batch", ())
+            self._arrays["inverse_batch"] = np.array(1.0 / self.batch, np.float32)
+            seed = b.add("broadcast", inverse, attrs=Broadcast((), True, False))
+            seeds = {self.loss: seed}
+        else:
+            spec = b.spec(self.logits)
+            name = f"seed:{of}"
+            one = np.zeros((self.count, *spec.shape), np.float32)
+            if not isinstance(of, int) or not 0 <= of < spec.size:
+                raise ArgumentError(f"a class must lie in 0 … {spec.size - 1}; got {of!r}")
+            one.reshape(self.count, -1)[:, of] = 1
+            self._arrays[name] = one
+            seeds = {self.logits: b.input("dataset", name, spec.shape)}
+        before = len(b)
+        nodes = differentiate(b, seeds, floats)
+        self._compute(range(before - 1, len(b)))
+        return Flow(of, nodes)
+
+    def _compute(self, wanted: Sequence[int]) -> None:
+        """Compute nodes, all at once."""
+        outputs = [
+            (str(i), i) for i in wanted if self._builder[i].op != "input" and i not in self._values
+        ]
+        if not outputs:
+            return
+        graph = self._builder.graph(outputs)
+        names = {node.attrs.name for _, node in graph.inputs()}
+        arrays = {name: array for name, array in self._arrays.items() if name in names}
+        for name, array in evaluate(graph, arrays, self.count).items():
+            array.flags.writeable = False
+            self._values[int(name)] = array
+
+    # Terms
+
+    def operands(self, index: int) -> list[Array]:
+        """The values that a node takes."""
+        return [self.value(source) for source in self._builder[index].inputs]
+
+    def terms(self, index: int, element: Index) -> Term:
+        """What one element of a node's value is made of.
+
+        Args:
+            index: position of the node; not an input.
+            element: where, the image first if the value has an image axis.
+        """
+        node = self._builder[index]
+
+        def read(asked: Element) -> Any:
+            return self.value(node.inputs[asked.operand])[asked.index]
+
+        specs = tuple(self._builder.spec(source) for source in node.inputs)
+        asked = Asked(node.attrs, specs, node.spec, element, self.count, read)
+        return operation(node.op).terms_of(asked)
+
+
+def _layers(trace: Trace, parameters: Mapping[str, int]) -> tuple[Layer, ...]:
+    uses: dict[str, int] = {}
+    layers = []
+    for call in trace.calls:
+        nodes = tuple(i for i in call.nodes if trace.builder[i].op != "input")
+        if call.inner and not nodes:
+            continue
+        use = uses.get(call.path, 0)
+        uses[call.path] = use + 1
+        roots = [i for i in nodes if not operation(trace.builder[i].op).pointwise]
+        own = {
+            name.rpartition(".")[2]: place
+            for name, place in parameters.items()
+            if trace.owners[name] is call.module
+        }
+        layers.append(
+            Layer(
+                call.path,
+                use,
+                call.module,
+                call.sources,
+                nodes,
+                call.result,
+                roots[-1] if roots else None,
+                own,
+            )  # fmt: skip
+        )
+    return tuple(layers)
+
+
+def _unknown(name: str, names: Sequence[str]) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or list(names[:8])
+    return f"no layer is called {name!r}; there are {len(names)}, near it: {', '.join(near)}"
