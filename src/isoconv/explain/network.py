@@ -355,7 +355,7 @@ def _layers(trace: Trace, parameters: Mapping[str, int]) -> tuple[Layer, ...]:
                 call.result,
                 roots[-1] if roots else None,
                 own,
-            )  # fmt: skip
+            )
         )
     return tuple(layers)
 
