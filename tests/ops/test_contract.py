@@ -203,6 +203,11 @@ def _other_cases() -> list[Case]:
         Case("cross_entropy_grad", (given(11), LABELS, given()), ops.CrossEntropy(0.1)),
         Case("hits", (given(11), LABELS), ops.Hits(5)),
         Case("augment", (given(5, 6, 2, values="bytes"), given(9, values="table")), ops.Augment()),
+        Case(
+            "augment",
+            (given(5, 6, 2, values="bytes"), given(9, values="turns")),
+            ops.Augment(7.5, interpolate=True),
+        ),
     ]
 
 
@@ -230,6 +235,11 @@ def make_array(item: Given, dtype: str, rng: np.random.Generator) -> np.ndarray:
             return np.array([12345, 2], dtype=np.int64)
         case "bytes":
             return rng.integers(0, 256, shape).astype(np.uint8)
+        case "turns":
+            table = rng.integers(0, 3, shape).astype(np.float32)
+            table[..., 3:7] = (0, 1, 0, 1)
+            table[..., 7:] = (0.8, 0.6)
+            return table
         case "table":
             return rng.integers(0, 3, shape).astype(np.float32)
         case "positive":

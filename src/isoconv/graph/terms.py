@@ -29,6 +29,7 @@ __all__ = [
     "Element",
     "Formula",
     "Index",
+    "Is",
     "Largest",
     "Number",
     "Padding",
@@ -50,11 +51,37 @@ Array = NDArray[Any]
 Index: TypeAlias = tuple[int, ...]
 
 
+class _Combined:
+    """Terms that are added, subtracted, multiplied and divided become formulas."""
+
+    __slots__ = ()
+
+    def __add__(self, other: Term | float) -> Formula:
+        return _formula("{0} + {1}", np.add, self, other)
+
+    def __sub__(self, other: Term | float) -> Formula:
+        return _formula("{0} - {1}", np.subtract, self, other)
+
+    def __mul__(self, other: Term | float) -> Formula:
+        return _formula("{0} * {1}", np.multiply, self, other)
+
+    def __truediv__(self, other: Term | float) -> Formula:
+        return _formula("{0} / {1}", np.divide, self, other)
+
+    def __neg__(self) -> Formula:
+        return _formula("-{0}", np.negative, self)
+
+
+def _formula(text: str, compute: Callable[..., Any], *arguments: Any) -> Formula:
+    terms = (Number(each) if isinstance(each, float) else each for each in arguments)
+    return Formula(text, tuple(terms), compute)
+
+
 # -- leaves ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class Element:
+class Element(_Combined):
     """One element of an operand.
 
     Attributes:
@@ -67,7 +94,7 @@ class Element:
 
 
 @dataclass(frozen=True, slots=True)
-class Padding:
+class Padding(_Combined):
     """A place beyond the edge of an operand, where +0.0 is read.
 
     Attributes:
@@ -80,7 +107,7 @@ class Padding:
 
 
 @dataclass(frozen=True, slots=True)
-class Number:
+class Number(_Combined):
     """A number that belongs to the operation itself.
 
     Attributes:
@@ -94,7 +121,7 @@ class Number:
 
 
 @dataclass(frozen=True, slots=True)
-class Chain:
+class Chain(_Combined):
     """``s = +0.0``, then ``s = fma(a, b, s)`` for each pair: one rounding a link.
 
     Attributes:
@@ -105,7 +132,7 @@ class Chain:
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
+class Running(_Combined):
     """``s = +0.0``, then ``s = s + t`` for each term; what a `When` leaves out adds nothing.
 
     Attributes:
@@ -116,7 +143,7 @@ class Running:
 
 
 @dataclass(frozen=True, slots=True)
-class Partials:
+class Partials(_Combined):
     """Eight interleaved partial sums from +0.0 and the tree over them, see `partial_sum`.
 
     Attributes:
@@ -127,7 +154,7 @@ class Partials:
 
 
 @dataclass(frozen=True, slots=True)
-class Tree:
+class Tree(_Combined):
     """The binary tree over positions by which shards are combined, see `tree_sum`.
 
     Attributes:
@@ -138,7 +165,7 @@ class Tree:
 
 
 @dataclass(frozen=True, slots=True)
-class Largest:
+class Largest(_Combined):
     """A chain of comparisons: the greatest, the first of equals, the first NaN before all.
 
     Attributes:
@@ -162,7 +189,20 @@ class Wins:
 
 
 @dataclass(frozen=True, slots=True)
-class When:
+class Is:
+    """Whether an element holds this number.
+
+    Attributes:
+        by: the element.
+        number: what it is compared with.
+    """
+
+    by: Element
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class When(_Combined):
     """A term under a condition.
 
     Attributes:
@@ -171,13 +211,13 @@ class When:
         otherwise: what stands for it elsewhere; None in a `Running` sum: nothing is added.
     """
 
-    condition: Wins
+    condition: Wins | Is
     then: Term
     otherwise: Term | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Select:
+class Select(_Combined):
     """One of several, by number.
 
     Attributes:
@@ -190,14 +230,14 @@ class Select:
 
 
 @dataclass(frozen=True, slots=True)
-class Formula:
+class Formula(_Combined):
     """One formula of a few terms, rounded as it says.
 
     Attributes:
         text: the formula, the arguments as ``{0}``, ``{1}``, …, or in the words of the operation's
             summary, which then names them.
         arguments: what it takes.
-        compute: the formula on arrays of one element, in the dtypes of the arguments.
+        compute: the formula on arrays of shape (1,), in the dtypes of the arguments.
     """
 
     text: str
@@ -300,36 +340,7 @@ def evaluate(term: Term, operands: Sequence[Array], dtype: Any = np.float32) -> 
         >>> float(evaluate(chain, (a, b)))
         140.0
     """
-    kind = np.dtype(dtype).type
-
-    def value(inner: Term) -> Any:
-        return evaluate(inner, operands, dtype)
-
-    match term:
-        case Element(operand, index):
-            return operands[operand][index]
-        case Padding():
-            return kind(0)
-        case Number(number):
-            return kind(number)
-        case Chain() | Running():
-            return running(term, operands, dtype)[-1]
-        case Partials(terms):
-            return partial_sum(np.array([value(inner) for inner in terms], dtype))[()]
-        case Tree(terms):
-            return tree_sum([np.asarray(value(inner)) for inner in terms])[()]
-        case Largest(terms):
-            return value(terms[_winner(term, operands, dtype)])
-        case When(condition, then, otherwise):
-            if _winner(condition.choice, operands, dtype) == condition.number:
-                return value(then)
-            return kind(0) if otherwise is None else value(otherwise)
-        case Select(by, options):
-            return value(options[int(value(by))])
-        case Formula(_, arguments, compute):
-            arrays = [np.asarray(value(argument)) for argument in arguments]
-            with np.errstate(all="ignore"):
-                return np.asarray(compute(*arrays)).reshape(-1)[0]
+    return _Evaluation(operands, dtype).value(term)
 
 
 def running(term: Chain | Running, operands: Sequence[Array], dtype: Any = np.float32) -> Array:
@@ -343,27 +354,96 @@ def running(term: Chain | Running, operands: Sequence[Array], dtype: Any = np.fl
     Returns:
         ``(n + 1,)`` of this dtype; the first is +0.0, the last the value.
     """
-    kind = np.dtype(dtype)
-    if isinstance(term, Running):
-        sums = [kind.type(0)]
-        with np.errstate(all="ignore"):
-            for inner in term.terms:
-                added = _added(inner, operands, dtype)
-                sums.append(sums[-1] if added is None else sums[-1] + added)
-        return np.array(sums, kind)
-    left = np.array([evaluate(a, operands, dtype) for a, _ in term.pairs], kind)
-    right = np.array([evaluate(b, operands, dtype) for _, b in term.pairs], kind)
-    total = np.zeros(len(term.pairs) + 1, kind)
-    if kind == np.float32:
-        single = np.float32
+    return _Evaluation(operands, dtype).running(term)
+
+
+class _Evaluation:
+    """Values of terms over the same operands; a term that stands in several places has one."""
+
+    def __init__(self, operands: Sequence[Array], dtype: Any) -> None:
+        self.operands = operands
+        self.dtype = np.dtype(dtype)
+        self.kind = self.dtype.type
+        # By identity, as terms that are large are slow to compare; they outlive this object.
+        self._known: dict[int, Any] = {}
+
+    def value(self, term: Term) -> Any:
+        match term:
+            case Element(operand, index):
+                return self.operands[operand][index]
+            case Padding():
+                return self.kind(0)
+            case Number(number):
+                return self.kind(number)
+        known = self._known.get(id(term))
+        if known is None:
+            known = self._known[id(term)] = self._combined(term)
+        return known
+
+    def _combined(self, term: Term) -> Any:
+        match term:
+            case Chain() | Running():
+                return self.running(term)[-1]
+            case Partials(terms):
+                return partial_sum(np.array([self.value(each) for each in terms], self.dtype))[()]
+            case Tree(terms):
+                return tree_sum([np.asarray(self.value(each)) for each in terms])[()]
+            case Largest(terms):
+                return self.value(terms[self._winner(term)])
+            case When(condition, then, otherwise):
+                if self._holds(condition):
+                    return self.value(then)
+                return self.kind(0) if otherwise is None else self.value(otherwise)
+            case Select(by, options):
+                return self.value(options[int(self.value(by))])
+            case Formula(_, arguments, compute):
+                arrays = [np.asarray(self.value(each)).reshape(1) for each in arguments]
+                with np.errstate(all="ignore"):
+                    return np.asarray(compute(*arrays)).reshape(-1)[0]
+        raise TypeError(f"a term is one of isoconv.graph.terms; got {type(term).__name__}")
+
+    def running(self, term: Chain | Running) -> Array:
+        if isinstance(term, Running):
+            return self._running_sum(term)
+        left = np.array([self.value(a) for a, _ in term.pairs], self.dtype)
+        right = np.array([self.value(b) for _, b in term.pairs], self.dtype)
+        total = np.zeros(len(term.pairs) + 1, self.dtype)
+        if self.dtype != np.float32:
+            for i in range(len(term.pairs)):
+                total[i + 1] = fma(left[i], right[i], total[i])
+            return total
         s = 0.0
         for i, (a, b) in enumerate(zip(left.tolist(), right.tolist(), strict=True), start=1):
-            s = float(single(_odd_sum(a * b, s)))
-            total[i] = s
+            total[i] = _odd_sum(a * b, s)
+            s = total.item(i)
         return total
-    for i in range(len(term.pairs)):
-        total[i + 1] = fma(left[i], right[i], total[i])
-    return total
+
+    def _running_sum(self, term: Running) -> Array:
+        sums = [self.kind(0)]
+        with np.errstate(all="ignore"):
+            for each in term.terms:
+                if (
+                    isinstance(each, When)
+                    and each.otherwise is None
+                    and not self._holds(each.condition)
+                ):
+                    sums.append(sums[-1])
+                else:
+                    sums.append(sums[-1] + self.value(each))
+        return np.array(sums, self.dtype)
+
+    def _holds(self, condition: Wins | Is) -> bool:
+        if isinstance(condition, Is):
+            return int(self.value(condition.by)) == condition.number
+        return self._winner(condition.choice) == condition.number
+
+    def _winner(self, choice: Largest) -> int:
+        values = [self.value(term) for term in choice.terms]
+        best = 0
+        for number, value in enumerate(values[1:], start=1):
+            if value > values[best] or (np.isnan(value) and not np.isnan(values[best])):
+                best = number
+        return best
 
 
 def _odd_sum(product: float, s: float) -> float:
@@ -375,28 +455,9 @@ def _odd_sum(product: float, s: float) -> float:
     total = product + s
     kept = total - product
     error = (product - (total - kept)) + (s - kept)
-    if error == 0 or not math.isfinite(total) or not math.isfinite(error):
-        return total
-    if math.frexp(total)[0] * 2**53 % 2:
+    if error == 0 or not math.isfinite(error) or math.frexp(total)[0] * 2**53 % 2:
         return total
     return math.nextafter(total, math.inf if error > 0 else -math.inf)
-
-
-def _added(term: Term, operands: Sequence[Array], dtype: Any) -> Any | None:
-    """A term of a running sum; None where nothing is added."""
-    if isinstance(term, When) and term.otherwise is None:
-        won = _winner(term.condition.choice, operands, dtype) == term.condition.number
-        return evaluate(term.then, operands, dtype) if won else None
-    return evaluate(term, operands, dtype)
-
-
-def _winner(choice: Largest, operands: Sequence[Array], dtype: Any) -> int:
-    values = [evaluate(term, operands, dtype) for term in choice.terms]
-    best = 0
-    for number, value in enumerate(values[1:], start=1):
-        if value > values[best] or (np.isnan(value) and not np.isnan(values[best])):
-            best = number
-    return best
 
 
 def elements(term: Term) -> Iterator[Element]:
@@ -417,7 +478,7 @@ def elements(term: Term) -> Iterator[Element]:
             for inner in terms:
                 yield from elements(inner)
         case When(condition, then, otherwise):
-            yield from elements(condition.choice)
+            yield from elements(condition.by if isinstance(condition, Is) else condition.choice)
             yield from elements(then)
             if otherwise is not None:
                 yield from elements(otherwise)

@@ -11,6 +11,7 @@ from isoconv.errors import ArgumentError
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import TensorSpec
 from isoconv.graph.operation import Array, Operation, register
+from isoconv.graph.terms import Asked, Element, Formula
 from isoconv.ops.check import (
     require_batched,
     require_dtype,
@@ -22,6 +23,8 @@ from isoconv.ops.check import (
 __all__ = ["Dropout"]
 
 Flows = tuple[int | None, ...]
+
+SUMMARY = "y = x / (1 - rate) where a random number in [0, 1) is at least rate, else 0."
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,24 +70,42 @@ def _gradient_dropout(b: GraphBuilder, node: int, dy: int) -> Flows:
 
 
 def _dropout(attrs: Dropout, x: Array, samples: Array, key: Array, *, images: int) -> Array:
+    elements = np.arange(x.size // images, dtype=np.int64)
+    flat = x.reshape(images, -1)
+    return _dropped(attrs, flat, samples[:, None], key, elements).reshape(x.shape)
+
+
+def _dropped(attrs: Dropout, x: Array, samples: Array, key: Array, elements: Array) -> Array:
+    """The elements of these numbers within their images."""
     kind = x.dtype.type
     seed, epoch = int(key[0]) & (1 << 64) - 1, int(key[1]) & (1 << 32) - 1
-    elements = np.arange(x.size // images, dtype=np.int64)
-    numbers = uniform32(seed, Purpose.DROPOUT, attrs.stream, epoch, samples[:, None], elements)
+    numbers = uniform32(seed, Purpose.DROPOUT, attrs.stream, epoch, samples, elements)
     with np.errstate(all="ignore"):
         kept = np.asarray(x * kind(1.0 / (1.0 - attrs.rate)))
-    keeps = numbers.reshape(x.shape) >= np.float32(attrs.rate)
-    return np.where(keeps, kept, kind(0))
+    return np.where(numbers >= np.float32(attrs.rate), kept, kind(0))
+
+
+def _terms_dropout(asked: Asked) -> Formula:
+    attrs, number = asked.attrs, 0
+    for at, side in zip(asked.place, asked.result.shape, strict=True):
+        number = number * side + at
+
+    def compute(x: Array, sample: Array, seed: Array, epoch: Array) -> Array:
+        return _dropped(attrs, x, sample, np.concatenate([seed, epoch]), np.array([number]))
+
+    rows = (Element(0, asked.index), Element(1, asked.image), Element(2, (0,)), Element(2, (1,)))
+    return Formula(SUMMARY, rows, compute)
 
 
 register(
     Operation(
         name="dropout",
         attrs=Dropout,
-        summary="y = x / (1 - rate) where a random number in [0, 1) is at least rate, else 0.",
+        summary=SUMMARY,
         infer=_infer_dropout,
         gradient=_gradient_dropout,
         reference=_dropout,
+        terms=_terms_dropout,
         pointwise=True,
     )
 )

@@ -13,6 +13,7 @@ import numpy as np
 from isoconv.errors import ArgumentError
 from isoconv.graph.ir import TensorSpec
 from isoconv.graph.operation import Array, Operation, register
+from isoconv.graph.terms import Asked, Element, Formula, Number, Term
 from isoconv.ops.check import dtype_error, require_batched, require_dtype, shape_error
 
 __all__ = ["TABLE_COLUMNS", "Augment"]
@@ -148,6 +149,40 @@ def _augment(attrs: Augment, x: Array, table: Array, *, images: int) -> Array:
     return np.where((cut_rows & cut_columns)[..., None], fill, result)
 
 
+def _terms_augment(asked: Asked) -> Term:
+    """The formulas of `_augment` for one pixel, whose place in x the table's values say."""
+    attrs, (n, i, j, channel) = asked.attrs, asked.index
+    height, width, _ = asked.result.shape
+    row = {name: asked.read(Element(1, (n, k))) for k, name in enumerate(TABLE_COLUMNS)}
+    whole = {name: int(row[name]) for name in TABLE_COLUMNS[:7]}
+    fill = Number(float(np.float32(attrs.fill)))
+    if whole["cut_y0"] <= i < whole["cut_y1"] and whole["cut_x0"] <= j < whole["cut_x1"]:
+        return fill
+
+    def tap(y: int, x: int) -> Term:
+        if not (0 <= y < height and 0 <= x < width):
+            return fill
+        return Formula("float32({0})", (Element(0, (n, y, x, channel)),), np.float32)
+
+    m = width - 1 - j if whole["flip"] else j
+    if not attrs.interpolate:
+        return tap(i + whole["dy"], m + whole["dx"])
+    single = np.float32
+    cy, cx = single((height - 1) / 2), single((width - 1) / 2)
+    u, v = single(i) - cy, single(m) - cx
+    with np.errstate(all="ignore"):
+        sy = ((row["cos"] * u) - (row["sin"] * v)) + (cy + row["dy"])
+        sx = ((row["sin"] * u) + (row["cos"] * v)) + (cx + row["dx"])
+        y0, x0 = np.floor(sy), np.floor(sx)
+        fy, fx = sy - y0, sx - x0
+        gy, gx = single(1) - fy, single(1) - fx
+    y, x = int(y0), int(x0)
+    weights = [Number(float(weight)) for weight in (gy, gx, fy, fx)]
+    top = (weights[1] * tap(y, x)) + (weights[3] * tap(y, x + 1))
+    bottom = (weights[1] * tap(y + 1, x)) + (weights[3] * tap(y + 1, x + 1))
+    return (weights[0] * top) + (weights[2] * bottom)
+
+
 register(
     Operation(
         name="augment",
@@ -155,6 +190,7 @@ register(
         summary="y = x moved, turned, mirrored and covered as the image's row of the table says.",
         infer=_infer_augment,
         reference=_augment,
+        terms=_terms_augment,
         why_no_gradient="it stands before the first layer, where nothing is learned",
     )
 )

@@ -6,6 +6,7 @@ A mean is `sum` followed by `divide_by_count`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from isoconv.errors import ArgumentError, GraphError
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import TensorSpec
 from isoconv.graph.operation import Array, Operation, register
+from isoconv.graph.terms import Asked, Element, Partials
 from isoconv.ops.check import require_float, require_unbatched, shape_error
 from isoconv.ops.shape import Shape
 
@@ -114,6 +116,16 @@ def _sum(attrs: Sum, x: Array, *, images: int) -> Array:  # noqa: ARG001
     return partial_sum(middle, axis=len(lead))
 
 
+def _terms_sum(asked: Asked) -> Partials:
+    x = asked.operands[0]
+    summed = x.shape[: len(x.shape) - asked.attrs.keep]
+    lead = asked.image
+    if x.batched and not asked.attrs.batched:
+        summed = (asked.images, *summed)
+    places = product(*map(range, summed))
+    return Partials(tuple(Element(0, (*lead, *place, *asked.place)) for place in places))
+
+
 register(
     Operation(
         name="sum",
@@ -123,6 +135,7 @@ register(
         gradient=_gradient_sum,
         reference=_sum,
         sums=True,
+        terms=_terms_sum,
     )
 )
 
@@ -172,6 +185,14 @@ def _broadcast(attrs: Broadcast, s: Array, *, images: int) -> Array:
     return np.broadcast_to(s, (*lead, *attrs.shape)).copy()
 
 
+def _terms_broadcast(asked: Asked) -> Element:
+    s = asked.operands[0]
+    place = asked.place[len(asked.place) - len(s.shape) :]
+    sides = zip(place, s.shape, strict=True)
+    image = asked.image if s.batched else ()
+    return Element(0, (*image, *(0 if side == 1 else at for at, side in sides)))
+
+
 register(
     Operation(
         name="broadcast",
@@ -181,6 +202,7 @@ register(
         gradient=_gradient_broadcast,
         reference=_broadcast,
         pointwise=True,
+        terms=_terms_broadcast,
     )
 )
 

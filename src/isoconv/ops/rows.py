@@ -12,11 +12,28 @@ from isoconv.errors import ArgumentError
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import TensorSpec
 from isoconv.graph.operation import Array, Operation, register
+from isoconv.graph.terms import (
+    Asked,
+    Element,
+    Formula,
+    Is,
+    Largest,
+    Number,
+    Partials,
+    Select,
+    Term,
+    When,
+)
 from isoconv.ops.check import require_batched, require_dtype, require_float, shape_error
 
 __all__ = ["CrossEntropy", "Hits"]
 
 Flows = tuple[int | None, ...]
+
+HITS = (
+    "y = 1 if fewer than k classes have a logit above the label's (or equal to it at a smaller "
+    "index), else 0; a NaN logit is no hit."
+)
 
 
 # -- what the references share ---------------------------------------------------------------
@@ -52,6 +69,29 @@ def _infer_row(op: str, **specs: TensorSpec) -> TensorSpec:
     return first
 
 
+def _row(asked: Asked, operand: int = 0) -> list[Element]:
+    """The elements of an operand's row that this element belongs to."""
+    classes = asked.operands[operand].shape[-1]
+    lead = asked.index[: asked.operands[operand].batched + len(asked.operands[operand].shape) - 1]
+    return [Element(operand, (*lead, i)) for i in range(classes)]
+
+
+def _exp(x: Term) -> Formula:
+    return Formula("exp({0})", (x,), elementary.exp)
+
+
+def _log(x: Term) -> Formula:
+    return Formula("log({0})", (x,), elementary.log)
+
+
+def _shifted_terms(row: list[Element]) -> tuple[list[Formula], list[Formula], Partials]:
+    """As `_shifted`: differences from the maximum, their exponentials, the sum of those."""
+    greatest = Largest(tuple(row))
+    shifted = [x - greatest for x in row]
+    powers = [_exp(x) for x in shifted]
+    return shifted, powers, Partials(tuple(powers))
+
+
 # -- softmax ---------------------------------------------------------------------------------
 
 
@@ -69,6 +109,11 @@ def _softmax(attrs: None, x: Array, *, images: int) -> Array:  # noqa: ARG001
     return np.asarray(powers / total)
 
 
+def _terms_softmax(asked: Asked) -> Formula:
+    _, powers, total = _shifted_terms(_row(asked))
+    return powers[asked.index[-1]] / total
+
+
 register(
     Operation(
         name="softmax",
@@ -76,6 +121,7 @@ register(
         infer=_infer_softmax,
         gradient=_gradient_softmax,
         reference=_softmax,
+        terms=_terms_softmax,
     )
 )
 
@@ -92,6 +138,12 @@ def _softmax_grad(attrs: None, y: Array, dy: Array, *, images: int) -> Array:  #
     return np.asarray(y * (dy - _row_sum(y * dy)))
 
 
+def _terms_softmax_grad(asked: Asked) -> Formula:
+    y, dy, i = _row(asked), _row(asked, 1), asked.index[-1]
+    total = Partials(tuple(a * b for a, b in zip(y, dy, strict=True)))
+    return y[i] * (dy[i] - total)
+
+
 register(
     Operation(
         name="softmax_grad",
@@ -99,6 +151,7 @@ register(
         infer=_infer_softmax_grad,
         why_no_gradient="second derivatives of softmax are not offered",
         reference=_softmax_grad,
+        terms=_terms_softmax_grad,
     )
 )
 
@@ -120,6 +173,11 @@ def _log_softmax(attrs: None, x: Array, *, images: int) -> Array:  # noqa: ARG00
     return np.asarray(shifted - elementary.log(total))
 
 
+def _terms_log_softmax(asked: Asked) -> Formula:
+    shifted, _, total = _shifted_terms(_row(asked))
+    return shifted[asked.index[-1]] - _log(total)
+
+
 register(
     Operation(
         name="log_softmax",
@@ -127,6 +185,7 @@ register(
         infer=_infer_log_softmax,
         gradient=_gradient_log_softmax,
         reference=_log_softmax,
+        terms=_terms_log_softmax,
     )
 )
 
@@ -147,6 +206,11 @@ def _log_softmax_grad(attrs: None, y: Array, dy: Array, *, images: int) -> Array
     return np.asarray(dy - elementary.exp(y) * _row_sum(dy))
 
 
+def _terms_log_softmax_grad(asked: Asked) -> Formula:
+    y, dy, i = _row(asked), _row(asked, 1), asked.index[-1]
+    return dy[i] - _exp(y[i]) * Partials(tuple(dy))
+
+
 register(
     Operation(
         name="log_softmax_grad",
@@ -154,6 +218,7 @@ register(
         infer=_infer_log_softmax_grad,
         why_no_gradient="second derivatives of log_softmax are not offered",
         reference=_log_softmax_grad,
+        terms=_terms_log_softmax_grad,
     )
 )
 
@@ -218,6 +283,24 @@ def _cross_entropy(attrs: CrossEntropy, logits: Array, labels: Array, *, images:
     return np.asarray(_row_sum(_targets(attrs, logits, labels) * surprise)[..., 0])
 
 
+def _target_terms(attrs: CrossEntropy, label: Element, classes: int) -> list[When]:
+    """As `_targets`: of each class, by the label."""
+    low = attrs.smoothing / classes
+    high, rest = Number(1.0 - attrs.smoothing + low), Number(low)
+    return [When(Is(label, i), high, rest) for i in range(classes)]
+
+
+def _terms_cross_entropy(asked: Asked) -> Term:
+    label = Element(1, asked.image)
+    shifted, _, total = _shifted_terms(_row(asked))
+    log = _log(total)
+    surprise = [log - d for d in shifted]
+    if asked.attrs.smoothing == 0:
+        return Select(label, tuple(surprise))
+    targets = _target_terms(asked.attrs, label, len(surprise))
+    return Partials(tuple(t * each for t, each in zip(targets, surprise, strict=True)))
+
+
 register(
     Operation(
         name="cross_entropy",
@@ -227,6 +310,7 @@ register(
         infer=_infer_cross_entropy,
         gradient=_gradient_cross_entropy,
         reference=_cross_entropy,
+        terms=_terms_cross_entropy,
     )
 )
 
@@ -262,6 +346,13 @@ def _cross_entropy_grad(
     return np.asarray((powers / total - _targets(attrs, logits, labels)) * dy[:, None])
 
 
+def _terms_cross_entropy_grad(asked: Asked) -> Formula:
+    i, label = asked.index[-1], Element(1, asked.image)
+    _, powers, total = _shifted_terms(_row(asked))
+    target = _target_terms(asked.attrs, label, len(powers))[i]
+    return (powers[i] / total - target) * Element(2, asked.image)
+
+
 register(
     Operation(
         name="cross_entropy_grad",
@@ -270,6 +361,7 @@ register(
         infer=_infer_cross_entropy_grad,
         why_no_gradient="second derivatives of cross-entropy are not offered",
         reference=_cross_entropy_grad,
+        terms=_terms_cross_entropy_grad,
     )
 )
 
@@ -306,14 +398,23 @@ def _hits(attrs: Hits, logits: Array, labels: Array, *, images: int) -> Array:
     return np.asarray(hit, dtype=logits.dtype)
 
 
+def _terms_hits(asked: Asked) -> Formula:
+    attrs, row = asked.attrs, _row(asked)
+
+    def compute(label: Array, *logits: Array) -> Array:
+        return _hits(attrs, np.stack(logits, axis=1), label, images=1)
+
+    return Formula(HITS, (Element(1, asked.image), *row), compute)
+
+
 register(
     Operation(
         name="hits",
         attrs=Hits,
-        summary="y = 1 if fewer than k classes have a logit above the label's (or equal to it at a "
-        "smaller index), else 0; a NaN logit is no hit.",
+        summary=HITS,
         infer=_infer_hits,
         why_no_gradient="it is a step function, flat wherever it has a derivative",
         reference=_hits,
+        terms=_terms_hits,
     )
 )

@@ -12,6 +12,8 @@ from isoconv.errors import ArgumentError
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import TensorSpec
 from isoconv.graph.operation import Array, Operation, register
+from isoconv.graph.terms import Asked, Element, Index, Number
+from isoconv.graph.terms import Padding as Beyond
 from isoconv.ops.check import dtype_error, shape_error
 
 __all__ = ["Embed", "Padding", "Shape", "Slice"]
@@ -58,6 +60,17 @@ def _reshape(attrs: Shape, x: Array, *, images: int) -> Array:
     return x.reshape((images, *attrs.shape) if attrs.batched else attrs.shape)
 
 
+def _terms_reshape(asked: Asked) -> Element:
+    x, flat = asked.operands[0], 0
+    for at, side in zip(asked.place, asked.result.shape, strict=True):
+        flat = flat * side + at
+    place: Index = ()
+    for side in reversed(x.shape):
+        flat, at = divmod(flat, side)
+        place = (at, *place)
+    return Element(0, (*asked.image, *place))
+
+
 register(
     Operation(
         name="reshape",
@@ -66,6 +79,7 @@ register(
         infer=_infer_reshape,
         gradient=_gradient_reshape,
         reference=_reshape,
+        terms=_terms_reshape,
     )
 )
 
@@ -104,6 +118,13 @@ def _concat(attrs: None, *parts: Array, images: int) -> Array:  # noqa: ARG001
     return np.concatenate(parts, axis=-1)
 
 
+def _terms_concat(asked: Asked) -> Element:
+    number, channel = 0, asked.index[-1]
+    while channel >= (channels := asked.operands[number].shape[-1]):
+        number, channel = number + 1, channel - channels
+    return Element(number, (*asked.index[:-1], channel))
+
+
 register(
     Operation(
         name="concat",
@@ -111,6 +132,7 @@ register(
         infer=_infer_concat,
         gradient=_gradient_concat,
         reference=_concat,
+        terms=_terms_concat,
     )
 )
 
@@ -146,6 +168,10 @@ def _slice(attrs: Slice, x: Array, *, images: int) -> Array:  # noqa: ARG001
     return x[..., attrs.start : attrs.stop].copy()
 
 
+def _terms_slice(asked: Asked) -> Element:
+    return Element(0, (*asked.index[:-1], asked.attrs.start + asked.index[-1]))
+
+
 register(
     Operation(
         name="slice_channels",
@@ -154,6 +180,7 @@ register(
         infer=_infer_slice,
         gradient=_gradient_slice,
         reference=_slice,
+        terms=_terms_slice,
     )
 )
 
@@ -192,6 +219,13 @@ def _embed(attrs: Embed, x: Array, *, images: int) -> Array:  # noqa: ARG001
     return y
 
 
+def _terms_embed(asked: Asked) -> Element | Number:
+    channel = asked.index[-1] - asked.attrs.start
+    if 0 <= channel < asked.operands[0].shape[-1]:
+        return Element(0, (*asked.index[:-1], channel))
+    return Number(0.0)
+
+
 register(
     Operation(
         name="embed_channels",
@@ -200,6 +234,7 @@ register(
         infer=_infer_embed,
         gradient=_gradient_embed,
         reference=_embed,
+        terms=_terms_embed,
     )
 )
 
@@ -263,6 +298,19 @@ def _pad(attrs: Padding, x: Array, *, images: int) -> Array:  # noqa: ARG001
     return y
 
 
+def _moved(asked: Asked, sign: int) -> Index:
+    """Where an element of a padded or cropped value lies in the operand, or would lie."""
+    *rows, channel = asked.place
+    pairs = zip(rows, asked.attrs.pairs, strict=True)
+    return (*(row + sign * before for row, (before, _) in pairs), channel)
+
+
+def _terms_pad(asked: Asked) -> Element | Beyond:
+    place = _moved(asked, -1)
+    inside = all(0 <= at < side for at, side in zip(place, asked.operands[0].shape, strict=True))
+    return (Element if inside else Beyond)(0, (*asked.image, *place))
+
+
 register(
     Operation(
         name="pad",
@@ -271,6 +319,7 @@ register(
         infer=_infer_pad,
         gradient=_gradient_pad,
         reference=_pad,
+        terms=_terms_pad,
     )
 )
 
@@ -290,6 +339,10 @@ def _crop(attrs: Padding, x: Array, *, images: int) -> Array:  # noqa: ARG001
     return np.array(x[_inner(attrs, x)])
 
 
+def _terms_crop(asked: Asked) -> Element:
+    return Element(0, (*asked.image, *_moved(asked, +1)))
+
+
 register(
     Operation(
         name="crop",
@@ -298,5 +351,6 @@ register(
         infer=_infer_crop,
         gradient=_gradient_crop,
         reference=_crop,
+        terms=_terms_crop,
     )
 )

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -26,13 +27,16 @@ from isoconv.errors import ArgumentError
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import TensorSpec
 from isoconv.graph.operation import Array, Operation, register
+from isoconv.graph.terms import Asked, Element, Padding, Running, Term
 from isoconv.ops.check import require_batched, require_float, require_unbatched, shape_error
 from isoconv.ops.winograd_product import PLACES
 
 __all__ = ["WinogradOutput", "WinogradPatches"]
 
 Flows = tuple[int | None, ...]
-Lines = Sequence[Array]
+Lines = Sequence[Any]
+"""Arrays, or terms that stand for their elements."""
+
 Pairs = tuple[tuple[int, int], tuple[int, int]]
 
 
@@ -91,10 +95,26 @@ def _halves(sides: tuple[int, int]) -> tuple[int, int]:
     return -(-height // 2), -(-width // 2)
 
 
-def _both(lines: Callable[[Lines], list[Array]], patch: Sequence[Lines]) -> list[list[Array]]:
+def _both(lines: Callable[[Lines], list[Any]], patch: Sequence[Lines]) -> list[list[Any]]:
     """A one-dimensional map along the first index of a patch, then along the second."""
     columns = [lines([row[j] for row in patch]) for j in range(len(patch[0]))]
     return [lines([column[i] for column in columns]) for i in range(len(columns[0]))]
+
+
+def _place(
+    lines: Callable[[Lines], list[Any]], patch: Sequence[Sequence[Term]], place: tuple[int, int]
+) -> Term:
+    """What a map gives at one place: the terms of a patch, added as its arrays are."""
+    term: Term = _both(lines, patch)[place[0]][place[1]]
+    return term
+
+
+def _plane(asked: Asked, operand: int, tile: tuple[int, int], channel: int) -> list[list[Element]]:
+    """The 16 elements of an operand's planes that belong to one tile."""
+    return [
+        [Element(operand, (*asked.image, 4 * i + j, *tile, channel)) for j in range(4)]
+        for i in range(4)
+    ]
 
 
 def _require_planes(op: str, name: str, tiles: tuple[int, int], **specs: TensorSpec) -> None:
@@ -107,11 +127,11 @@ def _require_planes(op: str, name: str, tiles: tuple[int, int], **specs: TensorS
 # The input --------------------------------------------------------------------------------------
 
 
-def _input_lines(d: Lines) -> list[Array]:
+def _input_lines(d: Lines) -> list[Any]:
     return [d[0] - d[2], d[1] + d[2], d[2] - d[1], d[1] - d[3]]
 
 
-def _input_grad_lines(v: Lines) -> list[Array]:
+def _input_grad_lines(v: Lines) -> list[Any]:
     return [v[0], (v[1] - v[2]) + v[3], (v[1] + v[2]) - v[0], -v[3]]
 
 
@@ -140,6 +160,19 @@ def _winograd_input(attrs: WinogradPatches, x: Array, *, images: int) -> Array:
     return np.stack([v for line in _both(_input_lines, patch) for v in line], axis=1)
 
 
+def _terms_winograd_input(asked: Asked) -> Term:
+    t, row, column, channel = asked.place
+    (top, _), (left, _) = asked.attrs.padding
+    corner = 2 * row - top, 2 * column - left
+
+    def read(i: int, j: int) -> Term:
+        y, x = corner[0] + i, corner[1] + j
+        inside = 0 <= y < asked.attrs.sides[0] and 0 <= x < asked.attrs.sides[1]
+        return (Element if inside else Padding)(0, (*asked.image, y, x, channel))
+
+    return _place(_input_lines, [[read(i, j) for j in range(4)] for i in range(4)], divmod(t, 4))
+
+
 register(
     Operation(
         name="winograd_input",
@@ -148,6 +181,7 @@ register(
         infer=_infer_input,
         gradient=_gradient_input,
         reference=_winograd_input,
+        terms=_terms_winograd_input,
     )
 )
 
@@ -177,6 +211,18 @@ def _winograd_input_grad(attrs: WinogradPatches, dv: Array, *, images: int) -> A
     return padded[:, top : top + height, left : left + width].copy()
 
 
+def _terms_winograd_input_grad(asked: Asked) -> Running:
+    *place, channel = asked.place
+    y, x = (at + before for at, (before, _) in zip(place, asked.attrs.padding, strict=True))
+    rows, columns = asked.attrs.tiles
+    terms = []
+    for row in range(max(0, (y - 2) // 2), min(rows - 1, y // 2) + 1):
+        for column in range(max(0, (x - 2) // 2), min(columns - 1, x // 2) + 1):
+            patch = _plane(asked, 0, (row, column), channel)
+            terms.append(_place(_input_grad_lines, patch, (y - 2 * row, x - 2 * column)))
+    return Running(tuple(terms))
+
+
 register(
     Operation(
         name="winograd_input_grad",
@@ -185,6 +231,7 @@ register(
         infer=_infer_input_grad,
         gradient=_gradient_input_grad,
         reference=_winograd_input_grad,
+        terms=_terms_winograd_input_grad,
         epilogue=True,
     )
 )
@@ -193,16 +240,14 @@ register(
 # The kernel -------------------------------------------------------------------------------------
 
 
-def _weight_lines(g: Lines) -> list[Array]:
-    half = g[0].dtype.type(0.5)
+def _weight_lines(g: Lines) -> list[Any]:
     outer = g[0] + g[2]
-    return [g[0], (outer + g[1]) * half, (outer - g[1]) * half, g[2]]
+    return [g[0], (outer + g[1]) * 0.5, (outer - g[1]) * 0.5, g[2]]
 
 
-def _weight_grad_lines(u: Lines) -> list[Array]:
-    half = u[0].dtype.type(0.5)
-    inner = (u[1] + u[2]) * half
-    return [u[0] + inner, (u[1] - u[2]) * half, inner + u[3]]
+def _weight_grad_lines(u: Lines) -> list[Any]:
+    inner = (u[1] + u[2]) * 0.5
+    return [u[0] + inner, (u[1] - u[2]) * 0.5, inner + u[3]]
 
 
 def _infer_weight(_: None, w: TensorSpec) -> TensorSpec:
@@ -221,6 +266,12 @@ def _winograd_weight(_: None, w: Array, *, images: int) -> Array:  # noqa: ARG00
     return np.stack([u for line in _both(_weight_lines, list(w)) for u in line])
 
 
+def _terms_winograd_weight(asked: Asked) -> Term:
+    t, *channels = asked.place
+    kernel = [[Element(0, (i, j, *channels)) for j in range(3)] for i in range(3)]
+    return _place(_weight_lines, kernel, divmod(t, 4))
+
+
 register(
     Operation(
         name="winograd_weight",
@@ -228,6 +279,7 @@ register(
         infer=_infer_weight,
         gradient=_gradient_weight,
         reference=_winograd_weight,
+        terms=_terms_winograd_weight,
     )
 )
 
@@ -250,6 +302,12 @@ def _winograd_weight_grad(_: None, du: Array, *, images: int) -> Array:  # noqa:
     return np.stack([np.stack(line) for line in _both(_weight_grad_lines, patch)])
 
 
+def _terms_winograd_weight_grad(asked: Asked) -> Term:
+    i, j, *channels = asked.place
+    patch = [[Element(0, (4 * k + n, *channels)) for n in range(4)] for k in range(4)]
+    return _place(_weight_grad_lines, patch, (i, j))
+
+
 register(
     Operation(
         name="winograd_weight_grad",
@@ -257,6 +315,7 @@ register(
         infer=_infer_weight_grad,
         gradient=_gradient_weight_grad,
         reference=_winograd_weight_grad,
+        terms=_terms_winograd_weight_grad,
     )
 )
 
@@ -264,11 +323,11 @@ register(
 # The result -------------------------------------------------------------------------------------
 
 
-def _output_lines(m: Lines) -> list[Array]:
+def _output_lines(m: Lines) -> list[Any]:
     return [(m[0] + m[1]) + m[2], (m[1] - m[2]) - m[3]]
 
 
-def _output_grad_lines(y: Lines) -> list[Array]:
+def _output_grad_lines(y: Lines) -> list[Any]:
     return [y[0], y[0] + y[1], y[0] - y[1], -y[1]]
 
 
@@ -293,6 +352,12 @@ def _winograd_output(attrs: WinogradOutput, m: Array, *, images: int) -> Array:
     return y[:, :height, :width].copy()
 
 
+def _terms_winograd_output(asked: Asked) -> Term:
+    y, x, channel = asked.place
+    patch = _plane(asked, 0, (y // 2, x // 2), channel)
+    return _place(_output_lines, patch, (y % 2, x % 2))
+
+
 register(
     Operation(
         name="winograd_output",
@@ -301,6 +366,7 @@ register(
         infer=_infer_output,
         gradient=_gradient_output,
         reference=_winograd_output,
+        terms=_terms_winograd_output,
         epilogue=True,
     )
 )
@@ -328,6 +394,19 @@ def _winograd_output_grad(attrs: WinogradOutput, dy: Array, *, images: int) -> A
     return np.stack([v for line in _both(_output_grad_lines, patch) for v in line], axis=1)
 
 
+def _terms_winograd_output_grad(asked: Asked) -> Term:
+    t, row, column, channel = asked.place
+    height, width = asked.attrs.sides
+
+    def read(i: int, j: int) -> Term:
+        y, x = 2 * row + i, 2 * column + j
+        kind = Element if y < height and x < width else Padding
+        return kind(0, (*asked.image, y, x, channel))
+
+    tile = [[read(i, j) for j in range(2)] for i in range(2)]
+    return _place(_output_grad_lines, tile, divmod(t, 4))
+
+
 register(
     Operation(
         name="winograd_output_grad",
@@ -336,5 +415,6 @@ register(
         infer=_infer_output_grad,
         gradient=_gradient_output_grad,
         reference=_winograd_output_grad,
+        terms=_terms_winograd_output_grad,
     )
 )

@@ -6,12 +6,15 @@ one another's gradients.
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 
 from isoconv.arithmetic.fma import fma
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import TensorSpec
 from isoconv.graph.operation import Array, Operation, register
+from isoconv.graph.terms import Asked, Chain, Element
 from isoconv.ops.check import require_batched, require_float, require_unbatched, shape_error
 
 __all__ = ["PLACES"]
@@ -56,6 +59,14 @@ def _product(_: None, v: Array, u: Array, *, images: int) -> Array:
     return m
 
 
+def _terms_product(asked: Asked) -> Chain:
+    t, *place, o = asked.place
+    channels = range(asked.operands[1].shape[1])
+    return Chain(
+        tuple((Element(0, (*asked.image, t, *place, c)), Element(1, (t, c, o))) for c in channels)
+    )
+
+
 register(
     Operation(
         name="winograd_product",
@@ -63,6 +74,7 @@ register(
         infer=_infer_product,
         gradient=_gradient_product,
         reference=_product,
+        terms=_terms_product,
     )
 )
 
@@ -87,6 +99,14 @@ def _product_grad_input(_: None, dm: Array, u: Array, *, images: int) -> Array:
     return dv
 
 
+def _terms_product_grad_input(asked: Asked) -> Chain:
+    t, *place, c = asked.place
+    filters = range(asked.operands[1].shape[2])
+    return Chain(
+        tuple((Element(0, (*asked.image, t, *place, o)), Element(1, (t, c, o))) for o in filters)
+    )
+
+
 register(
     Operation(
         name="winograd_product_grad_input",
@@ -94,6 +114,7 @@ register(
         infer=_infer_product_grad_input,
         gradient=_gradient_product_grad_input,
         reference=_product_grad_input,
+        terms=_terms_product_grad_input,
     )
 )
 
@@ -126,6 +147,17 @@ def _product_grad_weight(_: None, v: Array, dm: Array, *, images: int) -> Array:
     return du
 
 
+def _terms_product_grad_weight(asked: Asked) -> Chain:
+    t, c, o = asked.place
+    _, rows, columns, _ = asked.operands[0].shape
+    places = product(range(asked.images), range(rows), range(columns))
+    return Chain(
+        tuple(
+            (Element(0, (n, t, *place, c)), Element(1, (n, t, *place, o))) for n, *place in places
+        )
+    )
+
+
 register(
     Operation(
         name="winograd_product_grad_weight",
@@ -133,5 +165,6 @@ register(
         infer=_infer_product_grad_weight,
         gradient=_gradient_product_grad_weight,
         reference=_product_grad_weight,
+        terms=_terms_product_grad_weight,
     )
 )
