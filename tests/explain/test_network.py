@@ -8,7 +8,7 @@ import pytest
 from isoconv import nn
 from isoconv.errors import ArgumentError
 from isoconv.explain.network import Network
-from isoconv.graph.terms import evaluate
+from isoconv.graph.values import evaluate
 from isoconv.nn.models import MODELS, create
 
 

@@ -8,7 +8,8 @@ from tests.ops.test_contract import CASES, ELSEWHERE, IMAGES, Case, add_inputs, 
 
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.operation import operation, operations
-from isoconv.graph.terms import Asked, elements, evaluate
+from isoconv.graph.terms import Asked, elements
+from isoconv.graph.values import evaluate
 from isoconv.ops.interpret import interpret
 
 

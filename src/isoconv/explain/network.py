@@ -339,7 +339,8 @@ def _layers(trace: Trace, parameters: Mapping[str, int]) -> tuple[Layer, ...]:
             continue
         use = uses.get(call.path, 0)
         uses[call.path] = use + 1
-        roots = [i for i in nodes if not operation(trace.builder[i].op).pointwise]
+        kinds = [(i, operation(trace.builder[i].op)) for i in nodes]
+        roots = [i for i, kind in kinds if not (kind.pointwise or kind.view)]
         own = {
             name.rpartition(".")[2]: place
             for name, place in parameters.items()

@@ -50,6 +50,7 @@ class Operation:
         epilogue: pointwise work on each result can be done in its kernel, before it is stored.
         sums: adds up a value, and the value can be made in the same pass by pointwise work.
         asks_for_signs: positions of the inputs of which it only asks where they are positive.
+        view: the same elements in the same order, under another shape.
         terms: what one element of the result is made of, see `isoconv.graph.terms`; None for a
             pointwise operation whose formula is all there is to say.
         operands: names of the inputs; empty for those of the shape rule's arguments.
@@ -67,6 +68,7 @@ class Operation:
     epilogue: bool = False
     sums: bool = False
     asks_for_signs: tuple[int, ...] = ()
+    view: bool = False
     terms: TermsRule | None = None
     operands: tuple[str, ...] = ()
 

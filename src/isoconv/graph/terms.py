@@ -2,22 +2,19 @@
 
 An operation's terms are a small tree. Its leaves are elements of the operation's operands; its
 branches say how they are combined: a chain of fused multiply-adds, a running sum, eight partial
-sums, a tree, a choice, a formula. `evaluate` works the tree off one by one and gives the bits of
-the operation's reference; that is tested for every operation.
+sums, a tree, a choice, a formula. `isoconv.graph.values` works the tree off one by one and gives
+the bits of the operation's reference; that is tested for every operation.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isoconv.arithmetic.fma import fma
-from isoconv.arithmetic.sums import partial_sum, tree_sum
 from isoconv.graph.ir import TensorSpec
 
 if TYPE_CHECKING:
@@ -42,9 +39,7 @@ __all__ = [
     "When",
     "Wins",
     "elements",
-    "evaluate",
     "pointwise_terms",
-    "running",
 ]
 
 Array = NDArray[Any]
@@ -318,146 +313,6 @@ def _same_place(spec: TensorSpec, asked: Asked) -> Index:
     place = asked.place[len(asked.place) - len(spec.shape) :]
     sides = zip(place, spec.shape, strict=True)
     return (*image, *(0 if side == 1 else at for at, side in sides))
-
-
-# -- values ----------------------------------------------------------------------------------
-
-
-def evaluate(term: Term, operands: Sequence[Array], dtype: Any = np.float32) -> Any:
-    """The value of a term, worked off one by one.
-
-    Args:
-        term: what to compute.
-        operands: the operation's operands; batched ones lead with the images.
-        dtype: of the operation's result.
-
-    Returns:
-        A NumPy scalar, bit for bit what the operation's reference gives.
-
-    Example:
-        >>> a, b = np.float32([1, 2, 3]), np.float32([10, 20, 30])
-        >>> chain = Chain(tuple((Element(0, (i,)), Element(1, (i,))) for i in range(3)))
-        >>> float(evaluate(chain, (a, b)))
-        140.0
-    """
-    return _Evaluation(operands, dtype).value(term)
-
-
-def running(term: Chain | Running, operands: Sequence[Array], dtype: Any = np.float32) -> Array:
-    """The sum before its first term and after each.
-
-    Args:
-        term: a chain or a running sum of n terms.
-        operands: the operation's operands; batched ones lead with the images.
-        dtype: of the operation's result.
-
-    Returns:
-        ``(n + 1,)`` of this dtype; the first is +0.0, the last the value.
-    """
-    return _Evaluation(operands, dtype).running(term)
-
-
-class _Evaluation:
-    """Values of terms over the same operands; a term that stands in several places has one."""
-
-    def __init__(self, operands: Sequence[Array], dtype: Any) -> None:
-        self.operands = operands
-        self.dtype = np.dtype(dtype)
-        self.kind = self.dtype.type
-        # By identity, as terms that are large are slow to compare; they outlive this object.
-        self._known: dict[int, Any] = {}
-
-    def value(self, term: Term) -> Any:
-        match term:
-            case Element(operand, index):
-                return self.operands[operand][index]
-            case Padding():
-                return self.kind(0)
-            case Number(number):
-                return self.kind(number)
-        known = self._known.get(id(term))
-        if known is None:
-            known = self._known[id(term)] = self._combined(term)
-        return known
-
-    def _combined(self, term: Term) -> Any:
-        match term:
-            case Chain() | Running():
-                return self.running(term)[-1]
-            case Partials(terms):
-                return partial_sum(np.array([self.value(each) for each in terms], self.dtype))[()]
-            case Tree(terms):
-                return tree_sum([np.asarray(self.value(each)) for each in terms])[()]
-            case Largest(terms):
-                return self.value(terms[self._winner(term)])
-            case When(condition, then, otherwise):
-                if self._holds(condition):
-                    return self.value(then)
-                return self.kind(0) if otherwise is None else self.value(otherwise)
-            case Select(by, options):
-                return self.value(options[int(self.value(by))])
-            case Formula(_, arguments, compute):
-                arrays = [np.asarray(self.value(each)).reshape(1) for each in arguments]
-                with np.errstate(all="ignore"):
-                    return np.asarray(compute(*arrays)).reshape(-1)[0]
-        raise TypeError(f"a term is one of isoconv.graph.terms; got {type(term).__name__}")
-
-    def running(self, term: Chain | Running) -> Array:
-        if isinstance(term, Running):
-            return self._running_sum(term)
-        left = np.array([self.value(a) for a, _ in term.pairs], self.dtype)
-        right = np.array([self.value(b) for _, b in term.pairs], self.dtype)
-        total = np.zeros(len(term.pairs) + 1, self.dtype)
-        if self.dtype != np.float32:
-            for i in range(len(term.pairs)):
-                total[i + 1] = fma(left[i], right[i], total[i])
-            return total
-        s = 0.0
-        for i, (a, b) in enumerate(zip(left.tolist(), right.tolist(), strict=True), start=1):
-            total[i] = _odd_sum(a * b, s)
-            s = total.item(i)
-        return total
-
-    def _running_sum(self, term: Running) -> Array:
-        sums = [self.kind(0)]
-        with np.errstate(all="ignore"):
-            for each in term.terms:
-                if (
-                    isinstance(each, When)
-                    and each.otherwise is None
-                    and not self._holds(each.condition)
-                ):
-                    sums.append(sums[-1])
-                else:
-                    sums.append(sums[-1] + self.value(each))
-        return np.array(sums, self.dtype)
-
-    def _holds(self, condition: Wins | Is) -> bool:
-        if isinstance(condition, Is):
-            return int(self.value(condition.by)) == condition.number
-        return self._winner(condition.choice) == condition.number
-
-    def _winner(self, choice: Largest) -> int:
-        values = [self.value(term) for term in choice.terms]
-        best = 0
-        for number, value in enumerate(values[1:], start=1):
-            if value > values[best] or (np.isnan(value) and not np.isnan(values[best])):
-                best = number
-        return best
-
-
-def _odd_sum(product: float, s: float) -> float:
-    """The sum of two float64, to odd when it is inexact; see `isoconv.arithmetic.fma.fma32`.
-
-    The product of two float32 is exact in float64, so rounding this sum to float32 is the one
-    rounding of a fused multiply-add.
-    """
-    total = product + s
-    kept = total - product
-    error = (product - (total - kept)) + (s - kept)
-    if error == 0 or not math.isfinite(error) or math.frexp(total)[0] * 2**53 % 2:
-        return total
-    return math.nextafter(total, math.inf if error > 0 else -math.inf)
 
 
 def elements(term: Term) -> Iterator[Element]:

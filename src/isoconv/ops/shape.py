@@ -80,6 +80,7 @@ register(
         gradient=_gradient_reshape,
         reference=_reshape,
         terms=_terms_reshape,
+        view=True,
     )
 )
 
