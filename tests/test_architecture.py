@@ -27,10 +27,11 @@ ALLOWED["train"] |= {"data"}
 ALLOWED["report"] = ALLOWED["train"] | {"train"}
 ALLOWED["explain"] = ALLOWED["report"] | {"report"}
 ALLOWED["serve"] = ALLOWED["explain"] | {"explain"}
-ALLOWED["cli"] |= {"data", "report", "explain", "serve", "optim", "schedule"}
+ALLOWED["cli"] |= {"data", "report", "explain", "serve", "optim", "schedule", "symbols"}
 ALLOWED["__main__"] = frozenset({"cli"})
 # They hand on names and hold nothing of their own.
 ALLOWED["optim"] = ALLOWED["schedule"] = frozenset({"train"})
+ALLOWED["symbols"] = frozenset({"explain"})
 
 RESULTS = ("arithmetic", "graph", "ops", "compile", "run", "nn", "train", "explain")
 """Rooms on the path to a result."""

@@ -12,7 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from isoconv import data, errors, nn, optim, schedule
+    from isoconv import data, errors, nn, optim, schedule, symbols
     from isoconv.nn.arrays import (
         avg_pool1d,
         avg_pool2d,
@@ -82,12 +82,13 @@ __all__ = [
     "sigmoid",
     "silu",
     "softmax",
+    "symbols",
     "tanh",
 ]
 
 __version__ = "0.1.0"
 
-_MODULES = ("data", "errors", "nn", "optim", "schedule")
+_MODULES = ("data", "errors", "nn", "optim", "schedule", "symbols")
 _PLACES = {
     "EarlyStopping": "isoconv.train",
     "Trainer": "isoconv.train",

@@ -66,6 +66,11 @@ def words_for(place):
         "data list": (),
         "data fetch": ("fashion-sample",),
         "report": (run,),
+        "explain conv": (),
+        "explain conv-transpose": (),
+        "explain max": (),
+        "explain average": (),
+        "explain global": (),
     }
 
 

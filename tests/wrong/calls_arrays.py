@@ -53,4 +53,9 @@ CALLS: Table = {
     "isoconv.silu": lambda _: Call(ic.silu, x=ROWS),
     "isoconv.softmax": lambda _: Call(ic.softmax, x=ROWS),
     "isoconv.tanh": lambda _: Call(ic.tanh, x=ROWS),
+    "symbols.avg_pool": lambda _: Call(ic.symbols.avg_pool, values=[[1, 2], [3, 4]]),
+    "symbols.conv": lambda _: Call(ic.symbols.conv),
+    "symbols.conv_transpose": lambda _: Call(ic.symbols.conv_transpose),
+    "symbols.global_avg_pool": lambda _: Call(ic.symbols.global_avg_pool, values=[[1, 2]]),
+    "symbols.max_pool": lambda _: Call(ic.symbols.max_pool, values=[[1, 2], [3, 4]]),
 }  # fmt: skip

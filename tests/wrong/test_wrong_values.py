@@ -20,7 +20,7 @@ from isoconv.errors import IsoconvError
 
 ROOMS = (
     "isoconv", "isoconv.nn", "isoconv.nn.functional", "isoconv.nn.models", "isoconv.optim",
-    "isoconv.schedule", "isoconv.data", "isoconv.train",
+    "isoconv.schedule", "isoconv.data", "isoconv.train", "isoconv.symbols",
 )  # fmt: skip
 CALLS = {**ARRAYS, **NN, **DATA, **TRAIN}
 OPERATORS = ("__add__", "__sub__", "__mul__", "__truediv__", "__pow__", "__radd__", "__rsub__",

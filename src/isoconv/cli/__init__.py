@@ -15,6 +15,7 @@ from isoconv.cli import (
     demo,
     diff,
     evaluate,
+    explain,
     info,
     models,
     predict,
@@ -112,9 +113,14 @@ for function in (
 ):
     app.command(help=help_of(function))(function)
 app.add_typer(data.app, name="data")
+app.add_typer(explain.app, name="explain")
 # So the help says of a value what the documents say.
 name_values(start)
-for entry in (*app.registered_commands, *data.app.registered_commands):
+for entry in (
+    *app.registered_commands,
+    *data.app.registered_commands,
+    *explain.app.registered_commands,
+):
     name_values(entry.callback)
 
 

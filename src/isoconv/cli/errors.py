@@ -206,7 +206,9 @@ def _options_of(group: Any, given: Sequence[str]) -> dict[str, str]:
         if word == "--max-memory":
             next(words, None)
         elif not word.startswith("-"):
-            group = getattr(group, "commands", {}).get(word)
+            commands = getattr(group, "commands", {})
+            # A group may have a command for words that name none.
+            group = commands.get(word, commands.get(getattr(group, "usual", "")))
             if not hasattr(group, "commands"):
                 break
     options: dict[str, str] = {}

@@ -15,7 +15,7 @@ from isoconv.errors import ArgumentError, GraphError
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import TensorSpec
 from isoconv.graph.operation import Array, Operation, register
-from isoconv.graph.terms import Asked, Element, Partials
+from isoconv.graph.terms import Asked, Element, Formula, Partials
 from isoconv.ops.check import require_float, require_unbatched, shape_error
 from isoconv.ops.shape import Shape
 
@@ -242,6 +242,12 @@ def _divide_by_count(attrs: CountAttrs, s: Array, *, images: int) -> Array:
     return np.asarray(s / s.dtype.type(count))
 
 
+def _terms_divide_by_count(asked: Asked) -> Formula:
+    attrs = asked.attrs
+    count = attrs.size if attrs.batched else asked.images * attrs.size
+    return Element(0, asked.index) / float(count)
+
+
 register(
     Operation(
         name="divide_by_count",
@@ -251,6 +257,7 @@ register(
         gradient=_gradient_divide_by_count,
         reference=_divide_by_count,
         pointwise=True,
+        terms=_terms_divide_by_count,
     )
 )
 

@@ -1,0 +1,299 @@
+"""``isoconv explain``: convolutions and poolings in symbols and as moving pictures."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from isoconv.cli.explain_options import (
+    Ascii,
+    Ceil,
+    Channels,
+    ConvLists,
+    Dilation,
+    Filters,
+    Flip,
+    Format,
+    Groups,
+    Input,
+    Kernel,
+    Order,
+    Ordered,
+    Padding,
+    PoolInput,
+    PoolLists,
+    PoolStride,
+    ShowPadding,
+    Stride,
+    Values,
+    Written,
+    lists_of,
+    padding_of,
+    rows_of,
+    size_of,
+    sizes_of,
+)
+from isoconv.cli.options import AsJson, help_of
+from isoconv.cli.table import JSON_WANTED, print_json, say
+
+if TYPE_CHECKING:
+    from isoconv.explain.sheet import Sheet
+
+__all__ = ["app"]
+
+
+class Explanations(TyperGroup):
+    """The commands; what is none of them is explained by the command `usual`, if that is there."""
+
+    usual = "number"
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that the first word names."""
+        if args and self.usual in self.commands and args[0] not in self.commands:
+            args = [self.usual, *args]
+        return super().resolve_command(ctx, args)
+
+
+app = typer.Typer(rich_markup_mode=None, cls=Explanations)
+
+
+def explain(context: typer.Context) -> None:
+    """Take convolutions and poolings apart, term by term.
+
+    Examples:
+      isoconv explain conv --input 3x3 --kernel 2x2
+      isoconv explain max --values "1,5,4;9,2,1;6,3,2" --kernel 2 --stride 1
+    """
+    if context.invoked_subcommand is None:
+        say(context.get_help())
+
+
+def conv(
+    input_size: Input = "3x3",
+    kernel_size: Kernel = "2x2",
+    stride: Stride = "1",
+    padding: Padding = "0",
+    dilation: Dilation = "1",
+    groups: Groups = 1,
+    channels: Channels = None,
+    filters: Filters = None,
+    flip: Flip = False,
+    of: ConvLists = "y,w,x",
+    order: Ordered = Order.notes,
+    show_padding: ShowPadding = False,
+    form: Written = Format.text,
+    ascii: Ascii = False,  # noqa: A002 - the option's name
+    as_json: AsJson = False,
+) -> None:
+    """Write a convolution and its gradients out, one sum for each element.
+
+    x01 is row 0, column 1 of the input, w of the kernel, y of the result; letters stand for the
+    gradient by the result.
+
+    Examples:
+      isoconv explain conv --input 3x3 --kernel 2x2
+      isoconv explain conv --input 5 --kernel 3 --padding same --channels 2
+      isoconv explain conv --input 4x4 --kernel 3x3 --stride 2 --padding 1 --format latex
+    """
+    from isoconv import symbols
+
+    sheet = symbols.conv(
+        sizes_of("--input", input_size),
+        size_of("--kernel", kernel_size),
+        stride=size_of("--stride", stride),
+        padding=padding_of(padding),
+        dilation=size_of("--dilation", dilation),
+        groups=groups,
+        channels=channels,
+        filters=filters,
+        flip=flip,
+        of=lists_of(of),
+        order=order.value,
+        show_padding=show_padding,
+        ascii=ascii,
+    )
+    _show(sheet, form, as_json)
+
+
+def conv_transpose(
+    input_size: Input = "2x2",
+    kernel_size: Kernel = "2x2",
+    stride: Stride = "1",
+    padding: Padding = "0",
+    dilation: Dilation = "1",
+    groups: Groups = 1,
+    channels: Channels = None,
+    filters: Filters = None,
+    flip: Flip = False,
+    of: ConvLists = "y,w,x",
+    order: Ordered = Order.notes,
+    show_padding: ShowPadding = False,
+    form: Written = Format.text,
+    ascii: Ascii = False,  # noqa: A002 - the option's name
+    as_json: AsJson = False,
+) -> None:
+    """Write a transposed convolution out: a convolution's gradient by its input, run forward.
+
+    Examples:
+      isoconv explain conv-transpose --input 2x2 --kernel 3x3 --stride 2
+      isoconv explain conv-transpose --input 3 --kernel 2 --of y
+    """
+    from isoconv import symbols
+
+    sheet = symbols.conv_transpose(
+        sizes_of("--input", input_size),
+        size_of("--kernel", kernel_size),
+        stride=size_of("--stride", stride),
+        padding=padding_of(padding),
+        dilation=size_of("--dilation", dilation),
+        groups=groups,
+        channels=channels,
+        filters=filters,
+        flip=flip,
+        of=lists_of(of),
+        order=order.value,
+        show_padding=show_padding,
+        ascii=ascii,
+    )
+    _show(sheet, form, as_json)
+
+
+def max_(
+    values: Values = None,
+    kernel_size: Kernel = "2",
+    stride: PoolStride = None,
+    padding: Padding = "0",
+    dilation: Dilation = "1",
+    ceil_mode: Ceil = False,
+    input_size: PoolInput = None,
+    of: PoolLists = "y,x",
+    order: Ordered = Order.notes,
+    form: Written = Format.text,
+    ascii: Ascii = False,  # noqa: A002 - the option's name
+    as_json: AsJson = False,
+) -> None:
+    """Show each window of a max pooling, its maximum, and where the gradient goes.
+
+    Examples:
+      isoconv explain max --values "1,5,4;9,2,1;6,3,2" --kernel 2 --stride 1
+      isoconv explain max --input 4x4 --kernel 2
+    """
+    from isoconv import symbols
+
+    sheet = symbols.max_pool(
+        rows_of("--values", values),
+        size_of("--kernel", kernel_size),
+        stride=None if stride is None else size_of("--stride", stride),
+        padding=padding_of(padding),
+        dilation=size_of("--dilation", dilation),
+        ceil_mode=ceil_mode,
+        input_size=None if input_size is None else sizes_of("--input", input_size),
+        of=lists_of(of),
+        order=order.value,
+        ascii=ascii,
+    )
+    _show(sheet, form, as_json)
+
+
+def average(
+    values: Values = None,
+    kernel_size: Kernel = "2",
+    stride: PoolStride = None,
+    padding: Padding = "0",
+    ceil_mode: Ceil = False,
+    count_padding: Annotated[
+        bool,
+        typer.Option(
+            "--count-padding/--skip-padding",
+            help="Divide by the window's positions in the padded input, or in the input alone.",
+        ),
+    ] = True,
+    input_size: PoolInput = None,
+    of: PoolLists = "y,x",
+    order: Ordered = Order.notes,
+    form: Written = Format.text,
+    ascii: Ascii = False,  # noqa: A002 - the option's name
+    as_json: AsJson = False,
+) -> None:
+    """Show each mean of an average pooling, and in which shares its gradient goes back.
+
+    Examples:
+      isoconv explain average --values "1,5,4;9,2,1;6,3,2" --kernel 2 --stride 1
+      isoconv explain average --input 4x4 --kernel 2
+    """
+    from isoconv import symbols
+
+    sheet = symbols.avg_pool(
+        rows_of("--values", values),
+        size_of("--kernel", kernel_size),
+        stride=None if stride is None else size_of("--stride", stride),
+        padding=padding_of(padding),
+        ceil_mode=ceil_mode,
+        count_include_pad=count_padding,
+        input_size=None if input_size is None else sizes_of("--input", input_size),
+        of=lists_of(of),
+        order=order.value,
+        ascii=ascii,
+    )
+    _show(sheet, form, as_json)
+
+
+def global_(
+    values: Values = None,
+    input_size: PoolInput = None,
+    of: PoolLists = "y,x",
+    form: Written = Format.text,
+    ascii: Ascii = False,  # noqa: A002 - the option's name
+    as_json: AsJson = False,
+) -> None:
+    """Show the mean of a whole channel, and the even shares of its gradient.
+
+    Examples:
+      isoconv explain global --values "1,5,4;9,2,1;6,3,2"
+      isoconv explain global --input 2x3 --format latex
+    """
+    from isoconv import symbols
+
+    sheet = symbols.global_avg_pool(
+        rows_of("--values", values),
+        input_size=None if input_size is None else sizes_of("--input", input_size),
+        of=lists_of(of),
+        ascii=ascii,
+    )
+    _show(sheet, form, as_json)
+
+
+# -- what is printed -------------------------------------------------------------------------
+
+
+def _show(sheet: Sheet, form: Format, as_json: bool) -> None:
+    if as_json or form is Format.json:
+        print_json(sheet.to_dict())
+        return
+    text = {
+        Format.text: sheet.to_text,
+        Format.latex: sheet.to_latex,
+        Format.markdown: sheet.to_markdown,
+    }[form]()
+    stream = sys.stderr if JSON_WANTED.get() else sys.stdout
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    try:
+        text.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        from isoconv.cli.errors import note
+        from isoconv.explain.notation import in_ascii
+
+        note(f"{encoding} does not have all signs; the text is in ASCII (--ascii)")
+        text = in_ascii(text)
+    say(text)
+
+
+app.callback(invoke_without_command=True, help=help_of(explain))(explain)
+app.command("conv", help=help_of(conv))(conv)
+app.command("conv-transpose", help=help_of(conv_transpose))(conv_transpose)
+app.command("max", help=help_of(max_))(max_)
+app.command("average", help=help_of(average))(average)
+app.command("global", help=help_of(global_))(global_)

@@ -1,0 +1,336 @@
+"""A sheet of formulas: matrices, equations and lines, as text, LaTeX, Markdown or JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from isoconv.explain.notation import Form, Names, in_ascii, written
+from isoconv.graph.terms import Chain, Element, Formula, Index, Partials, Running, Term
+
+__all__ = ["Block", "Equation", "Equations", "Line", "Matrices", "Matrix", "Remark", "Sheet", "Win"]
+
+WIDTH = 100
+"""Columns of the text; matrices that find no room beside one another stand below."""
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    r"""A matrix, a row a line.
+
+    Attributes:
+        text: its name in text; "" for none.
+        latex: its name in LaTeX.
+        rows: of terms.
+    """
+
+    text: str
+    latex: str
+    rows: tuple[tuple[Term, ...], ...]
+
+    def cells(self, names: Sequence[Names], form: Form) -> list[list[str]]:
+        """Its entries as they are written."""
+        return [[written(term, names, form) for term in row] for row in self.rows]
+
+    def lines(self, names: Sequence[Names]) -> list[str]:
+        """It in text, its name before its first row."""
+        cells = self.cells(names, "text")
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        before = f"{self.text} = " if self.text else ""
+        rows = []
+        for number, row in enumerate(cells):
+            texts = (text.rjust(wide) for text, wide in zip(row, widths, strict=True))
+            rows.append(f"{' ' * len(before) if number else before}[{'  '.join(texts)}]")
+        return rows
+
+    def to_latex(self, names: Sequence[Names]) -> str:
+        """It in LaTeX."""
+        rows = " \\\\\n".join(" & ".join(row) for row in self.cells(names, "latex"))
+        before = f"{self.latex} = " if self.latex else ""
+        return f"{before}\\begin{{bmatrix}}\n{rows}\n\\end{{bmatrix}}"
+
+
+@dataclass(frozen=True, slots=True)
+class Matrices:
+    """Matrices beside one another."""
+
+    all: tuple[Matrix, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A formula that holds for all elements, in both ways of writing."""
+
+    text: str
+    latex: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """A sentence."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Win:
+    """A window of a maximum: what it sees, which value is the largest, and who takes its gradient.
+
+    Attributes:
+        window: what it sees.
+        largest: its maximum.
+        gradient: the element of grad_output that goes to the maximum's place.
+        place: of the maximum in the input.
+    """
+
+    window: Matrix
+    largest: str
+    gradient: Element
+    place: Index
+
+    def words(self, names: Sequence[Names], form: Form) -> str:
+        """What is said of it."""
+        taker = written(self.gradient, names, form)
+        if form == "latex":
+            return (
+                rf"\Rightarrow \text{{max}} = {self.largest} \Rightarrow \text{{assign }} {taker} "
+                rf"\text{{ to position of {self.largest}}}"
+            )
+        return f"⇒ max = {self.largest} ⇒ assign {taker} to position of {self.largest}"
+
+
+@dataclass(frozen=True, slots=True)
+class Equation:
+    """One element and what it is made of.
+
+    Attributes:
+        array: which array the element belongs to; "y", "w" or "x".
+        place: of the element.
+        name: of the array's elements.
+        derivative: whether it is the loss's derivative by the element.
+        term: what it is made of.
+        value: what that gives, where numbers are known.
+    """
+
+    array: str
+    place: Index
+    name: Names
+    derivative: bool
+    term: Term
+    value: str = ""
+
+    def right(self, names: Sequence[Names], form: Form) -> str:
+        """What it is made of, and its value."""
+        terms = written(self.term, names, form)
+        return f"{terms} = {self.value}" if self.value else terms
+
+    def left(self, form: Form) -> str:
+        """The side of the equation that is named."""
+        name = self.name.name(self.place, form)
+        if not self.derivative:
+            return name
+        if form == "latex":
+            return rf"\frac{{\partial L}}{{\partial {name}}}"
+        return f"∂L/∂{name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Equations:
+    """A list of equations of one array."""
+
+    all: tuple[Equation, ...]
+
+
+Block: TypeAlias = Matrices | Line | Remark | Win | Equations
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Sheet:
+    """Formulas of a convolution or a pooling; prints itself, in a notebook as mathematics.
+
+    Attributes:
+        title: what it shows, in a line.
+        names: what the elements are called, by the operands of all terms.
+        blocks: what stands on it, in order.
+        drawn: what a picture of it needs; see `isoconv.explain.drawn`.
+        ascii: whether the text keeps to ASCII.
+
+    Example:
+        >>> import isoconv as ic
+        >>> sheet = ic.symbols.conv((3,), (2,), of="y")
+        >>> sheet.equations()["y1"]
+        'x1·w0 + x2·w1'
+    """
+
+    title: str
+    names: tuple[Names, ...]
+    blocks: tuple[Block, ...]
+    drawn: Any = field(default=None, compare=False)
+    ascii: bool = False
+
+    def __repr__(self) -> str:
+        return self.to_text()
+
+    def _repr_markdown_(self) -> str:
+        return self.to_markdown()
+
+    def _repr_latex_(self) -> str:
+        return self._mathematics("$$\n{}\n$$", None)
+
+    def to_text(self) -> str:
+        """Everything in letters, an equation a line."""
+        lines = [self.title]
+        before: Block | None = None
+        for block in self.blocks:
+            # A line follows a line; all else stands apart.
+            if not (isinstance(block, (Line, Remark)) and isinstance(before, (Line, Remark))):
+                lines.append("")
+            lines += self._lines(block)
+            before = block
+        text = "\n".join(line.rstrip() for line in lines)
+        return in_ascii(text) if self.ascii else text
+
+    def to_latex(self) -> str:
+        r"""The formulas in LaTeX, each in a display of its own.
+
+        ``\begin{bmatrix}`` and ``\begin{aligned}`` are those of the package amsmath.
+        """
+        return self._mathematics("\\[\n{}\n\\]", "% {}")
+
+    def to_markdown(self) -> str:
+        """Headline, sentences, and the formulas as ``$$``."""
+        return "\n\n".join((f"### {self.title}", self._mathematics("$$\n{}\n$$", "{}")))
+
+    def to_dict(self) -> dict[str, Any]:
+        """What stands on it, as plain values.
+
+        Returns:
+            title; matrices by name, as lists of rows of texts; lines; remarks; windows; and for
+            each equation its name, its right side as text, and its terms as lists of factors.
+        """
+        text = self._in_form
+        blocks = self.blocks
+        matrices = [m for block in blocks if isinstance(block, Matrices) for m in block.all]
+        return {
+            "title": text(self.title),
+            "matrices": {text(m.text): [[text(cell) for cell in row]
+                                  for row in m.cells(self.names, "text")] for m in matrices},
+            "lines": [text(block.text) for block in blocks if isinstance(block, Line)],
+            "remarks": [text(block.text) for block in blocks if isinstance(block, Remark)],
+            "windows": [self._window_as_dict(b) for b in blocks if isinstance(b, Win)],
+            "equations": [
+                {
+                    "name": text(each.left("text")),
+                    "text": text(each.right(self.names, "text")),
+                    "terms": [[text(factor) for factor in term]
+                              for term in self._factors(each.term)],
+                }
+                for block in blocks if isinstance(block, Equations) for each in block.all
+            ],
+        }  # fmt: skip
+
+    def equations(self) -> dict[str, str]:
+        """The right side of each equation by its left side, as text."""
+        return {
+            self._in_form(each.left("text")): self._in_form(each.right(self.names, "text"))
+            for block in self.blocks
+            if isinstance(block, Equations)
+            for each in block.all
+        }
+
+    # How each block is written
+
+    def _in_form(self, text: str) -> str:
+        return in_ascii(text) if self.ascii else text
+
+    def _window_as_dict(self, win: Win) -> dict[str, Any]:
+        return {
+            "window": win.window.cells(self.names, "text"),
+            "max": win.largest,
+            "place": list(win.place),
+            "gradient": written(win.gradient, self.names, "text"),
+        }
+
+    def _factors(self, term: Term) -> list[list[str]]:
+        match term:
+            case Chain(pairs):
+                return [[written(each, self.names, "text") for each in pair] for pair in pairs]
+            case Running(terms) | Partials(terms):
+                return [[written(each, self.names, "text")] for each in terms]
+            case Formula("{0} / {1}", (Running(terms) | Partials(terms), below), _):
+                share = f"1/{written(below, self.names, 'text')}"
+                return [[written(each, self.names, "text"), share] for each in terms]
+        return [[written(term, self.names, "text")]]
+
+    def _lines(self, block: Block) -> list[str]:
+        match block:
+            case Matrices(matrices):
+                return _beside([matrix.lines(self.names) for matrix in matrices])
+            case Equations(equations):
+                lefts = [each.left("text") for each in equations]
+                wide = max(map(len, lefts), default=0)
+                return [
+                    f"{left.ljust(wide)} = {each.right(self.names, 'text')}"
+                    for left, each in zip(lefts, equations, strict=True)
+                ]
+            case Win(window):
+                *above, last = window.lines(self.names)
+                return [*above, f"{last} {block.words(self.names, 'text')}"]
+            case Line(text, _) | Remark(text):
+                return [text]
+
+    def _mathematics(self, display: str, remark: str | None) -> str:
+        """Everything as LaTeX, in displays and with remarks of these shapes."""
+
+        def displayed(latex: str) -> str:
+            # Its own braces are none of the shape's.
+            before, _, after = display.partition("{}")
+            return f"{before}{latex}{after}"
+
+        parts = []
+        for block in self.blocks:
+            match block:
+                case Matrices(matrices):
+                    shown = ", \\quad\n".join(each.to_latex(self.names) for each in matrices)
+                    parts.append(displayed(shown))
+                case Equations(equations):
+                    rows = " \\\\\n".join(
+                        f"{each.left('latex')} &= {each.right(self.names, 'latex')}"
+                        for each in equations
+                    )
+                    aligned = f"\\begin{{aligned}}\n{rows}\n\\end{{aligned}}"
+                    parts.append(displayed(aligned))
+                case Win(window):
+                    whole = f"{window.to_latex(self.names)}\n{block.words(self.names, 'latex')}"
+                    parts.append(displayed(whole))
+                case Line(_, latex):
+                    parts.append(displayed(latex))
+                case Remark(text) if remark is not None:
+                    parts.append(remark.format(text))
+        return "\n\n".join(parts)
+
+
+def _beside(blocks: Sequence[list[str]]) -> list[str]:
+    """Blocks of lines beside one another, as many as there is room for."""
+    rows: list[list[list[str]]] = []
+    used = WIDTH + 1
+    for block in blocks:
+        wide = max(map(len, block), default=0) + 4
+        if used + wide > WIDTH:
+            rows.append([])
+            used = 0
+        rows[-1].append(block)
+        used += wide
+    lines: list[str] = []
+    for row in rows:
+        lines += [""] if lines else []
+        tall = max(map(len, row))
+        widths = [max(map(len, block), default=0) for block in row]
+        for number in range(tall):
+            parts = (
+                (block[number] if number < len(block) else "").ljust(wide)
+                for block, wide in zip(row, widths, strict=True)
+            )
+            lines.append("    ".join(parts).rstrip())
+    return lines

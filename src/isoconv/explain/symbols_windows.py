@@ -1,0 +1,101 @@
+"""The operations of a pooling, asked for the terms of one element, forward and backward."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoconv.explain.notation import mapped
+from isoconv.explain.symbols_arrays import GRAD, SOURCE
+from isoconv.graph.ir import TensorSpec
+from isoconv.graph.operation import operation
+from isoconv.graph.terms import Asked, Element, Index, Number, Padding, Running, Term, When
+from isoconv.graph.values import evaluate
+from isoconv.ops import AvgPool, AvgPoolGrad, CountAttrs, Sum, WindowGeometry
+
+__all__ = ["Pooling"]
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Pooling:
+    """A pooling of one channel.
+
+    Attributes:
+        kind: "max", "average" or "global".
+        window: how the window moves; as large as the input for "global".
+        padded: whether an average counts positions in the padding.
+        x: what the input is.
+        y: what the result is.
+        values: the input's, ``(1, spatial..., 1)``; None where symbols stand for them.
+    """
+
+    kind: str
+    window: WindowGeometry
+    padded: bool
+    x: TensorSpec
+    y: TensorSpec
+    values: Array | None
+
+    def forward(self, place: Index) -> Term:
+        """The terms of one element of the result."""
+        if self.kind == "max":
+            return self._terms("max_pool", self.window, (SOURCE,), self.y, place)
+        if self.kind == "average":
+            attrs = AvgPool(self.window, self.padded)
+            return self._terms("avg_pool", attrs, (SOURCE,), self.y, place)
+        total = self._terms("sum", Sum(1, True), (SOURCE,), self.y, place)
+        return self._share(total)
+
+    def backward(self, place: Index) -> Running:
+        """The terms of the gradient by one element of the input, those of them that count."""
+        if self.kind == "max":
+            found = self._terms("max_pool_grad", self.window, (SOURCE, GRAD), self.x, place)
+        elif self.kind == "average":
+            attrs = AvgPoolGrad(self.window, self.padded, self.x.shape[:-1])
+            found = self._terms("avg_pool_grad", attrs, (GRAD,), self.x, place)
+        else:
+            return Running((self._share(Element(GRAD, place[-1:])),))
+        if not isinstance(found, Running):
+            raise TypeError(f"a gradient of pooling is a sum; got {type(found).__name__}")
+        return found
+
+    def _share(self, whole: Term) -> Term:
+        """What `divide_by_count` makes of a term."""
+        spec = TensorSpec(self.y.shape)
+        attrs = CountAttrs(prod(self.x.shape[:-1]), True)
+        asked = Asked(attrs, (spec,), spec, (0, 0), 1, self._read)
+        share = operation("divide_by_count").terms_of(asked)
+        return mapped(share, lambda _: whole)
+
+    def _terms(
+        self, name: str, attrs: Any, arrays: tuple[int, ...], result: TensorSpec, place: Index
+    ) -> Term:
+        specs = tuple(self.x if array == SOURCE else self.y for array in arrays)
+        asked = Asked(attrs, specs, result, (0, *place), 1, self._read)
+        term = operation(name).terms_of(asked)
+        if isinstance(term, Running):
+            # Which windows an element wins follows from the values.
+            kept = tuple(each for each in term.terms if self._counts(each))
+            term = Running(tuple(e.then if isinstance(e, When) else e for e in kept))
+
+        def of_sheet(leaf: Element | Padding) -> Term:
+            return type(leaf)(arrays[leaf.operand], leaf.index[1:])
+
+        return mapped(term, of_sheet)
+
+    def _counts(self, term: Term) -> bool:
+        if not isinstance(term, When):
+            return True
+        if self.values is None:
+            raise TypeError("which windows a value wins is not known without values")
+        won = When(term.condition, Number(1.0), Number(0.0))
+        return bool(evaluate(won, (self.values,)) == 1)
+
+    def _read(self, element: Element) -> Any:
+        raise TypeError(f"the terms of a pooling ask for no value; got {element}")

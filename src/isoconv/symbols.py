@@ -1,0 +1,8 @@
+"""Convolutions and poolings in symbols: every result and every gradient written out as a sum."""
+
+from __future__ import annotations
+
+from isoconv.explain.symbols import conv, conv_transpose
+from isoconv.explain.symbols_pooling import avg_pool, global_avg_pool, max_pool
+
+__all__ = ["avg_pool", "conv", "conv_transpose", "global_avg_pool", "max_pool"]
