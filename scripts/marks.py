@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-PLACE = re.compile(r"<!-- ([a-z ]+): begin -->\n(.*?)<!-- \1: end -->", re.DOTALL)
+PLACE = re.compile(r"<!-- ([a-z -]+): begin -->\n(.*?)<!-- \1: end -->", re.DOTALL)
 
 
 def between_marks(page: str, texts: Mapping[str, str]) -> str:

@@ -211,11 +211,9 @@ class Sheet:
         """
         text = self._in_form
         blocks = self.blocks
-        matrices = [m for block in blocks if isinstance(block, Matrices) for m in block.all]
         return {
             "title": text(self.title),
-            "matrices": {text(m.text): [[text(cell) for cell in row]
-                                  for row in m.cells(self.names, "text")] for m in matrices},
+            "matrices": self.matrices(),
             "lines": [text(block.text) for block in blocks if isinstance(block, Line)],
             "remarks": [text(block.text) for block in blocks if isinstance(block, Remark)],
             "windows": [self._window_as_dict(b) for b in blocks if isinstance(b, Win)],
@@ -237,6 +235,17 @@ class Sheet:
             for block in self.blocks
             if isinstance(block, Equations)
             for each in block.all
+        }
+
+    def matrices(self) -> dict[str, list[list[str]]]:
+        """The rows of each matrix by its name, as text."""
+        return {
+            self._in_form(matrix.text): [
+                [self._in_form(cell) for cell in row] for row in matrix.cells(self.names, "text")
+            ]
+            for block in self.blocks
+            if isinstance(block, Matrices)
+            for matrix in block.all
         }
 
     # How each block is written

@@ -92,8 +92,8 @@ def max_pool(
         DTypeError: values that are no numbers.
 
     Example:
-        >>> max_pool().equations()["∂L/∂x10"]
-        'a + c'
+        >>> max_pool().matrices()["∂L/∂X"]
+        [['0', 'b', '0'], ['a + c', '0', '0'], ['0', 'd', '0']]
     """
     pooling = _pooling("max", values, input_size, kernel_size, stride, padding, dilation,
                        check_flag("ceil_mode", ceil_mode), padded=False)  # fmt: skip
@@ -135,8 +135,8 @@ def avg_pool(
         ArgumentError, ShapeError, DTypeError: as for `max_pool`.
 
     Example:
-        >>> avg_pool(input_size=(2, 3), kernel_size=2, stride=1).equations()["∂L/∂x11"]
-        'a/4 + b/4'
+        >>> avg_pool(input_size=(2, 3), kernel_size=2, stride=1).matrices()["∂L/∂X"]
+        [['a/4', 'a/4 + b/4', 'b/4'], ['a/4', 'a/4 + b/4', 'b/4']]
     """
     pooling = _pooling(
         "average", values, input_size, kernel_size, stride, padding, 1,
