@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from isoconv.cli.explain_options import (
+    Animate,
     Ascii,
+    At,
     Ceil,
     Channels,
     ConvLists,
+    ConvValues,
     Dilation,
     Filters,
     Flip,
@@ -26,18 +30,23 @@ from isoconv.cli.explain_options import (
     PoolInput,
     PoolLists,
     PoolStride,
+    Seconds,
     ShowPadding,
     Stride,
     Values,
+    Weights,
     Written,
     lists_of,
     padding_of,
+    place_of,
+    planes_of,
     rows_of,
     size_of,
     sizes_of,
 )
 from isoconv.cli.options import AsJson, help_of
 from isoconv.cli.table import JSON_WANTED, print_json, say
+from isoconv.errors import ArgumentError
 
 if TYPE_CHECKING:
     from isoconv.explain.sheet import Sheet
@@ -84,6 +93,11 @@ def conv(
     of: ConvLists = "y,w,x",
     order: Ordered = Order.notes,
     show_padding: ShowPadding = False,
+    values: ConvValues = None,
+    weights: Weights = None,
+    animate: Animate = None,
+    at: At = None,
+    seconds: Seconds = 1.0,
     form: Written = Format.text,
     ascii: Ascii = False,  # noqa: A002 - the option's name
     as_json: AsJson = False,
@@ -97,6 +111,7 @@ def conv(
       isoconv explain conv --input 3x3 --kernel 2x2
       isoconv explain conv --input 5 --kernel 3 --padding same --channels 2
       isoconv explain conv --input 4x4 --kernel 3x3 --stride 2 --padding 1 --format latex
+      isoconv explain conv --input 5x5 --kernel 3x3 --padding 1 --stride 2 --animate out.gif
     """
     from isoconv import symbols
 
@@ -110,12 +125,17 @@ def conv(
         channels=channels,
         filters=filters,
         flip=flip,
-        of=lists_of(of),
+        of="y" if animate else lists_of(of),
         order=order.value,
         show_padding=show_padding,
         ascii=ascii,
     )
-    _show(sheet, form, as_json)
+    if animate is not None:
+        kernel = _kernel(weights, sheet)
+        _draw(sheet, animate, _image(values, sheet), kernel, at, seconds, as_json)
+    else:
+        _only_drawn(values=values, weights=weights, at=at)
+        _show(sheet, form, as_json)
 
 
 def conv_transpose(
@@ -131,6 +151,11 @@ def conv_transpose(
     of: ConvLists = "y,w,x",
     order: Ordered = Order.notes,
     show_padding: ShowPadding = False,
+    values: ConvValues = None,
+    weights: Weights = None,
+    animate: Animate = None,
+    at: At = None,
+    seconds: Seconds = 1.0,
     form: Written = Format.text,
     ascii: Ascii = False,  # noqa: A002 - the option's name
     as_json: AsJson = False,
@@ -153,12 +178,17 @@ def conv_transpose(
         channels=channels,
         filters=filters,
         flip=flip,
-        of=lists_of(of),
+        of="y" if animate else lists_of(of),
         order=order.value,
         show_padding=show_padding,
         ascii=ascii,
     )
-    _show(sheet, form, as_json)
+    if animate is not None:
+        kernel = _kernel(weights, sheet)
+        _draw(sheet, animate, _image(values, sheet), kernel, at, seconds, as_json)
+    else:
+        _only_drawn(values=values, weights=weights, at=at)
+        _show(sheet, form, as_json)
 
 
 def max_(
@@ -171,6 +201,9 @@ def max_(
     input_size: PoolInput = None,
     of: PoolLists = "y,x",
     order: Ordered = Order.notes,
+    animate: Animate = None,
+    at: At = None,
+    seconds: Seconds = 1.0,
     form: Written = Format.text,
     ascii: Ascii = False,  # noqa: A002 - the option's name
     as_json: AsJson = False,
@@ -191,11 +224,15 @@ def max_(
         dilation=size_of("--dilation", dilation),
         ceil_mode=ceil_mode,
         input_size=None if input_size is None else sizes_of("--input", input_size),
-        of=lists_of(of),
+        of="y" if animate else lists_of(of),
         order=order.value,
         ascii=ascii,
     )
-    _show(sheet, form, as_json)
+    if animate is not None:
+        _draw(sheet, animate, None, None, at, seconds, as_json)
+    else:
+        _only_drawn(at=at)
+        _show(sheet, form, as_json)
 
 
 def average(
@@ -214,6 +251,9 @@ def average(
     input_size: PoolInput = None,
     of: PoolLists = "y,x",
     order: Ordered = Order.notes,
+    animate: Animate = None,
+    at: At = None,
+    seconds: Seconds = 1.0,
     form: Written = Format.text,
     ascii: Ascii = False,  # noqa: A002 - the option's name
     as_json: AsJson = False,
@@ -234,17 +274,24 @@ def average(
         ceil_mode=ceil_mode,
         count_include_pad=count_padding,
         input_size=None if input_size is None else sizes_of("--input", input_size),
-        of=lists_of(of),
+        of="y" if animate else lists_of(of),
         order=order.value,
         ascii=ascii,
     )
-    _show(sheet, form, as_json)
+    if animate is not None:
+        _draw(sheet, animate, None, None, at, seconds, as_json)
+    else:
+        _only_drawn(at=at)
+        _show(sheet, form, as_json)
 
 
 def global_(
     values: Values = None,
     input_size: PoolInput = None,
     of: PoolLists = "y,x",
+    animate: Animate = None,
+    at: At = None,
+    seconds: Seconds = 1.0,
     form: Written = Format.text,
     ascii: Ascii = False,  # noqa: A002 - the option's name
     as_json: AsJson = False,
@@ -260,13 +307,74 @@ def global_(
     sheet = symbols.global_avg_pool(
         rows_of("--values", values),
         input_size=None if input_size is None else sizes_of("--input", input_size),
-        of=lists_of(of),
+        of="y" if animate else lists_of(of),
         ascii=ascii,
     )
-    _show(sheet, form, as_json)
+    if animate is not None:
+        _draw(sheet, animate, None, None, at, seconds, as_json)
+    else:
+        _only_drawn(at=at)
+        _show(sheet, form, as_json)
 
 
 # -- what is printed -------------------------------------------------------------------------
+
+
+def _only_drawn(**given: str | None) -> None:
+    """Refuse what says something of a picture where none is asked for."""
+    for name, value in given.items():
+        if value is not None:
+            raise ArgumentError(f"--{name} says what a picture shows; add --animate FILE")
+
+
+def _image(text: str | None, sheet: Sheet) -> Any:
+    """An input's values with its channels last."""
+    planes = planes_of("--values", text)
+    if planes is None:
+        return None
+    import numpy as np
+
+    _check_planes("--values", planes, sheet.drawn.x.shape[-1])
+    return np.moveaxis(np.array(planes), 0, -1)
+
+
+def _kernel(text: str | None, sheet: Sheet) -> Any:
+    """A kernel's values with channels and filters last."""
+    planes = planes_of("--weights", text)
+    if planes is None:
+        return None
+    import numpy as np
+
+    *_, channels, filters = sheet.drawn.w.shape
+    _check_planes("--weights", planes, channels * filters)
+    array = np.array(planes)
+    by_filter = array.reshape(filters, channels, *array.shape[1:])
+    return np.moveaxis(by_filter, (1, 0), (-2, -1))
+
+
+def _check_planes(option: str, planes: list[Any], wanted: int) -> None:
+    if len(planes) != wanted:
+        raise ArgumentError(
+            f"{option} must have {wanted} planes with a bar between; got {len(planes)}"
+        )
+
+
+def _draw(
+    sheet: Sheet,
+    file: Path,
+    values: Any,
+    weights: Any,
+    at: str | None,
+    seconds: float,
+    as_json: bool,
+) -> None:
+    """Save a picture and say so."""
+    from isoconv.printable import printable
+
+    sheet.animate(file, values, weights, at=place_of(at), seconds=seconds)
+    say(f"{printable(file)}: {sheet.title}")
+    if as_json:
+        print_json({"picture": file, "title": sheet.title})
 
 
 def _show(sheet: Sheet, form: Format, as_json: bool) -> None:

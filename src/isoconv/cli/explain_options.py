@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -12,10 +13,13 @@ import typer
 from isoconv.errors import ArgumentError
 
 __all__ = [
+    "Animate",
     "Ascii",
+    "At",
     "Ceil",
     "Channels",
     "ConvLists",
+    "ConvValues",
     "Dilation",
     "Filters",
     "Flip",
@@ -29,12 +33,16 @@ __all__ = [
     "PoolInput",
     "PoolLists",
     "PoolStride",
+    "Seconds",
     "ShowPadding",
     "Stride",
     "Values",
+    "Weights",
     "Written",
     "lists_of",
     "padding_of",
+    "place_of",
+    "planes_of",
     "rows_of",
     "size_of",
     "sizes_of",
@@ -127,6 +135,43 @@ Values = Annotated[
         show_default=False,
     ),
 ]
+ConvValues = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ROWS",
+        help="For a picture, the input's values: commas between numbers, semicolons between rows, "
+        "a bar between channels.  [default: small whole numbers]",
+        show_default=False,
+    ),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ROWS",
+        help="For a picture, the kernel's values, likewise; filter by filter, and channel by "
+        "channel in each.  [default: small whole numbers]",
+        show_default=False,
+    ),
+]
+Animate = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Draw the sliding window in place of writing it out: .gif, .apng or .webp with every "
+        "step, .png or .svg with one.",
+        show_default=False,
+    ),
+]
+At = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ROW,COLUMN",
+        help="Which element of the result a picture shows; a filter behind it if there are "
+        "several.  [default: every one, or the first]",
+        show_default=False,
+    ),
+]
+Seconds = Annotated[float, typer.Option(help="How long a moving picture shows each step.")]
 Ceil = Annotated[
     bool, typer.Option("--ceil-mode", help="Keep a last window that hangs over the end.")
 ]
@@ -213,3 +258,38 @@ def rows_of(option: str, text: str | None) -> list[Any] | None:
         lengths = ", ".join(str(len(row)) for row in rows)
         raise ArgumentError(f"{option} must have rows of equal lengths; got rows of {lengths}")
     return rows if len(rows) > 1 else list(rows[0])
+
+
+def planes_of(option: str, text: str | None) -> list[Any] | None:
+    """Values of several planes, a bar between them; each as for `rows_of`.
+
+    Example:
+        >>> planes_of("--values", "1,2;3,4|5,6;7,8")
+        [[[1.0, 2.0], [3.0, 4.0]], [[5.0, 6.0], [7.0, 8.0]]]
+    """
+    if text is None:
+        return None
+    planes = [rows_of(option, plane) for plane in text.split("|")]
+    shapes = {str(_sides(plane)) for plane in planes}
+    if len(shapes) > 1:
+        raise ArgumentError(f"{option} must have planes of equal sides; got {', '.join(shapes)}")
+    return planes
+
+
+def _sides(plane: Any) -> tuple[int, ...]:
+    return (len(plane), *_sides(plane[0])) if isinstance(plane, list) else ()
+
+
+def place_of(text: str | None) -> tuple[int, ...] | None:
+    """Which element: whole numbers with commas between.
+
+    Example:
+        >>> place_of("1,0")
+        (1, 0)
+    """
+    if text is None:
+        return None
+    parts = text.strip().split(",")
+    if not all(re.fullmatch(r"\s*\d{1,9}\s*", part) for part in parts):
+        raise ArgumentError(f"--at must be whole numbers such as 1,0; got {text!r}")
+    return tuple(int(part) for part in parts)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from isoconv.explain.notation import Form, Names, in_ascii, written
 from isoconv.graph.terms import Chain, Element, Formula, Index, Partials, Running, Term
+
+if TYPE_CHECKING:
+    from isoconv.explain.scene import Scene
 
 __all__ = ["Block", "Equation", "Equations", "Line", "Matrices", "Matrix", "Remark", "Sheet", "Win"]
 
@@ -247,6 +250,68 @@ class Sheet:
             if isinstance(block, Matrices)
             for matrix in block.all
         }
+
+    def picture(
+        self, values: Any = None, weights: Any = None, *, at: Sequence[int] | None = None
+    ) -> Scene:
+        """One step of the sliding window, drawn with numbers in its cells.
+
+        Args:
+            values: the input's, ``(spatial..., C)``, or without the axis of a single channel; for
+                a pooling those that it was given; small whole numbers otherwise.
+            weights: the kernel's, ``(kernel..., C / groups, O)``, likewise.
+            at: which element of the result, (row, column) with a filter behind it if there are
+                several; the first one if not given.
+
+        Returns:
+            A `Scene`: shows itself in a notebook, and has ``to_svg()`` and ``to_image()``.
+
+        Raises:
+            ArgumentError: a place that the result does not have, or too large an input to draw.
+            ShapeError, DTypeError: values or weights that do not fit.
+
+        Example:
+            >>> import isoconv as ic
+            >>> ic.symbols.conv().picture([[1, 2, 3], [4, 5, 6], [7, 8, 9]], [[1, 0], [0, 1]]).says
+            'Convolution: input 3×3, kernel 2×2: y00 = 1·1 + 2·0 + 4·0 + 5·1 = 6'
+        """
+        from isoconv.explain.animation import picture
+
+        return picture(self, values, weights, at)
+
+    def animate(
+        self,
+        path: Any,
+        values: Any = None,
+        weights: Any = None,
+        *,
+        at: Sequence[int] | None = None,
+        seconds: float = 1.0,
+    ) -> None:
+        """Save the sliding window as a file.
+
+        Args:
+            path: its end says what it is: ``.gif``, ``.apng`` and ``.webp`` show every step,
+                ``.png`` and ``.svg`` one.
+            values: as for `picture`.
+            weights: likewise.
+            at: the one step that is shown; for moving pictures all of them if not given.
+            seconds: that each step stays.
+
+        Raises:
+            ArgumentError: another end; and as for `picture`.
+            CheckpointError: the file cannot be written.
+
+        Example:
+            >>> import isoconv as ic, tempfile, pathlib
+            >>> file = pathlib.Path(tempfile.mkdtemp(), "window.gif")
+            >>> ic.symbols.conv().animate(file)
+            >>> file.read_bytes()[:6]
+            b'GIF89a'
+        """
+        from isoconv.explain.animation import save_picture
+
+        save_picture(self, path, values, weights, at, seconds)
 
     # How each block is written
 

@@ -38,7 +38,15 @@ from isoconv.nn.settings import PaddingSetting, PerAxis, padding_pairs, per_axis
 from isoconv.ops import ConvGeometry
 from isoconv.wording import either, named
 
-__all__ = ["check_amount", "chosen", "conv", "conv_transpose", "input_sides", "total"]
+__all__ = [
+    "check_amount",
+    "chosen",
+    "conv",
+    "conv_transpose",
+    "input_sides",
+    "notes_order",
+    "total",
+]
 
 Order: TypeAlias = Literal["notes", "engine"]
 
@@ -341,7 +349,7 @@ def _equations(
     arrays: Arrays, array: str, names: Sequence[Names], order: Order, show_padding: bool
 ) -> tuple[Equations, bool]:
     """An array's list, and whether the engine's order is that of the notes."""
-    sliding, key = arrays.sliding(array), _notes_order(arrays, array)
+    sliding, key = arrays.sliding(array), notes_order(arrays, array)
     name = names[{"x": SOURCE, "w": KERNEL, "y": RESULT}[array]]
     places = kernel_places(arrays.w.shape) if array == "w" else name.places()
     found, same = [], True
@@ -398,7 +406,7 @@ def _grad_first(pair: tuple[Term, Term]) -> tuple[Term, Term]:
     return (b, a) if second else pair
 
 
-def _notes_order(arrays: Arrays, array: str) -> Callable[[tuple[Term, Term]], Index]:
+def notes_order(arrays: Arrays, array: str) -> Callable[[tuple[Term, Term]], Index]:
     """What the notes sort a sum by: channel, then place, of the kernel or of what is spread."""
     forward = array == "y" and not arrays.transposed
     leading = KERNEL if forward else SOURCE if array == "y" else GRAD

@@ -36,7 +36,6 @@ from isoconv.graph.terms import (
     Index,
     Largest,
     Number,
-    Padding,
     Running,
     Term,
 )
@@ -289,11 +288,7 @@ def _filled(matrix: Matrix, values: Array | None) -> Matrix:
 
 def _value(pooling: Pooling, term: Term) -> np.float32:
     """A term of the input by its values, in the engine's bits."""
-
-    def with_image(leaf: Element | Padding) -> Term:
-        return type(leaf)(SOURCE, (0, *leaf.index))
-
-    return np.float32(evaluate(mapped(term, with_image), (pooling.values,)))  # type: ignore[arg-type]
+    return np.float32(evaluate(term, () if pooling.values is None else (pooling.values[0],)))
 
 
 def _results(pooling: Pooling, forward: dict[Index, Term]) -> Array:

@@ -1,0 +1,187 @@
+"""Pictures of boxes, lines and text, as SVG and as pixels, without a library for plots."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["Box", "Scene", "Shape", "Words", "text_width"]
+
+_DASH = 4.0
+"""Length of a dash and of the gap behind it."""
+_DRAWN = str.maketrans({"\N{MULTIPLICATION SIGN}": "x"})
+"""What the font that comes with Pillow lacks."""
+_BASELINE = 0.36
+"""How far below a line's middle its letters stand, in sizes of the letters; of digits the half."""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle.
+
+    Attributes:
+        x: of its left edge.
+        y: of its upper edge.
+        width: to the right.
+        height: downwards.
+        fill: its colour, "#rrggbb"; "" for none.
+        line: the colour of its outline; "" for none.
+        thick: width of the outline, which lies on the edge, half of it inside.
+        dashed: whether the outline is.
+    """
+
+    x: float
+    y: float
+    width: float
+    height: float
+    fill: str = ""
+    line: str = ""
+    thick: float = 1.0
+    dashed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A line of text.
+
+    Attributes:
+        x: where it begins, has its middle or ends.
+        y: its middle.
+        text: itself.
+        size: of the letters.
+        color: "#rrggbb".
+        align: what of it stands at x.
+    """
+
+    x: float
+    y: float
+    text: str
+    size: float = 14.0
+    color: str = "#1a1a1a"
+    align: Literal["start", "middle", "end"] = "start"
+
+
+Shape: TypeAlias = Box | Words
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A picture.
+
+    Attributes:
+        width: in pixels at scale 1.
+        height: likewise.
+        shapes: what is drawn, the first lowest.
+        says: the picture in words.
+
+    Example:
+        >>> scene = Scene(40, 20, (Box(0, 0, 40, 20, "#ffffff"), Words(20, 10, "7")), "a seven")
+        >>> scene.to_image(2).size
+        (80, 40)
+    """
+
+    width: float
+    height: float
+    shapes: tuple[Shape, ...]
+    says: str = ""
+
+    def _repr_svg_(self) -> str:
+        return self.to_svg()
+
+    def to_svg(self) -> str:
+        """It as an SVG document."""
+        wide, high = _short(self.width), _short(self.height)
+        body = "\n".join(_svg(shape) for shape in self.shapes)
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="{wide}" height="{high}" '
+            f'viewBox="0 0 {wide} {high}" role="img" font-family="Helvetica, Arial, sans-serif">\n'
+            f"<title>{escape(self.says)}</title>\n{body}\n</svg>\n"
+        )
+
+    def to_image(self, scale: float = 2.0) -> Image:
+        """It as pixels, by Pillow and the font that comes with it.
+
+        Args:
+            scale: pixels for each unit of length.
+        """
+        from PIL import Image, ImageDraw, ImageFont
+
+        size = (round(self.width * scale), round(self.height * scale))
+        image = Image.new("RGB", size, "#ffffff")
+        draw = ImageDraw.Draw(image)
+        for shape in self.shapes:
+            if isinstance(shape, Words):
+                font = ImageFont.load_default(shape.size * scale)
+                anchor = {"start": "lm", "middle": "mm", "end": "rm"}[shape.align]
+                place = (shape.x * scale, shape.y * scale)
+                draw.text(
+                    place, shape.text.translate(_DRAWN), fill=shape.color, font=font, anchor=anchor
+                )
+                continue
+            left, upper = shape.x * scale, shape.y * scale
+            right, lower = left + shape.width * scale, upper + shape.height * scale
+            if shape.fill:
+                draw.rectangle((left, upper, right, lower), fill=shape.fill)
+            if shape.line:
+                half = shape.thick * scale / 2
+                corners = ((left, upper), (right, upper), (right, lower), (left, lower))
+                for (x1, y1), (x2, y2) in zip(corners, (*corners[1:], corners[0]), strict=True):
+                    dash = _DASH * scale if shape.dashed else 0.0
+                    for a, b in _pieces(abs(x2 - x1) + abs(y2 - y1), dash):
+                        # Each side is a thin box, so that corners are whole.
+                        step_x, step_y = _sign(x2 - x1), _sign(y2 - y1)
+                        xs = sorted((x1 + step_x * a, x1 + step_x * b))
+                        ys = sorted((y1 + step_y * a, y1 + step_y * b))
+                        ends = (xs[0] - half, ys[0] - half, xs[1] + half - 1, ys[1] + half - 1)
+                        draw.rectangle(tuple(map(round, ends)), fill=shape.line)
+        return image
+
+
+def _sign(value: float) -> int:
+    return (value > 0) - (value < 0)
+
+
+def _pieces(length: float, dash: float) -> Sequence[tuple[float, float]]:
+    """The parts of a side that are drawn."""
+    if not dash:
+        return [(0.0, length)]
+    count = max(1, round(length / dash / 2))
+    step = length / count
+    return [(number * step, number * step + step / 2) for number in range(count)]
+
+
+def _short(value: float) -> str:
+    return f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+def _svg(shape: Shape) -> str:
+    if isinstance(shape, Words):
+        # Where the middle of a line lies differs between viewers; a baseline does not.
+        return (
+            f'<text x="{_short(shape.x)}" y="{_short(shape.y + _BASELINE * shape.size)}" '
+            f'font-size="{_short(shape.size)}" fill="{shape.color}" '
+            f'text-anchor="{shape.align}">{escape(shape.text)}</text>'
+        )
+    dash = f' stroke-dasharray="{_short(_DASH)}"' if shape.dashed else ""
+    line = (
+        f' stroke="{shape.line}" stroke-width="{_short(shape.thick)}"{dash}' if shape.line else ""
+    )
+    return (
+        f'<rect x="{_short(shape.x)}" y="{_short(shape.y)}" width="{_short(shape.width)}" '
+        f'height="{_short(shape.height)}" fill="{shape.fill or "none"}"{line}/>'
+    )
+
+
+def text_width(text: str, size: float) -> float:
+    """About how wide a line of text is, whatever font shows it.
+
+    Example:
+        >>> round(text_width("10", 14), 2)
+        15.68
+    """
+    return 0.56 * size * len(text)
