@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from PIL import features as pillow_features
+from scripts import document_pictures
 from tests.cli.command import fail, succeed
 
 import isoconv as ic
@@ -20,6 +21,7 @@ from isoconv.explain.scene import Box, Scene, Words
 
 X = [[1, 2, 3], [4, 5, 6], [7, 8, 9]]
 K = [[1, 0], [0, 1]]
+TIMES = "\N{MULTIPLICATION SIGN}"
 
 
 def texts(scene: Scene) -> list[str]:
@@ -52,7 +54,7 @@ def test_convolution() -> None:
     assert filled(scene, PALE_ORANGE) == ["1", "0", "0", "1"]
     assert filled(scene, BLUE) == ["12"]
     assert texts(scene)[-1] == "y10 = 4·1 + 5·0 + 7·0 + 8·1 = 12"
-    assert [t for t in texts(scene) if t.startswith("·")] == ["·1", "·0", "·0", "·1"]
+    assert [t for t in texts(scene) if t[0] == TIMES] == [f"{TIMES}{w}" for w in (1, 0, 0, 1)]
     assert len(framed(scene, BLUE)) == len(framed(scene, ORANGE)) == 1
     # What is not reached yet is empty.
     assert "14" not in texts(scene)
@@ -251,3 +253,39 @@ def test_commands_print(monkeypatch: pytest.MonkeyPatch) -> None:
     assert one == succeed("explain", "average", "--json")
     assert "--order engine shows it" in succeed("explain", "conv")
     assert "isoconv explain conv --input 3x3" in succeed("explain")
+
+
+# Documents -------------------------------------------------------------------------------------
+
+
+def frames(path: Path) -> list[np.ndarray]:
+    """The pixels of each step of a moving picture."""
+    with Image.open(path) as image:
+        found = []
+        for number in range(image.n_frames):
+            image.seek(number)
+            found.append(np.asarray(image.convert("RGB"), np.int32))
+    return found
+
+
+@pytest.mark.parametrize("name", document_pictures.PICTURES)
+def test_pictures_of_documents(tmp_path: Path, name: str) -> None:
+    """Each is what the script makes; letters may be drawn a little otherwise by another Pillow."""
+    path = document_pictures.FOLDER / name
+    document_pictures.PICTURES[name](tmp_path / name)
+    if name.endswith(".svg"):
+        assert (tmp_path / name).read_bytes() == path.read_bytes()
+        return
+    here, made = frames(path), frames(tmp_path / name)
+    assert len(here) == len(made)
+    for kept, drawn in zip(here, made, strict=True):
+        assert kept.shape == drawn.shape
+        assert np.abs(kept - drawn).mean() < 1.5
+
+
+def test_every_picture_is_made_and_shown() -> None:
+    """No file of the folder is another's, and each stands on a page."""
+    folder = document_pictures.FOLDER
+    assert {path.name for path in folder.iterdir()} == set(document_pictures.PICTURES)
+    pages = "".join(path.read_text("utf-8") for path in folder.parent.glob("*.md"))
+    assert all(f"(pictures/{name})" in pages for name in document_pictures.PICTURES)

@@ -7,6 +7,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from isoconv.checks import check_number, check_path, shown, whole
 from isoconv.errors import ArgumentError, MissingExtraError
 from isoconv.explain.drawn import scene_of
@@ -32,7 +35,8 @@ STILL = (".svg", ".png")
 MOST_STEPS = 256
 MOST_CELLS = 1_024
 """Elements of the input and the result that are drawn."""
-COLORS = 32
+MOST_PIXELS = 60_000_000
+COLORS = 64
 """Of a GIF: those of the drawing and of the edges of its letters."""
 SCALE = 1.5
 """Pixels for each unit of a drawing."""
@@ -115,12 +119,19 @@ def save_picture(
     if kind == ".svg":
         write_bytes(place, scenes[0].to_svg().encode())
         return
+    pixels = round(scenes[0].width * scenes[0].height * SCALE * SCALE) * len(scenes)
+    if pixels > MOST_PIXELS:
+        raise ArgumentError(
+            f"a picture has at most {MOST_PIXELS:,} pixels in all of its {len(scenes)} steps; this "
+            f"would have {pixels:,}: give a smaller {named('input_size')}, or one step "
+            f"({named('at')})"
+        )
     write_bytes(place, _encoded([s.to_image(SCALE) for s in scenes], kind, seconds))
 
 
 def _encoded(images: Sequence[Image], kind: str, seconds: float) -> bytes:
     """Images as the bytes of a file that shows one after the other."""
-    from PIL import Image, features
+    from PIL import features
 
     content = BytesIO()
     if kind == ".png":
@@ -133,12 +144,7 @@ def _encoded(images: Sequence[Image], kind: str, seconds: float) -> bytes:
     durations = [*[each] * (len(images) - 1), 2 * each]
     more: dict[str, Any] = {"lossless": True} if kind == ".webp" else {}
     if kind == ".gif":
-        # One palette, so that a step is stored as what differs from the one before.
-        ends = Image.new("RGB", (images[0].width, 2 * images[0].height))
-        ends.paste(images[0], (0, 0))
-        ends.paste(images[-1], (0, images[0].height))
-        palette = ends.quantize(COLORS, dither=Image.Dither.NONE)
-        images = [each.quantize(palette=palette, dither=Image.Dither.NONE) for each in images]
+        images = _with_one_palette(images)
         more = {"optimize": True, "disposal": 1}
     first, *others = images
     first.save(
@@ -146,3 +152,37 @@ def _encoded(images: Sequence[Image], kind: str, seconds: float) -> bytes:
         **more,
     )  # fmt: skip
     return content.getvalue()
+
+
+def _packed(image: Image) -> NDArray[np.int64]:
+    """Each pixel as one number."""
+    pixels = np.asarray(image, np.int64)
+    return pixels[..., 0] << 16 | pixels[..., 1] << 8 | pixels[..., 2]
+
+
+def _with_one_palette(images: Sequence[Image]) -> list[Image]:
+    """Images in the colours that most of them have, exactly as they are; others in the nearest.
+
+    With one palette for all, a step is stored as what differs from the one before.
+    """
+    from PIL import Image
+
+    counts: dict[int, int] = {}
+    for image in images:
+        found, of_each = np.unique(_packed(image), return_counts=True)
+        for color, count in zip(found.tolist(), of_each.tolist(), strict=True):
+            counts[color] = counts.get(color, 0) + count
+    colors = np.array(sorted(counts), np.int64)
+    often = np.array(sorted(counts, key=lambda each: (-counts[each], each))[:COLORS], np.int64)
+
+    def channels(packed: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.stack([packed >> 16, packed >> 8 & 255, packed & 255], axis=-1)
+
+    away = np.abs(channels(colors)[:, None] - channels(often)).max(axis=-1)
+    nearest = away.argmin(axis=-1).astype(np.uint8)
+    drawn = []
+    for image in images:
+        small = Image.fromarray(nearest[np.searchsorted(colors, _packed(image))])
+        small.putpalette(channels(often).astype(np.uint8).tobytes())
+        drawn.append(small)
+    return drawn

@@ -249,7 +249,7 @@ def _rows(
             value = _short(x[(*place, channel)]) if inside else "0" * isinstance(drawn, Arrays)
             small = ""
             if found is not None and found.factor is not None:
-                small = f"·{_short(found.factor)}"
+                small = f"\N{MULTIPLICATION SIGN}{_short(found.factor)}"
             used = bool(met)
             return _Cell(
                 value,
