@@ -1,4 +1,7 @@
-"""What holds for all tests: passes are checked, Ctrl-C is heard, pictures are cached apart."""
+"""What holds for all tests: passes are checked, Ctrl-C is heard, pictures are cached apart.
+
+Tests of pages find their browser here, and what was left out for want of one is said at the end.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,12 @@ import signal
 from pathlib import Path
 
 import pytest
+from tests.browser import browser, left_out, new_page, page
 
 from isoconv.data import cache
 from isoconv.graph.passes import check_passes
+
+__all__ = ["browser", "new_page", "page"]
 
 
 def pytest_configure() -> None:
@@ -25,3 +31,10 @@ def own_pictures(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     folder = tmp_path_factory.getbasetemp() / "cache-of-pictures"
     monkeypatch.setattr(cache, "default_folder", lambda: folder)
     return folder
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """One line that says which tests had no browser, and why."""
+    line = left_out(terminalreporter.stats.get("skipped", []))
+    if line is not None:
+        terminalreporter.write_line(line, yellow=True)

@@ -115,10 +115,11 @@ def test_lowest_versions() -> None:
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     extras = project["optional-dependencies"]
-    declared = [*project["dependencies"], *extras["report"], *extras["heic"]]
+    own = ("report", "heic", "view", "notebook")
+    declared = [*project["dependencies"], *(each for name in own for each in extras[name])]
     declared += [each for each in extras["dev"] if not each.startswith("isoconv[")]
     assert done.stdout.split() == [each.replace(">=", "==") for each in declared]
-    assert set(extras) == {"report", "heic", "dev"}
+    assert set(extras) == {*own, "dev"}
 
 
 def test_package_is_typed() -> None:
@@ -126,4 +127,4 @@ def test_package_is_typed() -> None:
     assert (Path(isoconv.__file__).parent / "py.typed").is_file()
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     files = settings["tool"]["setuptools"]["package-data"]["isoconv"]
-    assert {"py.typed", "data/sample/*"} <= set(files)
+    assert {"py.typed", "data/sample/*", "explain/web/*"} <= set(files)

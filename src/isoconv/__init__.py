@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from isoconv import data, errors, nn, optim, schedule, symbols
+    from isoconv.explain.numbers import explain
+    from isoconv.explain.widget import explore
     from isoconv.nn.arrays import (
         avg_pool1d,
         avg_pool2d,
@@ -60,6 +62,8 @@ __all__ = [
     "data",
     "errors",
     "evaluate",
+    "explain",
+    "explore",
     "gelu",
     "global_avg_pool",
     "global_max_pool",
@@ -88,11 +92,13 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-_MODULES = ("data", "errors", "nn", "optim", "schedule", "symbols")
+_MODULES = ("data", "errors", "explain", "nn", "optim", "schedule", "symbols")
+# `explain` is a function and the package that it is in.
 _PLACES = {
     "EarlyStopping": "isoconv.train",
     "Trainer": "isoconv.train",
     "evaluate": "isoconv.train",
+    "explore": "isoconv.explain.widget",
     "load": "isoconv.train",
     "output_size": "isoconv.ops.geometry",
     "same_padding": "isoconv.ops.geometry",

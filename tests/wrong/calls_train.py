@@ -149,6 +149,9 @@ CALLS: Table = {
     ),
     "isoconv.Trainer.settings": lambda _: Call(trainer().settings),
     "isoconv.load": lambda place: Call(ic.load, path=place.run(), best=False, epoch=1),
+    "isoconv.explore": lambda place: Call(
+        ic.explore, model=place.model(), image=images_of_eight().images[0], label=0
+    ),
     "isoconv.evaluate": lambda place: Call(
         ic.evaluate, model=place.model(), data=images_of_eight(), threads=1
     ),

@@ -24,6 +24,7 @@ from isoconv.cli import (
     summary,
     train,
     verify,
+    view,
 )
 from isoconv.cli.errors import Commands
 from isoconv.cli.options import help_of, limit_of, name_values
@@ -105,6 +106,7 @@ for function in (
     predict.predict,
     report.report,
     verify.verify,
+    view.view,
     diff.diff,
     info.info,
     models.models,

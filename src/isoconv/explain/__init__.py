@@ -1,1 +1,31 @@
-"""Explanations: any number taken apart into its terms, as text, as pictures, as a page."""
+"""Explanations: any number taken apart into its terms, as text, as pictures, as a page.
+
+The package is a function too: ``isoconv.explain(model, image, at=…)``, see
+`isoconv.explain.numbers.explain`.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import Any
+
+
+class _Explain(ModuleType):
+    """A module that is called as the function that it is about."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        from isoconv.explain.numbers import explain
+
+        return explain(*args, **kwargs)
+
+    @property
+    def __signature__(self) -> Any:
+        import inspect
+
+        from isoconv.explain.numbers import explain
+
+        return inspect.signature(explain)
+
+
+sys.modules[__name__].__class__ = _Explain

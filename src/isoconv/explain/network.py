@@ -15,6 +15,7 @@ import numpy as np
 
 from isoconv.errors import ArgumentError
 from isoconv.graph.autodiff import differentiate
+from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import DType, Node
 from isoconv.graph.operation import Array, operation
 from isoconv.graph.terms import Asked, Element, Index, Term
@@ -110,7 +111,8 @@ class Network:
         training: as given.
         batch: as given, or N.
         layers: uses of layers in order.
-        source: position of the images as the first layer takes them.
+        picture: position of the images as they are given.
+        source: position of the images as the first layer takes them, normalised.
         output: position of the model's result.
         logits: position of the result before softmax or sigmoid; the output where there is none.
         finished: position of the result as ``model.predict`` gives it.
@@ -143,7 +145,7 @@ class Network:
         label_smoothing: float = 0.0,
         batch: int | None = None,
         training: bool = False,
-        samples: Sequence[int] | None = None,
+        samples: Sequence[int] | Array | None = None,
         key: tuple[int, int] = (0, 0),
         scale: float | None = None,
     ) -> None:
@@ -158,6 +160,7 @@ class Network:
         self._builder = trace.builder
         dtype: DType = "uint8" if self.images.dtype == np.uint8 else "float32"
         tensor = normalised(trace, model, self.images.shape[1:], dtype)
+        self.picture = trace.input("dataset", "images", self.images.shape[1:], dtype).index
         result = model(tensor)
         self.source, self.output = tensor.index, result.index
         last = self._builder[result.index]
@@ -171,7 +174,9 @@ class Network:
             scale_, offset = model.normalisation
             self._arrays |= {"normalise:scale": scale_, "normalise:offset": offset}
         self._arrays["images"] = self.images
-        self._arrays["samples"] = np.array(samples or range(self.count), np.int64)
+        self._arrays["samples"] = np.array(
+            range(self.count) if samples is None else samples, np.int64
+        )
         self._arrays["key"] = np.array(key, np.int64)
         self.loss: int | None = None
         if labels is not None:
@@ -217,6 +222,15 @@ class Network:
         """The node at this position."""
         return self._builder[index]
 
+    @property
+    def nodes(self) -> GraphBuilder:
+        """The graph so far, to be read alone."""
+        return self._builder
+
+    def value_of(self, name: str) -> Array | None:
+        """What an input of the graph was given, by its name; None where there is no such input."""
+        return self._arrays.get(name)
+
     def layer(self, name: str) -> Layer:
         """The layer of this name.
 
@@ -231,6 +245,21 @@ class Network:
     def layer_of(self, index: int) -> Layer | None:
         """The layer that added a node; None for the preparation of the images and the loss."""
         return next((layer for layer in self.layers if index in layer.nodes), None)
+
+    @property
+    def forward(self) -> int:
+        """How many nodes compute values; those from here on compute gradients."""
+        return self._forward
+
+    @property
+    def size(self) -> int:
+        """How many nodes there are."""
+        return len(self._builder)
+
+    @property
+    def flow_nodes(self) -> Mapping[int, int]:
+        """For each value the position of its gradient, of all flows that were asked for."""
+        return {k: v for flow in self._flows.values() for k, v in flow.nodes.items()}
 
     def readers(self, index: int) -> tuple[int, ...]:
         """Positions of the forward nodes that read a value."""

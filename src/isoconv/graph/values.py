@@ -28,7 +28,7 @@ from isoconv.graph.terms import (
     Wins,
 )
 
-__all__ = ["evaluate", "running"]
+__all__ = ["Evaluation", "evaluate", "running"]
 
 
 def evaluate(term: Term, operands: Sequence[Array], dtype: Any = np.float32) -> Any:
@@ -48,7 +48,7 @@ def evaluate(term: Term, operands: Sequence[Array], dtype: Any = np.float32) -> 
         >>> float(evaluate(chain, (a, b)))
         140.0
     """
-    return _Evaluation(operands, dtype).value(term)
+    return Evaluation(operands, dtype).value(term)
 
 
 def running(term: Chain | Running, operands: Sequence[Array], dtype: Any = np.float32) -> Array:
@@ -62,11 +62,16 @@ def running(term: Chain | Running, operands: Sequence[Array], dtype: Any = np.fl
     Returns:
         ``(n + 1,)`` of this dtype; the first is +0.0, the last the value.
     """
-    return _Evaluation(operands, dtype).running(term)
+    return Evaluation(operands, dtype).running(term)
 
 
-class _Evaluation:
-    """Values of terms over the same operands; a term that stands in several places has one."""
+class Evaluation:
+    """Values of terms over the same operands; a term that stands in several places has one.
+
+    Args:
+        operands: the operation's operands; batched ones lead with the images.
+        dtype: of the operation's result.
+    """
 
     def __init__(self, operands: Sequence[Array], dtype: Any) -> None:
         self.operands = operands
@@ -76,6 +81,7 @@ class _Evaluation:
         self._known: dict[int, Any] = {}
 
     def value(self, term: Term) -> Any:
+        """The value of a term."""
         match term:
             case Element(operand, index):
                 return self.operands[operand][index]
@@ -97,9 +103,9 @@ class _Evaluation:
             case Tree(terms):
                 return tree_sum([np.asarray(self.value(each)) for each in terms])[()]
             case Largest(terms):
-                return self.value(terms[self._winner(term)])
+                return self.value(terms[self.winner(term)])
             case When(condition, then, otherwise):
-                if self._holds(condition):
+                if self.holds(condition):
                     return self.value(then)
                 return self.kind(0) if otherwise is None else self.value(otherwise)
             case Select(by, options):
@@ -111,6 +117,7 @@ class _Evaluation:
         raise TypeError(f"a term is one of isoconv.graph.terms; got {type(term).__name__}")
 
     def running(self, term: Chain | Running) -> Array:
+        """The sum before its first term and after each; see `running`."""
         if isinstance(term, Running):
             return self._running_sum(term)
         left = np.array([self.value(a) for a, _ in term.pairs], self.dtype)
@@ -133,19 +140,21 @@ class _Evaluation:
                 if (
                     isinstance(each, When)
                     and each.otherwise is None
-                    and not self._holds(each.condition)
+                    and not self.holds(each.condition)
                 ):
                     sums.append(sums[-1])
                 else:
                     sums.append(sums[-1] + self.value(each))
         return np.array(sums, self.dtype)
 
-    def _holds(self, condition: Wins | Is) -> bool:
+    def holds(self, condition: Wins | Is) -> bool:
+        """Whether a condition is true."""
         if isinstance(condition, Is):
             return int(self.value(condition.by)) == condition.number
-        return self._winner(condition.choice) == condition.number
+        return self.winner(condition.choice) == condition.number
 
-    def _winner(self, choice: Largest) -> int:
+    def winner(self, choice: Largest) -> int:
+        """The number of the term that is chosen."""
         values = [self.value(term) for term in choice.terms]
         best = 0
         for number, value in enumerate(values[1:], start=1):

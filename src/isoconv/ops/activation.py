@@ -81,6 +81,7 @@ def _register_equal(
         attrs,
         pointwise=True,
         asks_for_signs=asks_for_signs,
+        operands=arguments,
     )
     register(entry)
 

@@ -12,6 +12,7 @@ from isoconv.cards import Carded
 from isoconv.checks import as_word
 from isoconv.compile.fork import renew_in_child
 from isoconv.nn import Module
+from isoconv.onward import onward
 from isoconv.train.callbacks import EarlyStopping, best_epoch, watched_metric
 from isoconv.train.checkpoint import RunFolder
 from isoconv.train.record import Recorder
@@ -152,6 +153,35 @@ class Run(Carded, card=run_card):
             {}
         """
         return {} if self.recorder is None else self.recorder.content
+
+    def explain(self, image: Any, at: Any = None, **settings: Any) -> Any:
+        """One number of the trained network taken apart; see `isoconv.explain`.
+
+        A weight's gradient goes on to its new value by the next step of this run.
+
+        Args:
+            image: as for `isoconv.explain`; pictures are read as in training.
+            at: which number, ``("conv1", row, column, channel)``.
+            settings: as for `isoconv.explain`: ``gradient="weight", label="cat"``.
+
+        Returns:
+            An Explanation.
+
+        Raises:
+            IsoconvError: as `isoconv.explain`.
+
+        Example:
+            >>> import numpy as np
+            >>> import isoconv as ic
+            >>> from isoconv import nn
+            >>> images = np.arange(32, dtype=np.uint8).reshape(2, 4, 4, 1)
+            >>> model = nn.Sequential(nn.Flatten(), nn.Linear(2))
+            >>> trainer = ic.Trainer(model, batch_size=2, progress=False)
+            >>> run = trainer.fit((images, [0, 1]), epochs=1)
+            >>> run.explain(images[0], at=("1", 0)).value == run.explain(images[0], "1,0").value
+            True
+        """
+        return onward("explain.numbers.explain")(self, image, at, **settings)
 
     def stop(self, reason: str) -> None:
         """End the training after this epoch; for callbacks. The first reason stays.

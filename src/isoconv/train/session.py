@@ -28,7 +28,7 @@ from isoconv.train.state import Checkpoint
 from isoconv.train.stretches import Stretches
 from isoconv.wording import setting
 
-__all__ = ["SAVE_EVERY", "Plan", "Session"]
+__all__ = ["SAVE_EVERY", "Plan", "Session", "rate_of"]
 
 Array = NDArray[Any]
 
@@ -90,10 +90,7 @@ class Plan:
 
     def learning_rate(self, step: int) -> float:
         """The learning rate of a step of the run, in float64."""
-        stretch, length = self.stretches.at(step // self.per_epoch), self.per_epoch
-        begin, end = stretch.after * length, stretch.until * length
-        factor = self.schedule.at(step - begin, end - begin, length)
-        return float(self.optimizer.learning_rate) * factor
+        return rate_of(self.optimizer, self.schedule, self.stretches, self.per_epoch, step)
 
     def hyper(self, first: int, count: int) -> Array:
         """The scalars of some steps, float32 ``(count, scalars)``."""
@@ -116,6 +113,23 @@ class Plan:
                 self.augmentation, self.seed, epoch, samples, height, width
             )
         engine.begin_epoch(epoch, order, tables)
+
+
+def rate_of(
+    optimizer: Optimizer, schedule: Schedule, stretches: Stretches, per_epoch: int, step: int
+) -> float:
+    """The learning rate of a step of a run, in float64.
+
+    Args:
+        optimizer: whose rate the schedule's factor multiplies.
+        schedule: of each stretch.
+        stretches: the epochs, as they were asked for.
+        per_epoch: steps of an epoch.
+        step: number of the step in the run, from 0.
+    """
+    stretch = stretches.at(step // per_epoch)
+    begin, end = stretch.after * per_epoch, stretch.until * per_epoch
+    return float(optimizer.learning_rate) * schedule.at(step - begin, end - begin, per_epoch)
 
 
 class Session:

@@ -1,0 +1,100 @@
+"""``isoconv view``: a page on this machine that takes any number of a network apart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from isoconv.cli import complete
+from isoconv.cli.options import AsJson, Best
+from isoconv.cli.table import print_json, say
+
+__all__ = ["view"]
+
+
+def view(
+    run: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="RUN",
+            help="A run folder, or a .safetensors file: a saved model or a checkpoint; without it "
+            "the playground, which needs no model.",
+            show_default=False,
+            autocompletion=complete.trained,
+        ),
+    ] = None,
+    image: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The picture that is shown first.", show_default=False),
+    ] = None,
+    label: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CLASS",
+            help="Its class, by name or number, for gradients of the loss.",
+            show_default=False,
+        ),
+    ] = None,
+    best: Best = False,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=65535,
+            help="Port of the page.  [default: 8377, or a free one]",
+            show_default=False,
+        ),
+    ] = None,
+    open_it: Annotated[
+        bool, typer.Option("--open/--no-open", help="Open the page in the browser.")
+    ] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Look at a network, or at convolution itself, number by number.
+
+    The page is for this machine alone: its address holds a random token, and nothing is loaded
+    from anywhere else. Click a cell of a feature map to see window, kernel, products and running
+    sum, and what flows back into it. Ctrl-C ends it.
+
+    Examples:
+      isoconv view runs/pets --image cat.jpg
+      isoconv view runs/pets --image cat.jpg --label cat
+      isoconv view
+    """
+    from isoconv.errors import ArgumentError
+    from isoconv.printable import printable
+    from isoconv.serve.local import serve
+
+    explorer, title = None, "isoconv playground"
+    if run is None:
+        if image is not None or label is not None:
+            raise ArgumentError("a picture is shown to a network: name a run folder or a model")
+    else:
+        from isoconv.cli.explorer import explorer_of
+
+        explorer = explorer_of(run, image, label, best=best)
+        title = explorer.title
+        shown = explorer.scene.image_name
+        say(f"shows {printable(title)}, {printable(shown)}")
+
+    def ready(address: str, note: str) -> None:
+        if note:
+            say(note)
+        say(f"open {address}")
+        say("Ctrl-C ends it")
+        if as_json:
+            print_json({"address": address, "title": title})
+        if open_it:
+            _open(address)
+
+    serve(explorer, title, port=port, ready=ready)
+
+
+def _open(address: str) -> None:
+    """Open a page in the browser, in a thread of its own: the page is served by this one."""
+    import threading
+    import webbrowser
+
+    threading.Timer(0.4, webbrowser.open, (address,)).start()

@@ -1,0 +1,248 @@
+"""What stands behind an explorer's page: a model, the image that is shown, and what a page asks.
+
+Whatever a page sends comes from a browser and is checked: names and numbers are looked up in what
+is there, pictures are read as pictures from strangers are, and nothing is a path.
+"""
+
+from __future__ import annotations
+
+import base64
+import tempfile
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from isoconv.errors import ArgumentError
+from isoconv.explain.explanation import part_as_dict
+from isoconv.explain.network import Network
+from isoconv.explain.numbers import explain_in, pictures
+from isoconv.explain.parts import part_of
+from isoconv.explain.protocol import Scene
+from isoconv.graph.operation import Array
+from isoconv.nn import Module
+
+__all__ = ["MOST_BYTES", "Explorer"]
+
+MOST_BYTES = 20 * 2**20
+"""Of a picture file that a page sends."""
+
+
+class Explorer:
+    """A model and one image, shown by a page; threads may share it.
+
+    Args:
+        model: a built model.
+        image: what is shown first, as for `isoconv.explain`; None for a picture of grey.
+        label: its class, by number; None if it is not known.
+        title: what the page is called.
+        name: what the image is called.
+        more: further entries of every description.
+
+    Attributes:
+        model: as given.
+        scene: what is shown now.
+        serial: number of the scene, which every change raises.
+        abilities: what `ask` is able to do beside the description.
+
+    Example:
+        >>> from isoconv import nn
+        >>> model = nn.Sequential(nn.Conv2d(2, 3), nn.Flatten(), nn.Linear(3)).build((5, 5, 1))
+        >>> explorer = Explorer(model, np.ones((5, 5, 1), np.float32))
+        >>> explorer.ask("label", {"label": 2})["image"]["label"]
+        2
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        image: Any = None,
+        label: int | None = None,
+        *,
+        title: str = "",
+        name: str = "",
+        more: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.model = model
+        self.title = title
+        self.serial = 0
+        self._more = dict(more or {})
+        self._lock = threading.RLock()
+        self._actions: dict[str, Callable[[Mapping[str, Any]], Any]] = {
+            "label": self._label,
+            "of": self._of,
+            "draw": self._draw,
+            "explain": self._explain,
+            "terms": self._terms,
+        }
+        images = self._grey() if image is None else pictures(model, image)[0][:1]
+        self.scene = self._made(images, label, name or ("a grey picture" if image is None else ""))
+
+    @property
+    def abilities(self) -> list[str]:
+        """What a page may ask for, in the order of the alphabet."""
+        return sorted([*self._actions, "show"])
+
+    def add_action(self, what: str, action: Callable[[Mapping[str, Any]], Any]) -> None:
+        """Let pages ask for something more; a result of None stands for the new description."""
+        self._actions[what] = action
+
+    # What a page asks
+
+    def description(self) -> dict[str, Any]:
+        """The description of the scene, its number and what may be asked."""
+        with self._lock:
+            return {
+                **self.scene.description(), "scene": self.serial, "abilities": self.abilities,
+            }  # fmt: skip
+
+    def array(self, scene: int, index: int) -> bytes:
+        """A node's value in a scene.
+
+        Raises:
+            ArgumentError: the scene is no longer shown, or has no such node.
+        """
+        with self._lock:
+            if scene != self.serial:
+                raise ArgumentError(f"scene {scene} is no longer shown; now it is {self.serial}")
+            return self.scene.array(index)
+
+    def ask(self, what: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Do what a page asks for; see docs/explorer.md.
+
+        Raises:
+            ArgumentError: there is no such thing, or an argument that is none.
+        """
+        action = self._actions.get(what) if isinstance(what, str) else None
+        if action is None:
+            raise ArgumentError(f"a page may ask for {', '.join(self.abilities)}; got {what!r}")
+        if not isinstance(arguments, Mapping):
+            raise ArgumentError(f"what a page asks has named arguments; got {arguments!r:.80}")
+        with self._lock:
+            found = action(arguments)
+            return self.description() if found is None else found
+
+    def show_file(self, content: bytes, name: str) -> dict[str, Any]:
+        """Show a picture of which a page sends the content; its class is not known.
+
+        Raises:
+            ArgumentError: it is too large.
+            DataFileError: it is no picture, or none that the model reads.
+        """
+        if len(content) > MOST_BYTES:
+            raise ArgumentError(
+                f"a picture may have {MOST_BYTES:,} bytes; {name!r:.80} has {len(content):,}"
+            )
+        with tempfile.TemporaryDirectory(prefix="isoconv-") as folder:
+            file = Path(folder) / "picture"
+            file.write_bytes(content)
+            images, _ = pictures(self.model, file)
+        return self.show(images, None, name)
+
+    def show(self, images: Array, label: int | None, name: str) -> dict[str, Any]:
+        """Show another image, ``(1, H, W, C)``."""
+        with self._lock:
+            self.scene = self._made(images, label, name)
+            return self.description()
+
+    # Scenes
+
+    def _made(
+        self, images: Array, label: int | None, name: str, of: str | int | None = None
+    ) -> Scene:
+        labels = None if label is None else [label]
+        network = Network(self.model, images, labels)
+        scene = Scene(network, title=self.title, image_name=name, of=of, more=self._more)
+        network.flow(scene.of)
+        self.serial += 1
+        return scene
+
+    def again(self, label: int | None, of: str | int | None = None) -> None:
+        """The same image once more: with another label, by other weights."""
+        self.scene = self._made(self.scene.network.images, label, self.scene.image_name, of)
+
+    @property
+    def label(self) -> int | None:
+        """The class of the image, or None."""
+        found = self.scene.network.value_of("labels")
+        return None if found is None else int(found[0])
+
+    def _grey(self) -> Array:
+        shape, trained = self.model.input_shape, self.model.trained_on
+        if shape is None:
+            raise ArgumentError("only a built or trained model is shown: call model.build(shape)")
+        if trained is None:
+            return np.zeros((1, *shape), np.float32)
+        middle = (trained.low + trained.high) / 2
+        return np.full((1, *shape), middle, trained.dtype)
+
+    # Actions
+
+    def _label(self, arguments: Mapping[str, Any]) -> None:
+        label = arguments.get("label")
+        self.again(None if label is None else self._class(label))
+
+    def _of(self, arguments: Mapping[str, Any]) -> None:
+        of = arguments.get("of")
+        if of == "loss" and self.label is None:
+            raise ArgumentError("the gradient of the loss needs the image's class: choose one")
+        self.again(self.label, "loss" if of == "loss" else self._class(of))
+
+    def _class(self, number: Any) -> int:
+        classes = self.scene.network.node(self.scene.network.logits).spec.size
+        if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < classes:
+            raise ArgumentError(f"a class lies in 0 … {classes - 1}; got {number!r:.80}")
+        return number
+
+    def _draw(self, arguments: Mapping[str, Any]) -> None:
+        shape = self.scene.network.images.shape[1:]
+        try:
+            pixels = base64.b64decode(str(arguments.get("pixels", "")), validate=True)
+        except ValueError:
+            raise ArgumentError("a drawing is sent as base64 of its pixels") from None
+        if len(pixels) != int(np.prod(shape)):
+            raise ArgumentError(
+                f"a drawing has a byte for each of {shape}; got {len(pixels):,} bytes"
+            )
+        drawn = np.frombuffer(pixels, np.uint8).reshape(1, *shape)
+        trained = self.model.trained_on
+        if trained is not None and trained.dtype == "uint8":
+            images: Array = drawn.copy()
+        else:
+            low, high = (0.0, 1.0) if trained is None else (trained.low, trained.high)
+            images = (low + drawn.astype(np.float32) / 255 * (high - low)).astype(np.float32)
+        self.scene = self._made(images, None, "a drawing")
+
+    def _explain(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        layer, place = arguments.get("layer"), arguments.get("place", [])
+        gradient = arguments.get("gradient")
+        if not isinstance(layer, str) or not isinstance(place, list) or len(place) > 8:
+            raise ArgumentError("an explanation needs a layer's name and a place")
+        if gradient is not None and not isinstance(gradient, str):
+            raise ArgumentError(f"gradient must be a name; got {gradient!r:.80}")
+        found = explain_in(self.scene.network, (layer, *place), gradient=gradient, of=self.scene.of)
+        return {**found.to_dict(), "written": found.to_text()}
+
+    def _terms(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        index, place = arguments.get("node"), arguments.get("place")
+        network = self.scene.network
+        if not isinstance(index, int) or not 0 <= index < network.size:
+            raise ArgumentError(f"a node lies in 0 … {network.size - 1}; got {index!r:.80}")
+        node = network.node(index)
+        if node.op == "input":
+            raise ArgumentError(f"node {index} is given, not computed")
+        sides = node.spec.shape
+        inside = (
+            isinstance(place, list)
+            and len(place) == len(sides)
+            and all(
+                isinstance(at, int) and 0 <= at < side
+                for at, side in zip(place, sides, strict=True)
+            )
+        )
+        if not inside or not isinstance(place, list):
+            raise ArgumentError(f"a place in node {index} lies inside {sides}; got {place!r:.80}")
+        element = (*((0,) if node.spec.batched else ()), *place)
+        return part_as_dict(part_of(network, index, element))

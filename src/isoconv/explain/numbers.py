@@ -1,0 +1,333 @@
+"""``isoconv.explain``: which number is meant, and its explanation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from isoconv.checks import check_count, shown
+from isoconv.errors import ArgumentError
+from isoconv.explain.explanation import Explanation, Part
+from isoconv.explain.field import field_of
+from isoconv.explain.network import Layer, LossKind, Network
+from isoconv.explain.parts import backward_parts, following_parts, forward_parts
+from isoconv.explain.place import At, element_in, layer_named, parsed, told
+from isoconv.explain.subject import Subject
+from isoconv.explain.update import Shards, Start, clip_part, update_part
+from isoconv.graph.operation import Array
+from isoconv.nn import Module
+from isoconv.nn.inference import files_as_trained
+from isoconv.train.optim import Optimizer
+from isoconv.train.run import Run
+
+__all__ = ["explain", "explain_in", "labels_of", "layer_named", "pictures"]
+
+
+def explain(
+    model: Module | Run | str | Path,
+    image: Any,
+    at: At = None,
+    *,
+    gradient: str | None = None,
+    label: Any = None,
+    of: str | int = "loss",
+    training: bool = False,
+    loss: LossKind | None = None,
+    label_smoothing: float | None = None,
+    optimizer: Optimizer | None = None,
+    clip_norm: float | None = None,
+    shard_size: int | None = None,
+    samples: Sequence[int] | Array | None = None,
+    key: tuple[int, int] | None = None,
+    scale: float | None = None,
+) -> Explanation:
+    """One number of a network, forward or backward, taken apart into its terms.
+
+    Every number in it is the engine's own: the terms, worked off in the order in which they are
+    told, give the bits that a prediction or a step of training gives.
+
+    Args:
+        model: a built or trained model, a run, or the path of a run folder or of a saved model. A
+            run also tells its loss, shards, clipping and optimizer, with the optimizer's vectors
+            where a checkpoint holds them.
+        image: ``(H, W, C)`` or ``(N, H, W, C)``, as for ``model.predict``, or a picture file.
+        at: which number: the name of a layer, then the place in its result, ``("conv1", row,
+            column, channel)``, of several images with the image first. The end of a name is enough
+            where no other layer has it; a layer that is used more than once has ``"name@2"``. The
+            name alone stands for the largest element, and None for the result of the predicted
+            class. For the gradient by a weight the place in the weight, ``("conv1", kernel row,
+            kernel column, channel, filter)``.
+        gradient: None for the value; ``"value"`` for the gradient by it: what flows back into it
+            from whatever reads it; ``"input"`` for that by the layer's input (``at`` is a place in
+            the input); ``"weight"``, ``"bias"`` or another parameter's name for that by it.
+        label: class of each image, by name or number, for the gradient of the loss.
+        of: what is differentiated: ``"loss"``, the mean over the images, or a class by name or
+            number: its result before softmax, added over the images.
+        training: batch normalisation uses the images' own statistics and dropout drops, as in
+            training; otherwise all is as in a prediction.
+        loss: ``"cross_entropy"``, ``"mse"`` or ``"bce"``; None for the run's, or what the model's
+            finish says.
+        label_smoothing: of the cross-entropy; None for the run's, or 0.
+        optimizer: for the gradient by a weight: shows the first step of this optimizer; None for
+            the next step of the run, if there is one.
+        clip_norm: with ``optimizer``: the greatest global norm of the gradient.
+        shard_size: images that are taken at a time, as in training; None for the run's, or all.
+        samples: numbers of the images in their data set, for dropout; None for 0, 1, ….
+        key: seed and epoch, for dropout; None for the run's, or zeros.
+        scale: as for ``model.predict``.
+
+    Raises:
+        ArgumentError: no such layer (near names are told), a place outside of the map, a gradient
+            without a label, a parameter that the layer does not have, a model that was not built.
+        CheckpointError: a path where there is no run and no model, or a run without weights.
+        ShapeError, DTypeError, DataError: an image that the model does not take.
+
+    Example:
+        >>> import isoconv as ic
+        >>> from isoconv import nn
+        >>> model = nn.Sequential(nn.Conv2d(1, 2, bias=False)).build((3, 3, 1))
+        >>> model.load_weights({"0.weight": np.ones((2, 2, 1, 1), np.float32)})
+        >>> x = np.arange(9, dtype=np.float32).reshape(3, 3, 1)
+        >>> float(ic.explain(model, x, at=("0", 0, 1, 0)).value)
+        12.0
+    """
+    subject = Subject.of(model)
+    model = subject.model
+    images, notes = pictures(model, image)
+    settings = subject.loss
+    kind = loss or (None if settings is None else settings.name)
+    if label_smoothing is None:
+        label_smoothing = settings.label_smoothing if settings and kind == settings.name else 0.0
+    labels = None if label is None else labels_of(model, label, len(images), kind)
+    size = subject.shard_size if shard_size is None else check_count("shard_size", shard_size)
+    size = min(size or len(images), max(len(images), 1))
+    by_weight = gradient not in (None, "value", "input")
+    if not by_weight and not training:
+        # What is computed of one image alone depends on no other.
+        size = max(len(images), 1)
+    numbers = range(len(images)) if samples is None else samples
+    networks = [
+        Network(
+            model, images[first : first + size],
+            None if labels is None else labels[first : first + size],
+            loss=kind, label_smoothing=label_smoothing, batch=len(images), training=training,
+            samples=numbers[first : first + size], key=subject.key if key is None else key,
+            scale=scale,
+        )
+        for first in range(0, max(len(images), 1), size)
+    ]  # fmt: skip
+    shards = Shards(networks, size)
+    if not by_weight:
+        network, at, more = _of_shard(shards, at)
+        return explain_in(network, at, gradient=gradient, of=of, notes=[*notes, *more])
+    start, more = None, []
+    if optimizer is not None:
+        start = Start(optimizer, 0, float(optimizer.learning_rate), {}, clip_norm)
+    elif of == "loss":
+        start, more = subject.start()
+    return _by_parameter(shards, at, str(gradient), of, start, [*notes, *more])
+
+
+def explain_in(
+    network: Network,
+    at: At = None,
+    *,
+    gradient: str | None = None,
+    of: str | int = "loss",
+    start: Start | None = None,
+    notes: Sequence[str] = (),
+) -> Explanation:
+    """An explanation within a network that is computed already; see `explain`.
+
+    Args:
+        network: the network.
+        at: as for `explain`.
+        gradient: as for `explain`.
+        of: as for `explain`.
+        start: for the gradient by a weight: what a step of the optimizer starts from.
+        notes: what is to be said beside it.
+    """
+    if gradient not in (None, "value", "input"):
+        return _by_parameter(Shards([network], network.count), at, gradient, of, start, notes)
+    name, place = parsed(at)
+    layer = network.layers[-1] if name is None else layer_named(network, name)
+    notes = [*notes, *_how(network)]
+    if gradient is None:
+        return _value(network, layer, place, notes)
+    of, goal = _goal(network, of)
+    index = layer.result if gradient == "value" else layer.sources[0]
+    words = f"the {'result' if gradient == 'value' else 'input'} of {layer.name!r}"
+    element, more = element_in(
+        network.node(index).spec, network.count, place, words,
+        lambda: np.abs(network.gradient(index, of)), "the gradient of the greatest size",
+    )  # fmt: skip
+    title = f"the gradient of {goal} by {words} at {told(element, network.count)}"
+    field = field_of(network, index, element[1:])
+    found = network.flow(of).nodes.get(index)
+    parts = [] if found is None else backward_parts(network, found, element)
+    if found is None:
+        more = [*more, f"nothing of it reaches {goal}: the gradient is 0"]
+    value = network.gradient(index, of)[element]
+    return Explanation(
+        title, layer.name, layer.module.line(), f"gradient by {gradient}", element[1:], value,
+        field, tuple(parts), (), (*notes, *more),
+    )  # fmt: skip
+
+
+def _value(
+    network: Network, layer: Layer, place: tuple[Any, ...], notes: Sequence[str]
+) -> Explanation:
+    index = layer.result
+    element, more = element_in(
+        network.node(index).spec, network.count, place, f"the result of {layer.name!r}",
+        lambda: network.value(index), "the greatest value",
+    )  # fmt: skip
+    parts = forward_parts(network, layer.nodes, index, element)
+    follows, readers = following_parts(network, index, element)
+    notes = [*notes, *more]
+    if readers:
+        notes.append(f"read by {', '.join(map(repr, readers))}")
+    return Explanation(
+        f"{layer.name!r} at {told(element, network.count)}", layer.name, layer.module.line(),
+        "value", element[1:], network.value(index)[element],
+        field_of(network, index, element[1:]), tuple(parts), tuple(follows), tuple(notes),
+    )  # fmt: skip
+
+
+def _by_parameter(
+    shards: Shards, at: At, parameter: str, of: str | int, start: Start | None,
+    notes: Sequence[str],
+) -> Explanation:  # fmt: skip
+    """The gradient by an element of a parameter, and a step of the optimizer."""
+    network = shards.networks[0]
+    name, place = parsed(at)
+    layer = network.layers[-1] if name is None else layer_named(network, name)
+    kind = layer.module.line()
+    of, goal = _goal(network, of)
+    if parameter not in layer.parameters:
+        has = ", ".join(layer.parameters) or "none"
+        raise ArgumentError(
+            f"gradient must be 'value', 'input' or a parameter of the layer; {layer.name!r} "
+            f"({kind}) has {has}; got {shown(parameter)}"
+        )
+    index = layer.parameters[parameter]
+    full = network.node(index).attrs.name
+    gradient = shards.gradient(index, of)
+    element, more = element_in(
+        network.node(index).spec, network.count, place, f"{parameter} of {layer.name!r}",
+        lambda: np.abs(gradient), "the gradient of the greatest size",
+    )  # fmt: skip
+    where = ", ".join(map(str, element))
+    value = gradient[element]
+    follows: list[Part] = []
+    if start is not None and of == "loss":
+        clip = None
+        if start.clip_norm is not None:
+            follows.append(clip_part(shards, of, start.clip_norm))
+            clip = follows[-1].value
+        weight = network.value(index)[element]
+        follows.append(update_part(start, full, element, weight, value, clip))
+    return Explanation(
+        f"the gradient of {goal} by {parameter}[{where}] of {layer.name!r}", layer.name, kind,
+        f"gradient by {parameter}", element, value, None,
+        tuple(shards.parts(index, of, element)), tuple(follows),
+        (*notes, *_how(network), *more),
+    )  # fmt: skip
+
+
+def _how(network: Network) -> list[str]:
+    """Whether this is a prediction or a training, where it makes a difference."""
+    kinds = {layer.kind for layer in network.layers}
+    if not kinds & {"BatchNorm", "Dropout"}:
+        return []
+    if network.training:
+        return ["as in training: batch normalisation by the images' own statistics, dropout drops"]
+    return ["as in a prediction: batch normalisation by its running statistics, no dropout"]
+
+
+def _goal(network: Network, of: str | int) -> tuple[str | int, str]:
+    """What is differentiated, and that in words.
+
+    Raises:
+        ArgumentError: the loss, without labels; a class that there is none of.
+    """
+    if of == "loss":
+        if network.loss is None:
+            raise ArgumentError(
+                "a gradient of the loss needs to know what is right: give label=, or of= a class"
+            )
+        return of, "the loss"
+    number = class_number(network.model, of)
+    names = network.model.class_names
+    called = repr(names[number]) if 0 <= number < len(names) else str(number)
+    return number, f"the result of class {called} before softmax"
+
+
+def _of_shard(shards: Shards, at: At) -> tuple[Network, At, list[str]]:
+    """The shard of the image that is meant, and the place in it."""
+    if len(shards.networks) == 1:
+        return shards.networks[0], at, []
+    name, place = parsed(at)
+    try:
+        image = int(place[0])
+        shard, within = divmod(image, shards.size)
+        network = shards.networks[shard]
+    except (IndexError, TypeError, ValueError):
+        raise ArgumentError(
+            f"of {shards.count} images in shards of {shards.size} the place must begin with the "
+            f"number of an image, 0 … {shards.count - 1}; got {shown(place)}"
+        ) from None
+    first = shard * shards.size
+    line = f"image {image}, of the shard of images {first} … {first + network.count - 1}"
+    return network, (str(name), within, *place[1:]), [line]
+
+
+# Images and classes
+
+
+def pictures(model: Module, image: Any) -> tuple[Array, list[str]]:
+    """Images as the model takes them: one image gets an axis, a file is read as in training."""
+    if isinstance(image, (str, Path)):
+        files = files_as_trained(model, [image], None)
+        _, images = files.read(files.files)
+        files.raise_any()
+        return images, [*files.notes()]
+    array = image if isinstance(image, np.ndarray) else np.asarray(image)
+    shape = model.input_shape
+    if shape is not None and array.shape in (shape, shape[:-1] if shape[-1] == 1 else None):
+        array = array[None]
+    return array, []
+
+
+def class_number(model: Module, label: Any) -> int:
+    """The number of a class by its name or number.
+
+    Raises:
+        ArgumentError: no class is called so; near names are told.
+    """
+    if isinstance(label, str):
+        names = list(model.class_names)
+        if label in names:
+            return names.index(label)
+        if not label.isdecimal():
+            import difflib
+
+            near = difflib.get_close_matches(label, names, n=3) or names[:8]
+            hint = f"the classes are {', '.join(near)}, …" if near else "the model names no classes"
+            raise ArgumentError(f"no class is called {label!r}; {hint}")
+    try:
+        return int(label)
+    except (TypeError, ValueError):
+        raise ArgumentError(f"a label is a class's name or number; got {shown(label)}") from None
+
+
+def labels_of(model: Module, label: Any, count: int, loss: LossKind | None) -> Any:
+    """Labels of so many images, as a network takes them."""
+    if (loss or ("bce" if model.finish == "sigmoid" else "cross_entropy")) != "cross_entropy":
+        return label
+    several = isinstance(label, (list, tuple, np.ndarray)) and np.ndim(label) > 0
+    given = list(label) if several else [label] * count
+    return [class_number(model, each) for each in given]

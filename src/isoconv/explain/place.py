@@ -1,0 +1,130 @@
+"""Which number is meant: a layer by its name, and a place in an array of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from isoconv.checks import shown
+from isoconv.errors import ArgumentError
+from isoconv.explain.network import Layer, Network
+from isoconv.graph.ir import TensorSpec
+from isoconv.graph.operation import Array
+from isoconv.graph.terms import Index
+
+__all__ = ["At", "element_in", "layer_named", "parsed", "told"]
+
+At = str | Sequence[Any] | None
+
+
+def parsed(at: At) -> tuple[str | None, tuple[Any, ...]]:
+    """The layer's name and the place in it, as they were given.
+
+    Raises:
+        ArgumentError: something else was given.
+
+    Example:
+        >>> parsed("conv1,3,5,7")
+        ('conv1', ('3', '5', '7'))
+    """
+    if at is None:
+        return None, ()
+    if not isinstance(at, (str, list, tuple)):
+        raise ArgumentError(_AT.format(shown(at)))
+    parts = at.split(",") if isinstance(at, str) else list(at)
+    if not parts or not isinstance(parts[0], str):
+        raise ArgumentError(_AT.format(shown(at)))
+    return parts[0].strip(), tuple(parts[1:])
+
+
+_AT = "at must be a layer's name and a place in it, ('conv1', 3, 5, 7); got {}"
+
+
+def layer_named(network: Network, name: str) -> Layer:
+    """A layer by its name, or by the end of its name where no other layer has the same.
+
+    Raises:
+        ArgumentError: there is none, or more than one; the message names them.
+    """
+    names = [layer.name for layer in network.layers]
+    ends = [each for each in names if each.rpartition(".")[2] == name]
+    if name not in names and len(ends) > 1:
+        raise ArgumentError(f"more than one layer is called {name!r}: {', '.join(ends)}")
+    return network.layer(ends[0] if name not in names and ends else name)
+
+
+def element_in(
+    spec: TensorSpec,
+    images: int,
+    place: tuple[Any, ...],
+    what: str,
+    array: Callable[[], Array],
+    most: str,
+) -> tuple[Index, list[str]]:
+    """The element that a place means, with a line of what was chosen unasked.
+
+    Args:
+        spec: of the array.
+        images: how many the network was given.
+        place: as it was given; empty for none.
+        what: the array is, for messages.
+        array: gives the array that is to be greatest at the chosen place.
+        most: what the greatest element is, for the line.
+
+    Raises:
+        ArgumentError: a place outside, or of another length than the array's shape.
+    """
+    shape = (images, *spec.shape) if spec.batched else spec.shape
+    one = spec.batched and images == 1
+    inner = shape[1:] if one else shape
+    if not place:
+        found = np.unravel_index(int(np.argmax(array())), shape)
+        element = tuple(int(at) for at in found)
+        here = element[1:] if one else element
+        where = f" ({', '.join(map(str, here))})" if here else ""
+        return element, [f"no place was given: this is {most}{where}"]
+    numbers = [_whole(each, place) for each in place]
+    if one and len(numbers) == len(inner):
+        numbers.insert(0, 0)
+    if len(numbers) != len(shape):
+        raise ArgumentError(
+            f"a place in {what} has {len(inner)} {'number' if len(inner) == 1 else 'numbers'}, "
+            f"for the shape {inner}{'' if one or not spec.batched else ', the image first'}; "
+            f"got {len(place)}"
+        )
+    for number, side in zip(numbers, shape, strict=True):
+        if not -side <= number < side:
+            given = ", ".join(map(str, place))
+            raise ArgumentError(
+                f"a place must lie inside {what}, whose shape is {inner}; got ({given})"
+            )
+    return tuple(number % side for number, side in zip(numbers, shape, strict=True)), []
+
+
+def _whole(value: Any, place: tuple[Any, ...]) -> int:
+    try:
+        if isinstance(value, (bool, float, np.bool_, np.floating)):
+            raise TypeError
+        return int(value)
+    except (TypeError, ValueError):
+        raise ArgumentError(
+            f"a place is made of whole numbers; got {shown(value)} in {shown(place)}"
+        ) from None
+
+
+def told(element: Index, images: int) -> str:
+    """An element with an image axis in words.
+
+    Example:
+        >>> told((0, 3, 5, 7), 1)
+        'row 3, column 5, channel 7'
+    """
+    *place, channel = element[1:] if len(element) > 1 else (None,)
+    names = {2: ("row", "column"), 1: ("position",)}.get(len(place), ("",) * len(place))
+    words = [f"{name} {at}".strip() for name, at in zip(names, place, strict=True)]
+    if channel is not None:
+        words.append(f"channel {channel}" if place else f"{channel}")
+    first = [f"image {element[0]}"] if images > 1 else []
+    return ", ".join([*first, *words])

@@ -1,0 +1,98 @@
+"""An explorer as one HTML file that works without Python or a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from isoconv.errors import ArgumentError
+from isoconv.explain.bundle import static_page
+from isoconv.explain.explorer import Explorer
+from isoconv.explain.protocol import Scene
+from isoconv.printable import printable
+from isoconv.report.style import write_whole
+
+__all__ = ["MOST_BYTES", "page_of", "write_page"]
+
+MOST_BYTES = 12 * 2**20
+"""Numbers that a page holds unasked, before they are compressed."""
+
+SHEETS = ("style.css", "explorer.css")
+
+ENTRIES = ("explorer.js", "source.js")
+START = "isoconv_explorer.mount(root, new isoconv_source.EmbeddedSource());"
+
+
+def page_of(explorer: Explorer, most: int = MOST_BYTES) -> tuple[str, list[str]]:
+    """The page, and a line for each kind of number that was left out.
+
+    What is needed first is kept first: every layer's result and what its convolution or pooling
+    reads, then the gradients by them, then those by the kernels, then all else.
+
+    Args:
+        explorer: what is shown.
+        most: bytes of numbers, before they are compressed.
+    """
+    scene = explorer.scene
+    left = most
+    arrays: dict[int, bytes] = {}
+    out = dict.fromkeys(("values", "gradients", "gradients by kernels", "other numbers"), 0)
+    for kind, index in _wanted(scene):
+        if index in arrays:
+            continue
+        size = scene.network.node(index).spec.size * 4
+        if size > left:
+            out[kind] += 1
+            continue
+        arrays[index] = scene.array(index)
+        left -= size
+    notes = [
+        f"{count} {kind} were left out of the page, which holds {most:,} bytes of numbers at most"
+        for kind, count in out.items()
+        if count and kind != "other numbers"
+    ]
+    description = explorer.description()
+    page = static_page(
+        description["title"], ENTRIES, START, SHEETS, {**description, "left": notes}, arrays
+    )
+    return page, notes
+
+
+def _wanted(scene: Scene) -> list[tuple[str, int]]:
+    """Kind and number of every array that a page could show, the most needed first."""
+    network = scene.network
+    floats = [i for i in range(network.size) if network.node(i).spec.dtype in ("float32", "uint8")]
+    flow = network.flow(scene.of).nodes
+    parameters = set(network.parameters.values())
+    first: list[tuple[str, int]] = [
+        ("values", i) for i in (network.picture, network.source, network.finished, network.logits)
+    ]
+    for layer in network.layers:
+        first += [("values", layer.result), *(("values", i) for i in layer.sources)]
+        if layer.root is not None:
+            first += [("values", layer.root)]
+            first += [("values", i) for i in network.node(layer.root).inputs]
+        first += [("values", i) for i in layer.parameters.values()]
+    back = [("gradients", flow[i]) for _, i in first if i in flow and i not in parameters]
+    kernels = [("gradients by kernels", flow[i]) for i in parameters if i in flow]
+    rest = [("other numbers", i) for i in floats]
+    return [*first, *back, *kernels, *rest]
+
+
+def write_page(explorer: Explorer, path: str | Path, most: int = MOST_BYTES) -> list[str]:
+    """Write the page to a file, all of it or none.
+
+    Returns:
+        A line for each kind of number that was left out.
+
+    Raises:
+        ArgumentError: the file cannot be written.
+    """
+    file = Path(path)
+    page, notes = page_of(explorer, most)
+    try:
+        write_whole(file, page.encode())
+    except OSError as error:
+        raise ArgumentError(
+            f"the page cannot be written to {printable(file)}: {error.strerror}"
+        ) from None
+    return notes

@@ -1,0 +1,140 @@
+"""What is explained: a model, a run or a run folder, and what a step of that run starts from."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from isoconv.checks import check_kind
+from isoconv.errors import CheckpointError
+from isoconv.explain.update import Start
+from isoconv.nn import Module, storage, trace_model
+from isoconv.train.checkpoint import RunFolder
+from isoconv.train.loading import load
+from isoconv.train.optim import Optimizer
+from isoconv.train.run import Run
+from isoconv.train.session import rate_of
+from isoconv.train.settings import from_plain
+from isoconv.train.state import Checkpoint, check_model, flat
+from isoconv.train.step import Loss
+from isoconv.train.stretches import Stretches
+
+__all__ = ["Subject"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Subject:
+    """A model, and the run that it is from if it is from one.
+
+    Attributes:
+        model: the model.
+        settings: of the run, as plain values; None for a model alone.
+        images: of an epoch of the run.
+        epochs: of the run that are behind these weights.
+        folder: of the run, or None.
+    """
+
+    model: Module
+    settings: Mapping[str, Any] | None = None
+    images: int = 0
+    epochs: int = 0
+    folder: RunFolder | None = None
+
+    @classmethod
+    def of(cls, given: Module | Run | str | Path) -> Subject:
+        """The subject that a person means.
+
+        Raises:
+            ArgumentError: it is none.
+            CheckpointError: there is no model at a path, or it cannot be read.
+        """
+        if isinstance(given, Run):
+            folder = None if given.folder is None else RunFolder(given.folder)
+            return cls._of_run(given.model, given.description, given.kept_epoch, folder)
+        if not isinstance(given, (str, Path)):
+            return cls(check_kind("model", given, Module, "a Module, a Run or the path of one"))
+        model = load(given)
+        if not Path(given).is_dir():
+            return cls(model)
+        folder = RunFolder(given)
+        description = folder.description()
+        epochs = description.get("result", {}).get("epoch", 0)
+        return cls._of_run(model, description, epochs, folder)
+
+    @classmethod
+    def _of_run(
+        cls, model: Module, description: Mapping[str, Any], epochs: int, folder: RunFolder | None
+    ) -> Subject:
+        images = int(description["data"]["train"]["samples"])
+        return cls(model, description["settings"], images, epochs, folder)
+
+    # What a run says
+
+    @property
+    def loss(self) -> Loss | None:
+        """What the run minimised."""
+        found = None if self.settings is None else from_plain(self.settings["loss"])
+        return found if isinstance(found, Loss) else None
+
+    @property
+    def shard_size(self) -> int | None:
+        """Images that one thread took at a time."""
+        return None if self.settings is None else int(self.settings["shard_size"])
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """Seed and epoch, of which dropout is a function."""
+        return (0, 0) if self.settings is None else (int(self.settings["seed"]), self.epochs)
+
+    def start(self) -> tuple[Start | None, list[str]]:
+        """What the next step of the run starts from, and what is to be said of it."""
+        if self.settings is None:
+            return None, []
+        try:
+            optimizer = from_plain(self.settings["optimizer"])
+            schedule = from_plain(self.settings["schedule"])
+        except CheckpointError as error:
+            return None, [f"no step of the optimizer is shown: {error}; give optimizer="]
+        notes = []
+        state = self._state(optimizer)
+        per_epoch = -(-self.images // int(self.settings["batch_size"]))
+        step = self.epochs * per_epoch
+        slots: Mapping[str, Any] = {}
+        if state is not None:
+            step, slots = state.epoch * per_epoch + state.step, state.slots
+        elif optimizer.slots:
+            notes.append(
+                f"no checkpoint holds the optimizer's {' and '.join(optimizer.slots)} beside these "
+                "weights: here they are 0"
+            )
+        stretches = Stretches.of(self.settings)
+        last = stretches.epochs * per_epoch - 1
+        rate = rate_of(optimizer, schedule, stretches, per_epoch, min(step, last))
+        if step > last:
+            notes.append("the run has had all its steps: this is one more, at its last rate")
+        if self.settings["augmentation"] is not None:
+            notes.append("the run changed its images at random; here they are as they are given")
+        return Start(optimizer, step, rate, slots, self.settings["clip_norm"]), notes
+
+    def _state(self, optimizer: Optimizer) -> Checkpoint | None:
+        """The checkpoint that holds just these weights, with the optimizer's vectors."""
+        if self.folder is None or self.model.input_shape is None:
+            return None
+        trace = trace_model(self.model, self.model.input_shape, training=True)
+        parameters = {name: spec.shape for name, spec in trace.parameters.items()}
+        states = {name: spec.shape for name, spec in trace.states.items()}
+        wanted = self.model.digest()
+        with contextlib.suppress(CheckpointError):
+            last = self.folder.load(parameters, states, optimizer.slots)
+            if storage.digest(last.weights) == wanted:
+                return last
+        with contextlib.suppress(CheckpointError):
+            kept = self.folder.load_kept(self.epochs)
+            path = self.folder.kept_file(self.epochs)
+            check_model(path, flat(kept), parameters, states, optimizer.slots)
+            if storage.digest(kept.weights) == wanted:
+                return kept
+        return None

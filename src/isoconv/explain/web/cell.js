@@ -1,0 +1,240 @@
+// One number and how it comes about: the window, the kernel and their products, the list of terms
+// with its running sum, formulas with their numbers, and whether the page's own sum has the engine's
+// bits.
+
+import { grid, scaleOf } from "./drawing.js";
+import { choice, html, refill } from "./dom.js";
+import { sameBits, shown } from "./float32.js";
+import { TermList } from "./sums.js";
+
+const bracketed = (text) => `[${text.join(", ")}]`;
+
+function product(a, b) {
+  const exact = a * b;
+  const single = Math.fround(exact);
+  return `${single === exact || Number.isNaN(exact) ? "" : "≈ "}${shown(single)}`;
+}
+
+/** A factor's number; 0 in the padding. */
+function valueAt(part, operand, factor) {
+  return factor.index < 0 ? 0 : part.arrays[operand][factor.index];
+}
+
+function factorCell(part, operand, factor, name) {
+  if (factor.index < 0) {
+    return { text: `0 (padding ${bracketed(factor.place)})`, as: "quiet" };
+  }
+  return `${name}${bracketed(factor.place)} = ${shown(valueAt(part, operand, factor))}`;
+}
+
+/** The rows of a part's list of terms: {columns, kept, cells(i)}. */
+function table(part, channel) {
+  const { form, result } = part;
+  const { kind, terms, operands } = form;
+  const numbers = terms.map((_, i) => i)
+    .filter((i) => channel === null || kind !== "chain" || terms[i].c === channel);
+  const sum = (i) => ({ text: shown(result.sums[i + 1]), as: "sum" });
+  const at = (term) => term.m?.join(", ") || "–";
+  const first = operands[0];
+  const cells = {
+    chain: (i) => [at(terms[i]), factorCell(part, 0, terms[i].left, operands[0]),
+      factorCell(part, 1, terms[i].right, operands[1]),
+      product(valueAt(part, 0, terms[i].left), valueAt(part, 1, terms[i].right)), sum(i)],
+    largest: (i) => [at(terms[i]), factorCell(part, 0, terms[i].left, first),
+      i === result.winner ? { text: "★ largest", as: "won" } : ""],
+    average: (i) => [at(terms[i]), factorCell(part, 0, terms[i].left, first), sum(i)],
+    routed: (i) => [at(terms[i]), factorCell(part, 1, terms[i].left, "dy"),
+      result.wins[i] ? { text: "★ yes: added", as: "won" } : { text: "no: nothing", as: "quiet" },
+      sum(i)],
+    shares: (i) => [at(terms[i]), factorCell(part, 0, terms[i].left, "dy"), String(terms[i].count),
+      sum(i)],
+    mean: (i) => [at(terms[i]), factorCell(part, 0, terms[i].left, first), `p${i % 8}`],
+    share: (i) => [at(terms[i]), factorCell(part, 0, terms[i].left, "dy"), String(form.count)],
+  }[kind];
+  const columns = {
+    chain: ["#", "kernel at", operands[0], operands[1], "product", "sum so far"],
+    largest: ["#", "window at", first, ""],
+    average: ["#", "window at", first, "sum so far"],
+    routed: ["#", "window at", "gradient of the window", "is its largest", "sum so far"],
+    shares: ["#", "window at", "gradient of the window", "window covers", "sum so far"],
+    mean: ["#", "at", first, "partial sum"],
+    share: ["#", "at", "gradient", "divided by"],
+  }[kind];
+  return { columns, kept: numbers, cells: (row) => cells(numbers[row]) };
+}
+
+/** How a sum becomes the value, in words. */
+function ending(part) {
+  const { form, result } = part;
+  if (form.kind === "average") {
+    const total = result.sums[result.sums.length - 1];
+    return `${shown(total)} / ${form.count} = ${shown(result.value)}`;
+  }
+  if (form.kind === "mean") {
+    const sums = [...result.parts.partials].map((value, i) => `p${i} = ${shown(value)}`).join(", ");
+    return `${sums}; ((p0 + p1) + (p2 + p3)) + ((p4 + p5) + (p6 + p7)) = ${shown(result.parts.value)}`;
+  }
+  return "";
+}
+
+/** The window, the kernel and their products of one channel as grids; null for other shapes. */
+function grids(part, channel) {
+  const { form } = part;
+  const geometry = part.attrs?.geometry ?? part.attrs?.window ?? part.attrs;
+  const kernel = geometry?.kernel;
+  if (!kernel || kernel.length < 1 || kernel.length > 2 || part.op === "conv_grad_weight"
+    || kernel.reduce((all, side) => all * side, 1) > 121) {
+    return null;
+  }
+  const [rows, columns] = [1, ...kernel].slice(-2);
+  const empty = () => new Float32Array(rows * columns);
+  const [left, right, both] = [empty(), empty(), empty()];
+  const used = [];
+  const marks = [];
+  form.terms.forEach((term, i) => {
+    const filter = part.op === "conv_grad_input" ? term.left.place[term.left.place.length - 1] : term.c;
+    if (form.kind === "chain" && filter !== channel) {
+      return;
+    }
+    const [row, column] = [0, ...term.m].slice(-2);
+    const at = row * columns + column;
+    const operand = form.kind === "routed" ? 1 : 0;
+    left[at] = valueAt(part, operand, term.left);
+    if (term.right) {
+      right[at] = valueAt(part, 1, term.right);
+      both[at] = Math.fround(left[at] * right[at]);
+    }
+    used.push({ row, column, i });
+    if (i === part.result.winner || part.result.wins?.[i]) {
+      marks.push({ row, column, as: "winner" });
+    }
+  });
+  const name = form.kind === "chain" || form.kind === "routed" || form.kind === "shares"
+    ? (part.op === "conv" ? `x under the kernel, channel ${channel}` : "gradient under the window")
+    : "x in the window";
+  const made = [[name, left]];
+  if (form.kind === "chain") {
+    made.push(["kernel", right], ["products", both]);
+  }
+  return { rows, columns, made, used, marks };
+}
+
+/** The operations that lead to one number, each with its terms. */
+export class Parts {
+  constructor() {
+    this.element = html("div", { class: "parts" });
+    this.channel = null;
+  }
+
+  /** Shows parts of a scene; `link(part, term)` is told which term is pointed at, null for none. */
+  show(scene, parts, link = () => {}) {
+    this.scene = scene;
+    this.link = link;
+    refill(this.element, parts.map((part) => this.#part(part)));
+  }
+
+  #part(part) {
+    const body = part.kind === "terms" ? this.#terms(part)
+      : part.kind === "formula" ? this.#formula(part) : this.#other(part);
+    const title = `${part.op.replaceAll("_", " ")} of ${part.layer || "the picture"} at `
+      + `${bracketed(part.place)}`;
+    return html("section", { class: "part" }, html("h3", {}, title),
+      html("p", { class: "hint" }, part.summary), body);
+  }
+
+  #value(part, computed) {
+    const line = html("p", { class: "value-line" }, "value ",
+      html("strong", { class: "number", "data-value": shown(part.value) }, shown(part.value)));
+    if (computed === null) {
+      return line;
+    }
+    if (part.other) {
+      line.append(html("span", { class: "bits" }, `the sum above is ${shown(computed)}: this layer `
+        + "computes the same by Winograd's F(2×2, 3×3), in another order and with other roundings, "
+        + "so that the last digits may differ"));
+    } else if (sameBits(Math.fround(computed), part.value)) {
+      line.append(html("span", { class: "bits same" }, "✓ this page's sum has the same bits"));
+    } else {
+      line.append(html("span", { class: "bits other", role: "alert" },
+        `✗ this page's sum is ${shown(computed)}: please report this`));
+    }
+    return line;
+  }
+
+  #terms(part) {
+    const channels = [...new Set(part.form.terms.map((term) =>
+      (part.op === "conv_grad_input" ? term.left.place[term.left.place.length - 1] : term.c)))];
+    const pictures = html("div", { class: "pictures" });
+    const list = new TermList({ label: "terms, in the order of the arithmetic", onpoint: (row) =>
+      this.link(part, row === null ? null : part.form.terms[this.kept[row]]) });
+    const fill = (channel, all) => {
+      const { columns, kept, cells } = table(part, all || part.op === "conv_grad_input" ? null : channel);
+      this.kept = kept;
+      list.show(columns, kept.length, cells);
+      const found = grids(part, channel);
+      refill(pictures, found ? this.#grids(found) : []);
+    };
+    const several = part.form.kind === "chain" && channels.length > 1
+      && part.op !== "conv_grad_weight";
+    const word = part.op === "conv_grad_input" ? "filter" : "channel";
+    const chooser = several ? html("label", { class: "channel" }, `${word} `,
+      choice(word, [["all", `all ${channels.length}`], ...channels.map((c) => [c, String(c)])],
+        "all", (value) => fill(value === "all" ? channels[0] : Number(value), value === "all"))) : null;
+    fill(channels[0], true);
+    const reads = part.inputs.map((id, i) => html("li", {}, `${part.form.operands[i] ?? "x"}: `
+      + `${this.scene.describe(id)}, ${part.shapes[i].join(" × ")}`));
+    return [html("ul", { class: "reads" }, reads), chooser, pictures, list.element,
+      html("p", { class: "said" }, ending(part)), this.#value(part, part.result.value)];
+  }
+
+  #grids({ rows, columns, made, marks }) {
+    const signs = made.length > 1 ? ["·", "="] : [];
+    return made.flatMap(([label, values], i) => {
+      const one = grid({ rows, columns, label });
+      one.show(values, scaleOf(values));
+      one.mark(i === 0 ? marks : []);
+      return [one.element, signs[i] ? html("span", { class: "sign" }, signs[i]) : null];
+    });
+  }
+
+  #formula(part) {
+    const rows = part.read.map((one) => html("tr", {}, html("th", { scope: "row" },
+      `${one.name}${one.place.length ? bracketed(one.place) : ""}`),
+    html("td", { class: "sum" }, shown(one.value)),
+    html("td", { class: "quiet" }, this.scene.describe(one.id))));
+    return [html("table", { class: "terms formula" }, html("tbody", {}, rows)),
+      this.#value(part, null)];
+  }
+
+  #other(part) {
+    const holder = html("div", { class: "asked" });
+    const { source } = this.scene;
+    if (!source.can("terms")) {
+      refill(holder, html("p", { class: "hint" }, "isoconv view, or isoconv explain, lists its terms"));
+      return [holder, this.#value(part, null)];
+    }
+    source.ask("terms", { node: part.id, place: part.place }).then((told) => {
+      refill(holder, told.blocks.map(blockOf));
+    }, (error) => refill(holder, html("p", { class: "warning" }, error.message)));
+    return [holder, this.#value(part, null)];
+  }
+}
+
+/** A block that the engine told: its table and its lines. */
+function blockOf(block) {
+  const list = new TermList({ label: `${block.name ? `${block.name}: ` : ""}${block.text}` });
+  const wide = Math.max(0, ...block.rows.map((row) => row.names.length));
+  const totals = block.rows.some((row) => row.total);
+  const marks = block.rows.some((row) => row.mark);
+  const columns = ["#", ...Array.from({ length: wide }, (_, i) => (i ? "" : "term")),
+    ...Array.from({ length: wide }, () => "value"), ...totals ? ["sum so far"] : [], ...marks ? [""] : []];
+  list.show(columns, block.rows.length, (i) => {
+    const row = block.rows[i];
+    return [...row.names, ...row.values.map((value) => value.text),
+      ...totals ? [{ text: row.total?.text ?? "", as: "sum" }] : [], ...marks ? [row.mark] : []];
+  });
+  const lines = block.lines.map((text) => html("p", { class: "said" }, text));
+  const value = html("p", { class: "said" }, `${block.name || "value"} = ${block.value.text}`);
+  return block.rows.length ? html("div", {}, list.element, lines, value)
+    : html("p", {}, block.text);
+}

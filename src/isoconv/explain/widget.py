@@ -1,0 +1,110 @@
+"""The explorer in a notebook: the same modules as an anywidget, fed by the kernel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from isoconv.errors import IsoconvError, MissingExtraError
+from isoconv.explain.bundle import script, styles
+from isoconv.explain.explorer import Explorer
+from isoconv.explain.standalone import ENTRIES, SHEETS
+
+__all__ = ["explore", "widget_of"]
+
+
+def explore(
+    model: Any, image: Any = None, label: Any = None, *, title: str = "", height: int = 760
+) -> Any:
+    """Look at a network on an image, number by number, in a notebook.
+
+    Args:
+        model: a built or trained model, a run, or the path of a run folder or saved model.
+        image: as for `isoconv.explain`; None for a picture of grey, to be replaced on the page.
+        label: its class, by name or number, for gradients of the loss.
+        title: what the page is called; the model's class unless given.
+        height: of the widget, in pixels.
+
+    Returns:
+        A widget, which a notebook shows.
+
+    Raises:
+        MissingExtraError: anywidget is not installed.
+
+    Example:
+        >>> import numpy as np
+        >>> import isoconv as ic
+        >>> from isoconv import nn
+        >>> model = nn.Sequential(nn.Conv2d(2, 3), nn.Flatten(), nn.Linear(3)).build((5, 5, 1))
+        >>> widget = ic.explore(model, np.ones((5, 5, 1), np.float32), label=0)
+    """
+    from isoconv.explain.numbers import labels_of
+
+    number = None if label is None else labels_of(model, label, 1, None)[0]
+    return widget_of(Explorer(model, image, number, title=title), height)
+
+
+def module() -> str:
+    """The page's modules as the one module that anywidget wants."""
+    return (
+        f"{script(*ENTRIES)}\n"
+        "function render({ model, el }) {\n"
+        '  const root = document.createElement("div");\n'
+        '  root.style.maxHeight = `${model.get("height")}px`;\n'
+        '  root.style.overflow = "auto";\n'
+        "  el.append(root);\n"
+        "  const source = new isoconv_source.MessageSource(model);\n"
+        "  const made = isoconv_explorer.mount(root, source, { fragment: false });\n"
+        "  return () => made.destroy();\n"
+        "}\n"
+        "export default { render };\n"
+    )
+
+
+def widget_of(explorer: Explorer, tall: int = 760) -> Any:
+    """A widget that shows an explorer.
+
+    Raises:
+        MissingExtraError: anywidget is not installed.
+    """
+    try:
+        import anywidget
+        import traitlets
+    except ImportError as error:
+        raise MissingExtraError(
+            "the explorer in a notebook needs anywidget: pip install 'isoconv[notebook]'"
+        ) from error
+
+    class ExplorerWidget(anywidget.AnyWidget):  # type: ignore[misc]
+        """An explorer in a notebook."""
+
+        _esm = module()
+        _css = styles(*SHEETS)
+        height = traitlets.Int(760).tag(sync=True)
+
+        def __init__(self) -> None:
+            super().__init__(height=tall)
+            self.explorer = explorer
+            self.on_msg(self._answer)
+
+        def _answer(self, _: Any, question: dict[str, Any], buffers: list[Any]) -> None:
+            answer: dict[str, Any] = {"answer": question.get("number")}
+            found: list[bytes] = []
+            try:
+                match question.get("kind"):
+                    case "description":
+                        answer["told"] = explorer.description()
+                    case "array":
+                        found = [explorer.array(question.get("scene", -1), question.get("id", -1))]
+                    case "ask":
+                        what, given = question.get("what", ""), question.get("arguments", {})
+                        answer["told"] = explorer.ask(what, given)
+                    case "show":
+                        content = bytes(buffers[0]) if buffers else b""
+                        answer["told"] = explorer.show_file(content, str(question.get("name", "")))
+                    case other:
+                        answer["error"] = f"a page asks for no {other!r:.80}"
+            except IsoconvError as error:
+                answer["error"] = str(error)
+            self.send(answer, found)
+
+    return ExplorerWidget()

@@ -1,0 +1,1 @@
+"""The local page: what the explorer shows, brought to a browser on the same machine."""

@@ -1,0 +1,149 @@
+"""What a request must show before it is answered: the address, the token, a size.
+
+The page is for the person who started it, on the same machine. Other pages in the same browser must
+not read or change it (so the Host and Origin are checked, and a token that they cannot know), and
+the page itself loads nothing from anywhere else.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Awaitable, Callable, MutableMapping
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import parse_qs
+
+__all__ = ["Guard"]
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+HEADERS = (
+    (b"content-security-policy", POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cache-control", b"no-store"),
+)
+
+
+class Guard:
+    """Answers what is not from the page's own person with one line, and passes on the rest.
+
+    Args:
+        app: what answers the rest.
+        port: where the page is; the names in an address that mean this machine go with it.
+        token: what the address that was printed holds.
+        most: bytes that a request may bring.
+    """
+
+    def __init__(self, app: App, port: int, token: str, most: int) -> None:
+        self._app = app
+        self._token = token
+        self._most = most
+        self._hosts = {f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")}
+        self._cookie = f"isoconv-{port}"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = {
+            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
+        }
+        fault = self._fault(scope, given)
+        if fault is not None:
+            await _refuse(send, *fault)
+            return
+        fresh = self._in_address(scope)
+        answered = send if not fresh else _with_cookie(send, self._cookie, self._token)
+        await self._app(scope, _limited(receive, self._most), _with_headers(answered))
+
+    def _fault(self, scope: Scope, given: dict[str, str]) -> tuple[int, str] | None:
+        if given.get("host", "").lower() not in self._hosts:
+            return 403, "this page is for this machine alone, under the address that was printed"
+        origin = given.get("origin")
+        if origin is not None and origin.removeprefix("http://").lower() not in self._hosts:
+            return 403, "another page asked for this; it is for its own page alone"
+        if not (self._in_address(scope) or self._in_cookie(given)):
+            return 403, (
+                "the token is missing or another one: open the address that isoconv view printed"
+            )
+        try:
+            size = int(given.get("content-length", "0"))
+        except ValueError:
+            return 400, "the length of the request is no number"
+        if size > self._most:
+            return 413, f"a request may have {self._most:,} bytes; this one has {size:,}"
+        return None
+
+    def _in_address(self, scope: Scope) -> bool:
+        asked = parse_qs(scope.get("query_string", b"").decode("latin-1"), max_num_fields=20) \
+            if scope.get("query_string", b"").count(b"&") < 20 else {}  # fmt: skip
+        return self._same(asked.get("token", [""])[0])
+
+    def _in_cookie(self, given: dict[str, str]) -> bool:
+        try:
+            kept = SimpleCookie(given.get("cookie", "")).get(self._cookie)
+        except CookieError:
+            return False
+        return kept is not None and self._same(kept.value)
+
+    def _same(self, token: str) -> bool:
+        return hmac.compare_digest(token.encode(), self._token.encode())
+
+
+async def _refuse(send: Send, status: int, text: str) -> None:
+    body = json.dumps({"error": text}).encode()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"connection", b"close"),
+        *HEADERS,
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _limited(receive: Receive, most: int) -> Receive:
+    """A request that brings more than it said, or said nothing, ends where it is too much."""
+    seen = 0
+
+    async def limited() -> MutableMapping[str, Any]:
+        nonlocal seen
+        message = await receive()
+        seen += len(message.get("body", b""))
+        if seen > most:
+            return {"type": "http.disconnect"}
+        return message
+
+    return limited
+
+
+def _with_headers(send: Send) -> Send:
+    async def guarded(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", []), *HEADERS]
+        await send(message)
+
+    return guarded
+
+
+def _with_cookie(send: Send, name: str, token: str) -> Send:
+    async def keeping(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            cookie = f"{name}={token}; HttpOnly; SameSite=Strict; Path=/"
+            message["headers"] = [*message.get("headers", []), (b"set-cookie", cookie.encode())]
+        await send(message)
+
+    return keeping

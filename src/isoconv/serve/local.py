@@ -1,0 +1,89 @@
+"""A server on this machine alone: a free port, a random token, an end by Ctrl-C."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from isoconv.errors import ArgumentError, MissingExtraError
+from isoconv.explain.explorer import Explorer
+from isoconv.serve.page import application
+
+__all__ = ["PORT", "bound", "serve"]
+
+PORT = 8377
+"""The port that is tried first."""
+
+
+def bound(port: int | None) -> tuple[socket.socket, str]:
+    """A socket that listens on this machine alone, and a line if it is not the usual port.
+
+    Args:
+        port: which; None for the usual one or, if that is taken, another that is free.
+
+    Raises:
+        ArgumentError: the port is taken, or may not be opened.
+    """
+    for number in (PORT, 0) if port is None else (port,):
+        server = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            server.bind(("127.0.0.1", number))
+        except (OSError, OverflowError) as error:
+            server.close()
+            if port is None and number:
+                continue
+            reason = getattr(error, "strerror", None) or str(error)
+            raise ArgumentError(
+                f"port {number} cannot be opened ({reason}): choose another with --port, or leave "
+                "it out for a free one"
+            ) from None
+        server.listen(64)
+        own = server.getsockname()[1]
+        return server, "" if number else f"port {PORT} is in use; this is {own}"
+    raise ArgumentError("no port is free on this machine")
+
+
+def serve(
+    explorer: Explorer | None,
+    title: str,
+    *,
+    port: int | None = None,
+    ready: Callable[[str, str], Any] | None = None,
+) -> None:
+    """Serve a page until the process is asked to end.
+
+    Args:
+        explorer: what it shows; None for the playground.
+        title: of the page.
+        port: where; None for a free one.
+        ready: called with the address and a note when the page can be opened.
+
+    Raises:
+        ArgumentError: the port cannot be opened.
+        MissingExtraError: Starlette or uvicorn is not installed.
+    """
+    try:
+        import uvicorn
+    except ImportError as error:
+        raise MissingExtraError(
+            "the local page needs Starlette and uvicorn: pip install 'isoconv[view]'"
+        ) from error
+    listening, note = bound(port)
+    number = listening.getsockname()[1]
+    token = secrets.token_urlsafe(24)
+    config = uvicorn.Config(
+        application(explorer, title, number, token),
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+        timeout_graceful_shutdown=2,
+    )
+    server = uvicorn.Server(config)
+    if ready is not None:
+        ready(f"http://127.0.0.1:{number}/?token={token}", note)
+    with listening:
+        server.run([listening])

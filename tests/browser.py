@@ -1,0 +1,185 @@
+"""A real Chromium for tests of pages: one browser a session, a fresh context for each page.
+
+Playwright's blocking interface keeps an event loop running in the thread that uses it, in which no
+other test could run one of its own. So it lives in a thread of its own, and what tests hold are
+proxies: every call is made over there.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+WEB = Path(__file__).parents[1] / "src/isoconv/explain/web"
+
+ORIGIN = "http://isoconv.test"
+"""Where `new_page` serves the files of `explain/web`, from memory."""
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' blob: data:; connect-src 'self'"
+)
+TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
+LOOPBACK = {"127.0.0.1", "localhost", "[::1]", "::1"}
+MISSING = "no browser to look with: "
+
+
+class Remote:
+    """An object of Playwright's whose attributes are read and called in the browser's thread."""
+
+    def __init__(self, thread: ThreadPoolExecutor, target: Any) -> None:
+        self._thread, self._target = thread, target
+
+    def _back(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return [self._back(one) for one in value]
+        if type(value).__module__.startswith("playwright."):
+            return Remote(self._thread, value)
+        if callable(value):
+            return lambda *args, **named: self._call(value, *args, **named)
+        return value
+
+    def _call(self, function: Callable[..., Any], *args: Any, **named: Any) -> Any:
+        plain = [there(one) for one in args]
+        named = {name: there(one) for name, one in named.items()}
+        return self._back(self._thread.submit(function, *plain, **named).result())
+
+    def __getattr__(self, name: str) -> Any:
+        return self._call(getattr, self._target, name)
+
+    def __enter__(self) -> Any:
+        return self._call(self._target.__enter__)
+
+    def __exit__(self, *error: object) -> None:
+        self._call(self._target.__exit__, *error)
+
+
+def there(value: Any) -> Any:
+    """What the browser's thread is given in place of a proxy."""
+    return value._target if isinstance(value, Remote) else value
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Remote]:
+    """Chromium without a window; the test is left out where there is none."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        pytest.skip(f"{MISSING}Python's playwright is not installed")
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        pytest.skip(f"{MISSING}no chromium on PATH")
+    with ThreadPoolExecutor(1, "browser") as thread:
+        playwright = thread.submit(sync_playwright().start).result()
+        try:
+            remote = Remote(thread, playwright)
+            chromium = remote.chromium.launch(executable_path=program, args=["--no-sandbox"])
+            yield chromium
+            chromium.close()
+        finally:
+            thread.submit(playwright.stop).result()
+
+
+@pytest.fixture
+def new_page(browser: Remote) -> Iterator[Callable[..., Remote]]:
+    """Opens pages: ``new_page(width=1280, height=720, dark=False, **context)``.
+
+    Pages of `explain/web` are at `ORIGIN`; this machine's own servers and files are let through.
+    The test fails if a page asked for anything else, wrote an error to its console or threw one.
+    """
+    contexts, faults = [], []
+
+    def opened(width: int = 1280, height: int = 720, *, dark: bool = False, **more: Any) -> Remote:
+        context = browser.new_context(
+            viewport={"width": width, "height": height},
+            color_scheme="dark" if dark else "light",
+            **more,
+        )
+        contexts.append(context)
+        context.set_default_timeout(20_000)
+        context.route("**/*", lambda route: _serve(route, faults))
+        page = context.new_page()
+        page.on("pageerror", lambda error: faults.append(f"error: {error}"))
+        page.on("console", lambda said: _hear(said, faults))
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert not faults, faults
+
+
+@pytest.fixture
+def page(new_page: Callable[..., Remote]) -> Remote:
+    """One page at 1280 × 720 with an empty document of `ORIGIN`, where modules can be imported."""
+    opened = new_page()
+    opened.goto(f"{ORIGIN}/")
+    return opened
+
+
+def _hear(said: Any, faults: list[str]) -> None:
+    if said.type in ("error", "warning"):
+        faults.append(f"console: {said.text}")
+
+
+def _serve(route: Any, faults: list[str]) -> None:
+    address = urlsplit(route.request.url)
+    if f"{address.scheme}://{address.netloc}" == ORIGIN:
+        name = address.path.lstrip("/")
+        file = WEB / name
+        if not name:
+            route.fulfill(body="<!doctype html><title>isoconv</title>", content_type="text/html")
+        elif file.is_file() and file.parent == WEB:
+            kind = TYPES.get(file.suffix, "application/octet-stream")
+            headers = {"content-security-policy": POLICY, "content-type": f"{kind}; charset=utf-8"}
+            route.fulfill(body=file.read_bytes(), headers=headers)
+        else:
+            faults.append(f"not there: {address.path}")
+            route.fulfill(status=404, body="")
+    elif address.hostname in LOOPBACK or address.scheme in ("file", "data", "blob", "about"):
+        route.continue_()
+    else:
+        faults.append(f"a request left the machine: {route.request.url}")
+        route.abort()
+
+
+# -- what was left out -----------------------------------------------------------------------
+
+
+def left_out(reports: list[Any]) -> str | None:
+    """One line on the tests that had no browser, from the reports of skipped tests."""
+    reasons, files = set(), {}
+    for report in reports:
+        reason = str(report.longrepr[-1]) if isinstance(report.longrepr, tuple) else ""
+        if MISSING in reason:
+            reasons.add(reason.partition(MISSING)[2])
+            file = report.nodeid.partition("::")[0]
+            files[file] = files.get(file, 0) + 1
+    if not files:
+        return None
+    counted = ", ".join(f"{name} ({number})" for name, number in sorted(files.items()))
+    tests = sum(files.values())
+    why = ", ".join(sorted(reasons))
+    return f"left out {tests} tests that need a browser ({why}): {counted}"
+
+
+# -- accessibility ---------------------------------------------------------------------------
+
+
+def accessibility_faults(page: Remote) -> list[str]:
+    """What axe-core finds wrong with a page as it is: the rule, how bad it is, and where."""
+    package = pytest.importorskip("axe_playwright_python", reason=f"{MISSING}no axe-core")
+    source = (Path(package.__file__).parent / "axe.min.js").read_text("utf-8")
+    page.evaluate(source)
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [
+        f"{fault['id']} ({fault['impact']}): {fault['help']}: {node['html'][:120]}"
+        for fault in found["violations"]
+        for node in fault["nodes"]
+    ]
