@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from tests.browser import ORIGIN, Remote, accessibility_faults
 from tests.test_notes import BY_INPUT, BY_KERNEL, FORWARD
 
 import isoconv as ic
+from isoconv.explain.standalone import write_playground
 
 ADDRESS = f"{ORIGIN}/playground.html"
 DIGITS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
@@ -333,6 +335,24 @@ def test_a_link_that_cannot_be_read_says_so(
     assert chosen(page)[0].startswith("∂L/∂x")
 
 
+def test_links_of_the_documentation_work(new_page: Callable[..., Remote]) -> None:
+    """Every link of docs/playground.md shows what it says, and the parts of its table are known."""
+    text = (Path(__file__).parents[2] / "docs/playground.md").read_text("utf-8")
+    links = re.findall(r"^#op=\S+$", text, re.MULTILINE)
+    parts = re.findall(r"^\| `\w+`.*\| `([^`]+)` \|$", text, re.MULTILINE)
+    assert len(links) == 2
+    assert len(parts) == 10
+    page = new_page()
+    for link in [*links, *(f"#op=conv&{part}" for part in parts)]:
+        page.goto(f"{ADDRESS}{link}")
+        page.reload()
+        page.locator(".lines .value").wait_for()
+        assert page.locator(".notices p").all_inner_texts() == [], link
+    page.goto(f"{ADDRESS}{links[0]}")
+    page.reload()
+    assert chosen(page)[0] == "∂L/∂x11 = a·w11 + b·w10 + c·w01 + d·w00"
+
+
 @pytest.mark.parametrize("dark", [False, True])
 def test_pages_can_be_used_by_everybody(new_page: Callable[..., Remote], dark: bool) -> None:
     """Every example at both widths: nothing that axe-core finds, and no sideways scrolling."""
@@ -367,3 +387,36 @@ def test_every_control_is_reached_by_tab(playground: Remote) -> None:
     wanted = {"example", "Copy link", "Stride, width", "Forward", "x00, row 0, column 0", "play",
               "w00, row 0, column 0", "y00, row 0, column 0", "slide the window"}  # fmt: skip
     assert wanted <= names
+
+
+def test_the_playground_is_one_file(
+    new_page: Callable[..., Remote], playground: Remote, tmp_path: Path
+) -> None:
+    """Opened from a folder, offline: the same numbers and links as the page that is served."""
+    file = tmp_path / "playground.html"
+    write_playground(file)
+    page = new_page(offline=True)
+    page.goto(file.as_uri())
+    for name in EXAMPLES:
+        example(page, name)
+        example(playground, name)
+        assert all_numbers(page) == all_numbers(playground), name
+    example(page, "max-back")
+    link = page.url
+    assert link.startswith("file:")
+    other = new_page(width=400, dark=True, offline=True)
+    other.goto(link)
+    assert chosen(other) == ["∂L/∂x10 = a + c", "= 1 + 3", "= 4"]
+    assert accessibility_faults(other) == []
+
+
+def test_the_link_is_copied(new_page: Callable[..., Remote]) -> None:
+    """The button puts the address on the clipboard, or shows it to be copied by hand."""
+    page = new_page(permissions=["clipboard-read", "clipboard-write"])
+    page.goto(ADDRESS)
+    page.get_by_role("button", name="Copy link").click()
+    # A page that is neither local nor encrypted has no clipboard: the link stands in a field.
+    field = page.get_by_label("link", exact=True)
+    field.wait_for()
+    assert field.input_value() == page.url
+    assert page.evaluate("document.activeElement.selectionEnd") == len(page.url)

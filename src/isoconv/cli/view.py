@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from isoconv.cli import complete
 from isoconv.cli.options import AsJson, Best
 from isoconv.cli.table import print_json, say
+
+if TYPE_CHECKING:
+    from isoconv.explain.explorer import Explorer
 
 __all__ = ["view"]
 
@@ -50,6 +53,15 @@ def view(
     open_it: Annotated[
         bool, typer.Option("--open/--no-open", help="Open the page in the browser.")
     ] = True,
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write the page into one HTML file that works without Python or a network, and "
+            "serve nothing.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Look at a network, or at convolution itself, number by number.
@@ -62,10 +74,10 @@ def view(
       isoconv view runs/pets --image cat.jpg
       isoconv view runs/pets --image cat.jpg --label cat
       isoconv view
+      isoconv view --save playground.html
     """
     from isoconv.errors import ArgumentError
     from isoconv.printable import printable
-    from isoconv.serve.local import serve
 
     explorer, title = None, "isoconv playground"
     if run is None:
@@ -78,6 +90,10 @@ def view(
         title = explorer.title
         shown = explorer.scene.image_name
         say(f"shows {printable(title)}, {printable(shown)}")
+    if save is not None:
+        _save(explorer, save, as_json)
+        return
+    from isoconv.serve.local import serve
 
     def ready(address: str, note: str) -> None:
         if note:
@@ -90,6 +106,24 @@ def view(
             _open(address)
 
     serve(explorer, title, port=port, ready=ready)
+
+
+def _save(explorer: Explorer | None, file: Path, as_json: bool) -> None:
+    """Write the page of a network, or the playground's, and say where it is."""
+    from isoconv.explain.standalone import write_page, write_playground
+    from isoconv.printable import printable
+
+    notes: list[str] = []
+    if explorer is None:
+        write_playground(file)
+    else:
+        notes = write_page(explorer, file)
+    for note in notes:
+        say(note)
+    size = file.stat().st_size
+    say(f"wrote {printable(file)}, {size:,} bytes")
+    if as_json:
+        print_json({"file": str(file), "bytes": size, "left_out": notes})
 
 
 def _open(address: str) -> None:

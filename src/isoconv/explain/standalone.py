@@ -1,4 +1,4 @@
-"""An explorer as one HTML file that works without Python or a network."""
+"""An explorer, or the playground, as one HTML file that works without Python or a network."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from isoconv.explain.protocol import Scene
 from isoconv.printable import printable
 from isoconv.report.style import write_whole
 
-__all__ = ["MOST_BYTES", "page_of", "write_page"]
+__all__ = ["MOST_BYTES", "page_of", "playground_page", "write_page", "write_playground"]
 
 MOST_BYTES = 12 * 2**20
 """Numbers that a page holds unasked, before they are compressed."""
@@ -87,12 +87,38 @@ def write_page(explorer: Explorer, path: str | Path, most: int = MOST_BYTES) -> 
     Raises:
         ArgumentError: the file cannot be written.
     """
-    file = Path(path)
     page, notes = page_of(explorer, most)
+    _write(page, path)
+    return notes
+
+
+def playground_page() -> str:
+    """The playground as one page: convolution and pooling without a model.
+
+    Example:
+        >>> page = playground_page()
+        >>> page.count("<script>"), "http://" in page.replace("http://www.w3.org/2000/svg", "")
+        (1, False)
+    """
+    start = "isoconv_playground.mountPlayground(root);"
+    sheets = ("style.css", "playground.css")
+    return static_page("Convolution, number by number", ("playground.js",), start, sheets)
+
+
+def write_playground(path: str | Path) -> None:
+    """Write the playground's page to a file, all of it or none.
+
+    Raises:
+        ArgumentError: the file cannot be written.
+    """
+    _write(playground_page(), path)
+
+
+def _write(page: str, path: str | Path) -> None:
+    file = Path(path)
     try:
         write_whole(file, page.encode())
     except OSError as error:
         raise ArgumentError(
             f"the page cannot be written to {printable(file)}: {error.strerror}"
         ) from None
-    return notes

@@ -120,7 +120,7 @@ def _index(title: str, playground: bool) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n'
+        '<meta name="color-scheme" content="light dark">\n<link rel="icon" href="data:,">\n'
         f"<title>{escape(title)}</title>\n{sheets}"
         f'<script type="module" src="/web/{start}"></script>\n</head>\n'
         '<body class="isoconv-page">\n'

@@ -71,7 +71,8 @@ export class Stage {
         act(panel.place(row, column, plane), ...more);
       const drawn = grid({
         label: panel.planeTitle(plane), rows: panel.rows, columns: panel.columns,
-        padding: panel.padding, cell: panel.planes.length > 4 ? 36 : null, symbol: placed((place) => panel.symbol(place)),
+        padding: panel.padding, cell: panel.planes.length > 4 ? 36 : null,
+        symbol: placed((place) => panel.symbol(place)),
         onselect: isResult ? placed(onchoose) : null,
         onpoint: isResult ? null : (row, column) => this.#pointCell(panel.name, row, column, plane),
         onedit: panel.editable ? placed((place, value) => onedit(panel.name, place, value)) : null,

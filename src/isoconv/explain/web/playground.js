@@ -34,6 +34,17 @@ function remarks({ chosen, beyond }, tab) {
   return said;
 }
 
+/** For whom a link to this page works. */
+function reach() {
+  if (location.protocol === "file:") {
+    return "The link works wherever this file is at the same place.";
+  }
+  return ["127.0.0.1", "localhost", "[::1]"].includes(location.hostname)
+    ? "The link works on this machine while this page is served; a page for others is written by "
+      + "isoconv view --save FILE."
+    : "The link holds all numbers and settings.";
+}
+
 class Playground {
   constructor(root, { fragment = true, example = "conv" } = {}) {
     this.fragment = fragment;
@@ -107,8 +118,8 @@ class Playground {
     refill(root, html("div", { class: "playground" },
       html("header", { class: "top" },
         html("div", { class: "heading" }, html("h1", {}, "Convolution, number by number"),
-          html("p", {}, "Choose a number of the result to see what it is made of. "
-            + "Every other number, and every setting, can be changed.")),
+          html("p", {}, "Choose a number of the result to see its terms; "
+            + "change any other number or setting.")),
         html("div", { class: "tools" }, this.examples, this.copy, this.copied)),
       html("div", { class: "body" }, this.form.element,
         html("div", { class: "work" }, this.tabs.element, this.panel))));
@@ -307,7 +318,7 @@ class Playground {
     const link = `${location.href.split("#")[0]}#${this.written}`;
     try {
       await navigator.clipboard.writeText(link);
-      this.copied.textContent = "Copied: the link holds all numbers and settings.";
+      this.copied.textContent = `Copied. ${reach()}`;
     } catch {
       const field = html("input", { type: "text", readonly: true, value: link, "aria-label": "link",
         class: "link" });
