@@ -227,6 +227,7 @@ def test_commands(tmp_path: Path) -> None:
         (("conv", "--values", "1,2"), "--values says what a picture shows; add --animate FILE"),
         (("conv", "--animate", "a.gif", "--values", "1|2"), "--values must have 1 planes"),
         (("conv", "--animate", "a.gif", "--at", "x"), "--at must be whole numbers such as 1,0"),
+        (("conv", "--animate", "a.gif", "--format", "latex"), "give one of them"),
         (("conv", "--kernel", "5"), "give a smaller --kernel or more --padding"),
         (("conv", "--input", "28x28"), "give a smaller --input, or fewer lists (--of y)"),
         (("max", "--values", "1,2;3"), "--values must have rows of equal lengths; got rows of 2,"),

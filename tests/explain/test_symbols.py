@@ -183,6 +183,18 @@ def test_indices() -> None:
     assert "Indices: x row, column, channel; w row, column, channel; y row, column." in str(sheet)
 
 
+def test_long_sums() -> None:
+    """A sum of 27 products stands in lines of at most 100 columns, in LaTeX in rows of nine."""
+    sheet = ic.symbols.conv((3, 3), (3, 3), channels=3, of="y")
+    *_, first, second, third, last = sheet.to_text().splitlines()
+    assert first.startswith("y00 = x000·w000 + x010·w010 + ")
+    assert all(line.startswith("      + x") for line in (second, third, last))
+    assert max(map(len, sheet.to_text().splitlines())) <= 100
+    joined = " ".join(line.strip() for line in (first, second, third, last))
+    assert joined == f"y00 = {sheet.equations()['y00']}"
+    assert sheet.to_latex().count(" \\\\\n&\\quad + x_{00") == 2
+
+
 def test_letters_run_out() -> None:
     """More results than letters are called g with the result's index."""
     few, many = (ic.symbols.conv((side,), (1,), of="w").equations() for side in (21, 22))

@@ -132,7 +132,7 @@ def conv(
     )
     if animate is not None:
         kernel = _kernel(weights, sheet)
-        _draw(sheet, animate, _image(values, sheet), kernel, at, seconds, as_json)
+        _draw(sheet, animate, _image(values, sheet), kernel, at, seconds, form, as_json)
     else:
         _only_drawn(values=values, weights=weights, at=at)
         _show(sheet, form, as_json)
@@ -185,7 +185,7 @@ def conv_transpose(
     )
     if animate is not None:
         kernel = _kernel(weights, sheet)
-        _draw(sheet, animate, _image(values, sheet), kernel, at, seconds, as_json)
+        _draw(sheet, animate, _image(values, sheet), kernel, at, seconds, form, as_json)
     else:
         _only_drawn(values=values, weights=weights, at=at)
         _show(sheet, form, as_json)
@@ -229,7 +229,7 @@ def max_(
         ascii=ascii,
     )
     if animate is not None:
-        _draw(sheet, animate, None, None, at, seconds, as_json)
+        _draw(sheet, animate, None, None, at, seconds, form, as_json)
     else:
         _only_drawn(at=at)
         _show(sheet, form, as_json)
@@ -279,7 +279,7 @@ def average(
         ascii=ascii,
     )
     if animate is not None:
-        _draw(sheet, animate, None, None, at, seconds, as_json)
+        _draw(sheet, animate, None, None, at, seconds, form, as_json)
     else:
         _only_drawn(at=at)
         _show(sheet, form, as_json)
@@ -311,7 +311,7 @@ def global_(
         ascii=ascii,
     )
     if animate is not None:
-        _draw(sheet, animate, None, None, at, seconds, as_json)
+        _draw(sheet, animate, None, None, at, seconds, form, as_json)
     else:
         _only_drawn(at=at)
         _show(sheet, form, as_json)
@@ -366,10 +366,17 @@ def _draw(
     weights: Any,
     at: str | None,
     seconds: float,
+    form: Format,
     as_json: bool,
 ) -> None:
     """Save a picture and say so."""
     from isoconv.printable import printable
+
+    if form is not Format.text:
+        raise ArgumentError(
+            f"--format {form.value} says how formulas are written, and --animate draws in place of "
+            "writing; give one of them"
+        )
 
     sheet.animate(file, values, weights, at=place_of(at), seconds=seconds)
     say(f"{printable(file)}: {sheet.title}")

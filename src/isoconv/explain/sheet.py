@@ -1,151 +1,27 @@
-"""A sheet of formulas: matrices, equations and lines, as text, LaTeX, Markdown or JSON."""
+"""A sheet of formulas: as text, LaTeX, Markdown and JSON, and drawn."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from isoconv.explain.notation import Form, Names, in_ascii, written
-from isoconv.graph.terms import Chain, Element, Formula, Index, Partials, Running, Term
+from isoconv.explain.notation import Names, in_ascii, written
+from isoconv.explain.sheet_blocks import (
+    WIDTH,
+    Block,
+    Equations,
+    Line,
+    Matrices,
+    Remark,
+    Win,
+)
+from isoconv.graph.terms import Chain, Formula, Partials, Running, Term
 
 if TYPE_CHECKING:
     from isoconv.explain.scene import Scene
 
-__all__ = ["Block", "Equation", "Equations", "Line", "Matrices", "Matrix", "Remark", "Sheet", "Win"]
-
-WIDTH = 100
-"""Columns of the text; matrices that find no room beside one another stand below."""
-
-
-@dataclass(frozen=True, slots=True)
-class Matrix:
-    r"""A matrix, a row a line.
-
-    Attributes:
-        text: its name in text; "" for none.
-        latex: its name in LaTeX.
-        rows: of terms.
-    """
-
-    text: str
-    latex: str
-    rows: tuple[tuple[Term, ...], ...]
-
-    def cells(self, names: Sequence[Names], form: Form) -> list[list[str]]:
-        """Its entries as they are written."""
-        return [[written(term, names, form) for term in row] for row in self.rows]
-
-    def lines(self, names: Sequence[Names]) -> list[str]:
-        """It in text, its name before its first row."""
-        cells = self.cells(names, "text")
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        before = f"{self.text} = " if self.text else ""
-        rows = []
-        for number, row in enumerate(cells):
-            texts = (text.rjust(wide) for text, wide in zip(row, widths, strict=True))
-            rows.append(f"{' ' * len(before) if number else before}[{'  '.join(texts)}]")
-        return rows
-
-    def to_latex(self, names: Sequence[Names]) -> str:
-        """It in LaTeX."""
-        rows = " \\\\\n".join(" & ".join(row) for row in self.cells(names, "latex"))
-        before = f"{self.latex} = " if self.latex else ""
-        return f"{before}\\begin{{bmatrix}}\n{rows}\n\\end{{bmatrix}}"
-
-
-@dataclass(frozen=True, slots=True)
-class Matrices:
-    """Matrices beside one another."""
-
-    all: tuple[Matrix, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A formula that holds for all elements, in both ways of writing."""
-
-    text: str
-    latex: str
-
-
-@dataclass(frozen=True, slots=True)
-class Remark:
-    """A sentence."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Win:
-    """A window of a maximum: what it sees, which value is the largest, and who takes its gradient.
-
-    Attributes:
-        window: what it sees.
-        largest: its maximum.
-        gradient: the element of grad_output that goes to the maximum's place.
-        place: of the maximum in the input.
-    """
-
-    window: Matrix
-    largest: str
-    gradient: Element
-    place: Index
-
-    def words(self, names: Sequence[Names], form: Form) -> str:
-        """What is said of it."""
-        taker = written(self.gradient, names, form)
-        if form == "latex":
-            return (
-                rf"\Rightarrow \text{{max}} = {self.largest} \Rightarrow \text{{assign }} {taker} "
-                rf"\text{{ to position of {self.largest}}}"
-            )
-        return f"⇒ max = {self.largest} ⇒ assign {taker} to position of {self.largest}"
-
-
-@dataclass(frozen=True, slots=True)
-class Equation:
-    """One element and what it is made of.
-
-    Attributes:
-        array: which array the element belongs to; "y", "w" or "x".
-        place: of the element.
-        name: of the array's elements.
-        derivative: whether it is the loss's derivative by the element.
-        term: what it is made of.
-        value: what that gives, where numbers are known.
-    """
-
-    array: str
-    place: Index
-    name: Names
-    derivative: bool
-    term: Term
-    value: str = ""
-
-    def right(self, names: Sequence[Names], form: Form) -> str:
-        """What it is made of, and its value."""
-        terms = written(self.term, names, form)
-        return f"{terms} = {self.value}" if self.value else terms
-
-    def left(self, form: Form) -> str:
-        """The side of the equation that is named."""
-        name = self.name.name(self.place, form)
-        if not self.derivative:
-            return name
-        if form == "latex":
-            return rf"\frac{{\partial L}}{{\partial {name}}}"
-        return f"∂L/∂{name}"
-
-
-@dataclass(frozen=True, slots=True)
-class Equations:
-    """A list of equations of one array."""
-
-    all: tuple[Equation, ...]
-
-
-Block: TypeAlias = Matrices | Line | Remark | Win | Equations
+__all__ = ["Sheet"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -341,13 +217,8 @@ class Sheet:
         match block:
             case Matrices(matrices):
                 return _beside([matrix.lines(self.names) for matrix in matrices])
-            case Equations(equations):
-                lefts = [each.left("text") for each in equations]
-                wide = max(map(len, lefts), default=0)
-                return [
-                    f"{left.ljust(wide)} = {each.right(self.names, 'text')}"
-                    for left, each in zip(lefts, equations, strict=True)
-                ]
+            case Equations():
+                return block.lines(self.names)
             case Win(window):
                 *above, last = window.lines(self.names)
                 return [*above, f"{last} {block.words(self.names, 'text')}"]
@@ -368,13 +239,8 @@ class Sheet:
                 case Matrices(matrices):
                     shown = ", \\quad\n".join(each.to_latex(self.names) for each in matrices)
                     parts.append(displayed(shown))
-                case Equations(equations):
-                    rows = " \\\\\n".join(
-                        f"{each.left('latex')} &= {each.right(self.names, 'latex')}"
-                        for each in equations
-                    )
-                    aligned = f"\\begin{{aligned}}\n{rows}\n\\end{{aligned}}"
-                    parts.append(displayed(aligned))
+                case Equations():
+                    parts.append(displayed(block.to_latex(self.names)))
                 case Win(window):
                     whole = f"{window.to_latex(self.names)}\n{block.words(self.names, 'latex')}"
                     parts.append(displayed(whole))

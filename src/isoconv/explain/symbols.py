@@ -14,7 +14,8 @@ from isoconv.cards import sides
 from isoconv.checks import check_choice, check_count, check_flag, shown
 from isoconv.errors import ArgumentError, ShapeError
 from isoconv.explain.notation import Names
-from isoconv.explain.sheet import Block, Equation, Equations, Matrices, Remark, Sheet
+from isoconv.explain.sheet import Sheet
+from isoconv.explain.sheet_blocks import Block, Equation, Equations, Matrices, Remark
 from isoconv.explain.symbols_arrays import (
     GRAD,
     KERNEL,

@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any
 
 from isoconv.explain.notation import Names, mapped
-from isoconv.explain.sheet import Matrix
+from isoconv.explain.sheet_blocks import Matrix
 from isoconv.graph.ir import TensorSpec
 from isoconv.graph.operation import operation
 from isoconv.graph.terms import Asked, Chain, Element, Index, Number, Padding, Term

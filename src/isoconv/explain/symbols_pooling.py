@@ -14,16 +14,8 @@ from isoconv.cards import sides
 from isoconv.checks import check_array, check_choice, check_flag, shown
 from isoconv.errors import ArgumentError, DTypeError, ShapeError
 from isoconv.explain.notation import Names, mapped, number_text
-from isoconv.explain.sheet import (
-    Block,
-    Equation,
-    Equations,
-    Matrices,
-    Matrix,
-    Remark,
-    Sheet,
-    Win,
-)
+from isoconv.explain.sheet import Sheet
+from isoconv.explain.sheet_blocks import Block, Equation, Equations, Matrices, Matrix, Remark, Win
 from isoconv.explain.symbols import check_amount, chosen, input_sides
 from isoconv.explain.symbols_arrays import GRAD, RESULT, SOURCE, planes, result_names
 from isoconv.explain.symbols_sizes import pool_formula, settings_line, size_lines

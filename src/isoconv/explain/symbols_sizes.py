@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from isoconv.cards import sides as times
-from isoconv.explain.sheet import Block, Line, Remark
+from isoconv.explain.sheet_blocks import Block, Line, Remark
 from isoconv.ops import ConvGeometry, WindowGeometry
 
 __all__ = ["conv_formula", "pool_formula", "settings_line", "size_lines", "transposed_formula"]
