@@ -126,6 +126,12 @@ def test_averages() -> None:
     assert "".join(texts(scene)[-2:]).endswith("/9    = 3.6666667")
 
 
+def test_overflow() -> None:
+    """A sum beyond float32 is infinite, as in the engine, without a warning."""
+    assert texts(ic.symbols.conv((2,), (2,)).picture([3e38, 3e38], [1, 1]))[-1].endswith("= inf")
+    assert ic.symbols.avg_pool([3e38, 3e38], 2).equations()["y0"].endswith("= inf")
+
+
 def test_all_steps_have_one_size() -> None:
     """Also where a window hangs over the end, and where a line is longer than others."""
     sheet = ic.symbols.max_pool([1, 2, 3, 4, 5, 6], 3, stride=2, ceil_mode=True)

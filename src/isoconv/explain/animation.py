@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from isoconv.checks import check_number, check_path, shown, whole
 from isoconv.errors import ArgumentError, MissingExtraError
-from isoconv.explain.drawn import scene_of
+from isoconv.explain.drawn import scenes_of
 from isoconv.explain.scene import Scene
 from isoconv.explain.steps import array_for, steps_of
 from isoconv.explain.symbols_windows import Pooling
@@ -58,14 +58,14 @@ def _scenes(sheet: Sheet, values: Any, weights: Any, at: Sequence[int] | None) -
     if isinstance(drawn, Pooling):
         if weights is not None:
             raise ArgumentError(f"a pooling has no {named('weights')}; got {shown(weights)}")
-        given = drawn.values[0] if drawn.values is not None and values is None else values
+        given = drawn.values if values is None else values
         x = array_for("values", given, drawn.x.shape, 0, 0)
     else:
         x = array_for("values", values, drawn.x.shape, 0, 0)
         w = array_for("weights", weights, drawn.w.shape, 1, -1)
     steps = steps_of(drawn, x, w, places)
     numbers = range(len(steps)) if at is None else [_number(places, at)]
-    return [scene_of(sheet, x, w, steps, number) for number in numbers]
+    return scenes_of(sheet, x, w, steps, numbers)
 
 
 def _number(places: Sequence[Index], at: Sequence[int]) -> int:

@@ -11,15 +11,15 @@ import numpy as np
 
 from isoconv.explain.notation import number_text
 from isoconv.explain.scene import Box, Scene, Shape, Words, text_width
-from isoconv.explain.steps import Array, Step
-from isoconv.explain.symbols_arrays import Arrays
+from isoconv.explain.steps import Array, Met, Step
+from isoconv.explain.symbols_arrays import RESULT, Arrays
 from isoconv.explain.symbols_windows import Pooling
 from isoconv.graph.terms import Index
 
 if TYPE_CHECKING:
     from isoconv.explain.sheet import Sheet
 
-__all__ = ["scene_of"]
+__all__ = ["scenes_of"]
 
 CELL = 44.0
 MARGIN = 20.0
@@ -106,59 +106,70 @@ class _Plane:
         return [*found, *frames]
 
 
-def scene_of(sheet: Sheet, x: Array, w: Array | None, steps: Sequence[Step], at: int) -> Scene:
-    """One step of a sliding window.
+def scenes_of(
+    sheet: Sheet, x: Array, w: Array | None, steps: Sequence[Step], numbers: Sequence[int]
+) -> list[Scene]:
+    """Steps of a sliding window, all of one size.
 
     Args:
         sheet: what is drawn.
         x: the input, ``(spatial..., C)``.
         w: the kernel; None for a pooling.
-        steps: all of them; what comes before is in the result already.
-        at: number of the step.
+        steps: all of them; what comes before a step is in the result already.
+        numbers: of the steps that are drawn.
     """
     drawn: Arrays | Pooling = sheet.drawn
-    step = steps[at]
-    rows = _rows(drawn, x, w, steps, at)
-    results = _results(drawn, steps, at)
-    columns = [
-        [source for source, _ in rows],
-        [kernel for _, kernel in rows if kernel is not None],
-        results,
+    around = _around(drawn, steps)
+    laid = [
+        _laid_out(_rows(drawn, x, w, steps[at], around), _results(drawn, steps, at))
+        for at in numbers
     ]
+    least = max(420.0, text_width(sheet.title, TEXT) + 2 * MARGIN)
+    width = max(least, *(right + MARGIN for _, right, _ in laid))
+    lines = [
+        _wrapped(step, sheet.names[RESULT].text(step.place), width - 2 * MARGIN) for step in steps
+    ]
+    # As many lines for every step, so that all pictures have one size.
+    most = max(map(len, lines))
+    scenes = []
+    for at, (shapes, _, lower) in zip(numbers, laid, strict=True):
+        below = lower + LINE_HEIGHT
+        told = [
+            Words(MARGIN, below + LINE_HEIGHT * number, line, TEXT, INK)
+            for number, line in enumerate(lines[at])
+        ]
+        height = below + LINE_HEIGHT * (most - 1) + MARGIN
+        ground = Box(0, 0, width, height, WHITE)
+        title = Words(MARGIN, MARGIN, sheet.title, TEXT, FAINT)
+        says = f"{sheet.title}: {' '.join(lines[at])}"
+        scenes.append(Scene(width, height, (ground, title, *shapes, *told), says))
+    return scenes
+
+
+def _laid_out(
+    rows: Sequence[tuple[_Plane, _Plane | None]], results: Sequence[_Plane]
+) -> tuple[list[Shape], float, float]:
+    """Input, kernel and result beside one another, and their right and lower edges."""
     shapes: list[Shape] = []
-    top = MARGIN + HEADING
-    left = MARGIN
+    top, left = MARGIN + HEADING, MARGIN
     # A kernel's plane stands beside the channel that it meets.
-    tall = max(
-        _stacked([max(s.height, k.height if k else 0.0) for s, k in rows]),
-        _stacked([plane.height for plane in results]),
-    )
-    y = top + (tall - _stacked([max(s.height, k.height if k else 0.0) for s, k in rows])) / 2
-    wide = [max((plane.width for plane in column), default=0.0) for column in columns]
-    for source, kernel in rows:
+    heights = [max(source.height, kernel.height if kernel else 0.0) for source, kernel in rows]
+    tall = max(_stacked(heights), _stacked([plane.height for plane in results]))
+    source_width = max(source.width for source, _ in rows)
+    kernel_width = max((kernel.width + BETWEEN for _, kernel in rows if kernel), default=0.0)
+    y = top + (tall - _stacked(heights)) / 2
+    for (source, kernel), height in zip(rows, heights, strict=True):
         shapes += source.shapes(left, y)
         if kernel is not None:
-            lower = (source.height - kernel.height) / 2
-            shapes += kernel.shapes(left + wide[0] + BETWEEN, y + max(lower, 0.0))
-        y += max(source.height, kernel.height if kernel else 0.0) + TEXT
-    middle = wide[1] + BETWEEN if wide[1] else 0.0
-    left += wide[0] + BETWEEN + middle
+            lower = max((source.height - kernel.height) / 2, 0.0)
+            shapes += kernel.shapes(left + source_width + BETWEEN, y + lower)
+        y += height + TEXT
+    left += source_width + BETWEEN + kernel_width
     y = top + (tall - _stacked([plane.height for plane in results])) / 2
     for plane in results:
         shapes += plane.shapes(left, y)
         y += plane.height + TEXT
-    width = max(left + wide[2] + MARGIN, text_width(sheet.title, TEXT) + 2 * MARGIN, 420.0)
-    name = sheet.names[2].text(step.place)
-    # As many lines for every step, so that all pictures have one size.
-    most = max(len(_wrapped(each, name, width - 2 * MARGIN)) for each in steps)
-    lines = _wrapped(step, name, width - 2 * MARGIN)
-    below = top + tall + LINE_HEIGHT
-    for number, line in enumerate(lines):
-        shapes.append(Words(MARGIN, below + LINE_HEIGHT * number, line, TEXT, INK))
-    height = below + LINE_HEIGHT * (most - 1) + MARGIN
-    ground = Box(0, 0, width, height, WHITE)
-    title = Words(MARGIN, MARGIN, sheet.title, TEXT, FAINT)
-    return Scene(width, height, (ground, title, *shapes), f"{sheet.title}: {' '.join(lines)}")
+    return shapes, left + max(plane.width for plane in results), top + tall
 
 
 def _short(value: np.float32) -> str:
@@ -189,8 +200,7 @@ def _wrapped(step: Step, name: str, width: float) -> list[str]:
     end = f"{step.ends[1]} = {number_text(step.value)}"
     if len(lines[-1]) > 4 and text_width(lines[-1] + end, TEXT) > width:
         lines[-1] += step.ends[1]
-        end = f"    = {number_text(step.value)}"
-        lines.append(end)
+        lines.append(f"    = {number_text(step.value)}")
     else:
         lines[-1] += end
     return lines
@@ -233,17 +243,20 @@ def _around(drawn: Arrays | Pooling, steps: Sequence[Step]) -> list[tuple[int, i
 
 
 def _rows(
-    drawn: Arrays | Pooling, x: Array, w: Array | None, steps: Sequence[Step], at: int
+    drawn: Arrays | Pooling,
+    x: Array,
+    w: Array | None,
+    step: Step,
+    around: Sequence[tuple[int, int]],
 ) -> list[tuple[_Plane, _Plane | None]]:
     """For each channel of the input its plane and the plane of the kernel that it meets."""
     *sides, channels = x.shape
-    step, around = steps[at], _around(drawn, steps)
     rows = []
     for channel in range(channels):
         met = {each.place[:-1]: each for each in step.met if each.place[-1] == channel}
         covers = step.covers or tuple(met)
 
-        def cell(place: Index, channel: int = channel, met: dict = met) -> _Cell:  # type: ignore[type-arg]
+        def cell(place: Index, channel: int = channel, met: dict[Index, Met] = met) -> _Cell:
             found = met.get(place)
             inside = all(0 <= at < side for at, side in zip(place, sides, strict=True))
             value = _short(x[(*place, channel)]) if inside else "0" * isinstance(drawn, Arrays)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from isoconv.explain.notation import number_text
 from isoconv.explain.symbols import notes_order
 from isoconv.explain.symbols_arrays import KERNEL, SOURCE, Arrays
 from isoconv.explain.symbols_windows import Pooling
-from isoconv.graph.terms import Chain, Element, Formula, Index, Largest, Padding, Term
+from isoconv.graph.terms import Chain, Element, Formula, Index, Padding, Term
 from isoconv.graph.values import evaluate
 from isoconv.ops.window import at, kernel_positions
 from isoconv.wording import named
@@ -111,9 +111,12 @@ def steps_of(drawn: Arrays | Pooling, x: Array, w: Array | None, places: list[In
         w: its kernel; None for a pooling.
         places: of the result, in order.
     """
-    if isinstance(drawn, Pooling):
-        return [_pooled(drawn, x, place) for place in places]
-    return [_convolved(drawn, x, np.zeros(0, np.float32) if w is None else w, p) for p in places]
+    with np.errstate(all="ignore"):
+        if isinstance(drawn, Pooling):
+            pooling = replace(drawn, values=x)
+            return [_pooled(pooling, x, place) for place in places]
+        kernel = np.zeros(drawn.w.shape, np.float32) if w is None else w
+        return [_convolved(drawn, x, kernel, place) for place in places]
 
 
 def _convolved(arrays: Arrays, x: Array, w: Array, place: Index) -> Step:
@@ -141,15 +144,13 @@ def _pooled(pooling: Pooling, x: Array, place: Index) -> Step:
     term = pooling.forward(place)
     value = np.float32(evaluate(term, (x,)))
     cells = [each for each in _cells(term) if isinstance(each, Element)]
-    largest = isinstance(term, Largest)
-    # The first of equals wins.
-    won = next((c for c in cells if largest and x[c.index] == value), None)
-    met = tuple(Met(c.index, x[c.index], winner=c == won) for c in cells)
+    won = pooling.winner(place)
+    met = tuple(Met(c.index, x[c.index], winner=c.index == won) for c in cells)
     terms = tuple(number_text(m.value) for m in met)
     output = place[:-1] or (0,) * len(pooling.window.kernel)
     window = pooling.window
     covers = tuple(at(window, m, output) for m in kernel_positions(window.kernel))
-    if largest:
+    if won is not None:
         return Step(place, value, met, terms, ", ", ("max(", ")"), covers)
     count = term.arguments[1] if isinstance(term, Formula) else None
     divisor = number_text(getattr(count, "value", 1.0))

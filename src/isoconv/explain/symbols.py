@@ -198,7 +198,7 @@ def conv_transpose(
     if min(outputs) < 1:
         raise ShapeError(
             f"the result must have at least one position on every axis; got {outputs} for an "
-            f"input of {sides} with {named('padding')} {geometry.padding}: give less padding"
+            f"input of {inputs} with {named('padding')} {geometry.padding}: give less padding"
         )
     x = TensorSpec((*inputs, channels))
     w = TensorSpec((*geometry.kernel, filters // groups, channels), batched=False)

@@ -219,7 +219,7 @@ def _pooling(
     window = WindowGeometry(kernel, steps, pairs, holes, ceil_mode)
     x = TensorSpec((*inputs, 1))
     y = TensorSpec((1,)) if kind == "global" else operation("max_pool").infer(window, x)
-    return Pooling(kind, window, padded, x, y, None if array is None else array[None, ..., None])
+    return Pooling(kind, window, padded, x, y, None if array is None else array[..., None])
 
 
 # -- the sheet -------------------------------------------------------------------------------
@@ -271,7 +271,7 @@ def _filled(matrix: Matrix, values: Array | None) -> Matrix:
         return matrix
     rows = tuple(
         tuple(
-            Number(float(values[0][e.index])) if isinstance(e, Element) else e for e in row
+            Number(float(values[e.index])) if isinstance(e, Element) else e for e in row
         )
         for row in matrix.rows
     )  # fmt: skip
@@ -280,13 +280,14 @@ def _filled(matrix: Matrix, values: Array | None) -> Matrix:
 
 def _value(pooling: Pooling, term: Term) -> np.float32:
     """A term of the input by its values, in the engine's bits."""
-    return np.float32(evaluate(term, () if pooling.values is None else (pooling.values[0],)))
+    with np.errstate(all="ignore"):
+        return np.float32(evaluate(term, () if pooling.values is None else (pooling.values,)))
 
 
 def _results(pooling: Pooling, forward: dict[Index, Term]) -> Array:
-    found = np.zeros((1, *pooling.y.shape), np.float32)
+    found = np.zeros(pooling.y.shape, np.float32)
     for place, term in forward.items():
-        found[(0, *place)] = _value(pooling, term)
+        found[place] = _value(pooling, term)
     return found
 
 
@@ -300,7 +301,7 @@ def _forward(pooling: Pooling, forward: dict[Index, Term], names: Sequence[Names
         if values is None:
             equations.append(Equation("y", place, names[RESULT], False, term))
             continue
-        filled = mapped(term, lambda leaf: Number(float(values[0][leaf.index])))
+        filled = mapped(term, lambda leaf: Number(float(values[leaf.index])))
         value = number_text(_value(pooling, term))
         equations.append(Equation("y", place, names[RESULT], False, filled, value))
     blocks: list[Block] = [Equations(tuple(equations))]
@@ -315,12 +316,14 @@ def _win(pooling: Pooling, place: Index, term: Term) -> Win:
         raise TypeError(f"a maximum is a choice; got {type(term).__name__}")
     cells = [each for each in term.terms if isinstance(each, Element)]
     rows = tuple(
-        tuple(Number(float(pooling.values[0][each.index])) for each in row)
+        tuple(Number(float(pooling.values[each.index])) for each in row)
         for _, row in groupby(cells, key=lambda each: each.index[:-2])
     )
-    won = next(each for each in cells if Element(GRAD, place) in pooling.backward(each.index).terms)
-    largest = number_text(pooling.values[0][won.index])
-    return Win(Matrix("", "", rows), largest, Element(GRAD, place), won.index)
+    won = pooling.winner(place)
+    if won is None:
+        raise TypeError(f"one element of a maximum is the largest; got none at {place}")
+    largest = number_text(pooling.values[won])
+    return Win(Matrix("", "", rows), largest, Element(GRAD, place), won)
 
 
 def _backward(pooling: Pooling, names: Sequence[Names], order: str) -> list[Block]:

@@ -13,7 +13,18 @@ from isoconv.explain.notation import mapped
 from isoconv.explain.symbols_arrays import GRAD, SOURCE
 from isoconv.graph.ir import TensorSpec
 from isoconv.graph.operation import operation
-from isoconv.graph.terms import Asked, Element, Index, Number, Padding, Running, Term, When
+from isoconv.graph.terms import (
+    Asked,
+    Element,
+    Index,
+    Largest,
+    Number,
+    Padding,
+    Running,
+    Term,
+    When,
+    Wins,
+)
 from isoconv.graph.values import evaluate
 from isoconv.ops import AvgPool, AvgPoolGrad, CountAttrs, Sum, WindowGeometry
 
@@ -32,7 +43,7 @@ class Pooling:
         padded: whether an average counts positions in the padding.
         x: what the input is.
         y: what the result is.
-        values: the input's, ``(1, spatial..., 1)``; None where symbols stand for them.
+        values: the input's, ``(spatial..., 1)``; None where symbols stand for them.
     """
 
     kind: str
@@ -65,6 +76,23 @@ class Pooling:
             raise TypeError(f"a gradient of pooling is a sum; got {type(found).__name__}")
         return found
 
+    def winner(self, place: Index) -> Index | None:
+        """The element of the input that is the largest of a window; None for an average."""
+        choice = self.forward(place)
+        if not isinstance(choice, Largest):
+            return None
+        return next(
+            each.index
+            for number, each in enumerate(choice.terms)
+            if isinstance(each, Element) and self._holds(Wins(choice, number))
+        )
+
+    def _holds(self, condition: Wins) -> bool:
+        """Whether a condition on elements of the input, their indices without an image, holds."""
+        if self.values is None:
+            raise TypeError("which value is the largest is not known without values")
+        return bool(evaluate(When(condition, Number(1.0), Number(0.0)), (self.values,)) == 1)
+
     def _share(self, whole: Term) -> Term:
         """What `divide_by_count` makes of a term."""
         spec = TensorSpec(self.y.shape)
@@ -78,24 +106,23 @@ class Pooling:
     ) -> Term:
         specs = tuple(self.x if array == SOURCE else self.y for array in arrays)
         asked = Asked(attrs, specs, result, (0, *place), 1, self._read)
-        term = operation(name).terms_of(asked)
-        if isinstance(term, Running):
-            # Which windows an element wins follows from the values.
-            kept = tuple(each for each in term.terms if self._counts(each))
-            term = Running(tuple(e.then if isinstance(e, When) else e for e in kept))
 
         def of_sheet(leaf: Element | Padding) -> Term:
             return type(leaf)(arrays[leaf.operand], leaf.index[1:])
 
-        return mapped(term, of_sheet)
-
-    def _counts(self, term: Term) -> bool:
-        if not isinstance(term, When):
-            return True
-        if self.values is None:
-            raise TypeError("which windows a value wins is not known without values")
-        won = When(term.condition, Number(1.0), Number(0.0))
-        return bool(evaluate(won, (self.values,)) == 1)
+        term = operation(name).terms_of(asked)
+        if not isinstance(term, Running):
+            return mapped(term, of_sheet)
+        kept = []
+        for each in term.terms:
+            if not isinstance(each, When):
+                kept.append(mapped(each, of_sheet))
+            elif isinstance(each.condition, Wins):
+                # Which windows an element wins follows from the values.
+                choice = mapped(each.condition.choice, of_sheet)
+                if isinstance(choice, Largest) and self._holds(Wins(choice, each.condition.number)):
+                    kept.append(mapped(each.then, of_sheet))
+        return Running(tuple(kept))
 
     def _read(self, element: Element) -> Any:
         raise TypeError(f"the terms of a pooling ask for no value; got {element}")
