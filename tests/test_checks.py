@@ -140,9 +140,9 @@ def test_texts_and_choices() -> None:
 
 
 def test_paths() -> None:
-    """Texts and paths are paths; bytes, and names that no file can have, are not."""
+    """Texts and paths are paths; bytes, and names that no file can have, are not, nor is none."""
     assert check_path("out", "a/b") == check_path("out", Path("a/b")) == Path("a/b")
-    for value in (b"a", None, 3, "a\0b"):
+    for value in (b"a", None, 3, "a\0b", ""):
         with pytest.raises(ArgumentError, match="out must be a path; got "):
             check_path("out", value)
     assert check_paths("files", ["a", Path("b")]) == [Path("a"), Path("b")]

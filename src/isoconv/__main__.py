@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+
+from isoconv.signals import ended_by_exception, number_of
 
 __all__ = ["main"]
 
 
 def main() -> None:
-    """Run the command line; Ctrl-C ends it with a word from its first moment on."""
+    """Run the command line; Ctrl-C and being asked to end are told from its first moment on."""
     try:
-        from isoconv.cli import main as run
+        with ended_by_exception():
+            from isoconv.cli import main as run
 
-        run()
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        sys.exit(130)
+            run()
+    except KeyboardInterrupt as error:
+        # Where nobody takes standard error, the exit code tells.
+        with contextlib.suppress(OSError, AttributeError):
+            sys.stderr.write(f"{str(error) or 'interrupted'}\n")
+        sys.exit(128 + number_of(error))
 
 
 if __name__ == "__main__":

@@ -289,14 +289,15 @@ def check_path(name: str, value: object) -> Path:
     """A path, given as text or as a path.
 
     Raises:
-        ArgumentError: it is neither, or holds a null character, which no path can.
+        ArgumentError: it is neither, is empty, which would mean the current folder, or holds a null
+            character, which no path can.
 
     Example:
         >>> check_path("folder", "runs/first").name
         'first'
     """
     text = os.fspath(value) if isinstance(value, os.PathLike) else value
-    if not isinstance(text, str) or "\0" in text:
+    if not isinstance(text, str) or not text or "\0" in text:
         raise ArgumentError(f"{name} must be a path; got {shown(value)}")
     return Path(text)
 

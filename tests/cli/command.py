@@ -42,7 +42,7 @@ def fail(*words: object) -> str:
 def start(*words: object, **settings: Any) -> subprocess.Popen[str]:
     """Begin a command in a process of its own."""
     return subprocess.Popen(
-        [sys.executable, "-c", "from isoconv.cli import main; main()", *map(str, words)],
+        [sys.executable, "-m", "isoconv", *map(str, words)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 
 import pytest
 from tests.cli.command import DIGEST, call, fail, succeed
 from tests.cli.terminal import on_a_terminal, plain
 from tests.data.test_skipped import bad_files, fill, picture, spoil
+
+from isoconv.data import load
+from isoconv.errors import DataFileError
+from isoconv.train.files import canonical_json
+from isoconv.train.receipt import receipt_digest
 
 QUICK = ("--model", "lenet5", "--epochs", 1, "--batch-size", 8, "--size", 24, "--no-report")
 
@@ -151,6 +157,9 @@ def test_a_file_of_the_run_that_is_bad_now_is_an_error(trained, messy):
         assert (
             "1 file that cannot be read is none of the run's and is left alone: cat/new.png" in said
         )
+    # Whether the receipt was to name it as well, nothing tells.
+    assert "no difference found" in said
+    assert "receipt.json (isoconv, machine, model.name, skipped)" in said
     said = fail("evaluate", run, messy)
     assert f"{len(bad) + 1} of {71 + len(bad) + 1} files cannot be read" in said
     assert said.rstrip().endswith("--skip-bad goes on without them")
@@ -160,6 +169,58 @@ def test_a_file_of_the_run_that_is_bad_now_is_an_error(trained, messy):
         said = fail(command, run, "--data", messy)
         assert f"1 of 71 files cannot be read; {run} was trained on them:" in said
         assert "\n  dog/11.png: not a whole image" in said
+
+
+def test_names_that_are_no_text(tmp_path):
+    """Odd bytes in names of files and classes: run.json and receipt.json are UTF-8 all the same."""
+    folder = tmp_path / "pets"
+    fill(folder, "png", 12)
+    odd = os.fsdecode(b"ca\xff")
+    (folder / "cat").rename(folder / odd)
+    (folder / odd / os.fsdecode(b"\xfe.png")).write_bytes(b"no picture")
+    run = tmp_path / "run"
+    succeed("train", folder, *QUICK, "--skip-bad", "--out", run)
+    for name in ("run.json", "receipt.json", "checkpoints/last.json", "metrics.jsonl"):
+        (run / name).read_bytes().decode("utf-8")
+    for content in contents(run):
+        assert content["skipped"] == [f"{odd}/{os.fsdecode(bytes([254]))}.png"]
+        assert content["record"]["class_names"] == [odd, "dog"]
+    assert "identical" in succeed("verify", run)
+
+
+def test_a_list_that_was_taken_out_is_not_vouched_for(trained, tmp_path):
+    """Removed everywhere, with a digest made anew: what cannot be read now is not covered."""
+    folder, bad, run, _ = trained
+    run = shutil.copytree(run, tmp_path / "run")
+    (run / "skipped.csv").unlink()
+    for name in ("run.json", "receipt.json"):
+        content = json.loads((run / name).read_text())
+        del content["skipped"]
+        if name == "receipt.json":
+            content["digest"] = receipt_digest(content)
+        (run / name).write_bytes(canonical_json(content))
+    said = succeed("verify", run, "--data", folder)
+    assert f"{len(bad)} files that cannot be read are none of the run's" in said
+    assert "no difference found" in said
+    assert "receipt.json (isoconv, machine, model.name, skipped)" in said
+
+
+def test_a_class_that_came_later_is_left_alone(tmp_path):
+    """With pictures, without any, with none that can be read, or shut: the run is the same."""
+    folder = tmp_path / "pets"
+    fill(folder, "png", 12)
+    succeed("train", folder, *QUICK, "--out", tmp_path / "run")
+    picture(folder / "bird" / "1.png")
+    (folder / "cow").mkdir()
+    (folder / "eel").mkdir()
+    (folder / "eel" / "1.png").write_bytes(b"no picture")
+    left = f"3 folders of {folder} are no class of the run and are left alone: 'bird', 'cow', 'eel'"
+    for command in ("resume", "verify"):
+        said = succeed(command, tmp_path / "run")
+        assert f"note: {left}\n" in said.replace("\n  ", " ")
+    assert "identical: " in said
+    with pytest.raises(DataFileError):
+        load(folder, "all", skip_bad=True)
 
 
 def test_without_its_list_of_samples_a_run_goes_on(trained, tmp_path):

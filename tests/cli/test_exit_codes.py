@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -135,13 +136,66 @@ def test_output_that_cannot_be_written_ends_with_2():
             assert done.returncode == code
 
 
-def test_without_standard_output_nothing_breaks():
-    """A process that was started with it closed."""
+UNBUFFERED = ("", "1")
+"""What PYTHONUNBUFFERED may be."""
+
+
+@pytest.mark.parametrize("unbuffered", UNBUFFERED)
+@pytest.mark.parametrize("words", [["models"], ["models", "--json"], ["--help"], ["--version"]])
+def test_without_standard_output_a_command_ends_with_2(words, unbuffered):
+    """A process that was started with it closed prints nowhere, and says so."""
     done = subprocess.run(
-        [*PROGRAM, "info"],
+        [*PROGRAM, *words],
         stderr=subprocess.PIPE,
         text=True,
         check=False,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
         preexec_fn=lambda: os.close(1),
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == WRONG
+    *notes, last = done.stderr.splitlines()
+    assert last == "error: standard output is closed, so that nothing can be printed"
+    assert all(line.startswith("note: ") for line in notes)
+
+
+@pytest.mark.parametrize("unbuffered", UNBUFFERED)
+@pytest.mark.parametrize("words", [["models"], ["models", "--json"], ["--help"]])
+def test_output_that_is_cut_ends_with_2(tmp_path, words, unbuffered):
+    """A disk that becomes full in the middle of what is printed, however Python buffers it."""
+    path = tmp_path / "output"
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+
+    with path.open("wb") as file:
+        done = subprocess.run(
+            [*PROGRAM, *words],
+            stdout=file,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered, "PYTHONDONTWRITEBYTECODE": "1"},
+            preexec_fn=limit,
+        )
+    assert path.stat().st_size <= 100
+    assert done.returncode == WRONG
+    assert done.stderr.endswith("File too large\n")
+
+
+@pytest.mark.parametrize("unbuffered", UNBUFFERED)
+def test_output_arrives_whole_and_at_once(unbuffered):
+    """All of it, in UTF-8, also in a pipe that takes a little at a time."""
+    program = (
+        "from isoconv.cli.output import whole_output; whole_output()\n"
+        "from isoconv.cli.table import print_alone\n"
+        "print_alone('\\u00e4' * 300_000)\nimport os; os._exit(0)\n"
+    )
+    env = {**os.environ, "PYTHONUNBUFFERED": unbuffered, "PYTHONIOENCODING": "utf-8"}
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, env=env
+    ) as process:
+        said = b""
+        while piece := os.read(process.stdout.fileno(), 1000):
+            said += piece
+    assert process.returncode == 0
+    assert said.decode() == "\u00e4" * 300_000

@@ -225,7 +225,6 @@ def test_nothing_that_can_be_read(run, tmp_path):
     assert (result.exit_code, result.stdout) == (2, "")
     assert "take one of them" in fail("predict", run, bad, "--csv", "--json")
     assert "File name too long" in fail("predict", run, "a" * 5000)
-    assert "it is a folder, not a file" in fail("predict", run, "")
 
 
 def test_on_a_terminal(run, photos):

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
 import pytest
+from PIL import Image
 from tests.cli.command import DIGEST, call, fail, start, succeed
+
+from isoconv import nn
 
 
 @pytest.fixture(scope="module")
@@ -17,6 +23,27 @@ def data(tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "good.npz"
     images = np.random.default_rng(0).integers(0, 256, (400, 12, 12, 1), np.uint8)
     np.savez(path, images=images, labels=np.arange(400) % 2)
+    return path
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    """A folder of pictures, whose reading takes a moment."""
+    folder = tmp_path_factory.mktemp("photographs") / "pets"
+    rng = np.random.default_rng(0)
+    for number in range(60):
+        path = folder / ("cat", "dog")[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (64, 64, 3), np.uint8)).save(path)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A model that answers with one of two classes."""
+    path = tmp_path_factory.mktemp("model") / "model.safetensors"
+    network = nn.Sequential(nn.Flatten(), nn.Linear(2)).build((4, 4, 3))
+    network.save(path)
     return path
 
 
@@ -65,6 +92,76 @@ def test_of_trainings_into_one_folder_the_others_are_told(data, tmp_path):
             assert held or "one holds a run already" in errors, errors
     assert json.loads((tmp_path / "one" / "run.json").read_text())["result"]
     assert not (tmp_path / "one" / ".held").exists()
+
+
+ENDS = [
+    (signal.SIGTERM, 143, "asked to end (SIGTERM)"),
+    (signal.SIGHUP, 129, "asked to end (SIGHUP)"),
+]
+
+
+@pytest.mark.parametrize(("number", "code", "said"), ENDS)
+def test_a_training_that_is_asked_to_end_before_its_first_step(
+    tmp_path, number, code, said, photographs
+):
+    """Nothing is left of it, and a word tells why; whatever it was doing."""
+    process = start("train", photographs, cwd=tmp_path)
+    while not list(tmp_path.glob("runs/*/.held")) and process.poll() is None:
+        time.sleep(0.001)
+    process.send_signal(number)
+    # Systems send a second one at once, which must not disturb what tidies up.
+    process.send_signal(number)
+    _, errors = process.communicate()
+    assert process.returncode == code
+    assert said in errors or "interrupted before a step was kept" in errors
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("number", "code", "said"), ENDS)
+def test_what_waits_for_standard_input_is_asked_to_end(model, tmp_path, number, code, said):
+    """No file of it is left."""
+    process = start(
+        "predict", model, "-", stdin=subprocess.PIPE, env={**os.environ, "TMPDIR": str(tmp_path)}
+    )
+    while not list(tmp_path.glob("isoconv-*")) and process.poll() is None:
+        time.sleep(0.001)
+    # It is about to read by then; Python hears of what comes just before a read after it alone.
+    time.sleep(0.3)
+    process.send_signal(number)
+    assert process.wait(60) == code
+    _, errors = process.communicate()
+    assert errors == f"{said}\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("number", "code", "said"), ENDS)
+def test_asked_to_end_while_it_starts(tmp_path, number, code, said):
+    """From the first moment on: while the commands are loaded, too."""
+    (tmp_path / "typer.py").write_text("import time\nprint(flush=True)\ntime.sleep(60)\n")
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    process = start("info", env={**os.environ, "PYTHONPATH": path})
+    assert process.stdout.readline() == "\n"
+    process.send_signal(number)
+    _, errors = process.communicate()
+    assert (process.returncode, errors) == (code, f"{said}\n")
+
+
+def test_what_is_ignored_stays_ignored(tmp_path):
+    """Under nohup a closed terminal ends nothing."""
+    program = (
+        "import signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "from isoconv.signals import ended_by_exception\n"
+        "active = ended_by_exception()\nactive.__enter__()\n"
+        "signal.raise_signal(signal.SIGHUP); print('here', flush=True)\n"
+        "for _ in range(3):\n"
+        "    try:\n        signal.raise_signal(signal.SIGTERM)\n"
+        "    except KeyboardInterrupt as error:\n        print(error, flush=True)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    # And whoever insists is heard, though the first one was taken as an exception.
+    assert (done.stdout, done.returncode) == ("here\nasked to end (SIGTERM)\n", -signal.SIGTERM)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

@@ -225,7 +225,7 @@ def test_scale(place, tmp_path):
     assert warned.exit_code == 0
     assert warned.stderr.count("note: the images hold values from ") == 1
     assert "(--scale multiplies them, --scale 1 says" in warned.stderr
-    for wrong in ("much", "1/0", ""):
+    for wrong in ("much", "1/0", " "):
         assert "must be a number or a fraction such as 1/255" in fail(*words, "--scale", wrong)
     assert "scale must be a finite number above 0" in fail(*words, "--scale", "-1")
 

@@ -30,6 +30,9 @@ def test_a_finished_run_is_trained_on(tmp_path):
     assert "the schedule begins anew with each stretch" in " ".join(said.split())
     described = json.loads((run / "run.json").read_text())
     assert described["settings"]["stretches"][1] == {"after": 1, "until": 3}
+    (wish,) = described["further"]
+    assert wish["facts"]["command"].endswith("--no-report --epochs 3")
+    assert wish["facts"]["started"] >= described["facts"]["started"]
     assert DIGEST.search(said)[1] == described["result"]["weights_sha256"]
     assert succeed("verify", run).startswith("identical: ")
     assert succeed("verify", run, "--epochs", "2-3").startswith("no difference found: ")

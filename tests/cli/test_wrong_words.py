@@ -70,7 +70,7 @@ def test_a_limit_that_python_alone_exceeds(place):
     assert "of the 1.0 MiB that are allowed, for this process holds" in said
 
 
-@pytest.mark.parametrize("out", ["", ".", "..", "/"])
+@pytest.mark.parametrize("out", [".", "..", "/"])
 def test_a_run_needs_a_folder_of_its_own(place, tmp_path, monkeypatch, out):
     """Nothing is trained into the current folder, nor into one around it."""
     (tmp_path / "inside").mkdir()
@@ -103,6 +103,21 @@ def test_runs_that_lack_something(run, tmp_path):
     said = fail("resume", run)
     assert "last.json is not there, so the run cannot be gone on with" in said
     assert "its weights are there, to evaluate and predict with (weights.safetensors" in said
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("predict", "{run}", ""), ("predict", "", "x.png"), ("train", ""),
+        ("evaluate", "{run}", ""), ("resume", "{run}", "--data", ""),
+        ("resume", "{run}", "--data="), ("verify", "--", ""),
+        ("summary", ""), ("train", "x", "--out", ""), ("--max-memory", "", "info"),
+    ],
+)  # fmt: skip
+def test_an_empty_word(run, words):
+    """Such as a shell makes of a variable that is not set: it is not the current folder."""
+    said = fail(*(word.format(run=run) for word in words))
+    assert "may be empty; got " in said or "--max-memory needs a size" in said
 
 
 def test_data_that_were_moved(run):

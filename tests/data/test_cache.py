@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from tests.data.photographs import photograph, write_photographs
 
 from isoconv.data import Reading, cache, load, reader, survey
 from isoconv.data.cache import PictureCache
-from isoconv.errors import DataFileError
+from isoconv.errors import DataFileError, DataWarning
 
 AN_HOUR_AGO = time.time() - 3600
 
@@ -29,6 +30,11 @@ def own_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "cache"
     monkeypatch.setattr(cache, "default_folder", lambda: folder)
     return folder
+
+
+def fails(*_: object) -> None:
+    """What must not be called."""
+    raise AssertionError
 
 
 def aged(*files: Path) -> None:
@@ -205,6 +211,46 @@ def test_the_same_content_elsewhere(tmp_path: Path, decoded: list[str]) -> None:
 
 
 @pytest.mark.usefixtures("settled")
+def test_a_copy_with_another_ending(tmp_path: Path) -> None:
+    """Whether the ending is that of the format is told of each name, not of the content."""
+    (right,) = write_photographs(tmp_path / "data", 1, (100, 100))
+    wrong = right.with_name("copy" + (".png" if right.suffix != ".png" else ".jpg"))
+    shutil.copy(right, wrong)
+    for _ in range(2):
+        data = load(tmp_path / "data", size=20)
+        (note,) = (line for line in data.notes if "another format than the ending" in line)
+        assert note.startswith(f"1 file ({wrong.relative_to(tmp_path / 'data').as_posix()}) has")
+        assert everything(data) == everything(load(tmp_path / "data", size=20, cache=False))
+
+
+@pytest.mark.usefixtures("settled")
+def test_a_reading_that_is_known_finds_what_was_guessed(
+    tmp_path: Path, own_pictures: Path, decoded: list[str]
+) -> None:
+    """A picture is kept once for training and for measuring; one of more bits for each."""
+    write_photographs(tmp_path / "data", 6, (100, 100))
+    first = load(tmp_path / "data", size=20)
+    assert first.reading is not None
+    decoded.clear()
+    again = load(tmp_path / "data", reading=first.reading)
+    assert not decoded
+    assert (again.digest(), again.notes) == (first.digest(), first.notes)
+    deep = np.arange(70 * 80, dtype=np.uint16).reshape(70, 80)
+    write(tmp_path / "data" / "a" / "deep.png", Image.fromarray(deep))
+    for _ in range(2):
+        whole = load(tmp_path / "data", reading=first.reading)
+        assert any(
+            "as no picture had that the reading was made for" in line for line in whole.notes
+        )
+        assert everything(whole) == everything(
+            load(tmp_path / "data", reading=first.reading, cache=False)
+        )
+    kept = cache.PictureCache(own_pictures)
+    assert kept.size()[0] == 7
+    kept.close()
+
+
+@pytest.mark.usefixtures("settled")
 @pytest.mark.parametrize(
     "change",
     ["UPDATE pictures SET pixels = zeroblob(27648)",
@@ -343,18 +389,47 @@ def test_others_must_not_have_written_it(tmp_path: Path) -> None:
 def test_another_process_that_writes_for_long(
     tmp_path: Path, own_pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is waited for once, not with every file; then pictures are decoded."""
+    """It is waited for once in a process, not with every file or call, and that is said."""
     write_photographs(tmp_path / "data", 12, (100, 100))
     first = everything(load(tmp_path / "data"))
     monkeypatch.setattr(cache, "_WAIT", 0.5)
     other = sqlite3.connect(own_pictures / "pictures-1.db", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
-    start = time.monotonic()
-    assert everything(load(tmp_path / "data")) == first
-    assert time.monotonic() - start < 5
+    said = "is put aside, for another process has held it for 0.5 seconds"
+    with pytest.warns(DataWarning, match=said) as caught:
+        assert everything(load(tmp_path / "data")) == first
+    assert len(caught) == 1
+    assert said in cache.PictureCache(own_pictures).refused[0]
     other.execute("ROLLBACK")
     other.close()
+    # Whoever waits is another process; this one goes on without.
+    monkeypatch.setattr(sqlite3, "connect", fails)
     assert everything(load(tmp_path / "data")) == first
+
+
+@pytest.mark.usefixtures("settled")
+def test_another_process_that_begins_to_write(
+    tmp_path: Path, own_pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Held after it was opened, it is waited for once as well."""
+    write_photographs(tmp_path / "data", 12, (100, 100))
+    monkeypatch.setattr(cache, "_WAIT", 0.5)
+    first = everything(load(tmp_path / "data"))
+    other = sqlite3.connect(own_pictures / "pictures-1.db", isolation_level=None)
+    opened = cache.PictureCache._opened
+
+    def then_held(self: cache.PictureCache) -> object:
+        database = opened(self)
+        if not other.in_transaction:
+            other.execute("BEGIN EXCLUSIVE")
+        return database
+
+    monkeypatch.setattr(cache.PictureCache, "_opened", then_held)
+    with pytest.warns(DataWarning, match="is put aside") as caught:
+        assert everything(load(tmp_path / "data")) == first
+    assert len(caught) == 1
+    assert everything(load(tmp_path / "data")) == first
+    other.close()
 
 
 @pytest.mark.parametrize("size", ["x", None, np.inf])

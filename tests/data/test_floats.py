@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,11 @@ import pytest
 from PIL import Image
 from tests.data.made import tiff, write
 
-from isoconv.data import Reading, load, load_splits, read_image, read_pictures
-from isoconv.errors import ArgumentError, DataFileError
+from isoconv import nn
+from isoconv.data import Dataset, Reading, load, load_splits, read_image, read_pictures
+from isoconv.data.dataset import normalisation
+from isoconv.errors import ArgumentError, DataError, DataFileError
+from isoconv.train import Trainer
 
 
 def floats(*rows: list[float]) -> np.ndarray:
@@ -177,3 +181,17 @@ def test_parts_of_floats(tmp_path: Path) -> None:
     splits = load_splits(tmp_path)
     assert {part.images.dtype.name for part in splits.parts.values()} == {"float32"}
     assert len({part.reading for part in splits.parts.values()}) == 1
+
+
+@pytest.mark.parametrize("value", [1e-44, 1e-40, 1e-38])
+def test_numbers_too_close_together_to_be_normalised(value: float) -> None:
+    """Float32 has no factor for them: that is told, and no infinity is learned with."""
+    images = np.full((2, 4, 4, 1), value, np.float32)
+    images[0, 0, 0, 0] = 0
+    data = Dataset.from_arrays(images, [0, 1])
+    with pytest.raises(DataError, match="channel 0 has a standard deviation of 1"):
+        normalisation(data)
+    with pytest.raises(DataError, match="in a unit in which the numbers are larger"):
+        Trainer(nn.Sequential(nn.Flatten(), nn.Linear(2)), progress=False).fit(data, epochs=1)
+    scale, offset = normalisation(replace(data, images=data.images * np.float32(1e9)))
+    assert np.isfinite([scale, offset]).all()

@@ -200,3 +200,29 @@ def test_npz(tmp_path: Path) -> None:
     assert test is not None
     assert train.class_names == test.class_names == ("0", "1", "2")
     assert load(path, "test").labels.tolist() == [2, 0]
+
+
+@pytest.mark.parametrize("beyond", [2**63, -(2**63) - 1, 2**64, 2**70])
+@pytest.mark.parametrize("kind", [list, tuple, lambda labels: np.array(labels, object)])
+def test_numbers_of_too_many_bits(beyond: int, kind: Any) -> None:
+    """NumPy makes floats or objects of them: neither is taken for targets or for names."""
+    with pytest.raises(DataError, match=rf"must have 64 bits at most.* sample 1 has {beyond}$"):
+        load((gray(3), kind([0, beyond, 1])))
+    # Large targets are floats as they are written.
+    assert load((gray(2), [0.0, float(beyond)])).labels.dtype == np.float32
+
+
+def test_a_pair_of_which_all_is_asked() -> None:
+    """As of a file, numbers may leave some out; of what is to be learned from they may not."""
+    pair = gray(2), [0, 2]
+    assert load(pair, "all").class_names == ("0", "1", "2")
+    for read in (load, load_splits):
+        with pytest.raises(DataError, match=r"must count the classes from 0"):
+            read(pair)
+
+
+def test_no_names_at_all() -> None:
+    """An empty list of names is none, whatever the labels are."""
+    for labels in ([0, 1], ["a", "b"]):
+        with pytest.raises(DataError, match="class_names must name a class at least, or be None"):
+            Dataset.from_arrays(gray(2), labels, [])

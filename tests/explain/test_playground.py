@@ -13,6 +13,7 @@ from tests.browser import ORIGIN, Remote, accessibility_faults
 from tests.test_notes import BY_INPUT, BY_KERNEL, FORWARD
 
 import isoconv as ic
+from isoconv.explain import symbols
 from isoconv.explain.standalone import write_playground
 
 ADDRESS = f"{ORIGIN}/playground.html"
@@ -88,6 +89,36 @@ def test_the_lists_are_the_notes_own(playground: Remote) -> None:
         prefix = "" if name == "conv" else "∂L/∂"
         found = {key: symbols for key, (symbols, _) in all_numbers(playground).items()}
         assert found == {prefix + key: terms(text) for key, text in formulas.items()}
+
+
+LISTS = [
+    ("conv", "", {}),
+    ("conv", "c=2&f=2", {"channels": 2, "filters": 2}),
+    ("conv", "f=2", {"filters": 2}),
+    ("conv", "c=4&f=2&g=2", {"channels": 4, "filters": 2, "groups": 2}),
+    ("conv", "s=2x1&p=1.0x1.1", {"stride": (2, 1), "padding": ((1, 0), (1, 1))}),
+    ("conv", "d=2x2&flip=1", {"dilation": 2, "flip": True}),
+    ("transposed", "s=2x2&p=1.1x0.0", {"stride": 2, "padding": ((1, 1), (0, 0))}),
+    ("transposed", "c=2&f=2", {"channels": 2, "filters": 2}),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("op", "fragment", "given"), LISTS, ids=lambda part: str(part)[:24])
+def test_lists_are_those_of_the_command_line(
+    new_page: Callable[..., Remote], op: str, fragment: str, given: dict[str, Any]
+) -> None:
+    """Whatever the settings: the same names, and the same terms in the same order."""
+    write = {"conv": symbols.conv, "transposed": symbols.conv_transpose}[op]
+    wanted = write((3, 4), (2, 2), **given).equations()
+    page = new_page()
+    found = {}
+    for tab in ("forward", "input", "kernel"):
+        page.goto(f"{ADDRESS}#op={op}&in=3x4&k=2x2&{fragment}&tab={tab}".replace("&&", "&"))
+        page.reload()
+        page.locator(".lines .value").wait_for()
+        found |= {name: terms for name, (terms, _) in all_numbers(page).items()}
+    assert found == wanted
 
 
 def test_the_notes_poolings(playground: Remote) -> None:
@@ -244,6 +275,29 @@ def test_what_is_pointed_at_is_linked(playground: Remote) -> None:
     assert playground.locator("table.terms tr.pointed th").inner_text() == "1"
 
 
+def test_only_what_feeds_the_number_is_marked(playground: Remote) -> None:
+    """A corner of the gradient by input: one number of the gradient, one of the kernel."""
+    example(playground, "by-input")
+    cell(playground, "∂L/∂x", 0, 0).click()
+    labels = playground.locator(".grid .used").evaluate_all(
+        "cells => cells.map((cell) => cell.getAttribute('aria-label').split(',')[0])"
+    )
+    assert [plain(label) for label in labels] == ["a", "w00"]
+    assert "3 products with 0 (beyond the edge)" in playground.locator(".remark").inner_text()
+
+
+def test_the_winners_of_all_windows_are_marked(playground: Remote) -> None:
+    """Back through max pooling to the middle, which is in four windows and the largest of none."""
+    example(playground, "max-back")
+    cell(playground, "∂L/∂x", 1, 1).click()
+    winners = playground.locator(".grid .winner").evaluate_all(
+        "cells => cells.map((cell) => cell.getAttribute('aria-label').split(',')[0])"
+    )
+    assert [plain(name) for name in winners] == ["x01", "x10", "x21"]
+    assert chosen(playground)[0] == "∂L/∂x11 = 0"
+    assert "4 windows have this cell" in playground.locator(".remark").inner_text()
+
+
 def test_the_window_slides(playground: Remote) -> None:
     """Play goes through the numbers one by one, and pauses; the buttons go step by step."""
     playground.get_by_role("button", name="next step").click()
@@ -335,6 +389,7 @@ def test_a_link_that_cannot_be_read_says_so(
     assert chosen(page)[0].startswith("∂L/∂x")
 
 
+@pytest.mark.slow
 def test_links_of_the_documentation_work(new_page: Callable[..., Remote]) -> None:
     """Every link of docs/playground.md shows what it says, and the parts of its table are known."""
     text = (Path(__file__).parents[2] / "docs/playground.md").read_text("utf-8")
@@ -353,6 +408,7 @@ def test_links_of_the_documentation_work(new_page: Callable[..., Remote]) -> Non
     assert chosen(page)[0] == "∂L/∂x11 = a·w11 + b·w10 + c·w01 + d·w00"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dark", [False, True])
 def test_pages_can_be_used_by_everybody(new_page: Callable[..., Remote], dark: bool) -> None:
     """Every example at both widths: nothing that axe-core finds, and no sideways scrolling."""
@@ -389,6 +445,7 @@ def test_every_control_is_reached_by_tab(playground: Remote) -> None:
     assert wanted <= names
 
 
+@pytest.mark.slow
 def test_the_playground_is_one_file(
     new_page: Callable[..., Remote], playground: Remote, tmp_path: Path
 ) -> None:

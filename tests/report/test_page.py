@@ -178,12 +178,16 @@ def test_command_and_choices_of_the_first_stretch(tmp_path: Path) -> None:
     folder = write_run(tmp_path, epochs=5, facts=facts)
     described = json.loads((folder / "run.json").read_text())
     described["settings"]["stretches"] = [{"after": 0, "until": 3}, {"after": 3, "until": 5}]
+    wish = {"command": "isoconv resume runs/pets --epochs 5"}
+    described["further"] = [{"epochs": 5, "facts": wish}]
     (folder / "run.json").write_text(json.dumps(described))
     data = dataset_of()
     path = write_report(folder, model_of(), data, evaluation_of(data.labels, 3))
     text = Page(path.read_text("utf-8")).text
     assert "The command of the first stretch (epochs 1 to 3)" in text
     assert "not given (epochs 1 to 3) 3 epochs" in text
+    wished = "Later, 5 epochs in all were asked for: isoconv resume runs/pets --epochs 5"
+    assert wished in " ".join(text.split())
 
 
 def test_axes_begin_at_nothing(tmp_path: Path) -> None:

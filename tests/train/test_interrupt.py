@@ -11,11 +11,13 @@ import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from tests.forks import in_child
 from tests.train.small import make, noise
 
+from isoconv.signals import Ended, Uninterrupted, check_not_ended, ended_by_exception
 from isoconv.train import Interrupted, RunFolder
 from isoconv.train.interrupt import InterruptWatch
 from isoconv.train.session import Session
@@ -45,6 +47,53 @@ def test_two_are_noted_and_the_third_comes_through() -> None:
     assert signal.getsignal(signal.SIGTERM) is before
     assert signal.set_wakeup_fd(-1) == -1
     assert not [each for each in threading.enumerate() if each.name == "isoconv-interrupts"]
+
+
+def test_what_is_not_torn_apart_comes_to_its_end() -> None:
+    """An interrupt waits for it, and then comes through as ever; of many, the first."""
+    before, done = signal.getsignal(signal.SIGINT), []
+
+    def work() -> None:
+        with Uninterrupted():
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+            done.append(1)
+        done.append(2)
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert done == [1]
+    assert signal.getsignal(signal.SIGINT) is before
+    # In another thread, which hears of no signal, nothing is changed.
+    thread = threading.Thread(target=lambda: Uninterrupted().__enter__())
+    thread.start()
+    thread.join()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_what_was_lost_is_raised_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exception raised while an object is deleted is lost there: no training begins after it."""
+
+    class Ends:
+        """An object in whose end the process is asked to end."""
+
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+    before, lost = signal.getsignal(signal.SIGTERM), list[Any]()
+    monkeypatch.setattr(sys, "unraisablehook", lost.append)
+    with ended_by_exception():
+        check_not_ended()
+        Ends()
+        assert isinstance(lost[0].exc_value, Ended)
+        with pytest.raises(Ended, match="SIGTERM"):
+            check_not_ended()
+        with pytest.raises(Interrupted, match="before a step was kept") as caught:
+            make().fit(noise(), epochs=1, out=tmp_path / "run")
+    assert caught.value.signal == signal.SIGTERM
+    assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(signal.SIGTERM) is before
+    check_not_ended()
 
 
 def test_who_listened_before_hears_of_other_signals() -> None:

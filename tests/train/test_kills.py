@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,8 @@ import pytest
 from tests.forks import Child, exit_code, needs_fork
 from tests.train.small import make, noise
 
-from isoconv import nn
-from isoconv.errors import CheckpointError, NotFiniteError
+from isoconv import load, nn
+from isoconv.errors import CheckpointError, DataWarning, NotFiniteError
 from isoconv.train import Callback, EarlyStopping, RunFolder, files, session, verify
 from isoconv.train.optim import SGD
 from isoconv.train.schedule import Constant
@@ -176,6 +177,13 @@ def test_a_kill_before_any_operation_changes_nothing(tmp_path, case):
         announced = [number for number, what in enumerate(done, 1) if what == "os.rename run.json"]
         first = announced[-2] + 1
 
+    # The whole run, and the one that it was before it was gone on with.
+    ends = {load(tmp_path / "whole").digest()}
+    first_end = len(done)
+    if case == "trained on":
+        ends.add(load(tmp_path / "whole", epoch=2).digest())
+        first_end = done.index("os.rename weights.safetensors") + 1
+
     # What each of the processes below would compile or load for itself is there before them.
     verify(tmp_path / "whole", None, *PARTS)
     resume(tmp_path / "whole")
@@ -194,6 +202,11 @@ def test_a_kill_before_any_operation_changes_nothing(tmp_path, case):
         if (out / "receipt.json").exists():
             # As far as it came.
             assert verify(out, None, *PARTS).difference is None
+        if case == "trained on" and number > first_end:
+            # A run that has ended has a model from then on, whatever more is asked of it.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DataWarning)
+                assert load(out).digest() in ends
         go_on(out)
         return content(out)
 

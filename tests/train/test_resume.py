@@ -77,6 +77,21 @@ def test_another_model_is_refused(tmp_path, other):
     assert make(Own(nn.functional.relu)).resume(out, noise()).digest
 
 
+@pytest.mark.parametrize(
+    ("settings", "name", "values"),
+    [
+        ({"batch_size": 4, "shard_size": None}, "settings.batch_size", ["16", "4"]),
+        ({"batch_size": None, "shard_size": 32}, "settings.shard_size", ["8", "32"]),
+    ],
+)
+def test_settings_that_do_not_go_with_those_of_the_run(tmp_path, settings, name, values):
+    """What was given is compared with the run, though beside the rest of the run it makes none."""
+    out = tmp_path / "run"
+    begin(out, noise(), batch_size=16, shard_size=8)
+    _, *found = refused(out, make(**settings), noise())
+    assert found == [f"{name} {' '.join(values)}"]
+
+
 def test_another_layer_is_refused(tmp_path):
     """A setting of a layer is named with both values."""
 

@@ -10,8 +10,8 @@ from tests.train.small import make, noise
 from tests.train.test_resume import PowerCut, begin
 
 from isoconv import load
-from isoconv.errors import ArgumentError, CheckpointError
-from isoconv.train import Callback, EarlyStopping, Receipt, diff, verify
+from isoconv.errors import ArgumentError, CheckpointError, DataWarning
+from isoconv.train import Callback, EarlyStopping, Receipt, RunFolder, diff, session, verify
 from isoconv.train.layout import RUN
 from isoconv.train.receipt import receipt_digest
 from isoconv.train.schedule import Constant, Cosine
@@ -124,19 +124,16 @@ def test_killed_in_its_second_stretch(finished, longer, tmp_path, epochs):
     out = tmp_path / "run"
     shutil.copytree(finished, out)
 
-    class Cut(Callback):
-        """Ends everything after the fourth epoch."""
-
-        def on_epoch_end(self, run, row):
-            """The end."""
-            if row["epoch"] == 4:
-                raise RuntimeError(run)
-
-    with pytest.raises(RuntimeError):
-        make(schedule=Cosine(), callbacks=[Cut()]).resume(out, *PARTS, epochs=5)
-    assert not (out / "weights.safetensors").exists()
+    cut(out, 5, 4)
     assert Receipt.read(out).content["final"] is None
+    with pytest.warns(DataWarning, match="these are the weights of epoch 3, those of its earlier"):
+        assert load(out).digest() == load(finished).digest()
+    found = verify(out, None, *PARTS)
+    assert not found.different
+    assert "weights.safetensors" in found.compared
     make(schedule=Cosine()).resume(out, *PARTS, epochs=epochs)
+    assert load(out).digest() == load(longer).digest()
+    assert "earlier" not in json.loads((out / "run.json").read_text())
     assert digest(out) == digest(longer)
     assert verify(out, None, *PARTS).identical
 
@@ -199,11 +196,150 @@ def test_what_cannot_be_asked_for(finished, longer):
     assert len(trainer.resume(finished, *PARTS).history) == 3
 
 
-def test_fewer_than_are_to_be(tmp_path):
-    """Of a run that is not at its end, the end that it was to have counts."""
+class Cut(Callback):
+    """Ends everything after an epoch, as a kill does."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def on_epoch_end(self, run, row):
+        """The end."""
+        if row["epoch"] == self.epoch:
+            raise RuntimeError(f"cut in {run}")
+
+
+class Killed(Callback):
+    """Ends everything before the first step."""
+
+    def on_train_begin(self, run):
+        """The end."""
+        raise RuntimeError(f"killed in {run}")
+
+
+def cut(out, epochs, where, *, schedule=None):
+    """A run that is asked for so many epochs, and ends before it has them."""
+    callback = Cut(where) if where else Killed()
+    with pytest.raises(RuntimeError, match=r"cut in|killed in"):
+        make(schedule=schedule or Cosine(), callbacks=[callback]).resume(out, *PARTS, epochs=epochs)
+
+
+@pytest.mark.parametrize(
+    ("where", "fewer", "rows", "same"),
+    [
+        # Nothing was trained of the stretch: it is another one, or none.
+        (0, 5, [(0, 3), (3, 5)], "longer"),
+        (0, 3, [(0, 3)], "finished"),
+        # What was trained of it was trained by its schedule.
+        (4, 4, [(0, 3), (3, 20)], ""),
+        (4, 5, [(0, 3), (3, 20), (4, 5)], ""),
+    ],
+)
+def test_fewer_than_were_asked_for(finished, longer, tmp_path, where, fewer, rows, same):
+    """As soon as it is interrupted, a run can be told another end, down to what it has."""
+    out = tmp_path / "run"
+    shutil.copytree(finished, out)
+    cut(out, 20, where)
+    make(schedule=Cosine()).resume(out, *PARTS, epochs=fewer)
+    assert stretches(out) == rows
+    assert Receipt.read(out).epochs == Receipt.read(out).planned == fewer
+    assert verify(out, None, *PARTS).identical
+    whole = {"longer": longer, "finished": finished}.get(same)
+    if whole is not None:
+        assert digest(out) == digest(whole)
+    with pytest.raises(ArgumentError, match=f"at least the {fewer} that the run has; got 2"):
+        make(schedule=Cosine()).resume(out, *PARTS, epochs=2)
+    # And it can be gone on with again.
+    make(schedule=Cosine()).resume(out, *PARTS, epochs=6)
+    assert verify(out, None, *PARTS).identical
+
+
+def test_what_was_asked_for_later_is_kept(finished, tmp_path):
+    """Each wish for other epochs with the facts of who had it, and none that changes nothing."""
+    out = tmp_path / "run"
+    shutil.copytree(finished, out)
+    trainer = make(schedule=Cosine())
+    for epochs, command in ((3, "a"), (4, "b"), (None, "c"), (4, "d"), (5, "e")):
+        trainer.resume(out, *PARTS, epochs=epochs, facts={"command": command})
+    described = json.loads((out / "run.json").read_text())
+    assert described["further"] == [
+        {"epochs": 4, "facts": {"command": "b"}},
+        {"epochs": 5, "facts": {"command": "e"}},
+    ]
+    found = verify(out, None, *PARTS)
+    assert found.identical
+    assert "further" in next(note for note in found.notes if note.startswith("not covered"))
+    for facts, message in ((3, "must be a dict of plain"), ({"a": object()}, "to be kept in")):
+        with pytest.raises(ArgumentError, match=message):
+            trainer.resume(out, *PARTS, epochs=9, facts=facts)
+
+
+def test_fewer_in_the_first_stretch(tmp_path):
+    """A run that never ended is told another end in the same way."""
     begin(tmp_path / "run", *PARTS, schedule=Cosine())
-    with pytest.raises(ArgumentError, match="at least the 3 that the run is to have; got 2"):
-        make(schedule=Cosine()).resume(tmp_path / "run", *PARTS, epochs=2)
+    run = make(schedule=Cosine()).resume(tmp_path / "run", *PARTS, epochs=1)
+    assert stretches(tmp_path / "run") == [(0, 3)]
+    assert [row["epoch"] for row in run.history] == [1]
+    assert [note for note in run.notes if "schedule" in note] == [
+        "the run was to have 3 epochs, and then was to have 1: the last schedule does not come to "
+        "its end, so these are not the weights of a run of 1 epoch from its start"
+    ]
+    assert verify(tmp_path / "run", None, *PARTS).identical
+
+
+def test_fewer_after_more_were_asked_for(tmp_path):
+    """A stretch that never began goes, and the one before keeps the end that it was to have."""
+    begin(tmp_path / "run", *PARTS, schedule=Cosine())
+    cut(tmp_path / "run", 5, 2)
+    for epochs, rows in ((4, [(0, 3), (3, 4)]), (3, [(0, 3)])):
+        out = tmp_path / str(epochs)
+        shutil.copytree(tmp_path / "run", out)
+        make(schedule=Cosine()).resume(out, *PARTS, epochs=epochs)
+        assert stretches(out) == rows
+        assert verify(out, None, *PARTS).identical
+
+
+def test_the_epoch_under_way_comes_to_its_end(finished, tmp_path, monkeypatch):
+    """Within an epoch, the least is the end of that."""
+    out = tmp_path / "run"
+    shutil.copytree(finished, out)
+    monkeypatch.setattr(session, "CALL_SECONDS", 0.0)
+    save = RunFolder.save
+
+    def then_end(folder, checkpoint):
+        save(folder, checkpoint)
+        if checkpoint.step:
+            raise RuntimeError("cut in its first step")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "save", then_end)
+        with pytest.raises(RuntimeError, match="cut in"):
+            make(schedule=Cosine(), save_every=0).resume(out, *PARTS, epochs=20)
+    with pytest.raises(ArgumentError, match="at least the 4 that the run has; got 3"):
+        make(schedule=Cosine()).resume(out, *PARTS, epochs=3)
+    make(schedule=Cosine()).resume(out, *PARTS, epochs=5)
+    assert stretches(out) == [(0, 3), (3, 20), (4, 5)]
+    assert verify(out, None, *PARTS).identical
+
+
+def test_weights_of_somebody_else_are_not_taken_for_the_run_s(finished, longer, tmp_path):
+    """What is to stay must be what the run has come to; what run.json says of it is compared."""
+    out = tmp_path / "run"
+    shutil.copytree(finished, out)
+    shutil.copy(longer / "weights.safetensors", out / "weights.safetensors")
+    with pytest.raises(CheckpointError, match="must hold what the run has come to"):
+        make(schedule=Cosine()).resume(out, *PARTS, epochs=5)
+    shutil.copy(finished / "weights.safetensors", out / "weights.safetensors")
+    cut(out, 5, 4)
+    content = json.loads((out / "run.json").read_text())
+    content["earlier"]["epoch"] = 2
+    (out / "run.json").write_text(json.dumps(content))
+    assert "earlier.epoch: epoch 2 was no end" in str(verify(out, None, *PARTS))
+    content["earlier"]["epoch"] = 3
+    (out / "run.json").write_text(json.dumps(content))
+    shutil.copy(longer / "weights.safetensors", out / "weights.safetensors")
+    assert "weights.safetensors (epoch 3)" in str(verify(out, None, *PARTS))
+    with pytest.raises(CheckpointError, match="a finished run is not trained over"):
+        make(schedule=Cosine()).resume(out, *PARTS)
 
 
 def test_without_a_receipt(finished, tmp_path):
@@ -223,7 +359,7 @@ def test_without_a_receipt(finished, tmp_path):
         ([(0, 3), (4, 5)], "settings.stretches.1."),
         ([(0, 3), (0, 5)], "settings.stretches.1."),
         ([(0, 3), (3, 3)], "settings.stretches.1."),
-        ([(0, 3), (3, 6)], "epochs"),
+        ([(0, 3), (3, 4)], "epochs"),
         ([(0, 5)], "stretches"),
     ],
 )

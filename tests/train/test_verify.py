@@ -234,6 +234,40 @@ def test_a_run_that_stopped_early_is_identical(tmp_path):
         check(tmp_path / "a")
 
 
+@pytest.mark.parametrize("forged", [5, 9, 10**6])
+def test_another_patience_is_not_what_ended_the_run(tmp_path, forged):
+    """A longer one would not have ended it: what the receipt says of its end tells of another."""
+    stopping = EarlyStopping(patience=1, metric="val_top1")
+    fit(tmp_path / "a", optimizer=SGD(1e-9), early_stopping=stopping, epochs=9)
+    out = tmp_path / "a"
+
+    def longer(receipt):
+        receipt["settings"]["early_stopping"]["patience"] = forged
+
+    edit(out, longer)
+    (out / "run.json").unlink()
+    found = check(out)
+    assert found.different
+    assert "early stopping does not end the run after epoch 2, the receipt says" in str(found)
+
+    def by_a_callback(receipt):
+        receipt["final"]["stopped"] = "enough"
+
+    # Whose end it was, nothing tells.
+    edit(out, by_a_callback)
+    found = check(out)
+    assert not found.different
+    assert not found.identical
+    assert "final.stopped" in found.notes[-2]
+
+    def none_at_all(receipt):
+        receipt["settings"]["early_stopping"] = None
+        receipt["final"]["stopped"] = stopping.reason
+
+    edit(out, none_at_all)
+    assert not check(out).identical
+
+
 def test_weights_of_ones_own_are_verified(tmp_path):
     """From the kept first weights, or from a model that holds them; without both it says so."""
     out = tmp_path / "run"

@@ -28,6 +28,7 @@ from isoconv.cli import (
 )
 from isoconv.cli.errors import Commands
 from isoconv.cli.options import help_of, limit_of, name_values
+from isoconv.cli.output import whole_output
 from isoconv.cli.table import say
 from isoconv.graph.passes import check_passes
 
@@ -128,4 +129,5 @@ for entry in (
 
 def main() -> None:
     """Run the command line; the entry point of ``isoconv``."""
+    whole_output()
     app(prog_name="isoconv")

@@ -43,7 +43,8 @@ def load_of_run(
 ) -> Dataset:
     """All samples of the source of a run, without the files that cannot be read.
 
-    Those are none of the run's, or it could not be gone on with.
+    Those are none of the run's, or it could not be gone on with. Nor are folders of classes that
+    the run does not know, which are not looked into.
 
     Args:
         data: where the data are.
@@ -55,11 +56,19 @@ def load_of_run(
     Raises:
         DataError: as `isoconv.data.load`, or a file of the run cannot be read any more.
     """
-    from isoconv.data import load
+    from isoconv.data.files import Request
+    from isoconv.data.reading import Reading
+    from isoconv.data.sources import later_classes, load_known
 
-    whole = load(
-        data, "all", reading=reading, skip_bad=True, cache=cache, progress=reading_progress()
-    )
+    known = frozenset(row.class_name for row in samples.rows)
+    if later := later_classes(data, known):
+        folders, are = ("folder", "is") if len(later) == 1 else ("folders", "are")
+        note(
+            f"{len(later)} {folders} of {printable(data)} {are} no class of the run and {are} left "
+            f"alone: {listed([*map(repr, later)])}"
+        )
+    request = Request(reading or Reading(None, None, None), True, cache, reading_progress())
+    whole = load_known(data, known, request)
     own = {row.path for row in samples.rows}
     lost = [each for each in whole.skipped if each.path in own]
     if lost:

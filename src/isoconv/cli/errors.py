@@ -22,6 +22,7 @@ from isoconv.cli.typed import typed
 from isoconv.cli.usage import refused_value
 from isoconv.errors import DataWarning, IsoconvError
 from isoconv.printable import printable_lines
+from isoconv.signals import number_of
 from isoconv.wording import spoken_on_the_command_line
 
 __all__ = [
@@ -104,10 +105,9 @@ class Commands(TyperGroup):
             code = WRONG
         except typer.Abort:
             code = INTERRUPTED
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             # Before the command began, or after its end.
-            complain("interrupted", kind="")
-            code = INTERRUPTED
+            code = _interrupted(error)
         except SystemExit as error:
             # So typer ends a completion, and where nobody takes the output any more, with a code
             # of its own.
@@ -119,18 +119,31 @@ class Commands(TyperGroup):
             return code
         sys.exit(code)
 
+    def make_context(self, *args: Any, **settings: Any) -> Any:
+        """Read what was asked for."""
+        try:
+            return super().make_context(*args, **settings)
+        except KeyboardInterrupt as error:
+            # Typer would end without a word.
+            raise typer.Exit(_interrupted(error)) from error
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
         try:
             with _warnings_as_notes():
                 return super().invoke(ctx)
         except KeyboardInterrupt as error:
-            complain(str(error) or "interrupted", kind="")
-            raise typer.Exit(128 + getattr(error, "signal", INTERRUPTED - 128)) from error
+            raise typer.Exit(_interrupted(error)) from error
         except (typer.Exit, typer.Abort, UsageError):
             raise
         except Exception as error:
             raise typer.Exit(_told(error, bool(ctx.params.get("debug")))) from error
+
+
+def _interrupted(error: KeyboardInterrupt) -> int:
+    """Say that the command was interrupted; gives back the exit code."""
+    complain(str(error) or "interrupted", kind="")
+    return 128 + number_of(error)
 
 
 def _told(error: Exception, debug: bool) -> int:
@@ -164,11 +177,14 @@ def _written(code: int) -> int:
         if sys.stdout is not None:
             sys.stdout.flush()
     except (OSError, ValueError) as error:
-        if not isinstance(error, BrokenPipeError):
+        # What cannot be written may be what went wrong, and that is told.
+        if code != WRONG and not isinstance(error, BrokenPipeError):
             complain(f"the output cannot be written: {getattr(error, 'strerror', None) or error}")
         # Python would try once more at its end, and end with a code of its own.
-        with contextlib.suppress(OSError, ValueError):
+        try:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except (OSError, ValueError):
+            sys.stdout = None
         return WRONG
     return code
 
@@ -180,6 +196,12 @@ def _options_first(given: Sequence[str]) -> list[str]:
         >>> _options_first(["predict", "run", "--max-memory", "2GiB", "--debug", "--", "--debug"])
         ['--max-memory', '2GiB', '--debug', 'predict', 'run', '--', '--debug']
     """
+    empty = next((place for place, word in enumerate(given) if _is_empty(word)), None)
+    if empty is not None:
+        # Taken for a path it would mean the current folder.
+        behind = f" behind {given[empty - 1]!r}" if empty and not given[empty] else ""
+        got = f"{given[empty] or 'an empty word'}{behind}"
+        raise typer.BadParameter(f"nothing on the command line may be empty; got {got}")
     end = given.index("--") if "--" in given else len(given)
     moved: list[str] = []
     others: list[str] = []
@@ -197,6 +219,16 @@ def _options_first(given: Sequence[str]) -> list[str]:
         else:
             others.append(word)
     return [*moved, *others, *given[end:]]
+
+
+def _is_empty(word: str) -> bool:
+    """Whether it says nothing, as of a shell's variable that is not set, or gives an option none.
+
+    Example:
+        >>> [_is_empty(word) for word in ("", "--data=", "--data", "a=")]
+        [True, True, False, False]
+    """
+    return not word or (word.startswith("--") and word.endswith("="))
 
 
 def _options_of(group: Any, given: Sequence[str]) -> dict[str, str]:

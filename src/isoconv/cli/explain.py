@@ -1,4 +1,4 @@
-"""``isoconv explain``: convolutions and poolings in symbols and as moving pictures."""
+"""``isoconv explain``: a network's numbers; convolutions and poolings in symbols and pictures."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from isoconv.cli.explain_number import number
 from isoconv.cli.explain_options import (
     Animate,
     Ascii,
@@ -70,9 +71,12 @@ app = typer.Typer(rich_markup_mode=None, cls=Explanations)
 
 
 def explain(context: typer.Context) -> None:
-    """Take convolutions and poolings apart, term by term.
+    """Take a number of a trained network apart, or a convolution or pooling, term by term.
+
+    What is none of the words below is a run: isoconv explain RUN --image FILE.
 
     Examples:
+      isoconv explain runs/pets --image cat.jpg --at 0,3,5,7
       isoconv explain conv --input 3x3 --kernel 2x2
       isoconv explain max --values "1,5,4;9,2,1;6,3,2" --kernel 2 --stride 1
     """
@@ -407,6 +411,7 @@ def _show(sheet: Sheet, form: Format, as_json: bool) -> None:
 
 
 app.callback(invoke_without_command=True, help=help_of(explain))(explain)
+app.command("number", help=help_of(number))(number)
 app.command("conv", help=help_of(conv))(conv)
 app.command("conv-transpose", help=help_of(conv_transpose))(conv_transpose)
 app.command("max", help=help_of(max_))(max_)

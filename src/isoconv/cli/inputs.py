@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from isoconv.errors import ArgumentError
 from isoconv.printable import printable
+from isoconv.signals import Uninterrupted
 
 if TYPE_CHECKING:
     from isoconv.data import Skipped
@@ -63,7 +64,7 @@ def named(words: Sequence[str]) -> Iterator[Inputs]:
             picture's bytes from standard input.
 
     Raises:
-        ArgumentError: standard input is named twice, or is a terminal.
+        ArgumentError: standard input is named twice, or is closed or a terminal.
     """
     found = Inputs()
     if words.count(STANDARD_INPUT) > 1:
@@ -71,7 +72,8 @@ def named(words: Sequence[str]) -> Iterator[Inputs]:
     with ExitStack() as stack:
         for word in words:
             if word == STANDARD_INPUT:
-                scratch = stack.enter_context(TemporaryDirectory(prefix="isoconv-"))
+                with Uninterrupted():
+                    scratch = stack.enter_context(TemporaryDirectory(prefix="isoconv-"))
                 path = Path(scratch) / "picture"
                 found.shown[path] = STANDARD_INPUT
                 found.items.append(_standard_input(path))
@@ -101,15 +103,16 @@ def _standard_input(path: Path) -> Path | Skipped:
     """Put what standard input gives into a file, so many bytes of it at most.
 
     Raises:
-        ArgumentError: it is a terminal, where nobody would know what is waited for.
+        ArgumentError: it is closed, or a terminal, where nobody would know what is waited for.
     """
     from isoconv.data import Skipped
     from isoconv.files import PIECE
     from isoconv.memory import check_memory
 
     if sys.stdin is None or sys.stdin.isatty():
+        what = "closed" if sys.stdin is None else "a terminal"
         raise ArgumentError(
-            "- takes a picture from standard input, which is a terminal; such as: isoconv predict "
+            f"- takes a picture from standard input, which is {what}; such as: isoconv predict "
             "RUN - < photo.jpg"
         )
     stream, content = sys.stdin.buffer, bytearray()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,6 +21,21 @@ def report(
         typer.Option(help="Where the data are now, if not where they were.", show_default=False),
     ] = None,
     best: Best = False,
+    explore: Annotated[
+        bool,
+        typer.Option(
+            help="Also make explore.html: the explorer of the network on a picture, one file that "
+            "works without Python or a network."
+        ),
+    ] = False,
+    image: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The picture in it.  [default: the first one that was measured]",
+            show_default=False,
+        ),
+    ] = None,
     as_json: AsJson = False,
     threads: Threads = None,
     target: TargetName = None,
@@ -34,6 +50,7 @@ def report(
     Examples:
       isoconv report runs/pets
       isoconv report runs/pets --data moved/pets
+      isoconv report runs/pets --explore --image cat.jpg
     """
     from isoconv.cli.ending import measured_part, png_note, result_lines, scored_part
     from isoconv.cli.errors import note
@@ -44,6 +61,8 @@ def report(
     from isoconv.train.given import Given
     from isoconv.train.stretches import Stretches
 
+    if image is not None and not explore:
+        raise ArgumentError("--image is the picture of --explore; got it without")
     description = RunFolder(run).description()
     model = classifier_at(run, best)
     splits = parts_of_run(run, data or data_of_run(run, description), description)
@@ -69,13 +88,27 @@ def report(
     for line in [result_lines(part, evaluation, len(images))[0], *scored.worth()]:
         say(line)
     say(f"report {printable(page)}")
+    alone = _explorer(run, image, best, data) if explore else None
     if as_json:
         print_json(
             {
                 "run": str(run),
                 "report": str(page),
+                "explorer": None if alone is None else str(alone),
                 "part": part,
                 **scored.plain(),
                 "notes": notes,
             }
         )
+
+
+def _explorer(run: Path, image: Path | None, best: bool, data: str | None) -> Path:
+    """Write the explorer's page into the run's folder, and say where it is and what it lacks."""
+    from isoconv.cli.explorer import explorer_of
+    from isoconv.explain.standalone import write_page
+
+    file = run / "explore.html"
+    for line in write_page(explorer_of(run, image, None, best=best, data=data), file):
+        say(line)
+    say(f"explorer {printable(file)}, {file.stat().st_size:,} bytes")
+    return file

@@ -45,7 +45,7 @@ def resume(
       isoconv resume runs/pets --data moved/pets --threads 4
     """
     from isoconv.cli.ending import finish
-    from isoconv.cli.runs import data_of_run, parts_of_run
+    from isoconv.cli.runs import data_of_run, parts_of_run, start_facts
     from isoconv.errors import CheckpointError
     from isoconv.nn.architecture import model_of
     from isoconv.train import RunFolder, Trainer
@@ -63,7 +63,7 @@ def resume(
     trainer = Trainer.from_run(
         model, run, threads=threads, target=target, progress=progress(), **saves
     )
-    whole = trainer.resume(run, splits, epochs=epochs)
+    whole = trainer.resume(run, splits, epochs=epochs, facts=start_facts())
     result = description.get("result")
     if result and len(whole.history) == result["epochs"]:
         say(f"{printable(run)} is finished; nothing was trained (--epochs N trains it on)")

@@ -14,6 +14,7 @@ from isoconv.cli.errors import note
 from isoconv.cli.table import reading_progress
 from isoconv.cli.typed import command_line
 from isoconv.errors import ArgumentError, CheckpointError, DataError
+from isoconv.signals import Uninterrupted
 
 if TYPE_CHECKING:
     from isoconv.data import Splits
@@ -35,6 +36,7 @@ __all__ = [
     "parts_of_run",
     "place_of",
     "run_facts",
+    "start_facts",
     "title_of",
 ]
 
@@ -78,10 +80,14 @@ def run_facts(data: str) -> dict[str, str]:
     Args:
         data: as a person names it.
     """
+    return {"data": place_of(data), **start_facts()}
+
+
+def start_facts() -> dict[str, str]:
+    """What is kept of a command that trains: its words, and when it was started."""
     from datetime import UTC, datetime
 
     return {
-        "data": place_of(data),
         "command": command_line(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
@@ -119,12 +125,14 @@ def new_run(out: Path | None, data: str, model: str | None) -> Iterator[RunFolde
     parent = Path("runs")
     made = [] if parent.exists() else [parent]
     name = title_of(data) if model is None else f"{title_of(data)}-{model}"
-    folder = RunFolder(make_folder(parent, name))
     try:
+        with Uninterrupted():
+            folder = RunFolder(make_folder(parent, name))
+            made.insert(0, folder.path)
         with folder.begun():
             yield folder
     finally:
-        for path in (folder.path, *made):
+        for path in made:
             # Not if there is anything in it.
             with suppress(OSError):
                 path.rmdir()
@@ -208,7 +216,12 @@ def data_of_run(run: Path, description: Mapping[str, Any]) -> str:
 
 
 def parts_of_run(
-    run: Path, data: str, described: Mapping[str, Any], *, cache: bool = False
+    run: Path,
+    data: str,
+    described: Mapping[str, Any],
+    *,
+    cache: bool = False,
+    as_now: bool = False,
 ) -> Splits:
     """The parts that a run was given, out of where its data are now.
 
@@ -220,6 +233,8 @@ def parts_of_run(
         data: where its data are.
         described: what run.json or the receipt says of the run, as it was read.
         cache: pictures may come out of the cache; otherwise they are what the files hold now.
+        as_now: the parts tell of all files that cannot be read now; otherwise of those that the
+            run left out.
 
     Raises:
         CheckpointError: it does not say how they were split, or what it says makes no sense.
@@ -251,6 +266,7 @@ def parts_of_run(
                 left = f"{are} none of the run's and {are} left alone"
                 note(f"{counted(more, 'sample')} of {data} {left}")
             skipped = skipped_of_run(whole, left_out, run)
+            skipped = whole.skipped if as_now else skipped
             parts = {part: replace(each, skipped=skipped) for part, each in parts.items()}
             return Splits(parts["train"], parts.get("validation"), parts.get("test"), how)
     if how == DEMO_SPLIT:

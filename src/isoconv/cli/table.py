@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from isoconv.signals import check_not_ended
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -154,6 +156,7 @@ def _escaped(found: re.Match[str]) -> str:
 
 def print_alone(content: str | bytes, *, err: bool = False) -> None:
     """Print what is safe as it is, and no line end behind it."""
+    check_not_ended()
     typer.echo(content, nl=False, err=err)
 
 

@@ -41,6 +41,12 @@ def view(
         ),
     ] = None,
     best: Best = False,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="Where a run's data are now, if not where they were.", show_default=False
+        ),
+    ] = None,
     port: Annotated[
         int | None,
         typer.Option(
@@ -86,7 +92,7 @@ def view(
     else:
         from isoconv.cli.explorer import explorer_of
 
-        explorer = explorer_of(run, image, label, best=best)
+        explorer = explorer_of(run, image, label, best=best, data=data)
         title = explorer.title
         shown = explorer.scene.image_name
         say(f"shows {printable(title)}, {printable(shown)}")

@@ -8,7 +8,8 @@ told of it. Either is checked by a digest when it is read, and what does not mat
 A file that was changed within two seconds before it was looked at is not remembered: it may change
 again without its times showing that. Its content is then worked out each time.
 
-A cache that cannot be opened, read or written is no error; pictures are then decoded.
+A cache that cannot be opened, read or written is no error; pictures are then decoded. One that
+another process holds for too long is put aside for as long as this process lives, which is said.
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ import os
 import stat
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from isoconv.errors import DataWarning
 from isoconv.files import PIECE, open_file
 from isoconv.private import PrivateFolder, cache_folder
 
@@ -47,6 +50,8 @@ _WAIT = 10.0
 _TOGETHER = 64
 """Entries that are written at once."""
 _HOUR = 3600
+_ASIDE: dict[Path, str] = {}
+"""The files that this process waited for in vain, and what was said of each."""
 _TABLES = """
 CREATE TABLE IF NOT EXISTS files
     (path BLOB PRIMARY KEY, state TEXT, facts TEXT, digest BLOB, seen INTEGER) WITHOUT ROWID;
@@ -228,6 +233,9 @@ class PictureCache:
             return None
         # Spoiled texts and sizes come out of it as what they are not.
         self._errors = (sqlite3.Error, OSError, ValueError, TypeError, OverflowError)
+        if self._path in _ASIDE:
+            self.refused.append(_ASIDE[self._path])
+            return None
         for attempt in (1, 2):
             try:
                 if not _is_own(self._path):
@@ -240,7 +248,7 @@ class PictureCache:
                 database.execute("PRAGMA synchronous = OFF")
                 database.executescript(_TABLES)
             except sqlite3.OperationalError as error:
-                self.refused.append(f"{self._path} is not used: {error}")
+                self.refused.append(self._put_aside(error) or f"{self._path} is not used: {error}")
                 return None
             except self._errors as error:
                 self._discard()
@@ -274,9 +282,25 @@ class PictureCache:
             return
         self._database.close()
         self._database = None
+        self._put_aside(error)
         # Only what is no database any more is made anew.
         if not isinstance(error, sqlite3.OperationalError):
             self._discard()
+
+    def _put_aside(self, error: Exception) -> str:
+        """Wait no second time for another process; says so, and gives it back, "" otherwise."""
+        import sqlite3
+
+        # The rest of the number tells what exactly was held.
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_BUSY:
+            return ""
+        if self._path not in _ASIDE:
+            _ASIDE[self._path] = (
+                f"the cache of pictures {self._path} is put aside, for another process has held it "
+                f"for {_WAIT:g} seconds: pictures are decoded"
+            )
+            warnings.warn(_ASIDE[self._path], DataWarning, stacklevel=2)
+        return _ASIDE[self._path]
 
     def _flush(self, least: int) -> None:
         """Write what waits, if there is so much of it."""

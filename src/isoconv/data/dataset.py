@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from isoconv.cards import Carded
 from isoconv.checks import (
+    LARGEST_SINGLE,
     check_array,
     check_count,
     check_kind,
@@ -317,6 +318,9 @@ def normalisation(dataset: Dataset) -> tuple[NDArray[np.float32], NDArray[np.flo
     Returns:
         scale and offset, float32 ``(C,)`` each.
 
+    Raises:
+        DataError: the values of a channel lie so close together that float32 has no such constants.
+
     Example:
         >>> import numpy as np
         >>> data = Dataset.from_arrays(np.array([[[0, 255]]], np.uint8), [0])
@@ -327,7 +331,16 @@ def normalisation(dataset: Dataset) -> tuple[NDArray[np.float32], NDArray[np.flo
     mean, std = check_kind("dataset", dataset, Dataset, "a Dataset").statistics()
     unit = 255.0 if dataset.images.dtype == np.uint8 else 1.0
     width = np.where(std > 0, std, 1.0)
-    return (1.0 / (unit * width)).astype(np.float32), (-mean / width).astype(np.float32)
+    scale, offset = 1.0 / (unit * width), -mean / width
+    beyond = np.maximum(np.abs(scale), np.abs(offset)) > LARGEST_SINGLE
+    if beyond.any():
+        channel = int(beyond.argmax())
+        raise DataError(
+            f"{dataset.name}: images must spread far enough to be normalised in float32; channel "
+            f"{channel} has a standard deviation of {width[channel]:.3g} about its mean "
+            f"{mean[channel]:.3g}: give them in a unit in which the numbers are larger"
+        )
+    return scale.astype(np.float32), offset.astype(np.float32)
 
 
 def looks_channels_first(shape: tuple[int, ...]) -> bool:

@@ -62,12 +62,15 @@ class Request:
         skip_bad: picture files that cannot be read are left out and named, not an error.
         cache: decoded pictures are taken out of the user's cache, and kept there.
         progress: what tells how far reading has come: True, False or a console of rich.
+        classes: of a folder of pictures the classes that are wanted, others are left alone; None
+            for all that there are.
     """
 
     reading: Reading
     skip_bad: bool = False
     cache: bool = False
     progress: bool | Console = False
+    classes: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,15 @@ from isoconv.data.tally import counted
 from isoconv.errors import DataFileError
 from isoconv.printable import listed, printable
 
-__all__ = ["Listing", "OnlyClass", "list_folder", "only_class", "parts_of", "pictures_below"]
+__all__ = [
+    "Listing",
+    "OnlyClass",
+    "classes_in",
+    "list_folder",
+    "only_class",
+    "parts_of",
+    "pictures_below",
+]
 
 NAMES: dict[Split, tuple[str, ...]] = {
     "train": ("train", "training"),
@@ -134,12 +142,23 @@ def _seems_class(folder: Path) -> bool:
     return False
 
 
-def list_folder(path: Path, failures: Failures) -> Listing:
+def classes_in(path: Path) -> set[str]:
+    """The names of the folders that are taken for classes; none if there are no parts.
+
+    Raises:
+        DataFileError: as `parts_of`.
+    """
+    roots = _roots(path)[0].values() if parts_of(path) else ()
+    return {folder.name for root in roots for folder in _entered(root).folders}
+
+
+def list_folder(path: Path, failures: Failures, classes: Collection[str] | None = None) -> Listing:
     """List the files of a folder of pictures.
 
     Args:
         path: of the folder.
         failures: gathers folders that cannot be entered.
+        classes: that are wanted; None for all.
 
     Raises:
         DataFileError: which folders are parts cannot be told, or a class has no pictures.
@@ -159,6 +178,8 @@ def list_folder(path: Path, failures: Failures) -> Listing:
             skipped[_HIDDEN] += inner.skipped[_HIDDEN]
         files[part] = {}
         for folder in inner.folders:
+            if classes is not None and folder.name not in classes:
+                continue
             before = failures.count
             pictures = _pictures(folder, skipped, failures)
             if not pictures and failures.count == before:

@@ -52,6 +52,8 @@ def label_array(name: str, given: object) -> Array:
         # NumPy makes texts of the numbers among them, too.
         array = np.empty(len(given), object)
         array[:] = given
+    if array.dtype.kind == "f" and isinstance(given, list | tuple):
+        _check_not_rounded(name, given, array)
     if isinstance(given, np.ma.MaskedArray) or array.dtype.kind not in "OUST":
         return check_array(f"{name}: labels", given, kind_error=DataError, shape_error=DataError)
     return _of_objects(name, array.astype(object, copy=False))
@@ -69,6 +71,8 @@ def _of_objects(name: str, array: Array) -> Array:
             f"{name}: labels must be all texts, all whole numbers or all floats; "
             f"{began}sample {sample} has {shown(values[sample])}"
         )
+    if first == "number":
+        _check_bits(name, values)
     if first != "text":
         return np.array(values).reshape(array.shape)
     found = np.empty(len(values), object)
@@ -84,6 +88,27 @@ def _of_objects(name: str, array: Array) -> Array:
                 f"{name}: labels must name a class; sample {sample} has {found[sample]!r}"
             )
     return found.reshape(array.shape)
+
+
+def _check_not_rounded(name: str, given: Sequence[Any], array: Array) -> None:
+    """See that NumPy made no floats of whole numbers, as it does where they have too many bits."""
+    if array.ndim == 1 and (np.abs(array) >= 2.0**63).any():
+        _check_bits(name, given)
+
+
+def _check_bits(name: str, values: Sequence[Any]) -> None:
+    """See that whole numbers are ones that an array of labels holds.
+
+    Raises:
+        DataError: one is not.
+    """
+    for sample, value in enumerate(values):
+        number = whole(value)
+        if number is not None and not -(2**63) <= number < 2**63:
+            raise DataError(
+                f"{name}: whole numbers as labels must have 64 bits at most, -2**63 … 2**63 - 1; "
+                f"sample {sample} has {shown(value)}"
+            )
 
 
 def _kind(value: object) -> str:
@@ -128,6 +153,8 @@ def class_labels(
             f"{_kind_of(labels)} of shape {labels.shape}{_flat_hint(labels)}"
         )
     names = None if class_names is None else tuple(str(each) for each in class_names)
+    if names == ():
+        raise DataError(f"{name}: class_names must name a class at least, or be None; got none")
     if labels.dtype.kind == "O":
         return _numbers_of(labels.tolist(), names, name)
     bound = MAX_CLASSES if names is None else len(names)

@@ -226,7 +226,7 @@ class PictureFiles:
 
 def _read(path: Path, splits: Sequence[Split], request: Request) -> dict[Split, Dataset]:
     failures = Failures(path, root=path, skip=request.skip_bad, hint=True)
-    listing = list_folder(path, failures)
+    listing = list_folder(path, failures, request.classes)
     try:
         return _read_listed(path, splits, request, listing, failures)
     except (DataFileError, MissingExtraError) as error:

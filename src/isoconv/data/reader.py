@@ -115,7 +115,7 @@ class Reader:
         kept = kept and not ImageFile.LOAD_TRUNCATED_IMAGES
         by = decoders() if kept else None
         self._cache = None if by is None else cache
-        self._key = f"{json.dumps(reading.plain())} {self._own_depth} {by}".encode()
+        self._key = f"{json.dumps(reading.plain())} {by}"
 
     def array(self, files: Sequence[Path], failures: Failures) -> Array:
         """The files as ``(N, H, W, C)``; the place of one that cannot be read holds no picture."""
@@ -193,9 +193,10 @@ class Reader:
         kept = self._kept(marks)
         if kept is not None:
             return kept
-        pixels, told, own = self._decoded(path, take)
-        if content is not None and own != self._fit and self._same(marks, content):
-            cache.keep(self._key_of(content), _packed(told), np.ascontiguousarray(pixels).tobytes())
+        pixels, told, stored = self._decoded(path, take)
+        if content is not None and stored.size != self._fit and self._same(marks, content):
+            key = self._key_of(marks, content, deep=stored.kind == "deep")
+            cache.keep(key, _packed(told), np.ascontiguousarray(pixels).tobytes())
         return pixels, told
 
     def _kept(self, marks: Marks) -> tuple[Array, _Told] | None:
@@ -203,11 +204,21 @@ class Reader:
         content = marks.facts.get("content")
         if content is None or self._cache is None:
             return None
-        kept = self._cache.picture(self._key_of(content))
-        return None if kept is None else self._unpacked(*kept)
+        for deep in (False, True):
+            kept = self._cache.picture(self._key_of(marks, content, deep=deep))
+            if kept is not None:
+                return self._unpacked(*kept)
+        return None
 
-    def _key_of(self, content: str) -> bytes:
-        return hashlib.sha256(f"{content} ".encode() + self._key).digest()
+    def _key_of(self, marks: Marks, content: str, *, deep: bool) -> bytes:
+        """What a picture is found by: its content, and all that it is read by.
+
+        Whether it has the ending of its format is told, too. What becomes of more than 8 bits
+        depends on whether the reading was made for such pictures; nothing else does.
+        """
+        how = f"deep {self._own_depth}" if deep else ""
+        ending = marks.path.suffix.lower()
+        return hashlib.sha256(f"{content} {ending!a} {how} {self._key}".encode()).digest()
 
     @staticmethod
     def _same(marks: Marks, content: str) -> bool:
@@ -220,8 +231,8 @@ class Reader:
         image = np.frombuffer(pixels, self._dtype).reshape(self._shape)
         return image, _Told(tuple(traits), None if span is None else (span[0], span[1]))
 
-    def _decoded(self, path: Path, take: Take) -> tuple[Array, _Told, tuple[int, int]]:
-        """A file's pixels, what there is to tell, and the size in which it was decoded."""
+    def _decoded(self, path: Path, take: Take) -> tuple[Array, _Told, Stored]:
+        """A file's pixels, what there is to tell, and what it was decoded to."""
         reduced = self._fit if self._reading.reduced else None
         stored = read(path, reduced, take, self._reading.opacity)
         span = None
@@ -235,7 +246,7 @@ class Reader:
             height, width = self._reading.size or (0, 0)
             other = f"{pixels.shape[0]} by {pixels.shape[1]}"
             raise file_error(stored.path, f"{height} by {width} pixels", other)
-        return pixels, _Told((*found, *stored.found), span), stored.size
+        return pixels, _Told((*found, *stored.found), span), stored
 
     def _from_floats(self, stored: Stored) -> Array:
         if self._reading.dtype != "float32":

@@ -24,10 +24,11 @@ from isoconv.checks import (
 from isoconv.data.archive import NPZ
 from isoconv.data.cifar import CIFAR
 from isoconv.data.classes import all_as_one, in_classes
-from isoconv.data.dataset import Dataset
+from isoconv.data.dataset import Dataset, dataset_of
 from isoconv.data.download import REMOTE, default_folder
 from isoconv.data.fashion import PARTS, load_sample
 from isoconv.data.files import SPLITS, Format, Request, Split
+from isoconv.data.folders import classes_in
 from isoconv.data.idx import IDX
 from isoconv.data.labels import check_counted
 from isoconv.data.names import SAMPLE
@@ -47,7 +48,7 @@ from isoconv.wording import either, named, setting
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Source", "load", "load_splits"]
+__all__ = ["Source", "later_classes", "load", "load_known", "load_splits"]
 
 Source = str | Path | Dataset | tuple[Any, Any]
 """A name, a path, a data set, or a pair of arrays (images, labels)."""
@@ -122,8 +123,7 @@ def load(
     request = _request(_wanted(size, depth, reading), skip_bad, cache, progress)
     present = _splits(source, folder)
     if split == "all":
-        parts = _load(source, present, request, folder)
-        return all_as_one([parts[part] for part in present])
+        return _whole(source, request, folder)
     if split not in present:
         raise DataError(f"{_title(source)} has no part {split!r}; it has {', '.join(present)}")
     found = _load(source, (split,), request, folder)
@@ -220,6 +220,38 @@ def load_splits(
         "depth": request.reading.depth,
     }
     return Splits(parts["train"], parts.get("validation"), parts.get("test"), how)
+
+
+def load_known(source: Source, classes: frozenset[str], request: Request) -> Dataset:
+    """The samples of all parts that are of known classes, whatever other classes came since.
+
+    Args:
+        source: as for `load`.
+        classes: names of those that are known; they matter for a folder of pictures alone.
+        request: what is asked of it besides.
+
+    Raises:
+        DataError: as `load`.
+    """
+    return _whole(source, replace(request, classes=classes), None)
+
+
+def later_classes(source: str | Path, known: frozenset[str]) -> list[str]:
+    """The classes of a folder of pictures that are not known, in the order of names.
+
+    Raises:
+        DataError: as `load`.
+    """
+    if str(source) in (SAMPLE, *REMOTE):
+        return []
+    return sorted(classes_in(_path(source, None)) - known)
+
+
+def _whole(source: Source, request: Request, folder: Path | str | None) -> Dataset:
+    """The samples of all parts as those of one data set."""
+    present = _splits(source, folder)
+    parts = _load(source, present, request, folder)
+    return all_as_one([parts[part] for part in present])
 
 
 def _check_counted(source: Source, loaded: dict[Split, Dataset]) -> None:
@@ -350,7 +382,8 @@ def _from_pair(source: tuple[Any, Any]) -> Dataset:
             "data must be a name, a path, a Dataset or a pair (images, labels); got "
             f"{shown(source)}"
         )
-    return Dataset.from_arrays(source[0], source[1])
+    # Where they must be all classes, that is seen to for every kind of source.
+    return dataset_of(source[0], source[1], complete=False)
 
 
 def _path(source: str | Path, folder: Path | str | None) -> Path:

@@ -20,6 +20,13 @@ class _Explain(ModuleType):
         return explain(*args, **kwargs)
 
     @property
+    def __doc__(self) -> str | None:  # type: ignore[override]
+        """What the function says of itself, for ``help``."""
+        from isoconv.explain.numbers import explain
+
+        return explain.__doc__
+
+    @property
     def __signature__(self) -> Any:
         import inspect
 

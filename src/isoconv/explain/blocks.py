@@ -38,6 +38,9 @@ __all__ = ["LONGEST", "Block", "Row", "blocks_of", "number"]
 LONGEST = 40
 """Characters of a formula that stands in a row of a sum."""
 
+_MOST_LINES = 4
+"""Formulas within a formula whose values are told one by one."""
+
 _TREE = "((p0 + p1) + (p2 + p3)) + ((p4 + p5) + (p6 + p7))"
 
 
@@ -239,8 +242,9 @@ class _Writer:
                 "partial sum i mod 8"
             )
             parts = [self._at.running(Running(term.terms[j::8]))[-1] for j in range(8)]
-            shown = ", ".join(f"p{j} = {number(part)}" for j, part in enumerate(parts))
-            self._add(term, "partials", "sum", last, text, rows, (shown, f"then {_TREE}"))
+            shown = [f"p{j} = {number(part)}" for j, part in enumerate(parts)]
+            lines = (", ".join(shown[:4]), ", ".join(shown[4:]), f"then {_TREE}")
+            self._add(term, "partials", "sum", last, text, rows, lines)
 
     def _name(self, term: Term) -> None:
         """A long formula among the terms of a sum becomes a block of its own, with a name."""
@@ -255,7 +259,7 @@ class _Writer:
         if isinstance(term, When) and not isinstance(term.condition, Is):
             won = self._at.holds(term.condition)
             name = self.text(term.then)
-            mark = "" if won else "not the winner of its window: nothing is added"
+            mark = "" if won else "not the winner: nothing is added"
             return Row((name,), (self._at.value(term.then),), None, total, mark)
         name = self._read(term) if isinstance(term, Padding) else self.text(term)
         return Row((name,), (self._at.value(term),), None, total)
@@ -277,7 +281,24 @@ class _Writer:
         names, numbers = self.text(term), self.text(term, numbers=True)
         value = number(self._at.value(term))
         chain = [names, *([numbers] if numbers not in (names, value) else []), value]
-        self._add(term, "formula", "value", True, " = ".join(dict.fromkeys(chain)), ())
+        text = " = ".join(dict.fromkeys(chain))
+        self._add(term, "formula", "value", True, text, (), self._within(term))
+
+    def _within(self, term: Term) -> list[str]:
+        """The values of the formulas inside a formula, a line each; of many none is told."""
+        lines: dict[str, str] = {}
+
+        def visit(inner: Term) -> None:
+            if isinstance(inner, Formula) and id(inner) not in self._called:
+                for each in inner.arguments:
+                    visit(each)
+                if inner is not term:
+                    lines[self.text(inner)] = number(self._at.value(inner))
+
+        visit(term)
+        if len(lines) > _MOST_LINES:
+            return []
+        return [f"{text} = {value}" for text, value in lines.items()]
 
 
 def _count(count: int, what: str) -> str:

@@ -259,6 +259,8 @@ def _aligned(heads: list[str], table: list[list[str]]) -> list[str]:
     rows = [heads, *(row for row in table if len(row) > 1)]
     widths = [max(len(row[at]) for row in rows) for at in range(len(heads))]
     words = [not any(_numeric(row[at]) for row in rows[1:]) for at in range(len(heads))]
+    # A table that is wider than a page has its columns closer together.
+    gap = "  " if len("  ".join(" " * width for width in widths)) <= WIDTH - 6 else " "
     lines = []
     for row in ([heads] if any(heads) else []) + table:
         if len(row) == 1:
@@ -268,7 +270,7 @@ def _aligned(heads: list[str], table: list[list[str]]) -> list[str]:
             text.ljust(width) if word else text.rjust(width)
             for text, width, word in zip(row, widths, words, strict=True)
         ]
-        lines.append("  ".join(cells).rstrip())
+        lines.append(gap.join(cells).rstrip())
     return lines
 
 

@@ -43,6 +43,7 @@ class Explorer:
 
     Attributes:
         model: as given.
+        more: as given; what is put in here stands in the next description.
         scene: what is shown now.
         serial: number of the scene, which every change raises.
         abilities: what `ask` is able to do beside the description.
@@ -68,7 +69,7 @@ class Explorer:
         self.model = model
         self.title = title
         self.serial = 0
-        self._more = dict(more or {})
+        self.more = dict(more or {})
         self._lock = threading.RLock()
         self._actions: dict[str, Callable[[Mapping[str, Any]], Any]] = {
             "label": self._label,
@@ -94,9 +95,8 @@ class Explorer:
     def description(self) -> dict[str, Any]:
         """The description of the scene, its number and what may be asked."""
         with self._lock:
-            return {
-                **self.scene.description(), "scene": self.serial, "abilities": self.abilities,
-            }  # fmt: skip
+            told = {**self.scene.description(), **self.more}
+            return {**told, "scene": self.serial, "abilities": self.abilities}
 
     def array(self, scene: int, index: int) -> bytes:
         """A node's value in a scene.
@@ -154,7 +154,7 @@ class Explorer:
     ) -> Scene:
         labels = None if label is None else [label]
         network = Network(self.model, images, labels)
-        scene = Scene(network, title=self.title, image_name=name, of=of, more=self._more)
+        scene = Scene(network, title=self.title, image_name=name, of=of)
         network.flow(scene.of)
         self.serial += 1
         return scene
@@ -162,6 +162,11 @@ class Explorer:
     def again(self, label: int | None, of: str | int | None = None) -> None:
         """The same image once more: with another label, by other weights."""
         self.scene = self._made(self.scene.network.images, label, self.scene.image_name, of)
+
+    def change_model(self, model: Module) -> None:
+        """Show the same image in another model of the same architecture."""
+        self.model = model
+        self.again(self.label, self.scene.of)
 
     @property
     def label(self) -> int | None:

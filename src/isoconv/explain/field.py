@@ -43,10 +43,13 @@ class Field:
     def __str__(self) -> str:
         if self.whole:
             return "the whole picture"
-        names = {2: ("rows", "columns"), 1: ("places",)}.get(len(self.shape) - 1)
-        names = names or tuple(f"axis {axis}:" for axis in range(len(self.shape) - 1))
+        names = {2: ("row", "column"), 1: ("place",)}.get(len(self.shape) - 1)
+        names = names or tuple(f"on axis {axis} place" for axis in range(len(self.shape) - 1))
         pairs = zip(names, self.first, self.last, strict=False)
-        return ", ".join(f"{name} {low} … {high}" for name, low, high in pairs)
+        return ", ".join(
+            f"{name} {low}" if low == high else f"{name}s {low} … {high}"
+            for name, low, high in pairs
+        )
 
 
 def field_of(network: Network, index: int, place: Index) -> Field | None:

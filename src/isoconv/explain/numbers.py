@@ -12,18 +12,20 @@ from isoconv.checks import check_count, shown
 from isoconv.errors import ArgumentError
 from isoconv.explain.explanation import Explanation, Part
 from isoconv.explain.field import field_of
-from isoconv.explain.network import Layer, LossKind, Network
+from isoconv.explain.network import LossKind, Network
 from isoconv.explain.parts import backward_parts, following_parts, forward_parts
-from isoconv.explain.place import At, element_in, layer_named, parsed, told
+from isoconv.explain.place import At, Meant, element_in, meant, parsed, told
 from isoconv.explain.subject import Subject
 from isoconv.explain.update import Shards, Start, clip_part, update_part
 from isoconv.graph.operation import Array
+from isoconv.graph.terms import Index
 from isoconv.nn import Module
 from isoconv.nn.inference import files_as_trained
 from isoconv.train.optim import Optimizer
 from isoconv.train.run import Run
+from isoconv.wording import setting
 
-__all__ = ["explain", "explain_in", "labels_of", "layer_named", "pictures"]
+__all__ = ["explain", "explain_in", "labels_of", "pictures"]
 
 
 def explain(
@@ -53,13 +55,16 @@ def explain(
         model: a built or trained model, a run, or the path of a run folder or of a saved model. A
             run also tells its loss, shards, clipping and optimizer, with the optimizer's vectors
             where a checkpoint holds them.
-        image: ``(H, W, C)`` or ``(N, H, W, C)``, as for ``model.predict``, or a picture file.
+        image: ``(H, W, C)`` or ``(N, H, W, C)``, as for ``model.predict``, or a picture file, or a
+            list of some.
         at: which number: the name of a layer, then the place in its result, ``("conv1", row,
             column, channel)``, of several images with the image first. The end of a name is enough
             where no other layer has it; a layer that is used more than once has ``"name@2"``. The
             name alone stands for the largest element, and None for the result of the predicted
-            class. For the gradient by a weight the place in the weight, ``("conv1", kernel row,
-            kernel column, channel, filter)``.
+            class. ``"picture"`` is the picture as the first layer takes it, ``"probabilities"``
+            what softmax makes of the result, ``"loss"`` each image's loss. For the gradient by a
+            weight the place in the weight, ``("conv1", kernel row, kernel column, channel,
+            filter)``.
         gradient: None for the value; ``"value"`` for the gradient by it: what flows back into it
             from whatever reads it; ``"input"`` for that by the layer's input (``at`` is a place in
             the input); ``"weight"``, ``"bias"`` or another parameter's name for that by it.
@@ -153,18 +158,23 @@ def explain_in(
     if gradient not in (None, "value", "input"):
         return _by_parameter(Shards([network], network.count), at, gradient, of, start, notes)
     name, place = parsed(at)
-    layer = network.layers[-1] if name is None else layer_named(network, name)
+    layer = meant(network, name)
     notes = [*notes, *_how(network)]
     if gradient is None:
         return _value(network, layer, place, notes)
     of, goal = _goal(network, of)
-    index = layer.result if gradient == "value" else layer.sources[0]
+    index = layer.result if gradient == "value" else layer.source
+    if index == network.finished != network.output:
+        raise ArgumentError(
+            f"{goal} is made of what comes before {network.node(index).op}: ask for the gradient "
+            "by the value of the last layer"
+        )
     words = f"the {'result' if gradient == 'value' else 'input'} of {layer.name!r}"
     element, more = element_in(
         network.node(index).spec, network.count, place, words,
         lambda: np.abs(network.gradient(index, of)), "the gradient of the greatest size",
     )  # fmt: skip
-    title = f"the gradient of {goal} by {words} at {told(element, network.count)}"
+    title = _at(f"the gradient of {goal} by {words}", network, element)
     field = field_of(network, index, element[1:])
     found = network.flow(of).nodes.get(index)
     parts = [] if found is None else backward_parts(network, found, element)
@@ -172,29 +182,51 @@ def explain_in(
         more = [*more, f"nothing of it reaches {goal}: the gradient is 0"]
     value = network.gradient(index, of)[element]
     return Explanation(
-        title, layer.name, layer.module.line(), f"gradient by {gradient}", element[1:], value,
+        title, layer.name, layer.kind, f"gradient by {gradient}", element[1:], value,
         field, tuple(parts), (), (*notes, *more),
     )  # fmt: skip
 
 
 def _value(
-    network: Network, layer: Layer, place: tuple[Any, ...], notes: Sequence[str]
+    network: Network, layer: Meant, place: tuple[Any, ...], notes: Sequence[str]
 ) -> Explanation:
     index = layer.result
     element, more = element_in(
         network.node(index).spec, network.count, place, f"the result of {layer.name!r}",
         lambda: network.value(index), "the greatest value",
     )  # fmt: skip
-    parts = forward_parts(network, layer.nodes, index, element)
+    parts = forward_parts(network, layer.own, index, element)
     follows, readers = following_parts(network, index, element)
-    notes = [*notes, *more]
-    if readers:
-        notes.append(f"read by {', '.join(map(repr, readers))}")
     return Explanation(
-        f"{layer.name!r} at {told(element, network.count)}", layer.name, layer.module.line(),
-        "value", element[1:], network.value(index)[element],
-        field_of(network, index, element[1:]), tuple(parts), tuple(follows), tuple(notes),
+        _at(repr(layer.name), network, element), layer.name, layer.kind, "value", element[1:],
+        network.value(index)[element], field_of(network, index, element[1:]), tuple(parts),
+        tuple(follows), (*notes, *more, *_further(network, index, parts, readers)),
     )  # fmt: skip
+
+
+def _at(what: str, network: Network, element: Index) -> str:
+    where = told(element, network.count)
+    return f"{what} at {where}" if where else what
+
+
+def _further(
+    network: Network, index: int, parts: Sequence[Part], readers: Sequence[str]
+) -> list[str]:
+    """What becomes of a value, in lines."""
+    lines = [f"read by {', '.join(map(repr, readers))}"] if readers else []
+    if index == network.logits != network.finished:
+        finish = network.node(network.finished).op
+        way = setting("at", "'probabilities'", "probabilities")
+        lines.append(f"{finish} makes a probability of it: {way}")
+    op = network.node(index).op
+    if op == "max_pool":
+        won = [row.names[0] for block in parts[-1].blocks for row in block.rows if row.mark]
+        lines.append(f"all of its gradient goes to the winner, {won[0]}")
+    if op == "avg_pool":
+        lines.append(
+            "its gradient is divided by the same count and goes to each place in equal parts"
+        )
+    return lines
 
 
 def _by_parameter(
@@ -204,8 +236,8 @@ def _by_parameter(
     """The gradient by an element of a parameter, and a step of the optimizer."""
     network = shards.networks[0]
     name, place = parsed(at)
-    layer = network.layers[-1] if name is None else layer_named(network, name)
-    kind = layer.module.line()
+    layer = meant(network, name)
+    kind = layer.kind
     of, goal = _goal(network, of)
     if parameter not in layer.parameters:
         has = ", ".join(layer.parameters) or "none"
@@ -257,7 +289,8 @@ def _goal(network: Network, of: str | int) -> tuple[str | int, str]:
     if of == "loss":
         if network.loss is None:
             raise ArgumentError(
-                "a gradient of the loss needs to know what is right: give label=, or of= a class"
+                "a gradient of the loss needs to know what is right: give "
+                f"{setting('label', 'its class', 'NAME')}, or {setting('of', 'a class', 'NAME')}"
             )
         return of, "the loss"
     number = class_number(network.model, of)
@@ -289,9 +322,11 @@ def _of_shard(shards: Shards, at: At) -> tuple[Network, At, list[str]]:
 
 
 def pictures(model: Module, image: Any) -> tuple[Array, list[str]]:
-    """Images as the model takes them: one image gets an axis, a file is read as in training."""
-    if isinstance(image, (str, Path)):
-        files = files_as_trained(model, [image], None)
+    """Images as the model takes them: one image gets an axis, files are read as in training."""
+    paths = [image] if isinstance(image, (str, Path)) else image
+    listed = isinstance(paths, (list, tuple)) and len(paths) > 0
+    if listed and all(isinstance(each, (str, Path)) for each in paths):
+        files = files_as_trained(model, paths, None)
         _, images = files.read(files.files)
         files.raise_any()
         return images, [*files.notes()]
@@ -316,8 +351,10 @@ def class_number(model: Module, label: Any) -> int:
             import difflib
 
             near = difflib.get_close_matches(label, names, n=3) or names[:8]
-            hint = f"the classes are {', '.join(near)}, …" if near else "the model names no classes"
-            raise ArgumentError(f"no class is called {label!r}; {hint}")
+            hint = f"there are {len(names)}, near it: {', '.join(near)}"
+            raise ArgumentError(
+                f"no class is called {label!r}; {hint if names else 'the model names no classes'}"
+            )
     try:
         return int(label)
     except (TypeError, ValueError):

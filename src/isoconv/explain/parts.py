@@ -139,7 +139,7 @@ def _parts(network: Network, index: int, element: Index, own: Collection[int]) -
 
     def visit(node: int, at: Index) -> None:
         nonlocal left
-        if (node, at) in found or node not in own:
+        if (node, at) in found or node not in own or network.node(node).op == "input":
             return
         if len(found) >= _MOST:
             left += 1

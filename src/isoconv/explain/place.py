@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,9 @@ from isoconv.explain.network import Layer, Network
 from isoconv.graph.ir import TensorSpec
 from isoconv.graph.operation import Array
 from isoconv.graph.terms import Index
+from isoconv.wording import setting
 
-__all__ = ["At", "element_in", "layer_named", "parsed", "told"]
+__all__ = ["At", "Meant", "element_in", "layer_named", "meant", "parsed", "told"]
 
 At = str | Sequence[Any] | None
 
@@ -40,6 +42,72 @@ def parsed(at: At) -> tuple[str | None, tuple[Any, ...]]:
 
 
 _AT = "at must be a layer's name and a place in it, ('conv1', 3, 5, 7); got {}"
+
+
+@dataclass(frozen=True, slots=True)
+class Meant:
+    """A layer, or what stands before the first and behind the last one.
+
+    Attributes:
+        name: what it is called.
+        kind: what it is, with its settings.
+        result: position of its result.
+        source: position of what it takes.
+        own: positions of the nodes that it is made of.
+        parameters: position of each learned array by its own name.
+    """
+
+    name: str
+    kind: str
+    result: int
+    source: int
+    own: Collection[int]
+    parameters: Mapping[str, int] = field(default_factory=dict)
+
+
+def meant(network: Network, name: str | None) -> Meant:
+    """What a name means: a layer, or ``picture``, ``probabilities`` or ``loss``.
+
+    Args:
+        network: the network.
+        name: as it was given; None for the layer that gives the model's result.
+
+    Raises:
+        ArgumentError: there is no such thing.
+    """
+    known = {layer.name for layer in network.layers}
+    if name is None:
+        ends = [each for each in network.layers if each.result in (network.logits, network.output)]
+        layer = ends[-1] if ends else network.layers[-1]
+    elif name in _BESIDE and name not in known:
+        return _beside(network, name)
+    else:
+        layer = layer_named(network, name)
+    return Meant(
+        layer.name, layer.module.line(), layer.result, layer.sources[0], layer.nodes,
+        layer.parameters,
+    )  # fmt: skip
+
+
+_BESIDE = ("picture", "probabilities", "loss")
+"""What has a name beside the layers."""
+
+
+def _beside(network: Network, name: str) -> Meant:
+    if name == "picture":
+        kind = "the picture as the first layer takes it: normalised as in training"
+        own = range(network.picture, network.source + 1)
+        return Meant(name, kind, network.source, network.picture, own)
+    if name == "loss":
+        if network.loss is None:
+            given = setting("label", "its class", "NAME")
+            raise ArgumentError(f"the loss needs to know what is right: give {given}")
+        own = range(network.logits + 1, network.loss + 1)
+        return Meant(name, network.loss_kind, network.loss, network.logits, own)
+    if network.finished == network.logits:
+        raise ArgumentError("this model gives no probabilities: its last layer is its result")
+    kind = f"{network.node(network.finished).op} of the result of the last layer"
+    return Meant(name, kind, network.finished, network.logits, (network.finished,))
 
 
 def layer_named(network: Network, name: str) -> Layer:
@@ -79,6 +147,8 @@ def element_in(
     shape = (images, *spec.shape) if spec.batched else spec.shape
     one = spec.batched and images == 1
     inner = shape[1:] if one else shape
+    if not place and not inner:
+        return (0,) * len(shape), []
     if not place:
         found = np.unravel_index(int(np.argmax(array())), shape)
         element = tuple(int(at) for at in found)
@@ -121,7 +191,7 @@ def told(element: Index, images: int) -> str:
         >>> told((0, 3, 5, 7), 1)
         'row 3, column 5, channel 7'
     """
-    *place, channel = element[1:] if len(element) > 1 else (None,)
+    *place, channel = element[1:] or (None,)
     names = {2: ("row", "column"), 1: ("position",)}.get(len(place), ("",) * len(place))
     words = [f"{name} {at}".strip() for name, at in zip(names, place, strict=True)]
     if channel is not None:

@@ -7,7 +7,7 @@ for by these, float32 (little-endian), of the one image that is shown. docs/expl
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,6 @@ class Scene:
         image_name: what the image is called; "" for none.
         of: what gradients are of: ``"loss"``, or the number of a class. None: of the loss where
             there is a label, otherwise of the predicted class.
-        more: further entries of the description: history, checkpoints, abilities, ….
 
     Raises:
         ArgumentError: the network has more than one image.
@@ -52,7 +51,6 @@ class Scene:
         title: str = "",
         image_name: str = "",
         of: str | int | None = None,
-        more: Mapping[str, Any] | None = None,
     ) -> None:
         if network.count != 1:
             raise ArgumentError(f"a scene shows one image; got {network.count}")
@@ -63,7 +61,6 @@ class Scene:
         self.predicted = int(np.argmax(self.probabilities))
         default: str | int = "loss" if network.loss is not None else self.predicted
         self.of = default if of is None else of
-        self.more = dict(more or {})
 
     def description(self) -> dict[str, Any]:
         """Everything but the arrays, as plain data."""
@@ -99,7 +96,6 @@ class Scene:
             "edges": self._edges(),
             "gradients": {str(value): index for value, index in flow.nodes.items()},
             "parameters": dict(network.parameters),
-            **self.more,
         }
 
     def array(self, index: int) -> bytes:

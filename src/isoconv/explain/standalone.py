@@ -20,9 +20,12 @@ SHEETS = ("style.css", "explorer.css")
 
 ENTRIES = ("explorer.js", "source.js")
 START = "isoconv_explorer.mount(root, new isoconv_source.EmbeddedSource());"
+FRAMED = "isoconv_explorer.mount(root, new isoconv_source.EmbeddedSource(), { fragment: false });"
 
 
-def page_of(explorer: Explorer, most: int = MOST_BYTES) -> tuple[str, list[str]]:
+def page_of(
+    explorer: Explorer, most: int = MOST_BYTES, *, framed: bool = False
+) -> tuple[str, list[str]]:
     """The page, and a line for each kind of number that was left out.
 
     What is needed first is kept first: every layer's result and what its convolution or pooling
@@ -31,6 +34,7 @@ def page_of(explorer: Explorer, most: int = MOST_BYTES) -> tuple[str, list[str]]
     Args:
         explorer: what is shown.
         most: bytes of numbers, before they are compressed.
+        framed: the page stands in a frame of another one and has no address of its own.
     """
     scene = explorer.scene
     left = most
@@ -51,8 +55,9 @@ def page_of(explorer: Explorer, most: int = MOST_BYTES) -> tuple[str, list[str]]
         if count and kind != "other numbers"
     ]
     description = explorer.description()
+    start = FRAMED if framed else START
     page = static_page(
-        description["title"], ENTRIES, START, SHEETS, {**description, "left": notes}, arrays
+        description["title"], ENTRIES, start, SHEETS, {**description, "left": notes}, arrays
     )
     return page, notes
 

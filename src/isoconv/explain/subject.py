@@ -97,7 +97,7 @@ class Subject:
             optimizer = from_plain(self.settings["optimizer"])
             schedule = from_plain(self.settings["schedule"])
         except CheckpointError as error:
-            return None, [f"no step of the optimizer is shown: {error}; give optimizer="]
+            return None, [f"no step of the optimizer is shown ({error})"]
         notes = []
         state = self._state(optimizer)
         per_epoch = -(-self.images // int(self.settings["batch_size"]))

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from html import escape
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from isoconv.errors import IsoconvError, MissingExtraError
 from isoconv.explain.bundle import script, styles
 from isoconv.explain.explorer import Explorer
-from isoconv.explain.standalone import ENTRIES, SHEETS
+from isoconv.explain.history import follow
+from isoconv.explain.numbers import labels_of
+from isoconv.explain.standalone import ENTRIES, SHEETS, page_of
+from isoconv.explain.subject import Subject
 
-__all__ = ["explore", "widget_of"]
+__all__ = ["Frame", "explore", "widget_of"]
 
 
 def explore(
-    model: Any, image: Any = None, label: Any = None, *, title: str = "", height: int = 760
+    model: Any,
+    image: Any = None,
+    label: Any = None,
+    *,
+    title: str = "",
+    height: int = 760,
+    live: bool | None = None,
 ) -> Any:
     """Look at a network on an image, number by number, in a notebook.
 
@@ -22,13 +34,16 @@ def explore(
         image: as for `isoconv.explain`; None for a picture of grey, to be replaced on the page.
         label: its class, by name or number, for gradients of the loss.
         title: what the page is called; the model's class unless given.
-        height: of the widget, in pixels.
+        height: in pixels.
+        live: True for a widget that the notebook's kernel answers: other pictures, other questions.
+            False for a page that stands alone, with all its numbers, and stays in a notebook that
+            is saved or turned into HTML. None: live where anywidget is installed.
 
     Returns:
-        A widget, which a notebook shows.
+        What a notebook shows.
 
     Raises:
-        MissingExtraError: anywidget is not installed.
+        MissingExtraError: a live one without anywidget.
 
     Example:
         >>> import numpy as np
@@ -37,10 +52,39 @@ def explore(
         >>> model = nn.Sequential(nn.Conv2d(2, 3), nn.Flatten(), nn.Linear(3)).build((5, 5, 1))
         >>> widget = ic.explore(model, np.ones((5, 5, 1), np.float32), label=0)
     """
-    from isoconv.explain.numbers import labels_of
+    found = Subject.of(model)
+    number = None if label is None else labels_of(found.model, label, 1, None)[0]
+    name = image.name if isinstance(image, Path) else image if isinstance(image, str) else ""
+    explorer = Explorer(found.model, image, number, title=title, name=Path(name).name)
+    if found.folder is not None:
+        follow(explorer, found.folder)
+    if live is None:
+        live = find_spec("anywidget") is not None
+    return widget_of(explorer, height) if live else Frame(explorer, height)
 
-    number = None if label is None else labels_of(model, label, 1, None)[0]
-    return widget_of(Explorer(model, image, number, title=title), height)
+
+class Frame:
+    """An explorer's page in a frame of a notebook, with all its numbers and without a kernel.
+
+    Args:
+        explorer: what is shown.
+        height: of the frame, in pixels.
+    """
+
+    def __init__(self, explorer: Explorer, height: int = 760) -> None:
+        self.page, self.notes = page_of(explorer, framed=True)
+        self.height = height
+
+    def __repr__(self) -> str:
+        return f"an explorer of {len(self.page):,} bytes, which a notebook shows"
+
+    def _repr_html_(self) -> str:
+        notes = "".join(f"<div>{escape(line)}</div>" for line in self.notes)
+        return (
+            f'<iframe title="explorer" sandbox="allow-scripts" width="100%" height="{self.height}" '
+            f'style="border:1px solid rgba(128,128,128,.35)" srcdoc="{escape(self.page)}"></iframe>'
+            f"{notes}"
+        )
 
 
 def module() -> str:

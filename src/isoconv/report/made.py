@@ -87,7 +87,19 @@ def training(subject: Subject) -> Html:
         if first:
             said = f"The command of the first stretch{first}; the later ones have others."
             parts.insert(0, element("p", said, class_="note"))
-    return joined(parts)
+    return joined([*parts, *_further(subject)])
+
+
+def _further(subject: Subject) -> list[Html]:
+    """The commands by which other epochs were asked for later."""
+    found: list[Html] = []
+    for wish in subject.description.get("further", []):
+        command = wish["facts"].get("command")
+        if isinstance(command, str):
+            said = f"Later, {many(wish['epochs'], 'epoch')} in all were asked for:"
+            told = element("pre", subject.without_place(command), class_="command")
+            found += [element("p", said, class_="note"), told]
+    return found
 
 
 def _first_stretch(subject: Subject) -> str:

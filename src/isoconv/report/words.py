@@ -267,10 +267,15 @@ def _batch(value: Any, settings: Mapping[str, Any]) -> str:
     return f"{many(value, 'image')} a step" + (f", in shards of {shard:,}" if shard else "")
 
 
-def _stretches(value: Any, _: Mapping[str, Any]) -> str:
-    ends = [row["after"] for row in value[1:]] + [value[-1]["until"]]
+def _stretches(value: Any, settings: Mapping[str, Any]) -> str:
+    last = value[-1]["until"]
+    end = settings.get("epochs", last)
+    ends = [*(row["after"] for row in value[1:]), end]
     spans = [f"{row['after'] + 1} to {end}" for row, end in zip(value, ends, strict=True)]
-    return f"epochs {', then '.join(spans)}, each with a schedule of its own"
+    words = f"epochs {', then '.join(spans)}"
+    if len(value) > 1:
+        words += ", each with a schedule of its own"
+    return words + (f"; the last schedule was to end with epoch {last}" if end < last else "")
 
 
 def _clip(value: Any, _: Mapping[str, Any]) -> str:
@@ -283,7 +288,7 @@ def _as_is(value: Any, _: Mapping[str, Any]) -> str:
 
 _SETTINGS = {
     "epochs": ("epochs", _as_is),
-    "stretches": ("gone on with", _stretches),
+    "stretches": ("stretches", _stretches),
     "batch_size": ("batch", _batch),
     "optimizer": ("optimizer", _optimizer),
     "schedule": ("learning rate", _schedule),

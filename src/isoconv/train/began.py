@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from isoconv.errors import ArgumentError, CheckpointError
-from isoconv.train.callbacks import EarlyStopping
+from isoconv.nn import storage
+from isoconv.train.callbacks import EarlyStopping, kept_epoch
 from isoconv.train.checkpoint import RunFolder
-from isoconv.train.files import cannot_be_written
-from isoconv.train.settings import from_plain
+from isoconv.train.settings import from_plain, to_plain
 from isoconv.train.state import Checkpoint
 from isoconv.train.stretches import Stretches
 
@@ -37,6 +37,8 @@ class Began:
         versions: of the software.
         keep_checkpoints: whether the state after each epoch is kept.
         result: what came of it at its end, or None.
+        earlier: of which epoch the final weights are (``epoch``, ``weights_sha256``) that are there
+            while a run that had ended is gone on with, or None.
         stopped: why it was to end before its last epoch, where its end was killed; "" otherwise.
     """
 
@@ -49,6 +51,7 @@ class Began:
     versions: dict[str, Any]
     keep_checkpoints: bool
     result: Mapping[str, Any] | None
+    earlier: Mapping[str, Any] | None
     stopped: str
 
     @classmethod
@@ -74,6 +77,7 @@ class Began:
             found["versions"],
             found["keep_checkpoints"],
             found.get("result"),
+            found.get("earlier"),
             found.get("stopped", ""),
         )
 
@@ -93,50 +97,105 @@ class Began:
         Raises:
             CheckpointError: the final weights are there, and the checkpoint stands before them.
         """
-        if folder.weights_file.exists() and not self.has_ended(start):
-            raise CheckpointError(
-                f"{folder.path} holds the final weights of a run ({folder.weights_file.name}), and "
-                f"its checkpoint stands after {start.epoch} epochs and {start.step} steps: a "
-                "finished run is not trained over"
-            )
+        if not folder.weights_file.exists() or self.has_ended(start):
+            return
+        earlier = self.earlier
+        if (
+            earlier is not None
+            and earlier["epoch"] <= start.epoch
+            and self._final_weights(folder) == earlier["weights_sha256"]
+        ):
+            # Those that the run had come to stay until it has others.
+            return
+        raise CheckpointError(
+            f"{folder.path} holds the final weights of a run ({folder.weights_file.name}), and "
+            f"its checkpoint stands after {start.epoch} epochs and {start.step} steps: a "
+            "finished run is not trained over"
+        )
 
-    def extended(
-        self, folder: RunFolder, start: Checkpoint, recorder: Recorder | None, epochs: int
+    def asked(
+        self,
+        folder: RunFolder,
+        start: Checkpoint,
+        recorder: Recorder | None,
+        epochs: int,
+        facts: Mapping[str, Any],
     ) -> Began:
-        """Write that the run is to have so many epochs in all, if it was not to have them already.
+        """Write that the run is to have so many epochs in all, if it was not to have just them.
+
+        The weights that it had come to stay what they are until it has others.
 
         Args:
             folder: where it is kept.
             start: where it stands.
             recorder: has its receipt, or None.
             epochs: that it is to have.
+            facts: that are kept of this wish.
 
         Raises:
-            ArgumentError: it has, or is to have, more.
-            CheckpointError: the folder cannot be written.
+            ArgumentError: it has more.
+            CheckpointError: the folder cannot be written, or its final weights are not its own.
         """
         ended = self.has_ended(start)
-        least = start.epoch if ended else self.stretches.epochs
-        if epochs < least:
-            have = "has" if ended else "is to have"
+        # What a receipt vouches for was trained, and so will the epoch be that is under way.
+        known = 0 if recorder is None else recorder.epochs
+        trained = start.epoch if ended else max(1, start.epoch + (start.step > 0), known)
+        if epochs < trained:
             raise ArgumentError(
-                f"epochs must be at least the {least} that the run {have}; got {epochs}"
+                f"epochs must be at least the {trained} that the run has; got {epochs}"
             )
-        if epochs == least:
+        if ended and epochs == trained:
             return self
-        if ended:
-            # The end so far stays among the checkpoints; the next one is not there yet.
+        stretches = self.stretches
+        wished = stretches.extended(trained, epochs) if ended else stretches.asked(trained, epochs)
+        if wished == stretches:
+            return self
+        found = {
+            name: value
+            for name, value in self.description.items()
+            if name not in ("result", "stopped")
+        }
+        if ended and folder.weights_file.exists():
+            found["earlier"] = self._come_to(folder, start, recorder)
+        if start.step == 0 and start.epoch in wished.starts:
+            # The end of a stretch stays among the checkpoints; the next one is not there yet.
             folder.keep(start)
-            try:
-                folder.weights_file.unlink(missing_ok=True)
-            except OSError as error:
-                raise cannot_be_written(folder.weights_file, error) from error
-        found = self.description
-        found = {name: found[name] for name in found if name not in ("result", "stopped")}
-        longer = self.stretches.extended(least, epochs)
-        found["settings"] = {**found["settings"], **longer.plain()}
+        given = found["settings"]
+        given = {name: given[name] for name in given if name != "stretches"}
+        found["settings"] = {**given, **wished.plain()}
+        wish = {"epochs": epochs, "facts": to_plain(facts)}
+        found["further"] = [*found.get("further", []), wish]
         # run.json comes first: a receipt that does not tell yet is known to be behind it.
         folder.describe(found)
         if recorder is not None:
             recorder.extend(found["settings"])
         return Began.of(found)
+
+    def _come_to(
+        self, folder: RunFolder, start: Checkpoint, recorder: Recorder | None
+    ) -> dict[str, Any]:
+        """Of which epoch the final weights are of a run that has ended.
+
+        Raises:
+            CheckpointError: they are not what the run had come to.
+        """
+        found = self._final_weights(folder)
+        if self.earlier is not None and found == self.earlier["weights_sha256"]:
+            # Killed at its later end, before it wrote the weights of that.
+            return dict(self.earlier)
+        epoch, wanted = kept_epoch(start.history, self.early_stopping), found
+        if epoch == start.epoch:
+            wanted = storage.digest(start.weights)
+        elif recorder is not None:
+            wanted = recorder.entries[epoch]["weights_sha256"]
+        if found != wanted:
+            raise CheckpointError(
+                f"{folder.weights_file} must hold what the run has come to, the weights of epoch "
+                f"{epoch} (SHA-256 {wanted}); those in it have {found}. Without the file, "
+                f"{folder.path} is gone on with"
+            )
+        return {"epoch": epoch, "weights_sha256": found}
+
+    @staticmethod
+    def _final_weights(folder: RunFolder) -> str:
+        return storage.digest(storage.read(folder.weights_file)[0])

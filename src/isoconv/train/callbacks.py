@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,15 @@ from isoconv.errors import ArgumentError
 if TYPE_CHECKING:
     from isoconv.train.run import Run
 
-__all__ = ["Callback", "EarlyStopping", "best_epoch", "improves", "watched_metric"]
+__all__ = [
+    "Callback",
+    "EarlyStopping",
+    "best_epoch",
+    "improves",
+    "is_reason",
+    "kept_epoch",
+    "watched_metric",
+]
 
 Row = Mapping[str, Any]
 
@@ -105,6 +114,16 @@ class EarlyStopping:
         return f"{self.metric} has not improved for {span}"
 
 
+def is_reason(text: str) -> bool:
+    """Whether a text is a reason that some early stopping gives.
+
+    Example:
+        >>> is_reason(EarlyStopping(patience=2).reason), is_reason("good enough")
+        (True, False)
+    """
+    return re.fullmatch(r"\S+ has not improved for (1 epoch|[0-9]+ epochs)", text) is not None
+
+
 def best_epoch(history: Sequence[Row], metric: str) -> int:
     """The number of the best row of a history by a metric, the first of equals; 0 for no rows.
 
@@ -118,6 +137,21 @@ def best_epoch(history: Sequence[Row], metric: str) -> int:
         if epoch == 0 or improves(metric, value, best):
             best, epoch = value, number
     return epoch
+
+
+def kept_epoch(history: Sequence[Row], stopping: EarlyStopping | None) -> int:
+    """The epoch whose weights a training with this history leaves at its end.
+
+    The best one if early stopping restores it, otherwise the last one.
+
+    Example:
+        >>> rows = [{"val_loss": 1.0}, {"val_loss": 2.0}]
+        >>> kept_epoch(rows, None), kept_epoch(rows, EarlyStopping())
+        (2, 1)
+    """
+    if stopping is not None and stopping.restore_best:
+        return best_epoch(history, stopping.metric)
+    return len(history)
 
 
 def watched_metric(stopping: EarlyStopping | None, validated: bool) -> str:

@@ -10,6 +10,7 @@ from isoconv.nn.saved import record_of
 from isoconv.nn.snapshot import changed_together
 from isoconv.run.team import PER_CORE, team_size
 from isoconv.run.training import TrainingEngine
+from isoconv.signals import number_of
 from isoconv.train.checkpoint import RunFolder
 from isoconv.train.differing import difference_table, differing
 from isoconv.train.layout import exact_metrics
@@ -119,8 +120,9 @@ class Conduct:
         self._model.load_weights(weights)
         try:
             self._finish(ended)
-        except KeyboardInterrupt:
-            raise Interrupted(f"interrupted at the end; {way_on(self._folder)}", run) from None
+        except KeyboardInterrupt as error:
+            told = f"interrupted at the end; {way_on(self._folder)}"
+            raise Interrupted(told, run, number_of(error)) from None
         for callback in self._settled.callbacks:
             callback.on_train_end(run)
         return run
@@ -202,8 +204,9 @@ class Conduct:
             return self._train(session, start, engine.weights)
         except Interrupted:
             raise
-        except KeyboardInterrupt:
-            raise Interrupted(f"interrupted; {way_on(self._folder)}", run) from None
+        except KeyboardInterrupt as error:
+            told = f"interrupted; {way_on(self._folder)}"
+            raise Interrupted(told, run, number_of(error)) from None
         finally:
             reporter.close()
             if evaluator is not None:
@@ -268,7 +271,9 @@ class Conduct:
                 f"the run ended with something else than what its checkpoint gives:\n"
                 f"{difference_table(found, 'the run', 'here')}"
             )
-        run.description = {**run.description, "result": result}
+        # Those of an earlier end give way to these.
+        description = {name: run.description[name] for name in run.description if name != "earlier"}
+        run.description = {**description, "result": result}
         # A finished run is given back as it is; what it lacks is written.
         if folder is not None and (ended is None or not folder.weights_file.exists()):
             folder.save_weights(folder.weights_file, self._model.weights)

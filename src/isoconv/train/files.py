@@ -75,7 +75,8 @@ def canonical_json(value: Any) -> bytes:
         b'{\n  "a": 0.5,\n  "b": 1\n}\n'
     """
     text = json.dumps(value, sort_keys=True, indent=2, allow_nan=False, ensure_ascii=False)
-    return f"{text}\n".encode("utf-8", "surrogatepass")
+    # Odd bytes in names of files are surrogates in Python; JSON has escapes of the same form.
+    return f"{text}\n".encode("utf-8", "backslashreplace")
 
 
 def read_json(path: Path, what: str, schema: Schema = PLAIN) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from isoconv.data import Samples
 from isoconv.data.skipped import skipped_from_csv
 from isoconv.errors import ArgumentError, CheckpointError, DataError
 from isoconv.files import read_file
+from isoconv.signals import Uninterrupted
 from isoconv.train.files import cannot_be_written, read_json, write_bytes
 from isoconv.train.hold import Hold
 from isoconv.train.places import Places
@@ -60,23 +61,17 @@ class WorkFolder(Places):
             # Whoever holds it is told first.
             self.check()
         made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
-        held = False
         try:
             with self._held():
-                held, self._needed = True, []
-                try:
-                    if make_room is not None:
-                        make_room()
-                    # Another training may have come and gone in between.
-                    self.check()
-                    self._tidy_temporary()
-                    self.clear()
-                    yield
-                finally:
-                    if not self._needed:
-                        self._remove(self.checkpoint_file.parent)
+                if make_room is not None:
+                    make_room()
+                # Another training may have come and gone in between.
+                self.check()
+                self._tidy_temporary()
+                self.clear()
+                yield
         finally:
-            if held and not self._needed:
+            if not self._needed:
                 self._remove(*made)
 
     @contextmanager
@@ -86,24 +81,32 @@ class WorkFolder(Places):
         Raises:
             CheckpointError: another process holds it, or it cannot be written.
         """
-        self._needed = [path for path in (self.run_file, self.samples_file) if path.exists()]
-        with self._held():
+        needed = [path for path in (self.run_file, self.samples_file) if path.exists()]
+        with self._held(needed):
             self._tidy_temporary()
             yield
 
     @contextmanager
-    def _held(self) -> Iterator[None]:
-        self._hold = hold = Hold(self.path)
-        self._thread = threading.get_ident()
+    def _held(self, needed: Sequence[Path] = ()) -> Iterator[None]:
+        hold: Hold | None = None
         try:
-            try:
-                self.checkpoint_file.parent.mkdir(exist_ok=True)
-            except OSError as error:
-                raise cannot_be_written(self.path, error) from error
+            # Whatever is made here is known to be there before an interrupt comes through.
+            with Uninterrupted():
+                hold = Hold(self.path)
+                self._hold, self._thread = hold, threading.get_ident()
+                self._needed = list(needed)
+                try:
+                    self.checkpoint_file.parent.mkdir(exist_ok=True)
+                except OSError as error:
+                    raise cannot_be_written(self.path, error) from error
             yield
         finally:
-            self._hold = None
-            hold.release()
+            with Uninterrupted():
+                if hold is not None:
+                    self._hold = None
+                    if not self._needed and hold.intact:
+                        self._remove(self.checkpoint_file.parent)
+                    hold.release()
 
     @property
     def notes(self) -> list[str]:

@@ -12,11 +12,10 @@ from types import FrameType
 from typing import Any
 
 from isoconv.compile.fork import renew_in_child
+from isoconv.signals import ENDING, check_not_ended, would_end
 
 __all__ = ["InterruptWatch"]
 
-_ENDS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
-"""What ends a process unless it is caught: `kill`, a machine that goes down, a closed terminal."""
 _PATIENCE = 3
 """So many interrupts end what is under way as ever."""
 
@@ -49,10 +48,11 @@ class InterruptWatch:
 
     def __enter__(self) -> InterruptWatch:
         if threading.current_thread() is threading.main_thread():
+            check_not_ended()
             if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
                 self._catch(signal.SIGINT)
-            for number in _ENDS:
-                if signal.getsignal(number) is signal.SIG_DFL:
+            for number in ENDING:
+                if would_end(number):
                     self._catch(number)
             if self._tell is not None and self._before:
                 # Where the system has no more threads or files to give, interrupts are noted alone.

@@ -119,8 +119,11 @@ def _settings(found: Mapping[str, Any]) -> _Places:
             rule = f"begin after epoch {before + 1} … {end}, and before its own end"
             yield ("stretches", number), rule, row
         before, end = row["after"], row["until"]
-    if "stretches" in found and end != found["epochs"]:
-        yield ("epochs",), f"be the end of the last stretch, {end}", found["epochs"]
+    if "stretches" in found and not before < found["epochs"] <= end:
+        rule = f"be an epoch of the last stretch, {before + 1} … {end}"
+        yield ("epochs",), rule, found["epochs"]
+    if len(found.get("stretches", [])) == 1 and end == found["epochs"]:
+        yield ("stretches",), "not be there, for one stretch has all epochs", found["stretches"]
 
 
 _STRETCH = Fields({"after": Whole(0, MOST_EPOCHS), "until": Whole(1, MOST_EPOCHS)})
@@ -139,8 +142,8 @@ _SETTINGS = Checked(
             "seed": Whole(0, 2**64 - 1),
             "shard_size": Whole(1, LARGEST),
         },
-        # Only of a run that was gone on with up to more epochs.
-        {"stretches": Rows(_STRETCH, least=2)},
+        # Only of a run of which other epochs were asked for later.
+        {"stretches": Rows(_STRETCH, least=1)},
     ),
     _settings,
 )
@@ -170,6 +173,12 @@ _FINAL = Fields(
     }
 )
 
+_EARLIER = Fields({"epoch": Whole(0, MOST_EPOCHS), "weights_sha256": SHA256})
+"""Of which epoch the weights are that a run had come to, as long as there are no later ones."""
+
+_FURTHER = Fields({"epochs": Whole(1, MOST_EPOCHS), "facts": Named(PLAIN)})
+"""What was asked for later: so many epochs in all, and by whom."""
+
 RUN = Fields(
     {
         **_HEAD,
@@ -177,8 +186,15 @@ RUN = Fields(
         "keep_checkpoints": FLAG,
         "versions": Named(PLAIN),
     },
-    # The first is written before the end, and goes with it.
-    {"stopped": Text(), "result": _FINAL, SKIPPED: _PATHS},
+    # The first is written before the end, and goes with it; the second is there while a run that
+    # had ended is gone on with.
+    {
+        "stopped": Text(),
+        "earlier": _EARLIER,
+        "result": _FINAL,
+        "further": Rows(_FURTHER, least=1),
+        SKIPPED: _PATHS,
+    },
 )
 """``run.json``."""
 

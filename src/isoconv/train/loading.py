@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from isoconv.checks import as_word, check_count, check_flag, check_kind, check_path
 from isoconv.errors import ArgumentError, CheckpointError
@@ -36,7 +37,8 @@ def load(
         path: a run folder, a file that ``model.save`` wrote, or a checkpoint.
         model: a model of a person's own class, whose architecture no file holds.
         best: of a run folder, the weights of the best epoch in place of the final ones. Where the
-            last epoch recognised clearly more validation images, a `DataWarning` says so.
+            last epoch recognised clearly more validation images, a `DataWarning` says so; so does
+            one of a run that is gone on with and has the weights of its earlier end alone.
         epoch: of a run folder that keeps checkpoints, the weights after this epoch; 0 for the
             first weights.
 
@@ -71,7 +73,15 @@ def load(
     folder = RunFolder(place)
     file = _file_of(folder, best, epoch)
     found = read_model(file, model)
-    _check_of_run(folder, file, found)
+    description = _check_of_run(folder, file, found)
+    earlier = description.get("earlier", {})
+    # At its new end a run has other weights before it says so.
+    if file == folder.weights_file and earlier.get("weights_sha256") == found.digest():
+        warn_outside(
+            f"{folder.path} is to have {description['settings']['epochs']} epochs and has not come "
+            f"to their end: these are the weights of epoch {earlier['epoch']}, those of its "
+            f"earlier end; go on with: isoconv resume {as_word(folder.path)}"
+        )
     if best and (line := _doubt(folder)):
         warn_outside(line)
     return found
@@ -88,13 +98,14 @@ def _doubt(folder: RunFolder) -> str:
     return doubt_of_best(rows, watched, int(validation["samples"]))
 
 
-def _check_of_run(folder: RunFolder, file: Path, model: Module) -> None:
-    """See that a file of a run folder holds the model that run.json describes.
+def _check_of_run(folder: RunFolder, file: Path, model: Module) -> dict[str, Any]:
+    """See that a file of a run folder holds the model that run.json describes; gives that back.
 
     Raises:
         CheckpointError: it holds another one, or run.json cannot be read.
     """
-    wanted = folder.description()["record"]
+    description = folder.description()
+    wanted = description["record"]
     found = facts_of(model).plain()
     if wanted["architecture"] is None:
         # A class of a person's own, of which no file tells.
@@ -104,6 +115,7 @@ def _check_of_run(folder: RunFolder, file: Path, model: Module) -> None:
             f"{file} does not hold the model of the run that {folder.run_file} describes; what "
             f"was changed: isoconv verify {as_word(folder.path)}"
         )
+    return description
 
 
 def _file_of(folder: RunFolder, best: bool, epoch: int | None) -> Path:

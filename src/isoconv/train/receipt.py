@@ -15,7 +15,8 @@ as compact JSON with sorted keys.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from isoconv.checks import check_path, shown
 from isoconv.errors import CheckpointError
 from isoconv.nn.plain import canonical, parse
 from isoconv.nn.schema import check
-from isoconv.train.callbacks import EarlyStopping, best_epoch, watched_metric
+from isoconv.train.callbacks import EarlyStopping, best_epoch, kept_epoch, watched_metric
 from isoconv.train.differing import differing
 from isoconv.train.files import read_json, read_lines, read_rows
 from isoconv.train.layout import DETAILS, RECEIPT, ROW, RUN, exact_metrics, head_of
@@ -149,20 +150,31 @@ class Receipt:
             CheckpointError: the receipt's metrics make no sense.
         """
         watched = watched_metric(self.stopping, "validation" in self.content["data"])
-        try:
+        with self._metrics():
             return best_epoch(self.history, watched)
-        except KeyError as error:
-            raise CheckpointError(
-                f"receipt {self.path} cannot be read: an epoch has no {error}"
-            ) from error
 
     @property
     def kept_epoch(self) -> int:
         """As `Run.kept_epoch`."""
-        stopping = self.stopping
-        if stopping is not None and stopping.restore_best and self.epochs:
-            return self.best_epoch
-        return self.epochs
+        return self.kept_after(self.epochs)
+
+    def kept_after(self, epochs: int) -> int:
+        """The epoch whose weights the run left, or would have left, after so many epochs.
+
+        Raises:
+            CheckpointError: the receipt's metrics make no sense.
+        """
+        with self._metrics():
+            return kept_epoch(self.history[:epochs], self.stopping)
+
+    @contextmanager
+    def _metrics(self) -> Iterator[None]:
+        try:
+            yield
+        except KeyError as error:
+            raise CheckpointError(
+                f"receipt {self.path} cannot be read: an epoch has no {error}"
+            ) from error
 
     @property
     def finished(self) -> bool:

@@ -191,7 +191,7 @@ class Recorder:
             self._write()
 
     def extend(self, settings: Mapping[str, Any]) -> None:
-        """Record that a run is gone on with up to more epochs, before it is.
+        """Record that a run is to have other epochs, before it is gone on with.
 
         Args:
             settings: those of the receipt from now on.
@@ -201,6 +201,11 @@ class Recorder:
         """
         self.head["settings"], self.final = dict(settings), None
         self._write()
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs the files vouch for, those that are run again among them."""
+        return len(self.entries) + len(self.repeated) - 1
 
     @property
     def content(self) -> dict[str, Any]:
@@ -268,8 +273,8 @@ class Recorder:
         """See that a receipt is this run's.
 
         Returns:
-            Whether the run was to have more epochs than its receipt says, which a process that was
-            killed did not come to write.
+            Whether the run was to have other epochs than its receipt says, which a process that
+            was killed did not come to write.
 
         Raises:
             CheckpointError: it is another run's.

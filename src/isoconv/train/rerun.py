@@ -16,6 +16,7 @@ from isoconv.train.callbacks import Callback
 from isoconv.train.checkpoint import RunFolder
 from isoconv.train.compare import Difference, Side, compare_epochs, state_after
 from isoconv.train.conduct import Conduct
+from isoconv.train.covered import NotCovered
 from isoconv.train.differing import differing, told
 from isoconv.train.given import Given
 from isoconv.train.layout import SKIPPED, exact_metrics
@@ -27,7 +28,6 @@ from isoconv.train.record import Recorder, tensors_of
 from isoconv.train.run import Interrupted, Run
 from isoconv.train.settled import settle
 from isoconv.train.state import Checkpoint
-from isoconv.train.stored import NotCovered
 from isoconv.train.trainer import Trainer
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from isoconv.checks import as_word
 from isoconv.compile.fork import renew_in_child
 from isoconv.nn import Module
 from isoconv.onward import onward
-from isoconv.train.callbacks import EarlyStopping, best_epoch, watched_metric
+from isoconv.signals import number_of
+from isoconv.train.callbacks import EarlyStopping, best_epoch, kept_epoch, watched_metric
 from isoconv.train.checkpoint import RunFolder
 from isoconv.train.record import Recorder
 from isoconv.train.shown import run_card
@@ -133,10 +134,7 @@ class Run(Carded, card=run_card):
 
         The best one if early stopping restores it, otherwise the last one.
         """
-        stopping = self.early_stopping
-        if stopping is not None and stopping.restore_best and self.history:
-            return self.best_epoch
-        return len(self.history)
+        return kept_epoch(self.history, self.early_stopping)
 
     @property
     def digest(self) -> str:
@@ -209,8 +207,7 @@ class Interrupted(KeyboardInterrupt):
     def without_a_step(cls, run: Run, interrupt: KeyboardInterrupt) -> Interrupted:
         """Of a training that comes to nothing by an interrupt."""
         where = "" if run.folder is None else f", and nothing of it is left in {run.folder}"
-        number = getattr(interrupt, "signal", SIGINT)
-        return cls(f"interrupted before a step was kept{where}", run, number)
+        return cls(f"interrupted before a step was kept{where}", run, number_of(interrupt))
 
 
 def kept_by(error: BaseException, folder: RunFolder | None) -> bool:

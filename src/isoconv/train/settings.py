@@ -87,6 +87,25 @@ def check_stored(name: str, value: Any, kept: str) -> None:
         )
 
 
+def check_facts(facts: object, kept: str = "") -> Mapping[str, Any]:
+    """What a person wants kept of a run, by name.
+
+    Args:
+        facts: a dict of plain values, or None for none.
+        kept: where they are to be kept, for the message; "" for nowhere.
+
+    Raises:
+        ArgumentError: it is no dict, or what is to be kept cannot be read back.
+    """
+    if facts is None:
+        return {}
+    if not isinstance(facts, Mapping):
+        raise ArgumentError(f"facts must be a dict of plain values; got {facts!r:.80}")
+    for name, value in facts.items() if kept else ():
+        check_stored(f"facts[{name!r}]", value, kept)
+    return facts
+
+
 def from_plain(plain: Any) -> Any:
     """What `to_plain` was given.
 

@@ -98,8 +98,8 @@ def settle(
             as then, whatever the rules are by now. None for a new run.
 
     Raises:
-        ArgumentError: a shard larger than the batch, an unknown model, or a ready model for float
-            targets.
+        ArgumentError: of a new run a shard larger than the batch; an unknown model, or a ready
+            model for float targets.
         ShapeError: images that the model does not take.
     """
     recipe = Recipe.of(train, trainer.batch_size)
@@ -122,7 +122,9 @@ def settle(
         return getattr(recipe, name)
 
     batch_size, shard_size = taken("batch_size"), taken("shard_size")
-    check_shard(shard_size, batch_size)
+    if before is None:
+        # Beside a run's own a person's settings are compared with those that it has.
+        check_shard(shard_size, batch_size)
     model, augmentation = taken("model"), trainer.augmentation
     if isinstance(augmentation, str):
         augmentation = taken("augmentation")

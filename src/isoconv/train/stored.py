@@ -17,9 +17,10 @@ from isoconv.errors import CheckpointError
 from isoconv.files import read_file
 from isoconv.nn import storage
 from isoconv.nn.record import with_weights
-from isoconv.printable import printable
+from isoconv.train.callbacks import is_reason
 from isoconv.train.checkpoint import RunFolder
 from isoconv.train.compare import Difference, compare_arrays, state_after
+from isoconv.train.covered import NotCovered
 from isoconv.train.differing import differing, told
 from isoconv.train.files import read_json, read_rows
 from isoconv.train.layout import LAST, NO_METRICS, ROW, RUN, SKIPPED, head_of
@@ -29,50 +30,14 @@ from isoconv.train.stand import Stand
 from isoconv.train.state import Checkpoint, flat, from_flat
 from isoconv.train.stretches import Stretches
 
-__all__ = ["Files", "NotCovered", "check_files"]
+__all__ = ["Files", "check_files"]
 
 Array = NDArray[Any]
 
-_FREE = ("facts", "keep_checkpoints", "stopped", "versions")
+_FREE = ("facts", "further", "keep_checkpoints", "stopped", "versions")
 """What run.json says beside the receipt's head and the result."""
 _CLOCK = tuple(name for name in NO_METRICS if name != "epoch")
 """Columns of the history that the clock decides."""
-
-
-class NotCovered:
-    """Files, and places in files, that nothing was found to compare with.
-
-    Attributes:
-        left: whether something is among them that could be compared, given what is missing here.
-
-    Example:
-        >>> free = NotCovered()
-        >>> free.add("run.json", "facts", "versions")
-        >>> free.add("notes.txt")
-        >>> str(free)
-        'not covered: run.json (facts, versions), notes.txt'
-    """
-
-    def __init__(self) -> None:
-        self._places: dict[str, list[str]] = {}
-        self.left = False
-
-    def leave(self, file: str, *places: str) -> None:
-        """Name places of a file, or all of it, that could have been compared."""
-        self.add(file, *places)
-        self.left = True
-
-    def add(self, file: str, *places: str) -> None:
-        """Name places of a file, or all of it, that nothing follows from."""
-        known = self._places.setdefault(file, [])
-        known.extend(place for place in places if place not in known)
-
-    def __str__(self) -> str:
-        listed = [
-            f"{file} ({', '.join(places)})" if places else file
-            for file, places in self._places.items()
-        ]
-        return printable(f"not covered: {', '.join(listed)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +77,7 @@ class _Check:
         self._receipt = receipt
         self._folder = folder = RunFolder(receipt.folder)
         self._keeps = False
+        self._earlier: Mapping[str, Any] | None = None
         steps = [] if receipt.problems else [folder.steps_file]
         self._compared = {folder.receipt_file, *steps}
 
@@ -141,6 +107,8 @@ class _Check:
             yield self._weights(folder.weights_file, receipt.kept_epoch)
             # A run that was killed may hold best weights of an epoch that it will repeat.
             yield self._weights(folder.best_file, receipt.best_epoch)
+        elif self._earlier is not None:
+            yield self._weights(folder.weights_file, self._epoch_before())
         for epoch in self._kept_epochs():
             path = folder.kept_file(epoch)
             if epoch > receipt.epochs:
@@ -179,12 +147,14 @@ class _Check:
         if self._lacks(path):
             return None
         found = read_json(path, "the run's description", RUN)
-        self.free.add("run.json", *(name for name in _FREE if name in found or name != "stopped"))
+        further = Stretches.of(found["settings"])
+        # A run whose stretches are told may once have said who asked for them.
+        there = {*found, "further"} if further.told else {*found}
+        self.free.add("run.json", *(name for name in _FREE if name in there))
         self._keeps = found["keep_checkpoints"]
         own = {name: value for name, value in found.items() if name not in _FREE}
         wanted = head_of(self._receipt.content)
         final = self._receipt.content["final"]
-        further = Stretches.of(found["settings"])
         if self._receipt.stretches.may_become(further, self._receipt.epochs):
             # The receipt is written after it, and does not tell yet that the run goes on.
             self.missing.append(f"the stretch up to epoch {further.epochs} in receipt.json")
@@ -194,7 +164,30 @@ class _Check:
             self.missing.append("result in run.json")
         elif final is not None or "result" in own:
             wanted["result"] = final
+        if "earlier" in own and "result" not in own:
+            self._earlier, entries = own["earlier"], self._receipt.entries
+            epoch = self._earlier["epoch"]
+            # It is what one of its ends left.
+            ends = {*self._receipt.stretches.starts, *further.starts, self._receipt.epochs}
+            if epoch not in map(self._receipt.kept_after, ends):
+                return self._differs(path, f"earlier.epoch: epoch {epoch} was no end of the run's")
+            digest = entries[epoch]["weights_sha256"]
+            wanted["earlier"] = {"epoch": epoch, "weights_sha256": digest}
         return self._first(path, wanted, own)
+
+    def _epoch_before(self) -> int:
+        """Which epoch the final weights are of where a run that had ended is gone on with."""
+        epoch: int = dict(self._earlier or {"epoch": 0})["epoch"]
+        path = self._folder.weights_file
+        if self._receipt.epochs == self._receipt.planned and path.exists():
+            # A run that was killed at its new end may have written those of that.
+            kept = self._receipt.kept_epoch
+            if (
+                storage.digest(self._arrays(path)[0])
+                == self._receipt.entries[kept]["weights_sha256"]
+            ):
+                return kept
+        return epoch
 
     def _result(self) -> Difference | None:
         """The end of a run as it follows from its epochs."""
@@ -214,8 +207,18 @@ class _Check:
         if stopping is not None and receipt.stretches.stops(stopping, receipt.history):
             wanted["stopped"] = stopping.reason
         elif final["stopped"]:
-            self.free.add("receipt.json", "final.stopped")
-        if receipt.stretches.starts:
+            # A callback's own reason, which nothing follows from. One that early stopping gives
+            # tells of another early stopping than the settings do; beside one, nobody knows whether
+            # its patience was longer than that of what ended the run.
+            if stopping is not None and is_reason(final["stopped"]):
+                note = (
+                    f"final.stopped: by its settings early stopping does not end the run after "
+                    f"epoch {receipt.epochs}, the receipt says {told(final['stopped'])}"
+                )
+                return Difference("receipt.json", receipt.epochs, note=note)
+            doubtful = stopping is not None or is_reason(final["stopped"])
+            (self.free.leave if doubtful else self.free.add)("receipt.json", "final.stopped")
+        if receipt.stretches.told:
             # What the schedule makes of them was seen; others may have given the same.
             self.free.add("receipt.json", "settings.stretches")
         if receipt.epochs < receipt.planned:

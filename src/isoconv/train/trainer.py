@@ -19,6 +19,7 @@ from isoconv.data import Augmentation, Splits
 from isoconv.errors import ArgumentError, CheckpointError
 from isoconv.nn import Module
 from isoconv.progress import is_console
+from isoconv.signals import Uninterrupted
 from isoconv.train.began import COMPARED, Began
 from isoconv.train.callbacks import Callback, EarlyStopping
 from isoconv.train.checkpoint import RunFolder
@@ -33,7 +34,7 @@ from isoconv.train.record import Recorder
 from isoconv.train.run import Interrupted, Run, kept_by
 from isoconv.train.schedule import Schedule
 from isoconv.train.session import SAVE_EVERY
-from isoconv.train.settings import check_stored, from_plain, to_plain
+from isoconv.train.settings import check_facts, check_stored, from_plain, to_plain
 from isoconv.train.settled import (
     SETTINGS,
     check_shard,
@@ -272,14 +273,14 @@ class Trainer(Carded, card=trainer_card):
         """
         if epochs is not None:
             epochs = check_count("epochs", epochs, below=2**32)
-        if facts is not None and not isinstance(facts, Mapping):
-            raise ArgumentError(f"facts must be a dict of plain values; got {facts!r:.80}")
         if out is None:
-            return self._begin(train, validation, test, epochs, None, early_stopping, facts or {})
+            facts = check_facts(facts)
+            return self._begin(train, validation, test, epochs, None, early_stopping, facts)
         folder = out if isinstance(out, RunFolder) else RunFolder(out)
         with folder.begun():
-            self._check_stored(folder, early_stopping, facts)
-            return self._begin(train, validation, test, epochs, folder, early_stopping, facts or {})
+            self._check_stored(str(folder.path), early_stopping)
+            facts = check_facts(facts, str(folder.path))
+            return self._begin(train, validation, test, epochs, folder, early_stopping, facts)
 
     def _begin(
         self,
@@ -321,25 +322,18 @@ class Trainer(Carded, card=trainer_card):
                 # Nothing was learned, and what is left would stand in the way of the next call.
                 prepared.unmark_model()
                 if folder is not None:
-                    folder.discard()
+                    with Uninterrupted():
+                        folder.discard()
                 if isinstance(error, KeyboardInterrupt):
                     raise Interrupted.without_a_step(run, error) from None
             raise
 
-    def _check_stored(
-        self,
-        folder: RunFolder,
-        stopping: EarlyStopping | None,
-        facts: Mapping[str, Any] | None,
-    ) -> None:
+    def _check_stored(self, kept: str, stopping: EarlyStopping | None) -> None:
         """See that what is kept can be read back."""
-        kept = str(folder.path)
         for name in ("optimizer", "schedule", "augmentation", "loss"):
             # What follows from the images can be kept, and "auto" and None are plain.
             check_stored(name, getattr(self, name), kept)
         check_stored("early_stopping", stopping, kept)
-        for name, value in (facts or {}).items():
-            check_stored(f"facts[{name!r}]", value, kept)
 
     def resume(
         self,
@@ -349,26 +343,31 @@ class Trainer(Carded, card=trainer_card):
         test: Data | None = None,
         *,
         epochs: int | None = None,
+        facts: Mapping[str, Any] | None = None,
     ) -> Run:
         """Go on with a run to the same bits as if it had never been interrupted.
 
         What this trainer was not given is as it was in the run. With `epochs` a run that has ended
         goes on, too: the further epochs are a stretch with a schedule of its own from its start.
-        That is another run than one of so many epochs from its beginning, as its receipt says.
+        That is another run than one of so many epochs from its beginning, as its receipt says. The
+        weights that the run had come to stay in the folder until it has those of its new end.
 
         Args:
             out: the run folder.
             train: the data that the run began with.
             validation: likewise.
             test: likewise.
-            epochs: that the run is to have in all; None: as many as it was to have. A run that is
-                not at its end yet comes to it first, as it would have.
+            epochs: that the run is to have in all; None: as many as it was to have. With more, a
+                run that is not at its end yet comes to it first, as it would have; with fewer, down
+                to those that it has, a stretch up to there begins at once, but for the epoch that
+                is under way.
+            facts: plain values that are kept in run.json of the wish for other epochs.
 
         Returns:
             The whole run; a finished one is given back as it is.
 
         Raises:
-            ArgumentError: the run has, or is to have, more epochs than that.
+            ArgumentError: the run has more epochs than that.
             CheckpointError: the folder cannot be read, or settings, data, classes or model are
                 others (what differs is shown as a table); or another process trains into it.
             NotFiniteError: as for `fit`; so are the rest.
@@ -376,9 +375,10 @@ class Trainer(Carded, card=trainer_card):
         if epochs is not None:
             epochs = check_count("epochs", epochs, below=2**32)
         folder = RunFolder(out)
+        facts = check_facts(facts, str(folder.path))
         Began.read(folder)
         with folder.gone_on():
-            return self._go_on(folder, train, validation, test, epochs)
+            return self._go_on(folder, train, validation, test, epochs, facts)
 
     def _go_on(
         self,
@@ -387,6 +387,7 @@ class Trainer(Carded, card=trainer_card):
         validation: Data | None,
         test: Data | None,
         epochs: int | None,
+        facts: Mapping[str, Any],
     ) -> Run:
         # Another process may have gone on with it until now.
         began = Began.read(folder)
@@ -418,7 +419,7 @@ class Trainer(Carded, card=trainer_card):
                 f"{told(recorder.final)}; it has {told(began.result)}"
             )
         if epochs is not None:
-            began = began.extended(folder, start, recorder, epochs)
+            began = began.asked(folder, start, recorder, epochs, facts)
         # A process that was killed may not have come to it.
         folder.tidy(start)
         description = {

@@ -6,8 +6,8 @@ import { shown } from "./float32.js";
 
 const WIDEST = 448;
 
-/** The red, green and blue of a colour of the style sheet. */
-function channels(element, name) {
+/** The red, green and blue of a colour of the style sheet, as an element of the page has it. */
+export function channels(element, name) {
   const text = getComputedStyle(element).getPropertyValue(name).trim();
   const short = text.length === 4;
   const digits = short ? [...text.slice(1)].map((one) => one + one).join("") : text.slice(1);
@@ -41,7 +41,7 @@ export class CanvasGrid {
     this.dark = window.matchMedia("(prefers-color-scheme: dark)");
     this.dark.addEventListener("change", () => this.#paint());
     // Colours are read from the page, which an element that is not in it yet does not have.
-    requestAnimationFrame(() => this.#paint());
+    new ResizeObserver(() => this.#paint()).observe(this.canvas);
   }
 
   show(values, scale = null) {

@@ -5,9 +5,11 @@
 import { grid, scaleOf } from "./drawing.js";
 import { choice, html, refill } from "./dom.js";
 import { sameBits, shown } from "./float32.js";
+import { plane } from "./scene.js";
 import { TermList } from "./sums.js";
+import { blockOf } from "./told.js";
 
-const bracketed = (text) => `[${text.join(", ")}]`;
+const bracketed = (place) => `[${place.join(", ")}]`;
 
 function product(a, b) {
   const exact = a * b;
@@ -119,25 +121,98 @@ function grids(part, channel) {
   return { rows, columns, made, used, marks };
 }
 
+/** What an operation is called; a linear layer is a convolution without positions. */
+function called(part) {
+  return part.op === "conv" && part.attrs?.kernel?.length === 0 ? "linear"
+    : part.op.replaceAll("_", " ");
+}
+
+/** Which of a part's arrays its window lies on, and whether that has a ring of padding. */
+function under(part) {
+  const operand = part.form.kind === "routed" ? 1 : 0;
+  const forward = ["conv", "max_pool", "avg_pool"].includes(part.op);
+  const geometry = part.attrs?.window ?? part.attrs;
+  return { operand, padding: forward ? geometry.padding : null };
+}
+
+/** Of a gradient by a kernel: what lay under the kernel's element, and the gradients it meets. */
+function sweptMaps(part, describe) {
+  const { terms } = part.form;
+  const rank = part.shapes[0].length - 1;
+  if (rank < 1 || rank > 2) {
+    return null;
+  }
+  const pads = [[0, 0], [0, 0], ...part.attrs.padding].slice(-2);
+  const maps = ["left", "right"].map((side, operand) => {
+    const channel = terms[0][side].place.at(-1);
+    const { rows, columns, values } = plane(part.arrays[operand], part.shapes[operand], channel);
+    const one = grid({ rows, columns, padding: operand ? undefined : pads,
+      label: `${describe(part.inputs[operand])}, channel ${channel}` });
+    const spot = (term) => [0, 0, ...term[side].place.slice(0, rank)].slice(-2);
+    one.show(values, scaleOf(part.arrays[operand]));
+    one.outline([spot(terms[0]), spot(terms.at(-1))]);
+    one.element.classList.add("slides");
+    return { one, spot };
+  });
+  return { element: maps.map(({ one }) => one.element), point: (term) => {
+    for (const { one, spot } of maps) {
+      one.point(...term ? spot(term) : [null, null]);
+    }
+  } };
+}
+
+/** The map that a part's window lies on, one channel of it; null where a window says little. */
+function slideMap(part, channel, describe) {
+  if (part.op === "conv_grad_weight") {
+    return sweptMaps(part, describe);
+  }
+  const { operand, padding } = under(part);
+  const shape = part.shapes[operand];
+  const rank = shape.length - 1;
+  const backward = part.op === "conv_grad_input";
+  if (rank < 1 || rank > 2 || part.op.startsWith("global")) {
+    return null;
+  }
+  const met = part.form.terms.filter((term) => part.form.kind !== "chain"
+    || (backward ? term.left.place.at(-1) : term.c) === channel);
+  if (!met.length) {
+    return null;
+  }
+  const pads = [[0, 0], [0, 0], ...padding ?? []].slice(-2);
+  const { rows, columns, values } = plane(part.arrays[operand], shape, channel);
+  const spots = met.map((term) => [0, 0, ...term.left.place.slice(0, rank)].slice(-2));
+  const one = grid({ rows, columns, padding: pads,
+    label: `${describe(part.inputs[operand])}, channel ${channel}` });
+  one.show(values, scaleOf(part.arrays[operand]));
+  one.mark(spots.map(([row, column], i) => ({ row, column,
+    as: i === part.result.winner || part.result.wins?.[i] ? "winner" : "used" })));
+  const ends = (pick) => [0, 1].map((axis) => pick(...spots.map((spot) => spot[axis])));
+  one.outline([ends(Math.min), ends(Math.max)]);
+  one.select(...spots[0].map((at, axis) => Math.max(0, Math.min([rows, columns][axis] - 1, at))));
+  one.element.classList.add("slides");
+  return { element: one.element, point: (term) => {
+    const spot = term && [0, 0, ...term.left.place.slice(0, rank)].slice(-2);
+    one.point(...spot ?? [null, null]);
+  } };
+}
+
 /** The operations that lead to one number, each with its terms. */
 export class Parts {
   constructor() {
     this.element = html("div", { class: "parts" });
-    this.channel = null;
   }
 
-  /** Shows parts of a scene; `link(part, term)` is told which term is pointed at, null for none. */
-  show(scene, parts, link = () => {}) {
+  /** Shows parts of a scene. */
+  show(scene, parts) {
     this.scene = scene;
-    this.link = link;
     refill(this.element, parts.map((part) => this.#part(part)));
   }
 
   #part(part) {
     const body = part.kind === "terms" ? this.#terms(part)
       : part.kind === "formula" ? this.#formula(part) : this.#other(part);
-    const title = `${part.op.replaceAll("_", " ")} of ${part.layer || "the picture"} at `
-      + `${bracketed(part.place)}`;
+    const title = [called(part), part.layer ? `layer ${part.layer}` : "",
+      part.place.length ? `at ${bracketed(part.place)}` : ""].filter((text) => text).join(" · ");
     return html("section", { class: "part" }, html("h3", {}, title),
       html("p", { class: "hint" }, part.summary), body);
   }
@@ -163,16 +238,19 @@ export class Parts {
 
   #terms(part) {
     const channels = [...new Set(part.form.terms.map((term) =>
-      (part.op === "conv_grad_input" ? term.left.place[term.left.place.length - 1] : term.c)))];
+      (part.op === "conv_grad_input" ? term.left.place.at(-1) : term.c)))];
     const pictures = html("div", { class: "pictures" });
+    let rows = [];
+    let map = null;
     const list = new TermList({ label: "terms, in the order of the arithmetic", onpoint: (row) =>
-      this.link(part, row === null ? null : part.form.terms[this.kept[row]]) });
+      map?.point(row === null ? null : part.form.terms[rows[row]]) });
     const fill = (channel, all) => {
       const { columns, kept, cells } = table(part, all || part.op === "conv_grad_input" ? null : channel);
-      this.kept = kept;
+      rows = kept;
       list.show(columns, kept.length, cells);
       const found = grids(part, channel);
-      refill(pictures, found ? this.#grids(found) : []);
+      map = slideMap(part, channel, (id) => this.scene.describe(id));
+      refill(pictures, map?.element ?? null, found ? this.#grids(found) : []);
     };
     const several = part.form.kind === "chain" && channels.length > 1
       && part.op !== "conv_grad_weight";
@@ -218,23 +296,4 @@ export class Parts {
     }, (error) => refill(holder, html("p", { class: "warning" }, error.message)));
     return [holder, this.#value(part, null)];
   }
-}
-
-/** A block that the engine told: its table and its lines. */
-function blockOf(block) {
-  const list = new TermList({ label: `${block.name ? `${block.name}: ` : ""}${block.text}` });
-  const wide = Math.max(0, ...block.rows.map((row) => row.names.length));
-  const totals = block.rows.some((row) => row.total);
-  const marks = block.rows.some((row) => row.mark);
-  const columns = ["#", ...Array.from({ length: wide }, (_, i) => (i ? "" : "term")),
-    ...Array.from({ length: wide }, () => "value"), ...totals ? ["sum so far"] : [], ...marks ? [""] : []];
-  list.show(columns, block.rows.length, (i) => {
-    const row = block.rows[i];
-    return [...row.names, ...row.values.map((value) => value.text),
-      ...totals ? [{ text: row.total?.text ?? "", as: "sum" }] : [], ...marks ? [row.mark] : []];
-  });
-  const lines = block.lines.map((text) => html("p", { class: "said" }, text));
-  const value = html("p", { class: "said" }, `${block.name || "value"} = ${block.value.text}`);
-  return block.rows.length ? html("div", {}, list.element, lines, value)
-    : html("p", {}, block.text);
 }

@@ -59,22 +59,16 @@ export function calm() {
 const SUBSCRIPTS = "₀₁₂₃₄₅₆₇₈₉";
 
 /**
- * A name with its index below it: symbol("x", [0, 1]) is "x₀₁"; commas stand between the
- * numbers where one of them has two digits.
+ * A name with its index below it: symbol("x", [0, 1]) is "x₀₁"; `commas` stand between the
+ * numbers, as is wanted where an index of the array has two digits.
  */
-export function symbol(name, index) {
-  const small = index.map((number) =>
-    [...String(number)].map((digit) => SUBSCRIPTS[digit] ?? "₋").join(""));
-  return name + small.join(index.some((number) => number > 9 || number < 0) ? "," : "");
+export function symbol(name, index, commas = false) {
+  const small = index.map((number) => [...String(number)].map((digit) => SUBSCRIPTS[digit]).join(""));
+  return name + small.join(commas ? "," : "");
 }
 
-/**
- * What the elements of a gradient that comes from behind are called: a, b, c, …, and where there
- * are more than letters, g with an index.
- */
-export function letter(number, total, index) {
-  return total <= 26 ? String.fromCharCode(97 + number) : symbol("g", index);
-}
+/** Letters for gradients: w, x and y mean something else, and l looks like 1. */
+export const LETTERS = "abcdefghijkmnopqrstuv";
 
 /**
  * Tabs: a row of buttons of which one is chosen; arrow keys go from one to the next.

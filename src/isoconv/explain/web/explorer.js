@@ -1,20 +1,26 @@
 // The explorer: a network on one picture, from the whole graph to the terms of any number in it,
-// forward and backward.
+// forward and backward, and what is known of the run that trained it.
 
-import { fieldOf } from "./field.js";
 import { Parts } from "./cell.js";
 import { freshId, html, refill, tabList } from "./dom.js";
-import { grid, scaleOf } from "./drawing.js";
+import { Ending } from "./ending.js";
+import { fieldOf } from "./field.js";
+import { shown } from "./float32.js";
+import { Kernels } from "./kernels.js";
 import { Maps } from "./maps.js";
 import { Player } from "./motion.js";
 import { NetworkList } from "./network.js";
 import { direct, directWeight, followers, partsOf } from "./parts.js";
 import { Picture } from "./picture.js";
+import { Checkpoints, Run } from "./run.js";
 import { Scene, largest, unflat } from "./scene.js";
-import { shown } from "./float32.js";
+import { blocksOf } from "./told.js";
 import { count, flat } from "./windows.js";
 
-const TABS = [["value", "Value"], ["gradient", "Gradient"], ["kernel", "Gradient by kernel"]];
+const TABS = [["value", "Value"], ["gradient", "Gradient"], ["kernel", "Gradient by kernel"],
+  ["update", "Update"]];
+const VIEWS = [["network", "Network"], ["run", "Training"]];
+const WAIT = "The network is being computed …";
 
 class Explorer {
   constructor(root, source, { fragment = true } = {}) {
@@ -24,14 +30,16 @@ class Explorer {
     this.weightPlace = null;
     root.classList.add("isoconv", "explorer");
     this.title = html("h1", {}, "…");
-    this.status = html("p", { class: "status", role: "status" }, "The network is being computed …");
-    refill(root, html("header", { class: "top" }, this.title, this.status));
+    this.status = html("p", { class: "status", role: "status" }, WAIT);
+    this.top = html("header", { class: "top" }, this.title, this.status);
+    refill(root, this.top);
     this.ready = this.#start();
   }
 
   /** Takes the explorer off the page. */
   destroy() {
     this.player?.stop();
+    this.checkpoints?.stop();
     this.picture?.destroy();
     this.root.replaceChildren();
   }
@@ -41,19 +49,40 @@ class Explorer {
     if (!description) {
       return;
     }
-    this.picture = new Picture({ source: this.source, onshow: (told) => this.#changed(told) });
+    const onshow = (told) => this.#changed(told);
+    this.picture = new Picture({ source: this.source, onshow });
     this.network = new NetworkList({ onchoose: (number) => this.choose(number) });
     this.maps = new Maps({ onchoose: (place) => this.pick(place) });
+    this.kernels = new Kernels({ onchoose: (place) => this.#weight(place) });
+    this.ending = new Ending({ onchoose: (number) => this.pick([number]) });
+    this.run = new Run({ source: this.source, onshow: (told) => {
+      this.#view("network");
+      onshow(told);
+    } });
+    this.checkpoints = new Checkpoints({ onepoch: (epoch) =>
+      onshow(this.source.ask("checkpoint", { epoch })) });
     this.panel = html("div", { role: "tabpanel", id: freshId("panel"), tabindex: -1 });
     this.tabs = tabList("what is taken apart", TABS, this.panel, (name) => this.#tab(name));
     this.heading = html("h2");
     this.player = new Player({ label: "positions of the window", onstep: (at) => this.#step(at) });
-    this.cell = html("section", { class: "sheet cell" }, this.heading, this.tabs.element, this.player.element,
-      this.panel);
-    this.root.append(html("div", { class: "columns" },
-      html("div", { class: "left" }, this.picture.element, this.network.element),
-      html("div", { class: "right" }, this.maps.element, this.cell)));
+    this.cell = html("section", { class: "sheet cell", "aria-label": "the chosen number" },
+      this.heading, this.player.element, this.panel);
+    this.page = html("div", { class: "columns", role: "tabpanel", id: freshId("view") },
+      this.network.element, this.tabs.element, this.picture.element, this.maps.element,
+      this.kernels.element, this.cell);
+    this.views = tabList("what is shown", VIEWS, this.page, (name) => this.#view(name));
+    this.top.append(this.checkpoints.element);
+    this.root.append(this.views.element, this.page, this.run.element);
     await this.#scene(description);
+    this.#view("network");
+  }
+
+  #view(name) {
+    const names = Run.has(this.scene) ? ["network", "run"] : ["network"];
+    this.views.element.hidden = names.length === 1;
+    this.views.show(name, names);
+    this.page.hidden = name !== "network";
+    this.run.element.hidden = name !== "run";
   }
 
   /** Waits for an answer; a failure is told in the status line. */
@@ -71,7 +100,7 @@ class Explorer {
   }
 
   async #changed(promise) {
-    this.status.textContent = "The network is being computed …";
+    this.status.textContent = WAIT;
     const told = await this.#heard(promise);
     if (told) {
       await this.#scene(told);
@@ -82,39 +111,41 @@ class Explorer {
     this.scene = new Scene(this.source, description);
     this.title.textContent = description.title;
     document.title = this.fragment ? description.title : document.title;
+    this.checkpoints.show(description.checkpoints ?? [], description.epoch ?? -1);
+    this.run.show(this.scene);
     this.network.show(this.scene);
     await this.#heard(this.picture.show(this.scene));
+    for (const line of description.left ?? []) {
+      this.status.textContent += `${line}. `;
+    }
     const asked = this.fragment ? fromFragment(location.hash, this.scene) : null;
     const first = this.scene.layers.findIndex((layer) => layer.window);
     const number = this.number ?? asked?.number ?? Math.max(0, first);
     const place = this.number === undefined ? asked?.place ?? null : this.place;
-    this.tab = asked?.tab ?? this.tab;
-    await this.choose(Math.min(number, this.scene.layers.length - 1), place);
+    this.tab = this.number === undefined ? asked?.tab ?? this.tab : this.tab;
+    await this.choose(Math.min(number, this.scene.layers.length), place);
   }
 
-  /** Shows a layer, or with -1 the picture; `place` the number to take apart, or null. */
+  /** Shows a layer, or with -1 the picture, or after the last layer the end; `place` a number of it. */
   async choose(number, place = null) {
+    this.player.stop();
     const turn = this.turn += 1;
     const { scene } = this;
     const layer = scene.layers[number];
-    const id = layer ? layer.result : scene.told.image.source;
+    const id = layer ? layer.result : number < 0 ? scene.told.image.source : scene.told.logits;
     const values = await this.#heard(scene.array(id));
     if (!values || turn !== this.turn) {
       return;
     }
-    this.number = number;
-    this.id = id;
-    this.layer = layer ?? null;
+    Object.assign(this, { number, id, layer: layer ?? null, values });
+    this.ends = number >= scene.layers.length;
     this.network.choose(number);
     const shape = scene.shape(id);
     const kept = place ?? (this.place?.length === shape.length ? this.place : null);
     const fits = kept && kept.length === shape.length && kept.every((at, axis) => at < shape[axis]);
     this.place = fits ? kept : largest(values, shape);
-    const name = layer ? `${layer.kind} ${layer.name}` : "The picture, as the first layer takes it";
-    const facts = [layer?.settings, shape.join(" × ")].filter((text) => text).join(" · ");
-    this.maps.show(name, facts, values, shape, this.place);
     this.weightPlace = null;
-    await this.#take();
+    await this.#take({ maps: true });
   }
 
   /** Takes another number of the same layer apart. */
@@ -122,67 +153,101 @@ class Explorer {
     this.player.stop();
     this.turn += 1;
     this.place = place;
-    this.maps.choose(place);
+    await this.#take();
+  }
+
+  async #weight(place) {
+    this.turn += 1;
+    this.weightPlace = place;
+    this.place = [...this.place.slice(0, -1), place[place.length - 1]];
     await this.#take();
   }
 
   #step(at) {
-    const shape = this.scene.shape(this.id);
-    const channel = this.place[this.place.length - 1];
-    const spatial = shape.slice(0, -1);
-    this.place = [...unflat(at, spatial), channel];
+    const spatial = this.scene.shape(this.id).slice(0, -1);
+    this.place = [...unflat(at, spatial), this.place[this.place.length - 1]];
     this.turn += 1;
-    this.maps.choose(this.place);
-    this.#take(true);
+    this.#take({ moving: true });
   }
 
   async #tab(name) {
     this.tab = name;
-    await this.#take();
+    this.player.stop();
+    await this.#take({ maps: true });
   }
 
-  async #take(moving = false) {
-    const turn = this.turn;
-    const { scene, layer, place, id } = this;
-    const names = ["value", "gradient", ...layer?.parameters.weight !== undefined && layer.window
-      ? ["kernel"] : []];
-    if (!names.includes(this.tab)) {
-      this.tab = "value";
-    }
+  async #take({ maps = false, moving = false } = {}) {
+    const { turn, scene, layer, place, id } = this;
+    const kernel = layer?.window ? ["kernel", "update"] : [];
+    const names = this.ends ? ["value"] : ["value", "gradient", ...kernel];
+    this.tab = names.includes(this.tab) ? this.tab : "value";
     this.tabs.show(this.tab, names);
-    const shape = scene.shape(id);
-    const spatial = shape.slice(0, -1);
-    const slides = spatial.length > 0 && count(spatial) > 1;
+    const ofKernel = this.tab === "kernel" || this.tab === "update";
+    this.maps.element.hidden = ofKernel;
+    this.kernels.element.hidden = !ofKernel;
+    const spatial = scene.shape(id).slice(0, -1);
+    const slides = !ofKernel && spatial.length > 0 && count(spatial) > 1;
     this.player.element.hidden = !slides;
     if (slides) {
       this.player.show(count(spatial), flat(place.slice(0, -1), spatial));
     }
     this.picture.mark(fieldOf(scene, id, place));
-    const drawn = await this.#heard(this.tab === "value" ? this.#value()
-      : this.tab === "gradient" ? this.#gradient() : this.#kernel());
+    const work = { value: () => (this.ends ? this.#end() : this.#value()),
+      gradient: () => this.#gradient(), kernel: () => this.#kernel(), update: () => this.#update() };
+    const drawn = await this.#heard(Promise.all([this.#maps(maps, ofKernel), work[this.tab]()]));
     if (!drawn || turn !== this.turn) {
       return;
     }
-    refill(this.panel, drawn);
+    const [, { heading, body }] = drawn;
+    this.heading.textContent = heading;
+    refill(this.panel, body);
     this.#write(moving);
+  }
+
+  /** The maps above the chosen number: of values, of gradients, or the kernels. */
+  async #maps(anew, ofKernel) {
+    const { scene, layer, place, id } = this;
+    const name = layer ? `${layer.kind} ${layer.name}` : this.ends ? "Results before the end"
+      : "The picture, as the first layer takes it";
+    if (ofKernel) {
+      const { weight } = layer.window;
+      const found = scene.gradient(weight);
+      const [values, gradient] = await Promise.all([scene.array(weight),
+        found === null ? null : scene.array(found)]);
+      this.kernels.show({ name, values, gradient, shape: scene.shape(weight),
+        place: this.#kernelPlace() });
+    } else if (anew) {
+      const shape = scene.shape(id);
+      const found = scene.gradient(id);
+      const back = this.tab === "gradient";
+      const values = !back ? this.values : found === null
+        ? new Float32Array(count(shape)) : await scene.array(found);
+      const facts = [layer?.settings, shape.join(" × ")].filter((text) => text).join(" · ");
+      const classes = shape.length === 1 && shape[0] === scene.told.classes.length
+        && id >= scene.told.logits;
+      this.maps.show({ heading: back ? `Gradient of ${scene.goal} by ${name}` : name, facts, values,
+        shape, place, name: classes ? (number) => scene.className(number) : String });
+    } else {
+      this.maps.choose(place);
+    }
   }
 
   #write(moving) {
     if (this.fragment && !moving) {
-      const where = [this.layer?.name ?? "", ...this.place].map(encodeURIComponent).join(",");
+      const name = this.ends ? "the end" : this.layer?.name ?? "";
+      const where = [name, ...this.place].map(encodeURIComponent).join(",");
       history.replaceState(null, "", `#at=${where}&show=${this.tab}`);
     }
   }
 
   #told(words, value) {
-    const at = this.place.join(", ");
-    this.heading.textContent = `${words} ${this.layer?.name ?? "the picture"} at [${at}] = ${shown(value)}`;
+    const name = this.layer ? `${this.layer.kind} ${this.layer.name}` : "the picture";
+    return `${words}${name} at ${spoken(this.place)} = ${shown(value)}`;
   }
 
   async #value() {
     const { scene, layer, place, id } = this;
-    const values = await scene.array(id);
-    this.#told("", values[flat(place, scene.shape(id))]);
+    const value = this.values[flat(place, scene.shape(id))];
     const parts = await partsOf(scene, id, place, (node) => (layer ? layer.nodes.includes(node)
       : !scene.flows(node)));
     if (layer?.window && !layer.window.own) {
@@ -193,99 +258,93 @@ class Explorer {
     const after = layer ? await followers(scene, id, place) : { parts: [], readers: [] };
     const follow = new Parts();
     follow.show(scene, after.parts);
-    return [main.element,
+    return { heading: this.#told("", value), body: [main.element,
       after.parts.length ? html("h2", { class: "between" }, "What follows, at the same place") : null,
       after.parts.length ? follow.element : null,
       after.readers.length ? html("p", { class: "hint" }, `Then read by ${after.readers.join(", ")}.`)
-        : null];
+        : null] };
+  }
+
+  async #end() {
+    const { scene, place } = this;
+    await this.ending.show(scene, place[0]);
+    const { probabilities, logits } = scene.told;
+    const parts = new Parts();
+    parts.show(scene, await partsOf(scene, probabilities, place, (node) => node > logits));
+    const value = (await scene.array(probabilities))[place[0]];
+    return { heading: `${scene.className(place[0])}: ${shown(value)}`,
+      body: [this.ending.element, parts.element] };
   }
 
   async #gradient() {
     const { scene, place, id } = this;
     const gradient = scene.gradient(id);
+    const words = `The gradient of ${scene.goal} by `;
     if (gradient === null) {
-      this.#told(`The gradient of ${scene.goal} by`, 0);
-      return [html("p", {}, "Nothing flows back to here: the gradient is 0.")];
+      return { heading: this.#told(words, 0), body: html("p", {},
+        `Nothing flows back to here from ${scene.goal}: the gradient is 0.`) };
     }
     const values = await scene.array(gradient);
-    this.#told(`The gradient of ${scene.goal} by`, values[flat(place, scene.shape(id))]);
     const parts = new Parts();
     parts.show(scene, await partsOf(scene, gradient, place, (node) => scene.flows(node)));
-    return [html("p", { class: "hint" }, "Every term that flows back into this number, first what "
-      + "is summed, then what follows at its place. The loss falls where the number goes against it."),
-    this.#wholeGradient(values), parts.element];
+    return { heading: this.#told(words, values[flat(place, scene.shape(id))]), body: [
+      html("p", { class: "hint" }, "Every term that flows back into this number: first what is summed, "
+        + "then what follows at its place. A small step against the gradient makes "
+        + `${scene.goal} smaller.`), parts.element] };
   }
 
-  #wholeGradient(values) {
-    const { scene, place, id } = this;
-    const shape = scene.shape(id);
-    if (shape.length < 2) {
-      return null;
-    }
-    const channels = shape[shape.length - 1];
-    const channel = place[place.length - 1];
-    const [rows, columns] = [1, ...shape.slice(0, -1)].slice(-2);
-    const one = Float32Array.from({ length: rows * columns }, (_, i) => values[i * channels + channel]);
-    const map = grid({ rows, columns, label: `gradient by channel ${channel}`,
-      onselect: (r, c) => this.pick([...[r, c].slice(2 - (shape.length - 1)), channel]) });
-    map.show(one, scaleOf(values));
-    const [row, column] = [0, ...place.slice(0, -1)].slice(-2);
-    map.select(row, column);
-    map.mark([{ row, column, as: "selected" }]);
-    return map.element;
+  #kernelPlace() {
+    const { scene, layer, place } = this;
+    const shape = scene.shape(layer.window.weight);
+    const at = this.weightPlace ?? shape.map(() => 0);
+    at[at.length - 1] = place[place.length - 1];
+    return at;
   }
 
   async #kernel() {
     const { scene, layer } = this;
-    const { weight, geometry, own } = layer.window;
-    const shape = scene.shape(weight);
-    const filter = this.place[this.place.length - 1];
+    const { weight, own } = layer.window;
+    const at = this.#kernelPlace();
     const gradient = scene.gradient(weight);
+    const words = `The gradient of ${scene.goal} by weight[${at.join(", ")}] of ${layer.name}`;
     if (gradient === null) {
-      return [html("p", {}, "Nothing flows back to this kernel: the gradient is 0.")];
+      return { heading: `${words} = 0`, body: html("p", {}, "Nothing flows back to this kernel.") };
     }
-    const at = this.weightPlace ?? [...geometry.kernel.map(() => 0), 0, filter];
-    at[at.length - 1] = filter;
-    const channel = at[at.length - 2];
-    const [values, kernel] = await scene.arrays([gradient, weight]);
-    this.heading.textContent = `The gradient of ${scene.goal} by weight[${at.join(", ")}] of ${layer.name}`
-      + ` = ${shown(values[flat(at, shape)])}`;
-    const [rows, columns] = [1, 1, ...geometry.kernel].slice(-2);
-    const inner = shape[shape.length - 2];
-    const cut = (all) => Float32Array.from({ length: rows * columns }, (_, i) =>
-      all[(i * inner + channel) * shape[shape.length - 1] + filter]);
-    const maps = [["kernel", kernel], ["gradient by kernel", values]].map(([label, all]) => {
-      const one = grid({ rows, columns, label: `${label}, channel ${channel}, filter ${filter}`,
-        onselect: (r, c) => {
-          this.weightPlace = [...[r, c].slice(2 - geometry.kernel.length), channel, filter];
-          this.#take();
-        } });
-      one.show(cut(all), scaleOf(cut(all)));
-      const [row, column] = [0, 0, ...at.slice(0, geometry.kernel.length)].slice(-2);
-      one.select(row, column);
-      one.mark([{ row, column, as: "selected" }]);
-      return one.element;
-    });
-    const chooser = inner > 1 ? html("label", { class: "channel" }, "input channel ",
-      html("input", { type: "number", min: 0, max: inner - 1, value: channel, onchange: (event) => {
-        const wanted = Math.max(0, Math.min(inner - 1, Math.round(Number(event.target.value)) || 0));
-        this.weightPlace = [...at.slice(0, -2), wanted, filter];
-        this.#take();
-      } }), html("span", { class: "hint" }, ` of ${inner}`)) : null;
+    const values = await scene.array(gradient);
     const parts = new Parts();
     parts.show(scene, own ? await partsOf(scene, gradient, at, (node) => node === gradient)
       : [await directWeight(scene, layer, at)]);
-    return [html("p", { class: "hint" }, "One term for each position of the window in this picture: what "
-      + "lay under this kernel element, times the gradient of the result there."),
-    chooser, html("div", { class: "pictures" }, maps), parts.element];
+    return { heading: `${words} = ${shown(values[flat(at, scene.shape(weight))])}`, body: [
+      html("p", { class: "hint" }, "One term for each position of the window in this picture: what "
+        + "lay under this kernel element, times the gradient of the result there."), parts.element] };
   }
+
+  async #update() {
+    const { scene, layer } = this;
+    const at = this.#kernelPlace();
+    const heading = `One step for weight[${at.join(", ")}] of ${layer.name}`;
+    if (!this.source.can("explain")) {
+      return { heading, body: html("p", {}, "An optimizer's step needs the network itself: "
+        + "isoconv view, or a notebook, shows it.") };
+    }
+    const told = await this.source.ask("explain",
+      { layer: layer.name, place: at, gradient: "weight" });
+    return { heading, body: blocksOf(told) };
+  }
+}
+
+/** A place in words: "row 3, column 5, channel 7". */
+function spoken(place) {
+  const names = { 1: ["number"], 2: ["position", "channel"], 3: ["row", "column", "channel"] }[place.length];
+  return names ? place.map((at, axis) => `${names[axis]} ${at}`).join(", ") : `[${place.join(", ")}]`;
 }
 
 /** What an address asks for: {number, place, tab}; null for nothing. */
 function fromFragment(text, scene) {
   const asked = new URLSearchParams(text.slice(1));
   const [name, ...rest] = (asked.get("at") ?? "").split(",").map(decodeURIComponent);
-  const number = scene.layers.findIndex((layer) => layer.name === name);
+  const number = name === "the end" ? scene.layers.length
+    : scene.layers.findIndex((layer) => layer.name === name);
   if (number < 0) {
     return null;
   }

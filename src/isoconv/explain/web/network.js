@@ -5,7 +5,8 @@ import { html, refill, svg } from "./dom.js";
 
 const GAP = 13;
 
-/** Layers to choose from; `onchoose(number)` is told which one, -1 for the picture. */
+/** Layers to choose from; `onchoose(number)` is told which one, -1 for the picture, after the last
+ *  layer the end: softmax and the loss. */
 export class NetworkList {
   constructor({ onchoose }) {
     this.onchoose = onchoose;
@@ -20,13 +21,16 @@ export class NetworkList {
   show(scene) {
     this.scene = scene;
     const { image, layers } = scene.told;
-    const lines = [this.#line(-1, "picture", image.name || "the picture", image.shape, "")];
+    const lines = [this.#line(-1, image.name, "Picture", image.shape, "")];
     layers.forEach((layer, number) => {
       const facts = [layer.numbers ? `${layer.numbers.toLocaleString("en")} parameters` : "",
         layer.multiply_adds ? `${layer.multiply_adds.toLocaleString("en")} multiply-adds` : ""];
       lines.push(this.#line(number, layer.name, layer.kind, layer.shape,
         facts.filter((text) => text).join(" · ")));
     });
+    const { finish, logits } = scene.told;
+    const ends = finish === "softmax" ? "Softmax, loss" : finish === "sigmoid" ? "Sigmoid, loss" : "Loss";
+    lines.push(this.#line(layers.length, "", ends, scene.shape(logits), ""));
     refill(this.list, lines);
     this.items = lines;
     this.#draw();
@@ -35,7 +39,7 @@ export class NetworkList {
   #line(number, name, kind, shape, facts) {
     const line = html("li", { role: "option", id: `isoconv-layer-${number}`, "aria-selected": "false",
       title: this.scene.told.layers[number]?.settings ?? "", onclick: () => this.onchoose(number) },
-    html("span", { class: "kind" }, kind), html("span", { class: "name" }, name),
+    html("span", {}, html("span", { class: "kind" }, kind), " ", html("span", { class: "name" }, name)),
     html("span", { class: "shape" }, shape.join(" × ")),
     facts ? html("span", { class: "facts" }, facts) : null);
     return line;

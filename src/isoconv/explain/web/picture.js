@@ -1,10 +1,16 @@
-// The picture that is shown, the rectangle of it that the chosen number sees, what the network takes
-// it for, and the ways to another one: a file, a drop, a paste, a drawing.
+// The picture that is shown, the rectangle of it that the chosen number sees, which part of it speaks
+// for a class, what the network takes it for, and the ways to another picture.
 
 import { choice, html, refill } from "./dom.js";
+import { draw } from "./draw.js";
 import { shown } from "./float32.js";
+import { camLayers, gradCam, inputGradient, occlusion, overlay, strongest, usualCamLayer }
+  from "./saliency.js";
 
-const MOST_CLASSES = 10;
+const MOST_CLASSES = 5;
+
+const OVER = [["", "nothing"], ["cam", "Grad-CAM"], ["gradient", "gradient by pixel"],
+  ["times", "gradient × input"], ["occlusion", "occlusion"]];
 
 /** The pixels of an image as a canvas shows them. */
 export function paintPicture(canvas, values, shape, [low, high]) {
@@ -24,100 +30,46 @@ export function paintPicture(canvas, values, shape, [low, high]) {
   canvas.getContext("2d").putImageData(pixels, 0, 0);
 }
 
-/** A canvas to draw a digit on, white on black; gives the bytes of `rows` × `columns`. */
-class Drawing {
-  constructor(rows, columns) {
-    Object.assign(this, { rows, columns });
-    this.canvas = html("canvas", { class: "drawing", width: 280, height: Math.round(280 * rows / columns),
-      "aria-label": "draw here with the mouse, a finger or a pen",
-      onpointerdown: (event) => this.#begin(event), onpointermove: (event) => this.#go(event),
-      onpointerup: () => { this.last = null; } });
-    this.clear();
-  }
-
-  clear() {
-    const brush = this.canvas.getContext("2d");
-    brush.fillStyle = "#000";
-    brush.fillRect(0, 0, this.canvas.width, this.canvas.height);
-  }
-
-  #at(event) {
-    const around = this.canvas.getBoundingClientRect();
-    return [(event.clientX - around.left) / around.width * this.canvas.width,
-      (event.clientY - around.top) / around.height * this.canvas.height];
-  }
-
-  #begin(event) {
-    this.canvas.setPointerCapture(event.pointerId);
-    this.last = this.#at(event);
-    this.#go(event);
-  }
-
-  #go(event) {
-    if (!this.last) {
-      return;
-    }
-    const at = this.#at(event);
-    const brush = this.canvas.getContext("2d");
-    brush.strokeStyle = "#fff";
-    brush.lineWidth = this.canvas.width / 12;
-    brush.lineCap = "round";
-    brush.lineJoin = "round";
-    brush.beginPath();
-    brush.moveTo(...this.last);
-    brush.lineTo(...at);
-    brush.stroke();
-    this.last = at;
-  }
-
-  /** The drawing in the size of the network's pictures, base64 of a byte for each number. */
-  pixels(channels) {
-    const small = html("canvas", { width: this.columns, height: this.rows });
-    const brush = small.getContext("2d", { willReadFrequently: true });
-    brush.imageSmoothingQuality = "high";
-    brush.drawImage(this.canvas, 0, 0, this.columns, this.rows);
-    const { data } = brush.getImageData(0, 0, this.columns, this.rows);
-    let text = "";
-    for (let i = 0; i < this.rows * this.columns; i += 1) {
-      text += String.fromCharCode(data[4 * i]).repeat(channels);
-    }
-    return btoa(text);
-  }
-}
-
 /** The picture's panel; `onshow(promise of a description)` is told of another picture or question. */
 export class Picture {
   constructor({ onshow, source }) {
-    Object.assign(this, { onshow, source });
+    Object.assign(this, { onshow, source, over: "", camLayer: null });
     this.canvas = html("canvas", { class: "picture" });
-    this.box = html("div", { class: "field", "aria-hidden": "true" });
-    this.frame = html("div", { class: "frame" }, this.canvas, this.box);
+    this.veil = html("canvas", { class: "veil", "aria-hidden": "true" });
+    this.box = html("div", { class: "seen", "aria-hidden": "true" });
+    this.frame = html("div", { class: "frame" }, this.canvas, this.veil, this.box);
     this.said = html("p", { class: "said" });
     this.field = html("p", { class: "said", "aria-live": "polite" });
     this.ways = html("div", { class: "ways" });
+    this.choices = html("div", { class: "choices" });
+    this.speaks = html("p", { class: "said", "aria-live": "polite" });
     this.bars = html("div", { class: "guesses" });
-    this.element = html("section", { class: "sheet picture-sheet" }, html("h2", {}, "Picture"),
-      this.frame, this.said, this.field, this.ways, html("h2", {}, "What the network takes it for"),
-      this.bars);
+    this.element = html("section", { class: "sheet picture-sheet", "aria-label": "picture" },
+      html("h2", {}, "Picture"), this.frame, this.said, this.field, this.ways, this.choices,
+      this.speaks, html("h2", {}, "What the network takes it for"), this.bars);
+    if (source.can("show")) {
+      this.#listen();
+    }
+  }
+
+  #listen() {
     const take = (event) => {
       event.preventDefault();
       this.element.classList.remove("over");
       this.#file((event.dataTransfer ?? event.clipboardData)?.files?.[0]);
     };
-    if (source.can("show")) {
-      this.element.addEventListener("dragover", (event) => {
-        event.preventDefault();
-        this.element.classList.add("over");
-      });
-      this.element.addEventListener("dragleave", () => this.element.classList.remove("over"));
-      this.element.addEventListener("drop", take);
-      this.onpaste = (event) => {
-        if (event.clipboardData?.files?.length) {
-          take(event);
-        }
-      };
-      document.addEventListener("paste", this.onpaste);
-    }
+    this.element.addEventListener("dragover", (event) => {
+      event.preventDefault();
+      this.element.classList.add("over");
+    });
+    this.element.addEventListener("dragleave", () => this.element.classList.remove("over"));
+    this.element.addEventListener("drop", take);
+    this.onpaste = (event) => {
+      if (event.clipboardData?.files?.length) {
+        take(event);
+      }
+    };
+    document.addEventListener("paste", this.onpaste);
   }
 
   destroy() {
@@ -138,10 +90,13 @@ export class Picture {
     paintPicture(this.canvas, values, image.shape, image.range);
     this.canvas.setAttribute("role", "img");
     this.canvas.setAttribute("aria-label", `the picture ${image.name}, ${image.shape.join(" × ")}`);
-    this.said.textContent = `${image.name ? `${image.name}, ` : ""}${image.shape.join(" × ")}`
-      + (image.label === null ? "" : `, labelled ${scene.className(image.label)}`);
+    this.said.textContent = [image.name, image.shape.join(" × "),
+      image.label === null ? "" : `labelled ${scene.className(image.label)}`]
+      .filter((text) => text).join(", ");
     this.#ways();
+    this.#choices();
     await this.#guesses();
+    await this.#veil();
   }
 
   /** Marks the rectangle that a number sees: [[first row, last row], [first column, last column]]. */
@@ -159,82 +114,132 @@ export class Picture {
     this.box.style.height = `${100 * (bottom - top + 1) / rows}%`;
     const all = top === 0 && left === 0 && bottom === rows - 1 && right === columns - 1;
     this.field.textContent = all ? "The chosen number sees the whole picture."
-      : `The chosen number sees rows ${top} … ${bottom}, columns ${left} … ${right}.`;
+      : `The chosen number sees rows ${top} … ${bottom}, columns ${left} … ${right} (the frame).`;
   }
 
   #ways() {
     const { source, scene } = this;
-    const { image, classes } = scene.told;
+    const { image, gallery } = scene.told;
+    const button = (text, act) => html("button", { type: "button", onclick: act }, text);
     const parts = [];
     if (source.can("show")) {
       const file = html("input", { type: "file", accept: "image/*", hidden: true,
-        onchange: () => this.#file(file.files[0]) });
-      parts.push(html("button", { type: "button", onclick: () => file.click() }, "Choose a picture…"), file);
+        "aria-label": "a picture file", onchange: () => this.#file(file.files[0]) });
+      parts.push(button("Choose a picture…", () => file.click()), file);
     }
     if (source.can("draw") && image.shape.length === 3 && image.shape[2] === 1) {
-      parts.push(html("button", { type: "button", onclick: () => this.#draw() }, "Draw…"));
+      const [rows, columns] = image.shape;
+      parts.push(button("Draw…", () => draw(this.element, rows, columns, (pixels) =>
+        this.onshow(source.ask("draw", { pixels })))));
     }
-    const names = Array.from({ length: scene.shape(scene.told.logits).at(-1) }, (_, i) =>
+    if (source.can("picture") && gallery) {
+      parts.push(html("label", {}, `${gallery.part || "its"} image `, html("input", { type: "number",
+        min: 0, max: gallery.count - 1, value: this.number ?? 0, onchange: (event) => {
+          this.number = Math.max(0, Math.min(gallery.count - 1, Math.round(Number(event.target.value)) || 0));
+          this.onshow(source.ask("picture", { number: this.number }));
+        } }), html("span", { class: "hint" }, `of ${gallery.count.toLocaleString("en")}`)));
+    }
+    refill(this.ways, parts, source.can("show")
+      ? html("p", { class: "hint" }, "Or drop a picture here, or paste one.") : null);
+  }
+
+  #choices() {
+    const { source, scene } = this;
+    const { image, classes, logits } = scene.told;
+    const names = Array.from({ length: scene.shape(logits).at(-1) }, (_, i) =>
       [String(i), classes[i] ?? String(i)]);
+    const labelled = (text, list) => html("label", {}, html("span", {}, text), list);
+    const parts = [];
     if (source.can("label")) {
       const label = image.label === null ? "" : String(image.label);
-      parts.push(html("label", {}, "its class ", choice("its class", [["", "not known"], ...names], label,
+      parts.push(labelled("its class", choice("its class", [["", "not known"], ...names], label,
         (value) => this.onshow(source.ask("label", { label: value === "" ? null : Number(value) })))));
     }
     if (source.can("of")) {
-      const of = String(scene.told.of);
       const goals = image.label === null ? names : [["loss", "the loss"], ...names];
-      parts.push(html("label", {}, "gradients of ", choice("gradients of", goals, of,
+      parts.push(labelled("gradients of", choice("gradients of", goals, String(scene.told.of),
         (value) => this.onshow(source.ask("of", { of: value === "loss" ? value : Number(value) })))));
     }
-    refill(this.ways, parts);
+    const cams = camLayers(scene);
+    const over = OVER.filter(([kind]) => (kind === "cam" ? cams.length
+      : kind !== "occlusion" || source.can("occlusion")));
+    parts.push(labelled("laid over it", choice("laid over it", over, this.over, (value) => {
+      this.over = value;
+      this.#choices();
+      this.#veil();
+    })));
+    if (this.over === "cam") {
+      this.camLayer = cams.includes(this.camLayer) ? this.camLayer : usualCamLayer(scene);
+      parts.push(labelled("of layer", choice("layer of Grad-CAM", cams.map((number) =>
+        [String(number), `${scene.layers[number].kind} ${scene.layers[number].name}`]),
+      String(this.camLayer), (value) => {
+        this.camLayer = Number(value);
+        this.#veil();
+      })));
+    }
+    refill(this.choices, parts);
   }
 
-  #draw() {
-    const [rows, columns, channels] = this.scene.told.image.shape;
-    const drawing = new Drawing(rows, columns);
-    const end = () => dialog.remove();
-    const dialog = html("dialog", { class: "drawing-dialog", "aria-label": "draw a picture" },
-      html("h2", {}, "Draw, white on black"), drawing.canvas, html("div", { class: "ways" },
-        html("button", { type: "button", onclick: () => {
-          this.onshow(this.source.ask("draw", { pixels: drawing.pixels(channels) }));
-          dialog.close();
-        } }, "Show the network"),
-        html("button", { type: "button", onclick: () => drawing.clear() }, "Clear"),
-        html("button", { type: "button", onclick: () => dialog.close() }, "Cancel")));
-    dialog.addEventListener("close", end);
-    this.element.append(dialog);
-    dialog.showModal();
+  async #veil() {
+    const { scene, over } = this;
+    this.veil.hidden = true;
+    this.speaks.textContent = "";
+    if (!over || scene.told.image.shape.length !== 3) {
+      return;
+    }
+    let map;
+    try {
+      map = over === "cam" ? await gradCam(scene, this.camLayer)
+        : over === "occlusion" ? await occlusion(scene) : await inputGradient(scene, over === "times");
+    } catch (error) {
+      this.speaks.textContent = error.message;
+      return;
+    }
+    if (scene !== this.scene || over !== this.over) {
+      return;
+    }
+    this.speaks.textContent = map ? this.#told(map) : "No gradient flows back to the picture.";
+    if (map) {
+      const [height, width] = scene.told.image.shape;
+      this.veil.hidden = false;
+      overlay(this.veil, map, height, width);
+    }
+  }
+
+  #told(map) {
+    const { scene } = this;
+    const { of, image } = scene.told;
+    const goal = of === "loss" ? `a smaller loss, so for ${scene.className(image.label)}`
+      : scene.className(of);
+    const spot = strongest(map);
+    const [height, width] = image.shape;
+    const at = spot && `around row ${Math.round((spot.row + 0.5) * height / map.rows - 0.5)}, column `
+      + `${Math.round((spot.column + 0.5) * width / map.columns - 0.5)}`;
+    const words = { cam: `Orange: what speaks for ${goal}`,
+      times: `Orange speaks for ${goal}, blue against it`,
+      gradient: `The stronger, the more a change of the pixel changes ${scene.goal}`,
+      occlusion: `Orange: where covering the picture costs ${goal} the most` }[this.over];
+    return `${words}; ${spot ? `strongest ${at}` : "here nothing does"}.${map.note ? ` ${map.note}` : ""}`;
   }
 
   async #guesses() {
     const { scene } = this;
-    const { probabilities, logits, image, gradients } = scene.told;
+    const { probabilities, image, finish } = scene.told;
     const values = await scene.array(probabilities);
-    const scores = await scene.array(logits);
-    const gradient = scene.told.of === "loss" && gradients[logits] !== undefined
-      ? await scene.array(gradients[logits]) : null;
     const order = [...values.keys()].sort((a, b) => values[b] - values[a] || a - b);
     const kept = order.slice(0, MOST_CLASSES);
     if (image.label !== null && !kept.includes(image.label)) {
       kept.push(image.label);
     }
-    const finished = scene.told.finish === "softmax" || scene.told.finish === "sigmoid";
-    const rows = kept.map((number) => {
-      const bar = html("span", { class: "bar" });
+    const finished = finish === "softmax" || finish === "sigmoid";
+    refill(this.bars, html("table", { class: "guesses" }, html("tbody", {}, kept.map((number) => {
+      const bar = html("span", { class: "bar", "aria-hidden": "true" });
       bar.style.width = finished ? `${Math.round(values[number] * 100)}%` : "0";
-      const right = number === image.label ? " ✓" : "";
-      return html("tr", {}, html("th", { scope: "row" }, scene.className(number) + right),
-        html("td", { class: "with-bar" }, bar, html("span", {}, finished
-          ? `${(values[number] * 100).toFixed(2)} %` : shown(values[number]))),
-        html("td", {}, shown(scores[number])),
-        gradient ? html("td", {}, shown(gradient[number])) : null);
-    });
-    const heads = ["class", finished ? "probability" : "result", "logit",
-      ...gradient ? ["p − y"] : []];
-    refill(this.bars, html("table", { class: "terms" }, html("thead", {}, html("tr", {},
-      heads.map((name) => html("th", { scope: "col" }, name)))), html("tbody", {}, rows)),
-    order.length > kept.length ? html("p", { class: "hint" }, `${kept.length} of ${order.length} classes`)
-      : null);
+      return html("tr", {}, html("th", { scope: "row" }, scene.className(number),
+        number === image.label ? html("span", { class: "right", title: "its label" }, " ✓") : null),
+      html("td", { class: "with-bar" }, bar, html("span", {}, finished
+        ? `${(values[number] * 100).toFixed(2)} %` : shown(values[number]))));
+    }))), order.length > kept.length
+      ? html("p", { class: "hint" }, `${kept.length} of ${order.length} classes; ✓ is its label`) : null);
   }
 }

@@ -5,7 +5,7 @@ import { grid, scaleOf } from "./drawing.js";
 import { html, refill } from "./dom.js";
 import { Arrows } from "./motion.js";
 import { cellsOf } from "./playground-views.js";
-import { flat } from "./windows.js";
+import { flat, winner } from "./windows.js";
 
 const MOST_ARROWS = 9;
 const SIGNS = { conv: "∗", conv_grad_input: "∗", conv_grad_weight: "∗" };
@@ -95,33 +95,42 @@ export class Stage {
   /** Marks which cells take part in the view's chosen element. */
   choose(playing) {
     const { view } = this;
-    const { form, place, winner, wins } = view.chosen;
+    const { form, place, winner: best, wins } = view.chosen;
     this.pointed = null;
     const marks = new Map([...this.grids.keys()].map((key) => [key, []]));
+    const mark = ({ row, column, key }, as) => marks.get(key).push({ row, column, as });
     const boxes = new Map();
+    const around = ({ row, column, key }) => {
+      const [[top, left], [bottom, right]] = boxes.get(key) ?? [[row, column], [row, column]];
+      boxes.set(key, [[Math.min(top, row), Math.min(left, column)],
+        [Math.max(bottom, row), Math.max(right, column)]]);
+    };
     form.terms.forEach((term, i) => {
-      for (const { panel, place: cell } of cellsOf(view, term)) {
-        const { drawn, row, column, key } = this.#spot(panel, cell);
-        if (!drawn?.holds(row, column)) {
-          continue;
-        }
-        marks.get(key).push({ row, column, as: i === winner || wins?.[i] ? "winner" : "used" });
-        const [[top, left], [bottom, right]] = boxes.get(key) ?? [[row, column], [row, column]];
-        boxes.set(key, [[Math.min(top, row), Math.min(left, column)],
-          [Math.max(bottom, row), Math.max(right, column)]]);
+      const spots = cellsOf(view, term).map(({ panel, place: cell }) => this.#spot(panel, cell));
+      if (!spots.every(({ drawn, row, column }) => drawn?.holds(row, column))) {
+        return; // a product with what lies beyond the edge: no cell feeds the number through it
+      }
+      for (const spot of spots) {
+        mark(spot, i === best || wins?.[i] ? "winner" : "used");
+        around(spot);
       }
     });
     if (form.kind === "routed") {
-      const { row, column, key } = this.#spot(view.panels[0], place);
-      marks.get(key).push({ row, column, as: "winner" });
+      // In the input: the cell itself, the windows that it is in, and who is the largest of each.
+      const [x] = view.panels;
+      mark(this.#spot(x, place), "used");
+      for (const { candidates } of form.terms) {
+        const largest = winner(candidates.map(({ left }) => x.values[left.index]));
+        mark(this.#spot(x, candidates[largest].left.place), "winner");
+        candidates.forEach(({ left }) => around(this.#spot(x, left.place)));
+      }
     }
     const chosen = this.#spot(view.result, place);
-    marks.get(chosen.key).push({ row: chosen.row, column: chosen.column, as: "selected" });
+    mark(chosen, "selected");
     const { rows, columns } = view.result;
     const first = playing ? chosen.row * columns + chosen.column + 1 : rows * columns;
     for (let i = first; i < rows * columns; i += 1) {
-      const row = Math.floor(i / columns);
-      marks.get(chosen.key).push({ row, column: i % columns, as: "later" });
+      mark({ row: Math.floor(i / columns), column: i % columns, key: chosen.key }, "later");
     }
     const slides = `${view.panels[0].name}:`;
     for (const [key, drawn] of this.grids) {
@@ -134,7 +143,7 @@ export class Stage {
 
   #pairs() {
     const { view } = this;
-    const { terms } = view.chosen.form;
+    const { form: { terms }, wins } = view.chosen;
     const target = this.#spot(view.result, view.chosen.place);
     const to = target.drawn.box(target.row, target.column);
     return terms.flatMap((term, i) => {
@@ -143,7 +152,8 @@ export class Stage {
       const { drawn, row, column } = this.#spot(panel, place);
       const from = drawn?.box(row, column);
       // Quiet arrows would cover words where grids stand one below the other, or are many.
-      const quiet = terms.length <= MOST_ARROWS && from && beside(drawn, target.drawn);
+      const feeds = from && (wins?.[i] ?? true);
+      const quiet = feeds && terms.length <= MOST_ARROWS && beside(drawn, target.drawn);
       return strong || quiet ? [{ from, to, strong }] : [];
     });
   }

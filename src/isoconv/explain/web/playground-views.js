@@ -2,7 +2,7 @@
 // are called, and one element of the result as a line of symbols, a line of numbers and a list of
 // terms.
 
-import { letter, symbol } from "./dom.js";
+import { LETTERS, symbol } from "./dom.js";
 import { divide, shown } from "./float32.js";
 import { shapesOf } from "./playground-state.js";
 import { count, flat, positions, resultShape, termsOf, valueOf } from "./windows.js";
@@ -56,17 +56,20 @@ class Panel {
     this.editable = ["x", "w", "g"].includes(name);
     const [rowPads, columnPads] = [[0, 0], [0, 0], ...(padding ?? [])].slice(-2);
     this.padding = [rowPads, columnPads];
-    const fixed = this.kernel ? shape.slice(-2) : shape.slice(-1);
-    this.single = fixed.every((side) => side === 1);
+    // Channels and filters are written where there is more than one.
+    this.written = shape.map((side, axis) => axis < this.rank || side > 1);
   }
 
   /** What an element is called. */
   symbol(place) {
-    const index = this.single ? place.slice(0, this.rank) : place;
-    if (this.name === "g" && this.single) {
-      return letter(flat(place, this.shape), count(this.shape), index);
+    if (this.name === "g" && count(this.shape) <= LETTERS.length) {
+      // Channel by channel, row by row.
+      const channels = [this.shape[this.rank], ...this.shape.slice(0, this.rank)];
+      return LETTERS[flat([place[this.rank], ...place.slice(0, this.rank)], channels)];
     }
-    return symbol({ dx: "∂L/∂x", dw: "∂L/∂w" }[this.name] ?? this.name, index);
+    const index = place.filter((_, axis) => this.written[axis]);
+    const name = { dx: "∂L/∂x", dw: "∂L/∂w" }[this.name] ?? this.name;
+    return symbol(name, index, Math.max(...this.shape) > 10);
   }
 
   /** Row, column and plane of an element. */
@@ -111,6 +114,10 @@ export function viewOf(state) {
     return { place, form, ...valueOf(form, arrays) };
   });
   const values = Float32Array.from(elements, (one) => one.value);
+  // From here on plane by plane, as people read them; the values above are row-major.
+  const rank = shape.length - (to === "dw" ? 2 : 1);
+  const plane = ({ place }) => flat([...place.slice(rank)].reverse(), [...shape.slice(rank)].reverse());
+  elements.sort((one, other) => plane(one) - plane(other));
   // The ring of padding lies around what the kernel slides over: the operation's own first array.
   const slides = ["conv", "conv_grad_weight", "max_pool", "avg_pool"].includes(op);
   const panels = from.map((name, i) => new Panel(name, shapes[name], arrays[i],
@@ -151,12 +158,34 @@ function factorText([panel, one], numbers) {
   return numbers ? shown(panel.values[one.index]) : panel.symbol(one.place);
 }
 
-/** The order in which the notes write a sum: by the gradient from behind, if one takes part. */
+/**
+ * The order in which the notes write a sum, channel by channel: forward by the kernel or, where that
+ * is spread, by the input; backward by the gradient from behind.
+ */
 function notesOrder(view, form) {
-  const numbered = form.terms.map((term, i) => ({ term, i }));
-  const key = ({ term }) =>
-    factors(view, term).find(([panel]) => panel.name === "g")?.[1].index ?? 0;
-  return numbered.sort((one, other) => key(one) - key(other) || one.i - other.i);
+  const key = (term) => {
+    const parts = factors(view, term);
+    const [panel, one] = parts.find(([{ name }]) => name === "g") ??
+      (view.op === "conv" ? parts[1] : parts[0]);
+    const leading = panel.name === "w" ? one.place.slice(0, -1) : one.place;
+    return [leading[leading.length - 1], ...leading.slice(0, -1)];
+  };
+  const numbered = form.terms.map((term, i) => ({ term, i, by: key(term) }));
+  return numbered.sort((one, other) => {
+    const axis = one.by.findIndex((at, k) => at !== other.by[k]);
+    return axis < 0 ? one.i - other.i : one.by[axis] - other.by[axis];
+  });
+}
+
+/** The terms of an element's line, in the order of the notes: [{term, i}]. */
+function kept(view, { form, wins }) {
+  return notesOrder(view, form).filter(({ term, i }) =>
+    (form.kind === "routed" ? wins[i] : factors(view, term).every(([, one]) => one.index >= 0)));
+}
+
+/** Whether an element's line has its terms in another order than the engine. */
+export function reordered(view, element) {
+  return kept(view, element).some(({ i }, at, all) => at > 0 && i < all[at - 1].i);
 }
 
 /**
@@ -164,11 +193,9 @@ function notesOrder(view, form) {
  * Products with padding, and windows that another element won, are left out.
  */
 export function line(view, element, numbers) {
-  const { form, wins } = element;
+  const { form } = element;
   const { kind } = form;
-  const kept = notesOrder(view, form).filter(({ term, i }) =>
-    (kind === "routed" ? wins[i] : factors(view, term).every(([, one]) => one.index >= 0)));
-  const texts = kept.map(({ term, i }) => {
+  const texts = kept(view, element).map(({ term, i }) => {
     const parts = factors(view, term).sort(([one], [other]) =>
       (other.name === "g") - (one.name === "g"));
     const words = parts.map((part) => factorText(part, numbers));

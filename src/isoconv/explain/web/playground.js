@@ -9,7 +9,8 @@ import { SettingsForm } from "./playground-settings.js";
 import { EXAMPLES, exampleState, fromFragment, problemsOf, shapesOf, tabsOf, toFragment,
   withNumbers, withRank } from "./playground-state.js";
 import { Stage } from "./playground-stage.js";
-import { ending, leftOut, line, productsOf, sizeLines, table, viewOf } from "./playground-views.js";
+import { ending, leftOut, line, productsOf, reordered, sizeLines, table,
+  viewOf } from "./playground-views.js";
 import { TermList } from "./sums.js";
 import { flat } from "./windows.js";
 
@@ -17,18 +18,20 @@ const MOST_IN_LINE = 18;
 const MOST_ELEMENTS = 64;
 
 /** What is to be said of the chosen element's line. */
-function remarks({ chosen, beyond }, tab) {
+function remarks(view) {
+  const { chosen, beyond } = view;
   const said = [];
   const others = leftOut(chosen);
   const several = others > 1;
   if (others && chosen.form.kind === "routed") {
-    said.push(`${others} more window${several ? "s have" : " has"} this cell, but another number `
+    const more = chosen.wins.some((won) => won) ? "more " : "";
+    said.push(`${others} ${more}window${several ? "s have" : " has"} this cell, but another number `
       + "is the largest there.");
   } else if (others) {
     said.push(`${others} product${several ? "s" : ""} with 0 (${beyond}) ${several ? "are" : "is"} `
       + `left out of the line and stand${several ? "" : "s"} in the list.`);
   }
-  if (tab === "input" && chosen.form.kind !== "share" && chosen.form.terms.length > 1) {
+  if (reordered(view, chosen)) {
     said.push("The line is in the order of the notes, the list in that of the engine.");
   }
   return said;
@@ -181,9 +184,11 @@ class Playground {
     const words = (numbers) => this.#words(line(view, chosen, numbers));
     this.name.textContent = result.whereabouts(chosen.place);
     this.spans = new Map();
-    refill(this.lines, html("p", {}, `${name} = `, words(false)), html("p", {}, "= ", words(true)),
-      html("p", { class: "value" }, `= ${shown(chosen.value)}`));
-    this.remark.textContent = remarks(view, state.tab).join(" ");
+    const last = `= ${shown(chosen.value)}`;
+    const numbers = html("p", {}, "= ", words(true));
+    refill(this.lines, html("p", {}, `${name} = `, words(false)),
+      numbers.textContent === last ? null : numbers, html("p", { class: "value" }, last));
+    this.remark.textContent = remarks(view).join(" ");
     const { columns, cells } = table(view, chosen);
     this.list.show(columns, chosen.form.terms.length, cells);
     this.end.textContent = ending(chosen);

@@ -1,0 +1,114 @@
+"""``isoconv explain RUN``: one number of a trained network, term by term."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from isoconv.cli.explain_options import Format, Written
+from isoconv.cli.options import AsJson, ModelPath, Scale
+from isoconv.cli.table import print_json, say
+from isoconv.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from isoconv.explain.explanation import Explanation
+
+__all__ = ["number"]
+
+
+def number(
+    run: ModelPath,
+    image: Annotated[
+        list[Path],
+        typer.Option(
+            "--image",
+            metavar="FILE",
+            help="A picture; named more than once, a batch of several.",
+            show_default=False,
+        ),
+    ],
+    at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LAYER,PLACE",
+            help="Which number: a layer's name (isoconv summary RUN) and row, column, channel in "
+            "its result; of a weight kernel row, kernel column, channel, filter. Without a place "
+            "the greatest.  [default: the result of the predicted class]",
+            show_default=False,
+        ),
+    ] = None,
+    gradient: Annotated[
+        str | None,
+        typer.Option(
+            metavar="value|input|weight|bias",
+            help="The gradient by it in place of the value; by a weight or bias also the next step "
+            "of the run.",
+            show_default=False,
+        ),
+    ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--label",
+            metavar="NAME",
+            help="The picture's class, by name or number; one for all pictures or one for each.",
+            show_default=False,
+        ),
+    ] = None,
+    of: Annotated[
+        str,
+        typer.Option(
+            metavar="loss|NAME",
+            help="What is differentiated: the loss, or a class's result before softmax.",
+        ),
+    ] = "loss",
+    training: Annotated[
+        bool,
+        typer.Option("--training", help="As in a step of training, with statistics of the batch."),
+    ] = False,
+    scale: Scale = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="All terms of long sums, not the first and last alone.")
+    ] = False,
+    form: Written = Format.text,
+    as_json: AsJson = False,
+) -> None:
+    """Take one number of a trained network apart: window, kernel, products, running sum.
+
+    Every number shown is the network's own, to the last bit, forward and backward.
+
+    Examples:
+      isoconv explain runs/pets --image cat.jpg
+      isoconv explain runs/pets --image cat.jpg --at 0,3,5,7
+      isoconv explain runs/pets --image cat.jpg --at 0,3,5,7 --gradient value --label cat
+      isoconv explain runs/pets --image cat.jpg --at 0,1,1,0,7 --gradient weight --label cat
+      isoconv explain runs/pets --image cat.jpg --at probabilities --format markdown
+    """
+    from isoconv.explain.numbers import explain
+
+    labels: Any = label or None
+    if labels is not None and len(labels) == 1:
+        labels = labels[0]
+    elif labels is not None and len(labels) != len(image):
+        raise ArgumentError(
+            f"--label is given once, or once for each of the {len(image)} pictures; got "
+            f"{len(labels)}"
+        )
+    found = explain(
+        run, image, at, gradient=gradient, label=labels, of=of, training=training, scale=scale
+    )
+    if as_json or form is Format.json:
+        print_json(found.to_dict())
+        return
+    say(_written(found, form, every))
+
+
+def _written(found: Explanation, form: Format, every: bool) -> str:
+    write = {
+        Format.text: found.to_text,
+        Format.latex: found.to_latex,
+        Format.markdown: found.to_markdown,
+    }[form]
+    return write(every=every).rstrip("\n")
