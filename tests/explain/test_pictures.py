@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from PIL import features as pillow_features
 from scripts import document_pictures
@@ -16,8 +18,9 @@ from tests.cli.command import fail, succeed
 
 import isoconv as ic
 from isoconv.errors import ArgumentError, CheckpointError, DTypeError, ShapeError
-from isoconv.explain.drawn import BLUE, ORANGE, PALE_BLUE, PALE_ORANGE
+from isoconv.explain.drawn import BLUE, ORANGE, PALE_BLUE, PALE_ORANGE, scenes_of
 from isoconv.explain.scene import Box, Scene, Words
+from isoconv.explain.steps import steps_of
 
 X = [[1, 2, 3], [4, 5, 6], [7, 8, 9]]
 K = [[1, 0], [0, 1]]
@@ -260,6 +263,52 @@ def test_commands_print(monkeypatch: pytest.MonkeyPatch) -> None:
     assert one == succeed("explain", "average", "--json")
     assert "--order engine shows it" in succeed("explain", "conv")
     assert "isoconv explain conv --input 3x3" in succeed("explain")
+
+
+@settings(deadline=None, max_examples=60)
+@given(data=st.data(), rank=st.integers(1, 2), transposed=st.booleans())
+def test_values_are_the_bits_of_the_engine(data, rank: int, transposed: bool) -> None:
+    """Every step of any setting can be drawn, and its value is that of the engine's kernels."""
+    draw = data.draw
+    groups = draw(st.integers(1, 2))
+    chosen = {
+        "stride": draw(st.integers(1, 3)), "padding": draw(st.integers(0, 2)),
+        "dilation": draw(st.integers(1, 2)), "groups": groups, "flip": draw(st.booleans()),
+    }  # fmt: skip
+    size, kernel = (tuple(draw(st.integers(low, 3)) for _ in range(rank)) for low in (2, 1))
+    channels, filters = (groups * draw(st.integers(1, 2)) for _ in range(2))
+    function = ic.symbols.conv_transpose if transposed else ic.symbols.conv
+    try:
+        sheet = function(size, kernel, **chosen, channels=channels, filters=filters, of="y")
+    except ShapeError as error:
+        assume("must fit" not in str(error) and "give less padding" not in str(error))
+        raise
+    drawn = sheet.drawn
+    random = np.random.default_rng(3)
+    x = random.normal(size=drawn.x.shape).astype(np.float32)
+    w = random.normal(size=drawn.w.shape).astype(np.float32)
+    convolution = (ic.conv1d, ic.conv2d)[rank - 1]
+    if transposed:
+        over = np.zeros((1, *drawn.y.shape), np.float32)
+        y, _ = ic.gradients(convolution, x[None], over, w, **chosen)
+    else:
+        y = convolution(x[None], w, **chosen)
+    places = sheet.names[2].places()
+    steps = steps_of(drawn, x, w, places)
+    assert (
+        np.float32([step.value for step in steps]).tobytes()
+        == y[0][tuple(np.array(places).T)].tobytes()
+    )
+    scenes = scenes_of(sheet, x, w, steps, range(len(steps)))
+    assert len({(scene.width, scene.height) for scene in scenes}) == 1
+    # Nothing lies outside the picture.
+    for scene in scenes[:: max(1, len(scenes) - 1)]:
+        for shape in scene.shapes:
+            wide, high = (shape.width, shape.height) if isinstance(shape, Box) else (0, 0)
+            assert shape.x >= 0
+            assert shape.y >= 0
+            assert shape.x + wide <= scene.width
+            assert shape.y + high <= scene.height
 
 
 # Documents -------------------------------------------------------------------------------------
