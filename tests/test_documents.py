@@ -190,7 +190,11 @@ def command_at(words: list[str]) -> tuple[Any, list[str]]:
         if not words or words[0] in options:
             break
         if words[0] not in command.commands:
-            raise LookupError(f"{command.name} has no command {words[0]!r}")
+            # A group may have a command for words that name none.
+            usual = getattr(command, "usual", None)
+            if usual is None:
+                raise LookupError(f"{command.name} has no command {words[0]!r}")
+            words = [usual, *words]
         command, words = command.commands[words[0]], words[1:]
     return command, words
 

@@ -68,6 +68,7 @@ def words_for(place):
         "data list": (),
         "data fetch": ("fashion-sample",),
         "report": (run,),
+        "explain number": (run, "--image", place / "a.png"),
         "explain conv": (),
         "explain conv-transpose": (),
         "explain max": (),
