@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from isoconv import data, errors, nn, optim, schedule, symbols
+    from isoconv.explain.inspect import inspect
     from isoconv.explain.numbers import explain
+    from isoconv.explain.saliency import grad_cam, input_gradient, occlusion
     from isoconv.explain.widget import explore
     from isoconv.nn.arrays import (
         avg_pool1d,
@@ -67,7 +69,10 @@ __all__ = [
     "gelu",
     "global_avg_pool",
     "global_max_pool",
+    "grad_cam",
     "gradients",
+    "input_gradient",
+    "inspect",
     "leaky_relu",
     "linear",
     "load",
@@ -77,6 +82,7 @@ __all__ = [
     "max_pool3d",
     "mse",
     "nn",
+    "occlusion",
     "optim",
     "output_size",
     "power",
@@ -99,7 +105,11 @@ _PLACES = {
     "Trainer": "isoconv.train",
     "evaluate": "isoconv.train",
     "explore": "isoconv.explain.widget",
+    "grad_cam": "isoconv.explain.saliency",
+    "input_gradient": "isoconv.explain.saliency",
+    "inspect": "isoconv.explain.inspect",
     "load": "isoconv.train",
+    "occlusion": "isoconv.explain.saliency",
     "output_size": "isoconv.ops.geometry",
     "same_padding": "isoconv.ops.geometry",
 }

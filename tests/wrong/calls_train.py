@@ -103,6 +103,12 @@ def evaluator(place: Place) -> Evaluator:
     return Evaluator(place.model(), Preparation((8, 8, 1), "uint8"), Loss(), threads=1)
 
 
+def mapping() -> nn.Module:
+    """A built model with feature maps, for the same images as the place's."""
+    layers = nn.Conv2d(2, 3), nn.Flatten(), nn.Linear(3)
+    return nn.Sequential(*layers).build((8, 8, 1))
+
+
 def images_of_eight(count: int = 2) -> ic.data.Dataset:
     """Images for the place's model."""
     pixels = np.zeros((count, 8, 8, 1), np.uint8)
@@ -151,6 +157,19 @@ CALLS: Table = {
     "isoconv.load": lambda place: Call(ic.load, path=place.run(), best=False, epoch=1),
     "isoconv.explore": lambda place: Call(
         ic.explore, model=place.model(), image=images_of_eight().images[0], label=0
+    ),
+    "isoconv.grad_cam": lambda _: Call(
+        ic.grad_cam, model=mapping(), image=images_of_eight().images[0], target=0
+    ),
+    "isoconv.input_gradient": lambda place: Call(
+        ic.input_gradient, model=place.model(), image=images_of_eight().images[0], target=0
+    ),
+    "isoconv.inspect": lambda place: Call(
+        ic.inspect, model=place.model(), images=images_of_eight().images, labels=[0, 1],
+        _then=lambda made: made.flags,
+    ),
+    "isoconv.occlusion": lambda place: Call(
+        ic.occlusion, model=place.model(), image=images_of_eight().images[0], target=0, patch=4
     ),
     "isoconv.evaluate": lambda place: Call(
         ic.evaluate, model=place.model(), data=images_of_eight(), threads=1

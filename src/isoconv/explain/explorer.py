@@ -21,6 +21,7 @@ from isoconv.explain.network import Network
 from isoconv.explain.numbers import explain_in, pictures
 from isoconv.explain.parts import part_of
 from isoconv.explain.protocol import Scene
+from isoconv.explain.saliency import occluded
 from isoconv.graph.operation import Array
 from isoconv.nn import Module
 
@@ -77,6 +78,7 @@ class Explorer:
             "draw": self._draw,
             "explain": self._explain,
             "terms": self._terms,
+            "occlusion": self._occlusion,
         }
         images = self._grey() if image is None else pictures(model, image)[0][:1]
         self.scene = self._made(images, label, name or ("a grey picture" if image is None else ""))
@@ -229,6 +231,22 @@ class Explorer:
             raise ArgumentError(f"gradient must be a name; got {gradient!r:.80}")
         found = explain_in(self.scene.network, (layer, *place), gradient=gradient, of=self.scene.of)
         return {**found.to_dict(), "written": found.to_text()}
+
+    def _occlusion(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Bytes of float32 as base64: how far the class falls where a patch is covered."""
+        target = arguments.get("target")
+        network = self.scene.network
+        if target is None:
+            # A loss speaks of the class that the picture is of.
+            target = self.label if self.scene.of == "loss" else self.scene.of
+        found = occluded(network, self._class(target))
+        told = "; ".join(f"{name} {value}" for name, value in found.settings.items())
+        return {
+            "map": base64.b64encode(np.ascontiguousarray(found.map, "<f4").tobytes()).decode(),
+            "shape": list(found.map.shape),
+            "target": found.target,
+            "note": "; ".join([told, *found.notes]),
+        }
 
     def _terms(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         index, place = arguments.get("node"), arguments.get("place")

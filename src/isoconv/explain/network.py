@@ -28,9 +28,10 @@ from isoconv.nn.trace import Trace
 from isoconv.ops import Broadcast
 from isoconv.run.evaluate import evaluate
 
-__all__ = ["Flow", "Layer", "LossKind", "Network"]
+__all__ = ["LOSSES", "Flow", "Layer", "LossKind", "Network"]
 
 LossKind = Literal["cross_entropy", "mse", "bce"]
+LOSSES: tuple[LossKind, ...] = ("cross_entropy", "mse", "bce")
 
 _ENDS = {"cross_entropy": "softmax", "bce": "sigmoid"}
 """The activation that a loss contains."""
@@ -273,7 +274,7 @@ class Network:
         if node.op == "input":
             return self._arrays[node.attrs.name]
         if index not in self._values:
-            self._compute(range(self._forward) if index < self._forward else [index])
+            self.compute(range(self._forward) if index < self._forward else [index])
         return self._values[index]
 
     def flow(self, of: str | int = "loss") -> Flow:
@@ -298,6 +299,31 @@ class Network:
             return np.zeros_like(self.value(index))
         return self.value(found)
 
+    def gradient_by(self, index: int, classes: Sequence[int]) -> Array:
+        """The gradient of each image's own class by one value alone, without all others.
+
+        Args:
+            index: position of the value.
+            classes: for each image the class whose result before softmax is differentiated.
+        """
+        seeds = self._seeds(classes)
+        found = differentiate(self._builder, seeds, [index]).get(index)
+        return np.zeros_like(self.value(index)) if found is None else self.value(found)
+
+    def _seeds(self, classes: Sequence[Any]) -> dict[int, int]:
+        """The cotangent of the result before softmax: 1 for each image's class."""
+        spec = self._builder.spec(self.logits)
+        for each in classes:
+            if not isinstance(each, int) or not 0 <= each < spec.size:
+                raise ArgumentError(f"a class must lie in 0 … {spec.size - 1}; got {each!r}")
+        name = f"seed:{','.join(map(str, dict.fromkeys(classes)))}"
+        if len(set(classes)) > 1:
+            name = f"seeds:{','.join(map(str, classes))}"
+        seed = np.zeros((self.count, spec.size), np.float32)
+        seed[range(self.count), list(classes)] = 1
+        self._arrays[name] = seed.reshape(self.count, *spec.shape)
+        return {self.logits: self._builder.input("dataset", name, spec.shape)}
+
     def _differentiate(self, of: str | int) -> Flow:
         b = self._builder
         floats = [i for i in range(self._forward) if b.spec(i).dtype.startswith("float")]
@@ -309,21 +335,14 @@ class Network:
             seed = b.add("broadcast", inverse, attrs=Broadcast((), True, False))
             seeds = {self.loss: seed}
         else:
-            spec = b.spec(self.logits)
-            name = f"seed:{of}"
-            one = np.zeros((self.count, *spec.shape), np.float32)
-            if not isinstance(of, int) or not 0 <= of < spec.size:
-                raise ArgumentError(f"a class must lie in 0 … {spec.size - 1}; got {of!r}")
-            one.reshape(self.count, -1)[:, of] = 1
-            self._arrays[name] = one
-            seeds = {self.logits: b.input("dataset", name, spec.shape)}
+            seeds = self._seeds([of] * self.count)
         before = len(b)
         nodes = differentiate(b, seeds, floats)
-        self._compute(range(before - 1, len(b)))
+        self.compute(range(before - 1, len(b)))
         return Flow(of, nodes)
 
-    def _compute(self, wanted: Sequence[int]) -> None:
-        """Compute nodes, all at once."""
+    def compute(self, wanted: Sequence[int]) -> None:
+        """Compute the values of nodes at once, and no others; `value` has them from then on."""
         outputs = [
             (str(i), i) for i in wanted if self._builder[i].op != "input" and i not in self._values
         ]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from isoconv.checks import check_count, shown
+from isoconv.checks import check_array, check_count, shown, whole
 from isoconv.errors import ArgumentError
 from isoconv.explain.explanation import Explanation, Part
 from isoconv.explain.field import field_of
@@ -330,7 +330,7 @@ def pictures(model: Module, image: Any) -> tuple[Array, list[str]]:
         _, images = files.read(files.files)
         files.raise_any()
         return images, [*files.notes()]
-    array = image if isinstance(image, np.ndarray) else np.asarray(image)
+    array = image if type(image) is np.ndarray else check_array("image", image)
     shape = model.input_shape
     if shape is not None and array.shape in (shape, shape[:-1] if shape[-1] == 1 else None):
         array = array[None]
@@ -355,16 +355,16 @@ def class_number(model: Module, label: Any) -> int:
             raise ArgumentError(
                 f"no class is called {label!r}; {hint if names else 'the model names no classes'}"
             )
-    try:
-        return int(label)
-    except (TypeError, ValueError):
-        raise ArgumentError(f"a label is a class's name or number; got {shown(label)}") from None
+    number = int(label) if isinstance(label, str) else whole(label)
+    if number is None:
+        raise ArgumentError(f"a label is a class's name or number; got {shown(label)}")
+    return number
 
 
 def labels_of(model: Module, label: Any, count: int, loss: LossKind | None) -> Any:
     """Labels of so many images, as a network takes them."""
     if (loss or ("bce" if model.finish == "sigmoid" else "cross_entropy")) != "cross_entropy":
-        return label
-    several = isinstance(label, (list, tuple, np.ndarray)) and np.ndim(label) > 0
+        return check_array("label", label)
+    several = isinstance(label, (list, tuple)) or (isinstance(label, np.ndarray) and label.ndim > 0)
     given = list(label) if several else [label] * count
     return [class_number(model, each) for each in given]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from isoconv.checks import shown
+from isoconv.checks import check_kind, shown
 from isoconv.errors import ArgumentError
 from isoconv.explain.network import Layer, Network
 from isoconv.graph.ir import TensorSpec
@@ -116,6 +116,7 @@ def layer_named(network: Network, name: str) -> Layer:
     Raises:
         ArgumentError: there is none, or more than one; the message names them.
     """
+    check_kind("layer", name, str, "the name of a layer")
     names = [layer.name for layer in network.layers]
     ends = [each for each in names if each.rpartition(".")[2] == name]
     if name not in names and len(ends) > 1:
