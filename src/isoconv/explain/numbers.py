@@ -8,7 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from isoconv.checks import check_array, check_count, shown, whole
+from isoconv.checks import (
+    LARGEST_SINGLE,
+    check_array,
+    check_count,
+    check_kind,
+    check_number,
+    shown,
+    whole,
+)
 from isoconv.errors import ArgumentError
 from isoconv.explain.explanation import Explanation, Part
 from isoconv.explain.field import field_of
@@ -114,6 +122,10 @@ def explain(
         # What is computed of one image alone depends on no other.
         size = max(len(images), 1)
     numbers = range(len(images)) if samples is None else samples
+    if len(numbers) != len(images):
+        raise ArgumentError(
+            f"samples must be a number for each of the {len(images)} images; got {len(numbers)}"
+        )
     networks = [
         Network(
             model, images[first : first + size],
@@ -130,6 +142,9 @@ def explain(
         return explain_in(network, at, gradient=gradient, of=of, notes=[*notes, *more])
     start, more = None, []
     if optimizer is not None:
+        check_kind("optimizer", optimizer, Optimizer, "an optimizer such as ic.optim.Adam(0.002)")  # type: ignore[type-abstract]
+        if clip_norm is not None:
+            clip_norm = check_number("clip_norm", clip_norm, above=0, most=LARGEST_SINGLE)
         start = Start(optimizer, 0, float(optimizer.learning_rate), {}, clip_norm)
     elif of == "loss":
         start, more = subject.start()

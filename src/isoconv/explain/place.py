@@ -100,8 +100,8 @@ def _beside(network: Network, name: str) -> Meant:
         return Meant(name, kind, network.source, network.picture, own)
     if name == "loss":
         if network.loss is None:
-            given = setting("label", "its class", "NAME")
-            raise ArgumentError(f"the loss needs to know what is right: give {given}")
+            way = setting("label", "its class", "NAME")
+            raise ArgumentError(f"the loss needs to know what is right: give {way}")
         own = range(network.logits + 1, network.loss + 1)
         return Meant(name, network.loss_kind, network.loss, network.logits, own)
     if network.finished == network.logits:
