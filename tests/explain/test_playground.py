@@ -245,6 +245,31 @@ def test_a_number_is_changed_by_keyboard(playground: Remote) -> None:
     assert "column 2" in playground.evaluate("document.activeElement.getAttribute('aria-label')")
 
 
+def test_a_number_is_changed_by_clicks(playground: Remote) -> None:
+    """A first click points at a number, a second one opens it; a double click does both."""
+    cell(playground, "Kernel w", 1, 0).click()
+    assert playground.locator("input.cell-edit").count() == 0
+    cell(playground, "Kernel w", 1, 0).click()
+    playground.locator("input.cell-edit").fill("2,5")
+    cell(playground, "Input x", 2, 2).dblclick()
+    assert grid_values(playground, "Kernel w")[2] == 2.5
+    playground.locator("input.cell-edit").fill("1/4")
+    playground.keyboard.press("Enter")
+    assert grid_values(playground, "Input x")[8] == 0.25
+    assert chosen(playground)[1] == "= 1·1 + 5·0 + 9·2.5 + 2·2"
+
+
+def test_little_moves_for_those_who_asked(new_page: Callable[..., Remote]) -> None:
+    """With reduced motion the window jumps; otherwise it slides."""
+    for wanted, moves in (("reduce", False), ("no-preference", True)):
+        page = new_page(reduced_motion=wanted)
+        page.goto(ADDRESS)
+        page.locator(".playground").wait_for()
+        window = page.locator("rect.window").first
+        lasts = window.evaluate("(one) => getComputedStyle(one).transitionDuration")
+        assert (lasts != "0s") is moves
+
+
 def test_the_chosen_number_moves_by_keyboard(playground: Remote) -> None:
     """Arrow keys in the result choose its numbers; arrow keys on the tabs choose the direction."""
     cell(playground, "Output y", 0, 0).focus()
@@ -332,6 +357,10 @@ def test_what_is_wrong_is_told_beside_the_setting(playground: Remote, label: str
     assert field.get_attribute("aria-describedby") == problem.get_attribute("id")
     assert np.array_equal(grid_values(playground, "Output y"), before)
     assert playground.locator(".notices p").count() == 1
+    # It stays said while something else is done.
+    playground.get_by_role("tab", name="Gradient by kernel").click()
+    playground.get_by_role("tab", name="Forward").click()
+    assert playground.locator(".notices p").count() == problem.count() == 1
     field.fill(old)
     assert playground.locator(".problem:not(:empty)").count() == 0
     assert playground.locator(".notices p").count() == 0

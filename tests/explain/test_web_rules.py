@@ -9,7 +9,7 @@ import pytest
 from tests.browser import WEB
 
 MODULES = sorted(WEB.glob("*.js"))
-IMPORT = re.compile(r'^import \{[^}]+\} from "\./([\w-]+\.js)";$', re.MULTILINE)
+IMPORT = re.compile(r'^import \{[^}]+\}\s+from "\./([\w-]+\.js)";$', re.MULTILINE)
 MOST_LINES = 450
 
 UNSAFE = {

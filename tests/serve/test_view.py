@@ -277,6 +277,9 @@ def test_the_playground_needs_no_model() -> None:
         status, _, content = found.ask("/description")
         assert status == 404
         assert "playground" in json.loads(content)["error"]
+        # Its own looks and no others: two style sheets have rules for the same names.
+        sheets = re.findall(r'href="/web/([\w.]+css)"', found.ask("/")[2].decode())
+        assert sheets == ["style.css", "playground.css"]
     finally:
         found.end()
 

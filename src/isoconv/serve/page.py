@@ -114,9 +114,8 @@ def application(explorer: Explorer | None, title: str, port: int, token: str) ->
 def _index(title: str, playground: bool) -> str:
     """The page: a root to draw into, the style sheets, and the module that draws."""
     start = "playground-page.js" if playground else "explorer-page.js"
-    sheets = "".join(
-        f'<link rel="stylesheet" href="/web/{name}">\n' for name in names() if name.endswith(".css")
-    )
+    own = "playground.css" if playground else "explorer.css"
+    sheets = "".join(f'<link rel="stylesheet" href="/web/{name}">\n' for name in ("style.css", own))
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'

@@ -98,8 +98,7 @@ export class Grid {
         const act = (name) => () => this.options[name]?.(row, column);
         cell.group.setAttribute("role", "gridcell");
         cell.group.setAttribute("tabindex", row + column === 0 ? 0 : -1);
-        cell.group.addEventListener("click", () => this.#go(row, column, true));
-        cell.group.addEventListener("dblclick", () => this.edit(row, column));
+        cell.group.addEventListener("click", () => this.#click(row, column));
         cell.group.addEventListener("mouseenter", act("onpoint"));
         cell.group.addEventListener("mouseleave", () => this.options.onpoint?.(null, null));
         cell.group.addEventListener("focus", act("onpoint"));
@@ -139,7 +138,8 @@ export class Grid {
         const short = brief(value);
         text.textContent = short;
         text.classList.toggle("long", short.length > 4);
-        text.classList.toggle("longer", short.length > 6);
+        text.classList.toggle("longer", short.length > 5);
+        text.classList.toggle("longest", short.length > 6);
         rect.style.fill = heatColour(value, scale);
         const name = symbol ? `${symbol(row, column)}, ` : "";
         group.setAttribute("aria-label", `${name}row ${row}, column ${column}: ${shown(value)}`
@@ -213,7 +213,18 @@ export class Grid {
     this.cells.get(`${row},${column}`)?.group.setAttribute("tabindex", 0);
   }
 
+  /** A click chooses a cell; a second one on it opens its number, as a second tap on a phone. */
+  #click(row, column) {
+    const again = this.clicked === `${row},${column}`;
+    this.#go(row, column, true);
+    this.clicked = again ? null : `${row},${column}`;
+    if (again) {
+      this.edit(row, column);
+    }
+  }
+
   #go(row, column, focus) {
+    this.clicked = null;
     this.#hold(row, column);
     if (focus) {
       this.cells.get(`${row},${column}`).group.focus();

@@ -16,6 +16,7 @@ import { flat } from "./windows.js";
 
 const MOST_IN_LINE = 18;
 const MOST_ELEMENTS = 64;
+const WRONG = "A setting cannot be used: the picture is that of the settings before.";
 
 /** What is to be said of the chosen element's line. */
 function remarks(view) {
@@ -137,9 +138,11 @@ class Playground {
         this.#fields(settings);
       }
       this.form.tell(problems);
-      this.#notices(["A setting cannot be used: the picture is that of the settings before."]);
+      this.wrong = true;
+      this.#notices([]);
       return;
     }
+    this.wrong = false;
     this.#set(withNumbers(settings, this.state), { settings: rebuilt });
     this.form.tell({});
   }
@@ -150,7 +153,8 @@ class Playground {
   }
 
   #notices(lines) {
-    refill(this.notice, lines.map((text) => html("p", {}, text)));
+    const all = this.wrong ? [WRONG, ...lines] : lines;
+    refill(this.notice, all.map((text) => html("p", {}, text)));
   }
 
   /** Shows a state. */
@@ -161,6 +165,7 @@ class Playground {
     this.state.at = this.view.chosen.place;
     this.examples.value = "";
     if (settings) {
+      this.wrong = false;
       this.#fields(state);
     } else {
       this.form.settings = { ...this.form.settings, tab: state.tab, at: state.at };
