@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,8 +26,8 @@ def explorer_of(
 
     Args:
         run: a run folder, a saved model or a checkpoint.
-        image: a picture file; None for the first one that the run was measured on, or without such
-            ones for a picture of grey.
+        image: a picture file; None for the first image of the run's test (or validation) part, or
+            a picture of grey where the run's data are not at hand, which is said.
         label: the picture's class by name or number; None if it is not known.
         best: of a run folder, the best epoch.
         data: where a run's data are now; None for where they were.
@@ -34,36 +35,52 @@ def explorer_of(
     from isoconv.explain.explorer import Explorer
     from isoconv.explain.history import follow
     from isoconv.explain.numbers import class_number
+    from isoconv.explain.subject import Subject
     from isoconv.train import RunFolder, load
 
     model = load(run, best=best)
     number = None if label is None else class_number(model, label)
     name = "" if image is None else image.name
-    explorer = Explorer(model, image, number, title=str(run), name=name)
     if not run.is_dir():
-        return explorer
+        return Explorer(model, image, number, title=run.name, name=name)
     folder = RunFolder(run)
-    images, part = _measured(run, folder, data)
+    title = _title(run, folder)
+    start, notes = (None, []) if best else Subject.of(run).start()
+    images, part = _images_of(run, folder, data)
+    explorer = Explorer(model, image, number, title=title, name=name, start=start, notes=notes)
     follow(explorer, folder, images, part)
-    if image is None and images is not None:
+    if image is None and images is not None and len(images):
         explorer.ask("picture", {"number": 0})
+        if number is not None:
+            explorer.ask("label", {"label": number})
     return explorer
 
 
-def _measured(run: Path, folder: RunFolder, data: str | None) -> tuple[Dataset | None, str]:
-    """The images that a run was measured on; none, and a line, where they are not at hand."""
+def _title(run: Path, folder: RunFolder) -> str:
+    """What the page is called: the run, and which model learned what."""
+    facts = folder.description().get("facts")
+    told = [facts.get(each) for each in ("model", "data")] if isinstance(facts, Mapping) else []
+    known = [Path(each).name for each in told if isinstance(each, str) and each]
+    return f"{run.resolve().name}: {' on '.join(known)}" if known else run.resolve().name
+
+
+def _images_of(run: Path, folder: RunFolder, data: str | None) -> tuple[Dataset | None, str]:
+    """Images of a run that it has not learned from, and which part they are; None without any."""
     from isoconv.cli.errors import note
     from isoconv.cli.runs import data_of_run, parts_of_run
     from isoconv.errors import IsoconvError
+    from isoconv.printable import printable
 
     description = folder.description()
     try:
-        splits = parts_of_run(run, data or data_of_run(run, description), description, cache=True)
+        parts = parts_of_run(run, data or data_of_run(run, description), description, cache=True)
     except IsoconvError as error:
         if data is not None:
             raise
-        note(f"the page has no images of the run: {error}")
+        note(f"the page has no images of the run: {printable(str(error))}")
         return None, ""
-    if splits.test is not None:
-        return splits.test, "test"
-    return splits.validation, "" if splits.validation is None else "validation"
+    for part in ("test", "validation"):
+        found = getattr(parts, part)
+        if found is not None:
+            return found, part
+    return parts.train, "train"

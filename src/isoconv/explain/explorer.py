@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from isoconv.explain.numbers import explain_in, pictures
 from isoconv.explain.parts import part_of
 from isoconv.explain.protocol import Scene
 from isoconv.explain.saliency import occluded
+from isoconv.explain.update import Start
 from isoconv.graph.operation import Array
 from isoconv.nn import Module
 
@@ -41,10 +42,14 @@ class Explorer:
         title: what the page is called.
         name: what the image is called.
         more: further entries of every description.
+        start: what the optimizer's next step starts from, for the update of a weight; None where
+            that is not known.
+        notes: what is to be said beside that step, a line each.
 
     Attributes:
         model: as given.
         more: as given; what is put in here stands in the next description.
+        start: as given.
         scene: what is shown now.
         serial: number of the scene, which every change raises.
         abilities: what `ask` is able to do beside the description.
@@ -66,11 +71,15 @@ class Explorer:
         title: str = "",
         name: str = "",
         more: Mapping[str, Any] | None = None,
+        start: Start | None = None,
+        notes: Sequence[str] = (),
     ) -> None:
         self.model = model
         self.title = title
         self.serial = 0
         self.more = dict(more or {})
+        self.start = start
+        self._notes = tuple(notes)
         self._lock = threading.RLock()
         self._actions: dict[str, Callable[[Mapping[str, Any]], Any]] = {
             "label": self._label,
@@ -229,7 +238,10 @@ class Explorer:
             raise ArgumentError("an explanation needs a layer's name and a place")
         if gradient is not None and not isinstance(gradient, str):
             raise ArgumentError(f"gradient must be a name; got {gradient!r:.80}")
-        found = explain_in(self.scene.network, (layer, *place), gradient=gradient, of=self.scene.of)
+        found = explain_in(
+            self.scene.network, (layer, *place), gradient=gradient, of=self.scene.of,
+            start=self.start, notes=self._notes,
+        )  # fmt: skip
         return {**found.to_dict(), "written": found.to_text()}
 
     def _occlusion(self, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -72,6 +72,7 @@ class RunPages:
         model = explorer.model
         self._given = model
         self._own = self._epoch = self._epoch_of(model)
+        self._start = explorer.start
         self._measured: dict[int, Evaluation] = {}
         self._data = None if data is None else in_classes(data, model.class_names, "the run")
         explorer.more |= self._told()
@@ -141,6 +142,8 @@ class RunPages:
         known = epoch == self._own
         model = self._given if known else load(self._folder.path, epoch=epoch)
         self._epoch = self._explorer.more["epoch"] = epoch
+        # The optimizer's state belongs to the weights that the run left.
+        self._explorer.start = self._start if known else None
         self._explorer.change_model(model)
 
     def _picture(self, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,9 @@ import { sameBits, shown } from "./float32.js";
 import { plane } from "./scene.js";
 import { TermList } from "./sums.js";
 import { blockOf } from "./told.js";
+import { count } from "./windows.js";
+
+const NUMBERED = 49;
 
 const bracketed = (place) => `[${place.join(", ")}]`;
 
@@ -85,7 +88,7 @@ function grids(part, channel) {
   const geometry = part.attrs?.geometry ?? part.attrs?.window ?? part.attrs;
   const kernel = geometry?.kernel;
   if (!kernel || kernel.length < 1 || kernel.length > 2 || part.op === "conv_grad_weight"
-    || kernel.reduce((all, side) => all * side, 1) > 121) {
+    || count(kernel) > 121) {
     return null;
   }
   const [rows, columns] = [1, ...kernel].slice(-2);
@@ -146,7 +149,7 @@ function sweptMaps(part, describe) {
   const maps = ["left", "right"].map((side, operand) => {
     const channel = terms[0][side].place.at(-1);
     const { rows, columns, values } = plane(part.arrays[operand], part.shapes[operand], channel);
-    const one = grid({ rows, columns, padding: operand ? undefined : pads,
+    const one = grid({ rows, columns, most: NUMBERED, padding: operand ? undefined : pads,
       label: `${describe(part.inputs[operand])}, channel ${channel}` });
     const spot = (term) => [0, 0, ...term[side].place.slice(0, rank)].slice(-2);
     one.show(values, scaleOf(part.arrays[operand]));
@@ -181,7 +184,7 @@ function slideMap(part, channel, describe) {
   const pads = [[0, 0], [0, 0], ...padding ?? []].slice(-2);
   const { rows, columns, values } = plane(part.arrays[operand], shape, channel);
   const spots = met.map((term) => [0, 0, ...term.left.place.slice(0, rank)].slice(-2));
-  const one = grid({ rows, columns, padding: pads,
+  const one = grid({ rows, columns, most: NUMBERED, padding: pads,
     label: `${describe(part.inputs[operand])}, channel ${channel}` });
   one.show(values, scaleOf(part.arrays[operand]));
   one.mark(spots.map(([row, column], i) => ({ row, column,

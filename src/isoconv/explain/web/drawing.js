@@ -42,7 +42,7 @@ export function heatColour(value, scale) {
 export function grid(options) {
   const [[top, bottom], [left, right]] = options.padding ?? [[0, 0], [0, 0]];
   const cells = (options.rows + top + bottom) * (options.columns + left + right);
-  return cells > MOST_CELLS ? new CanvasGrid(options) : new Grid(options);
+  return cells > (options.most ?? MOST_CELLS) ? new CanvasGrid(options) : new Grid(options);
 }
 
 /**

@@ -33,6 +33,10 @@ class Explorer {
     this.status = html("p", { class: "status", role: "status" }, WAIT);
     this.top = html("header", { class: "top" }, this.title, this.status);
     refill(root, this.top);
+    this.onhash = () => this.#follow();
+    if (fragment) {
+      window.addEventListener("hashchange", this.onhash);
+    }
     this.ready = this.#start();
   }
 
@@ -41,6 +45,7 @@ class Explorer {
     this.player?.stop();
     this.checkpoints?.stop();
     this.picture?.destroy();
+    window.removeEventListener("hashchange", this.onhash);
     this.root.replaceChildren();
   }
 
@@ -123,13 +128,24 @@ class Explorer {
     const number = this.number ?? asked?.number ?? Math.max(0, first);
     const place = this.number === undefined ? asked?.place ?? null : this.place;
     this.tab = this.number === undefined ? asked?.tab ?? this.tab : this.tab;
-    await this.choose(Math.min(number, this.scene.layers.length), place);
+    const weight = this.number === undefined ? asked?.weight : this.weightPlace;
+    await this.choose(Math.min(number, this.scene.layers.length), place, weight);
+  }
+
+  /** Goes where the address was changed to. */
+  #follow() {
+    const asked = this.scene && fromFragment(location.hash, this.scene);
+    if (asked) {
+      this.tab = asked.tab;
+      this.choose(asked.number, asked.place, asked.weight);
+    }
   }
 
   /** Shows a layer, or with -1 the picture, or after the last layer the end; `place` a number of it. */
-  async choose(number, place = null) {
+  async choose(number, place = null, weight = null) {
     this.player.stop();
     const turn = this.turn += 1;
+    this.cell.setAttribute("aria-busy", "true");
     const { scene } = this;
     const layer = scene.layers[number];
     const id = layer ? layer.result : number < 0 ? scene.told.image.source : scene.told.logits;
@@ -137,14 +153,20 @@ class Explorer {
     if (!values || turn !== this.turn) {
       return;
     }
-    Object.assign(this, { number, id, layer: layer ?? null, values });
+    const shape = scene.shape(id);
+    const kept = place ?? (this.shape?.join() === shape.join() ? this.place : null);
+    Object.assign(this, { number, id, layer: layer ?? null, values, shape });
     this.ends = number >= scene.layers.length;
     this.network.choose(number);
-    const shape = scene.shape(id);
-    const kept = place ?? (this.place?.length === shape.length ? this.place : null);
-    const fits = kept && kept.length === shape.length && kept.every((at, axis) => at < shape[axis]);
+    const fits = kept && kept.length === shape.length && kept.every((at, axis) => at >= 0 && at < shape[axis]);
     this.place = fits ? kept : largest(values, shape);
-    this.weightPlace = null;
+    const sides = layer?.window && scene.shape(layer.window.weight);
+    const held = weight && sides && weight.length === sides.length
+      && weight.every((at, axis) => at >= 0 && at < sides[axis]);
+    this.weightPlace = held ? weight : null;
+    if (held) {
+      this.place[this.place.length - 1] = weight.at(-1);
+    }
     await this.#take({ maps: true });
   }
 
@@ -178,6 +200,7 @@ class Explorer {
 
   async #take({ maps = false, moving = false } = {}) {
     const { turn, scene, layer, place, id } = this;
+    this.cell.setAttribute("aria-busy", "true");
     const kernel = layer?.window ? ["kernel", "update"] : [];
     const names = this.ends ? ["value"] : ["value", "gradient", ...kernel];
     this.tab = names.includes(this.tab) ? this.tab : "value";
@@ -195,10 +218,11 @@ class Explorer {
     const work = { value: () => (this.ends ? this.#end() : this.#value()),
       gradient: () => this.#gradient(), kernel: () => this.#kernel(), update: () => this.#update() };
     const drawn = await this.#heard(Promise.all([this.#maps(maps, ofKernel), work[this.tab]()]));
-    if (!drawn || turn !== this.turn) {
+    if (turn !== this.turn) {
       return;
     }
-    const [, { heading, body }] = drawn;
+    this.cell.setAttribute("aria-busy", "false");
+    const [, { heading, body }] = drawn ?? [null, { heading: this.heading.textContent, body: [] }];
     this.heading.textContent = heading;
     refill(this.panel, body);
     this.#write(moving);
@@ -234,9 +258,10 @@ class Explorer {
 
   #write(moving) {
     if (this.fragment && !moving) {
-      const name = this.ends ? "the end" : this.layer?.name ?? "";
+      const name = this.ends ? "the end" : this.layer?.name ?? "the picture";
       const where = [name, ...this.place].map(encodeURIComponent).join(",");
-      history.replaceState(null, "", `#at=${where}&show=${this.tab}`);
+      const weight = this.weightPlace ? `&weight=${this.weightPlace.join(",")}` : "";
+      history.replaceState(null, "", `#at=${where}&show=${this.tab}${weight}`);
     }
   }
 
@@ -339,18 +364,19 @@ function spoken(place) {
   return names ? place.map((at, axis) => `${names[axis]} ${at}`).join(", ") : `[${place.join(", ")}]`;
 }
 
-/** What an address asks for: {number, place, tab}; null for nothing. */
+/** What an address asks for: {number, place, tab, weight}; null for nothing. */
 function fromFragment(text, scene) {
   const asked = new URLSearchParams(text.slice(1));
-  const [name, ...rest] = (asked.get("at") ?? "").split(",").map(decodeURIComponent);
-  const number = name === "the end" ? scene.layers.length
+  const [name, ...rest] = (asked.get("at") ?? "").split(",");
+  const number = name === "the end" ? scene.layers.length : name === "the picture" ? -1
     : scene.layers.findIndex((layer) => layer.name === name);
-  if (number < 0) {
+  if (number < 0 && name !== "the picture") {
     return null;
   }
-  const place = rest.map(Number);
+  const numbers = (texts) => (texts.length && texts.every((one) => /^\d+$/.test(one))
+    ? texts.map(Number) : null);
   const tab = TABS.some(([one]) => one === asked.get("show")) ? asked.get("show") : "value";
-  return { number, tab, place: place.length && place.every(Number.isInteger) ? place : null };
+  return { number, tab, place: numbers(rest), weight: numbers((asked.get("weight") ?? "").split(",")) };
 }
 
 /** Draws an explorer into an element; `source` as in source.js. */

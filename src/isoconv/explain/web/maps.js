@@ -8,6 +8,7 @@ import { plane } from "./scene.js";
 import { Tiles } from "./tiles.js";
 
 const BARS = 120;
+const NUMBERED = 81;
 
 /** A layer's maps; `onchoose(place)` is told which cell. */
 export class Maps {
@@ -58,7 +59,7 @@ export class Maps {
     if (this.shown !== String(channel)) {
       this.shown = String(channel);
       const { rows, columns, values } = plane(this.values, this.shape, channel);
-      this.grid = grid({ rows, columns, label: `channel ${channel}`,
+      this.grid = grid({ rows, columns, most: NUMBERED, label: `channel ${channel}`,
         onselect: (r, c) => this.onchoose([...[r, c].slice(2 - (this.shape.length - 1)), channel]) });
       refill(this.large, this.grid.element);
       this.grid.show(values, this.scale);
