@@ -151,7 +151,7 @@ CALLS: Table = {
         Trainer.from_settings, model=network(), plain=trainer().settings(), title="here"
     ),
     "isoconv.Trainer.resume": lambda place: Call(
-        trainer().resume, out=place.run(), train=dataset()
+        trainer().resume, out=place.run(), train=dataset(), facts={}
     ),
     "isoconv.Trainer.settings": lambda _: Call(trainer().settings),
     "isoconv.load": lambda place: Call(ic.load, path=place.run(), best=False, epoch=1),
@@ -245,6 +245,9 @@ CALLS: Table = {
     ),
     "train.Receipt.check_arithmetic": lambda place: Call(
         train.Receipt.read(place.run()).check_arithmetic
+    ),
+    "train.Receipt.kept_after": lambda place: Call(
+        train.Receipt.read(place.run()).kept_after, epochs=1
     ),
     "train.Receipt.read": lambda place: Call(train.Receipt.read, folder=place.run()),
     "train.Run": lambda _: Call(train.Run, model=network(), description={"epochs": 1}),

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from isoconv.arithmetic import ARITHMETIC_VERSION
-from isoconv.checks import check_path, shown
+from isoconv.checks import check_count, check_path, shown
 from isoconv.errors import CheckpointError
 from isoconv.nn.plain import canonical, parse
 from isoconv.nn.schema import check
@@ -162,10 +162,12 @@ class Receipt:
         """The epoch whose weights the run left, or would have left, after so many epochs.
 
         Raises:
+            ArgumentError: a number below 0.
             CheckpointError: the receipt's metrics make no sense.
         """
+        history = self.history[: check_count("epochs", epochs, least=0)]
         with self._metrics():
-            return kept_epoch(self.history[:epochs], self.stopping)
+            return kept_epoch(history, self.stopping)
 
     @contextmanager
     def _metrics(self) -> Iterator[None]:
