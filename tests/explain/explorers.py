@@ -98,7 +98,7 @@ def told(page: Remote) -> np.float32:
 
 def number(text: str) -> np.float32:
     """A number of the page, as the float32 that it is the shortest text of."""
-    found = re.search(r"-?(?:\d[\d.]*(?:e[-+]?\d+)?|Infinity)|NaN", text.replace("−", "-"))
+    found = re.search(r"-?(?:\d[\d.]*(?:e[-+]?\d+)?|Infinity)|NaN", text.replace("\u2212", "-"))
     assert found, text
     return np.float32(found[0])
 
