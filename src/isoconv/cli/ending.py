@@ -176,12 +176,15 @@ def png_note() -> str:
 
 def _report(run: Run, data: Dataset, evaluation: Evaluation, part: str) -> Path | None:
     """The report's page, or None with a note why there is none: the training counts without it."""
+    from isoconv.explain.pictures import sections
     from isoconv.report import write_report
 
     if run.folder is None:
         return None
     try:
-        page = write_report(run.folder, run.model, data, evaluation, part=part, notes=run.notes)
+        page = write_report(
+            run.folder, run.model, data, evaluation, part=part, notes=run.notes, more=sections
+        )
     except (IsoconvError, OSError) as error:
         note(f"no report was made: {error}")
         return None

@@ -21,6 +21,16 @@ def report(
         typer.Option(help="Where the data are now, if not where they were.", show_default=False),
     ] = None,
     best: Best = False,
+    layers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--layers",
+            metavar="NAME",
+            help="A layer whose feature maps are shown (isoconv inspect RUN names them); more than "
+            "once for several.  [default: the first and the last of each size]",
+            show_default=False,
+        ),
+    ] = None,
     explore: Annotated[
         bool,
         typer.Option(
@@ -50,12 +60,14 @@ def report(
     Examples:
       isoconv report runs/pets
       isoconv report runs/pets --data moved/pets
+      isoconv report runs/pets --layers 0 --layers 3.body.0
       isoconv report runs/pets --explore --image cat.jpg
     """
     from isoconv.cli.ending import measured_part, png_note, result_lines, scored_part
     from isoconv.cli.errors import note
     from isoconv.cli.runs import classifier_at, data_of_run, parts_of_run
     from isoconv.errors import ArgumentError, CheckpointError
+    from isoconv.explain.pictures import sections
     from isoconv.report import write_report
     from isoconv.train import RunFolder
     from isoconv.train.given import Given
@@ -81,7 +93,10 @@ def report(
         )
     stretches = Stretches.of(description["settings"])
     notes = [*splits.train.notes, *splits.warnings(), *stretches.notes]
-    page = write_report(run, model, images, evaluation, part=part, notes=notes)
+    page = write_report(
+        run, model, images, evaluation, part=part, notes=notes,
+        more=lambda subject: sections(subject, layers or None),
+    )  # fmt: skip
     if line := png_note():
         note(line)
     scored = scored_part(run, model, description, part, images, evaluation)

@@ -11,7 +11,7 @@ import numpy as np
 
 from isoconv.arithmetic.sums import tree_sum
 from isoconv.cards import Card, Carded, Table, sides
-from isoconv.checks import check_path
+from isoconv.checks import check_count, check_path, shown, whole
 from isoconv.errors import ArgumentError
 from isoconv.explain.network import Layer
 from isoconv.explain.place import layer_named
@@ -25,6 +25,7 @@ from isoconv.explain.statistics import (
     norm_of,
     plain_number,
 )
+from isoconv.explain.tiles import MOST, Tiles, tiles_of_kernels, tiles_of_maps
 from isoconv.graph.operation import Array
 from isoconv.train.files import write_bytes
 
@@ -96,6 +97,38 @@ class LayerView:
         self._inspection._check_loss()
         found = self._inspection._pass[1]
         return {name: found[index] for name, index in self._layer.parameters.items()}
+
+    def maps(self, image: int = 0, most: int = MOST) -> Tiles:
+        """The channels of one image's result side by side, as a picture.
+
+        Args:
+            image: number of the image.
+            most: so many channels at most.
+
+        Raises:
+            ArgumentError: no such image.
+            ShapeError: a result of more than two axes and channels.
+        """
+        number = whole(image)
+        if number is None or not 0 <= number < len(self.value):
+            raise ArgumentError(f"image must lie in 0 … {len(self.value) - 1}; got {shown(image)}")
+        what = f"{self.name}, {self.kind}, {sides(self.shape)}"
+        return tiles_of_maps(self.value[number], what, check_count("most", most))
+
+    def filters(self, channel: int | None = None) -> Tiles:
+        """The kernels of a convolution side by side, as a picture.
+
+        Args:
+            channel: the input channel that is shown; None for the first, and for colours where
+                there are three.
+
+        Raises:
+            ArgumentError: a layer without a kernel, or no such channel.
+        """
+        weight = self.weights.get("weight")
+        if weight is None or weight.ndim not in (3, 4):
+            raise ArgumentError(f"{self.name!r} ({self.kind}) has no kernels to show")
+        return tiles_of_kernels(weight, f"of {self.name}", channel)
 
     @property
     def statistics(self) -> LayerStatistics:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from isoconv.report.figures import facts, gauge
 from isoconv.report.made import data, epochs, training
@@ -13,19 +13,23 @@ from isoconv.report.subject import Subject
 from isoconv.report.targets import largest_errors, scatter
 from isoconv.report.words import date_of, measured_on, summary
 
-__all__ = ["page"]
+__all__ = ["Part", "page"]
+
+Part = tuple[str, str, Html]
+"""Anchor, title and content."""
 
 NEWLINE, NOTHING = Html("\n"), Html()
 FEW = 3
 """Up to so many files that were left out are listed at once."""
 
 
-def page(subject: Subject, *, pictures: bool = True) -> str:
+def page(subject: Subject, *, pictures: bool = True, more: Sequence[Part] = ()) -> str:
     """The page.
 
     Args:
         subject: what it is about.
         pictures: whether there are PNG files beside it.
+        more: further parts, which stand behind the network's filters.
     """
     parts = [
         ("learning", "Learning", learning(subject)),
@@ -36,6 +40,7 @@ def page(subject: Subject, *, pictures: bool = True) -> str:
         ("classes", "Classes", classes(subject)),
         ("recognised", "Recognised", recognised(subject)),
         ("filters", "First-layer filters", filters(subject)),
+        *more,
         ("data", "Data", data(subject)),
         ("settings", "How it was trained", training(subject)),
         ("epochs", "Epochs", epochs(subject)),

@@ -125,6 +125,10 @@ img.whole { width: min(100%, 44rem); border: 1px solid var(--line); }
          gap: 1.2rem 1rem; }
 .album figure { margin: 0; min-width: 0; break-inside: avoid; }
 .album img { display: block; width: 100%; border-radius: .2rem; background: var(--soft); }
+.layer-maps { display: flex; flex-wrap: wrap; gap: .6rem 1.2rem; align-items: flex-start; }
+.layer-maps > figure { flex: 0 0 9.6rem; margin: 0; }
+.layer-maps > figure img { display: block; width: 100%; }
+.layer-maps > div { flex: 1 1 20rem; min-width: 0; }
 figcaption { margin-top: .3rem; font-size: .85rem; line-height: 1.35; overflow-wrap: anywhere; }
 figcaption span { display: block; }
 figcaption .mistake strong { color: var(--red); }

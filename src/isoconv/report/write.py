@@ -13,7 +13,7 @@ from isoconv.report.confusion import draw_confusion
 from isoconv.report.curves import draw_curves
 from isoconv.report.filters import draw_filters, first_filters
 from isoconv.report.gallery import draw_mistakes, draw_predictions
-from isoconv.report.page import page
+from isoconv.report.page import Part, page
 from isoconv.report.style import has_matplotlib, save, write_whole
 from isoconv.report.subject import Subject
 from isoconv.train import Evaluation, RunFolder
@@ -34,6 +34,7 @@ def write_report(
     *,
     part: str = "test",
     notes: Sequence[str] = (),
+    more: Callable[[Subject], Sequence[Part]] | None = None,
 ) -> Path:
     """Write ``report/index.html`` into a run folder, and its pictures as PNG files beside it.
 
@@ -51,6 +52,8 @@ def write_report(
         part: what the data set is to the run, such as ``"test"`` or ``"validation"``.
         notes: what a person should know before trusting the figures, such as ``run.notes``; they
             stand at the top, those that are notes of the data set apart from warnings.
+        more: gives further parts of the page, each an anchor, a title and markup, such as
+            `isoconv.explain.pictures.sections`.
 
     Returns:
         Path of the page.
@@ -66,7 +69,8 @@ def write_report(
     folder = run.path / "report"
     drawings = _drawings(subject) if has_matplotlib() else {}
     files = {name: draw() for name, draw in drawings.items()}
-    content = page(subject, pictures=bool(files)).encode()
+    parts = () if more is None else more(subject)
+    content = page(subject, pictures=bool(files), more=parts).encode()
     folder.mkdir(parents=True, exist_ok=True)
     for name in PICTURES:
         path = folder / f"{name}.png"
