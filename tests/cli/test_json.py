@@ -58,6 +58,7 @@ def words_for(place):
         "train": (data, "--model", "lenet5", "--epochs", 1, "--out", place / "new", "--no-report"),
         "resume": (run, "--no-report"),
         "evaluate": (run, data),
+        "inspect": (run,),
         "predict": (run, place / "a.png"),
         "verify": (run,),
         "diff": (run, run),

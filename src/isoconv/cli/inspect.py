@@ -129,7 +129,7 @@ def _measured(run: Path, data: str | None) -> Dataset:
     found = splits.test or splits.validation
     if found is None:
         part, found = "training", splits.train
-    say(f"images of the run's {part} part")
+    note(f"images of the run's {part} part")
     return found
 
 
@@ -140,5 +140,5 @@ def _spread(data: Dataset, most: int) -> Dataset:
     total = len(data)
     if total <= most:
         return data
-    say(f"{most:,} of {total:,} images, taken evenly; --most takes more")
+    note(f"{most:,} of {total:,} images, taken evenly; --most takes more")
     return replace(data.subset(np.arange(most) * total // most), notes=data.notes)

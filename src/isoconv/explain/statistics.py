@@ -269,9 +269,11 @@ def flags_of(
         elif norms.gradient == 0:
             lines.append(f"the gradient by {name} is zero")
         elif norms.ratio is not None and norms.ratio < VANISHING:
-            lines.append(f"the gradient by {name} vanishes: {norms.ratio:.1e} of its norm")
+            size = f"its norm is {norms.ratio:.1e} of that of {name}"
+            lines.append(f"the gradient by {name} vanishes: {size}")
         elif norms.ratio is not None and norms.ratio > EXPLODING:
-            lines.append(f"the gradient by {name} explodes: {norms.ratio:.1e} times its norm")
+            size = f"its norm is {norms.ratio:.2g} times that of {name}"
+            lines.append(f"the gradient by {name} explodes: {size}")
     return tuple(lines)
 
 
