@@ -5,6 +5,7 @@ Tests of pages find their browser here, and what was left out for want of one is
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
@@ -20,6 +21,8 @@ __all__ = ["browser", "new_page", "page"]
 def pytest_configure() -> None:
     """Before any test is collected, as some graphs are made then."""
     check_passes(True)
+    # Loss of power is what no test makes, and each file would wait for the disk.
+    os.fsync = lambda _: None
     # What a shell starts in the background ignores Ctrl-C, and so would all that is started here.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

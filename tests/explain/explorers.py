@@ -80,6 +80,7 @@ def go(page: Remote, layer: str, place: tuple[int, ...], tab: str, weight: str =
     text = f"#at={where}&show={tab}" + (f"&weight={weight}" if weight else "")
     page.evaluate(
         "text => { document.querySelector('.cell').setAttribute('aria-busy', 'true'); "
+        "if (decodeURI(location.hash) === text) { dispatchEvent(new Event('hashchange')); } "
         "location.hash = text; }",
         text,
     )
@@ -98,7 +99,7 @@ def told(page: Remote) -> np.float32:
 
 def number(text: str) -> np.float32:
     """A number of the page, as the float32 that it is the shortest text of."""
-    found = re.search(r"-?(?:\d[\d.]*(?:e[-+]?\d+)?|Infinity)|NaN", text.replace("\u2212", "-"))
+    found = re.search(r"-?(?:\d[\d.]*(?:e[-+]?\d+)?|Infinity)|NaN", text)
     assert found, text
     return np.float32(found[0])
 

@@ -297,7 +297,7 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     ),
     ({"shard_size": 0}, ArgumentError, "shard_size"),
     ({"optimizer": 3, "at": "2", **WEIGHT}, ArgumentError, "optimizer must be"),
-    ({"samples": [1, 2], "training": True}, ArgumentError, "for each of the 1 images; got 2"),
+    ({"samples": [1, 2], "training": True}, ArgumentError, "a number for each of the 1 images"),
     ({"image": np.zeros((5, 5, 1), np.float32)}, ShapeError, r"must have shape \(N, 6, 6, 1\)"),
     ({"image": np.zeros((0, 6, 6, 1), np.float32)}, ArgumentError, "must be an image to explain"),
 ]

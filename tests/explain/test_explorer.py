@@ -24,7 +24,6 @@ from tests.explain.explorers import (
 )
 
 import isoconv as ic
-from isoconv import nn
 from isoconv.explain.explorer import Explorer
 from isoconv.explain.field import field_of
 from isoconv.explain.history import follow
@@ -253,21 +252,29 @@ def test_a_picture_of_ones_own(shown: Remote, explorer: Explorer, tmp_path: Path
     assert network.value(network.finished).tobytes() == expected.tobytes()
     best = int(np.argmax(expected))
     assert CLASSES[best] in shown.locator(".guesses tbody tr").first.inner_text()
+
+
+def test_a_file_that_is_no_picture(explorer: Explorer, browser: Remote, tmp_path: Path) -> None:
+    """It is refused in a line, and what was shown stays."""
     text = tmp_path / "no-picture.png"
     text.write_text("no picture")
-    shown.on("console", lambda _: None)
-    before = explorer.serial
-    told_of = refused(shown, str(text))
-    assert "no-picture.png" in told_of or "picture" in told_of
-    assert explorer.serial == before
-
-
-def refused(page: Remote, file: str) -> str:
-    """What the page says of a file that is refused."""
-    page.evaluate("window.fetch = (fetch => (...all) => fetch(...all))(window.fetch)")
-    page.locator("input[type=file]").set_input_files(file)
-    page.locator(".status.warning").wait_for()
-    return str(page.locator(".status").inner_text())
+    # A page of its own: the refusal stands in the browser's console, too.
+    context = browser.new_context()
+    with served(explorer) as address:
+        page = context.new_page()
+        page.goto(address)
+        settled(page)
+        before = explorer.serial
+        page.locator("input[type=file]").set_input_files(str(text))
+        page.locator(".status.warning").wait_for()
+        assert "picture" in page.locator(".status").inner_text()
+        assert explorer.serial == before
+        go(page, "0", (1, 2, 3), "value")
+        assert same(
+            told(page),
+            explorer.scene.network.value(explorer.scene.network.layer("0").result)[0, 1, 2, 3],
+        )
+    context.close()
 
 
 def test_a_drawing(shown: Remote, explorer: Explorer) -> None:
@@ -298,13 +305,8 @@ def test_checkpoints_show_how_filters_came_to_be(shown: Remote, run: Path) -> No
         which = "0, untrained" if epoch == 0 else str(epoch)
         shown.locator(".checkpoints .which", has_text=re.compile(f"^{which}$")).wait_for()
         expected = ic.load(run, epoch=epoch).weights["0.weight"][0, 0, 0, 1]
-        cell = shown.locator(".maps:visible figure.grid").first.locator("[role=gridcell]").first
-        shown.wait_for_function(
-            "text => document.querySelector('.maps:not([hidden]) [role=gridcell]')"
-            ".getAttribute('aria-label').endsWith(text)",
-            arg=cell.get_attribute("aria-label").rpartition(": ")[2],
-        )
         settled(shown)
+        cell = shown.locator(".maps:visible [role=gridcell]").first
         label = cell.get_attribute("aria-label")
         assert same(number(label.rpartition(": ")[2]), expected), epoch
 
@@ -372,9 +374,9 @@ def test_the_keyboard_reaches_everything(shown: Remote) -> None:
         shown.keyboard.press("Tab")
         name, outline = shown.evaluate(
             "(() => { const e = document.activeElement; const s = getComputedStyle(e);"
-            " return [e.tagName + '.' + e.className, s.outlineStyle]; })()"
+            " return [e.tagName + '.' + e.getAttribute('class'), s.outlineStyle]; })()"
         )
-        if name != "BODY.":
+        if not name.startswith("BODY"):
             names.add(name)
             assert outline != "none" or "cell" in name, name
     assert len(names) > 5
@@ -456,4 +458,3 @@ def test_an_odd_address_is_no_harm(shown: Remote) -> None:
         shown.evaluate("text => { location.hash = text; }", text)
     settled(shown)
     assert heading(shown).partition(" at ")[0] == before.partition(" at ")[0]
-    assert nn is not None

@@ -214,7 +214,8 @@ def test_numbers_are_the_engines(new_page: Callable[..., Remote], op: str) -> No
                 title = f"{name} channel {number}"
                 if tab == "kernel":
                     inner = array.shape[-2]
-                    title = f"{name} channel {number // 2 % inner}, filter {number % 2}"
+                    group = " of its group" if groups > 1 else ""
+                    title = f"{name} channel {number // 2 % inner}{group}, filter {number % 2}"
                 found = grid_values(page, title)
                 plane = planes[..., number].ravel()
                 assert found.tobytes() == plane.tobytes(), (s, tab, title)
@@ -383,7 +384,7 @@ def test_a_link_brings_back_all(new_page: Callable[..., Remote], playground: Rem
     """The address after a change, opened elsewhere, shows the same numbers and choice."""
     example(playground, "grouped")
     playground.get_by_role("tab", name="Gradient by kernel").click()
-    cell(playground, "∂L/∂w channel 1, filter 0", 1, 0).click()
+    cell(playground, "∂L/∂w channel 1 of its group, filter 0", 1, 0).click()
     link = playground.url
     other = new_page(width=400)
     other.goto(link)

@@ -155,6 +155,12 @@ CALLS: Table = {
     ),
     "isoconv.Trainer.settings": lambda _: Call(trainer().settings),
     "isoconv.load": lambda place: Call(ic.load, path=place.run(), best=False, epoch=1),
+    "isoconv.explain": lambda place: Call(
+        ic.explain, model=place.model(), image=images_of_eight().images, at=("1", 3, 1),
+        gradient="weight", label=[0, 1], of="loss", training=True, loss="cross_entropy",
+        label_smoothing=0.1, optimizer=optim.SGD(0.1), clip_norm=1.0, shard_size=1,
+        samples=[3, 4], key=(0, 0), scale=1.0,
+    ),
     "isoconv.explore": lambda place: Call(
         ic.explore, model=place.model(), image=images_of_eight().images[0], label=0
     ),
@@ -251,6 +257,9 @@ CALLS: Table = {
     ),
     "train.Receipt.read": lambda place: Call(train.Receipt.read, folder=place.run()),
     "train.Run": lambda _: Call(train.Run, model=network(), description={"epochs": 1}),
+    "train.Run.explain": lambda place: Call(
+        train.Run(place.model(), {}).explain, image=images_of_eight().images[0], at="1,2"
+    ),
     "train.Run.follow": lambda _: Call(train.Run(network(), {}).follow, weights=None),
     "train.Run.stop": lambda _: Call(train.Run(network(), {}).stop, reason="enough"),
     "train.RunDifference": lambda place: Call(

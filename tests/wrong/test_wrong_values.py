@@ -40,7 +40,10 @@ def public() -> Iterator[tuple[str, Any]]:
         short = room.removeprefix("isoconv.")
         for name in module.__all__:
             value = getattr(module, name)
-            if id(value) in seen or not (inspect.isfunction(value) or inspect.isclass(value)):
+            known = inspect.isfunction(value) or inspect.isclass(value)
+            # A package that is a function too.
+            known = known or (inspect.ismodule(value) and callable(value))
+            if id(value) in seen or not known:
                 continue
             if inspect.isclass(value) and issubclass(value, BaseException):
                 continue

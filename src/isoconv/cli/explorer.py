@@ -33,8 +33,8 @@ def explorer_of(
         data: where a run's data are now; None for where they were.
     """
     from isoconv.explain.explorer import Explorer
+    from isoconv.explain.given import class_number
     from isoconv.explain.history import follow
-    from isoconv.explain.numbers import class_number
     from isoconv.explain.subject import Subject
     from isoconv.train import RunFolder, load
 

@@ -85,6 +85,10 @@ def view(
     from isoconv.errors import ArgumentError
     from isoconv.printable import printable
 
+    if save is None:
+        from isoconv.serve.local import ready_to_serve
+
+        ready_to_serve()
     explorer, title = None, "isoconv playground"
     if run is None:
         if image is not None or label is not None:
@@ -108,8 +112,8 @@ def view(
         say("Ctrl-C ends it")
         if as_json:
             print_json({"address": address, "title": title})
-        if open_it:
-            _open(address)
+        if open_it and not _open(address):
+            say("no browser is opened: there is no display here")
 
     serve(explorer, title, port=port, ready=ready)
 
@@ -132,9 +136,18 @@ def _save(explorer: Explorer | None, file: Path, as_json: bool) -> None:
         print_json({"file": str(file), "bytes": size, "left_out": notes})
 
 
-def _open(address: str) -> None:
-    """Open a page in the browser, in a thread of its own: the page is served by this one."""
+def _open(address: str) -> bool:
+    """Open a page in the browser, in a thread of its own: the page is served by this one.
+
+    Where no window can be shown, nothing is opened: a browser of text would take the terminal.
+    """
+    import os
+    import sys
     import threading
     import webbrowser
 
-    threading.Timer(0.4, webbrowser.open, (address,)).start()
+    if sys.platform == "linux" and not any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY"))):
+        return False
+    # The socket listens already, so that a request waits until it is answered.
+    threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+    return True

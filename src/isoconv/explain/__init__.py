@@ -27,6 +27,13 @@ class _Explain(ModuleType):
         return explain.__doc__
 
     @property
+    def __wrapped__(self) -> Any:
+        """The function, for whoever looks at what is behind a call."""
+        from isoconv.explain.numbers import explain
+
+        return explain
+
+    @property
     def __signature__(self) -> Any:
         import inspect
 

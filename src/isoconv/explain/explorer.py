@@ -15,16 +15,19 @@ from typing import Any
 
 import numpy as np
 
-from isoconv.errors import ArgumentError
+from isoconv.errors import ArgumentError, DataFileError
 from isoconv.explain.explanation import part_as_dict
+from isoconv.explain.given import pictures
 from isoconv.explain.network import Network
-from isoconv.explain.numbers import explain_in, pictures
+from isoconv.explain.numbers import explain_in
 from isoconv.explain.parts import part_of
 from isoconv.explain.protocol import Scene
 from isoconv.explain.saliency import occluded
 from isoconv.explain.update import Start
 from isoconv.graph.operation import Array
 from isoconv.nn import Module
+from isoconv.nn.inference import checked_images
+from isoconv.printable import printable
 
 __all__ = ["MOST_BYTES", "Explorer"]
 
@@ -89,8 +92,11 @@ class Explorer:
             "terms": self._terms,
             "occlusion": self._occlusion,
         }
-        images = self._grey() if image is None else pictures(model, image)[0][:1]
-        self.scene = self._made(images, label, name or ("a grey picture" if image is None else ""))
+        self.scene: Scene
+        self._before: Scene | None = None
+        images = self._grey() if image is None else pictures(model, image)[0]
+        images = checked_images(model, images)[:1]
+        self._put(images, label, name or ("a grey picture" if image is None else ""))
 
     @property
     def abilities(self) -> list[str]:
@@ -116,9 +122,11 @@ class Explorer:
             ArgumentError: the scene is no longer shown, or has no such node.
         """
         with self._lock:
-            if scene != self.serial:
+            # A page may still ask for numbers of the scene before, while it learns of another one.
+            shown = self.scene if scene == self.serial else self._before
+            if scene not in (self.serial, self.serial - 1) or shown is None:
                 raise ArgumentError(f"scene {scene} is no longer shown; now it is {self.serial}")
-            return self.scene.array(index)
+            return shown.array(index)
 
     def ask(self, what: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Do what a page asks for; see docs/explorer.md.
@@ -149,30 +157,36 @@ class Explorer:
         with tempfile.TemporaryDirectory(prefix="isoconv-") as folder:
             file = Path(folder) / "picture"
             file.write_bytes(content)
-            images, _ = pictures(self.model, file)
+            try:
+                images, _ = pictures(self.model, file)
+            except DataFileError as error:
+                # A person knows the picture by the name it had, not by where it lay meanwhile.
+                text = str(error).removeprefix(f"{printable(file)}: ")
+                raise DataFileError(f"{printable(name) or 'the picture'}: {text}") from None
         return self.show(images, None, name)
 
     def show(self, images: Array, label: int | None, name: str) -> dict[str, Any]:
         """Show another image, ``(1, H, W, C)``."""
         with self._lock:
-            self.scene = self._made(images, label, name)
+            self._put(images, label, name)
             return self.description()
 
     # Scenes
 
-    def _made(
+    def _put(
         self, images: Array, label: int | None, name: str, of: str | int | None = None
-    ) -> Scene:
-        labels = None if label is None else [label]
-        network = Network(self.model, images, labels)
+    ) -> None:
+        """Show an image in the model; what is shown stays if that fails."""
+        network = Network(self.model, images, None if label is None else [label])
         scene = Scene(network, title=self.title, image_name=name, of=of)
         network.flow(scene.of)
+        self._before = self._before if self.serial == 0 else self.scene
+        self.scene = scene
         self.serial += 1
-        return scene
 
     def again(self, label: int | None, of: str | int | None = None) -> None:
         """The same image once more: with another label, by other weights."""
-        self.scene = self._made(self.scene.network.images, label, self.scene.image_name, of)
+        self._put(self.scene.network.images, label, self.scene.image_name, of)
 
     def change_model(self, model: Module) -> None:
         """Show the same image in another model of the same architecture."""
@@ -229,7 +243,7 @@ class Explorer:
         else:
             low, high = (0.0, 1.0) if trained is None else (trained.low, trained.high)
             images = (low + drawn.astype(np.float32) / 255 * (high - low)).astype(np.float32)
-        self.scene = self._made(images, None, "a drawing")
+        self._put(images, None, "a drawing")
 
     def _explain(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         layer, place = arguments.get("layer"), arguments.get("place", [])

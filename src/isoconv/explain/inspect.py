@@ -11,9 +11,9 @@ from isoconv.checks import check_choice, check_count, check_flag
 from isoconv.data import Dataset
 from isoconv.data.classes import in_classes
 from isoconv.errors import ArgumentError
+from isoconv.explain.given import labels_of, pictures
 from isoconv.explain.inspection import Inspection, LayerView
 from isoconv.explain.network import LOSSES, LossKind
-from isoconv.explain.numbers import labels_of, pictures
 from isoconv.explain.shards import ImageShards
 from isoconv.explain.subject import Subject
 from isoconv.nn import Module

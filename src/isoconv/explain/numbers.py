@@ -10,16 +10,18 @@ import numpy as np
 
 from isoconv.checks import (
     LARGEST_SINGLE,
-    check_array,
+    check_choice,
     check_count,
+    check_flag,
     check_kind,
     check_number,
+    check_text,
     shown,
-    whole,
 )
 from isoconv.errors import ArgumentError
 from isoconv.explain.explanation import Explanation, Part
 from isoconv.explain.field import field_of
+from isoconv.explain.given import class_number, key_of, labels_of, pictures, samples_of
 from isoconv.explain.network import LossKind, Network
 from isoconv.explain.parts import backward_parts, following_parts, forward_parts
 from isoconv.explain.place import At, Meant, element_in, meant, parsed, told
@@ -28,12 +30,12 @@ from isoconv.explain.update import Shards, Start, clip_part, update_part
 from isoconv.graph.operation import Array
 from isoconv.graph.terms import Index
 from isoconv.nn import Module
-from isoconv.nn.inference import files_as_trained
 from isoconv.train.optim import Optimizer
 from isoconv.train.run import Run
+from isoconv.train.step import LOSSES
 from isoconv.wording import setting
 
-__all__ = ["explain", "explain_in", "labels_of", "pictures"]
+__all__ = ["class_number", "explain", "explain_in", "labels_of", "pictures"]
 
 
 def explain(
@@ -109,32 +111,34 @@ def explain(
     """
     subject = Subject.of(model)
     model = subject.model
+    if gradient is not None:
+        gradient = check_text("gradient", gradient)
+    training = check_flag("training", training)
     images, notes = pictures(model, image)
     settings = subject.loss
-    kind = loss or (None if settings is None else settings.name)
+    kind = None if settings is None else settings.name
+    if loss is not None:
+        kind = check_choice("loss", loss, LOSSES)  # type: ignore[assignment]
     if label_smoothing is None:
         label_smoothing = settings.label_smoothing if settings and kind == settings.name else 0.0
+    label_smoothing = check_number("label_smoothing", label_smoothing, least=0, below=1)
     labels = None if label is None else labels_of(model, label, len(images), kind)
     size = subject.shard_size if shard_size is None else check_count("shard_size", shard_size)
-    size = min(size or len(images), max(len(images), 1))
+    size = min(size or len(images), len(images))
     by_weight = gradient not in (None, "value", "input")
     if not by_weight and not training:
         # What is computed of one image alone depends on no other.
-        size = max(len(images), 1)
-    numbers = range(len(images)) if samples is None else samples
-    if len(numbers) != len(images):
-        raise ArgumentError(
-            f"samples must be a number for each of the {len(images)} images; got {len(numbers)}"
-        )
+        size = len(images)
+    numbers = samples_of(samples, len(images))
+    pair = subject.key if key is None else key_of(key)
     networks = [
         Network(
             model, images[first : first + size],
             None if labels is None else labels[first : first + size],
             loss=kind, label_smoothing=label_smoothing, batch=len(images), training=training,
-            samples=numbers[first : first + size], key=subject.key if key is None else key,
-            scale=scale,
+            samples=numbers[first : first + size], key=pair, scale=scale,
         )
-        for first in range(0, max(len(images), 1), size)
+        for first in range(0, len(images), size)
     ]  # fmt: skip
     shards = Shards(networks, size)
     if not by_weight:
@@ -146,7 +150,7 @@ def explain(
         if clip_norm is not None:
             clip_norm = check_number("clip_norm", clip_norm, above=0, most=LARGEST_SINGLE)
         start = Start(optimizer, 0, float(optimizer.learning_rate), {}, clip_norm)
-    elif of == "loss":
+    elif isinstance(of, str) and of == "loss":
         start, more = subject.start()
     return _by_parameter(shards, at, str(gradient), of, start, [*notes, *more])
 
@@ -301,7 +305,7 @@ def _goal(network: Network, of: str | int) -> tuple[str | int, str]:
     Raises:
         ArgumentError: the loss, without labels; a class that there is none of.
     """
-    if of == "loss":
+    if isinstance(of, str) and of == "loss":
         if network.loss is None:
             raise ArgumentError(
                 "a gradient of the loss needs to know what is right: give "
@@ -331,55 +335,3 @@ def _of_shard(shards: Shards, at: At) -> tuple[Network, At, list[str]]:
     first = shard * shards.size
     line = f"image {image}, of the shard of images {first} … {first + network.count - 1}"
     return network, (str(name), within, *place[1:]), [line]
-
-
-# Images and classes
-
-
-def pictures(model: Module, image: Any) -> tuple[Array, list[str]]:
-    """Images as the model takes them: one image gets an axis, files are read as in training."""
-    paths = [image] if isinstance(image, (str, Path)) else image
-    listed = isinstance(paths, (list, tuple)) and len(paths) > 0
-    if listed and all(isinstance(each, (str, Path)) for each in paths):
-        files = files_as_trained(model, paths, None)
-        _, images = files.read(files.files)
-        files.raise_any()
-        return images, [*files.notes()]
-    array = image if type(image) is np.ndarray else check_array("image", image)
-    shape = model.input_shape
-    if shape is not None and array.shape in (shape, shape[:-1] if shape[-1] == 1 else None):
-        array = array[None]
-    return array, []
-
-
-def class_number(model: Module, label: Any) -> int:
-    """The number of a class by its name or number.
-
-    Raises:
-        ArgumentError: no class is called so; near names are told.
-    """
-    if isinstance(label, str):
-        names = list(model.class_names)
-        if label in names:
-            return names.index(label)
-        if not label.isdecimal():
-            import difflib
-
-            near = difflib.get_close_matches(label, names, n=3) or names[:8]
-            hint = f"there are {len(names)}, near it: {', '.join(near)}"
-            raise ArgumentError(
-                f"no class is called {label!r}; {hint if names else 'the model names no classes'}"
-            )
-    number = int(label) if isinstance(label, str) else whole(label)
-    if number is None:
-        raise ArgumentError(f"a label is a class's name or number; got {shown(label)}")
-    return number
-
-
-def labels_of(model: Module, label: Any, count: int, loss: LossKind | None) -> Any:
-    """Labels of so many images, as a network takes them."""
-    if (loss or ("bce" if model.finish == "sigmoid" else "cross_entropy")) != "cross_entropy":
-        return check_array("label", label)
-    several = isinstance(label, (list, tuple)) or (isinstance(label, np.ndarray) and label.ndim > 0)
-    given = list(label) if several else [label] * count
-    return [class_number(model, each) for each in given]

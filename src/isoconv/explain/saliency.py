@@ -18,9 +18,9 @@ from isoconv.arithmetic.sums import partial_sum
 from isoconv.cards import sides
 from isoconv.checks import check_array, check_count, check_flag, shown
 from isoconv.errors import ArgumentError
+from isoconv.explain.given import class_number, pictures
 from isoconv.explain.heat import SaliencyMap, enlarged
 from isoconv.explain.network import Layer, Network
-from isoconv.explain.numbers import class_number, pictures
 from isoconv.explain.place import layer_named
 from isoconv.explain.subject import Subject
 from isoconv.explain.windows import pooling_of

@@ -53,7 +53,10 @@ class Subject:
         """
         if isinstance(given, Run):
             folder = None if given.folder is None else RunFolder(given.folder)
-            return cls._of_run(given.model, given.description, given.kept_epoch, folder)
+            begun = "settings" in given.description
+            return cls._of_run(
+                given.model, given.description, given.kept_epoch if begun else 0, folder
+            )
         if not isinstance(given, (str, Path)):
             return cls(check_kind("model", given, Module, "a Module, a Run or the path of one"))
         model = load(given)
@@ -68,6 +71,9 @@ class Subject:
     def _of_run(
         cls, model: Module, description: Mapping[str, Any], epochs: int, folder: RunFolder | None
     ) -> Subject:
+        if "settings" not in description or "data" not in description:
+            # A run that was never begun knows no more than its model.
+            return cls(model)
         images = int(description["data"]["train"]["samples"])
         return cls(model, description["settings"], images, epochs, folder)
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from isoconv.errors import IsoconvError, MissingExtraError
+from isoconv.checks import LARGEST, check_count, shown
+from isoconv.errors import ArgumentError, IsoconvError, MissingExtraError
 from isoconv.explain.bundle import script, styles
 from isoconv.explain.explorer import Explorer
+from isoconv.explain.given import labels_of
 from isoconv.explain.history import follow
-from isoconv.explain.numbers import labels_of
 from isoconv.explain.standalone import ENTRIES, SHEETS, page_of
 from isoconv.explain.subject import Subject
 
@@ -53,13 +55,20 @@ def explore(
         >>> widget = ic.explore(model, np.ones((5, 5, 1), np.float32), label=0)
     """
     found = Subject.of(model)
-    number = None if label is None else labels_of(found.model, label, 1, None)[0]
+    height = check_count("height", height, most=LARGEST)
+    labels = None if label is None else list(labels_of(found.model, label, 1, None))
+    if labels is not None and len(labels) != 1:
+        raise ArgumentError(f"one image is shown, so that there is one label; got {shown(label)}")
+    number = None if labels is None else labels[0]
     name = image.name if isinstance(image, Path) else image if isinstance(image, str) else ""
     explorer = Explorer(found.model, image, number, title=title, name=Path(name).name)
     if found.folder is not None:
         follow(explorer, found.folder)
     if live is None:
         live = find_spec("anywidget") is not None
+        if not live:
+            note = "anywidget is not installed (isoconv[notebook]): the page answers nothing new"
+            return Frame(explorer, height, [note])
     return widget_of(explorer, height) if live else Frame(explorer, height)
 
 
@@ -69,11 +78,18 @@ class Frame:
     Args:
         explorer: what is shown.
         height: of the frame, in pixels.
+        notes: lines to stand below it.
+
+    Attributes:
+        page: the page, HTML.
+        height: as given.
+        notes: as given, and a line for each kind of number that was left out.
     """
 
-    def __init__(self, explorer: Explorer, height: int = 760) -> None:
-        self.page, self.notes = page_of(explorer, framed=True)
+    def __init__(self, explorer: Explorer, height: int = 760, notes: Sequence[str] = ()) -> None:
+        self.page, left = page_of(explorer, framed=True)
         self.height = height
+        self.notes = [*notes, *left]
 
     def __repr__(self) -> str:
         return f"an explorer of {len(self.page):,} bytes, which a notebook shows"
@@ -130,6 +146,13 @@ def widget_of(explorer: Explorer, tall: int = 760) -> Any:
             self.explorer = explorer
             self.on_msg(self._answer)
 
+        def __repr__(self) -> str:
+            # All that is left of it where there is no kernel: in a terminal, in a saved notebook.
+            shown = f"{explorer.title or type(explorer.model).__name__}"
+            return (
+                f"an explorer of {shown}, alive in a running notebook; live=False makes one to keep"
+            )
+
         def _answer(self, _: Any, question: dict[str, Any], buffers: list[Any]) -> None:
             answer: dict[str, Any] = {"answer": question.get("number")}
             found: list[bytes] = []
@@ -149,6 +172,10 @@ def widget_of(explorer: Explorer, tall: int = 760) -> Any:
                         answer["error"] = f"a page asks for no {other!r:.80}"
             except IsoconvError as error:
                 answer["error"] = str(error)
+            except Exception:
+                # The page waits for an answer; how it failed stands in the notebook's log.
+                self.send({**answer, "error": "isoconv failed here; the kernel's log says how"}, [])
+                raise
             self.send(answer, found)
 
     return ExplorerWidget()

@@ -76,13 +76,13 @@ class Operation:
         """What one element of the result is made of.
 
         Raises:
-            GraphError: the operation has no terms.
+            GraphError: it is an input, whose elements are given and not made of others.
         """
         if self.terms is not None:
             return self.terms(asked)
         if self.pointwise:
             return pointwise_terms(self, asked)
-        raise GraphError(f"{self.name} does not say what its elements are made of")
+        raise GraphError(f"the elements of an {self.name} are given: they have no terms")
 
     def operand_names(self, count: int) -> tuple[str, ...]:
         """Names of so many inputs: ``("x", "w")``; ``("x1", "x2", ...)`` for any number of them."""
@@ -98,9 +98,18 @@ _TABLE: dict[str, Operation] = {}
 
 
 def register(entry: Operation) -> Operation:
-    """Add an operation to the table; a name may be used once."""
+    """Add an operation to the table; a name may be used once, and terms are part of the meaning.
+
+    Raises:
+        GraphError: the name is taken; it does not say what an element of its result is made of.
+    """
     if entry.name in _TABLE:
         raise GraphError(f"operation names are unique: {entry.name!r} is registered already")
+    if entry.terms is None and not entry.pointwise and entry.name != "input":
+        raise GraphError(
+            "an operation says what its elements are made of, by terms or by being pointwise; "
+            f"{entry.name!r} does neither"
+        )
     _TABLE[entry.name] = entry
     return entry
 

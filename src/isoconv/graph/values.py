@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from ctypes import c_float
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from isoconv.graph.terms import (
     Chain,
     Element,
     Formula,
+    Index,
     Is,
     Largest,
     Number,
@@ -99,7 +101,7 @@ class Evaluation:
             case Chain() | Running():
                 return self.running(term)[-1]
             case Partials(terms):
-                return partial_sum(np.array([self.value(each) for each in terms], self.dtype))[()]
+                return partial_sum(self._values(terms))[()]
             case Tree(terms):
                 return tree_sum([np.asarray(self.value(each)) for each in terms])[()]
             case Largest(terms):
@@ -120,18 +122,37 @@ class Evaluation:
         """The sum before its first term and after each; see `running`."""
         if isinstance(term, Running):
             return self._running_sum(term)
-        left = np.array([self.value(a) for a, _ in term.pairs], self.dtype)
-        right = np.array([self.value(b) for _, b in term.pairs], self.dtype)
-        total = np.zeros(len(term.pairs) + 1, self.dtype)
+        left = self._values([a for a, _ in term.pairs])
+        right = self._values([b for _, b in term.pairs])
         if self.dtype != np.float32:
-            for i in range(len(term.pairs)):
+            total = np.zeros(len(left) + 1, self.dtype)
+            for i in range(len(left)):
                 total[i + 1] = fma(left[i], right[i], total[i])
             return total
-        s = 0.0
-        for i, (a, b) in enumerate(zip(left.tolist(), right.tolist(), strict=True), start=1):
-            total[i] = _odd_sum(a * b, s)
-            s = total.item(i)
-        return total
+        # Python's float64 is faster than NumPy's for numbers one by one, and the same bits.
+        with np.errstate(all="ignore"):
+            products = np.multiply(left, right, dtype=np.float64).tolist()
+        totals, rounded = [0.0], c_float()
+        for product in products:
+            rounded.value = _odd_sum(product, totals[-1])
+            totals.append(rounded.value)
+        return np.array(totals, self.dtype)
+
+    def _values(self, terms: Sequence[Term]) -> Array:
+        """The values of many terms; the elements of an operand are read at once."""
+        found = np.zeros(len(terms), self.dtype)
+        read: dict[int, tuple[list[int], list[Index]]] = {}
+        for place, term in enumerate(terms):
+            if isinstance(term, Element):
+                places, indices = read.setdefault(term.operand, ([], []))
+                places.append(place)
+                indices.append(term.index)
+            elif not isinstance(term, Padding):
+                found[place] = self.value(term)
+        for operand, (places, indices) in read.items():
+            index = np.array(indices, np.intp)
+            found[places] = self.operands[operand][tuple(index.T)]
+        return found
 
     def _running_sum(self, term: Running) -> Array:
         sums = [self.kind(0)]

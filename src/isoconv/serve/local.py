@@ -11,10 +11,27 @@ from isoconv.errors import ArgumentError, MissingExtraError
 from isoconv.explain.explorer import Explorer
 from isoconv.serve.page import application
 
-__all__ = ["PORT", "bound", "serve"]
+__all__ = ["PORT", "bound", "ready_to_serve", "serve"]
 
 PORT = 8377
 """The port that is tried first."""
+
+
+def ready_to_serve() -> None:
+    """Complain before anything long begins.
+
+    Raises:
+        MissingExtraError: Starlette or uvicorn is not installed.
+    """
+    try:
+        import starlette
+        import uvicorn
+    except ImportError as error:
+        raise MissingExtraError(
+            "the local page needs Starlette and uvicorn: pip install 'isoconv[view]'; --save FILE "
+            "writes a page that needs neither"
+        ) from error
+    del starlette, uvicorn
 
 
 def bound(port: int | None) -> tuple[socket.socket, str]:
@@ -65,12 +82,9 @@ def serve(
         ArgumentError: the port cannot be opened.
         MissingExtraError: Starlette or uvicorn is not installed.
     """
-    try:
-        import uvicorn
-    except ImportError as error:
-        raise MissingExtraError(
-            "the local page needs Starlette and uvicorn: pip install 'isoconv[view]'"
-        ) from error
+    ready_to_serve()
+    import uvicorn
+
     listening, note = bound(port)
     number = listening.getsockname()[1]
     token = secrets.token_urlsafe(24)
@@ -79,6 +93,8 @@ def serve(
         log_level="error",
         access_log=False,
         server_header=False,
+        proxy_headers=False,
+        ws="none",
         lifespan="off",
         timeout_graceful_shutdown=2,
     )

@@ -6,7 +6,7 @@ import json
 from html import escape
 from typing import Any
 
-from isoconv.errors import IsoconvError, MissingExtraError
+from isoconv.errors import IsoconvError
 from isoconv.explain.bundle import names, source
 from isoconv.explain.explorer import MOST_BYTES, Explorer
 from isoconv.serve.guard import Guard
@@ -25,20 +25,12 @@ def application(explorer: Explorer | None, title: str, port: int, token: str) ->
         title: of the page.
         port: where it is served.
         token: what a request must know.
-
-    Raises:
-        MissingExtraError: Starlette is not installed.
     """
-    try:
-        from starlette.applications import Starlette
-        from starlette.concurrency import run_in_threadpool
-        from starlette.requests import ClientDisconnect, Request
-        from starlette.responses import JSONResponse, Response
-        from starlette.routing import Route
-    except ImportError as error:
-        raise MissingExtraError(
-            "the local page needs Starlette and uvicorn: pip install 'isoconv[view]'"
-        ) from error
+    from starlette.applications import Starlette
+    from starlette.concurrency import run_in_threadpool
+    from starlette.requests import ClientDisconnect, Request
+    from starlette.responses import JSONResponse, Response
+    from starlette.routing import Route
 
     async def index(_: Request) -> Response:
         return Response(_index(title, explorer is None), media_type="text/html")
@@ -58,9 +50,11 @@ def application(explorer: Explorer | None, title: str, port: int, token: str) ->
     async def array(request: Request) -> Response:
         if explorer is None:
             return _fault(404, "this page is the playground: it has no network")
-        scene, index = request.path_params["scene"], request.path_params["index"]
+        given = request.path_params["scene"], request.path_params["index"]
+        if not all(each.isascii() and each.isdecimal() and len(each) < 10 for each in given):
+            return _fault(404, "an array has the number of its scene and its own")
         try:
-            content = await run_in_threadpool(explorer.array, scene, index)
+            content = await run_in_threadpool(explorer.array, int(given[0]), int(given[1]))
         except IsoconvError as error:
             return _fault(409, str(error))
         return Response(content, media_type="application/octet-stream")
@@ -99,13 +93,14 @@ def application(explorer: Explorer | None, title: str, port: int, token: str) ->
             Route("/", index),
             Route("/web/{name}", web),
             Route("/description", description),
-            Route("/array/{scene:int}/{index:int}", array),
+            Route("/array/{scene}/{index}", array),
             Route("/ask/{what}", ask, methods=["POST"]),
             Route("/show", show, methods=["POST"]),
         ],
         exception_handlers={
             404: lambda *_: _fault(404, "the page has nothing at this address"),
             405: lambda *_: _fault(405, "this address takes another method"),
+            500: lambda *_: _fault(500, "isoconv failed here; the terminal it runs in says how"),
         },
     )
     return Guard(app, port, token, MOST_BYTES + 4096)

@@ -181,6 +181,33 @@ class Run(Carded, card=run_card):
         """
         return onward("explain.numbers.explain")(self, image, at, **settings)
 
+    def explore(self, image: Any = None, label: Any = None, **settings: Any) -> Any:
+        """Look at the trained network on an image, in a notebook; see `isoconv.explore`.
+
+        Args:
+            image: as for `isoconv.explain`; None for a picture of grey, to be replaced on the page.
+            label: its class, by name or number, for gradients of the loss.
+            settings: as for `isoconv.explore`: ``live=False``.
+
+        Returns:
+            What a notebook shows.
+
+        Raises:
+            IsoconvError: as `isoconv.explore`.
+
+        Example:
+            >>> import numpy as np
+            >>> import isoconv as ic
+            >>> from isoconv import nn
+            >>> images = np.arange(32, dtype=np.uint8).reshape(2, 4, 4, 1)
+            >>> model = nn.Sequential(nn.Flatten(), nn.Linear(2))
+            >>> trainer = ic.Trainer(model, batch_size=2, progress=False)
+            >>> run = trainer.fit((images, [0, 1]), epochs=1)
+            >>> run.explore(images[0], label=0, live=False).notes
+            []
+        """
+        return onward("explain.widget.explore")(self, image, label, **settings)
+
     def stop(self, reason: str) -> None:
         """End the training after this epoch; for callbacks. The first reason stays.
 

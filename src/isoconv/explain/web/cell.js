@@ -46,7 +46,7 @@ function table(part, channel) {
       factorCell(part, 1, terms[i].right, operands[1]),
       product(valueAt(part, 0, terms[i].left), valueAt(part, 1, terms[i].right)), sum(i)],
     largest: (i) => [at(terms[i]), factorCell(part, 0, terms[i].left, first),
-      i === result.winner ? { text: "★ largest", as: "won" } : ""],
+      i === result.winner ? { text: "★ yes: the value", as: "won" } : { text: "no", as: "quiet" }],
     average: (i) => [at(terms[i]), factorCell(part, 0, terms[i].left, first), sum(i)],
     routed: (i) => [at(terms[i]), factorCell(part, 1, terms[i].left, "dy"),
       result.wins[i] ? { text: "★ yes: added", as: "won" } : { text: "no: nothing", as: "quiet" },
@@ -58,7 +58,7 @@ function table(part, channel) {
   }[kind];
   const columns = {
     chain: ["#", "kernel at", operands[0], operands[1], "product", "sum so far"],
-    largest: ["#", "window at", first, ""],
+    largest: ["#", "window at", first, "is the largest"],
     average: ["#", "window at", first, "sum so far"],
     routed: ["#", "window at", "gradient of the window", "is its largest", "sum so far"],
     shares: ["#", "window at", "gradient of the window", "window covers", "sum so far"],

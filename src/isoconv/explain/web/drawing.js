@@ -117,7 +117,9 @@ export class Grid {
     const rect = svg("rect", { x: x + inset, y: y + inset, width: side, height: side, rx: 4 });
     const text = svg("text", { x: x + CELL / 2, y: y + CELL / 2 + 1, class: "number" });
     const called = kind === "cell" ? this.options.symbol?.(row, column) : null;
-    const name = called ? svg("text", { x: x + 6, y: y + 12, class: "symbol" }, called) : null;
+    const small = called && called.length > 7;
+    const name = called ? svg("text", { x: x + (small ? 3.5 : 6), y: y + 12,
+      class: small ? "symbol small" : "symbol" }, called) : null;
     if (name) {
       text.setAttribute("y", y + CELL / 2 + 6);
     }

@@ -106,9 +106,12 @@ class Explorer {
 
   async #changed(promise) {
     this.status.textContent = WAIT;
+    this.cell.setAttribute("aria-busy", "true");
     const told = await this.#heard(promise);
     if (told) {
       await this.#scene(told);
+    } else {
+      this.cell.setAttribute("aria-busy", "false");
     }
   }
 
@@ -158,7 +161,8 @@ class Explorer {
     Object.assign(this, { number, id, layer: layer ?? null, values, shape });
     this.ends = number >= scene.layers.length;
     this.network.choose(number);
-    const fits = kept && kept.length === shape.length && kept.every((at, axis) => at >= 0 && at < shape[axis]);
+    const fits = kept && kept.length === shape.length
+      && kept.every((at, axis) => at >= 0 && at < shape[axis]);
     this.place = fits ? kept : largest(values, shape);
     const sides = layer?.window && scene.shape(layer.window.weight);
     const held = weight && sides && weight.length === sides.length

@@ -4,8 +4,9 @@
 import { choice, html, refill } from "./dom.js";
 import { draw } from "./draw.js";
 import { shown } from "./float32.js";
-import { camLayers, gradCam, inputGradient, occlusion, overlay, strongest, usualCamLayer }
-  from "./saliency.js";
+import {
+  camLayers, gradCam, inputGradient, occlusion, overlay, strongest, usualCamLayer,
+} from "./saliency.js";
 
 const MOST_CLASSES = 5;
 

@@ -49,8 +49,10 @@ function planesOf(shape, kernel) {
 
 /** One array of a view: its planes, its values and what its elements are called. */
 class Panel {
-  constructor(name, shape, values, padding) {
+  constructor(name, shape, values, padding, { op, groups }) {
     Object.assign(this, { name, shape, values, title: TITLES[name] });
+    this.transposed = op === "transposed";
+    this.grouped = groups > 1;
     this.kernel = name === "w" || name === "dw";
     Object.assign(this, planesOf(shape, this.kernel));
     this.editable = ["x", "w", "g"].includes(name);
@@ -96,8 +98,12 @@ class Panel {
       return this.title;
     }
     const name = { g: "∂L/∂y", dx: "∂L/∂x", dw: "∂L/∂w" }[this.name] ?? this.name;
-    return this.kernel ? `${name} channel ${plane[0]}, filter ${plane[1]}`
-      : `${name} channel ${plane[0]}`;
+    if (!this.kernel) {
+      return `${name} channel ${plane[0]}`;
+    }
+    // A transposed convolution has the kernel of the convolution that it turns around.
+    const [inner, outer] = this.transposed ? ["filter", "channel"] : ["channel", "filter"];
+    return `${name} ${inner} ${plane[0]}${this.grouped ? " of its group" : ""}, ${outer} ${plane[1]}`;
   }
 }
 
@@ -121,8 +127,8 @@ export function viewOf(state) {
   // The ring of padding lies around what the kernel slides over: the operation's own first array.
   const slides = ["conv", "conv_grad_weight", "max_pool", "avg_pool"].includes(op);
   const panels = from.map((name, i) => new Panel(name, shapes[name], arrays[i],
-    slides && i === 0 && state.op !== "global" ? state.padding : null));
-  const result = new Panel(to, shape, values, null);
+    slides && i === 0 ? state.padding : null, state));
+  const result = new Panel(to, shape, values, null, state);
   const at = state.at ?? [];
   const place = shape.map((side, axis) =>
     (Number.isInteger(at[axis]) ? Math.max(0, Math.min(side - 1, at[axis])) : 0));
@@ -135,12 +141,10 @@ export function viewOf(state) {
 /** Which of a view's panels a term's factors lie in. */
 function factors(view, term) {
   const [first, second] = view.panels;
-  switch (view.op) {
-    case "max_pool_grad":
-      return [[second, term.left]];
-    default:
-      return term.right ? [[first, term.left], [second, term.right]] : [[first, term.left]];
+  if (view.op === "max_pool_grad") {
+    return [[second, term.left]];
   }
+  return term.right ? [[first, term.left], [second, term.right]] : [[first, term.left]];
 }
 
 /** All cells that a term reads: [{panel, place}]. */
@@ -271,9 +275,13 @@ export function table(view, element) {
   const at = (term) => term.m.join(", ") || "–";
   if (kind === "chain") {
     const heads = view.panels.map((panel) => ({ g: "∂L/∂y" }[panel.name] ?? panel.name));
-    return { columns: ["#", "kernel at", ...heads, "product", "sum so far"], cells: (i) => {
+    // A gradient by the kernel keeps to one place of it and goes over all windows.
+    const slides = view.op === "conv_grad_weight";
+    const where = slides ? "window at" : "kernel at";
+    return { columns: ["#", where, ...heads, "product", "sum so far"], cells: (i) => {
       const both = factors(view, terms[i]);
-      return [at(terms[i]), ...both.map((part) => named(view, part)),
+      const { right } = terms[i];
+      return [slides ? right.place.slice(0, -1).join(", ") : at(terms[i]), ...both.map((part) => named(view, part)),
         product(...both.map(value)), sum(i)];
     } };
   }

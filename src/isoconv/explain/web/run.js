@@ -52,7 +52,8 @@ function curve(history, [key, title], shownEpoch) {
       .map((row) => `${x(row.epoch)},${y(row[name])}`).join(" ") })),
     ...lines.flatMap(([word, name, kind]) => rows.filter((row) => typeof row[name] === "number")
       .map((row) => svg("circle", { class: `point ${kind}`, cx: x(row.epoch), cy: y(row[name]),
-        r: rows.length > 60 ? 1.5 : 3.5 }, svg("title", {}, `${word}, epoch ${row.epoch}: ${told(row[name])}`)))),
+        r: rows.length > 60 ? 1.5 : 3.5 },
+      svg("title", {}, `${word}, epoch ${row.epoch}: ${told(row[name])}`)))),
     shownEpoch >= first && shownEpoch <= last ? svg("line", { class: "shown-epoch", x1: x(shownEpoch),
       x2: x(shownEpoch), y1: EDGE.top, y2: HIGH - EDGE.bottom }) : null,
     svg("text", { x: (EDGE.left + WIDE - EDGE.right) / 2, y: HIGH - 2, class: "below" }, "epoch"),
@@ -167,17 +168,18 @@ export class Run {
           : html("span", { title: words }, number ? String(number) : "·");
         const place = html("td", { class: i === j ? "right" : null }, cell);
         const share = totals[i] ? Math.round(60 * number / totals[i]) : 0;
+        const colour = i === j ? "blue" : "orange";
         place.style.background = share
-          ? `color-mix(in oklab, var(--${i === j ? "blue" : "orange"}) ${Math.max(6, share)}%, var(--cell))` : "";
+          ? `color-mix(in oklab, var(--${colour}) ${Math.max(6, share)}%, var(--cell))` : "";
         return place;
       })));
     refill(this.matrix, html("h2", {}, "Confusion matrix"),
       html("p", { class: "hint" }, `${images.toLocaleString("en")} ${part} images, ${percent(accuracy)} `
         + "recognised (the blue diagonal). A row is what an image is, a column what it is taken for"
         + `${opens ? "; a number opens its images" : ""}.`),
-      html("div", { class: "term-list", tabindex: 0, role: "region", "aria-label": "confusion matrix" },
-        html("table", { class: "confusion" }, html("thead", {}, html("tr", {}, html("td", {}, "is ↓ · taken for →"),
-          names.map((name) => html("th", { scope: "col" }, html("span", {}, name))))),
+      html("div", { class: "term-list", tabindex: 0, role: "region", "aria-label": "images by class" },
+        html("table", { class: "confusion" }, html("thead", {}, html("tr", {},
+          html("td", {}, "is ↓ · taken for →"), names.map((name) => html("th", { scope: "col" }, name)))),
         html("tbody", {}, cells))));
   }
 

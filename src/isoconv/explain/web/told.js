@@ -13,9 +13,11 @@ export function blockOf(block) {
   const list = new TermList({ label: [block.name, block.text].filter((text) => text).join(": ") });
   const wide = Math.max(0, ...block.rows.map((row) => row.names.length));
   const has = (name) => block.rows.some((row) => row[name]);
-  const columns = ["#", ...Array.from({ length: wide }, (_, i) => (i ? "" : "term")),
-    ...Array.from({ length: wide }, (_, i) => (i ? "" : "value")), ...has("product") ? ["product"] : [],
-    ...has("total") ? ["sum so far"] : [], ...has("mark") ? [""] : []];
+  const each = (one, several) => Array.from({ length: wide }, (_, i) =>
+    (wide > 1 ? `${several} ${i + 1}` : one));
+  const columns = ["#", ...each("term", "factor"), ...each("value", "value"),
+    ...has("product") ? ["product"] : [], ...has("total") ? ["sum so far"] : [],
+    ...has("mark") ? ["note"] : []];
   list.show(columns, block.rows.length, (i) => {
     const { names, values, product, total, mark } = block.rows[i];
     const filled = (all) => Array.from({ length: wide }, (_, at) => all[at] ?? "");

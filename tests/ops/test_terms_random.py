@@ -1,0 +1,191 @@
+"""Terms over random shapes, settings and numbers, special ones among them: the reference's bits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from tests.ops.by_terms import check_operation, mixed
+from tests.ops.test_conv import convolutions
+
+import isoconv.ops as ops
+from isoconv.errors import ArgumentError, ShapeError
+from isoconv.graph.ir import TensorSpec
+from isoconv.graph.operation import operation
+
+DTYPES = st.sampled_from(["float32", "float64"])
+SEEDS = st.integers(0, 2**16)
+SHARES = st.sampled_from([0.0, 0.0, 0.05, 0.5])
+"""How many of the numbers are special: zeros of both signs, subnormals, infinities, NaN."""
+
+often = settings(max_examples=30, deadline=None)
+
+
+@often
+@given(convolutions(), st.integers(1, 3), DTYPES, SEEDS, SHARES)
+def test_convolution(
+    drawn: tuple[ops.ConvGeometry, tuple[int, ...], int, int],
+    images: int, dtype: str, seed: int, share: float,
+) -> None:  # fmt: skip
+    """Forward, by input and by kernel: ranks 0 to 3, stride, padding, dilation, groups, flip."""
+    geometry, sides, inner, outer = drawn
+    x = mixed((images, *sides, inner * geometry.groups), dtype, seed, share)
+    w = mixed((*geometry.kernel, inner, outer * geometry.groups), dtype, seed + 1, share)
+    outputs = geometry.output_sides(sides)
+    dy = mixed((images, *outputs, w.shape[-1]), dtype, seed + 2, share)
+    check_operation("conv", geometry, x, w, single=(1,))
+    check_operation("conv_grad_input", ops.ConvGradInput(geometry, sides), dy, w, single=(1,))
+    check_operation("conv_grad_weight", geometry, x, dy)
+
+
+@st.composite
+def windows(draw: st.DrawFn) -> tuple[ops.WindowGeometry, tuple[int, ...]]:
+    """A window that meets an input wherever it stands, and the input's sides."""
+    rank = draw(st.integers(1, 3))
+
+    def per_axis(low: int, high: int) -> tuple[int, ...]:
+        return tuple(draw(st.integers(low, high)) for _ in range(rank))
+
+    kernel, stride, dilation = per_axis(1, 3), per_axis(1, 4), per_axis(1, 2)
+    padding = tuple(zip(per_axis(0, 1), per_axis(0, 1), strict=True))
+    sides = per_axis(1, 6)
+    try:
+        window = ops.WindowGeometry(kernel, stride, padding, dilation, draw(st.booleans()))
+        operation("max_pool").infer(window, TensorSpec((*sides, 1)))
+    except (ArgumentError, ShapeError):
+        assume(False)
+    return window, sides
+
+
+@often
+@given(windows(), st.booleans(), DTYPES, SEEDS, SHARES)
+def test_pooling(
+    drawn: tuple[ops.WindowGeometry, tuple[int, ...]],
+    padded: bool, dtype: str, seed: int, share: float,
+) -> None:  # fmt: skip
+    """Maximum and average with their gradients: ceil_mode, padding, dilation, ties, NaN."""
+    window, sides = drawn
+    x = mixed((2, *sides, 2), dtype, seed, share)
+    # Few different numbers: many windows have several that are equal, zeros of both signs too.
+    ties = np.random.default_rng(seed).choice(np.array([-1, -0.0, 0.0, 2], dtype), x.shape)
+    dy = mixed((2, *window.output_sides(sides), 2), dtype, seed + 1, share)
+    for values in (x, ties):
+        check_operation("max_pool", window, values)
+        check_operation("max_pool_grad", window, values, dy)
+    check_operation("avg_pool", ops.AvgPool(window, padded), x)
+    check_operation("avg_pool_grad", ops.AvgPoolGrad(window, padded, sides), dy)
+
+
+@often
+@given(
+    st.lists(st.integers(1, 7), max_size=3), st.integers(0, 1), st.booleans(), st.integers(1, 11),
+    DTYPES, SEEDS, SHARES,
+)  # fmt: skip
+def test_sums(
+    shape: list[int], kept: int, batched: bool, images: int, dtype: str, seed: int, share: float
+) -> None:
+    """Over positions, over images too, over everything; with the images or without."""
+    assume(len(shape) >= kept)
+    x = mixed((images, *shape), dtype, seed, share)
+    check_operation("sum", ops.Sum(kept, batched), x)
+
+
+@often
+@given(st.integers(1, 40), st.floats(0, 0.9), DTYPES, SEEDS, SHARES)
+def test_rows(classes: int, smoothing: float, dtype: str, seed: int, share: float) -> None:
+    """Softmax, its logarithm, cross-entropy, their gradients and hits, of any number of classes."""
+    x, other = (mixed((3, classes), dtype, seed + i, share) for i in range(2))
+    # Logits of the size that networks give, too: those above saturate most rows.
+    near = np.random.default_rng(seed).standard_normal(x.shape).astype(dtype)
+    labels = np.random.default_rng(seed).integers(0, classes, 3).astype(np.int32)
+    loss = ops.CrossEntropy(smoothing)
+    for logits in (x, near):
+        for op in ("softmax", "log_softmax"):
+            check_operation(op, None, logits)
+            check_operation(f"{op}_grad", None, logits, other)
+        check_operation("cross_entropy", loss, logits, labels)
+        check_operation("cross_entropy_grad", loss, logits, labels, other[:, 0].copy())
+        check_operation("hits", ops.Hits(min(classes, 3)), logits, labels)
+
+
+@often
+@given(
+    st.tuples(st.integers(1, 7), st.integers(1, 7)),
+    st.tuples(*(st.tuples(st.integers(0, 2), st.integers(0, 2)) for _ in range(2))),
+    DTYPES, SEEDS, SHARES,
+)  # fmt: skip
+def test_winograd(
+    sides: tuple[int, int], padding: Any, dtype: str, seed: int, share: float
+) -> None:
+    """All maps and contractions, at even and odd sizes, with any padding."""
+    try:
+        patches = ops.WinogradPatches(sides, padding)
+    except ArgumentError:
+        assume(False)
+    output = ops.WinogradOutput(patches.outputs)
+    x = mixed((2, *sides, 3), dtype, seed, share)
+    v = mixed((2, 16, *patches.tiles, 3), dtype, seed + 1, share)
+    m = mixed((2, 16, *patches.tiles, 2), dtype, seed + 2, share)
+    u = mixed((16, 3, 2), dtype, seed + 3, share)
+    dy = mixed((2, *patches.outputs, 2), dtype, seed + 4, share)
+    w = mixed((3, 3, 3, 2), dtype, seed + 5, share)
+    check_operation("winograd_input", patches, x)
+    check_operation("winograd_input_grad", patches, v)
+    check_operation("winograd_output", output, m)
+    check_operation("winograd_output_grad", output, dy)
+    check_operation("winograd_weight", None, w, single=(0,))
+    check_operation("winograd_weight_grad", None, u, single=(0,))
+    check_operation("winograd_product", None, v, u, single=(1,))
+    check_operation("winograd_product_grad_input", None, m, u, single=(1,))
+    check_operation("winograd_product_grad_weight", None, v, m)
+
+
+UNARY = ("neg", "square", "exp", "log", "sqrt", "reciprocal", "relu", "sigmoid", "tanh", "erf",
+         "gelu", "silu", "abs")  # fmt: skip
+BINARY = ("add", "sub", "mul", "div", "maximum", "minimum", "power", "relu_grad", "gelu_grad",
+          "silu_grad")  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("op", [*UNARY, *BINARY])
+def test_special_numbers_element_by_element(op: str, dtype: str) -> None:
+    """Zeros of both signs, subnormals, the largest numbers, infinities, NaN, with one another."""
+    x, y = (mixed((6, 8), dtype, seed, 0.7) for seed in (1, 2))
+    arrays = (x, y) if op in BINARY else (x,)
+    check_operation(op, None, *arrays, most=48)
+
+
+@often
+@given(SEEDS, DTYPES, SHARES, st.floats(0.01, 0.99))
+def test_normalisation_and_dropout(seed: int, dtype: str, share: float, rate: float) -> None:
+    """Operands without an image axis, repeated over positions; random numbers by place."""
+    x = mixed((3, 4, 5, 3), dtype, seed, share)
+    per_channel = [mixed((3,), dtype, seed + i, share) for i in range(1, 5)]
+    norm = ops.BatchNorm(False, 20)
+    check_operation("batch_norm", norm, x, *per_channel, single=(1, 2, 3, 4))
+    check_operation("inverse_std", ops.Epsilon(1e-5), abs(per_channel[0]), single=(0,))
+    samples = np.random.default_rng(seed).integers(0, 2**40, 3)
+    key = np.array([seed - 100, 3], np.int64)
+    check_operation("dropout", ops.Dropout(rate, stream=seed % 9), x, samples, key, single=(2,))
+
+
+@often
+@given(
+    st.tuples(st.integers(1, 7), st.integers(1, 7)), st.booleans(), st.floats(0, 255), SEEDS,
+)  # fmt: skip
+def test_augmentation(sides: tuple[int, int], interpolate: bool, fill: float, seed: int) -> None:
+    """Shifted, mirrored, cut out and turned by any table."""
+    draw = np.random.default_rng(seed)
+    images = draw.integers(0, 256, (4, *sides, 2)).astype(np.uint8)
+    table = draw.integers(-3, 4, (4, 9)).astype(np.float32)
+    table[:, 2] = draw.integers(0, 2, 4)
+    table[:, 3:7] = np.abs(table[:, 3:7])
+    angle = draw.uniform(0, 6.3, 4)
+    table[:, 7], table[:, 8] = np.cos(angle), np.sin(angle)
+    if not interpolate:
+        table[:, 7:] = (1, 0)
+    check_operation("augment", ops.Augment(float(np.float32(fill)), interpolate=interpolate),
+                    images, table)  # fmt: skip
