@@ -128,7 +128,8 @@ img.whole { width: min(100%, 44rem); border: 1px solid var(--line); }
 .layer-maps { display: flex; flex-wrap: wrap; gap: .6rem 1.2rem; align-items: flex-start; }
 .layer-maps > figure { flex: 0 0 9.6rem; margin: 0; }
 .layer-maps > figure img { display: block; width: 100%; }
-.layer-maps > div { flex: 1 1 20rem; min-width: 0; }
+.layer-maps > div { flex: 1 1 20rem; min-width: 0; overflow-x: auto; }
+.layer-maps img.kernels { min-width: 36rem; }
 figcaption { margin-top: .3rem; font-size: .85rem; line-height: 1.35; overflow-wrap: anywhere; }
 figcaption span { display: block; }
 figcaption .mistake strong { color: var(--red); }
