@@ -380,6 +380,18 @@ def test_settings_change_the_picture_and_the_formula(playground: Remote) -> None
     assert "2 products with 0 (padding)" in playground.locator(".remark").inner_text()
 
 
+def test_operations_are_chosen_by_keyboard(playground: Remote) -> None:
+    """The list keeps the focus while the fields below it change."""
+    playground.get_by_label("Operation").focus()
+    for operation in ("Transposed convolution", "Max pooling", "Average pooling"):
+        playground.keyboard.press("ArrowDown")
+        chosen_now = playground.evaluate("document.activeElement.selectedOptions[0].textContent")
+        assert chosen_now == operation
+    assert playground.get_by_label("Count padding").count() == 1
+    assert playground.get_by_label("Groups").count() == 0
+    assert chosen(playground)[0] == "y00 = (x00 + x01 + x10 + x11) / 4"
+
+
 def test_a_link_brings_back_all(new_page: Callable[..., Remote], playground: Remote) -> None:
     """The address after a change, opened elsewhere, shows the same numbers and choice."""
     example(playground, "grouped")

@@ -81,9 +81,7 @@ def labels_of(model: Module, label: Any, count: int, loss: LossKind | None) -> A
     else:
         given = [class_number(model, label)] * count
     if len(given) != count:
-        raise ArgumentError(
-            f"label must be one, or one for each of {count} images; got {len(given)}"
-        )
+        raise ArgumentError(f"labels must be one for each image; got {len(given)} for {count}")
     return given
 
 

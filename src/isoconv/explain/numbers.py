@@ -101,6 +101,7 @@ def explain(
         ShapeError, DTypeError, DataError: an image that the model does not take.
 
     Example:
+        >>> import numpy as np
         >>> import isoconv as ic
         >>> from isoconv import nn
         >>> model = nn.Sequential(nn.Conv2d(1, 2, bias=False)).build((3, 3, 1))

@@ -21,9 +21,12 @@ export class SettingsForm {
   show(settings) {
     this.settings = settings;
     this.lines = new Map();
+    const lists = () => [...this.rows.querySelectorAll("select")];
+    const held = lists().indexOf(document.activeElement);
     refill(this.rows, this.#operation(), this.#rank(),
       FIELDS.filter((field) => has(settings, field)).map((field) => this.#field(field)),
       SWITCHES.filter((field) => has(settings, field)).map((field) => this.#switch(field)));
+    lists()[held]?.focus(); // who chose in a list by keyboard goes on from there
   }
 
   /** Tells what is wrong: {field: one line}. */

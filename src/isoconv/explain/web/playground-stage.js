@@ -57,7 +57,8 @@ export class Stage {
       "aria-hidden": "true" }, text);
     const times = SIGNS[view.op];
     refill(this.element,
-      view.panels.map((panel, i) => html("div", { class: "operand" }, i ? sign(times ?? "and") : null,
+      view.panels.map((panel, i) => html("div", { class: "operand" },
+        i ? sign(times ?? "and") : null,
         this.#group(panel))),
       html("div", { class: "operand" }, sign(times ? "=" : "→"), this.#group(view.result)),
       this.arrows.layers);

@@ -103,7 +103,8 @@ class Panel {
     }
     // A transposed convolution has the kernel of the convolution that it turns around.
     const [inner, outer] = this.transposed ? ["filter", "channel"] : ["channel", "filter"];
-    return `${name} ${inner} ${plane[0]}${this.grouped ? " of its group" : ""}, ${outer} ${plane[1]}`;
+    const group = this.grouped ? " of its group" : "";
+    return `${name} ${inner} ${plane[0]}${group}, ${outer} ${plane[1]}`;
   }
 }
 
@@ -122,7 +123,8 @@ export function viewOf(state) {
   const values = Float32Array.from(elements, (one) => one.value);
   // From here on plane by plane, as people read them; the values above are row-major.
   const rank = shape.length - (to === "dw" ? 2 : 1);
-  const plane = ({ place }) => flat([...place.slice(rank)].reverse(), [...shape.slice(rank)].reverse());
+  const sides = shape.slice(rank).reverse();
+  const plane = ({ place }) => flat(place.slice(rank).reverse(), sides);
   elements.sort((one, other) => plane(one) - plane(other));
   // The ring of padding lies around what the kernel slides over: the operation's own first array.
   const slides = ["conv", "conv_grad_weight", "max_pool", "avg_pool"].includes(op);
@@ -163,8 +165,8 @@ function factorText([panel, one], numbers) {
 }
 
 /**
- * The order in which the notes write a sum, channel by channel: forward by the kernel or, where that
- * is spread, by the input; backward by the gradient from behind.
+ * The order in which the notes write a sum, channel by channel: forward by the kernel or, where
+ * that is spread, by the input; backward by the gradient from behind.
  */
 function notesOrder(view, form) {
   const key = (term) => {
@@ -281,7 +283,8 @@ export function table(view, element) {
     return { columns: ["#", where, ...heads, "product", "sum so far"], cells: (i) => {
       const both = factors(view, terms[i]);
       const { right } = terms[i];
-      return [slides ? right.place.slice(0, -1).join(", ") : at(terms[i]), ...both.map((part) => named(view, part)),
+      return [slides ? right.place.slice(0, -1).join(", ") : at(terms[i]),
+        ...both.map((part) => named(view, part)),
         product(...both.map(value)), sum(i)];
     } };
   }
