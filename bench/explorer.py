@@ -24,7 +24,7 @@ from isoconv.nn.models import MODELS, create
 
 CLICK = """
 ([layer, place, tab]) => new Promise((done) => {
-  const cell = document.querySelector(".cell");
+  const cell = document.querySelector("section.cell");
   const text = `#at=${[layer, ...place].join(",")}&show=${tab}`;
   const start = performance.now();
   const watch = new MutationObserver(() => {
@@ -84,7 +84,7 @@ def measure(name: str, clicks: int) -> dict[str, list[float]]:
         )
         page = browser.new_page(viewport={"width": 1280, "height": 720})
         page.goto(address)
-        page.locator(".cell[aria-busy=false]").wait_for()
+        page.locator("section.cell[aria-busy=false]").wait_for()
         for layer in explorer.description()["layers"]:
             tabs = ("value", "gradient", *(("kernel",) if layer["window"] else ()))
             for tab in tabs:

@@ -71,7 +71,7 @@ def served(explorer: Explorer) -> Iterator[str]:
 
 def settled(page: Remote) -> None:
     """Waits until the chosen number is taken apart."""
-    page.locator(".cell[aria-busy=false]").wait_for()
+    page.locator("section.cell[aria-busy=false]").wait_for()
 
 
 def go(page: Remote, layer: str, place: tuple[int, ...], tab: str, weight: str = "") -> None:
@@ -79,7 +79,7 @@ def go(page: Remote, layer: str, place: tuple[int, ...], tab: str, weight: str =
     where = ",".join([layer, *map(str, place)])
     text = f"#at={where}&show={tab}" + (f"&weight={weight}" if weight else "")
     page.evaluate(
-        "text => { document.querySelector('.cell').setAttribute('aria-busy', 'true'); "
+        "text => { document.querySelector('section.cell').setAttribute('aria-busy', 'true'); "
         "if (decodeURI(location.hash) === text) { dispatchEvent(new Event('hashchange')); } "
         "location.hash = text; }",
         text,
@@ -89,7 +89,7 @@ def go(page: Remote, layer: str, place: tuple[int, ...], tab: str, weight: str =
 
 def heading(page: Remote) -> str:
     """What stands above the chosen number's parts."""
-    return str(page.locator(".cell > h2").inner_text())
+    return str(page.locator("section.cell > h2").inner_text())
 
 
 def told(page: Remote) -> np.float32:

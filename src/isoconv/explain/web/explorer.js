@@ -153,7 +153,11 @@ class Explorer {
     const layer = scene.layers[number];
     const id = layer ? layer.result : number < 0 ? scene.told.image.source : scene.told.logits;
     const values = await this.#heard(scene.array(id));
-    if (!values || turn !== this.turn) {
+    if (turn !== this.turn) {
+      return;
+    }
+    if (!values) {
+      this.cell.setAttribute("aria-busy", "false");
       return;
     }
     const shape = scene.shape(id);

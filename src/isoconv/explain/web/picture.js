@@ -219,7 +219,8 @@ export class Picture {
     const words = { cam: `Orange: what speaks for ${goal}`,
       times: `Orange speaks for ${goal}, blue against it`,
       gradient: `The stronger, the more a change of the pixel changes ${scene.goal}`,
-      occlusion: `Orange: where covering the picture costs ${goal} the most` }[this.over];
+      occlusion: "Orange: where covering the picture makes "
+        + `${scene.className(of === "loss" ? image.label : of)} less likely, blue: more` }[this.over];
     return `${words}; ${spot ? `strongest ${at}` : "here nothing does"}.${map.note ? ` ${map.note}` : ""}`;
   }
 

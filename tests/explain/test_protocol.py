@@ -1,0 +1,200 @@
+"""The protocol between a network and a page: what a description says, and what may be asked."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.explain.explorers import stripes, trained
+
+import isoconv as ic
+from isoconv import nn
+from isoconv.errors import ArgumentError, DataError, IsoconvError
+from isoconv.explain.explorer import MOST_BYTES, Explorer
+from isoconv.explain.history import MOST_IMAGES, follow
+from isoconv.explain.network import Network
+from isoconv.explain.protocol import FORMAT, VERSION, Scene
+from isoconv.explain.subject import Subject
+from isoconv.nn.models import create
+from isoconv.train import RunFolder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a trained run."""
+    folder = tmp_path_factory.mktemp("protocol") / "run"
+    trained(folder)
+    return folder
+
+
+@pytest.fixture
+def explorer(run: Path) -> Explorer:
+    """An explorer that knows its run and twelve images."""
+    data = stripes(12, 2)
+    made = Explorer(ic.load(run), data.images[:1], 1, name="an image")
+    follow(made, RunFolder(run), data, "validation")
+    return made
+
+
+def test_a_description_is_plain_and_names_what_is_there(explorer: Explorer) -> None:
+    """JSON without NaN; whatever it names by a number is a node with a shape."""
+    told = explorer.description()
+    again = json.loads(json.dumps(told, allow_nan=False))
+    assert again == told
+    assert (told["format"], told["version"]) == (FORMAT, VERSION)
+    nodes = told["nodes"]
+    named = [told["logits"], told["probabilities"], told["loss"], told["image"]["pixels"]]
+    for layer in told["layers"]:
+        named += [
+            layer["result"],
+            *layer["nodes"],
+            *layer["sources"],
+            *layer["parameters"].values(),
+        ]
+        if layer["window"]:
+            named += [layer["window"][each] for each in ("x", "weight", "y", "result")]
+    named += [index for pair in told["gradients"].items() for index in (int(pair[0]), pair[1])]
+    for index in named:
+        assert str(index) in nodes
+    for value, gradient in told["gradients"].items():
+        assert nodes[value]["shape"] == nodes[str(gradient)]["shape"]
+
+
+def test_arrays_are_the_networks_values(explorer: Explorer) -> None:
+    """Every array, float32 and little-endian, bit for bit."""
+    scene, network = explorer.scene, explorer.scene.network
+    for index, node in scene.description()["nodes"].items():
+        dtype = network.node(int(index)).spec.dtype
+        if dtype not in ("float32", "uint8", "int32"):
+            with pytest.raises(ArgumentError, match="which no page shows"):
+                scene.array(int(index))
+            continue
+        found = np.frombuffer(explorer.array(explorer.serial, int(index)), "<f4")
+        value = network.value(int(index))
+        value = value[0] if node["batched"] else value
+        assert found.reshape(node["shape"]).tobytes() == value.astype("<f4").tobytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "jumps"), [("resnet20", 9), ("small_resnet", 1), ("mobilenetv2", 10), ("tinyvgg", 0)]
+)
+def test_edges_are_the_networks(name: str, jumps: int) -> None:
+    """Each layer but the first is read from somewhere; residual branches jump."""
+    model = create(name, 10).build((32, 32, 3))
+    network = Network(model, np.zeros((1, 32, 32, 3), np.float32), [0])
+    told = Scene(network).description()
+    edges = told["edges"]
+    assert {to for _, to in edges} == set(range(len(told["layers"])))
+    assert all(start < to for start, to in edges)
+    assert sum(to - start > 1 for start, to in edges) >= jumps
+    assert sum(each["numbers"] for each in told["layers"]) == sum(
+        array.size for array in model.parameters().values()
+    )
+
+
+def test_one_image_at_a_time() -> None:
+    """A scene of two images is refused."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(2)).build((2, 2, 1))
+    network = Network(model, np.zeros((2, 2, 2, 1), np.float32))
+    with pytest.raises(ArgumentError, match="a scene shows one image; got 2"):
+        Scene(network)
+
+
+WRONG: list[tuple[str, dict[str, Any], str]] = [
+    ("nothing", {}, "a page may ask for"),
+    ("label", {"label": 3}, r"a class lies in 0 … 2; got 3"),
+    ("label", {"label": True}, "a class lies in"),
+    ("of", {"of": "loose"}, "a class lies in"),
+    ("draw", {"pixels": "?"}, "base64"),
+    ("draw", {"pixels": "AAAA"}, "got 3 bytes"),
+    ("terms", {"node": 10**6, "place": []}, "a node lies in"),
+    ("terms", {"node": "1", "place": []}, "a node lies in"),
+    ("explain", {"layer": 5}, "a layer's name and a place"),
+    ("explain", {"layer": "0", "place": [99, 0, 0]}, "99"),
+    ("checkpoint", {"epoch": 7}, r"kept after epochs 0, 1, 2; got 7"),
+    ("checkpoint", {"epoch": "../../etc"}, "weights were kept after epochs"),
+    ("picture", {"number": 12}, r"number is a number of 0 … 11; got 12"),
+    ("picture", {"number": -1}, "number is a number"),
+    ("picture", {}, "got None"),
+    ("cell", {"true": 0, "predicted": 3}, "predicted is a number of 0 … 2"),
+    ("cell", {"true": 0, "predicted": 0, "first": -1}, "first is a number"),
+]
+
+
+@pytest.mark.parametrize(("what", "arguments", "said"), WRONG)
+def test_what_a_page_asks_is_checked(
+    explorer: Explorer, what: str, arguments: dict[str, Any], said: str
+) -> None:
+    """One line says what is wrong, and what is shown stays."""
+    before = explorer.serial
+    with pytest.raises(IsoconvError, match=said):
+        explorer.ask(what, arguments)
+    assert explorer.serial == before
+
+
+def test_arrays_of_the_scene_before_are_still_there(explorer: Explorer) -> None:
+    """A page may still ask for them while it learns of the new one; of older ones it is told no."""
+    old, index = explorer.serial, explorer.description()["logits"]
+    before = explorer.array(old, index)
+    explorer.ask("picture", {"number": 5})
+    assert explorer.array(old, index) == before
+    assert explorer.array(explorer.serial, index) != before
+    explorer.ask("picture", {"number": 6})
+    with pytest.raises(ArgumentError, match=f"scene {old} is no longer shown"):
+        explorer.array(old, index)
+
+
+def test_a_checkpoint_is_shown(explorer: Explorer, run: Path) -> None:
+    """The same image by the weights after an epoch; the last is the run's own again."""
+    for epoch in (0, 1, 2):
+        told = explorer.ask("checkpoint", {"epoch": epoch})
+        assert told["epoch"] == epoch
+        assert told["digest"] == ic.load(run, epoch=epoch).digest()
+        assert told["image"]["label"] == 1
+    assert explorer.ask("checkpoint", {"epoch": 2})["digest"] == ic.load(run).digest()
+
+
+def test_history_and_cells(explorer: Explorer) -> None:
+    """Rows of the training; the matrix is the evaluation's, and its cells hold all images."""
+    told = explorer.description()
+    assert [row["epoch"] for row in told["history"]["rows"]] == [1, 2]
+    assert told["gallery"] == {"part": "validation", "count": 12, "name": "stripes"}
+    data = stripes(12, 2)
+    counts = explorer.ask("confusion", {})["counts"]
+    assert counts == ic.evaluate(explorer.model, data).confusion.tolist()
+    seen = []
+    for row in range(3):
+        for column in range(3):
+            cell = explorer.ask("cell", {"true": row, "predicted": column})
+            assert cell["count"] == counts[row][column] == len(cell["images"]) <= MOST_IMAGES
+            for image in cell["images"]:
+                seen.append(image["number"])
+                assert data.labels[image["number"]] == row
+                assert image["shape"] == [12, 12, 1]
+                assert base64.b64decode(image["pixels"]) == data.images[image["number"]].tobytes()
+    assert sorted(seen) == list(range(12))
+
+
+def test_pictures_of_a_page_are_checked(explorer: Explorer) -> None:
+    """A file that is too large or no picture changes nothing."""
+    before = explorer.serial
+    with pytest.raises(ArgumentError, match="may have 20,971,520 bytes"):
+        explorer.show_file(b"x" * (MOST_BYTES + 1), "large.png")
+    with pytest.raises((DataError, ArgumentError)):
+        explorer.show_file(b"no picture", "x.png")
+    assert explorer.serial == before
+
+
+def test_the_update_belongs_to_the_runs_own_weights(explorer: Explorer, run: Path) -> None:
+    """With the weights of an earlier epoch no step of the optimizer is told."""
+    start, notes = Subject.of(run).start()
+    made = Explorer(ic.load(run), stripes(12, 2).images[:1], 1, start=start, notes=notes)
+    follow(made, RunFolder(run))
+    question = {"layer": "0", "place": [0, 0, 0, 0], "gradient": "weight"}
+    assert made.ask("explain", question)["follows"]
+    made.ask("checkpoint", {"epoch": 1})
+    assert not made.ask("explain", question)["follows"]
