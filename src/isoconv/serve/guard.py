@@ -35,6 +35,10 @@ HEADERS = (
 )
 
 
+TOO_LARGE = 413
+MOST_READ_AWAY = 2**30
+
+
 class Guard:
     """Answers what is not from the page's own person with one line, and passes on the rest.
 
@@ -62,6 +66,8 @@ class Guard:
         }
         fault = self._fault(scope, given)
         if fault is not None:
+            if fault[0] == TOO_LARGE:
+                await _read_away(receive)
             await _refuse(send, *fault, plain="text/html" in given.get("accept", ""))
             return
         fresh = self._in_address(scope)
@@ -83,7 +89,7 @@ class Guard:
         except ValueError:
             return 400, "the length of the request is no number"
         if size > self._most:
-            return 413, f"a request may have {self._most:,} bytes; this one has {size:,}"
+            return TOO_LARGE, f"a request may have {self._most:,} bytes; this one has {size:,}"
         return None
 
     def _in_address(self, scope: Scope) -> bool:
@@ -117,6 +123,15 @@ async def _refuse(send: Send, status: int, text: str, *, plain: bool) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
+async def _read_away(receive: Receive) -> None:
+    """Let a request bring what it has, and keep nothing: a browser hears no answer before."""
+    seen, more = 0, True
+    while more and seen < MOST_READ_AWAY:
+        message = await receive()
+        seen += len(message.get("body", b""))
+        more = message.get("more_body", False)
+
+
 def _limited(receive: Receive, most: int) -> Receive:
     """A request that brings more than it said, or said nothing, ends where it is too much."""
     seen = 0
@@ -126,6 +141,8 @@ def _limited(receive: Receive, most: int) -> Receive:
         message = await receive()
         seen += len(message.get("body", b""))
         if seen > most:
+            if message.get("more_body", False):
+                await _read_away(receive)
             return {"type": "http.disconnect"}
         return message
 
