@@ -178,3 +178,15 @@ def test_operation_names_are_unique():
     assert isinstance(operation("add"), Operation)
     with pytest.raises(TypeError):
         operations()["add"] = None  # type: ignore[index]
+
+
+def test_operations_say_what_their_elements_are_made_of():
+    """One that is not pointwise and has no terms is refused; an input alone may go without."""
+    silent = dataclasses.replace(operation("sum"), name="silent", terms=None)
+    with pytest.raises(GraphError, match="by terms or by being pointwise; 'silent' does neither"):
+        register(silent)
+    assert "silent" not in operations()
+    without = {name for name, each in operations().items() if not (each.terms or each.pointwise)}
+    assert without == {"input"}
+    with pytest.raises(GraphError, match="the elements of an input are given"):
+        operation("input").terms_of(None)  # type: ignore[arg-type]

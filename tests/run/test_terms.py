@@ -15,7 +15,6 @@ import isoconv as ic
 from isoconv import nn
 from isoconv.data import Augmentation
 from isoconv.graph.ir import Graph
-from isoconv.graph.operation import operation
 from isoconv.nn import functional
 from isoconv.ops.interpret import interpret
 from isoconv.run.evaluate import evaluate
@@ -137,9 +136,3 @@ def test_every_node_of_an_update(name: str, clip: bool) -> None:
     if "slot:square" in arrays:
         arrays["slot:square"] = np.abs(arrays["slot:square"])
     check_all(graph, arrays, 1, most=37)
-
-
-def test_every_operation_is_asked() -> None:
-    """An input alone has no terms, and says why."""
-    with pytest.raises(ic.errors.GraphError, match="the elements of an input are given"):
-        operation("input").terms_of(None)  # type: ignore[arg-type]

@@ -15,13 +15,14 @@ import numpy as np
 from isoconv.arithmetic.sums import NORM_BLOCK, partial_sum, tree_sum
 from isoconv.compile.layout import FlatLayout
 from isoconv.explain.blocks import Block, blocks_of, number
+from isoconv.explain.clipping import factor_term, norm_term
 from isoconv.explain.explanation import Part
 from isoconv.explain.formulas import worked
 from isoconv.explain.network import Network
 from isoconv.explain.parts import backward_parts
 from isoconv.graph.ir import Graph
 from isoconv.graph.operation import Array, operation
-from isoconv.graph.terms import Element, Formula, Index, Number, Tree
+from isoconv.graph.terms import Element, Index, Number, Tree
 from isoconv.train.optim import Optimizer
 
 __all__ = ["Shards", "Start", "clip_part", "update_part"]
@@ -111,29 +112,21 @@ def clip_part(shards: Shards, of: str | int, limit: float) -> Part:
         flat[layout.slice(name)] = gradient
     with np.errstate(all="ignore"):
         sums = partial_sum((flat * flat).reshape(-1, NORM_BLOCK), axis=1)
-    term = Tree(tuple(Element(0, (at,)) for at in range(len(sums))))
-    total = blocks_of(term, [sums], [lambda at: f"squares of block {at[0]}"], np.float32)[-1]
+    term = norm_term([Element(0, (at,)) for at in range(len(sums))])
+    total, norm = blocks_of(term, [sums], [lambda at: f"squares of block {at[0]}"], np.float32)
     words = (
         f"the squares of all {np.concatenate(list(own.values())).size:,} elements of the gradient, "
         f"in blocks of {NORM_BLOCK:,}, each in eight partial sums; the blocks by the tree"
     )
-    total = replace(total, kind="tree", name="total", text=words)
-    squares = np.array([total.value])
-    norm = blocks_of(
-        Formula("sqrt({0})", (Element(0, (0,)),), np.sqrt), [squares], [lambda _: "total"],
-        np.float32,
-    )[-1]  # fmt: skip
-    norm = replace(norm, name="norm")
-    most = np.float32(limit)
-    if norm.value > most:
-        factor = Formula("{0} / {1}", (Number(limit), Element(0, (0,))), np.divide)
-        clip = blocks_of(factor, [np.array([norm.value])], [lambda _: "norm"], np.float32)[-1]
-    else:
-        text = f"1, for the norm is not greater than {number(most)}"
-        clip = Block("formula", "", text, (), np.float32(1))
+    total, norm = replace(total, text=words), replace(norm, name="norm")
+    factor = factor_term(norm.value, limit)
+    clip = blocks_of(factor, [np.array([norm.value])], [lambda _: "norm"], np.float32)[-1]
+    if isinstance(factor, Number):
+        text = f"1, for the norm is not greater than {number(np.float32(limit))}"
+        clip = replace(clip, text=text)
     clip = replace(clip, name="clip")
     return Part(
-        f"clipping to the norm {number(most)}",
+        f"clipping to the norm {number(np.float32(limit))}",
         "clip = limit / norm where norm > limit, else 1.",
         (),
         (total, norm, clip),

@@ -121,6 +121,12 @@ class Chain(_Combined):
 
     Attributes:
         pairs: the factors (a, b) of each link.
+
+    Example:
+        >>> from isoconv.graph.values import running
+        >>> chain = Chain(((Element(0, (0,)), Element(1, (2,))), (Padding(0, (-1,)), Number(7.0))))
+        >>> running(chain, (np.float32([3]), np.float32([0, 0, 5])))
+        array([ 0., 15., 15.], dtype=float32)
     """
 
     pairs: tuple[tuple[Term, Term], ...]
@@ -132,6 +138,11 @@ class Running(_Combined):
 
     Attributes:
         terms: what is added.
+
+    Example:
+        >>> from isoconv.graph.values import running
+        >>> running(Running(tuple(Element(0, (i,)) for i in range(3))), [np.float32([1, 2, 4])])
+        array([0., 1., 3., 7.], dtype=float32)
     """
 
     terms: tuple[Term, ...]
@@ -143,6 +154,14 @@ class Partials(_Combined):
 
     Attributes:
         terms: what is added; term i belongs to partial sum ``i mod 8``.
+
+    Example:
+        >>> from isoconv.graph.values import evaluate
+        >>> numbers = np.float32([2**24, 1, 1, -(2**24)])
+        >>> float(evaluate(Partials(tuple(Element(0, (i,)) for i in range(4))), [numbers]))
+        1.0
+        >>> float(evaluate(Partials(tuple(Element(0, (i,)) for i in (0, 3, 1, 2))), [numbers]))
+        2.0
     """
 
     terms: tuple[Term, ...]
@@ -154,6 +173,12 @@ class Tree(_Combined):
 
     Attributes:
         terms: what is added, one for each shard.
+
+    Example:
+        >>> from isoconv.graph.values import evaluate
+        >>> shards = tuple(Element(0, (i,)) for i in range(3))
+        >>> float(evaluate(Tree(shards), [np.float32([1, 2, 4])]))
+        7.0
     """
 
     terms: tuple[Term, ...]
@@ -165,6 +190,12 @@ class Largest(_Combined):
 
     Attributes:
         terms: what is compared, in order; at least one.
+
+    Example:
+        >>> from isoconv.graph.values import evaluate
+        >>> row = tuple(Element(0, (i,)) for i in range(3))
+        >>> float(evaluate(Largest(row), [np.float32([1, 5, 5])]))
+        5.0
     """
 
     terms: tuple[Term, ...]
@@ -177,6 +208,13 @@ class Wins:
     Attributes:
         choice: among which.
         number: of the candidate, from 0.
+
+    Example:
+        >>> from isoconv.graph.values import Evaluation
+        >>> at = Evaluation([np.float32([1, 5, 5])], np.float32)
+        >>> choice = Largest(tuple(Element(0, (i,)) for i in range(3)))
+        >>> [at.holds(Wins(choice, i)) for i in range(3)]
+        [False, True, False]
     """
 
     choice: Largest
@@ -204,6 +242,12 @@ class When(_Combined):
         condition: when it counts.
         then: the term.
         otherwise: what stands for it elsewhere; None in a `Running` sum: nothing is added.
+
+    Example:
+        >>> from isoconv.graph.values import evaluate
+        >>> share = When(Is(Element(0, (0,)), 2), Number(0.9), Number(0.1))
+        >>> [float(evaluate(share, [np.int32([label])], np.float64)) for label in (1, 2)]
+        [0.1, 0.9]
     """
 
     condition: Wins | Is
@@ -218,6 +262,13 @@ class Select(_Combined):
     Attributes:
         by: an element that holds the number.
         options: what is chosen from.
+
+    Example:
+        >>> from isoconv.graph.values import evaluate
+        >>> logits = tuple(Element(0, (0, i)) for i in range(3))
+        >>> chosen = Select(Element(1, (0,)), logits)
+        >>> float(evaluate(chosen, (np.float32([[4, 5, 6]]), np.int32([1]))))
+        5.0
     """
 
     by: Element
@@ -233,6 +284,13 @@ class Formula(_Combined):
             summary, which then names them.
         arguments: what it takes.
         compute: the formula on arrays of shape (1,), in the dtypes of the arguments.
+
+    Example:
+        >>> from isoconv.graph.values import evaluate
+        >>> x, mean = Element(0, (0, 2)), Element(1, (2,))
+        >>> centred = x - mean
+        >>> centred.text, float(evaluate(centred, (np.float32([[1, 2, 9]]), np.float32([0, 0, 4]))))
+        ('{0} - {1}', 5.0)
     """
 
     text: str
@@ -269,6 +327,14 @@ class Asked:
         index: of the element; the image comes first where the result has an image axis.
         images: how many images the shard holds.
         read: an operand's element, for operations whose terms depend on values.
+
+    Example:
+        >>> import isoconv.ops
+        >>> from isoconv.graph.operation import operation
+        >>> settings = isoconv.ops.Sum(0, True)
+        >>> asked = Asked(settings, (TensorSpec((3,)),), TensorSpec(()), (1,), 2, lambda _: None)
+        >>> operation("sum").terms_of(asked).terms[2]
+        Element(operand=0, index=(1, 2))
     """
 
     attrs: Any
@@ -294,7 +360,12 @@ TermsRule = Callable[[Asked], Term]
 
 
 def pointwise_terms(entry: Operation, asked: Asked) -> Term:
-    """The terms of any pointwise operation: its own formula of the elements at the same place."""
+    """The terms of any pointwise operation: its own formula of the elements at the same place.
+
+    Args:
+        entry: the operation.
+        asked: for which element; a broadcast operand is read where it stands for that place.
+    """
     arguments = tuple(
         Element(number, _same_place(spec, asked)) for number, spec in enumerate(asked.operands)
     )

@@ -63,6 +63,11 @@ def running(term: Chain | Running, operands: Sequence[Array], dtype: Any = np.fl
 
     Returns:
         ``(n + 1,)`` of this dtype; the first is +0.0, the last the value.
+
+    Example:
+        >>> terms = tuple((Element(0, (i,)), Number(0.5)) for i in range(3))
+        >>> running(Chain(terms), [np.float32([2, 4, 6])])
+        array([0., 1., 3., 6.], dtype=float32)
     """
     return Evaluation(operands, dtype).running(term)
 
@@ -150,8 +155,7 @@ class Evaluation:
             elif not isinstance(term, Padding):
                 found[place] = self.value(term)
         for operand, (places, indices) in read.items():
-            index = np.array(indices, np.intp)
-            found[places] = self.operands[operand][tuple(index.T)]
+            found[places] = self.operands[operand][tuple(np.array(indices, np.intp).T)]
         return found
 
     def _running_sum(self, term: Running) -> Array:
