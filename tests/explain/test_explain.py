@@ -164,6 +164,17 @@ def test_pooling_tells_winner_and_shares() -> None:
     assert "dy[0, 1, 0]" in shares
 
 
+def test_a_maximum_is_no_sum_in_latex() -> None:
+    """What is compared stands side by side, what is added has a plus."""
+    model = nn.Sequential(nn.MaxPool2d(2), nn.AvgPool2d(2)).build((4, 4, 1))
+    image = np.arange(16, dtype=np.float32).reshape(4, 4, 1)
+    compared = ic.explain(model, image, ("0", 0, 1, 0)).to_latex()
+    assert r"=\max:\;\mathtt{x[0, 2, 0]}" in compared
+    assert r"\quad,\;\mathtt{x[1, 3, 0]}" in compared
+    assert "+" not in compared
+    assert r"\quad+\mathtt{x[1, 1, 0]}" in ic.explain(model, image, ("1", 0, 0, 0)).to_latex()
+
+
 def test_cross_entropy_tells_p_minus_y() -> None:
     """The gradient by a logit has the probability and its distance from the label."""
     model = nn.Sequential(nn.Linear(3, bias=False)).build((2,))

@@ -301,9 +301,10 @@ def _block_latex(block: Block, most: int | None) -> list[str]:
     before = 0
     for place, (at, row) in enumerate(kept):
         if skipped and at != before + 1:
-            lines.append(rf"&\quad+\cdots\quad\text{{({skipped:,} more)}}\\")
+            lines.append(rf"&\quad\cdots\quad\text{{({skipped:,} more)}}\\")
         before = at
-        sign = "=" if place == 0 else r"\quad+"
+        first, further = (r"=\max:\;", r"\quad,\;") if block.kind == "largest" else ("=", r"\quad+")
+        sign = first if place == 0 else further
         product = r"\cdot".join(_tex_number(value) for value in row.values)
         names = r"\cdot".join(rf"\mathtt{{{_tex(name)}}}" for name in row.names)
         lines.append(rf"{left if place == 0 else ''}&{sign}{names}&&={product}\\")
