@@ -161,7 +161,8 @@ def test_the_window_slides_step_by_step(shown: Remote) -> None:
     for expected in ("row 2, column 11", "row 3, column 0"):
         shown.locator(".cell .player").get_by_role("button", name="next step").click()
         shown.wait_for_function(
-            "text => document.querySelector('section.cell > h2').textContent.includes(text)", arg=expected
+            "text => document.querySelector('section.cell > h2').textContent.includes(text)",
+            arg=expected,
         )
 
 

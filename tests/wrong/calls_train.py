@@ -260,6 +260,9 @@ CALLS: Table = {
     "train.Run.explain": lambda place: Call(
         train.Run(place.model(), {}).explain, image=images_of_eight().images[0], at="1,2"
     ),
+    "train.Run.explore": lambda place: Call(
+        train.Run(place.model(), {}).explore, image=images_of_eight().images[0], label=0
+    ),
     "train.Run.follow": lambda _: Call(train.Run(network(), {}).follow, weights=None),
     "train.Run.stop": lambda _: Call(train.Run(network(), {}).stop, reason="enough"),
     "train.RunDifference": lambda place: Call(

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from isoconv.checks import LARGEST, check_count, shown
+from isoconv.checks import LARGEST, check_count, check_flag, shown
 from isoconv.errors import ArgumentError, IsoconvError, MissingExtraError
 from isoconv.explain.bundle import script, styles
 from isoconv.explain.explorer import Explorer
@@ -64,6 +64,7 @@ def explore(
     explorer = Explorer(found.model, image, number, title=title, name=Path(name).name)
     if found.folder is not None:
         follow(explorer, found.folder)
+    live = None if live is None else check_flag("live", live)
     if live is None:
         live = find_spec("anywidget") is not None
         if not live:
