@@ -21,7 +21,8 @@ export class Maps {
     this.large = html("div", { class: "large" });
     this.body = html("div", { class: "maps-body" }, this.large, this.tiles.element);
     this.element = html("section", { class: "sheet maps", "aria-label": "maps" }, this.heading,
-      this.facts, this.body);
+      this.facts, this.body, html("p", { class: "hint" },
+        "Click a cell, or move with the arrow keys: its number is taken apart below."));
   }
 
   /**

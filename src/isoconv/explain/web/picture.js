@@ -146,9 +146,9 @@ export class Picture {
 
   #choices() {
     const { source, scene } = this;
-    const { image, classes, logits } = scene.told;
+    const { image, logits } = scene.told;
     const names = Array.from({ length: scene.shape(logits).at(-1) }, (_, i) =>
-      [String(i), classes[i] ?? String(i)]);
+      [String(i), scene.className(i)]);
     const labelled = (text, list) => html("label", {}, html("span", {}, text), list);
     const parts = [];
     if (source.can("label")) {
