@@ -425,6 +425,9 @@ def test_a_file_alone_shows_the_same(
             go(page, name, place, tab)
             assert same(told(page), values[(0, *place)])
             assert page.locator(".bits.other").count() == 0
+    # What needs the network itself is not offered.
+    assert not page.locator(".checkpoints").is_visible()
+    assert page.get_by_role("button", name="Choose a picture…").count() == 0
     page.get_by_role("tab", name="Training").click()
     assert page.locator("figure.curve").count() == 2
 

@@ -119,7 +119,8 @@ class Explorer {
     this.scene = new Scene(this.source, description);
     this.title.textContent = description.title;
     document.title = this.fragment ? description.title : document.title;
-    this.checkpoints.show(description.checkpoints ?? [], description.epoch ?? -1);
+    const epochs = this.source.can("checkpoint") ? description.checkpoints ?? [] : [];
+    this.checkpoints.show(epochs, description.epoch ?? -1);
     this.run.show(this.scene);
     this.network.show(this.scene);
     await this.#heard(this.picture.show(this.scene));
