@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,12 @@ from tests.ops.by_terms import check_operation, mixed
 from tests.ops.test_conv import convolutions
 
 import isoconv.ops as ops
+from isoconv.arithmetic.fma import contract_chain
 from isoconv.errors import ArgumentError, ShapeError
 from isoconv.graph.ir import TensorSpec
 from isoconv.graph.operation import operation
+from isoconv.graph.terms import Chain, Element
+from isoconv.graph.values import evaluate
 
 DTYPES = st.sampled_from(["float32", "float64"])
 SEEDS = st.integers(0, 2**16)
@@ -189,3 +193,22 @@ def test_augmentation(sides: tuple[int, int], interpolate: bool, fill: float, se
         table[:, 7:] = (1, 0)
     check_operation("augment", ops.Augment(float(np.float32(fill)), interpolate=interpolate),
                     images, table)  # fmt: skip
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("side", [1, -1])
+def test_links_are_rounded_once(sign: int, side: int) -> None:
+    """A sum that float64 rounds to the midpoint of two float32 goes to the side it lies on."""
+    # Half a last bit is added, and far below the last bit of float64 a little more or less.
+    if side > 0:  # 2**-24 (1 + 2**-36); a tie would stay at the even number
+        start, a, b = 1 + 2**-22, 1 + 2**-12, (1 - 2**-12 + 2**-24) * 2**-24
+    else:  # 2**-24 (1 - 2**-46); a tie would leave the odd number
+        start, a, b = 1 + 2**-23, 1 + 2**-23, (1 - 2**-23) * 2**-24
+    x, w = sign * np.float32([[start, a]]), np.float32([[1], [b]])
+    chain = Chain(tuple((Element(0, (0, i)), Element(1, (i, 0))) for i in range(2)))
+    found = evaluate(chain, (x, w))
+    assert found == contract_chain([(x[0, i], w[i, 0]) for i in range(2)])
+    exact = [Fraction(float(x[0, i])) * Fraction(float(w[i, 0])) for i in range(2)]
+    near = [np.nextafter(found, np.float32(far)) for far in (-9, 9)]
+    away = [abs(exact[0] + exact[1] - Fraction(float(each))) for each in (found, *near)]
+    assert away[0] < min(away[1:])

@@ -33,13 +33,12 @@ class ImageShards:
         # The images are scaled already.
         self._settings = {**settings, "training": training, "scale": None if scale is None else 1}
         self.whole = self._network(0, 1)
-        if labels is not None:
-            self.whole.flow()
         numbers = 0
-        for index in range(self.whole.size):
+        for index in range(self.whole.forward):
             spec = self.whole.node(index).spec
             numbers += spec.size if spec.batched else 0
-        self.per_image = 4 * numbers
+        # The way back holds up to two values for each one of the way there.
+        self.per_image = 4 * numbers * (1 if labels is None else 3)
         fitting = max(1, PART_BYTES // max(1, self.per_image))
         if training and size is None:
             # Batch normalisation looks at all images of a shard: which ones is for the person.

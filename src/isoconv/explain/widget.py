@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from isoconv.checks import LARGEST, check_count, check_flag, shown
+from isoconv.checks import LARGEST, check_count, check_flag, check_text, shown
 from isoconv.errors import ArgumentError, IsoconvError, MissingExtraError
 from isoconv.explain.bundle import script, styles
 from isoconv.explain.explorer import Explorer
@@ -56,15 +56,25 @@ def explore(
     """
     found = Subject.of(model)
     height = check_count("height", height, most=LARGEST)
+    title = check_text("title", title)
+    live = None if live is None else check_flag("live", live)
     labels = None if label is None else list(labels_of(found.model, label, 1, None))
     if labels is not None and len(labels) != 1:
         raise ArgumentError(f"one image is shown, so that there is one label; got {shown(label)}")
     number = None if labels is None else labels[0]
     name = image.name if isinstance(image, Path) else image if isinstance(image, str) else ""
-    explorer = Explorer(found.model, image, number, title=title, name=Path(name).name)
+    start, notes = found.start()
+    explorer = Explorer(
+        found.model,
+        image,
+        number,
+        title=title,
+        name=Path(name).name,
+        start=start,
+        notes=notes,
+    )
     if found.folder is not None:
         follow(explorer, found.folder)
-    live = None if live is None else check_flag("live", live)
     if live is None:
         live = find_spec("anywidget") is not None
         if not live:
