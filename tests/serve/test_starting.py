@@ -33,11 +33,14 @@ def test_a_browser_is_opened_where_there_is_a_display(monkeypatch: pytest.Monkey
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.delenv("BROWSER", raising=False)
     assert not view._open("http://127.0.0.1:1/")
     assert opened == []
-    monkeypatch.setenv("WAYLAND_DISPLAY", "wayland-0")
-    assert view._open("http://127.0.0.1:1/")
-    assert opened == ["http://127.0.0.1:1/"]
+    for name in ("WAYLAND_DISPLAY", "DISPLAY", "BROWSER"):
+        monkeypatch.setenv(name, "one")
+        assert view._open("http://127.0.0.1:1/")
+        monkeypatch.delenv(name)
+    assert opened == ["http://127.0.0.1:1/"] * 3
 
 
 def explorer() -> Explorer:

@@ -139,14 +139,16 @@ def _save(explorer: Explorer | None, file: Path, as_json: bool) -> None:
 def _open(address: str) -> bool:
     """Open a page in the browser, in a thread of its own: the page is served by this one.
 
-    Where no window can be shown, nothing is opened: a browser of text would take the terminal.
+    Where no window can be shown, nothing is opened: a browser of text would take the terminal. A
+    BROWSER that somebody set is their choice; editors that work from afar set one too.
     """
     import os
     import sys
     import threading
     import webbrowser
 
-    if sys.platform == "linux" and not any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY"))):
+    shown = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
+    if sys.platform == "linux" and not any(map(os.environ.get, shown)):
         return False
     # The socket listens already, so that a request waits until it is answered.
     threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()

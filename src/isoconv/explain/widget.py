@@ -159,9 +159,9 @@ def widget_of(explorer: Explorer, tall: int = 760) -> Any:
 
         def __repr__(self) -> str:
             # All that is left of it where there is no kernel: in a terminal, in a saved notebook.
-            shown = f"{explorer.title or type(explorer.model).__name__}"
+            name = explorer.title or type(explorer.model).__name__
             return (
-                f"an explorer of {shown}, alive in a running notebook; live=False makes one to keep"
+                f"an explorer of {name}, alive in a running notebook; live=False makes one to keep"
             )
 
         def _answer(self, _: Any, question: dict[str, Any], buffers: list[Any]) -> None:
