@@ -239,6 +239,24 @@ def test_one_step_of_the_optimizer(shown: Remote, explorer: Explorer, run: Path)
     values = shown.locator(".cell strong.number").all_inner_texts()
     assert same(number(values[0]), expected.value)
     assert same(number(values[-1]), expected.after)
+    text = shown.locator("section.cell").inner_text()
+    assert "t1: " in text
+    assert "new mean: t" in text
+    assert shown.locator("section.cell .value-line").last.inner_text().startswith("new weight ")
+
+
+def test_a_step_needs_the_loss(shown: Remote, explorer: Explorer) -> None:
+    """Without a class the tab Update asks for it; of a class's result it leads to the loss."""
+    go(shown, "0", (5, 5, 1), "update", "1,2,0,1")
+    shown.get_by_label("gradients of").select_option("1")
+    shown.get_by_role("button", name="Show gradients of the loss").click()
+    shown.locator("section.cell", has_text="new weight").wait_for()
+    assert explorer.scene.of == "loss"
+    shown.get_by_label("its class").select_option("")
+    shown.locator("section.cell", has_text="choose the picture's class").wait_for()
+    shown.get_by_label("class of the picture").select_option("2")
+    shown.locator("section.cell", has_text="new weight").wait_for()
+    assert explorer.label == 2
 
 
 def test_a_picture_of_ones_own(shown: Remote, explorer: Explorer, tmp_path: Path) -> None:

@@ -189,12 +189,20 @@ def test_pictures_of_a_page_are_checked(explorer: Explorer) -> None:
     assert explorer.serial == before
 
 
-def test_the_update_belongs_to_the_runs_own_weights(explorer: Explorer, run: Path) -> None:
-    """With the weights of an earlier epoch no step of the optimizer is told."""
+def test_the_update_is_that_of_the_shown_epoch(explorer: Explorer, run: Path) -> None:
+    """With the weights of a kept epoch the step is the one that the run took from there."""
     start, notes = Subject.of(run).start()
     made = Explorer(ic.load(run), stripes(12, 2).images[:1], 1, start=start, notes=notes)
     follow(made, RunFolder(run))
     question = {"layer": "0", "place": [0, 0, 0, 0], "gradient": "weight"}
-    assert made.ask("explain", question)["follows"]
-    made.ask("checkpoint", {"epoch": 1})
-    assert not made.ask("explain", question)["follows"]
+    steps = {}
+    for epoch in (2, 0, 1):
+        made.ask("checkpoint", {"epoch": epoch})
+        told = made.ask("explain", question)
+        steps[epoch] = told["follows"][-1]["title"].split()[1]
+        assert any("had all its steps" in line for line in told["notes"]) == (epoch == 2)
+        assert not any("here they are 0" in line for line in told["notes"])
+        network = made.scene.network
+        weight = network.value(network.layer("0").parameters["weight"])[0, 0, 0, 0]
+        assert f"weight = {weight!s}" in told["follows"][-1]["reads"]
+    assert steps == {0: "1", 1: "7", 2: "13"}

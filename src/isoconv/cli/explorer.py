@@ -45,7 +45,11 @@ def explorer_of(
         return Explorer(model, image, number, title=run.name, name=name)
     folder = RunFolder(run)
     title = _title(run, folder)
-    start, notes = (None, []) if best else Subject.of(run).start()
+    left = Subject.of(run)
+    start, notes = left.start()
+    if left.model.digest() != model.digest():
+        start = None
+        notes = ["a step is known of the run's last weights and of kept epochs, not of these"]
     images, part = _images_of(run, folder, data)
     explorer = Explorer(model, image, number, title=title, name=name, start=start, notes=notes)
     follow(explorer, folder, images, part)

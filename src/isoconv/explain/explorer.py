@@ -53,6 +53,7 @@ class Explorer:
         model: as given.
         more: as given; what is put in here stands in the next description.
         start: as given.
+        notes: as given.
         scene: what is shown now.
         serial: number of the scene, which every change raises.
         abilities: what `ask` is able to do beside the description.
@@ -82,7 +83,7 @@ class Explorer:
         self.serial = 0
         self.more = dict(more or {})
         self.start = start
-        self._notes = tuple(notes)
+        self.notes: Sequence[str] = tuple(notes)
         self._lock = threading.RLock()
         self._actions: dict[str, Callable[[Mapping[str, Any]], Any]] = {
             "label": self._label,
@@ -252,9 +253,11 @@ class Explorer:
             raise ArgumentError("an explanation needs a layer's name and a place")
         if gradient is not None and not isinstance(gradient, str):
             raise ArgumentError(f"gradient must be a name; got {gradient!r:.80}")
+        # What is to be said of a step is said where there is one: beside a gradient of the loss.
+        steps = gradient not in (None, "value", "input") and self.scene.of == "loss"
         found = explain_in(
             self.scene.network, (layer, *place), gradient=gradient, of=self.scene.of,
-            start=self.start, notes=self._notes,
+            start=self.start, notes=self.notes if steps else (),
         )  # fmt: skip
         return {**found.to_dict(), "written": found.to_text()}
 

@@ -16,6 +16,7 @@ from isoconv.data import Dataset
 from isoconv.data.classes import in_classes
 from isoconv.errors import ArgumentError
 from isoconv.explain.explorer import Explorer
+from isoconv.explain.subject import Subject
 from isoconv.graph.operation import Array
 from isoconv.nn import Module
 from isoconv.report.album import displayed
@@ -72,7 +73,7 @@ class RunPages:
         model = explorer.model
         self._given = model
         self._own = self._epoch = self._epoch_of(model)
-        self._start = explorer.start
+        self._start = explorer.start, explorer.notes
         self._measured: dict[int, Evaluation] = {}
         self._data = None if data is None else in_classes(data, model.class_names, "the run")
         explorer.more |= self._told()
@@ -142,8 +143,10 @@ class RunPages:
         known = epoch == self._own
         model = self._given if known else load(self._folder.path, epoch=epoch)
         self._epoch = self._explorer.more["epoch"] = epoch
-        # The optimizer's state belongs to the weights that the run left.
-        self._explorer.start = self._start if known else None
+        # A step goes on from the state that lies beside these very weights.
+        self._explorer.start, self._explorer.notes = (
+            self._start if known else Subject.after(self._folder, model, epoch).start()
+        )
         self._explorer.change_model(model)
 
     def _picture(self, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -68,6 +68,17 @@ class Subject:
         return cls._of_run(model, description, epochs, folder)
 
     @classmethod
+    def after(cls, folder: RunFolder, model: Module, epoch: int) -> Subject:
+        """A run as it was after an epoch.
+
+        Args:
+            folder: of the run.
+            model: with the weights of that epoch.
+            epoch: how many epochs are behind them.
+        """
+        return cls._of_run(model, folder.description(), epoch, folder)
+
+    @classmethod
     def _of_run(
         cls, model: Module, description: Mapping[str, Any], epochs: int, folder: RunFolder | None
     ) -> Subject:

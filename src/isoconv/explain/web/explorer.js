@@ -14,7 +14,7 @@ import { direct, directWeight, followers, partsOf } from "./parts.js";
 import { Picture } from "./picture.js";
 import { Checkpoints, Run } from "./run.js";
 import { Scene, largest, unflat } from "./scene.js";
-import { blocksOf } from "./told.js";
+import { stepOf } from "./told.js";
 import { count, flat } from "./windows.js";
 
 const TABS = [["value", "Value"], ["gradient", "Gradient"], ["kernel", "Gradient by kernel"],
@@ -295,7 +295,8 @@ class Explorer {
     return { heading: this.#told("", value), body: [main.element,
       after.parts.length ? html("h2", { class: "between" }, "What follows, at the same place") : null,
       after.parts.length ? follow.element : null,
-      after.readers.length ? html("p", { class: "hint" }, `Then read by ${after.readers.join(", ")}.`)
+      after.readers.length ? html("p", { class: "hint" }, 
+          `Then read by ${after.readers.map((one) => `layer ${one}`).join(", ")}.`)
         : null] };
   }
 
@@ -340,7 +341,7 @@ class Explorer {
     const { weight, own } = layer.window;
     const at = this.#kernelPlace();
     const gradient = scene.gradient(weight);
-    const words = `The gradient of ${scene.goal} by weight[${at.join(", ")}] of ${layer.name}`;
+    const words = `The gradient of ${scene.goal} by weight[${at.join(", ")}] of layer ${layer.name}`;
     if (gradient === null) {
       return { heading: `${words} = 0`, body: html("p", {}, "Nothing flows back to this kernel.") };
     }
@@ -356,14 +357,10 @@ class Explorer {
   async #update() {
     const { scene, layer } = this;
     const at = this.#kernelPlace();
-    const heading = `One step for weight[${at.join(", ")}] of ${layer.name}`;
-    if (!this.source.can("explain")) {
-      return { heading, body: html("p", {}, "An optimizer's step needs the network itself: "
-        + "isoconv view, or a notebook, shows it.") };
-    }
-    const told = await this.source.ask("explain",
-      { layer: layer.name, place: at, gradient: "weight" });
-    return { heading, body: blocksOf(told) };
+    const heading = `One step for weight[${at.join(", ")}] of layer ${layer.name}`;
+    const ask = (what, told) => this.#changed(this.source.ask(what, told));
+    return { heading, body: await stepOf(scene, layer, at, {
+      label: (label) => ask("label", { label }), loss: () => ask("of", { of: "loss" }) }) };
   }
 }
 

@@ -100,7 +100,7 @@ export class NetworkList {
   }
 
   #told(from, to) {
-    const name = (number) => (number < 0 ? "the picture" : this.scene.layers[number].name);
+    const name = (number) => (number < 0 ? "the picture" : `layer ${this.scene.layers[number].name}`);
     return `${name(to)} also reads ${name(from)}`;
   }
 }

@@ -123,7 +123,8 @@ export class Run {
     if (history) {
       refill(this.curves, html("h2", {}, "Learning curves"), html("p", { class: "hint" },
         `Best epoch by ${history.watched.replace("val_", "validation ").replace("top1", "accuracy")}: `
-        + `${history.best}; the dashed line is the epoch whose weights are shown.`),
+        + `${history.best}; the upright dotted line marks the epoch whose weights `
+        + "are shown."),
       html("div", { class: "curves" }, KINDS.map((kind) => curve(history, kind, epoch))), table(history));
     }
     this.matrix.hidden = !confusion && !this.source.can("confusion");

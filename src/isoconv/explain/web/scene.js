@@ -91,7 +91,8 @@ export class Scene {
       return "the picture, normalised";
     }
     const layer = this.layers.find((one) => one.result === id);
-    return layer ? `the result of ${layer.name}` : `${node.op} of ${node.layer || "the picture"}`;
+    return layer ? `the result of layer ${layer.name}`
+      : `${node.op} of ${node.layer ? `layer ${node.layer}` : "the picture"}`;
   }
 
   /** The layer whose result or inner node this is; null for none. */
