@@ -366,17 +366,42 @@ def test_grad_cam_of_a_layer(shown: Remote, explorer: Explorer) -> None:
     shown.get_by_label("layer of Grad-CAM").select_option(label="ReLU 5")
     said = shown.locator(".picture-sheet", has_text="Orange: what speaks for standing")
     said.wait_for()
-    network = explorer.scene.network
-    index = network.layer("5").result
-    maps = network.value(index)[0].astype(np.float64)
-    weights = network.gradient(index, 1)[0].astype(np.float64).mean((0, 1))
-    cam = np.maximum(0, maps @ weights)
-    if cam.max() > 0:
-        row, column = np.unravel_index(int(np.argmax(cam)), cam.shape)
-        at = [int(np.floor((p + 0.5) * 12 / cam.shape[0])) for p in (row, column)]
-        assert f"strongest around row {at[0]}, column {at[1]}" in said.inner_text()
+    image = explorer.scene.network.images[0]
+    cam = ic.grad_cam(explorer.model, image, target=1, layer="5")
+    if cam.map.max() > 0:
+        assert f"strongest at row {cam.strongest[0]}, column {cam.strongest[1]}." in said.inner_text()
     else:
         assert "here nothing does" in said.inner_text()
+
+
+def test_saliency_has_the_librarys_bits(shown: Remote, explorer: Explorer) -> None:
+    """Grad-CAM of every map and gradient times input are the same float32 as ic.grad_cam's."""
+    image = explorer.scene.network.images[0]
+    shown.get_by_label("gradients of").select_option("1")
+    settled(shown)
+    found = shown.evaluate("""async () => {
+      const { HttpSource } = await import("/web/source.js");
+      const { Scene } = await import("/web/scene.js");
+      const { camLayers, gradCam, inputGradient, usualCamLayer } = await import("/web/saliency.js");
+      const source = new HttpSource();
+      const scene = new Scene(source, await source.description());
+      const told = { usual: scene.layers[usualCamLayer(scene)].name, maps: {} };
+      for (const number of camLayers(scene)) {
+        told.maps[scene.layers[number].name] = [...(await gradCam(scene, number)).values];
+      }
+      told.times = [...(await inputGradient(scene, true)).values];
+      told.sizes = [...(await inputGradient(scene, false)).values];
+      return told;
+    }""")
+    assert found["usual"] == ic.grad_cam(explorer.model, image, target=1).settings["layer"]
+    assert set(found["maps"]) >= {"0", "2", "3", "4", "5", "6"}
+    assert any(any(values) for values in found["maps"].values())
+    for name, values in found["maps"].items():
+        expected = ic.grad_cam(explorer.model, image, target=1, layer=name).map
+        assert np.array_equal(np.float32(values).reshape(12, 12), expected), name
+    for key, times in (("times", True), ("sizes", False)):
+        expected = ic.input_gradient(explorer.model, image, target=1, times_input=times).map
+        assert np.array_equal(np.float32(found[key]).reshape(12, 12), expected)
 
 
 def test_the_keyboard_reaches_everything(shown: Remote) -> None:

@@ -54,6 +54,7 @@ class Explorer:
         more: as given; what is put in here stands in the next description.
         start: as given.
         notes: as given.
+        number: of the image among those that a page may choose from; None for another one.
         scene: what is shown now.
         serial: number of the scene, which every change raises.
         abilities: what `ask` is able to do beside the description.
@@ -81,6 +82,7 @@ class Explorer:
         self.model = model
         self.title = title
         self.serial = 0
+        self.number: int | None = None
         self.more = dict(more or {})
         self.start = start
         self.notes: Sequence[str] = tuple(notes)
@@ -114,6 +116,7 @@ class Explorer:
         """The description of the scene, its number and what may be asked."""
         with self._lock:
             told = {**self.scene.description(), **self.more}
+            told["image"]["number"] = self.number
             return {**told, "scene": self.serial, "abilities": self.abilities}
 
     def array(self, scene: int, index: int) -> bytes:
@@ -166,10 +169,13 @@ class Explorer:
                 raise DataFileError(f"{printable(name) or 'the picture'}: {text}") from None
         return self.show(images, None, name)
 
-    def show(self, images: Array, label: int | None, name: str) -> dict[str, Any]:
-        """Show another image, ``(1, H, W, C)``."""
+    def show(
+        self, images: Array, label: int | None, name: str, number: int | None = None
+    ) -> dict[str, Any]:
+        """Show another image, ``(1, H, W, C)``; `number` is the one that a page knows it by."""
         with self._lock:
             self._put(images, label, name)
+            self.number = number
             return self.description()
 
     # Scenes
@@ -244,7 +250,7 @@ class Explorer:
         else:
             low, high = (0.0, 1.0) if trained is None else (trained.low, trained.high)
             images = (low + drawn.astype(np.float32) / 255 * (high - low)).astype(np.float32)
-        self._put(images, None, "a drawing")
+        self.show(images, None, "a drawing")
 
     def _explain(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         layer, place = arguments.get("layer"), arguments.get("place", [])

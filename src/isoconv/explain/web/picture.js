@@ -134,11 +134,23 @@ export class Picture {
         this.onshow(source.ask("draw", { pixels })))));
     }
     if (source.can("picture") && gallery) {
+      const most = gallery.count - 1;
+      const said = html("span", { class: "hint", role: "status" },
+        `of ${gallery.count.toLocaleString("en")}`);
+      // A picture that is none of them leaves the field empty.
+      const number = image.number ?? "";
       parts.push(html("label", {}, `${gallery.part || "its"} image `, html("input", { type: "number",
-        min: 0, max: gallery.count - 1, value: this.number ?? 0, onchange: (event) => {
-          this.number = Math.max(0, Math.min(gallery.count - 1, Math.round(Number(event.target.value)) || 0));
-          this.onshow(source.ask("picture", { number: this.number }));
-        } }), html("span", { class: "hint" }, `of ${gallery.count.toLocaleString("en")}`)));
+        min: 0, max: most, value: number, onchange: (event) => {
+          const text = event.target.value.trim();
+          if (/^\d+$/.test(text) && Number(text) <= most) {
+            this.onshow(source.ask("picture", { number: Number(text) }));
+            return;
+          }
+          event.target.value = number;
+          said.textContent = `there are images 0 … ${most.toLocaleString("en")}`
+            + `${text ? `, no ${text}` : ""}`;
+          said.classList.add("warning");
+        } }), said));
     }
     refill(this.ways, parts, source.can("show")
       ? html("p", { class: "hint" }, "Or drop a picture here, or paste one.") : null);
@@ -210,17 +222,20 @@ export class Picture {
   #told(map) {
     const { scene } = this;
     const { of, image } = scene.told;
-    const goal = of === "loss" ? `a smaller loss, so for ${scene.className(image.label)}`
-      : scene.className(of);
+    const named = scene.className(of === "loss" ? image.label : of);
+    const goal = of === "loss" ? `a smaller loss, and so for ${named}` : named;
     const spot = strongest(map);
     const [height, width] = image.shape;
-    const at = spot && `around row ${Math.round((spot.row + 0.5) * height / map.rows - 0.5)}, column `
-      + `${Math.round((spot.column + 0.5) * width / map.columns - 0.5)}`;
+    const at = spot && (map.rows === height && map.columns === width
+      ? `at row ${spot.row}, column ${spot.column}`
+      : `around row ${Math.round((spot.row + 0.5) * height / map.rows - 0.5)}, column `
+        + `${Math.round((spot.column + 0.5) * width / map.columns - 0.5)}`);
     const words = { cam: `Orange: what speaks for ${goal}`,
       times: `Orange speaks for ${goal}, blue against it`,
       gradient: `The stronger, the more a change of the pixel changes ${scene.goal}`,
-      occlusion: "Orange: where covering the picture makes "
-        + `${scene.className(of === "loss" ? image.label : of)} less likely, blue: more` }[this.over];
+      occlusion: `Orange: where the probability of ${named} falls when a patch covers the picture `
+        + "there; blue: where it rises",
+    }[this.over];
     return `${words}; ${spot ? `strongest ${at}` : "here nothing does"}.${map.note ? ` ${map.note}` : ""}`;
   }
 
