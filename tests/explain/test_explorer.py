@@ -273,6 +273,29 @@ def test_a_picture_of_ones_own(shown: Remote, explorer: Explorer, tmp_path: Path
     assert CLASSES[best] in shown.locator(".guesses tbody tr").first.inner_text()
 
 
+def test_the_number_of_the_picture(shown: Remote, explorer: Explorer, tmp_path: Path) -> None:
+    """The field has the number of what is shown, is empty for another, and says what there is."""
+    field = shown.locator(".ways input[type=number]")
+    assert field.input_value() == ""
+    for number in ("0", "5"):
+        field.fill(number)
+        field.press("Enter")
+        shown.locator(".picture-sheet", has_text=f"validation image {number}").wait_for()
+        settled(shown)
+        assert field.input_value() == number
+        assert explorer.number == int(number)
+    field.fill("99")
+    field.press("Enter")
+    shown.locator(".ways .warning", has_text="there are images 0 … 11, no 99").wait_for()
+    assert field.input_value() == "5"
+    file = tmp_path / "mine.png"
+    Image.fromarray(np.full((12, 12), 77, np.uint8)).save(file)
+    shown.locator("input[type=file]").set_input_files(str(file))
+    shown.locator(".picture-sheet", has_text="mine.png").wait_for()
+    settled(shown)
+    assert field.input_value() == ""
+
+
 def test_a_file_that_is_no_picture(explorer: Explorer, browser: Remote, tmp_path: Path) -> None:
     """It is refused in a line, and what was shown stays."""
     text = tmp_path / "no-picture.png"

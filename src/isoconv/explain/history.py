@@ -154,7 +154,8 @@ class RunPages:
         data = self._images()
         number = _number("number", arguments.get("number"), len(data))
         label = int(data.labels[number]) if data.labels.dtype.kind == "i" else None
-        return self._explorer.show(data.images[number : number + 1], label, self._name(number))
+        image = data.images[number : number + 1]
+        return self._explorer.show(image, label, self._name(number), number)
 
     def _confusion(self, _: Mapping[str, Any]) -> dict[str, Any]:
         """Images of each class (row) by the class that they were taken for (column)."""
