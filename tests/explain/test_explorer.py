@@ -27,7 +27,7 @@ import isoconv as ic
 from isoconv.explain.explorer import Explorer
 from isoconv.explain.field import field_of
 from isoconv.explain.history import follow
-from isoconv.explain.standalone import write_page
+from isoconv.explain.standalone import _wanted, write_page
 from isoconv.explain.subject import Subject
 from isoconv.nn.models import create
 from isoconv.train import RunFolder
@@ -519,6 +519,50 @@ def test_branches_and_winograd(new_page: Callable[..., Remote]) -> None:
         assert same(told(page), value[1, 2, 3])
         assert "Winograd" in page.locator(".part").first.inner_text()
         assert page.locator(".bits.other[role=alert]").count() == 0
+        # A gradient that Winograd's maps compute: its ordinary sum comes first, by its own formula.
+        back = network.gradient(network.layer("2").result)[0]
+        go(page, "2", (1, 2, 3), "gradient")
+        assert same(told(page), back[1, 2, 3])
+        first = page.locator(".part").first.inner_text()
+        assert "conv grad input" in first
+        assert "The ordinary sum" in first
+        assert "dx[i, c] = sum over" in first
+        assert "sum of what flows back over both branches" in page.locator("section.cell").inner_text()
+        go(page, name, (1, 2, 3), "gradient")
+        assert "batch normalisation, on the way back" in page.locator("section.cell").inner_text()
+        assert "--" not in page.locator("section.cell").inner_text()
+
+
+def test_a_file_of_a_winograd_network_has_every_layers_gradient(
+    new_page: Callable[..., Remote], tmp_path: Path
+) -> None:
+    """What the page reads for them comes before Winograd's planes; what is lacking is said."""
+    model = create("small_resnet", 3).build((12, 12, 3))
+    image = np.random.default_rng(4).random((12, 12, 3)).astype(np.float32)
+    explorer = Explorer(model, image, 1, title="Residual")
+    network = explorer.scene.network
+    wanted = {index for kind, index in _wanted(explorer.scene) if kind != "other numbers"}
+    most = sum(network.node(index).spec.size * 4 for index in wanted)
+    file = tmp_path / "page.html"
+    assert write_page(explorer, file, most) == []
+    page = new_page()
+    page.goto(file.as_uri())
+    settled(page)
+    for layer in network.layers:
+        place = (0,) * len(network.node(layer.result).spec.shape)
+        for tab in ("value", "gradient"):
+            go(page, layer.name, place, tab)
+            assert page.locator(".status.warning").count() == 0, (layer.name, tab)
+            assert " = " in heading(page)
+    assert write_page(explorer, file, most // 2)
+    page.reload()
+    settled(page)
+    assert "were left out of the page" in page.locator(".top .left").inner_text()
+    last = network.layers[0].name
+    go(page, last, (0, 0, 0), "value")
+    go(page, last, (0, 0, 0), "kernel", "0,0,0,0")
+    assert " = " not in heading(page)
+    assert "left out" in page.locator("section.cell .warning").inner_text()
 
 
 def test_an_odd_address_is_no_harm(shown: Remote) -> None:

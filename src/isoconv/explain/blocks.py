@@ -154,7 +154,8 @@ class _Writer:
     @staticmethod
     def _bracketed(term: Term, inner: str, outer: str) -> str:
         """An argument in brackets where the order would not be seen otherwise."""
-        if inner.startswith("-") and not re.fullmatch(r"\W*\{0\}\W*|\w+\(.*\)", outer):
+        alone = re.fullmatch(r"\W*\{0\}\W*|\w+\(.*\)", outer) and not outer.startswith("-")
+        if inner.startswith("-") and not alone:
             return f"({inner})"
         simple = not isinstance(term, Formula) or "(" in outer or " " not in inner
         if simple or re.fullmatch(r"\w+\(.*\)", inner):

@@ -14,7 +14,7 @@ import numpy as np
 
 from isoconv.errors import ArgumentError
 from isoconv.explain.network import Layer, Network
-from isoconv.explain.windows import pooling_of, window_of
+from isoconv.explain.windows import direct_of, pooling_of, window_of
 from isoconv.graph.operation import Array, operation
 from isoconv.nn.summary import multiply_adds
 
@@ -121,6 +121,7 @@ class Scene:
     def _node(self, index: int) -> dict[str, Any]:
         node = self.network.node(index)
         entry = operation(node.op)
+        stands = direct_of(self.network, index)
         return {
             "op": node.op,
             "inputs": list(node.inputs),
@@ -132,6 +133,14 @@ class Scene:
             "operands": list(entry.operand_names(len(node.inputs))) if node.inputs else [],
             "summary": entry.summary,
             "pointwise": entry.pointwise,
+            "direct": None
+            if stands is None
+            else {
+                "op": stands.op,
+                "inputs": list(stands.operands),
+                "attrs": _plain(stands.attrs),
+                "summary": operation(stands.op).summary,
+            },
         }
 
     def _layer(self, layer: Layer) -> dict[str, Any]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from isoconv.errors import ArgumentError
 from isoconv.explain.bundle import static_page
 from isoconv.explain.explorer import Explorer
+from isoconv.explain.network import Network
 from isoconv.explain.protocol import Scene
+from isoconv.explain.windows import direct_of
+from isoconv.graph.operation import operation
 from isoconv.printable import printable
 from isoconv.report.style import write_whole
 
@@ -29,7 +33,8 @@ def page_of(
     """The page, and a line for each kind of number that was left out.
 
     What is needed first is kept first: every layer's result and what its convolution or pooling
-    reads, then the gradients by them, then those by the kernels, then all else.
+    reads, then the gradients by them and what those are summed from, then the gradients by the
+    kernels, then all else.
 
     Args:
         explorer: what is shown.
@@ -78,9 +83,30 @@ def _wanted(scene: Scene) -> list[tuple[str, int]]:
             first += [("values", i) for i in network.node(layer.root).inputs]
         first += [("values", i) for i in layer.parameters.values()]
     back = [("gradients", flow[i]) for _, i in first if i in flow and i not in parameters]
+    back += [("gradients", i) for i in _behind(network, [i for _, i in back])]
     kernels = [("gradients by kernels", flow[i]) for i in parameters if i in flow]
-    rest = [("other numbers", i) for i in floats]
-    return [*first, *back, *kernels, *rest]
+    # Winograd's maps of patches are many numbers, and a page shows the plain sums without them.
+    rest = sorted(floats, key=lambda i: network.node(i).op.startswith("winograd"))
+    return [*first, *back, *kernels, *(("other numbers", i) for i in rest)]
+
+
+def _behind(network: Network, gradients: Sequence[int]) -> list[int]:
+    """What a page reads to take gradients apart: back to the last sums and their operands."""
+    found: dict[int, None] = {}
+    left = list(gradients)
+    while left:
+        index = left.pop()
+        node = network.node(index)
+        stands = direct_of(network, index)
+        onward = operation(node.op).pointwise or operation(node.op).view
+        reads = node.inputs if stands is None else stands.operands
+        if node.op.startswith("winograd") and stands is None:
+            reads = ()
+        found[index] = None
+        found |= dict.fromkeys(reads)
+        if onward:
+            left += [i for i in reads if i >= network.forward and network.node(i).spec.batched]
+    return list(found)
 
 
 def write_page(explorer: Explorer, path: str | Path, most: int = MOST_BYTES) -> list[str]:

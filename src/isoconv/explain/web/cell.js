@@ -126,6 +126,9 @@ function grids(part, channel) {
 
 /** What an operation is called; a linear layer is a convolution without positions. */
 function called(part) {
+  if (part.title) {
+    return part.title;
+  }
   return part.op === "conv" && part.attrs?.kernel?.length === 0 ? "linear"
     : part.op.replaceAll("_", " ");
 }
@@ -216,7 +219,8 @@ export class Parts {
       : part.kind === "formula" ? this.#formula(part) : this.#other(part);
     const title = [called(part), part.layer ? `layer ${part.layer}` : "",
       part.place.length ? `at ${bracketed(part.place)}` : ""].filter((text) => text).join(" · ");
-    return html("section", { class: "part" }, html("h3", {}, title),
+    return html("section", { class: "part" }, html("h3", {}, title), part.other
+      ? html("p", { class: "said" }, "The ordinary sum, in place of which Winograd's algorithm computes") : null,
       html("p", { class: "hint" }, part.summary), body);
   }
 

@@ -10,7 +10,7 @@ import { Kernels } from "./kernels.js";
 import { Maps } from "./maps.js";
 import { Player } from "./motion.js";
 import { NetworkList } from "./network.js";
-import { direct, directWeight, followers, partsOf } from "./parts.js";
+import { followers, ordinary, partsOf } from "./parts.js";
 import { Picture } from "./picture.js";
 import { Checkpoints, Run } from "./run.js";
 import { Scene, largest, unflat } from "./scene.js";
@@ -31,7 +31,9 @@ class Explorer {
     root.classList.add("isoconv", "explorer");
     this.title = html("h1", {}, "…");
     this.status = html("p", { class: "status", role: "status" }, WAIT);
-    this.top = html("header", { class: "top" }, this.title, this.status);
+    this.left = html("ul", { class: "left hint", "aria-label": "what this page lacks", hidden: true });
+    this.hint = hint();
+    this.top = html("header", { class: "top" }, this.title, this.status, this.left, this.hint);
     refill(root, this.top);
     this.onhash = () => this.#follow();
     if (fragment) {
@@ -76,7 +78,7 @@ class Explorer {
       this.network.element, this.tabs.element, this.picture.element, this.maps.element,
       this.kernels.element, this.cell);
     this.views = tabList("what is shown", VIEWS, this.page, (name) => this.#view(name));
-    this.top.append(this.checkpoints.element);
+    this.title.after(this.checkpoints.element);
     this.root.append(this.views.element, this.page, this.run.element);
     await this.#scene(description);
     this.#view("network");
@@ -124,9 +126,8 @@ class Explorer {
     this.run.show(this.scene);
     this.network.show(this.scene);
     await this.#heard(this.picture.show(this.scene));
-    for (const line of description.left ?? []) {
-      this.status.textContent += `${line}. `;
-    }
+    refill(this.left, (description.left ?? []).map((line) => html("li", {}, `${line}.`)));
+    this.left.hidden = !this.left.children.length;
     const asked = this.fragment ? fromFragment(location.hash, this.scene) : null;
     const first = this.scene.layers.findIndex((layer) => layer.window);
     const number = this.number ?? asked?.number ?? Math.max(0, first);
@@ -231,7 +232,9 @@ class Explorer {
       return;
     }
     this.cell.setAttribute("aria-busy", "false");
-    const [, { heading, body }] = drawn ?? [null, { heading: this.heading.textContent, body: [] }];
+    // Where it cannot be taken apart, no heading of another number may stand above the reason.
+    const [, { heading, body }] = drawn ?? [null, { heading: this.#where(), body:
+      html("p", { class: "warning" }, `This cannot be shown: ${this.status.textContent}.`) }];
     this.heading.textContent = heading;
     refill(this.panel, body);
     this.#write(moving);
@@ -274,9 +277,14 @@ class Explorer {
     }
   }
 
+  /** The chosen number in words, without its value. */
+  #where() {
+    const name = this.layer ? `${this.layer.kind}, layer ${this.layer.name},` : "the picture";
+    return `${name} at ${spoken(this.place)}`;
+  }
+
   #told(words, value) {
-    const name = this.layer ? `${this.layer.kind} ${this.layer.name}` : "the picture";
-    return `${words}${name} at ${spoken(this.place)} = ${shown(value)}`;
+    return `${words}${this.#where()} = ${shown(value)}`;
   }
 
   async #value() {
@@ -284,9 +292,6 @@ class Explorer {
     const value = this.values[flat(place, scene.shape(id))];
     const parts = await partsOf(scene, id, place, (node) => (layer ? layer.nodes.includes(node)
       : !scene.flows(node)));
-    if (layer?.window && !layer.window.own) {
-      parts.unshift(await direct(scene, layer, place));
-    }
     const main = new Parts();
     main.show(scene, parts);
     const after = layer ? await followers(scene, id, place) : { parts: [], readers: [] };
@@ -338,7 +343,7 @@ class Explorer {
 
   async #kernel() {
     const { scene, layer } = this;
-    const { weight, own } = layer.window;
+    const { weight } = layer.window;
     const at = this.#kernelPlace();
     const gradient = scene.gradient(weight);
     const words = `The gradient of ${scene.goal} by weight[${at.join(", ")}] of layer ${layer.name}`;
@@ -347,8 +352,8 @@ class Explorer {
     }
     const values = await scene.array(gradient);
     const parts = new Parts();
-    parts.show(scene, own ? await partsOf(scene, gradient, at, (node) => node === gradient)
-      : [await directWeight(scene, layer, at)]);
+    const plain = await ordinary(scene, gradient, at);
+    parts.show(scene, plain ? [plain] : await partsOf(scene, gradient, at, (node) => node === gradient));
     return { heading: `${words} = ${shown(values[flat(at, scene.shape(weight))])}`, body: [
       html("p", { class: "hint" }, "One term for each position of the window in this picture: what "
         + "lay under this kernel element, times the gradient of the result there."), parts.element] };
@@ -362,6 +367,28 @@ class Explorer {
     return { heading, body: await stepOf(scene, layer, at, {
       label: (label) => ask("label", { label }), loss: () => ask("of", { of: "loss" }) }) };
   }
+}
+
+const DISMISSED = "isoconv explorer: its sentence was read";
+
+/** What the page is for, in a sentence; gone for good once it was dismissed. */
+function hint() {
+  const close = html("button", { type: "button", class: "link", onclick: () => {
+    told.hidden = true;
+    try {
+      localStorage.setItem(DISMISSED, "yes");
+    } catch {
+      // A page without a memory of its own says it once more.
+    }
+  } }, "understood");
+  const told = html("p", { class: "hint purpose" }, "Choose a layer and click a cell of its map: below "
+    + "stands what its number is made of, term by term. ", close);
+  try {
+    told.hidden = localStorage.getItem(DISMISSED) !== null;
+  } catch {
+    told.hidden = false;
+  }
+  return told;
 }
 
 /** A place in words: "row 3, column 5, channel 7". */

@@ -42,7 +42,8 @@ function reads(scene, id, place) {
 async function part(scene, id, place) {
   const node = scene.node(id);
   const value = (await scene.array(id))[node.shape.length ? flat(place, node.shape) : 0];
-  const found = { id, op: node.op, place, value, summary: node.summary, layer: node.layer };
+  const found = { id, op: node.op, place, value, summary: node.summary, layer: node.layer,
+    ...purpose(scene, id) };
   if (knows(node.op)) {
     return { ...found, ...await worked(scene, node.op, node.attrs, node.inputs, place) };
   }
@@ -69,28 +70,38 @@ async function worked(scene, op, attrs, inputs, place) {
   return { kind: "terms", op, attrs, inputs, shapes, arrays, form, result: valueOf(form, arrays) };
 }
 
-/** A Winograd convolution's window times its kernel, as it would be without it. */
-export async function direct(scene, layer, place) {
-  const { x, weight, y, geometry } = layer.window;
-  const value = (await scene.array(y))[flat(place, scene.shape(y))];
-  const found = await worked(scene, "conv", geometry, [x, weight], place);
-  return { id: y, place, value, layer: layer.name, summary: scene.node(y).summary, ...found,
-    other: true };
+/** The ordinary sum that the last of Winograd's maps stands for; null for other nodes. */
+export async function ordinary(scene, id, place) {
+  const { direct, layer, shape } = scene.node(id);
+  if (!direct) {
+    return null;
+  }
+  const value = (await scene.array(id))[flat(place, shape)];
+  return { id, place, value, layer, summary: direct.summary, other: true,
+    ...await worked(scene, direct.op, direct.attrs, direct.inputs, place) };
 }
 
-/** The gradient by a Winograd convolution's kernel, as a direct convolution has it. */
-export async function directWeight(scene, layer, place) {
-  const { x, weight, y, geometry } = layer.window;
-  const gradient = scene.gradient(weight);
-  const value = (await scene.array(gradient))[flat(place, scene.shape(weight))];
-  const found = await worked(scene, "conv_grad_weight", geometry, [x, scene.gradient(y)], place);
-  return { id: gradient, place, value, layer: layer.name,
-    summary: scene.node(gradient).summary, ...found, other: true };
+/** What an operation on the way back is for, in words: {title, summary}; null where its name says it. */
+function purpose(scene, id) {
+  const node = scene.node(id);
+  if (!scene.flows(id)) {
+    return null;
+  }
+  if (node.op === "add") {
+    return { title: "sum of what flows back over both branches",
+      summary: "Several layers read this number; the gradients that they give back are added." };
+  }
+  if (node.op === "mul" && node.batched && scene.kindOf(node.layer) === "BatchNorm") {
+    return { title: "batch normalisation, on the way back", summary: "dx = (γ · 1 / √(variance + ε)) · dy: "
+      + "in a prediction mean and variance are fixed numbers, so that the gradient is only scaled." };
+  }
+  return null;
 }
 
 /** All parts that lead to a node's element, of nodes that `own` says yes to; the first ones first. */
 export async function partsOf(scene, id, place, own) {
   const found = new Map();
+  const plain = [];
   async function visit(node, at) {
     const key = `${node}:${at}`;
     if (found.has(key) || found.size >= MOST || !own(node) || scene.node(node).op === "input") {
@@ -106,10 +117,14 @@ export async function partsOf(scene, id, place, own) {
         await visit(one.id, one.place);
       }
     }
+    const sum = await ordinary(scene, node, at);
+    if (sum) {
+      plain.push(sum);
+    }
     found.set(key, await part(scene, node, at));
   }
   await visit(id, place);
-  return [...found.values()];
+  return [...plain, ...found.values()];
 }
 
 /** What is made of a layer's result element by element, and the names of the layers that read it. */

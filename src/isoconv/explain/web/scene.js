@@ -85,7 +85,11 @@ export class Scene {
           return `the gradient by ${this.describe(value)}`;
         }
       }
-      return `${node.op} on the way back`;
+      const layer = node.layer ? ` through layer ${node.layer}` : "";
+      if (node.op === "mul" && !node.batched && this.node(node.inputs[1]).op === "inverse_std") {
+        return `γ · 1 / √(variance + ε) of layer ${node.layer}`;
+      }
+      return `what flows back${layer} (${node.op})`;
     }
     if (id === this.told.image.source) {
       return "the picture, normalised";
@@ -93,6 +97,11 @@ export class Scene {
     const layer = this.layers.find((one) => one.result === id);
     return layer ? `the result of layer ${layer.name}`
       : `${node.op} of ${node.layer ? `layer ${node.layer}` : "the picture"}`;
+  }
+
+  /** What kind of layer has a name; null for none. */
+  kindOf(name) {
+    return this.layers.find((layer) => layer.name === name)?.kind ?? null;
   }
 
   /** The layer whose result or inner node this is; null for none. */
