@@ -155,6 +155,56 @@ def test_a_click_on_a_map_takes_that_cell_apart(shown: Remote, explorer: Explore
     assert re.search(r"#at=0,4,7,1&show=value", shown.url)
 
 
+def test_a_click_brings_what_it_chose_into_sight(
+    explorer: Explorer, new_page: Callable[..., Remote]
+) -> None:
+    """On a low screen the heading of the number is scrolled to, but not by the arrow keys."""
+    within = """() => { const { top, bottom } = document.querySelector("section.cell > h2")
+      .getBoundingClientRect(); return top >= 0 && bottom <= innerHeight; }"""
+    with served(explorer) as address:
+        page = new_page(width=1280, height=420)
+        page.goto(address)
+        settled(page)
+        go(page, "0", (0, 0, 1), "value")
+        assert not page.evaluate(within)
+        page.locator(".maps .large canvas").focus()
+        page.keyboard.press("ArrowDown")
+        settled(page)
+        page.wait_for_timeout(300)
+        assert not page.evaluate(within)
+        page.locator(".maps .large canvas").click(position={"x": 90, "y": 20})
+        page.wait_for_function(within)
+
+
+def test_a_gradient_by_kernel_begins_with_what_is_no_padding(
+    shown: Remote, explorer: Explorer
+) -> None:
+    """Terms with padding that come first are folded, and it is said how many terms have it."""
+    go(shown, "0", (5, 5, 1), "kernel", "0,0,0,1")
+    part = shown.locator("section.cell .part")
+    # Of 144 positions those of the first row and the first column lie in the padding.
+    assert "23 of 144 terms: products with padding, which is 0." in part.inner_text()
+    assert "the first 13 terms are products with padding" in part.inner_text()
+    row = part.locator("tbody tr:not(.gap)").first
+    assert row.locator("th").inner_text() == "14"
+    assert "padding" not in row.inner_text()
+    part.get_by_role("button", name="show them").click()
+    row = part.locator("tbody tr:not(.gap)").first
+    assert row.locator("th").inner_text() == "1"
+    assert "padding" in row.inner_text()
+
+
+def test_what_the_page_is_for(shown: Remote) -> None:
+    """A sentence says it until it was dismissed."""
+    sentence = shown.get_by_text("Choose a layer and click a cell of its map")
+    assert sentence.is_visible()
+    shown.get_by_role("button", name="understood").click()
+    assert not sentence.is_visible()
+    shown.reload()
+    settled(shown)
+    assert not sentence.is_visible()
+
+
 def test_the_window_slides_step_by_step(shown: Remote) -> None:
     """The player goes on by one position, and around the end of a row."""
     go(shown, "0", (2, 10, 0), "value")
@@ -392,7 +442,9 @@ def test_grad_cam_of_a_layer(shown: Remote, explorer: Explorer) -> None:
     image = explorer.scene.network.images[0]
     cam = ic.grad_cam(explorer.model, image, target=1, layer="5")
     if cam.map.max() > 0:
-        assert f"strongest at row {cam.strongest[0]}, column {cam.strongest[1]}." in said.inner_text()
+        assert (
+            f"strongest at row {cam.strongest[0]}, column {cam.strongest[1]}." in said.inner_text()
+        )
     else:
         assert "here nothing does" in said.inner_text()
 
@@ -527,7 +579,9 @@ def test_branches_and_winograd(new_page: Callable[..., Remote]) -> None:
         assert "conv grad input" in first
         assert "The ordinary sum" in first
         assert "dx[i, c] = sum over" in first
-        assert "sum of what flows back over both branches" in page.locator("section.cell").inner_text()
+        assert (
+            "sum of what flows back over both branches" in page.locator("section.cell").inner_text()
+        )
         go(page, name, (1, 2, 3), "gradient")
         assert "batch normalisation, on the way back" in page.locator("section.cell").inner_text()
         assert "--" not in page.locator("section.cell").inner_text()

@@ -11,6 +11,7 @@ import { blockOf } from "./told.js";
 import { count } from "./windows.js";
 
 const NUMBERED = 49;
+const PADDED = "products with padding, which is 0";
 
 const bracketed = (place) => `[${place.join(", ")}]`;
 
@@ -220,7 +221,8 @@ export class Parts {
     const title = [called(part), part.layer ? `layer ${part.layer}` : "",
       part.place.length ? `at ${bracketed(part.place)}` : ""].filter((text) => text).join(" · ");
     return html("section", { class: "part" }, html("h3", {}, title), part.other
-      ? html("p", { class: "said" }, "The ordinary sum, in place of which Winograd's algorithm computes") : null,
+      ? html("p", { class: "said" }, 
+        "The ordinary sum of this number; the layer itself computes it by Winograd's algorithm.") : null,
       html("p", { class: "hint" }, part.summary), body);
   }
 
@@ -249,12 +251,18 @@ export class Parts {
     const pictures = html("div", { class: "pictures" });
     let rows = [];
     let map = null;
-    const list = new TermList({ label: "terms, in the order of the arithmetic", onpoint: (row) =>
+    const padding = html("p", { class: "hint" });
+    const list = new TermList({ from: 1, label: "terms, in the order of the arithmetic", onpoint: (row) =>
       map?.point(row === null ? null : part.form.terms[rows[row]]) });
     const fill = (channel, all) => {
       const { columns, kept, cells } = table(part, all || part.op === "conv_grad_input" ? null : channel);
       rows = kept;
-      list.show(columns, kept.length, cells);
+      const padded = kept.map((i) => part.form.terms[i].left?.index < 0);
+      const first = padded.indexOf(false);
+      list.show(columns, kept.length, cells, { skip: Math.max(0, first), why: PADDED });
+      const lying = padded.filter((one) => one).length;
+      padding.textContent = `${lying} of ${kept.length} terms: ${PADDED}.`;
+      padding.hidden = !lying;
       const found = grids(part, channel);
       map = slideMap(part, channel, (id) => this.scene.describe(id));
       refill(pictures, map?.element ?? null, found ? this.#grids(found) : []);
@@ -268,7 +276,7 @@ export class Parts {
     fill(channels[0], true);
     const reads = part.inputs.map((id, i) => html("li", {}, `${part.form.operands[i] ?? "x"}: `
       + `${this.scene.describe(id)}, ${part.shapes[i].join(" × ")}`));
-    return [html("ul", { class: "reads" }, reads), chooser, pictures, list.element,
+    return [html("ul", { class: "reads" }, reads), chooser, pictures, padding, list.element,
       html("p", { class: "said" }, ending(part)), this.#value(part, part.result.value)];
   }
 

@@ -2,7 +2,7 @@
 // forward and backward, and what is known of the run that trained it.
 
 import { Parts } from "./cell.js";
-import { freshId, html, refill, tabList } from "./dom.js";
+import { calm, freshId, html, refill, tabList } from "./dom.js";
 import { Ending } from "./ending.js";
 import { fieldOf } from "./field.js";
 import { shown } from "./float32.js";
@@ -77,6 +77,17 @@ class Explorer {
     this.page = html("div", { class: "columns", role: "tabpanel", id: freshId("view") },
       this.network.element, this.tabs.element, this.picture.element, this.maps.element,
       this.kernels.element, this.cell);
+    for (const { element } of [this.maps, this.kernels]) {
+      element.addEventListener("click", (event) => {
+        // By the mouse or a finger, and on a number: whoever chooses by keys stays where they are.
+        this.clicked = event.detail > 0
+          && Boolean(event.target.closest("canvas, [role=gridcell], .line"))
+          && !event.target.closest(".tile");
+        if (this.cell.getAttribute("aria-busy") === "false") {
+          this.#reveal();
+        }
+      });
+    }
     this.views = tabList("what is shown", VIEWS, this.page, (name) => this.#view(name));
     this.title.after(this.checkpoints.element);
     this.root.append(this.views.element, this.page, this.run.element);
@@ -238,6 +249,16 @@ class Explorer {
     this.heading.textContent = heading;
     refill(this.panel, body);
     this.#write(moving);
+    this.#reveal();
+  }
+
+  /** After a click, brings what it chose into sight where it lies below. */
+  #reveal() {
+    const { top, bottom } = this.heading.getBoundingClientRect();
+    if (this.clicked && (top < 0 || bottom > window.innerHeight - 60)) {
+      this.heading.scrollIntoView({ block: "center", behavior: calm() ? "auto" : "smooth" });
+    }
+    this.clicked = false;
   }
 
   /** The maps above the chosen number: of values, of gradients, or the kernels. */

@@ -92,8 +92,9 @@ function purpose(scene, id) {
       summary: "Several layers read this number; the gradients that they give back are added." };
   }
   if (node.op === "mul" && node.batched && scene.kindOf(node.layer) === "BatchNorm") {
-    return { title: "batch normalisation, on the way back", summary: "dx = (γ · 1 / √(variance + ε)) · dy: "
-      + "in a prediction mean and variance are fixed numbers, so that the gradient is only scaled." };
+    return { title: "batch normalisation, on the way back",
+      summary: "dx = (γ · 1 / √(variance + ε)) · dy: in a prediction mean and variance are fixed numbers, so "
+        + "that the gradient is only scaled." };
   }
   return null;
 }

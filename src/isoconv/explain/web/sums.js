@@ -6,11 +6,13 @@ import { html, refill } from "./dom.js";
 const FIRST = 24;
 const LAST = 6;
 const MORE = 100;
+const FOLDED = 4;
 
 /**
  * A list of terms.
  *
- * Options: `label`, `onpoint(i)` (a row is pointed at; null for none), `onchoose(i)`.
+ * Options: `label`, `from` (the number of the first term, 0 unless given), `onpoint(i)` (a row is
+ * pointed at; null for none), `onchoose(i)`.
  */
 export class TermList {
   constructor(options) {
@@ -30,13 +32,17 @@ export class TermList {
    * @param columns headings; the first column is the term's number.
    * @param count how many terms there are.
    * @param cells (i) → the texts of one row, without its number; {text, as} gives a cell a class.
+   * @param skip how many terms at the beginning say nothing: more than a few are folded away.
+   * @param why what they are, in words.
    */
-  show(columns, count, cells) {
+  show(columns, count, cells, { skip = 0, why = "" } = {}) {
     refill(this.head, columns.map((name) => html("th", { scope: "col" }, name)));
     this.columns = columns.length;
     this.count = count;
     this.cells = cells;
-    this.shownFirst = count <= FIRST + LAST + 2 ? count : FIRST;
+    this.skip = skip > FOLDED && skip < count ? skip : 0;
+    this.why = why;
+    this.shownFirst = count - this.skip <= FIRST + LAST + 2 ? count : this.skip + FIRST;
     this.#fill();
   }
 
@@ -45,7 +51,10 @@ export class TermList {
     const lines = [];
     const rest = this.count - this.shownFirst;
     const hidden = rest > LAST ? rest - LAST : 0;
-    for (let i = 0; i < this.count; i += 1) {
+    if (this.skip) {
+      lines.push(this.#fold());
+    }
+    for (let i = this.skip; i < this.count; i += 1) {
       if (hidden && i === this.shownFirst) {
         lines.push(this.#gap(hidden));
         i += hidden;
@@ -53,6 +62,15 @@ export class TermList {
       lines.push(this.#row(i));
     }
     refill(this.body, lines);
+  }
+
+  #fold() {
+    const all = html("button", { type: "button", onclick: () => {
+      this.skip = 0;
+      this.#fill();
+    } }, "show them");
+    return html("tr", { class: "gap" }, html("td", { colspan: this.columns },
+      `the first ${this.skip} terms are ${this.why} `, all));
   }
 
   #gap(hidden) {
@@ -71,7 +89,7 @@ export class TermList {
     const row = html("tr", {
       onmouseenter: () => onpoint?.(i), onmouseleave: () => onpoint?.(null),
       onclick: () => onchoose?.(i),
-    }, html("th", { scope: "row" }, String(i)), this.cells(i).map((cell) =>
+    }, html("th", { scope: "row" }, String(i + (this.options.from ?? 0))), this.cells(i).map((cell) =>
       html("td", { class: cell.as }, cell.text ?? cell)));
     this.rows.set(i, row);
     return row;

@@ -11,7 +11,7 @@ export function blockOf(block) {
     return html("div", {}, html("p", {}, name + block.text), block.lines.map((text) =>
       html("p", { class: "said" }, text)));
   }
-  const list = new TermList({ label: [block.name, block.text].filter((text) => text).join(": ") });
+  const list = new TermList({ from: 1, label: [block.name, block.text].filter((text) => text).join(": ") });
   const wide = Math.max(0, ...block.rows.map((row) => row.names.length));
   const has = (name) => block.rows.some((row) => row[name]);
   const each = (one, several) => Array.from({ length: wide }, (_, i) =>
