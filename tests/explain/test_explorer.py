@@ -144,7 +144,7 @@ def test_a_click_on_a_map_takes_that_cell_apart(shown: Remote, explorer: Explore
     canvas.click(position={"x": box["width"] * 7.5 / 12, "y": box["height"] * 3.5 / 12})
     settled(shown)
     value = explorer.scene.network.value(explorer.scene.network.layer("0").result)[0]
-    assert heading(shown) == f"Conv2d 0 at row 3, column 7, channel 1 = {told(shown)!s}" or same(
+    assert heading(shown) == f"Conv2d, layer 0, at row 3, column 7, channel 1 = {told(shown)!s}" or same(
         told(shown), value[3, 7, 1]
     )
     assert "row 3, column 7, channel 1" in heading(shown)
@@ -327,13 +327,13 @@ def test_the_number_of_the_picture(shown: Remote, explorer: Explorer, tmp_path: 
     """The field has the number of what is shown, is empty for another, and says what there is."""
     field = shown.locator(".ways input[type=number]")
     assert field.input_value() == ""
-    for number in ("0", "5"):
-        field.fill(number)
+    for which in ("0", "5"):
+        field.fill(which)
         field.press("Enter")
-        shown.locator(".picture-sheet", has_text=f"validation image {number}").wait_for()
+        shown.locator(".picture-sheet", has_text=f"validation image {which}").wait_for()
         settled(shown)
-        assert field.input_value() == number
-        assert explorer.number == int(number)
+        assert field.input_value() == which
+        assert explorer.number == int(which)
     field.fill("99")
     field.press("Enter")
     shown.locator(".ways .warning", has_text="there are images 0 … 11, no 99").wait_for()
@@ -433,7 +433,6 @@ def test_learning_curves_and_the_confusion_matrix(shown: Remote, explorer: Explo
 
 def test_grad_cam_of_a_layer(shown: Remote, explorer: Explorer) -> None:
     """The strongest place is that of max(0, sum over channels of mean gradient · map)."""
-    network = explorer.scene.network
     shown.get_by_label("gradients of").select_option("1")
     shown.get_by_label("laid over it").select_option("cam")
     shown.get_by_label("layer of Grad-CAM").select_option(label="ReLU 5")
@@ -484,7 +483,7 @@ def test_the_keyboard_reaches_everything(shown: Remote) -> None:
     go(shown, "0", (1, 1, 1), "value")
     shown.locator("ol.layers").focus()
     shown.keyboard.press("ArrowDown")
-    shown.locator(".cell h2", has_text="BatchNorm 1").wait_for()
+    shown.locator(".cell h2", has_text="BatchNorm, layer 1,").wait_for()
     shown.locator(".columns > .tabs [role=tab][aria-selected=true]").focus()
     shown.keyboard.press("ArrowRight")
     shown.locator(".cell h2", has_text="The gradient of the loss").wait_for()

@@ -82,6 +82,12 @@ def _wanted(scene: Scene) -> list[tuple[str, int]]:
             first += [("values", layer.root)]
             first += [("values", i) for i in network.node(layer.root).inputs]
         first += [("values", i) for i in layer.parameters.values()]
+    # What lies within a layer, and between layers: 1 / sqrt(var + eps), the steps of a softmax.
+    first += [
+        ("values", i)
+        for i in floats
+        if i < network.forward and not network.node(i).op.startswith("winograd")
+    ]
     back = [("gradients", flow[i]) for _, i in first if i in flow and i not in parameters]
     back += [("gradients", i) for i in _behind(network, [i for _, i in back])]
     kernels = [("gradients by kernels", flow[i]) for i in parameters if i in flow]
