@@ -6,12 +6,11 @@ import { grid, scaleOf } from "./drawing.js";
 import { choice, html, refill } from "./dom.js";
 import { sameBits, shown } from "./float32.js";
 import { plane } from "./scene.js";
-import { TermList } from "./sums.js";
+import { PADDED, TermList } from "./sums.js";
 import { blockOf } from "./told.js";
 import { count } from "./windows.js";
 
 const NUMBERED = 49;
-const PADDED = "products with padding, which is 0";
 
 const bracketed = (place) => `[${place.join(", ")}]`;
 

@@ -8,6 +8,9 @@ const LAST = 6;
 const MORE = 100;
 const FOLDED = 4;
 
+/** What is said of terms of which one factor lies beside the map. */
+export const PADDED = "products with padding, which is 0";
+
 /**
  * A list of terms.
  *

@@ -1,7 +1,7 @@
 // What the engine tells in words and tables: the blocks of an operation, and whole explanations.
 
 import { choice, html } from "./dom.js";
-import { TermList } from "./sums.js";
+import { PADDED, TermList } from "./sums.js";
 
 /** A block of the engine's: its table of terms and its lines. */
 export function blockOf(block) {
@@ -12,6 +12,8 @@ export function blockOf(block) {
       html("p", { class: "said" }, text)));
   }
   const list = new TermList({ from: 1, label: [block.name, block.text].filter((text) => text).join(": ") });
+  const padded = block.rows.map((row) => row.mark === "padding");
+  const lying = padded.filter((one) => one).length;
   const wide = Math.max(0, ...block.rows.map((row) => row.names.length));
   const has = (name) => block.rows.some((row) => row[name]);
   const each = (one, several) => Array.from({ length: wide }, (_, i) =>
@@ -25,8 +27,9 @@ export function blockOf(block) {
     return [...filled(names), ...filled(values.map((one) => one.text)),
       ...has("product") ? [product?.text ?? ""] : [],
       ...has("total") ? [{ text: total?.text ?? "", as: "sum" }] : [], ...has("mark") ? [mark] : []];
-  });
-  return html("div", {}, list.element, block.lines.map((text) => html("p", { class: "said" }, text)), value);
+  }, { skip: Math.max(0, padded.indexOf(false)), why: PADDED });
+  return html("div", {}, lying ? html("p", { class: "hint" },
+    `${lying} of ${block.rows.length} terms: ${PADDED}.`) : null, list.element, block.lines.map((text) => html("p", { class: "said" }, text)), value);
 }
 
 /** A part of an explanation. */
