@@ -66,6 +66,28 @@ def test_a_weight_goes_on_to_its_next_value(place, file) -> None:
     assert "--label is given once, or once for each of the 2 pictures; got 3" in said
 
 
+def test_without_a_picture_the_runs_own_first_image_is_shown(place) -> None:
+    """Said with its class, which is the label; data that are gone are named."""
+    data = ic.data.load_splits(place / "pets").test
+    said = succeed("explain", place / "run", "--at", "loss")
+    assert "no --image: shows the first image of the run's test part, " in said
+    model = ic.load(place / "run")
+    wanted = ic.explain(place / "run", data.images[:1], "loss", label=int(data.labels[0]))
+    assert f"= {wanted.to_dict()['value']['text']}" in said.splitlines()[1]
+    model.save(place / "model.safetensors")
+    said = fail("explain", place / "model.safetensors")
+    assert "a saved model knows no images: name one with --image FILE" in said
+
+
+def test_a_word_that_is_no_run_is_told_the_words(tmp_path, monkeypatch) -> None:
+    """Before anything is said of a missing picture or of the options of another command."""
+    monkeypatch.chdir(tmp_path)
+    assert "no run 'avg'; did you mean average?" in fail("explain", "avg")
+    assert "no run 'avg'; did you mean average?" in fail("explain", "avg", "--kernel", 2)
+    said = fail("explain", "shapes")
+    assert "no run 'shapes'; without a run isoconv explain takes one of conv, " in said
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -92,3 +114,15 @@ def test_runs_and_pictures_that_are_not_there(place, file, tmp_path) -> None:
     assert "none.png: there is no such file" in said
     (tmp_path / "no.png").write_bytes(b"no picture")
     assert "no.png" in fail("explain", place / "run", "--image", tmp_path / "no.png")
+
+
+def test_sizes_are_written_in_ascii_digits(tmp_path) -> None:
+    """Digits of other alphabets are no sizes, though Python reads them as numbers."""
+    for words in (
+        ("--input", "٣x3"),
+        ("--padding", "٣"),
+        ("--at", "٣,1", "--animate", tmp_path / "a.gif"),
+    ):
+        said = fail("explain", "conv", *words)
+        assert "٣" in said
+        assert "such as" in said

@@ -58,6 +58,7 @@ def test_csv_and_json_hold_what_python_says(place):
 def test_files_and_their_class(place):
     """A picture file without its class has no gradients, and that is said; with it, it has."""
     said = succeed("inspect", place / "run", place / "a.png")
+    assert succeed("inspect", place / "run", "--image", place / "a.png") == said
     assert "no labels: there are no gradients" in said
     assert "grad/weight" not in said
     assert "grad/weight" in succeed("inspect", place / "run", place / "a.png", "--label", "dark")

@@ -13,7 +13,7 @@ from PIL import Image
 import isoconv as ic
 from isoconv import nn
 from isoconv.errors import ArgumentError, CheckpointError, DataFileError, ShapeError
-from isoconv.explain.explanation import Explanation, Part
+from isoconv.explain.explanation import Explanation, Part, _tex
 from isoconv.explain.network import Network
 from isoconv.explain.numbers import explain_in
 from isoconv.nn.inference import files_as_trained
@@ -175,6 +175,24 @@ def test_a_maximum_is_no_sum_in_latex() -> None:
     assert r"\quad+\mathtt{x[1, 1, 0]}" in ic.explain(model, image, ("1", 0, 0, 0)).to_latex()
 
 
+def test_latex_has_a_display_of_each_part_and_no_row_wider_than_a_page() -> None:
+    """What compiles as it stands: displays that are closed, long formulas in several rows."""
+    layers = nn.Conv2d(2, 3), nn.BatchNorm(), nn.ReLU(), nn.Flatten(), nn.Linear(2)
+    model = nn.Sequential(*layers).build((6, 6, 1))
+    image = np.arange(36, dtype=np.float32).reshape(6, 6, 1)
+    found = ic.explain(model, image, ("1", 0, 0, 0), training=True)
+    assert max(len(block.text) for part in found.parts for block in part.blocks) > 100
+    lines = found.to_latex().splitlines()
+    assert lines[0].startswith("% ")
+    assert lines[1:3] == [r"\[", r"\begin{aligned}"]
+    displays = len(found.parts) + len(found.follows)
+    for line in (r"\[", r"\begin{aligned}", r"\end{aligned}", r"\]"):
+        assert lines.count(line) == displays
+    rows = [line for line in lines if r"\texttt{" in line]
+    assert any(line.startswith(r"&\quad\texttt{") for line in rows)
+    assert max(len(line.replace("\\", "")) for line in rows) < 100
+
+
 def test_cross_entropy_tells_p_minus_y() -> None:
     """The gradient by a logit has the probability and its distance from the label."""
     model = nn.Sequential(nn.Linear(3, bias=False)).build((2,))
@@ -298,6 +316,11 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
         r"'0' \(Conv2d\(.*\)\) has weight; got 'bias'",
     ),
     ({"at": ("0", 0, 0, 0), **VALUE}, ArgumentError, "give label=its class, or of=a class"),
+    ({"at": ("0", 10**5000, 0, 0)}, ArgumentError, r"got \(a number of \d+ bits, 0, 0\)$"),
+    ({"at": "0," + "9" * 5000 + ",0,0"}, ArgumentError, r"whole numbers; got '9+\.\.\.9+' in"),
+    ({"at": "0," + "9" * 18 + ",0,0"}, ArgumentError, r"inside the result of '0'.* got \(9{18}, 0"),
+    ({"at": ("0", "٣", 0, 0)}, ArgumentError, "whole numbers; got '٣'"),
+    ({"at": "x" * 5000}, ArgumentError, r"no layer is called 'x{,240}\.\.\.x{,240}'; there are 3"),
     ({"at": "loss"}, ArgumentError, "needs to know what is right: give label=its class"),
     ({"label": 7, **VALUE}, ArgumentError, r"labels must lie in 0 … 2; got \[7\]"),
     ({"label": 1.0, **VALUE}, ArgumentError, "a class is given by name or number; got 1.0"),
@@ -334,3 +357,44 @@ def test_a_model_that_was_not_built_is_told() -> None:
         ic.explain(nn.Sequential(nn.Linear(2)), pixels((3,)))
     with pytest.raises(ArgumentError, match=r"a Module, a Run or the path of one"):
         ic.explain(3, pixels((3,)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("gradient", [None, "value", "weight"])
+def test_numbers_that_are_not_finite_are_not_called_the_greatest(gradient: str | None) -> None:
+    """Where no place is given and there is NaN, the note says how many are not finite."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3)).build((2, 2, 1))
+    model.load_weights(dict(model.weights) | {"1.bias": np.full(3, np.nan, np.float32)})
+    x = np.ones((2, 2, 1), np.float32)
+    told = ic.explain(model, x, gradient=gradient, label=1)
+    count = 12 if gradient == "weight" else 3
+    assert f"{count} of {count} values are not finite" in " ".join(told.notes)
+    assert "greatest value" not in repr(told)
+    assert "greatest size" not in repr(told)
+
+
+def test_a_gradient_is_not_said_to_depend_on_a_part_alone() -> None:
+    """Its rectangle is that of the value by which it is taken, in every form."""
+    model = nn.Sequential(nn.Conv2d(2, 3), nn.Flatten(), nn.Linear(3)).build((6, 6, 1))
+    x = pixels((6, 6, 1))
+    value = ic.explain(model, x, ("0", 1, 2, 0))
+    back = ic.explain(model, x, ("0", 1, 2, 0), gradient="value", label=1)
+    whole = ic.explain(model, x, ("2", 1), gradient="value", label=1)
+    box = {"first": [1, 2, 0], "last": [3, 4, 0]}
+    assert (value.to_dict()["field"], value.to_dict()["belongs"]) == (box, None)
+    assert (back.to_dict()["field"], back.to_dict()["belongs"]) == (None, box)
+    for told in (back.to_text(), back._repr_html_(), back.to_markdown().replace("Bel", "bel")):
+        assert "belongs to rows 1 … 3, columns 2 … 4 of the picture" in told
+        assert "n the picture:" not in told
+    assert "in the picture: rows 1 … 3, columns 2 … 4" in value.to_text()
+    assert "belongs to the whole picture\n" in whole.to_text()
+
+
+def test_signs_of_latex_are_escaped_each() -> None:
+    """Also braces behind a backslash."""
+    assert _tex("a\\{b}_^~%") == r"a\textbackslash{}\{b\}\_\^{}\~{}\%"
+
+
+def test_a_path_of_several_lines_is_told_in_one() -> None:
+    """Line ends and escape sequences of a run's path are escaped."""
+    with pytest.raises(CheckpointError, match=r"no saved model at a\\nb\\x1b$"):
+        ic.explain("a\nb\x1b", pixels((3, 3, 1)))

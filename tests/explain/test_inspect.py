@@ -135,6 +135,21 @@ def test_saturation_vanishing_and_explosion_are_flagged() -> None:
     assert any("3: the gradient by weight explodes" in line for line in flags)
 
 
+def test_a_gradient_is_not_compared_with_a_bias_which_started_at_zero() -> None:
+    """A bias of hardly any size, or of a large one, in a network of sound weights: no flag."""
+    layers = nn.Conv2d(3, 3), nn.BatchNorm(), nn.ReLU(), nn.Flatten(), nn.Linear(2)
+    model = nn.Sequential(*layers).build(SHAPE)
+    sound = dict(model.weights)
+    for size in (1e-8, 1e8):
+        last = {"4.bias": np.full_like(sound["4.bias"], size)}
+        model.load_weights({**sound, "1.bias": np.full_like(sound["1.bias"], 1e-8), **last})
+        inspection = ic.inspect(model, images(), [0, 1, 0, 1, 1], training=True)
+        ratios = [inspection[each].statistics.parameters["bias"].ratio for each in ("1", "4")]
+        assert max(ratios) > 10
+        assert size < 1 or min(ratios) < 1e-6
+        assert not any("by bias" in line for line in inspection.flags)
+
+
 def test_the_first_numbers_that_are_not_finite_are_named() -> None:
     """Where they come up, in which image and place, and not what follows from them."""
     layers = nn.Conv2d(2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(2)
@@ -191,3 +206,19 @@ def test_a_data_set_brings_its_labels() -> None:
         ic.inspect(model, images(3), [0, 1])
     with pytest.raises(ArgumentError, match=r"no layer is called '99'"):
         ic.inspect(model, images(3))["99"]
+
+
+def test_wrong_names_and_settings_are_told_at_once() -> None:
+    """A parameter that there is none of, and smoothing by its own name, without labels too."""
+    view = ic.inspect(network(), images(), LABELS)["0"]
+    for arrays in (view.weights, view.weight_gradients):
+        assert set(arrays) == {"weight", "bias"}
+        assert arrays.get("q") is None
+        with pytest.raises(ArgumentError, match="'0' has no parameter 'wieght'; it has weight, b"):
+            arrays["wieght"]
+        with pytest.raises(ArgumentError, match=r"'x{,240}\.\.\.x{,240}'; it has weight, bias"):
+            arrays["x" * 5000]
+    for labels in (LABELS, None):
+        for wrong in (7, "x", 1, -0.1):
+            with pytest.raises(ArgumentError, match=r"^label_smoothing must be a finite number"):
+                ic.inspect(network(), images(), labels, label_smoothing=wrong)  # type: ignore[arg-type]

@@ -7,7 +7,10 @@ import pytest
 
 from isoconv import nn
 from isoconv.errors import ArgumentError
+from isoconv.explain.inspect import inspect
+from isoconv.explain.losses import LossKind
 from isoconv.explain.network import Network
+from isoconv.explain.numbers import explain
 from isoconv.graph.values import evaluate
 from isoconv.nn.models import MODELS, create
 
@@ -64,3 +67,32 @@ def test_labels_are_looked_at() -> None:
     for labels, text in (([0, 3], r"0 … 2; got \[0, 3\]"), ([0], "each of the 2 images")):
         with pytest.raises(ArgumentError, match=text):
             Network(model, images((2, 2, 1)), labels)
+
+
+@pytest.mark.parametrize("loss", ["mse", "bce"])
+def test_targets_are_looked_at(loss: LossKind) -> None:
+    """Numbers that are not finite, and for bce those that are no probabilities, are refused."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3)).build((2, 2, 1))
+    wrong = [(np.nan, "be finite"), (np.inf, "be finite"), (1e300, "be finite")]
+    if loss == "bce":
+        wrong += [(-3, r"lie in 0 … 1; image 1 has -3\.0"), (2, r"lie in 0 … 1; image 1 has 2\.0")]
+    for value, text in wrong:
+        targets = [[0, 0, 1], [1, value, 0]]
+        with pytest.raises(ArgumentError, match=f"targets of loss '{loss}' must {text}"):
+            explain(model, images((2, 2, 1)), loss=loss, label=targets)
+        with pytest.raises(ArgumentError, match=f"targets of loss '{loss}' must {text}"):
+            inspect(model, images((2, 2, 1)), targets, loss=loss)
+
+
+def test_a_sigmoid_at_the_end_is_judged_by_bce() -> None:
+    """Where nobody names a loss; a target for each image is enough where there is one result."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(1), nn.Sigmoid()).build((2, 2, 1))
+    x, y = images((2, 2, 1)), [1, 0.25]
+    told = explain(model, x, ("loss", 1), label=y)
+    seen = inspect(model, x, y)
+    p = model.predict(x)[:, 0].astype(np.float64)
+    wanted = -(np.array(y) * np.log(p) + (1 - np.array(y)) * np.log(1 - p))
+    assert told.kind == "bce"
+    assert seen.losses is not None
+    np.testing.assert_allclose(seen.losses, wanted, 1e-6)
+    assert told.value == seen.losses[1]

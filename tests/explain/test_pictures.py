@@ -188,6 +188,29 @@ def test_a_picture_is_drawn() -> None:
     assert content.getvalue()
 
 
+def test_a_sign_of_multiplication_is_no_letter() -> None:
+    """Pillow's own font lacks it: two strokes that cross, and what stands beside it is unmoved."""
+    words = [Words(20, 20, text, 24) for text in ("\N{MULTIPLICATION SIGN}", "x")]
+    times, letter = (
+        255 - np.asarray(Scene(60, 40, (each,)).to_image(2).convert("L"), int) for each in words
+    )
+    assert (times > 128).any()
+    assert (times != letter).any()
+    rows, columns = np.nonzero(times > 32)
+    drawn = times[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    assert abs(drawn.shape[0] - drawn.shape[1]) <= 1
+    assert abs(drawn - drawn[:, ::-1]).mean() < 40
+    middle = drawn.shape[0] // 2
+    assert drawn[middle, middle] > 200
+    assert max(drawn[0, middle], drawn[-1, middle], drawn[middle, 0], drawn[middle, -1]) == 0
+    alone, behind = (
+        np.asarray(Scene(80, 40, (Words(70, 20, text, 24, "#1a1a1a", "end"),)).to_image(1))
+        for text in ("7", "\N{MULTIPLICATION SIGN}7")
+    )
+    assert (alone[:, 58:] == behind[:, 58:]).all()
+    assert (behind[:, :58] != 255).any()
+
+
 @pytest.mark.parametrize(
     ("call", "error", "said"),
     [
@@ -203,7 +226,11 @@ def test_a_picture_is_drawn() -> None:
         (lambda _: ic.symbols.conv().picture([[True] * 3] * 3), DTypeError, "must be numbers"),
         (lambda _: ic.symbols.max_pool().picture(weights=[1]), ArgumentError, "has no weights"),
         (lambda _: ic.symbols.conv((40, 40), (40, 1), of="y").picture(), ArgumentError,
-         "a picture has at most 256 steps and 1,024 elements"),
+         "a picture has at most 1,024 elements; this would have 1,600"),
+        (lambda _: ic.symbols.conv((32, 32), 20, padding="same", of=()).picture(), ArgumentError,
+         "at most 100,000 terms are computed for a picture; this would have 409,600"),
+        (lambda f: ic.symbols.conv((20, 20), (3, 3), of="y").animate(f / "a.gif"), ArgumentError,
+         r"at most 256 steps; this would have 324: draw one of them \(at=\(0, 0\)\), or give"),
         (lambda f: ic.symbols.conv().animate(f / "a.gif", seconds=0), ArgumentError, "seconds"),
     ],
 )  # fmt: skip
@@ -225,6 +252,11 @@ def test_commands(tmp_path: Path) -> None:
     succeed("explain", "conv", *planes, "--values", "1,2|3,4", "--weights", "10|20|30|40",
             "--animate", out, "--at", "1,1")  # fmt: skip
     assert "y11 = 2·30 + 4·40 = 220" in out.read_text("utf-8")
+    large = ("--input", "28x28", "--kernel", "5x5", "--animate", out, "--at", "3,3")
+    succeed("explain", "conv", *large)
+    assert "y3,3 = " in out.read_text("utf-8")
+    succeed("explain", "max", *large, "--stride", 1)
+    assert "y3,3 = max(" in out.read_text("utf-8")
     for name in ("conv-transpose", "max", "average", "global"):
         succeed("explain", name, "--animate", tmp_path / f"{name}.gif")
         assert (tmp_path / f"{name}.gif").read_bytes()[:3] == b"GIF"
@@ -236,6 +268,11 @@ def test_commands(tmp_path: Path) -> None:
         (("conv", "--values", "1,2"), "--values says what a picture shows; add --animate FILE"),
         (("conv", "--animate", "a.gif", "--values", "1|2"), "--values must have 1 planes"),
         (("conv", "--animate", "a.gif", "--at", "x"), "--at must be whole numbers such as 1,0"),
+        (
+            ("conv", "--animate", "a.gif", "--input", "20x20", "--kernel", "3"),
+            "at most 256 steps; this would have 324: draw one of them (--at 0,0), or give a "
+            "smaller",
+        ),
         (("conv", "--animate", "a.gif", "--format", "latex"), "give one of them"),
         (("conv", "--kernel", "5"), "give a smaller --kernel or more --padding"),
         (("conv", "--input", "28x28"), "give a smaller --input, or fewer lists (--of y)"),

@@ -14,13 +14,14 @@ from tests.explain.explorers import stripes, trained
 import isoconv as ic
 from isoconv import nn
 from isoconv.errors import ArgumentError, DataError, IsoconvError
-from isoconv.explain.explorer import MOST_BYTES, Explorer
+from isoconv.explain.explorer import MOST_BYTES, Explorer, StaleSceneError
 from isoconv.explain.history import MOST_IMAGES, follow
 from isoconv.explain.network import Network
 from isoconv.explain.protocol import FORMAT, VERSION, Scene
 from isoconv.explain.subject import Subject
 from isoconv.nn.models import create
 from isoconv.train import RunFolder
+from isoconv.train.step import Loss
 
 
 @pytest.fixture(scope="module")
@@ -206,3 +207,69 @@ def test_the_update_is_that_of_the_shown_epoch(explorer: Explorer, run: Path) ->
         weight = network.value(network.layer("0").parameters["weight"])[0, 0, 0, 0]
         assert f"weight = {weight!s}" in told["follows"][-1]["reads"]
     assert steps == {0: "1", 1: "7", 2: "13"}
+
+
+@pytest.mark.parametrize("place", [[True, 0, 0], [0.0, 0, 0], ["0", 0, 0]])
+def test_places_are_whole_numbers(place: list[object]) -> None:
+    """Neither truth values nor fractions nor texts are places, or numbers of nodes."""
+    model = nn.Sequential(nn.Conv2d(2, 3), nn.Flatten(), nn.Linear(3)).build((5, 5, 1))
+    explorer = Explorer(model, np.ones((5, 5, 1), np.float32))
+    conv = explorer.scene.network.layers[0].result
+    with pytest.raises(ArgumentError, match="a place in node"):
+        explorer.ask("terms", {"node": conv, "place": place})
+    with pytest.raises(ArgumentError, match="a node lies in"):
+        explorer.ask("terms", {"node": True, "place": [0, 0, 0]})
+
+
+@pytest.mark.parametrize("loss", [Loss("cross_entropy", 0.3), Loss("mse"), Loss("bce")])
+def test_the_loss_is_that_of_the_training(loss: Loss) -> None:
+    """A page's loss is the one that the model was trained with, its smoothing too."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3)).build((5, 5, 1), seed=4)
+    image = np.linspace(0, 1, 25, dtype=np.float32).reshape(5, 5, 1)
+    explorer = Explorer(model, image, 2, loss=loss)
+    network = explorer.scene.network
+    label = 2 if loss.name == "cross_entropy" else [[0.0, 0.0, 1.0]]
+    told = ic.explain(
+        model, image, "loss", label=label, loss=loss.name, label_smoothing=loss.label_smoothing
+    )
+    assert network.value(network.loss)[0] == told.value
+    assert explorer.description()["image"]["label"] == 2
+
+
+def test_questions_are_about_the_scene_that_is_shown() -> None:
+    """One about a scene that another page has changed is refused, and says so."""
+    model = nn.Sequential(nn.Conv2d(2, 3), nn.Flatten(), nn.Linear(3)).build((5, 5, 1))
+    explorer = Explorer(model, np.ones((5, 5, 1), np.float32), 1)
+    before = explorer.description()["scene"]
+    question = {"layer": "0", "place": [0, 0, 0], "gradient": "value", "scene": before}
+    explorer.ask("explain", question)
+    explorer.ask("label", {"label": 2, "scene": before})
+    with pytest.raises(StaleSceneError, match=r"scene 1 is no longer shown; now it is 2"):
+        explorer.ask("explain", question)
+    with pytest.raises(StaleSceneError):
+        explorer.ask("label", {"label": 0, "scene": before})
+    assert explorer.label == 2
+
+
+def test_warnings_of_a_picture_stand_on_the_page() -> None:
+    """Who looks at the page does not see the terminal; a picture far from those in training."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3))
+    images = np.arange(2 * 25, dtype=np.uint8).reshape(2, 5, 5, 1) * 4
+    ic.Trainer(model, batch_size=2, progress=False).fit((images, [0, 1]), epochs=1)
+    explorer = Explorer(model, images[0])
+    assert explorer.description()["image"]["notes"] == []
+    explorer.show(np.zeros((1, 5, 5, 1), np.uint8), None, "black")
+    (line,) = explorer.description()["image"]["notes"]
+    assert "those in training held" in line
+    explorer.ask("label", {"label": 1})
+    assert explorer.description()["image"]["notes"] == [line]
+
+
+def test_one_image_is_shown() -> None:
+    """Two are refused; names and titles that are no text are shown as what they are."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3)).build((2, 2, 1))
+    with pytest.raises(ArgumentError, match="an explorer shows one image; got 2"):
+        Explorer(model, np.ones((2, 2, 2, 1), np.float32))
+    explorer = Explorer(model, np.ones((2, 2, 1), np.float32), title="a\ud800", name="b\ud800")
+    told = explorer.description()
+    assert (told["title"], told["image"]["name"]) == ("a\\ud800", "b\\ud800")

@@ -209,3 +209,11 @@ def test_a_page_is_told_an_occlusion_map() -> None:
     assert told["shape"] == [6, 8]
     assert base64.b64decode(told["map"]) == expected.map.tobytes()
     assert "stride 1; patches 35" in told["note"]
+
+
+@pytest.mark.parametrize("name", ["patch", "stride"])
+def test_huge_patches_are_told(name: str) -> None:
+    """A number too long to be written is refused in one short line."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(2)).build((4, 4, 1))
+    with pytest.raises(ArgumentError, match=rf"^{name} must be .*got a number of \d+ bits$"):
+        ic.occlusion(model, np.ones((4, 4, 1), np.float32), **{name: 10**5000})

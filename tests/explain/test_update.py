@@ -144,3 +144,132 @@ def test_next_step_of_a_run_is_that_of_its_folder(optimizer: str, tmp_path: Path
             new = whole.model.weights[f"{at[0]}.weight"][at[1:]]
             assert told.after.tobytes() == new.tobytes()
     assert "step 2 of" in repr(told)
+
+
+ENDS: dict[str, tuple[nn.Module, str]] = {
+    "softmax, mse": (nn.Softmax(), "mse"),
+    "sigmoid, mse": (nn.Sigmoid(), "mse"),
+    "sigmoid, cross_entropy": (nn.Sigmoid(), "cross_entropy"),
+    "softmax, bce": (nn.Softmax(), "bce"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(ENDS))
+def test_a_loss_is_of_the_models_own_result(name: str) -> None:
+    """Behind a softmax or a sigmoid too, bit for bit as the trainer's step has it."""
+    end, loss = ENDS[name]
+    images, classes = photos((4, 4, 1), 5)
+    labels = classes if loss == "cross_entropy" else np.eye(3, dtype=np.float32)[classes]
+    model = nn.Sequential(nn.Conv2d(2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(3), end)
+    model.build((4, 4, 1), 3)
+    before = copy.deepcopy(model)
+    rule = ic.optim.SGD(0.5, momentum=0.9)
+    trainer = ic.Trainer(
+        model, loss=loss, optimizer=rule, schedule=ic.schedule.Constant(), batch_size=5,
+        shard_size=2, augmentation=None, seed=SEED, progress=False,
+    )  # fmt: skip
+    run = trainer.fit((images, labels), epochs=1)
+    before.normalisation = run.model.normalisation
+    order = permutation(5, SEED, Purpose.DATA_ORDER, 0)
+    settings: dict[str, Any] = {"loss": loss, "training": True, "shard_size": 2}
+    for layer, place in (("0", (1, 2, 0, 1)), ("3", (4, 2))):
+        told = ic.explain(
+            before, images[order], at=(layer, *place), gradient="weight",
+            label=labels[order], optimizer=rule, **settings,
+        )  # fmt: skip
+        assert told.after.tobytes() == run.model.weights[f"{layer}.weight"][place].tobytes()
+        assert told.after != before.weights[f"{layer}.weight"][place]
+        assert not [note for note in told.notes if "contains" in note]
+    seen = ic.inspect(before, images[order], labels[order], **settings)
+    one = seen["3"].weight_gradients["weight"][4, 2]
+    assert one.tobytes() == np.asarray(told.value).tobytes()
+    if loss == "mse":
+        results = before.predict(images[order])
+        assert seen.losses is not None
+        np.testing.assert_allclose(seen.losses, ((results - labels[order]) ** 2).mean(1), 1e-6)
+
+
+@pytest.mark.parametrize(("end", "loss"), [(nn.Softmax(), "cross_entropy"), (nn.Sigmoid(), "bce")])
+def test_a_loss_that_contains_the_end_is_of_the_value_before(end: nn.Module, loss: Any) -> None:
+    """The pair that a trainer refuses: the loss is that of the model without its end, and said."""
+    x, y = photos((4, 4, 1), 2)[0], [0, 1] if loss == "cross_entropy" else [[0, 1.0], [1.0, 1.0]]
+    model = nn.Sequential(nn.Flatten(), nn.Linear(2), end).build((4, 4, 1))
+    plain = nn.Sequential(nn.Flatten(), nn.Linear(2)).build((4, 4, 1))
+    plain.load_weights(dict(model.weights))
+    for given in (None, loss):
+        told = ic.explain(model, x, ("loss", 1), label=y, loss=given)
+        assert told.kind == loss
+        assert told.value == ic.explain(plain, x, ("loss", 1), label=y, loss=loss).value
+        assert any(f"loss '{loss}' contains the" in note for note in told.notes)
+        assert any("contains the" in note for note in ic.inspect(model, x, y, loss=given).notes)
+
+
+def test_a_place_has_the_number_of_the_image_among_all_shards() -> None:
+    """From the end too; titles and terms say that number, and the shard is said beside it."""
+    x, y = photos((4, 4, 1), 5)
+    model = nn.Sequential(nn.Conv2d(2, 3), nn.BatchNorm(), nn.Flatten(), nn.Linear(3))
+    model.build((4, 4, 1))
+    settings: dict[str, Any] = {"training": True, "shard_size": 2, "label": y}
+    inside = ic.inspect(model, x, y, training=True, shard_size=2)
+    for image, said in ((3, "2 … 3"), (-2, "2 … 3"), (4, "4 … 4"), (-1, "4 … 4"), (-5, "0 … 1")):
+        told = ic.explain(model, x, ("3", image, 1), **settings)
+        assert told.value.tobytes() == inside["3"].value[image, 1].tobytes()
+        assert told.title == f"'3' at image {image % 5}, 1"
+        assert f"image {image % 5}, of the shard of images {said}" in told.notes
+        assert told.terms[0].names[0] == f"x[{image % 5}, 0]"
+        back = ic.explain(model, x, ("3", image, 1), gradient="value", **settings)
+        assert back.value.tobytes() == inside["3"].gradient[image, 1].tobytes()
+        assert f"at image {image % 5}, 1" in back.title
+    for place in ((5, 1), (-6, 1), ()):
+        with pytest.raises(ic.errors.ArgumentError, match=r"number of an image, 0 … 4; got \("):
+            ic.explain(model, x, ("3", *place), **settings)
+    with pytest.raises(ic.errors.ArgumentError, match=r"shape is \(5, 3\); got \(4, 9\)"):
+        ic.explain(model, x, ("3", 4, 9), **settings)
+    with pytest.raises(ic.errors.ArgumentError, match=r"whole numbers; got 2\.7"):
+        ic.explain(model, x, ("3", 2.7, 1), **settings)
+
+
+def test_settings_of_the_step_stand_in_place_of_the_runs(tmp_path: Path) -> None:
+    """Clipping that is given beside a run or its optimizer is used, and looked at always."""
+    x, y = photos((4, 4, 1), 6)
+    trainer = ic.Trainer(
+        nn.Sequential(nn.Flatten(), nn.Linear(3)), batch_size=3, clip_norm=1e3, progress=False,
+        augmentation=None,
+    )  # fmt: skip
+    run = trainer.fit((x, y), epochs=1, out=tmp_path / "run")
+    at = ("1", 3, 1)
+    settings: dict[str, Any] = {"at": at, "gradient": "weight", "label": y}
+    own, tight = run.explain(x, **settings), run.explain(x, **settings, clip_norm=1e-6)
+    assert own.follows[0].title == "clipping to the norm 1000"
+    assert tight.follows[0].title.startswith("clipping to the norm 1")
+    assert float(tight.follows[0].value) < 1e-3
+    assert tight.after != own.after
+    assert "step 3 of AdamW" in tight.follows[1].title
+    other = ic.explain(run, x, **settings, optimizer=ic.optim.SGD(0.1))
+    assert [part.title.partition(",")[0] for part in other.follows] == [
+        "clipping to the norm 1000", "step 1 of SGD",
+    ]  # fmt: skip
+    for more in ({}, {"gradient": "value", "at": ("1", 0, 1)}, {"gradient": None, "at": "1"}):
+        for clip in ("junk", 0, -1.0, np.nan):
+            with pytest.raises(ic.errors.ArgumentError, match="clip_norm must be a finite number"):
+                ic.explain(run, x, **{**settings, **more}, clip_norm=clip)
+        with pytest.raises(ic.errors.ArgumentError, match="optimizer must be an optimizer"):
+            ic.explain(run, x, **{**settings, **more}, optimizer="SGD")
+
+
+@pytest.mark.parametrize(
+    ("settings", "left"),
+    [
+        ({"of": 0, "optimizer": ic.optim.SGD(0.1)}, "optimizer aside"),
+        ({"gradient": "input", "optimizer": ic.optim.SGD(0.1), "clip_norm": 1}, "clip_norm aside"),
+        ({"clip_norm": 1}, "clip_norm aside: it needs optimizer"),
+    ],
+)
+def test_a_step_that_is_not_shown_is_said(settings: dict[str, Any], left: str) -> None:
+    """Settings of a step that does not follow are not dropped in silence."""
+    x, y = photos((4, 4, 1), 2)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3)).build((4, 4, 1))
+    told = ic.explain(model, x, **{"at": "1", "gradient": "weight", "label": y, **settings})
+    assert not told.follows
+    assert left in " ".join(told.notes)
+    assert "no step is shown" in told.to_text()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -47,7 +49,7 @@ from isoconv.cli.explain_options import (
 )
 from isoconv.cli.options import AsJson, help_of
 from isoconv.cli.table import JSON_WANTED, print_json, say
-from isoconv.errors import ArgumentError
+from isoconv.errors import ArgumentError, CheckpointError
 
 if TYPE_CHECKING:
     from isoconv.explain.sheet import Sheet
@@ -61,17 +63,32 @@ class Explanations(TyperGroup):
     usual = "number"
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The command that the first word names."""
+        """The command that the first word names.
+
+        Raises:
+            CheckpointError: the first word is neither a command nor a file.
+        """
         if args and self.usual in self.commands and args[0] not in self.commands:
+            word = args[0]
+            # Before the options are read: those of another command would be refused by this one.
+            if re.fullmatch(r"[\w-]+", word) and "--help" not in args and not Path(word).exists():
+                raise CheckpointError(self._unknown(word))
             args = [self.usual, *args]
         return super().resolve_command(ctx, args)
+
+    def _unknown(self, word: str) -> str:
+        words = [name for name in self.commands if name != self.usual]
+        near = difflib.get_close_matches(word.lower(), words, n=2, cutoff=0.5)
+        if near:
+            return f"no run {word!r}; did you mean {' or '.join(near)}?"
+        return f"no run {word!r}; without a run isoconv explain takes one of {', '.join(words)}"
 
 
 app = typer.Typer(rich_markup_mode=None, cls=Explanations)
 
 
 def explain(context: typer.Context) -> None:
-    """Take a number of a trained network apart, or a convolution or pooling, term by term.
+    """Take a number of a network, or a formula, apart into its terms.
 
     What is none of the words below is a run: isoconv explain RUN --image FILE.
 
@@ -129,7 +146,7 @@ def conv(
         channels=channels,
         filters=filters,
         flip=flip,
-        of="y" if animate else lists_of(of),
+        of=() if animate else lists_of(of),
         order=order.value,
         show_padding=show_padding,
         ascii=ascii,
@@ -182,7 +199,7 @@ def conv_transpose(
         channels=channels,
         filters=filters,
         flip=flip,
-        of="y" if animate else lists_of(of),
+        of=() if animate else lists_of(of),
         order=order.value,
         show_padding=show_padding,
         ascii=ascii,
@@ -228,7 +245,7 @@ def max_(
         dilation=size_of("--dilation", dilation),
         ceil_mode=ceil_mode,
         input_size=None if input_size is None else sizes_of("--input", input_size),
-        of="y" if animate else lists_of(of),
+        of=() if animate else lists_of(of),
         order=order.value,
         ascii=ascii,
     )
@@ -278,7 +295,7 @@ def average(
         ceil_mode=ceil_mode,
         count_include_pad=count_padding,
         input_size=None if input_size is None else sizes_of("--input", input_size),
-        of="y" if animate else lists_of(of),
+        of=() if animate else lists_of(of),
         order=order.value,
         ascii=ascii,
     )
@@ -311,7 +328,7 @@ def global_(
     sheet = symbols.global_avg_pool(
         rows_of("--values", values),
         input_size=None if input_size is None else sizes_of("--input", input_size),
-        of="y" if animate else lists_of(of),
+        of=() if animate else lists_of(of),
         ascii=ascii,
     )
     if animate is not None:

@@ -11,6 +11,7 @@ from isoconv.cli.explain_options import Format, Written
 from isoconv.cli.options import AsJson, ModelPath, Scale
 from isoconv.cli.table import print_json, say
 from isoconv.errors import ArgumentError
+from isoconv.printable import printable
 
 if TYPE_CHECKING:
     from isoconv.explain.explanation import Explanation
@@ -21,14 +22,15 @@ __all__ = ["number"]
 def number(
     run: ModelPath,
     image: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Option(
             "--image",
             metavar="FILE",
-            help="A picture; named more than once, a batch of several.",
+            help="A picture; named more than once, a batch of several.  [default: the first image "
+            "that the run was measured on]",
             show_default=False,
         ),
-    ],
+    ] = None,
     at: Annotated[
         str | None,
         typer.Option(
@@ -53,7 +55,8 @@ def number(
         typer.Option(
             "--label",
             metavar="NAME",
-            help="The picture's class, by name or number; one for all pictures or one for each.",
+            help="The picture's class, by name or number; one for all pictures or one for each.  "
+            "[default: of the run's own image the one that it has]",
             show_default=False,
         ),
     ] = None,
@@ -80,6 +83,7 @@ def number(
     Every number shown is the network's own, to the last bit, forward and backward.
 
     Examples:
+      isoconv explain runs/pets
       isoconv explain runs/pets --image cat.jpg
       isoconv explain runs/pets --image cat.jpg --at 0,3,5,7
       isoconv explain runs/pets --image cat.jpg --at 0,3,5,7 --gradient value --label cat
@@ -89,20 +93,44 @@ def number(
     from isoconv.explain.numbers import explain
 
     labels: Any = label or None
+    count = len(image) if image else 1
     if labels is not None and len(labels) == 1:
         labels = labels[0]
-    elif labels is not None and len(labels) != len(image):
+    elif labels is not None and len(labels) != count:
         raise ArgumentError(
-            f"--label is given once, or once for each of the {len(image)} pictures; got "
-            f"{len(labels)}"
+            f"--label is given once, or once for each of the {count} pictures; got {len(labels)}"
         )
+    pictures: Any = image
+    if not image:
+        pictures, own = _first_of(run)
+        labels = own if labels is None else labels
     found = explain(
-        run, image, at, gradient=gradient, label=labels, of=of, training=training, scale=scale
+        run, pictures, at, gradient=gradient, label=labels, of=of, training=training, scale=scale
     )
     if as_json or form is Format.json:
         print_json(found.to_dict())
         return
     say(_written(found, form, every))
+
+
+def _first_of(run: Path) -> tuple[Any, int | None]:
+    """The first image that a run was measured on, and its class where a class is a label."""
+    from isoconv.cli.errors import note
+    from isoconv.cli.runs import measured_images
+    from isoconv.data.classes import in_classes
+    from isoconv.explain.subject import Subject
+
+    subject = Subject.of(run)
+    model = subject.model
+    if not run.is_dir():
+        raise ArgumentError("a saved model knows no images: name one with --image FILE")
+    data, part = measured_images(run)
+    first = in_classes(data.subset([0]), model.class_names, "the model")
+    label = int(first.labels[0])
+    name = model.class_names[label] if model.class_names else str(label)
+    note(f"no --image: shows the first image of the run's {part} part, {printable(name)}")
+    by_class = subject.loss is None or subject.loss.name == "cross_entropy"
+    return first.images, label if by_class else None
 
 
 def _written(found: Explanation, form: Format, every: bool) -> str:

@@ -190,7 +190,7 @@ def sizes_of(option: str, text: str) -> tuple[int, ...]:
         ((3, 4), (5,))
     """
     parts = text.strip().split("x")
-    if not all(re.fullmatch(r"\d{1,9}", part) for part in parts):
+    if not all(re.fullmatch(r"[0-9]{1,9}", part) for part in parts):
         raise ArgumentError(f"{option} must be a number or HxW, such as 3x3; got {text!r}")
     return tuple(int(part) for part in parts)
 
@@ -217,7 +217,7 @@ def padding_of(text: str) -> Any:
     if given in ("same", "valid"):
         return given
     parts = given.split("x")
-    if not all(re.fullmatch(r"\d{1,9}(\+\d{1,9})?", part) for part in parts):
+    if not all(re.fullmatch(r"[0-9]{1,9}(\+[0-9]{1,9})?", part) for part in parts):
         raise ArgumentError(
             "--padding must be a number, one per axis such as 1x0, before+after such as 0+1x0+1, "
             f"same or valid; got {text!r}"
@@ -290,6 +290,6 @@ def place_of(text: str | None) -> tuple[int, ...] | None:
     if text is None:
         return None
     parts = text.strip().split(",")
-    if not all(re.fullmatch(r"\s*\d{1,9}\s*", part) for part in parts):
+    if not all(re.fullmatch(r"\s*[0-9]{1,9}\s*", part) for part in parts):
         raise ArgumentError(f"--at must be whole numbers such as 1,0; got {text!r}")
     return tuple(int(part) for part in parts)

@@ -50,8 +50,10 @@ def explorer_of(
     if left.model.digest() != model.digest():
         start = None
         notes = ["a step is known of the run's last weights and of kept epochs, not of these"]
-    images, part = _images_of(run, folder, data)
-    explorer = Explorer(model, image, number, title=title, name=name, start=start, notes=notes)
+    images, part = _images_of(run, data)
+    explorer = Explorer(
+        model, image, number, title=title, name=name, loss=left.loss, start=start, notes=notes
+    )
     follow(explorer, folder, images, part)
     if image is None and images is not None and len(images):
         explorer.ask("picture", {"number": 0})
@@ -68,23 +70,17 @@ def _title(run: Path, folder: RunFolder) -> str:
     return f"{run.resolve().name}: {' on '.join(known)}" if known else run.resolve().name
 
 
-def _images_of(run: Path, folder: RunFolder, data: str | None) -> tuple[Dataset | None, str]:
+def _images_of(run: Path, data: str | None) -> tuple[Dataset | None, str]:
     """Images of a run that it has not learned from, and which part they are; None without any."""
     from isoconv.cli.errors import note
-    from isoconv.cli.runs import data_of_run, parts_of_run
+    from isoconv.cli.runs import measured_images
     from isoconv.errors import IsoconvError
     from isoconv.printable import printable
 
-    description = folder.description()
     try:
-        parts = parts_of_run(run, data or data_of_run(run, description), description, cache=True)
+        return measured_images(run, data)
     except IsoconvError as error:
         if data is not None:
             raise
         note(f"the page has no images of the run: {printable(str(error))}")
         return None, ""
-    for part in ("test", "validation"):
-        found = getattr(parts, part)
-        if found is not None:
-            return found, part
-    return parts.train, "train"

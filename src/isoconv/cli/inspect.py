@@ -30,6 +30,15 @@ def inspect(
             show_default=False,
         ),
     ] = None,
+    image: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--image",
+            metavar="FILE",
+            help="The same as IMAGE; may be given more than once.",
+            show_default=False,
+        ),
+    ] = None,
     data: Annotated[
         str | None,
         typer.Option(
@@ -84,6 +93,7 @@ def inspect(
     if as_csv and as_json:
         raise ArgumentError("--csv and --json both print what is to stand alone: take one of them")
     settings: dict[str, Any] = {"training": training, "scale": scale}
+    images = [*(images or ()), *(image or ())]
     if images:
         if data is not None:
             raise ArgumentError("images are named, or --data: take one of them")
@@ -115,20 +125,15 @@ def inspect(
 def _measured(run: Path, data: str | None) -> Dataset:
     """Labelled images: of data that are named, or those that the run was measured on."""
     from isoconv.cli.bad import load_to_measure
-    from isoconv.cli.runs import data_of_run, parts_of_run
+    from isoconv.cli.runs import measured_images
     from isoconv.nn.inference import reading_of
-    from isoconv.train import RunFolder, load
+    from isoconv.train import load
 
     if data is not None:
         return load_to_measure(data, reading_of(load(run)), False, (), None, True)
     if not run.is_dir():
         raise ArgumentError("a saved model knows no images: name some, or say --data")
-    description = RunFolder(run).description()
-    splits = parts_of_run(run, data_of_run(run, description), description, cache=True)
-    part = "test" if splits.test is not None else "validation"
-    found = splits.test or splits.validation
-    if found is None:
-        part, found = "training", splits.train
+    found, part = measured_images(run)
     note(f"images of the run's {part} part")
     return found
 

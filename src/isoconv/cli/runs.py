@@ -17,7 +17,7 @@ from isoconv.errors import ArgumentError, CheckpointError, DataError
 from isoconv.signals import Uninterrupted
 
 if TYPE_CHECKING:
-    from isoconv.data import Splits
+    from isoconv.data import Dataset, Splits
     from isoconv.nn import Module
     from isoconv.nn.schema import Schema
     from isoconv.train import RunFolder
@@ -31,6 +31,7 @@ __all__ = [
     "is_known",
     "load_parts",
     "make_model",
+    "measured_images",
     "model_named",
     "new_run",
     "parts_of_run",
@@ -283,6 +284,29 @@ def parts_of_run(
         progress=reading_progress(),
     )
     return replace(splits, how=how)
+
+
+def measured_images(run: Path, data: str | None = None) -> tuple[Dataset, str]:
+    """The images that a run was measured on, and which part of its data they are.
+
+    Args:
+        run: the run folder.
+        data: where its data are now; None for where they were.
+
+    Returns:
+        The test part, without one the validation part, without both the training part; its name.
+
+    Raises:
+        CheckpointError, DataError: as `parts_of_run`.
+    """
+    from isoconv.train import RunFolder
+
+    described = RunFolder(run).description()
+    parts = parts_of_run(run, data or data_of_run(run, described), described, cache=True)
+    for part, found in (("test", parts.test), ("validation", parts.validation)):
+        if found is not None:
+            return found, part
+    return parts.train, "training"
 
 
 def _split() -> Schema:

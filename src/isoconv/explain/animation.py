@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from io import BytesIO
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +16,12 @@ from isoconv.errors import ArgumentError, MissingExtraError
 from isoconv.explain.drawn import scenes_of
 from isoconv.explain.scene import Scene
 from isoconv.explain.steps import array_for, steps_of
+from isoconv.explain.symbols_arrays import Arrays
 from isoconv.explain.symbols_windows import Pooling
 from isoconv.graph.terms import Index
 from isoconv.printable import listed
 from isoconv.train.files import write_bytes
-from isoconv.wording import named
+from isoconv.wording import either, named
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -35,6 +37,8 @@ STILL = (".svg", ".png")
 MOST_STEPS = 256
 MOST_CELLS = 1_024
 """Elements of the input and the result that are drawn."""
+MOST_TERMS = 100_000
+"""Terms of all elements of the result, which are computed for a picture of one of them, too."""
 MOST_PIXELS = 60_000_000
 COLORS = 64
 """Of a GIF: those of the drawing and of the edges of its letters."""
@@ -48,12 +52,7 @@ def _scenes(sheet: Sheet, values: Any, weights: Any, at: Sequence[int] | None) -
     if drawn is None:
         raise ArgumentError("there is nothing to draw on this sheet")
     places = sheet.names[2].places()
-    if len(places) > MOST_STEPS or max(drawn.x.size, drawn.y.size) > MOST_CELLS:
-        raise ArgumentError(
-            f"a picture has at most {MOST_STEPS} steps and {MOST_CELLS:,} elements; this would "
-            f"have {len(places):,} steps and {max(drawn.x.size, drawn.y.size):,} elements: give a "
-            f"smaller {named('input_size')}"
-        )
+    _check_size(drawn, len(places), at)
     w = None
     if isinstance(drawn, Pooling):
         if weights is not None:
@@ -66,6 +65,32 @@ def _scenes(sheet: Sheet, values: Any, weights: Any, at: Sequence[int] | None) -
     steps = steps_of(drawn, x, w, places)
     numbers = range(len(steps)) if at is None else [_number(places, at)]
     return scenes_of(sheet, x, w, steps, numbers)
+
+
+def _check_size(drawn: Arrays | Pooling, steps: int, at: Sequence[int] | None) -> None:
+    """Refuse what is too large to be drawn, and say what would help."""
+    cells = max(drawn.x.size, drawn.y.size)
+    if isinstance(drawn, Pooling):
+        terms = drawn.y.size * prod(drawn.window.kernel)
+    else:
+        met = drawn.x if drawn.transposed else drawn.y
+        terms = prod(met.shape[:-1]) * drawn.w.size
+    smaller = f"a smaller {named('input_size')}"
+    if cells > MOST_CELLS:
+        raise ArgumentError(
+            f"a picture has at most {MOST_CELLS:,} elements; this would have {cells:,}: give "
+            f"{smaller}"
+        )
+    if terms > MOST_TERMS:
+        raise ArgumentError(
+            f"at most {MOST_TERMS:,} terms are computed for a picture; this would have {terms:,}: "
+            f"give {smaller} or {named('kernel_size')}"
+        )
+    if at is None and steps > MOST_STEPS:
+        raise ArgumentError(
+            f"a moving picture has at most {MOST_STEPS} steps; this would have {steps:,}: draw one "
+            f"of them ({either('at=(0, 0)', '--at 0,0')}), or give {smaller}"
+        )
 
 
 def _number(places: Sequence[Index], at: Sequence[int]) -> int:

@@ -19,6 +19,7 @@ from importlib.resources import files
 from typing import Any
 
 from isoconv.errors import ArgumentError
+from isoconv.printable import printable
 
 __all__ = ["names", "script", "source", "static_page", "styles", "variable"]
 
@@ -155,7 +156,7 @@ def static_page(
             f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             '<meta name="color-scheme" content="light dark">',
-            f"<title>{escape(title)}</title>",
+            f"<title>{escape(printable(title))}</title>",
             f"<style>\n{styles(*sheets)}\n</style>",
             "</head>",
             '<body class="isoconv-page">',

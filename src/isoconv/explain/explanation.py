@@ -18,6 +18,8 @@ __all__ = ["Explanation", "Part", "part_as_dict"]
 WIDTH = 100
 """Columns of the text."""
 
+TEX_WIDTH = 72
+"""Letters in a row of LaTeX; those of a typewriter's width fill a page of A4 so."""
 MOST_ROWS = 24
 """Terms of one sum that are shown unasked; of more, the first and the last ones."""
 
@@ -56,7 +58,8 @@ class Explanation:
         what: "value", "gradient by the input", ….
         index: where, without the image.
         value: the number, of the engine's own bits.
-        field: the part of the picture that it depends on; None for what depends on none.
+        field: the part of the picture that the value depends on; of a gradient, which may depend
+            on all of it, that of the value by which it is taken. None for what depends on none.
         parts: the operations whose result it is, in the order in which they are computed.
         follows: what is made of it element by element before another layer reads it.
         notes: what a reader should know, a line each.
@@ -89,6 +92,17 @@ class Explanation:
         """What stands above that which follows."""
         return "what follows, at the same place" if self.what == "value" else "what becomes of it"
 
+    @property
+    def where(self) -> str:
+        """Which part of the picture it is about, in words; "" for none."""
+        if self.field is None:
+            return ""
+        if self.what == "value":
+            return f"in the picture: {self.field}"
+        whole = "the whole picture"
+        field = str(self.field)
+        return f"belongs to {whole if field == whole else f'{field} of the picture'}"
+
     # As text
 
     def __repr__(self) -> str:
@@ -103,8 +117,7 @@ class Explanation:
             every: all terms, however many there are.
         """
         lines = [f"{self.title} = {number(self.value)}", f"  {self.kind}"]
-        if self.field is not None:
-            lines.append(f"  in the picture: {self.field}")
+        lines += [f"  {self.where}"] if self.where else []
         lines += [f"  {note}" for note in self.notes]
         before: Part | None = None
         for part in self.parts:
@@ -121,8 +134,8 @@ class Explanation:
     def to_markdown(self, *, every: bool = False) -> str:
         """Markdown with tables; a `|` in a name is escaped."""
         lines = [f"### {_md(self.title)} = `{number(self.value)}`", "", _md(self.kind)]
-        if self.field is not None:
-            lines += ["", f"In the picture: {self.field}."]
+        if self.where:
+            lines += ["", f"{self.where[0].upper()}{self.where[1:]}."]
         for note in self.notes:
             lines += ["", _md(note)]
         for heading, parts in (("", self.parts), (self.heading.capitalize(), self.follows)):
@@ -136,13 +149,16 @@ class Explanation:
         return "\n".join(lines) + "\n"
 
     def to_latex(self, *, every: bool = False) -> str:
-        """LaTeX: an ``aligned`` block of each sum, one term a line, with what stands for it."""
-        lines = [f"% {self.title}", r"\begin{aligned}"]
+        r"""LaTeX: a display of each part, one term of a sum a line, with what stands for it.
+
+        ``\begin{aligned}`` is that of the package amsmath.
+        """
+        lines = [f"% {self.title}"]
         for part in (*self.parts, *self.follows):
-            lines.append(rf"&\text{{{_tex(part.title)}}}\\")
+            lines += [r"\[", r"\begin{aligned}", *_lines_latex("text", part.title)]
             for block in part.blocks:
                 lines += _block_latex(block, _most(part, every))
-        lines.append(r"\end{aligned}")
+            lines += [r"\end{aligned}", r"\]"]
         return "\n".join(lines) + "\n"
 
     def _repr_markdown_(self) -> str:
@@ -151,7 +167,14 @@ class Explanation:
     # As data
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data; each number as its shortest text and, in ``hex``, exactly."""
+        """Plain data; each number as its shortest text and, in ``hex``, exactly.
+
+        The part of the picture is called ``field`` where the number depends on no more than that,
+        and ``belongs`` of a gradient.
+        """
+        part = self.field
+        box = None if part is None else {"first": list(part.first), "last": list(part.last)}
+        depends = self.what == "value"
         return {
             "title": self.title,
             "layer": self.layer,
@@ -159,9 +182,8 @@ class Explanation:
             "what": self.what,
             "index": list(self.index),
             "value": _plain(self.value),
-            "field": None
-            if self.field is None
-            else {"first": list(self.field.first), "last": list(self.field.last)},
+            "field": box if depends else None,
+            "belongs": None if depends else box,
             "parts": [part_as_dict(part) for part in self.parts],
             "follows": [part_as_dict(part) for part in self.follows],
             "notes": list(self.notes),
@@ -179,8 +201,8 @@ class Explanation:
             f'<div style="font-weight:bold">{escape(self.title)} = {number(self.value)}</div>',
             f"<div>{escape(self.kind)}</div>",
         ]
-        if self.field is not None:
-            head.append(f"<div>in the picture: {escape(str(self.field))}</div>")
+        if self.where:
+            head.append(f"<div>{escape(self.where)}</div>")
         head += [f"<div>{escape(note)}</div>" for note in self.notes]
         body = [_part_html(part) for part in self.parts]
         if self.follows:
@@ -295,7 +317,7 @@ def _block_markdown(block: Block, most: int | None) -> list[str]:
 def _block_latex(block: Block, most: int | None) -> list[str]:
     left = rf"\text{{{_tex(block.name or 'value')}}}"
     if not block.rows:
-        return [rf"&\texttt{{{_tex(block.text)}}}\\"]
+        return _lines_latex("texttt", block.text)
     kept, skipped = _kept(block.rows, most)
     lines = []
     before = 0
@@ -312,6 +334,15 @@ def _block_latex(block: Block, most: int | None) -> list[str]:
     return lines
 
 
+def _lines_latex(command: str, text: str) -> list[str]:
+    """Words as rows of ``aligned``, none wider than a page."""
+    lines = textwrap.wrap(text, TEX_WIDTH, break_on_hyphens=False)
+    return [
+        ("&" if number == 0 else r"&\quad") + rf"\{command}{{{_tex(line)}}}\\"
+        for number, line in enumerate(lines)
+    ]
+
+
 def _tex_number(value: Any) -> str:
     text = number(value)
     if "e" in text:
@@ -320,13 +351,13 @@ def _tex_number(value: Any) -> str:
     return f"({text})" if text.startswith("-") else text
 
 
+_TEX = {"\\": r"\textbackslash{}", "^": r"\^{}", "~": r"\~{}"}
+_TEX |= {sign: f"\\{sign}" for sign in "{}_&%#$"}
+"""What stands for a sign that means something in LaTeX."""
+
+
 def _tex(text: str) -> str:
-    for sign in "\\{}_&%#$^~":
-        escaped = {"\\": r"\textbackslash{}", "^": r"\^{}", "~": r"\~{}"}.get(sign, f"\\{sign}")
-        if sign in "{}" and "\\textbackslash{}" in text:
-            continue
-        text = text.replace(sign, escaped)
-    return text
+    return "".join(_TEX.get(sign, sign) for sign in text)
 
 
 def _md(text: str) -> str:

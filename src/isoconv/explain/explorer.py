@@ -9,15 +9,17 @@ from __future__ import annotations
 import base64
 import tempfile
 import threading
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
-from isoconv.errors import ArgumentError, DataFileError
+from isoconv.errors import ArgumentError, DataFileError, DataWarning
 from isoconv.explain.explanation import part_as_dict
 from isoconv.explain.given import pictures
+from isoconv.explain.losses import LossKind
 from isoconv.explain.network import Network
 from isoconv.explain.numbers import explain_in
 from isoconv.explain.parts import part_of
@@ -26,13 +28,17 @@ from isoconv.explain.saliency import occluded
 from isoconv.explain.update import Start
 from isoconv.graph.operation import Array
 from isoconv.nn import Module
-from isoconv.nn.inference import checked_images
 from isoconv.printable import printable
+from isoconv.train.step import Loss
 
-__all__ = ["MOST_BYTES", "Explorer"]
+__all__ = ["MOST_BYTES", "Explorer", "StaleSceneError"]
 
 MOST_BYTES = 20 * 2**20
 """Of a picture file that a page sends."""
+
+
+class StaleSceneError(ArgumentError):
+    """A question about a scene that is no longer shown; its page is to ask what is shown now."""
 
 
 class Explorer:
@@ -45,6 +51,7 @@ class Explorer:
         title: what the page is called.
         name: what the image is called.
         more: further entries of every description.
+        loss: what the model was trained to make small; None for what its finish says.
         start: what the optimizer's next step starts from, for the update of a weight; None where
             that is not known.
         notes: what is to be said beside that step, a line each.
@@ -76,6 +83,7 @@ class Explorer:
         title: str = "",
         name: str = "",
         more: Mapping[str, Any] | None = None,
+        loss: Loss | None = None,
         start: Start | None = None,
         notes: Sequence[str] = (),
     ) -> None:
@@ -85,6 +93,8 @@ class Explorer:
         self.number: int | None = None
         self.more = dict(more or {})
         self.start = start
+        self._loss = loss
+        self._class_number: int | None = None
         self.notes: Sequence[str] = tuple(notes)
         self._lock = threading.RLock()
         self._actions: dict[str, Callable[[Mapping[str, Any]], Any]] = {
@@ -97,9 +107,11 @@ class Explorer:
         }
         self.scene: Scene
         self._before: Scene | None = None
-        images = self._grey() if image is None else pictures(model, image)[0]
-        images = checked_images(model, images)[:1]
-        self._put(images, label, name or ("a grey picture" if image is None else ""))
+        self._said: tuple[str, ...] = ()
+        images, read = (self._grey(), []) if image is None else pictures(model, image)
+        if len(images) != 1:
+            raise ArgumentError(f"an explorer shows one image; got {len(images)}")
+        self._put(images, label, name or ("a grey picture" if image is None else ""), read=read)
 
     @property
     def abilities(self) -> list[str]:
@@ -117,6 +129,7 @@ class Explorer:
         with self._lock:
             told = {**self.scene.description(), **self.more}
             told["image"]["number"] = self.number
+            told["image"]["notes"] = list(self._said)
             return {**told, "scene": self.serial, "abilities": self.abilities}
 
     def array(self, scene: int, index: int) -> bytes:
@@ -129,13 +142,14 @@ class Explorer:
             # A page may still ask for numbers of the scene before, while it learns of another one.
             shown = self.scene if scene == self.serial else self._before
             if scene not in (self.serial, self.serial - 1) or shown is None:
-                raise ArgumentError(f"scene {scene} is no longer shown; now it is {self.serial}")
+                raise self._stale(scene)
             return shown.array(index)
 
     def ask(self, what: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Do what a page asks for; see docs/explorer.md.
 
         Raises:
+            StaleSceneError: the ``scene`` among the arguments is no longer shown.
             ArgumentError: there is no such thing, or an argument that is none.
         """
         action = self._actions.get(what) if isinstance(what, str) else None
@@ -144,8 +158,17 @@ class Explorer:
         if not isinstance(arguments, Mapping):
             raise ArgumentError(f"what a page asks has named arguments; got {arguments!r:.80}")
         with self._lock:
+            scene = arguments.get("scene", self.serial)
+            if scene != self.serial:
+                raise self._stale(scene)
             found = action(arguments)
             return self.description() if found is None else found
+
+    def _stale(self, scene: Any) -> StaleSceneError:
+        return StaleSceneError(
+            f"scene {scene!r:.20} is no longer shown; now it is {self.serial}: another page has "
+            "changed the picture, or what is asked of it"
+        )
 
     def show_file(self, content: bytes, name: str) -> dict[str, Any]:
         """Show a picture of which a page sends the content; its class is not known.
@@ -162,38 +185,86 @@ class Explorer:
             file = Path(folder) / "picture"
             file.write_bytes(content)
             try:
-                images, _ = pictures(self.model, file)
+                images, read = pictures(self.model, file)
             except DataFileError as error:
                 # A person knows the picture by the name it had, not by where it lay meanwhile.
                 text = str(error).removeprefix(f"{printable(file)}: ")
                 raise DataFileError(f"{printable(name) or 'the picture'}: {text}") from None
-        return self.show(images, None, name)
+        return self.show(images, None, name, read=read)
 
     def show(
-        self, images: Array, label: int | None, name: str, number: int | None = None
+        self,
+        images: Array,
+        label: int | None,
+        name: str,
+        number: int | None = None,
+        *,
+        read: Sequence[str] = (),
     ) -> dict[str, Any]:
-        """Show another image, ``(1, H, W, C)``; `number` is the one that a page knows it by."""
+        """Show another image, ``(1, H, W, C)``.
+
+        Args:
+            images: the image.
+            label: its class.
+            name: what it is called.
+            number: the one that a page knows it by.
+            read: what is to be said of how it was read.
+        """
         with self._lock:
-            self._put(images, label, name)
+            self._put(images, label, name, read=read)
             self.number = number
             return self.description()
 
     # Scenes
 
     def _put(
-        self, images: Array, label: int | None, name: str, of: str | int | None = None
+        self,
+        images: Array,
+        label: int | None,
+        name: str,
+        of: str | int | None = None,
+        *,
+        read: Sequence[str] = (),
     ) -> None:
         """Show an image in the model; what is shown stays if that fails."""
-        network = Network(self.model, images, None if label is None else [label])
-        scene = Scene(network, title=self.title, image_name=name, of=of)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", DataWarning)
+            self._show(images, label, name, of)
+        # Who looks at the page does not see the terminal.
+        self._said = tuple(dict.fromkeys([*read, *(str(each.message) for each in caught)]))
+
+    def _show(self, images: Array, label: int | None, name: str, of: str | int | None) -> None:
+        kind = None if self._loss is None else self._loss.name
+        smoothing = 0.0 if self._loss is None else self._loss.label_smoothing
+        targets = None if label is None else self._targets(images, label, kind)
+        network = Network(self.model, images, targets, loss=kind, label_smoothing=smoothing)
+        scene = Scene(network, title=self.title, image_name=name, of=of, label=label)
         network.flow(scene.of)
+        self._class_number = label
         self._before = self._before if self.serial == 0 else self.scene
         self.scene = scene
         self.serial += 1
 
+    def _targets(self, images: Array, label: int, kind: LossKind | None) -> Any:
+        """A class as the loss takes it: its number, or 1 in its place and 0 elsewhere."""
+        plain = Network(self.model, images, loss=kind)
+        if plain.loss_kind == "cross_entropy":
+            return [label]
+        shape = plain.node(plain.output).spec.shape
+        if len(shape) != 1:
+            raise ArgumentError(
+                f"a class is no target of loss {plain.loss_kind!r} for results of shape {shape}"
+            )
+        targets = np.zeros((1, *shape), np.float32)
+        if shape == (1,):
+            targets[0, 0] = label
+        else:
+            targets[0, label] = 1
+        return targets
+
     def again(self, label: int | None, of: str | int | None = None) -> None:
         """The same image once more: with another label, by other weights."""
-        self._put(self.scene.network.images, label, self.scene.image_name, of)
+        self._put(self.scene.network.images, label, self.scene.image_name, of, read=self._said)
 
     def change_model(self, model: Module) -> None:
         """Show the same image in another model of the same architecture."""
@@ -203,8 +274,7 @@ class Explorer:
     @property
     def label(self) -> int | None:
         """The class of the image, or None."""
-        found = self.scene.network.value_of("labels")
-        return None if found is None else int(found[0])
+        return self._class_number
 
     def _grey(self) -> Array:
         shape, trained = self.model.input_shape, self.model.trained_on
@@ -229,7 +299,7 @@ class Explorer:
 
     def _class(self, number: Any) -> int:
         classes = self.scene.network.node(self.scene.network.logits).spec.size
-        if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < classes:
+        if not _whole(number, classes):
             raise ArgumentError(f"a class lies in 0 … {classes - 1}; got {number!r:.80}")
         return number
 
@@ -286,7 +356,7 @@ class Explorer:
     def _terms(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         index, place = arguments.get("node"), arguments.get("place")
         network = self.scene.network
-        if not isinstance(index, int) or not 0 <= index < network.size:
+        if not _whole(index, network.size):
             raise ArgumentError(f"a node lies in 0 … {network.size - 1}; got {index!r:.80}")
         node = network.node(index)
         if node.op == "input":
@@ -295,12 +365,14 @@ class Explorer:
         inside = (
             isinstance(place, list)
             and len(place) == len(sides)
-            and all(
-                isinstance(at, int) and 0 <= at < side
-                for at, side in zip(place, sides, strict=True)
-            )
+            and all(_whole(at, side) for at, side in zip(place, sides, strict=True))
         )
         if not inside or not isinstance(place, list):
             raise ArgumentError(f"a place in node {index} lies inside {sides}; got {place!r:.80}")
         element = (*((0,) if node.spec.batched else ()), *place)
         return part_as_dict(part_of(network, index, element))
+
+
+def _whole(number: Any, below: int) -> TypeGuard[int]:
+    """Whether what a page sends is a whole number from 0 to below this one."""
+    return isinstance(number, int) and not isinstance(number, bool) and 0 <= number < below

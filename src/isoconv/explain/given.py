@@ -10,7 +10,7 @@ import numpy as np
 
 from isoconv.checks import check_array, check_count, shown
 from isoconv.errors import ArgumentError
-from isoconv.explain.network import LossKind
+from isoconv.explain.losses import LossKind, usual_loss
 from isoconv.graph.operation import Array
 from isoconv.nn import Module
 from isoconv.nn.inference import files_as_trained
@@ -55,9 +55,8 @@ def class_number(model: Module, label: Any) -> int:
         if not (label.isascii() and label.isdecimal()):
             near = difflib.get_close_matches(label, names, n=3) or names[:8]
             hint = f"there are {len(names)}, near it: {', '.join(near)}"
-            raise ArgumentError(
-                f"no class is called {label!r}; {hint if names else 'the model names no classes'}"
-            )
+            hint = hint if names else "the model names no classes"
+            raise ArgumentError(f"no class is called {shown(label)}; {hint}")
         label = int(label[:20])
     try:
         return check_count("a class", label, least=0, below=2**31)
@@ -69,10 +68,12 @@ def labels_of(model: Module, label: Any, count: int, loss: LossKind | None) -> A
     """Labels of so many images, as a network takes them.
 
     Raises:
-        ArgumentError: another number of them, or no classes.
+        ArgumentError: another number of them, or no classes; targets that are not finite, and for
+            bce outside 0 … 1.
         ShapeError, DTypeError: float targets that are no array of numbers.
     """
-    if (loss or ("bce" if model.finish == "sigmoid" else "cross_entropy")) != "cross_entropy":
+    kind = loss or usual_loss(model)
+    if kind != "cross_entropy":
         given: Any = check_array("label", label)
         if given.ndim == 0 or (count == 1 and len(given) != 1):
             given = given[None]
@@ -82,7 +83,24 @@ def labels_of(model: Module, label: Any, count: int, loss: LossKind | None) -> A
         given = [class_number(model, label)] * count
     if len(given) != count:
         raise ArgumentError(f"labels must be one for each image; got {len(given)} for {count}")
+    if kind != "cross_entropy":
+        _check_targets(given, kind)
     return given
+
+
+def _check_targets(targets: Array, kind: LossKind) -> None:
+    """That targets are finite in float32, and for bce in 0 … 1; the first image that is wrong."""
+    each = targets.reshape(len(targets), -1)
+    with np.errstate(over="ignore"):
+        wrong, rule = ~np.isfinite(each.astype(np.float32)), "be finite"
+    if kind == "bce" and not wrong.any():
+        wrong, rule = (each < 0) | (each > 1), "lie in 0 … 1"
+    if wrong.any():
+        image = int(wrong.any(axis=1).argmax())
+        raise ArgumentError(
+            f"targets of loss {kind!r} must {rule}; image {image} has "
+            f"{float(each[image][wrong[image]][0])}"
+        )
 
 
 def samples_of(samples: Any, count: int) -> Array:

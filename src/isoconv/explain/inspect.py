@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from isoconv.checks import check_choice, check_count, check_flag
+from isoconv.checks import check_choice, check_count, check_flag, check_number
 from isoconv.data import Dataset
 from isoconv.data.classes import in_classes
 from isoconv.errors import ArgumentError
 from isoconv.explain.given import labels_of, pictures
 from isoconv.explain.inspection import Inspection, LayerView
-from isoconv.explain.network import LOSSES, LossKind
+from isoconv.explain.losses import LOSSES, LossKind
 from isoconv.explain.shards import ImageShards
 from isoconv.explain.subject import Subject
 from isoconv.nn import Module
@@ -48,8 +48,10 @@ def inspect(
             and there are no gradients.
         training: batch normalisation uses the images' own statistics and dropout drops, as in
             training; otherwise all is as in a prediction.
-        loss: ``"cross_entropy"``, ``"mse"`` or ``"bce"``; None for the run's, or what the model's
-            finish says. It is the mean over the images.
+        loss: ``"cross_entropy"``, ``"mse"`` or ``"bce"``; None for the run's, or bce after a
+            sigmoid and cross-entropy otherwise. It is the mean over the images, of the model's
+            result as in training; cross-entropy of a softmax at the model's end and bce of a
+            sigmoid are of the value before, and a note says so.
         label_smoothing: of the cross-entropy; None for the run's, or 0.
         shard_size: images that are taken at a time, as in training; gradients by weights are added
             over the shards by the tree. None for the run's, or as many as some 256 MiB hold.
@@ -92,7 +94,9 @@ def inspect(
     if loss is not None:
         check_choice("loss", loss, LOSSES)
     kind = loss or (None if settings is None else settings.name)
-    if label_smoothing is None:
+    if label_smoothing is not None:
+        label_smoothing = check_number("label_smoothing", label_smoothing, least=0, below=1)
+    else:
         label_smoothing = settings.label_smoothing if settings and kind == settings.name else 0.0
     if labels is not None:
         labels = np.asarray(labels_of(model, labels, len(images), kind))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -35,6 +36,24 @@ _ENDS = {"Sigmoid": (0.0, 1.0), "Tanh": (-1.0, 1.0)}
 """Between what the values of an activation lie."""
 _SHOWN = 60
 """Layers in a table at most, at a prompt or in a notebook; ``to_csv`` has them all."""
+
+
+class _Learned(dict[str, Array]):
+    """Arrays of a layer by their own names."""
+
+    def __init__(self, layer: str, arrays: Mapping[str, Array]) -> None:
+        super().__init__(arrays)
+        self._layer = layer
+
+    def __missing__(self, name: object) -> Array:
+        """What is said in place of a `KeyError`.
+
+        Raises:
+            ArgumentError: always; names those that there are, near ones first.
+        """
+        near = difflib.get_close_matches(str(name)[:100], self, n=3)
+        has = ", ".join([*near, *(each for each in self if each not in near)]) or "none"
+        raise ArgumentError(f"{self._layer!r} has no parameter {shown(name)}; it has {has}")
 
 
 class LayerView:
@@ -83,9 +102,13 @@ class LayerView:
 
     @property
     def weights(self) -> dict[str, Array]:
-        """The layer's learned arrays by their own names: ``"weight"``, ``"bias"``."""
+        """The layer's learned arrays by their own names: ``"weight"``, ``"bias"``.
+
+        Another name raises an `ArgumentError`, which tells those that there are.
+        """
         whole = self._shards.whole
-        return {name: whole.value(index) for name, index in self._layer.parameters.items()}
+        own = self._layer.parameters
+        return _Learned(self.name, {name: whole.value(index) for name, index in own.items()})
 
     @property
     def weight_gradients(self) -> dict[str, Array]:
@@ -96,7 +119,8 @@ class LayerView:
         """
         self._inspection._check_loss()
         found = self._inspection._pass[1]
-        return {name: found[index] for name, index in self._layer.parameters.items()}
+        own = self._layer.parameters
+        return _Learned(self.name, {name: found[index] for name, index in own.items()})
 
     def maps(self, image: int = 0, most: int = MOST) -> Tiles:
         """The channels of one image's result side by side, as a picture.
@@ -178,6 +202,8 @@ class Inspection(Mapping[str, LayerView], Carded, card=_card):
             self.notes.append(f"fewer than {FEW} images: units that are zero are counted, no more")
         if shards.labels is None:
             self.notes.append("no labels: there are no gradients")
+        if shards.whole.judged_note:
+            self.notes.append(shards.whole.judged_note)
         if shards.several:
             self.notes.append(
                 f"taken in shards of {shards.size} images, as few as in training or as memory asks"

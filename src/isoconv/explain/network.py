@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
+from isoconv.checks import shown
 from isoconv.errors import ArgumentError
+from isoconv.explain.losses import ENDS, LossKind, contained, usual_loss
 from isoconv.graph.autodiff import differentiate
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import DType, Node
@@ -28,13 +30,7 @@ from isoconv.nn.trace import Trace
 from isoconv.ops import Broadcast
 from isoconv.run.evaluate import evaluate
 
-__all__ = ["LOSSES", "Flow", "Layer", "LossKind", "Network"]
-
-LossKind = Literal["cross_entropy", "mse", "bce"]
-LOSSES: tuple[LossKind, ...] = ("cross_entropy", "mse", "bce")
-
-_ENDS = {"cross_entropy": "softmax", "bce": "sigmoid"}
-"""The activation that a loss contains."""
+__all__ = ["Flow", "Layer", "Network"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +92,13 @@ class Network:
         images: ``(N, H, W, C)``, as for ``model.predict``.
         labels: a class number for each image (targets of the result's shape for "mse" and "bce");
             None if no loss is asked for.
-        loss: what is minimised; None for what the model's finish says: "bce" after a sigmoid,
-            "cross_entropy" otherwise.
+        loss: what is minimised, of the model's result as in training. The cross-entropy of a
+            softmax and the bce of a sigmoid, which contain them and which a trainer refuses, are
+            of the value before. None for "bce" after a sigmoid, "cross_entropy" otherwise.
         label_smoothing: of the cross-entropy.
-        batch: the loss is the sum over these images divided by this many; None for the images.
+        batch: the loss is the sum over these images divided by this many: of a shard, the images
+            of all shards; None for the images.
+        first: of a shard, the number of its first image among those of all shards.
         training: batch normalisation uses the images' own statistics, and dropout drops.
         samples: numbers of the images in their data set, for dropout; None for 0, 1, ….
         key: seed and epoch, for dropout.
@@ -111,11 +110,13 @@ class Network:
         count: N.
         training: as given.
         batch: as given, or N.
+        first: as given.
         layers: uses of layers in order.
         picture: position of the images as they are given.
         source: position of the images as the first layer takes them, normalised.
         output: position of the model's result.
         logits: position of the result before softmax or sigmoid; the output where there is none.
+        judged: position of what the loss is taken of.
         finished: position of the result as ``model.predict`` gives it.
         loss: position of each image's loss; None without labels.
 
@@ -145,6 +146,7 @@ class Network:
         loss: LossKind | None = None,
         label_smoothing: float = 0.0,
         batch: int | None = None,
+        first: int = 0,
         training: bool = False,
         samples: Sequence[int] | Array | None = None,
         key: tuple[int, int] = (0, 0),
@@ -156,6 +158,7 @@ class Network:
         if not self.count:
             raise ArgumentError("there must be an image to explain; got none")
         self.batch = self.count if batch is None else batch
+        self.first = first
         self.training = training
         trace = Trace(model, training=training)
         self._builder = trace.builder
@@ -165,10 +168,12 @@ class Network:
         result = model(tensor)
         self.source, self.output = tensor.index, result.index
         last = self._builder[result.index]
-        self.logits = last.inputs[0] if last.op in _ENDS.values() else result.index
-        self.loss_kind: LossKind = loss or ("bce" if model.finish == "sigmoid" else "cross_entropy")
+        self.logits = last.inputs[0] if last.op in ENDS.values() else result.index
+        self.loss_kind: LossKind = loss or usual_loss(model)
+        within = last.op == ENDS.get(self.loss_kind)
+        self.judged = self.logits if within else result.index
         finish = model.finish
-        plain = last.op in _ENDS.values() or finish == "none"
+        plain = last.op in ENDS.values() or finish == "none"
         self.finished = self.output if plain else trace.add(finish, result).index
         self._arrays: dict[str, Array] = {name: np.asarray(a) for name, a in model.weights.items()}
         if model.normalisation is not None:
@@ -192,10 +197,10 @@ class Network:
         self._flows: dict[str | int, Flow] = {}
 
     def _add_loss(self, trace: Trace, labels: Any, smoothing: float) -> int:
-        logits = Tensor(trace, self.logits)
+        judged = Tensor(trace, self.judged)
         if self.loss_kind == "cross_entropy":
             given = np.asarray(labels)
-            classes = logits.shape[-1]
+            classes = judged.shape[-1]
             if given.shape != (self.count,) or given.dtype.kind not in "iu":
                 raise ArgumentError(
                     f"labels must be a class number for each of the {self.count} images; got "
@@ -205,17 +210,26 @@ class Network:
                 raise ArgumentError(f"labels must lie in 0 … {classes - 1}; got {given.tolist()}")
             target = trace.input("dataset", "labels", (), "int32")
             self._arrays["labels"] = given.astype(np.int32)
-            return nn_losses.cross_entropy(logits, target, smoothing).index
+            return nn_losses.cross_entropy(judged, target, smoothing).index
         given = np.asarray(labels, np.float32)
-        if given.shape != (self.count, *logits.shape):
+        if judged.shape == (1,) and given.shape == (self.count,):
+            given = given.reshape(-1, 1)
+        if given.shape != (self.count, *judged.shape):
             raise ArgumentError(
                 f"targets must have the shape of the model's results, "
-                f"{(self.count, *logits.shape)}; got {given.shape}"
+                f"{(self.count, *judged.shape)}; got {given.shape}"
             )
-        target = trace.input("dataset", "labels", logits.shape)
+        target = trace.input("dataset", "labels", judged.shape)
         self._arrays["labels"] = given
         measure = nn_losses.mse if self.loss_kind == "mse" else nn_losses.bce_with_logits
-        return measure(logits, target).index
+        return measure(judged, target).index
+
+    @property
+    def judged_note(self) -> str:
+        """What is to be said where the loss is not taken of the model's result; "" otherwise."""
+        if self.loss is None or self.judged == self.output:
+            return ""
+        return contained(self.loss_kind)
 
     # The graph
 
@@ -413,4 +427,4 @@ def _unknown(name: str, names: Sequence[str]) -> str:
     import difflib
 
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or list(names[:8])
-    return f"no layer is called {name!r}; there are {len(names)}, near it: {', '.join(near)}"
+    return f"no layer is called {shown(name)}; there are {len(names)}, near it: {', '.join(near)}"

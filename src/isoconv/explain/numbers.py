@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,10 @@ from isoconv.errors import ArgumentError
 from isoconv.explain.explanation import Explanation, Part
 from isoconv.explain.field import field_of
 from isoconv.explain.given import class_number, key_of, labels_of, pictures, samples_of
-from isoconv.explain.network import LossKind, Network
+from isoconv.explain.losses import LossKind
+from isoconv.explain.network import Network
 from isoconv.explain.parts import backward_parts, following_parts, forward_parts
-from isoconv.explain.place import At, Meant, element_in, meant, parsed, told
+from isoconv.explain.place import At, Meant, element_in, image_in, meant, parsed, told
 from isoconv.explain.subject import Subject
 from isoconv.explain.update import Shards, Start, clip_part, update_part
 from isoconv.graph.operation import Array
@@ -83,12 +85,15 @@ def explain(
             number: its result before softmax, added over the images.
         training: batch normalisation uses the images' own statistics and dropout drops, as in
             training; otherwise all is as in a prediction.
-        loss: ``"cross_entropy"``, ``"mse"`` or ``"bce"``; None for the run's, or what the model's
-            finish says.
+        loss: ``"cross_entropy"``, ``"mse"`` or ``"bce"`` of the model's result, as in training;
+            None for the run's, or bce after a sigmoid and cross-entropy otherwise. Cross-entropy of
+            a softmax at the model's end and bce of a sigmoid are of the value before; a note says
+            so.
         label_smoothing: of the cross-entropy; None for the run's, or 0.
         optimizer: for the gradient by a weight: shows the first step of this optimizer; None for
             the next step of the run, if there is one.
-        clip_norm: with ``optimizer``: the greatest global norm of the gradient.
+        clip_norm: of that step: the greatest global norm of the gradient; None for the run's.
+            Where no step is shown, a line says that it and ``optimizer`` are left out.
         shard_size: images that are taken at a time, as in training; None for the run's, or all.
         samples: numbers of the images in their data set, for dropout; None for 0, 1, ….
         key: seed and epoch, for dropout; None for the run's, or zeros.
@@ -115,6 +120,10 @@ def explain(
     if gradient is not None:
         gradient = check_text("gradient", gradient)
     training = check_flag("training", training)
+    if optimizer is not None:
+        check_kind("optimizer", optimizer, Optimizer, "an optimizer such as ic.optim.Adam(0.002)")  # type: ignore[type-abstract]
+    if clip_norm is not None:
+        clip_norm = check_number("clip_norm", clip_norm, above=0, most=LARGEST_SINGLE)
     images, notes = pictures(model, image)
     settings = subject.loss
     kind = None if settings is None else settings.name
@@ -130,30 +139,49 @@ def explain(
     if not by_weight and not training:
         # What is computed of one image alone depends on no other.
         size = len(images)
+    stepped = by_weight and isinstance(of, str) and of == "loss"
+    start, said = _start(subject, optimizer, clip_norm, stepped=stepped)
     numbers = samples_of(samples, len(images))
     pair = subject.key if key is None else key_of(key)
     networks = [
         Network(
             model, images[first : first + size],
             None if labels is None else labels[first : first + size],
-            loss=kind, label_smoothing=label_smoothing, batch=len(images), training=training,
+            loss=kind, label_smoothing=label_smoothing, batch=len(images), first=first,
+            training=training,
             samples=numbers[first : first + size], key=pair, scale=scale,
         )
         for first in range(0, len(images), size)
     ]  # fmt: skip
     shards = Shards(networks, size)
     if not by_weight:
-        network, at, more = _of_shard(shards, at)
-        return explain_in(network, at, gradient=gradient, of=of, notes=[*notes, *more])
-    start, more = None, []
+        network, more = _of_shard(shards, at)
+        return explain_in(network, at, gradient=gradient, of=of, notes=[*notes, *said, *more])
+    return _by_parameter(shards, at, str(gradient), of, start, [*notes, *said])
+
+
+def _start(
+    subject: Subject, optimizer: Optimizer | None, clip_norm: float | None, *, stepped: bool
+) -> tuple[Start | None, list[str]]:
+    """What the step that is shown starts from, if one is, and what is to be said of it.
+
+    What is given beside a run stands in place of the run's own.
+    """
+    if not stepped:
+        given = {"optimizer": optimizer, "clip_norm": clip_norm}
+        names = " and ".join(name for name, each in given.items() if each is not None)
+        line = f"no step is shown, {names} aside: it follows the gradient of the loss by a weight"
+        return None, [line] if names else []
     if optimizer is not None:
-        check_kind("optimizer", optimizer, Optimizer, "an optimizer such as ic.optim.Adam(0.002)")  # type: ignore[type-abstract]
-        if clip_norm is not None:
-            clip_norm = check_number("clip_norm", clip_norm, above=0, most=LARGEST_SINGLE)
-        start = Start(optimizer, 0, float(optimizer.learning_rate), {}, clip_norm)
-    elif isinstance(of, str) and of == "loss":
-        start, more = subject.start()
-    return _by_parameter(shards, at, str(gradient), of, start, [*notes, *more])
+        own = None if subject.settings is None else subject.settings["clip_norm"]
+        limit = own if clip_norm is None else clip_norm
+        return Start(optimizer, 0, float(optimizer.learning_rate), {}, limit), []
+    start, said = subject.start()
+    if clip_norm is not None and start is not None:
+        start = replace(start, clip_norm=clip_norm)
+    elif clip_norm is not None:
+        said = [*said, "no step is shown, clip_norm aside: it needs optimizer"]
+    return start, said
 
 
 def explain_in(
@@ -191,7 +219,7 @@ def explain_in(
         )
     words = f"the {'result' if gradient == 'value' else 'input'} of {layer.name!r}"
     element, more = element_in(
-        network.node(index).spec, network.count, place, words,
+        network.node(index).spec, network, place, words,
         lambda: np.abs(network.gradient(index, of)), "the gradient of the greatest size",
     )  # fmt: skip
     title = _at(f"the gradient of {goal} by {words}", network, element)
@@ -212,7 +240,7 @@ def _value(
 ) -> Explanation:
     index = layer.result
     element, more = element_in(
-        network.node(index).spec, network.count, place, f"the result of {layer.name!r}",
+        network.node(index).spec, network, place, f"the result of {layer.name!r}",
         lambda: network.value(index), "the greatest value",
     )  # fmt: skip
     parts = forward_parts(network, layer.own, index, element)
@@ -225,7 +253,7 @@ def _value(
 
 
 def _at(what: str, network: Network, element: Index) -> str:
-    where = told(element, network.count)
+    where = told((element[0] + network.first, *element[1:]), network.batch)
     return f"{what} at {where}" if where else what
 
 
@@ -269,7 +297,7 @@ def _by_parameter(
     full = network.node(index).attrs.name
     gradient = shards.gradient(index, of)
     element, more = element_in(
-        network.node(index).spec, network.count, place, f"{parameter} of {layer.name!r}",
+        network.node(index).spec, network, place, f"{parameter} of {layer.name!r}",
         lambda: np.abs(gradient), "the gradient of the greatest size",
     )  # fmt: skip
     where = ", ".join(map(str, element))
@@ -291,13 +319,16 @@ def _by_parameter(
 
 
 def _how(network: Network) -> list[str]:
-    """Whether this is a prediction or a training, where it makes a difference."""
+    """What the loss is of, and whether this is a training, where either makes a difference."""
     kinds = {layer.kind for layer in network.layers}
+    lines = [line for line in [network.judged_note] if line]
     if not kinds & {"BatchNorm", "Dropout"}:
-        return []
+        return lines
     if network.training:
-        return ["as in training: batch normalisation by the images' own statistics, dropout drops"]
-    return ["as in a prediction: batch normalisation by its running statistics, no dropout"]
+        way = "as in training: batch normalisation by the images' own statistics, dropout drops"
+        return [*lines, way]
+    way = "as in a prediction: batch normalisation by its running statistics, no dropout"
+    return [*lines, way]
 
 
 def _goal(network: Network, of: str | int) -> tuple[str | int, str]:
@@ -319,20 +350,12 @@ def _goal(network: Network, of: str | int) -> tuple[str | int, str]:
     return number, f"the result of class {called} before softmax"
 
 
-def _of_shard(shards: Shards, at: At) -> tuple[Network, At, list[str]]:
-    """The shard of the image that is meant, and the place in it."""
+def _of_shard(shards: Shards, at: At) -> tuple[Network, list[str]]:
+    """The shard of the image that is meant, and that in words where there are several."""
     if len(shards.networks) == 1:
-        return shards.networks[0], at, []
-    name, place = parsed(at)
-    try:
-        image = int(place[0])
-        shard, within = divmod(image, shards.size)
-        network = shards.networks[shard]
-    except (IndexError, TypeError, ValueError):
-        raise ArgumentError(
-            f"of {shards.count} images in shards of {shards.size} the place must begin with the "
-            f"number of an image, 0 … {shards.count - 1}; got {shown(place)}"
-        ) from None
-    first = shard * shards.size
-    line = f"image {image}, of the shard of images {first} … {first + network.count - 1}"
-    return network, (str(name), within, *place[1:]), [line]
+        return shards.networks[0], []
+    place = parsed(at)[1]
+    image = image_in(shards.networks[0], place)
+    network = shards.networks[image // shards.size]
+    last = network.first + network.count - 1
+    return network, [f"image {image}, of the shard of images {network.first} … {last}"]

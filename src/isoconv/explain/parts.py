@@ -42,7 +42,7 @@ def part_of(network: Network, index: int, element: Index) -> Part:
     operands = network.operands(index)
     named = entry.operand_names(len(node.inputs))
     callers = [
-        _caller(name, hide=network.count == 1 and network.node(source).spec.batched)
+        _caller(name, network, network.node(source).spec.batched)
         for name, source in zip(named, node.inputs, strict=True)
     ]
     term = network.terms(index, element)
@@ -54,7 +54,7 @@ def part_of(network: Network, index: int, element: Index) -> Part:
         f"{name}: {describe(network, source)}"
         for name, source in zip(named, node.inputs, strict=True)
     )
-    place = element[1:] if network.count == 1 and node.spec.batched else element
+    place = _told(network, element, node.spec.batched)
     where = f" of {node.name!r}" if node.name else ""
     title = f"{node.op}{where} at {_places(place)}" if place else f"{node.op}{where}"
     return Part(title, entry.summary, reads, tuple(blocks), value)
@@ -75,9 +75,16 @@ def _formula(
     return Block("formula", "", text, (), value)
 
 
-def _caller(name: str, *, hide: bool) -> Callable[[Index], str]:
+def _told(network: Network, place: Index, batched: bool) -> Index:
+    """A place with the image's number among all images; of one image without it."""
+    if not batched:
+        return place
+    return place[1:] if network.batch == 1 else (place[0] + network.first, *place[1:])
+
+
+def _caller(name: str, network: Network, batched: bool) -> Callable[[Index], str]:
     def call(index: Index) -> str:
-        place = index[1:] if hide else index
+        place = _told(network, index, batched)
         return f"{name}[{', '.join(map(str, place))}]" if place else name
 
     return call
@@ -223,15 +230,14 @@ def _direct_part(network: Network, direct: Direct, index: int, element: Index) -
     asked = Asked(direct.attrs, specs, result, element, network.count, read)
     named = entry.operand_names(len(operands))
     callers = [
-        _caller(name, hide=network.count == 1 and spec.batched)
-        for name, spec in zip(named, specs, strict=True)
+        _caller(name, network, spec.batched) for name, spec in zip(named, specs, strict=True)
     ]
     blocks = blocks_of(entry.terms_of(asked), operands, callers, result.dtype)
     reads = tuple(
         f"{name}: {describe(network, source)}"
         for name, source in zip(named, direct.operands, strict=True)
     )
-    place = element[1:] if network.count == 1 and result.batched else element
+    place = _told(network, element, result.batched)
     return Part(
         f"the window times the kernel at {_places(place)}, as {direct.op} has it",
         entry.summary,

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from isoconv.checks import check_kind, shown
+from isoconv.checks import check_kind, shown, whole
 from isoconv.errors import ArgumentError
 from isoconv.explain.network import Layer, Network
 from isoconv.graph.ir import TensorSpec
 from isoconv.graph.operation import Array
 from isoconv.graph.terms import Index
+from isoconv.printable import cut
 from isoconv.wording import setting
 
-__all__ = ["At", "Meant", "element_in", "layer_named", "meant", "parsed", "told"]
+__all__ = ["At", "Meant", "element_in", "image_in", "layer_named", "meant", "parsed", "told"]
 
 At = str | Sequence[Any] | None
 
@@ -40,6 +42,9 @@ def parsed(at: At) -> tuple[str | None, tuple[Any, ...]]:
         raise ArgumentError(_AT.format(shown(at)))
     return parts[0].strip(), tuple(parts[1:])
 
+
+MOST = 240
+"""Characters of what was given in a message."""
 
 _AT = "at must be a layer's name and a place in it, ('conv1', 3, 5, 7); got {}"
 
@@ -102,8 +107,8 @@ def _beside(network: Network, name: str) -> Meant:
         if network.loss is None:
             way = setting("label", "its class", "NAME")
             raise ArgumentError(f"the loss needs to know what is right: give {way}")
-        own = range(network.logits + 1, network.loss + 1)
-        return Meant(name, network.loss_kind, network.loss, network.logits, own)
+        own = range(network.judged + 1, network.loss + 1)
+        return Meant(name, network.loss_kind, network.loss, network.judged, own)
     if network.finished == network.logits:
         raise ArgumentError("this model gives no probabilities: its last layer is its result")
     kind = f"{network.node(network.finished).op} of the result of the last layer"
@@ -120,13 +125,13 @@ def layer_named(network: Network, name: str) -> Layer:
     names = [layer.name for layer in network.layers]
     ends = [each for each in names if each.rpartition(".")[2] == name]
     if name not in names and len(ends) > 1:
-        raise ArgumentError(f"more than one layer is called {name!r}: {', '.join(ends)}")
+        raise ArgumentError(f"more than one layer is called {shown(name)}: {', '.join(ends)}")
     return network.layer(ends[0] if name not in names and ends else name)
 
 
 def element_in(
     spec: TensorSpec,
-    images: int,
+    network: Network,
     place: tuple[Any, ...],
     what: str,
     array: Callable[[], Array],
@@ -134,9 +139,11 @@ def element_in(
 ) -> tuple[Index, list[str]]:
     """The element that a place means, with a line of what was chosen unasked.
 
+    The place has the image's number among all images, the element that in the network's shard.
+
     Args:
         spec: of the array.
-        images: how many the network was given.
+        network: whose array it is, on all images or on a shard of them.
         place: as it was given; empty for none.
         what: the array is, for messages.
         array: gives the array that is to be greatest at the chosen place.
@@ -145,16 +152,23 @@ def element_in(
     Raises:
         ArgumentError: a place outside, or of another length than the array's shape.
     """
-    shape = (images, *spec.shape) if spec.batched else spec.shape
-    one = spec.batched and images == 1
+    shape = (network.batch, *spec.shape) if spec.batched else spec.shape
+    one = spec.batched and network.batch == 1
     inner = shape[1:] if one else shape
     if not place and not inner:
         return (0,) * len(shape), []
     if not place:
-        found = np.unravel_index(int(np.argmax(array())), shape)
+        values = array()
+        found = np.unravel_index(int(np.argmax(values)), values.shape)
         element = tuple(int(at) for at in found)
         here = element[1:] if one else element
         where = f" ({', '.join(map(str, here))})" if here else ""
+        if np.isnan(values[element]):
+            wrong = int(np.count_nonzero(~np.isfinite(values)))
+            return element, [
+                f"no place was given: {wrong:,} of {values.size:,} values are not finite, so that "
+                f"none is the greatest; this is the first that is NaN{where}"
+            ]
         return element, [f"no place was given: this is {most}{where}"]
     numbers = [_whole(each, place) for each in place]
     if one and len(numbers) == len(inner):
@@ -167,26 +181,51 @@ def element_in(
         )
     for number, side in zip(numbers, shape, strict=True):
         if not -side <= number < side:
-            given = ", ".join(map(str, place))
+            given = cut(
+                ", ".join(each if isinstance(each, str) else shown(each) for each in place), MOST
+            )
             raise ArgumentError(
                 f"a place must lie inside {what}, whose shape is {inner}; got ({given})"
             )
-    return tuple(number % side for number, side in zip(numbers, shape, strict=True)), []
+    element = tuple(number % side for number, side in zip(numbers, shape, strict=True))
+    if spec.batched:
+        element = (element[0] - network.first, *element[1:])
+    return element, []
+
+
+def image_in(network: Network, place: tuple[Any, ...]) -> int:
+    """The number of the image with which a place begins, among those of all shards.
+
+    Args:
+        network: one of the shards.
+        place: as it was given.
+
+    Raises:
+        ArgumentError: it begins with none.
+    """
+    number = _whole(place[0], place) if place else network.batch
+    if not -network.batch <= number < network.batch:
+        raise ArgumentError(
+            f"of {network.batch} images in shards the place must begin with the number of an "
+            f"image, 0 … {network.batch - 1}; got {shown(place)}"
+        )
+    return number % network.batch
 
 
 def _whole(value: Any, place: tuple[Any, ...]) -> int:
-    try:
-        if isinstance(value, (bool, float, np.bool_, np.floating)):
-            raise TypeError
-        return int(value)
-    except (TypeError, ValueError):
+    """A number of a place, as a number or as text."""
+    found = whole(value)
+    if isinstance(value, str) and re.fullmatch(r"[+-]?[0-9]{1,18}", value.strip()):
+        found = int(value)
+    if found is None:
         raise ArgumentError(
             f"a place is made of whole numbers; got {shown(value)} in {shown(place)}"
-        ) from None
+        )
+    return found
 
 
 def told(element: Index, images: int) -> str:
-    """An element with an image axis in words.
+    """An element with an image axis in words, of so many images.
 
     Example:
         >>> told((0, 3, 5, 7), 1)

@@ -17,6 +17,7 @@ from isoconv.explain.network import Layer, Network
 from isoconv.explain.windows import direct_of, pooling_of, window_of
 from isoconv.graph.operation import Array, operation
 from isoconv.nn.summary import multiply_adds
+from isoconv.printable import printable
 
 __all__ = ["FORMAT", "VERSION", "Scene"]
 
@@ -32,6 +33,7 @@ class Scene:
         image_name: what the image is called; "" for none.
         of: what gradients are of: ``"loss"``, or the number of a class. None: of the loss where
             there is a label, otherwise of the predicted class.
+        label: number of the image's class; None for the one that the network was given.
 
     Raises:
         ArgumentError: the network has more than one image.
@@ -51,11 +53,16 @@ class Scene:
         title: str = "",
         image_name: str = "",
         of: str | int | None = None,
+        label: int | None = None,
     ) -> None:
         if network.count != 1:
             raise ArgumentError(f"a scene shows one image; got {network.count}")
         self.network = network
         self.title = title
+        given = network.value_of("labels")
+        if label is None and given is not None and given.dtype.kind == "i":
+            label = int(given[0])
+        self.label = label
         self.image_name = image_name
         self.probabilities = network.value(network.finished)[0]
         self.predicted = int(np.argmax(self.probabilities))
@@ -67,21 +74,19 @@ class Scene:
         network = self.network
         flow = network.flow(self.of)
         model = network.model
-        label = network.value_of("labels")
-        whole = label is not None and label.dtype.kind == "i"
         return {
             "format": FORMAT,
             "version": VERSION,
-            "title": self.title or type(model).__name__,
+            "title": printable(self.title or type(model).__name__),
             "digest": model.digest(),
-            "classes": list(model.class_names),
+            "classes": [printable(name) for name in model.class_names],
             "finish": network.node(network.finished).op,
             "image": {
-                "name": self.image_name,
+                "name": printable(self.image_name),
                 "shape": list(network.images.shape[1:]),
                 "dtype": str(network.images.dtype),
                 "range": [float(network.images.min()), float(network.images.max())],
-                "label": int(label[0]) if whole and label is not None else None,
+                "label": self.label,
                 "pixels": network.picture,
                 "source": network.source,
             },

@@ -16,7 +16,7 @@ import numpy as np
 from isoconv.arithmetic.fma import fma
 from isoconv.arithmetic.sums import partial_sum
 from isoconv.cards import sides
-from isoconv.checks import check_array, check_count, check_flag, shown
+from isoconv.checks import LARGEST, check_array, check_count, check_flag, shown
 from isoconv.errors import ArgumentError
 from isoconv.explain.given import class_number, pictures
 from isoconv.explain.heat import SaliencyMap, enlarged
@@ -352,11 +352,15 @@ def occluded(
     picture = network.images[0]
     lengths = picture.shape[:-1]
     longest = max(lengths)
-    size = max(2, -(-longest // PATCHES)) if patch is None else check_count("patch", patch)
+    size = (
+        max(2, -(-longest // PATCHES))
+        if patch is None
+        else check_count("patch", patch, most=LARGEST)
+    )
     size = min(size, longest) if patch is None else size
     if size > longest:
         raise ArgumentError(f"patch must be no larger than the picture, {longest}; got {size}")
-    step = max(1, size // 2) if stride is None else check_count("stride", stride)
+    step = max(1, size // 2) if stride is None else check_count("stride", stride, most=LARGEST)
     if step > size:
         raise ArgumentError(
             f"stride must be no larger than the patch, {size}, or pixels between are never "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -14,8 +14,14 @@ __all__ = ["Box", "Scene", "Shape", "Words", "text_width"]
 
 _DASH = 4.0
 """Length of a dash and of the gap behind it."""
-_DRAWN = str.maketrans({"\N{MULTIPLICATION SIGN}": "x"})
-"""What the font that comes with Pillow lacks."""
+_TIMES = "\N{MULTIPLICATION SIGN}"
+"""The font that comes with Pillow lacks it, and a letter x would read as a symbol: it is drawn."""
+_TIMES_WIDTH = 0.62
+"""What it takes, in sizes of the letters."""
+_TIMES_SIDE = 0.42
+"""Of the square that its strokes cross, likewise."""
+_FINER = 8
+"""Points across a pixel at which its strokes are drawn before they are made smaller."""
 _BASELINE = 0.36
 """How far below a line's middle its letters stand, in sizes of the letters; of digits the half."""
 
@@ -117,11 +123,7 @@ class Scene:
         for shape in self.shapes:
             if isinstance(shape, Words):
                 font = ImageFont.load_default(shape.size * scale)
-                anchor = {"start": "lm", "middle": "mm", "end": "rm"}[shape.align]
-                place = (shape.x * scale, shape.y * scale)
-                draw.text(
-                    place, shape.text.translate(_DRAWN), fill=shape.color, font=font, anchor=anchor
-                )
+                _write(image, shape, font, scale)
                 continue
             left, upper = shape.x * scale, shape.y * scale
             right, lower = left + shape.width * scale, upper + shape.height * scale
@@ -140,6 +142,47 @@ class Scene:
                         ends = (xs[0] - half, ys[0] - half, xs[1] + half - 1, ys[1] + half - 1)
                         draw.rectangle(tuple(map(round, ends)), fill=shape.line)
         return image
+
+
+def _write(image: Image, words: Words, font: Any, scale: float) -> None:
+    """A line of text as pixels, the sign of multiplication drawn where the font lacks it."""
+    from PIL import ImageDraw
+
+    draw = ImageDraw.Draw(image)
+    x, y, size = words.x * scale, words.y * scale, words.size * scale
+    parts = words.text.split(_TIMES)
+    if len(parts) == 1:
+        anchor = {"start": "lm", "middle": "mm", "end": "rm"}[words.align]
+        draw.text((x, y), words.text, fill=words.color, font=font, anchor=anchor)
+        return
+    widths = [font.getlength(part) for part in parts]
+    gap = _TIMES_WIDTH * size
+    whole = gap * (len(parts) - 1)
+    for width in widths:
+        whole += width
+    x -= {"start": 0.0, "middle": whole / 2, "end": whole}[words.align]
+    for number, (part, width) in enumerate(zip(parts, widths, strict=True)):
+        if number:
+            _cross(image, x + gap / 2, y, size, words.color)
+            x += gap
+        draw.text((x, y), part, fill=words.color, font=font, anchor="lm")
+        x += width
+
+
+def _cross(image: Image, x: float, y: float, size: float, color: str) -> None:
+    """A sign of multiplication around a point, its strokes smooth."""
+    from PIL import Image, ImageDraw
+
+    side = round(size)
+    left, upper = round(x - side / 2), round(y - side / 2)
+    mask = Image.new("L", (side * _FINER, side * _FINER))
+    draw = ImageDraw.Draw(mask)
+    middle = ((x - left) * _FINER, (y - upper) * _FINER)
+    half, thick = _TIMES_SIDE * size * _FINER / 2, max(1, round(0.085 * size * _FINER))
+    for slope in (1, -1):
+        ends = [(middle[0] + s * half, middle[1] + s * slope * half) for s in (-1, 1)]
+        draw.line(ends, fill=255, width=thick)
+    image.paste(color, (left, upper), mask.resize((side, side), Image.Resampling.BOX))
 
 
 def _sign(value: float) -> int:

@@ -18,8 +18,8 @@ from isoconv.arithmetic.sums import partial_sum, tree_sum
 from isoconv.graph.operation import Array
 
 __all__ = [
-    "EXPLODING", "FEW", "MOSTLY", "SATURATED", "VANISHING", "LayerStatistics", "ParameterNorms",
-    "Spread", "Tally", "flags_of", "norm_of", "plain_number",
+    "EXPLODING", "FEW", "FROM_ZERO", "MOSTLY", "SATURATED", "VANISHING", "LayerStatistics",
+    "ParameterNorms", "Spread", "Tally", "flags_of", "norm_of", "plain_number",
 ]  # fmt: skip
 
 VANISHING = 1e-6
@@ -27,6 +27,10 @@ VANISHING = 1e-6
 rate of 0.1 a step changes the weights by less than a float32 can tell."""
 EXPLODING = 10.0
 """Above which it is said to explode: at a learning rate of 0.1 a step is as long as the weights."""
+FROM_ZERO = ("bias",)
+"""Parameters that start at zero in every layer of the library, the beta of batch normalisation
+among them: their norm tells how far they have come and no size that a gradient is small or large
+beside, so that neither is said of them. The weights of the same layer are judged."""
 SATURATED = 0.01
 """How close to its ends a sigmoid or tanh is saturated, as a share of what lies between them."""
 MOSTLY = 0.5
@@ -268,10 +272,12 @@ def flags_of(
             lines.append(f"the gradient by {name} holds numbers that are not finite")
         elif norms.gradient == 0:
             lines.append(f"the gradient by {name} is zero")
-        elif norms.ratio is not None and norms.ratio < VANISHING:
+        elif norms.ratio is None or name in FROM_ZERO:
+            continue
+        elif norms.ratio < VANISHING:
             size = f"its norm is {norms.ratio:.1e} of that of {name}"
             lines.append(f"the gradient by {name} vanishes: {size}")
-        elif norms.ratio is not None and norms.ratio > EXPLODING:
+        elif norms.ratio > EXPLODING:
             size = f"its norm is {norms.ratio:.2g} times that of {name}"
             lines.append(f"the gradient by {name} explodes: {size}")
     return tuple(lines)

@@ -93,7 +93,8 @@ def conv(
         channels: of the input; one for each group if not given.
         filters: output channels; one for each group if not given.
         flip: True for convolution as mathematics defines it.
-        of: which lists: "y", "w" (∂L/∂w), "x" (∂L/∂x).
+        of: which lists: "y", "w" (∂L/∂w), "x" (∂L/∂x); () for none, for a picture of what is too
+            large to be written out.
         order: of the terms: "notes" goes channel by channel, and follows the letters of
             grad_output; "engine" is the order of the additions (docs/arithmetic.md).
         show_padding: write the products with padding, ``0·w00``, too.
@@ -161,7 +162,8 @@ def conv_transpose(
         channels: of the input; one for each group if not given.
         filters: output channels; one for each group if not given.
         flip: as for the convolution that it turns around.
-        of: which lists: "y", "w" (∂L/∂w), "x" (∂L/∂x).
+        of: which lists: "y", "w" (∂L/∂w), "x" (∂L/∂x); () for none, for a picture of what is too
+            large to be written out.
         order: of the terms, as for `conv`.
         show_padding: write what is cut off, as ``0·w00``, too.
         ascii: keep the text to ASCII.
@@ -260,9 +262,10 @@ def _fits(geometry: ConvGeometry, inputs: Sequence[int]) -> tuple[int, ...]:
 
 
 def chosen(of: str | Collection[str], known: Sequence[str]) -> tuple[str, ...]:
-    """Which lists are wanted, in the order of the notes."""
+    """Which lists are wanted, in the order of the notes; an empty collection is none."""
     given = [of] if isinstance(of, str) else list(of) if isinstance(of, (tuple, list, set)) else []
-    if not given or any(each not in known for each in given):
+    none = not given and isinstance(of, (tuple, list, set))
+    if not none and (not given or any(each not in known for each in given)):
         raise ArgumentError(f"{named('of')} must be of {', '.join(known)}; got {shown(of)}")
     return tuple(each for each in known if each in given)
 
@@ -340,7 +343,7 @@ def _sheet(
         Matrices(matrices),
         *size_lines(geometry, x[:-1], y[:-1], transposed=arrays.transposed),
         *formula,
-        *_remarks(arrays, order, others, show_padding),
+        *_remarks(arrays, order, others if wanted else None, show_padding),
         *lists,
     ]
     return Sheet(title, names, tuple(blocks), arrays, check_flag("ascii", in_ascii))
@@ -365,9 +368,12 @@ def _equations(
 
 
 def _remarks(
-    arrays: Arrays, order: Order, others: Sequence[str], show_padding: bool
+    arrays: Arrays, order: Order, others: Sequence[str] | None, show_padding: bool
 ) -> list[Block]:
-    """What is to be known of the lists: what indices mean, what is left out, the order."""
+    """What is to be known of the lists: what indices mean, what is left out, the order.
+
+    Others are the lists in another order than the engine's; None where there is no list.
+    """
     remarks = []
     x, w, y = arrays.x.shape, arrays.w.shape, arrays.y.shape
     if max(x[-1], y[-1]) > 1:
@@ -382,6 +388,8 @@ def _remarks(
             )
         ]
         remarks.append(f"Indices: {'; '.join(told)}.")
+    if others is None:
+        return [Remark(text) for text in remarks]
     if any(any(pair) for pair in arrays.geometry.padding) and not show_padding:
         how = either("show_padding=True", "--show-padding")
         remarks.append(f"Products with padding, which is 0, are not written ({how} writes them).")

@@ -16,7 +16,7 @@ from isoconv.errors import ArgumentError, DTypeError, ShapeError
 from isoconv.explain.notation import Names, mapped, number_text
 from isoconv.explain.sheet import Sheet
 from isoconv.explain.sheet_blocks import Block, Equation, Equations, Matrices, Matrix, Remark, Win
-from isoconv.explain.symbols import check_amount, chosen, input_sides
+from isoconv.explain.symbols import check_amount, chosen, input_sides, total
 from isoconv.explain.symbols_arrays import GRAD, RESULT, SOURCE, planes, result_names
 from isoconv.explain.symbols_sizes import pool_formula, settings_line, size_lines
 from isoconv.explain.symbols_windows import Pooling
@@ -237,17 +237,22 @@ def _sheet(pooling: Pooling, of: str | Collection[str], order: str, in_ascii: bo
     x, y, window = pooling.x, pooling.y, pooling.window
     windows = y.size * prod(window.kernel)
     counts = {"y": y.size, "x": x.size}
-    equations = counts["y"] + counts["x"] if len(wanted) == 2 else counts[wanted[0]]
-    check_amount(equations, windows * len(wanted), max(x.size, y.size), x.shape[:-1])
+    check_amount(
+        total(counts[each] for each in wanted),
+        windows * len(wanted),
+        max(x.size, y.size),
+        x.shape[:-1],
+    )
     result, grad = result_names(y.shape)
     if pooling.kind == "global":
         result = Names("output", y.shape, (0,))
     names = (Names("x", x.shape, (len(x.shape) - 1,)), Names("w", (1,)), result, grad)
     matrices = [_filled(each, pooling.values) for each in planes(SOURCE, x.shape, "X")]
-    forward = {place: pooling.forward(place) for place in result.places()}
+    # Of a large input that is only drawn, nothing is written out.
+    forward = {place: pooling.forward(place) for place in result.places()} if wanted else {}
     if pooling.kind != "global":
         for each in planes(RESULT, y.shape, "Y"):
-            known = None if pooling.values is None else _results(pooling, forward)
+            known = _results(pooling, forward) if forward and pooling.values is not None else None
             matrices.append(_filled(each, known))
         matrices += planes(GRAD, y.shape, r"grad\_output")
     blocks: list[Block] = [Matrices(tuple(matrices))]

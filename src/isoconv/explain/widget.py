@@ -11,7 +11,7 @@ from typing import Any
 from isoconv.checks import LARGEST, check_count, check_flag, check_text, shown
 from isoconv.errors import ArgumentError, IsoconvError, MissingExtraError
 from isoconv.explain.bundle import script, styles
-from isoconv.explain.explorer import Explorer
+from isoconv.explain.explorer import Explorer, StaleSceneError
 from isoconv.explain.given import labels_of
 from isoconv.explain.history import follow
 from isoconv.explain.standalone import ENTRIES, SHEETS, page_of
@@ -58,7 +58,7 @@ def explore(
     height = check_count("height", height, most=LARGEST)
     title = check_text("title", title)
     live = None if live is None else check_flag("live", live)
-    labels = None if label is None else list(labels_of(found.model, label, 1, None))
+    labels = None if label is None else list(labels_of(found.model, label, 1, "cross_entropy"))
     if labels is not None and len(labels) != 1:
         raise ArgumentError(f"one image is shown, so that there is one label; got {shown(label)}")
     number = None if labels is None else labels[0]
@@ -70,6 +70,7 @@ def explore(
         number,
         title=title,
         name=Path(name).name,
+        loss=found.loss,
         start=start,
         notes=notes,
     )
@@ -183,6 +184,7 @@ def widget_of(explorer: Explorer, tall: int = 760) -> Any:
                         answer["error"] = f"a page asks for no {other!r:.80}"
             except IsoconvError as error:
                 answer["error"] = str(error)
+                answer["stale"] = isinstance(error, StaleSceneError)
             except Exception:
                 # The page waits for an answer; how it failed stands in the notebook's log.
                 self.send({**answer, "error": "isoconv failed here; the kernel's log says how"}, [])

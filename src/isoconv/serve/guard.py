@@ -77,8 +77,8 @@ class Guard:
     def _fault(self, scope: Scope, given: dict[str, str]) -> tuple[int, str] | None:
         if given.get("host", "").lower() not in self._hosts:
             return 403, "this page is for this machine alone, under the address that was printed"
-        origin = given.get("origin")
-        if origin is not None and origin.removeprefix("http://").lower() not in self._hosts:
+        origins = [value.decode("latin-1") for name, value in scope["headers"] if name == b"origin"]
+        if any(each.removeprefix("http://").lower() not in self._hosts for each in origins):
             return 403, "another page asked for this; it is for its own page alone"
         if not (self._in_address(scope) or self._in_cookie(given)):
             return 403, (
@@ -89,7 +89,7 @@ class Guard:
         except ValueError:
             return 400, "the length of the request is no number"
         if size > self._most:
-            return TOO_LARGE, f"a request may have {self._most:,} bytes; this one has {size:,}"
+            return TOO_LARGE, f"a picture may have {self._most:,} bytes; this request has {size:,}"
         return None
 
     def _in_address(self, scope: Scope) -> bool:

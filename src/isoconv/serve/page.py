@@ -8,7 +8,8 @@ from typing import Any
 
 from isoconv.errors import IsoconvError
 from isoconv.explain.bundle import names, source
-from isoconv.explain.explorer import MOST_BYTES, Explorer
+from isoconv.explain.explorer import MOST_BYTES, Explorer, StaleSceneError
+from isoconv.printable import printable
 from isoconv.serve.guard import Guard
 
 __all__ = ["application"]
@@ -82,6 +83,8 @@ def application(explorer: Explorer | None, title: str, port: int, token: str) ->
     async def told(function: Any, *arguments: Any) -> Response:
         try:
             return JSONResponse(await run_in_threadpool(function, *arguments))
+        except StaleSceneError as error:
+            return _fault(409, str(error))
         except IsoconvError as error:
             return _fault(400, str(error))
 
@@ -103,7 +106,7 @@ def application(explorer: Explorer | None, title: str, port: int, token: str) ->
             500: lambda *_: _fault(500, "isoconv failed here; the terminal it runs in says how"),
         },
     )
-    return Guard(app, port, token, MOST_BYTES + 4096)
+    return Guard(app, port, token, MOST_BYTES)
 
 
 def _index(title: str, playground: bool) -> str:
@@ -115,7 +118,7 @@ def _index(title: str, playground: bool) -> str:
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n<link rel="icon" href="data:,">\n'
-        f"<title>{escape(title)}</title>\n{sheets}"
+        f"<title>{escape(printable(title))}</title>\n{sheets}"
         f'<script type="module" src="/web/{start}"></script>\n</head>\n'
         '<body class="isoconv-page">\n'
         '<main id="isoconv-root" class="isoconv"></main>\n'

@@ -10,6 +10,7 @@ from isoconv.errors import ArgumentError, CheckpointError
 from isoconv.nn import Module
 from isoconv.nn.inference import warn_outside
 from isoconv.nn.saved import facts_of, read_model
+from isoconv.printable import printable
 from isoconv.train.callbacks import watched_metric
 from isoconv.train.checkpoint import RunFolder
 from isoconv.train.files import read_rows
@@ -65,10 +66,12 @@ def load(
         raise ArgumentError(f"give best or epoch; got both, epoch={epoch}")
     place = check_path("path", path)
     if not place.exists():
-        raise CheckpointError(f"there is no run and no saved model at {place}")
+        raise CheckpointError(f"there is no run and no saved model at {printable(place)}")
     if not place.is_dir():
         if best or epoch is not None:
-            raise ArgumentError(f"best and epoch choose within a run folder; {place} is none")
+            raise ArgumentError(
+                f"best and epoch choose within a run folder; {printable(place)} is none"
+            )
         return read_model(place, model)
     folder = RunFolder(place)
     file = _file_of(folder, best, epoch)

@@ -113,7 +113,24 @@ class Explorer {
     } catch (error) {
       this.status.textContent = error.message;
       this.status.classList.add("warning");
+      if (error.stale) {
+        await this.#renew();
+      }
       return null;
+    }
+  }
+
+  /** Shows what another page of the same network has put here meanwhile, and says so. */
+  async #renew() {
+    if (this.renewing) {
+      return;
+    }
+    this.renewing = true;
+    try {
+      await this.#scene(await this.source.description());
+      this.status.textContent = "Another page has changed what is shown; this is it now.";
+    } finally {
+      this.renewing = false;
     }
   }
 
@@ -137,8 +154,9 @@ class Explorer {
     this.run.show(this.scene);
     this.network.show(this.scene);
     await this.#heard(this.picture.show(this.scene));
-    refill(this.left, (description.left ?? []).map((line) => html("li", {}, `${line}.`)));
-    this.left.hidden = !this.left.children.length;
+    const said = [...description.image.notes ?? [], ...description.left ?? []];
+    refill(this.left, said.map((line) => html("li", {}, `${line}.`)));
+    this.left.hidden = !said.length;
     const asked = this.fragment ? fromFragment(location.hash, this.scene) : null;
     const first = this.scene.layers.findIndex((layer) => layer.window);
     const number = this.number ?? asked?.number ?? Math.max(0, first);

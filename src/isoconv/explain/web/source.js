@@ -2,8 +2,16 @@
 // notebook's kernel. A source has description(), array(scene, id), ask(what, arguments), show(file) and
 // can(what); all but the last give promises.
 
-function failure(text) {
-  return new Error(text || "the network did not answer");
+function failure(text, stale = false) {
+  return Object.assign(new Error(text || "the network did not answer"), { stale });
+}
+
+/** Keeps the number of the scene that an answer describes: questions say which one they are about. */
+function keep(source, told) {
+  if (told.format === "isoconv-scene") {
+    source.scene = told.scene;
+  }
+  return told;
 }
 
 /** The local page's server. */
@@ -17,9 +25,9 @@ export class HttpSource {
     }
     const told = await answer.json();
     if (!answer.ok) {
-      throw failure(told.error);
+      throw failure(told.error, answer.status === 409);
     }
-    return told;
+    return keep(this, told);
   }
 
   async description() {
@@ -31,14 +39,15 @@ export class HttpSource {
   async array(scene, id) {
     const answer = await fetch(`/array/${scene}/${id}`, { credentials: "same-origin" });
     if (!answer.ok) {
-      throw failure((await answer.json()).error);
+      throw failure((await answer.json()).error, answer.status === 409);
     }
     return new Float32Array(await answer.arrayBuffer());
   }
 
   ask(what, args = {}) {
     return this.#json(`/ask/${encodeURIComponent(what)}`, {
-      method: "POST", body: JSON.stringify(args), headers: { "content-type": "application/json" },
+      method: "POST", body: JSON.stringify({ ...args, scene: this.scene }),
+      headers: { "content-type": "application/json" },
     });
   }
 
@@ -99,7 +108,7 @@ export class MessageSource {
       }
       this.waiting.delete(message.answer);
       if (message.error) {
-        waiter.fail(failure(message.error));
+        waiter.fail(failure(message.error, message.stale));
       } else {
         waiter.done({ ...message, buffers: buffers ?? [] });
       }
@@ -118,7 +127,7 @@ export class MessageSource {
   async description() {
     const { told } = await this.#send({ kind: "description" });
     this.abilities = new Set(told.abilities);
-    return told;
+    return keep(this, told);
   }
 
   async array(scene, id) {
@@ -130,12 +139,14 @@ export class MessageSource {
   }
 
   async ask(what, args = {}) {
-    return (await this.#send({ kind: "ask", what, arguments: args })).told;
+    const asked = { ...args, scene: this.scene };
+    return keep(this, (await this.#send({ kind: "ask", what, arguments: asked })).told);
   }
 
   async show(file) {
     const content = new DataView(await file.arrayBuffer());
-    return (await this.#send({ kind: "show", name: file.name || "a picture" }, [content])).told;
+    const question = { kind: "show", name: file.name || "a picture" };
+    return keep(this, (await this.#send(question, [content])).told);
   }
 
   can(what) {
