@@ -12,6 +12,7 @@ import { Player } from "./motion.js";
 import { NetworkList } from "./network.js";
 import { followers, ordinary, partsOf } from "./parts.js";
 import { Picture } from "./picture.js";
+import { hint } from "./purpose.js";
 import { Checkpoints, Run } from "./run.js";
 import { Scene, largest, unflat } from "./scene.js";
 import { stepOf } from "./told.js";
@@ -406,28 +407,6 @@ class Explorer {
     return { heading, body: await stepOf(scene, layer, at, {
       label: (label) => ask("label", { label }), loss: () => ask("of", { of: "loss" }) }) };
   }
-}
-
-const DISMISSED = "isoconv explorer: its sentence was read";
-
-/** What the page is for, in a sentence; gone for good once it was dismissed. */
-function hint() {
-  const close = html("button", { type: "button", class: "link", onclick: () => {
-    told.hidden = true;
-    try {
-      localStorage.setItem(DISMISSED, "yes");
-    } catch {
-      // A page without a memory of its own says it once more.
-    }
-  } }, "understood");
-  const told = html("p", { class: "hint purpose" }, "Choose a layer and click a cell of its map: below "
-    + "stands what its number is made of, term by term. ", close);
-  try {
-    told.hidden = localStorage.getItem(DISMISSED) !== null;
-  } catch {
-    told.hidden = false;
-  }
-  return told;
 }
 
 /** A place in words: "row 3, column 5, channel 7". */

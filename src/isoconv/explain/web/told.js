@@ -29,7 +29,8 @@ export function blockOf(block) {
       ...has("total") ? [{ text: total?.text ?? "", as: "sum" }] : [], ...has("mark") ? [mark] : []];
   }, { skip: Math.max(0, padded.indexOf(false)), why: PADDED });
   return html("div", {}, lying ? html("p", { class: "hint" },
-    `${lying} of ${block.rows.length} terms: ${PADDED}.`) : null, list.element, block.lines.map((text) => html("p", { class: "said" }, text)), value);
+    `${lying} of ${block.rows.length} terms: ${PADDED}.`) : null, list.element,
+  block.lines.map((text) => html("p", { class: "said" }, text)), value);
 }
 
 /** A part of an explanation. */
