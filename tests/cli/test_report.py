@@ -153,3 +153,19 @@ def test_no_report_is_made_of_other_data(place, tmp_path):
     assert "the data are others than those" in fail(
         "report", place / "run", "--data", tmp_path / "pets"
     )
+
+
+def test_the_page_links_to_the_explorer(place, tmp_path):
+    """With --explore, by a path from the report's folder to the file that lies in the run's."""
+    run = tmp_path / "run"
+    shutil.copytree(place / "run", run)
+    succeed("report", run, "--explore")
+    page = run / "report" / "index.html"
+    link = re.search(r'href="([^"#:]*explore\.html)"', page.read_text("utf-8"))
+    assert link is not None
+    linked = (page.parent / link[1]).resolve()
+    assert linked == (run / "explore.html").resolve()
+    assert linked.is_file()
+    assert "Every number" in text_of(run)
+    succeed("report", run)
+    assert "explore.html" not in page.read_text("utf-8")

@@ -265,13 +265,12 @@ def test_commands(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("conv", "--values", "1,2"), "--values says what a picture shows; add --animate FILE"),
+        (("conv", "--at", "1,1"), "--at says what a picture shows; add --animate FILE"),
         (("conv", "--animate", "a.gif", "--values", "1|2"), "--values must have 1 planes"),
         (("conv", "--animate", "a.gif", "--at", "x"), "--at must be whole numbers such as 1,0"),
         (
             ("conv", "--animate", "a.gif", "--input", "20x20", "--kernel", "3"),
-            "at most 256 steps; this would have 324: draw one of them (--at 0,0), or give a "
-            "smaller",
+            "at most 256 steps; this would have 324: draw one of them (--at 0,0), or give a",
         ),
         (("conv", "--animate", "a.gif", "--format", "latex"), "give one of them"),
         (("conv", "--kernel", "5"), "give a smaller --kernel or more --padding"),

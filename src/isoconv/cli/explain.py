@@ -132,6 +132,7 @@ def conv(
       isoconv explain conv --input 3x3 --kernel 2x2
       isoconv explain conv --input 5 --kernel 3 --padding same --channels 2
       isoconv explain conv --input 4x4 --kernel 3x3 --stride 2 --padding 1 --format latex
+      isoconv explain conv --values "1,2,3;4,5,6;7,8,9" --weights "1,0;0,1" --of y
       isoconv explain conv --input 5x5 --kernel 3x3 --padding 1 --stride 2 --animate out.gif
     """
     from isoconv import symbols
@@ -155,8 +156,8 @@ def conv(
         kernel = _kernel(weights, sheet)
         _draw(sheet, animate, _image(values, sheet), kernel, at, seconds, form, as_json)
     else:
-        _only_drawn(values=values, weights=weights, at=at)
-        _show(sheet, form, as_json)
+        _only_drawn(at=at)
+        _show(_with_numbers(sheet, values, weights), form, as_json)
 
 
 def conv_transpose(
@@ -208,8 +209,8 @@ def conv_transpose(
         kernel = _kernel(weights, sheet)
         _draw(sheet, animate, _image(values, sheet), kernel, at, seconds, form, as_json)
     else:
-        _only_drawn(values=values, weights=weights, at=at)
-        _show(sheet, form, as_json)
+        _only_drawn(at=at)
+        _show(_with_numbers(sheet, values, weights), form, as_json)
 
 
 def max_(
@@ -346,6 +347,13 @@ def _only_drawn(**given: str | None) -> None:
     for name, value in given.items():
         if value is not None:
             raise ArgumentError(f"--{name} says what a picture shows; add --animate FILE")
+
+
+def _with_numbers(sheet: Sheet, values: str | None, weights: str | None) -> Sheet:
+    """A convolution's sheet with the numbers that are given beside the symbols."""
+    from isoconv.explain.symbols_numbers import with_numbers
+
+    return with_numbers(sheet, _image(values, sheet), _kernel(weights, sheet))
 
 
 def _image(text: str | None, sheet: Sheet) -> Any:

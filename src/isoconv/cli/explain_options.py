@@ -139,8 +139,9 @@ ConvValues = Annotated[
     str | None,
     typer.Option(
         metavar="ROWS",
-        help="For a picture, the input's values: commas between numbers, semicolons between rows, "
-        "a bar between channels.  [default: small whole numbers]",
+        help="The input's values, shown beside the symbols or in a picture: commas between "
+        "numbers, semicolons between rows, a bar between channels.  [default: symbols alone; in a "
+        "picture small whole numbers]",
         show_default=False,
     ),
 ]
@@ -148,8 +149,7 @@ Weights = Annotated[
     str | None,
     typer.Option(
         metavar="ROWS",
-        help="For a picture, the kernel's values, likewise; filter by filter, and channel by "
-        "channel in each.  [default: small whole numbers]",
+        help="The kernel's values, likewise; filter by filter, and channel by channel in each.",
         show_default=False,
     ),
 ]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from isoconv.cli.options import AsJson, Best, RunPath, TargetName, Threads
 from isoconv.cli.table import print_json, say
 from isoconv.printable import printable
+
+if TYPE_CHECKING:
+    from isoconv.report.markup import Html
 
 __all__ = ["report"]
 
@@ -34,8 +37,8 @@ def report(
     explore: Annotated[
         bool,
         typer.Option(
-            help="Also make explore.html: the explorer of the network on a picture, one file that "
-            "works without Python or a network."
+            help="Also make RUN/explore.html, to which the report links: the explorer of the "
+            "network on a picture, one file that works without Python or a network."
         ),
     ] = False,
     image: Annotated[
@@ -93,9 +96,12 @@ def report(
         )
     stretches = Stretches.of(description["settings"])
     notes = [*splits.train.notes, *splits.warnings(), *stretches.notes]
+    # Before the page that links to it.
+    alone = _explorer(run, image, best, data) if explore else None
+    link = [] if alone is None else [_link(alone)]
     page = write_report(
         run, model, images, evaluation, part=part, notes=notes,
-        more=lambda subject: sections(subject, layers or None),
+        more=lambda subject: [*sections(subject, layers or None), *link],
     )  # fmt: skip
     if line := png_note():
         note(line)
@@ -103,7 +109,6 @@ def report(
     for line in [result_lines(part, evaluation, len(images))[0], *scored.worth()]:
         say(line)
     say(f"report {printable(page)}")
-    alone = _explorer(run, image, best, data) if explore else None
     if as_json:
         print_json(
             {
@@ -115,6 +120,18 @@ def report(
                 "notes": notes,
             }
         )
+
+
+def _link(file: Path) -> tuple[str, str, Html]:
+    """The part of the report's page that leads to the explorer's, which lies a folder above it."""
+    from isoconv.report.markup import element
+
+    there = element("a", "the explorer", href=f"../{file.name}")
+    words = (
+        " takes any number of the network apart on a picture, forward and backward. It is a file "
+        f"of its own, {file.name} in the run's folder."
+    )
+    return "explore", "Every number", element("p", there, words)
 
 
 def _explorer(run: Path, image: Path | None, best: bool, data: str | None) -> Path:

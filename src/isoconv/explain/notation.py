@@ -217,7 +217,7 @@ class _Writer:
                 return number_text(value)
             case Chain(pairs):
                 times = "·" if self.form == "text" else r" \cdot "
-                return added(f"{self.term(a)}{times}{self.term(b)}" for a, b in pairs)
+                return added(f"{self.term(a)}{times}{self.factor(b)}" for a, b in pairs)
             case Running(terms) | Partials(terms) | Tree(terms):
                 return added(map(self.term, terms))
             case Largest(terms):
@@ -226,6 +226,10 @@ class _Writer:
             case Formula("{0} / {1}", (above, below), _):
                 return self.quotient(above, below)
         raise TypeError(f"{type(term).__name__} is not written in symbols")
+
+    def factor(self, term: Term) -> str:
+        text = self.term(term)
+        return f"({text})" if text.startswith("-") else text
 
     def quotient(self, above: Term, below: Term) -> str:
         top, bottom = self.term(above), self.term(below)

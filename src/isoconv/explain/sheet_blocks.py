@@ -124,6 +124,7 @@ class Equation:
         derivative: whether it is the loss's derivative by the element.
         term: what it is made of.
         value: what that gives, where numbers are known.
+        numbers: the same term with numbers for what is known of it; None where nothing is.
     """
 
     array: str
@@ -132,11 +133,15 @@ class Equation:
     derivative: bool
     term: Term
     value: str = ""
+    numbers: Term | None = None
+
+    def _sides(self) -> list[Term]:
+        return [self.term] if self.numbers is None else [self.term, self.numbers]
 
     def right(self, names: Sequence[Names], form: Form) -> str:
-        """What it is made of, and its value."""
-        terms = written(self.term, names, form)
-        return f"{terms} = {self.value}" if self.value else terms
+        """What it is made of, in numbers too where they are known, and its value."""
+        sides = [written(each, names, form) for each in self._sides()]
+        return " = ".join([*sides, self.value] if self.value else sides)
 
     def left(self, form: Form) -> str:
         """The side of the equation that is named."""
@@ -164,14 +169,30 @@ class Equation:
     def to_latex(self, names: Sequence[Names]) -> str:
         """It as a row of ``aligned``; a long sum of products has several."""
         left = self.left("latex")
-        if not isinstance(self.term, Chain) or len(self.term.pairs) <= _IN_A_ROW:
+        if self.numbers is None and not _is_long(self.term):
             return f"{left} &= {self.right(names, 'latex')}"
-        pairs = self.term.pairs
-        rows = [
-            written(Chain(pairs[at : at + _IN_A_ROW]), names, "latex")
-            for at in range(0, len(pairs), _IN_A_ROW)
-        ]
-        return f"{left} &= " + " \\\\\n&\\quad + ".join(rows)
+        sides = [_rows(each, names) for each in self._sides()]
+        end = f" = {self.value}" if self.value else ""
+        return f"{left} &= " + " \\\\\n&= ".join(sides) + end
+
+
+def _is_long(term: Term) -> bool:
+    return isinstance(term, Chain) and len(term.pairs) > _IN_A_ROW
+
+
+def _rows(term: Term, names: Sequence[Names]) -> str:
+    """A term in LaTeX, so many products in a row."""
+    if not isinstance(term, Chain) or not _is_long(term):
+        return written(term, names, "latex")
+    rows = [
+        written(Chain(term.pairs[at : at + _IN_A_ROW]), names, "latex")
+        for at in range(0, len(term.pairs), _IN_A_ROW)
+    ]
+    joined = rows[0]
+    for row in rows[1:]:
+        sign, rest = ("-", row[1:]) if row.startswith("-") else ("+", row)
+        joined += f" \\\\\n&\\quad {sign} {rest}"
+    return joined
 
 
 @dataclass(frozen=True, slots=True)
