@@ -306,6 +306,7 @@ def test_it_ends_when_asked(model: Path, number: int) -> None:
     os.kill(found.process.pid, number)
     rest, _ = found.process.communicate(timeout=20)
     assert "Traceback" not in rest
+    assert "never awaited" not in rest
     assert found.process.returncode in (0, 130, 143, -number)
     with pytest.raises(OSError, match="refused"):
         socket.create_connection(("127.0.0.1", found.port), timeout=5)

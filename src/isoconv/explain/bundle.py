@@ -172,5 +172,5 @@ def static_page(
 
 def _data(value: Any) -> str:
     """JSON that cannot end the element it stands in."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    # All but ASCII is escaped: so is what is no text, such as half of a pair of surrogates.
+    return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")

@@ -231,7 +231,11 @@ class Explorer:
             warnings.simplefilter("always", DataWarning)
             self._show(images, label, name, of)
         # Who looks at the page does not see the terminal.
-        self._said = tuple(dict.fromkeys([*read, *(str(each.message) for each in caught)]))
+        said = [*read, *(str(each.message) for each in caught)]
+        kind = self.scene.network.loss_kind
+        if label is not None and kind != "cross_entropy":
+            said.append(f"the loss is {kind}, whose target here is 1 for the class and 0 elsewhere")
+        self._said = tuple(dict.fromkeys(said))
 
     def _show(self, images: Array, label: int | None, name: str, of: str | int | None) -> None:
         kind = None if self._loss is None else self._loss.name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import socket
 from collections.abc import Callable
@@ -102,4 +103,9 @@ def serve(
     if ready is not None:
         ready(f"http://127.0.0.1:{number}/?token={token}", note)
     with listening:
-        server.run([listening])
+        serving = server.serve([listening])
+        try:
+            asyncio.run(serving)
+        finally:
+            # Being asked to end may come before the loop has begun with it.
+            serving.close()

@@ -82,7 +82,9 @@ def application(explorer: Explorer | None, title: str, port: int, token: str) ->
 
     async def told(function: Any, *arguments: Any) -> Response:
         try:
-            return JSONResponse(await run_in_threadpool(function, *arguments))
+            found = json.dumps(await run_in_threadpool(function, *arguments), allow_nan=False)
+            # In ASCII, so that a name that is no text stops nobody.
+            return Response(found, media_type="application/json")
         except StaleSceneError as error:
             return _fault(409, str(error))
         except IsoconvError as error:
