@@ -302,7 +302,11 @@ def test_a_port_in_use(model: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_ends_when_asked(model: Path, number: int) -> None:
     """Ctrl-C and SIGTERM end it within seconds, without a traceback."""
-    found = start(str(model))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    # A port that no other page takes when this one has left it.
+    found = start(str(model), "--port", port)
     os.kill(found.process.pid, number)
     rest, _ = found.process.communicate(timeout=20)
     assert "Traceback" not in rest

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
+import signal
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from isoconv.errors import ArgumentError, MissingExtraError
@@ -16,6 +18,8 @@ __all__ = ["PORT", "bound", "ready_to_serve", "serve"]
 
 PORT = 8377
 """The port that is tried first."""
+
+_WISHES = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def ready_to_serve() -> None:
@@ -100,12 +104,31 @@ def serve(
         timeout_graceful_shutdown=2,
     )
     server = uvicorn.Server(config)
-    if ready is not None:
-        ready(f"http://127.0.0.1:{number}/?token={token}", note)
-    with listening:
-        serving = server.serve([listening])
-        try:
-            asyncio.run(serving)
-        finally:
-            # Being asked to end may come before the loop has begun with it.
-            serving.close()
+    asked: list[int] = []
+
+    def end(number: int, _: Any) -> None:
+        """End when the server next looks; a signal may come before it does so itself."""
+        asked.append(number)
+        server.should_exit = True
+
+    with listening, _heard(end):
+        if ready is not None:
+            ready(f"http://127.0.0.1:{number}/?token={token}", note)
+        server.run([listening])
+    # As a shell expects: a process that was asked to end says by what.
+    for wish in asked[:1]:
+        signal.raise_signal(wish)
+
+
+@contextmanager
+def _heard(end: Callable[[int, Any], None]) -> Iterator[None]:
+    """Within, being asked to end calls a function; in the main thread alone, as Python has it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {each: signal.signal(each, end) for each in _WISHES}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
