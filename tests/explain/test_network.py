@@ -8,11 +8,11 @@ import pytest
 from isoconv import nn
 from isoconv.errors import ArgumentError
 from isoconv.explain.inspect import inspect
-from isoconv.explain.losses import LossKind
 from isoconv.explain.network import Network
 from isoconv.explain.numbers import explain
 from isoconv.graph.values import evaluate
 from isoconv.nn.models import MODELS, create
+from isoconv.train.step import LossName
 
 
 def images(shape: tuple[int, ...], count: int = 2) -> np.ndarray:
@@ -70,7 +70,7 @@ def test_labels_are_looked_at() -> None:
 
 
 @pytest.mark.parametrize("loss", ["mse", "bce"])
-def test_targets_are_looked_at(loss: LossKind) -> None:
+def test_targets_are_looked_at(loss: LossName) -> None:
     """Numbers that are not finite, and for bce those that are no probabilities, are refused."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(3)).build((2, 2, 1))
     wrong = [(np.nan, "be finite"), (np.inf, "be finite"), (1e300, "be finite")]

@@ -273,3 +273,24 @@ def test_one_image_is_shown() -> None:
     explorer = Explorer(model, np.ones((2, 2, 1), np.float32), title="a\ud800", name="b\ud800")
     told = explorer.description()
     assert (told["title"], told["image"]["name"]) == ("a\\ud800", "b\\ud800")
+
+
+def test_what_is_said_of_the_loss_goes_with_the_label() -> None:
+    """Without a class there is no target, and nothing to say of it."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3)).build((2, 2, 1))
+    explorer = Explorer(model, np.ones((2, 2, 1), np.float32), 1, loss=Loss("mse"))
+    (line,) = explorer.description()["image"]["notes"]
+    assert "the loss is mse" in line
+    assert explorer.ask("label", {"label": None})["image"]["notes"] == []
+
+
+def test_a_model_that_cannot_be_shown_changes_nothing() -> None:
+    """The model that was shown stays, with its scene."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3)).build((2, 2, 1))
+    other = nn.Sequential(nn.Flatten(), nn.Linear(3)).build((4, 4, 1))
+    explorer = Explorer(model, np.ones((2, 2, 1), np.float32), 1)
+    serial = explorer.serial
+    with pytest.raises(IsoconvError):
+        explorer.change_model(other)
+    assert explorer.model is model
+    assert explorer.serial == serial

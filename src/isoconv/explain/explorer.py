@@ -19,7 +19,7 @@ import numpy as np
 from isoconv.errors import ArgumentError, DataFileError, DataWarning
 from isoconv.explain.explanation import part_as_dict
 from isoconv.explain.given import pictures
-from isoconv.explain.losses import LossKind
+from isoconv.explain.losses import usual_loss
 from isoconv.explain.network import Network
 from isoconv.explain.numbers import explain_in
 from isoconv.explain.parts import part_of
@@ -29,7 +29,7 @@ from isoconv.explain.update import Start
 from isoconv.graph.operation import Array
 from isoconv.nn import Module
 from isoconv.printable import printable
-from isoconv.train.step import Loss
+from isoconv.train.step import Loss, LossName
 
 __all__ = ["MOST_BYTES", "Explorer", "StaleSceneError"]
 
@@ -107,6 +107,7 @@ class Explorer:
         }
         self.scene: Scene
         self._before: Scene | None = None
+        self._read: tuple[str, ...] = ()
         self._said: tuple[str, ...] = ()
         images, read = (self._grey(), []) if image is None else pictures(model, image)
         if len(images) != 1:
@@ -231,6 +232,7 @@ class Explorer:
             warnings.simplefilter("always", DataWarning)
             self._show(images, label, name, of)
         # Who looks at the page does not see the terminal.
+        self._read = tuple(read)
         said = [*read, *(str(each.message) for each in caught)]
         kind = self.scene.network.loss_kind
         if label is not None and kind != "cross_entropy":
@@ -249,11 +251,11 @@ class Explorer:
         self.scene = scene
         self.serial += 1
 
-    def _targets(self, images: Array, label: int, kind: LossKind | None) -> Any:
+    def _targets(self, images: Array, label: int, kind: LossName | None) -> Any:
         """A class as the loss takes it: its number, or 1 in its place and 0 elsewhere."""
-        plain = Network(self.model, images, loss=kind)
-        if plain.loss_kind == "cross_entropy":
+        if (kind or usual_loss(self.model)) == "cross_entropy":
             return [label]
+        plain = Network(self.model, images, loss=kind)
         shape = plain.node(plain.output).spec.shape
         if len(shape) != 1:
             raise ArgumentError(
@@ -268,12 +270,16 @@ class Explorer:
 
     def again(self, label: int | None, of: str | int | None = None) -> None:
         """The same image once more: with another label, by other weights."""
-        self._put(self.scene.network.images, label, self.scene.image_name, of, read=self._said)
+        self._put(self.scene.network.images, label, self.scene.image_name, of, read=self._read)
 
     def change_model(self, model: Module) -> None:
         """Show the same image in another model of the same architecture."""
-        self.model = model
-        self.again(self.label, self.scene.of)
+        before, self.model = self.model, model
+        try:
+            self.again(self.label, self.scene.of)
+        except BaseException:
+            self.model = before
+            raise
 
     @property
     def label(self) -> int | None:

@@ -10,10 +10,11 @@ import numpy as np
 
 from isoconv.checks import check_array, check_count, shown
 from isoconv.errors import ArgumentError
-from isoconv.explain.losses import LossKind, usual_loss
+from isoconv.explain.losses import usual_loss
 from isoconv.graph.operation import Array
 from isoconv.nn import Module
 from isoconv.nn.inference import files_as_trained
+from isoconv.train.step import LossName
 
 __all__ = ["class_number", "key_of", "labels_of", "pictures", "samples_of"]
 
@@ -64,7 +65,7 @@ def class_number(model: Module, label: Any) -> int:
         raise ArgumentError(f"a class is given by name or number; got {shown(label)}") from None
 
 
-def labels_of(model: Module, label: Any, count: int, loss: LossKind | None) -> Any:
+def labels_of(model: Module, label: Any, count: int, loss: LossName | None) -> Any:
     """Labels of so many images, as a network takes them.
 
     Raises:
@@ -88,7 +89,7 @@ def labels_of(model: Module, label: Any, count: int, loss: LossKind | None) -> A
     return given
 
 
-def _check_targets(targets: Array, kind: LossKind) -> None:
+def _check_targets(targets: Array, kind: LossName) -> None:
     """That targets are finite in float32, and for bce in 0 … 1; the first image that is wrong."""
     each = targets.reshape(len(targets), -1)
     with np.errstate(over="ignore"):

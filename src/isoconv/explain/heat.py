@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +12,10 @@ import numpy as np
 
 from isoconv.arithmetic.fma import fma
 from isoconv.cards import Card, sides
-from isoconv.checks import check_path
-from isoconv.errors import ArgumentError, ShapeError
+from isoconv.errors import ShapeError
+from isoconv.explain.png import png, write_png
 from isoconv.graph.operation import Array
 from isoconv.report.album import displayed
-from isoconv.train.files import write_bytes
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -84,10 +82,7 @@ class SaliencyMap:
             ArgumentError: the path has another ending than .png.
             CheckpointError: it cannot be written.
         """
-        place = check_path("path", path)
-        if place.suffix.lower() != ".png":
-            raise ArgumentError(f"path must end in .png; got {place.name!r}")
-        write_bytes(place.resolve(), self._png())
+        write_png(path, self._png())
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the picture, as plain data for JSON; None for what is not finite."""
@@ -108,9 +103,7 @@ class SaliencyMap:
         return float(np.asarray(self.probabilities).reshape(-1)[self.target])
 
     def _png(self) -> bytes:
-        buffer = io.BytesIO()
-        self.picture().save(buffer, "PNG", optimize=True)
-        return buffer.getvalue()
+        return png(self.picture())
 
     def _card(self) -> Card:
         name = f"{self.target_name!r} (number {self.target})" if self.target_name else self.target

@@ -142,12 +142,12 @@ class RunPages:
             raise ArgumentError(f"weights were kept after epochs {listed}; got {epoch!r:.80}")
         known = epoch == self._own
         model = self._given if known else load(self._folder.path, epoch=epoch)
-        self._epoch = self._explorer.more["epoch"] = epoch
         # A step goes on from the state that lies beside these very weights.
-        self._explorer.start, self._explorer.notes = (
-            self._start if known else Subject.after(self._folder, model, epoch).start()
-        )
+        start, notes = self._start if known else Subject.after(self._folder, model, epoch).start()
+        # First what may fail: what is shown stays as it is then, all of it.
         self._explorer.change_model(model)
+        self._explorer.start, self._explorer.notes = start, notes
+        self._epoch = self._explorer.more["epoch"] = epoch
 
     def _picture(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """An image of the data, by its number."""

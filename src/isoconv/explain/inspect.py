@@ -13,12 +13,12 @@ from isoconv.data.classes import in_classes
 from isoconv.errors import ArgumentError
 from isoconv.explain.given import labels_of, pictures
 from isoconv.explain.inspection import Inspection, LayerView
-from isoconv.explain.losses import LOSSES, LossKind
 from isoconv.explain.shards import ImageShards
 from isoconv.explain.subject import Subject
 from isoconv.nn import Module
 from isoconv.nn.inference import checked_images
 from isoconv.train.run import Run
+from isoconv.train.step import LOSSES, LossName
 
 __all__ = ["Inspection", "LayerView", "inspect"]
 
@@ -29,7 +29,7 @@ def inspect(
     labels: Any = None,
     *,
     training: bool = False,
-    loss: LossKind | None = None,
+    loss: LossName | None = None,
     label_smoothing: float | None = None,
     shard_size: int | None = None,
     scale: float | None = None,

@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from isoconv.nn import Module
 from isoconv.nn.trace import Trace
+from isoconv.train.step import LossName
 
-__all__ = ["ENDS", "LOSSES", "LossKind", "contained", "usual_loss"]
-
-LossKind = Literal["cross_entropy", "mse", "bce"]
-LOSSES: tuple[LossKind, ...] = ("cross_entropy", "mse", "bce")
+__all__ = ["ENDS", "contained", "loss_behind", "usual_loss"]
 
 ENDS = {"cross_entropy": "softmax", "bce": "sigmoid"}
 """The activation that a loss contains."""
 
 
-def usual_loss(model: Module) -> LossKind:
+def loss_behind(finish: str, end: str) -> LossName:
     """What a model is taken to minimise where nobody says: "bce" after a sigmoid.
 
     Args:
-        model: a model; one that was not built is judged by its finish alone.
+        finish: what follows the model's own result in a prediction.
+        end: the operation that the model ends with.
     """
-    if model.finish == "sigmoid":
-        return "bce"
-    if model.input_shape is not None:
-        trace = Trace(model, training=False)
-        if trace.builder[model(trace.images(model.input_shape)).index].op == "sigmoid":
-            return "bce"
-    return "cross_entropy"
+    return "bce" if "sigmoid" in (finish, end) else "cross_entropy"
 
 
-def contained(loss: LossKind) -> str:
+def usual_loss(model: Module) -> LossName:
+    """The same of a model; one that was not built is judged by its finish alone."""
+    if model.input_shape is None:
+        return loss_behind(model.finish, "")
+    trace = Trace(model, training=False)
+    return loss_behind(model.finish, trace.builder[model(trace.images(model.input_shape)).index].op)
+
+
+def contained(loss: LossName) -> str:
     """What is to be said where a model ends with the activation that its loss contains.
 
     Args:

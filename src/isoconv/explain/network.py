@@ -15,7 +15,7 @@ import numpy as np
 
 from isoconv.checks import shown
 from isoconv.errors import ArgumentError
-from isoconv.explain.losses import ENDS, LossKind, contained, usual_loss
+from isoconv.explain.losses import ENDS, contained, loss_behind
 from isoconv.graph.autodiff import differentiate
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import DType, Node
@@ -29,6 +29,7 @@ from isoconv.nn.tensor import Tensor
 from isoconv.nn.trace import Trace
 from isoconv.ops import Broadcast
 from isoconv.run.evaluate import evaluate
+from isoconv.train.step import LossName
 
 __all__ = ["Flow", "Layer", "Network"]
 
@@ -143,7 +144,7 @@ class Network:
         images: Any,
         labels: Any = None,
         *,
-        loss: LossKind | None = None,
+        loss: LossName | None = None,
         label_smoothing: float = 0.0,
         batch: int | None = None,
         first: int = 0,
@@ -169,7 +170,7 @@ class Network:
         self.source, self.output = tensor.index, result.index
         last = self._builder[result.index]
         self.logits = last.inputs[0] if last.op in ENDS.values() else result.index
-        self.loss_kind: LossKind = loss or usual_loss(model)
+        self.loss_kind: LossName = loss or loss_behind(model.finish, last.op)
         within = last.op == ENDS.get(self.loss_kind)
         self.judged = self.logits if within else result.index
         finish = model.finish

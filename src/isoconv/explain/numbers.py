@@ -23,7 +23,6 @@ from isoconv.errors import ArgumentError
 from isoconv.explain.explanation import Explanation, Part
 from isoconv.explain.field import field_of
 from isoconv.explain.given import class_number, key_of, labels_of, pictures, samples_of
-from isoconv.explain.losses import LossKind
 from isoconv.explain.network import Network
 from isoconv.explain.parts import backward_parts, following_parts, forward_parts
 from isoconv.explain.place import At, Meant, element_in, image_in, meant, parsed, told
@@ -34,7 +33,7 @@ from isoconv.graph.terms import Index
 from isoconv.nn import Module
 from isoconv.train.optim import Optimizer
 from isoconv.train.run import Run
-from isoconv.train.step import LOSSES
+from isoconv.train.step import LOSSES, LossName
 from isoconv.wording import setting
 
 __all__ = ["class_number", "explain", "explain_in", "labels_of", "pictures"]
@@ -49,7 +48,7 @@ def explain(
     label: Any = None,
     of: str | int = "loss",
     training: bool = False,
-    loss: LossKind | None = None,
+    loss: LossName | None = None,
     label_smoothing: float | None = None,
     optimizer: Optimizer | None = None,
     clip_norm: float | None = None,

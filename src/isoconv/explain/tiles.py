@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -11,12 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from isoconv.checks import check_path
 from isoconv.errors import ArgumentError, ShapeError
 from isoconv.explain.heat import BLUE, ORANGE
+from isoconv.explain.png import png, write_png
 from isoconv.graph.operation import Array
 from isoconv.report.album import tiles as coloured
-from isoconv.train.files import write_bytes
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -55,15 +53,10 @@ class Tiles:
             ArgumentError: the path has another ending than .png.
             CheckpointError: it cannot be written.
         """
-        place = check_path("path", path)
-        if place.suffix.lower() != ".png":
-            raise ArgumentError(f"path must end in .png; got {place.name!r}")
-        write_bytes(place.resolve(), self._png())
+        write_png(path, self._png())
 
     def _png(self) -> bytes:
-        buffer = io.BytesIO()
-        self.picture().save(buffer, "PNG", optimize=True)
-        return buffer.getvalue()
+        return png(self.picture())
 
     def __repr__(self) -> str:
         height, width = self.pixels.shape[:2]
