@@ -31,7 +31,7 @@ from isoconv.nn import Module
 from isoconv.printable import printable
 from isoconv.train.step import Loss, LossName
 
-__all__ = ["MOST_BYTES", "Explorer", "StaleSceneError"]
+__all__ = ["MOST_BYTES", "Explorer", "StaleSceneError", "is_below"]
 
 MOST_BYTES = 20 * 2**20
 """Of a picture file that a page sends."""
@@ -309,7 +309,7 @@ class Explorer:
 
     def _class(self, number: Any) -> int:
         classes = self.scene.network.node(self.scene.network.logits).spec.size
-        if not _whole(number, classes):
+        if not is_below(number, classes):
             raise ArgumentError(f"a class lies in 0 … {classes - 1}; got {number!r:.80}")
         return number
 
@@ -366,7 +366,7 @@ class Explorer:
     def _terms(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         index, place = arguments.get("node"), arguments.get("place")
         network = self.scene.network
-        if not _whole(index, network.size):
+        if not is_below(index, network.size):
             raise ArgumentError(f"a node lies in 0 … {network.size - 1}; got {index!r:.80}")
         node = network.node(index)
         if node.op == "input":
@@ -375,7 +375,7 @@ class Explorer:
         inside = (
             isinstance(place, list)
             and len(place) == len(sides)
-            and all(_whole(at, side) for at, side in zip(place, sides, strict=True))
+            and all(is_below(at, side) for at, side in zip(place, sides, strict=True))
         )
         if not inside or not isinstance(place, list):
             raise ArgumentError(f"a place in node {index} lies inside {sides}; got {place!r:.80}")
@@ -383,6 +383,6 @@ class Explorer:
         return part_as_dict(part_of(network, index, element))
 
 
-def _whole(number: Any, below: int) -> TypeGuard[int]:
+def is_below(number: Any, below: int) -> TypeGuard[int]:
     """Whether what a page sends is a whole number from 0 to below this one."""
     return isinstance(number, int) and not isinstance(number, bool) and 0 <= number < below

@@ -15,7 +15,7 @@ import numpy as np
 from isoconv.data import Dataset
 from isoconv.data.classes import in_classes
 from isoconv.errors import ArgumentError
-from isoconv.explain.explorer import Explorer
+from isoconv.explain.explorer import Explorer, is_below
 from isoconv.explain.subject import Subject
 from isoconv.graph.operation import Array
 from isoconv.nn import Module
@@ -137,8 +137,9 @@ class RunPages:
     def _checkpoint(self, arguments: Mapping[str, Any]) -> None:
         """The same image by the weights after another epoch."""
         epoch = arguments.get("epoch")
-        if not isinstance(epoch, int) or isinstance(epoch, bool) or epoch not in self._epochs:
-            listed = ", ".join(map(str, self._epochs))
+        epochs = self._epochs
+        if not is_below(epoch, max(epochs) + 1) or epoch not in epochs:
+            listed = ", ".join(map(str, epochs))
             raise ArgumentError(f"weights were kept after epochs {listed}; got {epoch!r:.80}")
         known = epoch == self._own
         model = self._given if known else load(self._folder.path, epoch=epoch)
@@ -238,6 +239,6 @@ def small(image: Array) -> Array:
 
 def _number(name: str, value: Any, below: int) -> int:
     """A number that a page sends, if it is one below this."""
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < below:
+    if not is_below(value, below):
         raise ArgumentError(f"{name} is a number of 0 … {below - 1}; got {value!r:.80}")
     return value
