@@ -211,7 +211,7 @@ def test_a_limit_refuses_what_the_machine_would_give():
     memory.set_limit(2**22)
     with pytest.raises(
         NotEnoughMemoryError, match=r"needs at least 4\.0 MiB of memory, and there are 0 bytes of "
-        r"the 4\.0 MiB that are allowed, for this process holds .* MiB already: numbers 4\.0 MiB"
+        r"the 4\.0 MiB that are allowed, for this process holds .* [MG]iB already: numbers 4\.0 MiB"
     ):  # fmt: skip
         check_memory("a little", {"numbers": 2**22}, "less")
     memory.set_limit(2**60)

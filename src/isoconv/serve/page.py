@@ -91,7 +91,9 @@ def application(explorer: Explorer | None, title: str, port: int, token: str) ->
             return _fault(400, str(error))
 
     def _fault(status: int, text: str) -> Response:
-        return JSONResponse({"error": text}, status_code=status)
+        # After a fault of our own the server gives the line up; said, nobody asks on it again.
+        ending = {"connection": "close"} if status == 500 else None
+        return JSONResponse({"error": text}, status_code=status, headers=ending)
 
     app = Starlette(
         routes=[
