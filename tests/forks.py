@@ -28,7 +28,7 @@ class Child:
         work: called in the child, which ends without leaving this frame.
     """
 
-    def __init__(self, work):
+    def __init__(self, work) -> None:
         self._answers, answer = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
@@ -90,7 +90,7 @@ def in_thread(work, seconds=SECONDS):
     """What a function gives in another thread."""
     found, errors = [], []
 
-    def run():
+    def run() -> None:
         try:
             found.append(work())
         except BaseException as error:  # noqa: BLE001  # raised below
@@ -108,14 +108,14 @@ def in_thread(work, seconds=SECONDS):
 class Busy:
     """A thread that does something over and over, as long as the block lasts."""
 
-    def __init__(self, work):
+    def __init__(self, work) -> None:
         self._work = work
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._errors = []
         self.turns = 0
 
-    def _run(self):
+    def _run(self) -> None:
         try:
             while not self._over.is_set():
                 self._work()
@@ -131,7 +131,7 @@ class Busy:
             time.sleep(0.001)
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_) -> None:
         self._over.set()
         self._thread.join(SECONDS)
         assert not self._thread.is_alive(), "the thread hangs"

@@ -29,12 +29,12 @@ def system(tmp_path):
     [("max 100000", 0), ("200000 100000", 2), ("150000 100000", 2), ("1000 100000", 1),
      ("", 0), ("200000", 0), ("nonsense 1", 0), ("200000 0", 0), ("-1 100000", 0)],
 )  # fmt: skip
-def test_version_two(system, text, expected):
+def test_version_two(system, text, expected) -> None:
     """Time by period, rounded up; what cannot be read is no limit."""
     assert system("0::/a/b\n", {"a/b/cpu.max": text}) == expected
 
 
-def test_groups_around_a_group(system):
+def test_groups_around_a_group(system) -> None:
     """The least limit of a group and all groups around it holds."""
     files = {"a/b/cpu.max": "max 100000", "a/cpu.max": "300000 100000", "cpu.max": "800000 100000"}
     assert system("0::/a/b\n", files) == 3
@@ -42,7 +42,7 @@ def test_groups_around_a_group(system):
     assert system("0::/elsewhere\n", {}) == 8
 
 
-def test_version_one(system):
+def test_version_one(system) -> None:
     """Two files in the folder of the controller; other controllers say nothing of it."""
     files = {"cpu,cpuacct/x/cpu.cfs_quota_us": "250000", "cpu,cpuacct/x/cpu.cfs_period_us": "50000",
              "memory/x/cpu.max": "1 1"}  # fmt: skip
@@ -53,12 +53,12 @@ def test_version_one(system):
     assert system("3:cpu:/y\n", files) == 1
 
 
-def test_no_groups_at_all(tmp_path):
+def test_no_groups_at_all(tmp_path) -> None:
     """A system without control groups has no quota."""
     assert quota(tmp_path / "missing", tmp_path) == 0
 
 
-def test_the_least_counts(monkeypatch):
+def test_the_least_counts(monkeypatch) -> None:
     """Cores that the process is bound to, and those that it pays for."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)), raising=False)
     assert [cores(paid) for paid in (0, 1, 6, 64)] == [6, 1, 6, 6]

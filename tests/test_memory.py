@@ -47,7 +47,7 @@ def mount(system, version, path, root="/"):
     return top
 
 
-def limit(folder, version, most, used, **more):
+def limit(folder, version, most, used, **more) -> None:
     """Give a group a limit, what it uses, and what else it says."""
     folder.mkdir(parents=True, exist_ok=True)
     names = ("memory.max", "memory.current") if version == 2 else (
@@ -58,12 +58,12 @@ def limit(folder, version, most, used, **more):
         (folder / name.replace("__", ".")).write_text(f"{content}\n")
 
 
-def test_the_machine(system):
+def test_the_machine(system) -> None:
     """What is available, the swap, and what the kernel keeps back until the last."""
     assert available_memory(system / "proc") == MACHINE
 
 
-def test_an_old_kernel(system):
+def test_an_old_kernel(system) -> None:
     """Without its own word for it, what is free and what holds files."""
     lines = [line for line in MEMINFO.splitlines() if "Available" not in line]
     (system / "proc/meminfo").write_text("\n".join(lines))
@@ -71,7 +71,7 @@ def test_an_old_kernel(system):
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_control_groups(system, version):
+def test_control_groups(system, version) -> None:
     """The tightest of the groups around the process counts; files give their memory back."""
     top = mount(system, version, "/job/step")
     prefix = "total_" if version == 1 else ""
@@ -86,7 +86,7 @@ def test_control_groups(system, version):
 
 
 @pytest.mark.parametrize(("version", "none"), [(1, 2**63 - 4096), (2, "max")])
-def test_groups_without_limits(system, version, none):
+def test_groups_without_limits(system, version, none) -> None:
     """A group without a limit has as much as the machine."""
     top = mount(system, version, "/job")
     limit(top / "job", version, none, 2 * GIB)
@@ -94,7 +94,7 @@ def test_groups_without_limits(system, version, none):
     assert available_memory(system / "proc") == MACHINE
 
 
-def test_swap_of_groups(system):
+def test_swap_of_groups(system) -> None:
     """A group's limit of swap counts, and the old kind's limit of both together."""
     top = mount(system, 2, "/job")
     swap = {"memory__swap__max": GIB, "memory__swap__current": GIB - 7}
@@ -118,21 +118,21 @@ def test_swap_of_groups(system):
         ("/docker/1f", "/", "."),
     ],
 )
-def test_groups_seen_from_a_container(system, root, path, inside):
+def test_groups_seen_from_a_container(system, root, path, inside) -> None:
     """A container sees its own group where the groups are mounted."""
     top = mount(system, 2, path, root)
     limit(top / inside, 2, 3 * GIB, GIB)
     assert available_memory(system / "proc") == 2 * GIB + SWAP
 
 
-def test_limit_of_addresses(system, monkeypatch):
+def test_limit_of_addresses(system, monkeypatch) -> None:
     """``ulimit -v`` leaves what the process does not use of it."""
     monkeypatch.setattr(resource, "getrlimit", lambda _: (GIB, GIB))
     wanted = GIB - 1000 * resource.getpagesize()
     assert available_memory(system / "proc") == wanted
 
 
-def test_systems_that_tell_less(tmp_path, monkeypatch):
+def test_systems_that_tell_less(tmp_path, monkeypatch) -> None:
     """Elsewhere all memory counts; where nothing is told, nothing is refused."""
     pages = {"SC_PHYS_PAGES": 1000, "SC_PAGE_SIZE": 4096}
     monkeypatch.setattr(memory.os, "sysconf", pages.__getitem__)
@@ -144,12 +144,12 @@ def test_systems_that_tell_less(tmp_path, monkeypatch):
     check_memory("anything", {"much": 2**80}, "less")
 
 
-def test_this_machine():
+def test_this_machine() -> None:
     """Here some is left, and no more than there are addresses for."""
     assert 2**20 < available_memory() < 2**60
 
 
-def test_refusals():
+def test_refusals() -> None:
     """What is needed, what there is, what it is for, the largest first, and what needs less."""
     needs = {"parameters": 2**20, "arenas": 3 * 2**29, "nothing": 0}
     check_memory("training", needs, "less", limit=3 * 2**29 + 2**20)
@@ -164,7 +164,7 @@ def test_refusals():
         check_memory("anything", {"much": 2**80}, "less")
 
 
-def test_modest_needs_ask_nobody(monkeypatch):
+def test_modest_needs_ask_nobody(monkeypatch) -> None:
     """What every machine has is not worth a look at this one."""
     monkeypatch.setattr(memory, "available_memory", lambda: 0)
     check_memory("a little", {"numbers": 2**20}, "less")
@@ -172,7 +172,7 @@ def test_modest_needs_ask_nobody(monkeypatch):
         check_memory("more", {"numbers": 2**26}, "less")
 
 
-def test_garbage_is_given_back_first(monkeypatch):
+def test_garbage_is_given_back_first(monkeypatch) -> None:
     """Before a refusal, what nobody holds any more is collected."""
     room = [0]
     monkeypatch.setattr(memory, "available_memory", lambda: room[0])
@@ -189,7 +189,7 @@ def unlimited():
 
 
 @pytest.mark.usefixtures("unlimited")
-def test_a_limit_of_ones_own(system):
+def test_a_limit_of_ones_own(system) -> None:
     """What the process holds already counts; the machine, if it has less, counts too."""
     held = 500 * resource.getpagesize()
     assert memory.set_limit(GIB) is None
@@ -205,7 +205,7 @@ def test_a_limit_of_ones_own(system):
 
 
 @pytest.mark.usefixtures("unlimited")
-def test_a_limit_refuses_what_the_machine_would_give():
+def test_a_limit_refuses_what_the_machine_would_give() -> None:
     """Requests are held to the limit, smaller ones too than are worth a look without it."""
     check_memory("a little", {"numbers": 2**22}, "less")
     memory.set_limit(2**22)
@@ -229,13 +229,13 @@ def test_a_limit_refuses_what_the_machine_would_give():
         ("1.001KiB", 1025),
     ],
 )
-def test_sizes_as_people_write_them(text, size):
+def test_sizes_as_people_write_them(text, size) -> None:
     """Units are powers of 1024, however they are written."""
     assert memory.size_of(text) == size
 
 
 @pytest.mark.parametrize("text", ["", "GiB", "-1", "1e9", "2 PiB", "1,5G", "²G", "1" * 40])
-def test_sizes_that_are_none(text):
+def test_sizes_that_are_none(text) -> None:
     """Anything else is refused with what was given."""
     with pytest.raises(ArgumentError, match="such as 2GiB or 512MiB; got '"):
         memory.size_of(text)

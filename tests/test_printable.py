@@ -24,7 +24,7 @@ TRICKS = {
 
 
 @pytest.mark.parametrize(("text", "escaped"), TRICKS.items(), ids=map(ascii, TRICKS))
-def test_tricks_are_escaped(text, escaped):
+def test_tricks_are_escaped(text, escaped) -> None:
     """Escape sequences, line ends, turned directions and bytes that are no text."""
     assert printable(text) == escaped
     assert printable(escaped) == escaped
@@ -32,12 +32,12 @@ def test_tricks_are_escaped(text, escaped):
 
 
 @pytest.mark.parametrize("text", ["", "cats/1.png", "Katze 猫 Ü … ² \\ ' \"", "C:\\cats\\n"])
-def test_plain_text_stays(text):
+def test_plain_text_stays(text) -> None:
     """Letters of all languages, spaces, quotes and backslashes are no tricks."""
     assert printable(text) == printable_lines(text) == text
 
 
-def test_every_character_is_safe_afterwards():
+def test_every_character_is_safe_afterwards() -> None:
     """Of all characters none that controls or formats is left."""
     left = "".join(printable(chr(code)) for code in range(sys.maxunicode + 1))
     kinds = {unicodedata.category(each) for each in left}
@@ -55,14 +55,14 @@ def classes():
 
 
 @pytest.mark.parametrize("kind", classes(), ids=lambda kind: kind.__name__)
-def test_no_error_carries_tricks(kind):
+def test_no_error_carries_tricks(kind) -> None:
     """Whoever raises an error and whatever it quotes, its text is printable but for line ends."""
     error = kind("no file \x1b[2J\u202e:\n  second line")
     assert str(error) == "no file \\x1b[2J\\u202e:\n  second line"
     assert str(copy.copy(error)) == str(error)
 
 
-def test_messages_and_names_have_an_end():
+def test_messages_and_names_have_an_end() -> None:
     """What is quoted may be endless; a message says how much of it was left out."""
     assert len(str(IsoconvError("x" * 10**6))) < 60_000
     assert str(IsoconvError("x" * 10**6)).endswith("x… (1,000,000 characters)")
@@ -73,7 +73,7 @@ def test_messages_and_names_have_an_end():
     assert found.endswith(", 18, … (70,001 in all)")
 
 
-def test_errors_keep_what_else_they_are_given():
+def test_errors_keep_what_else_they_are_given() -> None:
     """An error of imports knows the module's name, and others take more than a text."""
     assert MissingExtraError("no module", name="heif").name == "heif"
     assert IsoconvError("text", 3).args == ("text", 3)

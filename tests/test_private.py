@@ -33,7 +33,7 @@ def own_temporary(tmp_path, monkeypatch):
     return place
 
 
-def test_a_new_folder_is_private(tmp_path):
+def test_a_new_folder_is_private(tmp_path) -> None:
     """It is made with all that leads to it, for this user alone, whatever the umask."""
     before = os.umask(0)
     try:
@@ -46,7 +46,7 @@ def test_a_new_folder_is_private(tmp_path):
 
 
 @pytest.mark.parametrize("mode", [0o707, 0o772, 0o777, 0o1777])
-def test_an_open_folder_is_left_alone(tmp_path, mode):
+def test_an_open_folder_is_left_alone(tmp_path, mode) -> None:
     """What was open is neither used nor made private: a fresh folder beside it takes its place."""
     folder = tmp_path / "kernels"
     folder.mkdir()
@@ -59,7 +59,7 @@ def test_an_open_folder_is_left_alone(tmp_path, mode):
     assert f"{mode:04o}" in reason
 
 
-def test_a_folder_that_was_opened_and_closed_again(tmp_path):
+def test_a_folder_that_was_opened_and_closed_again(tmp_path) -> None:
     """What a stranger put into it meanwhile is not read: it belongs to them."""
     cache = KernelCache(tmp_path / "kernels")
     cache.put(KEY, b"code")
@@ -69,7 +69,7 @@ def test_a_folder_that_was_opened_and_closed_again(tmp_path):
     assert not path.exists()
 
 
-def test_an_open_parent_is_no_place(tmp_path, own_temporary):
+def test_an_open_parent_is_no_place(tmp_path, own_temporary) -> None:
     """Where others may replace the folder, one under the system's temporary folder is taken."""
     (tmp_path / "open").mkdir()
     (tmp_path / "open").chmod(0o777)
@@ -79,14 +79,14 @@ def test_an_open_parent_is_no_place(tmp_path, own_temporary):
     assert f"others may write to {tmp_path / 'open'}" in found.refused[0]
 
 
-def test_a_sticky_parent_will_do(tmp_path):
+def test_a_sticky_parent_will_do(tmp_path) -> None:
     """In a folder with the sticky bit nobody else can replace what is one's own."""
     (tmp_path / "sticky").mkdir()
     (tmp_path / "sticky").chmod(0o1777)
     assert PrivateFolder(tmp_path / "sticky" / "kernels").refused == []
 
 
-def test_a_link_counts_with_both_ends(tmp_path):
+def test_a_link_counts_with_both_ends(tmp_path) -> None:
     """A private folder behind a link in an open folder can be exchanged by others."""
     (tmp_path / "real").mkdir(mode=0o700)
     (tmp_path / "open").mkdir()
@@ -96,7 +96,7 @@ def test_a_link_counts_with_both_ends(tmp_path):
     assert "others may write to" in PrivateFolder(tmp_path / "open" / "link").refused[0]
 
 
-def test_no_place_at_all(tmp_path, monkeypatch):
+def test_no_place_at_all(tmp_path, monkeypatch) -> None:
     """Where nothing can be made there is no folder, and every reason is told."""
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path / "file"))
@@ -105,7 +105,7 @@ def test_no_place_at_all(tmp_path, monkeypatch):
     assert len(found.refused) == 3
 
 
-def test_a_folder_of_another_user(tmp_path, monkeypatch):
+def test_a_folder_of_another_user(tmp_path, monkeypatch) -> None:
     """A folder is this user's own or no place."""
     (tmp_path / "kernels").mkdir(mode=0o700)
     real = private._user()
@@ -114,7 +114,7 @@ def test_a_folder_of_another_user(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["link", "second name", "writable", "fifo", "folder"])
-def test_files_that_are_not_read(tmp_path, kind):
+def test_files_that_are_not_read(tmp_path, kind) -> None:
     """A file counts if it is a plain one that nobody else can write or has put there."""
     path, other = tmp_path / "entry", tmp_path / "other"
     other.write_bytes(b"content")
@@ -164,7 +164,7 @@ def as_user(user, folder, temporary, *action):
 
 @needs_root
 @pytest.mark.parametrize("mode", [0o777, 0o1777, 0o770])
-def test_nothing_that_another_user_planted_is_loaded(mode):
+def test_nothing_that_another_user_planted_is_loaded(mode) -> None:
     """Two real users: what the one put into an open folder is never the other's kernel."""
     with tempfile.TemporaryDirectory(dir="/tmp") as place:  # both may come here
         home, temporary = Path(place) / "home", Path(place) / "tmp"

@@ -47,7 +47,7 @@ def convolved(x, w):
     return result
 
 
-def test_layer_in_all_directions():
+def test_layer_in_all_directions() -> None:
     """Forward by its definition; the gradients by <dy, x*w> = <dx, x> = <dw, w>."""
     arrays = numbers(SMALL.arrays)
     forward, by_input, by_weight = (layer(direction, arrays) for direction in DIRECTIONS)
@@ -57,7 +57,7 @@ def test_layer_in_all_directions():
     np.testing.assert_allclose((by_weight.astype(np.float64) * arrays["w"]).sum(), product, 1e-4)
 
 
-def test_work_can_be_repeated():
+def test_work_can_be_repeated() -> None:
     """Repetitions find their inputs as the first one did."""
     arrays = numbers(SMALL.arrays)
     request = {**asdict(SMALL), "direction": "forward", "threads": 2}
@@ -70,7 +70,7 @@ def test_work_can_be_repeated():
 
 
 @pytest.mark.parametrize("op", ["max_pool", "avg_pool", "global_avg_pool", "relu_add"])
-def test_simple_operations(op):
+def test_simple_operations(op) -> None:
     """A quick look at each: the values of the result, and the shape of the gradient."""
     settings = {"kernel": 2, "stride": 2, "padding": 0} if op in ("max_pool", "avg_pool") else {}
     forward = Simple("small", op, 4, (4, 6), 3, settings)
@@ -92,7 +92,7 @@ def test_simple_operations(op):
     assert gradient.shape == x.shape
 
 
-def test_batch_norm_per_shard():
+def test_batch_norm_per_shard() -> None:
     """Each thread's images are normalised by themselves."""
     simple = Simple("small", "batch_norm", 4, (4, 4), 3)
     arrays = numbers(simple.arrays) | {"gamma": np.ones(3, np.float32)}
@@ -103,7 +103,7 @@ def test_batch_norm_per_shard():
         np.testing.assert_allclose(shard.std(axis=(0, 1, 2)), 1, atol=1e-3)
 
 
-def test_named_shapes():
+def test_named_shapes() -> None:
     """Sixteen layers, each with a positive size and a name of its own."""
     assert len(LAYERS) == len({layer.name for layer in LAYERS}) == 16
     assert all(layer.flops > 0 and min(layer.outputs) > 0 for layer in LAYERS)
@@ -111,13 +111,13 @@ def test_named_shapes():
 
 
 @pytest.mark.parametrize("name", ["tiny", "lenet", "resnet20", "mobilenetv2"])
-def test_descriptions_carry_all_weights(name):
+def test_descriptions_carry_all_weights(name) -> None:
     """Every weight belongs to a step of the description, with the size that it says."""
     shape = (28, 28, 1) if name in ("tiny", "lenet") else (32, 32, 3)
     model = build(name, 10, shape)
     sizes = {}
 
-    def gather(steps):
+    def gather(steps) -> None:
         for step in steps:
             gather(step.get("body", []))
             gather(step.get("shortcut", []))
@@ -137,14 +137,14 @@ def test_descriptions_carry_all_weights(name):
     assert sizes == weights
 
 
-def test_resnet50_has_its_parameters():
+def test_resnet50_has_its_parameters() -> None:
     """As published: 25,557,032 parameters for 1,000 classes."""
     model = NETWORKS["resnet50"](1000, (224, 224, 3))
     assert model.summary((224, 224, 3)).parameters == 25_557_032
 
 
 @pytest.mark.slow
-def test_crew_measures_and_stores(tmp_path, monkeypatch):
+def test_crew_measures_and_stores(tmp_path, monkeypatch) -> None:
     """A worker in its own process measures a step without peers, and the file can be read."""
     crew = Crew(Setting(threads=1, pace=PACE, peers=()))
     model = build("tiny", 10, (28, 28, 1))
@@ -165,7 +165,7 @@ def test_crew_measures_and_stores(tmp_path, monkeypatch):
     assert read(tmp_path, quick=True)["steps"]["rows"][0]["work"] == "tiny [32]"
 
 
-def test_missing_peer_is_noted(monkeypatch, tmp_path):
+def test_missing_peer_is_noted(monkeypatch, tmp_path) -> None:
     """Without the peers' environment a run goes on, with a note."""
     monkeypatch.setattr("bench.crew.PEERS_PYTHON", tmp_path / "python")
     crew = Crew(Setting(threads=1, pace=PACE, peers=("jax",)))
@@ -174,7 +174,7 @@ def test_missing_peer_is_noted(monkeypatch, tmp_path):
     assert crew.notes == ["jax is left out: the peers' environment is missing (run `make bench`)"]
 
 
-def test_wrong_words(capsys):
+def test_wrong_words(capsys) -> None:
     """Unknown work and unknown peers are refused before anything starts."""
     with pytest.raises(SystemExit) as ended:
         main(["layres"])
@@ -187,7 +187,7 @@ def test_wrong_words(capsys):
     assert "memory is measured whole" in capsys.readouterr().err
 
 
-def test_chosen_rows():
+def test_chosen_rows() -> None:
     """Rows go by the name of the network or by their own, however it is written."""
     setting = Setting(only=("resnet20", "MobileNetV2 depthwise"))
     assert setting.wants("ResNet-20", "resnet20")
@@ -209,7 +209,7 @@ def test_chosen_rows():
         ("depthwise, 144, tiny", ("depthwise, 144", "tiny")),
     ],
 )
-def test_names_with_commas(text, expected):
+def test_names_with_commas(text, expected) -> None:
     """What is a row's name with its commas is one name."""
     works = [("VGG-11, Winograd", "vgg11_winograd"), ("VGG-11", "vgg11"), ("tiny",),
              ("LeNet-5-sized", "lenet5"), ("MobileNetV2 depthwise, 144, 56²",)]  # fmt: skip
@@ -228,7 +228,7 @@ class _Told:
         return {"seconds": [self.seconds] * request["repeat"]}
 
 
-def test_slow_libraries_take_fewer_turns():
+def test_slow_libraries_take_fewer_turns() -> None:
     """Three at least, and as many as fit into the time that one library may take."""
     workers = {"fast": _Told(0.01), "slow": _Told(10.0), "slowest": _Told(100.0)}
     pace = Pace(blocks=7, repetitions=20, budget=0.5, pause=0.0, longest=60)
@@ -239,16 +239,16 @@ def test_slow_libraries_take_fewer_turns():
     assert [len(timing.seconds) for timing in found.values()] == [7 * 20, 6, 3]
 
 
-def test_who_is_too_slow_is_asked_once(monkeypatch):
+def test_who_is_too_slow_is_asked_once(monkeypatch) -> None:
     """A library that gives no answer in time does not hold up the rows that follow."""
     asked = []
 
     class Slow:
-        def ask(self, request):
+        def ask(self, request) -> None:
             asked.append(request)
             raise WorkerTimeoutError("no answer within 240 s")
 
-        def close(self):
+        def close(self) -> None:
             pass
 
     crew = Crew(Setting(threads=1, pace=PACE, peers=("tinygrad",)))
@@ -272,7 +272,7 @@ def test_who_is_too_slow_is_asked_once(monkeypatch):
 
 
 @pytest.mark.parametrize("name", [name for name in NETWORKS if name.endswith("_winograd")])
-def test_algorithms_share_description_and_weights(name):
+def test_algorithms_share_description_and_weights(name) -> None:
     """Other libraries, and the arrays of a measurement, serve a network with both algorithms."""
     winograd = build(name, 10, (32, 32, 3))
     direct = build(name.removesuffix("_winograd"), 10, (32, 32, 3))
@@ -329,7 +329,7 @@ def pair(monkeypatch):
     return measured
 
 
-def test_algorithms_share_their_turns(pair):
+def test_algorithms_share_their_turns(pair) -> None:
     """One row for each algorithm, with its own time and goal and the others' common ones."""
     rows, notes, turns = pair(only=("small",))
     assert [row["work"] for row in rows] == ["small [2]", "small, Winograd [2]"]
@@ -344,21 +344,21 @@ def test_algorithms_share_their_turns(pair):
     assert not notes
 
 
-def test_one_algorithm_alone(pair):
+def test_one_algorithm_alone(pair) -> None:
     """Only the chosen algorithm is measured, beside all others."""
     rows, _, turns = pair(only=("resnet20 winograd",))
     assert [row["work"] for row in rows] == ["small, Winograd [2]"]
     assert set(turns) == {"isoconv resnet20_winograd", "jax", "tinygrad"}
 
 
-def test_networks_are_measured_apart(pair):
+def test_networks_are_measured_apart(pair) -> None:
     """Only what is the same work to the others shares its turns."""
     rows, _, turns = pair()
     assert [row["work"] for row in rows] == ["small [2]", "small, Winograd [2]", "other [2]"]
     assert turns[-3:] == ["isoconv tiny", "jax", "tinygrad"]
 
 
-def test_wrong_peer_is_left_out_of_both_rows(pair):
+def test_wrong_peer_is_left_out_of_both_rows(pair) -> None:
     """One note says so."""
     rows, notes, _ = pair(only=("small",), results={"jax": 1.01})
     assert [list(row["values"]) for row in rows] == 2 * [["isoconv", "tinygrad"]]
@@ -366,14 +366,14 @@ def test_wrong_peer_is_left_out_of_both_rows(pair):
 
 
 @pytest.mark.parametrize("result", [1.01, np.nan])
-def test_isoconv_must_agree_with_itself(pair, result):
+def test_isoconv_must_agree_with_itself(pair, result) -> None:
     """A wrong result with Winograd's algorithm ends the run."""
     text = "isoconv resnet20_winograd cannot be left out of small: its result differs by"
     with pytest.raises(WorkerError, match=text):
         pair(results={"isoconv resnet20_winograd": result})
 
 
-def test_isoconv_may_not_fail(pair, monkeypatch):
+def test_isoconv_may_not_fail(pair, monkeypatch) -> None:
     """Neither may it fail with the second algorithm; the error says with which, and why."""
     ask = _Answering.ask
 
@@ -390,7 +390,7 @@ def test_isoconv_may_not_fail(pair, monkeypatch):
 
 @pytest.mark.parametrize("kind", ["prepare", "repeat"])
 @pytest.mark.parametrize("error", [WorkerError, WorkerEndedError, WorkerTimeoutError])
-def test_failing_variant(pair, monkeypatch, kind, error):
+def test_failing_variant(pair, monkeypatch, kind, error) -> None:
     """One variant fails: the other one stays, and so do the rows that follow."""
     ask = _Answering.ask
 

@@ -43,7 +43,7 @@ def float_operations(text):
 
 
 @pytest.mark.parametrize("lanes", [1, 16])
-def test_patched_module_carries_the_flags(lanes):
+def test_patched_module_carries_the_flags(lanes) -> None:
     """LLVM reads the flags on every float32 operation; float64 and the result's shape stay."""
     text, count = free(str(kernel(lanes)))
     with llvm.parse_assembly(text) as module:
@@ -56,7 +56,7 @@ def test_patched_module_carries_the_flags(lanes):
     assert "reassoc" not in double[0]
 
 
-def test_ordinary_module_carries_none():
+def test_ordinary_module_carries_none() -> None:
     """What isoconv compiles has no such flag."""
     single, double = float_operations(str(kernel(16)))
     assert len(single) == 3
@@ -65,13 +65,13 @@ def test_ordinary_module_carries_none():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", ["", ALL_PASSES])
-def test_step_on_free_kernels(variant, monkeypatch):
+def test_step_on_free_kernels(variant, monkeypatch) -> None:
     """The same training step but for roundings; nothing goes to or comes from a cache on disk."""
     request, arrays = _step_request(STEP, batches=1)
     request = {**request, "weights": True, "threads": 1, "variant": variant}
     ours = IsoconvLibrary().step(request, arrays)
 
-    def refuse(*_):
+    def refuse(*_) -> None:
         raise AssertionError("the cache was used")
 
     monkeypatch.setattr(KernelCache, "get", refuse)

@@ -51,7 +51,7 @@ def messy(trained, tmp_path):
     return shutil.copytree(trained[0], tmp_path / "moved")
 
 
-def test_without_the_option_all_are_told(trained):
+def test_without_the_option_all_are_told(trained) -> None:
     """Each bad file with its reason, what was left alone besides, and the option that goes on."""
     folder, bad, *_ = trained
     result = call("train", folder, *QUICK)
@@ -66,7 +66,7 @@ def test_without_the_option_all_are_told(trained):
     assert "\u202e" not in error
 
 
-def test_training_goes_on_without_them(trained):
+def test_training_goes_on_without_them(trained) -> None:
     """They are named before the training with their reasons, and in what the run leaves."""
     folder, bad, run, said = trained
     for path in bad:
@@ -82,7 +82,7 @@ def test_training_goes_on_without_them(trained):
         assert "not a whole image" not in json.dumps(content)
 
 
-def test_the_run_is_that_of_the_good_files(trained, messy, tmp_path):
+def test_the_run_is_that_of_the_good_files(trained, messy, tmp_path) -> None:
     """The bits are those of a folder that never had the bad files; its receipt names none."""
     _, bad, run, said = trained
     for path in bad:
@@ -100,7 +100,7 @@ def test_the_run_is_that_of_the_good_files(trained, messy, tmp_path):
     assert "skipped" in found.output
 
 
-def test_the_receipt_is_the_same_whatever_the_reasons(trained, messy, tmp_path):
+def test_the_receipt_is_the_same_whatever_the_reasons(trained, messy, tmp_path) -> None:
     """Files that are bad in another way give the same receipt, but for what is the machine's."""
     _, bad, run, _ = trained
     for path in bad:
@@ -110,7 +110,7 @@ def test_the_receipt_is_the_same_whatever_the_reasons(trained, messy, tmp_path):
     assert listed(tmp_path / "run") != listed(run)
 
 
-def test_later_commands_leave_out_the_same(trained):
+def test_later_commands_leave_out_the_same(trained) -> None:
     """resume, verify and evaluate go without them, and say so, without being told."""
     folder, bad, run, said = trained
     left_out = f"{len(bad)} files are left out as when {run} began"
@@ -126,7 +126,7 @@ def test_later_commands_leave_out_the_same(trained):
 
 
 @pytest.mark.parametrize("missing", [False, True])
-def test_mended_files_change_nothing(trained, messy, tmp_path, missing):
+def test_mended_files_change_nothing(trained, messy, tmp_path, missing) -> None:
     """A file that can be read by now, or is gone, is left out as before; the receipt says so."""
     _, bad, run, said = trained
     run = shutil.copytree(run, tmp_path / "run")
@@ -148,7 +148,7 @@ def test_mended_files_change_nothing(trained, messy, tmp_path, missing):
         assert content["skipped"] == bad
 
 
-def test_a_file_of_the_run_that_is_bad_now_is_an_error(trained, messy):
+def test_a_file_of_the_run_that_is_bad_now_is_an_error(trained, messy) -> None:
     """What was learned from must be there; a new bad file is none of the run's."""
     _, bad, run, _ = trained
     (messy / "cat" / "new.png").write_bytes(b"")
@@ -171,7 +171,7 @@ def test_a_file_of_the_run_that_is_bad_now_is_an_error(trained, messy):
         assert "\n  dog/11.png: not a whole image" in said
 
 
-def test_names_that_are_no_text(tmp_path):
+def test_names_that_are_no_text(tmp_path) -> None:
     """Odd bytes in names of files and classes: run.json and receipt.json are UTF-8 all the same."""
     folder = tmp_path / "pets"
     fill(folder, "png", 12)
@@ -188,7 +188,7 @@ def test_names_that_are_no_text(tmp_path):
     assert "identical" in succeed("verify", run)
 
 
-def test_a_list_that_was_taken_out_is_not_vouched_for(trained, tmp_path):
+def test_a_list_that_was_taken_out_is_not_vouched_for(trained, tmp_path) -> None:
     """Removed everywhere, with a digest made anew: what cannot be read now is not covered."""
     folder, bad, run, _ = trained
     run = shutil.copytree(run, tmp_path / "run")
@@ -205,7 +205,7 @@ def test_a_list_that_was_taken_out_is_not_vouched_for(trained, tmp_path):
     assert "receipt.json (isoconv, machine, model.name, skipped)" in said
 
 
-def test_a_class_that_came_later_is_left_alone(tmp_path):
+def test_a_class_that_came_later_is_left_alone(tmp_path) -> None:
     """With pictures, without any, with none that can be read, or shut: the run is the same."""
     folder = tmp_path / "pets"
     fill(folder, "png", 12)
@@ -223,7 +223,7 @@ def test_a_class_that_came_later_is_left_alone(tmp_path):
         load(folder, "all", skip_bad=True)
 
 
-def test_without_its_list_of_samples_a_run_goes_on(trained, tmp_path):
+def test_without_its_list_of_samples_a_run_goes_on(trained, tmp_path) -> None:
     """Where samples.csv is gone the parts are made again, without the bad files."""
     folder, _, run, said = trained
     run = shutil.copytree(run, tmp_path / "run")
@@ -233,7 +233,7 @@ def test_without_its_list_of_samples_a_run_goes_on(trained, tmp_path):
     assert "no difference found" in succeed("verify", run, "--data", folder)
 
 
-def test_a_class_of_bad_files_alone(messy, tmp_path):
+def test_a_class_of_bad_files_alone(messy, tmp_path) -> None:
     """A class that has nothing left is an error that says so, and no run is left behind."""
     (messy / "newt").mkdir()
     (messy / "newt" / "a.png").write_bytes(b"")
@@ -242,7 +242,7 @@ def test_a_class_of_bad_files_alone(messy, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_who_is_refused_after_reading_is_told_what_was_left_out(tmp_path):
+def test_who_is_refused_after_reading_is_told_what_was_left_out(tmp_path) -> None:
     """One class alone is refused, with the notes on its folder."""
     for number in range(4):
         picture(tmp_path / "pets" / "cat" / f"{number}.png")
@@ -263,7 +263,7 @@ def many(tmp_path_factory):
     return folder
 
 
-def test_of_many_a_terminal_shows_fifty(many):
+def test_of_many_a_terminal_shows_fifty(many) -> None:
     """On a terminal 50 and how to get all; elsewhere all."""
     for columns in (80, 40):
         code, sent = on_a_terminal("train", many, *QUICK, columns=columns, shown="stderr")
@@ -280,7 +280,7 @@ def test_of_many_a_terminal_shows_fifty(many):
     assert elsewhere[61:] == ["--skip-bad goes on without them"]
 
 
-def test_of_many_that_are_skipped_twenty_are_told(many, tmp_path):
+def test_of_many_that_are_skipped_twenty_are_told(many, tmp_path) -> None:
     """The first 20, how many more, and where all of them stand."""
     said = succeed("train", many, *QUICK, "--skip-bad", "--out", tmp_path / "run")
     notes = [line for line in said.splitlines() if line.startswith("note: skipped")]

@@ -19,7 +19,7 @@ QUICK = ("--input", "12x12x1", "--batch-size", "4", "--turns", "1", "--threads",
 
 
 @pytest.fixture(autouse=True)
-def small_ceilings(monkeypatch):
+def small_ceilings(monkeypatch) -> None:
     """Ceilings of vectors that take no time."""
     monkeypatch.setattr(measured, "_STREAM_BYTES", 2**16)
 
@@ -31,7 +31,7 @@ def bench(*words):
     return result.stdout
 
 
-def test_training_step(tmp_path):
+def test_training_step(tmp_path) -> None:
     """Every kind of kernel has its row, and the picture is drawn."""
     picture = tmp_path / "roof.png"
     text = bench("--rows", "0", "--out", str(picture))
@@ -44,7 +44,7 @@ def test_training_step(tmp_path):
         assert min(image.size) > 500
 
 
-def test_inference():
+def test_inference() -> None:
     """A prediction has no gradients; rows beyond the most are summed up."""
     text = bench("--inference", "--rows", "2")
     assert "gradient" not in text
@@ -52,20 +52,20 @@ def test_inference():
     assert re.search(r"^\d+ more", text, re.MULTILINE)
 
 
-def test_unknown_model():
+def test_unknown_model() -> None:
     """Neither a model nor a folder: one line says so."""
     result = CliRunner().invoke(app, ["bench", "--model", "nothing"])
     assert result.exit_code == 2
     assert "no model is called 'nothing'" in result.stderr
 
 
-def test_ceilings_are_kept_at_their_best():
+def test_ceilings_are_kept_at_their_best() -> None:
     """The better of two measurements, each ceiling by itself."""
     one, two = Ceilings(1, 10.0, 5.0, 7.0), Ceilings(1, 9.0, 6.0, 7.0)
     assert one.better(two) == two.better(one) == Ceilings(1, 10.0, 6.0, 7.0)
 
 
-def test_ceilings_of_threads():
+def test_ceilings_of_threads() -> None:
     """Two threads are measured together."""
     found = measure_ceilings(2, seconds=0.01)
     assert found.threads == 2
@@ -73,12 +73,12 @@ def test_ceilings_of_threads():
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_threads_meet(threads):
+def test_threads_meet(threads) -> None:
     """A meeting takes some time, and no longer than it took to see some of them."""
     assert 0 < measure_meeting(threads, seconds=0.01) < 1
 
 
-def test_kernel_speeds():
+def test_kernel_speeds() -> None:
     """GFLOP/s, GB/s and FLOP per byte of a kernel; nothing is divided by zero."""
     kernel = KernelTime("0", "forward", 1e-3, 2_000_000, 500_000)
     assert (kernel.gflops, kernel.gigabytes, kernel.intensity) == (2.0, 0.5, 4.0)
@@ -86,7 +86,7 @@ def test_kernel_speeds():
     assert (nothing.gflops, nothing.gigabytes, nothing.intensity) == (0.0, 0.0, 0.0)
 
 
-def test_picture_of_nothing(tmp_path):
+def test_picture_of_nothing(tmp_path) -> None:
     """A profile without a countable kernel still gives a roof."""
     profile = Profile((KernelTime("", "waiting", 1e-3, 0, 0),), 1e-3, 1, 1)
     content = draw_roofline(profile, Ceilings(1, 100.0, 10.0, 50.0), "x", tmp_path / "a.png")

@@ -48,7 +48,7 @@ def place(tmp_path_factory):
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS, "data list", "data fetch"])
-def test_help_has_examples(command):
+def test_help_has_examples(command) -> None:
     """Every command's help shows how it is called, a line for each example."""
     text = succeed(*command.split(), "--help")
     assert "Usage: " in text
@@ -58,19 +58,19 @@ def test_help_has_examples(command):
         assert any(line.strip().startswith(f"isoconv {command}") for line in examples)
 
 
-def test_nothing_asked_shows_help():
+def test_nothing_asked_shows_help() -> None:
     """Without a command there is help, and all went well."""
     text = succeed()
     assert all(re.search(rf"^  {command} ", text, re.MULTILINE) for command in COMMANDS)
     assert "isoconv data fetch" in succeed("data")
 
 
-def test_version():
+def test_version() -> None:
     """The version in one line."""
     assert succeed("--version") == f"isoconv {__version__}\n"
 
 
-def test_startup_imports_nothing_heavy():
+def test_startup_imports_nothing_heavy() -> None:
     """Help does not wait for the compiler, for arrays or for pictures."""
     program = (
         "import sys; import isoconv.cli\n"
@@ -86,7 +86,7 @@ def test_startup_imports_nothing_heavy():
 # Training
 
 
-def test_train_leaves_a_run_and_a_report(place):
+def test_train_leaves_a_run_and_a_report(place) -> None:
     """Weights, metrics and the pictures are in the run folder."""
     run = place / "run"
     assert {"run.json", "metrics.jsonl", "weights.safetensors"} <= {p.name for p in run.iterdir()}
@@ -97,7 +97,7 @@ def test_train_leaves_a_run_and_a_report(place):
     assert "lenet5 on bars" in (run / "report" / "index.html").read_text("utf-8")
 
 
-def test_train_prints_results(place, monkeypatch, tmp_path):
+def test_train_prints_results(place, monkeypatch, tmp_path) -> None:
     """A line for each epoch, the accuracy, the report and the digest; a folder is found."""
     monkeypatch.chdir(tmp_path)
     command = (
@@ -114,7 +114,7 @@ def test_train_prints_results(place, monkeypatch, tmp_path):
     assert DIGEST.search(first)[1] == DIGEST.search(second)[1]
 
 
-def test_train_settings_reach_the_run(place, tmp_path):
+def test_train_settings_reach_the_run(place, tmp_path) -> None:
     """Every option is found in run.json."""
     succeed(
         "train", place / "bars.npz", "--model", "lenet5", "--epochs", 1, "--batch-size", 24,
@@ -140,7 +140,7 @@ def test_train_settings_reach_the_run(place, tmp_path):
     assert settings["early_stopping"]["patience"] == 3
 
 
-def test_train_on_a_folder_of_images(tmp_path):
+def test_train_on_a_folder_of_images(tmp_path) -> None:
     """Images of several sizes are scaled; names of folders become classes everywhere."""
     rng = np.random.default_rng(1)
     for number in range(24):
@@ -163,7 +163,7 @@ def test_train_on_a_folder_of_images(tmp_path):
     assert "cat" in succeed("evaluate", run, tmp_path / "pets")
 
 
-def test_report_needs_no_matplotlib(place, tmp_path, monkeypatch):
+def test_report_needs_no_matplotlib(place, tmp_path, monkeypatch) -> None:
     """Without matplotlib the page is written, with a note on how to get its pictures as files."""
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     result = call("train", place / "bars.npz", "--model", "lenet5", "--epochs", 1,
@@ -175,7 +175,7 @@ def test_report_needs_no_matplotlib(place, tmp_path, monkeypatch):
     assert DIGEST.search(result.stdout)
 
 
-def test_interrupt_and_resume(place, tmp_path):
+def test_interrupt_and_resume(place, tmp_path) -> None:
     """Ctrl-C ends with 130 and the way on; the resumed run ends at the same bits."""
     command = ("train", place / "bars.npz", "--model", "lenet5", "--batch-size", 16,
                "--epochs", 60, "--threads", 1, "--no-report")  # fmt: skip
@@ -201,7 +201,7 @@ def test_interrupt_and_resume(place, tmp_path):
     assert DIGEST.search(resumed)[1] == DIGEST.search(through)[1]
 
 
-def test_resume_of_a_finished_run(place):
+def test_resume_of_a_finished_run(place) -> None:
     """A finished run is measured again and stays as it is."""
     kept = ("run.json", "metrics.jsonl")
     before = [(place / "run" / name).read_bytes() for name in kept]
@@ -215,7 +215,7 @@ def test_resume_of_a_finished_run(place):
 # Using a run
 
 
-def test_evaluate_agrees_with_training(place):
+def test_evaluate_agrees_with_training(place) -> None:
     """The figures of the test part are the run's, to the last digit; so are those of validation."""
     run, data = place / "run", place / "bars.npz"
     final = json.loads((run / "run.json").read_text())["result"]["test"]
@@ -231,7 +231,7 @@ def test_evaluate_agrees_with_training(place):
     assert re.search(r"^train accuracy \d+\.\d\d% \(\d+ of 87 images\)$", text, re.MULTILINE)
 
 
-def test_predict_table(place):
+def test_predict_table(place) -> None:
     """The images' classes with probabilities in falling order."""
     images = [place / f"{name}.png" for name in ("top", "middle", "bottom")]
     text = succeed("predict", place / "run", *images)
@@ -242,7 +242,7 @@ def test_predict_table(place):
         assert line.split()[-2] == path.stem
 
 
-def test_predict_json(place):
+def test_predict_json(place) -> None:
     """Probabilities add up to 1, and --top bounds how many there are."""
     found = json.loads(succeed("predict", place / "run", place / "top.png", "--json"))
     assert found[0]["image"] == str(place / "top.png")
@@ -251,7 +251,7 @@ def test_predict_json(place):
     assert one[0]["classes"] == found[0]["classes"][:1]
 
 
-def test_predict_uses_the_normalisation_of_training(place):
+def test_predict_uses_the_normalisation_of_training(place) -> None:
     """A prediction for an image is that of the evaluation that knew the same pixels."""
     trained = ic.load(place / "run")
     measured = ic.evaluate(trained, ic.data.load(place / "bars.npz", "test"))
@@ -262,7 +262,7 @@ def test_predict_uses_the_normalisation_of_training(place):
 
 
 @pytest.mark.parametrize("ending", ["jpg", "bmp", "gif", "webp", "tiff", "ppm"])
-def test_predict_any_format(place, tmp_path, ending):
+def test_predict_any_format(place, tmp_path, ending) -> None:
     """Coloured images of any format and size are converted to what the model takes."""
     path = tmp_path / f"image.{ending}"
     Image.new("RGB", (50, 31), (200, 10, 90)).save(path)
@@ -272,7 +272,7 @@ def test_predict_any_format(place, tmp_path, ending):
 # The machine, models and data
 
 
-def test_info(monkeypatch, tmp_path):
+def test_info(monkeypatch, tmp_path) -> None:
     """Machine, target, cache and versions; the cache can be cleared."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     text = succeed("info")
@@ -288,14 +288,14 @@ def test_info(monkeypatch, tmp_path):
     assert "0 kernels" in succeed("info")
 
 
-def test_no_line_of_the_help_is_cut():
+def test_no_line_of_the_help_is_cut() -> None:
     """What each command does stands there to the end."""
     text = succeed("--help")
     assert "verify    Check a run against its receipt by training again.\n" in text
     assert not any(line.endswith("...") for line in text.splitlines()[1:])
 
 
-def test_models():
+def test_models() -> None:
     """All ready models with their sizes, the smallest first, and for which images those are."""
     result = call("models", "--input", "28x28x1")
     text = result.stdout
@@ -308,7 +308,7 @@ def test_models():
     }  # fmt: skip
 
 
-def test_summary():
+def test_summary() -> None:
     """Layers, shapes and totals."""
     text = succeed("summary", "--model", "lenet5", "--input", "28x28x1")
     assert text.splitlines()[-1].split() == ["total", "61,706", "416,520"]
@@ -316,7 +316,7 @@ def test_summary():
     assert "got lenet5 and --model vgg11" in fail("summary", "lenet5", "--model", "vgg11")
 
 
-def test_a_run_is_no_stream(tmp_path, monkeypatch):
+def test_a_run_is_no_stream(tmp_path, monkeypatch) -> None:
     """A dash is no name of a run folder, for elsewhere it stands for standard output."""
     monkeypatch.chdir(tmp_path)
     for words in (("train", "fashion-sample"), ("demo",)):
@@ -324,7 +324,7 @@ def test_a_run_is_no_stream(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_data_list(monkeypatch, tmp_path):
+def test_data_list(monkeypatch, tmp_path) -> None:
     """What comes along and how to fetch the others."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     text = succeed("data", "list")
@@ -337,7 +337,7 @@ def test_data_list(monkeypatch, tmp_path):
 
 
 @pytest.mark.slow
-def test_demo_learns(tmp_path):
+def test_demo_learns(tmp_path) -> None:
     """A shortened demo recognises most photographs, and a second one takes its place."""
     command = ("demo", "--out", tmp_path / "demo", "--epochs", 2)
     text = succeed(*command)

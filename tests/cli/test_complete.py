@@ -88,12 +88,12 @@ def completed(place, line):
         ("isoconv train my", [""]),
     ],
 )
-def test_bash(place, line, wanted):
+def test_bash(place, line, wanted) -> None:
     """A real bash is offered what can stand there, and nothing else."""
     assert completed(place, line) == wanted
 
 
-def test_scripts_for_shells():
+def test_scripts_for_shells() -> None:
     """A shell that is not known is an error like others, not the code of a difference."""
     result = call("--show-completion")
     assert result.exit_code in (0, 2)
@@ -101,7 +101,7 @@ def test_scripts_for_shells():
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "powershell"])
-def test_the_shell_that_is_named(shell, monkeypatch, tmp_path):
+def test_the_shell_that_is_named(shell, monkeypatch, tmp_path) -> None:
     """It gets its own script, whichever one is at hand; one that is not known is refused."""
     sign = {
         "bash": "complete -o default", "zsh": "#compdef isoconv",
@@ -120,7 +120,7 @@ def test_the_shell_that_is_named(shell, monkeypatch, tmp_path):
         assert any(sign[shell] in content for content in written)
 
 
-def test_help_tells_of_it():
+def test_help_tells_of_it() -> None:
     """Both options stand in the help."""
     text = call("--help").output
     assert "--install-completion" in text

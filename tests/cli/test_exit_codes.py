@@ -28,13 +28,13 @@ COMMANDS = Path(isoconv.__file__).parent / "cli"
 PROGRAM = [sys.executable, "-c", "from isoconv.cli import main; main()"]
 
 
-def test_the_codes_are_these():
+def test_the_codes_are_these() -> None:
     """No two meanings of one code, and none that Python or the shell gives a meaning of its own."""
     assert [*EXIT_CODES] == [0, DIFFERENT, WRONG, HUNG_UP, INTERRUPTED, TERMINATED]
     assert [*EXIT_CODES] == [0, 1, 2, 129, 130, 143]
 
 
-def test_only_a_difference_ends_with_1():
+def test_only_a_difference_ends_with_1() -> None:
     """No command leaves with a code but `verify`, `diff` and `predict`, and these with 1."""
     leaving = {}
     for path in COMMANDS.glob("*.py"):
@@ -50,7 +50,7 @@ def test_only_a_difference_ends_with_1():
 def raising(error):
     """A function that fails."""
 
-    def broken(*_):
+    def broken(*_) -> None:
         raise error
 
     return broken
@@ -73,7 +73,7 @@ def raising(error):
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_every_error_ends_with_2(monkeypatch, words, error, message):
+def test_every_error_ends_with_2(monkeypatch, words, error, message) -> None:
     """Faults and, with --debug, all errors show where they arose; then comes the line."""
     monkeypatch.setattr("isoconv.cli.models.shape_of", raising(error))
     result = call(*words)
@@ -86,14 +86,14 @@ def test_every_error_ends_with_2(monkeypatch, words, error, message):
 
 
 @pytest.mark.parametrize("words", [["fly"], ["--fly"], ["models", "--fly"], ["verify"], ["diff"]])
-def test_wrong_usage_ends_with_2(words):
+def test_wrong_usage_ends_with_2(words) -> None:
     """Also with --debug, in whose place no traceback helps."""
     fail(*words)
     fail("--debug", *words)
 
 
 @pytest.mark.parametrize("place", ["isoconv.cli.main", "isoconv.cli.errors._options_of"])
-def test_an_early_interrupt_ends_with_130(monkeypatch, capsys, place):
+def test_an_early_interrupt_ends_with_130(monkeypatch, capsys, place) -> None:
     """Also while the command line is loaded, and before a command is looked for."""
     monkeypatch.setattr("sys.argv", ["isoconv", "info"])
     monkeypatch.setattr(place, raising(KeyboardInterrupt()))
@@ -103,7 +103,7 @@ def test_an_early_interrupt_ends_with_130(monkeypatch, capsys, place):
     assert capsys.readouterr().err == "interrupted\n"
 
 
-def test_an_interrupt_ends_with_130(monkeypatch):
+def test_an_interrupt_ends_with_130(monkeypatch) -> None:
     """Ctrl-C anywhere ends with a word."""
     monkeypatch.setattr("isoconv.cli.models.shape_of", raising(KeyboardInterrupt()))
     result = call("models")
@@ -111,7 +111,7 @@ def test_an_interrupt_ends_with_130(monkeypatch):
 
 
 @pytest.mark.parametrize("words", [["info"], ["--help"], ["verify", "--help"], ["--version"]])
-def test_output_that_nobody_takes_ends_with_2(words):
+def test_output_that_nobody_takes_ends_with_2(words) -> None:
     """A reader that is gone: not 1, which Python and typer make of it, and not a word."""
     process = start(*words)
     process.stdout.close()
@@ -120,7 +120,7 @@ def test_output_that_nobody_takes_ends_with_2(words):
     assert (process.wait(), said) == (WRONG, "")
 
 
-def test_output_that_cannot_be_written_ends_with_2():
+def test_output_that_cannot_be_written_ends_with_2() -> None:
     """A full disk is told, and standard error that is closed takes no code away."""
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
@@ -142,7 +142,7 @@ UNBUFFERED = ("", "1")
 
 @pytest.mark.parametrize("unbuffered", UNBUFFERED)
 @pytest.mark.parametrize("words", [["models"], ["models", "--json"], ["--help"], ["--version"]])
-def test_without_standard_output_a_command_ends_with_2(words, unbuffered):
+def test_without_standard_output_a_command_ends_with_2(words, unbuffered) -> None:
     """A process that was started with it closed prints nowhere, and says so."""
     done = subprocess.run(
         [*PROGRAM, *words],
@@ -160,11 +160,11 @@ def test_without_standard_output_a_command_ends_with_2(words, unbuffered):
 
 @pytest.mark.parametrize("unbuffered", UNBUFFERED)
 @pytest.mark.parametrize("words", [["models"], ["models", "--json"], ["--help"]])
-def test_output_that_is_cut_ends_with_2(tmp_path, words, unbuffered):
+def test_output_that_is_cut_ends_with_2(tmp_path, words, unbuffered) -> None:
     """A disk that becomes full in the middle of what is printed, however Python buffers it."""
     path = tmp_path / "output"
 
-    def limit():
+    def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
 
     with path.open("wb") as file:
@@ -183,7 +183,7 @@ def test_output_that_is_cut_ends_with_2(tmp_path, words, unbuffered):
 
 
 @pytest.mark.parametrize("unbuffered", UNBUFFERED)
-def test_output_arrives_whole_and_at_once(unbuffered):
+def test_output_arrives_whole_and_at_once(unbuffered) -> None:
     """All of it, in UTF-8, also in a pipe that takes a little at a time."""
     program = (
         "from isoconv.cli.output import whole_output; whole_output()\n"

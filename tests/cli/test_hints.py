@@ -87,7 +87,7 @@ def place(tmp_path_factory):
     class Own(nn.Module):
         """A class of a person's own."""
 
-        def __init__(self):
+        def __init__(self) -> None:
             self.linear = nn.Linear(2)
 
         def __call__(self, x):
@@ -126,7 +126,7 @@ def said(place, monkeypatch, *words):
 @pytest.mark.parametrize(
     ("option", "words"), [(name, words) for name, all_ in OF_TRAIN.items() for words in all_]
 )
-def test_settings_are_options(place, monkeypatch, tmp_path, option, words):
+def test_settings_are_options(place, monkeypatch, tmp_path, option, words) -> None:
     """What is wrong with an option is told under the name that it has on the command line."""
     out = ("--out", tmp_path / "run")
     code, text = said(place, monkeypatch, "train", "bytes.npz", *TRAIN, *out, *words)
@@ -138,7 +138,7 @@ def test_settings_are_options(place, monkeypatch, tmp_path, option, words):
 @pytest.mark.parametrize(
     ("command", "words"), [(name, words) for name, all_ in OTHERS.items() for words in all_]
 )
-def test_hints_are_options(place, monkeypatch, command, words):
+def test_hints_are_options(place, monkeypatch, command, words) -> None:
     """No hint speaks of Python, and each option that is named is one of this command."""
     _, text = said(place, monkeypatch, command, *words)
     assert text.strip()
@@ -148,7 +148,7 @@ def test_hints_are_options(place, monkeypatch, command, words):
     assert set(re.findall(r"(?<!isoconv )--[a-z-]+", text)) <= known
 
 
-def test_data_that_were_not_fetched(tmp_path, monkeypatch):
+def test_data_that_were_not_fetched(tmp_path, monkeypatch) -> None:
     """The command that fetches them is named, and no function."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     text = call("train", "cifar10").stderr
@@ -156,7 +156,7 @@ def test_data_that_were_not_fetched(tmp_path, monkeypatch):
     assert not PYTHON.search(text)
 
 
-def test_the_same_in_python(place):
+def test_the_same_in_python(place) -> None:
     """In Python the same messages speak of Python, also after the command line has spoken."""
     with pytest.raises(ic.errors.ArgumentError, match="learning_rate must be a finite number"):
         ic.optim.SGD(-1)
@@ -166,7 +166,7 @@ def test_the_same_in_python(place):
         ic.load(place / "floats").predict(np.zeros((1, 28, 28, 1), np.uint8))
 
 
-def test_what_a_run_keeps_is_in_the_words_of_the_command_line(place, tmp_path):
+def test_what_a_run_keeps_is_in_the_words_of_the_command_line(place, tmp_path) -> None:
     """A note that is kept and shown later speaks of options as well."""
     for name in ("a", "b"):
         for number in range(9):
@@ -178,7 +178,7 @@ def test_what_a_run_keeps_is_in_the_words_of_the_command_line(place, tmp_path):
     assert not PYTHON.search("\n".join(re.findall("^note.*", text, re.MULTILINE)))
 
 
-def test_wording():
+def test_wording() -> None:
     """A setting is an option if the command has it; other names last as long as their block."""
     assert (either("a", "b"), named("size"), offered("size")) == ("a", "size", True)
     with spoken_on_the_command_line({"size": "--size", "seed": "--seed"}):
@@ -196,7 +196,7 @@ SETTINGS = "scale|size|depth|best|clip_norm|validation|test|skip_bad|momentum"
 SPELLED = re.compile(rf"(?<![-\w])({SETTINGS})=(…|True|\d|\(|$)|isoconv\.data\.fetch")
 
 
-def test_no_message_spells_a_setting():
+def test_no_message_spells_a_setting() -> None:
     """What is an option somewhere is written by `wording.setting`, never out of hand."""
     found = []
     for path in sorted(Path(ic.__file__).parent.rglob("*.py")):

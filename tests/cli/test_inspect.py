@@ -29,7 +29,7 @@ def place(tmp_path_factory):
     return place
 
 
-def test_layers_of_a_run_on_its_own_images(place):
+def test_layers_of_a_run_on_its_own_images(place) -> None:
     """Without a word more: the images that the run was measured on, with gradients."""
     said = succeed("inspect", place / "run")
     assert "images of the run's test part" in said
@@ -38,7 +38,7 @@ def test_layers_of_a_run_on_its_own_images(place):
     assert "grad/weight" in said
 
 
-def test_csv_and_json_hold_what_python_says(place):
+def test_csv_and_json_hold_what_python_says(place) -> None:
     """The same numbers as `isoconv.inspect`, to the last digit, of images taken evenly."""
     data = ic.data.load(str(place / "data.npz"), "all")
     some = data.subset(np.arange(20) * 80 // 20)
@@ -55,7 +55,7 @@ def test_csv_and_json_hold_what_python_says(place):
     assert found == json.loads(json.dumps(inspection.to_dict()))
 
 
-def test_files_and_their_class(place):
+def test_files_and_their_class(place) -> None:
     """A picture file without its class has no gradients, and that is said; with it, it has."""
     said = succeed("inspect", place / "run", place / "a.png")
     assert succeed("inspect", place / "run", "--image", place / "a.png") == said
@@ -64,7 +64,7 @@ def test_files_and_their_class(place):
     assert "grad/weight" in succeed("inspect", place / "run", place / "a.png", "--label", "dark")
 
 
-def test_what_does_not_fit_together_is_told(place):
+def test_what_does_not_fit_together_is_told(place) -> None:
     """Files and data, a class for data, a class that is none, two forms at once."""
     run, image = place / "run", place / "a.png"
     data = "--data", place / "data.npz"
@@ -75,7 +75,7 @@ def test_what_does_not_fit_together_is_told(place):
     succeed("evaluate", run, place / "data.npz")
 
 
-def test_the_report_of_a_training_shows_the_inside(place):
+def test_the_report_of_a_training_shows_the_inside(place) -> None:
     """Where it looked, maps and receptive fields; --layers shows others, and names near ones."""
     page = (place / "run" / "report" / "index.html").read_text("utf-8")
     assert 'id="looked"' in page

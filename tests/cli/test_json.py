@@ -78,7 +78,7 @@ def words_for(place):
     }
 
 
-def test_every_command_has_it():
+def test_every_command_has_it() -> None:
     """A command without the option must say here why."""
     without = [
         name
@@ -92,7 +92,7 @@ def test_every_command_has_it():
 
 
 @pytest.mark.parametrize("name", sorted(set(COMMANDS) - set(EXEMPT) - set(LASTING)))
-def test_standard_output_is_one_document(place, name):
+def test_standard_output_is_one_document(place, name) -> None:
     """Whatever is said besides goes to standard error, and the exit code is as ever."""
     result = call(*name.split(), *words_for(place)[name], "--json")
     assert result.exit_code == 0, result.output
@@ -102,7 +102,7 @@ def test_standard_output_is_one_document(place, name):
     json.loads(result.stdout, parse_constant=pytest.fail)
 
 
-def test_a_training(place):
+def test_a_training(place) -> None:
     """Its result has the folder, the digest, accuracy, each epoch and notes; the rest is told."""
     values = json.loads((place / "said.json").read_text())
     described = json.loads((place / "run" / "run.json").read_text())
@@ -126,13 +126,13 @@ def test_a_training(place):
         assert again[name] == values[name]
 
 
-def test_without_it_nothing_changes(place):
+def test_without_it_nothing_changes(place) -> None:
     """The next command in the same process prints on standard output again."""
     assert call("models", "--json").stdout.startswith("{")
     assert call("models").stdout.startswith("name")
 
 
-def test_differences(place):
+def test_differences(place) -> None:
     """What differs is told, and exit code 1 with it."""
     words = ("train", place / "data.npz", "--model", "lenet5", "--epochs", 1, "--batch-size", 16)
     assert call(*words, "--seed", 1, "--out", place / "other", "--no-report").exit_code == 0
@@ -144,7 +144,7 @@ def test_differences(place):
     assert values["difference"]["epoch"] == 0
 
 
-def test_skipped_files(place):
+def test_skipped_files(place) -> None:
     """Files that cannot be read and were left out are named with the reason."""
     from PIL import Image
 
@@ -168,7 +168,7 @@ def test_skipped_files(place):
     assert any("bad.png" in note for note in values["notes"])
 
 
-def test_in_a_process_of_its_own(place):
+def test_in_a_process_of_its_own(place) -> None:
     """Through pipes, as programs read it; an error is text on standard error, and no document."""
     process = start("evaluate", place / "run", place / "data.npz", "--json")
     out, err = process.communicate(timeout=120)

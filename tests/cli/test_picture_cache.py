@@ -26,7 +26,7 @@ def count(folder):
         kept.close()
 
 
-def test_commands_and_their_cache(own_pictures, tmp_path):
+def test_commands_and_their_cache(own_pictures, tmp_path) -> None:
     """Without --no-cache pictures are kept; info tells of them and removes them."""
     write_photographs(tmp_path / "data", 24, (90, 80))
     words = ("train", tmp_path / "data", "--epochs", "1", "--size", "28", "--model", "lenet5",
@@ -45,7 +45,7 @@ def test_commands_and_their_cache(own_pictures, tmp_path):
     assert count(own_pictures) == 0
 
 
-def test_verify_sees_the_files(own_pictures, tmp_path):
+def test_verify_sees_the_files(own_pictures, tmp_path) -> None:
     """What lies in the cache is no witness of what the files hold."""
     write_photographs(tmp_path / "data", 24, (90, 80))
     run = tmp_path / "run"

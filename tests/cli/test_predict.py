@@ -63,7 +63,7 @@ def rows_of(text):
     return titles, rows
 
 
-def test_a_folder(run, photos):
+def test_a_folder(run, photos) -> None:
     """All pictures below it in the order of their paths; the bad ones in the end, each once."""
     folder, good, bad = photos
     result = call("predict", run, folder, "--json")
@@ -93,7 +93,7 @@ def path_key(name):
     return name.split("/")
 
 
-def test_a_table(run, photos):
+def test_a_table(run, photos) -> None:
     """The same for people: answers on standard output, what is wrong on standard error."""
     folder, good, bad = photos
     result = call("predict", run, folder, "--top", 1)
@@ -108,7 +108,7 @@ def test_a_table(run, photos):
 
 
 @pytest.mark.parametrize(("top", "columns"), [(1, 3), (2, 5), (9, 5)])
-def test_csv(run, photos, top, columns):
+def test_csv(run, photos, top, columns) -> None:
     """A row for each image that was read, names whole, numbers those of JSON."""
     folder, good, _ = photos
     process = start("predict", run, folder, "--csv", "--top", top)
@@ -129,7 +129,7 @@ def test_csv(run, photos, top, columns):
         assert row == cells
 
 
-def test_csv_comes_as_it_goes(run, tmp_path, monkeypatch):
+def test_csv_comes_as_it_goes(run, tmp_path, monkeypatch) -> None:
     """Rows of the first batch are there before the second one is read; batches change no bit."""
     files = [picture(tmp_path / f"{number}.png", seed=number) for number in range(7)]
     whole = succeed("predict", run, *files, "--csv")
@@ -150,7 +150,7 @@ def test_csv_comes_as_it_goes(run, tmp_path, monkeypatch):
     assert seen == [3, 3, 1]
 
 
-def test_standard_input(run, tmp_path):
+def test_standard_input(run, tmp_path) -> None:
     """A picture from a pipe is that of its file, beside other files too."""
     file = picture(tmp_path / "x.png")
     program = [sys.executable, "-c", "from isoconv.cli import main; main()"]
@@ -180,7 +180,7 @@ def test_standard_input(run, tmp_path):
         (b"\x89PNG\r\n\x1a\n" + bytes(5000), "it is longer than 4,096 bytes"),
     ],
 )
-def test_standard_input_that_is_no_picture(run, tmp_path, monkeypatch, content, reason):
+def test_standard_input_that_is_no_picture(run, tmp_path, monkeypatch, content, reason) -> None:
     """It is told under its name, and is bounded; other files are answered for."""
     monkeypatch.setattr("isoconv.cli.inputs.MOST", 4096)
     file = picture(tmp_path / "x.png")
@@ -193,7 +193,7 @@ def test_standard_input_that_is_no_picture(run, tmp_path, monkeypatch, content, 
     assert "1 of 2 files cannot be read; the others were answered for:\n  -: " in result.stderr
 
 
-def test_a_terminal_is_no_picture(run):
+def test_a_terminal_is_no_picture(run) -> None:
     """Nobody waits for a person to type a picture."""
     import pty
 
@@ -208,7 +208,7 @@ def test_a_terminal_is_no_picture(run):
     assert "isoconv predict RUN - < photo.jpg" in said
 
 
-def test_nothing_that_can_be_read(run, tmp_path):
+def test_nothing_that_can_be_read(run, tmp_path) -> None:
     """Where nothing is answered the code is 2, and each count is told once."""
     (tmp_path / "empty").mkdir()
     bad = tmp_path / "bad.png"
@@ -227,7 +227,7 @@ def test_nothing_that_can_be_read(run, tmp_path):
     assert "File name too long" in fail("predict", run, "a" * 5000)
 
 
-def test_on_a_terminal(run, photos):
+def test_on_a_terminal(run, photos) -> None:
     """Nothing of a name moves a cursor, at 80 and at 40 columns, in CSV neither."""
     folder, *_ = photos
     for columns in (80, 40):
@@ -245,14 +245,14 @@ def test_on_a_terminal(run, photos):
 
 
 @pytest.mark.parametrize("words", [(), ("--json",), ("--csv",)])
-def test_a_bar_counts_them(run, tmp_path, monkeypatch, words):
+def test_a_bar_counts_them(run, tmp_path, monkeypatch, words) -> None:
     """Long work shows a bar on standard error, which is gone in the end; a pipe gets none."""
     monkeypatch.setattr("isoconv.data.counting._PATIENCE", 0.0)
     monkeypatch.setattr("isoconv.data.counting._REDRAW", 0.0)
     files = [picture(tmp_path / f"{number}.png") for number in range(9)]
     drawn = []
 
-    def advance(_, done, __, total):
+    def advance(_, done, __, total) -> None:
         drawn.append((done, total))
 
     monkeypatch.setattr("isoconv.progress.Bar.advance", advance)
@@ -263,7 +263,7 @@ def test_a_bar_counts_them(run, tmp_path, monkeypatch, words):
     assert drawn[-1] == (9, 9)
 
 
-def test_of_many_bad_ones_all_are_told(run, tmp_path):
+def test_of_many_bad_ones_all_are_told(run, tmp_path) -> None:
     """On a terminal the first 50 and how to get the others, elsewhere all."""
     for number in range(60):
         (tmp_path / f"{number:02}.png").write_bytes(b"")
@@ -288,14 +288,14 @@ def some(tmp_path):
     return files
 
 
-def test_predict_files_raises(run, some):
+def test_predict_files_raises(run, some) -> None:
     """By default a file that cannot be read is an error, which has them all."""
     with pytest.raises(ic.errors.DataFileError, match=r"^\S*bad\.png: ") as caught:
         ic.load(run).predict_files(some)
     assert [each.path for each in caught.value.files] == [str(some[1])]
 
 
-def test_predict_files_skips(run, some):
+def test_predict_files_skips(run, some) -> None:
     """With `skip_bad` its row is NaN and a warning names it; the bits of the others stay."""
     model = ic.load(run)
     with pytest.warns(ic.errors.DataWarning, match=r"bad\.png: .* \(its results are NaN\)"):
@@ -308,7 +308,7 @@ def test_predict_files_skips(run, some):
         model.predict_files(some[1:2], skip_bad=True)
 
 
-def test_read_pictures_skips(some):
+def test_read_pictures_skips(some) -> None:
     """Images with the files that they are of, and those that are left out."""
     reading = ic.data.Reading((24, 24), 1, 8)
     found = ic.data.read_pictures(some, reading, skip_bad=True)
@@ -317,7 +317,7 @@ def test_read_pictures_skips(some):
     assert found.images.tobytes() == ic.data.read_pictures(found.paths, reading).images.tobytes()
 
 
-def test_a_model_of_arrays_guesses_from_all_files(tmp_path, monkeypatch):
+def test_a_model_of_arrays_guesses_from_all_files(tmp_path, monkeypatch) -> None:
     """Where a model leaves the depth open, it is that of all files, whatever the batches."""
     images = np.arange(64, dtype=np.uint8).reshape(4, 4, 4, 1)
     model = nn.Sequential(nn.Flatten(), nn.Linear(2))

@@ -63,7 +63,7 @@ def words(data, epochs=1):
 
 
 @pytest.mark.parametrize("count", [2, 4])
-def test_trainings_at_once_get_folders_of_their_own(data, tmp_path, count):
+def test_trainings_at_once_get_folders_of_their_own(data, tmp_path, count) -> None:
     """Without --out no run is lost: each says another folder, and the run is there."""
     processes = [start(*words(data), cwd=tmp_path) for _ in range(count)]
     folders, digests = [], set()
@@ -78,7 +78,7 @@ def test_trainings_at_once_get_folders_of_their_own(data, tmp_path, count):
     assert len(digests) == 1
 
 
-def test_of_trainings_into_one_folder_the_others_are_told(data, tmp_path):
+def test_of_trainings_into_one_folder_the_others_are_told(data, tmp_path) -> None:
     """With the same --out one succeeds; who comes second is told who holds the folder."""
     processes = [start(*words(data), "--out", "one", cwd=tmp_path) for _ in range(3)]
     ended = [(*process.communicate(), process) for process in processes]
@@ -103,7 +103,7 @@ ENDS = [
 @pytest.mark.parametrize(("number", "code", "said"), ENDS)
 def test_a_training_that_is_asked_to_end_before_its_first_step(
     tmp_path, number, code, said, photographs
-):
+) -> None:
     """Nothing is left of it, and a word tells why; whatever it was doing."""
     process = start("train", photographs, cwd=tmp_path)
     while not list(tmp_path.glob("runs/*/.held")) and process.poll() is None:
@@ -118,7 +118,7 @@ def test_a_training_that_is_asked_to_end_before_its_first_step(
 
 
 @pytest.mark.parametrize(("number", "code", "said"), ENDS)
-def test_what_waits_for_standard_input_is_asked_to_end(model, tmp_path, number, code, said):
+def test_what_waits_for_standard_input_is_asked_to_end(model, tmp_path, number, code, said) -> None:
     """No file of it is left."""
     process = start(
         "predict", model, "-", stdin=subprocess.PIPE, env={**os.environ, "TMPDIR": str(tmp_path)}
@@ -135,7 +135,7 @@ def test_what_waits_for_standard_input_is_asked_to_end(model, tmp_path, number, 
 
 
 @pytest.mark.parametrize(("number", "code", "said"), ENDS)
-def test_asked_to_end_while_it_starts(tmp_path, number, code, said):
+def test_asked_to_end_while_it_starts(tmp_path, number, code, said) -> None:
     """From the first moment on: while the commands are loaded, too."""
     (tmp_path / "typer.py").write_text("import time\nprint(flush=True)\ntime.sleep(60)\n")
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
@@ -146,7 +146,7 @@ def test_asked_to_end_while_it_starts(tmp_path, number, code, said):
     assert (process.returncode, errors) == (code, f"{said}\n")
 
 
-def test_what_is_ignored_stays_ignored(tmp_path):
+def test_what_is_ignored_stays_ignored(tmp_path) -> None:
     """Under nohup a closed terminal ends nothing."""
     program = (
         "import signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
@@ -165,7 +165,7 @@ def test_what_is_ignored_stays_ignored(tmp_path):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_training_that_is_asked_to_end_saves(data, tmp_path, number, code):
+def test_a_training_that_is_asked_to_end_saves(data, tmp_path, number, code) -> None:
     """It says how to go on, and going on comes to the weights of a whole run."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         pytest.skip("interrupts are ignored here")
@@ -184,7 +184,7 @@ def test_a_training_that_is_asked_to_end_saves(data, tmp_path, number, code):
     assert DIGEST.search(said)[1] == DIGEST.search(whole)[1]
 
 
-def test_the_demo_begins_where_a_start_was_killed(tmp_path):
+def test_the_demo_begins_where_a_start_was_killed(tmp_path) -> None:
     """A folder that holds only checkpoints/ is no reason to refuse."""
     (tmp_path / "demo" / "checkpoints").mkdir(parents=True)
     (tmp_path / "demo" / "checkpoints" / ".last.json.1.2.tmp").write_text("{")
@@ -200,7 +200,7 @@ def test_the_demo_begins_where_a_start_was_killed(tmp_path):
         assert (tmp_path / "demo" / name).read_text() == "mine"
 
 
-def test_a_run_is_not_put_into_its_data(tmp_path):
+def test_a_run_is_not_put_into_its_data(tmp_path) -> None:
     """Where it would be a class of its own the next time."""
     (tmp_path / "pets" / "cat").mkdir(parents=True)
     for out in (tmp_path / "pets", tmp_path / "pets" / "run"):

@@ -47,7 +47,7 @@ def measured(place):
     return data, ic.evaluate(ic.load(place / "run"), data)
 
 
-def test_what_is_printed(place):
+def test_what_is_printed(place) -> None:
     """A line for each class, means, interval, baseline by the training part, mistakes."""
     data, found = measured(place)
     scores = score(found.confusion, 0)
@@ -80,7 +80,7 @@ def test_what_is_printed(place):
 
 
 @pytest.mark.parametrize("counts", [(9, 0, 0), (0, 0, 12), (30, 5, 5)])
-def test_beside_the_baseline(place, tmp_path, counts):
+def test_beside_the_baseline(place, tmp_path, counts) -> None:
     """Where the interval does not lie above the baseline, a sentence says so; of few images too."""
     data = ic.data.load(place / "data.npz", "all")
     chosen = np.concatenate(
@@ -103,7 +103,7 @@ def test_beside_the_baseline(place, tmp_path, counts):
     assert (f"\n{images} images are few to measure with" in text) == (images < 30)
 
 
-def test_the_end_of_a_training(place):
+def test_the_end_of_a_training(place) -> None:
     """The same lines as `evaluate` has stand at the end of a training, and the same figures."""
     lines = succeed("resume", place / "run", "--no-report").splitlines()
     measured = succeed("evaluate", place / "run", place / "data.npz").splitlines()
@@ -118,7 +118,7 @@ def test_the_end_of_a_training(place):
     assert {"accuracy_interval_95", "baseline", "better_than_baseline", "macro"} <= {*told}
 
 
-def test_json_has_all_of_it(place):
+def test_json_has_all_of_it(place) -> None:
     """Scores, each class, mistakes and every image with path, class, prediction, probability."""
     data, found = measured(place)
     scores = score(found.confusion, 0)
@@ -148,7 +148,7 @@ def test_json_has_all_of_it(place):
     ]
 
 
-def test_csv(place, tmp_path):
+def test_csv(place, tmp_path) -> None:
     """The same as CSV, which gives back every name, in a file or alone on standard output."""
     words = ("evaluate", place / "run", place / "data.npz")
     text = succeed(*words, "--csv", tmp_path / "answers.csv")
@@ -177,7 +177,7 @@ def test_csv(place, tmp_path):
     assert "cannot be written" in fail(*words, "--csv", tmp_path / "nowhere" / "answers.csv")
 
 
-def test_which_part_held_an_image(place, tmp_path):
+def test_which_part_held_an_image(place, tmp_path) -> None:
     """JSON and CSV say of each image which part of the run held it, if any, if that is known."""
     words = ("evaluate", place / "run", place / "data.npz", "--json")
     parts = [row["part"] for row in json.loads(succeed(*words, "--split", "all"))["samples"]]
@@ -200,7 +200,7 @@ def test_which_part_held_an_image(place, tmp_path):
 
 
 @pytest.mark.parametrize("width", [40, 80])
-def test_tables_on_a_terminal(place, monkeypatch, width):
+def test_tables_on_a_terminal(place, monkeypatch, width) -> None:
     """On a narrow terminal no row of a table is wider; names lose their middle, not their ends."""
     monkeypatch.setattr("isoconv.cli.table.terminal_width", lambda: width)
     text = succeed("evaluate", place / "run", place / "data.npz")
@@ -212,7 +212,7 @@ def test_tables_on_a_terminal(place, monkeypatch, width):
     assert re.search(r"kind +18 |nd +18 ", lines[2])
 
 
-def test_shortening():
+def test_shortening() -> None:
     """The widest cells lose their middle first, and no cell vanishes."""
     rows = [("a" * 50, "b" * 30, "12")]
     assert table_lines(("x", "y", "z"), rows, shorten=(0, 1))[1].split()[0] == "a" * 50

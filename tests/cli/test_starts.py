@@ -57,7 +57,7 @@ def train(data, run, *options, file="good.npz"):
         ("nothing.npz", (), "there is no data called"),
     ],
 )
-def test_a_failed_start_leaves_nothing(data, tmp_path, file, options, message):
+def test_a_failed_start_leaves_nothing(data, tmp_path, file, options, message) -> None:
     """Whatever was wrong, the corrected command with the same folder works."""
     run = tmp_path / RUN
     before = set(tmp_path.rglob("*"))
@@ -68,7 +68,7 @@ def test_a_failed_start_leaves_nothing(data, tmp_path, file, options, message):
     assert f"run {run}\n" in result.stdout
 
 
-def test_a_person_s_own_files_stay(data, tmp_path):
+def test_a_person_s_own_files_stay(data, tmp_path) -> None:
     """A folder that was there, and what was in it, is there after a failed start."""
     run = tmp_path / RUN
     run.mkdir()
@@ -80,7 +80,7 @@ def test_a_person_s_own_files_stay(data, tmp_path):
     assert (run / "notes.txt").read_text() == "mine"
 
 
-def test_a_failed_start_takes_no_number(data, tmp_path, monkeypatch):
+def test_a_failed_start_takes_no_number(data, tmp_path, monkeypatch) -> None:
     """Without --out the next training gets the folder that the failed one would have had."""
     monkeypatch.chdir(tmp_path)
     words = train(data, "")[:-2]
@@ -88,7 +88,7 @@ def test_a_failed_start_takes_no_number(data, tmp_path, monkeypatch):
     assert "run runs/good-lenet5-1\n" in call(*words).stdout
 
 
-def test_an_earlier_run_is_said_before_the_data_are_read(data, tmp_path):
+def test_an_earlier_run_is_said_before_the_data_are_read(data, tmp_path) -> None:
     """A taken folder costs no waiting, and nothing is announced."""
     assert call(*train(data, tmp_path / RUN)).exit_code == 0
     result = call(*train(data, tmp_path / RUN, file="nothing.npz"))
@@ -97,7 +97,7 @@ def test_an_earlier_run_is_said_before_the_data_are_read(data, tmp_path):
     assert "holds a run already" in result.stderr
 
 
-def test_a_loss_that_is_not_finite_says_what_to_try(data, tmp_path):
+def test_a_loss_that_is_not_finite_says_what_to_try(data, tmp_path) -> None:
     """The advice is in options of the command line."""
     said = fail(*train(data, tmp_path / RUN, "--optimizer", "sgd", "--lr", 1e30))
     assert "--clip-norm 1.0" in said
@@ -114,12 +114,12 @@ def printed(said):
     return shlex.split(found[0])[1:]
 
 
-def test_printed_commands_can_be_pasted(data, tmp_path, monkeypatch):
+def test_printed_commands_can_be_pasted(data, tmp_path, monkeypatch) -> None:
     """What is to be typed next works as it stands, with blanks and quotes in the path."""
     run = tmp_path / RUN
     end_epoch = Reporter.end_epoch
 
-    def interrupted(self, row, epochs):
+    def interrupted(self, row, epochs) -> None:
         end_epoch(self, row, epochs)
         raise KeyboardInterrupt
 
@@ -140,7 +140,7 @@ def test_printed_commands_can_be_pasted(data, tmp_path, monkeypatch):
     assert call(*verify).exit_code == 1
 
 
-def test_a_run_whose_name_looks_like_an_option(data, tmp_path, monkeypatch):
+def test_a_run_whose_name_looks_like_an_option(data, tmp_path, monkeypatch) -> None:
     """A path that begins with a dash is printed so that it is no option."""
     monkeypatch.chdir(tmp_path)
     words = train(data, "unused")[:-2]
@@ -150,7 +150,7 @@ def test_a_run_whose_name_looks_like_an_option(data, tmp_path, monkeypatch):
     assert call(*resume, "--no-report").exit_code == 0
 
 
-def test_a_fetched_folder_is_quoted(tmp_path, monkeypatch):
+def test_a_fetched_folder_is_quoted(tmp_path, monkeypatch) -> None:
     """The way to train on data in a folder of one's own."""
     place = tmp_path / "Ann's data" / "mnist"
     monkeypatch.setattr(isoconv.data, "fetch", lambda *_: place)
@@ -159,7 +159,7 @@ def test_a_fetched_folder_is_quoted(tmp_path, monkeypatch):
     assert printed(result.stdout.splitlines()[-1]) == ["train", str(place)]
 
 
-def test_every_printed_path_is_quoted():
+def test_every_printed_path_is_quoted() -> None:
     """In the source no command takes a value as it is, but for names that are known."""
     known = {"{name}", "{source}"}
     root = Path(isoconv.__file__).parent

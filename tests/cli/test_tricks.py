@@ -45,7 +45,7 @@ def place(tmp_path_factory):
     return root, data, root / f"run{CLEAR}\n", said
 
 
-def test_training(place):
+def test_training(place) -> None:
     """Notes, the line of the data, the run's folder and its page."""
     said = place[3]
     assert not tricks_in(said.output)
@@ -55,7 +55,7 @@ def test_training(place):
     assert "lost\\x1b[2J.png" in said.output
 
 
-def test_a_process_of_its_own(place):
+def test_a_process_of_its_own(place) -> None:
     """The same on real streams, whatever rich makes of them."""
     _, data, run, _ = place
     process = start("evaluate", run, data)
@@ -65,7 +65,7 @@ def test_a_process_of_its_own(place):
     assert "a\\x1b[2J" in out
 
 
-def test_predictions(place):
+def test_predictions(place) -> None:
     """Paths and classes in a table; in JSON they are escaped as JSON does it, and come back."""
     _, data, run, _ = place
     file = next((data / NAMES[0]).glob("[0-9]*"))
@@ -98,14 +98,14 @@ def test_predictions(place):
         ("--max-memory", f"x{CLEAR}", "info"),
     ],
 )
-def test_errors(place, words):
+def test_errors(place, words) -> None:
     """Whatever is wrong, what was given is quoted without what a terminal would obey."""
     given = [str(place[2]) if word == "RUN" else word for word in words]
     said = fail(*given)
     assert not tricks_in(said)
 
 
-def test_broken_pictures(place, tmp_path):
+def test_broken_pictures(place, tmp_path) -> None:
     """A file that cannot be read is named."""
     file = tmp_path / f"bad{CLEAR}\n{TURN}.png"
     file.write_bytes(b"no picture")
@@ -113,7 +113,7 @@ def test_broken_pictures(place, tmp_path):
     assert "bad\\x1b[2J\\n\\u202e.png: not a whole image" in said
 
 
-def test_the_page_of_a_run(place):
+def test_the_page_of_a_run(place) -> None:
     """Names in the report are escaped as text and as HTML."""
     (file,) = place[2].rglob("*.html")
     text = file.read_text("utf-8")
@@ -121,7 +121,7 @@ def test_the_page_of_a_run(place):
     assert "<script" not in markup.text("<script>\x1b")
 
 
-def test_all_that_is_printed_goes_through_one_door():
+def test_all_that_is_printed_goes_through_one_door() -> None:
     """No command writes on standard output but by `say`, which escapes."""
     found = []
     for path in Path(isoconv.cli.__file__).parent.glob("*.py"):
@@ -134,7 +134,7 @@ def test_all_that_is_printed_goes_through_one_door():
     assert sorted(set(found)) == ["table.py: typer.echo", "table.py: typer.secho"]
 
 
-def test_memory_that_may_be_taken(place, tmp_path):
+def test_memory_that_may_be_taken(place, tmp_path) -> None:
     """--max-memory, wherever it stands, refuses what needs more, and is gone afterwards."""
     file = tmp_path / "x.npz"
     images = np.zeros((200, 256, 256, 4), np.uint8)
@@ -150,7 +150,7 @@ def test_memory_that_may_be_taken(place, tmp_path):
     assert len(load(file)) == 200
 
 
-def test_paths_that_begin_with_a_dash(place, tmp_path, monkeypatch):
+def test_paths_that_begin_with_a_dash(place, tmp_path, monkeypatch) -> None:
     """They are taken for options; the error says how to write them."""
     monkeypatch.chdir(tmp_path)
     Image.new("L", (28, 28)).save("-photo.png")

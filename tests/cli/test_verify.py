@@ -51,7 +51,7 @@ def run(place, tmp_path):
     return shutil.copytree(place / "run0", tmp_path / "run")
 
 
-def forge(run, change):
+def forge(run, change) -> None:
     """Change a receipt and give it a digest that fits."""
     receipt = json.loads((run / "receipt.json").read_text())
     change(receipt)
@@ -59,7 +59,7 @@ def forge(run, change):
     (run / "receipt.json").write_text(json.dumps(receipt))
 
 
-def test_identical_is_0(place):
+def test_identical_is_0(place) -> None:
     """All epochs, some epochs, one epoch."""
     digest = json.loads((place / "run0" / "receipt.json").read_text())["final"]["weights_sha256"]
     code, said = call("verify", place / "run0", "--threads", 1)
@@ -78,7 +78,7 @@ def test_identical_is_0(place):
     assert "note: 2 epochs were not trained again" in said
 
 
-def test_a_stranger_needs_receipt_and_data_only(place, tmp_path):
+def test_a_stranger_needs_receipt_and_data_only(place, tmp_path) -> None:
     """Nothing but receipt.json came along."""
     shutil.copy(place / "run0" / "receipt.json", tmp_path)
     code, said = call("verify", tmp_path, "--data", place / "data.npz")
@@ -90,7 +90,7 @@ def test_a_stranger_needs_receipt_and_data_only(place, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_demo_is_verified_by_its_receipt(tmp_path):
+def test_the_demo_is_verified_by_its_receipt(tmp_path) -> None:
     """How the demo makes its parts is in its receipt, so that nothing else need come along."""
     code, said = call("demo", "--out", tmp_path / "demo", "--epochs", 1, "--no-report")
     assert code == 0, said
@@ -102,7 +102,7 @@ def test_the_demo_is_verified_by_its_receipt(tmp_path):
     assert "\ntrained again: epoch 1 of 1\ncompared with the receipt: receipt.json\n" in said
 
 
-def test_different_is_1(run, place):
+def test_different_is_1(run, place) -> None:
     """A changed weight, and a result that is not true."""
     path = run / "weights.safetensors"
     content = bytearray(path.read_bytes())
@@ -125,11 +125,11 @@ def test_different_is_1(run, place):
     assert "first difference: epoch 1, step 3\n  step 3: loss receipt 0x" in said
 
 
-def test_nothing_can_be_said_is_2(run, place):
+def test_nothing_can_be_said_is_2(run, place) -> None:
     """Each reason is told, and nothing in the folder changes."""
     receipt = (run / "receipt.json").read_bytes()
 
-    def refused(message, *options):
+    def refused(message, *options) -> None:
         before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
         code, said = call("verify", run, *options)
         assert code == 2
@@ -152,7 +152,7 @@ def test_nothing_can_be_said_is_2(run, place):
     refused("has no receipt.json")
 
 
-def test_diff(place, run):
+def test_diff(place, run) -> None:
     """Identical, different, and unreadable."""
     code, said = call("diff", place / "run0", run)
     table, _, text = said.partition("\n\n")

@@ -29,7 +29,7 @@ def aligned(array):
     return copy
 
 
-def run_kernel(spec, arrays, images=1, first=0, target=None, parts=1):
+def run_kernel(spec, arrays, images=1, first=0, target=None, parts=1) -> None:
     """Call the kernel once for each part of the work; the arrays are changed in place."""
     target = target or host_target()
     _, function = _kernel(spec, target)

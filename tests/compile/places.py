@@ -53,7 +53,7 @@ def targets():
     return found
 
 
-def same_bits(a, b):
+def same_bits(a, b) -> None:
     """Equality of every bit; all NaN count as one."""
     assert a.shape == b.shape, (a.shape, b.shape)
     assert a.dtype == b.dtype

@@ -53,7 +53,7 @@ def operands_of(graph, images, target):
 @pytest.mark.parametrize("shape", [(8,), (16,), (24,), (5, 8), (3, 7, 40), (2, 2, 3, 16)])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
-def test_special_values(shape, dtype, target):
+def test_special_values(shape, dtype, target) -> None:
     """Zeros of both signs, subnormals, infinities and NaN; rows that end within a vector."""
     b, _, dx = masked(shape, dtype)
     graph = b.graph([("dx", dx)])
@@ -65,7 +65,7 @@ def test_special_values(shape, dtype, target):
 
 
 @pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
-def test_bits_where_vectors_fill_bytes(target):
+def test_bits_where_vectors_fill_bytes(target) -> None:
     """Bits are stored where vectors are long enough and channels fill bytes; else numbers are."""
     for channels, dtype in ((8, "float32"), (24, "float64"), (12, "float32"), (3, "float32")):
         b, _, dx = masked((5, channels), dtype)
@@ -77,7 +77,7 @@ def test_bits_where_vectors_fill_bytes(target):
 
 @pytest.mark.parametrize("channels", [8, 24, 64])
 @pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
-def test_kernels_of_all_families(channels, target):
+def test_kernels_of_all_families(channels, target) -> None:
     """Stored behind convolutions, sums and pooling; read behind gradients and before sums."""
     b = GraphBuilder()
     x = b.input("dataset", "x", (6, 6, channels))
@@ -103,7 +103,7 @@ def test_kernels_of_all_families(channels, target):
 
 @pytest.mark.parametrize("parts", [1, 2, 3, 7])
 @pytest.mark.parametrize("size", [8, 24, 1000, 4104])
-def test_parts_of_a_team(parts, size):
+def test_parts_of_a_team(parts, size) -> None:
     """Threads write bytes of their own, and all of them."""
     target = host_target()
     if target.lanes("float32") < 8:

@@ -31,12 +31,12 @@ def entry(cache, key=KEY):
     return path
 
 
-def used_at(cache, key, seconds):
+def used_at(cache, key, seconds) -> None:
     """Say when an entry was last used."""
     os.utime(entry(cache, key), (seconds, seconds))
 
 
-def test_what_is_put_is_got(cache):
+def test_what_is_put_is_got(cache) -> None:
     """Object code comes back as it was, empty code too."""
     assert cache.get(KEY) is None
     for code in (b"machine code", b"", bytes(range(256)) * 50):
@@ -46,7 +46,7 @@ def test_what_is_put_is_got(cache):
     assert len(cache.entries()) == 1
 
 
-def test_another_process_reads_it(cache):
+def test_another_process_reads_it(cache) -> None:
     """A second cache on the same folder finds the entry."""
     cache.put(KEY, b"code")
     assert KernelCache(cache.folder).get(KEY) == b"code"
@@ -66,7 +66,7 @@ def test_another_process_reads_it(cache):
     ],
     ids=["empty", "header cut", "truncated", "longer", "a bit", "format", "foreign", "bare object"],
 )
-def test_a_damaged_entry_is_removed(cache, damage):
+def test_a_damaged_entry_is_removed(cache, damage) -> None:
     """What is not as it was written is not given out, and makes room for a new entry."""
     cache.put(KEY, b"code" * 100)
     path = entry(cache)
@@ -77,7 +77,7 @@ def test_a_damaged_entry_is_removed(cache, damage):
     assert cache.get(KEY) == b"new"
 
 
-def test_an_entry_of_another_key_is_noticed(cache):
+def test_an_entry_of_another_key_is_noticed(cache) -> None:
     """A whole entry under a name that is not its own is as foreign as any other file."""
     cache.put(KEY, b"code of one kernel")
     cache.put(OTHER, b"code of another")
@@ -85,7 +85,7 @@ def test_an_entry_of_another_key_is_noticed(cache):
     assert cache.get(KEY) is None
 
 
-def test_private(tmp_path):
+def test_private(tmp_path) -> None:
     """A new folder and its entries are for this user alone, whatever the umask."""
     before = os.umask(0)
     try:
@@ -97,7 +97,7 @@ def test_private(tmp_path):
     assert permissions(entry(cache)) & 0o077 == 0
 
 
-def test_no_folder_is_no_error(tmp_path, monkeypatch):
+def test_no_folder_is_no_error(tmp_path, monkeypatch) -> None:
     """Where no folder can be made, kernels are compiled each time."""
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path / "file"))
@@ -109,7 +109,7 @@ def test_no_folder_is_no_error(tmp_path, monkeypatch):
     assert cache.clear() == 0
 
 
-def test_a_folder_that_vanishes_is_no_error(cache):
+def test_a_folder_that_vanishes_is_no_error(cache) -> None:
     """Somebody may clear all caches while a program runs."""
     cache.put(KEY, b"code")
     entry(cache).unlink()
@@ -120,11 +120,11 @@ def test_a_folder_that_vanishes_is_no_error(cache):
 
 
 @pytest.mark.parametrize("step", ["tempfile.mkstemp", "os.fdopen", "pathlib.Path.replace"])
-def test_a_full_disk_is_no_error(cache, monkeypatch, step):
+def test_a_full_disk_is_no_error(cache, monkeypatch, step) -> None:
     """What cannot be written is not kept, and nothing half-written stays."""
     cache.put(OTHER, b"before")
 
-    def full(*args, **_):
+    def full(*args, **_) -> None:
         if args and isinstance(args[0], int):
             os.close(args[0])
         raise OSError(28, "No space left on device")
@@ -137,7 +137,7 @@ def test_a_full_disk_is_no_error(cache, monkeypatch, step):
     assert len(list(cache.folder.iterdir())) == 1
 
 
-def test_the_least_recently_used_go_first(tmp_path):
+def test_the_least_recently_used_go_first(tmp_path) -> None:
     """Trimming keeps what was used last, as many as the bound allows."""
     cache = KernelCache(tmp_path / "kernels", bound=3500)
     keys = [letter * 64 for letter in "abcde"]
@@ -151,7 +151,7 @@ def test_the_least_recently_used_go_first(tmp_path):
     assert sum(size for _, size, _ in cache.entries()) <= 3500
 
 
-def test_the_bound_holds_by_itself(tmp_path):
+def test_the_bound_holds_by_itself(tmp_path) -> None:
     """Whoever writes on and on does not fill the disk."""
     cache = KernelCache(tmp_path / "kernels", bound=20_000)
     for number in range(200):
@@ -163,7 +163,7 @@ def test_the_bound_holds_by_itself(tmp_path):
     assert again.get(KEY) is not None
 
 
-def test_clear(cache):
+def test_clear(cache) -> None:
     """Clearing tells how many entries there were, and leaves other files alone."""
     for key in (KEY, OTHER):
         cache.put(key, b"code")
@@ -172,7 +172,7 @@ def test_clear(cache):
     assert [path.name for path in cache.folder.iterdir()] == ["notes.txt"]
 
 
-def test_the_default_folder_is_the_users_own(monkeypatch, tmp_path):
+def test_the_default_folder_is_the_users_own(monkeypatch, tmp_path) -> None:
     """Linux's rule for cache folders is followed."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     folder = default_folder()
@@ -200,7 +200,7 @@ print("done")
 """
 
 
-def test_processes_at_once(tmp_path):
+def test_processes_at_once(tmp_path) -> None:
     """Processes that write, read and trim at the same time see whole entries or none."""
     folder = tmp_path / "kernels"
     processes = [
@@ -233,7 +233,7 @@ for spec in specs:
 """
 
 
-def test_processes_that_compile_the_same_at_once(tmp_path):
+def test_processes_that_compile_the_same_at_once(tmp_path) -> None:
     """All come to the same machine code, which is what one process comes to by itself."""
 
     def start(folder):
@@ -250,7 +250,7 @@ def test_processes_that_compile_the_same_at_once(tmp_path):
     assert all(path.suffix == ".kernel" for path in (tmp_path / "shared").iterdir())
 
 
-def test_a_process_that_is_killed_leaves_whole_entries(tmp_path):
+def test_a_process_that_is_killed_leaves_whole_entries(tmp_path) -> None:
     """Killed in the middle of compiling: whoever comes next finds nothing that is half there."""
     alone = subprocess.run(
         [sys.executable, "-c", COMPILER, str(tmp_path / "alone")],
@@ -272,10 +272,10 @@ def test_a_process_that_is_killed_leaves_whole_entries(tmp_path):
     assert again == alone
 
 
-def test_no_home_folder(monkeypatch):
+def test_no_home_folder(monkeypatch) -> None:
     """A user without a home folder has no cache, and none is made in the working folder."""
 
-    def nobody(_):
+    def nobody(_) -> None:
         raise KeyError("getpwuid(): uid not found")
 
     for name in ("HOME", "XDG_CACHE_HOME"):
@@ -318,7 +318,7 @@ app(["info"])
 """
 
 
-def test_working_without_a_home_folder(tmp_path):
+def test_working_without_a_home_folder(tmp_path) -> None:
     """Kernels are compiled anew each time, data folders must be named, and ``info`` says so."""
     place = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     for name in ("HOME", "XDG_CACHE_HOME"):

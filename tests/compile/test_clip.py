@@ -28,30 +28,30 @@ def expected(vector, limit):
         return total, limit / norm if norm > limit else np.float32(1)
 
 
-def check(vector, limit, **settings):
+def check(vector, limit, **settings) -> None:
     """Bits of the sum and of the factor."""
     same_bits(np.array(clip(vector, limit, **settings)), np.array(expected(vector, limit)))
 
 
-def test_one_block_size():
+def test_one_block_size() -> None:
     """Kernels and arithmetic agree on the size of a block."""
     assert BLOCK == NORM_BLOCK
 
 
 @pytest.mark.parametrize("size", [1, 7, 8, 9, 4095, 4096, 4097, 3 * 4096 + 13, 11 * 4096])
-def test_sizes(size):
+def test_sizes(size) -> None:
     """Vectors that fill no partial sum, no block, and no level of the tree."""
     check(numbers(size), 1.0, parts=1 if size % 2 else 3)
 
 
 @pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
-def test_targets(target):
+def test_targets(target) -> None:
     """Every target gives the same bits."""
     check(numbers(2 * 4096 + 5), 0.5, target=target)
 
 
 @pytest.mark.parametrize("limit", [1e-3, 4.9999995, 5.0, 5.000001, 1e30])
-def test_limits(limit):
+def test_limits(limit) -> None:
     """A norm of exactly the limit is left alone; 5 = |(3, 4)|."""
     vector = np.float32([3, 4])
     _, factor = clip(vector, float(np.float32(limit)))
@@ -60,7 +60,7 @@ def test_limits(limit):
 
 
 @pytest.mark.parametrize("value", [0.0, -0.0, np.inf, np.nan])
-def test_values_without_a_direction(value):
+def test_values_without_a_direction(value) -> None:
     """A norm that is 0, infinite or NaN gives a factor of 1, 0 or 1."""
     vector = np.full(9, value, np.float32)
     _, factor = clip(vector, 2.0)
@@ -68,7 +68,7 @@ def test_values_without_a_direction(value):
     check(vector, 2.0)
 
 
-def test_special_values():
+def test_special_values() -> None:
     """Squares that underflow and overflow."""
     values = specials("float32")
     check(values, 1.0)

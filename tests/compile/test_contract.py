@@ -27,26 +27,26 @@ BOTH = ("conv", "conv_grad_input")
 
 @settings(max_examples=15, deadline=None, derandomize=True)
 @given(contractions())
-def test_any_geometry(case):
+def test_any_geometry(case) -> None:
     """Random ranks, kernels, strides, paddings, dilations, groups and channels."""
     check(conv_graph(case, BOTH), conv_arrays(case), case.images)
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_widths(width):
+def test_widths(width) -> None:
     """Numbers of lanes around the width of a vector: filters forward, channels backward."""
     case = contraction((2,), (7,), width, width, padding=1)
     check(conv_graph(case, BOTH), conv_arrays(case), 2)
 
 
 @pytest.mark.parametrize("images", [1, 16, 300])
-def test_linear(images):
+def test_linear(images) -> None:
     """Rows in register tiles, in halves of them, and in chunks."""
     case = contraction((), (), 5, 17, images=images)
     check(conv_graph(case, BOTH), conv_arrays(case), images)
 
 
-def test_flat_positions():
+def test_flat_positions() -> None:
     """A 1×1 kernel runs over the positions of all images as over one axis."""
     for case in (
         contraction((1, 1), (9, 7), 9, 17, images=5),
@@ -58,13 +58,13 @@ def test_flat_positions():
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("groups", [1, 6], ids=["whole", "depthwise"])
-def test_special_values(dtype, groups):
+def test_special_values(dtype, groups) -> None:
     """Zeros of both signs, subnormals and overflows; sums that become infinite or NaN."""
     case = contraction((2, 3), (5, 6), 6, 6, groups=groups, padding=1, images=4, dtype=dtype)
     check(conv_graph(case, BOTH), conv_arrays(case, extremes), 4)
 
 
-def test_infinities_and_nan():
+def test_infinities_and_nan() -> None:
     """An infinity reaches the results it takes part in, and meets the padding as 0 * inf = NaN."""
     case = contraction((3, 3), (5, 6), 3, 9, padding=1)
     arrays = conv_arrays(case)
@@ -81,7 +81,7 @@ def test_infinities_and_nan():
     assert np.isinf(found[:, 1:, :, 4]).all()
 
 
-def test_exact_zero_sums():
+def test_exact_zero_sums() -> None:
     """A chain starts at +0.0: a sum of nothing but -0.0 is +0.0."""
     case = contraction((2, 2), (4, 4), 3, 5)
     arrays = conv_arrays(case)
@@ -120,13 +120,13 @@ PLANE_AND_POSITIONS = pytest.mark.parametrize(
 
 
 @PLANE_AND_POSITIONS
-def test_epilogues(kernel, padding):
+def test_epilogues(kernel, padding) -> None:
     """Bias, normalisation, residual, gate, dropout, conversion and several stores."""
     graph = epilogue_graph(kernel, padding)
     check(graph, random_arrays(graph, 3), 3)
 
 
-def test_gradient_epilogue_in_phases():
+def test_gradient_epilogue_in_phases() -> None:
     """Work behind a gradient with a stride is done at each input exactly once."""
     case = contraction((2, 3), (7, 9), 5, 6, stride=3, padding=1)
     b = GraphBuilder(conv_graph(case, ["conv_grad_input"]))
@@ -136,7 +136,7 @@ def test_gradient_epilogue_in_phases():
     check(graph, random_arrays(graph, 2), 2)
 
 
-def test_computed_weights():
+def test_computed_weights() -> None:
     """A kernel that is itself computed is packed in the shard: reshaped, sliced or scaled."""
     b = GraphBuilder()
     x = b.input("dataset", "x", (5, 5, 3))
@@ -154,7 +154,7 @@ def test_computed_weights():
     check(graph, random_arrays(graph, 2), 2)
 
 
-def test_sources_with_gaps():
+def test_sources_with_gaps() -> None:
     """A source may be a crop, a slice of channels or a value with a wider border."""
     b = GraphBuilder()
     x = b.add("relu", b.input("dataset", "x", (8, 7, 9)))
@@ -182,7 +182,7 @@ def test_sources_with_gaps():
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
-def test_targets(target, dtype):
+def test_targets(target, dtype) -> None:
     """Every instruction set, with and without a fused multiply-add, gives the same bits."""
     case = contraction((2, 2), (4, 5), 3, 9, stride=2, padding=1, dtype=dtype)
     check(conv_graph(case), conv_arrays(case, extremes), 2, target=target)
@@ -201,7 +201,7 @@ def test_targets(target, dtype):
     ids=["plane", "positions", "depthwise", "volume", "one chunk"],
 )
 @pytest.mark.parametrize("images", [1, 2])
-def test_a_team_shares_the_work(case, images):
+def test_a_team_shares_the_work(case, images) -> None:
     """Three threads on one shard, kernel by kernel: each result is made once, and the same."""
     graph = conv_graph(case, BOTH)
     arrays = conv_arrays(case)
@@ -230,7 +230,7 @@ def residual_graph(kernel, padding, channels):
 
 @PLANE_AND_POSITIONS
 @pytest.mark.parametrize("links", [18, 180], ids=["short", "long"])
-def test_work_behind_short_and_long_chains(kernel, padding, links):
+def test_work_behind_short_and_long_chains(kernel, padding, links) -> None:
     """Positions of a tile one after the other and by loops."""
     graph = residual_graph(kernel, padding, links // math.prod(kernel))
     check(graph, random_arrays(graph, 3), 3)

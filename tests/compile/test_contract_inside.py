@@ -54,7 +54,7 @@ test_a_team_shares_the_work = test_contract.test_a_team_shares_the_work
 test_work_behind_short_and_long_chains = test_contract.test_work_behind_short_and_long_chains
 
 
-def test_groups_of_images(made):
+def test_groups_of_images(made) -> None:
     """A tile's rows are images; those that fill no group come one by one."""
     case = contraction((3, 3), (3, 3), 20, 24, padding=1, images=11)
     check(conv_graph(case, BOTH), conv_arrays(case), 11)
@@ -63,7 +63,7 @@ def test_groups_of_images(made):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_underflow_beside_padding(made, dtype):
+def test_underflow_beside_padding(made, dtype) -> None:
     """A chain that underflowed to -0.0 is +0.0 after padding, unless all weights are negative."""
     case = contraction((3, 3), (3, 3), 2, 3, padding=1, images=1, dtype=dtype)
     arrays = conv_arrays(case)
@@ -79,7 +79,7 @@ def test_underflow_beside_padding(made, dtype):
     assert made
 
 
-def test_all_weights_but_one(made):
+def test_all_weights_but_one(made) -> None:
     """Zeros take their sign, and NaN, from every single weight of a kernel position."""
     case = contraction((3, 3), (2, 2), 18, 5, padding=1, images=1)
     arrays = conv_arrays(case)
@@ -96,7 +96,7 @@ def test_all_weights_but_one(made):
     assert made
 
 
-def test_gradient_takes_zeros_along_filters(made):
+def test_gradient_takes_zeros_along_filters(made) -> None:
     """The same of a gradient by the input, whose chains run over filters."""
     case = contraction((3, 3), (2, 2), 5, 21, padding=1, images=1)
     arrays = conv_arrays(case)
@@ -108,7 +108,7 @@ def test_gradient_takes_zeros_along_filters(made):
     assert made
 
 
-def test_share_of_products():
+def test_share_of_products() -> None:
     """3×3 kernels on 7×7 and on 2×2; one that never meets padding."""
     along = Axis(7, 3, 0, 1, -1, 1, 1)
     assert inside_share((along, along), (7, 7)) == pytest.approx((19 / 21) ** 2)
@@ -117,7 +117,7 @@ def test_share_of_products():
     assert inside_share((Axis(5, 3, 0, 1, 0, 1, 1),), (7,)) == 1.0
 
 
-def test_tiles_fit():
+def test_tiles_fit() -> None:
     """Tiles are as wide as the plane; where no row fits into the registers, there is none."""
     target = target_named("avx512")
     for width in (2, 4, 7, 14):

@@ -25,20 +25,20 @@ WEIGHT = ("conv_grad_weight",)
 
 @settings(max_examples=15, deadline=None, derandomize=True)
 @given(contractions())
-def test_any_geometry(case):
+def test_any_geometry(case) -> None:
     """Random ranks, kernels, strides, paddings, dilations, groups and channels."""
     check(conv_graph(case, WEIGHT), conv_arrays(case), case.images)
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_widths(width):
+def test_widths(width) -> None:
     """Numbers of filters around the width of a vector; few channels, then many."""
     case = contraction((2,), (7,), 10 - width % 9, width, padding=1)
     check(conv_graph(case, WEIGHT), conv_arrays(case), 2)
 
 
 @pytest.mark.parametrize("images", [1, 5, 130])
-def test_linear(images):
+def test_linear(images) -> None:
     """Each chain runs over the images."""
     case = contraction((), (), 70, 9, images=images)
     check(conv_graph(case, WEIGHT), conv_arrays(case), images)
@@ -54,7 +54,7 @@ def test_linear(images):
     ],
     ids=["together", "dilated", "grouped", "strided"],
 )
-def test_large_kernels(settings_):
+def test_large_kernels(settings_) -> None:
     """Kernels of more elements than are written out one by one."""
     given_ = {"filters": 5, "padding": 1, **settings_}
     case = contraction((4, 5), (9, 10), **given_)
@@ -63,7 +63,7 @@ def test_large_kernels(settings_):
 
 
 @pytest.mark.parametrize("block", [(1, 1), (7, 1), (60, 10**9), (10**9, 10**9)])
-def test_blocks(monkeypatch, block):
+def test_blocks(monkeypatch, block) -> None:
     """However images and rows are cut into blocks, the chain goes on where it was parked."""
     positions, size = block
     monkeypatch.setattr(lower_contract, "_BLOCK_POSITIONS", positions)
@@ -73,13 +73,13 @@ def test_blocks(monkeypatch, block):
 
 
 @pytest.mark.parametrize("groups", [1, 6], ids=["whole", "depthwise"])
-def test_special_values(groups):
+def test_special_values(groups) -> None:
     """Zeros of both signs, subnormals and overflows; sums that become infinite or NaN."""
     case = contraction((2, 3), (5, 6), 6, 6, groups=groups, padding=1, images=4)
     check(conv_graph(case, WEIGHT), conv_arrays(case, extremes), 4)
 
 
-def test_spare_lanes_do_not_matter():
+def test_spare_lanes_do_not_matter() -> None:
     """Vectors that reach into the next position's values ignore what they find, NaN included."""
     case = contraction((2, 2), (4, 4), 3, 5, images=2)
     arrays = conv_arrays(case)
@@ -90,7 +90,7 @@ def test_spare_lanes_do_not_matter():
     assert np.isfinite(found[..., 2:]).all()
 
 
-def test_read_by_others():
+def test_read_by_others() -> None:
     """The result is a value like others: an output, summed, and the weights of a convolution."""
     b = GraphBuilder()
     x, dy = b.input("dataset", "x", (5, 4, 3)), b.input("dataset", "dy", (4, 3, 3))
@@ -106,7 +106,7 @@ def test_read_by_others():
 
 
 @pytest.fixture(params=["rows", "columns", "both"])
-def padding_left_out(monkeypatch, request):
+def padding_left_out(monkeypatch, request) -> None:
     """Products with padding are left out wherever there are any, with few channels as well."""
     for module in (weight_tiles, lower_contract):
         monkeypatch.setattr(module, "SPELLED", 0)
@@ -127,7 +127,7 @@ def padding_left_out(monkeypatch, request):
     ],
     ids=["plane", "strided", "grouped", "volume", "row"],
 )
-def test_padding(padding_left_out, case, dtype):
+def test_padding(padding_left_out, case, dtype) -> None:
     """What products with padding give: -0.0 becomes +0.0, infinities become NaN, else nothing."""
     case = replace(case, images=3, dtype=dtype)
     check(conv_graph(case, WEIGHT), conv_arrays(case), 3)

@@ -85,7 +85,7 @@ def convolve(phases, kernel, source, sides, w, result_sides, *, target, parts):
     return view
 
 
-def check(name, channels, dtype="float32", target=None, parts=1):
+def check(name, channels, dtype="float32", target=None, parts=1) -> None:
     """The convolution and both gradients."""
     settings, sides = CASES[name]
     g = geometry(**settings, channels=channels)
@@ -123,23 +123,23 @@ def check(name, channels, dtype="float32", target=None, parts=1):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_cases(name):
+def test_cases(name) -> None:
     """Every kind of geometry gives the bits of the reference."""
     check(name, 5, parts=3)
 
 
 @pytest.mark.parametrize("channels", [1, 3, 8, 16, 17, 33])
-def test_channels(channels):
+def test_channels(channels) -> None:
     """Numbers of channels around the vector width."""
     check("3x3/2", channels, parts=2)
 
 
 @pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
-def test_targets(target):
+def test_targets(target) -> None:
     """Every target gives the same bits."""
     check("3x3", 11, target=target)
 
 
-def test_double():
+def test_double() -> None:
     """float64 works as float32 does."""
     check("3x3", 9, "float64")

@@ -26,15 +26,15 @@ TARGET = host_target()
 class Noted:
     """Notes that it was renewed, and where."""
 
-    def __init__(self, notes, name):
+    def __init__(self, notes, name) -> None:
         self.notes, self.name = notes, name
 
-    def renew(self):
+    def renew(self) -> None:
         """In a child."""
         self.notes.append((self.name, os.getpid()))
 
 
-def test_things_are_renewed_in_the_child_alone():
+def test_things_are_renewed_in_the_child_alone() -> None:
     """In the order in which they asked for it, each time anew in a child's child; never here."""
     notes = []
     things = [Noted(notes, name) for name in "abc"]
@@ -51,7 +51,7 @@ def test_things_are_renewed_in_the_child_alone():
     assert notes == []
 
 
-def test_what_is_gone_is_not_renewed():
+def test_what_is_gone_is_not_renewed() -> None:
     """To ask for renewal keeps nothing alive, and leaves nothing behind."""
     notes = []
     # What other tests left behind must not go in between.
@@ -77,11 +77,11 @@ def is_free():
     return in_thread(take)
 
 
-def test_a_fork_waits_for_what_must_not_be_cut():
+def test_a_fork_waits_for_what_must_not_be_cut() -> None:
     """What another thread does undivided is done when the child begins; the lock is free there."""
     done, begun = [], threading.Event()
 
-    def work():
+    def work() -> None:
         with fork.undivided:
             begun.set()
             time.sleep(0.2)
@@ -96,7 +96,7 @@ def test_a_fork_waits_for_what_must_not_be_cut():
     assert is_free()
 
 
-def test_a_fork_inside():
+def test_a_fork_inside() -> None:
     """The thread that forks may be the one that must not be cut: it goes on in both processes."""
     with fork.undivided:
         child = Child(lambda: 7)
@@ -109,7 +109,7 @@ def code(number):
     return emit_object(HyperSpec(number), TARGET, "kernel")
 
 
-def test_compiling_in_children_of_a_process_that_compiles():
+def test_compiling_in_children_of_a_process_that_compiles() -> None:
     """LLVM is found between two pieces of work, whatever threads of the parent did with it."""
     expected = code(5)
     module = 'target triple = "x86_64"\ndefine void @f() { ret void }'
@@ -123,11 +123,11 @@ def test_compiling_in_children_of_a_process_that_compiles():
                 time.sleep(0.001)
 
 
-def test_the_lock_of_llvm_is_known():
+def test_the_lock_of_llvm_is_known() -> None:
     """The lock of llvmlite is where it is looked for: a fork waits for a thread that holds it."""
     held, released = threading.Event(), []
 
-    def work():
+    def work() -> None:
         with llvm.ffi.lib._lock:
             held.set()
             time.sleep(0.2)
@@ -140,13 +140,13 @@ def test_the_lock_of_llvm_is_known():
     thread.join()
 
 
-def test_kernels_while_another_thread_waits_for_kernels():
+def test_kernels_while_another_thread_waits_for_kernels() -> None:
     """A library that was busy at the fork gives the child its kernels, old ones and new ones."""
     library = KernelLibrary(TARGET, None)
     library.addresses([HyperSpec(1)])
     reached, go_on = threading.Event(), threading.Event()
 
-    def progress(ready, total):
+    def progress(ready, total) -> None:
         reached.set()
         go_on.wait()
 
@@ -162,13 +162,13 @@ def test_kernels_while_another_thread_waits_for_kernels():
     assert len(set(library.addresses(specs).values())) == 4
 
 
-def test_a_fork_while_kernels_are_reported():
+def test_a_fork_while_kernels_are_reported() -> None:
     """A progress function may fork: parent and child both get all kernels."""
     library = KernelLibrary(TARGET, None)
     specs = [HyperSpec(number) for number in range(1, 5)]
     children = []
 
-    def progress(ready, total):
+    def progress(ready, total) -> None:
         if ready == 2:
             children.append(Child(lambda: len(set(library.addresses(specs).values()))))
 
@@ -176,11 +176,11 @@ def test_a_fork_while_kernels_are_reported():
     assert [child.answer() for child in children] == [4]
 
 
-def test_the_collector_is_not_held_back_in_a_child():
+def test_the_collector_is_not_held_back_in_a_child() -> None:
     """A thread that paused it does not come to turn it on again; one that forks itself does."""
     reached, go_on = threading.Event(), threading.Event()
 
-    def pause():
+    def pause() -> None:
         with collector_paused():
             reached.set()
             go_on.wait()
@@ -224,7 +224,7 @@ def helpers(monkeypatch):
 
 
 @pytest.mark.parametrize("goes_on", [True, False], ids=["goes on", "gives up"])
-def test_a_child_leaves_its_parents_helpers_alone(helpers, monkeypatch, goes_on):
+def test_a_child_leaves_its_parents_helpers_alone(helpers, monkeypatch, goes_on) -> None:
     """Whether it ends the compilation that it came from or leaves it; the parent's helpers help."""
     jobs = [(f"kernel_{i}", HyperSpec(i)) for i in range(24)]
     expected = {i: emit_object(spec, TARGET, name) for i, (name, spec) in enumerate(jobs)}
@@ -241,7 +241,7 @@ def test_a_child_leaves_its_parents_helpers_alone(helpers, monkeypatch, goes_on)
     class LeavingError(Exception):
         pass
 
-    def done(number, content):
+    def done(number, content) -> None:
         found[number] = content
         if len(found) == 4 and not forked:
             # The child, where this is 0, goes its way through the frames of this test.
@@ -262,7 +262,7 @@ def test_a_child_leaves_its_parents_helpers_alone(helpers, monkeypatch, goes_on)
     assert exit_code(forked[0]) == 0
 
 
-def test_a_child_holds_no_pipe_of_a_helper(helpers):
+def test_a_child_holds_no_pipe_of_a_helper(helpers) -> None:
     """A helper ends with its parent, however long a child lives that was forked meanwhile."""
     crew = worker.Crew(TARGET)
     crew.grow(1)
@@ -285,10 +285,10 @@ def test_a_child_holds_no_pipe_of_a_helper(helpers):
         assert helpers[0].poll() is None
 
 
-def test_children_while_threads_start_helpers(helpers):
+def test_children_while_threads_start_helpers(helpers) -> None:
     """A fork beside the start of a helper neither hangs nor keeps what starts it waiting."""
 
-    def compile_some():
+    def compile_some() -> None:
         jobs = [(f"kernel_{i}", HyperSpec(i)) for i in range(4)]
         worker.compile_all(jobs, TARGET, lambda *_: None, 1)
 

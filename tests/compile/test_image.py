@@ -65,7 +65,7 @@ def augment(x, table, attrs, *, gaps=(), target=None, parts=1):
     return view
 
 
-def check(x, table, attrs, **settings):
+def check(x, table, attrs, **settings) -> None:
     """Compare with the reference."""
     expected = operation("augment").reference(attrs, x, table, images=len(x))
     same_bits(augment(x, table, attrs, **settings), expected)
@@ -74,7 +74,7 @@ def check(x, table, attrs, **settings):
 @pytest.mark.parametrize("interpolate", [False, True])
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 @pytest.mark.parametrize("channels", [1, 3, 17])
-def test_images(channels, dtype, interpolate):
+def test_images(channels, dtype, interpolate) -> None:
     """Both dtypes, copied and turned, with fill."""
     x = images(12, (7, 10), channels, dtype)
     attrs = Augment(fill=0.3, interpolate=interpolate)
@@ -83,7 +83,7 @@ def test_images(channels, dtype, interpolate):
 
 @pytest.mark.parametrize("interpolate", [False, True])
 @pytest.mark.parametrize("gaps", [(2, 3), (1, 2, 1)])
-def test_gaps(gaps, interpolate):
+def test_gaps(gaps, interpolate) -> None:
     """Gaps between rows, columns and channels."""
     x = images(8, (6, 9), 3, "uint8")
     check(x, choices(8, (6, 9)), Augment(interpolate=interpolate), gaps=gaps)
@@ -91,13 +91,13 @@ def test_gaps(gaps, interpolate):
 
 @pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
 @pytest.mark.parametrize("interpolate", [False, True])
-def test_targets(interpolate, target):
+def test_targets(interpolate, target) -> None:
     """Every target gives the same bits."""
     x = images(9, (28, 28), 1, "uint8")
     check(x, choices(9, (28, 28)), Augment(interpolate=interpolate), target=target)
 
 
-def test_gathered():
+def test_gathered() -> None:
     """A shard's images and choices are picked by the order of samples."""
     x, table = images(10, (5, 6), 3, "uint8"), choices(10, (5, 6))
     order = np.array([3, 9, 4, 0, 7], np.int64)
@@ -119,7 +119,7 @@ def test_gathered():
 
 
 @pytest.mark.parametrize("interpolate", [False, True])
-def test_planes(interpolate):
+def test_planes(interpolate) -> None:
     """Channels that do not lie side by side: an image held as planes."""
     x, table = images(8, (6, 9), 3, "uint8"), choices(8, (6, 9))
     attrs = Augment(interpolate=interpolate)

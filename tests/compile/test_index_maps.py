@@ -31,7 +31,7 @@ def tap_of(taps, t):
 
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(lines())
-def test_forward(case):
+def test_forward(case) -> None:
     """Tap m of output p reads p * stride - padding + offset(m); taps are in order."""
     geometry, size = case
     (outputs,) = geometry.output_sides((size,))
@@ -49,7 +49,7 @@ def test_forward(case):
 
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(lines())
-def test_gradient(case):
+def test_gradient(case) -> None:
     """Each input is met once; its taps are those that the stride reaches, in order of m."""
     geometry, size = case
     (kernel,), (stride,), ((before, _),) = geometry.kernel, geometry.stride, geometry.padding
@@ -76,7 +76,7 @@ def test_gradient(case):
 
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(lines())
-def test_border(case):
+def test_border(case) -> None:
     """A border is as wide as the furthest reads beyond the source, and no wider."""
     geometry, size = case
     (outputs,) = geometry.output_sides((size,))
@@ -93,7 +93,7 @@ def test_border(case):
         assert border(phase.axes, (side,)) == (wanted,)
 
 
-def test_axes_are_independent():
+def test_axes_are_independent() -> None:
     """Phases of a plane are all pairs of the phases of its axes."""
     geometry = ConvGeometry((3, 2), (2, 3), ((1, 0), (0, 1)), (1, 2))
     sides = (5, 7)
@@ -110,7 +110,7 @@ def test_axes_are_independent():
     assert [(phase.axes, phase.taps) for phase in phases] == expected
 
 
-def test_no_axes():
+def test_no_axes() -> None:
     """A linear layer has one phase and no border."""
     linear = ConvGeometry.linear()
     assert forward_axes(linear, ()).axes == ()
@@ -119,7 +119,7 @@ def test_no_axes():
     assert border((), ()) == ()
 
 
-def test_an_axis_without_taps_reads_nothing():
+def test_an_axis_without_taps_reads_nothing() -> None:
     """A stride larger than the kernel leaves phases that no tap reaches."""
     assert border((Axis(3, 0, 0, 1, 0, 1, 0),), (5,)) == ((0, 0),)
     geometry = ConvGeometry((1,), (3,), ((0, 0),), (1,))

@@ -66,7 +66,7 @@ def stored(library, *values):
     return [call(addresses[spec]) for spec in specs]
 
 
-def test_made_once():
+def test_made_once() -> None:
     """Equal specifications are one kernel, in one call and in later ones."""
     library = fresh()
     assert stored(library, 3, 4, 3) == [3, 4, 3]
@@ -75,7 +75,7 @@ def test_made_once():
     assert library.compiled == 3
 
 
-def test_progress():
+def test_progress() -> None:
     """A caller is told of each kernel as it is ready."""
     told = []
     specs = [StoreSpec(value) for value in (1, 2, 2, 3)]
@@ -83,7 +83,7 @@ def test_progress():
     assert told == [(1, 3), (2, 3), (3, 3)]
 
 
-def test_a_warm_start_compiles_nothing(tmp_path):
+def test_a_warm_start_compiles_nothing(tmp_path) -> None:
     """A second process with the same cache finds everything on disk."""
     assert stored(fresh(tmp_path / "k"), 7, 8) == [7, 8]
     again = fresh(tmp_path / "k")
@@ -92,7 +92,7 @@ def test_a_warm_start_compiles_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["truncated", "foreign", "swapped"])
-def test_a_bad_entry_is_compiled_again(tmp_path, damage):
+def test_a_bad_entry_is_compiled_again(tmp_path, damage) -> None:
     """Whatever lies in the cache under a kernel's name, the kernel computes what it should."""
     folder = tmp_path / "k"
     stored(fresh(folder), 7, 8)
@@ -164,7 +164,7 @@ def specifications():
     return found
 
 
-def test_every_kind_of_kernel_is_here(specifications):
+def test_every_kind_of_kernel_is_here(specifications) -> None:
     """No kind of specification in compile/ escapes the test below."""
     kinds = {
         node.name
@@ -175,7 +175,7 @@ def test_every_kind_of_kernel_is_here(specifications):
     assert set(specifications) == kinds - {"KernelSpec"}
 
 
-def test_keys_hold_all_that_shapes_a_kernel(specifications):
+def test_keys_hold_all_that_shapes_a_kernel(specifications) -> None:
     """Whatever is changed in a specification, at any depth, makes another key."""
     target = host_target()
     for name, spec in specifications.items():
@@ -190,7 +190,7 @@ def test_keys_hold_all_that_shapes_a_kernel(specifications):
     assert len(keys) == len(specifications)
 
 
-def test_keys_hold_the_target_and_the_toolchain(monkeypatch):
+def test_keys_hold_the_target_and_the_toolchain(monkeypatch) -> None:
     """So does whatever is changed in the target, and another toolchain."""
     target, spec = host_target(), HyperSpec(1)
     key = kernel_key(spec, target)
@@ -202,7 +202,7 @@ def test_keys_hold_the_target_and_the_toolchain(monkeypatch):
     assert kernel_key(spec, target) != key
 
 
-def test_zeros_of_both_signs_are_two_kernels():
+def test_zeros_of_both_signs_are_two_kernels() -> None:
     """Constants that compare equal and differ in a bit are not taken for one."""
     from isoconv.compile.expression import Domain, Expression, Operand, Step
     from isoconv.compile.pointwise import PointwiseSpec
@@ -225,7 +225,7 @@ def test_zeros_of_both_signs_are_two_kernels():
         assert np.signbit(number[0]) == negative
 
 
-def test_threads_share_a_library():
+def test_threads_share_a_library() -> None:
     """Threads that ask at once get the same addresses, and each kernel is made once."""
     library, found = fresh(), []
     threads = [
@@ -243,14 +243,14 @@ def test_threads_share_a_library():
     assert library.compiled == 6
 
 
-def test_a_module_that_llvm_rejects():
+def test_a_module_that_llvm_rejects() -> None:
     """A function without an end is an emitter's fault: the error names the kernel."""
     k = Kernel("faulty_kernel", host_target(), 1)
     with pytest.raises(CompileError, match="faulty_kernel"):
         compile_object(k.module, host_target())
 
 
-def test_a_function_that_is_not_there():
+def test_a_function_that_is_not_there() -> None:
     """Asking for another name is an error."""
     k = Kernel("present", host_target(), 0)
     loaded = LoadedLibrary([compile_object(k.finish(), host_target())], host_target())
@@ -270,7 +270,7 @@ def loaded(monkeypatch):
     class Noted(LoadedLibrary):
         """Machine code that is noted."""
 
-        def __init__(self, *args):
+        def __init__(self, *args) -> None:
             super().__init__(*args)
             alive.add(self)
 
@@ -280,7 +280,7 @@ def loaded(monkeypatch):
     return alive
 
 
-def test_old_kernels_give_their_memory_back(loaded):
+def test_old_kernels_give_their_memory_back(loaded) -> None:
     """What was not asked for lately goes, and is loaded again for who asks for it."""
     library = fresh()
     for value in range(300):
@@ -292,7 +292,7 @@ def test_old_kernels_give_their_memory_back(loaded):
     assert library.compiled == 301
 
 
-def test_kernels_in_use_stay(loaded):
+def test_kernels_in_use_stay(loaded) -> None:
     """Addresses are good for as long as somebody holds them, whatever the library keeps."""
     library = fresh()
     held = library.addresses([StoreSpec(1), StoreSpec(2)])
@@ -305,7 +305,7 @@ def test_kernels_in_use_stay(loaded):
     assert len(loaded) == count - 1
 
 
-def test_one_call_may_have_more_than_there_is_room_for(loaded):
+def test_one_call_may_have_more_than_there_is_room_for(loaded) -> None:
     """A program as large as it is has all its kernels."""
     library = fresh()
     specs = [StoreSpec(value) for value in range(20)]
@@ -315,7 +315,7 @@ def test_one_call_may_have_more_than_there_is_room_for(loaded):
     assert [call(found[spec]) for spec in specs] == list(range(20))
 
 
-def test_threads_end_before_their_code(loaded):
+def test_threads_end_before_their_code(loaded) -> None:
     """A team works on though its library has forgotten the loops of its threads."""
     library = fresh()
     with Team(2, library) as team:

@@ -21,7 +21,7 @@ BUFFER = Buffer("arena", "b", 0)
 
 @given(SHAPES)
 @settings(deadline=None, derandomize=True)
-def test_dense_strides(shape):
+def test_dense_strides(shape) -> None:
     """Strides of a contiguous array, in elements."""
     array = np.zeros(shape, np.float32)
     kept = [d for d, n in enumerate(shape) if n != 1]
@@ -32,7 +32,7 @@ def test_dense_strides(shape):
 
 @given(SHAPES, st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=3))
 @settings(deadline=None, derandomize=True)
-def test_bordered(sides, border):
+def test_bordered(sides, border) -> None:
     """The inner elements of a bordered value are those of a padded array's middle."""
     border = tuple(border[: len(sides)])
     spec = TensorSpec((*sides, 3))
@@ -57,13 +57,13 @@ def test_bordered(sides, border):
         ((3,), (2,), 6, False),
     ],
 )
-def test_is_dense(shape, strides, image, dense):
+def test_is_dense(shape, strides, image, dense) -> None:
     """Dense is without gaps, images included; the strides of axes of size 1 do not matter."""
     place = Placement(BUFFER, "float32", strides, image, 0)
     assert place.is_dense(TensorSpec(shape)) == dense
 
 
-def test_unbatched_is_dense_without_an_image_axis():
+def test_unbatched_is_dense_without_an_image_axis() -> None:
     """The distance between images does not matter where there are none."""
     place = Placement(BUFFER, "float32", (3, 1), 0, 0)
     assert place.is_dense(TensorSpec((2, 3), batched=False))
@@ -71,7 +71,7 @@ def test_unbatched_is_dense_without_an_image_axis():
 
 @given(st.lists(SHAPES, max_size=6), st.sampled_from(["float32", "float64"]))
 @settings(deadline=None, derandomize=True)
-def test_flat_layout(shapes, dtype):
+def test_flat_layout(shapes, dtype) -> None:
     """Arrays lie in order, apart, and each on a cache line."""
     layout = FlatLayout({f"p{i}": shape for i, shape in enumerate(shapes)}, dtype)
     itemsize = np.dtype(dtype).itemsize

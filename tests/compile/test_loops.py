@@ -28,7 +28,7 @@ class Spec:
         self.body(k, *self.values)
 
 
-def _count(k, start, stop, step, dynamic):
+def _count(k, start, stop, step, dynamic) -> None:
     """Writes the turns of a loop one after the other."""
     counter = k.variable(k.const(0))
     bounds = [k.add(k.slot("first"), v) for v in (start, stop)] if dynamic else [start, stop]
@@ -42,14 +42,14 @@ def _count(k, start, stop, step, dynamic):
 @pytest.mark.parametrize(
     ("start", "stop", "step"), [(0, 5, 1), (2, 3, 1), (3, 12, 4), (0, 8, 4), (4, 4, 1), (5, 2, 3)]
 )
-def test_loops(start, stop, step, dynamic):
+def test_loops(start, stop, step, dynamic) -> None:
     """The turns of Python's range, whether bounds are known or not."""
     turns, count = np.zeros(16, np.int64), np.zeros(1, np.int64)
     run_kernel(Spec(_count, 2, (start, stop, step, dynamic)), [turns, count])
     assert list(turns[: count[0]]) == list(range(start, stop, step))
 
 
-def _share(k, grain):
+def _share(k, grain) -> None:
     begin, end = k.share(k.slot("images"), grain)
     for place, value in enumerate((begin, end)):
         where = k.builder.add(k.builder.mul(k.slot("part"), k.const(2)), k.const(place))
@@ -59,7 +59,7 @@ def _share(k, grain):
 @pytest.mark.parametrize("grain", [1, 3, 256])
 @pytest.mark.parametrize("total", [0, 1, 2, 5, 255, 256, 257, 1000])
 @pytest.mark.parametrize("parts", [1, 2, 3, 7])
-def test_shares(total, parts, grain):
+def test_shares(total, parts, grain) -> None:
     """The shares of all parts cover the work once, cut at whole grains."""
     found = np.full((parts, 2), -1, np.int64)
     run_kernel(Spec(_share, 1, (grain,)), [found], images=total, parts=parts)
@@ -71,7 +71,7 @@ def test_shares(total, parts, grain):
     assert sizes.max() - sizes.min() < 2 * grain
 
 
-def _integers(k):
+def _integers(k) -> None:
     x = k.slot("first")
     values = [
         k.minimum(x, k.const(3)), k.maximum(x, k.const(3)), k.mul(x, -4), k.add(x, 5, x, -2),
@@ -85,14 +85,14 @@ def _integers(k):
 
 
 @pytest.mark.parametrize("x", [-6, 3, 9])
-def test_integers(x):
+def test_integers(x) -> None:
     """Sums, products and choices of 64-bit integers."""
     found = np.zeros(7, np.int64)
     run_kernel(Spec(_integers, 1), [found], first=x)
     assert list(found) == [min(x, 3), max(x, 3), -4 * x, 2 * x + 3, 5, x + 42, 20 if x < 0 else 10]
 
 
-def _vectors(k, dtype, lanes):
+def _vectors(k, dtype, lanes) -> None:
     x = k.load_vector(k.buffers[0], dtype, lanes)
     k.store(k.narrow(x, lanes - 1), k.at(k.buffers[1], 0, dtype))
     k.store(k.narrow(x, lanes), k.at(k.buffers[1], lanes, dtype))
@@ -107,7 +107,7 @@ def _vectors(k, dtype, lanes):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("lanes", [2, 5, 16])
-def test_vectors(dtype, lanes):
+def test_vectors(dtype, lanes) -> None:
     """Loads, stores, first lanes, repeated scalars, and room on the stack."""
     x = np.arange(1, lanes + 1, dtype=dtype) if lanes > 2 else np.array([1, 2], dtype)
     x = np.concatenate([x, np.array([9], dtype)])
@@ -117,7 +117,7 @@ def test_vectors(dtype, lanes):
     np.testing.assert_array_equal(found, np.array(expected, dtype))
 
 
-def _fma(k, dtype, lanes):
+def _fma(k, dtype, lanes) -> None:
     with k.loop(0, k.slot("images"), lanes) as i:
         x, y, z = (k.load_vector(k.at(b, i, dtype), dtype, lanes) for b in k.buffers[:3])
         k.store(k.fma(x, y, z), k.at(k.buffers[3], i, dtype))
@@ -144,7 +144,7 @@ def dtype_power(dtype, exponent):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
-def test_fma_is_rounded_once(target, dtype):
+def test_fma_is_rounded_once(target, dtype) -> None:
     """With an instruction and without one: the result of exact arithmetic, rounded once."""
     lanes = 4
     x, y, z = triples(dtype).T
@@ -156,7 +156,7 @@ def test_fma_is_rounded_once(target, dtype):
         same_bits(found, fma(*arrays))
 
 
-def test_rounding_twice_would_show():
+def test_rounding_twice_would_show() -> None:
     """The triples hold cases in which a product in float64 and two roundings go wrong."""
     x, y, z = triples("float32").T
     with np.errstate(all="ignore"):
@@ -167,7 +167,7 @@ def test_rounding_twice_would_show():
     assert (once != apart).sum() > 100
 
 
-def test_emulation_is_chosen_by_the_target_alone():
+def test_emulation_is_chosen_by_the_target_alone() -> None:
     """A target without the instruction emits float64 arithmetic instead of a call."""
     vector = ir.VectorType(ir.FloatType(), 4)
     for target in targets():
@@ -183,7 +183,7 @@ def test_emulation_is_chosen_by_the_target_alone():
     assert "llvm.fma" not in str(k.finish())
 
 
-def test_a_kernel_is_one_function():
+def test_a_kernel_is_one_function() -> None:
     """The module holds one function of two pointers under the kernel's name."""
     k = Kernel("name_of_it", targets()[0], 2)
     k.store(ir.Constant(I64, 3), k.buffers[1])

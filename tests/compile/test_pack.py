@@ -53,7 +53,7 @@ def _in_blocks(spec, chains, behind=0.0):
     return np.concatenate(pieces)
 
 
-def check(spec, parts=1):
+def check(spec, parts=1) -> None:
     """The kernel's result, from random weights, over whatever was there before."""
     outputs = spec.filters * spec.groups
     w = np.random.default_rng(0).standard_normal((*spec.kernel, spec.channels, outputs))
@@ -96,14 +96,14 @@ def specs(draw):
 
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(specs(), st.integers(1, 3))
-def test_any_packing(spec, parts):
+def test_any_packing(spec, parts) -> None:
     """Random kernels, taps, groups, blocks and lanes; the work shared among parts."""
     check(spec, parts)
 
 
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("width", [1, 15, 16, 17, 31, 33, 65])
-def test_last_lanes_are_zero(transposed, width):
+def test_last_lanes_are_zero(transposed, width) -> None:
     """Lanes beyond the last filter hold +0.0."""
     channels, filters = (width, 3) if transposed else (3, width)
     spec = PackSpec("float32", channels, filters, transposed, 2, 16, (2,), (((2, 0, 1),),), 1)
@@ -111,7 +111,7 @@ def test_last_lanes_are_zero(transposed, width):
     assert spec.size == 2 * 3 * -(-width // 16) * 16
 
 
-def test_where_phases_begin():
+def test_where_phases_begin() -> None:
     """Two phases of a kernel of three: two positions, then one."""
     spec = PackSpec("float32", 5, 3, True, 1, 4, (3,), (((2, 0, 2),), ((1, 1, 1),)), 2)
     a_step = 2 * 2 * 4  # groups × vectors × lanes
@@ -122,7 +122,7 @@ def test_where_phases_begin():
 
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
-def test_zeros_of_weights_that_are_not_finite(transposed, value):
+def test_zeros_of_weights_that_are_not_finite(transposed, value) -> None:
     """NaN in the lane of a single such weight, at its kernel position alone."""
     spec = PackSpec("float32", 6, 11, transposed, 2, 4, (3,), (((3, 0, 1),),), 1, True)
     w = aligned(np.full((3, 6, 11), -0.5, np.float32))

@@ -20,7 +20,7 @@ class TakenSpec:
     blocks_first: bool
     buffers: int = 2
 
-    def emit(self, k):
+    def emit(self, k) -> None:
         """Emit the notes."""
         images = k.slot("images")
         pieces = Pieces(
@@ -49,7 +49,7 @@ def sizes_of(vectors, most):
     [(1, 14, 32, 5), (1, 4, 3, 2), (3, 7, 63, 5), (2, 1, 1, 1)],
 )
 @pytest.mark.parametrize("parts", [1, 2, 3, 16])
-def test_all_get_as_many_vectors(blocks_first, images, bands, vectors, most, parts):
+def test_all_get_as_many_vectors(blocks_first, images, bands, vectors, most, parts) -> None:
     """No piece is left out or taken twice; shares differ by what a piece at each end holds."""
     sizes = np.array(sizes_of(vectors, most))
     often, who = np.zeros((2, images, bands, len(sizes)), np.int64)

@@ -70,7 +70,7 @@ def programs(draw):
 
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(programs(), st.integers(1, 9))
-def test_plans(calls, capacity):
+def test_plans(calls, capacity) -> None:
     """Every plan keeps the rules."""
     check_plan(calls, capacity)
 
@@ -105,7 +105,7 @@ def training_calls(name):
 
 
 @pytest.mark.parametrize("name", ["lenet5", "resnet20", "mobilenetv2"])
-def test_models(name):
+def test_models(name) -> None:
     """Training steps of the ready models: the rules hold, and memory is used again."""
     calls = training_calls(name)
     plan = check_plan(calls, 4)
@@ -113,14 +113,14 @@ def test_models(name):
     assert plan.size < apart
 
 
-def test_memory_is_used_again():
+def test_memory_is_used_again() -> None:
     """A chain of equal values needs the room of two."""
     buffers = [Buffer("arena", f"v{i}", 640) for i in range(6)]
     calls = [Call(AdvanceSpec(), pair, (1,)) for pair in pairwise(buffers)]
     assert make_plan(calls, 1).size < 3 * 640
 
 
-def test_equal_borders_take_turns():
+def test_equal_borders_take_turns() -> None:
     """Bordered values of one shape share zeros, in turn; others keep away at all times."""
     first, second, third = (Buffer("arena", n, 640, border="10x16") for n in "abc")
     plain = Buffer("arena", "plain", 640)
@@ -133,14 +133,14 @@ def test_equal_borders_take_turns():
     assert len({plan.offsets[b] for b in (first, second, plain)}) == 3
 
 
-def test_no_arena():
+def test_no_arena() -> None:
     """A script without values of its own needs no room but the slack."""
     plan = make_plan([Call(AdvanceSpec(), (Buffer("parameter", "p", 64),), (0,))], 4)
     assert not plan.offsets
     assert plan.size < 1024
 
 
-def test_regions():
+def test_regions() -> None:
     """In a region that lives on, each buffer has bytes of its own on a cache line."""
     buffers = [Buffer("packed", f"w{i}", size) for i, size in enumerate((1, 64, 65, 640))]
     offsets, size = region_offsets([*buffers, buffers[1]])

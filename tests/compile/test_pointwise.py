@@ -40,7 +40,7 @@ OTHERS = {"batch_norm", "broadcast", "dropout"}
 UNBATCHED = {"times_images"}
 
 
-def test_every_operation_is_here():
+def test_every_operation_is_here() -> None:
     """A pointwise operation that this file does not know, or that has no emitter, is found."""
     registered = {name for name, entry in operations().items() if entry.pointwise}
     assert registered == set(ALIKE) | OTHERS
@@ -61,7 +61,7 @@ def every_combination(count, dtype):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", sorted(ALIKE))
-def test_emitter(name, dtype):
+def test_emitter(name, dtype) -> None:
     """Special values in all combinations, in whole vectors and in the rest of a row."""
     count, attrs = ALIKE[name]
     kind = "parameter" if name in UNBATCHED else "dataset"
@@ -78,7 +78,7 @@ def test_emitter(name, dtype):
 
 
 @pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
-def test_targets(target):
+def test_targets(target) -> None:
     """Operations of every kind on every instruction set: all in one fused pass."""
     b = GraphBuilder()
     x, y = b.input("dataset", "x", (CHANNELS,)), b.input("dataset", "y", (CHANNELS,))
@@ -94,7 +94,7 @@ def test_targets(target):
 
 @pytest.mark.parametrize("source", ["uint8", "int32", "int64", "float32", "float64"])
 @pytest.mark.parametrize("target", ["float32", "float64"])
-def test_convert(source, target):
+def test_convert(source, target) -> None:
     """Numbers of every dtype become floats, rounded to nearest even."""
     kind = np.dtype(source)
     if kind.kind == "f":
@@ -109,7 +109,7 @@ def test_convert(source, target):
     check(graph, {"x": np.stack([values, values[::-1]])}, 2)
 
 
-def test_convert_goes_to_floats():
+def test_convert_goes_to_floats() -> None:
     """Nothing is converted to integers."""
     spec = PointwiseSpec(
         Domain((4,)),
@@ -121,7 +121,7 @@ def test_convert_goes_to_floats():
         run_kernel(spec, [np.zeros(4, np.float32), np.zeros(4, np.int32)])
 
 
-def test_an_unknown_step_is_an_error():
+def test_an_unknown_step_is_an_error() -> None:
     """A step without an emitter is named."""
     store = Operand(0, "float32", (1,), 4)
     expression = Expression(
@@ -142,7 +142,7 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_broadcasting(dtype):
+def test_broadcasting(dtype) -> None:
     """Every kind of smaller operand, on either side."""
     b = GraphBuilder()
     x = b.input("dataset", "x", (3, 4, CHANNELS), dtype)
@@ -157,7 +157,7 @@ def test_broadcasting(dtype):
     check(graph, random_arrays(graph, 2), 2)
 
 
-def test_broadcast():
+def test_broadcast() -> None:
     """Values repeated along positions, channels and images."""
     b = GraphBuilder()
     outputs = []
@@ -173,7 +173,7 @@ def test_broadcast():
     check(graph, random_arrays(graph, 3), 3)
 
 
-def test_batch_norm():
+def test_batch_norm() -> None:
     """Four vectors of channels meet a feature map."""
     b = GraphBuilder()
     x = b.input("dataset", "x", (3, 4, CHANNELS))
@@ -185,7 +185,7 @@ def test_batch_norm():
 
 @pytest.mark.parametrize("rate", [0.0, 0.5, 0.999999, 1e-9])
 @pytest.mark.parametrize("shape", [(3, 2, 5), (CHANNELS,), ()])
-def test_dropout(rate, shape):
+def test_dropout(rate, shape) -> None:
     """Which elements stay depends on seed, epoch, sample and element, not on the vector."""
     b = GraphBuilder()
     x = b.input("dataset", "x", shape)
@@ -201,7 +201,7 @@ def test_dropout(rate, shape):
     check(graph, arrays, 3)
 
 
-def test_values_with_gaps():
+def test_values_with_gaps() -> None:
     """Crops, slices, borders and strides other than one are read and written where they lie."""
     b = GraphBuilder()
     x = b.add("neg", b.input("dataset", "x", (6, 7, 9)))
@@ -217,7 +217,7 @@ def test_values_with_gaps():
 
 
 @pytest.mark.parametrize(("rows", "at"), [("gathered", [4, 0, 3]), ("shifted", [1, 2, 3])])
-def test_rows_of_a_larger_array(rows, at):
+def test_rows_of_a_larger_array(rows, at) -> None:
     """Images stand at rows of the shard's order, or behind its first row."""
     images = numbers((6, CHANNELS))
     source = Operand(0, "float32", (1,), CHANNELS, rows=rows)
@@ -233,7 +233,7 @@ def test_rows_of_a_larger_array(rows, at):
 
 
 @pytest.mark.parametrize("threads", [2, 3])
-def test_a_team_shares_the_work(threads):
+def test_a_team_shares_the_work(threads) -> None:
     """Long rows, rows of positions and single images fall into disjoint shares."""
     b = GraphBuilder()
     x = b.input("dataset", "x", (5, 6, CHANNELS))
@@ -260,7 +260,7 @@ def expression(*places, op="add"):
     return Expression(tuple(operands), "", (step,), ((len(operands), store),))
 
 
-def test_dense_values_are_one_long_row():
+def test_dense_values_are_one_long_row() -> None:
     """Axes and images without gaps collapse into one."""
     dense = ((12, 4, 1), 24)
     domain, merged, joined = collapse(Domain((2, 3, 4)), expression(dense, dense, dense))
@@ -269,7 +269,7 @@ def test_dense_values_are_one_long_row():
     assert all(o.strides == (1,) and o.image == 0 for o in merged.operands)
 
 
-def test_channels_keep_their_axis():
+def test_channels_keep_their_axis() -> None:
     """A vector of channels beside a feature map: positions collapse, channels stay."""
     dense, bias = ((12, 4, 1), 24), ((0, 0, 1), 0)
     domain, merged, joined = collapse(Domain((2, 3, 4)), expression(dense, bias, dense))
@@ -278,7 +278,7 @@ def test_channels_keep_their_axis():
     assert merged.operands[1].strides == (0, 1)
 
 
-def test_images_apart_stay_apart():
+def test_images_apart_stay_apart() -> None:
     """A gap between images keeps their axis."""
     dense, apart = ((12, 4, 1), 24), ((12, 4, 1), 32)
     domain, merged, joined = collapse(Domain((2, 3, 4)), expression(dense, apart, dense))
@@ -287,7 +287,7 @@ def test_images_apart_stay_apart():
     assert [o.image for o in merged.operands] == [24, 32]
 
 
-def test_gaps_keep_their_axis():
+def test_gaps_keep_their_axis() -> None:
     """A border between rows keeps rows apart; axes of size one go."""
     dense, gap = ((12, 12, 4, 1), 24), ((30, 30, 4, 1), 60)
     domain, _, joined = collapse(Domain((2, 1, 3, 4)), expression(dense, gap, dense))
@@ -295,7 +295,7 @@ def test_gaps_keep_their_axis():
     assert domain.axes == (2, 12)
 
 
-def test_dropout_counts_elements():
+def test_dropout_counts_elements() -> None:
     """An operation that asks for the element's number keeps images apart."""
     dense = ((12, 4, 1), 24)
     domain, _, joined = collapse(Domain((2, 3, 4)), expression(dense, dense, op="dropout"))
@@ -305,7 +305,7 @@ def test_dropout_counts_elements():
 
 @given(st.permutations([0, 1, 2]), st.tuples(*[st.integers(1, 4)] * 3))
 @settings(deadline=None, derandomize=True)
-def test_collapsing_moves_nothing(order, sizes):
+def test_collapsing_moves_nothing(order, sizes) -> None:
     """Every element keeps its address, whatever the order of axes in memory."""
     laid = [sizes[d] for d in order]
     strides = [0] * 3

@@ -43,7 +43,7 @@ def reduce(x, keep, *, batched, gaps=(), target=None, parts=1):
     return view
 
 
-def check(x, **settings):
+def check(x, **settings) -> None:
     """All four kinds of sum."""
     for keep in (0, 1) if x.ndim > 1 else (0,):
         for batched in (False, True):
@@ -53,20 +53,20 @@ def check(x, **settings):
 
 @pytest.mark.parametrize("channels", [1, 3, 5, 8, 16, 17, 33, 70, 409])
 @pytest.mark.parametrize("gaps", [(), (2, 1), (1, 0, 0)])
-def test_channels(channels, gaps):
+def test_channels(channels, gaps) -> None:
     """Numbers of channels around the vector width; rows with and without gaps."""
     check(data((3, 5, 7, channels)), gaps=gaps, parts=3)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 3, 3), (3, 4, 8), (5, 2, 13), (9, 6, 4)])
 @pytest.mark.parametrize("gaps", [(), (1, 2)])
-def test_rows(shape, gaps):
+def test_rows(shape, gaps) -> None:
     """Rows shorter and longer than eight elements, and partial sums that carry over."""
     check(data((*shape, 6)), gaps=gaps)
 
 
 @pytest.mark.parametrize("images", [1, 2, 7, 8, 9, 30])
-def test_images(images):
+def test_images(images) -> None:
     """One number or one vector for each image."""
     check(data((images,)))
     check(data((images, 10)))
@@ -74,19 +74,19 @@ def test_images(images):
 
 
 @pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
-def test_targets(target):
+def test_targets(target) -> None:
     """Every target gives the same bits."""
     check(data((3, 5, 6, 11)), gaps=(1, 1), target=target)
     check(data((4, 5, 6, 24), "float64"), target=target)
 
 
-def test_ranks():
+def test_ranks() -> None:
     """Volumes, and images with gaps on one axis only."""
     check(data((2, 3, 4, 5, 9)), gaps=(0, 2, 0))
     check(data((2, 3, 4, 5, 9)), gaps=(1, 1, 1))
 
 
-def test_unbatched():
+def test_unbatched() -> None:
     """Without an image axis, the sum is over the array."""
     x = data((7, 6, 5))
     for keep in (0, 1):
@@ -102,7 +102,7 @@ def test_unbatched():
 @pytest.mark.parametrize("gaps", [(), (1, 1)])
 @pytest.mark.parametrize("channels", [18, 201])
 @pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
-def test_two_sums_and_a_store(gaps, channels, target):
+def test_two_sums_and_a_store(gaps, channels, target) -> None:
     """Two sums and a stored value in one pass: sum of dy, sum of dy * (x - mean), and x - mean."""
     shape = (3, 5, 7, channels)
     x, dy, mean = data(shape), data(shape, seed=1), data((channels,), seed=2)
@@ -128,7 +128,7 @@ def test_two_sums_and_a_store(gaps, channels, target):
     assert (stored == 77.0).sum() == stored.size - stored_view.size
 
 
-def test_narrow():
+def test_narrow() -> None:
     """What is walked through: more channels than one block, with room for their partial sums."""
     result = Operand(1, "float32", (1,))
     one = ReduceSpec(Domain((4, 64)), Expression((), "", (), ()), ((0, result),), 1, False,
@@ -143,7 +143,7 @@ def test_narrow():
     assert not is_narrow(193, 32, replace(one, dtype="float64"))
 
 
-def test_no_images():
+def test_no_images() -> None:
     """The sum over no images is +0.0."""
     x = data((2, 4, 4, 5))
     source, at, _ = placed(x, 0, (1, 1))

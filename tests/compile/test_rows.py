@@ -50,13 +50,13 @@ def run(op, attrs, arrays, *, per_image=False, gaps=(), target=None, parts=1):
     return view
 
 
-def check(op, attrs, arrays, **settings):
+def check(op, attrs, arrays, **settings) -> None:
     """Compare with the reference."""
     expected = operation(op).reference(attrs, *arrays, images=len(arrays[0]))
     same_bits(run(op, attrs, arrays, **settings), expected)
 
 
-def check_all(images, classes, dtype="float32", special=(), **settings):
+def check_all(images, classes, dtype="float32", special=(), **settings) -> None:
     """All operations on one set of rows."""
     x, dy = data((images, classes), dtype), data((images, classes), dtype, seed=1)
     for place, value in special:
@@ -76,25 +76,25 @@ def check_all(images, classes, dtype="float32", special=(), **settings):
 
 
 @pytest.mark.parametrize("classes", [1, 2, 3, 7, 8, 9, 10, 16, 17, 33, 100, 1003])
-def test_classes(classes):
+def test_classes(classes) -> None:
     """Rows around the vector width and long ones."""
     check_all(5, classes, parts=3)
 
 
 @pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_targets(target, dtype):
+def test_targets(target, dtype) -> None:
     """Every target gives the same bits, in both dtypes."""
     check_all(4, 13, dtype, target=target)
 
 
-def test_special_values():
+def test_special_values() -> None:
     """NaN, infinities and zeros of both signs."""
     special = [((0, 3), np.nan), ((1, 2), np.inf), ((2, 9), -np.inf), ((3, slice(None)), -np.inf)]
     check_all(6, 11, special=[*special, ((4, slice(0, 6)), 0.0), ((4, slice(6, 11)), -0.0)])
 
 
-def test_hits_by_hand():
+def test_hits_by_hand() -> None:
     """Equal logits rank by their index; a NaN is no hit."""
     x = np.array([[1, 3, 3, 2], [1, 3, 3, 2], [np.nan, 0, 1, 2]], "float32")
     labels = np.array([1, 2, 0], np.int32)
@@ -102,7 +102,7 @@ def test_hits_by_hand():
     same_bits(run("hits", Hits(2), [x, labels], per_image=True), np.float32([1, 1, 0]))
 
 
-def test_outer_axes_and_gaps():
+def test_outer_axes_and_gaps() -> None:
     """Rows along the last of several axes, with gaps between them."""
     x, dy = data((2, 3, 4, 11)), data((2, 3, 4, 11), seed=1)
     check("softmax", None, [x], gaps=(1, 2, 3), parts=3)
@@ -111,7 +111,7 @@ def test_outer_axes_and_gaps():
     check("log_softmax_grad", None, [x, dy], gaps=(1, 2, 3))
 
 
-def test_gathered_labels():
+def test_gathered_labels() -> None:
     """Labels of a shard are picked from the labels of a data set by the order of samples."""
     x = data((3, 10))
     every = np.arange(20, dtype=np.int32) % 10
@@ -132,7 +132,7 @@ def test_gathered_labels():
     same_bits(result, expected)
 
 
-def test_unknown_operation():
+def test_unknown_operation() -> None:
     """An operation without an emitter is refused by name."""
     at = Operand(0, "float32", (1,), 4)
     spec = RowsSpec("sort", None, "float32", Domain((4,)), (at,), at, 1)

@@ -61,7 +61,7 @@ class ProductSpec:
 # Scripts ----------------------------------------------------------------------------------------
 
 
-def test_a_script_runs_in_order_and_in_turns():
+def test_a_script_runs_in_order_and_in_turns() -> None:
     """Instructions one after the other, all again each turn; contexts move on."""
     items = np.zeros(20, np.int64)
     first, second = Context(first=1, stride=10), Context(first=2)
@@ -77,7 +77,7 @@ def test_a_script_runs_in_order_and_in_turns():
 
 
 @pytest.mark.parametrize("turns", [0, 1])
-def test_an_empty_script(turns):
+def test_an_empty_script(turns) -> None:
     """No instruction, or no turn, is no work."""
     items = np.zeros(3, np.int64)
     script = ScriptBuilder()
@@ -88,7 +88,7 @@ def test_an_empty_script(turns):
     assert not items.any()
 
 
-def test_a_check_ends_the_run():
+def test_a_check_ends_the_run() -> None:
     """With the flag raised, the script ends at the next instruction that looks at it."""
     items = np.zeros(20, np.int64)
     control = np.array([5, 1], np.int64)
@@ -107,7 +107,7 @@ def test_a_check_ends_the_run():
 
 @pytest.mark.parametrize("spins", [0, 3, SPINS])
 @pytest.mark.parametrize("threads", [2, 3, 5, 16])
-def test_barriers(threads, spins):
+def test_barriers(threads, spins) -> None:
     """No thread begins a turn before all have ended the one before, awake or asleep."""
     turns = 200
     parties = np.zeros(16, np.int32)
@@ -150,7 +150,7 @@ class CopyLengthSpec:
 # Small kernels ----------------------------------------------------------------------------------
 
 
-def test_hyper():
+def test_hyper() -> None:
     """Each call copies the next row of the table."""
     table = np.arange(12, dtype=np.float32).reshape(4, 3)
     counter, scalars = np.array([1], np.int64), np.zeros(4, np.float32)
@@ -161,7 +161,7 @@ def test_hyper():
 
 
 @pytest.mark.parametrize("loss", [1.5, -0.0, 1e-42, np.inf, -np.inf, np.nan])
-def test_finish(loss):
+def test_finish(loss) -> None:
     """Metrics become a row of the table; a loss that is not finite raises the flag."""
     sums = np.float32([9, loss, 9, np.nan, 4])
     table, counter, flags = np.zeros((3, 2), np.float32), np.ones(1, int), np.zeros(2, int)
@@ -171,7 +171,7 @@ def test_finish(loss):
     assert flags[1] == (not np.isfinite(loss))
 
 
-def test_advance():
+def test_advance() -> None:
     """Only the first image moves, by the stride."""
     context = Context(images=3, first=5, stride=7)
     values = np.ctypeslib.as_array((ctypes.c_int64 * 8).from_address(context.address))
@@ -241,7 +241,7 @@ def tiny_product(team, threads):
 
 @needs_x86
 @pytest.mark.parametrize("state", [DEFAULT | FLUSH, DEFAULT | UPWARD, DEFAULT | FLUSH | UPWARD])
-def test_the_environment_is_set_and_put_back(environment, state):
+def test_the_environment_is_set_and_put_back(environment, state) -> None:
     """Flush-to-zero and rounding of the caller neither reach a kernel nor are lost to it."""
     with Team(2, LIBRARY) as before:
         tiny_product(before, 2)
@@ -254,7 +254,7 @@ def test_the_environment_is_set_and_put_back(environment, state):
 
 
 @needs_x86
-def test_flushing_would_show(environment):
+def test_flushing_would_show(environment) -> None:
     """Without the loop's care the product is flushed: the test above can fail."""
     results = np.ones(1, np.float32)
     pointers = (ctypes.c_void_p * 3)(*map(pointer, (*TINY, results)))
@@ -268,7 +268,7 @@ def test_flushing_would_show(environment):
 # Teams ------------------------------------------------------------------------------------------
 
 
-def test_fewer_scripts_than_threads():
+def test_fewer_scripts_than_threads() -> None:
     """The last threads stay idle."""
     items = np.zeros((3, 8), np.int64)
     with Team(3, LIBRARY) as team:
@@ -282,7 +282,7 @@ def test_fewer_scripts_than_threads():
     assert list(items[:, 0]) == [3, 4, 2]
 
 
-def test_threads_end():
+def test_threads_end() -> None:
     """Threads begin with a team's first run, closing it ends them; closing twice does no harm."""
     before = threading.active_count()
     team = Team(4, LIBRARY)
@@ -305,7 +305,7 @@ class CountSpec:
         k.store(k.add(k.load_scalar(k.buffers[0], "int64"), 1), k.buffers[0])
 
 
-def test_an_interrupt_waits_for_all_threads():
+def test_an_interrupt_waits_for_all_threads() -> None:
     """Ctrl-C comes through when every thread has ended its run, and the next run is sound."""
     counts = np.zeros((2, 8), np.int64)
     scripts = []
@@ -317,7 +317,7 @@ def test_an_interrupt_waits_for_all_threads():
     with Team(2, LIBRARY) as team:
         key = threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGINT))
 
-        def run():
+        def run() -> None:
             key.start()
             team.run(scripts, [1, turns])
             key.join()
@@ -331,7 +331,7 @@ def test_an_interrupt_waits_for_all_threads():
 
 @pytest.mark.parametrize("before", [True, False], ids=["unused", "used"])
 @pytest.mark.parametrize(("threads", "asked"), [(1, 1), (2, 1), (2, 2), (3, 2), (3, 3)])
-def test_a_closed_team_refuses(threads, asked, before):
+def test_a_closed_team_refuses(threads, asked, before) -> None:
     """Without its threads a team would wait for ever; it says so instead, and nothing runs."""
     counts = np.zeros((threads, 8), np.int64)
     scripts = []
@@ -346,7 +346,7 @@ def test_a_closed_team_refuses(threads, asked, before):
     team.close()
     errors = []
 
-    def run():
+    def run() -> None:
         for _ in range(2):
             try:
                 team.run(scripts[:asked], 1)
@@ -360,7 +360,7 @@ def test_a_closed_team_refuses(threads, asked, before):
     assert counts.tolist() == done.tolist()
 
 
-def test_threads_that_ended_are_not_woken():
+def test_threads_that_ended_are_not_woken() -> None:
     """Whoever asks a team while another thread closes it gets an error, too."""
     team = Team(2, LIBRARY)
     team.run([ScriptBuilder().finish()] * 2, 1)
@@ -369,13 +369,13 @@ def test_threads_that_ended_are_not_woken():
         team._others.wake([1])
 
 
-def test_a_team_has_a_thread():
+def test_a_team_has_a_thread() -> None:
     """No thread cannot run anything."""
     with pytest.raises(ArgumentError, match=r"threads must be .*at least 1 .*; got 0"):
         Team(0, LIBRARY)
 
 
-def test_one_library_per_target():
+def test_one_library_per_target() -> None:
     """A process makes each target's kernels once."""
     assert library_for() is library_for(host_target().name) is library_for(host_target())
     assert library_for(cache=False) is not library_for()

@@ -35,7 +35,7 @@ SIZES = st.integers(1, 400)
 
 @given(SIZES, SIZES)
 @settings(deadline=None, derandomize=True)
-def test_cuts_are_whole(total, part):
+def test_cuts_are_whole(total, part) -> None:
     """Every way to cut an axis covers it once, in parts that are not too large."""
     for cut in (runs, equal_runs, halving_runs):
         found = cut(total, part)
@@ -55,7 +55,7 @@ def test_cuts_are_whole(total, part):
     st.sampled_from(["float32", "float64"]), st.booleans(),
 )  # fmt: skip
 @settings(max_examples=60, deadline=None, derandomize=True)
-def test_tiles_fit(target, height, width, filters, dtype, flat):
+def test_tiles_fit(target, height, width, filters, dtype, flat) -> None:
     """A chosen tile stays in registers and in the plane; the lanes are a vector's or fewer."""
     height = 1 if flat else height
     tile = choose_tile(target, height, width, filters, dtype, flat=flat)
@@ -68,14 +68,14 @@ def test_tiles_fit(target, height, width, filters, dtype, flat):
 
 
 @pytest.mark.parametrize(("filters", "lanes"), [(1, 4), (4, 4), (5, 8), (8, 8), (9, 16), (99, 16)])
-def test_few_filters_take_short_vectors(filters, lanes):
+def test_few_filters_take_short_vectors(filters, lanes) -> None:
     """Lanes without a filter are fewer than half, down to four lanes."""
     for target in targets():
         expected = min(lanes, target.lanes("float32"))
         assert vector_lanes(target, "float32", filters) == expected
 
 
-def test_the_cost_model():
+def test_the_cost_model() -> None:
     """A step costs its arithmetic, its loads or its latency, whichever is most."""
     target = host_target()
     assert step_cycles(target, 1, 1) < step_cycles(target, 28, 1)
@@ -117,7 +117,7 @@ def made(monkeypatch):
     found = []
     emit = Lowering.emit
 
-    def noted(lowering, spec, arguments, layer):
+    def noted(lowering, spec, arguments, layer) -> None:
         found.extend(tiles_of(spec))
         emit(lowering, spec, arguments, layer)
 
@@ -152,7 +152,7 @@ def check_tile(patch, made, graph, arrays, images, tile):
 
 @pytest.mark.parametrize("tile", TILES, ids=str)
 @pytest.mark.parametrize("name", CASES)
-def test_no_tile_changes_a_bit(monkeypatch, made, name, tile):
+def test_no_tile_changes_a_bit(monkeypatch, made, name, tile) -> None:
     """Forced register tiles, larger than the registers and odd ones too, give the same bits."""
     case = CASES[name]
     monkeypatch.setattr(lower_contract, "_INSIDE_SHARE", 0.0)
@@ -161,7 +161,7 @@ def test_no_tile_changes_a_bit(monkeypatch, made, name, tile):
 
 
 @pytest.mark.parametrize("tile", TILES, ids=str)
-def test_no_tile_changes_a_bit_without_padding(monkeypatch, made, tile):
+def test_no_tile_changes_a_bit_without_padding(monkeypatch, made, tile) -> None:
     """The same where products with padding are left out."""
     monkeypatch.setattr(lower_contract, "_INSIDE_SHARE", 1.0)
     monkeypatch.setattr(lower_contract, "_INSIDE_CHAIN", 1)
@@ -172,7 +172,7 @@ def test_no_tile_changes_a_bit_without_padding(monkeypatch, made, tile):
 
 @pytest.mark.parametrize("tile", TILES, ids=str)
 @pytest.mark.parametrize("rows", [0, 2], ids=["whole", "chunks"])
-def test_no_tile_changes_a_bit_of_winograd(monkeypatch, made, tile, rows):
+def test_no_tile_changes_a_bit_of_winograd(monkeypatch, made, tile, rows) -> None:
     """The same for Winograd's 16 contractions, on planes of all images or of a chunk."""
     monkeypatch.setattr(lower_winograd, "chunk_rows", lambda *_, **__: rows)
     graph = convolution(ops.WinogradPatches((7, 6), ((1, 1), (0, 2))), 17, 9)
@@ -182,14 +182,14 @@ def test_no_tile_changes_a_bit_of_winograd(monkeypatch, made, tile, rows):
 
 @pytest.mark.parametrize("flat", [1, 49, 196, 784, 3136, 12544])
 @pytest.mark.parametrize("most", [1, 6, 14, 30, 200])
-def test_chunks(flat, most):
+def test_chunks(flat, most) -> None:
     """Chunks hold whole tiles, and about as many positions as is meant."""
     size = chunk_size(flat, most)
     assert size % most == 0
     assert size == most or 85 <= size < 128 + most
 
 
-def test_a_row_costs_the_steps_of_its_tiles():
+def test_a_row_costs_the_steps_of_its_tiles() -> None:
     """Ten positions in tiles of at most four: two tiles of three, one of four, by two vectors."""
     target = host_target()
     steps = 2 * step_cycles(target, 3, 2) + step_cycles(target, 4, 2)

@@ -97,7 +97,7 @@ def flat(found):
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_no_import_is_missed(file):
+def test_no_import_is_missed(file) -> None:
     """The quick reader finds every import that Python's parser finds."""
     source, package = (SRC / file).read_bytes(), package_of(name_of(file))
     found, parsed = flat(imports(source, package)), flat(parsed_imports(source, package))
@@ -105,7 +105,7 @@ def test_no_import_is_missed(file):
     assert not (found - parsed) & set(MODULES), "it takes something else for an import"
 
 
-def test_closure():
+def test_closure() -> None:
     """All of the room, and all modules that it imports, from module to module; nothing else."""
     assert {MODULES[name] for name in closure(ROOM)} == REACHED
     covered = {"__init__.py", "errors.py", "ops/image.py", "ops/winograd.py", "ops/__init__.py",
@@ -116,7 +116,7 @@ def test_closure():
     assert all(closure(ROOM)[name] == (SRC / MODULES[name]).read_bytes() for name in closure(ROOM))
 
 
-def test_nothing_else_can_be_imported():
+def test_nothing_else_can_be_imported() -> None:
     """No module of the closure imports by a name that is made up while it runs.
 
     The package's own `__init__` does, to hand on public names that this room does not ask for; and
@@ -127,7 +127,7 @@ def test_nothing_else_can_be_imported():
     assert found == {"__init__.py", "compile/sources.py"}
 
 
-def test_another_room():
+def test_another_room() -> None:
     """The closure is that of the room that was asked for; a room that is not there has none."""
     assert "isoconv.data.idx" in closure("isoconv.data")
     assert "isoconv.compile.build" not in closure("isoconv.data")
@@ -178,7 +178,7 @@ STATEMENTS = {
 
 
 @pytest.mark.parametrize("case", STATEMENTS)
-def test_imports(case):
+def test_imports(case) -> None:
     """Every way to write an import is read as Python reads it; a name more does no harm."""
     source, wanted = STATEMENTS[case]
     wanted = {f"isoconv.{name}".rstrip(".") for name in wanted}
@@ -188,7 +188,7 @@ def test_imports(case):
     assert not (found - wanted) & set(MODULES)
 
 
-def test_finding_imports_nothing():
+def test_finding_imports_nothing() -> None:
     """Sources are found and read without running any."""
     program = """
 from isoconv.compile.sources import closure
@@ -216,7 +216,7 @@ def key():
 """
 
 
-def test_every_source_is_in_the_key(copy):
+def test_every_source_is_in_the_key(copy) -> None:
     """A change to any file that compiling may run is another key, each its own; others are none."""
     program = (
         KEY
@@ -237,7 +237,7 @@ print(json.dumps([first, keys, key()]))
     assert len(set(keys.values())) == len(REACHED) + 1
 
 
-def test_a_new_import_is_in_the_key(copy):
+def test_a_new_import_is_in_the_key(copy) -> None:
     """A module that an emitter begins to read is covered from then on, wherever the import is."""
     program = (
         KEY
@@ -265,7 +265,7 @@ print(json.dumps([
     assert len({unread, *others}) == 6
 
 
-def test_a_table_of_the_operations_is_in_the_key(copy, tmp_path):
+def test_a_table_of_the_operations_is_in_the_key(copy, tmp_path) -> None:
     """Columns swapped in a table that an emitter reads load no kernel of the columns before."""
     program = """
 import numpy as np
@@ -299,7 +299,7 @@ print(json.dumps([y.ravel().tolist(), library_for().compiled > 0]))
     assert run(copy, program, cache=cache) == [rows, False]
 
 
-def test_versions_are_in_the_key(monkeypatch):
+def test_versions_are_in_the_key(monkeypatch) -> None:
     """So are the versions of all that is not the package's own and shapes code."""
     found = {build.toolchain()}
     for place, value in (
@@ -341,14 +341,14 @@ def archive(folder, suffix):
     return place
 
 
-def without_sources(folder):
+def without_sources(folder) -> None:
     """The folder's package as bytecode alone."""
     assert compileall.compile_dir(folder, quiet=1, legacy=True)
     for path in folder.rglob("*.py"):
         path.unlink()
 
 
-def test_folder(copy):
+def test_folder(copy) -> None:
     """From a folder: the sources, wherever it is, and a helper that agrees."""
     here = state(ROOM)
     assert here.startswith("sources ")
@@ -359,7 +359,7 @@ def test_folder(copy):
     assert rest == [True, True]
 
 
-def test_archive(copy):
+def test_archive(copy) -> None:
     """From an archive with sources: the same digest as from a folder."""
     found, _, *rest = run(archive(copy, ".py"), STATE)
     assert found == state(ROOM)
@@ -367,7 +367,7 @@ def test_archive(copy):
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["folder", "archive"])
-def test_bytecode(copy, packed):
+def test_bytecode(copy, packed) -> None:
     """Without sources: all files of the package or the archive; another file is another key."""
     without_sources(copy)
     found = []
@@ -382,7 +382,7 @@ def test_bytecode(copy, packed):
     assert found[0] != found[1]
 
 
-def test_one_source_is_missing(copy):
+def test_one_source_is_missing(copy) -> None:
     """A single module without its text is enough for all files to count."""
     whole = run(copy, STATE)[0]
     path = copy / "isoconv" / "ops" / "check.py"
@@ -395,7 +395,7 @@ def test_one_source_is_missing(copy):
 
 
 @pytest.mark.parametrize("origin", [None, "/nowhere/program/isoconv/compile/sources.pyc"])
-def test_a_program_with_the_package_inside(copy, origin):
+def test_a_program_with_the_package_inside(copy, origin) -> None:
     """Where nothing can be read, no two processes have a key in common, and nothing is kept."""
     texts = {name: (copy / "isoconv" / file).read_text("utf-8") for name, file in MODULES.items()}
     packages = [name for name in MODULES if package_of(name) == name]
@@ -434,7 +434,7 @@ print(json.dumps([state("isoconv.compile"), build.toolchain(), library.cache is 
     assert all(f"NumPy {np.__version__} " in toolchain for _, toolchain, _ in runs)
 
 
-def test_kernels_of_other_rooms_are_not_kept():
+def test_kernels_of_other_rooms_are_not_kept() -> None:
     """An emitter that no key covers hands its kernels to a library that keeps none on disk."""
     found = 0
     for file in sorted(set(FILES) - REACHED):

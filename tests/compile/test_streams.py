@@ -51,7 +51,7 @@ def addition(x, y, result, sizes):
     [((3, 5, 7, 48), ()), ((2, 5, 7, 21), ()), ((3, 5, 7, 48), (2, 2)), ((2, 3, 5, 24), (1, 2))],
 )
 @pytest.mark.parametrize("parts", [1, 3])
-def test_pointwise(shape, gaps, parts, dtype, target):
+def test_pointwise(shape, gaps, parts, dtype, target) -> None:
     """The sum, in rows of whole vectors and of others, with gaps and without."""
     draw = np.random.default_rng(0)
     x, y = (draw.standard_normal(shape).astype(dtype) for _ in range(2))
@@ -63,7 +63,7 @@ def test_pointwise(shape, gaps, parts, dtype, target):
     assert (whole == FILLER).sum() == whole.size - view.size
 
 
-def test_which_stores():
+def test_which_stores() -> None:
     """Whole vectors that begin where vectors do; then a fence, so that others see them."""
     target = host_target()
     x, y = (placed(np.zeros((2, 5, 48), np.float32), i)[1] for i in range(2))
@@ -82,7 +82,7 @@ def test_which_stores():
 @pytest.mark.parametrize("channels", [48, 21])
 @pytest.mark.parametrize(("kernel", "padding"), [(2, 0), (3, 1)])
 @pytest.mark.parametrize("kind", ["max", "avg"])
-def test_pooling(kind, kernel, padding, channels, target):
+def test_pooling(kind, kernel, padding, channels, target) -> None:
     """Pooling and its gradient leave the same bits, whichever way they are stored."""
     window = WindowGeometry((kernel,) * 2, (2, 2), ((padding, padding),) * 2, (1, 1))
     sides, images = (7, 8), 2
@@ -122,7 +122,7 @@ CONVOLUTIONS = {
 
 @pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
 @pytest.mark.parametrize("name", CONVOLUTIONS)
-def test_convolutions(name, target):
+def test_convolutions(name, target) -> None:
     """Convolutions and their gradients by the input leave the references' bits."""
     kernel, stride, groups, channels, filters = CONVOLUTIONS[name]
     padding = tuple((size // 2, size // 2) for size in kernel)
@@ -162,7 +162,7 @@ def lowered_specs(graph, target, families):
     return [call.spec for call in calls if type(call.spec).__name__.startswith(families)]
 
 
-def test_rule():
+def test_rule() -> None:
     """Of kernels that go through more than half the share of the cache, and in arenas alone."""
     place = placed(np.zeros((1, 4), np.float32), 0)[1]
     expression = plain_store("float32", place)
@@ -180,7 +180,7 @@ def test_rule():
     assert chosen(dataclasses.replace(arena, start=32), 6) == [False]
 
 
-def test_training():
+def test_training() -> None:
     """A step leaves the same bits, whether everything goes past the caches or nothing does."""
     model = S(
         nn.Conv2d(32, 3, padding=1, bias=False), nn.BatchNorm2d(), nn.ReLU(), nn.MaxPool2d(2),

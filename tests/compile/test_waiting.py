@@ -64,7 +64,7 @@ def looks(allowed, late, word=7):
     return int(count[0]), int(patience[1])
 
 
-def test_the_rule():
+def test_the_rule() -> None:
     """Nobody spins where threads share cores."""
     assert [spins_for(threads, 4) for threads in (1, 3, 4, 5, 64)] == [SPINS] * 3 + [0] * 2
     assert spins_for(1, 1) == SPINS
@@ -72,7 +72,7 @@ def test_the_rule():
 
 
 @pytest.mark.parametrize("allowed", [0, 1, 10, 100])
-def test_how_long_is_spun(allowed):
+def test_how_long_is_spun(allowed) -> None:
     """So many spins, twice as many offers; unless an offered core comes back late."""
     found, late = looks(allowed, 0)
     assert late in (0, CROWDED if allowed else 0)
@@ -83,19 +83,19 @@ def test_how_long_is_spun(allowed):
 
 
 @pytest.mark.parametrize("allowed", [0, 7, 8, 100, SPINS])
-def test_waits_are_short_on_a_crowded_core(allowed):
+def test_waits_are_short_on_a_crowded_core(allowed) -> None:
     """An eighth of the spins and no offers, for so many times."""
     assert looks(allowed, 3) == (1 + allowed // SHORT, 2)
     assert looks(allowed, 1) == (1 + allowed // SHORT, 0)
 
 
-def test_who_need_not_wait_does_not():
+def test_who_need_not_wait_does_not() -> None:
     """One look is enough."""
     assert looks(SPINS, 0, word=8) == (1, 0)
 
 
 @pytest.mark.skipif("linux" not in host_target().triple, reason="elsewhere naps are short")
-def test_sleeping_ends_in_time():
+def test_sleeping_ends_in_time() -> None:
     """After the time that was given, or at once if the word is another one already."""
     start = time.monotonic()
     run_kernel(SleepSpec(0.05), [np.array([7], np.int32)])
@@ -105,7 +105,7 @@ def test_sleeping_ends_in_time():
 
 
 @pytest.mark.parametrize("cores", [1, 2, 3, 4])
-def test_the_rule_is_what_native_code_gets(cores, monkeypatch):
+def test_the_rule_is_what_native_code_gets(cores, monkeypatch) -> None:
     """At every meeting and at every door, whenever threads are woken on other cores than before."""
     monkeypatch.setattr(team_module, "cores", lambda *_: cores)
     scripts = [ScriptBuilder().finish() for _ in range(3)]
@@ -135,7 +135,7 @@ class NapSpec:
 
 @pytest.mark.skipif(not hasattr(time, "thread_time"), reason="no clock for each thread")
 @pytest.mark.parametrize("cores", [1, 8], ids=["sharing", "alone"])
-def test_a_waiting_thread_takes_no_time(cores, monkeypatch):
+def test_a_waiting_thread_takes_no_time(cores, monkeypatch) -> None:
     """Of a second that the others need, it spends a small part awake."""
     monkeypatch.setattr(team_module, "cores", lambda *_: cores)
     library = library_for()

@@ -93,7 +93,7 @@ def backward(kind, window, x, dy, *, include_pad=False, gaps=(), target=None, pa
     return view
 
 
-def check_all(window, sides, channels, dtype="float32", **settings):
+def check_all(window, sides, channels, dtype="float32", **settings) -> None:
     """Forward and backward, maximum and both averages."""
     x = data((2, *sides, channels), dtype)
     dy = data((2, *window.output_sides(sides), channels), dtype, seed=1)
@@ -111,7 +111,7 @@ def check_all(window, sides, channels, dtype="float32", **settings):
 
 
 @pytest.mark.parametrize("name", WINDOWS)
-def test_windows(name):
+def test_windows(name) -> None:
     """Every kind of window gives the bits of the reference."""
     window, sides = WINDOWS[name]
     check_all(window, sides, 5, gaps=(2,) * len(sides), parts=3)
@@ -119,7 +119,7 @@ def test_windows(name):
 
 @pytest.mark.parametrize("channels", [1, 3, 16, 17, 70])
 @pytest.mark.parametrize("name", ["2x2 rest", "3x3/2"])
-def test_channels(name, channels):
+def test_channels(name, channels) -> None:
     """Numbers of channels around the vector width."""
     window, sides = WINDOWS[name]
     check_all(window, sides, channels)
@@ -127,19 +127,19 @@ def test_channels(name, channels):
 
 @pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
 @pytest.mark.parametrize("name", ["2x2 rest", "3x3/1"])
-def test_targets(name, target):
+def test_targets(name, target) -> None:
     """Every target gives the same bits."""
     window, sides = WINDOWS[name]
     check_all(window, sides, 11, target=target)
 
 
-def test_double():
+def test_double() -> None:
     """float64 works as float32 does."""
     window, sides = WINDOWS["3x3/2"]
     check_all(window, sides, 9, dtype="float64")
 
 
-def test_epilogue():
+def test_epilogue() -> None:
     """Work behind the pooled value is done in registers and stored where it is wanted."""
     window, sides = WINDOWS["2x2"]
     x = np.abs(np.nan_to_num(data((2, *sides, 18), "float32"))) - 0.5
@@ -155,7 +155,7 @@ def test_epilogue():
     same_bits(view, operation("max_pool").reference(window, x, images=2) + other)
 
 
-def test_spec_is_a_key():
+def test_spec_is_a_key() -> None:
     """Equal specifications are equal keys, and their text is canonical."""
     window, sides = WINDOWS["2x2"]
     _, at, _ = placed(np.zeros((1, *sides, 4), "float32"), 0)

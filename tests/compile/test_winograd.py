@@ -42,7 +42,7 @@ def planes_in_memory(array, buffer):
 
 @pytest.mark.parametrize("parts", [1, 2, 3])
 @pytest.mark.parametrize("name", PATCHES)
-def test_input(name, parts):
+def test_input(name, parts) -> None:
     """Patches of the padded input in planes; nothing is written beyond them."""
     patches = ops.WinogradPatches(*PATCHES[name])
     (height, width), ((top, _), (left, _)) = patches.sides, patches.padding
@@ -61,7 +61,7 @@ def test_input(name, parts):
 
 @pytest.mark.parametrize("parts", [1, 2, 3])
 @pytest.mark.parametrize("name", PATCHES)
-def test_input_grad(name, parts):
+def test_input_grad(name, parts) -> None:
     """Overlapping patches are added in the definition's order, and only inside the input."""
     patches = ops.WinogradPatches(*PATCHES[name])
     dv = extremes((2, 16, *patches.tiles, 19), "float32", 1)
@@ -82,7 +82,7 @@ def test_input_grad(name, parts):
 @pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
 @pytest.mark.parametrize("kind", ["weight", "weight_grad"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_weight(kind, dtype, target):
+def test_weight(kind, dtype, target) -> None:
     """Kernels into planes and back, also where pairs of channels fill no vector."""
     shape = (3, 3, 5, 27) if kind == "weight" else (16, 5, 27)
     given_ = extremes(shape, dtype, 0)
@@ -113,7 +113,7 @@ def packed_by_hand(u, spec):
     ("channels", "filters", "vectors", "lanes"),
     [(16, 32, 2, 8), (5, 7, 1, 4), (19, 33, 3, 8), (35, 18, 2, 16), (8, 8, 6, 8), (3, 70, 3, 16)],
 )
-def test_pack(channels, filters, vectors, lanes, transposed, transformed):
+def test_pack(channels, filters, vectors, lanes, transposed, transformed) -> None:
     """Packed weights are the transformed kernel's elements in the contraction's order."""
     dtype = "float64" if lanes == 4 else "float32"
     w = numbers((3, 3, channels, filters), dtype, 0)
@@ -183,7 +183,7 @@ def cases(draw):
 
 @settings(max_examples=6, deadline=None, derandomize=True)
 @given(cases())
-def test_random_shapes(case):
+def test_random_shapes(case) -> None:
     """Every operation on the kernels is its reference, whatever the sizes."""
     patches, channels, filters, dtype, images = case
     graph = whole_graph(patches, channels, filters, dtype)
@@ -191,13 +191,13 @@ def test_random_shapes(case):
 
 
 @pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
-def test_targets(target):
+def test_targets(target) -> None:
     """The same bits with every instruction set, from numbers of every size."""
     graph = whole_graph(ops.WinogradPatches((5, 6), ((1, 1), (0, 2))), 17, 9, "float32")
     check(graph, arrays_for(graph, 2, extremes), 2, target=target.name)
 
 
-def test_border_on_planes():
+def test_border_on_planes() -> None:
     """Planes that a padded convolution reads lie in a border, and contractions still find them."""
     b = GraphBuilder()
     patches = ops.WinogradPatches((4, 4), ((1, 1), (1, 1)))

@@ -35,7 +35,7 @@ SHAPE = (11, 9, 3)
 def rows(monkeypatch):
     """Sets how many rows of tiles a chunk has."""
 
-    def set_rows(count):
+    def set_rows(count) -> None:
         def chosen(planes, channels, filters, capacity, *, sums):
             return min(count, planes.shape[1] * max(1, capacity))
 
@@ -88,7 +88,7 @@ def kinds(calls):
 
 @settings(max_examples=12, deadline=None, derandomize=True)
 @given(cases(), st.integers(1, 7))
-def test_random_shapes(case, count):
+def test_random_shapes(case, count) -> None:
     """Convolution and gradients are the references', whatever the sizes and the chunk."""
     patches, channels, filters, dtype, images = case
     graph = convolution(patches, channels, filters, dtype)
@@ -102,7 +102,7 @@ def test_random_shapes(case, count):
 
 
 @pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
-def test_targets(target, rows):
+def test_targets(target, rows) -> None:
     """The same bits with every instruction set, from numbers of every size."""
     rows(2)
     graph = convolution(ops.WinogradPatches((7, 6), ((1, 1), (0, 2))), 17, 9)
@@ -110,7 +110,7 @@ def test_targets(target, rows):
 
 
 @pytest.mark.parametrize("name", ["v", "dm", "dv"])
-def test_planes_that_others_want(name, rows):
+def test_planes_that_others_want(name, rows) -> None:
     """Planes that somebody else reads are made whole, and the convolution uses them."""
     rows(2)
     graph = convolution(ops.WinogradPatches((6, 5), ((1, 1), (1, 1))), 5, 7, more=(name,))
@@ -120,7 +120,7 @@ def test_planes_that_others_want(name, rows):
     check(graph, random_arrays(graph, 3), 3)
 
 
-def test_without_fusion():
+def test_without_fusion() -> None:
     """Every node alone: planes are made whole."""
     graph = convolution(ops.WinogradPatches((6, 5), ((1, 1), (1, 1))), 5, 7)
     found = kinds(lowered(graph, 3, fusion=False))
@@ -129,7 +129,7 @@ def test_without_fusion():
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
-def test_scratch_is_enough(count, rows, monkeypatch):
+def test_scratch_is_enough(count, rows, monkeypatch) -> None:
     """Kernels write up to the end of the scratch memory that they ask for, and not beyond it."""
     rows(count)
     graph = convolution(ops.WinogradPatches((6, 5), ((1, 1), (1, 1))), 5, 7)
@@ -181,7 +181,7 @@ def trained(threads, *, fusion=True):
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 100])
-def test_training_in_teams(count, rows):
+def test_training_in_teams(count, rows) -> None:
     """A team trains to the same bits, and so do chunks of any size."""
     expected = trained(1, fusion=False)
     rows(count)
@@ -192,7 +192,7 @@ def test_training_in_teams(count, rows):
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_predictions_in_teams(count, rows):
+def test_predictions_in_teams(count, rows) -> None:
     """Threads that share an image find their rows of tiles, wherever they begin."""
     graph = convolution(ops.WinogradPatches((11, 6), ((1, 1), (1, 1))), 5, 7)
     graph = type(graph)(graph.nodes, graph.outputs[:2])
@@ -228,7 +228,7 @@ def planes_of(side, channels):
         (2, 16, 1, 1),  # no more than there are
     ],
 )
-def test_chunk_rows(side, channels, capacity, wanted):
+def test_chunk_rows(side, channels, capacity, wanted) -> None:
     """Planes of a chunk stay in the cache; none where weights would come too often."""
     planes = planes_of(side, channels)
     assert chunk_rows(planes, channels, channels, capacity) == wanted
@@ -236,7 +236,7 @@ def test_chunk_rows(side, channels, capacity, wanted):
     assert wanted <= 1 or wanted * row <= winograd_layout.NEAR
 
 
-def test_sums_in_chunks():
+def test_sums_in_chunks() -> None:
     """Sums over positions are read and written with each chunk, which pays up to fewer channels."""
     planes = planes_of(16, 256)
     assert chunk_rows(planes, 256, 256, 32) == 2

@@ -46,7 +46,7 @@ def compiled(jobs, helpers):
     """What `compile_all` delivers, and the threads in which it did."""
     found, threads = {}, set()
 
-    def done(number, code):
+    def done(number, code) -> None:
         assert number not in found
         found[number] = code
         threads.add(threading.current_thread())
@@ -62,7 +62,7 @@ def whole(jobs):
 
 
 @pytest.fixture
-def helpers_alone(monkeypatch):
+def helpers_alone(monkeypatch) -> None:
     """This process is slow to begin, so that the helpers do what they can."""
     real = worker.emit_object
 
@@ -91,27 +91,27 @@ def helpers(monkeypatch):
 
 
 @pytest.mark.parametrize("number", [0, 1, 3])
-def test_same_code(jobs, number, helpers):
+def test_same_code(jobs, number, helpers) -> None:
     """Any number of helpers gives the code that one process gives."""
     assert compiled(jobs, number) == whole(jobs)
     assert len(helpers) == number
 
 
-def test_helpers_help(jobs, helpers, helpers_alone):
+def test_helpers_help(jobs, helpers, helpers_alone) -> None:
     """While this process is busy with one kernel, a helper compiles the others."""
     begin = time.monotonic()
     assert compiled(jobs, 1) == whole(jobs)
     assert time.monotonic() - begin < 0.4 * COUNT / 2
 
 
-def test_few_kernels_start_no_helper(helpers):
+def test_few_kernels_start_no_helper(helpers) -> None:
     """A helper is not worth its start for a few kernels."""
     jobs = [(f"kernel_{i}", HyperSpec(i)) for i in range(3)]
     assert compiled(jobs, None) == whole(jobs)
     assert helpers == []
 
 
-def test_many_kernels_start_as_many_as_cores(jobs, helpers, monkeypatch):
+def test_many_kernels_start_as_many_as_cores(jobs, helpers, monkeypatch) -> None:
     """There is a helper for each further core, up to one for sixteen kernels."""
     monkeypatch.setattr(worker, "cores", lambda: 64)
     compiled(jobs, None)
@@ -122,7 +122,7 @@ def test_many_kernels_start_as_many_as_cores(jobs, helpers, monkeypatch):
     assert helpers == []
 
 
-def test_helpers_started_before(jobs, helpers, helpers_alone):
+def test_helpers_started_before(jobs, helpers, helpers_alone) -> None:
     """Helpers that start before it is known what to compile, or how much."""
     crew = worker.Crew(host_target())
     crew.grow(1)
@@ -133,7 +133,7 @@ def test_helpers_started_before(jobs, helpers, helpers_alone):
     assert len(helpers) == 2
 
 
-def test_helpers_without_work(helpers):
+def test_helpers_without_work(helpers) -> None:
     """Helpers for which there is nothing to do end all the same."""
     with worker.Crew(host_target()) as crew:
         crew.grow(2)
@@ -143,7 +143,7 @@ def test_helpers_without_work(helpers):
     assert len(helpers) == 3
 
 
-def test_helpers_before_planning(tmp_path, monkeypatch, helpers):
+def test_helpers_before_planning(tmp_path, monkeypatch, helpers) -> None:
     """A library starts helpers early if nothing that was compiled before can be of use."""
     monkeypatch.setattr(worker, "cores", lambda: 3)
     cache = KernelCache(tmp_path / "kernels")
@@ -160,11 +160,11 @@ def test_helpers_before_planning(tmp_path, monkeypatch, helpers):
     assert len(helpers) == 5
 
 
-def test_a_killed_helper(jobs, helpers, helpers_alone):
+def test_a_killed_helper(jobs, helpers, helpers_alone) -> None:
     """What a killed helper had at hand is compiled here."""
     told = []
 
-    def done(number, code):
+    def done(number, code) -> None:
         told.append(number)
         for process in helpers:
             process.kill()
@@ -174,12 +174,12 @@ def test_a_killed_helper(jobs, helpers, helpers_alone):
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="this system cannot stop a process")
-def test_a_helper_that_stands_still(jobs, helpers, helpers_alone, monkeypatch):
+def test_a_helper_that_stands_still(jobs, helpers, helpers_alone, monkeypatch) -> None:
     """A stopped helper is not waited for."""
     monkeypatch.setattr(worker, "_PATIENCE", 0.2)
     told = []
 
-    def done(number, code):
+    def done(number, code) -> None:
         told.append(number)
         for process in helpers:
             process.send_signal(signal.SIGSTOP)
@@ -198,50 +198,50 @@ def test_a_helper_that_stands_still(jobs, helpers, helpers_alone, monkeypatch):
         "no python at all",
     ],
 )
-def test_a_helper_that_answers_nonsense(jobs, helpers, monkeypatch, program):
+def test_a_helper_that_answers_nonsense(jobs, helpers, monkeypatch, program) -> None:
     """A helper that ends, writes anything else or is of another version is left out."""
     monkeypatch.setattr(worker, "_PROGRAM", program)
     assert compiled(jobs[:4], 2) == whole(jobs[:4])
 
 
 @pytest.mark.parametrize("executable", [None, "", "/nowhere/python3", "/bin/some-application"])
-def test_no_interpreter(jobs, monkeypatch, executable):
+def test_no_interpreter(jobs, monkeypatch, executable) -> None:
     """Where there is no Python to start, all is compiled here."""
     monkeypatch.setattr(sys, "executable", executable)
     assert compiled(jobs[:4], 1) == whole(jobs[:4])
 
 
-def test_a_frozen_program(jobs, helpers, monkeypatch):
+def test_a_frozen_program(jobs, helpers, monkeypatch) -> None:
     """A program with Python inside is not started a second time."""
     monkeypatch.setattr(sys, "frozen", True, raising=False)
     assert compiled(jobs[:4], 1) == whole(jobs[:4])
     assert helpers == []
 
 
-def test_a_rejected_kernel(jobs, helpers, helpers_alone):
+def test_a_rejected_kernel(jobs, helpers, helpers_alone) -> None:
     """A kernel that LLVM rejects is an error here, whoever met it, and no helper stays."""
     with pytest.raises(CompileError, match="faulty"):
         compiled([*jobs[:6], ("faulty", BrokenSpec())], 1)
 
 
-def test_an_error_in_between(jobs, helpers):
+def test_an_error_in_between(jobs, helpers) -> None:
     """An exception from the caller's side ends the helpers."""
 
-    def interrupted(number, code):
+    def interrupted(number, code) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         worker.compile_all(jobs, host_target(), interrupted, 2)
 
 
-def test_a_spec_that_cannot_be_sent(helpers):
+def test_a_spec_that_cannot_be_sent(helpers) -> None:
     """A specification that pickle refuses is compiled here."""
 
     @dataclass(frozen=True)
     class LocalSpec:
         buffers: int = 1
 
-        def emit(self, k):
+        def emit(self, k) -> None:
             k.store(k.const(1), k.buffers[0])
 
     jobs = [(f"kernel_{i}", LocalSpec()) for i in range(6)]
@@ -250,7 +250,7 @@ def test_a_spec_that_cannot_be_sent(helpers):
     assert compiled(jobs, 1) == whole(jobs)
 
 
-def test_library_with_helpers(jobs, monkeypatch):
+def test_library_with_helpers(jobs, monkeypatch) -> None:
     """A library counts and reports kernels from helpers like its own."""
     monkeypatch.setattr(worker, "cores", lambda: 3)
     told = []
@@ -262,7 +262,7 @@ def test_library_with_helpers(jobs, monkeypatch):
     assert told == [(i + 1, COUNT) for i in range(COUNT)]
 
 
-def test_script_without_main_guard(tmp_path):
+def test_script_without_main_guard(tmp_path) -> None:
     """A user's script needs no ``if __name__ == "__main__"``: helpers do not run it."""
     script = tmp_path / "script.py"
     script.write_text(
@@ -289,7 +289,7 @@ def test_script_without_main_guard(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
-def test_helpers_end_with_their_parent(tmp_path):
+def test_helpers_end_with_their_parent(tmp_path) -> None:
     """When the process that started them is killed, helpers end too."""
     script = tmp_path / "script.py"
     script.write_text(

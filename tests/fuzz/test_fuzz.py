@@ -57,7 +57,7 @@ def found(request, tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_file_does_harm(kind, found):
+def test_no_file_does_harm(kind, found) -> None:
     """A spoiled file is read or refused: no other error, hang, crash, output or doing besides."""
     result, said = found
     if kind in EXTRAS and not any(seed.kind == kind for seed in data_seeds()):
@@ -74,7 +74,7 @@ def test_no_file_does_harm(kind, found):
     assert known <= set(faults), "a fault that is known was mended: strike it from known.py"
 
 
-def test_planted_faults_are_found(tmp_path):
+def test_planted_faults_are_found(tmp_path) -> None:
     """Readers that raise, hang, crash, take memory, write or warn are each found; good ones not."""
     options = ("--planted", "--count", str(len(FAULTS)), "--seconds", "0.5")
     result, _ = run_fuzzer(tmp_path, *options)
@@ -84,7 +84,7 @@ def test_planted_faults_are_found(tmp_path):
     assert sum(result["cases"].values()) == len(FAULTS)
 
 
-def test_a_fault_is_kept_with_its_command(tmp_path):
+def test_a_fault_is_kept_with_its_command(tmp_path) -> None:
     """A mutant with a fault is saved beside the command that reads it again."""
     kept = tmp_path / "kept"
     run_fuzzer(tmp_path, "--planted", "--count", "1", "--keep", str(kept))
@@ -100,7 +100,7 @@ def some_seeds() -> Sequence[Seed]:
     return [*data_seeds(), Seed("run", "made", {"run.json": record})]
 
 
-def test_a_mutant_is_a_function_of_its_numbers():
+def test_a_mutant_is_a_function_of_its_numbers() -> None:
     """One seed and one number give one mutant; other numbers and other seeds give others."""
     first, again = some_seeds(), some_seeds()
     kinds = {seed.kind for seed in first}
@@ -111,7 +111,7 @@ def test_a_mutant_is_a_function_of_its_numbers():
     assert len({str(sorted(each.files.items())) for each in made}) > len(numbers) * 0.9
 
 
-def test_seeds_are_read_to_their_end(tmp_path):
+def test_seeds_are_read_to_their_end(tmp_path) -> None:
     """Each reader reads a seed that is not spoiled, and the runs among them are as they were."""
     unread = {reader for kind in KINDS for reader in readers_of(kind, 0)}
     for place, seed in enumerate(all_seeds()):
@@ -128,7 +128,7 @@ def test_seeds_are_read_to_their_end(tmp_path):
     assert {reader.__name__ for reader in unread} <= {"_opened", "_of_run"}
 
 
-def test_every_kind_has_its_share_and_readers():
+def test_every_kind_has_its_share_and_readers() -> None:
     """Of a hundred mutants in a row each kind has its share, and each kind is read."""
     drawn = [kind_of(number) for number in range(100)]
     assert {kind: drawn.count(kind) for kind in KINDS} == dict(SHARES)
@@ -136,7 +136,7 @@ def test_every_kind_has_its_share_and_readers():
     assert set(READERS) == set(KINDS)
 
 
-def test_mutants_of_archives_stay_archives():
+def test_mutants_of_archives_stay_archives() -> None:
     """Most mutants of an .npz file still begin as a zip file does, so that its inside is read."""
     (seed, *_) = (seed for seed in data_seeds() if seed.kind == "npz")
     draw = random.Random(0)  # noqa: S311  # no secret

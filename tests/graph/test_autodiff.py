@@ -18,14 +18,14 @@ def start(shape=(3,), dtype="float32"):
     return b, b.input("dataset", "x", shape, dtype), b.input("dataset", "dy", shape, dtype)
 
 
-def test_the_gradient_of_a_value_by_itself_is_the_seed():
+def test_the_gradient_of_a_value_by_itself_is_the_seed() -> None:
     """Nothing is computed for dx/dx."""
     b, x, dy = start()
     assert differentiate(b, {x: dy}, [x]) == {x: dy}
     assert len(b) == 2
 
 
-def test_the_chain_rule():
+def test_the_chain_rule() -> None:
     """d(-2x)/dx = -2."""
     b, x, dy = start()
     y = b.add("neg", b.add("scale", x, attrs=ops.Constant(2.0)))
@@ -34,7 +34,7 @@ def test_the_chain_rule():
     np.testing.assert_array_equal(found["dx"], [[-2, 6, -1]])
 
 
-def test_cotangents_are_added_last_reader_first():
+def test_cotangents_are_added_last_reader_first() -> None:
     """Three readers: ((last + middle) + first), as the rounding shows."""
     b, x, dy = start((1,))
     big = [b.add("scale", x, attrs=ops.Constant(c)) for c in (1.0, 2.0**24, -(2.0**24))]
@@ -52,7 +52,7 @@ def test_cotangents_are_added_last_reader_first():
     np.testing.assert_array_equal(found["dx"], [[1.0]])
 
 
-def test_several_seeds():
+def test_several_seeds() -> None:
     """The gradients of several seeded values are those of their weighted sum."""
     b, x, dy = start()
     square = b.add("square", x)
@@ -63,7 +63,7 @@ def test_several_seeds():
     np.testing.assert_array_equal(found["dx"], [[5, 16, 42]])
 
 
-def test_only_what_is_wanted_is_computed():
+def test_only_what_is_wanted_is_computed() -> None:
     """No node is added for values on no path, and unreached values are left out."""
     b, x, dy = start()
     other = b.input("dataset", "other", (3,))
@@ -77,7 +77,7 @@ def test_only_what_is_wanted_is_computed():
     assert "exp" not in added
 
 
-def test_layers_keep_their_names():
+def test_layers_keep_their_names() -> None:
     """Gradient nodes belong to the layer that they differentiate."""
     b, x, dy = start()
     with b.layer("features.3"):
@@ -87,7 +87,7 @@ def test_layers_keep_their_names():
     assert {b[i].name for i in range(before, len(b))} == {"features.3"}
 
 
-def test_no_gradient_is_an_error():
+def test_no_gradient_is_an_error() -> None:
     """Where a gradient would have to flow through an operation without one, its reason is told."""
     b, x, _ = start()
     labels = b.input("dataset", "labels", (), "int32")
@@ -100,7 +100,7 @@ def test_no_gradient_is_an_error():
     assert reason in str(caught.value)
 
 
-def test_operations_off_the_path_may_have_no_gradient():
+def test_operations_off_the_path_may_have_no_gradient() -> None:
     """A value that nothing wanted leads to needs no gradient rule."""
     b, x, _ = start()
     labels = b.input("dataset", "labels", (), "int32")
@@ -111,7 +111,7 @@ def test_operations_off_the_path_may_have_no_gradient():
     assert set(differentiate(b, {y: seed}, [other])) == {other}
 
 
-def test_a_wrong_rule_is_found(monkeypatch):
+def test_a_wrong_rule_is_found(monkeypatch) -> None:
     """A gradient rule that gives another shape than its input's is a fault that is named."""
     b, x, _ = start()
     y = b.add("sum", x, attrs=ops.Sum(0, batched=True))
@@ -127,7 +127,7 @@ def test_a_wrong_rule_is_found(monkeypatch):
         differentiate(b, {y: seed}, [x])
 
 
-def test_second_derivatives():
+def test_second_derivatives() -> None:
     """Gradients are nodes like others: d2(x^3)/dx2 = 6x."""
     b, x, dy = start(dtype="float64")
     cube = b.add("mul", b.add("square", x), x)

@@ -13,7 +13,7 @@ from isoconv.graph.operation import Operation, operation, operations, register
 from isoconv.ops.interpret import interpret
 
 
-def test_inputs_are_batched_if_rows():
+def test_inputs_are_batched_if_rows() -> None:
     """Only rows of a data set have an image axis."""
     b = GraphBuilder()
     for kind in ("parameter", "state", "scalar", "dataset"):
@@ -22,7 +22,7 @@ def test_inputs_are_batched_if_rows():
         assert b[index].attrs == InputAttrs(kind, kind)
 
 
-def test_add_infers():
+def test_add_infers() -> None:
     """The result's shape and dtype come from the operation's rule."""
     b = GraphBuilder()
     x = b.input("dataset", "x", (4, 5, 3), "float64")
@@ -31,7 +31,7 @@ def test_add_infers():
     assert len(b) == 2
 
 
-def test_add_refuses():
+def test_add_refuses() -> None:
     """What an operation does not take is refused with the rule's own error."""
     b = GraphBuilder()
     x, y = b.input("dataset", "x", (3,)), b.input("dataset", "y", (4,))
@@ -47,7 +47,7 @@ def test_add_refuses():
     assert len(b) == 3
 
 
-def test_equal_nodes_are_one():
+def test_equal_nodes_are_one() -> None:
     """The same operation on the same values with the same settings is made once."""
     b = GraphBuilder()
     x = b.input("dataset", "x", (3,))
@@ -62,7 +62,7 @@ def test_equal_nodes_are_one():
     assert b.add("offset", x, attrs=ops.Constant(2.0)) != y
 
 
-def test_zeros_of_both_signs_are_two_constants():
+def test_zeros_of_both_signs_are_two_constants() -> None:
     """-0.0 + 0.0 is 0.0 and -0.0 + -0.0 is -0.0, so the two nodes differ."""
     b = GraphBuilder()
     x = b.input("dataset", "x", (1,))
@@ -78,7 +78,7 @@ def test_zeros_of_both_signs_are_two_constants():
     assert np.signbit(found["minus"]).all()
 
 
-def test_names_of_inputs_are_unique():
+def test_names_of_inputs_are_unique() -> None:
     """Arrays are given by name, so a name is that of one input, whatever its kind."""
     b = GraphBuilder()
     x = b.input("dataset", "x", (3,))
@@ -93,7 +93,7 @@ def test_names_of_inputs_are_unique():
     assert len(b) == len(more) == 1
 
 
-def test_a_copy_is_a_value_of_its_own():
+def test_a_copy_is_a_value_of_its_own() -> None:
     """A copy has its source's spec and another position."""
     b = GraphBuilder()
     x = b.input("dataset", "x", (3,))
@@ -103,7 +103,7 @@ def test_a_copy_is_a_value_of_its_own():
     assert b[y].inputs == (x,)
 
 
-def test_layers_nest():
+def test_layers_nest() -> None:
     """Nodes carry the innermost layer's name, also after an error inside it."""
     b = GraphBuilder()
     x = b.input("dataset", "x", (3,))
@@ -117,7 +117,7 @@ def test_layers_nest():
     assert [b[i].name for i in (x, inner, outer, after)] == ["", "inner", "outer", "outer"]
 
 
-def test_a_graph_holds_what_its_outputs_need():
+def test_a_graph_holds_what_its_outputs_need() -> None:
     """Other nodes are left out; the order stays; positions are closed up."""
     b = GraphBuilder()
     x = b.input("dataset", "x", (3,))
@@ -137,7 +137,7 @@ def test_a_graph_holds_what_its_outputs_need():
     assert list(graph.inputs("parameter")) == []
 
 
-def test_a_builder_goes_on_from_a_graph():
+def test_a_builder_goes_on_from_a_graph() -> None:
     """A builder that starts from a graph has its nodes at their positions."""
     b = GraphBuilder()
     x = b.input("dataset", "x", (3,))
@@ -148,7 +148,7 @@ def test_a_builder_goes_on_from_a_graph():
     assert more.add("exp", 1) == 2
 
 
-def test_a_builder_keeps_equal_nodes_of_a_graph_apart():
+def test_a_builder_keeps_equal_nodes_of_a_graph_apart() -> None:
     """What stands behind two equal nodes still reads what it read."""
     b = GraphBuilder()
     x = b.input("dataset", "x", (3,))
@@ -160,7 +160,7 @@ def test_a_builder_keeps_equal_nodes_of_a_graph_apart():
     assert more.nodes == graph.nodes
 
 
-def test_graphs_are_frozen():
+def test_graphs_are_frozen() -> None:
     """A pass makes a new graph."""
     node = Node("input", (), InputAttrs("dataset", "x"), TensorSpec((3,)))
     graph = Graph((node,), (("x", 0),))
@@ -171,7 +171,7 @@ def test_graphs_are_frozen():
     assert len(graph) == 1
 
 
-def test_operation_names_are_unique():
+def test_operation_names_are_unique() -> None:
     """The table takes a name once, and is read-only outside."""
     with pytest.raises(GraphError, match="'add' is registered already"):
         register(operation("add"))
@@ -180,7 +180,7 @@ def test_operation_names_are_unique():
         operations()["add"] = None  # type: ignore[index]
 
 
-def test_operations_say_what_their_elements_are_made_of():
+def test_operations_say_what_their_elements_are_made_of() -> None:
     """One that is not pointwise and has no terms is refused; an input alone may go without."""
     silent = dataclasses.replace(operation("sum"), name="silent", terms=None)
     with pytest.raises(GraphError, match="by terms or by being pointwise; 'silent' does neither"):

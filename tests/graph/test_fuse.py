@@ -21,7 +21,7 @@ SAME = ops.ConvGeometry((3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1))
 HALF = ops.WindowGeometry((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1))
 
 
-def check_legal(graph, groups):
+def check_legal(graph, groups) -> None:
     """The rules that every fusion keeps."""
     owner = {}
     for number, group in enumerate(groups):
@@ -55,7 +55,7 @@ def check_legal(graph, groups):
         _check_shapes(graph, group)
 
 
-def _check_shapes(graph, group):
+def _check_shapes(graph, group) -> None:
     """One domain per group, and a kernel family for it."""
     domain = {(graph[i].spec.shape, graph[i].spec.batched) for i in group.pointwise}
     assert all(operation(graph[i].op).pointwise for i in group.pointwise)
@@ -115,7 +115,7 @@ def random_graph(draw, channels=3):
 
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(st.data())
-def test_every_fusion_is_legal(data):
+def test_every_fusion_is_legal(data) -> None:
     """Each node in one group, groups in a possible order, values stored if read elsewhere."""
     graph = random_graph(data.draw)
     check_legal(graph, fuse(graph))
@@ -126,7 +126,7 @@ def test_every_fusion_is_legal(data):
 
 @settings(max_examples=8, deadline=None, derandomize=True)
 @given(st.data())
-def test_fusion_changes_no_bit(data):
+def test_fusion_changes_no_bit(data) -> None:
     """Fused, one by one, and by the references: the same values."""
     graph = random_graph(data.draw)
     rng = np.random.default_rng(0)
@@ -144,7 +144,7 @@ def test_fusion_changes_no_bit(data):
 
 
 @pytest.mark.parametrize("name", ["lenet5", "resnet20", "mobilenetv2", "tinyvgg"])
-def test_models(name):
+def test_models(name) -> None:
     """Training graphs of the ready models fuse legally, and into far fewer groups."""
     traced = nn.trace_model(nn.models.create(name, 10, (32, 32, 3)), (32, 32, 3), training=True)
     b = traced.builder
@@ -159,7 +159,7 @@ def test_models(name):
     assert len(groups) < 0.75 * computed
 
 
-def test_convolution_bias_relu():
+def test_convolution_bias_relu() -> None:
     """The work behind a convolution is its epilogue, and only the result is stored."""
     b = GraphBuilder()
     x, w = b.input("dataset", "x", (6, 6, 3)), b.input("parameter", "w", (3, 3, 3, 3))
@@ -171,7 +171,7 @@ def test_convolution_bias_relu():
     assert fuse(graph) == (Group(relu - 3, (relu - 1, relu), (), (relu,)),)
 
 
-def test_statistics_share_a_pass():
+def test_statistics_share_a_pass() -> None:
     """Both sums of a normalisation's gradient are taken in one pass over the same values."""
     b = GraphBuilder()
     x, dy, mean = (
@@ -188,7 +188,7 @@ def test_statistics_share_a_pass():
     assert group.stored == group.sums
 
 
-def test_a_root_does_not_take_in_what_it_reads():
+def test_a_root_does_not_take_in_what_it_reads() -> None:
     """The gradient of max(y) needs y before it; the group of y cannot become its epilogue."""
     b = GraphBuilder()
     x = b.input("dataset", "x", (4, 4, 3))
@@ -200,7 +200,7 @@ def test_a_root_does_not_take_in_what_it_reads():
     check_legal(graph, fuse(graph))
 
 
-def test_normalised_rectified_pooled():
+def test_normalised_rectified_pooled() -> None:
     """Convolution, batch normalisation, ReLU, max pooling: the most usual block of all."""
     model = nn.Sequential(nn.Conv2d(4, 3), nn.BatchNorm2d(), nn.ReLU(), nn.MaxPool2d(2))
     traced = nn.trace_model(model, (6, 6, 2), training=True)
@@ -211,7 +211,7 @@ def test_normalised_rectified_pooled():
     check_legal(graph, fuse(graph))
 
 
-def test_sums_of_two_dtypes_stay_apart():
+def test_sums_of_two_dtypes_stay_apart() -> None:
     """A pass sums in one dtype."""
     b = GraphBuilder()
     x = b.input("dataset", "x", (4, 4, 3))
@@ -226,7 +226,7 @@ def test_sums_of_two_dtypes_stay_apart():
     check_legal(graph, fuse(graph))
 
 
-def test_a_diamond_is_not_torn():
+def test_a_diamond_is_not_torn() -> None:
     """In exp(sum of y) * y the sum must be whole before the product, in a later pass."""
     b = GraphBuilder()
     x = b.input("dataset", "x", (4, 4, 3))

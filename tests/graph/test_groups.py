@@ -36,7 +36,7 @@ CONV, POOL, TOTAL, BACK = Group(2, (3,), (), (3,)), Group(4, (), (), (4,)), Grou
 SOUND = (CONV, POOL, TOTAL, BACK)
 
 
-def test_sound_groups():
+def test_sound_groups() -> None:
     """What fusion makes keeps the rules, and so do groups written by hand."""
     graph = block()
     verify_groups(graph, fuse(graph))
@@ -65,7 +65,7 @@ def test_sound_groups():
         ((CONV, replace(POOL, signs=(4,)), TOTAL, BACK), ""),
     ],
 )  # fmt: skip
-def test_broken_groups(groups, said):
+def test_broken_groups(groups, said) -> None:
     """Each rule, broken by hand."""
     if not said:
         # Where the pooled values are positive may be stored too: another group reads the value.
@@ -90,7 +90,7 @@ def chain():
     return b.graph([(f"y{number}", index) for number, index in enumerate(outputs)])
 
 
-def test_what_one_kernel_can_do():
+def test_what_one_kernel_can_do() -> None:
     """Work behind a root that takes none, two shapes, two kinds of sums, a sum in its own pass."""
     graph = chain()
     ops_of = [node.op for node in graph.nodes]
@@ -112,7 +112,7 @@ def test_what_one_kernel_can_do():
         verify_groups(graph, [first, both, *last])
 
 
-def test_a_sum_is_whole_behind_its_pass():
+def test_a_sum_is_whole_behind_its_pass() -> None:
     """What reads a sum over all images cannot be in the group that still adds it up."""
     b = GraphBuilder()
     x = b.input("dataset", "x", ())
@@ -125,7 +125,7 @@ def test_a_sum_is_whole_behind_its_pass():
         verify_groups(graph, [Group(-1, (y, z), (total,), (z,))])
 
 
-def test_a_sum_of_a_sum_is_another_pass():
+def test_a_sum_of_a_sum_is_another_pass() -> None:
     """A sum within a sum's own pass would read a number that is not whole yet."""
     b = GraphBuilder()
     over = ops.Sum(0, batched=False)
@@ -139,7 +139,7 @@ def test_a_sum_of_a_sum_is_another_pass():
         verify_groups(graph, [Group(-1, (), (first, second), (second,))])
 
 
-def test_repeated_work():
+def test_repeated_work() -> None:
     """Pointwise work may stand in several groups if none of them stores it."""
     b = GraphBuilder()
     x = b.input("dataset", "x", (6,))
@@ -157,7 +157,7 @@ def test_repeated_work():
         verify_groups(graph, groups)
 
 
-def test_signs_for_those_who_ask():
+def test_signs_for_those_who_ask() -> None:
     """Bits are enough for ReLU's gradient, and not for a reader of the value."""
     b = GraphBuilder()
     x, dy = b.input("dataset", "x", (4, 4, 8)), b.input("dataset", "dy", (4, 4, 8))
@@ -175,7 +175,7 @@ def test_signs_for_those_who_ask():
     verify_groups(graph, with_signs(graph, groups, lambda _: True))
 
 
-def test_who_asks_for_signs():
+def test_who_asks_for_signs() -> None:
     """ReLU's gradient asks for the sign of its first input and reads its second."""
     b = GraphBuilder()
     y, dy = b.input("dataset", "y", (3,)), b.input("dataset", "dy", (3,))
@@ -190,7 +190,7 @@ def test_who_asks_for_signs():
     assert not asks_for_signs(graph, Group(-1, (more,), (), (more,)), dy)
 
 
-def test_readers_outside():
+def test_readers_outside() -> None:
     """Who reads a value and does not make it, in the order of the groups."""
     readers = readers_outside(block(), SOUND)
     assert readers[3] == [POOL, BACK]

@@ -15,7 +15,7 @@ def names(graph):
     return [graph[index].op for index in sorted(hoisted(graph, fuse(graph)))]
 
 
-def test_deviations_of_normalisation():
+def test_deviations_of_normalisation() -> None:
     """A prediction takes each inverse standard deviation once and all else for each image."""
     model = nn.models.create("mobilenetv2", 10, (32, 32, 3)).build((32, 32, 3))
     graph = inference_graph(model, (32, 32, 3), "float32", "softmax")
@@ -24,7 +24,7 @@ def test_deviations_of_normalisation():
     assert len(found) == 52
 
 
-def test_chains_of_one_group():
+def test_chains_of_one_group() -> None:
     """Several operations on weights alone are one group, and hoisted together."""
     b = GraphBuilder()
     x, p, s = (
@@ -37,7 +37,7 @@ def test_chains_of_one_group():
     assert names(graph) == ["add", "square"]
 
 
-def test_without_images():
+def test_without_images() -> None:
     """What runs once anyway has nothing before it."""
     b = GraphBuilder()
     square = b.add("square", b.input("parameter", "p", (2, 3)))
@@ -45,7 +45,7 @@ def test_without_images():
     assert names(graph) == []
 
 
-def test_what_stays():
+def test_what_stays() -> None:
     """What reads data, a scalar of the step or another kernel's result, and what is an output."""
     b = GraphBuilder()
     x, p = b.input("dataset", "x", (3,)), b.input("parameter", "p", (3,))
@@ -62,7 +62,7 @@ def test_what_stays():
     assert names(graph) == []
 
 
-def test_what_is_made_for_each_image():
+def test_what_is_made_for_each_image() -> None:
     """A parameter repeated for the images has as many copies as a shard has images."""
     b = GraphBuilder()
     p, w = b.input("parameter", "p", (3,)), b.input("parameter", "w", (1, 1, 3, 5))

@@ -30,7 +30,7 @@ SOURCES = Path(isoconv.__file__).parent
 # What is run: the library's own ways in, which go through every pass ------------------------------
 
 
-def train():
+def train() -> None:
     """The graphs of a training step, on the kernels."""
     model = nn.Sequential(
         nn.Conv2d(16, 3, padding=1), nn.BatchNorm2d(), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
@@ -40,12 +40,12 @@ def train():
     evaluate(step.shard, random_arrays(step.shard, 3), 3)
 
 
-def trace():
+def trace() -> None:
     """The graph of a layer."""
     nn.trace_model(nn.Sequential(nn.MaxPool2d(2)), (6, 6, 16), training=True)
 
 
-def scale():
+def scale() -> None:
     """Images times the exponential of a step's scalar, on the kernels."""
     b = GraphBuilder()
     x, rate = b.input("dataset", "x", (3,)), b.input("scalar", "rate", ())
@@ -56,7 +56,7 @@ def scale():
 # How each pass is broken --------------------------------------------------------------------------
 
 
-def break_trace_model(patch):
+def break_trace_model(patch) -> None:
     """A layer's node says that it is smaller than it is."""
     add = GraphBuilder.add
 
@@ -69,7 +69,7 @@ def break_trace_model(patch):
     patch.setattr(GraphBuilder, "add", wrong)
 
 
-def break_differentiate(patch):
+def break_differentiate(patch) -> None:
     """A gradient rule leaves behind a node that its operation does not allow."""
 
     def known(name):
@@ -87,13 +87,13 @@ def break_differentiate(patch):
     patch.setattr("isoconv.graph.autodiff.operation", known)
 
 
-def break_graph(patch):
+def break_graph(patch) -> None:
     """Nodes are put into the graph in the wrong order."""
     backwards = lambda values: sorted(values, reverse=True)  # noqa: E731
     patch.setattr("isoconv.graph.builder.sorted", backwards, raising=False)
 
 
-def break_with_gathered(patch):
+def break_with_gathered(patch) -> None:
     """What is gathered is said to be something else than the rows."""
 
     def wrong(op, inputs, attrs, spec, name=""):
@@ -102,13 +102,13 @@ def break_with_gathered(patch):
     patch.setattr("isoconv.compile.lower.Node", wrong)
 
 
-def break_fuse(patch):
+def break_fuse(patch) -> None:
     """Groups come in an order in which they cannot run."""
     finish = fuse._Fusion.finish
     patch.setattr(fuse._Fusion, "finish", lambda fusion: finish(fusion)[::-1])
 
 
-def break_recompute(patch):
+def break_recompute(patch) -> None:
     """Groups stop storing what others read, and those do not repeat the work."""
     finish = recompute._Recomputation.finish
 
@@ -119,12 +119,12 @@ def break_recompute(patch):
     patch.setattr(recompute._Recomputation, "finish", wrong)
 
 
-def break_with_signs(patch):
+def break_with_signs(patch) -> None:
     """Where values are positive is stored for readers that ask for the values themselves."""
     patch.setattr(signs, "asks_for_signs", lambda *_: True)
 
 
-def break_hoisted(patch):
+def break_hoisted(patch) -> None:
     """What follows from the images is taken for what follows from weights."""
     patch.setattr("isoconv.graph.hoist._FIXED", frozenset({"parameter", "state", "scalar"}))
 
@@ -143,7 +143,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_pass_is_named(name, monkeypatch):
+def test_a_broken_pass_is_named(name, monkeypatch) -> None:
     """What is run is sound; with one pass broken, the error names that pass and the rule."""
     wound, run, said = BROKEN[name]
     run()
@@ -152,7 +152,7 @@ def test_a_broken_pass_is_named(name, monkeypatch):
         run()
 
 
-def test_every_pass_is_broken_here():
+def test_every_pass_is_broken_here() -> None:
     """No function that is a pass is left out above."""
     passes = {
         node.name
@@ -165,7 +165,7 @@ def test_every_pass_is_broken_here():
     assert passes == {name.rpartition(".")[2] for name in BROKEN}
 
 
-def test_graphs_are_made_by_passes_alone():
+def test_graphs_are_made_by_passes_alone() -> None:
     """Outside of passes no file of the library makes a graph or groups."""
     makers = {
         path.relative_to(SOURCES).as_posix()
@@ -179,7 +179,7 @@ def test_graphs_are_made_by_passes_alone():
 # The switch ---------------------------------------------------------------------------------------
 
 
-def test_the_tests_check():
+def test_the_tests_check() -> None:
     """The switch is on here, and off in a process of which nobody asked it."""
     assert passes_are_checked()
     program = "import sys; from isoconv.graph import passes; sys.exit(passes.passes_are_checked())"
@@ -187,7 +187,7 @@ def test_the_tests_check():
     assert done.returncode == 0
 
 
-def test_switched_off():
+def test_switched_off() -> None:
     """A pass that is not checked gives back what it made, right or wrong."""
 
     @checked_pass(lambda result, _: verify(result))
@@ -205,7 +205,7 @@ def test_switched_off():
         cut(graph)
 
 
-def test_debug_switches_it_on():
+def test_debug_switches_it_on() -> None:
     """``isoconv --debug`` has the passes checked, and says the broken one's name."""
     from isoconv.cli import app
 
@@ -219,7 +219,7 @@ def test_debug_switches_it_on():
         check_passes(True)
 
 
-def test_predictor_takes_a_sound_graph_alone():
+def test_predictor_takes_a_sound_graph_alone() -> None:
     """A graph made by hand is checked when a kernel is wanted for it."""
     b = GraphBuilder()
     x = b.input("dataset", "x", (3,))

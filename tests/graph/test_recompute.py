@@ -19,7 +19,7 @@ from isoconv.run.evaluate import evaluate
 OVER = ops.Sum(1, batched=False)
 
 
-def check_complete(graph, groups):
+def check_complete(graph, groups) -> None:
     """Everything that a group reads is an input, its own or stored by an earlier group."""
     stored = {index for index, _ in graph.inputs()}
     for group in groups:
@@ -35,14 +35,14 @@ def check_complete(graph, groups):
 
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(st.data())
-def test_nothing_is_missing(data):
+def test_nothing_is_missing(data) -> None:
     """After recomputation every value that is read is at hand."""
     graph = random_graph(data.draw)
     check_complete(graph, recompute(graph, fuse(graph)))
 
 
 @pytest.mark.parametrize("name", ["resnet20", "mobilenetv2"])
-def test_normalisation_stores_no_difference(name):
+def test_normalisation_stores_no_difference(name) -> None:
     """Neither x - mean nor (x - mean) * inv of a batch normalisation is stored."""
     traced = nn.trace_model(nn.models.create(name, 10, (32, 32, 3)), (32, 32, 3), training=True)
     b = traced.builder
@@ -74,7 +74,7 @@ def statistics(b, x, mean):
     return difference, total, last
 
 
-def test_same_bits():
+def test_same_bits() -> None:
     """Repeated work gives the bits of stored values."""
     b = GraphBuilder()
     x, mean = b.input("dataset", "x", (5, 5, 4)), b.input("parameter", "mean", (4,))
@@ -92,7 +92,7 @@ def test_same_bits():
         same_bits(array, expected[name])
 
 
-def test_outputs_stay():
+def test_outputs_stay() -> None:
     """A value that is wanted outside is stored, and then read."""
     b = GraphBuilder()
     x, mean = b.input("dataset", "x", (5, 5, 4)), b.input("parameter", "mean", (4,))
@@ -101,7 +101,7 @@ def test_outputs_stay():
     assert recompute(graph, fuse(graph)) == fuse(graph)
 
 
-def test_roots_read_memory():
+def test_roots_read_memory() -> None:
     """Pooling reads what is stored, so the value that it reads stays."""
     b = GraphBuilder()
     x, mean = b.input("dataset", "x", (4, 4, 4)), b.input("parameter", "mean", (4,))
@@ -111,7 +111,7 @@ def test_roots_read_memory():
     assert recompute(graph, fuse(graph)) == fuse(graph)
 
 
-def test_long_work_is_not_repeated():
+def test_long_work_is_not_repeated() -> None:
     """Three operations from a stored value on are repeated; with one more its result is stored."""
     b = GraphBuilder()
     values = [b.input("dataset", "x", (5, 5, 4))]
@@ -129,7 +129,7 @@ def test_long_work_is_not_repeated():
     assert homes == [2, 2, 2, 1, 2]
 
 
-def test_dear_work_is_not_repeated():
+def test_dear_work_is_not_repeated() -> None:
     """An exponential is stored."""
     b = GraphBuilder()
     x = b.input("dataset", "x", (4, 4, 4))

@@ -29,7 +29,7 @@ def grouped(graph, suits=always):
     return with_signs(graph, recompute(graph, fuse(graph)), suits)
 
 
-def check_complete(graph, groups):
+def check_complete(graph, groups) -> None:
     """What a group reads is an input, its own, or left by an earlier group: itself or its signs."""
     stored, signs = {index for index, _ in graph.inputs()}, set()
     for group in groups:
@@ -47,7 +47,7 @@ def check_complete(graph, groups):
 
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(st.data())
-def test_nothing_is_missing(data):
+def test_nothing_is_missing(data) -> None:
     """Every value that is read is at hand, or its signs are where they are enough."""
     graph = random_graph(data.draw)
     check_complete(graph, grouped(graph))
@@ -55,7 +55,7 @@ def test_nothing_is_missing(data):
 
 @settings(max_examples=8, deadline=None, derandomize=True)
 @given(st.data())
-def test_signs_change_no_bit(data):
+def test_signs_change_no_bit(data) -> None:
     """Fused, one by one, and by the references: the same values."""
     graph = random_graph(data.draw, channels=8)
     draw = np.random.default_rng(0)
@@ -81,7 +81,7 @@ def pooled():
     return b, x, y, z, flow
 
 
-def test_value_is_not_stored_for_its_gradient():
+def test_value_is_not_stored_for_its_gradient() -> None:
     """Average pooling reads the value, its gradient does not: only signs stay."""
     b, x, _, z, flow = pooled()
     graph = b.graph([("z", z), ("dx", flow)])
@@ -99,7 +99,7 @@ def test_value_is_not_stored_for_its_gradient():
     assert not any(graph[index].op == "relu" for index in maker.stored)
 
 
-def test_outputs_and_other_readers_keep_the_value():
+def test_outputs_and_other_readers_keep_the_value() -> None:
     """A value that is an output, or that another group computes with, stays stored."""
     b, _, y, z, flow = pooled()
     graph = b.graph([("y", y), ("z", z), ("dx", flow)])
@@ -109,7 +109,7 @@ def test_outputs_and_other_readers_keep_the_value():
     check_complete(graph, groups)
 
 
-def test_an_output_that_only_gradients_read():
+def test_an_output_that_only_gradients_read() -> None:
     """It is stored for whoever wanted it, and its signs for the gradient."""
     b = GraphBuilder()
     x = b.input("dataset", "x", (8,))
@@ -121,7 +121,7 @@ def test_an_output_that_only_gradients_read():
     assert graph.output("y") in maker.stored
 
 
-def test_a_reader_that_needs_more_reads_the_value():
+def test_a_reader_that_needs_more_reads_the_value() -> None:
     """ReLU's gradient in one kernel with the gradient of max pooling, which reads the value."""
     b = GraphBuilder()
     x = b.input("dataset", "x", (4, 4, 8))
@@ -132,7 +132,7 @@ def test_a_reader_that_needs_more_reads_the_value():
     assert not any(group.signs for group in grouped(graph))
 
 
-def test_nothing_changes_where_bits_do_not_suit():
+def test_nothing_changes_where_bits_do_not_suit() -> None:
     """Then every gradient reads the value itself."""
     b, _, _, z, flow = pooled()
     graph = b.graph([("z", z), ("dx", flow)])
@@ -141,7 +141,7 @@ def test_nothing_changes_where_bits_do_not_suit():
 
 
 @pytest.mark.parametrize("name", ["resnet20", "mobilenetv2"])
-def test_networks_read_signs(name):
+def test_networks_read_signs(name) -> None:
     """No ReLU's gradient in another kernel than its ReLU reads whole numbers for it."""
     traced = nn.trace_model(nn.models.create(name, 10, (32, 32, 3)), (32, 32, 3), training=True)
     b = traced.builder

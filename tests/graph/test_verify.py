@@ -27,39 +27,39 @@ def replaced(graph, index, **changes):
     return Graph(tuple(nodes), graph.outputs)
 
 
-def test_a_sound_graph_comes_back():
+def test_a_sound_graph_comes_back() -> None:
     """A pass can end with verify."""
     graph = sound()
     assert verify(graph) is graph
 
 
 @pytest.mark.parametrize("source", [1, 2, 7, -1])
-def test_inputs_come_before_their_reader(source):
+def test_inputs_come_before_their_reader(source) -> None:
     """A node may read neither itself, nor later nodes, nor nodes that do not exist."""
     with pytest.raises(GraphError, match=r"node 1 \(neg\) of layer 'features\.0'.*before"):
         verify(replaced(sound(), 1, inputs=(source,)))
 
 
-def test_the_shape_rule_is_asked():
+def test_the_shape_rule_is_asked() -> None:
     """A node whose spec is another than the inferred one is found."""
     wrong = TensorSpec((4,))
     with pytest.raises(GraphError, match=r"gives float32\(N, 3\), the node says float32\(N, 4\)"):
         verify(replaced(sound(), 2, spec=wrong))
 
 
-def test_the_shape_rule_refuses():
+def test_the_shape_rule_refuses() -> None:
     """An operation that does not take its inputs is named with the rule's words."""
     with pytest.raises(GraphError, match=r"node 2 \(hits\).*hits: "):
         verify(replaced(sound(), 2, op="hits", inputs=(1, 1), attrs=ops.Hits(1)))
 
 
-def test_unknown_operations():
+def test_unknown_operations() -> None:
     """An unregistered operation is named."""
     with pytest.raises(GraphError, match="'frobnicate'"):
         verify(replaced(sound(), 1, op="frobnicate"))
 
 
-def test_inputs_say_what_they_are():
+def test_inputs_say_what_they_are() -> None:
     """An input needs its record, no sources, and an image axis if it is a data set's rows."""
     graph = sound()
     with pytest.raises(GraphError, match="InputAttrs"):
@@ -68,7 +68,7 @@ def test_inputs_say_what_they_are():
         verify(replaced(graph, 0, attrs=InputAttrs("parameter", "x")))
 
 
-def test_names_are_unique():
+def test_names_are_unique() -> None:
     """Neither two inputs, of whatever kinds, nor two outputs share a name."""
     graph = sound()
     for kind in ("dataset", "parameter"):
@@ -80,7 +80,7 @@ def test_names_are_unique():
         verify(Graph(graph.nodes, (("y", 1), ("y", 2))))
 
 
-def test_outputs_exist():
+def test_outputs_exist() -> None:
     """An output must be one of the nodes."""
     for index in (3, -1):
         with pytest.raises(GraphError, match=f"output 'y'.*got node {index}"):

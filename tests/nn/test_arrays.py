@@ -53,13 +53,13 @@ CASES = {
 }
 
 
-def test_every_function_has_a_case():
+def test_every_function_has_a_case() -> None:
     """A new function on arrays needs one here."""
     assert set(CASES) == set(arrays.__all__) - {"gradients"}
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_arguments_are_those_on_tensors(name):
+def test_the_arguments_are_those_on_tensors(name) -> None:
     """A function on arrays has the names, order, defaults and types of its namesake on tensors."""
     own = inspect.signature(getattr(ic, name))
     other = inspect.signature(getattr(nn.functional, name))
@@ -74,7 +74,7 @@ def test_the_arguments_are_those_on_tensors(name):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_help(name):
+def test_help(name) -> None:
     """`help` shows each argument, what comes back, what is raised and an example."""
     text = inspect.getdoc(getattr(ic, name))
     for part in ("Args:", "Returns:", "Raises:", "Example:", f"ic.{name}("):
@@ -84,7 +84,7 @@ def test_help(name):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_gradient_for_each_float_array(name):
+def test_a_gradient_for_each_float_array(name) -> None:
     """In float64 each is the slope of the function's own result along a random direction."""
     function = getattr(ic, name)
     given, settings = CASES[name]
@@ -106,7 +106,7 @@ def test_a_gradient_for_each_float_array(name):
         assert math.fsum((gradient * direction).ravel()) == pytest.approx(slope, rel=1e-6)
 
 
-def test_gradients_by_given_statistics():
+def test_gradients_by_given_statistics() -> None:
     """By hand: dL/dmean = -γ Σ dy / σ, and dL/dvariance = -γ/2 Σ dy (x - mean) / σ³."""
     x = np.float32([[1, 2], [3, 6]])
     mean, variance = np.float32([2, 2]), np.float32([4, 16])
@@ -121,7 +121,7 @@ def test_gradients_by_given_statistics():
     np.testing.assert_array_equal(by_beta, [3, 2])
 
 
-def test_no_gradient_is_zeros():
+def test_no_gradient_is_zeros() -> None:
     """Statistics of x itself have no gradient of their own: dx holds their share."""
     x = normal(4, 3).astype(np.float32)
     mean, variance = x.mean(0), x.var(0)
@@ -143,7 +143,7 @@ W = np.arange(16, dtype=np.float32).reshape(2, 2, 2, 2)
 class Foreign:
     """An array of another library, as far as NumPy can tell."""
 
-    def __init__(self, array):
+    def __init__(self, array) -> None:
         self.array = array
 
     def __array__(self, dtype=None, copy=None):
@@ -162,7 +162,7 @@ class Foreign:
     ],
     ids=["byte order", "strided", "backwards", "columns", "nothing masked", "foreign"],
 )
-def test_arrays_of_every_layout(other):
+def test_arrays_of_every_layout(other) -> None:
     """The same numbers give the same bits, however they lie and whoever holds them."""
     wanted = ic.conv2d(X, W)
     np.testing.assert_array_equal(ic.conv2d(other(X), other(W)), wanted)
@@ -172,14 +172,14 @@ def test_arrays_of_every_layout(other):
     np.testing.assert_array_equal(dw, plain_dw)
 
 
-def test_arrays_that_cannot_be_written():
+def test_arrays_that_cannot_be_written() -> None:
     """They are read, and stay as they are."""
     fixed = X.copy()
     fixed.flags.writeable = False
     np.testing.assert_array_equal(ic.relu(fixed), X)
 
 
-def test_lists():
+def test_lists() -> None:
     """Lists are the arrays that NumPy makes of them; a matrix is an array of two axes."""
     found = ic.softmax([[0.0, 0.0], [1.0, 1.0]])
     assert found.dtype == np.float64
@@ -191,7 +191,7 @@ def test_lists():
 
 
 @pytest.mark.parametrize("kind", [list, np.int8, np.uint16, np.int64, np.uint64, bool, ">i4"])
-def test_labels(kind):
+def test_labels(kind) -> None:
     """Class numbers of every whole kind are taken, and a list of them."""
     logits = np.float32([[1, 2], [3, -1], [0, 0]])
     labels = [1, 0, 1] if kind is list else np.array([1, 0, 1], kind)
@@ -211,7 +211,7 @@ def test_labels(kind):
         ([0], ShapeError, "same number of images"),
     ],
 )
-def test_wrong_labels(labels, error, message):
+def test_wrong_labels(labels, error, message) -> None:
     """A label that names no class is refused before a kernel looks it up."""
     with pytest.raises(error, match=message):
         ic.cross_entropy(np.zeros((2, 2), np.float32), labels)
@@ -234,13 +234,13 @@ def test_wrong_labels(labels, error, message):
         (Trace().images((3,)), ArgumentError, r"relu on arrays .* is nn\.functional\.relu"),
     ],
 )
-def test_what_is_no_array(x, error, message):
+def test_what_is_no_array(x, error, message) -> None:
     """Everything else is refused by name, rule and what was given."""
     with pytest.raises(error, match=message):
         ic.relu(x)
 
 
-def test_no_channels():
+def test_no_channels() -> None:
     """Nothing is divided by channels that are not there."""
     with pytest.raises(ShapeError, match="x must have sides of at least 1"):
         ic.conv2d(X[..., :0], W[:, :, :0])
@@ -248,7 +248,7 @@ def test_no_channels():
         ic.conv2d(X, W[..., :0])
 
 
-def test_no_images():
+def test_no_images() -> None:
     """No images give no results, and weights whose gradient is zero."""
     assert ic.conv2d(X[:0], W).shape == (0, 3, 2, 2)
     dx, dw = ic.gradients(ic.conv2d, np.zeros((0, 3, 2, 2)), X[:0], W)
@@ -256,7 +256,7 @@ def test_no_images():
     np.testing.assert_array_equal(dw, np.zeros_like(W))
 
 
-def test_settings_of_numpy():
+def test_settings_of_numpy() -> None:
     """Settings may be NumPy's numbers and flags."""
     wanted = ic.conv2d(X, W, stride=(1, 2), padding=1, flip=True)
     found = ic.conv2d(X, W, stride=(np.int32(1), 2), padding=np.uint8(1), flip=np.bool_(True))
@@ -281,14 +281,14 @@ def test_settings_of_numpy():
         ({"algorithm": None}, "algorithm must be one of direct, winograd; got None"),
     ],
 )
-def test_wrong_settings(settings, message):
+def test_wrong_settings(settings, message) -> None:
     """Settings of a wrong kind are refused, not read as numbers or flags."""
     with pytest.raises(ArgumentError, match=message):
         ic.conv2d(X, W, **settings)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_settings_that_are_not_finite(value):
+def test_settings_that_are_not_finite(value) -> None:
     """Where a finite number is expected no other is taken."""
     with pytest.raises(ArgumentError, match="slope must be a finite number"):
         ic.leaky_relu(X, value)
@@ -297,13 +297,13 @@ def test_settings_that_are_not_finite(value):
 
 
 @pytest.mark.parametrize("function", [np.tanh, "relu", None, ic.output_size, ic.nn.functional.relu])
-def test_gradients_of_other_functions(function):
+def test_gradients_of_other_functions(function) -> None:
     """Only a function on arrays has gradients on arrays."""
     with pytest.raises(ArgumentError, match="gradients takes a function of isoconv on arrays; got"):
         ic.gradients(function, X, X)
 
 
-def test_wrong_cotangents():
+def test_wrong_cotangents() -> None:
     """A cotangent has the result's shape and holds numbers."""
     with pytest.raises(ShapeError, match=r"grad_output must have shape \(2, 4, 3, 2\); got \(\)"):
         ic.gradients(ic.relu, 1.0, X)

@@ -349,7 +349,7 @@ def test_public_names_exist() -> None:
         assert all(hasattr(module, name) for name in module.__all__)
 
 
-def test_digest_of_names_with_line_ends():
+def test_digest_of_names_with_line_ends() -> None:
     """No name can be taken for the lines of another array; other names have the digest of ever."""
     one, two = np.float32([1]), np.float32([2])
     honest = {"a": one, "b": two}

@@ -13,13 +13,13 @@ from isoconv.nn.plain import canonical, parse
     "value",
     [None, True, 2**64 - 1, -1, 0.1, 5e-324, "ü\ud800", [], {}, {"b": [1, {"a": None}], "a": ""}],
 )
-def test_what_was_written_is_read(value):
+def test_what_was_written_is_read(value) -> None:
     """In one form, whatever the order of keys."""
     assert parse(canonical(value)) == value
     assert parse(canonical(value).decode("utf-8", "surrogatepass")) == value
 
 
-def test_there_is_one_form():
+def test_there_is_one_form() -> None:
     """Sorted keys, no spaces, letters as they are, no number that is not finite."""
     assert canonical({"b": 1, "a": "ü"}) == '{"a":"ü","b":1}'.encode()
     with pytest.raises(ValueError, match="not JSON compliant"):
@@ -46,7 +46,7 @@ def test_there_is_one_form():
     ],
     ids=lambda value: value[:24],
 )
-def test_what_nobody_would_write_is_refused(text, message):
+def test_what_nobody_would_write_is_refused(text, message) -> None:
     """Each with a ValueError that says what is wrong."""
     with pytest.raises(ValueError, match=message):
         parse(text)
@@ -54,13 +54,13 @@ def test_what_nobody_would_write_is_refused(text, message):
         parse(text.encode())
 
 
-def test_bytes_that_are_no_text_are_refused():
+def test_bytes_that_are_no_text_are_refused() -> None:
     """Whatever encoding they are taken for."""
     with pytest.raises(ValueError, match="decode"):
         parse(b'"\xff\xfe\xfa"')
 
 
-def test_as_deep_as_is_allowed():
+def test_as_deep_as_is_allowed() -> None:
     """The bound itself is within."""
     text = "[" * 249 + "1" + "]" * 249
     assert json.dumps(parse(text)) == text

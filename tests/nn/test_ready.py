@@ -34,7 +34,7 @@ def alive(monkeypatch):
     return made
 
 
-def test_a_thousand_settings(alive):
+def test_a_thousand_settings(alive) -> None:
     """Threads and predictors stay few, and every result is the same."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(3)).build((4, 4, 1))
     expected = model.predict(IMAGES, threads=1).tobytes()
@@ -49,7 +49,7 @@ def test_a_thousand_settings(alive):
     assert not set(threading.enumerate()) - before
 
 
-def test_the_one_not_used_for_longest_goes(alive):
+def test_the_one_not_used_for_longest_goes(alive) -> None:
     """Who is used stays, whatever comes and goes beside it."""
     model = network()
     model.predict(IMAGES, shard_size=1, threads=1)
@@ -65,7 +65,7 @@ def test_the_one_not_used_for_longest_goes(alive):
     assert len(alive) == MOST_PREDICTORS
 
 
-def test_one_in_use_is_left_to_its_user(alive, monkeypatch):
+def test_one_in_use_is_left_to_its_user(alive, monkeypatch) -> None:
     """A predictor that has to go works on until its prediction is done, and ends then."""
     model = network()
     expected = model.predict(IMAGES, threads=1, shard_size=1).tobytes()
@@ -73,7 +73,7 @@ def test_one_in_use_is_left_to_its_user(alive, monkeypatch):
     inside, go_on, found = threading.Event(), threading.Event(), []
     run = predictor._team.run
 
-    def waits(*args):
+    def waits(*args) -> None:
         inside.set()
         assert go_on.wait(30)
         run(*args)
@@ -97,14 +97,14 @@ def test_one_in_use_is_left_to_its_user(alive, monkeypatch):
     assert kept() is None
 
 
-def test_threads_with_different_settings(alive):
+def test_threads_with_different_settings(alive) -> None:
     """Each gets its results, though they take the predictors from one another all the time."""
     model = network()
     finishes = ("none", "softmax", "sigmoid")
     expected = {name: model.predict(IMAGES, finish=name, threads=1).tobytes() for name in finishes}
     wrong = []
 
-    def work(seed):
+    def work(seed) -> None:
         random = np.random.RandomState(seed)
         for _ in range(60):
             name = finishes[random.randint(3)]

@@ -58,7 +58,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_each_kind_takes_what_it_says(name):
+def test_each_kind_takes_what_it_says(name) -> None:
     """Values at its bounds, and values of each other type and beyond the bounds."""
     schema, right, wrong = KINDS[name]
     for value in right:
@@ -70,7 +70,7 @@ def test_each_kind_takes_what_it_says(name):
         assert all(str(fault).startswith(fault.place + " must ") for fault in found)
 
 
-def test_all_faults_are_told_at_once():
+def test_all_faults_are_told_at_once() -> None:
     """Missing, unknown and wrong entries, however deep, in one message."""
     schema = Fields({"epochs": Rows(Fields({"steps": Whole(), "loss": NUMBER})), "seed": Whole()})
     content = {"epochs": [{"steps": -1, "loss": "a"}, {"steps": 1, "loss": 2.0}, 7], "more": None}
@@ -84,7 +84,7 @@ def test_all_faults_are_told_at_once():
     )
 
 
-def test_many_faults_are_counted():
+def test_many_faults_are_counted() -> None:
     """The first ones are named, and a million take no longer than a thousand."""
     with pytest.raises(CheckpointError, match=r"\[9\] must be true or false; got 9 \| and 5 more"):
         check("r.json", list(range(15)), Rows(FLAG))
@@ -92,7 +92,7 @@ def test_many_faults_are_counted():
         check("r.json", [0] * 10**6, Rows(FLAG))
 
 
-def test_values_and_places_are_told_in_short():
+def test_values_and_places_are_told_in_short() -> None:
     """Long texts, great numbers and deep places do not fill a page."""
     deep = "a" * 10**6
     found = told_faults(Named(Named(FLAG)).faults({deep: {deep: deep}}, ""))
@@ -105,7 +105,7 @@ def test_values_and_places_are_told_in_short():
     assert "got a number of 16610 bits" in str(caught.value)
 
 
-def test_a_rule_asks_what_fits_alone():
+def test_a_rule_asks_what_fits_alone() -> None:
     """It sees values that are as the other schema says, and its faults stand at their places."""
     seen = []
 
@@ -121,7 +121,7 @@ def test_a_rule_asks_what_fits_alone():
     assert found == [Fault("rows[1].range[0].low", "be at most high", 3)]
 
 
-def test_nothing_is_no_value():
+def test_nothing_is_no_value() -> None:
     """An entry that is missing is told apart from one that is null."""
     assert str(Fault("a", "be there", ABSENT)) == "a must be there; got nothing"
     assert str(Fault("", "be there", None)) == "it must be there; got None"

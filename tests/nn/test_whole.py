@@ -34,14 +34,14 @@ class Users:
         uses: what they do; each gives something that can be compared.
     """
 
-    def __init__(self, *uses):
+    def __init__(self, *uses) -> None:
         self.found = [set() for _ in uses]
         self.counts = [0 for _ in uses]
         self._over = threading.Event()
         self._errors = []
         self._threads = [threading.Thread(target=self._work, args=use) for use in enumerate(uses)]
 
-    def _work(self, number, use):
+    def _work(self, number, use) -> None:
         try:
             while not self._over.is_set():
                 self.found[number].add(use())
@@ -54,14 +54,14 @@ class Users:
             thread.start()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_) -> None:
         self._over.set()
         for thread in self._threads:
             thread.join()
         if self._errors:
             raise self._errors[0]
 
-    def ready(self):
+    def ready(self) -> None:
         """Wait until each has been there a few times."""
         before = list(self.counts)
         while not self._errors and any(
@@ -79,7 +79,7 @@ def hasty():
     sys.setswitchinterval(usual)
 
 
-def test_predictions_while_weights_are_loaded():
+def test_predictions_while_weights_are_loaded() -> None:
     """Each is one model's or the other's, bit for bit; so are the weights that are read."""
     model, weights = network(0), [network(seed).weights for seed in (1, 2)]
     results, digests = set(), set()
@@ -102,7 +102,7 @@ def test_predictions_while_weights_are_loaded():
     assert users.found[0] == results
 
 
-def test_a_part_of_a_model_is_loaded():
+def test_a_part_of_a_model_is_loaded() -> None:
     """What is loaded into a model inside of another is whole for both."""
     model, weights = network(0), [network(seed)[0].weights for seed in (1, 2)]
     results = set()
@@ -118,7 +118,7 @@ def test_a_part_of_a_model_is_loaded():
     assert users.found[0] <= results
 
 
-def test_built_and_placed_anew():
+def test_built_and_placed_anew() -> None:
     """Weights that a model is built with, or that are put in their place, come all at once."""
     model = network(0)
     others = [network(seed).weights for seed in (1, 2)]
@@ -144,7 +144,7 @@ def described(seed, scale, finish):
     return model
 
 
-def test_a_file_is_loaded_whole(tmp_path):
+def test_a_file_is_loaded_whole(tmp_path) -> None:
     """Weights, normalisation and finish of one file never meet those of another."""
     files, results, digests = [], set(), set()
     model = network(0, 3)
@@ -180,7 +180,7 @@ def test_a_file_is_loaded_whole(tmp_path):
     assert users.found[3] <= losses
 
 
-def test_in_the_middle_of_a_change():
+def test_in_the_middle_of_a_change() -> None:
     """A prediction that begins then waits for its end, and takes what is there after it."""
     model, other = network(0), network(1)
     expected = other.predict(IMAGES, threads=1).tobytes()
@@ -199,7 +199,9 @@ def test_in_the_middle_of_a_change():
 
 @pytest.mark.parametrize("known", [True, False], ids=["again", "first"])
 @pytest.mark.parametrize("place", ["compiling", "looking", "weights"])
-def test_a_file_is_loaded_in_the_middle_of_a_prediction(place, known, tmp_path, monkeypatch):
+def test_a_file_is_loaded_in_the_middle_of_a_prediction(
+    place, known, tmp_path, monkeypatch
+) -> None:
     """What was looked at before is looked at again: the result is that of the file alone."""
     path = tmp_path / "other.safetensors"
     other = described(2, 3.0, "softmax")

@@ -46,7 +46,7 @@ def dot(a, b):
 
 
 @pytest.mark.parametrize("patches", PATCHES, ids=str)
-def test_is_the_convolution(patches):
+def test_is_the_convolution(patches) -> None:
     """On numbers that leave no rounding it is the direct convolution, with both gradients."""
     x, w = whole((2, *patches.sides, 3)), whole((3, 3, 3, 5), 1)
     dy = whole((2, *patches.outputs, 5), 2)
@@ -59,7 +59,7 @@ def test_is_the_convolution(patches):
         np.testing.assert_array_equal(one, other)
 
 
-def test_are_the_papers_matrices():
+def test_are_the_papers_matrices() -> None:
     """The written sums are the products with B, G and A."""
     patch, kernel = whole((1, 4, 4, 1)), whole((3, 3, 1, 1), 1)
     patches = ops.WinogradPatches((4, 4), ((0, 0), (0, 0)))
@@ -73,7 +73,7 @@ def test_are_the_papers_matrices():
 
 
 @pytest.mark.parametrize("patches", PATCHES, ids=str)
-def test_maps_are_adjoint(patches):
+def test_maps_are_adjoint(patches) -> None:
     """<A x, y> = <x, A^T y> for each of the three maps and for the products, exactly."""
     outputs, tiles = ops.WinogradOutput(patches.outputs), patches.tiles
     x, dv = whole((2, *patches.sides, 3)), whole((2, 16, *tiles, 3), 1)
@@ -92,7 +92,7 @@ def test_maps_are_adjoint(patches):
 
 
 @pytest.mark.parametrize("channels", [16, 128])
-def test_error(channels):
+def test_error(channels) -> None:
     """In float32 the error is about as large as the direct algorithm's, as the documents state."""
     random = np.random.default_rng(0)
     x, w = random.standard_normal((2, 8, 8, channels)), random.standard_normal((3, 3, channels, 8))
@@ -131,7 +131,7 @@ def test_error(channels):
         ({"algorithm": "fft"}, r"algorithm must be one of direct, winograd; got 'fft'"),
     ],
 )
-def test_refusals(settings, message):
+def test_refusals(settings, message) -> None:
     """What the algorithm does not compute is refused with layer, rule and value."""
     settings = {"kernel_size": 3, "algorithm": "winograd", **settings}
     with pytest.raises(ArgumentError, match=message) as caught:
@@ -139,7 +139,7 @@ def test_refusals(settings, message):
     assert str(caught.value).startswith("layer '1', Conv2d(")
 
 
-def test_too_small():
+def test_too_small() -> None:
     """An input into which the kernel does not fit is refused as in the direct algorithm."""
     with pytest.raises(ShapeError):
         nn.Conv2d(4, 3, algorithm="winograd").build((2, 8, 1))
@@ -147,7 +147,7 @@ def test_too_small():
         ops.WinogradPatches((2, 8), ((0, 0), (0, 0)))
 
 
-def test_wrong_shapes():
+def test_wrong_shapes() -> None:
     """Planes and kernels that do not fit one another are refused."""
     trace = nn.Trace()
     add, builder = trace.builder.add, trace.builder
@@ -161,7 +161,7 @@ def test_wrong_shapes():
         add("winograd_weight", u)
 
 
-def test_is_part_of_the_description():
+def test_is_part_of_the_description() -> None:
     """The choice stands in a model's text and summary; a direct layer reads as it always has."""
     fast, plain = (nn.Conv2d(4, 3, padding=1, algorithm=kind) for kind in ("winograd", "direct"))
     assert repr(plain) == repr(nn.Conv2d(4, 3, padding=1))
@@ -172,7 +172,7 @@ def test_is_part_of_the_description():
     assert plain.summary((8, 8, 3)).rows[0].kind == "Conv2d"
 
 
-def test_is_another_arithmetic(tmp_path):
+def test_is_another_arithmetic(tmp_path) -> None:
     """A run with it differs from one without in its model, and its own receipt holds."""
     images = np.random.default_rng(0).integers(0, 256, (24, 8, 8, 3)).astype(np.uint8)
     data = ic.data.Dataset.from_arrays(images, np.arange(24) % 3)
@@ -190,7 +190,7 @@ def test_is_another_arithmetic(tmp_path):
     assert any(line.startswith("model.") for line in found.head)
 
 
-def test_gradients_of_gradients():
+def test_gradients_of_gradients() -> None:
     """The operations are one another's gradients, so second derivatives agree with direct ones."""
     from isoconv.graph.autodiff import differentiate
     from isoconv.nn.trace import Trace

@@ -22,7 +22,7 @@ def joined(course, threads):
     return slots[course.root]
 
 
-def act(stage, slots):
+def act(stage, slots) -> None:
     """Carry a stage out."""
     if isinstance(stage, Work):
         slots[stage.slot] = stage.shard
@@ -32,14 +32,14 @@ def act(stage, slots):
 
 @pytest.mark.parametrize("threads", range(1, 8))
 @pytest.mark.parametrize("shards", [*range(1, 17), 31])
-def test_every_course_gives_the_written_order(shards, threads):
+def test_every_course_gives_the_written_order(shards, threads) -> None:
     """However shards and threads divide, the tree is the same."""
     found = joined(Course(shards, threads), threads)
     assert found == written((shards - 1).bit_length(), 0, shards)
 
 
 @pytest.mark.parametrize(("shards", "threads"), [(5, 2), (2, 3), (7, 4), (1, 5)])
-def test_shards_left_over_are_shared(shards, threads):
+def test_shards_left_over_are_shared(shards, threads) -> None:
     """Threads run equally many shards alone; the others in as many parts as there are threads."""
     for thread in range(threads):
         works = [s for s in Course(shards, threads).stages(thread) if isinstance(s, Work)]

@@ -59,19 +59,19 @@ def alone():
 
 
 @pytest.fixture(autouse=True)
-def as_many_as_are_asked_for(monkeypatch):
+def as_many_as_are_asked_for(monkeypatch) -> None:
     """Threads without end, which a team is kept from otherwise."""
     monkeypatch.setattr(team, "PER_CORE", 1024)
 
 
 @pytest.mark.parametrize("threads", [3, 16, 64])
-def test_more_threads_than_cores(threads, alone):
+def test_more_threads_than_cores(threads, alone) -> None:
     """A training with as many threads as anybody likes ends, with the bits of one thread."""
     assert trained(threads) == alone
 
 
 @pytest.mark.parametrize("count", [1, 2, 64, 65])
-def test_predictions(count):
+def test_predictions(count) -> None:
     """So do predictions of images that threads share, and of those that each has for itself."""
     model = nn.Sequential(
         nn.Conv2d(8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(5)
@@ -82,21 +82,21 @@ def test_predictions(count):
         assert all(model.predict(images, threads=threads).tobytes() == expected for _ in range(5))
 
 
-def test_programs_side_by_side(alone):
+def test_programs_side_by_side(alone) -> None:
     """Programs that each have a thread for every core do not wait for each other for ever."""
     programs = [program(2) for _ in range(3)]
     assert [told(one) for one in programs] == [alone] * 3
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no cores to be bound to")
-def test_bound_to_one_core(alone):
+def test_bound_to_one_core(alone) -> None:
     """A team on a single core takes turns."""
     core = min(os.sched_getaffinity(0))
     assert told(program(2, core)) == alone
     assert told(program(5, core)) == alone
 
 
-def test_weights_are_of_one_moment():
+def test_weights_are_of_one_moment() -> None:
     """Weights that are read during a training are those after some step, all of them."""
     step, model = make_step()
     moments = set()
@@ -104,7 +104,7 @@ def test_weights_are_of_one_moment():
     def moment(weights):
         return nn.storage.digest(weights)
 
-    def train(after):
+    def train(after) -> None:
         with engine_for(step, model, threads=1) as engine:
             after(engine)
             for epoch in range(20):
@@ -117,7 +117,7 @@ def test_weights_are_of_one_moment():
     assert len(moments) == 61
     found, over, engines = set(), threading.Event(), []
 
-    def read():
+    def read() -> None:
         while not over.is_set():
             if engines:
                 found.add(moment(engines[0].weights()))

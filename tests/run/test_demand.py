@@ -27,7 +27,7 @@ def total(needs):
     return sum(needs.values())
 
 
-def test_training_within_a_limit():
+def test_training_within_a_limit() -> None:
     """With what was added up a step runs; with a byte less nothing is begun."""
     step, model = make_step()
     with engine_for(step, model) as engine:
@@ -65,7 +65,7 @@ def needs_of(step, data, threads=2, batch_size=16, shard_size=4):
         return step_demand(engine.plan, data, samples=16, **settings)
 
 
-def test_less_is_needed_with_what_the_message_names():
+def test_less_is_needed_with_what_the_message_names() -> None:
     """Each of the things that are said to help makes the sum smaller."""
     step, data = small()
     usual = needs_of(step, data)
@@ -81,7 +81,7 @@ def test_less_is_needed_with_what_the_message_names():
     assert total(needs_of(*small(features=1000))) < total(usual)
 
 
-def test_batches_beyond_the_data():
+def test_batches_beyond_the_data() -> None:
     """A batch larger than the data set needs no more than all of it."""
     step, model = make_step()
     with engine_for(step, model, batch_size=2**40) as engine:
@@ -94,7 +94,7 @@ def test_batches_beyond_the_data():
         engine.steps(0, rates(1))
 
 
-def test_data_that_must_be_copied():
+def test_data_that_must_be_copied() -> None:
     """Images that native code cannot read as they lie are there twice."""
     step, model = make_step()
     data = make_data()
@@ -116,7 +116,7 @@ def network():
     ).build(SHAPE)
 
 
-def test_predictions_within_a_limit(network):
+def test_predictions_within_a_limit(network) -> None:
     """Each batch larger than those before is asked for; what fits still runs after a refusal."""
     graph = inference_graph(network, SHAPE, "float32", "softmax")
     weights, images = weights_for(network), np.ones((64, *SHAPE), np.float32)
@@ -129,14 +129,14 @@ def test_predictions_within_a_limit(network):
         assert again.tobytes() == few.tobytes()
 
 
-def test_a_graph_too_large_for_an_image(network):
+def test_a_graph_too_large_for_an_image(network) -> None:
     """Weights alone may be too much: that is said before kernels are compiled."""
     graph = inference_graph(network, SHAPE, "float32", "softmax")
     with pytest.raises(NotEnoughMemoryError, match=r"predicting an image needs .*packed weights"):
         Predictor(graph, threads=2, memory=1_000_000)
 
 
-def test_evaluating_within_a_limit():
+def test_evaluating_within_a_limit() -> None:
     """One graph on arrays: its arrays, results and what lies between."""
     b = GraphBuilder()
     x = b.input("dataset", "x", (100, 10))
@@ -147,7 +147,7 @@ def test_evaluating_within_a_limit():
         evaluate(graph, {"x": array}, 50, memory=400_000)
 
 
-def test_models_within_a_limit():
+def test_models_within_a_limit() -> None:
     """A model's parameters are there twice for a moment, the largest of them at most."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(1000), nn.Linear(10))
     traced = nn.trace_model(model, (10, 10, 1), training=True)
@@ -161,7 +161,7 @@ def test_models_within_a_limit():
         check_memory(traced, vectors=4, limit=4 * 4 * 111_010 - 1)
 
 
-def test_weights_that_are_kept_need_no_memory(monkeypatch):
+def test_weights_that_are_kept_need_no_memory(monkeypatch) -> None:
     """A model that has its weights is built again where there is no room for others."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(4096)).build((64, 64, 1))
     monkeypatch.setattr(memory, "available_memory", lambda: 2**20)
@@ -170,7 +170,7 @@ def test_weights_that_are_kept_need_no_memory(monkeypatch):
         model.build((64, 64, 1), fresh=True)
 
 
-def test_a_model_is_never_there_twice():
+def test_a_model_is_never_there_twice() -> None:
     """While it is built, one parameter at a time is held as it is drawn and as it is kept."""
     model = nn.Sequential(*(nn.Linear(256) for _ in range(60)))
     tracemalloc.start()
@@ -193,13 +193,13 @@ HUGE = {
 
 
 @pytest.mark.parametrize("name", HUGE)
-def test_huge_requests(name):
+def test_huge_requests(name) -> None:
     """What no machine has is refused at once, by what it would need and what there is."""
     with pytest.raises(NotEnoughMemoryError, match=r"at least .* of memory, and there are .*iB:"):
         HUGE[name]()
 
 
-def test_a_training_that_does_not_fit(monkeypatch):
+def test_a_training_that_does_not_fit(monkeypatch) -> None:
     """It is refused before the model is made: by then memory for the model alone may be gone."""
     monkeypatch.setattr(memory, "available_memory", lambda: 100 * 2**20)
     model = nn.Sequential(nn.Flatten(), nn.Linear(2048), nn.Linear(2))
@@ -245,7 +245,7 @@ print(*grown(64, 512))
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads Linux's own count")
-def test_what_is_added_up_is_what_is_taken():
+def test_what_is_added_up_is_what_is_taken() -> None:
     """A step's memory is the sum to within a few per cent, and the sum is not above it."""
     done = subprocess.run(
         [sys.executable, "-c", MEASURED], capture_output=True, text=True, check=True

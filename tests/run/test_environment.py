@@ -47,7 +47,7 @@ def bits(results):
     return {name: array.tobytes() for name, array in results.items()}
 
 
-def test_evaluate(changed):
+def test_evaluate(changed) -> None:
     """Subnormal results stay as they are, and the caller's environment too."""
     arrays = tiny_arrays()
     for graph in tiny_graph():
@@ -63,7 +63,7 @@ def test_evaluate(changed):
         assert bits(found) == bits(expected)
 
 
-def test_predictions(changed):
+def test_predictions(changed) -> None:
     """On threads begun before and after the change."""
     graph, _ = tiny_graph()
     arrays = tiny_arrays()
@@ -80,7 +80,7 @@ def test_predictions(changed):
     assert found == [expected, expected]
 
 
-def test_training(changed):
+def test_training(changed) -> None:
     """Steps whose gradients, vectors and weights are partly subnormal."""
     step, model = make_step(clip_norm=None)
     order = np.arange(SAMPLES)

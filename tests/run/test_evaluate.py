@@ -17,7 +17,7 @@ from isoconv.run.evaluate import evaluate
 FIRST = {case.op: case for case in reversed(CASES)}.values()
 
 
-def check_case(case, dtype):
+def check_case(case, dtype) -> None:
     """One use of one operation, by itself."""
     rng = np.random.default_rng(4)
     arrays = [make_array(item, dtype, rng) for item in case.inputs]
@@ -26,7 +26,7 @@ def check_case(case, dtype):
     check(b.graph([("y", y)]), {f"x{i}": array for i, array in enumerate(arrays)}, IMAGES)
 
 
-def test_every_operation_has_a_kernel():
+def test_every_operation_has_a_kernel() -> None:
     """A registered operation that nothing lowers is found here, not by a user."""
     for name, entry in operations().items():
         if name == "input":
@@ -39,18 +39,18 @@ def test_every_operation_has_a_kernel():
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_operation(case):
+def test_operation(case) -> None:
     """The kernel gives the reference's bits, in float32."""
     check_case(case, "float32")
 
 
 @pytest.mark.parametrize("case", FIRST, ids=str)
-def test_operation_in_double(case):
+def test_operation_in_double(case) -> None:
     """And in float64."""
     check_case(case, "float64")
 
 
-def test_copy():
+def test_copy() -> None:
     """A copy has its own memory and the same elements, of every dtype."""
     b = GraphBuilder()
     outputs = []
@@ -61,7 +61,7 @@ def test_copy():
     check(graph, random_arrays(graph, 2), 2)
 
 
-def test_outputs_of_every_kind():
+def test_outputs_of_every_kind() -> None:
     """Inputs, views, numbers, and one value under several names are outputs like others."""
     b = GraphBuilder()
     x, p = b.input("dataset", "x", (4, 3)), b.input("parameter", "p", (6, 2))
@@ -79,7 +79,7 @@ def test_outputs_of_every_kind():
     check(graph, random_arrays(graph, 3), 3)
 
 
-def test_results_are_new_arrays():
+def test_results_are_new_arrays() -> None:
     """Two calls give arrays that do not share memory, and leave the inputs as they were."""
     b = GraphBuilder()
     graph = b.graph([("y", b.add("exp", b.input("dataset", "x", (5,))))])
@@ -90,7 +90,7 @@ def test_results_are_new_arrays():
     assert (second != 0).all()
 
 
-def test_inputs_need_not_be_contiguous():
+def test_inputs_need_not_be_contiguous() -> None:
     """Transposed and misaligned arrays are taken as they are."""
     b = GraphBuilder()
     graph = b.graph([("y", b.add("neg", b.input("dataset", "x", (5, 7))))])
@@ -101,7 +101,7 @@ def test_inputs_need_not_be_contiguous():
     check(graph, {"x": odd}, 2)
 
 
-def test_no_images():
+def test_no_images() -> None:
     """Of no images there are empty results, and sums of +0.0."""
     b = GraphBuilder()
     x, w = b.input("dataset", "x", (4, 4, 3)), b.input("parameter", "w", (3, 3, 3, 5))
@@ -114,7 +114,7 @@ def test_no_images():
     assert found["sum"].tobytes() == bytes(20)
 
 
-def test_what_is_refused():
+def test_what_is_refused() -> None:
     """Arrays that are missing, or of another shape or dtype, are named."""
     b = GraphBuilder()
     x, p = b.input("dataset", "x", (3,)), b.input("parameter", "p", (3,))
@@ -138,7 +138,7 @@ def test_what_is_refused():
         evaluate(graph, {"x": x, "p": p}, 2, target="avx1024")
 
 
-def test_an_operation_without_a_kernel(monkeypatch):
+def test_an_operation_without_a_kernel(monkeypatch) -> None:
     """What cannot be lowered is named."""
     entry = operation("softmax")
     new = Operation("frobnicate", "", entry.infer, entry.reference, entry.gradient)
@@ -149,7 +149,7 @@ def test_an_operation_without_a_kernel(monkeypatch):
         evaluate(graph, {"x": np.ones((1, 3), np.float32)}, 1)
 
 
-def test_the_cache_is_optional(monkeypatch, tmp_path):
+def test_the_cache_is_optional(monkeypatch, tmp_path) -> None:
     """Without a cache nothing is written, and the result is the same."""
     b = GraphBuilder()
     graph = b.graph([("y", b.add("exp", b.input("dataset", "x", (3,))))])

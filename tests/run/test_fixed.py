@@ -16,7 +16,7 @@ ARRAYS = [
 
 
 @pytest.mark.parametrize("array", ARRAYS, ids=lambda array: f"{array.dtype.str}{array.shape}")
-def test_copy(array):
+def test_copy(array) -> None:
     """A copy has the same elements, in memory of its own."""
     copy = fixed_copy(array)
     assert is_fixed(copy)
@@ -27,7 +27,7 @@ def test_copy(array):
     assert fixed_copy(copy) is copy
 
 
-def test_nobody_can_write():
+def test_nobody_can_write() -> None:
     """Neither the array nor a view of it is made writable again."""
     copy = fixed_copy(np.ones((2, 2), np.float32))
     for array in (copy, copy[0], copy.view(np.uint32), copy.reshape(-1)):
@@ -37,7 +37,7 @@ def test_nobody_can_write():
             array.flags.writeable = True
 
 
-def test_what_can_change():
+def test_what_can_change() -> None:
     """Read-only views of memory that somebody else may write are not fixed."""
     owner = np.ones((2, 2), np.float32)
     view = owner.view()

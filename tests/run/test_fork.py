@@ -59,7 +59,7 @@ def expected():
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("used", [True, False], ids=["used before", "not used before"])
 @pytest.mark.parametrize("place", ["main thread", "another thread"])
-def test_a_child_predicts(threads, used, place, expected):
+def test_a_child_predicts(threads, used, place, expected) -> None:
     """Forked by any thread, with a predictor that the parent made or made by itself."""
     model = network()
     if used:
@@ -73,7 +73,7 @@ def test_a_child_predicts(threads, used, place, expected):
 
 
 @pytest.mark.parametrize("rest", [0, 0.1], ids=["awake", "asleep"])
-def test_whether_the_parents_threads_are_awake_is_all_one(rest, expected):
+def test_whether_the_parents_threads_are_awake_is_all_one(rest, expected) -> None:
     """Right after a prediction they still wait for the next one, a moment later they sleep."""
     model = network()
     for _ in range(5):
@@ -82,7 +82,7 @@ def test_whether_the_parents_threads_are_awake_is_all_one(rest, expected):
         assert in_child(lambda: answers(model, 3)) == expected
 
 
-def test_children_of_children(expected):
+def test_children_of_children(expected) -> None:
     """Each predicts, before its own child is forked and after that has answered."""
     model = network()
 
@@ -98,15 +98,15 @@ def test_children_of_children(expected):
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_children_of_a_parent_that_keeps_predicting(threads, expected):
+def test_children_of_a_parent_that_keeps_predicting(threads, expected) -> None:
     """With one model from two threads and with another one; in children, both answer."""
     model, other = network(), network(seed=2, filters=5)
     of_other = answers(other, threads)
 
-    def check():
+    def check() -> None:
         assert answers(model, threads) == expected
 
-    def check_other():
+    def check_other() -> None:
         assert answers(other, threads) == of_other
 
     with Busy(check), Busy(check), Busy(check_other):
@@ -115,16 +115,16 @@ def test_children_of_a_parent_that_keeps_predicting(threads, expected):
             assert found == (expected, of_other)
 
 
-def test_threads_of_a_child(expected):
+def test_threads_of_a_child(expected) -> None:
     """Threads of a child predict at once, with one model and with different ones."""
     model, other = network(), network(seed=2)
     of_other = answers(other, 2)
 
     def work():
-        def check():
+        def check() -> None:
             assert answers(model, 2) == expected
 
-        def check_other():
+        def check_other() -> None:
             assert answers(other, 2) == of_other
 
         with Busy(check) as first, Busy(check) as second, Busy(check_other) as third:
@@ -136,12 +136,12 @@ def test_threads_of_a_child(expected):
         assert in_child(work)
 
 
-def test_many_threads_fork_at_once(expected):
+def test_many_threads_fork_at_once(expected) -> None:
     """Every one gets a child that answers."""
     model = network()
     assert answers(model, 2) == expected
 
-    def fork():
+    def fork() -> None:
         assert in_child(lambda: answers(model, 2)) == expected
 
     with Busy(fork) as first, Busy(fork) as second, Busy(fork) as third:
@@ -149,7 +149,7 @@ def test_many_threads_fork_at_once(expected):
             time.sleep(0.001)
 
 
-def test_children_by_the_dozen(expected):
+def test_children_by_the_dozen(expected) -> None:
     """Side by side, like the workers of a server."""
     model = network()
     assert answers(model, 2) == expected
@@ -157,7 +157,7 @@ def test_children_by_the_dozen(expected):
     assert [child.answer() for child in children] == [expected] * 12
 
 
-def test_new_weights_in_a_child(expected):
+def test_new_weights_in_a_child(expected) -> None:
     """They are the child's alone, and its predictions follow them."""
     model, other = network(), network(seed=2)
     of_other = answers(other, 2)
@@ -182,7 +182,7 @@ def held(lock):
     """Another thread holds a lock, as in the middle of a run, as long as the block lasts."""
     taken, over = threading.Event(), threading.Event()
 
-    def wait():
+    def wait() -> None:
         with lock:
             taken.set()
             over.wait()
@@ -197,7 +197,7 @@ def held(lock):
         thread.join()
 
 
-def test_in_the_middle_of_a_meeting():
+def test_in_the_middle_of_a_meeting() -> None:
     """The child's threads meet as many as they are, though one of the parent's had come already."""
     predictor, weights = predictor_for(network())
     data = {"images": IMAGES[:1]}
@@ -211,7 +211,7 @@ def test_in_the_middle_of_a_meeting():
     assert predictor.run(weights, data)["result"].tobytes() == expected
 
 
-def test_in_the_middle_of_a_script_that_moves():
+def test_in_the_middle_of_a_script_that_moves() -> None:
     """What another thread moved in part writes nothing where that one's results were to be."""
     predictor, weights = predictor_for(network())
     data = {"images": IMAGES}
@@ -230,7 +230,7 @@ def test_in_the_middle_of_a_script_that_moves():
         assert in_child(work) == (expected, False)
 
 
-def test_in_the_middle_of_loading_weights(monkeypatch):
+def test_in_the_middle_of_loading_weights(monkeypatch) -> None:
     """A child of that moment predicts with the weights that it asks for."""
     model, other = network(), network(seed=2)
     predictor, weights = predictor_for(model)
@@ -238,7 +238,7 @@ def test_in_the_middle_of_loading_weights(monkeypatch):
     expected = predictor.run(weights, data, version=version)["result"].tobytes()
     pack, reached, go_on = predictor._pack, threading.Event(), threading.Event()
 
-    def wait(loaded):
+    def wait(loaded) -> None:
         reached.set()
         go_on.wait()
         pack(loaded)
@@ -260,7 +260,7 @@ def test_in_the_middle_of_loading_weights(monkeypatch):
     assert work() == expected
 
 
-def test_evaluations_and_profiles_in_a_child():
+def test_evaluations_and_profiles_in_a_child() -> None:
     """What makes its threads for one call, and what measures, works there as here."""
     model = network()
     graph = inference_graph(model, SHAPE, "float32", "softmax")
@@ -281,14 +281,14 @@ def test_evaluations_and_profiles_in_a_child():
 # Other ways to start a process -------------------------------------------------------------------
 
 
-def send_answers(model, threads, pipe):
+def send_answers(model, threads, pipe) -> None:
     """What a process of `multiprocessing` does."""
     pipe.send(answers(model, threads))
 
 
 @pytest.mark.parametrize("place", ["main thread", "another thread"])
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_processes_of_multiprocessing(method, place, expected):
+def test_processes_of_multiprocessing(method, place, expected) -> None:
     """However they are started: the model that they are given gives the same bits."""
     if method not in multiprocessing.get_all_start_methods():
         pytest.skip(f"this system cannot start processes by {method}")
@@ -318,13 +318,13 @@ def test_processes_of_multiprocessing(method, place, expected):
 # Threads ------------------------------------------------------------------------------------------
 
 
-def test_in_the_middle_of_a_run():
+def test_in_the_middle_of_a_run() -> None:
     """While the parent's threads are at work a child has threads of its own, and closes them."""
     turns = 9000
     with Team(3, library_for()) as team:
         counting = Counting(team)
 
-        def run():
+        def run() -> None:
             # A count is the row of a table too, which has a few more.
             counting.counters[:] = 0
             assert counting.run(3, turns) == [turns] * 3
@@ -342,7 +342,7 @@ def test_in_the_middle_of_a_run():
                 assert in_child(work) == (1, [[2, 2, 2], [1, 1, 0], [1, 1, 1]], 3, 1)
 
 
-def test_a_child_disturbs_no_thread_of_its_parent(monkeypatch):
+def test_a_child_disturbs_no_thread_of_its_parent(monkeypatch) -> None:
     """Where the parent's threads may wake up is not for the child to say."""
     limits = []
     monkeypatch.setattr(os, "sched_setaffinity", lambda *a: limits.append(a), raising=False)
@@ -360,7 +360,7 @@ def test_a_child_disturbs_no_thread_of_its_parent(monkeypatch):
 
 
 @pytest.mark.parametrize("moment", ["before", "between", "woken", "after"])
-def test_a_signal_that_forks(moment):
+def test_a_signal_that_forks(moment) -> None:
     """A handler that forks in the middle of a run: it is done here; there it is done or refused."""
     forked = []
     with Team(3, library_for()) as team:
@@ -370,14 +370,14 @@ def test_a_signal_that_forks(moment):
             fall_asleep(team)
         go, wake = team._doors._go, team._others.wake
 
-        def forks_beside_go(going, context):
+        def forks_beside_go(going, context) -> None:
             if moment == "before":
                 signal.raise_signal(signal.SIGUSR1)
             go(going, context)
             if moment != "before":
                 signal.raise_signal(signal.SIGUSR1)
 
-        def forks_after_wake(numbers):
+        def forks_after_wake(numbers) -> None:
             wake(numbers)
             signal.raise_signal(signal.SIGUSR1)
 
@@ -401,7 +401,7 @@ def test_a_signal_that_forks(moment):
         assert exit_code(forked[0]) == 0
 
 
-def test_ctrl_c_in_a_child():
+def test_ctrl_c_in_a_child() -> None:
     """A child of a moment in which the parent's main thread defers Ctrl-C is stopped by it."""
     with Team(2, library_for()) as team:
         found = []
@@ -414,7 +414,7 @@ def test_ctrl_c_in_a_child():
                 return "interrupted"
             return "went on"
 
-        def fork_elsewhere(numbers):
+        def fork_elsewhere(numbers) -> None:
             found.append(in_thread(lambda: in_child(interrupted)))
             wake(numbers)
 
@@ -424,14 +424,14 @@ def test_ctrl_c_in_a_child():
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_a_system_without_further_threads(monkeypatch):
+def test_a_system_without_further_threads(monkeypatch) -> None:
     """Says so, leaves none behind, and does the next run when it has them."""
     with Team(3, library_for()) as team:
         counting = Counting(team)
         before = threading.active_count()
         start = threading.Thread.start
 
-        def refuse(thread):
+        def refuse(thread) -> None:
             if thread.name == "isoconv-2":
                 raise RuntimeError("can't start new thread")
             start(thread)
@@ -449,7 +449,7 @@ def test_a_system_without_further_threads(monkeypatch):
 # Training -----------------------------------------------------------------------------------------
 
 
-def test_an_engine_goes_on_in_a_child():
+def test_an_engine_goes_on_in_a_child() -> None:
     """Between two calls a run may be cut: parent and child go on to the same bits."""
     step, model = make_step()
     with engine_for(step, model) as whole:
@@ -468,7 +468,7 @@ def test_an_engine_goes_on_in_a_child():
             assert found == expected
 
 
-def test_half_a_step_is_not_taken_for_a_whole_one():
+def test_half_a_step_is_not_taken_for_a_whole_one() -> None:
     """An engine at work in another thread says in the child that it is of no use there."""
     step, model = make_step()
     with engine_for(step, model) as engine:
@@ -505,7 +505,7 @@ def test_half_a_step_is_not_taken_for_a_whole_one():
 
 
 @pytest.mark.parametrize("way", ["close", "collect", "leave"])
-def test_a_child_ends_as_ever(way, tmp_path):
+def test_a_child_ends_as_ever(way, tmp_path) -> None:
     """With what runs at the end of Python: whether all is closed, collected or left as it is."""
     script = tmp_path / "script.py"
     script.write_text(
@@ -554,7 +554,7 @@ def test_a_child_ends_as_ever(way, tmp_path):
     assert done.stderr == ""
 
 
-def test_python_ends_while_a_thread_predicts(tmp_path):
+def test_python_ends_while_a_thread_predicts(tmp_path) -> None:
     """What a daemon thread is in the middle of is done first, and nothing hangs."""
     script = tmp_path / "script.py"
     script.write_text(
@@ -593,7 +593,7 @@ def test_python_ends_while_a_thread_predicts(tmp_path):
     assert (done.stdout, done.stderr) == ("done\n", "")
 
 
-def test_a_predictor_that_is_forgotten_in_a_child():
+def test_a_predictor_that_is_forgotten_in_a_child() -> None:
     """Its threads end with it there; the parent's stay."""
     predictor, weights = predictor_for(network())
     held = [predictor]

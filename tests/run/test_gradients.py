@@ -39,7 +39,7 @@ NETWORKS = {
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_finite_differences(name):
+def test_finite_differences(name) -> None:
     """In float64 every gradient of a network is the slope of its own result."""
     model, shape = NETWORKS[name]
     graph = differentiated(model, shape, "float64")
@@ -76,7 +76,7 @@ def whole(shape, dtype, seed):
 
 @settings(max_examples=6, deadline=None, derandomize=True)
 @given(contractions())
-def test_convolutions_are_adjoint(case):
+def test_convolutions_are_adjoint(case) -> None:
     """<conv(x, w), dy> = <x, conv_grad_input(dy, w)> = <w, conv_grad_weight(x, dy)>, exactly."""
     arrays = conv_arrays(case, whole)
     found = evaluate(conv_graph(case), arrays, case.images)
@@ -86,7 +86,7 @@ def test_convolutions_are_adjoint(case):
 
 
 @pytest.mark.parametrize("overlap", [False, True])
-def test_poolings_are_adjoint(overlap):
+def test_poolings_are_adjoint(overlap) -> None:
     """What a window takes from its input it gives back to the same places."""
     if overlap:
         window = ops.WindowGeometry((2, 4), (1, 2), ((1, 0), (2, 1)), (1, 1), ceil_mode=True)
@@ -119,7 +119,7 @@ def test_poolings_are_adjoint(overlap):
 
 @pytest.mark.parametrize("flip", [False, True], ids=["correlate2d", "convolve2d"])
 @pytest.mark.parametrize(("padding", "mode"), [(0, "valid"), ((2, 1), "full")])
-def test_scipy(flip, padding, mode):
+def test_scipy(flip, padding, mode) -> None:
     """Both meanings of convolution, channel by channel, as SciPy computes them."""
     x, w = whole((2, 7, 8, 3), "float64", 0), whole((3, 2, 3, 4), "float64", 1)
     found = ic.conv2d(x, w, padding=padding, flip=flip)
@@ -135,7 +135,7 @@ def test_scipy(flip, padding, mode):
 
 @pytest.mark.parametrize("flip", [False, True], ids=["correlate", "convolve"])
 @pytest.mark.parametrize("rank", [1, 3])
-def test_scipy_other_ranks(flip, rank):
+def test_scipy_other_ranks(flip, rank) -> None:
     """Rows and volumes: SciPy sums over channels as over one more axis."""
     function = {1: ic.conv1d, 3: ic.conv3d}[rank]
     sides, kernel = (6, 5, 7)[:rank], (3, 2, 2)[:rank]
@@ -152,7 +152,7 @@ def test_scipy_other_ranks(flip, rank):
 
 @given(st.integers(1, 4), st.integers(1, 3))
 @settings(max_examples=6, deadline=None, derandomize=True)
-def test_scipy_stride_and_dilation(stride, dilation):
+def test_scipy_stride_and_dilation(stride, dilation) -> None:
     """A stride keeps every so many results; dilation is a kernel with zeros between."""
     x, w = whole((1, 11, 10, 2), "float64", 2), whole((3, 2, 2, 3), "float64", 3)
     found = ic.conv2d(x, w, stride=stride, dilation=dilation)
@@ -163,7 +163,7 @@ def test_scipy_stride_and_dilation(stride, dilation):
         np.testing.assert_array_equal(found[0, ..., o], full[::stride, ::stride])
 
 
-def test_scipy_gradients():
+def test_scipy_gradients() -> None:
     """By the input a full convolution with the kernel, by the kernel a valid correlation."""
     x, w = whole((1, 7, 8, 1), "float64", 4), whole((3, 2, 1, 1), "float64", 5)
     dy = whole((1, 5, 7, 1), "float64", 6)

@@ -65,7 +65,7 @@ def case(request, model):
 @pytest.mark.parametrize(
     ("threads", "shard_size"), [(1, 32), (1, 7), (2, 32), (3, 8), (3, 1), (2, 100), (7, 5)]
 )
-def test_cuts(case, threads, shard_size):
+def test_cuts(case, threads, shard_size) -> None:
     """Threads and shards, whole and not, give the references' bits."""
     graph, weights, images, expected = case
     with Predictor(graph, threads=threads, shard_size=shard_size) as predictor:
@@ -74,7 +74,7 @@ def test_cuts(case, threads, shard_size):
 
 
 @pytest.mark.parametrize("seconds", [0.0, 3600.0])
-def test_native_calls_of_bounded_length(case, monkeypatch, seconds):
+def test_native_calls_of_bounded_length(case, monkeypatch, seconds) -> None:
     """However its turns are cut into native calls, the bits are those; Ctrl-C is heard in between.
 
     Where each call takes too long it is a turn; where none does, each has twice as many as before.
@@ -83,7 +83,7 @@ def test_native_calls_of_bounded_length(case, monkeypatch, seconds):
     monkeypatch.setattr(inference, "CALL_SECONDS", seconds)
     calls, real = [], Team.run
 
-    def counted(self, scripts, turns, control=None):
+    def counted(self, scripts, turns, control=None) -> None:
         calls.append(turns)
         real(self, scripts, turns, control)
 
@@ -96,7 +96,7 @@ def test_native_calls_of_bounded_length(case, monkeypatch, seconds):
         turns = [1] * 34 if seconds == 0 else [1, 2, 4, 8, 2, 1, 16, 1, 1]
         assert calls[: len(turns)] == turns
 
-        def interrupted(self, *given):
+        def interrupted(self, *given) -> None:
             counted(self, *given)
             signal.raise_signal(signal.SIGINT)
 
@@ -111,7 +111,7 @@ def test_native_calls_of_bounded_length(case, monkeypatch, seconds):
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_company(case, threads):
+def test_company(case, threads) -> None:
     """One image alone, in pairs, among 7 and among 33: the same bits for that image."""
     graph, weights, images, expected = case
     with Predictor(graph, threads=threads, shard_size=4) as predictor:
@@ -122,7 +122,7 @@ def test_company(case, threads):
                 assert found.tobytes() == expected[first : first + count].tobytes()
 
 
-def test_predict(model):
+def test_predict(model) -> None:
     """The model's own method, on bytes and on numbers, with and without its finish."""
     for dtype in ("uint8", "float32"):
         images = pictures(5, dtype)
@@ -134,7 +134,7 @@ def test_predict(model):
             assert found.tobytes() == expected.tobytes()
 
 
-def test_fusion(case):
+def test_fusion(case) -> None:
     """Node by node the same bits."""
     graph, weights, images, expected = case
     with Predictor(graph, threads=1, fusion=False) as predictor:
@@ -154,7 +154,7 @@ def simple(**settings):
 X, P = np.arange(12, dtype=np.float32).reshape(4, 3), np.float32([1, 10, 100])
 
 
-def test_several_outputs():
+def test_several_outputs() -> None:
     """Every output has a row for each image; an input can be one."""
     with simple() as predictor:
         found = predictor.run({"p": P}, {"x": X})
@@ -163,7 +163,7 @@ def test_several_outputs():
     np.testing.assert_array_equal(found["x"], X)
 
 
-def test_new_weights():
+def test_new_weights() -> None:
     """Weights are those of the call, and results of earlier calls stay as they were."""
     with simple() as predictor:
         first = predictor.run({"p": P}, {"x": X})["y"]
@@ -202,7 +202,7 @@ def mixed(weights):
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("changed", ["first", "second", "bias", "scale"])
-def test_weights_that_change(threads, changed):
+def test_weights_that_change(threads, changed) -> None:
     """A weight that is replaced, or changed in place where that is possible, is seen."""
     for kind in (fixed_copy, np.array, np.asfortranarray, np.float64):
         weights = {name: kind(array) for name, array in MIXED.items()}
@@ -221,7 +221,7 @@ def test_weights_that_change(threads, changed):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_filters_computed_from_weights(threads):
+def test_filters_computed_from_weights(threads) -> None:
     """Filters that are computed once, before the images, are packed like any others."""
     b = GraphBuilder()
     x, p = b.input("dataset", "x", (3,)), b.input("parameter", "p", (3, 3))
@@ -234,7 +234,7 @@ def test_filters_computed_from_weights(threads):
             np.testing.assert_array_equal(found, X @ filters**2)
 
 
-def test_read_only_views_may_change():
+def test_read_only_views_may_change() -> None:
     """An array that only looks read-only is read in each call."""
     owner = MIXED["first"].copy()
     weights = {**MIXED, "first": owner.view()}
@@ -245,7 +245,7 @@ def test_read_only_views_may_change():
             np.testing.assert_array_equal(predictor.run(weights, {"x": X})["z"], mixed(weights))
 
 
-def test_weights_known_from_another_array():
+def test_weights_known_from_another_array() -> None:
     """An array that takes a dead one's place in memory is not taken for it."""
     with Predictor(mixing(), threads=1) as predictor:
         for turn in range(50):
@@ -253,7 +253,7 @@ def test_weights_known_from_another_array():
             np.testing.assert_array_equal(predictor.run(weights, {"x": X})["z"], mixed(weights))
 
 
-def test_fixed_weights_read_in_another_way():
+def test_fixed_weights_read_in_another_way() -> None:
     """The same array object with another element type is another weight."""
     weights = {name: fixed_copy(array) for name, array in MIXED.items()}
     with Predictor(mixing(), threads=1) as predictor:
@@ -267,7 +267,7 @@ def test_fixed_weights_read_in_another_way():
         assert predictor.run(weights, {"x": X})["z"].tobytes() != mixed(MIXED).tobytes()
 
 
-def test_weights_after_a_refusal():
+def test_weights_after_a_refusal() -> None:
     """A call that is refused leaves nothing half done for the next one."""
     weights = {name: fixed_copy(array) for name, array in MIXED.items()}
     others = {name: fixed_copy(array * 3) for name, array in MIXED.items()}
@@ -281,7 +281,7 @@ def test_weights_after_a_refusal():
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_large_values_share_memory(threads):
+def test_large_values_share_memory(threads) -> None:
     """Where bordered values take turns in memory, the zeros around each are there again."""
     model = nn.Sequential(
         nn.Conv2d(16, 3, padding=1), nn.ReLU(), nn.DepthwiseConv2d(3, padding=1), nn.Conv2d(24, 1),
@@ -298,13 +298,13 @@ def test_large_values_share_memory(threads):
             assert found.tobytes() == expected.tobytes()
 
 
-def test_no_images():
+def test_no_images() -> None:
     """Of no images there are no results."""
     with simple() as predictor:
         assert predictor.run({"p": P}, {"x": X[:0]})["y"].shape == (0, 3)
 
 
-def test_arrays_as_they_come():
+def test_arrays_as_they_come() -> None:
     """Read-only and transposed arrays are taken, and none is changed."""
     turned = np.ascontiguousarray(X.T).T
     fixed = X.copy()
@@ -315,11 +315,11 @@ def test_arrays_as_they_come():
             np.testing.assert_array_equal(found, X * P)
 
 
-def test_callers_at_once():
+def test_callers_at_once() -> None:
     """Threads of a program may share one predictor: each gets its own results."""
     wrong, predictor = [], simple()
 
-    def ask(sign):
+    def ask(sign) -> None:
         for _ in range(100):
             found = predictor.run({"p": sign * P}, {"x": X})["y"]
             if not np.array_equal(found, sign * X * P):
@@ -335,7 +335,7 @@ def test_callers_at_once():
     assert not wrong
 
 
-def test_threads_end_with_the_predictor():
+def test_threads_end_with_the_predictor() -> None:
     """A predictor that nobody holds any more leaves no thread behind."""
     # Threads of others, which nobody holds either, may end meanwhile.
     gc.collect()
@@ -349,7 +349,7 @@ def test_threads_end_with_the_predictor():
     assert not own & set(threading.enumerate())
 
 
-def test_what_is_refused():
+def test_what_is_refused() -> None:
     """Arrays that are missing, or of another shape, dtype or number of rows, are named."""
     with simple() as predictor:
         with pytest.raises(ShapeError, match=r"'x' must have shape \(N, 3\); got \(4, 2\)"):
@@ -364,7 +364,7 @@ def test_what_is_refused():
             predictor.run({"p": P}, {})
 
 
-def test_rows_of_two_inputs():
+def test_rows_of_two_inputs() -> None:
     """Inputs that hold different numbers of images are refused."""
     b = GraphBuilder()
     x, z = b.input("dataset", "x", (3,)), b.input("dataset", "z", (3,))
@@ -375,7 +375,7 @@ def test_rows_of_two_inputs():
         predictor.run({}, {"x": X, "z": X[1:]})
 
 
-def test_outputs_have_images():
+def test_outputs_have_images() -> None:
     """A sum over the images depends on which are beside each other; a predictor has none."""
     b = GraphBuilder()
     total = b.add("sum", b.input("dataset", "x", (3,)), attrs=Sum(1, batched=False))
@@ -384,7 +384,7 @@ def test_outputs_have_images():
 
 
 @pytest.mark.parametrize("setting", [{"threads": -1}, {"shard_size": 0}, {"target": "avx1024"}])
-def test_settings(setting):
+def test_settings(setting) -> None:
     """Settings outside their range are refused."""
     b = GraphBuilder()
     graph = b.graph([("y", b.add("neg", b.input("dataset", "x", (3,))))])

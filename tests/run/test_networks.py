@@ -91,7 +91,7 @@ NETWORKS = {
 
 @pytest.mark.parametrize("fusion", [True, False], ids=["fused", "one by one"])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_network_equals_reference(name, fusion):
+def test_network_equals_reference(name, fusion) -> None:
     """Results, all gradients and statistics are the reference's, bit for bit."""
     model, shape, dtype = NETWORKS[name]
     graph = differentiated(model, shape, dtype)
@@ -104,7 +104,7 @@ def test_network_equals_reference(name, fusion):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet20", "mobilenetv2"])
-def test_ready_model_equals_reference(name):
+def test_ready_model_equals_reference(name) -> None:
     """A deep model with normalisation and branches, on small images."""
     graph = differentiated(nn.models.create(name, 10, (16, 16, 3)), (16, 16, 3))
     arrays = random_inputs(graph, images=2)
@@ -115,7 +115,7 @@ def test_ready_model_equals_reference(name):
 
 
 @pytest.mark.parametrize("target", ["avx2", "sse", "generic"])
-def test_other_instruction_sets(target):
+def test_other_instruction_sets(target) -> None:
     """Another vector width, with and without a fused multiply-add, gives the same bits."""
     from isoconv.compile.target import target_named
     from isoconv.errors import ArgumentError

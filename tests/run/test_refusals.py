@@ -33,7 +33,7 @@ def engine(made):
 
 
 @pytest.mark.parametrize(("first", "count"), [(0, 4), (3, 1), (-1, 1), (0, 0)])
-def test_steps_beyond_the_epoch(engine, first, count):
+def test_steps_beyond_the_epoch(engine, first, count) -> None:
     """Steps that an epoch does not have are refused before anything runs."""
     before = everything(engine)
     with pytest.raises(ArgumentError, match=f"epoch of {SAMPLES} samples"):
@@ -41,14 +41,14 @@ def test_steps_beyond_the_epoch(engine, first, count):
     assert everything(engine) == before
 
 
-def test_columns_of_scalars(engine):
+def test_columns_of_scalars(engine) -> None:
     """Each step needs every scalar of the update, and no more."""
     for shape in ((2, 2), (2,)):
         with pytest.raises(ShapeError, match=r"'learning_rate'"):
             engine.steps(0, np.zeros(shape, np.float32))
 
 
-def test_orders(engine):
+def test_orders(engine) -> None:
     """An order names rows of the data set, one for each sample."""
     for order in (np.arange(SAMPLES - 1), np.arange(SAMPLES, dtype=np.int32)):
         with pytest.raises(ShapeError, match="order must be int64"):
@@ -60,7 +60,7 @@ def test_orders(engine):
             engine.begin_epoch(0, order)
 
 
-def test_tables(engine):
+def test_tables(engine) -> None:
     """A table that changes from epoch to epoch keeps its shape and dtype, and must be known."""
     images = np.zeros((SAMPLES, *SHAPE), np.float32)
     with pytest.raises(ShapeError, match="'images' must stay uint8"):
@@ -69,7 +69,7 @@ def test_tables(engine):
         engine.begin_epoch(0, np.arange(SAMPLES), {"unknown": images})
 
 
-def test_weights(engine, made):
+def test_weights(engine, made) -> None:
     """Weights of another shape are named, missing ones too."""
     _, model = made
     wrong = {**model.parameters(), "0.weight": np.zeros((3, 3, 2, 6), np.float32)}
@@ -81,14 +81,14 @@ def test_weights(engine, made):
 
 
 @pytest.mark.parametrize("setting", ["batch_size", "shard_size"])
-def test_sizes(made, setting):
+def test_sizes(made, setting) -> None:
     """Batches and shards hold at least one image."""
     step, model = made
     with pytest.raises(ArgumentError, match=f"{setting}=0"):
         engine_for(step, model, **{setting: 0})
 
 
-def test_data(made):
+def test_data(made) -> None:
     """Arrays that do not fit the graph or one another are refused before native code sees them."""
     step, model = made
     data = make_data()
@@ -102,14 +102,14 @@ def test_data(made):
         engine_for(step, model, {"images": data["images"]})
 
 
-def test_update_of_another_size(made):
+def test_update_of_another_size(made) -> None:
     """The update must be for vectors of the parameters' length."""
     step, model = made
     with pytest.raises(ShapeError, match=f"{step.size} elements; got 16"):
         engine_for(dataclasses.replace(step, size=16), model)
 
 
-def test_an_unknown_target(made):
+def test_an_unknown_target(made) -> None:
     """A target that does not exist, or not here, is named."""
     step, model = made
     with pytest.raises(ArgumentError, match="'avx1024'"):

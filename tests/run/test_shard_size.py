@@ -14,19 +14,19 @@ def size_of(shape, *layers):
     return shard_size_for(inference_graph(nn.Sequential(*layers), shape, "float32", "none"))
 
 
-def test_small_images_go_together():
+def test_small_images_go_together() -> None:
     """What fits into the cache many times is taken many at a time."""
     assert size_of((8, 8, 1), nn.Conv2d(8, 3), nn.Flatten(), nn.Linear(10)) == 32
 
 
-def test_large_images_go_alone():
+def test_large_images_go_alone() -> None:
     """A few images fill the cache of a core, and some more that of all cores."""
     assert size_of((112, 112, 16), nn.Conv2d(16, 3)) == 4
     assert size_of((112, 112, 8), nn.Conv2d(8, 3), nn.Conv2d(8, 3)) == 1
     assert size_of((56, 56, 16), nn.Conv2d(16, 3), nn.Conv2d(16, 3)) == 2
 
 
-def test_large_linear_layers_want_company():
+def test_large_linear_layers_want_company() -> None:
     """Weights that meet each image once are read for several at a time."""
     small = nn.GlobalAvgPool2d(), nn.Linear(10)
     large = nn.Flatten(), nn.Linear(4096)
@@ -34,7 +34,7 @@ def test_large_linear_layers_want_company():
     assert size_of((56, 56, 16), conv, *small) < size_of((56, 56, 16), conv, *large)
 
 
-def test_memory_stays_modest():
+def test_memory_stays_modest() -> None:
     """However large the weights, a shard's values do not fill the memory."""
     b = GraphBuilder()
     x = b.input("dataset", "x", (512, 512, 64))
@@ -44,7 +44,7 @@ def test_memory_stays_modest():
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_predictors_ask(threads):
+def test_predictors_ask(threads) -> None:
     """A predictor without a setting takes what suits its graph."""
     b = GraphBuilder()
     graph = b.graph([("y", b.add("neg", b.input("dataset", "x", (3,))))])

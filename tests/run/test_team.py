@@ -18,7 +18,7 @@ from isoconv.run.wake import WakePlaces
 from isoconv.train import Trainer
 
 
-def test_threads_must_be_at_least_one():
+def test_threads_must_be_at_least_one() -> None:
     """No thread, no work."""
     with pytest.raises(
         ArgumentError, match=r"threads must be a whole number of at least 1 .*; got 0"
@@ -26,7 +26,7 @@ def test_threads_must_be_at_least_one():
         Team(0, library_for())
 
 
-def test_no_more_threads_than_four_for_each_core(monkeypatch):
+def test_no_more_threads_than_four_for_each_core(monkeypatch) -> None:
     """What was asked for beyond that is not started, and a training says so."""
     monkeypatch.setattr(team, "cores", lambda *_: 2)
     assert [team_size(threads) for threads in (None, 1, 3, 8, 9, 1000)] == [2, 1, 3, 8, 8, 8]
@@ -43,13 +43,13 @@ def test_no_more_threads_than_four_for_each_core(monkeypatch):
     ]
 
 
-def test_interrupt_waits_for_woken_threads():
+def test_interrupt_waits_for_woken_threads() -> None:
     """Ctrl-C while threads are woken is raised after they have met; the team goes on working."""
     with Team(2, library_for()) as team:
         scripts = [ScriptBuilder().finish() for _ in range(2)]
         work = team._run
 
-        def run(orders, context):
+        def run(orders, context) -> None:
             signal.raise_signal(signal.SIGINT)
             work(orders, context)
 
@@ -63,13 +63,13 @@ def test_interrupt_waits_for_woken_threads():
 
 @pytest.mark.parametrize("asleep", [True, False], ids=["asleep", "awake"])
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
-def test_interrupt_beside_the_start(asleep, before):
+def test_interrupt_beside_the_start(asleep, before) -> None:
     """Ctrl-C right before the doors open, or right after, leaves no thread behind."""
     with Team(3, library_for()) as team:
         counting = Counting(team)
         go = team._doors._go
 
-        def interrupted(going, context):
+        def interrupted(going, context) -> None:
             if before:
                 signal.raise_signal(signal.SIGINT)
             go(going, context)
@@ -92,7 +92,7 @@ def test_interrupt_beside_the_start(asleep, before):
 class Counting:
     """A team of three and a script for each that counts its runs."""
 
-    def __init__(self, team):
+    def __init__(self, team) -> None:
         self.team = team
         spec = HyperSpec(1)
         kernel = library_for().addresses([spec])[spec]
@@ -112,7 +112,7 @@ class Counting:
         return (self.counters[:, 0] - before).tolist()
 
 
-def fall_asleep(team):
+def fall_asleep(team) -> None:
     """Wait until all threads but the caller's sleep."""
     deadline = time.monotonic() + 20
     while not (team._doors._doors[1:, 0] == ASLEEP).all():
@@ -120,7 +120,7 @@ def fall_asleep(team):
         time.sleep(0.01)
 
 
-def test_every_run_is_done_once():
+def test_every_run_is_done_once() -> None:
     """By all threads asked, whether they still wait for work, fall asleep just then, or sleep."""
     random = np.random.RandomState(0)
     with Team(3, library_for()) as team:
@@ -132,7 +132,7 @@ def test_every_run_is_done_once():
             time.sleep(random.choice([0, 2e-4, 1e-3, 2e-3, 5e-3], p=[0.5, 0.2, 0.15, 0.1, 0.05]))
 
 
-def test_threads_go_to_sleep():
+def test_threads_go_to_sleep() -> None:
     """A while after a run no thread but the caller's takes any time, and the next run finds all."""
     with Team(3, library_for()) as team:
         counting = Counting(team)
@@ -144,7 +144,7 @@ def test_threads_go_to_sleep():
         assert counting.run(3, 2) == [2, 2, 2]
 
 
-def test_where_the_core_is_crowded_nobody_waits():
+def test_where_the_core_is_crowded_nobody_waits() -> None:
     """A thread whose core was taken from it sleeps at once after its next runs, and works on."""
     with Team(3, library_for()) as team:
         counting = Counting(team)
@@ -158,7 +158,7 @@ def test_where_the_core_is_crowded_nobody_waits():
             assert doors[1:, 2].tolist() == [left, left]
 
 
-def test_prediction_from_another_thread():
+def test_prediction_from_another_thread() -> None:
     """A model predicts from any thread, to the same bits."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(3)).build((2, 2, 1), seed=1)
     images = np.random.RandomState(0).rand(5, 2, 2, 1).astype(np.float32)
@@ -173,7 +173,7 @@ def test_prediction_from_another_thread():
 class Cores:
     """A system of two cores that notes which threads may be where."""
 
-    def __init__(self, monkeypatch):
+    def __init__(self, monkeypatch) -> None:
         self.here = 0
         self.allowed = {0, 1}
         self.limits = []
@@ -186,12 +186,12 @@ class Cores:
         placement._core = lambda: self.here
         return placement
 
-    def limit(self, thread, cores):
+    def limit(self, thread, cores) -> None:
         """In place of the system's call."""
         self.limits.append((thread, cores))
 
 
-def test_threads_wake_up_elsewhere(monkeypatch):
+def test_threads_wake_up_elsewhere(monkeypatch) -> None:
     """Off the caller's core, which is told anew only when the caller was moved; free when awake."""
     cores = Cores(monkeypatch)
     placement = cores.placement()
@@ -206,7 +206,7 @@ def test_threads_wake_up_elsewhere(monkeypatch):
     assert cores.limits[3:] == [(7, {0})]
 
 
-def test_threads_on_one_core(monkeypatch):
+def test_threads_on_one_core(monkeypatch) -> None:
     """Where there is but one core, threads share it."""
     cores = Cores(monkeypatch)
     cores.allowed = {0}
@@ -216,10 +216,10 @@ def test_threads_on_one_core(monkeypatch):
     assert cores.limits == []
 
 
-def test_threads_that_may_not_be_moved(monkeypatch):
+def test_threads_that_may_not_be_moved(monkeypatch) -> None:
     """Where the system refuses, threads wake up wherever it likes."""
 
-    def refuse(*_):
+    def refuse(*_) -> None:
         raise PermissionError
 
     cores = Cores(monkeypatch)

@@ -72,7 +72,7 @@ def digest(engine, rows):
 class Reenactment:
     """The same steps, written out: shards by the references, the tree, clipping, the update."""
 
-    def __init__(self, step, model, data):
+    def __init__(self, step, model, data) -> None:
         self.step, self.data = step, {**data, "samples": np.arange(len(data["labels"]))}
         self.layout = FlatLayout(step.parameters)
         self.vectors = {"parameter": self.flat(model.parameters())}
@@ -115,7 +115,7 @@ class Reenactment:
             self.update(sums, hyper, inverse)
         return metrics
 
-    def update(self, sums, hyper, inverse):
+    def update(self, sums, hyper, inverse) -> None:
         """Clipping, the optimizer, and the running statistics."""
         gradient = self.flat({name: sums[f"grad:{name}"] for name in self.step.parameters})
         scalars = dict(zip(self.step.hyper, hyper, strict=True))
@@ -147,7 +147,7 @@ class Reenactment:
     ],
     ids=["momentum, decay, clipped", "plain", "nesterov, much clipped", "adamw"],
 )
-def test_steps_are_the_written_arithmetic(optimizer, clip_norm):
+def test_steps_are_the_written_arithmetic(optimizer, clip_norm) -> None:
     """Two epochs, each with a last short batch: all weights, statistics, vectors and metrics."""
     step, model = make_step(optimizer, clip_norm)
     data = make_data()
@@ -167,7 +167,7 @@ def test_steps_are_the_written_arithmetic(optimizer, clip_norm):
             assert everything(engine) == by_hand.everything()
 
 
-def test_augmented_steps():
+def test_augmented_steps() -> None:
     """Images changed at random, by a table that is another one in each epoch."""
     from isoconv.data import table
 
@@ -219,7 +219,7 @@ def wide():
 
 
 @pytest.mark.parametrize(("batch", "shard"), [(9, 9), (8, 3), (7, 2)])
-def test_shards_that_all_threads_run(batch, shard):
+def test_shards_that_all_threads_run(batch, shard) -> None:
     """One shard for all threads, and some left over: the same bits as on one thread."""
     found = []
     for threads in (1, 2, 3, 6):
@@ -232,33 +232,33 @@ def test_shards_that_all_threads_run(batch, shard):
 
 
 @pytest.mark.parametrize("threads", [2, 3, 5, 7, 16])
-def test_threads(baseline, threads):
+def test_threads(baseline, threads) -> None:
     """Any number of threads, more than the five shards too, gives the same bits."""
     step, model, expected = baseline
     assert train(step, model, threads=threads) == expected
 
 
-def test_again(baseline):
+def test_again(baseline) -> None:
     """The same again is the same again."""
     step, model, expected = baseline
     assert train(step, model, threads=1) == expected
 
 
 @pytest.mark.parametrize("per_call", [1, 2])
-def test_steps_per_call(baseline, per_call):
+def test_steps_per_call(baseline, per_call) -> None:
     """Many steps in one native call are one step in each of many."""
     step, model, expected = baseline
     assert train(step, model, per_call=per_call) == expected
 
 
-def test_fusion(baseline):
+def test_fusion(baseline) -> None:
     """Kernel by kernel, node by node: the same bits."""
     step, model, expected = baseline
     assert train(step, model, fusion=False) == expected
 
 
 @pytest.mark.parametrize("target", ["avx2", "sse", "generic"])
-def test_targets(baseline, target):
+def test_targets(baseline, target) -> None:
     """Another instruction set, with and without fused multiply-add: the same bits."""
     try:
         target_named(target)
@@ -268,21 +268,21 @@ def test_targets(baseline, target):
     assert train(step, model, target=target) == expected
 
 
-def test_what_is_part_of_the_arithmetic(baseline):
+def test_what_is_part_of_the_arithmetic(baseline) -> None:
     """Shards, seed and order do change the result: the comparisons above can fail."""
     step, model, expected = baseline
     assert train(step, model, shard_size=3) != expected
     assert train(step, model, seed=1) != expected
 
 
-def test_shards_are_no_larger_than_a_batch(baseline):
+def test_shards_are_no_larger_than_a_batch(baseline) -> None:
     """A shard size beyond the batch's is the batch's."""
     step, model, _ = baseline
     whole = train(step, model, shard_size=BATCH)
     assert train(step, model, shard_size=1000) == whole
 
 
-def test_two_engines(baseline):
+def test_two_engines(baseline) -> None:
     """Engines in one process do not disturb each other, step by step in turn."""
     step, model, expected = baseline
     other_step, other_model = make_step(SGD(0.5))
@@ -297,7 +297,7 @@ def test_two_engines(baseline):
         assert digest(engine, np.concatenate(rows)) == expected
 
 
-def test_going_on_elsewhere(baseline):
+def test_going_on_elsewhere(baseline) -> None:
     """What an engine gives out is all that another one needs to go on."""
     step, model, _ = baseline
     with engine_for(step, model) as engine, engine_for(step, model, threads=3) as other:
@@ -309,7 +309,7 @@ def test_going_on_elsewhere(baseline):
         assert everything(engine) == everything(other)
 
 
-def test_memory_grows_with_the_shard_alone(baseline):
+def test_memory_grows_with_the_shard_alone(baseline) -> None:
     """A thread's arena is the same for every batch size, and larger for larger shards."""
     step, model, _ = baseline
     sizes = {}
@@ -325,7 +325,7 @@ def test_memory_grows_with_the_shard_alone(baseline):
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("value", [np.inf, np.nan])
 @pytest.mark.parametrize("bad", [0, 1, 2])
-def test_a_loss_that_is_not_finite(bad, value, threads):
+def test_a_loss_that_is_not_finite(bad, value, threads) -> None:
     """The run stops at that step, tells its metrics last, and leaves everything as before it."""
     step, model = make_step(preparation=Preparation(SHAPE, "float32"))
     data = make_data()
@@ -347,7 +347,7 @@ def test_a_loss_that_is_not_finite(bad, value, threads):
         assert len(engine.steps(2, rates(1))) == 1
 
 
-def test_the_loss_alone_decides():
+def test_the_loss_alone_decides() -> None:
     """A last short batch that fails is told like any other, after whole batches in one call."""
     step, model = make_step(SGD(1e30), clip_norm=None)
     with engine_for(step, model) as engine:

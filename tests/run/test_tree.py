@@ -41,14 +41,14 @@ def performed(shards, threads, leaf, add):
 
 @pytest.mark.parametrize("threads", range(1, 10))
 @pytest.mark.parametrize("shards", range(1, 21))
-def test_every_cut_gives_the_written_order(shards, threads):
+def test_every_cut_gives_the_written_order(shards, threads) -> None:
     """Any number of threads, fewer and more than shards, adds the same pairs."""
     found, _ = performed(shards, threads, lambda shard: shard, lambda a, b: (a, b))
     assert found == written((shards - 1).bit_length(), 0, shards)
 
 
 @pytest.mark.parametrize("shards", [1, 2, 3, 5, 8, 13, 20])
-def test_the_tree_is_the_arithmetics(shards):
+def test_the_tree_is_the_arithmetics(shards) -> None:
     """The same bits as `tree_sum`, which is what documents and references call the tree."""
     draw = np.random.default_rng(shards)
     rows = draw.standard_normal((shards, 50)) * 10.0 ** draw.integers(-6, 7, (shards, 50))
@@ -59,7 +59,7 @@ def test_the_tree_is_the_arithmetics(shards):
 
 
 @pytest.mark.parametrize("shards", [1, 7, 64, 1000])
-def test_few_sums_are_kept(shards):
+def test_few_sums_are_kept(shards) -> None:
     """A thread keeps one sum per level of the tree, not one per shard."""
     steps, _ = walk(range(shards), 0)
     slots = {step.slot for step in steps if isinstance(step, Leaf)}
@@ -67,7 +67,7 @@ def test_few_sums_are_kept(shards):
 
 
 @pytest.mark.parametrize(("shards", "threads"), [(0, 3), (2, 5), (7, 3), (8, 4), (100, 7)])
-def test_shards_are_dealt_in_order(shards, threads):
+def test_shards_are_dealt_in_order(shards, threads) -> None:
     """Each thread has a run of neighbours, and none has two more than another."""
     ranges = shard_ranges(shards, threads)
     assert len(ranges) == threads
@@ -76,7 +76,7 @@ def test_shards_are_dealt_in_order(shards, threads):
     assert max(sizes) - min(sizes) <= 1
 
 
-def test_a_tree_needs_every_shard():
+def test_a_tree_needs_every_shard() -> None:
     """A missing shard is a fault, not a smaller sum."""
     _, nodes = walk(range(1, 4), 0)
     with pytest.raises(ValueError, match="every shard"):

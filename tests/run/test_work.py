@@ -38,20 +38,20 @@ def placement(region, name, node):
 
 
 @pytest.mark.parametrize("direction", ["conv", "conv_grad_weight"])
-def test_contractions(direction):
+def test_contractions(direction) -> None:
     """Two for every product, the same forward and by weight."""
     case = contraction((3, 2), (7, 9), 5, 6, images=3)
     assert flops(case, direction) == 2 * 3 * (5 * 8) * (3 * 2) * 5 * 6
 
 
-def test_padding_is_not_counted_where_it_is_left_out():
+def test_padding_is_not_counted_where_it_is_left_out() -> None:
     """3×3 on 2×2: 16 of 36 pairs meet no padding."""
     case = contraction((3, 3), (2, 2), 32, 32, padding=1, images=3)
     for direction in ("conv", "conv_grad_input", "conv_grad_weight"):
         assert flops(case, direction) == 2 * 3 * 32 * 32 * 16
 
 
-def test_padding_by_weight_is_left_out_by_rows_and_by_columns():
+def test_padding_by_weight_is_left_out_by_rows_and_by_columns() -> None:
     """3×3 on 40×2, then on 2×40: the long side has too little of it."""
     products = 2 * 3 * 32 * 32
     tall = contraction((3, 3), (40, 2), 32, 32, padding=1, images=3)
@@ -60,7 +60,7 @@ def test_padding_by_weight_is_left_out_by_rows_and_by_columns():
     assert flops(wide, "conv_grad_weight") == products * 4 * (3 * 40)
 
 
-def test_padding_counts_where_it_takes_part():
+def test_padding_counts_where_it_takes_part() -> None:
     """On a wide plane it is too little to be left out."""
     case = contraction((3, 3), (40, 40), 16, 16, padding=1, images=1)
     assert flops(case, "conv") == 2 * np.prod([40, 40, 3, 3, 16, 16])

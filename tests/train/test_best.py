@@ -36,10 +36,10 @@ def resume(out, **settings):
 class PowerCut(Callback):
     """Ends everything after an epoch."""
 
-    def __init__(self, epoch):
+    def __init__(self, epoch) -> None:
         self.epoch = epoch
 
-    def on_epoch_end(self, run, row):
+    def on_epoch_end(self, run, row) -> None:
         """The end."""
         if row["epoch"] == self.epoch:
             raise RuntimeError(f"power cut in {run}")
@@ -53,7 +53,7 @@ def whole(request, tmp_path_factory):
     return run
 
 
-def test_the_best_weights_are_left(whole):
+def test_the_best_weights_are_left(whole) -> None:
     """In the model, in the folder, in receipt and result; best is by the metric that is watched."""
     best = whole.best_epoch
     sign = -1 if whole.watched == "val_top1" else 1
@@ -75,14 +75,14 @@ def test_the_best_weights_are_left(whole):
     assert verify(whole.folder, None, TRAIN, HELD, TEST).identical
 
 
-def test_a_folder_changes_nothing(whole):
+def test_a_folder_changes_nothing(whole) -> None:
     """Without one the same weights are left, out of memory."""
     run = fit(metric=whole.watched)
     assert run.digest == whole.digest
     assert run.receipt["final"] == whole.receipt["final"]
 
 
-def test_the_last_weights_are_left_on_demand(whole, tmp_path):
+def test_the_last_weights_are_left_on_demand(whole, tmp_path) -> None:
     """With restore_best=False, and without early stopping."""
     run = fit(tmp_path / "run", whole.watched, restore_best=False)
     assert (run.kept_epoch, run.best_epoch) == (len(run.history), whole.best_epoch)
@@ -93,7 +93,7 @@ def test_the_last_weights_are_left_on_demand(whole, tmp_path):
     assert plain.kept_epoch == 3
 
 
-def test_which_weights_are_left_is_said(tmp_path):
+def test_which_weights_are_left_is_said(tmp_path) -> None:
     """The last line names the epoch, the metric and its value; nothing is said of the last one."""
     shown = StringIO()
     run = fit(progress=Console(file=shown, width=200))
@@ -108,7 +108,7 @@ def test_which_weights_are_left_is_said(tmp_path):
 
 
 @pytest.mark.parametrize("behind", [0, 1])
-def test_the_best_epoch_may_lie_before_a_resume(whole, tmp_path, behind):
+def test_the_best_epoch_may_lie_before_a_resume(whole, tmp_path, behind) -> None:
     """Its weights come out of the folder, whole files and all."""
     out = tmp_path / "run"
     with pytest.raises(RuntimeError, match="power cut"):
@@ -122,7 +122,7 @@ def test_the_best_epoch_may_lie_before_a_resume(whole, tmp_path, behind):
 
 
 @pytest.mark.parametrize("name", ["last.json", "best.safetensors", "receipt.json"])
-def test_a_kill_in_the_best_epoch_changes_nothing(whole, tmp_path, monkeypatch, name):
+def test_a_kill_in_the_best_epoch_changes_nothing(whole, tmp_path, monkeypatch, name) -> None:
     """Killed before one of the best epoch's files is replaced, the run comes to the same end."""
     from isoconv.train import files, folder
 
@@ -135,7 +135,7 @@ def test_a_kill_in_the_best_epoch_changes_nothing(whole, tmp_path, monkeypatch, 
         return real(path, content)
 
     class Arms(Callback):
-        def on_epoch_end(self, run, row):
+        def on_epoch_end(self, run, row) -> None:
             if len(run.history) == row["epoch"] == whole.best_epoch - 1:
                 armed.append(True)
 
@@ -148,7 +148,7 @@ def test_a_kill_in_the_best_epoch_changes_nothing(whole, tmp_path, monkeypatch, 
     assert verify(out, None, TRAIN, HELD, TEST).identical
 
 
-def test_lost_best_weights_are_told_before_the_training_goes_on(whole, tmp_path):
+def test_lost_best_weights_are_told_before_the_training_goes_on(whole, tmp_path) -> None:
     """Missing or altered, they are looked for in the kept checkpoints, and then asked for."""
     out = tmp_path / "run"
     with pytest.raises(RuntimeError, match="power cut"):
@@ -160,7 +160,7 @@ def test_lost_best_weights_are_told_before_the_training_goes_on(whole, tmp_path)
     hidden = kept.rename(tmp_path / "kept")
 
     class Never(Callback):
-        def on_epoch_end(self, run, row):
+        def on_epoch_end(self, run, row) -> None:
             raise AssertionError(f"{run} went on with {row}")
 
     for lose in (lambda: None, best.unlink):
@@ -171,7 +171,7 @@ def test_lost_best_weights_are_told_before_the_training_goes_on(whole, tmp_path)
     assert resume(out).digest == whole.digest
 
 
-def test_without_a_receipt_the_best_weights_are_those_of_the_file(whole, tmp_path):
+def test_without_a_receipt_the_best_weights_are_those_of_the_file(whole, tmp_path) -> None:
     """Their record says what they are; altered ones are refused."""
     out = tmp_path / "run"
     with pytest.raises(RuntimeError, match="power cut"):
@@ -189,11 +189,11 @@ def test_without_a_receipt_the_best_weights_are_those_of_the_file(whole, tmp_pat
     assert run.receipt == {}
 
 
-def test_an_interrupt_leaves_the_weights_of_the_moment(whole):
+def test_an_interrupt_leaves_the_weights_of_the_moment(whole) -> None:
     """The best ones are restored at the end of a training, not when it is broken off."""
 
     class Interrupt(Callback):
-        def on_epoch_end(self, run, row):
+        def on_epoch_end(self, run, row) -> None:
             if len(run.history) == row["epoch"] == whole.best_epoch + 1:
                 raise KeyboardInterrupt
 
@@ -203,7 +203,7 @@ def test_an_interrupt_leaves_the_weights_of_the_moment(whole):
     assert run.digest == run.receipt["epochs"][-1]["weights_sha256"] != whole.digest
 
 
-def test_settings_of_early_stopping():
+def test_settings_of_early_stopping() -> None:
     """What is restored is a flag, and the metric must be measured."""
     with pytest.raises(ArgumentError, match="restore_best must be True or False; got 'yes'"):
         EarlyStopping(restore_best="yes")
@@ -215,7 +215,7 @@ def test_settings_of_early_stopping():
     assert run.watched == "loss"
 
 
-def test_early_stopping_of_ones_own():
+def test_early_stopping_of_ones_own() -> None:
     """A subclass decides; it cannot be kept in a folder."""
 
     class Never(EarlyStopping):
@@ -228,7 +228,7 @@ def test_early_stopping_of_ones_own():
     assert run.early_stopping is stopping
 
 
-def test_the_result_in_run_json_is_that_of_the_receipt(whole):
+def test_the_result_in_run_json_is_that_of_the_receipt(whole) -> None:
     """Both files say the same of the end."""
     record = json.loads((whole.folder / "run.json").read_text())
     assert record["result"] == whole.receipt["final"]

@@ -55,7 +55,7 @@ def folder(tmp_path):
     return found
 
 
-def test_a_checkpoint_comes_back(folder):
+def test_a_checkpoint_comes_back(folder) -> None:
     """Numbers, arrays and history are those that were saved, to the last bit."""
     saved = make(3, 7, value=np.float32(0.1))
     folder.save(saved)
@@ -69,7 +69,7 @@ def test_a_checkpoint_comes_back(folder):
     assert found.weights.keys() == {*PARAMETERS, *STATES}
 
 
-def test_older_arrays_are_deleted(folder):
+def test_older_arrays_are_deleted(folder) -> None:
     """After a save there is one pair, and no temporary file of a killed process but others' own."""
     checkpoints = folder.checkpoint_file.parent
     for name in (".last-00001-0000000.safetensors.99.1.tmp", ".last.json.7.1.tmp", ".mine.tmp"):
@@ -80,7 +80,7 @@ def test_older_arrays_are_deleted(folder):
     assert names == [".mine.tmp", "last-00002-0000005.safetensors", "last.json"]
 
 
-def test_a_run_is_not_overwritten(folder):
+def test_a_run_is_not_overwritten(folder) -> None:
     """A second run in the same folder is refused."""
     with pytest.raises(ArgumentError, match=r"holds a run already.*isoconv resume"):
         RunFolder(folder.path).check()
@@ -98,7 +98,7 @@ def test_a_run_is_not_overwritten(folder):
         "checkpoints/epoch-00001.safetensors",
     ],
 )
-def test_files_of_others_are_not_overwritten(tmp_path, name):
+def test_files_of_others_are_not_overwritten(tmp_path, name) -> None:
     """A file that no start of a run leaves, in a place that a run would write to, is refused."""
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
@@ -108,7 +108,7 @@ def test_files_of_others_are_not_overwritten(tmp_path, name):
     assert path.read_text() == "somebody's own"
 
 
-def begun(folder):
+def begun(folder) -> None:
     """A folder as a start leaves it that is killed before there is a run."""
     folder.save_samples(b"part,class,sha256,path\n")
     folder.keep(make(0))
@@ -117,7 +117,7 @@ def begun(folder):
     folder.write(folder.receipt_file, b'{"epochs": [{}], "final": null}')
 
 
-def test_what_a_killed_start_left_is_cleared(tmp_path):
+def test_what_a_killed_start_left_is_cleared(tmp_path) -> None:
     """A new run takes the folder over, and nothing of the first start stays in it."""
     folder = RunFolder(tmp_path / "run")
     begun(folder)
@@ -126,7 +126,7 @@ def test_what_a_killed_start_left_is_cleared(tmp_path):
     assert [path for path in folder.path.rglob("*") if path.is_file()] == []
 
 
-def test_a_discarded_start_leaves_what_was_there(tmp_path):
+def test_a_discarded_start_leaves_what_was_there(tmp_path) -> None:
     """Folders and files that were there before stay; those of the start are gone."""
     own = tmp_path / "deep" / "run"
     folder = RunFolder(own)
@@ -147,7 +147,7 @@ def test_a_discarded_start_leaves_what_was_there(tmp_path):
 
 
 @pytest.mark.parametrize("limit", [0, 100])
-def test_a_full_disk_keeps_the_old_checkpoint(folder, limit):
+def test_a_full_disk_keeps_the_old_checkpoint(folder, limit) -> None:
     """When writing fails midway the error names the file and the old checkpoint loads."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -166,7 +166,7 @@ def test_a_full_disk_keeps_the_old_checkpoint(folder, limit):
     assert not list(folder.path.rglob("*.tmp"))
 
 
-def test_a_failed_pointer_keeps_the_old_pair(folder, monkeypatch):
+def test_a_failed_pointer_keeps_the_old_pair(folder, monkeypatch) -> None:
     """When last.json cannot be replaced, the one before still names its arrays."""
     real = Path.replace
 
@@ -181,7 +181,7 @@ def test_a_failed_pointer_keeps_the_old_pair(folder, monkeypatch):
     assert load(folder).epoch == 1
 
 
-def test_damaged_arrays_are_noticed(folder):
+def test_damaged_arrays_are_noticed(folder) -> None:
     """One changed byte is found by the digest."""
     path = next(folder.checkpoint_file.parent.glob("*.safetensors"))
     content = bytearray(path.read_bytes())
@@ -197,7 +197,7 @@ def test_damaged_arrays_are_noticed(folder):
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"[]", b"{}", b'{"format": 1}', b"\xff\xfe", b"[" * 10**5]
 )
-def test_an_unreadable_record_is_named(folder, content):
+def test_an_unreadable_record_is_named(folder, content) -> None:
     """A last.json that makes no sense is a CheckpointError with its path."""
     folder.checkpoint_file.write_bytes(content)
     with pytest.raises(CheckpointError, match=r"last\.json"):
@@ -228,7 +228,7 @@ def test_an_unreadable_record_is_named(folder, content):
         ("weights_sha256", "0" * 64),
     ],
 )
-def test_a_record_that_makes_no_sense_is_refused(folder, name, value):
+def test_a_record_that_makes_no_sense_is_refused(folder, name, value) -> None:
     """Each entry of last.json has its kind, and the entries agree with each other."""
     record = json.loads(folder.checkpoint_file.read_text())
     record[name] = value
@@ -237,7 +237,7 @@ def test_a_record_that_makes_no_sense_is_refused(folder, name, value):
         load(folder)
 
 
-def test_arrays_outside_the_folder_are_not_read(folder, tmp_path):
+def test_arrays_outside_the_folder_are_not_read(folder, tmp_path) -> None:
     """The record names a file beside itself, and no path."""
     record = json.loads(folder.checkpoint_file.read_text())
     for name in (f"../{record['file']}", f"/{record['file']}", f"a\\{record['file']}"):
@@ -246,7 +246,7 @@ def test_arrays_outside_the_folder_are_not_read(folder, tmp_path):
             load(folder)
 
 
-def test_another_model_is_refused_with_all_names(folder):
+def test_another_model_is_refused_with_all_names(folder) -> None:
     """Missing, extra and mis-shaped names are listed."""
     other = {"0.weight": (3, 4), "2.weight": (5,)}
     with pytest.raises(CheckpointError) as caught:
@@ -257,13 +257,13 @@ def test_another_model_is_refused_with_all_names(folder):
     assert "0.weight has (3, 2), the model needs (3, 4)" in message
 
 
-def test_another_optimizer_is_refused(folder):
+def test_another_optimizer_is_refused(folder) -> None:
     """Vectors of another optimizer are listed."""
     with pytest.raises(CheckpointError, match=r"missing: slot:mean:0.bias, slot:mean:0.weight"):
         load(folder, slots=("mean",))
 
 
-def test_a_folder_without_a_run_is_named(tmp_path):
+def test_a_folder_without_a_run_is_named(tmp_path) -> None:
     """No folder, an empty one, and a newer format say what is expected."""
     with pytest.raises(CheckpointError, match="is no folder"):
         RunFolder(tmp_path / "none").description()
@@ -277,14 +277,14 @@ def test_a_folder_without_a_run_is_named(tmp_path):
         RunFolder(tmp_path).description()
 
 
-def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+def test_a_folder_that_cannot_be_made_is_named(tmp_path) -> None:
     """A file in the way of the folder is a CheckpointError with the path."""
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(CheckpointError, match="cannot be written"):
         RunFolder(tmp_path / "file" / "run").save(make())
 
 
-def test_a_state_is_found_by_its_weights(tmp_path):
+def test_a_state_is_found_by_its_weights(tmp_path) -> None:
     """Whatever file holds them; a file with other weights is passed over."""
     folder = RunFolder(tmp_path)
     states = {epoch: make(epoch, value=float(epoch)) for epoch in (1, 2, 3, 4)}
@@ -299,7 +299,7 @@ def test_a_state_is_found_by_its_weights(tmp_path):
         assert folder.find(epoch, storage.digest(make(value=9.0).weights)) is None
 
 
-def test_kept_epochs_are_those_with_such_a_name(tmp_path):
+def test_kept_epochs_are_those_with_such_a_name(tmp_path) -> None:
     """Files with other names are not taken for kept checkpoints."""
     folder = RunFolder(tmp_path)
     folder.keep(make(3))
@@ -309,7 +309,7 @@ def test_kept_epochs_are_those_with_such_a_name(tmp_path):
     assert folder.kept_epochs() == [3, 100_000]
 
 
-def test_best_weights_are_those_of_the_file(folder):
+def test_best_weights_are_those_of_the_file(folder) -> None:
     """Weights that are not those of which the file's record speaks are refused."""
     weights = make().weights
     folder.save_weights(folder.best_file, weights)
@@ -320,14 +320,14 @@ def test_best_weights_are_those_of_the_file(folder):
         folder.best_weights()
 
 
-def test_json_is_canonical():
+def test_json_is_canonical() -> None:
     """Sorted keys, one form, and no number that is not finite."""
     assert canonical_json({"b": 1, "a": "ü"}) == '{\n  "a": "ü",\n  "b": 1\n}\n'.encode()
     with pytest.raises(ValueError, match="not JSON compliant"):
         canonical_json({"a": float("nan")})
 
 
-def test_files_are_replaced_whole(tmp_path):
+def test_files_are_replaced_whole(tmp_path) -> None:
     """A reader sees the old or the new content; the temporary name is gone."""
     path = tmp_path / "a" / "file"
     path.parent.mkdir()
@@ -351,7 +351,7 @@ for epoch in range(2, 10_000):
 
 
 @pytest.mark.slow
-def test_a_killed_process_leaves_a_whole_checkpoint(tmp_path):
+def test_a_killed_process_leaves_a_whole_checkpoint(tmp_path) -> None:
     """After kill -9 at any moment the checkpoint loads, and its numbers belong together."""
     for attempt in range(3):
         run = tmp_path / str(attempt)

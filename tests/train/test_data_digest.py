@@ -16,7 +16,7 @@ NAMES, OTHERS = ("a\nb", "c"), ("a", "b\nc")
 class Stops(Callback):
     """Ends a run after its first epoch."""
 
-    def on_epoch_end(self, *_):
+    def on_epoch_end(self, *_) -> None:
         """The first epoch is over."""
         raise KeyboardInterrupt
 
@@ -44,7 +44,7 @@ def written(folder):
     return json.loads(RunFolder(folder).receipt_file.read_text())["data"]["train"]["sha256"]
 
 
-def test_a_run_with_the_earlier_digest_is_verified(tmp_path, as_before):
+def test_a_run_with_the_earlier_digest_is_verified(tmp_path, as_before) -> None:
     """The receipt of an earlier isoconv stands, byte for byte, and its own data fit it alone."""
     as_before(lambda: make().fit(data(NAMES), data(NAMES, 1), epochs=2, out=tmp_path / "run"))
     assert written(tmp_path / "run") == data(OTHERS).digest(version=1) != data(NAMES).digest()
@@ -53,7 +53,7 @@ def test_a_run_with_the_earlier_digest_is_verified(tmp_path, as_before):
         verify(tmp_path / "run", None, data(OTHERS), data(OTHERS, 1))
 
 
-def test_a_run_with_the_earlier_digest_is_gone_on_with(tmp_path, as_before):
+def test_a_run_with_the_earlier_digest_is_gone_on_with(tmp_path, as_before) -> None:
     """What it leaves is what it would have left: the digest stays the one that it began with."""
     for name, callbacks in (("whole", []), ("cut", [Stops()])):
 
@@ -75,7 +75,7 @@ def test_a_run_with_the_earlier_digest_is_gone_on_with(tmp_path, as_before):
     assert whole == cut
 
 
-def test_a_new_run_has_the_newest_digest(tmp_path):
+def test_a_new_run_has_the_newest_digest(tmp_path) -> None:
     """Names with line ends in them go into its receipt in one way only."""
     make().fit(data(NAMES), epochs=1, out=tmp_path / "run")
     assert written(tmp_path / "run") == data(NAMES).digest()

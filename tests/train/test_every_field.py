@@ -220,7 +220,7 @@ def found_at(content: Any, path: Path_) -> Any:
 # Text
 
 
-def test_the_run_as_it_is_is_identical(run):
+def test_the_run_as_it_is_is_identical(run) -> None:
     """Nothing was spoiled: what is named as not covered is no more than it must be."""
     found = verify(run, None, DATA)
     assert found.identical
@@ -236,28 +236,28 @@ def test_the_run_as_it_is_is_identical(run):
 
 
 @pytest.mark.parametrize("file", ["run.json", "checkpoints/last.json"])
-def test_every_field_of_json_is_seen(run, file):
+def test_every_field_of_json_is_seen(run, file) -> None:
     """Each leaf changed, each entry removed, and one added on each level."""
     assert unseen(run, file) == []
 
 
-def test_every_field_of_an_edited_receipt_is_seen(run):
+def test_every_field_of_an_edited_receipt_is_seen(run) -> None:
     """A receipt whose digest was left as it was."""
     assert unseen(run, "receipt.json") == []
 
 
-def forge(receipt):
+def forge(receipt) -> None:
     """Make the digest of a receipt anew."""
     receipt["digest"] = receipt_digest(receipt)
 
 
-def test_every_field_of_a_forged_receipt_is_seen(run):
+def test_every_field_of_a_forged_receipt_is_seen(run) -> None:
     """A receipt whose digest was made anew, with all files beside it."""
     assert unseen(run, "receipt.json", forge) == []
 
 
 @pytest.mark.slow
-def test_every_field_of_a_forged_receipt_alone_is_seen(tmp_path):
+def test_every_field_of_a_forged_receipt_alone_is_seen(tmp_path) -> None:
     """A receipt whose digest was made anew, and nothing beside it: by running it again."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(2))
     # In so few steps not every setting of a schedule shows.
@@ -273,7 +273,7 @@ def test_every_field_of_a_forged_receipt_alone_is_seen(tmp_path):
 
 
 @pytest.mark.parametrize("file", ["metrics.jsonl", "steps.jsonl"])
-def test_every_field_of_every_line_is_seen(run, file):
+def test_every_field_of_every_line_is_seen(run, file) -> None:
     """Each line: its leaves, its entries; and lines removed, repeated and swapped."""
     path = run / file
     before = path.read_bytes()
@@ -291,7 +291,7 @@ def test_every_field_of_every_line_is_seen(run, file):
                 assert not escapes(run, file, (number, *place)), (number, place)
 
 
-def test_every_cell_of_the_samples_is_seen(run):
+def test_every_cell_of_the_samples_is_seen(run) -> None:
     """Each cell of each line of samples.csv, and each line."""
     path = run / "samples.csv"
     rows = list(csv.reader(io.StringIO(path.read_text())))
@@ -309,7 +309,7 @@ def test_every_cell_of_the_samples_is_seen(run):
     assert len(spoiled) > 17 * 5
 
 
-def test_every_path_that_was_left_out_is_seen(run):
+def test_every_path_that_was_left_out_is_seen(run) -> None:
     """Each line of skipped.csv, and each path; reasons are named as not covered."""
     path = run / "skipped.csv"
     before = path.read_text()
@@ -330,7 +330,7 @@ def test_every_path_that_was_left_out_is_seen(run):
 
 
 @pytest.mark.parametrize("now", [(), LEFT_OUT[:1], (*LEFT_OUT, Skipped("dog/new.png"))])
-def test_other_files_that_are_left_out_are_told(run, now):
+def test_other_files_that_are_left_out_are_told(run, now) -> None:
     """What the data leave out today need not be what they left out then: the run is the same."""
     other = replace(DATA, train=replace(DATA.train, skipped=now))
     found = verify(run, None, other)
@@ -340,7 +340,7 @@ def test_other_files_that_are_left_out_are_told(run, now):
     assert "skipped" in not_covered(free)["receipt.json"]
 
 
-def test_a_list_that_is_added_to_a_run_is_seen(tmp_path):
+def test_a_list_that_is_added_to_a_run_is_seen(tmp_path) -> None:
     """A run that left nothing out, whose receipt says that it did."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(2))
     data = replace(DATA, train=images(8, 0))
@@ -438,7 +438,7 @@ def spoiled_arrays(content: bytes) -> Iterator[tuple[str, bytes]]:
         "checkpoints/last-*.safetensors",
     ],
 )
-def test_every_header_and_every_tensor_is_seen(run, file):
+def test_every_header_and_every_tensor_is_seen(run, file) -> None:
     """Elements, names, dtypes, shapes, and every field of the record, also with a new digest."""
     (path,) = run.glob(file)
     stand = run / "checkpoints" / "last.json"
@@ -476,7 +476,7 @@ def moved_arrays(header: dict[str, Any], arrays: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("file", ["weights.safetensors", "checkpoints/epoch-00001.safetensors"])
-def test_the_form_of_a_header_is_named(run, file):
+def test_the_form_of_a_header_is_named(run, file) -> None:
     """The same entries in another order, with other spaces, or arrays in another order."""
     path = run / file
     before = path.read_bytes()
@@ -517,7 +517,7 @@ def longer(original, tmp_path_factory):
 
 
 @pytest.mark.parametrize("way", ["run.json", "forged receipt.json"])
-def test_every_field_of_a_run_that_was_gone_on_with_is_seen(longer, tmp_path, way):
+def test_every_field_of_a_run_that_was_gone_on_with_is_seen(longer, tmp_path, way) -> None:
     """Where its stretches begin and end, and all else; a receipt with its digest made anew, too."""
     run = shutil.copytree(longer, tmp_path / "run")
     *forged, file = way.split()
@@ -548,17 +548,17 @@ def unfinished(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("file", ["run.json", "checkpoints/last.json"])
-def test_every_field_of_a_run_that_goes_on_is_seen(unfinished, file):
+def test_every_field_of_a_run_that_goes_on_is_seen(unfinished, file) -> None:
     """Also of a checkpoint within an epoch."""
     assert unseen(unfinished, file) == []
 
 
-def test_every_field_of_a_forged_receipt_of_a_run_that_goes_on_is_seen(unfinished):
+def test_every_field_of_a_forged_receipt_of_a_run_that_goes_on_is_seen(unfinished) -> None:
     """What stands of a place within an epoch too."""
     assert unseen(unfinished, "receipt.json", forge) == []
 
 
-def test_every_array_of_a_run_that_goes_on_is_seen(unfinished):
+def test_every_array_of_a_run_that_goes_on_is_seen(unfinished) -> None:
     """Elements, names, dtypes, shapes and the record of the last checkpoint."""
     (path,) = (unfinished / "checkpoints").glob("last-*.safetensors")
     stand = unfinished / "checkpoints" / "last.json"
@@ -575,7 +575,7 @@ def test_every_array_of_a_run_that_goes_on_is_seen(unfinished):
 # Whole files
 
 
-def test_every_file_that_is_missing_is_told(run):
+def test_every_file_that_is_missing_is_told(run) -> None:
     """Each file removed in turn."""
     for path in [path for path in run.rglob("*") if path.is_file()]:
         name = path.relative_to(run).as_posix()
@@ -601,7 +601,7 @@ def test_every_file_that_is_missing_is_told(run):
         "weights.safetensors.bak",
     ],
 )
-def test_every_file_that_is_added_is_named(run, name):
+def test_every_file_that_is_added_is_named(run, name) -> None:
     """Whatever it is called, also as one of the run's own."""
     path = run / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -612,7 +612,7 @@ def test_every_file_that_is_added_is_named(run, name):
     assert not escapes(run, name)
 
 
-def test_a_file_that_is_a_folder_is_refused(run):
+def test_a_file_that_is_a_folder_is_refused(run) -> None:
     """Where a file is to be there stands a folder."""
     for name in ("samples.csv", "metrics.jsonl", "weights.safetensors", "run.json",
                  "receipt.json", "checkpoints/last.json"):  # fmt: skip

@@ -30,21 +30,21 @@ def original(tmp_path_factory):
 def run(original, tmp_path, monkeypatch):
     """A copy of it to spoil, which no step is trained of."""
 
-    def never(*_):
+    def never(*_) -> None:
         raise AssertionError("a step of a finished run was trained")
 
     monkeypatch.setattr(TrainingEngine, "steps", never)
     return shutil.copytree(original, tmp_path / "run")
 
 
-def change(path, alter):
+def change(path, alter) -> None:
     """Alter a JSON file."""
     content = json.loads(path.read_text())
     alter(content)
     path.write_text(json.dumps(content))
 
 
-def stand_at(run, epoch):
+def stand_at(run, epoch) -> None:
     """Make last.json that of an earlier epoch, as it was then."""
     folder = RunFolder(run)
     kept = folder.load_kept(epoch)
@@ -67,18 +67,18 @@ def stand_at(run, epoch):
     )
 
 
-def no_result(description):
+def no_result(description) -> None:
     """As if the run had not ended."""
     description.pop("result")
 
 
-def more_epochs(description):
+def more_epochs(description) -> None:
     """As if the run had more epochs to go."""
     description["settings"]["epochs"] = 9
     description.pop("result", None)
 
 
-def sign(receipt):
+def sign(receipt) -> None:
     """A digest that fits."""
     receipt["digest"] = receipt_digest(receipt)
 
@@ -125,7 +125,7 @@ ALTERATIONS = {
 
 
 @pytest.mark.parametrize("name", ALTERATIONS)
-def test_an_alteration_ends_with_an_error_and_touches_nothing(run, name):
+def test_an_alteration_ends_with_an_error_and_touches_nothing(run, name) -> None:
     """Each way to make it look unfinished."""
     ALTERATIONS[name](run)
     held = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
@@ -134,7 +134,7 @@ def test_an_alteration_ends_with_an_error_and_touches_nothing(run, name):
     assert held == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
 
 
-def test_without_its_result_the_end_is_written_again(run, original):
+def test_without_its_result_the_end_is_written_again(run, original) -> None:
     """As after a kill before the last write: nothing is trained, and the same is there again."""
     change(run / "run.json", no_result)
     make().resume(run, TRAIN, TEST)

@@ -17,7 +17,7 @@ def model():
     return nn.Sequential(nn.Flatten(), nn.Linear(2)).build((2, 2, 1), seed=0)
 
 
-def test_nothing_is_put_after_the_end(model):
+def test_nothing_is_put_after_the_end(model) -> None:
     """Who began to take the weights of a moment does not overwrite those that the training leaves.
 
     The end waits until they are in the model.
@@ -32,7 +32,7 @@ def test_nothing_is_put_after_the_end(model):
         assert go_on.wait(30)
         return moment
 
-    def end():
+    def end() -> None:
         run.follow(None)
         steps.append(model.digest())
         model.load_weights(last)
@@ -52,7 +52,7 @@ def test_nothing_is_put_after_the_end(model):
     assert run.model.digest() == nn.storage.digest(last)
 
 
-def test_predictions_during_a_training(model):
+def test_predictions_during_a_training(model) -> None:
     """What other threads predict is of one moment, though a third one keeps taking the weights."""
     run = Run(model, {})
     images = np.ones((1, 2, 2, 1), np.float32)
@@ -66,11 +66,11 @@ def test_predictions_during_a_training(model):
     over, found, number = threading.Event(), set(), iter(range(10**9))
     run.follow(lambda: moments[next(number) % 5])
 
-    def take():
+    def take() -> None:
         while not over.is_set():
             run.model.digest()
 
-    def predict():
+    def predict() -> None:
         while not over.is_set():
             found.add(model.predict(images, finish="none", threads=1).tobytes())
 
@@ -85,7 +85,7 @@ def test_predictions_during_a_training(model):
     assert len(found) > 1
 
 
-def test_runs_are_copied(model):
+def test_runs_are_copied(model) -> None:
     """A run goes into a file and comes back, and a copy is a run of its own."""
     run = Run(model, {"epochs": 3})
     for other in (pickle.loads(pickle.dumps(run)), copy.deepcopy(run)):  # noqa: S301

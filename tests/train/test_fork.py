@@ -40,10 +40,10 @@ def expected():
 class Watcher(Callback):
     """Does something after each epoch."""
 
-    def __init__(self, work):
+    def __init__(self, work) -> None:
         self.work = work
 
-    def on_epoch_end(self, *_):
+    def on_epoch_end(self, *_) -> None:
         """Work."""
         self.work()
 
@@ -57,7 +57,7 @@ def other_model():
 
 # More threads than cores wait long for each other, so that fewer images do.
 @pytest.mark.parametrize(("threads", "images"), [(1, 4000), (2, 4000), (3, 100)])
-def test_children_while_another_thread_trains(threads, images, expected):
+def test_children_while_another_thread_trains(threads, images, expected) -> None:
     """They predict with a model of the parent, measure it, and train one of their own."""
     whole, model, many = network(), network(), noise(images)
     make(whole, seed=2, threads=threads).fit(many, epochs=EPOCHS)
@@ -67,7 +67,7 @@ def test_children_while_another_thread_trains(threads, images, expected):
     def work():
         return (predicted(other), evaluate(other, DATA).top1), trained()
 
-    def train():
+    def train() -> None:
         calls = [Watcher(begun.set)]
         make(model, seed=2, threads=threads, callbacks=calls).fit(many, epochs=EPOCHS)
 
@@ -85,7 +85,7 @@ def test_children_while_another_thread_trains(threads, images, expected):
     assert model.digest() == whole.digest()
 
 
-def test_a_callback_that_forks(expected):
+def test_a_callback_that_forks(expected) -> None:
     """Its child predicts and trains; the run goes on to the same bits."""
     whole, model = network(), network()
     make(whole, seed=2).fit(DATA, epochs=EPOCHS)
@@ -101,13 +101,13 @@ def test_a_callback_that_forks(expected):
     assert model.digest() == whole.digest()
 
 
-def test_a_run_goes_on_in_two_processes():
+def test_a_run_goes_on_in_two_processes() -> None:
     """A child that comes back from the callback ends the run too, to the same bits."""
     whole, model = network(), network()
     make(whole, seed=2).fit(DATA, epochs=EPOCHS)
     forked = []
 
-    def work():
+    def work() -> None:
         if not forked:
             forked.append(os.fork())
 
@@ -120,7 +120,7 @@ def test_a_run_goes_on_in_two_processes():
     assert exit_code(forked[0]) == 0
 
 
-def test_powers_in_the_middle():
+def test_powers_in_the_middle() -> None:
     """A power that another thread is working out is the right one in a child."""
     power = _Power(0.9)
     expected = [power.at(exponent) for exponent in range(40)]
@@ -129,7 +129,7 @@ def test_powers_in_the_middle():
             assert in_child(lambda: [power.at(exponent) for exponent in range(40)]) == expected
 
 
-def test_ctrl_c_in_a_child_of_a_training():
+def test_ctrl_c_in_a_child_of_a_training() -> None:
     """The first one already: nobody in the child asks whether one came."""
 
     def interrupted():

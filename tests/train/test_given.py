@@ -39,7 +39,7 @@ def metrics(run):
 # Parts
 
 
-def test_splits_are_given_whole(tmp_path):
+def test_splits_are_given_whole(tmp_path) -> None:
     """`Splits` in one piece train as their parts do, and what made them is kept."""
     splits = Splits(noise(28), noise(10, 1), noise(10, 2), {"split_seed": 5})
     run = make().fit(splits, epochs=2, out=tmp_path / "run")
@@ -60,7 +60,7 @@ def test_splits_are_given_whole(tmp_path):
         make().fit(splits, test=noise(10, 1), epochs=1)
 
 
-def test_parts_that_were_split_off_are_given_whole():
+def test_parts_that_were_split_off_are_given_whole() -> None:
     """What `load_splits` gives goes straight into fit; a part that is unwanted is none."""
     splits = load_splits((noise(60).images, noise(60).labels), validation=0.2, test=0)
     run = make().fit(splits, epochs=1)
@@ -73,7 +73,7 @@ def test_parts_that_were_split_off_are_given_whole():
     assert run.receipt["final"]["test"] is None
 
 
-def test_the_test_part_is_measured_once_at_the_end(tmp_path, monkeypatch):
+def test_the_test_part_is_measured_once_at_the_end(tmp_path, monkeypatch) -> None:
     """With the weights that the training leaves; in the receipt it is exact."""
     seen = []
     real = evaluate.__globals__["Evaluator"].run
@@ -94,7 +94,7 @@ def test_the_test_part_is_measured_once_at_the_end(tmp_path, monkeypatch):
     assert "test_loss" not in run.history[-1]
 
 
-def test_a_forged_measurement_is_found(tmp_path, monkeypatch):
+def test_a_forged_measurement_is_found(tmp_path, monkeypatch) -> None:
     """The weights agree, what they gave on the test part does not."""
     from isoconv.train import metrics as room
 
@@ -108,7 +108,7 @@ def test_a_forged_measurement_is_found(tmp_path, monkeypatch):
     assert place.note.startswith('final.test.loss: receipt "0x1.')
 
 
-def test_without_data_there_is_no_training():
+def test_without_data_there_is_no_training() -> None:
     """None, a name, and a list that is no pair say what is taken."""
     for wrong in (None, "fashion-sample", [noise()]):
         with pytest.raises(ArgumentError, match="must be a Dataset or a pair"):
@@ -118,7 +118,7 @@ def test_without_data_there_is_no_training():
 # Classes
 
 
-def test_classes_are_matched_by_name(tmp_path):
+def test_classes_are_matched_by_name(tmp_path) -> None:
     """Parts that tell their classes in another order train and measure the same."""
     train, held, test = (named(28, 0, ["cat", "dog"]), named(10, 1, ["cat", "dog"]),
                          named(10, 2, ["cat", "dog"]))  # fmt: skip
@@ -135,7 +135,7 @@ def test_classes_are_matched_by_name(tmp_path):
     )
 
 
-def test_a_trained_model_keeps_the_order_of_its_classes():
+def test_a_trained_model_keeps_the_order_of_its_classes() -> None:
     """What it is trained on next is told in its own order."""
     train = named(28, 0, ["cat", "dog"])
     runs = []
@@ -150,21 +150,21 @@ def test_a_trained_model_keeps_the_order_of_its_classes():
 
 
 @pytest.mark.parametrize("part", ["validation", "test"])
-def test_an_unknown_class_is_refused_with_both_lists(part):
+def test_an_unknown_class_is_refused_with_both_lists(part) -> None:
     """A class that is not learned cannot be measured."""
     other = {part: named(10, 1, ["cat", "wolf"])}
     with pytest.raises(DataError, match=r"pictures 1: .*unknown: 'wolf'; .*knows: 'cat', 'dog'"):
         make().fit(named(28, 0, ["cat", "dog"]), **other, epochs=1)
 
 
-def test_a_part_may_lack_classes():
+def test_a_part_may_lack_classes() -> None:
     """A class without a sample needs no match."""
     held = Dataset.from_arrays(noise(10).images, np.zeros(10, int), ["dog", "never"])
     run = make().fit(named(28, 0, ["cat", "dog"]), held, epochs=1)
     assert run.history[0]["val_top1"] == evaluate(run.model, held).top1
 
 
-def test_numbers_are_counted_over_all_parts(tmp_path):
+def test_numbers_are_counted_over_all_parts(tmp_path) -> None:
     """Classes that nobody named are as many as the parts have together, in a resume, too."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(3))
     held = (noise(10, 1).images, np.arange(10) % 3)
@@ -175,7 +175,7 @@ def test_numbers_are_counted_over_all_parts(tmp_path):
     assert verify(tmp_path / "run", None, noise(28), held).identical
 
 
-def test_notes_on_the_data_are_counted_where_a_run_goes_on(tmp_path, capsys):
+def test_notes_on_the_data_are_counted_where_a_run_goes_on(tmp_path, capsys) -> None:
     """They were told when it began; none is lost, and warnings are told in full again."""
     data = replace(noise(28), notes=("left out beside the classes: a", "skipped: 3 .txt"))
     trainer = make(progress=True)
@@ -190,7 +190,7 @@ def test_notes_on_the_data_are_counted_where_a_run_goes_on(tmp_path, capsys):
     assert again.notes[:2] == run.notes[:2] == [*data.notes]
 
 
-def test_labels_that_do_not_count_are_those_of_all_parts():
+def test_labels_that_do_not_count_are_those_of_all_parts() -> None:
     """The message blames no part alone, and tells what each of them has."""
     images = noise(30).images
     with pytest.raises(DataError) as caught:
@@ -208,7 +208,7 @@ def test_labels_that_do_not_count_are_those_of_all_parts():
         (np.arange(28) / 8, None),
     ],
 )
-def test_floats_for_a_ready_model(labels, hint):
+def test_floats_for_a_ready_model(labels, hint) -> None:
     """Where they look like classes, what makes classes of them is said."""
     with pytest.raises(ArgumentError, match="a ready model tells classes apart") as caught:
         Trainer(progress=False).fit((noise(28).images, labels), epochs=1)
@@ -216,7 +216,7 @@ def test_floats_for_a_ready_model(labels, hint):
     assert ("if they are classes" in str(caught.value)) == (hint is not None)
 
 
-def test_one_class_alone_is_refused():
+def test_one_class_alone_is_refused() -> None:
     """There is nothing to tell apart; of the other parts one class is enough."""
     alone = Dataset.from_arrays(noise().images, np.ones(28, int), ["cat", "dog"], name="dogs")
     with pytest.raises(DataError, match=r"dogs: there must be two classes or more.*got one, 'dog'"):
@@ -228,7 +228,7 @@ def test_one_class_alone_is_refused():
     assert make(flat, loss="mse", augmentation=None).fit(targets, epochs=1).history
 
 
-def test_each_class_needs_an_output():
+def test_each_class_needs_an_output() -> None:
     """More classes than outputs are refused, fewer are told."""
     three = Dataset.from_arrays(noise().images, noise().labels, ["cat", "dog", "cow"])
     with pytest.raises(DataError, match="got 3 classes, the model has 2 outputs"):
@@ -242,7 +242,7 @@ def test_each_class_needs_an_output():
     assert fitting.fit(noise(), noise(9, 1), epochs=1).notes == []
 
 
-def test_other_classes_are_refused_in_a_resume(tmp_path):
+def test_other_classes_are_refused_in_a_resume(tmp_path) -> None:
     """A run's own classes are told."""
     data = named(28, 0, ["cat", "dog"])
     make().fit(data, epochs=1, out=tmp_path / "run")
@@ -258,7 +258,7 @@ def test_other_classes_are_refused_in_a_resume(tmp_path):
 # Warnings
 
 
-def test_what_a_person_should_know_is_said():
+def test_what_a_person_should_know_is_said() -> None:
     """Notes of the data, few samples, samples in two parts: in the run, and on the console."""
     rare = replace(
         Dataset.from_arrays(noise(11, 1).images, [0] * 10 + [1], ["cat", "dog"]),
@@ -282,14 +282,14 @@ def test_what_a_person_should_know_is_said():
     assert make().fit(train, named(10, 1, ["cat", "dog"]), epochs=1).notes == []
 
 
-def test_silence_keeps_the_notes():
+def test_silence_keeps_the_notes() -> None:
     """Without progress nothing is shown, and the run still has them."""
     run = make().fit(noise(), noise(4), epochs=1)
     assert len(run.notes) == 1
     assert "4 of the 4 samples of the validation part are also in the training part" in run.notes[0]
 
 
-def test_the_parts_are_looked_at_once(monkeypatch):
+def test_the_parts_are_looked_at_once(monkeypatch) -> None:
     """The digest of each image is taken once for the list of samples and for the warnings."""
     from isoconv.data import samples
 
@@ -301,7 +301,7 @@ def test_the_parts_are_looked_at_once(monkeypatch):
     assert len(seen) == 3
 
 
-def test_images_of_a_trained_model_are_told_apart_by_their_paths(tmp_path):
+def test_images_of_a_trained_model_are_told_apart_by_their_paths(tmp_path) -> None:
     """samples.csv has each sample's part, class, digest and path."""
     train = replace(named(28, 0, ["cat", "dog"]), paths=tuple(f"a/{n}.png" for n in range(28)))
     Trainer(network(), progress=False).fit(

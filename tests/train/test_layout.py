@@ -36,12 +36,12 @@ def run(original, tmp_path):
     return shutil.copytree(original, tmp_path / "run")
 
 
-def signed(receipt):
+def signed(receipt) -> None:
     """A receipt with a digest that fits."""
     receipt["digest"] = receipt_digest(receipt)
 
 
-def no_change(content):
+def no_change(content) -> None:
     """A file without a digest."""
 
 
@@ -52,7 +52,7 @@ READERS = {
 }
 
 
-def test_all_faults_of_a_file_are_told_at_once(run):
+def test_all_faults_of_a_file_are_told_at_once(run) -> None:
     """File, place, rule and value of each."""
     path = run / "receipt.json"
     content = json.loads(path.read_text())
@@ -88,7 +88,7 @@ HOSTILE = (
 
 
 @pytest.mark.parametrize("file", READERS)
-def test_whatever_stands_in_a_file_it_is_read_or_refused(run, file):
+def test_whatever_stands_in_a_file_it_is_read_or_refused(run, file) -> None:
     """Every value of every file in turn by whatever JSON can hold: an error that names the file."""
     path = run / file
     before = path.read_text()
@@ -117,7 +117,7 @@ def test_whatever_stands_in_a_file_it_is_read_or_refused(run, file):
 
 
 @pytest.mark.parametrize("file", [*READERS, "metrics.jsonl", "steps.jsonl", "samples.csv"])
-def test_what_is_no_file_is_not_waited_for(run, file):
+def test_what_is_no_file_is_not_waited_for(run, file) -> None:
     """A pipe, a folder and a device in place of each text."""
     path = run / file
     for make_it in (os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero")):
@@ -130,7 +130,7 @@ def test_what_is_no_file_is_not_waited_for(run, file):
 
 
 @pytest.mark.parametrize("file", [*READERS, "metrics.jsonl", "steps.jsonl"])
-def test_no_more_memory_is_taken_than_there_is(run, file, monkeypatch):
+def test_no_more_memory_is_taken_than_there_is(run, file, monkeypatch) -> None:
     """What a file may become is asked for before it is read."""
     monkeypatch.setattr("isoconv.memory.available_memory", lambda: 2**25)
     path = run / file
@@ -140,7 +140,7 @@ def test_no_more_memory_is_taken_than_there_is(run, file, monkeypatch):
         check_files(Receipt.read(run))
 
 
-def test_a_text_that_is_too_long_is_refused(run):
+def test_a_text_that_is_too_long_is_refused(run) -> None:
     """More than a gigabyte is no receipt, and nothing of it is read."""
     path = run / "receipt.json"
     with path.open("r+b") as opened:
@@ -154,7 +154,7 @@ def test_a_text_that_is_too_long_is_refused(run):
 # Headers of arrays
 
 
-def with_header(path, alter):
+def with_header(path, alter) -> None:
     """Write a file of arrays whose header was altered."""
     content = path.read_bytes()
     (size,) = struct.unpack("<Q", content[:8])
@@ -182,7 +182,7 @@ def with_header(path, alter):
         ({"added": 1}, r"0\.bias\.added must not be there"),
     ],
 )
-def test_a_header_is_held_to_its_schema(run, entry, message):
+def test_a_header_is_held_to_its_schema(run, entry, message) -> None:
     """Sizes are computed before memory is taken, and every byte is an array's."""
     path = run / "weights.safetensors"
     with_header(path, lambda header: header["0.bias"].update(entry))
@@ -194,7 +194,7 @@ def test_a_header_is_held_to_its_schema(run, entry, message):
         ic.load(path)
 
 
-def test_a_header_names_texts_alone(run):
+def test_a_header_names_texts_alone(run) -> None:
     """Notes that are no texts, and names that no UTF-8 has."""
     path = run / "weights.safetensors"
     before = path.read_bytes()
@@ -211,7 +211,7 @@ def test_a_header_names_texts_alone(run):
 
 
 @pytest.mark.parametrize("size", [0, 7, 8, 100])
-def test_a_file_that_ends_within_its_header_is_refused(run, size):
+def test_a_file_that_ends_within_its_header_is_refused(run, size) -> None:
     """Also the empty one."""
     path = run / "weights.safetensors"
     path.write_bytes(path.read_bytes()[:size])
@@ -219,7 +219,7 @@ def test_a_file_that_ends_within_its_header_is_refused(run, size):
         storage.read(path)
 
 
-def test_what_others_wrote_is_read(tmp_path):
+def test_what_others_wrote_is_read(tmp_path) -> None:
     """Every dtype that NumPy has, in files with notes of their own."""
     import numpy as np
     from safetensors.numpy import save
@@ -240,7 +240,7 @@ def test_what_others_wrote_is_read(tmp_path):
         assert found[name].flags.writeable
 
 
-def test_settings_of_a_run_are_bounded(run):
+def test_settings_of_a_run_are_bounded(run) -> None:
     """A trainer is made of no numbers that no arithmetic takes."""
     path = run / "run.json"
     before = path.read_text()

@@ -38,7 +38,7 @@ def logits_of(model, data, constants):
     return x.reshape(len(x), -1) @ weights["1.weight"] + weights["1.bias"]
 
 
-def test_evaluation_is_what_numpy_says(data):
+def test_evaluation_is_what_numpy_says(data) -> None:
     """Loss, hits, confusion matrix and accuracy by class, with a class that has no image."""
     model, constants = linear(), Normalisation(*normalisation(data))
     found = evaluate(model, data, normalisation=constants, threads=2)
@@ -63,7 +63,7 @@ def test_evaluation_is_what_numpy_says(data):
     assert np.isnan(found.class_accuracy[6])
 
 
-def test_threads_change_no_bit(data):
+def test_threads_change_no_bit(data) -> None:
     """Loss and probabilities are the same with any number of threads."""
     constants = Normalisation(*normalisation(data))
     one, three = (
@@ -73,7 +73,7 @@ def test_threads_change_no_bit(data):
     assert one.probabilities.tobytes() == three.probabilities.tobytes()
 
 
-def test_a_trained_model_brings_its_normalisation(data):
+def test_a_trained_model_brings_its_normalisation(data) -> None:
     """After training the model is measured as the trainer measured it."""
     model = linear()
     run = Trainer(model, optimizer=SGD(0.1), batch_size=16, progress=False).fit(
@@ -84,7 +84,7 @@ def test_a_trained_model_brings_its_normalisation(data):
     assert normalisation_of(linear()) is None
 
 
-def test_the_data_are_those_of_the_training(data):
+def test_the_data_are_those_of_the_training(data) -> None:
     """Classes are matched by name; images of another kind are refused, or scaled on demand."""
     model = linear()
     names = [f"kind {k}" for k in range(CLASSES)]
@@ -102,7 +102,7 @@ def test_the_data_are_those_of_the_training(data):
     assert evaluate(model, (floats, data.labels), scale=1).loss == wanted.loss
 
 
-def test_regression_and_binary(data):
+def test_regression_and_binary(data) -> None:
     """Without classes there is a loss, and the outputs are the predictions."""
     targets = np.linspace(0, 1, 50 * CLASSES, dtype=np.float32).reshape(50, CLASSES)
     pair = (data.images.astype(np.float32) / np.float32(255), targets)
@@ -118,7 +118,7 @@ def test_regression_and_binary(data):
     assert found.loss == pytest.approx(loss, rel=1e-5)
 
 
-def test_what_does_not_fit_is_named(data):
+def test_what_does_not_fit_is_named(data) -> None:
     """An unbuilt model, other images, labels out of range."""
     with pytest.raises(ArgumentError, match="only a built model can be evaluated"):
         evaluate(nn.Sequential(nn.Flatten(), nn.Linear(2)), data)
@@ -146,7 +146,7 @@ def test_what_does_not_fit_is_named(data):
         (None, "None$"),
     ],
 )
-def test_data_that_are_none(given, got):
+def test_data_that_are_none(given, got) -> None:
     """What was given is shown, and what was meant, perhaps."""
     with pytest.raises(ArgumentError, match=rf"pair \(images, labels\) in one tuple; got {got}"):
         as_dataset(given, "data")

@@ -35,7 +35,7 @@ def of(data):
     return [x.tobytes() for x in normalisation(data)]
 
 
-def test_other_images_need_a_word():
+def test_other_images_need_a_word() -> None:
     """A second training on images of other brightness must say which normalisation it wants."""
     model = trained()
     before = model.digest()
@@ -45,7 +45,7 @@ def test_other_images_need_a_word():
     assert constants(model) == of(noise())
 
 
-def test_the_same_images_need_none():
+def test_the_same_images_need_none() -> None:
     """Training on with the images of before, or of a model that was never trained."""
     model = trained()
     run = make(model).fit(noise(), epochs=1)
@@ -56,11 +56,11 @@ def test_the_same_images_need_none():
     assert constants(built) == of(bright())
 
 
-def test_keep_goes_on_with_the_models_own(tmp_path):
+def test_keep_goes_on_with_the_models_own(tmp_path) -> None:
     """The constants of the first training stay, in the receipt, a resume and a verification."""
 
     class PowerCut(Callback):
-        def on_epoch_end(self, run, row):
+        def on_epoch_end(self, run, row) -> None:
             raise RuntimeError(f"power cut in {run} after {row}")
 
     whole = make(trained(), normalise="keep").fit(bright(), epochs=2)
@@ -83,7 +83,7 @@ def test_keep_goes_on_with_the_models_own(tmp_path):
     assert constants(other) == of(noise())
 
 
-def test_anew_takes_that_of_the_images(tmp_path):
+def test_anew_takes_that_of_the_images(tmp_path) -> None:
     """It is said, for what the model learned belongs to the other one."""
     model = trained()
     run = make(model, normalise="anew").fit(bright(), epochs=1, out=tmp_path / "run")
@@ -99,7 +99,7 @@ def test_anew_takes_that_of_the_images(tmp_path):
     assert replaced not in make(model, normalise="anew").fit(bright(), epochs=1).notes
 
 
-def test_without_normalisation_images_enter_as_they_are():
+def test_without_normalisation_images_enter_as_they_are() -> None:
     """False leaves them alone, whatever the model was trained with."""
     model = trained()
     run = make(model, normalise=False).fit(noise(), noise(10, 1), epochs=1)
@@ -110,7 +110,7 @@ def test_without_normalisation_images_enter_as_they_are():
     assert make(model, normalise="keep").fit(bright(), epochs=1).model.normalisation is None
 
 
-def test_keep_needs_something_to_keep():
+def test_keep_needs_something_to_keep() -> None:
     """A model that was never trained, and images of another dtype."""
     with pytest.raises(ArgumentError, match="'keep' needs a model that was trained; this one was"):
         make(normalise="keep").fit(noise(), epochs=1)
@@ -128,7 +128,7 @@ def test_keep_needs_something_to_keep():
 # Weights
 
 
-def test_a_trained_body_in_a_new_model_goes_on_from_its_weights(tmp_path):
+def test_a_trained_body_in_a_new_model_goes_on_from_its_weights(tmp_path) -> None:
     """Layers that have weights keep them; new ones are drawn from the trainer's seed."""
     body = trained()
     learned = {name: array.copy() for name, array in body.weights.items()}
@@ -137,7 +137,7 @@ def test_a_trained_body_in_a_new_model_goes_on_from_its_weights(tmp_path):
         return nn.Sequential(*body.steps[:-1], nn.Linear(2))
 
     class First(Callback):
-        def on_train_begin(self, run):
+        def on_train_begin(self, run) -> None:
             self.weights = run.model.weights
 
     first, other = First(), First()

@@ -56,7 +56,7 @@ def sgd_loop(gradients, p, lr, momentum, nesterov, decay):
 
 @pytest.mark.parametrize(("momentum", "nesterov"), [(0.0, False), (0.9, False), (0.9, True)])
 @pytest.mark.parametrize("decay", [0.0, 5e-4])
-def test_sgd_is_its_formula_bit_for_bit(numbers, momentum, nesterov, decay):
+def test_sgd_is_its_formula_bit_for_bit(numbers, momentum, nesterov, decay) -> None:
     """Every combination of momentum, Nesterov and decay equals the loop in all bits."""
     gradients, p = numbers
     found, slots = run(SGD(0.1, momentum, nesterov, decay), gradients, p)
@@ -89,7 +89,7 @@ def adam_loop(gradients, p, lr, b1, b2, eps, decay, decoupled):
 
 @pytest.mark.parametrize("kind", [Adam, AdamW])
 @pytest.mark.parametrize("decay", [0.0, 0.01])
-def test_adam_is_its_formula_bit_for_bit(numbers, kind, decay):
+def test_adam_is_its_formula_bit_for_bit(numbers, kind, decay) -> None:
     """Adam and AdamW with and without decay equal the loop in all bits."""
     gradients, p = numbers
     found, _ = run(kind(0.003, 0.9, 0.99, 1e-7, decay), gradients, p)
@@ -97,7 +97,7 @@ def test_adam_is_its_formula_bit_for_bit(numbers, kind, decay):
     assert found.tobytes() == wanted.tobytes()
 
 
-def test_first_adam_step_has_the_size_of_the_learning_rate(numbers):
+def test_first_adam_step_has_the_size_of_the_learning_rate(numbers) -> None:
     """After one step every parameter has moved by the learning rate, against the gradient."""
     gradients, p = numbers
     found, _ = run(Adam(0.01), gradients[:1], p)
@@ -105,7 +105,7 @@ def test_first_adam_step_has_the_size_of_the_learning_rate(numbers):
 
 
 @pytest.mark.parametrize("optimizer", [SGD(0.1, 0.9), Adam(), AdamW()])
-def test_clipping_scales_the_gradient_first(numbers, optimizer):
+def test_clipping_scales_the_gradient_first(numbers, optimizer) -> None:
     """With a gradient scale the update is that of the scaled gradients."""
     gradients, p = numbers
     clipped, _ = run(optimizer, gradients, p, scale=0.3)
@@ -114,7 +114,7 @@ def test_clipping_scales_the_gradient_first(numbers, optimizer):
 
 
 @pytest.mark.parametrize("optimizer", [SGD(0.1, 0.9, True, 0.1), Adam(weight_decay=0.1), AdamW()])
-def test_padding_stays_zero(optimizer):
+def test_padding_stays_zero(optimizer) -> None:
     """Elements between the arrays of the flat vector are 0 and stay 0."""
     zeros = np.zeros(5, np.float32)
     found, slots = run(optimizer, [zeros] * 3, zeros)
@@ -122,14 +122,14 @@ def test_padding_stays_zero(optimizer):
     assert not any(slot.any() for slot in slots.values())
 
 
-def test_corrections_do_not_depend_on_the_way_there():
+def test_corrections_do_not_depend_on_the_way_there() -> None:
     """A resumed run gets the same corrections as one that counted up from the first step."""
     counted = [Adam(beta1=0.87).hyper_row(step, 0.1) for step in range(50)]
     assert Adam(beta1=0.87).hyper_row(31, 0.1) == counted[31]
     assert Adam(beta1=0.87).hyper_row(2, 0.1) == counted[2]
 
 
-def test_hyper_rows_have_the_columns_of_hyper():
+def test_hyper_rows_have_the_columns_of_hyper() -> None:
     """Each optimizer names as many scalars as it gives, and AdamW multiplies in float64."""
     for optimizer in (SGD(1.0), Adam(), AdamW(), AdamW(weight_decay=0.0)):
         assert isinstance(optimizer, Optimizer)
@@ -158,7 +158,7 @@ def test_hyper_rows_have_the_columns_of_hyper():
         (lambda: Adam(10**400), "learning_rate"),
     ],
 )
-def test_bad_settings_are_named(make, message):
+def test_bad_settings_are_named(make, message) -> None:
     """A setting outside its range is refused with its name and value."""
     with pytest.raises(ArgumentError, match=message.replace("(", r"\(")):
         make()

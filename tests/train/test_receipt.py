@@ -47,7 +47,7 @@ def compared(receipt):
     return {name: value for name, value in receipt.items() if name != "machine"}
 
 
-def dying(*_):
+def dying(*_) -> None:
     """What a power cut does."""
     raise RuntimeError("power cut")
 
@@ -68,14 +68,14 @@ def whole(tmp_path_factory):
 
 
 @pytest.mark.parametrize("threads", [2, 3, 7])
-def test_threads_change_nothing(whole, threads):
+def test_threads_change_nothing(whole, threads) -> None:
     """The receipt is the same for any number of threads, with or without a folder."""
     assert compared(fit(threads=threads).receipt) == compared(whole.receipt)
     assert whole.receipt["machine"]["threads"] == 1
 
 
 @pytest.mark.parametrize("target", ["avx2", "sse", "generic"])
-def test_targets_change_nothing(whole, target):
+def test_targets_change_nothing(whole, target) -> None:
     """The receipt is the same for every instruction set that this machine has."""
     try:
         run = fit(target=target)
@@ -86,7 +86,7 @@ def test_targets_change_nothing(whole, target):
 
 
 @pytest.mark.parametrize("calls", [1, 3, 4, 7, 12])
-def test_an_interrupt_changes_nothing(whole, tmp_path, monkeypatch, calls):
+def test_an_interrupt_changes_nothing(whole, tmp_path, monkeypatch, calls) -> None:
     """Interrupted in any step and resumed, a run has the receipt of one that ran through."""
     real, done = TrainingEngine.steps, []
 
@@ -113,7 +113,7 @@ def test_an_interrupt_changes_nothing(whole, tmp_path, monkeypatch, calls):
 
 
 @pytest.mark.parametrize("name", ["last.json", "receipt.json", "steps.jsonl", "best.safetensors"])
-def test_a_kill_between_two_files_changes_nothing(whole, tmp_path, monkeypatch, name):
+def test_a_kill_between_two_files_changes_nothing(whole, tmp_path, monkeypatch, name) -> None:
     """Killed before one of the second epoch's files is replaced, a run goes on to the same end."""
     written = []
 
@@ -139,7 +139,7 @@ def test_a_kill_between_two_files_changes_nothing(whole, tmp_path, monkeypatch, 
     assert compared(after) == compared(whole.receipt)
 
 
-def test_a_kill_before_the_first_receipt_changes_nothing(whole, tmp_path, monkeypatch):
+def test_a_kill_before_the_first_receipt_changes_nothing(whole, tmp_path, monkeypatch) -> None:
     """A run that died when its folder had no receipt yet is begun anew in the same folder."""
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
@@ -157,7 +157,7 @@ def test_a_kill_before_the_first_receipt_changes_nothing(whole, tmp_path, monkey
     assert RunFolder(out).kept_epochs() == []
 
 
-def test_the_receipt_tells_all(whole):
+def test_the_receipt_tells_all(whole) -> None:
     """Versions, model, settings, data, digests and metrics stand where the page says."""
     receipt = whole.receipt
     assert receipt["arithmetic"] == ARITHMETIC_VERSION
@@ -194,7 +194,7 @@ def test_the_receipt_tells_all(whole):
         assert float.fromhex(value) == row[name] == last["readable"][name]
 
 
-def test_the_digest_is_what_the_page_says(whole):
+def test_the_digest_is_what_the_page_says(whole) -> None:
     """SHA-256 over compact JSON with sorted keys, without machine and readable numbers."""
     receipt = json.loads((whole.folder / "receipt.json").read_text())
     digest = receipt.pop("digest")
@@ -205,7 +205,7 @@ def test_the_digest_is_what_the_page_says(whole):
     assert hashlib.sha256(text.encode()).hexdigest() == digest == receipt_digest(whole.receipt)
 
 
-def test_steps_tell_losses_and_tensors(whole):
+def test_steps_tell_losses_and_tensors(whole) -> None:
     """Each line of steps.jsonl has its digest in the receipt, its losses add up to the epoch's."""
     lines = (whole.folder / "steps.jsonl").read_bytes().splitlines()
     last = RunFolder(whole.folder).load_last()
@@ -229,7 +229,7 @@ def test_steps_tell_losses_and_tensors(whole):
     assert optimizer_digest(last) == entry["optimizer_sha256"]
 
 
-def test_another_process_writes_the_same(whole, tmp_path):
+def test_another_process_writes_the_same(whole, tmp_path) -> None:
     """Another hash seed, time zone and folder give the same receipt."""
     program = (
         "import sys; from tests.train import test_receipt as t; from pathlib import Path; "
@@ -251,7 +251,7 @@ def test_another_process_writes_the_same(whole, tmp_path):
     assert done.stdout.strip() == whole.receipt["digest"]
 
 
-def test_weights_of_ones_own_are_kept(tmp_path):
+def test_weights_of_ones_own_are_kept(tmp_path) -> None:
     """A run that begins with weights that no seed gives keeps them, and says so."""
     model = network().build((6, 6, 1), seed=5)
     run = fit(tmp_path / "own", model=model, epochs=1)
@@ -262,7 +262,7 @@ def test_weights_of_ones_own_are_kept(tmp_path):
     assert RunFolder(built.folder).kept_epochs() == []
 
 
-def test_checkpoints_are_kept_through_a_resume(tmp_path):
+def test_checkpoints_are_kept_through_a_resume(tmp_path) -> None:
     """Told to keep them, a run keeps the state after each epoch, also when it is resumed."""
     out = tmp_path / "run"
     with pytest.raises(RuntimeError, match="power cut"):
@@ -277,7 +277,7 @@ def test_checkpoints_are_kept_through_a_resume(tmp_path):
         assert optimizer_digest(kept) == entry["optimizer_sha256"]
 
 
-def test_resume_goes_on_with_its_own_receipt_only(tmp_path, monkeypatch):
+def test_resume_goes_on_with_its_own_receipt_only(tmp_path, monkeypatch) -> None:
     """An edited receipt, or one of other arithmetic, is told and nothing is overwritten."""
     out = tmp_path / "run"
     with pytest.raises(RuntimeError, match="power cut"):
@@ -285,7 +285,7 @@ def test_resume_goes_on_with_its_own_receipt_only(tmp_path, monkeypatch):
     path = out / "receipt.json"
     before = path.read_bytes()
 
-    def refused(message):
+    def refused(message) -> None:
         held = {file: file.read_bytes() for file in out.rglob("*") if file.is_file()}
         with pytest.raises(CheckpointError, match=message):
             make().resume(out, noise(), noise(10, 1))
@@ -309,7 +309,7 @@ def test_resume_goes_on_with_its_own_receipt_only(tmp_path, monkeypatch):
     assert not path.exists()
 
 
-def test_a_receipt_is_not_overwritten(tmp_path):
+def test_a_receipt_is_not_overwritten(tmp_path) -> None:
     """A new run does not take the place of a receipt that stands alone."""
     (tmp_path / "receipt.json").write_text("{}")
     with pytest.raises(ArgumentError, match=r"holds receipt\.json of another run"):
@@ -317,7 +317,7 @@ def test_a_receipt_is_not_overwritten(tmp_path):
     assert (tmp_path / "receipt.json").read_text() == "{}"
 
 
-def test_reading_names_what_is_wrong(tmp_path):
+def test_reading_names_what_is_wrong(tmp_path) -> None:
     """No receipt, half a receipt, another format: each is told."""
     with pytest.raises(CheckpointError, match="has no receipt"):
         Receipt.read(tmp_path)
@@ -346,7 +346,7 @@ def test_reading_names_what_is_wrong(tmp_path):
             Receipt.read(tmp_path)
 
 
-def test_the_history_of_a_checkpoint_is_that_of_the_receipt(tmp_path):
+def test_the_history_of_a_checkpoint_is_that_of_the_receipt(tmp_path) -> None:
     """A run whose last.json was edited is not gone on with: early stopping would go by it."""
     out = tmp_path / "run"
     with pytest.raises(RuntimeError, match="power cut"):
@@ -366,7 +366,7 @@ def test_the_history_of_a_checkpoint_is_that_of_the_receipt(tmp_path):
         make().resume(out, noise(), noise(10, 1))
 
 
-def test_an_optimizer_without_a_memory():
+def test_an_optimizer_without_a_memory() -> None:
     """Plain gradient descent has a digest of no vectors, and learns."""
     run = fit(optimizer=SGD(0.1), schedule=Constant(), clip_norm=None, augmentation=None, epochs=1)
     first, last = run.receipt["epochs"]

@@ -33,7 +33,7 @@ def of(count, shape=(8, 8, 1)):
     return Recipe.of(Dataset(images, np.zeros(count, np.int32), ("a", "b")))
 
 
-def test_more_images_mean_larger_batches_and_fewer_epochs():
+def test_more_images_mean_larger_batches_and_fewer_epochs() -> None:
     """From 2 to 50,000: batches never shrink, epochs never grow, and steps grow with the images."""
     counts = [2, 50, 99, 100, 299, 300, 999, 1000, 2999, 3000, 9999, 10_000, 29_999, 30_000, 50_000]
     found = [of(count) for count in counts]
@@ -57,19 +57,19 @@ def test_more_images_mean_larger_batches_and_fewer_epochs():
         ((7, 7, 3), None),
     ],
 )
-def test_changes_suit_the_images(shape, expected):
+def test_changes_suit_the_images(shape, expected) -> None:
     """Photographs are mirrored and moved by an eighth of their side, others by a sixteenth."""
     assert of(10, shape).augmentation == expected
 
 
-def test_a_shard_follows_from_the_batch_that_was_given():
+def test_a_shard_follows_from_the_batch_that_was_given() -> None:
     """A quarter of the batch, at least 8 and at most 32, and never more than the batch."""
     found = [recipe.shard_size_for(size) for size in (1, 7, 8, 31, 32, 50, 64, 128, 1000)]
     assert found == [1, 7, 8, 8, 8, 12, 16, 32, 32]
     assert Recipe.of(data(), batch_size=64).shard_size == 16
 
 
-def test_what_is_taken_is_said_and_kept(tmp_path):
+def test_what_is_taken_is_said_and_kept(tmp_path) -> None:
     """One line names every setting that nobody gave; run.json keeps their names and the line."""
     shown = StringIO()
     trainer = Trainer(progress=Console(file=shown, width=300))
@@ -91,7 +91,7 @@ def test_what_is_taken_is_said_and_kept(tmp_path):
     assert verify(tmp_path / "run", None, data(), progress=False).identical
 
 
-def test_what_is_given_is_taken():
+def test_what_is_given_is_taken() -> None:
     """Nothing that a person gave is chosen anew, not even none."""
     shown = StringIO()
     trainer = Trainer(
@@ -115,7 +115,7 @@ def test_what_is_given_is_taken():
     assert settings["schedule"] == {"type": "Constant"}
 
 
-def test_each_fit_follows_from_its_own_images():
+def test_each_fit_follows_from_its_own_images() -> None:
     """A trainer keeps what it was given: other images get other settings and another model."""
     trainer = Trainer(progress=False)
     few = trainer.fit(data(24), epochs=1)
@@ -127,12 +127,12 @@ def test_each_fit_follows_from_its_own_images():
         _ = trainer.model
 
 
-def test_a_run_of_nothing_is_gone_on_with(tmp_path):
+def test_a_run_of_nothing_is_gone_on_with(tmp_path) -> None:
     """Resumed by a trainer of the run's folder, or one that is told nothing, to the same bits."""
     whole = Trainer(progress=False).fit(data(), epochs=3)
 
     class Stop(ic.train.Callback):
-        def on_epoch_end(self, run, row):  # noqa: ARG002
+        def on_epoch_end(self, run, row) -> None:  # noqa: ARG002
             if row["epoch"] == 1:
                 raise KeyboardInterrupt
 
@@ -146,7 +146,7 @@ def test_a_run_of_nothing_is_gone_on_with(tmp_path):
         assert make(out).resume(out, data()).digest == whole.digest
 
 
-def test_rules_that_change_leave_runs_as_they_are(tmp_path, monkeypatch):
+def test_rules_that_change_leave_runs_as_they_are(tmp_path, monkeypatch) -> None:
     """What was not given is taken from the run that is gone on with."""
     whole = Trainer(progress=False).fit(data(), epochs=1, out=tmp_path / "run")
     monkeypatch.setattr(recipe, "AMOUNTS", ())
@@ -158,11 +158,11 @@ def test_rules_that_change_leave_runs_as_they_are(tmp_path, monkeypatch):
         Trainer(batch_size=9, progress=False).resume(tmp_path / "run", data())
 
 
-def test_epochs_follow_from_the_images():
+def test_epochs_follow_from_the_images() -> None:
     """So many as the recipe says; none is trained here."""
 
     class Enough(ic.train.Callback):
-        def on_epoch_end(self, run, row):  # noqa: ARG002
+        def on_epoch_end(self, run, row) -> None:  # noqa: ARG002
             run.stop("seen")
 
     run = Trainer(callbacks=[Enough()], progress=False).fit(data())
@@ -170,7 +170,7 @@ def test_epochs_follow_from_the_images():
     assert run.description["settings"]["schedule"]["type"] == type(OneCycle()).__name__
 
 
-def test_a_ready_model_needs_classes():
+def test_a_ready_model_needs_classes() -> None:
     """Float targets have no number of classes to make a model for."""
     targets = Dataset.from_arrays(data().images, np.zeros((24, 2), np.float32))
     with pytest.raises(
@@ -179,7 +179,7 @@ def test_a_ready_model_needs_classes():
         Trainer(loss="mse", progress=False).fit(targets, epochs=1)
 
 
-def test_a_shard_that_was_given_may_be_too_large():
+def test_a_shard_that_was_given_may_be_too_large() -> None:
     """For the batch that follows from the images; the error has both numbers."""
     with pytest.raises(ArgumentError, match="shard_size must be at most batch_size; got 16 > 8"):
         Trainer(shard_size=16, progress=False).fit(data(), epochs=1)

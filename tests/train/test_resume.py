@@ -19,7 +19,7 @@ from isoconv.train import Callback, RunFolder, session, settings
 class PowerCut(Callback):
     """Ends everything after the first epoch."""
 
-    def on_epoch_end(self, run, row):
+    def on_epoch_end(self, run, row) -> None:
         """The end."""
         raise RuntimeError(f"power cut in {run} after {row}")
 
@@ -27,7 +27,7 @@ class PowerCut(Callback):
 class Own(nn.Module):
     """A class of a person's own whose text is the same whatever function it uses."""
 
-    def __init__(self, function, rate=0.1):
+    def __init__(self, function, rate=0.1) -> None:
         self.first, self.last = nn.Conv2d(3, 3), nn.Linear(2)
         self._function, self._drop = function, nn.Dropout(rate)
 
@@ -37,7 +37,7 @@ class Own(nn.Module):
         return self.last(self._drop(nn.functional.flatten(x)))
 
 
-def begin(out, *data, model=None, facts=None, **options):
+def begin(out, *data, model=None, facts=None, **options) -> None:
     """A run that ends after its first epoch, with the power."""
     with pytest.raises(RuntimeError, match="power cut"):
         make(model, callbacks=[PowerCut()], **options).fit(*data, epochs=3, out=out, facts=facts)
@@ -68,7 +68,7 @@ def pictures(count=28, seed=0, folder="pets"):
     [Own(nn.functional.tanh), Own(nn.functional.relu, 0.2)],
     ids=["another function", "another rate of dropout"],
 )
-def test_another_model_is_refused(tmp_path, other):
+def test_another_model_is_refused(tmp_path, other) -> None:
     """What no name, shape or text tells shows in the graph that is trained."""
     out = tmp_path / "run"
     begin(out, noise(), model=Own(nn.functional.relu))
@@ -84,7 +84,7 @@ def test_another_model_is_refused(tmp_path, other):
         ({"batch_size": None, "shard_size": 32}, "settings.shard_size", ["8", "32"]),
     ],
 )
-def test_settings_that_do_not_go_with_those_of_the_run(tmp_path, settings, name, values):
+def test_settings_that_do_not_go_with_those_of_the_run(tmp_path, settings, name, values) -> None:
     """What was given is compared with the run, though beside the rest of the run it makes none."""
     out = tmp_path / "run"
     begin(out, noise(), batch_size=16, shard_size=8)
@@ -92,7 +92,7 @@ def test_settings_that_do_not_go_with_those_of_the_run(tmp_path, settings, name,
     assert found == [f"{name} {' '.join(values)}"]
 
 
-def test_another_layer_is_refused(tmp_path):
+def test_another_layer_is_refused(tmp_path) -> None:
     """A setting of a layer is named with both values."""
 
     def body(rate):
@@ -108,7 +108,7 @@ def test_another_layer_is_refused(tmp_path):
 # The data
 
 
-def test_classes_in_another_order_are_the_same_data(tmp_path):
+def test_classes_in_another_order_are_the_same_data(tmp_path) -> None:
     """Labels are matched by name, and the run goes on to the same end."""
     data = pictures()
     whole = make().fit(data, epochs=3)
@@ -117,7 +117,7 @@ def test_classes_in_another_order_are_the_same_data(tmp_path):
     assert make().resume(tmp_path / "run", turned).digest == whole.digest
 
 
-def test_changed_files_are_named(tmp_path):
+def test_changed_files_are_named(tmp_path) -> None:
     """Each file that is new, gone, moved, of another class or with another picture."""
     data = pictures()
     out = tmp_path / "run"
@@ -143,7 +143,7 @@ def test_changed_files_are_named(tmp_path):
     assert lines[-1] == "which samples differ cannot be told, for samples.csv is missing or altered"
 
 
-def test_many_changed_files_are_counted(tmp_path):
+def test_many_changed_files_are_counted(tmp_path) -> None:
     """The first twenty are named."""
     begin(tmp_path / "run", pictures())
     lines = refused(tmp_path / "run", make(), pictures(28, 5))
@@ -151,7 +151,7 @@ def test_many_changed_files_are_counted(tmp_path):
     assert lines[-1] == "… and 8 more"
 
 
-def test_the_same_pictures_elsewhere_are_refused(tmp_path):
+def test_the_same_pictures_elsewhere_are_refused(tmp_path) -> None:
     """Their order is the same, their paths are not: samples.csv would be another one."""
     data = pictures()
     begin(tmp_path / "run", data)
@@ -161,7 +161,7 @@ def test_the_same_pictures_elsewhere_are_refused(tmp_path):
     assert "x/cat/0.png (class 'cat') was cat/0.png (class 'cat')" in found
 
 
-def test_a_part_more_or_less_is_refused(tmp_path):
+def test_a_part_more_or_less_is_refused(tmp_path) -> None:
     """Validation and test parts are the run's own."""
     out = tmp_path / "run"
     begin(out, noise(), noise(10, 1))
@@ -171,7 +171,7 @@ def test_a_part_more_or_less_is_refused(tmp_path):
     assert any(line.startswith("data.test nothing {") for line in other)
 
 
-def test_images_of_another_kind_are_refused(tmp_path):
+def test_images_of_another_kind_are_refused(tmp_path) -> None:
     """Floats in place of bytes are other data, and another record of the model."""
     begin(tmp_path / "run", noise())
     floats = Dataset.from_arrays(noise().images.astype(np.float32), noise().labels)
@@ -184,7 +184,7 @@ def test_images_of_another_kind_are_refused(tmp_path):
 # Versions and checkpoints
 
 
-def test_other_versions_are_told(tmp_path, monkeypatch):
+def test_other_versions_are_told(tmp_path, monkeypatch) -> None:
     """Nothing is refused for them, and the run says what it began with."""
     whole = make().fit(noise(), epochs=3)
     begin(tmp_path / "run", noise())
@@ -203,14 +203,14 @@ def test_other_versions_are_told(tmp_path, monkeypatch):
     assert record["versions"] == real
 
 
-def test_other_arithmetic_is_refused(tmp_path, monkeypatch):
+def test_other_arithmetic_is_refused(tmp_path, monkeypatch) -> None:
     """Its bits would be others."""
     begin(tmp_path / "run", noise())
     monkeypatch.setattr("isoconv.train.prepare.ARITHMETIC_VERSION", 9)
     assert "arithmetic 1 9" in refused(tmp_path / "run", make(), noise())
 
 
-def test_a_checkpoint_of_another_run_is_refused(tmp_path):
+def test_a_checkpoint_of_another_run_is_refused(tmp_path) -> None:
     """Its weights are not those of the receipt."""
     for name, seed in (("a", 0), ("b", 1)):
         begin(tmp_path / name, noise(), seed=seed)
@@ -220,7 +220,7 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
         make().resume(tmp_path / "a", noise())
 
 
-def test_a_checkpoint_that_is_behind_a_finished_run_is_refused(tmp_path):
+def test_a_checkpoint_that_is_behind_a_finished_run_is_refused(tmp_path) -> None:
     """A finished run is not trained on from an older checkpoint that somebody put back."""
     out = tmp_path / "run"
     make().fit(noise(), epochs=3, out=out)
@@ -231,7 +231,7 @@ def test_a_checkpoint_that_is_behind_a_finished_run_is_refused(tmp_path):
         make().resume(out, noise())
 
 
-def test_facts_are_kept(tmp_path):
+def test_facts_are_kept(tmp_path) -> None:
     """What fit was told to keep is there after a resume, as is every other line of run.json."""
     facts = {"model": "mine", "who": {"name": "me", "runs": [1, 2]}}
     begin(tmp_path / "run", noise(), facts=facts)
@@ -253,7 +253,7 @@ def within(tmp_path, monkeypatch):
     out = tmp_path / "run"
     save = RunFolder.save
 
-    def cut(folder, checkpoint):
+    def cut(folder, checkpoint) -> None:
         save(folder, checkpoint)
         if (checkpoint.epoch, checkpoint.step) == (1, 2):
             raise RuntimeError("power cut")
@@ -268,7 +268,7 @@ def within(tmp_path, monkeypatch):
     return out
 
 
-def test_a_run_is_gone_on_with_from_within_an_epoch(within, tmp_path):
+def test_a_run_is_gone_on_with_from_within_an_epoch(within, tmp_path) -> None:
     """To the receipt that it would have had anyway."""
     whole = make().fit(noise(), epochs=3, out=tmp_path / "whole")
     assert len(json.loads((within / "receipt.json").read_text())["within"]) == 2
@@ -279,7 +279,7 @@ def test_a_run_is_gone_on_with_from_within_an_epoch(within, tmp_path):
 
 
 @pytest.mark.parametrize("what", ["weights", "vectors", "losses", "sums", "seconds"])
-def test_a_checkpoint_within_an_epoch_is_covered_by_the_receipt(within, what):
+def test_a_checkpoint_within_an_epoch_is_covered_by_the_receipt(within, what) -> None:
     """What decides a bit is refused where it was altered; what the clock says is not."""
     folder = RunFolder(within)
     shapes = {name: array.shape for name, array in folder.load_last().parameters.items()}
@@ -302,7 +302,7 @@ def test_a_checkpoint_within_an_epoch_is_covered_by_the_receipt(within, what):
         make().resume(within, noise())
 
 
-def test_a_finished_run_is_never_trained_over(tmp_path, within):
+def test_a_finished_run_is_never_trained_over(tmp_path, within) -> None:
     """However its texts are made to look unfinished, with an older checkpoint in its place."""
     out = tmp_path / "whole"
     make().fit(noise(), epochs=3, out=out)

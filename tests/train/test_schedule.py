@@ -10,18 +10,18 @@ from isoconv.errors import ArgumentError
 from isoconv.train.schedule import Constant, Cosine, OneCycle, Schedule, Step, WarmUp
 
 
-def test_constant_is_one():
+def test_constant_is_one() -> None:
     """The learning rate stays."""
     assert [Constant().at(step, 3) for step in range(3)] == [1.0, 1.0, 1.0]
 
 
-def test_step_counts_epochs():
+def test_step_counts_epochs() -> None:
     """The factor changes every two epochs of three steps."""
     factors = [Step(2, 0.1).at(step, 18, per_epoch=3) for step in range(18)]
     assert factors == [1.0] * 6 + [0.1] * 6 + [0.1 * 0.1] * 6
 
 
-def test_cosine_is_half_a_wave():
+def test_cosine_is_half_a_wave() -> None:
     """Start, middle, and every step against libm."""
     assert Cosine().at(0, 10) == 1.0
     assert Cosine().at(5, 10) == 0.5
@@ -30,7 +30,7 @@ def test_cosine_is_half_a_wave():
         assert Cosine(final=0.1).at(step, 10) == pytest.approx(wanted, abs=1e-15)
 
 
-def test_one_cycle_rises_and_falls():
+def test_one_cycle_rises_and_falls() -> None:
     """From start to the peak in the first part, then towards final."""
     schedule = OneCycle(peak=0.25, start=0.1, final=0.0)
     factors = [schedule.at(step, 100) for step in range(100)]
@@ -42,7 +42,7 @@ def test_one_cycle_rises_and_falls():
     assert OneCycle(peak=0.0).at(0, 10) == 1.0
 
 
-def test_warm_up_is_even_and_then_the_other():
+def test_warm_up_is_even_and_then_the_other() -> None:
     """The steps after the warm-up are those of a shorter run."""
     schedule = WarmUp(epochs=2, then=Cosine())
     factors = [schedule.at(step, 12, per_epoch=2) for step in range(12)]
@@ -68,13 +68,13 @@ def test_warm_up_is_even_and_then_the_other():
         lambda: WarmUp(epochs=1, then=0.5),
     ],
 )
-def test_bad_settings_are_refused(make):
+def test_bad_settings_are_refused(make) -> None:
     """A setting outside its range is an ArgumentError."""
     with pytest.raises(ArgumentError):
         make()
 
 
-def test_all_are_schedules():
+def test_all_are_schedules() -> None:
     """Each has the trainer's method."""
     for schedule in (Constant(), Step(1), Cosine(), OneCycle(), WarmUp(1)):
         assert isinstance(schedule, Schedule)

@@ -31,13 +31,13 @@ MIXED = [[5, 1, 0, 0], [2, 3, 1, 0], [0, 0, 0, 0], [1, 3, 0, 0]]
         (12345, 100000, 0.12142561775452175, 0.12550331116056454),
     ],
 )
-def test_interval_is_that_of_statsmodels(hits, images, low, high):
+def test_interval_is_that_of_statsmodels(hits, images, low, high) -> None:
     """Wilson's interval, to within rounding, by ``proportion_confint(…, method="wilson")``."""
     assert wilson_interval(hits, images) == pytest.approx((low, high), rel=1e-14, abs=1e-15)
 
 
 @given(st.integers(1, 10**9).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_interval_holds_the_share(counts):
+def test_interval_holds_the_share(counts) -> None:
     """It lies in [0, 1] around the share, and ends exactly at 0 and 1 only where the share does."""
     hits, images = counts
     low, high = wilson_interval(hits, images)
@@ -49,7 +49,7 @@ def test_interval_holds_the_share(counts):
     assert low == pytest.approx(1 - other[1], abs=1e-15)
 
 
-def test_scores_of_classes():
+def test_scores_of_classes() -> None:
     """Precision, recall and F1 are quotients of counts; 0/0 is None, nothing found is 0."""
     found = score(MIXED)
     assert (found.images, found.hits, found.accuracy) == (16, 8, 0.5)
@@ -66,7 +66,7 @@ def test_scores_of_classes():
     assert score([[1, 0], [0, 0]]).classes[1].f1 is None
 
 
-def test_means_are_those_of_scikit_learn():
+def test_means_are_those_of_scikit_learn() -> None:
     """Means over the classes that have images, as with ``labels=np.unique(true)``."""
     found = score(np.array(MIXED))
     wanted = (0.3511904761904762, 0.4444444444444445, 0.39194139194139194)
@@ -76,7 +76,7 @@ def test_means_are_those_of_scikit_learn():
 @given(st.integers(1, 6).flatmap(
     lambda k: st.lists(st.lists(st.integers(0, 9), min_size=k, max_size=k), min_size=k, max_size=k)
 ))  # fmt: skip
-def test_means_are_exact_to_rounding(matrix):
+def test_means_are_exact_to_rounding(matrix) -> None:
     """Every mean lies within rounding of the exact one; the hits are the diagonal."""
     if not np.any(matrix):
         with pytest.raises(ArgumentError, match="at least one image"):
@@ -88,7 +88,7 @@ def test_means_are_exact_to_rounding(matrix):
     assert found.accuracy == sum(matrix[k][k] for k in range(size)) / np.sum(matrix)
 
 
-def test_baseline():
+def test_baseline() -> None:
     """It is the most frequent class of what was measured, or the one that is named."""
     found = score(MIXED)
     assert (found.baseline.number, found.baseline.hits) == (0, 6)
@@ -111,7 +111,7 @@ def test_baseline():
         (np.zeros((0, 0), np.int64), "of at least one image"),
     ],
 )
-def test_what_is_no_confusion_matrix(matrix, message):
+def test_what_is_no_confusion_matrix(matrix, message) -> None:
     """Anything else than counts of at least one image is refused."""
     with pytest.raises(ArgumentError, match=message):
         score(matrix)
@@ -119,7 +119,7 @@ def test_what_is_no_confusion_matrix(matrix, message):
         score(MIXED, majority=4)
 
 
-def test_answers():
+def test_answers() -> None:
     """Each image with its path, class, prediction and probability; mistakes most certain first."""
     pixels = np.array([0, 10, 200, 255, 90, 250], np.uint8).reshape(6, 1, 1, 1)
     data = Dataset.from_arrays(pixels, [0, 1, 1, 0, 0, 1], ["dark", "light"])
@@ -142,7 +142,7 @@ def test_answers():
         answers(data.subset([0, 1]), found)
 
 
-def test_no_scores_without_classes():
+def test_no_scores_without_classes() -> None:
     """A model without classes has no scores, and says nothing of single images."""
     data = Dataset.from_arrays(np.zeros((2, 1, 1), np.uint8), np.float32([[0.5], [1.0]]))
     model = nn.Sequential(nn.Flatten(), nn.Linear(1)).build((1, 1, 1))

@@ -59,7 +59,7 @@ Sgd = type("SGD", (SGD,), {"__doc__": "It has the name of the library's own, and
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_the_librarys_own_settings_come_back(value):
+def test_the_librarys_own_settings_come_back(value) -> None:
     """Through JSON and back they are what they were."""
     check_stored("it", value, "RUN")
     assert from_plain(json.loads(json.dumps(to_plain(value)))) == value
@@ -86,13 +86,13 @@ def test_the_librarys_own_settings_come_back(value):
     ],
     ids=lambda value: f"{type(value).__name__}",
 )
-def test_what_would_not_come_back_is_refused(value):
+def test_what_would_not_come_back_is_refused(value) -> None:
     """The message names the setting, its kind and where it was to be kept."""
     with pytest.raises(ArgumentError, match=rf"it must be .* RUN .*; got {type(value).__name__}"):
         check_stored("it", value, "RUN")
 
 
-def test_what_holds_itself_is_refused():
+def test_what_holds_itself_is_refused() -> None:
     """A list inside itself has no end."""
     endless = []
     endless.append(endless)
@@ -114,7 +114,7 @@ def test_what_holds_itself_is_refused():
         ({"optimizer": Sgd(0.1)}, "optimizer", "SGD"),
     ],
 )
-def test_settings_of_ones_own_train_without_a_folder(tmp_path, settings, name, kind):
+def test_settings_of_ones_own_train_without_a_folder(tmp_path, settings, name, kind) -> None:
     """They do what they say; with a folder they are refused before anything is written."""
     run = make(network(), **{"schedule": None, **settings}).fit(noise(), noise(10, 1), epochs=2)
     assert len(run.history) == 2
@@ -126,13 +126,13 @@ def test_settings_of_ones_own_train_without_a_folder(tmp_path, settings, name, k
     assert not out.exists()
 
 
-def test_a_schedule_of_ones_own_decides_the_rates():
+def test_a_schedule_of_ones_own_decides_the_rates() -> None:
     """The rate of an epoch's last step stands in the history."""
     run = make(schedule=Halves(), optimizer=SGD(0.25)).fit(noise(), epochs=1)
     assert run.history[0]["learning_rate"] == 0.125
 
 
-def test_early_stopping_and_facts_are_looked_at_too(tmp_path):
+def test_early_stopping_and_facts_are_looked_at_too(tmp_path) -> None:
     """All that stands in run.json must come back."""
     with pytest.raises(ArgumentError, match=r"early_stopping must be .*got Patient"):
         make().fit(noise(), noise(10, 1), epochs=1, out=tmp_path, early_stopping=Patient())
@@ -143,7 +143,7 @@ def test_early_stopping_and_facts_are_looked_at_too(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_numbers_of_numpy_are_kept_as_pythons(tmp_path):
+def test_numbers_of_numpy_are_kept_as_pythons(tmp_path) -> None:
     """A run with them is read back, resumed and verified as with Python's own."""
     numbers = {
         "optimizer": SGD(np.float64(0.125), np.float64(0.5)),
@@ -174,7 +174,7 @@ def test_numbers_of_numpy_are_kept_as_pythons(tmp_path):
     assert verify(tmp_path / "run", None, noise()).identical
 
 
-def test_a_trainer_of_a_run_has_its_settings(tmp_path):
+def test_a_trainer_of_a_run_has_its_settings(tmp_path) -> None:
     """All settings come from the folder; the options are free, and others are refused."""
     trainer = make(seed=7, normalise=False, shard_size=2)
     trainer.fit(noise(), epochs=1, out=tmp_path / "run")
@@ -217,7 +217,7 @@ def test_a_trainer_of_a_run_has_its_settings(tmp_path):
         ),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(tmp_path, change, message):
+def test_settings_that_make_no_sense_are_refused(tmp_path, change, message) -> None:
     """An edited run.json is told with what is wrong in it."""
     make().fit(noise(), epochs=1, out=tmp_path / "run")
     path = tmp_path / "run" / "run.json"
@@ -246,7 +246,7 @@ def test_settings_that_make_no_sense_are_refused(tmp_path, change, message):
         (("result",), "done"),
     ],
 )
-def test_a_description_that_makes_no_sense_is_refused(tmp_path, place, value):
+def test_a_description_that_makes_no_sense_is_refused(tmp_path, place, value) -> None:
     """Whatever of run.json a resume needs has its kind."""
     make().fit(noise(), epochs=1, out=tmp_path / "run")
     path = tmp_path / "run" / "run.json"
@@ -265,7 +265,7 @@ def test_a_description_that_makes_no_sense_is_refused(tmp_path, place, value):
             make().resume(tmp_path / "run", noise())
 
 
-def test_public_names_are_the_same():
+def test_public_names_are_the_same() -> None:
     """What settings are called in files is what they are called in Python."""
     for name in ("SGD", "Adam", "AdamW"):
         assert to_plain(getattr(optim, name)(0.1))["type"] == name

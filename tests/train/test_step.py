@@ -30,7 +30,7 @@ def inputs(graph):
     return {node.attrs.name for _, node in graph.inputs()}
 
 
-def test_a_step_is_two_sound_graphs():
+def test_a_step_is_two_sound_graphs() -> None:
     """Both graphs keep the rules, with the outputs and the sizes that the engine expects."""
     model = nn.Sequential(nn.Conv2d(3, 3), nn.BatchNorm2d(), nn.Flatten(), nn.Linear(7))
     step = build_step(model.build(SHAPE), Preparation(SHAPE, "uint8", constants()), Loss(), Adam())
@@ -47,18 +47,18 @@ def test_a_step_is_two_sound_graphs():
     assert step.slots == ("mean", "square")
 
 
-def test_few_classes_have_no_top5():
+def test_few_classes_have_no_top5() -> None:
     """Among five classes everything would be a hit."""
     preparation = Preparation(SHAPE, "uint8")
     assert build_step(classifier(5), preparation, Loss(), SGD(0.1)).metrics == ("loss", "top1")
     assert build_step(classifier(6), preparation, Loss(), SGD(0.1)).metrics[-1] == "top5"
 
 
-def test_gradients_of_one_value_stay_apart():
+def test_gradients_of_one_value_stay_apart() -> None:
     """Two biases that are added have one gradient; each output is a value of its own."""
 
     class Twice(nn.Module):
-        def __init__(self):
+        def __init__(self) -> None:
             self.first, self.second, self.third = nn.Linear(3), nn.Linear(3), nn.Linear(3)
 
         def forward(self, x):
@@ -71,7 +71,7 @@ def test_gradients_of_one_value_stay_apart():
     assert len(set(places)) == len(places)
 
 
-def test_augmentation_that_does_nothing_is_left_out():
+def test_augmentation_that_does_nothing_is_left_out() -> None:
     """No table is asked for, and none is in the measuring graph ever."""
     for augmentation, wanted in ((Augmentation(), False), (Augmentation(flip=True), True)):
         preparation = Preparation(SHAPE, "uint8", None, augmentation)
@@ -81,7 +81,7 @@ def test_augmentation_that_does_nothing_is_left_out():
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
-def test_images_are_normalised_by_channel(dtype):
+def test_images_are_normalised_by_channel(dtype) -> None:
     """Scale, then offset; the same from bytes and from floats."""
     model = classifier()
     graph = verify(build_evaluation(model, Preparation(SHAPE, dtype, constants()), Loss()))
@@ -98,7 +98,7 @@ def test_images_are_normalised_by_channel(dtype):
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-4)
 
 
-def test_the_gradient_is_that_of_the_mean_loss():
+def test_the_gradient_is_that_of_the_mean_loss() -> None:
     """A gradient element against the difference quotient of the mean, with label smoothing."""
     model = classifier()
     loss = Loss("cross_entropy", 0.1)

@@ -46,7 +46,7 @@ def images(count=IMAGES, seed=0):
     return Dataset.from_arrays(pixels.astype(np.uint8), labels, name="halves")
 
 
-def interrupt_after(monkeypatch, calls):
+def interrupt_after(monkeypatch, calls) -> None:
     """Press Ctrl-C while the engine is in its n-th call, one step a call."""
     real = TrainingEngine.steps
     done = []
@@ -75,7 +75,7 @@ def without_times(history):
     ]
 
 
-def test_it_learns(whole):
+def test_it_learns(whole) -> None:
     """The loss falls, unseen images are recognised, and the history has every column."""
     first, last = whole.history[0], whole.history[-1]
     assert last["loss"] < first["loss"]
@@ -88,7 +88,7 @@ def test_it_learns(whole):
     assert repr(whole).startswith("Run of 3 of 3 epochs")
 
 
-def test_one_run_is_one_digest(whole, monkeypatch):
+def test_one_run_is_one_digest(whole, monkeypatch) -> None:
     """Threads and the cutting into native calls change no bit of weights or history."""
     monkeypatch.setattr(session, "CALL_SECONDS", 0.0)
     for threads in (1, 3):
@@ -99,14 +99,14 @@ def test_one_run_is_one_digest(whole, monkeypatch):
     assert other.digest != make().fit(images(), epochs=1).digest
 
 
-def test_a_pair_of_arrays_is_a_data_set(whole):
+def test_a_pair_of_arrays_is_a_data_set(whole) -> None:
     """Arrays give the same bits as the data set of them."""
     data = images()
     other = make().fit((data.images, data.labels), epochs=EPOCHS)
     assert other.digest == whole.digest
 
 
-def test_training_is_the_reference_bit_for_bit():
+def test_training_is_the_reference_bit_for_bit() -> None:
     """Two epochs with augmentation, clipping, decay and a short last batch, by the references."""
     data = images(20)
     trainer = make(optimizer=SGD(0.5, 0.9, weight_decay=0.01), clip_norm=0.3, schedule=Constant())
@@ -164,7 +164,7 @@ def test_training_is_the_reference_bit_for_bit():
 
 
 @pytest.mark.parametrize("calls", [1, 4, 6, 9, 18])
-def test_resume_is_as_if_never_interrupted(whole, tmp_path, monkeypatch, calls):
+def test_resume_is_as_if_never_interrupted(whole, tmp_path, monkeypatch, calls) -> None:
     """Ctrl-C in any step, in the last one of an epoch too; the rest gives the same bits."""
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
@@ -181,11 +181,11 @@ def test_resume_is_as_if_never_interrupted(whole, tmp_path, monkeypatch, calls):
     assert run.history[epoch]["seconds"] > 0
 
 
-def test_resume_after_a_kill_between_epochs(whole, tmp_path):
+def test_resume_after_a_kill_between_epochs(whole, tmp_path) -> None:
     """A run that died after an epoch goes on from its checkpoint."""
 
     class Dies(Callback):
-        def on_epoch_end(self, run, row):
+        def on_epoch_end(self, run, row) -> None:
             raise RuntimeError(f"power cut after {len(run.history)}, {row['epoch']}")
 
     out = tmp_path / "run"
@@ -198,7 +198,7 @@ def test_resume_after_a_kill_between_epochs(whole, tmp_path):
     assert without_times(again.history) == without_times(whole.history)
 
 
-def test_ctrl_c_before_the_first_step_leaves_nothing(whole, tmp_path, monkeypatch):
+def test_ctrl_c_before_the_first_step_leaves_nothing(whole, tmp_path, monkeypatch) -> None:
     """While kernels are compiled or weights loaded there is nothing to go on with yet."""
     out = tmp_path / "runs" / "run"
     trainer = make()
@@ -215,7 +215,7 @@ def test_ctrl_c_before_the_first_step_leaves_nothing(whole, tmp_path, monkeypatc
     assert run.digest == whole.digest
 
 
-def test_ctrl_c_without_a_folder_keeps_the_weights(monkeypatch):
+def test_ctrl_c_without_a_folder_keeps_the_weights(monkeypatch) -> None:
     """The model holds what was learned, and the message says that nothing was saved."""
     interrupt_after(monkeypatch, 2)
     trainer = make()
@@ -226,7 +226,7 @@ def test_ctrl_c_without_a_folder_keeps_the_weights(monkeypatch):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_the_run_folder_tells_all(tmp_path):
+def test_the_run_folder_tells_all(tmp_path) -> None:
     """Settings, data, history, weights: each where it belongs."""
     out = tmp_path / "run"
     trainer = make()
@@ -266,7 +266,7 @@ def test_the_run_folder_tells_all(tmp_path):
         make().fit(images(), epochs=1, out=out)
 
 
-def test_resume_takes_its_own_settings_and_data_only(tmp_path):
+def test_resume_takes_its_own_settings_and_data_only(tmp_path) -> None:
     """Other settings, data or validation are listed, and nothing is touched."""
     out = tmp_path / "run"
     make().fit(images(), epochs=1, out=out)
@@ -295,7 +295,7 @@ def test_resume_takes_its_own_settings_and_data_only(tmp_path):
     assert (out / "run.json").read_bytes() == before
 
 
-def test_a_loss_that_is_not_finite_in_the_first_epoch_leaves_nothing(tmp_path):
+def test_a_loss_that_is_not_finite_in_the_first_epoch_leaves_nothing(tmp_path) -> None:
     """The error names epoch, step and learning rate; the folder is free for the corrected call."""
     out = tmp_path / "run"
     trainer = make(optimizer=SGD(1e30), schedule=Constant(), clip_norm=None)
@@ -323,18 +323,18 @@ def test_a_loss_that_is_not_finite_in_the_first_epoch_leaves_nothing(tmp_path):
 class Worse(Callback):
     """Spoils the optimizer after an epoch."""
 
-    def __init__(self, epoch):
+    def __init__(self, epoch) -> None:
         self.epoch = epoch
         self.digest = ""
 
-    def on_epoch_end(self, run, row):
+    def on_epoch_end(self, run, row) -> None:
         """Note the weights, and make the learning rate too great."""
         if row["epoch"] == self.epoch:
             self.digest = run.model.digest()
             self.patch.setattr(session.Plan, "learning_rate", lambda *_: 1e38)
 
 
-def test_a_loss_that_is_not_finite_later_keeps_what_came_before(tmp_path, monkeypatch):
+def test_a_loss_that_is_not_finite_later_keeps_what_came_before(tmp_path, monkeypatch) -> None:
     """The error has the run up to there; its model and the folder hold the last whole epoch."""
     out, worse = tmp_path / "run", Worse(2)
     worse.patch = monkeypatch
@@ -351,7 +351,7 @@ def test_a_loss_that_is_not_finite_later_keeps_what_came_before(tmp_path, monkey
     assert len(make().resume(out, images(), images(20, 1)).history) == 4
 
 
-def test_a_validation_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
+def test_a_validation_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch) -> None:
     """An update that spoils the weights in an epoch's last step does not reach a checkpoint."""
     real = TrainingEngine.weights
     epochs = []
@@ -370,12 +370,12 @@ def test_a_validation_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatc
     assert record["epoch"] == 1
 
 
-def test_a_start_that_fails_leaves_nothing(tmp_path, monkeypatch):
+def test_a_start_that_fails_leaves_nothing(tmp_path, monkeypatch) -> None:
     """Whatever goes wrong before the first epoch is over, the folder is as before."""
     out = tmp_path / "deep" / "run"
 
     class Fails(Callback):
-        def on_train_begin(self, run):
+        def on_train_begin(self, run) -> None:
             assert (out / "run.json").exists()
             raise RuntimeError(f"no {run}")
 
@@ -393,22 +393,22 @@ def test_a_start_that_fails_leaves_nothing(tmp_path, monkeypatch):
 class Recorder(Callback):
     """Notes what it is told."""
 
-    def __init__(self, stop_at=None):
+    def __init__(self, stop_at=None) -> None:
         self.events = []
         self.stop_at = stop_at
 
-    def on_train_begin(self, run):
+    def on_train_begin(self, run) -> None:
         """Note the beginning."""
         assert isinstance(run, Run)
         self.events.append("begin")
 
-    def on_epoch_end(self, run, row):
+    def on_epoch_end(self, run, row) -> None:
         """Note the epoch, and stop."""
         self.events.append(row["epoch"])
         if row["epoch"] == self.stop_at:
             run.stop("seen enough")
 
-    def on_train_end(self, run):
+    def on_train_end(self, run) -> None:
         """Note the end, when the weights are in the model."""
         assert run.digest == run.description["result"]["weights_sha256"]
         self.events.append("end")
@@ -417,15 +417,15 @@ class Recorder(Callback):
 class Looks(Callback):
     """Notes what the model is after each epoch."""
 
-    def __init__(self, data):
+    def __init__(self, data) -> None:
         self.data = data
         self.digests, self.answers = [], []
 
-    def on_train_begin(self, run):
+    def on_train_begin(self, run) -> None:
         """Note it before the first one, too."""
         self.on_epoch_end(run, {})
 
-    def on_epoch_end(self, run, row):
+    def on_epoch_end(self, run, row) -> None:
         """Note the weights, and what the model takes images for."""
         self.digests.append(run.model.digest())
         self.answers.append(run.model.predict(self.data.images))
@@ -433,7 +433,7 @@ class Looks(Callback):
             assert evaluate(run.model, self.data).loss == row["val_loss"]
 
 
-def test_a_callback_sees_the_model_of_the_moment(tmp_path):
+def test_a_callback_sees_the_model_of_the_moment(tmp_path) -> None:
     """Its weights are those of the epoch's end, and it normalises as in training."""
     looks = Looks(images(20, 1))
     run = make(callbacks=[looks]).fit(images(), looks.data, epochs=3, out=tmp_path / "run")
@@ -448,7 +448,7 @@ def test_a_callback_sees_the_model_of_the_moment(tmp_path):
     assert looks.answers[1].tobytes() != looks.answers[-1].tobytes()
 
 
-def test_callbacks_are_called_in_order():
+def test_callbacks_are_called_in_order() -> None:
     """Begin, each epoch, end; a callback can stop the training."""
     recorder = Recorder(stop_at=2)
     run = make(callbacks=[recorder]).fit(images(), epochs=5)
@@ -457,7 +457,7 @@ def test_callbacks_are_called_in_order():
     assert run.description["result"]["stopped"] == "seen enough"
 
 
-def test_a_run_that_a_callback_ended_stays_ended(tmp_path):
+def test_a_run_that_a_callback_ended_stays_ended(tmp_path) -> None:
     """Asked to go on, it is given back as it is, down to the last file."""
     out = tmp_path / "run"
     run = make(callbacks=[Recorder(stop_at=2)]).fit(images(), epochs=5, out=out)
@@ -471,7 +471,7 @@ def test_a_run_that_a_callback_ended_stays_ended(tmp_path):
     assert before == {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
 
 
-def test_the_first_reason_to_stop_stays():
+def test_the_first_reason_to_stop_stays() -> None:
     """Early stopping and a callback may both end the same epoch."""
     stopping = EarlyStopping(patience=1, metric="val_top1")
     trainer = make(optimizer=SGD(1e-9), schedule=Constant(), callbacks=[Recorder(stop_at=2)])
@@ -479,7 +479,7 @@ def test_the_first_reason_to_stop_stays():
     assert run.stopped == "val_top1 has not improved for 1 epoch"
 
 
-def test_early_stopping_ends_the_run_and_stays_ended(tmp_path):
+def test_early_stopping_ends_the_run_and_stays_ended(tmp_path) -> None:
     """With nothing left to learn the patience runs out; a resumed run is over too."""
     stopping = EarlyStopping(patience=2, metric="val_top1")
     trainer = make(optimizer=SGD(1e-9), schedule=Constant())
@@ -492,7 +492,7 @@ def test_early_stopping_ends_the_run_and_stays_ended(tmp_path):
     assert len(again.history) == 3
 
 
-def test_early_stopping_counts():
+def test_early_stopping_counts() -> None:
     """Improvements restart the patience; small ones can be told not to count."""
     rows = [{"loss": value} for value in (5.0, 4.0, 4.5, 3.9, 3.95)]
     assert not EarlyStopping(2, "loss").stops(rows)
@@ -506,7 +506,7 @@ def test_early_stopping_counts():
         make().fit(images(), epochs=1, early_stopping=EarlyStopping())
 
 
-def test_regression_and_binary_targets():
+def test_regression_and_binary_targets() -> None:
     """Mean squared error and binary cross-entropy learn too; class numbers 0 and 1 serve both."""
     data = images()
     bright = np.float32(data.images.astype(np.float64).mean(axis=(1, 2, 3)) / 255)
@@ -519,7 +519,7 @@ def test_regression_and_binary_targets():
     assert run.history[-1]["val_loss"] < run.history[0]["val_loss"]
 
 
-def test_float_images_and_no_normalisation():
+def test_float_images_and_no_normalisation() -> None:
     """Without normalisation images enter as they are, with it as image * scale + offset.
 
     Bytes and the same numbers as float32 train to the same bits.
@@ -547,7 +547,7 @@ def test_float_images_and_no_normalisation():
         assert found.tobytes() == entered.model.predict(by_hand).tobytes()
 
 
-def test_what_is_shown():
+def test_what_is_shown() -> None:
     """Plain lines elsewhere, a bar on a terminal, nothing on demand."""
     plain = StringIO()
     make(progress=Console(file=plain, width=200)).fit(images(), images(20, 1), epochs=2)
@@ -599,13 +599,13 @@ def test_what_is_shown():
         ({"model": 5}, "model must be a Module, the name of a ready model or None; got 5"),
     ],
 )
-def test_bad_settings_are_named(settings, message):
+def test_bad_settings_are_named(settings, message) -> None:
     """Each setting outside its range is refused with name and value."""
     with pytest.raises(ArgumentError, match=message.replace("(", r"\(")):
         make(**settings)
 
 
-def test_bad_data_is_named():
+def test_bad_data_is_named() -> None:
     """Labels, shapes and kinds that do not fit are refused before anything is compiled."""
     data = images()
     with pytest.raises(DataError, match="the model has 2 outputs; sample 1 has 2"):
@@ -633,7 +633,7 @@ def test_bad_data_is_named():
         make().fit(data, epochs=0)
 
 
-def test_models_that_cannot_be_trained_are_named():
+def test_models_that_cannot_be_trained_are_named() -> None:
     """A softmax before cross-entropy, a map instead of logits, an idle parameter."""
     data = images()
     with pytest.raises(ArgumentError, match="remove the softmax at its end"):
@@ -642,7 +642,7 @@ def test_models_that_cannot_be_trained_are_named():
         make(nn.Sequential(nn.Conv2d(2, 3))).fit(data, epochs=1)
 
     class Idle(nn.Module):
-        def __init__(self):
+        def __init__(self) -> None:
             self.used, self.idle = nn.Linear(2), nn.Linear(3)
 
         def forward(self, x):

@@ -77,7 +77,7 @@ def content_of(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def edit(folder, change, forge=True):
+def edit(folder, change, forge=True) -> None:
     """Change a receipt, with a digest that fits if it is forged."""
     path = folder / "receipt.json"
     receipt = json.loads(path.read_text())
@@ -91,7 +91,7 @@ def edit(folder, change, forge=True):
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_a_true_receipt_is_identical(original, threads):
+def test_a_true_receipt_is_identical(original, threads) -> None:
     """Any number of threads confirms it, and nothing in the folder changes."""
     before = content_of(original)
     found = check(original, threads=threads)
@@ -108,12 +108,12 @@ def test_a_true_receipt_is_identical(original, threads):
 
 
 @pytest.mark.parametrize("epochs", [(1, 2), (2, 2), (3, 4)])
-def test_a_middle_stretch_is_proved_from_a_checkpoint(original, epochs, monkeypatch):
+def test_a_middle_stretch_is_proved_from_a_checkpoint(original, epochs, monkeypatch) -> None:
     """Only the epochs that were asked for are run."""
     begun = []
     real = TrainingEngine.begin_epoch
 
-    def begin(self, epoch, *rest):
+    def begin(self, epoch, *rest) -> None:
         begun.append(epoch + 1)
         real(self, epoch, *rest)
 
@@ -134,7 +134,7 @@ def test_a_middle_stretch_is_proved_from_a_checkpoint(original, epochs, monkeypa
     assert begun == list(range(epochs[0], epochs[1] + 1))
 
 
-def test_the_receipt_alone_is_enough(original, tmp_path):
+def test_the_receipt_alone_is_enough(original, tmp_path) -> None:
     """With receipt.json and the data anyone can verify; what is not there is told."""
     shutil.copy(original / "receipt.json", tmp_path)
     found = check(tmp_path)
@@ -149,7 +149,7 @@ def test_the_receipt_alone_is_enough(original, tmp_path):
     assert free == "not covered: receipt.json (isoconv, machine, model.name)"
 
 
-def test_the_given_model_stays_as_it_is(original):
+def test_the_given_model_stays_as_it_is(original) -> None:
     """A model that holds weights keeps them."""
     model = network().build((6, 6, 1), seed=9)
     before = model.digest()
@@ -157,7 +157,7 @@ def test_the_given_model_stays_as_it_is(original):
     assert model.digest() == before
 
 
-def test_a_model_by_its_name(tmp_path):
+def test_a_model_by_its_name(tmp_path) -> None:
     """A ready model is made from the receipt."""
     pixels = np.random.default_rng(0).integers(0, 256, (6, 12, 12, 1)).astype(np.uint8)
     data = Dataset.from_arrays(pixels, [0, 1, 2] * 2)
@@ -167,11 +167,11 @@ def test_a_model_by_its_name(tmp_path):
     assert verify(tmp_path / "run", None, data).identical
 
 
-def test_an_unfinished_run_is_verified_as_far_as_it_came(tmp_path):
+def test_an_unfinished_run_is_verified_as_far_as_it_came(tmp_path) -> None:
     """A run that was killed has a receipt of its whole epochs."""
 
     class Dies(Callback):
-        def on_epoch_end(self, run, row):
+        def on_epoch_end(self, run, row) -> None:
             if row["epoch"] == 2:
                 raise RuntimeError(f"power cut in {run}")
 
@@ -186,7 +186,7 @@ def test_an_unfinished_run_is_verified_as_far_as_it_came(tmp_path):
     assert "best.safetensors" in found.notes[0]
 
 
-def test_a_run_that_was_interrupted_within_an_epoch(tmp_path, monkeypatch):
+def test_a_run_that_was_interrupted_within_an_epoch(tmp_path, monkeypatch) -> None:
     """Its whole epochs are verified; of the steps behind them nothing is known, which is told."""
     real, done = TrainingEngine.steps, []
 
@@ -217,7 +217,7 @@ def test_a_run_that_was_interrupted_within_an_epoch(tmp_path, monkeypatch):
     )
 
 
-def test_a_run_that_stopped_early_is_identical(tmp_path):
+def test_a_run_that_stopped_early_is_identical(tmp_path) -> None:
     """Early stopping and a callback's stop are no difference."""
     stopping = EarlyStopping(patience=1, metric="val_top1")
     fit(tmp_path / "a", optimizer=SGD(1e-9), early_stopping=stopping, epochs=9)
@@ -226,7 +226,7 @@ def test_a_run_that_stopped_early_is_identical(tmp_path):
     assert found.notes[-1] == "the run was ended after 2 of 9 epochs"
     assert "settings.early_stopping, settings.epochs)" in found.notes[0]
 
-    def longer(receipt):
+    def longer(receipt) -> None:
         receipt["settings"]["early_stopping"]["patience"] = 0
 
     edit(tmp_path / "a", longer)
@@ -235,13 +235,13 @@ def test_a_run_that_stopped_early_is_identical(tmp_path):
 
 
 @pytest.mark.parametrize("forged", [5, 9, 10**6])
-def test_another_patience_is_not_what_ended_the_run(tmp_path, forged):
+def test_another_patience_is_not_what_ended_the_run(tmp_path, forged) -> None:
     """A longer one would not have ended it: what the receipt says of its end tells of another."""
     stopping = EarlyStopping(patience=1, metric="val_top1")
     fit(tmp_path / "a", optimizer=SGD(1e-9), early_stopping=stopping, epochs=9)
     out = tmp_path / "a"
 
-    def longer(receipt):
+    def longer(receipt) -> None:
         receipt["settings"]["early_stopping"]["patience"] = forged
 
     edit(out, longer)
@@ -250,7 +250,7 @@ def test_another_patience_is_not_what_ended_the_run(tmp_path, forged):
     assert found.different
     assert "early stopping does not end the run after epoch 2, the receipt says" in str(found)
 
-    def by_a_callback(receipt):
+    def by_a_callback(receipt) -> None:
         receipt["final"]["stopped"] = "enough"
 
     # Whose end it was, nothing tells.
@@ -260,7 +260,7 @@ def test_another_patience_is_not_what_ended_the_run(tmp_path, forged):
     assert not found.identical
     assert "final.stopped" in found.notes[-2]
 
-    def none_at_all(receipt):
+    def none_at_all(receipt) -> None:
         receipt["settings"]["early_stopping"] = None
         receipt["final"]["stopped"] = stopping.reason
 
@@ -268,7 +268,7 @@ def test_another_patience_is_not_what_ended_the_run(tmp_path, forged):
     assert not check(out).identical
 
 
-def test_weights_of_ones_own_are_verified(tmp_path):
+def test_weights_of_ones_own_are_verified(tmp_path) -> None:
     """From the kept first weights, or from a model that holds them; without both it says so."""
     out = tmp_path / "run"
     fit(out, model=network().build((6, 6, 1), seed=5), keep_checkpoints=False)
@@ -284,7 +284,7 @@ def test_weights_of_ones_own_are_verified(tmp_path):
 # Changed arithmetic
 
 
-def test_a_changed_learning_rate_is_named_with_step_and_element(original, monkeypatch):
+def test_a_changed_learning_rate_is_named_with_step_and_element(original, monkeypatch) -> None:
     """From the third epoch on the rate is a hundredth too great."""
     real = session.Plan.hyper
 
@@ -308,7 +308,7 @@ def test_a_changed_learning_rate_is_named_with_step_and_element(original, monkey
     assert not check(original, epochs=(1, 2)).different
 
 
-def test_one_unit_in_the_last_place_is_found(original, monkeypatch):
+def test_one_unit_in_the_last_place_is_found(original, monkeypatch) -> None:
     """A learning rate that is rounded another way, in one step alone."""
     real = session.Plan.hyper
 
@@ -326,7 +326,7 @@ def test_one_unit_in_the_last_place_is_found(original, monkeypatch):
     assert place.values[0] != place.values[1]
 
 
-def test_a_changed_order_of_shards_is_found(tmp_path, monkeypatch):
+def test_a_changed_order_of_shards_is_found(tmp_path, monkeypatch) -> None:
     """Sums over shards taken from left to right and not by the tree."""
     out = tmp_path / "run"
     fit(out, shard_size=2, threads=1, epochs=1)
@@ -345,7 +345,7 @@ def test_a_changed_order_of_shards_is_found(tmp_path, monkeypatch):
     assert check(out, threads=2).difference is not None
 
 
-def test_changed_first_weights_are_found(original, monkeypatch):
+def test_changed_first_weights_are_found(original, monkeypatch) -> None:
     """Another rule for first weights shows before the first step."""
     from isoconv.nn import module
 
@@ -361,7 +361,7 @@ def test_changed_first_weights_are_found(original, monkeypatch):
     assert found.difference.values is not None
 
 
-def test_a_changed_measurement_is_found(original, monkeypatch):
+def test_a_changed_measurement_is_found(original, monkeypatch) -> None:
     """The weights agree, a metric does not: the metric is named with both values."""
     from isoconv.train import metrics
 
@@ -372,7 +372,7 @@ def test_a_changed_measurement_is_found(original, monkeypatch):
     assert place.note == "the losses of all steps agree"
 
 
-def test_changed_normalisation_is_found(original, monkeypatch):
+def test_changed_normalisation_is_found(original, monkeypatch) -> None:
     """Other constants of normalisation are named."""
     from isoconv.train import prepare
 
@@ -382,7 +382,7 @@ def test_changed_normalisation_is_found(original, monkeypatch):
     assert note.startswith("record.normalisation.offset[0]: receipt ")
 
 
-def test_a_loss_that_is_not_finite_is_a_difference(original, monkeypatch):
+def test_a_loss_that_is_not_finite_is_a_difference(original, monkeypatch) -> None:
     """The run was finite, the one here is not."""
     monkeypatch.setattr(session.Plan, "learning_rate", lambda *_: 1e38)
     place = check(original).difference
@@ -393,7 +393,7 @@ def test_a_loss_that_is_not_finite_is_a_difference(original, monkeypatch):
 # Spoiled files
 
 
-def spoil(path, name=None):
+def spoil(path, name=None) -> None:
     """Change the last element of one array of a file by one bit."""
     arrays, record = storage.read(path)
     name = next(iter(arrays)) if name is None else name
@@ -404,7 +404,7 @@ def spoil(path, name=None):
 
 @pytest.mark.parametrize("name", ["weights", "best"])
 @pytest.mark.parametrize("tensor", ["0.weight", "1.running_var", "5.bias"])
-def test_a_tampered_weight_file_is_named(run, name, tensor, monkeypatch):
+def test_a_tampered_weight_file_is_named(run, name, tensor, monkeypatch) -> None:
     """File, tensor and element are found without any training."""
     spoil(run / f"{name}.safetensors", tensor)
     monkeypatch.setattr(TrainingEngine, "steps", None)
@@ -423,7 +423,7 @@ def shape_of(run, tensor):
 
 
 @pytest.mark.parametrize("tensor", ["parameter:5.weight", "slot:velocity:0.bias"])
-def test_a_tampered_checkpoint_is_named(run, tensor):
+def test_a_tampered_checkpoint_is_named(run, tensor) -> None:
     """Parameters and the optimizer's vectors of kept checkpoints are compared."""
     spoil(RunFolder(run).kept_file(2), tensor)
     place = check(run).difference
@@ -431,14 +431,14 @@ def test_a_tampered_checkpoint_is_named(run, tensor):
     assert place.tensor == {"p": "5.weight", "s": "velocity of 0.bias"}[tensor[0]]
 
 
-def test_a_tampered_last_checkpoint_is_told(run):
+def test_a_tampered_last_checkpoint_is_told(run) -> None:
     """Its file's own digest does not fit."""
     spoil(next((run / "checkpoints").glob("last-*.safetensors")))
     with pytest.raises(CheckpointError, match="is damaged: its SHA-256"):
         check(run)
 
 
-def test_a_weight_file_of_another_kind_is_told(run):
+def test_a_weight_file_of_another_kind_is_told(run) -> None:
     """A file that is no safetensors file is named."""
     (run / "weights.safetensors").write_bytes(b"no weights")
     with pytest.raises(CheckpointError, match=r"weights\.safetensors"):
@@ -482,10 +482,10 @@ def test_a_weight_file_of_another_kind_is_told(run):
     ],
     ids=lambda value: ".".join(map(str, value)) if isinstance(value, tuple) else "",
 )
-def test_a_tampered_receipt_is_found(run, place, value):
+def test_a_tampered_receipt_is_found(run, place, value) -> None:
     """Edited by hand it is told at once; with a digest that fits, what it says is found untrue."""
 
-    def change(receipt):
+    def change(receipt) -> None:
         held = receipt
         for key in place[:-1]:
             held = held[key]
@@ -508,10 +508,10 @@ def test_a_tampered_receipt_is_found(run, place, value):
     assert content_of(run) == held
 
 
-def test_an_edit_is_located_by_the_other_files(run):
+def test_an_edit_is_located_by_the_other_files(run) -> None:
     """Where the receipt and run.json differ is told."""
 
-    def change(receipt):
+    def change(receipt) -> None:
         receipt["settings"]["seed"] = 7
 
     edit(run, change, forge=False)
@@ -519,10 +519,10 @@ def test_an_edit_is_located_by_the_other_files(run):
         check(run)
 
 
-def test_forged_metrics_are_found_by_running(run):
+def test_forged_metrics_are_found_by_running(run) -> None:
     """A better accuracy with a digest that fits is found in the epoch that claims it."""
 
-    def change(receipt):
+    def change(receipt) -> None:
         entry = receipt["epochs"][3]
         entry["metrics"]["val_top1"], entry["readable"]["val_top1"] = (1.0).hex(), 1.0
         receipt["final"]["best_epoch"] = best
@@ -540,7 +540,7 @@ def test_forged_metrics_are_found_by_running(run):
     assert place.metrics[0] == (1.0).hex()
 
 
-def test_spoiled_steps_are_told(run):
+def test_spoiled_steps_are_told(run) -> None:
     """A line of steps.jsonl that was changed, or that is missing, is a difference and is named."""
     path = run / "steps.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
@@ -559,7 +559,7 @@ def test_spoiled_steps_are_told(run):
     assert check(run).identical
 
 
-def test_without_steps_the_epoch_is_named(run, monkeypatch):
+def test_without_steps_the_epoch_is_named(run, monkeypatch) -> None:
     """A receipt alone names the epoch and the metric."""
     (run / "steps.jsonl").unlink()
     monkeypatch.setattr(session.Plan, "learning_rate", lambda *_: 0.01)
@@ -571,7 +571,7 @@ def test_without_steps_the_epoch_is_named(run, monkeypatch):
 # What makes it impossible
 
 
-def test_a_truncated_receipt_is_told(run):
+def test_a_truncated_receipt_is_told(run) -> None:
     """Half a receipt, or none."""
     path = run / "receipt.json"
     path.write_bytes(path.read_bytes()[:-40])
@@ -582,14 +582,14 @@ def test_a_truncated_receipt_is_told(run):
         check(run)
 
 
-def test_another_arithmetic_version_is_told(run):
+def test_another_arithmetic_version_is_told(run) -> None:
     """Both versions are named."""
     edit(run, lambda receipt: receipt.update(arithmetic=9))
     with pytest.raises(CheckpointError, match=r"version 1, which this isoconv computes; it is 9"):
         check(run)
 
 
-def test_a_missing_checkpoint_is_told(run):
+def test_a_missing_checkpoint_is_told(run) -> None:
     """The epoch whose state is missing is named."""
     RunFolder(run).kept_file(2).unlink()
     assert not check(run, epochs=(1, 2)).different
@@ -600,7 +600,7 @@ def test_a_missing_checkpoint_is_told(run):
             check(run, epochs=epochs)
 
 
-def test_changed_data_are_named(original):
+def test_changed_data_are_named(original) -> None:
     """Training and validation data are told apart, by their digests."""
     other = noise(28, 2)
     with pytest.raises(
@@ -614,7 +614,7 @@ def test_changed_data_are_named(original):
         verify(original, network(), TRAIN)
 
 
-def test_another_model_is_named(original):
+def test_another_model_is_named(original) -> None:
     """A layer that differs is shown on both sides."""
     other = nn.Sequential(*network().steps[:-1], nn.Linear(2, bias=False))
     with pytest.raises(CheckpointError, match=r'layers\[6\]\[1\]: the run has "Linear.*False'):
@@ -624,7 +624,7 @@ def test_another_model_is_named(original):
 class Own(nn.Module):
     """A class of a person's own."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.body = network()
 
     def forward(self, x):
@@ -633,10 +633,10 @@ class Own(nn.Module):
 
 
 @pytest.mark.parametrize("features", ["many", 2.5, None, -1])
-def test_a_forged_architecture_is_refused(run, features):
+def test_a_forged_architecture_is_refused(run, features) -> None:
     """A receipt whose model makes no network says nothing, however well its digests fit."""
 
-    def change(receipt):
+    def change(receipt) -> None:
         receipt["record"]["architecture"]["steps"][-1]["features"] = features
         kept = receipt["epochs"][receipt["final"]["epoch"]]["weights_sha256"]
         whole = with_weights(receipt["record"], kept)
@@ -650,7 +650,7 @@ def test_a_forged_architecture_is_refused(run, features):
         verify(run, None, TRAIN, TEST)
 
 
-def test_a_model_of_ones_own_must_be_given(original, tmp_path):
+def test_a_model_of_ones_own_must_be_given(original, tmp_path) -> None:
     """Of the library's layers a model is made again by itself; another class is asked for."""
     assert not verify(original, None, TRAIN, TEST, epochs=(1, 1)).different
     fit(tmp_path / "run", model=Own(), epochs=1)
@@ -662,7 +662,7 @@ def test_a_model_of_ones_own_must_be_given(original, tmp_path):
 # Two runs
 
 
-def test_a_run_does_not_differ_from_its_copy(original, run, tmp_path):
+def test_a_run_does_not_differ_from_its_copy(original, run, tmp_path) -> None:
     """Copies and repetitions are identical, whatever the number of threads."""
     assert diff(original, run).identical
     fit(tmp_path / "again", threads=1)
@@ -670,7 +670,7 @@ def test_a_run_does_not_differ_from_its_copy(original, run, tmp_path):
     assert str(found) == f"identical: {original} and {tmp_path / 'again'}, 4 epochs"
 
 
-def test_two_seeds_differ_before_the_first_step(original, tmp_path):
+def test_two_seeds_differ_before_the_first_step(original, tmp_path) -> None:
     """The setting, then the first weights, down to the element."""
     fit(tmp_path / "other", seed=1)
     found = diff(original, tmp_path / "other")
@@ -680,7 +680,7 @@ def test_two_seeds_differ_before_the_first_step(original, tmp_path):
     assert place.element == (0, 0, 0, 0)
 
 
-def test_two_learning_rates_differ_from_the_second_step(original, tmp_path):
+def test_two_learning_rates_differ_from_the_second_step(original, tmp_path) -> None:
     """The first loss is the same, for it is taken before the first update."""
     fit(tmp_path / "other", optimizer=SGD(0.05, 0.9), keep_checkpoints=False)
     # It may hold the first epoch's weights.
@@ -693,7 +693,7 @@ def test_two_learning_rates_differ_from_the_second_step(original, tmp_path):
     assert "first difference: epoch 1, step 2" in str(found)
 
 
-def test_a_longer_run_begins_like_the_shorter_one(tmp_path):
+def test_a_longer_run_begins_like_the_shorter_one(tmp_path) -> None:
     """With a constant rate only the number of epochs differs."""
     fit(tmp_path / "a", schedule=Constant(), epochs=1)
     fit(tmp_path / "b", schedule=Constant(), epochs=2)
@@ -704,14 +704,14 @@ def test_a_longer_run_begins_like_the_shorter_one(tmp_path):
     assert "no difference in 1 epoch that both have" in str(found)
 
 
-def test_how_two_runs_ended_is_compared(tmp_path):
+def test_how_two_runs_ended_is_compared(tmp_path) -> None:
     """The same epochs, ended for two reasons; and parts that were made in another way."""
 
     class Stops(Callback):
-        def __init__(self, reason):
+        def __init__(self, reason) -> None:
             self.reason = reason
 
-        def on_epoch_end(self, run, row):
+        def on_epoch_end(self, run, row) -> None:
             if row["epoch"] == 1:
                 run.stop(self.reason)
 
@@ -725,7 +725,7 @@ def test_how_two_runs_ended_is_compared(tmp_path):
     assert not found.identical
 
 
-def test_other_data_and_models_are_listed(original, tmp_path):
+def test_other_data_and_models_are_listed(original, tmp_path) -> None:
     """What went in and differs stands at the front."""
     trainer = Trainer(network(), batch_size=8, progress=False)
     trainer.fit(noise(28, 3), epochs=1, out=tmp_path / "run")
@@ -748,7 +748,7 @@ def test_other_data_and_models_are_listed(original, tmp_path):
         diff(original, tmp_path)
 
 
-def test_states_of_two_runs_are_not_mixed_up(original):
+def test_states_of_two_runs_are_not_mixed_up(original) -> None:
     """Reading a receipt leaves its content as it is."""
     receipt = Receipt.read(original)
     before = copy.deepcopy(receipt.content)

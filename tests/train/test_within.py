@@ -53,7 +53,7 @@ def run(original, tmp_path):
     return shutil.copytree(original, tmp_path / "run")
 
 
-def change(path, alter, **more):
+def change(path, alter, **more) -> None:
     """Alter a JSON file."""
     content = json.loads(path.read_text())
     alter(content)
@@ -66,12 +66,12 @@ def last_of(run):
     return run / "checkpoints" / "last.json", arrays
 
 
-def sign(path):
+def sign(path) -> None:
     """Give a receipt a digest that fits."""
     change(path, lambda receipt: receipt.update(digest=receipt_digest(receipt)))
 
 
-def rewrite(run, arrays, record):
+def rewrite(run, arrays, record) -> None:
     """Give the checkpoint other arrays, and last.json the digests that fit."""
     last, path = last_of(run)
     storage.write(path, arrays, record)
@@ -88,7 +88,7 @@ def rewrite(run, arrays, record):
     )
 
 
-def test_as_it_is_nothing_differs(run):
+def test_as_it_is_nothing_differs(run) -> None:
     """The checkpoint agrees with the receipt, which names it; that is not all of the run."""
     (entry,) = Receipt.read(run).content["within"]
     assert (entry["epoch"], entry["step"]) == (1, 2)
@@ -98,7 +98,7 @@ def test_as_it_is_nothing_differs(run):
     assert last_of(run)[1].relative_to(run).as_posix() in found.compared
 
 
-def test_every_tensor_is_compared(run):
+def test_every_tensor_is_compared(run) -> None:
     """One bit of each array, with digests made anew: weights, states and vectors."""
     arrays, record = storage.read(last_of(run)[1])
     for name in arrays:
@@ -134,7 +134,7 @@ def test_every_tensor_is_compared(run):
         (lambda last: last["history"][0].update(loss=0.5), r"rows\[0\].loss: the receipt has"),
     ],
 )
-def test_every_number_is_compared(run, alter, message):
+def test_every_number_is_compared(run, alter, message) -> None:
     """Losses, sums, and where it stands."""
     import re
 
@@ -144,7 +144,7 @@ def test_every_number_is_compared(run, alter, message):
     assert re.match(message, found.note)
 
 
-def test_a_place_that_the_receipt_does_not_know_is_different(run):
+def test_a_place_that_the_receipt_does_not_know_is_different(run) -> None:
     """Another step with a file of the right name; and a receipt without the entry."""
     last, path = last_of(run)
     other = path.with_name("last-00001-0000001.safetensors")
@@ -177,7 +177,7 @@ def test_a_place_that_the_receipt_does_not_know_is_different(run):
         (lambda within: within[0]["sums"].update(loss="0.5"), r"sums\.loss must be a finite num"),
     ],
 )
-def test_the_entry_has_a_schema(run, alter, message):
+def test_the_entry_has_a_schema(run, alter, message) -> None:
     """Also with a digest that fits."""
     change(run / "receipt.json", lambda receipt: alter(receipt["within"]))
     with pytest.raises(CheckpointError, match="was edited"):
@@ -187,7 +187,7 @@ def test_the_entry_has_a_schema(run, alter, message):
         Receipt.read(run)
 
 
-def test_an_altered_checkpoint_is_not_gone_on_with(run):
+def test_an_altered_checkpoint_is_not_gone_on_with(run) -> None:
     """Resume refuses arrays and sums that are not the receipt's, and touches nothing."""
     arrays, record = storage.read(last_of(run)[1])
     spoiled = {name: array + np.float32(1) for name, array in arrays.items()}

@@ -25,14 +25,14 @@ from isoconv.train.words import by_heart, doubt_of_best, few, verdict, worth
         ([[10, 0], [0, 10]], ""),
     ],
 )
-def test_verdict(confusion, stands):
+def test_verdict(confusion, stands) -> None:
     """Better is said of nothing that the interval leaves open, no better of what is not above."""
     said = verdict(score(confusion, 0), "'a'")
     wanted = f"the model is {stands} always saying 'a', on these 20 images" if stands else ""
     assert said == wanted
 
 
-def test_worth_of_an_accuracy():
+def test_worth_of_an_accuracy() -> None:
     """Interval and baseline always; doubts where there are any."""
     lines = worth(score([[5, 5], [4, 6]]), "'a'")
     assert lines == [
@@ -57,7 +57,7 @@ def test_worth_of_an_accuracy():
         (0.30, 120, [[3, 5], [5, 2]], False),
     ],
 )
-def test_by_heart(learned, images, confusion, told):
+def test_by_heart(learned, images, confusion, told) -> None:
     """Where both intervals lie five points apart, whatever the number of images."""
     assert bool(by_heart(score(confusion), "test", {"top1": learned}, images)) == told
 
@@ -72,7 +72,7 @@ def test_by_heart(learned, images, confusion, told):
         (0.6, 0.2, 15, False),
     ],
 )
-def test_doubt_of_the_best_epoch(best, last, images, told):
+def test_doubt_of_the_best_epoch(best, last, images, told) -> None:
     """Two validation images and five points less make a doubt; more images recognised, none."""
     rows = [{"val_loss": 1.0, "val_top1": best}, {"val_loss": 2.0, "val_top1": last}]
     said = doubt_of_best(rows, "val_loss", images)
@@ -97,7 +97,7 @@ def small():
     return ic.nn.Sequential(ic.nn.Flatten(), ic.nn.Linear(2))
 
 
-def test_best_weights_are_doubted(tmp_path):
+def test_best_weights_are_doubted(tmp_path) -> None:
     """`load(best=True)` warns with both figures where the last epoch recognised far more."""
     trainer = ic.Trainer(small(), batch_size=4, progress=False)
     out = tmp_path / "run"
@@ -121,7 +121,7 @@ def test_best_weights_are_doubted(tmp_path):
         ic.load(out)
 
 
-def test_nothing_held_out_is_said():
+def test_nothing_held_out_is_said() -> None:
     """Of a training without validation and test a note says what its figures are of."""
     said = "nothing is held out: figures are of the images that were learned from"
     trainer = ic.Trainer(small(), batch_size=4, progress=False)
@@ -129,7 +129,7 @@ def test_nothing_held_out_is_said():
     assert said not in trainer.fit(images_of(8), images_of(6), epochs=1).notes
 
 
-def test_notes_of_splits():
+def test_notes_of_splits() -> None:
     """All parts' notes, each once, where the repr says that they are."""
     from dataclasses import replace
 
