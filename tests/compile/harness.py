@@ -5,9 +5,9 @@ import functools
 
 import numpy as np
 
-from isoconv.compile.jit import LoadedLibrary
-from isoconv.compile.kernels import emit_object
-from isoconv.compile.loops import CONTEXT, CONTEXT_SLOTS
+from isoconv.compile.native.jit import LoadedLibrary
+from isoconv.compile.native.kernels import emit_object
+from isoconv.compile.native.loops import CONTEXT, CONTEXT_SLOTS
 from isoconv.compile.target import host_target
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from tests.compile.harness import aligned
 
-from isoconv.compile.expression import Expression, Operand
+from isoconv.compile.pointwise.expression import Expression, Operand
 from isoconv.compile.target import target_named
 from isoconv.errors import ArgumentError
 
