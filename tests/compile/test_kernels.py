@@ -170,7 +170,7 @@ def test_every_kind_of_kernel_is_here(specifications) -> None:
     """No kind of specification in compile/ escapes the test below."""
     kinds = {
         node.name
-        for path in Path(compile_room.__file__).parent.glob("*.py")
+        for path in Path(compile_room.__file__).parent.rglob("*.py")
         for node in ast.parse(path.read_text("utf-8")).body
         if isinstance(node, ast.ClassDef) and node.name.endswith("Spec")
     }

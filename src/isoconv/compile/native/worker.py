@@ -227,7 +227,7 @@ class _Helper:
                 )
             if self._process.stdin is not None:
                 # So little fits into any pipe.
-                home = str(Path(__file__).parents[2])
+                home = str(Path(__file__).parents[3])
                 _write(self._process.stdin, pickle.dumps([*sys.path, home]) + pickle.dumps(target))
 
     def _renew(self) -> None:
