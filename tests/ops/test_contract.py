@@ -380,13 +380,24 @@ def test_what_passes_may_ask() -> None:
     """Which operations are repeated, take work behind them, are summed or read as signs."""
     table = operations()
     said = {trait: {name for name, entry in table.items() if getattr(entry, trait)}
-            for trait in ("cheap", "epilogue", "sums", "asks_for_signs")}  # fmt: skip
+            for trait in ("cheap", "epilogue", "sums", "asks_for_signs", "view", "part", "gathers",
+                          "heavy", "multiply_adds")}  # fmt: skip
     pools = {"max_pool", "max_pool_grad", "avg_pool", "avg_pool_grad"}
+    rows = {"softmax", "softmax_grad", "log_softmax", "log_softmax_grad", "cross_entropy",
+            "cross_entropy_grad", "hits"}  # fmt: skip
     assert said == {
         "cheap": {"add", "sub", "mul", "neg", "scale", "offset"},
         "epilogue": {"conv", "conv_grad_input", *pools, "winograd_output", "winograd_input_grad"},
         "sums": {"sum"},
         "asks_for_signs": {"relu_grad"},
+        "view": {"reshape"},
+        "part": {"slice_channels", "crop"},
+        "gathers": {"augment", *rows},
+        "heavy": {"conv", "max_pool", "avg_pool", "sum", "concat"},
+        "multiply_adds": {"conv", "winograd_product"},
+    }
+    assert {name: entry.key for name, entry in table.items() if entry.key is not None} == {
+        "dropout": 2
     }
     assert all(table[name].pointwise for name in said["cheap"] | said["asks_for_signs"])
     assert not any(table[name].pointwise for name in said["epilogue"] | said["sums"])

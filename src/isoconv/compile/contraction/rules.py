@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from math import prod
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from isoconv.compile.calls import Arguments
 from isoconv.compile.contraction.contract import Axis, ContractSpec
@@ -19,13 +19,11 @@ from isoconv.compile.contraction.tiles import Tile, choose_inside_tile, choose_t
 from isoconv.compile.contraction.weight_gradient import ContractWeightSpec
 from isoconv.compile.contraction.weight_tiles import SPELLED, runs_on
 from isoconv.compile.layout import Border
+from isoconv.compile.lowering import Lowering, lowers
 from isoconv.compile.pointwise.expression import Domain, Expression, Operand
 from isoconv.compile.target import Target
 from isoconv.graph.groups import Group
 from isoconv.graph.ir import DTYPES, Graph, Node, TensorSpec
-
-if TYPE_CHECKING:
-    from isoconv.compile.lower.driver import Lowering
 
 __all__ = ["borders_of", "lower_conv", "lower_conv_grad_input", "lower_conv_grad_weight",
            "weight_contraction"]  # fmt: skip
@@ -80,6 +78,7 @@ def borders_of(graph: Graph, node: Node) -> Iterator[tuple[int, Border]]:
         yield 0, found
 
 
+@lowers("conv", borders=borders_of)
 def lower_conv(lowering: Lowering, group: Group) -> None:
     """The forward pass, one contraction."""
     node = lowering.graph[group.root]
@@ -87,6 +86,7 @@ def lower_conv(lowering: Lowering, group: Group) -> None:
     _contract(lowering, group, node.attrs, (phase,), transposed=False)
 
 
+@lowers("conv_grad_input", borders=borders_of)
 def lower_conv_grad_input(lowering: Lowering, group: Group) -> None:
     """The gradient by the input, a contraction for each phase of the stride."""
     node = lowering.graph[group.root]
@@ -241,7 +241,7 @@ def _flat(nest: _Nest, geometry: Any, sides: tuple[int, ...]) -> int:
     if not plain or geometry.groups != 1 or sides != nest.shape[:-1]:
         return 0
     expression = nest.epilogue
-    if any(step.op == "dropout" for step in expression.steps):
+    if expression.positional:
         return 0
     places = [nest.source, *expression.operands, *(place for _, place in expression.stores)]
     for place in places:
@@ -279,6 +279,7 @@ def _flattened(nest: _Nest, flat: int) -> _Nest:
     return _Nest(flat, (), nest.shape[-1:], merged, row(nest.source))
 
 
+@lowers("conv_grad_weight", borders=borders_of)
 def lower_conv_grad_weight(lowering: Lowering, group: Group) -> None:
     """The gradient by the kernel."""
     node = lowering.graph[group.root]

@@ -17,7 +17,7 @@ import llvmlite.ir as ir
 
 from isoconv.compile.native.loops import I32, Kernel, Value
 from isoconv.compile.pointwise.bits import BITS, BYTE, byte_at, load_bits, store_bits
-from isoconv.compile.pointwise.operations import Place, emit_step
+from isoconv.compile.pointwise.operations import Place, emit_step, is_positional
 from isoconv.graph.ir import DTYPES
 
 __all__ = [
@@ -99,6 +99,11 @@ class Expression:
         """Element type of every value."""
         roots = (self.root,) if self.root else ()
         return (*(o.dtype for o in self.operands), *roots, *(s.dtype for s in self.steps))
+
+    @property
+    def positional(self) -> bool:
+        """Whether what it gives depends on where an element stands in its image."""
+        return any(is_positional(step.op) for step in self.steps)
 
 
 @dataclass(frozen=True, slots=True)

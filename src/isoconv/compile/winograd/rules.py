@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from isoconv.compile.calls import Arguments
 from isoconv.compile.contraction.contract import ContractSpec
@@ -17,6 +16,7 @@ from isoconv.compile.contraction.rules import weight_contraction
 from isoconv.compile.contraction.tiles import choose_tile
 from isoconv.compile.contraction.weight_gradient import ContractWeightSpec
 from isoconv.compile.layout import Border, Placement
+from isoconv.compile.lowering import Lowering, lowers
 from isoconv.compile.pointwise.expression import Domain, Expression
 from isoconv.compile.winograd.chunks import WinogradConvSpec, WinogradConvWeightSpec
 from isoconv.compile.winograd.components import PlanesSpec
@@ -30,12 +30,9 @@ from isoconv.compile.winograd.planes import (
 )
 from isoconv.compile.winograd.weights import WinogradPackSpec, WinogradWeightSpec
 from isoconv.graph.groups import Group
-from isoconv.graph.ir import Node, TensorSpec
+from isoconv.graph.ir import Graph, Node, TensorSpec
 from isoconv.ops.geometry import ConvGeometry
 from isoconv.ops.winograd_product import PLACES
-
-if TYPE_CHECKING:
-    from isoconv.compile.lower.driver import Lowering
 
 __all__ = ["borders_of", "lower_from_planes", "lower_product", "lower_product_grad_weight",
            "lower_to_planes", "lower_weight", "lower_weight_grad"]  # fmt: skip
@@ -43,7 +40,7 @@ __all__ = ["borders_of", "lower_from_planes", "lower_product", "lower_product_gr
 _LONG = 4096  # positions from which on more make no difference to the choice of a tile
 
 
-def borders_of(node: Node) -> Iterator[tuple[int, Border]]:
+def borders_of(_: Graph, node: Node) -> Iterator[tuple[int, Border]]:
     """(input position, border) that this node wants around its inputs."""
     if node.op == "winograd_input":
         axes = zip(node.attrs.sides, node.attrs.padding, node.attrs.tiles, strict=True)
@@ -65,6 +62,7 @@ def _settle(lowering: Lowering, index: int, place: Placement) -> None:
 # Maps -------------------------------------------------------------------------------------------
 
 
+@lowers("winograd_input", "winograd_output_grad", borders=borders_of)
 def lower_to_planes(lowering: Lowering, group: Group) -> None:
     """``winograd_input`` and ``winograd_output_grad``."""
     if lowering.fusion and _PRODUCTS.issuperset(_readers(lowering, group.root)):
@@ -108,6 +106,7 @@ def _to_planes(
     )
 
 
+@lowers("winograd_output", "winograd_input_grad")
 def lower_from_planes(lowering: Lowering, group: Group) -> None:
     """``winograd_output`` and ``winograd_input_grad``, with pointwise work behind them."""
     node = lowering.graph[group.root]
@@ -165,6 +164,7 @@ def _convolve(lowering: Lowering, group: Group) -> None:
     lowering.emit(replace(spec, buffers=len(arguments.buffers)), arguments, node.name)
 
 
+@lowers("winograd_weight")
 def lower_weight(lowering: Lowering, group: Group) -> None:
     """``winograd_weight``, unless it is transformed where contractions' weights are packed."""
     index, graph = group.root, lowering.graph
@@ -176,6 +176,7 @@ def lower_weight(lowering: Lowering, group: Group) -> None:
         _weight(lowering, index, "weight")
 
 
+@lowers("winograd_weight_grad")
 def lower_weight_grad(lowering: Lowering, group: Group) -> None:
     """``winograd_weight_grad``."""
     _weight(lowering, group.root, "weight_grad")
@@ -220,6 +221,7 @@ def _planes(lowering: Lowering, index: int) -> Placement:
     return place
 
 
+@lowers("winograd_product", "winograd_product_grad_input")
 def lower_product(lowering: Lowering, group: Group) -> None:
     """``winograd_product`` and ``winograd_product_grad_input``."""
     node = lowering.graph[group.root]
@@ -282,6 +284,7 @@ def _contractions(
     return _repeated(inner, node.spec, steps)
 
 
+@lowers("winograd_product_grad_weight")
 def lower_product_grad_weight(lowering: Lowering, group: Group) -> None:
     """``winograd_product_grad_weight``."""
     node = lowering.graph[group.root]
