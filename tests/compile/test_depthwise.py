@@ -9,7 +9,7 @@ from tests.compile.places import FILLER, placed, plain_store, same_bits, targets
 
 import isoconv.ops  # noqa: F401 - fills the table of operations
 from isoconv.compile.contraction.depthwise import DepthwiseSpec, DepthwiseWeightSpec
-from isoconv.compile.contraction.index_maps import border, forward_axes, gradient_phases
+from isoconv.compile.contraction.index_maps import forward_axes, gradient_phases, halo
 from isoconv.compile.pointwise.expression import Domain, Operand
 from isoconv.graph.operation import operation
 from isoconv.ops.conv import ConvGradInput
@@ -45,25 +45,25 @@ def data(shape, dtype="float32", seed=0):
     return (draw.standard_normal(shape) * 10.0 ** draw.integers(-2, 3, shape)).astype(dtype)
 
 
-def bordered(array, room, buffer):
-    """The array inside a border of zeros."""
+def with_halo(array, room, buffer):
+    """The array inside a halo of zeros."""
     padded = np.pad(array, [(0, 0), *room, (0, 0)])
     whole, at, _ = placed(padded, buffer)
     shift = sum(before * s for (before, _), s in zip(room, at.strides[:-1], strict=True))
     return whole, Operand(buffer, at.dtype, at.strides, at.image, shift)
 
 
-def merged_border(phases, sides):
-    """The widest border of all phases."""
-    found = [border(phase.axes, sides) for phase in phases]
+def merged_halo(phases, sides):
+    """The widest halo of all phases."""
+    found = [halo(phase.axes, sides) for phase in phases]
     return [tuple(max(pair) for pair in zip(*axis, strict=True)) for axis in zip(*found)]  # noqa: B905
 
 
 def convolve(phases, kernel, source, sides, w, result_sides, *, target, parts):
     """Run the kernels of all phases."""
     channels, dtype = source.shape[-1], str(source.dtype)
-    room = merged_border(phases, sides)
-    whole, at = bordered(source, room, 0)
+    room = merged_halo(phases, sides)
+    whole, at = with_halo(source, room, 0)
     gaps = (2,) * len(sides)
     result, where, view = placed(np.zeros((len(source), *result_sides, channels), dtype), 2, gaps)
     for phase in phases:
@@ -102,7 +102,7 @@ def check(name, channels, dtype="float32", target=None, parts=1) -> None:
     attrs = ConvGradInput(g, sides)
     same_bits(found, operation("conv_grad_input").reference(attrs, dy, w, images=2))
 
-    source, at = bordered(x, merged_border([forward], sides), 0)
+    source, at = with_halo(x, merged_halo([forward], sides), 0)
     gradient, at_dy, _ = placed(dy, 1, (1,) * len(sides))
     result = aligned(np.full(w.size + 3, FILLER, dtype))
     spec = DepthwiseWeightSpec(

@@ -1,4 +1,4 @@
-"""Strides, borders and flat vectors against NumPy's own."""
+"""Strides, halos and flat vectors against NumPy's own."""
 
 import numpy as np
 import pytest
@@ -10,8 +10,8 @@ from isoconv.compile.layout import (
     Buffer,
     FlatLayout,
     Placement,
-    bordered,
     dense_strides,
+    with_halo,
 )
 from isoconv.graph.ir import TensorSpec
 
@@ -32,13 +32,13 @@ def test_dense_strides(shape) -> None:
 
 @given(SHAPES, st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=3))
 @settings(deadline=None, derandomize=True)
-def test_bordered(sides, border) -> None:
-    """The inner elements of a bordered value are those of a padded array's middle."""
-    border = tuple(border[: len(sides)])
+def test_with_halo(sides, halo) -> None:
+    """The inner elements of a with_halo value are those of a padded array's middle."""
+    halo = tuple(halo[: len(sides)])
     spec = TensorSpec((*sides, 3))
-    shape, strides, offset = bordered(spec, border)
+    shape, strides, offset = with_halo(spec, halo)
     whole = np.arange(np.prod(shape)).reshape(shape)
-    middle = whole[tuple(slice(b, n + b) for (b, _), n in zip(border, sides, strict=False))]
+    middle = whole[tuple(slice(b, n + b) for (b, _), n in zip(halo, sides, strict=False))]
     inner = np.lib.stride_tricks.as_strided(
         whole.ravel()[offset:], spec.shape, [8 * s for s in strides]
     )

@@ -35,7 +35,7 @@ BATCHES = [IMAGES[:1], IMAGES[:2], IMAGES]
 
 
 def network(seed=1, filters=8):
-    """A model of several kernels, with borders and with weights that are packed."""
+    """A model of several kernels, with halos and with weights that are packed."""
     return nn.Sequential(
         nn.Conv2d(filters, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(filters, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(5),

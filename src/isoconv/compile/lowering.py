@@ -13,11 +13,11 @@ from importlib import import_module
 from typing import Protocol
 
 from isoconv.compile.calls import Arguments, Call, Lowered
-from isoconv.compile.layout import Border, Buffer, Placement, bordered, dense_strides
+from isoconv.compile.layout import Buffer, Halo, Placement, dense_strides, with_halo
 from isoconv.compile.native.kernels import KernelSpec
 from isoconv.compile.pointwise.bits import BITS, bits_place
 from isoconv.compile.pointwise.expression import Domain, Expression, Operand, Step
-from isoconv.compile.pointwise.halo import BorderSpec
+from isoconv.compile.pointwise.halo import HaloSpec
 from isoconv.compile.pointwise.kernel import PointwiseSpec
 from isoconv.compile.pointwise.nontemporal import streamed
 from isoconv.compile.target import Target
@@ -28,7 +28,7 @@ from isoconv.graph.operation import operation
 
 __all__ = ["Lowering", "Rule", "lowers", "rule_of"]
 
-_LARGE = 128 * 1024  # bytes of an image from which on a border may be written each time
+_LARGE = 128 * 1024  # bytes of an image from which on a halo may be written each time
 
 
 class PackSpec(KernelSpec, Protocol):
@@ -39,8 +39,8 @@ class PackSpec(KernelSpec, Protocol):
         """Elements of the packed weights."""
 
 
-Borders = Callable[[Graph, Node], Iterator[tuple[int, Border]]]
-"""(input position, border) of what a node wants around its inputs."""
+Halos = Callable[[Graph, Node], Iterator[tuple[int, Halo]]]
+"""(input position, halo) of what a node wants around its inputs."""
 
 
 class Rule:
@@ -48,36 +48,36 @@ class Rule:
 
     Attributes:
         lower: emits the calls of a group around a node with this operation.
-        borders: what the operation wants around its inputs; None for nothing.
+        halos: what the operation wants around its inputs; None for nothing.
     """
 
-    __slots__ = ("borders", "lower")
+    __slots__ = ("halos", "lower")
 
     def __init__(
-        self, lower: Callable[[Lowering, Group], None], borders: Borders | None = None
+        self, lower: Callable[[Lowering, Group], None], halos: Halos | None = None
     ) -> None:
         self.lower = lower
-        self.borders = borders
+        self.halos = halos
 
 
 _RULES: dict[str, Rule] = {}
 
 
 def lowers(
-    *names: str, borders: Borders | None = None
+    *names: str, halos: Halos | None = None
 ) -> Callable[[Callable[[Lowering, Group], None]], Callable[[Lowering, Group], None]]:
     """Enter a function as the rule of these operations.
 
     Args:
         names: of the operations.
-        borders: what they want around their inputs.
+        halos: what they want around their inputs.
     """
 
     def enter(
         function: Callable[[Lowering, Group], None],
     ) -> Callable[[Lowering, Group], None]:
         for name in names:
-            _RULES[name] = Rule(function, borders)
+            _RULES[name] = Rule(function, halos)
         return function
 
     return enter
@@ -109,8 +109,8 @@ class Lowering:
         places: where each input lies, by node.
         bound: values that kernels can write where they are wanted, without a copy.
         hoisted: nodes that are computed before all shards.
-        borders: of zeros that readers want around a value, by node.
-        written_borders: whether those of large values are written in each shard.
+        halos: of zeros that readers want around a value, by node.
+        written_halos: whether those of large values are written in each shard.
         fusion: whether nodes are grouped.
 
     Attributes:
@@ -130,8 +130,8 @@ class Lowering:
         places: Mapping[int, Placement],
         bound: Mapping[int, Placement],
         hoisted: frozenset[int],
-        borders: Mapping[int, Border],
-        written_borders: bool,
+        halos: Mapping[int, Halo],
+        written_halos: bool,
         fusion: bool,
     ) -> None:
         self.graph = graph
@@ -141,12 +141,12 @@ class Lowering:
         self.fusion = fusion
         self.places = dict(places)
         self.signs: dict[int, Placement] = {}
-        self.borders = borders
+        self.halos = halos
         self.deferred: set[int] = set()
         self.result = Lowered()
         self._bound = bound
         self._hoisted = hoisted
-        self._written_borders = written_borders
+        self._written_halos = written_halos
         self._packed: dict[tuple[int, PackSpec], Buffer] = {}
 
     # Places -------------------------------------------------------------------------------------
@@ -164,28 +164,28 @@ class Lowering:
             buffer = Buffer("packed", f"v{index}", spec.size * spec.itemsize)
             self.places[index] = Placement(buffer, spec.dtype, dense_strides(spec.shape), 0, 0)
         else:
-            self.places[index] = self._bordered(index, self.borders.get(index, ()))
+            self.places[index] = self._with_halo(index, self.halos.get(index, ()))
         return self.places[index]
 
-    def _bordered(self, index: int, border: Border) -> Placement:
+    def _with_halo(self, index: int, halo: Halo) -> Placement:
         """A place inside zeros that stay there or, if that saves memory, are written each time."""
         spec = self.spec(index)
-        place = self._arena(f"v{index}", spec, border)
-        if not (self._written_borders and place.buffer.border and spec.batched):
+        place = self._arena(f"v{index}", spec, halo)
+        if not (self._written_halos and place.buffer.halo and spec.batched):
             return place
         if place.buffer.bytes < _LARGE:
             return place
-        place = replace(place, buffer=replace(place.buffer, border=""))
+        place = replace(place, buffer=replace(place.buffer, halo=""))
         arguments = Arguments()
         arguments.add(place.buffer, write=True)
-        zeros = BorderSpec(spec.dtype, spec.shape[: len(border)], spec.shape[-1], border)
+        zeros = HaloSpec(spec.dtype, spec.shape[: len(halo)], spec.shape[-1], halo)
         self.emit(zeros, arguments, self.graph[index].name)
         return place
 
-    def _arena(self, name: str, spec: TensorSpec, border: Border) -> Placement:
-        shape, strides, offset = bordered(spec, border)
+    def _arena(self, name: str, spec: TensorSpec, halo: Halo) -> Placement:
+        shape, strides, offset = with_halo(spec, halo)
         size = TensorSpec(shape, spec.dtype).size
-        key = f"{spec.dtype}{shape}{border}" if any(map(any, border)) else ""
+        key = f"{spec.dtype}{shape}{halo}" if any(map(any, halo)) else ""
         buffer = Buffer("arena", name, size * spec.itemsize, spec.batched, key)
         return Placement(buffer, spec.dtype, strides, size if spec.batched else 0, offset)
 

@@ -1,6 +1,6 @@
 """From a graph to kernel calls: its passes, then group by group, each by its family's rule.
 
-A value that a padded convolution reads lies inside a border of zeros, so that padding costs
+A value that a padded convolution reads lies inside a halo of zeros, so that padding costs
 nothing; views (reshape, slices) share the memory of what they show.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 
 from isoconv.compile.calls import Arguments, Call, Lowered
-from isoconv.compile.layout import Border, Placement
+from isoconv.compile.layout import Halo, Placement
 from isoconv.compile.lowering import Lowering, rule_of
 from isoconv.compile.native.collector import collector_paused
 from isoconv.compile.pointwise.bits import suits_bits
@@ -90,14 +90,14 @@ def _bound(graph: Graph, outputs: Mapping[str, Placement]) -> dict[int, Placemen
     return bound
 
 
-def _borders(graph: Graph) -> dict[int, Border]:
-    """The widest border that any reader asks for, per value."""
-    found: dict[int, Border] = {}
+def _halos(graph: Graph) -> dict[int, Halo]:
+    """The widest halo that any reader asks for, per value."""
+    found: dict[int, Halo] = {}
     for node in graph.nodes:
         rule = rule_of(node.op)
-        if rule is None or rule.borders is None:
+        if rule is None or rule.halos is None:
             continue
-        for position, wanted in rule.borders(graph, node):
+        for position, wanted in rule.halos(graph, node):
             source = node.inputs[position]
             known = found.get(source, ((0, 0),) * len(wanted))
             found[source] = tuple(
@@ -140,7 +140,7 @@ def lower(
     inputs: Mapping[str, Placement],
     outputs: Mapping[str, Placement],
     fusion: bool = True,
-    written_borders: bool = False,
+    written_halos: bool = False,
 ) -> Lowered:
     """Lower a graph to kernel calls.
 
@@ -151,7 +151,7 @@ def lower(
         inputs: where each input lies, by input name.
         outputs: where each output is wanted, by output name.
         fusion: whether nodes are grouped.
-        written_borders: whether the borders of large values are written in each shard, so that
+        written_halos: whether the halos of large values are written in each shard, so that
             their memory is free for others before and after; else they have theirs for themselves.
     """
     with collector_paused():
@@ -171,8 +171,8 @@ def lower(
             places=places,
             bound=bound,
             hoisted=hoisted(graph, groups),
-            borders=_borders(graph),
-            written_borders=written_borders,
+            halos=_halos(graph),
+            written_halos=written_halos,
             fusion=fusion,
         )
         for group in groups:

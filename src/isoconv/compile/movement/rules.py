@@ -21,8 +21,8 @@ def lower_reshape(lowering: Lowering, group: Group) -> None:
     (source,) = lowering.graph[index].inputs
     seen, spec = lowering.spec(source), lowering.spec(index)
     place = lowering.places[source]
-    bordered = any(map(any, lowering.borders.get(index, ())))
-    if place.is_dense(seen) and not bordered:
+    with_halo = any(map(any, lowering.halos.get(index, ())))
+    if place.is_dense(seen) and not with_halo:
         lowering.places[index] = replace(place, strides=dense_strides(spec.shape))
     else:
         lowering.copy(place, seen, lowering.allocate(index), spec)
@@ -45,7 +45,7 @@ def lower_part(lowering: Lowering, group: Group) -> None:
     place = lowering.places[source]
     shift = _first_inside(node, place)
     view = replace(place, offset=place.offset + shift)
-    if any(map(any, lowering.borders.get(index, ()))):
+    if any(map(any, lowering.halos.get(index, ()))):
         lowering.copy(view, node.spec, lowering.allocate(index), node.spec)
     else:
         lowering.places[index] = view

@@ -53,7 +53,7 @@ class Operand:
         dtype: element type; that of ``compile.bits`` lies without gaps along the last axis.
         strides: per domain axis; 0 repeats the array along that axis.
         image: from one image to the next; 0 for unbatched arrays.
-        offset: of the first element from the pointer (a border of zeros, a slice).
+        offset: of the first element from the pointer (a halo of zeros, a slice).
         rows: images of the shard are at the shard's own rows (""), at rows ``first + n`` of a
             larger array ("shifted"), or at rows ``order[first + n]`` ("gathered"; the order is
             the buffer after this one).

@@ -15,7 +15,7 @@ from isoconv.compile.contraction.contract import ContractSpec
 from isoconv.compile.contraction.rules import weight_contraction
 from isoconv.compile.contraction.tiles import choose_tile
 from isoconv.compile.contraction.weight_gradient import ContractWeightSpec
-from isoconv.compile.layout import Border, Placement
+from isoconv.compile.layout import Halo, Placement
 from isoconv.compile.lowering import Lowering, lowers
 from isoconv.compile.pointwise.expression import Domain, Expression
 from isoconv.compile.winograd.chunks import WinogradConvSpec, WinogradConvWeightSpec
@@ -34,14 +34,14 @@ from isoconv.graph.ir import Graph, Node, TensorSpec
 from isoconv.ops.geometry import ConvGeometry
 from isoconv.ops.winograd_product import PLACES
 
-__all__ = ["borders_of", "lower_from_planes", "lower_product", "lower_product_grad_weight",
+__all__ = ["halos_of", "lower_from_planes", "lower_product", "lower_product_grad_weight",
            "lower_to_planes", "lower_weight", "lower_weight_grad"]  # fmt: skip
 
 _LONG = 4096  # positions from which on more make no difference to the choice of a tile
 
 
-def borders_of(_: Graph, node: Node) -> Iterator[tuple[int, Border]]:
-    """(input position, border) that this node wants around its inputs."""
+def halos_of(_: Graph, node: Node) -> Iterator[tuple[int, Halo]]:
+    """(input position, halo) that this node wants around its inputs."""
     if node.op == "winograd_input":
         axes = zip(node.attrs.sides, node.attrs.padding, node.attrs.tiles, strict=True)
         yield 0, tuple((p, max(0, 2 * tiles + 2 - p - side)) for side, (p, _), tiles in axes)
@@ -51,8 +51,8 @@ def borders_of(_: Graph, node: Node) -> Iterator[tuple[int, Border]]:
 
 
 def _settle(lowering: Lowering, index: int, place: Placement) -> None:
-    """Planes that were just written lie here, or within a border where a reader wants one."""
-    if any(map(any, lowering.borders.get(index, ()))):
+    """Planes that were just written lie here, or within a halo where a reader wants one."""
+    if any(map(any, lowering.halos.get(index, ()))):
         spec = lowering.spec(index)
         lowering.copy(place, spec, lowering.allocate(index), spec)
     else:
@@ -62,7 +62,7 @@ def _settle(lowering: Lowering, index: int, place: Placement) -> None:
 # Maps -------------------------------------------------------------------------------------------
 
 
-@lowers("winograd_input", "winograd_output_grad", borders=borders_of)
+@lowers("winograd_input", "winograd_output_grad", halos=halos_of)
 def lower_to_planes(lowering: Lowering, group: Group) -> None:
     """``winograd_input`` and ``winograd_output_grad``."""
     if lowering.fusion and _PRODUCTS.issuperset(_readers(lowering, group.root)):
