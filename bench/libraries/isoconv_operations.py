@@ -73,7 +73,7 @@ class Operation:
         self._packs = aligned_bytes(size)
         self._arenas = [aligned_bytes(self._plan.size) for _ in range(threads)]
         merges = {name: _merge(array.size) for name, array in self._sums.items()}
-        specs = [call.spec for call in (*lowered.prepare, *calls)]
+        specs = [call.kernel for call in (*lowered.prepare, *calls)]
         self._addresses = self._library.addresses([*specs, *merges.values(), BarrierSpec()])
         self._merges = merges
         self._team = Team(threads, self._library)
@@ -127,7 +127,7 @@ class Operation:
     # Scripts
 
     def _address(self, call: Call) -> int:
-        return self._addresses[call.spec]
+        return self._addresses[call.kernel]
 
     def _context(self, thread: int) -> Context:
         first = thread * self._shard

@@ -9,7 +9,7 @@ from tests.compile.geometries import contraction, conv_arrays, conv_graph
 from tests.run.graphs import check
 
 from isoconv.compile.contraction import rules as lower_contract
-from isoconv.compile.contraction.contract import Axis
+from isoconv.compile.contraction.index_maps import Axis
 from isoconv.compile.contraction.inside import InsideContractSpec
 from isoconv.compile.contraction.padding import inside_share
 from isoconv.compile.contraction.tiles import choose_inside_tile

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tests.compile.harness import run_kernel
 
-from isoconv.compile.contraction.partition import Pieces
+from isoconv.compile.contraction.cpu.partition import Pieces
 from isoconv.compile.contraction.tiles import runs
 
 

@@ -17,7 +17,8 @@ from isoconv.compile.pointwise.expression import Domain, Expression, Step
 from isoconv.compile.pointwise.kernel import PointwiseSpec
 from isoconv.compile.pointwise.nontemporal import streamed
 from isoconv.compile.target import host_target
-from isoconv.compile.window.pool import PoolGradSpec, PoolSpec
+from isoconv.compile.window.gradient import PoolGradSpec
+from isoconv.compile.window.pool import PoolSpec
 from isoconv.graph.builder import GraphBuilder
 from isoconv.ops import ConvGeometry, ConvGradInput
 from isoconv.ops.geometry import WindowGeometry

@@ -105,10 +105,10 @@ def evaluate(
             return int(packs.ctypes.data) + packed[buffer]
         return int(places[buffer.region, buffer.name].ctypes.data)
 
-    addresses = library.addresses(call.spec for call in calls)
+    addresses = library.addresses(call.kernel for call in calls)
     script = ScriptBuilder()
     context = Context(images=images)
-    script.calls(calls, lambda call: addresses[call.spec], resolve, context)
+    script.calls(calls, lambda call: addresses[call.kernel], resolve, context)
     with Team(1, library) as team:
         team.run([script.finish()], 1)
     return results

@@ -130,7 +130,7 @@ class Predictor:
             fixed, arena=self._plan.size, shard_size=shard_size, threads=self.threads,
             result=bytes_of(self._results.values()), limit=memory,
         )  # fmt: skip
-        specs = [call.spec for call in calls]
+        specs = [call.kernel for call in calls]
         self._addresses = library.addresses([*specs, AdvanceSpec(), BarrierSpec()], progress)
         self._packs = aligned_bytes(size)
         self._arenas = [aligned_bytes(self._plan.size) for _ in range(self.threads)]
@@ -409,7 +409,7 @@ class Predictor:
         return resolve
 
     def _address(self, call: Call) -> int:
-        return self._addresses[call.spec]
+        return self._addresses[call.kernel]
 
     def close(self) -> None:
         """End the threads."""

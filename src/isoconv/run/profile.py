@@ -19,17 +19,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isoconv.compile.lower.driver import Call, Lowered
-from isoconv.compile.native.kernels import KernelLibrary, KernelSpec
+from isoconv.compile.calls import Call
+from isoconv.compile.native.emitters import emits
+from isoconv.compile.native.kernels import KernelLibrary
 from isoconv.compile.native.loops import I32, Kernel
 from isoconv.compile.native.runtime import BarrierSpec
+from isoconv.compile.native.specification import Specification
 from isoconv.compile.target import host_target
 from isoconv.run.course import Course, Join, Work
 from isoconv.run.inference import Predictor
 from isoconv.run.memory import Context, Resolve, Script, ScriptBuilder
 from isoconv.run.team import Team
 from isoconv.run.training import TrainingEngine
-from isoconv.run.work import bytes_of, flops_of, kernel_names
 
 __all__ = ["KernelTime", "Profile", "ProfiledPredictor", "ProfiledTraining"]
 
@@ -90,18 +91,20 @@ class Profile:
 
 
 @dataclass(frozen=True, slots=True)
-class StampSpec:
+class StampSpec(Specification):
     """``stamp(args)``: args are (table, counter); writes the time as (seconds, nanoseconds)."""
 
     buffers: int = 2
 
-    def emit(self, k: Kernel) -> None:
-        """Read the clock."""
-        table, counter = k.buffers
-        number = k.load_scalar(counter, "int64")
-        clock = k.builder.trunc(k.const(_CLOCK_MONOTONIC), I32)
-        k.call("clock_gettime", I32, clock, k.at(table, k.mul(number, 2), "int64"))
-        k.store(k.add(number, 1), counter)
+
+@emits(StampSpec)
+def stamp(k: Kernel, _: StampSpec) -> None:
+    """Read the clock."""
+    table, counter = k.buffers
+    number = k.load_scalar(counter, "int64")
+    clock = k.builder.trunc(k.const(_CLOCK_MONOTONIC), I32)
+    k.call("clock_gettime", I32, clock, k.at(table, k.mul(number, 2), "int64"))
+    k.store(k.add(number, 1), counter)
 
 
 # Stamped scripts --------------------------------------------------------------------------------
@@ -197,11 +200,7 @@ class _Recording:
 class _Work:
     """Calls with their names, addresses and what they move."""
 
-    def __init__(
-        self, lowered: Lowered, addresses: Mapping[KernelSpec, int], rows: Mapping[str, int]
-    ) -> None:
-        calls = (*lowered.prepare, *lowered.shard)
-        self._names = dict(zip(map(id, calls), kernel_names(lowered), strict=True))
+    def __init__(self, addresses: Mapping[Specification, int], rows: Mapping[str, int]) -> None:
         self._addresses = addresses
         self._rows = rows
 
@@ -220,12 +219,12 @@ class _Work:
         for call in calls:
             label = _Label(
                 call.layer,
-                name or self._names[id(call)],
-                flops_of(call, images) if counts else 0,
-                bytes_of(call, images, self._rows) if counts else 0,
+                name or call.title,
+                call.flops(images) if counts else 0,
+                call.bytes(images, self._rows) if counts else 0,
             )
             pointers = [resolve(buffer) + buffer.start for buffer in call.buffers]
-            script.add(self._addresses[call.spec], pointers, context, label)
+            script.add(self._addresses[call.kernel], pointers, context, label)
 
 
 def _middle(work: Callable[[], object], turns: int) -> float:
@@ -261,7 +260,7 @@ class ProfiledTraining(TrainingEngine):
             for (region, name), array in self._memory.items()
             if region == "dataset"
         }
-        work = _Work(self.plan.shard, self._addresses, rows)
+        work = _Work(self._addresses, rows)
         most = (shards + 2) * (len(self.plan.specs()) + len(self.plan.shard.shard)) * 2
         recording = _Recording(self._team, turns, most)
         course = Course(shards, self.threads)
@@ -328,7 +327,7 @@ class ProfiledPredictor(Predictor):
         results = self._new_results(images)
         places = self._places(images, given, results)
         rows = {name: a.nbytes // images for name, a in (*given.items(), *results.items())}
-        work = _Work(self._lowered, self._addresses, rows)
+        work = _Work(self._addresses, rows)
         rounds, rest = self._rounds(images)
         chunks = -(-(images - rest) // self.shard_size)
         for _, _, count in rounds:

@@ -262,7 +262,7 @@ class TrainingEngine:
         # A call comes by for every shard, and its specification is large: it is looked up once.
         known = self._calls.get(id(call))
         if known is None:
-            known = self._calls[id(call)] = self._addresses[call.spec]
+            known = self._calls[id(call)] = self._addresses[call.kernel]
         return known
 
     def _arena_resolver(self, thread: int, arena: int, sums: int) -> Resolve:
