@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from isoconv.arithmetic import elementary
+from isoconv.arithmetic import elementary, trigonometric
 from isoconv.errors import DTypeError
 
 ORACLES: dict[str, Callable[[Any], Any]] = {
@@ -97,7 +97,7 @@ def test_float64(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["sin", "cos"])
-def test_waves_near_multiples_of_a_quarter_turn(name: str) -> None:
+def test_sines_near_multiples_of_a_quarter_turn(name: str) -> None:
     """The reduction keeps enough bits where almost all of them cancel."""
     multiples = np.random.default_rng(2).integers(1, 2**22, 300)
     with mpmath.workprec(1200):

@@ -8,8 +8,8 @@ import isoconv.ops as ops
 from isoconv.errors import GraphError
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.fuse import fuse
-from isoconv.graph.groups import Group, asks_for_signs, readers_outside, verify_groups
-from isoconv.graph.signs import with_signs
+from isoconv.graph.groups import Group, asks_for_sign, readers_outside, verify_groups
+from isoconv.graph.sign_masks import with_sign_masks
 
 SAME = ops.ConvGeometry((3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1))
 HALF = ops.WindowGeometry((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1))
@@ -61,8 +61,8 @@ def test_sound_groups() -> None:
         ((replace(CONV, stored=()), *SOUND[1:]), "node 4 reads 3, which no earlier group stores"),
         ((replace(CONV, stored=(2, 3)), *SOUND[1:]), "group 0 stores node 2, which is no output"),
         ((*SOUND[:3], replace(BACK, stored=())), r"every output is stored; nodes \[7\] are not"),
-        ((replace(CONV, stored=(), signs=(3,)), *SOUND[1:]), "node 4 reads 3, which no earlier"),
-        ((CONV, replace(POOL, signs=(4,)), TOTAL, BACK), ""),
+        ((replace(CONV, stored=(), sign_masks=(3,)), *SOUND[1:]), "node 4 reads 3, which no"),
+        ((CONV, replace(POOL, sign_masks=(4,)), TOTAL, BACK), ""),
     ],
 )  # fmt: skip
 def test_broken_groups(groups, said) -> None:
@@ -169,10 +169,10 @@ def test_signs_for_those_who_ask() -> None:
     (relu,) = [i for i, node in enumerate(graph.nodes) if node.op == "relu"]
     number = next(n for n, group in enumerate(groups) if relu in group.nodes)
     bits = [*groups]
-    bits[number] = replace(groups[number], stored=(), signs=(relu,))
+    bits[number] = replace(groups[number], stored=(), sign_masks=(relu,))
     with pytest.raises(GraphError, match=f"reads {relu}, which no earlier group stores"):
         verify_groups(graph, bits)
-    verify_groups(graph, with_signs(graph, groups, lambda _: True))
+    verify_groups(graph, with_sign_masks(graph, groups, lambda _: True))
 
 
 def test_who_asks_for_signs() -> None:
@@ -182,12 +182,12 @@ def test_who_asks_for_signs() -> None:
     dx = b.add("relu_grad", y, dy)
     both = b.add("relu_grad", y, y)
     graph = b.graph([("dx", dx), ("both", both), ("more", b.add("add", dx, y))])
-    assert asks_for_signs(graph, Group(-1, (dx,), (), (dx,)), y)
-    assert not asks_for_signs(graph, Group(-1, (dx,), (), (dx,)), dy)
-    assert not asks_for_signs(graph, Group(-1, (both,), (), (both,)), y)
+    assert asks_for_sign(graph, Group(-1, (dx,), (), (dx,)), y)
+    assert not asks_for_sign(graph, Group(-1, (dx,), (), (dx,)), dy)
+    assert not asks_for_sign(graph, Group(-1, (both,), (), (both,)), y)
     more = graph.output("more")
-    assert not asks_for_signs(graph, Group(-1, (dx, more), (), (more,)), y)
-    assert not asks_for_signs(graph, Group(-1, (more,), (), (more,)), dy)
+    assert not asks_for_sign(graph, Group(-1, (dx, more), (), (more,)), y)
+    assert not asks_for_sign(graph, Group(-1, (more,), (), (more,)), dy)
 
 
 def test_readers_outside() -> None:
