@@ -56,7 +56,7 @@ def test_sound_groups() -> None:
         ((replace(CONV, pointwise=(3, 3)), *SOUND[1:]), "each of them once"),
         ((CONV, replace(POOL, stored=(4, 3)), *SOUND[2:]), r"group 1 .*own; got \[3\]"),
         ((CONV, Group(-1, (4,), (), (4,)), *SOUND[2:]), r"nodes \[4\] are neither pointwise"),
-        ((CONV, Group(4, (), (5,), (4, 5)), BACK), "a group with a root has no sums"),
+        ((CONV, Group(4, (), (5,), (4, 5)), BACK), "a group with an anchor has no sums"),
         ((POOL, CONV, TOTAL, BACK), "group 0 .*node 4 reads 3, which no earlier group stores"),
         ((replace(CONV, stored=()), *SOUND[1:]), "node 4 reads 3, which no earlier group stores"),
         ((replace(CONV, stored=(2, 3)), *SOUND[1:]), "group 0 stores node 2, which is no output"),
@@ -91,7 +91,7 @@ def chain():
 
 
 def test_what_one_kernel_can_do() -> None:
-    """Work behind a root that takes none, two shapes, two kinds of sums, a sum in its own pass."""
+    """Work behind an anchor that takes none, two shapes, two kinds of sums, a sum in its own pass."""
     graph = chain()
     ops_of = [node.op for node in graph.nodes]
     assert ops_of == ["input", "input", "softmax", "neg", "sum", "sum", "square", "exp"]
