@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from isoconv import private
-from isoconv.compile.cache import KernelCache
+from isoconv.compile.native.cache import KernelCache
 from isoconv.private import PrivateFolder, read_own
 
 KEY = "a" * 64
@@ -140,7 +140,7 @@ PROGRAM = """
 import grp, os, pwd, sys, tempfile
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from isoconv.compile.cache import KernelCache
+from isoconv.compile.native.cache import KernelCache
 os.setgroups([])
 os.setgid(int(sys.argv[2]))
 os.setuid(int(sys.argv[2]))

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from bench.worker import Array
-from isoconv.compile.expression import Domain, Expression, Operand, Step
 from isoconv.compile.layout import Buffer, Placement, dense_strides
-from isoconv.compile.lower import Call, lower
-from isoconv.compile.plan import make_plan, region_offsets
-from isoconv.compile.pointwise import PointwiseSpec
-from isoconv.compile.runtime import BarrierSpec
+from isoconv.compile.lower.driver import Call, lower
+from isoconv.compile.lower.plan import make_plan, region_offsets
+from isoconv.compile.native.runtime import BarrierSpec
+from isoconv.compile.pointwise.expression import Domain, Expression, Operand, Step
+from isoconv.compile.pointwise.kernel import PointwiseSpec
 from isoconv.graph.ir import Graph
 from isoconv.run.memory import Context, Resolve, Script, ScriptBuilder, aligned_bytes, aligned_copy
 from isoconv.run.team import Team, library_for

@@ -22,11 +22,11 @@ import llvmlite.binding as llvm
 
 from bench.libraries.isoconv_library import IsoconvLibrary
 from bench.worker import Array, Prepared, serve
-from isoconv.compile import build, kernels
-from isoconv.compile.jit import Effort, compile_object
-from isoconv.compile.kernels import KernelLibrary
+from isoconv.compile.native import build, kernels
+from isoconv.compile.native.jit import Effort, compile_object
+from isoconv.compile.native.kernels import KernelLibrary
+from isoconv.compile.native.worker import compile_all
 from isoconv.compile.target import Target, host_target
-from isoconv.compile.worker import compile_all
 from isoconv.run import training
 
 __all__ = ["ALL_PASSES", "FLAGS", "ReassociatedLibrary", "free", "optimised"]

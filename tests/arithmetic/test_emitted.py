@@ -13,7 +13,7 @@ from llvmlite import ir
 
 from isoconv.arithmetic import elementary
 from isoconv.arithmetic.philox import philox4x32
-from isoconv.compile.elementary import FUNCTIONS, emit, emit_power, philox_words
+from isoconv.compile.native.elementary import FUNCTIONS, emit, emit_power, philox_words
 from isoconv.errors import CompileError
 
 I64 = ir.IntType(64)

@@ -12,8 +12,8 @@ from bench.libraries.reassociated_library import ALL_PASSES, FLAGS, Reassociated
 from bench.measure import _step_request
 from bench.workloads import Step
 
-from isoconv.compile.cache import KernelCache
-from isoconv.compile.loops import Kernel
+from isoconv.compile.native.cache import KernelCache
+from isoconv.compile.native.loops import Kernel
 from isoconv.compile.target import host_target
 
 STEP = Step("tiny", "tiny", 8, (12, 12, 1))

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from isoconv.compile.jit import LoadedLibrary
-from isoconv.compile.kernels import KernelSpec, emit_object
-from isoconv.compile.loops import CONTEXT, CONTEXT_SLOTS
+from isoconv.compile.native.jit import LoadedLibrary
+from isoconv.compile.native.kernels import KernelSpec, emit_object
+from isoconv.compile.native.loops import CONTEXT, CONTEXT_SLOTS
 from isoconv.compile.target import Target, host_target
 from isoconv.graph.operation import Array
 

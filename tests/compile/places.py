@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from tests.compile.harness import aligned
 
-from isoconv.compile.expression import Expression, Operand
+from isoconv.compile.pointwise.expression import Expression, Operand
 from isoconv.compile.target import Target, target_named
 from isoconv.errors import ArgumentError
 from isoconv.graph.operation import Array

@@ -7,11 +7,11 @@ from tests.compile.places import same_bits, targets
 from tests.run.graphs import check, random_arrays, specials
 
 import isoconv.ops as ops
-from isoconv.compile.bits import BITS, suits_bits
-from isoconv.compile.expression import Domain, Expression, Operand, Step
 from isoconv.compile.layout import Buffer, Placement, dense_strides
-from isoconv.compile.lower import lower
-from isoconv.compile.pointwise import PointwiseSpec
+from isoconv.compile.lower.driver import lower
+from isoconv.compile.pointwise.bits import BITS, suits_bits
+from isoconv.compile.pointwise.expression import Domain, Expression, Operand, Step
+from isoconv.compile.pointwise.kernel import PointwiseSpec
 from isoconv.compile.target import host_target
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import TensorSpec

@@ -7,7 +7,7 @@ import pytest
 from tests.compile.harness import aligned, run_kernel
 from tests.compile.places import same_bits
 
-from isoconv.compile.border import BorderSpec
+from isoconv.compile.pointwise.halo import BorderSpec
 
 BORDERS = [
     ((5,), ((2, 1),)),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from isoconv.compile.cache import KernelCache, default_folder
+from isoconv.compile.native.cache import KernelCache, default_folder
 
 KEY, OTHER = "a" * 64, "b" * 64
 
@@ -185,7 +185,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from pathlib import Path
-from isoconv.compile.cache import KernelCache
+from isoconv.compile.native.cache import KernelCache
 
 cache = KernelCache(Path(sys.argv[1]), bound=3000)
 key, code = "a" * 64, b"code" * 250
@@ -220,9 +220,9 @@ def test_processes_at_once(tmp_path) -> None:
 COMPILER = """
 import hashlib, sys
 from pathlib import Path
-from isoconv.compile.cache import KernelCache
-from isoconv.compile.kernels import KernelLibrary, kernel_key
-from isoconv.compile.runtime import HyperSpec
+from isoconv.compile.native.cache import KernelCache
+from isoconv.compile.native.kernels import KernelLibrary, kernel_key
+from isoconv.compile.native.runtime import HyperSpec
 from isoconv.compile.target import host_target
 cache = KernelCache(Path(sys.argv[1]))
 specs = [HyperSpec(columns) for columns in range(1, 41)]

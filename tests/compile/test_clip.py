@@ -7,7 +7,7 @@ from tests.compile.places import same_bits, targets
 from tests.run.graphs import numbers, specials
 
 from isoconv.arithmetic.sums import NORM_BLOCK, square_norm_blocks
-from isoconv.compile.clip import BLOCK, ClipBlocksSpec, ClipFactorSpec
+from isoconv.compile.reduction.clip import BLOCK, ClipBlocksSpec, ClipFactorSpec
 
 
 def clip(vector, limit, parts=1, target=None):

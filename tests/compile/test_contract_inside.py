@@ -8,11 +8,11 @@ from tests.compile import test_contract
 from tests.compile.geometries import contraction, conv_arrays, conv_graph
 from tests.run.graphs import check
 
-from isoconv.compile import lower_contract
-from isoconv.compile.contract import Axis
-from isoconv.compile.contract_inside import InsideContractSpec
-from isoconv.compile.padding import inside_share
-from isoconv.compile.schedule import choose_inside_tile
+from isoconv.compile.contraction import rules as lower_contract
+from isoconv.compile.contraction.contract import Axis
+from isoconv.compile.contraction.inside import InsideContractSpec
+from isoconv.compile.contraction.padding import inside_share
+from isoconv.compile.contraction.tiles import choose_inside_tile
 from isoconv.compile.target import target_named
 
 BOTH = ("conv", "conv_grad_input")

@@ -16,8 +16,9 @@ from tests.compile.geometries import (
 from tests.run.graphs import check, random_arrays
 
 import isoconv.ops as ops
-from isoconv.compile import lower_contract, weight_tiles
-from isoconv.compile.weight_tiles import SPELLED
+from isoconv.compile.contraction import rules as lower_contract
+from isoconv.compile.contraction import weight_tiles
+from isoconv.compile.contraction.weight_tiles import SPELLED
 from isoconv.graph.builder import GraphBuilder
 
 WEIGHT = ("conv_grad_weight",)

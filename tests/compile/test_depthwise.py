@@ -8,9 +8,9 @@ from tests.compile.harness import aligned, run_kernel
 from tests.compile.places import FILLER, placed, plain_store, same_bits, targets
 
 import isoconv.ops  # noqa: F401 - fills the table of operations
-from isoconv.compile.depthwise import DepthwiseSpec, DepthwiseWeightSpec
-from isoconv.compile.expression import Domain, Operand
-from isoconv.compile.index_maps import border, forward_axes, gradient_phases
+from isoconv.compile.contraction.depthwise import DepthwiseSpec, DepthwiseWeightSpec
+from isoconv.compile.contraction.index_maps import border, forward_axes, gradient_phases
+from isoconv.compile.pointwise.expression import Domain, Operand
 from isoconv.graph.operation import operation
 from isoconv.ops.conv import ConvGradInput
 from isoconv.ops.geometry import ConvGeometry

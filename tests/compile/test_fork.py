@@ -11,11 +11,11 @@ import llvmlite.binding as llvm
 import pytest
 from tests.forks import SECONDS, Busy, Child, exit_code, in_child, in_thread, needs_fork
 
-from isoconv.compile import fork, worker
-from isoconv.compile.build import emit_object
-from isoconv.compile.collector import collector_paused
-from isoconv.compile.kernels import KernelLibrary
-from isoconv.compile.runtime import HyperSpec
+from isoconv.compile.native import fork, worker
+from isoconv.compile.native.build import emit_object
+from isoconv.compile.native.collector import collector_paused
+from isoconv.compile.native.kernels import KernelLibrary
+from isoconv.compile.native.runtime import HyperSpec
 from isoconv.compile.target import host_target
 
 pytestmark = needs_fork

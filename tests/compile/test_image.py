@@ -8,8 +8,8 @@ from tests.compile.harness import aligned, run_kernel
 from tests.compile.places import FILLER, placed, same_bits, targets
 
 import isoconv.ops  # noqa: F401 - fills the table of operations
-from isoconv.compile.expression import Domain, Operand
-from isoconv.compile.image import AugmentSpec
+from isoconv.compile.augmentation.kernel import AugmentSpec
+from isoconv.compile.pointwise.expression import Domain, Operand
 from isoconv.graph.operation import operation
 from isoconv.ops.image import TABLE_COLUMNS, Augment
 

@@ -5,8 +5,8 @@ from itertools import product
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isoconv.compile.contract import Axis
-from isoconv.compile.index_maps import border, forward_axes, gradient_phases
+from isoconv.compile.contraction.contract import Axis
+from isoconv.compile.contraction.index_maps import border, forward_axes, gradient_phases
 from isoconv.ops.geometry import ConvGeometry
 from isoconv.ops.window import covered, offsets
 

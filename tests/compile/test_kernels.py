@@ -15,14 +15,16 @@ from tests.compile.places import targets
 
 import isoconv.compile as compile_room
 from isoconv import nn
-from isoconv.compile import kernels, lower_contract, lower_winograd
-from isoconv.compile.border import BorderSpec
-from isoconv.compile.cache import KernelCache
-from isoconv.compile.jit import LoadedLibrary, compile_object
-from isoconv.compile.kernels import KernelLibrary, kernel_key
-from isoconv.compile.loops import Kernel
-from isoconv.compile.runtime import GoSpec, HyperSpec, ServeSpec
+from isoconv.compile.contraction import rules as lower_contract
+from isoconv.compile.native import kernels
+from isoconv.compile.native.cache import KernelCache
+from isoconv.compile.native.jit import LoadedLibrary, compile_object
+from isoconv.compile.native.kernels import KernelLibrary, kernel_key
+from isoconv.compile.native.loops import Kernel
+from isoconv.compile.native.runtime import GoSpec, HyperSpec, ServeSpec
+from isoconv.compile.pointwise.halo import BorderSpec
 from isoconv.compile.target import host_target
+from isoconv.compile.winograd import rules as lower_winograd
 from isoconv.data import Augmentation
 from isoconv.errors import CompileError
 from isoconv.run.memory import ScriptBuilder
@@ -168,7 +170,7 @@ def test_every_kind_of_kernel_is_here(specifications) -> None:
     """No kind of specification in compile/ escapes the test below."""
     kinds = {
         node.name
-        for path in Path(compile_room.__file__).parent.glob("*.py")
+        for path in Path(compile_room.__file__).parent.rglob("*.py")
         for node in ast.parse(path.read_text("utf-8")).body
         if isinstance(node, ast.ClassDef) and node.name.endswith("Spec")
     }
@@ -204,8 +206,8 @@ def test_keys_hold_the_target_and_the_toolchain(monkeypatch) -> None:
 
 def test_zeros_of_both_signs_are_two_kernels() -> None:
     """Constants that compare equal and differ in a bit are not taken for one."""
-    from isoconv.compile.expression import Domain, Expression, Operand, Step
-    from isoconv.compile.pointwise import PointwiseSpec
+    from isoconv.compile.pointwise.expression import Domain, Expression, Operand, Step
+    from isoconv.compile.pointwise.kernel import PointwiseSpec
     from isoconv.ops import Constant
 
     specs = []

@@ -12,7 +12,7 @@ from tests.compile.places import same_bits, targets
 from tests.run.graphs import specials
 
 from isoconv.arithmetic.fma import fma
-from isoconv.compile.loops import I64, Kernel
+from isoconv.compile.native.loops import I64, Kernel
 
 
 @dataclass(frozen=True)

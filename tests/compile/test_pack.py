@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from tests.compile.harness import aligned, run_kernel
 from tests.compile.places import same_bits
 
-from isoconv.compile.pack import PackSpec
-from isoconv.compile.schedule import runs
+from isoconv.compile.contraction.pack import PackSpec
+from isoconv.compile.contraction.tiles import runs
 
 
 def packed(spec, w):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from tests.compile.harness import run_kernel
 
-from isoconv.compile.pieces import Pieces
-from isoconv.compile.schedule import runs
+from isoconv.compile.contraction.partition import Pieces
+from isoconv.compile.contraction.tiles import runs
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from isoconv import nn
 from isoconv.compile.calls import Call
 from isoconv.compile.layout import ALIGNMENT, Buffer, Placement, dense_strides
-from isoconv.compile.lower import lower
-from isoconv.compile.plan import make_plan, region_offsets
-from isoconv.compile.runtime import AdvanceSpec
+from isoconv.compile.lower.driver import lower
+from isoconv.compile.lower.plan import make_plan, region_offsets
+from isoconv.compile.native.runtime import AdvanceSpec
 from isoconv.compile.target import host_target
 from isoconv.graph.autodiff import differentiate
 

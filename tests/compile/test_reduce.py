@@ -9,9 +9,9 @@ from tests.compile.places import placed, same_bits, targets
 
 import isoconv.ops  # noqa: F401 - fills the table of operations
 from isoconv.arithmetic.sums import partial_sum
-from isoconv.compile.expression import Domain, Expression, Operand, Step
-from isoconv.compile.reduce import ReduceSpec
-from isoconv.compile.reduce_walk import is_narrow
+from isoconv.compile.pointwise.expression import Domain, Expression, Operand, Step
+from isoconv.compile.reduction.sums import ReduceSpec
+from isoconv.compile.reduction.walk import is_narrow
 from isoconv.graph.operation import operation
 from isoconv.ops.reduce import Sum
 

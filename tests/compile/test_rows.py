@@ -6,9 +6,9 @@ from tests.compile.harness import aligned, run_kernel
 from tests.compile.places import placed, same_bits, targets
 
 import isoconv.ops  # noqa: F401 - fills the table of operations
-from isoconv.compile.expression import Domain, Operand
-from isoconv.compile.kernels import emit_object
-from isoconv.compile.rows import RowsSpec
+from isoconv.compile.native.kernels import emit_object
+from isoconv.compile.pointwise.expression import Domain, Operand
+from isoconv.compile.reduction.rows import RowsSpec
 from isoconv.compile.target import host_target
 from isoconv.errors import CompileError
 from isoconv.graph.operation import operation

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from tests.compile.harness import run_kernel
 
-from isoconv.compile.loops import Kernel
-from isoconv.compile.runtime import AdvanceSpec, BarrierSpec, FinishSpec, HyperSpec
+from isoconv.compile.native.loops import Kernel
+from isoconv.compile.native.runtime import AdvanceSpec, BarrierSpec, FinishSpec, HyperSpec
+from isoconv.compile.native.waiting import ALLOWED, PARTIES, SPINS
 from isoconv.compile.target import host_target
-from isoconv.compile.waiting import ALLOWED, PARTIES, SPINS
 from isoconv.errors import ArgumentError
 from isoconv.run.memory import Context, ScriptBuilder
 from isoconv.run.team import Team, default_threads, library_for

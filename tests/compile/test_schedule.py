@@ -9,12 +9,10 @@ from tests.compile.test_winograd_chunks import convolution
 from tests.run.graphs import check, random_arrays
 
 import isoconv.ops as ops
-from isoconv.compile import lower_contract, lower_winograd
-from isoconv.compile.contract import ContractSpec
-from isoconv.compile.contract_inside import InsideContractSpec
-from isoconv.compile.contract_weight import ContractWeightSpec
-from isoconv.compile.lower import Lowering
-from isoconv.compile.schedule import (
+from isoconv.compile.contraction import rules as lower_contract
+from isoconv.compile.contraction.contract import ContractSpec
+from isoconv.compile.contraction.inside import InsideContractSpec
+from isoconv.compile.contraction.tiles import (
     Tile,
     choose_tile,
     chunk_size,
@@ -27,7 +25,10 @@ from isoconv.compile.schedule import (
     step_cycles,
     vector_lanes,
 )
+from isoconv.compile.contraction.weight_gradient import ContractWeightSpec
+from isoconv.compile.lower.driver import Lowering
 from isoconv.compile.target import host_target
+from isoconv.compile.winograd import rules as lower_winograd
 from isoconv.run.evaluate import evaluate
 
 SIZES = st.integers(1, 400)

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import isoconv
-from isoconv.compile import build
-from isoconv.compile.sources import closure, imports, parsed_imports, state
+from isoconv.compile.native import build
+from isoconv.compile.native.sources import closure, imports, parsed_imports, state
 
 ROOM = "isoconv.compile"
 SRC = Path(isoconv.__file__).parent
@@ -109,7 +109,7 @@ def test_closure() -> None:
     """All of the room, and all modules that it imports, from module to module; nothing else."""
     assert {MODULES[name] for name in closure(ROOM)} == REACHED
     covered = {"__init__.py", "errors.py", "ops/image.py", "ops/winograd.py", "ops/__init__.py",
-               "graph/ir.py", "arithmetic/philox.py", "compile/rows.py"}  # fmt: skip
+               "graph/ir.py", "arithmetic/philox.py", "compile/reduction/rows.py"}  # fmt: skip
     assert covered <= REACHED
     outside = {file.partition("/")[0] for file in set(FILES) - REACHED}
     assert {"cli", "data", "nn", "report", "run", "train"} <= outside
@@ -124,13 +124,13 @@ def test_nothing_else_can_be_imported() -> None:
     """
     ways = ("importlib", "__import__", "exec(", "eval(", "runpy", "pkgutil")
     found = {file for file in REACHED for way in ways if way in (SRC / file).read_text("utf-8")}
-    assert found == {"__init__.py", "compile/sources.py"}
+    assert found == {"__init__.py", "compile/native/sources.py"}
 
 
 def test_another_room() -> None:
     """The closure is that of the room that was asked for; a room that is not there has none."""
     assert "isoconv.data.idx" in closure("isoconv.data")
-    assert "isoconv.compile.build" not in closure("isoconv.data")
+    assert "isoconv.compile.native.build" not in closure("isoconv.data")
     for room in ("isoconv.kitchen", "isoconv.nn.kitchen.sink", "kitchen"):
         with pytest.raises(ImportError, match=room):
             closure(room)
@@ -191,7 +191,7 @@ def test_imports(case) -> None:
 def test_finding_imports_nothing() -> None:
     """Sources are found and read without running any."""
     program = """
-from isoconv.compile.sources import closure
+from isoconv.compile.native.sources import closure
 before = set(sys.modules)
 found = len(closure("isoconv.compile"))
 new = set(sys.modules) - before
@@ -204,9 +204,9 @@ print(json.dumps([found, [name for name in new if name.startswith("isoconv")]]))
 
 KEY = """
 from pathlib import Path
-from isoconv.compile import build
-from isoconv.compile.kernels import kernel_key
-from isoconv.compile.runtime import RunSpec
+from isoconv.compile.native import build
+from isoconv.compile.native.kernels import kernel_key
+from isoconv.compile.native.runtime import RunSpec
 from isoconv.compile.target import host_target
 
 def key():
@@ -223,7 +223,7 @@ def test_every_source_is_in_the_key(copy) -> None:
         + """
 first, keys = key(), {}
 for file in json.loads(sys.argv[1]):
-    path = Path(build.__file__).parents[1] / file
+    path = Path(build.__file__).parents[2] / file
     text = path.read_bytes()
     path.write_bytes(text + b"# something else\\n")
     keys[file] = key()
@@ -243,7 +243,7 @@ def test_a_new_import_is_in_the_key(copy) -> None:
         KEY
         + """
 def write(file, text):
-    path = Path(build.__file__).parents[1] / file
+    path = Path(build.__file__).parents[2] / file
     path.parent.mkdir(exist_ok=True)
     with path.open("a") as stream:
         stream.write(text)
@@ -252,7 +252,7 @@ def write(file, text):
 print(json.dumps([
     key(),
     write("nn/table.py", "T = 1\\n"),
-    write("compile/bits.py", "def f():\\n    from ..nn import table\\n"),
+    write("compile/pointwise/bits.py", "def f():\\n    from ...nn import table\\n"),
     write("nn/table.py", "T = 2\\n"),
     write("nn/__init__.py", "# The package of the table.\\n"),
     write("compile/another.py", "import isoconv.plain.table\\n"),
@@ -318,8 +318,9 @@ def test_versions_are_in_the_key(monkeypatch) -> None:
 # Without a folder of sources ----------------------------------------------------------------------
 
 STATE = """
-from isoconv.compile import build, worker
-from isoconv.compile.sources import state
+from isoconv.compile.native import build
+from isoconv.compile.native import worker
+from isoconv.compile.native.sources import state
 from isoconv.compile.target import host_target
 from isoconv.run.team import library_for
 
@@ -394,7 +395,7 @@ def test_one_source_is_missing(copy) -> None:
     assert rest == [True, True]
 
 
-@pytest.mark.parametrize("origin", [None, "/nowhere/program/isoconv/compile/sources.pyc"])
+@pytest.mark.parametrize("origin", [None, "/nowhere/program/isoconv/compile/native/sources.pyc"])
 def test_a_program_with_the_package_inside(copy, origin) -> None:
     """Where nothing can be read, no two processes have a key in common, and nothing is kept."""
     texts = {name: (copy / "isoconv" / file).read_text("utf-8") for name, file in MODULES.items()}
@@ -421,8 +422,8 @@ class Inside:
         exec(texts[module.__name__], module.__dict__)
 
 sys.meta_path.insert(0, Inside())
-from isoconv.compile import build
-from isoconv.compile.sources import state
+from isoconv.compile.native import build
+from isoconv.compile.native.sources import state
 from isoconv.run.team import library_for
 
 library = library_for()

@@ -10,14 +10,14 @@ from tests.run.graphs import check, random_arrays
 from tests.run.test_training import digest, engine_for, make_step, rates
 
 from isoconv import nn
-from isoconv.compile.expression import Domain, Expression, Step
 from isoconv.compile.layout import Buffer, Placement, dense_strides
-from isoconv.compile.loops import Kernel
-from isoconv.compile.lower import lower
-from isoconv.compile.pointwise import PointwiseSpec
-from isoconv.compile.streams import streamed
+from isoconv.compile.lower.driver import lower
+from isoconv.compile.native.loops import Kernel
+from isoconv.compile.pointwise.expression import Domain, Expression, Step
+from isoconv.compile.pointwise.kernel import PointwiseSpec
+from isoconv.compile.pointwise.nontemporal import streamed
 from isoconv.compile.target import host_target
-from isoconv.compile.window import PoolGradSpec, PoolSpec
+from isoconv.compile.window.pool import PoolGradSpec, PoolSpec
 from isoconv.graph.builder import GraphBuilder
 from isoconv.ops import ConvGeometry, ConvGradInput
 from isoconv.ops.geometry import WindowGeometry

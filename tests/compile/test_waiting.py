@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from tests.compile.harness import run_kernel
 
-from isoconv.compile.loops import I32, Kernel
-from isoconv.compile.runtime import ALLOWED_AT_DOOR, BarrierSpec
-from isoconv.compile.target import host_target
-from isoconv.compile.waiting import (
+from isoconv.compile.native.loops import I32, Kernel
+from isoconv.compile.native.runtime import ALLOWED_AT_DOOR, BarrierSpec
+from isoconv.compile.native.waiting import (
     ALLOWED,
     CROWDED,
     OFFERS,
@@ -22,6 +21,7 @@ from isoconv.compile.waiting import (
     spin_while,
     spins_for,
 )
+from isoconv.compile.target import host_target
 from isoconv.run import team as team_module
 from isoconv.run.memory import ScriptBuilder
 from isoconv.run.team import Team, library_for

@@ -5,8 +5,8 @@ import pytest
 from tests.compile.harness import run_kernel
 from tests.compile.places import FILLER, placed, plain_store, same_bits, targets
 
-from isoconv.compile.expression import Domain, Expression, Step
-from isoconv.compile.window import PoolGradSpec, PoolSpec
+from isoconv.compile.pointwise.expression import Domain, Expression, Step
+from isoconv.compile.window.pool import PoolGradSpec, PoolSpec
 from isoconv.graph.operation import operation
 from isoconv.ops.geometry import WindowGeometry
 from isoconv.ops.pool import AvgPool, AvgPoolGrad

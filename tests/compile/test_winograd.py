@@ -10,9 +10,9 @@ from tests.compile.places import FILLER, placed, plain_store, same_bits, targets
 from tests.run.graphs import check, numbers
 
 import isoconv.ops as ops
-from isoconv.compile.expression import Domain, Operand
-from isoconv.compile.winograd import WinogradMapSpec, WinogradPlanesSpec
-from isoconv.compile.winograd_weight import WinogradPackSpec, WinogradWeightSpec
+from isoconv.compile.pointwise.expression import Domain, Operand
+from isoconv.compile.winograd.maps import WinogradMapSpec, WinogradPlanesSpec
+from isoconv.compile.winograd.weights import WinogradPackSpec, WinogradWeightSpec
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.operation import operation
 

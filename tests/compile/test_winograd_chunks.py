@@ -13,13 +13,13 @@ from tests.run.graphs import check, numbers, random_arrays
 
 import isoconv.ops as ops
 from isoconv import nn
-from isoconv.compile import winograd_layout
 from isoconv.compile.layout import Buffer, Placement, dense_strides
-from isoconv.compile.lower import lower
-from isoconv.compile.plan import scratch_size
+from isoconv.compile.lower.driver import lower
+from isoconv.compile.lower.plan import scratch_size
 from isoconv.compile.target import host_target
-from isoconv.compile.winograd_chunks import WinogradConvSpec, WinogradConvWeightSpec
-from isoconv.compile.winograd_layout import chunk_rows
+from isoconv.compile.winograd import planes as winograd_layout
+from isoconv.compile.winograd.chunks import WinogradConvSpec, WinogradConvWeightSpec
+from isoconv.compile.winograd.planes import chunk_rows
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import TensorSpec
 from isoconv.run.inference import Predictor
@@ -39,7 +39,7 @@ def rows(monkeypatch):
         def chosen(planes, channels, filters, capacity, *, sums):
             return min(count, planes.shape[1] * max(1, capacity))
 
-        monkeypatch.setattr("isoconv.compile.lower_winograd.chunk_rows", chosen)
+        monkeypatch.setattr("isoconv.compile.winograd.rules.chunk_rows", chosen)
 
     return set_rows
 
@@ -94,7 +94,7 @@ def test_random_shapes(case, count) -> None:
     graph = convolution(patches, channels, filters, dtype)
     arrays = random_arrays(graph, images)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("isoconv.compile.lower_winograd.chunk_rows", lambda *_, **__: count)
+        patch.setattr("isoconv.compile.winograd.rules.chunk_rows", lambda *_, **__: count)
         calls = kinds(lowered(graph, images))
         assert calls[WinogradConvSpec] == 2
         assert calls[WinogradConvWeightSpec] == 1

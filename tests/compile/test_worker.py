@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from isoconv.compile import worker
-from isoconv.compile.build import emit_object
-from isoconv.compile.cache import KernelCache
-from isoconv.compile.kernels import KernelLibrary
-from isoconv.compile.loops import Kernel
-from isoconv.compile.runtime import HyperSpec, RunSpec
+from isoconv.compile.native import worker
+from isoconv.compile.native.build import emit_object
+from isoconv.compile.native.cache import KernelCache
+from isoconv.compile.native.kernels import KernelLibrary
+from isoconv.compile.native.loops import Kernel
+from isoconv.compile.native.runtime import HyperSpec, RunSpec
 from isoconv.compile.target import host_target
 from isoconv.errors import CompileError
 
@@ -268,8 +268,8 @@ def test_script_without_main_guard(tmp_path) -> None:
     script.write_text(
         textwrap.dedent("""
         print("once")
-        from isoconv.compile import worker
-        from isoconv.compile.runtime import HyperSpec
+        from isoconv.compile.native import worker
+        from isoconv.compile.native.runtime import HyperSpec
         from isoconv.compile.target import host_target
         jobs = [(f"kernel_{i}", HyperSpec(i)) for i in range(40)]
         found = []
@@ -295,8 +295,8 @@ def test_helpers_end_with_their_parent(tmp_path) -> None:
     script.write_text(
         textwrap.dedent("""
         import time
-        from isoconv.compile import worker
-        from isoconv.compile.runtime import HyperSpec
+        from isoconv.compile.native import worker
+        from isoconv.compile.native.runtime import HyperSpec
         from isoconv.compile.target import host_target
         started, real = [], worker.subprocess.Popen
         def start(*arguments, **settings):

@@ -28,7 +28,7 @@ import numpy as np
 from isoconv import nn
 from isoconv.arithmetic import ARITHMETIC_VERSION
 from isoconv.arithmetic.philox import integers
-from isoconv.compile import schedule
+from isoconv.compile.contraction import tiles as schedule
 from isoconv.compile.target import TARGETS, Target
 from isoconv.data import Augmentation, Dataset
 from isoconv.data.dataset import dataset_of

@@ -6,8 +6,8 @@ from tests.ops.test_contract import CASES, IMAGES, add_inputs, make_array
 from tests.run.graphs import check, random_arrays
 
 import isoconv.ops as ops
-from isoconv.compile.lower_roots import ROOTS
-from isoconv.compile.pointwise_ops import POINTWISE
+from isoconv.compile.lower.roots import ROOTS
+from isoconv.compile.pointwise.operations import POINTWISE
 from isoconv.compile.target import host_target
 from isoconv.errors import ArgumentError, DTypeError, GraphError, ShapeError
 from isoconv.graph.builder import GraphBuilder

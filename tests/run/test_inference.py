@@ -10,8 +10,8 @@ import pytest
 from tests.run.graphs import specials
 
 from isoconv import nn
-from isoconv.compile.border import BorderSpec
-from isoconv.compile.pointwise import PointwiseSpec
+from isoconv.compile.pointwise.halo import BorderSpec
+from isoconv.compile.pointwise.kernel import PointwiseSpec
 from isoconv.errors import ArgumentError, DTypeError, ShapeError
 from isoconv.graph.builder import GraphBuilder
 from isoconv.nn.inference import inference_graph, weights_for

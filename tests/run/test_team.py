@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from isoconv import nn
-from isoconv.compile.runtime import ASLEEP, HyperSpec
+from isoconv.compile.native.runtime import ASLEEP, HyperSpec
 from isoconv.errors import ArgumentError
 from isoconv.run import team
 from isoconv.run.memory import ScriptBuilder

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from tests.compile.geometries import contraction, conv_graph
 
-from isoconv.compile.contract import ContractSpec
-from isoconv.compile.contract_weight import ContractWeightSpec
+from isoconv.compile.contraction.contract import ContractSpec
+from isoconv.compile.contraction.weight_gradient import ContractWeightSpec
 from isoconv.compile.layout import Buffer, Placement, dense_strides
-from isoconv.compile.lower import lower
+from isoconv.compile.lower.driver import lower
 from isoconv.compile.target import host_target
 from isoconv.run.work import flops_of
 

@@ -3,8 +3,8 @@
 Every function takes float32 or float64 arrays, or a Python float, computes in float64 with
 additions, multiplications, divisions and square roots that are rounded one by one (never fused),
 comparisons, selections and integer operations, and rounds once to the dtype it was given. Both
-sides of each selection are computed, so the same sequence serves vectors; ``compile/elementary.py``
-emits it as machine code from the constants below.
+sides of each selection are computed, so the same sequence serves vectors;
+``compile/native/elementary.py`` emits it as machine code from the constants below.
 
 The error is below 1 unit in the last place in float32 for every argument. In float64 it is below
 1 unit for exp, log, log1p and power, 2 for sigmoid, erf, rsqrt, sines and cosines, 3 for expm1 and

@@ -11,7 +11,7 @@ from isoconv.cli.options import AsJson, TargetName
 from isoconv.cli.table import print_json, say
 
 if TYPE_CHECKING:
-    from isoconv.compile.cache import KernelCache
+    from isoconv.compile.native.cache import KernelCache
 
 __all__ = ["info"]
 
@@ -33,7 +33,7 @@ def info(
       isoconv info
       isoconv info --clear-cache
     """
-    from isoconv.compile.cache import KernelCache, default_folder
+    from isoconv.compile.native.cache import KernelCache, default_folder
     from isoconv.data.cache import open_cache
 
     folder = default_folder()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from isoconv.compile.expression import Operand
-from isoconv.compile.kernels import KernelSpec
 from isoconv.compile.layout import Buffer, Placement
+from isoconv.compile.native.kernels import KernelSpec
+from isoconv.compile.pointwise.expression import Operand
 from isoconv.graph.ir import TensorSpec
 
 __all__ = ["Arguments", "Call", "Lowered"]

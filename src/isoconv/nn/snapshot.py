@@ -11,7 +11,7 @@ from itertools import chain
 from operator import contains, is_
 from typing import TYPE_CHECKING, Any
 
-from isoconv.compile.fork import forks_wait_for
+from isoconv.compile.native.fork import forks_wait_for
 from isoconv.graph.operation import Array
 
 if TYPE_CHECKING:

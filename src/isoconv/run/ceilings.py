@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from isoconv.compile.expression import Domain, Expression, Operand, Step
-from isoconv.compile.kernels import KernelLibrary
-from isoconv.compile.loops import Kernel
-from isoconv.compile.pointwise import PointwiseSpec
-from isoconv.compile.runtime import BarrierSpec
+from isoconv.compile.native.kernels import KernelLibrary
+from isoconv.compile.native.loops import Kernel
+from isoconv.compile.native.runtime import BarrierSpec
+from isoconv.compile.pointwise.expression import Domain, Expression, Operand, Step
+from isoconv.compile.pointwise.kernel import PointwiseSpec
 from isoconv.compile.target import Target
 from isoconv.run.memory import Context, Script, ScriptBuilder, aligned_bytes
 from isoconv.run.team import Team, default_threads, library_for

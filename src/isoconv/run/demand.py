@@ -11,7 +11,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from isoconv.compile.clip import BLOCK
+from isoconv.compile.reduction.clip import BLOCK
 from isoconv.graph.ir import TensorSpec
 from isoconv.memory import check_memory
 from isoconv.run.course import Course

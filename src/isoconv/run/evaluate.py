@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoconv.compile.layout import Buffer, Placement, dense_strides
-from isoconv.compile.lower import lower
-from isoconv.compile.plan import make_plan, region_offsets, scratch_size
+from isoconv.compile.lower.driver import lower
+from isoconv.compile.lower.plan import make_plan, region_offsets, scratch_size
 from isoconv.compile.target import Target
 from isoconv.errors import ArgumentError, DTypeError, ShapeError
 from isoconv.graph.ir import Graph, TensorSpec

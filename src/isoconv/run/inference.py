@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoconv.checks import check_count
-from isoconv.compile.border import BorderSpec
 from isoconv.compile.calls import Call
-from isoconv.compile.fork import renew_in_child
 from isoconv.compile.layout import Buffer, Placement, dense_strides
-from isoconv.compile.lower import lower
-from isoconv.compile.plan import make_plan, region_offsets, scratch_size
-from isoconv.compile.runtime import AdvanceSpec, BarrierSpec
+from isoconv.compile.lower.driver import lower
+from isoconv.compile.lower.plan import make_plan, region_offsets, scratch_size
+from isoconv.compile.native.fork import renew_in_child
+from isoconv.compile.native.runtime import AdvanceSpec, BarrierSpec
+from isoconv.compile.pointwise.halo import BorderSpec
 from isoconv.errors import ArgumentError, DTypeError, ShapeError
 from isoconv.graph.ir import Graph, TensorSpec
 from isoconv.run.demand import Demand, bytes_of

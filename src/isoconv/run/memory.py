@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from isoconv.compile.calls import Call
 from isoconv.compile.layout import Buffer
-from isoconv.compile.loops import CONTEXT, CONTEXT_SLOTS
+from isoconv.compile.native.loops import CONTEXT, CONTEXT_SLOTS
 from isoconv.errors import NotEnoughMemoryError
 
 __all__ = [

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isoconv.compile.kernels import KernelLibrary, KernelSpec
-from isoconv.compile.loops import I32, Kernel
-from isoconv.compile.lower import Call, Lowered
-from isoconv.compile.runtime import BarrierSpec
+from isoconv.compile.lower.driver import Call, Lowered
+from isoconv.compile.native.kernels import KernelLibrary, KernelSpec
+from isoconv.compile.native.loops import I32, Kernel
+from isoconv.compile.native.runtime import BarrierSpec
 from isoconv.compile.target import host_target
 from isoconv.run.course import Course, Join, Work
 from isoconv.run.inference import Predictor

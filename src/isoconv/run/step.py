@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoconv.compile.calls import Call, Lowered
-from isoconv.compile.clip import BLOCK, ClipBlocksSpec, ClipFactorSpec
-from isoconv.compile.expression import Domain, Expression, Operand, Step
-from isoconv.compile.kernels import KernelSpec
 from isoconv.compile.layout import Buffer, FlatLayout, Placement, dense_strides
-from isoconv.compile.lower import lower
-from isoconv.compile.plan import make_plan, region_offsets, scratch_size
-from isoconv.compile.pointwise import PointwiseSpec
-from isoconv.compile.runtime import AdvanceSpec, BarrierSpec, FinishSpec, HyperSpec, RunSpec
+from isoconv.compile.lower.driver import lower
+from isoconv.compile.lower.plan import make_plan, region_offsets, scratch_size
+from isoconv.compile.native.kernels import KernelSpec
+from isoconv.compile.native.runtime import AdvanceSpec, BarrierSpec, FinishSpec, HyperSpec, RunSpec
+from isoconv.compile.pointwise.expression import Domain, Expression, Operand, Step
+from isoconv.compile.pointwise.kernel import PointwiseSpec
+from isoconv.compile.reduction.clip import BLOCK, ClipBlocksSpec, ClipFactorSpec
 from isoconv.compile.target import Target
 from isoconv.errors import ShapeError
 from isoconv.graph.builder import GraphBuilder

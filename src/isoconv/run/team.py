@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoconv.checks import check_count, check_kind
-from isoconv.compile.build import is_shared
-from isoconv.compile.cache import KernelCache, default_folder
-from isoconv.compile.fork import renew_in_child
-from isoconv.compile.kernels import KernelLibrary
-from isoconv.compile.runtime import ALLOWED_AT_DOOR, ASLEEP, GoSpec, RunSpec, ServeSpec
+from isoconv.compile.native.build import is_shared
+from isoconv.compile.native.cache import KernelCache, default_folder
+from isoconv.compile.native.fork import renew_in_child
+from isoconv.compile.native.kernels import KernelLibrary
+from isoconv.compile.native.runtime import ALLOWED_AT_DOOR, ASLEEP, GoSpec, RunSpec, ServeSpec
+from isoconv.compile.native.waiting import ALLOWED, PARTIES, spins_for
 from isoconv.compile.target import Target, host_target, target_named
-from isoconv.compile.waiting import ALLOWED, PARTIES, spins_for
 from isoconv.cores import cores, quota
 from isoconv.errors import ArgumentError, TrainingError
 from isoconv.run.memory import Script
@@ -141,7 +141,7 @@ def _natives(library: KernelLibrary) -> list[_Native]:
 
 
 class _Doors:
-    """At which the threads beside the caller wait for work, see ``compile/runtime.py``.
+    """At which the threads beside the caller wait for work, see ``compile/native/runtime.py``.
 
     Args:
         threads: how many, the caller included.
@@ -284,7 +284,7 @@ class Team:
 
     Attributes:
         barrier: where all threads meet in the middle of scripts: args of a ``BarrierSpec``.
-        spins: how many turns a thread spins before it sleeps, see ``compile/waiting.py``.
+        spins: how many turns a thread spins before it sleeps, see ``compile/native/waiting.py``.
         turn: the lock of what has to go from one run to the next, or through all of a run, before
             another thread comes.
         torn: whether this process was forked while a thread held `turn`: what that was in the

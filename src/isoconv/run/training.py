@@ -22,10 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoconv.compile.calls import Call
-from isoconv.compile.clip import BLOCK
 from isoconv.compile.layout import Buffer
-from isoconv.compile.plan import Plan
-from isoconv.compile.runtime import AdvanceSpec, BarrierSpec
+from isoconv.compile.lower.plan import Plan
+from isoconv.compile.native.runtime import AdvanceSpec, BarrierSpec
+from isoconv.compile.reduction.clip import BLOCK
 from isoconv.errors import ArgumentError, ShapeError
 from isoconv.memory import check_memory
 from isoconv.run.arrays import checked, fill, named, sample_count

@@ -9,25 +9,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import prod
 
-from isoconv.compile.border import BorderSpec
-from isoconv.compile.contract import ContractSpec
-from isoconv.compile.contract_inside import InsideContractSpec
-from isoconv.compile.contract_weight import ContractWeightSpec
-from isoconv.compile.depthwise import DepthwiseSpec, DepthwiseWeightSpec
-from isoconv.compile.image import AugmentSpec
-from isoconv.compile.kernels import KernelSpec
-from isoconv.compile.lower import Call, Lowered
-from isoconv.compile.packing import Packing
-from isoconv.compile.padding import inside_terms
-from isoconv.compile.planes import PlanesSpec
-from isoconv.compile.pointwise import PointwiseSpec
-from isoconv.compile.reduce import ReduceSpec
-from isoconv.compile.rows import RowsSpec
-from isoconv.compile.window import PoolSpec
-from isoconv.compile.window_grad import PoolGradSpec
-from isoconv.compile.winograd import WinogradMapSpec, WinogradPlanesSpec
-from isoconv.compile.winograd_chunks import WinogradConvSpec, WinogradConvWeightSpec
-from isoconv.compile.winograd_weight import WinogradWeightSpec
+from isoconv.compile.augmentation.kernel import AugmentSpec
+from isoconv.compile.contraction.contract import ContractSpec
+from isoconv.compile.contraction.depthwise import DepthwiseSpec, DepthwiseWeightSpec
+from isoconv.compile.contraction.inside import InsideContractSpec
+from isoconv.compile.contraction.packing import Packing
+from isoconv.compile.contraction.padding import inside_terms
+from isoconv.compile.contraction.weight_gradient import ContractWeightSpec
+from isoconv.compile.lower.driver import Call, Lowered
+from isoconv.compile.native.kernels import KernelSpec
+from isoconv.compile.pointwise.halo import BorderSpec
+from isoconv.compile.pointwise.kernel import PointwiseSpec
+from isoconv.compile.reduction.rows import RowsSpec
+from isoconv.compile.reduction.sums import ReduceSpec
+from isoconv.compile.window.gradient import PoolGradSpec
+from isoconv.compile.window.pool import PoolSpec
+from isoconv.compile.winograd.chunks import WinogradConvSpec, WinogradConvWeightSpec
+from isoconv.compile.winograd.components import PlanesSpec
+from isoconv.compile.winograd.maps import WinogradMapSpec, WinogradPlanesSpec
+from isoconv.compile.winograd.weights import WinogradWeightSpec
 
 __all__ = ["bytes_of", "flops_of", "kernel_names"]
 

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from isoconv.compile.fork import renew_in_child
+from isoconv.compile.native.fork import renew_in_child
 from isoconv.errors import CheckpointError
 from isoconv.nn.plain import parse
 from isoconv.train.files import cannot_be_written

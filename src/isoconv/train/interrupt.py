@@ -11,7 +11,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from isoconv.compile.fork import renew_in_child
+from isoconv.compile.native.fork import renew_in_child
 from isoconv.signals import ENDING, check_not_ended, would_end
 
 __all__ = ["InterruptWatch"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from isoconv.cards import Carded
 from isoconv.checks import as_word
-from isoconv.compile.fork import renew_in_child
+from isoconv.compile.native.fork import renew_in_child
 from isoconv.nn import Module
 from isoconv.onward import onward
 from isoconv.signals import number_of

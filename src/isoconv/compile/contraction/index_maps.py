@@ -1,0 +1,84 @@
+"""Which input a kernel position meets: convolutions as affine index maps, axis by axis.
+
+The forward pass and the gradient by the kernel read ``p * stride - padding + offset(m)``. The
+gradient by the input reads the output's gradient; with a stride it falls into phases, one for each
+remainder of the input coordinate, and in each phase it is a convolution with stride 1 whose kernel
+positions are those that reach this remainder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from isoconv.compile.contraction.contract import Axis
+from isoconv.compile.contraction.pack import Taps
+from isoconv.ops.geometry import ConvGeometry
+
+__all__ = ["Phase", "border", "forward_axes", "gradient_phases"]
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """Part of a contraction: its axes and its kernel positions."""
+
+    axes: tuple[Axis, ...]
+    taps: Taps
+
+
+def _offset(geometry: ConvGeometry, axis: int, m: int) -> int:
+    turned = geometry.kernel[axis] - 1 - m if geometry.flip else m
+    return turned * geometry.dilation[axis]
+
+
+def forward_axes(geometry: ConvGeometry, outputs: Sequence[int]) -> Phase:
+    """The index map of the forward pass."""
+    axes, taps = [], []
+    for d, (kernel, count) in enumerate(zip(geometry.kernel, outputs, strict=True)):
+        first = _offset(geometry, d, 0) - geometry.padding[d][0]
+        step = _offset(geometry, d, 1) - _offset(geometry, d, 0) if kernel > 1 else 0
+        axes.append(Axis(count, kernel, 0, 1, first, geometry.stride[d], step))
+        taps.append((kernel, 0, 1))
+    return Phase(tuple(axes), tuple(taps))
+
+
+def gradient_phases(geometry: ConvGeometry, sides: Sequence[int]) -> tuple[Phase, ...]:
+    """The index maps of the gradient by the input, one per phase."""
+    choices = []
+    for d, size in enumerate(sides):
+        stride = geometry.stride[d]
+        found = []
+        for rest in range(min(stride, size)):
+            reach = rest + geometry.padding[d][0]
+            taps = [
+                m
+                for m in range(geometry.kernel[d])
+                if (reach - _offset(geometry, d, m)) % stride == 0
+            ]
+            where = [(reach - _offset(geometry, d, m)) // stride for m in taps]
+            positions = -(-(size - rest) // stride)
+            step = where[1] - where[0] if len(taps) > 1 else 0
+            jump = taps[1] - taps[0] if len(taps) > 1 else 1
+            start = where[0] if taps else 0
+            axis = Axis(positions, len(taps), rest, stride, start, 1, step)
+            found.append((axis, (len(taps), taps[0] if taps else 0, jump)))
+        choices.append(found)
+    return tuple(
+        Phase(tuple(axis for axis, _ in combination), tuple(taps for _, taps in combination))
+        for combination in product(*choices)
+    )
+
+
+def border(axes: Sequence[Axis], sides: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    """How far beyond each side of the source the index map reaches: (before, after) per axis."""
+    found = []
+    for axis, size in zip(axes, sides, strict=True):
+        if not axis.taps:
+            found.append((0, 0))
+            continue
+        swing = (axis.taps - 1) * axis.in_tap
+        lowest = axis.in_first + min(0, swing)
+        highest = axis.in_first + (axis.positions - 1) * axis.in_step + max(0, swing)
+        found.append((max(0, -lowest), max(0, highest - (size - 1))))
+    return tuple(found)

@@ -1,0 +1,380 @@
+"""How convolutions and their gradients become kernel calls: index maps, tiles, packed weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from math import prod
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from isoconv.compile.calls import Arguments
+from isoconv.compile.contraction.contract import Axis, ContractSpec
+from isoconv.compile.contraction.depthwise import DepthwiseSpec, DepthwiseWeightSpec
+from isoconv.compile.contraction.index_maps import Phase, border, forward_axes, gradient_phases
+from isoconv.compile.contraction.inside import InsideContractSpec
+from isoconv.compile.contraction.pack import PackSpec, tap_count
+from isoconv.compile.contraction.padding import inside_share
+from isoconv.compile.contraction.tiles import Tile, choose_inside_tile, choose_tile, row_cycles
+from isoconv.compile.contraction.weight_gradient import ContractWeightSpec
+from isoconv.compile.contraction.weight_tiles import SPELLED, runs_on
+from isoconv.compile.layout import Border
+from isoconv.compile.pointwise.expression import Domain, Expression, Operand
+from isoconv.compile.target import Target
+from isoconv.graph.groups import Group
+from isoconv.graph.ir import DTYPES, Graph, Node, TensorSpec
+
+if TYPE_CHECKING:
+    from isoconv.compile.lower.driver import Lowering
+
+__all__ = ["borders_of", "lower_conv", "lower_conv_grad_input", "lower_conv_grad_weight",
+           "weight_contraction"]  # fmt: skip
+
+_BLOCK_POSITIONS = 256  # positions per block of the weight gradient, so that parking stays cheap
+_BLOCK_BYTES = 256 * 1024  # of source and gradient in such a block: a part of the second cache
+_IMAGES_BYTES = 800 * 1024  # the same where a block is several whole images
+_INSIDE_SHARE = 0.92  # of products that meet no padding, at most, for the others to be left out
+_INSIDE_ROWS = 0.96  # the same of rows that meet none, for the gradient by weight
+_INSIDE_COLUMNS = 0.95  # the same of columns, with what smaller tiles cost
+_INSIDE_CHAIN = 16  # and channels at least, each kernel position being a loop of its own
+
+
+class _Nest(NamedTuple):
+    """A contraction's loops over positions.
+
+    Attributes:
+        flat: positions of one image when images and positions form one axis; 0 otherwise.
+        axes: the spatial axes; none when flat.
+        shape: of the result, with those axes.
+        epilogue, source: as they are seen from these axes.
+    """
+
+    flat: int
+    axes: tuple[Axis, ...]
+    shape: tuple[int, ...]
+    epilogue: Expression
+    source: Operand
+
+    def plane(self, images: int) -> tuple[int, int]:
+        """Height and width of what the tiles of so many images cover."""
+        if self.flat:
+            return 1, min(self.flat * images, 4096)
+        *_, height, width = 1, 1, *(axis.positions for axis in self.axes)
+        return height, width
+
+
+def borders_of(graph: Graph, node: Node) -> Iterator[tuple[int, Border]]:
+    """(input position, border) that this node wants around its inputs."""
+    if node.op in ("conv", "conv_grad_weight"):
+        sides = graph[node.inputs[0]].spec.shape[:-1]
+        outputs = node.attrs.output_sides(sides)
+        yield 0, border(forward_axes(node.attrs, outputs).axes, sides)
+    elif node.op == "conv_grad_input":
+        sides = graph[node.inputs[0]].spec.shape[:-1]
+        found: Border = ((0, 0),) * len(sides)
+        for phase in gradient_phases(node.attrs.geometry, node.attrs.sides):
+            wanted = border(phase.axes, sides)
+            found = tuple(
+                (max(a, c), max(b, d)) for (a, b), (c, d) in zip(found, wanted, strict=True)
+            )
+        yield 0, found
+
+
+def lower_conv(lowering: Lowering, group: Group) -> None:
+    """The forward pass, one contraction."""
+    node = lowering.graph[group.root]
+    phase = forward_axes(node.attrs, node.spec.shape[:-1])
+    _contract(lowering, group, node.attrs, (phase,), transposed=False)
+
+
+def lower_conv_grad_input(lowering: Lowering, group: Group) -> None:
+    """The gradient by the input, a contraction for each phase of the stride."""
+    node = lowering.graph[group.root]
+    phases = gradient_phases(node.attrs.geometry, node.attrs.sides)
+    _contract(lowering, group, node.attrs.geometry, phases, transposed=True)
+
+
+def _contract(
+    lowering: Lowering, group: Group, geometry: Any, phases: tuple[Phase, ...], *, transposed: bool
+) -> None:
+    graph = lowering.graph
+    node = graph[group.root]
+    x, w = node.inputs
+    *_, channels, outputs = lowering.spec(w).shape
+    filters = outputs // geometry.groups
+    if geometry.rank and channels == filters == 1 < geometry.groups:
+        _depthwise(lowering, group, geometry, phases)
+        return
+    arguments = Arguments()
+    domain = node.spec
+    source = arguments.operand(lowering.places[x], lowering.spec(x), lowering.spec(x))
+    expression, _ = lowering.expression(group, domain, arguments)
+    if geometry.groups == 1:
+        # The filters of a group may begin anywhere in a vector.
+        expression = lowering.streamed(expression, arguments)
+    chain, width = (filters, channels) if transposed else (channels, filters)
+    sides = lowering.spec(x).shape[:-1]
+    nests = []
+    for phase in phases:
+        nest = _Nest(0, phase.axes, domain.shape, expression, source)
+        if flat := _flat(nest, geometry, sides):
+            nest = _flattened(nest, flat)
+        tile = _inside_tile(lowering, nest, sides, chain, width)
+        inside = tile is not None
+        if tile is None:
+            height, width_of = nest.plane(lowering.capacity)
+            tile = choose_tile(
+                lowering.target, height, width_of, width, domain.dtype,
+                steps=_steps(nest.axes, nest.source), chain=chain * tap_count(phase.taps),
+                flat=bool(nest.flat),
+            )  # fmt: skip
+        nests.append((phase.taps, nest, tile, inside))
+    for taps, nest, tile, inside in nests:
+        here = _copy_arguments(arguments)
+        weights = offset = zeros = 0
+        if tap_count(taps):
+            # What is packed alike is packed together.
+            alike = tuple(
+                other_taps
+                for other_taps, _, other, other_inside in nests
+                if tap_count(other_taps) and (other.vectors, other_inside) == (tile.vectors, inside)
+            )
+            pack = PackSpec(
+                domain.dtype, channels, filters, transposed, tile.vectors, tile.lanes,
+                geometry.kernel, alike, geometry.groups, inside,
+            )  # fmt: skip
+            weights = here.add(lowering.packed(w, pack))
+            number = alike.index(taps)
+            offset, zeros = pack.begin(number), pack.begin_zeros(number)
+        kind: Callable[..., ContractSpec] = ContractSpec
+        if inside:
+            kind = partial(InsideContractSpec, sides=sides, zeros=zeros)
+        spec = kind(
+            dtype=domain.dtype,
+            axes=nest.axes,
+            groups=geometry.groups,
+            channels=chain,
+            filters=width,
+            flat=nest.flat,
+            source=nest.source,
+            weights=weights,
+            offset=offset,
+            domain=Domain(nest.shape),
+            epilogue=nest.epilogue,
+            buffers=len(here.buffers),
+            tile=tile,
+        )
+        lowering.emit(spec, here, node.name)
+
+
+def _inside_tile(
+    lowering: Lowering, nest: _Nest, sides: tuple[int, ...], chain: int, width: int
+) -> Tile | None:
+    """The tile of a contraction that leaves out products with padding; None if that gains little.
+
+    What it costs is a loop more and, with wide planes, tiles of another size.
+    """
+    taps = prod(axis.taps for axis in nest.axes)
+    if not taps or nest.flat or len(nest.axes) < 2 or chain < _INSIDE_CHAIN:
+        return None
+    if inside_share(nest.axes, sides) > _INSIDE_SHARE:
+        return None
+    size = 8 if nest.source.dtype == "float64" else 4
+    _, column = _steps(nest.axes, nest.source)
+    return choose_inside_tile(
+        lowering.target, lowering.capacity, nest.axes[-1].positions, width, nest.source.dtype,
+        steps=(size * nest.source.image, column), chain=chain * taps,
+    )  # fmt: skip
+
+
+def _steps(axes: tuple[Axis, ...], source: Operand) -> tuple[int, int]:
+    """Bytes in the source from a row of positions to the next and from a column to the next."""
+    size = 8 if source.dtype == "float64" else 4
+    if not axes:
+        return 0, size * source.image
+    pairs = zip(axes, source.strides[:-1], strict=True)
+    row, column = (0, *(size * axis.in_step * stride for axis, stride in pairs))[-2:]
+    return row, column
+
+
+def _depthwise(lowering: Lowering, group: Group, geometry: Any, phases: tuple[Phase, ...]) -> None:
+    """One filter per channel: lanes run along channels, and weights need no packing."""
+    node = lowering.graph[group.root]
+    x, w = node.inputs
+    arguments = Arguments()
+    source = arguments.operand(lowering.places[x], lowering.spec(x), lowering.spec(x))
+    weights = arguments.add(lowering.dense(w).buffer)
+    expression, _ = lowering.expression(group, node.spec, arguments)
+    expression = lowering.streamed(expression, arguments)
+    for phase in phases:
+        spec = DepthwiseSpec(
+            dtype=node.spec.dtype,
+            axes=phase.axes,
+            taps=phase.taps,
+            kernel=geometry.kernel,
+            channels=geometry.groups,
+            source=source,
+            weights=weights,
+            domain=Domain(node.spec.shape),
+            epilogue=expression,
+            buffers=len(arguments.buffers),
+        )
+        lowering.emit(spec, arguments, node.name)
+
+
+def _copy_arguments(arguments: Arguments) -> Arguments:
+    copy = Arguments()
+    copy.buffers = list(arguments.buffers)
+    copy.writes = list(arguments.writes)
+    return copy
+
+
+def _flat(nest: _Nest, geometry: Any, sides: tuple[int, ...]) -> int:
+    """Positions per image when images and positions form one axis in all operands; else 0."""
+    positions = prod(axis.positions for axis in nest.axes)
+    if not nest.axes:
+        return 1
+    plain = all(
+        axis.taps == 1 and axis.in_first == 0 and axis.in_step == 1 and axis.out_step == 1
+        for axis in nest.axes
+    )
+    if not plain or geometry.groups != 1 or sides != nest.shape[:-1]:
+        return 0
+    expression = nest.epilogue
+    if any(step.op == "dropout" for step in expression.steps):
+        return 0
+    places = [nest.source, *expression.operands, *(place for _, place in expression.stores)]
+    for place in places:
+        if len(place.strides) != len(nest.shape):
+            return 0
+        if place.rows or not _is_row(place, sides):
+            return 0
+    return positions
+
+
+def _is_row(place: Operand, sides: tuple[int, ...]) -> bool:
+    """Whether the positions of all images lie at equal distances."""
+    step = place.strides[len(sides) - 1]
+    size = 1
+    for side, stride in zip(reversed(sides), reversed(place.strides[:-1]), strict=True):
+        if side != 1 and stride != step * size:
+            return False
+        size *= side
+    return place.image == step * size
+
+
+def _flattened(nest: _Nest, flat: int) -> _Nest:
+    """The contraction with its positions along the image axis."""
+    if not nest.axes:
+        return nest._replace(flat=flat)
+
+    def row(place: Operand) -> Operand:
+        return replace(place, strides=place.strides[-1:], image=place.image // flat)
+
+    merged = replace(
+        nest.epilogue,
+        operands=tuple(row(place) for place in nest.epilogue.operands),
+        stores=tuple((value, row(place)) for value, place in nest.epilogue.stores),
+    )
+    return _Nest(flat, (), nest.shape[-1:], merged, row(nest.source))
+
+
+def lower_conv_grad_weight(lowering: Lowering, group: Group) -> None:
+    """The gradient by the kernel."""
+    node = lowering.graph[group.root]
+    x, dy = node.inputs
+    geometry = node.attrs
+    outputs = lowering.spec(dy).shape[:-1]
+    *_, channels, total = node.spec.shape
+    filters = total // geometry.groups
+    axes = forward_axes(geometry, outputs).axes
+    arguments = Arguments()
+    source = arguments.operand(lowering.places[x], lowering.spec(x), lowering.spec(x))
+    gradient = arguments.operand(lowering.places[dy], lowering.spec(dy), lowering.spec(dy))
+    place = lowering.allocate(group.root)
+    result = arguments.add(place.buffer, write=True)
+    if axes and channels == filters == 1 < geometry.groups:
+        depthwise = DepthwiseWeightSpec(
+            dtype=node.spec.dtype,
+            axes=axes,
+            channels=total,
+            source=source,
+            gradient=gradient,
+            result=result,
+            offset=place.offset,
+            buffers=len(arguments.buffers),
+        )
+        lowering.emit(depthwise, arguments, node.name)
+        return
+    spec = weight_contraction(
+        lowering.target, geometry, lowering.spec(x), lowering.spec(dy), source, gradient, result,
+        place.offset, len(arguments.buffers), lowering.capacity,
+    )  # fmt: skip
+    lowering.emit(spec, arguments, node.name)
+
+
+def weight_contraction(
+    target: Target,
+    geometry: Any,
+    x: TensorSpec,
+    dy: TensorSpec,
+    source: Operand,
+    gradient: Operand,
+    result: int,
+    offset: int,
+    buffers: int,
+    capacity: int,
+) -> ContractWeightSpec:
+    """The kernel for the gradient by weights of x's convolution, given where everything lies."""
+    sides, outputs = x.shape[:-1], dy.shape[:-1]
+    channels, total = x.shape[-1] // geometry.groups, dy.shape[-1]
+    filters = total // geometry.groups
+    axes = forward_axes(geometry, outputs).axes
+    elements = prod(geometry.kernel) * channels
+    run = elements
+    if elements > SPELLED:
+        joined = runs_on(axes, geometry.groups, channels, source.strides[:-1])
+        run = channels * (axes[-1].taps if joined else 1)
+    tile = choose_tile(target, 1, run, filters, dy.dtype)
+    left_out = [0] * len(axes)
+    if elements > SPELLED and inside_share(axes[:-1], sides[:-1]) <= _INSIDE_ROWS:
+        left_out[:-1] = sides[:-1]
+    if elements > SPELLED and len(axes) > 1:
+        # Then no tile reaches from one kernel position along the last axis into the next.
+        apart = choose_tile(target, 1, channels, filters, dy.dtype)
+        saved = inside_share(axes[-1:], sides[-1:]) * row_cycles(target, apart, channels)
+        if saved <= _INSIDE_COLUMNS * row_cycles(target, tile, run):
+            tile, left_out[-1] = apart, sides[-1]
+    positions = prod(outputs)
+    image_bytes = DTYPES[dy.dtype] * (prod(sides) * channels * geometry.groups + positions * total)
+    images = min(-(-_BLOCK_POSITIONS // positions), _IMAGES_BYTES // image_bytes)
+    images = max(1, min(images, capacity))
+    rows = outputs[0] if outputs else 1
+    if image_bytes > _BLOCK_BYTES and positions > _BLOCK_POSITIONS:
+        share = max(_BLOCK_BYTES / image_bytes, _BLOCK_POSITIONS / positions)
+        rows = max(1, min(rows, round(rows * share)))
+    ahead = 0
+    if prod(geometry.kernel) == 1:
+        # Each step goes to another line of the source, and few tiles go through the same lines:
+        # the first one to come would wait for memory at every step.
+        if axes and rows < outputs[0]:
+            ahead = rows * axes[0].in_step * source.strides[0]
+        elif images < capacity:
+            ahead = images * source.image
+    return ContractWeightSpec(
+        dtype=dy.dtype,
+        axes=axes,
+        groups=geometry.groups,
+        channels=channels,
+        filters=filters,
+        source=source,
+        gradient=gradient,
+        result=result,
+        offset=offset,
+        buffers=buffers,
+        tile=tile,
+        images=images,
+        rows=rows,
+        ahead=ahead,
+        sides=tuple(left_out),
+    )

@@ -1,0 +1,1 @@
+"""From groups of nodes to kernel calls and the plan of their memory."""

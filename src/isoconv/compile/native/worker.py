@@ -1,0 +1,318 @@
+"""Kernels compiled by several processes: this one and helpers that it starts.
+
+llvmlite lets one thread of a process compile at a time, so more cores need more processes. A
+helper is a fresh interpreter that imports the compiler and nothing else: it neither sees nor runs
+the user's program. It reads specifications from a pipe that this process alone writes to, and
+answers with object code. When the pipe closes, it ends.
+
+A helper that does not start, answers nonsense, dies or stands still costs time and nothing else:
+what it did not deliver is compiled here. A process forked from this one has none: it neither reads
+from the helpers of its parent nor ends them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import queue
+import signal
+import struct
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from isoconv.compile.native.build import KernelSpec, emit_object, is_contraction, toolchain
+from isoconv.compile.native.fork import renew_in_child, undivided
+from isoconv.compile.target import Target, target_named
+from isoconv.cores import cores
+
+__all__ = ["Crew", "Job", "compile_all", "helpers_for", "serve"]
+
+Job = tuple[str, KernelSpec]
+"""Name of the kernel's function, and its specification."""
+
+_HEAD = struct.Struct("<qq")  # number of the job, bytes that follow; -1: it failed
+_GREETING = -1
+_AHEAD = 2  # jobs a helper has at hand, so that it need not wait for the next
+_WORTH = 16  # kernels for each helper: starting one takes as long as compiling ten
+_MOST = 7
+_PATIENCE = 2.0  # seconds without any answer after which the rest is compiled here
+
+_PROGRAM = (
+    "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); "
+    "from isoconv.compile.native.worker import serve; serve()"
+)
+
+
+# The helper ---------------------------------------------------------------------------------------
+
+
+def serve() -> None:
+    """Compile what comes in on standard input until it ends; a helper's whole life."""
+    # Ctrl-C is for the process that started this one.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    source = sys.stdin.buffer
+    with os.fdopen(os.dup(1), "wb") as answers:
+        os.dup2(2, 1)
+        target: Target = pickle.load(source)  # noqa: S301  # only our parent holds the pipe
+        greeting = _greeting(target_named(target.name))
+        _answer(answers, _GREETING, greeting)
+        with contextlib.suppress(EOFError, BrokenPipeError):
+            while True:
+                number, (name, spec) = pickle.load(source)  # noqa: S301
+                try:
+                    code: bytes | None = emit_object(spec, target, name)
+                except Exception:  # noqa: BLE001
+                    # The other process meets the same error and raises it where it can be seen.
+                    code = None
+                _answer(answers, number, code)
+
+
+def _greeting(target: Target) -> bytes:
+    return f"{toolchain()} {target!r}".encode()
+
+
+def _answer(answers: IO[bytes], number: int, content: bytes | None) -> None:
+    answers.write(_HEAD.pack(number, -1 if content is None else len(content)))
+    answers.write(content or b"")
+    answers.flush()
+
+
+# The process with the work ------------------------------------------------------------------------
+
+
+def compile_all(
+    jobs: Sequence[Job],
+    target: Target,
+    done: Callable[[int, bytes], None],
+    helpers: int | None = None,
+    crew: Crew | None = None,
+) -> None:
+    """Compile kernels, on more than one core if there are many.
+
+    Args:
+        jobs: what to compile.
+        target: the machine it is for.
+        done: called with a job's number and its object code, in this thread, in any order.
+        helpers: how many processes to start; None: as many as there are cores and work for.
+        crew: helpers that were started before; they end with this call.
+
+    Raises:
+        CompileError: LLVM rejects a kernel.
+    """
+    if helpers is None:
+        helpers = helpers_for(len(jobs))
+    # The largest first, so that all finish together.
+    order = sorted(range(len(jobs)), key=lambda number: not is_contraction(jobs[number][1]))
+    waiting = deque(order)
+    answers: queue.SimpleQueue[tuple[int, bytes | None]] = queue.SimpleQueue()
+    left = set(order)
+    with crew or Crew(target) as team:
+        team.grow(helpers)
+        team.work(_Desk(jobs, waiting, answers))
+
+        def take(number: int, code: bytes | None) -> None:
+            if number in left:
+                if code is None:
+                    code = emit_object(jobs[number][1], target, jobs[number][0])
+                left.remove(number)
+                done(number, code)
+
+        while left:
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    take(*answers.get_nowait())
+            try:
+                take(waiting.popleft(), None)
+            except IndexError:
+                if left:
+                    try:
+                        take(*answers.get(timeout=_PATIENCE if len(team) else 0))
+                    except queue.Empty:
+                        waiting.extend(number for number in order if number in left)
+
+
+def helpers_for(kernels: int) -> int:
+    """How many helpers are worth their start for this many kernels."""
+    return min(cores() - 1, kernels // _WORTH, _MOST)
+
+
+@dataclass(frozen=True, slots=True)
+class _Desk:
+    """What is to be compiled, and where the results go.
+
+    Attributes:
+        jobs: all jobs.
+        waiting: numbers of those that nobody has taken.
+        answers: (number, code); code is None for a job that is given back.
+    """
+
+    jobs: Sequence[Job]
+    waiting: deque[int]
+    answers: queue.SimpleQueue[tuple[int, bytes | None]]
+
+
+class Crew:
+    """Helpers, which may be started before it is known what they are to compile.
+
+    Args:
+        target: the machine they compile for.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._helpers: list[_Helper] = []
+
+    def grow(self, helpers: int) -> None:
+        """Start helpers until there are so many."""
+        while len(self._helpers) < helpers:
+            self._helpers.append(_Helper(self._target))
+
+    def work(self, desk: _Desk) -> None:
+        """Put all to work; they end when nothing waits any more."""
+        for helper in self._helpers:
+            helper.work(desk)
+
+    def __len__(self) -> int:
+        return len([helper for helper in self._helpers if helper.is_ours])
+
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self._helpers:
+            self._helpers.pop().close()
+
+
+def _interpreter() -> str | None:
+    """A Python to start; None where this process is another program with Python inside."""
+    if getattr(sys, "frozen", False) or not sys.executable:
+        return None
+    return sys.executable if Path(sys.executable).stem.lower().startswith("python") else None
+
+
+class _Helper:
+    """One helper process, and the thread that feeds it.
+
+    Args:
+        target: the machine it compiles for.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self.is_ours = True
+        self._process: subprocess.Popen[bytes] | None = None
+        self._thread: threading.Thread | None = None
+        interpreter = _interpreter()
+        if interpreter is None:
+            return
+        renew_in_child(self, _Helper._renew)
+        with contextlib.suppress(OSError):
+            # A fork in between would take pipes along that nobody in the child knows to close.
+            with undivided:
+                self._process = subprocess.Popen(  # noqa: S603  # the Python that runs this
+                    [interpreter, "-I", "-S", "-c", _PROGRAM],
+                    # What a buffer holds would be written by parent and child.
+                    bufsize=0,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+                )
+            if self._process.stdin is not None:
+                # So little fits into any pipe.
+                home = str(Path(__file__).parents[3])
+                _write(self._process.stdin, pickle.dumps([*sys.path, home]) + pickle.dumps(target))
+
+    def _renew(self) -> None:
+        """In a forked process: the helper is the parent's, with its pipes and its thread."""
+        self.is_ours = False
+        process, self._process, self._thread = self._process, None, None
+        if process is None:
+            return
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
+        # Nobody here is to wait for a process that is not a child of this one.
+        process.returncode = 0
+
+    def work(self, desk: _Desk) -> None:
+        """Start the thread; see `Crew.work`."""
+        self._desk = desk
+        if self._process is not None:
+            self._thread = threading.Thread(
+                target=self._work, args=(self._process,), daemon=True, name="isoconv-compile"
+            )
+            self._thread.start()
+
+    def _work(self, process: subprocess.Popen[bytes]) -> None:
+        taken: deque[int] = deque()
+        # Whatever happens to the helper, its work is given back.
+        with contextlib.suppress(Exception):
+            self._feed(process, taken)
+        for number in taken:
+            self._desk.answers.put((number, None))
+
+    def _feed(self, process: subprocess.Popen[bytes], taken: deque[int]) -> None:
+        to, answers = process.stdin, process.stdout
+        if to is None or answers is None:
+            return
+        number, greeting = _read_answer(answers)
+        if number != _GREETING or greeting != _greeting(self._target):
+            return
+        while True:
+            while len(taken) < _AHEAD and self._desk.waiting:
+                try:
+                    taken.append(self._desk.waiting.popleft())
+                except IndexError:
+                    break  # another thread was quicker
+                _write(to, pickle.dumps((taken[-1], self._desk.jobs[taken[-1]])))
+            if not taken:
+                return
+            number, code = _read_answer(answers)
+            if number != taken.popleft():
+                raise ValueError(number)
+            self._desk.answers.put((number, code))
+
+    def close(self) -> None:
+        """End the process."""
+        process = self._process
+        if process is None:
+            return
+        process.kill()
+        process.wait()
+        if self._thread is not None:
+            self._thread.join()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+
+
+def _read_answer(answers: IO[bytes]) -> tuple[int, bytes | None]:
+    number, size = _HEAD.unpack(_read(answers, _HEAD.size))
+    return number, None if size < 0 else _read(answers, size)
+
+
+def _read(answers: IO[bytes], size: int) -> bytes:
+    """So many bytes from a pipe without a buffer, which gives what it has."""
+    parts: list[bytes] = []
+    while size:
+        parts.append(answers.read(size))
+        if not parts[-1]:
+            raise EOFError
+        size -= len(parts[-1])
+    return b"".join(parts)
+
+
+def _write(to: IO[bytes], content: bytes) -> None:
+    """All of it, into a pipe without a buffer."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[to.write(rest) :]

@@ -1,0 +1,1 @@
+"""Sums, rows of classes, clipping by the global norm."""

@@ -1,0 +1,1 @@
+"""Winograd's convolution: maps, contractions on the components, chunks."""

@@ -1,0 +1,335 @@
+"""How Winograd's convolution becomes kernel calls: planes, 16 contractions, transformed weights.
+
+Where it pays (see ``winograd_layout.py``) one kernel takes a convolution chunk by chunk, and nobody
+ever sees its planes. So planes that only contractions read are not made where their node stands,
+but when one of those turns out to want them whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from isoconv.compile.calls import Arguments
+from isoconv.compile.contraction.contract import ContractSpec
+from isoconv.compile.contraction.rules import weight_contraction
+from isoconv.compile.contraction.tiles import choose_tile
+from isoconv.compile.contraction.weight_gradient import ContractWeightSpec
+from isoconv.compile.layout import Border, Placement
+from isoconv.compile.pointwise.expression import Domain, Expression
+from isoconv.compile.winograd.chunks import WinogradConvSpec, WinogradConvWeightSpec
+from isoconv.compile.winograd.components import PlanesSpec
+from isoconv.compile.winograd.maps import WinogradMapSpec, WinogradPlanesSpec
+from isoconv.compile.winograd.planes import (
+    chunk_planes,
+    chunk_rows,
+    is_regular,
+    row_of,
+    whole_planes,
+)
+from isoconv.compile.winograd.weights import WinogradPackSpec, WinogradWeightSpec
+from isoconv.graph.groups import Group
+from isoconv.graph.ir import Node, TensorSpec
+from isoconv.ops.geometry import ConvGeometry
+from isoconv.ops.winograd_product import PLACES
+
+if TYPE_CHECKING:
+    from isoconv.compile.lower.driver import Lowering
+
+__all__ = ["borders_of", "lower_from_planes", "lower_product", "lower_product_grad_weight",
+           "lower_to_planes", "lower_weight", "lower_weight_grad"]  # fmt: skip
+
+_LONG = 4096  # positions from which on more make no difference to the choice of a tile
+
+
+def borders_of(node: Node) -> Iterator[tuple[int, Border]]:
+    """(input position, border) that this node wants around its inputs."""
+    if node.op == "winograd_input":
+        axes = zip(node.attrs.sides, node.attrs.padding, node.attrs.tiles, strict=True)
+        yield 0, tuple((p, max(0, 2 * tiles + 2 - p - side)) for side, (p, _), tiles in axes)
+    elif node.op == "winograd_output_grad":
+        pairs = zip(node.attrs.sides, node.attrs.tiles, strict=True)
+        yield 0, tuple((0, 2 * tiles - side) for side, tiles in pairs)
+
+
+def _settle(lowering: Lowering, index: int, place: Placement) -> None:
+    """Planes that were just written lie here, or within a border where a reader wants one."""
+    if any(map(any, lowering.borders.get(index, ()))):
+        spec = lowering.spec(index)
+        lowering.copy(place, spec, lowering.allocate(index), spec)
+    else:
+        lowering.places[index] = place
+
+
+# Maps -------------------------------------------------------------------------------------------
+
+
+def lower_to_planes(lowering: Lowering, group: Group) -> None:
+    """``winograd_input`` and ``winograd_output_grad``."""
+    if lowering.fusion and _PRODUCTS.issuperset(_readers(lowering, group.root)):
+        lowering.deferred.add(group.root)
+    else:
+        _make_planes(lowering, group.root)
+
+
+def _readers(lowering: Lowering, index: int) -> list[str]:
+    """The operations that read a value; an output is read by one called "output"."""
+    found = [lowering.graph[reader].op for reader in lowering.users[index]]
+    return found + ["output" for _, number in lowering.graph.outputs if number == index]
+
+
+def _make_planes(lowering: Lowering, index: int) -> None:
+    """Planes of all images."""
+    node = lowering.graph[index]
+    arguments = Arguments()
+    place = whole_planes(f"p{index}", node.spec, lowering.capacity)
+    spec = _to_planes(lowering, node, place, arguments)
+    lowering.emit(replace(spec, buffers=len(arguments.buffers)), arguments, node.name)
+    _settle(lowering, index, place)
+
+
+def _to_planes(
+    lowering: Lowering, node: Node, place: Placement, arguments: Arguments
+) -> WinogradPlanesSpec:
+    (x,) = node.inputs
+    patches = node.op == "winograd_input"
+    source = arguments.operand(lowering.places[x], lowering.spec(x), lowering.spec(x))
+    top, left = (before for before, _ in node.attrs.padding) if patches else (0, 0)
+    return WinogradPlanesSpec(
+        kind="input" if patches else "output_grad",
+        dtype=node.spec.dtype,
+        tiles=node.attrs.tiles,
+        channels=node.spec.shape[-1],
+        corner=(-top, -left),
+        source=source,
+        planes=arguments.operand(place, node.spec, node.spec, write=True),
+        buffers=0,
+    )
+
+
+def lower_from_planes(lowering: Lowering, group: Group) -> None:
+    """``winograd_output`` and ``winograd_input_grad``, with pointwise work behind them."""
+    node = lowering.graph[group.root]
+    (source,) = node.inputs
+    if source in lowering.deferred:
+        _convolve(lowering, group)
+        return
+    arguments = Arguments()
+    place = _planes(lowering, source)
+    spec = _from_planes(lowering, group, place, arguments)
+    lowering.emit(replace(spec, buffers=len(arguments.buffers)), arguments, node.name)
+
+
+def _from_planes(
+    lowering: Lowering, group: Group, place: Placement, arguments: Arguments
+) -> WinogradMapSpec:
+    node = lowering.graph[group.root]
+    seen = lowering.spec(node.inputs[0])
+    patches = node.op == "winograd_input_grad"
+    planes = arguments.operand(place, seen, seen)
+    expression, _ = lowering.expression(group, node.spec, arguments)
+    return WinogradMapSpec(
+        kind="input_grad" if patches else "output",
+        dtype=node.spec.dtype,
+        sides=node.attrs.sides,
+        tiles=node.attrs.tiles,
+        channels=node.spec.shape[-1],
+        padding=tuple(before for before, _ in node.attrs.padding) if patches else (0, 0),
+        planes=planes,
+        domain=Domain(node.spec.shape),
+        epilogue=expression,
+        buffers=0,
+    )
+
+
+def _convolve(lowering: Lowering, group: Group) -> None:
+    """A whole convolution or its gradient by the input, chunk by chunk."""
+    graph, node = lowering.graph, lowering.graph[group.root]
+    product = graph[node.inputs[0]]
+    planes = graph[product.inputs[0]]
+    rows = _chunk(lowering, product)
+    # Overlapping patches: a row of blocks takes from the row of tiles before it as well.
+    held = rows + (node.op == "winograd_input_grad")
+    arguments = Arguments()
+    source = chunk_planes(planes.spec, held, 0)
+    made = chunk_planes(product.spec, held, source.buffer.bytes)
+    most = held * planes.spec.shape[2]
+    spec = WinogradConvSpec(
+        maps=_to_planes(lowering, planes, source, arguments),
+        product=_contractions(lowering, product, source, made, most, arguments),
+        result=_from_planes(lowering, group, made, arguments),
+        rows=rows,
+        buffers=0,
+    )
+    lowering.emit(replace(spec, buffers=len(arguments.buffers)), arguments, node.name)
+
+
+def lower_weight(lowering: Lowering, group: Group) -> None:
+    """``winograd_weight``, unless it is transformed where contractions' weights are packed."""
+    index, graph = group.root, lowering.graph
+    wanted = any(number == index for _, number in graph.outputs) or any(
+        index in node.inputs and (node.op not in _BEHIND or node.inputs[1] != index)
+        for node in graph.nodes
+    )
+    if wanted:
+        _weight(lowering, index, "weight")
+
+
+def lower_weight_grad(lowering: Lowering, group: Group) -> None:
+    """``winograd_weight_grad``."""
+    _weight(lowering, group.root, "weight_grad")
+
+
+def _weight(lowering: Lowering, index: int, kind: str) -> None:
+    node = lowering.graph[index]
+    channels, filters = node.spec.shape[-2:]
+    arguments = Arguments()
+    arguments.add(lowering.dense(node.inputs[0]).buffer)
+    place = lowering.allocate(index)
+    arguments.add(place.buffer, write=True)
+    spec = WinogradWeightSpec(kind, node.spec.dtype, channels * filters, place.offset)
+    lowering.emit(spec, arguments, node.name)
+
+
+# Products ---------------------------------------------------------------------------------------
+
+_BEHIND = {"winograd_product": "winograd_output",
+           "winograd_product_grad_input": "winograd_input_grad"}  # fmt: skip
+_PRODUCTS = {*_BEHIND, "winograd_product_grad_weight"}
+
+
+def _chunk(lowering: Lowering, product: Node) -> int:
+    """Rows of tiles in a chunk of a contraction; 0 to do without chunks."""
+    planes, second = (lowering.spec(index) for index in product.inputs)
+    sums = product.op == "winograd_product_grad_weight"
+    last = second if sums else product.spec
+    return chunk_rows(planes, planes.shape[-1], last.shape[-1], lowering.capacity, sums=sums)
+
+
+def _planes(lowering: Lowering, index: int) -> Placement:
+    """Planes of all images in which positions lie one behind the other; copied if need be."""
+    if index in lowering.deferred:
+        lowering.deferred.remove(index)
+        _make_planes(lowering, index)
+    place, spec = lowering.places[index], lowering.spec(index)
+    if not is_regular(place, spec):
+        copy = whole_planes(f"c{index}", spec, lowering.capacity)
+        lowering.copy(place, spec, copy, spec)
+        place = copy
+    return place
+
+
+def lower_product(lowering: Lowering, group: Group) -> None:
+    """``winograd_product`` and ``winograd_product_grad_input``."""
+    node = lowering.graph[group.root]
+    (v, _) = node.inputs
+    if v in lowering.deferred and _chunk(lowering, node):
+        readers = _readers(lowering, group.root)
+        if len(readers) == 1 and readers[0] == _BEHIND[node.op]:
+            lowering.deferred.add(group.root)
+            return
+    arguments = Arguments()
+    source = _planes(lowering, v)
+    result = whole_planes(f"p{group.root}", node.spec, lowering.capacity)
+    _, rows, columns, _ = node.spec.shape
+    most = rows * columns * lowering.capacity
+    spec = _contractions(lowering, node, source, result, most, arguments)
+    lowering.emit(spec, arguments, node.name)
+    _settle(lowering, group.root, result)
+
+
+def _contractions(
+    lowering: Lowering,
+    node: Node,
+    source: Placement,
+    result: Placement,
+    most: int,
+    arguments: Arguments,
+) -> PlanesSpec:
+    """The 16 contractions on planes of so many positions at most."""
+    graph = lowering.graph
+    transposed = node.op == "winograd_product_grad_input"
+    _, u = node.inputs
+    dtype = node.spec.dtype
+    _, channels, filters = lowering.spec(u).shape
+    chain, width = (filters, channels) if transposed else (channels, filters)
+    seen, made = arguments.add(source.buffer), arguments.add(result.buffer, write=True)
+    apart = chain * node.spec.itemsize
+    longest = min(most, _LONG)
+    tile = choose_tile(lowering.target, 1, longest, width, dtype, steps=(0, apart), flat=True)
+    transformed = graph[u].op != "winograd_weight"
+    pack = WinogradPackSpec(
+        dtype, channels, filters, transposed, tile.vectors, tile.lanes, transformed
+    )
+    weights = arguments.add(lowering.packed(u if transformed else graph[u].inputs[0], pack))
+    inner = ContractSpec(
+        dtype=dtype,
+        axes=(),
+        groups=1,
+        channels=chain,
+        filters=width,
+        flat=1,
+        source=row_of(source, seen),
+        weights=weights,
+        offset=0,
+        domain=Domain((width,)),
+        epilogue=Expression((), dtype, (), ((0, row_of(result, made)),)),
+        buffers=len(arguments.buffers),
+        tile=tile,
+    )
+    steps = {seen: source.strides[0], made: result.strides[0], weights: pack.plane}
+    return _repeated(inner, node.spec, steps)
+
+
+def lower_product_grad_weight(lowering: Lowering, group: Group) -> None:
+    """``winograd_product_grad_weight``."""
+    node = lowering.graph[group.root]
+    v, dm = node.inputs
+    chunk = _chunk(lowering, node) if {v, dm} <= lowering.deferred else 0
+    _, rows, columns, _ = lowering.spec(v).shape
+    arguments = Arguments()
+    if chunk:
+        source = chunk_planes(lowering.spec(v), chunk, 0, apart=True)
+        gradient = chunk_planes(lowering.spec(dm), chunk, source.buffer.bytes, apart=True)
+        most = chunk * columns
+    else:
+        source, gradient = (_planes(lowering, index) for index in node.inputs)
+        most = rows * columns * lowering.capacity
+    dtype = node.spec.dtype
+    _, channels, filters = node.spec.shape
+    seen, dy = (arguments.add(place.buffer) for place in (source, gradient))
+    place = lowering.allocate(group.root)
+    result = arguments.add(place.buffer, write=True)
+    inner = weight_contraction(
+        lowering.target,
+        ConvGeometry.linear(),
+        TensorSpec((channels,), dtype),
+        TensorSpec((filters,), dtype),
+        row_of(source, seen),
+        row_of(gradient, dy),
+        result,
+        place.offset,
+        len(arguments.buffers),
+        most,
+    )
+    steps = {seen: source.strides[0], dy: gradient.strides[0], result: channels * filters}
+    contractions = _repeated(inner, lowering.spec(v), steps)
+    if not chunk:
+        lowering.emit(contractions, arguments, node.name)
+        return
+    spec = WinogradConvWeightSpec(
+        source=_to_planes(lowering, lowering.graph[v], source, arguments),
+        gradient=_to_planes(lowering, lowering.graph[dm], gradient, arguments),
+        product=contractions,
+        rows=chunk,
+        buffers=0,
+    )
+    lowering.emit(replace(spec, buffers=len(arguments.buffers)), arguments, node.name)
+
+
+def _repeated(
+    inner: ContractSpec | ContractWeightSpec, planes: TensorSpec, steps: dict[int, int]
+) -> PlanesSpec:
+    """A contraction on all of these planes."""
+    return PlanesSpec(inner, PLACES, planes.shape[1] * planes.shape[2], tuple(steps.items()))
