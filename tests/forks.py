@@ -68,6 +68,7 @@ class Child(Generic[T]):
                 os.kill(self.pid, signal.SIGKILL)
             _, status = os.waitpid(self.pid, 0)
         assert content, f"the child ended without an answer: {status}"
+        found: T
         good, found = pickle.loads(content)  # noqa: S301  # from our own child
         assert good, found
         return found

@@ -12,10 +12,11 @@ from tests.run.graphs import numbers, specials
 
 import isoconv.ops as ops
 from isoconv.graph.builder import GraphBuilder
-from isoconv.graph.ir import Graph
+from isoconv.graph.ir import DType, Graph
 from isoconv.graph.operation import Array
 
 WIDTHS = (1, 3, 7, 8, 9, 15, 16, 17, 33)
+FLOATS: list[DType] = ["float32", "float32", "float64"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Contraction:
     channels: int
     filters: int
     images: int = 2
-    dtype: str = "float32"
+    dtype: DType = "float32"
 
     @property
     def outputs(self) -> tuple[int, ...]:
@@ -73,7 +74,7 @@ def contractions(draw: st.DrawFn) -> Contraction:
         tuple(kernel), tuple(stride), tuple(padding), tuple(dilation),
         groups=groups, flip=draw(st.booleans()),
     )  # fmt: skip
-    dtype = draw(st.sampled_from(["float32", "float32", "float64"]))
+    dtype = draw(st.sampled_from(FLOATS))
     return Contraction(geometry, tuple(sides), channels, filters, draw(st.integers(1, 3)), dtype)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import EllipsisType
 
 import numpy as np
 from tests.compile.harness import aligned
@@ -33,15 +34,15 @@ def placed(
     whole = np.full((*array.shape[:lead], *sizes), FILLER, array.dtype)
     starts = [min(g, 1) for g in gaps]
     corner = tuple(slice(s, s + n) for s, n in zip(starts, array.shape[lead:], strict=True))
-    view = (slice(None),) * lead
-    whole[view + corner] = array
+    where: tuple[slice | EllipsisType, ...] = (*(slice(None),) * lead, *corner, ...)
+    whole[where] = array
     whole = aligned(whole)
     strides = [int(np.prod(sizes[d + 1 :])) for d in range(axes)]
     offset = sum(first * s for first, s in zip(starts, strides, strict=True))
     operand = Operand(
         buffer, str(array.dtype), tuple(strides), int(np.prod(sizes)) if image else 0, offset
     )
-    return whole, operand, whole[(*view, *corner, ...)]
+    return whole, operand, whole[where]
 
 
 def plain_store(dtype: str, *where: Operand) -> Expression:
