@@ -209,7 +209,7 @@ def test_kinds_in_and_out() -> None:
     assert type(elementary.exp(np.float64(0))) is np.float64
     assert type(elementary.exp(0.0)) is float
     assert type(elementary.exp(0)) is float
-    assert elementary.power(np.float32([2, 3]), 2.0).dtype == np.float32
+    assert elementary.power(np.array([2, 3], np.float32), 2.0).dtype == np.float32
     with pytest.raises(DTypeError, match="exp takes float32 or float64; got int64"):
         elementary.exp(np.arange(3))
 

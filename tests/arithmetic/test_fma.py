@@ -156,8 +156,8 @@ def test_mixed_dtypes_are_refused() -> None:
 
 def test_chain_follows_the_order_given() -> None:
     """The chain starts at +0.0 and rounds once for each link."""
-    x = np.float32([1e8, 1, -1e8])
-    w = np.float32([1, 1, 1])
+    x = np.array([1e8, 1, -1e8], np.float32)
+    w = np.array([1, 1, 1], np.float32)
     assert contract_chain(zip(x, w, strict=True)) == 0
     assert contract_chain(zip(x[[0, 2, 1]], w, strict=True)) == 1
     empty = contract_chain([], shape=(2,), dtype=np.float64)
@@ -167,5 +167,7 @@ def test_chain_follows_the_order_given() -> None:
 
 def test_negative_zero_products_leave_positive_zero() -> None:
     """A chain of -0.0 products stays at +0.0, where it started."""
-    total = contract_chain([(np.float32([-0.0]), np.float32([1]))] * 3, shape=(1,))
+    total = contract_chain(
+        [(np.array([-0.0], np.float32), np.array([1], np.float32))] * 3, shape=(1,)
+    )
     assert not np.signbit(total).any()

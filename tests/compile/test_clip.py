@@ -53,7 +53,7 @@ def test_targets(target) -> None:
 @pytest.mark.parametrize("limit", [1e-3, 4.9999995, 5.0, 5.000001, 1e30])
 def test_limits(limit) -> None:
     """A norm of exactly the limit is left alone; 5 = |(3, 4)|."""
-    vector = np.float32([3, 4])
+    vector = np.array([3, 4], np.float32)
     _, factor = clip(vector, float(np.float32(limit)))
     assert (factor < 1) == (np.float32(limit) < 5)
     check(vector, float(np.float32(limit)))

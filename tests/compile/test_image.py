@@ -39,7 +39,7 @@ def choices(count, sides, seed=1):
         "sin": np.sin(angle),
     }
     rows = np.stack([table[name] for name in TABLE_COLUMNS], axis=1).astype(np.float32)
-    still = np.float32([0, 0, 0, 0, 0, 0, 0, 1, 0])
+    still = np.array([0, 0, 0, 0, 0, 0, 0, 1, 0], np.float32)
     rows[:4] = still
     rows[1, :2] = 2, -1
     rows[2, 2] = 1

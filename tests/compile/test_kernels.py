@@ -219,7 +219,7 @@ def test_zeros_of_both_signs_are_two_kernels() -> None:
     library = fresh()
     for spec, negative in zip(specs, (False, True), strict=True):
         address = library.addresses(specs)[spec]
-        number = np.float32([-0.0])
+        number = np.array([-0.0], np.float32)
         pointers = (ctypes.c_void_p * 1)(number.ctypes.data)
         context = np.array([1, 0, 1, 0, 0, 0, 0, 0], np.int64)
         function = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(address)

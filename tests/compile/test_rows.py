@@ -98,8 +98,8 @@ def test_hits_by_hand() -> None:
     """Equal logits rank by their index; a NaN is no hit."""
     x = np.array([[1, 3, 3, 2], [1, 3, 3, 2], [np.nan, 0, 1, 2]], "float32")
     labels = np.array([1, 2, 0], np.int32)
-    same_bits(run("hits", Hits(1), [x, labels], per_image=True), np.float32([1, 0, 0]))
-    same_bits(run("hits", Hits(2), [x, labels], per_image=True), np.float32([1, 1, 0]))
+    same_bits(run("hits", Hits(1), [x, labels], per_image=True), np.array([1, 0, 0], np.float32))
+    same_bits(run("hits", Hits(2), [x, labels], per_image=True), np.array([1, 1, 0], np.float32))
 
 
 def test_outer_axes_and_gaps() -> None:

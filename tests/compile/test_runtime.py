@@ -163,10 +163,10 @@ def test_hyper() -> None:
 @pytest.mark.parametrize("loss", [1.5, -0.0, 1e-42, np.inf, -np.inf, np.nan])
 def test_finish(loss) -> None:
     """Metrics become a row of the table; a loss that is not finite raises the flag."""
-    sums = np.float32([9, loss, 9, np.nan, 4])
+    sums = np.array([9, loss, 9, np.nan, 4], np.float32)
     table, counter, flags = np.zeros((3, 2), np.float32), np.ones(1, int), np.zeros(2, int)
     run_kernel(FinishSpec((1, 4)), [sums, table, counter, flags])
-    np.testing.assert_array_equal(table, np.float32([[0, 0], [loss, 4], [0, 0]]))
+    np.testing.assert_array_equal(table, np.array([[0, 0], [loss, 4], [0, 0]], np.float32))
     assert counter[0] == 2
     assert flags[1] == (not np.isfinite(loss))
 
@@ -219,8 +219,8 @@ def environment():
 
 
 # Made before any flushing, which would reach NumPy's conversions.
-TINY = np.float32([2**-100, 2**-149]), np.float32([2**-40, 2**20])
-TINY_PRODUCTS = np.float32([2**-140, 2**-129])
+TINY = np.array([2**-100, 2**-149], np.float32), np.array([2**-40, 2**20], np.float32)
+TINY_PRODUCTS = np.array([2**-140, 2**-129], np.float32)
 
 
 def tiny_product(team, threads):

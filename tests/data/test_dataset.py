@@ -86,7 +86,7 @@ def test_values_that_are_not_finite_are_named(value: float) -> None:
 
 def test_digest_is_the_written_order() -> None:
     """The digest is SHA-256 over the order that the docstring states."""
-    data = Dataset.from_arrays(np.float32([[[1, 2]]]), [1], ("a", "ß"))
+    data = Dataset.from_arrays(np.array([[[1, 2]]], np.float32), [1], ("a", "ß"))
     text = b"images float32 1x1x2x1\n" + np.array([1, 2], "<f4").tobytes()
     text += b"labels int32 1\n" + np.array([1], "<i4").tobytes() + "classes 2\na\nß\n".encode()
     assert data.digest() == hashlib.sha256(text).hexdigest()

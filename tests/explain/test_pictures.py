@@ -332,7 +332,7 @@ def test_values_are_the_bits_of_the_engine(data, rank: int, transposed: bool) ->
     places = sheet.names[2].places()
     steps = steps_of(drawn, x, w, places)
     assert (
-        np.float32([step.value for step in steps]).tobytes()
+        np.array([step.value for step in steps], np.float32).tobytes()
         == y[0][tuple(np.array(places).T)].tobytes()
     )
     scenes = scenes_of(sheet, x, w, steps, range(len(steps)))

@@ -72,7 +72,7 @@ def test_zeros_of_both_signs_are_two_constants() -> None:
     slopes = [b.add("leaky_relu", x, attrs=ops.LeakyRelu(slope)) for slope in (0.0, -0.0)]
     assert slopes[0] != slopes[1]
     found = interpret(
-        b.graph([("plus", plus), ("minus", minus)]), {"x": np.float32([[-0.0]])}, images=1
+        b.graph([("plus", plus), ("minus", minus)]), {"x": np.array([[-0.0]], np.float32)}, images=1
     )
     assert not np.signbit(found["plus"]).any()
     assert np.signbit(found["minus"]).all()

@@ -1,5 +1,7 @@
 """Every pass over a graph is checked in the tests, and a pass that breaks a rule is named."""
 
+from __future__ import annotations
+
 import ast
 import dataclasses
 import re
@@ -19,6 +21,7 @@ from isoconv.graph.ir import Graph, Node, TensorSpec
 from isoconv.graph.operation import operation
 from isoconv.graph.passes import check_passes, checked_pass, passes_are_checked
 from isoconv.graph.verify import verify
+from isoconv.ops import WindowGeometry
 from isoconv.run.evaluate import evaluate
 from isoconv.run.inference import Predictor
 from isoconv.train.optim import SGD
@@ -56,11 +59,11 @@ def scale() -> None:
 # How each pass is broken --------------------------------------------------------------------------
 
 
-def break_trace_model(patch) -> None:
+def break_trace_model(patch: pytest.MonkeyPatch) -> None:
     """A layer's node says that it is smaller than it is."""
     add = GraphBuilder.add
 
-    def wrong(b, op, *inputs, attrs=None):
+    def wrong(b: GraphBuilder, op: str, *inputs: int, attrs: WindowGeometry | None = None) -> int:
         index = add(b, op, *inputs, attrs=attrs)
         if op == "max_pool":
             b._nodes[index] = dataclasses.replace(b[index], spec=TensorSpec((1, 3, 16)))
@@ -69,7 +72,7 @@ def break_trace_model(patch) -> None:
     patch.setattr(GraphBuilder, "add", wrong)
 
 
-def break_differentiate(patch) -> None:
+def break_differentiate(patch: pytest.MonkeyPatch) -> None:
     """A gradient rule leaves behind a node that its operation does not allow."""
 
     def known(name):
@@ -87,28 +90,28 @@ def break_differentiate(patch) -> None:
     patch.setattr("isoconv.graph.autodiff.operation", known)
 
 
-def break_graph(patch) -> None:
+def break_graph(patch: pytest.MonkeyPatch) -> None:
     """Nodes are put into the graph in the wrong order."""
     backwards = lambda values: sorted(values, reverse=True)  # noqa: E731
     patch.setattr("isoconv.graph.builder.sorted", backwards, raising=False)
 
 
-def break_with_gathered(patch) -> None:
+def break_with_gathered(patch: pytest.MonkeyPatch) -> None:
     """What is gathered is said to be something else than the rows."""
 
-    def wrong(op, inputs, attrs, spec, name=""):
+    def wrong(op, inputs, attrs, spec, name: str = ""):
         return Node(op, inputs, attrs, dataclasses.replace(spec, shape=(1, *spec.shape)), name)
 
     patch.setattr("isoconv.compile.lower.driver.Node", wrong)
 
 
-def break_fuse(patch) -> None:
+def break_fuse(patch: pytest.MonkeyPatch) -> None:
     """Groups come in an order in which they cannot run."""
     finish = fuse._Fusion.finish
     patch.setattr(fuse._Fusion, "finish", lambda fusion: finish(fusion)[::-1])
 
 
-def break_recompute(patch) -> None:
+def break_recompute(patch: pytest.MonkeyPatch) -> None:
     """Groups stop storing what others read, and those do not repeat the work."""
     finish = recompute._Recomputation.finish
 
@@ -119,12 +122,12 @@ def break_recompute(patch) -> None:
     patch.setattr(recompute._Recomputation, "finish", wrong)
 
 
-def break_with_signs(patch) -> None:
+def break_with_signs(patch: pytest.MonkeyPatch) -> None:
     """Where values are positive is stored for readers that ask for the values themselves."""
     patch.setattr(signs, "asks_for_signs", lambda *_: True)
 
 
-def break_hoisted(patch) -> None:
+def break_hoisted(patch: pytest.MonkeyPatch) -> None:
     """What follows from the images is taken for what follows from weights."""
     patch.setattr("isoconv.graph.hoist._FIXED", frozenset({"parameter", "state", "scalar"}))
 
@@ -143,7 +146,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_pass_is_named(name, monkeypatch) -> None:
+def test_a_broken_pass_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is run is sound; with one pass broken, the error names that pass and the rule."""
     wound, run, said = BROKEN[name]
     run()
@@ -191,7 +194,7 @@ def test_switched_off() -> None:
     """A pass that is not checked gives back what it made, right or wrong."""
 
     @checked_pass(lambda result, _: verify(result))
-    def cut(graph):
+    def cut(graph: Graph) -> Graph:
         return Graph((), graph.outputs)
 
     b = GraphBuilder()

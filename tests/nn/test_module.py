@@ -351,7 +351,7 @@ def test_public_names_exist() -> None:
 
 def test_digest_of_names_with_line_ends() -> None:
     """No name can be taken for the lines of another array; other names have the digest of ever."""
-    one, two = np.float32([1]), np.float32([2])
+    one, two = np.array([1], np.float32), np.array([2], np.float32)
     honest = {"a": one, "b": two}
     bytes_of_one = one.tobytes().decode("latin-1")
     forged = {f"a\n1\nfloat32\n{bytes_of_one}b": two}

@@ -83,7 +83,7 @@ def _without_bias(model: Net) -> None:
 
 
 def _normalised(model: Net) -> None:
-    model.normalisation = (np.float32([2, 3, 4]), np.float32([1, 0, 1]))
+    model.normalisation = (np.array([2, 3, 4], np.float32), np.array([1, 0, 1], np.float32))
 
 
 def _unfinished(model: Net) -> None:

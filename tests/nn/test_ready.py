@@ -1,13 +1,18 @@
 """Predictors that a model keeps: few of them, and none that is taken from one who uses it."""
 
+from __future__ import annotations
+
 import gc
 import threading
 import weakref
+from _weakrefset import WeakSet
+from typing import Any
 
 import numpy as np
 import pytest
 
 from isoconv import nn
+from isoconv.graph.ir import Graph
 from isoconv.nn import inference
 from isoconv.nn.ready import MOST_PREDICTORS
 from isoconv.run.inference import Predictor
@@ -15,17 +20,17 @@ from isoconv.run.inference import Predictor
 IMAGES = np.random.RandomState(0).rand(5, 4, 4, 1).astype(np.float32)
 
 
-def network():
+def network() -> nn.Sequential:
     """A small model."""
     return nn.Sequential(nn.Conv2d(3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(3)).build((4, 4, 1))
 
 
 @pytest.fixture
-def alive(monkeypatch):
+def alive(monkeypatch: pytest.MonkeyPatch) -> WeakSet:
     """The predictors that are in memory."""
     made = weakref.WeakSet()
 
-    def make(*args, **settings):
+    def make(*args: Graph, **settings: Any) -> Predictor:
         predictor = Predictor(*args, **settings)
         made.add(predictor)
         return predictor
@@ -34,7 +39,7 @@ def alive(monkeypatch):
     return made
 
 
-def test_a_thousand_settings(alive) -> None:
+def test_a_thousand_settings(alive: WeakSet) -> None:
     """Threads and predictors stay few, and every result is the same."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(3)).build((4, 4, 1))
     expected = model.predict(IMAGES, threads=1).tobytes()
@@ -49,7 +54,7 @@ def test_a_thousand_settings(alive) -> None:
     assert not set(threading.enumerate()) - before
 
 
-def test_the_one_not_used_for_longest_goes(alive) -> None:
+def test_the_one_not_used_for_longest_goes(alive: WeakSet) -> None:
     """Who is used stays, whatever comes and goes beside it."""
     model = network()
     model.predict(IMAGES, shard_size=1, threads=1)
@@ -65,7 +70,7 @@ def test_the_one_not_used_for_longest_goes(alive) -> None:
     assert len(alive) == MOST_PREDICTORS
 
 
-def test_one_in_use_is_left_to_its_user(alive, monkeypatch) -> None:
+def test_one_in_use_is_left_to_its_user(alive: WeakSet, monkeypatch: pytest.MonkeyPatch) -> None:
     """A predictor that has to go works on until its prediction is done, and ends then."""
     model = network()
     expected = model.predict(IMAGES, threads=1, shard_size=1).tobytes()
@@ -73,7 +78,7 @@ def test_one_in_use_is_left_to_its_user(alive, monkeypatch) -> None:
     inside, go_on, found = threading.Event(), threading.Event(), []
     run = predictor._team.run
 
-    def waits(*args) -> None:
+    def waits(*args: Any) -> None:
         inside.set()
         assert go_on.wait(30)
         run(*args)
@@ -97,14 +102,14 @@ def test_one_in_use_is_left_to_its_user(alive, monkeypatch) -> None:
     assert kept() is None
 
 
-def test_threads_with_different_settings(alive) -> None:
+def test_threads_with_different_settings(alive: WeakSet) -> None:
     """Each gets its results, though they take the predictors from one another all the time."""
     model = network()
     finishes = ("none", "softmax", "sigmoid")
     expected = {name: model.predict(IMAGES, finish=name, threads=1).tobytes() for name in finishes}
     wrong = []
 
-    def work(seed) -> None:
+    def work(seed: int) -> None:
         random = np.random.RandomState(seed)
         for _ in range(60):
             name = finishes[random.randint(3)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import pytest
 
@@ -58,7 +59,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_each_kind_takes_what_it_says(name) -> None:
+def test_each_kind_takes_what_it_says(name: str) -> None:
     """Values at its bounds, and values of each other type and beyond the bounds."""
     schema, right, wrong = KINDS[name]
     for value in right:
@@ -109,7 +110,7 @@ def test_a_rule_asks_what_fits_alone() -> None:
     """It sees values that are as the other schema says, and its faults stand at their places."""
     seen = []
 
-    def rule(found):
+    def rule(found: dict[str, int]) -> Iterator[tuple[tuple[str, int, str], str, int]]:
         seen.append(found)
         if found["low"] > found["high"]:
             yield ("range", 0, "low"), "be at most high", found["low"]

@@ -1,7 +1,12 @@
 """Models that are loaded while other threads use them: all of one loading, or of another."""
 
+from __future__ import annotations
+
 import sys
 import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +15,7 @@ import isoconv
 from isoconv import nn
 from isoconv.nn import inference
 from isoconv.nn.inference import weights_for
-from isoconv.nn.ready import KeptPredictors, ReadyPredictor
+from isoconv.nn.ready import KeptPredictors, ReadyPredictor, WholeWeights
 from isoconv.nn.snapshot import changed_together
 from isoconv.train import evaluate
 
@@ -18,7 +23,7 @@ IMAGES = np.random.RandomState(0).rand(3, 6, 6, 1).astype(np.float32)
 LOADS = 150
 
 
-def network(seed, depth=12):
+def network(seed: int, depth: int = 12) -> nn.Sequential:
     """A model of many layers, so that there is time in the middle of a loading."""
     layers = []
     for _ in range(depth):
@@ -34,14 +39,14 @@ class Users:
         uses: what they do; each gives something that can be compared.
     """
 
-    def __init__(self, *uses) -> None:
+    def __init__(self, *uses: Callable[..., Any]) -> None:
         self.found = [set() for _ in uses]
         self.counts = [0 for _ in uses]
         self._over = threading.Event()
         self._errors = []
         self._threads = [threading.Thread(target=self._work, args=use) for use in enumerate(uses)]
 
-    def _work(self, number, use) -> None:
+    def _work(self, number: int, use: Callable[..., Any]) -> None:
         try:
             while not self._over.is_set():
                 self.found[number].add(use())
@@ -49,12 +54,12 @@ class Users:
         except BaseException as error:  # noqa: BLE001  # told in the test's own thread
             self._errors.append(error)
 
-    def __enter__(self):
+    def __enter__(self) -> Users:
         for thread in self._threads:
             thread.start()
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self._over.set()
         for thread in self._threads:
             thread.join()
@@ -71,7 +76,7 @@ class Users:
 
 
 @pytest.fixture(autouse=True)
-def hasty():
+def hasty() -> Iterator[None]:
     """Threads take turns far more often than they otherwise would."""
     usual = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
@@ -136,15 +141,15 @@ def test_built_and_placed_anew() -> None:
     assert users.found[0] == results
 
 
-def described(seed, scale, finish):
+def described(seed: int, scale: float, finish: str) -> nn.Sequential:
     """A model that knows how its images are normalised and how its results end."""
     model = network(seed, 3)
-    model.normalisation = (np.float32([scale]), np.float32([seed]))
+    model.normalisation = (np.array([scale], np.float32), np.array([seed], np.float32))
     model.finish = finish
     return model
 
 
-def test_a_file_is_loaded_whole(tmp_path) -> None:
+def test_a_file_is_loaded_whole(tmp_path: Path) -> None:
     """Weights, normalisation and finish of one file never meet those of another."""
     files, results, digests = [], set(), set()
     model = network(0, 3)
@@ -156,12 +161,12 @@ def test_a_file_is_loaded_whole(tmp_path) -> None:
         digests.add(model.describe()["digest"])
     labels = np.array([0, 1, 2])
 
-    def saved():
+    def saved() -> str:
         path = tmp_path / "again.safetensors"
         model.save(path)
         return isoconv.load(path).describe()["digest"]
 
-    def measured():
+    def measured() -> float:
         return evaluate(model, (IMAGES, labels), threads=1).loss
 
     losses = set()
@@ -200,7 +205,7 @@ def test_in_the_middle_of_a_change() -> None:
 @pytest.mark.parametrize("known", [True, False], ids=["again", "first"])
 @pytest.mark.parametrize("place", ["compiling", "looking", "weights"])
 def test_a_file_is_loaded_in_the_middle_of_a_prediction(
-    place, known, tmp_path, monkeypatch
+    place: str, known: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was looked at before is looked at again: the result is that of the file alone."""
     path = tmp_path / "other.safetensors"
@@ -211,8 +216,8 @@ def test_a_file_is_loaded_in_the_middle_of_a_prediction(
     if known:
         model.predict(IMAGES, threads=1)
 
-    def loading(function):
-        def load_first(*args, **settings):
+    def loading(function: Callable[..., Any]) -> Callable[..., Any]:
+        def load_first(*args: Any, **settings: Any) -> WholeWeights | None:
             if not loads:
                 loads.append(model.load(path))
             return function(*args, **settings)

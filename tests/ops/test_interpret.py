@@ -27,7 +27,10 @@ def graph() -> Graph:
     return b.graph([("y", y), ("z", z)])
 
 
-ARRAYS = {"x": np.float32([[1, 2, 3]]), "w": np.float32([[1, -1], [1, -1], [1, -1]])}
+ARRAYS = {
+    "x": np.array([[1, 2, 3]], np.float32),
+    "w": np.array([[1, -1], [1, -1], [1, -1]], np.float32),
+}
 
 
 def test_outputs(graph: Graph) -> None:

@@ -71,7 +71,7 @@ def test_adjoint_of_sum_is_broadcast() -> None:
 
 def test_counts() -> None:
     """A mean over a shard divides by its images too; statistics are weighted by them."""
-    s = np.float32([30])
+    s = np.array([30], np.float32)
     divide, weigh = operation("divide_by_count"), operation("times_images")
     assert divide.reference(ops.CountAttrs(5, batched=True), s, images=3).tolist() == [6]
     assert divide.reference(ops.CountAttrs(5, batched=False), s, images=3).tolist() == [2]

@@ -153,7 +153,7 @@ def test_the_cache_is_optional(monkeypatch, tmp_path) -> None:
     """Without a cache nothing is written, and the result is the same."""
     b = GraphBuilder()
     graph = b.graph([("y", b.add("exp", b.input("dataset", "x", (3,))))])
-    x = np.float32([[1, 2, 3]])
+    x = np.array([[1, 2, 3]], np.float32)
     here = evaluate(graph, {"x": x}, 1)["y"]
     monkeypatch.setattr("isoconv.run.team.default_folder", lambda: tmp_path / "kernels")
     there = evaluate(graph, {"x": x}, 1, cache=False, target=host_target())["y"]

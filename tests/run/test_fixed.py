@@ -11,7 +11,7 @@ ARRAYS = [
     np.arange(4, dtype=">f4"),
     np.zeros((0, 3), np.float32),
     np.float32(3).reshape(()),
-    np.float32([np.nan, -0.0, np.inf]),
+    np.array([np.nan, -0.0, np.inf], np.float32),
 ]
 
 

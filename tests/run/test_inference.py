@@ -151,7 +151,7 @@ def simple(**settings):
     return Predictor(b.graph([("y", y), ("half", half), ("x", x)]), threads=2, **settings)
 
 
-X, P = np.arange(12, dtype=np.float32).reshape(4, 3), np.float32([1, 10, 100])
+X, P = np.arange(12, dtype=np.float32).reshape(4, 3), np.array([1, 10, 100], np.float32)
 
 
 def test_several_outputs() -> None:
@@ -188,8 +188,8 @@ POINT = ConvGeometry((), (), (), (), 1)
 MIXED = {
     "first": np.arange(9, dtype=np.float32).reshape(3, 3) - 4,
     "second": np.arange(9, dtype=np.float32).reshape(3, 3) * 2 - 5,
-    "bias": np.float32([1, -2, 3]),
-    "scale": np.float32([2, 1, -1]),
+    "bias": np.array([1, -2, 3], np.float32),
+    "scale": np.array([2, 1, -1], np.float32),
 }
 
 

@@ -100,7 +100,9 @@ LOSSES = {"cross_entropy": Loss("cross_entropy", 0.1), "mse": Loss("mse"), "bce"
 @pytest.mark.parametrize("name", LOSSES)
 def test_every_node_of_a_step(name: str) -> None:
     """Images to loss and back to every weight: terms, references and kernels have the same bits."""
-    constants = Normalisation(np.float32([0.02, 0.01, 0.03]), np.float32([-1, 0.5, -2]))
+    constants = Normalisation(
+        np.array([0.02, 0.01, 0.03], np.float32), np.array([-1, 0.5, -2], np.float32)
+    )
     changes = Augmentation(crop_padding=1, flip=True, rotation=10)
     preparation = Preparation(SHAPE, "uint8", constants, changes)
     model = Branching().build(SHAPE)

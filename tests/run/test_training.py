@@ -31,7 +31,9 @@ def network():
 def make_step(optimizer=None, clip_norm=1.5, preparation=None, model=None):
     """The step of that network, and the model with its first weights."""
     model = (model or network()).build(SHAPE, seed=3)
-    constants = Normalisation(np.float32([0.02, 0.01]), np.float32([-1.0, -0.5]))
+    constants = Normalisation(
+        np.array([0.02, 0.01], np.float32), np.array([-1.0, -0.5], np.float32)
+    )
     preparation = preparation or Preparation(SHAPE, "uint8", constants)
     optimizer = optimizer or SGD(0.1, momentum=0.9, weight_decay=0.01)
     return build_step(model, preparation, Loss("cross_entropy", 0.1), optimizer, clip_norm), model
@@ -110,7 +112,7 @@ class Reenactment:
             }
             shards.append(interpret(self.step.shard, arrays, images=len(own)))
         sums = {name: tree_sum([shard[name] for shard in shards]) for name in shards[0]}
-        metrics = np.float32([sums[f"metric:{name}"] for name in self.step.metrics])
+        metrics = np.array([sums[f"metric:{name}"] for name in self.step.metrics], np.float32)
         if np.isfinite(metrics[0]):
             self.update(sums, hyper, inverse)
         return metrics
@@ -157,7 +159,9 @@ def test_steps_are_the_written_arithmetic(optimizer, clip_norm) -> None:
         for epoch in range(2):
             rows = order.permutation(SAMPLES)
             engine.begin_epoch(epoch, rows)
-            hyper = np.float32([optimizer.hyper_row(3 * epoch + i, 0.05) for i in range(3)])
+            hyper = np.array(
+                [optimizer.hyper_row(3 * epoch + i, 0.05) for i in range(3)], np.float32
+            )
             found = engine.steps(0, hyper)
             expected = [
                 by_hand.run(epoch, rows[i * BATCH : (i + 1) * BATCH], hyper[i], SHARD)

@@ -120,7 +120,7 @@ def test_keep_needs_something_to_keep() -> None:
     with pytest.raises(ArgumentError, match="trained with the normalisation of other images"):
         make(trained()).fit(floats, epochs=1)
     by_hand = network().build((6, 6, 1))
-    by_hand.normalisation = np.float32([0.5]), np.float32([1])
+    by_hand.normalisation = np.array([0.5], np.float32), np.array([1], np.float32)
     make(by_hand, normalise="keep").fit(noise(), epochs=1)
     assert [float(x[0]) for x in by_hand.normalisation] == [0.5, 1.0]
 

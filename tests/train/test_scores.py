@@ -125,7 +125,9 @@ def test_answers() -> None:
     data = Dataset.from_arrays(pixels, [0, 1, 1, 0, 0, 1], ["dark", "light"])
     data = Dataset(data.images, data.labels, data.class_names, paths=tuple("abcdef"))
     model = nn.Sequential(nn.Flatten(), nn.Linear(2)).build((1, 1, 1))
-    model.load_weights({"1.weight": np.float32([[-0.05, 0.05]]), "1.bias": np.float32([5, -5])})
+    model.load_weights(
+        {"1.weight": np.array([[-0.05, 0.05]], np.float32), "1.bias": np.array([5, -5], np.float32)}
+    )
     found = evaluate(model, data, threads=1)
     said = answers(data, found)
     assert [each.path for each in said] == list("abcdef")
@@ -144,7 +146,7 @@ def test_answers() -> None:
 
 def test_no_scores_without_classes() -> None:
     """A model without classes has no scores, and says nothing of single images."""
-    data = Dataset.from_arrays(np.zeros((2, 1, 1), np.uint8), np.float32([[0.5], [1.0]]))
+    data = Dataset.from_arrays(np.zeros((2, 1, 1), np.uint8), np.array([[0.5], [1.0]], np.float32))
     model = nn.Sequential(nn.Flatten(), nn.Linear(1)).build((1, 1, 1))
     found = evaluate(model, data, loss="mse", threads=1)
     assert found.scores is None

@@ -17,7 +17,7 @@ SHAPE = (4, 4, 2)
 
 def constants():
     """Some constants for two channels."""
-    return Normalisation(np.float32([0.5, 2.0]), np.float32([-1.0, 0.25]))
+    return Normalisation(np.array([0.5, 2.0], np.float32), np.array([-1.0, 0.25], np.float32))
 
 
 def classifier(classes=3):
