@@ -14,10 +14,9 @@ from tests.ops.by_terms import mixed
 
 from isoconv.arithmetic.sums import partial_sum, square_norm_blocks, tree_sum
 from isoconv.explain.clipping import block_terms, factor_term, norm_term
+from isoconv.graph.operation import Array
 from isoconv.graph.terms import Element, Number, Partials, Tree
 from isoconv.graph.values import evaluate
-
-Array = np.ndarray[Any, Any]
 
 
 def one(value: Any) -> Array:

@@ -12,10 +12,9 @@ import pytest
 import isoconv as ic
 from isoconv import nn
 from isoconv.arithmetic.philox import Purpose, permutation
+from isoconv.graph.operation import Array
 from isoconv.nn.models import create
 from isoconv.train import Callback
-
-Array = np.ndarray[Any, Any]
 
 SEED = 7
 

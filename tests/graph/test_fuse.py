@@ -18,7 +18,7 @@ from isoconv.graph.autodiff import differentiate
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.fuse import fuse
 from isoconv.graph.groups import Group
-from isoconv.graph.ir import Graph
+from isoconv.graph.ir import DType, Graph
 from isoconv.graph.operation import operation
 from isoconv.ops.interpret import interpret
 from isoconv.run.evaluate import evaluate
@@ -104,7 +104,7 @@ def random_graph(draw: Callable[..., Any], channels: int = 3) -> Graph:
                 attrs = ops.Broadcast((4, 4, channels), True, b.spec(x).batched)
                 new = b.add("broadcast", x, attrs=attrs)
             elif op == "convert":
-                other = "float64" if b.spec(x).dtype == "float32" else "float32"
+                other: DType = "float64" if b.spec(x).dtype == "float32" else "float32"
                 new = b.add("convert", x, attrs=ops.Convert(other))
             else:
                 new = b.add(op, x, y) if op in ("add", "mul", "maximum") else b.add(op, x)

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.run.graphs import random_arrays
@@ -18,10 +19,9 @@ from isoconv.errors import GraphError
 from isoconv.graph import fuse, recompute, signs
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import Graph, Node, TensorSpec
-from isoconv.graph.operation import operation
+from isoconv.graph.operation import Operation, operation
 from isoconv.graph.passes import check_passes, checked_pass, passes_are_checked
 from isoconv.graph.verify import verify
-from isoconv.ops import WindowGeometry
 from isoconv.run.evaluate import evaluate
 from isoconv.run.inference import Predictor
 from isoconv.train.optim import SGD
@@ -63,7 +63,7 @@ def break_trace_model(patch: pytest.MonkeyPatch) -> None:
     """A layer's node says that it is smaller than it is."""
     add = GraphBuilder.add
 
-    def wrong(b: GraphBuilder, op: str, *inputs: int, attrs: WindowGeometry | None = None) -> int:
+    def wrong(b: GraphBuilder, op: str, *inputs: int, attrs: Any = None) -> int:
         index = add(b, op, *inputs, attrs=attrs)
         if op == "max_pool":
             b._nodes[index] = dataclasses.replace(b[index], spec=TensorSpec((1, 3, 16)))
@@ -75,14 +75,15 @@ def break_trace_model(patch: pytest.MonkeyPatch) -> None:
 def break_differentiate(patch: pytest.MonkeyPatch) -> None:
     """A gradient rule leaves behind a node that its operation does not allow."""
 
-    def known(name):
+    def known(name: str) -> Operation:
         entry = operation(name)
         if name != "max_pool":
             return entry
 
-        def gradient(b, node, dy):
+        def gradient(b: GraphBuilder, node: int, dy: int) -> Any:
             spec = b.spec(node)
             b._append(Node("relu_grad", (node, node), None, dataclasses.replace(spec, shape=(7,))))
+            assert entry.gradient is not None
             return entry.gradient(b, node, dy)
 
         return dataclasses.replace(entry, gradient=gradient)
@@ -99,7 +100,9 @@ def break_graph(patch: pytest.MonkeyPatch) -> None:
 def break_with_gathered(patch: pytest.MonkeyPatch) -> None:
     """What is gathered is said to be something else than the rows."""
 
-    def wrong(op, inputs, attrs, spec, name: str = ""):
+    def wrong(
+        op: str, inputs: tuple[int, ...], attrs: Any, spec: TensorSpec, name: str = ""
+    ) -> Node:
         return Node(op, inputs, attrs, dataclasses.replace(spec, shape=(1, *spec.shape)), name)
 
     patch.setattr("isoconv.compile.lower.driver.Node", wrong)
@@ -115,7 +118,7 @@ def break_recompute(patch: pytest.MonkeyPatch) -> None:
     """Groups stop storing what others read, and those do not repeat the work."""
     finish = recompute._Recomputation.finish
 
-    def wrong(self):
+    def wrong(self: recompute._Recomputation) -> Any:
         self.repeated = [set() for _ in self.groups]
         return finish(self)
 

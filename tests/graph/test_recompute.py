@@ -27,7 +27,7 @@ def check_complete(graph: Graph, groups: tuple[Group, ...]) -> None:
     """Everything that a group reads is an input, its own or stored by an earlier group."""
     stored = {index for index, _ in graph.inputs()}
     for group in groups:
-        made = set()
+        made: set[int] = set()
         for index in group.nodes:
             assert set(graph[index].inputs) <= stored | made, "a value is nowhere"
             made.add(index)

@@ -39,7 +39,7 @@ def check_complete(graph: Graph, groups: tuple[Group, ...]) -> None:
     """What a group reads is an input, its own, or left by an earlier group: itself or its signs."""
     stored, signs = {index for index, _ in graph.inputs()}, set()
     for group in groups:
-        made = set()
+        made: set[int] = set()
         for index in group.nodes:
             for source in graph[index].inputs:
                 asks = source in signs and asks_for_signs(graph, group, source)

@@ -29,7 +29,7 @@ def positive(*shape: int) -> Array:
 
 IMAGE = normal(2, 5, 6, 3)
 CHANNELS = (normal(3), positive(3), normal(3) + 2, normal(3) - 1)
-CASES = {
+CASES: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "avg_pool1d": ((normal(2, 7, 3),), {"kernel_size": 2}),
     "avg_pool2d": ((IMAGE,), {"kernel_size": 2, "padding": 1}),
     "avg_pool3d": ((normal(2, 3, 4, 5, 2),), {"kernel_size": 2}),
@@ -81,7 +81,7 @@ def test_the_arguments_are_those_on_tensors(name: str) -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_help(name: str) -> None:
     """`help` shows each argument, what comes back, what is raised and an example."""
-    text = inspect.getdoc(getattr(ic, name))
+    text = inspect.getdoc(getattr(ic, name)) or ""
     for part in ("Args:", "Returns:", "Raises:", "Example:", f"ic.{name}("):
         assert part in text, part
     for argument in inspect.signature(getattr(ic, name)).parameters:
@@ -196,7 +196,7 @@ def test_lists() -> None:
 
 
 @pytest.mark.parametrize("kind", [list, np.int8, np.uint16, np.int64, np.uint64, bool, ">i4"])
-def test_labels(kind: type | str) -> None:
+def test_labels(kind: type[Any] | str) -> None:
     """Class numbers of every whole kind are taken, and a list of them."""
     logits = np.array([[1, 2], [3, -1], [0, 0]], np.float32)
     labels = [1, 0, 1] if kind is list else np.array([1, 0, 1], kind)
@@ -264,9 +264,13 @@ def test_no_images() -> None:
 def test_settings_of_numpy() -> None:
     """Settings may be NumPy's numbers and flags."""
     wanted = ic.conv2d(X, W, stride=(1, 2), padding=1, flip=True)
-    found = ic.conv2d(X, W, stride=(np.int32(1), 2), padding=np.uint8(1), flip=np.bool_(True))
+    settings: dict[str, Any] = {
+        "stride": (np.int32(1), 2), "padding": np.uint8(1), "flip": np.bool_(True)
+    }  # fmt: skip
+    found = ic.conv2d(X, W, **settings)
     np.testing.assert_array_equal(found, wanted)
-    found = ic.max_pool2d(X, np.int64(2), stride=np.array(1), ceil_mode=np.False_)
+    settings = {"kernel_size": np.int64(2), "stride": np.array(1), "ceil_mode": np.False_}
+    found = ic.max_pool2d(X, **settings)
     np.testing.assert_array_equal(found, ic.max_pool2d(X, 2, stride=1))
     np.testing.assert_array_equal(ic.power(X, np.float32(2)), X * X)
     np.testing.assert_array_equal(
@@ -302,7 +306,7 @@ def test_settings_that_are_not_finite(value: float) -> None:
 
 
 @pytest.mark.parametrize("function", [np.tanh, "relu", None, ic.output_size, ic.nn.functional.relu])
-def test_gradients_of_other_functions(function: Callable[..., Any] | str | None) -> None:
+def test_gradients_of_other_functions(function: Any) -> None:
     """Only a function on arrays has gradients on arrays."""
     with pytest.raises(ArgumentError, match="gradients takes a function of isoconv on arrays; got"):
         ic.gradients(function, X, X)
@@ -313,4 +317,4 @@ def test_wrong_cotangents() -> None:
     with pytest.raises(ShapeError, match=r"grad_output must have shape \(2, 4, 3, 2\); got \(\)"):
         ic.gradients(ic.relu, 1.0, X)
     with pytest.raises(DTypeError, match="grad_output must be an array of real numbers; got None"):
-        ic.gradients(ic.relu, None, X)
+        ic.gradients(ic.relu, None, X)  # type: ignore[arg-type]

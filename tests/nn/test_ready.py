@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
-from _weakrefset import WeakSet
 from typing import Any
 
 import numpy as np
@@ -26,9 +25,9 @@ def network() -> nn.Sequential:
 
 
 @pytest.fixture
-def alive(monkeypatch: pytest.MonkeyPatch) -> WeakSet:
+def alive(monkeypatch: pytest.MonkeyPatch) -> weakref.WeakSet[Predictor]:
     """The predictors that are in memory."""
-    made = weakref.WeakSet()
+    made: weakref.WeakSet[Predictor] = weakref.WeakSet()
 
     def make(*args: Graph, **settings: Any) -> Predictor:
         predictor = Predictor(*args, **settings)
@@ -39,7 +38,7 @@ def alive(monkeypatch: pytest.MonkeyPatch) -> WeakSet:
     return made
 
 
-def test_a_thousand_settings(alive: WeakSet) -> None:
+def test_a_thousand_settings(alive: weakref.WeakSet[Predictor]) -> None:
     """Threads and predictors stay few, and every result is the same."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(3)).build((4, 4, 1))
     expected = model.predict(IMAGES, threads=1).tobytes()
@@ -48,29 +47,32 @@ def test_a_thousand_settings(alive: WeakSet) -> None:
         assert model.predict(IMAGES, shard_size=size, threads=2).tobytes() == expected
         assert len(set(threading.enumerate()) - before) <= MOST_PREDICTORS
         assert len(alive) <= MOST_PREDICTORS
-    model = None
+    del model
     gc.collect()
     assert len(alive) == 0
     assert not set(threading.enumerate()) - before
 
 
-def test_the_one_not_used_for_longest_goes(alive: WeakSet) -> None:
+def test_the_one_not_used_for_longest_goes(alive: weakref.WeakSet[Predictor]) -> None:
     """Who is used stays, whatever comes and goes beside it."""
     model = network()
     model.predict(IMAGES, shard_size=1, threads=1)
     (first,) = alive
     model.predict(IMAGES, shard_size=2, threads=1)
     (second,) = set(alive) - {first}
-    first, second = weakref.ref(first), weakref.ref(second)
+    used, unused = weakref.ref(first), weakref.ref(second)
+    del first, second
     for size in range(3, 40):
         model.predict(IMAGES, shard_size=size, threads=1)
         model.predict(IMAGES, shard_size=1, threads=1)
-    assert first() is not None
-    assert second() is None
+    assert used() is not None
+    assert unused() is None
     assert len(alive) == MOST_PREDICTORS
 
 
-def test_one_in_use_is_left_to_its_user(alive: WeakSet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_in_use_is_left_to_its_user(
+    alive: weakref.WeakSet[Predictor], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A predictor that has to go works on until its prediction is done, and ends then."""
     model = network()
     expected = model.predict(IMAGES, threads=1, shard_size=1).tobytes()
@@ -78,13 +80,14 @@ def test_one_in_use_is_left_to_its_user(alive: WeakSet, monkeypatch: pytest.Monk
     inside, go_on, found = threading.Event(), threading.Event(), []
     run = predictor._team.run
 
-    def waits(*args: Any) -> None:
+    def waits(*args: Any, **named: Any) -> None:
         inside.set()
         assert go_on.wait(30)
-        run(*args)
+        run(*args, **named)
 
-    predictor._team.run = waits
-    kept, predictor = weakref.ref(predictor), None
+    predictor._team.run = waits  # type: ignore[method-assign]
+    kept = weakref.ref(predictor)
+    del predictor
     work = threading.Thread(
         target=lambda: found.append(model.predict(IMAGES, threads=1, shard_size=1).tobytes())
     )
@@ -96,13 +99,13 @@ def test_one_in_use_is_left_to_its_user(alive: WeakSet, monkeypatch: pytest.Monk
     assert kept() not in [ready.predictor for ready in model.__dict__["_predictors"].values()]
     go_on.set()
     work.join()
-    run = None
+    del run
     assert found == [expected]
     gc.collect()
     assert kept() is None
 
 
-def test_threads_with_different_settings(alive: WeakSet) -> None:
+def test_threads_with_different_settings(alive: weakref.WeakSet[Predictor]) -> None:
     """Each gets its results, though they take the predictors from one another all the time."""
     model = network()
     finishes = ("none", "softmax", "sigmoid")

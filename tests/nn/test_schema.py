@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ from isoconv.nn.schema import (
     told_faults,
 )
 
-KINDS = {
+KINDS: dict[str, tuple[Any, list[Any], list[Any]]] = {
     "exactly": (Exactly(1, "a"), [1, "a"], [True, 1.0, "b", None, [1], {}]),
     "whole": (Whole(1, 5), [1, 5], [0, 6, -1, 10**400, 1.0, True, "1", None, [1]]),
     "number": (NUMBER, [0, -1.5, 1e308, 10**20], [math.nan, math.inf, True, "1", None]),

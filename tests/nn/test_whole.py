@@ -15,8 +15,9 @@ import isoconv
 from isoconv import nn
 from isoconv.nn import inference
 from isoconv.nn.inference import weights_for
-from isoconv.nn.ready import KeptPredictors, ReadyPredictor, WholeWeights
+from isoconv.nn.ready import KeptPredictors, ReadyPredictor
 from isoconv.nn.snapshot import changed_together
+from isoconv.run.inference import Predictor
 from isoconv.train import evaluate
 
 IMAGES = np.random.RandomState(0).rand(3, 6, 6, 1).astype(np.float32)
@@ -32,6 +33,13 @@ def network(seed: int, depth: int = 12) -> nn.Sequential:
     return nn.Sequential(inner, nn.Flatten(), nn.Linear(3)).build((6, 6, 1), seed=seed)
 
 
+def inside(model: nn.Sequential) -> nn.Sequential:
+    """The network within the network."""
+    inner = model[0]
+    assert isinstance(inner, nn.Sequential)
+    return inner
+
+
 class Users:
     """Threads that use a model again and again while something else is done with it.
 
@@ -40,10 +48,10 @@ class Users:
     """
 
     def __init__(self, *uses: Callable[..., Any]) -> None:
-        self.found = [set() for _ in uses]
+        self.found: list[set[Any]] = [set() for _ in uses]
         self.counts = [0 for _ in uses]
         self._over = threading.Event()
-        self._errors = []
+        self._errors: list[BaseException] = []
         self._threads = [threading.Thread(target=self._work, args=use) for use in enumerate(uses)]
 
     def _work(self, number: int, use: Callable[..., Any]) -> None:
@@ -109,15 +117,15 @@ def test_predictions_while_weights_are_loaded() -> None:
 
 def test_a_part_of_a_model_is_loaded() -> None:
     """What is loaded into a model inside of another is whole for both."""
-    model, weights = network(0), [network(seed)[0].weights for seed in (1, 2)]
+    model, weights = network(0), [inside(network(seed)).weights for seed in (1, 2)]
     results = set()
     for loaded in weights:
-        model[0].load_weights(loaded)
+        inside(model).load_weights(loaded)
         results.add(model.predict(IMAGES, threads=1).tobytes())
     assert len(results) == 2
     with Users(lambda: model.predict(IMAGES, threads=1).tobytes()) as users:
         for number in range(LOADS):
-            model[0].load_weights(weights[number % 2])
+            inside(model).load_weights(weights[number % 2])
             if number % 10 == 0:
                 users.ready()
     assert users.found[0] <= results
@@ -164,7 +172,7 @@ def test_a_file_is_loaded_whole(tmp_path: Path) -> None:
     def saved() -> str:
         path = tmp_path / "again.safetensors"
         model.save(path)
-        return isoconv.load(path).describe()["digest"]
+        return str(isoconv.load(path).describe()["digest"])
 
     def measured() -> float:
         return evaluate(model, (IMAGES, labels), threads=1).loss
@@ -212,12 +220,12 @@ def test_a_file_is_loaded_in_the_middle_of_a_prediction(
     other = described(2, 3.0, "softmax")
     other.save(path)
     expected = other.predict(IMAGES, threads=1).tobytes()
-    model, loads = described(1, 0.5, "none"), []
+    model, loads = described(1, 0.5, "none"), list[Any]()
     if known:
         model.predict(IMAGES, threads=1)
 
     def loading(function: Callable[..., Any]) -> Callable[..., Any]:
-        def load_first(*args: Any, **settings: Any) -> WholeWeights | None:
+        def load_first(*args: Any, **settings: Any) -> Any:
             if not loads:
                 loads.append(model.load(path))
             return function(*args, **settings)
@@ -225,7 +233,7 @@ def test_a_file_is_loaded_in_the_middle_of_a_prediction(
         return load_first
 
     if place == "compiling":
-        monkeypatch.setattr(inference, "Predictor", loading(inference.Predictor))
+        monkeypatch.setattr(inference, "Predictor", loading(Predictor))
     elif place == "looking":
         monkeypatch.setattr(KeptPredictors, "get", loading(KeptPredictors.get), raising=False)
     else:

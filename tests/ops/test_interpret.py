@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,7 +72,7 @@ def test_verify_returns_the_graph(graph: Graph) -> None:
     assert verify(graph) is graph
 
 
-def changed(graph: Graph, index: int, **fields: object) -> Graph:
+def changed(graph: Graph, index: int, **fields: Any) -> Graph:
     """The graph with one node changed."""
     nodes = list(graph.nodes)
     nodes[index] = replace(nodes[index], **fields)

@@ -12,9 +12,8 @@ from scipy import special
 import isoconv.ops as ops
 from isoconv.errors import ArgumentError, ShapeError
 from isoconv.graph.ir import TensorSpec
-from isoconv.graph.operation import operation
+from isoconv.graph.operation import Array, operation
 
-Array = np.ndarray[Any, Any]
 LOGITS = np.random.default_rng(0).normal(0, 4, size=(6, 11))
 LABELS = np.array([0, 3, 10, 5, 5, 1], np.int32)
 

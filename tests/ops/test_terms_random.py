@@ -103,7 +103,7 @@ def test_rows(classes: int, smoothing: float, dtype: str, seed: int, share: floa
     """Softmax, its logarithm, cross-entropy, their gradients and hits, of any number of classes."""
     x, other = (mixed((3, classes), dtype, seed + i, share) for i in range(2))
     # Logits of the size that networks give, too: those above saturate most rows.
-    near = np.random.default_rng(seed).standard_normal(x.shape).astype(dtype)
+    near: Any = np.random.default_rng(seed).standard_normal(x.shape).astype(dtype)
     labels = np.random.default_rng(seed).integers(0, classes, 3).astype(np.int32)
     loss = ops.CrossEntropy(smoothing)
     for logits in (x, near):

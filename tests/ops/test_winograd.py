@@ -14,6 +14,7 @@ import isoconv.ops as ops
 from isoconv import nn
 from isoconv.errors import ArgumentError, ShapeError
 from isoconv.graph.operation import Array, operation
+from isoconv.nn.convolution import Algorithm
 from isoconv.ops.interpret import interpret
 from isoconv.train.diff import diff
 from isoconv.train.structure import layers
@@ -56,7 +57,7 @@ def test_is_the_convolution(patches: ops.WinogradPatches) -> None:
     """On numbers that leave no rounding it is the direct convolution, with both gradients."""
     x, w = whole((2, *patches.sides, 3)), whole((3, 3, 3, 5), 1)
     dy = whole((2, *patches.outputs, 5), 2)
-    settings = {"padding": patches.padding}
+    settings: dict[str, Any] = {"padding": patches.padding}
     direct = ic.conv2d(x, w, **settings)
     np.testing.assert_array_equal(ic.conv2d(x, w, algorithm="winograd", **settings), direct)
     expected = ic.gradients(ic.conv2d, dy, x, w, **settings)
@@ -106,13 +107,13 @@ def test_error(channels: int) -> None:
     single = [array.astype(np.float32) for array in (x, w, dy)]
     double = [array.astype(np.float64) for array in single]
 
-    def errors(algorithm: str) -> list[np.float64]:
-        def all_three(x: Array, w: Array, dy: Array, kind: str) -> tuple[Array, Array, Array]:
+    def errors(algorithm: Algorithm) -> list[np.float64]:
+        def all_three(x: Array, w: Array, dy: Array, kind: Algorithm) -> tuple[Array, ...]:
             y = ic.conv2d(x, w, padding=1, algorithm=kind)
             return y, *ic.gradients(ic.conv2d, dy, x, w, padding=1, algorithm=kind)
 
-        exact = all_three(*double, "direct")
-        found = all_three(*single, algorithm)
+        exact = all_three(double[0], double[1], double[2], "direct")
+        found = all_three(single[0], single[1], single[2], algorithm)
         return [
             np.sqrt(np.mean((f - e) ** 2)) / np.std(e) for f, e in zip(found, exact, strict=True)
         ]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from tests.compile.places import same_bits
 
-from isoconv.graph.ir import Graph
+from isoconv.graph.ir import DType, Graph
 from isoconv.graph.operation import Array
 from isoconv.graph.verify import verify
 from isoconv.ops.interpret import interpret
@@ -19,6 +19,11 @@ def numbers(shape: int | Sequence[int], dtype: str = "float32", seed: int = 0) -
     """Numbers whose sum depends on the order in which they are added."""
     draw = np.random.default_rng(seed)
     return (draw.standard_normal(shape) * 10.0 ** draw.integers(-2, 3, shape)).astype(dtype)
+
+
+def dtype_of(array: Array) -> DType:
+    """The name of an array's dtype, as graphs have it."""
+    return cast("DType", array.dtype.name)
 
 
 def specials(dtype: str) -> Array:

@@ -1,8 +1,12 @@
 """Every operation on the kernels against its reference; and what `evaluate` refuses."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
 import numpy as np
 import pytest
-from tests.ops.test_contract import CASES, IMAGES, add_inputs, make_array
+from tests.ops.test_contract import CASES, IMAGES, Case, add_inputs, make_array
 from tests.run.graphs import check, random_arrays
 
 import isoconv.ops as ops
@@ -11,13 +15,14 @@ from isoconv.compile.pointwise.operations import POINTWISE
 from isoconv.compile.target import host_target
 from isoconv.errors import ArgumentError, DTypeError, GraphError, ShapeError
 from isoconv.graph.builder import GraphBuilder
+from isoconv.graph.ir import DType
 from isoconv.graph.operation import Operation, operation, operations
 from isoconv.run.evaluate import evaluate
 
 FIRST = {case.op: case for case in reversed(CASES)}.values()
 
 
-def check_case(case, dtype) -> None:
+def check_case(case: Case, dtype: DType) -> None:
     """One use of one operation, by itself."""
     rng = np.random.default_rng(4)
     arrays = [make_array(item, dtype, rng) for item in case.inputs]
@@ -39,13 +44,13 @@ def test_every_operation_has_a_kernel() -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_operation(case) -> None:
+def test_operation(case: Case) -> None:
     """The kernel gives the reference's bits, in float32."""
     check_case(case, "float32")
 
 
 @pytest.mark.parametrize("case", FIRST, ids=str)
-def test_operation_in_double(case) -> None:
+def test_operation_in_double(case: Case) -> None:
     """And in float64."""
     check_case(case, "float64")
 
@@ -138,7 +143,7 @@ def test_what_is_refused() -> None:
         evaluate(graph, {"x": x, "p": p}, 2, target="avx1024")
 
 
-def test_an_operation_without_a_kernel(monkeypatch) -> None:
+def test_an_operation_without_a_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     """What cannot be lowered is named."""
     entry = operation("softmax")
     new = Operation("frobnicate", "", entry.infer, entry.reference, entry.gradient)
@@ -149,7 +154,7 @@ def test_an_operation_without_a_kernel(monkeypatch) -> None:
         evaluate(graph, {"x": np.ones((1, 3), np.float32)}, 1)
 
 
-def test_the_cache_is_optional(monkeypatch, tmp_path) -> None:
+def test_the_cache_is_optional(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Without a cache nothing is written, and the result is the same."""
     b = GraphBuilder()
     graph = b.graph([("y", b.add("exp", b.input("dataset", "x", (3,))))])

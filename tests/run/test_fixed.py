@@ -1,8 +1,11 @@
 """Arrays that nobody can change."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 
+from isoconv.graph.operation import Array
 from isoconv.run.fixed import fixed_copy, is_fixed
 
 ARRAYS = [
@@ -16,7 +19,7 @@ ARRAYS = [
 
 
 @pytest.mark.parametrize("array", ARRAYS, ids=lambda array: f"{array.dtype.str}{array.shape}")
-def test_copy(array) -> None:
+def test_copy(array: Array | np.float32) -> None:
     """A copy has the same elements, in memory of its own."""
     copy = fixed_copy(array)
     assert is_fixed(copy)

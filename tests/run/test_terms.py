@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,12 +14,12 @@ import isoconv as ic
 from isoconv import nn
 from isoconv.data import Augmentation
 from isoconv.graph.ir import Graph
+from isoconv.graph.operation import Array
 from isoconv.nn import functional
 from isoconv.ops.interpret import interpret
 from isoconv.run.evaluate import evaluate
 from isoconv.train.step import Loss, Normalisation, Preparation, build_step
 
-Array = np.ndarray[Any, Any]
 IMAGES, SHAPE, CLASSES = 5, (8, 8, 3), 6
 
 
