@@ -110,7 +110,7 @@ def conv_graph(
 
 
 def conv_arrays(
-    case: Contraction, make: Callable[[tuple[int, ...], str, int], Array] = numbers
+    case: Contraction, make: Callable[[tuple[int, ...], DType, int], Array] = numbers
 ) -> dict[str, Array]:
     """Values for the inputs of `conv_graph`: ``make(shape, dtype, seed)``."""
     return {

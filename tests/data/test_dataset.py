@@ -6,6 +6,7 @@ import hashlib
 import os
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -67,9 +68,7 @@ def test_float_targets_are_kept() -> None:
         (gray(3), [0.0, np.inf, 1.0], None, "targets must be finite float32; sample 1 holds inf"),
     ],
 )
-def test_bad_arrays_are_refused(
-    images: object, labels: object, names: object, message: str
-) -> None:
+def test_bad_arrays_are_refused(images: Any, labels: Any, names: Any, message: str) -> None:
     """Each message states the rule and what was received."""
     with pytest.raises(DataError, match=message):
         Dataset.from_arrays(images, labels, names, name="x")

@@ -12,6 +12,7 @@ import pytest
 from tests.data.made import write
 
 from isoconv.data import load, load_splits
+from isoconv.data.files import Split
 from isoconv.data.folders import parts_of
 from isoconv.errors import DataError, DataFileError
 
@@ -174,7 +175,7 @@ def test_shut_parts_are_errors(
         load(root)
 
 
-PARTS = {
+PARTS: dict[str, tuple[list[str], tuple[Split, ...]]] = {
     "three": (["train/a/1", "val/a/1", "test/a/1"], ("train", "validation", "test")),
     "other names": (["Training/a/1", "VALID/a/1", "testing/a/1"], ("train", "validation", "test")),
     "no training": (["val/a/1", "test/a/1"], ("validation", "test")),
@@ -265,6 +266,7 @@ def test_parts_may_lack_classes_but_not_add_any(tmp_path: Path) -> None:
     """All parts have the classes of training; another one is an error that names them."""
     fill(tmp_path, "train/a/1.png", "train/b/1.png", "val/b/1.png")
     train, validation, _ = load_splits(tmp_path, test=0)
+    assert train is not None
     assert validation is not None
     assert train.class_names == validation.class_names == ("a", "b")
     assert validation.labels.tolist() == [1]

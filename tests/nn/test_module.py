@@ -208,7 +208,7 @@ def test_drawing_anew_forgets_the_training() -> None:
     assert (model.class_names, model.finish) == (("a", "b"), "sigmoid")
     assert model.normalisation is not None
     model.build((8, 8, 3), fresh=True)
-    assert model.class_names == ()
+    assert not model.class_names
     assert model.finish == "softmax"
     assert model.normalisation is None
     assert model.trained_on is None

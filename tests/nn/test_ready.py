@@ -78,7 +78,7 @@ def test_one_in_use_is_left_to_its_user(
     expected = model.predict(IMAGES, threads=1, shard_size=1).tobytes()
     (predictor,) = alive
     inside, go_on, found = threading.Event(), threading.Event(), []
-    run = predictor._team.run
+    run: Any = predictor._team.run
 
     def waits(*args: Any, **named: Any) -> None:
         inside.set()
@@ -99,7 +99,7 @@ def test_one_in_use_is_left_to_its_user(
     assert kept() not in [ready.predictor for ready in model.__dict__["_predictors"].values()]
     go_on.set()
     work.join()
-    del run
+    run = None
     assert found == [expected]
     gc.collect()
     assert kept() is None

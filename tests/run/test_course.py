@@ -10,23 +10,9 @@ from tests.run.test_tree import written
 from isoconv.run.course import Course, Join, Meet, Work
 
 
-def joined(
-    course: Course, threads: int
-) -> (
-    tuple[
-        tuple[
-            tuple[tuple[tuple[Any, Any], tuple[Any, Any]], tuple[tuple[Any, Any], tuple[Any, Any]]],
-            tuple[tuple[tuple[Any, Any], tuple[Any, Any]], tuple[tuple[Any, Any], tuple[Any, Any]]],
-        ],
-        tuple[
-            tuple[tuple[tuple[Any, Any], tuple[Any, Any]], tuple[tuple[Any, Any], tuple[Any, Any]]],
-            tuple[tuple[tuple[Any, Any], tuple[Any, Any]], tuple[tuple[Any, Any], int]],
-        ],
-    ]
-    | int
-):
+def joined(course: Course, threads: int) -> Any:
     """The sum in the root's slot, as nested pairs, when all parts of all stages are done."""
-    slots = {}
+    slots: dict[tuple[int, ...], Any] = {}
     pending = [list(course.stages(t)) for t in range(threads)]
     while any(pending):
         # Up to the next meeting everybody is alone; a stage in parts counts when all did theirs.

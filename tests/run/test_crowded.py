@@ -17,6 +17,7 @@ from tests.run.test_training import digest, engine_for, make_step, rates
 from isoconv import nn
 from isoconv.graph.operation import Array
 from isoconv.run import team
+from isoconv.run.training import TrainingEngine
 
 PROGRAM = """
 import os, sys
@@ -120,7 +121,9 @@ def test_weights_are_of_one_moment() -> None:
 
     train(lambda engine: moments.add(moment(engine.weights())))
     assert len(moments) == 61
-    found, over, engines = set(), threading.Event(), []
+    found: set[str] = set()
+    over = threading.Event()
+    engines: list[TrainingEngine] = []
 
     def read() -> None:
         while not over.is_set():
@@ -134,7 +137,7 @@ def test_weights_are_of_one_moment() -> None:
     try:
         for _ in range(3):
             engines.clear()
-            train(lambda engine: engines or engines.append(engine))
+            train(lambda engine: engines.append(engine) if not engines else None)
     finally:
         over.set()
         reader.join()

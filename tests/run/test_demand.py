@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import tracemalloc
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,7 +60,9 @@ def small(side: int = 24, features: int = 4) -> tuple[StepGraph, dict[str, Array
     layers = nn.Conv2d(8, 3), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(features)
     model = nn.Sequential(*layers).build(shape)
     step = build_step(model, Preparation(shape, "uint8"), Loss(), SGD(0.1, momentum=0.9))
-    data = {"images": np.zeros((16, *shape), np.uint8), "labels": np.zeros(16, np.int32)}
+    data: dict[str, Array] = {
+        "images": np.zeros((16, *shape), np.uint8), "labels": np.zeros(16, np.int32)
+    }  # fmt: skip
     return step, data
 
 
@@ -70,9 +74,10 @@ def needs_of(
     shard_size: int = 4,
 ) -> dict[str, int]:
     """A step's demand."""
-    settings = {"batch_size": batch_size, "threads": threads}
-    with TrainingEngine(step, data, shard_size=shard_size, **settings) as engine:
-        return step_demand(engine.plan, data, samples=16, **settings)
+    with TrainingEngine(
+        step, data, shard_size=shard_size, batch_size=batch_size, threads=threads
+    ) as engine:
+        return step_demand(engine.plan, data, samples=16, batch_size=batch_size, threads=threads)
 
 
 def test_less_is_needed_with_what_the_message_names() -> None:
@@ -193,7 +198,7 @@ def test_a_model_is_never_there_twice() -> None:
 
 
 X, W = np.ones((1, 9, 9, 1), np.float32), np.ones((3, 3, 1, 1), np.float32)
-HUGE = {
+HUGE: dict[str, Callable[[], Any]] = {
     "filters": lambda: nn.Conv2d(10**9, 3).build((28, 28, 1)),
     "pixels": lambda: nn.models.lenet5(10, (40_000, 40_000, 1)).build((40_000, 40_000, 1)),
     "features": lambda: nn.Linear(2**30).build((2**30,)),

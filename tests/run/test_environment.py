@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 import pytest
@@ -21,8 +20,8 @@ pytestmark = needs_x86
 STATES = {"flush": DEFAULT | FLUSH, "upward": DEFAULT | UPWARD}
 
 
-@pytest.fixture(params=STATES, ids=STATES)
-def changed(request: pytest.FixtureRequest) -> Iterator[Callable[..., Any]]:
+@pytest.fixture(params=list(STATES))
+def changed(request: pytest.FixtureRequest) -> Iterator[Callable[[], int]]:
     """Switches the environment; it is put back after the test."""
     yield lambda: control(STATES[request.param])
     control(DEFAULT)
@@ -54,7 +53,7 @@ def bits(results: dict[str, Array]) -> dict[str, bytes]:
     return {name: array.tobytes() for name, array in results.items()}
 
 
-def test_evaluate(changed: Callable[..., Any] | str) -> None:
+def test_evaluate(changed: Callable[[], int]) -> None:
     """Subnormal results stay as they are, and the caller's environment too."""
     arrays = tiny_arrays()
     for graph in tiny_graph():
@@ -70,7 +69,7 @@ def test_evaluate(changed: Callable[..., Any] | str) -> None:
         assert bits(found) == bits(expected)
 
 
-def test_predictions(changed: Callable[..., Any] | str) -> None:
+def test_predictions(changed: Callable[[], int]) -> None:
     """On threads begun before and after the change."""
     graph, _ = tiny_graph()
     arrays = tiny_arrays()
@@ -87,14 +86,15 @@ def test_predictions(changed: Callable[..., Any] | str) -> None:
     assert found == [expected, expected]
 
 
-def test_training(changed: Callable[..., Any] | str) -> None:
+def test_training(changed: Callable[[], int]) -> None:
     """Steps whose gradients, vectors and weights are partly subnormal."""
     step, model = make_step(clip_norm=None)
     order = np.arange(SAMPLES)
     hyper = rates(3, np.float32(1e-40))
     weights = {name: array * np.float32(1e-38) for name, array in model.parameters().items()}
     results = []
-    for switch in (lambda: DEFAULT, changed):
+    switches: list[Callable[[], int]] = [lambda: DEFAULT, changed]
+    for switch in switches:
         with engine_for(step, model) as engine:
             weights = {
                 name: array * np.float32(1e-38) for name, array in model.parameters().items()

@@ -124,23 +124,23 @@ def test_what_is_refused() -> None:
     b = GraphBuilder()
     x, p = b.input("dataset", "x", (3,)), b.input("parameter", "p", (3,))
     graph = b.graph([("y", b.add("mul", x, p))])
-    x, p = np.ones((2, 3), np.float32), np.ones(3, np.float32)
+    X, P = np.ones((2, 3), np.float32), np.ones(3, np.float32)
     with pytest.raises(ShapeError, match=r"'x' must have shape \(3, 3\); got \(2, 3\)"):
-        evaluate(graph, {"x": x, "p": p}, 3)
+        evaluate(graph, {"x": X, "p": P}, 3)
     with pytest.raises(ShapeError, match=r"'p' must have shape \(3,\); got \(4,\)"):
-        evaluate(graph, {"x": x, "p": np.ones(4, np.float32)}, 2)
+        evaluate(graph, {"x": X, "p": np.ones(4, np.float32)}, 2)
     for other in ((6,), (3, 2), (2, 3, 1), (1, 6)):
         with pytest.raises(ShapeError, match=r"'x' must have shape \(2, 3\); got"):
-            evaluate(graph, {"x": x.reshape(other), "p": p}, 2)
+            evaluate(graph, {"x": X.reshape(other), "p": P}, 2)
     for other in ((1, 3), (3, 1)):
         with pytest.raises(ShapeError, match=r"'p' must have shape \(3,\); got"):
-            evaluate(graph, {"x": x, "p": p.reshape(other)}, 2)
+            evaluate(graph, {"x": X, "p": P.reshape(other)}, 2)
     with pytest.raises(DTypeError, match="'p' must be float32; got float64"):
-        evaluate(graph, {"x": x, "p": np.ones(3)}, 2)
+        evaluate(graph, {"x": X, "p": np.ones(3)}, 2)
     with pytest.raises(ArgumentError, match="'p'"):
-        evaluate(graph, {"x": x}, 2)
+        evaluate(graph, {"x": X}, 2)
     with pytest.raises(ArgumentError, match="'avx1024'"):
-        evaluate(graph, {"x": x, "p": p}, 2, target="avx1024")
+        evaluate(graph, {"x": X, "p": P}, 2, target="avx1024")
 
 
 def test_an_operation_without_a_kernel(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,7 @@ import sys
 import textwrap
 import threading
 import time
-from _thread import lock
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -191,7 +190,7 @@ def predictor_for(
 
 
 @contextmanager
-def held(lock: lock) -> Iterator[None]:
+def held(lock: threading.Lock) -> Iterator[None]:
     """Another thread holds a lock, as in the middle of a run, as long as the block lasts."""
     taken, over = threading.Event(), threading.Event()
 
@@ -236,10 +235,11 @@ def test_in_the_middle_of_a_script_that_moves() -> None:
         return found, bool(elsewhere.any())
 
     with held(predictor._team.turn):
+        assert predictor._apart is not None
         for script in predictor._apart.scripts:
             script.move("output", "result", elsewhere.ctypes.data)
             # As if the child's results lay where the last ones did, to which it has not been noted.
-            script.move = lambda *_: None
+            script.move = lambda *_: None  # type: ignore[method-assign]
         assert in_child(work) == (expected, False)
 
 
@@ -278,6 +278,7 @@ def test_evaluations_and_profiles_in_a_child() -> None:
     model = network()
     graph = inference_graph(model, SHAPE, "float32", "softmax")
     predictor, weights = predictor_for(model, ProfiledPredictor)
+    assert isinstance(predictor, ProfiledPredictor)
     arrays = {**weights, "images": IMAGES}
     expected = evaluate(graph, arrays, 7)["result"].tobytes()
     predictor.profile(weights, {"images": IMAGES}, turns=1)
@@ -307,7 +308,7 @@ def test_processes_of_multiprocessing(method: str, place: str, expected: list[by
         pytest.skip(f"this system cannot start processes by {method}")
     model = network()
     assert answers(model, 3) == expected
-    context = multiprocessing.get_context(method)
+    context: Any = multiprocessing.get_context(method)
 
     def start() -> list[bytes]:
         receiver, sender = context.Pipe(duplex=False)
@@ -316,7 +317,8 @@ def test_processes_of_multiprocessing(method: str, place: str, expected: list[by
         sender.close()
         try:
             assert receiver.poll(SECONDS), "the process has not answered"
-            return receiver.recv()
+            received: list[bytes] = receiver.recv()
+            return received
         finally:
             process.join(SECONDS)
             if process.is_alive():
@@ -390,25 +392,26 @@ def test_a_signal_that_forks(moment: str) -> None:
             if moment != "before":
                 signal.raise_signal(signal.SIGUSR1)
 
-        def forks_after_wake(numbers) -> None:
+        def forks_after_wake(numbers: Sequence[int]) -> None:
             wake(numbers)
             signal.raise_signal(signal.SIGUSR1)
 
         if moment == "woken":
-            team._others.wake = forks_after_wake
+            team._others.wake = forks_after_wake  # type: ignore[method-assign]
         else:
             team._doors._go = forks_beside_go
         previous = signal.signal(signal.SIGUSR1, lambda *_: forked.append(os.fork()))
         try:
-            counted = counting.run(3, 5)
+            counted: Any = counting.run(3, 5)
         except ArgumentError as error:
             counted = str(error)
         signal.signal(signal.SIGUSR1, previous)
         team._doors._go = go
         if forked == [0]:
-            refused = "must not fork in the middle of a run" in counted
             # After: unless the threads had fallen asleep by then.
-            good = refused or (moment == "after" and counted == [5] * 3)
+            good = "must not fork in the middle of a run" in counted or (
+                moment == "after" and counted == [5] * 3
+            )
             os._exit(0 if good and counting.run(3, 2) == [2] * 3 else 1)
         assert counted == [5, 5, 5]
         assert exit_code(forked[0]) == 0
@@ -427,11 +430,11 @@ def test_ctrl_c_in_a_child() -> None:
                 return "interrupted"
             return "went on"
 
-        def fork_elsewhere(numbers: list[int]) -> None:
+        def fork_elsewhere(numbers: Sequence[int]) -> None:
             found.append(in_thread(lambda: in_child(interrupted)))
             wake(numbers)
 
-        team._others.wake = fork_elsewhere
+        team._others.wake = fork_elsewhere  # type: ignore[method-assign]
         team.run([ScriptBuilder().finish() for _ in range(2)], 1)
         assert found == ["interrupted"]
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

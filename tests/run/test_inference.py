@@ -6,6 +6,7 @@ import gc
 import signal
 import threading
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,9 @@ from isoconv.run.memory import Script
 from isoconv.run.team import Team
 
 SHAPE = (9, 8, 3)
+
+
+Case = tuple[Graph, dict[str, Array], Array, Array]
 
 
 def network() -> nn.Sequential:
@@ -60,9 +64,7 @@ def pictures(count: int, dtype: DType) -> Array:
 
 
 @pytest.fixture(scope="module", params=["uint8", "float32"])
-def case(
-    request: pytest.FixtureRequest, model: nn.Sequential
-) -> tuple[Graph, dict[str, Array], Array, Array]:
+def case(request: pytest.FixtureRequest, model: nn.Sequential) -> Case:
     """A graph, its weights, 70 images and what the references say of them."""
     graph = inference_graph(model, SHAPE, request.param, "softmax")
     weights, images = weights_for(model), pictures(70, request.param)
@@ -73,9 +75,7 @@ def case(
 @pytest.mark.parametrize(
     ("threads", "shard_size"), [(1, 32), (1, 7), (2, 32), (3, 8), (3, 1), (2, 100), (7, 5)]
 )
-def test_cuts(
-    case: tuple[Graph, dict[str, Array], Array, Array] | str, threads: int, shard_size: int
-) -> None:
+def test_cuts(case: Case, threads: int, shard_size: int) -> None:
     """Threads and shards, whole and not, give the references' bits."""
     graph, weights, images, expected = case
     with Predictor(graph, threads=threads, shard_size=shard_size) as predictor:
@@ -85,7 +85,7 @@ def test_cuts(
 
 @pytest.mark.parametrize("seconds", [0.0, 3600.0])
 def test_native_calls_of_bounded_length(
-    case: tuple[Graph, dict[str, Array], Array, Array] | str,
+    case: Case,
     monkeypatch: pytest.MonkeyPatch,
     seconds: float,
 ) -> None:
@@ -97,7 +97,7 @@ def test_native_calls_of_bounded_length(
     monkeypatch.setattr(inference, "CALL_SECONDS", seconds)
     calls, real = [], Team.run
 
-    def counted(self, scripts: list[Script], turns: int, control: None = None) -> None:
+    def counted(self: Team, scripts: list[Script], turns: int, control: None = None) -> None:
         calls.append(turns)
         real(self, scripts, turns, control)
 
@@ -110,7 +110,7 @@ def test_native_calls_of_bounded_length(
         turns = [1] * 34 if seconds == 0 else [1, 2, 4, 8, 2, 1, 16, 1, 1]
         assert calls[: len(turns)] == turns
 
-        def interrupted(self, *given: Any) -> None:
+        def interrupted(self: Team, *given: Any) -> None:
             counted(self, *given)
             signal.raise_signal(signal.SIGINT)
 
@@ -125,7 +125,7 @@ def test_native_calls_of_bounded_length(
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_company(case: tuple[Graph, dict[str, Array], Array, Array] | str, threads: int) -> None:
+def test_company(case: Case, threads: int) -> None:
     """One image alone, in pairs, among 7 and among 33: the same bits for that image."""
     graph, weights, images, expected = case
     with Predictor(graph, threads=threads, shard_size=4) as predictor:
@@ -148,7 +148,7 @@ def test_predict(model: nn.Sequential) -> None:
             assert found.tobytes() == expected.tobytes()
 
 
-def test_fusion(case: tuple[Graph, dict[str, Array], Array, Array] | str) -> None:
+def test_fusion(case: Case) -> None:
     """Node by node the same bits."""
     graph, weights, images, expected = case
     with Predictor(graph, threads=1, fusion=False) as predictor:
@@ -218,7 +218,8 @@ def mixed(weights: dict[str, Array]) -> Array:
 @pytest.mark.parametrize("changed", ["first", "second", "bias", "scale"])
 def test_weights_that_change(threads: int, changed: str) -> None:
     """A weight that is replaced, or changed in place where that is possible, is seen."""
-    for kind in (fixed_copy, np.array, np.asfortranarray, np.float64):
+    kinds: list[Callable[[Array], Any]] = [fixed_copy, np.array, np.asfortranarray, np.float64]
+    for kind in kinds:
         weights = {name: kind(array) for name, array in MIXED.items()}
         with Predictor(mixing(), threads=threads) as predictor:
             for _ in range(2):
@@ -274,7 +275,7 @@ def test_fixed_weights_read_in_another_way() -> None:
         predictor.run(weights, {"x": X})
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
-            weights["first"].dtype = np.int32
+            weights["first"].dtype = np.int32  # type: ignore[assignment,misc]
         weights["first"] = weights["first"]
         found = predictor.run(weights, {"x": X * 0})["z"]
         np.testing.assert_array_equal(found, mixed({**MIXED, "first": np.zeros((3, 3))}))

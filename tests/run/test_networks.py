@@ -46,7 +46,7 @@ def random_inputs(graph: Graph, images: int, seed: int = 0) -> dict[str, Array]:
 
 
 S = nn.Sequential
-NETWORKS = {
+NETWORKS: dict[str, tuple[nn.Sequential, tuple[int, ...], DType]] = {
     "plain": (
         S(
             nn.Conv2d(5, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),

@@ -91,7 +91,7 @@ def test_sizes(made: tuple[StepGraph, Sequential], setting: str) -> None:
     """Batches and shards hold at least one image."""
     step, model = made
     with pytest.raises(ArgumentError, match=f"{setting}=0"):
-        engine_for(step, model, **{setting: 0})
+        engine_for(step, model, None, **{setting: 0})
 
 
 def test_data(made: tuple[StepGraph, Sequential]) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -111,7 +112,8 @@ class Counting:
         """Run so many of them; returns what all have counted since the last time."""
         before = self.counters[:, 0].copy()
         self.team.run(self.scripts[:threads], turns)
-        return (self.counters[:, 0] - before).tolist()
+        counted: list[int] = (self.counters[:, 0] - before).tolist()
+        return counted
 
 
 def fall_asleep(team: Team) -> None:
@@ -178,7 +180,7 @@ class Cores:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.here = 0
         self.allowed = {0, 1}
-        self.limits = []
+        self.limits: list[Any] = []
         monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(self.allowed), raising=False)
         monkeypatch.setattr(os, "sched_setaffinity", self.limit, raising=False)
 

@@ -18,6 +18,7 @@ from isoconv.graph.operation import Array
 from isoconv.nn import functional
 from isoconv.ops.interpret import interpret
 from isoconv.run.evaluate import evaluate
+from isoconv.train.optim import Optimizer
 from isoconv.train.step import Loss, Normalisation, Preparation, build_step
 
 IMAGES, SHAPE, CLASSES = 5, (8, 8, 3), 6
@@ -89,7 +90,7 @@ def given(graph: Graph, seed: int = 3) -> dict[str, Array]:
         table[:, 3:7] = (1, 3, 2, 4)
         table[:, 7:] = (0.8, 0.6)
         arrays["augmentation"] = table
-    arrays["inverse_batch"] = np.float32(1 / IMAGES)
+    arrays["inverse_batch"] = np.array(1 / IMAGES, np.float32)
     return {name: np.asarray(array) for name, array in arrays.items()}
 
 
@@ -114,7 +115,7 @@ def test_every_node_of_a_step(name: str) -> None:
             "winograd_output", "winograd_output_grad"} <= met  # fmt: skip
 
 
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, Optimizer] = {
     "sgd": ic.optim.SGD(0.1),
     "decay": ic.optim.SGD(0.1, weight_decay=1e-2),
     "momentum": ic.optim.SGD(0.1, momentum=0.9, weight_decay=1e-3),

@@ -243,7 +243,7 @@ def test_shards_that_all_threads_run(batch: int, shard: int) -> None:
     for threads in (1, 2, 3, 6):
         step, model = make_step(model=wide())
         settings = {"batch_size": batch, "shard_size": shard, "threads": threads}
-        with engine_for(step, model, **settings) as engine:
+        with engine_for(step, model, None, **settings) as engine:
             engine.begin_epoch(0, np.arange(SAMPLES))
             found.append(digest(engine, engine.steps(0, rates(SAMPLES // batch + 1))))
     assert len(set(found)) == 1

@@ -12,40 +12,7 @@ from isoconv.arithmetic.sums import tree_sum
 from isoconv.run.tree import Leaf, Merge, finish_tree, shard_ranges, walk
 
 
-def written(
-    level: int, place: int, shards: int
-) -> (
-    tuple[
-        tuple[
-            tuple[
-                tuple[tuple[Any, Any] | int, tuple[Any, Any] | int] | int,
-                tuple[tuple[Any, Any] | int, tuple[Any, Any] | int] | int,
-            ]
-            | int,
-            tuple[
-                tuple[tuple[Any, Any] | int, tuple[Any, Any] | int] | int,
-                tuple[tuple[Any, Any] | int, tuple[Any, Any] | int] | int,
-            ]
-            | int,
-        ]
-        | int,
-        tuple[
-            tuple[
-                tuple[tuple[Any, Any] | int, tuple[Any, Any] | int] | int,
-                tuple[tuple[Any, Any] | int, tuple[Any, Any] | int] | int,
-            ]
-            | int,
-            tuple[
-                tuple[tuple[Any, Any] | int, tuple[Any, Any] | int] | int,
-                tuple[tuple[Any, Any] | int, int] | int,
-            ]
-            | int,
-        ]
-        | int,
-    ]
-    | int
-    | None
-):
+def written(level: int, place: int, shards: int) -> Any:
     """The sum that the arithmetic asks for, as nested pairs; None where there is no shard."""
     if place << level >= shards:
         return None
@@ -58,9 +25,10 @@ def written(
 
 def performed(
     shards: int, threads: int, leaf: Callable[..., Any], add: Callable[..., Any]
-) -> tuple[Any, set[tuple[int, ...]]]:
+) -> tuple[Any, set[Any]]:
     """The sum that the threads' steps and the last merges give; also the slots in use."""
-    slots, nodes = {}, []
+    slots: dict[Any, Any] = {}
+    nodes: list[Any] = []
     for thread, own in enumerate(shard_ranges(shards, threads)):
         steps, left = walk(own, thread)
         for step in steps:

@@ -11,6 +11,7 @@ import numpy as np
 from isoconv.cards import Carded
 from isoconv.checks import check_kind, check_mapping
 from isoconv.data.dataset import Dataset
+from isoconv.data.files import Split
 from isoconv.data.samples import Sample, Samples
 from isoconv.data.shown import splits_card
 from isoconv.data.skipped import Skipped, all_skipped, skip_warning
@@ -52,9 +53,13 @@ class Splits(Carded, card=splits_card):
         return iter((self.train, self.validation, self.test))
 
     @property
-    def parts(self) -> dict[str, Dataset]:
+    def parts(self) -> dict[Split, Dataset]:
         """The parts that there are, by name."""
-        named = {"train": self.train, "validation": self.validation, "test": self.test}
+        named: dict[Split, Dataset | None] = {
+            "train": self.train,
+            "validation": self.validation,
+            "test": self.test,
+        }
         return {name: data for name, data in named.items() if data is not None}
 
     @property
