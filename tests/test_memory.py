@@ -1,5 +1,9 @@
 """How much memory there is, as Linux tells it, and what is refused for want of it."""
 
+from __future__ import annotations
+
+import gc
+import os
 import resource
 import sys
 
@@ -135,10 +139,10 @@ def test_limit_of_addresses(system, monkeypatch) -> None:
 def test_systems_that_tell_less(tmp_path, monkeypatch) -> None:
     """Elsewhere all memory counts; where nothing is told, nothing is refused."""
     pages = {"SC_PHYS_PAGES": 1000, "SC_PAGE_SIZE": 4096}
-    monkeypatch.setattr(memory.os, "sysconf", pages.__getitem__)
+    monkeypatch.setattr(os, "sysconf", pages.__getitem__)
     monkeypatch.setitem(sys.modules, "resource", None)
     assert available_memory(tmp_path) == 4096000
-    monkeypatch.delattr(memory.os, "sysconf")
+    monkeypatch.delattr(os, "sysconf")
     assert available_memory(tmp_path) is None
     monkeypatch.setattr(memory, "available_memory", lambda: None)
     check_memory("anything", {"much": 2**80}, "less")
@@ -146,7 +150,9 @@ def test_systems_that_tell_less(tmp_path, monkeypatch) -> None:
 
 def test_this_machine() -> None:
     """Here some is left, and no more than there are addresses for."""
-    assert 2**20 < available_memory() < 2**60
+    found = available_memory()
+    assert found is not None
+    assert 2**20 < found < 2**60
 
 
 def test_refusals() -> None:
@@ -176,7 +182,7 @@ def test_garbage_is_given_back_first(monkeypatch) -> None:
     """Before a refusal, what nobody holds any more is collected."""
     room = [0]
     monkeypatch.setattr(memory, "available_memory", lambda: room[0])
-    monkeypatch.setattr(memory.gc, "collect", lambda: room.__setitem__(0, GIB))
+    monkeypatch.setattr(gc, "collect", lambda: room.__setitem__(0, GIB))
     check_memory("again", {"numbers": GIB // 2}, "less")
 
 

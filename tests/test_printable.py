@@ -45,7 +45,7 @@ def test_every_character_is_safe_afterwards() -> None:
     left.encode()
 
 
-def classes():
+def classes() -> list[type[Exception]]:
     """Every error that isoconv has."""
     return [
         each
@@ -55,7 +55,7 @@ def classes():
 
 
 @pytest.mark.parametrize("kind", classes(), ids=lambda kind: kind.__name__)
-def test_no_error_carries_tricks(kind) -> None:
+def test_no_error_carries_tricks(kind: type[Exception]) -> None:
     """Whoever raises an error and whatever it quotes, its text is printable but for line ends."""
     error = kind("no file \x1b[2J\u202e:\n  second line")
     assert str(error) == "no file \\x1b[2J\\u202e:\n  second line"

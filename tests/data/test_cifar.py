@@ -64,7 +64,6 @@ def test_cifar_round_trip(tmp_path: Path, classes: int, packed: bool) -> None:
             (source / name).write_bytes(content)
     place = tmp_path if classes == 10 and not packed else source
     train, _, test = load_splits(place, validation=0)
-    assert train is not None
     assert test is not None
     if classes == 10:
         parts = [cifar_records(3, 1, 10, k) for k in range(1, 6)]

@@ -266,7 +266,6 @@ def test_parts_may_lack_classes_but_not_add_any(tmp_path: Path) -> None:
     """All parts have the classes of training; another one is an error that names them."""
     fill(tmp_path, "train/a/1.png", "train/b/1.png", "val/b/1.png")
     train, validation, _ = load_splits(tmp_path, test=0)
-    assert train is not None
     assert validation is not None
     assert train.class_names == validation.class_names == ("a", "b")
     assert validation.labels.tolist() == [1]

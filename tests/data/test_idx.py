@@ -47,7 +47,6 @@ def test_idx_round_trip(tmp_path: Path, ending: str) -> None:
         assert data is not None
         assert (data.images[..., 0] == IMAGES).all()
         assert (data.labels == LABELS).all()
-    assert train is not None
     assert train.class_names == ("0", "1", "2", "3")
 
 
@@ -65,7 +64,6 @@ def test_idx_parts_with_different_last_labels(tmp_path: Path) -> None:
     write_idx(tmp_path)
     write(tmp_path / "t10k-labels-idx1-ubyte", idx(LABELS % 2))
     train, _, test = load_splits(tmp_path, validation=0)
-    assert train is not None
     assert test is not None
     assert train.class_names == test.class_names == ("0", "1", "2", "3")
     assert train.numbered

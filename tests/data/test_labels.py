@@ -197,7 +197,6 @@ def test_npz(tmp_path: Path) -> None:
     assert load(path).class_names == tuple("wxyz")
     np.savez(path, x_train=gray(3), y_train=[0, 1, 2], x_test=gray(2), y_test=[2, 0])
     train, _, test = load_splits(path, validation=0)
-    assert train is not None
     assert test is not None
     assert train.class_names == test.class_names == ("0", "1", "2")
     assert load(path, "test").labels.tolist() == [2, 0]

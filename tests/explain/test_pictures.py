@@ -303,7 +303,9 @@ def test_commands_print(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(data=st.data(), rank=st.integers(1, 2), transposed=st.booleans())
-def test_values_are_the_bits_of_the_engine(data, rank: int, transposed: bool) -> None:
+def test_values_are_the_bits_of_the_engine(
+    data: st.DataObject, rank: int, transposed: bool
+) -> None:
     """Every step of any setting can be drawn, and its value is that of the engine's kernels."""
     draw = data.draw
     groups = draw(st.integers(1, 2))

@@ -269,7 +269,9 @@ def in_lists(array: np.ndarray, *, kernel: bool = False) -> list[float]:
     order=st.sampled_from(["notes", "engine"]),
     flip=st.booleans(),
 )
-def test_sums_are_those_of_the_engine(rank: int, data, order: str, flip: bool) -> None:
+def test_sums_are_those_of_the_engine(
+    rank: int, data: st.DataObject, order: str, flip: bool
+) -> None:
     """With whole numbers for all symbols each sum is what the engine computes."""
     draw = data.draw
     axes = st.lists(st.integers(1, 4), min_size=rank, max_size=rank).map(tuple)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.train.small import make, noise
@@ -17,7 +20,7 @@ TRAIN, TEST = noise(), noise(10, 1)
 
 
 @pytest.fixture(scope="module")
-def original(tmp_path_factory):
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of three epochs, all of which it kept."""
     out = tmp_path_factory.mktemp("finished") / "run"
     make(keep_checkpoints=True).fit(
@@ -27,24 +30,24 @@ def original(tmp_path_factory):
 
 
 @pytest.fixture
-def run(original, tmp_path, monkeypatch):
+def run(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of it to spoil, which no step is trained of."""
 
-    def never(*_) -> None:
+    def never(*_: object) -> None:
         raise AssertionError("a step of a finished run was trained")
 
     monkeypatch.setattr(TrainingEngine, "steps", never)
     return shutil.copytree(original, tmp_path / "run")
 
 
-def change(path, alter) -> None:
+def change(path: Path, alter: Callable[..., Any]) -> None:
     """Alter a JSON file."""
     content = json.loads(path.read_text())
     alter(content)
     path.write_text(json.dumps(content))
 
 
-def stand_at(run, epoch) -> None:
+def stand_at(run: Path, epoch: int) -> None:
     """Make last.json that of an earlier epoch, as it was then."""
     folder = RunFolder(run)
     kept = folder.load_kept(epoch)
@@ -67,7 +70,7 @@ def stand_at(run, epoch) -> None:
     )
 
 
-def no_result(description) -> None:
+def no_result(description: dict[str, Any]) -> None:
     """As if the run had not ended."""
     description.pop("result")
 
@@ -125,7 +128,7 @@ ALTERATIONS = {
 
 
 @pytest.mark.parametrize("name", ALTERATIONS)
-def test_an_alteration_ends_with_an_error_and_touches_nothing(run, name) -> None:
+def test_an_alteration_ends_with_an_error_and_touches_nothing(run: Path, name: str) -> None:
     """Each way to make it look unfinished."""
     ALTERATIONS[name](run)
     held = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
@@ -134,7 +137,7 @@ def test_an_alteration_ends_with_an_error_and_touches_nothing(run, name) -> None
     assert held == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
 
 
-def test_without_its_result_the_end_is_written_again(run, original) -> None:
+def test_without_its_result_the_end_is_written_again(run: Path, original: Path) -> None:
     """As after a kill before the last write: nothing is trained, and the same is there again."""
     change(run / "run.json", no_result)
     make().resume(run, TRAIN, TEST)

@@ -40,7 +40,7 @@ class Stops(Callback):
 
 
 @pytest.fixture(autouse=True)
-def each_step_is_saved(monkeypatch) -> None:
+def each_step_is_saved(monkeypatch: pytest.MonkeyPatch) -> None:
     """The number of operations is always the same, however fast the machine is."""
     monkeypatch.setattr(session, "CALL_SECONDS", 0.0)
     monkeypatch.setattr(session, "SHARE", 0)
@@ -163,7 +163,7 @@ def kill(out: Path, work: Callable[[Path], Any], at: int) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_kill_before_any_operation_changes_nothing(tmp_path, case) -> None:
+def test_a_kill_before_any_operation_changes_nothing(tmp_path: Path, case: str) -> None:
     """Wherever it is killed, and killed again while it goes on, it comes to the same folder."""
     fit, resume = CASES[case]
     fit(tmp_path / "whole")
@@ -217,7 +217,9 @@ def test_a_kill_before_any_operation_changes_nothing(tmp_path, case) -> None:
         assert [life.answer() == wanted for life in lives] == [True for _ in pair], pair
 
 
-def test_a_full_disk_at_any_write_loses_nothing(tmp_path, monkeypatch) -> None:
+def test_a_full_disk_at_any_write_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What cannot be written ends the training; what was learned is gone on with."""
     fit, resume = CASES["given weights"]
     monkeypatch.setattr(os, "fsync", lambda _: None)
@@ -279,7 +281,7 @@ def within(out: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> list[t
     return places
 
 
-def test_a_long_epoch_is_saved_within(tmp_path, monkeypatch) -> None:
+def test_a_long_epoch_is_saved_within(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By time: each minute, unless another time is said."""
     minute = within(tmp_path / "a", monkeypatch)
     # Twenty steps of ten seconds each, and some for the saves themselves.
@@ -292,14 +294,16 @@ def test_a_long_epoch_is_saved_within(tmp_path, monkeypatch) -> None:
     assert within(tmp_path / "c", monkeypatch, save_every=10_000) == [(0, 0), (1, 0)]
 
 
-def test_slow_saves_take_a_small_part_of_the_time(tmp_path, monkeypatch) -> None:
+def test_slow_saves_take_a_small_part_of_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """After a save that took ten seconds none follows for two hundred."""
     monkeypatch.setattr(session, "SHARE", 20)
     places = within(tmp_path / "run", monkeypatch, save_every=0)
     assert [place for place in places if place[1]] == [(0, 1)]
 
 
-def test_what_diverges_again_says_that_the_checkpoint_stays(tmp_path) -> None:
+def test_what_diverges_again_says_that_the_checkpoint_stays(tmp_path: Path) -> None:
     """Also when it was saved before this process began."""
     out, data = tmp_path / "run", noise(10)
 

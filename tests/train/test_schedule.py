@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -68,7 +70,7 @@ def test_warm_up_is_even_and_then_the_other() -> None:
         lambda: WarmUp(epochs=1, then=0.5),
     ],
 )
-def test_bad_settings_are_refused(make) -> None:
+def test_bad_settings_are_refused(make: Callable[..., Any]) -> None:
     """A setting outside its range is an ArgumentError."""
     with pytest.raises(ArgumentError):
         make()

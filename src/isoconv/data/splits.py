@@ -11,7 +11,6 @@ import numpy as np
 from isoconv.cards import Carded
 from isoconv.checks import check_kind, check_mapping
 from isoconv.data.dataset import Dataset
-from isoconv.data.files import Split
 from isoconv.data.samples import Sample, Samples
 from isoconv.data.shown import splits_card
 from isoconv.data.skipped import Skipped, all_skipped, skip_warning
@@ -49,17 +48,14 @@ class Splits(Carded, card=splits_card):
                 check_kind(part, getattr(self, part), Dataset, "a Dataset or None")
         check_mapping("how", self.how)
 
-    def __iter__(self) -> Iterator[Dataset | None]:
+    # Any in place of None: who takes the parts apart knows which of them were asked for.
+    def __iter__(self) -> Iterator[Dataset | Any]:
         return iter((self.train, self.validation, self.test))
 
     @property
-    def parts(self) -> dict[Split, Dataset]:
+    def parts(self) -> dict[str, Dataset]:
         """The parts that there are, by name."""
-        named: dict[Split, Dataset | None] = {
-            "train": self.train,
-            "validation": self.validation,
-            "test": self.test,
-        }
+        named = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: data for name, data in named.items() if data is not None}
 
     @property
