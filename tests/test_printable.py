@@ -1,5 +1,7 @@
 """Text from outside is escaped where it could do something to a terminal, and only there."""
 
+from __future__ import annotations
+
 import copy
 import sys
 import unicodedata
@@ -24,7 +26,7 @@ TRICKS = {
 
 
 @pytest.mark.parametrize(("text", "escaped"), TRICKS.items(), ids=map(ascii, TRICKS))
-def test_tricks_are_escaped(text, escaped) -> None:
+def test_tricks_are_escaped(text: str, escaped: str) -> None:
     """Escape sequences, line ends, turned directions and bytes that are no text."""
     assert printable(text) == escaped
     assert printable(escaped) == escaped
@@ -32,7 +34,7 @@ def test_tricks_are_escaped(text, escaped) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "cats/1.png", "Katze 猫 Ü … ² \\ ' \"", "C:\\cats\\n"])
-def test_plain_text_stays(text) -> None:
+def test_plain_text_stays(text: str) -> None:
     """Letters of all languages, spaces, quotes and backslashes are no tricks."""
     assert printable(text) == printable_lines(text) == text
 

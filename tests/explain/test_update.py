@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from isoconv import nn
 from isoconv.arithmetic.philox import Purpose, permutation
 from isoconv.graph.operation import Array
 from isoconv.nn.models import create
-from isoconv.train import Callback
+from isoconv.train import Callback, Run
 
 SEED = 7
 
@@ -74,7 +75,7 @@ class StopAfter(Callback):
     def __init__(self, epoch: int) -> None:
         self.epoch = epoch
 
-    def on_epoch_end(self, run: Any, row: Any) -> None:
+    def on_epoch_end(self, run: Run, row: Mapping[str, Any]) -> None:
         """End it there."""
         if row["epoch"] == self.epoch:
             run.stop("enough")

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from isoconv import nn
 from isoconv.data import Augmentation, Dataset
-from isoconv.train import Trainer
+from isoconv.train import Run, Trainer
 from isoconv.train.optim import AdamW
 from isoconv.train.schedule import Cosine, WarmUp
+from isoconv.train.stored import Files
+from isoconv.train.verify import Verification
+
+
+def difference(found: Verification | Files) -> Any:
+    """Where a run and what it is held against part; fails if they do not."""
+    assert found.difference is not None
+    return found.difference
+
+
+def folder_of(run: Run) -> Path:
+    """Where a run keeps its files; fails if it keeps none."""
+    assert run.folder is not None
+    return run.folder
 
 
 def noise(count: int = 28, seed: int = 0) -> Dataset:

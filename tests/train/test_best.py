@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
-from tests.train.small import make, network, noise
+from tests.train.small import folder_of, make, network, noise
 
 import isoconv as ic
 from isoconv.errors import ArgumentError, CheckpointError
@@ -49,7 +50,7 @@ class PowerCut(Callback):
     def __init__(self, epoch: int) -> None:
         self.epoch = epoch
 
-    def on_epoch_end(self, run: Run, row: dict[str, float]) -> None:
+    def on_epoch_end(self, run: Run, row: Mapping[str, Any]) -> None:
         """The end."""
         if row["epoch"] == self.epoch:
             raise RuntimeError(f"power cut in {run}")
@@ -76,13 +77,14 @@ def test_the_best_weights_are_left(whole: Run) -> None:
     assert (final["epoch"], final["best_epoch"]) == (best, best)
     assert final["epochs"] == len(whole.history)
     for name in ("weights", "best"):
-        arrays, _ = storage.read(whole.folder / f"{name}.safetensors")
+        arrays, _ = storage.read(folder_of(whole) / f"{name}.safetensors")
         assert storage.digest(arrays) == wanted
     measured = evaluate(whole.model, HELD)
     assert measured.loss == whole.history[best - 1]["val_loss"]
     assert measured.top1 == whole.history[best - 1]["val_top1"]
+    assert whole.test is not None
     assert evaluate(whole.model, TEST).metrics == whole.test.metrics
-    assert verify(whole.folder, None, TRAIN, HELD, TEST).identical
+    assert verify(folder_of(whole), None, TRAIN, HELD, TEST).identical
 
 
 def test_a_folder_changes_nothing(whole: Run) -> None:
@@ -127,7 +129,7 @@ def test_the_best_epoch_may_lie_before_a_resume(whole: Run, tmp_path: Path, behi
     assert run.digest == whole.digest
     assert run.receipt["final"] == whole.receipt["final"]
     for name in ("weights.safetensors", "best.safetensors"):
-        assert (out / name).read_bytes() == (whole.folder / name).read_bytes()
+        assert (out / name).read_bytes() == (folder_of(whole) / name).read_bytes()
     assert resume(out).digest == whole.digest
 
 
@@ -139,7 +141,7 @@ def test_a_kill_in_the_best_epoch_changes_nothing(
     from isoconv.train import files, folder
 
     real = files.write_bytes
-    armed = []
+    armed: list[bool] = []
 
     def write(path: Path, content: bytes) -> None:
         if armed and path.name == name:
@@ -147,7 +149,7 @@ def test_a_kill_in_the_best_epoch_changes_nothing(
         return real(path, content)
 
     class Arms(Callback):
-        def on_epoch_end(self, run: Run, row: dict[str, float]) -> None:
+        def on_epoch_end(self, run: Run, row: Mapping[str, Any]) -> None:
             if len(run.history) == row["epoch"] == whole.best_epoch - 1:
                 armed.append(True)
 
@@ -172,10 +174,11 @@ def test_lost_best_weights_are_told_before_the_training_goes_on(whole: Run, tmp_
     hidden = kept.rename(tmp_path / "kept")
 
     class Never(Callback):
-        def on_epoch_end(self, run, row) -> None:
+        def on_epoch_end(self, run: Run, row: Mapping[str, Any]) -> None:
             raise AssertionError(f"{run} went on with {row}")
 
-    for lose in (lambda: None, best.unlink):
+    losses: list[Callable[[], None]] = [lambda: None, best.unlink]
+    for lose in losses:
         lose()
         with pytest.raises(CheckpointError, match=r"of epoch \d+, the best so far.*must hold them"):
             resume(out, callbacks=[Never()])
@@ -207,24 +210,24 @@ def test_an_interrupt_leaves_the_weights_of_the_moment(whole: Run) -> None:
     """The best ones are restored at the end of a training, not when it is broken off."""
 
     class Interrupt(Callback):
-        def on_epoch_end(self, run: Run, row: dict[str, float]) -> None:
+        def on_epoch_end(self, run: Run, row: Mapping[str, Any]) -> None:
             if len(run.history) == row["epoch"] == whole.best_epoch + 1:
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt) as caught:
         fit(metric=whole.watched, callbacks=[Interrupt()])
-    run = caught.value.run
+    run: Run = vars(caught.value)["run"]
     assert run.digest == run.receipt["epochs"][-1]["weights_sha256"] != whole.digest
 
 
 def test_settings_of_early_stopping() -> None:
     """What is restored is a flag, and the metric must be measured."""
     with pytest.raises(ArgumentError, match="restore_best must be True or False; got 'yes'"):
-        EarlyStopping(restore_best="yes")
+        EarlyStopping(restore_best="yes")  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match="needs a metric of the history, loss, top1; got"):
         make().fit(TRAIN, epochs=1, early_stopping=EarlyStopping(metric="val_loss"))
     with pytest.raises(ArgumentError, match="must be an EarlyStopping; got 3"):
-        make().fit(TRAIN, epochs=1, early_stopping=3)
+        make().fit(TRAIN, epochs=1, early_stopping=3)  # type: ignore[arg-type]
     run = make().fit(TRAIN, epochs=2, early_stopping=EarlyStopping(metric="loss"))
     assert run.watched == "loss"
 
@@ -233,7 +236,7 @@ def test_early_stopping_of_ones_own() -> None:
     """A subclass decides; it cannot be kept in a folder."""
 
     class Never(EarlyStopping):
-        def stops(self, history: list[dict[str, float]]) -> bool:
+        def stops(self, history: Sequence[Mapping[str, Any]]) -> bool:
             return len(history) == 2
 
     stopping = Never(metric="val_loss")
@@ -244,6 +247,6 @@ def test_early_stopping_of_ones_own() -> None:
 
 def test_the_result_in_run_json_is_that_of_the_receipt(whole: Run) -> None:
     """Both files say the same of the end."""
-    record = json.loads((whole.folder / "run.json").read_text())
+    record = json.loads((folder_of(whole) / "run.json").read_text())
     assert record["result"] == whole.receipt["final"]
     assert record["result"]["record_sha256"] == whole.model.describe()["digest"]

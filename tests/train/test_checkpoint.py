@@ -21,8 +21,9 @@ from isoconv.train.checkpoint import RunFolder
 from isoconv.train.files import canonical_json, write_bytes
 from isoconv.train.state import Checkpoint
 
-PARAMETERS = {"0.weight": (3, 2), "0.bias": (2,)}
-STATES = {"1.mean": (2,)}
+Shapes = dict[str, tuple[int, ...]]
+PARAMETERS: Shapes = {"0.weight": (3, 2), "0.bias": (2,)}
+STATES: Shapes = {"1.mean": (2,)}
 
 
 def make(
@@ -45,8 +46,8 @@ def make(
 
 def load(
     folder: RunFolder,
-    parameters: dict[str, tuple[int, ...]] = PARAMETERS,
-    states: dict[str, tuple[int, ...]] = STATES,
+    parameters: Shapes = PARAMETERS,
+    states: Shapes = STATES,
     slots: tuple[str, ...] = ("velocity",),
 ) -> Checkpoint:
     """The folder's checkpoint."""
@@ -180,7 +181,7 @@ def test_a_failed_pointer_keeps_the_old_pair(
     """When last.json cannot be replaced, the one before still names its arrays."""
     real = Path.replace
 
-    def replace(self, target: Path) -> Path:
+    def replace(self: Path, target: Path) -> Path:
         if Path(target).name == "last.json":
             raise OSError(28, "No space left on device")
         return real(self, target)
@@ -304,6 +305,7 @@ def test_a_state_is_found_by_its_weights(tmp_path: Path) -> None:
     folder.save_weights(folder.weights_file, states[4].weights)
     for epoch, state in states.items():
         found = folder.find(epoch, storage.digest(state.weights))
+        assert found is not None
         assert found.weights["0.bias"].tobytes() == state.weights["0.bias"].tobytes()
         assert bool(found.slots) == (epoch < 3)
         assert folder.find(epoch, storage.digest(make(value=9.0).weights)) is None
@@ -367,6 +369,7 @@ def test_a_killed_process_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
         run = tmp_path / str(attempt)
         arguments = [sys.executable, "-c", KILLED, str(run), str(Path(__file__).parent)]
         with subprocess.Popen(arguments, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
             process.stdout.readline()
             time.sleep(0.05 + 0.037 * attempt)
             process.kill()

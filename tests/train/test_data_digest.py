@@ -36,7 +36,7 @@ def as_before(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """A function that does something as it was with version 1 of the digest."""
     usual = Dataset.digest
 
-    def done(what: Callable[..., Any]) -> Run:
+    def done(what: Callable[[], Run]) -> Run:
         with monkeypatch.context() as patch:
             patch.setattr(Dataset, "digest", lambda own, **_: usual(own, version=1))
             return what()
@@ -46,7 +46,8 @@ def as_before(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
 
 def written(folder: Path) -> str:
     """The digest of the training part as the receipt has it."""
-    return json.loads(RunFolder(folder).receipt_file.read_text())["data"]["train"]["sha256"]
+    receipt = json.loads(RunFolder(folder).receipt_file.read_text())
+    return str(receipt["data"]["train"]["sha256"])
 
 
 def test_a_run_with_the_earlier_digest_is_verified(

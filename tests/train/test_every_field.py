@@ -262,8 +262,9 @@ def test_every_field_of_a_forged_receipt_alone_is_seen(tmp_path: Path) -> None:
     """A receipt whose digest was made anew, and nothing beside it: by running it again."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(2))
     # In so few steps not every setting of a schedule shows.
-    still = {"optimizer": SGD(0.05, 0.9), "schedule": Constant()}
-    trainer = Trainer(model, **still, batch_size=4, progress=False)
+    trainer = Trainer(
+        model, optimizer=SGD(0.05, 0.9), schedule=Constant(), batch_size=4, progress=False
+    )
     trainer.fit(DATA, epochs=2, out=tmp_path, early_stopping=EarlyStopping(patience=5))
     for path in [*tmp_path.iterdir()]:
         if path.name != "receipt.json":
@@ -404,13 +405,13 @@ def spoiled_arrays(content: bytes) -> Iterator[tuple[str, bytes]]:
     for kind in ("I32", "U32", "BF16", "F16", "F64", "I8", "BOOL", "F8_E4M3", "C64"):
         for name in header:
             if name != "__metadata__":
-                other = copy.deepcopy(header)
-                other[name]["dtype"] = kind
+                retyped = copy.deepcopy(header)
+                retyped[name]["dtype"] = kind
                 if kind in ("BF16", "F16"):
-                    other[name]["shape"] = [2 * side for side in other[name]["shape"][:1]] + other[
-                        name
-                    ]["shape"][1:]
-                yield f"{name} is {kind}", join_file(other, arrays)
+                    retyped[name]["shape"] = [
+                        2 * side for side in retyped[name]["shape"][:1]
+                    ] + retyped[name]["shape"][1:]
+                yield f"{name} is {kind}", join_file(retyped, arrays)
     for place, other in changed(json.dumps(header)):
         yield f"header {place}", join_file(other, arrays)
     for notes in ({"format": "pt"}, {"isoconv": header["__metadata__"]["isoconv"], "": ""}):
@@ -533,7 +534,7 @@ def unfinished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     out = tmp_path / "unfinished"
     real, done = TrainingEngine.steps, []
 
-    def steps(self, first: int, hyper: Array) -> Array:
+    def steps(self: TrainingEngine, first: int, hyper: Array) -> Array:
         done.append(first)
         if len(done) == 4:
             signal.raise_signal(signal.SIGINT)

@@ -75,24 +75,57 @@ def no_result(description: dict[str, Any]) -> None:
     description.pop("result")
 
 
-def more_epochs(description) -> None:
+def more_epochs(description: dict[str, Any]) -> None:
     """As if the run had more epochs to go."""
     description["settings"]["epochs"] = 9
     description.pop("result", None)
 
 
-def sign(receipt) -> None:
+def sign(receipt: dict[str, Any]) -> None:
     """A digest that fits."""
     receipt["digest"] = receipt_digest(receipt)
 
 
-ALTERATIONS = {
+def without_result(run: Path, epoch: int) -> None:
+    """As if the run had stopped at an epoch and not ended."""
+    stand_at(run, epoch)
+    change(run / "run.json", no_result)
+
+
+def stopped(description: dict[str, Any]) -> None:
+    """As if the run had not ended, and had been stopped."""
+    no_result(description)
+    description.update(stopped="by hand")
+
+
+def stopped_earlier(run: Path) -> None:
+    """As if the run had been stopped after its first epoch."""
+    change(run / "run.json", stopped)
+    stand_at(run, 1)
+
+
+def no_end(receipt: dict[str, Any]) -> None:
+    """A receipt of a run that has not ended."""
+    receipt.update(final=None)
+    sign(receipt)
+
+
+def no_end_in_the_receipt(run: Path) -> None:
+    """The receipt has no end, and the run stands at its first epoch."""
+    change(run / "receipt.json", no_end)
+    without_result(run, 1)
+
+
+def no_receipt(run: Path) -> None:
+    """The receipt is gone, and the run stands at its first epoch."""
+    (run / "receipt.json").unlink()
+    without_result(run, 1)
+
+
+ALTERATIONS: dict[str, Callable[[Path], None]] = {
     "last.json stands at the first epoch": lambda run: stand_at(run, 1),
     "last.json stands before the first step": lambda run: stand_at(run, 0),
-    "last.json stands at the second epoch, no result": lambda run: (
-        stand_at(run, 2),
-        change(run / "run.json", no_result),
-    ),
+    "last.json stands at the second epoch, no result": lambda run: without_result(run, 2),
     "last.json says that it is within an epoch": lambda run: change(
         run / "checkpoints" / "last.json", lambda last: last.update(step=1, losses=[(1.0).hex()])
     ),
@@ -110,20 +143,9 @@ ALTERATIONS = {
     "run.json has a result that says nothing": lambda run: change(
         run / "run.json", lambda run: run.update(result=None)
     ),
-    "run.json was stopped, and stands earlier": lambda run: (
-        change(run / "run.json", lambda run: (run.pop("result"), run.update(stopped="by hand"))),
-        stand_at(run, 1),
-    ),
-    "the receipt has no end, but the weights are there": lambda run: (
-        change(run / "receipt.json", lambda receipt: (receipt.update(final=None), sign(receipt))),
-        change(run / "run.json", no_result),
-        stand_at(run, 1),
-    ),
-    "the receipt is gone, but the weights are there": lambda run: (
-        (run / "receipt.json").unlink(),
-        change(run / "run.json", no_result),
-        stand_at(run, 1),
-    ),
+    "run.json was stopped, and stands earlier": stopped_earlier,
+    "the receipt has no end, but the weights are there": no_end_in_the_receipt,
+    "the receipt is gone, but the weights are there": no_receipt,
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import threading
+from functools import partial
 
 import numpy as np
 import pytest
@@ -95,5 +96,5 @@ def test_runs_are_copied(model: nn.Sequential) -> None:
         assert other.description == run.description
         assert other.model.digest() == run.model.digest()
         weights = {name: array + 1 for name, array in model.weights.items()}
-        other.follow(lambda weights=weights: weights)
+        other.follow(partial(dict, weights))
         assert other.model.digest() == nn.storage.digest(weights) != run.model.digest()

@@ -53,7 +53,7 @@ class Watcher(Callback):
         self.work()
 
 
-def other_model() -> tuple[Sequential, tuple[bytes, float]]:
+def other_model() -> tuple[Sequential, tuple[bytes, float | None]]:
     """A trained model, what it predicts and how accurate it is."""
     model = network()
     make(model, seed=5).fit(DATA, epochs=1)
@@ -69,9 +69,10 @@ def test_children_while_another_thread_trains(
     whole, model, many = network(), network(), noise(images)
     make(whole, seed=2, threads=threads).fit(many, epochs=EPOCHS)
     other, of_other = other_model()
-    children, begun = [], threading.Event()
+    children: list[Child[Any]] = []
+    begun = threading.Event()
 
-    def work() -> tuple[tuple[bytes, float], tuple[str, bytes]]:
+    def work() -> tuple[tuple[bytes, float | None], tuple[str, bytes]]:
         return (predicted(other), evaluate(other, DATA).top1), trained()
 
     def train() -> None:
@@ -99,7 +100,7 @@ def test_a_callback_that_forks(expected: tuple[str, bytes]) -> None:
     other, of_other = other_model()
     answers = []
 
-    def work() -> tuple[tuple[bytes, float], tuple[str, bytes]]:
+    def work() -> tuple[tuple[bytes, float | None], tuple[str, bytes]]:
         return (predicted(other), evaluate(other, DATA).top1), trained()
 
     calls = [Watcher(lambda: answers.append(in_child(work)))]
@@ -112,7 +113,7 @@ def test_a_run_goes_on_in_two_processes() -> None:
     """A child that comes back from the callback ends the run too, to the same bits."""
     whole, model = network(), network()
     make(whole, seed=2).fit(DATA, epochs=EPOCHS)
-    forked = []
+    forked: list[int] = []
 
     def work() -> None:
         if not forked:

@@ -6,17 +6,18 @@ import json
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from rich.console import Console
-from tests.train.small import make, network, noise
+from tests.train.small import difference, make, network, noise
 
 from isoconv import nn
 from isoconv.data import Dataset, Splits, load_splits
 from isoconv.errors import ArgumentError, CheckpointError, DataError
 from isoconv.graph.operation import Array
-from isoconv.train import Evaluation, Run, Trainer, evaluate, verify
+from isoconv.train import Run, Trainer, evaluate, verify
 from isoconv.train.given import Given
 
 
@@ -82,13 +83,14 @@ def test_the_test_part_is_measured_once_at_the_end(
     seen = []
     real = evaluate.__globals__["Evaluator"].run
 
-    def run_(self, weights: dict[str, Array], data: Dataset) -> Evaluation:
+    def run_(self: Any, weights: dict[str, Array], data: Dataset) -> Any:
         seen.append(data.name)
         return real(self, weights, data)
 
     monkeypatch.setattr(evaluate.__globals__["Evaluator"], "run", run_)
     run = make().fit(noise(28), noise(10, 1), noise(12, 2), epochs=2, out=tmp_path / "run")
     assert seen == ["noise 1", "noise 1", "noise 2"]
+    assert run.test is not None
     assert run.test.predictions.shape == (12,)
     found = evaluate(run.model, noise(12, 2))
     assert found.metrics == run.test.metrics
@@ -107,14 +109,15 @@ def test_a_forged_measurement_is_found(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(
         room, "_mean", lambda values: real(values) + (0.25 if len(values) == 12 else 0)
     )
-    place = verify(tmp_path / "run", None, noise(28), noise(10, 1), noise(12, 2)).difference
+    place = difference(verify(tmp_path / "run", None, noise(28), noise(10, 1), noise(12, 2)))
     assert place.where == "the measurement on the test part"
     assert place.note.startswith('final.test.loss: receipt "0x1.')
 
 
 def test_without_data_there_is_no_training() -> None:
     """None, a name, and a list that is no pair say what is taken."""
-    for wrong in (None, "fashion-sample", [noise()]):
+    others: tuple[Any, ...] = (None, "fashion-sample", [noise()])
+    for wrong in others:
         with pytest.raises(ArgumentError, match="must be a Dataset or a pair"):
             make().fit(wrong, epochs=1)
 
@@ -156,7 +159,7 @@ def test_a_trained_model_keeps_the_order_of_its_classes() -> None:
 @pytest.mark.parametrize("part", ["validation", "test"])
 def test_an_unknown_class_is_refused_with_both_lists(part: str) -> None:
     """A class that is not learned cannot be measured."""
-    other = {part: named(10, 1, ["cat", "wolf"])}
+    other: dict[str, Any] = {part: named(10, 1, ["cat", "wolf"])}
     with pytest.raises(DataError, match=r"pictures 1: .*unknown: 'wolf'; .*knows: 'cat', 'dog'"):
         make().fit(named(28, 0, ["cat", "dog"]), **other, epochs=1)
 
@@ -301,7 +304,12 @@ def test_the_parts_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     seen = []
     real = samples.sample_digests
-    monkeypatch.setattr(samples, "sample_digests", lambda data: seen.append(data) or real(data))
+
+    def noted(data: Dataset) -> Any:
+        seen.append(data)
+        return real(data)
+
+    monkeypatch.setattr(samples, "sample_digests", noted)
     given = Given(noise(), noise(10, 1), noise(10, 2))
     assert given.warnings == []
     assert len(seen) == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import shutil
@@ -10,7 +11,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from signal import Signals
 from typing import Any
@@ -22,7 +24,7 @@ from tests.train.small import make, noise
 from isoconv.errors import ArgumentError, CheckpointError, IsoconvError
 from isoconv.graph.operation import Array
 from isoconv.run.training import TrainingEngine
-from isoconv.train import Callback, Interrupted, Run, RunFolder, hold, verify
+from isoconv.train import Callback, Interrupted, Run, RunFolder, verify
 from isoconv.train.hold import HELD, Hold, make_folder
 
 pytestmark = needs_fork
@@ -34,7 +36,7 @@ class AfterEpoch(Callback):
     def __init__(self, what: Callable[[], object]) -> None:
         self.what = what
 
-    def on_epoch_end(self, run: Run, row: dict[str, float]) -> None:  # noqa: ARG002
+    def on_epoch_end(self, run: Run, row: Mapping[str, Any]) -> None:  # noqa: ARG002
         """Do it."""
         if row["epoch"] == 1:
             self.what()
@@ -57,7 +59,7 @@ class StopsAfter(Callback):
     def __init__(self, epoch: int) -> None:
         self.epoch = epoch
 
-    def on_epoch_end(self, run: Run, row: dict[str, float]) -> None:
+    def on_epoch_end(self, run: Run, row: Mapping[str, Any]) -> None:
         """The end."""
         if row["epoch"] == self.epoch:
             run.stop("enough")
@@ -72,7 +74,7 @@ def together(count: int, work: Callable[[int], Any]) -> list[Any]:
             pass
         return work(number)
 
-    children = [Child(lambda number=number: begin(number)) for number in range(count)]
+    children = [Child(partial(begin, number)) for number in range(count)]
     return [child.answer() for child in children]
 
 
@@ -110,6 +112,7 @@ print("held", flush=True)
 time.sleep(60)
 """
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
         assert process.stdout.readline() == b"held\n"
         with pytest.raises(CheckpointError, match=f"held by process {process.pid} on "):
             Hold(tmp_path)
@@ -158,7 +161,7 @@ def test_a_file_system_without_locks_is_told(
     def flock(*_: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(hold.fcntl, "flock", flock)
+    monkeypatch.setattr(fcntl, "flock", flock)
     run = make().fit(noise(), epochs=1, out=tmp_path / "run")
     assert [note for note in run.notes if "has no locks" in note]
 
@@ -189,11 +192,33 @@ def test_one_of_many_gets_a_folder(tmp_path: Path, rounds: int) -> None:
         assert all("is held by " in said for said in found if said)
 
 
+def make_name(parent: Path, _: int) -> str:
+    """The name of a new folder."""
+    return make_folder(parent, "pets-lenet5").name
+
+
+def fitted(out: Path, _: int) -> str:
+    """What comes of a training into a folder."""
+    return told(lambda: make().fit(noise(), epochs=2, out=out).digest)
+
+
+def resumed(out: Path, _: int) -> str:
+    """What comes of going on with a run."""
+    return told(lambda: make().resume(out, noise()).digest)
+
+
+def replaced(out: Path) -> Hold:
+    """Another folder takes the place of a run's, and is held."""
+    shutil.rmtree(out)
+    out.mkdir()
+    return Hold(out)
+
+
 def test_each_of_many_gets_a_name_of_its_own(tmp_path: Path) -> None:
     """Processes that ask for a free name at the same moment get as many names."""
     for number in range(20):
         parent = tmp_path / str(number)
-        found = together(4, lambda _, parent=parent: make_folder(parent, "pets-lenet5").name)
+        found = together(4, partial(make_name, parent))
         assert sorted(found) == [f"pets-lenet5-{n}" for n in range(1, 5)]
 
 
@@ -239,7 +264,7 @@ def test_of_trainings_into_one_folder_one_succeeds(tmp_path: Path) -> None:
         out = tmp_path / str(number)
         found = together(
             2 + 2 * (number % 2),
-            lambda _, out=out: told(lambda: make().fit(noise(), epochs=2, out=out).digest),
+            partial(fitted, out),
         )
         others = sorted(found)
         others.remove(wanted)
@@ -255,7 +280,7 @@ def test_of_two_resumes_one_goes_on(tmp_path: Path) -> None:
         out = tmp_path / str(number)
         with pytest.raises(RuntimeError, match="power cut"):
             make(callbacks=[AfterEpoch(power_cut)]).fit(noise(), epochs=3, out=out)
-        found = together(2, lambda _, out=out: told(lambda: make().resume(out, noise()).digest))
+        found = together(2, partial(resumed, out))
         assert wanted in found
         assert all(said == wanted or "is held by" in said for said in found), found
         assert (out / "weights.safetensors").read_bytes() == (
@@ -273,10 +298,11 @@ def test_a_resume_while_the_run_is_trained_is_refused(tmp_path: Path) -> None:
     out, said = tmp_path / "run", []
 
     def intrude() -> None:
-        for train in (
+        trainings: tuple[Callable[[], Any], ...] = (
             lambda: make().resume(out, noise()),
             lambda: make().fit(noise(), epochs=1, out=out),
-        ):
+        )
+        for train in trainings:
             with pytest.raises((CheckpointError, ArgumentError)) as caught:
                 train()
             said.append(str(caught.value))
@@ -308,7 +334,7 @@ def test_one_folder_object_in_two_threads_is_held_by_one(tmp_path: Path) -> None
         (lambda out: (out / "run.json").unlink(), "run.json was removed"),
         (lambda out: (out / "samples.csv").unlink(), "samples.csv was removed"),
         (
-            lambda out: (shutil.rmtree(out), out.mkdir(), Hold(out)),
+            replaced,
             "was removed, moved or replaced",
         ),
     ],
@@ -377,6 +403,7 @@ def test_being_asked_to_end_saves(tmp_path: Path, number: Signals) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", code, str(out), root], stdout=subprocess.PIPE, text=True
     ) as process:
+        assert process.stdout is not None
         assert process.stdout.readline() == "epoch 1\n"
         process.send_signal(number)
         try:
@@ -401,7 +428,7 @@ def test_a_verification_that_is_asked_to_end_says_by_what(
     make().fit(noise(), epochs=2, out=tmp_path / "run")
     real = TrainingEngine.steps
 
-    def steps(self, first: int, hyper: Array) -> Array:
+    def steps(self: TrainingEngine, first: int, hyper: Array) -> Array:
         signal.raise_signal(signal.SIGTERM)
         return real(self, first, hyper)
 

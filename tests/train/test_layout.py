@@ -84,7 +84,7 @@ def test_all_faults_of_a_file_are_told_at_once(run: Path) -> None:
                               "got '0.5'")  # fmt: skip
 
 
-HOSTILE = (
+HOSTILE: tuple[Any, ...] = (
     10**15, -(10**15), 10**19, 1e308, -0.5, True, None, "", "x" * 70_000, "\x1b[2J\u202e", "\udcff",
     [], {}, [[[[]]]], {"type": "SGD"}, {"same": 0}, [10**12] * 4,
 )  # fmt: skip

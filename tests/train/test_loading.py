@@ -8,13 +8,13 @@ import resource
 import struct
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from tests.train.small import make, network, noise
+from tests.train.small import folder_of, make, network, noise
 
 import isoconv as ic
 from isoconv import nn
@@ -44,13 +44,13 @@ class Remembers(Callback):
     """What the model answers after each epoch."""
 
     def __init__(self) -> None:
-        self.answers = []
+        self.answers: list[bytes] = []
 
     def on_train_begin(self, run: Run) -> None:
         """Note it before the first epoch, too."""
         self.answers.append(run.model.predict(HELD.images).tobytes())
 
-    def on_epoch_end(self, run: Run, row: dict[str, float]) -> None:
+    def on_epoch_end(self, run: Run, row: Mapping[str, Any]) -> None:
         """Note it."""
         assert len(self.answers) == row["epoch"]
         self.on_train_begin(run)
@@ -79,7 +79,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, list[bytes]]
 def test_a_run_folder_gives_its_model(trained: tuple[Run, list[bytes]]) -> None:
     """It answers as the trained one, bit for bit, and is as good as the history says."""
     run, answers = trained
-    model = ic.load(run.folder)
+    model = ic.load(folder_of(run))
     assert model.predict(HELD.images).tobytes() == run.model.predict(HELD.images).tobytes()
     assert model.predict(HELD.images).tobytes() == answers[-1]
     assert model.describe() == run.model.describe()
@@ -93,22 +93,22 @@ def test_a_run_folder_gives_its_model(trained: tuple[Run, list[bytes]]) -> None:
 def test_the_best_epoch_and_every_kept_one(trained: tuple[Run, list[bytes]]) -> None:
     """Each is the model as it was at that moment."""
     run, answers = trained
-    best = ic.load(run.folder, best=True)
+    best = ic.load(folder_of(run), best=True)
     assert best.predict(HELD.images).tobytes() == answers[run.best_epoch]
     for epoch, answer in enumerate(answers):
-        assert ic.load(run.folder, epoch=epoch).predict(HELD.images).tobytes() == answer
+        assert ic.load(folder_of(run), epoch=epoch).predict(HELD.images).tobytes() == answer
 
 
 def test_files_of_a_run_are_models_too(trained: tuple[Run, list[bytes]], tmp_path: Path) -> None:
     """Weights, kept checkpoints, the last one, and what a model saves of itself."""
     run, answers = trained
-    (last,) = (run.folder / "checkpoints").glob("last-*.safetensors")
+    (last,) = (folder_of(run) / "checkpoints").glob("last-*.safetensors")
     saved = tmp_path / "model.safetensors"
     run.model.save(saved)
     for path, answer in (
-        (run.folder / "weights.safetensors", answers[-1]),
-        (run.folder / "best.safetensors", answers[run.best_epoch]),
-        (run.folder / "checkpoints" / "epoch-00001.safetensors", answers[1]),
+        (folder_of(run) / "weights.safetensors", answers[-1]),
+        (folder_of(run) / "best.safetensors", answers[run.best_epoch]),
+        (folder_of(run) / "checkpoints" / "epoch-00001.safetensors", answers[1]),
         (last, answers[-1]),
         (saved, answers[-1]),
         (str(saved), answers[-1]),
@@ -125,6 +125,8 @@ def test_all_that_belongs_to_a_model_comes_back(tmp_path: Path) -> None:
     assert model.class_names == ("cat", "dog")
     assert model.input_shape == (6, 6, 1)
     assert model.trained_on == run.model.trained_on
+    assert model.normalisation is not None
+    assert run.model.normalisation is not None
     assert [x.tobytes() for x in model.normalisation] == [
         x.tobytes() for x in run.model.normalisation
     ]
@@ -157,7 +159,7 @@ def test_a_class_of_ones_own_must_be_given(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"missing: 1\.bias, 1\.weight"):
         ic.load(tmp_path / "run", model=nn.Sequential(nn.Flatten(), nn.Linear(2)))
     with pytest.raises(ArgumentError, match="model must be a Module; got the class Own itself"):
-        ic.load(tmp_path / "run", model=Own)
+        ic.load(tmp_path / "run", model=Own)  # type: ignore[arg-type]
 
 
 def test_a_given_model_of_another_architecture_is_refused(trained: tuple[Run, list[bytes]]) -> None:
@@ -165,30 +167,31 @@ def test_a_given_model_of_another_architecture_is_refused(trained: tuple[Run, li
     run, _ = trained
     other = nn.Sequential(*network().steps[:2], nn.functional.tanh, *network().steps[3:])
     with pytest.raises(CheckpointError, match=r"the file's architecture is .*, the given one is"):
-        ic.load(run.folder, model=other)
-    assert ic.load(run.folder, model=network()).digest() == run.digest
+        ic.load(folder_of(run), model=other)
+    assert ic.load(folder_of(run), model=network()).digest() == run.digest
     with pytest.raises(CheckpointError, match=r"another model.*missing: body\.bias"):
-        ic.load(run.folder / "weights.safetensors", model=Own())
+        ic.load(folder_of(run) / "weights.safetensors", model=Own())
 
 
 def test_what_is_not_there_is_told(tmp_path: Path, trained: tuple[Run, list[bytes]]) -> None:
     """Each way to ask for nothing says what there is instead."""
     run, _ = trained
     with pytest.raises(ArgumentError, match="give best or epoch; got both, epoch=1"):
-        ic.load(run.folder, best=True, epoch=1)
+        ic.load(folder_of(run), best=True, epoch=1)
     with pytest.raises(ArgumentError, match="choose within a run folder"):
-        ic.load(run.folder / "weights.safetensors", best=True)
+        ic.load(folder_of(run) / "weights.safetensors", best=True)
     with pytest.raises(CheckpointError, match="no checkpoint of the state after epoch 99; kept ar"):
-        ic.load(run.folder, epoch=99)
-    for wrong in (-1, True, "1", 1.0):
+        ic.load(folder_of(run), epoch=99)
+    others: tuple[Any, ...] = (-1, True, "1", 1.0)
+    for wrong in others:
         with pytest.raises(ArgumentError, match="epoch must be a whole number of at least 0"):
-            ic.load(run.folder, epoch=wrong)
+            ic.load(folder_of(run), epoch=wrong)
     with pytest.raises(CheckpointError, match=r"a run is a folder with run\.json"):
         ic.load(tmp_path)
     with pytest.raises(CheckpointError, match="there is no run and no saved model at"):
         ic.load(tmp_path / "none.safetensors")
     with pytest.raises(CheckpointError, match="cannot be read as saved weights"):
-        ic.load(run.folder / "run.json")
+        ic.load(folder_of(run) / "run.json")
     bare = tmp_path / "bare.safetensors"
     storage.write(bare, run.model.weights, {})
     with pytest.raises(CheckpointError, match=r"has no record of its model.*load_weights"):
@@ -199,7 +202,7 @@ def test_a_run_that_did_not_end_says_how_to_go_on(tmp_path: Path) -> None:
     """Its best epoch so far can be had."""
 
     class PowerCut(Callback):
-        def on_epoch_end(self, run: Run, row: dict[str, float]) -> None:
+        def on_epoch_end(self, run: Run, row: Mapping[str, Any]) -> None:
             raise RuntimeError(f"power cut in {run} after {row}")
 
     out = tmp_path / "run"
@@ -438,13 +441,15 @@ def test_as_much_as_is_allowed_is_read_quickly(file: Path) -> None:
     model.build((6, 6, 1)).save(file)
     rewrite(file, architecture={"type": "Sequential", "steps": layers})
     begin = time.perf_counter()
-    assert len(ic.load(file)) == MOST_CALLS - 1
+    loaded = ic.load(file)
+    assert isinstance(loaded, nn.Sequential)
+    assert len(loaded) == MOST_CALLS - 1
     assert time.perf_counter() - begin < 20
 
 
 def test_what_could_not_be_read_is_not_written(tmp_path: Path) -> None:
     """A model too deep for a record has none and says why; one with too long names is refused."""
-    deep = nn.ReLU()
+    deep: nn.Module = nn.ReLU()
     for _ in range(60):
         deep = nn.Sequential(deep)
     path = tmp_path / "deep.safetensors"

@@ -48,6 +48,7 @@ def test_evaluation_is_what_numpy_says(data: Dataset) -> None:
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     probabilities = powers / powers.sum(axis=1, keepdims=True)
     own = probabilities[np.arange(50), data.labels]
+    assert found.probabilities is not None
     np.testing.assert_allclose(found.probabilities, probabilities, rtol=1e-4, atol=1e-6)
     assert found.loss == pytest.approx(-np.log(own).mean(), rel=1e-5)
     predictions = logits.argmax(axis=1)
@@ -72,6 +73,8 @@ def test_threads_change_no_bit(data: Dataset) -> None:
         evaluate(linear(), data, normalisation=constants, threads=threads) for threads in (1, 3)
     )
     assert one.loss == three.loss
+    assert one.probabilities is not None
+    assert three.probabilities is not None
     assert one.probabilities.tobytes() == three.probabilities.tobytes()
 
 
@@ -114,6 +117,7 @@ def test_regression_and_binary(data: Dataset) -> None:
     assert (found.top1, found.top5, found.probabilities) == (None, None, None)
     assert found.confusion.shape == (0, 0)
     found = evaluate(linear(), pair, loss="bce")
+    assert found.probabilities is not None
     np.testing.assert_allclose(found.probabilities, 1 / (1 + np.exp(-found.predictions)), rtol=1e-6)
     p = found.probabilities.astype(np.float64)
     loss = -(targets * np.log(p) + (1 - targets) * np.log(1 - p)).mean()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def trained(**settings: Any) -> nn.Sequential:
     return model
 
 
-def constants(model: nn.Sequential) -> list[bytes]:
+def constants(model: nn.Module) -> list[bytes] | None:
     """Its normalisation as bytes."""
     return None if model.normalisation is None else [x.tobytes() for x in model.normalisation]
 
@@ -63,7 +64,7 @@ def test_keep_goes_on_with_the_models_own(tmp_path: Path) -> None:
     """The constants of the first training stay, in the receipt, a resume and a verification."""
 
     class PowerCut(Callback):
-        def on_epoch_end(self, run: Run, row: dict[str, float]) -> None:
+        def on_epoch_end(self, run: Run, row: Mapping[str, Any]) -> None:
             raise RuntimeError(f"power cut in {run} after {row}")
 
     whole = make(trained(), normalise="keep").fit(bright(), epochs=2)

@@ -167,7 +167,7 @@ def test_hyper_rows_have_the_columns_of_hyper() -> None:
         ),
         (lambda: SGD(float("nan")), "learning_rate"),
         (
-            lambda: SGD("0.1"),
+            lambda: SGD("0.1"),  # type: ignore[arg-type]
             r"learning_rate must be a finite number above 0 and at most 3\.4.*; got '0.1'",
         ),
         (lambda: SGD(0.1, momentum=1.0), "momentum must be a finite number at least 0 and below 1"),

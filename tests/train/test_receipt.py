@@ -8,13 +8,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from tests.train.small import make, network, noise
+from tests.train.small import folder_of, make, network, noise
 
 from isoconv.arithmetic import ARITHMETIC_VERSION
 from isoconv.errors import ArgumentError, CheckpointError
@@ -61,7 +61,9 @@ def dying(*_: object) -> None:
 class Dies(Callback):
     """A power cut after the first epoch."""
 
-    on_epoch_end = dying
+    def on_epoch_end(self, run: Run, row: Mapping[str, Any]) -> None:
+        """Let it come."""
+        dying(run, row)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +100,7 @@ def test_an_interrupt_changes_nothing(
     """Interrupted in any step and resumed, a run has the receipt of one that ran through."""
     real, done = TrainingEngine.steps, []
 
-    def steps(self, first: int, hyper: Array) -> Array:
+    def steps(self: TrainingEngine, first: int, hyper: Array) -> Array:
         done.append(first)
         if len(done) == calls:
             signal.raise_signal(signal.SIGINT)
@@ -116,7 +118,7 @@ def test_an_interrupt_changes_nothing(
     make(threads=1).resume(out, noise(), noise(10, 1))
     after = json.loads((out / "receipt.json").read_text())
     assert compared(after) == compared(whole.receipt)
-    steps_file = whole.folder / "steps.jsonl"
+    steps_file = folder_of(whole) / "steps.jsonl"
     assert (out / "steps.jsonl").read_bytes() == steps_file.read_bytes()
 
 
@@ -134,7 +136,7 @@ def test_a_kill_between_two_files_changes_nothing(
             # The start writes all but the best weights, which the first epoch writes.
             if written.count(name) == (1 if name == "best.safetensors" else 3):
                 raise RuntimeError("power cut")
-            return real(*arguments)
+            real(*arguments)
 
         return write
 
@@ -182,7 +184,7 @@ def test_the_receipt_tells_all(whole: Run) -> None:
     assert receipt["model"]["output_shape"] == [2]
     assert receipt["start"] == "seed"
     assert receipt["split"] == {}
-    samples = (whole.folder / "samples.csv").read_bytes()
+    samples = (folder_of(whole) / "samples.csv").read_bytes()
     assert receipt["samples_sha256"] == hashlib.sha256(samples).hexdigest()
     about = receipt["record"]
     assert about["architecture"]["steps"][1]["type"] == "BatchNorm"
@@ -208,7 +210,7 @@ def test_the_receipt_tells_all(whole: Run) -> None:
 
 def test_the_digest_is_what_the_page_says(whole: Run) -> None:
     """SHA-256 over compact JSON with sorted keys, without machine and readable numbers."""
-    receipt = json.loads((whole.folder / "receipt.json").read_text())
+    receipt = json.loads((folder_of(whole) / "receipt.json").read_text())
     digest = receipt.pop("digest")
     del receipt["machine"]
     for entry in receipt["epochs"]:
@@ -219,8 +221,8 @@ def test_the_digest_is_what_the_page_says(whole: Run) -> None:
 
 def test_steps_tell_losses_and_tensors(whole: Run) -> None:
     """Each line of steps.jsonl has its digest in the receipt, its losses add up to the epoch's."""
-    lines = (whole.folder / "steps.jsonl").read_bytes().splitlines()
-    last = RunFolder(whole.folder).load_last()
+    lines = (folder_of(whole) / "steps.jsonl").read_bytes().splitlines()
+    last = RunFolder(folder_of(whole)).load_last()
     for line, entry in zip(lines, whole.receipt["epochs"], strict=True):
         assert hashlib.sha256(line).hexdigest() == entry["details_sha256"]
         details = json.loads(line)
@@ -268,10 +270,10 @@ def test_weights_of_ones_own_are_kept(tmp_path: Path) -> None:
     model = network().build((6, 6, 1), seed=5)
     run = fit(tmp_path / "own", model=model, epochs=1)
     assert run.receipt["start"] == "given"
-    assert RunFolder(run.folder).kept_epochs() == [0]
+    assert RunFolder(folder_of(run)).kept_epochs() == [0]
     built = fit(tmp_path / "built", model=network().build((6, 6, 1), seed=0), epochs=1)
     assert built.receipt["start"] == "seed"
-    assert RunFolder(built.folder).kept_epochs() == []
+    assert RunFolder(folder_of(built)).kept_epochs() == []
 
 
 def test_checkpoints_are_kept_through_a_resume(tmp_path: Path) -> None:

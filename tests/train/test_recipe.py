@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -133,7 +135,7 @@ def test_a_run_of_nothing_is_gone_on_with(tmp_path: Path) -> None:
     whole = Trainer(progress=False).fit(data(), epochs=3)
 
     class Stop(ic.train.Callback):
-        def on_epoch_end(self, run: Run, row: dict[str, float]) -> None:  # noqa: ARG002
+        def on_epoch_end(self, run: Run, row: Mapping[str, Any]) -> None:  # noqa: ARG002
             if row["epoch"] == 1:
                 raise KeyboardInterrupt
 
@@ -165,7 +167,7 @@ def test_epochs_follow_from_the_images() -> None:
     """So many as the recipe says; none is trained here."""
 
     class Enough(ic.train.Callback):
-        def on_epoch_end(self, run: Run, row: dict[str, float]) -> None:  # noqa: ARG002
+        def on_epoch_end(self, run: Run, row: Mapping[str, Any]) -> None:  # noqa: ARG002
             run.stop("seen")
 
     run = Trainer(callbacks=[Enough()], progress=False).fit(data())

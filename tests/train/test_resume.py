@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from isoconv.train import Callback, Checkpoint, Run, RunFolder, Trainer, session
 class PowerCut(Callback):
     """Ends everything after the first epoch."""
 
-    def on_epoch_end(self, run: Run, row: dict[str, float]) -> None:
+    def on_epoch_end(self, run: Run, row: Mapping[str, Any]) -> None:
         """The end."""
         raise RuntimeError(f"power cut in {run} after {row}")
 
@@ -297,15 +297,15 @@ def test_a_checkpoint_within_an_epoch_is_covered_by_the_receipt(within: Path, wh
     states = {name: array.shape for name, array in folder.load_last().states.items()}
     stand = folder.load(shapes, states, ("mean", "square"))
     first = next(iter(shapes))
-    changed = {
+    changes: dict[str, dict[str, Any]] = {
         "weights": {"parameters": {**stand.parameters, first: stand.parameters[first] + 1}},
         "vectors": {"slots": {s: {n: a + 1 for n, a in v.items()} for s, v in stand.slots.items()}},
         "losses": {"losses": [loss + 1 for loss in stand.losses]},
         "sums": {"sums": {name: value + 1 for name, value in stand.sums.items()}},
         "seconds": {"seconds": 1.0},
-    }[what]
+    }
     folder.describes(json.loads((within / "run.json").read_text())["record"])
-    folder.save(replace(stand, **changed))
+    folder.save(replace(stand, **changes[what]))
     if what == "seconds":
         assert make().resume(within, noise()).digest
         return

@@ -135,6 +135,7 @@ def test_answers() -> None:
     assert [each.true for each in said] == data.labels.tolist()
     assert [each.predicted for each in said] == found.predictions.tolist() == [0, 0, 1, 1, 0, 1]
     assert [each.right for each in said] == [True, False, True, False, True, True]
+    assert found.probabilities is not None
     for each in said:
         assert each.probability == found.probabilities[each.sample, each.predicted]
     wrong = answers(data, found, mistakes=True)

@@ -97,11 +97,11 @@ def test_what_would_not_come_back_is_refused(value: Any) -> None:
 
 def test_what_holds_itself_is_refused() -> None:
     """A list inside itself has no end."""
-    endless = []
+    endless: list[Any] = []
     endless.append(endless)
     with pytest.raises(ArgumentError, match="it must be made of"):
         check_stored("it", endless, "RUN")
-    deep = []
+    deep: list[Any] = []
     for _ in range(300):
         deep = [deep]
     with pytest.raises(ArgumentError, match="nested deeper than 250 levels"):
@@ -144,18 +144,22 @@ def test_early_stopping_and_facts_are_looked_at_too(tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match=r"facts\['who'\] must be .*got object"):
         make().fit(noise(), epochs=1, out=tmp_path, facts={"who": object()})
     with pytest.raises(ArgumentError, match="facts must be a dict of plain values; got 'me'"):
-        make().fit(noise(), epochs=1, facts="me")
+        make().fit(noise(), epochs=1, facts="me")  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
 
 
 def test_numbers_of_numpy_are_kept_as_pythons(tmp_path: Path) -> None:
     """A run with them is read back, resumed and verified as with Python's own."""
-    numbers = {
+    numbers: dict[str, Any] = {
         "optimizer": SGD(np.float64(0.125), np.float64(0.5)),
         "schedule": Cosine(np.float64(0.25)),
         "clip_norm": np.float64(1.0),
     }
-    plain = {"optimizer": SGD(0.125, 0.5), "schedule": Cosine(0.25), "clip_norm": 1.0}
+    plain: dict[str, Any] = {
+        "optimizer": SGD(0.125, 0.5),
+        "schedule": Cosine(0.25),
+        "clip_norm": 1.0,
+    }
     facts = {"a": np.int64(3), "b": np.array([1.5, 2.5]), "c": np.str_("x"), "d": np.bool_(True)}
     run = make(**numbers).fit(noise(), epochs=2, out=tmp_path / "run", facts=facts)
     record = json.loads((tmp_path / "run" / "run.json").read_text())
@@ -165,10 +169,18 @@ def test_numbers_of_numpy_are_kept_as_pythons(tmp_path: Path) -> None:
         type(value) in (float, int, str, bool, dict, type(None))
         for value in make(**numbers).settings().values()
     )
-    more = {"batch_size": np.int64(8), "shard_size": np.uint8(4), "seed": np.uint64(2**64 - 1)}
-    stopping = EarlyStopping(np.int64(3), "loss", np.float32(0.5), restore_best=np.bool_(False))
-    again = make(optimizer=SGD(np.float32(0.5)), **more).fit(
-        noise(), epochs=np.int32(1), out=tmp_path / "again", early_stopping=stopping
+    more: dict[str, Any] = {
+        "batch_size": np.int64(8),
+        "shard_size": np.uint8(4),
+        "seed": np.uint64(2**64 - 1),
+    }
+    # No annotation promises that they are taken.
+    known: Any = np
+    stopping = EarlyStopping(
+        known.int64(3), "loss", known.float32(0.5), restore_best=known.bool_(False)
+    )
+    again = make(optimizer=SGD(known.float32(0.5)), **more).fit(
+        noise(), epochs=known.int32(1), out=tmp_path / "again", early_stopping=stopping
     )
     assert again.receipt["settings"]["seed"] == 2**64 - 1
     assert again.receipt["settings"]["optimizer"]["learning_rate"] == 0.5

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tests.train.small import make, noise
+from tests.train.small import difference, make, noise
 from tests.train.test_resume import PowerCut, begin
 
 from isoconv import load
@@ -50,7 +52,7 @@ def longer(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def digest(out: Path) -> str:
     """All that is compared of a receipt."""
-    return Receipt.read(out).content["digest"]
+    return str(Receipt.read(out).content["digest"])
 
 
 def stretches(out: Path) -> list[tuple[int, ...]]:
@@ -82,6 +84,7 @@ def test_it_is_another_run_than_one_from_the_beginning(longer: Path, tmp_path: P
     assert not any("gone on with" in note for note in run.notes)
     found = diff(longer, tmp_path / "five")
     assert any(line.startswith("settings.stretches: A [{") for line in found.head)
+    assert found.place is not None
     assert found.place.epoch == 1
     assert found.place.metric == "learning_rate" or found.place.step is not None
 
@@ -110,7 +113,7 @@ def test_another_stretch_is_found(longer: Path, tmp_path: Path, row: dict[str, i
     (out / "run.json").unlink()
     found = verify(out, None, *PARTS)
     assert found.different
-    assert found.difference.epoch == (4 if row["until"] == 6 else 3)
+    assert difference(found).epoch == (4 if row["until"] == 6 else 3)
 
 
 def test_the_end_so_far_stays_at_hand(finished: Path, longer: Path) -> None:
@@ -215,7 +218,7 @@ class Cut(Callback):
     def __init__(self, epoch: int) -> None:
         self.epoch = epoch
 
-    def on_epoch_end(self, run: Run, row: dict[str, float]) -> None:
+    def on_epoch_end(self, run: Run, row: Mapping[str, Any]) -> None:
         """The end."""
         if row["epoch"] == self.epoch:
             raise RuntimeError(f"cut in {run}")
@@ -289,7 +292,11 @@ def test_what_was_asked_for_later_is_kept(finished: Path, tmp_path: Path) -> Non
     found = verify(out, None, *PARTS)
     assert found.identical
     assert "further" in next(note for note in found.notes if note.startswith("not covered"))
-    for facts, message in ((3, "must be a dict of plain"), ({"a": object()}, "to be kept in")):
+    wrong: tuple[tuple[Any, str], ...] = (
+        (3, "must be a dict of plain"),
+        ({"a": object()}, "to be kept in"),
+    )
+    for facts, message in wrong:
         with pytest.raises(ArgumentError, match=message):
             trainer.resume(out, *PARTS, epochs=9, facts=facts)
 

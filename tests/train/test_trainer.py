@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from isoconv import nn
 from isoconv.arithmetic.philox import Purpose, permutation
 from isoconv.arithmetic.sums import square_norm_blocks, tree_sum
 from isoconv.compile.layout import FlatLayout
-from isoconv.data import Dataset, normalisation, table
+from isoconv.data import Augmentation, Dataset, normalisation, table
 from isoconv.errors import (
     ArgumentError,
     CheckpointError,
@@ -54,7 +55,7 @@ def interrupt_after(monkeypatch: pytest.MonkeyPatch, calls: int) -> None:
     real = TrainingEngine.steps
     done = []
 
-    def steps(self, first: int, hyper: Array) -> Array:
+    def steps(self: TrainingEngine, first: int, hyper: Array) -> Array:
         done.append(first)
         if len(done) == calls:
             signal.raise_signal(signal.SIGINT)
@@ -116,7 +117,10 @@ def test_training_is_the_reference_bit_for_bit() -> None:
     run = trainer.fit(data, epochs=2)
     model = network().build((SIDE, SIDE, 1), seed=0)
     constants = Normalisation(*normalisation(data))
-    preparation = Preparation((SIDE, SIDE, 1), "uint8", constants, trainer.augmentation)
+    augmentation = trainer.augmentation
+    assert isinstance(augmentation, Augmentation)
+    assert trainer.optimizer is not None
+    preparation = Preparation((SIDE, SIDE, 1), "uint8", constants, augmentation)
     step = build_step(model, preparation, Loss(), trainer.optimizer, 0.3)
     layout = FlatLayout(step.parameters)
     p, v = np.zeros(step.size, np.float32), np.zeros(step.size, np.float32)
@@ -125,7 +129,7 @@ def test_training_is_the_reference_bit_for_bit() -> None:
     states = model.states()
     for epoch in range(2):
         order = permutation(len(data), 0, Purpose.DATA_ORDER, epoch)
-        rows = table(trainer.augmentation, 0, epoch, np.arange(len(data)), SIDE, SIDE)
+        rows = table(augmentation, 0, epoch, np.arange(len(data)), SIDE, SIDE)
         for first in range(0, len(data), 8):
             batch = order[first : first + 8]
             named = {n: p[layout.slice(n)].reshape(s) for n, s in step.parameters.items()}
@@ -190,7 +194,7 @@ def test_resume_after_a_kill_between_epochs(whole: Run, tmp_path: Path) -> None:
     """A run that died after an epoch goes on from its checkpoint."""
 
     class Dies(Callback):
-        def on_epoch_end(self, run: Run, row: dict[str, float]) -> None:
+        def on_epoch_end(self, run: Run, row: Mapping[str, Any]) -> None:
             raise RuntimeError(f"power cut after {len(run.history)}, {row['epoch']}")
 
     out = tmp_path / "run"
@@ -295,10 +299,8 @@ def test_resume_takes_its_own_settings_and_data_only(tmp_path: Path) -> None:
     assert ["0", "(class", "'0')", "holds", "another", "picture", "than", "in", "training"] in found
     places = {line[0]: line[1:] for line in refused(make(), images(), images(20, 1))}
     assert places["data.validation"][0] == "nothing"
-    places = {
-        line[0] for line in refused(make(nn.Sequential(nn.Flatten(), nn.Linear(2))), images())
-    }
-    assert {"model.parameters.0.weight", "model.layers", "record.architecture.steps"} <= places
+    named = {line[0] for line in refused(make(nn.Sequential(nn.Flatten(), nn.Linear(2))), images())}
+    assert {"model.parameters.0.weight", "model.layers", "record.architecture.steps"} <= named
     assert (out / "run.json").read_bytes() == before
 
 
@@ -330,11 +332,12 @@ def test_a_loss_that_is_not_finite_in_the_first_epoch_leaves_nothing(tmp_path: P
 class Worse(Callback):
     """Spoils the optimizer after an epoch."""
 
-    def __init__(self, epoch: int) -> None:
+    def __init__(self, epoch: int, patch: pytest.MonkeyPatch) -> None:
         self.epoch = epoch
+        self.patch = patch
         self.digest = ""
 
-    def on_epoch_end(self, run: Run, row: dict[str, float]) -> None:
+    def on_epoch_end(self, run: Run, row: Mapping[str, Any]) -> None:
         """Note the weights, and make the learning rate too great."""
         if row["epoch"] == self.epoch:
             self.digest = run.model.digest()
@@ -345,8 +348,7 @@ def test_a_loss_that_is_not_finite_later_keeps_what_came_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The error has the run up to there; its model and the folder hold the last whole epoch."""
-    out, worse = tmp_path / "run", Worse(2)
-    worse.patch = monkeypatch
+    out, worse = tmp_path / "run", Worse(2, monkeypatch)
     trainer = make(callbacks=[worse], keep_checkpoints=True)
     with pytest.raises(NotFiniteError, match=r"in epoch 3, step .*stays: .*last\.json") as caught:
         trainer.fit(images(), images(20, 1), epochs=4, out=out)
@@ -367,7 +369,7 @@ def test_a_validation_loss_that_is_not_finite_stops_the_run(
     real = TrainingEngine.weights
     epochs = []
 
-    def spoiled(self) -> dict[str, Array]:
+    def spoiled(self: TrainingEngine) -> dict[str, Array]:
         epochs.append(0)
         good = real(self)
         # Each epoch asks for them once, to measure.
@@ -405,7 +407,7 @@ class Recorder(Callback):
     """Notes what it is told."""
 
     def __init__(self, stop_at: int | None = None) -> None:
-        self.events = []
+        self.events: list[Any] = []
         self.stop_at = stop_at
 
     def on_train_begin(self, run: Run) -> None:
@@ -413,7 +415,7 @@ class Recorder(Callback):
         assert isinstance(run, Run)
         self.events.append("begin")
 
-    def on_epoch_end(self, run: Run, row: dict[str, float]) -> None:
+    def on_epoch_end(self, run: Run, row: Mapping[str, Any]) -> None:
         """Note the epoch, and stop."""
         self.events.append(row["epoch"])
         if row["epoch"] == self.stop_at:
@@ -430,13 +432,14 @@ class Looks(Callback):
 
     def __init__(self, data: Dataset) -> None:
         self.data = data
-        self.digests, self.answers = [], []
+        self.digests: list[str] = []
+        self.answers: list[Array] = []
 
     def on_train_begin(self, run: Run) -> None:
         """Note it before the first one, too."""
         self.on_epoch_end(run, {})
 
-    def on_epoch_end(self, run: Run, row: dict[str, float]) -> None:
+    def on_epoch_end(self, run: Run, row: Mapping[str, Any]) -> None:
         """Note the weights, and what the model takes images for."""
         self.digests.append(run.model.digest())
         self.answers.append(run.model.predict(self.data.images))
@@ -637,7 +640,7 @@ def test_bad_data_is_named() -> None:
     with pytest.raises(DataError, match=r"must lie in 0 … 1; sample 0 has 2\.0"):
         make(loss="bce").fit((data.images, wrong), epochs=1)
     with pytest.raises(ArgumentError, match="must be a Dataset or a pair"):
-        make().fit(data.images, epochs=1)
+        make().fit(data.images, epochs=1)  # type: ignore[arg-type]
     with pytest.raises(ShapeError, match=r"built for images of shape \(9, 9, 1\)"):
         make(network().build((9, 9, 1))).fit(data, epochs=1)
     with pytest.raises(ArgumentError, match="epochs"):

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.train.small import make, network, noise
+from tests.train.small import difference, make, network, noise
 
 from isoconv.errors import CheckpointError
 from isoconv.graph.operation import Array
@@ -37,7 +37,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("within") / "run"
     real, done = TrainingEngine.steps, []
 
-    def steps(self, first: int, hyper: Array) -> Array:
+    def steps(self: TrainingEngine, first: int, hyper: Array) -> Array:
         done.append(first)
         if len(done) == 6:
             signal.raise_signal(signal.SIGINT)
@@ -109,7 +109,7 @@ def test_every_tensor_is_compared(run: Path) -> None:
         spoiled = arrays[name].copy()
         spoiled.reshape(-1).view(np.uint32)[-1] ^= 1
         rewrite(run, {**arrays, name: spoiled}, record)
-        found = check_files(Receipt.read(run)).difference
+        found = difference(check_files(Receipt.read(run)))
         assert found is not None, name
         kind = "optimizer" if name.startswith("slot:") else "weights"
         where = "checkpoints/last-00001-0000002.safetensors"
@@ -119,9 +119,9 @@ def test_every_tensor_is_compared(run: Path) -> None:
     renamed = {f"state:{name.partition(':')[2]}": arrays[name]}
     rest = {other: arrays[other] for other in arrays if other != name}
     rewrite(run, {**rest, **renamed}, record)
-    assert "arrays of wrong names" in check_files(Receipt.read(run)).difference.note
+    assert "arrays of wrong names" in difference(check_files(Receipt.read(run))).note
     rewrite(run, arrays, {**record, "finish": "none"})
-    assert check_files(Receipt.read(run)).difference.note.startswith("finish: the receipt has")
+    assert difference(check_files(Receipt.read(run))).note.startswith("finish: the receipt has")
     rewrite(run, arrays, record)
     assert check_files(Receipt.read(run)).difference is None
 
@@ -143,7 +143,7 @@ def test_every_number_is_compared(run: Path, alter: Callable[..., Any], message:
     import re
 
     change(last_of(run)[0], alter)
-    found = check_files(Receipt.read(run)).difference
+    found = difference(check_files(Receipt.read(run)))
     assert found is not None
     assert re.match(message, found.note)
 
@@ -159,12 +159,12 @@ def test_a_place_that_the_receipt_does_not_know_is_different(run: Path) -> None:
         lambda content: content.update(step=1, losses=content["losses"][:1], file=other.name),
     )
     note = "it stands after 1 epochs and 1 steps, of which the receipt says nothing"
-    assert check_files(Receipt.read(run)).difference.note == note
+    assert difference(check_files(Receipt.read(run))).note == note
     last.write_text(before)
     change(run / "receipt.json", lambda receipt: receipt.pop("within"))
     sign(run / "receipt.json")
     assert (
-        "of which the receipt says nothing" in verify(run, network(), TRAIN, TEST).difference.note
+        "of which the receipt says nothing" in difference(verify(run, network(), TRAIN, TEST)).note
     )
 
 

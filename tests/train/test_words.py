@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import isoconv as ic
+from isoconv import nn
 from isoconv.data import Dataset, Splits
 from isoconv.errors import DataWarning
 from isoconv.nn import Sequential
@@ -107,7 +108,7 @@ def test_best_weights_are_doubted(tmp_path: Path) -> None:
     file = out / "metrics.jsonl"
     rows = [json.loads(line) for line in file.read_text().splitlines()]
 
-    def load_with(best: float, last: float) -> Sequential:
+    def load_with(best: float, last: float) -> nn.Module:
         rows[0] |= {"val_loss": 1.0, "val_top1": best}
         rows[1] |= {"val_loss": 2.0, "val_top1": last}
         file.write_text("".join(json.dumps(row) + "\n" for row in rows))
