@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from tests.compile.harness import aligned, run_kernel
@@ -45,7 +47,8 @@ def operands_of(graph: Graph, images: int, target: Target) -> tuple[list[str], l
     }
     outputs = {name: place(name, graph[i].spec, "output") for name, i in graph.outputs}
     lowered = lower(graph, target, capacity=images, inputs=inputs, outputs=outputs)
-    expressions = [call.spec.expression for call in lowered.shard]
+    specs: list[Any] = [call.spec for call in lowered.shard]
+    expressions = [spec.expression for spec in specs]
     return (
         [place.dtype for e in expressions for place in e.operands],
         [place.dtype for e in expressions for _, place in e.stores],
@@ -69,7 +72,10 @@ def test_special_values(shape: tuple[int, ...], dtype: DType, target: Target) ->
 @pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
 def test_bits_where_vectors_fill_bytes(target: Target) -> None:
     """Bits are stored where vectors are long enough and channels fill bytes; else numbers are."""
-    for channels, dtype in ((8, "float32"), (24, "float64"), (12, "float32"), (3, "float32")):
+    cases: list[tuple[int, DType]] = [
+        (8, "float32"), (24, "float64"), (12, "float32"), (3, "float32")
+    ]  # fmt: skip
+    for channels, dtype in cases:
         b, _, dx = masked((5, channels), dtype)
         read, stored = operands_of(b.graph([("dx", dx)]), 3, target)
         bits = channels % 8 == 0 and target.lanes(dtype) >= 8

@@ -23,7 +23,7 @@ BORDERS = [
 
 @pytest.mark.parametrize(("sides", "border"), BORDERS)
 @pytest.mark.parametrize("parts", [1, 3])
-def test_border(sides: tuple[int, ...], border: tuple[tuple[int, ...], ...], parts: int) -> None:
+def test_border(sides: tuple[int, ...], border: tuple[tuple[int, int], ...], parts: int) -> None:
     """Zeros outside, and inside what was there; nothing beyond the last image."""
     for channels, dtype in product((1, 3, 21, 64), ("float32", "float64")):
         shape = [n + a + b for n, (a, b) in zip(sides, border, strict=True)]

@@ -184,6 +184,7 @@ def test_the_default_folder_is_the_users_own(
     """Linux's rule for cache folders is followed."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     folder = default_folder()
+    assert folder is not None
     if sys.platform == "linux":
         assert folder.is_relative_to(tmp_path)
     assert "isoconv" in folder.parts

@@ -32,8 +32,8 @@ def expected(vector: Array, limit: float) -> tuple[np.float32, np.float32]:
     with np.errstate(all="ignore"):
         total = np.float32(square_norm_blocks(vector))
         norm = np.sqrt(total)
-        limit = np.float32(limit)
-        return total, limit / norm if norm > limit else np.float32(1)
+        most = np.float32(limit)
+        return total, most / norm if norm > most else np.float32(1)
 
 
 def check(vector: Array, limit: float, **settings: Any) -> None:

@@ -95,9 +95,7 @@ def test_exact_zero_sums() -> None:
     assert not np.signbit(found).any()
 
 
-def epilogue_graph(
-    kernel: tuple[int, ...], padding: tuple[tuple[int, ...], tuple[int, ...]]
-) -> Graph:
+def epilogue_graph(kernel: tuple[int, ...], padding: tuple[tuple[int, int], ...]) -> Graph:
     """A convolution with all kinds of pointwise work behind it."""
     b = GraphBuilder()
     x = b.input("dataset", "x", (6, 5, 4))
@@ -126,9 +124,7 @@ PLANE_AND_POSITIONS = pytest.mark.parametrize(
 
 
 @PLANE_AND_POSITIONS
-def test_epilogues(
-    kernel: tuple[int, ...], padding: tuple[tuple[int, ...], tuple[int, ...]]
-) -> None:
+def test_epilogues(kernel: tuple[int, ...], padding: tuple[tuple[int, int], ...]) -> None:
     """Bias, normalisation, residual, gate, dropout, conversion and several stores."""
     graph = epilogue_graph(kernel, padding)
     check(graph, random_arrays(graph, 3), 3)
@@ -222,7 +218,7 @@ def test_a_team_shares_the_work(case: Contraction, images: int) -> None:
 
 
 def residual_graph(
-    kernel: tuple[int, ...], padding: tuple[tuple[int, ...], tuple[int, ...]], channels: int
+    kernel: tuple[int, ...], padding: tuple[tuple[int, int], ...], channels: int
 ) -> Graph:
     """A convolution with a little pointwise work behind it, and some that takes longer."""
     b = GraphBuilder()
@@ -241,7 +237,7 @@ def residual_graph(
 @PLANE_AND_POSITIONS
 @pytest.mark.parametrize("links", [18, 180], ids=["short", "long"])
 def test_work_behind_short_and_long_chains(
-    kernel: tuple[int, ...], padding: tuple[tuple[int, ...], tuple[int, ...]], links: int
+    kernel: tuple[int, ...], padding: tuple[tuple[int, int], ...], links: int
 ) -> None:
     """Positions of a tile one after the other and by loops."""
     graph = residual_graph(kernel, padding, links // math.prod(kernel))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import prod
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ def geometry(
     )
 
 
-CASES = {
+CASES: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     "3x3": ({"kernel": (3, 3), "padding": 1}, (6, 11)),
     "3x3/2": ({"kernel": (3, 3), "stride": 2, "padding": 1}, (7, 8)),
     "5x5/3": ({"kernel": (5, 5), "stride": 3, "padding": 2}, (8, 10)),
@@ -119,7 +120,7 @@ def check(
     x, dy = data((2, *sides, channels), dtype), data((2, *outputs, channels), dtype, seed=1)
     w = data((*g.kernel, 1, channels), dtype, seed=2)
     forward = forward_axes(g, outputs)
-    run = {"target": target, "parts": parts}
+    run: dict[str, Any] = {"target": target, "parts": parts}
 
     found = convolve([forward], g.kernel, x, sides, w, outputs, **run)
     same_bits(found, operation("conv").reference(g, x, w, images=2))

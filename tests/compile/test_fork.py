@@ -40,7 +40,7 @@ class Noted:
 
 def test_things_are_renewed_in_the_child_alone() -> None:
     """In the order in which they asked for it, each time anew in a child's child; never here."""
-    notes = []
+    notes: list[Any] = []
     things = [Noted(notes, name) for name in "abc"]
     for thing in things:
         fork.renew_in_child(thing, Noted.renew)
@@ -57,7 +57,7 @@ def test_things_are_renewed_in_the_child_alone() -> None:
 
 def test_what_is_gone_is_not_renewed() -> None:
     """To ask for renewal keeps nothing alive, and leaves nothing behind."""
-    notes = []
+    notes: list[Any] = []
     # What other tests left behind must not go in between.
     gc.collect()
     before = len(fork._RENEWALS)
@@ -217,11 +217,11 @@ def helpers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     started = []
     real = subprocess.Popen
 
-    def start(*arguments: list[str], **settings: Any) -> subprocess.Popen[str]:
+    def start(*arguments: Any, **settings: Any) -> Any:
         started.append(real(*arguments, **settings))
         return started[-1]
 
-    monkeypatch.setattr(worker.subprocess, "Popen", start)
+    monkeypatch.setattr(subprocess, "Popen", start)
     yield started
     for process in started:
         assert process.poll() is not None
@@ -234,7 +234,9 @@ def test_a_child_leaves_its_parents_helpers_alone(
     """Whether it ends the compilation that it came from or leaves it; the parent's helpers help."""
     jobs = [(f"kernel_{i}", HyperSpec(i)) for i in range(24)]
     expected = {i: emit_object(spec, TARGET, name) for i, (name, spec) in enumerate(jobs)}
-    found, forked, own = {}, [], []
+    found: dict[int, bytes] = {}
+    forked: list[int] = []
+    own: list[str] = []
 
     def slow(spec: HyperSpec, target: Target, name: str) -> bytes:
         own.append(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -66,7 +67,7 @@ def test_gradient(case: tuple[ConvGeometry, int]) -> None:
                 (tap_of(taps, t), axis.in_first + p * axis.in_step + t * axis.in_tap)
                 for t in range(axis.taps)
             ]
-    expected = {}
+    expected: dict[int, list[Any]] = {}
     for h in range(size):
         expected[h] = []
         for m in range(kernel):

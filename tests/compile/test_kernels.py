@@ -8,7 +8,6 @@ import ctypes
 import dataclasses
 import threading
 import weakref
-from _weakrefset import WeakSet
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from isoconv.compile.contraction import rules as lower_contract
 from isoconv.compile.native import kernels
 from isoconv.compile.native.cache import KernelCache
 from isoconv.compile.native.jit import LoadedLibrary, compile_object
-from isoconv.compile.native.kernels import KernelLibrary, kernel_key
+from isoconv.compile.native.kernels import KernelLibrary, KernelSpec, kernel_key
 from isoconv.compile.native.loops import Kernel
 from isoconv.compile.native.runtime import GoSpec, HyperSpec, ServeSpec
 from isoconv.compile.pointwise.halo import BorderSpec
@@ -158,7 +157,7 @@ def specifications() -> dict[str, Any]:
     ).build((10, 10, 2))  # fmt: skip
     changes = Preparation((10, 10, 2), "uint8", augmentation=Augmentation(rotation=3.0))
     step = build_step(model, changes, Loss(), AdamW(), 1.0)
-    found = {}
+    found: dict[str, KernelSpec] = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lower_contract, "_INSIDE_SHARE", 0.9)
         patch.setattr(lower_contract, "_INSIDE_CHAIN", 1)
@@ -270,9 +269,9 @@ def test_a_function_that_is_not_there() -> None:
 
 
 @pytest.fixture
-def loaded(monkeypatch: pytest.MonkeyPatch) -> WeakSet:
+def loaded(monkeypatch: pytest.MonkeyPatch) -> weakref.WeakSet[LoadedLibrary]:
     """The machine code that is in memory, of libraries that have room for five small kernels."""
-    alive = weakref.WeakSet()
+    alive: weakref.WeakSet[LoadedLibrary] = weakref.WeakSet()
 
     class Noted(LoadedLibrary):
         """Machine code that is noted."""
@@ -287,7 +286,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> WeakSet:
     return alive
 
 
-def test_old_kernels_give_their_memory_back(loaded: WeakSet) -> None:
+def test_old_kernels_give_their_memory_back(loaded: weakref.WeakSet[LoadedLibrary]) -> None:
     """What was not asked for lately goes, and is loaded again for who asks for it."""
     library = fresh()
     for value in range(300):
@@ -299,7 +298,7 @@ def test_old_kernels_give_their_memory_back(loaded: WeakSet) -> None:
     assert library.compiled == 301
 
 
-def test_kernels_in_use_stay(loaded: WeakSet) -> None:
+def test_kernels_in_use_stay(loaded: weakref.WeakSet[LoadedLibrary]) -> None:
     """Addresses are good for as long as somebody holds them, whatever the library keeps."""
     library = fresh()
     held = library.addresses([StoreSpec(1), StoreSpec(2)])
@@ -312,7 +311,9 @@ def test_kernels_in_use_stay(loaded: WeakSet) -> None:
     assert len(loaded) == count - 1
 
 
-def test_one_call_may_have_more_than_there_is_room_for(loaded: WeakSet) -> None:
+def test_one_call_may_have_more_than_there_is_room_for(
+    loaded: weakref.WeakSet[LoadedLibrary],
+) -> None:
     """A program as large as it is has all its kernels."""
     library = fresh()
     specs = [StoreSpec(value) for value in range(20)]
@@ -322,7 +323,7 @@ def test_one_call_may_have_more_than_there_is_room_for(loaded: WeakSet) -> None:
     assert [call(found[spec]) for spec in specs] == list(range(20))
 
 
-def test_threads_end_before_their_code(loaded: WeakSet) -> None:
+def test_threads_end_before_their_code(loaded: weakref.WeakSet[LoadedLibrary]) -> None:
     """A team works on though its library has forgotten the loops of its threads."""
     library = fresh()
     with Team(2, library) as team:

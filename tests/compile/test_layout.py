@@ -34,9 +34,9 @@ def test_dense_strides(shape: tuple[int, ...]) -> None:
 
 @given(SHAPES, st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=3))
 @settings(deadline=None, derandomize=True)
-def test_bordered(sides: tuple[int, ...], border: list[tuple[int, ...]]) -> None:
+def test_bordered(sides: tuple[int, ...], drawn: list[tuple[int, int]]) -> None:
     """The inner elements of a bordered value are those of a padded array's middle."""
-    border = tuple(border[: len(sides)])
+    border = tuple(drawn[: len(sides)])
     spec = TensorSpec((*sides, 3))
     shape, strides, offset = bordered(spec, border)
     whole = np.arange(np.prod(shape)).reshape(shape)

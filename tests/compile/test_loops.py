@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import llvmlite.ir as ir
 import numpy as np
 import pytest
-from numpy import floating
 from tests.compile.harness import aligned, run_kernel
 from tests.compile.places import same_bits, targets
 from tests.run.graphs import specials
@@ -25,9 +26,9 @@ from isoconv.graph.operation import Array
 class Spec:
     """A kernel made of a function, for one test."""
 
-    body: object
+    body: Callable[..., None]
     buffers: int
-    values: tuple = ()
+    values: tuple[Any, ...] = ()
 
     def emit(self, k: Kernel) -> None:
         """Emit the body."""
@@ -37,8 +38,8 @@ class Spec:
 def _count(k: Kernel, start: int, stop: int, step: int, dynamic: bool) -> None:
     """Writes the turns of a loop one after the other."""
     counter = k.variable(k.const(0))
-    bounds = [k.add(k.slot("first"), v) for v in (start, stop)] if dynamic else [start, stop]
-    with k.loop(*bounds, step) as i:
+    low, high = (k.add(k.slot("first"), v) if dynamic else v for v in (start, stop))
+    with k.loop(low, high, step) as i:
         k.store(i, k.at(k.buffers[0], counter.get(), "int64"))
         counter.set(k.add(counter.get(), 1))
     k.store(counter.get(), k.at(k.buffers[1], 0, "int64"))
@@ -143,7 +144,7 @@ def triples(dtype: DType) -> Array:
     return np.concatenate([all_three, np.stack([x, y, z], axis=1), near, tie])
 
 
-def dtype_power(dtype: DType, exponent: int) -> floating:
+def dtype_power(dtype: DType, exponent: int) -> Any:
     """A power of two in a dtype."""
     return np.dtype(dtype).type(2.0**exponent)
 

@@ -77,7 +77,7 @@ def specs(draw: st.DrawFn) -> PackSpec:
     """Packings of forward passes and of phases of gradients."""
     kernel = draw(st.lists(st.integers(1, 4), max_size=3))
 
-    def taps(size: int) -> tuple[int, ...]:
+    def taps(size: int) -> tuple[int, int, int]:
         count = draw(st.integers(1, size))
         step = draw(st.integers(1, max(1, (size - 1) // max(1, count - 1)))) if count > 1 else 1
         return count, draw(st.integers(0, size - 1 - (count - 1) * step)), step

@@ -20,9 +20,9 @@ from isoconv.graph.autodiff import differentiate
 from isoconv.graph.ir import Node
 
 
-def lives(calls: list[Call]) -> dict[Buffer, tuple[int, ...]]:
+def lives(calls: list[Call]) -> dict[Buffer, tuple[int, int]]:
     """First and last call of every arena buffer."""
-    found = {}
+    found: dict[Buffer, tuple[int, int]] = {}
     for time, call in enumerate(calls):
         for buffer in call.buffers:
             if buffer.region == "arena":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -17,7 +19,7 @@ from isoconv.compile.pointwise.operations import POINTWISE
 from isoconv.compile.target import Target
 from isoconv.errors import CompileError
 from isoconv.graph.builder import GraphBuilder
-from isoconv.graph.ir import DType
+from isoconv.graph.ir import DType, InputKind
 from isoconv.graph.operation import Array, operations
 from isoconv.ops.interpret import interpret
 from isoconv.run.inference import Predictor
@@ -68,7 +70,7 @@ def every_combination(count: int, dtype: DType) -> list[Array]:
 def test_emitter(name: str, dtype: DType) -> None:
     """Special values in all combinations, in whole vectors and in the rest of a row."""
     count, attrs = ALIKE[name]
-    kind = "parameter" if name in UNBATCHED else "dataset"
+    kind: InputKind = "parameter" if name in UNBATCHED else "dataset"
     values = every_combination(count, dtype)
     rows = 1 if name in UNBATCHED else 3
     width = -(-values[0].size // rows)
@@ -98,7 +100,7 @@ def test_targets(target: Target) -> None:
 
 @pytest.mark.parametrize("source", ["uint8", "int32", "int64", "float32", "float64"])
 @pytest.mark.parametrize("target", ["float32", "float64"])
-def test_convert(source: str, target: str) -> None:
+def test_convert(source: DType, target: DType) -> None:
     """Numbers of every dtype become floats, rounded to nearest even."""
     kind = np.dtype(source)
     if kind.kind == "f":
@@ -221,7 +223,7 @@ def test_values_with_gaps() -> None:
 
 
 @pytest.mark.parametrize(("rows", "at"), [("gathered", [4, 0, 3]), ("shifted", [1, 2, 3])])
-def test_rows_of_a_larger_array(rows: str, at: list[int]) -> None:
+def test_rows_of_a_larger_array(rows: Literal["shifted", "gathered"], at: list[int]) -> None:
     """Images stand at rows of the shard's order, or behind its first row."""
     images = numbers((6, CHANNELS))
     source = Operand(0, "float32", (1,), CHANNELS, rows=rows)
@@ -319,10 +321,10 @@ def test_collapsing_moves_nothing(order: list[int], sizes: tuple[int, ...]) -> N
     domain, merged, joined = collapse(
         Domain(sizes), expression((tuple(strides), total), (tuple(strides), total))
     )
-    place = merged.operands[0]
+    kept = merged.operands[0]
     images = 1 if joined else 3
     grid = np.indices((images, *domain.axes)).reshape(1 + len(domain.axes), -1)
-    steps = np.array([place.image, *place.strides])
+    steps = np.array([kept.image, *kept.strides])
     found = (steps[:, None] * grid).sum(0)
     before = np.indices((3 if not joined else 1, *sizes)).reshape(4, -1)
     wanted = (np.array([0 if joined else total, *strides])[:, None] * before).sum(0)

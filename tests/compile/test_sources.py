@@ -40,7 +40,7 @@ def package_of(name: str) -> str:
     return name if MODULES[name].endswith("__init__.py") else name.rpartition(".")[0]
 
 
-def imported(tree: AST) -> Iterator[None]:
+def imported(tree: AST) -> Iterator[str]:
     """Names in the imports of a syntax tree that are run; all imports here are absolute."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
@@ -90,7 +90,8 @@ os.environ["XDG_CACHE_HOME"] = {str(cache)!r}
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    found: list[Any] = json.loads(done.stdout)
+    return found
 
 
 # The closure --------------------------------------------------------------------------------------
@@ -357,6 +358,7 @@ def without_sources(folder: Path) -> None:
 def test_folder(copy: Path) -> None:
     """From a folder: the sources, wherever it is, and a helper that agrees."""
     here = state(ROOM)
+    assert here is not None
     assert here.startswith("sources ")
     assert here in build.toolchain()
     found, toolchain, *rest = run(copy, STATE)

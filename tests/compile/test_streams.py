@@ -106,11 +106,11 @@ def test_pooling(kind: str, kernel: int, padding: int, channels: int, target: Ta
         )  # fmt: skip
         run_kernel(spec, [source, pooled], images=images, target=target)
         result, to, backward = placed(np.zeros_like(x), 2)
-        spec = PoolGradSpec(
+        gradient_spec = PoolGradSpec(
             kind, "float32", window, sides, channels, at if kind == "max" else None, at_dy, False,
             Domain(x.shape[1:]), plain_store("float32", way(to)), 3,
         )  # fmt: skip
-        run_kernel(spec, [source, gradient, result], images=images, target=target)
+        run_kernel(gradient_spec, [source, gradient, result], images=images, target=target)
         found.append((forward, backward))
     for one, other in zip(*found, strict=True):
         same_bits(one, other)

@@ -11,6 +11,7 @@ import pytest
 from llvmlite.ir.instructions import ICMPInstr, LoadAtomicInstr
 from tests.compile.harness import run_kernel
 
+from isoconv.compile.native.kernels import KernelSpec
 from isoconv.compile.native.loops import I32, Kernel
 from isoconv.compile.native.runtime import ALLOWED_AT_DOOR, BarrierSpec
 from isoconv.compile.native.waiting import (
@@ -145,7 +146,8 @@ def test_a_waiting_thread_takes_no_time(cores: int, monkeypatch: pytest.MonkeyPa
     found = library.addresses([NapSpec(), BarrierSpec()])
     with Team(2, library) as team:
         scripts = []
-        for kernels in ([BarrierSpec()], [NapSpec(), BarrierSpec()]):
+        lists: list[list[KernelSpec]] = [[BarrierSpec()], [NapSpec(), BarrierSpec()]]
+        for kernels in lists:
             script = ScriptBuilder()
             for spec in kernels:
                 script.add(found[spec], [team.barrier])

@@ -136,8 +136,8 @@ def check_all(
         attrs = AvgPool(window, include_pad)
         expected = operation("avg_pool").reference(attrs, x, images=2)
         same_bits(forward("avg", window, x, include_pad=include_pad, **settings), expected)
-        attrs = AvgPoolGrad(window, include_pad, sides)
-        expected = operation("avg_pool_grad").reference(attrs, dy, images=2)
+        back = AvgPoolGrad(window, include_pad, sides)
+        expected = operation("avg_pool_grad").reference(back, dy, images=2)
         same_bits(backward("avg", window, x, dy, include_pad=include_pad, **settings), expected)
 
 
@@ -190,10 +190,13 @@ def test_spec_is_a_key() -> None:
     """Equal specifications are equal keys, and their text is canonical."""
     window, sides = WINDOWS["2x2"]
     _, at, _ = placed(np.zeros((1, *sides, 4), "float32"), 0)
-    make = lambda: PoolSpec(  # noqa: E731
-        "max", "float32", window, sides, 4, at, False, Domain((3, 4, 4)),
-        plain_store("float32", at), 2,
-    )  # fmt: skip
+
+    def make() -> PoolSpec:
+        return PoolSpec(
+            "max", "float32", window, sides, 4, at, False, Domain((3, 4, 4)),
+            plain_store("float32", at), 2,
+        )  # fmt: skip
+
     assert make() == make()
     assert hash(make()) == hash(make())
     assert repr(make()) == repr(make())

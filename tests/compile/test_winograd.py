@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.compile.geometries import WIDTHS, extremes
+from tests.compile.geometries import FLOATS, WIDTHS, extremes
 from tests.compile.harness import run_kernel
 from tests.compile.places import FILLER, placed, plain_store, same_bits, targets
 from tests.run.graphs import check, numbers
@@ -76,9 +76,9 @@ def test_input_grad(name: str, parts: int) -> None:
     with np.errstate(all="ignore"):
         expected = operation("winograd_input_grad").reference(patches, dv, images=2)
     result, where, view = placed(np.zeros_like(expected), 1, (1, 2))
-    before = tuple(first for first, _ in patches.padding)
+    (above, _), (left, _) = patches.padding
     spec = WinogradMapSpec(
-        "input_grad", "float32", patches.sides, patches.tiles, 19, before, at,
+        "input_grad", "float32", patches.sides, patches.tiles, 19, (above, left), at,
         Domain((*patches.sides, 19)), plain_store("float32", where), 2,
     )  # fmt: skip
     run_kernel(spec, [source, result], images=2, parts=parts)
@@ -180,19 +180,25 @@ def arrays_for(graph: Graph, images: int, make: Callable[..., Any]) -> dict[str,
 
 
 @st.composite
-def cases(draw: st.DrawFn) -> tuple[ops.WinogradPatches, int, int, str, int]:
+def cases(draw: st.DrawFn) -> tuple[ops.WinogradPatches, int, int, DType, int]:
     """Small inputs, paddings of 0 to 2 on each side, channels around the width of vectors."""
     pair = st.tuples(st.integers(0, 2), st.integers(0, 2))
     padding = (draw(pair), draw(pair))
-    sides = tuple(draw(st.integers(max(1, 3 - sum(p)), 8)) for p in padding)
+    height, width = (draw(st.integers(max(1, 3 - sum(p)), 8)) for p in padding)
     channels, filters = (draw(st.sampled_from(WIDTHS)) for _ in range(2))
-    dtype = draw(st.sampled_from(["float32", "float32", "float64"]))
-    return ops.WinogradPatches(sides, padding), channels, filters, dtype, draw(st.integers(1, 3))
+    dtype = draw(st.sampled_from(FLOATS))
+    return (
+        ops.WinogradPatches((height, width), padding),
+        channels,
+        filters,
+        dtype,
+        draw(st.integers(1, 3)),
+    )
 
 
 @settings(max_examples=6, deadline=None, derandomize=True)
 @given(cases())
-def test_random_shapes(case: tuple[ops.WinogradPatches, int, int, str, int]) -> None:
+def test_random_shapes(case: tuple[ops.WinogradPatches, int, int, DType, int]) -> None:
     """Every operation on the kernels is its reference, whatever the sizes."""
     patches, channels, filters, dtype, images = case
     graph = whole_graph(patches, channels, filters, dtype)

@@ -18,11 +18,11 @@ from tests.run.graphs import check, numbers, random_arrays
 import isoconv.ops as ops
 from isoconv import nn
 from isoconv.compile.calls import Call
+from isoconv.compile.contraction.tiles import NEAR
 from isoconv.compile.layout import Buffer, Placement, dense_strides
 from isoconv.compile.lower.driver import lower
 from isoconv.compile.lower.plan import scratch_size
 from isoconv.compile.target import Target, host_target
-from isoconv.compile.winograd import planes as winograd_layout
 from isoconv.compile.winograd.chunks import WinogradConvSpec, WinogradConvWeightSpec
 from isoconv.compile.winograd.planes import chunk_rows
 from isoconv.graph.builder import GraphBuilder
@@ -95,14 +95,14 @@ def lowered(graph: Graph, images: int, *, fusion: bool = True) -> list[Call]:
                  fusion=fusion).shard  # fmt: skip
 
 
-def kinds(calls: list[Call]) -> Counter:
+def kinds(calls: list[Call]) -> Counter[type[Any]]:
     """How many calls of each kind of kernel."""
     return Counter(type(call.spec) for call in calls)
 
 
 @settings(max_examples=12, deadline=None, derandomize=True)
 @given(cases(), st.integers(1, 7))
-def test_random_shapes(case: tuple[ops.WinogradPatches, int, int, str, int], count: int) -> None:
+def test_random_shapes(case: tuple[ops.WinogradPatches, int, int, DType, int], count: int) -> None:
     """Convolution and gradients are the references', whatever the sizes and the chunk."""
     patches, channels, filters, dtype, images = case
     graph = convolution(patches, channels, filters, dtype)
@@ -249,7 +249,7 @@ def test_chunk_rows(side: int, channels: int, capacity: int, wanted: int) -> Non
     planes = planes_of(side, channels)
     assert chunk_rows(planes, channels, channels, capacity) == wanted
     row = 16 * 2 * channels * planes.shape[2] * 4
-    assert wanted <= 1 or wanted * row <= winograd_layout.NEAR
+    assert wanted <= 1 or wanted * row <= NEAR
 
 
 def test_sums_in_chunks() -> None:

@@ -10,7 +10,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,7 @@ def whole(jobs: list[tuple[str, Any]]) -> dict[int, bytes]:
 @pytest.fixture
 def helpers_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """This process is slow to begin, so that the helpers do what they can."""
-    real = worker.emit_object
+    real: Callable[..., bytes] = vars(worker)["emit_object"]
 
     def slow(spec: HyperSpec | BrokenSpec, target: Target, name: str) -> bytes:
         time.sleep(0.4)
@@ -83,12 +83,12 @@ def helpers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     started = []
     real = subprocess.Popen
 
-    def start(*arguments: list[str], **settings: Any) -> subprocess.Popen[str]:
+    def start(*arguments: Any, **settings: Any) -> Any:
         process = real(*arguments, **settings)
         started.append(process)
         return process
 
-    monkeypatch.setattr(worker.subprocess, "Popen", start)
+    monkeypatch.setattr(subprocess, "Popen", start)
     yield started
     for process in started:
         assert process.poll() is not None, "a helper outlived the call"
@@ -137,7 +137,7 @@ def test_helpers_started_before(
     crew = worker.Crew(host_target())
     crew.grow(1)
     assert len(helpers) == 1
-    found = {}
+    found: dict[int, bytes] = {}
     worker.compile_all(jobs, host_target(), found.__setitem__, 2, crew)
     assert found == whole(jobs)
     assert len(helpers) == 2
@@ -147,7 +147,7 @@ def test_helpers_without_work(helpers: list[Any]) -> None:
     """Helpers for which there is nothing to do end all the same."""
     with worker.Crew(host_target()) as crew:
         crew.grow(2)
-        worker.compile_all([], host_target(), None, crew=crew)
+        worker.compile_all([], host_target(), lambda *_: None, crew=crew)
     with worker.Crew(host_target()) as crew:
         crew.grow(1)
     assert len(helpers) == 3
@@ -346,6 +346,7 @@ def test_helpers_end_with_their_parent(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, str(script)], env=place, stdout=subprocess.PIPE, text=True
     ) as parent:
+        assert parent.stdout is not None
         helper = int(parent.stdout.readline())
         parent.kill()
     for _ in range(200):
