@@ -118,7 +118,7 @@ def test_descriptions_carry_all_weights(name: str) -> None:
     """Every weight belongs to a step of the description, with the size that it says."""
     shape = (28, 28, 1) if name in ("tiny", "lenet") else (32, 32, 3)
     model = build(name, 10, shape)
-    sizes = {}
+    sizes: dict[str, tuple[int, ...]] = {}
 
     def gather(steps: list[dict[str, Any]]) -> None:
         for step in steps:
@@ -235,7 +235,7 @@ def test_slow_libraries_take_fewer_turns() -> None:
     """Three at least, and as many as fit into the time that one library may take."""
     workers = {"fast": _Told(0.01), "slow": _Told(10.0), "slowest": _Told(100.0)}
     pace = Pace(blocks=7, repetitions=20, budget=0.5, pause=0.0, longest=60)
-    works = {name: (worker, name) for name, worker in workers.items()}
+    works: dict[str, tuple[Any, str]] = {name: (worker, name) for name, worker in workers.items()}
     found = alternate(works, pace, lambda name, error: pytest.fail(f"{name}: {error}"))
     # One more in which each warms up.
     assert [worker.asked - 1 for worker in workers.values()] == [7, 6, 3]
@@ -247,7 +247,7 @@ def test_who_is_too_slow_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
     class Slow:
-        def ask(self, request: pytest.FixtureRequest) -> None:
+        def ask(self, request: dict[str, Any]) -> None:
             asked.append(request)
             raise WorkerTimeoutError("no answer within 240 s")
 
@@ -384,7 +384,7 @@ def test_isoconv_may_not_fail(pair: Callable[..., Any], monkeypatch: pytest.Monk
     """Neither may it fail with the second algorithm; the error says with which, and why."""
     ask = _Answering.ask
 
-    def failing(worker: _Answering, request: pytest.FixtureRequest) -> dict[str, Any]:
+    def failing(worker: _Answering, request: dict[str, Any]) -> dict[str, Any]:
         if request.get("network") == "resnet20_winograd":
             raise WorkerError("ValueError: no")
         return ask(worker, request)
@@ -403,7 +403,7 @@ def test_failing_variant(
     """One variant fails: the other one stays, and so do the rows that follow."""
     ask = _Answering.ask
 
-    def failing(worker: _Answering, request: pytest.FixtureRequest) -> dict[str, list[float]]:
+    def failing(worker: _Answering, request: dict[str, Any]) -> dict[str, list[float]]:
         if kind in request and request["as"] == "torch channels first":
             raise error("no")
         return ask(worker, request)

@@ -60,7 +60,7 @@ def test_parts_of_a_picture_folder(tmp_path: Path) -> None:
     note = "4 gray and 4 coloured pictures: all are read as colour"
     assert splits.train.notes == splits.validation.notes == (note,)
     for part in ("train", "validation"):
-        alone = load(tmp_path, part)  # type: ignore[arg-type]
+        alone = load(tmp_path, part)
         assert alone.digest() == splits.parts[part].digest()
         assert alone.notes == (note,)
     whole = load(tmp_path, "all")

@@ -51,6 +51,7 @@ def test_arrays_are_those_of_the_network() -> None:
             assert view.weights[name].tobytes() == whole.value(index).tobytes()
             assert view.weight_gradients[name].tobytes() == whole.gradient(index).tobytes()
     assert inspection.results.tobytes() == model.predict(given).tobytes()
+    assert inspection.losses is not None
     assert inspection.loss == pytest.approx(float(np.mean(inspection.losses)), rel=1e-6)
 
 
@@ -144,7 +145,11 @@ def test_a_gradient_is_not_compared_with_a_bias_which_started_at_zero() -> None:
         last = {"4.bias": np.full_like(sound["4.bias"], size)}
         model.load_weights({**sound, "1.bias": np.full_like(sound["1.bias"], 1e-8), **last})
         inspection = ic.inspect(model, images(), [0, 1, 0, 1, 1], training=True)
-        ratios = [inspection[each].statistics.parameters["bias"].ratio for each in ("1", "4")]
+        ratios = []
+        for each in ("1", "4"):
+            ratio = inspection[each].statistics.parameters["bias"].ratio
+            assert ratio is not None
+            ratios.append(ratio)
         assert max(ratios) > 10
         assert size < 1 or min(ratios) < 1e-6
         assert not any("by bias" in line for line in inspection.flags)

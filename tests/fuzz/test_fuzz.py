@@ -48,7 +48,7 @@ def found(
 ) -> tuple[dict[str, Any], str]:
     """What comes of the mutants of all kinds whose tests are to be run."""
     asked = {
-        item.callspec.params["kind"]
+        vars(item)["callspec"].params["kind"]
         for item in request.session.items
         if item.fspath == request.node.fspath and "kind" in getattr(item, "fixturenames", ())
     }
