@@ -184,7 +184,8 @@ def python_terms(case: Case, place: tuple[int, ...]) -> tuple[list[list[Any]], f
     if isinstance(term, Formula):
         total, counted = term.arguments
         assert isinstance(counted, Number)
-        return [leaf(one) for one in vars(total)["terms"]], counted.value
+        assert isinstance(total, Running)
+        return [leaf(one) for one in total.terms], counted.value
     assert isinstance(term, Running)
     rows = []
     for one in term.terms:
