@@ -1,5 +1,7 @@
 """Groups that break a rule are found, and the message says which group and which node."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 
 import pytest
@@ -9,13 +11,14 @@ from isoconv.errors import GraphError
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.fuse import fuse
 from isoconv.graph.groups import Group, asks_for_sign, readers_outside, verify_groups
+from isoconv.graph.ir import Graph
 from isoconv.graph.sign_masks import with_sign_masks
 
 SAME = ops.ConvGeometry((3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1))
 HALF = ops.WindowGeometry((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1))
 
 
-def block():
+def block() -> Graph:
     """Convolution, ReLU, pooling; the sum of what was pooled; and ReLU's gradient.
 
     Nodes: 0 images, 1 weights, 2 convolution, 3 ReLU, 4 pooling, 5 sum, 6 gradient by ReLU's
@@ -65,7 +68,7 @@ def test_sound_groups() -> None:
         ((CONV, replace(POOL, sign_masks=(4,)), TOTAL, BACK), ""),
     ],
 )  # fmt: skip
-def test_broken_groups(groups, said) -> None:
+def test_broken_groups(groups: tuple[Group, ...], said: str) -> None:
     """Each rule, broken by hand."""
     if not said:
         # Where the pooled values are positive may be stored too: another group reads the value.
@@ -75,7 +78,7 @@ def test_broken_groups(groups, said) -> None:
         verify_groups(block(), groups)
 
 
-def chain():
+def chain() -> Graph:
     """Nodes: 0 x, 1 p, 2 softmax of x, 3 its negative, 4 the sum of that, 5 another sum."""
     b = GraphBuilder()
     x, p = b.input("dataset", "x", (6,)), b.input("parameter", "p", (2,))
