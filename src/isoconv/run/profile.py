@@ -24,9 +24,9 @@ from isoconv.compile.native.kernels import KernelLibrary, KernelSpec
 from isoconv.compile.native.loops import I32, Kernel
 from isoconv.compile.native.runtime import BarrierSpec
 from isoconv.compile.target import host_target
-from isoconv.run.course import Course, Join, Work
 from isoconv.run.inference import Predictor
 from isoconv.run.memory import Context, Resolve, Script, ScriptBuilder
+from isoconv.run.step_schedule import Join, StepSchedule, Work
 from isoconv.run.team import Team
 from isoconv.run.training import TrainingEngine
 from isoconv.run.work import bytes_of, flops_of, kernel_names
@@ -264,8 +264,8 @@ class ProfiledTraining(TrainingEngine):
         work = _Work(self.plan.shard, self._addresses, rows)
         most = (shards + 2) * (len(self.plan.specs()) + len(self.plan.shard.shard)) * 2
         recording = _Recording(self._team, turns, most)
-        course = Course(shards, self.threads)
-        total = int(self._slot(course.root).ctypes.data)
+        schedule = StepSchedule(shards, self.threads)
+        total = int(self._slot(schedule.root).ctypes.data)
         barrier = self._addresses[BarrierSpec()]
         parts = [Context(part=t, parts=self.threads) for t in range(self.threads)]
         prepare, resolve = self.plan.shard.prepare, self._arena_resolver(0, 0, total)
@@ -273,19 +273,19 @@ class ProfiledTraining(TrainingEngine):
             work.add(script, prepare, resolve, parts[t], 1, counts=t == 0)
         recording.wait(barrier)
         for t in range(self.threads):
-            self._add_course(recording, t, course, work, images)
+            self._add_schedule(recording, t, schedule, work, images)
         resolve = self._resolver(0, self._update_arena, self.plan.update_arena, total)
         for t, script in enumerate(recording.scripts):
             work.add(script, self.plan.update, resolve, parts[t], 1, counts=t == 0, name="update")
         recording.wait(barrier)
         return Profile(recording.rows(), seconds, self.threads, images)
 
-    def _add_course(
-        self, recording: _Recording, thread: int, course: Course, work: _Work, images: int
+    def _add_schedule(
+        self, recording: _Recording, thread: int, schedule: StepSchedule, work: _Work, images: int
     ) -> None:
         """A thread's shards and merges."""
         script, barrier = recording.scripts[thread], self._addresses[BarrierSpec()]
-        for stage in course.stages(thread):
+        for stage in schedule.stages(thread):
             if isinstance(stage, Work):
                 first = stage.shard * self.shard_size
                 count = min(self.shard_size, images - first)

@@ -29,7 +29,6 @@ from isoconv.compile.reduction.clip import BLOCK
 from isoconv.errors import ArgumentError, ShapeError
 from isoconv.memory import check_memory
 from isoconv.run.arrays import checked, fill, named, sample_count
-from isoconv.run.course import Course, Join, Work
 from isoconv.run.demand import step_demand, what_helps
 from isoconv.run.memory import (
     Context,
@@ -40,6 +39,7 @@ from isoconv.run.memory import (
     aligned_copy,
 )
 from isoconv.run.step import StepGraph, StepPlan
+from isoconv.run.step_schedule import Join, StepSchedule, Work
 from isoconv.run.team import Team, library_for, team_size
 from isoconv.run.tree import Slot
 
@@ -168,17 +168,19 @@ class TrainingEngine:
         return self._scripts[images]
 
     def _build_scripts(self, images: int) -> tuple[list[Script], Contexts]:
-        course = Course(-(-images // self.shard_size), self.threads)
+        schedule = StepSchedule(-(-images // self.shard_size), self.threads)
         contexts: Contexts = []
         threads = range(self.threads)
-        return [self._script(t, images, course, contexts) for t in threads], contexts
+        return [self._script(t, images, schedule, contexts) for t in threads], contexts
 
-    def _script(self, thread: int, images: int, course: Course, contexts: Contexts) -> Script:
+    def _script(
+        self, thread: int, images: int, schedule: StepSchedule, contexts: Contexts
+    ) -> Script:
         """One thread's way through a step; adds the contexts of its shards."""
         script = ScriptBuilder()
         address = self._addresses
         part = Context(part=thread, parts=self.threads)
-        total = int(self._slot(course.root).ctypes.data)
+        total = int(self._slot(schedule.root).ctypes.data)
 
         def barrier(*, check: bool = False) -> None:
             if self.threads > 1 or check:
@@ -190,7 +192,7 @@ class TrainingEngine:
         prepare = self.plan.shard.prepare
         script.calls(prepare, self._address, self._arena_resolver(thread, 0, total), part)
         barrier()
-        for stage in course.stages(thread):
+        for stage in schedule.stages(thread):
             if isinstance(stage, Work):
                 context = self._context(stage, images)
                 contexts.append((stage.shard, context))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from isoconv.run.tree import Leaf, Merge, Node, Slot, finish_tree, shard_ranges, walk
 
-__all__ = ["Course", "Join", "Meet", "Work"]
+__all__ = ["Join", "Meet", "StepSchedule", "Work"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,8 @@ class Meet:
 Stage = Work | Join | Meet
 
 
-class Course:
-    """The course of a step through its shards.
+class StepSchedule:
+    """The way of a step through its shards, for every thread.
 
     Args:
         shards: number of shards.
@@ -64,8 +64,8 @@ class Course:
         working: how many threads run shards of their own, each in an arena of its own.
 
     Example:
-        >>> course = Course(shards=3, threads=2)
-        >>> [stage.shard for stage in course.stages(1) if isinstance(stage, Work)]
+        >>> schedule = StepSchedule(shards=3, threads=2)
+        >>> [stage.shard for stage in schedule.stages(1) if isinstance(stage, Work)]
         [1, 2]
     """
 
