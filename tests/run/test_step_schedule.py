@@ -3,7 +3,7 @@
 import pytest
 from tests.run.test_tree import written
 
-from isoconv.run.step_schedule import Join, Meet, StepSchedule, Work
+from isoconv.run.step_schedule import Barrier, Join, StepSchedule, Work
 
 
 def joined(schedule, threads):
@@ -15,7 +15,7 @@ def joined(schedule, threads):
         for stages in pending:
             while stages:
                 stage = stages.pop(0)
-                if isinstance(stage, Meet):
+                if isinstance(stage, Barrier):
                     break
                 if stage.part == stage.parts - 1:
                     act(stage, slots)

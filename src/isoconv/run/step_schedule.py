@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from isoconv.run.tree import Leaf, Merge, Node, Slot, finish_tree, shard_ranges, walk
 
-__all__ = ["Join", "Meet", "StepSchedule", "Work"]
+__all__ = ["Barrier", "Join", "StepSchedule", "Work"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +44,11 @@ class Join:
 
 
 @dataclass(frozen=True, slots=True)
-class Meet:
+class Barrier:
     """Wait for the others."""
 
 
-Stage = Work | Join | Meet
+Stage = Work | Join | Barrier
 
 
 class StepSchedule:
@@ -86,15 +86,15 @@ class StepSchedule:
         """What a thread does from its first shard to the joined sums."""
         steps, _ = self._alone[thread]
         yield from self._run(steps, thread, 0, 1)
-        yield Meet()
+        yield Barrier()
         for step in self._together[0]:
             yield from self._run([step], 0, thread, self.threads)
             if isinstance(step, Merge):
                 # The next shard may take the slot that has become free.
-                yield Meet()
+                yield Barrier()
         # Every part of a vector stays with one thread, from one merge to the next.
         yield from self._run(self._merges, 0, thread, self.threads)
-        yield Meet()
+        yield Barrier()
 
     def _run(
         self, steps: Sequence[Leaf | Merge], arena: int, part: int, parts: int
