@@ -3,7 +3,7 @@
 import pytest
 from tests.run.test_tree import written
 
-from isoconv.run.step_schedule import Barrier, Join, StepSchedule, Work
+from isoconv.run.step_schedule import Barrier, Reduce, StepSchedule, Work
 
 
 def joined(schedule, threads):
@@ -26,7 +26,7 @@ def act(stage, slots) -> None:
     """Carry a stage out."""
     if isinstance(stage, Work):
         slots[stage.slot] = stage.shard
-    elif isinstance(stage, Join):
+    elif isinstance(stage, Reduce):
         slots[stage.left] = (slots[stage.left], slots.pop(stage.right))
 
 

@@ -26,7 +26,7 @@ from isoconv.compile.native.runtime import BarrierSpec
 from isoconv.compile.target import host_target
 from isoconv.run.inference import Predictor
 from isoconv.run.memory import Context, Resolve, Script, ScriptBuilder
-from isoconv.run.step_schedule import Join, StepSchedule, Work
+from isoconv.run.step_schedule import Reduce, StepSchedule, Work
 from isoconv.run.team import Team
 from isoconv.run.training import TrainingEngine
 from isoconv.run.work import bytes_of, flops_of, kernel_names
@@ -296,16 +296,16 @@ class ProfiledTraining(TrainingEngine):
                     work.add(script, [call], resolve, context, count, counts=stage.part == 0)
                     if stage.parts > 1:
                         recording.meet(thread, barrier)
-            elif isinstance(stage, Join):
-                self._add_join(script, stage)
+            elif isinstance(stage, Reduce):
+                self._add_reduce(script, stage)
             else:
                 recording.meet(thread, barrier)
 
-    def _add_join(self, script: _Stamped, join: Join) -> None:
-        size = self.plan.sums.size if join.part == 0 else 0
-        pointers = [int(self._slot(slot).ctypes.data) for slot in (join.left, join.right)]
+    def _add_reduce(self, script: _Stamped, reduce: Reduce) -> None:
+        size = self.plan.sums.size if reduce.part == 0 else 0
+        pointers = [int(self._slot(slot).ctypes.data) for slot in (reduce.left, reduce.right)]
         label = _Label("", "sums of shards", size, 3 * 4 * size)
-        context = Context(part=join.part, parts=join.parts)
+        context = Context(part=reduce.part, parts=reduce.parts)
         script.add(self._addresses[self.plan.merge], pointers, context, label)
 
 

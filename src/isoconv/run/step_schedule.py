@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from isoconv.run.tree import Leaf, Merge, Node, Slot, finish_tree, shard_ranges, walk
 
-__all__ = ["Barrier", "Join", "StepSchedule", "Work"]
+__all__ = ["Barrier", "Reduce", "StepSchedule", "Work"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class Join:
+class Reduce:
     """Add the right slot to the left one, or a part of it."""
 
     left: Slot
@@ -48,7 +48,7 @@ class Barrier:
     """Wait for the others."""
 
 
-Stage = Work | Join | Barrier
+Stage = Work | Reduce | Barrier
 
 
 class StepSchedule:
@@ -103,4 +103,4 @@ class StepSchedule:
             if isinstance(step, Leaf):
                 yield Work(step.shard, step.slot, arena, part, parts)
             else:
-                yield Join(step.left, step.right, part, parts)
+                yield Reduce(step.left, step.right, part, parts)

@@ -39,7 +39,7 @@ from isoconv.run.memory import (
     aligned_copy,
 )
 from isoconv.run.step import StepGraph, StepPlan
-from isoconv.run.step_schedule import Join, StepSchedule, Work
+from isoconv.run.step_schedule import Reduce, StepSchedule, Work
 from isoconv.run.team import Team, library_for, team_size
 from isoconv.run.tree import Slot
 
@@ -197,8 +197,8 @@ class TrainingEngine:
                 context = self._context(stage, images)
                 contexts.append((stage.shard, context))
                 self._work(script, thread, stage, context, barrier)
-            elif isinstance(stage, Join):
-                self._join(script, stage)
+            elif isinstance(stage, Reduce):
+                self._reduce(script, stage)
             else:
                 barrier()
         if thread == 0:
@@ -255,9 +255,9 @@ class TrainingEngine:
                 barrier()
         script.add(self._addresses[AdvanceSpec()], [], context)
 
-    def _join(self, script: ScriptBuilder, join: Join) -> None:
-        left, right = (int(self._slot(slot).ctypes.data) for slot in (join.left, join.right))
-        context = Context(part=join.part, parts=join.parts)
+    def _reduce(self, script: ScriptBuilder, reduce: Reduce) -> None:
+        left, right = (int(self._slot(slot).ctypes.data) for slot in (reduce.left, reduce.right))
+        context = Context(part=reduce.part, parts=reduce.parts)
         script.add(self._addresses[self.plan.merge], [left, right], context)
 
     def _address(self, call: Call) -> int:
