@@ -3,7 +3,7 @@
 import pytest
 from tests.run.test_tree import written
 
-from isoconv.run.step_schedule import Barrier, Reduce, StepSchedule, Work
+from isoconv.run.step_schedule import Barrier, Reduce, StepSchedule, Task
 
 
 def joined(schedule, threads):
@@ -24,7 +24,7 @@ def joined(schedule, threads):
 
 def act(stage, slots) -> None:
     """Carry a stage out."""
-    if isinstance(stage, Work):
+    if isinstance(stage, Task):
         slots[stage.slot] = stage.shard
     elif isinstance(stage, Reduce):
         slots[stage.left] = (slots[stage.left], slots.pop(stage.right))
@@ -42,7 +42,7 @@ def test_every_schedule_gives_the_written_order(shards, threads) -> None:
 def test_shards_left_over_are_shared(shards, threads) -> None:
     """Threads run equally many shards alone; the others in as many parts as there are threads."""
     for thread in range(threads):
-        works = [s for s in StepSchedule(shards, threads).stages(thread) if isinstance(s, Work)]
+        works = [s for s in StepSchedule(shards, threads).stages(thread) if isinstance(s, Task)]
         alone = [work for work in works if work.parts == 1]
         together = [work for work in works if work.parts > 1]
         assert len(alone) == shards // threads

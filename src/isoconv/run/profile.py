@@ -26,7 +26,7 @@ from isoconv.compile.native.runtime import BarrierSpec
 from isoconv.compile.target import host_target
 from isoconv.run.inference import Predictor
 from isoconv.run.memory import Context, Resolve, Script, ScriptBuilder
-from isoconv.run.step_schedule import Reduce, StepSchedule, Work
+from isoconv.run.step_schedule import Reduce, StepSchedule, Task
 from isoconv.run.team import Team
 from isoconv.run.training import TrainingEngine
 from isoconv.run.work import bytes_of, flops_of, kernel_names
@@ -286,7 +286,7 @@ class ProfiledTraining(TrainingEngine):
         """A thread's shards and merges."""
         script, barrier = recording.scripts[thread], self._addresses[BarrierSpec()]
         for stage in schedule.stages(thread):
-            if isinstance(stage, Work):
+            if isinstance(stage, Task):
                 first = stage.shard * self.shard_size
                 count = min(self.shard_size, images - first)
                 slot = int(self._slot(stage.slot).ctypes.data)

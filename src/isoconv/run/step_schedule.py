@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 from isoconv.run.tree import Leaf, Merge, Node, Slot, finish_tree, shard_ranges, walk
 
-__all__ = ["Barrier", "Reduce", "StepSchedule", "Work"]
+__all__ = ["Barrier", "Reduce", "StepSchedule", "Task"]
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class Task:
     """Run a shard, or a part of each of its kernels.
 
     Attributes:
@@ -48,7 +48,7 @@ class Barrier:
     """Wait for the others."""
 
 
-Stage = Work | Reduce | Barrier
+Stage = Task | Reduce | Barrier
 
 
 class StepSchedule:
@@ -65,7 +65,7 @@ class StepSchedule:
 
     Example:
         >>> schedule = StepSchedule(shards=3, threads=2)
-        >>> [stage.shard for stage in schedule.stages(1) if isinstance(stage, Work)]
+        >>> [stage.shard for stage in schedule.stages(1) if isinstance(stage, Task)]
         [1, 2]
     """
 
@@ -101,6 +101,6 @@ class StepSchedule:
     ) -> Iterator[Stage]:
         for step in steps:
             if isinstance(step, Leaf):
-                yield Work(step.shard, step.slot, arena, part, parts)
+                yield Task(step.shard, step.slot, arena, part, parts)
             else:
                 yield Reduce(step.left, step.right, part, parts)

@@ -39,7 +39,7 @@ from isoconv.run.memory import (
     aligned_copy,
 )
 from isoconv.run.step import StepGraph, StepPlan
-from isoconv.run.step_schedule import Reduce, StepSchedule, Work
+from isoconv.run.step_schedule import Reduce, StepSchedule, Task
 from isoconv.run.team import Team, library_for, team_size
 from isoconv.run.tree import Slot
 
@@ -193,10 +193,10 @@ class TrainingEngine:
         script.calls(prepare, self._address, self._arena_resolver(thread, 0, total), part)
         barrier()
         for stage in schedule.stages(thread):
-            if isinstance(stage, Work):
+            if isinstance(stage, Task):
                 context = self._context(stage, images)
                 contexts.append((stage.shard, context))
-                self._work(script, thread, stage, context, barrier)
+                self._task(script, thread, stage, context, barrier)
             elif isinstance(stage, Reduce):
                 self._reduce(script, stage)
             else:
@@ -232,26 +232,26 @@ class TrainingEngine:
         script.calls(self.plan.update, self._address, resolve, part)
         barrier()
 
-    def _context(self, work: Work, images: int) -> Context:
+    def _context(self, task: Task, images: int) -> Context:
         """The context of a shard in batches of this many images."""
-        first = work.shard * self.shard_size
+        first = task.shard * self.shard_size
         count = min(self.shard_size, images - first)
-        return Context(images=count, stride=images, part=work.part, parts=work.parts)
+        return Context(images=count, stride=images, part=task.part, parts=task.parts)
 
-    def _work(
+    def _task(
         self,
         script: ScriptBuilder,
         thread: int,
-        work: Work,
+        task: Task,
         context: Context,
         barrier: Callable[..., None],
     ) -> None:
         """A shard's kernels; a team meets after each."""
-        slot = int(self._slot(work.slot).ctypes.data)
-        resolve = self._arena_resolver(thread, work.arena, slot)
+        slot = int(self._slot(task.slot).ctypes.data)
+        resolve = self._arena_resolver(thread, task.arena, slot)
         for call in self.plan.shard.shard:
             script.calls([call], self._address, resolve, context)
-            if work.parts > 1:
+            if task.parts > 1:
                 barrier()
         script.add(self._addresses[AdvanceSpec()], [], context)
 
