@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from isoconv.arithmetic import elementary, waves
+from isoconv.arithmetic import elementary, trigonometric
 from isoconv.errors import DTypeError
 
 ORACLES: dict[str, Callable[[Any], Any]] = {
@@ -98,7 +98,7 @@ def test_float64(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["sin", "cos"])
-def test_waves_near_multiples_of_a_quarter_turn(name: str) -> None:
+def test_sines_near_multiples_of_a_quarter_turn(name: str) -> None:
     """The reduction keeps enough bits where almost all of them cancel."""
     multiples = np.random.default_rng(2).integers(1, 2**22, 300)
     with mpmath.workprec(1200):
@@ -240,10 +240,10 @@ def test_coefficients_hold_their_errors() -> None:
         return s * (3 + s**2 + s**4 * polynomial(e.LOG_PARTS, s**2)) * 2 / 3
 
     def sine(r: Any) -> Any:
-        return r + r**3 * polynomial(waves.SIN, r**2)
+        return r + r**3 * polynomial(trigonometric.SIN, r**2)
 
     def cosine(r: Any) -> Any:
-        return 1 - r**2 / 2 + r**4 * polynomial(waves.COS, r**2)
+        return 1 - r**2 / 2 + r**4 * polynomial(trigonometric.COS, r**2)
 
     with mpmath.workprec(200):
         half, quarter = mpmath.log(2) / 2, mpmath.pi / 4
@@ -263,7 +263,7 @@ def test_coefficients_hold_their_errors() -> None:
 def test_constants() -> None:
     """The parts of ln 2 and π/2 add up, and the digits of 2/π are right."""
     with mpmath.workprec(200):
-        parts = mpmath.fsum(mpmath.mpf(part) for part in waves.HALF_PI_PARTS)
+        parts = mpmath.fsum(mpmath.mpf(part) for part in trigonometric.HALF_PI_PARTS)
         assert abs(parts - mpmath.pi / 2) < 2.0**-121
         ln2 = mpmath.mpf(elementary.LN2_HIGH) + mpmath.mpf(elementary.LN2_LOW)
         assert abs(ln2 - mpmath.log(2)) < 2.0**-85
@@ -271,7 +271,7 @@ def test_constants() -> None:
         assert abs(thirds - mpmath.mpf(2) / 3) < 2.0**-78
     with mpmath.workprec(1400):
         digits = int(mpmath.floor(mpmath.ldexp(2 / mpmath.pi, 1216)))
-    assert int(waves.TWO_OVER_PI, 16) == digits
+    assert int(trigonometric.TWO_OVER_PI, 16) == digits
 
 
 def raised_to(exponent: float) -> Callable[[np.ndarray], np.ndarray]:

@@ -159,7 +159,7 @@ def test_computed_weights() -> None:
 
 
 def test_sources_with_gaps() -> None:
-    """A source may be a crop, a slice of channels or a value with a wider border."""
+    """A source may be a crop, a slice of channels or a value with a wider halo."""
     b = GraphBuilder()
     x = b.add("relu", b.input("dataset", "x", (8, 7, 9)))
     crop = b.add("crop", x, attrs=ops.Padding(((1, 2), (0, 1))))
@@ -175,10 +175,10 @@ def test_sources_with_gaps() -> None:
     outputs = [
         ("crop", b.add("conv", crop, weights["by9"], attrs=plain)),
         ("slice", b.add("conv", part, weights["by4"], attrs=plain)),
-        ("border", b.add("conv", x, weights["3x3"], attrs=wide)),
-        ("bordered crop", b.add("conv", crop, weights["3x3"], attrs=wide)),
-        ("bordered slice", b.add("conv", part, weights["3x3x4"], attrs=wide)),
-        ("no border", b.add("conv", x, weights["by9"], attrs=plain)),
+        ("halo", b.add("conv", x, weights["3x3"], attrs=wide)),
+        ("with_halo crop", b.add("conv", crop, weights["3x3"], attrs=wide)),
+        ("with_halo slice", b.add("conv", part, weights["3x3x4"], attrs=wide)),
+        ("no halo", b.add("conv", x, weights["by9"], attrs=plain)),
     ]
     graph = b.graph(outputs)
     check(graph, random_arrays(graph, 2), 2)

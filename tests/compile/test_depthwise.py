@@ -12,7 +12,12 @@ from tests.compile.places import FILLER, placed, plain_store, same_bits, targets
 
 import isoconv.ops  # noqa: F401 - fills the table of operations
 from isoconv.compile.contraction.depthwise import DepthwiseSpec, DepthwiseWeightSpec
-from isoconv.compile.contraction.index_maps import Phase, border, forward_axes, gradient_phases
+from isoconv.compile.contraction.index_maps import (
+    Phase,
+    forward_axes,
+    gradient_phases,
+    halo,
+)
 from isoconv.compile.pointwise.expression import Domain, Operand
 from isoconv.compile.target import Target
 from isoconv.graph.ir import DType
@@ -58,19 +63,19 @@ def data(shape: tuple[int, ...], dtype: DType = "float32", seed: int = 0) -> Arr
     return (draw.standard_normal(shape) * 10.0 ** draw.integers(-2, 3, shape)).astype(dtype)
 
 
-def bordered(array: Array, room: list[tuple[int, ...]], buffer: int) -> tuple[Array, Operand]:
-    """The array inside a border of zeros."""
+def with_halo(array: Array, room: list[tuple[int, ...]], buffer: int) -> tuple[Array, Operand]:
+    """The array inside a halo of zeros."""
     padded = np.pad(array, [(0, 0), *room, (0, 0)])
     whole, at, _ = placed(padded, buffer)
     shift = sum(before * s for (before, _), s in zip(room, at.strides[:-1], strict=True))
     return whole, Operand(buffer, at.dtype, at.strides, at.image, shift)
 
 
-def merged_border(
+def merged_halo(
     phases: tuple[Phase, ...] | list[Phase], sides: tuple[int, ...]
 ) -> list[tuple[int, ...]]:
-    """The widest border of all phases."""
-    found = [border(phase.axes, sides) for phase in phases]
+    """The widest halo of all phases."""
+    found = [halo(phase.axes, sides) for phase in phases]
     return [tuple(max(pair) for pair in zip(*axis, strict=True)) for axis in zip(*found)]  # noqa: B905
 
 
@@ -87,8 +92,8 @@ def convolve(
 ) -> Array:
     """Run the kernels of all phases."""
     channels, dtype = source.shape[-1], str(source.dtype)
-    room = merged_border(phases, sides)
-    whole, at = bordered(source, room, 0)
+    room = merged_halo(phases, sides)
+    whole, at = with_halo(source, room, 0)
     gaps = (2,) * len(sides)
     result, where, view = placed(np.zeros((len(source), *result_sides, channels), dtype), 2, gaps)
     for phase in phases:
@@ -129,7 +134,7 @@ def check(
     attrs = ConvGradInput(g, sides)
     same_bits(found, operation("conv_grad_input").reference(attrs, dy, w, images=2))
 
-    source, at = bordered(x, merged_border([forward], sides), 0)
+    source, at = with_halo(x, merged_halo([forward], sides), 0)
     gradient, at_dy, _ = placed(dy, 1, (1,) * len(sides))
     result = aligned(np.full(w.size + 3, FILLER, dtype))
     spec = DepthwiseWeightSpec(

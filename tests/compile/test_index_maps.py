@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isoconv.compile.contraction.contract import Axis
-from isoconv.compile.contraction.index_maps import border, forward_axes, gradient_phases
+from isoconv.compile.contraction.index_maps import forward_axes, gradient_phases, halo
 from isoconv.ops.geometry import ConvGeometry
 from isoconv.ops.window import covered, offsets
 
@@ -79,8 +79,8 @@ def test_gradient(case: tuple[ConvGeometry, int]) -> None:
 
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(lines())
-def test_border(case: tuple[ConvGeometry, int]) -> None:
-    """A border is as wide as the furthest reads beyond the source, and no wider."""
+def test_halo(case: tuple[ConvGeometry, int]) -> None:
+    """A halo is as wide as the furthest reads beyond the source, and no wider."""
     geometry, size = case
     (outputs,) = geometry.output_sides((size,))
     phases = [(forward_axes(geometry, (outputs,)), size)]
@@ -93,7 +93,7 @@ def test_border(case: tuple[ConvGeometry, int]) -> None:
             for t in range(axis.taps)
         ]
         wanted = (max(0, -min(reads, default=0)), max(0, max(reads, default=0) - (side - 1)))
-        assert border(phase.axes, (side,)) == (wanted,)
+        assert halo(phase.axes, (side,)) == (wanted,)
 
 
 def test_axes_are_independent() -> None:
@@ -114,17 +114,17 @@ def test_axes_are_independent() -> None:
 
 
 def test_no_axes() -> None:
-    """A linear layer has one phase and no border."""
+    """A linear layer has one phase and no halo."""
     linear = ConvGeometry.linear()
     assert forward_axes(linear, ()).axes == ()
     (phase,) = gradient_phases(linear, ())
     assert phase.axes == ()
-    assert border((), ()) == ()
+    assert halo((), ()) == ()
 
 
 def test_an_axis_without_taps_reads_nothing() -> None:
     """A stride larger than the kernel leaves phases that no tap reaches."""
-    assert border((Axis(3, 0, 0, 1, 0, 1, 0),), (5,)) == ((0, 0),)
+    assert halo((Axis(3, 0, 0, 1, 0, 1, 0),), (5,)) == ((0, 0),)
     geometry = ConvGeometry((1,), (3,), ((0, 0),), (1,))
     counts = [phase.axes[0].taps for phase in gradient_phases(geometry, (7,))]
     assert counts == [1, 0, 0]

@@ -26,7 +26,7 @@ from isoconv.compile.native.jit import LoadedLibrary, compile_object
 from isoconv.compile.native.kernels import KernelLibrary, KernelSpec, kernel_key
 from isoconv.compile.native.loops import Kernel
 from isoconv.compile.native.runtime import GoSpec, HyperSpec, ServeSpec
-from isoconv.compile.pointwise.halo import BorderSpec
+from isoconv.compile.pointwise.halo import HaloSpec
 from isoconv.compile.target import host_target
 from isoconv.compile.winograd import rules as lower_winograd
 from isoconv.data import Augmentation
@@ -165,7 +165,7 @@ def specifications() -> dict[str, Any]:
             patch.setattr(lower_winograd, "chunk_rows", lambda *_, rows=rows, **__: rows)
             for spec in StepPlan(step, 4, host_target(), fusion=True).specs():
                 found.setdefault(type(spec).__name__, spec)
-    found["BorderSpec"] = BorderSpec("float32", (3, 4), 5, ((1, 1), (0, 2)))
+    found["HaloSpec"] = HaloSpec("float32", (3, 4), 5, ((1, 1), (0, 2)))
     found |= {"GoSpec": GoSpec(), "ServeSpec": ServeSpec()}
     return found
 

@@ -1,4 +1,4 @@
-"""Strides, borders and flat vectors against NumPy's own."""
+"""Strides, halos and flat vectors against NumPy's own."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from isoconv.compile.layout import (
     Buffer,
     FlatLayout,
     Placement,
-    bordered,
     dense_strides,
+    with_halo,
 )
 from isoconv.graph.ir import DType, TensorSpec
 
@@ -34,13 +34,13 @@ def test_dense_strides(shape: tuple[int, ...]) -> None:
 
 @given(SHAPES, st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=3))
 @settings(deadline=None, derandomize=True)
-def test_bordered(sides: tuple[int, ...], drawn: list[tuple[int, int]]) -> None:
-    """The inner elements of a bordered value are those of a padded array's middle."""
-    border = tuple(drawn[: len(sides)])
+def test_with_halo(sides: tuple[int, ...], drawn: list[tuple[int, int]]) -> None:
+    """The inner elements of a with_halo value are those of a padded array's middle."""
+    halo = tuple(drawn[: len(sides)])
     spec = TensorSpec((*sides, 3))
-    shape, strides, offset = bordered(spec, border)
+    shape, strides, offset = with_halo(spec, halo)
     whole = np.arange(np.prod(shape)).reshape(shape)
-    middle = whole[tuple(slice(b, n + b) for (b, _), n in zip(border, sides, strict=False))]
+    middle = whole[tuple(slice(b, n + b) for (b, _), n in zip(halo, sides, strict=False))]
     inner = np.lib.stride_tricks.as_strided(
         whole.ravel()[offset:], spec.shape, [8 * s for s in strides]
     )

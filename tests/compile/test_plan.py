@@ -1,4 +1,4 @@
-"""The plan of memory: nothing that lives is overwritten, and borders of zeros stay zeros."""
+"""The plan of memory: nothing that lives is overwritten, and halos of zeros stay zeros."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def lives(calls: list[Call]) -> dict[Buffer, tuple[int, int]]:
 
 
 def check_plan(calls: list[Call], capacity: int) -> Any:
-    """Living buffers are apart; bordered ones share with equals alone; all are on cache lines."""
+    """Living buffers are apart; equals alone share a halo; all begin on cache lines."""
     plan = make_plan(calls, capacity)
     found = lives(calls)
     assert set(plan.offsets) == set(found)
@@ -48,8 +48,8 @@ def check_plan(calls: list[Call], capacity: int) -> Any:
             continue
         (a_first, a_last), (b_first, b_last) = found[a], found[b]
         assert a_last < b_first or b_last < a_first, f"{a} and {b} live at the same time"
-        if a.border or b.border:
-            assert a.border == b.border
+        if a.halo or b.halo:
+            assert a.halo == b.halo
             assert spans[a] == spans[b]
     return plan
 
@@ -60,9 +60,9 @@ def programs(draw: st.DrawFn) -> list[Call]:
     count = draw(st.integers(1, 14))
     buffers = []
     for i in range(count):
-        border = draw(st.sampled_from(["", "", "", "4x4", "6x6"]))
-        size = {"4x4": 400, "6x6": 720}.get(border) or draw(st.integers(1, 40)) * 20
-        buffers.append(Buffer("arena", f"v{i}", size, draw(st.booleans()), border))
+        halo = draw(st.sampled_from(["", "", "", "4x4", "6x6"]))
+        size = {"4x4": 400, "6x6": 720}.get(halo) or draw(st.integers(1, 40)) * 20
+        buffers.append(Buffer("arena", f"v{i}", size, draw(st.booleans()), halo))
     calls = []
     for i, buffer in enumerate(buffers):
         reads = draw(st.lists(st.sampled_from(buffers[:i]), max_size=3)) if i else []
@@ -124,9 +124,9 @@ def test_memory_is_used_again() -> None:
     assert make_plan(calls, 1).size < 3 * 640
 
 
-def test_equal_borders_take_turns() -> None:
-    """Bordered values of one shape share zeros, in turn; others keep away at all times."""
-    first, second, third = (Buffer("arena", n, 640, border="10x16") for n in "abc")
+def test_equal_halos_take_turns() -> None:
+    """Values of one shape with a halo share zeros, in turn; others keep away at all times."""
+    first, second, third = (Buffer("arena", n, 640, halo="10x16") for n in "abc")
     plain = Buffer("arena", "plain", 640)
     calls = [
         Call(AdvanceSpec(), taken, (0,))

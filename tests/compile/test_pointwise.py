@@ -208,7 +208,7 @@ def test_dropout(rate: float, shape: tuple[int, ...]) -> None:
 
 
 def test_values_with_gaps() -> None:
-    """Crops, slices, borders and strides other than one are read and written where they lie."""
+    """Crops, slices, halos and strides other than one are read and written where they lie."""
     b = GraphBuilder()
     x = b.add("neg", b.input("dataset", "x", (6, 7, 9)))
     crop = b.add("relu", b.add("crop", x, attrs=ops.Padding(((1, 2), (0, 3)))))
@@ -294,7 +294,7 @@ def test_images_apart_stay_apart() -> None:
 
 
 def test_gaps_keep_their_axis() -> None:
-    """A border between rows keeps rows apart; axes of size one go."""
+    """A halo between rows keeps rows apart; axes of size one go."""
     dense, gap = ((12, 12, 4, 1), 24), ((30, 30, 4, 1), 60)
     domain, _, joined = collapse(Domain((2, 1, 3, 4)), expression(dense, gap, dense))
     assert joined, "the same gap lies between images"

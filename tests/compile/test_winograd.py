@@ -212,8 +212,8 @@ def test_targets(target: Target) -> None:
     check(graph, arrays_for(graph, 2, extremes), 2, target=target.name)
 
 
-def test_border_on_planes() -> None:
-    """Planes that a padded convolution reads lie in a border, and contractions still find them."""
+def test_halo_on_planes() -> None:
+    """Planes that a padded convolution reads lie in a halo, and contractions still find them."""
     b = GraphBuilder()
     patches = ops.WinogradPatches((4, 4), ((1, 1), (1, 1)))
     x = b.input("dataset", "x", (4, 4, 3))

@@ -46,7 +46,7 @@ def check_legal(graph: Graph, groups: tuple[Group, ...]) -> None:
                 if owner[source] == number:
                     assert source in within[:place], "a value is used before it is made"
                     assert source not in group.sums, "a sum is read in its own pass"
-                    assert index != group.root, "a root reads stored values alone"
+                    assert index != group.anchor, "an anchor reads stored values alone"
                 else:
                     assert owner[source] < number, "a group needs a later one"
                     assert source in groups[owner[source]].stored, "a value is not stored"
@@ -65,11 +65,11 @@ def _check_shapes(graph: Graph, group: Group) -> None:
     """One domain per group, and a kernel family for it."""
     domain = {(graph[i].spec.shape, graph[i].spec.batched) for i in group.pointwise}
     assert all(operation(graph[i].op).pointwise for i in group.pointwise)
-    if group.root >= 0:
+    if group.anchor >= 0:
         assert not group.sums
         if group.pointwise:
-            assert operation(graph[group.root].op).epilogue
-            domain.add((graph[group.root].spec.shape, graph[group.root].spec.batched))
+            assert operation(graph[group.anchor].op).epilogue
+            domain.add((graph[group.anchor].spec.shape, graph[group.anchor].spec.batched))
     for index in group.sums:
         assert graph[index].op == "sum"
         source = graph[graph[index].inputs[0]].spec

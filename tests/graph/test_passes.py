@@ -16,7 +16,7 @@ from tests.run.graphs import random_arrays
 import isoconv
 from isoconv import nn
 from isoconv.errors import GraphError
-from isoconv.graph import fuse, recompute, signs
+from isoconv.graph import fuse, recompute, sign_masks
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import Graph, Node, TensorSpec
 from isoconv.graph.operation import Operation, operation
@@ -125,9 +125,9 @@ def break_recompute(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(recompute._Recomputation, "finish", wrong)
 
 
-def break_with_signs(patch: pytest.MonkeyPatch) -> None:
+def break_with_sign_masks(patch: pytest.MonkeyPatch) -> None:
     """Where values are positive is stored for readers that ask for the values themselves."""
-    patch.setattr(signs, "asks_for_signs", lambda *_: True)
+    patch.setattr(sign_masks, "asks_for_sign", lambda *_: True)
 
 
 def break_hoisted(patch: pytest.MonkeyPatch) -> None:
@@ -142,7 +142,7 @@ BROKEN = {
     "with_gathered": (break_with_gathered, train, "copy.*the node says"),
     "fuse": (break_fuse, train, "no earlier group stores"),
     "recompute": (break_recompute, train, "no earlier group stores"),
-    "with_signs": (break_with_signs, train, "no earlier group stores"),
+    "with_sign_masks": (break_with_sign_masks, train, "no earlier group stores"),
     "hoisted": (break_hoisted, scale, "parameters and states alone"),
 }
 """Name of a pass → (what breaks it, what is run, what is said)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ from tests.ops.test_contract import CASES, IMAGES, Case, add_inputs, make_array
 from tests.run.graphs import check, random_arrays
 
 import isoconv.ops as ops
-from isoconv.compile.lower.roots import ROOTS
+from isoconv.compile import lowering
+from isoconv.compile.lowering import rule_of
 from isoconv.compile.pointwise.operations import POINTWISE
 from isoconv.compile.target import host_target
 from isoconv.errors import ArgumentError, DTypeError, GraphError, ShapeError
@@ -39,8 +41,18 @@ def test_every_operation_has_a_kernel() -> None:
         if entry.pointwise:
             assert name in POINTWISE or name == "convert", name
         else:
-            assert name in ROOTS or name == "sum", name
-    assert not set(ROOTS) - set(operations())
+            assert (rule_of(name) is None) == entry.sums, name
+    assert set(lowering._RULES) <= set(operations())
+
+
+def test_no_kernel_for_an_operation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An operation whose family has no rule for it is named."""
+    table = dict(operations())
+    table["concat"] = replace(operation("concat"), kernels="")
+    monkeypatch.setattr("isoconv.graph.operation._TABLE", table)
+    monkeypatch.setattr(lowering, "_RULES", {})
+    with pytest.raises(GraphError, match="no kernel computes 'concat'"):
+        rule_of("concat")
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

@@ -43,7 +43,7 @@ BATCHES = [IMAGES[:1], IMAGES[:2], IMAGES]
 
 
 def network(seed: int = 1, filters: int = 8) -> nn.Sequential:
-    """A model of several kernels, with borders and with weights that are packed."""
+    """A model of several kernels, with halos and with weights that are packed."""
     return nn.Sequential(
         nn.Conv2d(filters, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(filters, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(5),

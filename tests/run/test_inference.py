@@ -14,7 +14,7 @@ import pytest
 from tests.run.graphs import specials
 
 from isoconv import nn
-from isoconv.compile.pointwise.halo import BorderSpec
+from isoconv.compile.pointwise.halo import HaloSpec
 from isoconv.compile.pointwise.kernel import PointwiseSpec
 from isoconv.errors import ArgumentError, DTypeError, ShapeError
 from isoconv.graph.builder import GraphBuilder
@@ -297,7 +297,7 @@ def test_weights_after_a_refusal() -> None:
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_large_values_share_memory(threads: int) -> None:
-    """Where bordered values take turns in memory, the zeros around each are there again."""
+    """Where with_halo values take turns in memory, the zeros around each are there again."""
     model = nn.Sequential(
         nn.Conv2d(16, 3, padding=1), nn.ReLU(), nn.DepthwiseConv2d(3, padding=1), nn.Conv2d(24, 1),
         nn.Conv2d(16, 5, padding=2, stride=2), nn.BatchNorm2d(), nn.Conv2d(64, 3, padding=1),
@@ -307,7 +307,7 @@ def test_large_values_share_memory(threads: int) -> None:
     images = np.random.default_rng(0).standard_normal((5, 56, 56, 3)).astype(np.float32)
     expected = evaluate(graph, {**weights_for(model), "images": images}, 5)["result"]
     with Predictor(graph, threads=threads, shard_size=2) as predictor:
-        assert any(isinstance(call.spec, BorderSpec) for call in predictor._lowered.shard)
+        assert any(isinstance(call.spec, HaloSpec) for call in predictor._lowered.shard)
         for _ in range(2):
             found = predictor.run(weights_for(model), {"images": images})["result"]
             assert found.tobytes() == expected.tobytes()
