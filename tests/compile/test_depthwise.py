@@ -12,7 +12,12 @@ from tests.compile.places import FILLER, placed, plain_store, same_bits, targets
 
 import isoconv.ops  # noqa: F401 - fills the table of operations
 from isoconv.compile.contraction.depthwise import DepthwiseSpec, DepthwiseWeightSpec
-from isoconv.compile.contraction.index_maps import Phase, forward_axes, gradient_phases, halo
+from isoconv.compile.contraction.index_maps import (
+    Phase,
+    forward_axes,
+    gradient_phases,
+    halo,
+)
 from isoconv.compile.pointwise.expression import Domain, Operand
 from isoconv.compile.target import Target
 from isoconv.graph.ir import DType

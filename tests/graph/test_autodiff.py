@@ -61,8 +61,8 @@ def test_several_seeds() -> None:
     """The gradients of several seeded values are those of their weighted sum."""
     b, x, dy = start()
     square = b.add("square", x)
-    root = b.add("mul", square, x)
-    flows = differentiate(b, {square: dy, root: dy}, [x])
+    anchor = b.add("mul", square, x)
+    flows = differentiate(b, {square: dy, anchor: dy}, [x])
     values = {"x": np.array([[1, 2, -3]], np.float32), "dy": np.array([[1, 1, 2]], np.float32)}
     found = interpret(b.graph([("dx", flows[x])]), values, images=1)
     np.testing.assert_array_equal(found["dx"], [[5, 16, 42]])

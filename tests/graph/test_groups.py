@@ -10,7 +10,12 @@ import isoconv.ops as ops
 from isoconv.errors import GraphError
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.fuse import fuse
-from isoconv.graph.groups import Group, asks_for_sign, readers_outside, verify_groups
+from isoconv.graph.groups import (
+    Group,
+    asks_for_sign,
+    readers_outside,
+    verify_groups,
+)
 from isoconv.graph.ir import Graph
 from isoconv.graph.sign_masks import with_sign_masks
 
