@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ import isoconv as ic
 from isoconv import nn
 from isoconv.cli.options import scale_of
 from isoconv.run import ceilings
+from isoconv.train.step import LossName
 
 NAMES = ("one", "two", "three")
 
@@ -34,7 +36,7 @@ def bars(count, seed):
 def place(tmp_path_factory: pytest.TempPathFactory):
     """Runs on bytes and on floats of 0 to 1, and pictures."""
     folder = tmp_path_factory.mktemp("a place")
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for part, count, seed in (("train", 90, 0), ("test", 45, 1)):
         images, labels = bars(count, seed)
         arrays |= {f"x_{part}": images, f"y_{part}": labels}
@@ -111,8 +113,8 @@ def test_files_are_models(place, tmp_path: Path, kind: str, where: str) -> None:
     if where == "elsewhere":
         (tmp_path / "elsewhere").mkdir()
         path = Path(shutil.copy(path, tmp_path / "elsewhere"))
-    wanted = {"best": {"best": True}, "kept": {"epoch": 2}}.get(kind, {})
-    model = ic.load(run, **wanted)
+    wanted: dict[str, dict[str, Any]] = {"best": {"best": True}, "kept": {"epoch": 2}}
+    model = ic.load(run, **wanted.get(kind, {}))
     probabilities = shown(succeed("predict", path, *pictures(place), "--json"), model)
     expected = model.predict_files(pictures(place)).astype(np.float64)
     assert probabilities.tolist() == expected.tolist()
@@ -237,7 +239,7 @@ def test_a_scale_is_a_number_or_a_fraction() -> None:
 
 
 @pytest.mark.parametrize(("loss", "labels"), [("mse", "floats"), ("bce", "classes")])
-def test_no_classifier(place, tmp_path: Path, loss: str, labels: str) -> None:
+def test_no_classifier(place, tmp_path: Path, loss: LossName, labels: str) -> None:
     """A model of another loss is not measured as if it had classes."""
     images, numbers = bars(12, 0)
     targets = numbers.astype(np.float32)[:, None] / 2 if labels == "floats" else None
@@ -273,6 +275,7 @@ def test_summary_of_a_trained_model(place, tmp_path: Path) -> None:
     said = succeed("summary", "--model", place / "bytes")
     assert said == succeed("summary", "--model", tmp_path / "model.safetensors")
     assert said.startswith(str(model.summary()))
+    assert model.trained_on is not None
     assert said.splitlines()[-3:] == [
         f"trained on images of 12x12x1, uint8 from {model.trained_on.low:g} to "
         f"{model.trained_on.high:g}",

@@ -9,6 +9,7 @@ import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ def place(tmp_path_factory: pytest.TempPathFactory):
     place = tmp_path_factory.mktemp("scored")
     rng = np.random.default_rng(3)
     counts = {"train": (60, 20, 10), "val": (4, 4, 4), "test": (18, 9, 6)}
-    arrays = {"class_names": np.array(CLASSES)}
+    arrays: dict[str, Any] = {"class_names": np.array(CLASSES)}
     for part, numbers in counts.items():
         labels = np.repeat(np.arange(3), numbers)
         levels = np.array([60, 120, 180])[labels][:, None, None]
@@ -74,9 +75,9 @@ def test_what_is_printed(place) -> None:
     assert len(worst) > 3
     assert f"mistakes, the most certain first, 3 of {len(worst)} (all: --mistakes" in text
     rows = lines[-3:]
-    for line, each in zip(rows, worst, strict=False):
-        assert line.startswith(f"{each.path} ")
-        assert line.endswith(f"{each.probability:.1%}")
+    for line, answer in zip(rows, worst, strict=False):
+        assert line.startswith(f"{answer.path} ")
+        assert line.endswith(f"{answer.probability:.1%}")
     assert "mistakes" not in succeed("evaluate", place / "run", place / "data.npz", "--mistakes", 0)
 
 
@@ -135,6 +136,7 @@ def test_json_has_all_of_it(place) -> None:
         said = values["classes"][name]
         assert (said["images"], said["recall"], said["f1"]) == (each.images, each.recall, each.f1)
         assert said["precision"] == each.precision
+        assert each.recall_interval is not None
         assert said["recall_interval_95"] == list(each.recall_interval)
     rows = [
         (row["path"], row["true"], row["predicted"], row["probability"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ def call(*words):
 def write_data(path, seed):
     """A file of small random images of three classes."""
     rng = np.random.default_rng(seed)
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for part, count in (("train", 24), ("test", 9)):
         arrays[f"x_{part}"] = rng.integers(0, 256, (count, 12, 12, 1), np.uint8)
         arrays[f"y_{part}"] = np.arange(count) % 3

@@ -31,7 +31,7 @@ from isoconv.compile.contraction.tiles import (
     vector_lanes,
 )
 from isoconv.compile.contraction.weight_gradient import ContractWeightSpec
-from isoconv.compile.lower.driver import Lowering
+from isoconv.compile.lowering import Lowering
 from isoconv.compile.target import Target, host_target
 from isoconv.compile.winograd import rules as lower_winograd
 from isoconv.graph.ir import DType, Graph
