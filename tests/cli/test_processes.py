@@ -29,7 +29,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def photographs(tmp_path_factory: pytest.TempPathFactory):
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of pictures, whose reading takes a moment."""
     folder = tmp_path_factory.mktemp("photographs") / "pets"
     rng = np.random.default_rng(0)
@@ -41,7 +41,7 @@ def photographs(tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory):
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that answers with one of two classes."""
     path = tmp_path_factory.mktemp("model") / "model.safetensors"
     network = nn.Sequential(nn.Flatten(), nn.Linear(2)).build((4, 4, 3))
@@ -104,7 +104,7 @@ ENDS = [
 
 @pytest.mark.parametrize(("number", "code", "said"), ENDS)
 def test_a_training_that_is_asked_to_end_before_its_first_step(
-    tmp_path: Path, number: Signals, code: int, said: str, photographs
+    tmp_path: Path, number: Signals, code: int, said: str, photographs: Path
 ) -> None:
     """Nothing is left of it, and a word tells why; whatever it was doing."""
     process = start("train", photographs, cwd=tmp_path)
@@ -121,7 +121,7 @@ def test_a_training_that_is_asked_to_end_before_its_first_step(
 
 @pytest.mark.parametrize(("number", "code", "said"), ENDS)
 def test_what_waits_for_standard_input_is_asked_to_end(
-    model, tmp_path: Path, number: Signals, code: int, said: str
+    model: Path, tmp_path: Path, number: Signals, code: int, said: str
 ) -> None:
     """No file of it is left."""
     process = start(
@@ -173,7 +173,7 @@ def test_what_is_ignored_stays_ignored(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_training_that_is_asked_to_end_saves(
-    data, tmp_path: Path, number: Signals, code: int
+    data: Path, tmp_path: Path, number: Signals, code: int
 ) -> None:
     """It says how to go on, and going on comes to the weights of a whole run."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
