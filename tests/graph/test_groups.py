@@ -99,7 +99,7 @@ def chain() -> Graph:
 
 
 def test_what_one_kernel_can_do() -> None:
-    """Work behind an anchor that takes none, two shapes, two kinds of sums, one in its own pass."""
+    """Work behind an anchor that takes none, two shapes or kinds of sums, a sum in its own pass."""
     graph = chain()
     ops_of = [node.op for node in graph.nodes]
     assert ops_of == ["input", "input", "softmax", "neg", "sum", "sum", "square", "exp"]

@@ -21,7 +21,7 @@ from isoconv.errors import ArgumentError, CheckpointError
 from isoconv.graph.operation import Array
 from isoconv.nn import models, storage
 from isoconv.nn.record import with_weights
-from isoconv.run import course, tree
+from isoconv.run import step_schedule, tree
 from isoconv.run.training import TrainingEngine
 from isoconv.run.tree import Merge, Node
 from isoconv.train import (
@@ -361,7 +361,7 @@ def test_a_changed_order_of_shards_is_found(
         return [tree.Merge(first.slot, node.slot) for node in rest], first.slot
 
     monkeypatch.setattr(tree, "_are_halves", lambda *_: False)
-    monkeypatch.setattr(course, "finish_tree", fold)
+    monkeypatch.setattr(step_schedule, "finish_tree", fold)
     place = difference(check(out, threads=1))
     assert place.epoch == 1
     assert place.step is not None

@@ -168,7 +168,7 @@ def contract_chain(
     return total
 
 
-def _of_dtype(dtype: Any, *values: Array) -> list[Array]:
+def _of_dtype(dtype: Any, *values: Numbers) -> list[Array]:
     arrays = [np.asarray(value) for value in values]
     if any(array.dtype != dtype for array in arrays):
         found = ", ".join(str(array.dtype) for array in arrays)
@@ -208,7 +208,7 @@ def _split(a: Array) -> tuple[Array, Array]:
     return high, a - high
 
 
-def _fma64_moderate(a: Numbers, b: Numbers, c: Numbers) -> Array:
+def _fma64_moderate(a: Array, b: Array, c: Array) -> Array:
     a_high, a_low = _split(a)
     b_high, b_low = _split(b)
     product = a * b
