@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from tests.cli.command import call, digest_of, fail, succeed
 from tests.cli.terminal import on_a_terminal, plain
-from tests.data.test_skipped import bad_files, fill, picture, spoil
+from tests.data.spoiled import bad_files, fill, picture, spoil
 
 from isoconv.data import load
 from isoconv.errors import DataFileError

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.cli.command import fail, succeed
-from tests.data.test_skipped import fill
+from tests.data.spoiled import fill
 
 import isoconv as ic
 from isoconv.nn.inference import files_as_trained

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from tests.cli.command import call, fail, start, succeed
 from tests.cli.terminal import on_a_terminal, plain
-from tests.data.test_skipped import HEIC, bad_files, fill, picture, spoil
+from tests.data.spoiled import HEIC, bad_files, fill, picture, spoil
 from typer.testing import CliRunner
 
 import isoconv as ic

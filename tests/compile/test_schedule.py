@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.compile.geometries import contraction, conv_arrays, conv_graph
 from tests.compile.places import targets
-from tests.compile.test_winograd_chunks import convolution
+from tests.compile.winograd_graphs import convolution
 from tests.run.graphs import check, random_arrays
 
 import isoconv.ops as ops
