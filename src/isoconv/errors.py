@@ -136,14 +136,15 @@ class IsoconvError(Exception):
 
     @property
     def reason(self) -> str:
-        """The message without what `within` put in front of it."""
+        """The message without what `within` put around it."""
         return str(vars(self).get("_reason", self))
 
-    def within(self, where: str, **known: Unpack[Known]) -> Self:
+    def within(self, where: str = "", behind: str = "", **known: Unpack[Known]) -> Self:
         """The same error with the place in front of its message, and with what is known there.
 
         Args:
-            where: it arose; "" leaves the message as it is.
+            where: it arose; "" for nothing in front of the message.
+            behind: what the place has to add, behind the message.
             **known: fields. Those that the error has stay: it was nearer to the fault.
 
         Example:
@@ -153,9 +154,10 @@ class IsoconvError(Exception):
             >>> error.fields, error.reason
             ({'layer': 'drop', 'argument': 'rate', 'value': 2}, 'rate must be below 1; got 2')
         """
-        if where:
+        if where or behind:
             vars(self).setdefault("_reason", str(self))
-            self.args = (_printable(f"{where}: {self}"), *self.args[1:])
+            front = f"{where}: " if where else ""
+            self.args = (_printable(f"{front}{self}{behind}"), *self.args[1:])
         vars(self).update({**known, **self.fields})
         return self
 

@@ -19,6 +19,7 @@ from isoconv.checks import (
     check_kind,
     check_number,
     check_text,
+    refusal,
     shown,
     whole,
 )
@@ -195,9 +196,7 @@ class Dataset(Carded, card=dataset_card):
             )
         wrong = (wanted < 0) | (wanted >= len(self))
         if wrong.any():
-            raise ArgumentError(
-                f"indices must lie in 0 … {len(self) - 1}; got {int(wanted[wrong.argmax()])}"
-            )
+            raise refusal("indices", f"lie in 0 … {len(self) - 1}", int(wanted[wrong.argmax()]))
         return replace(
             self,
             images=_frozen(_asked(self.name, self.images, len(wanted))[wanted]),
@@ -407,7 +406,7 @@ def _checked_images(
     images: Array, name: str, layout: Literal["channels_last"] | None = None
 ) -> Array:
     if layout is not None and check_text("layout", layout) != "channels_last":
-        raise ArgumentError(f"layout must be 'channels_last' or None; got {layout!r}")
+        raise refusal("layout", "be 'channels_last' or None", layout)
     if images.ndim == 3:
         images = images[..., np.newaxis]
     if images.ndim != 4:

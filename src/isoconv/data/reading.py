@@ -12,6 +12,7 @@ from isoconv.checks import (
     check_flag,
     check_mapping,
     check_shape,
+    refusal,
     settle,
     shown,
 )
@@ -113,5 +114,5 @@ class Reading:
 def _channels(value: object) -> int:
     found = check_count("channels", value)
     if found not in (1, 3):
-        raise ArgumentError(f"channels must be 1 or 3; got {found}")
+        raise refusal("channels", "be 1 or 3", found)
     return found

@@ -22,10 +22,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from isoconv.checks import check_kind, check_mapping, check_text, shown
+from isoconv.checks import check_kind, check_mapping, check_text, refusal
 from isoconv.data.dataset import Dataset
 from isoconv.data.files import SPLITS
-from isoconv.errors import ArgumentError, DataError
+from isoconv.errors import DataError
 from isoconv.printable import csv_line, printable
 
 __all__ = ["Membership", "Sample", "Samples", "check_datasets", "sample_digests"]
@@ -107,7 +107,7 @@ class Samples:
 
     def __init__(self, rows: Sequence[Sample]) -> None:
         if not isinstance(rows, (list, tuple)):
-            raise ArgumentError(f"rows must be a list of samples; got {shown(rows)}")
+            raise refusal("rows", "be a list of samples", rows)
         self.rows = tuple(check_kind("rows", row, Sample, "a Sample each") for row in rows)
 
     @classmethod
@@ -133,7 +133,7 @@ class Samples:
             DataError: it is something else.
         """
         if not isinstance(content, bytes):
-            raise ArgumentError(f"content must be bytes; got {shown(content)}")
+            raise refusal("content", "be bytes", content)
         try:
             text = content.decode("utf-8", "surrogateescape")
             lines = list(csv.reader(io.StringIO(text, newline=""), strict=True))

@@ -18,6 +18,7 @@ from isoconv.checks import (
     check_kind,
     check_number,
     check_path,
+    refusal,
     shown,
     whole,
 )
@@ -378,9 +379,8 @@ def _load(
 
 def _from_pair(source: tuple[Any, Any]) -> Dataset:
     if not isinstance(source, tuple | list) or len(source) != 2:
-        raise DataError(
-            "data must be a name, a path, a Dataset or a pair (images, labels); got "
-            f"{shown(source)}"
+        raise refusal(
+            "data", "be a name, a path, a Dataset or a pair (images, labels)", source, DataError
         )
     # Where they must be all classes, that is seen to for every kind of source.
     return dataset_of(source[0], source[1], complete=False)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from isoconv.checks import check_array, check_count, shown
+from isoconv.checks import check_array, check_count, refusal, shown
 from isoconv.errors import ArgumentError
 from isoconv.explain.losses import usual_loss
 from isoconv.graph.operation import Array
@@ -39,7 +39,8 @@ def pictures(model: Module, image: Any) -> tuple[Array, list[str]]:
     if shape is not None and array.shape in (shape, shape[:-1] if shape[-1] == 1 else None):
         array = array[None]
     if not array.ndim or not len(array):
-        raise ArgumentError(f"there must be an image to explain; got {shown(image)}")
+        text = f"there must be an image to explain; got {shown(image)}"
+        raise ArgumentError(text, argument="image", value=image)
     return array, []
 
 
@@ -114,9 +115,7 @@ def samples_of(samples: Any, count: int) -> Array:
         return np.arange(count)
     array = check_array("samples", samples, kind_error=ArgumentError, shape_error=ArgumentError)
     if array.ndim != 1 or len(array) != count:
-        raise ArgumentError(
-            f"samples must be a number for each of the {count} images; got {shown(samples)}"
-        )
+        raise refusal("samples", f"be a number for each of the {count} images", samples)
     return np.array([check_count("samples", each, least=0, below=2**63) for each in array])
 
 
@@ -127,6 +126,6 @@ def key_of(key: Any) -> tuple[int, int]:
         ArgumentError: anything else.
     """
     if not isinstance(key, (tuple, list)) or len(key) != 2:
-        raise ArgumentError(f"key must be a seed and an epoch; got {shown(key)}")
+        raise refusal("key", "be a seed and an epoch", key)
     seed, epoch = (check_count("key", each, least=0, below=2**63) for each in key)
     return seed, epoch

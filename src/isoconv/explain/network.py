@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from isoconv.checks import shown
+from isoconv.checks import refusal, shown
 from isoconv.errors import ArgumentError
 from isoconv.explain.losses import ENDS, contained, loss_behind
 from isoconv.graph.autodiff import differentiate
@@ -208,7 +208,7 @@ class Network:
                     f"{given.dtype} of shape {given.shape}"
                 )
             if ((given < 0) | (given >= classes)).any():
-                raise ArgumentError(f"labels must lie in 0 … {classes - 1}; got {given.tolist()}")
+                raise refusal("labels", f"lie in 0 … {classes - 1}", given.tolist())
             target = trace.input("dataset", "labels", (), "int32")
             self._arrays["labels"] = given.astype(np.int32)
             return nn_losses.cross_entropy(judged, target, smoothing).index
@@ -216,9 +216,11 @@ class Network:
         if judged.shape == (1,) and given.shape == (self.count,):
             given = given.reshape(-1, 1)
         if given.shape != (self.count, *judged.shape):
-            raise ArgumentError(
-                f"targets must have the shape of the model's results, "
-                f"{(self.count, *judged.shape)}; got {given.shape}"
+            raise refusal(
+                "targets",
+                f"have the shape of the model's results, {(self.count, *judged.shape)}",
+                given,
+                got=f"{given.shape}",
             )
         target = trace.input("dataset", "labels", judged.shape)
         self._arrays["labels"] = given

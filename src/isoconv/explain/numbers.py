@@ -17,7 +17,7 @@ from isoconv.checks import (
     check_kind,
     check_number,
     check_text,
-    shown,
+    refusal,
 )
 from isoconv.errors import ArgumentError
 from isoconv.explain.explanation import Explanation, Part
@@ -288,9 +288,10 @@ def _by_parameter(
     of, goal = _goal(network, of)
     if parameter not in layer.parameters:
         has = ", ".join(layer.parameters) or "none"
-        raise ArgumentError(
-            f"gradient must be 'value', 'input' or a parameter of the layer; {layer.name!r} "
-            f"({kind}) has {has}; got {shown(parameter)}"
+        raise refusal(
+            "gradient",
+            f"be 'value', 'input' or a parameter of the layer; {layer.name!r} ({kind}) has {has}",
+            parameter,
         )
     index = layer.parameters[parameter]
     full = network.node(index).attrs.name

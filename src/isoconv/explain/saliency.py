@@ -16,7 +16,7 @@ import numpy as np
 from isoconv.arithmetic.fma import fma
 from isoconv.arithmetic.sums import partial_sum
 from isoconv.cards import sides
-from isoconv.checks import LARGEST, check_array, check_count, check_flag, shown
+from isoconv.checks import LARGEST, check_array, check_count, check_flag, refusal
 from isoconv.errors import ArgumentError
 from isoconv.explain.given import class_number, pictures
 from isoconv.explain.heat import SaliencyMap, enlarged
@@ -58,7 +58,7 @@ class _Case:
         images, notes = pictures(model, image)
         network = Network(model, images, scale=scale)
         if network.count != 1:
-            raise ArgumentError(f"image must be one picture, (H, W, C); got {network.count}")
+            raise refusal("image", "be one picture, (H, W, C)", network.count)
         return cls.within(network, target, notes)
 
     @classmethod
@@ -70,9 +70,7 @@ class _Case:
         else:
             number = class_number(network.model, target)
         if not 0 <= number < len(probabilities):
-            raise ArgumentError(
-                f"target must be a class, 0 … {len(probabilities) - 1}; got {shown(target)}"
-            )
+            raise refusal("target", f"be a class, 0 … {len(probabilities) - 1}", target)
         names = network.model.class_names
         called = names[number] if len(names) == len(probabilities) else ""
         return cls(network, number, tuple(notes), called)
@@ -359,12 +357,13 @@ def occluded(
     )
     size = min(size, longest) if patch is None else size
     if size > longest:
-        raise ArgumentError(f"patch must be no larger than the picture, {longest}; got {size}")
+        raise refusal("patch", f"be no larger than the picture, {longest}", size)
     step = max(1, size // 2) if stride is None else check_count("stride", stride, most=LARGEST)
     if step > size:
-        raise ArgumentError(
-            f"stride must be no larger than the patch, {size}, or pixels between are never "
-            f"covered; got {step}"
+        raise refusal(
+            "stride",
+            f"be no larger than the patch, {size}, or pixels between are never covered",
+            step,
         )
     colour, told = _fill(network, fill)
     patches = list(_patches(lengths, size, step))
@@ -409,9 +408,8 @@ def _fill(network: Network, fill: Any) -> tuple[Array, str]:
         error = ArgumentError
         colour = check_array("fill", fill, kind_error=error, shape_error=error).astype(np.float64)
         if colour.shape not in ((), (1,), (channels,)) or not np.isfinite(colour).all():
-            raise ArgumentError(
-                f"fill must be a finite number, or one for each of {channels} channels; got "
-                f"{shown(fill)}"
+            raise refusal(
+                "fill", f"be a finite number, or one for each of {channels} channels", fill
             )
         told = "as given"
     elif model.normalisation is not None and np.any(model.normalisation[1]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from isoconv.checks import shown
+from isoconv.checks import entries, shown
 from isoconv.errors import ArgumentError, ShapeError
 from isoconv.nn.module import Module
 from isoconv.nn.shaping import concatenate
@@ -35,9 +35,8 @@ class Sequential(Module):
     def __init__(self, *steps: Callable[[Tensor], Tensor]) -> None:
         for place, step in enumerate(steps):
             if not callable(step) or isinstance(step, type):
-                raise ArgumentError(
-                    f"Sequential takes modules or functions; step {place} is {shown(step)}"
-                )
+                text = f"Sequential takes modules or functions; step {place} is {shown(step)}"
+                raise ArgumentError(text, argument=f"steps[{place}]", value=step)
         self.steps = steps
 
     def children(self) -> Iterator[tuple[str, Module]]:
@@ -97,7 +96,7 @@ class Multiply(Module):
 
     def forward(self, *parts: Tensor) -> Tensor:
         """Several tensors to their product."""
-        check_tensors("Multiply", *parts)
+        check_tensors("Multiply", **entries("parts", parts))
         product = parts[0]
         for part in parts[1:]:
             product = product * part
@@ -140,9 +139,8 @@ class Residual(Module):
         for name, part in (("body", self.body), ("shortcut", self.shortcut)):
             optional = name == "shortcut" and part is None
             if not optional and (not callable(part) or isinstance(part, type)):
-                raise ArgumentError(
-                    f"{name} of a Residual must be a module or a function; got {shown(part)}"
-                )
+                text = f"{name} of a Residual must be a module or a function; got {shown(part)}"
+                raise ArgumentError(text, argument=name, value=part)
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` to ``body(x) + shortcut(x)``."""
@@ -153,7 +151,8 @@ class Residual(Module):
 
 
 def _check_equal(kind: str, *parts: Tensor) -> None:
-    check_tensors(kind, *parts)
+    named = entries("parts", parts)
+    check_tensors(kind, **named)
     shapes = [part.shape for part in parts]
     if any(shape != shapes[0] for shape in shapes):
         listed = " and ".join(str(shape) for shape in shapes)

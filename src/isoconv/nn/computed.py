@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from isoconv.checks import check_array, plain
+from isoconv.checks import check_array, plain, refusal
 from isoconv.errors import ArgumentError, DataError, DTypeError, ShapeError
 from isoconv.graph.autodiff import differentiate
 from isoconv.graph.ir import DType
@@ -61,7 +61,13 @@ def compute(
     if grad_output is not None:
         wanted_shape = (count, *result.shape)
         if grad_output.shape != wanted_shape:
-            raise ShapeError(f"grad_output must have shape {wanted_shape}; got {grad_output.shape}")
+            raise refusal(
+                "grad_output",
+                f"have shape {wanted_shape}",
+                grad_output,
+                ShapeError,
+                got=f"{grad_output.shape}",
+            )
         arrays["grad_output"] = grad_output.astype(result.dtype, copy=False)
         seed = trace.input("dataset", "grad_output", result.shape, result.dtype).index
         floats = [name for name in tensors if arrays[name].dtype.kind == "f"]
@@ -102,7 +108,9 @@ def _is_number(value: object) -> bool:
 
 def _input(trace: Trace, name: str, value: Array, images: dict[str, int]) -> Tensor:
     if value.dtype.name not in _DTYPES:
-        raise DTypeError(f"{name} must be one of {', '.join(_DTYPES)}; got {value.dtype}")
+        raise refusal(
+            name, f"be one of {', '.join(_DTYPES)}", value, DTypeError, got=f"{value.dtype}"
+        )
     dtype: DType = value.dtype.name  # type: ignore[assignment]
     shared = name in _SHARED
     if not shared and value.ndim == 0:
@@ -122,7 +130,7 @@ def _input(trace: Trace, name: str, value: Array, images: dict[str, int]) -> Ten
 def _checked_labels(logits: Array, labels: Array) -> Array:
     """Kernels look a label up without asking whether there is such a class."""
     if labels.dtype.kind not in "biu":
-        raise DTypeError(f"labels must be whole numbers; got {labels.dtype}")
+        raise refusal("labels", "be whole numbers", labels, DTypeError, got=f"{labels.dtype}")
     classes = logits.shape[-1] if logits.ndim > 1 else 0
     wrong = (labels < 0) | (labels >= classes)
     if classes and wrong.any():
@@ -137,10 +145,12 @@ def _checked_labels(logits: Array, labels: Array) -> Array:
 def _common_dtype(arrays: dict[str, Array]) -> DType:
     floats = {name: value.dtype.name for name, value in arrays.items() if value.dtype.kind == "f"}
     if len(set(floats.values())) > 1:
-        raise DTypeError(f"arrays must share one floating-point dtype; got {floats}")
+        raise refusal(
+            "arrays", "share one floating-point dtype", floats, DTypeError, got=f"{floats}"
+        )
     kind = next(iter(floats.values()), "float32")
     if kind not in ("float32", "float64"):
-        raise DTypeError(f"arrays must be float32 or float64; got {floats}")
+        raise refusal("arrays", "be float32 or float64", floats, DTypeError, got=f"{floats}")
     return "float64" if kind == "float64" else "float32"
 
 

@@ -29,7 +29,7 @@ from isoconv.checks import (
     check_path,
     check_rows,
     check_text,
-    shown,
+    refusal,
 )
 from isoconv.data import Dataset, Samples
 from isoconv.data.samples import check_datasets
@@ -117,7 +117,7 @@ class RunFolder(WorkFolder):
             CheckpointError: a file cannot be written.
         """
         if not isinstance(skipped, (list, tuple)):
-            raise ArgumentError(f"skipped must be a list of Skipped; got {shown(skipped)}")
+            raise refusal("skipped", "be a list of Skipped", skipped)
         for each in skipped:
             check_kind("skipped", each, Skipped, "a Skipped each")
         self.write(self.samples_file, content)
@@ -237,7 +237,7 @@ class RunFolder(WorkFolder):
         check_mapping("parameters", parameters)
         check_mapping("states", states)
         if not isinstance(slots, (list, tuple)):
-            raise ArgumentError(f"slots must be a list of names; got {shown(slots)}")
+            raise refusal("slots", "be a list of names", slots)
         if not self.checkpoint_file.exists():
             raise CheckpointError(self._nothing_to_go_on_from())
         stand = Stand.read(self.checkpoint_file)

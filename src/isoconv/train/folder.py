@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from isoconv.checks import as_word, check_path, shown
+from isoconv.checks import as_word, check_path, refusal
 from isoconv.data import Samples
 from isoconv.data.skipped import skipped_from_csv
 from isoconv.errors import ArgumentError, CheckpointError, DataError
@@ -48,7 +48,7 @@ class WorkFolder(Places):
             CheckpointError: another process holds it, or it cannot be written.
         """
         if make_room is not None and not callable(make_room):
-            raise ArgumentError(f"make_room must be a function; got {shown(make_room)}")
+            raise refusal("make_room", "be a function", make_room)
         if self._hold is not None and self._thread == threading.get_ident():
             yield
             return
@@ -144,7 +144,7 @@ class WorkFolder(Places):
         """
         path = check_path("path", path)
         if not isinstance(content, bytes):
-            raise ArgumentError(f"content must be bytes; got {shown(content)}")
+            raise refusal("content", "be bytes", content)
         if self._hold is None:
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from isoconv.arithmetic.sums import partial_sum
 from isoconv.cards import Carded
-from isoconv.checks import check_kind, check_mapping, shown
+from isoconv.checks import check_kind, check_mapping, refusal, shown
 from isoconv.data import Dataset
 from isoconv.data.classes import in_classes
 from isoconv.data.dataset import dataset_of
@@ -115,7 +115,7 @@ class Evaluator:
         check_kind("preparation", preparation, Preparation, "a Preparation")
         self.loss = check_kind("loss", loss, Loss, "a Loss")
         if progress is not None and (not callable(progress) or isinstance(progress, type)):
-            raise ArgumentError(f"progress must be a function or None; got {shown(progress)}")
+            raise refusal("progress", "be a function or None", progress)
         graph = build_evaluation(model, preparation, loss)
         self.output: tuple[int, ...] = graph[graph.output("output")].spec.shape
         self._preparation = preparation

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoconv.arithmetic.sums import partial_sum
-from isoconv.checks import LARGEST, check_array, check_count, check_flag, check_kind, shown
+from isoconv.checks import LARGEST, check_array, check_count, check_flag, check_kind, refusal
 from isoconv.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -203,9 +203,7 @@ def _counts(confusion: Any) -> list[list[int]]:
             f"{matrix.dtype}, shape {matrix.shape}"
         )
     if not matrix.any() or (matrix < 0).any():
-        raise ArgumentError(
-            f"confusion must hold counts, of at least one image; got {shown(confusion)}"
-        )
+        raise refusal("confusion", "hold counts, of at least one image", confusion)
     counts: list[list[int]] = matrix.tolist()
     return counts
 

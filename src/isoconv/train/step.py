@@ -16,8 +16,8 @@ from isoconv.checks import (
     check_kind,
     check_number,
     check_shape,
+    refusal,
     settle,
-    shown,
 )
 from isoconv.compile.layout import FlatLayout
 from isoconv.data import Augmentation, Dataset
@@ -99,9 +99,7 @@ class Normalisation:
         for name in ("scale", "offset"):
             array = check_array(name, getattr(self, name)).astype(np.float32, copy=False)
             if array.ndim != 1 or not np.isfinite(array).all():
-                raise ArgumentError(
-                    f"{name} must be finite, one number for each channel; got {shown(array)}"
-                )
+                raise refusal(name, "be finite, one number for each channel", array)
             settle(self, **{name: array})
 
     @property
