@@ -157,7 +157,8 @@ class Network:
         self.images = checked_images(model, images, scale)
         self.count = len(self.images)
         if not self.count:
-            raise ArgumentError("there must be an image to explain; got none")
+            text = "there must be an image to explain; got none"
+            raise ArgumentError(text, argument="images", value=images)
         self.batch = self.count if batch is None else batch
         self.first = first
         self.training = training
@@ -205,7 +206,9 @@ class Network:
             if given.shape != (self.count,) or given.dtype.kind not in "iu":
                 raise ArgumentError(
                     f"labels must be a class number for each of the {self.count} images; got "
-                    f"{given.dtype} of shape {given.shape}"
+                    f"{given.dtype} of shape {given.shape}",
+                    argument="labels",
+                    value=labels,
                 )
             if ((given < 0) | (given >= classes)).any():
                 raise refusal("labels", f"lie in 0 … {classes - 1}", given.tolist())
@@ -258,7 +261,8 @@ class Network:
         for layer in self.layers:
             if layer.name == name:
                 return layer
-        raise ArgumentError(_unknown(name, [layer.name for layer in self.layers]))
+        text = _unknown(name, [layer.name for layer in self.layers])
+        raise ArgumentError(text, argument="layer", value=name)
 
     def layer_of(self, index: int) -> Layer | None:
         """The layer that added a node; None for the preparation of the images and the loss."""
@@ -332,7 +336,8 @@ class Network:
         spec = self._builder.spec(self.logits)
         for each in classes:
             if not isinstance(each, int) or not 0 <= each < spec.size:
-                raise ArgumentError(f"a class must lie in 0 … {spec.size - 1}; got {each!r}")
+                text = f"a class must lie in 0 … {spec.size - 1}; got {each!r}"
+                raise ArgumentError(text, argument="of", value=each)
         name = f"seed:{','.join(map(str, dict.fromkeys(classes)))}"
         if len(set(classes)) > 1:
             name = f"seeds:{','.join(map(str, classes))}"
@@ -346,7 +351,8 @@ class Network:
         floats = [i for i in range(self._forward) if b.spec(i).dtype.startswith("float")]
         if of == "loss":
             if self.loss is None:
-                raise ArgumentError("a gradient of the loss needs a label; got none")
+                text = "a gradient of the loss needs a label; got none"
+                raise ArgumentError(text, argument="label")
             inverse = b.input("scalar", "inverse_batch", ())
             self._arrays["inverse_batch"] = np.array(1.0 / self.batch, np.float32)
             seed = b.add("broadcast", inverse, attrs=Broadcast((), True, False))

@@ -17,7 +17,7 @@ from isoconv.arithmetic.fma import fma
 from isoconv.arithmetic.sums import partial_sum
 from isoconv.cards import sides
 from isoconv.checks import LARGEST, check_array, check_count, check_flag, refusal
-from isoconv.errors import ArgumentError
+from isoconv.errors import ArgumentError, as_given
 from isoconv.explain.given import class_number, pictures
 from isoconv.explain.heat import SaliencyMap, enlarged
 from isoconv.explain.network import Layer, Network
@@ -56,9 +56,10 @@ class _Case:
     def of(cls, given: Any, image: Any, target: Any, scale: float | None) -> _Case:
         model = Subject.of(given).model
         images, notes = pictures(model, image)
-        network = Network(model, images, scale=scale)
+        with as_given({"images": "image"}, image=image):
+            network = Network(model, images, scale=scale)
         if network.count != 1:
-            raise refusal("image", "be one picture, (H, W, C)", network.count)
+            raise refusal("image", "be one picture, (H, W, C)", image, got=f"{network.count}")
         return cls.within(network, target, notes)
 
     @classmethod
@@ -68,7 +69,7 @@ class _Case:
         if target is None:
             number = int(np.argmax(probabilities))
         else:
-            number = class_number(network.model, target)
+            number = class_number(network.model, target, "target")
         if not 0 <= number < len(probabilities):
             raise refusal("target", f"be a class, 0 … {len(probabilities) - 1}", target)
         names = network.model.class_names
@@ -202,7 +203,9 @@ def usual_layer(network: Network) -> Layer:
     if not layers:
         raise ArgumentError(
             "Grad-CAM needs a layer whose result is a map with more than one position; this "
-            "network has none"
+            "network has none",
+            argument="model",
+            value=network.model,
         )
     plain = [layer for layer in layers if pooling_of(network, layer) is None]
     return max(plain or layers, key=lambda layer: layer.result)
@@ -216,7 +219,9 @@ def _map_layer(network: Network, name: str) -> Layer:
         near = ", ".join(repr(each.name) for each in found[-4:]) or "no layer"
         raise ArgumentError(
             f"layer must be one whose result is a map with more than one position; that of "
-            f"{layer.name!r} has the shape {shape}; such maps have, among others, {near}"
+            f"{layer.name!r} has the shape {shape}; such maps have, among others, {near}",
+            argument="layer",
+            value=name,
         )
     return layer
 
@@ -425,7 +430,8 @@ def _fill(network: Network, fill: Any) -> tuple[Array, str]:
         colour = np.asarray((low + high) / 2)
         told = "the middle of the training images' range" if known else "the middle of its range"
     if not np.isfinite(colour).all():
-        raise ArgumentError("the mean colour of the training images is not known: give fill=")
+        text = "the mean colour of the training images is not known: give fill="
+        raise ArgumentError(text, argument="fill")
     if images.dtype == np.uint8:
         colour = np.clip(np.rint(colour), 0, 255)
     colour = np.broadcast_to(colour.astype(images.dtype), (channels,))

@@ -11,7 +11,7 @@ from math import prod
 from typing import Literal, TypeAlias
 
 from isoconv.cards import sides
-from isoconv.checks import check_choice, check_count, check_flag, refusal
+from isoconv.checks import LARGEST, check_choice, check_count, check_flag, refusal
 from isoconv.errors import ArgumentError, ShapeError
 from isoconv.explain.notation import Names
 from isoconv.explain.sheet import Sheet
@@ -120,8 +120,8 @@ def conv(
     """
     geometry = _geometry(input_size, kernel_size, stride, padding, dilation, groups, flip)
     inputs, groups = input_sides(input_size), geometry.groups
-    channels = groups if channels is None else check_count("channels", channels)
-    filters = groups if filters is None else check_count("filters", filters)
+    channels = groups if channels is None else check_count("channels", channels, most=LARGEST)
+    filters = groups if filters is None else check_count("filters", filters, most=LARGEST)
     _check_groups(groups, channels=channels, filters=filters)
     x = TensorSpec((*inputs, channels))
     w = TensorSpec((*geometry.kernel, channels // groups, filters), batched=False)
@@ -183,12 +183,14 @@ def conv_transpose(
     if isinstance(padding, str) and padding == "same":
         raise ArgumentError(
             f'{named("padding")} "same" does not say which result a transposed convolution is to '
-            f"have; give numbers, or a pair (before, after) for each axis"
+            f"have; give numbers, or a pair (before, after) for each axis",
+            argument="padding",
+            value=padding,
         )
     geometry = _geometry(input_size, kernel_size, stride, padding, dilation, groups, flip)
     inputs, groups = input_sides(input_size), geometry.groups
-    channels = groups if channels is None else check_count("channels", channels)
-    filters = groups if filters is None else check_count("filters", filters)
+    channels = groups if channels is None else check_count("channels", channels, most=LARGEST)
+    filters = groups if filters is None else check_count("filters", filters, most=LARGEST)
     _check_groups(groups, channels=channels, filters=filters)
     outputs = tuple(
         (i - 1) * s + d * (k - 1) + 1 - before - after
@@ -200,7 +202,9 @@ def conv_transpose(
     if min(outputs) < 1:
         raise ShapeError(
             f"the result must have at least one position on every axis; got {outputs} for an "
-            f"input of {inputs} with {named('padding')} {geometry.padding}: give less padding"
+            f"input of {inputs} with {named('padding')} {geometry.padding}: give less padding",
+            argument="padding",
+            value=padding,
         )
     x = TensorSpec((*inputs, channels))
     w = TensorSpec((*geometry.kernel, filters // groups, channels), batched=False)
@@ -237,7 +241,12 @@ def _geometry(
     holes = per_axis("dilation", dilation, rank)
     pairs = padding_pairs(padding, inputs, kernel, steps, holes)
     return ConvGeometry(
-        kernel, steps, pairs, holes, check_count("groups", groups), check_flag("flip", flip)
+        kernel,
+        steps,
+        pairs,
+        holes,
+        check_count("groups", groups, most=LARGEST),
+        check_flag("flip", flip),
     )
 
 
@@ -286,7 +295,9 @@ def check_amount(equations: int, terms: int, cells: int, size: Sequence[int]) ->
         if count > most:
             raise ArgumentError(
                 f"at most {most:,} {what} are written; an input of {'x'.join(map(str, size))} "
-                f"would give {count:,}: give {instead}"
+                f"would give {count:,}: give {instead}",
+                argument="input_size",
+                value=tuple(size),
             )
 
 

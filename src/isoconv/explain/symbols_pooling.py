@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from isoconv.cards import sides
 from isoconv.checks import check_array, check_choice, check_flag, refusal
-from isoconv.errors import ArgumentError, DTypeError, ShapeError
+from isoconv.errors import ArgumentError, DTypeError, ShapeError, as_given
 from isoconv.explain.notation import Names, mapped, number_text
 from isoconv.explain.sheet import Sheet
 from isoconv.explain.sheet_blocks import Block, Equation, Equations, Matrices, Matrix, Remark, Win
@@ -180,15 +180,16 @@ def _input(values: Any, input_size: PerAxis | None) -> tuple[Array | None, tuple
     elif input_size is not None:
         raise ArgumentError(
             f"{named('values')} say how large the input is; give them or "
-            f"{named('input_size')}, not both"
+            f"{named('input_size')}, not both",
+            argument="input_size",
+            value=input_size,
         )
     array = check_array("values", values)
     if array.dtype.kind == "b":
         raise refusal("values", "be numbers", values, DTypeError)
     if not 1 <= array.ndim <= 2 or not array.size:
-        raise ShapeError(
-            f"{named('values')} must be one channel, (H, W) or (L,); got shape {array.shape}"
-        )
+        rule, got = "be one channel, (H, W) or (L,)", f"shape {array.shape}"
+        raise refusal("values", rule, values, ShapeError, got)
     with np.errstate(over="ignore"):
         found = array.astype(np.float32)
     if not all(isfinite(value) for value in found.ravel().tolist()):
@@ -216,7 +217,8 @@ def _pooling(
     steps = per_axis("stride", stride, rank)
     holes = per_axis("dilation", dilation, rank)
     pairs = padding_pairs(padding, inputs, kernel, steps, holes)
-    window = WindowGeometry(kernel, steps, pairs, holes, ceil_mode)
+    with as_given(padding=padding):
+        window = WindowGeometry(kernel, steps, pairs, holes, ceil_mode)
     x = TensorSpec((*inputs, 1))
     y = TensorSpec((1,)) if kind == "global" else operation("max_pool").infer(window, x)
     return Pooling(kind, window, padded, x, y, None if array is None else array[..., None])

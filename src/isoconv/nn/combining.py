@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from isoconv.checks import entries, shown
-from isoconv.errors import ArgumentError, ShapeError
+from isoconv.errors import ArgumentError, ShapeError, as_given
 from isoconv.nn.module import Module
 from isoconv.nn.shaping import concatenate
 from isoconv.nn.tensor import Tensor, check_tensors
@@ -46,8 +46,12 @@ class Sequential(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The input through all steps."""
-        for step in self.steps:
+        check_tensors(type(self).__name__, x=x)
+        for name, step in entries("steps", self.steps).items():
             x = step(x)
+            if not isinstance(x, Tensor):
+                text = f"a step must give back a Tensor; {name} gave {shown(x)}"
+                raise ArgumentError(text, argument=name, value=step)
         return x
 
     def __len__(self) -> int:
@@ -80,7 +84,7 @@ class Add(Module):
 
     def forward(self, *parts: Tensor) -> Tensor:
         """Several tensors of one shape to their sum."""
-        _check_equal("Add", *parts)
+        _check_equal("Add", **entries("parts", parts))
         total = parts[0]
         for part in parts[1:]:
             total = total + part
@@ -144,16 +148,17 @@ class Residual(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` to ``body(x) + shortcut(x)``."""
+        check_tensors("Residual", x=x)
         inner = self.body(x)
         outer = x if self.shortcut is None else self.shortcut(x)
-        _check_equal("Residual", inner, outer)
+        with as_given(body=self.body, shortcut=self.shortcut):
+            _check_equal("Residual", body=inner, shortcut=outer)
         return inner + outer
 
 
-def _check_equal(kind: str, *parts: Tensor) -> None:
-    named = entries("parts", parts)
-    check_tensors(kind, **named)
-    shapes = [part.shape for part in parts]
+def _check_equal(kind: str, **parts: Tensor) -> None:
+    check_tensors(kind, **parts)
+    shapes = [part.shape for part in parts.values()]
     if any(shape != shapes[0] for shape in shapes):
         listed = " and ".join(str(shape) for shape in shapes)
         raise ShapeError(f"{kind} adds values of one shape; got {listed}")

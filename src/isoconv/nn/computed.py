@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from isoconv.checks import check_array, plain, refusal
-from isoconv.errors import ArgumentError, DataError, DTypeError, ShapeError
+from isoconv.errors import ArgumentError, DataError, DTypeError, ShapeError, as_given
 from isoconv.graph.autodiff import differentiate
 from isoconv.graph.ir import DType
 from isoconv.graph.operation import Array
@@ -49,6 +49,14 @@ def compute(
         grad_output: the gradient by the result; None for the result alone.
     """
     bound = inspect.signature(function).bind(*values, **settings)
+    with as_given(**bound.arguments):
+        return _computed(function, bound, grad_output)
+
+
+def _computed(
+    function: Callable[..., Tensor], bound: inspect.BoundArguments, grad_output: Array | None
+) -> list[Array]:
+    """As `compute`, for arguments that belong to the function's parameters."""
     arrays = _arrays(function, bound)
     images: dict[str, int] = {}
     trace = Trace(dtype=_common_dtype(arrays))
@@ -94,7 +102,9 @@ def _arrays(function: Callable[..., Tensor], bound: inspect.BoundArguments) -> d
         if isinstance(value, Tensor):
             raise ArgumentError(
                 f"{function.__name__} on arrays takes no tensors; on tensors of a trace it is "
-                f"nn.functional.{function.__name__}"
+                f"nn.functional.{function.__name__}",
+                argument=name,
+                value=value,
             )
         arrays[name] = check_array(name, value)
     if function is functional.cross_entropy:
@@ -114,13 +124,12 @@ def _input(trace: Trace, name: str, value: Array, images: dict[str, int]) -> Ten
     dtype: DType = value.dtype.name  # type: ignore[assignment]
     shared = name in _SHARED
     if not shared and value.ndim == 0:
-        raise ShapeError(f"{name} must lead with an axis of images; got a single number")
+        rule = "lead with an axis of images"
+        raise refusal(name, rule, value, ShapeError, "a single number")
     shape = value.shape if shared else value.shape[1:]
     if 0 in shape:
-        raise ShapeError(
-            f"{name} must have sides of at least 1, but for the number of images; "
-            f"got shape {value.shape}"
-        )
+        rule = "have sides of at least 1, but for the number of images"
+        raise refusal(name, rule, value, ShapeError, f"shape {value.shape}")
     if shared:
         return trace.input("parameter", name, shape, dtype)
     images[name] = len(value)
@@ -137,7 +146,10 @@ def _checked_labels(logits: Array, labels: Array) -> Array:
         first = int(np.argmax(wrong))
         raise DataError(
             f"labels must lie in 0 … {classes - 1}, one for each logit; label {first} is "
-            f"{int(labels.flat[first])}"
+            f"{int(labels.flat[first])}",
+            argument="labels",
+            value=labels,
+            row=first,
         )
     return labels.astype(np.int32, copy=False)
 
@@ -145,18 +157,18 @@ def _checked_labels(logits: Array, labels: Array) -> Array:
 def _common_dtype(arrays: dict[str, Array]) -> DType:
     floats = {name: value.dtype.name for name, value in arrays.items() if value.dtype.kind == "f"}
     if len(set(floats.values())) > 1:
-        raise refusal(
-            "arrays", "share one floating-point dtype", floats, DTypeError, got=f"{floats}"
-        )
+        raise DTypeError(f"arrays must share one floating-point dtype; got {floats}")
     kind = next(iter(floats.values()), "float32")
     if kind not in ("float32", "float64"):
-        raise refusal("arrays", "be float32 or float64", floats, DTypeError, got=f"{floats}")
+        name = next(iter(floats))
+        text = f"arrays must be float32 or float64; got {floats}"
+        raise DTypeError(text, argument=name, value=arrays[name])
     return "float64" if kind == "float64" else "float32"
 
 
 def _count(name: str, images: dict[str, int]) -> int:
     if not images:
-        raise ArgumentError(f"{name} needs an array")
+        raise ArgumentError(f"{name} needs an array", argument="x")
     if len(set(images.values())) != 1:
         raise ShapeError(f"all arrays must hold the same number of images; got {images}")
     return next(iter(images.values()))

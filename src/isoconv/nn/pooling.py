@@ -7,6 +7,7 @@ from math import prod
 from typing import ClassVar
 
 from isoconv.checks import check_flag
+from isoconv.errors import as_given
 from isoconv.nn.module import Module
 from isoconv.nn.settings import PaddingSetting, PerAxis, check_rank, padding_pairs, per_axis
 from isoconv.nn.tensor import Tensor, apply, check_tensors
@@ -51,7 +52,8 @@ def _window(
     strides = kernel if stride is None else per_axis("stride", stride, rank)
     dilations = per_axis("dilation", dilation, rank)
     pairs = padding_pairs(padding, x.shape[:rank], kernel, strides, dilations)
-    return WindowGeometry(kernel, strides, pairs, dilations, check_flag("ceil_mode", ceil_mode))
+    with as_given(padding=padding):
+        return WindowGeometry(kernel, strides, pairs, dilations, check_flag("ceil_mode", ceil_mode))
 
 
 def _max_pool(

@@ -152,7 +152,7 @@ class Slice:
     def __post_init__(self) -> None:
         if not 0 <= self.start < self.stop:
             text = f"a slice needs 0 <= start < stop; got {self.start}, {self.stop}"
-            raise ArgumentError(text, argument="stop", value=self.stop)
+            raise ArgumentError(text, argument="start", value=self.start)
 
 
 def _infer_slice(attrs: Slice, x: TensorSpec) -> TensorSpec:

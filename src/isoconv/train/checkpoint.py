@@ -29,6 +29,7 @@ from isoconv.checks import (
     check_path,
     check_rows,
     check_text,
+    entries,
     refusal,
 )
 from isoconv.data import Dataset, Samples
@@ -118,8 +119,8 @@ class RunFolder(WorkFolder):
         """
         if not isinstance(skipped, (list, tuple)):
             raise refusal("skipped", "be a list of Skipped", skipped)
-        for each in skipped:
-            check_kind("skipped", each, Skipped, "a Skipped each")
+        for name, each in entries("skipped", skipped).items():
+            check_kind(name, each, Skipped, "a Skipped")
         self.write(self.samples_file, content)
         if skipped:
             self.write(self.skipped_file, skipped_to_csv(skipped))

@@ -172,7 +172,10 @@ class WorkFolder(Places):
         if self.run_file.exists():
             raise ArgumentError(
                 f"{self.path} holds a run already; go on with it ({way_on}) or choose another "
-                "folder"
+                "folder",
+                argument="out",
+                value=self.path,
+                path=self.path,
             )
         left = self._left_by_a_start()
         for path in self._files():
@@ -180,7 +183,10 @@ class WorkFolder(Places):
                 name = path.relative_to(self.path).as_posix()
                 raise ArgumentError(
                     f"{self.path} holds {name} of another run or of somebody else, which is not "
-                    "overwritten; choose another folder"
+                    "overwritten; choose another folder",
+                    argument="out",
+                    value=self.path,
+                    path=path,
                 )
 
     def _left_by_a_start(self) -> list[Path]:

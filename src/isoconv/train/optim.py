@@ -96,9 +96,8 @@ class SGD:
             weight_decay=_single("weight_decay", self.weight_decay, least=0),
         )
         if self.nesterov and not self.momentum:
-            raise ArgumentError(
-                f"{named('nesterov')} needs a momentum above 0; got {setting('momentum', '0')}"
-            )
+            text = f"{named('nesterov')} needs a momentum above 0; got {setting('momentum', '0')}"
+            raise ArgumentError(text, argument="nesterov", value=True)
 
     @property
     def slots(self) -> tuple[str, ...]:

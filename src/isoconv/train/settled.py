@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from isoconv.checks import check_kind, plain, refusal
+from isoconv.checks import check_kind, entries, plain, refusal
 from isoconv.data import Augmentation, Dataset
 from isoconv.data.labels import classes_hint
-from isoconv.errors import ArgumentError
+from isoconv.errors import ArgumentError, about
 from isoconv.nn import Module, models
 from isoconv.train.callbacks import Callback
 from isoconv.train.optim import Optimizer
@@ -189,7 +189,8 @@ def checked_model(value: object) -> Module | str | None:
         raise refusal("model", "be a Module, the name of a ready model or None", value)
     if value not in models.MODELS:
         # Says which there are.
-        models.create(value)
+        with about("model", value):
+            models.create(value)
     return value
 
 
@@ -229,4 +230,5 @@ def checked_callbacks(callbacks: object) -> tuple[Callback, ...]:
     odd = (Callback, str, bytes, np.ndarray)
     if isinstance(callbacks, odd) or not isinstance(callbacks, Iterable):
         raise refusal("callbacks", "be a list of them", callbacks)
-    return tuple(check_kind("callbacks", each, Callback, "a Callback each") for each in callbacks)
+    given = entries("callbacks", callbacks).items()
+    return tuple(check_kind(name, each, Callback, "a Callback") for name, each in given)
