@@ -60,7 +60,9 @@ class WinogradPatches:
         if min(min(pair) for pair in self.padding) < 0 or min(self.outputs) < 1:
             raise ArgumentError(
                 "winograd: a 3x3 kernel must fit into the padded input, with padding from 0; got "
-                f"sides {self.sides}, padding {self.padding}"
+                f"sides {self.sides}, padding {self.padding}",
+                argument="padding",
+                value=self.padding,
             )
 
     @property
