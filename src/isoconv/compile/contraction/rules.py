@@ -36,8 +36,7 @@ from isoconv.compile.target import Target
 from isoconv.graph.groups import Group
 from isoconv.graph.ir import DTYPES, Graph, Node, TensorSpec
 
-__all__ = ["halos_of", "lower_conv", "lower_conv_grad_input", "lower_conv_grad_weight",
-           "weight_contraction"]  # fmt: skip
+__all__ = ["weight_contraction"]
 
 _BLOCK_POSITIONS = 256  # positions per block of the weight gradient, so that parking stays cheap
 _BLOCK_BYTES = 256 * 1024  # of source and gradient in such a block: a part of the second cache
@@ -72,35 +71,35 @@ class _Nest(NamedTuple):
         return height, width
 
 
-def halos_of(graph: Graph, node: Node) -> Iterator[tuple[int, Halo]]:
-    """(input position, halo) that this node wants around its inputs."""
-    if node.op in ("conv", "conv_grad_weight"):
-        sides = graph[node.inputs[0]].spec.shape[:-1]
-        outputs = node.attrs.output_sides(sides)
-        yield 0, halo(forward_axes(node.attrs, outputs).axes, sides)
-    elif node.op == "conv_grad_input":
-        sides = graph[node.inputs[0]].spec.shape[:-1]
-        found: Halo = ((0, 0),) * len(sides)
-        for phase in gradient_phases(node.attrs.geometry, node.attrs.sides):
-            wanted = halo(phase.axes, sides)
-            found = tuple(
-                (max(a, c), max(b, d)) for (a, b), (c, d) in zip(found, wanted, strict=True)
-            )
-        yield 0, found
+def _forward_halo(graph: Graph, node: Node) -> Iterator[tuple[int, Halo]]:
+    """What the index map of the forward pass reads beyond the input."""
+    sides = graph[node.inputs[0]].spec.shape[:-1]
+    outputs = node.attrs.output_sides(sides)
+    yield 0, halo(forward_axes(node.attrs, outputs).axes, sides)
 
 
-@lowers("conv", halos=halos_of)
+def _gradient_halo(graph: Graph, node: Node) -> Iterator[tuple[int, Halo]]:
+    """What those of the gradient by the input read beyond the gradient of the result."""
+    sides = graph[node.inputs[0]].spec.shape[:-1]
+    found: Halo = ((0, 0),) * len(sides)
+    for phase in gradient_phases(node.attrs.geometry, node.attrs.sides):
+        wanted = halo(phase.axes, sides)
+        found = tuple((max(a, c), max(b, d)) for (a, b), (c, d) in zip(found, wanted, strict=True))
+    yield 0, found
+
+
+@lowers("conv", halos=_forward_halo)
 def lower_conv(lowering: Lowering, group: Group) -> None:
     """The forward pass, one contraction."""
-    node = lowering.graph[group.root]
+    node = lowering.graph[group.anchor]
     phase = forward_axes(node.attrs, node.spec.shape[:-1])
     _contract(lowering, group, node.attrs, (phase,), transposed=False)
 
 
-@lowers("conv_grad_input", halos=halos_of)
+@lowers("conv_grad_input", halos=_gradient_halo)
 def lower_conv_grad_input(lowering: Lowering, group: Group) -> None:
     """The gradient by the input, a contraction for each phase of the stride."""
-    node = lowering.graph[group.root]
+    node = lowering.graph[group.anchor]
     phases = gradient_phases(node.attrs.geometry, node.attrs.sides)
     _contract(lowering, group, node.attrs.geometry, phases, transposed=True)
 
@@ -109,7 +108,7 @@ def _contract(
     lowering: Lowering, group: Group, geometry: Any, phases: tuple[Phase, ...], *, transposed: bool
 ) -> None:
     graph = lowering.graph
-    node = graph[group.root]
+    node = graph[group.anchor]
     x, w = node.inputs
     *_, channels, outputs = lowering.spec(w).shape
     filters = outputs // geometry.groups
@@ -211,7 +210,7 @@ def _depthwise(
     lowering: Lowering, group: Group, geometry: Any, phases: tuple[Phase, ...], *, transposed: bool
 ) -> None:
     """One filter per channel: lanes run along channels, and weights need no packing."""
-    node = lowering.graph[group.root]
+    node = lowering.graph[group.anchor]
     x, w = node.inputs
     arguments = Arguments()
     source = arguments.operand(lowering.places[x], lowering.spec(x), lowering.spec(x))
@@ -291,10 +290,10 @@ def _flattened(nest: _Nest, flat: int) -> _Nest:
     return _Nest(flat, (), nest.shape[-1:], merged, row(nest.source))
 
 
-@lowers("conv_grad_weight", halos=halos_of)
+@lowers("conv_grad_weight", halos=_forward_halo)
 def lower_conv_grad_weight(lowering: Lowering, group: Group) -> None:
     """The gradient by the kernel."""
-    node = lowering.graph[group.root]
+    node = lowering.graph[group.anchor]
     x, dy = node.inputs
     geometry = node.attrs
     outputs = lowering.spec(dy).shape[:-1]
@@ -304,7 +303,7 @@ def lower_conv_grad_weight(lowering: Lowering, group: Group) -> None:
     arguments = Arguments()
     source = arguments.operand(lowering.places[x], lowering.spec(x), lowering.spec(x))
     gradient = arguments.operand(lowering.places[dy], lowering.spec(dy), lowering.spec(dy))
-    place = lowering.allocate(group.root)
+    place = lowering.allocate(group.anchor)
     result = arguments.add(place.buffer, write=True)
     if axes and channels == filters == 1 < geometry.groups:
         depthwise = DepthwiseWeightSpec(

@@ -8,14 +8,15 @@ from isoconv.compile.pointwise.expression import Domain
 from isoconv.compile.window.gradient import PoolGradSpec
 from isoconv.compile.window.pool import PoolSpec
 from isoconv.graph.groups import Group
+from isoconv.ops.pool import AvgPool, AvgPoolGrad
 
 
 @lowers("max_pool", "avg_pool")
 def lower_pool(lowering: Lowering, group: Group) -> None:
     """One kernel, with the pointwise work behind it."""
-    node = lowering.graph[group.root]
+    node = lowering.graph[group.anchor]
     (x,) = node.inputs
-    average = node.op == "avg_pool"
+    average = isinstance(node.attrs, AvgPool)
     arguments = Arguments()
     seen = lowering.spec(x)
     source = arguments.operand(lowering.places[x], seen, seen)
@@ -39,8 +40,8 @@ def lower_pool(lowering: Lowering, group: Group) -> None:
 @lowers("max_pool_grad", "avg_pool_grad")
 def lower_pool_grad(lowering: Lowering, group: Group) -> None:
     """One kernel, with the pointwise work behind it."""
-    node = lowering.graph[group.root]
-    average = node.op == "avg_pool_grad"
+    node = lowering.graph[group.anchor]
+    average = isinstance(node.attrs, AvgPoolGrad)
     dy = node.inputs[-1]
     arguments = Arguments()
     source = None

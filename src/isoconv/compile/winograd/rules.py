@@ -31,22 +31,23 @@ from isoconv.compile.winograd.weights import WinogradPackSpec, WinogradWeightSpe
 from isoconv.graph.groups import Group
 from isoconv.graph.ir import Graph, Node, TensorSpec
 from isoconv.ops.geometry import ConvGeometry
+from isoconv.ops.winograd import WinogradPatches
+from isoconv.ops.winograd_direct import MAP_BEHIND, PRODUCTS
 from isoconv.ops.winograd_product import PLACES
-
-__all__ = ["halos_of", "lower_from_planes", "lower_product", "lower_product_grad_weight",
-           "lower_to_planes", "lower_weight", "lower_weight_grad"]  # fmt: skip
 
 _LONG = 4096  # positions from which on more make no difference to the choice of a tile
 
 
-def halos_of(_: Graph, node: Node) -> Iterator[tuple[int, Halo]]:
-    """(input position, halo) that this node wants around its inputs."""
-    if node.op == "winograd_input":
-        axes = zip(node.attrs.sides, node.attrs.padding, node.attrs.tiles, strict=True)
-        yield 0, tuple((p, max(0, 2 * tiles + 2 - p - side)) for side, (p, _), tiles in axes)
-    elif node.op == "winograd_output_grad":
-        pairs = zip(node.attrs.sides, node.attrs.tiles, strict=True)
-        yield 0, tuple((0, 2 * tiles - side) for side, tiles in pairs)
+def _patches_halo(_: Graph, node: Node) -> Iterator[tuple[int, Halo]]:
+    """Whole patches reach beyond the input."""
+    axes = zip(node.attrs.sides, node.attrs.padding, node.attrs.tiles, strict=True)
+    yield 0, tuple((p, max(0, 2 * tiles + 2 - p - side)) for side, (p, _), tiles in axes)
+
+
+def _tiles_halo(_: Graph, node: Node) -> Iterator[tuple[int, Halo]]:
+    """Whole tiles reach beyond the gradient of the result."""
+    pairs = zip(node.attrs.sides, node.attrs.tiles, strict=True)
+    yield 0, tuple((0, 2 * tiles - side) for side, tiles in pairs)
 
 
 def _settle(lowering: Lowering, index: int, place: Placement) -> None:
@@ -61,13 +62,14 @@ def _settle(lowering: Lowering, index: int, place: Placement) -> None:
 # Maps -------------------------------------------------------------------------------------------
 
 
-@lowers("winograd_input", "winograd_output_grad", halos=halos_of)
+@lowers("winograd_output_grad", halos=_tiles_halo)
+@lowers("winograd_input", halos=_patches_halo)
 def lower_to_planes(lowering: Lowering, group: Group) -> None:
     """``winograd_input`` and ``winograd_output_grad``."""
-    if lowering.fusion and _PRODUCTS.issuperset(_readers(lowering, group.root)):
-        lowering.deferred.add(group.root)
+    if lowering.fusion and PRODUCTS.issuperset(_readers(lowering, group.anchor)):
+        lowering.deferred.add(group.anchor)
     else:
-        _make_planes(lowering, group.root)
+        _make_planes(lowering, group.anchor)
 
 
 def _readers(lowering: Lowering, index: int) -> list[str]:
@@ -90,7 +92,7 @@ def _to_planes(
     lowering: Lowering, node: Node, place: Placement, arguments: Arguments
 ) -> WinogradPlanesSpec:
     (x,) = node.inputs
-    patches = node.op == "winograd_input"
+    patches = isinstance(node.attrs, WinogradPatches)
     source = arguments.operand(lowering.places[x], lowering.spec(x), lowering.spec(x))
     top, left = (before for before, _ in node.attrs.padding) if patches else (0, 0)
     return WinogradPlanesSpec(
@@ -108,7 +110,7 @@ def _to_planes(
 @lowers("winograd_output", "winograd_input_grad")
 def lower_from_planes(lowering: Lowering, group: Group) -> None:
     """``winograd_output`` and ``winograd_input_grad``, with pointwise work behind them."""
-    node = lowering.graph[group.root]
+    node = lowering.graph[group.anchor]
     (source,) = node.inputs
     if source in lowering.deferred:
         _convolve(lowering, group)
@@ -122,9 +124,9 @@ def lower_from_planes(lowering: Lowering, group: Group) -> None:
 def _from_planes(
     lowering: Lowering, group: Group, place: Placement, arguments: Arguments
 ) -> WinogradMapSpec:
-    node = lowering.graph[group.root]
+    node = lowering.graph[group.anchor]
     seen = lowering.spec(node.inputs[0])
-    patches = node.op == "winograd_input_grad"
+    patches = isinstance(node.attrs, WinogradPatches)
     planes = arguments.operand(place, seen, seen)
     expression, _ = lowering.expression(group, node.spec, arguments)
     return WinogradMapSpec(
@@ -143,12 +145,12 @@ def _from_planes(
 
 def _convolve(lowering: Lowering, group: Group) -> None:
     """A whole convolution or its gradient by the input, chunk by chunk."""
-    graph, node = lowering.graph, lowering.graph[group.root]
+    graph, node = lowering.graph, lowering.graph[group.anchor]
     product = graph[node.inputs[0]]
     planes = graph[product.inputs[0]]
     rows = _chunk(lowering, product)
     # Overlapping patches: a row of blocks takes from the row of tiles before it as well.
-    back = node.op == "winograd_input_grad"
+    back = isinstance(node.attrs, WinogradPatches)
     held = rows + back
     arguments = Arguments()
     source = chunk_planes(planes.spec, held, 0)
@@ -164,9 +166,9 @@ def _convolve(lowering: Lowering, group: Group) -> None:
 @lowers("winograd_weight")
 def lower_weight(lowering: Lowering, group: Group) -> None:
     """``winograd_weight``, unless it is transformed where contractions' weights are packed."""
-    index, graph = group.root, lowering.graph
+    index, graph = group.anchor, lowering.graph
     wanted = any(number == index for _, number in graph.outputs) or any(
-        index in node.inputs and (node.op not in _BEHIND or node.inputs[1] != index)
+        index in node.inputs and (node.op not in MAP_BEHIND or node.inputs[1] != index)
         for node in graph.nodes
     )
     if wanted:
@@ -176,7 +178,7 @@ def lower_weight(lowering: Lowering, group: Group) -> None:
 @lowers("winograd_weight_grad")
 def lower_weight_grad(lowering: Lowering, group: Group) -> None:
     """``winograd_weight_grad``."""
-    _weight(lowering, group.root, "weight_grad")
+    _weight(lowering, group.anchor, "weight_grad")
 
 
 def _weight(lowering: Lowering, index: int, kind: str) -> None:
@@ -192,15 +194,11 @@ def _weight(lowering: Lowering, index: int, kind: str) -> None:
 
 # Products ---------------------------------------------------------------------------------------
 
-_BEHIND = {"winograd_product": "winograd_output",
-           "winograd_product_grad_input": "winograd_input_grad"}  # fmt: skip
-_PRODUCTS = {*_BEHIND, "winograd_product_grad_weight"}
-
 
 def _chunk(lowering: Lowering, product: Node) -> int:
     """Rows of tiles in a chunk of a contraction; 0 to do without chunks."""
     planes, second = (lowering.spec(index) for index in product.inputs)
-    sums = product.op == "winograd_product_grad_weight"
+    sums = not product.spec.batched
     last = second if sums else product.spec
     return chunk_rows(planes, planes.shape[-1], last.shape[-1], lowering.capacity, sums=sums)
 
@@ -221,22 +219,22 @@ def _planes(lowering: Lowering, index: int) -> Placement:
 @lowers("winograd_product", "winograd_product_grad_input")
 def lower_product(lowering: Lowering, group: Group) -> None:
     """``winograd_product`` and ``winograd_product_grad_input``."""
-    node = lowering.graph[group.root]
+    node = lowering.graph[group.anchor]
     (v, _) = node.inputs
     if v in lowering.deferred and _chunk(lowering, node):
-        readers = _readers(lowering, group.root)
-        if len(readers) == 1 and readers[0] == _BEHIND[node.op]:
-            lowering.deferred.add(group.root)
+        readers = _readers(lowering, group.anchor)
+        if len(readers) == 1 and readers[0] == MAP_BEHIND[node.op]:
+            lowering.deferred.add(group.anchor)
             return
     arguments = Arguments()
     source = _planes(lowering, v)
-    result = whole_planes(f"p{group.root}", node.spec, lowering.capacity)
+    result = whole_planes(f"p{group.anchor}", node.spec, lowering.capacity)
     _, rows, columns, _ = node.spec.shape
     most = rows * columns * lowering.capacity
     spec, tile = _contractions(lowering, node, source, result, most, arguments)
     back = node.op == "winograd_product_grad_input"
     lowering.emit(spec, arguments, node.name, schedule=tile, gradient=back)
-    _settle(lowering, group.root, result)
+    _settle(lowering, group.anchor, result)
 
 
 def _contractions(
@@ -285,7 +283,7 @@ def _contractions(
 @lowers("winograd_product_grad_weight")
 def lower_product_grad_weight(lowering: Lowering, group: Group) -> None:
     """``winograd_product_grad_weight``."""
-    node = lowering.graph[group.root]
+    node = lowering.graph[group.anchor]
     v, dm = node.inputs
     chunk = _chunk(lowering, node) if {v, dm} <= lowering.deferred else 0
     _, rows, columns, _ = lowering.spec(v).shape
@@ -300,7 +298,7 @@ def lower_product_grad_weight(lowering: Lowering, group: Group) -> None:
     dtype = node.spec.dtype
     _, channels, filters = node.spec.shape
     seen, dy = (arguments.add(place.buffer) for place in (source, gradient))
-    place = lowering.allocate(group.root)
+    place = lowering.allocate(group.anchor)
     result = arguments.add(place.buffer, write=True)
     inner, schedule = weight_contraction(
         lowering.target,
@@ -319,11 +317,9 @@ def lower_product_grad_weight(lowering: Lowering, group: Group) -> None:
     if not chunk:
         lowering.emit(sums, arguments, node.name, schedule=schedule)
         return
-    maps = [
-        _to_planes(lowering, lowering.graph[index], to, arguments)
-        for index, to in ((v, source), (dm, gradient))
-    ]
-    spec = WinogradConvWeightSpec(*maps, sums, len(arguments.buffers))
+    maps = _to_planes(lowering, lowering.graph[v], source, arguments)
+    gradient_maps = _to_planes(lowering, lowering.graph[dm], gradient, arguments)
+    spec = WinogradConvWeightSpec(maps, gradient_maps, sums, len(arguments.buffers))
     lowering.emit(spec, arguments, node.name, schedule=Chunks(chunk, schedule))
 
 

@@ -92,7 +92,7 @@ class _InsideEmission(Emission):
                     body(b.add(groups, b.sub(image, grouped)), image, 1)
 
         if self.blocks_outermost:
-            self._blocks(lambda block: each(lambda *group: rows(*group, block)))
+            self._blocks(lambda block: each(lambda *group: rows(*group, block=block)))
         else:
             each(lambda *group: self._blocks(partial(rows, *group)))
 
