@@ -44,7 +44,7 @@ __all__ = [
     "ShapeError",
     "TrainingError",
 ]
-
+__public__ = {"isoconv": ["errors"]}
 
 _LONGEST = 50_000
 """Characters of the longest message; what it quotes may have any length."""

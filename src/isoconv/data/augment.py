@@ -17,6 +17,7 @@ from isoconv.checks import check_array, check_count, check_flag, check_kind, che
 from isoconv.errors import ArgumentError
 
 __all__ = ["Augmentation", "table"]
+__public__ = {"isoconv.data": ["Augmentation", "table"]}
 
 # Which random number of a sample is used for what.
 _CROP_Y, _CROP_X, _FLIP, _SHIFT_Y, _SHIFT_X, _CUT_Y, _CUT_X, _ANGLE = range(8)

@@ -18,6 +18,7 @@ from isoconv.checks import (
 from isoconv.errors import ArgumentError
 
 __all__ = ["DTYPES", "OPACITIES", "Opacity", "PixelType", "Reading"]
+__public__ = {"isoconv.data": ["Reading"]}
 
 PixelType = Literal["uint8", "float32"]
 DTYPES: tuple[PixelType, PixelType] = ("uint8", "float32")

@@ -21,6 +21,7 @@ from isoconv.train.run import Run
 from isoconv.train.step import LOSSES, LossName
 
 __all__ = ["Inspection", "LayerView", "inspect"]
+__public__ = {"isoconv": ["inspect"]}
 
 
 def inspect(

@@ -27,6 +27,7 @@ __all__ = [
     "softmax",
     "tanh",
 ]
+__public__ = {"isoconv.nn": ["[A-Z]*"], "isoconv.nn.functional": ["[a-z]*"]}
 
 
 def relu(x: Tensor) -> Tensor:

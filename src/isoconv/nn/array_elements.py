@@ -6,7 +6,7 @@ from numpy.typing import ArrayLike
 
 from isoconv.graph.operation import Array
 from isoconv.nn import functional
-from isoconv.nn.computed import on_arrays
+from isoconv.nn.arrays import on_arrays
 
 __all__ = [
     "gelu",
@@ -19,6 +19,7 @@ __all__ = [
     "softmax",
     "tanh",
 ]
+__public__ = {"isoconv": ["*"]}
 
 
 def relu(x: ArrayLike) -> Array:

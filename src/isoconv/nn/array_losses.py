@@ -6,9 +6,10 @@ from numpy.typing import ArrayLike
 
 from isoconv.graph.operation import Array
 from isoconv.nn import functional
-from isoconv.nn.computed import on_arrays
+from isoconv.nn.arrays import on_arrays
 
 __all__ = ["bce_with_logits", "cross_entropy", "mse"]
+__public__ = {"isoconv": ["*"]}
 
 
 def cross_entropy(logits: ArrayLike, labels: ArrayLike, smoothing: float = 0.0) -> Array:

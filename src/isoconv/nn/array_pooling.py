@@ -6,7 +6,7 @@ from numpy.typing import ArrayLike
 
 from isoconv.graph.operation import Array
 from isoconv.nn import functional
-from isoconv.nn.computed import on_arrays
+from isoconv.nn.arrays import on_arrays
 from isoconv.nn.settings import PaddingSetting, PerAxis
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "max_pool2d",
     "max_pool3d",
 ]
+__public__ = {"isoconv": ["*"]}
 
 
 def max_pool1d(

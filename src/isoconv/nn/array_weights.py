@@ -6,11 +6,12 @@ from numpy.typing import ArrayLike
 
 from isoconv.graph.operation import Array
 from isoconv.nn import functional
-from isoconv.nn.computed import on_arrays
+from isoconv.nn.arrays import on_arrays
 from isoconv.nn.convolution import Algorithm
 from isoconv.nn.settings import PaddingSetting, PerAxis
 
 __all__ = ["batch_norm", "conv1d", "conv2d", "conv3d", "linear"]
+__public__ = {"isoconv": ["*"]}
 
 
 def conv1d(

@@ -12,6 +12,7 @@ from isoconv.nn.shaping import concatenate
 from isoconv.nn.tensor import Tensor, check_tensors
 
 __all__ = ["Add", "Concatenate", "Multiply", "Residual", "Sequential"]
+__public__ = {"isoconv.nn": ["[A-Z]*"]}
 
 
 class Sequential(Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# begin of names that `python -m scripts.public_names` writes
 from isoconv.nn.activations import (
     gelu,
     leaky_relu,
@@ -31,35 +32,12 @@ from isoconv.nn.regularization import dropout
 from isoconv.nn.shaping import concatenate, flatten, slice_channels, zero_pad
 
 __all__ = [
-    "avg_pool1d",
-    "avg_pool2d",
-    "avg_pool3d",
-    "batch_norm",
-    "bce_with_logits",
-    "concatenate",
-    "conv1d",
-    "conv2d",
-    "conv3d",
-    "cross_entropy",
-    "dropout",
-    "flatten",
-    "gelu",
-    "global_avg_pool",
-    "global_max_pool",
-    "leaky_relu",
-    "linear",
-    "log_softmax",
-    "max_pool1d",
-    "max_pool2d",
-    "max_pool3d",
-    "moments",
-    "mse",
-    "power",
-    "relu",
-    "sigmoid",
-    "silu",
-    "slice_channels",
-    "softmax",
-    "tanh",
-    "zero_pad",
-]
+    "avg_pool1d", "avg_pool2d", "avg_pool3d", "batch_norm", "bce_with_logits", "concatenate",
+    "conv1d", "conv2d", "conv3d", "cross_entropy", "dropout", "flatten", "gelu", "global_avg_pool",
+    "global_max_pool", "leaky_relu", "linear", "log_softmax", "max_pool1d", "max_pool2d",
+    "max_pool3d", "moments", "mse", "power", "relu", "sigmoid", "silu", "slice_channels", "softmax",
+    "tanh", "zero_pad",
+]  # fmt: skip
+# end of names
+
+__public__ = {"isoconv.nn": ["functional"]}

@@ -11,6 +11,7 @@ from isoconv.nn.tensor import Tensor, apply
 from isoconv.ops import ConvGeometry
 
 __all__ = ["Linear", "linear"]
+__public__ = {"isoconv.nn": ["[A-Z]*"], "isoconv.nn.functional": ["[a-z]*"]}
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

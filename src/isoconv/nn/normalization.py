@@ -13,6 +13,7 @@ from isoconv.ops import BatchNorm as BatchNormAttrs
 from isoconv.ops import CountAttrs, Epsilon, Sum
 
 __all__ = ["BatchNorm", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "batch_norm", "moments"]
+__public__ = {"isoconv.nn": ["[A-Z]*"], "isoconv.nn.functional": ["[a-z]*"]}
 
 
 def moments(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -34,6 +34,7 @@ __all__ = [
     "max_pool2d",
     "max_pool3d",
 ]
+__public__ = {"isoconv.nn": ["[A-Z]*"], "isoconv.nn.functional": ["[a-z]*"]}
 
 
 def _window(

@@ -10,6 +10,7 @@ from isoconv.nn.tensor import Tensor, check_tensors
 from isoconv.ops import Dropout as DropoutAttrs
 
 __all__ = ["Dropout", "dropout"]
+__public__ = {"isoconv.nn": ["[A-Z]*"], "isoconv.nn.functional": ["[a-z]*"]}
 
 
 def dropout(x: Tensor, rate: float = 0.5) -> Tensor:

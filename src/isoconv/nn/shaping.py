@@ -22,6 +22,7 @@ __all__ = [
     "slice_channels",
     "zero_pad",
 ]
+__public__ = {"isoconv.nn": ["[A-Z]*"], "isoconv.nn.functional": ["[a-z]*"]}
 
 
 def flatten(x: Tensor) -> Tensor:

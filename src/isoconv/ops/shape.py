@@ -17,6 +17,7 @@ from isoconv.graph.terms import Padding as Beyond
 from isoconv.ops.check import dtype_error, shape_error
 
 __all__ = ["Embed", "Padding", "Shape", "Slice"]
+__public__ = {"isoconv.ops": ["[A-Z]*"]}
 
 Flows = tuple[int | None, ...]
 

@@ -32,6 +32,7 @@ from isoconv.ops.check import require_batched, require_float, require_unbatched,
 from isoconv.ops.winograd_product import PLACES
 
 __all__ = ["WinogradOutput", "WinogradPatches"]
+__public__ = {"isoconv.ops": ["[A-Z]*"]}
 
 Flows = tuple[int | None, ...]
 Lines = Sequence[Any]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# begin of names that `python -m scripts.public_names` writes
 from isoconv.train import optim, schedule
 from isoconv.train.callbacks import Callback, EarlyStopping
 from isoconv.train.checkpoint import RunFolder
@@ -27,35 +28,10 @@ from isoconv.train.trainer import Trainer
 from isoconv.train.verify import Verification, verify
 
 __all__ = [
-    "Answer",
-    "Baseline",
-    "Callback",
-    "Checkpoint",
-    "ClassScores",
-    "Difference",
-    "EarlyStopping",
-    "Evaluation",
-    "Evaluator",
-    "Interrupted",
-    "Loss",
-    "Normalisation",
-    "Outcome",
-    "Preparation",
-    "Receipt",
-    "Recipe",
-    "Run",
-    "RunDifference",
-    "RunFolder",
-    "Scores",
-    "Trainer",
-    "Verification",
-    "answers",
-    "diff",
-    "evaluate",
-    "load",
-    "optim",
-    "schedule",
-    "score",
-    "verify",
+    "Answer", "Baseline", "Callback", "Checkpoint", "ClassScores", "Difference", "EarlyStopping",
+    "Evaluation", "Evaluator", "Interrupted", "Loss", "Normalisation", "Outcome", "Preparation",
+    "Receipt", "Recipe", "Run", "RunDifference", "RunFolder", "Scores", "Trainer", "Verification",
+    "answers", "diff", "evaluate", "load", "optim", "schedule", "score", "verify",
     "wilson_interval",
-]
+]  # fmt: skip
+# end of names

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = ["Trainer"]
+__public__ = {"isoconv": ["Trainer"], "isoconv.train": ["Trainer"]}
 
 OPTIONS = ("threads", "target", "callbacks", "progress", "keep_checkpoints", "save_every")
 """Settings that decide none."""

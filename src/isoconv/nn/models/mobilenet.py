@@ -14,6 +14,7 @@ from isoconv.nn.regularization import Dropout
 from isoconv.nn.settings import image_shape
 
 __all__ = ["mobilenetv2"]
+__public__ = {"isoconv.nn.models": ["*"]}
 
 SMALL = 64
 """Up to this side images are taken for small ones, such as CIFAR's."""

@@ -15,6 +15,7 @@ from isoconv.nn.pooling import GlobalAvgPool2d, MaxPool2d
 from isoconv.nn.settings import image_shape
 
 __all__ = ["resnet18", "resnet18_winograd", "resnet20", "resnet20_winograd", "small_resnet"]
+__public__ = {"isoconv.nn.models": ["*"]}
 
 SMALL = 64
 """Up to this side images are taken for small ones, such as CIFAR's."""
