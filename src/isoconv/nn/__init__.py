@@ -7,23 +7,18 @@ from isoconv.nn import functional, models
 from isoconv.nn.activations import GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softmax, Tanh
 from isoconv.nn.combining import Add, Concatenate, Multiply, Residual, Sequential
 from isoconv.nn.convolution import Conv1d, Conv2d, Conv3d, DepthwiseConv2d
-from isoconv.nn.linear import Linear
-from isoconv.nn.module import Module
-from isoconv.nn.normalization import BatchNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d
-from isoconv.nn.pooling import (
-    AvgPool1d,
-    AvgPool2d,
-    AvgPool3d,
+from isoconv.nn.global_pooling import (
     GlobalAvgPool1d,
     GlobalAvgPool2d,
     GlobalAvgPool3d,
     GlobalMaxPool1d,
     GlobalMaxPool2d,
     GlobalMaxPool3d,
-    MaxPool1d,
-    MaxPool2d,
-    MaxPool3d,
 )
+from isoconv.nn.linear import Linear
+from isoconv.nn.module import Module
+from isoconv.nn.normalization import BatchNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d
+from isoconv.nn.pooling import AvgPool1d, AvgPool2d, AvgPool3d, MaxPool1d, MaxPool2d, MaxPool3d
 from isoconv.nn.regularization import Dropout
 from isoconv.nn.shaping import Flatten, ZeroPad1d, ZeroPad2d, ZeroPad3d
 from isoconv.nn.summary import Summary

@@ -15,6 +15,7 @@ from isoconv.nn.activations import (
     tanh,
 )
 from isoconv.nn.convolution import conv1d, conv2d, conv3d
+from isoconv.nn.global_pooling import global_avg_pool, global_max_pool
 from isoconv.nn.linear import linear
 from isoconv.nn.losses import bce_with_logits, cross_entropy, mse
 from isoconv.nn.normalization import batch_norm, moments
@@ -22,8 +23,6 @@ from isoconv.nn.pooling import (
     avg_pool1d,
     avg_pool2d,
     avg_pool3d,
-    global_avg_pool,
-    global_max_pool,
     max_pool1d,
     max_pool2d,
     max_pool3d,

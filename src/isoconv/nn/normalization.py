@@ -101,13 +101,20 @@ class BatchNorm(Module):
     of the shard's images and positions; ``running_mean`` and ``running_var`` follow them with
     ``new = (1 - momentum) · old + momentum · s``, where ``s`` is the average of the shards'
     statistics, weighted by their images. (The variance is the plain one, divided by m.) In
-    inference the running ones are used. Ioffe and Szegedy 2015, "Batch normalization".
-
-    Input and output ``(C,)``, ``(L, C)``, ``(H, W, C)`` or ``(D, H, W, C)``.
+    inference the running ones are used.
 
     Args:
         eps: added to the variance.
         momentum: share of the newest statistics in the running ones.
+
+    Input shape:
+        ``(..., C)``, float32.
+
+    Output shape:
+        ``(..., C)``, the same.
+
+    Source:
+        Ioffe and Szegedy 2015, "Batch normalization: accelerating deep network training".
 
     Raises:
         ShapeError: when traced: an input without channels.

@@ -50,6 +50,18 @@ class Dropout(Module):
     Args:
         rate: probability of dropping an element, from 0 to below 1.
 
+    Input shape:
+        ``(...)``, any shape, float32.
+
+    Output shape:
+        ``(...)``, the same.
+
+    Source:
+        Srivastava et al. 2014, "Dropout: a simple way to prevent neural networks from overfitting".
+
+    Raises:
+        ArgumentError: when traced: a rate outside its range.
+
     Example:
         >>> from isoconv import nn
         >>> nn.Dropout(0.25)
