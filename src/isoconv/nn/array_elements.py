@@ -26,10 +26,13 @@ def relu(x: ArrayLike) -> Array:
     """``max(x, 0)``; NaN stays NaN.
 
     Args:
-        x: ``(N, ...)``, any shape.
+        x: the input.
 
-    Returns:
-        The same shape.
+    Input shape:
+        x: ``(N, ...)``, any shape, float32 or float64.
+
+    Output shape:
+        ``(N, ...)``, the same, of the dtype of x.
 
     Raises:
         ShapeError: a single number.
@@ -48,11 +51,14 @@ def leaky_relu(x: ArrayLike, slope: float = 0.01) -> Array:
     """``x`` where x > 0, else ``slope · x``. Maas et al. 2013.
 
     Args:
-        x: ``(N, ...)``, any shape.
+        x: the input.
         slope: factor below zero, a finite number of float32.
 
-    Returns:
-        The same shape.
+    Input shape:
+        x: ``(N, ...)``, any shape, float32 or float64.
+
+    Output shape:
+        ``(N, ...)``, the same, of the dtype of x.
 
     Raises:
         ShapeError: a single number.
@@ -72,10 +78,13 @@ def sigmoid(x: ArrayLike) -> Array:
     """``1 / (1 + exp(-x))``.
 
     Args:
-        x: ``(N, ...)``, any shape.
+        x: the input.
 
-    Returns:
-        The same shape.
+    Input shape:
+        x: ``(N, ...)``, any shape, float32 or float64.
+
+    Output shape:
+        ``(N, ...)``, the same, of the dtype of x.
 
     Raises:
         ShapeError: a single number.
@@ -94,10 +103,13 @@ def tanh(x: ArrayLike) -> Array:
     """``(exp(x) - exp(-x)) / (exp(x) + exp(-x))``.
 
     Args:
-        x: ``(N, ...)``, any shape.
+        x: the input.
 
-    Returns:
-        The same shape.
+    Input shape:
+        x: ``(N, ...)``, any shape, float32 or float64.
+
+    Output shape:
+        ``(N, ...)``, the same, of the dtype of x.
 
     Raises:
         ShapeError: a single number.
@@ -116,10 +128,13 @@ def gelu(x: ArrayLike) -> Array:
     """``x/2 · (1 + erf(x / √2))``. Hendrycks and Gimpel 2016.
 
     Args:
-        x: ``(N, ...)``, any shape.
+        x: the input.
 
-    Returns:
-        The same shape.
+    Input shape:
+        x: ``(N, ...)``, any shape, float32 or float64.
+
+    Output shape:
+        ``(N, ...)``, the same, of the dtype of x.
 
     Raises:
         ShapeError: a single number.
@@ -138,10 +153,13 @@ def silu(x: ArrayLike) -> Array:
     """``x · sigmoid(x)``. Elfwing et al. 2017.
 
     Args:
-        x: ``(N, ...)``, any shape.
+        x: the input.
 
-    Returns:
-        The same shape.
+    Input shape:
+        x: ``(N, ...)``, any shape, float32 or float64.
+
+    Output shape:
+        ``(N, ...)``, the same, of the dtype of x.
 
     Raises:
         ShapeError: a single number.
@@ -162,11 +180,15 @@ def power(x: ArrayLike, y: ArrayLike) -> Array:
     ``x**0`` and ``1**y`` are 1; a negative x with a y that is not whole gives NaN.
 
     Args:
-        x: ``(N, ...)``, any shape.
-        y: an array whose shape broadcasts with x, or one number for all.
+        x: the base.
+        y: the exponent.
 
-    Returns:
-        The shape of both, broadcast.
+    Input shape:
+        x: ``(N, ...)``, any shape, float32 or float64.
+        y: a shape that broadcasts with x, or a single number, the same dtype.
+
+    Output shape:
+        ``(N, ...)``, both shapes broadcast, of the dtype of x.
 
     Raises:
         ShapeError: shapes that do not broadcast.
@@ -185,10 +207,13 @@ def softmax(x: ArrayLike) -> Array:
     """``exp(x_k) / Σ_j exp(x_j)`` over the last axis; the largest is subtracted first.
 
     Args:
-        x: ``(N, ..., K)``.
+        x: the input.
 
-    Returns:
-        The same shape; each row adds up to 1 but for rounding.
+    Input shape:
+        x: ``(N, ..., K)``, float32 or float64.
+
+    Output shape:
+        ``(N, ..., K)`` of the dtype of x; each row adds up to 1 but for rounding.
 
     Raises:
         ShapeError: an array without an axis of classes.
@@ -207,10 +232,13 @@ def log_softmax(x: ArrayLike) -> Array:
     """``x_k - log Σ_j exp(x_j)`` over the last axis; the largest is subtracted first.
 
     Args:
-        x: ``(N, ..., K)``.
+        x: the input.
 
-    Returns:
-        The same shape.
+    Input shape:
+        x: ``(N, ..., K)``, float32 or float64.
+
+    Output shape:
+        ``(N, ..., K)`` of the dtype of x.
 
     Raises:
         ShapeError: an array without an axis of classes.

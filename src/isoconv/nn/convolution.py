@@ -115,9 +115,9 @@ def conv1d(
         x: ``(L, C)``.
         weight: ``(k, C / groups, O)``.
         bias: ``(O,)`` or None.
-        stride: step.
-        padding: zeros on both sides, a pair in a tuple, ``"same"`` or ``"valid"``.
-        dilation: distance between kernel elements.
+        stride: step S.
+        padding: zeros P on both sides, a pair in a tuple, ``"same"`` or ``"valid"``.
+        dilation: distance D between kernel elements.
         groups: channels are cut into this many groups that do not see each other.
         flip: True for true convolution.
 
@@ -171,10 +171,10 @@ def conv2d(
         x: ``(H, W, C)``.
         weight: ``(kh, kw, C / groups, O)``.
         bias: ``(O,)`` or None.
-        stride: step, one number or one per axis.
-        padding: zeros around: one number, one per axis, a pair (before, after) per axis,
+        stride: step S, one number or one per axis.
+        padding: zeros P around: one number, one per axis, a pair (before, after) per axis,
             ``"same"`` (``ceil(size / stride)`` outputs) or ``"valid"`` (none).
-        dilation: distance between kernel elements, one number or one per axis.
+        dilation: distance D between kernel elements, one number or one per axis.
         groups: channels are cut into this many groups that do not see each other; output channel
             o belongs to group ``o // (O / groups)``.
         flip: True for true convolution.
@@ -213,9 +213,9 @@ def conv3d(
         x: ``(D, H, W, C)``.
         weight: ``(kd, kh, kw, C / groups, O)``.
         bias: ``(O,)`` or None.
-        stride: step.
-        padding: zeros around.
-        dilation: distance between kernel elements.
+        stride: step S.
+        padding: zeros P around.
+        dilation: distance D between kernel elements.
         groups: channels are cut into this many groups that do not see each other.
         flip: True for true convolution.
 
@@ -383,9 +383,9 @@ class DepthwiseConv2d(Module):
 
     Args:
         kernel_size: one number or one per axis.
-        stride: step.
+        stride: step S.
         padding: as in `Conv2d`.
-        dilation: distance between kernel elements.
+        dilation: distance D between kernel elements.
         multiplier: output channels per input channel.
         bias: whether a learned number is added to each channel.
         flip: True for true convolution.

@@ -93,10 +93,10 @@ def max_pool2d(
 
     Args:
         x: ``(H, W, C)``.
-        kernel_size: size of the window, one number or one per axis.
-        stride: step; None for the kernel size.
-        padding: room around, as in `conv2d`; at most half the kernel.
-        dilation: distance between the window's elements.
+        kernel_size: size K of the window, one number or one per axis.
+        stride: step S; None for the kernel size.
+        padding: room P around, as in `conv2d`; at most half the kernel.
+        dilation: distance D between the window's elements.
         ceil_mode: a last window that hangs over the end is kept.
 
     Returns:
@@ -178,9 +178,9 @@ def avg_pool2d(
 
     Args:
         x: ``(H, W, C)``.
-        kernel_size: size of the window, one number or one per axis.
-        stride: step; None for the kernel size.
-        padding: zeros around, as in `conv2d`; at most half the kernel.
+        kernel_size: size K of the window, one number or one per axis.
+        stride: step S; None for the kernel size.
+        padding: zeros P around, as in `conv2d`; at most half the kernel.
         ceil_mode: a last window that hangs over the end is kept; what hangs over is not counted.
         count_include_pad: divide by the window's positions in the padded input (True) or in the
             input alone (False).
@@ -268,7 +268,7 @@ class MaxPool2d(_MaxPool):
     """`max_pool2d` as a layer: the largest value of each window.
 
     Args:
-        kernel_size: size of the window, one number or one per axis.
+        kernel_size: size K of the window, one number or one per axis.
         stride: step S; None for the kernel size.
         padding: room P around, at most half the kernel; it never wins.
         dilation: distance D between the window's elements.
@@ -371,7 +371,7 @@ class AvgPool2d(_AvgPool):
     """`avg_pool2d` as a layer: the average of each window.
 
     Args:
-        kernel_size: size of the window, one number or one per axis.
+        kernel_size: size K of the window, one number or one per axis.
         stride: step S; None for the kernel size.
         padding: zeros P around, at most half the kernel.
         ceil_mode: a last window that hangs over the end is kept.
