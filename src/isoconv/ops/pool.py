@@ -153,6 +153,8 @@ register(
         reference=_max_pool,
         epilogue=True,
         terms=_terms_max_pool,
+        kernels="window",
+        heavy=True,
     )
 )
 
@@ -222,6 +224,7 @@ register(
         reference=_max_pool_grad,
         epilogue=True,
         terms=_terms_max_pool_grad,
+        kernels="window",
     )
 )
 
@@ -287,6 +290,8 @@ register(
         reference=_avg_pool,
         epilogue=True,
         terms=_terms_avg_pool,
+        kernels="window",
+        heavy=True,
     )
 )
 
@@ -365,5 +370,6 @@ register(
         reference=_avg_pool_grad,
         epilogue=True,
         terms=_terms_avg_pool_grad,
+        kernels="window",
     )
 )

@@ -123,6 +123,8 @@ register(
         gradient=_gradient_softmax,
         reference=_softmax,
         terms=_terms_softmax,
+        kernels="reduction",
+        gathers=True,
     )
 )
 
@@ -153,6 +155,8 @@ register(
         why_no_gradient="second derivatives of softmax are not offered",
         reference=_softmax_grad,
         terms=_terms_softmax_grad,
+        kernels="reduction",
+        gathers=True,
     )
 )
 
@@ -187,6 +191,8 @@ register(
         gradient=_gradient_log_softmax,
         reference=_log_softmax,
         terms=_terms_log_softmax,
+        kernels="reduction",
+        gathers=True,
     )
 )
 
@@ -220,6 +226,8 @@ register(
         why_no_gradient="second derivatives of log_softmax are not offered",
         reference=_log_softmax_grad,
         terms=_terms_log_softmax_grad,
+        kernels="reduction",
+        gathers=True,
     )
 )
 
@@ -312,6 +320,8 @@ register(
         gradient=_gradient_cross_entropy,
         reference=_cross_entropy,
         terms=_terms_cross_entropy,
+        kernels="reduction",
+        gathers=True,
     )
 )
 
@@ -363,6 +373,8 @@ register(
         why_no_gradient="second derivatives of cross-entropy are not offered",
         reference=_cross_entropy_grad,
         terms=_terms_cross_entropy_grad,
+        kernels="reduction",
+        gathers=True,
     )
 )
 
@@ -417,5 +429,7 @@ register(
         why_no_gradient="it is a step function, flat wherever it has a derivative",
         reference=_hits,
         terms=_terms_hits,
+        kernels="reduction",
+        gathers=True,
     )
 )

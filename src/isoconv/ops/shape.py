@@ -82,6 +82,7 @@ register(
         reference=_reshape,
         terms=_terms_reshape,
         view=True,
+        kernels="movement",
     )
 )
 
@@ -135,6 +136,8 @@ register(
         gradient=_gradient_concat,
         reference=_concat,
         terms=_terms_concat,
+        kernels="movement",
+        heavy=True,
     )
 )
 
@@ -183,6 +186,8 @@ register(
         gradient=_gradient_slice,
         reference=_slice,
         terms=_terms_slice,
+        kernels="movement",
+        part=True,
     )
 )
 
@@ -237,6 +242,7 @@ register(
         gradient=_gradient_embed,
         reference=_embed,
         terms=_terms_embed,
+        kernels="movement",
     )
 )
 
@@ -322,6 +328,7 @@ register(
         gradient=_gradient_pad,
         reference=_pad,
         terms=_terms_pad,
+        kernels="movement",
     )
 )
 
@@ -354,5 +361,7 @@ register(
         gradient=_gradient_crop,
         reference=_crop,
         terms=_terms_crop,
+        kernels="movement",
+        part=True,
     )
 )

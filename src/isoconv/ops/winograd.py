@@ -183,6 +183,7 @@ register(
         gradient=_gradient_input,
         reference=_winograd_input,
         terms=_terms_winograd_input,
+        kernels="winograd",
     )
 )
 
@@ -234,6 +235,7 @@ register(
         reference=_winograd_input_grad,
         terms=_terms_winograd_input_grad,
         epilogue=True,
+        kernels="winograd",
     )
 )
 
@@ -281,6 +283,7 @@ register(
         gradient=_gradient_weight,
         reference=_winograd_weight,
         terms=_terms_winograd_weight,
+        kernels="winograd",
     )
 )
 
@@ -317,6 +320,7 @@ register(
         gradient=_gradient_weight_grad,
         reference=_winograd_weight_grad,
         terms=_terms_winograd_weight_grad,
+        kernels="winograd",
     )
 )
 
@@ -369,6 +373,7 @@ register(
         reference=_winograd_output,
         terms=_terms_winograd_output,
         epilogue=True,
+        kernels="winograd",
     )
 )
 
@@ -417,5 +422,6 @@ register(
         gradient=_gradient_output_grad,
         reference=_winograd_output_grad,
         terms=_terms_winograd_output_grad,
+        kernels="winograd",
     )
 )
