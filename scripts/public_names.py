@@ -8,8 +8,8 @@ A file says below its ``__all__`` by which packages its names are reached:
 
 Each package stands with names of the file's ``__all__``, or patterns of them; the last part of the
 file's own name stands for the whole file. Between the two marks in a package's file this program
-writes the imports and ``__all__`` that follow, and in that of `isoconv` itself, which loads a name
-when it is first used, a table of the places. Nothing is imported for that.
+writes the imports and ``__all__`` that follow, and where names are loaded when they are first used
+a table of their places. Nothing is imported for that.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 SRC = Path(__file__).parents[1] / "src"
-WHOLE = "isoconv"
-"""The package that loads its names when they are first used."""
+LATE = ("isoconv",)
+"""Packages that load their names when they are first used, with `isoconv.onward.late_names`."""
 BEGIN = "# begin of names that `python -m scripts.public_names` writes\n"
 END = "# end of names\n"
 BLOCK = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
@@ -153,7 +153,7 @@ def block(package: str, offers: Sequence[Offer]) -> str:
     if len(names) < len(offers):
         raise SystemExit(f"{package}: a name is offered twice among {', '.join(names)}")
     others = [offer for offer in offers if offer.module != package]
-    late = package == WHOLE
+    late = package in LATE
     lines = ["if TYPE_CHECKING:", *imports(others, "    ")] if late else imports(others)
     parts = ["\n".join(lines), skipped(listing(names, "__all__ = [", "]"))]
     if late:

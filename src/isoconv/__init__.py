@@ -8,8 +8,9 @@ Example:
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from isoconv.onward import late_names
 
 # begin of names that `python -m scripts.public_names` writes
 if TYPE_CHECKING:
@@ -94,14 +95,7 @@ __version__ = "0.1.0"
 
 if not TYPE_CHECKING:
     # To a type checker this would say that any name is there.
-    def __getattr__(name: str) -> Any:
-        """Load a public name when it is first used, which keeps ``import isoconv`` quick."""
-        place = next((place for place, names in _PLACES.items() if name in names), None)
-        if place is None:
-            raise AttributeError(f"module 'isoconv' has no attribute {name!r}")
-        module = importlib.import_module(place)
-        # A loaded package stands here by its name: `explain` is one, called as its function.
-        return globals().setdefault(name, getattr(module, name, None))
+    __getattr__ = late_names(__name__, _PLACES)
 
 
 def __dir__() -> list[str]:
