@@ -17,7 +17,7 @@ from isoconv.data import Dataset, Splits
 from isoconv.errors import ArgumentError, CheckpointError
 from isoconv.nn import models, storage
 from isoconv.nn.record import with_weights
-from isoconv.run import step_schedule, tree
+from isoconv.run import tree
 from isoconv.run.training import TrainingEngine
 from isoconv.train import (
     Callback,
@@ -331,13 +331,7 @@ def test_a_changed_order_of_shards_is_found(tmp_path, monkeypatch) -> None:
     out = tmp_path / "run"
     fit(out, shard_size=2, threads=1, epochs=1)
 
-    def fold(nodes, shards):
-        first, *rest = nodes
-        assert shards == len(nodes)
-        return [tree.Merge(first.slot, node.slot) for node in rest], first.slot
-
-    monkeypatch.setattr(tree, "_are_halves", lambda *_: False)
-    monkeypatch.setattr(step_schedule, "finish_tree", fold)
+    monkeypatch.setattr(tree, "_are_halves", lambda left, *_: left.place == 0)
     place = check(out, threads=1).difference
     assert place.epoch == 1
     assert place.step is not None
