@@ -34,6 +34,13 @@ ALLOWED["__main__"] = frozenset({"cli", "signals"})
 ALLOWED["optim"] = ALLOWED["schedule"] = frozenset({"train"})
 ALLOWED["symbols"] = frozenset({"explain"})
 
+WINGS = (
+    ("target", "layout"), ("native",), ("pointwise",), ("calls",), ("lowering",),
+    ("augmentation", "movement", "reduction", "window"), ("contraction",), ("winograd",),
+    ("lower",),
+)  # fmt: skip
+"""The wings of compile/ from the lowest up; those of one row do not know one another."""
+
 RESULTS = ("arithmetic", "graph", "ops", "compile", "run", "nn", "train", "explain")
 """Rooms on the path to a result."""
 
@@ -110,6 +117,33 @@ def test_imports_go_one_way(path: Path) -> None:
         and not (other == "__version__" and room in ("train", "cli", "report"))
     ]
     assert not wrong, f"{name_of(path)}: {'; '.join(wrong)}"
+
+
+def wing_of(name: str) -> str:
+    """The wing of a module of compile/, by its whole name."""
+    return name.split(".")[2]
+
+
+@pytest.mark.parametrize("path", sorted((SRC / "compile").glob("*/*.py")), ids=name_of)
+def test_wings_read_downwards(path: Path) -> None:
+    """A wing of compile/ imports itself and what is below it, also for types."""
+    level = {wing: number for number, wings in enumerate(WINGS) for wing in wings}
+    own = path.relative_to(SRC).parts[1].removesuffix(".py")
+    wrong = [
+        f"line {node.lineno}: {node.module}"
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.ImportFrom)
+        and (node.module or "").startswith("isoconv.compile.")
+        and (other := wing_of(str(node.module))) != own
+        and level[other] >= level[own]
+    ]
+    assert not wrong, f"{name_of(path)}: {'; '.join(wrong)}"
+
+
+def test_every_wing_has_its_place() -> None:
+    """No folder and no module of compile/ is left out of the order."""
+    present = {path.stem for path in (SRC / "compile").glob("[!_]*") if path.name != "__pycache__"}
+    assert {wing for wings in WINGS for wing in wings} == present
 
 
 def test_imports_are_absolute() -> None:

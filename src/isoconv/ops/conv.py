@@ -13,6 +13,7 @@ with no axes, is the linear layer.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
@@ -130,6 +131,9 @@ register(
         reference=_conv,
         epilogue=True,
         terms=_terms_conv,
+        kernels="contraction",
+        heavy=True,
+        multiply_adds=lambda y, _, w: y.size * prod(w.shape[:-1]),
     )
 )
 
@@ -233,6 +237,7 @@ register(
         reference=_grad_input,
         epilogue=True,
         terms=_terms_grad_input,
+        kernels="contraction",
     )
 )
 
@@ -311,5 +316,6 @@ register(
         gradient=_gradient_grad_weight,
         reference=_grad_weight,
         terms=_terms_grad_weight,
+        kernels="contraction",
     )
 )

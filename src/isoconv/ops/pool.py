@@ -152,6 +152,8 @@ register(
         reference=_max_pool,
         epilogue=True,
         terms=_terms_max_pool,
+        kernels="window",
+        heavy=True,
     )
 )
 
@@ -221,6 +223,7 @@ register(
         reference=_max_pool_grad,
         epilogue=True,
         terms=_terms_max_pool_grad,
+        kernels="window",
     )
 )
 
@@ -286,6 +289,8 @@ register(
         reference=_avg_pool,
         epilogue=True,
         terms=_terms_avg_pool,
+        kernels="window",
+        heavy=True,
     )
 )
 
@@ -364,5 +369,6 @@ register(
         reference=_avg_pool_grad,
         epilogue=True,
         terms=_terms_avg_pool_grad,
+        kernels="window",
     )
 )

@@ -81,6 +81,7 @@ register(
         reference=_reshape,
         terms=_terms_reshape,
         view=True,
+        kernels="movement",
     )
 )
 
@@ -134,6 +135,8 @@ register(
         gradient=_gradient_concat,
         reference=_concat,
         terms=_terms_concat,
+        kernels="movement",
+        heavy=True,
     )
 )
 
@@ -182,6 +185,8 @@ register(
         gradient=_gradient_slice,
         reference=_slice,
         terms=_terms_slice,
+        kernels="movement",
+        part=True,
     )
 )
 
@@ -236,6 +241,7 @@ register(
         gradient=_gradient_embed,
         reference=_embed,
         terms=_terms_embed,
+        kernels="movement",
     )
 )
 
@@ -321,6 +327,7 @@ register(
         gradient=_gradient_pad,
         reference=_pad,
         terms=_terms_pad,
+        kernels="movement",
     )
 )
 
@@ -353,5 +360,7 @@ register(
         gradient=_gradient_crop,
         reference=_crop,
         terms=_terms_crop,
+        kernels="movement",
+        part=True,
     )
 )

@@ -182,6 +182,7 @@ register(
         gradient=_gradient_input,
         reference=_winograd_input,
         terms=_terms_winograd_input,
+        kernels="winograd",
     )
 )
 
@@ -233,6 +234,7 @@ register(
         reference=_winograd_input_grad,
         terms=_terms_winograd_input_grad,
         epilogue=True,
+        kernels="winograd",
     )
 )
 
@@ -280,6 +282,7 @@ register(
         gradient=_gradient_weight,
         reference=_winograd_weight,
         terms=_terms_winograd_weight,
+        kernels="winograd",
     )
 )
 
@@ -316,6 +319,7 @@ register(
         gradient=_gradient_weight_grad,
         reference=_winograd_weight_grad,
         terms=_terms_winograd_weight_grad,
+        kernels="winograd",
     )
 )
 
@@ -368,6 +372,7 @@ register(
         reference=_winograd_output,
         terms=_terms_winograd_output,
         epilogue=True,
+        kernels="winograd",
     )
 )
 
@@ -416,5 +421,6 @@ register(
         gradient=_gradient_output_grad,
         reference=_winograd_output_grad,
         terms=_terms_winograd_output_grad,
+        kernels="winograd",
     )
 )
