@@ -1,10 +1,7 @@
 """The schedule of a step: every shard is run once, whoever runs it, and the sums are the tree's."""
 
-<<<<<<< HEAD
-=======
 from __future__ import annotations
 
->>>>>>> wt-lead
 from typing import Any
 
 import pytest
@@ -14,17 +11,10 @@ from isoconv.run.step_schedule import Barrier, Reduce, StepSchedule, SumsBuffer,
 from isoconv.run.tree import TreeNode
 
 
-<<<<<<< HEAD
 def reduced(schedule: StepSchedule) -> dict[TreeNode, Any]:
     """Sums of the nodes that are left, as nested pairs, when all parts of all stages are done."""
     held: dict[SumsBuffer, Any] = {}
     pending = [list(schedule.stages(t)) for t in range(schedule.threads)]
-=======
-def joined(schedule: StepSchedule, threads: int) -> Any:
-    """The sum in the root's slot, as nested pairs, when all parts of all stages are done."""
-    slots: dict[tuple[int, ...], Any] = {}
-    pending = [list(schedule.stages(t)) for t in range(threads)]
->>>>>>> wt-lead
     while any(pending):
         # Up to the next barrier everybody is alone; a stage in parts counts when all did theirs.
         for stages in pending:
@@ -38,11 +28,7 @@ def joined(schedule: StepSchedule, threads: int) -> Any:
     return {node: held[schedule.buffers[node]] for node in schedule.nodes}
 
 
-<<<<<<< HEAD
 def act(stage: Task | Reduce, schedule: StepSchedule, held: dict[SumsBuffer, Any]) -> None:
-=======
-def act(stage: Task | Reduce, slots: dict[tuple[int, ...], Any]) -> None:
->>>>>>> wt-lead
     """Carry a stage out."""
     if isinstance(stage, Task):
         buffer = schedule.buffers[TreeNode(0, stage.shard)]

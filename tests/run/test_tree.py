@@ -1,5 +1,7 @@
 """The tree over shards: the written order of addition, whoever adds."""
 
+from __future__ import annotations
+
 import itertools
 from typing import Any
 
@@ -12,7 +14,7 @@ from isoconv.arithmetic.sums import tree_sum
 from isoconv.errors import ArgumentError, TrainingError
 from isoconv.run.tree import Pair, TreeNode, add_nodes, shard_ranges, walk
 
-Vector = NDArray[np.float32]
+Vector = NDArray[Any]
 
 
 def written(level: int, place: int, shards: int) -> Any:
@@ -154,7 +156,10 @@ def test_vectors_of_one_kind_are_added(vector: NDArray[Any], what: str) -> None:
 @pytest.mark.parametrize("state", [FLUSH, UPWARD])
 def test_a_changed_environment_is_refused(state: int) -> None:
     """Where another library has subnormal numbers flushed or sums rounded up, nothing is added."""
-    part = {TreeNode(0, 0): np.float32([2.0**-130]), TreeNode(0, 1): np.float32([2.0**-131])}
+    part = {
+        TreeNode(0, 0): np.array([2.0**-130], np.float32),
+        TreeNode(0, 1): np.array([2.0**-131], np.float32),
+    }
     control(DEFAULT | state)
     try:
         with pytest.raises(TrainingError, match="floating-point environment"):
