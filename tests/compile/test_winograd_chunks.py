@@ -25,8 +25,8 @@ from isoconv.graph.ir import TensorSpec
 from isoconv.run.inference import Predictor
 from isoconv.run.memory import aligned_bytes
 from isoconv.run.training import TrainingEngine
+from isoconv.train.graphs import Loss, Preparation, build_step
 from isoconv.train.optim import SGD
-from isoconv.train.step import Loss, Preparation, build_step
 
 SHAPE = (11, 9, 3)
 

@@ -11,7 +11,7 @@ from isoconv import nn
 from isoconv.errors import ArgumentError, ShapeError
 from isoconv.graph.operation import operation
 from isoconv.ops.interpret import interpret
-from isoconv.train.diff import diff
+from isoconv.train.run_difference import diff
 from isoconv.train.structure import layers
 
 B = np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]], float).T

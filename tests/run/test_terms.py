@@ -18,7 +18,7 @@ from isoconv.graph.ir import Graph
 from isoconv.nn import functional
 from isoconv.ops.interpret import interpret
 from isoconv.run.evaluate import evaluate
-from isoconv.train.step import Loss, Normalisation, Preparation, build_step
+from isoconv.train.graphs import Loss, Normalisation, Preparation, build_step
 
 Array = np.ndarray[Any, Any]
 IMAGES, SHAPE, CLASSES = 5, (8, 8, 3), 6

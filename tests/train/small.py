@@ -5,8 +5,8 @@ import numpy as np
 from isoconv import nn
 from isoconv.data import Augmentation, Dataset
 from isoconv.train import Trainer
+from isoconv.train.learning_rate import Cosine, WarmUp
 from isoconv.train.optim import AdamW
-from isoconv.train.schedule import Cosine, WarmUp
 
 
 def noise(count=28, seed=0):

@@ -14,7 +14,7 @@ from isoconv import nn
 from isoconv.data import Augmentation, Dataset
 from isoconv.errors import ArgumentError
 from isoconv.train import Recipe, Trainer, optim, recipe, verify
-from isoconv.train.schedule import Constant, OneCycle
+from isoconv.train.learning_rate import Constant, OneCycle
 
 
 def data(count=24, shape=(8, 8, 1)):
