@@ -1,5 +1,10 @@
 """Values of which only signs are read: which ones, and what must stay stored."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,28 +17,29 @@ from isoconv import nn
 from isoconv.graph.autodiff import differentiate
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.fuse import fuse
-from isoconv.graph.groups import asks_for_sign
+from isoconv.graph.groups import Group, asks_for_sign
+from isoconv.graph.ir import Graph, TensorSpec
 from isoconv.graph.recompute import recompute
 from isoconv.graph.sign_masks import with_sign_masks
 from isoconv.ops.interpret import interpret
 from isoconv.run.evaluate import evaluate
 
 
-def always(_):
+def always(_: TensorSpec) -> bool:
     """Every value suits."""
     return True
 
 
-def grouped(graph, suits=always):
+def grouped(graph: Graph, suits: Callable[..., Any] = always) -> tuple[Group, ...]:
     """Groups as they are lowered."""
     return with_sign_masks(graph, recompute(graph, fuse(graph)), suits)
 
 
-def check_complete(graph, groups) -> None:
+def check_complete(graph: Graph, groups: tuple[Group, ...]) -> None:
     """What a group reads is an input, its own, or left by an earlier group: itself or its signs."""
     stored, sign_masks = {index for index, _ in graph.inputs()}, set()
     for group in groups:
-        made = set()
+        made: set[int] = set()
         for index in group.nodes:
             for source in graph[index].inputs:
                 asks = source in sign_masks and asks_for_sign(graph, group, source)
@@ -47,7 +53,7 @@ def check_complete(graph, groups) -> None:
 
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(st.data())
-def test_nothing_is_missing(data) -> None:
+def test_nothing_is_missing(data: st.DataObject) -> None:
     """Every value that is read is at hand, or its signs are where they are enough."""
     graph = random_graph(data.draw)
     check_complete(graph, grouped(graph))
@@ -55,7 +61,7 @@ def test_nothing_is_missing(data) -> None:
 
 @settings(max_examples=8, deadline=None, derandomize=True)
 @given(st.data())
-def test_signs_change_no_bit(data) -> None:
+def test_signs_change_no_bit(data: st.DataObject) -> None:
     """Fused, one by one, and by the references: the same values."""
     graph = random_graph(data.draw, channels=8)
     draw = np.random.default_rng(0)
@@ -70,7 +76,7 @@ def test_signs_change_no_bit(data) -> None:
             same_bits(array, expected[name])
 
 
-def pooled():
+def pooled() -> tuple[GraphBuilder, int, int, int, int]:
     """A gradient that asks for the signs of a value which nobody else reads after pooling."""
     b = GraphBuilder()
     x = b.input("dataset", "x", (4, 4, 8))
@@ -141,7 +147,7 @@ def test_nothing_changes_where_bits_do_not_suit() -> None:
 
 
 @pytest.mark.parametrize("name", ["resnet20", "mobilenetv2"])
-def test_networks_read_signs(name) -> None:
+def test_networks_read_signs(name: str) -> None:
     """No ReLU's gradient in another kernel than its ReLU reads whole numbers for it."""
     traced = nn.trace_model(nn.models.create(name, 10, (32, 32, 3)), (32, 32, 3), training=True)
     b = traced.builder

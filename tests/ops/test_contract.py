@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.run.graphs import dtype_of
 
 import isoconv.ops as ops
 from isoconv.errors import IsoconvError
@@ -254,7 +255,7 @@ def make_array(item: Given, dtype: str, rng: np.random.Generator) -> np.ndarray:
 def add_inputs(b: GraphBuilder, case: Case, arrays: list[np.ndarray]) -> list[int]:
     """The inputs x0, x1, ... of a case."""
     return [
-        b.input("dataset" if item.batched else "parameter", f"x{i}", item.shape, str(array.dtype))
+        b.input("dataset" if item.batched else "parameter", f"x{i}", item.shape, dtype_of(array))
         for i, (item, array) in enumerate(zip(case.inputs, arrays, strict=True))
     ]
 
@@ -262,7 +263,8 @@ def add_inputs(b: GraphBuilder, case: Case, arrays: list[np.ndarray]) -> list[in
 @pytest.fixture(params=CASES, ids=str)
 def case(request: pytest.FixtureRequest) -> Case:
     """One use of one operation."""
-    return request.param
+    given: Case = request.param
+    return given
 
 
 def test_every_operation_has_a_case() -> None:

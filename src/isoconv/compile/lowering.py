@@ -248,9 +248,9 @@ class Lowering:
                 else:
                     number_of(source)
         root = ""
-        if group.root >= 0:
-            root = self.spec(group.root).dtype
-            numbers[group.root] = len(operands)
+        if group.anchor >= 0:
+            root = self.spec(group.anchor).dtype
+            numbers[group.anchor] = len(operands)
         steps: list[Step] = []
         base = len(operands) + bool(root)
         for index in group.pointwise:

@@ -2,7 +2,7 @@
 
 A group is one of
 
-- a *root* (convolution, pooling or one of their gradients) with the pointwise work behind it,
+- an *anchor* (convolution, pooling or one of their gradients) with the pointwise work behind it,
 - pointwise work alone, perhaps with sums over the values that it makes,
 - any other single operation.
 """
@@ -24,14 +24,14 @@ class Group:
     """Nodes that one kernel computes.
 
     Attributes:
-        root: the node computed first, or -1 for pointwise work alone.
+        anchor: the node computed first, or -1 for pointwise work alone.
         pointwise: pointwise nodes, in order.
         sums: reductions over values of the group, in order.
         stored: values of the group that others read or that are outputs, in order.
         sign_masks: values of the group of which is stored where they are positive, in order.
     """
 
-    root: int
+    anchor: int
     pointwise: tuple[int, ...]
     sums: tuple[int, ...]
     stored: tuple[int, ...]
@@ -40,8 +40,8 @@ class Group:
     @property
     def nodes(self) -> tuple[int, ...]:
         """All nodes of the group."""
-        root = () if self.root < 0 else (self.root,)
-        return (*root, *self.pointwise, *self.sums)
+        anchor = () if self.anchor < 0 else (self.anchor,)
+        return (*anchor, *self.pointwise, *self.sums)
 
 
 def asks_for_sign(graph: Graph, group: Group, value: int) -> bool:
@@ -139,15 +139,15 @@ def _verify_form(where: str, graph: Graph, group: Group) -> None:
     if other:
         raise GraphError(f"{where}: nodes {other} are neither pointwise work nor sums")
     domains = {(graph[i].spec.shape, graph[i].spec.batched) for i in group.pointwise}
-    if group.root >= 0:
-        spec = graph[group.root].spec
+    if group.anchor >= 0:
+        spec = graph[group.anchor].spec
         if group.sums:
-            raise GraphError(f"{where}: a group with a root has no sums; got {group.sums}")
+            raise GraphError(f"{where}: a group with an anchor has no sums; got {group.sums}")
         if group.pointwise:
             domains.add((spec.shape, spec.batched))
-            if not operation(graph[group.root].op).epilogue:
+            if not operation(graph[group.anchor].op).epilogue:
                 raise GraphError(
-                    f"{where}: {graph[group.root].op} takes no pointwise work behind it"
+                    f"{where}: {graph[group.anchor].op} takes no pointwise work behind it"
                 )
     for index in group.sums:
         spec = graph[graph[index].inputs[0]].spec

@@ -29,7 +29,6 @@ from isoconv.compile.reduction.clip import BLOCK
 from isoconv.errors import ArgumentError, ShapeError
 from isoconv.memory import check_memory
 from isoconv.run.arrays import checked, fill, named, sample_count
-from isoconv.run.course import Course, Join, Work
 from isoconv.run.demand import step_demand, what_helps
 from isoconv.run.memory import (
     Context,
@@ -40,6 +39,7 @@ from isoconv.run.memory import (
     aligned_copy,
 )
 from isoconv.run.step import StepGraph, StepPlan
+from isoconv.run.step_schedule import Reduce, StepSchedule, Task
 from isoconv.run.team import Team, library_for, team_size
 from isoconv.run.tree import Slot
 
@@ -168,17 +168,19 @@ class TrainingEngine:
         return self._scripts[images]
 
     def _build_scripts(self, images: int) -> tuple[list[Script], Contexts]:
-        course = Course(-(-images // self.shard_size), self.threads)
+        schedule = StepSchedule(-(-images // self.shard_size), self.threads)
         contexts: Contexts = []
         threads = range(self.threads)
-        return [self._script(t, images, course, contexts) for t in threads], contexts
+        return [self._script(t, images, schedule, contexts) for t in threads], contexts
 
-    def _script(self, thread: int, images: int, course: Course, contexts: Contexts) -> Script:
+    def _script(
+        self, thread: int, images: int, schedule: StepSchedule, contexts: Contexts
+    ) -> Script:
         """One thread's way through a step; adds the contexts of its shards."""
         script = ScriptBuilder()
         address = self._addresses
         part = Context(part=thread, parts=self.threads)
-        total = int(self._slot(course.root).ctypes.data)
+        total = int(self._slot(schedule.root).ctypes.data)
 
         def barrier(*, check: bool = False) -> None:
             if self.threads > 1 or check:
@@ -190,13 +192,13 @@ class TrainingEngine:
         prepare = self.plan.shard.prepare
         script.calls(prepare, self._address, self._arena_resolver(thread, 0, total), part)
         barrier()
-        for stage in course.stages(thread):
-            if isinstance(stage, Work):
+        for stage in schedule.stages(thread):
+            if isinstance(stage, Task):
                 context = self._context(stage, images)
                 contexts.append((stage.shard, context))
-                self._work(script, thread, stage, context, barrier)
-            elif isinstance(stage, Join):
-                self._join(script, stage)
+                self._task(script, thread, stage, context, barrier)
+            elif isinstance(stage, Reduce):
+                self._reduce(script, stage)
             else:
                 barrier()
         if thread == 0:
@@ -230,32 +232,32 @@ class TrainingEngine:
         script.calls(self.plan.update, self._address, resolve, part)
         barrier()
 
-    def _context(self, work: Work, images: int) -> Context:
+    def _context(self, task: Task, images: int) -> Context:
         """The context of a shard in batches of this many images."""
-        first = work.shard * self.shard_size
+        first = task.shard * self.shard_size
         count = min(self.shard_size, images - first)
-        return Context(images=count, stride=images, part=work.part, parts=work.parts)
+        return Context(images=count, stride=images, part=task.part, parts=task.parts)
 
-    def _work(
+    def _task(
         self,
         script: ScriptBuilder,
         thread: int,
-        work: Work,
+        task: Task,
         context: Context,
         barrier: Callable[..., None],
     ) -> None:
         """A shard's kernels; a team meets after each."""
-        slot = int(self._slot(work.slot).ctypes.data)
-        resolve = self._arena_resolver(thread, work.arena, slot)
+        slot = int(self._slot(task.slot).ctypes.data)
+        resolve = self._arena_resolver(thread, task.arena, slot)
         for call in self.plan.shard.shard:
             script.calls([call], self._address, resolve, context)
-            if work.parts > 1:
+            if task.parts > 1:
                 barrier()
         script.add(self._addresses[AdvanceSpec()], [], context)
 
-    def _join(self, script: ScriptBuilder, join: Join) -> None:
-        left, right = (int(self._slot(slot).ctypes.data) for slot in (join.left, join.right))
-        context = Context(part=join.part, parts=join.parts)
+    def _reduce(self, script: ScriptBuilder, reduce: Reduce) -> None:
+        left, right = (int(self._slot(slot).ctypes.data) for slot in (reduce.left, reduce.right))
+        context = Context(part=reduce.part, parts=reduce.parts)
         script.add(self._addresses[self.plan.merge], [left, right], context)
 
     def _address(self, call: Call) -> int:

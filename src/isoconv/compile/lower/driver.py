@@ -35,10 +35,10 @@ __all__ = ["Call", "Lowered", "lower"]
 def _lower_group(lowering: Lowering, group: Group) -> None:
     if group.sums:
         _reduce(lowering, group)
-    elif group.root < 0:
+    elif group.anchor < 0:
         _pointwise(lowering, group)
     else:
-        rule = rule_of(lowering.graph[group.root].op)
+        rule = rule_of(lowering.graph[group.anchor].op)
         if rule is not None:
             rule.lower(lowering, group)
 
