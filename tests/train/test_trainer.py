@@ -31,6 +31,8 @@ from isoconv.nn import storage
 from isoconv.ops.interpret import interpret
 from isoconv.run.training import TrainingEngine
 from isoconv.train import Callback, EarlyStopping, Interrupted, Run, Trainer, evaluate, session
+from isoconv.train.graphs import Loss, Normalisation, Preparation, build_step
+from isoconv.train.learning_rate import Constant
 from isoconv.train.optim import SGD, Adam
 
 SIDE = 6
