@@ -17,8 +17,8 @@ from isoconv.train.callbacks import Callback
 from isoconv.train.graphs import Loss
 from isoconv.train.learning_rate import Schedule
 from isoconv.train.optim import Optimizer
+from isoconv.train.plain_settings import from_plain, to_plain
 from isoconv.train.recipe import Recipe, in_words
-from isoconv.train.settings import from_plain, to_plain
 from isoconv.wording import named
 
 if TYPE_CHECKING:

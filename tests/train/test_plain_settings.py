@@ -18,7 +18,7 @@ from isoconv.train import EarlyStopping, Trainer, optim, verify
 from isoconv.train.graphs import Loss
 from isoconv.train.learning_rate import Constant, Cosine, OneCycle, Step, WarmUp
 from isoconv.train.optim import SGD, Adam, AdamW
-from isoconv.train.settings import check_stored, from_plain, to_plain
+from isoconv.train.plain_settings import check_stored, from_plain, to_plain
 
 
 @dataclass(frozen=True)
