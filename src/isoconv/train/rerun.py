@@ -50,7 +50,7 @@ def model_in(receipt: Receipt) -> Module:
         raise CheckpointError(
             f"{receipt.folder} was trained with a model of its own"
             + ("" if name is None else f", {name!r}")
-            + ", which must be given: isoconv.train.verification(folder, model, train, validation)"
+            + ", which must be given: isoconv.train.verify(folder, model, train, validation)"
         )
     return model_of(architecture, str(receipt.path))
 
