@@ -14,7 +14,7 @@ from isoconv.run.tree import Leaf, Merge, finish_tree, shard_ranges, walk
 
 
 def performed(
-    shards: int, threads: int, leaf: Callable[..., Any], add: Callable[..., Any]
+    shards: int, threads: int, leaf: Callable[[int], Any], add: Callable[[Any, Any], Any]
 ) -> tuple[Any, set[Any]]:
     """The sum that the threads' steps and the last merges give; also the slots in use."""
     slots: dict[Any, Any] = {}
