@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isoconv.checks import refusal
 from isoconv.compile.calls import Call
 from isoconv.compile.layout import Buffer
 from isoconv.compile.lower.plan import Plan
@@ -420,8 +421,12 @@ class TrainingEngine:
             context.set(first=first + shard * self.shard_size)
         self._memory["scalar", "inverse_batch"][0] = np.float32(1.0 / images)
         if hyper.shape[1:] != (len(self.step.hyper),):
-            raise ShapeError(
-                f"hyper must have a column for each of {self.step.hyper}; got {hyper.shape}"
+            raise refusal(
+                "hyper",
+                f"have a column for each of {self.step.hyper}",
+                hyper,
+                ShapeError,
+                got=f"{hyper.shape}",
             )
         self._table[: hyper.size] = hyper.astype(np.float32).ravel()
         self._counters[:] = 0

@@ -16,7 +16,7 @@ from isoconv.checks import (
     check_text,
 )
 from isoconv.data import Augmentation, Splits
-from isoconv.errors import ArgumentError, CheckpointError
+from isoconv.errors import ArgumentError, CheckpointError, as_given
 from isoconv.nn import Module
 from isoconv.progress import is_console
 from isoconv.signals import Uninterrupted
@@ -167,7 +167,9 @@ class Trainer(Carded, card=trainer_card):
         if not isinstance(self.given_model, Module):
             raise ArgumentError(
                 "a model that is given by its name, or not at all, is made for the images of each "
-                "fit: the run that fit gives back holds it"
+                "fit: the run that fit gives back holds it",
+                argument="model",
+                value=self.given_model,
             )
         return self.given_model
 
@@ -189,7 +191,8 @@ class Trainer(Carded, card=trainer_card):
             ArgumentError: another option, or one outside its range.
             CheckpointError: the folder holds no run that can be read.
         """
-        plain = RunFolder(folder).description().get("settings")
+        with as_given({"path": "folder"}):
+            plain = RunFolder(folder).description().get("settings")
         return cls.from_settings(model, plain, str(folder), **options)
 
     @classmethod
@@ -210,7 +213,9 @@ class Trainer(Carded, card=trainer_card):
         if unknown:
             raise ArgumentError(
                 f"besides its own settings a run takes {', '.join(OPTIONS)}; got "
-                f"{', '.join(unknown)}"
+                f"{', '.join(unknown)}",
+                argument=unknown[0],
+                value=options[unknown[0]],
             )
         # What is wrong with these is no fault of the settings.
         cls(model, **options)
@@ -276,7 +281,8 @@ class Trainer(Carded, card=trainer_card):
         if out is None:
             facts = check_facts(facts)
             return self._begin(train, validation, test, epochs, None, early_stopping, facts)
-        folder = out if isinstance(out, RunFolder) else RunFolder(out)
+        with as_given({"path": "out"}):
+            folder = out if isinstance(out, RunFolder) else RunFolder(out)
         with folder.begun():
             self._check_stored(str(folder.path), early_stopping)
             facts = check_facts(facts, str(folder.path))
@@ -374,7 +380,8 @@ class Trainer(Carded, card=trainer_card):
         """
         if epochs is not None:
             epochs = check_count("epochs", epochs, below=2**32)
-        folder = RunFolder(out)
+        with as_given({"path": "out"}):
+            folder = RunFolder(out)
         facts = check_facts(facts, str(folder.path))
         Began.read(folder)
         with folder.gone_on():
