@@ -2,7 +2,7 @@
 
 The images are cut into a shard for each thread; each thread runs the operation's kernels on its
 shard, and sums over images (gradients by weight) are added at the end. Inputs already lie where a
-layer before would have left them: inside their border of zeros. The packing of the weights is part
+layer before would have left them: inside their halo of zeros. The packing of the weights is part
 of the time, since a training step does it once.
 """
 

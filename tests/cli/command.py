@@ -7,16 +7,23 @@ import subprocess
 import sys
 from typing import Any
 
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from isoconv.cli import app
 
-__all__ = ["DIGEST", "call", "fail", "start", "succeed"]
+__all__ = ["DIGEST", "call", "digest_of", "fail", "start", "succeed"]
 
 DIGEST = re.compile(r"^weights sha256:([0-9a-f]{64})$", re.MULTILINE)
 
 
-def call(*words: object) -> Any:
+def digest_of(text: str) -> str:
+    """The digest of weights that a command printed."""
+    found = DIGEST.search(text)
+    assert found is not None, text
+    return found[1]
+
+
+def call(*words: object) -> Result:
     """Run a command in this process."""
     return CliRunner().invoke(app, [str(word) for word in words])
 

@@ -8,11 +8,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from tests.cli.command import DIGEST, call, fail, start, succeed
+from tests.cli.command import DIGEST, call, digest_of, fail, start, succeed
 
 import isoconv as ic
 from isoconv import __version__
@@ -23,11 +24,11 @@ COMMANDS = (
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with data and a finished run."""
     folder = tmp_path_factory.mktemp("place")
     rng = np.random.default_rng(0)
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for part, count in (("train", 96), ("test", 32)):
         labels = np.arange(count) % 3
         images = rng.integers(0, 90, (count, 12, 12, 1), np.uint8)
@@ -35,8 +36,8 @@ def place(tmp_path_factory):
             image[4 * label : 4 * label + 4] += 150
         arrays |= {f"x_{part}": images, f"y_{part}": labels}
     np.savez(folder / "bars.npz", class_names=np.array(["top", "middle", "bottom"]), **arrays)
-    for label, name in enumerate(("top", "middle", "bottom")):
-        Image.fromarray(arrays["x_test"][label, :, :, 0]).save(folder / f"{name}.png")
+    for number, name in enumerate(("top", "middle", "bottom")):
+        Image.fromarray(arrays["x_test"][number, :, :, 0]).save(folder / f"{name}.png")
     succeed(
         "train", folder / "bars.npz", "--model", "lenet5", "--epochs", 12, "--batch-size", 16,
         "--optimizer", "adam", "--lr", 0.01, "--out", folder / "run",
@@ -48,7 +49,7 @@ def place(tmp_path_factory):
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS, "data list", "data fetch"])
-def test_help_has_examples(command) -> None:
+def test_help_has_examples(command: str) -> None:
     """Every command's help shows how it is called, a line for each example."""
     text = succeed(*command.split(), "--help")
     assert "Usage: " in text
@@ -86,7 +87,7 @@ def test_startup_imports_nothing_heavy() -> None:
 # Training
 
 
-def test_train_leaves_a_run_and_a_report(place) -> None:
+def test_train_leaves_a_run_and_a_report(place: Path) -> None:
     """Weights, metrics and the pictures are in the run folder."""
     run = place / "run"
     assert {"run.json", "metrics.jsonl", "weights.safetensors"} <= {p.name for p in run.iterdir()}
@@ -97,7 +98,7 @@ def test_train_leaves_a_run_and_a_report(place) -> None:
     assert "lenet5 on bars" in (run / "report" / "index.html").read_text("utf-8")
 
 
-def test_train_prints_results(place, monkeypatch, tmp_path) -> None:
+def test_train_prints_results(place: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A line for each epoch, the accuracy, the report and the digest; a folder is found."""
     monkeypatch.chdir(tmp_path)
     command = (
@@ -111,10 +112,10 @@ def test_train_prints_results(place, monkeypatch, tmp_path) -> None:
     assert "run runs/bars-lenet5-2\n" in second
     assert "report" not in first
     assert not Path("runs/bars-lenet5-1/report").exists()
-    assert DIGEST.search(first)[1] == DIGEST.search(second)[1]
+    assert digest_of(first) == digest_of(second)
 
 
-def test_train_settings_reach_the_run(place, tmp_path) -> None:
+def test_train_settings_reach_the_run(place: Path, tmp_path: Path) -> None:
     """Every option is found in run.json."""
     succeed(
         "train", place / "bars.npz", "--model", "lenet5", "--epochs", 1, "--batch-size", 24,
@@ -140,7 +141,7 @@ def test_train_settings_reach_the_run(place, tmp_path) -> None:
     assert settings["early_stopping"]["patience"] == 3
 
 
-def test_train_on_a_folder_of_images(tmp_path) -> None:
+def test_train_on_a_folder_of_images(tmp_path: Path) -> None:
     """Images of several sizes are scaled; names of folders become classes everywhere."""
     rng = np.random.default_rng(1)
     for number in range(24):
@@ -157,13 +158,14 @@ def test_train_on_a_folder_of_images(tmp_path) -> None:
         "size": [14, 14], "channels": 3, "depth": 8, "dtype": "uint8", "reduced": True,
         "opacity": "white",
     }  # fmt: skip
-    image = tmp_path / "pets" / "cat" / "0.png"
-    found = json.loads(succeed("predict", run, image, "--json"))
+    found = json.loads(succeed("predict", run, tmp_path / "pets" / "cat" / "0.png", "--json"))
     assert {entry["name"] for entry in found[0]["classes"]} == {"cat", "dog"}
     assert "cat" in succeed("evaluate", run, tmp_path / "pets")
 
 
-def test_report_needs_no_matplotlib(place, tmp_path, monkeypatch) -> None:
+def test_report_needs_no_matplotlib(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without matplotlib the page is written, with a note on how to get its pictures as files."""
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     result = call("train", place / "bars.npz", "--model", "lenet5", "--epochs", 1,
@@ -175,11 +177,12 @@ def test_report_needs_no_matplotlib(place, tmp_path, monkeypatch) -> None:
     assert DIGEST.search(result.stdout)
 
 
-def test_interrupt_and_resume(place, tmp_path) -> None:
+def test_interrupt_and_resume(place: Path, tmp_path: Path) -> None:
     """Ctrl-C ends with 130 and the way on; the resumed run ends at the same bits."""
     command = ("train", place / "bars.npz", "--model", "lenet5", "--batch-size", 16,
                "--epochs", 60, "--threads", 1, "--no-report")  # fmt: skip
     process = start(*command, "--out", tmp_path / "a")
+    assert process.stdout is not None
     for line in process.stdout:
         if line.startswith("epoch 2/"):
             break
@@ -198,24 +201,24 @@ def test_interrupt_and_resume(place, tmp_path) -> None:
     resumed = succeed("resume", tmp_path / "a", "--no-report")
     assert "epoch 1/60" not in resumed
     through = succeed(*command, "--out", tmp_path / "b")
-    assert DIGEST.search(resumed)[1] == DIGEST.search(through)[1]
+    assert digest_of(resumed) == digest_of(through)
 
 
-def test_resume_of_a_finished_run(place) -> None:
+def test_resume_of_a_finished_run(place: Path) -> None:
     """A finished run is measured again and stays as it is."""
     kept = ("run.json", "metrics.jsonl")
     before = [(place / "run" / name).read_bytes() for name in kept]
     text = succeed("resume", place / "run", "--no-report")
     assert "is finished" in text
     result = json.loads(before[0])["result"]
-    assert DIGEST.search(text)[1] == result["weights_sha256"]
+    assert digest_of(text) == result["weights_sha256"]
     assert [(place / "run" / name).read_bytes() for name in kept] == before
 
 
 # Using a run
 
 
-def test_evaluate_agrees_with_training(place) -> None:
+def test_evaluate_agrees_with_training(place: Path) -> None:
     """The figures of the test part are the run's, to the last digit; so are those of validation."""
     run, data = place / "run", place / "bars.npz"
     final = json.loads((run / "run.json").read_text())["result"]["test"]
@@ -231,7 +234,7 @@ def test_evaluate_agrees_with_training(place) -> None:
     assert re.search(r"^train accuracy \d+\.\d\d% \(\d+ of 87 images\)$", text, re.MULTILINE)
 
 
-def test_predict_table(place) -> None:
+def test_predict_table(place: Path) -> None:
     """The images' classes with probabilities in falling order."""
     images = [place / f"{name}.png" for name in ("top", "middle", "bottom")]
     text = succeed("predict", place / "run", *images)
@@ -242,7 +245,7 @@ def test_predict_table(place) -> None:
         assert line.split()[-2] == path.stem
 
 
-def test_predict_json(place) -> None:
+def test_predict_json(place: Path) -> None:
     """Probabilities add up to 1, and --top bounds how many there are."""
     found = json.loads(succeed("predict", place / "run", place / "top.png", "--json"))
     assert found[0]["image"] == str(place / "top.png")
@@ -251,18 +254,19 @@ def test_predict_json(place) -> None:
     assert one[0]["classes"] == found[0]["classes"][:1]
 
 
-def test_predict_uses_the_normalisation_of_training(place) -> None:
+def test_predict_uses_the_normalisation_of_training(place: Path) -> None:
     """A prediction for an image is that of the evaluation that knew the same pixels."""
     trained = ic.load(place / "run")
     measured = ic.evaluate(trained, ic.data.load(place / "bars.npz", "test"))
     found = json.loads(succeed("predict", place / "run", place / "top.png", "--json"))
     by_name = {entry["name"]: entry["probability"] for entry in found[0]["classes"]}
+    assert measured.probabilities is not None
     expected = [float(value) for value in measured.probabilities[0]]
     assert [by_name[name] for name in trained.class_names] == expected
 
 
 @pytest.mark.parametrize("ending", ["jpg", "bmp", "gif", "webp", "tiff", "ppm"])
-def test_predict_any_format(place, tmp_path, ending) -> None:
+def test_predict_any_format(place: Path, tmp_path: Path, ending: str) -> None:
     """Coloured images of any format and size are converted to what the model takes."""
     path = tmp_path / f"image.{ending}"
     Image.new("RGB", (50, 31), (200, 10, 90)).save(path)
@@ -272,7 +276,7 @@ def test_predict_any_format(place, tmp_path, ending) -> None:
 # The machine, models and data
 
 
-def test_info(monkeypatch, tmp_path) -> None:
+def test_info(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Machine, target, cache and versions; the cache can be cleared."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     text = succeed("info")
@@ -316,7 +320,7 @@ def test_summary() -> None:
     assert "got lenet5 and --model vgg11" in fail("summary", "lenet5", "--model", "vgg11")
 
 
-def test_a_run_is_no_stream(tmp_path, monkeypatch) -> None:
+def test_a_run_is_no_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A dash is no name of a run folder, for elsewhere it stands for standard output."""
     monkeypatch.chdir(tmp_path)
     for words in (("train", "fashion-sample"), ("demo",)):
@@ -324,7 +328,7 @@ def test_a_run_is_no_stream(tmp_path, monkeypatch) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_data_list(monkeypatch, tmp_path) -> None:
+def test_data_list(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """What comes along and how to fetch the others."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     text = succeed("data", "list")
@@ -337,16 +341,17 @@ def test_data_list(monkeypatch, tmp_path) -> None:
 
 
 @pytest.mark.slow
-def test_demo_learns(tmp_path) -> None:
+def test_demo_learns(tmp_path: Path) -> None:
     """A shortened demo recognises most photographs, and a second one takes its place."""
     command = ("demo", "--out", tmp_path / "demo", "--epochs", 2)
     text = succeed(*command)
-    accuracy = float(re.search(r"^test accuracy ([\d.]+)%", text, re.MULTILINE)[1])
-    assert accuracy > 80
+    accuracy = re.search(r"^test accuracy ([\d.]+)%", text, re.MULTILINE)
+    assert accuracy is not None
+    assert float(accuracy[1]) > 80
     assert f"report {tmp_path / 'demo' / 'report' / 'index.html'}\n" in text
     assert DIGEST.fullmatch(text.splitlines()[-1])
     (tmp_path / "demo" / "own.txt").write_text("mine")
     again = succeed(*command, "--no-report")
-    assert DIGEST.search(again)[1] == DIGEST.search(text)[1]
+    assert digest_of(again) == digest_of(text)
     assert not (tmp_path / "demo" / "report").exists()
     assert (tmp_path / "demo" / "own.txt").read_text() == "mine"

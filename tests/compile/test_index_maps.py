@@ -1,18 +1,21 @@
 """Index maps against the definition of a convolution, position by position."""
 
+from __future__ import annotations
+
 from itertools import product
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isoconv.compile.contraction.contract import Axis
-from isoconv.compile.contraction.index_maps import border, forward_axes, gradient_phases
+from isoconv.compile.contraction.index_maps import forward_axes, gradient_phases, halo
 from isoconv.ops.geometry import ConvGeometry
 from isoconv.ops.window import covered, offsets
 
 
 @st.composite
-def lines(draw):
+def lines(draw: st.DrawFn) -> tuple[ConvGeometry, int]:
     """A geometry along one axis and a size that it fits."""
     kernel, dilation = draw(st.integers(1, 5)), draw(st.integers(1, 3))
     padding = draw(st.tuples(st.integers(0, 6), st.integers(0, 6)))
@@ -23,7 +26,7 @@ def lines(draw):
     return ConvGeometry((kernel,), (stride,), (padding,), (dilation,), flip=flip), size
 
 
-def tap_of(taps, t):
+def tap_of(taps: tuple[int, ...], t: int) -> int:
     """Kernel position of tap t."""
     _, first, step = taps
     return first + t * step
@@ -31,7 +34,7 @@ def tap_of(taps, t):
 
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(lines())
-def test_forward(case) -> None:
+def test_forward(case: tuple[ConvGeometry, int]) -> None:
     """Tap m of output p reads p * stride - padding + offset(m); taps are in order."""
     geometry, size = case
     (outputs,) = geometry.output_sides((size,))
@@ -49,7 +52,7 @@ def test_forward(case) -> None:
 
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(lines())
-def test_gradient(case) -> None:
+def test_gradient(case: tuple[ConvGeometry, int]) -> None:
     """Each input is met once; its taps are those that the stride reaches, in order of m."""
     geometry, size = case
     (kernel,), (stride,), ((before, _),) = geometry.kernel, geometry.stride, geometry.padding
@@ -64,7 +67,7 @@ def test_gradient(case) -> None:
                 (tap_of(taps, t), axis.in_first + p * axis.in_step + t * axis.in_tap)
                 for t in range(axis.taps)
             ]
-    expected = {}
+    expected: dict[int, list[Any]] = {}
     for h in range(size):
         expected[h] = []
         for m in range(kernel):
@@ -76,8 +79,8 @@ def test_gradient(case) -> None:
 
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(lines())
-def test_border(case) -> None:
-    """A border is as wide as the furthest reads beyond the source, and no wider."""
+def test_halo(case: tuple[ConvGeometry, int]) -> None:
+    """A halo is as wide as the furthest reads beyond the source, and no wider."""
     geometry, size = case
     (outputs,) = geometry.output_sides((size,))
     phases = [(forward_axes(geometry, (outputs,)), size)]
@@ -90,7 +93,7 @@ def test_border(case) -> None:
             for t in range(axis.taps)
         ]
         wanted = (max(0, -min(reads, default=0)), max(0, max(reads, default=0) - (side - 1)))
-        assert border(phase.axes, (side,)) == (wanted,)
+        assert halo(phase.axes, (side,)) == (wanted,)
 
 
 def test_axes_are_independent() -> None:
@@ -111,17 +114,17 @@ def test_axes_are_independent() -> None:
 
 
 def test_no_axes() -> None:
-    """A linear layer has one phase and no border."""
+    """A linear layer has one phase and no halo."""
     linear = ConvGeometry.linear()
     assert forward_axes(linear, ()).axes == ()
     (phase,) = gradient_phases(linear, ())
     assert phase.axes == ()
-    assert border((), ()) == ()
+    assert halo((), ()) == ()
 
 
 def test_an_axis_without_taps_reads_nothing() -> None:
     """A stride larger than the kernel leaves phases that no tap reaches."""
-    assert border((Axis(3, 0, 0, 1, 0, 1, 0),), (5,)) == ((0, 0),)
+    assert halo((Axis(3, 0, 0, 1, 0, 1, 0),), (5,)) == ((0, 0),)
     geometry = ConvGeometry((1,), (3,), ((0, 0),), (1,))
     counts = [phase.axes[0].taps for phase in gradient_phases(geometry, (7,))]
     assert counts == [1, 0, 0]

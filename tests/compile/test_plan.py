@@ -1,6 +1,9 @@
-"""The plan of memory: nothing that lives is overwritten, and borders of zeros stay zeros."""
+"""The plan of memory: nothing that lives is overwritten, and halos of zeros stay zeros."""
+
+from __future__ import annotations
 
 from itertools import combinations, pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,11 +17,12 @@ from isoconv.compile.lower.plan import make_plan, region_offsets
 from isoconv.compile.native.runtime import AdvanceSpec
 from isoconv.compile.target import host_target
 from isoconv.graph.autodiff import differentiate
+from isoconv.graph.ir import Node
 
 
-def lives(calls):
+def lives(calls: list[Call]) -> dict[Buffer, tuple[int, int]]:
     """First and last call of every arena buffer."""
-    found = {}
+    found: dict[Buffer, tuple[int, int]] = {}
     for time, call in enumerate(calls):
         for buffer in call.buffers:
             if buffer.region == "arena":
@@ -27,8 +31,8 @@ def lives(calls):
     return found
 
 
-def check_plan(calls, capacity):
-    """Living buffers are apart; bordered ones share with equals alone; all are on cache lines."""
+def check_plan(calls: list[Call], capacity: int) -> Any:
+    """Living buffers are apart; equals alone share a halo; all begin on cache lines."""
     plan = make_plan(calls, capacity)
     found = lives(calls)
     assert set(plan.offsets) == set(found)
@@ -44,21 +48,21 @@ def check_plan(calls, capacity):
             continue
         (a_first, a_last), (b_first, b_last) = found[a], found[b]
         assert a_last < b_first or b_last < a_first, f"{a} and {b} live at the same time"
-        if a.border or b.border:
-            assert a.border == b.border
+        if a.halo or b.halo:
+            assert a.halo == b.halo
             assert spans[a] == spans[b]
     return plan
 
 
 @st.composite
-def programs(draw):
+def programs(draw: st.DrawFn) -> list[Call]:
     """Calls that write each buffer once and read it some times."""
     count = draw(st.integers(1, 14))
     buffers = []
     for i in range(count):
-        border = draw(st.sampled_from(["", "", "", "4x4", "6x6"]))
-        size = {"4x4": 400, "6x6": 720}.get(border) or draw(st.integers(1, 40)) * 20
-        buffers.append(Buffer("arena", f"v{i}", size, draw(st.booleans()), border))
+        halo = draw(st.sampled_from(["", "", "", "4x4", "6x6"]))
+        size = {"4x4": 400, "6x6": 720}.get(halo) or draw(st.integers(1, 40)) * 20
+        buffers.append(Buffer("arena", f"v{i}", size, draw(st.booleans()), halo))
     calls = []
     for i, buffer in enumerate(buffers):
         reads = draw(st.lists(st.sampled_from(buffers[:i]), max_size=3)) if i else []
@@ -70,12 +74,12 @@ def programs(draw):
 
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(programs(), st.integers(1, 9))
-def test_plans(calls, capacity) -> None:
+def test_plans(calls: list[Call], capacity: int) -> None:
     """Every plan keeps the rules."""
     check_plan(calls, capacity)
 
 
-def training_calls(name):
+def training_calls(name: str) -> list[Call]:
     """The calls of a model's training step for a shard of up to four images."""
     traced = nn.trace_model(nn.models.create(name, 10, (16, 16, 3)), (16, 16, 3), training=True)
     b = traced.builder
@@ -84,7 +88,7 @@ def training_calls(name):
     flows = differentiate(b, {traced.output: seed}, wanted)
     graph = b.graph([(f"d{i}", flow) for i, flow in flows.items()])
 
-    def place(region, node, rows=""):
+    def place(region: str, node: Node, rows: str = "") -> Placement:
         spec = node.spec
         image = spec.size if spec.batched else 0
         buffer = Buffer(region, node.attrs.name, 0)
@@ -105,7 +109,7 @@ def training_calls(name):
 
 
 @pytest.mark.parametrize("name", ["lenet5", "resnet20", "mobilenetv2"])
-def test_models(name) -> None:
+def test_models(name: str) -> None:
     """Training steps of the ready models: the rules hold, and memory is used again."""
     calls = training_calls(name)
     plan = check_plan(calls, 4)
@@ -120,9 +124,9 @@ def test_memory_is_used_again() -> None:
     assert make_plan(calls, 1).size < 3 * 640
 
 
-def test_equal_borders_take_turns() -> None:
-    """Bordered values of one shape share zeros, in turn; others keep away at all times."""
-    first, second, third = (Buffer("arena", n, 640, border="10x16") for n in "abc")
+def test_equal_halos_take_turns() -> None:
+    """Values of one shape with a halo share zeros, in turn; others keep away at all times."""
+    first, second, third = (Buffer("arena", n, 640, halo="10x16") for n in "abc")
     plain = Buffer("arena", "plain", 640)
     calls = [
         Call(AdvanceSpec(), taken, (0,))

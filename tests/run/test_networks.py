@@ -1,48 +1,18 @@
 """Whole networks, forward and backward, on the kernels against the exact reference: every bit."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
+from tests.run.networks import differentiated, random_inputs
 
 from isoconv import nn
-from isoconv.graph.autodiff import differentiate
-from isoconv.graph.verify import verify
+from isoconv.graph.ir import DType
 from isoconv.ops.interpret import interpret
 from isoconv.run.evaluate import evaluate
 
-
-def differentiated(model, shape, dtype="float32"):
-    """The model's training graph with gradients by the images and by every parameter."""
-    traced = nn.trace_model(model, shape, training=True, dtype=dtype)
-    b = traced.builder
-    seed = b.input("dataset", "cotangent", b.spec(traced.output).shape, dtype)
-    wanted = {
-        b[i].attrs.name: i
-        for i in range(len(b))
-        if b[i].op == "input" and b[i].attrs.kind == "parameter"
-    }
-    flows = differentiate(b, {traced.output: seed}, [*wanted.values(), traced.input])
-    outputs = [("result", traced.output), ("by images", flows[traced.input])]
-    outputs += [(f"by {name}", flows[i]) for name, i in wanted.items() if i in flows]
-    outputs += list(traced.state_updates.items())
-    return verify(b.graph(outputs))
-
-
-def random_inputs(graph, images, seed=0):
-    """Arrays for every input of a graph."""
-    random = np.random.RandomState(seed)
-    arrays = {}
-    for _, node in graph.inputs():
-        spec = node.spec
-        shape = (images, *spec.shape) if spec.batched else spec.shape
-        arrays[node.attrs.name] = random.randn(*shape).astype(spec.dtype)
-    if "samples" in arrays:
-        arrays["samples"] = np.arange(images, dtype=np.int64) + 5
-        arrays["key"] = np.array([7, 2], np.int64)
-    return arrays
-
-
 S = nn.Sequential
-NETWORKS = {
+NETWORKS: dict[str, tuple[nn.Sequential, tuple[int, ...], DType]] = {
     "plain": (
         S(
             nn.Conv2d(5, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
@@ -91,7 +61,7 @@ NETWORKS = {
 
 @pytest.mark.parametrize("fusion", [True, False], ids=["fused", "one by one"])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_network_equals_reference(name, fusion) -> None:
+def test_network_equals_reference(name: str, fusion: bool) -> None:
     """Results, all gradients and statistics are the reference's, bit for bit."""
     model, shape, dtype = NETWORKS[name]
     graph = differentiated(model, shape, dtype)
@@ -104,7 +74,7 @@ def test_network_equals_reference(name, fusion) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet20", "mobilenetv2"])
-def test_ready_model_equals_reference(name) -> None:
+def test_ready_model_equals_reference(name: str) -> None:
     """A deep model with normalisation and branches, on small images."""
     graph = differentiated(nn.models.create(name, 10, (16, 16, 3)), (16, 16, 3))
     arrays = random_inputs(graph, images=2)
@@ -115,7 +85,7 @@ def test_ready_model_equals_reference(name) -> None:
 
 
 @pytest.mark.parametrize("target", ["avx2", "sse", "generic"])
-def test_other_instruction_sets(target) -> None:
+def test_other_instruction_sets(target: str) -> None:
     """Another vector width, with and without a fused multiply-add, gives the same bits."""
     from isoconv.compile.target import target_named
     from isoconv.errors import ArgumentError

@@ -31,7 +31,7 @@ from isoconv.arithmetic.bits import (
     whole_part,
     with_sign,
 )
-from isoconv.arithmetic.waves import cos_core, cos_turns_core, sin_core, sin_turns_core
+from isoconv.arithmetic.trigonometric import cos_core, cos_turns_core, sin_core, sin_turns_core
 from isoconv.errors import DTypeError
 
 __all__ = [

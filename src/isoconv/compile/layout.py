@@ -1,4 +1,4 @@
-"""Where values lie: buffers, regions of memory, strides and borders of zeros."""
+"""Where values lie: buffers, regions of memory, strides and halos of zeros."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from math import prod
 
 from isoconv.graph.ir import DTYPES, TensorSpec
 
-__all__ = ["ALIGNMENT", "Border", "Buffer", "FlatLayout", "Placement", "dense_strides"]
+__all__ = ["ALIGNMENT", "Buffer", "FlatLayout", "Halo", "Placement", "dense_strides"]
 
 ALIGNMENT = 64  # bytes; a cache line and the widest vector
-Border = tuple[tuple[int, int], ...]
+Halo = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Buffer:
         name: tells it apart within its region.
         bytes: size; per image when batched.
         batched: holds one piece per image of the shard.
-        border: identifies arena buffers whose zeros coincide ("" for none): only such buffers may
+        halo: identifies arena buffers whose zeros coincide ("" for none): only such buffers may
             follow one another in the same memory.
         start: byte of the region's memory of that name where this piece begins, so that layers of
             equal shapes share their kernels.
@@ -34,7 +34,7 @@ class Buffer:
     name: str
     bytes: int
     batched: bool = False
-    border: str = ""
+    halo: str = ""
     start: int = 0
 
 
@@ -73,15 +73,13 @@ def dense_strides(shape: Iterable[int]) -> tuple[int, ...]:
     return tuple(prod(shape[axis + 1 :]) for axis in range(len(shape)))
 
 
-def bordered(spec: TensorSpec, border: Border) -> tuple[tuple[int, ...], tuple[int, ...], int]:
-    """Shape with its border, strides in it, and the offset of the first inner element."""
-    sides = spec.shape[: len(border)]
-    shape = tuple(
-        size + before + after for size, (before, after) in zip(sides, border, strict=True)
-    )
-    shape += spec.shape[len(border) :]
+def with_halo(spec: TensorSpec, halo: Halo) -> tuple[tuple[int, ...], tuple[int, ...], int]:
+    """Shape with its halo, strides in it, and the offset of the first inner element."""
+    sides = spec.shape[: len(halo)]
+    shape = tuple(size + before + after for size, (before, after) in zip(sides, halo, strict=True))
+    shape += spec.shape[len(halo) :]
     strides = dense_strides(shape)
-    offset = sum(before * s for (before, _), s in zip(border, strides, strict=False))
+    offset = sum(before * s for (before, _), s in zip(halo, strides, strict=False))
     return shape, strides, offset
 
 

@@ -106,7 +106,7 @@ def inspect(
     size = subject.shard_size if shard_size is None else check_count("shard_size", shard_size)
     with as_given(images=given, labels=given_labels):
         shards = ImageShards(
-            model, images, labels, scale, size, training=check_flag("training", training), loss=kind,
-            label_smoothing=label_smoothing, key=subject.key,
+            model, images, labels, scale, size, training=check_flag("training", training),
+            loss=kind, label_smoothing=label_smoothing, key=subject.key,
         )  # fmt: skip
     return Inspection(shards, notes)

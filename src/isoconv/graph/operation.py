@@ -16,21 +16,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoconv.errors import GraphError
-from isoconv.graph.ir import TensorSpec
+from isoconv.graph.ir import Node, TensorSpec
 from isoconv.graph.terms import Asked, Term, TermsRule, pointwise_terms
 
 if TYPE_CHECKING:
     from isoconv.graph.builder import GraphBuilder
 
-__all__ = ["Array", "Gradient", "Operation", "operation", "operations", "register"]
+__all__ = ["Array", "Box", "Direct", "Gradient", "Operation", "operation", "operations", "register"]
 
 Array = NDArray[Any]
 ShapeRule = Callable[..., TensorSpec]
 """``infer(attrs, *input_specs) -> TensorSpec``; raises ShapeError or DTypeError."""
 Gradient = Callable[["GraphBuilder", int, int], tuple[int | None, ...]]
 """``gradient(builder, node, cotangent) -> one cotangent (or None) for each input``."""
+Box = tuple[tuple[int, int], ...]
+"""First and last place on each axis but that of the images."""
+Reads = Callable[..., tuple[Box | None, ...]]
+"""``reads(attrs, box, result, *inputs) -> boxes``: what a box of the result's elements reads of
+each input, None for nothing; ``result`` and ``inputs`` are TensorSpecs."""
 Reference = Callable[..., Array]
 """``reference(attrs, *arrays) -> array``: the exact meaning; batched arrays lead with images."""
+
+
+@dataclass(frozen=True, slots=True)
+class Direct:
+    """One operation that several nodes stand for together.
+
+    Attributes:
+        op: its name.
+        attrs: its settings.
+        operands: the nodes that it reads.
+    """
+
+    op: str
+    attrs: Any
+    operands: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +69,22 @@ class Operation:
         cheap: pointwise, and a result costs less to compute again than to load.
         epilogue: pointwise work on each result can be done in its kernel, before it is stored.
         sums: adds up a value, and the value can be made in the same pass by pointwise work.
-        asks_for_signs: positions of the inputs of which it only asks where they are positive.
+        asks_for_sign: positions of the inputs of which it only asks where they are positive.
         view: the same elements in the same order, under another shape.
+        part: some of its input's elements, where these lie.
+        gathers: its kernel picks the rows of a data set itself. Where it does not, which is the
+            safe answer, rows are gathered before it comes.
+        key: position of the input that holds the key of its random numbers; they depend on where
+            an element stands as well.
+        heavy: its operands count in the model of a prediction's traffic.
+        kernels: the family of kernels that computes it, a folder of ``compile/``; none for
+            pointwise work and sums, which are part of any kernel.
+        multiply_adds: ``(result, *inputs) -> int``, the products that one image adds up; None for
+            an operation of which nobody counts them.
+        reads: which box of each input a box of results reads; None where nothing narrower is known
+            than each element's terms.
+        stands_for: ``(node_at, index) -> Direct``, of the last of several nodes that are another
+            way to compute one operation.
         terms: what one element of the result is made of, see `isoconv.graph.terms`; None for a
             pointwise operation whose formula is all there is to say.
         operands: names of the inputs; empty for those of the shape rule's arguments.
@@ -67,10 +101,28 @@ class Operation:
     cheap: bool = False
     epilogue: bool = False
     sums: bool = False
-    asks_for_signs: tuple[int, ...] = ()
+    asks_for_sign: tuple[int, ...] = ()
     view: bool = False
+    part: bool = False
+    gathers: bool = False
+    key: int | None = None
+    heavy: bool = False
+    kernels: str = ""
+    multiply_adds: Callable[..., int] | None = None
+    reads: Reads | None = None
+    stands_for: Callable[[Callable[[int], Node], int], Direct] | None = None
     terms: TermsRule | None = None
     operands: tuple[str, ...] = ()
+
+    @property
+    def shares(self) -> bool:
+        """Whether its result needs no memory of its own."""
+        return self.view or self.part
+
+    @property
+    def gathers_rows(self) -> bool:
+        """Whether its inputs may be rows of a data set that nobody has gathered."""
+        return self.pointwise or self.sums or self.gathers
 
     def terms_of(self, asked: Asked) -> Term:
         """What one element of the result is made of.

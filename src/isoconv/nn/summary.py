@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from isoconv.cards import Carded
 from isoconv.graph.builder import GraphBuilder
+from isoconv.graph.operation import operation
 from isoconv.nn.shown import summary_card
 from isoconv.nn.trace import Trace, trace_model
 
@@ -126,14 +127,11 @@ def summarize(model: Module, input_shape: Sequence[int]) -> Summary:
 
 
 def multiply_adds(builder: GraphBuilder, index: int) -> int:
-    """Multiply-adds of one node for one image; 0 for all but convolutions and linear layers."""
+    """Multiply-adds of one node for one image; 0 where the operation counts none."""
     node = builder[index]
-    if node.op == "winograd_product":
-        return node.spec.size * builder.spec(node.inputs[0]).shape[-1]
-    if node.op != "conv":
-        return 0
-    kernel = builder.spec(node.inputs[1]).shape
-    return node.spec.size * prod(kernel[:-1])
+    counted = operation(node.op).multiply_adds
+    inputs = (builder.spec(source) for source in node.inputs)
+    return 0 if counted is None else counted(node.spec, *inputs)
 
 
 def _parameter_sizes(trace: Trace) -> dict[str, tuple[Module, int]]:

@@ -13,6 +13,7 @@ with no axes, is the linear layer.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
@@ -30,6 +31,7 @@ from isoconv.ops.check import (
     shape_error,
 )
 from isoconv.ops.geometry import ConvGeometry
+from isoconv.ops.reach import convolved
 from isoconv.ops.window import at, covered, kernel_positions, met_by, offsets, read, take
 
 __all__ = ["ConvGradInput"]
@@ -133,6 +135,10 @@ register(
         reference=_conv,
         epilogue=True,
         terms=_terms_conv,
+        kernels="contraction",
+        heavy=True,
+        multiply_adds=lambda y, _, w: y.size * prod(w.shape[:-1]),
+        reads=convolved,
     )
 )
 
@@ -236,6 +242,7 @@ register(
         reference=_grad_input,
         epilogue=True,
         terms=_terms_grad_input,
+        kernels="contraction",
     )
 )
 
@@ -314,5 +321,6 @@ register(
         gradient=_gradient_grad_weight,
         reference=_grad_weight,
         terms=_terms_grad_weight,
+        kernels="contraction",
     )
 )

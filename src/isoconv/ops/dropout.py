@@ -107,5 +107,6 @@ register(
         reference=_dropout,
         terms=_terms_dropout,
         pointwise=True,
+        key=2,
     )
 )

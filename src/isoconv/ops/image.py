@@ -192,5 +192,7 @@ register(
         reference=_augment,
         terms=_terms_augment,
         why_no_gradient="it stands before the first layer, where nothing is learned",
+        kernels="augmentation",
+        gathers=True,
     )
 )

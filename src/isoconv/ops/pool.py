@@ -17,6 +17,7 @@ from isoconv.graph.operation import Array, Operation, register
 from isoconv.graph.terms import Asked, Element, Formula, Largest, Number, Running, When, Wins
 from isoconv.ops.check import in_operation, require_batched, require_float, shape_error
 from isoconv.ops.geometry import WindowGeometry
+from isoconv.ops.reach import pooled
 from isoconv.ops.window import (
     at,
     covered,
@@ -154,6 +155,9 @@ register(
         reference=_max_pool,
         epilogue=True,
         terms=_terms_max_pool,
+        kernels="window",
+        heavy=True,
+        reads=pooled,
     )
 )
 
@@ -223,6 +227,7 @@ register(
         reference=_max_pool_grad,
         epilogue=True,
         terms=_terms_max_pool_grad,
+        kernels="window",
     )
 )
 
@@ -288,6 +293,9 @@ register(
         reference=_avg_pool,
         epilogue=True,
         terms=_terms_avg_pool,
+        kernels="window",
+        heavy=True,
+        reads=pooled,
     )
 )
 
@@ -366,5 +374,6 @@ register(
         reference=_avg_pool_grad,
         epilogue=True,
         terms=_terms_avg_pool_grad,
+        kernels="window",
     )
 )

@@ -136,6 +136,7 @@ register(
         gradient=_gradient_sum,
         reference=_sum,
         sums=True,
+        heavy=True,
         terms=_terms_sum,
     )
 )

@@ -122,6 +122,8 @@ register(
         gradient=_gradient_softmax,
         reference=_softmax,
         terms=_terms_softmax,
+        kernels="reduction",
+        gathers=True,
     )
 )
 
@@ -152,6 +154,8 @@ register(
         why_no_gradient="second derivatives of softmax are not offered",
         reference=_softmax_grad,
         terms=_terms_softmax_grad,
+        kernels="reduction",
+        gathers=True,
     )
 )
 
@@ -186,6 +190,8 @@ register(
         gradient=_gradient_log_softmax,
         reference=_log_softmax,
         terms=_terms_log_softmax,
+        kernels="reduction",
+        gathers=True,
     )
 )
 
@@ -219,6 +225,8 @@ register(
         why_no_gradient="second derivatives of log_softmax are not offered",
         reference=_log_softmax_grad,
         terms=_terms_log_softmax_grad,
+        kernels="reduction",
+        gathers=True,
     )
 )
 
@@ -311,6 +319,8 @@ register(
         gradient=_gradient_cross_entropy,
         reference=_cross_entropy,
         terms=_terms_cross_entropy,
+        kernels="reduction",
+        gathers=True,
     )
 )
 
@@ -362,6 +372,8 @@ register(
         why_no_gradient="second derivatives of cross-entropy are not offered",
         reference=_cross_entropy_grad,
         terms=_terms_cross_entropy_grad,
+        kernels="reduction",
+        gathers=True,
     )
 )
 
@@ -416,5 +428,7 @@ register(
         why_no_gradient="it is a step function, flat wherever it has a derivative",
         reference=_hits,
         terms=_terms_hits,
+        kernels="reduction",
+        gathers=True,
     )
 )

@@ -16,6 +16,7 @@ from isoconv.graph.operation import Array, Operation, register
 from isoconv.graph.terms import Asked, Element, Index, Number
 from isoconv.graph.terms import Padding as Beyond
 from isoconv.ops.check import dtype_error, shape_error
+from isoconv.ops.reach import beside, inside, moved
 
 __all__ = ["Embed", "Padding", "Shape", "Slice"]
 
@@ -82,6 +83,7 @@ register(
         reference=_reshape,
         terms=_terms_reshape,
         view=True,
+        kernels="movement",
     )
 )
 
@@ -135,6 +137,9 @@ register(
         gradient=_gradient_concat,
         reference=_concat,
         terms=_terms_concat,
+        kernels="movement",
+        heavy=True,
+        reads=beside,
     )
 )
 
@@ -184,6 +189,8 @@ register(
         gradient=_gradient_slice,
         reference=_slice,
         terms=_terms_slice,
+        kernels="movement",
+        part=True,
     )
 )
 
@@ -239,6 +246,7 @@ register(
         gradient=_gradient_embed,
         reference=_embed,
         terms=_terms_embed,
+        kernels="movement",
     )
 )
 
@@ -324,6 +332,8 @@ register(
         gradient=_gradient_pad,
         reference=_pad,
         terms=_terms_pad,
+        kernels="movement",
+        reads=moved,
     )
 )
 
@@ -356,5 +366,8 @@ register(
         gradient=_gradient_crop,
         reference=_crop,
         terms=_terms_crop,
+        kernels="movement",
+        part=True,
+        reads=inside,
     )
 )

@@ -29,6 +29,7 @@ from isoconv.graph.ir import TensorSpec
 from isoconv.graph.operation import Array, Operation, register
 from isoconv.graph.terms import Asked, Element, Padding, Running, Term
 from isoconv.ops.check import require_batched, require_float, require_unbatched, shape_error
+from isoconv.ops.winograd_direct import convolution, input_gradient, weight_gradient
 from isoconv.ops.winograd_product import PLACES
 
 __all__ = ["WinogradOutput", "WinogradPatches"]
@@ -184,6 +185,7 @@ register(
         gradient=_gradient_input,
         reference=_winograd_input,
         terms=_terms_winograd_input,
+        kernels="winograd",
     )
 )
 
@@ -235,6 +237,8 @@ register(
         reference=_winograd_input_grad,
         terms=_terms_winograd_input_grad,
         epilogue=True,
+        kernels="winograd",
+        stands_for=input_gradient,
     )
 )
 
@@ -282,6 +286,7 @@ register(
         gradient=_gradient_weight,
         reference=_winograd_weight,
         terms=_terms_winograd_weight,
+        kernels="winograd",
     )
 )
 
@@ -318,6 +323,8 @@ register(
         gradient=_gradient_weight_grad,
         reference=_winograd_weight_grad,
         terms=_terms_winograd_weight_grad,
+        kernels="winograd",
+        stands_for=weight_gradient,
     )
 )
 
@@ -370,6 +377,8 @@ register(
         reference=_winograd_output,
         terms=_terms_winograd_output,
         epilogue=True,
+        kernels="winograd",
+        stands_for=convolution,
     )
 )
 
@@ -418,5 +427,6 @@ register(
         gradient=_gradient_output_grad,
         reference=_winograd_output_grad,
         terms=_terms_winograd_output_grad,
+        kernels="winograd",
     )
 )

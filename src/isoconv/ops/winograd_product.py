@@ -75,6 +75,8 @@ register(
         gradient=_gradient_product,
         reference=_product,
         terms=_terms_product,
+        kernels="winograd",
+        multiply_adds=lambda m, v, _: m.size * v.shape[-1],
     )
 )
 
@@ -115,6 +117,7 @@ register(
         gradient=_gradient_product_grad_input,
         reference=_product_grad_input,
         terms=_terms_product_grad_input,
+        kernels="winograd",
     )
 )
 
@@ -166,5 +169,6 @@ register(
         gradient=_gradient_product_grad_weight,
         reference=_product_grad_weight,
         terms=_terms_product_grad_weight,
+        kernels="winograd",
     )
 )

@@ -24,7 +24,7 @@ from isoconv.compile.lower.driver import lower
 from isoconv.compile.lower.plan import make_plan, region_offsets, scratch_size
 from isoconv.compile.native.fork import renew_in_child
 from isoconv.compile.native.runtime import AdvanceSpec, BarrierSpec
-from isoconv.compile.pointwise.halo import BorderSpec
+from isoconv.compile.pointwise.halo import HaloSpec
 from isoconv.errors import ArgumentError, DTypeError, ShapeError
 from isoconv.graph.ir import Graph, TensorSpec
 from isoconv.run.demand import Demand, bytes_of
@@ -113,7 +113,7 @@ class Predictor:
             )
         self._lowered = lower(
             graph, library.target, capacity=shard_size, inputs=inputs, outputs=outputs,
-            fusion=fusion, written_borders=True,
+            fusion=fusion, written_halos=True,
         )  # fmt: skip
         calls = [*self._lowered.prepare, *self._lowered.shard]
         self._plan = make_plan(self._lowered.shard, shard_size)
@@ -382,8 +382,8 @@ class Predictor:
             script = ScriptBuilder()
             for call in self._lowered.shard:
                 script.calls([call], self._address, resolve, context)
-                # Nobody reads a border before the inside was written by the next kernel.
-                if self.threads > 1 and not isinstance(call.spec, BorderSpec):
+                # Nobody reads a halo before the inside was written by the next kernel.
+                if self.threads > 1 and not isinstance(call.spec, HaloSpec):
                     script.add(self._addresses[BarrierSpec()], [self._team.barrier])
             scripts.append(script.finish())
             contexts.append(context)

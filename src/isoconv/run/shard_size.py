@@ -16,13 +16,13 @@ from itertools import product
 from math import prod
 
 from isoconv.graph.ir import Graph, TensorSpec
+from isoconv.graph.operation import operation
 
 __all__ = ["shard_size_for"]
 
 _SIZES = (32, 16, 8, 4, 2, 1)
 _CACHES = ((1 << 20, 1), (8 << 20, 2))  # bytes of each cache, and what a byte costs beyond it
 _MEMORY = 64 << 20  # bytes of the largest layer's input and result that a shard may take
-_HEAVY = ("conv", "max_pool", "avg_pool", "sum", "concat")
 
 
 def shard_size_for(graph: Graph) -> int:
@@ -34,11 +34,11 @@ def shard_size_for(graph: Graph) -> int:
     once = 1
     layers = [1]
     for node in graph.nodes:
-        if node.op not in _HEAVY or not node.spec.batched:
+        if not operation(node.op).heavy or not node.spec.batched:
             continue
         specs = [node.spec, *(graph[index].spec for index in node.inputs)]
         layers.append(_bytes(spec for spec in specs if spec.batched))
-        if node.op == "conv" and prod(node.spec.shape[:-1]) == 1:
+        if prod(node.spec.shape[:-1]) == 1:
             once += _bytes(spec for spec in specs if not spec.batched)
 
     def traffic(size: int) -> float:

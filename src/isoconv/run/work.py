@@ -18,7 +18,7 @@ from isoconv.compile.contraction.padding import inside_terms
 from isoconv.compile.contraction.weight_gradient import ContractWeightSpec
 from isoconv.compile.lower.driver import Call, Lowered
 from isoconv.compile.native.kernels import KernelSpec
-from isoconv.compile.pointwise.halo import BorderSpec
+from isoconv.compile.pointwise.halo import HaloSpec
 from isoconv.compile.pointwise.kernel import PointwiseSpec
 from isoconv.compile.reduction.rows import RowsSpec
 from isoconv.compile.reduction.sums import ReduceSpec
@@ -138,6 +138,6 @@ def _name(call: Call, *, back: bool) -> str:
         return "sums"
     if isinstance(spec, AugmentSpec):
         return "augmentation"
-    if isinstance(spec, BorderSpec):
-        return "border of zeros"
+    if isinstance(spec, HaloSpec):
+        return "halo of zeros"
     return "pointwise"

@@ -39,16 +39,13 @@ from isoconv.compile.pointwise.expression import (
     ask_for,
     emit_expression,
 )
+from isoconv.compile.pointwise.operations import is_quick
 from isoconv.graph.ir import DTYPES
 
 __all__ = ["At", "Axis", "ContractSpec", "Emission"]
 
 _SHORT_CHAIN = 160  # steps; what comes after so few of them is a good part of a kernel's time
 _SHORT_EPILOGUE = 8  # operations that may be written out for every position
-_QUICK = frozenset(
-    {"add", "batch_norm", "broadcast", "copy", "leaky_relu", "leaky_relu_grad", "mul", "offset",
-     "positive", "relu", "relu_grad", "scale", "sub", "zero"}
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -409,7 +406,7 @@ class Emission:
         short = (
             spec.taps * spec.channels <= _SHORT_CHAIN
             and len(steps) <= _SHORT_EPILOGUE
-            and all(step.op in _QUICK for step in steps)
+            and all(is_quick(step.op) for step in steps)
         )
         positions = Positions(
             self.k, bool(spec.flat), axes, at.rows, at.columns, self.lanes, short,

@@ -16,7 +16,7 @@ from isoconv.compile.contraction.contract import Axis
 from isoconv.compile.contraction.pack import Taps
 from isoconv.ops.geometry import ConvGeometry
 
-__all__ = ["Phase", "border", "forward_axes", "gradient_phases"]
+__all__ = ["Phase", "forward_axes", "gradient_phases", "halo"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def gradient_phases(geometry: ConvGeometry, sides: Sequence[int]) -> tuple[Phase
     )
 
 
-def border(axes: Sequence[Axis], sides: Sequence[int]) -> tuple[tuple[int, int], ...]:
+def halo(axes: Sequence[Axis], sides: Sequence[int]) -> tuple[tuple[int, int], ...]:
     """How far beyond each side of the source the index map reaches: (before, after) per axis."""
     found = []
     for axis, size in zip(axes, sides, strict=True):

@@ -6,29 +6,26 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from math import prod
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from isoconv.compile.calls import Arguments
 from isoconv.compile.contraction.contract import Axis, ContractSpec
 from isoconv.compile.contraction.depthwise import DepthwiseSpec, DepthwiseWeightSpec
-from isoconv.compile.contraction.index_maps import Phase, border, forward_axes, gradient_phases
+from isoconv.compile.contraction.index_maps import Phase, forward_axes, gradient_phases, halo
 from isoconv.compile.contraction.inside import InsideContractSpec
 from isoconv.compile.contraction.pack import PackSpec, tap_count
 from isoconv.compile.contraction.padding import inside_share
 from isoconv.compile.contraction.tiles import Tile, choose_inside_tile, choose_tile, row_cycles
 from isoconv.compile.contraction.weight_gradient import ContractWeightSpec
 from isoconv.compile.contraction.weight_tiles import SPELLED, runs_on
-from isoconv.compile.layout import Border
+from isoconv.compile.layout import Halo
+from isoconv.compile.lowering import Lowering, lowers
 from isoconv.compile.pointwise.expression import Domain, Expression, Operand
 from isoconv.compile.target import Target
 from isoconv.graph.groups import Group
 from isoconv.graph.ir import DTYPES, Graph, Node, TensorSpec
 
-if TYPE_CHECKING:
-    from isoconv.compile.lower.driver import Lowering
-
-__all__ = ["borders_of", "lower_conv", "lower_conv_grad_input", "lower_conv_grad_weight",
-           "weight_contraction"]  # fmt: skip
+__all__ = ["weight_contraction"]
 
 _BLOCK_POSITIONS = 256  # positions per block of the weight gradient, so that parking stays cheap
 _BLOCK_BYTES = 256 * 1024  # of source and gradient in such a block: a part of the second cache
@@ -63,33 +60,35 @@ class _Nest(NamedTuple):
         return height, width
 
 
-def borders_of(graph: Graph, node: Node) -> Iterator[tuple[int, Border]]:
-    """(input position, border) that this node wants around its inputs."""
-    if node.op in ("conv", "conv_grad_weight"):
-        sides = graph[node.inputs[0]].spec.shape[:-1]
-        outputs = node.attrs.output_sides(sides)
-        yield 0, border(forward_axes(node.attrs, outputs).axes, sides)
-    elif node.op == "conv_grad_input":
-        sides = graph[node.inputs[0]].spec.shape[:-1]
-        found: Border = ((0, 0),) * len(sides)
-        for phase in gradient_phases(node.attrs.geometry, node.attrs.sides):
-            wanted = border(phase.axes, sides)
-            found = tuple(
-                (max(a, c), max(b, d)) for (a, b), (c, d) in zip(found, wanted, strict=True)
-            )
-        yield 0, found
+def _forward_halo(graph: Graph, node: Node) -> Iterator[tuple[int, Halo]]:
+    """What the index map of the forward pass reads beyond the input."""
+    sides = graph[node.inputs[0]].spec.shape[:-1]
+    outputs = node.attrs.output_sides(sides)
+    yield 0, halo(forward_axes(node.attrs, outputs).axes, sides)
 
 
+def _gradient_halo(graph: Graph, node: Node) -> Iterator[tuple[int, Halo]]:
+    """What those of the gradient by the input read beyond the gradient of the result."""
+    sides = graph[node.inputs[0]].spec.shape[:-1]
+    found: Halo = ((0, 0),) * len(sides)
+    for phase in gradient_phases(node.attrs.geometry, node.attrs.sides):
+        wanted = halo(phase.axes, sides)
+        found = tuple((max(a, c), max(b, d)) for (a, b), (c, d) in zip(found, wanted, strict=True))
+    yield 0, found
+
+
+@lowers("conv", halos=_forward_halo)
 def lower_conv(lowering: Lowering, group: Group) -> None:
     """The forward pass, one contraction."""
-    node = lowering.graph[group.root]
+    node = lowering.graph[group.anchor]
     phase = forward_axes(node.attrs, node.spec.shape[:-1])
     _contract(lowering, group, node.attrs, (phase,), transposed=False)
 
 
+@lowers("conv_grad_input", halos=_gradient_halo)
 def lower_conv_grad_input(lowering: Lowering, group: Group) -> None:
     """The gradient by the input, a contraction for each phase of the stride."""
-    node = lowering.graph[group.root]
+    node = lowering.graph[group.anchor]
     phases = gradient_phases(node.attrs.geometry, node.attrs.sides)
     _contract(lowering, group, node.attrs.geometry, phases, transposed=True)
 
@@ -98,7 +97,7 @@ def _contract(
     lowering: Lowering, group: Group, geometry: Any, phases: tuple[Phase, ...], *, transposed: bool
 ) -> None:
     graph = lowering.graph
-    node = graph[group.root]
+    node = graph[group.anchor]
     x, w = node.inputs
     *_, channels, outputs = lowering.spec(w).shape
     filters = outputs // geometry.groups
@@ -199,7 +198,7 @@ def _steps(axes: tuple[Axis, ...], source: Operand) -> tuple[int, int]:
 
 def _depthwise(lowering: Lowering, group: Group, geometry: Any, phases: tuple[Phase, ...]) -> None:
     """One filter per channel: lanes run along channels, and weights need no packing."""
-    node = lowering.graph[group.root]
+    node = lowering.graph[group.anchor]
     x, w = node.inputs
     arguments = Arguments()
     source = arguments.operand(lowering.places[x], lowering.spec(x), lowering.spec(x))
@@ -241,7 +240,7 @@ def _flat(nest: _Nest, geometry: Any, sides: tuple[int, ...]) -> int:
     if not plain or geometry.groups != 1 or sides != nest.shape[:-1]:
         return 0
     expression = nest.epilogue
-    if any(step.op == "dropout" for step in expression.steps):
+    if expression.positional:
         return 0
     places = [nest.source, *expression.operands, *(place for _, place in expression.stores)]
     for place in places:
@@ -279,9 +278,10 @@ def _flattened(nest: _Nest, flat: int) -> _Nest:
     return _Nest(flat, (), nest.shape[-1:], merged, row(nest.source))
 
 
+@lowers("conv_grad_weight", halos=_forward_halo)
 def lower_conv_grad_weight(lowering: Lowering, group: Group) -> None:
     """The gradient by the kernel."""
-    node = lowering.graph[group.root]
+    node = lowering.graph[group.anchor]
     x, dy = node.inputs
     geometry = node.attrs
     outputs = lowering.spec(dy).shape[:-1]
@@ -291,7 +291,7 @@ def lower_conv_grad_weight(lowering: Lowering, group: Group) -> None:
     arguments = Arguments()
     source = arguments.operand(lowering.places[x], lowering.spec(x), lowering.spec(x))
     gradient = arguments.operand(lowering.places[dy], lowering.spec(dy), lowering.spec(dy))
-    place = lowering.allocate(group.root)
+    place = lowering.allocate(group.anchor)
     result = arguments.add(place.buffer, write=True)
     if axes and channels == filters == 1 < geometry.groups:
         depthwise = DepthwiseWeightSpec(

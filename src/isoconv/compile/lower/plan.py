@@ -2,7 +2,7 @@
 
 A buffer lives from the first call that writes it to the last call that reads it. Buffers are
 placed largest first, each at the lowest offset at which no living neighbour is in the way. Buffers
-with a border of zeros share memory only with buffers of the very same shape and border, so that
+with a halo of zeros share memory only with buffers of the very same shape and halo, so that
 the zeros written when the arena was made stay zeros.
 """
 
@@ -52,7 +52,7 @@ def make_plan(calls: Sequence[Call], capacity: int) -> Plan:
             if buffer.region == "arena":
                 first, _ = lives.get(buffer, (time, time))
                 lives[buffer] = (first, time)
-    slots = _border_slots(lives, capacity)
+    slots = _halo_slots(lives, capacity)
     placed: list[tuple[int, int, int, int]] = []  # offset, end, first, last; in order
     offsets: dict[Buffer, int] = {}
     order = sorted(slots, key=lambda slot: (-slot.size, slot.first))
@@ -67,7 +67,7 @@ def make_plan(calls: Sequence[Call], capacity: int) -> Plan:
 
 @dataclass(slots=True)
 class _Slot:
-    """Bytes that one buffer, or several bordered ones in turn, keep for themselves."""
+    """Bytes that one buffer, or several ones with a halo in turn, keep for themselves."""
 
     buffers: list[Buffer]
     size: int
@@ -75,16 +75,16 @@ class _Slot:
     last: int
 
 
-def _border_slots(lives: Mapping[Buffer, tuple[int, int]], capacity: int) -> list[_Slot]:
+def _halo_slots(lives: Mapping[Buffer, tuple[int, int]], capacity: int) -> list[_Slot]:
     slots: list[_Slot] = []
     shared: dict[tuple[str, int], list[tuple[_Slot, int]]] = {}
     for buffer, (first, last) in sorted(lives.items(), key=lambda item: item[1]):
         size = _rounded(buffer.bytes * (capacity if buffer.batched else 1))
-        if not buffer.border:
+        if not buffer.halo:
             slots.append(_Slot([buffer], size, first, last))
             continue
         # The zeros must stay, so nobody else may use these bytes at any time.
-        candidates = shared.setdefault((buffer.border, size), [])
+        candidates = shared.setdefault((buffer.halo, size), [])
         for number, (slot, busy) in enumerate(candidates):
             if busy < first:
                 slot.buffers.append(buffer)

@@ -17,7 +17,7 @@ import llvmlite.ir as ir
 
 from isoconv.compile.native.loops import I32, Kernel, Value
 from isoconv.compile.pointwise.bits import BITS, BYTE, byte_at, load_bits, store_bits
-from isoconv.compile.pointwise.operations import Place, emit_step
+from isoconv.compile.pointwise.operations import Place, emit_step, is_positional
 from isoconv.graph.ir import DTYPES
 
 __all__ = [
@@ -53,7 +53,7 @@ class Operand:
         dtype: element type; that of ``compile.bits`` lies without gaps along the last axis.
         strides: per domain axis; 0 repeats the array along that axis.
         image: from one image to the next; 0 for unbatched arrays.
-        offset: of the first element from the pointer (a border of zeros, a slice).
+        offset: of the first element from the pointer (a halo of zeros, a slice).
         rows: images of the shard are at the shard's own rows (""), at rows ``first + n`` of a
             larger array ("shifted"), or at rows ``order[first + n]`` ("gathered"; the order is
             the buffer after this one).
@@ -99,6 +99,11 @@ class Expression:
         """Element type of every value."""
         roots = (self.root,) if self.root else ()
         return (*(o.dtype for o in self.operands), *roots, *(s.dtype for s in self.steps))
+
+    @property
+    def positional(self) -> bool:
+        """Whether what it gives depends on where an element stands in its image."""
+        return any(is_positional(step.op) for step in self.steps)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,38 +1,38 @@
-"""Borders of zeros around feature maps in memory that held something else before."""
+"""Halos of zeros around feature maps in memory that held something else before."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
 
-from isoconv.compile.layout import Border, dense_strides
+from isoconv.compile.layout import Halo, dense_strides
 from isoconv.compile.native.loops import Kernel, Value
 
-__all__ = ["BorderSpec"]
+__all__ = ["HaloSpec"]
 
 
 @dataclass(frozen=True, slots=True)
-class BorderSpec:
+class HaloSpec:
     """Zeros around each image of a batched value; what is inside stays as it is.
 
     Attributes:
         dtype: float32 or float64.
-        sides: spatial sizes of the value, without its border; at least one.
+        sides: spatial sizes of the value, without its halo; at least one.
         channels: elements at a position.
-        border: positions before and after, per axis.
+        halo: positions before and after, per axis.
     """
 
     dtype: str
     sides: tuple[int, ...]
     channels: int
-    border: Border
+    halo: Halo
 
     buffers = 1
 
     def emit(self, k: Kernel) -> None:
         """Emit the kernel's body; threads share images × rows (the first of several axes)."""
         b = k.builder
-        padded = [size + sum(pair) for size, pair in zip(self.sides, self.border, strict=True)]
+        padded = [size + sum(pair) for size, pair in zip(self.sides, self.halo, strict=True)]
         shape = (*padded, self.channels)
         strides = dense_strides(shape)
         rows = padded[0] if len(padded) > 1 else 1
@@ -46,7 +46,7 @@ class BorderSpec:
 
     def _row(self, k: Kernel, base: Value, strides: tuple[int, ...], row: Value) -> None:
         """A row of the first axis: all of it, or what lies around its inside."""
-        b, first = k.builder, self.border[0][0]
+        b, first = k.builder, self.halo[0][0]
         inside = b.and_(
             b.icmp_signed(">=", row, k.const(first)),
             b.icmp_signed("<", row, k.const(first + self.sides[0])),
@@ -58,8 +58,8 @@ class BorderSpec:
                 self._zeros(k, base, strides[0])
 
     def _inside(self, k: Kernel, base: Value, strides: tuple[int, ...], axis: int) -> None:
-        """The border along this axis and those behind it."""
-        (before, after), size, stride = self.border[axis], self.sides[axis], strides[axis]
+        """The halo along this axis and those behind it."""
+        (before, after), size, stride = self.halo[axis], self.sides[axis], strides[axis]
         self._zeros(k, base, before * stride)
         if axis + 1 < len(self.sides):
             with k.loop(before, before + size) as i:

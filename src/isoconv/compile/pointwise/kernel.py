@@ -24,7 +24,6 @@ from isoconv.compile.pointwise.expression import Domain, Expression, Index, Oper
 
 __all__ = ["PointwiseSpec", "collapse"]
 
-_POSITIONAL = frozenset({"dropout"})
 _GRAIN = 256  # elements; a thread's share of a long row begins on a cache line
 
 
@@ -145,7 +144,7 @@ def collapse(domain: Domain, expression: Expression) -> tuple[Domain, Expression
         sizes = [1]
         strides = [[0] for _ in places]
     moved = [replace(place, strides=tuple(s)) for place, s in zip(places, strides, strict=True)]
-    joined = not any(s.op in _POSITIONAL for s in expression.steps)
+    joined = not expression.positional
     if len(sizes) == 1:
         joined = joined and all(place.strides[0] in (0, 1) for place in moved)
     if joined and domain.batched:

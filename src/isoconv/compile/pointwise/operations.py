@@ -13,19 +13,39 @@ from isoconv.compile.native.loops import F32, F64, I1, I32, I64, Kernel, Value
 from isoconv.compile.pointwise.bits import BITS
 from isoconv.errors import CompileError
 
-__all__ = ["POINTWISE", "Place", "emit_step"]
+__all__ = ["POINTWISE", "Place", "emit_step", "is_positional", "is_quick"]
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where in an image a vector stands: the number of its first element, if asked for; lanes."""
+    """Where in an image a vector stands: the number of its first element, if asked for; lanes.
+
+    Only a positional operation may ask: kernels put the others' images and axes together.
+    """
 
     element: Callable[[], Value]
     lanes: int
 
 
 Emitter = Callable[[Kernel, Any, str, list[Value], Place], Value]
-POINTWISE: dict[str, Emitter] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """How an operation is emitted.
+
+    Attributes:
+        emit: emits it for a vector.
+        quick: it is so few instructions that it may be written out for every position of a tile.
+        positional: what it gives depends on where an element stands.
+    """
+
+    emit: Emitter
+    quick: bool = False
+    positional: bool = False
+
+
+POINTWISE: dict[str, Entry] = {}
 
 
 def emit_step(
@@ -46,12 +66,31 @@ def emit_step(
         return _convert(k, args[0], dtypes[0], dtype)
     if op not in POINTWISE:
         raise CompileError(f"no emitter for the pointwise operation {op!r}")
-    return POINTWISE[op](k, attrs, dtype, args, place)
+    entry = POINTWISE[op]
+    if not entry.positional:
+        place = Place(_nowhere, place.lanes)
+    return entry.emit(k, attrs, dtype, args, place)
 
 
-def _emits(name: str) -> Callable[[Emitter], Emitter]:
+def _nowhere() -> Value:
+    raise CompileError("an operation that asks where an element stands must be positional")
+
+
+def is_quick(op: str) -> bool:
+    """Whether an operation may be written out for every position of a tile."""
+    return op in POINTWISE and POINTWISE[op].quick
+
+
+def is_positional(op: str) -> bool:
+    """Whether what an operation gives depends on where an element stands."""
+    return op in POINTWISE and POINTWISE[op].positional
+
+
+def _emits(
+    name: str, *, quick: bool = False, positional: bool = False
+) -> Callable[[Emitter], Emitter]:
     def enter(function: Emitter) -> Emitter:
-        POINTWISE[name] = function
+        POINTWISE[name] = Entry(function, quick, positional)
         return function
 
     return enter
@@ -82,7 +121,7 @@ def _convert(k: Kernel, value: Value, source: str, target: str) -> Value:
 
 
 def _binary(name: str) -> None:
-    @_emits({"fadd": "add", "fsub": "sub", "fmul": "mul", "fdiv": "div"}[name])
+    @_emits(name[1:], quick=name != "fdiv")
     def emit(k: Kernel, _: Any, __: str, args: list[Value], ___: Place) -> Value:
         return getattr(k.builder, name)(*args)
 
@@ -111,18 +150,18 @@ def _choose(k: Kernel, comparison: str, args: list[Value]) -> Value:
     return b.select(takes, y, x)
 
 
-@_emits("broadcast")
+@_emits("broadcast", quick=True)
 def _broadcast(_: Kernel, __: Any, ___: str, args: list[Value], ____: Place) -> Value:
     """The operand's strides repeat it already."""
     return args[0]
 
 
-@_emits("copy")
+@_emits("copy", quick=True)
 def _copy(_: Kernel, __: Any, ___: str, args: list[Value], ____: Place) -> Value:
     return args[0]
 
 
-@_emits("zero")
+@_emits("zero", quick=True)
 def _zero(k: Kernel, _: Any, dtype: str, __: list[Value], place: Place) -> Value:
     return _fill(k, 0.0, dtype, place)
 
@@ -159,12 +198,12 @@ def _reciprocal(k: Kernel, _: Any, dtype: str, args: list[Value], place: Place) 
     return k.builder.fdiv(_fill(k, 1.0, dtype, place), args[0])
 
 
-@_emits("scale")
+@_emits("scale", quick=True)
 def _scale(k: Kernel, attrs: Any, dtype: str, args: list[Value], place: Place) -> Value:
     return k.builder.fmul(args[0], _fill(k, attrs.value, dtype, place))
 
 
-@_emits("offset")
+@_emits("offset", quick=True)
 def _offset(k: Kernel, attrs: Any, dtype: str, args: list[Value], place: Place) -> Value:
     return k.builder.fadd(args[0], _fill(k, attrs.value, dtype, place))
 
@@ -172,7 +211,7 @@ def _offset(k: Kernel, attrs: Any, dtype: str, args: list[Value], place: Place) 
 # Activations ------------------------------------------------------------------------------------
 
 
-@_emits("relu")
+@_emits("relu", quick=True)
 def _relu(k: Kernel, _: Any, dtype: str, args: list[Value], place: Place) -> Value:
     zero = _fill(k, 0.0, dtype, place)
     # Unordered: a NaN is not at most zero and goes through.
@@ -180,7 +219,7 @@ def _relu(k: Kernel, _: Any, dtype: str, args: list[Value], place: Place) -> Val
     return k.builder.select(keeps, args[0], zero)
 
 
-@_emits("relu_grad")
+@_emits("relu_grad", quick=True)
 def _relu_grad(k: Kernel, _: Any, dtype: str, args: list[Value], place: Place) -> Value:
     y, dy = args
     # Another kernel may have compared already.
@@ -188,21 +227,21 @@ def _relu_grad(k: Kernel, _: Any, dtype: str, args: list[Value], place: Place) -
     return k.builder.select(positive, dy, _fill(k, 0.0, dtype, place))
 
 
-@_emits("positive")
+@_emits("positive", quick=True)
 def _positive(k: Kernel, _: Any, __: str, args: list[Value], place: Place) -> Value:
     (x,) = args
     dtype = "float64" if x.type.element == F64 else "float32"
     return k.builder.fcmp_ordered(">", x, _fill(k, 0.0, dtype, place))
 
 
-@_emits("leaky_relu")
+@_emits("leaky_relu", quick=True)
 def _leaky_relu(k: Kernel, attrs: Any, dtype: str, args: list[Value], place: Place) -> Value:
     (x,) = args
     positive = k.builder.fcmp_ordered(">", x, _fill(k, 0.0, dtype, place))
     return k.builder.select(positive, x, k.builder.fmul(x, _fill(k, attrs.slope, dtype, place)))
 
 
-@_emits("leaky_relu_grad")
+@_emits("leaky_relu_grad", quick=True)
 def _leaky_relu_grad(k: Kernel, attrs: Any, dtype: str, args: list[Value], place: Place) -> Value:
     x, dy = args
     positive = k.builder.fcmp_ordered(">", x, _fill(k, 0.0, dtype, place))
@@ -312,7 +351,7 @@ def _inverse_std(k: Kernel, attrs: Any, dtype: str, args: list[Value], place: Pl
     return b.fdiv(_fill(k, 1.0, dtype, place), root)
 
 
-@_emits("batch_norm")
+@_emits("batch_norm", quick=True)
 def _batch_norm(k: Kernel, _: Any, __: str, args: list[Value], ___: Place) -> Value:
     b, (x, mean, inverse, gamma, beta) = k.builder, args
     return b.fadd(b.fmul(b.fmul(b.fsub(x, mean), inverse), gamma), beta)
@@ -340,7 +379,7 @@ def _count(k: Kernel, count: Value, dtype: str, place: Place) -> Value:
 _DROPOUT_PURPOSE = 4
 
 
-@_emits("dropout")
+@_emits("dropout", positional=True)
 def _dropout(k: Kernel, attrs: Any, dtype: str, args: list[Value], place: Place) -> Value:
     """Keep where a uniform number of (seed, epoch, sample, element) is at least the rate."""
     x, samples, seed, epoch = args

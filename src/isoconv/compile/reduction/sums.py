@@ -39,7 +39,6 @@ from isoconv.graph.ir import DTYPES
 
 __all__ = ["ReduceSpec"]
 
-_POSITIONAL = frozenset({"dropout"})
 _CHUNK_BYTES = 64 * 1024  # of each operand that pass through all blocks of channels
 _LINE = 64  # bytes that a prefetch brings
 
@@ -385,7 +384,7 @@ def _with_images(
 ) -> tuple[Domain, Expression] | None:
     """The images as part of the one reduced axis, if every operand and store allows it."""
     sizes = domain.axes[: len(domain.axes) - keep]
-    if len(sizes) > 1 or any(step.op in _POSITIONAL for step in expression.steps):
+    if len(sizes) > 1 or expression.positional:
         return None
     moved = []
     for place in _places(expression):

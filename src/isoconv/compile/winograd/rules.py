@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from isoconv.compile.calls import Arguments
 from isoconv.compile.contraction.contract import ContractSpec
 from isoconv.compile.contraction.rules import weight_contraction
 from isoconv.compile.contraction.tiles import choose_tile
 from isoconv.compile.contraction.weight_gradient import ContractWeightSpec
-from isoconv.compile.layout import Border, Placement
+from isoconv.compile.layout import Halo, Placement
+from isoconv.compile.lowering import Lowering, lowers
 from isoconv.compile.pointwise.expression import Domain, Expression
 from isoconv.compile.winograd.chunks import WinogradConvSpec, WinogradConvWeightSpec
 from isoconv.compile.winograd.components import PlanesSpec
@@ -30,32 +30,30 @@ from isoconv.compile.winograd.planes import (
 )
 from isoconv.compile.winograd.weights import WinogradPackSpec, WinogradWeightSpec
 from isoconv.graph.groups import Group
-from isoconv.graph.ir import Node, TensorSpec
+from isoconv.graph.ir import Graph, Node, TensorSpec
 from isoconv.ops.geometry import ConvGeometry
+from isoconv.ops.winograd import WinogradPatches
+from isoconv.ops.winograd_direct import MAP_BEHIND, PRODUCTS
 from isoconv.ops.winograd_product import PLACES
-
-if TYPE_CHECKING:
-    from isoconv.compile.lower.driver import Lowering
-
-__all__ = ["borders_of", "lower_from_planes", "lower_product", "lower_product_grad_weight",
-           "lower_to_planes", "lower_weight", "lower_weight_grad"]  # fmt: skip
 
 _LONG = 4096  # positions from which on more make no difference to the choice of a tile
 
 
-def borders_of(node: Node) -> Iterator[tuple[int, Border]]:
-    """(input position, border) that this node wants around its inputs."""
-    if node.op == "winograd_input":
-        axes = zip(node.attrs.sides, node.attrs.padding, node.attrs.tiles, strict=True)
-        yield 0, tuple((p, max(0, 2 * tiles + 2 - p - side)) for side, (p, _), tiles in axes)
-    elif node.op == "winograd_output_grad":
-        pairs = zip(node.attrs.sides, node.attrs.tiles, strict=True)
-        yield 0, tuple((0, 2 * tiles - side) for side, tiles in pairs)
+def _patches_halo(_: Graph, node: Node) -> Iterator[tuple[int, Halo]]:
+    """Whole patches reach beyond the input."""
+    axes = zip(node.attrs.sides, node.attrs.padding, node.attrs.tiles, strict=True)
+    yield 0, tuple((p, max(0, 2 * tiles + 2 - p - side)) for side, (p, _), tiles in axes)
+
+
+def _tiles_halo(_: Graph, node: Node) -> Iterator[tuple[int, Halo]]:
+    """Whole tiles reach beyond the gradient of the result."""
+    pairs = zip(node.attrs.sides, node.attrs.tiles, strict=True)
+    yield 0, tuple((0, 2 * tiles - side) for side, tiles in pairs)
 
 
 def _settle(lowering: Lowering, index: int, place: Placement) -> None:
-    """Planes that were just written lie here, or within a border where a reader wants one."""
-    if any(map(any, lowering.borders.get(index, ()))):
+    """Planes that were just written lie here, or within a halo where a reader wants one."""
+    if any(map(any, lowering.halos.get(index, ()))):
         spec = lowering.spec(index)
         lowering.copy(place, spec, lowering.allocate(index), spec)
     else:
@@ -65,12 +63,14 @@ def _settle(lowering: Lowering, index: int, place: Placement) -> None:
 # Maps -------------------------------------------------------------------------------------------
 
 
+@lowers("winograd_output_grad", halos=_tiles_halo)
+@lowers("winograd_input", halos=_patches_halo)
 def lower_to_planes(lowering: Lowering, group: Group) -> None:
     """``winograd_input`` and ``winograd_output_grad``."""
-    if lowering.fusion and _PRODUCTS.issuperset(_readers(lowering, group.root)):
-        lowering.deferred.add(group.root)
+    if lowering.fusion and PRODUCTS.issuperset(_readers(lowering, group.anchor)):
+        lowering.deferred.add(group.anchor)
     else:
-        _make_planes(lowering, group.root)
+        _make_planes(lowering, group.anchor)
 
 
 def _readers(lowering: Lowering, index: int) -> list[str]:
@@ -93,7 +93,7 @@ def _to_planes(
     lowering: Lowering, node: Node, place: Placement, arguments: Arguments
 ) -> WinogradPlanesSpec:
     (x,) = node.inputs
-    patches = node.op == "winograd_input"
+    patches = isinstance(node.attrs, WinogradPatches)
     source = arguments.operand(lowering.places[x], lowering.spec(x), lowering.spec(x))
     top, left = (before for before, _ in node.attrs.padding) if patches else (0, 0)
     return WinogradPlanesSpec(
@@ -108,9 +108,10 @@ def _to_planes(
     )
 
 
+@lowers("winograd_output", "winograd_input_grad")
 def lower_from_planes(lowering: Lowering, group: Group) -> None:
     """``winograd_output`` and ``winograd_input_grad``, with pointwise work behind them."""
-    node = lowering.graph[group.root]
+    node = lowering.graph[group.anchor]
     (source,) = node.inputs
     if source in lowering.deferred:
         _convolve(lowering, group)
@@ -124,9 +125,9 @@ def lower_from_planes(lowering: Lowering, group: Group) -> None:
 def _from_planes(
     lowering: Lowering, group: Group, place: Placement, arguments: Arguments
 ) -> WinogradMapSpec:
-    node = lowering.graph[group.root]
+    node = lowering.graph[group.anchor]
     seen = lowering.spec(node.inputs[0])
-    patches = node.op == "winograd_input_grad"
+    patches = isinstance(node.attrs, WinogradPatches)
     planes = arguments.operand(place, seen, seen)
     expression, _ = lowering.expression(group, node.spec, arguments)
     return WinogradMapSpec(
@@ -145,12 +146,12 @@ def _from_planes(
 
 def _convolve(lowering: Lowering, group: Group) -> None:
     """A whole convolution or its gradient by the input, chunk by chunk."""
-    graph, node = lowering.graph, lowering.graph[group.root]
+    graph, node = lowering.graph, lowering.graph[group.anchor]
     product = graph[node.inputs[0]]
     planes = graph[product.inputs[0]]
     rows = _chunk(lowering, product)
     # Overlapping patches: a row of blocks takes from the row of tiles before it as well.
-    held = rows + (node.op == "winograd_input_grad")
+    held = rows + isinstance(node.attrs, WinogradPatches)
     arguments = Arguments()
     source = chunk_planes(planes.spec, held, 0)
     made = chunk_planes(product.spec, held, source.buffer.bytes)
@@ -165,20 +166,22 @@ def _convolve(lowering: Lowering, group: Group) -> None:
     lowering.emit(replace(spec, buffers=len(arguments.buffers)), arguments, node.name)
 
 
+@lowers("winograd_weight")
 def lower_weight(lowering: Lowering, group: Group) -> None:
     """``winograd_weight``, unless it is transformed where contractions' weights are packed."""
-    index, graph = group.root, lowering.graph
+    index, graph = group.anchor, lowering.graph
     wanted = any(number == index for _, number in graph.outputs) or any(
-        index in node.inputs and (node.op not in _BEHIND or node.inputs[1] != index)
+        index in node.inputs and (node.op not in MAP_BEHIND or node.inputs[1] != index)
         for node in graph.nodes
     )
     if wanted:
         _weight(lowering, index, "weight")
 
 
+@lowers("winograd_weight_grad")
 def lower_weight_grad(lowering: Lowering, group: Group) -> None:
     """``winograd_weight_grad``."""
-    _weight(lowering, group.root, "weight_grad")
+    _weight(lowering, group.anchor, "weight_grad")
 
 
 def _weight(lowering: Lowering, index: int, kind: str) -> None:
@@ -194,15 +197,11 @@ def _weight(lowering: Lowering, index: int, kind: str) -> None:
 
 # Products ---------------------------------------------------------------------------------------
 
-_BEHIND = {"winograd_product": "winograd_output",
-           "winograd_product_grad_input": "winograd_input_grad"}  # fmt: skip
-_PRODUCTS = {*_BEHIND, "winograd_product_grad_weight"}
-
 
 def _chunk(lowering: Lowering, product: Node) -> int:
     """Rows of tiles in a chunk of a contraction; 0 to do without chunks."""
     planes, second = (lowering.spec(index) for index in product.inputs)
-    sums = product.op == "winograd_product_grad_weight"
+    sums = not product.spec.batched
     last = second if sums else product.spec
     return chunk_rows(planes, planes.shape[-1], last.shape[-1], lowering.capacity, sums=sums)
 
@@ -220,23 +219,24 @@ def _planes(lowering: Lowering, index: int) -> Placement:
     return place
 
 
+@lowers("winograd_product", "winograd_product_grad_input")
 def lower_product(lowering: Lowering, group: Group) -> None:
     """``winograd_product`` and ``winograd_product_grad_input``."""
-    node = lowering.graph[group.root]
+    node = lowering.graph[group.anchor]
     (v, _) = node.inputs
     if v in lowering.deferred and _chunk(lowering, node):
-        readers = _readers(lowering, group.root)
-        if len(readers) == 1 and readers[0] == _BEHIND[node.op]:
-            lowering.deferred.add(group.root)
+        readers = _readers(lowering, group.anchor)
+        if len(readers) == 1 and readers[0] == MAP_BEHIND[node.op]:
+            lowering.deferred.add(group.anchor)
             return
     arguments = Arguments()
     source = _planes(lowering, v)
-    result = whole_planes(f"p{group.root}", node.spec, lowering.capacity)
+    result = whole_planes(f"p{group.anchor}", node.spec, lowering.capacity)
     _, rows, columns, _ = node.spec.shape
     most = rows * columns * lowering.capacity
     spec = _contractions(lowering, node, source, result, most, arguments)
     lowering.emit(spec, arguments, node.name)
-    _settle(lowering, group.root, result)
+    _settle(lowering, group.anchor, result)
 
 
 def _contractions(
@@ -282,9 +282,10 @@ def _contractions(
     return _repeated(inner, node.spec, steps)
 
 
+@lowers("winograd_product_grad_weight")
 def lower_product_grad_weight(lowering: Lowering, group: Group) -> None:
     """``winograd_product_grad_weight``."""
-    node = lowering.graph[group.root]
+    node = lowering.graph[group.anchor]
     v, dm = node.inputs
     chunk = _chunk(lowering, node) if {v, dm} <= lowering.deferred else 0
     _, rows, columns, _ = lowering.spec(v).shape
@@ -299,7 +300,7 @@ def lower_product_grad_weight(lowering: Lowering, group: Group) -> None:
     dtype = node.spec.dtype
     _, channels, filters = node.spec.shape
     seen, dy = (arguments.add(place.buffer) for place in (source, gradient))
-    place = lowering.allocate(group.root)
+    place = lowering.allocate(group.anchor)
     result = arguments.add(place.buffer, write=True)
     inner = weight_contraction(
         lowering.target,

@@ -1,4 +1,6 @@
-"""Borders of zeros that are written around what is there."""
+"""Halos of zeros that are written around what is there."""
+
+from __future__ import annotations
 
 from itertools import product
 
@@ -7,9 +9,9 @@ import pytest
 from tests.compile.harness import aligned, run_kernel
 from tests.compile.places import same_bits
 
-from isoconv.compile.pointwise.halo import BorderSpec
+from isoconv.compile.pointwise.halo import HaloSpec
 
-BORDERS = [
+HALOS = [
     ((5,), ((2, 1),)),
     ((1,), ((0, 3),)),
     ((4, 5), ((1, 1), (1, 1))),
@@ -19,16 +21,16 @@ BORDERS = [
 ]
 
 
-@pytest.mark.parametrize(("sides", "border"), BORDERS)
+@pytest.mark.parametrize(("sides", "halo"), HALOS)
 @pytest.mark.parametrize("parts", [1, 3])
-def test_border(sides, border, parts) -> None:
+def test_halo(sides: tuple[int, ...], halo: tuple[tuple[int, int], ...], parts: int) -> None:
     """Zeros outside, and inside what was there; nothing beyond the last image."""
     for channels, dtype in product((1, 3, 21, 64), ("float32", "float64")):
-        shape = [n + a + b for n, (a, b) in zip(sides, border, strict=True)]
+        shape = [n + a + b for n, (a, b) in zip(sides, halo, strict=True)]
         found = aligned(np.full((4, *shape, channels), 7, dtype))
         expected = found.copy()
-        inside = tuple(slice(a, a + n) for n, (a, _) in zip(sides, border, strict=True))
+        inside = tuple(slice(a, a + n) for n, (a, _) in zip(sides, halo, strict=True))
         expected[:3] = 0
         expected[(slice(0, 3), *inside)] = 7
-        run_kernel(BorderSpec(dtype, sides, channels, border), [found], images=3, parts=parts)
+        run_kernel(HaloSpec(dtype, sides, channels, halo), [found], images=3, parts=parts)
         same_bits(found, expected)

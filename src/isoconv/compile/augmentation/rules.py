@@ -1,0 +1,31 @@
+"""How augmentation becomes a kernel call."""
+
+from __future__ import annotations
+
+from isoconv.compile.augmentation.kernel import AugmentSpec
+from isoconv.compile.calls import Arguments
+from isoconv.compile.lowering import Lowering, lowers
+from isoconv.compile.pointwise.expression import Domain
+from isoconv.graph.groups import Group
+
+
+@lowers("augment")
+def lower_augment(lowering: Lowering, group: Group) -> None:
+    """One kernel: shifted, mirrored, turned and partly covered copies."""
+    node = lowering.graph[group.anchor]
+    arguments = Arguments()
+    images, table = (
+        arguments.operand(lowering.places[i], lowering.spec(i), lowering.spec(i))
+        for i in node.inputs
+    )
+    place = lowering.allocate(group.anchor)
+    result = arguments.operand(place, node.spec, node.spec, write=True)
+    spec = AugmentSpec(
+        attrs=node.attrs,
+        domain=Domain(node.spec.shape),
+        images=images,
+        table=table,
+        result=result,
+        buffers=len(arguments.buffers),
+    )
+    lowering.emit(spec, arguments, node.name)

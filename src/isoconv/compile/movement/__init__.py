@@ -1,0 +1,1 @@
+"""Values under another shape, in parts, beside one another or among zeros."""

@@ -1,0 +1,33 @@
+"""How softmax, losses and hits become kernel calls."""
+
+from __future__ import annotations
+
+from isoconv.compile.calls import Arguments
+from isoconv.compile.lowering import Lowering, lowers
+from isoconv.compile.pointwise.expression import Domain
+from isoconv.compile.reduction.rows import ROW_OPERATIONS, RowsSpec
+from isoconv.graph.groups import Group
+
+
+@lowers(*ROW_OPERATIONS)
+def lower_rows(lowering: Lowering, group: Group) -> None:
+    """One kernel, which goes through the classes of each row."""
+    node = lowering.graph[group.anchor]
+    arguments = Arguments()
+    operands = tuple(
+        arguments.operand(lowering.places[i], lowering.spec(i), lowering.spec(i))
+        for i in node.inputs
+    )
+    domain = lowering.spec(node.inputs[0])
+    place = lowering.allocate(group.anchor)
+    result = arguments.operand(place, node.spec, node.spec, write=True)
+    spec = RowsSpec(
+        op=node.op,
+        attrs=node.attrs,
+        dtype=domain.dtype,
+        domain=Domain(domain.shape, domain.batched),
+        operands=operands,
+        result=result,
+        buffers=len(arguments.buffers),
+    )
+    lowering.emit(spec, arguments, node.name)

@@ -1,0 +1,67 @@
+"""How pooling and its gradients become kernel calls."""
+
+from __future__ import annotations
+
+from isoconv.compile.calls import Arguments
+from isoconv.compile.lowering import Lowering, lowers
+from isoconv.compile.pointwise.expression import Domain
+from isoconv.compile.window.gradient import PoolGradSpec
+from isoconv.compile.window.pool import PoolSpec
+from isoconv.graph.groups import Group
+from isoconv.ops.pool import AvgPool, AvgPoolGrad
+
+
+@lowers("max_pool", "avg_pool")
+def lower_pool(lowering: Lowering, group: Group) -> None:
+    """One kernel, with the pointwise work behind it."""
+    node = lowering.graph[group.anchor]
+    (x,) = node.inputs
+    average = isinstance(node.attrs, AvgPool)
+    arguments = Arguments()
+    seen = lowering.spec(x)
+    source = arguments.operand(lowering.places[x], seen, seen)
+    expression, _ = lowering.expression(group, node.spec, arguments)
+    expression = lowering.streamed(expression, arguments)
+    spec = PoolSpec(
+        kind="avg" if average else "max",
+        dtype=node.spec.dtype,
+        window=node.attrs.window if average else node.attrs,
+        sides=seen.shape[:-1],
+        channels=seen.shape[-1],
+        source=source,
+        count_include_pad=node.attrs.count_include_pad if average else False,
+        domain=Domain(node.spec.shape),
+        epilogue=expression,
+        buffers=len(arguments.buffers),
+    )
+    lowering.emit(spec, arguments, node.name)
+
+
+@lowers("max_pool_grad", "avg_pool_grad")
+def lower_pool_grad(lowering: Lowering, group: Group) -> None:
+    """One kernel, with the pointwise work behind it."""
+    node = lowering.graph[group.anchor]
+    average = isinstance(node.attrs, AvgPoolGrad)
+    dy = node.inputs[-1]
+    arguments = Arguments()
+    source = None
+    if not average:
+        seen = lowering.spec(node.inputs[0])
+        source = arguments.operand(lowering.places[node.inputs[0]], seen, seen)
+    gradient = arguments.operand(lowering.places[dy], lowering.spec(dy), lowering.spec(dy))
+    expression, _ = lowering.expression(group, node.spec, arguments)
+    expression = lowering.streamed(expression, arguments)
+    spec = PoolGradSpec(
+        kind="avg" if average else "max",
+        dtype=node.spec.dtype,
+        window=node.attrs.window if average else node.attrs,
+        sides=node.spec.shape[:-1],
+        channels=node.spec.shape[-1],
+        source=source,
+        gradient=gradient,
+        count_include_pad=node.attrs.count_include_pad if average else False,
+        domain=Domain(node.spec.shape),
+        epilogue=expression,
+        buffers=len(arguments.buffers),
+    )
+    lowering.emit(spec, arguments, node.name)
