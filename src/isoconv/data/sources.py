@@ -38,7 +38,7 @@ from isoconv.data.samples import sample_digests
 from isoconv.data.splits import Splits
 from isoconv.data.stratify import held_out
 from isoconv.data.tally import counted
-from isoconv.errors import ArgumentError, DataError, about
+from isoconv.errors import ArgumentError, DataError, about, as_given
 from isoconv.files import kind_of_file
 from isoconv.memory import memory_told
 from isoconv.printable import printable
@@ -127,7 +127,8 @@ def load(
     if split not in present:
         text = f"{_title(source)} has no part {split!r}; it has {', '.join(present)}"
         raise DataError(text, argument="split", value=split)
-    found = _load(source, (split,), request, folder)
+    with as_given(size=size, depth=depth):
+        found = _load(source, (split,), request, folder)
     if split == "train":
         _check_counted(source, found)
     return found[split]
@@ -198,7 +199,8 @@ def load_splits(
             argument="validation",
             value=validation,
         )
-    parts = _load(source, present, request, folder)
+    with as_given(size=size, depth=depth):
+        parts = _load(source, present, request, folder)
     _check_counted(source, parts)
     _check_parts(source, parts)
     lacking = [part for part, share in shares.items() if part not in parts and share]

@@ -446,7 +446,8 @@ def trace_model(
     _check_module("model", model)
     trace = Trace(model, training=training, dtype=dtype)
     if not check_shape("input_shape", input_shape):
-        raise refusal("input_shape", "have at least one axis, that of channels", (), ShapeError)
+        rule = "have at least one axis, that of channels"
+        raise refusal("input_shape", rule, input_shape, ShapeError, "()")
     images = trace.images(input_shape)
     output = model(images)
     return Traced(

@@ -187,8 +187,8 @@ class WarmUp:
             raise ArgumentError(
                 "a warm-up lasts either epochs or steps; "
                 f"got epochs={self.epochs!r}, steps={self.steps!r}",
-                argument="epochs",
-                value=self.epochs,
+                argument="epochs" if self.epochs is None else "steps",
+                value=self.epochs if self.epochs is None else self.steps,
             )
         if self.epochs is not None:
             settle(self, epochs=check_number("epochs", self.epochs, above=0))

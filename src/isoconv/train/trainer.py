@@ -137,7 +137,8 @@ class Trainer(Carded, card=trainer_card):
         self.given_model = checked_model(model)
         self.optimizer = optimizer
         self.schedule = schedule
-        self.loss = Loss(loss, label_smoothing)
+        with as_given({"name": "loss"}):
+            self.loss = Loss(loss, label_smoothing)
         self.batch_size = None if batch_size is None else check_count("batch_size", batch_size)
         self.shard_size = None if shard_size is None else check_count("shard_size", shard_size)
         self.augmentation = checked_augmentation(augmentation)
