@@ -29,6 +29,7 @@ from isoconv.ops.check import (
     shape_error,
 )
 from isoconv.ops.geometry import ConvGeometry
+from isoconv.ops.reach import convolved
 from isoconv.ops.window import at, covered, kernel_positions, met_by, offsets, read, take
 
 __all__ = ["ConvGradInput"]
@@ -134,6 +135,7 @@ register(
         kernels="contraction",
         heavy=True,
         multiply_adds=lambda y, _, w: y.size * prod(w.shape[:-1]),
+        reads=convolved,
     )
 )
 

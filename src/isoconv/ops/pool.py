@@ -16,6 +16,7 @@ from isoconv.graph.operation import Array, Operation, register
 from isoconv.graph.terms import Asked, Element, Formula, Largest, Number, Running, When, Wins
 from isoconv.ops.check import require_batched, require_float, shape_error
 from isoconv.ops.geometry import WindowGeometry
+from isoconv.ops.reach import pooled
 from isoconv.ops.window import (
     at,
     covered,
@@ -154,6 +155,7 @@ register(
         terms=_terms_max_pool,
         kernels="window",
         heavy=True,
+        reads=pooled,
     )
 )
 
@@ -291,6 +293,7 @@ register(
         terms=_terms_avg_pool,
         kernels="window",
         heavy=True,
+        reads=pooled,
     )
 )
 

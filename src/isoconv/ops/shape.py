@@ -15,6 +15,7 @@ from isoconv.graph.operation import Array, Operation, register
 from isoconv.graph.terms import Asked, Element, Index, Number
 from isoconv.graph.terms import Padding as Beyond
 from isoconv.ops.check import dtype_error, shape_error
+from isoconv.ops.reach import beside, inside, moved
 
 __all__ = ["Embed", "Padding", "Shape", "Slice"]
 
@@ -137,6 +138,7 @@ register(
         terms=_terms_concat,
         kernels="movement",
         heavy=True,
+        reads=beside,
     )
 )
 
@@ -328,6 +330,7 @@ register(
         reference=_pad,
         terms=_terms_pad,
         kernels="movement",
+        reads=moved,
     )
 )
 
@@ -362,5 +365,6 @@ register(
         terms=_terms_crop,
         kernels="movement",
         part=True,
+        reads=inside,
     )
 )

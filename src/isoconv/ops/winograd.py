@@ -29,6 +29,7 @@ from isoconv.graph.ir import TensorSpec
 from isoconv.graph.operation import Array, Operation, register
 from isoconv.graph.terms import Asked, Element, Padding, Running, Term
 from isoconv.ops.check import require_batched, require_float, require_unbatched, shape_error
+from isoconv.ops.winograd_direct import convolution, input_gradient, weight_gradient
 from isoconv.ops.winograd_product import PLACES
 
 __all__ = ["WinogradOutput", "WinogradPatches"]
@@ -235,6 +236,7 @@ register(
         terms=_terms_winograd_input_grad,
         epilogue=True,
         kernels="winograd",
+        stands_for=input_gradient,
     )
 )
 
@@ -320,6 +322,7 @@ register(
         reference=_winograd_weight_grad,
         terms=_terms_winograd_weight_grad,
         kernels="winograd",
+        stands_for=weight_gradient,
     )
 )
 
@@ -373,6 +376,7 @@ register(
         terms=_terms_winograd_output,
         epilogue=True,
         kernels="winograd",
+        stands_for=convolution,
     )
 )
 
