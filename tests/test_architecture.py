@@ -191,6 +191,38 @@ def test_imports_are_absolute() -> None:
     assert not relative
 
 
+def imported_tests(tree: ast.Module) -> list[int]:
+    """Lines of a file that import from a test: a module whose name begins so."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        if any(name.startswith("tests.") and ".test_" in name for name in names):
+            found.append(node.lineno)
+    return found
+
+
+def test_tests_import_no_tests() -> None:
+    """What several tests share stands in a module of its own beside them, or in a `conftest.py`."""
+    found = [
+        f"{path.relative_to(ROOT)}:{line}"
+        for folder in ("tests", "bench")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for line in imported_tests(tree_of(path))
+    ]
+    assert not found
+    for source in (
+        "from tests.ops.test_conv import run", "from tests.ops import test_conv",
+        "import tests.ops.test_conv", "from tests.test_notes import BY_INPUT",
+    ):  # fmt: skip
+        assert imported_tests(ast.parse(source))
+    assert not imported_tests(ast.parse("from tests.ops.cases import CASES"))
+
+
 def described() -> tuple[set[str], set[str]]:
     """Folders and files of the package that ARCHITECTURE.md names, from the project's root."""
     folders: set[str] = set()

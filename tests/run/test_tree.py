@@ -7,20 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.run.trees import written
 
 from isoconv.arithmetic.sums import tree_sum
 from isoconv.run.tree import Leaf, Merge, finish_tree, shard_ranges, walk
-
-
-def written(level: int, place: int, shards: int) -> Any:
-    """The sum that the arithmetic asks for, as nested pairs; None where there is no shard."""
-    if place << level >= shards:
-        return None
-    if level == 0:
-        return place
-    left = written(level - 1, 2 * place, shards)
-    right = written(level - 1, 2 * place + 1, shards)
-    return left if right is None else (left, right)
 
 
 def performed(
