@@ -39,9 +39,9 @@ def global_avg_pool(x: Tensor) -> Tensor:
         >>> global_avg_pool(Trace().images((7, 7, 64))).shape
         (64,)
     """
-    check_tensors("global_avg_pool", x)
-    total = apply("sum", x, attrs=Sum(1, True))
-    return apply("divide_by_count", total, attrs=CountAttrs(prod(x.shape[:-1]), True))
+    check_tensors("global_avg_pool", x=x)
+    total = apply("sum", x=x, attrs=Sum(1, True))
+    return apply("divide_by_count", total=total, attrs=CountAttrs(prod(x.shape[:-1]), True))
 
 
 def global_max_pool(x: Tensor) -> Tensor:
@@ -58,12 +58,12 @@ def global_max_pool(x: Tensor) -> Tensor:
         >>> global_max_pool(Trace().images((7, 7, 64))).shape
         (64,)
     """
-    check_tensors("global_max_pool", x)
+    check_tensors("global_max_pool", x=x)
     sides = x.shape[:-1]
     ones = (1,) * len(sides)
     window = WindowGeometry(sides, ones, ((0, 0),) * len(sides), ones)
-    peak = apply("max_pool", x, attrs=window)
-    return apply("reshape", peak, attrs=Shape(x.shape[-1:]))
+    peak = apply("max_pool", x=x, attrs=window)
+    return apply("reshape", peak=peak, attrs=Shape(x.shape[-1:]))
 
 
 class _GlobalAvgPool(Module):

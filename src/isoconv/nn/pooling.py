@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from isoconv.checks import check_flag
+from isoconv.errors import as_given
 from isoconv.nn.module import Module
 from isoconv.nn.settings import PaddingSetting, PerAxis, check_rank, padding_pairs, per_axis
 from isoconv.nn.tensor import Tensor, apply
@@ -43,7 +44,8 @@ def _window(
     strides = kernel if stride is None else per_axis("stride", stride, rank)
     dilations = per_axis("dilation", dilation, rank)
     pairs = padding_pairs(padding, x.shape[:rank], kernel, strides, dilations)
-    return WindowGeometry(kernel, strides, pairs, dilations, check_flag("ceil_mode", ceil_mode))
+    with as_given(padding=padding):
+        return WindowGeometry(kernel, strides, pairs, dilations, check_flag("ceil_mode", ceil_mode))
 
 
 def _max_pool(
@@ -57,7 +59,7 @@ def _max_pool(
 ) -> Tensor:
     name = f"max_pool{rank}d"
     window = _window(name, rank, x, kernel_size, stride, padding, dilation, ceil_mode)
-    return apply("max_pool", x, attrs=window)
+    return apply("max_pool", x=x, attrs=window)
 
 
 def max_pool1d(
@@ -144,7 +146,7 @@ def _avg_pool(
     name = f"avg_pool{rank}d"
     window = _window(name, rank, x, kernel_size, stride, padding, 1, ceil_mode)
     return apply(
-        "avg_pool", x, attrs=AvgPool(window, check_flag("count_include_pad", count_include_pad))
+        "avg_pool", x=x, attrs=AvgPool(window, check_flag("count_include_pad", count_include_pad))
     )
 
 

@@ -16,9 +16,11 @@ from isoconv.checks import (
     check_text,
 )
 from isoconv.data import Augmentation, Splits
-from isoconv.errors import ArgumentError, CheckpointError
+from isoconv.errors import ArgumentError, CheckpointError, as_given
 from isoconv.nn import Module
 from isoconv.progress import is_console
+from isoconv.run.executor import ExecutorFactory
+from isoconv.run.training import TrainingEngine
 from isoconv.signals import Uninterrupted
 from isoconv.train.began import COMPARED, Began
 from isoconv.train.callbacks import Callback, EarlyStopping
@@ -26,26 +28,27 @@ from isoconv.train.checkpoint import RunFolder
 from isoconv.train.conduct import Conduct
 from isoconv.train.differing import difference_table, differing, told
 from isoconv.train.given import Given
+from isoconv.train.graphs import Loss, LossName
+from isoconv.train.learning_rate import Schedule
 from isoconv.train.machine import machine_facts
 from isoconv.train.metrics import Data
 from isoconv.train.optim import Optimizer
+from isoconv.train.plain_settings import check_facts, check_stored, from_plain, to_plain
 from isoconv.train.prepare import Prepared
 from isoconv.train.record import Recorder
 from isoconv.train.run import Interrupted, Run, kept_by
-from isoconv.train.schedule import Schedule
 from isoconv.train.session import SAVE_EVERY
-from isoconv.train.settings import check_facts, check_stored, from_plain, to_plain
 from isoconv.train.settled import (
     SETTINGS,
     check_shard,
     checked_augmentation,
     checked_callbacks,
+    checked_executor,
     checked_model,
     checked_normalise,
     settle,
 )
 from isoconv.train.shown import trainer_card
-from isoconv.train.step import Loss, LossName
 from isoconv.train.stretches import Stretches
 
 if TYPE_CHECKING:
@@ -54,7 +57,9 @@ if TYPE_CHECKING:
 __all__ = ["Trainer"]
 __public__ = {"isoconv": ["Trainer"], "isoconv.train": ["Trainer"]}
 
-OPTIONS = ("threads", "target", "callbacks", "progress", "keep_checkpoints", "save_every")
+OPTIONS = (
+    "threads", "target", "executor", "callbacks", "progress", "keep_checkpoints", "save_every",
+)  # fmt: skip
 """Settings that decide none."""
 
 
@@ -85,6 +90,7 @@ class Trainer(Carded, card=trainer_card):
         seed: of the first weights, the order of images, augmentation and dropout; 64 bits.
         threads: number of threads, of which 4 per core are started at most; None for one per core.
         target: machine to compile for; None for the one at hand.
+        executor: makes what runs the steps; by itself an engine of this process.
         callbacks: called at the start, after each epoch and at the end.
         progress: show a bar on a terminal and a line for each epoch elsewhere; False for silence;
             a `rich.console.Console` says where.
@@ -123,6 +129,7 @@ class Trainer(Carded, card=trainer_card):
         seed: int = 0,
         threads: int | None = None,
         target: str | None = None,
+        executor: ExecutorFactory = TrainingEngine,
         callbacks: Iterable[Callback] = (),
         progress: bool | Console = True,
         keep_checkpoints: bool = False,
@@ -131,7 +138,8 @@ class Trainer(Carded, card=trainer_card):
         self.given_model = checked_model(model)
         self.optimizer = optimizer
         self.schedule = schedule
-        self.loss = Loss(loss, label_smoothing)
+        with as_given({"name": "loss"}):
+            self.loss = Loss(loss, label_smoothing)
         self.batch_size = None if batch_size is None else check_count("batch_size", batch_size)
         self.shard_size = None if shard_size is None else check_count("shard_size", shard_size)
         self.augmentation = checked_augmentation(augmentation)
@@ -144,6 +152,7 @@ class Trainer(Carded, card=trainer_card):
         self.seed = check_count("seed", seed, least=0, below=2**64)
         self.threads = None if threads is None else check_count("threads", threads)
         self.target = None if target is None else check_text("target", target)
+        self.executor = checked_executor(executor)
         self.callbacks = checked_callbacks(callbacks)
         self.progress = progress if is_console(progress) else check_flag("progress", progress)
         self.keep_checkpoints = check_flag("keep_checkpoints", keep_checkpoints)
@@ -168,7 +177,9 @@ class Trainer(Carded, card=trainer_card):
         if not isinstance(self.given_model, Module):
             raise ArgumentError(
                 "a model that is given by its name, or not at all, is made for the images of each "
-                "fit: the run that fit gives back holds it"
+                "fit: the run that fit gives back holds it",
+                argument="model",
+                value=self.given_model,
             )
         return self.given_model
 
@@ -183,14 +194,15 @@ class Trainer(Carded, card=trainer_card):
         Args:
             model: as the one that the run began with.
             folder: the run folder.
-            options: ``threads``, ``target``, ``callbacks``, ``progress``, ``save_every`` and
-                ``keep_checkpoints``; what the run began with is kept up in any case.
+            options: ``threads``, ``target``, ``executor``, ``callbacks``, ``progress``,
+                ``save_every`` and ``keep_checkpoints``; what the run began with is kept up anyhow.
 
         Raises:
             ArgumentError: another option, or one outside its range.
             CheckpointError: the folder holds no run that can be read.
         """
-        plain = RunFolder(folder).description().get("settings")
+        with as_given({"path": "folder"}):
+            plain = RunFolder(folder).description().get("settings")
         return cls.from_settings(model, plain, str(folder), **options)
 
     @classmethod
@@ -211,7 +223,9 @@ class Trainer(Carded, card=trainer_card):
         if unknown:
             raise ArgumentError(
                 f"besides its own settings a run takes {', '.join(OPTIONS)}; got "
-                f"{', '.join(unknown)}"
+                f"{', '.join(unknown)}",
+                argument=unknown[0],
+                value=options[unknown[0]],
             )
         # What is wrong with these is no fault of the settings.
         cls(model, **options)
@@ -277,7 +291,8 @@ class Trainer(Carded, card=trainer_card):
         if out is None:
             facts = check_facts(facts)
             return self._begin(train, validation, test, epochs, None, early_stopping, facts)
-        folder = out if isinstance(out, RunFolder) else RunFolder(out)
+        with as_given({"path": "out"}):
+            folder = out if isinstance(out, RunFolder) else RunFolder(out)
         with folder.begun():
             self._check_stored(str(folder.path), early_stopping)
             facts = check_facts(facts, str(folder.path))
@@ -375,7 +390,8 @@ class Trainer(Carded, card=trainer_card):
         """
         if epochs is not None:
             epochs = check_count("epochs", epochs, below=2**32)
-        folder = RunFolder(out)
+        with as_given({"path": "out"}):
+            folder = RunFolder(out)
         facts = check_facts(facts, str(folder.path))
         Began.read(folder)
         with folder.gone_on():

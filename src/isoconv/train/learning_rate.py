@@ -14,10 +14,7 @@ from isoconv.checks import check_count, check_kind, check_number, settle
 from isoconv.errors import ArgumentError
 
 __all__ = ["Constant", "Cosine", "OneCycle", "Schedule", "Step", "WarmUp"]
-__public__ = {
-    "isoconv.schedule": ["Constant", "Cosine", "OneCycle", "Step", "WarmUp"],
-    "isoconv.train": ["schedule"],
-}
+__public__ = {"isoconv.schedule": ["Constant", "Cosine", "OneCycle", "Step", "WarmUp"]}
 
 _MOST = 2**53
 """Steps of a run that float64 still tells apart."""
@@ -190,7 +187,9 @@ class WarmUp:
         if (self.epochs is None) == (self.steps is None):
             raise ArgumentError(
                 "a warm-up lasts either epochs or steps; "
-                f"got epochs={self.epochs!r}, steps={self.steps!r}"
+                f"got epochs={self.epochs!r}, steps={self.steps!r}",
+                argument="epochs" if self.epochs is None else "steps",
+                value=self.epochs if self.epochs is None else self.steps,
             )
         if self.epochs is not None:
             settle(self, epochs=check_number("epochs", self.epochs, above=0))
