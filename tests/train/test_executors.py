@@ -119,5 +119,5 @@ def test_what_a_process_refuses_is_said_here() -> None:
 @pytest.mark.parametrize("wrong", [None, 2, "processes"])
 def test_an_executor_is_made_by_a_call(wrong: Any) -> None:
     """What cannot be called is refused before anything is done."""
-    with pytest.raises(ArgumentError, match="executor must be called with a step"):
+    with pytest.raises(ArgumentError, match="executor must make what runs the steps"):
         make(executor=wrong)

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isoconv.checks import refusal
 from isoconv.compile.calls import Call
 from isoconv.compile.layout import Buffer
 from isoconv.compile.lower.plan import Plan
@@ -447,7 +448,7 @@ class TrainingEngine:
         images = self._images_of(step, step)
         count = self._shards_of(images)
         if not 0 <= shards.start < shards.stop <= count or shards.step != 1:
-            raise ArgumentError(f"shards must be neighbours from 0 to {count - 1}; got {shards}")
+            raise refusal("shards", f"be neighbours from 0 to {count - 1}", shards)
         with self._team.whole_turn():
             scripts = self._scripts_for(images, shards, updates=False)
             self._run(scripts, step, images)
@@ -471,10 +472,8 @@ class TrainingEngine:
         """
         images = self._images_of(step, step)
         if total.shape != (self.plan.sums.size,) or total.dtype != np.float32:
-            raise ShapeError(
-                f"the total must be float32 of shape ({self.plan.sums.size},); got {total.dtype} "
-                f"{total.shape}"
-            )
+            rule = f"be float32 of shape ({self.plan.sums.size},)"
+            raise refusal("total", rule, total, ShapeError, got=f"{total.dtype} {total.shape}")
         with self._team.whole_turn():
             self._sums_in(_TOTAL)[...] = total
             self._run(self._scripts_for(images, range(0), updates=True), step, images, hyper[None])
@@ -504,9 +503,8 @@ class TrainingEngine:
         turns = 1
         if hyper is not None:
             if hyper.shape[1:] != (len(self.step.hyper),):
-                raise ShapeError(
-                    f"hyper must have a column for each of {self.step.hyper}; got {hyper.shape}"
-                )
+                rule = f"have a column for each of {self.step.hyper}"
+                raise refusal("hyper", rule, hyper, ShapeError, got=f"{hyper.shape}")
             self._table[: hyper.size] = hyper.astype(np.float32).ravel()
             turns = len(hyper)
         self._counters[:] = 0

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from isoconv.arithmetic import ARITHMETIC_VERSION
+from isoconv.checks import refusal
 from isoconv.data import normalisation, table
 from isoconv.errors import ArgumentError, CheckpointError, DataError, ShapeError
 from isoconv.graph.ir import DType
@@ -314,7 +315,7 @@ class Prepared:
         if stopping is None:
             return
         if not isinstance(stopping, EarlyStopping):
-            raise ArgumentError(f"early_stopping must be an EarlyStopping; got {stopping!r}")
+            raise refusal("early_stopping", "be an EarlyStopping", stopping)
         validated, metrics = self.validation is not None, self.step.metrics
         known = [*metrics, *(f"val_{name}" for name in metrics if validated)]
         if stopping.metric not in known:
