@@ -21,26 +21,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isoconv.compile.calls import Call
-from isoconv.compile.layout import Buffer
-from isoconv.compile.lower.plan import Plan
-from isoconv.compile.native.runtime import AdvanceSpec, BarrierSpec
 from isoconv.compile.reduction.clip import BLOCK
 from isoconv.errors import ArgumentError, ShapeError
 from isoconv.memory import check_memory
 from isoconv.run.arrays import checked, fill, named, sample_count
+from isoconv.run.binder import Binder, Recorder, Workspace, address_of
 from isoconv.run.course import Course, Join, Work
 from isoconv.run.demand import step_demand, what_helps
-from isoconv.run.memory import (
-    Context,
-    Resolve,
-    Script,
-    ScriptBuilder,
-    aligned_bytes,
-    aligned_copy,
-)
+from isoconv.run.memory import aligned_bytes, aligned_copy
+from isoconv.run.script import Context, Place, Script
 from isoconv.run.step import StepGraph, StepPlan
-from isoconv.run.team import Team, library_for, team_size
+from isoconv.run.team import library_for, team_size
 from isoconv.run.tree import Slot
 
 __all__ = ["StepGraph", "TrainingEngine"]
@@ -109,9 +100,8 @@ class TrainingEngine:
             )
             check_memory("training", needs, what_helps(needs), memory)
             self._prepare_memory(data, seed)
-            self._addresses = library.addresses(self.plan.specs(), progress, crew)
-        self._calls: dict[int, int] = {}
-        self._team = Team(self.threads, library)
+            self._binder = Binder(library, self.threads, self.plan.specs(), progress, crew)
+        self._team = self._binder.team
         weakref.finalize(self, self._team.retire)
         self._allocate()
         self._scripts: dict[int, tuple[list[Script], Contexts]] = {}
@@ -143,11 +133,9 @@ class TrainingEngine:
         self._memory["scalar", "blocks"] = aligned_copy(np.zeros(blocks, np.float32))
 
     def _allocate(self) -> None:
-        """Arenas per thread; the slots of sums come as the tree needs them."""
-        self._arenas = [aligned_bytes(self.plan.arena.size) for _ in range(self.threads)]
-        self._scratch = [aligned_bytes(self.plan.scratch) for _ in range(self.threads)]
-        self._update_arena = aligned_bytes(self.plan.update_arena.size)
-        self._packs = aligned_bytes(self.plan.packed_size)
+        """Memory for work; the slots of sums come as the tree needs them."""
+        self._workspace = Workspace(self.plan.memory, self.threads)
+        self._update_workspace = Workspace(self.plan.update_memory, self.threads, arenas=1)
         self._control = np.zeros(8, np.int64)
         self._counters = np.zeros(8, np.int64)
         self._table = np.zeros(_CAPACITY * max(1, len(self.step.hyper)), np.float32)
@@ -175,60 +163,47 @@ class TrainingEngine:
 
     def _script(self, thread: int, images: int, course: Course, contexts: Contexts) -> Script:
         """One thread's way through a step; adds the contexts of its shards."""
-        script = ScriptBuilder()
-        address = self._addresses
+        script = self._binder.recorder(thread)
+        total = self._slot(course.root)
         part = Context(part=thread, parts=self.threads)
-        total = int(self._slot(course.root).ctypes.data)
-
-        def barrier(*, check: bool = False) -> None:
-            if self.threads > 1 or check:
-                script.add(address[BarrierSpec()], [self._team.barrier], check=check)
-
         if thread == 0:
             hyper: list[Array] = [self._table, self._counters, self._memory["scalar", "hyper"]]
-            script.add(address[self.plan.hyper], [int(a.ctypes.data) for a in hyper])
-        prepare = self.plan.shard.prepare
-        script.calls(prepare, self._address, self._arena_resolver(thread, 0, total), part)
-        barrier()
+            script.kernel(self.plan.hyper, hyper)
+        resolve = self._workspace.resolver(thread, 0, self._places(total))
+        script.calls(self.plan.shard.prepare, resolve, part)
+        script.barrier()
         for stage in course.stages(thread):
             if isinstance(stage, Work):
                 context = self._context(stage, images)
                 contexts.append((stage.shard, context))
-                self._work(script, thread, stage, context, barrier)
+                places = self._places(self._slot(stage.slot))
+                resolve = self._workspace.resolver(thread, stage.arena, places)
+                script.shard(self.plan.shard.shard, resolve, context)
             elif isinstance(stage, Join):
-                self._join(script, stage)
+                sums = [self._slot(stage.left), self._slot(stage.right)]
+                script.kernel(self.plan.merge, sums, Context(part=stage.part, parts=stage.parts))
             else:
-                barrier()
+                script.barrier()
         if thread == 0:
-            finish = [total, *(int(a.ctypes.data) for a in
-                               (self._metrics, self._counters[1:2], self._control))]  # fmt: skip
-            script.add(address[self.plan.finish], finish)
-        barrier(check=True)
-        self._finish(script, thread, total, part, barrier)
+            finish: list[Array] = [total, self._metrics, self._counters[1:2], self._control]
+            script.kernel(self.plan.finish, finish)
+        script.barrier(check=True)
+        self._update(script, thread, total, part)
         return script.finish()
 
-    def _finish(
-        self,
-        script: ScriptBuilder,
-        thread: int,
-        total: int,
-        part: Context,
-        barrier: Callable[..., None],
-    ) -> None:
+    def _update(self, script: Recorder, thread: int, total: Array, part: Context) -> None:
         """Clipping and the update."""
-        address = self._addresses
-        resolve = self._resolver(thread, self._update_arena, self.plan.update_arena, total)
         if self.plan.clip is not None:
             blocks, factor = self.plan.clip
-            sums = int(self._memory["scalar", "blocks"].ctypes.data)
-            scale = int(self._memory["scalar", "gradient_scale"].ctypes.data)
-            script.add(address[blocks], [total, sums], part)
-            barrier()
+            sums = self._memory["scalar", "blocks"]
+            script.kernel(blocks, [total, sums], part)
+            script.barrier()
             if thread == 0:
-                script.add(address[factor], [sums, scale], part)
-            barrier()
-        script.calls(self.plan.update, self._address, resolve, part)
-        barrier()
+                script.kernel(factor, [sums, self._memory["scalar", "gradient_scale"]], part)
+            script.barrier()
+        resolve = self._update_workspace.resolver(thread, 0, self._places(total))
+        script.calls(self.plan.update, resolve, part)
+        script.barrier()
 
     def _context(self, work: Work, images: int) -> Context:
         """The context of a shard in batches of this many images."""
@@ -236,62 +211,10 @@ class TrainingEngine:
         count = min(self.shard_size, images - first)
         return Context(images=count, stride=images, part=work.part, parts=work.parts)
 
-    def _work(
-        self,
-        script: ScriptBuilder,
-        thread: int,
-        work: Work,
-        context: Context,
-        barrier: Callable[..., None],
-    ) -> None:
-        """A shard's kernels; a team meets after each."""
-        slot = int(self._slot(work.slot).ctypes.data)
-        resolve = self._arena_resolver(thread, work.arena, slot)
-        for call in self.plan.shard.shard:
-            script.calls([call], self._address, resolve, context)
-            if work.parts > 1:
-                barrier()
-        script.add(self._addresses[AdvanceSpec()], [], context)
-
-    def _join(self, script: ScriptBuilder, join: Join) -> None:
-        left, right = (int(self._slot(slot).ctypes.data) for slot in (join.left, join.right))
-        context = Context(part=join.part, parts=join.parts)
-        script.add(self._addresses[self.plan.merge], [left, right], context)
-
-    def _address(self, call: Call) -> int:
-        # A call comes by for every shard, and its specification is large: it is looked up once.
-        known = self._calls.get(id(call))
-        if known is None:
-            known = self._calls[id(call)] = self._addresses[call.spec]
-        return known
-
-    def _arena_resolver(self, thread: int, arena: int, sums: int) -> Resolve:
-        return self._resolver(thread, self._arenas[arena], self.plan.arena, sums)
-
-    def _resolver(self, thread: int, memory: Array, plan: Plan, sums: int) -> Resolve:
-        arena = int(memory.ctypes.data)
-        scratch = int(self._scratch[thread].ctypes.data)
-        packs = int(self._packs.ctypes.data)
-        known: dict[int, int] = {}
-
-        def find(buffer: Buffer) -> int:
-            if buffer.region == "arena":
-                return arena + plan.offsets[buffer]
-            if buffer.region == "scratch":
-                return scratch
-            if buffer.region == "packed":
-                return packs + self.plan.packed[buffer]
-            if buffer.region == "sums":
-                return sums
-            return int(self._memory[buffer.region, buffer.name].ctypes.data)
-
-        def resolve(buffer: Buffer) -> int:
-            place = known.get(id(buffer))
-            if place is None:
-                place = known[id(buffer)] = find(buffer)
-            return place
-
-        return resolve
+    def _places(self, sums: Array) -> dict[Place, int]:
+        """Addresses of what threads share, with the sums in this slot."""
+        shared = {place: address_of(array) for place, array in self._memory.items()}
+        return {**shared, ("sums", "sums"): address_of(sums)}
 
     # Use ----------------------------------------------------------------------------------------
 
@@ -432,7 +355,7 @@ class TrainingEngine:
     @property
     def arena_bytes(self) -> int:
         """Bytes of one thread's arena."""
-        return self.plan.arena.size
+        return self.plan.memory.arena
 
     def close(self) -> None:
         """End the threads."""
