@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from isoconv.compile.calls import Call
 from isoconv.compile.layout import Buffer
 from isoconv.compile.lower.plan import Plan
+from isoconv.compile.native.fork import renew_in_child
 from isoconv.compile.native.kernels import KernelLibrary, KernelSpec
 from isoconv.compile.native.runtime import AdvanceSpec, BarrierSpec, GoSpec, RunSpec, ServeSpec
 from isoconv.compile.native.worker import Crew
@@ -83,11 +84,16 @@ class Workspace:
 class Observer(Protocol):
     """Who is asked after each call that is recorded, and may add instructions of its own."""
 
-    def begins(self, script: ScriptBuilder, thread: int) -> None:
+    def begins(self, script: ScriptBuilder, thread: int, /) -> None:
         """A thread's script begins."""
 
     def follows(
-        self, script: ScriptBuilder, thread: int, call: Call | KernelSpec, context: Context | None
+        self,
+        script: ScriptBuilder,
+        thread: int,
+        call: Call | KernelSpec,
+        context: Context | None,
+        /,
     ) -> None:
         """A thread's script has got a call, or a kernel that works for no layer."""
 
@@ -119,10 +125,15 @@ class Binder:
         self._calls: dict[int, tuple[Call, int]] = {}
         self._observer: Observer | None = None
         self.team = Team(threads, library)
+        renew_in_child(self, Binder._renew)
+
+    def _renew(self) -> None:
+        """In a forked process the thread that observes may not be there."""
+        self._observer = None
 
     @contextmanager
     def observed(self, observer: Observer) -> Iterator[None]:
-        """Inside, an observer is asked while scripts are recorded."""
+        """Inside, an observer is asked while scripts are recorded; for who has the team's turn."""
         self._observer = observer
         try:
             yield

@@ -28,7 +28,7 @@ from isoconv.compile.pointwise.kernel import PointwiseSpec
 from isoconv.compile.reduction.clip import ClipBlocksSpec, ClipFactorSpec
 from isoconv.compile.target import host_target
 from isoconv.errors import TrainingError
-from isoconv.run.binder import address_of
+from isoconv.run.binder import Binder, address_of
 from isoconv.run.inference import Predictor
 from isoconv.run.script import Context, ScriptBuilder
 from isoconv.run.training import TrainingEngine
@@ -169,15 +169,36 @@ class _Clock:
         # Of a shared call one thread alone counts the work.
         self._noted.append((call, context["part"] == 0))
         pointers = [address_of(self._logs[thread]), address_of(label)]
-        script.add(self._stamp, pointers, context, keep=label)
+        script.add(self._stamp, pointers, context, keep=(label, self))
 
-    def rows(self, work: Callable[[], object], turns: int) -> tuple[KernelTime, ...]:
-        """Do some work again and again, and gather the times of all threads.
+    def profile(
+        self,
+        binder: Binder,
+        work: Callable[[], object],
+        forget: Callable[[], object],
+        turns: int,
+        images: int,
+    ) -> Profile:
+        """Measure a batch, first as it is and then with a look at the clock after each call.
 
         Args:
-            work: makes scripts the first time, and runs the same ones each time.
+            binder: that makes the scripts.
+            work: on a batch; makes its scripts the first time, and runs the same ones each time.
+            forget: has scripts made anew.
             turns: repetitions, of which the middle one counts.
+            images: of a batch.
         """
+        seconds = _middle(work, turns)
+        forget()
+        try:
+            with binder.observed(self):
+                rows = self._times(work, turns)
+        finally:
+            forget()
+        return Profile(rows, seconds, len(self._logs), images)
+
+    def _times(self, work: Callable[[], object], turns: int) -> tuple[KernelTime, ...]:
+        """Of each kernel, all threads together."""
         self._rewind(1)
         work()
         counts = [int(log[3]) for log in self._logs]
@@ -253,13 +274,13 @@ class ProfiledTraining(TrainingEngine):
             TrainingError: the step's loss is not finite, so that it ends before its update.
         """
         idle = np.zeros((1, len(self.step.hyper)), np.float32)
+        images = min(self.batch_size, self.samples)
 
         def step() -> None:
-            loss = float(self.steps(0, idle)[0, 0])
+            loss = float(self._run(0, images, idle)[0, 0])
             if not isfinite(loss):
                 raise TrainingError(f"a step that is profiled must have a finite loss; got {loss}")
 
-        seconds = _middle(step, turns)
         rows = {
             name: array.nbytes // len(array)
             for (region, name), array in self._memory.items()
@@ -267,11 +288,8 @@ class ProfiledTraining(TrainingEngine):
         }
         names = _names(self.plan.shard) | {id(call): "update" for call in self.plan.update}
         clock = _Clock(self.threads, names, rows)
-        with self._binder.observed(clock):
-            self._scripts.clear()
-            times = clock.rows(step, turns)
-            self._scripts.clear()
-        return Profile(times, seconds, self.threads, min(self.batch_size, self.samples))
+        with self._team.whole_turn():
+            return clock.profile(self._binder, step, self._scripts.clear, turns, images)
 
 
 class ProfiledPredictor(Predictor):
@@ -289,16 +307,12 @@ class ProfiledPredictor(Predictor):
         """
         version = object()
 
-        def predict() -> dict[str, Array]:
-            return self.run(weights, datasets, version=version)
+        def predict() -> None:
+            self._run(weights, datasets, version)
 
-        seconds = _middle(predict, turns)
         images = len(next(iter(datasets.values())))
         specs = {**self._rows, **self._results}
         rows = {name: spec.size * spec.itemsize for name, spec in specs.items()}
         clock = _Clock(self.threads, _names(self._lowered), rows)
-        with self._binder.observed(clock):
-            self._forget_scripts()
-            times = clock.rows(predict, turns)
-            self._forget_scripts()
-        return Profile(times, seconds, self.threads, images)
+        with self._team.turn:
+            return clock.profile(self._binder, predict, self._forget_scripts, turns, images)
