@@ -93,7 +93,8 @@ def new_page(browser: Remote) -> Iterator[Callable[..., Remote]]:
     Pages of `explain/web` are at `ORIGIN`; this machine's own servers and files are let through.
     The test fails if a page asked for anything else, wrote an error to its console or threw one.
     """
-    contexts, faults = [], []
+    contexts: list[Any] = []
+    faults: list[str] = []
 
     def opened(width: int = 1280, height: int = 720, *, dark: bool = False, **more: Any) -> Remote:
         context = browser.new_context(
@@ -104,7 +105,7 @@ def new_page(browser: Remote) -> Iterator[Callable[..., Remote]]:
         contexts.append(context)
         context.set_default_timeout(20_000)
         context.route("**/*", lambda route: _serve(route, faults))
-        page = context.new_page()
+        page: Remote = context.new_page()
         page.on("pageerror", lambda error: faults.append(f"error: {error}"))
         page.on("console", lambda said: _hear(said, faults))
         return page
@@ -154,7 +155,8 @@ def _serve(route: Any, faults: list[str]) -> None:
 
 def left_out(reports: list[Any]) -> str | None:
     """One line on the tests that had no browser, from the reports of skipped tests."""
-    reasons, files = set(), {}
+    reasons: set[str] = set()
+    files: dict[str, int] = {}
     for report in reports:
         reason = str(report.longrepr[-1]) if isinstance(report.longrepr, tuple) else ""
         if MISSING in reason:

@@ -18,11 +18,15 @@ from isoconv.graph.passes import check_passes
 __all__ = ["browser", "new_page", "page"]
 
 
+def _nothing(fd: object) -> None:
+    pass
+
+
 def pytest_configure() -> None:
     """Before any test is collected, as some graphs are made then."""
     check_passes(True)
     # Loss of power is what no test makes, and each file would wait for the disk.
-    os.fsync = lambda _: None
+    os.fsync = _nothing
     # What a shell starts in the background ignores Ctrl-C, and so would all that is started here.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,5 +1,7 @@
 """Forked processes for tests: what they answer, and that they end in time."""
 
+from __future__ import annotations
+
 import os
 import pickle
 import select
@@ -7,8 +9,12 @@ import signal
 import threading
 import time
 import traceback
+from collections.abc import Callable
+from typing import Generic, TypeVar
 
 import pytest
+
+T = TypeVar("T")
 
 SECONDS = 60
 """After which a process that has not answered hangs: all that is asked for takes less than one."""
@@ -21,14 +27,14 @@ needs_fork = [
 """For a module's ``pytestmark``."""
 
 
-class Child:
+class Child(Generic[T]):
     """A forked process that does some work and sends back what it gave.
 
     Args:
         work: called in the child, which ends without leaving this frame.
     """
 
-    def __init__(self, work) -> None:
+    def __init__(self, work: Callable[[], T]) -> None:
         self._answers, answer = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
@@ -43,7 +49,7 @@ class Child:
                 os._exit(0)
         os.close(answer)
 
-    def answer(self, seconds=SECONDS):
+    def answer(self, seconds: float = SECONDS) -> T:
         """What the work gave; a test whose child hangs, dies or raises an error fails."""
         deadline = time.monotonic() + seconds
         content = b""
@@ -62,12 +68,13 @@ class Child:
                 os.kill(self.pid, signal.SIGKILL)
             _, status = os.waitpid(self.pid, 0)
         assert content, f"the child ended without an answer: {status}"
+        found: T
         good, found = pickle.loads(content)  # noqa: S301  # from our own child
         assert good, found
         return found
 
 
-def exit_code(pid, seconds=SECONDS):
+def exit_code(pid: int, seconds: float = SECONDS) -> int:
     """How a forked process ended; a test whose child hangs fails."""
     deadline = time.monotonic() + seconds
     while True:
@@ -81,14 +88,15 @@ def exit_code(pid, seconds=SECONDS):
         time.sleep(0.01)
 
 
-def in_child(work, seconds=SECONDS):
+def in_child(work: Callable[[], T], seconds: float = SECONDS) -> T:
     """What a function gives in a forked process."""
     return Child(work).answer(seconds)
 
 
-def in_thread(work, seconds=SECONDS):
+def in_thread(work: Callable[[], T], seconds: float = SECONDS) -> T:
     """What a function gives in another thread."""
-    found, errors = [], []
+    found: list[T] = []
+    errors: list[BaseException] = []
 
     def run() -> None:
         try:
@@ -108,11 +116,11 @@ def in_thread(work, seconds=SECONDS):
 class Busy:
     """A thread that does something over and over, as long as the block lasts."""
 
-    def __init__(self, work) -> None:
+    def __init__(self, work: Callable[[], object]) -> None:
         self._work = work
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
-        self._errors = []
+        self._errors: list[BaseException] = []
         self.turns = 0
 
     def _run(self) -> None:
@@ -123,7 +131,7 @@ class Busy:
         except BaseException as error:  # noqa: BLE001  # raised at the end of the block
             self._errors.append(error)
 
-    def __enter__(self):
+    def __enter__(self) -> Busy:
         self._thread.start()
         deadline = time.monotonic() + SECONDS
         while not self.turns and not self._errors:
@@ -131,7 +139,7 @@ class Busy:
             time.sleep(0.001)
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join(SECONDS)
         assert not self._thread.is_alive(), "the thread hangs"

@@ -121,9 +121,11 @@ def test_bounds_of_numbers() -> None:
 
 def test_flags() -> None:
     """True and False of both kinds; 0 and 1 are numbers."""
-    for value in (True, np.bool_(True), np.array(True)):
+    values: tuple[Any, ...] = (True, np.bool_(True), np.array(True))
+    for value in values:
         assert check_flag("flip", value) is True
-    for value in (0, 1, None, "yes", [], np.int64(1), np.array([True])):
+    values = (0, 1, None, "yes", [], np.int64(1), np.array([True]))
+    for value in values:
         with pytest.raises(ArgumentError, match="flip must be True or False; got "):
             check_flag("flip", value)
 
@@ -235,17 +237,20 @@ def test_plain_settings() -> None:
         assert plain_setting(value) is value
 
 
+N: Any = np
+"""Its numbers are taken as settings, though no annotation promises it."""
+
 SETTINGS = [
-    SGD(np.float32(0.5), np.float64(0.25), np.bool_(True), np.int64(0)),
-    Adam(np.float64(0.5), beta1=np.float32(0.5)),
-    AdamW(np.int64(1), eps=np.float32(0.25)),
-    Step(np.int32(2), np.float32(0.5)),
-    Cosine(np.float32(0.5)),
-    OneCycle(np.float64(0.5), np.float32(0.5), np.int8(0)),
-    WarmUp(np.float32(0.5), Cosine(np.float64(0.25))),
-    WarmUp(steps=np.uint8(3)),
-    EarlyStopping(np.int64(3), np.str_("loss"), np.float32(0.5), np.bool_(False)),
-    Loss(np.str_("cross_entropy"), np.float32(0.5)),
+    SGD(N.float32(0.5), N.float64(0.25), N.bool_(True), N.int64(0)),
+    Adam(N.float64(0.5), beta1=N.float32(0.5)),
+    AdamW(N.int64(1), eps=N.float32(0.25)),
+    Step(N.int32(2), N.float32(0.5)),
+    Cosine(N.float32(0.5)),
+    OneCycle(N.float64(0.5), N.float32(0.5), N.int8(0)),
+    WarmUp(N.float32(0.5), Cosine(N.float64(0.25))),
+    WarmUp(steps=N.uint8(3)),
+    EarlyStopping(N.int64(3), N.str_("loss"), N.float32(0.5), N.bool_(False)),
+    Loss(N.str_("cross_entropy"), N.float32(0.5)),
 ]
 
 
@@ -268,22 +273,22 @@ def test_settings_are_kept_as_pythons_own(setting: Any) -> None:
 def test_a_trainer_of_numpys_numbers() -> None:
     """The trainer's settings too; 64 bits of seed, and no more."""
     layers = (
-        nn.Conv2d(np.int64(2), (np.uint8(3), 3), np.array(1)),
+        nn.Conv2d(N.int64(2), (N.uint8(3), 3), N.array(1)),
         nn.Flatten(),
-        nn.Linear(np.int8(2)),
+        nn.Linear(N.int8(2)),
     )
     trainer = Trainer(
-        nn.Sequential(*layers), batch_size=np.int64(4), shard_size=np.int32(2),
-        clip_norm=np.float32(0.5), seed=np.uint64(2**63 + 7), threads=np.int64(1),
-        label_smoothing=np.float64(0.25), normalise=np.bool_(True), progress=np.bool_(False),
+        nn.Sequential(*layers), batch_size=N.int64(4), shard_size=N.int32(2),
+        clip_norm=N.float32(0.5), seed=N.uint64(2**63 + 7), threads=N.int64(1),
+        label_smoothing=N.float64(0.25), normalise=N.bool_(True), progress=N.bool_(False),
     )  # fmt: skip
     assert "np." not in repr(trainer.settings())
     assert own(trainer.settings())
     images = np.arange(96, dtype=np.uint8).reshape(6, 4, 4, 1)
-    run = trainer.fit((images, np.arange(6, dtype=np.uint8) % 2), epochs=np.int64(1))
+    run = trainer.fit((images, np.arange(6, dtype=np.uint8) % 2), epochs=N.int64(1))
     plain_run = Trainer(
         nn.Sequential(nn.Conv2d(2, 3), nn.Flatten(), nn.Linear(2)), batch_size=4, shard_size=2,
         clip_norm=0.5, seed=2**63 + 7, threads=1, label_smoothing=0.25, progress=False,
     ).fit((images, [0, 1] * 3), epochs=1)  # fmt: skip
     assert run.digest == plain_run.digest
-    assert run.model.predict(images, threads=np.int64(1), shard_size=np.int8(3)).shape == (6, 2)
+    assert run.model.predict(images, threads=N.int64(1), shard_size=N.int8(3)).shape == (6, 2)

@@ -1,6 +1,11 @@
 """How many cores a process may use, as its affinity and its control groups say."""
 
+from __future__ import annotations
+
 import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,10 +14,10 @@ from isoconv.cores import cores, quota
 
 
 @pytest.fixture
-def system(tmp_path):
+def system(tmp_path: Path) -> Callable[..., Any]:
     """Control groups in files: `system(groups, {path: text})` is what `quota` finds there."""
 
-    def found(groups, files):
+    def found(groups: str, files: dict[str, str]) -> int:
         names = tmp_path / "cgroup"
         names.write_text(groups)
         for path, text in files.items():
@@ -29,12 +34,12 @@ def system(tmp_path):
     [("max 100000", 0), ("200000 100000", 2), ("150000 100000", 2), ("1000 100000", 1),
      ("", 0), ("200000", 0), ("nonsense 1", 0), ("200000 0", 0), ("-1 100000", 0)],
 )  # fmt: skip
-def test_version_two(system, text, expected) -> None:
+def test_version_two(system: Callable[..., Any], text: str, expected: int) -> None:
     """Time by period, rounded up; what cannot be read is no limit."""
     assert system("0::/a/b\n", {"a/b/cpu.max": text}) == expected
 
 
-def test_groups_around_a_group(system) -> None:
+def test_groups_around_a_group(system: Callable[..., Any]) -> None:
     """The least limit of a group and all groups around it holds."""
     files = {"a/b/cpu.max": "max 100000", "a/cpu.max": "300000 100000", "cpu.max": "800000 100000"}
     assert system("0::/a/b\n", files) == 3
@@ -42,7 +47,7 @@ def test_groups_around_a_group(system) -> None:
     assert system("0::/elsewhere\n", {}) == 8
 
 
-def test_version_one(system) -> None:
+def test_version_one(system: Callable[..., Any]) -> None:
     """Two files in the folder of the controller; other controllers say nothing of it."""
     files = {"cpu,cpuacct/x/cpu.cfs_quota_us": "250000", "cpu,cpuacct/x/cpu.cfs_period_us": "50000",
              "memory/x/cpu.max": "1 1"}  # fmt: skip
@@ -53,12 +58,12 @@ def test_version_one(system) -> None:
     assert system("3:cpu:/y\n", files) == 1
 
 
-def test_no_groups_at_all(tmp_path) -> None:
+def test_no_groups_at_all(tmp_path: Path) -> None:
     """A system without control groups has no quota."""
     assert quota(tmp_path / "missing", tmp_path) == 0
 
 
-def test_the_least_counts(monkeypatch) -> None:
+def test_the_least_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cores that the process is bound to, and those that it pays for."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)), raising=False)
     assert [cores(paid) for paid in (0, 1, 6, 64)] == [6, 1, 6, 6]

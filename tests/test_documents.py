@@ -162,7 +162,8 @@ def test_readme_begins_with_its_purpose() -> None:
 def test_example_of_the_readme(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The library's example in the README runs as it stands, here on a part of its data."""
     whole = isoconv.data.load_splits("fashion-sample")
-    part = isoconv.data.Splits(*(data.subset(range(200)) for data in whole.parts.values()))
+    train, validation, test = (data.subset(range(200)) for data in whole.parts.values())
+    part = isoconv.data.Splits(train, validation, test)
     monkeypatch.setattr(isoconv.data, "load_splits", lambda _: part)
     monkeypatch.chdir(tmp_path)
     (source,) = (text for _, text in blocks(ROOT / "README.md", "python") if ">>>" not in text)

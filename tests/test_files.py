@@ -1,5 +1,7 @@
 """Files from strangers are opened when they are files, and read when there is memory for them."""
 
+from __future__ import annotations
+
 import errno
 import os
 import socket
@@ -14,7 +16,7 @@ from isoconv.errors import NotEnoughMemoryError
 from isoconv.files import PIECE, is_regular, kind_of_file, open_file, read_file
 
 
-def test_a_file_is_read(tmp_path) -> None:
+def test_a_file_is_read(tmp_path: Path) -> None:
     """The bytes of a file and of a link to one come out as they are."""
     file, link = tmp_path / "file", tmp_path / "link"
     file.write_bytes(b"a\r\nb\x1a\0")
@@ -26,7 +28,7 @@ def test_a_file_is_read(tmp_path) -> None:
             assert stream.read(1) == b"a"
 
 
-def test_a_folder_is_none(tmp_path) -> None:
+def test_a_folder_is_none(tmp_path: Path) -> None:
     """A folder is told as such, by Python's own error for it."""
     with pytest.raises(IsADirectoryError, match="it is a folder, not a file"):
         open_file(tmp_path)
@@ -34,7 +36,7 @@ def test_a_folder_is_none(tmp_path) -> None:
     assert kind_of_file(tmp_path.stat().st_mode) == "a folder"
 
 
-def test_a_pipe_is_not_opened(tmp_path) -> None:
+def test_a_pipe_is_not_opened(tmp_path: Path) -> None:
     """Nobody waits for somebody who would write into a pipe, and no such writer sees a reader."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
@@ -44,7 +46,9 @@ def test_a_pipe_is_not_opened(tmp_path) -> None:
         os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
 
 
-def test_a_socket_and_a_device_are_not_opened(tmp_path, monkeypatch) -> None:
+def test_a_socket_and_a_device_are_not_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What may do something when it is opened is told by its kind."""
     with socket.socket(socket.AF_UNIX) as server:
         monkeypatch.chdir(tmp_path)  # Names of sockets are short.
@@ -56,7 +60,9 @@ def test_a_socket_and_a_device_are_not_opened(tmp_path, monkeypatch) -> None:
     assert kind_of_file(stat.S_IFBLK) == "a device"
 
 
-def test_a_pipe_that_takes_the_place_of_a_file_is_found(tmp_path, monkeypatch) -> None:
+def test_a_pipe_that_takes_the_place_of_a_file_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Between the look and the opening a file may become a pipe: it does not wait, and is told."""
     path = tmp_path / "file"
     os.mkfifo(path)
@@ -69,7 +75,7 @@ def test_a_pipe_that_takes_the_place_of_a_file_is_found(tmp_path, monkeypatch) -
 
 
 @pytest.mark.parametrize("name", ["missing", "loop", "file/below", "n" * 300])
-def test_what_cannot_be_had_is_an_error_of_the_system(tmp_path, name) -> None:
+def test_what_cannot_be_had_is_an_error_of_the_system(tmp_path: Path, name: str) -> None:
     """A missing file, a loop of links, a file taken for a folder and too long a name."""
     (tmp_path / "file").touch()
     (tmp_path / "loop").symlink_to("loop")
@@ -79,7 +85,7 @@ def test_what_cannot_be_had_is_an_error_of_the_system(tmp_path, name) -> None:
     assert not is_regular("null\0character")
 
 
-def test_a_file_is_read_up_to_a_length(tmp_path) -> None:
+def test_a_file_is_read_up_to_a_length(tmp_path: Path) -> None:
     """A file of just that length is read, a longer one is not."""
     file = tmp_path / "file"
     file.write_bytes(bytes(100))
@@ -93,7 +99,7 @@ def test_a_file_that_tells_no_length_is_read() -> None:
     assert read_file("/proc/self/status").startswith(b"Name:")
 
 
-def test_a_file_that_grows_is_not_cut(tmp_path, monkeypatch) -> None:
+def test_a_file_that_grows_is_not_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was added after the look is no part that goes missing in silence."""
     file = tmp_path / "file"
     file.write_bytes(bytes(PIECE + 2))
@@ -103,7 +109,7 @@ def test_a_file_that_grows_is_not_cut(tmp_path, monkeypatch) -> None:
         read_file(file)
 
 
-def test_a_file_is_not_read_without_memory(tmp_path, monkeypatch) -> None:
+def test_a_file_is_not_read_without_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file of holes may be larger than all memory."""
     file = tmp_path / "file"
     with file.open("wb") as stream:
@@ -113,7 +119,7 @@ def test_a_file_is_not_read_without_memory(tmp_path, monkeypatch) -> None:
         read_file(file)
 
 
-def test_no_more_is_asked_for_than_there_is(tmp_path) -> None:
+def test_no_more_is_asked_for_than_there_is(tmp_path: Path) -> None:
     """A length out of a file's own header takes no memory that the file does not fill."""
     file = tmp_path / "file"
     file.write_bytes(bytes(100))
@@ -127,7 +133,7 @@ def test_no_more_is_asked_for_than_there_is(tmp_path) -> None:
         assert stream.read() == b""
 
 
-def test_threads_read_at_once(tmp_path) -> None:
+def test_threads_read_at_once(tmp_path: Path) -> None:
     """Files are opened independently of each other."""
     paths = [tmp_path / str(number) for number in range(8)]
     for path in paths:

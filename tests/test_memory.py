@@ -1,7 +1,14 @@
 """How much memory there is, as Linux tells it, and what is refused for want of it."""
 
+from __future__ import annotations
+
+import gc
+import os
 import resource
 import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +30,7 @@ SWAP = 2 * GIB
 
 
 @pytest.fixture
-def system(tmp_path, monkeypatch):
+def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine of 64 GiB, of which 8 and 2 of swap are free, without control groups."""
     monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY,) * 2)
     proc = tmp_path / "proc"
@@ -35,7 +42,7 @@ def system(tmp_path, monkeypatch):
     return tmp_path
 
 
-def mount(system, version, path, root="/"):
+def mount(system: Path, version: int, path: str, root: str = "/") -> Path:
     """Mount control groups of a version, this process in one of this path; returns the folder."""
     top = system / "groups"
     kind = "cgroup2 cgroup2 rw" if version == 2 else "cgroup cgroup rw,memory"
@@ -47,7 +54,7 @@ def mount(system, version, path, root="/"):
     return top
 
 
-def limit(folder, version, most, used, **more) -> None:
+def limit(folder: Path, version: int, most: int | str, used: int, **more: Any) -> None:
     """Give a group a limit, what it uses, and what else it says."""
     folder.mkdir(parents=True, exist_ok=True)
     names = ("memory.max", "memory.current") if version == 2 else (
@@ -58,12 +65,12 @@ def limit(folder, version, most, used, **more) -> None:
         (folder / name.replace("__", ".")).write_text(f"{content}\n")
 
 
-def test_the_machine(system) -> None:
+def test_the_machine(system: Path) -> None:
     """What is available, the swap, and what the kernel keeps back until the last."""
     assert available_memory(system / "proc") == MACHINE
 
 
-def test_an_old_kernel(system) -> None:
+def test_an_old_kernel(system: Path) -> None:
     """Without its own word for it, what is free and what holds files."""
     lines = [line for line in MEMINFO.splitlines() if "Available" not in line]
     (system / "proc/meminfo").write_text("\n".join(lines))
@@ -71,7 +78,7 @@ def test_an_old_kernel(system) -> None:
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_control_groups(system, version) -> None:
+def test_control_groups(system: Path, version: int) -> None:
     """The tightest of the groups around the process counts; files give their memory back."""
     top = mount(system, version, "/job/step")
     prefix = "total_" if version == 1 else ""
@@ -86,7 +93,7 @@ def test_control_groups(system, version) -> None:
 
 
 @pytest.mark.parametrize(("version", "none"), [(1, 2**63 - 4096), (2, "max")])
-def test_groups_without_limits(system, version, none) -> None:
+def test_groups_without_limits(system: Path, version: int, none: int | str) -> None:
     """A group without a limit has as much as the machine."""
     top = mount(system, version, "/job")
     limit(top / "job", version, none, 2 * GIB)
@@ -94,7 +101,7 @@ def test_groups_without_limits(system, version, none) -> None:
     assert available_memory(system / "proc") == MACHINE
 
 
-def test_swap_of_groups(system) -> None:
+def test_swap_of_groups(system: Path) -> None:
     """A group's limit of swap counts, and the old kind's limit of both together."""
     top = mount(system, 2, "/job")
     swap = {"memory__swap__max": GIB, "memory__swap__current": GIB - 7}
@@ -118,27 +125,27 @@ def test_swap_of_groups(system) -> None:
         ("/docker/1f", "/", "."),
     ],
 )
-def test_groups_seen_from_a_container(system, root, path, inside) -> None:
+def test_groups_seen_from_a_container(system: Path, root: str, path: str, inside: str) -> None:
     """A container sees its own group where the groups are mounted."""
     top = mount(system, 2, path, root)
     limit(top / inside, 2, 3 * GIB, GIB)
     assert available_memory(system / "proc") == 2 * GIB + SWAP
 
 
-def test_limit_of_addresses(system, monkeypatch) -> None:
+def test_limit_of_addresses(system: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """``ulimit -v`` leaves what the process does not use of it."""
     monkeypatch.setattr(resource, "getrlimit", lambda _: (GIB, GIB))
     wanted = GIB - 1000 * resource.getpagesize()
     assert available_memory(system / "proc") == wanted
 
 
-def test_systems_that_tell_less(tmp_path, monkeypatch) -> None:
+def test_systems_that_tell_less(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Elsewhere all memory counts; where nothing is told, nothing is refused."""
     pages = {"SC_PHYS_PAGES": 1000, "SC_PAGE_SIZE": 4096}
-    monkeypatch.setattr(memory.os, "sysconf", pages.__getitem__)
+    monkeypatch.setattr(os, "sysconf", pages.__getitem__)
     monkeypatch.setitem(sys.modules, "resource", None)
     assert available_memory(tmp_path) == 4096000
-    monkeypatch.delattr(memory.os, "sysconf")
+    monkeypatch.delattr(os, "sysconf")
     assert available_memory(tmp_path) is None
     monkeypatch.setattr(memory, "available_memory", lambda: None)
     check_memory("anything", {"much": 2**80}, "less")
@@ -146,7 +153,9 @@ def test_systems_that_tell_less(tmp_path, monkeypatch) -> None:
 
 def test_this_machine() -> None:
     """Here some is left, and no more than there are addresses for."""
-    assert 2**20 < available_memory() < 2**60
+    found = available_memory()
+    assert found is not None
+    assert 2**20 < found < 2**60
 
 
 def test_refusals() -> None:
@@ -164,7 +173,7 @@ def test_refusals() -> None:
         check_memory("anything", {"much": 2**80}, "less")
 
 
-def test_modest_needs_ask_nobody(monkeypatch) -> None:
+def test_modest_needs_ask_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """What every machine has is not worth a look at this one."""
     monkeypatch.setattr(memory, "available_memory", lambda: 0)
     check_memory("a little", {"numbers": 2**20}, "less")
@@ -172,16 +181,16 @@ def test_modest_needs_ask_nobody(monkeypatch) -> None:
         check_memory("more", {"numbers": 2**26}, "less")
 
 
-def test_garbage_is_given_back_first(monkeypatch) -> None:
+def test_garbage_is_given_back_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before a refusal, what nobody holds any more is collected."""
     room = [0]
     monkeypatch.setattr(memory, "available_memory", lambda: room[0])
-    monkeypatch.setattr(memory.gc, "collect", lambda: room.__setitem__(0, GIB))
+    monkeypatch.setattr(gc, "collect", lambda: room.__setitem__(0, GIB))
     check_memory("again", {"numbers": GIB // 2}, "less")
 
 
 @pytest.fixture
-def unlimited():
+def unlimited() -> Iterator[None]:
     """Afterwards the limit is what it was."""
     before = memory.set_limit(None)
     yield
@@ -189,7 +198,7 @@ def unlimited():
 
 
 @pytest.mark.usefixtures("unlimited")
-def test_a_limit_of_ones_own(system) -> None:
+def test_a_limit_of_ones_own(system: Path) -> None:
     """What the process holds already counts; the machine, if it has less, counts too."""
     held = 500 * resource.getpagesize()
     assert memory.set_limit(GIB) is None
@@ -229,13 +238,13 @@ def test_a_limit_refuses_what_the_machine_would_give() -> None:
         ("1.001KiB", 1025),
     ],
 )
-def test_sizes_as_people_write_them(text, size) -> None:
+def test_sizes_as_people_write_them(text: str, size: int) -> None:
     """Units are powers of 1024, however they are written."""
     assert memory.size_of(text) == size
 
 
 @pytest.mark.parametrize("text", ["", "GiB", "-1", "1e9", "2 PiB", "1,5G", "²G", "1" * 40])
-def test_sizes_that_are_none(text) -> None:
+def test_sizes_that_are_none(text: str) -> None:
     """Anything else is refused with what was given."""
     with pytest.raises(ArgumentError, match="such as 2GiB or 512MiB; got '"):
         memory.size_of(text)

@@ -1,5 +1,7 @@
 """Text from outside is escaped where it could do something to a terminal, and only there."""
 
+from __future__ import annotations
+
 import copy
 import sys
 import unicodedata
@@ -24,7 +26,7 @@ TRICKS = {
 
 
 @pytest.mark.parametrize(("text", "escaped"), TRICKS.items(), ids=map(ascii, TRICKS))
-def test_tricks_are_escaped(text, escaped) -> None:
+def test_tricks_are_escaped(text: str, escaped: str) -> None:
     """Escape sequences, line ends, turned directions and bytes that are no text."""
     assert printable(text) == escaped
     assert printable(escaped) == escaped
@@ -32,7 +34,7 @@ def test_tricks_are_escaped(text, escaped) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "cats/1.png", "Katze 猫 Ü … ² \\ ' \"", "C:\\cats\\n"])
-def test_plain_text_stays(text) -> None:
+def test_plain_text_stays(text: str) -> None:
     """Letters of all languages, spaces, quotes and backslashes are no tricks."""
     assert printable(text) == printable_lines(text) == text
 
@@ -45,7 +47,7 @@ def test_every_character_is_safe_afterwards() -> None:
     left.encode()
 
 
-def classes():
+def classes() -> list[type[Exception]]:
     """Every error that isoconv has."""
     return [
         each
@@ -55,7 +57,7 @@ def classes():
 
 
 @pytest.mark.parametrize("kind", classes(), ids=lambda kind: kind.__name__)
-def test_no_error_carries_tricks(kind) -> None:
+def test_no_error_carries_tricks(kind: type[Exception]) -> None:
     """Whoever raises an error and whatever it quotes, its text is printable but for line ends."""
     error = kind("no file \x1b[2J\u202e:\n  second line")
     assert str(error) == "no file \\x1b[2J\\u202e:\n  second line"

@@ -1,5 +1,7 @@
 """Folders for machine code: used only if nobody else can have written to them."""
 
+from __future__ import annotations
+
 import os
 import stat
 import subprocess
@@ -18,13 +20,13 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as 
 VICTIM, STRANGER = 61001, 61002
 
 
-def permissions(path):
+def permissions(path: Path) -> int:
     """The permission bits of a file or folder."""
     return stat.S_IMODE(path.stat().st_mode)
 
 
 @pytest.fixture(autouse=True)
-def own_temporary(tmp_path, monkeypatch):
+def own_temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No test leaves a folder behind in the system's own folder for temporary files."""
     place = tmp_path / "tmp"
     place.mkdir()
@@ -33,7 +35,7 @@ def own_temporary(tmp_path, monkeypatch):
     return place
 
 
-def test_a_new_folder_is_private(tmp_path) -> None:
+def test_a_new_folder_is_private(tmp_path: Path) -> None:
     """It is made with all that leads to it, for this user alone, whatever the umask."""
     before = os.umask(0)
     try:
@@ -46,7 +48,7 @@ def test_a_new_folder_is_private(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o707, 0o772, 0o777, 0o1777])
-def test_an_open_folder_is_left_alone(tmp_path, mode) -> None:
+def test_an_open_folder_is_left_alone(tmp_path: Path, mode: int) -> None:
     """What was open is neither used nor made private: a fresh folder beside it takes its place."""
     folder = tmp_path / "kernels"
     folder.mkdir()
@@ -59,7 +61,7 @@ def test_an_open_folder_is_left_alone(tmp_path, mode) -> None:
     assert f"{mode:04o}" in reason
 
 
-def test_a_folder_that_was_opened_and_closed_again(tmp_path) -> None:
+def test_a_folder_that_was_opened_and_closed_again(tmp_path: Path) -> None:
     """What a stranger put into it meanwhile is not read: it belongs to them."""
     cache = KernelCache(tmp_path / "kernels")
     cache.put(KEY, b"code")
@@ -69,7 +71,7 @@ def test_a_folder_that_was_opened_and_closed_again(tmp_path) -> None:
     assert not path.exists()
 
 
-def test_an_open_parent_is_no_place(tmp_path, own_temporary) -> None:
+def test_an_open_parent_is_no_place(tmp_path: Path, own_temporary: Path) -> None:
     """Where others may replace the folder, one under the system's temporary folder is taken."""
     (tmp_path / "open").mkdir()
     (tmp_path / "open").chmod(0o777)
@@ -79,14 +81,14 @@ def test_an_open_parent_is_no_place(tmp_path, own_temporary) -> None:
     assert f"others may write to {tmp_path / 'open'}" in found.refused[0]
 
 
-def test_a_sticky_parent_will_do(tmp_path) -> None:
+def test_a_sticky_parent_will_do(tmp_path: Path) -> None:
     """In a folder with the sticky bit nobody else can replace what is one's own."""
     (tmp_path / "sticky").mkdir()
     (tmp_path / "sticky").chmod(0o1777)
     assert PrivateFolder(tmp_path / "sticky" / "kernels").refused == []
 
 
-def test_a_link_counts_with_both_ends(tmp_path) -> None:
+def test_a_link_counts_with_both_ends(tmp_path: Path) -> None:
     """A private folder behind a link in an open folder can be exchanged by others."""
     (tmp_path / "real").mkdir(mode=0o700)
     (tmp_path / "open").mkdir()
@@ -96,7 +98,7 @@ def test_a_link_counts_with_both_ends(tmp_path) -> None:
     assert "others may write to" in PrivateFolder(tmp_path / "open" / "link").refused[0]
 
 
-def test_no_place_at_all(tmp_path, monkeypatch) -> None:
+def test_no_place_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nothing can be made there is no folder, and every reason is told."""
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path / "file"))
@@ -105,7 +107,7 @@ def test_no_place_at_all(tmp_path, monkeypatch) -> None:
     assert len(found.refused) == 3
 
 
-def test_a_folder_of_another_user(tmp_path, monkeypatch) -> None:
+def test_a_folder_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder is this user's own or no place."""
     (tmp_path / "kernels").mkdir(mode=0o700)
     real = private._user()
@@ -114,7 +116,7 @@ def test_a_folder_of_another_user(tmp_path, monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("kind", ["link", "second name", "writable", "fifo", "folder"])
-def test_files_that_are_not_read(tmp_path, kind) -> None:
+def test_files_that_are_not_read(tmp_path: Path, kind: str) -> None:
     """A file counts if it is a plain one that nobody else can write or has put there."""
     path, other = tmp_path / "entry", tmp_path / "other"
     other.write_bytes(b"content")
@@ -154,7 +156,7 @@ else:
 """
 
 
-def as_user(user, folder, temporary, *action):
+def as_user(user: int, folder: Path, temporary: Path, *action: str) -> str:
     """Use a cache as another user, in a process of its own."""
     source = str(Path(private.__file__).parents[2])
     words = [sys.executable, "-c", PROGRAM, source, str(user), str(folder), str(temporary), KEY]
@@ -164,7 +166,7 @@ def as_user(user, folder, temporary, *action):
 
 @needs_root
 @pytest.mark.parametrize("mode", [0o777, 0o1777, 0o770])
-def test_nothing_that_another_user_planted_is_loaded(mode) -> None:
+def test_nothing_that_another_user_planted_is_loaded(mode: int) -> None:
     """Two real users: what the one put into an open folder is never the other's kernel."""
     with tempfile.TemporaryDirectory(dir="/tmp") as place:  # both may come here
         home, temporary = Path(place) / "home", Path(place) / "tmp"

@@ -86,7 +86,7 @@ def test_public_classes_are_documented(module: str) -> None:
 def test_unknown_name() -> None:
     """A name that is not there is an AttributeError that says so."""
     with pytest.raises(AttributeError, match="module 'isoconv' has no attribute 'conv4d'"):
-        _ = isoconv.conv4d
+        _ = isoconv.conv4d  # type: ignore[attr-defined]
 
 
 def test_dir() -> None:

@@ -41,12 +41,14 @@ __all__ = [
     "check_text",
     "plain",
     "plain_setting",
+    "refusal",
     "settle",
     "shown",
     "whole",
 ]
 
 Kind = TypeVar("Kind")
+Refusal = TypeVar("Refusal", bound=IsoconvError)
 
 LARGEST = 2**31 - 1
 """Of a side, a step or a number of filters: addresses made of two of them fit into 64 bits."""
@@ -81,6 +83,30 @@ class _Shown(reprlib.Repr):
 
 shown = _Shown().repr
 """A value for a message: ``repr``, shortened where it is long."""
+
+
+def refusal(
+    argument: str,
+    rule: str,
+    value: object,
+    kind: type[Refusal] = ArgumentError,  # type: ignore[assignment]
+    got: str | None = None,
+) -> Refusal:
+    """An error that states an argument, its rule and what was given, in its text and its fields.
+
+    Args:
+        argument: its name.
+        rule: what stands behind "must".
+        value: what was given.
+        kind: of the error.
+        got: the value in words; None for the value as it is written.
+
+    Example:
+        >>> refusal("rate", "be at least 0 and below 1", 2.0)
+        ArgumentError('rate must be at least 0 and below 1; got 2.0')
+    """
+    text = f"{named(argument)} must {rule}; got {shown(value) if got is None else got}"
+    return kind(text, argument=argument, value=value)
 
 
 def as_word(path: str | Path) -> str:
@@ -180,9 +206,7 @@ def check_count(
     ):
         end = "" if below is None else f" and below {_power(below)}"
         end += "" if most is None else f" and at most {most}"
-        raise ArgumentError(
-            f"{named(name)} must be a whole number of at least {least}{end}; got {shown(value)}"
-        )
+        raise refusal(name, f"be a whole number of at least {least}{end}", value)
     return found
 
 
@@ -236,7 +260,7 @@ def check_number(
             return found
     bounds = ((least, "at least"), (above, "above"), (below, "below"), (most, "at most"))
     rule = " and".join(f" {word} {bound:g}" for bound, word in bounds if bound is not None)
-    raise ArgumentError(f"{named(name)} must be a finite number{rule}; got {shown(value)}")
+    raise refusal(name, f"be a finite number{rule}", value)
 
 
 def check_flag(name: str, value: object) -> bool:
@@ -251,7 +275,7 @@ def check_flag(name: str, value: object) -> bool:
     """
     found = plain(value)
     if not isinstance(found, bool):
-        raise ArgumentError(f"{name} must be True or False; got {shown(value)}")
+        raise refusal(name, "be True or False", value)
     return found
 
 
@@ -265,7 +289,7 @@ def check_text(name: str, value: object) -> str:
         ArgumentError: it is none.
     """
     if not isinstance(value, str):
-        raise ArgumentError(f"{name} must be a text; got {shown(value)}")
+        raise refusal(name, "be a text", value)
     return str(value)
 
 
@@ -281,7 +305,7 @@ def check_choice(name: str, value: object, choices: Iterable[str]) -> str:
     """
     known = tuple(choices)
     if not isinstance(value, str) or value not in known:
-        raise ArgumentError(f"{named(name)} must be one of {', '.join(known)}; got {shown(value)}")
+        raise refusal(name, f"be one of {', '.join(known)}", value)
     return str(value)
 
 
@@ -298,7 +322,7 @@ def check_path(name: str, value: object) -> Path:
     """
     text = os.fspath(value) if isinstance(value, os.PathLike) else value
     if not isinstance(text, str) or not text or "\0" in text:
-        raise ArgumentError(f"{name} must be a path; got {shown(value)}")
+        raise refusal(name, "be a path", value)
     return Path(text)
 
 
@@ -309,11 +333,11 @@ def check_paths(name: str, value: object) -> list[Path]:
         ArgumentError: it is none; a single path is no list.
     """
     if isinstance(value, (str, os.PathLike)):
-        raise ArgumentError(f"{name} must be a list of files; got the single path {shown(value)}")
+        raise refusal(name, "be a list of files", value, got=f"the single path {shown(value)}")
     if not isinstance(value, (list, tuple)):
-        raise ArgumentError(f"{name} must be a list of files; got {shown(value)}")
+        raise refusal(name, "be a list of files", value)
     if not value:
-        raise ArgumentError(f"{name} must name at least one file; got none")
+        raise refusal(name, "name at least one file", value, got="none")
     return [check_path(f"{name}[{place}]", path) for place, path in enumerate(value)]
 
 
@@ -330,9 +354,9 @@ def check_kind(name: str, value: object, kind: type[Kind], what: str) -> Kind:
         ArgumentError: it is of another kind.
     """
     if isinstance(value, type):
-        raise ArgumentError(f"{name} must be {what}; got the class {value.__name__} itself")
+        raise refusal(name, f"be {what}", value, got=f"the class {value.__name__} itself")
     if not isinstance(value, kind):
-        raise ArgumentError(f"{name} must be {what}; got {shown(value)}")
+        raise refusal(name, f"be {what}", value)
     return value
 
 
@@ -343,7 +367,7 @@ def check_mapping(name: str, value: object) -> Mapping[str, Any]:
         ArgumentError: it is none.
     """
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-        raise ArgumentError(f"{name} must map names to values; got {shown(value)}")
+        raise refusal(name, "map names to values", value)
     return value
 
 
@@ -354,7 +378,7 @@ def check_rows(name: str, value: object) -> list[Mapping[str, Any]]:
         ArgumentError: it is none.
     """
     if not isinstance(value, (list, tuple)):
-        raise ArgumentError(f"{name} must be a list of rows; got {shown(value)}")
+        raise refusal(name, "be a list of rows", value)
     return [check_mapping(f"{name}[{place}]", row) for place, row in enumerate(value)]
 
 
@@ -383,9 +407,8 @@ def check_shape(name: str, value: object, axes: int | None = None) -> tuple[int,
         if len(found) == len(sides) and axes in (None, len(found)):
             return found
     each = "its axes" if axes is None else f"{axes} axes"
-    raise ShapeError(
-        f"{name} must be a shape, whole numbers from 1 to {LARGEST} for {each}; got {shown(value)}"
-    )
+    rule = f"be a shape, whole numbers from 1 to {LARGEST} for {each}"
+    raise refusal(name, rule, value, ShapeError)
 
 
 def check_arrays(name: str, value: object, error: type[IsoconvError]) -> dict[str, NDArray[Any]]:
@@ -435,14 +458,16 @@ def check_array(
     """
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         raise kind_error(
-            f"{name} must have no masked elements; fill them first (array.filled(value))"
+            f"{name} must have no masked elements; fill them first (array.filled(value))",
+            argument=name,
+            value=value,
         )
     try:
         array = np.asarray(value)
     except (ValueError, TypeError, RuntimeError, OverflowError) as error:
-        rule = f"{name} must be an array, or lists of equal lengths that make one"
-        raise shape_error(f"{rule}; got {type(value).__name__}: {error}") from error
+        rule, got = "be an array, or lists of equal lengths that make one", type(value).__name__
+        raise refusal(name, rule, value, shape_error, f"{got}: {error}") from error
     if array.dtype.kind not in "biuf":
         got = shown(value) if array.ndim == 0 else f"{array.dtype} of shape {array.shape}"
-        raise kind_error(f"{name} must be an array of real numbers; got {got}")
+        raise refusal(name, "be an array of real numbers", value, kind_error, got)
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))

@@ -18,12 +18,15 @@ IsoconvError
 DataWarning             images or labels that can be used, and perhaps should not
 
 Each message states the rule, the argument, the value received and, where there is one, the layer.
-What a message quotes is made printable (`isoconv.printable`).
+What a message quotes is made printable (`isoconv.printable`). The same stands in the fields of an
+error (`Known`), for whoever reads it by program.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self, TypedDict, TypeVar, Unpack
 
 from isoconv.printable import cut, printable_lines
 
@@ -38,6 +41,7 @@ __all__ = [
     "DownloadError",
     "GraphError",
     "IsoconvError",
+    "Known",
     "MissingExtraError",
     "NotEnoughMemoryError",
     "NotFiniteError",
@@ -45,9 +49,39 @@ __all__ = [
     "TrainingError",
 ]
 
+Kind = TypeVar("Kind", bound="IsoconvError")
 
 _LONGEST = 50_000
 """Characters of the longest message; what it quotes may have any length."""
+
+
+class Known(TypedDict, total=False):
+    """What an error may know beside its text: each of these is an attribute of every error.
+
+    Attributes:
+        layer: name of the layer, as `Module.named_modules` has it; "" for the model itself.
+        operation: name of the operation of the graph.
+        inputs: what the operation received: shape and dtype by the names of its inputs.
+        argument: name of the argument, ``kernel_size``; of an entry of it with its place,
+            ``paths[3]``.
+        value: what was given for it; what became infinite or not a number.
+        path: of the file or folder.
+        row: line of the file, or number of the image, from 0.
+        epoch: of the training, from 1.
+        step: of the epoch, from 1.
+        learning_rate: of the step.
+    """
+
+    layer: str
+    operation: str
+    inputs: Mapping[str, Any]
+    argument: str
+    value: Any
+    path: Path | str
+    row: int
+    epoch: int
+    step: int
+    learning_rate: float
 
 
 class IsoconvError(Exception):
@@ -56,10 +90,99 @@ class IsoconvError(Exception):
     Its message may name files and quote texts of strangers: what could move a terminal's cursor or
     hide something in it is escaped, whoever raises the error, and its end cut off. Line
     ends stay.
+
+    Args:
+        *args: the message.
+        **known: what is known beside it (`Known`).
+
+    Attributes:
+        layer, operation, inputs, argument, value, path, row, epoch, step, learning_rate: as `Known`
+            says; None for what is not known. `fields` tells that from a None that was given.
+
+    Errors can be copied and pickled. Of a field that cannot be, a pickle has the ``repr``.
+
+    Example:
+        >>> import isoconv as ic
+        >>> try:
+        ...     ic.nn.Conv2d(0)
+        ... except ic.errors.ArgumentError as error:
+        ...     print(error.argument, error.value)
+        filters 0
     """
 
-    def __init__(self, *args: object, **more: Any) -> None:
-        super().__init__(*map(_printable, args), **more)
+    layer: str | None = None
+    operation: str | None = None
+    inputs: Mapping[str, Any] | None = None
+    argument: str | None = None
+    value: Any = None
+    path: Any = None
+    row: int | None = None
+    epoch: int | None = None
+    step: int | None = None
+    learning_rate: float | None = None
+
+    def __init__(self, *args: object, **known: Unpack[Known]) -> None:
+        unknown = known.keys() - Known.__annotations__.keys()
+        if unknown:
+            raise TypeError(f"an error has no field {', '.join(sorted(unknown))}; see Known")
+        super().__init__(*map(_printable, args))
+        vars(self).update(known)
+
+    @property
+    def fields(self) -> Known:
+        """What is known, by name, in the order of `Known`."""
+        own = vars(self)
+        return {name: own[name] for name in Known.__annotations__ if name in own}  # type: ignore[return-value]
+
+    @property
+    def reason(self) -> str:
+        """The message without what `within` put in front of it."""
+        return str(vars(self).get("_reason", self))
+
+    def within(self, where: str, **known: Unpack[Known]) -> Self:
+        """The same error with the place in front of its message, and with what is known there.
+
+        Args:
+            where: it arose; "" leaves the message as it is.
+            **known: fields. Those that the error has stay: it was nearer to the fault.
+
+        Example:
+            >>> error = ArgumentError("rate must be below 1; got 2", argument="rate", value=2)
+            >>> error.within("layer 'drop'", layer="drop", argument="x")
+            ArgumentError("layer 'drop': rate must be below 1; got 2")
+            >>> error.fields, error.reason
+            ({'layer': 'drop', 'argument': 'rate', 'value': 2}, 'rate must be below 1; got 2')
+        """
+        if where:
+            vars(self).setdefault("_reason", str(self))
+            self.args = (_printable(f"{where}: {self}"), *self.args[1:])
+        vars(self).update({**known, **self.fields})
+        return self
+
+    def turned(self, kind: type[Kind], where: str, **known: Unpack[Known]) -> Kind:
+        """An error of another kind that says the same of a place, with the same fields.
+
+        Args:
+            kind: of the new error.
+            where: as of `within`.
+            **known: likewise.
+        """
+        return kind(str(self), **self.fields).within(where, **known)
+
+    def __str__(self) -> str:
+        # ImportError keeps a text of its own, which `within` could not change.
+        return Exception.__str__(self)
+
+    def __copy__(self) -> Self:
+        copied = type(self)(*self.args)
+        vars(copied).update(vars(self))
+        return copied
+
+    def __deepcopy__(self, _: object) -> Self:
+        return self.__copy__()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self.args, {name: _pickled(each) for name, each in vars(self).items()}
 
 
 class ShapeError(IsoconvError, ValueError):
@@ -146,3 +269,15 @@ class DataWarning(UserWarning):
 
 def _printable(given: object) -> object:
     return cut(printable_lines(given), _LONGEST) if isinstance(given, str) else given
+
+
+def _pickled(value: object) -> object:
+    """A value that a pickle can hold: itself, or its ``repr``."""
+    # Most processes never need it, and all import this file.
+    import pickle
+
+    try:
+        pickle.dumps(value)
+    except Exception:  # noqa: BLE001 - whatever a value of a person's raises
+        return repr(value)
+    return value

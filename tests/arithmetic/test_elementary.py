@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from isoconv.arithmetic import elementary
+from isoconv.arithmetic import elementary, trigonometric
 from isoconv.errors import DTypeError
 
 ORACLES: dict[str, Callable[[Any], Any]] = {
@@ -67,7 +67,8 @@ def units(got: np.ndarray, x: np.ndarray, oracle: Callable[[Any], Any]) -> np.nd
 def domain(name: str, x: np.ndarray) -> np.ndarray:
     """The finite numbers among these at which the function has a finite value."""
     finite = x[np.isfinite(x)]
-    return finite[finite > LOWEST[name]] if name in LOWEST else finite
+    inside: np.ndarray = finite[finite > LOWEST[name]] if name in LOWEST else finite
+    return inside
 
 
 @pytest.mark.parametrize("name", sorted(ORACLES))
@@ -88,8 +89,8 @@ def test_float64(name: str) -> None:
     """A few units in the last place, near 0, near 1 and at any exponent."""
     rng = np.random.default_rng(1)
     sizes = np.exp(rng.uniform(-700, 700, 200))
-    x = [rng.uniform(-0.9, 0.9, 200), rng.uniform(0.3, 3, 200), rng.uniform(-40, 700, 200)]
-    x = domain(name, np.concatenate([*x, sizes, -sizes, [5e-324, -5e-324]]))
+    near = [rng.uniform(-0.9, 0.9, 200), rng.uniform(0.3, 3, 200), rng.uniform(-40, 700, 200)]
+    x = domain(name, np.concatenate([*near, sizes, -sizes, [5e-324, -5e-324]]))
     got = getattr(elementary, name)(x)
     with mpmath.workprec(1200):
         errors = units(got, x, ORACLES[name])
@@ -97,7 +98,7 @@ def test_float64(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["sin", "cos"])
-def test_waves_near_multiples_of_a_quarter_turn(name: str) -> None:
+def test_sines_near_multiples_of_a_quarter_turn(name: str) -> None:
     """The reduction keeps enough bits where almost all of them cancel."""
     multiples = np.random.default_rng(2).integers(1, 2**22, 300)
     with mpmath.workprec(1200):
@@ -111,7 +112,7 @@ def test_waves_near_multiples_of_a_quarter_turn(name: str) -> None:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", sorted(SPECIAL))
-def test_special_values(name: str, dtype: type) -> None:
+def test_special_values(name: str, dtype: type[Any]) -> None:
     """Infinities, signed zeros and NaN."""
     got = getattr(elementary, name)(np.array([-INF, -0.0, 0.0, INF, NAN], dtype))
     want = np.array([*SPECIAL[name], NAN], dtype)
@@ -179,7 +180,7 @@ def test_power_float64() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_power_special_values(dtype: type) -> None:
+def test_power_special_values(dtype: type[Any]) -> None:
     """The special cases of IEEE-754, and whole exponents of negative bases."""
     limits = np.finfo(dtype)
     values = np.array([0, 0.5, 1, 2, 3, 2.75, 2.0**24 + 1, 2.0**53 - 1, 2.0**60, limits.max,
@@ -209,7 +210,7 @@ def test_kinds_in_and_out() -> None:
     assert type(elementary.exp(np.float64(0))) is np.float64
     assert type(elementary.exp(0.0)) is float
     assert type(elementary.exp(0)) is float
-    assert elementary.power(np.float32([2, 3]), 2.0).dtype == np.float32
+    assert elementary.power(np.array([2, 3], np.float32), 2.0).dtype == np.float32
     with pytest.raises(DTypeError, match="exp takes float32 or float64; got int64"):
         elementary.exp(np.arange(3))
 
@@ -273,6 +274,11 @@ def test_constants() -> None:
     assert int(trigonometric.TWO_OVER_PI, 16) == digits
 
 
+def raised_to(exponent: float) -> Callable[[np.ndarray], np.ndarray]:
+    """NumPy's power of one exponent."""
+    return lambda x: np.power(x, np.full_like(x, np.float32(exponent)))
+
+
 FAST_ORACLES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "cos": np.cos,
     "cos_turns": lambda x: np.cos(2 * np.pi * (x - np.rint(x))),
@@ -287,8 +293,7 @@ FAST_ORACLES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "sin_turns": lambda x: np.sin(2 * np.pi * (x - np.rint(x))),
     "tanh": np.tanh,
     # An array of exponents: for a single 0.5 NumPy takes the square root, which is NaN at -inf.
-    **{f"power {y}": lambda x, y=y: np.power(x, np.full_like(x, np.float32(y)))
-       for y in (0.5, -1.5, 2.7)},
+    **{f"power {y}": raised_to(y) for y in (0.5, -1.5, 2.7)},
 }  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import llvmlite.binding as llvm
 import numpy as np
@@ -17,8 +18,12 @@ from isoconv.compile.native.elementary import FUNCTIONS, emit, emit_power, philo
 from isoconv.errors import CompileError
 
 I64 = ir.IntType(64)
-TYPES = {np.float32: ir.FloatType(), np.float64: ir.DoubleType(), np.uint32: ir.IntType(32)}
-BITS = {np.float32: np.uint32, np.float64: np.uint64}
+TYPES: dict[type[Any], Any] = {
+    np.float32: ir.FloatType(),
+    np.float64: ir.DoubleType(),
+    np.uint32: ir.IntType(32),
+}
+BITS: dict[type[Any], type[Any]] = {np.float32: np.uint32, np.float64: np.uint64}
 # Lanes 0 stands for scalars.
 LANES = (0, 1, 5, 8, 16)
 
@@ -88,7 +93,7 @@ def call(address: int, inputs: list[np.ndarray], output: np.ndarray, vectors: in
     function(*(array.ctypes.data for array in inputs), output.ctypes.data, vectors)
 
 
-def arguments(dtype: type) -> np.ndarray:
+def arguments(dtype: type[Any]) -> np.ndarray:
     """Any bit patterns, moderate numbers and special values; 2400 in all: whole vectors."""
     bits = BITS[dtype]
     rng = np.random.default_rng(1)
@@ -108,18 +113,22 @@ def assert_same(name: str, x: np.ndarray, got: np.ndarray) -> None:
     assert same.all(), (name, x[~same], got[~same], want[~same])
 
 
-def functions_module(dtype: type, lanes: int) -> ir.Module:
+def body_of(name: str) -> Body:
+    """The body that is one function."""
+    return lambda b, v: (emit(name, b, v[0]),)
+
+
+def functions_module(dtype: type[Any], lanes: int) -> ir.Module:
     """One loop for each function."""
     module = ir.Module()
     module.triple = llvm.get_default_triple()
     for name in FUNCTIONS:
-        body: Body = lambda b, v, name=name: (emit(name, b, v[0]),)  # noqa: E731
-        add_loop(module, name, TYPES[dtype], lanes, 1, body)
+        add_loop(module, name, TYPES[dtype], lanes, 1, body_of(name))
     add_loop(module, "power", TYPES[dtype], lanes, 2, lambda b, v: (emit_power(b, *v),))
     return module
 
 
-def bases_and_exponents(dtype: type) -> tuple[np.ndarray, np.ndarray]:
+def bases_and_exponents(dtype: type[Any]) -> tuple[np.ndarray, np.ndarray]:
     """Any bits with any others, moderate pairs, whole and half exponents; whole vectors."""
     x = arguments(dtype)
     rng = np.random.default_rng(4)
@@ -134,7 +143,7 @@ def bases_and_exponents(dtype: type) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(base), np.concatenate(exponent)
 
 
-def check_power(address: Callable[[str], int], dtype: type, lanes: int) -> None:
+def check_power(address: Callable[[str], int], dtype: type[Any], lanes: int) -> None:
     """Compiled powers against the definition, in every bit."""
     x, y = bases_and_exponents(dtype)
     got = np.empty_like(x)
@@ -146,7 +155,7 @@ def check_power(address: Callable[[str], int], dtype: type, lanes: int) -> None:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("lanes", LANES)
-def test_bits_of_every_function(lanes: int, dtype: type) -> None:
+def test_bits_of_every_function(lanes: int, dtype: type[Any]) -> None:
     """The compiled sequence and the NumPy definition agree in every bit."""
     x = arguments(dtype)
     with compiled(functions_module(dtype, lanes)) as address, np.errstate(all="ignore"):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +15,11 @@ from hypothesis import strategies as st
 from isoconv.arithmetic.fma import contract_chain, fma, fma32, fma64
 from isoconv.errors import DTypeError
 
-FORMATS = {np.float32: (24, -149, 128), np.float64: (53, -1074, 1024)}
-FUNCTIONS = {np.float32: fma32, np.float64: fma64}
+FORMATS: dict[type[Any], tuple[int, int, int]] = {
+    np.float32: (24, -149, 128),
+    np.float64: (53, -1074, 1024),
+}
+FUNCTIONS: dict[type[Any], Callable[[Any, Any, Any], Any]] = {np.float32: fma32, np.float64: fma64}
 SPECIAL = (
     *(0.0, 1.0, 1.5, 3.0, 1.0000001192092896, 1.0000000000000002, 0.1),
     *(2.0**-149, 2.0**-126, 2.0**-1074, 2.0**-1022, 2.0**-540, 2.0**500),
@@ -22,7 +27,7 @@ SPECIAL = (
 )
 
 
-def nearest(value: Fraction, dtype: type) -> float:
+def nearest(value: Fraction, dtype: type[Any]) -> float:
     """The nearest number of the format, ties to even; the sign of a nonzero value is kept."""
     digits, lowest, highest = FORMATS[dtype]
     size = abs(value)
@@ -36,7 +41,7 @@ def nearest(value: Fraction, dtype: type) -> float:
     return result if value > 0 else -result
 
 
-def expected(a: float, b: float, c: float, dtype: type) -> float:
+def expected(a: float, b: float, c: float, dtype: type[Any]) -> float:
     """``a * b + c`` by the rules of IEEE-754."""
     if not (np.isfinite(a) and np.isfinite(b)):
         return float(np.float64(a) * b + c)
@@ -49,7 +54,7 @@ def expected(a: float, b: float, c: float, dtype: type) -> float:
     return nearest(exact, dtype)
 
 
-def check(triples: np.ndarray, dtype: type) -> None:
+def check(triples: np.ndarray, dtype: type[Any]) -> None:
     """Compare every triple (rows) with the exact result, bit for bit."""
     a, b, c = triples.astype(dtype).T
     got = FUNCTIONS[dtype](a, b, c)
@@ -63,7 +68,7 @@ def check(triples: np.ndarray, dtype: type) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_special_values(dtype: type) -> None:
+def test_special_values(dtype: type[Any]) -> None:
     """Zeros, subnormal and extreme numbers, infinities and NaN in every combination of signs."""
     with np.errstate(all="ignore"):
         values = np.array(sorted({*SPECIAL, *(-v for v in SPECIAL)} - {0.0}), dtype)
@@ -73,7 +78,7 @@ def test_special_values(dtype: type) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_zero_signs(dtype: type) -> None:
+def test_zero_signs(dtype: type[Any]) -> None:
     """A sum of zeros is -0.0 only when both are; exact cancellation gives +0.0."""
     zeros = (0.0, -0.0)
     triples = [*product(zeros, (1.0, -1.0), zeros), *product((2.0, -2.0), (3.0, -3.0), (6.0, -6.0))]
@@ -81,7 +86,7 @@ def test_zero_signs(dtype: type) -> None:
 
 
 @pytest.mark.parametrize(("dtype", "bits"), [(np.float32, np.uint32), (np.float64, np.uint64)])
-def test_random_bit_patterns(dtype: type, bits: type) -> None:
+def test_random_bit_patterns(dtype: type[Any], bits: type[Any]) -> None:
     """Any exponents: overflow, underflow and everything between."""
     rng = np.random.default_rng(1)
     patterns = rng.integers(0, np.iinfo(bits).max, (2000, 3), bits, endpoint=True)
@@ -89,7 +94,7 @@ def test_random_bit_patterns(dtype: type, bits: type) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_cancellation(dtype: type) -> None:
+def test_cancellation(dtype: type[Any]) -> None:
     """A term near the negated product leaves the low bits of the product."""
     rng = np.random.default_rng(2)
     a, b = rng.uniform(-2, 2, (2, 2000)).astype(dtype)
@@ -99,7 +104,7 @@ def test_cancellation(dtype: type) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_midpoints(dtype: type) -> None:
+def test_midpoints(dtype: type[Any]) -> None:
     """A sum a hair beside a midpoint is where rounding twice goes wrong."""
     digits = FORMATS[dtype][0]
     rng = np.random.default_rng(3)
@@ -113,7 +118,7 @@ def test_midpoints(dtype: type) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_subnormal_results(dtype: type) -> None:
+def test_subnormal_results(dtype: type[Any]) -> None:
     """Products and sums below the normal range are rounded once, at the subnormal bit."""
     lowest = FORMATS[dtype][1]
     rng = np.random.default_rng(4)
@@ -156,8 +161,8 @@ def test_mixed_dtypes_are_refused() -> None:
 
 def test_chain_follows_the_order_given() -> None:
     """The chain starts at +0.0 and rounds once for each link."""
-    x = np.float32([1e8, 1, -1e8])
-    w = np.float32([1, 1, 1])
+    x = np.array([1e8, 1, -1e8], np.float32)
+    w = np.array([1, 1, 1], np.float32)
     assert contract_chain(zip(x, w, strict=True)) == 0
     assert contract_chain(zip(x[[0, 2, 1]], w, strict=True)) == 1
     empty = contract_chain([], shape=(2,), dtype=np.float64)
@@ -167,5 +172,7 @@ def test_chain_follows_the_order_given() -> None:
 
 def test_negative_zero_products_leave_positive_zero() -> None:
     """A chain of -0.0 products stays at +0.0, where it started."""
-    total = contract_chain([(np.float32([-0.0]), np.float32([1]))] * 3, shape=(1,))
+    total = contract_chain(
+        [(np.array([-0.0], np.float32), np.array([1], np.float32))] * 3, shape=(1,)
+    )
     assert not np.signbit(total).any()

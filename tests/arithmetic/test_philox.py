@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -96,7 +98,7 @@ def test_dense_and_scattered_indices_agree() -> None:
         ({"index": 0.5}, "index must be whole numbers; got dtype float64"),
     ],
 )
-def test_names_out_of_range(change: dict[str, float], message: str) -> None:
+def test_names_out_of_range(change: dict[str, Any], message: str) -> None:
     """A name outside its range is refused: it would collide with another."""
     names = {"seed": 0, "purpose": 0, "stream": 0, "epoch": 0, "sample": 0, "index": 0}
     with pytest.raises(ArgumentError, match=message):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -15,7 +17,7 @@ from isoconv.arithmetic.sums import (
 from isoconv.errors import ArgumentError, DTypeError, ShapeError
 
 
-def spelled(values: np.ndarray) -> np.floating:
+def spelled(values: np.ndarray) -> Any:
     """The rule of a reduction, one addition at a time."""
     p = [values.dtype.type(0)] * PARTIALS
     for i, value in enumerate(values):
@@ -34,7 +36,7 @@ def spelled_tree(values: list[np.floating], start: int, span: int) -> np.floatin
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("count", [0, 1, 3, 7, 8, 9, 16, 61])
-def test_partial_sum_order(count: int, dtype: type) -> None:
+def test_partial_sum_order(count: int, dtype: type[Any]) -> None:
     """Every bit agrees with the rule written as a loop."""
     values = (np.random.default_rng(count).normal(size=count) * 1e3).astype(dtype)
     got = partial_sum(values)

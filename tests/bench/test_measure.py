@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from bench.__main__ import main
 from bench.crew import Crew, Entry, Setting, chosen
-from bench.libraries import ISOCONV
+from bench.libraries import ISOCONV, Peer
 from bench.libraries.isoconv_library import IsoconvLibrary
 from bench.measure import steps
 from bench.networks import NETWORKS, build, describe
@@ -18,25 +20,26 @@ from bench.results import read, row_of, write
 from bench.timing import Pace, WorkerEndedError, WorkerError, WorkerTimeoutError, alternate
 from bench.workloads import DIRECTIONS, LAYERS, SIMPLE, Layer, Simple, Step
 
+from isoconv.graph.operation import Array
 from isoconv.run.ceilings import Ceilings
 
 PACE = Pace(blocks=1, repetitions=1, budget=0.0, pause=0.0)
 SMALL = Layer("small", 3, (6, 5), 4, 6, (3, 3), 2, 1, 2)
 
 
-def numbers(shapes):
+def numbers(shapes: dict[str, tuple[int, ...]]) -> dict[str, Array]:
     """Arrays of these shapes."""
     random = np.random.RandomState(0)
     return {name: random.randn(*shape).astype(np.float32) for name, shape in shapes.items()}
 
 
-def layer(direction, arrays):
+def layer(direction: str, arrays: dict[str, Array]) -> Array:
     """The result of a layer in one direction."""
     request = {**asdict(SMALL), "direction": direction, "threads": 2}
     return IsoconvLibrary().layer(request, arrays).results["result"]
 
 
-def convolved(x, w):
+def convolved(x: Array, w: Array) -> Array:
     """SMALL by its definition, in float64."""
     x = np.pad(x.astype(np.float64), ((0, 0), (1, 1), (1, 1), (0, 0)))
     result = np.zeros((3, *SMALL.outputs, 6))
@@ -70,7 +73,7 @@ def test_work_can_be_repeated() -> None:
 
 
 @pytest.mark.parametrize("op", ["max_pool", "avg_pool", "global_avg_pool", "relu_add"])
-def test_simple_operations(op) -> None:
+def test_simple_operations(op: str) -> None:
     """A quick look at each: the values of the result, and the shape of the gradient."""
     settings = {"kernel": 2, "stride": 2, "padding": 0} if op in ("max_pool", "avg_pool") else {}
     forward = Simple("small", op, 4, (4, 6), 3, settings)
@@ -111,13 +114,13 @@ def test_named_shapes() -> None:
 
 
 @pytest.mark.parametrize("name", ["tiny", "lenet", "resnet20", "mobilenetv2"])
-def test_descriptions_carry_all_weights(name) -> None:
+def test_descriptions_carry_all_weights(name: str) -> None:
     """Every weight belongs to a step of the description, with the size that it says."""
     shape = (28, 28, 1) if name in ("tiny", "lenet") else (32, 32, 3)
     model = build(name, 10, shape)
-    sizes = {}
+    sizes: dict[str, tuple[int, ...]] = {}
 
-    def gather(steps) -> None:
+    def gather(steps: list[dict[str, Any]]) -> None:
         for step in steps:
             gather(step.get("body", []))
             gather(step.get("shortcut", []))
@@ -144,7 +147,7 @@ def test_resnet50_has_its_parameters() -> None:
 
 
 @pytest.mark.slow
-def test_crew_measures_and_stores(tmp_path, monkeypatch) -> None:
+def test_crew_measures_and_stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker in its own process measures a step without peers, and the file can be read."""
     crew = Crew(Setting(threads=1, pace=PACE, peers=()))
     model = build("tiny", 10, (28, 28, 1))
@@ -165,7 +168,7 @@ def test_crew_measures_and_stores(tmp_path, monkeypatch) -> None:
     assert read(tmp_path, quick=True)["steps"]["rows"][0]["work"] == "tiny [32]"
 
 
-def test_missing_peer_is_noted(monkeypatch, tmp_path) -> None:
+def test_missing_peer_is_noted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Without the peers' environment a run goes on, with a note."""
     monkeypatch.setattr("bench.crew.PEERS_PYTHON", tmp_path / "python")
     crew = Crew(Setting(threads=1, pace=PACE, peers=("jax",)))
@@ -174,7 +177,7 @@ def test_missing_peer_is_noted(monkeypatch, tmp_path) -> None:
     assert crew.notes == ["jax is left out: the peers' environment is missing (run `make bench`)"]
 
 
-def test_wrong_words(capsys) -> None:
+def test_wrong_words(capsys: pytest.CaptureFixture[str]) -> None:
     """Unknown work and unknown peers are refused before anything starts."""
     with pytest.raises(SystemExit) as ended:
         main(["layres"])
@@ -209,7 +212,7 @@ def test_chosen_rows() -> None:
         ("depthwise, 144, tiny", ("depthwise, 144", "tiny")),
     ],
 )
-def test_names_with_commas(text, expected) -> None:
+def test_names_with_commas(text: str, expected: tuple[str, ...]) -> None:
     """What is a row's name with its commas is one name."""
     works = [("VGG-11, Winograd", "vgg11_winograd"), ("VGG-11", "vgg11"), ("tiny",),
              ("LeNet-5-sized", "lenet5"), ("MobileNetV2 depthwise, 144, 56²",)]  # fmt: skip
@@ -232,19 +235,19 @@ def test_slow_libraries_take_fewer_turns() -> None:
     """Three at least, and as many as fit into the time that one library may take."""
     workers = {"fast": _Told(0.01), "slow": _Told(10.0), "slowest": _Told(100.0)}
     pace = Pace(blocks=7, repetitions=20, budget=0.5, pause=0.0, longest=60)
-    works = {name: (worker, name) for name, worker in workers.items()}
+    works: dict[str, tuple[Any, str]] = {name: (worker, name) for name, worker in workers.items()}
     found = alternate(works, pace, lambda name, error: pytest.fail(f"{name}: {error}"))
     # One more in which each warms up.
     assert [worker.asked - 1 for worker in workers.values()] == [7, 6, 3]
     assert [len(timing.seconds) for timing in found.values()] == [7 * 20, 6, 3]
 
 
-def test_who_is_too_slow_is_asked_once(monkeypatch) -> None:
+def test_who_is_too_slow_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A library that gives no answer in time does not hold up the rows that follow."""
     asked = []
 
     class Slow:
-        def ask(self, request) -> None:
+        def ask(self, request: dict[str, Any]) -> None:
             asked.append(request)
             raise WorkerTimeoutError("no answer within 240 s")
 
@@ -254,7 +257,7 @@ def test_who_is_too_slow_is_asked_once(monkeypatch) -> None:
     crew = Crew(Setting(threads=1, pace=PACE, peers=("tinygrad",)))
     start = Crew.start
 
-    def started(crew, peer, threads):
+    def started(crew: Crew, peer: Peer, threads: int) -> Any:
         return Slow() if peer.name == "tinygrad" else start(crew, peer, threads)
 
     monkeypatch.setattr(Crew, "start", started)
@@ -272,7 +275,7 @@ def test_who_is_too_slow_is_asked_once(monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in NETWORKS if name.endswith("_winograd")])
-def test_algorithms_share_description_and_weights(name) -> None:
+def test_algorithms_share_description_and_weights(name: str) -> None:
     """Other libraries, and the arrays of a measurement, serve a network with both algorithms."""
     winograd = build(name, 10, (32, 32, 3))
     direct = build(name.removesuffix("_winograd"), 10, (32, 32, 3))
@@ -316,10 +319,14 @@ PAIR = (
 
 
 @pytest.fixture
-def pair(monkeypatch):
+def pair(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Measures steps of a network with both algorithms: rows, notes, and who took turns."""
 
-    def measured(only=(), results=None, peers=("jax", "tinygrad")):
+    def measured(
+        only: tuple[str, ...] = (),
+        results: dict[str, float] | None = None,
+        peers: tuple[str, ...] = ("jax", "tinygrad"),
+    ) -> tuple[list[dict[str, Any]], list[str], list[str]]:
         turns: list[str] = []
         monkeypatch.setattr("bench.measure.STEPS", PAIR)
         monkeypatch.setattr(Crew, "start", lambda *_: _Answering(turns, results or {}))
@@ -329,7 +336,7 @@ def pair(monkeypatch):
     return measured
 
 
-def test_algorithms_share_their_turns(pair) -> None:
+def test_algorithms_share_their_turns(pair: Callable[..., Any]) -> None:
     """One row for each algorithm, with its own time and goal and the others' common ones."""
     rows, notes, turns = pair(only=("small",))
     assert [row["work"] for row in rows] == ["small [2]", "small, Winograd [2]"]
@@ -344,21 +351,21 @@ def test_algorithms_share_their_turns(pair) -> None:
     assert not notes
 
 
-def test_one_algorithm_alone(pair) -> None:
+def test_one_algorithm_alone(pair: Callable[..., Any]) -> None:
     """Only the chosen algorithm is measured, beside all others."""
     rows, _, turns = pair(only=("resnet20 winograd",))
     assert [row["work"] for row in rows] == ["small, Winograd [2]"]
     assert set(turns) == {"isoconv resnet20_winograd", "jax", "tinygrad"}
 
 
-def test_networks_are_measured_apart(pair) -> None:
+def test_networks_are_measured_apart(pair: Callable[..., Any]) -> None:
     """Only what is the same work to the others shares its turns."""
     rows, _, turns = pair()
     assert [row["work"] for row in rows] == ["small [2]", "small, Winograd [2]", "other [2]"]
     assert turns[-3:] == ["isoconv tiny", "jax", "tinygrad"]
 
 
-def test_wrong_peer_is_left_out_of_both_rows(pair) -> None:
+def test_wrong_peer_is_left_out_of_both_rows(pair: Callable[..., Any]) -> None:
     """One note says so."""
     rows, notes, _ = pair(only=("small",), results={"jax": 1.01})
     assert [list(row["values"]) for row in rows] == 2 * [["isoconv", "tinygrad"]]
@@ -366,18 +373,18 @@ def test_wrong_peer_is_left_out_of_both_rows(pair) -> None:
 
 
 @pytest.mark.parametrize("result", [1.01, np.nan])
-def test_isoconv_must_agree_with_itself(pair, result) -> None:
+def test_isoconv_must_agree_with_itself(pair: Callable[..., Any], result: float) -> None:
     """A wrong result with Winograd's algorithm ends the run."""
     text = "isoconv resnet20_winograd cannot be left out of small: its result differs by"
     with pytest.raises(WorkerError, match=text):
         pair(results={"isoconv resnet20_winograd": result})
 
 
-def test_isoconv_may_not_fail(pair, monkeypatch) -> None:
+def test_isoconv_may_not_fail(pair: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither may it fail with the second algorithm; the error says with which, and why."""
     ask = _Answering.ask
 
-    def failing(worker, request):
+    def failing(worker: _Answering, request: dict[str, Any]) -> dict[str, Any]:
         if request.get("network") == "resnet20_winograd":
             raise WorkerError("ValueError: no")
         return ask(worker, request)
@@ -390,11 +397,13 @@ def test_isoconv_may_not_fail(pair, monkeypatch) -> None:
 
 @pytest.mark.parametrize("kind", ["prepare", "repeat"])
 @pytest.mark.parametrize("error", [WorkerError, WorkerEndedError, WorkerTimeoutError])
-def test_failing_variant(pair, monkeypatch, kind, error) -> None:
+def test_failing_variant(
+    pair: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, kind: str, error: type[WorkerError]
+) -> None:
     """One variant fails: the other one stays, and so do the rows that follow."""
     ask = _Answering.ask
 
-    def failing(worker, request):
+    def failing(worker: _Answering, request: dict[str, Any]) -> dict[str, list[float]]:
         if kind in request and request["as"] == "torch channels first":
             raise error("no")
         return ask(worker, request)

@@ -11,6 +11,7 @@ from bench.libraries.isoconv_library import IsoconvLibrary
 from bench.libraries.reassociated_library import ALL_PASSES, FLAGS, ReassociatedLibrary, free
 from bench.measure import _step_request
 from bench.workloads import Step
+from llvmlite.ir.module import Module
 
 from isoconv.compile.native.cache import KernelCache
 from isoconv.compile.native.loops import Kernel
@@ -19,7 +20,7 @@ from isoconv.compile.target import host_target
 STEP = Step("tiny", "tiny", 8, (12, 12, 1))
 
 
-def kernel(lanes):
+def kernel(lanes: int) -> Module:
     """A kernel of a fused multiply-add, a sum, a square root and a product in float64."""
     k = Kernel("k", host_target(), 1)
     b = k.builder
@@ -35,7 +36,7 @@ def kernel(lanes):
     return k.finish()
 
 
-def float_operations(text):
+def float_operations(text: str) -> tuple[list[str], list[str]]:
     """Arithmetic of a module as LLVM writes it, by whether it is float32."""
     lines = re.findall(r'= (?:fadd|fsub|fmul|fdiv|fneg|call .*@"?llvm\.(?:fma|sqrt)).*', text)
     single = [line for line in lines if "float" in line]
@@ -43,7 +44,7 @@ def float_operations(text):
 
 
 @pytest.mark.parametrize("lanes", [1, 16])
-def test_patched_module_carries_the_flags(lanes) -> None:
+def test_patched_module_carries_the_flags(lanes: int) -> None:
     """LLVM reads the flags on every float32 operation; float64 and the result's shape stay."""
     text, count = free(str(kernel(lanes)))
     with llvm.parse_assembly(text) as module:
@@ -65,13 +66,13 @@ def test_ordinary_module_carries_none() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", ["", ALL_PASSES])
-def test_step_on_free_kernels(variant, monkeypatch) -> None:
+def test_step_on_free_kernels(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same training step but for roundings; nothing goes to or comes from a cache on disk."""
     request, arrays = _step_request(STEP, batches=1)
     request = {**request, "weights": True, "threads": 1, "variant": variant}
     ours = IsoconvLibrary().step(request, arrays)
 
-    def refuse(*_) -> None:
+    def refuse(*_: object) -> None:
         raise AssertionError("the cache was used")
 
     monkeypatch.setattr(KernelCache, "get", refuse)

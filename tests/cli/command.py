@@ -7,7 +7,7 @@ import subprocess
 import sys
 from typing import Any
 
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from isoconv.cli import app
 
@@ -16,7 +16,7 @@ __all__ = ["DIGEST", "call", "fail", "start", "succeed"]
 DIGEST = re.compile(r"^weights sha256:([0-9a-f]{64})$", re.MULTILINE)
 
 
-def call(*words: object) -> Any:
+def call(*words: object) -> Result:
     """Run a command in this process."""
     return CliRunner().invoke(app, [str(word) for word in words])
 

@@ -6,6 +6,8 @@ import csv
 import json
 import os
 import shutil
+from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.cli.command import DIGEST, call, fail, succeed
@@ -20,19 +22,19 @@ from isoconv.train.receipt import receipt_digest
 QUICK = ("--model", "lenet5", "--epochs", 1, "--batch-size", 8, "--size", 24, "--no-report")
 
 
-def listed(run):
+def listed(run: Path) -> list[tuple[str, ...]]:
     """What skipped.csv of a run says: paths and reasons."""
     with (run / "skipped.csv").open(newline="", errors="surrogateescape") as file:
         return [(row["path"], row["reason"]) for row in csv.DictReader(file)]
 
 
-def contents(run):
+def contents(run: Path) -> list[dict[str, Any]]:
     """run.json and receipt.json."""
     return [json.loads((run / name).read_text()) for name in ("run.json", "receipt.json")]
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str], Path, str]:
     """A folder with a bad file of each kind and classes of different sizes, and a run on it."""
     place = tmp_path_factory.mktemp("place")
     folder = place / "Ann's photos"
@@ -46,12 +48,12 @@ def trained(tmp_path_factory):
 
 
 @pytest.fixture
-def messy(trained, tmp_path):
+def messy(trained: tuple[Path, list[str], Path, str], tmp_path: Path) -> Path:
     """A copy of the pictures elsewhere, to change."""
     return shutil.copytree(trained[0], tmp_path / "moved")
 
 
-def test_without_the_option_all_are_told(trained) -> None:
+def test_without_the_option_all_are_told(trained: tuple[Path, list[str], Path, str]) -> None:
     """Each bad file with its reason, what was left alone besides, and the option that goes on."""
     folder, bad, *_ = trained
     result = call("train", folder, *QUICK)
@@ -66,7 +68,7 @@ def test_without_the_option_all_are_told(trained) -> None:
     assert "\u202e" not in error
 
 
-def test_training_goes_on_without_them(trained) -> None:
+def test_training_goes_on_without_them(trained: tuple[Path, list[str], Path, str]) -> None:
     """They are named before the training with their reasons, and in what the run leaves."""
     folder, bad, run, said = trained
     for path in bad:
@@ -82,7 +84,9 @@ def test_training_goes_on_without_them(trained) -> None:
         assert "not a whole image" not in json.dumps(content)
 
 
-def test_the_run_is_that_of_the_good_files(trained, messy, tmp_path) -> None:
+def test_the_run_is_that_of_the_good_files(
+    trained: tuple[Path, list[str], Path, str], messy: Path, tmp_path: Path
+) -> None:
     """The bits are those of a folder that never had the bad files; its receipt names none."""
     _, bad, run, said = trained
     for path in bad:
@@ -100,7 +104,9 @@ def test_the_run_is_that_of_the_good_files(trained, messy, tmp_path) -> None:
     assert "skipped" in found.output
 
 
-def test_the_receipt_is_the_same_whatever_the_reasons(trained, messy, tmp_path) -> None:
+def test_the_receipt_is_the_same_whatever_the_reasons(
+    trained: tuple[Path, list[str], Path, str], messy: Path, tmp_path: Path
+) -> None:
     """Files that are bad in another way give the same receipt, but for what is the machine's."""
     _, bad, run, _ = trained
     for path in bad:
@@ -110,7 +116,7 @@ def test_the_receipt_is_the_same_whatever_the_reasons(trained, messy, tmp_path) 
     assert listed(tmp_path / "run") != listed(run)
 
 
-def test_later_commands_leave_out_the_same(trained) -> None:
+def test_later_commands_leave_out_the_same(trained: tuple[Path, list[str], Path, str]) -> None:
     """resume, verify and evaluate go without them, and say so, without being told."""
     folder, bad, run, said = trained
     left_out = f"{len(bad)} files are left out as when {run} began"
@@ -126,7 +132,9 @@ def test_later_commands_leave_out_the_same(trained) -> None:
 
 
 @pytest.mark.parametrize("missing", [False, True])
-def test_mended_files_change_nothing(trained, messy, tmp_path, missing) -> None:
+def test_mended_files_change_nothing(
+    trained: tuple[Path, list[str], Path, str], messy: Path, tmp_path: Path, missing: bool
+) -> None:
     """A file that can be read by now, or is gone, is left out as before; the receipt says so."""
     _, bad, run, said = trained
     run = shutil.copytree(run, tmp_path / "run")
@@ -148,7 +156,9 @@ def test_mended_files_change_nothing(trained, messy, tmp_path, missing) -> None:
         assert content["skipped"] == bad
 
 
-def test_a_file_of_the_run_that_is_bad_now_is_an_error(trained, messy) -> None:
+def test_a_file_of_the_run_that_is_bad_now_is_an_error(
+    trained: tuple[Path, list[str], Path, str], messy: Path
+) -> None:
     """What was learned from must be there; a new bad file is none of the run's."""
     _, bad, run, _ = trained
     (messy / "cat" / "new.png").write_bytes(b"")
@@ -171,7 +181,7 @@ def test_a_file_of_the_run_that_is_bad_now_is_an_error(trained, messy) -> None:
         assert "\n  dog/11.png: not a whole image" in said
 
 
-def test_names_that_are_no_text(tmp_path) -> None:
+def test_names_that_are_no_text(tmp_path: Path) -> None:
     """Odd bytes in names of files and classes: run.json and receipt.json are UTF-8 all the same."""
     folder = tmp_path / "pets"
     fill(folder, "png", 12)
@@ -188,7 +198,9 @@ def test_names_that_are_no_text(tmp_path) -> None:
     assert "identical" in succeed("verify", run)
 
 
-def test_a_list_that_was_taken_out_is_not_vouched_for(trained, tmp_path) -> None:
+def test_a_list_that_was_taken_out_is_not_vouched_for(
+    trained: tuple[Path, list[str], Path, str], tmp_path: Path
+) -> None:
     """Removed everywhere, with a digest made anew: what cannot be read now is not covered."""
     folder, bad, run, _ = trained
     run = shutil.copytree(run, tmp_path / "run")
@@ -205,7 +217,7 @@ def test_a_list_that_was_taken_out_is_not_vouched_for(trained, tmp_path) -> None
     assert "receipt.json (isoconv, machine, model.name, skipped)" in said
 
 
-def test_a_class_that_came_later_is_left_alone(tmp_path) -> None:
+def test_a_class_that_came_later_is_left_alone(tmp_path: Path) -> None:
     """With pictures, without any, with none that can be read, or shut: the run is the same."""
     folder = tmp_path / "pets"
     fill(folder, "png", 12)
@@ -223,7 +235,9 @@ def test_a_class_that_came_later_is_left_alone(tmp_path) -> None:
         load(folder, "all", skip_bad=True)
 
 
-def test_without_its_list_of_samples_a_run_goes_on(trained, tmp_path) -> None:
+def test_without_its_list_of_samples_a_run_goes_on(
+    trained: tuple[Path, list[str], Path, str], tmp_path: Path
+) -> None:
     """Where samples.csv is gone the parts are made again, without the bad files."""
     folder, _, run, said = trained
     run = shutil.copytree(run, tmp_path / "run")
@@ -233,7 +247,7 @@ def test_without_its_list_of_samples_a_run_goes_on(trained, tmp_path) -> None:
     assert "no difference found" in succeed("verify", run, "--data", folder)
 
 
-def test_a_class_of_bad_files_alone(messy, tmp_path) -> None:
+def test_a_class_of_bad_files_alone(messy: Path, tmp_path: Path) -> None:
     """A class that has nothing left is an error that says so, and no run is left behind."""
     (messy / "newt").mkdir()
     (messy / "newt" / "a.png").write_bytes(b"")
@@ -242,7 +256,7 @@ def test_a_class_of_bad_files_alone(messy, tmp_path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_who_is_refused_after_reading_is_told_what_was_left_out(tmp_path) -> None:
+def test_who_is_refused_after_reading_is_told_what_was_left_out(tmp_path: Path) -> None:
     """One class alone is refused, with the notes on its folder."""
     for number in range(4):
         picture(tmp_path / "pets" / "cat" / f"{number}.png")
@@ -254,7 +268,7 @@ def test_who_is_refused_after_reading_is_told_what_was_left_out(tmp_path) -> Non
 
 
 @pytest.fixture(scope="module")
-def many(tmp_path_factory):
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with 60 bad files."""
     folder = tmp_path_factory.mktemp("many") / "pets"
     fill(folder, "png", 12)
@@ -263,7 +277,7 @@ def many(tmp_path_factory):
     return folder
 
 
-def test_of_many_a_terminal_shows_fifty(many) -> None:
+def test_of_many_a_terminal_shows_fifty(many: Path) -> None:
     """On a terminal 50 and how to get all; elsewhere all."""
     for columns in (80, 40):
         code, sent = on_a_terminal("train", many, *QUICK, columns=columns, shown="stderr")
@@ -280,7 +294,7 @@ def test_of_many_a_terminal_shows_fifty(many) -> None:
     assert elsewhere[61:] == ["--skip-bad goes on without them"]
 
 
-def test_of_many_that_are_skipped_twenty_are_told(many, tmp_path) -> None:
+def test_of_many_that_are_skipped_twenty_are_told(many: Path, tmp_path: Path) -> None:
     """The first 20, how many more, and where all of them stand."""
     said = succeed("train", many, *QUICK, "--skip-bad", "--out", tmp_path / "run")
     notes = [line for line in said.splitlines() if line.startswith("note: skipped")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,19 +20,19 @@ QUICK = ("--input", "12x12x1", "--batch-size", "4", "--turns", "1", "--threads",
 
 
 @pytest.fixture(autouse=True)
-def small_ceilings(monkeypatch) -> None:
+def small_ceilings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ceilings of vectors that take no time."""
     monkeypatch.setattr(measured, "_STREAM_BYTES", 2**16)
 
 
-def bench(*words):
+def bench(*words: str) -> str:
     """Run the command, which must end well, and give back what it printed."""
     result = CliRunner().invoke(app, ["bench", "--model", "lenet5", *QUICK, *words])
     assert result.exit_code == 0, result.output
     return result.stdout
 
 
-def test_training_step(tmp_path) -> None:
+def test_training_step(tmp_path: Path) -> None:
     """Every kind of kernel has its row, and the picture is drawn."""
     picture = tmp_path / "roof.png"
     text = bench("--rows", "0", "--out", str(picture))
@@ -73,7 +74,7 @@ def test_ceilings_of_threads() -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_threads_meet(threads) -> None:
+def test_threads_meet(threads: int) -> None:
     """A meeting takes some time, and no longer than it took to see some of them."""
     assert 0 < measure_meeting(threads, seconds=0.01) < 1
 
@@ -86,7 +87,7 @@ def test_kernel_speeds() -> None:
     assert (nothing.gflops, nothing.gigabytes, nothing.intensity) == (0.0, 0.0, 0.0)
 
 
-def test_picture_of_nothing(tmp_path) -> None:
+def test_picture_of_nothing(tmp_path: Path) -> None:
     """A profile without a countable kernel still gives a roof."""
     profile = Profile((KernelTime("", "waiting", 1e-3, 0, 0),), 1e-3, 1, 1)
     content = draw_roofline(profile, Ceilings(1, 100.0, 10.0, 50.0), "x", tmp_path / "a.png")

@@ -23,7 +23,7 @@ COMMANDS = (
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with data and a finished run."""
     folder = tmp_path_factory.mktemp("place")
     rng = np.random.default_rng(0)
@@ -48,7 +48,7 @@ def place(tmp_path_factory):
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS, "data list", "data fetch"])
-def test_help_has_examples(command) -> None:
+def test_help_has_examples(command: str) -> None:
     """Every command's help shows how it is called, a line for each example."""
     text = succeed(*command.split(), "--help")
     assert "Usage: " in text
@@ -86,7 +86,7 @@ def test_startup_imports_nothing_heavy() -> None:
 # Training
 
 
-def test_train_leaves_a_run_and_a_report(place) -> None:
+def test_train_leaves_a_run_and_a_report(place: Path) -> None:
     """Weights, metrics and the pictures are in the run folder."""
     run = place / "run"
     assert {"run.json", "metrics.jsonl", "weights.safetensors"} <= {p.name for p in run.iterdir()}
@@ -97,7 +97,7 @@ def test_train_leaves_a_run_and_a_report(place) -> None:
     assert "lenet5 on bars" in (run / "report" / "index.html").read_text("utf-8")
 
 
-def test_train_prints_results(place, monkeypatch, tmp_path) -> None:
+def test_train_prints_results(place: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A line for each epoch, the accuracy, the report and the digest; a folder is found."""
     monkeypatch.chdir(tmp_path)
     command = (
@@ -114,7 +114,7 @@ def test_train_prints_results(place, monkeypatch, tmp_path) -> None:
     assert DIGEST.search(first)[1] == DIGEST.search(second)[1]
 
 
-def test_train_settings_reach_the_run(place, tmp_path) -> None:
+def test_train_settings_reach_the_run(place: Path, tmp_path: Path) -> None:
     """Every option is found in run.json."""
     succeed(
         "train", place / "bars.npz", "--model", "lenet5", "--epochs", 1, "--batch-size", 24,
@@ -140,7 +140,7 @@ def test_train_settings_reach_the_run(place, tmp_path) -> None:
     assert settings["early_stopping"]["patience"] == 3
 
 
-def test_train_on_a_folder_of_images(tmp_path) -> None:
+def test_train_on_a_folder_of_images(tmp_path: Path) -> None:
     """Images of several sizes are scaled; names of folders become classes everywhere."""
     rng = np.random.default_rng(1)
     for number in range(24):
@@ -163,7 +163,9 @@ def test_train_on_a_folder_of_images(tmp_path) -> None:
     assert "cat" in succeed("evaluate", run, tmp_path / "pets")
 
 
-def test_report_needs_no_matplotlib(place, tmp_path, monkeypatch) -> None:
+def test_report_needs_no_matplotlib(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without matplotlib the page is written, with a note on how to get its pictures as files."""
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     result = call("train", place / "bars.npz", "--model", "lenet5", "--epochs", 1,
@@ -175,7 +177,7 @@ def test_report_needs_no_matplotlib(place, tmp_path, monkeypatch) -> None:
     assert DIGEST.search(result.stdout)
 
 
-def test_interrupt_and_resume(place, tmp_path) -> None:
+def test_interrupt_and_resume(place: Path, tmp_path: Path) -> None:
     """Ctrl-C ends with 130 and the way on; the resumed run ends at the same bits."""
     command = ("train", place / "bars.npz", "--model", "lenet5", "--batch-size", 16,
                "--epochs", 60, "--threads", 1, "--no-report")  # fmt: skip
@@ -201,7 +203,7 @@ def test_interrupt_and_resume(place, tmp_path) -> None:
     assert DIGEST.search(resumed)[1] == DIGEST.search(through)[1]
 
 
-def test_resume_of_a_finished_run(place) -> None:
+def test_resume_of_a_finished_run(place: Path) -> None:
     """A finished run is measured again and stays as it is."""
     kept = ("run.json", "metrics.jsonl")
     before = [(place / "run" / name).read_bytes() for name in kept]
@@ -215,7 +217,7 @@ def test_resume_of_a_finished_run(place) -> None:
 # Using a run
 
 
-def test_evaluate_agrees_with_training(place) -> None:
+def test_evaluate_agrees_with_training(place: Path) -> None:
     """The figures of the test part are the run's, to the last digit; so are those of validation."""
     run, data = place / "run", place / "bars.npz"
     final = json.loads((run / "run.json").read_text())["result"]["test"]
@@ -231,7 +233,7 @@ def test_evaluate_agrees_with_training(place) -> None:
     assert re.search(r"^train accuracy \d+\.\d\d% \(\d+ of 87 images\)$", text, re.MULTILINE)
 
 
-def test_predict_table(place) -> None:
+def test_predict_table(place: Path) -> None:
     """The images' classes with probabilities in falling order."""
     images = [place / f"{name}.png" for name in ("top", "middle", "bottom")]
     text = succeed("predict", place / "run", *images)
@@ -242,7 +244,7 @@ def test_predict_table(place) -> None:
         assert line.split()[-2] == path.stem
 
 
-def test_predict_json(place) -> None:
+def test_predict_json(place: Path) -> None:
     """Probabilities add up to 1, and --top bounds how many there are."""
     found = json.loads(succeed("predict", place / "run", place / "top.png", "--json"))
     assert found[0]["image"] == str(place / "top.png")
@@ -251,7 +253,7 @@ def test_predict_json(place) -> None:
     assert one[0]["classes"] == found[0]["classes"][:1]
 
 
-def test_predict_uses_the_normalisation_of_training(place) -> None:
+def test_predict_uses_the_normalisation_of_training(place: Path) -> None:
     """A prediction for an image is that of the evaluation that knew the same pixels."""
     trained = ic.load(place / "run")
     measured = ic.evaluate(trained, ic.data.load(place / "bars.npz", "test"))
@@ -262,7 +264,7 @@ def test_predict_uses_the_normalisation_of_training(place) -> None:
 
 
 @pytest.mark.parametrize("ending", ["jpg", "bmp", "gif", "webp", "tiff", "ppm"])
-def test_predict_any_format(place, tmp_path, ending) -> None:
+def test_predict_any_format(place: Path, tmp_path: Path, ending: str) -> None:
     """Coloured images of any format and size are converted to what the model takes."""
     path = tmp_path / f"image.{ending}"
     Image.new("RGB", (50, 31), (200, 10, 90)).save(path)
@@ -272,7 +274,7 @@ def test_predict_any_format(place, tmp_path, ending) -> None:
 # The machine, models and data
 
 
-def test_info(monkeypatch, tmp_path) -> None:
+def test_info(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Machine, target, cache and versions; the cache can be cleared."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     text = succeed("info")
@@ -316,7 +318,7 @@ def test_summary() -> None:
     assert "got lenet5 and --model vgg11" in fail("summary", "lenet5", "--model", "vgg11")
 
 
-def test_a_run_is_no_stream(tmp_path, monkeypatch) -> None:
+def test_a_run_is_no_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A dash is no name of a run folder, for elsewhere it stands for standard output."""
     monkeypatch.chdir(tmp_path)
     for words in (("train", "fashion-sample"), ("demo",)):
@@ -324,7 +326,7 @@ def test_a_run_is_no_stream(tmp_path, monkeypatch) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_data_list(monkeypatch, tmp_path) -> None:
+def test_data_list(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """What comes along and how to fetch the others."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     text = succeed("data", "list")
@@ -337,7 +339,7 @@ def test_data_list(monkeypatch, tmp_path) -> None:
 
 
 @pytest.mark.slow
-def test_demo_learns(tmp_path) -> None:
+def test_demo_learns(tmp_path: Path) -> None:
     """A shortened demo recognises most photographs, and a second one takes its place."""
     command = ("demo", "--out", tmp_path / "demo", "--epochs", 2)
     text = succeed(*command)

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from tests.cli.command import call, succeed
@@ -15,7 +16,7 @@ needs_bash = pytest.mark.skipif(SHELL is None, reason="needs bash")
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run folders, data and other files; `isoconv` is a command there, its script `script`."""
     tmp_path = tmp_path_factory.mktemp("complete")
     for run in ("runs/first", "runs/second", "elsewhere/runs/third"):
@@ -37,7 +38,7 @@ def place(tmp_path_factory):
     return tmp_path
 
 
-def bash(place, *words):
+def bash(place: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """Run a program in a real bash."""
     path = f"{place / 'bin'}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(
@@ -46,7 +47,7 @@ def bash(place, *words):
     )  # fmt: skip
 
 
-def completed(place, line):
+def completed(place: Path, line: str) -> list[str]:
     """What bash offers behind a line, by the script that isoconv gives it."""
     program = (
         "source ./script\n"
@@ -88,7 +89,7 @@ def completed(place, line):
         ("isoconv train my", [""]),
     ],
 )
-def test_bash(place, line, wanted) -> None:
+def test_bash(place: Path, line: str, wanted: list[str]) -> None:
     """A real bash is offered what can stand there, and nothing else."""
     assert completed(place, line) == wanted
 
@@ -101,7 +102,9 @@ def test_scripts_for_shells() -> None:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "powershell"])
-def test_the_shell_that_is_named(shell, monkeypatch, tmp_path) -> None:
+def test_the_shell_that_is_named(
+    shell: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """It gets its own script, whichever one is at hand; one that is not known is refused."""
     sign = {
         "bash": "complete -o default", "zsh": "#compdef isoconv",

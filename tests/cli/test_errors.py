@@ -20,7 +20,7 @@ from isoconv.nn import models
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with data and a finished run of one epoch."""
     folder = tmp_path_factory.mktemp("place")
     images = np.random.default_rng(0).integers(0, 256, (24, 12, 12, 1), np.uint8)
@@ -33,7 +33,7 @@ def place(tmp_path_factory):
 
 
 @pytest.fixture
-def copy(place, tmp_path):
+def copy(place: Path, tmp_path: Path) -> Path:
     """A copy of the run to damage."""
     import shutil
 
@@ -64,7 +64,7 @@ def copy(place, tmp_path):
         (["data", "fetch"], "NAME"),
     ],
 )
-def test_wrong_usage(words, message) -> None:
+def test_wrong_usage(words: list[str], message: str) -> None:
     """Unknown commands and options, missing and malformed values: one line, with where to look."""
     said = fail(*words)
     assert message in said
@@ -100,7 +100,7 @@ def test_wrong_usage(words, message) -> None:
         (["--target", "z80"], "--target must be one of"),
     ],
 )
-def test_bad_settings(place, tmp_path, options, message) -> None:
+def test_bad_settings(place: Path, tmp_path: Path, options: list[str], message: str) -> None:
     """Settings outside their range are refused before anything is written."""
     run = tmp_path / "run"
     assert message in fail("train", place / "data.npz", "--no-report", "--out", run, *options)
@@ -117,28 +117,28 @@ def test_unknown_data() -> None:
     assert "fashion-sample" in said
 
 
-def test_data_not_fetched(monkeypatch, tmp_path) -> None:
+def test_data_not_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Known but absent data say how to fetch them; unknown ones cannot be fetched."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert "isoconv data fetch mnist" in fail("train", "mnist")
     assert "mnist, fashion-mnist, cifar10, cifar100" in fail("data", "fetch", "imagenet")
 
 
-def test_corrupt_data(tmp_path) -> None:
+def test_corrupt_data(tmp_path: Path) -> None:
     """A damaged file is named."""
     path = tmp_path / "broken.npz"
     path.write_bytes(b"PK\x03\x04 no archive")
     assert str(path) in fail("train", path)
 
 
-def test_float_targets(tmp_path) -> None:
+def test_float_targets(tmp_path: Path) -> None:
     """The command line trains classifiers and says so."""
     images = np.zeros((8, 12, 12, 1), np.uint8)
     np.savez(tmp_path / "a.npz", images=images, labels=np.linspace(0, 1, 8))
     assert "whose labels are whole numbers or names" in fail("train", tmp_path / "a.npz")
 
 
-def test_images_too_small_for_the_model(tmp_path) -> None:
+def test_images_too_small_for_the_model(tmp_path: Path) -> None:
     """The message names the layer; no run is left behind."""
     images = np.zeros((8, 4, 4, 1), np.uint8)
     np.savez(tmp_path / "a.npz", images=images, labels=np.arange(8) % 2)
@@ -148,7 +148,7 @@ def test_images_too_small_for_the_model(tmp_path) -> None:
     assert not run.exists()
 
 
-def test_folder_that_holds_a_run(place) -> None:
+def test_folder_that_holds_a_run(place: Path) -> None:
     """A run is never overwritten."""
     before = (place / "run" / "run.json").read_bytes()
     said = fail("train", place / "data.npz", "--model", "lenet5", "--out", place / "run")
@@ -156,7 +156,7 @@ def test_folder_that_holds_a_run(place) -> None:
     assert (place / "run" / "run.json").read_bytes() == before
 
 
-def test_demo_touches_no_other_folder(place, tmp_path) -> None:
+def test_demo_touches_no_other_folder(place: Path, tmp_path: Path) -> None:
     """The demo replaces an earlier demo and nothing else."""
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "best.safetensors").write_text("dear")
@@ -167,7 +167,7 @@ def test_demo_touches_no_other_folder(place, tmp_path) -> None:
     assert before == {path: path.read_bytes() for path in before}
 
 
-def test_folder_that_cannot_be_made(place, tmp_path) -> None:
+def test_folder_that_cannot_be_made(place: Path, tmp_path: Path) -> None:
     """A file where the run folder should be is no reason for a traceback."""
     (tmp_path / "file").write_text("")
     run = tmp_path / "file" / "run"
@@ -178,7 +178,7 @@ def test_folder_that_cannot_be_made(place, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("command", ["resume", "evaluate", "predict"])
-def test_missing_run(place, tmp_path, command) -> None:
+def test_missing_run(place: Path, tmp_path: Path, command: str) -> None:
     """A folder that is not there, or holds no run, is named."""
     more = {"resume": [], "evaluate": [place / "data.npz"], "predict": [place / "a.png"]}[command]
     gone = "is no folder" if command == "resume" else "there is no run and no saved model"
@@ -188,7 +188,7 @@ def test_missing_run(place, tmp_path, command) -> None:
         assert str(path) in said
 
 
-def test_corrupt_description(place, copy) -> None:
+def test_corrupt_description(place: Path, copy: Path) -> None:
     """A run.json that is no JSON, or lacks what is needed, is named."""
     (copy / "run.json").write_text("{")
     assert "run.json cannot be read" in fail("evaluate", copy, place / "data.npz")
@@ -199,7 +199,7 @@ def test_corrupt_description(place, copy) -> None:
 @pytest.mark.parametrize(
     "missing", ["record", "settings", "data", "split", "samples_sha256", "model"]
 )
-def test_incomplete_description(place, copy, missing) -> None:
+def test_incomplete_description(place: Path, copy: Path, missing: str) -> None:
     """Anything that run.json lacks is an error of that file, for what needs it."""
     description = json.loads((copy / "run.json").read_text())
     del description[missing]
@@ -212,7 +212,7 @@ def test_incomplete_description(place, copy, missing) -> None:
         assert f"run.json cannot be read: {missing} must be there; got nothing" in said
 
 
-def test_run_of_a_program(place, tmp_path) -> None:
+def test_run_of_a_program(place: Path, tmp_path: Path) -> None:
     """A run that was made in Python is measured; where its data are needs to be said."""
     data, run = place / "data.npz", tmp_path / "run"
     trainer = ic.Trainer(ic.nn.models.create("lenet5", 2, (12, 12, 1)), progress=False)
@@ -230,7 +230,7 @@ def test_run_of_a_program(place, tmp_path) -> None:
         assert "was not made by `isoconv train` or `isoconv demo`: how its data were split" in said
 
 
-def test_weights_of_another_model(place, copy) -> None:
+def test_weights_of_another_model(place: Path, copy: Path) -> None:
     """A whole model that is not the run's is not taken for it."""
     other = models.create("tinyvgg", 2, (12, 12, 1)).build((12, 12, 1))
     other.save(copy / "weights.safetensors")
@@ -240,13 +240,13 @@ def test_weights_of_another_model(place, copy) -> None:
         assert f"isoconv verify {copy}" in said
 
 
-def test_corrupt_weights(place, copy) -> None:
+def test_corrupt_weights(place: Path, copy: Path) -> None:
     """Weights that are no safetensors are named."""
     (copy / "weights.safetensors").write_bytes(b"\0" * 40)
     assert "weights.safetensors" in fail("evaluate", copy, place / "data.npz")
 
 
-def test_corrupt_checkpoint(copy) -> None:
+def test_corrupt_checkpoint(copy: Path) -> None:
     """A damaged checkpoint is not gone on with."""
     path = next((copy / "checkpoints").glob("*.safetensors"))
     content = bytearray(path.read_bytes())
@@ -255,7 +255,7 @@ def test_corrupt_checkpoint(copy) -> None:
     assert "is damaged" in fail("resume", copy)
 
 
-def test_resume_with_other_data(copy, tmp_path) -> None:
+def test_resume_with_other_data(copy: Path, tmp_path: Path) -> None:
     """A run goes on with its own data only."""
     images = np.ones((24, 12, 12, 1), np.uint8)
     np.savez(tmp_path / "other.npz", images=images, labels=np.arange(24) % 2)
@@ -264,7 +264,7 @@ def test_resume_with_other_data(copy, tmp_path) -> None:
     assert "holds another picture than in training" in said
 
 
-def test_evaluate_on_other_images(place, tmp_path) -> None:
+def test_evaluate_on_other_images(place: Path, tmp_path: Path) -> None:
     """Images of another shape and more classes than were learned are refused."""
     images = np.ones((12, 9, 9, 1), np.uint8)
     np.savez(tmp_path / "small.npz", images=images, labels=np.arange(12) % 2)
@@ -277,7 +277,7 @@ def test_evaluate_on_other_images(place, tmp_path) -> None:
     assert "labels are numbers of the 2 classes of the run, 0 … 1; got 3 ('0', '1')" in said
 
 
-def test_evaluate_images_that_no_file_holds(tmp_path) -> None:
+def test_evaluate_images_that_no_file_holds(tmp_path: Path) -> None:
     """Images of other than 1 or 3 channels are measured, and no picture file is predicted for."""
     images = np.random.default_rng(1).integers(0, 256, (24, 12, 12, 2), np.uint8)
     np.savez(tmp_path / "two.npz", images=images, labels=np.arange(24) % 2)
@@ -292,7 +292,7 @@ def test_evaluate_images_that_no_file_holds(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n", b"not an image at all"])
-def test_corrupt_image(place, tmp_path, content) -> None:
+def test_corrupt_image(place: Path, tmp_path: Path, content: bytes) -> None:
     """A damaged image is named, and the others are answered for."""
     good, bad = tmp_path / "good.png", tmp_path / "bad.png"
     Image.new("L", (12, 12)).save(good)
@@ -309,7 +309,7 @@ def test_corrupt_image(place, tmp_path, content) -> None:
 # How errors are shown
 
 
-def test_errors_of_a_process(tmp_path) -> None:
+def test_errors_of_a_process(tmp_path: Path) -> None:
     """The real entry point: one line on standard error, nothing else, no colours in a pipe."""
     program = "from isoconv.cli import main; main()"
     done = subprocess.run(
@@ -341,7 +341,7 @@ def test_written_values() -> None:
             shape_of(text)
 
 
-def test_a_new_run_has_a_name_of_its_own(monkeypatch, tmp_path) -> None:
+def test_a_new_run_has_a_name_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Names are made of the data's and the model's, with the first number that nobody has."""
     monkeypatch.chdir(tmp_path)
     Path("runs/cifar10-vgg11-1").mkdir(parents=True)

@@ -7,7 +7,9 @@ import os
 import resource
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.cli.command import call, fail, start
@@ -47,10 +49,10 @@ def test_only_a_difference_ends_with_1() -> None:
     assert [*leaving] == ["errors"]
 
 
-def raising(error):
+def raising(error: BaseException) -> Callable[..., Any]:
     """A function that fails."""
 
-    def broken(*_) -> None:
+    def broken(*_: object) -> None:
         raise error
 
     return broken
@@ -73,7 +75,9 @@ def raising(error):
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_every_error_ends_with_2(monkeypatch, words, error, message) -> None:
+def test_every_error_ends_with_2(
+    monkeypatch: pytest.MonkeyPatch, words: list[str], error: Exception, message: str
+) -> None:
     """Faults and, with --debug, all errors show where they arose; then comes the line."""
     monkeypatch.setattr("isoconv.cli.models.shape_of", raising(error))
     result = call(*words)
@@ -86,14 +90,16 @@ def test_every_error_ends_with_2(monkeypatch, words, error, message) -> None:
 
 
 @pytest.mark.parametrize("words", [["fly"], ["--fly"], ["models", "--fly"], ["verify"], ["diff"]])
-def test_wrong_usage_ends_with_2(words) -> None:
+def test_wrong_usage_ends_with_2(words: list[str]) -> None:
     """Also with --debug, in whose place no traceback helps."""
     fail(*words)
     fail("--debug", *words)
 
 
 @pytest.mark.parametrize("place", ["isoconv.cli.main", "isoconv.cli.errors._options_of"])
-def test_an_early_interrupt_ends_with_130(monkeypatch, capsys, place) -> None:
+def test_an_early_interrupt_ends_with_130(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], place: str
+) -> None:
     """Also while the command line is loaded, and before a command is looked for."""
     monkeypatch.setattr("sys.argv", ["isoconv", "info"])
     monkeypatch.setattr(place, raising(KeyboardInterrupt()))
@@ -103,7 +109,7 @@ def test_an_early_interrupt_ends_with_130(monkeypatch, capsys, place) -> None:
     assert capsys.readouterr().err == "interrupted\n"
 
 
-def test_an_interrupt_ends_with_130(monkeypatch) -> None:
+def test_an_interrupt_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C anywhere ends with a word."""
     monkeypatch.setattr("isoconv.cli.models.shape_of", raising(KeyboardInterrupt()))
     result = call("models")
@@ -111,7 +117,7 @@ def test_an_interrupt_ends_with_130(monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("words", [["info"], ["--help"], ["verify", "--help"], ["--version"]])
-def test_output_that_nobody_takes_ends_with_2(words) -> None:
+def test_output_that_nobody_takes_ends_with_2(words: list[str]) -> None:
     """A reader that is gone: not 1, which Python and typer make of it, and not a word."""
     process = start(*words)
     process.stdout.close()
@@ -142,7 +148,7 @@ UNBUFFERED = ("", "1")
 
 @pytest.mark.parametrize("unbuffered", UNBUFFERED)
 @pytest.mark.parametrize("words", [["models"], ["models", "--json"], ["--help"], ["--version"]])
-def test_without_standard_output_a_command_ends_with_2(words, unbuffered) -> None:
+def test_without_standard_output_a_command_ends_with_2(words: list[str], unbuffered: str) -> None:
     """A process that was started with it closed prints nowhere, and says so."""
     done = subprocess.run(
         [*PROGRAM, *words],
@@ -160,7 +166,7 @@ def test_without_standard_output_a_command_ends_with_2(words, unbuffered) -> Non
 
 @pytest.mark.parametrize("unbuffered", UNBUFFERED)
 @pytest.mark.parametrize("words", [["models"], ["models", "--json"], ["--help"]])
-def test_output_that_is_cut_ends_with_2(tmp_path, words, unbuffered) -> None:
+def test_output_that_is_cut_ends_with_2(tmp_path: Path, words: list[str], unbuffered: str) -> None:
     """A disk that becomes full in the middle of what is printed, however Python buffers it."""
     path = tmp_path / "output"
 
@@ -183,7 +189,7 @@ def test_output_that_is_cut_ends_with_2(tmp_path, words, unbuffered) -> None:
 
 
 @pytest.mark.parametrize("unbuffered", UNBUFFERED)
-def test_output_arrives_whole_and_at_once(unbuffered) -> None:
+def test_output_arrives_whole_and_at_once(unbuffered: str) -> None:
     """All of it, in UTF-8, also in a pipe that takes a little at a time."""
     program = (
         "from isoconv.cli.output import whole_output; whole_output()\n"

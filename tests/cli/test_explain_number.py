@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from isoconv.nn.inference import files_as_trained
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run on gray pictures of two kinds, its pictures beside it."""
     place = tmp_path_factory.mktemp("run")
     fill(place / "pets", "png", 12)
@@ -24,12 +25,12 @@ def place(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def file(place):
+def file(place: Path) -> Path:
     """One of the pictures."""
     return sorted((place / "pets").rglob("*.png"))[0]
 
 
-def test_it_is_the_number_of_the_prediction(place, file) -> None:
+def test_it_is_the_number_of_the_prediction(place: Path, file: Path) -> None:
     """Without a place the result of the predicted class; by name any other, exactly in JSON."""
     model = ic.load(place / "run")
     files = files_as_trained(model, [file], None)
@@ -46,7 +47,7 @@ def test_it_is_the_number_of_the_prediction(place, file) -> None:
     assert succeed(*words, "--format", "markdown").startswith("### 'probabilities'")
 
 
-def test_a_weight_goes_on_to_its_next_value(place, file) -> None:
+def test_a_weight_goes_on_to_its_next_value(place: Path, file: Path) -> None:
     """Several pictures, labels by name, all terms where they are wanted."""
     model = ic.load(place / "run")
     name = next(name for name in model.weights if name.endswith(".weight"))
@@ -66,7 +67,7 @@ def test_a_weight_goes_on_to_its_next_value(place, file) -> None:
     assert "--label is given once, or once for each of the 2 pictures; got 3" in said
 
 
-def test_without_a_picture_the_runs_own_first_image_is_shown(place) -> None:
+def test_without_a_picture_the_runs_own_first_image_is_shown(place: Path) -> None:
     """Said with its class, which is the label; data that are gone are named."""
     data = ic.data.load_splits(place / "pets").test
     said = succeed("explain", place / "run", "--at", "loss")
@@ -79,7 +80,9 @@ def test_without_a_picture_the_runs_own_first_image_is_shown(place) -> None:
     assert "a saved model knows no images: name one with --image FILE" in said
 
 
-def test_a_word_that_is_no_run_is_told_the_words(tmp_path, monkeypatch) -> None:
+def test_a_word_that_is_no_run_is_told_the_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Before anything is said of a missing picture or of the options of another command."""
     monkeypatch.chdir(tmp_path)
     assert "no run 'avg'; did you mean average?" in fail("explain", "avg")
@@ -100,14 +103,16 @@ def test_a_word_that_is_no_run_is_told_the_words(tmp_path, monkeypatch) -> None:
         (("--at", "loss"), "the loss needs to know what is right: give --label NAME"),
     ],
 )
-def test_what_is_wrong_is_one_line(place, file, words, message) -> None:
+def test_what_is_wrong_is_one_line(
+    place: Path, file: Path, words: tuple[str, ...], message: str
+) -> None:
     """In the words of the command line."""
     said = fail("explain", place / "run", "--image", file, *words).strip()
     assert message in said
     assert len(said.splitlines()) == 1
 
 
-def test_runs_and_pictures_that_are_not_there(place, file, tmp_path) -> None:
+def test_runs_and_pictures_that_are_not_there(place: Path, file: Path, tmp_path: Path) -> None:
     """The file is named, and nothing else is said."""
     assert "there is no run and no saved model" in fail("explain", tmp_path / "x", "--image", file)
     said = fail("explain", place / "run", "--image", tmp_path / "none.png")
@@ -116,7 +121,7 @@ def test_runs_and_pictures_that_are_not_there(place, file, tmp_path) -> None:
     assert "no.png" in fail("explain", place / "run", "--image", tmp_path / "no.png")
 
 
-def test_sizes_are_written_in_ascii_digits(tmp_path) -> None:
+def test_sizes_are_written_in_ascii_digits(tmp_path: Path) -> None:
     """Digits of other alphabets are no sizes, though Python reads them as numbers."""
     for words in (
         ("--input", "٣x3"),

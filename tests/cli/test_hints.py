@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,7 +60,7 @@ OF_TRAIN = {
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Data and runs of many kinds."""
     folder = tmp_path_factory.mktemp("place")
     rng = np.random.default_rng(0)
@@ -90,7 +91,7 @@ def place(tmp_path_factory):
         def __init__(self) -> None:
             self.linear = nn.Linear(2)
 
-        def __call__(self, x):
+        def __call__(self, x: nn.Tensor) -> nn.Tensor:
             return self.linear(nn.functional.flatten(x))
 
     ic.Trainer(Own(), progress=False).fit(data["bytes"], epochs=1, out=folder / "own")
@@ -115,7 +116,7 @@ OTHERS = {
 }  # fmt: skip
 
 
-def said(place, monkeypatch, *words):
+def said(place: Path, monkeypatch: pytest.MonkeyPatch, *words: Any) -> tuple[int, str]:
     """All that a command says where something is wrong, or is to be told."""
     monkeypatch.chdir(place)
     result = call(*words)
@@ -126,7 +127,13 @@ def said(place, monkeypatch, *words):
 @pytest.mark.parametrize(
     ("option", "words"), [(name, words) for name, all_ in OF_TRAIN.items() for words in all_]
 )
-def test_settings_are_options(place, monkeypatch, tmp_path, option, words) -> None:
+def test_settings_are_options(
+    place: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    option: str,
+    words: tuple[float | str, ...],
+) -> None:
     """What is wrong with an option is told under the name that it has on the command line."""
     out = ("--out", tmp_path / "run")
     code, text = said(place, monkeypatch, "train", "bytes.npz", *TRAIN, *out, *words)
@@ -138,7 +145,9 @@ def test_settings_are_options(place, monkeypatch, tmp_path, option, words) -> No
 @pytest.mark.parametrize(
     ("command", "words"), [(name, words) for name, all_ in OTHERS.items() for words in all_]
 )
-def test_hints_are_options(place, monkeypatch, command, words) -> None:
+def test_hints_are_options(
+    place: Path, monkeypatch: pytest.MonkeyPatch, command: str, words: tuple[float | str, ...]
+) -> None:
     """No hint speaks of Python, and each option that is named is one of this command."""
     _, text = said(place, monkeypatch, command, *words)
     assert text.strip()
@@ -148,7 +157,7 @@ def test_hints_are_options(place, monkeypatch, command, words) -> None:
     assert set(re.findall(r"(?<!isoconv )--[a-z-]+", text)) <= known
 
 
-def test_data_that_were_not_fetched(tmp_path, monkeypatch) -> None:
+def test_data_that_were_not_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command that fetches them is named, and no function."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     text = call("train", "cifar10").stderr
@@ -156,7 +165,7 @@ def test_data_that_were_not_fetched(tmp_path, monkeypatch) -> None:
     assert not PYTHON.search(text)
 
 
-def test_the_same_in_python(place) -> None:
+def test_the_same_in_python(place: Path) -> None:
     """In Python the same messages speak of Python, also after the command line has spoken."""
     with pytest.raises(ic.errors.ArgumentError, match="learning_rate must be a finite number"):
         ic.optim.SGD(-1)
@@ -166,7 +175,7 @@ def test_the_same_in_python(place) -> None:
         ic.load(place / "floats").predict(np.zeros((1, 28, 28, 1), np.uint8))
 
 
-def test_what_a_run_keeps_is_in_the_words_of_the_command_line(place, tmp_path) -> None:
+def test_what_a_run_keeps_is_in_the_words_of_the_command_line(place: Path, tmp_path: Path) -> None:
     """A note that is kept and shown later speaks of options as well."""
     for name in ("a", "b"):
         for number in range(9):

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ import isoconv as ic
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Bright and dark images, and a run on them."""
     place = tmp_path_factory.mktemp("inspect")
     labels = np.arange(80) % 2
@@ -29,7 +30,7 @@ def place(tmp_path_factory):
     return place
 
 
-def test_layers_of_a_run_on_its_own_images(place) -> None:
+def test_layers_of_a_run_on_its_own_images(place: Path) -> None:
     """Without a word more: the images that the run was measured on, with gradients."""
     said = succeed("inspect", place / "run")
     assert "images of the run's test part" in said
@@ -38,7 +39,7 @@ def test_layers_of_a_run_on_its_own_images(place) -> None:
     assert "grad/weight" in said
 
 
-def test_csv_and_json_hold_what_python_says(place) -> None:
+def test_csv_and_json_hold_what_python_says(place: Path) -> None:
     """The same numbers as `isoconv.inspect`, to the last digit, of images taken evenly."""
     data = ic.data.load(str(place / "data.npz"), "all")
     some = data.subset(np.arange(20) * 80 // 20)
@@ -55,7 +56,7 @@ def test_csv_and_json_hold_what_python_says(place) -> None:
     assert found == json.loads(json.dumps(inspection.to_dict()))
 
 
-def test_files_and_their_class(place) -> None:
+def test_files_and_their_class(place: Path) -> None:
     """A picture file without its class has no gradients, and that is said; with it, it has."""
     said = succeed("inspect", place / "run", place / "a.png")
     assert succeed("inspect", place / "run", "--image", place / "a.png") == said
@@ -64,7 +65,7 @@ def test_files_and_their_class(place) -> None:
     assert "grad/weight" in succeed("inspect", place / "run", place / "a.png", "--label", "dark")
 
 
-def test_what_does_not_fit_together_is_told(place) -> None:
+def test_what_does_not_fit_together_is_told(place: Path) -> None:
     """Files and data, a class for data, a class that is none, two forms at once."""
     run, image = place / "run", place / "a.png"
     data = "--data", place / "data.npz"
@@ -75,7 +76,7 @@ def test_what_does_not_fit_together_is_told(place) -> None:
     succeed("evaluate", run, place / "data.npz")
 
 
-def test_the_report_of_a_training_shows_the_inside(place) -> None:
+def test_the_report_of_a_training_shows_the_inside(place: Path) -> None:
     """Where it looked, maps and receptive fields; --layers shows others, and names near ones."""
     page = (place / "run" / "report" / "index.html").read_text("utf-8")
     assert 'id="looked"' in page

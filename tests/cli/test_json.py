@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from tests.cli.command import call, start
+from typer.main import Typer
 
 from isoconv.cli import app
 from isoconv.cli.options import AsJson
@@ -18,7 +22,9 @@ LASTING = {"view": "serves until it is ended; tests/serve has it as a process"}
 """Command → why it does not end by itself."""
 
 
-def commands(group=app, prefix=()):
+def commands(
+    group: Typer = app, prefix: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Callable[..., Any]]]:
     """Every command's words and function."""
     for entry in group.registered_commands:
         yield (*prefix, entry.name or entry.callback.__name__), entry.callback
@@ -30,7 +36,7 @@ COMMANDS = {" ".join(words): function for words, function in commands()}
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Bright and dark images, and a run on them that was made with ``--json``."""
     place = tmp_path_factory.mktemp("json")
     labels = np.arange(60) % 2
@@ -50,7 +56,7 @@ def place(tmp_path_factory):
     return place
 
 
-def words_for(place):
+def words_for(place: Path) -> dict[str, tuple[Any, ...]]:
     """A call of each command that ends well."""
     run, data = place / "run", place / "data.npz"
     return {
@@ -92,7 +98,7 @@ def test_every_command_has_it() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(COMMANDS) - set(EXEMPT) - set(LASTING)))
-def test_standard_output_is_one_document(place, name) -> None:
+def test_standard_output_is_one_document(place: Path, name: str) -> None:
     """Whatever is said besides goes to standard error, and the exit code is as ever."""
     result = call(*name.split(), *words_for(place)[name], "--json")
     assert result.exit_code == 0, result.output
@@ -102,7 +108,7 @@ def test_standard_output_is_one_document(place, name) -> None:
     json.loads(result.stdout, parse_constant=pytest.fail)
 
 
-def test_a_training(place) -> None:
+def test_a_training(place: Path) -> None:
     """Its result has the folder, the digest, accuracy, each epoch and notes; the rest is told."""
     values = json.loads((place / "said.json").read_text())
     described = json.loads((place / "run" / "run.json").read_text())
@@ -126,13 +132,13 @@ def test_a_training(place) -> None:
         assert again[name] == values[name]
 
 
-def test_without_it_nothing_changes(place) -> None:
+def test_without_it_nothing_changes(place: Path) -> None:
     """The next command in the same process prints on standard output again."""
     assert call("models", "--json").stdout.startswith("{")
     assert call("models").stdout.startswith("name")
 
 
-def test_differences(place) -> None:
+def test_differences(place: Path) -> None:
     """What differs is told, and exit code 1 with it."""
     words = ("train", place / "data.npz", "--model", "lenet5", "--epochs", 1, "--batch-size", 16)
     assert call(*words, "--seed", 1, "--out", place / "other", "--no-report").exit_code == 0
@@ -144,7 +150,7 @@ def test_differences(place) -> None:
     assert values["difference"]["epoch"] == 0
 
 
-def test_skipped_files(place) -> None:
+def test_skipped_files(place: Path) -> None:
     """Files that cannot be read and were left out are named with the reason."""
     from PIL import Image
 
@@ -168,7 +174,7 @@ def test_skipped_files(place) -> None:
     assert any("bad.png" in note for note in values["notes"])
 
 
-def test_in_a_process_of_its_own(place) -> None:
+def test_in_a_process_of_its_own(place: Path) -> None:
     """Through pipes, as programs read it; an error is text on standard error, and no document."""
     process = start("evaluate", place / "run", place / "data.npz", "--json")
     out, err = process.communicate(timeout=120)

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -62,7 +63,7 @@ def check(said, title, run, paths) -> None:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory: pytest.TempPathFactory):
     """A folder of pictures whose name needs quoting, and a run on it."""
     place = tmp_path_factory.mktemp("place")
     folder = place / "Ann's new photographs"
@@ -72,7 +73,7 @@ def trained(tmp_path_factory):
 
 
 @pytest.fixture
-def folder(trained, tmp_path):
+def folder(trained, tmp_path: Path):
     """A copy of the pictures elsewhere, to change."""
     return shutil.copytree(trained[0], tmp_path / "moved")
 
@@ -91,7 +92,7 @@ def test_training_says_what_it_does(trained) -> None:
 
 
 @pytest.mark.parametrize("where", ["there", "moved"])
-def test_the_held_out_files_are_measured(trained, folder, where) -> None:
+def test_the_held_out_files_are_measured(trained, folder, where: str) -> None:
     """On its own folder, wherever it is now, a run is measured with the files that it held out."""
     own, run, trained_said = trained
     data = own if where == "there" else folder
@@ -106,7 +107,7 @@ def test_the_held_out_files_are_measured(trained, folder, where) -> None:
 
 
 @pytest.mark.parametrize(("part", "count"), [("train", 240), ("validation", 30), ("test", 30)])
-def test_every_part_can_be_measured(trained, part, count) -> None:
+def test_every_part_can_be_measured(trained, part: str, count: int) -> None:
     """Each part by its name, with how many of it were trained on."""
     folder, run, _ = trained
     said = succeed("evaluate", run, folder, "--split", part)
@@ -150,7 +151,7 @@ def test_files_added(trained, folder) -> None:
     assert alone[1:] == succeed("evaluate", run, own).splitlines()[1:]
 
 
-def test_a_mixture(trained, tmp_path) -> None:
+def test_a_mixture(trained, tmp_path: Path) -> None:
     """Some files that were trained on among new ones, by their content, whatever their names."""
     folder, run, _ = trained
     *new, dropped = cut(tmp_path / "mixed", "test", 20, 40, {"boot": 9, "sandal": 5})
@@ -184,7 +185,7 @@ def test_a_class_that_was_not_learned(trained, folder) -> None:
     assert f"the folder above, {folder.parent}/photos, has 2 folders with pictures" in said
 
 
-def test_fewer_classes(trained, tmp_path) -> None:
+def test_fewer_classes(trained, tmp_path: Path) -> None:
     """Folders of some of the classes count from 0 by themselves, and meet the run's by name."""
     _, run, _ = trained
     new = cut(tmp_path / "two", "test", 0, 30, {"boot": 9, "sandal": 5})
@@ -198,7 +199,7 @@ def test_fewer_classes(trained, tmp_path) -> None:
         assert re.search(rf"^{name} +{images} +\S+ +{hits / images:.1%} ", said, re.MULTILINE)
 
 
-def test_classes_in_another_order(trained, tmp_path) -> None:
+def test_classes_in_another_order(trained, tmp_path: Path) -> None:
     """A file that numbers the classes in another order gives the same figures."""
     _, run, _ = trained
     order = ("sandal", "bag", "boot")
@@ -221,7 +222,9 @@ def test_classes_in_another_order(trained, tmp_path) -> None:
     )
 
 
-def test_resume_and_verify_after_files_were_added(trained, folder, tmp_path, monkeypatch) -> None:
+def test_resume_and_verify_after_files_were_added(
+    trained, folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A run goes on with its own files and to its own bits, and is verified with them."""
     _, run, said = trained
     end_epoch = Reporter.end_epoch
@@ -247,7 +250,7 @@ def test_resume_and_verify_after_files_were_added(trained, folder, tmp_path, mon
     assert f"identical: {run}, epochs 1 to 3 of 3" in verified
 
 
-def test_pictures_that_were_moved(trained, folder, tmp_path) -> None:
+def test_pictures_that_were_moved(trained, folder, tmp_path: Path) -> None:
     """Where a run's pictures were and are no longer is said, with the option that helps."""
     run = tmp_path / "run"
     succeed("train", folder, *QUICK, "--epochs", 1, "--out", run)
@@ -269,7 +272,7 @@ def test_a_lost_or_changed_file_is_named(trained, folder) -> None:
     assert learned[1] in said
 
 
-def test_folders_of_parts(tmp_path) -> None:
+def test_folders_of_parts(tmp_path: Path) -> None:
     """train, val and test folders are all used as they are, whatever the fractions."""
     for part, first, last in (("train", 0, 40), ("val", 40, 50), ("test", 50, 65)):
         cut(tmp_path / "parts" / part, "train", first, last)
@@ -285,7 +288,7 @@ def test_folders_of_parts(tmp_path) -> None:
     check(said, "test", tmp_path / "run", held)
 
 
-def test_seeds_and_threads(trained, tmp_path) -> None:
+def test_seeds_and_threads(trained, tmp_path: Path) -> None:
     """The split follows its own seed alone; threads change no bit, a seed does."""
     folder, run, said = trained
     digests = {said.splitlines()[-1]}
@@ -298,7 +301,7 @@ def test_seeds_and_threads(trained, tmp_path) -> None:
     assert len(digests) == 3
 
 
-def test_copies_stay_in_one_part(folder, tmp_path) -> None:
+def test_copies_stay_in_one_part(folder, tmp_path: Path) -> None:
     """Where the parts are made here, no copy of what was trained on is tested."""
     for path in sorted((folder / "bag").iterdir()):
         shutil.copy(path, path.with_name(f"again {path.name}"))
@@ -308,7 +311,7 @@ def test_copies_stay_in_one_part(folder, tmp_path) -> None:
     assert first.endswith("test part, 40 of 400 images; 0 of 40 were trained on")
 
 
-def test_the_same_picture_in_two_parts(folder, tmp_path) -> None:
+def test_the_same_picture_in_two_parts(folder, tmp_path: Path) -> None:
     """Pictures of the test part that are in the training part, too: said, and both figures."""
     data = tmp_path / "parts"
     shutil.copytree(folder, data / "train")
@@ -337,7 +340,7 @@ def test_the_same_picture_in_two_parts(folder, tmp_path) -> None:
     check(said, "not trained on:", run, new)
 
 
-def test_names_that_are_no_text(folder, tmp_path) -> None:
+def test_names_that_are_no_text(folder, tmp_path: Path) -> None:
     """Folders and files whose names no terminal shows are trained on, measured and reported."""
     name = os.fsdecode(b"b\xff\x1b[2J\n")
     (folder / "bag").rename(folder / name)
@@ -357,7 +360,7 @@ def test_names_that_are_no_text(folder, tmp_path) -> None:
     assert "identical" in succeed("verify", tmp_path / "run")
 
 
-def test_a_class_of_few_pictures(folder, tmp_path) -> None:
+def test_a_class_of_few_pictures(folder, tmp_path: Path) -> None:
     """Before the first epoch a warning names classes of which a part has fewer than two."""
     for path in sorted((folder / "bag").iterdir())[3:]:
         path.unlink()
@@ -368,7 +371,7 @@ def test_a_class_of_few_pictures(folder, tmp_path) -> None:
         assert any(line.startswith(wanted) for line in lines[:first])
 
 
-def test_one_class_alone(folder, tmp_path) -> None:
+def test_one_class_alone(folder, tmp_path: Path) -> None:
     """There is nothing to tell apart: refused, and nothing is left behind."""
     for name in ("bag", "boot"):
         shutil.rmtree(folder / name)

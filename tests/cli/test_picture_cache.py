@@ -1,6 +1,9 @@
 """The cache of decoded pictures as the commands use it."""
 
+from __future__ import annotations
+
 import sqlite3
+from pathlib import Path
 
 import pytest
 from tests.cli.command import succeed
@@ -10,7 +13,7 @@ from isoconv.data import cache
 
 
 @pytest.fixture
-def own_pictures(tmp_path, monkeypatch):
+def own_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A cache of this test alone, which trusts files that were just written."""
     monkeypatch.setattr(cache, "default_folder", lambda: tmp_path / "cache")
     monkeypatch.setattr(cache, "_RACY", -(10**18))
@@ -26,7 +29,7 @@ def count(folder):
         kept.close()
 
 
-def test_commands_and_their_cache(own_pictures, tmp_path) -> None:
+def test_commands_and_their_cache(own_pictures, tmp_path: Path) -> None:
     """Without --no-cache pictures are kept; info tells of them and removes them."""
     write_photographs(tmp_path / "data", 24, (90, 80))
     words = ("train", tmp_path / "data", "--epochs", "1", "--size", "28", "--model", "lenet5",
@@ -45,7 +48,7 @@ def test_commands_and_their_cache(own_pictures, tmp_path) -> None:
     assert count(own_pictures) == 0
 
 
-def test_verify_sees_the_files(own_pictures, tmp_path) -> None:
+def test_verify_sees_the_files(own_pictures, tmp_path: Path) -> None:
     """What lies in the cache is no witness of what the files hold."""
     write_photographs(tmp_path / "data", 24, (90, 80))
     run = tmp_path / "run"

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ ODD = os.fsdecode(b'odd, "one"\xff\x1b[2J.png')
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(tmp_path_factory: pytest.TempPathFactory):
     """A run on gray pictures of 24 by 24."""
     place = tmp_path_factory.mktemp("run")
     fill(place / "pets", "png", 12)
@@ -37,7 +38,7 @@ def run(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory):
+def photos(tmp_path_factory: pytest.TempPathFactory):
     """A messy folder: formats, sizes, folders within, hidden ones, a bad file of each kind."""
     folder = tmp_path_factory.mktemp("photos") / "photos"
     for ending in ("png", "jpg", "bmp", "tif", "webp", "gif", "pgm", "jp2"):
@@ -108,7 +109,7 @@ def test_a_table(run, photos) -> None:
 
 
 @pytest.mark.parametrize(("top", "columns"), [(1, 3), (2, 5), (9, 5)])
-def test_csv(run, photos, top, columns) -> None:
+def test_csv(run, photos, top: int, columns: int) -> None:
     """A row for each image that was read, names whole, numbers those of JSON."""
     folder, good, _ = photos
     process = start("predict", run, folder, "--csv", "--top", top)
@@ -129,7 +130,7 @@ def test_csv(run, photos, top, columns) -> None:
         assert row == cells
 
 
-def test_csv_comes_as_it_goes(run, tmp_path, monkeypatch) -> None:
+def test_csv_comes_as_it_goes(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows of the first batch are there before the second one is read; batches change no bit."""
     files = [picture(tmp_path / f"{number}.png", seed=number) for number in range(7)]
     whole = succeed("predict", run, *files, "--csv")
@@ -150,7 +151,7 @@ def test_csv_comes_as_it_goes(run, tmp_path, monkeypatch) -> None:
     assert seen == [3, 3, 1]
 
 
-def test_standard_input(run, tmp_path) -> None:
+def test_standard_input(run, tmp_path: Path) -> None:
     """A picture from a pipe is that of its file, beside other files too."""
     file = picture(tmp_path / "x.png")
     program = [sys.executable, "-c", "from isoconv.cli import main; main()"]
@@ -180,7 +181,9 @@ def test_standard_input(run, tmp_path) -> None:
         (b"\x89PNG\r\n\x1a\n" + bytes(5000), "it is longer than 4,096 bytes"),
     ],
 )
-def test_standard_input_that_is_no_picture(run, tmp_path, monkeypatch, content, reason) -> None:
+def test_standard_input_that_is_no_picture(
+    run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, reason: str
+) -> None:
     """It is told under its name, and is bounded; other files are answered for."""
     monkeypatch.setattr("isoconv.cli.inputs.MOST", 4096)
     file = picture(tmp_path / "x.png")
@@ -208,7 +211,7 @@ def test_a_terminal_is_no_picture(run) -> None:
     assert "isoconv predict RUN - < photo.jpg" in said
 
 
-def test_nothing_that_can_be_read(run, tmp_path) -> None:
+def test_nothing_that_can_be_read(run, tmp_path: Path) -> None:
     """Where nothing is answered the code is 2, and each count is told once."""
     (tmp_path / "empty").mkdir()
     bad = tmp_path / "bad.png"
@@ -245,14 +248,16 @@ def test_on_a_terminal(run, photos) -> None:
 
 
 @pytest.mark.parametrize("words", [(), ("--json",), ("--csv",)])
-def test_a_bar_counts_them(run, tmp_path, monkeypatch, words) -> None:
+def test_a_bar_counts_them(
+    run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
     """Long work shows a bar on standard error, which is gone in the end; a pipe gets none."""
     monkeypatch.setattr("isoconv.data.counting._PATIENCE", 0.0)
     monkeypatch.setattr("isoconv.data.counting._REDRAW", 0.0)
     files = [picture(tmp_path / f"{number}.png") for number in range(9)]
     drawn = []
 
-    def advance(_, done, __, total) -> None:
+    def advance(_: object, done, __: object, total) -> None:
         drawn.append((done, total))
 
     monkeypatch.setattr("isoconv.progress.Bar.advance", advance)
@@ -263,7 +268,7 @@ def test_a_bar_counts_them(run, tmp_path, monkeypatch, words) -> None:
     assert drawn[-1] == (9, 9)
 
 
-def test_of_many_bad_ones_all_are_told(run, tmp_path) -> None:
+def test_of_many_bad_ones_all_are_told(run, tmp_path: Path) -> None:
     """On a terminal the first 50 and how to get the others, elsewhere all."""
     for number in range(60):
         (tmp_path / f"{number:02}.png").write_bytes(b"")
@@ -281,7 +286,7 @@ def test_of_many_bad_ones_all_are_told(run, tmp_path) -> None:
 
 
 @pytest.fixture
-def some(tmp_path):
+def some(tmp_path: Path):
     """Two good files with a bad one between them."""
     files = [picture(tmp_path / "a.png", seed=1), tmp_path / "bad.png", picture(tmp_path / "c.png")]
     spoil(picture(files[1]))
@@ -317,7 +322,9 @@ def test_read_pictures_skips(some) -> None:
     assert found.images.tobytes() == ic.data.read_pictures(found.paths, reading).images.tobytes()
 
 
-def test_a_model_of_arrays_guesses_from_all_files(tmp_path, monkeypatch) -> None:
+def test_a_model_of_arrays_guesses_from_all_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where a model leaves the depth open, it is that of all files, whatever the batches."""
     images = np.arange(64, dtype=np.uint8).reshape(4, 4, 4, 1)
     model = nn.Sequential(nn.Flatten(), nn.Linear(2))

@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+from signal import Signals
 
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ from isoconv import nn
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
+def data(tmp_path_factory: pytest.TempPathFactory):
     """A file of small images."""
     path = tmp_path_factory.mktemp("data") / "good.npz"
     images = np.random.default_rng(0).integers(0, 256, (400, 12, 12, 1), np.uint8)
@@ -27,7 +29,7 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def photographs(tmp_path_factory):
+def photographs(tmp_path_factory: pytest.TempPathFactory):
     """A folder of pictures, whose reading takes a moment."""
     folder = tmp_path_factory.mktemp("photographs") / "pets"
     rng = np.random.default_rng(0)
@@ -39,7 +41,7 @@ def photographs(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
+def model(tmp_path_factory: pytest.TempPathFactory):
     """A model that answers with one of two classes."""
     path = tmp_path_factory.mktemp("model") / "model.safetensors"
     network = nn.Sequential(nn.Flatten(), nn.Linear(2)).build((4, 4, 3))
@@ -47,7 +49,7 @@ def model(tmp_path_factory):
     return path
 
 
-def words(data, epochs=1):
+def words(data, epochs: int = 1):
     """Of a quick training."""
     return (
         "train",
@@ -63,7 +65,7 @@ def words(data, epochs=1):
 
 
 @pytest.mark.parametrize("count", [2, 4])
-def test_trainings_at_once_get_folders_of_their_own(data, tmp_path, count) -> None:
+def test_trainings_at_once_get_folders_of_their_own(data, tmp_path: Path, count: int) -> None:
     """Without --out no run is lost: each says another folder, and the run is there."""
     processes = [start(*words(data), cwd=tmp_path) for _ in range(count)]
     folders, digests = [], set()
@@ -78,7 +80,7 @@ def test_trainings_at_once_get_folders_of_their_own(data, tmp_path, count) -> No
     assert len(digests) == 1
 
 
-def test_of_trainings_into_one_folder_the_others_are_told(data, tmp_path) -> None:
+def test_of_trainings_into_one_folder_the_others_are_told(data, tmp_path: Path) -> None:
     """With the same --out one succeeds; who comes second is told who holds the folder."""
     processes = [start(*words(data), "--out", "one", cwd=tmp_path) for _ in range(3)]
     ended = [(*process.communicate(), process) for process in processes]
@@ -102,7 +104,7 @@ ENDS = [
 
 @pytest.mark.parametrize(("number", "code", "said"), ENDS)
 def test_a_training_that_is_asked_to_end_before_its_first_step(
-    tmp_path, number, code, said, photographs
+    tmp_path: Path, number: Signals, code: int, said: str, photographs
 ) -> None:
     """Nothing is left of it, and a word tells why; whatever it was doing."""
     process = start("train", photographs, cwd=tmp_path)
@@ -118,7 +120,9 @@ def test_a_training_that_is_asked_to_end_before_its_first_step(
 
 
 @pytest.mark.parametrize(("number", "code", "said"), ENDS)
-def test_what_waits_for_standard_input_is_asked_to_end(model, tmp_path, number, code, said) -> None:
+def test_what_waits_for_standard_input_is_asked_to_end(
+    model, tmp_path: Path, number: Signals, code: int, said: str
+) -> None:
     """No file of it is left."""
     process = start(
         "predict", model, "-", stdin=subprocess.PIPE, env={**os.environ, "TMPDIR": str(tmp_path)}
@@ -135,7 +139,9 @@ def test_what_waits_for_standard_input_is_asked_to_end(model, tmp_path, number, 
 
 
 @pytest.mark.parametrize(("number", "code", "said"), ENDS)
-def test_asked_to_end_while_it_starts(tmp_path, number, code, said) -> None:
+def test_asked_to_end_while_it_starts(
+    tmp_path: Path, number: Signals, code: int, said: str
+) -> None:
     """From the first moment on: while the commands are loaded, too."""
     (tmp_path / "typer.py").write_text("import time\nprint(flush=True)\ntime.sleep(60)\n")
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
@@ -146,7 +152,7 @@ def test_asked_to_end_while_it_starts(tmp_path, number, code, said) -> None:
     assert (process.returncode, errors) == (code, f"{said}\n")
 
 
-def test_what_is_ignored_stays_ignored(tmp_path) -> None:
+def test_what_is_ignored_stays_ignored(tmp_path: Path) -> None:
     """Under nohup a closed terminal ends nothing."""
     program = (
         "import signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
@@ -165,7 +171,9 @@ def test_what_is_ignored_stays_ignored(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_training_that_is_asked_to_end_saves(data, tmp_path, number, code) -> None:
+def test_a_training_that_is_asked_to_end_saves(
+    data, tmp_path: Path, number: Signals, code: int
+) -> None:
     """It says how to go on, and going on comes to the weights of a whole run."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         pytest.skip("interrupts are ignored here")
@@ -184,7 +192,7 @@ def test_a_training_that_is_asked_to_end_saves(data, tmp_path, number, code) -> 
     assert DIGEST.search(said)[1] == DIGEST.search(whole)[1]
 
 
-def test_the_demo_begins_where_a_start_was_killed(tmp_path) -> None:
+def test_the_demo_begins_where_a_start_was_killed(tmp_path: Path) -> None:
     """A folder that holds only checkpoints/ is no reason to refuse."""
     (tmp_path / "demo" / "checkpoints").mkdir(parents=True)
     (tmp_path / "demo" / "checkpoints" / ".last.json.1.2.tmp").write_text("{")
@@ -200,7 +208,7 @@ def test_the_demo_begins_where_a_start_was_killed(tmp_path) -> None:
         assert (tmp_path / "demo" / name).read_text() == "mine"
 
 
-def test_a_run_is_not_put_into_its_data(tmp_path) -> None:
+def test_a_run_is_not_put_into_its_data(tmp_path: Path) -> None:
     """Where it would be a class of its own the next time."""
     (tmp_path / "pets" / "cat").mkdir(parents=True)
     for out in (tmp_path / "pets", tmp_path / "pets" / "run"):

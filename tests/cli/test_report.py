@@ -17,7 +17,7 @@ from isoconv.cli.typed import command_line, typed
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def place(tmp_path_factory: pytest.TempPathFactory):
     """Pictures of two classes and a run on them that has no report."""
     root = tmp_path_factory.mktemp("report")
     rng = np.random.default_rng(0)
@@ -77,7 +77,7 @@ def test_report_as_json(place) -> None:
     assert found["accuracy_interval_95"][0] <= found["accuracy"] <= 1
 
 
-def test_report_of_the_best_epoch(place, tmp_path) -> None:
+def test_report_of_the_best_epoch(place, tmp_path: Path) -> None:
     """With --best the page says whose weights were measured, where they are not those kept."""
     run = tmp_path / "run"
     succeed("train", place / "my pets", "--model", "lenet5", "--epochs", 3, "--batch-size", 8,
@@ -93,7 +93,7 @@ def test_report_of_the_best_epoch(place, tmp_path) -> None:
     assert f"weights of epoch 3; lowest validation loss: epoch {best}" in text_of(run)
 
 
-def test_report_is_that_of_the_training(place, tmp_path) -> None:
+def test_report_is_that_of_the_training(place, tmp_path: Path) -> None:
     """A report made later is the same, byte by byte, as the one that the training made."""
     run = tmp_path / "run"
     succeed("train", place / "my pets", "--model", "lenet5", "--epochs", 1, "--batch-size", 8,
@@ -105,7 +105,7 @@ def test_report_is_that_of_the_training(place, tmp_path) -> None:
     assert page.read_bytes() == first
 
 
-def test_report_without_data(place, tmp_path) -> None:
+def test_report_without_data(place, tmp_path: Path) -> None:
     """Where the data are gone, the error says what to give."""
     run = tmp_path / "run"
     shutil.copytree(place / "run", run)
@@ -130,7 +130,9 @@ def test_report_without_data(place, tmp_path) -> None:
         (("train", "$(rm x)"), "isoconv train '$(rm x)'"),
     ],
 )
-def test_command_lines(words, wanted, tmp_path, monkeypatch) -> None:
+def test_command_lines(
+    words: tuple[str, ...], wanted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A command can be pasted into a shell, and its paths say little of the machine."""
     here, home = tmp_path / "here", tmp_path / "home"
     for folder in (here, home):
@@ -146,7 +148,7 @@ def test_command_lines(words, wanted, tmp_path, monkeypatch) -> None:
     assert command_line() == ""
 
 
-def test_no_report_is_made_of_other_data(place, tmp_path) -> None:
+def test_no_report_is_made_of_other_data(place, tmp_path: Path) -> None:
     """Figures on data that changed would be others than the run's, and are refused."""
     shutil.copytree(place / "my pets", tmp_path / "pets")
     Image.new("RGB", (16, 16), "red").save(tmp_path / "pets" / "cat" / "IMG_0000.png")
@@ -155,7 +157,7 @@ def test_no_report_is_made_of_other_data(place, tmp_path) -> None:
     )
 
 
-def test_the_page_links_to_the_explorer(place, tmp_path) -> None:
+def test_the_page_links_to_the_explorer(place, tmp_path: Path) -> None:
     """With --explore, by a path from the report's folder to the file that lies in the run's."""
     run = tmp_path / "run"
     shutil.copytree(place / "run", run)

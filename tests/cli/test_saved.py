@@ -31,7 +31,7 @@ def bars(count, seed):
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def place(tmp_path_factory: pytest.TempPathFactory):
     """Runs on bytes and on floats of 0 to 1, and pictures."""
     folder = tmp_path_factory.mktemp("a place")
     arrays = {}
@@ -83,7 +83,7 @@ def test_python_and_the_command_line_agree(place) -> None:
     assert model.predict_files(pictures(place)).tobytes() == wanted.tobytes()
 
 
-def test_the_loss_says_that_labels_were_smoothed(place, tmp_path) -> None:
+def test_the_loss_says_that_labels_were_smoothed(place, tmp_path: Path) -> None:
     """A run's loss is that of its training; a file that was taken out of it knows nothing of it."""
     of_run = succeed("evaluate", place / "bytes", place / "bytes.npz")
     assert re.search(r"^test loss \d\.\d{4} \(label smoothing 0\.1\)$", of_run, re.MULTILINE)
@@ -96,7 +96,7 @@ def test_the_loss_says_that_labels_were_smoothed(place, tmp_path) -> None:
 
 @pytest.mark.parametrize("kind", ["saved", "weights", "best", "kept", "last"])
 @pytest.mark.parametrize("where", ["in the run", "elsewhere"])
-def test_files_are_models(place, tmp_path, kind, where) -> None:
+def test_files_are_models(place, tmp_path: Path, kind: str, where: str) -> None:
     """Where a run is asked for, a saved model or a checkpoint does, too."""
     run = place / "bytes"
     model = ic.load(run)
@@ -131,7 +131,7 @@ def test_files_are_models(place, tmp_path, kind, where) -> None:
     )
 
 
-def test_a_file_in_the_folder_of_another_run(place, tmp_path) -> None:
+def test_a_file_in_the_folder_of_another_run(place, tmp_path: Path) -> None:
     """What lies in a run folder and is not of that run is not taken for it."""
     run = tmp_path / "run"
     shutil.copytree(place / "floats", run)
@@ -142,7 +142,7 @@ def test_a_file_in_the_folder_of_another_run(place, tmp_path) -> None:
     assert succeed("evaluate", path, place / "bytes.npz").splitlines()[0] == first
 
 
-def test_without_the_list_of_samples(place, tmp_path) -> None:
+def test_without_the_list_of_samples(place, tmp_path: Path) -> None:
     """A run whose list is gone or was altered cannot tell what it was trained on, and says so."""
     run = tmp_path / "run"
     shutil.copytree(place / "bytes", run)
@@ -155,7 +155,7 @@ def test_without_the_list_of_samples(place, tmp_path) -> None:
     assert why in fail("evaluate", run, place / "bytes.npz", "--split", "train")
 
 
-def test_a_part_without_the_rest(place, tmp_path) -> None:
+def test_a_part_without_the_rest(place, tmp_path: Path) -> None:
     """The held-out files alone are enough to measure the part that they are."""
     with np.load(place / "bytes.npz") as arrays:
         own = {name: arrays[name] for name in ("x_test", "y_test", "class_names")}
@@ -172,7 +172,7 @@ def test_a_part_without_the_rest(place, tmp_path) -> None:
     )
 
 
-def test_scaled_images_are_known_again(place, tmp_path) -> None:
+def test_scaled_images_are_known_again(place, tmp_path: Path) -> None:
     """Which images were trained on is told whatever unit they come in, if it can be told."""
     for run, data, scale in (("bytes", "floats", "255"), ("floats", "bytes", "1/255")):
         own = json.loads(succeed("evaluate", place / run, place / f"{run}.npz", "--json"))
@@ -190,7 +190,7 @@ def test_scaled_images_are_known_again(place, tmp_path) -> None:
     assert "cannot be told: scaled images need not be the same to the last bit" in said
 
 
-def test_what_a_file_cannot_tell(place, tmp_path) -> None:
+def test_what_a_file_cannot_tell(place, tmp_path: Path) -> None:
     """The best epoch and the parts belong to a run folder; hints speak of options."""
     path = place / "bytes" / "weights.safetensors"
     said = fail("predict", path, place / "one.png", "--best")
@@ -200,7 +200,7 @@ def test_what_a_file_cannot_tell(place, tmp_path) -> None:
     assert f"{alone} lies outside of its run's folder (leave --split out to measure all)" in said
 
 
-def test_scale(place, tmp_path) -> None:
+def test_scale(place, tmp_path: Path) -> None:
     """Images of another range are refused with the option that helps, and then it does."""
     said = fail("evaluate", place / "bytes", place / "floats.npz")
     assert "must be uint8, as those that the model was trained on; got float32" in said
@@ -237,7 +237,7 @@ def test_a_scale_is_a_number_or_a_fraction() -> None:
 
 
 @pytest.mark.parametrize(("loss", "labels"), [("mse", "floats"), ("bce", "classes")])
-def test_no_classifier(place, tmp_path, loss, labels) -> None:
+def test_no_classifier(place, tmp_path: Path, loss: str, labels: str) -> None:
     """A model of another loss is not measured as if it had classes."""
     images, numbers = bars(12, 0)
     targets = numbers.astype(np.float32)[:, None] / 2 if labels == "floats" else None
@@ -251,7 +251,7 @@ def test_no_classifier(place, tmp_path, loss, labels) -> None:
         assert f"was trained with the loss {loss}: a program can use it" in said
 
 
-def test_a_person_s_own_class(place, tmp_path) -> None:
+def test_a_person_s_own_class(place, tmp_path: Path) -> None:
     """A model of one's own class is refused, and who can use it is said."""
 
     class Own(nn.Sequential):
@@ -266,7 +266,7 @@ def test_a_person_s_own_class(place, tmp_path) -> None:
 # Layers and times
 
 
-def test_summary_of_a_trained_model(place, tmp_path) -> None:
+def test_summary_of_a_trained_model(place, tmp_path: Path) -> None:
     """Layers of a run and of a saved model, what it was trained on, and its digest."""
     model = ic.load(place / "bytes")
     model.save(tmp_path / "model.safetensors")
@@ -287,7 +287,7 @@ def test_summary_of_a_trained_model(place, tmp_path) -> None:
     )
 
 
-def test_bench_of_a_trained_model(place, tmp_path, monkeypatch) -> None:
+def test_bench_of_a_trained_model(place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run folder and a saved model are timed with their own shape."""
     monkeypatch.setattr(ceilings, "_STREAM_BYTES", 2**16)
     ic.load(place / "bytes").save(tmp_path / "model.safetensors")
@@ -297,7 +297,7 @@ def test_bench_of_a_trained_model(place, tmp_path, monkeypatch) -> None:
             assert "4 images in" in succeed("bench", "--model", path, *quick, way)
 
 
-def test_a_folder_of_a_model_s_name(place, tmp_path, monkeypatch) -> None:
+def test_a_folder_of_a_model_s_name(place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A ready model's name means the model; a path is written as one."""
     monkeypatch.chdir(tmp_path)
     shutil.copytree(place / "bytes", tmp_path / "tinyvgg")

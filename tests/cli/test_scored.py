@@ -8,6 +8,7 @@ import json
 import os
 import re
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ CLASSES = ("golden retriever of the finest kind", '=cat, or "tom"', "Ærø\nhors
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def place(tmp_path_factory: pytest.TempPathFactory):
     """A run that learned a little of three classes, one of them far more frequent; its data."""
     place = tmp_path_factory.mktemp("scored")
     rng = np.random.default_rng(3)
@@ -80,7 +81,7 @@ def test_what_is_printed(place) -> None:
 
 
 @pytest.mark.parametrize("counts", [(9, 0, 0), (0, 0, 12), (30, 5, 5)])
-def test_beside_the_baseline(place, tmp_path, counts) -> None:
+def test_beside_the_baseline(place, tmp_path: Path, counts: tuple[int, ...]) -> None:
     """Where the interval does not lie above the baseline, a sentence says so; of few images too."""
     data = ic.data.load(place / "data.npz", "all")
     chosen = np.concatenate(
@@ -148,7 +149,7 @@ def test_json_has_all_of_it(place) -> None:
     ]
 
 
-def test_csv(place, tmp_path) -> None:
+def test_csv(place, tmp_path: Path) -> None:
     """The same as CSV, which gives back every name, in a file or alone on standard output."""
     words = ("evaluate", place / "run", place / "data.npz")
     text = succeed(*words, "--csv", tmp_path / "answers.csv")
@@ -177,7 +178,7 @@ def test_csv(place, tmp_path) -> None:
     assert "cannot be written" in fail(*words, "--csv", tmp_path / "nowhere" / "answers.csv")
 
 
-def test_which_part_held_an_image(place, tmp_path) -> None:
+def test_which_part_held_an_image(place, tmp_path: Path) -> None:
     """JSON and CSV say of each image which part of the run held it, if any, if that is known."""
     words = ("evaluate", place / "run", place / "data.npz", "--json")
     parts = [row["part"] for row in json.loads(succeed(*words, "--split", "all"))["samples"]]
@@ -200,7 +201,7 @@ def test_which_part_held_an_image(place, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("width", [40, 80])
-def test_tables_on_a_terminal(place, monkeypatch, width) -> None:
+def test_tables_on_a_terminal(place, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
     """On a narrow terminal no row of a table is wider; names lose their middle, not their ends."""
     monkeypatch.setattr("isoconv.cli.table.terminal_width", lambda: width)
     text = succeed("evaluate", place / "run", place / "data.npz")

@@ -18,7 +18,7 @@ RUN = "Ann's 2nd run"
 
 
 @pytest.fixture
-def data(tmp_path):
+def data(tmp_path: Path):
     """A file of small images, and broken ones beside it."""
     rng = np.random.default_rng(0)
     folder = tmp_path / "data"
@@ -32,7 +32,7 @@ def data(tmp_path):
     return folder
 
 
-def train(data, run, *options, file="good.npz"):
+def train(data, run, *options, file: str = "good.npz"):
     """The words of a quick training."""
     return ("train", data / file, "--model", "lenet5", "--epochs", 1, "--batch-size", 8,
             "--no-report", "--out", run, *options)  # fmt: skip
@@ -57,7 +57,9 @@ def train(data, run, *options, file="good.npz"):
         ("nothing.npz", (), "there is no data called"),
     ],
 )
-def test_a_failed_start_leaves_nothing(data, tmp_path, file, options, message) -> None:
+def test_a_failed_start_leaves_nothing(
+    data, tmp_path: Path, file: str, options: tuple[float | str, ...], message: str
+) -> None:
     """Whatever was wrong, the corrected command with the same folder works."""
     run = tmp_path / RUN
     before = set(tmp_path.rglob("*"))
@@ -68,7 +70,7 @@ def test_a_failed_start_leaves_nothing(data, tmp_path, file, options, message) -
     assert f"run {run}\n" in result.stdout
 
 
-def test_a_person_s_own_files_stay(data, tmp_path) -> None:
+def test_a_person_s_own_files_stay(data, tmp_path: Path) -> None:
     """A folder that was there, and what was in it, is there after a failed start."""
     run = tmp_path / RUN
     run.mkdir()
@@ -80,7 +82,9 @@ def test_a_person_s_own_files_stay(data, tmp_path) -> None:
     assert (run / "notes.txt").read_text() == "mine"
 
 
-def test_a_failed_start_takes_no_number(data, tmp_path, monkeypatch) -> None:
+def test_a_failed_start_takes_no_number(
+    data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without --out the next training gets the folder that the failed one would have had."""
     monkeypatch.chdir(tmp_path)
     words = train(data, "")[:-2]
@@ -88,7 +92,7 @@ def test_a_failed_start_takes_no_number(data, tmp_path, monkeypatch) -> None:
     assert "run runs/good-lenet5-1\n" in call(*words).stdout
 
 
-def test_an_earlier_run_is_said_before_the_data_are_read(data, tmp_path) -> None:
+def test_an_earlier_run_is_said_before_the_data_are_read(data, tmp_path: Path) -> None:
     """A taken folder costs no waiting, and nothing is announced."""
     assert call(*train(data, tmp_path / RUN)).exit_code == 0
     result = call(*train(data, tmp_path / RUN, file="nothing.npz"))
@@ -97,7 +101,7 @@ def test_an_earlier_run_is_said_before_the_data_are_read(data, tmp_path) -> None
     assert "holds a run already" in result.stderr
 
 
-def test_a_loss_that_is_not_finite_says_what_to_try(data, tmp_path) -> None:
+def test_a_loss_that_is_not_finite_says_what_to_try(data, tmp_path: Path) -> None:
     """The advice is in options of the command line."""
     said = fail(*train(data, tmp_path / RUN, "--optimizer", "sgd", "--lr", 1e30))
     assert "--clip-norm 1.0" in said
@@ -114,7 +118,9 @@ def printed(said):
     return shlex.split(found[0])[1:]
 
 
-def test_printed_commands_can_be_pasted(data, tmp_path, monkeypatch) -> None:
+def test_printed_commands_can_be_pasted(
+    data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What is to be typed next works as it stands, with blanks and quotes in the path."""
     run = tmp_path / RUN
     end_epoch = Reporter.end_epoch
@@ -140,7 +146,9 @@ def test_printed_commands_can_be_pasted(data, tmp_path, monkeypatch) -> None:
     assert call(*verify).exit_code == 1
 
 
-def test_a_run_whose_name_looks_like_an_option(data, tmp_path, monkeypatch) -> None:
+def test_a_run_whose_name_looks_like_an_option(
+    data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A path that begins with a dash is printed so that it is no option."""
     monkeypatch.chdir(tmp_path)
     words = train(data, "unused")[:-2]
@@ -150,7 +158,7 @@ def test_a_run_whose_name_looks_like_an_option(data, tmp_path, monkeypatch) -> N
     assert call(*resume, "--no-report").exit_code == 0
 
 
-def test_a_fetched_folder_is_quoted(tmp_path, monkeypatch) -> None:
+def test_a_fetched_folder_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The way to train on data in a folder of one's own."""
     place = tmp_path / "Ann's data" / "mnist"
     monkeypatch.setattr(isoconv.data, "fetch", lambda *_: place)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 from tests.cli.command import DIGEST, call, fail, succeed
 
 
-def test_a_finished_run_is_trained_on(tmp_path) -> None:
+def test_a_finished_run_is_trained_on(tmp_path: Path) -> None:
     """Up to so many epochs in all; verify reproduces it, diff names it, fewer are refused."""
     labels = np.arange(60) % 2
     noise = np.random.default_rng(0).integers(0, 60, (60, 16, 16))

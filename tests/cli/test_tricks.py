@@ -1,5 +1,7 @@
 """Names of strangers reach a terminal escaped, in whatever is printed; options for all commands."""
 
+from __future__ import annotations
+
 import ast
 import json
 import os
@@ -28,7 +30,7 @@ def tricks_in(text):
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def place(tmp_path_factory: pytest.TempPathFactory):
     """Pictures in classes of such names, in a folder of such a name, and a run on them."""
     root = tmp_path_factory.mktemp("tricks")
     data = root / f"pets{CLEAR}\n{TURN}"
@@ -98,14 +100,14 @@ def test_predictions(place) -> None:
         ("--max-memory", f"x{CLEAR}", "info"),
     ],
 )
-def test_errors(place, words) -> None:
+def test_errors(place, words: tuple[str, ...]) -> None:
     """Whatever is wrong, what was given is quoted without what a terminal would obey."""
     given = [str(place[2]) if word == "RUN" else word for word in words]
     said = fail(*given)
     assert not tricks_in(said)
 
 
-def test_broken_pictures(place, tmp_path) -> None:
+def test_broken_pictures(place, tmp_path: Path) -> None:
     """A file that cannot be read is named."""
     file = tmp_path / f"bad{CLEAR}\n{TURN}.png"
     file.write_bytes(b"no picture")
@@ -134,7 +136,7 @@ def test_all_that_is_printed_goes_through_one_door() -> None:
     assert sorted(set(found)) == ["table.py: typer.echo", "table.py: typer.secho"]
 
 
-def test_memory_that_may_be_taken(place, tmp_path) -> None:
+def test_memory_that_may_be_taken(place, tmp_path: Path) -> None:
     """--max-memory, wherever it stands, refuses what needs more, and is gone afterwards."""
     file = tmp_path / "x.npz"
     images = np.zeros((200, 256, 256, 4), np.uint8)
@@ -150,7 +152,9 @@ def test_memory_that_may_be_taken(place, tmp_path) -> None:
     assert len(load(file)) == 200
 
 
-def test_paths_that_begin_with_a_dash(place, tmp_path, monkeypatch) -> None:
+def test_paths_that_begin_with_a_dash(
+    place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """They are taken for options; the error says how to write them."""
     monkeypatch.chdir(tmp_path)
     Image.new("L", (28, 28)).save("-photo.png")

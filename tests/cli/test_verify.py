@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ def write_data(path, seed):
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def place(tmp_path_factory: pytest.TempPathFactory):
     """A folder with data, other data, and runs of two seeds."""
     folder = tmp_path_factory.mktemp("place")
     data = write_data(folder / "data.npz", 0)
@@ -46,7 +47,7 @@ def place(tmp_path_factory):
 
 
 @pytest.fixture
-def run(place, tmp_path):
+def run(place, tmp_path: Path):
     """A copy of the first run, to spoil."""
     return shutil.copytree(place / "run0", tmp_path / "run")
 
@@ -78,7 +79,7 @@ def test_identical_is_0(place) -> None:
     assert "note: 2 epochs were not trained again" in said
 
 
-def test_a_stranger_needs_receipt_and_data_only(place, tmp_path) -> None:
+def test_a_stranger_needs_receipt_and_data_only(place, tmp_path: Path) -> None:
     """Nothing but receipt.json came along."""
     shutil.copy(place / "run0" / "receipt.json", tmp_path)
     code, said = call("verify", tmp_path, "--data", place / "data.npz")
@@ -90,7 +91,7 @@ def test_a_stranger_needs_receipt_and_data_only(place, tmp_path) -> None:
 
 
 @pytest.mark.slow
-def test_the_demo_is_verified_by_its_receipt(tmp_path) -> None:
+def test_the_demo_is_verified_by_its_receipt(tmp_path: Path) -> None:
     """How the demo makes its parts is in its receipt, so that nothing else need come along."""
     code, said = call("demo", "--out", tmp_path / "demo", "--epochs", 1, "--no-report")
     assert code == 0, said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from isoconv import memory
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def place(tmp_path_factory: pytest.TempPathFactory):
     """A run of one epoch, and its data."""
     place = tmp_path_factory.mktemp("words")
     labels = np.arange(40) % 2
@@ -26,7 +27,7 @@ def place(tmp_path_factory):
 
 
 @pytest.fixture
-def run(place, tmp_path):
+def run(place, tmp_path: Path):
     """A copy of the run to spoil."""
     return shutil.copytree(place / "run", tmp_path / "run")
 
@@ -42,7 +43,7 @@ def run(place, tmp_path):
         (("resume", "x", "--save-every", "-1"), "--save-every must be at least 0; got -1"),
     ],
 )
-def test_options(words, message) -> None:
+def test_options(words: tuple[str, ...], message: str) -> None:
     """A value that is missing is not the next word; one that makes no sense is named as typed."""
     assert message in " ".join(fail(*words).split())
     assert memory.set_limit(None) is None
@@ -71,7 +72,9 @@ def test_a_limit_that_python_alone_exceeds(place) -> None:
 
 
 @pytest.mark.parametrize("out", [".", "..", "/"])
-def test_a_run_needs_a_folder_of_its_own(place, tmp_path, monkeypatch, out) -> None:
+def test_a_run_needs_a_folder_of_its_own(
+    place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str
+) -> None:
     """Nothing is trained into the current folder, nor into one around it."""
     (tmp_path / "inside").mkdir()
     monkeypatch.chdir(tmp_path / "inside")
@@ -81,7 +84,7 @@ def test_a_run_needs_a_folder_of_its_own(place, tmp_path, monkeypatch, out) -> N
 
 
 @pytest.mark.parametrize("command", ["train", "demo"])
-def test_a_name_that_is_too_long(place, tmp_path, command) -> None:
+def test_a_name_that_is_too_long(place, tmp_path: Path, command: str) -> None:
     """The folder that cannot be made is named, and nothing is said of what was saved before."""
     data = [place / "data.npz"] if command == "train" else []
     for out in (tmp_path / ("x" * 300), tmp_path / ("x" * 300) / "run"):
@@ -90,7 +93,7 @@ def test_a_name_that_is_too_long(place, tmp_path, command) -> None:
         assert "saved before" not in said
 
 
-def test_runs_that_lack_something(run, tmp_path) -> None:
+def test_runs_that_lack_something(run, tmp_path: Path) -> None:
     """Each says what is missing, and what can be done all the same."""
     alone = tmp_path / "alone"
     alone.mkdir()
@@ -114,7 +117,7 @@ def test_runs_that_lack_something(run, tmp_path) -> None:
         ("summary", ""), ("train", "x", "--out", ""), ("--max-memory", "", "info"),
     ],
 )  # fmt: skip
-def test_an_empty_word(run, words) -> None:
+def test_an_empty_word(run, words: tuple[str, ...]) -> None:
     """Such as a shell makes of a variable that is not set: it is not the current folder."""
     said = fail(*(word.format(run=run) for word in words))
     assert "may be empty; got " in said or "--max-memory needs a size" in said

@@ -1,6 +1,10 @@
 """Convolutions of every kind, for tests: `contractions()` draws them."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
@@ -8,8 +12,11 @@ from tests.run.graphs import numbers, specials
 
 import isoconv.ops as ops
 from isoconv.graph.builder import GraphBuilder
+from isoconv.graph.ir import DType, Graph
+from isoconv.graph.operation import Array
 
 WIDTHS = (1, 3, 7, 8, 9, 15, 16, 17, 33)
+FLOATS: list[DType] = ["float32", "float32", "float64"]
 
 
 @dataclass(frozen=True)
@@ -21,20 +28,22 @@ class Contraction:
     channels: int
     filters: int
     images: int = 2
-    dtype: str = "float32"
+    dtype: DType = "float32"
 
     @property
-    def outputs(self):
+    def outputs(self) -> tuple[int, ...]:
         """Sizes of the result."""
         return self.geometry.output_sides(self.sides)
 
     @property
-    def weights(self):
+    def weights(self) -> tuple[int, ...]:
         """Shape of the kernel."""
         return (*self.geometry.kernel, self.channels // self.geometry.groups, self.filters)
 
 
-def contraction(kernel, sides, channels, filters, **given):
+def contraction(
+    kernel: tuple[int, ...], sides: tuple[int, ...], channels: int, filters: int, **given: Any
+) -> Contraction:
     """A convolution with the same settings on every axis."""
     rank = len(kernel)
     stride, dilation = given.pop("stride", 1), given.pop("dilation", 1)
@@ -48,7 +57,7 @@ def contraction(kernel, sides, channels, filters, **given):
 
 
 @st.composite
-def contractions(draw):
+def contractions(draw: st.DrawFn) -> Contraction:
     """Small convolutions of ranks 0 to 3, with channels around the width of vectors."""
     rank = draw(st.integers(0, 3))
     kernel, stride, padding, dilation, sides = [], [], [], [], []
@@ -65,12 +74,12 @@ def contractions(draw):
         tuple(kernel), tuple(stride), tuple(padding), tuple(dilation),
         groups=groups, flip=draw(st.booleans()),
     )  # fmt: skip
-    dtype = draw(st.sampled_from(["float32", "float32", "float64"]))
+    dtype = draw(st.sampled_from(FLOATS))
     return Contraction(geometry, tuple(sides), channels, filters, draw(st.integers(1, 3)), dtype)
 
 
 @st.composite
-def _channels(draw):
+def _channels(draw: st.DrawFn) -> tuple[int, int, int]:
     """Groups, channels and filters: one group, a few, or a group for each channel."""
     kind = draw(st.sampled_from(["one", "one", "few", "depthwise", "multiplied"]))
     if kind == "one":
@@ -82,7 +91,9 @@ def _channels(draw):
     return channels, channels, channels * (2 if kind == "multiplied" else 1)
 
 
-def conv_graph(case, wanted=("conv", "conv_grad_input", "conv_grad_weight")):
+def conv_graph(
+    case: Contraction, wanted: Sequence[str] = ("conv", "conv_grad_input", "conv_grad_weight")
+) -> Graph:
     """A graph with these of the three contractions as outputs."""
     b = GraphBuilder()
     x = b.input("dataset", "x", (*case.sides, case.channels), case.dtype)
@@ -98,7 +109,9 @@ def conv_graph(case, wanted=("conv", "conv_grad_input", "conv_grad_weight")):
     return b.graph([(name, made[name]()) for name in wanted])
 
 
-def conv_arrays(case, make=numbers):
+def conv_arrays(
+    case: Contraction, make: Callable[[tuple[int, ...], DType, int], Array] = numbers
+) -> dict[str, Array]:
     """Values for the inputs of `conv_graph`: ``make(shape, dtype, seed)``."""
     return {
         "x": make((case.images, *case.sides, case.channels), case.dtype, 0),
@@ -107,6 +120,6 @@ def conv_arrays(case, make=numbers):
     }
 
 
-def extremes(shape, dtype, seed):
+def extremes(shape: tuple[int, ...], dtype: str, seed: int) -> Array:
     """Zeros, subnormals, largest finite numbers and ordinary ones, of both signs."""
     return np.random.default_rng(seed).choice(specials(dtype), shape)

@@ -1,18 +1,22 @@
 """Runs one kernel on arrays, for tests: `run_kernel(spec, arrays, images)`."""
 
+from __future__ import annotations
+
 import ctypes
 import functools
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from isoconv.compile.native.jit import LoadedLibrary
-from isoconv.compile.native.kernels import emit_object
+from isoconv.compile.native.kernels import KernelSpec, emit_object
 from isoconv.compile.native.loops import CONTEXT, CONTEXT_SLOTS
-from isoconv.compile.target import host_target
+from isoconv.compile.target import Target, host_target
+from isoconv.graph.operation import Array
 
 
 @functools.lru_cache(maxsize=64)
-def _kernel(spec, target):
+def _kernel(spec: KernelSpec, target: Target) -> tuple[LoadedLibrary, Callable[..., None]]:
     loaded = LoadedLibrary([emit_object(spec, target, "kernel_under_test")], target)
     function = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(
         loaded.address("kernel_under_test")
@@ -20,7 +24,7 @@ def _kernel(spec, target):
     return loaded, function
 
 
-def aligned(array):
+def aligned(array: Array) -> Array:
     """A copy that starts on a cache line and has room to read past its end."""
     raw = np.zeros(array.nbytes + 256, np.uint8)
     start = -raw.ctypes.data % 64
@@ -29,7 +33,14 @@ def aligned(array):
     return copy
 
 
-def run_kernel(spec, arrays, images=1, first=0, target=None, parts=1) -> None:
+def run_kernel(
+    spec: KernelSpec,
+    arrays: Sequence[Array],
+    images: int = 1,
+    first: int = 0,
+    target: Target | None = None,
+    parts: int = 1,
+) -> None:
     """Call the kernel once for each part of the work; the arrays are changed in place."""
     target = target or host_target()
     _, function = _kernel(spec, target)

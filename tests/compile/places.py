@@ -1,16 +1,24 @@
 """Arrays with gaps between their rows, for tests of kernels: `placed(array, gaps, buffer)`."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import EllipsisType
+
 import numpy as np
 from tests.compile.harness import aligned
 
 from isoconv.compile.pointwise.expression import Expression, Operand
-from isoconv.compile.target import target_named
+from isoconv.compile.target import Target, target_named
 from isoconv.errors import ArgumentError
+from isoconv.graph.operation import Array
 
 FILLER = 77.0
 
 
-def placed(array, buffer, gaps=(), *, image=True):
+def placed(
+    array: Array, buffer: int, gaps: Sequence[int] = (), *, image: bool = True
+) -> tuple[Array, Operand, Array]:
     """A larger array with `array` in its corner (1, 1, ...) per gapped axis, and its operand.
 
     Args:
@@ -26,23 +34,23 @@ def placed(array, buffer, gaps=(), *, image=True):
     whole = np.full((*array.shape[:lead], *sizes), FILLER, array.dtype)
     starts = [min(g, 1) for g in gaps]
     corner = tuple(slice(s, s + n) for s, n in zip(starts, array.shape[lead:], strict=True))
-    view = (slice(None),) * lead
-    whole[view + corner] = array
+    where: tuple[slice | EllipsisType, ...] = (*(slice(None),) * lead, *corner, ...)
+    whole[where] = array
     whole = aligned(whole)
     strides = [int(np.prod(sizes[d + 1 :])) for d in range(axes)]
     offset = sum(first * s for first, s in zip(starts, strides, strict=True))
     operand = Operand(
         buffer, str(array.dtype), tuple(strides), int(np.prod(sizes)) if image else 0, offset
     )
-    return whole, operand, whole[(*view, *corner, ...)]
+    return whole, operand, whole[where]
 
 
-def plain_store(dtype, *where):
+def plain_store(dtype: str, *where: Operand) -> Expression:
     """An epilogue that stores its root in these places."""
     return Expression((), dtype, (), tuple((0, place) for place in where))
 
 
-def targets():
+def targets() -> list[Target]:
     """Every target that this machine runs."""
     found = []
     for name in ("avx512", "avx2", "sse", "generic", "neon"):
@@ -53,7 +61,7 @@ def targets():
     return found
 
 
-def same_bits(a, b) -> None:
+def same_bits(a: Array, b: Array) -> None:
     """Equality of every bit; all NaN count as one."""
     assert a.shape == b.shape, (a.shape, b.shape)
     assert a.dtype == b.dtype

@@ -1,5 +1,9 @@
 """Conditions of eight elements in a byte: stored by one kernel and read by another."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import pytest
 from tests.compile.harness import aligned, run_kernel
@@ -12,15 +16,15 @@ from isoconv.compile.lower.driver import lower
 from isoconv.compile.pointwise.bits import BITS, suits_bits
 from isoconv.compile.pointwise.expression import Domain, Expression, Operand, Step
 from isoconv.compile.pointwise.kernel import PointwiseSpec
-from isoconv.compile.target import host_target
+from isoconv.compile.target import Target, host_target
 from isoconv.graph.builder import GraphBuilder
-from isoconv.graph.ir import TensorSpec
+from isoconv.graph.ir import DType, Graph, TensorSpec
 
 SAME = ops.ConvGeometry((3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1))
 HALF = ops.WindowGeometry((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1))
 
 
-def masked(shape, dtype="float32"):
+def masked(shape: tuple[int, ...], dtype: DType = "float32") -> tuple[GraphBuilder, int, int]:
     """ReLU, and its gradient in a kernel of its own, where it meets what comes from ReLU."""
     b = GraphBuilder()
     x, dy = b.input("dataset", "x", shape, dtype), b.input("dataset", "dy", shape, dtype)
@@ -30,10 +34,10 @@ def masked(shape, dtype="float32"):
     return b, y, b.add("relu_grad", y, later)
 
 
-def operands_of(graph, images, target):
+def operands_of(graph: Graph, images: int, target: Target) -> tuple[list[str], list[str]]:
     """Element types of all that the graph's kernels read and write."""
 
-    def place(name, spec, region):
+    def place(name: str, spec: TensorSpec, region: str) -> Placement:
         buffer = Buffer(region, name, spec.size * spec.itemsize)
         image = spec.size if spec.batched else 0
         return Placement(buffer, spec.dtype, dense_strides(spec.shape), image, 0, "shifted")
@@ -43,7 +47,8 @@ def operands_of(graph, images, target):
     }
     outputs = {name: place(name, graph[i].spec, "output") for name, i in graph.outputs}
     lowered = lower(graph, target, capacity=images, inputs=inputs, outputs=outputs)
-    expressions = [call.spec.expression for call in lowered.shard]
+    specs: list[Any] = [call.spec for call in lowered.shard]
+    expressions = [spec.expression for spec in specs]
     return (
         [place.dtype for e in expressions for place in e.operands],
         [place.dtype for e in expressions for _, place in e.stores],
@@ -53,7 +58,7 @@ def operands_of(graph, images, target):
 @pytest.mark.parametrize("shape", [(8,), (16,), (24,), (5, 8), (3, 7, 40), (2, 2, 3, 16)])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
-def test_special_values(shape, dtype, target) -> None:
+def test_special_values(shape: tuple[int, ...], dtype: DType, target: Target) -> None:
     """Zeros of both signs, subnormals, infinities and NaN; rows that end within a vector."""
     b, _, dx = masked(shape, dtype)
     graph = b.graph([("dx", dx)])
@@ -65,9 +70,12 @@ def test_special_values(shape, dtype, target) -> None:
 
 
 @pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
-def test_bits_where_vectors_fill_bytes(target) -> None:
+def test_bits_where_vectors_fill_bytes(target: Target) -> None:
     """Bits are stored where vectors are long enough and channels fill bytes; else numbers are."""
-    for channels, dtype in ((8, "float32"), (24, "float64"), (12, "float32"), (3, "float32")):
+    cases: list[tuple[int, DType]] = [
+        (8, "float32"), (24, "float64"), (12, "float32"), (3, "float32")
+    ]  # fmt: skip
+    for channels, dtype in cases:
         b, _, dx = masked((5, channels), dtype)
         read, stored = operands_of(b.graph([("dx", dx)]), 3, target)
         bits = channels % 8 == 0 and target.lanes(dtype) >= 8
@@ -77,7 +85,7 @@ def test_bits_where_vectors_fill_bytes(target) -> None:
 
 @pytest.mark.parametrize("channels", [8, 24, 64])
 @pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
-def test_kernels_of_all_families(channels, target) -> None:
+def test_kernels_of_all_families(channels: int, target: Target) -> None:
     """Stored behind convolutions, sums and pooling; read behind gradients and before sums."""
     b = GraphBuilder()
     x = b.input("dataset", "x", (6, 6, channels))
@@ -103,7 +111,7 @@ def test_kernels_of_all_families(channels, target) -> None:
 
 @pytest.mark.parametrize("parts", [1, 2, 3, 7])
 @pytest.mark.parametrize("size", [8, 24, 1000, 4104])
-def test_parts_of_a_team(parts, size) -> None:
+def test_parts_of_a_team(parts: int, size: int) -> None:
     """Threads write bytes of their own, and all of them."""
     target = host_target()
     if target.lanes("float32") < 8:

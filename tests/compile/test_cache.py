@@ -1,11 +1,15 @@
 """The cache of kernels on disk: private, bounded, checked, and safe for many processes."""
 
+from __future__ import annotations
+
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,28 +19,28 @@ KEY, OTHER = "a" * 64, "b" * 64
 
 
 @pytest.fixture
-def cache(tmp_path):
+def cache(tmp_path: Path) -> KernelCache:
     """An empty cache."""
     return KernelCache(tmp_path / "kernels")
 
 
-def permissions(path):
+def permissions(path: Path) -> int:
     """The permission bits of a file or folder."""
     return path.stat().st_mode & 0o777
 
 
-def entry(cache, key=KEY):
+def entry(cache: KernelCache, key: str = KEY) -> Path:
     """The one file of a key."""
     (path,) = [path for path, _, _ in cache.entries() if key in path.name]
     return path
 
 
-def used_at(cache, key, seconds) -> None:
+def used_at(cache: KernelCache, key: str, seconds: int) -> None:
     """Say when an entry was last used."""
     os.utime(entry(cache, key), (seconds, seconds))
 
 
-def test_what_is_put_is_got(cache) -> None:
+def test_what_is_put_is_got(cache: KernelCache) -> None:
     """Object code comes back as it was, empty code too."""
     assert cache.get(KEY) is None
     for code in (b"machine code", b"", bytes(range(256)) * 50):
@@ -46,7 +50,7 @@ def test_what_is_put_is_got(cache) -> None:
     assert len(cache.entries()) == 1
 
 
-def test_another_process_reads_it(cache) -> None:
+def test_another_process_reads_it(cache: KernelCache) -> None:
     """A second cache on the same folder finds the entry."""
     cache.put(KEY, b"code")
     assert KernelCache(cache.folder).get(KEY) == b"code"
@@ -66,7 +70,7 @@ def test_another_process_reads_it(cache) -> None:
     ],
     ids=["empty", "header cut", "truncated", "longer", "a bit", "format", "foreign", "bare object"],
 )
-def test_a_damaged_entry_is_removed(cache, damage) -> None:
+def test_a_damaged_entry_is_removed(cache: KernelCache, damage: Callable[..., Any]) -> None:
     """What is not as it was written is not given out, and makes room for a new entry."""
     cache.put(KEY, b"code" * 100)
     path = entry(cache)
@@ -77,7 +81,7 @@ def test_a_damaged_entry_is_removed(cache, damage) -> None:
     assert cache.get(KEY) == b"new"
 
 
-def test_an_entry_of_another_key_is_noticed(cache) -> None:
+def test_an_entry_of_another_key_is_noticed(cache: KernelCache) -> None:
     """A whole entry under a name that is not its own is as foreign as any other file."""
     cache.put(KEY, b"code of one kernel")
     cache.put(OTHER, b"code of another")
@@ -85,7 +89,7 @@ def test_an_entry_of_another_key_is_noticed(cache) -> None:
     assert cache.get(KEY) is None
 
 
-def test_private(tmp_path) -> None:
+def test_private(tmp_path: Path) -> None:
     """A new folder and its entries are for this user alone, whatever the umask."""
     before = os.umask(0)
     try:
@@ -97,7 +101,7 @@ def test_private(tmp_path) -> None:
     assert permissions(entry(cache)) & 0o077 == 0
 
 
-def test_no_folder_is_no_error(tmp_path, monkeypatch) -> None:
+def test_no_folder_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no folder can be made, kernels are compiled each time."""
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path / "file"))
@@ -109,7 +113,7 @@ def test_no_folder_is_no_error(tmp_path, monkeypatch) -> None:
     assert cache.clear() == 0
 
 
-def test_a_folder_that_vanishes_is_no_error(cache) -> None:
+def test_a_folder_that_vanishes_is_no_error(cache: KernelCache) -> None:
     """Somebody may clear all caches while a program runs."""
     cache.put(KEY, b"code")
     entry(cache).unlink()
@@ -120,11 +124,13 @@ def test_a_folder_that_vanishes_is_no_error(cache) -> None:
 
 
 @pytest.mark.parametrize("step", ["tempfile.mkstemp", "os.fdopen", "pathlib.Path.replace"])
-def test_a_full_disk_is_no_error(cache, monkeypatch, step) -> None:
+def test_a_full_disk_is_no_error(
+    cache: KernelCache, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
     """What cannot be written is not kept, and nothing half-written stays."""
     cache.put(OTHER, b"before")
 
-    def full(*args, **_) -> None:
+    def full(*args: Path, **_: Any) -> None:
         if args and isinstance(args[0], int):
             os.close(args[0])
         raise OSError(28, "No space left on device")
@@ -137,7 +143,7 @@ def test_a_full_disk_is_no_error(cache, monkeypatch, step) -> None:
     assert len(list(cache.folder.iterdir())) == 1
 
 
-def test_the_least_recently_used_go_first(tmp_path) -> None:
+def test_the_least_recently_used_go_first(tmp_path: Path) -> None:
     """Trimming keeps what was used last, as many as the bound allows."""
     cache = KernelCache(tmp_path / "kernels", bound=3500)
     keys = [letter * 64 for letter in "abcde"]
@@ -151,7 +157,7 @@ def test_the_least_recently_used_go_first(tmp_path) -> None:
     assert sum(size for _, size, _ in cache.entries()) <= 3500
 
 
-def test_the_bound_holds_by_itself(tmp_path) -> None:
+def test_the_bound_holds_by_itself(tmp_path: Path) -> None:
     """Whoever writes on and on does not fill the disk."""
     cache = KernelCache(tmp_path / "kernels", bound=20_000)
     for number in range(200):
@@ -163,7 +169,7 @@ def test_the_bound_holds_by_itself(tmp_path) -> None:
     assert again.get(KEY) is not None
 
 
-def test_clear(cache) -> None:
+def test_clear(cache: KernelCache) -> None:
     """Clearing tells how many entries there were, and leaves other files alone."""
     for key in (KEY, OTHER):
         cache.put(key, b"code")
@@ -172,10 +178,13 @@ def test_clear(cache) -> None:
     assert [path.name for path in cache.folder.iterdir()] == ["notes.txt"]
 
 
-def test_the_default_folder_is_the_users_own(monkeypatch, tmp_path) -> None:
+def test_the_default_folder_is_the_users_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Linux's rule for cache folders is followed."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     folder = default_folder()
+    assert folder is not None
     if sys.platform == "linux":
         assert folder.is_relative_to(tmp_path)
     assert "isoconv" in folder.parts
@@ -200,7 +209,7 @@ print("done")
 """
 
 
-def test_processes_at_once(tmp_path) -> None:
+def test_processes_at_once(tmp_path: Path) -> None:
     """Processes that write, read and trim at the same time see whole entries or none."""
     folder = tmp_path / "kernels"
     processes = [
@@ -233,10 +242,10 @@ for spec in specs:
 """
 
 
-def test_processes_that_compile_the_same_at_once(tmp_path) -> None:
+def test_processes_that_compile_the_same_at_once(tmp_path: Path) -> None:
     """All come to the same machine code, which is what one process comes to by itself."""
 
-    def start(folder):
+    def start(folder: Path) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-c", COMPILER, str(folder)], stdout=subprocess.PIPE, text=True
         )
@@ -250,7 +259,7 @@ def test_processes_that_compile_the_same_at_once(tmp_path) -> None:
     assert all(path.suffix == ".kernel" for path in (tmp_path / "shared").iterdir())
 
 
-def test_a_process_that_is_killed_leaves_whole_entries(tmp_path) -> None:
+def test_a_process_that_is_killed_leaves_whole_entries(tmp_path: Path) -> None:
     """Killed in the middle of compiling: whoever comes next finds nothing that is half there."""
     alone = subprocess.run(
         [sys.executable, "-c", COMPILER, str(tmp_path / "alone")],
@@ -272,10 +281,10 @@ def test_a_process_that_is_killed_leaves_whole_entries(tmp_path) -> None:
     assert again == alone
 
 
-def test_no_home_folder(monkeypatch) -> None:
+def test_no_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     """A user without a home folder has no cache, and none is made in the working folder."""
 
-    def nobody(_) -> None:
+    def nobody(_: int) -> None:
         raise KeyError("getpwuid(): uid not found")
 
     for name in ("HOME", "XDG_CACHE_HOME"):
@@ -318,7 +327,7 @@ app(["info"])
 """
 
 
-def test_working_without_a_home_folder(tmp_path) -> None:
+def test_working_without_a_home_folder(tmp_path: Path) -> None:
     """Kernels are compiled anew each time, data folders must be named, and ``info`` says so."""
     place = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     for name in ("HOME", "XDG_CACHE_HOME"):

@@ -1,5 +1,9 @@
 """Clipping kernels against the written order of a square norm."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import pytest
 from tests.compile.harness import aligned, run_kernel
@@ -8,9 +12,13 @@ from tests.run.graphs import numbers, specials
 
 from isoconv.arithmetic.sums import NORM_BLOCK, square_norm_blocks
 from isoconv.compile.reduction.clip import BLOCK, ClipBlocksSpec, ClipFactorSpec
+from isoconv.compile.target import Target
+from isoconv.graph.operation import Array
 
 
-def clip(vector, limit, parts=1, target=None):
+def clip(
+    vector: Array, limit: float, parts: int = 1, target: Target | None = None
+) -> tuple[np.float32, np.float32]:
     """Sum of squares, then the factor, by the kernels."""
     blocks = -(-vector.size // BLOCK)
     sums, factor = aligned(np.full(blocks, 7, np.float32)), np.full(1, 7, np.float32)
@@ -19,16 +27,16 @@ def clip(vector, limit, parts=1, target=None):
     return sums[0], factor[0]
 
 
-def expected(vector, limit):
+def expected(vector: Array, limit: float) -> tuple[np.float32, np.float32]:
     """The same from the arithmetic's own functions."""
     with np.errstate(all="ignore"):
         total = np.float32(square_norm_blocks(vector))
         norm = np.sqrt(total)
-        limit = np.float32(limit)
-        return total, limit / norm if norm > limit else np.float32(1)
+        most = np.float32(limit)
+        return total, most / norm if norm > most else np.float32(1)
 
 
-def check(vector, limit, **settings) -> None:
+def check(vector: Array, limit: float, **settings: Any) -> None:
     """Bits of the sum and of the factor."""
     same_bits(np.array(clip(vector, limit, **settings)), np.array(expected(vector, limit)))
 
@@ -39,28 +47,28 @@ def test_one_block_size() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 7, 8, 9, 4095, 4096, 4097, 3 * 4096 + 13, 11 * 4096])
-def test_sizes(size) -> None:
+def test_sizes(size: int) -> None:
     """Vectors that fill no partial sum, no block, and no level of the tree."""
     check(numbers(size), 1.0, parts=1 if size % 2 else 3)
 
 
 @pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
-def test_targets(target) -> None:
+def test_targets(target: Target) -> None:
     """Every target gives the same bits."""
     check(numbers(2 * 4096 + 5), 0.5, target=target)
 
 
 @pytest.mark.parametrize("limit", [1e-3, 4.9999995, 5.0, 5.000001, 1e30])
-def test_limits(limit) -> None:
+def test_limits(limit: float) -> None:
     """A norm of exactly the limit is left alone; 5 = |(3, 4)|."""
-    vector = np.float32([3, 4])
+    vector = np.array([3, 4], np.float32)
     _, factor = clip(vector, float(np.float32(limit)))
     assert (factor < 1) == (np.float32(limit) < 5)
     check(vector, float(np.float32(limit)))
 
 
 @pytest.mark.parametrize("value", [0.0, -0.0, np.inf, np.nan])
-def test_values_without_a_direction(value) -> None:
+def test_values_without_a_direction(value: float) -> None:
     """A norm that is 0, infinite or NaN gives a factor of 1, 0 or 1."""
     vector = np.full(9, value, np.float32)
     _, factor = clip(vector, 2.0)

@@ -1,5 +1,7 @@
 """Convolutions, linear layers and their gradients by the input, bit for bit."""
 
+from __future__ import annotations
+
 import math
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from tests.compile.geometries import (
     WIDTHS,
+    Contraction,
     contraction,
     contractions,
     conv_arrays,
@@ -17,8 +20,9 @@ from tests.compile.places import same_bits, targets
 from tests.run.graphs import check, random_arrays
 
 import isoconv.ops as ops
+from isoconv.compile.target import Target
 from isoconv.graph.builder import GraphBuilder
-from isoconv.graph.ir import Graph
+from isoconv.graph.ir import DType, Graph
 from isoconv.ops.interpret import interpret
 from isoconv.run.inference import Predictor
 
@@ -27,20 +31,20 @@ BOTH = ("conv", "conv_grad_input")
 
 @settings(max_examples=15, deadline=None, derandomize=True)
 @given(contractions())
-def test_any_geometry(case) -> None:
+def test_any_geometry(case: Contraction) -> None:
     """Random ranks, kernels, strides, paddings, dilations, groups and channels."""
     check(conv_graph(case, BOTH), conv_arrays(case), case.images)
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_widths(width) -> None:
+def test_widths(width: int) -> None:
     """Numbers of lanes around the width of a vector: filters forward, channels backward."""
     case = contraction((2,), (7,), width, width, padding=1)
     check(conv_graph(case, BOTH), conv_arrays(case), 2)
 
 
 @pytest.mark.parametrize("images", [1, 16, 300])
-def test_linear(images) -> None:
+def test_linear(images: int) -> None:
     """Rows in register tiles, in halves of them, and in chunks."""
     case = contraction((), (), 5, 17, images=images)
     check(conv_graph(case, BOTH), conv_arrays(case), images)
@@ -58,7 +62,7 @@ def test_flat_positions() -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("groups", [1, 6], ids=["whole", "depthwise"])
-def test_special_values(dtype, groups) -> None:
+def test_special_values(dtype: DType, groups: int) -> None:
     """Zeros of both signs, subnormals and overflows; sums that become infinite or NaN."""
     case = contraction((2, 3), (5, 6), 6, 6, groups=groups, padding=1, images=4, dtype=dtype)
     check(conv_graph(case, BOTH), conv_arrays(case, extremes), 4)
@@ -91,7 +95,7 @@ def test_exact_zero_sums() -> None:
     assert not np.signbit(found).any()
 
 
-def epilogue_graph(kernel, padding):
+def epilogue_graph(kernel: tuple[int, ...], padding: tuple[tuple[int, int], ...]) -> Graph:
     """A convolution with all kinds of pointwise work behind it."""
     b = GraphBuilder()
     x = b.input("dataset", "x", (6, 5, 4))
@@ -120,7 +124,7 @@ PLANE_AND_POSITIONS = pytest.mark.parametrize(
 
 
 @PLANE_AND_POSITIONS
-def test_epilogues(kernel, padding) -> None:
+def test_epilogues(kernel: tuple[int, ...], padding: tuple[tuple[int, int], ...]) -> None:
     """Bias, normalisation, residual, gate, dropout, conversion and several stores."""
     graph = epilogue_graph(kernel, padding)
     check(graph, random_arrays(graph, 3), 3)
@@ -182,7 +186,7 @@ def test_sources_with_gaps() -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
-def test_targets(target, dtype) -> None:
+def test_targets(target: Target, dtype: DType) -> None:
     """Every instruction set, with and without a fused multiply-add, gives the same bits."""
     case = contraction((2, 2), (4, 5), 3, 9, stride=2, padding=1, dtype=dtype)
     check(conv_graph(case), conv_arrays(case, extremes), 2, target=target)
@@ -201,7 +205,7 @@ def test_targets(target, dtype) -> None:
     ids=["plane", "positions", "depthwise", "volume", "one chunk"],
 )
 @pytest.mark.parametrize("images", [1, 2])
-def test_a_team_shares_the_work(case, images) -> None:
+def test_a_team_shares_the_work(case: Contraction, images: int) -> None:
     """Three threads on one shard, kernel by kernel: each result is made once, and the same."""
     graph = conv_graph(case, BOTH)
     arrays = conv_arrays(case)
@@ -213,7 +217,9 @@ def test_a_team_shares_the_work(case, images) -> None:
         same_bits(found[name], array)
 
 
-def residual_graph(kernel, padding, channels):
+def residual_graph(
+    kernel: tuple[int, ...], padding: tuple[tuple[int, int], ...], channels: int
+) -> Graph:
     """A convolution with a little pointwise work behind it, and some that takes longer."""
     b = GraphBuilder()
     x = b.input("dataset", "x", (6, 5, channels))
@@ -230,7 +236,9 @@ def residual_graph(kernel, padding, channels):
 
 @PLANE_AND_POSITIONS
 @pytest.mark.parametrize("links", [18, 180], ids=["short", "long"])
-def test_work_behind_short_and_long_chains(kernel, padding, links) -> None:
+def test_work_behind_short_and_long_chains(
+    kernel: tuple[int, ...], padding: tuple[tuple[int, int], ...], links: int
+) -> None:
     """Positions of a tile one after the other and by loops."""
     graph = residual_graph(kernel, padding, links // math.prod(kernel))
     check(graph, random_arrays(graph, 3), 3)

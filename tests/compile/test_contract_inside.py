@@ -1,6 +1,10 @@
 """Contractions that leave out the products with padding: the bits are those of all products."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,12 +18,13 @@ from isoconv.compile.contraction.inside import InsideContractSpec
 from isoconv.compile.contraction.padding import inside_share
 from isoconv.compile.contraction.tiles import choose_inside_tile
 from isoconv.compile.target import target_named
+from isoconv.graph.ir import DType
 
 BOTH = ("conv", "conv_grad_input")
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _everywhere():
+def _everywhere() -> Iterator[None]:
     """Also where it gains nothing, so that small cases reach it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lower_contract, "_INSIDE_SHARE", 1.0)
@@ -28,11 +33,11 @@ def _everywhere():
 
 
 @pytest.fixture
-def made(monkeypatch):
+def made(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The contractions of this kind that calculations are made of."""
     found = []
 
-    def noted(**fields):
+    def noted(**fields: Any) -> InsideContractSpec:
         found.append(InsideContractSpec(**fields))
         return found[-1]
 
@@ -54,7 +59,7 @@ test_a_team_shares_the_work = test_contract.test_a_team_shares_the_work
 test_work_behind_short_and_long_chains = test_contract.test_work_behind_short_and_long_chains
 
 
-def test_groups_of_images(made) -> None:
+def test_groups_of_images(made: list[Any]) -> None:
     """A tile's rows are images; those that fill no group come one by one."""
     case = contraction((3, 3), (3, 3), 20, 24, padding=1, images=11)
     check(conv_graph(case, BOTH), conv_arrays(case), 11)
@@ -63,7 +68,7 @@ def test_groups_of_images(made) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_underflow_beside_padding(made, dtype) -> None:
+def test_underflow_beside_padding(made: list[Any], dtype: DType) -> None:
     """A chain that underflowed to -0.0 is +0.0 after padding, unless all weights are negative."""
     case = contraction((3, 3), (3, 3), 2, 3, padding=1, images=1, dtype=dtype)
     arrays = conv_arrays(case)
@@ -79,7 +84,7 @@ def test_underflow_beside_padding(made, dtype) -> None:
     assert made
 
 
-def test_all_weights_but_one(made) -> None:
+def test_all_weights_but_one(made: list[Any]) -> None:
     """Zeros take their sign, and NaN, from every single weight of a kernel position."""
     case = contraction((3, 3), (2, 2), 18, 5, padding=1, images=1)
     arrays = conv_arrays(case)
@@ -96,7 +101,7 @@ def test_all_weights_but_one(made) -> None:
     assert made
 
 
-def test_gradient_takes_zeros_along_filters(made) -> None:
+def test_gradient_takes_zeros_along_filters(made: list[Any]) -> None:
     """The same of a gradient by the input, whose chains run over filters."""
     case = contraction((3, 3), (2, 2), 5, 21, padding=1, images=1)
     arrays = conv_arrays(case)

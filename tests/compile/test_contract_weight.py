@@ -1,5 +1,7 @@
 """Gradients by the weights of convolutions and linear layers, bit for bit."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from tests.compile.geometries import (
     WIDTHS,
+    Contraction,
     contraction,
     contractions,
     conv_arrays,
@@ -20,26 +23,27 @@ from isoconv.compile.contraction import rules as lower_contract
 from isoconv.compile.contraction import weight_tiles
 from isoconv.compile.contraction.weight_tiles import SPELLED
 from isoconv.graph.builder import GraphBuilder
+from isoconv.graph.ir import DType
 
 WEIGHT = ("conv_grad_weight",)
 
 
 @settings(max_examples=15, deadline=None, derandomize=True)
 @given(contractions())
-def test_any_geometry(case) -> None:
+def test_any_geometry(case: Contraction) -> None:
     """Random ranks, kernels, strides, paddings, dilations, groups and channels."""
     check(conv_graph(case, WEIGHT), conv_arrays(case), case.images)
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_widths(width) -> None:
+def test_widths(width: int) -> None:
     """Numbers of filters around the width of a vector; few channels, then many."""
     case = contraction((2,), (7,), 10 - width % 9, width, padding=1)
     check(conv_graph(case, WEIGHT), conv_arrays(case), 2)
 
 
 @pytest.mark.parametrize("images", [1, 5, 130])
-def test_linear(images) -> None:
+def test_linear(images: int) -> None:
     """Each chain runs over the images."""
     case = contraction((), (), 70, 9, images=images)
     check(conv_graph(case, WEIGHT), conv_arrays(case), images)
@@ -55,7 +59,7 @@ def test_linear(images) -> None:
     ],
     ids=["together", "dilated", "grouped", "strided"],
 )
-def test_large_kernels(settings_) -> None:
+def test_large_kernels(settings_: dict[str, int]) -> None:
     """Kernels of more elements than are written out one by one."""
     given_ = {"filters": 5, "padding": 1, **settings_}
     case = contraction((4, 5), (9, 10), **given_)
@@ -64,7 +68,7 @@ def test_large_kernels(settings_) -> None:
 
 
 @pytest.mark.parametrize("block", [(1, 1), (7, 1), (60, 10**9), (10**9, 10**9)])
-def test_blocks(monkeypatch, block) -> None:
+def test_blocks(monkeypatch: pytest.MonkeyPatch, block: tuple[int, ...]) -> None:
     """However images and rows are cut into blocks, the chain goes on where it was parked."""
     positions, size = block
     monkeypatch.setattr(lower_contract, "_BLOCK_POSITIONS", positions)
@@ -74,7 +78,7 @@ def test_blocks(monkeypatch, block) -> None:
 
 
 @pytest.mark.parametrize("groups", [1, 6], ids=["whole", "depthwise"])
-def test_special_values(groups) -> None:
+def test_special_values(groups: int) -> None:
     """Zeros of both signs, subnormals and overflows; sums that become infinite or NaN."""
     case = contraction((2, 3), (5, 6), 6, 6, groups=groups, padding=1, images=4)
     check(conv_graph(case, WEIGHT), conv_arrays(case, extremes), 4)
@@ -107,7 +111,7 @@ def test_read_by_others() -> None:
 
 
 @pytest.fixture(params=["rows", "columns", "both"])
-def padding_left_out(monkeypatch, request) -> None:
+def padding_left_out(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """Products with padding are left out wherever there are any, with few channels as well."""
     for module in (weight_tiles, lower_contract):
         monkeypatch.setattr(module, "SPELLED", 0)
@@ -128,7 +132,7 @@ def padding_left_out(monkeypatch, request) -> None:
     ],
     ids=["plane", "strided", "grouped", "volume", "row"],
 )
-def test_padding(padding_left_out, case, dtype) -> None:
+def test_padding(padding_left_out: str | None, case: Contraction, dtype: DType) -> None:
     """What products with padding give: -0.0 becomes +0.0, infinities become NaN, else nothing."""
     case = replace(case, images=3, dtype=dtype)
     check(conv_graph(case, WEIGHT), conv_arrays(case), 3)

@@ -1,6 +1,9 @@
 """Depthwise convolution kernels against the references, bit for bit."""
 
+from __future__ import annotations
+
 from math import prod
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,14 +12,29 @@ from tests.compile.places import FILLER, placed, plain_store, same_bits, targets
 
 import isoconv.ops  # noqa: F401 - fills the table of operations
 from isoconv.compile.contraction.depthwise import DepthwiseSpec, DepthwiseWeightSpec
-from isoconv.compile.contraction.index_maps import forward_axes, gradient_phases, halo
+from isoconv.compile.contraction.index_maps import (
+    Phase,
+    forward_axes,
+    gradient_phases,
+    halo,
+)
 from isoconv.compile.pointwise.expression import Domain, Operand
-from isoconv.graph.operation import operation
+from isoconv.compile.target import Target
+from isoconv.graph.ir import DType
+from isoconv.graph.operation import Array, operation
 from isoconv.ops.conv import ConvGradInput
 from isoconv.ops.geometry import ConvGeometry
 
 
-def geometry(kernel, stride=1, padding=0, dilation=1, *, channels, flip=False):
+def geometry(
+    kernel: tuple[int, ...],
+    stride: int = 1,
+    padding: int = 0,
+    dilation: int = 1,
+    *,
+    channels: int,
+    flip: bool = False,
+) -> ConvGeometry:
     """A depthwise geometry with the same settings on every axis."""
     rank = len(kernel)
     pairs = ((padding, padding),) * rank if isinstance(padding, int) else padding
@@ -25,7 +43,7 @@ def geometry(kernel, stride=1, padding=0, dilation=1, *, channels, flip=False):
     )
 
 
-CASES = {
+CASES: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     "3x3": ({"kernel": (3, 3), "padding": 1}, (6, 11)),
     "3x3/2": ({"kernel": (3, 3), "stride": 2, "padding": 1}, (7, 8)),
     "5x5/3": ({"kernel": (5, 5), "stride": 3, "padding": 2}, (8, 10)),
@@ -39,13 +57,13 @@ CASES = {
 }
 
 
-def data(shape, dtype="float32", seed=0):
+def data(shape: tuple[int, ...], dtype: DType = "float32", seed: int = 0) -> Array:
     """Numbers whose sum depends on the order."""
     draw = np.random.default_rng(seed)
     return (draw.standard_normal(shape) * 10.0 ** draw.integers(-2, 3, shape)).astype(dtype)
 
 
-def with_halo(array, room, buffer):
+def with_halo(array: Array, room: list[tuple[int, ...]], buffer: int) -> tuple[Array, Operand]:
     """The array inside a halo of zeros."""
     padded = np.pad(array, [(0, 0), *room, (0, 0)])
     whole, at, _ = placed(padded, buffer)
@@ -53,13 +71,25 @@ def with_halo(array, room, buffer):
     return whole, Operand(buffer, at.dtype, at.strides, at.image, shift)
 
 
-def merged_halo(phases, sides):
+def merged_halo(
+    phases: tuple[Phase, ...] | list[Phase], sides: tuple[int, ...]
+) -> list[tuple[int, ...]]:
     """The widest halo of all phases."""
     found = [halo(phase.axes, sides) for phase in phases]
     return [tuple(max(pair) for pair in zip(*axis, strict=True)) for axis in zip(*found)]  # noqa: B905
 
 
-def convolve(phases, kernel, source, sides, w, result_sides, *, target, parts):
+def convolve(
+    phases: tuple[Phase, ...] | list[Phase],
+    kernel: tuple[int, ...],
+    source: Array,
+    sides: tuple[int, ...],
+    w: Array,
+    result_sides: tuple[int, ...],
+    *,
+    target: Target | None,
+    parts: int,
+) -> Array:
     """Run the kernels of all phases."""
     channels, dtype = source.shape[-1], str(source.dtype)
     room = merged_halo(phases, sides)
@@ -85,7 +115,9 @@ def convolve(phases, kernel, source, sides, w, result_sides, *, target, parts):
     return view
 
 
-def check(name, channels, dtype="float32", target=None, parts=1) -> None:
+def check(
+    name: str, channels: int, dtype: DType = "float32", target: Target | None = None, parts: int = 1
+) -> None:
     """The convolution and both gradients."""
     settings, sides = CASES[name]
     g = geometry(**settings, channels=channels)
@@ -93,7 +125,7 @@ def check(name, channels, dtype="float32", target=None, parts=1) -> None:
     x, dy = data((2, *sides, channels), dtype), data((2, *outputs, channels), dtype, seed=1)
     w = data((*g.kernel, 1, channels), dtype, seed=2)
     forward = forward_axes(g, outputs)
-    run = {"target": target, "parts": parts}
+    run: dict[str, Any] = {"target": target, "parts": parts}
 
     found = convolve([forward], g.kernel, x, sides, w, outputs, **run)
     same_bits(found, operation("conv").reference(g, x, w, images=2))
@@ -123,19 +155,19 @@ def check(name, channels, dtype="float32", target=None, parts=1) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_cases(name) -> None:
+def test_cases(name: str) -> None:
     """Every kind of geometry gives the bits of the reference."""
     check(name, 5, parts=3)
 
 
 @pytest.mark.parametrize("channels", [1, 3, 8, 16, 17, 33])
-def test_channels(channels) -> None:
+def test_channels(channels: int) -> None:
     """Numbers of channels around the vector width."""
     check("3x3/2", channels, parts=2)
 
 
 @pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
-def test_targets(target) -> None:
+def test_targets(target: Target) -> None:
     """Every target gives the same bits."""
     check("3x3", 11, target=target)
 

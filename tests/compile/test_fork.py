@@ -1,11 +1,15 @@
 """Forks beside threads that compile: what the child finds, and what the parent keeps."""
 
+from __future__ import annotations
+
 import contextlib
 import gc
 import os
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import llvmlite.binding as llvm
 import pytest
@@ -16,7 +20,7 @@ from isoconv.compile.native.build import emit_object
 from isoconv.compile.native.collector import collector_paused
 from isoconv.compile.native.kernels import KernelLibrary
 from isoconv.compile.native.runtime import HyperSpec
-from isoconv.compile.target import host_target
+from isoconv.compile.target import Target, host_target
 
 pytestmark = needs_fork
 
@@ -26,7 +30,7 @@ TARGET = host_target()
 class Noted:
     """Notes that it was renewed, and where."""
 
-    def __init__(self, notes, name) -> None:
+    def __init__(self, notes: list[Any], name: str) -> None:
         self.notes, self.name = notes, name
 
     def renew(self) -> None:
@@ -36,12 +40,12 @@ class Noted:
 
 def test_things_are_renewed_in_the_child_alone() -> None:
     """In the order in which they asked for it, each time anew in a child's child; never here."""
-    notes = []
+    notes: list[Any] = []
     things = [Noted(notes, name) for name in "abc"]
     for thing in things:
         fork.renew_in_child(thing, Noted.renew)
 
-    def work():
+    def work() -> tuple[int, list[tuple[str, int]], tuple[int, list[tuple[str, int]]]]:
         below = in_child(lambda: (os.getpid(), notes[3:]))
         return os.getpid(), list(notes), below
 
@@ -53,7 +57,7 @@ def test_things_are_renewed_in_the_child_alone() -> None:
 
 def test_what_is_gone_is_not_renewed() -> None:
     """To ask for renewal keeps nothing alive, and leaves nothing behind."""
-    notes = []
+    notes: list[Any] = []
     # What other tests left behind must not go in between.
     gc.collect()
     before = len(fork._RENEWALS)
@@ -66,10 +70,10 @@ def test_what_is_gone_is_not_renewed() -> None:
     assert in_child(lambda: list(notes)) == []
 
 
-def is_free():
+def is_free() -> bool:
     """Whether another thread of this process may do what must not be cut."""
 
-    def take():
+    def take() -> bool:
         taken = fork.undivided.acquire(timeout=SECONDS)
         fork.undivided.release()
         return taken
@@ -104,7 +108,7 @@ def test_a_fork_inside() -> None:
     assert is_free()
 
 
-def code(number):
+def code(number: int) -> bytes:
     """A kernel compiled."""
     return emit_object(HyperSpec(number), TARGET, "kernel")
 
@@ -146,7 +150,7 @@ def test_kernels_while_another_thread_waits_for_kernels() -> None:
     library.addresses([HyperSpec(1)])
     reached, go_on = threading.Event(), threading.Event()
 
-    def progress(ready, total) -> None:
+    def progress(ready: int, total: int) -> None:
         reached.set()
         go_on.wait()
 
@@ -168,7 +172,7 @@ def test_a_fork_while_kernels_are_reported() -> None:
     specs = [HyperSpec(number) for number in range(1, 5)]
     children = []
 
-    def progress(ready, total) -> None:
+    def progress(ready: int, total: int) -> None:
         if ready == 2:
             children.append(Child(lambda: len(set(library.addresses(specs).values()))))
 
@@ -196,7 +200,7 @@ def test_the_collector_is_not_held_back_in_a_child() -> None:
         thread.join()
     assert gc.isenabled()
 
-    def inside():
+    def inside() -> bool:
         return gc.isenabled()
 
     with collector_paused():
@@ -208,29 +212,33 @@ def test_the_collector_is_not_held_back_in_a_child() -> None:
 
 
 @pytest.fixture
-def helpers(monkeypatch):
+def helpers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     """The helper processes that this process starts; none outlives the test."""
     started = []
     real = subprocess.Popen
 
-    def start(*arguments, **settings):
+    def start(*arguments: Any, **settings: Any) -> Any:
         started.append(real(*arguments, **settings))
         return started[-1]
 
-    monkeypatch.setattr(worker.subprocess, "Popen", start)
+    monkeypatch.setattr(subprocess, "Popen", start)
     yield started
     for process in started:
         assert process.poll() is not None
 
 
 @pytest.mark.parametrize("goes_on", [True, False], ids=["goes on", "gives up"])
-def test_a_child_leaves_its_parents_helpers_alone(helpers, monkeypatch, goes_on) -> None:
+def test_a_child_leaves_its_parents_helpers_alone(
+    helpers: list[Any], monkeypatch: pytest.MonkeyPatch, goes_on: bool
+) -> None:
     """Whether it ends the compilation that it came from or leaves it; the parent's helpers help."""
     jobs = [(f"kernel_{i}", HyperSpec(i)) for i in range(24)]
     expected = {i: emit_object(spec, TARGET, name) for i, (name, spec) in enumerate(jobs)}
-    found, forked, own = {}, [], []
+    found: dict[int, bytes] = {}
+    forked: list[int] = []
+    own: list[str] = []
 
-    def slow(spec, target, name):
+    def slow(spec: HyperSpec, target: Target, name: str) -> bytes:
         own.append(name)
         if forked != [0]:
             time.sleep(0.3)
@@ -241,7 +249,7 @@ def test_a_child_leaves_its_parents_helpers_alone(helpers, monkeypatch, goes_on)
     class LeavingError(Exception):
         pass
 
-    def done(number, content) -> None:
+    def done(number: int, content: bytes) -> None:
         found[number] = content
         if len(found) == 4 and not forked:
             # The child, where this is 0, goes its way through the frames of this test.
@@ -262,13 +270,13 @@ def test_a_child_leaves_its_parents_helpers_alone(helpers, monkeypatch, goes_on)
     assert exit_code(forked[0]) == 0
 
 
-def test_a_child_holds_no_pipe_of_a_helper(helpers) -> None:
+def test_a_child_holds_no_pipe_of_a_helper(helpers: list[Any]) -> None:
     """A helper ends with its parent, however long a child lives that was forked meanwhile."""
     crew = worker.Crew(TARGET)
     crew.grow(1)
     pipes = [helpers[0].stdin.fileno(), helpers[0].stdout.fileno()]
 
-    def look():
+    def look() -> tuple[list[int], int]:
         closed = []
         for pipe in pipes:
             try:
@@ -285,7 +293,7 @@ def test_a_child_holds_no_pipe_of_a_helper(helpers) -> None:
         assert helpers[0].poll() is None
 
 
-def test_children_while_threads_start_helpers(helpers) -> None:
+def test_children_while_threads_start_helpers(helpers: list[Any]) -> None:
     """A fork beside the start of a helper neither hangs nor keeps what starts it waiting."""
 
     def compile_some() -> None:

@@ -1,5 +1,7 @@
 """Halos of zeros that are written around what is there."""
 
+from __future__ import annotations
+
 from itertools import product
 
 import numpy as np
@@ -21,7 +23,7 @@ HALOS = [
 
 @pytest.mark.parametrize(("sides", "halo"), HALOS)
 @pytest.mark.parametrize("parts", [1, 3])
-def test_halo(sides, halo, parts) -> None:
+def test_halo(sides: tuple[int, ...], halo: tuple[tuple[int, int], ...], parts: int) -> None:
     """Zeros outside, and inside what was there; nothing beyond the last image."""
     for channels, dtype in product((1, 3, 21, 64), ("float32", "float64")):
         shape = [n + a + b for n, (a, b) in zip(sides, halo, strict=True)]

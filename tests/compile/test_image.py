@@ -1,6 +1,9 @@
 """The augmentation kernel against the reference, bit for bit."""
 
+from __future__ import annotations
+
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,11 +13,13 @@ from tests.compile.places import FILLER, placed, same_bits, targets
 import isoconv.ops  # noqa: F401 - fills the table of operations
 from isoconv.compile.augmentation.kernel import AugmentSpec
 from isoconv.compile.pointwise.expression import Domain, Operand
-from isoconv.graph.operation import operation
+from isoconv.compile.target import Target
+from isoconv.graph.ir import DType
+from isoconv.graph.operation import Array, operation
 from isoconv.ops.image import TABLE_COLUMNS, Augment
 
 
-def images(count, sides, channels, dtype, seed=0):
+def images(count: int, sides: tuple[int, ...], channels: int, dtype: DType, seed: int = 0) -> Array:
     """Images of random pixels."""
     draw = np.random.default_rng(seed)
     if dtype == "uint8":
@@ -22,7 +27,7 @@ def images(count, sides, channels, dtype, seed=0):
     return draw.standard_normal((count, *sides, channels)).astype(np.float32)
 
 
-def choices(count, sides, seed=1):
+def choices(count: int, sides: tuple[int, ...], seed: int = 1) -> Array:
     """A table of random choices; the first rows change nothing, then one thing each."""
     draw = np.random.default_rng(seed)
     height, width = sides
@@ -39,7 +44,7 @@ def choices(count, sides, seed=1):
         "sin": np.sin(angle),
     }
     rows = np.stack([table[name] for name in TABLE_COLUMNS], axis=1).astype(np.float32)
-    still = np.float32([0, 0, 0, 0, 0, 0, 0, 1, 0])
+    still = np.array([0, 0, 0, 0, 0, 0, 0, 1, 0], np.float32)
     rows[:4] = still
     rows[1, :2] = 2, -1
     rows[2, 2] = 1
@@ -47,7 +52,15 @@ def choices(count, sides, seed=1):
     return rows
 
 
-def augment(x, table, attrs, *, gaps=(), target=None, parts=1):
+def augment(
+    x: Array,
+    table: Array,
+    attrs: Augment,
+    *,
+    gaps: tuple[int, ...] = (),
+    target: Target | None = None,
+    parts: int = 1,
+) -> Array:
     """Run the kernel."""
     source, at, _ = placed(x, 0, gaps)
     result, where, view = placed(np.zeros(x.shape, np.float32), 2, gaps)
@@ -65,7 +78,7 @@ def augment(x, table, attrs, *, gaps=(), target=None, parts=1):
     return view
 
 
-def check(x, table, attrs, **settings) -> None:
+def check(x: Array, table: Array, attrs: Augment, **settings: Any) -> None:
     """Compare with the reference."""
     expected = operation("augment").reference(attrs, x, table, images=len(x))
     same_bits(augment(x, table, attrs, **settings), expected)
@@ -74,7 +87,7 @@ def check(x, table, attrs, **settings) -> None:
 @pytest.mark.parametrize("interpolate", [False, True])
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 @pytest.mark.parametrize("channels", [1, 3, 17])
-def test_images(channels, dtype, interpolate) -> None:
+def test_images(channels: int, dtype: DType, interpolate: bool) -> None:
     """Both dtypes, copied and turned, with fill."""
     x = images(12, (7, 10), channels, dtype)
     attrs = Augment(fill=0.3, interpolate=interpolate)
@@ -83,7 +96,7 @@ def test_images(channels, dtype, interpolate) -> None:
 
 @pytest.mark.parametrize("interpolate", [False, True])
 @pytest.mark.parametrize("gaps", [(2, 3), (1, 2, 1)])
-def test_gaps(gaps, interpolate) -> None:
+def test_gaps(gaps: tuple[int, ...], interpolate: bool) -> None:
     """Gaps between rows, columns and channels."""
     x = images(8, (6, 9), 3, "uint8")
     check(x, choices(8, (6, 9)), Augment(interpolate=interpolate), gaps=gaps)
@@ -91,7 +104,7 @@ def test_gaps(gaps, interpolate) -> None:
 
 @pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
 @pytest.mark.parametrize("interpolate", [False, True])
-def test_targets(interpolate, target) -> None:
+def test_targets(interpolate: bool, target: Target) -> None:
     """Every target gives the same bits."""
     x = images(9, (28, 28), 1, "uint8")
     check(x, choices(9, (28, 28)), Augment(interpolate=interpolate), target=target)
@@ -119,7 +132,7 @@ def test_gathered() -> None:
 
 
 @pytest.mark.parametrize("interpolate", [False, True])
-def test_planes(interpolate) -> None:
+def test_planes(interpolate: bool) -> None:
     """Channels that do not lie side by side: an image held as planes."""
     x, table = images(8, (6, 9), 3, "uint8"), choices(8, (6, 9))
     attrs = Augment(interpolate=interpolate)

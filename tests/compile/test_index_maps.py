@@ -1,6 +1,9 @@
 """Index maps against the definition of a convolution, position by position."""
 
+from __future__ import annotations
+
 from itertools import product
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +15,7 @@ from isoconv.ops.window import covered, offsets
 
 
 @st.composite
-def lines(draw):
+def lines(draw: st.DrawFn) -> tuple[ConvGeometry, int]:
     """A geometry along one axis and a size that it fits."""
     kernel, dilation = draw(st.integers(1, 5)), draw(st.integers(1, 3))
     padding = draw(st.tuples(st.integers(0, 6), st.integers(0, 6)))
@@ -23,7 +26,7 @@ def lines(draw):
     return ConvGeometry((kernel,), (stride,), (padding,), (dilation,), flip=flip), size
 
 
-def tap_of(taps, t):
+def tap_of(taps: tuple[int, ...], t: int) -> int:
     """Kernel position of tap t."""
     _, first, step = taps
     return first + t * step
@@ -31,7 +34,7 @@ def tap_of(taps, t):
 
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(lines())
-def test_forward(case) -> None:
+def test_forward(case: tuple[ConvGeometry, int]) -> None:
     """Tap m of output p reads p * stride - padding + offset(m); taps are in order."""
     geometry, size = case
     (outputs,) = geometry.output_sides((size,))
@@ -49,7 +52,7 @@ def test_forward(case) -> None:
 
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(lines())
-def test_gradient(case) -> None:
+def test_gradient(case: tuple[ConvGeometry, int]) -> None:
     """Each input is met once; its taps are those that the stride reaches, in order of m."""
     geometry, size = case
     (kernel,), (stride,), ((before, _),) = geometry.kernel, geometry.stride, geometry.padding
@@ -64,7 +67,7 @@ def test_gradient(case) -> None:
                 (tap_of(taps, t), axis.in_first + p * axis.in_step + t * axis.in_tap)
                 for t in range(axis.taps)
             ]
-    expected = {}
+    expected: dict[int, list[Any]] = {}
     for h in range(size):
         expected[h] = []
         for m in range(kernel):
@@ -76,7 +79,7 @@ def test_gradient(case) -> None:
 
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(lines())
-def test_halo(case) -> None:
+def test_halo(case: tuple[ConvGeometry, int]) -> None:
     """A halo is as wide as the furthest reads beyond the source, and no wider."""
     geometry, size = case
     (outputs,) = geometry.output_sides((size,))

@@ -1,13 +1,17 @@
 """Kernels by specification: made once, kept on disk, and found again by all that shapes them."""
 
+from __future__ import annotations
+
 import ast
 import copy
 import ctypes
 import dataclasses
 import threading
 import weakref
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +23,7 @@ from isoconv.compile.contraction import rules as lower_contract
 from isoconv.compile.native import kernels
 from isoconv.compile.native.cache import KernelCache
 from isoconv.compile.native.jit import LoadedLibrary, compile_object
-from isoconv.compile.native.kernels import KernelLibrary, kernel_key
+from isoconv.compile.native.kernels import KernelLibrary, KernelSpec, kernel_key
 from isoconv.compile.native.loops import Kernel
 from isoconv.compile.native.runtime import GoSpec, HyperSpec, ServeSpec
 from isoconv.compile.pointwise.halo import HaloSpec
@@ -46,7 +50,7 @@ class StoreSpec:
         k.store(k.const(self.value), k.buffers[0])
 
 
-def call(address):
+def call(address: int) -> int:
     """What the kernel at this address stores."""
     result = np.zeros(1, np.int64)
     pointers = (ctypes.c_void_p * 1)(result.ctypes.data)
@@ -56,12 +60,12 @@ def call(address):
     return int(result[0])
 
 
-def fresh(folder=None):
+def fresh(folder: Path | None = None) -> KernelLibrary:
     """A library, with a cache in this folder or without one."""
     return KernelLibrary(host_target(), KernelCache(folder) if folder is not None else None)
 
 
-def stored(library, *values):
+def stored(library: KernelLibrary, *values: int) -> list[int]:
     """Results of the kernels that store these values."""
     specs = [StoreSpec(value) for value in values]
     addresses = library.addresses(specs)
@@ -85,7 +89,7 @@ def test_progress() -> None:
     assert told == [(1, 3), (2, 3), (3, 3)]
 
 
-def test_a_warm_start_compiles_nothing(tmp_path) -> None:
+def test_a_warm_start_compiles_nothing(tmp_path: Path) -> None:
     """A second process with the same cache finds everything on disk."""
     assert stored(fresh(tmp_path / "k"), 7, 8) == [7, 8]
     again = fresh(tmp_path / "k")
@@ -94,7 +98,7 @@ def test_a_warm_start_compiles_nothing(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["truncated", "foreign", "swapped"])
-def test_a_bad_entry_is_compiled_again(tmp_path, damage) -> None:
+def test_a_bad_entry_is_compiled_again(tmp_path: Path, damage: str) -> None:
     """Whatever lies in the cache under a kernel's name, the kernel computes what it should."""
     folder = tmp_path / "k"
     stored(fresh(folder), 7, 8)
@@ -115,7 +119,7 @@ def test_a_bad_entry_is_compiled_again(tmp_path, damage) -> None:
     assert third.compiled == 0
 
 
-def variants(value):
+def variants(value: Any) -> Iterator[Any]:
     """The same value with one thing changed, for every thing in it: each field of each record."""
     if dataclasses.is_dataclass(value):
         for field in dataclasses.fields(value):
@@ -144,7 +148,7 @@ def variants(value):
 
 
 @pytest.fixture(scope="module")
-def specifications():
+def specifications() -> dict[str, Any]:
     """A specification of every kind that networks ask for."""
     model = nn.Sequential(
         nn.Conv2d(8, 3, padding=1, algorithm="winograd"), nn.BatchNorm2d(), nn.ReLU(),
@@ -153,7 +157,7 @@ def specifications():
     ).build((10, 10, 2))  # fmt: skip
     changes = Preparation((10, 10, 2), "uint8", augmentation=Augmentation(rotation=3.0))
     step = build_step(model, changes, Loss(), AdamW(), 1.0)
-    found = {}
+    found: dict[str, KernelSpec] = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lower_contract, "_INSIDE_SHARE", 0.9)
         patch.setattr(lower_contract, "_INSIDE_CHAIN", 1)
@@ -166,7 +170,7 @@ def specifications():
     return found
 
 
-def test_every_kind_of_kernel_is_here(specifications) -> None:
+def test_every_kind_of_kernel_is_here(specifications: dict[str, Any]) -> None:
     """No kind of specification in compile/ escapes the test below."""
     kinds = {
         node.name
@@ -177,7 +181,7 @@ def test_every_kind_of_kernel_is_here(specifications) -> None:
     assert set(specifications) == kinds - {"KernelSpec"}
 
 
-def test_keys_hold_all_that_shapes_a_kernel(specifications) -> None:
+def test_keys_hold_all_that_shapes_a_kernel(specifications: dict[str, Any]) -> None:
     """Whatever is changed in a specification, at any depth, makes another key."""
     target = host_target()
     for name, spec in specifications.items():
@@ -192,7 +196,7 @@ def test_keys_hold_all_that_shapes_a_kernel(specifications) -> None:
     assert len(keys) == len(specifications)
 
 
-def test_keys_hold_the_target_and_the_toolchain(monkeypatch) -> None:
+def test_keys_hold_the_target_and_the_toolchain(monkeypatch: pytest.MonkeyPatch) -> None:
     """So does whatever is changed in the target, and another toolchain."""
     target, spec = host_target(), HyperSpec(1)
     key = kernel_key(spec, target)
@@ -219,7 +223,7 @@ def test_zeros_of_both_signs_are_two_kernels() -> None:
     library = fresh()
     for spec, negative in zip(specs, (False, True), strict=True):
         address = library.addresses(specs)[spec]
-        number = np.float32([-0.0])
+        number = np.array([-0.0], np.float32)
         pointers = (ctypes.c_void_p * 1)(number.ctypes.data)
         context = np.array([1, 0, 1, 0, 0, 0, 0, 0], np.int64)
         function = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(address)
@@ -265,14 +269,14 @@ def test_a_function_that_is_not_there() -> None:
 
 
 @pytest.fixture
-def loaded(monkeypatch):
+def loaded(monkeypatch: pytest.MonkeyPatch) -> weakref.WeakSet[LoadedLibrary]:
     """The machine code that is in memory, of libraries that have room for five small kernels."""
-    alive = weakref.WeakSet()
+    alive: weakref.WeakSet[LoadedLibrary] = weakref.WeakSet()
 
     class Noted(LoadedLibrary):
         """Machine code that is noted."""
 
-        def __init__(self, *args) -> None:
+        def __init__(self, *args: Any) -> None:
             super().__init__(*args)
             alive.add(self)
 
@@ -282,7 +286,7 @@ def loaded(monkeypatch):
     return alive
 
 
-def test_old_kernels_give_their_memory_back(loaded) -> None:
+def test_old_kernels_give_their_memory_back(loaded: weakref.WeakSet[LoadedLibrary]) -> None:
     """What was not asked for lately goes, and is loaded again for who asks for it."""
     library = fresh()
     for value in range(300):
@@ -294,7 +298,7 @@ def test_old_kernels_give_their_memory_back(loaded) -> None:
     assert library.compiled == 301
 
 
-def test_kernels_in_use_stay(loaded) -> None:
+def test_kernels_in_use_stay(loaded: weakref.WeakSet[LoadedLibrary]) -> None:
     """Addresses are good for as long as somebody holds them, whatever the library keeps."""
     library = fresh()
     held = library.addresses([StoreSpec(1), StoreSpec(2)])
@@ -307,7 +311,9 @@ def test_kernels_in_use_stay(loaded) -> None:
     assert len(loaded) == count - 1
 
 
-def test_one_call_may_have_more_than_there_is_room_for(loaded) -> None:
+def test_one_call_may_have_more_than_there_is_room_for(
+    loaded: weakref.WeakSet[LoadedLibrary],
+) -> None:
     """A program as large as it is has all its kernels."""
     library = fresh()
     specs = [StoreSpec(value) for value in range(20)]
@@ -317,7 +323,7 @@ def test_one_call_may_have_more_than_there_is_room_for(loaded) -> None:
     assert [call(found[spec]) for spec in specs] == list(range(20))
 
 
-def test_threads_end_before_their_code(loaded) -> None:
+def test_threads_end_before_their_code(loaded: weakref.WeakSet[LoadedLibrary]) -> None:
     """A team works on though its library has forgotten the loops of its threads."""
     library = fresh()
     with Team(2, library) as team:

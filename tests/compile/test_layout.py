@@ -1,5 +1,7 @@
 """Strides, halos and flat vectors against NumPy's own."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,7 +15,7 @@ from isoconv.compile.layout import (
     dense_strides,
     with_halo,
 )
-from isoconv.graph.ir import TensorSpec
+from isoconv.graph.ir import DType, TensorSpec
 
 SHAPES = st.lists(st.integers(1, 5), max_size=4).map(tuple)
 BUFFER = Buffer("arena", "b", 0)
@@ -21,7 +23,7 @@ BUFFER = Buffer("arena", "b", 0)
 
 @given(SHAPES)
 @settings(deadline=None, derandomize=True)
-def test_dense_strides(shape) -> None:
+def test_dense_strides(shape: tuple[int, ...]) -> None:
     """Strides of a contiguous array, in elements."""
     array = np.zeros(shape, np.float32)
     kept = [d for d, n in enumerate(shape) if n != 1]
@@ -32,9 +34,9 @@ def test_dense_strides(shape) -> None:
 
 @given(SHAPES, st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=3))
 @settings(deadline=None, derandomize=True)
-def test_with_halo(sides, halo) -> None:
+def test_with_halo(sides: tuple[int, ...], drawn: list[tuple[int, int]]) -> None:
     """The inner elements of a with_halo value are those of a padded array's middle."""
-    halo = tuple(halo[: len(sides)])
+    halo = tuple(drawn[: len(sides)])
     spec = TensorSpec((*sides, 3))
     shape, strides, offset = with_halo(spec, halo)
     whole = np.arange(np.prod(shape)).reshape(shape)
@@ -57,7 +59,9 @@ def test_with_halo(sides, halo) -> None:
         ((3,), (2,), 6, False),
     ],
 )
-def test_is_dense(shape, strides, image, dense) -> None:
+def test_is_dense(
+    shape: tuple[int, ...], strides: tuple[int, ...], image: int, dense: bool
+) -> None:
     """Dense is without gaps, images included; the strides of axes of size 1 do not matter."""
     place = Placement(BUFFER, "float32", strides, image, 0)
     assert place.is_dense(TensorSpec(shape)) == dense
@@ -71,7 +75,7 @@ def test_unbatched_is_dense_without_an_image_axis() -> None:
 
 @given(st.lists(SHAPES, max_size=6), st.sampled_from(["float32", "float64"]))
 @settings(deadline=None, derandomize=True)
-def test_flat_layout(shapes, dtype) -> None:
+def test_flat_layout(shapes: list[tuple[int, ...]], dtype: DType) -> None:
     """Arrays lie in order, apart, and each on a cache line."""
     layout = FlatLayout({f"p{i}": shape for i, shape in enumerate(shapes)}, dtype)
     itemsize = np.dtype(dtype).itemsize

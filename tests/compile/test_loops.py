@@ -1,8 +1,12 @@
 """The language of the emitters: loops, shares of work, vectors and the exact FMA."""
 
+from __future__ import annotations
+
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import llvmlite.ir as ir
 import numpy as np
@@ -13,26 +17,29 @@ from tests.run.graphs import specials
 
 from isoconv.arithmetic.fma import fma
 from isoconv.compile.native.loops import I64, Kernel
+from isoconv.compile.target import Target
+from isoconv.graph.ir import DType
+from isoconv.graph.operation import Array
 
 
 @dataclass(frozen=True)
 class Spec:
     """A kernel made of a function, for one test."""
 
-    body: object
+    body: Callable[..., None]
     buffers: int
-    values: tuple = ()
+    values: tuple[Any, ...] = ()
 
     def emit(self, k: Kernel) -> None:
         """Emit the body."""
         self.body(k, *self.values)
 
 
-def _count(k, start, stop, step, dynamic) -> None:
+def _count(k: Kernel, start: int, stop: int, step: int, dynamic: bool) -> None:
     """Writes the turns of a loop one after the other."""
     counter = k.variable(k.const(0))
-    bounds = [k.add(k.slot("first"), v) for v in (start, stop)] if dynamic else [start, stop]
-    with k.loop(*bounds, step) as i:
+    low, high = (k.add(k.slot("first"), v) if dynamic else v for v in (start, stop))
+    with k.loop(low, high, step) as i:
         k.store(i, k.at(k.buffers[0], counter.get(), "int64"))
         counter.set(k.add(counter.get(), 1))
     k.store(counter.get(), k.at(k.buffers[1], 0, "int64"))
@@ -42,14 +49,14 @@ def _count(k, start, stop, step, dynamic) -> None:
 @pytest.mark.parametrize(
     ("start", "stop", "step"), [(0, 5, 1), (2, 3, 1), (3, 12, 4), (0, 8, 4), (4, 4, 1), (5, 2, 3)]
 )
-def test_loops(start, stop, step, dynamic) -> None:
+def test_loops(start: int, stop: int, step: int, dynamic: bool) -> None:
     """The turns of Python's range, whether bounds are known or not."""
     turns, count = np.zeros(16, np.int64), np.zeros(1, np.int64)
     run_kernel(Spec(_count, 2, (start, stop, step, dynamic)), [turns, count])
     assert list(turns[: count[0]]) == list(range(start, stop, step))
 
 
-def _share(k, grain) -> None:
+def _share(k: Kernel, grain: int) -> None:
     begin, end = k.share(k.slot("images"), grain)
     for place, value in enumerate((begin, end)):
         where = k.builder.add(k.builder.mul(k.slot("part"), k.const(2)), k.const(place))
@@ -59,7 +66,7 @@ def _share(k, grain) -> None:
 @pytest.mark.parametrize("grain", [1, 3, 256])
 @pytest.mark.parametrize("total", [0, 1, 2, 5, 255, 256, 257, 1000])
 @pytest.mark.parametrize("parts", [1, 2, 3, 7])
-def test_shares(total, parts, grain) -> None:
+def test_shares(total: int, parts: int, grain: int) -> None:
     """The shares of all parts cover the work once, cut at whole grains."""
     found = np.full((parts, 2), -1, np.int64)
     run_kernel(Spec(_share, 1, (grain,)), [found], images=total, parts=parts)
@@ -71,7 +78,7 @@ def test_shares(total, parts, grain) -> None:
     assert sizes.max() - sizes.min() < 2 * grain
 
 
-def _integers(k) -> None:
+def _integers(k: Kernel) -> None:
     x = k.slot("first")
     values = [
         k.minimum(x, k.const(3)), k.maximum(x, k.const(3)), k.mul(x, -4), k.add(x, 5, x, -2),
@@ -85,14 +92,14 @@ def _integers(k) -> None:
 
 
 @pytest.mark.parametrize("x", [-6, 3, 9])
-def test_integers(x) -> None:
+def test_integers(x: int) -> None:
     """Sums, products and choices of 64-bit integers."""
     found = np.zeros(7, np.int64)
     run_kernel(Spec(_integers, 1), [found], first=x)
     assert list(found) == [min(x, 3), max(x, 3), -4 * x, 2 * x + 3, 5, x + 42, 20 if x < 0 else 10]
 
 
-def _vectors(k, dtype, lanes) -> None:
+def _vectors(k: Kernel, dtype: DType, lanes: int) -> None:
     x = k.load_vector(k.buffers[0], dtype, lanes)
     k.store(k.narrow(x, lanes - 1), k.at(k.buffers[1], 0, dtype))
     k.store(k.narrow(x, lanes), k.at(k.buffers[1], lanes, dtype))
@@ -107,7 +114,7 @@ def _vectors(k, dtype, lanes) -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("lanes", [2, 5, 16])
-def test_vectors(dtype, lanes) -> None:
+def test_vectors(dtype: DType, lanes: int) -> None:
     """Loads, stores, first lanes, repeated scalars, and room on the stack."""
     x = np.arange(1, lanes + 1, dtype=dtype) if lanes > 2 else np.array([1, 2], dtype)
     x = np.concatenate([x, np.array([9], dtype)])
@@ -117,13 +124,13 @@ def test_vectors(dtype, lanes) -> None:
     np.testing.assert_array_equal(found, np.array(expected, dtype))
 
 
-def _fma(k, dtype, lanes) -> None:
+def _fma(k: Kernel, dtype: DType, lanes: int) -> None:
     with k.loop(0, k.slot("images"), lanes) as i:
         x, y, z = (k.load_vector(k.at(b, i, dtype), dtype, lanes) for b in k.buffers[:3])
         k.store(k.fma(x, y, z), k.at(k.buffers[3], i, dtype))
 
 
-def triples(dtype):
+def triples(dtype: DType) -> Array:
     """Factors and terms of which rounding once and rounding twice differ, and special values."""
     values = np.concatenate([specials(dtype), np.array([np.inf, -np.inf, np.nan], dtype)])[::2]
     all_three = np.array(list(product(values, repeat=3)), dtype)
@@ -137,14 +144,14 @@ def triples(dtype):
     return np.concatenate([all_three, np.stack([x, y, z], axis=1), near, tie])
 
 
-def dtype_power(dtype, exponent):
+def dtype_power(dtype: DType, exponent: int) -> Any:
     """A power of two in a dtype."""
     return np.dtype(dtype).type(2.0**exponent)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
-def test_fma_is_rounded_once(target, dtype) -> None:
+def test_fma_is_rounded_once(target: Target, dtype: DType) -> None:
     """With an instruction and without one: the result of exact arithmetic, rounded once."""
     lanes = 4
     x, y, z = triples(dtype).T

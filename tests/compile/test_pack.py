@@ -1,5 +1,7 @@
 """Packed weights against NumPy: block by block, in the order of the chains."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,14 +11,15 @@ from tests.compile.places import same_bits
 
 from isoconv.compile.contraction.pack import PackSpec
 from isoconv.compile.contraction.tiles import runs
+from isoconv.graph.operation import Array
 
 
-def packed(spec, w):
+def packed(spec: PackSpec, w: Array) -> Array:
     """What the kernel is to write, by plain indexing: the phases behind each other."""
     return np.concatenate([_phase(spec, w, taps) for taps in spec.phases])
 
 
-def _chains(spec, w, taps):
+def _chains(spec: PackSpec, w: Array, taps: tuple[tuple[int, ...], ...]) -> Array:
     """The weights of a phase as (group, kernel position, step of its chain, lane)."""
     channels, outputs = w.shape[-2:]
     chosen = w
@@ -27,17 +30,17 @@ def _chains(spec, w, taps):
     return rows.transpose(2, 0, 3, 1) if spec.transposed else rows.transpose(2, 0, 1, 3)
 
 
-def _phase(spec, w, taps):
+def _phase(spec: PackSpec, w: Array, taps: tuple[tuple[int, ...], ...]) -> Array:
     return _in_blocks(spec, _chains(spec, w, taps))
 
 
-def _zeros(spec, w, taps):
+def _zeros(spec: PackSpec, w: Array, taps: tuple[tuple[int, ...], ...]) -> Array:
     """Of each kernel position: +0.0 unless all weights of its chain are negative."""
     negative = np.signbit(_chains(spec, w, taps)).all(axis=2, keepdims=True)
     return _in_blocks(spec, np.where(negative, -0.0, 0.0).astype(spec.dtype), behind=np.nan)
 
 
-def _in_blocks(spec, chains, behind=0.0):
+def _in_blocks(spec: PackSpec, chains: Array, behind: float = 0.0) -> Array:
     groups, taps, chain, width = chains.shape
     lanes = spec.lanes
     full = -(-width // lanes) * lanes
@@ -53,7 +56,7 @@ def _in_blocks(spec, chains, behind=0.0):
     return np.concatenate(pieces)
 
 
-def check(spec, parts=1) -> None:
+def check(spec: PackSpec, parts: int = 1) -> None:
     """The kernel's result, from random weights, over whatever was there before."""
     outputs = spec.filters * spec.groups
     w = np.random.default_rng(0).standard_normal((*spec.kernel, spec.channels, outputs))
@@ -70,11 +73,11 @@ def check(spec, parts=1) -> None:
 
 
 @st.composite
-def specs(draw):
+def specs(draw: st.DrawFn) -> PackSpec:
     """Packings of forward passes and of phases of gradients."""
     kernel = draw(st.lists(st.integers(1, 4), max_size=3))
 
-    def taps(size):
+    def taps(size: int) -> tuple[int, int, int]:
         count = draw(st.integers(1, size))
         step = draw(st.integers(1, max(1, (size - 1) // max(1, count - 1)))) if count > 1 else 1
         return count, draw(st.integers(0, size - 1 - (count - 1) * step)), step
@@ -96,14 +99,14 @@ def specs(draw):
 
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(specs(), st.integers(1, 3))
-def test_any_packing(spec, parts) -> None:
+def test_any_packing(spec: PackSpec, parts: int) -> None:
     """Random kernels, taps, groups, blocks and lanes; the work shared among parts."""
     check(spec, parts)
 
 
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("width", [1, 15, 16, 17, 31, 33, 65])
-def test_last_lanes_are_zero(transposed, width) -> None:
+def test_last_lanes_are_zero(transposed: bool, width: int) -> None:
     """Lanes beyond the last filter hold +0.0."""
     channels, filters = (width, 3) if transposed else (3, width)
     spec = PackSpec("float32", channels, filters, transposed, 2, 16, (2,), (((2, 0, 1),),), 1)
@@ -122,7 +125,7 @@ def test_where_phases_begin() -> None:
 
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
-def test_zeros_of_weights_that_are_not_finite(transposed, value) -> None:
+def test_zeros_of_weights_that_are_not_finite(transposed: bool, value: float) -> None:
     """NaN in the lane of a single such weight, at its kernel position alone."""
     spec = PackSpec("float32", 6, 11, transposed, 2, 4, (3,), (((3, 0, 1),),), 1, True)
     w = aligned(np.full((3, 6, 11), -0.5, np.float32))

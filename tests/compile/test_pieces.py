@@ -1,5 +1,7 @@
 """How a team shares a contraction: each piece falls to one, and all get as many vectors."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +10,7 @@ from tests.compile.harness import run_kernel
 
 from isoconv.compile.contraction.partition import Pieces
 from isoconv.compile.contraction.tiles import runs
+from isoconv.compile.native.loops import Kernel
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +23,7 @@ class TakenSpec:
     blocks_first: bool
     buffers: int = 2
 
-    def emit(self, k) -> None:
+    def emit(self, k: Kernel) -> None:
         """Emit the notes."""
         images = k.slot("images")
         pieces = Pieces(
@@ -38,7 +41,7 @@ class TakenSpec:
                     k.store(k.slot("part"), who)
 
 
-def sizes_of(vectors, most):
+def sizes_of(vectors: int, most: int) -> list[int]:
     """Vectors in each block."""
     return [size for size, count in runs(vectors, most) for _ in range(count)]
 
@@ -49,7 +52,9 @@ def sizes_of(vectors, most):
     [(1, 14, 32, 5), (1, 4, 3, 2), (3, 7, 63, 5), (2, 1, 1, 1)],
 )
 @pytest.mark.parametrize("parts", [1, 2, 3, 16])
-def test_all_get_as_many_vectors(blocks_first, images, bands, vectors, most, parts) -> None:
+def test_all_get_as_many_vectors(
+    blocks_first: bool, images: int, bands: int, vectors: int, most: int, parts: int
+) -> None:
     """No piece is left out or taken twice; shares differ by what a piece at each end holds."""
     sizes = np.array(sizes_of(vectors, most))
     often, who = np.zeros((2, images, bands, len(sizes)), np.int64)

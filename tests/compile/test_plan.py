@@ -1,6 +1,9 @@
 """The plan of memory: nothing that lives is overwritten, and halos of zeros stay zeros."""
 
+from __future__ import annotations
+
 from itertools import combinations, pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,11 +17,12 @@ from isoconv.compile.lower.plan import make_plan
 from isoconv.compile.native.runtime import AdvanceSpec
 from isoconv.compile.target import host_target
 from isoconv.graph.autodiff import differentiate
+from isoconv.graph.ir import Node
 
 
-def lives(calls):
+def lives(calls: list[Call]) -> dict[Buffer, tuple[int, int]]:
     """First and last call of every arena buffer."""
-    found = {}
+    found: dict[Buffer, tuple[int, int]] = {}
     for time, call in enumerate(calls):
         for buffer in call.buffers:
             if buffer.region == "arena":
@@ -27,7 +31,7 @@ def lives(calls):
     return found
 
 
-def check_plan(calls, capacity):
+def check_plan(calls: list[Call], capacity: int) -> Any:
     """Living buffers are apart; equals alone share a halo; all begin on cache lines."""
     plan = make_plan(calls, capacity)
     found = lives(calls)
@@ -52,7 +56,7 @@ def check_plan(calls, capacity):
 
 
 @st.composite
-def programs(draw):
+def programs(draw: st.DrawFn) -> list[Call]:
     """Calls that write each buffer once and read it some times."""
     count = draw(st.integers(1, 14))
     buffers = []
@@ -71,12 +75,12 @@ def programs(draw):
 
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(programs(), st.integers(1, 9))
-def test_plans(calls, capacity) -> None:
+def test_plans(calls: list[Call], capacity: int) -> None:
     """Every plan keeps the rules."""
     check_plan(calls, capacity)
 
 
-def training_calls(name):
+def training_calls(name: str) -> list[Call]:
     """The calls of a model's training step for a shard of up to four images."""
     traced = nn.trace_model(nn.models.create(name, 10, (16, 16, 3)), (16, 16, 3), training=True)
     b = traced.builder
@@ -85,7 +89,7 @@ def training_calls(name):
     flows = differentiate(b, {traced.output: seed}, wanted)
     graph = b.graph([(f"d{i}", flow) for i, flow in flows.items()])
 
-    def place(region, node, rows=""):
+    def place(region: str, node: Node, rows: str = "") -> Placement:
         spec = node.spec
         image = spec.size if spec.batched else 0
         buffer = Buffer(region, node.attrs.name, 0)
@@ -106,7 +110,7 @@ def training_calls(name):
 
 
 @pytest.mark.parametrize("name", ["lenet5", "resnet20", "mobilenetv2"])
-def test_models(name) -> None:
+def test_models(name: str) -> None:
     """Training steps of the ready models: the rules hold, and memory is used again."""
     calls = training_calls(name)
     plan = check_plan(calls, 4)

@@ -1,5 +1,9 @@
 """Pointwise kernels: every operation's emitter, broadcasting, gaps, sharing, bit for bit."""
 
+from __future__ import annotations
+
+from typing import Literal
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,9 +16,11 @@ import isoconv.ops as ops
 from isoconv.compile.pointwise.expression import Domain, Expression, Operand, Step
 from isoconv.compile.pointwise.kernel import PointwiseSpec, collapse
 from isoconv.compile.pointwise.operations import POINTWISE
+from isoconv.compile.target import Target
 from isoconv.errors import CompileError
 from isoconv.graph.builder import GraphBuilder
-from isoconv.graph.operation import operations
+from isoconv.graph.ir import DType, InputKind
+from isoconv.graph.operation import Array, operations
 from isoconv.ops.interpret import interpret
 from isoconv.run.inference import Predictor
 
@@ -47,7 +53,7 @@ def test_every_operation_is_here() -> None:
     assert registered - {"convert"} <= set(POINTWISE)
 
 
-def every_combination(count, dtype):
+def every_combination(count: int, dtype: DType) -> list[Array]:
     """Arrays in which all special values meet all others; infinities and NaN among them."""
     values = np.concatenate([specials(dtype), np.array([np.inf, -np.inf, np.nan], dtype)])
     if count == 1:
@@ -61,10 +67,10 @@ def every_combination(count, dtype):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", sorted(ALIKE))
-def test_emitter(name, dtype) -> None:
+def test_emitter(name: str, dtype: DType) -> None:
     """Special values in all combinations, in whole vectors and in the rest of a row."""
     count, attrs = ALIKE[name]
-    kind = "parameter" if name in UNBATCHED else "dataset"
+    kind: InputKind = "parameter" if name in UNBATCHED else "dataset"
     values = every_combination(count, dtype)
     rows = 1 if name in UNBATCHED else 3
     width = -(-values[0].size // rows)
@@ -78,7 +84,7 @@ def test_emitter(name, dtype) -> None:
 
 
 @pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
-def test_targets(target) -> None:
+def test_targets(target: Target) -> None:
     """Operations of every kind on every instruction set: all in one fused pass."""
     b = GraphBuilder()
     x, y = b.input("dataset", "x", (CHANNELS,)), b.input("dataset", "y", (CHANNELS,))
@@ -94,7 +100,7 @@ def test_targets(target) -> None:
 
 @pytest.mark.parametrize("source", ["uint8", "int32", "int64", "float32", "float64"])
 @pytest.mark.parametrize("target", ["float32", "float64"])
-def test_convert(source, target) -> None:
+def test_convert(source: DType, target: DType) -> None:
     """Numbers of every dtype become floats, rounded to nearest even."""
     kind = np.dtype(source)
     if kind.kind == "f":
@@ -142,7 +148,7 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_broadcasting(dtype) -> None:
+def test_broadcasting(dtype: DType) -> None:
     """Every kind of smaller operand, on either side."""
     b = GraphBuilder()
     x = b.input("dataset", "x", (3, 4, CHANNELS), dtype)
@@ -185,7 +191,7 @@ def test_batch_norm() -> None:
 
 @pytest.mark.parametrize("rate", [0.0, 0.5, 0.999999, 1e-9])
 @pytest.mark.parametrize("shape", [(3, 2, 5), (CHANNELS,), ()])
-def test_dropout(rate, shape) -> None:
+def test_dropout(rate: float, shape: tuple[int, ...]) -> None:
     """Which elements stay depends on seed, epoch, sample and element, not on the vector."""
     b = GraphBuilder()
     x = b.input("dataset", "x", shape)
@@ -217,7 +223,7 @@ def test_values_with_gaps() -> None:
 
 
 @pytest.mark.parametrize(("rows", "at"), [("gathered", [4, 0, 3]), ("shifted", [1, 2, 3])])
-def test_rows_of_a_larger_array(rows, at) -> None:
+def test_rows_of_a_larger_array(rows: Literal["shifted", "gathered"], at: list[int]) -> None:
     """Images stand at rows of the shard's order, or behind its first row."""
     images = numbers((6, CHANNELS))
     source = Operand(0, "float32", (1,), CHANNELS, rows=rows)
@@ -233,7 +239,7 @@ def test_rows_of_a_larger_array(rows, at) -> None:
 
 
 @pytest.mark.parametrize("threads", [2, 3])
-def test_a_team_shares_the_work(threads) -> None:
+def test_a_team_shares_the_work(threads: int) -> None:
     """Long rows, rows of positions and single images fall into disjoint shares."""
     b = GraphBuilder()
     x = b.input("dataset", "x", (5, 6, CHANNELS))
@@ -253,7 +259,7 @@ def test_a_team_shares_the_work(threads) -> None:
 # Axes that become one ---------------------------------------------------------------------------
 
 
-def expression(*places, op="add"):
+def expression(*places: tuple[tuple[int, ...], int], op: str = "add") -> Expression:
     """An expression over these places, the last of which is stored to."""
     *operands, store = (Operand(i, "float32", s, image) for i, (s, image) in enumerate(places))
     step = Step(op, tuple(range(len(operands))), None, "float32")
@@ -305,7 +311,7 @@ def test_dropout_counts_elements() -> None:
 
 @given(st.permutations([0, 1, 2]), st.tuples(*[st.integers(1, 4)] * 3))
 @settings(deadline=None, derandomize=True)
-def test_collapsing_moves_nothing(order, sizes) -> None:
+def test_collapsing_moves_nothing(order: list[int], sizes: tuple[int, ...]) -> None:
     """Every element keeps its address, whatever the order of axes in memory."""
     laid = [sizes[d] for d in order]
     strides = [0] * 3
@@ -315,10 +321,10 @@ def test_collapsing_moves_nothing(order, sizes) -> None:
     domain, merged, joined = collapse(
         Domain(sizes), expression((tuple(strides), total), (tuple(strides), total))
     )
-    place = merged.operands[0]
+    kept = merged.operands[0]
     images = 1 if joined else 3
     grid = np.indices((images, *domain.axes)).reshape(1 + len(domain.axes), -1)
-    steps = np.array([place.image, *place.strides])
+    steps = np.array([kept.image, *kept.strides])
     found = (steps[:, None] * grid).sum(0)
     before = np.indices((3 if not joined else 1, *sizes)).reshape(4, -1)
     wanted = (np.array([0 if joined else total, *strides])[:, None] * before).sum(0)

@@ -1,6 +1,9 @@
 """Reduction kernels against the reference, bit for bit."""
 
+from __future__ import annotations
+
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,11 +15,13 @@ from isoconv.arithmetic.sums import partial_sum
 from isoconv.compile.pointwise.expression import Domain, Expression, Operand, Step
 from isoconv.compile.reduction.sums import ReduceSpec
 from isoconv.compile.reduction.walk import is_narrow
-from isoconv.graph.operation import operation
+from isoconv.compile.target import Target
+from isoconv.graph.ir import DType
+from isoconv.graph.operation import Array, operation
 from isoconv.ops.reduce import Sum
 
 
-def data(shape, dtype="float32", seed=0):
+def data(shape: tuple[int, ...], dtype: DType = "float32", seed: int = 0) -> Array:
     """Numbers whose sum depends on the order, with some zeros of both signs."""
     draw = np.random.default_rng(seed)
     x = draw.standard_normal(shape) * 10.0 ** draw.integers(-3, 4, shape)
@@ -24,7 +29,15 @@ def data(shape, dtype="float32", seed=0):
     return x.astype(dtype)
 
 
-def reduce(x, keep, *, batched, gaps=(), target=None, parts=1):
+def reduce(
+    x: Array,
+    keep: int,
+    *,
+    batched: bool,
+    gaps: tuple[int, ...] = (),
+    target: Target | None = None,
+    parts: int = 1,
+) -> Array:
     """Sum x (images, axes..., channels) with the kernel."""
     source, at, _ = placed(x, 0, gaps)
     kept = x.shape[x.ndim - keep :]
@@ -43,7 +56,7 @@ def reduce(x, keep, *, batched, gaps=(), target=None, parts=1):
     return view
 
 
-def check(x, **settings) -> None:
+def check(x: Array, **settings: Any) -> None:
     """All four kinds of sum."""
     for keep in (0, 1) if x.ndim > 1 else (0,):
         for batched in (False, True):
@@ -53,20 +66,20 @@ def check(x, **settings) -> None:
 
 @pytest.mark.parametrize("channels", [1, 3, 5, 8, 16, 17, 33, 70, 409])
 @pytest.mark.parametrize("gaps", [(), (2, 1), (1, 0, 0)])
-def test_channels(channels, gaps) -> None:
+def test_channels(channels: int, gaps: tuple[int, ...]) -> None:
     """Numbers of channels around the vector width; rows with and without gaps."""
     check(data((3, 5, 7, channels)), gaps=gaps, parts=3)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 3, 3), (3, 4, 8), (5, 2, 13), (9, 6, 4)])
 @pytest.mark.parametrize("gaps", [(), (1, 2)])
-def test_rows(shape, gaps) -> None:
+def test_rows(shape: tuple[int, ...], gaps: tuple[int, ...]) -> None:
     """Rows shorter and longer than eight elements, and partial sums that carry over."""
     check(data((*shape, 6)), gaps=gaps)
 
 
 @pytest.mark.parametrize("images", [1, 2, 7, 8, 9, 30])
-def test_images(images) -> None:
+def test_images(images: int) -> None:
     """One number or one vector for each image."""
     check(data((images,)))
     check(data((images, 10)))
@@ -74,7 +87,7 @@ def test_images(images) -> None:
 
 
 @pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
-def test_targets(target) -> None:
+def test_targets(target: Target) -> None:
     """Every target gives the same bits."""
     check(data((3, 5, 6, 11)), gaps=(1, 1), target=target)
     check(data((4, 5, 6, 24), "float64"), target=target)
@@ -102,7 +115,7 @@ def test_unbatched() -> None:
 @pytest.mark.parametrize("gaps", [(), (1, 1)])
 @pytest.mark.parametrize("channels", [18, 201])
 @pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
-def test_two_sums_and_a_store(gaps, channels, target) -> None:
+def test_two_sums_and_a_store(gaps: tuple[int, ...], channels: int, target: Target) -> None:
     """Two sums and a stored value in one pass: sum of dy, sum of dy * (x - mean), and x - mean."""
     shape = (3, 5, 7, channels)
     x, dy, mean = data(shape), data(shape, seed=1), data((channels,), seed=2)

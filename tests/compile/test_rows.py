@@ -1,5 +1,9 @@
 """Kernels on rows of classes against the references, bit for bit."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import pytest
 from tests.compile.harness import aligned, run_kernel
@@ -9,13 +13,14 @@ import isoconv.ops  # noqa: F401 - fills the table of operations
 from isoconv.compile.native.kernels import emit_object
 from isoconv.compile.pointwise.expression import Domain, Operand
 from isoconv.compile.reduction.rows import RowsSpec
-from isoconv.compile.target import host_target
+from isoconv.compile.target import Target, host_target
 from isoconv.errors import CompileError
-from isoconv.graph.operation import operation
+from isoconv.graph.ir import DType
+from isoconv.graph.operation import Array, operation
 from isoconv.ops.rows import CrossEntropy, Hits
 
 
-def data(shape, dtype="float32", seed=0):
+def data(shape: tuple[int, ...], dtype: DType = "float32", seed: int = 0) -> Array:
     """Logits with some equal ones."""
     draw = np.random.default_rng(seed)
     x = draw.standard_normal(shape) * 4
@@ -23,7 +28,16 @@ def data(shape, dtype="float32", seed=0):
     return x.astype(dtype)
 
 
-def run(op, attrs, arrays, *, per_image=False, gaps=(), target=None, parts=1):
+def run(
+    op: str,
+    attrs: CrossEntropy | Hits | None,
+    arrays: list[Array],
+    *,
+    per_image: bool = False,
+    gaps: tuple[int, ...] = (),
+    target: Target | None = None,
+    parts: int = 1,
+) -> Array:
     """Run the kernel on arrays (images, axes..., K), (images,)."""
     x = arrays[0]
     buffers, operands = [], []
@@ -50,13 +64,19 @@ def run(op, attrs, arrays, *, per_image=False, gaps=(), target=None, parts=1):
     return view
 
 
-def check(op, attrs, arrays, **settings) -> None:
+def check(op: str, attrs: CrossEntropy | Hits | None, arrays: list[Array], **settings: Any) -> None:
     """Compare with the reference."""
     expected = operation(op).reference(attrs, *arrays, images=len(arrays[0]))
     same_bits(run(op, attrs, arrays, **settings), expected)
 
 
-def check_all(images, classes, dtype="float32", special=(), **settings) -> None:
+def check_all(
+    images: int,
+    classes: int,
+    dtype: DType = "float32",
+    special: tuple[Any, ...] | list[Any] = (),
+    **settings: Any,
+) -> None:
     """All operations on one set of rows."""
     x, dy = data((images, classes), dtype), data((images, classes), dtype, seed=1)
     for place, value in special:
@@ -76,14 +96,14 @@ def check_all(images, classes, dtype="float32", special=(), **settings) -> None:
 
 
 @pytest.mark.parametrize("classes", [1, 2, 3, 7, 8, 9, 10, 16, 17, 33, 100, 1003])
-def test_classes(classes) -> None:
+def test_classes(classes: int) -> None:
     """Rows around the vector width and long ones."""
     check_all(5, classes, parts=3)
 
 
 @pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_targets(target, dtype) -> None:
+def test_targets(target: Target, dtype: DType) -> None:
     """Every target gives the same bits, in both dtypes."""
     check_all(4, 13, dtype, target=target)
 
@@ -98,8 +118,8 @@ def test_hits_by_hand() -> None:
     """Equal logits rank by their index; a NaN is no hit."""
     x = np.array([[1, 3, 3, 2], [1, 3, 3, 2], [np.nan, 0, 1, 2]], "float32")
     labels = np.array([1, 2, 0], np.int32)
-    same_bits(run("hits", Hits(1), [x, labels], per_image=True), np.float32([1, 0, 0]))
-    same_bits(run("hits", Hits(2), [x, labels], per_image=True), np.float32([1, 1, 0]))
+    same_bits(run("hits", Hits(1), [x, labels], per_image=True), np.array([1, 0, 0], np.float32))
+    same_bits(run("hits", Hits(2), [x, labels], per_image=True), np.array([1, 1, 0], np.float32))
 
 
 def test_outer_axes_and_gaps() -> None:

@@ -1,10 +1,14 @@
 """The native loop, barriers, and the small kernels of a training step."""
 
+from __future__ import annotations
+
 import ctypes
 import os
 import signal
 import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import llvmlite.ir as ir
 import numpy as np
@@ -16,18 +20,19 @@ from isoconv.compile.native.runtime import AdvanceSpec, BarrierSpec, FinishSpec,
 from isoconv.compile.native.waiting import ALLOWED, PARTIES, SPINS
 from isoconv.compile.target import host_target
 from isoconv.errors import ArgumentError
+from isoconv.graph.operation import Array
 from isoconv.run.script import Context, ScriptBuilder
 from isoconv.run.team import Team, default_threads, library_for
 
 LIBRARY = library_for()
 
 
-def address(spec):
+def address(spec: Any) -> int:
     """Where a kernel is."""
     return LIBRARY.addresses([spec])[spec]
 
 
-def pointer(array):
+def pointer(array: Array) -> int:
     """Where an array is."""
     return int(array.ctypes.data)
 
@@ -77,7 +82,7 @@ def test_a_script_runs_in_order_and_in_turns() -> None:
 
 
 @pytest.mark.parametrize("turns", [0, 1])
-def test_an_empty_script(turns) -> None:
+def test_an_empty_script(turns: int) -> None:
     """No instruction, or no turn, is no work."""
     items = np.zeros(3, np.int64)
     script = ScriptBuilder()
@@ -107,7 +112,7 @@ def test_a_check_ends_the_run() -> None:
 
 @pytest.mark.parametrize("spins", [0, 3, SPINS])
 @pytest.mark.parametrize("threads", [2, 3, 5, 16])
-def test_barriers(threads, spins) -> None:
+def test_barriers(threads: int, spins: int) -> None:
     """No thread begins a turn before all have ended the one before, awake or asleep."""
     turns = 200
     parties = np.zeros(16, np.int32)
@@ -161,12 +166,12 @@ def test_hyper() -> None:
 
 
 @pytest.mark.parametrize("loss", [1.5, -0.0, 1e-42, np.inf, -np.inf, np.nan])
-def test_finish(loss) -> None:
+def test_finish(loss: float) -> None:
     """Metrics become a row of the table; a loss that is not finite raises the flag."""
-    sums = np.float32([9, loss, 9, np.nan, 4])
+    sums = np.array([9, loss, 9, np.nan, 4], np.float32)
     table, counter, flags = np.zeros((3, 2), np.float32), np.ones(1, int), np.zeros(2, int)
     run_kernel(FinishSpec((1, 4)), [sums, table, counter, flags])
-    np.testing.assert_array_equal(table, np.float32([[0, 0], [loss, 4], [0, 0]]))
+    np.testing.assert_array_equal(table, np.array([[0, 0], [loss, 4], [0, 0]], np.float32))
     assert counter[0] == 2
     assert flags[1] == (not np.isfinite(loss))
 
@@ -202,7 +207,7 @@ class ControlSpec:
         k.call(name, ir.VoidType(), k.buffers[0])
 
 
-def control(write=None):
+def control(write: int | None = None) -> int:
     """The present state of the register without its status bits; or set it."""
     state = np.array([write or 0], np.uint32)
     pointers = (ctypes.c_void_p * 1)(pointer(state))
@@ -212,18 +217,18 @@ def control(write=None):
 
 
 @pytest.fixture
-def environment():
+def environment() -> Iterator[Callable[..., Any]]:
     """Sets the register for a test and puts it back."""
     yield control
     control(DEFAULT)
 
 
 # Made before any flushing, which would reach NumPy's conversions.
-TINY = np.float32([2**-100, 2**-149]), np.float32([2**-40, 2**20])
-TINY_PRODUCTS = np.float32([2**-140, 2**-129])
+TINY = np.array([2**-100, 2**-149], np.float32), np.array([2**-40, 2**20], np.float32)
+TINY_PRODUCTS = np.array([2**-140, 2**-129], np.float32)
 
 
-def tiny_product(team, threads):
+def tiny_product(team: Team, threads: int) -> Array:
     """A product that is subnormal, and one of a subnormal number, computed by each thread."""
     x, y = TINY
     results = np.full((threads, 2), 7, np.float32)
@@ -241,7 +246,7 @@ def tiny_product(team, threads):
 
 @needs_x86
 @pytest.mark.parametrize("state", [DEFAULT | FLUSH, DEFAULT | UPWARD, DEFAULT | FLUSH | UPWARD])
-def test_the_environment_is_set_and_put_back(environment, state) -> None:
+def test_the_environment_is_set_and_put_back(environment: Callable[..., Any], state: int) -> None:
     """Flush-to-zero and rounding of the caller neither reach a kernel nor are lost to it."""
     with Team(2, LIBRARY) as before:
         tiny_product(before, 2)
@@ -254,7 +259,7 @@ def test_the_environment_is_set_and_put_back(environment, state) -> None:
 
 
 @needs_x86
-def test_flushing_would_show(environment) -> None:
+def test_flushing_would_show(environment: Callable[..., Any]) -> None:
     """Without the loop's care the product is flushed: the test above can fail."""
     results = np.ones(1, np.float32)
     pointers = (ctypes.c_void_p * 3)(*map(pointer, (*TINY, results)))
@@ -331,7 +336,7 @@ def test_an_interrupt_waits_for_all_threads() -> None:
 
 @pytest.mark.parametrize("before", [True, False], ids=["unused", "used"])
 @pytest.mark.parametrize(("threads", "asked"), [(1, 1), (2, 1), (2, 2), (3, 2), (3, 3)])
-def test_a_closed_team_refuses(threads, asked, before) -> None:
+def test_a_closed_team_refuses(threads: int, asked: int, before: bool) -> None:
     """Without its threads a team would wait for ever; it says so instead, and nothing runs."""
     counts = np.zeros((threads, 8), np.int64)
     scripts = []

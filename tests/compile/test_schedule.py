@@ -1,5 +1,9 @@
 """The cost model's choices, and that no choice changes a bit."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,6 +13,7 @@ from tests.compile.test_winograd_chunks import convolution
 from tests.run.graphs import check, random_arrays
 
 import isoconv.ops as ops
+from isoconv.compile.calls import Arguments
 from isoconv.compile.contraction import rules as lower_contract
 from isoconv.compile.contraction.contract import ContractSpec
 from isoconv.compile.contraction.inside import InsideContractSpec
@@ -27,8 +32,10 @@ from isoconv.compile.contraction.tiles import (
 )
 from isoconv.compile.contraction.weight_gradient import ContractWeightSpec
 from isoconv.compile.lower.driver import Lowering
-from isoconv.compile.target import host_target
+from isoconv.compile.target import Target, host_target
 from isoconv.compile.winograd import rules as lower_winograd
+from isoconv.graph.ir import DType, Graph
+from isoconv.graph.operation import Array
 from isoconv.run.evaluate import evaluate
 
 SIZES = st.integers(1, 400)
@@ -36,7 +43,7 @@ SIZES = st.integers(1, 400)
 
 @given(SIZES, SIZES)
 @settings(deadline=None, derandomize=True)
-def test_cuts_are_whole(total, part) -> None:
+def test_cuts_are_whole(total: int, part: int) -> None:
     """Every way to cut an axis covers it once, in parts that are not too large."""
     for cut in (runs, equal_runs, halving_runs):
         found = cut(total, part)
@@ -56,7 +63,9 @@ def test_cuts_are_whole(total, part) -> None:
     st.sampled_from(["float32", "float64"]), st.booleans(),
 )  # fmt: skip
 @settings(max_examples=60, deadline=None, derandomize=True)
-def test_tiles_fit(target, height, width, filters, dtype, flat) -> None:
+def test_tiles_fit(
+    target: Target, height: int, width: int, filters: int, dtype: DType, flat: bool
+) -> None:
     """A chosen tile stays in registers and in the plane; the lanes are a vector's or fewer."""
     height = 1 if flat else height
     tile = choose_tile(target, height, width, filters, dtype, flat=flat)
@@ -69,7 +78,7 @@ def test_tiles_fit(target, height, width, filters, dtype, flat) -> None:
 
 
 @pytest.mark.parametrize(("filters", "lanes"), [(1, 4), (4, 4), (5, 8), (8, 8), (9, 16), (99, 16)])
-def test_few_filters_take_short_vectors(filters, lanes) -> None:
+def test_few_filters_take_short_vectors(filters: int, lanes: int) -> None:
     """Lanes without a filter are fewer than half, down to four lanes."""
     for target in targets():
         expected = min(lanes, target.lanes("float32"))
@@ -104,7 +113,7 @@ CASES = {
 }
 
 
-def tiles_of(spec):
+def tiles_of(spec: Any) -> list[tuple[type, Tile]]:
     """The tiles of a kernel with their kind, also of the contractions inside it."""
     if hasattr(spec, "tile"):
         return [(type(spec), spec.tile)]
@@ -113,12 +122,12 @@ def tiles_of(spec):
 
 
 @pytest.fixture
-def made(monkeypatch):
+def made(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The tiles of all kernels that are made."""
     found = []
     emit = Lowering.emit
 
-    def noted(lowering, spec, arguments, layer) -> None:
+    def noted(lowering: Lowering, spec: Any, arguments: Arguments, layer: str) -> None:
         found.extend(tiles_of(spec))
         emit(lowering, spec, arguments, layer)
 
@@ -126,13 +135,20 @@ def made(monkeypatch):
     return found
 
 
-def check_tile(patch, made, graph, arrays, images, tile):
+def check_tile(
+    patch: pytest.MonkeyPatch,
+    made: list[Any],
+    graph: Graph,
+    arrays: dict[str, Array],
+    images: int,
+    tile: Tile,
+) -> set[type]:
     """The references' bits with a tile that was forced on every contraction; returns their kinds.
 
     It must be there in the kernels, and change them: it is another than the cost model's.
     """
 
-    def as_wide_as_a_plane(target, images, width, *_, **__):
+    def as_wide_as_a_plane(target: Target, images: int, width: int, *_: object, **__: Any) -> Tile:
         return Tile(min(tile.rows, images), width, tile.vectors, tile.lanes)
 
     evaluate(graph, arrays, images)
@@ -153,7 +169,9 @@ def check_tile(patch, made, graph, arrays, images, tile):
 
 @pytest.mark.parametrize("tile", TILES, ids=str)
 @pytest.mark.parametrize("name", CASES)
-def test_no_tile_changes_a_bit(monkeypatch, made, name, tile) -> None:
+def test_no_tile_changes_a_bit(
+    monkeypatch: pytest.MonkeyPatch, made: list[Any], name: str, tile: Tile
+) -> None:
     """Forced register tiles, larger than the registers and odd ones too, give the same bits."""
     case = CASES[name]
     monkeypatch.setattr(lower_contract, "_INSIDE_SHARE", 0.0)
@@ -162,7 +180,9 @@ def test_no_tile_changes_a_bit(monkeypatch, made, name, tile) -> None:
 
 
 @pytest.mark.parametrize("tile", TILES, ids=str)
-def test_no_tile_changes_a_bit_without_padding(monkeypatch, made, tile) -> None:
+def test_no_tile_changes_a_bit_without_padding(
+    monkeypatch: pytest.MonkeyPatch, made: list[Any], tile: Tile
+) -> None:
     """The same where products with padding are left out."""
     monkeypatch.setattr(lower_contract, "_INSIDE_SHARE", 1.0)
     monkeypatch.setattr(lower_contract, "_INSIDE_CHAIN", 1)
@@ -173,7 +193,9 @@ def test_no_tile_changes_a_bit_without_padding(monkeypatch, made, tile) -> None:
 
 @pytest.mark.parametrize("tile", TILES, ids=str)
 @pytest.mark.parametrize("rows", [0, 2], ids=["whole", "chunks"])
-def test_no_tile_changes_a_bit_of_winograd(monkeypatch, made, tile, rows) -> None:
+def test_no_tile_changes_a_bit_of_winograd(
+    monkeypatch: pytest.MonkeyPatch, made: list[Any], tile: Tile, rows: int
+) -> None:
     """The same for Winograd's 16 contractions, on planes of all images or of a chunk."""
     monkeypatch.setattr(lower_winograd, "chunk_rows", lambda *_, **__: rows)
     graph = convolution(ops.WinogradPatches((7, 6), ((1, 1), (0, 2))), 17, 9)
@@ -183,7 +205,7 @@ def test_no_tile_changes_a_bit_of_winograd(monkeypatch, made, tile, rows) -> Non
 
 @pytest.mark.parametrize("flat", [1, 49, 196, 784, 3136, 12544])
 @pytest.mark.parametrize("most", [1, 6, 14, 30, 200])
-def test_chunks(flat, most) -> None:
+def test_chunks(flat: int, most: int) -> None:
     """Chunks hold whole tiles, and about as many positions as is meant."""
     size = chunk_size(flat, most)
     assert size % most == 0

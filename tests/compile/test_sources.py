@@ -1,5 +1,7 @@
 """What a kernel's key covers: the sources of all that makes it, found as they are."""
 
+from __future__ import annotations
+
 import ast
 import compileall
 import json
@@ -7,7 +9,10 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from ast import AST
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +26,7 @@ SRC = Path(isoconv.__file__).parent
 FILES = sorted(path.relative_to(SRC).as_posix() for path in SRC.rglob("*.py"))
 
 
-def name_of(file):
+def name_of(file: str) -> str:
     """The module in a file of the package."""
     parts = ["isoconv", *file.removesuffix(".py").split("/")]
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
@@ -30,12 +35,12 @@ def name_of(file):
 MODULES = {name_of(file): file for file in FILES}
 
 
-def package_of(name):
+def package_of(name: str) -> str:
     """The package that a module is in, or is."""
     return name if MODULES[name].endswith("__init__.py") else name.rpartition(".")[0]
 
 
-def imported(tree):
+def imported(tree: AST) -> Iterator[str]:
     """Names in the imports of a syntax tree that are run; all imports here are absolute."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
@@ -47,7 +52,7 @@ def imported(tree):
         yield from imported(node)
 
 
-def reached():
+def reached() -> set[str]:
     """Files that compiling may run, by Python's parser and the folders: another way to see it."""
     found, waiting = set(), [name for name in MODULES if f"{name}.".startswith(f"{ROOM}.")]
     while waiting:
@@ -65,14 +70,14 @@ REACHED = reached()
 
 
 @pytest.fixture
-def copy(tmp_path):
+def copy(tmp_path: Path) -> Path:
     """A folder with a copy of the package's code in it."""
     place = tmp_path / "copy"
     shutil.copytree(SRC, place / "isoconv", ignore=shutil.ignore_patterns("__pycache__", "sample"))
     return place
 
 
-def run(place, program, *arguments, cache=None):
+def run(place: Path, program: str, *arguments: str, cache: Path | None = None) -> list[Any]:
     """What a program prints as JSON, with the package that is in a folder or an archive."""
     start = f"""
 import json, os, sys
@@ -85,19 +90,20 @@ os.environ["XDG_CACHE_HOME"] = {str(cache)!r}
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    found: list[Any] = json.loads(done.stdout)
+    return found
 
 
 # The closure --------------------------------------------------------------------------------------
 
 
-def flat(found):
+def flat(found: dict[str, set[Any]]) -> set[str]:
     """All that an import may mean: its modules, and the names as modules in them."""
     return {*found, *(f"{base}.{name}" for base, names in found.items() for name in names)}
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_no_import_is_missed(file) -> None:
+def test_no_import_is_missed(file: str) -> None:
     """The quick reader finds every import that Python's parser finds."""
     source, package = (SRC / file).read_bytes(), package_of(name_of(file))
     found, parsed = flat(imports(source, package)), flat(parsed_imports(source, package))
@@ -179,7 +185,7 @@ STATEMENTS = {
 
 
 @pytest.mark.parametrize("case", STATEMENTS)
-def test_imports(case) -> None:
+def test_imports(case: str) -> None:
     """Every way to write an import is read as Python reads it; a name more does no harm."""
     source, wanted = STATEMENTS[case]
     wanted = {f"isoconv.{name}".rstrip(".") for name in wanted}
@@ -217,7 +223,7 @@ def key():
 """
 
 
-def test_every_source_is_in_the_key(copy) -> None:
+def test_every_source_is_in_the_key(copy: Path) -> None:
     """A change to any file that compiling may run is another key, each its own; others are none."""
     program = (
         KEY
@@ -238,7 +244,7 @@ print(json.dumps([first, keys, key()]))
     assert len(set(keys.values())) == len(REACHED) + 1
 
 
-def test_a_new_import_is_in_the_key(copy) -> None:
+def test_a_new_import_is_in_the_key(copy: Path) -> None:
     """A module that an emitter begins to read is covered from then on, wherever the import is."""
     program = (
         KEY
@@ -266,7 +272,7 @@ print(json.dumps([
     assert len({unread, *others}) == 6
 
 
-def test_a_table_of_the_operations_is_in_the_key(copy, tmp_path) -> None:
+def test_a_table_of_the_operations_is_in_the_key(copy: Path, tmp_path: Path) -> None:
     """Columns swapped in a table that an emitter reads load no kernel of the columns before."""
     program = """
 import numpy as np
@@ -300,7 +306,7 @@ print(json.dumps([y.ravel().tolist(), library_for().compiled > 0]))
     assert run(copy, program, cache=cache) == [rows, False]
 
 
-def test_versions_are_in_the_key(monkeypatch) -> None:
+def test_versions_are_in_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     """So are the versions of all that is not the package's own and shapes code."""
     found = {build.toolchain()}
     for place, value in (
@@ -334,7 +340,7 @@ print(json.dumps([state("isoconv.compile"), build.toolchain(), same, kept]))
 """
 
 
-def archive(folder, suffix):
+def archive(folder: Path, suffix: str) -> Path:
     """An archive of the folder's files of one kind."""
     place = folder.with_suffix(".zip")
     with zipfile.ZipFile(place, "w", zipfile.ZIP_DEFLATED) as file:
@@ -343,16 +349,17 @@ def archive(folder, suffix):
     return place
 
 
-def without_sources(folder) -> None:
+def without_sources(folder: Path) -> None:
     """The folder's package as bytecode alone."""
     assert compileall.compile_dir(folder, quiet=1, legacy=True)
     for path in folder.rglob("*.py"):
         path.unlink()
 
 
-def test_folder(copy) -> None:
+def test_folder(copy: Path) -> None:
     """From a folder: the sources, wherever it is, and a helper that agrees."""
     here = state(ROOM)
+    assert here is not None
     assert here.startswith("sources ")
     assert here in build.toolchain()
     found, toolchain, *rest = run(copy, STATE)
@@ -361,7 +368,7 @@ def test_folder(copy) -> None:
     assert rest == [True, True]
 
 
-def test_archive(copy) -> None:
+def test_archive(copy: Path) -> None:
     """From an archive with sources: the same digest as from a folder."""
     found, _, *rest = run(archive(copy, ".py"), STATE)
     assert found == state(ROOM)
@@ -369,7 +376,7 @@ def test_archive(copy) -> None:
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["folder", "archive"])
-def test_bytecode(copy, packed) -> None:
+def test_bytecode(copy: Path, packed: bool) -> None:
     """Without sources: all files of the package or the archive; another file is another key."""
     without_sources(copy)
     found = []
@@ -384,7 +391,7 @@ def test_bytecode(copy, packed) -> None:
     assert found[0] != found[1]
 
 
-def test_one_source_is_missing(copy) -> None:
+def test_one_source_is_missing(copy: Path) -> None:
     """A single module without its text is enough for all files to count."""
     whole = run(copy, STATE)[0]
     path = copy / "isoconv" / "ops" / "check.py"
@@ -397,7 +404,7 @@ def test_one_source_is_missing(copy) -> None:
 
 
 @pytest.mark.parametrize("origin", [None, "/nowhere/program/isoconv/compile/native/sources.pyc"])
-def test_a_program_with_the_package_inside(copy, origin) -> None:
+def test_a_program_with_the_package_inside(copy: Path, origin: str | None) -> None:
     """Where nothing can be read, no two processes have a key in common, and nothing is kept."""
     texts = {name: (copy / "isoconv" / file).read_text("utf-8") for name, file in MODULES.items()}
     packages = [name for name in MODULES if package_of(name) == name]

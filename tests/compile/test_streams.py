@@ -1,6 +1,9 @@
 """Results stored past the caches: when they are, and that the bits are the same."""
 
+from __future__ import annotations
+
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,12 +16,13 @@ from isoconv import nn
 from isoconv.compile.layout import Buffer, Placement, dense_strides
 from isoconv.compile.lower.driver import lower
 from isoconv.compile.native.loops import Kernel
-from isoconv.compile.pointwise.expression import Domain, Expression, Step
+from isoconv.compile.pointwise.expression import Domain, Expression, Operand, Step
 from isoconv.compile.pointwise.kernel import PointwiseSpec
 from isoconv.compile.pointwise.nontemporal import streamed
-from isoconv.compile.target import host_target
+from isoconv.compile.target import Target, host_target
 from isoconv.compile.window.pool import PoolGradSpec, PoolSpec
 from isoconv.graph.builder import GraphBuilder
+from isoconv.graph.ir import DType, Graph
 from isoconv.ops import ConvGeometry, ConvGradInput
 from isoconv.ops.geometry import WindowGeometry
 
@@ -26,19 +30,19 @@ NEAR, FAR = (dataclasses.replace(host_target(), cache_share=share) for share in 
 S = nn.Sequential
 
 
-def marked(place):
+def marked(place: Operand) -> Operand:
     """The place, stored past the caches."""
     return dataclasses.replace(place, streamed=True)
 
 
-def text_of(spec, target):
+def text_of(spec: PointwiseSpec, target: Target) -> str:
     """A kernel in LLVM's language."""
     kernel = Kernel("kernel", target, spec.buffers)
     spec.emit(kernel)
     return str(kernel.finish())
 
 
-def addition(x, y, result, sizes):
+def addition(x: Operand, y: Operand, result: Operand, sizes: tuple[int, ...]) -> PointwiseSpec:
     """The sum of x and y."""
     steps = (Step("add", (0, 1), None, x.dtype),)
     return PointwiseSpec(Domain(sizes), Expression((x, y), "", steps, ((2, result),)), 3)
@@ -51,7 +55,9 @@ def addition(x, y, result, sizes):
     [((3, 5, 7, 48), ()), ((2, 5, 7, 21), ()), ((3, 5, 7, 48), (2, 2)), ((2, 3, 5, 24), (1, 2))],
 )
 @pytest.mark.parametrize("parts", [1, 3])
-def test_pointwise(shape, gaps, parts, dtype, target) -> None:
+def test_pointwise(
+    shape: tuple[int, ...], gaps: tuple[int, ...], parts: int, dtype: DType, target: Target
+) -> None:
     """The sum, in rows of whole vectors and of others, with gaps and without."""
     draw = np.random.default_rng(0)
     x, y = (draw.standard_normal(shape).astype(dtype) for _ in range(2))
@@ -82,7 +88,7 @@ def test_which_stores() -> None:
 @pytest.mark.parametrize("channels", [48, 21])
 @pytest.mark.parametrize(("kernel", "padding"), [(2, 0), (3, 1)])
 @pytest.mark.parametrize("kind", ["max", "avg"])
-def test_pooling(kind, kernel, padding, channels, target) -> None:
+def test_pooling(kind: str, kernel: int, padding: int, channels: int, target: Target) -> None:
     """Pooling and its gradient leave the same bits, whichever way they are stored."""
     window = WindowGeometry((kernel,) * 2, (2, 2), ((padding, padding),) * 2, (1, 1))
     sides, images = (7, 8), 2
@@ -100,11 +106,11 @@ def test_pooling(kind, kernel, padding, channels, target) -> None:
         )  # fmt: skip
         run_kernel(spec, [source, pooled], images=images, target=target)
         result, to, backward = placed(np.zeros_like(x), 2)
-        spec = PoolGradSpec(
+        gradient_spec = PoolGradSpec(
             kind, "float32", window, sides, channels, at if kind == "max" else None, at_dy, False,
             Domain(x.shape[1:]), plain_store("float32", way(to)), 3,
         )  # fmt: skip
-        run_kernel(spec, [source, gradient, result], images=images, target=target)
+        run_kernel(gradient_spec, [source, gradient, result], images=images, target=target)
         found.append((forward, backward))
     for one, other in zip(*found, strict=True):
         same_bits(one, other)
@@ -122,7 +128,7 @@ CONVOLUTIONS = {
 
 @pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
 @pytest.mark.parametrize("name", CONVOLUTIONS)
-def test_convolutions(name, target) -> None:
+def test_convolutions(name: str, target: Target) -> None:
     """Convolutions and their gradients by the input leave the references' bits."""
     kernel, stride, groups, channels, filters = CONVOLUTIONS[name]
     padding = tuple((size // 2, size // 2) for size in kernel)
@@ -142,7 +148,7 @@ def test_convolutions(name, target) -> None:
     check(graph, random_arrays(graph, 3), 3, target=far)
 
 
-def lowered_specs(graph, target, families):
+def lowered_specs(graph: Graph, target: Target, families: tuple[str, ...]) -> list[Any]:
     """The kernels of these families that a graph becomes."""
     inputs = {
         node.attrs.name: Placement(
@@ -168,7 +174,7 @@ def test_rule() -> None:
     expression = plain_store("float32", place)
     target = dataclasses.replace(host_target(), cache_share=1000)
 
-    def chosen(buffer, capacity):
+    def chosen(buffer: Buffer, capacity: int) -> list[bool]:
         stored = streamed(expression, [buffer], target, capacity).stores
         return [where.streamed for _, where in stored]
 

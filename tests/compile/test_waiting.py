@@ -1,13 +1,17 @@
 """How threads wait: awake for as long as is written, then asleep until they are woken."""
 
+from __future__ import annotations
+
 import time
 from dataclasses import dataclass
 
 import llvmlite.ir as ir
 import numpy as np
 import pytest
+from llvmlite.ir.instructions import ICMPInstr, LoadAtomicInstr
 from tests.compile.harness import run_kernel
 
+from isoconv.compile.native.kernels import KernelSpec
 from isoconv.compile.native.loops import I32, Kernel
 from isoconv.compile.native.runtime import ALLOWED_AT_DOOR, BarrierSpec
 from isoconv.compile.native.waiting import (
@@ -38,7 +42,7 @@ class LookSpec:
         word, patience, looks = k.buffers
         b = k.builder
 
-        def waits(now):
+        def waits(now: LoadAtomicInstr) -> ICMPInstr:
             k.store(b.add(k.load_scalar(looks, "int32"), ir.Constant(I32, 1)), looks)
             return b.icmp_signed("==", now, ir.Constant(I32, 7))
 
@@ -57,7 +61,7 @@ class SleepSpec:
         sleep_while(k, k.buffers[0], ir.Constant(I32, 7), self.seconds)
 
 
-def looks(allowed, late, word=7):
+def looks(allowed: int, late: int, word: int = 7) -> tuple[int, ...]:
     """How often a thread looks before its patience ends, and what it notes for the next times."""
     patience, count = np.array([allowed, late], np.int32), np.zeros(1, np.int32)
     run_kernel(LookSpec(), [np.array([word], np.int32), patience, count])
@@ -72,7 +76,7 @@ def test_the_rule() -> None:
 
 
 @pytest.mark.parametrize("allowed", [0, 1, 10, 100])
-def test_how_long_is_spun(allowed) -> None:
+def test_how_long_is_spun(allowed: int) -> None:
     """So many spins, twice as many offers; unless an offered core comes back late."""
     found, late = looks(allowed, 0)
     assert late in (0, CROWDED if allowed else 0)
@@ -83,7 +87,7 @@ def test_how_long_is_spun(allowed) -> None:
 
 
 @pytest.mark.parametrize("allowed", [0, 7, 8, 100, SPINS])
-def test_waits_are_short_on_a_crowded_core(allowed) -> None:
+def test_waits_are_short_on_a_crowded_core(allowed: int) -> None:
     """An eighth of the spins and no offers, for so many times."""
     assert looks(allowed, 3) == (1 + allowed // SHORT, 2)
     assert looks(allowed, 1) == (1 + allowed // SHORT, 0)
@@ -105,12 +109,12 @@ def test_sleeping_ends_in_time() -> None:
 
 
 @pytest.mark.parametrize("cores", [1, 2, 3, 4])
-def test_the_rule_is_what_native_code_gets(cores, monkeypatch) -> None:
+def test_the_rule_is_what_native_code_gets(cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """At every meeting and at every door, whenever threads are woken on other cores than before."""
     monkeypatch.setattr(team_module, "cores", lambda *_: cores)
     scripts = [ScriptBuilder().finish() for _ in range(3)]
 
-    def given(team):
+    def given(team: Team) -> set[int]:
         places = [*team._meetings[:, ALLOWED], *team._doors._doors[:, ALLOWED_AT_DOOR]]
         assert len(places) == 5
         return set(map(int, places))
@@ -135,14 +139,15 @@ class NapSpec:
 
 @pytest.mark.skipif(not hasattr(time, "thread_time"), reason="no clock for each thread")
 @pytest.mark.parametrize("cores", [1, 8], ids=["sharing", "alone"])
-def test_a_waiting_thread_takes_no_time(cores, monkeypatch) -> None:
+def test_a_waiting_thread_takes_no_time(cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a second that the others need, it spends a small part awake."""
     monkeypatch.setattr(team_module, "cores", lambda *_: cores)
     library = library_for()
     found = library.addresses([NapSpec(), BarrierSpec()])
     with Team(2, library) as team:
         scripts = []
-        for kernels in ([BarrierSpec()], [NapSpec(), BarrierSpec()]):
+        lists: list[list[KernelSpec]] = [[BarrierSpec()], [NapSpec(), BarrierSpec()]]
+        for kernels in lists:
             script = ScriptBuilder()
             for spec in kernels:
                 script.add(found[spec], [team.barrier])

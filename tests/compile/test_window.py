@@ -1,13 +1,19 @@
 """Pooling kernels against the references, bit for bit."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import pytest
 from tests.compile.harness import run_kernel
 from tests.compile.places import FILLER, placed, plain_store, same_bits, targets
 
 from isoconv.compile.pointwise.expression import Domain, Expression, Step
+from isoconv.compile.target import Target
 from isoconv.compile.window.pool import PoolGradSpec, PoolSpec
-from isoconv.graph.operation import operation
+from isoconv.graph.ir import DType
+from isoconv.graph.operation import Array, operation
 from isoconv.ops.geometry import WindowGeometry
 from isoconv.ops.pool import AvgPool, AvgPoolGrad
 
@@ -35,7 +41,7 @@ WINDOWS = {
 }
 
 
-def data(shape, dtype, seed=0):
+def data(shape: tuple[int, ...], dtype: DType, seed: int = 0) -> Array:
     """Small integers, so that many are equal, with zeros of both signs and some NaN."""
     draw = np.random.default_rng(seed)
     x = draw.integers(-3, 4, shape).astype(dtype) / 4
@@ -44,7 +50,16 @@ def data(shape, dtype, seed=0):
     return x.astype(dtype)
 
 
-def forward(kind, window, x, *, include_pad=False, gaps=(), target=None, parts=1):
+def forward(
+    kind: str,
+    window: WindowGeometry,
+    x: Array,
+    *,
+    include_pad: bool = False,
+    gaps: tuple[int, ...] = (),
+    target: Target | None = None,
+    parts: int = 1,
+) -> Array:
     """Run the pooling kernel on x."""
     sides, channels = x.shape[1:-1], x.shape[-1]
     outputs = window.output_sides(sides)
@@ -68,7 +83,17 @@ def forward(kind, window, x, *, include_pad=False, gaps=(), target=None, parts=1
     return view
 
 
-def backward(kind, window, x, dy, *, include_pad=False, gaps=(), target=None, parts=1):
+def backward(
+    kind: str,
+    window: WindowGeometry,
+    x: Array,
+    dy: Array,
+    *,
+    include_pad: bool = False,
+    gaps: tuple[int, ...] = (),
+    target: Target | None = None,
+    parts: int = 1,
+) -> Array:
     """Run the kernel of the gradient."""
     sides, channels = x.shape[1:-1], x.shape[-1]
     source, at, _ = placed(x, 0, gaps)
@@ -93,7 +118,13 @@ def backward(kind, window, x, dy, *, include_pad=False, gaps=(), target=None, pa
     return view
 
 
-def check_all(window, sides, channels, dtype="float32", **settings) -> None:
+def check_all(
+    window: WindowGeometry,
+    sides: tuple[int, ...],
+    channels: int,
+    dtype: DType = "float32",
+    **settings: Any,
+) -> None:
     """Forward and backward, maximum and both averages."""
     x = data((2, *sides, channels), dtype)
     dy = data((2, *window.output_sides(sides), channels), dtype, seed=1)
@@ -105,13 +136,13 @@ def check_all(window, sides, channels, dtype="float32", **settings) -> None:
         attrs = AvgPool(window, include_pad)
         expected = operation("avg_pool").reference(attrs, x, images=2)
         same_bits(forward("avg", window, x, include_pad=include_pad, **settings), expected)
-        attrs = AvgPoolGrad(window, include_pad, sides)
-        expected = operation("avg_pool_grad").reference(attrs, dy, images=2)
+        back = AvgPoolGrad(window, include_pad, sides)
+        expected = operation("avg_pool_grad").reference(back, dy, images=2)
         same_bits(backward("avg", window, x, dy, include_pad=include_pad, **settings), expected)
 
 
 @pytest.mark.parametrize("name", WINDOWS)
-def test_windows(name) -> None:
+def test_windows(name: str) -> None:
     """Every kind of window gives the bits of the reference."""
     window, sides = WINDOWS[name]
     check_all(window, sides, 5, gaps=(2,) * len(sides), parts=3)
@@ -119,7 +150,7 @@ def test_windows(name) -> None:
 
 @pytest.mark.parametrize("channels", [1, 3, 16, 17, 70])
 @pytest.mark.parametrize("name", ["2x2 rest", "3x3/2"])
-def test_channels(name, channels) -> None:
+def test_channels(name: str, channels: int) -> None:
     """Numbers of channels around the vector width."""
     window, sides = WINDOWS[name]
     check_all(window, sides, channels)
@@ -127,7 +158,7 @@ def test_channels(name, channels) -> None:
 
 @pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
 @pytest.mark.parametrize("name", ["2x2 rest", "3x3/1"])
-def test_targets(name, target) -> None:
+def test_targets(name: str, target: Target) -> None:
     """Every target gives the same bits."""
     window, sides = WINDOWS[name]
     check_all(window, sides, 11, target=target)
@@ -159,10 +190,13 @@ def test_spec_is_a_key() -> None:
     """Equal specifications are equal keys, and their text is canonical."""
     window, sides = WINDOWS["2x2"]
     _, at, _ = placed(np.zeros((1, *sides, 4), "float32"), 0)
-    make = lambda: PoolSpec(  # noqa: E731
-        "max", "float32", window, sides, 4, at, False, Domain((3, 4, 4)),
-        plain_store("float32", at), 2,
-    )  # fmt: skip
+
+    def make() -> PoolSpec:
+        return PoolSpec(
+            "max", "float32", window, sides, 4, at, False, Domain((3, 4, 4)),
+            plain_store("float32", at), 2,
+        )  # fmt: skip
+
     assert make() == make()
     assert hash(make()) == hash(make())
     assert repr(make()) == repr(make())

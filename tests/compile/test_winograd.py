@@ -1,20 +1,27 @@
 """Winograd's kernels against the references, bit for bit."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.compile.geometries import WIDTHS, extremes
+from tests.compile.geometries import FLOATS, WIDTHS, extremes
 from tests.compile.harness import run_kernel
 from tests.compile.places import FILLER, placed, plain_store, same_bits, targets
 from tests.run.graphs import check, numbers
 
 import isoconv.ops as ops
 from isoconv.compile.pointwise.expression import Domain, Operand
+from isoconv.compile.target import Target
 from isoconv.compile.winograd.maps import WinogradMapSpec, WinogradPlanesSpec
 from isoconv.compile.winograd.weights import WinogradPackSpec, WinogradWeightSpec
 from isoconv.graph.builder import GraphBuilder
-from isoconv.graph.operation import operation
+from isoconv.graph.ir import DType, Graph
+from isoconv.graph.operation import Array, operation
 
 PATCHES = {
     "even": ((6, 4), ((1, 1), (1, 1))),
@@ -27,7 +34,7 @@ PATCHES = {
 }
 
 
-def planes_in_memory(array, buffer):
+def planes_in_memory(array: Array, buffer: int) -> tuple[Array, Operand, Callable[..., Any]]:
     """Planes behind each other with gaps, each holding all images: memory, operand and view."""
     images, places, *rest = array.shape
     size = images * int(np.prod(rest))
@@ -42,7 +49,7 @@ def planes_in_memory(array, buffer):
 
 @pytest.mark.parametrize("parts", [1, 2, 3])
 @pytest.mark.parametrize("name", PATCHES)
-def test_input(name, parts) -> None:
+def test_input(name: str, parts: int) -> None:
     """Patches of the padded input in planes; nothing is written beyond them."""
     patches = ops.WinogradPatches(*PATCHES[name])
     (height, width), ((top, _), (left, _)) = patches.sides, patches.padding
@@ -61,7 +68,7 @@ def test_input(name, parts) -> None:
 
 @pytest.mark.parametrize("parts", [1, 2, 3])
 @pytest.mark.parametrize("name", PATCHES)
-def test_input_grad(name, parts) -> None:
+def test_input_grad(name: str, parts: int) -> None:
     """Overlapping patches are added in the definition's order, and only inside the input."""
     patches = ops.WinogradPatches(*PATCHES[name])
     dv = extremes((2, 16, *patches.tiles, 19), "float32", 1)
@@ -69,9 +76,9 @@ def test_input_grad(name, parts) -> None:
     with np.errstate(all="ignore"):
         expected = operation("winograd_input_grad").reference(patches, dv, images=2)
     result, where, view = placed(np.zeros_like(expected), 1, (1, 2))
-    before = tuple(first for first, _ in patches.padding)
+    (above, _), (left, _) = patches.padding
     spec = WinogradMapSpec(
-        "input_grad", "float32", patches.sides, patches.tiles, 19, before, at,
+        "input_grad", "float32", patches.sides, patches.tiles, 19, (above, left), at,
         Domain((*patches.sides, 19)), plain_store("float32", where), 2,
     )  # fmt: skip
     run_kernel(spec, [source, result], images=2, parts=parts)
@@ -82,7 +89,7 @@ def test_input_grad(name, parts) -> None:
 @pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
 @pytest.mark.parametrize("kind", ["weight", "weight_grad"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_weight(kind, dtype, target) -> None:
+def test_weight(kind: str, dtype: DType, target: Target) -> None:
     """Kernels into planes and back, also where pairs of channels fill no vector."""
     shape = (3, 3, 5, 27) if kind == "weight" else (16, 5, 27)
     given_ = extremes(shape, dtype, 0)
@@ -96,7 +103,7 @@ def test_weight(kind, dtype, target) -> None:
         assert (found[:3] == FILLER).all()
 
 
-def packed_by_hand(u, spec):
+def packed_by_hand(u: Array, spec: WinogradPackSpec) -> Array:
     """Planes, blocks of vectors, links of the chain, lanes; zeros beyond the last lane."""
     weights = u.swapaxes(1, 2) if spec.transposed else u
     vectors = -(-spec.width // spec.lanes)
@@ -113,7 +120,9 @@ def packed_by_hand(u, spec):
     ("channels", "filters", "vectors", "lanes"),
     [(16, 32, 2, 8), (5, 7, 1, 4), (19, 33, 3, 8), (35, 18, 2, 16), (8, 8, 6, 8), (3, 70, 3, 16)],
 )
-def test_pack(channels, filters, vectors, lanes, transposed, transformed) -> None:
+def test_pack(
+    channels: int, filters: int, vectors: int, lanes: int, transposed: bool, transformed: bool
+) -> None:
     """Packed weights are the transformed kernel's elements in the contraction's order."""
     dtype = "float64" if lanes == 4 else "float32"
     w = numbers((3, 3, channels, filters), dtype, 0)
@@ -129,7 +138,7 @@ def test_pack(channels, filters, vectors, lanes, transposed, transformed) -> Non
 # Through the lowering ---------------------------------------------------------------------------
 
 
-def whole_graph(patches, channels, filters, dtype):
+def whole_graph(patches: ops.WinogradPatches, channels: int, filters: int, dtype: DType) -> Graph:
     """All nine operations on inputs of their own, and the convolution they make up."""
     b = GraphBuilder()
     tiles, outputs = patches.tiles, ops.WinogradOutput(patches.outputs)
@@ -160,7 +169,7 @@ def whole_graph(patches, channels, filters, dtype):
     )
 
 
-def arrays_for(graph, images, make):
+def arrays_for(graph: Graph, images: int, make: Callable[..., Any]) -> dict[str, Array]:
     """Values for every input: ``make(shape, dtype, seed)``."""
     found = {}
     for seed, (_, node) in enumerate(graph.inputs()):
@@ -171,19 +180,25 @@ def arrays_for(graph, images, make):
 
 
 @st.composite
-def cases(draw):
+def cases(draw: st.DrawFn) -> tuple[ops.WinogradPatches, int, int, DType, int]:
     """Small inputs, paddings of 0 to 2 on each side, channels around the width of vectors."""
     pair = st.tuples(st.integers(0, 2), st.integers(0, 2))
     padding = (draw(pair), draw(pair))
-    sides = tuple(draw(st.integers(max(1, 3 - sum(p)), 8)) for p in padding)
+    height, width = (draw(st.integers(max(1, 3 - sum(p)), 8)) for p in padding)
     channels, filters = (draw(st.sampled_from(WIDTHS)) for _ in range(2))
-    dtype = draw(st.sampled_from(["float32", "float32", "float64"]))
-    return ops.WinogradPatches(sides, padding), channels, filters, dtype, draw(st.integers(1, 3))
+    dtype = draw(st.sampled_from(FLOATS))
+    return (
+        ops.WinogradPatches((height, width), padding),
+        channels,
+        filters,
+        dtype,
+        draw(st.integers(1, 3)),
+    )
 
 
 @settings(max_examples=6, deadline=None, derandomize=True)
 @given(cases())
-def test_random_shapes(case) -> None:
+def test_random_shapes(case: tuple[ops.WinogradPatches, int, int, DType, int]) -> None:
     """Every operation on the kernels is its reference, whatever the sizes."""
     patches, channels, filters, dtype, images = case
     graph = whole_graph(patches, channels, filters, dtype)
@@ -191,7 +206,7 @@ def test_random_shapes(case) -> None:
 
 
 @pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
-def test_targets(target) -> None:
+def test_targets(target: Target) -> None:
     """The same bits with every instruction set, from numbers of every size."""
     graph = whole_graph(ops.WinogradPatches((5, 6), ((1, 1), (0, 2))), 17, 9, "float32")
     check(graph, arrays_for(graph, 2, extremes), 2, target=target.name)

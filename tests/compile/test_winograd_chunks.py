@@ -1,7 +1,11 @@
 """Winograd's convolution chunk by chunk: the same bits as plane by plane, and as the references."""
 
+from __future__ import annotations
+
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,15 +18,17 @@ from tests.run.graphs import check, numbers, random_arrays
 
 import isoconv.ops as ops
 from isoconv import nn
+from isoconv.compile.calls import Call
+from isoconv.compile.contraction.tiles import NEAR
 from isoconv.compile.layout import Buffer, Placement, dense_strides
 from isoconv.compile.lower.driver import lower
-from isoconv.compile.lower.plan import make_plan
-from isoconv.compile.target import host_target
-from isoconv.compile.winograd import planes as winograd_layout
+from isoconv.compile.lower.plan import Plan, make_plan
+from isoconv.compile.target import Target, host_target
 from isoconv.compile.winograd.chunks import WinogradConvSpec, WinogradConvWeightSpec
 from isoconv.compile.winograd.planes import chunk_rows
 from isoconv.graph.builder import GraphBuilder
-from isoconv.graph.ir import TensorSpec
+from isoconv.graph.ir import DType, Graph, TensorSpec
+from isoconv.graph.operation import Array
 from isoconv.run.inference import Predictor
 from isoconv.run.memory import aligned_bytes
 from isoconv.run.training import TrainingEngine
@@ -33,11 +39,13 @@ SHAPE = (11, 9, 3)
 
 
 @pytest.fixture
-def rows(monkeypatch):
+def rows(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Sets how many rows of tiles a chunk has."""
 
-    def set_rows(count) -> None:
-        def chosen(planes, channels, filters, capacity, *, sums):
+    def set_rows(count: int) -> None:
+        def chosen(
+            planes: TensorSpec, channels: int, filters: int, capacity: int, *, sums: bool
+        ) -> int:
             return min(count, planes.shape[1] * max(1, capacity))
 
         monkeypatch.setattr("isoconv.compile.winograd.rules.chunk_rows", chosen)
@@ -45,7 +53,13 @@ def rows(monkeypatch):
     return set_rows
 
 
-def convolution(patches, channels, filters, dtype="float32", more=()):
+def convolution(
+    patches: ops.WinogradPatches,
+    channels: int,
+    filters: int,
+    dtype: DType = "float32",
+    more: tuple[str, ...] = (),
+) -> Graph:
     """A convolution with its gradients, and pointwise work on its results."""
     b = GraphBuilder()
     outputs = ops.WinogradOutput(patches.outputs)
@@ -67,10 +81,10 @@ def convolution(patches, channels, filters, dtype="float32", more=()):
     return b.graph([(name, results[name]) for name in ("y", "dx", "dw", *more)])
 
 
-def lowered(graph, images, *, fusion=True):
+def lowered(graph: Graph, images: int, *, fusion: bool = True) -> list[Call]:
     """The kernel calls of a graph."""
 
-    def place(region, name, spec):
+    def place(region: str, name: str, spec: TensorSpec) -> Placement:
         buffer = Buffer(region, name, spec.size * spec.itemsize)
         return Placement(buffer, spec.dtype, dense_strides(spec.shape), spec.size, 0)
 
@@ -82,14 +96,14 @@ def lowered(graph, images, *, fusion=True):
                  fusion=fusion).shard  # fmt: skip
 
 
-def kinds(calls):
+def kinds(calls: list[Call]) -> Counter[type[Any]]:
     """How many calls of each kind of kernel."""
     return Counter(type(call.spec) for call in calls)
 
 
 @settings(max_examples=12, deadline=None, derandomize=True)
 @given(cases(), st.integers(1, 7))
-def test_random_shapes(case, count) -> None:
+def test_random_shapes(case: tuple[ops.WinogradPatches, int, int, DType, int], count: int) -> None:
     """Convolution and gradients are the references', whatever the sizes and the chunk."""
     patches, channels, filters, dtype, images = case
     graph = convolution(patches, channels, filters, dtype)
@@ -103,7 +117,7 @@ def test_random_shapes(case, count) -> None:
 
 
 @pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
-def test_targets(target, rows) -> None:
+def test_targets(target: Target, rows: Callable[..., Any]) -> None:
     """The same bits with every instruction set, from numbers of every size."""
     rows(2)
     graph = convolution(ops.WinogradPatches((7, 6), ((1, 1), (0, 2))), 17, 9)
@@ -111,7 +125,7 @@ def test_targets(target, rows) -> None:
 
 
 @pytest.mark.parametrize("name", ["v", "dm", "dv"])
-def test_planes_that_others_want(name, rows) -> None:
+def test_planes_that_others_want(name: str, rows: Callable[..., Any]) -> None:
     """Planes that somebody else reads are made whole, and the convolution uses them."""
     rows(2)
     graph = convolution(ops.WinogradPatches((6, 5), ((1, 1), (1, 1))), 5, 7, more=(name,))
@@ -130,18 +144,20 @@ def test_without_fusion() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
-def test_scratch_is_enough(count, rows, monkeypatch) -> None:
+def test_scratch_is_enough(
+    count: int, rows: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Kernels write up to the end of the scratch memory that they ask for, and not beyond it."""
     rows(count)
     graph = convolution(ops.WinogradPatches((6, 5), ((1, 1), (1, 1))), 5, 7)
     asked, held, beyond, mark = [], [], 1 << 16, 0xA5
 
-    def plan_of(calls, capacity):
+    def plan_of(calls: list[Call], capacity: int) -> Plan:
         plan = make_plan(calls, capacity)
         asked.append(plan.scratch)
         return replace(plan, scratch=plan.scratch + beyond)
 
-    def memory(size):
+    def memory(size: int) -> Array:
         taken = aligned_bytes(size)
         if size == asked[0] + beyond:
             taken[...] = mark
@@ -162,7 +178,7 @@ def test_scratch_is_enough(count, rows, monkeypatch) -> None:
 # Teams ------------------------------------------------------------------------------------------
 
 
-def model():
+def model() -> nn.Sequential:
     """Two convolutions by the algorithm, with padding and without."""
     return nn.Sequential(
         nn.Conv2d(6, 3, padding=1, algorithm="winograd"), nn.BatchNorm2d(), nn.ReLU(),
@@ -170,7 +186,7 @@ def model():
     ).build(SHAPE, seed=2)  # fmt: skip
 
 
-def trained(threads, *, fusion=True):
+def trained(threads: int, *, fusion: bool = True) -> dict[str, Array]:
     """Parameters after three steps on a shard and a half."""
     made = model()
     step = build_step(made, Preparation(SHAPE, "float32"), Loss(), SGD(0.1, momentum=0.9))
@@ -183,7 +199,7 @@ def trained(threads, *, fusion=True):
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 100])
-def test_training_in_teams(count, rows) -> None:
+def test_training_in_teams(count: int, rows: Callable[..., Any]) -> None:
     """A team trains to the same bits, and so do chunks of any size."""
     expected = trained(1, fusion=False)
     rows(count)
@@ -194,7 +210,7 @@ def test_training_in_teams(count, rows) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_predictions_in_teams(count, rows) -> None:
+def test_predictions_in_teams(count: int, rows: Callable[..., Any]) -> None:
     """Threads that share an image find their rows of tiles, wherever they begin."""
     graph = convolution(ops.WinogradPatches((11, 6), ((1, 1), (1, 1))), 5, 7)
     graph = type(graph)(graph.nodes, graph.outputs[:2])
@@ -212,7 +228,7 @@ def test_predictions_in_teams(count, rows) -> None:
 # The choice -------------------------------------------------------------------------------------
 
 
-def planes_of(side, channels):
+def planes_of(side: int, channels: int) -> TensorSpec:
     """Planes of a square feature map."""
     return TensorSpec((16, -(-side // 2), -(-side // 2), channels), "float32")
 
@@ -230,12 +246,12 @@ def planes_of(side, channels):
         (2, 16, 1, 1),  # no more than there are
     ],
 )
-def test_chunk_rows(side, channels, capacity, wanted) -> None:
+def test_chunk_rows(side: int, channels: int, capacity: int, wanted: int) -> None:
     """Planes of a chunk stay in the cache; none where weights would come too often."""
     planes = planes_of(side, channels)
     assert chunk_rows(planes, channels, channels, capacity) == wanted
     row = 16 * 2 * channels * planes.shape[2] * 4
-    assert wanted <= 1 or wanted * row <= winograd_layout.NEAR
+    assert wanted <= 1 or wanted * row <= NEAR
 
 
 def test_sums_in_chunks() -> None:

@@ -1,5 +1,7 @@
 """Kernels compiled by helper processes: the same code, and no helper's fault does harm."""
 
+from __future__ import annotations
+
 import os
 import pickle
 import signal
@@ -8,8 +10,10 @@ import sys
 import textwrap
 import threading
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +23,7 @@ from isoconv.compile.native.cache import KernelCache
 from isoconv.compile.native.kernels import KernelLibrary
 from isoconv.compile.native.loops import Kernel
 from isoconv.compile.native.runtime import HyperSpec, RunSpec
-from isoconv.compile.target import host_target
+from isoconv.compile.target import Target, host_target
 from isoconv.errors import CompileError
 
 COUNT = 40
@@ -37,16 +41,16 @@ class BrokenSpec:
 
 
 @pytest.fixture
-def jobs():
+def jobs() -> list[tuple[str, HyperSpec]]:
     """Many small kernels."""
     return [(f"kernel_{i}", HyperSpec(i)) for i in range(COUNT)]
 
 
-def compiled(jobs, helpers):
+def compiled(jobs: list[tuple[str, Any]], helpers: int | None) -> dict[int, bytes]:
     """What `compile_all` delivers, and the threads in which it did."""
     found, threads = {}, set()
 
-    def done(number, code) -> None:
+    def done(number: int, code: bytes) -> None:
         assert number not in found
         found[number] = code
         threads.add(threading.current_thread())
@@ -56,17 +60,17 @@ def compiled(jobs, helpers):
     return found
 
 
-def whole(jobs):
+def whole(jobs: list[tuple[str, Any]]) -> dict[int, bytes]:
     """The same, compiled one after the other in this process."""
     return {i: emit_object(spec, host_target(), name) for i, (name, spec) in enumerate(jobs)}
 
 
 @pytest.fixture
-def helpers_alone(monkeypatch) -> None:
+def helpers_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """This process is slow to begin, so that the helpers do what they can."""
-    real = worker.emit_object
+    real: Callable[..., bytes] = vars(worker)["emit_object"]
 
-    def slow(spec, target, name):
+    def slow(spec: HyperSpec | BrokenSpec, target: Target, name: str) -> bytes:
         time.sleep(0.4)
         return real(spec, target, name)
 
@@ -74,44 +78,48 @@ def helpers_alone(monkeypatch) -> None:
 
 
 @pytest.fixture
-def helpers(monkeypatch):
+def helpers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     """The helper processes that a test starts."""
     started = []
     real = subprocess.Popen
 
-    def start(*arguments, **settings):
+    def start(*arguments: Any, **settings: Any) -> Any:
         process = real(*arguments, **settings)
         started.append(process)
         return process
 
-    monkeypatch.setattr(worker.subprocess, "Popen", start)
+    monkeypatch.setattr(subprocess, "Popen", start)
     yield started
     for process in started:
         assert process.poll() is not None, "a helper outlived the call"
 
 
 @pytest.mark.parametrize("number", [0, 1, 3])
-def test_same_code(jobs, number, helpers) -> None:
+def test_same_code(jobs: list[tuple[str, HyperSpec]], number: int, helpers: list[Any]) -> None:
     """Any number of helpers gives the code that one process gives."""
     assert compiled(jobs, number) == whole(jobs)
     assert len(helpers) == number
 
 
-def test_helpers_help(jobs, helpers, helpers_alone) -> None:
+def test_helpers_help(
+    jobs: list[tuple[str, HyperSpec]], helpers: list[Any], helpers_alone: None
+) -> None:
     """While this process is busy with one kernel, a helper compiles the others."""
     begin = time.monotonic()
     assert compiled(jobs, 1) == whole(jobs)
     assert time.monotonic() - begin < 0.4 * COUNT / 2
 
 
-def test_few_kernels_start_no_helper(helpers) -> None:
+def test_few_kernels_start_no_helper(helpers: list[Any]) -> None:
     """A helper is not worth its start for a few kernels."""
     jobs = [(f"kernel_{i}", HyperSpec(i)) for i in range(3)]
     assert compiled(jobs, None) == whole(jobs)
     assert helpers == []
 
 
-def test_many_kernels_start_as_many_as_cores(jobs, helpers, monkeypatch) -> None:
+def test_many_kernels_start_as_many_as_cores(
+    jobs: list[tuple[str, HyperSpec]], helpers: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """There is a helper for each further core, up to one for sixteen kernels."""
     monkeypatch.setattr(worker, "cores", lambda: 64)
     compiled(jobs, None)
@@ -122,28 +130,32 @@ def test_many_kernels_start_as_many_as_cores(jobs, helpers, monkeypatch) -> None
     assert helpers == []
 
 
-def test_helpers_started_before(jobs, helpers, helpers_alone) -> None:
+def test_helpers_started_before(
+    jobs: list[tuple[str, HyperSpec]], helpers: list[Any], helpers_alone: None
+) -> None:
     """Helpers that start before it is known what to compile, or how much."""
     crew = worker.Crew(host_target())
     crew.grow(1)
     assert len(helpers) == 1
-    found = {}
+    found: dict[int, bytes] = {}
     worker.compile_all(jobs, host_target(), found.__setitem__, 2, crew)
     assert found == whole(jobs)
     assert len(helpers) == 2
 
 
-def test_helpers_without_work(helpers) -> None:
+def test_helpers_without_work(helpers: list[Any]) -> None:
     """Helpers for which there is nothing to do end all the same."""
     with worker.Crew(host_target()) as crew:
         crew.grow(2)
-        worker.compile_all([], host_target(), None, crew=crew)
+        worker.compile_all([], host_target(), lambda *_: None, crew=crew)
     with worker.Crew(host_target()) as crew:
         crew.grow(1)
     assert len(helpers) == 3
 
 
-def test_helpers_before_planning(tmp_path, monkeypatch, helpers) -> None:
+def test_helpers_before_planning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, helpers: list[Any]
+) -> None:
     """A library starts helpers early if nothing that was compiled before can be of use."""
     monkeypatch.setattr(worker, "cores", lambda: 3)
     cache = KernelCache(tmp_path / "kernels")
@@ -160,11 +172,13 @@ def test_helpers_before_planning(tmp_path, monkeypatch, helpers) -> None:
     assert len(helpers) == 5
 
 
-def test_a_killed_helper(jobs, helpers, helpers_alone) -> None:
+def test_a_killed_helper(
+    jobs: list[tuple[str, HyperSpec]], helpers: list[Any], helpers_alone: None
+) -> None:
     """What a killed helper had at hand is compiled here."""
     told = []
 
-    def done(number, code) -> None:
+    def done(number: int, code: bytes) -> None:
         told.append(number)
         for process in helpers:
             process.kill()
@@ -174,12 +188,17 @@ def test_a_killed_helper(jobs, helpers, helpers_alone) -> None:
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="this system cannot stop a process")
-def test_a_helper_that_stands_still(jobs, helpers, helpers_alone, monkeypatch) -> None:
+def test_a_helper_that_stands_still(
+    jobs: list[tuple[str, HyperSpec]],
+    helpers: list[Any],
+    helpers_alone: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A stopped helper is not waited for."""
     monkeypatch.setattr(worker, "_PATIENCE", 0.2)
     told = []
 
-    def done(number, code) -> None:
+    def done(number: int, code: bytes) -> None:
         told.append(number)
         for process in helpers:
             process.send_signal(signal.SIGSTOP)
@@ -198,50 +217,61 @@ def test_a_helper_that_stands_still(jobs, helpers, helpers_alone, monkeypatch) -
         "no python at all",
     ],
 )
-def test_a_helper_that_answers_nonsense(jobs, helpers, monkeypatch, program) -> None:
+def test_a_helper_that_answers_nonsense(
+    jobs: list[tuple[str, HyperSpec]],
+    helpers: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
+    program: str,
+) -> None:
     """A helper that ends, writes anything else or is of another version is left out."""
     monkeypatch.setattr(worker, "_PROGRAM", program)
     assert compiled(jobs[:4], 2) == whole(jobs[:4])
 
 
 @pytest.mark.parametrize("executable", [None, "", "/nowhere/python3", "/bin/some-application"])
-def test_no_interpreter(jobs, monkeypatch, executable) -> None:
+def test_no_interpreter(
+    jobs: list[tuple[str, HyperSpec]], monkeypatch: pytest.MonkeyPatch, executable: str | None
+) -> None:
     """Where there is no Python to start, all is compiled here."""
     monkeypatch.setattr(sys, "executable", executable)
     assert compiled(jobs[:4], 1) == whole(jobs[:4])
 
 
-def test_a_frozen_program(jobs, helpers, monkeypatch) -> None:
+def test_a_frozen_program(
+    jobs: list[tuple[str, HyperSpec]], helpers: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A program with Python inside is not started a second time."""
     monkeypatch.setattr(sys, "frozen", True, raising=False)
     assert compiled(jobs[:4], 1) == whole(jobs[:4])
     assert helpers == []
 
 
-def test_a_rejected_kernel(jobs, helpers, helpers_alone) -> None:
+def test_a_rejected_kernel(
+    jobs: list[tuple[str, HyperSpec]], helpers: list[Any], helpers_alone: None
+) -> None:
     """A kernel that LLVM rejects is an error here, whoever met it, and no helper stays."""
     with pytest.raises(CompileError, match="faulty"):
         compiled([*jobs[:6], ("faulty", BrokenSpec())], 1)
 
 
-def test_an_error_in_between(jobs, helpers) -> None:
+def test_an_error_in_between(jobs: list[tuple[str, HyperSpec]], helpers: list[Any]) -> None:
     """An exception from the caller's side ends the helpers."""
 
-    def interrupted(number, code) -> None:
+    def interrupted(number: int, code: bytes) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         worker.compile_all(jobs, host_target(), interrupted, 2)
 
 
-def test_a_spec_that_cannot_be_sent(helpers) -> None:
+def test_a_spec_that_cannot_be_sent(helpers: list[Any]) -> None:
     """A specification that pickle refuses is compiled here."""
 
     @dataclass(frozen=True)
     class LocalSpec:
         buffers: int = 1
 
-        def emit(self, k) -> None:
+        def emit(self, k: Kernel) -> None:
             k.store(k.const(1), k.buffers[0])
 
     jobs = [(f"kernel_{i}", LocalSpec()) for i in range(6)]
@@ -250,7 +280,9 @@ def test_a_spec_that_cannot_be_sent(helpers) -> None:
     assert compiled(jobs, 1) == whole(jobs)
 
 
-def test_library_with_helpers(jobs, monkeypatch) -> None:
+def test_library_with_helpers(
+    jobs: list[tuple[str, HyperSpec]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A library counts and reports kernels from helpers like its own."""
     monkeypatch.setattr(worker, "cores", lambda: 3)
     told = []
@@ -262,7 +294,7 @@ def test_library_with_helpers(jobs, monkeypatch) -> None:
     assert told == [(i + 1, COUNT) for i in range(COUNT)]
 
 
-def test_script_without_main_guard(tmp_path) -> None:
+def test_script_without_main_guard(tmp_path: Path) -> None:
     """A user's script needs no ``if __name__ == "__main__"``: helpers do not run it."""
     script = tmp_path / "script.py"
     script.write_text(
@@ -289,7 +321,7 @@ def test_script_without_main_guard(tmp_path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
-def test_helpers_end_with_their_parent(tmp_path) -> None:
+def test_helpers_end_with_their_parent(tmp_path: Path) -> None:
     """When the process that started them is killed, helpers end too."""
     script = tmp_path / "script.py"
     script.write_text(
@@ -314,6 +346,7 @@ def test_helpers_end_with_their_parent(tmp_path) -> None:
     with subprocess.Popen(
         [sys.executable, str(script)], env=place, stdout=subprocess.PIPE, text=True
     ) as parent:
+        assert parent.stdout is not None
         helper = int(parent.stdout.readline())
         parent.kill()
     for _ in range(200):
@@ -327,7 +360,7 @@ def test_helpers_end_with_their_parent(tmp_path) -> None:
     pytest.fail("the helper is still there")
 
 
-def _is_zombie(process):
+def _is_zombie(process: int) -> bool:
     """Whether a process has ended and only its parent's parent has not noticed."""
     try:
         status = Path(f"/proc/{process}/stat").read_text()

@@ -7,7 +7,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -70,7 +70,7 @@ def tiff(
     shape: tuple[int, int, int],
     bits: int,
     *,
-    order: str = "<",
+    order: Literal["<", ">"] = "<",
     compressed: bool = False,
     photometric: int | None = None,
     sample: int = 1,

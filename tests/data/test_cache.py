@@ -61,9 +61,8 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         return told
 
-    monkeypatch.setattr(reader, "read", seen(reader.read))
-    monkeypatch.setattr(survey, "look", seen(survey.look))
-    monkeypatch.setattr(survey, "read", seen(survey.read))
+    for module, name in ((reader, "read"), (survey, "look"), (survey, "read")):
+        monkeypatch.setattr(module, name, seen(getattr(module, name)))
     return names
 
 

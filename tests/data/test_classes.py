@@ -23,7 +23,9 @@ def dataset(labels: list[int], names: list[str] | None = None, name: str = "new"
 
 def targets(values: list[float]) -> Dataset:
     """A data set without classes."""
-    return Dataset.from_arrays(np.zeros((len(values), 1, 1), np.uint8), np.float32(values))
+    return Dataset.from_arrays(
+        np.zeros((len(values), 1, 1), np.uint8), np.array(values, np.float32)
+    )
 
 
 CASES = [

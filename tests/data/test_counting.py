@@ -56,7 +56,7 @@ def test_long_work_without_a_terminal(
     monkeypatch.setattr(counting, "_PATIENCE", 0)
     where, shown = console(terminal=False)
     for progress in (where, False):
-        with Counting(progress).of("reading", 1200) as step:  # type: ignore[arg-type]
+        with Counting(progress).of("reading", 1200) as step:
             for _ in range(1200):
                 step()
     with suppress(KeyError), Counting(where).of("reading", 3) as step:

@@ -6,6 +6,7 @@ import hashlib
 import os
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -67,9 +68,7 @@ def test_float_targets_are_kept() -> None:
         (gray(3), [0.0, np.inf, 1.0], None, "targets must be finite float32; sample 1 holds inf"),
     ],
 )
-def test_bad_arrays_are_refused(
-    images: object, labels: object, names: object, message: str
-) -> None:
+def test_bad_arrays_are_refused(images: Any, labels: Any, names: Any, message: str) -> None:
     """Each message states the rule and what was received."""
     with pytest.raises(DataError, match=message):
         Dataset.from_arrays(images, labels, names, name="x")
@@ -86,7 +85,7 @@ def test_values_that_are_not_finite_are_named(value: float) -> None:
 
 def test_digest_is_the_written_order() -> None:
     """The digest is SHA-256 over the order that the docstring states."""
-    data = Dataset.from_arrays(np.float32([[[1, 2]]]), [1], ("a", "ß"))
+    data = Dataset.from_arrays(np.array([[[1, 2]]], np.float32), [1], ("a", "ß"))
     text = b"images float32 1x1x2x1\n" + np.array([1, 2], "<f4").tobytes()
     text += b"labels int32 1\n" + np.array([1], "<i4").tobytes() + "classes 2\na\nß\n".encode()
     assert data.digest() == hashlib.sha256(text).hexdigest()

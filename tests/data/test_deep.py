@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -93,7 +94,7 @@ CONTAINERS = {
 }
 for _order in "<>":
     for _compressed in (False, True):
-        _kind = {"order": _order, "compressed": _compressed}
+        _kind: dict[str, Any] = {"order": _order, "compressed": _compressed}
         _name = f"{'little' if _order == '<' else 'big'}{'-deflate' if _compressed else ''}.tif"
         CONTAINERS |= {
             f"gray-{_name}": (tiff(GRAY.astype(np.uint16), GRAY.shape, 16, **_kind), GRAY),
@@ -282,7 +283,7 @@ def test_all_parts_share_one_depth(tmp_path: Path) -> None:
     write(tmp_path / "train" / "a" / "x.tif", gray_tiff(np.array([[[200]]])))
     write(tmp_path / "test" / "a" / "y.tif", gray_tiff(np.array([[[4000]]])))
     for part in ("train", "test"):
-        data = load(tmp_path, part)  # type: ignore[arg-type]
+        data = load(tmp_path, part)
         assert data.reading == Reading((1, 1), 1, 12, "uint8")
         assert "2 files of 16 bits hold values up to 4000" in data.notes[0]
     splits = load_splits(tmp_path, validation=0)

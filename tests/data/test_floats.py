@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ def pfm(values: np.ndarray, order: str) -> bytes:
 
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("kind", ["tiff", "deflate", "pfm"])
-def test_values_stay_as_they_are(tmp_path: Path, kind: str, order: str) -> None:
+def test_values_stay_as_they_are(tmp_path: Path, kind: str, order: Literal["<", ">"]) -> None:
     """A folder of floats is a float32 data set with the bits of the files; its range is told."""
     for name, values in (("x", FIRST), ("y", SECOND)):
         if kind == "pfm":

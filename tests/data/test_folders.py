@@ -12,6 +12,7 @@ import pytest
 from tests.data.made import write
 
 from isoconv.data import load, load_splits
+from isoconv.data.files import Split
 from isoconv.data.folders import parts_of
 from isoconv.errors import DataError, DataFileError
 
@@ -174,7 +175,7 @@ def test_shut_parts_are_errors(
         load(root)
 
 
-PARTS = {
+PARTS: dict[str, tuple[list[str], tuple[Split, ...]]] = {
     "three": (["train/a/1", "val/a/1", "test/a/1"], ("train", "validation", "test")),
     "other names": (["Training/a/1", "VALID/a/1", "testing/a/1"], ("train", "validation", "test")),
     "no training": (["val/a/1", "test/a/1"], ("validation", "test")),

@@ -27,7 +27,7 @@ COLOUR = ramp(6, 5, 3, 255).astype(np.uint8)
 newer = pytest.mark.skipif(not HAS_AVIF, reason="older Pillow mixes such colours up: refused")
 needs_avif = pytest.mark.skipif(not HAS_AVIF, reason="Pillow reads AVIF since its version 11.3")
 
-LOSSLESS = {
+LOSSLESS: dict[str, dict[str, Any]] = {
     ".png": {},
     ".apng": {"format": "PNG"},
     ".bmp": {},
@@ -43,7 +43,7 @@ LOSSLESS = {
     ".j2c": {"irreversible": False},
     ".jpc": {"irreversible": False},
 }
-LOSSY = {".jpg": {}, ".jpeg": {}, ".jpe": {}, ".jfif": {}, ".avif": {}}
+LOSSY: dict[str, dict[str, Any]] = {".jpg": {}, ".jpeg": {}, ".jpe": {}, ".jfif": {}, ".avif": {}}
 
 
 @pytest.mark.parametrize("ending", LOSSLESS)
@@ -331,10 +331,8 @@ def turned(kind: str, orientation: int) -> bytes | tuple[Image.Image, dict[str, 
 )  # fmt: skip
 def test_orientation(tmp_path: Path, kind: str, orientation: int) -> None:
     """Every orientation of every format comes upright, and its header gives the upright size."""
-    content = turned(kind, orientation)
-    settings: dict[str, Any] = {}
-    if not isinstance(content, bytes):
-        content, settings = content
+    made = turned(kind, orientation)
+    content, settings = (made, {}) if isinstance(made, bytes) else made
     file = write(tmp_path / "a" / f"x.{kind}", content, **settings)
     pixels = read_image(file)[..., 0].astype(int)
     assert look(file).size == pixels.shape

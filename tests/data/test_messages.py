@@ -6,6 +6,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,7 @@ def test_each_thread_has_its_own() -> None:
 
     meet_half = threading.Barrier(count // 2)
     before = (warnings.showwarning, list(warnings.filters))
-    at_once(*[lambda number=number: one(number) for number in range(count)])  # type: ignore[misc]
+    at_once(*[partial(one, number) for number in range(count)])
     assert len(found) == count
     assert (warnings.showwarning, list(warnings.filters)) == before
 
@@ -106,7 +107,7 @@ def test_warnings_name_the_file(tmp_path: Path, recwarn: pytest.WarningsRecorder
         for _ in range(5):
             notes[file] = read_pictures([file], Reading((4, 4), 1, 8)).notes
 
-    at_once(*[lambda file=file: reads(file) for file in files])  # type: ignore[misc]
+    at_once(*[partial(reads, file) for file in files])
     for file, lines in notes.items():
         assert len(lines) == 1
         assert str(file) in lines[0]

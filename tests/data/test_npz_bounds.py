@@ -175,8 +175,10 @@ def test_a_repeated_name_is_refused(tmp_path: Path) -> None:
 def test_arrays_beside_are_told(tmp_path: Path) -> None:
     """An array of no part is left out, and said to be; one of another part is none such."""
     path = tmp_path / "x.npz"
-    np.savez(path, x_train=IMAGES, y_train=LABELS, x_test=IMAGES, y_test=LABELS,
-             images=IMAGES, **{"w\x1b[2J": LABELS})  # fmt: skip
+    odd: dict[str, Any] = {"w\x1b[2J": LABELS}
+    np.savez(
+        path, x_train=IMAGES, y_train=LABELS, x_test=IMAGES, y_test=LABELS, images=IMAGES, **odd
+    )
     assert load(path).notes == ("left out of x.npz: images, w\\x1b[2J",)
     np.savez(path, x_train=IMAGES, y_train=LABELS, x_test=IMAGES, y_test=LABELS)
     assert load(path).notes == load(path, "test").notes == ()

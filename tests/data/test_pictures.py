@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +60,7 @@ def test_parts_of_a_picture_folder(tmp_path: Path) -> None:
     note = "4 gray and 4 coloured pictures: all are read as colour"
     assert splits.train.notes == splits.validation.notes == (note,)
     for part in ("train", "validation"):
-        alone = load(tmp_path, part)  # type: ignore[arg-type]
+        alone = load(tmp_path, part)
         assert alone.digest() == splits.parts[part].digest()
         assert alone.notes == (note,)
     whole = load(tmp_path, "all")
@@ -189,7 +190,7 @@ def test_files_that_may_not_be_read_are_named(
     )
 
 
-NO_FILES = {
+NO_FILES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "missing": (lambda path: path / "nothing.png", "there is no such file"),
     "a folder": (lambda path: path, "cannot be read: it is a folder, not a file"),
     "a device": (lambda _: Path("/dev/null"), "cannot be read: it is a device, not a file"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ def test_the_rule(own: tuple[int, int], wanted: tuple[int, int], by: int) -> Non
 @pytest.mark.parametrize("kind", ["RGB", "L", "CMYK"])
 @pytest.mark.parametrize("turn", [1, 6])
 def test_a_reduced_picture_is_the_picture(
-    tmp_path: Path, settings: dict[str, object], kind: str, turn: int
+    tmp_path: Path, settings: dict[str, Any], kind: str, turn: int
 ) -> None:
     """Its size is that of the rule, upright, and what is scaled from it differs by little."""
     exif = Image.Exif()

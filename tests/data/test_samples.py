@@ -91,7 +91,7 @@ def test_damaged_lists_are_refused(content: bytes, message: str) -> None:
 def test_rows_of_parts() -> None:
     """Each sample has its part, class, digest and path; without paths its number."""
     first = dataset([1, 2], [0, 2], ["x", "y"])
-    second = Dataset.from_arrays(np.zeros((1, 1, 1), np.uint8), np.float32([0.5]))
+    second = Dataset.from_arrays(np.zeros((1, 1, 1), np.uint8), np.array([0.5], np.float32))
     rows = Samples.of({"train": first, "test": second}).rows
     assert [(row.part, row.class_name, row.path) for row in rows] == [
         ("train", "a", "x"),

@@ -133,7 +133,7 @@ def test_parts_come_out_alike(tmp_path: Path) -> None:
     splits = load_splits(tmp_path, size=8, skip_bad=True)
     bad = ["test/dog/none.png", "train/cat/colour.png"]
     for part, data in splits.parts.items():
-        alone = load(tmp_path, part, size=8, skip_bad=True)
+        alone = load(tmp_path, part, size=8, skip_bad=True)  # type: ignore[arg-type]
         assert same(alone, data)
         assert [each.path for each in data.skipped] == bad == [e.path for e in alone.skipped]
         assert data.image_shape == (8, 8, 1)

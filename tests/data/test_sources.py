@@ -70,7 +70,7 @@ def test_foreign_folder_lists_the_kinds(tmp_path: Path) -> None:
 
 def save(path: Path, **parts: int) -> Path:
     """An .npz file with so many samples of each part, of three classes; pixels tell the part."""
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for place, (part, count) in enumerate(parts.items()):
         arrays[f"x_{part}"] = np.full((count, 2, 2), 10 * place, np.uint8) + np.arange(
             count, dtype=np.uint8

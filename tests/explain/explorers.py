@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import uvicorn
@@ -19,6 +20,7 @@ from isoconv import nn
 from isoconv.data import Dataset
 from isoconv.explain.explorer import Explorer
 from isoconv.serve.page import application
+from isoconv.train import Run
 
 CLASSES = ("lying", "standing", "none")
 
@@ -37,7 +39,7 @@ def stripes(count: int, seed: int) -> Dataset:
     return Dataset.from_arrays(images, labels, class_names=CLASSES, name="stripes")
 
 
-def trained(folder: Path) -> ic.Run:
+def trained(folder: Path) -> Run:
     """A run of two epochs that keeps its checkpoints; every kind of layer that has a window."""
     model = nn.Sequential(
         nn.Conv2d(4, 3, padding=1), nn.BatchNorm(), nn.ReLU(), nn.MaxPool2d(2),
@@ -104,7 +106,7 @@ def number(text: str) -> np.float32:
     return np.float32(found[0])
 
 
-def same(a: object, b: object) -> bool:
+def same(a: Any, b: Any) -> bool:
     """Whether two numbers are the same float32, bit for bit but for the sign of zero."""
     x, y = np.float32(a), np.float32(b)
     return bool(x == y or (np.isnan(x) and np.isnan(y)))

@@ -14,10 +14,9 @@ from tests.ops.by_terms import mixed
 
 from isoconv.arithmetic.sums import partial_sum, square_norm_blocks, tree_sum
 from isoconv.explain.clipping import block_terms, factor_term, norm_term
+from isoconv.graph.operation import Array
 from isoconv.graph.terms import Element, Number, Partials, Tree
 from isoconv.graph.values import evaluate
-
-Array = np.ndarray[Any, Any]
 
 
 def one(value: Any) -> Array:
@@ -51,7 +50,7 @@ def test_kernels(limit: float) -> None:
 @pytest.mark.parametrize("limit", [0.1, 5.0, 5.1, 1e30])
 def test_factor(limit: float) -> None:
     """Limit / norm where the norm is greater, else 1; a norm that is no number shortens nothing."""
-    for norm in np.float32([5, 0, np.inf, np.nan]):
+    for norm in np.array([5, 0, np.inf, np.nan], np.float32):
         wanted = np.float32(limit) / norm if norm > np.float32(limit) else np.float32(1)
         term = factor_term(norm, limit)
         assert isinstance(term, Number) == (not norm > np.float32(limit))

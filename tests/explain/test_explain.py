@@ -16,10 +16,9 @@ from isoconv.errors import ArgumentError, CheckpointError, DataFileError, ShapeE
 from isoconv.explain.explanation import Explanation, Part, _tex
 from isoconv.explain.network import Network
 from isoconv.explain.numbers import explain_in
+from isoconv.graph.operation import Array
 from isoconv.nn.inference import files_as_trained
 from isoconv.nn.models import create
-
-Array = np.ndarray[Any, Any]
 
 
 def pixels(shape: tuple[int, ...], count: int = 1) -> Array:

@@ -120,6 +120,7 @@ def test_a_list_of_terms_ends_in_the_sum(shown: Remote, explorer: Explorer) -> N
     """Each product and each running sum of a window, fused and in order."""
     network = explorer.scene.network
     layer = network.layer("0")
+    assert layer.root is not None
     go(shown, "0", (5, 6, 2), "value")
     rows = shown.locator(".part").first.locator("tbody tr").all()
     assert len(rows) == 9

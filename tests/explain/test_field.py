@@ -11,8 +11,7 @@ import pytest
 from isoconv import nn
 from isoconv.explain.field import field_of
 from isoconv.explain.network import Network
-
-Array = np.ndarray[Any, Any]
+from isoconv.graph.operation import Array
 
 
 class Branching(nn.Module):

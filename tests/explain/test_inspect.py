@@ -51,6 +51,7 @@ def test_arrays_are_those_of_the_network() -> None:
             assert view.weights[name].tobytes() == whole.value(index).tobytes()
             assert view.weight_gradients[name].tobytes() == whole.gradient(index).tobytes()
     assert inspection.results.tobytes() == model.predict(given).tobytes()
+    assert inspection.losses is not None
     assert inspection.loss == pytest.approx(float(np.mean(inspection.losses)), rel=1e-6)
 
 
@@ -111,7 +112,7 @@ def test_statistics_are_those_of_numpy() -> None:
 def test_dead_units_are_found_and_flagged_with_enough_images() -> None:
     """A filter whose bias lies far below: dead in every image; of few images it is not flagged."""
     model = nn.Sequential(nn.Conv2d(3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(2)).build(SHAPE)
-    model.load_weights({**model.weights, "0.bias": np.float32([0, -1000, 0])})
+    model.load_weights({**model.weights, "0.bias": np.array([0, -1000, 0], np.float32)})
     many = ic.inspect(model, images(16))
     assert many["1"].statistics.dead == (1,)
     assert "1: 1 of 3 units dead: zero for all 16 images" in many.flags
@@ -144,7 +145,11 @@ def test_a_gradient_is_not_compared_with_a_bias_which_started_at_zero() -> None:
         last = {"4.bias": np.full_like(sound["4.bias"], size)}
         model.load_weights({**sound, "1.bias": np.full_like(sound["1.bias"], 1e-8), **last})
         inspection = ic.inspect(model, images(), [0, 1, 0, 1, 1], training=True)
-        ratios = [inspection[each].statistics.parameters["bias"].ratio for each in ("1", "4")]
+        ratios = []
+        for each in ("1", "4"):
+            ratio = inspection[each].statistics.parameters["bias"].ratio
+            assert ratio is not None
+            ratios.append(ratio)
         assert max(ratios) > 10
         assert size < 1 or min(ratios) < 1e-6
         assert not any("by bias" in line for line in inspection.flags)
@@ -156,7 +161,7 @@ def test_the_first_numbers_that_are_not_finite_are_named() -> None:
     model = nn.Sequential(*layers).build(SHAPE)
     weights = dict(model.weights)
     large = np.full_like(weights["3.weight"], 3e38)
-    model.load_weights({**weights, "0.bias": np.float32([3, 3]), "3.weight": large})
+    model.load_weights({**weights, "0.bias": np.array([3, 3], np.float32), "3.weight": large})
     inspection = ic.inspect(model, images(2), [0, 1])
     assert inspection.first_nonfinite == "3"
     assert any(
@@ -169,7 +174,7 @@ def test_the_first_numbers_that_are_not_finite_are_named() -> None:
 def test_a_tally_leaves_out_what_is_not_finite() -> None:
     """Mean and extremes are of the finite numbers; the others are counted."""
     tally = Tally()
-    tally.add(np.float32([[1, np.nan], [np.inf, 3]]))
+    tally.add(np.array([[1, np.nan], [np.inf, 3]], np.float32))
     found = tally.spread()
     assert (found.mean, found.least, found.greatest, found.nonfinite) == (2, 1, 3, 2)
     assert tally.first == (0, 1)

@@ -40,6 +40,7 @@ def test_every_element_by_its_terms() -> None:
     rng = np.random.default_rng(6)
     flow = network.flow()
     seen = 0
+    assert network.loss is not None
     for index in {*network.layers[0].nodes, network.output, network.loss, *flow.nodes.values()}:
         if network.node(index).op == "input":
             continue

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import re
 import xml.etree.ElementTree as ET
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -142,6 +144,11 @@ def test_all_steps_have_one_size() -> None:
     assert len(sizes) == 1
 
 
+def frames_of(image: Any) -> int:
+    """How many frames a picture has."""
+    return int(image.n_frames)
+
+
 @pytest.mark.parametrize("kind", ["gif", "apng", "webp"])
 def test_moving_pictures(tmp_path: Path, kind: str) -> None:
     """Every step is a frame, and the last one stays longer."""
@@ -150,7 +157,7 @@ def test_moving_pictures(tmp_path: Path, kind: str) -> None:
     sheet = ic.symbols.conv()
     sheet.animate(tmp_path / f"a.{kind}", X, K, seconds=0.5)
     with Image.open(tmp_path / f"a.{kind}") as image:
-        assert image.n_frames == 4
+        assert frames_of(image) == 4
         for number, place in enumerate([(0, 0), (0, 1), (1, 0), (1, 1)]):
             image.seek(number)
             shown = np.asarray(image.convert("RGB"), np.int32)
@@ -180,7 +187,9 @@ def test_still_pictures(tmp_path: Path) -> None:
 def test_a_picture_is_drawn() -> None:
     """Pixels have the colours that the drawing asks for."""
     image = ic.symbols.conv().picture(X, K).to_image(1)
-    colors = {color for _, color in image.getcolors(1 << 24)}
+    counted = image.getcolors(1 << 24)
+    assert counted is not None
+    colors = {color for _, color in counted}
     wanted = {tuple(bytes.fromhex(c[1:])) for c in (BLUE, ORANGE, PALE_BLUE, PALE_ORANGE)}
     assert wanted <= colors
     content = io.BytesIO()
@@ -234,7 +243,9 @@ def test_a_sign_of_multiplication_is_no_letter() -> None:
         (lambda f: ic.symbols.conv().animate(f / "a.gif", seconds=0), ArgumentError, "seconds"),
     ],
 )  # fmt: skip
-def test_refusals(tmp_path: Path, call, error: type[Exception], said: str) -> None:
+def test_refusals(
+    tmp_path: Path, call: Callable[[Path], Any], error: type[Exception], said: str
+) -> None:
     """What cannot be drawn is refused, and no file is made."""
     with pytest.raises(error, match=said):
         call(tmp_path)
@@ -303,11 +314,13 @@ def test_commands_print(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(data=st.data(), rank=st.integers(1, 2), transposed=st.booleans())
-def test_values_are_the_bits_of_the_engine(data, rank: int, transposed: bool) -> None:
+def test_values_are_the_bits_of_the_engine(
+    data: st.DataObject, rank: int, transposed: bool
+) -> None:
     """Every step of any setting can be drawn, and its value is that of the engine's kernels."""
     draw = data.draw
     groups = draw(st.integers(1, 2))
-    chosen = {
+    chosen: dict[str, Any] = {
         "stride": draw(st.integers(1, 3)), "padding": draw(st.integers(0, 2)),
         "dilation": draw(st.integers(1, 2)), "groups": groups, "flip": draw(st.booleans()),
     }  # fmt: skip
@@ -332,7 +345,7 @@ def test_values_are_the_bits_of_the_engine(data, rank: int, transposed: bool) ->
     places = sheet.names[2].places()
     steps = steps_of(drawn, x, w, places)
     assert (
-        np.float32([step.value for step in steps]).tobytes()
+        np.array([step.value for step in steps], np.float32).tobytes()
         == y[0][tuple(np.array(places).T)].tobytes()
     )
     scenes = scenes_of(sheet, x, w, steps, range(len(steps)))
@@ -354,7 +367,7 @@ def frames(path: Path) -> list[np.ndarray]:
     """The pixels of each step of a moving picture."""
     with Image.open(path) as image:
         found = []
-        for number in range(image.n_frames):
+        for number in range(frames_of(image)):
             image.seek(number)
             found.append(np.asarray(image.convert("RGB"), np.int32))
     return found

@@ -15,6 +15,7 @@ from tests.test_notes import BY_INPUT, BY_KERNEL, FORWARD
 import isoconv as ic
 from isoconv.explain import symbols
 from isoconv.explain.standalone import write_playground
+from isoconv.graph.operation import Array
 
 ADDRESS = f"{ORIGIN}/playground.html"
 DIGITS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
@@ -48,13 +49,15 @@ def grid_values(page: Remote, title: str) -> np.ndarray:
     """What a grid's cells say, row by row."""
     cells = page.locator("figure.grid", has_text=title).first.locator("[role=gridcell]")
     labels = cells.evaluate_all("cells => cells.map((cell) => cell.getAttribute('aria-label'))")
-    return np.array([float(re.search(r": (\S+?)(;|$)", label)[1]) for label in labels], np.float32)
+    found = [re.search(r": (\S+?)(;|$)", label) for label in labels]
+    return np.array([float(each[1]) for each in found if each is not None], np.float32)
 
 
 def cell(page: Remote, title: str, row: int, column: int) -> Remote:
     """One cell of a grid."""
     figure = page.locator("figure.grid", has_text=title).first
-    return figure.locator("[role=row]").nth(row).locator("[role=gridcell]").nth(column)
+    found: Remote = figure.locator("[role=row]").nth(row).locator("[role=gridcell]").nth(column)
+    return found
 
 
 def example(page: Remote, name: str) -> None:
@@ -112,7 +115,7 @@ def test_lists_are_those_of_the_command_line(
     write = {"conv": symbols.conv, "transposed": symbols.conv_transpose}[op]
     wanted = write((3, 4), (2, 2), **given).equations()
     page = new_page()
-    found = {}
+    found: dict[str, Any] = {}
     for tab in ("forward", "input", "kernel"):
         page.goto(f"{ADDRESS}#op={op}&in=3x4&k=2x2&{fragment}&tab={tab}".replace("&&", "&"))
         page.reload()
@@ -181,12 +184,14 @@ def test_numbers_are_the_engines(new_page: Callable[..., Remote], op: str) -> No
         x = rng.standard_normal((1, *s["size"], 2)).astype(np.float32)
         more: dict[str, Any] = {"stride": s["stride"], "padding": s["padding"]}
         w = rng.standard_normal((*s["kernel"], 2 // groups, 2)).astype(np.float32)
+        function: Callable[..., Array]
+        inputs: tuple[Array, ...]
         if op == "conv":
             function, inputs, more = ic.conv2d, (x, w), {**more, "groups": groups}
         elif op == "global":
             function, inputs, more = ic.global_avg_pool, (x,), {}
         else:
-            function = {"max": ic.max_pool2d, "average": ic.avg_pool2d}[op]
+            function = ic.max_pool2d if op == "max" else ic.avg_pool2d
             inputs, more = (x,), {**more, "kernel_size": s["kernel"]}
         if op == "average":
             more["count_include_pad"] = bool(rng.integers(2))

@@ -232,6 +232,7 @@ def test_the_loss_is_that_of_the_training(loss: Loss) -> None:
     told = ic.explain(
         model, image, "loss", label=label, loss=loss.name, label_smoothing=loss.label_smoothing
     )
+    assert network.loss is not None
     assert network.value(network.loss)[0] == told.value
     assert explorer.description()["image"]["label"] == 2
 

@@ -23,20 +23,20 @@ def model_by_hand() -> nn.Module:
     """A 1 by 1 convolution to two channels, global average, a linear layer: all by hand."""
     layers = nn.Conv2d(2, 1, bias=False), nn.ReLU(), nn.GlobalAvgPool2d(), nn.Linear(2, bias=False)
     model = nn.Sequential(*layers).build((2, 2, 1))
-    kernel = np.float32([1, -1]).reshape(1, 1, 1, 2)
-    linear = np.float32([[4, 0], [-8, 4]])
+    kernel = np.array([1, -1], np.float32).reshape(1, 1, 1, 2)
+    linear = np.array([[4, 0], [-8, 4]], np.float32)
     model.load_weights({"0.weight": kernel, "3.weight": linear})
     return model
 
 
-PICTURE = np.float32([[1, 2], [-3, 4]])[..., None]
+PICTURE = np.array([[1, 2], [-3, 4]], np.float32)[..., None]
 
 
 def test_grad_cam_by_hand() -> None:
     """Channel 0 is max(0, x), channel 1 max(0, -x); their weights are linear's over four places."""
     found = ic.grad_cam(model_by_hand(), PICTURE, target=0, layer="1")
     # a = (4, -8) / 4 = (1, -2) divided by the 4 positions once more: gradients are means already.
-    a = np.float32([4, -8]) / 4
+    a = np.array([4, -8], np.float32) / 4
     expected = np.maximum(0, a[0] * np.maximum(0, PICTURE) + a[1] * np.maximum(0, -PICTURE))[..., 0]
     assert found.map.tolist() == expected.tolist() == [[1, 2], [0, 4]]
     other = ic.grad_cam(model_by_hand(), PICTURE, target=1, layer="1")
@@ -140,7 +140,7 @@ def test_what_covers_a_picture_is_said() -> None:
     """The mean colour where the model normalises by it, the middle of the range elsewhere."""
     model, image = small()
     assert "the middle of its range" in ic.occlusion(model, image).settings["fill"]
-    model.normalisation = np.float32([2, 4]), np.float32([-1, -6])
+    model.normalisation = np.array([2, 4], np.float32), np.array([-1, -6], np.float32)
     assert ic.occlusion(model, image).settings["fill"].endswith("training images: 0.5, 1.5")
 
 
@@ -156,7 +156,7 @@ def test_enlarging_keeps_a_plane() -> None:
 def test_overlay_shows_for_and_against() -> None:
     """Orange where the map is positive, blue where it is negative, grey where it is 0 or NaN."""
     image = np.full((1, 4, 3), 100, np.uint8)
-    drawn = overlay(image, np.float32([[1, -1, 0, np.nan]])).astype(int)[0]
+    drawn = overlay(image, np.array([[1, -1, 0, np.nan]], np.float32)).astype(int)[0]
     assert drawn[0][0] > drawn[0][2] + 50
     assert drawn[1][2] > drawn[1][0] + 50
     assert drawn[2].tolist() == drawn[3].tolist() == [100, 100, 100]

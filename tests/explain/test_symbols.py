@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -218,7 +220,7 @@ def test_letters_run_out() -> None:
         ({"groups": 2}, "Y_o(i, j) = Σ_m Σ_n X_g(i + m, j + n) · K_o(m, n)"),
     ],
 )
-def test_sizes_and_formula(settings: dict[str, object], line: str) -> None:
+def test_sizes_and_formula(settings: dict[str, Any], line: str) -> None:
     """The size's formula is filled in, and the sum's has the settings."""
     assert line in ic.symbols.conv(of="y", **settings).to_text()
 
@@ -234,7 +236,7 @@ def symbols_of(names: dict[str, float], text: str) -> float:
     return found
 
 
-def named_values(sheet, title: str, letter: str, array: np.ndarray) -> dict[str, float]:
+def named_values(sheet: Any, title: str, letter: str, array: np.ndarray) -> dict[str, float]:
     """The values of an array by its elements' names, read off its matrices."""
     matrices = {
         name: rows
@@ -269,13 +271,15 @@ def in_lists(array: np.ndarray, *, kernel: bool = False) -> list[float]:
     order=st.sampled_from(["notes", "engine"]),
     flip=st.booleans(),
 )
-def test_sums_are_those_of_the_engine(rank: int, data, order: str, flip: bool) -> None:
+def test_sums_are_those_of_the_engine(
+    rank: int, data: st.DataObject, order: Literal["notes", "engine"], flip: bool
+) -> None:
     """With whole numbers for all symbols each sum is what the engine computes."""
     draw = data.draw
     axes = st.lists(st.integers(1, 4), min_size=rank, max_size=rank).map(tuple)
     size, kernel = draw(axes.map(lambda a: tuple(2 + e for e in a))), draw(axes)
     groups = draw(st.integers(1, 2))
-    chosen = {
+    chosen: dict[str, Any] = {
         "stride": draw(st.integers(1, 2)), "padding": draw(st.integers(0, 2)),
         "dilation": draw(st.integers(1, 2)), "groups": groups, "flip": flip,
     }  # fmt: skip
@@ -382,7 +386,7 @@ def test_ascii_and_json() -> None:
          "at most 10,000 terms are written"),
         (lambda: ic.symbols.conv((10**9, 10**9), (10**9, 10**9), of="y"), "at most 10,000 terms"),
         (lambda: ic.symbols.conv(of="z"), "of must be of y, w, x; got 'z'"),
-        (lambda: ic.symbols.conv(order="other"), "order must be"),
+        (lambda: ic.symbols.conv(order="other"), "order must be"),  # type: ignore[arg-type]
         (lambda: ic.symbols.conv_transpose(padding=3),
          r"for an input of \(2, 2\) with padding \(\(3, 3\), \(3, 3\)\): give less padding"),
         (lambda: ic.symbols.conv_transpose(padding="same"), "give numbers"),
@@ -392,7 +396,7 @@ def test_ascii_and_json() -> None:
         (lambda: ic.symbols.max_pool(np.zeros((2, 2, 2))), r"must be one channel, \(H, W\)"),
     ],
 )  # fmt: skip
-def test_refusals(call, said: str) -> None:
+def test_refusals(call: Callable[[], Any], said: str) -> None:
     """What cannot be written is refused in a line that says what to do."""
     with pytest.raises((ArgumentError, ShapeError), match=said):
         call()

@@ -11,8 +11,8 @@ from tests.cli.command import fail, succeed
 import isoconv as ic
 from isoconv.explain.symbols_numbers import with_numbers
 
-X = np.float32([[1, 2, 3], [4, 5, -6], [7, 8, 9]])
-W = np.float32([[0.1, 0], [-2, 1]])
+X = np.array([[1, 2, 3], [4, 5, -6], [7, 8, 9]], np.float32)
+W = np.array([[0.1, 0], [-2, 1]], np.float32)
 WORDS = ("--padding", 1, "--values", "1,2,3;4,5,-6;7,8,9", "--weights", "0.1,0;-2,1")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,10 @@ import pytest
 import isoconv as ic
 from isoconv import nn
 from isoconv.arithmetic.philox import Purpose, permutation
+from isoconv.graph.operation import Array
 from isoconv.nn.models import create
-from isoconv.train import Callback
-
-Array = np.ndarray[Any, Any]
+from isoconv.train import Callback, Run
+from isoconv.train.step import LossName
 
 SEED = 7
 
@@ -75,7 +76,7 @@ class StopAfter(Callback):
     def __init__(self, epoch: int) -> None:
         self.epoch = epoch
 
-    def on_epoch_end(self, run: Any, row: Any) -> None:
+    def on_epoch_end(self, run: Run, row: Mapping[str, Any]) -> None:
         """End it there."""
         if row["epoch"] == self.epoch:
             run.stop("enough")
@@ -146,7 +147,7 @@ def test_next_step_of_a_run_is_that_of_its_folder(optimizer: str, tmp_path: Path
     assert "step 2 of" in repr(told)
 
 
-ENDS: dict[str, tuple[nn.Module, str]] = {
+ENDS: dict[str, tuple[nn.Module, LossName]] = {
     "softmax, mse": (nn.Softmax(), "mse"),
     "sigmoid, mse": (nn.Sigmoid(), "mse"),
     "sigmoid, cross_entropy": (nn.Sigmoid(), "cross_entropy"),
@@ -249,12 +250,13 @@ def test_settings_of_the_step_stand_in_place_of_the_runs(tmp_path: Path) -> None
     assert [part.title.partition(",")[0] for part in other.follows] == [
         "clipping to the norm 1000", "step 1 of SGD",
     ]  # fmt: skip
+    clips: tuple[Any, ...] = ("junk", 0, -1.0, np.nan)
     for more in ({}, {"gradient": "value", "at": ("1", 0, 1)}, {"gradient": None, "at": "1"}):
-        for clip in ("junk", 0, -1.0, np.nan):
+        for clip in clips:
             with pytest.raises(ic.errors.ArgumentError, match="clip_norm must be a finite number"):
                 ic.explain(run, x, **{**settings, **more}, clip_norm=clip)
         with pytest.raises(ic.errors.ArgumentError, match="optimizer must be an optimizer"):
-            ic.explain(run, x, **{**settings, **more}, optimizer="SGD")
+            ic.explain(run, x, **{**settings, **more, "optimizer": "SGD"})
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from tests.browser import Remote
 
@@ -37,7 +39,7 @@ SPECIAL = np.array(
 )  # fmt: skip
 
 
-def run(page: Remote, name: str, rows: list) -> list:
+def run(page: Remote, name: str, rows: list[Any]) -> Any:
     """One function of the module on many rows of bits."""
     return page.evaluate(RUN, [name, rows])
 
@@ -57,7 +59,8 @@ def same(found: list[int], wanted: np.ndarray) -> np.ndarray:
     got = np.array(found, np.uint32)
     bits = np.ascontiguousarray(wanted, np.float32).view(np.uint32).reshape(got.shape)
     nan = np.isnan(got.view(np.float32)) & np.isnan(bits.view(np.float32))
-    return (got == bits) | nan
+    agree: np.ndarray = (got == bits) | nan
+    return agree
 
 
 def test_fused_multiply_add_rounds_once(page: Remote) -> None:
@@ -95,7 +98,7 @@ def test_a_chain_shows_the_sum_after_each_link(page: Remote) -> None:
     rows = [np.stack([numbers(n, i), numbers(n, 99 + i)], 1) for i, n in
             enumerate(rng.integers(0, 40, 60))]  # fmt: skip
     for row, found in zip(rows, run(page, "chain", [row.tolist() for row in rows]), strict=True):
-        sums = [np.float32(0)]
+        sums: list[Any] = [np.float32(0)]
         for a, b in row.view(np.float32):
             sums.append(fma(a, b, sums[-1]))
         assert same(found, np.array(sums)).all()

@@ -13,7 +13,18 @@ from tests.explain.test_web_float32 import SPECIAL
 from isoconv.errors import IsoconvError
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.operation import operation
-from isoconv.graph.terms import Asked, Chain, Element, Formula, Largest, Padding, Running
+from isoconv.graph.terms import (
+    Asked,
+    Chain,
+    Element,
+    Formula,
+    Largest,
+    Number,
+    Padding,
+    Running,
+    When,
+    Wins,
+)
 from isoconv.ops.conv import ConvGradInput
 from isoconv.ops.geometry import ConvGeometry, WindowGeometry
 from isoconv.ops.interpret import interpret
@@ -92,7 +103,7 @@ def sides_and_window(rng: np.random.Generator, rank: int) -> tuple[tuple[int, ..
     """Sides of an input and settings of a window that fits into it."""
     while True:
         sides = tuple(rng.integers(1, 7, rank).tolist())
-        window = {
+        window: dict[str, Any] = {
             "kernel": tuple(rng.integers(1, 4, rank).tolist()),
             "stride": tuple(rng.integers(1, 4, rank).tolist()),
             "padding": tuple((int(a), int(b)) for a, b in rng.integers(0, 3, (rank, 2))),
@@ -172,14 +183,19 @@ def python_terms(case: Case, place: tuple[int, ...]) -> tuple[list[list[Any]], f
         return [leaf(one) for one in term.terms], None
     if isinstance(term, Formula):
         total, counted = term.arguments
+        assert isinstance(counted, Number)
+        assert isinstance(total, Running)
         return [leaf(one) for one in total.terms], counted.value
     assert isinstance(term, Running)
     rows = []
     for one in term.terms:
         if isinstance(one, Formula):
             share, counted = one.arguments
+            assert isinstance(counted, Number)
             rows.append([*leaf(share), int(counted.value)])
         else:
+            assert isinstance(one, When)
+            assert isinstance(one.condition, Wins)
             window = [leaf(other)[0] for other in one.condition.choice.terms]
             rows.append([*leaf(one.then), one.condition.number, window])
     return rows, None
@@ -215,14 +231,15 @@ def test_the_receptive_field_is_what_can_change_an_element(page: Remote) -> None
       const { receptiveField } = await import("./windows.js");
       return cases.map(([steps, output]) => receptiveField(steps, output));
     }"""
-    cases, wanted = [], []
+    cases: list[Any] = []
+    wanted: list[Any] = []
     while len(cases) < 60:
         side, sizes, steps = 24, [], []
         try:
             for _ in range(3):
                 k, s, d = (int(n) for n in rng.integers(1, 4, 3))
-                pair = tuple(int(n) for n in rng.integers(0, 3, 2))
-                geometry = ConvGeometry((k,), (s,), (pair,), (d,))
+                before, after = (int(n) for n in rng.integers(0, 3, 2))
+                geometry = ConvGeometry((k,), (s,), ((before, after),), (d,))
                 steps.append(geometry)
                 sizes.append(side)
                 (side,) = geometry.output_sides((side,))

@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Literal
 
 from tests.fuzz.mutate_bytes import any_bytes, integer, odd_name
 
@@ -275,8 +276,8 @@ def _tar_of(draw: random.Random, members: list[tuple[str, bytes]]) -> bytes:
             elif what < 0.9:
                 content = any_bytes(draw, content)
                 info.size = len(content)
-        kind = draw.choice((tarfile.GNU_FORMAT, tarfile.PAX_FORMAT))
-        head = info.tobuf(kind, "utf-8", "surrogateescape")
+        formats: tuple[Literal[1], Literal[2]] = (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT)
+        head = info.tobuf(draw.choice(formats), "utf-8", "surrogateescape")
         if number == place and draw.random() < 0.2:
             head = _summed(any_bytes(draw, head).ljust(512, b"\0")[:512])
         out += head + content + bytes(-len(content) % 512)

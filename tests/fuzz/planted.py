@@ -24,7 +24,8 @@ SEED = Seed("planted", "text", {"text": b"some content"}, target="text")
 
 
 def _key_error(path: Path) -> Any:
-    return {}[path.name]
+    nothing: dict[str, Any] = {}
+    return nothing[path.name]
 
 
 def _busy(path: Path) -> Any:

@@ -96,9 +96,10 @@ def _resumed(path: Path) -> Any:
 
 def _receipt(path: Path) -> Any:
     receipt = Receipt.read(path)
+    receipt.check_arithmetic()
     return (
         receipt.settings, receipt.stopping, receipt.history, receipt.best_epoch,
-        receipt.kept_epoch, receipt.finished, receipt.planned, receipt.check_arithmetic(),
+        receipt.kept_epoch, receipt.finished, receipt.planned,
     )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from tests.fuzz.seeds import Seed
 
 from isoconv import nn
 from isoconv.data import Dataset, Skipped, Splits
+from isoconv.graph.operation import Array
 from isoconv.run.training import TrainingEngine
 from isoconv.train import EarlyStopping, Interrupted, Trainer, session
 from isoconv.train.files import canonical_json
@@ -61,10 +62,10 @@ def make_runs(folder: Path) -> None:
     _fit(folder / "run")
     real, steps = TrainingEngine.steps, itertools.count()
 
-    def interrupted(self: TrainingEngine, *given: Any) -> Any:
+    def interrupted(self: TrainingEngine, first: int, hyper: Array) -> Array:
         if next(steps) == _STEPS:
             signal.raise_signal(signal.SIGINT)
-        return real(self, *given)
+        return real(self, first, hyper)
 
     # Each step is a call of its own, and one of the second epoch is interrupted.
     session.CALL_SECONDS = 0.0

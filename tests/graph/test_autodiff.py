@@ -1,5 +1,9 @@
 """Reverse mode: which cotangents meet, in which order, and what is refused."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -7,12 +11,13 @@ import isoconv.ops as ops
 from isoconv.errors import GraphError
 from isoconv.graph.autodiff import differentiate
 from isoconv.graph.builder import GraphBuilder
+from isoconv.graph.ir import DType
 from isoconv.graph.operation import Operation, operation
 from isoconv.graph.verify import verify
 from isoconv.ops.interpret import interpret
 
 
-def start(shape=(3,), dtype="float32"):
+def start(shape: tuple[int, ...] = (3,), dtype: DType = "float32") -> tuple[GraphBuilder, int, int]:
     """A builder with an input x and a cotangent dy."""
     b = GraphBuilder()
     return b, b.input("dataset", "x", shape, dtype), b.input("dataset", "dy", shape, dtype)
@@ -30,7 +35,7 @@ def test_the_chain_rule() -> None:
     b, x, dy = start()
     y = b.add("neg", b.add("scale", x, attrs=ops.Constant(2.0)))
     dx = differentiate(b, {y: dy}, [x])[x]
-    found = interpret(b.graph([("dx", dx)]), {"dy": np.float32([[1, -3, 0.5]])}, images=1)
+    found = interpret(b.graph([("dx", dx)]), {"dy": np.array([[1, -3, 0.5]], np.float32)}, images=1)
     np.testing.assert_array_equal(found["dx"], [[-2, 6, -1]])
 
 
@@ -48,7 +53,7 @@ def test_cotangents_are_added_last_reader_first() -> None:
         order.append(graph[right].attrs.value)
         last = left
     assert [*order, graph[last].attrs.value] == [1.0, 2.0**24, -(2.0**24)]
-    found = interpret(graph, {"dy": np.float32([[1.0]])}, images=1)
+    found = interpret(graph, {"dy": np.array([[1.0]], np.float32)}, images=1)
     np.testing.assert_array_equal(found["dx"], [[1.0]])
 
 
@@ -56,9 +61,9 @@ def test_several_seeds() -> None:
     """The gradients of several seeded values are those of their weighted sum."""
     b, x, dy = start()
     square = b.add("square", x)
-    root = b.add("mul", square, x)
-    flows = differentiate(b, {square: dy, root: dy}, [x])
-    values = {"x": np.float32([[1, 2, -3]]), "dy": np.float32([[1, 1, 2]])}
+    anchor = b.add("mul", square, x)
+    flows = differentiate(b, {square: dy, anchor: dy}, [x])
+    values = {"x": np.array([[1, 2, -3]], np.float32), "dy": np.array([[1, 1, 2]], np.float32)}
     found = interpret(b.graph([("dx", flows[x])]), values, images=1)
     np.testing.assert_array_equal(found["dx"], [[5, 16, 42]])
 
@@ -111,14 +116,14 @@ def test_operations_off_the_path_may_have_no_gradient() -> None:
     assert set(differentiate(b, {y: seed}, [other])) == {other}
 
 
-def test_a_wrong_rule_is_found(monkeypatch) -> None:
+def test_a_wrong_rule_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """A gradient rule that gives another shape than its input's is a fault that is named."""
     b, x, _ = start()
     y = b.add("sum", x, attrs=ops.Sum(0, batched=True))
     seed = b.input("dataset", "seed", ())
     entry = operation("sum")
 
-    def identity(*given):
+    def identity(*given: Any) -> tuple[int, ...]:
         return given[-1:]
 
     wrong = Operation("sum", entry.summary, entry.infer, entry.reference, identity)

@@ -1,5 +1,7 @@
 """Building graphs: inference, equal nodes, layers, and what a graph keeps."""
 
+from __future__ import annotations
+
 import dataclasses
 
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 import isoconv.ops as ops
 from isoconv.errors import ArgumentError, DTypeError, GraphError, ShapeError
 from isoconv.graph.builder import GraphBuilder
-from isoconv.graph.ir import Graph, InputAttrs, Node, TensorSpec
+from isoconv.graph.ir import DType, Graph, InputAttrs, InputKind, Node, TensorSpec
 from isoconv.graph.operation import Operation, operation, operations, register
 from isoconv.ops.interpret import interpret
 
@@ -72,7 +74,7 @@ def test_zeros_of_both_signs_are_two_constants() -> None:
     slopes = [b.add("leaky_relu", x, attrs=ops.LeakyRelu(slope)) for slope in (0.0, -0.0)]
     assert slopes[0] != slopes[1]
     found = interpret(
-        b.graph([("plus", plus), ("minus", minus)]), {"x": np.float32([[-0.0]])}, images=1
+        b.graph([("plus", plus), ("minus", minus)]), {"x": np.array([[-0.0]], np.float32)}, images=1
     )
     assert not np.signbit(found["plus"]).any()
     assert np.signbit(found["minus"]).all()
@@ -83,8 +85,12 @@ def test_names_of_inputs_are_unique() -> None:
     b = GraphBuilder()
     x = b.input("dataset", "x", (3,))
     assert b.input("dataset", "x", (3,)) == x
-    for kind, shape, dtype in (("parameter", (3,), "float32"), ("dataset", (4,), "float32"),
-                               ("dataset", (3,), "float64")):  # fmt: skip
+    others: tuple[tuple[InputKind, tuple[int, ...], DType], ...] = (
+        ("parameter", (3,), "float32"),
+        ("dataset", (4,), "float32"),
+        ("dataset", (3,), "float64"),
+    )
+    for kind, shape, dtype in others:
         with pytest.raises(ArgumentError, match=r"'x' is a dataset, float32\(N, 3\); got a "):
             b.input(kind, "x", shape, dtype)
     more = GraphBuilder(b.graph([("x", x)]))
@@ -165,9 +171,9 @@ def test_graphs_are_frozen() -> None:
     node = Node("input", (), InputAttrs("dataset", "x"), TensorSpec((3,)))
     graph = Graph((node,), (("x", 0),))
     with pytest.raises(dataclasses.FrozenInstanceError):
-        graph.nodes = ()
+        graph.nodes = ()  # type: ignore[misc]
     with pytest.raises(dataclasses.FrozenInstanceError):
-        node.op = "neg"
+        node.op = "neg"  # type: ignore[misc]
     assert len(graph) == 1
 
 

@@ -1,5 +1,10 @@
 """Fusion: legal groups for every graph, the groups that speed needs, and the same values."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,6 +18,7 @@ from isoconv.graph.autodiff import differentiate
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.fuse import fuse
 from isoconv.graph.groups import Group
+from isoconv.graph.ir import DType, Graph
 from isoconv.graph.operation import operation
 from isoconv.ops.interpret import interpret
 from isoconv.run.evaluate import evaluate
@@ -21,7 +27,7 @@ SAME = ops.ConvGeometry((3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1))
 HALF = ops.WindowGeometry((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1))
 
 
-def check_legal(graph, groups) -> None:
+def check_legal(graph: Graph, groups: tuple[Group, ...]) -> None:
     """The rules that every fusion keeps."""
     owner = {}
     for number, group in enumerate(groups):
@@ -40,7 +46,7 @@ def check_legal(graph, groups) -> None:
                 if owner[source] == number:
                     assert source in within[:place], "a value is used before it is made"
                     assert source not in group.sums, "a sum is read in its own pass"
-                    assert index != group.root, "a root reads stored values alone"
+                    assert index != group.anchor, "an anchor reads stored values alone"
                 else:
                     assert owner[source] < number, "a group needs a later one"
                     assert source in groups[owner[source]].stored, "a value is not stored"
@@ -55,15 +61,15 @@ def check_legal(graph, groups) -> None:
         _check_shapes(graph, group)
 
 
-def _check_shapes(graph, group) -> None:
+def _check_shapes(graph: Graph, group: Group) -> None:
     """One domain per group, and a kernel family for it."""
     domain = {(graph[i].spec.shape, graph[i].spec.batched) for i in group.pointwise}
     assert all(operation(graph[i].op).pointwise for i in group.pointwise)
-    if group.root >= 0:
+    if group.anchor >= 0:
         assert not group.sums
         if group.pointwise:
-            assert operation(graph[group.root].op).epilogue
-            domain.add((graph[group.root].spec.shape, graph[group.root].spec.batched))
+            assert operation(graph[group.anchor].op).epilogue
+            domain.add((graph[group.anchor].spec.shape, graph[group.anchor].spec.batched))
     for index in group.sums:
         assert graph[index].op == "sum"
         source = graph[graph[index].inputs[0]].spec
@@ -72,7 +78,7 @@ def _check_shapes(graph, group) -> None:
     assert len({(graph[i].attrs, graph[i].spec.dtype) for i in group.sums}) <= 1
 
 
-def random_graph(draw, channels=3):
+def random_graph(draw: Callable[..., Any], channels: int = 3) -> Graph:
     """A graph of operations that fuse in many ways, with gradients."""
     b = GraphBuilder()
     values = [b.input("dataset", name, (4, 4, channels)) for name in "xy"]
@@ -98,7 +104,7 @@ def random_graph(draw, channels=3):
                 attrs = ops.Broadcast((4, 4, channels), True, b.spec(x).batched)
                 new = b.add("broadcast", x, attrs=attrs)
             elif op == "convert":
-                other = "float64" if b.spec(x).dtype == "float32" else "float32"
+                other: DType = "float64" if b.spec(x).dtype == "float32" else "float32"
                 new = b.add("convert", x, attrs=ops.Convert(other))
             else:
                 new = b.add(op, x, y) if op in ("add", "mul", "maximum") else b.add(op, x)
@@ -115,7 +121,7 @@ def random_graph(draw, channels=3):
 
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(st.data())
-def test_every_fusion_is_legal(data) -> None:
+def test_every_fusion_is_legal(data: st.DataObject) -> None:
     """Each node in one group, groups in a possible order, values stored if read elsewhere."""
     graph = random_graph(data.draw)
     check_legal(graph, fuse(graph))
@@ -126,7 +132,7 @@ def test_every_fusion_is_legal(data) -> None:
 
 @settings(max_examples=8, deadline=None, derandomize=True)
 @given(st.data())
-def test_fusion_changes_no_bit(data) -> None:
+def test_fusion_changes_no_bit(data: st.DataObject) -> None:
     """Fused, one by one, and by the references: the same values."""
     graph = random_graph(data.draw)
     rng = np.random.default_rng(0)
@@ -144,7 +150,7 @@ def test_fusion_changes_no_bit(data) -> None:
 
 
 @pytest.mark.parametrize("name", ["lenet5", "resnet20", "mobilenetv2", "tinyvgg"])
-def test_models(name) -> None:
+def test_models(name: str) -> None:
     """Training graphs of the ready models fuse legally, and into far fewer groups."""
     traced = nn.trace_model(nn.models.create(name, 10, (32, 32, 3)), (32, 32, 3), training=True)
     b = traced.builder

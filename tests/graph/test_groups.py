@@ -1,5 +1,7 @@
 """Groups that break a rule are found, and the message says which group and which node."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 
 import pytest
@@ -8,14 +10,20 @@ import isoconv.ops as ops
 from isoconv.errors import GraphError
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.fuse import fuse
-from isoconv.graph.groups import Group, asks_for_signs, readers_outside, verify_groups
-from isoconv.graph.signs import with_signs
+from isoconv.graph.groups import (
+    Group,
+    asks_for_sign,
+    readers_outside,
+    verify_groups,
+)
+from isoconv.graph.ir import Graph
+from isoconv.graph.sign_masks import with_sign_masks
 
 SAME = ops.ConvGeometry((3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1))
 HALF = ops.WindowGeometry((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1))
 
 
-def block():
+def block() -> Graph:
     """Convolution, ReLU, pooling; the sum of what was pooled; and ReLU's gradient.
 
     Nodes: 0 images, 1 weights, 2 convolution, 3 ReLU, 4 pooling, 5 sum, 6 gradient by ReLU's
@@ -56,16 +64,16 @@ def test_sound_groups() -> None:
         ((replace(CONV, pointwise=(3, 3)), *SOUND[1:]), "each of them once"),
         ((CONV, replace(POOL, stored=(4, 3)), *SOUND[2:]), r"group 1 .*own; got \[3\]"),
         ((CONV, Group(-1, (4,), (), (4,)), *SOUND[2:]), r"nodes \[4\] are neither pointwise"),
-        ((CONV, Group(4, (), (5,), (4, 5)), BACK), "a group with a root has no sums"),
+        ((CONV, Group(4, (), (5,), (4, 5)), BACK), "a group with an anchor has no sums"),
         ((POOL, CONV, TOTAL, BACK), "group 0 .*node 4 reads 3, which no earlier group stores"),
         ((replace(CONV, stored=()), *SOUND[1:]), "node 4 reads 3, which no earlier group stores"),
         ((replace(CONV, stored=(2, 3)), *SOUND[1:]), "group 0 stores node 2, which is no output"),
         ((*SOUND[:3], replace(BACK, stored=())), r"every output is stored; nodes \[7\] are not"),
-        ((replace(CONV, stored=(), signs=(3,)), *SOUND[1:]), "node 4 reads 3, which no earlier"),
-        ((CONV, replace(POOL, signs=(4,)), TOTAL, BACK), ""),
+        ((replace(CONV, stored=(), sign_masks=(3,)), *SOUND[1:]), "node 4 reads 3, which no"),
+        ((CONV, replace(POOL, sign_masks=(4,)), TOTAL, BACK), ""),
     ],
 )  # fmt: skip
-def test_broken_groups(groups, said) -> None:
+def test_broken_groups(groups: tuple[Group, ...], said: str) -> None:
     """Each rule, broken by hand."""
     if not said:
         # Where the pooled values are positive may be stored too: another group reads the value.
@@ -75,7 +83,7 @@ def test_broken_groups(groups, said) -> None:
         verify_groups(block(), groups)
 
 
-def chain():
+def chain() -> Graph:
     """Nodes: 0 x, 1 p, 2 softmax of x, 3 its negative, 4 the sum of that, 5 another sum."""
     b = GraphBuilder()
     x, p = b.input("dataset", "x", (6,)), b.input("parameter", "p", (2,))
@@ -91,7 +99,7 @@ def chain():
 
 
 def test_what_one_kernel_can_do() -> None:
-    """Work behind a root that takes none, two shapes, two kinds of sums, a sum in its own pass."""
+    """Work behind an anchor that takes none, two shapes or kinds of sums, a sum in its own pass."""
     graph = chain()
     ops_of = [node.op for node in graph.nodes]
     assert ops_of == ["input", "input", "softmax", "neg", "sum", "sum", "square", "exp"]
@@ -169,10 +177,10 @@ def test_signs_for_those_who_ask() -> None:
     (relu,) = [i for i, node in enumerate(graph.nodes) if node.op == "relu"]
     number = next(n for n, group in enumerate(groups) if relu in group.nodes)
     bits = [*groups]
-    bits[number] = replace(groups[number], stored=(), signs=(relu,))
+    bits[number] = replace(groups[number], stored=(), sign_masks=(relu,))
     with pytest.raises(GraphError, match=f"reads {relu}, which no earlier group stores"):
         verify_groups(graph, bits)
-    verify_groups(graph, with_signs(graph, groups, lambda _: True))
+    verify_groups(graph, with_sign_masks(graph, groups, lambda _: True))
 
 
 def test_who_asks_for_signs() -> None:
@@ -182,12 +190,12 @@ def test_who_asks_for_signs() -> None:
     dx = b.add("relu_grad", y, dy)
     both = b.add("relu_grad", y, y)
     graph = b.graph([("dx", dx), ("both", both), ("more", b.add("add", dx, y))])
-    assert asks_for_signs(graph, Group(-1, (dx,), (), (dx,)), y)
-    assert not asks_for_signs(graph, Group(-1, (dx,), (), (dx,)), dy)
-    assert not asks_for_signs(graph, Group(-1, (both,), (), (both,)), y)
+    assert asks_for_sign(graph, Group(-1, (dx,), (), (dx,)), y)
+    assert not asks_for_sign(graph, Group(-1, (dx,), (), (dx,)), dy)
+    assert not asks_for_sign(graph, Group(-1, (both,), (), (both,)), y)
     more = graph.output("more")
-    assert not asks_for_signs(graph, Group(-1, (dx, more), (), (more,)), y)
-    assert not asks_for_signs(graph, Group(-1, (more,), (), (more,)), dy)
+    assert not asks_for_sign(graph, Group(-1, (dx, more), (), (more,)), y)
+    assert not asks_for_sign(graph, Group(-1, (more,), (), (more,)), dy)
 
 
 def test_readers_outside() -> None:

@@ -1,5 +1,7 @@
 """Work that is done once, before all shards: which, and what has to stay in them."""
 
+from __future__ import annotations
+
 from tests.run.graphs import check, random_arrays
 
 import isoconv.ops as ops
@@ -7,10 +9,11 @@ from isoconv import nn
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.fuse import fuse
 from isoconv.graph.hoist import hoisted
+from isoconv.graph.ir import Graph
 from isoconv.nn.inference import inference_graph
 
 
-def names(graph):
+def names(graph: Graph) -> list[str]:
     """Operations of the nodes that are hoisted, in order."""
     return [graph[index].op for index in sorted(hoisted(graph, fuse(graph)))]
 

@@ -1,11 +1,14 @@
 """Every pass over a graph is checked in the tests, and a pass that breaks a rule is named."""
 
+from __future__ import annotations
+
 import ast
 import dataclasses
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.run.graphs import random_arrays
@@ -13,10 +16,10 @@ from tests.run.graphs import random_arrays
 import isoconv
 from isoconv import nn
 from isoconv.errors import GraphError
-from isoconv.graph import fuse, recompute, signs
+from isoconv.graph import fuse, recompute, sign_masks
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import Graph, Node, TensorSpec
-from isoconv.graph.operation import operation
+from isoconv.graph.operation import Operation, operation
 from isoconv.graph.passes import check_passes, checked_pass, passes_are_checked
 from isoconv.graph.verify import verify
 from isoconv.run.evaluate import evaluate
@@ -56,11 +59,11 @@ def scale() -> None:
 # How each pass is broken --------------------------------------------------------------------------
 
 
-def break_trace_model(patch) -> None:
+def break_trace_model(patch: pytest.MonkeyPatch) -> None:
     """A layer's node says that it is smaller than it is."""
     add = GraphBuilder.add
 
-    def wrong(b, op, *inputs, attrs=None):
+    def wrong(b: GraphBuilder, op: str, *inputs: int, attrs: Any = None) -> int:
         index = add(b, op, *inputs, attrs=attrs)
         if op == "max_pool":
             b._nodes[index] = dataclasses.replace(b[index], spec=TensorSpec((1, 3, 16)))
@@ -69,17 +72,18 @@ def break_trace_model(patch) -> None:
     patch.setattr(GraphBuilder, "add", wrong)
 
 
-def break_differentiate(patch) -> None:
+def break_differentiate(patch: pytest.MonkeyPatch) -> None:
     """A gradient rule leaves behind a node that its operation does not allow."""
 
-    def known(name):
+    def known(name: str) -> Operation:
         entry = operation(name)
         if name != "max_pool":
             return entry
 
-        def gradient(b, node, dy):
+        def gradient(b: GraphBuilder, node: int, dy: int) -> Any:
             spec = b.spec(node)
             b._append(Node("relu_grad", (node, node), None, dataclasses.replace(spec, shape=(7,))))
+            assert entry.gradient is not None
             return entry.gradient(b, node, dy)
 
         return dataclasses.replace(entry, gradient=gradient)
@@ -87,44 +91,46 @@ def break_differentiate(patch) -> None:
     patch.setattr("isoconv.graph.autodiff.operation", known)
 
 
-def break_graph(patch) -> None:
+def break_graph(patch: pytest.MonkeyPatch) -> None:
     """Nodes are put into the graph in the wrong order."""
     backwards = lambda values: sorted(values, reverse=True)  # noqa: E731
     patch.setattr("isoconv.graph.builder.sorted", backwards, raising=False)
 
 
-def break_with_gathered(patch) -> None:
+def break_with_gathered(patch: pytest.MonkeyPatch) -> None:
     """What is gathered is said to be something else than the rows."""
 
-    def wrong(op, inputs, attrs, spec, name=""):
+    def wrong(
+        op: str, inputs: tuple[int, ...], attrs: Any, spec: TensorSpec, name: str = ""
+    ) -> Node:
         return Node(op, inputs, attrs, dataclasses.replace(spec, shape=(1, *spec.shape)), name)
 
     patch.setattr("isoconv.compile.lower.driver.Node", wrong)
 
 
-def break_fuse(patch) -> None:
+def break_fuse(patch: pytest.MonkeyPatch) -> None:
     """Groups come in an order in which they cannot run."""
     finish = fuse._Fusion.finish
     patch.setattr(fuse._Fusion, "finish", lambda fusion: finish(fusion)[::-1])
 
 
-def break_recompute(patch) -> None:
+def break_recompute(patch: pytest.MonkeyPatch) -> None:
     """Groups stop storing what others read, and those do not repeat the work."""
     finish = recompute._Recomputation.finish
 
-    def wrong(self):
+    def wrong(self: recompute._Recomputation) -> Any:
         self.repeated = [set() for _ in self.groups]
         return finish(self)
 
     patch.setattr(recompute._Recomputation, "finish", wrong)
 
 
-def break_with_signs(patch) -> None:
+def break_with_sign_masks(patch: pytest.MonkeyPatch) -> None:
     """Where values are positive is stored for readers that ask for the values themselves."""
-    patch.setattr(signs, "asks_for_signs", lambda *_: True)
+    patch.setattr(sign_masks, "asks_for_sign", lambda *_: True)
 
 
-def break_hoisted(patch) -> None:
+def break_hoisted(patch: pytest.MonkeyPatch) -> None:
     """What follows from the images is taken for what follows from weights."""
     patch.setattr("isoconv.graph.hoist._FIXED", frozenset({"parameter", "state", "scalar"}))
 
@@ -136,14 +142,14 @@ BROKEN = {
     "with_gathered": (break_with_gathered, train, "copy.*the node says"),
     "fuse": (break_fuse, train, "no earlier group stores"),
     "recompute": (break_recompute, train, "no earlier group stores"),
-    "with_signs": (break_with_signs, train, "no earlier group stores"),
+    "with_sign_masks": (break_with_sign_masks, train, "no earlier group stores"),
     "hoisted": (break_hoisted, scale, "parameters and states alone"),
 }
 """Name of a pass → (what breaks it, what is run, what is said)."""
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_pass_is_named(name, monkeypatch) -> None:
+def test_a_broken_pass_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is run is sound; with one pass broken, the error names that pass and the rule."""
     wound, run, said = BROKEN[name]
     run()
@@ -191,7 +197,7 @@ def test_switched_off() -> None:
     """A pass that is not checked gives back what it made, right or wrong."""
 
     @checked_pass(lambda result, _: verify(result))
-    def cut(graph):
+    def cut(graph: Graph) -> Graph:
         return Graph((), graph.outputs)
 
     b = GraphBuilder()

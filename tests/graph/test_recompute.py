@@ -1,5 +1,7 @@
 """Values computed again where they are read: which ones, and what must stay stored."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,6 +14,8 @@ from isoconv import nn
 from isoconv.graph.autodiff import differentiate
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.fuse import fuse
+from isoconv.graph.groups import Group
+from isoconv.graph.ir import Graph
 from isoconv.graph.recompute import recompute
 from isoconv.ops.interpret import interpret
 from isoconv.run.evaluate import evaluate
@@ -19,11 +23,11 @@ from isoconv.run.evaluate import evaluate
 OVER = ops.Sum(1, batched=False)
 
 
-def check_complete(graph, groups) -> None:
+def check_complete(graph: Graph, groups: tuple[Group, ...]) -> None:
     """Everything that a group reads is an input, its own or stored by an earlier group."""
     stored = {index for index, _ in graph.inputs()}
     for group in groups:
-        made = set()
+        made: set[int] = set()
         for index in group.nodes:
             assert set(graph[index].inputs) <= stored | made, "a value is nowhere"
             made.add(index)
@@ -35,14 +39,14 @@ def check_complete(graph, groups) -> None:
 
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(st.data())
-def test_nothing_is_missing(data) -> None:
+def test_nothing_is_missing(data: st.DataObject) -> None:
     """After recomputation every value that is read is at hand."""
     graph = random_graph(data.draw)
     check_complete(graph, recompute(graph, fuse(graph)))
 
 
 @pytest.mark.parametrize("name", ["resnet20", "mobilenetv2"])
-def test_normalisation_stores_no_difference(name) -> None:
+def test_normalisation_stores_no_difference(name: str) -> None:
     """Neither x - mean nor (x - mean) * inv of a batch normalisation is stored."""
     traced = nn.trace_model(nn.models.create(name, 10, (32, 32, 3)), (32, 32, 3), training=True)
     b = traced.builder
@@ -66,7 +70,7 @@ def test_normalisation_stores_no_difference(name) -> None:
     assert written[1] < 0.9 * written[0]
 
 
-def statistics(b, x, mean):
+def statistics(b: GraphBuilder, x: int, mean: int) -> tuple[int, ...]:
     """A difference that two passes read, and its two sums."""
     difference = b.add("sub", x, mean)
     total = b.add("sum", b.add("square", difference), attrs=OVER)

@@ -1,6 +1,9 @@
 """A broken graph is found, and the message says where."""
 
+from __future__ import annotations
+
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -11,7 +14,7 @@ from isoconv.graph.ir import Graph, InputAttrs, Node, TensorSpec
 from isoconv.graph.verify import verify
 
 
-def sound():
+def sound() -> Graph:
     """The graph of -x * 2, in a layer of its own."""
     b = GraphBuilder()
     x = b.input("dataset", "x", (3,))
@@ -20,7 +23,7 @@ def sound():
     return b.graph([("y", y)])
 
 
-def replaced(graph, index, **changes):
+def replaced(graph: Graph, index: int, **changes: Any) -> Graph:
     """The graph with one node changed."""
     nodes = list(graph.nodes)
     nodes[index] = dataclasses.replace(nodes[index], **changes)
@@ -34,7 +37,7 @@ def test_a_sound_graph_comes_back() -> None:
 
 
 @pytest.mark.parametrize("source", [1, 2, 7, -1])
-def test_inputs_come_before_their_reader(source) -> None:
+def test_inputs_come_before_their_reader(source: int) -> None:
     """A node may read neither itself, nor later nodes, nor nodes that do not exist."""
     with pytest.raises(GraphError, match=r"node 1 \(neg\) of layer 'features\.0'.*before"):
         verify(replaced(sound(), 1, inputs=(source,)))

@@ -1,30 +1,35 @@
 """Functions on arrays: what they take, and one gradient for each float array."""
 
+from __future__ import annotations
+
 import inspect
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
 import isoconv as ic
 from isoconv import nn
-from isoconv.errors import ArgumentError, DataError, DTypeError, ShapeError
+from isoconv.errors import ArgumentError, DataError, DTypeError, IsoconvError, ShapeError
+from isoconv.graph.operation import Array
 from isoconv.nn import Trace, arrays
 
 
-def normal(*shape):
+def normal(*shape: int) -> Array:
     """Numbers around 0, in float64."""
     return np.random.default_rng(math.prod(shape)).standard_normal(shape)
 
 
-def positive(*shape):
+def positive(*shape: int) -> Array:
     """Numbers of at least 1/2, in float64."""
     return 0.5 + abs(normal(*shape))
 
 
 IMAGE = normal(2, 5, 6, 3)
 CHANNELS = (normal(3), positive(3), normal(3) + 2, normal(3) - 1)
-CASES = {
+CASES: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "avg_pool1d": ((normal(2, 7, 3),), {"kernel_size": 2}),
     "avg_pool2d": ((IMAGE,), {"kernel_size": 2, "padding": 1}),
     "avg_pool3d": ((normal(2, 3, 4, 5, 2),), {"kernel_size": 2}),
@@ -59,7 +64,7 @@ def test_every_function_has_a_case() -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_arguments_are_those_on_tensors(name) -> None:
+def test_the_arguments_are_those_on_tensors(name: str) -> None:
     """A function on arrays has the names, order, defaults and types of its namesake on tensors."""
     own = inspect.signature(getattr(ic, name))
     other = inspect.signature(getattr(nn.functional, name))
@@ -74,9 +79,9 @@ def test_the_arguments_are_those_on_tensors(name) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_help(name) -> None:
+def test_help(name: str) -> None:
     """`help` shows each argument, what comes back, what is raised and an example."""
-    text = inspect.getdoc(getattr(ic, name))
+    text = inspect.getdoc(getattr(ic, name)) or ""
     for part in ("Args:", "Returns:", "Raises:", "Example:", f"ic.{name}("):
         assert part in text, part
     for argument in inspect.signature(getattr(ic, name)).parameters:
@@ -84,7 +89,7 @@ def test_help(name) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_gradient_for_each_float_array(name) -> None:
+def test_a_gradient_for_each_float_array(name: str) -> None:
     """In float64 each is the slope of the function's own result along a random direction."""
     function = getattr(ic, name)
     given, settings = CASES[name]
@@ -98,7 +103,7 @@ def test_a_gradient_for_each_float_array(name) -> None:
     for i, gradient in zip(floats, found, strict=True):
         direction = np.random.default_rng(i).standard_normal(given[i].shape)
 
-        def loss(distance, i=i, direction=direction):
+        def loss(distance: float, i: int = i, direction: Array = direction) -> float:
             moved = [a + distance * direction if j == i else a for j, a in enumerate(given)]
             return math.fsum((function(*moved, **settings) * cotangent).ravel())
 
@@ -108,10 +113,10 @@ def test_a_gradient_for_each_float_array(name) -> None:
 
 def test_gradients_by_given_statistics() -> None:
     """By hand: dL/dmean = -γ Σ dy / σ, and dL/dvariance = -γ/2 Σ dy (x - mean) / σ³."""
-    x = np.float32([[1, 2], [3, 6]])
-    mean, variance = np.float32([2, 2]), np.float32([4, 16])
-    gamma, beta = np.float32([3, 5]), np.float32([0, 1])
-    dy = np.float32([[1, 1], [2, 1]])
+    x = np.array([[1, 2], [3, 6]], np.float32)
+    mean, variance = np.array([2, 2], np.float32), np.array([4, 16], np.float32)
+    gamma, beta = np.array([3, 5], np.float32), np.array([0, 1], np.float32)
+    dy = np.array([[1, 1], [2, 1]], np.float32)
     found = ic.gradients(ic.batch_norm, dy, x, mean, variance, gamma, beta, eps=0.0)
     by_x, by_mean, by_variance, by_gamma, by_beta = found
     np.testing.assert_array_equal(by_x, [[1.5, 1.25], [3, 1.25]])
@@ -143,10 +148,10 @@ W = np.arange(16, dtype=np.float32).reshape(2, 2, 2, 2)
 class Foreign:
     """An array of another library, as far as NumPy can tell."""
 
-    def __init__(self, array) -> None:
+    def __init__(self, array: Array) -> None:
         self.array = array
 
-    def __array__(self, dtype=None, copy=None):
+    def __array__(self, dtype: None = None, copy: None = None) -> Array:
         return self.array
 
 
@@ -162,7 +167,7 @@ class Foreign:
     ],
     ids=["byte order", "strided", "backwards", "columns", "nothing masked", "foreign"],
 )
-def test_arrays_of_every_layout(other) -> None:
+def test_arrays_of_every_layout(other: Callable[..., Any]) -> None:
     """The same numbers give the same bits, however they lie and whoever holds them."""
     wanted = ic.conv2d(X, W)
     np.testing.assert_array_equal(ic.conv2d(other(X), other(W)), wanted)
@@ -191,9 +196,9 @@ def test_lists() -> None:
 
 
 @pytest.mark.parametrize("kind", [list, np.int8, np.uint16, np.int64, np.uint64, bool, ">i4"])
-def test_labels(kind) -> None:
+def test_labels(kind: type[Any] | str) -> None:
     """Class numbers of every whole kind are taken, and a list of them."""
-    logits = np.float32([[1, 2], [3, -1], [0, 0]])
+    logits = np.array([[1, 2], [3, -1], [0, 0]], np.float32)
     labels = [1, 0, 1] if kind is list else np.array([1, 0, 1], kind)
     wanted = ic.cross_entropy(logits, np.array([1, 0, 1], np.int32))
     np.testing.assert_array_equal(ic.cross_entropy(logits, labels), wanted)
@@ -211,7 +216,7 @@ def test_labels(kind) -> None:
         ([0], ShapeError, "same number of images"),
     ],
 )
-def test_wrong_labels(labels, error, message) -> None:
+def test_wrong_labels(labels: list[Any], error: type[IsoconvError], message: str) -> None:
     """A label that names no class is refused before a kernel looks it up."""
     with pytest.raises(error, match=message):
         ic.cross_entropy(np.zeros((2, 2), np.float32), labels)
@@ -234,7 +239,7 @@ def test_wrong_labels(labels, error, message) -> None:
         (Trace().images((3,)), ArgumentError, r"relu on arrays .* is nn\.functional\.relu"),
     ],
 )
-def test_what_is_no_array(x, error, message) -> None:
+def test_what_is_no_array(x: Any, error: type[IsoconvError], message: str) -> None:
     """Everything else is refused by name, rule and what was given."""
     with pytest.raises(error, match=message):
         ic.relu(x)
@@ -259,9 +264,13 @@ def test_no_images() -> None:
 def test_settings_of_numpy() -> None:
     """Settings may be NumPy's numbers and flags."""
     wanted = ic.conv2d(X, W, stride=(1, 2), padding=1, flip=True)
-    found = ic.conv2d(X, W, stride=(np.int32(1), 2), padding=np.uint8(1), flip=np.bool_(True))
+    settings: dict[str, Any] = {
+        "stride": (np.int32(1), 2), "padding": np.uint8(1), "flip": np.bool_(True)
+    }  # fmt: skip
+    found = ic.conv2d(X, W, **settings)
     np.testing.assert_array_equal(found, wanted)
-    found = ic.max_pool2d(X, np.int64(2), stride=np.array(1), ceil_mode=np.False_)
+    settings = {"kernel_size": np.int64(2), "stride": np.array(1), "ceil_mode": np.False_}
+    found = ic.max_pool2d(X, **settings)
     np.testing.assert_array_equal(found, ic.max_pool2d(X, 2, stride=1))
     np.testing.assert_array_equal(ic.power(X, np.float32(2)), X * X)
     np.testing.assert_array_equal(
@@ -281,14 +290,14 @@ def test_settings_of_numpy() -> None:
         ({"algorithm": None}, "algorithm must be one of direct, winograd; got None"),
     ],
 )
-def test_wrong_settings(settings, message) -> None:
+def test_wrong_settings(settings: dict[str, Any], message: str) -> None:
     """Settings of a wrong kind are refused, not read as numbers or flags."""
     with pytest.raises(ArgumentError, match=message):
         ic.conv2d(X, W, **settings)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_settings_that_are_not_finite(value) -> None:
+def test_settings_that_are_not_finite(value: float) -> None:
     """Where a finite number is expected no other is taken."""
     with pytest.raises(ArgumentError, match="slope must be a finite number"):
         ic.leaky_relu(X, value)
@@ -297,7 +306,7 @@ def test_settings_that_are_not_finite(value) -> None:
 
 
 @pytest.mark.parametrize("function", [np.tanh, "relu", None, ic.output_size, ic.nn.functional.relu])
-def test_gradients_of_other_functions(function) -> None:
+def test_gradients_of_other_functions(function: Any) -> None:
     """Only a function on arrays has gradients on arrays."""
     with pytest.raises(ArgumentError, match="gradients takes a function of isoconv on arrays; got"):
         ic.gradients(function, X, X)
@@ -308,4 +317,4 @@ def test_wrong_cotangents() -> None:
     with pytest.raises(ShapeError, match=r"grad_output must have shape \(2, 4, 3, 2\); got \(\)"):
         ic.gradients(ic.relu, 1.0, X)
     with pytest.raises(DTypeError, match="grad_output must be an array of real numbers; got None"):
-        ic.gradients(ic.relu, None, X)
+        ic.gradients(ic.relu, None, X)  # type: ignore[arg-type]

@@ -177,7 +177,7 @@ def test_other_dtypes(of_bytes: nn.Module) -> None:
         with pytest.raises(DTypeError, match="images must be"):
             of_bytes.predict(images)
     with pytest.raises(DTypeError, match=r"got int64 .*\.astype\(numpy\.uint8\)"):
-        of_bytes.predict(BYTES.tolist())  # type: ignore[arg-type]
+        of_bytes.predict(BYTES.tolist())
     with pytest.raises(ShapeError, match="lists of equal lengths"):
         of_bytes.predict([[1, 2], [3]])  # type: ignore[arg-type]
     with pytest.raises(DTypeError, match="must have no masked elements"):
@@ -198,7 +198,7 @@ def test_no_images(of_bytes: nn.Module, of_floats: nn.Module) -> None:
     """No images give no results, of the right shape."""
     for model, images in ((of_bytes, BYTES[:0]), (of_floats, FLOATS[:0])):
         found = model.predict(images)
-        assert (found.shape, found.dtype) == ((0, 2), np.float32)
+        assert (found.shape, found.dtype) == ((0, 2), np.dtype(np.float32))
 
 
 def test_how_arrays_lie_in_memory(of_floats: nn.Module, of_bytes: nn.Module) -> None:
@@ -208,7 +208,7 @@ def test_how_arrays_lie_in_memory(of_floats: nn.Module, of_bytes: nn.Module) -> 
     spread = np.repeat(FLOATS, 2, axis=0)[::2]
     for images in (FLOATS.astype(">f4"), turned, spread, FLOATS.astype(np.float64),
                    FLOATS.astype(">f8"), FLOATS.tolist()):  # fmt: skip
-        assert silent(of_floats, images) == wanted  # type: ignore[arg-type]
+        assert silent(of_floats, images) == wanted
     assert silent(of_bytes, np.repeat(BYTES, 2, axis=1)[:, ::2]) == silent(of_bytes, BYTES)
     backwards = of_bytes.predict(BYTES[::-1])
     assert backwards[::-1].tobytes() == silent(of_bytes, BYTES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from isoconv.nn.plain import canonical, parse
     "value",
     [None, True, 2**64 - 1, -1, 0.1, 5e-324, "ü\ud800", [], {}, {"b": [1, {"a": None}], "a": ""}],
 )
-def test_what_was_written_is_read(value) -> None:
+def test_what_was_written_is_read(value: Any) -> None:
     """In one form, whatever the order of keys."""
     assert parse(canonical(value)) == value
     assert parse(canonical(value).decode("utf-8", "surrogatepass")) == value
@@ -46,7 +47,7 @@ def test_there_is_one_form() -> None:
     ],
     ids=lambda value: value[:24],
 )
-def test_what_nobody_would_write_is_refused(text, message) -> None:
+def test_what_nobody_would_write_is_refused(text: str, message: str) -> None:
     """Each with a ValueError that says what is wrong."""
     with pytest.raises(ValueError, match=message):
         parse(text)

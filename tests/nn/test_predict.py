@@ -70,7 +70,7 @@ def _other_module(model: Net) -> None:
 
 
 def _deep_setting(model: Net) -> None:
-    model.inner[1][0].padding = 1  # type: ignore[index,union-attr]
+    model.inner[1][0].padding = 1  # type: ignore[index]
 
 
 def _swapped_heads(model: Net) -> None:
@@ -83,7 +83,7 @@ def _without_bias(model: Net) -> None:
 
 
 def _normalised(model: Net) -> None:
-    model.normalisation = (np.float32([2, 3, 4]), np.float32([1, 0, 1]))
+    model.normalisation = (np.array([2, 3, 4], np.float32), np.array([1, 0, 1], np.float32))
 
 
 def _unfinished(model: Net) -> None:
@@ -113,7 +113,9 @@ def _inner_loaded(model: Net) -> None:
 
 
 def _doubles(model: Net) -> None:
-    model.load_weights({name: np.float64(array) * 1.1 for name, array in model.weights.items()})
+    model.load_weights(
+        {name: array.astype(np.float64) * 1.1 for name, array in model.weights.items()}
+    )
 
 
 def _trained(model: Net) -> None:

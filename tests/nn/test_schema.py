@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -29,7 +31,7 @@ from isoconv.nn.schema import (
     told_faults,
 )
 
-KINDS = {
+KINDS: dict[str, tuple[Any, list[Any], list[Any]]] = {
     "exactly": (Exactly(1, "a"), [1, "a"], [True, 1.0, "b", None, [1], {}]),
     "whole": (Whole(1, 5), [1, 5], [0, 6, -1, 10**400, 1.0, True, "1", None, [1]]),
     "number": (NUMBER, [0, -1.5, 1e308, 10**20], [math.nan, math.inf, True, "1", None]),
@@ -58,7 +60,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_each_kind_takes_what_it_says(name) -> None:
+def test_each_kind_takes_what_it_says(name: str) -> None:
     """Values at its bounds, and values of each other type and beyond the bounds."""
     schema, right, wrong = KINDS[name]
     for value in right:
@@ -109,7 +111,7 @@ def test_a_rule_asks_what_fits_alone() -> None:
     """It sees values that are as the other schema says, and its faults stand at their places."""
     seen = []
 
-    def rule(found):
+    def rule(found: dict[str, int]) -> Iterator[tuple[tuple[str, int, str], str, int]]:
         seen.append(found)
         if found["low"] > found["high"]:
             yield ("range", 0, "low"), "be at most high", found["low"]

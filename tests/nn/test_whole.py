@@ -1,7 +1,12 @@
 """Models that are loaded while other threads use them: all of one loading, or of another."""
 
+from __future__ import annotations
+
 import sys
 import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,19 +17,27 @@ from isoconv.nn import inference
 from isoconv.nn.inference import weights_for
 from isoconv.nn.ready import KeptPredictors, ReadyPredictor
 from isoconv.nn.snapshot import changed_together
+from isoconv.run.inference import Predictor
 from isoconv.train import evaluate
 
 IMAGES = np.random.RandomState(0).rand(3, 6, 6, 1).astype(np.float32)
 LOADS = 150
 
 
-def network(seed, depth=12):
+def network(seed: int, depth: int = 12) -> nn.Sequential:
     """A model of many layers, so that there is time in the middle of a loading."""
     layers = []
     for _ in range(depth):
         layers += [nn.Conv2d(4, 1), nn.BatchNorm2d(), nn.LeakyReLU(0.5)]
     inner = nn.Sequential(*layers)
     return nn.Sequential(inner, nn.Flatten(), nn.Linear(3)).build((6, 6, 1), seed=seed)
+
+
+def inside(model: nn.Sequential) -> nn.Sequential:
+    """The network within the network."""
+    inner = model[0]
+    assert isinstance(inner, nn.Sequential)
+    return inner
 
 
 class Users:
@@ -34,14 +47,14 @@ class Users:
         uses: what they do; each gives something that can be compared.
     """
 
-    def __init__(self, *uses) -> None:
-        self.found = [set() for _ in uses]
+    def __init__(self, *uses: Callable[..., Any]) -> None:
+        self.found: list[set[Any]] = [set() for _ in uses]
         self.counts = [0 for _ in uses]
         self._over = threading.Event()
-        self._errors = []
+        self._errors: list[BaseException] = []
         self._threads = [threading.Thread(target=self._work, args=use) for use in enumerate(uses)]
 
-    def _work(self, number, use) -> None:
+    def _work(self, number: int, use: Callable[..., Any]) -> None:
         try:
             while not self._over.is_set():
                 self.found[number].add(use())
@@ -49,12 +62,12 @@ class Users:
         except BaseException as error:  # noqa: BLE001  # told in the test's own thread
             self._errors.append(error)
 
-    def __enter__(self):
+    def __enter__(self) -> Users:
         for thread in self._threads:
             thread.start()
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self._over.set()
         for thread in self._threads:
             thread.join()
@@ -71,7 +84,7 @@ class Users:
 
 
 @pytest.fixture(autouse=True)
-def hasty():
+def hasty() -> Iterator[None]:
     """Threads take turns far more often than they otherwise would."""
     usual = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
@@ -104,15 +117,15 @@ def test_predictions_while_weights_are_loaded() -> None:
 
 def test_a_part_of_a_model_is_loaded() -> None:
     """What is loaded into a model inside of another is whole for both."""
-    model, weights = network(0), [network(seed)[0].weights for seed in (1, 2)]
+    model, weights = network(0), [inside(network(seed)).weights for seed in (1, 2)]
     results = set()
     for loaded in weights:
-        model[0].load_weights(loaded)
+        inside(model).load_weights(loaded)
         results.add(model.predict(IMAGES, threads=1).tobytes())
     assert len(results) == 2
     with Users(lambda: model.predict(IMAGES, threads=1).tobytes()) as users:
         for number in range(LOADS):
-            model[0].load_weights(weights[number % 2])
+            inside(model).load_weights(weights[number % 2])
             if number % 10 == 0:
                 users.ready()
     assert users.found[0] <= results
@@ -136,15 +149,15 @@ def test_built_and_placed_anew() -> None:
     assert users.found[0] == results
 
 
-def described(seed, scale, finish):
+def described(seed: int, scale: float, finish: str) -> nn.Sequential:
     """A model that knows how its images are normalised and how its results end."""
     model = network(seed, 3)
-    model.normalisation = (np.float32([scale]), np.float32([seed]))
+    model.normalisation = (np.array([scale], np.float32), np.array([seed], np.float32))
     model.finish = finish
     return model
 
 
-def test_a_file_is_loaded_whole(tmp_path) -> None:
+def test_a_file_is_loaded_whole(tmp_path: Path) -> None:
     """Weights, normalisation and finish of one file never meet those of another."""
     files, results, digests = [], set(), set()
     model = network(0, 3)
@@ -156,12 +169,12 @@ def test_a_file_is_loaded_whole(tmp_path) -> None:
         digests.add(model.describe()["digest"])
     labels = np.array([0, 1, 2])
 
-    def saved():
+    def saved() -> str:
         path = tmp_path / "again.safetensors"
         model.save(path)
-        return isoconv.load(path).describe()["digest"]
+        return str(isoconv.load(path).describe()["digest"])
 
-    def measured():
+    def measured() -> float:
         return evaluate(model, (IMAGES, labels), threads=1).loss
 
     losses = set()
@@ -200,19 +213,19 @@ def test_in_the_middle_of_a_change() -> None:
 @pytest.mark.parametrize("known", [True, False], ids=["again", "first"])
 @pytest.mark.parametrize("place", ["compiling", "looking", "weights"])
 def test_a_file_is_loaded_in_the_middle_of_a_prediction(
-    place, known, tmp_path, monkeypatch
+    place: str, known: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was looked at before is looked at again: the result is that of the file alone."""
     path = tmp_path / "other.safetensors"
     other = described(2, 3.0, "softmax")
     other.save(path)
     expected = other.predict(IMAGES, threads=1).tobytes()
-    model, loads = described(1, 0.5, "none"), []
+    model, loads = described(1, 0.5, "none"), list[Any]()
     if known:
         model.predict(IMAGES, threads=1)
 
-    def loading(function):
-        def load_first(*args, **settings):
+    def loading(function: Callable[..., Any]) -> Callable[..., Any]:
+        def load_first(*args: Any, **settings: Any) -> Any:
             if not loads:
                 loads.append(model.load(path))
             return function(*args, **settings)
@@ -220,7 +233,7 @@ def test_a_file_is_loaded_in_the_middle_of_a_prediction(
         return load_first
 
     if place == "compiling":
-        monkeypatch.setattr(inference, "Predictor", loading(inference.Predictor))
+        monkeypatch.setattr(inference, "Predictor", loading(Predictor))
     elif place == "looking":
         monkeypatch.setattr(KeptPredictors, "get", loading(KeptPredictors.get), raising=False)
     else:

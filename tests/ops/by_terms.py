@@ -7,15 +7,14 @@ from typing import Any
 
 import numpy as np
 from tests.compile.places import same_bits
-from tests.run.graphs import numbers, specials
+from tests.run.graphs import dtype_of, numbers, specials
 
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import Graph
-from isoconv.graph.operation import operation
+from isoconv.graph.operation import Array, operation
 from isoconv.graph.terms import Asked, Element
 from isoconv.graph.values import evaluate
 
-Array = np.ndarray[Any, Any]
 Index = tuple[int, ...]
 
 
@@ -44,7 +43,7 @@ def by_terms(graph: Graph, at: int, operands: Sequence[Array], index: Index, ima
 def some_places(shape: Sequence[int], most: int, seed: int) -> Iterator[Index]:
     """All places of a small array; the first, the last and others drawn of a large one."""
     size = int(np.prod(shape))
-    flat = range(size)
+    flat: Sequence[int] = range(size)
     if size > most:
         drawn = np.random.default_rng(seed).integers(0, size, most - 2).tolist()
         flat = sorted({0, size - 1, *drawn})
@@ -79,7 +78,7 @@ def check_operation(
     images = next((len(array) for array, many in zip(arrays, batched, strict=True) if many), 1)
     b = GraphBuilder()
     inputs = [
-        b.input("dataset" if many else "parameter", f"x{i}", array.shape[many:], str(array.dtype))
+        b.input("dataset" if many else "parameter", f"x{i}", array.shape[many:], dtype_of(array))
         for i, (array, many) in enumerate(zip(arrays, batched, strict=True))
     ]
     graph = b.graph([("y", b.add(op, *inputs, attrs=attrs))])

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.run.graphs import dtype_of
 
 import isoconv.ops as ops
 from isoconv.errors import IsoconvError
@@ -254,7 +255,7 @@ def make_array(item: Given, dtype: str, rng: np.random.Generator) -> np.ndarray:
 def add_inputs(b: GraphBuilder, case: Case, arrays: list[np.ndarray]) -> list[int]:
     """The inputs x0, x1, ... of a case."""
     return [
-        b.input("dataset" if item.batched else "parameter", f"x{i}", item.shape, str(array.dtype))
+        b.input("dataset" if item.batched else "parameter", f"x{i}", item.shape, dtype_of(array))
         for i, (item, array) in enumerate(zip(case.inputs, arrays, strict=True))
     ]
 
@@ -262,7 +263,8 @@ def add_inputs(b: GraphBuilder, case: Case, arrays: list[np.ndarray]) -> list[in
 @pytest.fixture(params=CASES, ids=str)
 def case(request: pytest.FixtureRequest) -> Case:
     """One use of one operation."""
-    return request.param
+    given: Case = request.param
+    return given
 
 
 def test_every_operation_has_a_case() -> None:
@@ -362,13 +364,13 @@ def test_pointwise_work_stays_at_its_place(case: Case) -> None:
         assert changed <= {place}
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if operation(c.op).asks_for_signs], ids=str)
+@pytest.mark.parametrize("case", [c for c in CASES if operation(c.op).asks_for_sign], ids=str)
 def test_what_is_asked_for_signs(case: Case) -> None:
     """Other numbers that are positive at the same places give the same bits."""
     rng = np.random.default_rng(5)
     arrays = [make_array(item, "float32", rng) for item in case.inputs]
     before = computed(case, arrays)
-    for position in operation(case.op).asks_for_signs:
+    for position in operation(case.op).asks_for_sign:
         positive = arrays[position] > 0
         arrays[position] = np.where(positive, np.float32(7), np.float32(-0.0))
     assert computed(case, arrays).tobytes() == before.tobytes()
@@ -380,7 +382,7 @@ def test_what_passes_may_ask() -> None:
     """Which operations are repeated, take work behind them, are summed or read as signs."""
     table = operations()
     said = {trait: {name for name, entry in table.items() if getattr(entry, trait)}
-            for trait in ("cheap", "epilogue", "sums", "asks_for_signs", "view", "part", "gathers",
+            for trait in ("cheap", "epilogue", "sums", "asks_for_sign", "view", "part", "gathers",
                           "heavy", "multiply_adds")}  # fmt: skip
     pools = {"max_pool", "max_pool_grad", "avg_pool", "avg_pool_grad"}
     rows = {"softmax", "softmax_grad", "log_softmax", "log_softmax_grad", "cross_entropy",
@@ -389,7 +391,7 @@ def test_what_passes_may_ask() -> None:
         "cheap": {"add", "sub", "mul", "neg", "scale", "offset"},
         "epilogue": {"conv", "conv_grad_input", *pools, "winograd_output", "winograd_input_grad"},
         "sums": {"sum"},
-        "asks_for_signs": {"relu_grad"},
+        "asks_for_sign": {"relu_grad"},
         "view": {"reshape"},
         "part": {"slice_channels", "crop"},
         "gathers": {"augment", *rows},
@@ -399,7 +401,7 @@ def test_what_passes_may_ask() -> None:
     assert {name: entry.key for name, entry in table.items() if entry.key is not None} == {
         "dropout": 2
     }
-    assert all(table[name].pointwise for name in said["cheap"] | said["asks_for_signs"])
+    assert all(table[name].pointwise for name in said["cheap"] | said["asks_for_sign"])
     assert not any(table[name].pointwise for name in said["epilogue"] | said["sums"])
 
 

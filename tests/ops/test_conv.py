@@ -15,11 +15,10 @@ import isoconv.ops  # noqa: F401  (fills the table)
 from isoconv.arithmetic.fma import fma
 from isoconv.errors import DTypeError, ShapeError
 from isoconv.graph.ir import TensorSpec
-from isoconv.graph.operation import operation
+from isoconv.graph.operation import Array, operation
 from isoconv.ops.conv import ConvGradInput
 from isoconv.ops.geometry import ConvGeometry
 
-Array = np.ndarray[Any, Any]
 SQUARE = ConvGeometry((2, 2), (1, 1), ((0, 0), (0, 0)), (1, 1))
 
 

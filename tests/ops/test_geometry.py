@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -90,7 +92,7 @@ def test_kernel_larger_than_input() -> None:
         (((3,), (1,), ((-1, 0),), (1,)), "padding must not be negative; got ((-1, 0),)"),
     ],
 )
-def test_bad_settings(settings_: tuple, message: str) -> None:
+def test_bad_settings(settings_: tuple[Any, ...], message: str) -> None:
     """A setting outside its range is refused with its name and value."""
     with pytest.raises(ArgumentError) as caught:
         ConvGeometry(*settings_)

@@ -28,7 +28,7 @@ def augment(images: np.ndarray, rows: np.ndarray, attrs: Augment | None = None) 
     return run(attrs or Augment(), images, rows, images=len(images))
 
 
-def single(attrs: Augment | None = None, **columns: float) -> list[list[float]]:
+def single(attrs: Augment | None = None, **columns: float) -> Any:
     """The picture after one row."""
     return augment(PICTURE[None, :, :, None], row(**columns), attrs)[0, :, :, 0].tolist()
 

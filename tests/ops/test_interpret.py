@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,10 @@ def graph() -> Graph:
     return b.graph([("y", y), ("z", z)])
 
 
-ARRAYS = {"x": np.float32([[1, 2, 3]]), "w": np.float32([[1, -1], [1, -1], [1, -1]])}
+ARRAYS = {
+    "x": np.array([[1, 2, 3]], np.float32),
+    "w": np.array([[1, -1], [1, -1], [1, -1]], np.float32),
+}
 
 
 def test_outputs(graph: Graph) -> None:
@@ -68,7 +72,7 @@ def test_verify_returns_the_graph(graph: Graph) -> None:
     assert verify(graph) is graph
 
 
-def changed(graph: Graph, index: int, **fields: object) -> Graph:
+def changed(graph: Graph, index: int, **fields: Any) -> Graph:
     """The graph with one node changed."""
     nodes = list(graph.nodes)
     nodes[index] = replace(nodes[index], **fields)

@@ -20,10 +20,9 @@ from isoconv.arithmetic.fma import fma
 from isoconv.arithmetic.philox import Purpose, uniform32
 from isoconv.graph.autodiff import differentiate
 from isoconv.graph.builder import GraphBuilder
-from isoconv.graph.operation import operation
+from isoconv.graph.operation import Array, operation
 from isoconv.ops.interpret import interpret
 
-Array = np.ndarray[Any, Any]
 IMAGES = 3
 
 
@@ -42,10 +41,11 @@ def same(found: Any, wanted: Any) -> None:
 
 def eight(values: Array) -> Array:
     """The sum over the first axis in eight partial sums."""
-    p = [np.zeros(values.shape[1:], values.dtype) for _ in range(8)]
+    p: list[Array] = [np.zeros(values.shape[1:], values.dtype) for _ in range(8)]
     for i, value in enumerate(values):
         p[i % 8] = p[i % 8] + value
-    return ((p[0] + p[1]) + (p[2] + p[3])) + ((p[4] + p[5]) + (p[6] + p[7]))
+    total: Array = ((p[0] + p[1]) + (p[2] + p[3])) + ((p[4] + p[5]) + (p[6] + p[7]))
+    return total
 
 
 # Sums -------------------------------------------------------------------------------------------
@@ -164,9 +164,9 @@ def test_cross_entropy(smoothing: float) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_binary_cross_entropy(dtype: type) -> None:
+def test_binary_cross_entropy(dtype: type[Any]) -> None:
     """In float64, rounded at the end; the gradient is rounded before it meets dy."""
-    x, z, dy = (numbers((400,), dtype, seed) for seed in (0, 1, 2))
+    x, z, dy = (numbers((400,), np.dtype(dtype).name, seed) for seed in (0, 1, 2))
     wide, target = x.astype(np.float64), z.astype(np.float64)
     tail = elementary.log1p(elementary.exp(-np.abs(wide)))
     wanted = (np.maximum(wide, 0) - wide * target) + tail
@@ -187,13 +187,16 @@ def where(condition: Array, value: Array) -> Array:
 def wide_gelu(x: Array) -> Array:
     """Gelu's slope in float64."""
     bell = elementary.exp((-0.5 * x) * x)
-    return (0.5 * (1 + elementary.erf(x * 0.7071067811865476))) + x * (0.3989422804014327 * bell)
+    half = 0.5 * (1 + elementary.erf(x * 0.7071067811865476))
+    slope: Array = half + x * (0.3989422804014327 * bell)
+    return slope
 
 
 def wide_silu(x: Array) -> Array:
     """Silu's slope in float64."""
     s = elementary.sigmoid(x)
-    return s * (1 + x * (1 - s))
+    slope: Array = s * (1 + x * (1 - s))
+    return slope
 
 
 SLOPES: dict[str, tuple[Any, Callable[[Array, Array, Array], Array]]] = {

@@ -13,11 +13,10 @@ import isoconv.ops as ops
 from isoconv.errors import ArgumentError, DTypeError, GraphError, ShapeError
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import TensorSpec
-from isoconv.graph.operation import operation
+from isoconv.graph.operation import Array, operation
 from isoconv.ops.interpret import interpret
 from isoconv.ops.reduce import reduce_like
 
-Array = np.ndarray[Any, Any]
 NAN, INF = math.nan, math.inf
 
 
@@ -129,7 +128,7 @@ def gradients(
     dz = b.input("parameter", "dz", (len(x),))
     found = differentiate(b, {b.add(op, *sources, attrs=attrs): dz}, sources)
     graph = b.graph([(str(i), found[source]) for i, source in enumerate(sources)])
-    arrays = {name: np.float32(values) for name, values in given.items()}
+    arrays = {name: np.array(values, np.float32) for name, values in given.items()}
     results = interpret(graph, arrays | {"dz": np.ones(len(x), np.float32)}, 1)
     return [results[str(i)].tolist() for i in range(len(sources))]
 

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 import isoconv.ops  # noqa: F401  (fills the table)
 from isoconv.errors import ShapeError
 from isoconv.graph.ir import TensorSpec
-from isoconv.graph.operation import operation
+from isoconv.graph.operation import Array, operation
 from isoconv.ops.geometry import WindowGeometry
 from isoconv.ops.pool import AvgPool, AvgPoolGrad
 
-Array = np.ndarray[Any, Any]
+Index = tuple[int, ...]
 NOTES = WindowGeometry((2, 2), (1, 1), ((0, 0), (0, 0)), (1, 1))
 X = np.array([[1, 5, 4], [9, 2, 1], [6, 3, 2]], np.float32).reshape(1, 3, 3, 1)
 A, B, C, D = 0.5, 7.0, 11.0, -3.0
@@ -124,7 +124,7 @@ def test_ceil_mode_overhang_never_counts() -> None:
 # -- plain loops -----------------------------------------------------------------------------
 
 
-def windows(window: WindowGeometry, sides: tuple[int, ...]) -> dict[tuple, tuple[list, int]]:
+def windows(window: WindowGeometry, sides: tuple[int, ...]) -> dict[Index, tuple[list[Any], int]]:
     """For each output the input positions it covers, and its positions in the padded input."""
     found = {}
     for p in np.ndindex(*window.output_sides(sides)):
@@ -177,7 +177,7 @@ def test_settings_against_loops(
     maxima = run("max_pool", window, x)
     averages = run("avg_pool", AvgPool(window, include), x)
     for p, (inside, counted) in found.items():
-        at = (slice(None), *p)
+        at: tuple[slice | int, ...] = (slice(None), *p)
         values = np.stack([x[(slice(None), *place)] for place in inside])
         np.testing.assert_array_equal(maxima[at], values.max(0))
         count = counted if include else len(inside)
@@ -227,7 +227,7 @@ def test_every_small_window_meets_the_input_or_is_refused() -> None:
     for side, k, s, d, ceil in itertools.product(small, small[:4], small[:3], small, (False, True)):
         half = (d * (k - 1) + 1) // 2
         for pair in itertools.product(range(half + 1), repeat=2):
-            window = WindowGeometry((k,), (s,), (pair,), (d,), ceil)
+            window = WindowGeometry((k,), (s,), ((pair[0], pair[1]),), (d,), ceil)
             try:
                 (count,) = window.output_sides((side,))
             except ShapeError:

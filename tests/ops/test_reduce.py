@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 
@@ -12,10 +10,8 @@ from isoconv.errors import ArgumentError, ShapeError
 from isoconv.graph.autodiff import differentiate
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import TensorSpec
-from isoconv.graph.operation import operation
+from isoconv.graph.operation import Array, operation
 from isoconv.ops.interpret import interpret
-
-Array = np.ndarray[Any, Any]
 
 
 def total(attrs: ops.Sum, x: Array) -> Array:
@@ -71,7 +67,7 @@ def test_adjoint_of_sum_is_broadcast() -> None:
 
 def test_counts() -> None:
     """A mean over a shard divides by its images too; statistics are weighted by them."""
-    s = np.float32([30])
+    s = np.array([30], np.float32)
     divide, weigh = operation("divide_by_count"), operation("times_images")
     assert divide.reference(ops.CountAttrs(5, batched=True), s, images=3).tolist() == [6]
     assert divide.reference(ops.CountAttrs(5, batched=False), s, images=3).tolist() == [2]

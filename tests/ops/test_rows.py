@@ -12,9 +12,8 @@ from scipy import special
 import isoconv.ops as ops
 from isoconv.errors import ArgumentError, ShapeError
 from isoconv.graph.ir import TensorSpec
-from isoconv.graph.operation import operation
+from isoconv.graph.operation import Array, operation
 
-Array = np.ndarray[Any, Any]
 LOGITS = np.random.default_rng(0).normal(0, 4, size=(6, 11))
 LABELS = np.array([0, 3, 10, 5, 5, 1], np.int32)
 
@@ -34,12 +33,12 @@ def test_softmax_values(dtype: str, rtol: float) -> None:
 
 def test_softmax_stays_finite() -> None:
     """The maximum is subtracted first."""
-    assert run("softmax", np.float32([[1e30, 1e30, -1e30]])).tolist() == [[0.5, 0.5, 0]]
+    assert run("softmax", np.array([[1e30, 1e30, -1e30]], np.float32)).tolist() == [[0.5, 0.5, 0]]
 
 
 def test_softmax_of_nan() -> None:
     """A NaN makes its whole row NaN, whatever its place, and no other row."""
-    y = run("softmax", np.float32([[1, math.nan, 2], [math.nan, 1, 2], [0, 0, 0]]))
+    y = run("softmax", np.array([[1, math.nan, 2], [math.nan, 1, 2], [0, 0, 0]], np.float32))
     assert np.isnan(y).all(1).tolist() == [True, True, False]
 
 
@@ -60,7 +59,7 @@ def test_cross_entropy_values(smoothing: float) -> None:
 
 def hits(k: int, logits: list[float], label: int) -> float:
     """The reference for one row."""
-    row, one = np.float32([logits]), np.array([label], np.int32)
+    row, one = np.array([logits], np.float32), np.array([label], np.int32)
     return float(run("hits", row, one, attrs=ops.Hits(k))[0])
 
 

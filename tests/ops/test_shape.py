@@ -10,9 +10,8 @@ import pytest
 import isoconv.ops as ops
 from isoconv.errors import ArgumentError, DTypeError, ShapeError
 from isoconv.graph.ir import TensorSpec
-from isoconv.graph.operation import operation
+from isoconv.graph.operation import Array, operation
 
-Array = np.ndarray[Any, Any]
 X = np.arange(24, dtype=np.float32).reshape(2, 3, 2, 2)
 
 

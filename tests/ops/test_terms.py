@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from tests.ops.test_contract import CASES, ELSEWHERE, IMAGES, Case, add_inputs, make_array
 
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.operation import operation, operations
-from isoconv.graph.terms import Asked, elements
+from isoconv.graph.terms import Asked, Element, elements
 from isoconv.graph.values import evaluate
 from isoconv.ops.interpret import interpret
 
@@ -28,7 +30,7 @@ def asked_for(b: GraphBuilder, arrays: list[np.ndarray], index: tuple[int, ...])
     node = b[len(b) - 1]
     specs = tuple(b.spec(i) for i in node.inputs)
 
-    def read(element):
+    def read(element: Element) -> Any:
         return arrays[element.operand][element.index]
 
     return Asked(node.attrs, specs, node.spec, index, IMAGES, read)

@@ -103,7 +103,7 @@ def test_rows(classes: int, smoothing: float, dtype: str, seed: int, share: floa
     """Softmax, its logarithm, cross-entropy, their gradients and hits, of any number of classes."""
     x, other = (mixed((3, classes), dtype, seed + i, share) for i in range(2))
     # Logits of the size that networks give, too: those above saturate most rows.
-    near = np.random.default_rng(seed).standard_normal(x.shape).astype(dtype)
+    near: Any = np.random.default_rng(seed).standard_normal(x.shape).astype(dtype)
     labels = np.random.default_rng(seed).integers(0, classes, 3).astype(np.int32)
     loss = ops.CrossEntropy(smoothing)
     for logits in (x, near):
@@ -204,7 +204,7 @@ def test_links_are_rounded_once(sign: int, side: int) -> None:
         start, a, b = 1 + 2**-22, 1 + 2**-12, (1 - 2**-12 + 2**-24) * 2**-24
     else:  # 2**-24 (1 - 2**-46); a tie would leave the odd number
         start, a, b = 1 + 2**-23, 1 + 2**-23, (1 - 2**-23) * 2**-24
-    x, w = sign * np.float32([[start, a]]), np.float32([[1], [b]])
+    x, w = sign * np.array([[start, a]], np.float32), np.array([[1], [b]], np.float32)
     chain = Chain(tuple((Element(0, (0, i)), Element(1, (i, 0))) for i in range(2)))
     found = evaluate(chain, (x, w))
     assert found == contract_chain([(x[0, i], w[i, 0]) for i in range(2)])

@@ -1,6 +1,10 @@
 """Winograd's convolution: the mathematics, the transposes, the error, what is refused."""
 
+from __future__ import annotations
+
 import math
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +13,8 @@ import isoconv as ic
 import isoconv.ops as ops
 from isoconv import nn
 from isoconv.errors import ArgumentError, ShapeError
-from isoconv.graph.operation import operation
+from isoconv.graph.operation import Array, operation
+from isoconv.nn.convolution import Algorithm
 from isoconv.ops.interpret import interpret
 from isoconv.train.diff import diff
 from isoconv.train.structure import layers
@@ -30,27 +35,29 @@ PATCHES = [
 ]
 
 
-def whole(shape, seed=0):
+def whole(shape: tuple[int, ...], seed: int = 0) -> Array:
     """Multiples of 4 of which every sum of products here is exact."""
     return np.random.default_rng(seed).integers(-4, 5, shape).astype(np.float64) * 4
 
 
-def reference(op, attrs, *arrays, images=2):
+def reference(
+    op: str, attrs: ops.WinogradPatches | ops.WinogradOutput | None, *arrays: Array, images: int = 2
+) -> Array:
     """The exact reference of an operation."""
     return operation(op).reference(attrs, *arrays, images=images)
 
 
-def dot(a, b):
+def dot(a: Array, b: Array) -> float:
     """The exact sum of products."""
     return math.fsum((a * b).ravel())
 
 
 @pytest.mark.parametrize("patches", PATCHES, ids=str)
-def test_is_the_convolution(patches) -> None:
+def test_is_the_convolution(patches: ops.WinogradPatches) -> None:
     """On numbers that leave no rounding it is the direct convolution, with both gradients."""
     x, w = whole((2, *patches.sides, 3)), whole((3, 3, 3, 5), 1)
     dy = whole((2, *patches.outputs, 5), 2)
-    settings = {"padding": patches.padding}
+    settings: dict[str, Any] = {"padding": patches.padding}
     direct = ic.conv2d(x, w, **settings)
     np.testing.assert_array_equal(ic.conv2d(x, w, algorithm="winograd", **settings), direct)
     expected = ic.gradients(ic.conv2d, dy, x, w, **settings)
@@ -73,7 +80,7 @@ def test_are_the_papers_matrices() -> None:
 
 
 @pytest.mark.parametrize("patches", PATCHES, ids=str)
-def test_maps_are_adjoint(patches) -> None:
+def test_maps_are_adjoint(patches: ops.WinogradPatches) -> None:
     """<A x, y> = <x, A^T y> for each of the three maps and for the products, exactly."""
     outputs, tiles = ops.WinogradOutput(patches.outputs), patches.tiles
     x, dv = whole((2, *patches.sides, 3)), whole((2, 16, *tiles, 3), 1)
@@ -92,7 +99,7 @@ def test_maps_are_adjoint(patches) -> None:
 
 
 @pytest.mark.parametrize("channels", [16, 128])
-def test_error(channels) -> None:
+def test_error(channels: int) -> None:
     """In float32 the error is about as large as the direct algorithm's, as the documents state."""
     random = np.random.default_rng(0)
     x, w = random.standard_normal((2, 8, 8, channels)), random.standard_normal((3, 3, channels, 8))
@@ -100,13 +107,13 @@ def test_error(channels) -> None:
     single = [array.astype(np.float32) for array in (x, w, dy)]
     double = [array.astype(np.float64) for array in single]
 
-    def errors(algorithm):
-        def all_three(x, w, dy, kind):
+    def errors(algorithm: Algorithm) -> list[np.float64]:
+        def all_three(x: Array, w: Array, dy: Array, kind: Algorithm) -> tuple[Array, ...]:
             y = ic.conv2d(x, w, padding=1, algorithm=kind)
             return y, *ic.gradients(ic.conv2d, dy, x, w, padding=1, algorithm=kind)
 
-        exact = all_three(*double, "direct")
-        found = all_three(*single, algorithm)
+        exact = all_three(double[0], double[1], double[2], "direct")
+        found = all_three(single[0], single[1], single[2], algorithm)
         return [
             np.sqrt(np.mean((f - e) ** 2)) / np.std(e) for f, e in zip(found, exact, strict=True)
         ]
@@ -131,7 +138,7 @@ def test_error(channels) -> None:
         ({"algorithm": "fft"}, r"algorithm must be one of direct, winograd; got 'fft'"),
     ],
 )
-def test_refusals(settings, message) -> None:
+def test_refusals(settings: dict[str, Any], message: str) -> None:
     """What the algorithm does not compute is refused with layer, rule and value."""
     settings = {"kernel_size": 3, "algorithm": "winograd", **settings}
     with pytest.raises(ArgumentError, match=message) as caught:
@@ -172,7 +179,7 @@ def test_is_part_of_the_description() -> None:
     assert plain.summary((8, 8, 3)).rows[0].kind == "Conv2d"
 
 
-def test_is_another_arithmetic(tmp_path) -> None:
+def test_is_another_arithmetic(tmp_path: Path) -> None:
     """A run with it differs from one without in its model, and its own receipt holds."""
     images = np.random.default_rng(0).integers(0, 256, (24, 8, 8, 3)).astype(np.uint8)
     data = ic.data.Dataset.from_arrays(images, np.arange(24) % 3)

@@ -1,17 +1,23 @@
 """More threads than cores, and more programs than cores: the same bits, in reasonable time."""
 
+from __future__ import annotations
+
 import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from tests.run.test_training import digest, engine_for, make_step, rates
 
 from isoconv import nn
+from isoconv.graph.operation import Array
 from isoconv.run import team
+from isoconv.run.training import TrainingEngine
 
 PROGRAM = """
 import os, sys
@@ -23,7 +29,7 @@ print(trained(threads))
 """
 
 
-def trained(threads):
+def trained(threads: int) -> str:
     """Digest of what 30 steps lead to."""
     step, model = make_step()
     with engine_for(step, model, threads=threads) as engine:
@@ -34,7 +40,7 @@ def trained(threads):
         return digest(engine, np.concatenate(rows))
 
 
-def program(threads, core=-1):
+def program(threads: int, core: int = -1) -> subprocess.Popen[str]:
     """A process that trains with so many threads, on one core if it is said which."""
     folders = [str(Path.cwd()), *(path for path in sys.path if path)]
     return subprocess.Popen(
@@ -45,7 +51,7 @@ def program(threads, core=-1):
     )
 
 
-def told(process):
+def told(process: subprocess.Popen[str]) -> str:
     """What a process printed."""
     out, _ = process.communicate(timeout=120)
     assert process.returncode == 0
@@ -53,25 +59,25 @@ def told(process):
 
 
 @pytest.fixture(scope="module")
-def alone():
+def alone() -> str:
     """What one thread comes to."""
     return trained(1)
 
 
 @pytest.fixture(autouse=True)
-def as_many_as_are_asked_for(monkeypatch) -> None:
+def as_many_as_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Threads without end, which a team is kept from otherwise."""
     monkeypatch.setattr(team, "PER_CORE", 1024)
 
 
 @pytest.mark.parametrize("threads", [3, 16, 64])
-def test_more_threads_than_cores(threads, alone) -> None:
+def test_more_threads_than_cores(threads: int, alone: str) -> None:
     """A training with as many threads as anybody likes ends, with the bits of one thread."""
     assert trained(threads) == alone
 
 
 @pytest.mark.parametrize("count", [1, 2, 64, 65])
-def test_predictions(count) -> None:
+def test_predictions(count: int) -> None:
     """So do predictions of images that threads share, and of those that each has for itself."""
     model = nn.Sequential(
         nn.Conv2d(8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(5)
@@ -82,14 +88,14 @@ def test_predictions(count) -> None:
         assert all(model.predict(images, threads=threads).tobytes() == expected for _ in range(5))
 
 
-def test_programs_side_by_side(alone) -> None:
+def test_programs_side_by_side(alone: str) -> None:
     """Programs that each have a thread for every core do not wait for each other for ever."""
     programs = [program(2) for _ in range(3)]
     assert [told(one) for one in programs] == [alone] * 3
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no cores to be bound to")
-def test_bound_to_one_core(alone) -> None:
+def test_bound_to_one_core(alone: str) -> None:
     """A team on a single core takes turns."""
     core = min(os.sched_getaffinity(0))
     assert told(program(2, core)) == alone
@@ -101,10 +107,10 @@ def test_weights_are_of_one_moment() -> None:
     step, model = make_step()
     moments = set()
 
-    def moment(weights):
+    def moment(weights: dict[str, Array]) -> str:
         return nn.storage.digest(weights)
 
-    def train(after) -> None:
+    def train(after: Callable[..., Any]) -> None:
         with engine_for(step, model, threads=1) as engine:
             after(engine)
             for epoch in range(20):
@@ -115,7 +121,9 @@ def test_weights_are_of_one_moment() -> None:
 
     train(lambda engine: moments.add(moment(engine.weights())))
     assert len(moments) == 61
-    found, over, engines = set(), threading.Event(), []
+    found: set[str] = set()
+    over = threading.Event()
+    engines: list[TrainingEngine] = []
 
     def read() -> None:
         while not over.is_set():
@@ -129,7 +137,7 @@ def test_weights_are_of_one_moment() -> None:
     try:
         for _ in range(3):
             engines.clear()
-            train(lambda engine: engines or engines.append(engine))
+            train(lambda engine: engines.append(engine) if not engines else None)
     finally:
         over.set()
         reader.join()

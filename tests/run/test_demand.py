@@ -1,8 +1,12 @@
 """Memory is added up before it is taken, and refused where there is too little."""
 
+from __future__ import annotations
+
 import subprocess
 import sys
 import tracemalloc
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,17 +16,19 @@ import isoconv as ic
 from isoconv import memory, nn
 from isoconv.errors import NotEnoughMemoryError
 from isoconv.graph.builder import GraphBuilder
+from isoconv.graph.operation import Array
 from isoconv.nn.inference import inference_graph, weights_for
 from isoconv.nn.initial import check_memory
 from isoconv.run.demand import step_demand, what_helps
 from isoconv.run.evaluate import evaluate
 from isoconv.run.inference import Predictor
+from isoconv.run.step import StepGraph
 from isoconv.run.training import TrainingEngine
 from isoconv.train.optim import SGD
 from isoconv.train.step import Loss, Preparation, build_step
 
 
-def total(needs):
+def total(needs: dict[str, int]) -> int:
     """All of a demand."""
     return sum(needs.values())
 
@@ -48,21 +54,30 @@ def test_training_within_a_limit() -> None:
     )
 
 
-def small(side=24, features=4):
+def small(side: int = 24, features: int = 4) -> tuple[StepGraph, dict[str, Array]]:
     """A model whose arenas outweigh its parameters; with many features it is the other way."""
     shape = (side, side, 1)
     layers = nn.Conv2d(8, 3), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(features)
     model = nn.Sequential(*layers).build(shape)
     step = build_step(model, Preparation(shape, "uint8"), Loss(), SGD(0.1, momentum=0.9))
-    data = {"images": np.zeros((16, *shape), np.uint8), "labels": np.zeros(16, np.int32)}
+    data: dict[str, Array] = {
+        "images": np.zeros((16, *shape), np.uint8), "labels": np.zeros(16, np.int32)
+    }  # fmt: skip
     return step, data
 
 
-def needs_of(step, data, threads=2, batch_size=16, shard_size=4):
+def needs_of(
+    step: StepGraph,
+    data: dict[str, Array],
+    threads: int = 2,
+    batch_size: int = 16,
+    shard_size: int = 4,
+) -> dict[str, int]:
     """A step's demand."""
-    settings = {"batch_size": batch_size, "threads": threads}
-    with TrainingEngine(step, data, shard_size=shard_size, **settings) as engine:
-        return step_demand(engine.plan, data, samples=16, **settings)
+    with TrainingEngine(
+        step, data, shard_size=shard_size, batch_size=batch_size, threads=threads
+    ) as engine:
+        return step_demand(engine.plan, data, samples=16, batch_size=batch_size, threads=threads)
 
 
 def test_less_is_needed_with_what_the_message_names() -> None:
@@ -109,14 +124,14 @@ SHAPE = (16, 16, 3)
 
 
 @pytest.fixture(scope="module")
-def network():
+def network() -> nn.Sequential:
     """A built network."""
     return nn.Sequential(
         nn.Conv2d(8, 3), nn.BatchNorm2d(), nn.ReLU(), nn.Flatten(), nn.Linear(500)
     ).build(SHAPE)
 
 
-def test_predictions_within_a_limit(network) -> None:
+def test_predictions_within_a_limit(network: nn.Sequential) -> None:
     """Each batch larger than those before is asked for; what fits still runs after a refusal."""
     graph = inference_graph(network, SHAPE, "float32", "softmax")
     weights, images = weights_for(network), np.ones((64, *SHAPE), np.float32)
@@ -129,7 +144,7 @@ def test_predictions_within_a_limit(network) -> None:
         assert again.tobytes() == few.tobytes()
 
 
-def test_a_graph_too_large_for_an_image(network) -> None:
+def test_a_graph_too_large_for_an_image(network: nn.Sequential) -> None:
     """Weights alone may be too much: that is said before kernels are compiled."""
     graph = inference_graph(network, SHAPE, "float32", "softmax")
     with pytest.raises(NotEnoughMemoryError, match=r"predicting an image needs .*packed weights"):
@@ -161,7 +176,7 @@ def test_models_within_a_limit() -> None:
         check_memory(traced, vectors=4, limit=4 * 4 * 111_010 - 1)
 
 
-def test_weights_that_are_kept_need_no_memory(monkeypatch) -> None:
+def test_weights_that_are_kept_need_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """A model that has its weights is built again where there is no room for others."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(4096)).build((64, 64, 1))
     monkeypatch.setattr(memory, "available_memory", lambda: 2**20)
@@ -183,7 +198,7 @@ def test_a_model_is_never_there_twice() -> None:
 
 
 X, W = np.ones((1, 9, 9, 1), np.float32), np.ones((3, 3, 1, 1), np.float32)
-HUGE = {
+HUGE: dict[str, Callable[[], Any]] = {
     "filters": lambda: nn.Conv2d(10**9, 3).build((28, 28, 1)),
     "pixels": lambda: nn.models.lenet5(10, (40_000, 40_000, 1)).build((40_000, 40_000, 1)),
     "features": lambda: nn.Linear(2**30).build((2**30,)),
@@ -193,13 +208,13 @@ HUGE = {
 
 
 @pytest.mark.parametrize("name", HUGE)
-def test_huge_requests(name) -> None:
+def test_huge_requests(name: str) -> None:
     """What no machine has is refused at once, by what it would need and what there is."""
     with pytest.raises(NotEnoughMemoryError, match=r"at least .* of memory, and there are .*iB:"):
         HUGE[name]()
 
 
-def test_a_training_that_does_not_fit(monkeypatch) -> None:
+def test_a_training_that_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is refused before the model is made: by then memory for the model alone may be gone."""
     monkeypatch.setattr(memory, "available_memory", lambda: 100 * 2**20)
     model = nn.Sequential(nn.Flatten(), nn.Linear(2048), nn.Linear(2))

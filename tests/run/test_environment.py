@@ -1,5 +1,9 @@
 """A floating-point environment that another library changed reaches no result."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
 import numpy as np
 import pytest
 from tests.compile.test_runtime import DEFAULT, FLUSH, UPWARD, control, needs_x86
@@ -7,6 +11,8 @@ from tests.run.test_training import SAMPLES, engine_for, everything, make_step, 
 
 import isoconv.ops as ops
 from isoconv.graph.builder import GraphBuilder
+from isoconv.graph.ir import Graph
+from isoconv.graph.operation import Array
 from isoconv.run.evaluate import evaluate
 from isoconv.run.inference import Predictor
 
@@ -14,14 +20,14 @@ pytestmark = needs_x86
 STATES = {"flush": DEFAULT | FLUSH, "upward": DEFAULT | UPWARD}
 
 
-@pytest.fixture(params=STATES, ids=STATES)
-def changed(request):
+@pytest.fixture(params=list(STATES))
+def changed(request: pytest.FixtureRequest) -> Iterator[Callable[[], int]]:
     """Switches the environment; it is put back after the test."""
     yield lambda: control(STATES[request.param])
     control(DEFAULT)
 
 
-def tiny_graph():
+def tiny_graph() -> tuple[Graph, Graph]:
     """A convolution, statistics and pointwise work."""
     b = GraphBuilder()
     x, w = b.input("dataset", "x", (4, 5, 3)), b.input("parameter", "w", (2, 2, 3, 9))
@@ -33,7 +39,7 @@ def tiny_graph():
     )
 
 
-def tiny_arrays():
+def tiny_arrays() -> dict[str, Array]:
     """Numbers whose products and sums are subnormal."""
     draw = np.random.default_rng(0)
     x = draw.standard_normal((6, 4, 5, 3)).astype(np.float32) * np.float32(2.0**-70)
@@ -42,12 +48,12 @@ def tiny_arrays():
     return {"x": x, "w": w}
 
 
-def bits(results):
+def bits(results: dict[str, Array]) -> dict[str, bytes]:
     """Results as bytes."""
     return {name: array.tobytes() for name, array in results.items()}
 
 
-def test_evaluate(changed) -> None:
+def test_evaluate(changed: Callable[[], int]) -> None:
     """Subnormal results stay as they are, and the caller's environment too."""
     arrays = tiny_arrays()
     for graph in tiny_graph():
@@ -63,7 +69,7 @@ def test_evaluate(changed) -> None:
         assert bits(found) == bits(expected)
 
 
-def test_predictions(changed) -> None:
+def test_predictions(changed: Callable[[], int]) -> None:
     """On threads begun before and after the change."""
     graph, _ = tiny_graph()
     arrays = tiny_arrays()
@@ -80,14 +86,15 @@ def test_predictions(changed) -> None:
     assert found == [expected, expected]
 
 
-def test_training(changed) -> None:
+def test_training(changed: Callable[[], int]) -> None:
     """Steps whose gradients, vectors and weights are partly subnormal."""
     step, model = make_step(clip_norm=None)
     order = np.arange(SAMPLES)
     hyper = rates(3, np.float32(1e-40))
     weights = {name: array * np.float32(1e-38) for name, array in model.parameters().items()}
     results = []
-    for switch in (lambda: DEFAULT, changed):
+    switches: list[Callable[[], int]] = [lambda: DEFAULT, changed]
+    for switch in switches:
         with engine_for(step, model) as engine:
             weights = {
                 name: array * np.float32(1e-38) for name, array in model.parameters().items()

@@ -1,10 +1,13 @@
 """Every operation on the kernels against its reference; and what `evaluate` refuses."""
 
+from __future__ import annotations
+
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.ops.test_contract import CASES, IMAGES, add_inputs, make_array
+from tests.ops.test_contract import CASES, IMAGES, Case, add_inputs, make_array
 from tests.run.graphs import check, random_arrays
 
 import isoconv.ops as ops
@@ -14,13 +17,14 @@ from isoconv.compile.pointwise.operations import POINTWISE
 from isoconv.compile.target import host_target
 from isoconv.errors import ArgumentError, DTypeError, GraphError, ShapeError
 from isoconv.graph.builder import GraphBuilder
+from isoconv.graph.ir import DType
 from isoconv.graph.operation import Operation, operation, operations
 from isoconv.run.evaluate import evaluate
 
 FIRST = {case.op: case for case in reversed(CASES)}.values()
 
 
-def check_case(case, dtype) -> None:
+def check_case(case: Case, dtype: DType) -> None:
     """One use of one operation, by itself."""
     rng = np.random.default_rng(4)
     arrays = [make_array(item, dtype, rng) for item in case.inputs]
@@ -52,13 +56,13 @@ def test_no_kernel_for_an_operation(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_operation(case) -> None:
+def test_operation(case: Case) -> None:
     """The kernel gives the reference's bits, in float32."""
     check_case(case, "float32")
 
 
 @pytest.mark.parametrize("case", FIRST, ids=str)
-def test_operation_in_double(case) -> None:
+def test_operation_in_double(case: Case) -> None:
     """And in float64."""
     check_case(case, "float64")
 
@@ -132,26 +136,26 @@ def test_what_is_refused() -> None:
     b = GraphBuilder()
     x, p = b.input("dataset", "x", (3,)), b.input("parameter", "p", (3,))
     graph = b.graph([("y", b.add("mul", x, p))])
-    x, p = np.ones((2, 3), np.float32), np.ones(3, np.float32)
+    X, P = np.ones((2, 3), np.float32), np.ones(3, np.float32)
     with pytest.raises(ShapeError, match=r"'x' must have shape \(3, 3\); got \(2, 3\)"):
-        evaluate(graph, {"x": x, "p": p}, 3)
+        evaluate(graph, {"x": X, "p": P}, 3)
     with pytest.raises(ShapeError, match=r"'p' must have shape \(3,\); got \(4,\)"):
-        evaluate(graph, {"x": x, "p": np.ones(4, np.float32)}, 2)
+        evaluate(graph, {"x": X, "p": np.ones(4, np.float32)}, 2)
     for other in ((6,), (3, 2), (2, 3, 1), (1, 6)):
         with pytest.raises(ShapeError, match=r"'x' must have shape \(2, 3\); got"):
-            evaluate(graph, {"x": x.reshape(other), "p": p}, 2)
+            evaluate(graph, {"x": X.reshape(other), "p": P}, 2)
     for other in ((1, 3), (3, 1)):
         with pytest.raises(ShapeError, match=r"'p' must have shape \(3,\); got"):
-            evaluate(graph, {"x": x, "p": p.reshape(other)}, 2)
+            evaluate(graph, {"x": X, "p": P.reshape(other)}, 2)
     with pytest.raises(DTypeError, match="'p' must be float32; got float64"):
-        evaluate(graph, {"x": x, "p": np.ones(3)}, 2)
+        evaluate(graph, {"x": X, "p": np.ones(3)}, 2)
     with pytest.raises(ArgumentError, match="'p'"):
-        evaluate(graph, {"x": x}, 2)
+        evaluate(graph, {"x": X}, 2)
     with pytest.raises(ArgumentError, match="'avx1024'"):
-        evaluate(graph, {"x": x, "p": p}, 2, target="avx1024")
+        evaluate(graph, {"x": X, "p": P}, 2, target="avx1024")
 
 
-def test_an_operation_without_a_kernel(monkeypatch) -> None:
+def test_an_operation_without_a_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     """What cannot be lowered is named."""
     entry = operation("softmax")
     new = Operation("frobnicate", "", entry.infer, entry.reference, entry.gradient)
@@ -162,11 +166,11 @@ def test_an_operation_without_a_kernel(monkeypatch) -> None:
         evaluate(graph, {"x": np.ones((1, 3), np.float32)}, 1)
 
 
-def test_the_cache_is_optional(monkeypatch, tmp_path) -> None:
+def test_the_cache_is_optional(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Without a cache nothing is written, and the result is the same."""
     b = GraphBuilder()
     graph = b.graph([("y", b.add("exp", b.input("dataset", "x", (3,))))])
-    x = np.float32([[1, 2, 3]])
+    x = np.array([[1, 2, 3]], np.float32)
     here = evaluate(graph, {"x": x}, 1)["y"]
     monkeypatch.setattr("isoconv.run.team.default_folder", lambda: tmp_path / "kernels")
     there = evaluate(graph, {"x": x}, 1, cache=False, target=host_target())["y"]

@@ -1,8 +1,11 @@
 """Arrays that nobody can change."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 
+from isoconv.graph.operation import Array
 from isoconv.run.fixed import fixed_copy, is_fixed
 
 ARRAYS = [
@@ -10,13 +13,13 @@ ARRAYS = [
     np.arange(6, dtype=np.float64).reshape(2, 3).T,
     np.arange(4, dtype=">f4"),
     np.zeros((0, 3), np.float32),
-    np.float32(3).reshape(()),
-    np.float32([np.nan, -0.0, np.inf]),
+    np.array(3, np.float32),
+    np.array([np.nan, -0.0, np.inf], np.float32),
 ]
 
 
 @pytest.mark.parametrize("array", ARRAYS, ids=lambda array: f"{array.dtype.str}{array.shape}")
-def test_copy(array) -> None:
+def test_copy(array: Array) -> None:
     """A copy has the same elements, in memory of its own."""
     copy = fixed_copy(array)
     assert is_fixed(copy)

@@ -1,5 +1,7 @@
 """Processes forked from one that predicts and trains: they answer, to the same bits, and end."""
 
+from __future__ import annotations
+
 import gc
 import multiprocessing
 import os
@@ -9,7 +11,12 @@ import sys
 import textwrap
 import threading
 import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +26,7 @@ from tests.run.test_training import engine_for, everything, make_step, rates
 
 from isoconv import nn
 from isoconv.errors import ArgumentError, TrainingError
+from isoconv.graph.operation import Array
 from isoconv.nn.inference import inference_graph, weights_for
 from isoconv.run.evaluate import evaluate
 from isoconv.run.inference import Predictor
@@ -34,7 +42,7 @@ BATCHES = [IMAGES[:1], IMAGES[:2], IMAGES]
 """One image and two, on which threads work together, and some more, of which each has its own."""
 
 
-def network(seed=1, filters=8):
+def network(seed: int = 1, filters: int = 8) -> nn.Sequential:
     """A model of several kernels, with halos and with weights that are packed."""
     return nn.Sequential(
         nn.Conv2d(filters, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
@@ -42,13 +50,13 @@ def network(seed=1, filters=8):
     ).build(SHAPE, seed=seed)  # fmt: skip
 
 
-def answers(model, threads):
+def answers(model: nn.Sequential, threads: int) -> list[bytes]:
     """The bits of a model's results for all batches."""
     return [model.predict(batch, threads=threads).tobytes() for batch in BATCHES]
 
 
 @pytest.fixture(scope="module")
-def expected():
+def expected() -> list[bytes]:
     """What a model of another process gave, before anything was forked."""
     return answers(network(), 1)
 
@@ -59,13 +67,13 @@ def expected():
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("used", [True, False], ids=["used before", "not used before"])
 @pytest.mark.parametrize("place", ["main thread", "another thread"])
-def test_a_child_predicts(threads, used, place, expected) -> None:
+def test_a_child_predicts(threads: int, used: bool, place: str, expected: list[bytes]) -> None:
     """Forked by any thread, with a predictor that the parent made or made by itself."""
     model = network()
     if used:
         assert answers(model, threads) == expected
 
-    def fork():
+    def fork() -> list[bytes]:
         return in_child(lambda: answers(model, threads))
 
     assert (fork() if place == "main thread" else in_thread(fork)) == expected
@@ -73,7 +81,9 @@ def test_a_child_predicts(threads, used, place, expected) -> None:
 
 
 @pytest.mark.parametrize("rest", [0, 0.1], ids=["awake", "asleep"])
-def test_whether_the_parents_threads_are_awake_is_all_one(rest, expected) -> None:
+def test_whether_the_parents_threads_are_awake_is_all_one(
+    rest: float, expected: list[bytes]
+) -> None:
     """Right after a prediction they still wait for the next one, a moment later they sleep."""
     model = network()
     for _ in range(5):
@@ -82,23 +92,23 @@ def test_whether_the_parents_threads_are_awake_is_all_one(rest, expected) -> Non
         assert in_child(lambda: answers(model, 3)) == expected
 
 
-def test_children_of_children(expected) -> None:
+def test_children_of_children(expected: list[bytes]) -> None:
     """Each predicts, before its own child is forked and after that has answered."""
     model = network()
 
-    def below(depth):
+    def below(depth: int) -> list[list[bytes]]:
         before = answers(model, 2)
         found = below_in_child(depth - 1) if depth else []
         return [before, answers(model, 2), *found]
 
-    def below_in_child(depth):
+    def below_in_child(depth: int) -> list[list[bytes]]:
         return in_child(lambda: below(depth))
 
     assert below(3) == [expected] * 8
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_children_of_a_parent_that_keeps_predicting(threads, expected) -> None:
+def test_children_of_a_parent_that_keeps_predicting(threads: int, expected: list[bytes]) -> None:
     """With one model from two threads and with another one; in children, both answer."""
     model, other = network(), network(seed=2, filters=5)
     of_other = answers(other, threads)
@@ -115,12 +125,12 @@ def test_children_of_a_parent_that_keeps_predicting(threads, expected) -> None:
             assert found == (expected, of_other)
 
 
-def test_threads_of_a_child(expected) -> None:
+def test_threads_of_a_child(expected: list[bytes]) -> None:
     """Threads of a child predict at once, with one model and with different ones."""
     model, other = network(), network(seed=2)
     of_other = answers(other, 2)
 
-    def work():
+    def work() -> bool:
         def check() -> None:
             assert answers(model, 2) == expected
 
@@ -136,7 +146,7 @@ def test_threads_of_a_child(expected) -> None:
         assert in_child(work)
 
 
-def test_many_threads_fork_at_once(expected) -> None:
+def test_many_threads_fork_at_once(expected: list[bytes]) -> None:
     """Every one gets a child that answers."""
     model = network()
     assert answers(model, 2) == expected
@@ -149,7 +159,7 @@ def test_many_threads_fork_at_once(expected) -> None:
             time.sleep(0.001)
 
 
-def test_children_by_the_dozen(expected) -> None:
+def test_children_by_the_dozen(expected: list[bytes]) -> None:
     """Side by side, like the workers of a server."""
     model = network()
     assert answers(model, 2) == expected
@@ -157,13 +167,13 @@ def test_children_by_the_dozen(expected) -> None:
     assert [child.answer() for child in children] == [expected] * 12
 
 
-def test_new_weights_in_a_child(expected) -> None:
+def test_new_weights_in_a_child(expected: list[bytes]) -> None:
     """They are the child's alone, and its predictions follow them."""
     model, other = network(), network(seed=2)
     of_other = answers(other, 2)
     assert answers(model, 2) == expected
 
-    def work():
+    def work() -> list[bytes]:
         model.load_weights(other.weights)
         return answers(model, 2)
 
@@ -171,14 +181,16 @@ def test_new_weights_in_a_child(expected) -> None:
     assert answers(model, 2) == expected
 
 
-def predictor_for(model, kind=Predictor, **settings):
+def predictor_for(
+    model: nn.Sequential, kind: type[Predictor] = Predictor, **settings: Any
+) -> tuple[Predictor, dict[str, Array]]:
     """A predictor of this model on two threads, and what to give it."""
     predictor = kind(inference_graph(model, SHAPE, "float32", "softmax"), threads=2, **settings)
     return predictor, weights_for(model)
 
 
 @contextmanager
-def held(lock):
+def held(lock: threading.Lock) -> Iterator[None]:
     """Another thread holds a lock, as in the middle of a run, as long as the block lasts."""
     taken, over = threading.Event(), threading.Event()
 
@@ -218,19 +230,20 @@ def test_in_the_middle_of_a_script_that_moves() -> None:
     expected = predictor.run(weights, data)["result"].tobytes()
     elsewhere = np.zeros((7, 5), np.float32)
 
-    def work():
+    def work() -> tuple[bytes, bool]:
         found = predictor.run(weights, data)["result"].tobytes()
         return found, bool(elsewhere.any())
 
     with held(predictor._team.turn):
+        assert predictor._apart is not None
         for script in predictor._apart.scripts:
             script.move("output", "result", elsewhere.ctypes.data)
             # As if the child's results lay where the last ones did, to which it has not been noted.
-            script.move = lambda *_: None
+            script.move = lambda *_: None  # type: ignore[method-assign]
         assert in_child(work) == (expected, False)
 
 
-def test_in_the_middle_of_loading_weights(monkeypatch) -> None:
+def test_in_the_middle_of_loading_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """A child of that moment predicts with the weights that it asks for."""
     model, other = network(), network(seed=2)
     predictor, weights = predictor_for(model)
@@ -238,7 +251,7 @@ def test_in_the_middle_of_loading_weights(monkeypatch) -> None:
     expected = predictor.run(weights, data, version=version)["result"].tobytes()
     pack, reached, go_on = predictor._pack, threading.Event(), threading.Event()
 
-    def wait(loaded) -> None:
+    def wait(loaded: dict[str, Array]) -> None:
         reached.set()
         go_on.wait()
         pack(loaded)
@@ -249,7 +262,7 @@ def test_in_the_middle_of_loading_weights(monkeypatch) -> None:
     reached.wait()
     monkeypatch.setattr(predictor, "_pack", pack)
 
-    def work():
+    def work() -> bytes:
         return predictor.run(weights, data, version=version)["result"].tobytes()
 
     try:
@@ -265,11 +278,12 @@ def test_evaluations_and_profiles_in_a_child() -> None:
     model = network()
     graph = inference_graph(model, SHAPE, "float32", "softmax")
     predictor, weights = predictor_for(model, ProfiledPredictor)
+    assert isinstance(predictor, ProfiledPredictor)
     arrays = {**weights, "images": IMAGES}
     expected = evaluate(graph, arrays, 7)["result"].tobytes()
     predictor.profile(weights, {"images": IMAGES}, turns=1)
 
-    def work():
+    def work() -> tuple[bytes, int]:
         profile = predictor.profile(weights, {"images": IMAGES}, turns=2)
         return evaluate(graph, arrays, 7)["result"].tobytes(), profile.threads
 
@@ -281,29 +295,30 @@ def test_evaluations_and_profiles_in_a_child() -> None:
 # Other ways to start a process -------------------------------------------------------------------
 
 
-def send_answers(model, threads, pipe) -> None:
+def send_answers(model: nn.Sequential, threads: int, pipe: Connection) -> None:
     """What a process of `multiprocessing` does."""
     pipe.send(answers(model, threads))
 
 
 @pytest.mark.parametrize("place", ["main thread", "another thread"])
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_processes_of_multiprocessing(method, place, expected) -> None:
+def test_processes_of_multiprocessing(method: str, place: str, expected: list[bytes]) -> None:
     """However they are started: the model that they are given gives the same bits."""
     if method not in multiprocessing.get_all_start_methods():
         pytest.skip(f"this system cannot start processes by {method}")
     model = network()
     assert answers(model, 3) == expected
-    context = multiprocessing.get_context(method)
+    context: Any = multiprocessing.get_context(method)
 
-    def start():
+    def start() -> list[bytes]:
         receiver, sender = context.Pipe(duplex=False)
         process = context.Process(target=send_answers, args=(model, 3, sender))
         process.start()
         sender.close()
         try:
             assert receiver.poll(SECONDS), "the process has not answered"
-            return receiver.recv()
+            received: list[bytes] = receiver.recv()
+            return received
         finally:
             process.join(SECONDS)
             if process.is_alive():
@@ -329,7 +344,7 @@ def test_in_the_middle_of_a_run() -> None:
             counting.counters[:] = 0
             assert counting.run(3, turns) == [turns] * 3
 
-        def work():
+        def work() -> tuple[int, list[list[int]], int, int]:
             alone = threading.active_count()
             counting.counters[:] = 0
             found = [counting.run(3, 2), counting.run(2, 1), counting.run(3, 1)]
@@ -342,7 +357,7 @@ def test_in_the_middle_of_a_run() -> None:
                 assert in_child(work) == (1, [[2, 2, 2], [1, 1, 0], [1, 1, 1]], 3, 1)
 
 
-def test_a_child_disturbs_no_thread_of_its_parent(monkeypatch) -> None:
+def test_a_child_disturbs_no_thread_of_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the parent's threads may wake up is not for the child to say."""
     limits = []
     monkeypatch.setattr(os, "sched_setaffinity", lambda *a: limits.append(a), raising=False)
@@ -351,7 +366,7 @@ def test_a_child_disturbs_no_thread_of_its_parent(monkeypatch) -> None:
         counting.run(3, 1)
         here = {thread.native_id for thread in threading.enumerate()}
 
-        def work():
+        def work() -> set[Any]:
             limits.clear()
             counting.run(3, 1)
             return {thread for thread, _ in limits}
@@ -360,7 +375,7 @@ def test_a_child_disturbs_no_thread_of_its_parent(monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("moment", ["before", "between", "woken", "after"])
-def test_a_signal_that_forks(moment) -> None:
+def test_a_signal_that_forks(moment: str) -> None:
     """A handler that forks in the middle of a run: it is done here; there it is done or refused."""
     forked = []
     with Team(3, library_for()) as team:
@@ -370,32 +385,33 @@ def test_a_signal_that_forks(moment) -> None:
             fall_asleep(team)
         go, wake = team._doors._go, team._others.wake
 
-        def forks_beside_go(going, context) -> None:
+        def forks_beside_go(going: int, context: None) -> None:
             if moment == "before":
                 signal.raise_signal(signal.SIGUSR1)
             go(going, context)
             if moment != "before":
                 signal.raise_signal(signal.SIGUSR1)
 
-        def forks_after_wake(numbers) -> None:
+        def forks_after_wake(numbers: Sequence[int]) -> None:
             wake(numbers)
             signal.raise_signal(signal.SIGUSR1)
 
         if moment == "woken":
-            team._others.wake = forks_after_wake
+            team._others.wake = forks_after_wake  # type: ignore[method-assign]
         else:
             team._doors._go = forks_beside_go
         previous = signal.signal(signal.SIGUSR1, lambda *_: forked.append(os.fork()))
         try:
-            counted = counting.run(3, 5)
+            counted: Any = counting.run(3, 5)
         except ArgumentError as error:
             counted = str(error)
         signal.signal(signal.SIGUSR1, previous)
         team._doors._go = go
         if forked == [0]:
-            refused = "must not fork in the middle of a run" in counted
             # After: unless the threads had fallen asleep by then.
-            good = refused or (moment == "after" and counted == [5] * 3)
+            good = "must not fork in the middle of a run" in counted or (
+                moment == "after" and counted == [5] * 3
+            )
             os._exit(0 if good and counting.run(3, 2) == [2] * 3 else 1)
         assert counted == [5, 5, 5]
         assert exit_code(forked[0]) == 0
@@ -407,31 +423,31 @@ def test_ctrl_c_in_a_child() -> None:
         found = []
         wake = team._others.wake
 
-        def interrupted():
+        def interrupted() -> str:
             try:
                 signal.raise_signal(signal.SIGINT)
             except KeyboardInterrupt:
                 return "interrupted"
             return "went on"
 
-        def fork_elsewhere(numbers) -> None:
+        def fork_elsewhere(numbers: Sequence[int]) -> None:
             found.append(in_thread(lambda: in_child(interrupted)))
             wake(numbers)
 
-        team._others.wake = fork_elsewhere
+        team._others.wake = fork_elsewhere  # type: ignore[method-assign]
         team.run([ScriptBuilder().finish() for _ in range(2)], 1)
         assert found == ["interrupted"]
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_a_system_without_further_threads(monkeypatch) -> None:
+def test_a_system_without_further_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Says so, leaves none behind, and does the next run when it has them."""
     with Team(3, library_for()) as team:
         counting = Counting(team)
         before = threading.active_count()
         start = threading.Thread.start
 
-        def refuse(thread) -> None:
+        def refuse(thread: Thread) -> None:
             if thread.name == "isoconv-2":
                 raise RuntimeError("can't start new thread")
             start(thread)
@@ -460,7 +476,7 @@ def test_an_engine_goes_on_in_a_child() -> None:
         engine.begin_epoch(0, np.arange(23))
         engine.steps(0, rates(3)[:1])
 
-        def rest():
+        def rest() -> list[tuple[str, bytes]]:
             engine.steps(1, rates(3)[1:])
             return everything(engine)
 
@@ -481,13 +497,13 @@ def test_half_a_step_is_not_taken_for_a_whole_one() -> None:
             engine.slots,
         )
 
-        def refusals():
+        def refusals() -> int:
             for use in uses:
                 with pytest.raises(TrainingError, match="a process that was forked while another"):
                     use()
             return len(uses)
 
-        def work():
+        def work() -> list[Any]:
             found = [refusals(), in_child(refusals)]
             engine.close()
             with engine_for(step, model) as other:
@@ -505,7 +521,7 @@ def test_half_a_step_is_not_taken_for_a_whole_one() -> None:
 
 
 @pytest.mark.parametrize("way", ["close", "collect", "leave"])
-def test_a_child_ends_as_ever(way, tmp_path) -> None:
+def test_a_child_ends_as_ever(way: str, tmp_path: Path) -> None:
     """With what runs at the end of Python: whether all is closed, collected or left as it is."""
     script = tmp_path / "script.py"
     script.write_text(
@@ -554,7 +570,7 @@ def test_a_child_ends_as_ever(way, tmp_path) -> None:
     assert done.stderr == ""
 
 
-def test_python_ends_while_a_thread_predicts(tmp_path) -> None:
+def test_python_ends_while_a_thread_predicts(tmp_path: Path) -> None:
     """What a daemon thread is in the middle of is done first, and nothing hangs."""
     script = tmp_path / "script.py"
     script.write_text(
@@ -600,7 +616,7 @@ def test_a_predictor_that_is_forgotten_in_a_child() -> None:
     del predictor
     expected = held[0].run(weights, {"images": IMAGES})["result"].tobytes()
 
-    def work():
+    def work() -> tuple[bytes, int, int]:
         used = held[0].run(weights, {"images": IMAGES})["result"].tobytes()
         before = threading.active_count()
         held.clear()

@@ -1,5 +1,7 @@
 """Gradients on the kernels: finite differences, the adjoint identity, outside oracles."""
 
+from __future__ import annotations
+
 import math
 
 import numpy as np
@@ -7,14 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import convolve, convolve2d, correlate, correlate2d
-from tests.compile.geometries import contractions, conv_arrays, conv_graph
+from tests.compile.geometries import Contraction, contractions, conv_arrays, conv_graph
 from tests.run.test_networks import differentiated, random_inputs
 
 import isoconv as ic
 import isoconv.ops as ops
 from isoconv import nn
 from isoconv.graph.builder import GraphBuilder
-from isoconv.graph.ir import Graph
+from isoconv.graph.ir import DType, Graph
+from isoconv.graph.operation import Array
 from isoconv.run.evaluate import evaluate
 
 S = nn.Sequential
@@ -39,7 +42,7 @@ NETWORKS = {
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_finite_differences(name) -> None:
+def test_finite_differences(name: str) -> None:
     """In float64 every gradient of a network is the slope of its own result."""
     model, shape = NETWORKS[name]
     graph = differentiated(model, shape, "float64")
@@ -47,7 +50,7 @@ def test_finite_differences(name) -> None:
     gradients = evaluate(graph, arrays, 3)
     forward = Graph(graph.nodes, (("result", graph.output("result")),))
 
-    def loss(changed):
+    def loss(changed: dict[str, Array]) -> float:
         result = evaluate(forward, {**arrays, **changed}, 3)["result"]
         return math.fsum((result * arrays["cotangent"]).ravel())
 
@@ -64,19 +67,19 @@ def test_finite_differences(name) -> None:
         assert found == pytest.approx((up - down) / (2 * step), rel=1e-5, abs=1e-7), name_
 
 
-def dot(a, b):
+def dot(a: Array, b: Array) -> float:
     """The exact sum of products of small whole numbers."""
     return math.fsum((a * b).ravel())
 
 
-def whole(shape, dtype, seed):
+def whole(shape: tuple[int, ...], dtype: DType, seed: int) -> Array:
     """Small whole numbers, of which every sum of products is exact."""
     return np.random.default_rng(seed).integers(-4, 5, shape).astype(dtype)
 
 
 @settings(max_examples=6, deadline=None, derandomize=True)
 @given(contractions())
-def test_convolutions_are_adjoint(case) -> None:
+def test_convolutions_are_adjoint(case: Contraction) -> None:
     """<conv(x, w), dy> = <x, conv_grad_input(dy, w)> = <w, conv_grad_weight(x, dy)>, exactly."""
     arrays = conv_arrays(case, whole)
     found = evaluate(conv_graph(case), arrays, case.images)
@@ -86,7 +89,7 @@ def test_convolutions_are_adjoint(case) -> None:
 
 
 @pytest.mark.parametrize("overlap", [False, True])
-def test_poolings_are_adjoint(overlap) -> None:
+def test_poolings_are_adjoint(overlap: bool) -> None:
     """What a window takes from its input it gives back to the same places."""
     if overlap:
         window = ops.WindowGeometry((2, 4), (1, 2), ((1, 0), (2, 1)), (1, 1), ceil_mode=True)
@@ -119,7 +122,7 @@ def test_poolings_are_adjoint(overlap) -> None:
 
 @pytest.mark.parametrize("flip", [False, True], ids=["correlate2d", "convolve2d"])
 @pytest.mark.parametrize(("padding", "mode"), [(0, "valid"), ((2, 1), "full")])
-def test_scipy(flip, padding, mode) -> None:
+def test_scipy(flip: bool, padding: tuple[int, ...] | int, mode: str) -> None:
     """Both meanings of convolution, channel by channel, as SciPy computes them."""
     x, w = whole((2, 7, 8, 3), "float64", 0), whole((3, 2, 3, 4), "float64", 1)
     found = ic.conv2d(x, w, padding=padding, flip=flip)
@@ -135,7 +138,7 @@ def test_scipy(flip, padding, mode) -> None:
 
 @pytest.mark.parametrize("flip", [False, True], ids=["correlate", "convolve"])
 @pytest.mark.parametrize("rank", [1, 3])
-def test_scipy_other_ranks(flip, rank) -> None:
+def test_scipy_other_ranks(flip: bool, rank: int) -> None:
     """Rows and volumes: SciPy sums over channels as over one more axis."""
     function = {1: ic.conv1d, 3: ic.conv3d}[rank]
     sides, kernel = (6, 5, 7)[:rank], (3, 2, 2)[:rank]
@@ -152,7 +155,7 @@ def test_scipy_other_ranks(flip, rank) -> None:
 
 @given(st.integers(1, 4), st.integers(1, 3))
 @settings(max_examples=6, deadline=None, derandomize=True)
-def test_scipy_stride_and_dilation(stride, dilation) -> None:
+def test_scipy_stride_and_dilation(stride: int, dilation: int) -> None:
     """A stride keeps every so many results; dilation is a kernel with zeros between."""
     x, w = whole((1, 11, 10, 2), "float64", 2), whole((3, 2, 2, 3), "float64", 3)
     found = ic.conv2d(x, w, stride=stride, dilation=dilation)

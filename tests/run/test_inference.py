@@ -1,9 +1,13 @@
 """Predictions: the same bits for an image, whatever is predicted beside it and by whom."""
 
+from __future__ import annotations
+
 import gc
 import signal
 import threading
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +18,8 @@ from isoconv.compile.pointwise.halo import HaloSpec
 from isoconv.compile.pointwise.kernel import PointwiseSpec
 from isoconv.errors import ArgumentError, DTypeError, ShapeError
 from isoconv.graph.builder import GraphBuilder
+from isoconv.graph.ir import DType, Graph
+from isoconv.graph.operation import Array
 from isoconv.nn.inference import inference_graph, weights_for
 from isoconv.ops import Constant, ConvGeometry, Sum
 from isoconv.ops.interpret import interpret
@@ -21,12 +27,16 @@ from isoconv.run import inference
 from isoconv.run.evaluate import evaluate
 from isoconv.run.fixed import fixed_copy
 from isoconv.run.inference import Predictor
+from isoconv.run.memory import Script
 from isoconv.run.team import Team
 
 SHAPE = (9, 8, 3)
 
 
-def network():
+Case = tuple[Graph, dict[str, Array], Array, Array]
+
+
+def network() -> nn.Sequential:
     """Every kind of layer that treats an image in a way of its own."""
     return nn.Sequential(
         nn.Conv2d(7, 3, padding=1), nn.BatchNorm2d(), nn.ReLU(), nn.MaxPool2d(2),
@@ -36,12 +46,12 @@ def network():
 
 
 @pytest.fixture(scope="module")
-def model():
+def model() -> nn.Sequential:
     """The network with its first weights."""
     return network().build(SHAPE, seed=1)
 
 
-def pictures(count, dtype):
+def pictures(count: int, dtype: DType) -> Array:
     """Images: bytes, or numbers with subnormal and large ones among them."""
     draw = np.random.default_rng(0)
     if dtype == "uint8":
@@ -54,7 +64,7 @@ def pictures(count, dtype):
 
 
 @pytest.fixture(scope="module", params=["uint8", "float32"])
-def case(request, model):
+def case(request: pytest.FixtureRequest, model: nn.Sequential) -> Case:
     """A graph, its weights, 70 images and what the references say of them."""
     graph = inference_graph(model, SHAPE, request.param, "softmax")
     weights, images = weights_for(model), pictures(70, request.param)
@@ -65,7 +75,7 @@ def case(request, model):
 @pytest.mark.parametrize(
     ("threads", "shard_size"), [(1, 32), (1, 7), (2, 32), (3, 8), (3, 1), (2, 100), (7, 5)]
 )
-def test_cuts(case, threads, shard_size) -> None:
+def test_cuts(case: Case, threads: int, shard_size: int) -> None:
     """Threads and shards, whole and not, give the references' bits."""
     graph, weights, images, expected = case
     with Predictor(graph, threads=threads, shard_size=shard_size) as predictor:
@@ -74,7 +84,11 @@ def test_cuts(case, threads, shard_size) -> None:
 
 
 @pytest.mark.parametrize("seconds", [0.0, 3600.0])
-def test_native_calls_of_bounded_length(case, monkeypatch, seconds) -> None:
+def test_native_calls_of_bounded_length(
+    case: Case,
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: float,
+) -> None:
     """However its turns are cut into native calls, the bits are those; Ctrl-C is heard in between.
 
     Where each call takes too long it is a turn; where none does, each has twice as many as before.
@@ -83,7 +97,7 @@ def test_native_calls_of_bounded_length(case, monkeypatch, seconds) -> None:
     monkeypatch.setattr(inference, "CALL_SECONDS", seconds)
     calls, real = [], Team.run
 
-    def counted(self, scripts, turns, control=None) -> None:
+    def counted(self: Team, scripts: list[Script], turns: int, control: None = None) -> None:
         calls.append(turns)
         real(self, scripts, turns, control)
 
@@ -96,7 +110,7 @@ def test_native_calls_of_bounded_length(case, monkeypatch, seconds) -> None:
         turns = [1] * 34 if seconds == 0 else [1, 2, 4, 8, 2, 1, 16, 1, 1]
         assert calls[: len(turns)] == turns
 
-        def interrupted(self, *given) -> None:
+        def interrupted(self: Team, *given: Any) -> None:
             counted(self, *given)
             signal.raise_signal(signal.SIGINT)
 
@@ -111,7 +125,7 @@ def test_native_calls_of_bounded_length(case, monkeypatch, seconds) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_company(case, threads) -> None:
+def test_company(case: Case, threads: int) -> None:
     """One image alone, in pairs, among 7 and among 33: the same bits for that image."""
     graph, weights, images, expected = case
     with Predictor(graph, threads=threads, shard_size=4) as predictor:
@@ -122,7 +136,7 @@ def test_company(case, threads) -> None:
                 assert found.tobytes() == expected[first : first + count].tobytes()
 
 
-def test_predict(model) -> None:
+def test_predict(model: nn.Sequential) -> None:
     """The model's own method, on bytes and on numbers, with and without its finish."""
     for dtype in ("uint8", "float32"):
         images = pictures(5, dtype)
@@ -134,7 +148,7 @@ def test_predict(model) -> None:
             assert found.tobytes() == expected.tobytes()
 
 
-def test_fusion(case) -> None:
+def test_fusion(case: Case) -> None:
     """Node by node the same bits."""
     graph, weights, images, expected = case
     with Predictor(graph, threads=1, fusion=False) as predictor:
@@ -142,7 +156,7 @@ def test_fusion(case) -> None:
         assert found.tobytes() == expected.tobytes()
 
 
-def simple(**settings):
+def simple(**settings: Any) -> Predictor:
     """A predictor of scaled numbers, with two outputs."""
     b = GraphBuilder()
     x, p = b.input("dataset", "x", (3,)), b.input("parameter", "p", (3,))
@@ -151,7 +165,7 @@ def simple(**settings):
     return Predictor(b.graph([("y", y), ("half", half), ("x", x)]), threads=2, **settings)
 
 
-X, P = np.arange(12, dtype=np.float32).reshape(4, 3), np.float32([1, 10, 100])
+X, P = np.arange(12, dtype=np.float32).reshape(4, 3), np.array([1, 10, 100], np.float32)
 
 
 def test_several_outputs() -> None:
@@ -172,7 +186,7 @@ def test_new_weights() -> None:
     np.testing.assert_array_equal(second, -X[:1] * P)
 
 
-def mixing():
+def mixing() -> Graph:
     """A predictor whose kernels read weights packed, as they are, and squared beforehand."""
     b = GraphBuilder()
     x = b.input("dataset", "x", (3,))
@@ -188,12 +202,12 @@ POINT = ConvGeometry((), (), (), (), 1)
 MIXED = {
     "first": np.arange(9, dtype=np.float32).reshape(3, 3) - 4,
     "second": np.arange(9, dtype=np.float32).reshape(3, 3) * 2 - 5,
-    "bias": np.float32([1, -2, 3]),
-    "scale": np.float32([2, 1, -1]),
+    "bias": np.array([1, -2, 3], np.float32),
+    "scale": np.array([2, 1, -1], np.float32),
 }
 
 
-def mixed(weights):
+def mixed(weights: dict[str, Array]) -> Array:
     """What `mixing` gives: small whole numbers, so that any order is exact."""
     w = {name: np.asarray(array, np.float64) for name, array in weights.items()}
     y = (X @ w["first"] + w["bias"]) @ w["second"] * w["bias"]
@@ -202,9 +216,10 @@ def mixed(weights):
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("changed", ["first", "second", "bias", "scale"])
-def test_weights_that_change(threads, changed) -> None:
+def test_weights_that_change(threads: int, changed: str) -> None:
     """A weight that is replaced, or changed in place where that is possible, is seen."""
-    for kind in (fixed_copy, np.array, np.asfortranarray, np.float64):
+    kinds: list[Callable[[Array], Any]] = [fixed_copy, np.array, np.asfortranarray, np.float64]
+    for kind in kinds:
         weights = {name: kind(array) for name, array in MIXED.items()}
         with Predictor(mixing(), threads=threads) as predictor:
             for _ in range(2):
@@ -221,7 +236,7 @@ def test_weights_that_change(threads, changed) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_filters_computed_from_weights(threads) -> None:
+def test_filters_computed_from_weights(threads: int) -> None:
     """Filters that are computed once, before the images, are packed like any others."""
     b = GraphBuilder()
     x, p = b.input("dataset", "x", (3,)), b.input("parameter", "p", (3, 3))
@@ -260,7 +275,7 @@ def test_fixed_weights_read_in_another_way() -> None:
         predictor.run(weights, {"x": X})
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
-            weights["first"].dtype = np.int32
+            weights["first"].dtype = np.int32  # type: ignore[assignment,misc]
         weights["first"] = weights["first"]
         found = predictor.run(weights, {"x": X * 0})["z"]
         np.testing.assert_array_equal(found, mixed({**MIXED, "first": np.zeros((3, 3))}))
@@ -281,7 +296,7 @@ def test_weights_after_a_refusal() -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_large_values_share_memory(threads) -> None:
+def test_large_values_share_memory(threads: int) -> None:
     """Where with_halo values take turns in memory, the zeros around each are there again."""
     model = nn.Sequential(
         nn.Conv2d(16, 3, padding=1), nn.ReLU(), nn.DepthwiseConv2d(3, padding=1), nn.Conv2d(24, 1),
@@ -319,7 +334,7 @@ def test_callers_at_once() -> None:
     """Threads of a program may share one predictor: each gets its own results."""
     wrong, predictor = [], simple()
 
-    def ask(sign) -> None:
+    def ask(sign: int) -> None:
         for _ in range(100):
             found = predictor.run({"p": sign * P}, {"x": X})["y"]
             if not np.array_equal(found, sign * X * P):
@@ -384,7 +399,7 @@ def test_outputs_have_images() -> None:
 
 
 @pytest.mark.parametrize("setting", [{"threads": -1}, {"shard_size": 0}, {"target": "avx1024"}])
-def test_settings(setting) -> None:
+def test_settings(setting: dict[str, Any]) -> None:
     """Settings outside their range are refused."""
     b = GraphBuilder()
     graph = b.graph([("y", b.add("neg", b.input("dataset", "x", (3,))))])

@@ -1,16 +1,20 @@
 """Whole networks, forward and backward, on the kernels against the exact reference: every bit."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 
 from isoconv import nn
 from isoconv.graph.autodiff import differentiate
+from isoconv.graph.ir import DType, Graph
+from isoconv.graph.operation import Array
 from isoconv.graph.verify import verify
 from isoconv.ops.interpret import interpret
 from isoconv.run.evaluate import evaluate
 
 
-def differentiated(model, shape, dtype="float32"):
+def differentiated(model: nn.Sequential, shape: tuple[int, ...], dtype: DType = "float32") -> Graph:
     """The model's training graph with gradients by the images and by every parameter."""
     traced = nn.trace_model(model, shape, training=True, dtype=dtype)
     b = traced.builder
@@ -27,7 +31,7 @@ def differentiated(model, shape, dtype="float32"):
     return verify(b.graph(outputs))
 
 
-def random_inputs(graph, images, seed=0):
+def random_inputs(graph: Graph, images: int, seed: int = 0) -> dict[str, Array]:
     """Arrays for every input of a graph."""
     random = np.random.RandomState(seed)
     arrays = {}
@@ -42,7 +46,7 @@ def random_inputs(graph, images, seed=0):
 
 
 S = nn.Sequential
-NETWORKS = {
+NETWORKS: dict[str, tuple[nn.Sequential, tuple[int, ...], DType]] = {
     "plain": (
         S(
             nn.Conv2d(5, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
@@ -91,7 +95,7 @@ NETWORKS = {
 
 @pytest.mark.parametrize("fusion", [True, False], ids=["fused", "one by one"])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_network_equals_reference(name, fusion) -> None:
+def test_network_equals_reference(name: str, fusion: bool) -> None:
     """Results, all gradients and statistics are the reference's, bit for bit."""
     model, shape, dtype = NETWORKS[name]
     graph = differentiated(model, shape, dtype)
@@ -104,7 +108,7 @@ def test_network_equals_reference(name, fusion) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet20", "mobilenetv2"])
-def test_ready_model_equals_reference(name) -> None:
+def test_ready_model_equals_reference(name: str) -> None:
     """A deep model with normalisation and branches, on small images."""
     graph = differentiated(nn.models.create(name, 10, (16, 16, 3)), (16, 16, 3))
     arrays = random_inputs(graph, images=2)
@@ -115,7 +119,7 @@ def test_ready_model_equals_reference(name) -> None:
 
 
 @pytest.mark.parametrize("target", ["avx2", "sse", "generic"])
-def test_other_instruction_sets(target) -> None:
+def test_other_instruction_sets(target: str) -> None:
     """Another vector width, with and without a fused multiply-add, gives the same bits."""
     from isoconv.compile.target import target_named
     from isoconv.errors import ArgumentError

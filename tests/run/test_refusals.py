@@ -1,6 +1,9 @@
 """What a training engine refuses, by name, before native code sees it."""
 
+from __future__ import annotations
+
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -15,16 +18,19 @@ from tests.run.test_training import (
 )
 
 from isoconv.errors import ArgumentError, DTypeError, ShapeError
+from isoconv.nn import Sequential
+from isoconv.run.step import StepGraph
+from isoconv.run.training import TrainingEngine
 
 
 @pytest.fixture(scope="module")
-def made():
+def made() -> tuple[StepGraph, Sequential]:
     """A step and its model."""
     return make_step()
 
 
 @pytest.fixture(scope="module")
-def engine(made):
+def engine(made: tuple[StepGraph, Sequential]) -> Iterator[TrainingEngine]:
     """An engine to ask wrong things of."""
     step, model = made
     with engine_for(step, model) as one:
@@ -33,7 +39,7 @@ def engine(made):
 
 
 @pytest.mark.parametrize(("first", "count"), [(0, 4), (3, 1), (-1, 1), (0, 0)])
-def test_steps_beyond_the_epoch(engine, first, count) -> None:
+def test_steps_beyond_the_epoch(engine: TrainingEngine, first: int, count: int) -> None:
     """Steps that an epoch does not have are refused before anything runs."""
     before = everything(engine)
     with pytest.raises(ArgumentError, match=f"epoch of {SAMPLES} samples"):
@@ -41,14 +47,14 @@ def test_steps_beyond_the_epoch(engine, first, count) -> None:
     assert everything(engine) == before
 
 
-def test_columns_of_scalars(engine) -> None:
+def test_columns_of_scalars(engine: TrainingEngine) -> None:
     """Each step needs every scalar of the update, and no more."""
     for shape in ((2, 2), (2,)):
         with pytest.raises(ShapeError, match=r"'learning_rate'"):
             engine.steps(0, np.zeros(shape, np.float32))
 
 
-def test_orders(engine) -> None:
+def test_orders(engine: TrainingEngine) -> None:
     """An order names rows of the data set, one for each sample."""
     for order in (np.arange(SAMPLES - 1), np.arange(SAMPLES, dtype=np.int32)):
         with pytest.raises(ShapeError, match="order must be int64"):
@@ -60,7 +66,7 @@ def test_orders(engine) -> None:
             engine.begin_epoch(0, order)
 
 
-def test_tables(engine) -> None:
+def test_tables(engine: TrainingEngine) -> None:
     """A table that changes from epoch to epoch keeps its shape and dtype, and must be known."""
     images = np.zeros((SAMPLES, *SHAPE), np.float32)
     with pytest.raises(ShapeError, match="'images' must stay uint8"):
@@ -69,7 +75,7 @@ def test_tables(engine) -> None:
         engine.begin_epoch(0, np.arange(SAMPLES), {"unknown": images})
 
 
-def test_weights(engine, made) -> None:
+def test_weights(engine: TrainingEngine, made: tuple[StepGraph, Sequential]) -> None:
     """Weights of another shape are named, missing ones too."""
     _, model = made
     wrong = {**model.parameters(), "0.weight": np.zeros((3, 3, 2, 6), np.float32)}
@@ -81,14 +87,14 @@ def test_weights(engine, made) -> None:
 
 
 @pytest.mark.parametrize("setting", ["batch_size", "shard_size"])
-def test_sizes(made, setting) -> None:
+def test_sizes(made: tuple[StepGraph, Sequential], setting: str) -> None:
     """Batches and shards hold at least one image."""
     step, model = made
     with pytest.raises(ArgumentError, match=f"{setting}=0"):
-        engine_for(step, model, **{setting: 0})
+        engine_for(step, model, None, **{setting: 0})
 
 
-def test_data(made) -> None:
+def test_data(made: tuple[StepGraph, Sequential]) -> None:
     """Arrays that do not fit the graph or one another are refused before native code sees them."""
     step, model = made
     data = make_data()
@@ -102,14 +108,14 @@ def test_data(made) -> None:
         engine_for(step, model, {"images": data["images"]})
 
 
-def test_update_of_another_size(made) -> None:
+def test_update_of_another_size(made: tuple[StepGraph, Sequential]) -> None:
     """The update must be for vectors of the parameters' length."""
     step, model = made
     with pytest.raises(ShapeError, match=f"{step.size} elements; got 16"):
         engine_for(dataclasses.replace(step, size=16), model)
 
 
-def test_an_unknown_target(made) -> None:
+def test_an_unknown_target(made: tuple[StepGraph, Sequential]) -> None:
     """A target that does not exist, or not here, is named."""
     step, model = made
     with pytest.raises(ArgumentError, match="'avx1024'"):

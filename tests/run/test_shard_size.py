@@ -1,5 +1,7 @@
 """How many images a thread takes at a time."""
 
+from __future__ import annotations
+
 import pytest
 
 from isoconv import nn
@@ -9,7 +11,7 @@ from isoconv.run.inference import Predictor
 from isoconv.run.shard_size import shard_size_for
 
 
-def size_of(shape, *layers):
+def size_of(shape: tuple[int, ...], *layers: nn.Module) -> int:
     """For a sequence of layers."""
     return shard_size_for(inference_graph(nn.Sequential(*layers), shape, "float32", "none"))
 
@@ -44,7 +46,7 @@ def test_memory_stays_modest() -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_predictors_ask(threads) -> None:
+def test_predictors_ask(threads: int) -> None:
     """A predictor without a setting takes what suits its graph."""
     b = GraphBuilder()
     graph = b.graph([("y", b.add("neg", b.input("dataset", "x", (3,))))])

@@ -1,9 +1,12 @@
 """Threads that run scripts: one at a time, and never left behind."""
 
+from __future__ import annotations
+
 import os
 import signal
 import threading
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +29,7 @@ def test_threads_must_be_at_least_one() -> None:
         Team(0, library_for())
 
 
-def test_no_more_threads_than_four_for_each_core(monkeypatch) -> None:
+def test_no_more_threads_than_four_for_each_core(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was asked for beyond that is not started, and a training says so."""
     monkeypatch.setattr(team, "cores", lambda *_: 2)
     assert [team_size(threads) for threads in (None, 1, 3, 8, 9, 1000)] == [2, 1, 3, 8, 8, 8]
@@ -49,7 +52,7 @@ def test_interrupt_waits_for_woken_threads() -> None:
         scripts = [ScriptBuilder().finish() for _ in range(2)]
         work = team._run
 
-        def run(orders, context) -> None:
+        def run(orders: int, context: None) -> None:
             signal.raise_signal(signal.SIGINT)
             work(orders, context)
 
@@ -63,13 +66,13 @@ def test_interrupt_waits_for_woken_threads() -> None:
 
 @pytest.mark.parametrize("asleep", [True, False], ids=["asleep", "awake"])
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
-def test_interrupt_beside_the_start(asleep, before) -> None:
+def test_interrupt_beside_the_start(asleep: bool, before: bool) -> None:
     """Ctrl-C right before the doors open, or right after, leaves no thread behind."""
     with Team(3, library_for()) as team:
         counting = Counting(team)
         go = team._doors._go
 
-        def interrupted(going, context) -> None:
+        def interrupted(going: int, context: None) -> None:
             if before:
                 signal.raise_signal(signal.SIGINT)
             go(going, context)
@@ -92,7 +95,7 @@ def test_interrupt_beside_the_start(asleep, before) -> None:
 class Counting:
     """A team of three and a script for each that counts its runs."""
 
-    def __init__(self, team) -> None:
+    def __init__(self, team: Team) -> None:
         self.team = team
         spec = HyperSpec(1)
         kernel = library_for().addresses([spec])[spec]
@@ -105,14 +108,15 @@ class Counting:
             script.add(kernel, [a.ctypes.data for a in (self.table, counter, scalar)])
             self.scripts.append(script.finish())
 
-    def run(self, threads, turns):
+    def run(self, threads: int, turns: int) -> list[int]:
         """Run so many of them; returns what all have counted since the last time."""
         before = self.counters[:, 0].copy()
         self.team.run(self.scripts[:threads], turns)
-        return (self.counters[:, 0] - before).tolist()
+        counted: list[int] = (self.counters[:, 0] - before).tolist()
+        return counted
 
 
-def fall_asleep(team) -> None:
+def fall_asleep(team: Team) -> None:
     """Wait until all threads but the caller's sleep."""
     deadline = time.monotonic() + 20
     while not (team._doors._doors[1:, 0] == ASLEEP).all():
@@ -173,25 +177,25 @@ def test_prediction_from_another_thread() -> None:
 class Cores:
     """A system of two cores that notes which threads may be where."""
 
-    def __init__(self, monkeypatch) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.here = 0
         self.allowed = {0, 1}
-        self.limits = []
+        self.limits: list[Any] = []
         monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(self.allowed), raising=False)
         monkeypatch.setattr(os, "sched_setaffinity", self.limit, raising=False)
 
-    def placement(self):
+    def placement(self) -> WakePlaces:
         """A placement on this system."""
         placement = WakePlaces()
         placement._core = lambda: self.here
         return placement
 
-    def limit(self, thread, cores) -> None:
+    def limit(self, thread: int, cores: set[int]) -> None:
         """In place of the system's call."""
         self.limits.append((thread, cores))
 
 
-def test_threads_wake_up_elsewhere(monkeypatch) -> None:
+def test_threads_wake_up_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """Off the caller's core, which is told anew only when the caller was moved; free when awake."""
     cores = Cores(monkeypatch)
     placement = cores.placement()
@@ -206,7 +210,7 @@ def test_threads_wake_up_elsewhere(monkeypatch) -> None:
     assert cores.limits[3:] == [(7, {0})]
 
 
-def test_threads_on_one_core(monkeypatch) -> None:
+def test_threads_on_one_core(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there is but one core, threads share it."""
     cores = Cores(monkeypatch)
     cores.allowed = {0}
@@ -216,10 +220,10 @@ def test_threads_on_one_core(monkeypatch) -> None:
     assert cores.limits == []
 
 
-def test_threads_that_may_not_be_moved(monkeypatch) -> None:
+def test_threads_that_may_not_be_moved(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the system refuses, threads wake up wherever it likes."""
 
-    def refuse(*_) -> None:
+    def refuse(*_: object) -> None:
         raise PermissionError
 
     cores = Cores(monkeypatch)

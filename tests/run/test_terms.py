@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,12 +14,13 @@ import isoconv as ic
 from isoconv import nn
 from isoconv.data import Augmentation
 from isoconv.graph.ir import Graph
+from isoconv.graph.operation import Array
 from isoconv.nn import functional
 from isoconv.ops.interpret import interpret
 from isoconv.run.evaluate import evaluate
+from isoconv.train.optim import Optimizer
 from isoconv.train.step import Loss, Normalisation, Preparation, build_step
 
-Array = np.ndarray[Any, Any]
 IMAGES, SHAPE, CLASSES = 5, (8, 8, 3), 6
 
 
@@ -90,7 +90,7 @@ def given(graph: Graph, seed: int = 3) -> dict[str, Array]:
         table[:, 3:7] = (1, 3, 2, 4)
         table[:, 7:] = (0.8, 0.6)
         arrays["augmentation"] = table
-    arrays["inverse_batch"] = np.float32(1 / IMAGES)
+    arrays["inverse_batch"] = np.array(1 / IMAGES, np.float32)
     return {name: np.asarray(array) for name, array in arrays.items()}
 
 
@@ -100,7 +100,9 @@ LOSSES = {"cross_entropy": Loss("cross_entropy", 0.1), "mse": Loss("mse"), "bce"
 @pytest.mark.parametrize("name", LOSSES)
 def test_every_node_of_a_step(name: str) -> None:
     """Images to loss and back to every weight: terms, references and kernels have the same bits."""
-    constants = Normalisation(np.float32([0.02, 0.01, 0.03]), np.float32([-1, 0.5, -2]))
+    constants = Normalisation(
+        np.array([0.02, 0.01, 0.03], np.float32), np.array([-1, 0.5, -2], np.float32)
+    )
     changes = Augmentation(crop_padding=1, flip=True, rotation=10)
     preparation = Preparation(SHAPE, "uint8", constants, changes)
     model = Branching().build(SHAPE)
@@ -113,7 +115,7 @@ def test_every_node_of_a_step(name: str) -> None:
             "winograd_output", "winograd_output_grad"} <= met  # fmt: skip
 
 
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, Optimizer] = {
     "sgd": ic.optim.SGD(0.1),
     "decay": ic.optim.SGD(0.1, weight_decay=1e-2),
     "momentum": ic.optim.SGD(0.1, momentum=0.9, weight_decay=1e-3),

@@ -1,6 +1,9 @@
 """Native training steps against the written arithmetic, carried out in NumPy."""
 
+from __future__ import annotations
+
 import hashlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +14,9 @@ from isoconv.compile.layout import FlatLayout
 from isoconv.compile.target import target_named
 from isoconv.data import Augmentation
 from isoconv.errors import ArgumentError
+from isoconv.graph.operation import Array
 from isoconv.ops.interpret import interpret
+from isoconv.run.step import StepGraph
 from isoconv.run.training import TrainingEngine
 from isoconv.train.optim import SGD, AdamW
 from isoconv.train.step import Loss, Normalisation, Preparation, build_step
@@ -20,7 +25,7 @@ SHAPE, SAMPLES, BATCH, SHARD, SEED = (6, 5, 2), 23, 9, 2, 2**63 + 5
 S = nn.Sequential
 
 
-def network():
+def network() -> nn.Sequential:
     """A network with all that a step can hold: statistics, dropout, a choice."""
     return S(
         nn.Conv2d(5, 3, padding=1, bias=False), nn.BatchNorm2d(momentum=0.3), nn.ReLU(),
@@ -28,23 +33,32 @@ def network():
     )  # fmt: skip
 
 
-def make_step(optimizer=None, clip_norm=1.5, preparation=None, model=None):
+def make_step(
+    optimizer: SGD | AdamW | None = None,
+    clip_norm: float | None = 1.5,
+    preparation: Preparation | None = None,
+    model: nn.Sequential | None = None,
+) -> tuple[StepGraph, nn.Sequential]:
     """The step of that network, and the model with its first weights."""
     model = (model or network()).build(SHAPE, seed=3)
-    constants = Normalisation(np.float32([0.02, 0.01]), np.float32([-1.0, -0.5]))
+    constants = Normalisation(
+        np.array([0.02, 0.01], np.float32), np.array([-1.0, -0.5], np.float32)
+    )
     preparation = preparation or Preparation(SHAPE, "uint8", constants)
     optimizer = optimizer or SGD(0.1, momentum=0.9, weight_decay=0.01)
     return build_step(model, preparation, Loss("cross_entropy", 0.1), optimizer, clip_norm), model
 
 
-def make_data(samples=SAMPLES, seed=0):
+def make_data(samples: int = SAMPLES, seed: int = 0) -> dict[str, Array]:
     """Images and labels."""
     draw = np.random.default_rng(seed)
     images = draw.integers(0, 256, (samples, *SHAPE)).astype(np.uint8)
     return {"images": images, "labels": draw.integers(0, 4, samples).astype(np.int32)}
 
 
-def engine_for(step, model, data=None, **settings):
+def engine_for(
+    step: StepGraph, model: nn.Sequential, data: dict[str, Array] | None = None, **settings: Any
+) -> TrainingEngine:
     """An engine with the model's weights."""
     settings = {"batch_size": BATCH, "shard_size": SHARD, "seed": SEED, "threads": 2} | settings
     engine = TrainingEngine(step, data or make_data(), **settings)
@@ -52,18 +66,18 @@ def engine_for(step, model, data=None, **settings):
     return engine
 
 
-def rates(count, first=0.1):
+def rates(count: int, first: float | np.float32 = 0.1) -> Array:
     """Learning rates of some steps."""
     return (first / np.arange(1, count + 1, dtype=np.float32))[:, None]
 
 
-def everything(engine):
+def everything(engine: TrainingEngine) -> list[tuple[str, bytes]]:
     """All that a step changes, in bytes."""
     parts = [engine.parameters(), engine.states(), *engine.slots().values()]
     return [(name, array.tobytes()) for part in parts for name, array in part.items()]
 
 
-def digest(engine, rows):
+def digest(engine: TrainingEngine, rows: Array) -> str:
     """SHA-256 of all that a step changes, and of the metrics."""
     text = repr(everything(engine)) + rows.tobytes().hex()
     return hashlib.sha256(text.encode()).hexdigest()
@@ -72,28 +86,28 @@ def digest(engine, rows):
 class Reenactment:
     """The same steps, written out: shards by the references, the tree, clipping, the update."""
 
-    def __init__(self, step, model, data) -> None:
+    def __init__(self, step: StepGraph, model: nn.Sequential, data: dict[str, Array]) -> None:
         self.step, self.data = step, {**data, "samples": np.arange(len(data["labels"]))}
         self.layout = FlatLayout(step.parameters)
         self.vectors = {"parameter": self.flat(model.parameters())}
         self.vectors |= {f"slot:{s}": np.zeros(step.size, np.float32) for s in step.slots}
         self.states = {name: array.copy() for name, array in model.states().items()}
 
-    def flat(self, arrays):
+    def flat(self, arrays: dict[str, Array]) -> Array:
         """Arrays by name as one vector, with zeros between them."""
         vector = np.zeros(self.layout.size, np.float32)
         for name, array in arrays.items():
             vector[self.layout.slice(name)] = array.ravel()
         return vector
 
-    def named(self, vector):
+    def named(self, vector: Array) -> dict[str, Array]:
         """The arrays of a vector."""
         return {
             name: vector[self.layout.slice(name)].reshape(shape)
             for name, shape in self.layout.shapes.items()
         }
 
-    def run(self, epoch, rows, hyper, shard_size):
+    def run(self, epoch: int, rows: Array, hyper: Array, shard_size: int) -> Array:
         """One step on these rows of the data; returns the metrics."""
         inverse = np.float32(1.0 / len(rows))
         given = {
@@ -110,12 +124,12 @@ class Reenactment:
             }
             shards.append(interpret(self.step.shard, arrays, images=len(own)))
         sums = {name: tree_sum([shard[name] for shard in shards]) for name in shards[0]}
-        metrics = np.float32([sums[f"metric:{name}"] for name in self.step.metrics])
+        metrics = np.array([sums[f"metric:{name}"] for name in self.step.metrics], np.float32)
         if np.isfinite(metrics[0]):
             self.update(sums, hyper, inverse)
         return metrics
 
-    def update(self, sums, hyper, inverse) -> None:
+    def update(self, sums: dict[str, Array], hyper: Array, inverse: np.float32) -> None:
         """Clipping, the optimizer, and the running statistics."""
         gradient = self.flat({name: sums[f"grad:{name}"] for name in self.step.parameters})
         scalars = dict(zip(self.step.hyper, hyper, strict=True))
@@ -130,7 +144,7 @@ class Reenactment:
             fresh = np.float32(momentum) * (sums[f"state:{name}"] * inverse)
             self.states[name] = np.float32(1.0 - momentum) * self.states[name] + fresh
 
-    def everything(self):
+    def everything(self) -> list[tuple[str, bytes]]:
         """All that a step changes, in bytes, as `everything` gives it for an engine."""
         parts = [self.named(self.vectors["parameter"]), self.states]
         parts += [self.named(self.vectors[f"slot:{slot}"]) for slot in self.step.slots]
@@ -147,7 +161,7 @@ class Reenactment:
     ],
     ids=["momentum, decay, clipped", "plain", "nesterov, much clipped", "adamw"],
 )
-def test_steps_are_the_written_arithmetic(optimizer, clip_norm) -> None:
+def test_steps_are_the_written_arithmetic(optimizer: SGD | AdamW, clip_norm: float | None) -> None:
     """Two epochs, each with a last short batch: all weights, statistics, vectors and metrics."""
     step, model = make_step(optimizer, clip_norm)
     data = make_data()
@@ -157,7 +171,9 @@ def test_steps_are_the_written_arithmetic(optimizer, clip_norm) -> None:
         for epoch in range(2):
             rows = order.permutation(SAMPLES)
             engine.begin_epoch(epoch, rows)
-            hyper = np.float32([optimizer.hyper_row(3 * epoch + i, 0.05) for i in range(3)])
+            hyper = np.array(
+                [optimizer.hyper_row(3 * epoch + i, 0.05) for i in range(3)], np.float32
+            )
             found = engine.steps(0, hyper)
             expected = [
                 by_hand.run(epoch, rows[i * BATCH : (i + 1) * BATCH], hyper[i], SHARD)
@@ -191,7 +207,9 @@ def test_augmented_steps() -> None:
     assert given.tobytes() == tables[0].tobytes(), "the caller's array was changed"
 
 
-def train(step, model, epochs=2, per_call=3, **settings):
+def train(
+    step: StepGraph, model: nn.Sequential, epochs: int = 2, per_call: int = 3, **settings: Any
+) -> str:
     """Digest of a short training."""
     with engine_for(step, model, **settings) as engine:
         rows = []
@@ -203,13 +221,13 @@ def train(step, model, epochs=2, per_call=3, **settings):
 
 
 @pytest.fixture(scope="module")
-def baseline():
+def baseline() -> tuple[StepGraph, nn.Sequential, str]:
     """A step, its model and the digest of a short training on one thread."""
     step, model = make_step()
     return step, model, train(step, model, threads=1)
 
 
-def wide():
+def wide() -> nn.Sequential:
     """Layers with many channels and of every kind that threads can share."""
     return S(
         nn.Conv2d(40, 3, padding=1), nn.BatchNorm2d(), nn.ReLU(), nn.AvgPool2d(2, stride=1),
@@ -219,46 +237,46 @@ def wide():
 
 
 @pytest.mark.parametrize(("batch", "shard"), [(9, 9), (8, 3), (7, 2)])
-def test_shards_that_all_threads_run(batch, shard) -> None:
+def test_shards_that_all_threads_run(batch: int, shard: int) -> None:
     """One shard for all threads, and some left over: the same bits as on one thread."""
     found = []
     for threads in (1, 2, 3, 6):
         step, model = make_step(model=wide())
         settings = {"batch_size": batch, "shard_size": shard, "threads": threads}
-        with engine_for(step, model, **settings) as engine:
+        with engine_for(step, model, None, **settings) as engine:
             engine.begin_epoch(0, np.arange(SAMPLES))
             found.append(digest(engine, engine.steps(0, rates(SAMPLES // batch + 1))))
     assert len(set(found)) == 1
 
 
 @pytest.mark.parametrize("threads", [2, 3, 5, 7, 16])
-def test_threads(baseline, threads) -> None:
+def test_threads(baseline: tuple[StepGraph, nn.Sequential, str], threads: int) -> None:
     """Any number of threads, more than the five shards too, gives the same bits."""
     step, model, expected = baseline
     assert train(step, model, threads=threads) == expected
 
 
-def test_again(baseline) -> None:
+def test_again(baseline: tuple[StepGraph, nn.Sequential, str]) -> None:
     """The same again is the same again."""
     step, model, expected = baseline
     assert train(step, model, threads=1) == expected
 
 
 @pytest.mark.parametrize("per_call", [1, 2])
-def test_steps_per_call(baseline, per_call) -> None:
+def test_steps_per_call(baseline: tuple[StepGraph, nn.Sequential, str], per_call: int) -> None:
     """Many steps in one native call are one step in each of many."""
     step, model, expected = baseline
     assert train(step, model, per_call=per_call) == expected
 
 
-def test_fusion(baseline) -> None:
+def test_fusion(baseline: tuple[StepGraph, nn.Sequential, str]) -> None:
     """Kernel by kernel, node by node: the same bits."""
     step, model, expected = baseline
     assert train(step, model, fusion=False) == expected
 
 
 @pytest.mark.parametrize("target", ["avx2", "sse", "generic"])
-def test_targets(baseline, target) -> None:
+def test_targets(baseline: tuple[StepGraph, nn.Sequential, str], target: str) -> None:
     """Another instruction set, with and without fused multiply-add: the same bits."""
     try:
         target_named(target)
@@ -268,21 +286,21 @@ def test_targets(baseline, target) -> None:
     assert train(step, model, target=target) == expected
 
 
-def test_what_is_part_of_the_arithmetic(baseline) -> None:
+def test_what_is_part_of_the_arithmetic(baseline: tuple[StepGraph, nn.Sequential, str]) -> None:
     """Shards, seed and order do change the result: the comparisons above can fail."""
     step, model, expected = baseline
     assert train(step, model, shard_size=3) != expected
     assert train(step, model, seed=1) != expected
 
 
-def test_shards_are_no_larger_than_a_batch(baseline) -> None:
+def test_shards_are_no_larger_than_a_batch(baseline: tuple[StepGraph, nn.Sequential, str]) -> None:
     """A shard size beyond the batch's is the batch's."""
     step, model, _ = baseline
     whole = train(step, model, shard_size=BATCH)
     assert train(step, model, shard_size=1000) == whole
 
 
-def test_two_engines(baseline) -> None:
+def test_two_engines(baseline: tuple[StepGraph, nn.Sequential, str]) -> None:
     """Engines in one process do not disturb each other, step by step in turn."""
     step, model, expected = baseline
     other_step, other_model = make_step(SGD(0.5))
@@ -297,7 +315,7 @@ def test_two_engines(baseline) -> None:
         assert digest(engine, np.concatenate(rows)) == expected
 
 
-def test_going_on_elsewhere(baseline) -> None:
+def test_going_on_elsewhere(baseline: tuple[StepGraph, nn.Sequential, str]) -> None:
     """What an engine gives out is all that another one needs to go on."""
     step, model, _ = baseline
     with engine_for(step, model) as engine, engine_for(step, model, threads=3) as other:
@@ -309,7 +327,7 @@ def test_going_on_elsewhere(baseline) -> None:
         assert everything(engine) == everything(other)
 
 
-def test_memory_grows_with_the_shard_alone(baseline) -> None:
+def test_memory_grows_with_the_shard_alone(baseline: tuple[StepGraph, nn.Sequential, str]) -> None:
     """A thread's arena is the same for every batch size, and larger for larger shards."""
     step, model, _ = baseline
     sizes = {}
@@ -325,7 +343,7 @@ def test_memory_grows_with_the_shard_alone(baseline) -> None:
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("value", [np.inf, np.nan])
 @pytest.mark.parametrize("bad", [0, 1, 2])
-def test_a_loss_that_is_not_finite(bad, value, threads) -> None:
+def test_a_loss_that_is_not_finite(bad: int, value: float, threads: int) -> None:
     """The run stops at that step, tells its metrics last, and leaves everything as before it."""
     step, model = make_step(preparation=Preparation(SHAPE, "float32"))
     data = make_data()

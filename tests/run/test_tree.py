@@ -1,5 +1,10 @@
 """The tree over shards: the written order of addition, whoever adds."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -7,7 +12,7 @@ from isoconv.arithmetic.sums import tree_sum
 from isoconv.run.tree import Leaf, Merge, finish_tree, shard_ranges, walk
 
 
-def written(level, place, shards):
+def written(level: int, place: int, shards: int) -> Any:
     """The sum that the arithmetic asks for, as nested pairs; None where there is no shard."""
     if place << level >= shards:
         return None
@@ -18,9 +23,12 @@ def written(level, place, shards):
     return left if right is None else (left, right)
 
 
-def performed(shards, threads, leaf, add):
+def performed(
+    shards: int, threads: int, leaf: Callable[..., Any], add: Callable[..., Any]
+) -> tuple[Any, set[Any]]:
     """The sum that the threads' steps and the last merges give; also the slots in use."""
-    slots, nodes = {}, []
+    slots: dict[Any, Any] = {}
+    nodes: list[Any] = []
     for thread, own in enumerate(shard_ranges(shards, threads)):
         steps, left = walk(own, thread)
         for step in steps:
@@ -41,14 +49,14 @@ def performed(shards, threads, leaf, add):
 
 @pytest.mark.parametrize("threads", range(1, 10))
 @pytest.mark.parametrize("shards", range(1, 21))
-def test_every_cut_gives_the_written_order(shards, threads) -> None:
+def test_every_cut_gives_the_written_order(shards: int, threads: int) -> None:
     """Any number of threads, fewer and more than shards, adds the same pairs."""
     found, _ = performed(shards, threads, lambda shard: shard, lambda a, b: (a, b))
     assert found == written((shards - 1).bit_length(), 0, shards)
 
 
 @pytest.mark.parametrize("shards", [1, 2, 3, 5, 8, 13, 20])
-def test_the_tree_is_the_arithmetics(shards) -> None:
+def test_the_tree_is_the_arithmetics(shards: int) -> None:
     """The same bits as `tree_sum`, which is what documents and references call the tree."""
     draw = np.random.default_rng(shards)
     rows = draw.standard_normal((shards, 50)) * 10.0 ** draw.integers(-6, 7, (shards, 50))
@@ -59,7 +67,7 @@ def test_the_tree_is_the_arithmetics(shards) -> None:
 
 
 @pytest.mark.parametrize("shards", [1, 7, 64, 1000])
-def test_few_sums_are_kept(shards) -> None:
+def test_few_sums_are_kept(shards: int) -> None:
     """A thread keeps one sum per level of the tree, not one per shard."""
     steps, _ = walk(range(shards), 0)
     slots = {step.slot for step in steps if isinstance(step, Leaf)}
@@ -67,7 +75,7 @@ def test_few_sums_are_kept(shards) -> None:
 
 
 @pytest.mark.parametrize(("shards", "threads"), [(0, 3), (2, 5), (7, 3), (8, 4), (100, 7)])
-def test_shards_are_dealt_in_order(shards, threads) -> None:
+def test_shards_are_dealt_in_order(shards: int, threads: int) -> None:
     """Each thread has a run of neighbours, and none has two more than another."""
     ranges = shard_ranges(shards, threads)
     assert len(ranges) == threads

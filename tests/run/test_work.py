@@ -1,18 +1,21 @@
 """What kernels are said to compute: counted by hand."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
-from tests.compile.geometries import contraction, conv_graph
+from tests.compile.geometries import Contraction, contraction, conv_graph
 
 from isoconv.compile.contraction.contract import ContractSpec
 from isoconv.compile.contraction.weight_gradient import ContractWeightSpec
 from isoconv.compile.layout import Buffer, Placement, dense_strides
 from isoconv.compile.lower.driver import lower
 from isoconv.compile.target import host_target
+from isoconv.graph.ir import Node
 from isoconv.run.work import flops_of
 
 
-def flops(case, direction):
+def flops(case: Contraction, direction: str) -> int:
     """Those of one direction of a convolution."""
     graph = conv_graph(case, [direction])
     inputs = {
@@ -29,7 +32,7 @@ def flops(case, direction):
     )
 
 
-def placement(region, name, node):
+def placement(region: str, name: str, node: Node) -> Placement:
     """A value behind the one of the image before."""
     spec = node.spec
     buffer = Buffer(region, name, spec.size * spec.itemsize, spec.batched)
@@ -38,7 +41,7 @@ def placement(region, name, node):
 
 
 @pytest.mark.parametrize("direction", ["conv", "conv_grad_weight"])
-def test_contractions(direction) -> None:
+def test_contractions(direction: str) -> None:
     """Two for every product, the same forward and by weight."""
     case = contraction((3, 2), (7, 9), 5, 6, images=3)
     assert flops(case, direction) == 2 * 3 * (5 * 8) * (3 * 2) * 5 * 6

@@ -146,7 +146,7 @@ def test_arrays_are_the_model_s(served: Served, model: Path) -> None:
 def test_strangers_are_refused(served: Served, headers: dict[str, str], text: str) -> None:
     """A wrong token, another Host, another page's request: one line, and nothing else."""
     for path in ("/", "/description", "/web/style.css", "/array/1/1"):
-        status, sent, content = served.ask(path, **headers)
+        status, sent, content = served.ask(path, "GET", None, **headers)
         assert status == 403
         assert text in json.loads(content)["error"]
         assert "set-cookie" not in sent

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,11 +21,14 @@ from isoconv.train.checkpoint import RunFolder
 from isoconv.train.files import canonical_json, write_bytes
 from isoconv.train.state import Checkpoint
 
-PARAMETERS = {"0.weight": (3, 2), "0.bias": (2,)}
-STATES = {"1.mean": (2,)}
+Shapes = dict[str, tuple[int, ...]]
+PARAMETERS: Shapes = {"0.weight": (3, 2), "0.bias": (2,)}
+STATES: Shapes = {"1.mean": (2,)}
 
 
-def make(epoch=1, step=0, value=1.0, size=None):
+def make(
+    epoch: int = 1, step: int = 0, value: float | np.float32 = 1.0, size: int | None = None
+) -> Checkpoint:
     """A checkpoint filled with one number."""
     shapes = PARAMETERS if size is None else {"0.weight": (size,)}
     filled = {name: np.full(shape, value, np.float32) for name, shape in shapes.items()}
@@ -40,13 +44,18 @@ def make(epoch=1, step=0, value=1.0, size=None):
     )
 
 
-def load(folder, parameters=PARAMETERS, states=STATES, slots=("velocity",)):
+def load(
+    folder: RunFolder,
+    parameters: Shapes = PARAMETERS,
+    states: Shapes = STATES,
+    slots: tuple[str, ...] = ("velocity",),
+) -> Checkpoint:
     """The folder's checkpoint."""
     return folder.load(parameters, states, slots)
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path: Path) -> RunFolder:
     """A folder with a checkpoint."""
     found = RunFolder(tmp_path / "run")
     found.check()
@@ -55,7 +64,7 @@ def folder(tmp_path):
     return found
 
 
-def test_a_checkpoint_comes_back(folder) -> None:
+def test_a_checkpoint_comes_back(folder: RunFolder) -> None:
     """Numbers, arrays and history are those that were saved, to the last bit."""
     saved = make(3, 7, value=np.float32(0.1))
     folder.save(saved)
@@ -69,7 +78,7 @@ def test_a_checkpoint_comes_back(folder) -> None:
     assert found.weights.keys() == {*PARAMETERS, *STATES}
 
 
-def test_older_arrays_are_deleted(folder) -> None:
+def test_older_arrays_are_deleted(folder: RunFolder) -> None:
     """After a save there is one pair, and no temporary file of a killed process but others' own."""
     checkpoints = folder.checkpoint_file.parent
     for name in (".last-00001-0000000.safetensors.99.1.tmp", ".last.json.7.1.tmp", ".mine.tmp"):
@@ -80,7 +89,7 @@ def test_older_arrays_are_deleted(folder) -> None:
     assert names == [".mine.tmp", "last-00002-0000005.safetensors", "last.json"]
 
 
-def test_a_run_is_not_overwritten(folder) -> None:
+def test_a_run_is_not_overwritten(folder: RunFolder) -> None:
     """A second run in the same folder is refused."""
     with pytest.raises(ArgumentError, match=r"holds a run already.*isoconv resume"):
         RunFolder(folder.path).check()
@@ -98,7 +107,7 @@ def test_a_run_is_not_overwritten(folder) -> None:
         "checkpoints/epoch-00001.safetensors",
     ],
 )
-def test_files_of_others_are_not_overwritten(tmp_path, name) -> None:
+def test_files_of_others_are_not_overwritten(tmp_path: Path, name: str) -> None:
     """A file that no start of a run leaves, in a place that a run would write to, is refused."""
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
@@ -108,7 +117,7 @@ def test_files_of_others_are_not_overwritten(tmp_path, name) -> None:
     assert path.read_text() == "somebody's own"
 
 
-def begun(folder) -> None:
+def begun(folder: RunFolder) -> None:
     """A folder as a start leaves it that is killed before there is a run."""
     folder.save_samples(b"part,class,sha256,path\n")
     folder.keep(make(0))
@@ -117,7 +126,7 @@ def begun(folder) -> None:
     folder.write(folder.receipt_file, b'{"epochs": [{}], "final": null}')
 
 
-def test_what_a_killed_start_left_is_cleared(tmp_path) -> None:
+def test_what_a_killed_start_left_is_cleared(tmp_path: Path) -> None:
     """A new run takes the folder over, and nothing of the first start stays in it."""
     folder = RunFolder(tmp_path / "run")
     begun(folder)
@@ -126,7 +135,7 @@ def test_what_a_killed_start_left_is_cleared(tmp_path) -> None:
     assert [path for path in folder.path.rglob("*") if path.is_file()] == []
 
 
-def test_a_discarded_start_leaves_what_was_there(tmp_path) -> None:
+def test_a_discarded_start_leaves_what_was_there(tmp_path: Path) -> None:
     """Folders and files that were there before stay; those of the start are gone."""
     own = tmp_path / "deep" / "run"
     folder = RunFolder(own)
@@ -147,7 +156,7 @@ def test_a_discarded_start_leaves_what_was_there(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("limit", [0, 100])
-def test_a_full_disk_keeps_the_old_checkpoint(folder, limit) -> None:
+def test_a_full_disk_keeps_the_old_checkpoint(folder: RunFolder, limit: int) -> None:
     """When writing fails midway the error names the file and the old checkpoint loads."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -166,11 +175,13 @@ def test_a_full_disk_keeps_the_old_checkpoint(folder, limit) -> None:
     assert not list(folder.path.rglob("*.tmp"))
 
 
-def test_a_failed_pointer_keeps_the_old_pair(folder, monkeypatch) -> None:
+def test_a_failed_pointer_keeps_the_old_pair(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """When last.json cannot be replaced, the one before still names its arrays."""
     real = Path.replace
 
-    def replace(self, target):
+    def replace(self: Path, target: Path) -> Path:
         if Path(target).name == "last.json":
             raise OSError(28, "No space left on device")
         return real(self, target)
@@ -181,7 +192,7 @@ def test_a_failed_pointer_keeps_the_old_pair(folder, monkeypatch) -> None:
     assert load(folder).epoch == 1
 
 
-def test_damaged_arrays_are_noticed(folder) -> None:
+def test_damaged_arrays_are_noticed(folder: RunFolder) -> None:
     """One changed byte is found by the digest."""
     path = next(folder.checkpoint_file.parent.glob("*.safetensors"))
     content = bytearray(path.read_bytes())
@@ -197,7 +208,7 @@ def test_damaged_arrays_are_noticed(folder) -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"[]", b"{}", b'{"format": 1}', b"\xff\xfe", b"[" * 10**5]
 )
-def test_an_unreadable_record_is_named(folder, content) -> None:
+def test_an_unreadable_record_is_named(folder: RunFolder, content: bytes) -> None:
     """A last.json that makes no sense is a CheckpointError with its path."""
     folder.checkpoint_file.write_bytes(content)
     with pytest.raises(CheckpointError, match=r"last\.json"):
@@ -228,7 +239,7 @@ def test_an_unreadable_record_is_named(folder, content) -> None:
         ("weights_sha256", "0" * 64),
     ],
 )
-def test_a_record_that_makes_no_sense_is_refused(folder, name, value) -> None:
+def test_a_record_that_makes_no_sense_is_refused(folder: RunFolder, name: str, value: Any) -> None:
     """Each entry of last.json has its kind, and the entries agree with each other."""
     record = json.loads(folder.checkpoint_file.read_text())
     record[name] = value
@@ -237,7 +248,7 @@ def test_a_record_that_makes_no_sense_is_refused(folder, name, value) -> None:
         load(folder)
 
 
-def test_arrays_outside_the_folder_are_not_read(folder, tmp_path) -> None:
+def test_arrays_outside_the_folder_are_not_read(folder: RunFolder, tmp_path: Path) -> None:
     """The record names a file beside itself, and no path."""
     record = json.loads(folder.checkpoint_file.read_text())
     for name in (f"../{record['file']}", f"/{record['file']}", f"a\\{record['file']}"):
@@ -246,7 +257,7 @@ def test_arrays_outside_the_folder_are_not_read(folder, tmp_path) -> None:
             load(folder)
 
 
-def test_another_model_is_refused_with_all_names(folder) -> None:
+def test_another_model_is_refused_with_all_names(folder: RunFolder) -> None:
     """Missing, extra and mis-shaped names are listed."""
     other = {"0.weight": (3, 4), "2.weight": (5,)}
     with pytest.raises(CheckpointError) as caught:
@@ -257,13 +268,13 @@ def test_another_model_is_refused_with_all_names(folder) -> None:
     assert "0.weight has (3, 2), the model needs (3, 4)" in message
 
 
-def test_another_optimizer_is_refused(folder) -> None:
+def test_another_optimizer_is_refused(folder: RunFolder) -> None:
     """Vectors of another optimizer are listed."""
     with pytest.raises(CheckpointError, match=r"missing: slot:mean:0.bias, slot:mean:0.weight"):
         load(folder, slots=("mean",))
 
 
-def test_a_folder_without_a_run_is_named(tmp_path) -> None:
+def test_a_folder_without_a_run_is_named(tmp_path: Path) -> None:
     """No folder, an empty one, and a newer format say what is expected."""
     with pytest.raises(CheckpointError, match="is no folder"):
         RunFolder(tmp_path / "none").description()
@@ -277,14 +288,14 @@ def test_a_folder_without_a_run_is_named(tmp_path) -> None:
         RunFolder(tmp_path).description()
 
 
-def test_a_folder_that_cannot_be_made_is_named(tmp_path) -> None:
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     """A file in the way of the folder is a CheckpointError with the path."""
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(CheckpointError, match="cannot be written"):
         RunFolder(tmp_path / "file" / "run").save(make())
 
 
-def test_a_state_is_found_by_its_weights(tmp_path) -> None:
+def test_a_state_is_found_by_its_weights(tmp_path: Path) -> None:
     """Whatever file holds them; a file with other weights is passed over."""
     folder = RunFolder(tmp_path)
     states = {epoch: make(epoch, value=float(epoch)) for epoch in (1, 2, 3, 4)}
@@ -294,12 +305,13 @@ def test_a_state_is_found_by_its_weights(tmp_path) -> None:
     folder.save_weights(folder.weights_file, states[4].weights)
     for epoch, state in states.items():
         found = folder.find(epoch, storage.digest(state.weights))
+        assert found is not None
         assert found.weights["0.bias"].tobytes() == state.weights["0.bias"].tobytes()
         assert bool(found.slots) == (epoch < 3)
         assert folder.find(epoch, storage.digest(make(value=9.0).weights)) is None
 
 
-def test_kept_epochs_are_those_with_such_a_name(tmp_path) -> None:
+def test_kept_epochs_are_those_with_such_a_name(tmp_path: Path) -> None:
     """Files with other names are not taken for kept checkpoints."""
     folder = RunFolder(tmp_path)
     folder.keep(make(3))
@@ -309,7 +321,7 @@ def test_kept_epochs_are_those_with_such_a_name(tmp_path) -> None:
     assert folder.kept_epochs() == [3, 100_000]
 
 
-def test_best_weights_are_those_of_the_file(folder) -> None:
+def test_best_weights_are_those_of_the_file(folder: RunFolder) -> None:
     """Weights that are not those of which the file's record speaks are refused."""
     weights = make().weights
     folder.save_weights(folder.best_file, weights)
@@ -327,7 +339,7 @@ def test_json_is_canonical() -> None:
         canonical_json({"a": float("nan")})
 
 
-def test_files_are_replaced_whole(tmp_path) -> None:
+def test_files_are_replaced_whole(tmp_path: Path) -> None:
     """A reader sees the old or the new content; the temporary name is gone."""
     path = tmp_path / "a" / "file"
     path.parent.mkdir()
@@ -351,12 +363,13 @@ for epoch in range(2, 10_000):
 
 
 @pytest.mark.slow
-def test_a_killed_process_leaves_a_whole_checkpoint(tmp_path) -> None:
+def test_a_killed_process_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
     """After kill -9 at any moment the checkpoint loads, and its numbers belong together."""
     for attempt in range(3):
         run = tmp_path / str(attempt)
         arguments = [sys.executable, "-c", KILLED, str(run), str(Path(__file__).parent)]
         with subprocess.Popen(arguments, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
             process.stdout.readline()
             time.sleep(0.05 + 0.037 * attempt)
             process.kill()

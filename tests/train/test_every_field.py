@@ -26,6 +26,7 @@ import pytest
 from isoconv import nn
 from isoconv.data import Dataset, Skipped, Splits
 from isoconv.errors import CheckpointError
+from isoconv.graph.operation import Array
 from isoconv.nn.record import with_weights
 from isoconv.run.training import TrainingEngine
 from isoconv.train import EarlyStopping, Interrupted, Receipt, Trainer, session, verify
@@ -38,7 +39,7 @@ Path_ = tuple[Any, ...]
 """Keys and places that lead to a value of a JSON file."""
 
 
-def images(count, seed):
+def images(count: int, seed: int) -> Dataset:
     """Small random images of two classes."""
     rng = np.random.default_rng(seed)
     pixels = rng.integers(0, 256, (count, 4, 4, 1)).astype(np.uint8)
@@ -53,7 +54,7 @@ DATA = Splits(
 
 
 @pytest.fixture(scope="module")
-def original(tmp_path_factory):
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that early stopping ended, with everything that a run can leave."""
     out = tmp_path_factory.mktemp("fields") / "run"
     model = nn.Sequential(
@@ -77,7 +78,7 @@ def original(tmp_path_factory):
 
 
 @pytest.fixture
-def run(original, tmp_path):
+def run(original: Path, tmp_path: Path) -> Path:
     """A copy of it to spoil."""
     return shutil.copytree(original, tmp_path / "run")
 
@@ -220,7 +221,7 @@ def found_at(content: Any, path: Path_) -> Any:
 # Text
 
 
-def test_the_run_as_it_is_is_identical(run) -> None:
+def test_the_run_as_it_is_is_identical(run: Path) -> None:
     """Nothing was spoiled: what is named as not covered is no more than it must be."""
     found = verify(run, None, DATA)
     assert found.identical
@@ -236,33 +237,34 @@ def test_the_run_as_it_is_is_identical(run) -> None:
 
 
 @pytest.mark.parametrize("file", ["run.json", "checkpoints/last.json"])
-def test_every_field_of_json_is_seen(run, file) -> None:
+def test_every_field_of_json_is_seen(run: Path, file: str) -> None:
     """Each leaf changed, each entry removed, and one added on each level."""
     assert unseen(run, file) == []
 
 
-def test_every_field_of_an_edited_receipt_is_seen(run) -> None:
+def test_every_field_of_an_edited_receipt_is_seen(run: Path) -> None:
     """A receipt whose digest was left as it was."""
     assert unseen(run, "receipt.json") == []
 
 
-def forge(receipt) -> None:
+def forge(receipt: dict[str, Any]) -> None:
     """Make the digest of a receipt anew."""
     receipt["digest"] = receipt_digest(receipt)
 
 
-def test_every_field_of_a_forged_receipt_is_seen(run) -> None:
+def test_every_field_of_a_forged_receipt_is_seen(run: Path) -> None:
     """A receipt whose digest was made anew, with all files beside it."""
     assert unseen(run, "receipt.json", forge) == []
 
 
 @pytest.mark.slow
-def test_every_field_of_a_forged_receipt_alone_is_seen(tmp_path) -> None:
+def test_every_field_of_a_forged_receipt_alone_is_seen(tmp_path: Path) -> None:
     """A receipt whose digest was made anew, and nothing beside it: by running it again."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(2))
     # In so few steps not every setting of a schedule shows.
-    still = {"optimizer": SGD(0.05, 0.9), "schedule": Constant()}
-    trainer = Trainer(model, **still, batch_size=4, progress=False)
+    trainer = Trainer(
+        model, optimizer=SGD(0.05, 0.9), schedule=Constant(), batch_size=4, progress=False
+    )
     trainer.fit(DATA, epochs=2, out=tmp_path, early_stopping=EarlyStopping(patience=5))
     for path in [*tmp_path.iterdir()]:
         if path.name != "receipt.json":
@@ -273,7 +275,7 @@ def test_every_field_of_a_forged_receipt_alone_is_seen(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("file", ["metrics.jsonl", "steps.jsonl"])
-def test_every_field_of_every_line_is_seen(run, file) -> None:
+def test_every_field_of_every_line_is_seen(run: Path, file: str) -> None:
     """Each line: its leaves, its entries; and lines removed, repeated and swapped."""
     path = run / file
     before = path.read_bytes()
@@ -291,7 +293,7 @@ def test_every_field_of_every_line_is_seen(run, file) -> None:
                 assert not escapes(run, file, (number, *place)), (number, place)
 
 
-def test_every_cell_of_the_samples_is_seen(run) -> None:
+def test_every_cell_of_the_samples_is_seen(run: Path) -> None:
     """Each cell of each line of samples.csv, and each line."""
     path = run / "samples.csv"
     rows = list(csv.reader(io.StringIO(path.read_text())))
@@ -309,7 +311,7 @@ def test_every_cell_of_the_samples_is_seen(run) -> None:
     assert len(spoiled) > 17 * 5
 
 
-def test_every_path_that_was_left_out_is_seen(run) -> None:
+def test_every_path_that_was_left_out_is_seen(run: Path) -> None:
     """Each line of skipped.csv, and each path; reasons are named as not covered."""
     path = run / "skipped.csv"
     before = path.read_text()
@@ -330,7 +332,7 @@ def test_every_path_that_was_left_out_is_seen(run) -> None:
 
 
 @pytest.mark.parametrize("now", [(), LEFT_OUT[:1], (*LEFT_OUT, Skipped("dog/new.png"))])
-def test_other_files_that_are_left_out_are_told(run, now) -> None:
+def test_other_files_that_are_left_out_are_told(run: Path, now: tuple[Skipped, ...]) -> None:
     """What the data leave out today need not be what they left out then: the run is the same."""
     other = replace(DATA, train=replace(DATA.train, skipped=now))
     found = verify(run, None, other)
@@ -340,7 +342,7 @@ def test_other_files_that_are_left_out_are_told(run, now) -> None:
     assert "skipped" in not_covered(free)["receipt.json"]
 
 
-def test_a_list_that_is_added_to_a_run_is_seen(tmp_path) -> None:
+def test_a_list_that_is_added_to_a_run_is_seen(tmp_path: Path) -> None:
     """A run that left nothing out, whose receipt says that it did."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(2))
     data = replace(DATA, train=images(8, 0))
@@ -403,13 +405,13 @@ def spoiled_arrays(content: bytes) -> Iterator[tuple[str, bytes]]:
     for kind in ("I32", "U32", "BF16", "F16", "F64", "I8", "BOOL", "F8_E4M3", "C64"):
         for name in header:
             if name != "__metadata__":
-                other = copy.deepcopy(header)
-                other[name]["dtype"] = kind
+                retyped = copy.deepcopy(header)
+                retyped[name]["dtype"] = kind
                 if kind in ("BF16", "F16"):
-                    other[name]["shape"] = [2 * side for side in other[name]["shape"][:1]] + other[
-                        name
-                    ]["shape"][1:]
-                yield f"{name} is {kind}", join_file(other, arrays)
+                    retyped[name]["shape"] = [
+                        2 * side for side in retyped[name]["shape"][:1]
+                    ] + retyped[name]["shape"][1:]
+                yield f"{name} is {kind}", join_file(retyped, arrays)
     for place, other in changed(json.dumps(header)):
         yield f"header {place}", join_file(other, arrays)
     for notes in ({"format": "pt"}, {"isoconv": header["__metadata__"]["isoconv"], "": ""}):
@@ -438,7 +440,7 @@ def spoiled_arrays(content: bytes) -> Iterator[tuple[str, bytes]]:
         "checkpoints/last-*.safetensors",
     ],
 )
-def test_every_header_and_every_tensor_is_seen(run, file) -> None:
+def test_every_header_and_every_tensor_is_seen(run: Path, file: str) -> None:
     """Elements, names, dtypes, shapes, and every field of the record, also with a new digest."""
     (path,) = run.glob(file)
     stand = run / "checkpoints" / "last.json"
@@ -476,7 +478,7 @@ def moved_arrays(header: dict[str, Any], arrays: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("file", ["weights.safetensors", "checkpoints/epoch-00001.safetensors"])
-def test_the_form_of_a_header_is_named(run, file) -> None:
+def test_the_form_of_a_header_is_named(run: Path, file: str) -> None:
     """The same entries in another order, with other spaces, or arrays in another order."""
     path = run / file
     before = path.read_bytes()
@@ -501,7 +503,7 @@ def test_the_form_of_a_header_is_named(run, file) -> None:
 
 
 @pytest.fixture(scope="module")
-def longer(original, tmp_path_factory):
+def longer(original: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run that early stopping ended, gone on with for two epochs more."""
     out = shutil.copytree(original, tmp_path_factory.mktemp("longer") / "run")
     epochs = Receipt.read(out).epochs + 2
@@ -517,7 +519,9 @@ def longer(original, tmp_path_factory):
 
 
 @pytest.mark.parametrize("way", ["run.json", "forged receipt.json"])
-def test_every_field_of_a_run_that_was_gone_on_with_is_seen(longer, tmp_path, way) -> None:
+def test_every_field_of_a_run_that_was_gone_on_with_is_seen(
+    longer: Path, tmp_path: Path, way: str
+) -> None:
     """Where its stretches begin and end, and all else; a receipt with its digest made anew, too."""
     run = shutil.copytree(longer, tmp_path / "run")
     *forged, file = way.split()
@@ -525,12 +529,12 @@ def test_every_field_of_a_run_that_was_gone_on_with_is_seen(longer, tmp_path, wa
 
 
 @pytest.fixture
-def unfinished(tmp_path, monkeypatch):
+def unfinished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run that was interrupted within its second epoch."""
     out = tmp_path / "unfinished"
     real, done = TrainingEngine.steps, []
 
-    def steps(self, first, hyper):
+    def steps(self: TrainingEngine, first: int, hyper: Array) -> Array:
         done.append(first)
         if len(done) == 4:
             signal.raise_signal(signal.SIGINT)
@@ -548,17 +552,17 @@ def unfinished(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("file", ["run.json", "checkpoints/last.json"])
-def test_every_field_of_a_run_that_goes_on_is_seen(unfinished, file) -> None:
+def test_every_field_of_a_run_that_goes_on_is_seen(unfinished: Path, file: str) -> None:
     """Also of a checkpoint within an epoch."""
     assert unseen(unfinished, file) == []
 
 
-def test_every_field_of_a_forged_receipt_of_a_run_that_goes_on_is_seen(unfinished) -> None:
+def test_every_field_of_a_forged_receipt_of_a_run_that_goes_on_is_seen(unfinished: Path) -> None:
     """What stands of a place within an epoch too."""
     assert unseen(unfinished, "receipt.json", forge) == []
 
 
-def test_every_array_of_a_run_that_goes_on_is_seen(unfinished) -> None:
+def test_every_array_of_a_run_that_goes_on_is_seen(unfinished: Path) -> None:
     """Elements, names, dtypes, shapes and the record of the last checkpoint."""
     (path,) = (unfinished / "checkpoints").glob("last-*.safetensors")
     stand = unfinished / "checkpoints" / "last.json"
@@ -575,7 +579,7 @@ def test_every_array_of_a_run_that_goes_on_is_seen(unfinished) -> None:
 # Whole files
 
 
-def test_every_file_that_is_missing_is_told(run) -> None:
+def test_every_file_that_is_missing_is_told(run: Path) -> None:
     """Each file removed in turn."""
     for path in [path for path in run.rglob("*") if path.is_file()]:
         name = path.relative_to(run).as_posix()
@@ -601,7 +605,7 @@ def test_every_file_that_is_missing_is_told(run) -> None:
         "weights.safetensors.bak",
     ],
 )
-def test_every_file_that_is_added_is_named(run, name) -> None:
+def test_every_file_that_is_added_is_named(run: Path, name: str) -> None:
     """Whatever it is called, also as one of the run's own."""
     path = run / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -612,7 +616,7 @@ def test_every_file_that_is_added_is_named(run, name) -> None:
     assert not escapes(run, name)
 
 
-def test_a_file_that_is_a_folder_is_refused(run) -> None:
+def test_a_file_that_is_a_folder_is_refused(run: Path) -> None:
     """Where a file is to be there stands a folder."""
     for name in ("samples.csv", "metrics.jsonl", "weights.safetensors", "run.json",
                  "receipt.json", "checkpoints/last.json"):  # fmt: skip

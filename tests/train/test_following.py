@@ -1,23 +1,27 @@
 """`run.model` while a training goes on: what another thread puts there, and until when."""
 
+from __future__ import annotations
+
 import copy
 import pickle
 import threading
+from functools import partial
 
 import numpy as np
 import pytest
 
 from isoconv import nn
+from isoconv.graph.operation import Array
 from isoconv.train.run import Run
 
 
 @pytest.fixture
-def model():
+def model() -> nn.Sequential:
     """A small model."""
     return nn.Sequential(nn.Flatten(), nn.Linear(2)).build((2, 2, 1), seed=0)
 
 
-def test_nothing_is_put_after_the_end(model) -> None:
+def test_nothing_is_put_after_the_end(model: nn.Sequential) -> None:
     """Who began to take the weights of a moment does not overwrite those that the training leaves.
 
     The end waits until they are in the model.
@@ -27,7 +31,7 @@ def test_nothing_is_put_after_the_end(model) -> None:
     last = {name: array + 2 for name, array in model.weights.items()}
     taking, go_on, steps = threading.Event(), threading.Event(), []
 
-    def weights():
+    def weights() -> dict[str, Array]:
         taking.set()
         assert go_on.wait(30)
         return moment
@@ -52,7 +56,7 @@ def test_nothing_is_put_after_the_end(model) -> None:
     assert run.model.digest() == nn.storage.digest(last)
 
 
-def test_predictions_during_a_training(model) -> None:
+def test_predictions_during_a_training(model: nn.Sequential) -> None:
     """What other threads predict is of one moment, though a third one keeps taking the weights."""
     run = Run(model, {})
     images = np.ones((1, 2, 2, 1), np.float32)
@@ -85,12 +89,12 @@ def test_predictions_during_a_training(model) -> None:
     assert len(found) > 1
 
 
-def test_runs_are_copied(model) -> None:
+def test_runs_are_copied(model: nn.Sequential) -> None:
     """A run goes into a file and comes back, and a copy is a run of its own."""
     run = Run(model, {"epochs": 3})
     for other in (pickle.loads(pickle.dumps(run)), copy.deepcopy(run)):  # noqa: S301
         assert other.description == run.description
         assert other.model.digest() == run.model.digest()
         weights = {name: array + 1 for name, array in model.weights.items()}
-        other.follow(lambda weights=weights: weights)
+        other.follow(partial(dict, weights))
         assert other.model.digest() == nn.storage.digest(weights) != run.model.digest()

@@ -1,14 +1,19 @@
 """Forks beside a training: the child predicts and trains, the parent's run keeps its bits."""
 
+from __future__ import annotations
+
 import os
 import signal
 import threading
 import time
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from tests.forks import SECONDS, Busy, Child, exit_code, in_child, needs_fork
 from tests.train.small import make, network, noise
 
+from isoconv.nn import Sequential
 from isoconv.train.callbacks import Callback
 from isoconv.train.interrupt import InterruptWatch
 from isoconv.train.metrics import evaluate
@@ -19,12 +24,12 @@ pytestmark = needs_fork
 DATA, EPOCHS = noise(), 6
 
 
-def predicted(model):
+def predicted(model: Sequential) -> bytes:
     """The bits of a model's results."""
     return model.predict(DATA.images, threads=2).tobytes()
 
 
-def trained(epochs=2, seed=1):
+def trained(epochs: int = 2, seed: int = 1) -> tuple[str, bytes]:
     """Digest and predictions of a model that was trained from the start."""
     model = network()
     make(model, seed=seed).fit(DATA, epochs=epochs)
@@ -32,7 +37,7 @@ def trained(epochs=2, seed=1):
 
 
 @pytest.fixture(scope="module")
-def expected():
+def expected() -> tuple[str, bytes]:
     """What training gives that nothing is forked beside."""
     return trained()
 
@@ -40,15 +45,15 @@ def expected():
 class Watcher(Callback):
     """Does something after each epoch."""
 
-    def __init__(self, work) -> None:
+    def __init__(self, work: Callable[..., Any]) -> None:
         self.work = work
 
-    def on_epoch_end(self, *_) -> None:
+    def on_epoch_end(self, *_: object) -> None:
         """Work."""
         self.work()
 
 
-def other_model():
+def other_model() -> tuple[Sequential, tuple[bytes, float | None]]:
     """A trained model, what it predicts and how accurate it is."""
     model = network()
     make(model, seed=5).fit(DATA, epochs=1)
@@ -57,14 +62,17 @@ def other_model():
 
 # More threads than cores wait long for each other, so that fewer images do.
 @pytest.mark.parametrize(("threads", "images"), [(1, 4000), (2, 4000), (3, 100)])
-def test_children_while_another_thread_trains(threads, images, expected) -> None:
+def test_children_while_another_thread_trains(
+    threads: int, images: int, expected: tuple[str, bytes]
+) -> None:
     """They predict with a model of the parent, measure it, and train one of their own."""
     whole, model, many = network(), network(), noise(images)
     make(whole, seed=2, threads=threads).fit(many, epochs=EPOCHS)
     other, of_other = other_model()
-    children, begun = [], threading.Event()
+    children: list[Child[Any]] = []
+    begun = threading.Event()
 
-    def work():
+    def work() -> tuple[tuple[bytes, float | None], tuple[str, bytes]]:
         return (predicted(other), evaluate(other, DATA).top1), trained()
 
     def train() -> None:
@@ -85,14 +93,14 @@ def test_children_while_another_thread_trains(threads, images, expected) -> None
     assert model.digest() == whole.digest()
 
 
-def test_a_callback_that_forks(expected) -> None:
+def test_a_callback_that_forks(expected: tuple[str, bytes]) -> None:
     """Its child predicts and trains; the run goes on to the same bits."""
     whole, model = network(), network()
     make(whole, seed=2).fit(DATA, epochs=EPOCHS)
     other, of_other = other_model()
     answers = []
 
-    def work():
+    def work() -> tuple[tuple[bytes, float | None], tuple[str, bytes]]:
         return (predicted(other), evaluate(other, DATA).top1), trained()
 
     calls = [Watcher(lambda: answers.append(in_child(work)))]
@@ -105,7 +113,7 @@ def test_a_run_goes_on_in_two_processes() -> None:
     """A child that comes back from the callback ends the run too, to the same bits."""
     whole, model = network(), network()
     make(whole, seed=2).fit(DATA, epochs=EPOCHS)
-    forked = []
+    forked: list[int] = []
 
     def work() -> None:
         if not forked:
@@ -132,7 +140,7 @@ def test_powers_in_the_middle() -> None:
 def test_ctrl_c_in_a_child_of_a_training() -> None:
     """The first one already: nobody in the child asks whether one came."""
 
-    def interrupted():
+    def interrupted() -> bool:
         try:
             signal.raise_signal(signal.SIGINT)
         except KeyboardInterrupt:

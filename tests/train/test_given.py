@@ -5,31 +5,34 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from io import StringIO
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from rich.console import Console
-from tests.train.small import make, network, noise
+from tests.train.small import difference, make, network, noise
 
 from isoconv import nn
 from isoconv.data import Dataset, Splits, load_splits
 from isoconv.errors import ArgumentError, CheckpointError, DataError
-from isoconv.train import Trainer, evaluate, verify
+from isoconv.graph.operation import Array
+from isoconv.train import Run, Trainer, evaluate, verify
 from isoconv.train.given import Given
 
 
-def named(count, seed, names):
+def named(count: int, seed: int, names: list[str]) -> Dataset:
     """Small random images of two classes that have names."""
     data = noise(count, seed)
     return Dataset.from_arrays(data.images, data.labels, names, name=f"pictures {seed}")
 
 
-def turned(data):
+def turned(data: Dataset) -> Dataset:
     """The same data with its classes told in the other order."""
     return Dataset.from_arrays(data.images, 1 - data.labels, data.class_names[::-1], name="turned")
 
 
-def metrics(run):
+def metrics(run: Run) -> list[dict[str, float]]:
     """The history without what the clock decides."""
     return [
         {name: value for name, value in row.items() if "second" not in name} for row in run.history
@@ -39,7 +42,7 @@ def metrics(run):
 # Parts
 
 
-def test_splits_are_given_whole(tmp_path) -> None:
+def test_splits_are_given_whole(tmp_path: Path) -> None:
     """`Splits` in one piece train as their parts do, and what made them is kept."""
     splits = Splits(noise(28), noise(10, 1), noise(10, 2), {"split_seed": 5})
     run = make().fit(splits, epochs=2, out=tmp_path / "run")
@@ -73,18 +76,21 @@ def test_parts_that_were_split_off_are_given_whole() -> None:
     assert run.receipt["final"]["test"] is None
 
 
-def test_the_test_part_is_measured_once_at_the_end(tmp_path, monkeypatch) -> None:
+def test_the_test_part_is_measured_once_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With the weights that the training leaves; in the receipt it is exact."""
     seen = []
     real = evaluate.__globals__["Evaluator"].run
 
-    def run_(self, weights, data):
+    def run_(self: Any, weights: dict[str, Array], data: Dataset) -> Any:
         seen.append(data.name)
         return real(self, weights, data)
 
     monkeypatch.setattr(evaluate.__globals__["Evaluator"], "run", run_)
     run = make().fit(noise(28), noise(10, 1), noise(12, 2), epochs=2, out=tmp_path / "run")
     assert seen == ["noise 1", "noise 1", "noise 2"]
+    assert run.test is not None
     assert run.test.predictions.shape == (12,)
     found = evaluate(run.model, noise(12, 2))
     assert found.metrics == run.test.metrics
@@ -94,7 +100,7 @@ def test_the_test_part_is_measured_once_at_the_end(tmp_path, monkeypatch) -> Non
     assert "test_loss" not in run.history[-1]
 
 
-def test_a_forged_measurement_is_found(tmp_path, monkeypatch) -> None:
+def test_a_forged_measurement_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The weights agree, what they gave on the test part does not."""
     from isoconv.train import metrics as room
 
@@ -103,14 +109,15 @@ def test_a_forged_measurement_is_found(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(
         room, "_mean", lambda values: real(values) + (0.25 if len(values) == 12 else 0)
     )
-    place = verify(tmp_path / "run", None, noise(28), noise(10, 1), noise(12, 2)).difference
+    place = difference(verify(tmp_path / "run", None, noise(28), noise(10, 1), noise(12, 2)))
     assert place.where == "the measurement on the test part"
     assert place.note.startswith('final.test.loss: receipt "0x1.')
 
 
 def test_without_data_there_is_no_training() -> None:
     """None, a name, and a list that is no pair say what is taken."""
-    for wrong in (None, "fashion-sample", [noise()]):
+    others: tuple[Any, ...] = (None, "fashion-sample", [noise()])
+    for wrong in others:
         with pytest.raises(ArgumentError, match="must be a Dataset or a pair"):
             make().fit(wrong, epochs=1)
 
@@ -118,7 +125,7 @@ def test_without_data_there_is_no_training() -> None:
 # Classes
 
 
-def test_classes_are_matched_by_name(tmp_path) -> None:
+def test_classes_are_matched_by_name(tmp_path: Path) -> None:
     """Parts that tell their classes in another order train and measure the same."""
     train, held, test = (named(28, 0, ["cat", "dog"]), named(10, 1, ["cat", "dog"]),
                          named(10, 2, ["cat", "dog"]))  # fmt: skip
@@ -150,9 +157,9 @@ def test_a_trained_model_keeps_the_order_of_its_classes() -> None:
 
 
 @pytest.mark.parametrize("part", ["validation", "test"])
-def test_an_unknown_class_is_refused_with_both_lists(part) -> None:
+def test_an_unknown_class_is_refused_with_both_lists(part: str) -> None:
     """A class that is not learned cannot be measured."""
-    other = {part: named(10, 1, ["cat", "wolf"])}
+    other: dict[str, Any] = {part: named(10, 1, ["cat", "wolf"])}
     with pytest.raises(DataError, match=r"pictures 1: .*unknown: 'wolf'; .*knows: 'cat', 'dog'"):
         make().fit(named(28, 0, ["cat", "dog"]), **other, epochs=1)
 
@@ -164,7 +171,7 @@ def test_a_part_may_lack_classes() -> None:
     assert run.history[0]["val_top1"] == evaluate(run.model, held).top1
 
 
-def test_numbers_are_counted_over_all_parts(tmp_path) -> None:
+def test_numbers_are_counted_over_all_parts(tmp_path: Path) -> None:
     """Classes that nobody named are as many as the parts have together, in a resume, too."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(3))
     held = (noise(10, 1).images, np.arange(10) % 3)
@@ -175,7 +182,9 @@ def test_numbers_are_counted_over_all_parts(tmp_path) -> None:
     assert verify(tmp_path / "run", None, noise(28), held).identical
 
 
-def test_notes_on_the_data_are_counted_where_a_run_goes_on(tmp_path, capsys) -> None:
+def test_notes_on_the_data_are_counted_where_a_run_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """They were told when it began; none is lost, and warnings are told in full again."""
     data = replace(noise(28), notes=("left out beside the classes: a", "skipped: 3 .txt"))
     trainer = make(progress=True)
@@ -208,7 +217,7 @@ def test_labels_that_do_not_count_are_those_of_all_parts() -> None:
         (np.arange(28) / 8, None),
     ],
 )
-def test_floats_for_a_ready_model(labels, hint) -> None:
+def test_floats_for_a_ready_model(labels: Array, hint: str | None) -> None:
     """Where they look like classes, what makes classes of them is said."""
     with pytest.raises(ArgumentError, match="a ready model tells classes apart") as caught:
         Trainer(progress=False).fit((noise(28).images, labels), epochs=1)
@@ -242,7 +251,7 @@ def test_each_class_needs_an_output() -> None:
     assert fitting.fit(noise(), noise(9, 1), epochs=1).notes == []
 
 
-def test_other_classes_are_refused_in_a_resume(tmp_path) -> None:
+def test_other_classes_are_refused_in_a_resume(tmp_path: Path) -> None:
     """A run's own classes are told."""
     data = named(28, 0, ["cat", "dog"])
     make().fit(data, epochs=1, out=tmp_path / "run")
@@ -289,19 +298,24 @@ def test_silence_keeps_the_notes() -> None:
     assert "4 of the 4 samples of the validation part are also in the training part" in run.notes[0]
 
 
-def test_the_parts_are_looked_at_once(monkeypatch) -> None:
+def test_the_parts_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The digest of each image is taken once for the list of samples and for the warnings."""
     from isoconv.data import samples
 
     seen = []
     real = samples.sample_digests
-    monkeypatch.setattr(samples, "sample_digests", lambda data: seen.append(data) or real(data))
+
+    def noted(data: Dataset) -> Any:
+        seen.append(data)
+        return real(data)
+
+    monkeypatch.setattr(samples, "sample_digests", noted)
     given = Given(noise(), noise(10, 1), noise(10, 2))
     assert given.warnings == []
     assert len(seen) == 3
 
 
-def test_images_of_a_trained_model_are_told_apart_by_their_paths(tmp_path) -> None:
+def test_images_of_a_trained_model_are_told_apart_by_their_paths(tmp_path: Path) -> None:
     """samples.csv has each sample's part, class, digest and path."""
     train = replace(named(28, 0, ["cat", "dog"]), paths=tuple(f"a/{n}.png" for n in range(28)))
     Trainer(network(), progress=False).fit(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import shutil
@@ -10,8 +11,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from signal import Signals
 from typing import Any
 
 import pytest
@@ -19,8 +22,9 @@ from tests.forks import Child, in_thread, needs_fork
 from tests.train.small import make, noise
 
 from isoconv.errors import ArgumentError, CheckpointError, IsoconvError
+from isoconv.graph.operation import Array
 from isoconv.run.training import TrainingEngine
-from isoconv.train import Callback, Interrupted, RunFolder, hold, verify
+from isoconv.train import Callback, Interrupted, Run, RunFolder, verify
 from isoconv.train.hold import HELD, Hold, make_folder
 
 pytestmark = needs_fork
@@ -32,7 +36,7 @@ class AfterEpoch(Callback):
     def __init__(self, what: Callable[[], object]) -> None:
         self.what = what
 
-    def on_epoch_end(self, run, row) -> None:  # noqa: ARG002
+    def on_epoch_end(self, run: Run, row: Mapping[str, Any]) -> None:  # noqa: ARG002
         """Do it."""
         if row["epoch"] == 1:
             self.what()
@@ -44,7 +48,7 @@ class AtBegin(Callback):
     def __init__(self, what: Callable[[], object]) -> None:
         self.what = what
 
-    def on_train_begin(self, run) -> None:  # noqa: ARG002
+    def on_train_begin(self, run: Run) -> None:  # noqa: ARG002
         """Do it."""
         self.what()
 
@@ -55,7 +59,7 @@ class StopsAfter(Callback):
     def __init__(self, epoch: int) -> None:
         self.epoch = epoch
 
-    def on_epoch_end(self, run, row) -> None:
+    def on_epoch_end(self, run: Run, row: Mapping[str, Any]) -> None:
         """The end."""
         if row["epoch"] == self.epoch:
             run.stop("enough")
@@ -70,7 +74,7 @@ def together(count: int, work: Callable[[int], Any]) -> list[Any]:
             pass
         return work(number)
 
-    children = [Child(lambda number=number: begin(number)) for number in range(count)]
+    children = [Child(partial(begin, number)) for number in range(count)]
     return [child.answer() for child in children]
 
 
@@ -85,7 +89,7 @@ def told(train: Callable[[], Any]) -> str:
 # The lock
 
 
-def test_a_held_folder_is_refused_with_its_holder(tmp_path) -> None:
+def test_a_held_folder_is_refused_with_its_holder(tmp_path: Path) -> None:
     """The second one is told who has it; afterwards it is free, and nothing is left in it."""
     taken = Hold(tmp_path)
     with pytest.raises(CheckpointError, match="is held by this process"):
@@ -97,7 +101,7 @@ def test_a_held_folder_is_refused_with_its_holder(tmp_path) -> None:
     Hold(tmp_path).release()
 
 
-def test_a_killed_holder_keeps_nobody_out(tmp_path) -> None:
+def test_a_killed_holder_keeps_nobody_out(tmp_path: Path) -> None:
     """What it leaves is taken over."""
     code = f"""
 import sys, time
@@ -108,6 +112,7 @@ print("held", flush=True)
 time.sleep(60)
 """
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
         assert process.stdout.readline() == b"held\n"
         with pytest.raises(CheckpointError, match=f"held by process {process.pid} on "):
             Hold(tmp_path)
@@ -118,7 +123,7 @@ time.sleep(60)
     taken.release()
 
 
-def test_a_forked_child_keeps_no_lock(tmp_path) -> None:
+def test_a_forked_child_keeps_no_lock(tmp_path: Path) -> None:
     """A process that was forked while the folder was held does not hold it."""
     taken = Hold(tmp_path)
     read, write = os.pipe()
@@ -139,7 +144,7 @@ def test_a_forked_child_keeps_no_lock(tmp_path) -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"\xff", b"[]", b'{"pid": "x"}', b'{"pid": 1e400}', b"{" * 4000]
 )
-def test_whatever_the_file_says_the_holder_is_told(tmp_path, content) -> None:
+def test_whatever_the_file_says_the_holder_is_told(tmp_path: Path, content: bytes) -> None:
     """A lock's file that somebody wrote to is no traceback."""
     taken = Hold(tmp_path)
     (tmp_path / HELD).write_bytes(content)
@@ -148,23 +153,25 @@ def test_whatever_the_file_says_the_holder_is_told(tmp_path, content) -> None:
     taken.release()
 
 
-def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch) -> None:
+def test_a_file_system_without_locks_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nothing keeps a second training out there, and the run says so."""
 
-    def flock(*_) -> None:
+    def flock(*_: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(hold.fcntl, "flock", flock)
+    monkeypatch.setattr(fcntl, "flock", flock)
     run = make().fit(noise(), epochs=1, out=tmp_path / "run")
     assert [note for note in run.notes if "has no locks" in note]
 
 
 @pytest.mark.parametrize("rounds", [40])
-def test_one_of_many_gets_a_folder(tmp_path, rounds) -> None:
+def test_one_of_many_gets_a_folder(tmp_path: Path, rounds: int) -> None:
     """Two and four processes at once, again and again: one holds the folder at a time."""
 
-    def take(place):
-        def work(_):
+    def take(place: Path) -> Callable[..., Any]:
+        def work(_: int) -> str:
             try:
                 taken = Hold(place)
             except CheckpointError as error:
@@ -185,15 +192,39 @@ def test_one_of_many_gets_a_folder(tmp_path, rounds) -> None:
         assert all("is held by " in said for said in found if said)
 
 
-def test_each_of_many_gets_a_name_of_its_own(tmp_path) -> None:
+def make_name(parent: Path, _: int) -> str:
+    """The name of a new folder."""
+    return make_folder(parent, "pets-lenet5").name
+
+
+def fitted(out: Path, _: int) -> str:
+    """What comes of a training into a folder."""
+    return told(lambda: make().fit(noise(), epochs=2, out=out).digest)
+
+
+def resumed(out: Path, _: int) -> str:
+    """What comes of going on with a run."""
+    return told(lambda: make().resume(out, noise()).digest)
+
+
+def replaced(out: Path) -> Hold:
+    """Another folder takes the place of a run's, and is held."""
+    shutil.rmtree(out)
+    out.mkdir()
+    return Hold(out)
+
+
+def test_each_of_many_gets_a_name_of_its_own(tmp_path: Path) -> None:
     """Processes that ask for a free name at the same moment get as many names."""
     for number in range(20):
         parent = tmp_path / str(number)
-        found = together(4, lambda _, parent=parent: make_folder(parent, "pets-lenet5").name)
+        found = together(4, partial(make_name, parent))
         assert sorted(found) == [f"pets-lenet5-{n}" for n in range(1, 5)]
 
 
-def test_a_place_that_can_never_be_made_is_told(tmp_path, monkeypatch) -> None:
+def test_a_place_that_can_never_be_made_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No endless tries, whether for a name or for the lock."""
     gone = tmp_path / "gone"
     gone.mkdir()
@@ -207,7 +238,7 @@ def test_a_place_that_can_never_be_made_is_told(tmp_path, monkeypatch) -> None:
 @pytest.mark.parametrize(
     "make_it", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/null")]
 )
-def test_what_is_no_lock_stays(tmp_path, make_it) -> None:
+def test_what_is_no_lock_stays(tmp_path: Path, make_it: Callable[..., Any]) -> None:
     """A pipe, a folder or a link in the lock's place is refused and not removed."""
     make_it(tmp_path / HELD)
     with pytest.raises(CheckpointError):
@@ -215,7 +246,7 @@ def test_what_is_no_lock_stays(tmp_path, make_it) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [HELD]
 
 
-def test_a_place_for_runs_that_is_a_file_is_told(tmp_path) -> None:
+def test_a_place_for_runs_that_is_a_file_is_told(tmp_path: Path) -> None:
     """No endless search for a number."""
     (tmp_path / "runs").write_text("")
     with pytest.raises(CheckpointError, match="must be a folder"):
@@ -225,7 +256,7 @@ def test_a_place_for_runs_that_is_a_file_is_told(tmp_path) -> None:
 # Trainings
 
 
-def test_of_trainings_into_one_folder_one_succeeds(tmp_path) -> None:
+def test_of_trainings_into_one_folder_one_succeeds(tmp_path: Path) -> None:
     """Of processes that fit into the same folder at once one leaves a run, the rest say why."""
     make().fit(noise(), epochs=1)
     wanted = make().fit(noise(), epochs=2).digest
@@ -233,7 +264,7 @@ def test_of_trainings_into_one_folder_one_succeeds(tmp_path) -> None:
         out = tmp_path / str(number)
         found = together(
             2 + 2 * (number % 2),
-            lambda _, out=out: told(lambda: make().fit(noise(), epochs=2, out=out).digest),
+            partial(fitted, out),
         )
         others = sorted(found)
         others.remove(wanted)
@@ -242,14 +273,14 @@ def test_of_trainings_into_one_folder_one_succeeds(tmp_path) -> None:
         assert not (out / HELD).exists()
 
 
-def test_of_two_resumes_one_goes_on(tmp_path) -> None:
+def test_of_two_resumes_one_goes_on(tmp_path: Path) -> None:
     """Both end at the same run: one trains, the other is refused or finds it finished."""
     wanted = make().fit(noise(), epochs=3, out=tmp_path / "whole").digest
     for number in range(4):
         out = tmp_path / str(number)
         with pytest.raises(RuntimeError, match="power cut"):
             make(callbacks=[AfterEpoch(power_cut)]).fit(noise(), epochs=3, out=out)
-        found = together(2, lambda _, out=out: told(lambda: make().resume(out, noise()).digest))
+        found = together(2, partial(resumed, out))
         assert wanted in found
         assert all(said == wanted or "is held by" in said for said in found), found
         assert (out / "weights.safetensors").read_bytes() == (
@@ -262,15 +293,16 @@ def power_cut() -> None:
     raise RuntimeError("power cut")
 
 
-def test_a_resume_while_the_run_is_trained_is_refused(tmp_path) -> None:
+def test_a_resume_while_the_run_is_trained_is_refused(tmp_path: Path) -> None:
     """Whoever trains goes on; a second fit into the same folder is refused as well."""
     out, said = tmp_path / "run", []
 
     def intrude() -> None:
-        for train in (
+        trainings: tuple[Callable[[], Any], ...] = (
             lambda: make().resume(out, noise()),
             lambda: make().fit(noise(), epochs=1, out=out),
-        ):
+        )
+        for train in trainings:
             with pytest.raises((CheckpointError, ArgumentError)) as caught:
                 train()
             said.append(str(caught.value))
@@ -280,7 +312,7 @@ def test_a_resume_while_the_run_is_trained_is_refused(tmp_path) -> None:
     assert run.digest == make().fit(noise(), epochs=2).digest
 
 
-def test_one_folder_object_in_two_threads_is_held_by_one(tmp_path) -> None:
+def test_one_folder_object_in_two_threads_is_held_by_one(tmp_path: Path) -> None:
     """Within a thread a folder may be begun again, in another one it is refused."""
     folder = RunFolder(tmp_path / "run")
 
@@ -302,13 +334,15 @@ def test_one_folder_object_in_two_threads_is_held_by_one(tmp_path) -> None:
         (lambda out: (out / "run.json").unlink(), "run.json was removed"),
         (lambda out: (out / "samples.csv").unlink(), "samples.csv was removed"),
         (
-            lambda out: (shutil.rmtree(out), out.mkdir(), Hold(out)),
+            replaced,
             "was removed, moved or replaced",
         ),
     ],
     ids=["removed", "moved", "checkpoints", "run.json", "samples.csv", "replaced"],
 )
-def test_a_folder_removed_under_a_training_stops_it(tmp_path, remove, words) -> None:
+def test_a_folder_removed_under_a_training_stops_it(
+    tmp_path: Path, remove: Callable[..., Any], words: str
+) -> None:
     """It ends with an error and makes no new folder; the model keeps what it has learned."""
     out = tmp_path / "run"
     trainer = make(callbacks=[AfterEpoch(lambda: remove(out))])
@@ -322,7 +356,7 @@ def test_a_folder_removed_under_a_training_stops_it(tmp_path, remove, words) -> 
     assert trainer.model.digest() == plain.model.digest()
 
 
-def test_a_person_s_file_in_a_held_folder_stays(tmp_path) -> None:
+def test_a_person_s_file_in_a_held_folder_stays(tmp_path: Path) -> None:
     """A start that fails removes what it made and nothing else."""
     out = tmp_path / "a" / "run"
 
@@ -359,7 +393,7 @@ except Interrupted as error:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_being_asked_to_end_saves(tmp_path, number) -> None:
+def test_being_asked_to_end_saves(tmp_path: Path, number: Signals) -> None:
     """SIGTERM and a closed terminal save as Ctrl-C does, and the run goes on from there."""
     out = tmp_path / "run"
     root = str(Path(__file__).parents[2])
@@ -369,6 +403,7 @@ def test_being_asked_to_end_saves(tmp_path, number) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", code, str(out), root], stdout=subprocess.PIPE, text=True
     ) as process:
+        assert process.stdout is not None
         assert process.stdout.readline() == "epoch 1\n"
         process.send_signal(number)
         try:
@@ -386,12 +421,14 @@ def test_being_asked_to_end_saves(tmp_path, number) -> None:
     )
 
 
-def test_a_verification_that_is_asked_to_end_says_by_what(tmp_path, monkeypatch) -> None:
+def test_a_verification_that_is_asked_to_end_says_by_what(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The signal is told, as of a training."""
     make().fit(noise(), epochs=2, out=tmp_path / "run")
     real = TrainingEngine.steps
 
-    def steps(self, first, hyper):
+    def steps(self: TrainingEngine, first: int, hyper: Array) -> Array:
         signal.raise_signal(signal.SIGTERM)
         return real(self, first, hyper)
 

@@ -8,8 +8,10 @@ import os
 import re
 import signal
 import sys
+import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from tests.train.small import make, noise
 
 from isoconv import load, nn
 from isoconv.errors import CheckpointError, DataWarning, NotFiniteError
-from isoconv.train import Callback, EarlyStopping, RunFolder, files, session, verify
+from isoconv.train import Callback, EarlyStopping, Run, RunFolder, files, session, verify
 from isoconv.train.optim import SGD
 from isoconv.train.schedule import Constant
 
@@ -33,14 +35,14 @@ CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.
 class Stops(Callback):
     """Ends the training after its second epoch, for a reason of its own."""
 
-    def on_epoch_end(self, run, row) -> None:
+    def on_epoch_end(self, run: Run, row: Mapping[str, Any]) -> None:
         """The end."""
         if row["epoch"] == 2:
             run.stop("enough")
 
 
 @pytest.fixture(autouse=True)
-def each_step_is_saved(monkeypatch) -> None:
+def each_step_is_saved(monkeypatch: pytest.MonkeyPatch) -> None:
     """The number of operations is always the same, however fast the machine is."""
     monkeypatch.setattr(session, "CALL_SECONDS", 0.0)
     monkeypatch.setattr(session, "SHARE", 0)
@@ -80,7 +82,7 @@ CASES: dict[str, tuple[Callable[[Path], Any], Callable[[Path], Any]]] = {
 
 def train_on(out: Path) -> Any:
     """A run of two epochs, and then of three."""
-    seldom = {"keep_checkpoints": False, "save_every": 60}
+    seldom: dict[str, Any] = {"keep_checkpoints": False, "save_every": 60}
     trainer(**seldom).fit(*PARTS, epochs=2, out=out)
     return trainer(**seldom).resume(out, *PARTS, epochs=3)
 
@@ -109,7 +111,7 @@ class Killed:
     def __init__(self, out: Path, at: int) -> None:
         self.out, self.at = str(out), at
         self.done: list[str] = []
-        os.fsync = self.sync
+        os.fsync = self.sync  # type: ignore[assignment]
         sys.addaudithook(self.hook)
 
     def hook(self, event: str, arguments: tuple[Any, ...]) -> None:
@@ -163,7 +165,7 @@ def kill(out: Path, work: Callable[[Path], Any], at: int) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_kill_before_any_operation_changes_nothing(tmp_path, case) -> None:
+def test_a_kill_before_any_operation_changes_nothing(tmp_path: Path, case: str) -> None:
     """Wherever it is killed, and killed again while it goes on, it comes to the same folder."""
     fit, resume = CASES[case]
     fit(tmp_path / "whole")
@@ -198,7 +200,7 @@ def test_a_kill_before_any_operation_changes_nothing(tmp_path, case) -> None:
         if number % 3 == 0:
             # Once more, somewhere in the rest.
             kill(out, go_on, 1 + number * 7 % 40)
-        os.fsync = lambda _: None
+        os.fsync = lambda _: None  # type: ignore[assignment]
         if (out / "receipt.json").exists():
             # As far as it came.
             assert verify(out, None, *PARTS).difference is None
@@ -213,17 +215,20 @@ def test_a_kill_before_any_operation_changes_nothing(tmp_path, case) -> None:
     numbers = iter(range(first, len(done) + 1))
     for number in numbers:
         pair = [number, *itertools.islice(numbers, 1)]
-        lives = [Child(lambda number=number: live_through(number)) for number in pair]
+        lives = [Child(partial(live_through, number)) for number in pair]
         assert [life.answer() == wanted for life in lives] == [True for _ in pair], pair
 
 
-def test_a_full_disk_at_any_write_loses_nothing(tmp_path, monkeypatch) -> None:
+def test_a_full_disk_at_any_write_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What cannot be written ends the training; what was learned is gone on with."""
     fit, resume = CASES["given weights"]
     monkeypatch.setattr(os, "fsync", lambda _: None)
     fit(tmp_path / "whole")
     wanted = content(tmp_path / "whole")
-    real, written = files.replace_file, []
+    real: Callable[..., None] = vars(files)["replace_file"]
+    written: list[Path] = []
 
     def replace(path: Path, content: bytes) -> None:
         written.append(path)
@@ -274,12 +279,12 @@ def within(out: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> list[t
 
     with monkeypatch.context() as patch:
         patch.setattr(RunFolder, "save", note)
-        patch.setattr(session.time, "monotonic", Clock())
+        patch.setattr(time, "monotonic", Clock())
         make(batch_size=2, shard_size=2, **options).fit(noise(40), epochs=1, out=out)
     return places
 
 
-def test_a_long_epoch_is_saved_within(tmp_path, monkeypatch) -> None:
+def test_a_long_epoch_is_saved_within(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By time: each minute, unless another time is said."""
     minute = within(tmp_path / "a", monkeypatch)
     # Twenty steps of ten seconds each, and some for the saves themselves.
@@ -292,14 +297,16 @@ def test_a_long_epoch_is_saved_within(tmp_path, monkeypatch) -> None:
     assert within(tmp_path / "c", monkeypatch, save_every=10_000) == [(0, 0), (1, 0)]
 
 
-def test_slow_saves_take_a_small_part_of_the_time(tmp_path, monkeypatch) -> None:
+def test_slow_saves_take_a_small_part_of_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """After a save that took ten seconds none follows for two hundred."""
     monkeypatch.setattr(session, "SHARE", 20)
     places = within(tmp_path / "run", monkeypatch, save_every=0)
     assert [place for place in places if place[1]] == [(0, 1)]
 
 
-def test_what_diverges_again_says_that_the_checkpoint_stays(tmp_path) -> None:
+def test_what_diverges_again_says_that_the_checkpoint_stays(tmp_path: Path) -> None:
     """Also when it was saved before this process began."""
     out, data = tmp_path / "run", noise(10)
 
@@ -309,9 +316,10 @@ def test_what_diverges_again_says_that_the_checkpoint_stays(tmp_path) -> None:
             batch_size=4, schedule=Constant(), clip_norm=None,
         )  # fmt: skip
 
-    for train in (
+    trainings: tuple[Callable[[], Any], ...] = (
         lambda: diverging().fit(data, epochs=2, out=out),
         lambda: diverging().resume(out, data),
-    ):
+    )
+    for train in trainings:
         with pytest.raises(NotFiniteError, match="The last good checkpoint stays"):
             train()

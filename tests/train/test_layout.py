@@ -8,6 +8,9 @@ import resource
 import shutil
 import struct
 import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.train.small import make, noise
@@ -23,7 +26,7 @@ from isoconv.train.stored import check_files
 
 
 @pytest.fixture(scope="module")
-def original(tmp_path_factory):
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run."""
     out = tmp_path_factory.mktemp("layout") / "run"
     make(keep_checkpoints=True).fit(noise(), noise(10, 1), epochs=2, out=out)
@@ -31,17 +34,17 @@ def original(tmp_path_factory):
 
 
 @pytest.fixture
-def run(original, tmp_path):
+def run(original: Path, tmp_path: Path) -> Path:
     """A copy of it to spoil."""
     return shutil.copytree(original, tmp_path / "run")
 
 
-def signed(receipt) -> None:
+def signed(receipt: dict[str, Any]) -> None:
     """A receipt with a digest that fits."""
     receipt["digest"] = receipt_digest(receipt)
 
 
-def no_change(content) -> None:
+def no_change(content: dict[str, Any]) -> None:
     """A file without a digest."""
 
 
@@ -52,7 +55,7 @@ READERS = {
 }
 
 
-def test_all_faults_of_a_file_are_told_at_once(run) -> None:
+def test_all_faults_of_a_file_are_told_at_once(run: Path) -> None:
     """File, place, rule and value of each."""
     path = run / "receipt.json"
     content = json.loads(path.read_text())
@@ -81,14 +84,14 @@ def test_all_faults_of_a_file_are_told_at_once(run) -> None:
                               "got '0.5'")  # fmt: skip
 
 
-HOSTILE = (
+HOSTILE: tuple[Any, ...] = (
     10**15, -(10**15), 10**19, 1e308, -0.5, True, None, "", "x" * 70_000, "\x1b[2J\u202e", "\udcff",
     [], {}, [[[[]]]], {"type": "SGD"}, {"same": 0}, [10**12] * 4,
 )  # fmt: skip
 
 
 @pytest.mark.parametrize("file", READERS)
-def test_whatever_stands_in_a_file_it_is_read_or_refused(run, file) -> None:
+def test_whatever_stands_in_a_file_it_is_read_or_refused(run: Path, file: str) -> None:
     """Every value of every file in turn by whatever JSON can hold: an error that names the file."""
     path = run / file
     before = path.read_text()
@@ -117,7 +120,7 @@ def test_whatever_stands_in_a_file_it_is_read_or_refused(run, file) -> None:
 
 
 @pytest.mark.parametrize("file", [*READERS, "metrics.jsonl", "steps.jsonl", "samples.csv"])
-def test_what_is_no_file_is_not_waited_for(run, file) -> None:
+def test_what_is_no_file_is_not_waited_for(run: Path, file: str) -> None:
     """A pipe, a folder and a device in place of each text."""
     path = run / file
     for make_it in (os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero")):
@@ -130,7 +133,9 @@ def test_what_is_no_file_is_not_waited_for(run, file) -> None:
 
 
 @pytest.mark.parametrize("file", [*READERS, "metrics.jsonl", "steps.jsonl"])
-def test_no_more_memory_is_taken_than_there_is(run, file, monkeypatch) -> None:
+def test_no_more_memory_is_taken_than_there_is(
+    run: Path, file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What a file may become is asked for before it is read."""
     monkeypatch.setattr("isoconv.memory.available_memory", lambda: 2**25)
     path = run / file
@@ -140,7 +145,7 @@ def test_no_more_memory_is_taken_than_there_is(run, file, monkeypatch) -> None:
         check_files(Receipt.read(run))
 
 
-def test_a_text_that_is_too_long_is_refused(run) -> None:
+def test_a_text_that_is_too_long_is_refused(run: Path) -> None:
     """More than a gigabyte is no receipt, and nothing of it is read."""
     path = run / "receipt.json"
     with path.open("r+b") as opened:
@@ -154,7 +159,7 @@ def test_a_text_that_is_too_long_is_refused(run) -> None:
 # Headers of arrays
 
 
-def with_header(path, alter) -> None:
+def with_header(path: Path, alter: Callable[..., Any]) -> None:
     """Write a file of arrays whose header was altered."""
     content = path.read_bytes()
     (size,) = struct.unpack("<Q", content[:8])
@@ -182,7 +187,7 @@ def with_header(path, alter) -> None:
         ({"added": 1}, r"0\.bias\.added must not be there"),
     ],
 )
-def test_a_header_is_held_to_its_schema(run, entry, message) -> None:
+def test_a_header_is_held_to_its_schema(run: Path, entry: dict[str, Any], message: str) -> None:
     """Sizes are computed before memory is taken, and every byte is an array's."""
     path = run / "weights.safetensors"
     with_header(path, lambda header: header["0.bias"].update(entry))
@@ -194,7 +199,7 @@ def test_a_header_is_held_to_its_schema(run, entry, message) -> None:
         ic.load(path)
 
 
-def test_a_header_names_texts_alone(run) -> None:
+def test_a_header_names_texts_alone(run: Path) -> None:
     """Notes that are no texts, and names that no UTF-8 has."""
     path = run / "weights.safetensors"
     before = path.read_bytes()
@@ -211,7 +216,7 @@ def test_a_header_names_texts_alone(run) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 7, 8, 100])
-def test_a_file_that_ends_within_its_header_is_refused(run, size) -> None:
+def test_a_file_that_ends_within_its_header_is_refused(run: Path, size: int) -> None:
     """Also the empty one."""
     path = run / "weights.safetensors"
     path.write_bytes(path.read_bytes()[:size])
@@ -219,7 +224,7 @@ def test_a_file_that_ends_within_its_header_is_refused(run, size) -> None:
         storage.read(path)
 
 
-def test_what_others_wrote_is_read(tmp_path) -> None:
+def test_what_others_wrote_is_read(tmp_path: Path) -> None:
     """Every dtype that NumPy has, in files with notes of their own."""
     import numpy as np
     from safetensors.numpy import save
@@ -240,7 +245,7 @@ def test_what_others_wrote_is_read(tmp_path) -> None:
         assert found[name].flags.writeable
 
 
-def test_settings_of_a_run_are_bounded(run) -> None:
+def test_settings_of_a_run_are_bounded(run: Path) -> None:
     """A trainer is made of no numbers that no arithmetic takes."""
     path = run / "run.json"
     before = path.read_text()

@@ -8,10 +8,13 @@ import resource
 import struct
 import time
 import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from tests.train.small import make, network, noise
+from tests.train.small import folder_of, make, network, noise
 
 import isoconv as ic
 from isoconv import nn
@@ -20,7 +23,7 @@ from isoconv.nn import models, storage
 from isoconv.nn.architecture import MOST_CALLS, architecture_of, model_of, own_class
 from isoconv.nn.plain import canonical
 from isoconv.nn.record import with_weights
-from isoconv.train import Callback, EarlyStopping, evaluate
+from isoconv.train import Callback, EarlyStopping, Run, evaluate
 from isoconv.train.schedule import Constant
 
 TRAIN, HELD = noise(28), noise(14, 3)
@@ -29,10 +32,10 @@ TRAIN, HELD = noise(28), noise(14, 3)
 class Own(nn.Module):
     """A class of a person's own."""
 
-    def __init__(self, features=2) -> None:
+    def __init__(self, features: int = 2) -> None:
         self.body, self.last = nn.Conv2d(3, 3), nn.Linear(features)
 
-    def forward(self, x):
+    def forward(self, x: nn.Tensor) -> nn.Tensor:
         """The images through both layers."""
         return self.last(nn.functional.flatten(nn.functional.relu(self.body(x))))
 
@@ -41,20 +44,20 @@ class Remembers(Callback):
     """What the model answers after each epoch."""
 
     def __init__(self) -> None:
-        self.answers = []
+        self.answers: list[bytes] = []
 
-    def on_train_begin(self, run) -> None:
+    def on_train_begin(self, run: Run) -> None:
         """Note it before the first epoch, too."""
         self.answers.append(run.model.predict(HELD.images).tobytes())
 
-    def on_epoch_end(self, run, row) -> None:
+    def on_epoch_end(self, run: Run, row: Mapping[str, Any]) -> None:
         """Note it."""
         assert len(self.answers) == row["epoch"]
         self.on_train_begin(run)
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, list[bytes]]:
     """A run whose best epoch is not its last one, and what its model answered all the time."""
     remembers = Remembers()
     trainer = make(
@@ -73,10 +76,10 @@ def trained(tmp_path_factory):
 # What is found
 
 
-def test_a_run_folder_gives_its_model(trained) -> None:
+def test_a_run_folder_gives_its_model(trained: tuple[Run, list[bytes]]) -> None:
     """It answers as the trained one, bit for bit, and is as good as the history says."""
     run, answers = trained
-    model = ic.load(run.folder)
+    model = ic.load(folder_of(run))
     assert model.predict(HELD.images).tobytes() == run.model.predict(HELD.images).tobytes()
     assert model.predict(HELD.images).tobytes() == answers[-1]
     assert model.describe() == run.model.describe()
@@ -87,25 +90,25 @@ def test_a_run_folder_gives_its_model(trained) -> None:
     assert measured.top1 == hits.mean()
 
 
-def test_the_best_epoch_and_every_kept_one(trained) -> None:
+def test_the_best_epoch_and_every_kept_one(trained: tuple[Run, list[bytes]]) -> None:
     """Each is the model as it was at that moment."""
     run, answers = trained
-    best = ic.load(run.folder, best=True)
+    best = ic.load(folder_of(run), best=True)
     assert best.predict(HELD.images).tobytes() == answers[run.best_epoch]
     for epoch, answer in enumerate(answers):
-        assert ic.load(run.folder, epoch=epoch).predict(HELD.images).tobytes() == answer
+        assert ic.load(folder_of(run), epoch=epoch).predict(HELD.images).tobytes() == answer
 
 
-def test_files_of_a_run_are_models_too(trained, tmp_path) -> None:
+def test_files_of_a_run_are_models_too(trained: tuple[Run, list[bytes]], tmp_path: Path) -> None:
     """Weights, kept checkpoints, the last one, and what a model saves of itself."""
     run, answers = trained
-    (last,) = (run.folder / "checkpoints").glob("last-*.safetensors")
+    (last,) = (folder_of(run) / "checkpoints").glob("last-*.safetensors")
     saved = tmp_path / "model.safetensors"
     run.model.save(saved)
     for path, answer in (
-        (run.folder / "weights.safetensors", answers[-1]),
-        (run.folder / "best.safetensors", answers[run.best_epoch]),
-        (run.folder / "checkpoints" / "epoch-00001.safetensors", answers[1]),
+        (folder_of(run) / "weights.safetensors", answers[-1]),
+        (folder_of(run) / "best.safetensors", answers[run.best_epoch]),
+        (folder_of(run) / "checkpoints" / "epoch-00001.safetensors", answers[1]),
         (last, answers[-1]),
         (saved, answers[-1]),
         (str(saved), answers[-1]),
@@ -114,7 +117,7 @@ def test_files_of_a_run_are_models_too(trained, tmp_path) -> None:
         assert network().load(path).predict(HELD.images).tobytes() == answer
 
 
-def test_all_that_belongs_to_a_model_comes_back(tmp_path) -> None:
+def test_all_that_belongs_to_a_model_comes_back(tmp_path: Path) -> None:
     """Names of classes, the kind of images, and that it may be trained on."""
     data = ic.data.Dataset.from_arrays(TRAIN.images, TRAIN.labels, ["cat", "dog"])
     run = make().fit(data, epochs=1, out=tmp_path / "run")
@@ -122,6 +125,8 @@ def test_all_that_belongs_to_a_model_comes_back(tmp_path) -> None:
     assert model.class_names == ("cat", "dog")
     assert model.input_shape == (6, 6, 1)
     assert model.trained_on == run.model.trained_on
+    assert model.normalisation is not None
+    assert run.model.normalisation is not None
     assert [x.tobytes() for x in model.normalisation] == [
         x.tobytes() for x in run.model.normalisation
     ]
@@ -131,7 +136,7 @@ def test_all_that_belongs_to_a_model_comes_back(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("name", models.MODELS)
-def test_ready_models_come_back(name) -> None:
+def test_ready_models_come_back(name: str) -> None:
     """Each is made again of what would stand in a file."""
     model = models.create(name, 3, (32, 32, 3))
     plain = json.loads(canonical(architecture_of(model)))
@@ -140,7 +145,7 @@ def test_ready_models_come_back(name) -> None:
     assert str(again.summary((32, 32, 3))) == str(model.summary((32, 32, 3)))
 
 
-def test_a_class_of_ones_own_must_be_given(tmp_path) -> None:
+def test_a_class_of_ones_own_must_be_given(tmp_path: Path) -> None:
     """It is no data; with model= everything else comes from the file."""
     run = make(Own(), augmentation=None).fit(TRAIN, HELD, epochs=1, out=tmp_path / "run")
     with pytest.raises(CheckpointError, match=r"own class, which is not stored.*model=…"):
@@ -154,49 +159,50 @@ def test_a_class_of_ones_own_must_be_given(tmp_path) -> None:
     with pytest.raises(CheckpointError, match=r"missing: 1\.bias, 1\.weight"):
         ic.load(tmp_path / "run", model=nn.Sequential(nn.Flatten(), nn.Linear(2)))
     with pytest.raises(ArgumentError, match="model must be a Module; got the class Own itself"):
-        ic.load(tmp_path / "run", model=Own)
+        ic.load(tmp_path / "run", model=Own)  # type: ignore[arg-type]
 
 
-def test_a_given_model_of_another_architecture_is_refused(trained) -> None:
+def test_a_given_model_of_another_architecture_is_refused(trained: tuple[Run, list[bytes]]) -> None:
     """The library's own layers are compared with those of the file."""
     run, _ = trained
     other = nn.Sequential(*network().steps[:2], nn.functional.tanh, *network().steps[3:])
     with pytest.raises(CheckpointError, match=r"the file's architecture is .*, the given one is"):
-        ic.load(run.folder, model=other)
-    assert ic.load(run.folder, model=network()).digest() == run.digest
+        ic.load(folder_of(run), model=other)
+    assert ic.load(folder_of(run), model=network()).digest() == run.digest
     with pytest.raises(CheckpointError, match=r"another model.*missing: body\.bias"):
-        ic.load(run.folder / "weights.safetensors", model=Own())
+        ic.load(folder_of(run) / "weights.safetensors", model=Own())
 
 
-def test_what_is_not_there_is_told(tmp_path, trained) -> None:
+def test_what_is_not_there_is_told(tmp_path: Path, trained: tuple[Run, list[bytes]]) -> None:
     """Each way to ask for nothing says what there is instead."""
     run, _ = trained
     with pytest.raises(ArgumentError, match="give best or epoch; got both, epoch=1"):
-        ic.load(run.folder, best=True, epoch=1)
+        ic.load(folder_of(run), best=True, epoch=1)
     with pytest.raises(ArgumentError, match="choose within a run folder"):
-        ic.load(run.folder / "weights.safetensors", best=True)
+        ic.load(folder_of(run) / "weights.safetensors", best=True)
     with pytest.raises(CheckpointError, match="no checkpoint of the state after epoch 99; kept ar"):
-        ic.load(run.folder, epoch=99)
-    for wrong in (-1, True, "1", 1.0):
+        ic.load(folder_of(run), epoch=99)
+    others: tuple[Any, ...] = (-1, True, "1", 1.0)
+    for wrong in others:
         with pytest.raises(ArgumentError, match="epoch must be a whole number of at least 0"):
-            ic.load(run.folder, epoch=wrong)
+            ic.load(folder_of(run), epoch=wrong)
     with pytest.raises(CheckpointError, match=r"a run is a folder with run\.json"):
         ic.load(tmp_path)
     with pytest.raises(CheckpointError, match="there is no run and no saved model at"):
         ic.load(tmp_path / "none.safetensors")
     with pytest.raises(CheckpointError, match="cannot be read as saved weights"):
-        ic.load(run.folder / "run.json")
+        ic.load(folder_of(run) / "run.json")
     bare = tmp_path / "bare.safetensors"
     storage.write(bare, run.model.weights, {})
     with pytest.raises(CheckpointError, match=r"has no record of its model.*load_weights"):
         ic.load(bare)
 
 
-def test_a_run_that_did_not_end_says_how_to_go_on(tmp_path) -> None:
+def test_a_run_that_did_not_end_says_how_to_go_on(tmp_path: Path) -> None:
     """Its best epoch so far can be had."""
 
     class PowerCut(Callback):
-        def on_epoch_end(self, run, row) -> None:
+        def on_epoch_end(self, run: Run, row: Mapping[str, Any]) -> None:
             raise RuntimeError(f"power cut in {run} after {row}")
 
     out = tmp_path / "run"
@@ -213,7 +219,9 @@ def test_a_run_that_did_not_end_says_how_to_go_on(tmp_path) -> None:
 # What was altered
 
 
-def rewrite(path, change=None, forge=True, **entries) -> None:
+def rewrite(
+    path: Path, change: Callable[..., Any] | None = None, forge: bool = True, **entries: Any
+) -> None:
     """Change the record of a file, with a digest that fits if it is forged."""
     arrays, record = storage.read(path)
     record = {**record, **entries}
@@ -226,14 +234,14 @@ def rewrite(path, change=None, forge=True, **entries) -> None:
 
 
 @pytest.fixture
-def file(tmp_path):
+def file(tmp_path: Path) -> Path:
     """A saved model."""
     path = tmp_path / "model.safetensors"
     network().build((6, 6, 1)).save(path)
     return path
 
 
-def test_altered_weights_are_refused(file) -> None:
+def test_altered_weights_are_refused(file: Path) -> None:
     """One bit of one element."""
     arrays, record = storage.read(file)
     spoiled = arrays["0.weight"].copy()
@@ -254,7 +262,7 @@ def test_altered_weights_are_refused(file) -> None:
     ],
     ids=lambda entries: next(iter(entries)),
 )
-def test_an_altered_record_is_refused(file, entries) -> None:
+def test_an_altered_record_is_refused(file: Path, entries: dict[str, Any]) -> None:
     """Its digest does not fit, whatever was changed."""
     rewrite(file, forge=False, **entries)
     with pytest.raises(CheckpointError, match=r"record of the model in .* was edited"):
@@ -299,7 +307,9 @@ def test_an_altered_record_is_refused(file, entries) -> None:
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_a_record_that_makes_no_sense_is_refused(file, entries, message) -> None:
+def test_a_record_that_makes_no_sense_is_refused(
+    file: Path, entries: dict[str, Any], message: str
+) -> None:
     """Also with a digest that fits."""
     rewrite(file, **entries)
     with pytest.raises(CheckpointError, match=message):
@@ -354,14 +364,16 @@ def test_a_record_that_makes_no_sense_is_refused(file, entries, message) -> None
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_an_architecture_that_makes_no_sense_is_refused(file, layer, message) -> None:
+def test_an_architecture_that_makes_no_sense_is_refused(
+    file: Path, layer: Any, message: str
+) -> None:
     """Unknown names, settings of a wrong kind, layers that hold themselves: nothing is run."""
     rewrite(file, lambda record: record["architecture"]["steps"].__setitem__(2, layer))
     with pytest.raises(CheckpointError, match=message):
         ic.load(file)
 
 
-def write_text(path, architecture) -> None:
+def write_text(path: Path, architecture: bytes) -> None:
     """A file whose record has an architecture of any text, with a digest that fits."""
     arrays, record = storage.read(path)
     del record["digest"]
@@ -376,12 +388,12 @@ def write_text(path, architecture) -> None:
     path.write_bytes(struct.pack("<Q", len(made)) + made + content[8 + size :])
 
 
-def nested(depth):
+def nested(depth: int) -> bytes:
     """Models inside models."""
     return b'{"steps":[' * depth + b'{"type":"ReLU"}' + b'],"type":"Sequential"}' * depth
 
 
-def doubled(depth):
+def doubled(depth: int) -> bytes:
     """Each layer is the one before, twice."""
     first = {"type": "Sequential", "steps": [{"type": "ReLU"}, {"same": 2}]}
     steps = [first, {"type": "Sequential", "steps": [{"same": 1}, {"same": 1}]}]
@@ -410,7 +422,7 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("name", BOMBS)
-def test_bombs_do_not_go_off(file, name) -> None:
+def test_bombs_do_not_go_off(file: Path, name: str) -> None:
     """Whatever a record asks for, it is refused in a moment and in little memory."""
     text, message = BOMBS[name]
     write_text(file, text)
@@ -422,20 +434,22 @@ def test_bombs_do_not_go_off(file, name) -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000
 
 
-def test_as_much_as_is_allowed_is_read_quickly(file) -> None:
+def test_as_much_as_is_allowed_is_read_quickly(file: Path) -> None:
     """A model at the bound of uses is made and traced."""
     layers = [{"type": "ReLU"}] * (MOST_CALLS - 1)
     model = nn.Sequential()
     model.build((6, 6, 1)).save(file)
     rewrite(file, architecture={"type": "Sequential", "steps": layers})
     begin = time.perf_counter()
-    assert len(ic.load(file)) == MOST_CALLS - 1
+    loaded = ic.load(file)
+    assert isinstance(loaded, nn.Sequential)
+    assert len(loaded) == MOST_CALLS - 1
     assert time.perf_counter() - begin < 20
 
 
-def test_what_could_not_be_read_is_not_written(tmp_path) -> None:
+def test_what_could_not_be_read_is_not_written(tmp_path: Path) -> None:
     """A model too deep for a record has none and says why; one with too long names is refused."""
-    deep = nn.ReLU()
+    deep: nn.Module = nn.ReLU()
     for _ in range(60):
         deep = nn.Sequential(deep)
     path = tmp_path / "deep.safetensors"
@@ -449,7 +463,7 @@ def test_what_could_not_be_read_is_not_written(tmp_path) -> None:
         model.save(path)
 
 
-def test_a_header_is_read_to_its_last_entry(file) -> None:
+def test_a_header_is_read_to_its_last_entry(file: Path) -> None:
     """What the format's reader passes over is refused: entries more, keys that stand twice."""
     content = file.read_bytes()
     (size,) = struct.unpack("<Q", content[:8])
@@ -470,7 +484,7 @@ def test_a_header_is_read_to_its_last_entry(file) -> None:
             ic.load(file)
 
 
-def test_nothing_is_warned_of(file) -> None:
+def test_nothing_is_warned_of(file: Path) -> None:
     """A refused number is an error alone."""
     rewrite(file, normalisation={"scale": ["0x1p+200"], "offset": ["0x0p+0"]})
     with warnings.catch_warnings():

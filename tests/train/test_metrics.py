@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from isoconv import nn
 from isoconv.data import Dataset, normalisation
 from isoconv.errors import ArgumentError, DataError, DTypeError, ShapeError
+from isoconv.graph.operation import Array
 from isoconv.train import Normalisation, Trainer, evaluate
 from isoconv.train.metrics import as_dataset, normalisation_of
 from isoconv.train.optim import SGD
@@ -18,7 +20,7 @@ CLASSES = 7
 
 
 @pytest.fixture(scope="module")
-def data():
+def data() -> Dataset:
     """Noise with labels; class 6 has no image."""
     rng = np.random.default_rng(5)
     labels = rng.integers(0, CLASSES - 1, 50)
@@ -26,19 +28,19 @@ def data():
     return Dataset.from_arrays(pixels, labels, [str(k) for k in range(CLASSES)])
 
 
-def linear():
+def linear() -> nn.Sequential:
     """The smallest classifier."""
     return nn.Sequential(nn.Flatten(), nn.Linear(CLASSES)).build((4, 4, 1), seed=2)
 
 
-def logits_of(model, data, constants):
+def logits_of(model: nn.Sequential, data: Dataset, constants: Normalisation) -> Array:
     """The classifier in float64."""
     weights = {name: array.astype(np.float64) for name, array in model.weights.items()}
     x = data.images * constants.scale.astype(np.float64) + constants.offset
     return x.reshape(len(x), -1) @ weights["1.weight"] + weights["1.bias"]
 
 
-def test_evaluation_is_what_numpy_says(data) -> None:
+def test_evaluation_is_what_numpy_says(data: Dataset) -> None:
     """Loss, hits, confusion matrix and accuracy by class, with a class that has no image."""
     model, constants = linear(), Normalisation(*normalisation(data))
     found = evaluate(model, data, normalisation=constants, threads=2)
@@ -46,6 +48,7 @@ def test_evaluation_is_what_numpy_says(data) -> None:
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     probabilities = powers / powers.sum(axis=1, keepdims=True)
     own = probabilities[np.arange(50), data.labels]
+    assert found.probabilities is not None
     np.testing.assert_allclose(found.probabilities, probabilities, rtol=1e-4, atol=1e-6)
     assert found.loss == pytest.approx(-np.log(own).mean(), rel=1e-5)
     predictions = logits.argmax(axis=1)
@@ -63,17 +66,19 @@ def test_evaluation_is_what_numpy_says(data) -> None:
     assert np.isnan(found.class_accuracy[6])
 
 
-def test_threads_change_no_bit(data) -> None:
+def test_threads_change_no_bit(data: Dataset) -> None:
     """Loss and probabilities are the same with any number of threads."""
     constants = Normalisation(*normalisation(data))
     one, three = (
         evaluate(linear(), data, normalisation=constants, threads=threads) for threads in (1, 3)
     )
     assert one.loss == three.loss
+    assert one.probabilities is not None
+    assert three.probabilities is not None
     assert one.probabilities.tobytes() == three.probabilities.tobytes()
 
 
-def test_a_trained_model_brings_its_normalisation(data) -> None:
+def test_a_trained_model_brings_its_normalisation(data: Dataset) -> None:
     """After training the model is measured as the trainer measured it."""
     model = linear()
     run = Trainer(model, optimizer=SGD(0.1), batch_size=16, progress=False).fit(
@@ -84,7 +89,7 @@ def test_a_trained_model_brings_its_normalisation(data) -> None:
     assert normalisation_of(linear()) is None
 
 
-def test_the_data_are_those_of_the_training(data) -> None:
+def test_the_data_are_those_of_the_training(data: Dataset) -> None:
     """Classes are matched by name; images of another kind are refused, or scaled on demand."""
     model = linear()
     names = [f"kind {k}" for k in range(CLASSES)]
@@ -102,7 +107,7 @@ def test_the_data_are_those_of_the_training(data) -> None:
     assert evaluate(model, (floats, data.labels), scale=1).loss == wanted.loss
 
 
-def test_regression_and_binary(data) -> None:
+def test_regression_and_binary(data: Dataset) -> None:
     """Without classes there is a loss, and the outputs are the predictions."""
     targets = np.linspace(0, 1, 50 * CLASSES, dtype=np.float32).reshape(50, CLASSES)
     pair = (data.images.astype(np.float32) / np.float32(255), targets)
@@ -112,13 +117,14 @@ def test_regression_and_binary(data) -> None:
     assert (found.top1, found.top5, found.probabilities) == (None, None, None)
     assert found.confusion.shape == (0, 0)
     found = evaluate(linear(), pair, loss="bce")
+    assert found.probabilities is not None
     np.testing.assert_allclose(found.probabilities, 1 / (1 + np.exp(-found.predictions)), rtol=1e-6)
     p = found.probabilities.astype(np.float64)
     loss = -(targets * np.log(p) + (1 - targets) * np.log(1 - p)).mean()
     assert found.loss == pytest.approx(loss, rel=1e-5)
 
 
-def test_what_does_not_fit_is_named(data) -> None:
+def test_what_does_not_fit_is_named(data: Dataset) -> None:
     """An unbuilt model, other images, labels out of range."""
     with pytest.raises(ArgumentError, match="only a built model can be evaluated"):
         evaluate(nn.Sequential(nn.Flatten(), nn.Linear(2)), data)
@@ -146,7 +152,7 @@ def test_what_does_not_fit_is_named(data) -> None:
         (None, "None$"),
     ],
 )
-def test_data_that_are_none(given, got) -> None:
+def test_data_that_are_none(given: Any, got: str) -> None:
     """What was given is shown, and what was meant, perhaps."""
     with pytest.raises(ArgumentError, match=rf"pair \(images, labels\) in one tuple; got {got}"):
         as_dataset(given, "data")

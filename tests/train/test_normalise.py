@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from tests.train.small import make, network, noise
@@ -9,28 +13,28 @@ from tests.train.small import make, network, noise
 from isoconv import nn
 from isoconv.data import Dataset, normalisation
 from isoconv.errors import ArgumentError
-from isoconv.train import Callback, evaluate, verify
+from isoconv.train import Callback, Run, evaluate, verify
 
 
-def bright(count=28, seed=3):
+def bright(count: int = 28, seed: int = 3) -> Dataset:
     """Images that are brighter than those of `noise`."""
     data = noise(count, seed)
     return Dataset.from_arrays(data.images // 2 + 120, data.labels)
 
 
-def trained(**settings):
+def trained(**settings: Any) -> nn.Sequential:
     """A model that was trained on noise."""
     model = network()
     make(model, **settings).fit(noise(), epochs=1)
     return model
 
 
-def constants(model):
+def constants(model: nn.Module) -> list[bytes] | None:
     """Its normalisation as bytes."""
     return None if model.normalisation is None else [x.tobytes() for x in model.normalisation]
 
 
-def of(data):
+def of(data: Dataset) -> list[bytes]:
     """The normalisation that data ask for, as bytes."""
     return [x.tobytes() for x in normalisation(data)]
 
@@ -56,11 +60,11 @@ def test_the_same_images_need_none() -> None:
     assert constants(built) == of(bright())
 
 
-def test_keep_goes_on_with_the_models_own(tmp_path) -> None:
+def test_keep_goes_on_with_the_models_own(tmp_path: Path) -> None:
     """The constants of the first training stay, in the receipt, a resume and a verification."""
 
     class PowerCut(Callback):
-        def on_epoch_end(self, run, row) -> None:
+        def on_epoch_end(self, run: Run, row: Mapping[str, Any]) -> None:
             raise RuntimeError(f"power cut in {run} after {row}")
 
     whole = make(trained(), normalise="keep").fit(bright(), epochs=2)
@@ -83,7 +87,7 @@ def test_keep_goes_on_with_the_models_own(tmp_path) -> None:
     assert constants(other) == of(noise())
 
 
-def test_anew_takes_that_of_the_images(tmp_path) -> None:
+def test_anew_takes_that_of_the_images(tmp_path: Path) -> None:
     """It is said, for what the model learned belongs to the other one."""
     model = trained()
     run = make(model, normalise="anew").fit(bright(), epochs=1, out=tmp_path / "run")
@@ -120,7 +124,7 @@ def test_keep_needs_something_to_keep() -> None:
     with pytest.raises(ArgumentError, match="trained with the normalisation of other images"):
         make(trained()).fit(floats, epochs=1)
     by_hand = network().build((6, 6, 1))
-    by_hand.normalisation = np.float32([0.5]), np.float32([1])
+    by_hand.normalisation = np.array([0.5], np.float32), np.array([1], np.float32)
     make(by_hand, normalise="keep").fit(noise(), epochs=1)
     assert [float(x[0]) for x in by_hand.normalisation] == [0.5, 1.0]
 
@@ -128,16 +132,16 @@ def test_keep_needs_something_to_keep() -> None:
 # Weights
 
 
-def test_a_trained_body_in_a_new_model_goes_on_from_its_weights(tmp_path) -> None:
+def test_a_trained_body_in_a_new_model_goes_on_from_its_weights(tmp_path: Path) -> None:
     """Layers that have weights keep them; new ones are drawn from the trainer's seed."""
     body = trained()
     learned = {name: array.copy() for name, array in body.weights.items()}
 
-    def whole():
+    def whole() -> nn.Sequential:
         return nn.Sequential(*body.steps[:-1], nn.Linear(2))
 
     class First(Callback):
-        def on_train_begin(self, run) -> None:
+        def on_train_begin(self, run: Run) -> None:
             self.weights = run.model.weights
 
     first, other = First(), First()

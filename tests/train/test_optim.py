@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 
 from isoconv.errors import ArgumentError
+from isoconv.graph.operation import Array
 from isoconv.graph.verify import verify
 from isoconv.ops.interpret import interpret
 from isoconv.train.optim import SGD, Adam, AdamW, Optimizer
@@ -14,7 +18,9 @@ STEPS = 7
 SIZE = 33
 
 
-def run(optimizer, gradients, p, scale=None):
+def run(
+    optimizer: Any, gradients: list[Array] | Array, p: Array, scale: float | None = None
+) -> tuple[Array, dict[str, Array]]:
     """The parameters after some steps of the update graph, and the slots."""
     graph = verify(optimizer.update_graph(p.size, scale is not None))
     slots = {f"slot:{name}": np.zeros_like(p) for name in optimizer.slots}
@@ -30,13 +36,15 @@ def run(optimizer, gradients, p, scale=None):
 
 
 @pytest.fixture
-def numbers():
+def numbers() -> tuple[Array, Array]:
     """First parameters and the gradients of some steps."""
     rng = np.random.default_rng(3)
     return rng.normal(size=(STEPS, SIZE)).astype(np.float32), rng.normal(size=SIZE).astype("f4")
 
 
-def sgd_loop(gradients, p, lr, momentum, nesterov, decay):
+def sgd_loop(
+    gradients: Array, p: Array, lr: float, momentum: float, nesterov: bool, decay: float
+) -> Array:
     """SGD one number at a time, float32 rounded after each operation."""
     f = np.float32
     result = p.copy()
@@ -56,7 +64,9 @@ def sgd_loop(gradients, p, lr, momentum, nesterov, decay):
 
 @pytest.mark.parametrize(("momentum", "nesterov"), [(0.0, False), (0.9, False), (0.9, True)])
 @pytest.mark.parametrize("decay", [0.0, 5e-4])
-def test_sgd_is_its_formula_bit_for_bit(numbers, momentum, nesterov, decay) -> None:
+def test_sgd_is_its_formula_bit_for_bit(
+    numbers: tuple[Array, Array], momentum: float, nesterov: bool, decay: float
+) -> None:
     """Every combination of momentum, Nesterov and decay equals the loop in all bits."""
     gradients, p = numbers
     found, slots = run(SGD(0.1, momentum, nesterov, decay), gradients, p)
@@ -65,7 +75,16 @@ def test_sgd_is_its_formula_bit_for_bit(numbers, momentum, nesterov, decay) -> N
     assert list(slots) == (["slot:velocity"] if momentum else [])
 
 
-def adam_loop(gradients, p, lr, b1, b2, eps, decay, decoupled):
+def adam_loop(
+    gradients: Array,
+    p: Array,
+    lr: float,
+    b1: float,
+    b2: float,
+    eps: float,
+    decay: float,
+    decoupled: bool,
+) -> Array:
     """Adam one number at a time; the paper's step with rounded corrections."""
     f = np.float32
     result = p.copy()
@@ -89,7 +108,9 @@ def adam_loop(gradients, p, lr, b1, b2, eps, decay, decoupled):
 
 @pytest.mark.parametrize("kind", [Adam, AdamW])
 @pytest.mark.parametrize("decay", [0.0, 0.01])
-def test_adam_is_its_formula_bit_for_bit(numbers, kind, decay) -> None:
+def test_adam_is_its_formula_bit_for_bit(
+    numbers: tuple[Array, Array], kind: type, decay: float
+) -> None:
     """Adam and AdamW with and without decay equal the loop in all bits."""
     gradients, p = numbers
     found, _ = run(kind(0.003, 0.9, 0.99, 1e-7, decay), gradients, p)
@@ -97,7 +118,7 @@ def test_adam_is_its_formula_bit_for_bit(numbers, kind, decay) -> None:
     assert found.tobytes() == wanted.tobytes()
 
 
-def test_first_adam_step_has_the_size_of_the_learning_rate(numbers) -> None:
+def test_first_adam_step_has_the_size_of_the_learning_rate(numbers: tuple[Array, Array]) -> None:
     """After one step every parameter has moved by the learning rate, against the gradient."""
     gradients, p = numbers
     found, _ = run(Adam(0.01), gradients[:1], p)
@@ -105,7 +126,7 @@ def test_first_adam_step_has_the_size_of_the_learning_rate(numbers) -> None:
 
 
 @pytest.mark.parametrize("optimizer", [SGD(0.1, 0.9), Adam(), AdamW()])
-def test_clipping_scales_the_gradient_first(numbers, optimizer) -> None:
+def test_clipping_scales_the_gradient_first(numbers: tuple[Array, Array], optimizer: Any) -> None:
     """With a gradient scale the update is that of the scaled gradients."""
     gradients, p = numbers
     clipped, _ = run(optimizer, gradients, p, scale=0.3)
@@ -114,7 +135,7 @@ def test_clipping_scales_the_gradient_first(numbers, optimizer) -> None:
 
 
 @pytest.mark.parametrize("optimizer", [SGD(0.1, 0.9, True, 0.1), Adam(weight_decay=0.1), AdamW()])
-def test_padding_stays_zero(optimizer) -> None:
+def test_padding_stays_zero(optimizer: Any) -> None:
     """Elements between the arrays of the flat vector are 0 and stay 0."""
     zeros = np.zeros(5, np.float32)
     found, slots = run(optimizer, [zeros] * 3, zeros)
@@ -146,7 +167,7 @@ def test_hyper_rows_have_the_columns_of_hyper() -> None:
         ),
         (lambda: SGD(float("nan")), "learning_rate"),
         (
-            lambda: SGD("0.1"),
+            lambda: SGD("0.1"),  # type: ignore[arg-type]
             r"learning_rate must be a finite number above 0 and at most 3\.4.*; got '0.1'",
         ),
         (lambda: SGD(0.1, momentum=1.0), "momentum must be a finite number at least 0 and below 1"),
@@ -158,7 +179,7 @@ def test_hyper_rows_have_the_columns_of_hyper() -> None:
         (lambda: Adam(10**400), "learning_rate"),
     ],
 )
-def test_bad_settings_are_named(make, message) -> None:
+def test_bad_settings_are_named(make: Callable[..., Any], message: str) -> None:
     """A setting outside its range is refused with its name and value."""
     with pytest.raises(ArgumentError, match=message.replace("(", r"\(")):
         make()

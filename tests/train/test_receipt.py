@@ -8,21 +8,25 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from tests.train.small import make, network, noise
+from tests.train.small import folder_of, make, network, noise
 
 from isoconv.arithmetic import ARITHMETIC_VERSION
 from isoconv.errors import ArgumentError, CheckpointError
-from isoconv.nn import storage
+from isoconv.graph.operation import Array
+from isoconv.nn import Sequential, storage
 from isoconv.nn.plain import canonical
 from isoconv.run.training import TrainingEngine
 from isoconv.train import (
     Callback,
     Interrupted,
     Receipt,
+    Run,
     RunFolder,
     files,
     folder,
@@ -37,17 +41,19 @@ from isoconv.train.schedule import Constant
 EPOCHS = 3
 
 
-def fit(out=None, epochs=EPOCHS, model=None, **settings):
+def fit(
+    out: Path | None = None, epochs: int = EPOCHS, model: Sequential | None = None, **settings: Any
+) -> Run:
     """A run on the small images."""
     return make(model, **settings).fit(noise(), noise(10, 1), epochs=epochs, out=out)
 
 
-def compared(receipt):
+def compared(receipt: dict[str, Any]) -> dict[str, Any]:
     """A receipt without what a machine adds."""
     return {name: value for name, value in receipt.items() if name != "machine"}
 
 
-def dying(*_) -> None:
+def dying(*_: object) -> None:
     """What a power cut does."""
     raise RuntimeError("power cut")
 
@@ -55,11 +61,13 @@ def dying(*_) -> None:
 class Dies(Callback):
     """A power cut after the first epoch."""
 
-    on_epoch_end = dying
+    def on_epoch_end(self, run: Run, row: Mapping[str, Any]) -> None:
+        """Let it come."""
+        dying(run, row)
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run folder that nothing interrupted."""
     out = tmp_path_factory.mktemp("receipts") / "run"
     run = fit(out, threads=1)
@@ -68,14 +76,14 @@ def whole(tmp_path_factory):
 
 
 @pytest.mark.parametrize("threads", [2, 3, 7])
-def test_threads_change_nothing(whole, threads) -> None:
+def test_threads_change_nothing(whole: Run, threads: int) -> None:
     """The receipt is the same for any number of threads, with or without a folder."""
     assert compared(fit(threads=threads).receipt) == compared(whole.receipt)
     assert whole.receipt["machine"]["threads"] == 1
 
 
 @pytest.mark.parametrize("target", ["avx2", "sse", "generic"])
-def test_targets_change_nothing(whole, target) -> None:
+def test_targets_change_nothing(whole: Run, target: str) -> None:
     """The receipt is the same for every instruction set that this machine has."""
     try:
         run = fit(target=target)
@@ -86,11 +94,13 @@ def test_targets_change_nothing(whole, target) -> None:
 
 
 @pytest.mark.parametrize("calls", [1, 3, 4, 7, 12])
-def test_an_interrupt_changes_nothing(whole, tmp_path, monkeypatch, calls) -> None:
+def test_an_interrupt_changes_nothing(
+    whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: int
+) -> None:
     """Interrupted in any step and resumed, a run has the receipt of one that ran through."""
     real, done = TrainingEngine.steps, []
 
-    def steps(self, first, hyper):
+    def steps(self: TrainingEngine, first: int, hyper: Array) -> Array:
         done.append(first)
         if len(done) == calls:
             signal.raise_signal(signal.SIGINT)
@@ -108,23 +118,25 @@ def test_an_interrupt_changes_nothing(whole, tmp_path, monkeypatch, calls) -> No
     make(threads=1).resume(out, noise(), noise(10, 1))
     after = json.loads((out / "receipt.json").read_text())
     assert compared(after) == compared(whole.receipt)
-    steps_file = whole.folder / "steps.jsonl"
+    steps_file = folder_of(whole) / "steps.jsonl"
     assert (out / "steps.jsonl").read_bytes() == steps_file.read_bytes()
 
 
 @pytest.mark.parametrize("name", ["last.json", "receipt.json", "steps.jsonl", "best.safetensors"])
-def test_a_kill_between_two_files_changes_nothing(whole, tmp_path, monkeypatch, name) -> None:
+def test_a_kill_between_two_files_changes_nothing(
+    whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     """Killed before one of the second epoch's files is replaced, a run goes on to the same end."""
     written = []
 
-    def dies_before(real):
-        def write(*arguments):
+    def dies_before(real: Callable[..., Any]) -> Callable[..., Any]:
+        def write(*arguments: Any) -> None:
             path = next(item for item in arguments if isinstance(item, Path))
             written.append(path.name)
             # The start writes all but the best weights, which the first epoch writes.
             if written.count(name) == (1 if name == "best.safetensors" else 3):
                 raise RuntimeError("power cut")
-            return real(*arguments)
+            real(*arguments)
 
         return write
 
@@ -139,7 +151,9 @@ def test_a_kill_between_two_files_changes_nothing(whole, tmp_path, monkeypatch, 
     assert compared(after) == compared(whole.receipt)
 
 
-def test_a_kill_before_the_first_receipt_changes_nothing(whole, tmp_path, monkeypatch) -> None:
+def test_a_kill_before_the_first_receipt_changes_nothing(
+    whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A run that died when its folder had no receipt yet is begun anew in the same folder."""
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
@@ -157,7 +171,7 @@ def test_a_kill_before_the_first_receipt_changes_nothing(whole, tmp_path, monkey
     assert RunFolder(out).kept_epochs() == []
 
 
-def test_the_receipt_tells_all(whole) -> None:
+def test_the_receipt_tells_all(whole: Run) -> None:
     """Versions, model, settings, data, digests and metrics stand where the page says."""
     receipt = whole.receipt
     assert receipt["arithmetic"] == ARITHMETIC_VERSION
@@ -170,7 +184,7 @@ def test_the_receipt_tells_all(whole) -> None:
     assert receipt["model"]["output_shape"] == [2]
     assert receipt["start"] == "seed"
     assert receipt["split"] == {}
-    samples = (whole.folder / "samples.csv").read_bytes()
+    samples = (folder_of(whole) / "samples.csv").read_bytes()
     assert receipt["samples_sha256"] == hashlib.sha256(samples).hexdigest()
     about = receipt["record"]
     assert about["architecture"]["steps"][1]["type"] == "BatchNorm"
@@ -194,9 +208,9 @@ def test_the_receipt_tells_all(whole) -> None:
         assert float.fromhex(value) == row[name] == last["readable"][name]
 
 
-def test_the_digest_is_what_the_page_says(whole) -> None:
+def test_the_digest_is_what_the_page_says(whole: Run) -> None:
     """SHA-256 over compact JSON with sorted keys, without machine and readable numbers."""
-    receipt = json.loads((whole.folder / "receipt.json").read_text())
+    receipt = json.loads((folder_of(whole) / "receipt.json").read_text())
     digest = receipt.pop("digest")
     del receipt["machine"]
     for entry in receipt["epochs"]:
@@ -205,10 +219,10 @@ def test_the_digest_is_what_the_page_says(whole) -> None:
     assert hashlib.sha256(text.encode()).hexdigest() == digest == receipt_digest(whole.receipt)
 
 
-def test_steps_tell_losses_and_tensors(whole) -> None:
+def test_steps_tell_losses_and_tensors(whole: Run) -> None:
     """Each line of steps.jsonl has its digest in the receipt, its losses add up to the epoch's."""
-    lines = (whole.folder / "steps.jsonl").read_bytes().splitlines()
-    last = RunFolder(whole.folder).load_last()
+    lines = (folder_of(whole) / "steps.jsonl").read_bytes().splitlines()
+    last = RunFolder(folder_of(whole)).load_last()
     for line, entry in zip(lines, whole.receipt["epochs"], strict=True):
         assert hashlib.sha256(line).hexdigest() == entry["details_sha256"]
         details = json.loads(line)
@@ -229,7 +243,7 @@ def test_steps_tell_losses_and_tensors(whole) -> None:
     assert optimizer_digest(last) == entry["optimizer_sha256"]
 
 
-def test_another_process_writes_the_same(whole, tmp_path) -> None:
+def test_another_process_writes_the_same(whole: Run, tmp_path: Path) -> None:
     """Another hash seed, time zone and folder give the same receipt."""
     program = (
         "import sys; from tests.train import test_receipt as t; from pathlib import Path; "
@@ -251,18 +265,18 @@ def test_another_process_writes_the_same(whole, tmp_path) -> None:
     assert done.stdout.strip() == whole.receipt["digest"]
 
 
-def test_weights_of_ones_own_are_kept(tmp_path) -> None:
+def test_weights_of_ones_own_are_kept(tmp_path: Path) -> None:
     """A run that begins with weights that no seed gives keeps them, and says so."""
     model = network().build((6, 6, 1), seed=5)
     run = fit(tmp_path / "own", model=model, epochs=1)
     assert run.receipt["start"] == "given"
-    assert RunFolder(run.folder).kept_epochs() == [0]
+    assert RunFolder(folder_of(run)).kept_epochs() == [0]
     built = fit(tmp_path / "built", model=network().build((6, 6, 1), seed=0), epochs=1)
     assert built.receipt["start"] == "seed"
-    assert RunFolder(built.folder).kept_epochs() == []
+    assert RunFolder(folder_of(built)).kept_epochs() == []
 
 
-def test_checkpoints_are_kept_through_a_resume(tmp_path) -> None:
+def test_checkpoints_are_kept_through_a_resume(tmp_path: Path) -> None:
     """Told to keep them, a run keeps the state after each epoch, also when it is resumed."""
     out = tmp_path / "run"
     with pytest.raises(RuntimeError, match="power cut"):
@@ -277,7 +291,9 @@ def test_checkpoints_are_kept_through_a_resume(tmp_path) -> None:
         assert optimizer_digest(kept) == entry["optimizer_sha256"]
 
 
-def test_resume_goes_on_with_its_own_receipt_only(tmp_path, monkeypatch) -> None:
+def test_resume_goes_on_with_its_own_receipt_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An edited receipt, or one of other arithmetic, is told and nothing is overwritten."""
     out = tmp_path / "run"
     with pytest.raises(RuntimeError, match="power cut"):
@@ -285,7 +301,7 @@ def test_resume_goes_on_with_its_own_receipt_only(tmp_path, monkeypatch) -> None
     path = out / "receipt.json"
     before = path.read_bytes()
 
-    def refused(message) -> None:
+    def refused(message: str) -> None:
         held = {file: file.read_bytes() for file in out.rglob("*") if file.is_file()}
         with pytest.raises(CheckpointError, match=message):
             make().resume(out, noise(), noise(10, 1))
@@ -309,7 +325,7 @@ def test_resume_goes_on_with_its_own_receipt_only(tmp_path, monkeypatch) -> None
     assert not path.exists()
 
 
-def test_a_receipt_is_not_overwritten(tmp_path) -> None:
+def test_a_receipt_is_not_overwritten(tmp_path: Path) -> None:
     """A new run does not take the place of a receipt that stands alone."""
     (tmp_path / "receipt.json").write_text("{}")
     with pytest.raises(ArgumentError, match=r"holds receipt\.json of another run"):
@@ -317,7 +333,7 @@ def test_a_receipt_is_not_overwritten(tmp_path) -> None:
     assert (tmp_path / "receipt.json").read_text() == "{}"
 
 
-def test_reading_names_what_is_wrong(tmp_path) -> None:
+def test_reading_names_what_is_wrong(tmp_path: Path) -> None:
     """No receipt, half a receipt, another format: each is told."""
     with pytest.raises(CheckpointError, match="has no receipt"):
         Receipt.read(tmp_path)
@@ -346,7 +362,7 @@ def test_reading_names_what_is_wrong(tmp_path) -> None:
             Receipt.read(tmp_path)
 
 
-def test_the_history_of_a_checkpoint_is_that_of_the_receipt(tmp_path) -> None:
+def test_the_history_of_a_checkpoint_is_that_of_the_receipt(tmp_path: Path) -> None:
     """A run whose last.json was edited is not gone on with: early stopping would go by it."""
     out = tmp_path / "run"
     with pytest.raises(RuntimeError, match="power cut"):

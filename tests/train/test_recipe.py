@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from io import StringIO
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,11 +16,11 @@ import isoconv as ic
 from isoconv import nn
 from isoconv.data import Augmentation, Dataset
 from isoconv.errors import ArgumentError
-from isoconv.train import Recipe, Trainer, optim, recipe, verify
+from isoconv.train import Recipe, Run, Trainer, optim, recipe, verify
 from isoconv.train.schedule import Constant, OneCycle
 
 
-def data(count=24, shape=(8, 8, 1)):
+def data(count: int = 24, shape: tuple[int, ...] = (8, 8, 1)) -> Dataset:
     """Images of two classes, one of them bright above, the other below."""
     rng = np.random.default_rng(count)
     labels = np.arange(count) % 2
@@ -27,7 +30,7 @@ def data(count=24, shape=(8, 8, 1)):
     return Dataset.from_arrays(pixels.astype(np.uint8), labels, name="halves")
 
 
-def of(count, shape=(8, 8, 1)):
+def of(count: int, shape: tuple[int, ...] = (8, 8, 1)) -> Recipe:
     """The recipe for so many images, of which memory is taken for one."""
     images = np.broadcast_to(np.zeros(shape, np.uint8), (count, *shape))
     return Recipe.of(Dataset(images, np.zeros(count, np.int32), ("a", "b")))
@@ -57,7 +60,7 @@ def test_more_images_mean_larger_batches_and_fewer_epochs() -> None:
         ((7, 7, 3), None),
     ],
 )
-def test_changes_suit_the_images(shape, expected) -> None:
+def test_changes_suit_the_images(shape: tuple[int, ...], expected: Augmentation | None) -> None:
     """Photographs are mirrored and moved by an eighth of their side, others by a sixteenth."""
     assert of(10, shape).augmentation == expected
 
@@ -69,7 +72,7 @@ def test_a_shard_follows_from_the_batch_that_was_given() -> None:
     assert Recipe.of(data(), batch_size=64).shard_size == 16
 
 
-def test_what_is_taken_is_said_and_kept(tmp_path) -> None:
+def test_what_is_taken_is_said_and_kept(tmp_path: Path) -> None:
     """One line names every setting that nobody gave; run.json keeps their names and the line."""
     shown = StringIO()
     trainer = Trainer(progress=Console(file=shown, width=300))
@@ -127,16 +130,16 @@ def test_each_fit_follows_from_its_own_images() -> None:
         _ = trainer.model
 
 
-def test_a_run_of_nothing_is_gone_on_with(tmp_path) -> None:
+def test_a_run_of_nothing_is_gone_on_with(tmp_path: Path) -> None:
     """Resumed by a trainer of the run's folder, or one that is told nothing, to the same bits."""
     whole = Trainer(progress=False).fit(data(), epochs=3)
 
     class Stop(ic.train.Callback):
-        def on_epoch_end(self, run, row) -> None:  # noqa: ARG002
+        def on_epoch_end(self, run: Run, row: Mapping[str, Any]) -> None:  # noqa: ARG002
             if row["epoch"] == 1:
                 raise KeyboardInterrupt
 
-    def told(out):
+    def told(out: Path) -> Trainer:
         return Trainer.from_run("small_resnet", out, progress=False)
 
     for number, make in enumerate((lambda _: Trainer(progress=False), told)):
@@ -146,7 +149,9 @@ def test_a_run_of_nothing_is_gone_on_with(tmp_path) -> None:
         assert make(out).resume(out, data()).digest == whole.digest
 
 
-def test_rules_that_change_leave_runs_as_they_are(tmp_path, monkeypatch) -> None:
+def test_rules_that_change_leave_runs_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What was not given is taken from the run that is gone on with."""
     whole = Trainer(progress=False).fit(data(), epochs=1, out=tmp_path / "run")
     monkeypatch.setattr(recipe, "AMOUNTS", ())
@@ -162,7 +167,7 @@ def test_epochs_follow_from_the_images() -> None:
     """So many as the recipe says; none is trained here."""
 
     class Enough(ic.train.Callback):
-        def on_epoch_end(self, run, row) -> None:  # noqa: ARG002
+        def on_epoch_end(self, run: Run, row: Mapping[str, Any]) -> None:  # noqa: ARG002
             run.stop("seen")
 
     run = Trainer(callbacks=[Enough()], progress=False).fit(data())

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,13 +16,13 @@ from tests.train.small import make, noise
 from isoconv import nn
 from isoconv.data import Dataset
 from isoconv.errors import CheckpointError
-from isoconv.train import Callback, RunFolder, session, settings
+from isoconv.train import Callback, Checkpoint, Run, RunFolder, Trainer, session, settings
 
 
 class PowerCut(Callback):
     """Ends everything after the first epoch."""
 
-    def on_epoch_end(self, run, row) -> None:
+    def on_epoch_end(self, run: Run, row: Mapping[str, Any]) -> None:
         """The end."""
         raise RuntimeError(f"power cut in {run} after {row}")
 
@@ -27,23 +30,29 @@ class PowerCut(Callback):
 class Own(nn.Module):
     """A class of a person's own whose text is the same whatever function it uses."""
 
-    def __init__(self, function, rate=0.1) -> None:
+    def __init__(self, function: Callable[..., Any], rate: float = 0.1) -> None:
         self.first, self.last = nn.Conv2d(3, 3), nn.Linear(2)
         self._function, self._drop = function, nn.Dropout(rate)
 
-    def forward(self, x):
+    def forward(self, x: nn.Tensor) -> nn.Tensor:
         """One of two functions between two layers."""
         x = self._function(self.first(x))
         return self.last(self._drop(nn.functional.flatten(x)))
 
 
-def begin(out, *data, model=None, facts=None, **options) -> None:
+def begin(
+    out: Path,
+    *data: Dataset,
+    model: nn.Module | None = None,
+    facts: dict[str, Any] | None = None,
+    **options: Any,
+) -> None:
     """A run that ends after its first epoch, with the power."""
     with pytest.raises(RuntimeError, match="power cut"):
         make(model, callbacks=[PowerCut()], **options).fit(*data, epochs=3, out=out, facts=facts)
 
 
-def refused(out, trainer, *data):
+def refused(out: Path, trainer: Trainer, *data: Dataset) -> list[str]:
     """The lines that a refused resume says, of words; nothing in the folder changes."""
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     with pytest.raises(CheckpointError, match="gone on with as it began only; what diff") as caught:
@@ -52,7 +61,7 @@ def refused(out, trainer, *data):
     return [" ".join(line.split()) for line in str(caught.value).splitlines()[1:]]
 
 
-def pictures(count=28, seed=0, folder="pets"):
+def pictures(count: int = 28, seed: int = 0, folder: str = "pets") -> Dataset:
     """Images that come from files of two classes."""
     data = noise(count, seed)
     names = ("cat", "dog")
@@ -68,7 +77,7 @@ def pictures(count=28, seed=0, folder="pets"):
     [Own(nn.functional.tanh), Own(nn.functional.relu, 0.2)],
     ids=["another function", "another rate of dropout"],
 )
-def test_another_model_is_refused(tmp_path, other) -> None:
+def test_another_model_is_refused(tmp_path: Path, other: Own) -> None:
     """What no name, shape or text tells shows in the graph that is trained."""
     out = tmp_path / "run"
     begin(out, noise(), model=Own(nn.functional.relu))
@@ -84,7 +93,9 @@ def test_another_model_is_refused(tmp_path, other) -> None:
         ({"batch_size": None, "shard_size": 32}, "settings.shard_size", ["8", "32"]),
     ],
 )
-def test_settings_that_do_not_go_with_those_of_the_run(tmp_path, settings, name, values) -> None:
+def test_settings_that_do_not_go_with_those_of_the_run(
+    tmp_path: Path, settings: dict[str, Any], name: str, values: list[str]
+) -> None:
     """What was given is compared with the run, though beside the rest of the run it makes none."""
     out = tmp_path / "run"
     begin(out, noise(), batch_size=16, shard_size=8)
@@ -92,10 +103,10 @@ def test_settings_that_do_not_go_with_those_of_the_run(tmp_path, settings, name,
     assert found == [f"{name} {' '.join(values)}"]
 
 
-def test_another_layer_is_refused(tmp_path) -> None:
+def test_another_layer_is_refused(tmp_path: Path) -> None:
     """A setting of a layer is named with both values."""
 
-    def body(rate):
+    def body(rate: float) -> nn.Sequential:
         return nn.Sequential(nn.Flatten(), nn.Dropout(rate), nn.Linear(2))
 
     out = tmp_path / "run"
@@ -108,7 +119,7 @@ def test_another_layer_is_refused(tmp_path) -> None:
 # The data
 
 
-def test_classes_in_another_order_are_the_same_data(tmp_path) -> None:
+def test_classes_in_another_order_are_the_same_data(tmp_path: Path) -> None:
     """Labels are matched by name, and the run goes on to the same end."""
     data = pictures()
     whole = make().fit(data, epochs=3)
@@ -117,7 +128,7 @@ def test_classes_in_another_order_are_the_same_data(tmp_path) -> None:
     assert make().resume(tmp_path / "run", turned).digest == whole.digest
 
 
-def test_changed_files_are_named(tmp_path) -> None:
+def test_changed_files_are_named(tmp_path: Path) -> None:
     """Each file that is new, gone, moved, of another class or with another picture."""
     data = pictures()
     out = tmp_path / "run"
@@ -143,7 +154,7 @@ def test_changed_files_are_named(tmp_path) -> None:
     assert lines[-1] == "which samples differ cannot be told, for samples.csv is missing or altered"
 
 
-def test_many_changed_files_are_counted(tmp_path) -> None:
+def test_many_changed_files_are_counted(tmp_path: Path) -> None:
     """The first twenty are named."""
     begin(tmp_path / "run", pictures())
     lines = refused(tmp_path / "run", make(), pictures(28, 5))
@@ -151,7 +162,7 @@ def test_many_changed_files_are_counted(tmp_path) -> None:
     assert lines[-1] == "… and 8 more"
 
 
-def test_the_same_pictures_elsewhere_are_refused(tmp_path) -> None:
+def test_the_same_pictures_elsewhere_are_refused(tmp_path: Path) -> None:
     """Their order is the same, their paths are not: samples.csv would be another one."""
     data = pictures()
     begin(tmp_path / "run", data)
@@ -161,7 +172,7 @@ def test_the_same_pictures_elsewhere_are_refused(tmp_path) -> None:
     assert "x/cat/0.png (class 'cat') was cat/0.png (class 'cat')" in found
 
 
-def test_a_part_more_or_less_is_refused(tmp_path) -> None:
+def test_a_part_more_or_less_is_refused(tmp_path: Path) -> None:
     """Validation and test parts are the run's own."""
     out = tmp_path / "run"
     begin(out, noise(), noise(10, 1))
@@ -171,7 +182,7 @@ def test_a_part_more_or_less_is_refused(tmp_path) -> None:
     assert any(line.startswith("data.test nothing {") for line in other)
 
 
-def test_images_of_another_kind_are_refused(tmp_path) -> None:
+def test_images_of_another_kind_are_refused(tmp_path: Path) -> None:
     """Floats in place of bytes are other data, and another record of the model."""
     begin(tmp_path / "run", noise())
     floats = Dataset.from_arrays(noise().images.astype(np.float32), noise().labels)
@@ -184,7 +195,7 @@ def test_images_of_another_kind_are_refused(tmp_path) -> None:
 # Versions and checkpoints
 
 
-def test_other_versions_are_told(tmp_path, monkeypatch) -> None:
+def test_other_versions_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is refused for them, and the run says what it began with."""
     whole = make().fit(noise(), epochs=3)
     begin(tmp_path / "run", noise())
@@ -203,14 +214,14 @@ def test_other_versions_are_told(tmp_path, monkeypatch) -> None:
     assert record["versions"] == real
 
 
-def test_other_arithmetic_is_refused(tmp_path, monkeypatch) -> None:
+def test_other_arithmetic_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its bits would be others."""
     begin(tmp_path / "run", noise())
     monkeypatch.setattr("isoconv.train.prepare.ARITHMETIC_VERSION", 9)
     assert "arithmetic 1 9" in refused(tmp_path / "run", make(), noise())
 
 
-def test_a_checkpoint_of_another_run_is_refused(tmp_path) -> None:
+def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
     """Its weights are not those of the receipt."""
     for name, seed in (("a", 0), ("b", 1)):
         begin(tmp_path / name, noise(), seed=seed)
@@ -220,7 +231,7 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path) -> None:
         make().resume(tmp_path / "a", noise())
 
 
-def test_a_checkpoint_that_is_behind_a_finished_run_is_refused(tmp_path) -> None:
+def test_a_checkpoint_that_is_behind_a_finished_run_is_refused(tmp_path: Path) -> None:
     """A finished run is not trained on from an older checkpoint that somebody put back."""
     out = tmp_path / "run"
     make().fit(noise(), epochs=3, out=out)
@@ -231,7 +242,7 @@ def test_a_checkpoint_that_is_behind_a_finished_run_is_refused(tmp_path) -> None
         make().resume(out, noise())
 
 
-def test_facts_are_kept(tmp_path) -> None:
+def test_facts_are_kept(tmp_path: Path) -> None:
     """What fit was told to keep is there after a resume, as is every other line of run.json."""
     facts = {"model": "mine", "who": {"name": "me", "runs": [1, 2]}}
     begin(tmp_path / "run", noise(), facts=facts)
@@ -248,12 +259,12 @@ def test_facts_are_kept(tmp_path) -> None:
 
 
 @pytest.fixture
-def within(tmp_path, monkeypatch):
+def within(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run that stands within its second epoch."""
     out = tmp_path / "run"
     save = RunFolder.save
 
-    def cut(folder, checkpoint) -> None:
+    def cut(folder: RunFolder, checkpoint: Checkpoint) -> None:
         save(folder, checkpoint)
         if (checkpoint.epoch, checkpoint.step) == (1, 2):
             raise RuntimeError("power cut")
@@ -268,7 +279,7 @@ def within(tmp_path, monkeypatch):
     return out
 
 
-def test_a_run_is_gone_on_with_from_within_an_epoch(within, tmp_path) -> None:
+def test_a_run_is_gone_on_with_from_within_an_epoch(within: Path, tmp_path: Path) -> None:
     """To the receipt that it would have had anyway."""
     whole = make().fit(noise(), epochs=3, out=tmp_path / "whole")
     assert len(json.loads((within / "receipt.json").read_text())["within"]) == 2
@@ -279,22 +290,22 @@ def test_a_run_is_gone_on_with_from_within_an_epoch(within, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("what", ["weights", "vectors", "losses", "sums", "seconds"])
-def test_a_checkpoint_within_an_epoch_is_covered_by_the_receipt(within, what) -> None:
+def test_a_checkpoint_within_an_epoch_is_covered_by_the_receipt(within: Path, what: str) -> None:
     """What decides a bit is refused where it was altered; what the clock says is not."""
     folder = RunFolder(within)
     shapes = {name: array.shape for name, array in folder.load_last().parameters.items()}
     states = {name: array.shape for name, array in folder.load_last().states.items()}
     stand = folder.load(shapes, states, ("mean", "square"))
     first = next(iter(shapes))
-    changed = {
+    changes: dict[str, dict[str, Any]] = {
         "weights": {"parameters": {**stand.parameters, first: stand.parameters[first] + 1}},
         "vectors": {"slots": {s: {n: a + 1 for n, a in v.items()} for s, v in stand.slots.items()}},
         "losses": {"losses": [loss + 1 for loss in stand.losses]},
         "sums": {"sums": {name: value + 1 for name, value in stand.sums.items()}},
         "seconds": {"seconds": 1.0},
-    }[what]
+    }
     folder.describes(json.loads((within / "run.json").read_text())["record"])
-    folder.save(replace(stand, **changed))
+    folder.save(replace(stand, **changes[what]))
     if what == "seconds":
         assert make().resume(within, noise()).digest
         return
@@ -302,7 +313,7 @@ def test_a_checkpoint_within_an_epoch_is_covered_by_the_receipt(within, what) ->
         make().resume(within, noise())
 
 
-def test_a_finished_run_is_never_trained_over(tmp_path, within) -> None:
+def test_a_finished_run_is_never_trained_over(tmp_path: Path, within: Path) -> None:
     """However its texts are made to look unfinished, with an older checkpoint in its place."""
     out = tmp_path / "whole"
     make().fit(noise(), epochs=3, out=out)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -56,7 +58,7 @@ def test_warm_up_is_even_and_then_the_other() -> None:
     "make",
     [
         lambda: Step(0),
-        lambda: Step(1.5),
+        lambda: Step(1.5),  # type: ignore[arg-type]
         lambda: Step(1, factor=0),
         lambda: Cosine(final=2),
         lambda: OneCycle(peak=1.0),
@@ -65,10 +67,10 @@ def test_warm_up_is_even_and_then_the_other() -> None:
         lambda: WarmUp(epochs=1, steps=1),
         lambda: WarmUp(epochs=0),
         lambda: WarmUp(steps=0),
-        lambda: WarmUp(epochs=1, then=0.5),
+        lambda: WarmUp(epochs=1, then=0.5),  # type: ignore[arg-type]
     ],
 )
-def test_bad_settings_are_refused(make) -> None:
+def test_bad_settings_are_refused(make: Callable[..., Any]) -> None:
     """A setting outside its range is an ArgumentError."""
     with pytest.raises(ArgumentError):
         make()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from isoconv import nn
 from isoconv.data import Dataset
 from isoconv.errors import ArgumentError
+from isoconv.graph.operation import Array
 from isoconv.train import answers, evaluate, score, wilson_interval
 
 MIXED = [[5, 1, 0, 0], [2, 3, 1, 0], [0, 0, 0, 0], [1, 3, 0, 0]]
@@ -31,13 +32,13 @@ MIXED = [[5, 1, 0, 0], [2, 3, 1, 0], [0, 0, 0, 0], [1, 3, 0, 0]]
         (12345, 100000, 0.12142561775452175, 0.12550331116056454),
     ],
 )
-def test_interval_is_that_of_statsmodels(hits, images, low, high) -> None:
+def test_interval_is_that_of_statsmodels(hits: int, images: int, low: float, high: float) -> None:
     """Wilson's interval, to within rounding, by ``proportion_confint(…, method="wilson")``."""
     assert wilson_interval(hits, images) == pytest.approx((low, high), rel=1e-14, abs=1e-15)
 
 
 @given(st.integers(1, 10**9).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_interval_holds_the_share(counts) -> None:
+def test_interval_holds_the_share(counts: tuple[int, ...]) -> None:
     """It lies in [0, 1] around the share, and ends exactly at 0 and 1 only where the share does."""
     hits, images = counts
     low, high = wilson_interval(hits, images)
@@ -76,7 +77,7 @@ def test_means_are_those_of_scikit_learn() -> None:
 @given(st.integers(1, 6).flatmap(
     lambda k: st.lists(st.lists(st.integers(0, 9), min_size=k, max_size=k), min_size=k, max_size=k)
 ))  # fmt: skip
-def test_means_are_exact_to_rounding(matrix) -> None:
+def test_means_are_exact_to_rounding(matrix: list[list[int]]) -> None:
     """Every mean lies within rounding of the exact one; the hits are the diagonal."""
     if not np.any(matrix):
         with pytest.raises(ArgumentError, match="at least one image"):
@@ -111,7 +112,7 @@ def test_baseline() -> None:
         (np.zeros((0, 0), np.int64), "of at least one image"),
     ],
 )
-def test_what_is_no_confusion_matrix(matrix, message) -> None:
+def test_what_is_no_confusion_matrix(matrix: list[list[float]] | Array, message: str) -> None:
     """Anything else than counts of at least one image is refused."""
     with pytest.raises(ArgumentError, match=message):
         score(matrix)
@@ -125,13 +126,16 @@ def test_answers() -> None:
     data = Dataset.from_arrays(pixels, [0, 1, 1, 0, 0, 1], ["dark", "light"])
     data = Dataset(data.images, data.labels, data.class_names, paths=tuple("abcdef"))
     model = nn.Sequential(nn.Flatten(), nn.Linear(2)).build((1, 1, 1))
-    model.load_weights({"1.weight": np.float32([[-0.05, 0.05]]), "1.bias": np.float32([5, -5])})
+    model.load_weights(
+        {"1.weight": np.array([[-0.05, 0.05]], np.float32), "1.bias": np.array([5, -5], np.float32)}
+    )
     found = evaluate(model, data, threads=1)
     said = answers(data, found)
     assert [each.path for each in said] == list("abcdef")
     assert [each.true for each in said] == data.labels.tolist()
     assert [each.predicted for each in said] == found.predictions.tolist() == [0, 0, 1, 1, 0, 1]
     assert [each.right for each in said] == [True, False, True, False, True, True]
+    assert found.probabilities is not None
     for each in said:
         assert each.probability == found.probabilities[each.sample, each.predicted]
     wrong = answers(data, found, mistakes=True)
@@ -144,7 +148,7 @@ def test_answers() -> None:
 
 def test_no_scores_without_classes() -> None:
     """A model without classes has no scores, and says nothing of single images."""
-    data = Dataset.from_arrays(np.zeros((2, 1, 1), np.uint8), np.float32([[0.5], [1.0]]))
+    data = Dataset.from_arrays(np.zeros((2, 1, 1), np.uint8), np.array([[0.5], [1.0]], np.float32))
     model = nn.Sequential(nn.Flatten(), nn.Linear(1)).build((1, 1, 1))
     found = evaluate(model, data, loss="mse", threads=1)
     assert found.scores is None

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +25,7 @@ from isoconv.train.step import Loss
 class Halves:
     """A schedule of a person's own: half the rate in every second step."""
 
-    def at(self, step, total, per_epoch=1):
+    def at(self, step: int, total: int, per_epoch: int = 1) -> float:
         """The factor of a step."""
         return 1.0 if step % 2 == 0 or step * per_epoch > total**2 else 0.5
 
@@ -59,7 +62,7 @@ Sgd = type("SGD", (SGD,), {"__doc__": "It has the name of the library's own, and
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_the_librarys_own_settings_come_back(value) -> None:
+def test_the_librarys_own_settings_come_back(value: Any) -> None:
     """Through JSON and back they are what they were."""
     check_stored("it", value, "RUN")
     assert from_plain(json.loads(json.dumps(to_plain(value)))) == value
@@ -86,7 +89,7 @@ def test_the_librarys_own_settings_come_back(value) -> None:
     ],
     ids=lambda value: f"{type(value).__name__}",
 )
-def test_what_would_not_come_back_is_refused(value) -> None:
+def test_what_would_not_come_back_is_refused(value: Any) -> None:
     """The message names the setting, its kind and where it was to be kept."""
     with pytest.raises(ArgumentError, match=rf"it must be .* RUN .*; got {type(value).__name__}"):
         check_stored("it", value, "RUN")
@@ -94,11 +97,11 @@ def test_what_would_not_come_back_is_refused(value) -> None:
 
 def test_what_holds_itself_is_refused() -> None:
     """A list inside itself has no end."""
-    endless = []
+    endless: list[Any] = []
     endless.append(endless)
     with pytest.raises(ArgumentError, match="it must be made of"):
         check_stored("it", endless, "RUN")
-    deep = []
+    deep: list[Any] = []
     for _ in range(300):
         deep = [deep]
     with pytest.raises(ArgumentError, match="nested deeper than 250 levels"):
@@ -114,7 +117,9 @@ def test_what_holds_itself_is_refused() -> None:
         ({"optimizer": Sgd(0.1)}, "optimizer", "SGD"),
     ],
 )
-def test_settings_of_ones_own_train_without_a_folder(tmp_path, settings, name, kind) -> None:
+def test_settings_of_ones_own_train_without_a_folder(
+    tmp_path: Path, settings: dict[str, Any], name: str, kind: str
+) -> None:
     """They do what they say; with a folder they are refused before anything is written."""
     run = make(network(), **{"schedule": None, **settings}).fit(noise(), noise(10, 1), epochs=2)
     assert len(run.history) == 2
@@ -132,25 +137,29 @@ def test_a_schedule_of_ones_own_decides_the_rates() -> None:
     assert run.history[0]["learning_rate"] == 0.125
 
 
-def test_early_stopping_and_facts_are_looked_at_too(tmp_path) -> None:
+def test_early_stopping_and_facts_are_looked_at_too(tmp_path: Path) -> None:
     """All that stands in run.json must come back."""
     with pytest.raises(ArgumentError, match=r"early_stopping must be .*got Patient"):
         make().fit(noise(), noise(10, 1), epochs=1, out=tmp_path, early_stopping=Patient())
     with pytest.raises(ArgumentError, match=r"facts\['who'\] must be .*got object"):
         make().fit(noise(), epochs=1, out=tmp_path, facts={"who": object()})
     with pytest.raises(ArgumentError, match="facts must be a dict of plain values; got 'me'"):
-        make().fit(noise(), epochs=1, facts="me")
+        make().fit(noise(), epochs=1, facts="me")  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
 
 
-def test_numbers_of_numpy_are_kept_as_pythons(tmp_path) -> None:
+def test_numbers_of_numpy_are_kept_as_pythons(tmp_path: Path) -> None:
     """A run with them is read back, resumed and verified as with Python's own."""
-    numbers = {
+    numbers: dict[str, Any] = {
         "optimizer": SGD(np.float64(0.125), np.float64(0.5)),
         "schedule": Cosine(np.float64(0.25)),
         "clip_norm": np.float64(1.0),
     }
-    plain = {"optimizer": SGD(0.125, 0.5), "schedule": Cosine(0.25), "clip_norm": 1.0}
+    plain: dict[str, Any] = {
+        "optimizer": SGD(0.125, 0.5),
+        "schedule": Cosine(0.25),
+        "clip_norm": 1.0,
+    }
     facts = {"a": np.int64(3), "b": np.array([1.5, 2.5]), "c": np.str_("x"), "d": np.bool_(True)}
     run = make(**numbers).fit(noise(), epochs=2, out=tmp_path / "run", facts=facts)
     record = json.loads((tmp_path / "run" / "run.json").read_text())
@@ -160,10 +169,18 @@ def test_numbers_of_numpy_are_kept_as_pythons(tmp_path) -> None:
         type(value) in (float, int, str, bool, dict, type(None))
         for value in make(**numbers).settings().values()
     )
-    more = {"batch_size": np.int64(8), "shard_size": np.uint8(4), "seed": np.uint64(2**64 - 1)}
-    stopping = EarlyStopping(np.int64(3), "loss", np.float32(0.5), restore_best=np.bool_(False))
-    again = make(optimizer=SGD(np.float32(0.5)), **more).fit(
-        noise(), epochs=np.int32(1), out=tmp_path / "again", early_stopping=stopping
+    more: dict[str, Any] = {
+        "batch_size": np.int64(8),
+        "shard_size": np.uint8(4),
+        "seed": np.uint64(2**64 - 1),
+    }
+    # No annotation promises that they are taken.
+    known: Any = np
+    stopping = EarlyStopping(
+        known.int64(3), "loss", known.float32(0.5), restore_best=known.bool_(False)
+    )
+    again = make(optimizer=SGD(known.float32(0.5)), **more).fit(
+        noise(), epochs=known.int32(1), out=tmp_path / "again", early_stopping=stopping
     )
     assert again.receipt["settings"]["seed"] == 2**64 - 1
     assert again.receipt["settings"]["optimizer"]["learning_rate"] == 0.5
@@ -174,7 +191,7 @@ def test_numbers_of_numpy_are_kept_as_pythons(tmp_path) -> None:
     assert verify(tmp_path / "run", None, noise()).identical
 
 
-def test_a_trainer_of_a_run_has_its_settings(tmp_path) -> None:
+def test_a_trainer_of_a_run_has_its_settings(tmp_path: Path) -> None:
     """All settings come from the folder; the options are free, and others are refused."""
     trainer = make(seed=7, normalise=False, shard_size=2)
     trainer.fit(noise(), epochs=1, out=tmp_path / "run")
@@ -217,7 +234,9 @@ def test_a_trainer_of_a_run_has_its_settings(tmp_path) -> None:
         ),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(tmp_path, change, message) -> None:
+def test_settings_that_make_no_sense_are_refused(
+    tmp_path: Path, change: Callable[..., Any], message: str
+) -> None:
     """An edited run.json is told with what is wrong in it."""
     make().fit(noise(), epochs=1, out=tmp_path / "run")
     path = tmp_path / "run" / "run.json"
@@ -246,7 +265,9 @@ def test_settings_that_make_no_sense_are_refused(tmp_path, change, message) -> N
         (("result",), "done"),
     ],
 )
-def test_a_description_that_makes_no_sense_is_refused(tmp_path, place, value) -> None:
+def test_a_description_that_makes_no_sense_is_refused(
+    tmp_path: Path, place: tuple[str, ...], value: Any
+) -> None:
     """Whatever of run.json a resume needs has its kind."""
     make().fit(noise(), epochs=1, out=tmp_path / "run")
     path = tmp_path / "run" / "run.json"

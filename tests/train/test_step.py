@@ -7,6 +7,7 @@ import pytest
 
 from isoconv import nn
 from isoconv.data import Augmentation
+from isoconv.graph.ir import DType, Graph
 from isoconv.graph.verify import verify
 from isoconv.ops.interpret import interpret
 from isoconv.train.optim import SGD, Adam
@@ -15,17 +16,17 @@ from isoconv.train.step import Loss, Normalisation, Preparation, build_evaluatio
 SHAPE = (4, 4, 2)
 
 
-def constants():
+def constants() -> Normalisation:
     """Some constants for two channels."""
-    return Normalisation(np.float32([0.5, 2.0]), np.float32([-1.0, 0.25]))
+    return Normalisation(np.array([0.5, 2.0], np.float32), np.array([-1.0, 0.25], np.float32))
 
 
-def classifier(classes=3):
+def classifier(classes: int = 3) -> nn.Sequential:
     """The smallest classifier."""
     return nn.Sequential(nn.Flatten(), nn.Linear(classes)).build(SHAPE)
 
 
-def inputs(graph):
+def inputs(graph: Graph) -> set[str]:
     """Names of a graph's inputs."""
     return {node.attrs.name for _, node in graph.inputs()}
 
@@ -61,7 +62,7 @@ def test_gradients_of_one_value_stay_apart() -> None:
         def __init__(self) -> None:
             self.first, self.second, self.third = nn.Linear(3), nn.Linear(3), nn.Linear(3)
 
-        def forward(self, x):
+        def forward(self, x: nn.Tensor) -> nn.Tensor:
             x = nn.functional.flatten(x)
             return self.first(x) + self.second(x) + self.third(x)
 
@@ -81,7 +82,7 @@ def test_augmentation_that_does_nothing_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
-def test_images_are_normalised_by_channel(dtype) -> None:
+def test_images_are_normalised_by_channel(dtype: DType) -> None:
     """Scale, then offset; the same from bytes and from floats."""
     model = classifier()
     graph = verify(build_evaluation(model, Preparation(SHAPE, dtype, constants()), Loss()))

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import pytest
-from tests.train.small import make, noise
+from tests.train.small import difference, make, noise
 from tests.train.test_resume import PowerCut, begin
 
 from isoconv import load
 from isoconv.errors import ArgumentError, CheckpointError, DataWarning
-from isoconv.train import Callback, EarlyStopping, Receipt, RunFolder, diff, session, verify
+from isoconv.train import (
+    Callback,
+    Checkpoint,
+    EarlyStopping,
+    Receipt,
+    Run,
+    RunFolder,
+    diff,
+    session,
+    verify,
+)
 from isoconv.train.layout import RUN
 from isoconv.train.receipt import receipt_digest
 from isoconv.train.schedule import Constant, Cosine
@@ -21,7 +34,7 @@ PARTS = noise(28), noise(10, 1), noise(8, 2)
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of three epochs."""
     out = tmp_path_factory.mktemp("stretches") / "run"
     make(schedule=Cosine()).fit(*PARTS, epochs=3, out=out)
@@ -29,7 +42,7 @@ def finished(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def longer(finished, tmp_path_factory):
+def longer(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same, gone on with up to five."""
     out = tmp_path_factory.mktemp("longer") / "run"
     shutil.copytree(finished, out)
@@ -37,12 +50,12 @@ def longer(finished, tmp_path_factory):
     return out
 
 
-def digest(out):
+def digest(out: Path) -> str:
     """All that is compared of a receipt."""
-    return Receipt.read(out).content["digest"]
+    return str(Receipt.read(out).content["digest"])
 
 
-def stretches(out):
+def stretches(out: Path) -> list[tuple[int, ...]]:
     """What run.json and the receipt both say."""
     (settings,) = {
         json.dumps(json.loads((out / name).read_text())["settings"])
@@ -52,7 +65,7 @@ def stretches(out):
     return [(row.after, row.until) for row in rows]
 
 
-def test_a_stretch_has_a_schedule_of_its_own(finished, longer) -> None:
+def test_a_stretch_has_a_schedule_of_its_own(finished: Path, longer: Path) -> None:
     """The first epochs stay as they were; the further ones begin with the schedule's start."""
     before, after = Receipt.read(finished), Receipt.read(longer)
     assert after.entries[:4] == before.entries
@@ -65,17 +78,18 @@ def test_a_stretch_has_a_schedule_of_its_own(finished, longer) -> None:
     assert after.content["final"]["epochs"] == 5
 
 
-def test_it_is_another_run_than_one_from_the_beginning(longer, tmp_path) -> None:
+def test_it_is_another_run_than_one_from_the_beginning(longer: Path, tmp_path: Path) -> None:
     """Diff names the stretches, and the first epoch already is another one."""
     run = make(schedule=Cosine()).fit(*PARTS, epochs=5, out=tmp_path / "five")
     assert not any("gone on with" in note for note in run.notes)
     found = diff(longer, tmp_path / "five")
     assert any(line.startswith("settings.stretches: A [{") for line in found.head)
+    assert found.place is not None
     assert found.place.epoch == 1
     assert found.place.metric == "learning_rate" or found.place.step is not None
 
 
-def test_verify_reproduces_it(longer) -> None:
+def test_verify_reproduces_it(longer: Path) -> None:
     """All of it, and each stretch by itself from the state that was kept between them."""
     found = verify(longer, None, *PARTS)
     assert found.identical
@@ -86,7 +100,7 @@ def test_verify_reproduces_it(longer) -> None:
 
 
 @pytest.mark.parametrize("row", [{"after": 3, "until": 6}, {"after": 2, "until": 5}])
-def test_another_stretch_is_found(longer, tmp_path, row) -> None:
+def test_another_stretch_is_found(longer: Path, tmp_path: Path, row: dict[str, int]) -> None:
     """A receipt that was made anew with other stretches is not what is computed."""
     out = tmp_path / "run"
     shutil.copytree(longer, out)
@@ -99,16 +113,16 @@ def test_another_stretch_is_found(longer, tmp_path, row) -> None:
     (out / "run.json").unlink()
     found = verify(out, None, *PARTS)
     assert found.different
-    assert found.difference.epoch == (4 if row["until"] == 6 else 3)
+    assert difference(found).epoch == (4 if row["until"] == 6 else 3)
 
 
-def test_the_end_so_far_stays_at_hand(finished, longer) -> None:
+def test_the_end_so_far_stays_at_hand(finished: Path, longer: Path) -> None:
     """What the run had come to is its state after that epoch, and can be loaded."""
     assert load(longer, epoch=3).digest() == load(finished).digest() != load(longer).digest()
     assert not (longer / "checkpoints" / "epoch-00004.safetensors").exists()
 
 
-def test_a_note_says_so(longer) -> None:
+def test_a_note_says_so(longer: Path) -> None:
     """Whoever has the run in hand is told, then and whenever it is asked for again."""
     run = make(schedule=Cosine()).resume(longer, *PARTS)
     (note,) = [note for note in run.notes if "gone on with" in note]
@@ -119,7 +133,9 @@ def test_a_note_says_so(longer) -> None:
 
 
 @pytest.mark.parametrize("epochs", [None, 5])
-def test_killed_in_its_second_stretch(finished, longer, tmp_path, epochs) -> None:
+def test_killed_in_its_second_stretch(
+    finished: Path, longer: Path, tmp_path: Path, epochs: int | None
+) -> None:
     """With or without saying it again, it goes on to the end of the stretch, to the same bits."""
     out = tmp_path / "run"
     shutil.copytree(finished, out)
@@ -138,7 +154,7 @@ def test_killed_in_its_second_stretch(finished, longer, tmp_path, epochs) -> Non
     assert verify(out, None, *PARTS).identical
 
 
-def test_a_run_that_is_not_at_its_end_comes_to_it_first(longer, tmp_path) -> None:
+def test_a_run_that_is_not_at_its_end_comes_to_it_first(longer: Path, tmp_path: Path) -> None:
     """Interrupted in its first stretch, it becomes the same run as one that had ended."""
     begin(tmp_path / "run", *PARTS, schedule=Cosine())
     make(schedule=Cosine()).resume(tmp_path / "run", *PARTS, epochs=5)
@@ -146,7 +162,7 @@ def test_a_run_that_is_not_at_its_end_comes_to_it_first(longer, tmp_path) -> Non
     assert (tmp_path / "run" / "checkpoints" / "epoch-00003.safetensors").exists()
 
 
-def test_a_third_stretch_and_one_that_never_begins(longer, tmp_path) -> None:
+def test_a_third_stretch_and_one_that_never_begins(longer: Path, tmp_path: Path) -> None:
     """A run can be gone on with again; further epochs may be asked for before any was trained."""
     shutil.copytree(longer, tmp_path / "run")
     make(schedule=Cosine()).resume(tmp_path / "run", *PARTS, epochs=6)
@@ -161,7 +177,7 @@ def test_a_third_stretch_and_one_that_never_begins(longer, tmp_path) -> None:
     assert digest(tmp_path / "other") == digest(tmp_path / "run")
 
 
-def test_early_stopping_and_stretches(tmp_path) -> None:
+def test_early_stopping_and_stretches(tmp_path: Path) -> None:
     """A run that early stopping ended goes on; its patience begins anew; the best epoch stays."""
     out = tmp_path / "run"
     stopping = EarlyStopping(2, "val_loss", min_delta=10.0)
@@ -183,7 +199,7 @@ def test_early_stopping_and_stretches(tmp_path) -> None:
     assert verify(out, None, *PARTS).identical
 
 
-def test_what_cannot_be_asked_for(finished, longer) -> None:
+def test_what_cannot_be_asked_for(finished: Path, longer: Path) -> None:
     """Fewer epochs than there are, or are to be; as many as there are change nothing."""
     trainer = make(schedule=Cosine())
     before = {path: path.read_bytes() for path in longer.rglob("*") if path.is_file()}
@@ -199,10 +215,10 @@ def test_what_cannot_be_asked_for(finished, longer) -> None:
 class Cut(Callback):
     """Ends everything after an epoch, as a kill does."""
 
-    def __init__(self, epoch) -> None:
+    def __init__(self, epoch: int) -> None:
         self.epoch = epoch
 
-    def on_epoch_end(self, run, row) -> None:
+    def on_epoch_end(self, run: Run, row: Mapping[str, Any]) -> None:
         """The end."""
         if row["epoch"] == self.epoch:
             raise RuntimeError(f"cut in {run}")
@@ -211,12 +227,12 @@ class Cut(Callback):
 class Killed(Callback):
     """Ends everything before the first step."""
 
-    def on_train_begin(self, run) -> None:
+    def on_train_begin(self, run: Run) -> None:
         """The end."""
         raise RuntimeError(f"killed in {run}")
 
 
-def cut(out, epochs, where, *, schedule=None) -> None:
+def cut(out: Path, epochs: int, where: int, *, schedule: None = None) -> None:
     """A run that is asked for so many epochs, and ends before it has them."""
     callback = Cut(where) if where else Killed()
     with pytest.raises(RuntimeError, match=r"cut in|killed in"):
@@ -234,7 +250,15 @@ def cut(out, epochs, where, *, schedule=None) -> None:
         (4, 5, [(0, 3), (3, 20), (4, 5)], ""),
     ],
 )
-def test_fewer_than_were_asked_for(finished, longer, tmp_path, where, fewer, rows, same) -> None:
+def test_fewer_than_were_asked_for(
+    finished: Path,
+    longer: Path,
+    tmp_path: Path,
+    where: int,
+    fewer: int,
+    rows: list[tuple[int, ...]],
+    same: str,
+) -> None:
     """As soon as it is interrupted, a run can be told another end, down to what it has."""
     out = tmp_path / "run"
     shutil.copytree(finished, out)
@@ -253,7 +277,7 @@ def test_fewer_than_were_asked_for(finished, longer, tmp_path, where, fewer, row
     assert verify(out, None, *PARTS).identical
 
 
-def test_what_was_asked_for_later_is_kept(finished, tmp_path) -> None:
+def test_what_was_asked_for_later_is_kept(finished: Path, tmp_path: Path) -> None:
     """Each wish for other epochs with the facts of who had it, and none that changes nothing."""
     out = tmp_path / "run"
     shutil.copytree(finished, out)
@@ -268,12 +292,16 @@ def test_what_was_asked_for_later_is_kept(finished, tmp_path) -> None:
     found = verify(out, None, *PARTS)
     assert found.identical
     assert "further" in next(note for note in found.notes if note.startswith("not covered"))
-    for facts, message in ((3, "must be a dict of plain"), ({"a": object()}, "to be kept in")):
+    wrong: tuple[tuple[Any, str], ...] = (
+        (3, "must be a dict of plain"),
+        ({"a": object()}, "to be kept in"),
+    )
+    for facts, message in wrong:
         with pytest.raises(ArgumentError, match=message):
             trainer.resume(out, *PARTS, epochs=9, facts=facts)
 
 
-def test_fewer_in_the_first_stretch(tmp_path) -> None:
+def test_fewer_in_the_first_stretch(tmp_path: Path) -> None:
     """A run that never ended is told another end in the same way."""
     begin(tmp_path / "run", *PARTS, schedule=Cosine())
     run = make(schedule=Cosine()).resume(tmp_path / "run", *PARTS, epochs=1)
@@ -286,7 +314,7 @@ def test_fewer_in_the_first_stretch(tmp_path) -> None:
     assert verify(tmp_path / "run", None, *PARTS).identical
 
 
-def test_fewer_after_more_were_asked_for(tmp_path) -> None:
+def test_fewer_after_more_were_asked_for(tmp_path: Path) -> None:
     """A stretch that never began goes, and the one before keeps the end that it was to have."""
     begin(tmp_path / "run", *PARTS, schedule=Cosine())
     cut(tmp_path / "run", 5, 2)
@@ -298,14 +326,16 @@ def test_fewer_after_more_were_asked_for(tmp_path) -> None:
         assert verify(out, None, *PARTS).identical
 
 
-def test_the_epoch_under_way_comes_to_its_end(finished, tmp_path, monkeypatch) -> None:
+def test_the_epoch_under_way_comes_to_its_end(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Within an epoch, the least is the end of that."""
     out = tmp_path / "run"
     shutil.copytree(finished, out)
     monkeypatch.setattr(session, "CALL_SECONDS", 0.0)
     save = RunFolder.save
 
-    def then_end(folder, checkpoint) -> None:
+    def then_end(folder: RunFolder, checkpoint: Checkpoint) -> None:
         save(folder, checkpoint)
         if checkpoint.step:
             raise RuntimeError("cut in its first step")
@@ -321,7 +351,9 @@ def test_the_epoch_under_way_comes_to_its_end(finished, tmp_path, monkeypatch) -
     assert verify(out, None, *PARTS).identical
 
 
-def test_weights_of_somebody_else_are_not_taken_for_the_run_s(finished, longer, tmp_path) -> None:
+def test_weights_of_somebody_else_are_not_taken_for_the_run_s(
+    finished: Path, longer: Path, tmp_path: Path
+) -> None:
     """What is to stay must be what the run has come to; what run.json says of it is compared."""
     out = tmp_path / "run"
     shutil.copytree(finished, out)
@@ -342,7 +374,7 @@ def test_weights_of_somebody_else_are_not_taken_for_the_run_s(finished, longer, 
         make(schedule=Cosine()).resume(out, *PARTS)
 
 
-def test_without_a_receipt(finished, tmp_path) -> None:
+def test_without_a_receipt(finished: Path, tmp_path: Path) -> None:
     """A run whose receipt was deleted goes on without one."""
     shutil.copytree(finished, tmp_path / "run")
     for name in ("receipt.json", "steps.jsonl"):
@@ -363,7 +395,9 @@ def test_without_a_receipt(finished, tmp_path) -> None:
         ([(0, 5)], "stretches"),
     ],
 )
-def test_stretches_that_make_no_sense(longer, rows, message) -> None:
+def test_stretches_that_make_no_sense(
+    longer: Path, rows: list[tuple[int, ...]], message: str
+) -> None:
     """The schema refuses them, wherever they stand."""
     content = json.loads((longer / "run.json").read_text())
     assert list(RUN.faults(content, "")) == []

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Mapping
 from io import StringIO
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +18,7 @@ from isoconv import nn
 from isoconv.arithmetic.philox import Purpose, permutation
 from isoconv.arithmetic.sums import square_norm_blocks, tree_sum
 from isoconv.compile.layout import FlatLayout
-from isoconv.data import Dataset, normalisation, table
+from isoconv.data import Augmentation, Dataset, normalisation, table
 from isoconv.errors import (
     ArgumentError,
     CheckpointError,
@@ -23,10 +26,11 @@ from isoconv.errors import (
     NotFiniteError,
     ShapeError,
 )
+from isoconv.graph.operation import Array
 from isoconv.nn import storage
 from isoconv.ops.interpret import interpret
 from isoconv.run.training import TrainingEngine
-from isoconv.train import Callback, EarlyStopping, Interrupted, Run, evaluate, session
+from isoconv.train import Callback, EarlyStopping, Interrupted, Run, Trainer, evaluate, session
 from isoconv.train.optim import SGD, Adam
 from isoconv.train.schedule import Constant
 from isoconv.train.step import Loss, Normalisation, Preparation, build_step
@@ -36,7 +40,7 @@ IMAGES = 44
 EPOCHS = 3
 
 
-def images(count=IMAGES, seed=0):
+def images(count: int = IMAGES, seed: int = 0) -> Dataset:
     """Images of which one half is bright above and the other below, with labels."""
     rng = np.random.default_rng(seed)
     labels = np.arange(count) % 2
@@ -46,12 +50,12 @@ def images(count=IMAGES, seed=0):
     return Dataset.from_arrays(pixels.astype(np.uint8), labels, name="halves")
 
 
-def interrupt_after(monkeypatch, calls) -> None:
+def interrupt_after(monkeypatch: pytest.MonkeyPatch, calls: int) -> None:
     """Press Ctrl-C while the engine is in its n-th call, one step a call."""
     real = TrainingEngine.steps
     done = []
 
-    def steps(self, first, hyper):
+    def steps(self: TrainingEngine, first: int, hyper: Array) -> Array:
         done.append(first)
         if len(done) == calls:
             signal.raise_signal(signal.SIGINT)
@@ -62,12 +66,12 @@ def interrupt_after(monkeypatch, calls) -> None:
 
 
 @pytest.fixture(scope="module")
-def whole():
+def whole() -> Run:
     """A training that nothing interrupted."""
     return make().fit(images(), images(20, 1), epochs=EPOCHS)
 
 
-def without_times(history):
+def without_times(history: list[dict[str, float]]) -> list[dict[str, float]]:
     """The rows without what depends on the clock."""
     return [
         {k: v for k, v in row.items() if k not in ("seconds", "images_per_second")}
@@ -75,7 +79,7 @@ def without_times(history):
     ]
 
 
-def test_it_learns(whole) -> None:
+def test_it_learns(whole: Run) -> None:
     """The loss falls, unseen images are recognised, and the history has every column."""
     first, last = whole.history[0], whole.history[-1]
     assert last["loss"] < first["loss"]
@@ -88,7 +92,7 @@ def test_it_learns(whole) -> None:
     assert repr(whole).startswith("Run of 3 of 3 epochs")
 
 
-def test_one_run_is_one_digest(whole, monkeypatch) -> None:
+def test_one_run_is_one_digest(whole: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Threads and the cutting into native calls change no bit of weights or history."""
     monkeypatch.setattr(session, "CALL_SECONDS", 0.0)
     for threads in (1, 3):
@@ -99,7 +103,7 @@ def test_one_run_is_one_digest(whole, monkeypatch) -> None:
     assert other.digest != make().fit(images(), epochs=1).digest
 
 
-def test_a_pair_of_arrays_is_a_data_set(whole) -> None:
+def test_a_pair_of_arrays_is_a_data_set(whole: Run) -> None:
     """Arrays give the same bits as the data set of them."""
     data = images()
     other = make().fit((data.images, data.labels), epochs=EPOCHS)
@@ -113,7 +117,10 @@ def test_training_is_the_reference_bit_for_bit() -> None:
     run = trainer.fit(data, epochs=2)
     model = network().build((SIDE, SIDE, 1), seed=0)
     constants = Normalisation(*normalisation(data))
-    preparation = Preparation((SIDE, SIDE, 1), "uint8", constants, trainer.augmentation)
+    augmentation = trainer.augmentation
+    assert isinstance(augmentation, Augmentation)
+    assert trainer.optimizer is not None
+    preparation = Preparation((SIDE, SIDE, 1), "uint8", constants, augmentation)
     step = build_step(model, preparation, Loss(), trainer.optimizer, 0.3)
     layout = FlatLayout(step.parameters)
     p, v = np.zeros(step.size, np.float32), np.zeros(step.size, np.float32)
@@ -122,7 +129,7 @@ def test_training_is_the_reference_bit_for_bit() -> None:
     states = model.states()
     for epoch in range(2):
         order = permutation(len(data), 0, Purpose.DATA_ORDER, epoch)
-        rows = table(trainer.augmentation, 0, epoch, np.arange(len(data)), SIDE, SIDE)
+        rows = table(augmentation, 0, epoch, np.arange(len(data)), SIDE, SIDE)
         for first in range(0, len(data), 8):
             batch = order[first : first + 8]
             named = {n: p[layout.slice(n)].reshape(s) for n, s in step.parameters.items()}
@@ -164,7 +171,9 @@ def test_training_is_the_reference_bit_for_bit() -> None:
 
 
 @pytest.mark.parametrize("calls", [1, 4, 6, 9, 18])
-def test_resume_is_as_if_never_interrupted(whole, tmp_path, monkeypatch, calls) -> None:
+def test_resume_is_as_if_never_interrupted(
+    whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: int
+) -> None:
     """Ctrl-C in any step, in the last one of an epoch too; the rest gives the same bits."""
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
@@ -181,11 +190,11 @@ def test_resume_is_as_if_never_interrupted(whole, tmp_path, monkeypatch, calls) 
     assert run.history[epoch]["seconds"] > 0
 
 
-def test_resume_after_a_kill_between_epochs(whole, tmp_path) -> None:
+def test_resume_after_a_kill_between_epochs(whole: Run, tmp_path: Path) -> None:
     """A run that died after an epoch goes on from its checkpoint."""
 
     class Dies(Callback):
-        def on_epoch_end(self, run, row) -> None:
+        def on_epoch_end(self, run: Run, row: Mapping[str, Any]) -> None:
             raise RuntimeError(f"power cut after {len(run.history)}, {row['epoch']}")
 
     out = tmp_path / "run"
@@ -198,7 +207,9 @@ def test_resume_after_a_kill_between_epochs(whole, tmp_path) -> None:
     assert without_times(again.history) == without_times(whole.history)
 
 
-def test_ctrl_c_before_the_first_step_leaves_nothing(whole, tmp_path, monkeypatch) -> None:
+def test_ctrl_c_before_the_first_step_leaves_nothing(
+    whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """While kernels are compiled or weights loaded there is nothing to go on with yet."""
     out = tmp_path / "runs" / "run"
     trainer = make()
@@ -215,7 +226,7 @@ def test_ctrl_c_before_the_first_step_leaves_nothing(whole, tmp_path, monkeypatc
     assert run.digest == whole.digest
 
 
-def test_ctrl_c_without_a_folder_keeps_the_weights(monkeypatch) -> None:
+def test_ctrl_c_without_a_folder_keeps_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """The model holds what was learned, and the message says that nothing was saved."""
     interrupt_after(monkeypatch, 2)
     trainer = make()
@@ -226,7 +237,7 @@ def test_ctrl_c_without_a_folder_keeps_the_weights(monkeypatch) -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_the_run_folder_tells_all(tmp_path) -> None:
+def test_the_run_folder_tells_all(tmp_path: Path) -> None:
     """Settings, data, history, weights: each where it belongs."""
     out = tmp_path / "run"
     trainer = make()
@@ -266,13 +277,13 @@ def test_the_run_folder_tells_all(tmp_path) -> None:
         make().fit(images(), epochs=1, out=out)
 
 
-def test_resume_takes_its_own_settings_and_data_only(tmp_path) -> None:
+def test_resume_takes_its_own_settings_and_data_only(tmp_path: Path) -> None:
     """Other settings, data or validation are listed, and nothing is touched."""
     out = tmp_path / "run"
     make().fit(images(), epochs=1, out=out)
     before = (out / "run.json").read_bytes()
 
-    def refused(trainer, *data):
+    def refused(trainer: Trainer, *data: Dataset) -> list[list[str]]:
         with pytest.raises(CheckpointError, match="gone on with as it began only") as caught:
             trainer.resume(out, *data)
         return [line.split() for line in str(caught.value).splitlines()[1:]]
@@ -288,14 +299,12 @@ def test_resume_takes_its_own_settings_and_data_only(tmp_path) -> None:
     assert ["0", "(class", "'0')", "holds", "another", "picture", "than", "in", "training"] in found
     places = {line[0]: line[1:] for line in refused(make(), images(), images(20, 1))}
     assert places["data.validation"][0] == "nothing"
-    places = {
-        line[0] for line in refused(make(nn.Sequential(nn.Flatten(), nn.Linear(2))), images())
-    }
-    assert {"model.parameters.0.weight", "model.layers", "record.architecture.steps"} <= places
+    named = {line[0] for line in refused(make(nn.Sequential(nn.Flatten(), nn.Linear(2))), images())}
+    assert {"model.parameters.0.weight", "model.layers", "record.architecture.steps"} <= named
     assert (out / "run.json").read_bytes() == before
 
 
-def test_a_loss_that_is_not_finite_in_the_first_epoch_leaves_nothing(tmp_path) -> None:
+def test_a_loss_that_is_not_finite_in_the_first_epoch_leaves_nothing(tmp_path: Path) -> None:
     """The error names epoch, step and learning rate; the folder is free for the corrected call."""
     out = tmp_path / "run"
     trainer = make(optimizer=SGD(1e30), schedule=Constant(), clip_norm=None)
@@ -323,21 +332,23 @@ def test_a_loss_that_is_not_finite_in_the_first_epoch_leaves_nothing(tmp_path) -
 class Worse(Callback):
     """Spoils the optimizer after an epoch."""
 
-    def __init__(self, epoch) -> None:
+    def __init__(self, epoch: int, patch: pytest.MonkeyPatch) -> None:
         self.epoch = epoch
+        self.patch = patch
         self.digest = ""
 
-    def on_epoch_end(self, run, row) -> None:
+    def on_epoch_end(self, run: Run, row: Mapping[str, Any]) -> None:
         """Note the weights, and make the learning rate too great."""
         if row["epoch"] == self.epoch:
             self.digest = run.model.digest()
             self.patch.setattr(session.Plan, "learning_rate", lambda *_: 1e38)
 
 
-def test_a_loss_that_is_not_finite_later_keeps_what_came_before(tmp_path, monkeypatch) -> None:
+def test_a_loss_that_is_not_finite_later_keeps_what_came_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The error has the run up to there; its model and the folder hold the last whole epoch."""
-    out, worse = tmp_path / "run", Worse(2)
-    worse.patch = monkeypatch
+    out, worse = tmp_path / "run", Worse(2, monkeypatch)
     trainer = make(callbacks=[worse], keep_checkpoints=True)
     with pytest.raises(NotFiniteError, match=r"in epoch 3, step .*stays: .*last\.json") as caught:
         trainer.fit(images(), images(20, 1), epochs=4, out=out)
@@ -351,12 +362,14 @@ def test_a_loss_that_is_not_finite_later_keeps_what_came_before(tmp_path, monkey
     assert len(make().resume(out, images(), images(20, 1)).history) == 4
 
 
-def test_a_validation_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch) -> None:
+def test_a_validation_loss_that_is_not_finite_stops_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An update that spoils the weights in an epoch's last step does not reach a checkpoint."""
     real = TrainingEngine.weights
     epochs = []
 
-    def spoiled(self):
+    def spoiled(self: TrainingEngine) -> dict[str, Array]:
         epochs.append(0)
         good = real(self)
         # Each epoch asks for them once, to measure.
@@ -370,12 +383,12 @@ def test_a_validation_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatc
     assert record["epoch"] == 1
 
 
-def test_a_start_that_fails_leaves_nothing(tmp_path, monkeypatch) -> None:
+def test_a_start_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever goes wrong before the first epoch is over, the folder is as before."""
     out = tmp_path / "deep" / "run"
 
     class Fails(Callback):
-        def on_train_begin(self, run) -> None:
+        def on_train_begin(self, run: Run) -> None:
             assert (out / "run.json").exists()
             raise RuntimeError(f"no {run}")
 
@@ -393,22 +406,22 @@ def test_a_start_that_fails_leaves_nothing(tmp_path, monkeypatch) -> None:
 class Recorder(Callback):
     """Notes what it is told."""
 
-    def __init__(self, stop_at=None) -> None:
-        self.events = []
+    def __init__(self, stop_at: int | None = None) -> None:
+        self.events: list[Any] = []
         self.stop_at = stop_at
 
-    def on_train_begin(self, run) -> None:
+    def on_train_begin(self, run: Run) -> None:
         """Note the beginning."""
         assert isinstance(run, Run)
         self.events.append("begin")
 
-    def on_epoch_end(self, run, row) -> None:
+    def on_epoch_end(self, run: Run, row: Mapping[str, Any]) -> None:
         """Note the epoch, and stop."""
         self.events.append(row["epoch"])
         if row["epoch"] == self.stop_at:
             run.stop("seen enough")
 
-    def on_train_end(self, run) -> None:
+    def on_train_end(self, run: Run) -> None:
         """Note the end, when the weights are in the model."""
         assert run.digest == run.description["result"]["weights_sha256"]
         self.events.append("end")
@@ -417,15 +430,16 @@ class Recorder(Callback):
 class Looks(Callback):
     """Notes what the model is after each epoch."""
 
-    def __init__(self, data) -> None:
+    def __init__(self, data: Dataset) -> None:
         self.data = data
-        self.digests, self.answers = [], []
+        self.digests: list[str] = []
+        self.answers: list[Array] = []
 
-    def on_train_begin(self, run) -> None:
+    def on_train_begin(self, run: Run) -> None:
         """Note it before the first one, too."""
         self.on_epoch_end(run, {})
 
-    def on_epoch_end(self, run, row) -> None:
+    def on_epoch_end(self, run: Run, row: Mapping[str, Any]) -> None:
         """Note the weights, and what the model takes images for."""
         self.digests.append(run.model.digest())
         self.answers.append(run.model.predict(self.data.images))
@@ -433,7 +447,7 @@ class Looks(Callback):
             assert evaluate(run.model, self.data).loss == row["val_loss"]
 
 
-def test_a_callback_sees_the_model_of_the_moment(tmp_path) -> None:
+def test_a_callback_sees_the_model_of_the_moment(tmp_path: Path) -> None:
     """Its weights are those of the epoch's end, and it normalises as in training."""
     looks = Looks(images(20, 1))
     run = make(callbacks=[looks]).fit(images(), looks.data, epochs=3, out=tmp_path / "run")
@@ -457,7 +471,7 @@ def test_callbacks_are_called_in_order() -> None:
     assert run.description["result"]["stopped"] == "seen enough"
 
 
-def test_a_run_that_a_callback_ended_stays_ended(tmp_path) -> None:
+def test_a_run_that_a_callback_ended_stays_ended(tmp_path: Path) -> None:
     """Asked to go on, it is given back as it is, down to the last file."""
     out = tmp_path / "run"
     run = make(callbacks=[Recorder(stop_at=2)]).fit(images(), epochs=5, out=out)
@@ -479,7 +493,7 @@ def test_the_first_reason_to_stop_stays() -> None:
     assert run.stopped == "val_top1 has not improved for 1 epoch"
 
 
-def test_early_stopping_ends_the_run_and_stays_ended(tmp_path) -> None:
+def test_early_stopping_ends_the_run_and_stays_ended(tmp_path: Path) -> None:
     """With nothing left to learn the patience runs out; a resumed run is over too."""
     stopping = EarlyStopping(patience=2, metric="val_top1")
     trainer = make(optimizer=SGD(1e-9), schedule=Constant())
@@ -530,7 +544,7 @@ def test_float_images_and_no_normalisation() -> None:
     by_hand = floats * scale + offset
     assert not np.array_equal(by_hand, floats)
 
-    def trained(pixels, normalise):
+    def trained(pixels: Array, normalise: bool) -> Run:
         trainer = make(normalise=normalise, augmentation=None)
         return trainer.fit((pixels, data.labels), epochs=2)
 
@@ -599,7 +613,7 @@ def test_what_is_shown() -> None:
         ({"model": 5}, "model must be a Module, the name of a ready model or None; got 5"),
     ],
 )
-def test_bad_settings_are_named(settings, message) -> None:
+def test_bad_settings_are_named(settings: dict[str, Any], message: str) -> None:
     """Each setting outside its range is refused with name and value."""
     with pytest.raises(ArgumentError, match=message.replace("(", r"\(")):
         make(**settings)
@@ -626,7 +640,7 @@ def test_bad_data_is_named() -> None:
     with pytest.raises(DataError, match=r"must lie in 0 … 1; sample 0 has 2\.0"):
         make(loss="bce").fit((data.images, wrong), epochs=1)
     with pytest.raises(ArgumentError, match="must be a Dataset or a pair"):
-        make().fit(data.images, epochs=1)
+        make().fit(data.images, epochs=1)  # type: ignore[arg-type]
     with pytest.raises(ShapeError, match=r"built for images of shape \(9, 9, 1\)"):
         make(network().build((9, 9, 1))).fit(data, epochs=1)
     with pytest.raises(ArgumentError, match="epochs"):
@@ -645,7 +659,7 @@ def test_models_that_cannot_be_trained_are_named() -> None:
         def __init__(self) -> None:
             self.used, self.idle = nn.Linear(2), nn.Linear(3)
 
-        def forward(self, x):
+        def forward(self, x: nn.Tensor) -> nn.Tensor:
             x = nn.functional.flatten(x)
             self.idle(x)
             return self.used(x)

@@ -6,26 +6,33 @@ import copy
 import json
 import shutil
 import signal
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from tests.train.small import make, network, noise
+from tests.train.small import difference, make, network, noise
 
 from isoconv import nn
 from isoconv.arithmetic import ARITHMETIC_VERSION
 from isoconv.data import Dataset, Splits
 from isoconv.errors import ArgumentError, CheckpointError
+from isoconv.graph.operation import Array
 from isoconv.nn import models, storage
 from isoconv.nn.record import with_weights
-from isoconv.run import course, tree
+from isoconv.run import step_schedule, tree
 from isoconv.run.training import TrainingEngine
+from isoconv.run.tree import Merge, Node
 from isoconv.train import (
     Callback,
     EarlyStopping,
     Interrupted,
     Receipt,
+    Run,
     RunFolder,
     Trainer,
+    Verification,
     diff,
     session,
     verify,
@@ -40,7 +47,14 @@ EPOCHS = 4
 TRAIN, TEST = noise(), noise(10, 1)
 
 
-def fit(out, *, epochs=EPOCHS, model=None, early_stopping=None, **settings):
+def fit(
+    out: Path,
+    *,
+    epochs: int = EPOCHS,
+    model: nn.Module | None = None,
+    early_stopping: EarlyStopping | None = None,
+    **settings: Any,
+) -> Run:
     """A run on the small images that keeps its checkpoints."""
     settings = {
         "optimizer": SGD(0.1, 0.9),
@@ -53,13 +67,13 @@ def fit(out, *, epochs=EPOCHS, model=None, early_stopping=None, **settings):
     return trainer.fit(TRAIN, TEST, epochs=epochs, out=out, early_stopping=early_stopping)
 
 
-def check(folder, **options):
+def check(folder: Path, **options: Any) -> Verification:
     """Verify with the right model and data."""
     return verify(folder, network(), TRAIN, TEST, **options)
 
 
 @pytest.fixture(scope="module")
-def original(tmp_path_factory):
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run."""
     out = tmp_path_factory.mktemp("verify") / "run"
     fit(out)
@@ -67,17 +81,17 @@ def original(tmp_path_factory):
 
 
 @pytest.fixture
-def run(original, tmp_path):
+def run(original: Path, tmp_path: Path) -> Path:
     """A copy of it to spoil."""
     return shutil.copytree(original, tmp_path / "run")
 
 
-def content_of(folder):
+def content_of(folder: Path) -> dict[Path, bytes]:
     """Every file of a folder."""
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def edit(folder, change, forge=True) -> None:
+def edit(folder: Path, change: Callable[..., Any], forge: bool = True) -> None:
     """Change a receipt, with a digest that fits if it is forged."""
     path = folder / "receipt.json"
     receipt = json.loads(path.read_text())
@@ -91,7 +105,7 @@ def edit(folder, change, forge=True) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_a_true_receipt_is_identical(original, threads) -> None:
+def test_a_true_receipt_is_identical(original: Path, threads: int) -> None:
     """Any number of threads confirms it, and nothing in the folder changes."""
     before = content_of(original)
     found = check(original, threads=threads)
@@ -108,12 +122,14 @@ def test_a_true_receipt_is_identical(original, threads) -> None:
 
 
 @pytest.mark.parametrize("epochs", [(1, 2), (2, 2), (3, 4)])
-def test_a_middle_stretch_is_proved_from_a_checkpoint(original, epochs, monkeypatch) -> None:
+def test_a_middle_stretch_is_proved_from_a_checkpoint(
+    original: Path, epochs: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Only the epochs that were asked for are run."""
     begun = []
     real = TrainingEngine.begin_epoch
 
-    def begin(self, epoch, *rest) -> None:
+    def begin(self: TrainingEngine, epoch: int, *rest: Any) -> None:
         begun.append(epoch + 1)
         real(self, epoch, *rest)
 
@@ -134,7 +150,7 @@ def test_a_middle_stretch_is_proved_from_a_checkpoint(original, epochs, monkeypa
     assert begun == list(range(epochs[0], epochs[1] + 1))
 
 
-def test_the_receipt_alone_is_enough(original, tmp_path) -> None:
+def test_the_receipt_alone_is_enough(original: Path, tmp_path: Path) -> None:
     """With receipt.json and the data anyone can verify; what is not there is told."""
     shutil.copy(original / "receipt.json", tmp_path)
     found = check(tmp_path)
@@ -149,7 +165,7 @@ def test_the_receipt_alone_is_enough(original, tmp_path) -> None:
     assert free == "not covered: receipt.json (isoconv, machine, model.name)"
 
 
-def test_the_given_model_stays_as_it_is(original) -> None:
+def test_the_given_model_stays_as_it_is(original: Path) -> None:
     """A model that holds weights keeps them."""
     model = network().build((6, 6, 1), seed=9)
     before = model.digest()
@@ -157,7 +173,7 @@ def test_the_given_model_stays_as_it_is(original) -> None:
     assert model.digest() == before
 
 
-def test_a_model_by_its_name(tmp_path) -> None:
+def test_a_model_by_its_name(tmp_path: Path) -> None:
     """A ready model is made from the receipt."""
     pixels = np.random.default_rng(0).integers(0, 256, (6, 12, 12, 1)).astype(np.uint8)
     data = Dataset.from_arrays(pixels, [0, 1, 2] * 2)
@@ -167,11 +183,11 @@ def test_a_model_by_its_name(tmp_path) -> None:
     assert verify(tmp_path / "run", None, data).identical
 
 
-def test_an_unfinished_run_is_verified_as_far_as_it_came(tmp_path) -> None:
+def test_an_unfinished_run_is_verified_as_far_as_it_came(tmp_path: Path) -> None:
     """A run that was killed has a receipt of its whole epochs."""
 
     class Dies(Callback):
-        def on_epoch_end(self, run, row) -> None:
+        def on_epoch_end(self, run: Run, row: Mapping[str, Any]) -> None:
             if row["epoch"] == 2:
                 raise RuntimeError(f"power cut in {run}")
 
@@ -186,11 +202,13 @@ def test_an_unfinished_run_is_verified_as_far_as_it_came(tmp_path) -> None:
     assert "best.safetensors" in found.notes[0]
 
 
-def test_a_run_that_was_interrupted_within_an_epoch(tmp_path, monkeypatch) -> None:
+def test_a_run_that_was_interrupted_within_an_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its whole epochs are verified; of the steps behind them nothing is known, which is told."""
     real, done = TrainingEngine.steps, []
 
-    def steps(self, first, hyper):
+    def steps(self: TrainingEngine, first: int, hyper: Array) -> Array:
         done.append(first)
         if len(done) == 6:
             signal.raise_signal(signal.SIGINT)
@@ -217,7 +235,7 @@ def test_a_run_that_was_interrupted_within_an_epoch(tmp_path, monkeypatch) -> No
     )
 
 
-def test_a_run_that_stopped_early_is_identical(tmp_path) -> None:
+def test_a_run_that_stopped_early_is_identical(tmp_path: Path) -> None:
     """Early stopping and a callback's stop are no difference."""
     stopping = EarlyStopping(patience=1, metric="val_top1")
     fit(tmp_path / "a", optimizer=SGD(1e-9), early_stopping=stopping, epochs=9)
@@ -226,7 +244,7 @@ def test_a_run_that_stopped_early_is_identical(tmp_path) -> None:
     assert found.notes[-1] == "the run was ended after 2 of 9 epochs"
     assert "settings.early_stopping, settings.epochs)" in found.notes[0]
 
-    def longer(receipt) -> None:
+    def longer(receipt: dict[str, Any]) -> None:
         receipt["settings"]["early_stopping"]["patience"] = 0
 
     edit(tmp_path / "a", longer)
@@ -235,13 +253,13 @@ def test_a_run_that_stopped_early_is_identical(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("forged", [5, 9, 10**6])
-def test_another_patience_is_not_what_ended_the_run(tmp_path, forged) -> None:
+def test_another_patience_is_not_what_ended_the_run(tmp_path: Path, forged: int) -> None:
     """A longer one would not have ended it: what the receipt says of its end tells of another."""
     stopping = EarlyStopping(patience=1, metric="val_top1")
     fit(tmp_path / "a", optimizer=SGD(1e-9), early_stopping=stopping, epochs=9)
     out = tmp_path / "a"
 
-    def longer(receipt) -> None:
+    def longer(receipt: dict[str, Any]) -> None:
         receipt["settings"]["early_stopping"]["patience"] = forged
 
     edit(out, longer)
@@ -250,7 +268,7 @@ def test_another_patience_is_not_what_ended_the_run(tmp_path, forged) -> None:
     assert found.different
     assert "early stopping does not end the run after epoch 2, the receipt says" in str(found)
 
-    def by_a_callback(receipt) -> None:
+    def by_a_callback(receipt: dict[str, Any]) -> None:
         receipt["final"]["stopped"] = "enough"
 
     # Whose end it was, nothing tells.
@@ -260,7 +278,7 @@ def test_another_patience_is_not_what_ended_the_run(tmp_path, forged) -> None:
     assert not found.identical
     assert "final.stopped" in found.notes[-2]
 
-    def none_at_all(receipt) -> None:
+    def none_at_all(receipt: dict[str, Any]) -> None:
         receipt["settings"]["early_stopping"] = None
         receipt["final"]["stopped"] = stopping.reason
 
@@ -268,7 +286,7 @@ def test_another_patience_is_not_what_ended_the_run(tmp_path, forged) -> None:
     assert not check(out).identical
 
 
-def test_weights_of_ones_own_are_verified(tmp_path) -> None:
+def test_weights_of_ones_own_are_verified(tmp_path: Path) -> None:
     """From the kept first weights, or from a model that holds them; without both it says so."""
     out = tmp_path / "run"
     fit(out, model=network().build((6, 6, 1), seed=5), keep_checkpoints=False)
@@ -284,17 +302,19 @@ def test_weights_of_ones_own_are_verified(tmp_path) -> None:
 # Changed arithmetic
 
 
-def test_a_changed_learning_rate_is_named_with_step_and_element(original, monkeypatch) -> None:
+def test_a_changed_learning_rate_is_named_with_step_and_element(
+    original: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """From the third epoch on the rate is a hundredth too great."""
     real = session.Plan.hyper
 
-    def hyper(self, first, count):
+    def hyper(self: session.Plan, first: int, count: int) -> Array:
         rows = real(self, first, count)
         return rows * np.float32(1.01) if first >= 2 * self.per_epoch else rows
 
     monkeypatch.setattr(session.Plan, "hyper", hyper)
     found = check(original)
-    place = found.difference
+    place = difference(found)
     assert found.different
     assert place.where == "epoch 3, step 2"
     assert place.losses[0] != place.losses[1]
@@ -308,11 +328,13 @@ def test_a_changed_learning_rate_is_named_with_step_and_element(original, monkey
     assert not check(original, epochs=(1, 2)).different
 
 
-def test_one_unit_in_the_last_place_is_found(original, monkeypatch) -> None:
+def test_one_unit_in_the_last_place_is_found(
+    original: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A learning rate that is rounded another way, in one step alone."""
     real = session.Plan.hyper
 
-    def hyper(self, first, count):
+    def hyper(self: session.Plan, first: int, count: int) -> Array:
         rows = real(self, first, count)
         place = self.per_epoch + 1 - first
         if 0 <= place < count:
@@ -320,72 +342,76 @@ def test_one_unit_in_the_last_place_is_found(original, monkeypatch) -> None:
         return rows
 
     monkeypatch.setattr(session.Plan, "hyper", hyper)
-    place = check(original).difference
+    place = difference(check(original))
     assert place.epoch == 2
     assert place.tensor is not None
     assert place.values[0] != place.values[1]
 
 
-def test_a_changed_order_of_shards_is_found(tmp_path, monkeypatch) -> None:
+def test_a_changed_order_of_shards_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Sums over shards taken from left to right and not by the tree."""
     out = tmp_path / "run"
     fit(out, shard_size=2, threads=1, epochs=1)
 
-    def fold(nodes, shards):
+    def fold(nodes: list[Node], shards: int) -> tuple[list[Merge], tuple[int, ...]]:
         first, *rest = nodes
         assert shards == len(nodes)
         return [tree.Merge(first.slot, node.slot) for node in rest], first.slot
 
     monkeypatch.setattr(tree, "_are_halves", lambda *_: False)
-    monkeypatch.setattr(course, "finish_tree", fold)
-    place = check(out, threads=1).difference
+    monkeypatch.setattr(step_schedule, "finish_tree", fold)
+    place = difference(check(out, threads=1))
     assert place.epoch == 1
     assert place.step is not None
     assert place.tensor is not None
     assert check(out, threads=2).difference is not None
 
 
-def test_changed_first_weights_are_found(original, monkeypatch) -> None:
+def test_changed_first_weights_are_found(original: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another rule for first weights shows before the first step."""
     from isoconv.nn import module
 
-    real = module.initial_array
+    real: Callable[..., Array] = vars(module)["initial_array"]
 
-    def other(spec, seed, stream):
+    def other(spec: nn.ParameterSpec, seed: int, stream: int) -> Array:
         return real(spec, seed, stream + 1)
 
     monkeypatch.setattr(module, "initial_array", other)
     found = check(original)
-    assert found.difference.where == "the state before the first step"
-    assert found.difference.tensor == "0.weight"
-    assert found.difference.values is not None
+    assert difference(found).where == "the state before the first step"
+    assert difference(found).tensor == "0.weight"
+    assert difference(found).values is not None
 
 
-def test_a_changed_measurement_is_found(original, monkeypatch) -> None:
+def test_a_changed_measurement_is_found(original: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The weights agree, a metric does not: the metric is named with both values."""
     from isoconv.train import metrics
 
     real = metrics._mean
     monkeypatch.setattr(metrics, "_mean", lambda values: np.nextafter(real(values), 2))
-    place = check(original).difference
+    place = difference(check(original))
     assert (place.where, place.metric, place.tensor) == ("epoch 1", "val_loss", None)
     assert place.note == "the losses of all steps agree"
 
 
-def test_changed_normalisation_is_found(original, monkeypatch) -> None:
+def test_changed_normalisation_is_found(original: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Other constants of normalisation are named."""
     from isoconv.train import prepare
 
-    real = prepare.normalisation
+    real: Callable[..., Any] = vars(prepare)["normalisation"]
     monkeypatch.setattr(prepare, "normalisation", lambda data: [2 * x for x in real(data)])
-    note = check(original).difference.note
+    note = difference(check(original)).note
     assert note.startswith("record.normalisation.offset[0]: receipt ")
 
 
-def test_a_loss_that_is_not_finite_is_a_difference(original, monkeypatch) -> None:
+def test_a_loss_that_is_not_finite_is_a_difference(
+    original: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The run was finite, the one here is not."""
     monkeypatch.setattr(session.Plan, "learning_rate", lambda *_: 1e38)
-    place = check(original).difference
+    place = difference(check(original))
     assert place.where == "epoch 1"
     assert "must stay finite" in place.note
 
@@ -393,7 +419,7 @@ def test_a_loss_that_is_not_finite_is_a_difference(original, monkeypatch) -> Non
 # Spoiled files
 
 
-def spoil(path, name=None) -> None:
+def spoil(path: Path, name: str | None = None) -> None:
     """Change the last element of one array of a file by one bit."""
     arrays, record = storage.read(path)
     name = next(iter(arrays)) if name is None else name
@@ -404,12 +430,14 @@ def spoil(path, name=None) -> None:
 
 @pytest.mark.parametrize("name", ["weights", "best"])
 @pytest.mark.parametrize("tensor", ["0.weight", "1.running_var", "5.bias"])
-def test_a_tampered_weight_file_is_named(run, name, tensor, monkeypatch) -> None:
+def test_a_tampered_weight_file_is_named(
+    run: Path, name: str, tensor: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """File, tensor and element are found without any training."""
     spoil(run / f"{name}.safetensors", tensor)
     monkeypatch.setattr(TrainingEngine, "steps", None)
     found = check(run)
-    place = found.difference
+    place = difference(found)
     assert place.where.startswith(f"{name}.safetensors (epoch ")
     assert (place.tensor, place.count[0]) == (tensor, 1)
     assert place.element == tuple(side - 1 for side in shape_of(run, tensor))
@@ -417,28 +445,28 @@ def test_a_tampered_weight_file_is_named(run, name, tensor, monkeypatch) -> None
     assert f"tensor {tensor}: sha256 receipt " in str(found)
 
 
-def shape_of(run, tensor):
+def shape_of(run: Path, tensor: str) -> tuple[int, ...]:
     """Shape of a tensor of a run."""
     return storage.read(run / "weights.safetensors")[0][tensor].shape
 
 
 @pytest.mark.parametrize("tensor", ["parameter:5.weight", "slot:velocity:0.bias"])
-def test_a_tampered_checkpoint_is_named(run, tensor) -> None:
+def test_a_tampered_checkpoint_is_named(run: Path, tensor: str) -> None:
     """Parameters and the optimizer's vectors of kept checkpoints are compared."""
     spoil(RunFolder(run).kept_file(2), tensor)
-    place = check(run).difference
+    place = difference(check(run))
     assert place.where == "checkpoints/epoch-00002.safetensors (epoch 2)"
     assert place.tensor == {"p": "5.weight", "s": "velocity of 0.bias"}[tensor[0]]
 
 
-def test_a_tampered_last_checkpoint_is_told(run) -> None:
+def test_a_tampered_last_checkpoint_is_told(run: Path) -> None:
     """Its file's own digest does not fit."""
     spoil(next((run / "checkpoints").glob("last-*.safetensors")))
     with pytest.raises(CheckpointError, match="is damaged: its SHA-256"):
         check(run)
 
 
-def test_a_weight_file_of_another_kind_is_told(run) -> None:
+def test_a_weight_file_of_another_kind_is_told(run: Path) -> None:
     """A file that is no safetensors file is named."""
     (run / "weights.safetensors").write_bytes(b"no weights")
     with pytest.raises(CheckpointError, match=r"weights\.safetensors"):
@@ -482,11 +510,11 @@ def test_a_weight_file_of_another_kind_is_told(run) -> None:
     ],
     ids=lambda value: ".".join(map(str, value)) if isinstance(value, tuple) else "",
 )
-def test_a_tampered_receipt_is_found(run, place, value) -> None:
+def test_a_tampered_receipt_is_found(run: Path, place: tuple[int | str, ...], value: Any) -> None:
     """Edited by hand it is told at once; with a digest that fits, what it says is found untrue."""
 
-    def change(receipt) -> None:
-        held = receipt
+    def change(receipt: dict[str, Any]) -> None:
+        held: Any = receipt
         for key in place[:-1]:
             held = held[key]
         assert held[place[-1]] != value
@@ -508,10 +536,10 @@ def test_a_tampered_receipt_is_found(run, place, value) -> None:
     assert content_of(run) == held
 
 
-def test_an_edit_is_located_by_the_other_files(run) -> None:
+def test_an_edit_is_located_by_the_other_files(run: Path) -> None:
     """Where the receipt and run.json differ is told."""
 
-    def change(receipt) -> None:
+    def change(receipt: dict[str, Any]) -> None:
         receipt["settings"]["seed"] = 7
 
     edit(run, change, forge=False)
@@ -519,36 +547,36 @@ def test_an_edit_is_located_by_the_other_files(run) -> None:
         check(run)
 
 
-def test_forged_metrics_are_found_by_running(run) -> None:
+def test_forged_metrics_are_found_by_running(run: Path) -> None:
     """A better accuracy with a digest that fits is found in the epoch that claims it."""
 
-    def change(receipt) -> None:
+    def change(receipt: dict[str, Any]) -> None:
         entry = receipt["epochs"][3]
         entry["metrics"]["val_top1"], entry["readable"]["val_top1"] = (1.0).hex(), 1.0
         receipt["final"]["best_epoch"] = best
 
     best = json.loads((run / "receipt.json").read_text())["final"]["best_epoch"]
     edit(run, change)
-    place = check(run).difference
+    place = difference(check(run))
     assert place.where == "metrics.jsonl"
     assert place.note.startswith("rows[2].val_top1: the receipt has 1.0, the file 0.")
     (run / "metrics.jsonl").unlink()
-    assert check(run).difference.where == "checkpoints/last.json"
+    assert difference(check(run)).where == "checkpoints/last.json"
     shutil.rmtree(run / "checkpoints")
-    place = check(run).difference
+    place = difference(check(run))
     assert (place.epoch, place.metric) == (3, "val_top1")
     assert place.metrics[0] == (1.0).hex()
 
 
-def test_spoiled_steps_are_told(run) -> None:
+def test_spoiled_steps_are_told(run: Path) -> None:
     """A line of steps.jsonl that was changed, or that is missing, is a difference and is named."""
     path = run / "steps.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
 
-    def note(content):
+    def note(content: bytes) -> str:
         path.write_bytes(content)
-        assert check(run).difference.where == "steps.jsonl"
-        return check(run).difference.note
+        assert difference(check(run)).where == "steps.jsonl"
+        return str(difference(check(run)).note)
 
     spoiled = [*lines[:2], lines[2].replace(b"0x1", b"0x2", 1), *lines[3:]]
     assert note(b"".join(spoiled)) == "the line of epoch 2 is not the one that was written"
@@ -559,11 +587,11 @@ def test_spoiled_steps_are_told(run) -> None:
     assert check(run).identical
 
 
-def test_without_steps_the_epoch_is_named(run, monkeypatch) -> None:
+def test_without_steps_the_epoch_is_named(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A receipt alone names the epoch and the metric."""
     (run / "steps.jsonl").unlink()
     monkeypatch.setattr(session.Plan, "learning_rate", lambda *_: 0.01)
-    place = check(run).difference
+    place = difference(check(run))
     assert (place.epoch, place.step, place.tensor) == (1, None, None)
     assert "without steps.jsonl no step can be named" in place.note
 
@@ -571,7 +599,7 @@ def test_without_steps_the_epoch_is_named(run, monkeypatch) -> None:
 # What makes it impossible
 
 
-def test_a_truncated_receipt_is_told(run) -> None:
+def test_a_truncated_receipt_is_told(run: Path) -> None:
     """Half a receipt, or none."""
     path = run / "receipt.json"
     path.write_bytes(path.read_bytes()[:-40])
@@ -582,14 +610,14 @@ def test_a_truncated_receipt_is_told(run) -> None:
         check(run)
 
 
-def test_another_arithmetic_version_is_told(run) -> None:
+def test_another_arithmetic_version_is_told(run: Path) -> None:
     """Both versions are named."""
     edit(run, lambda receipt: receipt.update(arithmetic=9))
     with pytest.raises(CheckpointError, match=r"version 1, which this isoconv computes; it is 9"):
         check(run)
 
 
-def test_a_missing_checkpoint_is_told(run) -> None:
+def test_a_missing_checkpoint_is_told(run: Path) -> None:
     """The epoch whose state is missing is named."""
     RunFolder(run).kept_file(2).unlink()
     assert not check(run, epochs=(1, 2)).different
@@ -600,7 +628,7 @@ def test_a_missing_checkpoint_is_told(run) -> None:
             check(run, epochs=epochs)
 
 
-def test_changed_data_are_named(original) -> None:
+def test_changed_data_are_named(original: Path) -> None:
     """Training and validation data are told apart, by their digests."""
     other = noise(28, 2)
     with pytest.raises(
@@ -614,7 +642,7 @@ def test_changed_data_are_named(original) -> None:
         verify(original, network(), TRAIN)
 
 
-def test_another_model_is_named(original) -> None:
+def test_another_model_is_named(original: Path) -> None:
     """A layer that differs is shown on both sides."""
     other = nn.Sequential(*network().steps[:-1], nn.Linear(2, bias=False))
     with pytest.raises(CheckpointError, match=r'layers\[6\]\[1\]: the run has "Linear.*False'):
@@ -627,16 +655,16 @@ class Own(nn.Module):
     def __init__(self) -> None:
         self.body = network()
 
-    def forward(self, x):
+    def forward(self, x: nn.Tensor) -> nn.Tensor:
         """The images through the body."""
         return self.body(x)
 
 
 @pytest.mark.parametrize("features", ["many", 2.5, None, -1])
-def test_a_forged_architecture_is_refused(run, features) -> None:
+def test_a_forged_architecture_is_refused(run: Path, features: float | str | None) -> None:
     """A receipt whose model makes no network says nothing, however well its digests fit."""
 
-    def change(receipt) -> None:
+    def change(receipt: dict[str, Any]) -> None:
         receipt["record"]["architecture"]["steps"][-1]["features"] = features
         kept = receipt["epochs"][receipt["final"]["epoch"]]["weights_sha256"]
         whole = with_weights(receipt["record"], kept)
@@ -650,7 +678,7 @@ def test_a_forged_architecture_is_refused(run, features) -> None:
         verify(run, None, TRAIN, TEST)
 
 
-def test_a_model_of_ones_own_must_be_given(original, tmp_path) -> None:
+def test_a_model_of_ones_own_must_be_given(original: Path, tmp_path: Path) -> None:
     """Of the library's layers a model is made again by itself; another class is asked for."""
     assert not verify(original, None, TRAIN, TEST, epochs=(1, 1)).different
     fit(tmp_path / "run", model=Own(), epochs=1)
@@ -662,7 +690,7 @@ def test_a_model_of_ones_own_must_be_given(original, tmp_path) -> None:
 # Two runs
 
 
-def test_a_run_does_not_differ_from_its_copy(original, run, tmp_path) -> None:
+def test_a_run_does_not_differ_from_its_copy(original: Path, run: Path, tmp_path: Path) -> None:
     """Copies and repetitions are identical, whatever the number of threads."""
     assert diff(original, run).identical
     fit(tmp_path / "again", threads=1)
@@ -670,30 +698,32 @@ def test_a_run_does_not_differ_from_its_copy(original, run, tmp_path) -> None:
     assert str(found) == f"identical: {original} and {tmp_path / 'again'}, 4 epochs"
 
 
-def test_two_seeds_differ_before_the_first_step(original, tmp_path) -> None:
+def test_two_seeds_differ_before_the_first_step(original: Path, tmp_path: Path) -> None:
     """The setting, then the first weights, down to the element."""
     fit(tmp_path / "other", seed=1)
     found = diff(original, tmp_path / "other")
     assert found.head == ("settings.seed: A 0, B 1",)
     place = found.place
+    assert place is not None
     assert (place.where, place.tensor) == ("the state before the first step", "0.weight")
     assert place.element == (0, 0, 0, 0)
 
 
-def test_two_learning_rates_differ_from_the_second_step(original, tmp_path) -> None:
+def test_two_learning_rates_differ_from_the_second_step(original: Path, tmp_path: Path) -> None:
     """The first loss is the same, for it is taken before the first update."""
     fit(tmp_path / "other", optimizer=SGD(0.05, 0.9), keep_checkpoints=False)
     # It may hold the first epoch's weights.
     (tmp_path / "other" / "best.safetensors").unlink()
     found = diff(original, tmp_path / "other")
     assert found.head == ("settings.optimizer.learning_rate: A 0.1, B 0.05",)
+    assert found.place is not None
     assert found.place.where == "epoch 1, step 2"
     assert found.place.tensor == "0.weight"
     assert found.place.values is None
     assert "first difference: epoch 1, step 2" in str(found)
 
 
-def test_a_longer_run_begins_like_the_shorter_one(tmp_path) -> None:
+def test_a_longer_run_begins_like_the_shorter_one(tmp_path: Path) -> None:
     """With a constant rate only the number of epochs differs."""
     fit(tmp_path / "a", schedule=Constant(), epochs=1)
     fit(tmp_path / "b", schedule=Constant(), epochs=2)
@@ -704,14 +734,14 @@ def test_a_longer_run_begins_like_the_shorter_one(tmp_path) -> None:
     assert "no difference in 1 epoch that both have" in str(found)
 
 
-def test_how_two_runs_ended_is_compared(tmp_path) -> None:
+def test_how_two_runs_ended_is_compared(tmp_path: Path) -> None:
     """The same epochs, ended for two reasons; and parts that were made in another way."""
 
     class Stops(Callback):
-        def __init__(self, reason) -> None:
+        def __init__(self, reason: str) -> None:
             self.reason = reason
 
-        def on_epoch_end(self, run, row) -> None:
+        def on_epoch_end(self, run: Run, row: Mapping[str, Any]) -> None:
             if row["epoch"] == 1:
                 run.stop(self.reason)
 
@@ -725,7 +755,7 @@ def test_how_two_runs_ended_is_compared(tmp_path) -> None:
     assert not found.identical
 
 
-def test_other_data_and_models_are_listed(original, tmp_path) -> None:
+def test_other_data_and_models_are_listed(original: Path, tmp_path: Path) -> None:
     """What went in and differs stands at the front."""
     trainer = Trainer(network(), batch_size=8, progress=False)
     trainer.fit(noise(28, 3), epochs=1, out=tmp_path / "run")
@@ -748,7 +778,7 @@ def test_other_data_and_models_are_listed(original, tmp_path) -> None:
         diff(original, tmp_path)
 
 
-def test_states_of_two_runs_are_not_mixed_up(original) -> None:
+def test_states_of_two_runs_are_not_mixed_up(original: Path) -> None:
     """Reading a receipt leaves its content as it is."""
     receipt = Receipt.read(original)
     before = copy.deepcopy(receipt.content)

@@ -6,12 +6,16 @@ import hashlib
 import json
 import shutil
 import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from tests.train.small import make, network, noise
+from tests.train.small import difference, make, network, noise
 
 from isoconv.errors import CheckpointError
+from isoconv.graph.operation import Array
 from isoconv.nn import storage
 from isoconv.run.training import TrainingEngine
 from isoconv.train import Interrupted, Receipt, session, verify
@@ -22,18 +26,18 @@ from isoconv.train.stored import check_files
 TRAIN, TEST = noise(), noise(10, 1)
 
 
-def settings():
+def settings() -> dict[str, Any]:
     """Of the run."""
     return {"optimizer": SGD(0.1, 0.9), "schedule": None, "clip_norm": None}
 
 
 @pytest.fixture(scope="module")
-def original(tmp_path_factory):
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that was interrupted after two steps of its second epoch."""
     out = tmp_path_factory.mktemp("within") / "run"
     real, done = TrainingEngine.steps, []
 
-    def steps(self, first, hyper):
+    def steps(self: TrainingEngine, first: int, hyper: Array) -> Array:
         done.append(first)
         if len(done) == 6:
             signal.raise_signal(signal.SIGINT)
@@ -48,30 +52,30 @@ def original(tmp_path_factory):
 
 
 @pytest.fixture
-def run(original, tmp_path):
+def run(original: Path, tmp_path: Path) -> Path:
     """A copy of it to spoil."""
     return shutil.copytree(original, tmp_path / "run")
 
 
-def change(path, alter, **more) -> None:
+def change(path: Path, alter: Callable[..., Any], **more: Any) -> None:
     """Alter a JSON file."""
     content = json.loads(path.read_text())
     alter(content)
     path.write_text(json.dumps({**content, **more}))
 
 
-def last_of(run):
+def last_of(run: Path) -> tuple[Path, Path]:
     """Its last.json, and the file with the arrays."""
     (arrays,) = (run / "checkpoints").glob("last-*.safetensors")
     return run / "checkpoints" / "last.json", arrays
 
 
-def sign(path) -> None:
+def sign(path: Path) -> None:
     """Give a receipt a digest that fits."""
     change(path, lambda receipt: receipt.update(digest=receipt_digest(receipt)))
 
 
-def rewrite(run, arrays, record) -> None:
+def rewrite(run: Path, arrays: dict[str, Array], record: dict[str, Any]) -> None:
     """Give the checkpoint other arrays, and last.json the digests that fit."""
     last, path = last_of(run)
     storage.write(path, arrays, record)
@@ -88,7 +92,7 @@ def rewrite(run, arrays, record) -> None:
     )
 
 
-def test_as_it_is_nothing_differs(run) -> None:
+def test_as_it_is_nothing_differs(run: Path) -> None:
     """The checkpoint agrees with the receipt, which names it; that is not all of the run."""
     (entry,) = Receipt.read(run).content["within"]
     assert (entry["epoch"], entry["step"]) == (1, 2)
@@ -98,14 +102,14 @@ def test_as_it_is_nothing_differs(run) -> None:
     assert last_of(run)[1].relative_to(run).as_posix() in found.compared
 
 
-def test_every_tensor_is_compared(run) -> None:
+def test_every_tensor_is_compared(run: Path) -> None:
     """One bit of each array, with digests made anew: weights, states and vectors."""
     arrays, record = storage.read(last_of(run)[1])
     for name in arrays:
         spoiled = arrays[name].copy()
         spoiled.reshape(-1).view(np.uint32)[-1] ^= 1
         rewrite(run, {**arrays, name: spoiled}, record)
-        found = check_files(Receipt.read(run)).difference
+        found = difference(check_files(Receipt.read(run)))
         assert found is not None, name
         kind = "optimizer" if name.startswith("slot:") else "weights"
         where = "checkpoints/last-00001-0000002.safetensors"
@@ -115,9 +119,9 @@ def test_every_tensor_is_compared(run) -> None:
     renamed = {f"state:{name.partition(':')[2]}": arrays[name]}
     rest = {other: arrays[other] for other in arrays if other != name}
     rewrite(run, {**rest, **renamed}, record)
-    assert "arrays of wrong names" in check_files(Receipt.read(run)).difference.note
+    assert "arrays of wrong names" in difference(check_files(Receipt.read(run))).note
     rewrite(run, arrays, {**record, "finish": "none"})
-    assert check_files(Receipt.read(run)).difference.note.startswith("finish: the receipt has")
+    assert difference(check_files(Receipt.read(run))).note.startswith("finish: the receipt has")
     rewrite(run, arrays, record)
     assert check_files(Receipt.read(run)).difference is None
 
@@ -134,17 +138,17 @@ def test_every_tensor_is_compared(run) -> None:
         (lambda last: last["history"][0].update(loss=0.5), r"rows\[0\].loss: the receipt has"),
     ],
 )
-def test_every_number_is_compared(run, alter, message) -> None:
+def test_every_number_is_compared(run: Path, alter: Callable[..., Any], message: str) -> None:
     """Losses, sums, and where it stands."""
     import re
 
     change(last_of(run)[0], alter)
-    found = check_files(Receipt.read(run)).difference
+    found = difference(check_files(Receipt.read(run)))
     assert found is not None
     assert re.match(message, found.note)
 
 
-def test_a_place_that_the_receipt_does_not_know_is_different(run) -> None:
+def test_a_place_that_the_receipt_does_not_know_is_different(run: Path) -> None:
     """Another step with a file of the right name; and a receipt without the entry."""
     last, path = last_of(run)
     other = path.with_name("last-00001-0000001.safetensors")
@@ -155,12 +159,12 @@ def test_a_place_that_the_receipt_does_not_know_is_different(run) -> None:
         lambda content: content.update(step=1, losses=content["losses"][:1], file=other.name),
     )
     note = "it stands after 1 epochs and 1 steps, of which the receipt says nothing"
-    assert check_files(Receipt.read(run)).difference.note == note
+    assert difference(check_files(Receipt.read(run))).note == note
     last.write_text(before)
     change(run / "receipt.json", lambda receipt: receipt.pop("within"))
     sign(run / "receipt.json")
     assert (
-        "of which the receipt says nothing" in verify(run, network(), TRAIN, TEST).difference.note
+        "of which the receipt says nothing" in difference(verify(run, network(), TRAIN, TEST)).note
     )
 
 
@@ -177,7 +181,7 @@ def test_a_place_that_the_receipt_does_not_know_is_different(run) -> None:
         (lambda within: within[0]["sums"].update(loss="0.5"), r"sums\.loss must be a finite num"),
     ],
 )
-def test_the_entry_has_a_schema(run, alter, message) -> None:
+def test_the_entry_has_a_schema(run: Path, alter: Callable[..., Any], message: str) -> None:
     """Also with a digest that fits."""
     change(run / "receipt.json", lambda receipt: alter(receipt["within"]))
     with pytest.raises(CheckpointError, match="was edited"):
@@ -187,7 +191,7 @@ def test_the_entry_has_a_schema(run, alter, message) -> None:
         Receipt.read(run)
 
 
-def test_an_altered_checkpoint_is_not_gone_on_with(run) -> None:
+def test_an_altered_checkpoint_is_not_gone_on_with(run: Path) -> None:
     """Resume refuses arrays and sums that are not the receipt's, and touches nothing."""
     arrays, record = storage.read(last_of(run)[1])
     spoiled = {name: array + np.float32(1) for name, array in arrays.items()}

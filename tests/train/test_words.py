@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import isoconv as ic
+from isoconv import nn
 from isoconv.data import Dataset, Splits
 from isoconv.errors import DataWarning
+from isoconv.nn import Sequential
 from isoconv.train import score
 from isoconv.train.words import by_heart, doubt_of_best, few, verdict, worth
 
@@ -25,7 +28,7 @@ from isoconv.train.words import by_heart, doubt_of_best, few, verdict, worth
         ([[10, 0], [0, 10]], ""),
     ],
 )
-def test_verdict(confusion, stands) -> None:
+def test_verdict(confusion: list[list[int]], stands: str) -> None:
     """Better is said of nothing that the interval leaves open, no better of what is not above."""
     said = verdict(score(confusion, 0), "'a'")
     wanted = f"the model is {stands} always saying 'a', on these 20 images" if stands else ""
@@ -57,7 +60,7 @@ def test_worth_of_an_accuracy() -> None:
         (0.30, 120, [[3, 5], [5, 2]], False),
     ],
 )
-def test_by_heart(learned, images, confusion, told) -> None:
+def test_by_heart(learned: float, images: int, confusion: list[list[int]], told: bool) -> None:
     """Where both intervals lie five points apart, whatever the number of images."""
     assert bool(by_heart(score(confusion), "test", {"top1": learned}, images)) == told
 
@@ -72,7 +75,7 @@ def test_by_heart(learned, images, confusion, told) -> None:
         (0.6, 0.2, 15, False),
     ],
 )
-def test_doubt_of_the_best_epoch(best, last, images, told) -> None:
+def test_doubt_of_the_best_epoch(best: float, last: float, images: int, told: bool) -> None:
     """Two validation images and five points less make a doubt; more images recognised, none."""
     rows = [{"val_loss": 1.0, "val_top1": best}, {"val_loss": 2.0, "val_top1": last}]
     said = doubt_of_best(rows, "val_loss", images)
@@ -86,18 +89,18 @@ def test_doubt_of_the_best_epoch(best, last, images, told) -> None:
     assert not doubt_of_best([{"loss": 1.0}], "val_loss", images)
 
 
-def images_of(count, name="made up"):
+def images_of(count: int, name: str = "made up") -> Dataset:
     """Noise in two classes."""
     pixels = np.random.default_rng(count).integers(0, 256, (count, 4, 4, 1), np.uint8)
     return Dataset.from_arrays(pixels, np.arange(count) % 2, ("a", "b"), name)
 
 
-def small():
+def small() -> Sequential:
     """A small classifier."""
     return ic.nn.Sequential(ic.nn.Flatten(), ic.nn.Linear(2))
 
 
-def test_best_weights_are_doubted(tmp_path) -> None:
+def test_best_weights_are_doubted(tmp_path: Path) -> None:
     """`load(best=True)` warns with both figures where the last epoch recognised far more."""
     trainer = ic.Trainer(small(), batch_size=4, progress=False)
     out = tmp_path / "run"
@@ -105,7 +108,7 @@ def test_best_weights_are_doubted(tmp_path) -> None:
     file = out / "metrics.jsonl"
     rows = [json.loads(line) for line in file.read_text().splitlines()]
 
-    def load_with(best, last):
+    def load_with(best: float, last: float) -> nn.Module:
         rows[0] |= {"val_loss": 1.0, "val_top1": best}
         rows[1] |= {"val_loss": 2.0, "val_top1": last}
         file.write_text("".join(json.dumps(row) + "\n" for row in rows))

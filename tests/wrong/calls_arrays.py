@@ -6,11 +6,12 @@ import numpy as np
 from tests.wrong.calls import Call, Table
 
 import isoconv as ic
+from isoconv.graph.operation import Array
 
 __all__ = ["CALLS"]
 
 
-def array(*shape):
+def array(*shape: int) -> Array:
     """Small numbers."""
     count = int(np.prod(shape))
     return (np.arange(count, dtype=np.float32) / count + 0.25).reshape(shape)

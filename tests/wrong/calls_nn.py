@@ -81,7 +81,7 @@ def batch_norm(_: Any) -> Call:
     """Batch normalisation with all its vectors."""
     tensor = x()
     names = ("mean", "variance", "gamma", "beta")
-    vectors = {name: tensor.trace.input("parameter", name, (2,)) for name in names}
+    vectors: dict[str, Any] = {name: tensor.trace.input("parameter", name, (2,)) for name in names}
     return Call(functional.batch_norm, x=tensor, **vectors)
 
 
@@ -90,7 +90,8 @@ def loss(called: Callable[..., Any], first: str) -> Callable[[Any], Call]:
 
     def make(_: Any) -> Call:
         tensor = x(4)
-        return Call(called, **{first: tensor, "target": tensor.trace.input("dataset", "t", (4,))})
+        given: dict[str, Any] = {first: tensor, "target": tensor.trace.input("dataset", "t", (4,))}
+        return Call(called, **given)
 
     return make
 
@@ -120,7 +121,10 @@ def tracing(method_name: str, /, **given: Any) -> Callable[[Any], Call]:
 
     def make(place: Any) -> Call:
         trace = nn.Trace(place.layer, training=True)
-        values = {"x": lambda: trace.images((3,)), "module": lambda: place.layer}
+        values: dict[str, Callable[[], Any]] = {
+            "x": lambda: trace.images((3,)),
+            "module": lambda: place.layer,
+        }
         found = {key: values[key]() if value is ... else value for key, value in given.items()}
         return Call(getattr(trace, method_name), **found)
 

@@ -76,7 +76,9 @@ def run_folder(name: str, /, **given: Any) -> Any:
     """A method of a run folder; ``...`` stands for a checkpoint."""
 
     def make(place: Place) -> Call:
-        found = {key: place.checkpoint() if value is ... else value for key, value in given.items()}
+        found: dict[str, Any] = {
+            key: place.checkpoint() if value is ... else value for key, value in given.items()
+        }
         return Call(getattr(RunFolder(place.run()), name), **found)
 
     return make

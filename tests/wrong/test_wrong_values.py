@@ -53,7 +53,9 @@ def public() -> Iterator[tuple[str, Any]]:
                 yield from methods(f"{short}.{name}", value, module, seen)
 
 
-def methods(name: str, kind: type, module: Any, seen: dict[int, Any]) -> Iterator[tuple[str, Any]]:
+def methods(
+    name: str, kind: type[Any], module: Any, seen: dict[int, Any]
+) -> Iterator[tuple[str, Any]]:
     """The public methods of a class, and the operators that it defines itself."""
     for attribute in dir(kind):
         if attribute.startswith("_") and attribute not in OPERATORS:

@@ -10,7 +10,7 @@ import numpy as np
 __all__ = ["WRONG"]
 
 
-def some_function(*_) -> None:
+def some_function(*_: object) -> None:
     """A function that knows nothing of tensors, and gives nothing back."""
 
 

@@ -17,6 +17,8 @@ from isoconv.errors import DTypeError
 __all__ = ["contract_chain", "fma", "fma32", "fma64"]
 
 Array = NDArray[Any]
+Numbers = NDArray[Any] | np.generic
+"""An array, or a scalar of NumPy's."""
 
 _SPLITTER = float(2**27 + 1)
 # Inside these bounds no step of the float64 algorithm can overflow or lose a bit to underflow: the
@@ -25,7 +27,7 @@ _FACTOR_BOUNDS = (2.0**-450, 2.0**450)
 _TERM_BOUNDS = (2.0**-900, 2.0**900)
 
 
-def fma(a: Array, b: Array, c: Array) -> Array:
+def fma(a: Numbers, b: Numbers, c: Numbers) -> Array:
     """``a * b + c`` with one rounding, in the dtype of the arguments.
 
     Args:
@@ -48,7 +50,7 @@ def fma(a: Array, b: Array, c: Array) -> Array:
     return fma32(a, b, c) if np.asarray(a).dtype == np.float32 else fma64(a, b, c)
 
 
-def fma32(a: Array, b: Array, c: Array) -> Array:
+def fma32(a: Numbers, b: Numbers, c: Numbers) -> Array:
     """``a * b + c`` in float32 with one rounding.
 
     The product of two float32 is exact in float64. Rounding the float64 sum again to float32 can go
@@ -90,7 +92,7 @@ def fma32(a: Array, b: Array, c: Array) -> Array:
         return total.astype(np.float32)
 
 
-def fma64(a: Array, b: Array, c: Array) -> Array:
+def fma64(a: Numbers, b: Numbers, c: Numbers) -> Array:
     """``a * b + c`` in float64 with one rounding.
 
     The product is split into two float64 without error (Veltkamp and Dekker), the three numbers are
@@ -166,7 +168,7 @@ def contract_chain(
     return total
 
 
-def _of_dtype(dtype: Any, *values: Array) -> list[Array]:
+def _of_dtype(dtype: Any, *values: Numbers) -> list[Array]:
     arrays = [np.asarray(value) for value in values]
     if any(array.dtype != dtype for array in arrays):
         found = ", ".join(str(array.dtype) for array in arrays)

@@ -22,7 +22,7 @@ from isoconv.compile.pointwise.kernel import PointwiseSpec
 from isoconv.compile.pointwise.nontemporal import streamed
 from isoconv.compile.target import Target
 from isoconv.errors import GraphError
-from isoconv.graph.groups import Group, asks_for_signs
+from isoconv.graph.groups import Group, asks_for_sign
 from isoconv.graph.ir import Graph, Node, TensorSpec
 from isoconv.graph.operation import operation
 
@@ -115,7 +115,7 @@ class Lowering:
 
     Attributes:
         places: where each value lies that was made so far.
-        signs: where it stands of which values they are positive.
+        sign_masks: where it stands of which values they are positive.
         deferred: values that nobody has wanted whole so far; a rule of the wing that put them here
             makes them when somebody does.
         result: the calls.
@@ -140,7 +140,7 @@ class Lowering:
         self.capacity = capacity
         self.fusion = fusion
         self.places = dict(places)
-        self.signs: dict[int, Placement] = {}
+        self.sign_masks: dict[int, Placement] = {}
         self.halos = halos
         self.deferred: set[int] = set()
         self.result = Lowered()
@@ -232,8 +232,8 @@ class Lowering:
 
         def number_of(source: int) -> int:
             if source not in numbers:
-                asks = source in self.signs and asks_for_signs(self.graph, group, source)
-                place = (self.signs if asks else self.places)[source]
+                asks = source in self.sign_masks and asks_for_sign(self.graph, group, source)
+                place = (self.sign_masks if asks else self.places)[source]
                 operands.append(arguments.operand(place, self.spec(source), domain))
                 numbers[source] = len(operands) - 1
             return numbers[source]
@@ -248,9 +248,9 @@ class Lowering:
                 else:
                     number_of(source)
         root = ""
-        if group.root >= 0:
-            root = self.spec(group.root).dtype
-            numbers[group.root] = len(operands)
+        if group.anchor >= 0:
+            root = self.spec(group.anchor).dtype
+            numbers[group.anchor] = len(operands)
         steps: list[Step] = []
         base = len(operands) + bool(root)
         for index in group.pointwise:
@@ -265,8 +265,8 @@ class Lowering:
             for value in group.stored
             if value not in group.sums
         ]
-        for value in group.signs:
-            self.signs[value] = place = bits_place(f"s{value}", domain)
+        for value in group.sign_masks:
+            self.sign_masks[value] = place = bits_place(f"s{value}", domain)
             stores.append((base + len(steps), arguments.operand(place, domain, domain, write=True)))
             steps.append(Step("positive", (numbers[value],), None, BITS))
         expression = Expression(tuple(operands), root, tuple(steps), tuple(stores))

@@ -48,7 +48,8 @@ class Splits(Carded, card=splits_card):
                 check_kind(part, getattr(self, part), Dataset, "a Dataset or None")
         check_mapping("how", self.how)
 
-    def __iter__(self) -> Iterator[Dataset | None]:
+    # Any in place of None: who takes the parts apart knows which of them were asked for.
+    def __iter__(self) -> Iterator[Dataset | Any]:
         return iter((self.train, self.validation, self.test))
 
     @property

@@ -25,8 +25,8 @@ class _Draft:
     `needs` has a bit for each group that this one needs, directly or through others.
     """
 
-    def __init__(self, root: int = -1) -> None:
-        self.root = root
+    def __init__(self, anchor: int = -1) -> None:
+        self.anchor = anchor
         self.bit = 0
         self.needs = 0
         self.needed = False
@@ -35,7 +35,7 @@ class _Draft:
         self.sources: set[_Draft] = set()
 
     def members(self) -> list[int]:
-        return ([] if self.root < 0 else [self.root]) + self.pointwise + self.sums
+        return ([] if self.anchor < 0 else [self.anchor]) + self.pointwise + self.sums
 
 
 def _rules(groups: tuple[Group, ...], graph: Graph, *, enabled: bool = True) -> None:
@@ -132,24 +132,24 @@ class _Fusion:
         for source in self.graph[index].inputs:
             other = self.of.get(source)
             seen = self.graph[source].spec
-            if other is None or other is draft or other.root >= 0 or source in other.sums:
+            if other is None or other is draft or other.anchor >= 0 or source in other.sums:
                 continue
             if (seen.shape, seen.batched) != (spec.shape, spec.batched) or other.sums:
                 continue
-            if self._root_reads(draft, other):
+            if self._anchor_reads(draft, other):
                 continue
             beside = [s for s in draft.sources if s is not other]
             if not any(self._reaches(s, other) for s in beside):
                 self._merge(draft, other)
 
-    def _root_reads(self, draft: _Draft, other: _Draft) -> bool:
-        """Whether the root, which comes before all else in its group, needs `other` itself."""
-        if draft.root < 0:
+    def _anchor_reads(self, draft: _Draft, other: _Draft) -> bool:
+        """Whether the anchor, which comes before all else in its group, needs `other` itself."""
+        if draft.anchor < 0:
             return False
-        return any(self.of.get(source) is other for source in self.graph[draft.root].inputs)
+        return any(self.of.get(source) is other for source in self.graph[draft.anchor].inputs)
 
     def _takes_pointwise(self, draft: _Draft) -> bool:
-        return draft.root < 0 or operation(self.graph[draft.root].op).epilogue
+        return draft.anchor < 0 or operation(self.graph[draft.anchor].op).epilogue
 
     def _summing(self, index: int) -> _Draft | None:
         """The pointwise group that makes the summed value, if the sum can be taken there."""
@@ -157,7 +157,7 @@ class _Fusion:
             return None
         (source,) = self.graph[index].inputs
         draft = self.of.get(source)
-        if draft is None or draft.root >= 0 or source in draft.sums:
+        if draft is None or draft.anchor >= 0 or source in draft.sums:
             return None
         node = self.graph[index]
         kinds = {(self.graph[s].attrs, self.graph[s].spec.dtype) for s in draft.sums}
@@ -261,4 +261,4 @@ class _Fusion:
 
     def _group(self, draft: _Draft, wanted: set[int]) -> Group:
         stored = tuple(i for i in sorted(draft.members()) if i in wanted)
-        return Group(draft.root, tuple(draft.pointwise), tuple(draft.sums), stored)
+        return Group(draft.anchor, tuple(draft.pointwise), tuple(draft.sums), stored)

@@ -2,7 +2,7 @@
 
 A group is one of
 
-- a *root* (convolution, pooling or one of their gradients) with the pointwise work behind it,
+- an *anchor* (convolution, pooling or one of their gradients) with the pointwise work behind it,
 - pointwise work alone, perhaps with sums over the values that it makes,
 - any other single operation.
 """
@@ -16,7 +16,7 @@ from isoconv.errors import GraphError
 from isoconv.graph.ir import Graph
 from isoconv.graph.operation import operation
 
-__all__ = ["Group", "asks_for_signs", "readers_outside", "verify_groups"]
+__all__ = ["Group", "asks_for_sign", "readers_outside", "verify_groups"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,32 +24,32 @@ class Group:
     """Nodes that one kernel computes.
 
     Attributes:
-        root: the node computed first, or -1 for pointwise work alone.
+        anchor: the node computed first, or -1 for pointwise work alone.
         pointwise: pointwise nodes, in order.
         sums: reductions over values of the group, in order.
         stored: values of the group that others read or that are outputs, in order.
-        signs: values of the group of which is stored where they are positive, in order.
+        sign_masks: values of the group of which is stored where they are positive, in order.
     """
 
-    root: int
+    anchor: int
     pointwise: tuple[int, ...]
     sums: tuple[int, ...]
     stored: tuple[int, ...]
-    signs: tuple[int, ...] = ()
+    sign_masks: tuple[int, ...] = ()
 
     @property
     def nodes(self) -> tuple[int, ...]:
         """All nodes of the group."""
-        root = () if self.root < 0 else (self.root,)
-        return (*root, *self.pointwise, *self.sums)
+        anchor = () if self.anchor < 0 else (self.anchor,)
+        return (*anchor, *self.pointwise, *self.sums)
 
 
-def asks_for_signs(graph: Graph, group: Group, value: int) -> bool:
+def asks_for_sign(graph: Graph, group: Group, value: int) -> bool:
     """Whether a group that does not make a value reads it only to see where it is positive."""
     found = False
     for index in group.nodes:
         node = graph[index]
-        asking = operation(node.op).asks_for_signs
+        asking = operation(node.op).asks_for_sign
         for position, source in enumerate(node.inputs):
             if source == value:
                 if position not in asking:
@@ -102,11 +102,11 @@ def verify_groups(graph: Graph, groups: Sequence[Group]) -> None:
         _verify_form(f"group {number} of nodes {group.nodes}", graph, group)
     _verify_homes(graph, groups, homes)
     stored: set[int] = {index for index, _ in graph.inputs()}
-    signs: set[int] = set()
+    sign_masks: set[int] = set()
     for number, group in enumerate(groups):
-        _verify_reads(f"group {number} of nodes {group.nodes}", graph, group, stored, signs)
+        _verify_reads(f"group {number} of nodes {group.nodes}", graph, group, stored, sign_masks)
         stored.update(group.stored)
-        signs.update(group.signs)
+        sign_masks.update(group.sign_masks)
     _verify_stored(graph, groups, stored)
 
 
@@ -120,7 +120,7 @@ def _verify_homes(graph: Graph, groups: Sequence[Group], homes: dict[int, list[i
         elif not numbers:
             raise GraphError(f"{where}: every node must be in a group; it is in none")
         elif len(numbers) > 1:
-            storing = [n for n in numbers if index in (*groups[n].stored, *groups[n].signs)]
+            storing = [n for n in numbers if index in (*groups[n].stored, *groups[n].sign_masks)]
             if not operation(node.op).pointwise or storing:
                 raise GraphError(
                     f"{where}: a node of several groups is pointwise, and none of them stores it; "
@@ -131,7 +131,7 @@ def _verify_homes(graph: Graph, groups: Sequence[Group], homes: dict[int, list[i
 def _verify_form(where: str, graph: Graph, group: Group) -> None:
     if not group.nodes or len(set(group.nodes)) < len(group.nodes):
         raise GraphError(f"{where}: a group has nodes, each of them once")
-    lacking = {*group.stored, *group.signs} - set(group.nodes)
+    lacking = {*group.stored, *group.sign_masks} - set(group.nodes)
     if lacking:
         raise GraphError(f"{where}: a group stores values of its own; got {sorted(lacking)}")
     other = [i for i in group.pointwise if not operation(graph[i].op).pointwise]
@@ -139,15 +139,15 @@ def _verify_form(where: str, graph: Graph, group: Group) -> None:
     if other:
         raise GraphError(f"{where}: nodes {other} are neither pointwise work nor sums")
     domains = {(graph[i].spec.shape, graph[i].spec.batched) for i in group.pointwise}
-    if group.root >= 0:
-        spec = graph[group.root].spec
+    if group.anchor >= 0:
+        spec = graph[group.anchor].spec
         if group.sums:
-            raise GraphError(f"{where}: a group with a root has no sums; got {group.sums}")
+            raise GraphError(f"{where}: a group with an anchor has no sums; got {group.sums}")
         if group.pointwise:
             domains.add((spec.shape, spec.batched))
-            if not operation(graph[group.root].op).epilogue:
+            if not operation(graph[group.anchor].op).epilogue:
                 raise GraphError(
-                    f"{where}: {graph[group.root].op} takes no pointwise work behind it"
+                    f"{where}: {graph[group.anchor].op} takes no pointwise work behind it"
                 )
     for index in group.sums:
         spec = graph[graph[index].inputs[0]].spec
@@ -159,7 +159,7 @@ def _verify_form(where: str, graph: Graph, group: Group) -> None:
 
 
 def _verify_reads(
-    where: str, graph: Graph, group: Group, stored: set[int], signs: set[int]
+    where: str, graph: Graph, group: Group, stored: set[int], sign_masks: set[int]
 ) -> None:
     made: set[int] = set()
     inside = set(group.nodes)
@@ -171,7 +171,7 @@ def _verify_reads(
                         f"{where}: node {index} reads {source}, which is not made before it there"
                     )
             elif source not in stored and not (
-                source in signs and asks_for_signs(graph, group, source)
+                source in sign_masks and asks_for_sign(graph, group, source)
             ):
                 raise GraphError(
                     f"{where}: node {index} reads {source}, which no earlier group stores"
@@ -194,5 +194,5 @@ def _verify_stored(graph: Graph, groups: Sequence[Group], stored: set[int]) -> N
 def _results(groups: Sequence[Group]) -> Iterator[tuple[int, int]]:
     """Each group's number with each value of which it stores something."""
     for number, group in enumerate(groups):
-        for value in (*group.stored, *group.signs):
+        for value in (*group.stored, *group.sign_masks):
             yield number, value

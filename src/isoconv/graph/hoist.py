@@ -62,7 +62,7 @@ def hoisted(graph: Graph, groups: Sequence[Group]) -> frozenset[int]:
     found: set[int] = set()
     for group in groups:
         inside = set(group.pointwise)
-        if group.root >= 0 or group.sums or inside & wanted:
+        if group.anchor >= 0 or group.sums or inside & wanted:
             continue
         if any(graph[index].spec.batched for index in inside):
             continue

@@ -49,7 +49,7 @@ class Operation:
         cheap: pointwise, and a result costs less to compute again than to load.
         epilogue: pointwise work on each result can be done in its kernel, before it is stored.
         sums: adds up a value, and the value can be made in the same pass by pointwise work.
-        asks_for_signs: positions of the inputs of which it only asks where they are positive.
+        asks_for_sign: positions of the inputs of which it only asks where they are positive.
         view: the same elements in the same order, under another shape.
         part: some of its input's elements, where these lie.
         gathers: its kernel picks the rows of a data set itself. Where it does not, which is the
@@ -77,7 +77,7 @@ class Operation:
     cheap: bool = False
     epilogue: bool = False
     sums: bool = False
-    asks_for_signs: tuple[int, ...] = ()
+    asks_for_sign: tuple[int, ...] = ()
     view: bool = False
     part: bool = False
     gathers: bool = False

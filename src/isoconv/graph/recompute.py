@@ -74,7 +74,7 @@ class _Recomputation:
 
     def _runs_over(self, group: Group, value: int) -> bool:
         """Whether a group is pointwise work, sums included, on values of this size."""
-        if group.root >= 0:
+        if group.anchor >= 0:
             return False
         node = self.graph[(*group.pointwise, *group.sums)[0]]
         spec = node.spec if group.pointwise else self.graph[node.inputs[0]].spec

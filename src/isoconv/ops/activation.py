@@ -54,7 +54,7 @@ def _register_equal(
     why_no_gradient: str = "",
     *,
     attrs: type[Any] = NoneType,
-    asks_for_signs: tuple[int, ...] = (),
+    asks_for_sign: tuple[int, ...] = (),
 ) -> None:
     """Register a pointwise operation of float values that must all be alike."""
 
@@ -80,7 +80,7 @@ def _register_equal(
         why_no_gradient,
         attrs,
         pointwise=True,
-        asks_for_signs=asks_for_signs,
+        asks_for_sign=asks_for_sign,
         operands=arguments,
     )
     register(entry)
@@ -206,7 +206,7 @@ _register_equal(
     ("y", "dy"),
     _relu_grad,
     _gradient_relu_grad,
-    asks_for_signs=(0,),
+    asks_for_sign=(0,),
 )
 register_unary(
     "leaky_relu",

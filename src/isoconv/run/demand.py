@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from isoconv.compile.reduction.clip import BLOCK
 from isoconv.graph.ir import TensorSpec
 from isoconv.memory import check_memory
-from isoconv.run.course import Course
 from isoconv.run.step import StepPlan
+from isoconv.run.step_schedule import StepSchedule
 
 __all__ = ["Demand", "bytes_of", "step_demand", "what_helps"]
 
@@ -58,7 +58,7 @@ def step_demand(
     step = plan.step
     images = min(batch_size, samples)
     shards = -(-images // plan.shard_size)
-    course = Course(shards, threads)
+    schedule = StepSchedule(shards, threads)
     # Of an arena for many images a few touch at least their share.
     arena = plan.memory.arena * min(plan.shard_size, images) // plan.shard_size
     vectors = 4 * step.size * (1 + len(step.slots)) + 4 * plan.states.size
@@ -69,8 +69,8 @@ def step_demand(
     return {
         "parameters and optimizer": vectors,
         "copies of them for a checkpoint": vectors,
-        "gradients of shards": 4 * plan.sums.size * len(course.slots),
-        "arenas of threads": arena * course.working,
+        "gradients of shards": 4 * plan.sums.size * len(schedule.slots),
+        "arenas of threads": arena * schedule.working,
         "scratch memory": scratch,
         "packed weights": plan.memory.packed,
         "the order of the data": 16 * samples + copied,

@@ -26,11 +26,11 @@ from isoconv.errors import ArgumentError, ShapeError
 from isoconv.memory import check_memory
 from isoconv.run.arrays import checked, fill, named, sample_count
 from isoconv.run.binder import Binder, Recorder, Workspace, address_of
-from isoconv.run.course import Course, Join, Work
 from isoconv.run.demand import step_demand, what_helps
 from isoconv.run.memory import aligned_bytes, aligned_copy
 from isoconv.run.script import Context, Place, Script
 from isoconv.run.step import StepGraph, StepPlan
+from isoconv.run.step_schedule import Reduce, StepSchedule, Task
 from isoconv.run.team import library_for, team_size
 from isoconv.run.tree import Slot
 
@@ -156,15 +156,17 @@ class TrainingEngine:
         return self._scripts[images]
 
     def _build_scripts(self, images: int) -> tuple[list[Script], Contexts]:
-        course = Course(-(-images // self.shard_size), self.threads)
+        schedule = StepSchedule(-(-images // self.shard_size), self.threads)
         contexts: Contexts = []
         threads = range(self.threads)
-        return [self._script(t, images, course, contexts) for t in threads], contexts
+        return [self._script(t, images, schedule, contexts) for t in threads], contexts
 
-    def _script(self, thread: int, images: int, course: Course, contexts: Contexts) -> Script:
+    def _script(
+        self, thread: int, images: int, schedule: StepSchedule, contexts: Contexts
+    ) -> Script:
         """One thread's way through a step; adds the contexts of its shards."""
         script = self._binder.recorder(thread)
-        total = self._slot(course.root)
+        total = self._slot(schedule.root)
         part = Context(part=thread, parts=self.threads)
         if thread == 0:
             hyper: list[Array] = [self._table, self._counters, self._memory["scalar", "hyper"]]
@@ -172,14 +174,14 @@ class TrainingEngine:
         resolve = self._workspace.resolver(thread, 0, self._places(total))
         script.calls(self.plan.shard.prepare, resolve, part)
         script.barrier()
-        for stage in course.stages(thread):
-            if isinstance(stage, Work):
+        for stage in schedule.stages(thread):
+            if isinstance(stage, Task):
                 context = self._context(stage, images)
                 contexts.append((stage.shard, context))
                 places = self._places(self._slot(stage.slot))
                 resolve = self._workspace.resolver(thread, stage.arena, places)
                 script.shard(self.plan.shard.shard, resolve, context)
-            elif isinstance(stage, Join):
+            elif isinstance(stage, Reduce):
                 sums = [self._slot(stage.left), self._slot(stage.right)]
                 script.kernel(self.plan.merge, sums, Context(part=stage.part, parts=stage.parts))
             else:
@@ -205,11 +207,11 @@ class TrainingEngine:
         script.calls(self.plan.update, resolve, part)
         script.barrier()
 
-    def _context(self, work: Work, images: int) -> Context:
+    def _context(self, task: Task, images: int) -> Context:
         """The context of a shard in batches of this many images."""
-        first = work.shard * self.shard_size
+        first = task.shard * self.shard_size
         count = min(self.shard_size, images - first)
-        return Context(images=count, stride=images, part=work.part, parts=work.parts)
+        return Context(images=count, stride=images, part=task.part, parts=task.parts)
 
     def _places(self, sums: Array) -> dict[Place, int]:
         """Addresses of what threads share, with the sums in this slot."""

@@ -176,7 +176,7 @@ class Trainer(Carded, card=trainer_card):
         return {name: to_plain(getattr(self, name)) for name in SETTINGS}
 
     @classmethod
-    def from_run(cls, model: Module, folder: str | Path, **options: Any) -> Trainer:
+    def from_run(cls, model: Module | str, folder: str | Path, **options: Any) -> Trainer:
         """A trainer with the settings of a run folder.
 
         Args:
@@ -193,7 +193,7 @@ class Trainer(Carded, card=trainer_card):
         return cls.from_settings(model, plain, str(folder), **options)
 
     @classmethod
-    def from_settings(cls, model: Module, plain: Any, title: str, **options: Any) -> Trainer:
+    def from_settings(cls, model: Module | str, plain: Any, title: str, **options: Any) -> Trainer:
         """A trainer from what `settings` gave.
 
         Args:

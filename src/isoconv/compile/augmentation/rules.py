@@ -12,13 +12,13 @@ from isoconv.graph.groups import Group
 @lowers("augment")
 def lower_augment(lowering: Lowering, group: Group) -> None:
     """One kernel: shifted, mirrored, turned and partly covered copies."""
-    node = lowering.graph[group.root]
+    node = lowering.graph[group.anchor]
     arguments = Arguments()
     images, table = (
         arguments.operand(lowering.places[i], lowering.spec(i), lowering.spec(i))
         for i in node.inputs
     )
-    place = lowering.allocate(group.root)
+    place = lowering.allocate(group.anchor)
     result = arguments.operand(place, node.spec, node.spec, write=True)
     spec = AugmentSpec(
         attrs=node.attrs,

@@ -81,7 +81,7 @@ def halos_of(graph: Graph, node: Node) -> Iterator[tuple[int, Halo]]:
 @lowers("conv", halos=halos_of)
 def lower_conv(lowering: Lowering, group: Group) -> None:
     """The forward pass, one contraction."""
-    node = lowering.graph[group.root]
+    node = lowering.graph[group.anchor]
     phase = forward_axes(node.attrs, node.spec.shape[:-1])
     _contract(lowering, group, node.attrs, (phase,), transposed=False)
 
@@ -89,7 +89,7 @@ def lower_conv(lowering: Lowering, group: Group) -> None:
 @lowers("conv_grad_input", halos=halos_of)
 def lower_conv_grad_input(lowering: Lowering, group: Group) -> None:
     """The gradient by the input, a contraction for each phase of the stride."""
-    node = lowering.graph[group.root]
+    node = lowering.graph[group.anchor]
     phases = gradient_phases(node.attrs.geometry, node.attrs.sides)
     _contract(lowering, group, node.attrs.geometry, phases, transposed=True)
 
@@ -98,7 +98,7 @@ def _contract(
     lowering: Lowering, group: Group, geometry: Any, phases: tuple[Phase, ...], *, transposed: bool
 ) -> None:
     graph = lowering.graph
-    node = graph[group.root]
+    node = graph[group.anchor]
     x, w = node.inputs
     *_, channels, outputs = lowering.spec(w).shape
     filters = outputs // geometry.groups
@@ -199,7 +199,7 @@ def _steps(axes: tuple[Axis, ...], source: Operand) -> tuple[int, int]:
 
 def _depthwise(lowering: Lowering, group: Group, geometry: Any, phases: tuple[Phase, ...]) -> None:
     """One filter per channel: lanes run along channels, and weights need no packing."""
-    node = lowering.graph[group.root]
+    node = lowering.graph[group.anchor]
     x, w = node.inputs
     arguments = Arguments()
     source = arguments.operand(lowering.places[x], lowering.spec(x), lowering.spec(x))
@@ -282,7 +282,7 @@ def _flattened(nest: _Nest, flat: int) -> _Nest:
 @lowers("conv_grad_weight", halos=halos_of)
 def lower_conv_grad_weight(lowering: Lowering, group: Group) -> None:
     """The gradient by the kernel."""
-    node = lowering.graph[group.root]
+    node = lowering.graph[group.anchor]
     x, dy = node.inputs
     geometry = node.attrs
     outputs = lowering.spec(dy).shape[:-1]
@@ -292,7 +292,7 @@ def lower_conv_grad_weight(lowering: Lowering, group: Group) -> None:
     arguments = Arguments()
     source = arguments.operand(lowering.places[x], lowering.spec(x), lowering.spec(x))
     gradient = arguments.operand(lowering.places[dy], lowering.spec(dy), lowering.spec(dy))
-    place = lowering.allocate(group.root)
+    place = lowering.allocate(group.anchor)
     result = arguments.add(place.buffer, write=True)
     if axes and channels == filters == 1 < geometry.groups:
         depthwise = DepthwiseWeightSpec(

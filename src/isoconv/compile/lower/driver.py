@@ -26,7 +26,7 @@ from isoconv.graph.ir import Graph, Node
 from isoconv.graph.operation import operation
 from isoconv.graph.passes import checked_pass
 from isoconv.graph.recompute import recompute
-from isoconv.graph.signs import with_signs
+from isoconv.graph.sign_masks import with_sign_masks
 from isoconv.graph.verify import verify
 
 __all__ = ["Call", "Lowered", "lower"]
@@ -35,10 +35,10 @@ __all__ = ["Call", "Lowered", "lower"]
 def _lower_group(lowering: Lowering, group: Group) -> None:
     if group.sums:
         _reduce(lowering, group)
-    elif group.root < 0:
+    elif group.anchor < 0:
         _pointwise(lowering, group)
     else:
-        rule = rule_of(lowering.graph[group.root].op)
+        rule = rule_of(lowering.graph[group.anchor].op)
         if rule is not None:
             rule.lower(lowering, group)
 
@@ -162,7 +162,7 @@ def lower(
         groups = fuse(graph, enabled=fusion)
         if fusion:
             groups = recompute(graph, groups)
-            groups = with_signs(graph, groups, partial(suits_bits, target))
+            groups = with_sign_masks(graph, groups, partial(suits_bits, target))
         bound = _bound(graph, outputs)
         lowering = Lowering(
             graph,

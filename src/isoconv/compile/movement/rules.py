@@ -17,7 +17,7 @@ from isoconv.ops.shape import Embed, Slice
 @lowers("reshape")
 def lower_reshape(lowering: Lowering, group: Group) -> None:
     """The same memory where its elements lie one behind the other; else a copy."""
-    index = group.root
+    index = group.anchor
     (source,) = lowering.graph[index].inputs
     seen, spec = lowering.spec(source), lowering.spec(index)
     place = lowering.places[source]
@@ -39,7 +39,7 @@ def _first_inside(node: Node, place: Placement) -> int:
 @lowers("slice_channels", "crop")
 def lower_part(lowering: Lowering, group: Group) -> None:
     """A slice of channels or a crop: the same memory from another first element."""
-    index = group.root
+    index = group.anchor
     node = lowering.graph[index]
     (source,) = node.inputs
     place = lowering.places[source]
@@ -54,8 +54,8 @@ def lower_part(lowering: Lowering, group: Group) -> None:
 @lowers("concat")
 def lower_concat(lowering: Lowering, group: Group) -> None:
     """A copy of each input beside the others."""
-    node = lowering.graph[group.root]
-    place = lowering.allocate(group.root)
+    node = lowering.graph[group.anchor]
+    place = lowering.allocate(group.anchor)
     first = 0
     for source in node.inputs:
         spec = lowering.spec(source)
@@ -67,9 +67,9 @@ def lower_concat(lowering: Lowering, group: Group) -> None:
 @lowers("pad", "embed_channels")
 def lower_into_zeros(lowering: Lowering, group: Group) -> None:
     """Zero padding, or channels among zeros: zeros first, then the value inside."""
-    node = lowering.graph[group.root]
+    node = lowering.graph[group.anchor]
     (source,) = node.inputs
-    place = lowering.allocate(group.root)
+    place = lowering.allocate(group.anchor)
     lowering.fill_zero(place, node.spec)
     shift = _first_inside(node, place)
     spec = lowering.spec(source)

@@ -12,14 +12,14 @@ from isoconv.graph.groups import Group
 @lowers(*ROW_OPERATIONS)
 def lower_rows(lowering: Lowering, group: Group) -> None:
     """One kernel, which goes through the classes of each row."""
-    node = lowering.graph[group.root]
+    node = lowering.graph[group.anchor]
     arguments = Arguments()
     operands = tuple(
         arguments.operand(lowering.places[i], lowering.spec(i), lowering.spec(i))
         for i in node.inputs
     )
     domain = lowering.spec(node.inputs[0])
-    place = lowering.allocate(group.root)
+    place = lowering.allocate(group.anchor)
     result = arguments.operand(place, node.spec, node.spec, write=True)
     spec = RowsSpec(
         op=node.op,

@@ -13,7 +13,7 @@ from isoconv.graph.groups import Group
 @lowers("max_pool", "avg_pool")
 def lower_pool(lowering: Lowering, group: Group) -> None:
     """One kernel, with the pointwise work behind it."""
-    node = lowering.graph[group.root]
+    node = lowering.graph[group.anchor]
     (x,) = node.inputs
     average = node.op == "avg_pool"
     arguments = Arguments()
@@ -39,7 +39,7 @@ def lower_pool(lowering: Lowering, group: Group) -> None:
 @lowers("max_pool_grad", "avg_pool_grad")
 def lower_pool_grad(lowering: Lowering, group: Group) -> None:
     """One kernel, with the pointwise work behind it."""
-    node = lowering.graph[group.root]
+    node = lowering.graph[group.anchor]
     average = node.op == "avg_pool_grad"
     dy = node.inputs[-1]
     arguments = Arguments()

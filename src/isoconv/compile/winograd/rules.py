@@ -65,10 +65,10 @@ def _settle(lowering: Lowering, index: int, place: Placement) -> None:
 @lowers("winograd_input", "winograd_output_grad", halos=halos_of)
 def lower_to_planes(lowering: Lowering, group: Group) -> None:
     """``winograd_input`` and ``winograd_output_grad``."""
-    if lowering.fusion and _PRODUCTS.issuperset(_readers(lowering, group.root)):
-        lowering.deferred.add(group.root)
+    if lowering.fusion and _PRODUCTS.issuperset(_readers(lowering, group.anchor)):
+        lowering.deferred.add(group.anchor)
     else:
-        _make_planes(lowering, group.root)
+        _make_planes(lowering, group.anchor)
 
 
 def _readers(lowering: Lowering, index: int) -> list[str]:
@@ -109,7 +109,7 @@ def _to_planes(
 @lowers("winograd_output", "winograd_input_grad")
 def lower_from_planes(lowering: Lowering, group: Group) -> None:
     """``winograd_output`` and ``winograd_input_grad``, with pointwise work behind them."""
-    node = lowering.graph[group.root]
+    node = lowering.graph[group.anchor]
     (source,) = node.inputs
     if source in lowering.deferred:
         _convolve(lowering, group)
@@ -123,7 +123,7 @@ def lower_from_planes(lowering: Lowering, group: Group) -> None:
 def _from_planes(
     lowering: Lowering, group: Group, place: Placement, arguments: Arguments
 ) -> WinogradMapSpec:
-    node = lowering.graph[group.root]
+    node = lowering.graph[group.anchor]
     seen = lowering.spec(node.inputs[0])
     patches = node.op == "winograd_input_grad"
     planes = arguments.operand(place, seen, seen)
@@ -144,7 +144,7 @@ def _from_planes(
 
 def _convolve(lowering: Lowering, group: Group) -> None:
     """A whole convolution or its gradient by the input, chunk by chunk."""
-    graph, node = lowering.graph, lowering.graph[group.root]
+    graph, node = lowering.graph, lowering.graph[group.anchor]
     product = graph[node.inputs[0]]
     planes = graph[product.inputs[0]]
     rows = _chunk(lowering, product)
@@ -167,7 +167,7 @@ def _convolve(lowering: Lowering, group: Group) -> None:
 @lowers("winograd_weight")
 def lower_weight(lowering: Lowering, group: Group) -> None:
     """``winograd_weight``, unless it is transformed where contractions' weights are packed."""
-    index, graph = group.root, lowering.graph
+    index, graph = group.anchor, lowering.graph
     wanted = any(number == index for _, number in graph.outputs) or any(
         index in node.inputs and (node.op not in _BEHIND or node.inputs[1] != index)
         for node in graph.nodes
@@ -179,7 +179,7 @@ def lower_weight(lowering: Lowering, group: Group) -> None:
 @lowers("winograd_weight_grad")
 def lower_weight_grad(lowering: Lowering, group: Group) -> None:
     """``winograd_weight_grad``."""
-    _weight(lowering, group.root, "weight_grad")
+    _weight(lowering, group.anchor, "weight_grad")
 
 
 def _weight(lowering: Lowering, index: int, kind: str) -> None:
@@ -224,21 +224,21 @@ def _planes(lowering: Lowering, index: int) -> Placement:
 @lowers("winograd_product", "winograd_product_grad_input")
 def lower_product(lowering: Lowering, group: Group) -> None:
     """``winograd_product`` and ``winograd_product_grad_input``."""
-    node = lowering.graph[group.root]
+    node = lowering.graph[group.anchor]
     (v, _) = node.inputs
     if v in lowering.deferred and _chunk(lowering, node):
-        readers = _readers(lowering, group.root)
+        readers = _readers(lowering, group.anchor)
         if len(readers) == 1 and readers[0] == _BEHIND[node.op]:
-            lowering.deferred.add(group.root)
+            lowering.deferred.add(group.anchor)
             return
     arguments = Arguments()
     source = _planes(lowering, v)
-    result = whole_planes(f"p{group.root}", node.spec, lowering.capacity)
+    result = whole_planes(f"p{group.anchor}", node.spec, lowering.capacity)
     _, rows, columns, _ = node.spec.shape
     most = rows * columns * lowering.capacity
     spec = _contractions(lowering, node, source, result, most, arguments)
     lowering.emit(spec, arguments, node.name)
-    _settle(lowering, group.root, result)
+    _settle(lowering, group.anchor, result)
 
 
 def _contractions(
@@ -287,7 +287,7 @@ def _contractions(
 @lowers("winograd_product_grad_weight")
 def lower_product_grad_weight(lowering: Lowering, group: Group) -> None:
     """``winograd_product_grad_weight``."""
-    node = lowering.graph[group.root]
+    node = lowering.graph[group.anchor]
     v, dm = node.inputs
     chunk = _chunk(lowering, node) if {v, dm} <= lowering.deferred else 0
     _, rows, columns, _ = lowering.spec(v).shape
@@ -302,7 +302,7 @@ def lower_product_grad_weight(lowering: Lowering, group: Group) -> None:
     dtype = node.spec.dtype
     _, channels, filters = node.spec.shape
     seen, dy = (arguments.add(place.buffer) for place in (source, gradient))
-    place = lowering.allocate(group.root)
+    place = lowering.allocate(group.anchor)
     result = arguments.add(place.buffer, write=True)
     inner = weight_contraction(
         lowering.target,

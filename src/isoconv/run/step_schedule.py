@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 from isoconv.run.tree import Leaf, Merge, Node, Slot, finish_tree, shard_ranges, walk
 
-__all__ = ["Course", "Join", "Meet", "Work"]
+__all__ = ["Barrier", "Reduce", "StepSchedule", "Task"]
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class Task:
     """Run a shard, or a part of each of its kernels.
 
     Attributes:
@@ -34,7 +34,7 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class Join:
+class Reduce:
     """Add the right slot to the left one, or a part of it."""
 
     left: Slot
@@ -44,15 +44,15 @@ class Join:
 
 
 @dataclass(frozen=True, slots=True)
-class Meet:
+class Barrier:
     """Wait for the others."""
 
 
-Stage = Work | Join | Meet
+Stage = Task | Reduce | Barrier
 
 
-class Course:
-    """The course of a step through its shards.
+class StepSchedule:
+    """The way of a step through its shards, for every thread.
 
     Args:
         shards: number of shards.
@@ -64,8 +64,8 @@ class Course:
         working: how many threads run shards of their own, each in an arena of its own.
 
     Example:
-        >>> course = Course(shards=3, threads=2)
-        >>> [stage.shard for stage in course.stages(1) if isinstance(stage, Work)]
+        >>> schedule = StepSchedule(shards=3, threads=2)
+        >>> [stage.shard for stage in schedule.stages(1) if isinstance(stage, Task)]
         [1, 2]
     """
 
@@ -86,21 +86,21 @@ class Course:
         """What a thread does from its first shard to the joined sums."""
         steps, _ = self._alone[thread]
         yield from self._run(steps, thread, 0, 1)
-        yield Meet()
+        yield Barrier()
         for step in self._together[0]:
             yield from self._run([step], 0, thread, self.threads)
             if isinstance(step, Merge):
                 # The next shard may take the slot that has become free.
-                yield Meet()
+                yield Barrier()
         # Every part of a vector stays with one thread, from one merge to the next.
         yield from self._run(self._merges, 0, thread, self.threads)
-        yield Meet()
+        yield Barrier()
 
     def _run(
         self, steps: Sequence[Leaf | Merge], arena: int, part: int, parts: int
     ) -> Iterator[Stage]:
         for step in steps:
             if isinstance(step, Leaf):
-                yield Work(step.shard, step.slot, arena, part, parts)
+                yield Task(step.shard, step.slot, arena, part, parts)
             else:
-                yield Join(step.left, step.right, part, parts)
+                yield Reduce(step.left, step.right, part, parts)

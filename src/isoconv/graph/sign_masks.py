@@ -12,15 +12,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from isoconv.graph.groups import Group, asks_for_signs, readers_outside, verify_groups
+from isoconv.graph.groups import Group, asks_for_sign, readers_outside, verify_groups
 from isoconv.graph.ir import Graph, TensorSpec
 from isoconv.graph.passes import checked_pass
 
-__all__ = ["with_signs"]
+__all__ = ["with_sign_masks"]
 
 
 @checked_pass(lambda groups, graph, *_: verify_groups(graph, groups))
-def with_signs(
+def with_sign_masks(
     graph: Graph, groups: Sequence[Group], suits: Callable[[TensorSpec], bool]
 ) -> tuple[Group, ...]:
     """Let groups store where results of pointwise work are positive, if others ask for no more.
@@ -31,20 +31,20 @@ def with_signs(
         suits: whether bits can be stored and read quickly for a value like this.
 
     Returns:
-        The same groups with their ``signs``, and without those stored values that only they
+        The same groups with their ``sign_masks``, and without those stored values that only they
         stood for.
     """
     wanted = {index for _, index in graph.outputs}
     readers = readers_outside(graph, groups)
     found = []
     for group in groups:
-        signs, stored = [], []
+        sign_masks, stored = [], []
         for value in group.stored:
-            asking = [asks_for_signs(graph, reader, value) for reader in readers.get(value, ())]
+            asking = [asks_for_sign(graph, reader, value) for reader in readers.get(value, ())]
             spec = graph[value].spec
             if any(asking) and value in group.pointwise and spec.batched and suits(spec):
-                signs.append(value)
-            if value not in signs or value in wanted or not all(asking):
+                sign_masks.append(value)
+            if value not in sign_masks or value in wanted or not all(asking):
                 stored.append(value)
-        found.append(replace(group, stored=tuple(stored), signs=tuple(signs)))
+        found.append(replace(group, stored=tuple(stored), sign_masks=tuple(sign_masks)))
     return tuple(found)

@@ -1,5 +1,10 @@
 """Values of which only signs are read: which ones, and what must stay stored."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,42 +17,43 @@ from isoconv import nn
 from isoconv.graph.autodiff import differentiate
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.fuse import fuse
-from isoconv.graph.groups import asks_for_signs
+from isoconv.graph.groups import Group, asks_for_sign
+from isoconv.graph.ir import Graph, TensorSpec
 from isoconv.graph.recompute import recompute
-from isoconv.graph.signs import with_signs
+from isoconv.graph.sign_masks import with_sign_masks
 from isoconv.ops.interpret import interpret
 from isoconv.run.evaluate import evaluate
 
 
-def always(_):
+def always(_: TensorSpec) -> bool:
     """Every value suits."""
     return True
 
 
-def grouped(graph, suits=always):
+def grouped(graph: Graph, suits: Callable[..., Any] = always) -> tuple[Group, ...]:
     """Groups as they are lowered."""
-    return with_signs(graph, recompute(graph, fuse(graph)), suits)
+    return with_sign_masks(graph, recompute(graph, fuse(graph)), suits)
 
 
-def check_complete(graph, groups) -> None:
+def check_complete(graph: Graph, groups: tuple[Group, ...]) -> None:
     """What a group reads is an input, its own, or left by an earlier group: itself or its signs."""
-    stored, signs = {index for index, _ in graph.inputs()}, set()
+    stored, sign_masks = {index for index, _ in graph.inputs()}, set()
     for group in groups:
-        made = set()
+        made: set[int] = set()
         for index in group.nodes:
             for source in graph[index].inputs:
-                asks = source in signs and asks_for_signs(graph, group, source)
+                asks = source in sign_masks and asks_for_sign(graph, group, source)
                 assert source in stored | made or asks, "a value is nowhere"
             made.add(index)
         stored |= set(group.stored)
-        assert set(group.signs) <= set(group.pointwise)
-        signs |= set(group.signs)
+        assert set(group.sign_masks) <= set(group.pointwise)
+        sign_masks |= set(group.sign_masks)
     assert {index for _, index in graph.outputs} <= stored
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(st.data())
-def test_nothing_is_missing(data) -> None:
+def test_nothing_is_missing(data: st.DataObject) -> None:
     """Every value that is read is at hand, or its signs are where they are enough."""
     graph = random_graph(data.draw)
     check_complete(graph, grouped(graph))
@@ -55,7 +61,7 @@ def test_nothing_is_missing(data) -> None:
 
 @settings(max_examples=8, deadline=None, derandomize=True)
 @given(st.data())
-def test_signs_change_no_bit(data) -> None:
+def test_signs_change_no_bit(data: st.DataObject) -> None:
     """Fused, one by one, and by the references: the same values."""
     graph = random_graph(data.draw, channels=8)
     draw = np.random.default_rng(0)
@@ -70,7 +76,7 @@ def test_signs_change_no_bit(data) -> None:
             same_bits(array, expected[name])
 
 
-def pooled():
+def pooled() -> tuple[GraphBuilder, int, int, int, int]:
     """A gradient that asks for the signs of a value which nobody else reads after pooling."""
     b = GraphBuilder()
     x = b.input("dataset", "x", (4, 4, 8))
@@ -85,8 +91,8 @@ def test_value_is_not_stored_for_its_gradient() -> None:
     """Average pooling reads the value, its gradient does not: only signs stay."""
     b, x, _, z, flow = pooled()
     graph = b.graph([("z", z), ("dx", flow)])
-    (maker,) = [group for group in grouped(graph) if group.signs]
-    (y,) = maker.signs
+    (maker,) = [group for group in grouped(graph) if group.sign_masks]
+    (y,) = maker.sign_masks
     assert graph[y].op == "relu"
     # Pooling is a group of its own and reads all of it.
     assert y in maker.stored
@@ -95,7 +101,7 @@ def test_value_is_not_stored_for_its_gradient() -> None:
     y = b.add("relu", x)
     later = b.add("reshape", b.add("exp", y), attrs=ops.Shape((8,)))
     graph = b.graph([("later", later), ("dx", b.add("relu_grad", y, later))])
-    (maker,) = [group for group in grouped(graph) if group.signs]
+    (maker,) = [group for group in grouped(graph) if group.sign_masks]
     assert not any(graph[index].op == "relu" for index in maker.stored)
 
 
@@ -104,8 +110,8 @@ def test_outputs_and_other_readers_keep_the_value() -> None:
     b, _, y, z, flow = pooled()
     graph = b.graph([("y", y), ("z", z), ("dx", flow)])
     groups = grouped(graph)
-    (maker,) = [group for group in groups if group.signs]
-    assert set(maker.signs) <= set(maker.stored)
+    (maker,) = [group for group in groups if group.sign_masks]
+    assert set(maker.sign_masks) <= set(maker.stored)
     check_complete(graph, groups)
 
 
@@ -116,8 +122,8 @@ def test_an_output_that_only_gradients_read() -> None:
     y = b.add("relu", x)
     later = b.add("reshape", b.add("exp", y), attrs=ops.Shape((8,)))
     graph = b.graph([("y", y), ("dx", b.add("relu_grad", y, later))])
-    (maker,) = [group for group in grouped(graph) if group.signs]
-    assert maker.signs == (graph.output("y"),)
+    (maker,) = [group for group in grouped(graph) if group.sign_masks]
+    assert maker.sign_masks == (graph.output("y"),)
     assert graph.output("y") in maker.stored
 
 
@@ -129,7 +135,7 @@ def test_a_reader_that_needs_more_reads_the_value() -> None:
     z = b.add("max_pool", y, attrs=HALF)
     dy = b.input("dataset", "dy", (2, 2, 8))
     graph = b.graph([("dx", differentiate(b, {z: dy}, [x])[x])])
-    assert not any(group.signs for group in grouped(graph))
+    assert not any(group.sign_masks for group in grouped(graph))
 
 
 def test_nothing_changes_where_bits_do_not_suit() -> None:
@@ -137,11 +143,11 @@ def test_nothing_changes_where_bits_do_not_suit() -> None:
     b, _, _, z, flow = pooled()
     graph = b.graph([("z", z), ("dx", flow)])
     groups = recompute(graph, fuse(graph))
-    assert with_signs(graph, groups, lambda _: False) == groups
+    assert with_sign_masks(graph, groups, lambda _: False) == groups
 
 
 @pytest.mark.parametrize("name", ["resnet20", "mobilenetv2"])
-def test_networks_read_signs(name) -> None:
+def test_networks_read_signs(name: str) -> None:
     """No ReLU's gradient in another kernel than its ReLU reads whole numbers for it."""
     traced = nn.trace_model(nn.models.create(name, 10, (32, 32, 3)), (32, 32, 3), training=True)
     b = traced.builder
@@ -151,7 +157,7 @@ def test_networks_read_signs(name) -> None:
     graph = b.graph([(f"d{i}", flow) for i, flow in flows.items()])
     groups = grouped(graph)
     check_complete(graph, groups)
-    signs = {value for group in groups for value in group.signs}
+    sign_masks = {value for group in groups for value in group.sign_masks}
     masks = [node.inputs[0] for node in graph.nodes if node.op == "relu_grad"]
     assert len(masks) > 10
-    assert set(masks) == signs
+    assert set(masks) == sign_masks
