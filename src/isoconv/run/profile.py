@@ -274,10 +274,12 @@ class ProfiledTraining(TrainingEngine):
             TrainingError: the step's loss is not finite, so that it ends before its update.
         """
         idle = np.zeros((1, len(self.step.hyper)), np.float32)
-        images = min(self.batch_size, self.samples)
+        images = self._images_of(0, 0)
+        shards = range(self._shards_of(images))
 
         def step() -> None:
-            loss = float(self._run(0, images, idle)[0, 0])
+            self._run(self._scripts_for(images, shards, updates=True), 0, images, idle)
+            loss = float(self._metric_rows()[0, 0])
             if not isfinite(loss):
                 raise TrainingError(f"a step that is profiled must have a finite loss; got {loss}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from isoconv.data import Augmentation, Dataset
 from isoconv.data.labels import classes_hint
 from isoconv.errors import ArgumentError
 from isoconv.nn import Module, models
+from isoconv.run.executor import ExecutorFactory
 from isoconv.train.callbacks import Callback
 from isoconv.train.optim import Optimizer
 from isoconv.train.recipe import Recipe, in_words
@@ -57,6 +58,7 @@ class Settled:
     seed: int
     threads: int | None
     target: str | None
+    executor: ExecutorFactory
     callbacks: tuple[Callback, ...]
     progress: bool | Console
     keep_checkpoints: bool
@@ -141,6 +143,7 @@ def settle(
         seed=trainer.seed,
         threads=trainer.threads,
         target=trainer.target,
+        executor=trainer.executor,
         callbacks=trainer.callbacks,
         progress=trainer.progress,
         keep_checkpoints=trainer.keep_checkpoints,
@@ -220,6 +223,20 @@ def checked_augmentation(value: object) -> Augmentation | Literal["auto"] | None
     if isinstance(value, str) and value == "auto":
         return "auto"
     raise ArgumentError(f"augmentation must be an Augmentation, None or 'auto'; got {shown(value)}")
+
+
+def checked_executor(value: object) -> ExecutorFactory:
+    """What makes the executor of a training.
+
+    Raises:
+        ArgumentError: it cannot be called.
+    """
+    if not callable(value):
+        raise ArgumentError(
+            "executor must be called with a step and its data and give what runs the steps, as "
+            f"TrainingEngine does; got {shown(value)}"
+        )
+    return cast(ExecutorFactory, value)
 
 
 def checked_callbacks(callbacks: object) -> tuple[Callback, ...]:
