@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from tests.run.test_training import (
+from tests.run.steps import (
     BATCH,
     SAMPLES,
     SHARD,
