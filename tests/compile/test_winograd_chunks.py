@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.compile.geometries import extremes
 from tests.compile.places import same_bits, targets
-from tests.compile.test_winograd import arrays_for, cases
+from tests.compile.winograd_graphs import arrays_for, cases, convolution
 from tests.run.graphs import check, numbers, random_arrays
 
 import isoconv.ops as ops
@@ -26,14 +26,13 @@ from isoconv.compile.lower.plan import Plan, make_plan
 from isoconv.compile.target import Target, host_target
 from isoconv.compile.winograd.chunks import WinogradConvSpec, WinogradConvWeightSpec
 from isoconv.compile.winograd.planes import chunk_rows
-from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import DType, Graph, TensorSpec
 from isoconv.graph.operation import Array
 from isoconv.run.inference import Predictor
 from isoconv.run.memory import aligned_bytes
 from isoconv.run.training import TrainingEngine
+from isoconv.train.graphs import Loss, Preparation, build_step
 from isoconv.train.optim import SGD
-from isoconv.train.step import Loss, Preparation, build_step
 
 SHAPE = (11, 9, 3)
 
@@ -51,34 +50,6 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
         monkeypatch.setattr("isoconv.compile.winograd.rules.chunk_rows", chosen)
 
     return set_rows
-
-
-def convolution(
-    patches: ops.WinogradPatches,
-    channels: int,
-    filters: int,
-    dtype: DType = "float32",
-    more: tuple[str, ...] = (),
-) -> Graph:
-    """A convolution with its gradients, and pointwise work on its results."""
-    b = GraphBuilder()
-    outputs = ops.WinogradOutput(patches.outputs)
-    x = b.input("dataset", "x", (*patches.sides, channels), dtype)
-    w = b.input("parameter", "w", (3, 3, channels, filters), dtype)
-    dy = b.input("dataset", "dy", (*outputs.sides, filters), dtype)
-    v, u = b.add("winograd_input", x, attrs=patches), b.add("winograd_weight", w)
-    y = b.add("winograd_output", b.add("winograd_product", v, u), attrs=outputs)
-    dm = b.add("winograd_output_grad", dy, attrs=outputs)
-    dv = b.add("winograd_product_grad_input", dm, u)
-    dx = b.add("winograd_input_grad", dv, attrs=patches)
-    du = b.add("winograd_product_grad_weight", v, dm)
-    results = {
-        "y": b.add("relu", y),
-        "dx": b.add("add", dx, x),
-        "dw": b.add("winograd_weight_grad", du),
-        "v": v, "dm": dm, "dv": dv,
-    }  # fmt: skip
-    return b.graph([(name, results[name]) for name in ("y", "dx", "dw", *more)])
 
 
 def lowered(graph: Graph, images: int, *, fusion: bool = True) -> list[Call]:

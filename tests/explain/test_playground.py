@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.browser import ORIGIN, Remote, accessibility_faults
-from tests.test_notes import BY_INPUT, BY_KERNEL, FORWARD
+from tests.notes import BY_INPUT, BY_KERNEL, FORWARD
 
 import isoconv as ic
 from isoconv.explain import symbols

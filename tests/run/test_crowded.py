@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.run.test_training import digest, engine_for, make_step, rates
+from tests.run.steps import digest, engine_for, make_step, rates
 
 from isoconv import nn
 from isoconv.graph.operation import Array

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.run.test_training import engine_for, make_data, make_step, rates
+from tests.run.steps import engine_for, make_data, make_step, rates
 
 import isoconv as ic
 from isoconv import memory, nn
@@ -24,8 +24,8 @@ from isoconv.run.evaluate import evaluate
 from isoconv.run.inference import Predictor
 from isoconv.run.step import StepGraph
 from isoconv.run.training import TrainingEngine
+from isoconv.train.graphs import Loss, Preparation, build_step
 from isoconv.train.optim import SGD
-from isoconv.train.step import Loss, Preparation, build_step
 
 
 def total(needs: dict[str, int]) -> int:
@@ -232,7 +232,7 @@ from isoconv import nn
 from isoconv.run.demand import step_demand
 from isoconv.run.training import TrainingEngine
 from isoconv.train.optim import Adam
-from isoconv.train.step import Loss, Preparation, build_step
+from isoconv.train.graphs import Loss, Preparation, build_step
 
 def held():
     gc.collect()

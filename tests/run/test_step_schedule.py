@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.run.test_tree import written
+from tests.run.trees import written
 
 from isoconv.run.step_schedule import Barrier, Reduce, StepSchedule, SumsBuffer, Task
 from isoconv.run.tree import TreeNode

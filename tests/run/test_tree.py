@@ -8,24 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.compile.test_runtime import DEFAULT, FLUSH, UPWARD, control, needs_x86
+from tests.compile.environment import DEFAULT, FLUSH, UPWARD, control, needs_x86
+from tests.run.trees import written
 
 from isoconv.arithmetic.sums import tree_sum
 from isoconv.errors import ArgumentError, TrainingError
 from isoconv.run.tree import Pair, TreeNode, add_nodes, shard_ranges, walk
 
 Vector = NDArray[Any]
-
-
-def written(level: int, place: int, shards: int) -> Any:
-    """The sum that the arithmetic asks for, as nested pairs; None where there is no shard."""
-    if place << level >= shards:
-        return None
-    if level == 0:
-        return place
-    left = written(level - 1, 2 * place, shards)
-    right = written(level - 1, 2 * place + 1, shards)
-    return left if right is None else (left, right)
 
 
 def leaves(shards: range) -> list[TreeNode]:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.train.fields import at, places
 from tests.train.small import make, noise
-from tests.train.test_every_field import at, places
 
 import isoconv as ic
 from isoconv.errors import CheckpointError, NotEnoughMemoryError

@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from tests.train.power_cut import begin
 from tests.train.small import make, noise
 
 from isoconv import nn
 from isoconv.data import Dataset
 from isoconv.errors import CheckpointError
-from isoconv.train import Callback, Checkpoint, Run, RunFolder, Trainer, session, settings
-
-
-class PowerCut(Callback):
-    """Ends everything after the first epoch."""
-
-    def on_epoch_end(self, run: Run, row: Mapping[str, Any]) -> None:
-        """The end."""
-        raise RuntimeError(f"power cut in {run} after {row}")
+from isoconv.train import Checkpoint, RunFolder, Trainer, session, settings
 
 
 class Own(nn.Module):
@@ -38,18 +31,6 @@ class Own(nn.Module):
         """One of two functions between two layers."""
         x = self._function(self.first(x))
         return self.last(self._drop(nn.functional.flatten(x)))
-
-
-def begin(
-    out: Path,
-    *data: Dataset,
-    model: nn.Module | None = None,
-    facts: dict[str, Any] | None = None,
-    **options: Any,
-) -> None:
-    """A run that ends after its first epoch, with the power."""
-    with pytest.raises(RuntimeError, match="power cut"):
-        make(model, callbacks=[PowerCut()], **options).fit(*data, epochs=3, out=out, facts=facts)
 
 
 def refused(out: Path, trainer: Trainer, *data: Dataset) -> list[str]:

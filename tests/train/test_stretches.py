@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.train.power_cut import PowerCut, begin
 from tests.train.small import difference, make, noise
-from tests.train.test_resume import PowerCut, begin
 
 from isoconv import load
 from isoconv.errors import ArgumentError, CheckpointError, DataWarning
@@ -26,8 +26,8 @@ from isoconv.train import (
     verify,
 )
 from isoconv.train.layout import RUN
+from isoconv.train.learning_rate import Constant, Cosine
 from isoconv.train.receipt import receipt_digest
-from isoconv.train.schedule import Constant, Cosine
 from isoconv.train.stretches import Stretch, Stretches
 
 PARTS = noise(28), noise(10, 1), noise(8, 2)

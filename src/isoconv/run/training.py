@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isoconv.checks import refusal
 from isoconv.compile.reduction.clip import BLOCK
 from isoconv.errors import ArgumentError, ShapeError
 from isoconv.memory import check_memory
@@ -445,9 +446,8 @@ class TrainingEngine:
         turns = 1
         if hyper is not None:
             if hyper.shape[1:] != (len(self.step.hyper),):
-                raise ShapeError(
-                    f"hyper must have a column for each of {self.step.hyper}; got {hyper.shape}"
-                )
+                rule = f"have a column for each of {self.step.hyper}"
+                raise refusal("hyper", rule, hyper, ShapeError, got=f"{hyper.shape}")
             self._table[: hyper.size] = hyper.astype(np.float32).ravel()
             turns = len(hyper)
         self._counters[:] = 0

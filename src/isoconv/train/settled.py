@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
-from isoconv.checks import check_kind, plain, shown
+from isoconv.checks import check_kind, entries, plain, refusal
 from isoconv.data import Augmentation, Dataset
 from isoconv.data.labels import classes_hint
-from isoconv.errors import ArgumentError
+from isoconv.errors import ArgumentError, about
 from isoconv.nn import Module, models
 from isoconv.run.executor import ExecutorFactory
 from isoconv.train.callbacks import Callback
+from isoconv.train.graphs import Loss
+from isoconv.train.learning_rate import Schedule
 from isoconv.train.optim import Optimizer
+from isoconv.train.plain_settings import from_plain, to_plain
 from isoconv.train.recipe import Recipe, in_words
-from isoconv.train.schedule import Schedule
-from isoconv.train.settings import from_plain, to_plain
-from isoconv.train.step import Loss
 from isoconv.wording import named
 
 if TYPE_CHECKING:
@@ -189,12 +189,11 @@ def checked_model(value: object) -> Module | str | None:
     if value is None or isinstance(value, Module):
         return value
     if not isinstance(value, str):
-        raise ArgumentError(
-            f"model must be a Module, the name of a ready model or None; got {shown(value)}"
-        )
+        raise refusal("model", "be a Module, the name of a ready model or None", value)
     if value not in models.MODELS:
         # Says which there are.
-        models.create(value)
+        with about("model", value):
+            models.create(value)
     return value
 
 
@@ -208,7 +207,7 @@ def checked_normalise(value: object) -> bool | Literal["keep", "anew"]:
         return "keep" if value == "keep" else "anew"
     found = plain(value)
     if not isinstance(found, bool):
-        raise ArgumentError(f"normalise must be True, False, 'keep' or 'anew'; got {shown(value)}")
+        raise refusal("normalise", "be True, False, 'keep' or 'anew'", value)
     return found
 
 
@@ -222,7 +221,7 @@ def checked_augmentation(value: object) -> Augmentation | Literal["auto"] | None
         return value
     if isinstance(value, str) and value == "auto":
         return "auto"
-    raise ArgumentError(f"augmentation must be an Augmentation, None or 'auto'; got {shown(value)}")
+    raise refusal("augmentation", "be an Augmentation, None or 'auto'", value)
 
 
 def checked_executor(value: object) -> ExecutorFactory:
@@ -232,10 +231,8 @@ def checked_executor(value: object) -> ExecutorFactory:
         ArgumentError: it cannot be called.
     """
     if not callable(value):
-        raise ArgumentError(
-            "executor must be called with a step and its data and give what runs the steps, as "
-            f"TrainingEngine does; got {shown(value)}"
-        )
+        rule = "be called with a step and its data and give what runs the steps, as TrainingEngine"
+        raise refusal("executor", rule, value)
     return cast(ExecutorFactory, value)
 
 
@@ -247,5 +244,6 @@ def checked_callbacks(callbacks: object) -> tuple[Callback, ...]:
     """
     odd = (Callback, str, bytes, np.ndarray)
     if isinstance(callbacks, odd) or not isinstance(callbacks, Iterable):
-        raise ArgumentError(f"callbacks must be a list of them; got {shown(callbacks)}")
-    return tuple(check_kind("callbacks", each, Callback, "a Callback each") for each in callbacks)
+        raise refusal("callbacks", "be a list of them", callbacks)
+    given = entries("callbacks", callbacks).items()
+    return tuple(check_kind(name, each, Callback, "a Callback") for name, each in given)

@@ -16,7 +16,7 @@ from isoconv.checks import (
     check_text,
 )
 from isoconv.data import Augmentation, Splits
-from isoconv.errors import ArgumentError, CheckpointError
+from isoconv.errors import ArgumentError, CheckpointError, as_given
 from isoconv.nn import Module
 from isoconv.progress import is_console
 from isoconv.run.executor import ExecutorFactory
@@ -28,15 +28,16 @@ from isoconv.train.checkpoint import RunFolder
 from isoconv.train.conduct import Conduct
 from isoconv.train.differing import difference_table, differing, told
 from isoconv.train.given import Given
+from isoconv.train.graphs import Loss, LossName
+from isoconv.train.learning_rate import Schedule
 from isoconv.train.machine import machine_facts
 from isoconv.train.metrics import Data
 from isoconv.train.optim import Optimizer
+from isoconv.train.plain_settings import check_facts, check_stored, from_plain, to_plain
 from isoconv.train.prepare import Prepared
 from isoconv.train.record import Recorder
 from isoconv.train.run import Interrupted, Run, kept_by
-from isoconv.train.schedule import Schedule
 from isoconv.train.session import SAVE_EVERY
-from isoconv.train.settings import check_facts, check_stored, from_plain, to_plain
 from isoconv.train.settled import (
     SETTINGS,
     check_shard,
@@ -48,7 +49,6 @@ from isoconv.train.settled import (
     settle,
 )
 from isoconv.train.shown import trainer_card
-from isoconv.train.step import Loss, LossName
 from isoconv.train.stretches import Stretches
 
 if TYPE_CHECKING:
@@ -175,7 +175,9 @@ class Trainer(Carded, card=trainer_card):
         if not isinstance(self.given_model, Module):
             raise ArgumentError(
                 "a model that is given by its name, or not at all, is made for the images of each "
-                "fit: the run that fit gives back holds it"
+                "fit: the run that fit gives back holds it",
+                argument="model",
+                value=self.given_model,
             )
         return self.given_model
 
@@ -197,7 +199,8 @@ class Trainer(Carded, card=trainer_card):
             ArgumentError: another option, or one outside its range.
             CheckpointError: the folder holds no run that can be read.
         """
-        plain = RunFolder(folder).description().get("settings")
+        with as_given({"path": "folder"}):
+            plain = RunFolder(folder).description().get("settings")
         return cls.from_settings(model, plain, str(folder), **options)
 
     @classmethod
@@ -218,7 +221,9 @@ class Trainer(Carded, card=trainer_card):
         if unknown:
             raise ArgumentError(
                 f"besides its own settings a run takes {', '.join(OPTIONS)}; got "
-                f"{', '.join(unknown)}"
+                f"{', '.join(unknown)}",
+                argument=unknown[0],
+                value=options[unknown[0]],
             )
         # What is wrong with these is no fault of the settings.
         cls(model, **options)
@@ -284,7 +289,8 @@ class Trainer(Carded, card=trainer_card):
         if out is None:
             facts = check_facts(facts)
             return self._begin(train, validation, test, epochs, None, early_stopping, facts)
-        folder = out if isinstance(out, RunFolder) else RunFolder(out)
+        with as_given({"path": "out"}):
+            folder = out if isinstance(out, RunFolder) else RunFolder(out)
         with folder.begun():
             self._check_stored(str(folder.path), early_stopping)
             facts = check_facts(facts, str(folder.path))
@@ -382,7 +388,8 @@ class Trainer(Carded, card=trainer_card):
         """
         if epochs is not None:
             epochs = check_count("epochs", epochs, below=2**32)
-        folder = RunFolder(out)
+        with as_given({"path": "out"}):
+            folder = RunFolder(out)
         facts = check_facts(facts, str(folder.path))
         Began.read(folder)
         with folder.gone_on():

@@ -11,15 +11,16 @@ from typing import Any
 import numpy as np
 
 from isoconv.arithmetic import ARITHMETIC_VERSION
+from isoconv.checks import refusal
 from isoconv.data import Augmentation
 from isoconv.errors import ArgumentError, CheckpointError
 from isoconv.nn.plain import canonical, parse
 from isoconv.nn.schema import ABSENT, Fault, Schema, brief, inner
 from isoconv.train.callbacks import EarlyStopping
 from isoconv.train.differing import differing, told
+from isoconv.train.graphs import Loss
+from isoconv.train.learning_rate import Constant, Cosine, OneCycle, Step, WarmUp
 from isoconv.train.optim import SGD, Adam, AdamW
-from isoconv.train.schedule import Constant, Cosine, OneCycle, Step, WarmUp
-from isoconv.train.step import Loss
 
 __all__ = ["Stored", "check_stored", "from_plain", "to_plain", "versions"]
 
@@ -83,7 +84,9 @@ def check_stored(name: str, value: Any, kept: str) -> None:
         raise ArgumentError(
             f"{name} must be made of the library's own settings, numbers, texts, lists and dicts "
             f"to be kept in {kept} and read back; got {type(value).__name__}{reason} (without a "
-            "run folder any will do)"
+            "run folder any will do)",
+            argument=name,
+            value=value,
         )
 
 
@@ -100,7 +103,7 @@ def check_facts(facts: object, kept: str = "") -> Mapping[str, Any]:
     if facts is None:
         return {}
     if not isinstance(facts, Mapping):
-        raise ArgumentError(f"facts must be a dict of plain values; got {facts!r:.80}")
+        raise refusal("facts", "be a dict of plain values", facts, got=f"{facts!r:.80}")
     for name, value in facts.items() if kept else ():
         check_stored(f"facts[{name!r}]", value, kept)
     return facts
