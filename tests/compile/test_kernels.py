@@ -34,8 +34,8 @@ from isoconv.errors import CompileError
 from isoconv.run.script import ScriptBuilder
 from isoconv.run.step import StepPlan
 from isoconv.run.team import Team
+from isoconv.train.graphs import Loss, Preparation, build_step
 from isoconv.train.optim import AdamW
-from isoconv.train.step import Loss, Preparation, build_step
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from isoconv import nn
 from isoconv.graph.operation import Array
 from isoconv.run.step import StepGraph
 from isoconv.run.training import TrainingEngine
+from isoconv.train.graphs import Loss, Normalisation, Preparation, build_step
 from isoconv.train.optim import SGD, AdamW
-from isoconv.train.step import Loss, Normalisation, Preparation, build_step
 
 SHAPE, SAMPLES, BATCH, SHARD, SEED = (6, 5, 2), 23, 9, 2, 2**63 + 5
 S = nn.Sequential

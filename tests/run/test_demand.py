@@ -24,8 +24,8 @@ from isoconv.run.evaluate import evaluate
 from isoconv.run.inference import Predictor
 from isoconv.run.step import StepGraph
 from isoconv.run.training import TrainingEngine
+from isoconv.train.graphs import Loss, Preparation, build_step
 from isoconv.train.optim import SGD
-from isoconv.train.step import Loss, Preparation, build_step
 
 
 def total(needs: dict[str, int]) -> int:
@@ -232,7 +232,7 @@ from isoconv import nn
 from isoconv.run.demand import step_demand
 from isoconv.run.training import TrainingEngine
 from isoconv.train.optim import Adam
-from isoconv.train.step import Loss, Preparation, build_step
+from isoconv.train.graphs import Loss, Preparation, build_step
 
 def held():
     gc.collect()

@@ -29,8 +29,8 @@ from isoconv.errors import ArgumentError
 from isoconv.graph.operation import Array
 from isoconv.ops.interpret import interpret
 from isoconv.run.step import StepGraph
+from isoconv.train.graphs import Preparation
 from isoconv.train.optim import SGD, AdamW
-from isoconv.train.step import Preparation
 
 
 class Reenactment:

@@ -10,10 +10,10 @@ import numpy as np
 from isoconv import nn
 from isoconv.data import Augmentation, Dataset
 from isoconv.train import Run, Trainer
+from isoconv.train.learning_rate import Cosine, WarmUp
 from isoconv.train.optim import AdamW
-from isoconv.train.schedule import Cosine, WarmUp
 from isoconv.train.stored import Files
-from isoconv.train.verify import Verification
+from isoconv.train.verification import Verification
 
 
 def difference(found: Verification | Files) -> Any:

@@ -24,7 +24,7 @@ from isoconv.nn.architecture import MOST_CALLS, architecture_of, model_of, own_c
 from isoconv.nn.plain import canonical
 from isoconv.nn.record import with_weights
 from isoconv.train import Callback, EarlyStopping, Run, evaluate
-from isoconv.train.schedule import Constant
+from isoconv.train.learning_rate import Constant
 
 TRAIN, HELD = noise(28), noise(14, 3)
 

@@ -31,9 +31,9 @@ from isoconv.nn import storage
 from isoconv.ops.interpret import interpret
 from isoconv.run.training import TrainingEngine
 from isoconv.train import Callback, EarlyStopping, Interrupted, Run, Trainer, evaluate, session
+from isoconv.train.graphs import Loss, Normalisation, Preparation, build_step
+from isoconv.train.learning_rate import Constant
 from isoconv.train.optim import SGD, Adam
-from isoconv.train.schedule import Constant
-from isoconv.train.step import Loss, Normalisation, Preparation, build_step
 
 SIDE = 6
 IMAGES = 44

@@ -115,7 +115,8 @@ def gradients(
     """
     cotangent, original = check_array("grad_output", grad_output), _original(function)
     # By position they have no names of a person's.
-    names = dict(zip(inspect.signature(original).parameters, entries("arrays", arrays)))
+    parameters = inspect.signature(original).parameters
+    names = dict(zip(parameters, entries("arrays", arrays), strict=False))
     with as_given(names, grad_output=grad_output):
         return tuple(compute(original, arrays, settings, cotangent)[1:])
 

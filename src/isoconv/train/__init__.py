@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from isoconv.train import optim, schedule
+from isoconv.train import optim
 from isoconv.train.callbacks import Callback, EarlyStopping
 from isoconv.train.checkpoint import RunFolder
 from isoconv.train.compare import Difference
-from isoconv.train.diff import Outcome, RunDifference, diff
+from isoconv.train.graphs import Loss, Normalisation, Preparation
 from isoconv.train.loading import load
 from isoconv.train.metrics import Evaluation, Evaluator, evaluate
 from isoconv.train.receipt import Receipt
 from isoconv.train.recipe import Recipe
 from isoconv.train.run import Interrupted, Run
+from isoconv.train.run_difference import Outcome, RunDifference, diff
 from isoconv.train.scores import (
     Answer,
     Baseline,
@@ -22,9 +23,8 @@ from isoconv.train.scores import (
     wilson_interval,
 )
 from isoconv.train.state import Checkpoint
-from isoconv.train.step import Loss, Normalisation, Preparation
 from isoconv.train.trainer import Trainer
-from isoconv.train.verify import Verification, verify
+from isoconv.train.verification import Verification, verify
 
 __all__ = [
     "Answer",
@@ -54,7 +54,6 @@ __all__ = [
     "evaluate",
     "load",
     "optim",
-    "schedule",
     "score",
     "verify",
     "wilson_interval",

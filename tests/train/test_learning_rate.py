@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from isoconv.errors import ArgumentError
-from isoconv.train.schedule import Constant, Cosine, OneCycle, Schedule, Step, WarmUp
+from isoconv.train.learning_rate import Constant, Cosine, OneCycle, Schedule, Step, WarmUp
 
 
 def test_constant_is_one() -> None:

@@ -36,9 +36,9 @@ from isoconv.train import (
     session,
     verify,
 )
+from isoconv.train.learning_rate import Constant, Cosine
 from isoconv.train.optim import SGD
 from isoconv.train.receipt import receipt_digest
-from isoconv.train.schedule import Constant, Cosine
 
 EPOCHS = 4
 
