@@ -189,9 +189,12 @@ class _Archive:
 @contextmanager
 def _opened(path: Path) -> Iterator[_Archive]:
     try:
-        with open_file(path) as file, zipfile.ZipFile(cast(BinaryIO, _Bounded(file))) as archive:
-            with told_of(path):
-                yield _Archive(path, archive, file.seek(0, 2))
+        with (
+            open_file(path) as file,
+            zipfile.ZipFile(cast(BinaryIO, _Bounded(file))) as archive,
+            told_of(path),
+        ):
+            yield _Archive(path, archive, file.seek(0, 2))
     except IsoconvError:
         raise
     except _DAMAGED as error:

@@ -29,7 +29,7 @@ from isoconv.explain.update import Start
 from isoconv.graph.operation import Array
 from isoconv.nn import Module
 from isoconv.printable import printable
-from isoconv.train.step import Loss, LossName
+from isoconv.train.graphs import Loss, LossName
 
 __all__ = ["MOST_BYTES", "Explorer", "StaleSceneError", "is_below"]
 
@@ -114,7 +114,7 @@ class Explorer:
             text = f"an explorer shows one image; got {len(images)}"
             raise ArgumentError(text, argument="image", value=image)
         names = {"images": "image", "labels": "label", "targets": "label"}
-        with as_given(names, image=image):
+        with as_given(names, image=image, label=label):
             self._put(images, label, name or ("a grey picture" if image is None else ""), read=read)
 
     @property

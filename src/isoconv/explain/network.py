@@ -29,7 +29,7 @@ from isoconv.nn.tensor import Tensor
 from isoconv.nn.trace import Trace
 from isoconv.ops import Broadcast
 from isoconv.run.evaluate import evaluate
-from isoconv.train.step import LossName
+from isoconv.train.graphs import LossName
 
 __all__ = ["Flow", "Layer", "Network"]
 
@@ -211,7 +211,9 @@ class Network:
                     value=labels,
                 )
             if ((given < 0) | (given >= classes)).any():
-                raise refusal("labels", f"lie in 0 … {classes - 1}", given.tolist())
+                raise refusal(
+                    "labels", f"lie in 0 … {classes - 1}", labels, got=f"{given.tolist()}"
+                )
             target = trace.input("dataset", "labels", (), "int32")
             self._arrays["labels"] = given.astype(np.int32)
             return nn_losses.cross_entropy(judged, target, smoothing).index

@@ -19,16 +19,16 @@ from isoconv.nn.architecture import architecture_of
 from isoconv.nn.initial import check_memory
 from isoconv.nn.record import Facts, TrainedOn
 from isoconv.nn.snapshot import changed_together
-from isoconv.run.training import StepGraph
+from isoconv.run.step import StepGraph
 from isoconv.train.callbacks import Callback, EarlyStopping
 from isoconv.train.given import Given
+from isoconv.train.graphs import Normalisation, Preparation, build_step, targets_for
 from isoconv.train.layout import FORMAT, NO_METRICS, SKIPPED, head_of
 from isoconv.train.metrics import check_images
-from isoconv.train.session import Plan
-from isoconv.train.settings import to_plain, versions
+from isoconv.train.plain_settings import to_plain, versions
+from isoconv.train.session import TrainingPlan
 from isoconv.train.settled import Settled
 from isoconv.train.state import Checkpoint
-from isoconv.train.step import Normalisation, Preparation, build_step, targets_for
 from isoconv.train.stretches import Stretches
 from isoconv.train.structure import layers, step_digest
 
@@ -281,7 +281,7 @@ class Prepared:
 
     def plan(
         self, stretches: Stretches, stopping: EarlyStopping | None, callbacks: tuple[Callback, ...]
-    ) -> Plan:
+    ) -> TrainingPlan:
         """What the loop is given."""
         settled = self.settled
         arrays = {"images": self.train.images, "labels": self.labels}
@@ -291,7 +291,7 @@ class Prepared:
             arrays["augmentation"] = table(
                 settled.augmentation, settled.seed, 0, samples, height, width
             )
-        return Plan(
+        return TrainingPlan(
             step=self.step,
             arrays=arrays,
             image_shape=self.train.image_shape,

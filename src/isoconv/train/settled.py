@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
@@ -13,12 +13,13 @@ from isoconv.data import Augmentation, Dataset
 from isoconv.data.labels import classes_hint
 from isoconv.errors import ArgumentError, about
 from isoconv.nn import Module, models
+from isoconv.run.executor import ExecutorFactory
 from isoconv.train.callbacks import Callback
+from isoconv.train.graphs import Loss
+from isoconv.train.learning_rate import Schedule
 from isoconv.train.optim import Optimizer
+from isoconv.train.plain_settings import from_plain, to_plain
 from isoconv.train.recipe import Recipe, in_words
-from isoconv.train.schedule import Schedule
-from isoconv.train.settings import from_plain, to_plain
-from isoconv.train.step import Loss
 from isoconv.wording import named
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Settled:
     seed: int
     threads: int | None
     target: str | None
+    executor: ExecutorFactory
     callbacks: tuple[Callback, ...]
     progress: bool | Console
     keep_checkpoints: bool
@@ -141,6 +143,7 @@ def settle(
         seed=trainer.seed,
         threads=trainer.threads,
         target=trainer.target,
+        executor=trainer.executor,
         callbacks=trainer.callbacks,
         progress=trainer.progress,
         keep_checkpoints=trainer.keep_checkpoints,
@@ -219,6 +222,18 @@ def checked_augmentation(value: object) -> Augmentation | Literal["auto"] | None
     if isinstance(value, str) and value == "auto":
         return "auto"
     raise refusal("augmentation", "be an Augmentation, None or 'auto'", value)
+
+
+def checked_executor(value: object) -> ExecutorFactory:
+    """What makes the executor of a training.
+
+    Raises:
+        ArgumentError: it cannot be called.
+    """
+    if not callable(value):
+        rule = "make what runs the steps when it is called, as TrainingEngine does"
+        raise refusal("executor", rule, value)
+    return cast(ExecutorFactory, value)
 
 
 def checked_callbacks(callbacks: object) -> tuple[Callback, ...]:

@@ -19,6 +19,8 @@ from isoconv.data import Augmentation, Splits
 from isoconv.errors import ArgumentError, CheckpointError, as_given
 from isoconv.nn import Module
 from isoconv.progress import is_console
+from isoconv.run.executor import ExecutorFactory
+from isoconv.run.training import TrainingEngine
 from isoconv.signals import Uninterrupted
 from isoconv.train.began import COMPARED, Began
 from isoconv.train.callbacks import Callback, EarlyStopping
@@ -26,34 +28,38 @@ from isoconv.train.checkpoint import RunFolder
 from isoconv.train.conduct import Conduct
 from isoconv.train.differing import difference_table, differing, told
 from isoconv.train.given import Given
+from isoconv.train.graphs import Loss, LossName
+from isoconv.train.learning_rate import Schedule
 from isoconv.train.machine import machine_facts
 from isoconv.train.metrics import Data
 from isoconv.train.optim import Optimizer
+from isoconv.train.plain_settings import check_facts, check_stored, from_plain, to_plain
 from isoconv.train.prepare import Prepared
 from isoconv.train.record import Recorder
 from isoconv.train.run import Interrupted, Run, kept_by
-from isoconv.train.schedule import Schedule
 from isoconv.train.session import SAVE_EVERY
-from isoconv.train.settings import check_facts, check_stored, from_plain, to_plain
 from isoconv.train.settled import (
     SETTINGS,
     check_shard,
     checked_augmentation,
     checked_callbacks,
+    checked_executor,
     checked_model,
     checked_normalise,
     settle,
 )
 from isoconv.train.shown import trainer_card
-from isoconv.train.step import Loss, LossName
 from isoconv.train.stretches import Stretches
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = ["Trainer"]
+__public__ = {"isoconv": ["Trainer"], "isoconv.train": ["Trainer"]}
 
-OPTIONS = ("threads", "target", "callbacks", "progress", "keep_checkpoints", "save_every")
+OPTIONS = (
+    "threads", "target", "executor", "callbacks", "progress", "keep_checkpoints", "save_every",
+)  # fmt: skip
 """Settings that decide none."""
 
 
@@ -84,6 +90,7 @@ class Trainer(Carded, card=trainer_card):
         seed: of the first weights, the order of images, augmentation and dropout; 64 bits.
         threads: number of threads, of which 4 per core are started at most; None for one per core.
         target: machine to compile for; None for the one at hand.
+        executor: makes what runs the steps; by itself an engine of this process.
         callbacks: called at the start, after each epoch and at the end.
         progress: show a bar on a terminal and a line for each epoch elsewhere; False for silence;
             a `rich.console.Console` says where.
@@ -122,6 +129,7 @@ class Trainer(Carded, card=trainer_card):
         seed: int = 0,
         threads: int | None = None,
         target: str | None = None,
+        executor: ExecutorFactory = TrainingEngine,
         callbacks: Iterable[Callback] = (),
         progress: bool | Console = True,
         keep_checkpoints: bool = False,
@@ -130,7 +138,8 @@ class Trainer(Carded, card=trainer_card):
         self.given_model = checked_model(model)
         self.optimizer = optimizer
         self.schedule = schedule
-        self.loss = Loss(loss, label_smoothing)
+        with as_given({"name": "loss"}):
+            self.loss = Loss(loss, label_smoothing)
         self.batch_size = None if batch_size is None else check_count("batch_size", batch_size)
         self.shard_size = None if shard_size is None else check_count("shard_size", shard_size)
         self.augmentation = checked_augmentation(augmentation)
@@ -143,6 +152,7 @@ class Trainer(Carded, card=trainer_card):
         self.seed = check_count("seed", seed, least=0, below=2**64)
         self.threads = None if threads is None else check_count("threads", threads)
         self.target = None if target is None else check_text("target", target)
+        self.executor = checked_executor(executor)
         self.callbacks = checked_callbacks(callbacks)
         self.progress = progress if is_console(progress) else check_flag("progress", progress)
         self.keep_checkpoints = check_flag("keep_checkpoints", keep_checkpoints)
@@ -184,8 +194,8 @@ class Trainer(Carded, card=trainer_card):
         Args:
             model: as the one that the run began with.
             folder: the run folder.
-            options: ``threads``, ``target``, ``callbacks``, ``progress``, ``save_every`` and
-                ``keep_checkpoints``; what the run began with is kept up in any case.
+            options: ``threads``, ``target``, ``executor``, ``callbacks``, ``progress``,
+                ``save_every`` and ``keep_checkpoints``; what the run began with is kept up anyhow.
 
         Raises:
             ArgumentError: another option, or one outside its range.
