@@ -1,4 +1,4 @@
-"""What a type checker sees of the package in a program of somebody else's."""
+"""What a type checker sees: of the package in a program of somebody else's, and of the project."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ import importlib
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import isoconv
+
+ROOT = Path(__file__).parents[1]
 
 PROGRAM = """
 from typing import Any, assert_type
@@ -83,6 +86,17 @@ def test_a_program_is_checked(tmp_path: Path) -> None:
     for line, (place, kind) in zip(errors, wanted, strict=True):
         assert line.startswith(place), shown
         assert line.endswith(kind), shown
+
+
+def test_nothing_is_left_unchecked() -> None:
+    """Every folder with programs is checked strictly; only libraries without types are excused."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["mypy"]
+    folders = {path.parent.name for path in ROOT.glob("[!.]*/*.py")}
+    assert set(settings["files"]) == folders | {"src"}
+    assert settings["strict"] is True
+    for excused in settings["overrides"]:
+        assert not any(name.startswith(("isoconv", "tests")) for name in excused["module"])
+        assert set(excused) == {"module", "ignore_missing_imports", "follow_imports"}
 
 
 def test_public_names_are_those_for_types() -> None:

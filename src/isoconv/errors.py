@@ -24,7 +24,8 @@ error (`Known`), for whoever reads it by program.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self, TypedDict, TypeVar, Unpack
 
@@ -47,6 +48,8 @@ __all__ = [
     "NotFiniteError",
     "ShapeError",
     "TrainingError",
+    "about",
+    "as_given",
 ]
 
 Kind = TypeVar("Kind", bound="IsoconvError")
@@ -66,7 +69,8 @@ class Known(TypedDict, total=False):
             ``paths[3]``.
         value: what was given for it; what became infinite or not a number.
         path: of the file or folder.
-        row: line of the file, or number of the image, from 0.
+        line: of the file, from 1.
+        row: number of the image among the images, or of the label among the labels, from 0.
         epoch: of the training, from 1.
         step: of the epoch, from 1.
         learning_rate: of the step.
@@ -78,6 +82,7 @@ class Known(TypedDict, total=False):
     argument: str
     value: Any
     path: Path | str
+    line: int
     row: int
     epoch: int
     step: int
@@ -96,8 +101,9 @@ class IsoconvError(Exception):
         **known: what is known beside it (`Known`).
 
     Attributes:
-        layer, operation, inputs, argument, value, path, row, epoch, step, learning_rate: as `Known`
-            says; None for what is not known. `fields` tells that from a None that was given.
+        layer, operation, inputs, argument, value, path, line, row, epoch, step, learning_rate: as
+            `Known` says; None for what is not known. `fields` tells that from a None that was
+            given.
 
     Errors can be copied and pickled. Of a field that cannot be, a pickle has the ``repr``.
 
@@ -116,6 +122,7 @@ class IsoconvError(Exception):
     argument: str | None = None
     value: Any = None
     path: Any = None
+    line: int | None = None
     row: int | None = None
     epoch: int | None = None
     step: int | None = None
@@ -136,14 +143,23 @@ class IsoconvError(Exception):
 
     @property
     def reason(self) -> str:
-        """The message without what `within` put in front of it."""
+        """The message without what `within` put around it."""
         return str(vars(self).get("_reason", self))
 
-    def within(self, where: str, **known: Unpack[Known]) -> Self:
+    def within(
+        self,
+        where: str = "",
+        behind: str = "",
+        given: Mapping[str, Any] | None = None,
+        **known: Unpack[Known],
+    ) -> Self:
         """The same error with the place in front of its message, and with what is known there.
 
         Args:
-            where: it arose; "" leaves the message as it is.
+            where: it arose; "" for nothing in front of the message.
+            behind: what the place has to add, behind the message.
+            given: arguments as a person gave them, by name: the value of the one that the error is
+                about is the one that stands here.
             **known: fields. Those that the error has stay: it was nearer to the fault.
 
         Example:
@@ -153,10 +169,13 @@ class IsoconvError(Exception):
             >>> error.fields, error.reason
             ({'layer': 'drop', 'argument': 'rate', 'value': 2}, 'rate must be below 1; got 2')
         """
-        if where:
+        if where or behind:
             vars(self).setdefault("_reason", str(self))
-            self.args = (_printable(f"{where}: {self}"), *self.args[1:])
+            front = f"{where}: " if where else ""
+            self.args = (_printable(f"{front}{self}{behind}"), *self.args[1:])
         vars(self).update({**known, **self.fields})
+        if given is not None and self.argument is not None and self.argument in given:
+            self.value = given[self.argument]
         return self
 
     def turned(self, kind: type[Kind], where: str, **known: Unpack[Known]) -> Kind:
@@ -258,6 +277,42 @@ class MissingExtraError(IsoconvError, ImportError):
     """
 
     files: tuple[Any, ...] = ()
+
+
+@contextmanager
+def about(argument: str, value: object) -> Iterator[None]:
+    """Errors that are raised within the block are about this argument of a person's.
+
+    Example:
+        >>> try:
+        ...     with about("train", None):
+        ...         raise DataError("training data must be a Dataset; got None", argument="data")
+        ... except DataError as error:
+        ...     print(error.argument)
+        train
+    """
+    try:
+        yield
+    except IsoconvError as error:
+        error.argument, error.value = argument, value
+        raise
+
+
+@contextmanager
+def as_given(names: Mapping[str, str] | None = None, /, **arguments: object) -> Iterator[None]:
+    """Errors that are raised within the block have the arguments that a person gave.
+
+    Args:
+        names: what an argument of what the block calls is called by the person.
+        **arguments: the values by the person's names, before they were made ready.
+    """
+    try:
+        yield
+    except IsoconvError as error:
+        if error.argument is not None:
+            error.argument = (names or {}).get(error.argument, error.argument)
+        error.within(given=arguments)
+        raise
 
 
 class DataWarning(UserWarning):

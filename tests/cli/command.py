@@ -11,9 +11,16 @@ from typer.testing import CliRunner, Result
 
 from isoconv.cli import app
 
-__all__ = ["DIGEST", "call", "fail", "start", "succeed"]
+__all__ = ["DIGEST", "call", "digest_of", "fail", "start", "succeed"]
 
 DIGEST = re.compile(r"^weights sha256:([0-9a-f]{64})$", re.MULTILINE)
+
+
+def digest_of(text: str) -> str:
+    """The digest of weights that a command printed."""
+    found = DIGEST.search(text)
+    assert found is not None, text
+    return found[1]
 
 
 def call(*words: object) -> Result:

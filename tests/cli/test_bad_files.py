@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli.command import DIGEST, call, fail, succeed
+from tests.cli.command import call, digest_of, fail, succeed
 from tests.cli.terminal import on_a_terminal, plain
-from tests.data.test_skipped import bad_files, fill, picture, spoil
+from tests.data.spoiled import bad_files, fill, picture, spoil
 
 from isoconv.data import load
 from isoconv.errors import DataFileError
@@ -92,7 +92,7 @@ def test_the_run_is_that_of_the_good_files(
     for path in bad:
         (messy / path).unlink()
     clean = succeed("train", messy, *QUICK, "--skip-bad", "--out", tmp_path / "run")
-    assert DIGEST.search(clean)[1] == DIGEST.search(said)[1]
+    assert digest_of(clean) == digest_of(said)
     assert "were skipped" not in clean
     assert not (tmp_path / "run" / "skipped.csv").exists()
     for content, other in zip(contents(tmp_path / "run"), contents(run), strict=True):
@@ -122,7 +122,7 @@ def test_later_commands_leave_out_the_same(trained: tuple[Path, list[str], Path,
     left_out = f"{len(bad)} files are left out as when {run} began"
     resumed = succeed("resume", run, "--no-report")
     assert left_out in resumed
-    assert DIGEST.search(resumed)[1] == DIGEST.search(said)[1]
+    assert digest_of(resumed) == digest_of(said)
     verified = succeed("verify", run)
     assert left_out in verified
     assert f"identical: {run}" in verified
@@ -143,7 +143,7 @@ def test_mended_files_change_nothing(
     else:
         picture(messy / bad[0], seed=5)
     resumed = succeed("resume", run, "--data", messy, "--no-report")
-    assert DIGEST.search(resumed)[1] == DIGEST.search(said)[1]
+    assert digest_of(resumed) == digest_of(said)
     verified = succeed("verify", run, "--data", messy)
     assert "no difference found" in verified
     assert "receipt.json (isoconv, machine, model.name, skipped)" in verified
@@ -243,7 +243,7 @@ def test_without_its_list_of_samples_a_run_goes_on(
     run = shutil.copytree(run, tmp_path / "run")
     (run / "samples.csv").unlink()
     resumed = succeed("resume", run, "--no-report")
-    assert DIGEST.search(resumed)[1] == DIGEST.search(said)[1]
+    assert digest_of(resumed) == digest_of(said)
     assert "no difference found" in succeed("verify", run, "--data", folder)
 
 

@@ -8,11 +8,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from tests.cli.command import DIGEST, call, fail, start, succeed
+from tests.cli.command import DIGEST, call, digest_of, fail, start, succeed
 
 import isoconv as ic
 from isoconv import __version__
@@ -27,7 +28,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with data and a finished run."""
     folder = tmp_path_factory.mktemp("place")
     rng = np.random.default_rng(0)
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for part, count in (("train", 96), ("test", 32)):
         labels = np.arange(count) % 3
         images = rng.integers(0, 90, (count, 12, 12, 1), np.uint8)
@@ -35,8 +36,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
             image[4 * label : 4 * label + 4] += 150
         arrays |= {f"x_{part}": images, f"y_{part}": labels}
     np.savez(folder / "bars.npz", class_names=np.array(["top", "middle", "bottom"]), **arrays)
-    for label, name in enumerate(("top", "middle", "bottom")):
-        Image.fromarray(arrays["x_test"][label, :, :, 0]).save(folder / f"{name}.png")
+    for number, name in enumerate(("top", "middle", "bottom")):
+        Image.fromarray(arrays["x_test"][number, :, :, 0]).save(folder / f"{name}.png")
     succeed(
         "train", folder / "bars.npz", "--model", "lenet5", "--epochs", 12, "--batch-size", 16,
         "--optimizer", "adam", "--lr", 0.01, "--out", folder / "run",
@@ -111,7 +112,7 @@ def test_train_prints_results(place: Path, monkeypatch: pytest.MonkeyPatch, tmp_
     assert "run runs/bars-lenet5-2\n" in second
     assert "report" not in first
     assert not Path("runs/bars-lenet5-1/report").exists()
-    assert DIGEST.search(first)[1] == DIGEST.search(second)[1]
+    assert digest_of(first) == digest_of(second)
 
 
 def test_train_settings_reach_the_run(place: Path, tmp_path: Path) -> None:
@@ -157,8 +158,7 @@ def test_train_on_a_folder_of_images(tmp_path: Path) -> None:
         "size": [14, 14], "channels": 3, "depth": 8, "dtype": "uint8", "reduced": True,
         "opacity": "white",
     }  # fmt: skip
-    image = tmp_path / "pets" / "cat" / "0.png"
-    found = json.loads(succeed("predict", run, image, "--json"))
+    found = json.loads(succeed("predict", run, tmp_path / "pets" / "cat" / "0.png", "--json"))
     assert {entry["name"] for entry in found[0]["classes"]} == {"cat", "dog"}
     assert "cat" in succeed("evaluate", run, tmp_path / "pets")
 
@@ -182,6 +182,7 @@ def test_interrupt_and_resume(place: Path, tmp_path: Path) -> None:
     command = ("train", place / "bars.npz", "--model", "lenet5", "--batch-size", 16,
                "--epochs", 60, "--threads", 1, "--no-report")  # fmt: skip
     process = start(*command, "--out", tmp_path / "a")
+    assert process.stdout is not None
     for line in process.stdout:
         if line.startswith("epoch 2/"):
             break
@@ -200,7 +201,7 @@ def test_interrupt_and_resume(place: Path, tmp_path: Path) -> None:
     resumed = succeed("resume", tmp_path / "a", "--no-report")
     assert "epoch 1/60" not in resumed
     through = succeed(*command, "--out", tmp_path / "b")
-    assert DIGEST.search(resumed)[1] == DIGEST.search(through)[1]
+    assert digest_of(resumed) == digest_of(through)
 
 
 def test_resume_of_a_finished_run(place: Path) -> None:
@@ -210,7 +211,7 @@ def test_resume_of_a_finished_run(place: Path) -> None:
     text = succeed("resume", place / "run", "--no-report")
     assert "is finished" in text
     result = json.loads(before[0])["result"]
-    assert DIGEST.search(text)[1] == result["weights_sha256"]
+    assert digest_of(text) == result["weights_sha256"]
     assert [(place / "run" / name).read_bytes() for name in kept] == before
 
 
@@ -259,6 +260,7 @@ def test_predict_uses_the_normalisation_of_training(place: Path) -> None:
     measured = ic.evaluate(trained, ic.data.load(place / "bars.npz", "test"))
     found = json.loads(succeed("predict", place / "run", place / "top.png", "--json"))
     by_name = {entry["name"]: entry["probability"] for entry in found[0]["classes"]}
+    assert measured.probabilities is not None
     expected = [float(value) for value in measured.probabilities[0]]
     assert [by_name[name] for name in trained.class_names] == expected
 
@@ -343,12 +345,13 @@ def test_demo_learns(tmp_path: Path) -> None:
     """A shortened demo recognises most photographs, and a second one takes its place."""
     command = ("demo", "--out", tmp_path / "demo", "--epochs", 2)
     text = succeed(*command)
-    accuracy = float(re.search(r"^test accuracy ([\d.]+)%", text, re.MULTILINE)[1])
-    assert accuracy > 80
+    accuracy = re.search(r"^test accuracy ([\d.]+)%", text, re.MULTILINE)
+    assert accuracy is not None
+    assert float(accuracy[1]) > 80
     assert f"report {tmp_path / 'demo' / 'report' / 'index.html'}\n" in text
     assert DIGEST.fullmatch(text.splitlines()[-1])
     (tmp_path / "demo" / "own.txt").write_text("mine")
     again = succeed(*command, "--no-report")
-    assert DIGEST.search(again)[1] == DIGEST.search(text)[1]
+    assert digest_of(again) == digest_of(text)
     assert not (tmp_path / "demo" / "report").exists()
     assert (tmp_path / "demo" / "own.txt").read_text() == "mine"

@@ -335,6 +335,7 @@ def test_written_values() -> None:
     assert augmentation_of(None) is None
     assert augmentation_of("none") is None
     changes = augmentation_of("crop, flip,shift=1,cutout")
+    assert changes is not None
     assert (changes.crop_padding, changes.flip, changes.shift, changes.cutout) == (4, True, 1, 8)
     for text in ("32x32", "0x3x1", "axbxc", "1x2x3x4", "-1x2x3"):
         with pytest.raises(ArgumentError, match="--input"):

@@ -38,7 +38,7 @@ def test_the_codes_are_these() -> None:
 
 def test_only_a_difference_ends_with_1() -> None:
     """No command leaves with a code but `verify`, `diff` and `predict`, and these with 1."""
-    leaving = {}
+    leaving: dict[str, Any] = {}
     for path in COMMANDS.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and ast.unparse(node.func) in ("typer.Exit", "sys.exit"):
@@ -49,7 +49,7 @@ def test_only_a_difference_ends_with_1() -> None:
     assert [*leaving] == ["errors"]
 
 
-def raising(error: BaseException) -> Callable[..., Any]:
+def raising(error: BaseException) -> Callable[..., None]:
     """A function that fails."""
 
     def broken(*_: object) -> None:
@@ -120,6 +120,8 @@ def test_an_interrupt_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_output_that_nobody_takes_ends_with_2(words: list[str]) -> None:
     """A reader that is gone: not 1, which Python and typer make of it, and not a word."""
     process = start(*words)
+    assert process.stdout is not None
+    assert process.stderr is not None
     process.stdout.close()
     said = process.stderr.read()
     process.stderr.close()
@@ -136,10 +138,10 @@ def test_output_that_cannot_be_written_ends_with_2() -> None:
         assert "error: " in done.stderr
         assert done.stderr.endswith("No space left on device\n")
         for words, code in ((["fly"], WRONG), (["models"], 0)):
-            done = subprocess.run(
+            ended = subprocess.run(
                 [*PROGRAM, *words], stdout=subprocess.DEVNULL, stderr=full, check=False
             )
-            assert done.returncode == code
+            assert ended.returncode == code
 
 
 UNBUFFERED = ("", "1")
@@ -201,6 +203,7 @@ def test_output_arrives_whole_and_at_once(unbuffered: str) -> None:
         [sys.executable, "-c", program], stdout=subprocess.PIPE, env=env
     ) as process:
         said = b""
+        assert process.stdout is not None
         while piece := os.read(process.stdout.fileno(), 1000):
             said += piece
     assert process.returncode == 0

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.cli.command import fail, succeed
-from tests.data.test_skipped import fill
+from tests.data.spoiled import fill
 
 import isoconv as ic
 from isoconv.nn.inference import files_as_trained
@@ -70,6 +70,7 @@ def test_a_weight_goes_on_to_its_next_value(place: Path, file: Path) -> None:
 def test_without_a_picture_the_runs_own_first_image_is_shown(place: Path) -> None:
     """Said with its class, which is the label; data that are gone are named."""
     data = ic.data.load_splits(place / "pets").test
+    assert data is not None
     said = succeed("explain", place / "run", "--at", "loss")
     assert "no --image: shows the first image of the run's test part, " in said
     model = ic.load(place / "run")

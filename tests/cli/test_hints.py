@@ -17,6 +17,7 @@ from tests.cli.command import call
 import isoconv as ic
 from isoconv import nn
 from isoconv.cli import app
+from isoconv.graph.operation import Array
 from isoconv.wording import called, either, named, offered, setting, spoken_on_the_command_line
 
 TRAIN = ("--epochs", 1, "--model", "lenet5", "--no-report", "--threads", 1)
@@ -66,7 +67,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (40, 28, 28, 1)).astype(np.uint8)
     labels = np.arange(40) % 2
-    data = {
+    data: dict[str, tuple[Array, Array]] = {
         "bytes": (images, labels),
         "floats": (images / 255.0, labels),
         "whole": (images.astype(np.int64), labels),
@@ -91,7 +92,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         def __init__(self) -> None:
             self.linear = nn.Linear(2)
 
-        def __call__(self, x: nn.Tensor) -> nn.Tensor:
+        def forward(self, x: nn.Tensor) -> nn.Tensor:
             return self.linear(nn.functional.flatten(x))
 
     ic.Trainer(Own(), progress=False).fit(data["bytes"], epochs=1, out=folder / "own")
@@ -101,7 +102,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-OTHERS = {
+OTHERS: dict[str, list[tuple[Any, ...]]] = {
     "train": [(f"{name}.npz", *TRAIN) for name in ("whole", "first", "targets", "hot",
                                                     "from-1", "gaps")],
     "evaluate": [("bytes", "floats.npz"), ("floats", "bytes.npz"), ("bytes", "whole.npz"),
@@ -152,7 +153,8 @@ def test_hints_are_options(
     _, text = said(place, monkeypatch, command, *words)
     assert text.strip()
     assert not PYTHON.search(text), PYTHON.search(text)
-    known = {option for one in typer.main.get_command(app).commands[command].params
+    group: Any = typer.main.get_command(app)
+    known = {option for one in group.commands[command].params
              for option in one.opts}  # fmt: skip
     assert set(re.findall(r"(?<!isoconv )--[a-z-]+", text)) <= known
 

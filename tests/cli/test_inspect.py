@@ -51,6 +51,7 @@ def test_csv_and_json_hold_what_python_says(place: Path) -> None:
     for row, each in zip(rows, inspection.statistics.values(), strict=True):
         assert row["layer"] == each.layer
         assert float(row["mean"]) == each.value.mean
+        assert each.gradient is not None
         assert float(row["gradient_norm"]) == each.gradient.norm
     found = json.loads(call(*words, "--json").stdout)
     assert found == json.loads(json.dumps(inspection.to_dict()))

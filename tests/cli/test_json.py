@@ -27,8 +27,11 @@ def commands(
 ) -> Iterator[tuple[tuple[str, ...], Callable[..., Any]]]:
     """Every command's words and function."""
     for entry in group.registered_commands:
+        assert entry.callback is not None
         yield (*prefix, entry.name or entry.callback.__name__), entry.callback
     for inner in group.registered_groups:
+        assert inner.typer_instance is not None
+        assert inner.name is not None
         yield from commands(inner.typer_instance, (*prefix, inner.name))
 
 

@@ -15,6 +15,7 @@ from PIL import Image
 from tests.cli.command import call, fail, succeed
 
 import isoconv as ic
+from isoconv.data.files import Split
 from isoconv.train.progress import Reporter
 
 CLASSES = {"bag": 8, "boot": 9, "sandal": 5}
@@ -24,7 +25,9 @@ EPOCHS = 3
 QUICK = ("--model", "lenet5", "--batch-size", 32, "--no-report", "--epochs", EPOCHS)
 
 
-def cut(folder, part, first, last, classes=CLASSES):
+def cut(
+    folder: Path, part: Split, first: int, last: int, classes: dict[str, int] = CLASSES
+) -> list[Path]:
     """Write pictures of the sample as files, PNG and JPEG in turn; returns their paths."""
     data = ic.data.load("fashion-sample", part)
     written = []
@@ -37,13 +40,13 @@ def cut(folder, part, first, last, classes=CLASSES):
     return written
 
 
-def samples(run):
+def samples(run: Path) -> dict[str, str]:
     """The run's list: part of each path."""
     with (run / "samples.csv").open(newline="") as file:
         return {row["path"]: row["part"] for row in csv.DictReader(file)}
 
 
-def figures(run, paths):
+def figures(run: Path, paths: list[Path]) -> tuple[int, int, np.float64]:
     """Hits, images and mean loss of files, from the probabilities that Python gives."""
     model = ic.load(run)
     probabilities = model.predict_files(paths).astype(np.float64)
@@ -53,17 +56,18 @@ def figures(run, paths):
     return hits, len(paths), loss
 
 
-def check(said, title, run, paths) -> None:
+def check(said: str, title: str, run: Path, paths: list[Path]) -> None:
     """See that an accuracy and a loss that were printed are those of these files."""
     hits, images, loss = figures(run, paths)
     accuracy = f"{title} accuracy {hits / images:.2%} ({hits} of {images} images)"
     assert accuracy in said.splitlines()
     found = re.search(rf"^{title} loss (\S+)$", said, re.MULTILINE)
+    assert found is not None
     assert float(found[1]) == pytest.approx(loss, abs=6e-5)
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory):
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
     """A folder of pictures whose name needs quoting, and a run on it."""
     place = tmp_path_factory.mktemp("place")
     folder = place / "Ann's new photographs"
@@ -73,12 +77,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.fixture
-def folder(trained, tmp_path: Path):
+def folder(trained: tuple[Path, Path, str], tmp_path: Path) -> Path:
     """A copy of the pictures elsewhere, to change."""
     return shutil.copytree(trained[0], tmp_path / "moved")
 
 
-def test_training_says_what_it_does(trained) -> None:
+def test_training_says_what_it_does(trained: tuple[Path, Path, str]) -> None:
     """How many pictures are learned from, chosen by and tested with; so much of each class."""
     folder, run, said = trained
     assert "240 images of 28x28x1 in 3 classes, 30 to choose by, 30 to test with" in said
@@ -92,7 +96,9 @@ def test_training_says_what_it_does(trained) -> None:
 
 
 @pytest.mark.parametrize("where", ["there", "moved"])
-def test_the_held_out_files_are_measured(trained, folder, where: str) -> None:
+def test_the_held_out_files_are_measured(
+    trained: tuple[Path, Path, str], folder: Path, where: str
+) -> None:
     """On its own folder, wherever it is now, a run is measured with the files that it held out."""
     own, run, trained_said = trained
     data = own if where == "there" else folder
@@ -102,12 +108,13 @@ def test_the_held_out_files_are_measured(trained, folder, where: str) -> None:
     )
     held = [own / path for path, part in samples(run).items() if part == "test"]
     check(said, "test", run, held)
-    line = re.search(r"^test accuracy .*$", said, re.MULTILINE)[0]
-    assert line in trained_said.splitlines()
+    line = re.search(r"^test accuracy .*$", said, re.MULTILINE)
+    assert line is not None
+    assert line[0] in trained_said.splitlines()
 
 
 @pytest.mark.parametrize(("part", "count"), [("train", 240), ("validation", 30), ("test", 30)])
-def test_every_part_can_be_measured(trained, part: str, count: int) -> None:
+def test_every_part_can_be_measured(trained: tuple[Path, Path, str], part: str, count: int) -> None:
     """Each part by its name, with how many of it were trained on."""
     folder, run, _ = trained
     said = succeed("evaluate", run, folder, "--split", part)
@@ -120,7 +127,7 @@ def test_every_part_can_be_measured(trained, part: str, count: int) -> None:
     check(said, part, run, [folder / path for path, own in samples(run).items() if own == part])
 
 
-def test_all_gives_both_figures(trained) -> None:
+def test_all_gives_both_figures(trained: tuple[Path, Path, str]) -> None:
     """Of the whole folder: how many were trained on, and the figure of those that were not."""
     folder, run, _ = trained
     said = succeed("evaluate", run, folder, "--split", "all")
@@ -133,7 +140,7 @@ def test_all_gives_both_figures(trained) -> None:
     check(said, "not trained on:", run, rest)
 
 
-def test_files_added(trained, folder) -> None:
+def test_files_added(trained: tuple[Path, Path, str], folder: Path) -> None:
     """With new files all are measured, and the held-out ones can still be asked for."""
     own, run, _ = trained
     new = cut(folder, "test", 0, 20)
@@ -151,7 +158,7 @@ def test_files_added(trained, folder) -> None:
     assert alone[1:] == succeed("evaluate", run, own).splitlines()[1:]
 
 
-def test_a_mixture(trained, tmp_path: Path) -> None:
+def test_a_mixture(trained: tuple[Path, Path, str], tmp_path: Path) -> None:
     """Some files that were trained on among new ones, by their content, whatever their names."""
     folder, run, _ = trained
     *new, dropped = cut(tmp_path / "mixed", "test", 20, 40, {"boot": 9, "sandal": 5})
@@ -171,7 +178,7 @@ def test_a_mixture(trained, tmp_path: Path) -> None:
     assert found["not_trained_on"]["accuracy"] == hits / images
 
 
-def test_a_class_that_was_not_learned(trained, folder) -> None:
+def test_a_class_that_was_not_learned(trained: tuple[Path, Path, str], folder: Path) -> None:
     """A renamed class folder is refused, with the unknown class and those that are known."""
     (folder / "bag").rename(folder / "handbag")
     said = fail("evaluate", trained[1], folder)
@@ -185,7 +192,7 @@ def test_a_class_that_was_not_learned(trained, folder) -> None:
     assert f"the folder above, {folder.parent}/photos, has 2 folders with pictures" in said
 
 
-def test_fewer_classes(trained, tmp_path: Path) -> None:
+def test_fewer_classes(trained: tuple[Path, Path, str], tmp_path: Path) -> None:
     """Folders of some of the classes count from 0 by themselves, and meet the run's by name."""
     _, run, _ = trained
     new = cut(tmp_path / "two", "test", 0, 30, {"boot": 9, "sandal": 5})
@@ -199,7 +206,7 @@ def test_fewer_classes(trained, tmp_path: Path) -> None:
         assert re.search(rf"^{name} +{images} +\S+ +{hits / images:.1%} ", said, re.MULTILINE)
 
 
-def test_classes_in_another_order(trained, tmp_path: Path) -> None:
+def test_classes_in_another_order(trained: tuple[Path, Path, str], tmp_path: Path) -> None:
     """A file that numbers the classes in another order gives the same figures."""
     _, run, _ = trained
     order = ("sandal", "bag", "boot")
@@ -223,13 +230,13 @@ def test_classes_in_another_order(trained, tmp_path: Path) -> None:
 
 
 def test_resume_and_verify_after_files_were_added(
-    trained, folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained: tuple[Path, Path, str], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run goes on with its own files and to its own bits, and is verified with them."""
     _, run, said = trained
     end_epoch = Reporter.end_epoch
 
-    def interrupted(self, row, epochs) -> None:
+    def interrupted(self: Reporter, row: dict[str, float], epochs: int) -> None:
         end_epoch(self, row, epochs)
         if row["epoch"] == 2:
             raise KeyboardInterrupt
@@ -250,7 +257,9 @@ def test_resume_and_verify_after_files_were_added(
     assert f"identical: {run}, epochs 1 to 3 of 3" in verified
 
 
-def test_pictures_that_were_moved(trained, folder, tmp_path: Path) -> None:
+def test_pictures_that_were_moved(
+    trained: tuple[Path, Path, str], folder: Path, tmp_path: Path
+) -> None:
     """Where a run's pictures were and are no longer is said, with the option that helps."""
     run = tmp_path / "run"
     succeed("train", folder, *QUICK, "--epochs", 1, "--out", run)
@@ -261,7 +270,7 @@ def test_pictures_that_were_moved(trained, folder, tmp_path: Path) -> None:
         succeed(command, run, "--data", tmp_path / "elsewhere")
 
 
-def test_a_lost_or_changed_file_is_named(trained, folder) -> None:
+def test_a_lost_or_changed_file_is_named(trained: tuple[Path, Path, str], folder: Path) -> None:
     """Without all of its files a run is not gone on with, and the files are named."""
     _, run, _ = trained
     learned = [path for path, part in samples(run).items() if part == "train"]
@@ -288,7 +297,7 @@ def test_folders_of_parts(tmp_path: Path) -> None:
     check(said, "test", tmp_path / "run", held)
 
 
-def test_seeds_and_threads(trained, tmp_path: Path) -> None:
+def test_seeds_and_threads(trained: tuple[Path, Path, str], tmp_path: Path) -> None:
     """The split follows its own seed alone; threads change no bit, a seed does."""
     folder, run, said = trained
     digests = {said.splitlines()[-1]}
@@ -301,7 +310,7 @@ def test_seeds_and_threads(trained, tmp_path: Path) -> None:
     assert len(digests) == 3
 
 
-def test_copies_stay_in_one_part(folder, tmp_path: Path) -> None:
+def test_copies_stay_in_one_part(folder: Path, tmp_path: Path) -> None:
     """Where the parts are made here, no copy of what was trained on is tested."""
     for path in sorted((folder / "bag").iterdir()):
         shutil.copy(path, path.with_name(f"again {path.name}"))
@@ -311,7 +320,7 @@ def test_copies_stay_in_one_part(folder, tmp_path: Path) -> None:
     assert first.endswith("test part, 40 of 400 images; 0 of 40 were trained on")
 
 
-def test_the_same_picture_in_two_parts(folder, tmp_path: Path) -> None:
+def test_the_same_picture_in_two_parts(folder: Path, tmp_path: Path) -> None:
     """Pictures of the test part that are in the training part, too: said, and both figures."""
     data = tmp_path / "parts"
     shutil.copytree(folder, data / "train")
@@ -340,7 +349,7 @@ def test_the_same_picture_in_two_parts(folder, tmp_path: Path) -> None:
     check(said, "not trained on:", run, new)
 
 
-def test_names_that_are_no_text(folder, tmp_path: Path) -> None:
+def test_names_that_are_no_text(folder: Path, tmp_path: Path) -> None:
     """Folders and files whose names no terminal shows are trained on, measured and reported."""
     name = os.fsdecode(b"b\xff\x1b[2J\n")
     (folder / "bag").rename(folder / name)
@@ -360,7 +369,7 @@ def test_names_that_are_no_text(folder, tmp_path: Path) -> None:
     assert "identical" in succeed("verify", tmp_path / "run")
 
 
-def test_a_class_of_few_pictures(folder, tmp_path: Path) -> None:
+def test_a_class_of_few_pictures(folder: Path, tmp_path: Path) -> None:
     """Before the first epoch a warning names classes of which a part has fewer than two."""
     for path in sorted((folder / "bag").iterdir())[3:]:
         path.unlink()
@@ -371,7 +380,7 @@ def test_a_class_of_few_pictures(folder, tmp_path: Path) -> None:
         assert any(line.startswith(wanted) for line in lines[:first])
 
 
-def test_one_class_alone(folder, tmp_path: Path) -> None:
+def test_one_class_alone(folder: Path, tmp_path: Path) -> None:
     """There is nothing to tell apart: refused, and nothing is left behind."""
     for name in ("bag", "boot"):
         shutil.rmtree(folder / name)

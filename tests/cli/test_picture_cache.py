@@ -13,14 +13,14 @@ from isoconv.data import cache
 
 
 @pytest.fixture
-def own_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def own_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache of this test alone, which trusts files that were just written."""
     monkeypatch.setattr(cache, "default_folder", lambda: tmp_path / "cache")
     monkeypatch.setattr(cache, "_RACY", -(10**18))
     return tmp_path / "cache"
 
 
-def count(folder):
+def count(folder: Path) -> int:
     """How many pictures are kept."""
     kept = cache.PictureCache(folder)
     try:
@@ -29,7 +29,7 @@ def count(folder):
         kept.close()
 
 
-def test_commands_and_their_cache(own_pictures, tmp_path: Path) -> None:
+def test_commands_and_their_cache(own_pictures: Path, tmp_path: Path) -> None:
     """Without --no-cache pictures are kept; info tells of them and removes them."""
     write_photographs(tmp_path / "data", 24, (90, 80))
     words = ("train", tmp_path / "data", "--epochs", "1", "--size", "28", "--model", "lenet5",
@@ -48,7 +48,7 @@ def test_commands_and_their_cache(own_pictures, tmp_path: Path) -> None:
     assert count(own_pictures) == 0
 
 
-def test_verify_sees_the_files(own_pictures, tmp_path: Path) -> None:
+def test_verify_sees_the_files(own_pictures: Path, tmp_path: Path) -> None:
     """What lies in the cache is no witness of what the files hold."""
     write_photographs(tmp_path / "data", 24, (90, 80))
     run = tmp_path / "run"

@@ -9,18 +9,21 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 from tests.cli.command import call, fail, start, succeed
 from tests.cli.terminal import on_a_terminal, plain
-from tests.data.test_skipped import HEIC, bad_files, fill, picture, spoil
+from tests.data.spoiled import HEIC, bad_files, fill, picture, spoil
 from typer.testing import CliRunner
 
 import isoconv as ic
 from isoconv import nn
 from isoconv.cli import app
+from isoconv.data.pictures import PictureFiles
+from isoconv.graph.operation import Array
 from isoconv.nn.each import predict_each
 
 ODD = os.fsdecode(b'odd, "one"\xff\x1b[2J.png')
@@ -28,7 +31,7 @@ ODD = os.fsdecode(b'odd, "one"\xff\x1b[2J.png')
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory):
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run on gray pictures of 24 by 24."""
     place = tmp_path_factory.mktemp("run")
     fill(place / "pets", "png", 12)
@@ -38,7 +41,7 @@ def run(tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory):
+def photos(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Path], list[Path]]:
     """A messy folder: formats, sizes, folders within, hidden ones, a bad file of each kind."""
     folder = tmp_path_factory.mktemp("photos") / "photos"
     for ending in ("png", "jpg", "bmp", "tif", "webp", "gif", "pgm", "jp2"):
@@ -58,13 +61,13 @@ def photos(tmp_path_factory: pytest.TempPathFactory):
     return folder, good, [folder / path for path in bad]
 
 
-def rows_of(text):
+def rows_of(text: str) -> tuple[list[str], list[list[str]]]:
     """CSV as a reader gives it, without the titles, and those."""
     titles, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
     return titles, rows
 
 
-def test_a_folder(run, photos) -> None:
+def test_a_folder(run: Path, photos: tuple[Path, list[Path], list[Path]]) -> None:
     """All pictures below it in the order of their paths; the bad ones in the end, each once."""
     folder, good, bad = photos
     result = call("predict", run, folder, "--json")
@@ -89,12 +92,12 @@ def test_a_folder(run, photos) -> None:
     assert "\u202e" not in error
 
 
-def path_key(name):
+def path_key(name: str) -> list[str]:
     """Paths are in the order of their parts."""
     return name.split("/")
 
 
-def test_a_table(run, photos) -> None:
+def test_a_table(run: Path, photos: tuple[Path, list[Path], list[Path]]) -> None:
     """The same for people: answers on standard output, what is wrong on standard error."""
     folder, good, bad = photos
     result = call("predict", run, folder, "--top", 1)
@@ -109,11 +112,15 @@ def test_a_table(run, photos) -> None:
 
 
 @pytest.mark.parametrize(("top", "columns"), [(1, 3), (2, 5), (9, 5)])
-def test_csv(run, photos, top: int, columns: int) -> None:
+def test_csv(
+    run: Path, photos: tuple[Path, list[Path], list[Path]], top: int, columns: int
+) -> None:
     """A row for each image that was read, names whole, numbers those of JSON."""
     folder, good, _ = photos
     process = start("predict", run, folder, "--csv", "--top", top)
     with process:
+        assert isinstance(process.stdout, io.TextIOWrapper)
+        assert process.stderr is not None
         out = process.stdout.buffer.read().decode("utf-8", "surrogateescape")
         said = process.stderr.read()
     assert process.returncode == 1
@@ -130,16 +137,16 @@ def test_csv(run, photos, top: int, columns: int) -> None:
         assert row == cells
 
 
-def test_csv_comes_as_it_goes(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_csv_comes_as_it_goes(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows of the first batch are there before the second one is read; batches change no bit."""
     files = [picture(tmp_path / f"{number}.png", seed=number) for number in range(7)]
     whole = succeed("predict", run, *files, "--csv")
     monkeypatch.setattr("isoconv.nn.each.BATCH", 3)
     assert succeed("predict", run, *files, "--csv") == whole
     seen = []
-    read = ic.data.pictures.PictureFiles.read
+    read = PictureFiles.read
 
-    def watched(self, batch):
+    def watched(self: PictureFiles, batch: list[Path]) -> tuple[list[Path], Array]:
         seen.append(len(batch))
         return read(self, batch)
 
@@ -151,7 +158,7 @@ def test_csv_comes_as_it_goes(run, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert seen == [3, 3, 1]
 
 
-def test_standard_input(run, tmp_path: Path) -> None:
+def test_standard_input(run: Path, tmp_path: Path) -> None:
     """A picture from a pipe is that of its file, beside other files too."""
     file = picture(tmp_path / "x.png")
     program = [sys.executable, "-c", "from isoconv.cli import main; main()"]
@@ -182,7 +189,7 @@ def test_standard_input(run, tmp_path: Path) -> None:
     ],
 )
 def test_standard_input_that_is_no_picture(
-    run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, reason: str
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, reason: str
 ) -> None:
     """It is told under its name, and is bounded; other files are answered for."""
     monkeypatch.setattr("isoconv.cli.inputs.MOST", 4096)
@@ -196,7 +203,7 @@ def test_standard_input_that_is_no_picture(
     assert "1 of 2 files cannot be read; the others were answered for:\n  -: " in result.stderr
 
 
-def test_a_terminal_is_no_picture(run) -> None:
+def test_a_terminal_is_no_picture(run: Path) -> None:
     """Nobody waits for a person to type a picture."""
     import pty
 
@@ -211,7 +218,7 @@ def test_a_terminal_is_no_picture(run) -> None:
     assert "isoconv predict RUN - < photo.jpg" in said
 
 
-def test_nothing_that_can_be_read(run, tmp_path: Path) -> None:
+def test_nothing_that_can_be_read(run: Path, tmp_path: Path) -> None:
     """Where nothing is answered the code is 2, and each count is told once."""
     (tmp_path / "empty").mkdir()
     bad = tmp_path / "bad.png"
@@ -230,7 +237,7 @@ def test_nothing_that_can_be_read(run, tmp_path: Path) -> None:
     assert "File name too long" in fail("predict", run, "a" * 5000)
 
 
-def test_on_a_terminal(run, photos) -> None:
+def test_on_a_terminal(run: Path, photos: tuple[Path, list[Path], list[Path]]) -> None:
     """Nothing of a name moves a cursor, at 80 and at 40 columns, in CSV neither."""
     folder, *_ = photos
     for columns in (80, 40):
@@ -249,7 +256,7 @@ def test_on_a_terminal(run, photos) -> None:
 
 @pytest.mark.parametrize("words", [(), ("--json",), ("--csv",)])
 def test_a_bar_counts_them(
-    run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:
     """Long work shows a bar on standard error, which is gone in the end; a pipe gets none."""
     monkeypatch.setattr("isoconv.data.counting._PATIENCE", 0.0)
@@ -257,7 +264,7 @@ def test_a_bar_counts_them(
     files = [picture(tmp_path / f"{number}.png") for number in range(9)]
     drawn = []
 
-    def advance(_: object, done, __: object, total) -> None:
+    def advance(_: object, done: int, __: object, total: int) -> None:
         drawn.append((done, total))
 
     monkeypatch.setattr("isoconv.progress.Bar.advance", advance)
@@ -268,7 +275,7 @@ def test_a_bar_counts_them(
     assert drawn[-1] == (9, 9)
 
 
-def test_of_many_bad_ones_all_are_told(run, tmp_path: Path) -> None:
+def test_of_many_bad_ones_all_are_told(run: Path, tmp_path: Path) -> None:
     """On a terminal the first 50 and how to get the others, elsewhere all."""
     for number in range(60):
         (tmp_path / f"{number:02}.png").write_bytes(b"")
@@ -286,21 +293,21 @@ def test_of_many_bad_ones_all_are_told(run, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def some(tmp_path: Path):
+def some(tmp_path: Path) -> list[Path]:
     """Two good files with a bad one between them."""
     files = [picture(tmp_path / "a.png", seed=1), tmp_path / "bad.png", picture(tmp_path / "c.png")]
     spoil(picture(files[1]))
     return files
 
 
-def test_predict_files_raises(run, some) -> None:
+def test_predict_files_raises(run: Path, some: list[Path]) -> None:
     """By default a file that cannot be read is an error, which has them all."""
     with pytest.raises(ic.errors.DataFileError, match=r"^\S*bad\.png: ") as caught:
         ic.load(run).predict_files(some)
     assert [each.path for each in caught.value.files] == [str(some[1])]
 
 
-def test_predict_files_skips(run, some) -> None:
+def test_predict_files_skips(run: Path, some: list[Path]) -> None:
     """With `skip_bad` its row is NaN and a warning names it; the bits of the others stay."""
     model = ic.load(run)
     with pytest.warns(ic.errors.DataWarning, match=r"bad\.png: .* \(its results are NaN\)"):
@@ -313,7 +320,7 @@ def test_predict_files_skips(run, some) -> None:
         model.predict_files(some[1:2], skip_bad=True)
 
 
-def test_read_pictures_skips(some) -> None:
+def test_read_pictures_skips(some: list[Path]) -> None:
     """Images with the files that they are of, and those that are left out."""
     reading = ic.data.Reading((24, 24), 1, 8)
     found = ic.data.read_pictures(some, reading, skip_bad=True)
@@ -337,7 +344,7 @@ def test_a_model_of_arrays_guesses_from_all_files(
     with pytest.warns(ic.errors.DataWarning, match="16 bits are taken for full brightness"):
         wanted = model.predict_files(files)
     monkeypatch.setattr("isoconv.nn.each.BATCH", 1)
-    told = []
-    found = [each.result for each in predict_each(model, files, told=told.append)]
+    told: list[str] = []
+    found: list[Any] = [each.result for each in predict_each(model, files, told=told.append)]
     assert np.stack(found).tobytes() == wanted.tobytes()
     assert "16 bits are taken for full brightness" in told[0]

@@ -14,13 +14,13 @@ from signal import Signals
 import numpy as np
 import pytest
 from PIL import Image
-from tests.cli.command import DIGEST, call, fail, start, succeed
+from tests.cli.command import call, digest_of, fail, start, succeed
 
 from isoconv import nn
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory):
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file of small images."""
     path = tmp_path_factory.mktemp("data") / "good.npz"
     images = np.random.default_rng(0).integers(0, 256, (400, 12, 12, 1), np.uint8)
@@ -29,7 +29,7 @@ def data(tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.fixture(scope="module")
-def photographs(tmp_path_factory: pytest.TempPathFactory):
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of pictures, whose reading takes a moment."""
     folder = tmp_path_factory.mktemp("photographs") / "pets"
     rng = np.random.default_rng(0)
@@ -41,7 +41,7 @@ def photographs(tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory):
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that answers with one of two classes."""
     path = tmp_path_factory.mktemp("model") / "model.safetensors"
     network = nn.Sequential(nn.Flatten(), nn.Linear(2)).build((4, 4, 3))
@@ -49,7 +49,7 @@ def model(tmp_path_factory: pytest.TempPathFactory):
     return path
 
 
-def words(data, epochs: int = 1):
+def words(data: Path, epochs: int = 1) -> tuple[str, Path, str, str, str, int, str, int, str]:
     """Of a quick training."""
     return (
         "train",
@@ -65,7 +65,7 @@ def words(data, epochs: int = 1):
 
 
 @pytest.mark.parametrize("count", [2, 4])
-def test_trainings_at_once_get_folders_of_their_own(data, tmp_path: Path, count: int) -> None:
+def test_trainings_at_once_get_folders_of_their_own(data: Path, tmp_path: Path, count: int) -> None:
     """Without --out no run is lost: each says another folder, and the run is there."""
     processes = [start(*words(data), cwd=tmp_path) for _ in range(count)]
     folders, digests = [], set()
@@ -73,14 +73,14 @@ def test_trainings_at_once_get_folders_of_their_own(data, tmp_path: Path, count:
         said, errors = process.communicate()
         assert process.returncode == 0, errors
         folders.append(said.split("\nrun ")[1].split()[0])
-        digests.add(DIGEST.search(said)[1])
+        digests.add(digest_of(said))
         result = json.loads((tmp_path / folders[-1] / "run.json").read_text())["result"]
-        assert result["weights_sha256"] == DIGEST.search(said)[1]
+        assert result["weights_sha256"] == digest_of(said)
     assert sorted(folders) == [f"runs/good-lenet5-{n}" for n in range(1, count + 1)]
     assert len(digests) == 1
 
 
-def test_of_trainings_into_one_folder_the_others_are_told(data, tmp_path: Path) -> None:
+def test_of_trainings_into_one_folder_the_others_are_told(data: Path, tmp_path: Path) -> None:
     """With the same --out one succeeds; who comes second is told who holds the folder."""
     processes = [start(*words(data), "--out", "one", cwd=tmp_path) for _ in range(3)]
     ended = [(*process.communicate(), process) for process in processes]
@@ -104,7 +104,7 @@ ENDS = [
 
 @pytest.mark.parametrize(("number", "code", "said"), ENDS)
 def test_a_training_that_is_asked_to_end_before_its_first_step(
-    tmp_path: Path, number: Signals, code: int, said: str, photographs
+    tmp_path: Path, number: Signals, code: int, said: str, photographs: Path
 ) -> None:
     """Nothing is left of it, and a word tells why; whatever it was doing."""
     process = start("train", photographs, cwd=tmp_path)
@@ -121,7 +121,7 @@ def test_a_training_that_is_asked_to_end_before_its_first_step(
 
 @pytest.mark.parametrize(("number", "code", "said"), ENDS)
 def test_what_waits_for_standard_input_is_asked_to_end(
-    model, tmp_path: Path, number: Signals, code: int, said: str
+    model: Path, tmp_path: Path, number: Signals, code: int, said: str
 ) -> None:
     """No file of it is left."""
     process = start(
@@ -146,6 +146,7 @@ def test_asked_to_end_while_it_starts(
     (tmp_path / "typer.py").write_text("import time\nprint(flush=True)\ntime.sleep(60)\n")
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
     process = start("info", env={**os.environ, "PYTHONPATH": path})
+    assert process.stdout is not None
     assert process.stdout.readline() == "\n"
     process.send_signal(number)
     _, errors = process.communicate()
@@ -170,14 +171,21 @@ def test_what_is_ignored_stays_ignored(tmp_path: Path) -> None:
     assert (done.stdout, done.returncode) == ("here\nasked to end (SIGTERM)\n", -signal.SIGTERM)
 
 
+@pytest.fixture(scope="module")
+def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> str | None:
+    """The digest of a training of twenty epochs that nobody disturbs."""
+    return digest_of(succeed(*words(data, 20), "--out", tmp_path_factory.mktemp("whole") / "run"))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_training_that_is_asked_to_end_saves(
-    data, tmp_path: Path, number: Signals, code: int
+    data: Path, whole: str | None, tmp_path: Path, number: Signals, code: int
 ) -> None:
     """It says how to go on, and going on comes to the weights of a whole run."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         pytest.skip("interrupts are ignored here")
-    process = start(*words(data, 60), "--out", "run", "--keep-checkpoints", cwd=tmp_path)
+    process = start(*words(data, 20), "--out", "run", "--keep-checkpoints", cwd=tmp_path)
     stand = tmp_path / "run" / "checkpoints" / "epoch-00002.safetensors"
     while not stand.exists() and process.poll() is None:
         time.sleep(0.001)
@@ -186,10 +194,9 @@ def test_a_training_that_is_asked_to_end_saves(
     assert process.returncode == code
     assert "go on with: isoconv resume run" in errors
     stands = json.loads((tmp_path / "run" / "checkpoints" / "last.json").read_text())
-    assert 1 <= stands["epoch"] < 60
+    assert 1 <= stands["epoch"] < 20
     said = succeed("resume", tmp_path / "run", "--no-report")
-    whole = succeed(*words(data, 60), "--out", tmp_path / "whole")
-    assert DIGEST.search(said)[1] == DIGEST.search(whole)[1]
+    assert digest_of(said) == whole
 
 
 def test_the_demo_begins_where_a_start_was_killed(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from isoconv.cli.typed import command_line, typed
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory):
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Pictures of two classes and a run on them that has no report."""
     root = tmp_path_factory.mktemp("report")
     rng = np.random.default_rng(0)
@@ -36,13 +36,13 @@ def place(tmp_path_factory: pytest.TempPathFactory):
     return root
 
 
-def text_of(run):
+def text_of(run: Path) -> str:
     """The text of a run's page."""
     page = (run / "report" / "index.html").read_text("utf-8")
     return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", "", page))
 
 
-def test_a_run_keeps_how_it_was_started(place) -> None:
+def test_a_run_keeps_how_it_was_started(place: Path) -> None:
     """Command and date are in run.json, with paths from where it was typed, and nowhere else."""
     facts = json.loads((place / "run" / "run.json").read_text())["facts"]
     assert facts["command"] == (
@@ -55,7 +55,7 @@ def test_a_run_keeps_how_it_was_started(place) -> None:
     assert facts["started"] not in receipt
 
 
-def test_report_of_a_run_without_one(place) -> None:
+def test_report_of_a_run_without_one(place: Path) -> None:
     """The page is made for a run that has none, with the names of files below the mistakes."""
     assert not (place / "run" / "report").exists()
     said = succeed("report", place / "run")
@@ -68,7 +68,7 @@ def test_report_of_a_run_without_one(place) -> None:
     assert "kept weightsthose of epoch 2" in text
 
 
-def test_report_as_json(place) -> None:
+def test_report_as_json(place: Path) -> None:
     """What was measured and where the page is, for programs."""
     result = call("report", place / "run", "--json")
     found = json.loads(result.stdout)
@@ -77,7 +77,7 @@ def test_report_as_json(place) -> None:
     assert found["accuracy_interval_95"][0] <= found["accuracy"] <= 1
 
 
-def test_report_of_the_best_epoch(place, tmp_path: Path) -> None:
+def test_report_of_the_best_epoch(place: Path, tmp_path: Path) -> None:
     """With --best the page says whose weights were measured, where they are not those kept."""
     run = tmp_path / "run"
     succeed("train", place / "my pets", "--model", "lenet5", "--epochs", 3, "--batch-size", 8,
@@ -93,7 +93,7 @@ def test_report_of_the_best_epoch(place, tmp_path: Path) -> None:
     assert f"weights of epoch 3; lowest validation loss: epoch {best}" in text_of(run)
 
 
-def test_report_is_that_of_the_training(place, tmp_path: Path) -> None:
+def test_report_is_that_of_the_training(place: Path, tmp_path: Path) -> None:
     """A report made later is the same, byte by byte, as the one that the training made."""
     run = tmp_path / "run"
     succeed("train", place / "my pets", "--model", "lenet5", "--epochs", 1, "--batch-size", 8,
@@ -105,7 +105,7 @@ def test_report_is_that_of_the_training(place, tmp_path: Path) -> None:
     assert page.read_bytes() == first
 
 
-def test_report_without_data(place, tmp_path: Path) -> None:
+def test_report_without_data(place: Path, tmp_path: Path) -> None:
     """Where the data are gone, the error says what to give."""
     run = tmp_path / "run"
     shutil.copytree(place / "run", run)
@@ -140,7 +140,7 @@ def test_command_lines(
     monkeypatch.chdir(here)
     monkeypatch.setenv("HOME", str(home))
 
-    def placed(text):
+    def placed(text: str) -> str:
         return text.replace("HERE", str(here)).replace("HOME", str(home))
 
     with typed([placed(word) for word in words]):
@@ -148,7 +148,7 @@ def test_command_lines(
     assert command_line() == ""
 
 
-def test_no_report_is_made_of_other_data(place, tmp_path: Path) -> None:
+def test_no_report_is_made_of_other_data(place: Path, tmp_path: Path) -> None:
     """Figures on data that changed would be others than the run's, and are refused."""
     shutil.copytree(place / "my pets", tmp_path / "pets")
     Image.new("RGB", (16, 16), "red").save(tmp_path / "pets" / "cat" / "IMG_0000.png")
@@ -157,7 +157,7 @@ def test_no_report_is_made_of_other_data(place, tmp_path: Path) -> None:
     )
 
 
-def test_the_page_links_to_the_explorer(place, tmp_path: Path) -> None:
+def test_the_page_links_to_the_explorer(place: Path, tmp_path: Path) -> None:
     """With --explore, by a path from the report's folder to the file that lies in the run's."""
     run = tmp_path / "run"
     shutil.copytree(place / "run", run)

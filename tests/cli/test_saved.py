@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,12 +16,14 @@ from tests.cli.command import call, fail, succeed
 import isoconv as ic
 from isoconv import nn
 from isoconv.cli.options import scale_of
+from isoconv.graph.operation import Array
 from isoconv.run import ceilings
+from isoconv.train.graphs import LossName
 
 NAMES = ("one", "two", "three")
 
 
-def bars(count, seed):
+def bars(count: int, seed: int) -> tuple[Array, Array]:
     """Images with a bright band at one of three places, not too easy to see."""
     rng = np.random.default_rng(seed)
     labels = np.arange(count) % 3
@@ -31,10 +34,10 @@ def bars(count, seed):
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory):
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Runs on bytes and on floats of 0 to 1, and pictures."""
     folder = tmp_path_factory.mktemp("a place")
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for part, count, seed in (("train", 90, 0), ("test", 45, 1)):
         images, labels = bars(count, seed)
         arrays |= {f"x_{part}": images, f"y_{part}": labels}
@@ -55,18 +58,18 @@ def place(tmp_path_factory: pytest.TempPathFactory):
     return folder
 
 
-def pictures(place):
+def pictures(place: Path) -> list[Path]:
     """Paths of the pictures, a class each."""
     return [place / f"{name}.png" for name in NAMES]
 
 
-def shown(said, model):
+def shown(said: str, model: nn.Module) -> Array:
     """The probabilities in what ``predict --json`` printed, in the order of the classes."""
     rows = [{c["name"]: c["probability"] for c in entry["classes"]} for entry in json.loads(said)]
     return np.array([[row[name] for name in model.class_names] for row in rows])
 
 
-def test_python_and_the_command_line_agree(place) -> None:
+def test_python_and_the_command_line_agree(place: Path) -> None:
     """A run that Python loads has exactly the accuracy and probabilities that commands show."""
     data = ic.data.load(place / "bytes.npz", "test")
     model = ic.load(place / "bytes")
@@ -83,7 +86,7 @@ def test_python_and_the_command_line_agree(place) -> None:
     assert model.predict_files(pictures(place)).tobytes() == wanted.tobytes()
 
 
-def test_the_loss_says_that_labels_were_smoothed(place, tmp_path: Path) -> None:
+def test_the_loss_says_that_labels_were_smoothed(place: Path, tmp_path: Path) -> None:
     """A run's loss is that of its training; a file that was taken out of it knows nothing of it."""
     of_run = succeed("evaluate", place / "bytes", place / "bytes.npz")
     assert re.search(r"^test loss \d\.\d{4} \(label smoothing 0\.1\)$", of_run, re.MULTILINE)
@@ -96,7 +99,7 @@ def test_the_loss_says_that_labels_were_smoothed(place, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["saved", "weights", "best", "kept", "last"])
 @pytest.mark.parametrize("where", ["in the run", "elsewhere"])
-def test_files_are_models(place, tmp_path: Path, kind: str, where: str) -> None:
+def test_files_are_models(place: Path, tmp_path: Path, kind: str, where: str) -> None:
     """Where a run is asked for, a saved model or a checkpoint does, too."""
     run = place / "bytes"
     model = ic.load(run)
@@ -111,8 +114,8 @@ def test_files_are_models(place, tmp_path: Path, kind: str, where: str) -> None:
     if where == "elsewhere":
         (tmp_path / "elsewhere").mkdir()
         path = Path(shutil.copy(path, tmp_path / "elsewhere"))
-    wanted = {"best": {"best": True}, "kept": {"epoch": 2}}.get(kind, {})
-    model = ic.load(run, **wanted)
+    wanted: dict[str, dict[str, Any]] = {"best": {"best": True}, "kept": {"epoch": 2}}
+    model = ic.load(run, **wanted.get(kind, {}))
     probabilities = shown(succeed("predict", path, *pictures(place), "--json"), model)
     expected = model.predict_files(pictures(place)).astype(np.float64)
     assert probabilities.tolist() == expected.tolist()
@@ -131,7 +134,7 @@ def test_files_are_models(place, tmp_path: Path, kind: str, where: str) -> None:
     )
 
 
-def test_a_file_in_the_folder_of_another_run(place, tmp_path: Path) -> None:
+def test_a_file_in_the_folder_of_another_run(place: Path, tmp_path: Path) -> None:
     """What lies in a run folder and is not of that run is not taken for it."""
     run = tmp_path / "run"
     shutil.copytree(place / "floats", run)
@@ -142,7 +145,7 @@ def test_a_file_in_the_folder_of_another_run(place, tmp_path: Path) -> None:
     assert succeed("evaluate", path, place / "bytes.npz").splitlines()[0] == first
 
 
-def test_without_the_list_of_samples(place, tmp_path: Path) -> None:
+def test_without_the_list_of_samples(place: Path, tmp_path: Path) -> None:
     """A run whose list is gone or was altered cannot tell what it was trained on, and says so."""
     run = tmp_path / "run"
     shutil.copytree(place / "bytes", run)
@@ -155,7 +158,7 @@ def test_without_the_list_of_samples(place, tmp_path: Path) -> None:
     assert why in fail("evaluate", run, place / "bytes.npz", "--split", "train")
 
 
-def test_a_part_without_the_rest(place, tmp_path: Path) -> None:
+def test_a_part_without_the_rest(place: Path, tmp_path: Path) -> None:
     """The held-out files alone are enough to measure the part that they are."""
     with np.load(place / "bytes.npz") as arrays:
         own = {name: arrays[name] for name in ("x_test", "y_test", "class_names")}
@@ -172,7 +175,7 @@ def test_a_part_without_the_rest(place, tmp_path: Path) -> None:
     )
 
 
-def test_scaled_images_are_known_again(place, tmp_path: Path) -> None:
+def test_scaled_images_are_known_again(place: Path, tmp_path: Path) -> None:
     """Which images were trained on is told whatever unit they come in, if it can be told."""
     for run, data, scale in (("bytes", "floats", "255"), ("floats", "bytes", "1/255")):
         own = json.loads(succeed("evaluate", place / run, place / f"{run}.npz", "--json"))
@@ -190,7 +193,7 @@ def test_scaled_images_are_known_again(place, tmp_path: Path) -> None:
     assert "cannot be told: scaled images need not be the same to the last bit" in said
 
 
-def test_what_a_file_cannot_tell(place, tmp_path: Path) -> None:
+def test_what_a_file_cannot_tell(place: Path, tmp_path: Path) -> None:
     """The best epoch and the parts belong to a run folder; hints speak of options."""
     path = place / "bytes" / "weights.safetensors"
     said = fail("predict", path, place / "one.png", "--best")
@@ -200,7 +203,7 @@ def test_what_a_file_cannot_tell(place, tmp_path: Path) -> None:
     assert f"{alone} lies outside of its run's folder (leave --split out to measure all)" in said
 
 
-def test_scale(place, tmp_path: Path) -> None:
+def test_scale(place: Path, tmp_path: Path) -> None:
     """Images of another range are refused with the option that helps, and then it does."""
     said = fail("evaluate", place / "bytes", place / "floats.npz")
     assert "must be uint8, as those that the model was trained on; got float32" in said
@@ -237,11 +240,12 @@ def test_a_scale_is_a_number_or_a_fraction() -> None:
 
 
 @pytest.mark.parametrize(("loss", "labels"), [("mse", "floats"), ("bce", "classes")])
-def test_no_classifier(place, tmp_path: Path, loss: str, labels: str) -> None:
+def test_no_classifier(place: Path, tmp_path: Path, loss: LossName, labels: str) -> None:
     """A model of another loss is not measured as if it had classes."""
     images, numbers = bars(12, 0)
-    targets = numbers.astype(np.float32)[:, None] / 2 if labels == "floats" else None
-    if targets is None:
+    if labels == "floats":
+        targets: Array = numbers.astype(np.float32)[:, None] / 2
+    else:
         targets = np.eye(3, dtype=np.float32)[numbers]
     model = nn.Sequential(nn.Flatten(), nn.Linear(targets.shape[1]))
     trainer = ic.Trainer(model, loss=loss, batch_size=4, progress=False)
@@ -251,7 +255,7 @@ def test_no_classifier(place, tmp_path: Path, loss: str, labels: str) -> None:
         assert f"was trained with the loss {loss}: a program can use it" in said
 
 
-def test_a_person_s_own_class(place, tmp_path: Path) -> None:
+def test_a_person_s_own_class(place: Path, tmp_path: Path) -> None:
     """A model of one's own class is refused, and who can use it is said."""
 
     class Own(nn.Sequential):
@@ -266,13 +270,14 @@ def test_a_person_s_own_class(place, tmp_path: Path) -> None:
 # Layers and times
 
 
-def test_summary_of_a_trained_model(place, tmp_path: Path) -> None:
+def test_summary_of_a_trained_model(place: Path, tmp_path: Path) -> None:
     """Layers of a run and of a saved model, what it was trained on, and its digest."""
     model = ic.load(place / "bytes")
     model.save(tmp_path / "model.safetensors")
     said = succeed("summary", "--model", place / "bytes")
     assert said == succeed("summary", "--model", tmp_path / "model.safetensors")
     assert said.startswith(str(model.summary()))
+    assert model.trained_on is not None
     assert said.splitlines()[-3:] == [
         f"trained on images of 12x12x1, uint8 from {model.trained_on.low:g} to "
         f"{model.trained_on.high:g}",
@@ -287,7 +292,9 @@ def test_summary_of_a_trained_model(place, tmp_path: Path) -> None:
     )
 
 
-def test_bench_of_a_trained_model(place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bench_of_a_trained_model(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A run folder and a saved model are timed with their own shape."""
     monkeypatch.setattr(ceilings, "_STREAM_BYTES", 2**16)
     ic.load(place / "bytes").save(tmp_path / "model.safetensors")
@@ -297,7 +304,9 @@ def test_bench_of_a_trained_model(place, tmp_path: Path, monkeypatch: pytest.Mon
             assert "4 images in" in succeed("bench", "--model", path, *quick, way)
 
 
-def test_a_folder_of_a_model_s_name(place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_of_a_model_s_name(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A ready model's name means the model; a path is written as one."""
     monkeypatch.chdir(tmp_path)
     shutil.copytree(place / "bytes", tmp_path / "tinyvgg")

@@ -9,6 +9,7 @@ import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,18 +18,19 @@ from tests.cli.command import call, fail, succeed
 
 import isoconv as ic
 from isoconv.cli.table import table_lines
-from isoconv.train import answers, score
+from isoconv.data import Dataset
+from isoconv.train import Evaluation, answers, score
 
 CLASSES = ("golden retriever of the finest kind", '=cat, or "tom"', "Ærø\nhorse")
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory):
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that learned a little of three classes, one of them far more frequent; its data."""
     place = tmp_path_factory.mktemp("scored")
     rng = np.random.default_rng(3)
     counts = {"train": (60, 20, 10), "val": (4, 4, 4), "test": (18, 9, 6)}
-    arrays = {"class_names": np.array(CLASSES)}
+    arrays: dict[str, Any] = {"class_names": np.array(CLASSES)}
     for part, numbers in counts.items():
         labels = np.repeat(np.arange(3), numbers)
         levels = np.array([60, 120, 180])[labels][:, None, None]
@@ -42,13 +44,13 @@ def place(tmp_path_factory: pytest.TempPathFactory):
     return place
 
 
-def measured(place):
+def measured(place: Path) -> tuple[Dataset, Evaluation]:
     """What Python gives for the test part."""
     data = ic.data.load(place / "data.npz", "test")
     return data, ic.evaluate(ic.load(place / "run"), data)
 
 
-def test_what_is_printed(place) -> None:
+def test_what_is_printed(place: Path) -> None:
     """A line for each class, means, interval, baseline by the training part, mistakes."""
     data, found = measured(place)
     scores = score(found.confusion, 0)
@@ -74,14 +76,14 @@ def test_what_is_printed(place) -> None:
     assert len(worst) > 3
     assert f"mistakes, the most certain first, 3 of {len(worst)} (all: --mistakes" in text
     rows = lines[-3:]
-    for line, each in zip(rows, worst, strict=False):
-        assert line.startswith(f"{each.path} ")
-        assert line.endswith(f"{each.probability:.1%}")
+    for line, answer in zip(rows, worst, strict=False):
+        assert line.startswith(f"{answer.path} ")
+        assert line.endswith(f"{answer.probability:.1%}")
     assert "mistakes" not in succeed("evaluate", place / "run", place / "data.npz", "--mistakes", 0)
 
 
 @pytest.mark.parametrize("counts", [(9, 0, 0), (0, 0, 12), (30, 5, 5)])
-def test_beside_the_baseline(place, tmp_path: Path, counts: tuple[int, ...]) -> None:
+def test_beside_the_baseline(place: Path, tmp_path: Path, counts: tuple[int, ...]) -> None:
     """Where the interval does not lie above the baseline, a sentence says so; of few images too."""
     data = ic.data.load(place / "data.npz", "all")
     chosen = np.concatenate(
@@ -104,7 +106,7 @@ def test_beside_the_baseline(place, tmp_path: Path, counts: tuple[int, ...]) -> 
     assert (f"\n{images} images are few to measure with" in text) == (images < 30)
 
 
-def test_the_end_of_a_training(place) -> None:
+def test_the_end_of_a_training(place: Path) -> None:
     """The same lines as `evaluate` has stand at the end of a training, and the same figures."""
     lines = succeed("resume", place / "run", "--no-report").splitlines()
     measured = succeed("evaluate", place / "run", place / "data.npz").splitlines()
@@ -119,7 +121,7 @@ def test_the_end_of_a_training(place) -> None:
     assert {"accuracy_interval_95", "baseline", "better_than_baseline", "macro"} <= {*told}
 
 
-def test_json_has_all_of_it(place) -> None:
+def test_json_has_all_of_it(place: Path) -> None:
     """Scores, each class, mistakes and every image with path, class, prediction, probability."""
     data, found = measured(place)
     scores = score(found.confusion, 0)
@@ -135,6 +137,7 @@ def test_json_has_all_of_it(place) -> None:
         said = values["classes"][name]
         assert (said["images"], said["recall"], said["f1"]) == (each.images, each.recall, each.f1)
         assert said["precision"] == each.precision
+        assert each.recall_interval is not None
         assert said["recall_interval_95"] == list(each.recall_interval)
     rows = [
         (row["path"], row["true"], row["predicted"], row["probability"])
@@ -149,7 +152,7 @@ def test_json_has_all_of_it(place) -> None:
     ]
 
 
-def test_csv(place, tmp_path: Path) -> None:
+def test_csv(place: Path, tmp_path: Path) -> None:
     """The same as CSV, which gives back every name, in a file or alone on standard output."""
     words = ("evaluate", place / "run", place / "data.npz")
     text = succeed(*words, "--csv", tmp_path / "answers.csv")
@@ -178,7 +181,7 @@ def test_csv(place, tmp_path: Path) -> None:
     assert "cannot be written" in fail(*words, "--csv", tmp_path / "nowhere" / "answers.csv")
 
 
-def test_which_part_held_an_image(place, tmp_path: Path) -> None:
+def test_which_part_held_an_image(place: Path, tmp_path: Path) -> None:
     """JSON and CSV say of each image which part of the run held it, if any, if that is known."""
     words = ("evaluate", place / "run", place / "data.npz", "--json")
     parts = [row["part"] for row in json.loads(succeed(*words, "--split", "all"))["samples"]]
@@ -201,7 +204,7 @@ def test_which_part_held_an_image(place, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("width", [40, 80])
-def test_tables_on_a_terminal(place, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+def test_tables_on_a_terminal(place: Path, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
     """On a narrow terminal no row of a table is wider; names lose their middle, not their ends."""
     monkeypatch.setattr("isoconv.cli.table.terminal_width", lambda: width)
     text = succeed("evaluate", place / "run", place / "data.npz")

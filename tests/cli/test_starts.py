@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ RUN = "Ann's 2nd run"
 
 
 @pytest.fixture
-def data(tmp_path: Path):
+def data(tmp_path: Path) -> Path:
     """A file of small images, and broken ones beside it."""
     rng = np.random.default_rng(0)
     folder = tmp_path / "data"
@@ -32,7 +34,9 @@ def data(tmp_path: Path):
     return folder
 
 
-def train(data, run, *options, file: str = "good.npz"):
+def train(
+    data: Path, run: Path | str, *options: object, file: str = "good.npz"
+) -> tuple[object, ...]:
     """The words of a quick training."""
     return ("train", data / file, "--model", "lenet5", "--epochs", 1, "--batch-size", 8,
             "--no-report", "--out", run, *options)  # fmt: skip
@@ -58,7 +62,7 @@ def train(data, run, *options, file: str = "good.npz"):
     ],
 )
 def test_a_failed_start_leaves_nothing(
-    data, tmp_path: Path, file: str, options: tuple[float | str, ...], message: str
+    data: Path, tmp_path: Path, file: str, options: tuple[float | str, ...], message: str
 ) -> None:
     """Whatever was wrong, the corrected command with the same folder works."""
     run = tmp_path / RUN
@@ -70,7 +74,7 @@ def test_a_failed_start_leaves_nothing(
     assert f"run {run}\n" in result.stdout
 
 
-def test_a_person_s_own_files_stay(data, tmp_path: Path) -> None:
+def test_a_person_s_own_files_stay(data: Path, tmp_path: Path) -> None:
     """A folder that was there, and what was in it, is there after a failed start."""
     run = tmp_path / RUN
     run.mkdir()
@@ -83,7 +87,7 @@ def test_a_person_s_own_files_stay(data, tmp_path: Path) -> None:
 
 
 def test_a_failed_start_takes_no_number(
-    data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without --out the next training gets the folder that the failed one would have had."""
     monkeypatch.chdir(tmp_path)
@@ -92,7 +96,7 @@ def test_a_failed_start_takes_no_number(
     assert "run runs/good-lenet5-1\n" in call(*words).stdout
 
 
-def test_an_earlier_run_is_said_before_the_data_are_read(data, tmp_path: Path) -> None:
+def test_an_earlier_run_is_said_before_the_data_are_read(data: Path, tmp_path: Path) -> None:
     """A taken folder costs no waiting, and nothing is announced."""
     assert call(*train(data, tmp_path / RUN)).exit_code == 0
     result = call(*train(data, tmp_path / RUN, file="nothing.npz"))
@@ -101,7 +105,7 @@ def test_an_earlier_run_is_said_before_the_data_are_read(data, tmp_path: Path) -
     assert "holds a run already" in result.stderr
 
 
-def test_a_loss_that_is_not_finite_says_what_to_try(data, tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_says_what_to_try(data: Path, tmp_path: Path) -> None:
     """The advice is in options of the command line."""
     said = fail(*train(data, tmp_path / RUN, "--optimizer", "sgd", "--lr", 1e30))
     assert "--clip-norm 1.0" in said
@@ -111,7 +115,7 @@ def test_a_loss_that_is_not_finite_says_what_to_try(data, tmp_path: Path) -> Non
 # Commands that are printed
 
 
-def printed(said):
+def printed(said: str) -> list[str]:
     """The command in a message, as a shell would read it; quoted words may hold anything."""
     found = re.search(r"isoconv [a-z]+(?: (?:'[^']*'|\"'\"|[^\s',;()])+)+", said)
     assert found is not None, said
@@ -119,13 +123,13 @@ def printed(said):
 
 
 def test_printed_commands_can_be_pasted(
-    data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is to be typed next works as it stands, with blanks and quotes in the path."""
     run = tmp_path / RUN
     end_epoch = Reporter.end_epoch
 
-    def interrupted(self, row, epochs) -> None:
+    def interrupted(self: Reporter, row: Mapping[str, Any], epochs: int) -> None:
         end_epoch(self, row, epochs)
         raise KeyboardInterrupt
 
@@ -147,7 +151,7 @@ def test_printed_commands_can_be_pasted(
 
 
 def test_a_run_whose_name_looks_like_an_option(
-    data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A path that begins with a dash is printed so that it is no option."""
     monkeypatch.chdir(tmp_path)

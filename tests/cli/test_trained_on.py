@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
-from tests.cli.command import DIGEST, call, fail, succeed
+from tests.cli.command import call, digest_of, fail, succeed
 
 
 def test_a_finished_run_is_trained_on(tmp_path: Path) -> None:
@@ -34,7 +34,7 @@ def test_a_finished_run_is_trained_on(tmp_path: Path) -> None:
     (wish,) = described["further"]
     assert wish["facts"]["command"].endswith("--no-report --epochs 3")
     assert wish["facts"]["started"] >= described["facts"]["started"]
-    assert DIGEST.search(said)[1] == described["result"]["weights_sha256"]
+    assert digest_of(said) == described["result"]["weights_sha256"]
     assert succeed("verify", run).startswith("identical: ")
     assert succeed("verify", run, "--epochs", "2-3").startswith("no difference found: ")
     assert "at least the 3 that the run has; got 2" in fail("resume", run, "--epochs", 2)

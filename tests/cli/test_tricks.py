@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.cli.command import call, fail, start, succeed
+from typer.testing import Result
 
 import isoconv.cli
 from isoconv import memory
@@ -24,13 +25,13 @@ NAMES = (f"a{CLEAR}", f"b\n{TURN}c", f"c{LATIN}\x9b31m")
 QUICK = ("--model", "lenet5", "--epochs", 1, "--batch-size", 8, "--size", 28)
 
 
-def tricks_in(text):
+def tricks_in(text: str) -> list[str]:
     """Characters that control a terminal or cannot be seen; ends of lines apart."""
     return [each for each in text if each != "\n" and unicodedata.category(each)[0] in "C"]
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory):
+def place(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path, Result]:
     """Pictures in classes of such names, in a folder of such a name, and a run on them."""
     root = tmp_path_factory.mktemp("tricks")
     data = root / f"pets{CLEAR}\n{TURN}"
@@ -47,7 +48,7 @@ def place(tmp_path_factory: pytest.TempPathFactory):
     return root, data, root / f"run{CLEAR}\n", said
 
 
-def test_training(place) -> None:
+def test_training(place: tuple[Path, Path, Path, Result]) -> None:
     """Notes, the line of the data, the run's folder and its page."""
     said = place[3]
     assert not tricks_in(said.output)
@@ -57,7 +58,7 @@ def test_training(place) -> None:
     assert "lost\\x1b[2J.png" in said.output
 
 
-def test_a_process_of_its_own(place) -> None:
+def test_a_process_of_its_own(place: tuple[Path, Path, Path, Result]) -> None:
     """The same on real streams, whatever rich makes of them."""
     _, data, run, _ = place
     process = start("evaluate", run, data)
@@ -67,7 +68,7 @@ def test_a_process_of_its_own(place) -> None:
     assert "a\\x1b[2J" in out
 
 
-def test_predictions(place) -> None:
+def test_predictions(place: tuple[Path, Path, Path, Result]) -> None:
     """Paths and classes in a table; in JSON they are escaped as JSON does it, and come back."""
     _, data, run, _ = place
     file = next((data / NAMES[0]).glob("[0-9]*"))
@@ -100,14 +101,14 @@ def test_predictions(place) -> None:
         ("--max-memory", f"x{CLEAR}", "info"),
     ],
 )
-def test_errors(place, words: tuple[str, ...]) -> None:
+def test_errors(place: tuple[Path, Path, Path, Result], words: tuple[str, ...]) -> None:
     """Whatever is wrong, what was given is quoted without what a terminal would obey."""
     given = [str(place[2]) if word == "RUN" else word for word in words]
     said = fail(*given)
     assert not tricks_in(said)
 
 
-def test_broken_pictures(place, tmp_path: Path) -> None:
+def test_broken_pictures(place: tuple[Path, Path, Path, Result], tmp_path: Path) -> None:
     """A file that cannot be read is named."""
     file = tmp_path / f"bad{CLEAR}\n{TURN}.png"
     file.write_bytes(b"no picture")
@@ -115,7 +116,7 @@ def test_broken_pictures(place, tmp_path: Path) -> None:
     assert "bad\\x1b[2J\\n\\u202e.png: not a whole image" in said
 
 
-def test_the_page_of_a_run(place) -> None:
+def test_the_page_of_a_run(place: tuple[Path, Path, Path, Result]) -> None:
     """Names in the report are escaped as text and as HTML."""
     (file,) = place[2].rglob("*.html")
     text = file.read_text("utf-8")
@@ -136,7 +137,7 @@ def test_all_that_is_printed_goes_through_one_door() -> None:
     assert sorted(set(found)) == ["table.py: typer.echo", "table.py: typer.secho"]
 
 
-def test_memory_that_may_be_taken(place, tmp_path: Path) -> None:
+def test_memory_that_may_be_taken(place: tuple[Path, Path, Path, Result], tmp_path: Path) -> None:
     """--max-memory, wherever it stands, refuses what needs more, and is gone afterwards."""
     file = tmp_path / "x.npz"
     images = np.zeros((200, 256, 256, 4), np.uint8)
@@ -153,7 +154,7 @@ def test_memory_that_may_be_taken(place, tmp_path: Path) -> None:
 
 
 def test_paths_that_begin_with_a_dash(
-    place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: tuple[Path, Path, Path, Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are taken for options; the error says how to write them."""
     monkeypatch.chdir(tmp_path)

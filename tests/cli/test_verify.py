@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,16 +17,16 @@ from isoconv.train import Trainer
 from isoconv.train.receipt import receipt_digest
 
 
-def call(*words):
+def call(*words: object) -> tuple[int, str]:
     """Run a command; returns the exit code and all that it printed."""
     result = command.call(*words)
     return result.exit_code, result.output
 
 
-def write_data(path, seed):
+def write_data(path: Path, seed: int) -> Path:
     """A file of small random images of three classes."""
     rng = np.random.default_rng(seed)
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for part, count in (("train", 24), ("test", 9)):
         arrays[f"x_{part}"] = rng.integers(0, 256, (count, 12, 12, 1), np.uint8)
         arrays[f"y_{part}"] = np.arange(count) % 3
@@ -33,7 +35,7 @@ def write_data(path, seed):
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory):
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with data, other data, and runs of two seeds."""
     folder = tmp_path_factory.mktemp("place")
     data = write_data(folder / "data.npz", 0)
@@ -47,12 +49,12 @@ def place(tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.fixture
-def run(place, tmp_path: Path):
+def run(place: Path, tmp_path: Path) -> Path:
     """A copy of the first run, to spoil."""
     return shutil.copytree(place / "run0", tmp_path / "run")
 
 
-def forge(run, change) -> None:
+def forge(run: Path, change: Callable[[dict[str, Any]], object]) -> None:
     """Change a receipt and give it a digest that fits."""
     receipt = json.loads((run / "receipt.json").read_text())
     change(receipt)
@@ -60,7 +62,7 @@ def forge(run, change) -> None:
     (run / "receipt.json").write_text(json.dumps(receipt))
 
 
-def test_identical_is_0(place) -> None:
+def test_identical_is_0(place: Path) -> None:
     """All epochs, some epochs, one epoch."""
     digest = json.loads((place / "run0" / "receipt.json").read_text())["final"]["weights_sha256"]
     code, said = call("verify", place / "run0", "--threads", 1)
@@ -79,7 +81,7 @@ def test_identical_is_0(place) -> None:
     assert "note: 2 epochs were not trained again" in said
 
 
-def test_a_stranger_needs_receipt_and_data_only(place, tmp_path: Path) -> None:
+def test_a_stranger_needs_receipt_and_data_only(place: Path, tmp_path: Path) -> None:
     """Nothing but receipt.json came along."""
     shutil.copy(place / "run0" / "receipt.json", tmp_path)
     code, said = call("verify", tmp_path, "--data", place / "data.npz")
@@ -103,7 +105,7 @@ def test_the_demo_is_verified_by_its_receipt(tmp_path: Path) -> None:
     assert "\ntrained again: epoch 1 of 1\ncompared with the receipt: receipt.json\n" in said
 
 
-def test_different_is_1(run, place) -> None:
+def test_different_is_1(run: Path, place: Path) -> None:
     """A changed weight, and a result that is not true."""
     path = run / "weights.safetensors"
     content = bytearray(path.read_bytes())
@@ -126,11 +128,11 @@ def test_different_is_1(run, place) -> None:
     assert "first difference: epoch 1, step 3\n  step 3: loss receipt 0x" in said
 
 
-def test_nothing_can_be_said_is_2(run, place) -> None:
+def test_nothing_can_be_said_is_2(run: Path, place: Path) -> None:
     """Each reason is told, and nothing in the folder changes."""
     receipt = (run / "receipt.json").read_bytes()
 
-    def refused(message, *options) -> None:
+    def refused(message: str, *options: object) -> None:
         before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
         code, said = call("verify", run, *options)
         assert code == 2
@@ -153,7 +155,7 @@ def test_nothing_can_be_said_is_2(run, place) -> None:
     refused("has no receipt.json")
 
 
-def test_diff(place, run) -> None:
+def test_diff(place: Path, run: Path) -> None:
     """Identical, different, and unreadable."""
     code, said = call("diff", place / "run0", run)
     table, _, text = said.partition("\n\n")

@@ -13,7 +13,7 @@ from isoconv import memory
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory):
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of one epoch, and its data."""
     place = tmp_path_factory.mktemp("words")
     labels = np.arange(40) % 2
@@ -27,7 +27,7 @@ def place(tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.fixture
-def run(place, tmp_path: Path):
+def run(place: Path, tmp_path: Path) -> Path:
     """A copy of the run to spoil."""
     return shutil.copytree(place / "run", tmp_path / "run")
 
@@ -59,13 +59,13 @@ def test_help_calls_values_what_they_are() -> None:
     assert not any(word in options for word in ("range>", "<int>", "<float>"))
 
 
-def test_a_checkpoint_that_never_comes(run) -> None:
+def test_a_checkpoint_that_never_comes(run: Path) -> None:
     """Seconds without an end are refused by the option's name."""
     said = fail("resume", run, "--save-every", "inf")
     assert "--save-every must be a finite number at least 0; got inf" in said
 
 
-def test_a_limit_that_python_alone_exceeds(place) -> None:
+def test_a_limit_that_python_alone_exceeds(place: Path) -> None:
     """Then no file is to blame, and what the process holds is said."""
     said = " ".join(fail("train", place / "data.npz", "--max-memory", "1MiB").split())
     assert "of the 1.0 MiB that are allowed, for this process holds" in said
@@ -73,7 +73,7 @@ def test_a_limit_that_python_alone_exceeds(place) -> None:
 
 @pytest.mark.parametrize("out", [".", "..", "/"])
 def test_a_run_needs_a_folder_of_its_own(
-    place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str
 ) -> None:
     """Nothing is trained into the current folder, nor into one around it."""
     (tmp_path / "inside").mkdir()
@@ -84,7 +84,7 @@ def test_a_run_needs_a_folder_of_its_own(
 
 
 @pytest.mark.parametrize("command", ["train", "demo"])
-def test_a_name_that_is_too_long(place, tmp_path: Path, command: str) -> None:
+def test_a_name_that_is_too_long(place: Path, tmp_path: Path, command: str) -> None:
     """The folder that cannot be made is named, and nothing is said of what was saved before."""
     data = [place / "data.npz"] if command == "train" else []
     for out in (tmp_path / ("x" * 300), tmp_path / ("x" * 300) / "run"):
@@ -93,7 +93,7 @@ def test_a_name_that_is_too_long(place, tmp_path: Path, command: str) -> None:
         assert "saved before" not in said
 
 
-def test_runs_that_lack_something(run, tmp_path: Path) -> None:
+def test_runs_that_lack_something(run: Path, tmp_path: Path) -> None:
     """Each says what is missing, and what can be done all the same."""
     alone = tmp_path / "alone"
     alone.mkdir()
@@ -117,13 +117,13 @@ def test_runs_that_lack_something(run, tmp_path: Path) -> None:
         ("summary", ""), ("train", "x", "--out", ""), ("--max-memory", "", "info"),
     ],
 )  # fmt: skip
-def test_an_empty_word(run, words: tuple[str, ...]) -> None:
+def test_an_empty_word(run: Path, words: tuple[str, ...]) -> None:
     """Such as a shell makes of a variable that is not set: it is not the current folder."""
     said = fail(*(word.format(run=run) for word in words))
     assert "may be empty; got " in said or "--max-memory needs a size" in said
 
 
-def test_data_that_were_moved(run) -> None:
+def test_data_that_were_moved(run: Path) -> None:
     """Where they are now is asked for; the run may be anywhere."""
     text = (run / "run.json").read_text()
     (run / "run.json").write_text(text.replace("data.npz", "gone.npz"))

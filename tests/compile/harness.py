@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +44,9 @@ def run_kernel(
 ) -> None:
     """Call the kernel once for each part of the work; the arrays are changed in place."""
     target = target or host_target()
-    _, function = _kernel(spec, target)
+    # A protocol does not promise that what keeps it can be hashed.
+    key: Any = spec
+    _, function = _kernel(key, target)
     pointers = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
     for part in range(parts):
         context = np.zeros(CONTEXT_SLOTS, np.int64)

@@ -6,25 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.compile.harness import aligned, run_kernel
+from tests.compile.clipping import clip
 from tests.compile.places import same_bits, targets
 from tests.run.graphs import numbers, specials
 
 from isoconv.arithmetic.sums import NORM_BLOCK, square_norm_blocks
-from isoconv.compile.reduction.clip import BLOCK, ClipBlocksSpec, ClipFactorSpec
+from isoconv.compile.reduction.clip import BLOCK
 from isoconv.compile.target import Target
 from isoconv.graph.operation import Array
-
-
-def clip(
-    vector: Array, limit: float, parts: int = 1, target: Target | None = None
-) -> tuple[np.float32, np.float32]:
-    """Sum of squares, then the factor, by the kernels."""
-    blocks = -(-vector.size // BLOCK)
-    sums, factor = aligned(np.full(blocks, 7, np.float32)), np.full(1, 7, np.float32)
-    run_kernel(ClipBlocksSpec(vector.size), [aligned(vector), sums], parts=parts, target=target)
-    run_kernel(ClipFactorSpec(blocks, limit), [sums, factor], target=target)
-    return sums[0], factor[0]
 
 
 def expected(vector: Array, limit: float) -> tuple[np.float32, np.float32]:

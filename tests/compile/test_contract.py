@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from tests.compile.places import same_bits, targets
 from tests.run.graphs import check, random_arrays
 
 import isoconv.ops as ops
+from isoconv.compile.contraction import rules
 from isoconv.compile.target import Target
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import DType, Graph
@@ -27,6 +29,16 @@ from isoconv.ops.interpret import interpret
 from isoconv.run.inference import Predictor
 
 BOTH = ("conv", "conv_grad_input")
+
+
+@pytest.fixture(autouse=True, scope="module", params=["all products", "those inside"])
+def _products(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Products with padding are left out too where it gains nothing, as cases here are small."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "those inside":
+            patch.setattr(rules, "_INSIDE_SHARE", 1.0)
+            patch.setattr(rules, "_INSIDE_CHAIN", 1)
+        yield
 
 
 @settings(max_examples=15, deadline=None, derandomize=True)

@@ -1,4 +1,7 @@
-"""Contractions that leave out the products with padding: the bits are those of all products."""
+"""Contractions that leave out the products with padding: what holds of these alone.
+
+That their bits are those of all products, `test_contract.py` holds.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.compile import test_contract
 from tests.compile.geometries import contraction, conv_arrays, conv_graph
 from tests.run.graphs import check
 
@@ -43,20 +45,6 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     monkeypatch.setattr(lower_contract, "InsideContractSpec", noted)
     return found
-
-
-# All that holds of contractions holds of these.
-test_any_geometry = test_contract.test_any_geometry
-test_widths = test_contract.test_widths
-test_special_values = test_contract.test_special_values
-test_infinities_and_nan = test_contract.test_infinities_and_nan
-test_epilogues = test_contract.test_epilogues
-test_gradient_epilogue_in_phases = test_contract.test_gradient_epilogue_in_phases
-test_computed_weights = test_contract.test_computed_weights
-test_sources_with_gaps = test_contract.test_sources_with_gaps
-test_targets = test_contract.test_targets
-test_a_team_shares_the_work = test_contract.test_a_team_shares_the_work
-test_work_behind_short_and_long_chains = test_contract.test_work_behind_short_and_long_chains
 
 
 def test_groups_of_images(made: list[Any]) -> None:

@@ -8,11 +8,19 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
-import llvmlite.ir as ir
 import numpy as np
 import pytest
+from tests.compile.environment import (
+    DEFAULT,
+    FLUSH,
+    LIBRARY,
+    UPWARD,
+    address,
+    control,
+    needs_x86,
+    pointer,
+)
 from tests.compile.harness import run_kernel
 
 from isoconv.compile.native.loops import Kernel
@@ -23,18 +31,6 @@ from isoconv.errors import ArgumentError
 from isoconv.graph.operation import Array
 from isoconv.run.memory import Context, ScriptBuilder
 from isoconv.run.team import Team, default_threads, library_for
-
-LIBRARY = library_for()
-
-
-def address(spec: Any) -> int:
-    """Where a kernel is."""
-    return LIBRARY.addresses([spec])[spec]
-
-
-def pointer(array: Array) -> int:
-    """Where an array is."""
-    return int(array.ctypes.data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,36 +184,9 @@ def test_advance() -> None:
 
 # The floating-point environment -----------------------------------------------------------------
 
-needs_x86 = pytest.mark.skipif(
-    not host_target().triple.startswith("x86_64"), reason="the register is x86's"
-)
-DEFAULT, FLUSH, UPWARD, STATUS = 0x1F80, 0x8040, 0x4000, 0x3F
-
-
-@dataclass(frozen=True, slots=True)
-class ControlSpec:
-    """Reads (args: state) or writes the floating-point control register."""
-
-    write: bool
-    buffers: int = 1
-
-    def emit(self, k: Kernel) -> None:
-        """Read or write."""
-        name = "llvm.x86.sse.ldmxcsr" if self.write else "llvm.x86.sse.stmxcsr"
-        k.call(name, ir.VoidType(), k.buffers[0])
-
-
-def control(write: int | None = None) -> int:
-    """The present state of the register without its status bits; or set it."""
-    state = np.array([write or 0], np.uint32)
-    pointers = (ctypes.c_void_p * 1)(pointer(state))
-    kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
-    kind(address(ControlSpec(write is not None)))(ctypes.addressof(pointers), None)
-    return int(state[0]) & ~STATUS
-
 
 @pytest.fixture
-def environment() -> Iterator[Callable[..., Any]]:
+def environment() -> Iterator[Callable[[int], int]]:
     """Sets the register for a test and puts it back."""
     yield control
     control(DEFAULT)
@@ -246,7 +215,7 @@ def tiny_product(team: Team, threads: int) -> Array:
 
 @needs_x86
 @pytest.mark.parametrize("state", [DEFAULT | FLUSH, DEFAULT | UPWARD, DEFAULT | FLUSH | UPWARD])
-def test_the_environment_is_set_and_put_back(environment: Callable[..., Any], state: int) -> None:
+def test_the_environment_is_set_and_put_back(environment: Callable[[int], int], state: int) -> None:
     """Flush-to-zero and rounding of the caller neither reach a kernel nor are lost to it."""
     with Team(2, LIBRARY) as before:
         tiny_product(before, 2)
@@ -259,7 +228,7 @@ def test_the_environment_is_set_and_put_back(environment: Callable[..., Any], st
 
 
 @needs_x86
-def test_flushing_would_show(environment: Callable[..., Any]) -> None:
+def test_flushing_would_show(environment: Callable[[int], int]) -> None:
     """Without the loop's care the product is flushed: the test above can fail."""
     results = np.ones(1, np.float32)
     pointers = (ctypes.c_void_p * 3)(*map(pointer, (*TINY, results)))

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.compile.geometries import contraction, conv_arrays, conv_graph
 from tests.compile.places import targets
-from tests.compile.test_winograd_chunks import convolution
+from tests.compile.winograd_graphs import convolution
 from tests.run.graphs import check, random_arrays
 
 import isoconv.ops as ops
@@ -31,7 +31,7 @@ from isoconv.compile.contraction.tiles import (
     vector_lanes,
 )
 from isoconv.compile.contraction.weight_gradient import ContractWeightSpec
-from isoconv.compile.lower.driver import Lowering
+from isoconv.compile.lowering import Lowering
 from isoconv.compile.target import Target, host_target
 from isoconv.compile.winograd import rules as lower_winograd
 from isoconv.graph.ir import DType, Graph

@@ -10,7 +10,7 @@ import pytest
 from tests.compile.harness import run_kernel
 from tests.compile.places import FILLER, placed, plain_store, same_bits, targets
 from tests.run.graphs import check, random_arrays
-from tests.run.test_training import digest, engine_for, make_step, rates
+from tests.run.steps import digest, engine_for, make_step, rates
 
 from isoconv import nn
 from isoconv.compile.layout import Buffer, Placement, dense_strides

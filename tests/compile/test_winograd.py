@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
-from tests.compile.geometries import FLOATS, WIDTHS, extremes
+from tests.compile.geometries import extremes
 from tests.compile.harness import run_kernel
 from tests.compile.places import FILLER, placed, plain_store, same_bits, targets
+from tests.compile.winograd_graphs import arrays_for, cases
 from tests.run.graphs import check, numbers
 
 import isoconv.ops as ops
@@ -34,7 +33,7 @@ PATCHES = {
 }
 
 
-def planes_in_memory(array: Array, buffer: int) -> tuple[Array, Operand, Callable[..., Any]]:
+def planes_in_memory(array: Array, buffer: int) -> tuple[Array, Operand, Callable[[], Array]]:
     """Planes behind each other with gaps, each holding all images: memory, operand and view."""
     images, places, *rest = array.shape
     size = images * int(np.prod(rest))
@@ -166,33 +165,6 @@ def whole_graph(patches: ops.WinogradPatches, channels: int, filters: int, dtype
             ("by input", b.add("winograd_product_grad_input", made_m, made_u)),
             ("by weight", b.add("winograd_product_grad_weight", made_v, made_m)),
         ]
-    )
-
-
-def arrays_for(graph: Graph, images: int, make: Callable[..., Any]) -> dict[str, Array]:
-    """Values for every input: ``make(shape, dtype, seed)``."""
-    found = {}
-    for seed, (_, node) in enumerate(graph.inputs()):
-        spec = node.spec
-        shape = (images, *spec.shape) if spec.batched else spec.shape
-        found[node.attrs.name] = make(shape, spec.dtype, seed)
-    return found
-
-
-@st.composite
-def cases(draw: st.DrawFn) -> tuple[ops.WinogradPatches, int, int, DType, int]:
-    """Small inputs, paddings of 0 to 2 on each side, channels around the width of vectors."""
-    pair = st.tuples(st.integers(0, 2), st.integers(0, 2))
-    padding = (draw(pair), draw(pair))
-    height, width = (draw(st.integers(max(1, 3 - sum(p)), 8)) for p in padding)
-    channels, filters = (draw(st.sampled_from(WIDTHS)) for _ in range(2))
-    dtype = draw(st.sampled_from(FLOATS))
-    return (
-        ops.WinogradPatches((height, width), padding),
-        channels,
-        filters,
-        dtype,
-        draw(st.integers(1, 3)),
     )
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.compile.geometries import extremes
 from tests.compile.places import same_bits, targets
-from tests.compile.test_winograd import arrays_for, cases
+from tests.compile.winograd_graphs import arrays_for, cases, convolution
 from tests.run.graphs import check, numbers, random_arrays
 
 import isoconv.ops as ops
@@ -25,7 +25,6 @@ from isoconv.compile.lower.plan import scratch_size
 from isoconv.compile.target import Target, host_target
 from isoconv.compile.winograd.chunks import WinogradConvSpec, WinogradConvWeightSpec
 from isoconv.compile.winograd.planes import chunk_rows
-from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import DType, Graph, TensorSpec
 from isoconv.graph.operation import Array
 from isoconv.run.inference import Predictor
@@ -38,7 +37,7 @@ SHAPE = (11, 9, 3)
 
 
 @pytest.fixture
-def rows(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+def rows(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Sets how many rows of tiles a chunk has."""
 
     def set_rows(count: int) -> None:
@@ -50,34 +49,6 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
         monkeypatch.setattr("isoconv.compile.winograd.rules.chunk_rows", chosen)
 
     return set_rows
-
-
-def convolution(
-    patches: ops.WinogradPatches,
-    channels: int,
-    filters: int,
-    dtype: DType = "float32",
-    more: tuple[str, ...] = (),
-) -> Graph:
-    """A convolution with its gradients, and pointwise work on its results."""
-    b = GraphBuilder()
-    outputs = ops.WinogradOutput(patches.outputs)
-    x = b.input("dataset", "x", (*patches.sides, channels), dtype)
-    w = b.input("parameter", "w", (3, 3, channels, filters), dtype)
-    dy = b.input("dataset", "dy", (*outputs.sides, filters), dtype)
-    v, u = b.add("winograd_input", x, attrs=patches), b.add("winograd_weight", w)
-    y = b.add("winograd_output", b.add("winograd_product", v, u), attrs=outputs)
-    dm = b.add("winograd_output_grad", dy, attrs=outputs)
-    dv = b.add("winograd_product_grad_input", dm, u)
-    dx = b.add("winograd_input_grad", dv, attrs=patches)
-    du = b.add("winograd_product_grad_weight", v, dm)
-    results = {
-        "y": b.add("relu", y),
-        "dx": b.add("add", dx, x),
-        "dw": b.add("winograd_weight_grad", du),
-        "v": v, "dm": dm, "dv": dv,
-    }  # fmt: skip
-    return b.graph([(name, results[name]) for name in ("y", "dx", "dw", *more)])
 
 
 def lowered(graph: Graph, images: int, *, fusion: bool = True) -> list[Call]:
@@ -116,7 +87,7 @@ def test_random_shapes(case: tuple[ops.WinogradPatches, int, int, DType, int], c
 
 
 @pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
-def test_targets(target: Target, rows: Callable[..., Any]) -> None:
+def test_targets(target: Target, rows: Callable[[int], None]) -> None:
     """The same bits with every instruction set, from numbers of every size."""
     rows(2)
     graph = convolution(ops.WinogradPatches((7, 6), ((1, 1), (0, 2))), 17, 9)
@@ -124,7 +95,7 @@ def test_targets(target: Target, rows: Callable[..., Any]) -> None:
 
 
 @pytest.mark.parametrize("name", ["v", "dm", "dv"])
-def test_planes_that_others_want(name: str, rows: Callable[..., Any]) -> None:
+def test_planes_that_others_want(name: str, rows: Callable[[int], None]) -> None:
     """Planes that somebody else reads are made whole, and the convolution uses them."""
     rows(2)
     graph = convolution(ops.WinogradPatches((6, 5), ((1, 1), (1, 1))), 5, 7, more=(name,))
@@ -144,7 +115,7 @@ def test_without_fusion() -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_scratch_is_enough(
-    count: int, rows: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    count: int, rows: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Kernels write up to the end of the scratch memory that they ask for, and not beyond it."""
     rows(count)
@@ -197,7 +168,7 @@ def trained(threads: int, *, fusion: bool = True) -> dict[str, Array]:
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 100])
-def test_training_in_teams(count: int, rows: Callable[..., Any]) -> None:
+def test_training_in_teams(count: int, rows: Callable[[int], None]) -> None:
     """A team trains to the same bits, and so do chunks of any size."""
     expected = trained(1, fusion=False)
     rows(count)
@@ -208,7 +179,7 @@ def test_training_in_teams(count: int, rows: Callable[..., Any]) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_predictions_in_teams(count: int, rows: Callable[..., Any]) -> None:
+def test_predictions_in_teams(count: int, rows: Callable[[int], None]) -> None:
     """Threads that share an image find their rows of tiles, wherever they begin."""
     graph = convolution(ops.WinogradPatches((11, 6), ((1, 1), (1, 1))), 5, 7)
     graph = type(graph)(graph.nodes, graph.outputs[:2])

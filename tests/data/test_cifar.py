@@ -6,37 +6,14 @@ import gzip
 import io
 import tarfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from tests.data.classics import cifar_files, cifar_records
 
 from isoconv.data import load, load_splits
 from isoconv.data.cifar import PIXELS
 from isoconv.errors import DataFileError
-
-
-def cifar_records(count: int, lead: int, classes: int, seed: int) -> tuple[bytes, Any, Any]:
-    """Records of CIFAR's binary version, with their images (N, 32, 32, 3) and labels."""
-    rng = np.random.default_rng(seed)
-    images = rng.integers(0, 256, (count, 32, 32, 3)).astype(np.uint8)
-    labels = rng.integers(0, classes, count).astype(np.uint8)
-    rows = b""
-    for image, label in zip(images, labels, strict=True):
-        rows += bytes([7] * (lead - 1)) + bytes([label]) + image.transpose(2, 0, 1).tobytes()
-    return rows, images, labels
-
-
-def cifar_files(classes: int) -> dict[str, bytes]:
-    """All files of a small CIFAR-10 or CIFAR-100."""
-    if classes == 10:
-        files = {f"data_batch_{k}.bin": cifar_records(3, 1, 10, k)[0] for k in range(1, 6)}
-        files["test_batch.bin"] = cifar_records(4, 1, 10, 0)[0]
-        files["batches.meta.txt"] = "\n".join(f"c{k}" for k in range(10)).encode() + b"\n\n"
-        return files
-    names = "\n".join(f"f{k}" for k in range(100)).encode()
-    train, test = cifar_records(5, 2, 100, 1)[0], cifar_records(2, 2, 100, 0)[0]
-    return {"train.bin": train, "test.bin": test, "fine_label_names.txt": names}
 
 
 def write_tar(path: Path, files: dict[str, bytes], prefix: str = "cifar/") -> Path:

@@ -2,41 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.data.classics import IMAGES, LABELS, idx, write, write_idx
 
 from isoconv.data import load, load_splits
 from isoconv.errors import DataError, DataFileError
-
-RNG = np.random.default_rng(5)
-IMAGES = RNG.integers(0, 256, (12, 6, 5)).astype(np.uint8)
-LABELS = np.arange(12, dtype=np.uint8) % 4
-NAMES = {"train": "train", "test": "t10k"}
-
-
-def idx(array: np.ndarray) -> bytes:
-    """An array as an idx file of unsigned bytes."""
-    header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
-    return header + array.astype(np.uint8).tobytes()
-
-
-def write(path: Path, content: bytes) -> Path:
-    """Write a file, gzipped when its name says so."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
-    return path
-
-
-def write_idx(folder: Path, ending: str = "", splits: tuple[str, ...] = ("train", "test")) -> Path:
-    """A folder in MNIST's manner."""
-    for split in splits:
-        prefix = folder / NAMES[split]
-        write(Path(f"{prefix}-images-idx3-ubyte{ending}"), idx(IMAGES))
-        write(Path(f"{prefix}-labels-idx1-ubyte{ending}"), idx(LABELS))
-    return folder
 
 
 @pytest.mark.parametrize("ending", ["", ".gz"])

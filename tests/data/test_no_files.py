@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.data.test_cifar import cifar_files
-from tests.data.test_idx import write_idx
+from tests.data.classics import cifar_files, write_idx
 
 import isoconv.data
 from isoconv.data import Dataset, load, load_splits

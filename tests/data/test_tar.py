@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.data.classics import cifar_records
 from tests.data.limits import read_within
-from tests.data.test_cifar import cifar_records
 
 from isoconv.data import load
 from isoconv.data.tar import BLOCK, members

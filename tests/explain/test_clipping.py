@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tests.compile.clipping import clip
 from tests.compile.places import same_bits
-from tests.compile.test_clip import clip
 from tests.ops.by_terms import mixed
 
 from isoconv.arithmetic.sums import partial_sum, square_norm_blocks, tree_sum

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from tests.browser import Remote
+from tests.explain.patterns import SPECIAL
 
 from isoconv.arithmetic.fma import fma
 from isoconv.arithmetic.sums import partial_sum, tree_sum
@@ -28,15 +29,6 @@ RUN = """async ([name, rows]) => {
   }[name];
   return rows.map(take);
 }"""
-
-SPECIAL = np.array(
-    [
-        0x00000000, 0x80000000, 0x3F800000, 0xBF800000, 0x7F800000, 0xFF800000, 0x7FC00000,
-        0x00000001, 0x80000001, 0x007FFFFF, 0x00800000, 0x7F7FFFFF, 0xFF7FFFFF, 0x3F800001,
-        0x3F7FFFFF, 0x34000000, 0x33800000, 0x33FFFFFF, 0x4B800000, 0x4B800001, 0x1A000001,
-    ],
-    np.uint32,
-)  # fmt: skip
 
 
 def run(page: Remote, name: str, rows: list[Any]) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.browser import Remote
-from tests.explain.test_web_float32 import SPECIAL
+from tests.explain.patterns import SPECIAL
 
 from isoconv.errors import IsoconvError
 from isoconv.graph.builder import GraphBuilder

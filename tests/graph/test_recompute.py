@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.compile.places import same_bits
-from tests.graph.test_fuse import HALF, random_graph
+from tests.graph.random_graphs import HALF, random_graph
 
 import isoconv.ops as ops
 from isoconv import nn

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.compile.places import same_bits
-from tests.graph.test_fuse import HALF, random_graph
+from tests.graph.random_graphs import HALF, random_graph
 
 import isoconv.ops as ops
 from isoconv import nn
@@ -30,7 +29,7 @@ def always(_: TensorSpec) -> bool:
     return True
 
 
-def grouped(graph: Graph, suits: Callable[..., Any] = always) -> tuple[Group, ...]:
+def grouped(graph: Graph, suits: Callable[[TensorSpec], bool] = always) -> tuple[Group, ...]:
     """Groups as they are lowered."""
     return with_sign_masks(graph, recompute(graph, fuse(graph)), suits)
 

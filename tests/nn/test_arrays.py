@@ -167,7 +167,7 @@ class Foreign:
     ],
     ids=["byte order", "strided", "backwards", "columns", "nothing masked", "foreign"],
 )
-def test_arrays_of_every_layout(other: Callable[..., Any]) -> None:
+def test_arrays_of_every_layout(other: Callable[[Array], Any]) -> None:
     """The same numbers give the same bits, however they lie and whoever holds them."""
     wanted = ic.conv2d(X, W)
     np.testing.assert_array_equal(ic.conv2d(other(X), other(W)), wanted)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.ops.test_contract import CASES, ELSEWHERE, IMAGES, Case, add_inputs, make_array
+from tests.ops.cases import CASES, ELSEWHERE, IMAGES, Case, add_inputs, make_array
 
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.operation import operation, operations

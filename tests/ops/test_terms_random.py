@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tests.ops.by_terms import check_operation, mixed
-from tests.ops.test_conv import convolutions
+from tests.ops.geometries import convolutions
 
 import isoconv.ops as ops
 from isoconv.arithmetic.fma import contract_chain

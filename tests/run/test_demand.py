@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.run.test_training import engine_for, make_data, make_step, rates
+from tests.run.steps import engine_for, make_data, make_step, rates
 
 import isoconv as ic
 from isoconv import memory, nn

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-from tests.compile.test_runtime import DEFAULT, FLUSH, UPWARD, control, needs_x86
-from tests.run.test_training import SAMPLES, engine_for, everything, make_step, rates
+from tests.compile.environment import DEFAULT, FLUSH, UPWARD, control, needs_x86
+from tests.run.steps import SAMPLES, engine_for, everything, make_step, rates
 
 import isoconv.ops as ops
 from isoconv.graph.builder import GraphBuilder

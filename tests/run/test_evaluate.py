@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.ops.test_contract import CASES, IMAGES, Case, add_inputs, make_array
+from tests.ops.cases import CASES, IMAGES, Case, add_inputs, make_array
 from tests.run.graphs import check, random_arrays
 
 import isoconv.ops as ops

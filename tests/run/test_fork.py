@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.forks import SECONDS, Busy, Child, exit_code, in_child, in_thread, needs_fork
-from tests.run.test_team import Counting, fall_asleep
-from tests.run.test_training import engine_for, everything, make_step, rates
+from tests.run.counting import Counting, fall_asleep
+from tests.run.steps import engine_for, everything, make_step, rates
 
 from isoconv import nn
 from isoconv.errors import ArgumentError, TrainingError

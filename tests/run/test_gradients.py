@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import convolve, convolve2d, correlate, correlate2d
 from tests.compile.geometries import Contraction, contractions, conv_arrays, conv_graph
-from tests.run.test_networks import differentiated, random_inputs
+from tests.run.networks import differentiated, random_inputs
 
 import isoconv as ic
 import isoconv.ops as ops

@@ -7,15 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from tests.run.test_training import (
-    SAMPLES,
-    SHAPE,
-    engine_for,
-    everything,
-    make_data,
-    make_step,
-    rates,
-)
+from tests.run.steps import SAMPLES, SHAPE, engine_for, everything, make_data, make_step, rates
 
 from isoconv.errors import ArgumentError, DTypeError, ShapeError
 from isoconv.nn import Sequential

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.run.counting import Counting, fall_asleep
 
 from isoconv import nn
-from isoconv.compile.native.runtime import ASLEEP, HyperSpec
+from isoconv.compile.native.runtime import ASLEEP
 from isoconv.errors import ArgumentError
 from isoconv.run import team
 from isoconv.run.memory import ScriptBuilder
@@ -90,38 +91,6 @@ def test_interrupt_beside_the_start(asleep: bool, before: bool) -> None:
         assert (counting.counters[:, 0] - started).tolist() == [done] * 3
         team._doors._go = go
         assert counting.run(3, 1) == [1, 1, 1]
-
-
-class Counting:
-    """A team of three and a script for each that counts its runs."""
-
-    def __init__(self, team: Team) -> None:
-        self.team = team
-        spec = HyperSpec(1)
-        kernel = library_for().addresses([spec])[spec]
-        self.table = np.zeros(10_000, np.float32)
-        self.counters = np.zeros((3, 8), np.int64)
-        self.scalars = np.zeros((3, 16), np.float32)
-        self.scripts = []
-        for counter, scalar in zip(self.counters, self.scalars, strict=True):
-            script = ScriptBuilder()
-            script.add(kernel, [a.ctypes.data for a in (self.table, counter, scalar)])
-            self.scripts.append(script.finish())
-
-    def run(self, threads: int, turns: int) -> list[int]:
-        """Run so many of them; returns what all have counted since the last time."""
-        before = self.counters[:, 0].copy()
-        self.team.run(self.scripts[:threads], turns)
-        counted: list[int] = (self.counters[:, 0] - before).tolist()
-        return counted
-
-
-def fall_asleep(team: Team) -> None:
-    """Wait until all threads but the caller's sleep."""
-    deadline = time.monotonic() + 20
-    while not (team._doors._doors[1:, 0] == ASLEEP).all():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_every_run_is_done_once() -> None:

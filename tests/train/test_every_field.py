@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.train.fields import Path_, at, places
 
 from isoconv import nn
 from isoconv.data import Dataset, Skipped, Splits
@@ -34,9 +35,6 @@ from isoconv.train.learning_rate import Constant
 from isoconv.train.optim import SGD
 from isoconv.train.receipt import receipt_digest
 from isoconv.train.stored import check_files
-
-Path_ = tuple[Any, ...]
-"""Keys and places that lead to a value of a JSON file."""
 
 
 def images(count: int, seed: int) -> Dataset:
@@ -84,24 +82,6 @@ def run(original: Path, tmp_path: Path) -> Path:
 
 
 # Changes of JSON
-
-
-def places(value: Any, path: Path_ = ()) -> Iterator[Path_]:
-    """The paths to a value and to all values inside it."""
-    yield path
-    if isinstance(value, dict):
-        for key in value:
-            yield from places(value[key], (*path, key))
-    elif isinstance(value, list):
-        for number in range(len(value)):
-            yield from places(value[number], (*path, number))
-
-
-def at(value: Any, path: Path_) -> Any:
-    """The value that a path leads to."""
-    for key in path:
-        value = value[key]
-    return value
 
 
 def others(value: Any) -> Iterator[Any]:

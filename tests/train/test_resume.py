@@ -4,33 +4,26 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from tests.train.power_cut import begin
 from tests.train.small import make, noise
 
 from isoconv import nn
 from isoconv.data import Dataset
 from isoconv.errors import CheckpointError
-from isoconv.train import Callback, Checkpoint, Run, RunFolder, Trainer, session, settings
-
-
-class PowerCut(Callback):
-    """Ends everything after the first epoch."""
-
-    def on_epoch_end(self, run: Run, row: Mapping[str, Any]) -> None:
-        """The end."""
-        raise RuntimeError(f"power cut in {run} after {row}")
+from isoconv.train import Checkpoint, RunFolder, Trainer, plain_settings, session
 
 
 class Own(nn.Module):
     """A class of a person's own whose text is the same whatever function it uses."""
 
-    def __init__(self, function: Callable[..., Any], rate: float = 0.1) -> None:
+    def __init__(self, function: Callable[[nn.Tensor], nn.Tensor], rate: float = 0.1) -> None:
         self.first, self.last = nn.Conv2d(3, 3), nn.Linear(2)
         self._function, self._drop = function, nn.Dropout(rate)
 
@@ -38,18 +31,6 @@ class Own(nn.Module):
         """One of two functions between two layers."""
         x = self._function(self.first(x))
         return self.last(self._drop(nn.functional.flatten(x)))
-
-
-def begin(
-    out: Path,
-    *data: Dataset,
-    model: nn.Module | None = None,
-    facts: dict[str, Any] | None = None,
-    **options: Any,
-) -> None:
-    """A run that ends after its first epoch, with the power."""
-    with pytest.raises(RuntimeError, match="power cut"):
-        make(model, callbacks=[PowerCut()], **options).fit(*data, epochs=3, out=out, facts=facts)
 
 
 def refused(out: Path, trainer: Trainer, *data: Dataset) -> list[str]:
@@ -199,7 +180,7 @@ def test_other_versions_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """Nothing is refused for them, and the run says what it began with."""
     whole = make().fit(noise(), epochs=3)
     begin(tmp_path / "run", noise())
-    real = settings.versions()
+    real = plain_settings.versions()
     monkeypatch.setattr(
         "isoconv.train.prepare.versions", lambda: {**real, "numpy": "9.9", "python": "4.0"}
     )

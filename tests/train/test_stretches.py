@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.train.power_cut import PowerCut, begin
 from tests.train.small import difference, make, noise
-from tests.train.test_resume import PowerCut, begin
 
 from isoconv import load
 from isoconv.errors import ArgumentError, CheckpointError, DataWarning

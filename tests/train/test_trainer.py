@@ -344,7 +344,7 @@ class Worse(Callback):
         """Note the weights, and make the learning rate too great."""
         if row["epoch"] == self.epoch:
             self.digest = run.model.digest()
-            self.patch.setattr(session.Plan, "learning_rate", lambda *_: 1e38)
+            self.patch.setattr(session.TrainingPlan, "learning_rate", lambda *_: 1e38)
 
 
 def test_a_loss_that_is_not_finite_later_keeps_what_came_before(

@@ -21,9 +21,8 @@ from isoconv.errors import ArgumentError, CheckpointError
 from isoconv.graph.operation import Array
 from isoconv.nn import models, storage
 from isoconv.nn.record import with_weights
-from isoconv.run import step_schedule, tree
+from isoconv.run import tree
 from isoconv.run.training import TrainingEngine
-from isoconv.run.tree import Merge, Node
 from isoconv.train import (
     Callback,
     EarlyStopping,
@@ -91,7 +90,7 @@ def content_of(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def edit(folder: Path, change: Callable[..., Any], forge: bool = True) -> None:
+def edit(folder: Path, change: Callable[[Any], object], forge: bool = True) -> None:
     """Change a receipt, with a digest that fits if it is forged."""
     path = folder / "receipt.json"
     receipt = json.loads(path.read_text())
@@ -306,13 +305,13 @@ def test_a_changed_learning_rate_is_named_with_step_and_element(
     original: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From the third epoch on the rate is a hundredth too great."""
-    real = session.Plan.hyper
+    real = session.TrainingPlan.hyper
 
-    def hyper(self: session.Plan, first: int, count: int) -> Array:
+    def hyper(self: session.TrainingPlan, first: int, count: int) -> Array:
         rows = real(self, first, count)
         return rows * np.float32(1.01) if first >= 2 * self.per_epoch else rows
 
-    monkeypatch.setattr(session.Plan, "hyper", hyper)
+    monkeypatch.setattr(session.TrainingPlan, "hyper", hyper)
     found = check(original)
     place = difference(found)
     assert found.different
@@ -332,16 +331,16 @@ def test_one_unit_in_the_last_place_is_found(
     original: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A learning rate that is rounded another way, in one step alone."""
-    real = session.Plan.hyper
+    real = session.TrainingPlan.hyper
 
-    def hyper(self: session.Plan, first: int, count: int) -> Array:
+    def hyper(self: session.TrainingPlan, first: int, count: int) -> Array:
         rows = real(self, first, count)
         place = self.per_epoch + 1 - first
         if 0 <= place < count:
             rows[place] = np.nextafter(rows[place], np.float32(1))
         return rows
 
-    monkeypatch.setattr(session.Plan, "hyper", hyper)
+    monkeypatch.setattr(session.TrainingPlan, "hyper", hyper)
     place = difference(check(original))
     assert place.epoch == 2
     assert place.tensor is not None
@@ -355,13 +354,7 @@ def test_a_changed_order_of_shards_is_found(
     out = tmp_path / "run"
     fit(out, shard_size=2, threads=1, epochs=1)
 
-    def fold(nodes: list[Node], shards: int) -> tuple[list[Merge], tuple[int, ...]]:
-        first, *rest = nodes
-        assert shards == len(nodes)
-        return [tree.Merge(first.slot, node.slot) for node in rest], first.slot
-
-    monkeypatch.setattr(tree, "_are_halves", lambda *_: False)
-    monkeypatch.setattr(step_schedule, "finish_tree", fold)
+    monkeypatch.setattr(tree, "_are_halves", lambda left, *_: left.place == 0)
     place = difference(check(out, threads=1))
     assert place.epoch == 1
     assert place.step is not None
@@ -410,7 +403,7 @@ def test_a_loss_that_is_not_finite_is_a_difference(
     original: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The run was finite, the one here is not."""
-    monkeypatch.setattr(session.Plan, "learning_rate", lambda *_: 1e38)
+    monkeypatch.setattr(session.TrainingPlan, "learning_rate", lambda *_: 1e38)
     place = difference(check(original))
     assert place.where == "epoch 1"
     assert "must stay finite" in place.note
@@ -590,7 +583,7 @@ def test_spoiled_steps_are_told(run: Path) -> None:
 def test_without_steps_the_epoch_is_named(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A receipt alone names the epoch and the metric."""
     (run / "steps.jsonl").unlink()
-    monkeypatch.setattr(session.Plan, "learning_rate", lambda *_: 0.01)
+    monkeypatch.setattr(session.TrainingPlan, "learning_rate", lambda *_: 0.01)
     place = difference(check(run))
     assert (place.epoch, place.step, place.tensor) == (1, None, None)
     assert "without steps.jsonl no step can be named" in place.note

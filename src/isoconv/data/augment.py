@@ -13,8 +13,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from isoconv.arithmetic.elementary import cos_turns, sin_turns
 from isoconv.arithmetic.philox import Purpose, integers, uniform32
-from isoconv.checks import check_array, check_count, check_flag, check_kind, check_number, settle
-from isoconv.errors import ArgumentError
+from isoconv.checks import (
+    check_array,
+    check_count,
+    check_flag,
+    check_kind,
+    check_number,
+    refusal,
+    settle,
+)
 
 __all__ = ["Augmentation", "table"]
 
@@ -127,7 +134,7 @@ def table(
     width = check_count("width", width, most=65536)
     numbers = check_array("samples", samples)
     if numbers.ndim != 1:
-        raise ArgumentError(f"samples must have one axis; got shape {numbers.shape}")
+        raise refusal("samples", "have one axis", samples, got=f"shape {numbers.shape}")
 
     def draw(bound: int, number: int) -> NDArray[np.int64]:
         if bound == 1:

@@ -22,6 +22,7 @@ from isoconv.data.files import (
     DAMAGED,
     Format,
     Split,
+    bad_file,
     build,
     file_error,
     open_data,
@@ -29,7 +30,6 @@ from isoconv.data.files import (
 )
 from isoconv.data.names import class_names_of
 from isoconv.data.tar import Member, members
-from isoconv.errors import DataFileError
 from isoconv.files import is_regular, read_file
 from isoconv.memory import check_memory
 from isoconv.printable import printable
@@ -96,7 +96,7 @@ def _read_plain(path: Path) -> NDArray[np.uint8]:
         return np.frombuffer(read_file(path, LIMIT), np.uint8)
     except OSError as error:
         reason = error.strerror or error
-        raise DataFileError(f"{printable(path)}: cannot be read: {reason}") from error
+        raise bad_file(path, f"cannot be read: {reason}") from error
 
 
 def _is_wanted(name: str) -> bool:
@@ -123,7 +123,7 @@ def _members(path: Path) -> Iterator[Member]:
                 yield member
         except DAMAGED as error:
             reason = f"truncated or corrupt tar.gz file: {error}"
-            raise DataFileError(f"{where}: {reason}") from error
+            raise bad_file(where, reason) from error
 
 
 @lru_cache(maxsize=4)

@@ -58,7 +58,9 @@ def check_no_paths(images: object) -> None:
         paths = "images" if first is not images else "[image]"
         raise ArgumentError(
             f"images must be an array of pixels; got {shown(images)} (paths of picture files go to "
-            f"model.predict_files({paths}))"
+            f"model.predict_files({paths}))",
+            argument="images",
+            value=images,
         )
 
 

@@ -27,7 +27,7 @@ from isoconv.data.classes import all_as_one, in_classes
 from isoconv.data.dataset import Dataset, dataset_of
 from isoconv.data.download import REMOTE, default_folder
 from isoconv.data.fashion import PARTS, load_sample
-from isoconv.data.files import SPLITS, Format, Request, Split
+from isoconv.data.files import SPLITS, Format, Request, Split, bad_file
 from isoconv.data.folders import classes_in
 from isoconv.data.idx import IDX
 from isoconv.data.labels import check_counted
@@ -38,7 +38,7 @@ from isoconv.data.samples import sample_digests
 from isoconv.data.splits import Splits
 from isoconv.data.stratify import held_out
 from isoconv.data.tally import counted
-from isoconv.errors import ArgumentError, DataError, DataFileError
+from isoconv.errors import ArgumentError, DataError, about, as_given
 from isoconv.files import kind_of_file
 from isoconv.memory import memory_told
 from isoconv.printable import printable
@@ -125,8 +125,10 @@ def load(
     if split == "all":
         return _whole(source, request, folder)
     if split not in present:
-        raise DataError(f"{_title(source)} has no part {split!r}; it has {', '.join(present)}")
-    found = _load(source, (split,), request, folder)
+        text = f"{_title(source)} has no part {split!r}; it has {', '.join(present)}"
+        raise DataError(text, argument="split", value=split)
+    with as_given(size=size, depth=depth):
+        found = _load(source, (split,), request, folder)
     if split == "train":
         _check_counted(source, found)
     return found[split]
@@ -188,13 +190,17 @@ def load_splits(
     }
     present = _splits(source, folder)
     if "train" not in present:
-        raise DataError(f"{_title(source)} has no part to train on; it has {', '.join(present)}")
+        text = f"{_title(source)} has no part to train on; it has {', '.join(present)}"
+        raise DataError(text, argument="source", value=source)
     if "validation" not in present and "test" not in present and validation + test >= 1:
         raise ArgumentError(
             "what is held out must leave something to train on, together below 1; got "
-            f"{setting('validation', f'{validation:g}')} and {setting('test', f'{test:g}')}"
+            f"{setting('validation', f'{validation:g}')} and {setting('test', f'{test:g}')}",
+            argument="validation",
+            value=validation,
         )
-    parts = _load(source, present, request, folder)
+    with as_given(size=size, depth=depth):
+        parts = _load(source, present, request, folder)
     _check_counted(source, parts)
     _check_parts(source, parts)
     lacking = [part for part, share in shares.items() if part not in parts and share]
@@ -208,7 +214,9 @@ def load_splits(
                 raise ArgumentError(
                     f"{setting(part, f'{shares[part]:g}')} must hold out a sample, or be 0 for "
                     f"none; {_title(source)} has {counted(len(train), 'sample')} to train on, of "
-                    f"{counted(max(train.classes, 1), 'class', 'classes')}"
+                    f"{counted(max(train.classes, 1), 'class', 'classes')}",
+                    argument=part,
+                    value=shares[part],
                 )
             parts[part] = train.subset(numbers)
         parts["train"] = train.subset(rest)
@@ -294,7 +302,8 @@ def _wanted(
 ) -> Reading:
     if reading is not None:
         if size is not None or depth is not None:
-            raise ArgumentError("give reading, or size and depth; got both")
+            text = "give reading, or size and depth; got both"
+            raise ArgumentError(text, argument="reading", value=reading)
         return check_kind("reading", reading, Reading, "a Reading")
     return Reading(_size(size), None, depth)
 
@@ -323,7 +332,9 @@ def _size(size: int | tuple[int, int] | None) -> tuple[int, int] | None:
         raise ArgumentError(
             f"{named('size')} must be a side or {either('(height, width)', 'HEIGHTxWIDTH')}, whole "
             "numbers from 1 to 8192; got "
-            + either(shown(size), "x".join(dict.fromkeys(map(str, given))))
+            + either(shown(size), "x".join(dict.fromkeys(map(str, given)))),
+            argument="size",
+            value=size,
         )
     return sides[0], sides[1]
 
@@ -365,25 +376,28 @@ def _load(
         if wanted.size is not None and data.image_shape[:2] != wanted.size:
             raise ArgumentError(
                 f"only folders of images are scaled; {_title(source)} holds images of "
-                f"{data.image_shape[:2]}, and they must be {wanted.size}"
+                f"{data.image_shape[:2]}, and they must be {wanted.size}",
+                argument="size",
+                value=wanted.size,
             )
         read_now = data.reading is not None and not isinstance(source, Dataset)
         if not read_now and wanted.depth is not None and not wanted.resolved:
             raise ArgumentError(
                 f"{named('depth')} is for folders of images only; {_title(source)} holds "
-                f"{data.images.dtype} values; got {wanted.depth}"
+                f"{data.images.dtype} values; got {wanted.depth}",
+                argument="depth",
+                value=wanted.depth,
             )
     return loaded
 
 
 def _from_pair(source: tuple[Any, Any]) -> Dataset:
     if not isinstance(source, tuple | list) or len(source) != 2:
-        raise DataError(
-            "data must be a name, a path, a Dataset or a pair (images, labels); got "
-            f"{shown(source)}"
-        )
+        text = "data must be a name, a path, a Dataset or a pair (images, labels); got "
+        raise DataError(text + shown(source), argument="source", value=source)
     # Where they must be all classes, that is seen to for every kind of source.
-    return dataset_of(source[0], source[1], complete=False)
+    with about("source", source):
+        return dataset_of(source[0], source[1], complete=False)
 
 
 def _path(source: str | Path, folder: Path | str | None) -> Path:
@@ -397,24 +411,31 @@ def _path(source: str | Path, folder: Path | str | None) -> Path:
             raise DataError(
                 f"{source} has not been fetched into {printable(kept)}: run `isoconv data fetch "
                 f"{source}{option}`"
-                + either(f" or isoconv.data.fetch({str(source)!r}{argument})", "")
+                + either(f" or isoconv.data.fetch({str(source)!r}{argument})", ""),
+                argument="source",
+                value=source,
+                path=kept,
             )
         return kept
     try:
         path = check_path("source", source).expanduser()
     except RuntimeError as error:
-        raise DataError(f"{source}: there is no such home folder: {error}") from error
+        text = f"{source}: there is no such home folder: {error}"
+        raise DataError(text, argument="source", value=source) from error
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError) as error:
         names = ", ".join((SAMPLE, *REMOTE))
         raise DataError(
             f"there is no data called {str(source)!r}: give one of {names}, or the path of a "
-            "folder, .npz or tar.gz file"
+            "folder, .npz or tar.gz file",
+            argument="source",
+            value=source,
+            path=path,
         ) from error
     except (OSError, ValueError) as error:
-        raise DataFileError(
-            f"{printable(path)}: cannot be read: {getattr(error, 'strerror', '') or error}"
+        raise bad_file(
+            path, f"cannot be read: {getattr(error, 'strerror', '') or error}"
         ) from error
     return path
 
@@ -426,9 +447,9 @@ def _format(path: Path) -> Format:
                 return kind
     except OSError as error:
         reason = error.strerror or error
-        raise DataFileError(f"{printable(path)}: cannot be read: {reason}") from error
+        raise bad_file(path, f"cannot be read: {reason}") from error
     kinds = "".join(f"\n  - {kind.summary}" for kind in FORMATS)
-    raise DataFileError(f"{printable(path)}: expected one of{kinds}\nfound {_contents(path)}")
+    raise bad_file(path, f"expected one of{kinds}\nfound {_contents(path)}")
 
 
 def _contents(path: Path) -> str:

@@ -10,8 +10,8 @@ from isoconv.explain.blocks import Block, blocks_of, number
 from isoconv.explain.explanation import Part
 from isoconv.explain.formulas import worked
 from isoconv.explain.network import Network
-from isoconv.explain.windows import Direct, direct_of
-from isoconv.graph.operation import Array, Operation, operation
+from isoconv.explain.windows import direct_of
+from isoconv.graph.operation import Array, Direct, Operation, operation
 from isoconv.graph.terms import (
     Asked,
     Element,
@@ -22,6 +22,7 @@ from isoconv.graph.terms import (
     Term,
     elements,
 )
+from isoconv.ops.winograd_direct import INTO_COMPONENTS, PRODUCTS
 
 __all__ = ["backward_parts", "following_parts", "forward_parts", "part_of"]
 
@@ -154,7 +155,7 @@ def _parts(network: Network, index: int, element: Index, own: Collection[int]) -
         found[node, at] = None
         term = network.terms(node, at)
         read = [(network.node(node).inputs[each.operand], each.index) for each in elements(term)]
-        product = network.node(node).op.startswith("winograd_product")
+        product = network.node(node).op in PRODUCTS
         if product and not any(_is_map(network, each) for each, _ in found):
             # Of the maps of all these factors those of the first two are enough to see.
             read = read[:2]
@@ -183,7 +184,7 @@ def _parts(network: Network, index: int, element: Index, own: Collection[int]) -
 
 def _is_map(network: Network, index: int) -> bool:
     """Whether a node maps feature maps or a kernel to Winograd's planes."""
-    return network.node(index).op in ("winograd_input", "winograd_weight", "winograd_output_grad")
+    return network.node(index).op in INTO_COMPONENTS
 
 
 def _plain(term: Term) -> bool:

@@ -8,12 +8,12 @@ stands for, marked as not its own.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from isoconv.explain.network import Layer, Network
-from isoconv.ops import AvgPool, ConvGeometry, ConvGradInput, WindowGeometry
+from isoconv.graph.operation import Direct, operation
+from isoconv.ops import AvgPool, ConvGeometry, WindowGeometry
 
-__all__ = ["Direct", "Sliding", "direct_of", "pooling_of", "window_of"]
+__all__ = ["Sliding", "direct_of", "pooling_of", "window_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +59,13 @@ def window_of(network: Network, layer: Layer) -> Sliding | None:
         return None
     root = network.node(layer.root)
     direct = direct_of(network, layer.root)
-    if root.op == "conv":
-        x, weight = root.inputs
-        geometry, own = root.attrs, True
-    elif root.op == "winograd_output" and direct is not None:
-        x, weight = direct.operands
-        geometry, own = direct.attrs, False
-    else:
+    own = direct is None
+    geometry, operands = (
+        (root.attrs, root.inputs) if direct is None else (direct.attrs, direct.operands)
+    )
+    if not isinstance(geometry, ConvGeometry):
         return None
+    x, weight = operands
     bias, result = None, layer.root
     for index in layer.nodes:
         node = network.node(index)
@@ -85,21 +84,6 @@ def pooling_of(network: Network, layer: Layer) -> tuple[WindowGeometry, bool] | 
     return (attrs, False) if isinstance(attrs, WindowGeometry) else None
 
 
-@dataclass(frozen=True, slots=True)
-class Direct:
-    """A convolution, or one of its gradients, as the chains that Winograd's maps stand for.
-
-    Attributes:
-        op: the operation.
-        attrs: its settings.
-        operands: positions of its operands.
-    """
-
-    op: str
-    attrs: Any
-    operands: tuple[int, int]
-
-
 def direct_of(network: Network, index: int) -> Direct | None:
     """What the last of Winograd's maps stands for; None for other nodes.
 
@@ -107,15 +91,5 @@ def direct_of(network: Network, index: int) -> Direct | None:
         network: the network.
         index: position of a node.
     """
-    last = network.node(index)
-    if last.op not in ("winograd_output", "winograd_input_grad", "winograd_weight_grad"):
-        return None
-    one, other = (network.node(i) for i in network.node(last.inputs[0]).inputs)
-    sources = one.inputs[0], other.inputs[0]
-    planes = last if last.op == "winograd_input_grad" else one
-    geometry = ConvGeometry((3, 3), (1, 1), planes.attrs.padding, (1, 1))
-    if last.op == "winograd_output":
-        return Direct("conv", geometry, sources)
-    if last.op == "winograd_weight_grad":
-        return Direct("conv_grad_weight", geometry, sources)
-    return Direct("conv_grad_input", ConvGradInput(geometry, last.spec.shape[:-1]), sources)
+    stands_for = operation(network.node(index).op).stands_for
+    return None if stands_for is None else stands_for(network.node, index)

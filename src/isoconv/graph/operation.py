@@ -16,21 +16,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoconv.errors import GraphError
-from isoconv.graph.ir import TensorSpec
+from isoconv.graph.ir import Node, TensorSpec
 from isoconv.graph.terms import Asked, Term, TermsRule, pointwise_terms
 
 if TYPE_CHECKING:
     from isoconv.graph.builder import GraphBuilder
 
-__all__ = ["Array", "Gradient", "Operation", "operation", "operations", "register"]
+__all__ = ["Array", "Box", "Direct", "Gradient", "Operation", "operation", "operations", "register"]
 
 Array = NDArray[Any]
 ShapeRule = Callable[..., TensorSpec]
 """``infer(attrs, *input_specs) -> TensorSpec``; raises ShapeError or DTypeError."""
 Gradient = Callable[["GraphBuilder", int, int], tuple[int | None, ...]]
 """``gradient(builder, node, cotangent) -> one cotangent (or None) for each input``."""
+Box = tuple[tuple[int, int], ...]
+"""First and last place on each axis but that of the images."""
+Reads = Callable[..., tuple[Box | None, ...]]
+"""``reads(attrs, box, result, *inputs) -> boxes``: what a box of the result's elements reads of
+each input, None for nothing; ``result`` and ``inputs`` are TensorSpecs."""
 Reference = Callable[..., Array]
 """``reference(attrs, *arrays) -> array``: the exact meaning; batched arrays lead with images."""
+
+
+@dataclass(frozen=True, slots=True)
+class Direct:
+    """One operation that several nodes stand for together.
+
+    Attributes:
+        op: its name.
+        attrs: its settings.
+        operands: the nodes that it reads.
+    """
+
+    op: str
+    attrs: Any
+    operands: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +81,10 @@ class Operation:
             pointwise work and sums, which are part of any kernel.
         multiply_adds: ``(result, *inputs) -> int``, the products that one image adds up; None for
             an operation of which nobody counts them.
+        reads: which box of each input a box of results reads; None where nothing narrower is known
+            than each element's terms.
+        stands_for: ``(node_at, index) -> Direct``, of the last of several nodes that are another
+            way to compute one operation.
         terms: what one element of the result is made of, see `isoconv.graph.terms`; None for a
             pointwise operation whose formula is all there is to say.
         operands: names of the inputs; empty for those of the shape rule's arguments.
@@ -85,6 +109,8 @@ class Operation:
     heavy: bool = False
     kernels: str = ""
     multiply_adds: Callable[..., int] | None = None
+    reads: Reads | None = None
+    stands_for: Callable[[Callable[[int], Node], int], Direct] | None = None
     terms: TermsRule | None = None
     operands: tuple[str, ...] = ()
 

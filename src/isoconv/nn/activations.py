@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from isoconv.checks import LARGEST_SINGLE, check_number
 from isoconv.nn.module import Module
-from isoconv.nn.tensor import Tensor, apply, check_tensors
+from isoconv.nn.tensor import Tensor, apply, check_tensors, raised
 from isoconv.ops import LeakyRelu
 
 __all__ = [
@@ -37,7 +37,7 @@ def relu(x: Tensor) -> Tensor:
         >>> relu(Trace().images((4, 4, 2))).shape
         (4, 4, 2)
     """
-    return apply("relu", x)
+    return apply("relu", x=x)
 
 
 def leaky_relu(x: Tensor, slope: float = 0.01) -> Tensor:
@@ -55,7 +55,7 @@ def leaky_relu(x: Tensor, slope: float = 0.01) -> Tensor:
         >>> leaky_relu(Trace().images((4, 4, 2)), 0.1).shape
         (4, 4, 2)
     """
-    return apply("leaky_relu", x, attrs=LeakyRelu(float(check_number("slope", slope))))
+    return apply("leaky_relu", x=x, attrs=LeakyRelu(float(check_number("slope", slope))))
 
 
 def sigmoid(x: Tensor) -> Tensor:
@@ -66,7 +66,7 @@ def sigmoid(x: Tensor) -> Tensor:
         >>> sigmoid(Trace().images((4, 4, 2))).shape
         (4, 4, 2)
     """
-    return apply("sigmoid", x)
+    return apply("sigmoid", x=x)
 
 
 def tanh(x: Tensor) -> Tensor:
@@ -77,7 +77,7 @@ def tanh(x: Tensor) -> Tensor:
         >>> tanh(Trace().images((4, 4, 2))).shape
         (4, 4, 2)
     """
-    return apply("tanh", x)
+    return apply("tanh", x=x)
 
 
 def gelu(x: Tensor) -> Tensor:
@@ -88,7 +88,7 @@ def gelu(x: Tensor) -> Tensor:
         >>> gelu(Trace().images((4, 4, 2))).shape
         (4, 4, 2)
     """
-    return apply("gelu", x)
+    return apply("gelu", x=x)
 
 
 def silu(x: Tensor) -> Tensor:
@@ -99,7 +99,7 @@ def silu(x: Tensor) -> Tensor:
         >>> silu(Trace().images((4, 4, 2))).shape
         (4, 4, 2)
     """
-    return apply("silu", x)
+    return apply("silu", x=x)
 
 
 def power(x: Tensor, y: Tensor | float) -> Tensor:
@@ -117,8 +117,8 @@ def power(x: Tensor, y: Tensor | float) -> Tensor:
         >>> power(Trace().images((4, 4, 2)), 1.5).shape
         (4, 4, 2)
     """
-    check_tensors("power", x)
-    return x.power(y)
+    check_tensors("power", x=x)
+    return raised(x, y, "y")
 
 
 def softmax(x: Tensor) -> Tensor:
@@ -135,7 +135,7 @@ def softmax(x: Tensor) -> Tensor:
         >>> softmax(Trace().images((10,))).shape
         (10,)
     """
-    return apply("softmax", x)
+    return apply("softmax", x=x)
 
 
 def log_softmax(x: Tensor) -> Tensor:
@@ -152,7 +152,7 @@ def log_softmax(x: Tensor) -> Tensor:
         >>> log_softmax(Trace().images((10,))).shape
         (10,)
     """
-    return apply("log_softmax", x)
+    return apply("log_softmax", x=x)
 
 
 class ReLU(Module):

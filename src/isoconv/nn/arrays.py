@@ -11,13 +11,14 @@ axis; weights and statistics have none.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 from numpy.typing import ArrayLike
 
-from isoconv.checks import check_array, shown
-from isoconv.errors import ArgumentError
+from isoconv.checks import check_array, entries, shown
+from isoconv.errors import ArgumentError, as_given
 from isoconv.graph.operation import Array
 from isoconv.nn import functional
 from isoconv.nn.array_elements import (
@@ -112,16 +113,19 @@ def gradients(
                [4., 0., 0.],
                [0., 4., 0.]], dtype=float32)
     """
-    cotangent = check_array("grad_output", grad_output)
-    return tuple(compute(_original(function), arrays, settings, cotangent)[1:])
+    cotangent, original = check_array("grad_output", grad_output), _original(function)
+    # By position they have no names of a person's.
+    parameters = inspect.signature(original).parameters
+    names = dict(zip(parameters, entries("arrays", arrays), strict=False))
+    with as_given(names, grad_output=grad_output):
+        return tuple(compute(original, arrays, settings, cotangent)[1:])
 
 
 def _original(function: Function) -> Callable[..., Tensor]:
     """The function on tensors that a function of this module is about."""
     name = str(getattr(function, "__name__", ""))
     if name not in functional.__all__ or globals().get(name) is not function:
-        raise ArgumentError(
-            f"gradients takes a function of isoconv on arrays; got {shown(function)}"
-        )
+        text = f"gradients takes a function of isoconv on arrays; got {shown(function)}"
+        raise ArgumentError(text, argument="function", value=function)
     original: Callable[..., Tensor] = getattr(functional, name)
     return original

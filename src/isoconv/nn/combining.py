@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from isoconv.checks import shown
-from isoconv.errors import ArgumentError, ShapeError
+from isoconv.checks import entries, shown
+from isoconv.errors import ArgumentError, ShapeError, as_given
 from isoconv.nn.module import Module
 from isoconv.nn.shaping import concatenate
 from isoconv.nn.tensor import Tensor, check_tensors
@@ -35,9 +35,8 @@ class Sequential(Module):
     def __init__(self, *steps: Callable[[Tensor], Tensor]) -> None:
         for place, step in enumerate(steps):
             if not callable(step) or isinstance(step, type):
-                raise ArgumentError(
-                    f"Sequential takes modules or functions; step {place} is {shown(step)}"
-                )
+                text = f"Sequential takes modules or functions; step {place} is {shown(step)}"
+                raise ArgumentError(text, argument=f"steps[{place}]", value=step)
         self.steps = steps
 
     def children(self) -> Iterator[tuple[str, Module]]:
@@ -47,8 +46,12 @@ class Sequential(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The input through all steps."""
-        for step in self.steps:
+        check_tensors(type(self).__name__, x=x)
+        for name, step in entries("steps", self.steps).items():
             x = step(x)
+            if not isinstance(x, Tensor):
+                text = f"a step must give back a Tensor; {name} gave {shown(x)}"
+                raise ArgumentError(text, argument=name, value=step)
         return x
 
     def __len__(self) -> int:
@@ -81,7 +84,7 @@ class Add(Module):
 
     def forward(self, *parts: Tensor) -> Tensor:
         """Several tensors of one shape to their sum."""
-        _check_equal("Add", *parts)
+        _check_equal("Add", **entries("parts", parts))
         total = parts[0]
         for part in parts[1:]:
             total = total + part
@@ -97,7 +100,7 @@ class Multiply(Module):
 
     def forward(self, *parts: Tensor) -> Tensor:
         """Several tensors to their product."""
-        check_tensors("Multiply", *parts)
+        check_tensors("Multiply", **entries("parts", parts))
         product = parts[0]
         for part in parts[1:]:
             product = product * part
@@ -140,21 +143,22 @@ class Residual(Module):
         for name, part in (("body", self.body), ("shortcut", self.shortcut)):
             optional = name == "shortcut" and part is None
             if not optional and (not callable(part) or isinstance(part, type)):
-                raise ArgumentError(
-                    f"{name} of a Residual must be a module or a function; got {shown(part)}"
-                )
+                text = f"{name} of a Residual must be a module or a function; got {shown(part)}"
+                raise ArgumentError(text, argument=name, value=part)
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` to ``body(x) + shortcut(x)``."""
+        check_tensors("Residual", x=x)
         inner = self.body(x)
         outer = x if self.shortcut is None else self.shortcut(x)
-        _check_equal("Residual", inner, outer)
+        with as_given(body=self.body, shortcut=self.shortcut):
+            _check_equal("Residual", body=inner, shortcut=outer)
         return inner + outer
 
 
-def _check_equal(kind: str, *parts: Tensor) -> None:
-    check_tensors(kind, *parts)
-    shapes = [part.shape for part in parts]
+def _check_equal(kind: str, **parts: Tensor) -> None:
+    check_tensors(kind, **parts)
+    shapes = [part.shape for part in parts.values()]
     if any(shape != shapes[0] for shape in shapes):
         listed = " and ".join(str(shape) for shape in shapes)
         raise ShapeError(f"{kind} adds values of one shape; got {listed}")

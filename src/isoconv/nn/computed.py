@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from isoconv.checks import check_array, plain
-from isoconv.errors import ArgumentError, DataError, DTypeError, ShapeError
+from isoconv.checks import check_array, plain, refusal
+from isoconv.errors import ArgumentError, DataError, DTypeError, ShapeError, as_given
 from isoconv.graph.autodiff import differentiate
 from isoconv.graph.ir import DType
 from isoconv.graph.operation import Array
@@ -49,6 +49,14 @@ def compute(
         grad_output: the gradient by the result; None for the result alone.
     """
     bound = inspect.signature(function).bind(*values, **settings)
+    with as_given(**bound.arguments):
+        return _computed(function, bound, grad_output)
+
+
+def _computed(
+    function: Callable[..., Tensor], bound: inspect.BoundArguments, grad_output: Array | None
+) -> list[Array]:
+    """As `compute`, for arguments that belong to the function's parameters."""
     arrays = _arrays(function, bound)
     images: dict[str, int] = {}
     trace = Trace(dtype=_common_dtype(arrays))
@@ -61,7 +69,13 @@ def compute(
     if grad_output is not None:
         wanted_shape = (count, *result.shape)
         if grad_output.shape != wanted_shape:
-            raise ShapeError(f"grad_output must have shape {wanted_shape}; got {grad_output.shape}")
+            raise refusal(
+                "grad_output",
+                f"have shape {wanted_shape}",
+                grad_output,
+                ShapeError,
+                got=f"{grad_output.shape}",
+            )
         arrays["grad_output"] = grad_output.astype(result.dtype, copy=False)
         seed = trace.input("dataset", "grad_output", result.shape, result.dtype).index
         floats = [name for name in tensors if arrays[name].dtype.kind == "f"]
@@ -88,7 +102,9 @@ def _arrays(function: Callable[..., Tensor], bound: inspect.BoundArguments) -> d
         if isinstance(value, Tensor):
             raise ArgumentError(
                 f"{function.__name__} on arrays takes no tensors; on tensors of a trace it is "
-                f"nn.functional.{function.__name__}"
+                f"nn.functional.{function.__name__}",
+                argument=name,
+                value=value,
             )
         arrays[name] = check_array(name, value)
     if function is functional.cross_entropy:
@@ -102,17 +118,18 @@ def _is_number(value: object) -> bool:
 
 def _input(trace: Trace, name: str, value: Array, images: dict[str, int]) -> Tensor:
     if value.dtype.name not in _DTYPES:
-        raise DTypeError(f"{name} must be one of {', '.join(_DTYPES)}; got {value.dtype}")
+        raise refusal(
+            name, f"be one of {', '.join(_DTYPES)}", value, DTypeError, got=f"{value.dtype}"
+        )
     dtype: DType = value.dtype.name  # type: ignore[assignment]
     shared = name in _SHARED
     if not shared and value.ndim == 0:
-        raise ShapeError(f"{name} must lead with an axis of images; got a single number")
+        rule = "lead with an axis of images"
+        raise refusal(name, rule, value, ShapeError, "a single number")
     shape = value.shape if shared else value.shape[1:]
     if 0 in shape:
-        raise ShapeError(
-            f"{name} must have sides of at least 1, but for the number of images; "
-            f"got shape {value.shape}"
-        )
+        rule = "have sides of at least 1, but for the number of images"
+        raise refusal(name, rule, value, ShapeError, f"shape {value.shape}")
     if shared:
         return trace.input("parameter", name, shape, dtype)
     images[name] = len(value)
@@ -122,14 +139,17 @@ def _input(trace: Trace, name: str, value: Array, images: dict[str, int]) -> Ten
 def _checked_labels(logits: Array, labels: Array) -> Array:
     """Kernels look a label up without asking whether there is such a class."""
     if labels.dtype.kind not in "biu":
-        raise DTypeError(f"labels must be whole numbers; got {labels.dtype}")
+        raise refusal("labels", "be whole numbers", labels, DTypeError, got=f"{labels.dtype}")
     classes = logits.shape[-1] if logits.ndim > 1 else 0
     wrong = (labels < 0) | (labels >= classes)
     if classes and wrong.any():
         first = int(np.argmax(wrong))
         raise DataError(
             f"labels must lie in 0 … {classes - 1}, one for each logit; label {first} is "
-            f"{int(labels.flat[first])}"
+            f"{int(labels.flat[first])}",
+            argument="labels",
+            value=labels,
+            row=first,
         )
     return labels.astype(np.int32, copy=False)
 
@@ -140,13 +160,15 @@ def _common_dtype(arrays: dict[str, Array]) -> DType:
         raise DTypeError(f"arrays must share one floating-point dtype; got {floats}")
     kind = next(iter(floats.values()), "float32")
     if kind not in ("float32", "float64"):
-        raise DTypeError(f"arrays must be float32 or float64; got {floats}")
+        name = next(iter(floats))
+        text = f"arrays must be float32 or float64; got {floats}"
+        raise DTypeError(text, argument=name, value=arrays[name])
     return "float64" if kind == "float64" else "float32"
 
 
 def _count(name: str, images: dict[str, int]) -> int:
     if not images:
-        raise ArgumentError(f"{name} needs an array")
+        raise ArgumentError(f"{name} needs an array", argument="x")
     if len(set(images.values())) != 1:
         raise ShapeError(f"all arrays must hold the same number of images; got {images}")
     return next(iter(images.values()))

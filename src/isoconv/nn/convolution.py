@@ -53,11 +53,13 @@ def _convolve(
 ) -> Tensor:
     name = f"conv{rank}d"
     check_rank(name, rank, x)
-    check_tensors(name, weight)
+    check_tensors(name, weight=weight)
     if len(weight.shape) != rank + 2:
         raise ShapeError(
             f"{name} takes a weight of shape (kernel..., C / groups, O) with {rank + 2} axes; "
-            f"got shape {weight.shape}"
+            f"got shape {weight.shape}",
+            argument="weight",
+            value=weight,
         )
     kernel, sides = weight.shape[:rank], x.shape[:rank]
     strides = per_axis("stride", stride, rank)
@@ -69,7 +71,7 @@ def _convolve(
     if check_choice("algorithm", algorithm, ALGORITHMS) == "winograd":
         y = _winograd(x, weight, geometry)
     else:
-        y = apply("conv", x, weight, attrs=geometry)
+        y = apply("conv", x=x, weight=weight, attrs=geometry)
     return with_bias(name, y, bias)
 
 
@@ -83,13 +85,11 @@ def _winograd(x: Tensor, weight: Tensor, geometry: ConvGeometry) -> Tensor:
         ("flip", geometry.flip, False),
     ):
         if found != wanted:
-            raise ArgumentError(
-                f'algorithm="winograd" takes {setting} {wanted} alone; got {setting}={found}'
-            )
+            text = f'algorithm="winograd" takes {setting} {wanted} alone; got {setting}={found}'
+            raise ArgumentError(text, argument=setting, value=found)
     if weight.shape[2] != x.shape[-1]:
-        raise ShapeError(
-            f"the weight must have the input's channels: {weight.shape[2]} != {x.shape[-1]}"
-        )
+        text = f"the weight must have the input's channels: {weight.shape[2]} != {x.shape[-1]}"
+        raise ShapeError(text, argument="weight", value=weight)
     height, width = geometry.output_sides(x.shape[:-1])
     (rows, columns), (tall, wide) = geometry.padding, x.shape[:-1]
     add = x.trace.add
@@ -259,7 +259,9 @@ class _Conv(Module):
         if channels % groups or filters % groups:
             raise ShapeError(
                 f"groups must divide the input channels and the filters: groups={groups}, "
-                f"input channels {channels}, filters {filters}"
+                f"input channels {channels}, filters {filters}",
+                argument="groups",
+                value=self.groups,
             )
         shape = (*kernel, channels // groups, filters)
         weight = x.trace.parameter(self, "weight", shape)

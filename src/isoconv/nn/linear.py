@@ -34,7 +34,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         (5,)
     """
     check_rank("linear", 0, x)
-    return with_bias("linear", apply("conv", x, weight, attrs=ConvGeometry.linear()), bias)
+    return with_bias("linear", apply("conv", x=x, weight=weight, attrs=ConvGeometry.linear()), bias)
 
 
 @dataclass(eq=False, repr=False)

@@ -32,7 +32,7 @@ def moments(x: Tensor) -> tuple[Tensor, Tensor]:
         >>> mean.shape, mean.batched
         ((3,), False)
     """
-    check_tensors("moments", x)
+    check_tensors("moments", x=x)
     _check_channels(x)
     count = CountAttrs(prod(x.shape[:-1]), False)
     over_shard = Sum(1, False)
@@ -79,17 +79,18 @@ def batch_norm(
         >>> batch_norm(x, *moments(x), gamma, beta, own_statistics=True).shape
         (8, 8, 3)
     """
-    check_tensors("batch_norm", x, mean, variance, gamma, beta)
+    check_tensors("batch_norm", x=x, mean=mean, variance=variance, gamma=gamma, beta=beta)
     _check_channels(x)
     epsilon = Epsilon(float(check_number("eps", eps, least=0)))
     attrs = BatchNormAttrs(check_flag("own_statistics", own_statistics), prod(x.shape[:-1]))
-    inverse = apply("inverse_std", variance, attrs=epsilon)
-    return apply("batch_norm", x, mean, inverse, gamma, beta, attrs=attrs)
+    inverse = apply("inverse_std", variance=variance, attrs=epsilon)
+    return x.trace.add("batch_norm", x, mean, inverse, gamma, beta, attrs=attrs)
 
 
 def _check_channels(x: Tensor) -> None:
     if not x.shape:
-        raise ShapeError(f"batch normalisation needs an axis of channels; got shape {x.shape}")
+        text = f"batch normalisation needs an axis of channels; got shape {x.shape}"
+        raise ShapeError(text, argument="x", value=x)
 
 
 @dataclass(eq=False, repr=False)
@@ -123,7 +124,7 @@ class BatchNorm(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(spatial..., C)`` to the same shape."""
-        check_tensors(type(self).__name__, x)
+        check_tensors(type(self).__name__, x=x)
         _check_channels(x)
         momentum = check_number("momentum", self.momentum, least=0, most=1)
         trace, channels = x.trace, x.shape[-1:]

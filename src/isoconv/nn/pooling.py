@@ -7,6 +7,7 @@ from math import prod
 from typing import ClassVar
 
 from isoconv.checks import check_flag
+from isoconv.errors import as_given
 from isoconv.nn.module import Module
 from isoconv.nn.settings import PaddingSetting, PerAxis, check_rank, padding_pairs, per_axis
 from isoconv.nn.tensor import Tensor, apply, check_tensors
@@ -51,7 +52,8 @@ def _window(
     strides = kernel if stride is None else per_axis("stride", stride, rank)
     dilations = per_axis("dilation", dilation, rank)
     pairs = padding_pairs(padding, x.shape[:rank], kernel, strides, dilations)
-    return WindowGeometry(kernel, strides, pairs, dilations, check_flag("ceil_mode", ceil_mode))
+    with as_given(padding=padding):
+        return WindowGeometry(kernel, strides, pairs, dilations, check_flag("ceil_mode", ceil_mode))
 
 
 def _max_pool(
@@ -65,7 +67,7 @@ def _max_pool(
 ) -> Tensor:
     name = f"max_pool{rank}d"
     window = _window(name, rank, x, kernel_size, stride, padding, dilation, ceil_mode)
-    return apply("max_pool", x, attrs=window)
+    return apply("max_pool", x=x, attrs=window)
 
 
 def max_pool1d(
@@ -152,7 +154,7 @@ def _avg_pool(
     name = f"avg_pool{rank}d"
     window = _window(name, rank, x, kernel_size, stride, padding, 1, ceil_mode)
     return apply(
-        "avg_pool", x, attrs=AvgPool(window, check_flag("count_include_pad", count_include_pad))
+        "avg_pool", x=x, attrs=AvgPool(window, check_flag("count_include_pad", count_include_pad))
     )
 
 
@@ -242,9 +244,9 @@ def global_avg_pool(x: Tensor) -> Tensor:
         >>> global_avg_pool(Trace().images((7, 7, 64))).shape
         (64,)
     """
-    check_tensors("global_avg_pool", x)
-    total = apply("sum", x, attrs=Sum(1, True))
-    return apply("divide_by_count", total, attrs=CountAttrs(prod(x.shape[:-1]), True))
+    check_tensors("global_avg_pool", x=x)
+    total = apply("sum", x=x, attrs=Sum(1, True))
+    return apply("divide_by_count", total=total, attrs=CountAttrs(prod(x.shape[:-1]), True))
 
 
 def global_max_pool(x: Tensor) -> Tensor:
@@ -261,12 +263,12 @@ def global_max_pool(x: Tensor) -> Tensor:
         >>> global_max_pool(Trace().images((7, 7, 64))).shape
         (64,)
     """
-    check_tensors("global_max_pool", x)
+    check_tensors("global_max_pool", x=x)
     sides = x.shape[:-1]
     ones = (1,) * len(sides)
     window = WindowGeometry(sides, ones, ((0, 0),) * len(sides), ones)
-    peak = apply("max_pool", x, attrs=window)
-    return apply("reshape", peak, attrs=Shape(x.shape[-1:]))
+    peak = apply("max_pool", x=x, attrs=window)
+    return apply("reshape", peak=peak, attrs=Shape(x.shape[-1:]))
 
 
 @dataclass(eq=False, repr=False)

@@ -34,7 +34,7 @@ def dropout(x: Tensor, rate: float = 0.5) -> Tensor:
         >>> dropout(Trace(training=True).images((64,)), 0.25).shape
         (64,)
     """
-    check_tensors("dropout", x)
+    check_tensors("dropout", x=x)
     rate = check_number("rate", rate, least=0, below=1)
     if rate == 0 or not x.trace.training:
         return x

@@ -30,7 +30,8 @@ def facts_of(model: Module) -> Facts:
         ArgumentError: the model was not built.
     """
     if model.input_shape is None:
-        raise ArgumentError("only a built model can be saved: call model.build(input_shape)")
+        text = "only a built model can be saved: call model.build(input_shape)"
+        raise ArgumentError(text, argument="model", value=model)
     return Facts(
         architecture=architecture_of(model),
         input_shape=model.input_shape,

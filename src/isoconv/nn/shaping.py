@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from isoconv.checks import check_count
-from isoconv.errors import ArgumentError
+from isoconv.checks import check_count, entries, refusal
 from isoconv.nn.module import Module
 from isoconv.nn.settings import PaddingSetting, check_rank, padding_pairs
 from isoconv.nn.tensor import Tensor, apply, check_tensors
@@ -38,7 +37,7 @@ def flatten(x: Tensor) -> Tensor:
         >>> flatten(Trace().images((7, 7, 64))).shape
         (3136,)
     """
-    check_tensors("flatten", x)
+    check_tensors("flatten", x=x)
     return x.reshape(-1)
 
 
@@ -60,12 +59,12 @@ def zero_pad(x: Tensor, padding: PaddingSetting) -> Tensor:
         >>> zero_pad(Trace().images((28, 28, 3)), ((0, 1), (2, 2))).shape
         (29, 32, 3)
     """
-    check_tensors("zero_pad", x)
+    check_tensors("zero_pad", x=x)
     if isinstance(padding, str):
-        raise ArgumentError(f"padding must be given in numbers; got {padding!r}")
+        raise refusal("padding", "be given in numbers", padding)
     sides = x.shape[:-1]
     ones = (1,) * len(sides)
-    return apply("pad", x, attrs=Padding(padding_pairs(padding, sides, ones, ones, ones)))
+    return apply("pad", x=x, attrs=Padding(padding_pairs(padding, sides, ones, ones, ones)))
 
 
 def concatenate(*parts: Tensor) -> Tensor:
@@ -87,8 +86,9 @@ def concatenate(*parts: Tensor) -> Tensor:
         >>> concatenate(x, x).shape
         (8, 8, 6)
     """
-    check_tensors("concatenate", *parts)
-    return parts[0] if len(parts) == 1 else apply("concat", *parts)
+    named = entries("parts", parts)
+    check_tensors("concatenate", **named)
+    return parts[0] if len(parts) == 1 else apply("concat", **named)
 
 
 def slice_channels(x: Tensor, start: int, stop: int) -> Tensor:
@@ -111,7 +111,7 @@ def slice_channels(x: Tensor, start: int, stop: int) -> Tensor:
         (8, 8, 2)
     """
     channels = Slice(check_count("start", start, least=0), check_count("stop", stop))
-    return apply("slice_channels", x, attrs=channels)
+    return apply("slice_channels", x=x, attrs=channels)
 
 
 class Flatten(Module):

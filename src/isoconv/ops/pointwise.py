@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from isoconv.arithmetic import elementary
-from isoconv.errors import ArgumentError
+from isoconv.checks import refusal
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import DType, TensorSpec
 from isoconv.graph.operation import Array, Gradient, Operation, register
@@ -63,7 +63,7 @@ class Convert:
 
     def __post_init__(self) -> None:
         if self.dtype not in FLOATS:
-            raise ArgumentError(f"dtype must be float32 or float64; got {self.dtype!r}")
+            raise refusal("dtype", "be float32 or float64", self.dtype)
 
 
 # -- two values: shape rule ------------------------------------------------------------------

@@ -29,6 +29,7 @@ from isoconv.graph.ir import TensorSpec
 from isoconv.graph.operation import Array, Operation, register
 from isoconv.graph.terms import Asked, Element, Padding, Running, Term
 from isoconv.ops.check import require_batched, require_float, require_unbatched, shape_error
+from isoconv.ops.winograd_direct import convolution, input_gradient, weight_gradient
 from isoconv.ops.winograd_product import PLACES
 
 __all__ = ["WinogradOutput", "WinogradPatches"]
@@ -59,7 +60,9 @@ class WinogradPatches:
         if min(min(pair) for pair in self.padding) < 0 or min(self.outputs) < 1:
             raise ArgumentError(
                 "winograd: a 3x3 kernel must fit into the padded input, with padding from 0; got "
-                f"sides {self.sides}, padding {self.padding}"
+                f"sides {self.sides}, padding {self.padding}",
+                argument="padding",
+                value=self.padding,
             )
 
     @property
@@ -235,6 +238,7 @@ register(
         terms=_terms_winograd_input_grad,
         epilogue=True,
         kernels="winograd",
+        stands_for=input_gradient,
     )
 )
 
@@ -320,6 +324,7 @@ register(
         reference=_winograd_weight_grad,
         terms=_terms_winograd_weight_grad,
         kernels="winograd",
+        stands_for=weight_gradient,
     )
 )
 
@@ -373,6 +378,7 @@ register(
         terms=_terms_winograd_output,
         epilogue=True,
         kernels="winograd",
+        stands_for=convolution,
     )
 )
 

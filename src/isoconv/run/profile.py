@@ -29,6 +29,7 @@ from isoconv.run.memory import Context, Resolve, Script, ScriptBuilder
 from isoconv.run.step_schedule import Reduce, StepSchedule, Task
 from isoconv.run.team import Team
 from isoconv.run.training import TrainingEngine
+from isoconv.run.tree import TreeNode
 from isoconv.run.work import bytes_of, flops_of, kernel_names
 
 __all__ = ["KernelTime", "Profile", "ProfiledPredictor", "ProfiledTraining"]
@@ -264,8 +265,8 @@ class ProfiledTraining(TrainingEngine):
         work = _Work(self.plan.shard, self._addresses, rows)
         most = (shards + 2) * (len(self.plan.specs()) + len(self.plan.shard.shard)) * 2
         recording = _Recording(self._team, turns, most)
-        schedule = StepSchedule(shards, self.threads)
-        total = int(self._slot(schedule.root).ctypes.data)
+        schedule = StepSchedule(range(shards), shards, self.threads)
+        total = int(self._sums_in(schedule.buffers[schedule.nodes[0]]).ctypes.data)
         barrier = self._addresses[BarrierSpec()]
         parts = [Context(part=t, parts=self.threads) for t in range(self.threads)]
         prepare, resolve = self.plan.shard.prepare, self._arena_resolver(0, 0, total)
@@ -289,21 +290,21 @@ class ProfiledTraining(TrainingEngine):
             if isinstance(stage, Task):
                 first = stage.shard * self.shard_size
                 count = min(self.shard_size, images - first)
-                slot = int(self._slot(stage.slot).ctypes.data)
-                resolve = self._arena_resolver(thread, stage.arena, slot)
+                sums = int(self._sums_in(schedule.buffers[TreeNode(0, stage.shard)]).ctypes.data)
+                resolve = self._arena_resolver(thread, stage.arena, sums)
                 context = Context(images=count, first=first, part=stage.part, parts=stage.parts)
                 for call in self.plan.shard.shard:
                     work.add(script, [call], resolve, context, count, counts=stage.part == 0)
                     if stage.parts > 1:
                         recording.meet(thread, barrier)
             elif isinstance(stage, Reduce):
-                self._add_reduce(script, stage)
+                self._add_reduce(script, schedule, stage)
             else:
                 recording.meet(thread, barrier)
 
-    def _add_reduce(self, script: _Stamped, reduce: Reduce) -> None:
+    def _add_reduce(self, script: _Stamped, schedule: StepSchedule, reduce: Reduce) -> None:
         size = self.plan.sums.size if reduce.part == 0 else 0
-        pointers = [int(self._slot(slot).ctypes.data) for slot in (reduce.left, reduce.right)]
+        pointers = [int(self._sums_in(schedule.buffers[node]).ctypes.data) for node in reduce.pair]
         label = _Label("", "sums of shards", size, 3 * 4 * size)
         context = Context(part=reduce.part, parts=reduce.parts)
         script.add(self._addresses[self.plan.merge], pointers, context, label)

@@ -1,26 +1,30 @@
 """Training steps in native code: gather, forward, loss, backward, shard tree, update.
 
-A step is one pass of every thread through its script:
+A step has two phases, and is one pass of every thread through its script:
 
-    pack the weights (shared)                             -- barrier
-    my shards: forward and backward, sums into the tree   -- barrier
-    shards left over (shared)                             -- barrier after each kernel
-    join the threads' sums (shared)                       -- barrier
-    metrics; is the loss finite?                          -- barrier, may stop
-    [clip]; update the parameters (shared)                -- barrier
+    sums    pack the weights (shared)                             -- barrier
+            my shards: forward and backward, sums into the tree   -- barrier
+            shards left over (shared)                             -- barrier after each kernel
+            add the threads' sums (shared)                        -- barrier
+    update  metrics; is the loss finite?                          -- barrier, may stop
+            [clip]; update the parameters (shared)                -- barrier
 
-Several steps run in one native call. Which thread runs which shard changes no bit.
+Several steps run in one native call. Either phase can be asked for on its own, the first one for
+some of the shards, so that several engines share a step. Which engine and which thread runs which
+shard changes no bit.
 """
 
 from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from isoconv.checks import refusal
 from isoconv.compile.calls import Call
 from isoconv.compile.layout import Buffer
 from isoconv.compile.lower.plan import Plan
@@ -39,17 +43,35 @@ from isoconv.run.memory import (
     aligned_copy,
 )
 from isoconv.run.step import StepGraph, StepPlan
-from isoconv.run.step_schedule import Reduce, StepSchedule, Task
+from isoconv.run.step_schedule import Reduce, StepSchedule, SumsBuffer, Task
 from isoconv.run.team import Team, library_for, team_size
-from isoconv.run.tree import Slot
+from isoconv.run.tree import TreeNode
 
 __all__ = ["StepGraph", "TrainingEngine"]
 
 _CAPACITY = 4096  # steps in one native call at most
+_TOTAL: SumsBuffer = 0, 0  # where an update on its own finds its total
+_SCRIPTS = 64  # different parts of steps for which scripts are kept
 _NODES = 3  # of a graph, about, of which one kernel is made
 
 Array = NDArray[Any]
 Contexts = list[tuple[int, Context]]
+"""Those of shards, with the numbers of the shards."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Scripts:
+    """Of all threads, for batches of one size.
+
+    Attributes:
+        scripts: one for each thread.
+        contexts: of the shards that they run.
+        nodes: where the sums lie that a phase of sums leaves.
+    """
+
+    scripts: list[Script]
+    contexts: Contexts
+    nodes: dict[TreeNode, Array]
 
 
 class TrainingEngine:
@@ -114,7 +136,7 @@ class TrainingEngine:
         self._team = Team(self.threads, library)
         weakref.finalize(self, self._team.retire)
         self._allocate()
-        self._scripts: dict[int, tuple[list[Script], Contexts]] = {}
+        self._scripts: dict[tuple[int, range, bool], _Scripts] = {}
 
     # Memory -------------------------------------------------------------------------------------
 
@@ -143,7 +165,7 @@ class TrainingEngine:
         self._memory["scalar", "blocks"] = aligned_copy(np.zeros(blocks, np.float32))
 
     def _allocate(self) -> None:
-        """Arenas per thread; the slots of sums come as the tree needs them."""
+        """Arenas per thread; memory for sums comes as the tree needs it."""
         self._arenas = [aligned_bytes(self.plan.arena.size) for _ in range(self.threads)]
         self._scratch = [aligned_bytes(self.plan.scratch) for _ in range(self.threads)]
         self._update_arena = aligned_bytes(self.plan.update_arena.size)
@@ -152,113 +174,109 @@ class TrainingEngine:
         self._counters = np.zeros(8, np.int64)
         self._table = np.zeros(_CAPACITY * max(1, len(self.step.hyper)), np.float32)
         self._metrics = np.zeros(_CAPACITY * len(self.step.metrics), np.float32)
-        self._slots: dict[Slot, Array] = {}
+        self._sums: dict[SumsBuffer, Array] = {}
 
-    def _slot(self, slot: Slot) -> Array:
-        if slot not in self._slots:
-            self._slots[slot] = aligned_bytes(4 * self.plan.sums.size).view(np.float32)
-        return self._slots[slot]
+    def _sums_in(self, buffer: SumsBuffer) -> Array:
+        if buffer not in self._sums:
+            self._sums[buffer] = aligned_bytes(4 * self.plan.sums.size).view(np.float32)
+        return self._sums[buffer]
 
     # Scripts ------------------------------------------------------------------------------------
 
-    def _scripts_for(self, images: int) -> tuple[list[Script], Contexts]:
-        """Scripts of all threads for batches of this many images; contexts with their shards."""
-        if images not in self._scripts:
-            self._scripts[images] = self._build_scripts(images)
-        return self._scripts[images]
+    def _scripts_for(self, images: int, own: range, *, updates: bool) -> _Scripts:
+        """Scripts for batches of so many images: the sums over some shards, the update, or both."""
+        key = images, own, updates
+        if key not in self._scripts:
+            if len(self._scripts) == _SCRIPTS:
+                self._scripts.clear()
+            self._scripts[key] = self._build_scripts(*key)
+        return self._scripts[key]
 
-    def _build_scripts(self, images: int) -> tuple[list[Script], Contexts]:
-        schedule = StepSchedule(-(-images // self.shard_size), self.threads)
+    def _build_scripts(self, images: int, own: range, updates: bool) -> _Scripts:
+        schedule = StepSchedule(own, self._shards_of(images), self.threads)
+        nodes = {node: self._sums_in(schedule.buffers[node]) for node in schedule.nodes}
+        # An update alone finds the total where it was put.
+        total = int(next(iter(nodes.values()), self._sums_in(_TOTAL)).ctypes.data)
         contexts: Contexts = []
-        threads = range(self.threads)
-        return [self._script(t, images, schedule, contexts) for t in threads], contexts
+        scripts: list[Script] = []
+        for thread in range(self.threads):
+            script = ScriptBuilder()
+            if own:
+                self._add_sums(script, thread, images, schedule, contexts)
+            if updates:
+                self._add_update(script, thread, total)
+            scripts.append(script.finish())
+        return _Scripts(scripts, contexts, nodes)
 
-    def _script(
-        self, thread: int, images: int, schedule: StepSchedule, contexts: Contexts
-    ) -> Script:
-        """One thread's way through a step; adds the contexts of its shards."""
-        script = ScriptBuilder()
-        address = self._addresses
+    def _barrier(self, script: ScriptBuilder, *, check: bool = False) -> None:
+        if self.threads > 1 or check:
+            script.add(self._addresses[BarrierSpec()], [self._team.barrier], check=check)
+
+    def _add_sums(
+        self,
+        script: ScriptBuilder,
+        thread: int,
+        images: int,
+        schedule: StepSchedule,
+        contexts: Contexts,
+    ) -> None:
+        """One thread's way through the first phase; adds the contexts of its shards."""
         part = Context(part=thread, parts=self.threads)
-        total = int(self._slot(schedule.root).ctypes.data)
-
-        def barrier(*, check: bool = False) -> None:
-            if self.threads > 1 or check:
-                script.add(address[BarrierSpec()], [self._team.barrier], check=check)
-
-        if thread == 0:
-            hyper: list[Array] = [self._table, self._counters, self._memory["scalar", "hyper"]]
-            script.add(address[self.plan.hyper], [int(a.ctypes.data) for a in hyper])
         prepare = self.plan.shard.prepare
-        script.calls(prepare, self._address, self._arena_resolver(thread, 0, total), part)
-        barrier()
+        script.calls(prepare, self._address, self._arena_resolver(thread, 0, 0), part)
+        self._barrier(script)
         for stage in schedule.stages(thread):
             if isinstance(stage, Task):
                 context = self._context(stage, images)
                 contexts.append((stage.shard, context))
-                self._task(script, thread, stage, context, barrier)
+                sums = self._sums_in(schedule.buffers[TreeNode(0, stage.shard)])
+                self._add_task(script, thread, stage, context, int(sums.ctypes.data))
             elif isinstance(stage, Reduce):
-                self._reduce(script, stage)
+                halves = (self._sums_in(schedule.buffers[node]) for node in stage.pair)
+                context = Context(part=stage.part, parts=stage.parts)
+                pointers = [int(sums.ctypes.data) for sums in halves]
+                script.add(self._addresses[self.plan.merge], pointers, context)
             else:
-                barrier()
-        if thread == 0:
-            finish = [total, *(int(a.ctypes.data) for a in
-                               (self._metrics, self._counters[1:2], self._control))]  # fmt: skip
-            script.add(address[self.plan.finish], finish)
-        barrier(check=True)
-        self._finish(script, thread, total, part, barrier)
-        return script.finish()
+                self._barrier(script)
 
-    def _finish(
-        self,
-        script: ScriptBuilder,
-        thread: int,
-        total: int,
-        part: Context,
-        barrier: Callable[..., None],
+    def _add_task(
+        self, script: ScriptBuilder, thread: int, task: Task, context: Context, sums: int
     ) -> None:
-        """Clipping and the update."""
-        address = self._addresses
-        resolve = self._resolver(thread, self._update_arena, self.plan.update_arena, total)
-        if self.plan.clip is not None:
-            blocks, factor = self.plan.clip
-            sums = int(self._memory["scalar", "blocks"].ctypes.data)
-            scale = int(self._memory["scalar", "gradient_scale"].ctypes.data)
-            script.add(address[blocks], [total, sums], part)
-            barrier()
-            if thread == 0:
-                script.add(address[factor], [sums, scale], part)
-            barrier()
-        script.calls(self.plan.update, self._address, resolve, part)
-        barrier()
-
-    def _context(self, task: Task, images: int) -> Context:
-        """The context of a shard in batches of this many images."""
-        first = task.shard * self.shard_size
-        count = min(self.shard_size, images - first)
-        return Context(images=count, stride=images, part=task.part, parts=task.parts)
-
-    def _task(
-        self,
-        script: ScriptBuilder,
-        thread: int,
-        task: Task,
-        context: Context,
-        barrier: Callable[..., None],
-    ) -> None:
-        """A shard's kernels; a team meets after each."""
-        slot = int(self._slot(task.slot).ctypes.data)
-        resolve = self._arena_resolver(thread, task.arena, slot)
+        """A shard's kernels; threads that share it meet after each."""
+        resolve = self._arena_resolver(thread, task.arena, sums)
         for call in self.plan.shard.shard:
             script.calls([call], self._address, resolve, context)
             if task.parts > 1:
-                barrier()
+                self._barrier(script)
         script.add(self._addresses[AdvanceSpec()], [], context)
 
-    def _reduce(self, script: ScriptBuilder, reduce: Reduce) -> None:
-        left, right = (int(self._slot(slot).ctypes.data) for slot in (reduce.left, reduce.right))
-        context = Context(part=reduce.part, parts=reduce.parts)
-        script.add(self._addresses[self.plan.merge], [left, right], context)
+    def _add_update(self, script: ScriptBuilder, thread: int, total: int) -> None:
+        """One thread's way through the second phase."""
+        address = self._addresses
+        part = Context(part=thread, parts=self.threads)
+        if thread == 0:
+            hyper: list[Array] = [self._table, self._counters, self._memory["scalar", "hyper"]]
+            script.add(address[self.plan.hyper], [int(a.ctypes.data) for a in hyper])
+            metrics: list[Array] = [self._metrics, self._counters[1:2], self._control]
+            script.add(address[self.plan.finish], [total, *(int(a.ctypes.data) for a in metrics)])
+        self._barrier(script, check=True)
+        if self.plan.clip is not None:
+            blocks, factor = self.plan.clip
+            squares = int(self._memory["scalar", "blocks"].ctypes.data)
+            scale = int(self._memory["scalar", "gradient_scale"].ctypes.data)
+            script.add(address[blocks], [total, squares], part)
+            self._barrier(script)
+            if thread == 0:
+                script.add(address[factor], [squares, scale], part)
+            self._barrier(script)
+        resolve = self._resolver(thread, self._update_arena, self.plan.update_arena, total)
+        script.calls(self.plan.update, self._address, resolve, part)
+        self._barrier(script)
+
+    def _context(self, task: Task, images: int) -> Context:
+        """The context of a shard in batches of this many images."""
+        count = min(self.shard_size, images - task.shard * self.shard_size)
+        return Context(images=count, stride=images, part=task.part, parts=task.parts)
 
     def _address(self, call: Call) -> int:
         # A call comes by for every shard, and its specification is large: it is looked up once.
@@ -390,45 +408,114 @@ class TrainingEngine:
 
         Raises:
             ArgumentError: the epoch has no such steps.
+            ShapeError: the rows have another number of scalars.
             TrainingError: this process was forked in the middle of another thread's step.
         """
         count = len(hyper)
-        begin, end = first * self.batch_size, (first + count) * self.batch_size
-        if first < 0 or count < 1 or end - self.batch_size >= self.samples:
-            raise ArgumentError(
-                f"an epoch of {self.samples} samples has no steps {first} to {first + count - 1}"
-            )
-        short = end - self.samples if end > self.samples else 0
-        whole = count - 1 if short else count
+        last = self._images_of(first, first + count - 1)
+        whole = count if last == self.batch_size else count - 1
         parts = [
             (a, min(a + _CAPACITY, whole), self.batch_size) for a in range(0, whole, _CAPACITY)
         ]
-        if short:
-            parts.append((whole, count, self.batch_size - short))
+        if whole < count:
+            parts.append((whole, count, last))
         rows: list[Array] = []
         with self._team.whole_turn():
             for a, b, images in parts:
-                rows.append(self._run(begin + a * self.batch_size, images, hyper[a:b]))
+                scripts = self._scripts_for(images, range(self._shards_of(images)), updates=True)
+                self._run(scripts, first + a, images, hyper[a:b])
+                rows.append(self._metric_rows())
                 if not np.isfinite(rows[-1][-1, 0]):
                     break
         return np.concatenate(rows)
 
-    def _run(self, first: int, images: int, hyper: Array) -> Array:
-        """Steps of equal batches from this sample of the order on."""
-        scripts, contexts = self._scripts_for(images)
-        for shard, context in contexts:
-            context.set(first=first + shard * self.shard_size)
-        self._memory["scalar", "inverse_batch"][0] = np.float32(1.0 / images)
-        if hyper.shape[1:] != (len(self.step.hyper),):
+    def sums(self, step: int, shards: range) -> dict[TreeNode, Array]:
+        """The first phase of a step, for some of its shards.
+
+        Args:
+            step: number of the step within the epoch.
+            shards: numbers of the shards, neighbours.
+
+        Returns:
+            Gradients, statistics and metrics, float32 (sums,), of the fewest nodes of the step's
+            tree that cover those shards. `isoconv.run.tree.add_nodes` makes the total of those of
+            several engines.
+
+        Raises:
+            ArgumentError: the epoch has no such step, or the step no such shards.
+            TrainingError: this process was forked in the middle of another thread's step.
+        """
+        images = self._images_of(step, step)
+        count = self._shards_of(images)
+        if not 0 <= shards.start < shards.stop <= count or shards.step != 1:
+            raise ArgumentError(f"shards must be neighbours from 0 to {count - 1}; got {shards}")
+        with self._team.whole_turn():
+            scripts = self._scripts_for(images, shards, updates=False)
+            self._run(scripts, step, images)
+            return {node: sums.copy() for node, sums in scripts.nodes.items()}
+
+    def update(self, step: int, total: Array, hyper: Array) -> Array:
+        """The second phase of a step: metrics, clipping, parameters and states.
+
+        Args:
+            step: number of the step within the epoch.
+            total: float32 (sums,), over all shards of the step.
+            hyper: float32 (scalars of the update,).
+
+        Returns:
+            float32 (metrics,): sums over the batch. If the loss is not finite, nothing was updated.
+
+        Raises:
+            ArgumentError: the epoch has no such step.
+            ShapeError: the total or the scalars have another shape or dtype.
+            TrainingError: this process was forked in the middle of another thread's step.
+        """
+        images = self._images_of(step, step)
+        if total.shape != (self.plan.sums.size,) or total.dtype != np.float32:
             raise ShapeError(
-                f"hyper must have a column for each of {self.step.hyper}; got {hyper.shape}"
+                f"the total must be float32 of shape ({self.plan.sums.size},); got {total.dtype} "
+                f"{total.shape}"
             )
-        self._table[: hyper.size] = hyper.astype(np.float32).ravel()
+        with self._team.whole_turn():
+            self._sums_in(_TOTAL)[...] = total
+            self._run(self._scripts_for(images, range(0), updates=True), step, images, hyper[None])
+            row: Array = self._metric_rows()[0]
+            return row
+
+    def _shards_of(self, images: int) -> int:
+        return -(-images // self.shard_size)
+
+    def _images_of(self, first: int, last: int) -> int:
+        """Images of the last of these steps.
+
+        Raises:
+            ArgumentError: the epoch has no such steps.
+        """
+        if not 0 <= first <= last or last * self.batch_size >= self.samples:
+            raise ArgumentError(
+                f"an epoch of {self.samples} samples has no steps {first} to {last}"
+            )
+        return min(self.batch_size, self.samples - last * self.batch_size)
+
+    def _run(self, scripts: _Scripts, step: int, images: int, hyper: Array | None = None) -> None:
+        """Steps of equal batches from this one on, or a phase of it."""
+        for shard, context in scripts.contexts:
+            context.set(first=step * self.batch_size + shard * self.shard_size)
+        self._memory["scalar", "inverse_batch"][0] = np.float32(1.0 / images)
+        turns = 1
+        if hyper is not None:
+            if hyper.shape[1:] != (len(self.step.hyper),):
+                rule = f"have a column for each of {self.step.hyper}"
+                raise refusal("hyper", rule, hyper, ShapeError, got=f"{hyper.shape}")
+            self._table[: hyper.size] = hyper.astype(np.float32).ravel()
+            turns = len(hyper)
         self._counters[:] = 0
-        self._control[:2] = len(hyper), 0
-        self._team.run(scripts, 0, control=int(self._control.ctypes.data))
-        done = int(self._counters[1])
-        columns = len(self.step.metrics)
+        self._control[:2] = turns, 0
+        self._team.run(scripts.scripts, 0, control=int(self._control.ctypes.data))
+
+    def _metric_rows(self) -> Array:
+        """Of the steps that the last run has done."""
+        done, columns = int(self._counters[1]), len(self.step.metrics)
         return self._metrics[: done * columns].reshape(done, columns).copy()
 
     @property

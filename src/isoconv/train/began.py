@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from isoconv.errors import ArgumentError, CheckpointError
+from isoconv.checks import refusal
+from isoconv.errors import CheckpointError
 from isoconv.nn import storage
 from isoconv.train.callbacks import EarlyStopping, kept_epoch
 from isoconv.train.checkpoint import RunFolder
@@ -141,9 +142,7 @@ class Began:
         known = 0 if recorder is None else recorder.epochs
         trained = start.epoch if ended else max(1, start.epoch + (start.step > 0), known)
         if epochs < trained:
-            raise ArgumentError(
-                f"epochs must be at least the {trained} that the run has; got {epochs}"
-            )
+            raise refusal("epochs", f"be at least the {trained} that the run has", epochs)
         if ended and epochs == trained:
             return self
         stretches = self.stretches

@@ -29,7 +29,8 @@ from isoconv.checks import (
     check_path,
     check_rows,
     check_text,
-    shown,
+    entries,
+    refusal,
 )
 from isoconv.data import Dataset, Samples
 from isoconv.data.samples import check_datasets
@@ -117,9 +118,9 @@ class RunFolder(WorkFolder):
             CheckpointError: a file cannot be written.
         """
         if not isinstance(skipped, (list, tuple)):
-            raise ArgumentError(f"skipped must be a list of Skipped; got {shown(skipped)}")
-        for each in skipped:
-            check_kind("skipped", each, Skipped, "a Skipped each")
+            raise refusal("skipped", "be a list of Skipped", skipped)
+        for name, each in entries("skipped", skipped).items():
+            check_kind(name, each, Skipped, "a Skipped")
         self.write(self.samples_file, content)
         if skipped:
             self.write(self.skipped_file, skipped_to_csv(skipped))
@@ -237,7 +238,7 @@ class RunFolder(WorkFolder):
         check_mapping("parameters", parameters)
         check_mapping("states", states)
         if not isinstance(slots, (list, tuple)):
-            raise ArgumentError(f"slots must be a list of names; got {shown(slots)}")
+            raise refusal("slots", "be a list of names", slots)
         if not self.checkpoint_file.exists():
             raise CheckpointError(self._nothing_to_go_on_from())
         stand = Stand.read(self.checkpoint_file)

@@ -16,13 +16,14 @@ from isoconv.checks import (
     check_kind,
     check_number,
     check_shape,
+    refusal,
     settle,
     shown,
 )
 from isoconv.compile.layout import FlatLayout
 from isoconv.data import Augmentation, Dataset
 from isoconv.data.labels import classes_hint
-from isoconv.errors import ArgumentError, DataError, ShapeError
+from isoconv.errors import ArgumentError, DataError, ShapeError, about
 from isoconv.graph.autodiff import differentiate
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import DType, Graph
@@ -71,11 +72,14 @@ class Loss:
 
     def __post_init__(self) -> None:
         smoothing = check_number("label_smoothing", self.label_smoothing, least=0, below=1)
-        settle(self, name=check_choice("loss", self.name, LOSSES), label_smoothing=smoothing)
+        with about("name", self.name):
+            settle(self, name=check_choice("loss", self.name, LOSSES), label_smoothing=smoothing)
         if self.label_smoothing and self.name != "cross_entropy":
             raise ArgumentError(
                 f"label_smoothing belongs to cross_entropy; got loss={self.name!r}, "
-                f"label_smoothing={self.label_smoothing!r}"
+                f"label_smoothing={self.label_smoothing!r}",
+                argument="label_smoothing",
+                value=self.label_smoothing,
             )
 
 
@@ -99,9 +103,9 @@ class Normalisation:
         for name in ("scale", "offset"):
             array = check_array(name, getattr(self, name)).astype(np.float32, copy=False)
             if array.ndim != 1 or not np.isfinite(array).all():
-                raise ArgumentError(
-                    f"{name} must be finite, one number for each channel; got {shown(array)}"
-                )
+                got = shown(array)
+                rule = "be finite, one number for each channel"
+                raise refusal(name, rule, getattr(self, name), got=got)
             settle(self, **{name: array})
 
     @property

@@ -7,22 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
-
-from isoconv.errors import ArgumentError
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from isoconv.data import Augmentation
     from isoconv.nn.schema import Schema
+    from isoconv.run.executor import ExecutorFactory
     from isoconv.train.callbacks import Callback
     from isoconv.train.graphs import Loss
 
 __all__ = [
     "Choice", "Flag", "Kind", "Made", "Number", "Own", "Text", "Whole", "checked_augmentation",
-    "checked_callbacks", "checked_loss", "checked_normalise", "checked_progress", "optimizers",
-    "schedules", "stoppings", "stored_augmentation", "stored_loss", "stored_normalise",
+    "checked_callbacks", "checked_executor", "checked_loss", "checked_normalise",
+    "checked_progress", "optimizers", "schedules", "stoppings", "stored_augmentation",
+    "stored_loss", "stored_normalise",
 ]  # fmt: skip
 
 
@@ -201,11 +201,13 @@ def stoppings() -> tuple[type, tuple[type, ...]]:
     return EarlyStopping, (EarlyStopping,)
 
 
-def checked_loss(_: str, value: Any) -> Loss:
+def checked_loss(name: str, value: Any) -> Loss:
     """A loss, or its name, as a loss."""
+    from isoconv.errors import as_given
     from isoconv.train.graphs import Loss
 
-    return value if isinstance(value, Loss) else Loss(value)
+    with as_given({"name": name}):
+        return value if isinstance(value, Loss) else Loss(value)
 
 
 def stored_loss() -> Schema:
@@ -218,14 +220,14 @@ def stored_loss() -> Schema:
 
 def checked_augmentation(name: str, value: Any) -> Augmentation | Literal["auto"] | None:
     """Random changes, none, or "auto" for those that suit the images."""
-    from isoconv.checks import shown
+    from isoconv.checks import refusal
     from isoconv.data import Augmentation
 
     if value is None or isinstance(value, Augmentation):
         return value
     if isinstance(value, str) and value == "auto":
         return "auto"
-    raise ArgumentError(f"{name} must be an Augmentation, None or 'auto'; got {shown(value)}")
+    raise refusal(name, "be an Augmentation, None or 'auto'", value)
 
 
 def stored_augmentation() -> Schema:
@@ -239,12 +241,12 @@ def stored_augmentation() -> Schema:
 
 def checked_normalise(name: str, value: Any) -> bool | str:
     """How images are to be normalised."""
-    from isoconv.checks import plain, shown
+    from isoconv.checks import plain, refusal
 
     found = plain(value)
     if isinstance(found, bool) or (isinstance(found, str) and found in ("keep", "anew")):
         return found if isinstance(found, bool) else str(found)
-    raise ArgumentError(f"{name} must be True, False, 'keep' or 'anew'; got {shown(value)}")
+    raise refusal(name, "be True, False, 'keep' or 'anew'", value)
 
 
 def stored_normalise() -> Schema:
@@ -258,13 +260,24 @@ def checked_callbacks(name: str, value: Any) -> tuple[Callback, ...]:
     """Callbacks as a tuple."""
     import numpy as np
 
-    from isoconv.checks import check_kind, shown
+    from isoconv.checks import check_kind, entries, refusal
     from isoconv.train.callbacks import Callback
 
     odd = (Callback, str, bytes, np.ndarray)
     if isinstance(value, odd) or not isinstance(value, Iterable):
-        raise ArgumentError(f"{name} must be a list of them; got {shown(value)}")
-    return tuple(check_kind(name, each, Callback, "a Callback each") for each in value)
+        raise refusal(name, "be a list of them", value)
+    given = entries(name, value).items()
+    return tuple(check_kind(place, each, Callback, "a Callback") for place, each in given)
+
+
+def checked_executor(name: str, value: Any) -> ExecutorFactory:
+    """What makes the executor of a training."""
+    from isoconv.checks import refusal
+
+    if not callable(value):
+        rule = "be called with a step and its data and give what runs the steps, as TrainingEngine"
+        raise refusal(name, rule, value)
+    return cast("ExecutorFactory", value)
 
 
 def checked_progress(_: str, value: Any) -> bool | Console:

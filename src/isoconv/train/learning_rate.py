@@ -186,7 +186,9 @@ class WarmUp:
         if (self.epochs is None) == (self.steps is None):
             raise ArgumentError(
                 "a warm-up lasts either epochs or steps; "
-                f"got epochs={self.epochs!r}, steps={self.steps!r}"
+                f"got epochs={self.epochs!r}, steps={self.steps!r}",
+                argument="epochs" if self.epochs is None else "steps",
+                value=self.epochs if self.epochs is None else self.steps,
             )
         if self.epochs is not None:
             settle(self, epochs=check_number("epochs", self.epochs, above=0))

@@ -63,14 +63,18 @@ def load(
     if epoch is not None:
         epoch = check_count("epoch", epoch, least=0)
     if best and epoch is not None:
-        raise ArgumentError(f"give best or epoch; got both, epoch={epoch}")
+        text = f"give best or epoch; got both, epoch={epoch}"
+        raise ArgumentError(text, argument="best", value=best)
     place = check_path("path", path)
     if not place.exists():
         raise CheckpointError(f"there is no run and no saved model at {printable(place)}")
     if not place.is_dir():
         if best or epoch is not None:
             raise ArgumentError(
-                f"best and epoch choose within a run folder; {printable(place)} is none"
+                f"best and epoch choose within a run folder; {printable(place)} is none",
+                argument="best" if best else "epoch",
+                value=best or epoch,
+                path=place,
             )
         return read_model(place, model)
     folder = RunFolder(place)

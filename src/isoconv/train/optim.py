@@ -14,7 +14,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from isoconv.checks import LARGEST_SINGLE, check_count, check_flag, check_number, settle
+from isoconv.checks import LARGEST_SINGLE, check_count, check_flag, check_number, refusal, settle
 from isoconv.errors import ArgumentError
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import Graph
@@ -96,9 +96,8 @@ class SGD:
             weight_decay=_single("weight_decay", self.weight_decay, least=0),
         )
         if self.nesterov and not self.momentum:
-            raise ArgumentError(
-                f"{named('nesterov')} needs a momentum above 0; got {setting('momentum', '0')}"
-            )
+            text = f"{named('nesterov')} needs a momentum above 0; got {setting('momentum', '0')}"
+            raise ArgumentError(text, argument="nesterov", value=True)
 
     @property
     def slots(self) -> tuple[str, ...]:
@@ -338,7 +337,7 @@ def _check_adam(settings: Adam | AdamW) -> None:
         weight_decay=_single("weight_decay", settings.weight_decay, least=0),
     )
     if not np.float32(settings.eps) > 0:
-        raise ArgumentError(f"eps must be above 0 in float32; got {settings.eps!r}")
+        raise refusal("eps", "be above 0 in float32", settings.eps)
 
 
 def _checked(step: int, learning_rate: float) -> tuple[int, float]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from isoconv.arithmetic import ARITHMETIC_VERSION
+from isoconv.checks import refusal
 from isoconv.data import Augmentation
 from isoconv.errors import ArgumentError, CheckpointError
 from isoconv.nn.plain import canonical, parse
@@ -79,7 +80,9 @@ def check_stored(name: str, value: Any, kept: str) -> None:
         raise ArgumentError(
             f"{name} must be made of the library's own settings, numbers, texts, lists and dicts "
             f"to be kept in {kept} and read back; got {type(value).__name__}{reason} (without a "
-            "run folder any will do)"
+            "run folder any will do)",
+            argument=name,
+            value=value,
         )
 
 
@@ -96,7 +99,7 @@ def check_facts(facts: object, kept: str = "") -> Mapping[str, Any]:
     if facts is None:
         return {}
     if not isinstance(facts, Mapping):
-        raise ArgumentError(f"facts must be a dict of plain values; got {facts!r:.80}")
+        raise refusal("facts", "be a dict of plain values", facts, got=f"{facts!r:.80}")
     for name, value in facts.items() if kept else ():
         check_stored(f"facts[{name!r}]", value, kept)
     return facts

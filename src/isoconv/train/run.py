@@ -59,7 +59,8 @@ class Run(Carded, card=run_card):
         self.description = description
         self.early_stopping = early_stopping
         self.history: list[dict[str, Any]] = []
-        self.test: Evaluation | None = None
+        # None without test data. Any in place of None, as at `Splits`: who gave some knows it.
+        self.test: Evaluation | Any = None
         self.notes: list[str] = []
         self.stopped = ""
         self.recorder: Recorder | None = None

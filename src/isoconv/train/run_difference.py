@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from isoconv.checks import check_kind
-from isoconv.errors import CheckpointError
+from isoconv.errors import CheckpointError, as_given
 from isoconv.printable import printable_lines
 from isoconv.train.compare import Difference, Side, compare_epochs, state_after
 from isoconv.train.differing import differing, told
@@ -194,7 +194,10 @@ def diff(a: str | Path, b: str | Path) -> RunDifference:
         >>> found.head, found.place.where, found.place.tensor
         (('settings.seed: A 0, B 1',), 'the state before the first step', '1.weight')
     """
-    first, second = Receipt.read(a), Receipt.read(b)
+    with as_given({"folder": "a"}):
+        first = Receipt.read(a)
+    with as_given({"folder": "b"}):
+        second = Receipt.read(b)
     notes = [*first.problems, *first.altered, *second.problems, *second.altered]
     head = [line for name in _HEAD for line in _lines(name, first.content, second.content)]
     shared = min(first.epochs, second.epochs)

@@ -25,6 +25,7 @@ from isoconv.train.kinds import (
     Whole,
     checked_augmentation,
     checked_callbacks,
+    checked_executor,
     checked_loss,
     checked_normalise,
     checked_progress,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
     from isoconv.data import Augmentation
     from isoconv.nn.schema import Schema
+    from isoconv.run.executor import ExecutorFactory
     from isoconv.train.callbacks import Callback
     from isoconv.train.graphs import Loss, LossName
     from isoconv.train.learning_rate import Schedule
@@ -237,6 +239,10 @@ class TrainSettings:
         Text(), "machine to compile for: avx512, avx2, sse, generic or neon; changes no bit",
         "None for the one at hand",
         usual="this machine", decides=False,
+    ))  # fmt: skip
+    executor: ExecutorFactory | None = field(default=None, metadata=_is(
+        Own(checked_executor), "makes what runs the steps", "None for an engine of this process",
+        decides=False, options=(),
     ))  # fmt: skip
     callbacks: Iterable[Callback] = field(default=(), metadata=_is(
         Own(checked_callbacks), "called at the start, after each epoch and at the end",

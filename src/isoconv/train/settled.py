@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from isoconv.checks import shown
+from isoconv.checks import refusal
 from isoconv.data import Augmentation, Dataset
 from isoconv.data.labels import classes_hint
-from isoconv.errors import ArgumentError
+from isoconv.errors import ArgumentError, about
 from isoconv.nn import Module, models
+from isoconv.run.executor import ExecutorFactory
+from isoconv.run.training import TrainingEngine
 from isoconv.train.callbacks import Callback
 from isoconv.train.graphs import Loss
 from isoconv.train.learning_rate import Schedule
@@ -40,6 +42,7 @@ class Settled(TrainSettings):
     batch_size: int
     shard_size: int
     augmentation: Augmentation | None
+    executor: ExecutorFactory
     callbacks: tuple[Callback, ...]
     model: Module
     epochs: int
@@ -96,7 +99,7 @@ def settle(
         values |= {"chosen": chosen, "why": in_words(recipe, chosen)}
     if not isinstance(values["model"], Module):
         values |= {"name": values["model"], "model": _ready(values["model"], train)}
-    return Settled(**values)
+    return Settled(**{**values, "executor": given.executor or TrainingEngine})
 
 
 def _ready(name: str, train: Dataset) -> Module:
@@ -118,10 +121,9 @@ def checked_model(value: object) -> Module | str | None:
     if value is None or isinstance(value, Module):
         return value
     if not isinstance(value, str):
-        raise ArgumentError(
-            f"model must be a Module, the name of a ready model or None; got {shown(value)}"
-        )
+        raise refusal("model", "be a Module, the name of a ready model or None", value)
     if value not in models.MODELS:
         # Says which there are.
-        models.create(value)
+        with about("model", value):
+            models.create(value)
     return value

@@ -11,7 +11,7 @@ from isoconv.cards import Carded
 from isoconv.checks import check_count
 from isoconv.checks import settle as settle_record
 from isoconv.data import Splits
-from isoconv.errors import ArgumentError, CheckpointError
+from isoconv.errors import ArgumentError, CheckpointError, as_given
 from isoconv.nn import Module
 from isoconv.signals import Uninterrupted
 from isoconv.train.began import COMPARED, Began
@@ -79,14 +79,15 @@ class Trainer(Carded, TrainSettings, card=trainer_card):
         Args:
             model: as the one that the run began with.
             folder: the run folder.
-            options: ``threads``, ``target``, ``callbacks``, ``progress``, ``save_every`` and
-                ``keep_checkpoints``; what the run began with is kept up in any case.
+            options: ``threads``, ``target``, ``executor``, ``callbacks``, ``progress``,
+                ``save_every`` and ``keep_checkpoints``; what the run began with is kept up anyhow.
 
         Raises:
             ArgumentError: another option, or one outside its range.
             CheckpointError: the folder holds no run that can be read.
         """
-        plain = RunFolder(folder).description().get("settings")
+        with as_given({"path": "folder"}):
+            plain = RunFolder(folder).description().get("settings")
         return cls.from_settings(model, plain, str(folder), **options)
 
     @classmethod
@@ -107,7 +108,9 @@ class Trainer(Carded, TrainSettings, card=trainer_card):
         if unknown:
             raise ArgumentError(
                 f"besides its own settings a run takes {', '.join(OPTIONS)}; got "
-                f"{', '.join(unknown)}"
+                f"{', '.join(unknown)}",
+                argument=unknown[0],
+                value=options[unknown[0]],
             )
         # What is wrong with these is no fault of the settings.
         cls(model, **options)
@@ -159,7 +162,8 @@ class Trainer(Carded, TrainSettings, card=trainer_card):
         if out is None:
             facts = check_facts(facts)
             return self._begin(train, validation, test, epochs, None, early_stopping, facts)
-        folder = out if isinstance(out, RunFolder) else RunFolder(out)
+        with as_given({"path": "out"}):
+            folder = out if isinstance(out, RunFolder) else RunFolder(out)
         with folder.begun():
             self._check_stored(str(folder.path), early_stopping)
             facts = check_facts(facts, str(folder.path))
@@ -257,7 +261,8 @@ class Trainer(Carded, TrainSettings, card=trainer_card):
         """
         if epochs is not None:
             epochs = check_count("epochs", epochs, below=2**32)
-        folder = RunFolder(out)
+        with as_given({"path": "out"}):
+            folder = RunFolder(out)
         facts = check_facts(facts, str(folder.path))
         Began.read(folder)
         with folder.gone_on():

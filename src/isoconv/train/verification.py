@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from isoconv.checks import check_count, check_flag, check_kind, check_text, shown, whole
+from isoconv.checks import check_count, check_flag, check_kind, check_text, refusal, whole
 from isoconv.data import Splits
 from isoconv.errors import ArgumentError, CheckpointError
 from isoconv.nn import Module
@@ -189,7 +189,7 @@ def _span(receipt: Receipt, epochs: tuple[int, int] | None) -> tuple[int, int]:
     pair = epochs if isinstance(epochs, (tuple, list)) else ()
     numbers = [number for epoch in pair if (number := whole(epoch)) is not None]
     if not len(pair) == len(numbers) == 2:
-        raise ArgumentError(f"epochs must be a pair (first, last) or None; got {shown(epochs)}")
+        raise refusal("epochs", "be a pair (first, last) or None", epochs)
     first, last = numbers
     if not 1 <= first <= last <= receipt.epochs:
         raise ArgumentError(

@@ -25,8 +25,7 @@ from isoconv.compile.target import Target
 from isoconv.graph.groups import Group
 from isoconv.graph.ir import DTYPES, Graph, Node, TensorSpec
 
-__all__ = ["halos_of", "lower_conv", "lower_conv_grad_input", "lower_conv_grad_weight",
-           "weight_contraction"]  # fmt: skip
+__all__ = ["weight_contraction"]
 
 _BLOCK_POSITIONS = 256  # positions per block of the weight gradient, so that parking stays cheap
 _BLOCK_BYTES = 256 * 1024  # of source and gradient in such a block: a part of the second cache
@@ -61,24 +60,24 @@ class _Nest(NamedTuple):
         return height, width
 
 
-def halos_of(graph: Graph, node: Node) -> Iterator[tuple[int, Halo]]:
-    """(input position, halo) that this node wants around its inputs."""
-    if node.op in ("conv", "conv_grad_weight"):
-        sides = graph[node.inputs[0]].spec.shape[:-1]
-        outputs = node.attrs.output_sides(sides)
-        yield 0, halo(forward_axes(node.attrs, outputs).axes, sides)
-    elif node.op == "conv_grad_input":
-        sides = graph[node.inputs[0]].spec.shape[:-1]
-        found: Halo = ((0, 0),) * len(sides)
-        for phase in gradient_phases(node.attrs.geometry, node.attrs.sides):
-            wanted = halo(phase.axes, sides)
-            found = tuple(
-                (max(a, c), max(b, d)) for (a, b), (c, d) in zip(found, wanted, strict=True)
-            )
-        yield 0, found
+def _forward_halo(graph: Graph, node: Node) -> Iterator[tuple[int, Halo]]:
+    """What the index map of the forward pass reads beyond the input."""
+    sides = graph[node.inputs[0]].spec.shape[:-1]
+    outputs = node.attrs.output_sides(sides)
+    yield 0, halo(forward_axes(node.attrs, outputs).axes, sides)
 
 
-@lowers("conv", halos=halos_of)
+def _gradient_halo(graph: Graph, node: Node) -> Iterator[tuple[int, Halo]]:
+    """What those of the gradient by the input read beyond the gradient of the result."""
+    sides = graph[node.inputs[0]].spec.shape[:-1]
+    found: Halo = ((0, 0),) * len(sides)
+    for phase in gradient_phases(node.attrs.geometry, node.attrs.sides):
+        wanted = halo(phase.axes, sides)
+        found = tuple((max(a, c), max(b, d)) for (a, b), (c, d) in zip(found, wanted, strict=True))
+    yield 0, found
+
+
+@lowers("conv", halos=_forward_halo)
 def lower_conv(lowering: Lowering, group: Group) -> None:
     """The forward pass, one contraction."""
     node = lowering.graph[group.anchor]
@@ -86,7 +85,7 @@ def lower_conv(lowering: Lowering, group: Group) -> None:
     _contract(lowering, group, node.attrs, (phase,), transposed=False)
 
 
-@lowers("conv_grad_input", halos=halos_of)
+@lowers("conv_grad_input", halos=_gradient_halo)
 def lower_conv_grad_input(lowering: Lowering, group: Group) -> None:
     """The gradient by the input, a contraction for each phase of the stride."""
     node = lowering.graph[group.anchor]
@@ -279,7 +278,7 @@ def _flattened(nest: _Nest, flat: int) -> _Nest:
     return _Nest(flat, (), nest.shape[-1:], merged, row(nest.source))
 
 
-@lowers("conv_grad_weight", halos=halos_of)
+@lowers("conv_grad_weight", halos=_forward_halo)
 def lower_conv_grad_weight(lowering: Lowering, group: Group) -> None:
     """The gradient by the kernel."""
     node = lowering.graph[group.anchor]

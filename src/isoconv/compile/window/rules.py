@@ -8,6 +8,7 @@ from isoconv.compile.pointwise.expression import Domain
 from isoconv.compile.window.gradient import PoolGradSpec
 from isoconv.compile.window.pool import PoolSpec
 from isoconv.graph.groups import Group
+from isoconv.ops.pool import AvgPool, AvgPoolGrad
 
 
 @lowers("max_pool", "avg_pool")
@@ -15,7 +16,7 @@ def lower_pool(lowering: Lowering, group: Group) -> None:
     """One kernel, with the pointwise work behind it."""
     node = lowering.graph[group.anchor]
     (x,) = node.inputs
-    average = node.op == "avg_pool"
+    average = isinstance(node.attrs, AvgPool)
     arguments = Arguments()
     seen = lowering.spec(x)
     source = arguments.operand(lowering.places[x], seen, seen)
@@ -40,7 +41,7 @@ def lower_pool(lowering: Lowering, group: Group) -> None:
 def lower_pool_grad(lowering: Lowering, group: Group) -> None:
     """One kernel, with the pointwise work behind it."""
     node = lowering.graph[group.anchor]
-    average = node.op == "avg_pool_grad"
+    average = isinstance(node.attrs, AvgPoolGrad)
     dy = node.inputs[-1]
     arguments = Arguments()
     source = None

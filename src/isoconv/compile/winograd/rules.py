@@ -32,22 +32,23 @@ from isoconv.compile.winograd.weights import WinogradPackSpec, WinogradWeightSpe
 from isoconv.graph.groups import Group
 from isoconv.graph.ir import Graph, Node, TensorSpec
 from isoconv.ops.geometry import ConvGeometry
+from isoconv.ops.winograd import WinogradPatches
+from isoconv.ops.winograd_direct import MAP_BEHIND, PRODUCTS
 from isoconv.ops.winograd_product import PLACES
-
-__all__ = ["halos_of", "lower_from_planes", "lower_product", "lower_product_grad_weight",
-           "lower_to_planes", "lower_weight", "lower_weight_grad"]  # fmt: skip
 
 _LONG = 4096  # positions from which on more make no difference to the choice of a tile
 
 
-def halos_of(_: Graph, node: Node) -> Iterator[tuple[int, Halo]]:
-    """(input position, halo) that this node wants around its inputs."""
-    if node.op == "winograd_input":
-        axes = zip(node.attrs.sides, node.attrs.padding, node.attrs.tiles, strict=True)
-        yield 0, tuple((p, max(0, 2 * tiles + 2 - p - side)) for side, (p, _), tiles in axes)
-    elif node.op == "winograd_output_grad":
-        pairs = zip(node.attrs.sides, node.attrs.tiles, strict=True)
-        yield 0, tuple((0, 2 * tiles - side) for side, tiles in pairs)
+def _patches_halo(_: Graph, node: Node) -> Iterator[tuple[int, Halo]]:
+    """Whole patches reach beyond the input."""
+    axes = zip(node.attrs.sides, node.attrs.padding, node.attrs.tiles, strict=True)
+    yield 0, tuple((p, max(0, 2 * tiles + 2 - p - side)) for side, (p, _), tiles in axes)
+
+
+def _tiles_halo(_: Graph, node: Node) -> Iterator[tuple[int, Halo]]:
+    """Whole tiles reach beyond the gradient of the result."""
+    pairs = zip(node.attrs.sides, node.attrs.tiles, strict=True)
+    yield 0, tuple((0, 2 * tiles - side) for side, tiles in pairs)
 
 
 def _settle(lowering: Lowering, index: int, place: Placement) -> None:
@@ -62,10 +63,11 @@ def _settle(lowering: Lowering, index: int, place: Placement) -> None:
 # Maps -------------------------------------------------------------------------------------------
 
 
-@lowers("winograd_input", "winograd_output_grad", halos=halos_of)
+@lowers("winograd_output_grad", halos=_tiles_halo)
+@lowers("winograd_input", halos=_patches_halo)
 def lower_to_planes(lowering: Lowering, group: Group) -> None:
     """``winograd_input`` and ``winograd_output_grad``."""
-    if lowering.fusion and _PRODUCTS.issuperset(_readers(lowering, group.anchor)):
+    if lowering.fusion and PRODUCTS.issuperset(_readers(lowering, group.anchor)):
         lowering.deferred.add(group.anchor)
     else:
         _make_planes(lowering, group.anchor)
@@ -91,7 +93,7 @@ def _to_planes(
     lowering: Lowering, node: Node, place: Placement, arguments: Arguments
 ) -> WinogradPlanesSpec:
     (x,) = node.inputs
-    patches = node.op == "winograd_input"
+    patches = isinstance(node.attrs, WinogradPatches)
     source = arguments.operand(lowering.places[x], lowering.spec(x), lowering.spec(x))
     top, left = (before for before, _ in node.attrs.padding) if patches else (0, 0)
     return WinogradPlanesSpec(
@@ -125,7 +127,7 @@ def _from_planes(
 ) -> WinogradMapSpec:
     node = lowering.graph[group.anchor]
     seen = lowering.spec(node.inputs[0])
-    patches = node.op == "winograd_input_grad"
+    patches = isinstance(node.attrs, WinogradPatches)
     planes = arguments.operand(place, seen, seen)
     expression, _ = lowering.expression(group, node.spec, arguments)
     return WinogradMapSpec(
@@ -149,7 +151,7 @@ def _convolve(lowering: Lowering, group: Group) -> None:
     planes = graph[product.inputs[0]]
     rows = _chunk(lowering, product)
     # Overlapping patches: a row of blocks takes from the row of tiles before it as well.
-    held = rows + (node.op == "winograd_input_grad")
+    held = rows + isinstance(node.attrs, WinogradPatches)
     arguments = Arguments()
     source = chunk_planes(planes.spec, held, 0)
     made = chunk_planes(product.spec, held, source.buffer.bytes)
@@ -169,7 +171,7 @@ def lower_weight(lowering: Lowering, group: Group) -> None:
     """``winograd_weight``, unless it is transformed where contractions' weights are packed."""
     index, graph = group.anchor, lowering.graph
     wanted = any(number == index for _, number in graph.outputs) or any(
-        index in node.inputs and (node.op not in _BEHIND or node.inputs[1] != index)
+        index in node.inputs and (node.op not in MAP_BEHIND or node.inputs[1] != index)
         for node in graph.nodes
     )
     if wanted:
@@ -195,15 +197,11 @@ def _weight(lowering: Lowering, index: int, kind: str) -> None:
 
 # Products ---------------------------------------------------------------------------------------
 
-_BEHIND = {"winograd_product": "winograd_output",
-           "winograd_product_grad_input": "winograd_input_grad"}  # fmt: skip
-_PRODUCTS = {*_BEHIND, "winograd_product_grad_weight"}
-
 
 def _chunk(lowering: Lowering, product: Node) -> int:
     """Rows of tiles in a chunk of a contraction; 0 to do without chunks."""
     planes, second = (lowering.spec(index) for index in product.inputs)
-    sums = product.op == "winograd_product_grad_weight"
+    sums = not product.spec.batched
     last = second if sums else product.spec
     return chunk_rows(planes, planes.shape[-1], last.shape[-1], lowering.capacity, sums=sums)
 
@@ -228,7 +226,7 @@ def lower_product(lowering: Lowering, group: Group) -> None:
     (v, _) = node.inputs
     if v in lowering.deferred and _chunk(lowering, node):
         readers = _readers(lowering, group.anchor)
-        if len(readers) == 1 and readers[0] == _BEHIND[node.op]:
+        if len(readers) == 1 and readers[0] == MAP_BEHIND[node.op]:
             lowering.deferred.add(group.anchor)
             return
     arguments = Arguments()

@@ -65,5 +65,6 @@ def create(name: str, classes: int = 10, input_shape: tuple[int, ...] | None = N
         Linear(features=10)
     """
     if not isinstance(name, str) or name not in MODELS:
-        raise ArgumentError(f"no model is called {shown(name)}; there are {', '.join(MODELS)}")
+        text = f"no model is called {shown(name)}; there are {', '.join(MODELS)}"
+        raise ArgumentError(text, argument="name", value=name)
     return MODELS[name](classes, input_shape)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from isoconv.checks import check_count
+from isoconv.checks import LARGEST, check_count
 from isoconv.nn.activations import ReLU
 from isoconv.nn.combining import Sequential
 from isoconv.nn.convolution import Conv2d
@@ -42,5 +42,5 @@ def lenet5(classes: int = 10, input_shape: tuple[int, ...] | None = None) -> Seq
         ReLU(),
         Linear(84),
         ReLU(),
-        Linear(check_count("classes", classes)),
+        Linear(check_count("classes", classes, most=LARGEST)),
     )

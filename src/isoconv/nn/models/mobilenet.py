@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from isoconv.checks import check_count
+from isoconv.checks import LARGEST, check_count
 from isoconv.nn.activations import ReLU
 from isoconv.nn.combining import Residual, Sequential
 from isoconv.nn.convolution import Conv2d, DepthwiseConv2d
@@ -56,7 +56,10 @@ def mobilenetv2(classes: int = 10, input_shape: tuple[int, ...] | None = None) -
             channels = filters
     steps += _normalised(Conv2d(1280, 1, bias=False))
     return Sequential(
-        *steps, GlobalAvgPool2d(), Dropout(0.2), Linear(check_count("classes", classes))
+        *steps,
+        GlobalAvgPool2d(),
+        Dropout(0.2),
+        Linear(check_count("classes", classes, most=LARGEST)),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from isoconv.checks import check_count
+from isoconv.checks import LARGEST, check_count
 from isoconv.nn.activations import ReLU
 from isoconv.nn.combining import Residual, Sequential
 from isoconv.nn.convolution import Conv2d
@@ -168,4 +168,6 @@ def _resnet(
             # Every stage but the first halves the feature map in its first block.
             first = stage > 0 and block == 0
             steps += _block(filters, 2 if first else 1, algorithm, project=first)
-    return Sequential(*steps, GlobalAvgPool2d(), Linear(check_count("classes", classes)))
+    return Sequential(
+        *steps, GlobalAvgPool2d(), Linear(check_count("classes", classes, most=LARGEST))
+    )

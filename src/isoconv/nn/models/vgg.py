@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from isoconv.checks import check_count
+from isoconv.checks import LARGEST, check_count
 from isoconv.nn.activations import ReLU
 from isoconv.nn.combining import Sequential
 from isoconv.nn.convolution import Conv2d
@@ -51,7 +51,9 @@ def vgg11(
         if side >= 2:
             steps.append(MaxPool2d(2))
             side //= 2
-    return Sequential(*steps, GlobalAvgPool2d(), Linear(check_count("classes", classes)))
+    return Sequential(
+        *steps, GlobalAvgPool2d(), Linear(check_count("classes", classes, most=LARGEST))
+    )
 
 
 def vgg11_winograd(classes: int = 10, input_shape: tuple[int, ...] | None = None) -> Sequential:
@@ -91,4 +93,6 @@ def tinyvgg(
         for _ in range(2):
             steps += [Conv2d(filters, 3, padding=1), ReLU()]
         steps.append(MaxPool2d(2))
-    return Sequential(*steps, Flatten(), Dropout(0.3), Linear(check_count("classes", classes)))
+    return Sequential(
+        *steps, Flatten(), Dropout(0.3), Linear(check_count("classes", classes, most=LARGEST))
+    )
