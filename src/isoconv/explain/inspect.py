@@ -21,6 +21,7 @@ from isoconv.train.graphs import LOSSES, LossName
 from isoconv.train.run import Run
 
 __all__ = ["Inspection", "LayerView", "inspect"]
+__public__ = {"isoconv": ["inspect"]}
 
 
 def inspect(

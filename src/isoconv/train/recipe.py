@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from isoconv.train.optim import Optimizer
 
 __all__ = ["AMOUNTS", "MODEL", "PLENTY", "RULES", "USUAL", "Recipe", "in_words", "shard_size_for"]
+__public__ = {"isoconv.train": ["Recipe"]}
 
 MODEL = "small_resnet"
 """The ready model that is trained when none is named."""

@@ -32,6 +32,7 @@ from isoconv.train.shown import trainer_card
 from isoconv.train.stretches import Stretches
 
 __all__ = ["Trainer"]
+__public__ = {"isoconv": ["Trainer"], "isoconv.train": ["Trainer"]}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
