@@ -29,7 +29,7 @@ from isoconv.compile.native.waiting import ALLOWED, PARTIES, SPINS
 from isoconv.compile.target import host_target
 from isoconv.errors import ArgumentError
 from isoconv.graph.operation import Array
-from isoconv.run.memory import Context, ScriptBuilder
+from isoconv.run.script import Context, ScriptBuilder
 from isoconv.run.team import Team, default_threads, library_for
 
 
