@@ -54,7 +54,7 @@ DataSource = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="A name (isoconv data list), a folder, a .npz or .tar.gz file.",
+        help="A name (isoconv data list), or the path of a folder or an archive.",
         show_default=False,
         autocompletion=complete.data_sources,
     ),

@@ -37,6 +37,7 @@ from isoconv.files import PIECE, is_regular, open_file
 from isoconv.printable import listed, printable
 
 __all__ = ["NPZ"]
+__public__ = {"isoconv.data.formats": ["NPZ"]}
 
 KEYS: dict[Split, tuple[tuple[str, str], ...]] = {
     "train": (("x_train", "y_train"), ("train_images", "train_labels"), ("images", "labels")),
@@ -240,5 +241,9 @@ def _beside(archive: _Archive, used: tuple[str, str], split: Split) -> tuple[str
 
 
 NPZ = Format(
-    "an .npz file with images and labels (or x_train, y_train, …)", _splits, part_by_part(_read)
+    "an `.npz` file",
+    "`images` and `labels`, or `x_train`, `y_train`, `x_val`, `y_val`, `x_test` and `y_test`",
+    _splits,
+    part_by_part(_read),
+    endings=(".npz",),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +39,7 @@ __all__ = [
     "read_exactly",
     "read_into",
 ]
+__public__ = {"isoconv.data.formats": ["Format"]}
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, Split, Split] = ("train", "validation", "test")
@@ -77,15 +78,26 @@ class Request:
 class Format:
     """One kind of source.
 
+    A file of this folder that makes one and offers it to `isoconv.data.formats` is all that a new
+    kind needs.
+
     Attributes:
-        summary: what it looks like on disk, for messages.
+        name: what it looks like on disk: "an .npz file".
+        detail: what is in it.
         splits: which parts a path holds; empty when the path is not of this kind.
         read: reads the parts that are asked for, in this order.
+        endings: of the names of files of this kind, in small letters; none of folders.
+        general: it takes what is of no other kind.
+        classes: the classes that a path holds by the names of its folders, for kinds that have any.
     """
 
-    summary: str
+    name: str
+    detail: str
     splits: Callable[[Path], tuple[Split, ...]]
     read: Callable[[Path, Sequence[Split], Request], dict[Split, Dataset]]
+    endings: tuple[str, ...] = ()
+    general: bool = False
+    classes: Callable[[Path], Collection[str]] = lambda _: ()
 
 
 def part_by_part(
