@@ -50,6 +50,8 @@ __all__ = [
     "TrainingError",
     "about",
     "as_given",
+    "in_file",
+    "turned",
 ]
 
 Kind = TypeVar("Kind", bound="IsoconvError")
@@ -178,16 +180,6 @@ class IsoconvError(Exception):
             self.value = given[self.argument]
         return self
 
-    def turned(self, kind: type[Kind], where: str, **known: Unpack[Known]) -> Kind:
-        """An error of another kind that says the same of a place, with the same fields.
-
-        Args:
-            kind: of the new error.
-            where: as of `within`.
-            **known: likewise.
-        """
-        return kind(str(self), **self.fields).within(where, **known)
-
     def __str__(self) -> str:
         # ImportError keeps a text of its own, which `within` could not change.
         return Exception.__str__(self)
@@ -277,6 +269,33 @@ class MissingExtraError(IsoconvError, ImportError):
     """
 
     files: tuple[Any, ...] = ()
+
+
+def turned(error: Exception, kind: type[Kind], where: str, **known: Unpack[Known]) -> Kind:
+    """An error of another kind that says of a place what went wrong there.
+
+    Args:
+        error: what went wrong; the fields of one of isoconv's own are those of the new one.
+        kind: of the new error.
+        where: it went wrong; stands in front of what the error says.
+        **known: fields beside those that the error has.
+
+    Example:
+        >>> turned(ValueError("no JSON"), CheckpointError, "run.json cannot be read", line=3)
+        CheckpointError('run.json cannot be read: no JSON')
+    """
+    fields = error.fields if isinstance(error, IsoconvError) else Known()
+    return kind(str(error), **fields).within(where, **known)
+
+
+@contextmanager
+def in_file(path: Path) -> Iterator[None]:
+    """Errors that are raised within the block know the file or folder that they are about."""
+    try:
+        yield
+    except IsoconvError as error:
+        error.within(path=path)
+        raise
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from isoconv.checks import (
     check_text,
 )
 from isoconv.data import Augmentation, Splits
-from isoconv.errors import ArgumentError, CheckpointError, as_given
+from isoconv.errors import ArgumentError, CheckpointError, as_given, turned
 from isoconv.nn import Module
 from isoconv.progress import is_console
 from isoconv.run.executor import ExecutorFactory
@@ -242,7 +242,8 @@ class Trainer(Carded, card=trainer_card):
                 model, loss=loss.name, label_smoothing=loss.label_smoothing, **given, **options
             )
         except (TypeError, ValueError, AttributeError) as error:
-            raise CheckpointError(f"the settings of {title} cannot be read: {error}") from error
+            what = f"the settings of {title} cannot be read"
+            raise turned(error, CheckpointError, what) from error
 
     def fit(
         self,
@@ -419,7 +420,8 @@ class Trainer(Carded, card=trainer_card):
             changed = folder.changes(given.parts) if _about_data(found) else []
             raise CheckpointError(
                 f"{folder.path} can be gone on with as it began only; what differs:\n"
-                + "\n".join([difference_table(found, "the run", "given"), *changed])
+                + "\n".join([difference_table(found, "the run", "given"), *changed]),
+                path=folder.path,
             )
         folder.describes(prepared.facts.plain())
         step = prepared.step
@@ -432,7 +434,8 @@ class Trainer(Carded, card=trainer_card):
         if recorder is not None and began.result not in (None, recorder.final):
             raise CheckpointError(
                 f"{folder.run_file} must have the result that {folder.receipt_file.name} has, "
-                f"{told(recorder.final)}; it has {told(began.result)}"
+                f"{told(recorder.final)}; it has {told(began.result)}",
+                path=folder.run_file,
             )
         if epochs is not None:
             began = began.asked(folder, start, recorder, epochs, facts)
