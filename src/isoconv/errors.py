@@ -53,6 +53,7 @@ __all__ = [
     "in_file",
     "turned",
 ]
+__public__ = {"isoconv": ["errors"]}
 
 Kind = TypeVar("Kind", bound="IsoconvError")
 

@@ -31,11 +31,11 @@ from isoconv.compile.target import host_target
 from isoconv.compile.winograd import rules as lower_winograd
 from isoconv.data import Augmentation
 from isoconv.errors import CompileError
-from isoconv.run.memory import ScriptBuilder
+from isoconv.run.script import ScriptBuilder
 from isoconv.run.step import StepPlan
 from isoconv.run.team import Team
+from isoconv.train.graphs import Loss, Preparation, build_step
 from isoconv.train.optim import AdamW
-from isoconv.train.step import Loss, Preparation, build_step
 
 
 @dataclass(frozen=True, slots=True)

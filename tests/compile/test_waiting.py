@@ -27,7 +27,7 @@ from isoconv.compile.native.waiting import (
 )
 from isoconv.compile.target import host_target
 from isoconv.run import team as team_module
-from isoconv.run.memory import ScriptBuilder
+from isoconv.run.script import ScriptBuilder
 from isoconv.run.team import Team, library_for
 
 

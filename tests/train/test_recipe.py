@@ -17,7 +17,7 @@ from isoconv import nn
 from isoconv.data import Augmentation, Dataset
 from isoconv.errors import ArgumentError
 from isoconv.train import Recipe, Run, Trainer, optim, recipe, verify
-from isoconv.train.schedule import Constant, OneCycle
+from isoconv.train.learning_rate import Constant, OneCycle
 
 
 def data(count: int = 24, shape: tuple[int, ...] = (8, 8, 1)) -> Dataset:

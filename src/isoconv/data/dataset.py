@@ -34,9 +34,9 @@ from isoconv.memory import check_memory
 from isoconv.wording import either
 
 __all__ = ["Dataset", "dataset_of", "looks_channels_first", "normalisation"]
+__public__ = {"isoconv.data": ["Dataset", "normalisation"]}
 
 Array = NDArray[Any]
-
 DIGEST_VERSION = 2
 """Of `Dataset.digest`."""
 

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = ["Source", "later_classes", "load", "load_known", "load_splits"]
+__public__ = {"isoconv.data": ["Source", "load", "load_splits"]}
 
 Source = str | Path | Dataset | tuple[Any, Any]
 """A name, a path, a data set, or a pair of arrays (images, labels)."""

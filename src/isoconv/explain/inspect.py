@@ -17,10 +17,11 @@ from isoconv.explain.shards import ImageShards
 from isoconv.explain.subject import Subject
 from isoconv.nn import Module
 from isoconv.nn.inference import checked_images
+from isoconv.train.graphs import LOSSES, LossName
 from isoconv.train.run import Run
-from isoconv.train.step import LOSSES, LossName
 
 __all__ = ["Inspection", "LayerView", "inspect"]
+__public__ = {"isoconv": ["inspect"]}
 
 
 def inspect(

@@ -29,7 +29,7 @@ from isoconv.nn.tensor import Tensor
 from isoconv.nn.trace import Trace
 from isoconv.ops import Broadcast
 from isoconv.run.evaluate import evaluate
-from isoconv.train.step import LossName
+from isoconv.train.graphs import LossName
 
 __all__ = ["Flow", "Layer", "Network"]
 

@@ -31,12 +31,13 @@ from isoconv.explain.update import Shards, Start, clip_part, update_part
 from isoconv.graph.operation import Array
 from isoconv.graph.terms import Index
 from isoconv.nn import Module
+from isoconv.train.graphs import LOSSES, LossName
 from isoconv.train.optim import Optimizer
 from isoconv.train.run import Run
-from isoconv.train.step import LOSSES, LossName
 from isoconv.wording import setting
 
 __all__ = ["class_number", "explain", "explain_in", "labels_of", "pictures"]
+__public__ = {"isoconv": ["explain"]}
 
 
 def explain(

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from isoconv.nn.trace import Trace
 
 __all__ = ["Tensor", "apply", "check_tensors", "raised"]
+__public__ = {"isoconv.nn": ["Tensor"]}
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from isoconv.nn.module import Module
 
 __all__ = ["Call", "Initializer", "ParameterSpec", "StateSpec", "Trace", "Traced", "trace_model"]
+__public__ = {"isoconv.nn": ["ParameterSpec", "StateSpec", "Trace", "Traced", "trace_model"]}
 
 Initializer = Literal["he_uniform", "zeros", "ones"]
 INITIALIZERS = ("he_uniform", "zeros", "ones")

@@ -11,7 +11,7 @@ from isoconv.errors import CheckpointError
 from isoconv.nn import storage
 from isoconv.train.callbacks import EarlyStopping, kept_epoch
 from isoconv.train.checkpoint import RunFolder
-from isoconv.train.settings import from_plain, to_plain
+from isoconv.train.plain_settings import from_plain, to_plain
 from isoconv.train.state import Checkpoint
 from isoconv.train.stretches import Stretches
 

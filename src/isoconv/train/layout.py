@@ -32,10 +32,10 @@ from isoconv.nn.schema import (
     inner,
 )
 from isoconv.train.callbacks import EarlyStopping
+from isoconv.train.graphs import Loss
+from isoconv.train.learning_rate import Constant, Cosine, OneCycle, Step, WarmUp
 from isoconv.train.optim import SGD, Adam, AdamW
-from isoconv.train.schedule import Constant, Cosine, OneCycle, Step, WarmUp
-from isoconv.train.settings import Stored
-from isoconv.train.step import Loss
+from isoconv.train.plain_settings import Stored
 
 __all__ = [
     "DETAILS",

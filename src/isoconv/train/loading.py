@@ -15,11 +15,12 @@ from isoconv.train.callbacks import watched_metric
 from isoconv.train.checkpoint import RunFolder
 from isoconv.train.files import read_rows
 from isoconv.train.layout import ROW
-from isoconv.train.settings import from_plain
+from isoconv.train.plain_settings import from_plain
 from isoconv.train.words import doubt_of_best
 from isoconv.wording import offered, setting
 
 __all__ = ["load"]
+__public__ = {"isoconv": ["load"], "isoconv.train": ["load"]}
 
 
 def load(

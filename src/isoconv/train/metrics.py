@@ -21,9 +21,7 @@ from isoconv.nn import Module
 from isoconv.nn.inference import checked_images
 from isoconv.nn.snapshot import whole
 from isoconv.run.inference import Predictor
-from isoconv.train.scores import Scores, score
-from isoconv.train.shown import evaluation_card
-from isoconv.train.step import (
+from isoconv.train.graphs import (
     Loss,
     LossName,
     Normalisation,
@@ -31,11 +29,14 @@ from isoconv.train.step import (
     build_evaluation,
     targets_for,
 )
+from isoconv.train.scores import Scores, score
+from isoconv.train.shown import evaluation_card
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = ["Evaluation", "Evaluator", "as_dataset", "evaluate", "normalisation_of"]
+__public__ = {"isoconv": ["evaluate"], "isoconv.train": ["Evaluation", "Evaluator", "evaluate"]}
 
 Array = NDArray[Any]
 Data = Dataset | tuple[Any, Any]

@@ -22,13 +22,13 @@ from isoconv.nn.snapshot import changed_together
 from isoconv.run.step import StepGraph
 from isoconv.train.callbacks import Callback, EarlyStopping
 from isoconv.train.given import Given
+from isoconv.train.graphs import Normalisation, Preparation, build_step, targets_for
 from isoconv.train.layout import FORMAT, NO_METRICS, SKIPPED, head_of
 from isoconv.train.metrics import check_images
+from isoconv.train.plain_settings import to_plain, versions
 from isoconv.train.session import TrainingPlan
-from isoconv.train.settings import to_plain, versions
 from isoconv.train.settled import Settled
 from isoconv.train.state import Checkpoint
-from isoconv.train.step import Normalisation, Preparation, build_step, targets_for
 from isoconv.train.stretches import Stretches
 from isoconv.train.structure import layers, step_digest
 

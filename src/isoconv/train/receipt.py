@@ -30,11 +30,12 @@ from isoconv.train.callbacks import EarlyStopping, best_epoch, kept_epoch, watch
 from isoconv.train.differing import differing
 from isoconv.train.files import read_json, read_lines, read_rows
 from isoconv.train.layout import DETAILS, RECEIPT, ROW, RUN, exact_metrics, head_of
-from isoconv.train.settings import from_plain
+from isoconv.train.plain_settings import from_plain
 from isoconv.train.stand import check_format
 from isoconv.train.stretches import Stretches
 
 __all__ = ["Receipt", "receipt_digest"]
+__public__ = {"isoconv.train": ["Receipt"]}
 
 
 def receipt_digest(content: Mapping[str, Any]) -> str:

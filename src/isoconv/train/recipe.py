@@ -11,10 +11,11 @@ from dataclasses import dataclass, fields
 
 from isoconv.checks import check_count, check_kind
 from isoconv.data import Augmentation, Dataset
+from isoconv.train.learning_rate import OneCycle, Schedule
 from isoconv.train.optim import AdamW, Optimizer
-from isoconv.train.schedule import OneCycle, Schedule
 
 __all__ = ["MODEL", "RULES", "Recipe", "in_words", "shard_size_for"]
+__public__ = {"isoconv.train": ["Recipe"]}
 
 MODEL = "small_resnet"
 """The ready model that is trained when none is named."""

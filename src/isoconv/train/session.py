@@ -19,12 +19,12 @@ from isoconv.run.step import StepGraph
 from isoconv.train.callbacks import Callback, EarlyStopping
 from isoconv.train.checkpoint import RunFolder
 from isoconv.train.interrupt import InterruptWatch
+from isoconv.train.learning_rate import Schedule
 from isoconv.train.metrics import Evaluator
 from isoconv.train.optim import Optimizer
 from isoconv.train.progress import Reporter
 from isoconv.train.record import Recorder
 from isoconv.train.run import Interrupted, Run, way_on
-from isoconv.train.schedule import Schedule
 from isoconv.train.state import Checkpoint
 from isoconv.train.stretches import Stretches
 from isoconv.wording import setting

@@ -15,11 +15,11 @@ from isoconv.errors import ArgumentError, about
 from isoconv.nn import Module, models
 from isoconv.run.executor import ExecutorFactory
 from isoconv.train.callbacks import Callback
+from isoconv.train.graphs import Loss
+from isoconv.train.learning_rate import Schedule
 from isoconv.train.optim import Optimizer
+from isoconv.train.plain_settings import from_plain, to_plain
 from isoconv.train.recipe import Recipe, in_words
-from isoconv.train.schedule import Schedule
-from isoconv.train.settings import from_plain, to_plain
-from isoconv.train.step import Loss
 from isoconv.wording import named
 
 if TYPE_CHECKING:
@@ -231,7 +231,7 @@ def checked_executor(value: object) -> ExecutorFactory:
         ArgumentError: it cannot be called.
     """
     if not callable(value):
-        rule = "be called with a step and its data and give what runs the steps, as TrainingEngine"
+        rule = "make what runs the steps when it is called, as TrainingEngine does"
         raise refusal("executor", rule, value)
     return cast(ExecutorFactory, value)
 

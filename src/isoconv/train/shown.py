@@ -14,7 +14,7 @@ from isoconv.checks import shown
 from isoconv.nn import Module
 from isoconv.nn.shown import brief
 from isoconv.printable import printable
-from isoconv.train.step import Loss
+from isoconv.train.graphs import Loss
 from isoconv.train.words import called_best, few, metric, verdict
 
 if TYPE_CHECKING:

@@ -28,15 +28,16 @@ from isoconv.train.checkpoint import RunFolder
 from isoconv.train.conduct import Conduct
 from isoconv.train.differing import difference_table, differing, told
 from isoconv.train.given import Given
+from isoconv.train.graphs import Loss, LossName
+from isoconv.train.learning_rate import Schedule
 from isoconv.train.machine import machine_facts
 from isoconv.train.metrics import Data
 from isoconv.train.optim import Optimizer
+from isoconv.train.plain_settings import check_facts, check_stored, from_plain, to_plain
 from isoconv.train.prepare import Prepared
 from isoconv.train.record import Recorder
 from isoconv.train.run import Interrupted, Run, kept_by
-from isoconv.train.schedule import Schedule
 from isoconv.train.session import SAVE_EVERY
-from isoconv.train.settings import check_facts, check_stored, from_plain, to_plain
 from isoconv.train.settled import (
     SETTINGS,
     check_shard,
@@ -48,13 +49,13 @@ from isoconv.train.settled import (
     settle,
 )
 from isoconv.train.shown import trainer_card
-from isoconv.train.step import Loss, LossName
 from isoconv.train.stretches import Stretches
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = ["Trainer"]
+__public__ = {"isoconv": ["Trainer"], "isoconv.train": ["Trainer"]}
 
 OPTIONS = (
     "threads", "target", "executor", "callbacks", "progress", "keep_checkpoints", "save_every",

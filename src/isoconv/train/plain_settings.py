@@ -18,9 +18,9 @@ from isoconv.nn.plain import canonical, parse
 from isoconv.nn.schema import ABSENT, Fault, Schema, brief, inner
 from isoconv.train.callbacks import EarlyStopping
 from isoconv.train.differing import differing, told
+from isoconv.train.graphs import Loss
+from isoconv.train.learning_rate import Constant, Cosine, OneCycle, Step, WarmUp
 from isoconv.train.optim import SGD, Adam, AdamW
-from isoconv.train.schedule import Constant, Cosine, OneCycle, Step, WarmUp
-from isoconv.train.step import Loss
 
 __all__ = ["Stored", "check_stored", "from_plain", "to_plain", "versions"]
 

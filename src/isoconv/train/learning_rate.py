@@ -14,6 +14,7 @@ from isoconv.checks import check_count, check_kind, check_number, settle
 from isoconv.errors import ArgumentError
 
 __all__ = ["Constant", "Cosine", "OneCycle", "Schedule", "Step", "WarmUp"]
+__public__ = {"isoconv.schedule": ["Constant", "Cosine", "OneCycle", "Step", "WarmUp"]}
 
 _MOST = 2**53
 """Steps of a run that float64 still tells apart."""

@@ -15,10 +15,10 @@ from tests.train.small import make, network, noise
 from isoconv.data import Augmentation
 from isoconv.errors import ArgumentError, CheckpointError
 from isoconv.train import EarlyStopping, Trainer, optim, verify
+from isoconv.train.graphs import Loss
+from isoconv.train.learning_rate import Constant, Cosine, OneCycle, Step, WarmUp
 from isoconv.train.optim import SGD, Adam, AdamW
-from isoconv.train.schedule import Constant, Cosine, OneCycle, Step, WarmUp
-from isoconv.train.settings import check_stored, from_plain, to_plain
-from isoconv.train.step import Loss
+from isoconv.train.plain_settings import check_stored, from_plain, to_plain
 
 
 @dataclass(frozen=True)
@@ -235,7 +235,7 @@ def test_a_trainer_of_a_run_has_its_settings(tmp_path: Path) -> None:
     ],
 )
 def test_settings_that_make_no_sense_are_refused(
-    tmp_path: Path, change: Callable[..., Any], message: str
+    tmp_path: Path, change: Callable[[Any], object], message: str
 ) -> None:
     """An edited run.json is told with what is wrong in it."""
     make().fit(noise(), epochs=1, out=tmp_path / "run")
