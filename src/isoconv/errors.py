@@ -154,6 +154,7 @@ class IsoconvError(Exception):
         where: str = "",
         behind: str = "",
         given: Mapping[str, Any] | None = None,
+        names: Mapping[str, str] | None = None,
         **known: Unpack[Known],
     ) -> Self:
         """The same error with the place in front of its message, and with what is known there.
@@ -163,6 +164,7 @@ class IsoconvError(Exception):
             behind: what the place has to add, behind the message.
             given: arguments as a person gave them, by name: the value of the one that the error is
                 about is the one that stands here.
+            names: what an argument is called by the person, where that is another name.
             **known: fields. Those that the error has stay: it was nearer to the fault.
 
         Example:
@@ -177,8 +179,10 @@ class IsoconvError(Exception):
             front = f"{where}: " if where else ""
             self.args = (_printable(f"{front}{self}{behind}"), *self.args[1:])
         vars(self).update({**known, **self.fields})
-        if given is not None and self.argument is not None and self.argument in given:
-            self.value = given[self.argument]
+        if self.argument is not None:
+            self.argument = (names or {}).get(self.argument, self.argument)
+            if given is not None and self.argument in given:
+                self.value = given[self.argument]
         return self
 
     def __str__(self) -> str:
@@ -329,9 +333,7 @@ def as_given(names: Mapping[str, str] | None = None, /, **arguments: object) -> 
     try:
         yield
     except IsoconvError as error:
-        if error.argument is not None:
-            error.argument = (names or {}).get(error.argument, error.argument)
-        error.within(given=arguments)
+        error.within(given=arguments, names=names)
         raise
 
 

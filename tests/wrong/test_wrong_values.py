@@ -91,6 +91,10 @@ TOGETHER = {
     ("isoconv.explain", "image"): ("label",),
     ("isoconv.gradients", "arrays"): ("grad_output",),
     ("isoconv.mse", "prediction"): ("target",),
+    ("nn.Conv1d", "filters"): ("groups",),
+    ("nn.Conv2d", "filters"): ("groups",),
+    ("nn.Conv3d", "filters"): ("groups",),
+    ("nn.functional.slice_channels", "stop"): ("x",),
     ("symbols.conv", "input_size"): ("kernel_size",),
     ("symbols.conv_transpose", "input_size"): ("kernel_size",),
 }
@@ -134,14 +138,16 @@ def unlike(name: str, call: Call, argument: str, value: Any, error: IsoconvError
     whole = error.argument.partition("[")[0]
     if whole not in names:
         return f"{error.argument} is named"
-    same = error.argument != parameter or is_same(error.value, value)
+    given = (value, *call.star[1:]) if argument == "*" else value
+    same = error.argument != parameter or is_same(error.value, given)
     return "" if same else f"the value {error.value!r}"
 
 
 def is_same(found: Any, given: Any) -> bool:
     """Whether a value is the one that was given, or Python's own of it."""
     own = plain_setting(given)
-    return found is given or (type(found) is type(own) and repr(found) == repr(own))
+    known = {(type(each), repr(each)) for each in (own, given)}
+    return found is given or (type(found), repr(found)) in known
 
 
 def test_which_values_are_the_same() -> None:
