@@ -113,7 +113,7 @@ class IsoconvError(Exception):
     Example:
         >>> import isoconv as ic
         >>> try:
-        ...     ic.nn.Conv2d(0)
+        ...     ic.nn.Conv2d(0, 3).build((8, 8, 1))
         ... except ic.errors.ArgumentError as error:
         ...     print(error.argument, error.value)
         filters 0
