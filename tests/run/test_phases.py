@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from tests.run.test_training import (
+from tests.run.steps import (
     BATCH,
     SAMPLES,
     SHARD,
@@ -16,8 +16,8 @@ from tests.run.test_training import (
     everything,
     make_step,
     rates,
-    train,
 )
+from tests.run.test_training import train
 
 from isoconv import nn
 from isoconv.errors import ArgumentError, ShapeError

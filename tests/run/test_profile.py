@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.run.test_training import BATCH, SAMPLES, SEED, SHARD, everything, make_data, make_step
+from tests.run.steps import BATCH, SAMPLES, SEED, SHARD, everything, make_data, make_step
 
 from isoconv import nn
 from isoconv.errors import TrainingError
