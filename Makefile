@@ -7,8 +7,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOWEST ?= .venv-lowest
 PEERS := bench/.peers
-# A file's tests stay together, as they share what is made once.
-CORES := --numprocesses auto --maxprocesses 4 --dist loadfile
+# A file's tests stay together, as they share what is made once; files with slow tests come first.
+# The last lines name the slowest.
+CORES := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 20
 
 .PHONY: demo test test-lowest test-exhaustive fuzz portability bench clean
 

@@ -50,6 +50,8 @@ def parameters(function: Any) -> list[dict[str, Any]]:
         names, values = mark.args
         if isinstance(names, str):
             names, values = (names,), [(value,) for value in values]
+        # A case that has marks stands in `pytest.param`.
+        values = [getattr(value, "values", value) for value in values]
         found = [dict(zip(names, value, strict=True)) for value in values]
         runs = [{**run, **more} for run in runs for more in found]
     if not all("case" in run for run in runs):

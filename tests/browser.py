@@ -26,6 +26,13 @@ POLICY = (
     "img-src 'self' blob: data:; connect-src 'self'"
 )
 TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
+LOOKS = [
+    (1280, False),
+    (400, True),
+    *(pytest.param(*look, marks=pytest.mark.exhaustive) for look in ((1280, True), (400, False))),
+]
+"""Widths and whether colours are dark: each of either, and in the exhaustive tests all pairs."""
+
 LOOPBACK = {"127.0.0.1", "localhost", "[::1]", "::1"}
 MISSING = "no browser to look with: "
 

@@ -51,6 +51,7 @@ __all__ = [
     "about",
     "as_given",
 ]
+__public__ = {"isoconv": ["errors"]}
 
 Kind = TypeVar("Kind", bound="IsoconvError")
 

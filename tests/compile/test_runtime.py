@@ -8,7 +8,6 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pytest
@@ -187,7 +186,7 @@ def test_advance() -> None:
 
 
 @pytest.fixture
-def environment() -> Iterator[Callable[..., Any]]:
+def environment() -> Iterator[Callable[[int], int]]:
     """Sets the register for a test and puts it back."""
     yield control
     control(DEFAULT)
@@ -216,7 +215,7 @@ def tiny_product(team: Team, threads: int) -> Array:
 
 @needs_x86
 @pytest.mark.parametrize("state", [DEFAULT | FLUSH, DEFAULT | UPWARD, DEFAULT | FLUSH | UPWARD])
-def test_the_environment_is_set_and_put_back(environment: Callable[..., Any], state: int) -> None:
+def test_the_environment_is_set_and_put_back(environment: Callable[[int], int], state: int) -> None:
     """Flush-to-zero and rounding of the caller neither reach a kernel nor are lost to it."""
     with Team(2, LIBRARY) as before:
         tiny_product(before, 2)
@@ -229,7 +228,7 @@ def test_the_environment_is_set_and_put_back(environment: Callable[..., Any], st
 
 
 @needs_x86
-def test_flushing_would_show(environment: Callable[..., Any]) -> None:
+def test_flushing_would_show(environment: Callable[[int], int]) -> None:
     """Without the loop's care the product is flushed: the test above can fail."""
     results = np.ones(1, np.float32)
     pointers = (ctypes.c_void_p * 3)(*map(pointer, (*TINY, results)))

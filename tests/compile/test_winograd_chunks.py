@@ -38,7 +38,7 @@ SHAPE = (11, 9, 3)
 
 
 @pytest.fixture
-def rows(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+def rows(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Sets how many rows of tiles a chunk has."""
 
     def set_rows(count: int) -> None:
@@ -88,7 +88,7 @@ def test_random_shapes(case: tuple[ops.WinogradPatches, int, int, DType, int], c
 
 
 @pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
-def test_targets(target: Target, rows: Callable[..., Any]) -> None:
+def test_targets(target: Target, rows: Callable[[int], None]) -> None:
     """The same bits with every instruction set, from numbers of every size."""
     rows(2)
     graph = convolution(ops.WinogradPatches((7, 6), ((1, 1), (0, 2))), 17, 9)
@@ -96,7 +96,7 @@ def test_targets(target: Target, rows: Callable[..., Any]) -> None:
 
 
 @pytest.mark.parametrize("name", ["v", "dm", "dv"])
-def test_planes_that_others_want(name: str, rows: Callable[..., Any]) -> None:
+def test_planes_that_others_want(name: str, rows: Callable[[int], None]) -> None:
     """Planes that somebody else reads are made whole, and the convolution uses them."""
     rows(2)
     graph = convolution(ops.WinogradPatches((6, 5), ((1, 1), (1, 1))), 5, 7, more=(name,))
@@ -116,7 +116,7 @@ def test_without_fusion() -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_scratch_is_enough(
-    count: int, rows: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    count: int, rows: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Kernels write up to the end of the scratch memory that they ask for, and not beyond it."""
     rows(count)
@@ -170,7 +170,7 @@ def trained(threads: int, *, fusion: bool = True) -> dict[str, Array]:
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 100])
-def test_training_in_teams(count: int, rows: Callable[..., Any]) -> None:
+def test_training_in_teams(count: int, rows: Callable[[int], None]) -> None:
     """A team trains to the same bits, and so do chunks of any size."""
     expected = trained(1, fusion=False)
     rows(count)
@@ -181,7 +181,7 @@ def test_training_in_teams(count: int, rows: Callable[..., Any]) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_predictions_in_teams(count: int, rows: Callable[..., Any]) -> None:
+def test_predictions_in_teams(count: int, rows: Callable[[int], None]) -> None:
     """Threads that share an image find their rows of tiles, wherever they begin."""
     graph = convolution(ops.WinogradPatches((11, 6), ((1, 1), (1, 1))), 5, 7)
     graph = type(graph)(graph.nodes, graph.outputs[:2])

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.browser import Remote, accessibility_faults
+from tests.browser import LOOKS, Remote, accessibility_faults
 from tests.explain.explorers import (
     CLASSES,
     go,
@@ -500,8 +500,7 @@ def test_the_keyboard_reaches_everything(shown: Remote) -> None:
     assert len(names) > 5
 
 
-@pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("width", [1280, 400])
+@pytest.mark.parametrize(("width", "dark"), LOOKS)
 def test_it_can_be_read(
     explorer: Explorer, new_page: Callable[..., Remote], width: int, dark: bool
 ) -> None:

@@ -21,7 +21,17 @@ def images(shape: tuple[int, ...], count: int = 2) -> np.ndarray:
     return rng.normal(size=(count, *shape)).astype(np.float32)
 
 
-@pytest.mark.parametrize("name", sorted(MODELS))
+LARGE = {"resnet18", "resnet18_winograd", "vgg11_winograd"}
+"""Of the layers of smaller ones, which are among the models too."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.exhaustive) if name in LARGE else name
+        for name in sorted(MODELS)
+    ],
+)
 def test_results_are_those_of_a_prediction(name: str) -> None:
     """The last value is what `predict` gives, bit for bit."""
     shape = (32, 32, 3)

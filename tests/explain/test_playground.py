@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.browser import ORIGIN, Remote, accessibility_faults
+from tests.browser import LOOKS, ORIGIN, Remote, accessibility_faults
 from tests.notes import BY_INPUT, BY_KERNEL, FORWARD
 
 import isoconv as ic
@@ -456,17 +456,17 @@ def test_links_of_the_documentation_work(new_page: Callable[..., Remote]) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dark", [False, True])
-def test_pages_can_be_used_by_everybody(new_page: Callable[..., Remote], dark: bool) -> None:
-    """Every example at both widths: nothing that axe-core finds, and no sideways scrolling."""
-    for width in (1280, 400):
-        page = new_page(width=width, dark=dark)
-        page.goto(ADDRESS)
-        for name in EXAMPLES:
-            example(page, name)
-            assert accessibility_faults(page) == [], (width, name)
-            wide = page.evaluate("document.documentElement.scrollWidth")
-            assert wide <= width, (width, name)
+@pytest.mark.parametrize(("width", "dark"), LOOKS)
+def test_pages_can_be_used_by_everybody(
+    new_page: Callable[..., Remote], width: int, dark: bool
+) -> None:
+    """Every example: nothing that axe-core finds, and no sideways scrolling."""
+    page = new_page(width=width, dark=dark)
+    page.goto(ADDRESS)
+    for name in EXAMPLES:
+        example(page, name)
+        assert accessibility_faults(page) == [], name
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
 
 
 def test_wrong_settings_can_be_used_by_everybody(playground: Remote) -> None:

@@ -44,7 +44,15 @@ def watch(
         return json.loads(printed), time.perf_counter() - begin
 
 
-@pytest.mark.parametrize(("case", "epochs", "kills"), [("small", 100, 8), ("resnet20", 24, 4)])
+@pytest.mark.parametrize(
+    ("case", "epochs", "kills"),
+    [
+        ("small", 50, 4),
+        ("resnet20", 8, 2),
+        pytest.param("small", 100, 8, marks=pytest.mark.exhaustive),
+        pytest.param("resnet20", 24, 4, marks=pytest.mark.exhaustive),
+    ],
+)
 def test_killed_and_resumed(
     baseline: Callable[[str], Line],
     command: Command,

@@ -180,7 +180,7 @@ def test_totals_and_scalars_of_another_shape(engine: TrainingEngine) -> None:
     """NumPy would repeat a number, or round one of float64."""
     size = engine.plan.sums.size
     for total in (np.zeros(size), np.zeros(1, np.float32), np.zeros((1, size), np.float32)):
-        with pytest.raises(ShapeError, match="the total must be float32 of shape"):
+        with pytest.raises(ShapeError, match="total must be float32 of shape"):
             engine.update(0, total, rates(1)[0])
     with pytest.raises(ShapeError, match="a column for each"):
         engine.update(0, np.zeros(size, np.float32), np.zeros(2, np.float32))

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 from tests.run.process_executor import Job, ProcessExecutor, evenly
-from tests.train.small import make
-from tests.train.test_trainer import images, without_times
+from tests.train.small import make, noise, without_times
 
 from isoconv.errors import ArgumentError, NotFiniteError
 from isoconv.graph.operation import Array
@@ -26,7 +25,7 @@ SHARDS: dict[str, Any] = {"batch_size": 20, "shard_size": 3, "threads": 1}
 
 def fit(out: Path | None = None, **settings: Any) -> Run:
     """A training with batch statistics, dropout, augmentation and clipping."""
-    data = images(), images(20, 1)
+    data = noise(44), noise(20, 1)
     return make(**{**SHARDS, **settings}).fit(*data, epochs=EPOCHS, out=out)
 
 
@@ -89,7 +88,7 @@ def test_a_run_goes_on_with_other_executors(
             return super().steps(first, hyper)
 
     monkeypatch.setattr(session, "CALL_SECONDS", 0.0)
-    out, data = tmp_path / "run", (images(), images(20, 1))
+    out, data = tmp_path / "run", (noise(44), noise(20, 1))
     with pytest.raises(Interrupted, match="in epoch 2 of 3 after step 2 of 3"):
         fit(out, executor=Interrupting)
     three = make(**SHARDS, executor=partial(ProcessExecutor, workers=3))
@@ -103,7 +102,7 @@ def test_a_loss_that_is_not_finite_ends_the_training() -> None:
     for executor in (TrainingEngine, partial(ProcessExecutor, workers=2)):
         trainer = make(**SHARDS, optimizer=SGD(1e30), clip_norm=None, executor=executor)
         with pytest.raises(NotFiniteError) as caught:
-            trainer.fit(images(), epochs=EPOCHS)
+            trainer.fit(noise(44), epochs=EPOCHS)
         ended.append((str(caught.value), trainer.model.digest()))
     assert ended[0] == ended[1]
 
@@ -119,5 +118,5 @@ def test_what_a_process_refuses_is_said_here() -> None:
 @pytest.mark.parametrize("wrong", [None, 2, "processes"])
 def test_an_executor_is_made_by_a_call(wrong: Any) -> None:
     """What cannot be called is refused before anything is done."""
-    with pytest.raises(ArgumentError, match="executor must be called with a step"):
+    with pytest.raises(ArgumentError, match="executor must make what runs the steps"):
         make(executor=wrong)

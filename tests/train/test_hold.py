@@ -238,7 +238,7 @@ def test_a_place_that_can_never_be_made_is_told(
 @pytest.mark.parametrize(
     "make_it", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/null")]
 )
-def test_what_is_no_lock_stays(tmp_path: Path, make_it: Callable[..., Any]) -> None:
+def test_what_is_no_lock_stays(tmp_path: Path, make_it: Callable[[Path], object]) -> None:
     """A pipe, a folder or a link in the lock's place is refused and not removed."""
     make_it(tmp_path / HELD)
     with pytest.raises(CheckpointError):
@@ -341,7 +341,7 @@ def test_one_folder_object_in_two_threads_is_held_by_one(tmp_path: Path) -> None
     ids=["removed", "moved", "checkpoints", "run.json", "samples.csv", "replaced"],
 )
 def test_a_folder_removed_under_a_training_stops_it(
-    tmp_path: Path, remove: Callable[..., Any], words: str
+    tmp_path: Path, remove: Callable[[Path], object], words: str
 ) -> None:
     """It ends with an error and makes no new folder; the model keeps what it has learned."""
     out = tmp_path / "run"

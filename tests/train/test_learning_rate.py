@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
@@ -70,7 +69,7 @@ def test_warm_up_is_even_and_then_the_other() -> None:
         lambda: WarmUp(epochs=1, then=0.5),  # type: ignore[arg-type]
     ],
 )
-def test_bad_settings_are_refused(make: Callable[..., Any]) -> None:
+def test_bad_settings_are_refused(make: Callable[[], object]) -> None:
     """A setting outside its range is an ArgumentError."""
     with pytest.raises(ArgumentError):
         make()

@@ -220,7 +220,7 @@ def test_a_run_that_did_not_end_says_how_to_go_on(tmp_path: Path) -> None:
 
 
 def rewrite(
-    path: Path, change: Callable[..., Any] | None = None, forge: bool = True, **entries: Any
+    path: Path, change: Callable[[Any], object] | None = None, forge: bool = True, **entries: Any
 ) -> None:
     """Change the record of a file, with a digest that fits if it is forged."""
     arrays, record = storage.read(path)

@@ -235,7 +235,7 @@ def test_a_trainer_of_a_run_has_its_settings(tmp_path: Path) -> None:
     ],
 )
 def test_settings_that_make_no_sense_are_refused(
-    tmp_path: Path, change: Callable[..., Any], message: str
+    tmp_path: Path, change: Callable[[Any], object], message: str
 ) -> None:
     """An edited run.json is told with what is wrong in it."""
     make().fit(noise(), epochs=1, out=tmp_path / "run")

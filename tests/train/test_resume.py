@@ -23,7 +23,7 @@ from isoconv.train import Checkpoint, RunFolder, Trainer, session, settings
 class Own(nn.Module):
     """A class of a person's own whose text is the same whatever function it uses."""
 
-    def __init__(self, function: Callable[..., Any], rate: float = 0.1) -> None:
+    def __init__(self, function: Callable[[nn.Tensor], nn.Tensor], rate: float = 0.1) -> None:
         self.first, self.last = nn.Conv2d(3, 3), nn.Linear(2)
         self._function, self._drop = function, nn.Dropout(rate)
 

@@ -90,7 +90,7 @@ def content_of(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def edit(folder: Path, change: Callable[..., Any], forge: bool = True) -> None:
+def edit(folder: Path, change: Callable[[Any], object], forge: bool = True) -> None:
     """Change a receipt, with a digest that fits if it is forged."""
     path = folder / "receipt.json"
     receipt = json.loads(path.read_text())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# begin of names that `python -m scripts.public_names` writes
 from isoconv.data.augment import Augmentation, table
 from isoconv.data.dataset import Dataset, normalisation
 from isoconv.data.download import default_folder, fetch
@@ -13,20 +14,10 @@ from isoconv.data.sources import Source, load, load_splits
 from isoconv.data.splits import Splits
 
 __all__ = [
-    "Augmentation",
-    "Dataset",
-    "Pictures",
-    "Reading",
-    "Samples",
-    "Skipped",
-    "Source",
-    "Splits",
-    "default_folder",
-    "fetch",
-    "load",
-    "load_splits",
-    "normalisation",
-    "read_image",
-    "read_pictures",
-    "table",
-]
+    "Augmentation", "Dataset", "Pictures", "Reading", "Samples", "Skipped", "Source", "Splits",
+    "default_folder", "fetch", "load", "load_splits", "normalisation", "read_image",
+    "read_pictures", "table",
+]  # fmt: skip
+# end of names
+
+__public__ = {"isoconv": ["data"]}

@@ -24,6 +24,7 @@ from isoconv.checks import (
 )
 
 __all__ = ["Augmentation", "table"]
+__public__ = {"isoconv.data": ["Augmentation", "table"]}
 
 # Which random number of a sample is used for what.
 _CROP_Y, _CROP_X, _FLIP, _SHIFT_Y, _SHIFT_X, _CUT_Y, _CUT_X, _ANGLE = range(8)

@@ -34,9 +34,9 @@ from isoconv.memory import check_memory
 from isoconv.wording import either
 
 __all__ = ["Dataset", "dataset_of", "looks_channels_first", "normalisation"]
+__public__ = {"isoconv.data": ["Dataset", "normalisation"]}
 
 Array = NDArray[Any]
-
 DIGEST_VERSION = 2
 """Of `Dataset.digest`."""
 
@@ -70,14 +70,15 @@ class Dataset(Carded, card=dataset_card):
 
     def __post_init__(self) -> None:
         images, labels = self.images, self.labels
-        made = isinstance(images, np.ndarray) and isinstance(labels, np.ndarray)
-        if not made or images.ndim != 4 or images.dtype.name not in ("uint8", "float32"):
+        made = isinstance(images, np.ndarray) and images.ndim == 4
+        made = made and images.dtype.name in ("uint8", "float32")
+        if not made or not isinstance(labels, np.ndarray):
             raise DataError(
                 "a Dataset holds images (N, H, W, C) of uint8 or float32 and labels; "
                 f"Dataset.from_arrays makes one of other arrays; got {shown(images)}, "
                 f"{shown(labels)}",
-                argument="labels" if isinstance(images, np.ndarray) else "images",
-                value=labels if isinstance(images, np.ndarray) else images,
+                argument="labels" if made else "images",
+                value=labels if made else images,
             )
         if not isinstance(self.class_names, tuple) or not isinstance(self.name, str):
             raise DataError(

@@ -16,6 +16,7 @@ from isoconv.printable import printable
 from isoconv.wording import setting
 
 __all__ = ["REMOTE", "RemoteFile", "default_folder", "fetch"]
+__public__ = {"isoconv.data": ["default_folder", "fetch"]}
 
 TIMEOUT = 30
 """Seconds without an answer after which a server is given up."""

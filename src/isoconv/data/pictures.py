@@ -26,6 +26,7 @@ from isoconv.memory import memory_told
 from isoconv.printable import listed, printable
 
 __all__ = ["PICTURES", "PictureFiles", "Pictures", "check_no_paths", "read_image", "read_pictures"]
+__public__ = {"isoconv.data": ["Pictures", "read_image", "read_pictures"]}
 
 Array = NDArray[Any]
 

@@ -29,6 +29,7 @@ from isoconv.errors import DataError
 from isoconv.printable import csv_line, printable
 
 __all__ = ["Membership", "Sample", "Samples", "check_datasets", "sample_digests"]
+__public__ = {"isoconv.data": ["Samples"]}
 
 Array = NDArray[Any]
 _COLUMNS = ("part", "class", "sha256", "path")

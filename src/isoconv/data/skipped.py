@@ -12,6 +12,7 @@ from isoconv.errors import DataError
 from isoconv.printable import csv_line, listed, printable
 
 __all__ = ["Skipped", "all_skipped", "skip_warning", "skipped_from_csv", "skipped_to_csv"]
+__public__ = {"isoconv.data": ["Skipped"]}
 
 _COLUMNS = ("path", "reason")
 

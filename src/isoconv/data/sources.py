@@ -38,7 +38,7 @@ from isoconv.data.samples import sample_digests
 from isoconv.data.splits import Splits
 from isoconv.data.stratify import held_out
 from isoconv.data.tally import counted
-from isoconv.errors import ArgumentError, DataError, about
+from isoconv.errors import ArgumentError, DataError, about, as_given
 from isoconv.files import kind_of_file
 from isoconv.memory import memory_told
 from isoconv.printable import printable
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = ["Source", "later_classes", "load", "load_known", "load_splits"]
+__public__ = {"isoconv.data": ["Source", "load", "load_splits"]}
 
 Source = str | Path | Dataset | tuple[Any, Any]
 """A name, a path, a data set, or a pair of arrays (images, labels)."""
@@ -127,7 +128,8 @@ def load(
     if split not in present:
         text = f"{_title(source)} has no part {split!r}; it has {', '.join(present)}"
         raise DataError(text, argument="split", value=split)
-    found = _load(source, (split,), request, folder)
+    with as_given(size=size, depth=depth):
+        found = _load(source, (split,), request, folder)
     if split == "train":
         _check_counted(source, found)
     return found[split]
@@ -198,7 +200,8 @@ def load_splits(
             argument="validation",
             value=validation,
         )
-    parts = _load(source, present, request, folder)
+    with as_given(size=size, depth=depth):
+        parts = _load(source, present, request, folder)
     _check_counted(source, parts)
     _check_parts(source, parts)
     lacking = [part for part, share in shares.items() if part not in parts and share]

@@ -114,7 +114,7 @@ class Explorer:
             text = f"an explorer shows one image; got {len(images)}"
             raise ArgumentError(text, argument="image", value=image)
         names = {"images": "image", "labels": "label", "targets": "label"}
-        with as_given(names, image=image):
+        with as_given(names, image=image, label=label):
             self._put(images, label, name or ("a grey picture" if image is None else ""), read=read)
 
     @property

@@ -21,6 +21,7 @@ from isoconv.train.graphs import LOSSES, LossName
 from isoconv.train.run import Run
 
 __all__ = ["Inspection", "LayerView", "inspect"]
+__public__ = {"isoconv": ["inspect"]}
 
 
 def inspect(
@@ -79,7 +80,7 @@ def inspect(
     subject = Subject.of(model)
     model = subject.model
     notes: list[str] = []
-    given = images
+    given, given_labels = images, labels
     if isinstance(images, Dataset):
         images = in_classes(images, model.class_names, "the model")
         notes += images.notes
@@ -104,8 +105,9 @@ def inspect(
     if labels is not None:
         labels = np.asarray(labels_of(model, labels, len(images), kind, "labels"))
     size = subject.shard_size if shard_size is None else check_count("shard_size", shard_size)
-    shards = ImageShards(
-        model, images, labels, scale, size, training=check_flag("training", training), loss=kind,
-        label_smoothing=label_smoothing, key=subject.key,
-    )  # fmt: skip
+    with as_given(images=given, labels=given_labels):
+        shards = ImageShards(
+            model, images, labels, scale, size, training=check_flag("training", training),
+            loss=kind, label_smoothing=label_smoothing, key=subject.key,
+        )  # fmt: skip
     return Inspection(shards, notes)

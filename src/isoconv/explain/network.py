@@ -211,7 +211,9 @@ class Network:
                     value=labels,
                 )
             if ((given < 0) | (given >= classes)).any():
-                raise refusal("labels", f"lie in 0 … {classes - 1}", given.tolist())
+                raise refusal(
+                    "labels", f"lie in 0 … {classes - 1}", labels, got=f"{given.tolist()}"
+                )
             target = trace.input("dataset", "labels", (), "int32")
             self._arrays["labels"] = given.astype(np.int32)
             return nn_losses.cross_entropy(judged, target, smoothing).index

@@ -37,6 +37,7 @@ from isoconv.train.run import Run
 from isoconv.wording import setting
 
 __all__ = ["class_number", "explain", "explain_in", "labels_of", "pictures"]
+__public__ = {"isoconv": ["explain"]}
 
 
 def explain(

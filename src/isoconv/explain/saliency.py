@@ -29,6 +29,7 @@ from isoconv.nn import Module
 from isoconv.train.run import Run
 
 __all__ = ["cams", "grad_cam", "input_gradient", "map_layers", "occlusion", "usual_layer"]
+__public__ = {"isoconv": ["grad_cam", "input_gradient", "occlusion"]}
 
 PATCHES = 8
 """A patch's side is this part of the picture's, unless another one is asked for."""

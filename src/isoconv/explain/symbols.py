@@ -48,6 +48,7 @@ __all__ = [
     "notes_order",
     "total",
 ]
+__public__ = {"isoconv.symbols": ["conv", "conv_transpose"]}
 
 Order: TypeAlias = Literal["notes", "engine"]
 

@@ -37,6 +37,7 @@ from isoconv.ops import WindowGeometry
 from isoconv.wording import either, named
 
 __all__ = ["EXAMPLE", "avg_pool", "global_avg_pool", "max_pool"]
+__public__ = {"isoconv.symbols": ["avg_pool", "global_avg_pool", "max_pool"]}
 
 EXAMPLE = ((1.0, 5.0, 4.0), (9.0, 2.0, 1.0), (6.0, 3.0, 2.0))
 """The input of which the worked examples of pooling speak."""

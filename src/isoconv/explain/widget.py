@@ -18,6 +18,7 @@ from isoconv.explain.standalone import ENTRIES, SHEETS, page_of
 from isoconv.explain.subject import Subject
 
 __all__ = ["Frame", "explore", "widget_of"]
+__public__ = {"isoconv": ["explore"]}
 
 
 def explore(

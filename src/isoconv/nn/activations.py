@@ -27,6 +27,7 @@ __all__ = [
     "softmax",
     "tanh",
 ]
+__public__ = {"isoconv.nn": ["[A-Z]*"], "isoconv.nn.functional": ["[a-z]*"]}
 
 
 def relu(x: Tensor) -> Tensor:
@@ -156,7 +157,24 @@ def log_softmax(x: Tensor) -> Tensor:
 
 
 class ReLU(Module):
-    """`relu` as a layer: ``max(x, 0)``."""
+    """`relu` as a layer: ``max(x, 0)``.
+
+    Input shape:
+        ``(...)``, any shape, float32.
+
+    Output shape:
+        ``(...)``, the same.
+
+    Source:
+        Nair and Hinton 2010, "Rectified linear units improve restricted Boltzmann machines".
+
+    Example:
+        >>> import numpy as np
+        >>> from isoconv import nn
+        >>> layer = nn.ReLU().build((3,))
+        >>> layer.predict(np.array([[-1, 0, 2]], np.float32), finish="none")
+        array([[0., 0., 2.]], dtype=float32)
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape."""
@@ -165,13 +183,29 @@ class ReLU(Module):
 
 @dataclass(eq=False, repr=False)
 class LeakyReLU(Module):
-    """`leaky_relu` as a layer.
+    """`leaky_relu` as a layer: ``x`` where x > 0, else ``slope · x``.
 
     Args:
         slope: factor below zero, a finite number of float32.
 
+    Input shape:
+        ``(...)``, any shape, float32.
+
+    Output shape:
+        ``(...)``, the same.
+
+    Source:
+        Maas et al. 2013, "Rectifier nonlinearities improve neural network acoustic models".
+
     Raises:
         ArgumentError: a slope that is none.
+
+    Example:
+        >>> import numpy as np
+        >>> from isoconv import nn
+        >>> layer = nn.LeakyReLU(slope=0.25).build((3,))
+        >>> layer.predict(np.array([[-1, 0, 2]], np.float32), finish="none")
+        array([[-0.25,  0.  ,  2.  ]], dtype=float32)
     """
 
     slope: float = 0.01
@@ -185,7 +219,24 @@ class LeakyReLU(Module):
 
 
 class Sigmoid(Module):
-    """`sigmoid` as a layer: ``1 / (1 + exp(-x))``."""
+    """`sigmoid` as a layer: ``1 / (1 + exp(-x))``.
+
+    Input shape:
+        ``(...)``, any shape, float32.
+
+    Output shape:
+        ``(...)``, the same.
+
+    Source:
+        Rumelhart et al. 1986, "Learning representations by back-propagating errors".
+
+    Example:
+        >>> import numpy as np
+        >>> from isoconv import nn
+        >>> layer = nn.Sigmoid().build((3,))
+        >>> layer.predict(np.array([[-2, 0, 2]], np.float32), finish="none")
+        array([[0.11920292, 0.5       , 0.8807971 ]], dtype=float32)
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape."""
@@ -193,7 +244,24 @@ class Sigmoid(Module):
 
 
 class Tanh(Module):
-    """`tanh` as a layer."""
+    """`tanh` as a layer: ``(exp(x) - exp(-x)) / (exp(x) + exp(-x))``.
+
+    Input shape:
+        ``(...)``, any shape, float32.
+
+    Output shape:
+        ``(...)``, the same.
+
+    Source:
+        LeCun et al. 1998, "Efficient BackProp", without its scaling.
+
+    Example:
+        >>> import numpy as np
+        >>> from isoconv import nn
+        >>> layer = nn.Tanh().build((3,))
+        >>> layer.predict(np.array([[-1, 0, 1]], np.float32), finish="none")
+        array([[-0.7615942,  0.       ,  0.7615942]], dtype=float32)
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape."""
@@ -201,7 +269,24 @@ class Tanh(Module):
 
 
 class GELU(Module):
-    """`gelu` as a layer: ``x/2 · (1 + erf(x / √2))``."""
+    """`gelu` as a layer: ``x/2 · (1 + erf(x / √2))``.
+
+    Input shape:
+        ``(...)``, any shape, float32.
+
+    Output shape:
+        ``(...)``, the same.
+
+    Source:
+        Hendrycks and Gimpel 2016, "Gaussian error linear units (GELUs)".
+
+    Example:
+        >>> import numpy as np
+        >>> from isoconv import nn
+        >>> layer = nn.GELU().build((3,))
+        >>> layer.predict(np.array([[-1, 0, 1]], np.float32), finish="none")
+        array([[-0.15865526,  0.        ,  0.8413448 ]], dtype=float32)
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape."""
@@ -209,7 +294,25 @@ class GELU(Module):
 
 
 class SiLU(Module):
-    """`silu` as a layer: ``x · sigmoid(x)``."""
+    """`silu` as a layer: ``x · sigmoid(x)``.
+
+    Input shape:
+        ``(...)``, any shape, float32.
+
+    Output shape:
+        ``(...)``, the same.
+
+    Source:
+        Elfwing et al. 2017, "Sigmoid-weighted linear units for neural network function
+        approximation in reinforcement learning".
+
+    Example:
+        >>> import numpy as np
+        >>> from isoconv import nn
+        >>> layer = nn.SiLU().build((3,))
+        >>> layer.predict(np.array([[-1, 0, 1]], np.float32), finish="none")
+        array([[-0.26894143,  0.        ,  0.7310586 ]], dtype=float32)
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape."""
@@ -217,9 +320,25 @@ class SiLU(Module):
 
 
 class Softmax(Module):
-    """`softmax` over the last axis as a layer.
+    """`softmax` over the last axis as a layer: ``exp(x_k) / Σ_j exp(x_j)``.
 
     A network that is trained with cross-entropy ends in logits, not in this layer.
+
+    Input shape:
+        ``(..., K)``, float32: K classes.
+
+    Output shape:
+        ``(..., K)``; each row adds up to 1 but for rounding.
+
+    Source:
+        Bridle 1990, "Probabilistic interpretation of feedforward classification network outputs".
+
+    Example:
+        >>> import numpy as np
+        >>> from isoconv import nn
+        >>> layer = nn.Softmax().build((3,))
+        >>> layer.predict(np.array([[0, 0, 1]], np.float32), finish="none")
+        array([[0.21194156, 0.21194156, 0.57611686]], dtype=float32)
     """
 
     def forward(self, x: Tensor) -> Tensor:

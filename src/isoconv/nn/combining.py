@@ -12,6 +12,7 @@ from isoconv.nn.shaping import concatenate
 from isoconv.nn.tensor import Tensor, check_tensors
 
 __all__ = ["Add", "Concatenate", "Multiply", "Residual", "Sequential"]
+__public__ = {"isoconv.nn": ["[A-Z]*"]}
 
 
 class Sequential(Module):
@@ -19,6 +20,15 @@ class Sequential(Module):
 
     Args:
         *steps: modules, or functions from a tensor to a tensor.
+
+    Input shape:
+        ``(...)``, what the first step takes.
+
+    Output shape:
+        What the last step gives.
+
+    Source:
+        No formula: the steps compute.
 
     Raises:
         ArgumentError: a step that cannot be called, or is a class.
@@ -71,14 +81,26 @@ class Sequential(Module):
 class Add(Module):
     """The sum of several values of one shape, added from the left.
 
+    Input shape:
+        ``(...)`` each, any shape, float32.
+
+    Output shape:
+        ``(...)``, the same.
+
+    Source:
+        He et al. 2015, "Deep residual learning for image recognition".
+
+    Raises:
+        ShapeError: when traced: shapes that differ.
+
     Example:
         >>> from isoconv import nn
-        >>> class Twice(nn.Module):
+        >>> class Joined(nn.Module):
         ...     def __init__(self):
         ...         self.join = nn.Add()
         ...     def forward(self, x):
         ...         return self.join(x, x)
-        >>> Twice().summary((8, 8, 3)).rows[0].output
+        >>> Joined().summary((8, 8, 3)).rows[0].output
         (8, 8, 3)
     """
 
@@ -94,8 +116,29 @@ class Add(Module):
 class Multiply(Module):
     """The product of several values, multiplied from the left.
 
-    Shapes are equal, or one is that of the channels alone: ``(H, W, C)`` and ``(C,)``, as in
-    squeeze-and-excitation (Hu et al. 2017).
+    Shapes are equal, or one is that of the channels alone, as in squeeze-and-excitation.
+
+    Input shape:
+        ``(..., C)`` each, float32; some may be ``(C,)``.
+
+    Output shape:
+        ``(..., C)``.
+
+    Source:
+        Hu et al. 2017, "Squeeze-and-excitation networks".
+
+    Raises:
+        ShapeError: when traced: shapes of another kind.
+
+    Example:
+        >>> from isoconv import nn
+        >>> class Joined(nn.Module):
+        ...     def __init__(self):
+        ...         self.join = nn.Multiply()
+        ...     def forward(self, x):
+        ...         return self.join(x, nn.functional.global_avg_pool(x))
+        >>> Joined().summary((8, 8, 3)).rows[0].output
+        (8, 8, 3)
     """
 
     def forward(self, *parts: Tensor) -> Tensor:
@@ -108,7 +151,30 @@ class Multiply(Module):
 
 
 class Concatenate(Module):
-    """`concatenate` as a layer: values side by side on the channels."""
+    """`concatenate` as a layer: values side by side on the channels.
+
+    Input shape:
+        ``(..., C_i)`` each, float32; other axes are equal.
+
+    Output shape:
+        ``(..., Σ C_i)``.
+
+    Source:
+        Szegedy et al. 2014, "Going deeper with convolutions".
+
+    Raises:
+        ShapeError: when traced: other axes differ.
+
+    Example:
+        >>> from isoconv import nn
+        >>> class Joined(nn.Module):
+        ...     def __init__(self):
+        ...         self.join = nn.Concatenate()
+        ...     def forward(self, x):
+        ...         return self.join(x, x)
+        >>> Joined().summary((8, 8, 3)).rows[0].output
+        (8, 8, 6)
+    """
 
     def forward(self, *parts: Tensor) -> Tensor:
         """Tensors ``(spatial..., C_i)`` to ``(spatial..., Σ C_i)``."""
@@ -119,11 +185,18 @@ class Concatenate(Module):
 class Residual(Module):
     """``body(x) + shortcut(x)``; without a shortcut, ``body(x) + x``.
 
-    He et al. 2015, "Deep residual learning for image recognition".
-
     Args:
         body: what is learned beside the identity.
         shortcut: brings x to the shape of the body's result where it differs; None for identity.
+
+    Input shape:
+        ``(...)``, what the body takes, float32.
+
+    Output shape:
+        What the body gives.
+
+    Source:
+        He et al. 2015, "Deep residual learning for image recognition".
 
     Raises:
         ArgumentError: a body or a shortcut that is neither a module nor a function.

@@ -26,7 +26,7 @@ from isoconv.checks import (
 from isoconv.data.pictures import PictureFiles, check_no_paths
 from isoconv.data.reading import Reading
 from isoconv.data.scaling import scaled
-from isoconv.errors import ArgumentError, DataError, DataWarning, DTypeError, ShapeError
+from isoconv.errors import ArgumentError, DataError, DataWarning, DTypeError, ShapeError, as_given
 from isoconv.graph.ir import DType, Graph
 from isoconv.graph.operation import Array
 from isoconv.nn.ready import (
@@ -141,7 +141,8 @@ def checked_images(model: Module, images: Array, scale: float | None = None) -> 
         raise _not_built(model)
     if type(images) is not np.ndarray:
         check_no_paths(images)
-        images = check_array("images", images)
+        with as_given(images=images):
+            return checked_images(model, check_array("images", images), scale)
     if images.shape[1:] != shape and images.shape[1:] == shape[:-1] and shape[-1] == 1:
         images = images[..., None]
     if images.shape[1:] != shape:
@@ -172,7 +173,8 @@ def checked_images(model: Module, images: Array, scale: float | None = None) -> 
         if not (isfinite(low) and isfinite(high)):
             finite = np.isfinite(images).reshape(len(images), -1).all(axis=1)
             first = int(np.argmin(finite))
-            raise DataError(f"images must be finite; image {first} holds NaN or infinity")
+            text = f"images must be finite; image {first} holds NaN or infinity"
+            raise DataError(text, argument="images", value=images, row=first)
         if trained is not None and scale != 1:
             if trained.dtype != "float32" and scale is None:
                 raise _other_dtype(images, trained)
@@ -218,7 +220,9 @@ def _other_dtype(images: Array, trained: TrainedOn) -> DTypeError:
         values = str(images.dtype)
     return DTypeError(
         f"images must be {trained.dtype}, as those that the model was trained on; got {values}: "
-        f"{hint}"
+        f"{hint}",
+        argument="images",
+        value=images,
     )
 
 

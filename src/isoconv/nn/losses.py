@@ -10,6 +10,7 @@ from isoconv.nn.tensor import Tensor, apply, check_tensors
 from isoconv.ops import CountAttrs, CrossEntropy, Sum
 
 __all__ = ["bce_with_logits", "cross_entropy", "mse"]
+__public__ = {"isoconv.nn.functional": ["*"]}
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:

@@ -26,6 +26,7 @@ from isoconv.nn.trace import trace_model
 from isoconv.run.fixed import fixed_copy
 
 __all__ = ["Module"]
+__public__ = {"isoconv.nn": ["Module"]}
 
 
 class Module(Described, Carded, card=module_card):

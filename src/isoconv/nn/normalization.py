@@ -13,6 +13,7 @@ from isoconv.ops import BatchNorm as BatchNormAttrs
 from isoconv.ops import CountAttrs, Epsilon, Sum
 
 __all__ = ["BatchNorm", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "batch_norm", "moments"]
+__public__ = {"isoconv.nn": ["[A-Z]*"], "isoconv.nn.functional": ["[a-z]*"]}
 
 
 def moments(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -101,13 +102,20 @@ class BatchNorm(Module):
     of the shard's images and positions; ``running_mean`` and ``running_var`` follow them with
     ``new = (1 - momentum) · old + momentum · s``, where ``s`` is the average of the shards'
     statistics, weighted by their images. (The variance is the plain one, divided by m.) In
-    inference the running ones are used. Ioffe and Szegedy 2015, "Batch normalization".
-
-    Input and output ``(C,)``, ``(L, C)``, ``(H, W, C)`` or ``(D, H, W, C)``.
+    inference the running ones are used.
 
     Args:
         eps: added to the variance.
         momentum: share of the newest statistics in the running ones.
+
+    Input shape:
+        ``(..., C)``, float32.
+
+    Output shape:
+        ``(..., C)``, the same.
+
+    Source:
+        Ioffe and Szegedy 2015, "Batch normalization: accelerating deep network training".
 
     Raises:
         ShapeError: when traced: an input without channels.

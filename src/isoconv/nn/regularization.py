@@ -10,6 +10,7 @@ from isoconv.nn.tensor import Tensor, check_tensors
 from isoconv.ops import Dropout as DropoutAttrs
 
 __all__ = ["Dropout", "dropout"]
+__public__ = {"isoconv.nn": ["[A-Z]*"], "isoconv.nn.functional": ["[a-z]*"]}
 
 
 def dropout(x: Tensor, rate: float = 0.5) -> Tensor:
@@ -48,6 +49,18 @@ class Dropout(Module):
 
     Args:
         rate: probability of dropping an element, from 0 to below 1.
+
+    Input shape:
+        ``(...)``, any shape, float32.
+
+    Output shape:
+        ``(...)``, the same.
+
+    Source:
+        Srivastava et al. 2014, "Dropout: a simple way to prevent neural networks from overfitting".
+
+    Raises:
+        ArgumentError: when traced: a rate outside its range.
 
     Example:
         >>> from isoconv import nn

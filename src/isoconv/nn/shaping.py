@@ -21,6 +21,7 @@ __all__ = [
     "slice_channels",
     "zero_pad",
 ]
+__public__ = {"isoconv.nn": ["[A-Z]*"], "isoconv.nn.functional": ["[a-z]*"]}
 
 
 def flatten(x: Tensor) -> Tensor:
@@ -115,7 +116,22 @@ def slice_channels(x: Tensor, start: int, stop: int) -> Tensor:
 
 
 class Flatten(Module):
-    """`flatten` as a layer: ``(H, W, C)`` to ``(H · W · C,)``."""
+    """`flatten` as a layer: all elements of an image in row-major order (channels fastest).
+
+    Input shape:
+        ``(..., C)``, any shape, float32.
+
+    Output shape:
+        ``(... · C,)``: one axis of all elements.
+
+    Source:
+        No formula: values are moved, none is computed.
+
+    Example:
+        >>> from isoconv import nn
+        >>> nn.Flatten().summary((8, 8, 3)).rows[0].output
+        (192,)
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape."""
@@ -135,7 +151,22 @@ class _ZeroPad(Module):
 
 
 class ZeroPad1d(_ZeroPad):
-    """`zero_pad` of ``(L, C)`` as a layer; see `ZeroPad2d`."""
+    """`zero_pad` of ``(L, C)`` as a layer; see `ZeroPad2d`.
+
+    Input shape:
+        ``(L, C)``, float32.
+
+    Output shape:
+        ``(L', C)``, ``L' = before + L + after``.
+
+    Source:
+        No formula: values are moved, none is computed.
+
+    Example:
+        >>> from isoconv import nn
+        >>> nn.ZeroPad1d(2).summary((28, 3)).rows[0].output
+        (32, 3)
+    """
 
     rank = 1
 
@@ -145,6 +176,18 @@ class ZeroPad2d(_ZeroPad):
 
     Args:
         padding: zeros: one number, one per axis, or a pair (before, after) per axis.
+
+    Input shape:
+        ``(H, W, C)``, float32.
+
+    Output shape:
+        ``(H', W', C)``, ``H' = before + H + after``.
+
+    Source:
+        No formula: values are moved, none is computed.
+
+    Raises:
+        ArgumentError: when traced: a negative padding or the wrong number of entries.
 
     Example:
         >>> from isoconv import nn
@@ -156,6 +199,21 @@ class ZeroPad2d(_ZeroPad):
 
 
 class ZeroPad3d(_ZeroPad):
-    """`zero_pad` of ``(D, H, W, C)`` as a layer; see `ZeroPad2d`."""
+    """`zero_pad` of ``(D, H, W, C)`` as a layer; see `ZeroPad2d`.
+
+    Input shape:
+        ``(D, H, W, C)``, float32.
+
+    Output shape:
+        ``(D', H', W', C)``, ``D' = before + D + after``.
+
+    Source:
+        No formula: values are moved, none is computed.
+
+    Example:
+        >>> from isoconv import nn
+        >>> nn.ZeroPad3d(2).summary((8, 8, 8, 3)).rows[0].output
+        (12, 12, 12, 3)
+    """
 
     rank = 3

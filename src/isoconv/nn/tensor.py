@@ -7,7 +7,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from isoconv.checks import plain, shown, whole
-from isoconv.errors import ArgumentError, ShapeError
+from isoconv.errors import ArgumentError, ShapeError, as_given
 from isoconv.graph.ir import DType
 from isoconv.ops import Constant, Shape
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from isoconv.nn.trace import Trace
 
 __all__ = ["Tensor", "apply", "check_tensors", "raised"]
+__public__ = {"isoconv.nn": ["Tensor"]}
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -194,7 +195,8 @@ def apply(op: str, *, attrs: Any = None, **inputs: Tensor) -> Tensor:
     """
     check_tensors(op, **inputs)
     tensors = tuple(inputs.values())
-    return tensors[0].trace.add(op, *tensors, attrs=attrs)
+    with as_given(**inputs):
+        return tensors[0].trace.add(op, *tensors, attrs=attrs)
 
 
 def check_tensors(reader: str, /, **values: object) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from isoconv.nn.module import Module
 
 __all__ = ["Call", "Initializer", "ParameterSpec", "StateSpec", "Trace", "Traced", "trace_model"]
+__public__ = {"isoconv.nn": ["ParameterSpec", "StateSpec", "Trace", "Traced", "trace_model"]}
 
 Initializer = Literal["he_uniform", "zeros", "ones"]
 INITIALIZERS = ("he_uniform", "zeros", "ones")
@@ -446,7 +447,8 @@ def trace_model(
     _check_module("model", model)
     trace = Trace(model, training=training, dtype=dtype)
     if not check_shape("input_shape", input_shape):
-        raise refusal("input_shape", "have at least one axis, that of channels", (), ShapeError)
+        rule = "have at least one axis, that of channels"
+        raise refusal("input_shape", rule, input_shape, ShapeError, "()")
     images = trace.images(input_shape)
     output = model(images)
     return Traced(

@@ -38,7 +38,12 @@ def in_operation(error: Kind, op: str, **specs: TensorSpec) -> Kind:
         **specs: the inputs by their argument names.
     """
     received = ", ".join(f"{name} {spec}" for name, spec in specs.items())
-    return error.within(op, f"; got {received}", operation=op, inputs=specs)
+    error.within(op, f"; got {received}", operation=op, inputs=specs)
+    if len(specs) == 1:
+        # There is one input alone that can be wrong.
+        ((name, spec),) = specs.items()
+        error.within(argument=name, value=spec)
+    return error
 
 
 def shape_error(op: str, rule: str, **specs: TensorSpec) -> ShapeError:

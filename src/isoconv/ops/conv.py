@@ -35,6 +35,7 @@ from isoconv.ops.reach import convolved
 from isoconv.ops.window import at, covered, kernel_positions, met_by, offsets, read, take
 
 __all__ = ["ConvGradInput"]
+__public__ = {"isoconv.ops": ["[A-Z]*"]}
 
 Flows = tuple[int | None, ...]
 

@@ -21,6 +21,7 @@ from isoconv.ops.check import (
 )
 
 __all__ = ["Dropout"]
+__public__ = {"isoconv.ops": ["[A-Z]*"]}
 
 Flows = tuple[int | None, ...]
 

@@ -22,6 +22,7 @@ from isoconv.ops.check import FLOATS, require_constants, require_float, shape_er
 from isoconv.ops.reduce import fits, reduce_like
 
 __all__ = ["Constant", "Convert", "register_unary"]
+__public__ = {"isoconv.ops": ["[A-Z]*"]}
 
 Flows = tuple[int | None, ...]
 

@@ -29,6 +29,7 @@ from isoconv.ops.window import (
 )
 
 __all__ = ["AvgPool", "AvgPoolGrad"]
+__public__ = {"isoconv.ops": ["[A-Z]*"]}
 
 Flows = tuple[int | None, ...]
 

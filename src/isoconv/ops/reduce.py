@@ -21,6 +21,7 @@ from isoconv.ops.check import require_float, require_unbatched, shape_error
 from isoconv.ops.shape import Shape
 
 __all__ = ["Broadcast", "CountAttrs", "Sum", "fits", "reduce_like"]
+__public__ = {"isoconv.ops": ["[A-Z]*"]}
 
 Flows = tuple[int | None, ...]
 

@@ -27,6 +27,7 @@ from isoconv.graph.terms import (
 from isoconv.ops.check import require_batched, require_dtype, require_float, shape_error
 
 __all__ = ["CrossEntropy", "Hits"]
+__public__ = {"isoconv.ops": ["[A-Z]*"]}
 
 Flows = tuple[int | None, ...]
 

@@ -33,6 +33,7 @@ from isoconv.ops.winograd_direct import convolution, input_gradient, weight_grad
 from isoconv.ops.winograd_product import PLACES
 
 __all__ = ["WinogradOutput", "WinogradPatches"]
+__public__ = {"isoconv.ops": ["[A-Z]*"]}
 
 Flows = tuple[int | None, ...]
 Lines = Sequence[Any]

@@ -224,7 +224,7 @@ class Predictor:
     def _checked_datasets(self, datasets: Mapping[str, Array]) -> dict[str, Array]:
         found: dict[str, Array] = {}
         for name, spec in self._rows.items():
-            array = np.ascontiguousarray(_given(datasets, name))
+            array = np.ascontiguousarray(_given("datasets", datasets, name))
             if array.shape[1:] != spec.shape:
                 raise ShapeError(
                     f"{name!r} must have shape (N, {', '.join(map(str, spec.shape))}); "
@@ -249,7 +249,7 @@ class Predictor:
             return
         loaded: dict[str, Array] = {}
         for name, spec in self._weights.items():
-            given = _given(weights, name)
+            given = _given("weights", weights, name)
             if np.shape(given) != spec.shape:
                 raise ShapeError(f"{name!r} must have shape {spec.shape}; got {np.shape(given)}")
             loaded[name] = np.asarray(given, spec.dtype, order="C")
@@ -389,7 +389,8 @@ class _Scripts:
                 script.move(region, name, address)
 
 
-def _given(arrays: Mapping[str, Array], name: str) -> Array:
+def _given(argument: str, arrays: Mapping[str, Array], name: str) -> Array:
     if name not in arrays:
-        raise ArgumentError(f"every input needs an array: {name!r} is missing")
+        text = f"every input needs an array: {name!r} is missing"
+        raise ArgumentError(text, argument=f"{argument}[{name!r}]")
     return arrays[name]

@@ -319,7 +319,7 @@ class TrainingEngine:
         images = self._images_of(step, step)
         count = self._shards_of(images)
         if not 0 <= shards.start < shards.stop <= count or shards.step != 1:
-            raise ArgumentError(f"shards must be neighbours from 0 to {count - 1}; got {shards}")
+            raise refusal("shards", f"be neighbours from 0 to {count - 1}", shards)
         with self._team.whole_turn():
             scripts = self._scripts_for(images, shards, updates=False)
             self._run(scripts, step, images)
@@ -343,10 +343,8 @@ class TrainingEngine:
         """
         images = self._images_of(step, step)
         if total.shape != (self.plan.sums.size,) or total.dtype != np.float32:
-            raise ShapeError(
-                f"the total must be float32 of shape ({self.plan.sums.size},); got {total.dtype} "
-                f"{total.shape}"
-            )
+            rule = f"be float32 of shape ({self.plan.sums.size},)"
+            raise refusal("total", rule, total, ShapeError, got=f"{total.dtype} {total.shape}")
         with self._team.whole_turn():
             self._memory.sums(_TOTAL)[...] = total
             self._run(self._scripts_for(images, range(0), updates=True), step, images, hyper[None])

@@ -29,6 +29,7 @@ __all__ = [
     "kept_epoch",
     "watched_metric",
 ]
+__public__ = {"isoconv": ["EarlyStopping"], "isoconv.train": ["Callback", "EarlyStopping"]}
 
 Row = Mapping[str, Any]
 

@@ -46,6 +46,7 @@ from isoconv.train.stand import Stand, check_content
 from isoconv.train.state import Checkpoint, check_model, flat, from_flat
 
 __all__ = ["FORMAT", "RunFolder"]
+__public__ = {"isoconv.train": ["RunFolder"]}
 
 Array = NDArray[Any]
 

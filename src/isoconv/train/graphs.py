@@ -44,6 +44,7 @@ __all__ = [
     "build_step",
     "targets_for",
 ]
+__public__ = {"isoconv.train": ["Loss", "Normalisation", "Preparation"]}
 
 Array = NDArray[Any]
 LossName = Literal["cross_entropy", "mse", "bce"]

@@ -14,6 +14,7 @@ from isoconv.checks import check_count, check_kind, check_number, settle
 from isoconv.errors import ArgumentError
 
 __all__ = ["Constant", "Cosine", "OneCycle", "Schedule", "Step", "WarmUp"]
+__public__ = {"isoconv.schedule": ["Constant", "Cosine", "OneCycle", "Step", "WarmUp"]}
 
 _MOST = 2**53
 """Steps of a run that float64 still tells apart."""
@@ -187,8 +188,8 @@ class WarmUp:
             raise ArgumentError(
                 "a warm-up lasts either epochs or steps; "
                 f"got epochs={self.epochs!r}, steps={self.steps!r}",
-                argument="epochs",
-                value=self.epochs,
+                argument="epochs" if self.epochs is None else "steps",
+                value=self.epochs if self.epochs is None else self.steps,
             )
         if self.epochs is not None:
             settle(self, epochs=check_number("epochs", self.epochs, above=0))

@@ -20,6 +20,7 @@ from isoconv.train.words import doubt_of_best
 from isoconv.wording import offered, setting
 
 __all__ = ["load"]
+__public__ = {"isoconv": ["load"], "isoconv.train": ["load"]}
 
 
 def load(

@@ -16,7 +16,7 @@ from isoconv.checks import check_kind, check_mapping, refusal, shown
 from isoconv.data import Dataset
 from isoconv.data.classes import in_classes
 from isoconv.data.dataset import dataset_of
-from isoconv.errors import ArgumentError, DataError, about
+from isoconv.errors import ArgumentError, DataError, about, as_given
 from isoconv.nn import Module
 from isoconv.nn.inference import checked_images
 from isoconv.nn.snapshot import whole
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = ["Evaluation", "Evaluator", "as_dataset", "evaluate", "normalisation_of"]
+__public__ = {"isoconv": ["evaluate"], "isoconv.train": ["Evaluation", "Evaluator", "evaluate"]}
 
 Array = NDArray[Any]
 Data = Dataset | tuple[Any, Any]
@@ -135,11 +136,9 @@ class Evaluator:
         check_mapping("weights", weights)
         check_images(data, self._preparation)
         labels = targets_for(data, self.loss, self.output)
-        with about("weights", weights):
-            results = self._predictor.run(
-                {**weights, **self._preparation.constants},
-                {"images": data.images, "labels": labels},
-            )
+        results = self._predictor.run(
+            {**weights, **self._preparation.constants}, {"images": data.images, "labels": labels}
+        )
         metrics = {
             name: _mean(results[name]) if name in results else None for name in ("top1", "top5")
         }
@@ -215,16 +214,16 @@ def evaluate(
         # All of one model, whatever other threads load meanwhile.
         weights, shape = model.weights, tuple(model.input_shape)
         dataset = in_classes(given, model.class_names, "the model")
-        with about("data", data):
+        with as_given({"images": "data"}, data=data):
             images = checked_images(model, dataset.images, scale)
         constants = normalisation_of(model) if normalisation is None else normalisation
     if images is not dataset.images:
         dataset = replace(dataset, images=images)
     dtype = "uint8" if dataset.images.dtype == np.uint8 else "float32"
     preparation = Preparation(shape, dtype, constants)  # type: ignore[arg-type]
-    evaluator = Evaluator(
-        model, preparation, Loss(loss, label_smoothing), threads=threads, target=target
-    )
+    with as_given({"name": "loss"}):
+        judged_by = Loss(loss, label_smoothing)
+    evaluator = Evaluator(model, preparation, judged_by, threads=threads, target=target)
     with evaluator:
         return evaluator.run(weights, dataset)
 

@@ -22,6 +22,7 @@ from isoconv.ops import Constant
 from isoconv.wording import named, setting
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
+__public__ = {"isoconv.optim": ["SGD", "Adam", "AdamW"], "isoconv.train": ["optim"]}
 
 _single = functools.partial(check_number, most=LARGEST_SINGLE)
 

@@ -35,6 +35,7 @@ from isoconv.train.stand import check_format
 from isoconv.train.stretches import Stretches
 
 __all__ = ["Receipt", "receipt_digest"]
+__public__ = {"isoconv.train": ["Receipt"]}
 
 
 def receipt_digest(content: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from isoconv.train.learning_rate import OneCycle, Schedule
 from isoconv.train.optim import AdamW, Optimizer
 
 __all__ = ["MODEL", "RULES", "Recipe", "in_words", "shard_size_for"]
+__public__ = {"isoconv.train": ["Recipe"]}
 
 MODEL = "small_resnet"
 """The ready model that is trained when none is named."""

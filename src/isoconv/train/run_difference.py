@@ -18,6 +18,7 @@ from isoconv.train.receipt import Receipt
 from isoconv.wording import either
 
 __all__ = ["Outcome", "RunDifference", "diff"]
+__public__ = {"isoconv.train": ["*"]}
 
 # What decides the results, in the order in which it comes into play.
 _HEAD = ("arithmetic", "settings", "data", "samples_sha256", "record", "start", "model")

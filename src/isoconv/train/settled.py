@@ -231,7 +231,7 @@ def checked_executor(value: object) -> ExecutorFactory:
         ArgumentError: it cannot be called.
     """
     if not callable(value):
-        rule = "be called with a step and its data and give what runs the steps, as TrainingEngine"
+        rule = "make what runs the steps when it is called, as TrainingEngine does"
         raise refusal("executor", rule, value)
     return cast(ExecutorFactory, value)
 

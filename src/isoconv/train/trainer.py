@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = ["Trainer"]
+__public__ = {"isoconv": ["Trainer"], "isoconv.train": ["Trainer"]}
 
 OPTIONS = (
     "threads", "target", "executor", "callbacks", "progress", "keep_checkpoints", "save_every",
@@ -137,7 +138,8 @@ class Trainer(Carded, card=trainer_card):
         self.given_model = checked_model(model)
         self.optimizer = optimizer
         self.schedule = schedule
-        self.loss = Loss(loss, label_smoothing)
+        with as_given({"name": "loss"}):
+            self.loss = Loss(loss, label_smoothing)
         self.batch_size = None if batch_size is None else check_count("batch_size", batch_size)
         self.shard_size = None if shard_size is None else check_count("shard_size", shard_size)
         self.augmentation = checked_augmentation(augmentation)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = ["Verification", "verify"]
+__public__ = {"isoconv.train": ["*"]}
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from isoconv.nn.settings import image_shape
 from isoconv.nn.shaping import Flatten
 
 __all__ = ["lenet5"]
+__public__ = {"isoconv.nn.models": ["*"]}
 
 
 def lenet5(classes: int = 10, input_shape: tuple[int, ...] | None = None) -> Sequential:

@@ -6,14 +6,15 @@ from isoconv.checks import LARGEST, check_count
 from isoconv.nn.activations import ReLU
 from isoconv.nn.combining import Residual, Sequential
 from isoconv.nn.convolution import Conv2d, DepthwiseConv2d
+from isoconv.nn.global_pooling import GlobalAvgPool2d
 from isoconv.nn.linear import Linear
 from isoconv.nn.module import Module
 from isoconv.nn.normalization import BatchNorm2d
-from isoconv.nn.pooling import GlobalAvgPool2d
 from isoconv.nn.regularization import Dropout
 from isoconv.nn.settings import image_shape
 
 __all__ = ["mobilenetv2"]
+__public__ = {"isoconv.nn.models": ["*"]}
 
 SMALL = 64
 """Up to this side images are taken for small ones, such as CIFAR's."""

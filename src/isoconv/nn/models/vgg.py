@@ -6,15 +6,17 @@ from isoconv.checks import LARGEST, check_count
 from isoconv.nn.activations import ReLU
 from isoconv.nn.combining import Sequential
 from isoconv.nn.convolution import Conv2d
+from isoconv.nn.global_pooling import GlobalAvgPool2d
 from isoconv.nn.linear import Linear
 from isoconv.nn.module import Module
 from isoconv.nn.normalization import BatchNorm2d
-from isoconv.nn.pooling import GlobalAvgPool2d, MaxPool2d
+from isoconv.nn.pooling import MaxPool2d
 from isoconv.nn.regularization import Dropout
 from isoconv.nn.settings import image_shape
 from isoconv.nn.shaping import Flatten
 
 __all__ = ["tinyvgg", "vgg11", "vgg11_winograd"]
+__public__ = {"isoconv.nn.models": ["*"]}
 
 VGG11 = ((64,), (128,), (256, 256), (512, 512), (512, 512))
 """Filters of the convolutions before each pooling (configuration A of the paper)."""
