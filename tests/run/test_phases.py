@@ -16,8 +16,8 @@ from tests.run.steps import (
     everything,
     make_step,
     rates,
+    train,
 )
-from tests.run.test_training import train
 
 from isoconv import nn
 from isoconv.errors import ArgumentError, ShapeError
