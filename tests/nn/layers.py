@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any
 
 from isoconv import nn
@@ -49,6 +49,11 @@ def public_layers(offered: Any = nn) -> dict[str, type[nn.Module]]:
     }
 
 
+def fields_of(kind: type[nn.Module]) -> tuple[Field[Any], ...]:
+    """The settings of a layer's class, as it declares them."""
+    return fields(kind) if is_dataclass(kind) else ()
+
+
 def takes_several(kind: type[nn.Module]) -> bool:
     """Whether a layer joins several tensors: no chain of layers leads to it."""
     kinds = [each.kind for each in inspect.signature(kind.forward).parameters.values()]
@@ -63,8 +68,8 @@ def layer_of(kind: type[nn.Module]) -> tuple[nn.Module, tuple[int, ...]]:
     """
     if kind.__name__ in LAYERS:
         return LAYERS[kind.__name__]
-    settings = {}
-    for field in fields(kind) if is_dataclass(kind) else ():
+    settings: dict[str, Any] = {}
+    for field in fields_of(kind):
         usual = field.default
         if usual is MISSING or not isinstance(usual, int | float):
             raise AssertionError(f"{kind.__name__} needs a place in LAYERS, for {field.name}")
