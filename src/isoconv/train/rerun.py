@@ -26,9 +26,9 @@ from isoconv.train.progress import reporter_for
 from isoconv.train.receipt import Receipt
 from isoconv.train.record import Recorder, tensors_of
 from isoconv.train.run import Interrupted, Run
+from isoconv.train.settings import TrainSettings, read_settings
 from isoconv.train.settled import settle
 from isoconv.train.state import Checkpoint
-from isoconv.train.trainer import Trainer
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -73,18 +73,12 @@ class Rerun:
         self._given = given
         self._free = free
         fresh = copy.deepcopy(model) if model is not None else model_in(receipt)
-        trainer = Trainer.from_settings(
-            fresh,
-            receipt.settings,
-            str(receipt.path),
-            threads=threads,
-            target=target,
-            progress=False,
-        )
-        # A trainer keeps the weights of a built model, so it is built anew here.
+        plain = read_settings(receipt.settings, str(receipt.path))
+        settings = TrainSettings(**plain, threads=threads, target=target, progress=False)
+        # A training goes on from the weights of a built model, so it is built anew here.
         with of_a_stranger(str(receipt.path)) if model is None else nullcontext():
-            fresh.build(given.train.image_shape, trainer.seed, fresh=True)
-        self._settled = settle(trainer, given.train, receipt.planned)
+            fresh.build(given.train.image_shape, settings.seed, fresh=True)
+        self._settled = settle(settings, fresh, given.train, receipt.planned)
         self._prepared = Prepared(self._settled, given, receipt.content["record"])
         self._described = self._prepared.describe(receipt.stretches, None, {})
         self._head = self._prepared.receipt_head(self._described)
