@@ -58,11 +58,6 @@ def public_layers(offered: Any = nn) -> dict[str, type[nn.Module]]:
     }
 
 
-def fields_of(kind: type[nn.Module]) -> tuple[Field[Any], ...]:
-    """The settings of a layer's class, as it declares them."""
-    return fields(kind) if is_dataclass(kind) else ()
-
-
 def takes_several(kind: type[nn.Module]) -> bool:
     """Whether a layer joins several tensors: no chain of layers leads to it."""
     kinds = [each.kind for each in inspect.signature(kind.forward).parameters.values()]

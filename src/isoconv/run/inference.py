@@ -117,7 +117,7 @@ class Predictor:
             fixed, arena=plan.arena, shard_size=shard_size, threads=self.threads,
             result=bytes_of(self._results.values()), limit=memory,
         )  # fmt: skip
-        self._binder = Binder(library, self.threads, [call.spec for call in calls], progress)
+        self._binder = Binder(library, self.threads, [call.kernel for call in calls], progress)
         self._team = self._binder.team
         weakref.finalize(self, self._team.retire)
         self._workspace = Workspace(plan, self.threads)

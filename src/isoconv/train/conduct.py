@@ -119,7 +119,7 @@ class Conduct:
             )
         self._model.load_weights(weights)
         try:
-            self._finish(ended)
+            self._conclude(ended)
         except KeyboardInterrupt as error:
             told = f"interrupted at the end; {way_on(self._folder)}"
             raise Interrupted(told, run, number_of(error)) from None
@@ -246,7 +246,7 @@ class Conduct:
             **self._machine,
         )
 
-    def _finish(self, ended: Mapping[str, Any] | None) -> None:
+    def _conclude(self, ended: Mapping[str, Any] | None) -> None:
         """Measure with the test part, write the final model and the result.
 
         Raises:
@@ -283,6 +283,6 @@ class Conduct:
         if folder is not None and (ended is None or not folder.metrics_file.exists()):
             folder.save_metrics(run.history)
         if self._recorder is not None:
-            self._recorder.finish(result)
+            self._recorder.end(result)
         if folder is not None:
             folder.describe(run.description)

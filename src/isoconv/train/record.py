@@ -175,7 +175,7 @@ class Recorder:
         self.within = [*self.within[-1:], within_of(checkpoint)]
         self._write()
 
-    def finish(self, final: Mapping[str, Any]) -> None:
+    def end(self, final: Mapping[str, Any]) -> None:
         """Record that the run came to its end.
 
         Args:
