@@ -5,12 +5,21 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any
 
 from isoconv import nn
 
-__all__ = ["LAYERS", "bind", "layer_of", "public_layers", "sections", "sized", "takes_several"]
+__all__ = [
+    "LAYERS",
+    "bind",
+    "layer_of",
+    "public_layers",
+    "sections",
+    "settings_of",
+    "sized",
+    "takes_several",
+]
 
 SHAPES = {0: (5,), 1: (9, 2), 2: (9, 8, 2), 3: (7, 6, 5, 2)}
 """Shapes of an image by the number of its spatial axes."""
@@ -55,6 +64,11 @@ def takes_several(kind: type[nn.Module]) -> bool:
     return inspect.Parameter.VAR_POSITIONAL in kinds
 
 
+def settings_of(kind: type[nn.Module]) -> tuple[Field[Any], ...]:
+    """A layer's settings; none of a class that is no dataclass."""
+    return fields(kind) if is_dataclass(kind) else ()
+
+
 def layer_of(kind: type[nn.Module]) -> tuple[nn.Module, tuple[int, ...]]:
     """A layer with no setting by default, and the shape of an image that it takes.
 
@@ -63,9 +77,9 @@ def layer_of(kind: type[nn.Module]) -> tuple[nn.Module, tuple[int, ...]]:
     """
     if kind.__name__ in LAYERS:
         return LAYERS[kind.__name__]
-    settings = {}
-    for field in fields(kind) if is_dataclass(kind) else ():
-        usual = field.default
+    settings: dict[str, Any] = {}
+    for field in settings_of(kind):
+        usual: Any = field.default
         if usual is MISSING or not isinstance(usual, int | float):
             raise AssertionError(f"{kind.__name__} needs a place in LAYERS, for {field.name}")
         changed = not usual if isinstance(usual, bool) else usual + 1

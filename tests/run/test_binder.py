@@ -98,7 +98,11 @@ def test_calls_run_where_their_buffers_are() -> None:
 @pytest.mark.parametrize(("threads", "parts"), [(1, 1), (2, 1), (2, 2)])
 def test_where_threads_meet(threads: int, parts: int) -> None:
     """After each kernel of a shard that is shared, but for halos; alone they meet nobody."""
-    specs = [HaloSpec("float32", (2, 2), 4, ((1, 1), (1, 1))), addition(4), addition(8)]
+    specs: list[Specification] = [
+        HaloSpec("float32", (2, 2), 4, ((1, 1), (1, 1))),
+        addition(4),
+        addition(8),
+    ]
     calls = [Call(spec, (GIVEN,) * spec.buffers, ()) for spec in specs]
     binder, listener = Binder(library_for(), threads, specs), Listener()
     with binder.observed(listener):

@@ -30,7 +30,7 @@ def call(name: str) -> Callable[[Any], Call]:
     function = getattr(ic, name)
     given, settings = CASES[name]
     arrays = [each.astype(np.float32) if isinstance(each, np.ndarray) else each for each in given]
-    named = dict(zip(inspect.signature(function).parameters, arrays, strict=False))
+    named: dict[str, Any] = dict(zip(inspect.signature(function).parameters, arrays, strict=False))
     return lambda _: Call(function, **named, **settings)
 
 

@@ -12,7 +12,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -368,7 +368,7 @@ class Predictor:
         """End the threads."""
         self._team.close()
 
-    def __enter__(self) -> Predictor:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -289,13 +289,8 @@ class ProfiledTraining(TrainingEngine):
             if not isfinite(loss):
                 raise TrainingError(f"a step that is profiled must have a finite loss; got {loss}")
 
-        rows = {
-            name: array.nbytes // len(array)
-            for (region, name), array in self._memory.items()
-            if region == "dataset"
-        }
         names = {id(call): "update" for call in self.plan.update}
-        clock = _Clock(self.threads, rows, names)
+        clock = _Clock(self.threads, self._memory.row_bytes(), names)
         with self._team.whole_turn():
             return clock.profile(self._binder, step, self._scripts.clear, turns, images)
 
