@@ -214,11 +214,11 @@ def test_in_the_middle_of_a_meeting() -> None:
     predictor, weights = predictor_for(network())
     data = {"images": IMAGES[:1]}
     expected = predictor.run(weights, data)["result"].tobytes()
-    parties = predictor._team._meetings[1]
+    arrived = predictor._team._meetings["arrived"]
     with held(predictor._team.turn):
-        parties[0] += 1
+        arrived[1] += 1
         found = in_child(lambda: predictor.run(weights, data))
-        parties[0] -= 1
+        arrived[1] -= 1
     assert found["result"].tobytes() == expected
     assert predictor.run(weights, data)["result"].tobytes() == expected
 

@@ -62,7 +62,7 @@ def test_interrupt_waits_for_woken_threads() -> None:
             team.run(scripts, 1)
         team._run = work
         team.run(scripts, 1)
-        assert team._meeting[:3].tolist() == [0, 4, 2]
+        assert team._meetings[0].tolist()[:3] == (0, 4, 2)
 
 
 @pytest.mark.parametrize("asleep", [True, False], ids=["asleep", "awake"])
@@ -122,13 +122,13 @@ def test_where_the_core_is_crowded_nobody_waits() -> None:
     with Team(3, library_for()) as team:
         counting = Counting(team)
         doors = team._doors._doors
-        doors[1:, 2] = 5
+        doors["late"][1:] = 5
         for left in range(4, -1, -1):
             assert counting.run(3, 1) == [1, 1, 1]
             deadline = time.monotonic() + 20
-            while not (doors[1:, 0] == ASLEEP).all():
+            while not (doors["flag"][1:] == ASLEEP).all():
                 assert time.monotonic() < deadline
-            assert doors[1:, 2].tolist() == [left, left]
+            assert doors["late"][1:].tolist() == [left, left]
 
 
 def test_prediction_from_another_thread() -> None:

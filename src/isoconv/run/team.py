@@ -22,8 +22,9 @@ from isoconv.compile.native.build import is_shared
 from isoconv.compile.native.cache import KernelCache, default_folder
 from isoconv.compile.native.fork import renew_in_child
 from isoconv.compile.native.kernels import KernelLibrary
-from isoconv.compile.native.runtime import ALLOWED_AT_DOOR, ASLEEP, GoSpec, RunSpec, ServeSpec
-from isoconv.compile.native.waiting import ALLOWED, PARTIES, spins_for
+from isoconv.compile.native.records import ARGUMENTS, BARRIER, CONTROL, WAKE_FLAG
+from isoconv.compile.native.runtime import ASLEEP, GoSpec, RunSpec, ServeSpec
+from isoconv.compile.native.waiting import spins_for
 from isoconv.compile.target import Target, host_target, target_named
 from isoconv.cores import cores, quota
 from isoconv.errors import ArgumentError, TrainingError
@@ -145,12 +146,13 @@ class _Doors:
 
     Args:
         threads: how many, the caller included.
-        orders: what a thread finds to do when its door is opened, a row for each.
+        orders: what a thread finds to do when its door is opened, ``ARGUMENTS`` for each.
         go: the native function.
     """
 
-    def __init__(self, threads: int, orders: NDArray[np.int64], go: _Native) -> None:
-        self._doors = np.full((threads, 16), ASLEEP, np.int32)
+    def __init__(self, threads: int, orders: NDArray[np.void], go: _Native) -> None:
+        self._doors = WAKE_FLAG.zeros(threads)
+        self.shut()
         self._go = go
         self._orders = orders
         self.counts = np.zeros(2, np.int64)
@@ -177,7 +179,7 @@ class _Doors:
         """The threads that the last ``go`` found asleep: it has not run, they have to be woken."""
         if not self.counts[1]:
             return []
-        return [i for i in range(1, int(self.counts[0]) + 1) if self._doors[i, 1] == ASLEEP]
+        return [i for i in range(1, int(self.counts[0]) + 1) if self._doors["before"][i] == ASLEEP]
 
     def woken(self) -> None:
         """Nobody sleeps behind an open door any more."""
@@ -185,11 +187,11 @@ class _Doors:
 
     def allow(self, spins: int) -> None:
         """How many turns a thread spins before it sleeps, from its next run on."""
-        self._doors[:, ALLOWED_AT_DOOR] = spins
+        self._doors["allowed"] = spins
 
     def shut(self) -> None:
         """Nobody is awake."""
-        self._doors[:, 0] = ASLEEP
+        self._doors["flag"] = ASLEEP
 
 
 class _Others:
@@ -299,20 +301,21 @@ class Team:
         self.torn = False
         run, self._serve, go = _natives(library)
         self._run = run
-        self._control = np.zeros((threads, 8), np.int64)
-        self._orders = np.zeros((threads, 8), np.int64)
-        self._own = [int(row.ctypes.data) for row in self._control]
-        self._doors = _Doors(threads, self._orders, go)
-        # A cache line for the meeting at a run's end, and one for those in the middle of scripts.
-        self._meetings = np.zeros((2, 16), np.int32)
-        self._meeting = self._meetings[0]
-        self._meetings[1, PARTIES] = self.threads
+        control, orders = CONTROL.zeros(threads), ARGUMENTS.zeros(threads)
+        self._turns, self._stops = control["turns"], control["stop"]
+        self._scripts, self._controls = orders["script"], orders["control"]
+        self._own = [int(control[i : i + 1].ctypes.data) for i in range(threads)]
+        self._doors = _Doors(threads, orders, go)
+        # For the meeting at a run's end, and for those in the middle of scripts.
+        self._meetings = BARRIER.zeros(2)
+        self._coming = self._meetings["threads"]
+        self._coming[1] = self.threads
         self.barrier = int(self._meetings[1:].ctypes.data)
-        self._orders[:, 2] = self._meeting.ctypes.data
+        orders["barrier"] = self._meetings.ctypes.data
         self._paid = quota()
         self.spins = -1
         self._look_at_cores()
-        self._address = int(self._orders.ctypes.data)
+        self._address = int(orders.ctypes.data)
         self._closed = False
         self._others = self._new_others()
         renew_in_child(self, Team._renew)
@@ -320,7 +323,7 @@ class Team:
     def _new_others(self) -> _Others:
         self._doors.shut()
         # Whoever had come to a meeting is not here any more.
-        self._meetings[:, 0] = 0
+        self._meetings["arrived"] = 0
         return _Others(self._doors, self.threads, self._serve)
 
     def _look_at_cores(self) -> None:
@@ -328,7 +331,7 @@ class Team:
         spins = spins_for(self.threads, cores(self._paid))
         if spins != self.spins:
             self.spins = spins
-            self._meetings[:, ALLOWED] = spins
+            self._meetings["allowed"] = spins
             self._doors.allow(spins)
 
     def _renew(self) -> None:
@@ -361,7 +364,7 @@ class Team:
         Args:
             scripts: a script for each thread; fewer leave the last threads idle.
             turns: how often, for all or for each.
-            control: address of a shared (turns, stop) pair; without it each thread has its own.
+            control: address of a shared ``CONTROL``; without it each thread has its own.
 
         Raises:
             ArgumentError: the team was closed, the system starts no more threads, or a signal's
@@ -371,9 +374,9 @@ class Team:
             raise ArgumentError(_ENDED)
         each = [turns] * len(scripts) if isinstance(turns, int) else list(turns)
         for i, (script, count) in enumerate(zip(scripts, each, strict=True)):
-            self._control[i, :2] = count, 0
-            self._orders[i, :2] = script.address, control or self._own[i]
-        self._meeting[PARTIES] = len(scripts)
+            self._turns[i], self._stops[i] = count, 0
+            self._scripts[i], self._controls[i] = script.address, control or self._own[i]
+        self._coming[0] = len(scripts)
         self._doors.counts[0] = len(scripts) - 1
         others = self._others
         try:

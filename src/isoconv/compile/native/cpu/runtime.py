@@ -6,13 +6,9 @@ import llvmlite.ir as ir
 
 from isoconv.compile.native.emitters import emits
 from isoconv.compile.native.loops import CONTEXT, I32, I64, POINTER, Kernel, Value
+from isoconv.compile.native.records import ARGUMENTS, CONTROL, INSTRUCTION, WAKE_FLAG
 from isoconv.compile.native.runtime import (
-    ALLOWED_AT_DOOR,
     ASLEEP,
-    DOOR_WORDS,
-    INSTRUCTION_WORDS,
-    LATE,
-    SEEN,
     AdvanceSpec,
     BarrierSpec,
     FinishSpec,
@@ -22,9 +18,9 @@ from isoconv.compile.native.runtime import (
     ServeSpec,
 )
 from isoconv.compile.native.waiting import (
-    Patience,
     has_futex,
     meet,
+    patience_of,
     rouse,
     sleep_while,
     spin_while,
@@ -56,7 +52,7 @@ def serve(k: Kernel, _: ServeSpec) -> None:
     b.branch(begin)
     b.position_at_end(begin)
     closed = ir.Constant(I32, _CLOSED)
-    patience = Patience(k.at(door, ALLOWED_AT_DOOR, "int32"), k.at(door, LATE, "int32"))
+    patience = patience_of(k, door, WAKE_FLAG)
 
     def replaced(before: Value, after: Value) -> Value:
         found = b.cmpxchg(typed(k, door, I32), before, after, "acq_rel", "acquire")
@@ -86,10 +82,10 @@ def go(k: Kernel, _: GoSpec) -> None:
     orders, doors, counts = k.buffers
     sleepers = k.variable(k.const(0))
     with k.loop(0, k.load_scalar(counts, "int64")) as number:
-        door = k.at(doors, k.mul(number, DOOR_WORDS), "int32")
+        door = WAKE_FLAG.beyond(k, doors, number)
         opened = ir.Constant(I32, _OPEN)
         before = b.atomic_rmw("xchg", typed(k, door, I32), opened, "acq_rel")
-        k.store(before, k.at(door, SEEN, "int32"))
+        k.store(before, WAKE_FLAG.at(k, door, "before"))
         with k.when(b.icmp_signed("==", before, ir.Constant(I32, _DOZING))):
             rouse(k, door)
         slept = b.icmp_signed("==", before, ir.Constant(I32, ASLEEP))
@@ -105,18 +101,16 @@ def go(k: Kernel, _: GoSpec) -> None:
 
 def _run_orders(k: Kernel, orders: Value) -> None:
     """What ``run`` does, with args that lie in memory."""
-    script, control, state = (
-        k.builder.load(k.at(orders, number, "int64"), typ=POINTER) for number in range(3)
-    )
-    _run(k, script, control, state)
+    fields = (ARGUMENTS.at(k, orders, name) for name in ("script", "control", "barrier"))
+    _run(k, *(k.builder.load(field, typ=POINTER) for field in fields))
 
 
 def _run(k: Kernel, script: Value, control: Value, state: Value) -> None:
     """The loop over a script's instructions, and the meeting at its end."""
     b = k.builder
     restore = _set_environment(k)
-    turns = k.load_scalar(control, "int64")
-    stopped = k.at(control, 1, "int64")
+    turns = CONTROL.load(k, control, "turns")
+    stopped = CONTROL.at(k, control, "stop")
     function = b.function
     turn_head = function.append_basic_block("turn")
     next_call = function.append_basic_block("call")
@@ -136,15 +130,14 @@ def _run(k: Kernel, script: Value, control: Value, state: Value) -> None:
     b.position_at_end(next_call)
     here = place.get()
     kind = ir.FunctionType(ir.VoidType(), [POINTER, POINTER])
-    kernel = b.load(here, typ=kind.as_pointer())
+    kernel = b.load(INSTRUCTION.at(k, here, "kernel"), typ=kind.as_pointer())
     b.cbranch(b.icmp_unsigned("==", b.ptrtoint(kernel, I64), k.const(0)), turn_end, body)
 
     b.position_at_end(body)
-    arguments = b.load(k.at(here, 1, "int64"), typ=POINTER)
-    context = b.load(k.at(here, 2, "int64"), typ=POINTER)
-    b.call(kernel, [arguments, context])
-    place.set(k.at(here, INSTRUCTION_WORDS, "int64"))
-    wants_check = k.load_scalar(k.at(here, 3, "int64"), "int64")
+    fields = (INSTRUCTION.at(k, here, name) for name in ("arguments", "context"))
+    b.call(kernel, [b.load(field, typ=POINTER) for field in fields])
+    place.set(INSTRUCTION.beyond(k, here, 1))
+    wants_check = INSTRUCTION.load(k, here, "check")
     b.cbranch(b.icmp_signed("!=", wants_check, k.const(0)), check, onward)
 
     b.position_at_end(check)
@@ -165,7 +158,7 @@ def _run(k: Kernel, script: Value, control: Value, state: Value) -> None:
 
 @emits(BarrierSpec)
 def barrier(k: Kernel, _: BarrierSpec) -> None:
-    """Wait until all parties have come."""
+    """Wait until all threads have come."""
     meet(k, k.buffers[0])
 
 
@@ -201,7 +194,7 @@ def finish(k: Kernel, spec: FinishSpec) -> None:
     k.store(k.add(step, 1), counter)
     bits = b.and_(b.bitcast(loss, I32), ir.Constant(I32, 0x7F800000))
     with k.when(b.icmp_unsigned("==", bits, ir.Constant(I32, 0x7F800000))):
-        flag = k.at(control, 1, "int64")
+        flag = CONTROL.at(k, control, "stop")
         b.store_atomic(k.const(1), typed(k, flag, I64), "release", 8)
 
 
