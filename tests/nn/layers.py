@@ -10,7 +10,16 @@ from typing import Any
 
 from isoconv import nn
 
-__all__ = ["LAYERS", "bind", "layer_of", "public_layers", "sections", "sized", "takes_several"]
+__all__ = [
+    "LAYERS",
+    "bind",
+    "layer_of",
+    "public_layers",
+    "sections",
+    "settings_of",
+    "sized",
+    "takes_several",
+]
 
 SHAPES = {0: (5,), 1: (9, 2), 2: (9, 8, 2), 3: (7, 6, 5, 2)}
 """Shapes of an image by the number of its spatial axes."""
@@ -49,15 +58,15 @@ def public_layers(offered: Any = nn) -> dict[str, type[nn.Module]]:
     }
 
 
-def fields_of(kind: type[nn.Module]) -> tuple[Field[Any], ...]:
-    """The settings of a layer's class, as it declares them."""
-    return fields(kind) if is_dataclass(kind) else ()
-
-
 def takes_several(kind: type[nn.Module]) -> bool:
     """Whether a layer joins several tensors: no chain of layers leads to it."""
     kinds = [each.kind for each in inspect.signature(kind.forward).parameters.values()]
     return inspect.Parameter.VAR_POSITIONAL in kinds
+
+
+def settings_of(kind: type[nn.Module]) -> tuple[Field[Any], ...]:
+    """A layer's settings; none of a class that is no dataclass."""
+    return fields(kind) if is_dataclass(kind) else ()
 
 
 def layer_of(kind: type[nn.Module]) -> tuple[nn.Module, tuple[int, ...]]:
@@ -69,8 +78,8 @@ def layer_of(kind: type[nn.Module]) -> tuple[nn.Module, tuple[int, ...]]:
     if kind.__name__ in LAYERS:
         return LAYERS[kind.__name__]
     settings: dict[str, Any] = {}
-    for field in fields_of(kind):
-        usual = field.default
+    for field in settings_of(kind):
+        usual: Any = field.default
         if usual is MISSING or not isinstance(usual, int | float):
             raise AssertionError(f"{kind.__name__} needs a place in LAYERS, for {field.name}")
         changed = not usual if isinstance(usual, bool) else usual + 1

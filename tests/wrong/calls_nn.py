@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from tests.nn.array_calls import takes_one
-from tests.nn.layers import fields_of, layer_of, public_layers, takes_several
+from tests.nn.layers import layer_of, public_layers, settings_of, takes_several
 from tests.wrong.calls import Call, Table
 
 from isoconv import nn
@@ -42,7 +42,7 @@ def layer_calls() -> Iterator[tuple[str, Callable[[Any], Call]]]:
         several = takes_several(kind)
         made, shape = (kind(), SHAPES[2]) if several else layer_of(kind)
         if kind is not nn.Sequential:
-            settings = {each.name: getattr(made, each.name) for each in fields_of(kind)}
+            settings = {each.name: getattr(made, each.name) for each in settings_of(kind)}
             yield f"nn.{name}", layer(kind, shape, settings)
         if kind.forward not in seen:
             seen.add(kind.forward)
