@@ -141,26 +141,26 @@ def _natives(library: KernelLibrary) -> list[_Native]:
     return natives
 
 
-class _Doors:
-    """At which the threads beside the caller wait for work, see ``compile/native/runtime.py``.
+class _WakeFlags:
+    """What the threads beside the caller watch while they wait for work, see `GoSpec`.
 
     Args:
         threads: how many, the caller included.
-        orders: what a thread finds to do when its door is opened, ``ARGUMENTS`` for each.
+        orders: what a thread finds to do when its flag is raised, ``ARGUMENTS`` for each.
         go: the native function.
     """
 
     def __init__(self, threads: int, orders: NDArray[np.void], go: _Native) -> None:
-        self._doors = WAKE_FLAG.zeros(threads)
-        self.shut()
+        self._flags = WAKE_FLAG.zeros(threads)
+        self.all_asleep()
         self._go = go
         self._orders = orders
         self.counts = np.zeros(2, np.int64)
         rows = np.arange(threads)
         self._arguments = np.empty((threads, 2), np.int64)
         self._arguments[:, 0] = orders.ctypes.data + orders.strides[0] * rows
-        self._arguments[:, 1] = self._doors.ctypes.data + self._doors.strides[0] * rows
-        first = self._doors.ctypes.data + self._doors.strides[0]
+        self._arguments[:, 1] = self._flags.ctypes.data + self._flags.strides[0] * rows
+        first = self._flags.ctypes.data + self._flags.strides[0]
         self._going = np.array([orders.ctypes.data, first, self.counts.ctypes.data], np.int64)
         self._address = int(self._going.ctypes.data)
 
@@ -169,9 +169,9 @@ class _Doors:
         return int(self._arguments[thread : thread + 1].ctypes.data)
 
     def go(self) -> None:
-        """Open the first doors and run, unless one of the threads behind them sleeps.
+        """Raise the first flags and run, unless one of the threads that watch them sleeps.
 
-        As many doors as ``counts[0]`` says.
+        As many flags as ``counts[0]`` says.
         """
         self._go(self._address, None)
 
@@ -179,26 +179,26 @@ class _Doors:
         """The threads that the last ``go`` found asleep: it has not run, they have to be woken."""
         if not self.counts[1]:
             return []
-        return [i for i in range(1, int(self.counts[0]) + 1) if self._doors["before"][i] == ASLEEP]
+        return [i for i in range(1, int(self.counts[0]) + 1) if self._flags["before"][i] == ASLEEP]
 
     def woken(self) -> None:
-        """Nobody sleeps behind an open door any more."""
+        """Nobody sleeps whose flag is raised."""
         self.counts[1] = 0
 
     def allow(self, spins: int) -> None:
         """How many turns a thread spins before it sleeps, from its next run on."""
-        self._doors["allowed"] = spins
+        self._flags["allowed"] = spins
 
-    def shut(self) -> None:
+    def all_asleep(self) -> None:
         """Nobody is awake."""
-        self._doors["flag"] = ASLEEP
+        self._flags["flag"] = ASLEEP
 
 
 class _Others:
     """The threads beside the caller. They begin with the first call, and sleep between calls.
 
     Args:
-        doors: at which they wait before they sleep.
+        flags: which they watch before they sleep.
         threads: how many, the caller included.
         serve: the native function.
 
@@ -206,8 +206,8 @@ class _Others:
         apart: whether they are to wake up on other cores than the caller's.
     """
 
-    def __init__(self, doors: _Doors, threads: int, serve: _Native) -> None:
-        self._doors = doors
+    def __init__(self, flags: _WakeFlags, threads: int, serve: _Native) -> None:
+        self._flags = flags
         self._serve = serve
         self.apart = True
         self._start = [threading.Semaphore(0) for _ in range(threads)]
@@ -216,7 +216,7 @@ class _Others:
         self._over = False
 
     def wake(self, numbers: Sequence[int]) -> None:
-        """Let the threads of these numbers, from 1 on, look at their doors.
+        """Let the threads of these numbers, from 1 on, look at their flags.
 
         Raises:
             ArgumentError: the threads have ended, or the system starts no more threads; none of
@@ -258,7 +258,7 @@ class _Others:
             if self._over:
                 return
             self._places.awake()
-            self._serve(self._doors.arguments(i), None)
+            self._serve(self._flags.arguments(i), None)
             self._places.asleep()
 
     def end(self) -> None:
@@ -305,7 +305,7 @@ class Team:
         self._turns, self._stops = control["turns"], control["stop"]
         self._scripts, self._controls = orders["script"], orders["control"]
         self._own = [int(control[i : i + 1].ctypes.data) for i in range(threads)]
-        self._doors = _Doors(threads, orders, go)
+        self._flags = _WakeFlags(threads, orders, go)
         # For the meeting at a run's end, and for those in the middle of scripts.
         self._meetings = BARRIER.zeros(2)
         self._coming = self._meetings["threads"]
@@ -321,10 +321,10 @@ class Team:
         renew_in_child(self, Team._renew)
 
     def _new_others(self) -> _Others:
-        self._doors.shut()
+        self._flags.all_asleep()
         # Whoever had come to a meeting is not here any more.
         self._meetings["arrived"] = 0
-        return _Others(self._doors, self.threads, self._serve)
+        return _Others(self._flags, self.threads, self._serve)
 
     def _look_at_cores(self) -> None:
         """How long threads may spin: the cores that this process may use can become others."""
@@ -332,7 +332,7 @@ class Team:
         if spins != self.spins:
             self.spins = spins
             self._meetings["allowed"] = spins
-            self._doors.allow(spins)
+            self._flags.allow(spins)
 
     def _renew(self) -> None:
         """In a forked process: threads that are there, and a lock that opens."""
@@ -377,19 +377,19 @@ class Team:
             self._turns[i], self._stops[i] = count, 0
             self._scripts[i], self._controls[i] = script.address, control or self._own[i]
         self._coming[0] = len(scripts)
-        self._doors.counts[0] = len(scripts) - 1
+        self._flags.counts[0] = len(scripts) - 1
         others = self._others
         try:
             # Nothing comes between the others' start and the caller's, not even Ctrl-C. A
             # prediction takes so little that what Python does here is seen in its time.
-            self._doors.go()
+            self._flags.go()
         finally:
-            asleep = self._doors.sleepers()
+            asleep = self._flags.sleepers()
             if asleep:
                 self._wake(asleep, others)
 
     def _wake(self, asleep: Sequence[int], others: _Others) -> None:
-        """Wake those whose doors were opened, and run."""
+        """Wake those whose flags were raised, and run."""
         with _INTERRUPTS.later():
             try:
                 self._look_at_cores()
@@ -397,7 +397,7 @@ class Team:
                     # Where threads share cores, the system places them best.
                     others.apart = self.spins > 0
                     others.wake(asleep)
-                self._doors.woken()
+                self._flags.woken()
                 if others is not self._others:
                     # Some may have begun, and nobody will ever end.
                     raise ArgumentError(
@@ -406,7 +406,7 @@ class Team:
                     )
             except ArgumentError:
                 self._others = self._new_others()
-                self._doors.woken()
+                self._flags.woken()
                 raise
             # It returns when all have met.
             self._run(self._address, None)

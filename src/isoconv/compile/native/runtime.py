@@ -15,7 +15,7 @@ __all__ = ["ASLEEP", "AdvanceSpec", "BarrierSpec", "FinishSpec", "GoSpec", "Hype
            "ServeSpec"]  # fmt: skip
 
 ASLEEP = 2
-"""What stands at the door of a thread that waits for work no longer: Python has to wake it."""
+"""The wake flag of a thread that waits for work no longer: Python has to wake it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +34,12 @@ class RunSpec(Specification):
 
 @dataclass(frozen=True, slots=True)
 class ServeSpec(Specification):
-    """``serve(args)``: args are (orders, door); runs as often as the door opens.
+    """``serve(args)``: args are (orders, flag); runs as often as the flag is raised.
 
-    What ``run`` does with ``orders`` as its args, and again whenever ``go`` has opened the door
+    What ``run`` does with ``orders`` as its args, and again whenever ``go`` has raised the flag
     within some milliseconds: between runs that follow each other a thread does not ask for Python's
     lock. It waits as at a barrier (``waiting.py``), and sleeps for a moment only. When it returns,
-    the door says ``ASLEEP``.
+    the flag says ``ASLEEP``.
     """
 
     buffers: int = 2
@@ -47,11 +47,11 @@ class ServeSpec(Specification):
 
 @dataclass(frozen=True, slots=True)
 class GoSpec(Specification):
-    """``go(args)``: args are (orders, doors, counts); opens doors, and runs if nobody slept.
+    """``go(args)``: args are (orders, flags, counts); raises flags, and runs if nobody slept.
 
-    ``counts`` holds int64: how many doors to open, and how many of those behind them are found
-    asleep, which is written here. If all are awake, the caller does what ``run`` does with
-    ``orders`` as its args; else it has to wake them first.
+    ``counts`` holds int64: how many flags to raise, and how many of the threads that watch them
+    are found asleep, which is written here. If all are awake, the caller does what ``run``
+    does with ``orders`` as its args; else it has to wake them first.
     """
 
     buffers: int = 3

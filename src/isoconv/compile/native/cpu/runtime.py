@@ -29,7 +29,7 @@ from isoconv.compile.native.waiting import (
 
 __all__ = ["advance", "barrier", "fetch_hyper", "finish", "go", "run", "serve"]
 
-_CLOSED, _OPEN = 0, 1
+_LOWERED, _RAISED = 0, 1
 _DOZING = 3  # it sleeps in native code, for a moment
 _DOZE = 0.005  # seconds
 
@@ -45,49 +45,49 @@ def run(k: Kernel, _: RunSpec) -> None:
 def serve(k: Kernel, _: ServeSpec) -> None:
     """Emit the loop around the loop."""
     b = k.builder
-    orders, door = k.buffers
+    orders, flag = k.buffers
     begin = b.append_basic_block("begin")
     doze = b.append_basic_block("doze")
     done = b.append_basic_block("served")
     b.branch(begin)
     b.position_at_end(begin)
-    closed = ir.Constant(I32, _CLOSED)
-    patience = patience_of(k, door, WAKE_FLAG)
+    lowered = ir.Constant(I32, _LOWERED)
+    patience = patience_of(k, flag, WAKE_FLAG)
 
     def replaced(before: Value, after: Value) -> Value:
-        found = b.cmpxchg(typed(k, door, I32), before, after, "acq_rel", "acquire")
+        found = b.cmpxchg(typed(k, flag, I32), before, after, "acq_rel", "acquire")
         return b.extract_value(found, 1)
 
-    b.store_atomic(closed, typed(k, door, I32), "monotonic", 4)
-    # Written before the door was opened, and not the same each time.
+    b.store_atomic(lowered, typed(k, flag, I32), "monotonic", 4)
+    # Written before the flag was raised, and not the same each time.
     _run_orders(k, orders)
-    now = spin_while(k, door, lambda now: b.icmp_signed("==", now, closed), patience)
-    b.cbranch(b.icmp_signed("==", now, closed), doze, begin)
+    now = spin_while(k, flag, lambda now: b.icmp_signed("==", now, lowered), patience)
+    b.cbranch(b.icmp_signed("==", now, lowered), doze, begin)
     b.position_at_end(doze)
     if has_futex(k):
         dozing = ir.Constant(I32, _DOZING)
         sleep = b.append_basic_block("sleep")
-        b.cbranch(replaced(closed, dozing), sleep, begin)
+        b.cbranch(replaced(lowered, dozing), sleep, begin)
         b.position_at_end(sleep)
-        sleep_while(k, door, dozing, _DOZE)
-        closed = dozing
-    b.cbranch(replaced(closed, ir.Constant(I32, ASLEEP)), done, begin)
+        sleep_while(k, flag, dozing, _DOZE)
+        lowered = dozing
+    b.cbranch(replaced(lowered, ir.Constant(I32, ASLEEP)), done, begin)
     b.position_at_end(done)
 
 
 @emits(GoSpec)
 def go(k: Kernel, _: GoSpec) -> None:
-    """Emit the loop over the doors, and the run."""
+    """Emit the loop over the flags, and the run."""
     b = k.builder
-    orders, doors, counts = k.buffers
+    orders, flags, counts = k.buffers
     sleepers = k.variable(k.const(0))
     with k.loop(0, k.load_scalar(counts, "int64")) as number:
-        door = WAKE_FLAG.beyond(k, doors, number)
-        opened = ir.Constant(I32, _OPEN)
-        before = b.atomic_rmw("xchg", typed(k, door, I32), opened, "acq_rel")
-        k.store(before, WAKE_FLAG.at(k, door, "before"))
+        flag = WAKE_FLAG.beyond(k, flags, number)
+        raised = ir.Constant(I32, _RAISED)
+        before = b.atomic_rmw("xchg", typed(k, flag, I32), raised, "acq_rel")
+        k.store(before, WAKE_FLAG.at(k, flag, "before"))
         with k.when(b.icmp_signed("==", before, ir.Constant(I32, _DOZING))):
-            rouse(k, door)
+            rouse(k, flag)
         slept = b.icmp_signed("==", before, ir.Constant(I32, ASLEEP))
         sleepers.set(b.add(sleepers.get(), b.zext(slept, I64)))
     k.store(sleepers.get(), k.at(counts, 1, "int64"))
