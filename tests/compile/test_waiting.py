@@ -119,7 +119,7 @@ def test_the_rule_is_what_native_code_gets(cores: int, monkeypatch: pytest.Monke
     scripts = [ScriptBuilder().finish() for _ in range(3)]
 
     def given(team: Team) -> set[int]:
-        places = [*team._meetings["allowed"], *team._flags._flags["allowed"]]
+        places = [*team._barriers["allowed"], *team._flags._flags["allowed"]]
         assert len(places) == 5
         return set(map(int, places))
 

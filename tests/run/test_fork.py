@@ -209,12 +209,12 @@ def held(lock: threading.Lock) -> Iterator[None]:
         thread.join()
 
 
-def test_in_the_middle_of_a_meeting() -> None:
+def test_in_the_middle_of_a_barrier() -> None:
     """The child's threads meet as many as they are, though one of the parent's had come already."""
     predictor, weights = predictor_for(network())
     data = {"images": IMAGES[:1]}
     expected = predictor.run(weights, data)["result"].tobytes()
-    arrived = predictor._team._meetings["arrived"]
+    arrived = predictor._team._barriers["arrived"]
     with held(predictor._team.turn):
         arrived[1] += 1
         found = in_child(lambda: predictor.run(weights, data))

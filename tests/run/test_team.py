@@ -62,7 +62,7 @@ def test_interrupt_waits_for_woken_threads() -> None:
             team.run(scripts, 1)
         team._run = work
         team.run(scripts, 1)
-        assert team._meetings[0].tolist()[:3] == (0, 4, 2)
+        assert team._barriers[0].tolist()[:3] == (0, 4, 2)
 
 
 @pytest.mark.parametrize("asleep", [True, False], ids=["asleep", "awake"])

@@ -285,7 +285,7 @@ class Team:
         library: where the native loop comes from.
 
     Attributes:
-        barrier: where all threads meet in the middle of scripts: args of a ``BarrierSpec``.
+        barrier: where all threads wait in the middle of scripts: args of a ``BarrierSpec``.
         spins: how many turns a thread spins before it sleeps, see ``compile/native/waiting.py``.
         turn: the lock of what has to go from one run to the next, or through all of a run, before
             another thread comes.
@@ -306,12 +306,12 @@ class Team:
         self._scripts, self._controls = orders["script"], orders["control"]
         self._own = [int(control[i : i + 1].ctypes.data) for i in range(threads)]
         self._flags = _WakeFlags(threads, orders, go)
-        # For the meeting at a run's end, and for those in the middle of scripts.
-        self._meetings = BARRIER.zeros(2)
-        self._coming = self._meetings["threads"]
+        # For the end of a run, and for the middle of scripts.
+        self._barriers = BARRIER.zeros(2)
+        self._coming = self._barriers["threads"]
         self._coming[1] = self.threads
-        self.barrier = int(self._meetings[1:].ctypes.data)
-        orders["barrier"] = self._meetings.ctypes.data
+        self.barrier = int(self._barriers[1:].ctypes.data)
+        orders["barrier"] = self._barriers.ctypes.data
         self._paid = quota()
         self.spins = -1
         self._look_at_cores()
@@ -322,8 +322,8 @@ class Team:
 
     def _new_others(self) -> _Others:
         self._flags.all_asleep()
-        # Whoever had come to a meeting is not here any more.
-        self._meetings["arrived"] = 0
+        # Whoever had come to a barrier is not here any more.
+        self._barriers["arrived"] = 0
         return _Others(self._flags, self.threads, self._serve)
 
     def _look_at_cores(self) -> None:
@@ -331,7 +331,7 @@ class Team:
         spins = spins_for(self.threads, cores(self._paid))
         if spins != self.spins:
             self.spins = spins
-            self._meetings["allowed"] = spins
+            self._barriers["allowed"] = spins
             self._flags.allow(spins)
 
     def _renew(self) -> None:

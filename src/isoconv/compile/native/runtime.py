@@ -1,7 +1,7 @@
 """The native loop that runs a script of kernel calls, and the small kernels around it.
 
 A script is a list of instructions. One native call per thread runs a script a number of times;
-threads meet at barriers. How all this lies in memory stands in ``records.py``. Nothing here does
+threads wait for one another at barriers. How all this lies in memory stands in ``records.py``. Nothing here does
 arithmetic on results but the copying of metrics and the look at whether the loss is finite.
 """
 
@@ -22,7 +22,7 @@ ASLEEP = 2
 class RunSpec(Specification):
     """``run(args)``: args are (script, control, state).
 
-    A null kernel ends the script. At the end the threads meet at ``state``, as at a barrier: to be
+    A null kernel ends the script. At the end the threads wait at the barrier ``state``: to be
     woken by another one would take longer.
 
     The floating-point environment is set on entry (round to nearest even, subnormal numbers kept)

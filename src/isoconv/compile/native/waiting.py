@@ -27,13 +27,13 @@ __all__ = [
     "SPINS",
     "Patience",
     "has_futex",
-    "meet",
     "patience_of",
     "rouse",
     "sleep_while",
     "spin_while",
     "spins_for",
     "typed",
+    "wait_at_barrier",
 ]
 
 SPINS = 2000
@@ -180,7 +180,7 @@ def spin_while(
     return b.load(found, typ=I32)
 
 
-def meet(k: Kernel, state: Value) -> None:
+def wait_at_barrier(k: Kernel, state: Value) -> None:
     """The last of the threads lets the others go; ``state`` is a ``BARRIER``."""
     b = k.builder
     generation = BARRIER.at(k, state, "generation")

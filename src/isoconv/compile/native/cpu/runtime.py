@@ -19,12 +19,12 @@ from isoconv.compile.native.runtime import (
 )
 from isoconv.compile.native.waiting import (
     has_futex,
-    meet,
     patience_of,
     rouse,
     sleep_while,
     spin_while,
     typed,
+    wait_at_barrier,
 )
 
 __all__ = ["advance", "barrier", "fetch_hyper", "finish", "go", "run", "serve"]
@@ -106,7 +106,7 @@ def _run_orders(k: Kernel, orders: Value) -> None:
 
 
 def _run(k: Kernel, script: Value, control: Value, state: Value) -> None:
-    """The loop over a script's instructions, and the meeting at its end."""
+    """The loop over a script's instructions, and the barrier at its end."""
     b = k.builder
     restore = _set_environment(k)
     turns = CONTROL.load(k, control, "turns")
@@ -153,13 +153,13 @@ def _run(k: Kernel, script: Value, control: Value, state: Value) -> None:
 
     b.position_at_end(leave)
     restore()
-    meet(k, state)
+    wait_at_barrier(k, state)
 
 
 @emits(BarrierSpec)
 def barrier(k: Kernel, _: BarrierSpec) -> None:
     """Wait until all threads have come."""
-    meet(k, k.buffers[0])
+    wait_at_barrier(k, k.buffers[0])
 
 
 @emits(AdvanceSpec)
