@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 import typer
 from PIL import Image
-from scripts import document_layers, document_portability, document_sources
+from scripts import document_errors, document_layers, document_portability, document_sources
 from scripts.document_commands import commands, documented
 from scripts.document_commands import main as write_commands
 from typer.main import get_command
@@ -429,7 +429,7 @@ def test_words_of_the_glossary_are_used(word: str, used: str) -> None:
 def test_glossary_is_in_order() -> None:
     """Each table of the glossary has its words in order, and no word stands twice."""
     assert len(TABLES) == 5
-    assert len(set(WORDS)) == len(WORDS) > 60
+    assert len(set(WORDS)) == len(WORDS) > 50
     assert [sorted(words, key=str.lower) for words in TABLES] == TABLES
 
 
@@ -438,6 +438,13 @@ def test_table_of_sources() -> None:
     page = document_sources.PAGE.read_text("utf-8")
     assert document_sources.documented(page) == page
     assert len(list(document_sources.rows())) >= 10
+
+
+def test_page_of_errors() -> None:
+    """docs/errors.md has the tree and all fields, as `python -m scripts.document_errors`."""
+    page = document_errors.PAGE.read_text("utf-8")
+    assert document_errors.documented(page) == page
+    assert [name for name, *_ in document_errors.rows()][:2] == ["`layer`", "`operation`"]
 
 
 def test_families_of_kernels() -> None:

@@ -65,7 +65,7 @@ class Operation:
         plan = make_plan([*lowered.prepare, *calls, *self._bring], self._shard)
         self._workspace = Workspace(plan, threads)
         self._merges = {name: _merge(array.size) for name, array in self._sums.items()}
-        specs = [call.spec for call in (*lowered.prepare, *calls)]
+        specs = [call.kernel for call in (*lowered.prepare, *calls)]
         self._binder = Binder(library, threads, [*specs, *self._merges.values()])
         self._scripts = self._timed()
         self._pack_scripts = [self._packing(t).finish() for t in range(threads)]

@@ -11,8 +11,8 @@ import pytest
 from isoconv.compile.calls import Call
 from isoconv.compile.layout import Buffer
 from isoconv.compile.lower.plan import make_plan
-from isoconv.compile.native.kernels import KernelSpec
 from isoconv.compile.native.runtime import AdvanceSpec, BarrierSpec
+from isoconv.compile.native.specification import Specification
 from isoconv.compile.pointwise.expression import Domain, Expression, Operand, Step
 from isoconv.compile.pointwise.halo import HaloSpec
 from isoconv.compile.pointwise.kernel import PointwiseSpec
@@ -45,7 +45,7 @@ class Listener:
         self.heard.append((thread, None))
 
     def follows(
-        self, _script: ScriptBuilder, thread: int, call: Call | KernelSpec, _: Context | None
+        self, _script: ScriptBuilder, thread: int, call: Call | Specification, _: Context | None
     ) -> None:
         """Something was."""
         self.heard.append((thread, type(call.spec if isinstance(call, Call) else call)))
@@ -98,7 +98,11 @@ def test_calls_run_where_their_buffers_are() -> None:
 @pytest.mark.parametrize(("threads", "parts"), [(1, 1), (2, 1), (2, 2)])
 def test_where_threads_meet(threads: int, parts: int) -> None:
     """After each kernel of a shard that is shared, but for halos; alone they meet nobody."""
-    specs = [HaloSpec("float32", (2, 2), 4, ((1, 1), (1, 1))), addition(4), addition(8)]
+    specs: list[Specification] = [
+        HaloSpec("float32", (2, 2), 4, ((1, 1), (1, 1))),
+        addition(4),
+        addition(8),
+    ]
     calls = [Call(spec, (GIVEN,) * spec.buffers, ()) for spec in specs]
     binder, listener = Binder(library_for(), threads, specs), Listener()
     with binder.observed(listener):

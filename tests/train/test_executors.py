@@ -12,6 +12,7 @@ import pytest
 from tests.run.process_executor import Job, ProcessExecutor, evenly
 from tests.train.small import make, noise, without_times
 
+from isoconv import nn
 from isoconv.errors import ArgumentError, NotFiniteError
 from isoconv.graph.operation import Array
 from isoconv.run.training import TrainingEngine
@@ -103,6 +104,7 @@ def test_a_loss_that_is_not_finite_ends_the_training() -> None:
         trainer = make(**SHARDS, optimizer=SGD(1e30), clip_norm=None, executor=executor)
         with pytest.raises(NotFiniteError) as caught:
             trainer.fit(noise(44), epochs=EPOCHS)
+        assert isinstance(trainer.model, nn.Module)
         ended.append((str(caught.value), trainer.model.digest()))
     assert ended[0] == ended[1]
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 from tests.forks import Child, in_thread, needs_fork
-from tests.train.small import make, noise
+from tests.train.small import make, network, noise
 
 from isoconv.errors import ArgumentError, CheckpointError, IsoconvError
 from isoconv.graph.operation import Array
@@ -345,15 +345,15 @@ def test_a_folder_removed_under_a_training_stops_it(
 ) -> None:
     """It ends with an error and makes no new folder; the model keeps what it has learned."""
     out = tmp_path / "run"
-    trainer = make(callbacks=[AfterEpoch(lambda: remove(out))])
+    model = network()
+    trainer = make(model, callbacks=[AfterEpoch(lambda: remove(out))])
     with pytest.raises(CheckpointError, match=words):
         trainer.fit(noise(), epochs=3, out=out)
     if words.startswith("was"):
         assert not out.exists() or [path.name for path in out.iterdir()] == [HELD]
     # The second epoch was learned before there was something to write.
-    plain = make(callbacks=[StopsAfter(2)])
-    plain.fit(noise(), epochs=3)
-    assert trainer.model.digest() == plain.model.digest()
+    plain = make(callbacks=[StopsAfter(2)]).fit(noise(), epochs=3)
+    assert model.digest() == plain.model.digest()
 
 
 def test_a_person_s_file_in_a_held_folder_stays(tmp_path: Path) -> None:
@@ -379,7 +379,7 @@ ASKED = """
 import sys, time
 sys.path.insert(0, sys.argv[2])
 from isoconv.train import Callback, Interrupted
-from tests.train.small import make, noise
+from tests.train.small import make, network, noise
 
 class Says(Callback):
     def on_epoch_end(self, run, row):

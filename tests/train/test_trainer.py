@@ -204,7 +204,8 @@ def test_ctrl_c_before_the_first_step_leaves_nothing(
 ) -> None:
     """While kernels are compiled or weights loaded there is nothing to go on with yet."""
     out = tmp_path / "runs" / "run"
-    trainer = make()
+    model = network()
+    trainer = make(model)
     for method in ("__init__", "load"):
         with monkeypatch.context() as patch:
             patch.setattr(
@@ -213,7 +214,7 @@ def test_ctrl_c_before_the_first_step_leaves_nothing(
             with pytest.raises(Interrupted, match=r"nothing of it is left in .*run$"):
                 trainer.fit(images(), images(20, 1), epochs=EPOCHS, out=out)
         assert list(tmp_path.iterdir()) == []
-        assert trainer.model.trained_on is None
+        assert model.trained_on is None
     run = trainer.fit(images(), images(20, 1), epochs=EPOCHS, out=out)
     assert run.digest == whole.digest
 
@@ -221,11 +222,12 @@ def test_ctrl_c_before_the_first_step_leaves_nothing(
 def test_ctrl_c_without_a_folder_keeps_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """The model holds what was learned, and the message says that nothing was saved."""
     interrupt_after(monkeypatch, 2)
-    trainer = make()
+    model = network()
+    trainer = make(model)
     before = network().build((SIDE, SIDE, 1)).digest()
     with pytest.raises(Interrupted, match="after step 2 of 6; nothing was saved"):
         trainer.fit(images(), epochs=1)
-    assert trainer.model.digest() != before
+    assert model.digest() != before
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
@@ -299,7 +301,8 @@ def test_resume_takes_its_own_settings_and_data_only(tmp_path: Path) -> None:
 def test_a_loss_that_is_not_finite_in_the_first_epoch_leaves_nothing(tmp_path: Path) -> None:
     """The error names epoch, step and learning rate; the folder is free for the corrected call."""
     out = tmp_path / "run"
-    trainer = make(optimizer=SGD(1e30), schedule=Constant(), clip_norm=None)
+    model = network()
+    trainer = make(model, optimizer=SGD(1e30), schedule=Constant(), clip_norm=None)
     with pytest.raises(NotFiniteError) as caught:
         trainer.fit(images(), epochs=2, out=out)
     message = str(caught.value)
@@ -308,11 +311,11 @@ def test_a_loss_that_is_not_finite_in_the_first_epoch_leaves_nothing(tmp_path: P
     assert "last.json" not in message
     assert "smaller learning rate" in message
     assert not out.exists()
-    assert trainer.model.digest() == network().build((SIDE, SIDE, 1)).digest()
+    assert model.digest() == network().build((SIDE, SIDE, 1)).digest()
     assert caught.value.run.history == []
-    assert caught.value.run.model is trainer.model
+    assert caught.value.run.model is model
     # Nothing was learned, so the model knows nothing of images and classes yet.
-    assert (trainer.model.trained_on, trainer.model.class_names) == (None, ())
+    assert (model.trained_on, model.class_names) == (None, ())
     out.mkdir()
     (out / "weights.txt").write_text("somebody's own")
     with pytest.raises(NotFiniteError):

@@ -28,11 +28,10 @@ from isoconv.data.files import (
     build,
     file_error,
     part_by_part,
-    told_of,
 )
 from isoconv.data.labels import MAX_CLASSES
 from isoconv.data.npy import LONGEST, Header, read_elements, read_header
-from isoconv.errors import IsoconvError
+from isoconv.errors import IsoconvError, in_file
 from isoconv.files import PIECE, is_regular, open_file
 from isoconv.printable import listed, printable
 
@@ -193,7 +192,7 @@ def _opened(path: Path) -> Iterator[_Archive]:
         with (
             open_file(path) as file,
             zipfile.ZipFile(cast(BinaryIO, _Bounded(file))) as archive,
-            told_of(path),
+            in_file(path),
         ):
             yield _Archive(path, archive, file.seek(0, 2))
     except IsoconvError:

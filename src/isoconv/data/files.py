@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from isoconv.data.dataset import Dataset, dataset_of
 from isoconv.data.reading import Reading
 from isoconv.data.skipped import Skipped, all_skipped
-from isoconv.errors import DataError, DataFileError, IsoconvError, MissingExtraError
+from isoconv.errors import DataError, DataFileError, MissingExtraError, in_file
 from isoconv.files import PIECE, open_file
 from isoconv.memory import check_memory
 from isoconv.printable import printable
@@ -125,7 +125,7 @@ def bad_file(path: Path | str, reason: str) -> DataFileError:
     """An error that names the file, and says what is wrong with it.
 
     Args:
-        path: of the file; in words where it is about a part of one (`told_of` adds the path).
+        path: of the file; in words where it is about a part of one (`in_file` adds the path).
         reason: in words.
 
     Example:
@@ -134,16 +134,6 @@ def bad_file(path: Path | str, reason: str) -> DataFileError:
     """
     error = DataFileError(reason).within(printable(path))
     return error.within(path=path) if isinstance(path, Path) else error
-
-
-@contextmanager
-def told_of(path: Path) -> Iterator[None]:
-    """Errors that are raised within the block know the file that they are about."""
-    try:
-        yield
-    except IsoconvError as error:
-        error.within(path=path)
-        raise
 
 
 class Failures:
@@ -287,7 +277,7 @@ def open_data(path: Path) -> Iterator[IO[bytes]]:
     except OSError as error:
         reason = error.strerror or error
         raise bad_file(path, f"cannot be opened: {reason}") from error
-    with file, told_of(path):
+    with file, in_file(path):
         yield cast(IO[bytes], gzip.GzipFile(fileobj=file)) if path.suffix == ".gz" else file
 
 

@@ -17,8 +17,9 @@ from isoconv.compile.calls import Call
 from isoconv.compile.layout import Buffer
 from isoconv.compile.lower.plan import Plan
 from isoconv.compile.native.fork import renew_in_child
-from isoconv.compile.native.kernels import KernelLibrary, KernelSpec
+from isoconv.compile.native.kernels import KernelLibrary
 from isoconv.compile.native.runtime import AdvanceSpec, BarrierSpec, GoSpec, RunSpec, ServeSpec
+from isoconv.compile.native.specification import Specification
 from isoconv.compile.native.worker import Crew
 from isoconv.compile.pointwise.halo import HaloSpec
 from isoconv.run.memory import aligned_bytes
@@ -91,7 +92,7 @@ class Observer(Protocol):
         self,
         script: ScriptBuilder,
         thread: int,
-        call: Call | KernelSpec,
+        call: Call | Specification,
         context: Context | None,
         /,
     ) -> None:
@@ -116,7 +117,7 @@ class Binder:
         self,
         library: KernelLibrary,
         threads: int,
-        specs: Iterable[KernelSpec],
+        specs: Iterable[Specification],
         progress: Callable[[int, int], None] | None = None,
         crew: Crew | None = None,
     ) -> None:
@@ -144,7 +145,7 @@ class Binder:
         """A script for a thread, still empty."""
         return Recorder(self, thread, self._observer)
 
-    def address(self, spec: KernelSpec) -> int:
+    def address(self, spec: Specification) -> int:
         """Where a kernel lies."""
         return self._addresses[spec]
 
@@ -153,7 +154,7 @@ class Binder:
         # A call comes by for every shard, and its specification is large: it is looked up once.
         known = self._calls.get(id(call))
         if known is None:
-            known = self._calls[id(call)] = call, self._addresses[call.spec]
+            known = self._calls[id(call)] = call, self._addresses[call.kernel]
         return known[1]
 
 
@@ -197,7 +198,7 @@ class Recorder:
 
     def kernel(
         self,
-        spec: KernelSpec,
+        spec: Specification,
         arrays: Sequence[Array],
         context: Context | None = None,
         *,
@@ -216,7 +217,7 @@ class Recorder:
             self._script.add(self._binder.address(spec), [self._binder.team.barrier], check=check)
             self._follows(spec, None)
 
-    def _follows(self, call: Call | KernelSpec, context: Context | None) -> None:
+    def _follows(self, call: Call | Specification, context: Context | None) -> None:
         if self._observer is not None:
             self._observer.follows(self._script, self._thread, call, context)
 

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from isoconv.compile.native.emitters import emits
 from isoconv.compile.native.kernels import KernelLibrary
 from isoconv.compile.native.loops import Kernel
+from isoconv.compile.native.specification import Specification
 from isoconv.compile.pointwise.expression import Domain, Expression, Operand, Step
 from isoconv.compile.pointwise.kernel import PointwiseSpec
 from isoconv.compile.target import Target
@@ -56,7 +58,7 @@ class Ceilings:
 
 
 @dataclass(frozen=True, slots=True)
-class PeakSpec:
+class PeakSpec(Specification):
     """``peak(args)``: independent chains of fused multiply-adds, as many as registers hold.
 
     Attributes:
@@ -68,24 +70,26 @@ class PeakSpec:
     turns: int
     buffers: int = 1
 
-    def emit(self, k: Kernel) -> None:
-        """Emit the loop."""
-        lanes = k.target.lanes("float32")
-        (place,) = k.buffers
-        x = k.load_vector(place, "float32", lanes)
-        y = k.load_vector(k.at(place, lanes, "float32"), "float32", lanes)
-        # Each from a place of its own, or the compiler would find out that they are all the same.
-        chains = [
-            k.variable(k.load_vector(k.at(place, (3 + i) * lanes, "float32"), "float32", lanes))
-            for i in range(self.chains)
-        ]
-        with k.loop(0, self.turns):
-            for chain in chains:
-                chain.set(k.fma(chain.get(), y, x))
-        total = chains[0].get()
-        for chain in chains[1:]:
-            total = k.builder.fadd(total, chain.get())
-        k.store(total, k.at(place, 2 * lanes, "float32"))
+
+@emits(PeakSpec)
+def peak(k: Kernel, spec: PeakSpec) -> None:
+    """The loop."""
+    lanes = k.target.lanes("float32")
+    (place,) = k.buffers
+    x = k.load_vector(place, "float32", lanes)
+    y = k.load_vector(k.at(place, lanes, "float32"), "float32", lanes)
+    # Each from a place of its own, or the compiler would find out that they are all the same.
+    chains = [
+        k.variable(k.load_vector(k.at(place, (3 + i) * lanes, "float32"), "float32", lanes))
+        for i in range(spec.chains)
+    ]
+    with k.loop(0, spec.turns):
+        for chain in chains:
+            chain.set(k.fma(chain.get(), y, x))
+    total = chains[0].get()
+    for chain in chains[1:]:
+        total = k.builder.fadd(total, chain.get())
+    k.store(total, k.at(place, 2 * lanes, "float32"))
 
 
 def measure_ceilings(

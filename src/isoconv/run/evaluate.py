@@ -94,7 +94,7 @@ def evaluate(
         held["output", name] = results[name]
     places = {place: address_of(array) for place, array in held.items()}
     workspace = Workspace(plan, 1)
-    binder = Binder(library, 1, [call.spec for call in calls])
+    binder = Binder(library, 1, [call.kernel for call in calls])
     script = binder.recorder(0)
     script.calls(calls, workspace.resolver(0, 0, places), Context(images=images))
     with binder.team as team:

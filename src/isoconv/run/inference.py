@@ -12,7 +12,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,7 +117,7 @@ class Predictor:
             fixed, arena=plan.arena, shard_size=shard_size, threads=self.threads,
             result=bytes_of(self._results.values()), limit=memory,
         )  # fmt: skip
-        self._binder = Binder(library, self.threads, [call.spec for call in calls], progress)
+        self._binder = Binder(library, self.threads, [call.kernel for call in calls], progress)
         self._team = self._binder.team
         weakref.finalize(self, self._team.retire)
         self._workspace = Workspace(plan, self.threads)
@@ -368,7 +368,7 @@ class Predictor:
         """End the threads."""
         self._team.close()
 
-    def __enter__(self) -> Predictor:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

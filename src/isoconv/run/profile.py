@@ -20,10 +20,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isoconv.compile.calls import Call, Lowered
-from isoconv.compile.native.kernels import KernelLibrary, KernelSpec
+from isoconv.compile.calls import Call
+from isoconv.compile.native.emitters import emits
+from isoconv.compile.native.kernels import KernelLibrary
 from isoconv.compile.native.loops import I32, POINTER, Kernel
 from isoconv.compile.native.runtime import AdvanceSpec, BarrierSpec, FinishSpec, HyperSpec
+from isoconv.compile.native.specification import Specification
 from isoconv.compile.pointwise.kernel import PointwiseSpec
 from isoconv.compile.reduction.clip import ClipBlocksSpec, ClipFactorSpec
 from isoconv.compile.target import host_target
@@ -32,7 +34,6 @@ from isoconv.run.binder import Binder, address_of
 from isoconv.run.inference import Predictor
 from isoconv.run.script import Context, ScriptBuilder
 from isoconv.run.training import TrainingEngine
-from isoconv.run.work import bytes_of, flops_of, kernel_names
 
 __all__ = ["KernelTime", "Profile", "ProfiledPredictor", "ProfiledTraining"]
 
@@ -93,7 +94,7 @@ class Profile:
 
 
 @dataclass(frozen=True, slots=True)
-class StampSpec:
+class StampSpec(Specification):
     """``stamp(args, context)``: args are (log, label); writes a row and moves the log on.
 
     ``log`` holds int64: the address of the next row, that of the last one there is, the bytes from
@@ -103,21 +104,23 @@ class StampSpec:
 
     buffers: int = 2
 
-    def emit(self, k: Kernel) -> None:
-        """Read the clock."""
-        b = k.builder
-        log, label = k.buffers
-        row = b.load(log, typ=POINTER)
-        clock = b.trunc(k.const(_CLOCK_MONOTONIC), I32)
-        k.call("clock_gettime", I32, clock, k.at(row, 2, "int64"))
-        k.store(k.load_scalar(label, "int64"), row)
-        k.store(k.slot("images"), k.at(row, 1, "int64"))
-        here, last, stride, count = (
-            k.load_scalar(k.at(log, number, "int64"), "int64") for number in range(4)
-        )
-        more = b.icmp_unsigned("<", here, last)
-        k.store(b.select(more, b.add(here, stride), here), log)
-        k.store(k.add(count, 1), k.at(log, 3, "int64"))
+
+@emits(StampSpec)
+def stamp(k: Kernel, _: StampSpec) -> None:
+    """Read the clock."""
+    b = k.builder
+    log, label = k.buffers
+    row = b.load(log, typ=POINTER)
+    clock = b.trunc(k.const(_CLOCK_MONOTONIC), I32)
+    k.call("clock_gettime", I32, clock, k.at(row, 2, "int64"))
+    k.store(k.load_scalar(label, "int64"), row)
+    k.store(k.slot("images"), k.at(row, 1, "int64"))
+    here, last, stride, count = (
+        k.load_scalar(k.at(log, number, "int64"), "int64") for number in range(4)
+    )
+    more = b.icmp_unsigned("<", here, last)
+    k.store(b.select(more, b.add(here, stride), here), log)
+    k.store(k.add(count, 1), k.at(log, 3, "int64"))
 
 
 _ROW = 4  # int64
@@ -137,17 +140,17 @@ class _Clock:
 
     Args:
         threads: of the team.
-        names: what calls do, by their ``id``.
         rows: bytes of one row of each data set and output.
+        names: what some calls do, by their ``id``, where it is not what their kernels are called.
     """
 
-    def __init__(self, threads: int, names: Mapping[int, str], rows: Mapping[str, int]) -> None:
+    def __init__(self, threads: int, rows: Mapping[str, int], names: Mapping[int, str]) -> None:
         # A tiny kernel that nobody else needs is not kept on disk.
         self._kernels = KernelLibrary(host_target(), None)
         self._stamp = self._kernels.addresses([StampSpec()])[StampSpec()]
         self._logs = [np.zeros(4, np.int64) for _ in range(threads)]
         self._tables: list[NDArray[np.int64]] = []
-        self._noted: list[tuple[Call | KernelSpec | None, bool]] = []
+        self._noted: list[tuple[Call | Specification | None, bool]] = []
         self._names = names
         self._rows = rows
 
@@ -156,14 +159,22 @@ class _Clock:
         self._read(script, thread, None, Context())
 
     def follows(
-        self, script: ScriptBuilder, thread: int, call: Call | KernelSpec, context: Context | None
+        self,
+        script: ScriptBuilder,
+        thread: int,
+        call: Call | Specification,
+        context: Context | None,
     ) -> None:
         """Read the clock after a call."""
         if not isinstance(call, AdvanceSpec):
             self._read(script, thread, call, context or Context())
 
     def _read(
-        self, script: ScriptBuilder, thread: int, call: Call | KernelSpec | None, context: Context
+        self,
+        script: ScriptBuilder,
+        thread: int,
+        call: Call | Specification | None,
+        context: Context,
     ) -> None:
         label = np.array([len(self._noted)], np.int64)
         # Of a shared call one thread alone counts the work.
@@ -230,11 +241,11 @@ class _Clock:
         for log, table in zip(self._logs, cycle(self._tables)):
             log[:] = address_of(table), address_of(table[-1:]), table.strides[0], 0
 
-    def _label(self, call: Call | KernelSpec, images: int) -> tuple[tuple[str, str], int, int]:
+    def _label(self, call: Call | Specification, images: int) -> tuple[tuple[str, str], int, int]:
         """Layer and name of a call, the operations that it does and the bytes that it moves."""
         if isinstance(call, Call):
-            moved = bytes_of(call, images, self._rows)
-            return (call.layer, self._names[id(call)]), flops_of(call, images), moved
+            name = self._names.get(id(call), call.title)
+            return (call.layer, name), call.flops(images), call.bytes(images, self._rows)
         if isinstance(call, PointwiseSpec):
             size = prod(call.domain.axes)
             return ("", _OWN[type(call)]), size, 3 * 4 * size
@@ -250,11 +261,6 @@ def _middle(work: Callable[[], object], turns: int) -> float:
         work()
         found.append(time.perf_counter() - start)
     return sorted(found)[turns // 2]
-
-
-def _names(lowered: Lowered) -> dict[int, str]:
-    calls = (*lowered.prepare, *lowered.shard)
-    return dict(zip(map(id, calls), kernel_names(lowered), strict=True))
 
 
 class ProfiledTraining(TrainingEngine):
@@ -283,13 +289,8 @@ class ProfiledTraining(TrainingEngine):
             if not isfinite(loss):
                 raise TrainingError(f"a step that is profiled must have a finite loss; got {loss}")
 
-        rows = {
-            name: array.nbytes // len(array)
-            for (region, name), array in self._memory.items()
-            if region == "dataset"
-        }
-        names = _names(self.plan.shard) | {id(call): "update" for call in self.plan.update}
-        clock = _Clock(self.threads, names, rows)
+        names = {id(call): "update" for call in self.plan.update}
+        clock = _Clock(self.threads, self._memory.row_bytes(), names)
         with self._team.whole_turn():
             return clock.profile(self._binder, step, self._scripts.clear, turns, images)
 
@@ -315,6 +316,6 @@ class ProfiledPredictor(Predictor):
         images = len(next(iter(datasets.values())))
         specs = {**self._rows, **self._results}
         rows = {name: spec.size * spec.itemsize for name, spec in specs.items()}
-        clock = _Clock(self.threads, _names(self._lowered), rows)
+        clock = _Clock(self.threads, rows, {})
         with self._team.turn:
             return clock.profile(self._binder, predict, self._forget_scripts, turns, images)

@@ -13,8 +13,8 @@ from isoconv.compile.calls import Call, Lowered
 from isoconv.compile.layout import Buffer, FlatLayout, Placement, dense_strides
 from isoconv.compile.lower.driver import lower
 from isoconv.compile.lower.plan import make_plan
-from isoconv.compile.native.kernels import KernelSpec
 from isoconv.compile.native.runtime import FinishSpec, HyperSpec
+from isoconv.compile.native.specification import Specification
 from isoconv.compile.pointwise.expression import Domain, Expression, Operand, Step
 from isoconv.compile.pointwise.kernel import PointwiseSpec
 from isoconv.compile.reduction.clip import BLOCK, ClipBlocksSpec, ClipFactorSpec
@@ -113,10 +113,10 @@ class StepPlan:
             limit = float(np.float32(step.clip_norm))
             self.clip = ClipBlocksSpec(step.size), ClipFactorSpec(-(-step.size // BLOCK), limit)
 
-    def specs(self) -> list[KernelSpec]:
+    def specs(self) -> list[Specification]:
         """Every kernel of the step."""
         calls = [*self.shard.prepare, *self.shard.shard, *self.update]
-        specs: list[KernelSpec] = [call.spec for call in calls]
+        specs: list[Specification] = [call.kernel for call in calls]
         return [*specs, self.merge, self.finish, self.hyper, *(self.clip or ())]
 
     def _merge(self) -> PointwiseSpec:

@@ -13,7 +13,7 @@ from isoconv.arithmetic.elementary import cos_turns
 from isoconv.checks import check_count, check_kind, check_number, settle
 from isoconv.errors import ArgumentError
 
-__all__ = ["Constant", "Cosine", "OneCycle", "Schedule", "Step", "WarmUp"]
+__all__ = ["SCHEDULES", "Constant", "Cosine", "OneCycle", "Schedule", "Step", "WarmUp"]
 __public__ = {"isoconv.schedule": ["Constant", "Cosine", "OneCycle", "Step", "WarmUp"]}
 
 _MOST = 2**53
@@ -204,6 +204,10 @@ class WarmUp:
         if step < length:
             return (step + 1) / length
         return self.then.at(step - length, total - length, per_epoch)
+
+
+SCHEDULES: tuple[type[Schedule], ...] = (Constant, Cosine, OneCycle, Step, WarmUp)
+"""The library's own."""
 
 
 def _checked(step: int, total: int, per_epoch: int) -> tuple[int, int, int]:

@@ -21,7 +21,7 @@ from isoconv.graph.ir import Graph
 from isoconv.ops import Constant
 from isoconv.wording import named, setting
 
-__all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
+__all__ = ["OPTIMIZERS", "SGD", "Adam", "AdamW", "Optimizer"]
 __public__ = {"isoconv.optim": ["SGD", "Adam", "AdamW"], "isoconv.train": ["optim"]}
 
 _single = functools.partial(check_number, most=LARGEST_SINGLE)
@@ -273,6 +273,10 @@ class AdamW:
         if self.weight_decay:
             p = u.sub(p, u.mul(p, u.scalar("decay")))
         return _adam_update(u, self, p, u.gradient)
+
+
+OPTIMIZERS: tuple[type[Optimizer], ...] = (SGD, Adam, AdamW)
+"""The library's own."""
 
 
 class _Update:

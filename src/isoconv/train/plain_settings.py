@@ -13,32 +13,28 @@ import numpy as np
 from isoconv.arithmetic import ARITHMETIC_VERSION
 from isoconv.checks import refusal
 from isoconv.data import Augmentation
-from isoconv.errors import ArgumentError, CheckpointError
+from isoconv.errors import ArgumentError, CheckpointError, turned
 from isoconv.nn.plain import canonical, parse
 from isoconv.nn.schema import ABSENT, Fault, Schema, brief, inner
 from isoconv.train.callbacks import EarlyStopping
 from isoconv.train.differing import differing, told
 from isoconv.train.graphs import Loss
-from isoconv.train.learning_rate import Constant, Cosine, OneCycle, Step, WarmUp
-from isoconv.train.optim import SGD, Adam, AdamW
+from isoconv.train.learning_rate import SCHEDULES
+from isoconv.train.optim import OPTIMIZERS
 
 __all__ = ["Stored", "check_stored", "from_plain", "to_plain", "versions"]
 
 _TYPES: dict[str, type] = {
-    kind.__name__: kind
-    for kind in (
-        SGD, Adam, AdamW, Augmentation, Constant, Cosine, EarlyStopping, Loss, OneCycle, Step,
-        WarmUp,
-    )
-}  # fmt: skip
+    kind.__name__: kind for kind in (*OPTIMIZERS, *SCHEDULES, Augmentation, EarlyStopping, Loss)
+}
 
 
 def to_plain(value: Any) -> Any:
     """Numbers, strings, lists and dicts that say the same; records carry their ``type``.
 
     Example:
-        >>> to_plain(SGD(0.1))["type"]
-        'SGD'
+        >>> to_plain(EarlyStopping(3))["type"]
+        'EarlyStopping'
     """
     if is_dataclass(value) and not isinstance(value, type):
         if _TYPES.get(type(value).__name__) is not type(value):
@@ -116,8 +112,8 @@ def from_plain(plain: Any) -> Any:
         CheckpointError: a record of an unknown type, or with other fields.
 
     Example:
-        >>> from_plain(to_plain(WarmUp(2, Cosine())))
-        WarmUp(epochs=2, then=Cosine(final=0.0), steps=None)
+        >>> from_plain(to_plain(Loss("mse")))
+        Loss(name='mse', label_smoothing=0.0)
     """
     if isinstance(plain, list):
         return [from_plain(item) for item in plain]
@@ -137,7 +133,8 @@ def from_plain(plain: Any) -> Any:
     try:
         return _TYPES[name](**values)
     except (TypeError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"settings of type {name} cannot be read: {error}") from error
+        what = f"settings of type {name} cannot be read"
+        raise turned(error, CheckpointError, what) from error
 
 
 class Stored(Schema):
