@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import typer
 from PIL import Image
-from scripts import document_layers, document_portability
+from scripts import document_errors, document_layers, document_portability, document_sources
 from scripts.document_commands import commands, documented
 from scripts.document_commands import main as write_commands
 from typer.main import get_command
@@ -396,6 +396,20 @@ def test_tables_of_layers_functions_and_models() -> None:
     listed = {name for name, _ in document_layers.kinds()} | set(isoconv.nn.functional.__all__)
     assert len(listed) > 60
     assert all(f"`{name}`" in page for name in (*listed, *isoconv.nn.models.MODELS))
+
+
+def test_table_of_sources() -> None:
+    """docs/data.md has every name and kind of data, as `python -m scripts.document_sources`."""
+    page = document_sources.PAGE.read_text("utf-8")
+    assert document_sources.documented(page) == page
+    assert len(list(document_sources.rows())) >= 10
+
+
+def test_page_of_errors() -> None:
+    """docs/errors.md has the tree and all fields, as `python -m scripts.document_errors`."""
+    page = document_errors.PAGE.read_text("utf-8")
+    assert document_errors.documented(page) == page
+    assert [name for name, *_ in document_errors.rows()][:2] == ["`layer`", "`operation`"]
 
 
 def test_families_of_kernels() -> None:

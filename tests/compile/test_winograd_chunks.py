@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from isoconv.compile.calls import Call
 from isoconv.compile.contraction.tiles import NEAR
 from isoconv.compile.layout import Buffer, Placement, dense_strides
 from isoconv.compile.lower.driver import lower
-from isoconv.compile.lower.plan import scratch_size
+from isoconv.compile.lower.plan import Plan, make_plan
 from isoconv.compile.target import Target, host_target
 from isoconv.compile.winograd.chunks import WinogradConvSpec, WinogradConvWeightSpec
 from isoconv.compile.winograd.planes import chunk_rows
@@ -122,24 +123,25 @@ def test_scratch_is_enough(
     graph = convolution(ops.WinogradPatches((6, 5), ((1, 1), (1, 1))), 5, 7)
     asked, held, beyond, mark = [], [], 1 << 16, 0xA5
 
-    def size_of(calls: list[Call]) -> int:
-        asked.append(scratch_size(calls))
-        return asked[0] + beyond
+    def plan_of(calls: list[Call], capacity: int) -> Plan:
+        plan = make_plan(calls, capacity)
+        asked.append(plan.scratch)
+        return replace(plan, scratch=plan.scratch + beyond)
 
     def memory(size: int) -> Array:
         taken = aligned_bytes(size)
-        if asked and size == asked[0] + beyond:
+        if size == asked[0] + beyond:
             taken[...] = mark
             held.append(taken)
         return taken
 
-    monkeypatch.setattr("isoconv.run.evaluate.scratch_size", size_of)
-    monkeypatch.setattr("isoconv.run.evaluate.aligned_bytes", memory)
+    monkeypatch.setattr("isoconv.run.evaluate.make_plan", plan_of)
+    monkeypatch.setattr("isoconv.run.binder.aligned_bytes", memory)
     check(graph, random_arrays(graph, 3), 3)
     for scratch in held:
         written = int(np.flatnonzero(scratch != mark)[-1]) + 1
         # Behind it lies room to read in; the last channels may fill no whole vector.
-        room = asked[0] - scratch_size([])
+        room = asked[0] - make_plan([], 1).scratch
         assert 0.9 * room < written <= room
     assert held
 

@@ -20,9 +20,11 @@ import pytest
 from isoconv.compile.native import worker
 from isoconv.compile.native.build import emit_object
 from isoconv.compile.native.cache import KernelCache
+from isoconv.compile.native.emitters import emits
 from isoconv.compile.native.kernels import KernelLibrary
 from isoconv.compile.native.loops import Kernel
 from isoconv.compile.native.runtime import HyperSpec, RunSpec
+from isoconv.compile.native.specification import Specification
 from isoconv.compile.target import Target, host_target
 from isoconv.errors import CompileError
 
@@ -30,14 +32,16 @@ COUNT = 40
 
 
 @dataclass(frozen=True)
-class BrokenSpec:
+class BrokenSpec(Specification):
     """A kernel that LLVM rejects."""
 
     buffers: int = 1
 
-    def emit(self, k: Kernel) -> None:
-        """Write what is no instruction."""
-        k.builder.write(k.buffers[0].type, "nonsense")
+
+@emits(BrokenSpec)
+def emit_broken(k: Kernel, _: BrokenSpec) -> None:
+    """Write what is no instruction."""
+    k.builder.write(k.buffers[0].type, "nonsense")
 
 
 @pytest.fixture
@@ -276,11 +280,12 @@ def test_a_spec_that_cannot_be_sent(helpers: list[subprocess.Popen[Any]]) -> Non
     """A specification that pickle refuses is compiled here."""
 
     @dataclass(frozen=True)
-    class LocalSpec:
+    class LocalSpec(Specification):
         buffers: int = 1
 
-        def emit(self, k: Kernel) -> None:
-            k.store(k.const(1), k.buffers[0])
+    @emits(LocalSpec)
+    def emit_local(k: Kernel, _: LocalSpec) -> None:
+        k.store(k.const(1), k.buffers[0])
 
     jobs = [(f"kernel_{i}", LocalSpec()) for i in range(6)]
     with pytest.raises((pickle.PicklingError, AttributeError)):

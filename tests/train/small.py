@@ -56,3 +56,11 @@ def make(model: nn.Module | None = None, **settings: Any) -> Trainer:
         **settings,
     }
     return Trainer(network() if model is None else model, **settings)
+
+
+def without_times(history: list[dict[str, float]]) -> list[dict[str, float]]:
+    """The rows without what depends on the clock."""
+    return [
+        {k: v for k, v in row.items() if k not in ("seconds", "images_per_second")}
+        for row in history
+    ]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from rich.console import Console
-from tests.train.small import make, network
+from tests.train.small import make, network, without_times
 
 from isoconv import nn
 from isoconv.arithmetic.philox import Purpose, permutation
@@ -69,14 +69,6 @@ def interrupt_after(monkeypatch: pytest.MonkeyPatch, calls: int) -> None:
 def whole() -> Run:
     """A training that nothing interrupted."""
     return make().fit(images(), images(20, 1), epochs=EPOCHS)
-
-
-def without_times(history: list[dict[str, float]]) -> list[dict[str, float]]:
-    """The rows without what depends on the clock."""
-    return [
-        {k: v for k, v in row.items() if k not in ("seconds", "images_per_second")}
-        for row in history
-    ]
 
 
 def test_it_learns(whole: Run) -> None:

@@ -48,6 +48,7 @@ class Target:
         loads_per_cycle: full vectors (or broadcast scalars) loaded in one cycle.
         memory_broadcast: an FMA can take a broadcast scalar straight from memory.
         cache_share: bytes of the last cache for each core that shares it.
+        architecture: whose emitters make its kernels: a folder of that name in each wing.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Target:
     loads_per_cycle: float = 2.0
     memory_broadcast: bool = False
     cache_share: int = _USUAL_SHARE
+    architecture: str = "cpu"
 
     def lanes(self, dtype: str) -> int:
         """Elements of this dtype in one vector register."""

@@ -19,32 +19,21 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isoconv.checks import refusal
-from isoconv.compile.calls import Call
-from isoconv.compile.layout import Buffer
-from isoconv.compile.lower.plan import Plan
-from isoconv.compile.native.runtime import AdvanceSpec, BarrierSpec
-from isoconv.compile.reduction.clip import BLOCK
 from isoconv.errors import ArgumentError, ShapeError
 from isoconv.memory import check_memory
-from isoconv.run.arrays import checked, fill, named, sample_count
+from isoconv.run.binder import Binder, Recorder, Workspace, address_of
 from isoconv.run.demand import step_demand, what_helps
-from isoconv.run.memory import (
-    Context,
-    Resolve,
-    Script,
-    ScriptBuilder,
-    aligned_bytes,
-    aligned_copy,
-)
+from isoconv.run.script import Context, Script
 from isoconv.run.step import StepGraph, StepPlan
+from isoconv.run.step_memory import StepMemory, sample_count
 from isoconv.run.step_schedule import Reduce, StepSchedule, SumsBuffer, Task
-from isoconv.run.team import Team, library_for, team_size
+from isoconv.run.team import library_for, team_size
 from isoconv.run.tree import TreeNode
 
 __all__ = ["StepGraph", "TrainingEngine"]
@@ -130,56 +119,17 @@ class TrainingEngine:
                 self.plan, data, samples=self.samples, batch_size=batch_size, threads=self.threads
             )
             check_memory("training", needs, what_helps(needs), memory)
-            self._prepare_memory(data, seed)
-            self._addresses = library.addresses(self.plan.specs(), progress, crew)
-        self._calls: dict[int, int] = {}
-        self._team = Team(self.threads, library)
+            self._memory = StepMemory(self.plan, data, seed)
+            self._binder = Binder(library, self.threads, self.plan.specs(), progress, crew)
+        self._team = self._binder.team
         weakref.finalize(self, self._team.retire)
-        self._allocate()
-        self._scripts: dict[tuple[int, range, bool], _Scripts] = {}
-
-    # Memory -------------------------------------------------------------------------------------
-
-    def _prepare_memory(self, data: Mapping[str, Array], seed: int) -> None:
-        """Everything that threads share."""
-        step = self.step
-        self._memory: dict[tuple[str, str], Array] = {}
-        given = {**data, "samples": np.arange(self.samples)}
-        for _, node in step.shard.inputs("dataset"):
-            name = node.attrs.name
-            self._memory["dataset", name] = checked(name, given, node.spec)
-        self._memory["order", "order"] = aligned_copy(np.arange(self.samples))
-        self._memory["parameter", "parameter"] = aligned_copy(np.zeros(step.size, np.float32))
-        for slot in step.slots:
-            self._memory["parameter", f"slot:{slot}"] = aligned_copy(
-                np.zeros(step.size, np.float32)
-            )
-        self._memory["state", "state"] = aligned_copy(np.zeros(self.plan.states.size, np.float32))
-        self._memory["scalar", "inverse_batch"] = aligned_copy(np.ones(1, np.float32))
-        self._memory["scalar", "gradient_scale"] = aligned_copy(np.ones(1, np.float32))
-        self._memory["scalar", "hyper"] = aligned_copy(np.zeros(len(step.hyper) + 1, np.float32))
-        self._memory["scalar", "key"] = aligned_copy(np.array([seed, 0], np.uint64).view(np.int64))
-        for name, array in step.constants.items():
-            self._memory["scalar", name] = aligned_copy(np.asarray(array))
-        blocks = -(-step.size // BLOCK)
-        self._memory["scalar", "blocks"] = aligned_copy(np.zeros(blocks, np.float32))
-
-    def _allocate(self) -> None:
-        """Arenas per thread; memory for sums comes as the tree needs it."""
-        self._arenas = [aligned_bytes(self.plan.arena.size) for _ in range(self.threads)]
-        self._scratch = [aligned_bytes(self.plan.scratch) for _ in range(self.threads)]
-        self._update_arena = aligned_bytes(self.plan.update_arena.size)
-        self._packs = aligned_bytes(self.plan.packed_size)
+        self._workspace = Workspace(self.plan.memory, self.threads)
+        self._update_workspace = Workspace(self.plan.update_memory, self.threads, arenas=1)
         self._control = np.zeros(8, np.int64)
         self._counters = np.zeros(8, np.int64)
-        self._table = np.zeros(_CAPACITY * max(1, len(self.step.hyper)), np.float32)
-        self._metrics = np.zeros(_CAPACITY * len(self.step.metrics), np.float32)
-        self._sums: dict[SumsBuffer, Array] = {}
-
-    def _sums_in(self, buffer: SumsBuffer) -> Array:
-        if buffer not in self._sums:
-            self._sums[buffer] = aligned_bytes(4 * self.plan.sums.size).view(np.float32)
-        return self._sums[buffer]
+        self._table = np.zeros(_CAPACITY * max(1, len(step.hyper)), np.float32)
+        self._metrics = np.zeros(_CAPACITY * len(step.metrics), np.float32)
+        self._scripts: dict[tuple[int, range, bool], _Scripts] = {}
 
     # Scripts ------------------------------------------------------------------------------------
 
@@ -194,13 +144,13 @@ class TrainingEngine:
 
     def _build_scripts(self, images: int, own: range, updates: bool) -> _Scripts:
         schedule = StepSchedule(own, self._shards_of(images), self.threads)
-        nodes = {node: self._sums_in(schedule.buffers[node]) for node in schedule.nodes}
+        nodes = {node: self._memory.sums(schedule.buffers[node]) for node in schedule.nodes}
         # An update alone finds the total where it was put.
-        total = int(next(iter(nodes.values()), self._sums_in(_TOTAL)).ctypes.data)
+        total = next(iter(nodes.values()), self._memory.sums(_TOTAL))
         contexts: Contexts = []
         scripts: list[Script] = []
         for thread in range(self.threads):
-            script = ScriptBuilder()
+            script = self._binder.recorder(thread)
             if own:
                 self._add_sums(script, thread, images, schedule, contexts)
             if updates:
@@ -208,110 +158,59 @@ class TrainingEngine:
             scripts.append(script.finish())
         return _Scripts(scripts, contexts, nodes)
 
-    def _barrier(self, script: ScriptBuilder, *, check: bool = False) -> None:
-        if self.threads > 1 or check:
-            script.add(self._addresses[BarrierSpec()], [self._team.barrier], check=check)
-
     def _add_sums(
         self,
-        script: ScriptBuilder,
+        script: Recorder,
         thread: int,
         images: int,
         schedule: StepSchedule,
         contexts: Contexts,
     ) -> None:
         """One thread's way through the first phase; adds the contexts of its shards."""
+        shard = self.plan.shard
         part = Context(part=thread, parts=self.threads)
-        prepare = self.plan.shard.prepare
-        script.calls(prepare, self._address, self._arena_resolver(thread, 0, 0), part)
-        self._barrier(script)
+        resolve = self._workspace.resolver(thread, 0, self._memory.places())
+        script.calls(shard.prepare, resolve, part)
+        script.barrier()
         for stage in schedule.stages(thread):
             if isinstance(stage, Task):
                 context = self._context(stage, images)
                 contexts.append((stage.shard, context))
-                sums = self._sums_in(schedule.buffers[TreeNode(0, stage.shard)])
-                self._add_task(script, thread, stage, context, int(sums.ctypes.data))
+                sums = self._memory.sums(schedule.buffers[TreeNode(0, stage.shard)])
+                places = self._memory.places(sums)
+                resolve = self._workspace.resolver(thread, stage.arena, places)
+                script.shard(shard.shard, resolve, context)
             elif isinstance(stage, Reduce):
-                halves = (self._sums_in(schedule.buffers[node]) for node in stage.pair)
-                context = Context(part=stage.part, parts=stage.parts)
-                pointers = [int(sums.ctypes.data) for sums in halves]
-                script.add(self._addresses[self.plan.merge], pointers, context)
+                halves = [self._memory.sums(schedule.buffers[node]) for node in stage.pair]
+                script.kernel(self.plan.merge, halves, Context(part=stage.part, parts=stage.parts))
             else:
-                self._barrier(script)
+                script.barrier()
 
-    def _add_task(
-        self, script: ScriptBuilder, thread: int, task: Task, context: Context, sums: int
-    ) -> None:
-        """A shard's kernels; threads that share it meet after each."""
-        resolve = self._arena_resolver(thread, task.arena, sums)
-        for call in self.plan.shard.shard:
-            script.calls([call], self._address, resolve, context)
-            if task.parts > 1:
-                self._barrier(script)
-        script.add(self._addresses[AdvanceSpec()], [], context)
-
-    def _add_update(self, script: ScriptBuilder, thread: int, total: int) -> None:
+    def _add_update(self, script: Recorder, thread: int, total: Array) -> None:
         """One thread's way through the second phase."""
-        address = self._addresses
         part = Context(part=thread, parts=self.threads)
         if thread == 0:
-            hyper: list[Array] = [self._table, self._counters, self._memory["scalar", "hyper"]]
-            script.add(address[self.plan.hyper], [int(a.ctypes.data) for a in hyper])
-            metrics: list[Array] = [self._metrics, self._counters[1:2], self._control]
-            script.add(address[self.plan.finish], [total, *(int(a.ctypes.data) for a in metrics)])
-        self._barrier(script, check=True)
+            hyper: list[Array] = [self._table, self._counters, self._memory.hyper]
+            script.kernel(self.plan.hyper, hyper)
+            metrics: list[Array] = [total, self._metrics, self._counters[1:2], self._control]
+            script.kernel(self.plan.finish, metrics)
+        script.barrier(check=True)
         if self.plan.clip is not None:
             blocks, factor = self.plan.clip
-            squares = int(self._memory["scalar", "blocks"].ctypes.data)
-            scale = int(self._memory["scalar", "gradient_scale"].ctypes.data)
-            script.add(address[blocks], [total, squares], part)
-            self._barrier(script)
+            squares = self._memory.squares
+            script.kernel(blocks, [total, squares], part)
+            script.barrier()
             if thread == 0:
-                script.add(address[factor], [squares, scale], part)
-            self._barrier(script)
-        resolve = self._resolver(thread, self._update_arena, self.plan.update_arena, total)
-        script.calls(self.plan.update, self._address, resolve, part)
-        self._barrier(script)
+                script.kernel(factor, [squares, self._memory.gradient_scale], part)
+            script.barrier()
+        resolve = self._update_workspace.resolver(thread, 0, self._memory.places(total))
+        script.calls(self.plan.update, resolve, part)
+        script.barrier()
 
     def _context(self, task: Task, images: int) -> Context:
         """The context of a shard in batches of this many images."""
         count = min(self.shard_size, images - task.shard * self.shard_size)
         return Context(images=count, stride=images, part=task.part, parts=task.parts)
-
-    def _address(self, call: Call) -> int:
-        # A call comes by for every shard, and its specification is large: it is looked up once.
-        known = self._calls.get(id(call))
-        if known is None:
-            known = self._calls[id(call)] = self._addresses[call.spec]
-        return known
-
-    def _arena_resolver(self, thread: int, arena: int, sums: int) -> Resolve:
-        return self._resolver(thread, self._arenas[arena], self.plan.arena, sums)
-
-    def _resolver(self, thread: int, memory: Array, plan: Plan, sums: int) -> Resolve:
-        arena = int(memory.ctypes.data)
-        scratch = int(self._scratch[thread].ctypes.data)
-        packs = int(self._packs.ctypes.data)
-        known: dict[int, int] = {}
-
-        def find(buffer: Buffer) -> int:
-            if buffer.region == "arena":
-                return arena + plan.offsets[buffer]
-            if buffer.region == "scratch":
-                return scratch
-            if buffer.region == "packed":
-                return packs + self.plan.packed[buffer]
-            if buffer.region == "sums":
-                return sums
-            return int(self._memory[buffer.region, buffer.name].ctypes.data)
-
-        def resolve(buffer: Buffer) -> int:
-            place = known.get(id(buffer))
-            if place is None:
-                place = known[id(buffer)] = find(buffer)
-            return place
-
-        return resolve
 
     # Use ----------------------------------------------------------------------------------------
 
@@ -329,39 +228,27 @@ class TrainingEngine:
             TrainingError: this process was forked in the middle of another thread's step.
         """
         with self._team.whole_turn():
-            fill(self._memory["parameter", "parameter"], self.plan.layout, parameters)
-            fill(self._memory["state", "state"], self.plan.states, states)
-            for slot in self.step.slots:
-                vector = self._memory["parameter", f"slot:{slot}"]
-                vector[...] = 0
-                if slots is not None:
-                    fill(vector, self.plan.layout, slots[slot])
+            self._memory.load(parameters, states, slots)
 
     def parameters(self) -> dict[str, Array]:
         """Copies of the parameters by name."""
         with self._team.whole_turn():
-            return named(self._memory["parameter", "parameter"], self.plan.layout)
+            return self._memory.parameters()
 
     def states(self) -> dict[str, Array]:
         """Copies of the states by name."""
         with self._team.whole_turn():
-            return named(self._memory["state", "state"], self.plan.states)
+            return self._memory.states()
 
     def weights(self) -> dict[str, Array]:
         """Copies of parameters and states by name, all of the same moment."""
         with self._team.whole_turn():
-            return {
-                **named(self._memory["parameter", "parameter"], self.plan.layout),
-                **named(self._memory["state", "state"], self.plan.states),
-            }
+            return {**self._memory.parameters(), **self._memory.states()}
 
     def slots(self) -> dict[str, dict[str, Array]]:
         """Copies of the optimizer's vectors, by slot and parameter."""
         with self._team.whole_turn():
-            return {
-                slot: named(self._memory["parameter", f"slot:{slot}"], self.plan.layout)
-                for slot in self.step.slots
-            }
+            return self._memory.slots()
 
     def begin_epoch(
         self, epoch: int, order: Array, tables: Mapping[str, Array] | None = None
@@ -373,26 +260,10 @@ class TrainingEngine:
             order: int64 (samples,), which row comes when.
             tables: arrays that replace those of the same name, with the same shape and dtype.
         """
-        if order.shape != (self.samples,) or order.dtype != np.int64:
-            raise ShapeError(
-                f"order must be int64 of shape ({self.samples},); got {order.dtype} {order.shape}"
-            )
-        if self.samples and not (order.min() >= 0 and order.max() < self.samples):
-            raise ArgumentError(f"order must hold rows from 0 to {self.samples - 1}")
         with self._team.whole_turn():
-            self._memory["order", "order"][...] = order
-            self._memory["scalar", "key"][1] = epoch
-            for name, table in (tables or {}).items():
-                held = self._memory.get(("dataset", name))
-                if held is None:
-                    raise ArgumentError(f"the graph has no data-set input {name!r} to replace")
-                if held.shape != table.shape or held.dtype != table.dtype:
-                    raise ShapeError(
-                        f"table {name!r} must stay {held.dtype} {held.shape}; "
-                        f"got {table.dtype} {table.shape}"
-                    )
-                # The caller's arrays stay as they are. Scripts hold addresses: they are made anew.
-                self._memory["dataset", name] = np.ascontiguousarray(table)
+            self._memory.begin_epoch(epoch, order, tables or {})
+            if tables:
+                # Scripts hold addresses: they are made anew.
                 self._scripts.clear()
 
     def steps(self, first: int, hyper: Array) -> Array:
@@ -448,7 +319,7 @@ class TrainingEngine:
         images = self._images_of(step, step)
         count = self._shards_of(images)
         if not 0 <= shards.start < shards.stop <= count or shards.step != 1:
-            raise ArgumentError(f"shards must be neighbours from 0 to {count - 1}; got {shards}")
+            raise refusal("shards", f"be neighbours from 0 to {count - 1}", shards)
         with self._team.whole_turn():
             scripts = self._scripts_for(images, shards, updates=False)
             self._run(scripts, step, images)
@@ -472,12 +343,10 @@ class TrainingEngine:
         """
         images = self._images_of(step, step)
         if total.shape != (self.plan.sums.size,) or total.dtype != np.float32:
-            raise ShapeError(
-                f"the total must be float32 of shape ({self.plan.sums.size},); got {total.dtype} "
-                f"{total.shape}"
-            )
+            rule = f"be float32 of shape ({self.plan.sums.size},)"
+            raise refusal("total", rule, total, ShapeError, got=f"{total.dtype} {total.shape}")
         with self._team.whole_turn():
-            self._sums_in(_TOTAL)[...] = total
+            self._memory.sums(_TOTAL)[...] = total
             self._run(self._scripts_for(images, range(0), updates=True), step, images, hyper[None])
             row: Array = self._metric_rows()[0]
             return row
@@ -501,7 +370,7 @@ class TrainingEngine:
         """Steps of equal batches from this one on, or a phase of it."""
         for shard, context in scripts.contexts:
             context.set(first=step * self.batch_size + shard * self.shard_size)
-        self._memory["scalar", "inverse_batch"][0] = np.float32(1.0 / images)
+        self._memory.set_images(images)
         turns = 1
         if hyper is not None:
             if hyper.shape[1:] != (len(self.step.hyper),):
@@ -511,7 +380,7 @@ class TrainingEngine:
             turns = len(hyper)
         self._counters[:] = 0
         self._control[:2] = turns, 0
-        self._team.run(scripts.scripts, 0, control=int(self._control.ctypes.data))
+        self._team.run(scripts.scripts, 0, control=address_of(self._control))
 
     def _metric_rows(self) -> Array:
         """Of the steps that the last run has done."""
@@ -521,13 +390,13 @@ class TrainingEngine:
     @property
     def arena_bytes(self) -> int:
         """Bytes of one thread's arena."""
-        return self.plan.arena.size
+        return self.plan.memory.arena
 
     def close(self) -> None:
         """End the threads."""
         self._team.close()
 
-    def __enter__(self) -> TrainingEngine:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

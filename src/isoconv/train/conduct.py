@@ -119,7 +119,7 @@ class Conduct:
             )
         self._model.load_weights(weights)
         try:
-            self._finish(ended)
+            self._conclude(ended)
         except KeyboardInterrupt as error:
             told = f"interrupted at the end; {way_on(self._folder)}"
             raise Interrupted(told, run, number_of(error)) from None
@@ -142,7 +142,10 @@ class Conduct:
         if (epoch, 0) == (start.epoch, start.step):
             return epoch, start.weights
         if self._folder is None:
-            raise CheckpointError(f"the weights of epoch {epoch}, the best, were not kept")
+            raise CheckpointError(
+                f"the weights of epoch {epoch}, the best, were not kept",
+                epoch=epoch,
+            )
         if self._recorder is None:
             return epoch, self._folder.best_weights()
         wanted = self._recorder.entries[epoch]["weights_sha256"]
@@ -155,7 +158,9 @@ class Conduct:
             raise CheckpointError(
                 f"the weights of epoch {epoch}, the best so far, are to be restored at the end; "
                 f"{self._folder.best_file} must hold them (SHA-256 {wanted}), and it does not, nor "
-                "does a checkpoint"
+                "does a checkpoint",
+                path=self._folder.best_file,
+                epoch=epoch,
             )
         return epoch, state.weights
 
@@ -241,7 +246,7 @@ class Conduct:
             **self._machine,
         )
 
-    def _finish(self, ended: Mapping[str, Any] | None) -> None:
+    def _conclude(self, ended: Mapping[str, Any] | None) -> None:
         """Measure with the test part, write the final model and the result.
 
         Raises:
@@ -278,6 +283,6 @@ class Conduct:
         if folder is not None and (ended is None or not folder.metrics_file.exists()):
             folder.save_metrics(run.history)
         if self._recorder is not None:
-            self._recorder.finish(result)
+            self._recorder.end(result)
         if folder is not None:
             folder.describe(run.description)

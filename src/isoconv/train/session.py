@@ -370,5 +370,9 @@ class Session:
         raise NotFiniteError(
             f"the {what} must stay finite; it is {value} in epoch {epoch + 1}, step {step + 1} of "
             f"{plan.per_epoch}, at learning rate {rate:g}.{kept} Try a smaller learning rate, "
-            f"a warm-up or {setting('clip_norm', '1.0')}, and see that the images are normalised"
+            f"a warm-up or {setting('clip_norm', '1.0')}, and see that the images are normalised",
+            epoch=epoch + 1,
+            step=step + 1,
+            learning_rate=rate,
+            value=value,
         )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from isoconv.compile.native.loops import Kernel, Value
-from isoconv.compile.pointwise.expression import Index
+from isoconv.compile.pointwise.cpu.expression import Index
 
 __all__ = ["Positions", "vector_of"]
 

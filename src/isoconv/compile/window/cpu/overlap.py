@@ -27,8 +27,8 @@ from isoconv.compile.native.nest import (
     over_channels,
     row_major,
 )
-from isoconv.compile.window.gradient_nest import GradEmission
-from isoconv.compile.window.nest import AxisWindow, Bounds, average_divisor
+from isoconv.compile.window.cpu.gradient_nest import GradEmission
+from isoconv.compile.window.cpu.nest import AxisWindow, Bounds, average_divisor
 from isoconv.graph.ir import DTYPES
 
 __all__ = ["OverlappingWindows"]

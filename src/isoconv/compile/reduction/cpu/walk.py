@@ -16,16 +16,14 @@ shares the channels; what its threads leave out they make up for by asking ahead
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from isoconv.arithmetic.sums import PARTIALS
 from isoconv.compile.native.loops import Kernel, Value
-from isoconv.compile.pointwise.expression import Index, Operand, address
-from isoconv.compile.reduction.partials import combine
+from isoconv.compile.pointwise.cpu.expression import Index, address
+from isoconv.compile.pointwise.expression import Operand
+from isoconv.compile.reduction.cpu.partials import combine
+from isoconv.compile.reduction.sums import ReduceSpec
 from isoconv.graph.ir import DTYPES
-
-if TYPE_CHECKING:
-    from isoconv.compile.reduction.sums import ReduceSpec
 
 __all__ = ["Walk", "is_narrow"]
 

@@ -23,8 +23,8 @@ from isoconv.compile.native.nest import (
     replaces,
     row_major,
 )
-from isoconv.compile.window.gradient_nest import GradEmission
-from isoconv.compile.window.nest import WRITTEN_OUT, Masks, over_window
+from isoconv.compile.window.cpu.gradient_nest import GradEmission
+from isoconv.compile.window.cpu.nest import WRITTEN_OUT, Masks, over_window
 
 __all__ = ["DisjointWindows"]
 

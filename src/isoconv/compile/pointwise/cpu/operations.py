@@ -11,9 +11,10 @@ import llvmlite.ir as ir
 from isoconv.compile.native import elementary
 from isoconv.compile.native.loops import F32, F64, I1, I32, I64, Kernel, Value
 from isoconv.compile.pointwise.bits import BITS
+from isoconv.compile.pointwise.expression import Step
 from isoconv.errors import CompileError
 
-__all__ = ["POINTWISE", "Place", "emit_step", "is_positional", "is_quick"]
+__all__ = ["POINTWISE", "Place", "emit_step", "is_quick"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,39 +38,30 @@ class Entry:
     Attributes:
         emit: emits it for a vector.
         quick: it is so few instructions that it may be written out for every position of a tile.
-        positional: what it gives depends on where an element stands.
     """
 
     emit: Emitter
     quick: bool = False
-    positional: bool = False
 
 
 POINTWISE: dict[str, Entry] = {}
 
 
 def emit_step(
-    k: Kernel,
-    op: str,
-    attrs: Any,
-    dtype: str,
-    args: list[Value],
-    dtypes: Sequence[str],
-    place: Place,
+    k: Kernel, step: Step, args: list[Value], dtypes: Sequence[str], place: Place
 ) -> Value:
     """Emit one pointwise operation.
 
     Raises:
         CompileError: no emitter for this operation.
     """
-    if op == "convert":
-        return _convert(k, args[0], dtypes[0], dtype)
-    if op not in POINTWISE:
-        raise CompileError(f"no emitter for the pointwise operation {op!r}")
-    entry = POINTWISE[op]
-    if not entry.positional:
+    if step.op == "convert":
+        return _convert(k, args[0], dtypes[0], step.dtype)
+    if step.op not in POINTWISE:
+        raise CompileError(f"no emitter for the pointwise operation {step.op!r}")
+    if not step.positional:
         place = Place(_nowhere, place.lanes)
-    return entry.emit(k, attrs, dtype, args, place)
+    return POINTWISE[step.op].emit(k, step.attrs, step.dtype, args, place)
 
 
 def _nowhere() -> Value:
@@ -81,16 +73,9 @@ def is_quick(op: str) -> bool:
     return op in POINTWISE and POINTWISE[op].quick
 
 
-def is_positional(op: str) -> bool:
-    """Whether what an operation gives depends on where an element stands."""
-    return op in POINTWISE and POINTWISE[op].positional
-
-
-def _emits(
-    name: str, *, quick: bool = False, positional: bool = False
-) -> Callable[[Emitter], Emitter]:
+def _emits(name: str, *, quick: bool = False) -> Callable[[Emitter], Emitter]:
     def enter(function: Emitter) -> Emitter:
-        POINTWISE[name] = Entry(function, quick, positional)
+        POINTWISE[name] = Entry(function, quick)
         return function
 
     return enter
@@ -379,7 +364,7 @@ def _count(k: Kernel, count: Value, dtype: str, place: Place) -> Value:
 _DROPOUT_PURPOSE = 4
 
 
-@_emits("dropout", positional=True)
+@_emits("dropout")
 def _dropout(k: Kernel, attrs: Any, dtype: str, args: list[Value], place: Place) -> Value:
     """Keep where a uniform number of (seed, epoch, sample, element) is at least the rate."""
     x, samples, seed, epoch = args

@@ -7,21 +7,16 @@ every tile is written out, whatever its elements.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import product
 from math import prod
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from isoconv.compile.contraction.contract import Axis
 from isoconv.compile.contraction.tiles import equal_parts
+from isoconv.compile.contraction.weight_gradient import SPELLED, ContractWeightSpec, runs_on
 from isoconv.compile.native.loops import Kernel, Value
 
-if TYPE_CHECKING:
-    from isoconv.compile.contraction.weight_gradient import ContractWeightSpec
-
-__all__ = ["SPELLED", "Elements", "each_tile", "runs_on"]
-
-SPELLED = 64  # kernel elements per filter up to which every tile's offsets are written out
+__all__ = ["Elements", "each_tile"]
 
 
 class Elements(NamedTuple):
@@ -43,13 +38,8 @@ class Elements(NamedTuple):
 _Body = Callable[[Value, Elements], None]
 
 
-def runs_on(axes: Sequence[Axis], groups: int, channels: int, strides: Sequence[int]) -> bool:
-    """Whether the last kernel axis and the channels lie behind each other in the source."""
-    return bool(axes) and groups == 1 and axes[-1].in_tap * strides[-1] == channels
-
-
-def each_tile(k: Kernel, spec: ContractWeightSpec, body: _Body) -> None:
-    """For each tile of kernel elements: body(number, tile)."""
+def each_tile(k: Kernel, spec: ContractWeightSpec, columns: int, body: _Body) -> None:
+    """``body(number, tile)`` for each tile of so many kernel elements."""
     strides = spec.source.strides[:-1]
     shifts = [axis.in_tap * s for axis, s in zip(spec.axes, strides, strict=True)]
     taps = [axis.taps for axis in spec.axes]
@@ -63,13 +53,13 @@ def each_tile(k: Kernel, spec: ContractWeightSpec, body: _Body) -> None:
             for where in product(*(range(t) for t in taps))
             for c in range(spec.channels)
         ]
-        for size, count, first in equal_parts(elements, spec.tile.columns):
+        for size, count, first in equal_parts(elements, columns):
             for i in range(count):
                 start = first + i * size
                 here = Elements(k.const(0), k.const(start), offsets[start : start + size], ())
                 body(k.const(start // size), here)
         return
-    parts = equal_parts(run, spec.tile.columns)
+    parts = equal_parts(run, columns)
     tiles = sum(count for _, count, _ in parts)
 
     def along(outer: list[tuple[int, int]], number: Value, corner: Elements) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import llvmlite.ir as ir
 
@@ -15,16 +14,10 @@ from isoconv.compile.native.nest import (
     replaces,
     row_major,
 )
-from isoconv.compile.pointwise.expression import Index, Operand, emit_expression, row_of
-from isoconv.compile.window.nest import (
-    AxisWindow,
-    Bounds,
-    first_in_range,
-    over_window,
-)
-
-if TYPE_CHECKING:
-    from isoconv.compile.window.gradient import PoolGradSpec
+from isoconv.compile.pointwise.cpu.expression import Index, emit_expression, row_of
+from isoconv.compile.pointwise.expression import Operand
+from isoconv.compile.window.cpu.nest import AxisWindow, Bounds, first_in_range, over_window
+from isoconv.compile.window.gradient import PoolGradSpec
 
 __all__ = ["GradEmission"]
 
