@@ -44,6 +44,7 @@ LIBRARY_ONLY = {
     ("Trainer", "loss"): "what is made small: of classes `cross_entropy`",
     ("Trainer", "normalise"): "bring each channel to mean 0 and standard deviation 1 over the "
     "training images; of a trained model `keep` its constants or take them `anew`",
+    ("Trainer", "executor"): "makes what runs the steps; changes no bit",
     ("Trainer", "callbacks"): "called at the start, after each epoch and at the end",
     ("Trainer", "progress"): "a bar on a terminal, a line for each epoch elsewhere",
 }
@@ -52,6 +53,7 @@ LIBRARY_ONLY = {
 IN_WORDS = {
     ("Trainer", "threads"): "one for each core",
     ("Trainer", "target"): "this machine",
+    ("Trainer", "executor"): "an engine of this process",
     ("fit", "out"): "none; of the command line `runs/<data>-<n>`",
     ("load_splits", "size"): "that of the pictures, or a rule ([data.md](data.md#size))",
     ("load_splits", "depth"): "what the files need",

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src" / "isoconv"
 MODULES = sorted(SRC.rglob("*.py"))
 MOST_LINES = 600
-"""Some 400 are usual; files are cut where ideas end, and this is where nobody holds it to be one."""
+"""Some 400 are usual, and files are cut where ideas end; nobody takes this many for one idea."""
 
 # What each room may import besides itself.
 CORE = (

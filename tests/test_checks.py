@@ -34,7 +34,7 @@ from isoconv.errors import ArgumentError, DataError, DTypeError, ShapeError
 from isoconv.optim import SGD, Adam, AdamW
 from isoconv.schedule import Cosine, OneCycle, Step, WarmUp
 from isoconv.train import EarlyStopping, Loss, Trainer
-from isoconv.train.settings import to_plain
+from isoconv.train.plain_settings import to_plain
 
 
 class Size(enum.IntEnum):

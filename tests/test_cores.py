@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,7 +13,7 @@ from isoconv.cores import cores, quota
 
 
 @pytest.fixture
-def system(tmp_path: Path) -> Callable[..., Any]:
+def system(tmp_path: Path) -> Callable[[str, dict[str, str]], int | None]:
     """Control groups in files: `system(groups, {path: text})` is what `quota` finds there."""
 
     def found(groups: str, files: dict[str, str]) -> int:
@@ -34,12 +33,14 @@ def system(tmp_path: Path) -> Callable[..., Any]:
     [("max 100000", 0), ("200000 100000", 2), ("150000 100000", 2), ("1000 100000", 1),
      ("", 0), ("200000", 0), ("nonsense 1", 0), ("200000 0", 0), ("-1 100000", 0)],
 )  # fmt: skip
-def test_version_two(system: Callable[..., Any], text: str, expected: int) -> None:
+def test_version_two(
+    system: Callable[[str, dict[str, str]], int | None], text: str, expected: int
+) -> None:
     """Time by period, rounded up; what cannot be read is no limit."""
     assert system("0::/a/b\n", {"a/b/cpu.max": text}) == expected
 
 
-def test_groups_around_a_group(system: Callable[..., Any]) -> None:
+def test_groups_around_a_group(system: Callable[[str, dict[str, str]], int | None]) -> None:
     """The least limit of a group and all groups around it holds."""
     files = {"a/b/cpu.max": "max 100000", "a/cpu.max": "300000 100000", "cpu.max": "800000 100000"}
     assert system("0::/a/b\n", files) == 3
@@ -47,7 +48,7 @@ def test_groups_around_a_group(system: Callable[..., Any]) -> None:
     assert system("0::/elsewhere\n", {}) == 8
 
 
-def test_version_one(system: Callable[..., Any]) -> None:
+def test_version_one(system: Callable[[str, dict[str, str]], int | None]) -> None:
     """Two files in the folder of the controller; other controllers say nothing of it."""
     files = {"cpu,cpuacct/x/cpu.cfs_quota_us": "250000", "cpu,cpuacct/x/cpu.cfs_period_us": "50000",
              "memory/x/cpu.max": "1 1"}  # fmt: skip

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import typer
 from PIL import Image
-from scripts import document_portability
+from scripts import document_errors, document_layers, document_portability, document_sources
 from scripts.document_commands import commands, documented
 from scripts.document_commands import main as write_commands
 from typer.main import get_command
@@ -389,35 +389,27 @@ def test_every_test_of_portability_is_a_row() -> None:
         assert found
 
 
-def test_figures_of_models() -> None:
-    """The table of ready models holds the counts of the models themselves."""
-    rows = cells_of(ROOT / "docs" / "networks.md", "name")
-    assert {row[0].strip("`") for row in rows} == set(isoconv.nn.models.MODELS)
-    for name, _, shape, parameters, multiply_adds in rows:
-        sides = tuple(int(side) for side in shape.split("\N{MULTIPLICATION SIGN}"))
-        summary = isoconv.nn.models.create(name.strip("`"), 10, sides).summary(sides)
-        assert (f"{summary.parameters:,}", f"{summary.multiply_adds:,}") == (
-            parameters,
-            multiply_adds,
-        )
+def test_tables_of_layers_functions_and_models() -> None:
+    """docs/networks.md has what is public in isoconv.nn, as `python -m scripts.document_layers`."""
+    page = document_layers.PAGE.read_text("utf-8")
+    assert document_layers.documented(page) == page
+    listed = {name for name, _ in document_layers.kinds()} | set(isoconv.nn.functional.__all__)
+    assert len(listed) > 60
+    assert all(f"`{name}`" in page for name in (*listed, *isoconv.nn.models.MODELS))
 
 
-def test_every_layer_is_in_the_table() -> None:
-    """docs/networks.md names every layer of isoconv.nn, and no other."""
-    named: set[str] = set()
-    for _, layers in cells_of(ROOT / "docs" / "networks.md", "family"):
-        for name in re.findall(r"`([^`]+)`", layers):
-            first, _, last = name.partition("…")
-            # `MaxPool1d…3d` stands for three.
-            stem = first.removesuffix("1d")
-            named |= {f"{stem}{rank}d" for rank in (1, 2, 3)} if last else {name}
-    modules = {
-        name
-        for name in isoconv.nn.__all__
-        if isinstance(value := getattr(isoconv.nn, name), type)
-        and issubclass(value, isoconv.nn.Module)
-    }
-    assert named == modules - {"Module"}
+def test_table_of_sources() -> None:
+    """docs/data.md has every name and kind of data, as `python -m scripts.document_sources`."""
+    page = document_sources.PAGE.read_text("utf-8")
+    assert document_sources.documented(page) == page
+    assert len(list(document_sources.rows())) >= 10
+
+
+def test_page_of_errors() -> None:
+    """docs/errors.md has the tree and all fields, as `python -m scripts.document_errors`."""
+    page = document_errors.PAGE.read_text("utf-8")
+    assert document_errors.documented(page) == page
+    assert [name for name, *_ in document_errors.rows()][:2] == ["`layer`", "`operation`"]
 
 
 def test_families_of_kernels() -> None:

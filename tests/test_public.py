@@ -14,20 +14,14 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from scripts import public_names
 
 import isoconv
 
 ROOT = Path(__file__).parents[1]
 MODULES = ["isoconv", *(m.name for m in pkgutil.walk_packages(isoconv.__path__, "isoconv."))]
+OFFERS = public_names.all_offers(public_names.SRC)
 HEAVY = ("numpy", "llvmlite", "PIL", "rich", "typer", "safetensors", "pooch", "matplotlib")
-
-
-def order(name: str) -> tuple[int, list[tuple[int, int | str]]]:
-    """Ruff's order for ``__all__``: constants, classes, the rest; numbers in names by value."""
-    constant = len(name) > 1 and name.isupper()
-    group = 0 if constant else 1 if name[0].isupper() else 2
-    parts = re.findall(r"\d+|\D", name)
-    return group, [(0, int(part)) if part.isdigit() else (1, part) for part in parts]
 
 
 def public_definitions(module: ModuleType) -> list[str]:
@@ -52,7 +46,62 @@ def test_all(name: str) -> None:
     missing = [each for each in names if not hasattr(module, each)]
     assert not missing, f"{name}.__all__ names what is not there"
     assert len(set(names)) == len(names)
-    assert names == sorted(names, key=order)
+    assert names == sorted(names, key=public_names.order)
+
+
+@pytest.mark.parametrize("package", sorted(OFFERS))
+def test_packages_hand_on_what_files_offer(package: str) -> None:
+    """No list of a package is written by hand: `python -m scripts.public_names` writes the same."""
+    page = public_names.file_of(package, public_names.SRC).read_text("utf-8")
+    assert public_names.written(package, page, OFFERS[package]) == page
+    module = importlib.import_module(package)
+    assert set(module.__all__) == {offer.name for offer in OFFERS[package]}
+
+
+def test_every_list_of_names_is_a_package_of_offers() -> None:
+    """A file with the marks has names between them: no block is left that nothing writes."""
+    marked = {
+        path
+        for path in public_names.SRC.rglob("*.py")
+        if public_names.BEGIN in path.read_text("utf-8")
+    }
+    assert marked == {public_names.file_of(package, public_names.SRC) for package in OFFERS}
+
+
+def test_all_operations_are_loaded() -> None:
+    """Importing `isoconv.ops` loads every file of it that registers an operation."""
+    folder = public_names.SRC / "isoconv" / "ops"
+    program = "import sys, isoconv.ops; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    registering = {
+        f"isoconv.ops.{path.stem}"
+        for path in folder.glob("*.py")
+        if re.search(r"^register\w*\(", path.read_text("utf-8"), re.MULTILINE)
+    }
+    assert len(registering) > 5
+    assert registering <= set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ('__all__ = ["a"]\n__public__ = {"isoconv.nn": ["b*"]}', "nothing in __all__ fits 'b*'"),
+        ('__all__ = ["a"]\n__public__ = {"isoconv.nn": ["a", "?"]}', "offered twice"),
+        ('__all__ = ["a"]\n__public__ = {"isoconv.ops": ["a"]}', "isoconv.ops has no marks"),
+    ],
+)
+def test_what_cannot_be_offered(lines: str, said: str, tmp_path: Path) -> None:
+    """A line that offers what is not there, twice, or nowhere stops the program, and says so."""
+    folder = tmp_path / "isoconv"
+    for name in ("nn", "ops"):
+        (folder / name).mkdir(parents=True)
+    (folder / "nn" / "__init__.py").write_text(public_names.BEGIN + public_names.END)
+    (folder / "ops" / "__init__.py").write_text("")
+    (folder / "nn" / "layer.py").write_text(f"{lines}\n")
+    with pytest.raises(SystemExit, match=re.escape(said)):
+        public_names.main(tmp_path)
 
 
 @pytest.mark.parametrize("name", isoconv.__all__)

@@ -16,13 +16,14 @@ import numpy as np
 from bench.worker import Array
 from isoconv.compile.layout import Buffer, Placement, dense_strides
 from isoconv.compile.lower.driver import Call, lower
-from isoconv.compile.lower.plan import make_plan, region_offsets
-from isoconv.compile.native.runtime import BarrierSpec
+from isoconv.compile.lower.plan import make_plan
 from isoconv.compile.pointwise.expression import Domain, Expression, Operand, Step
 from isoconv.compile.pointwise.kernel import PointwiseSpec
 from isoconv.graph.ir import Graph
-from isoconv.run.memory import Context, Resolve, Script, ScriptBuilder, aligned_bytes, aligned_copy
-from isoconv.run.team import Team, library_for
+from isoconv.run.binder import Binder, Recorder, Resolve, Workspace, address_of
+from isoconv.run.memory import aligned_bytes, aligned_copy
+from isoconv.run.script import Context, Script
+from isoconv.run.team import library_for
 
 __all__ = ["WORK", "Operation"]
 
@@ -45,16 +46,14 @@ class Operation:
             len(arrays[node.attrs.name]) for _, node in graph.inputs() if node.spec.batched
         )
         self._threads = threads
-        self._library = library_for()
+        library = library_for()
         self._shard = -(-self._images // threads)
         self._memory: dict[tuple[str, str], Array] = {
             ("order", "order"): np.arange(self._images, dtype=np.int64)
         }
         inputs = self._inputs(arrays)
         outputs = self._outputs()
-        lowered = lower(
-            graph, self._library.target, capacity=self._shard, inputs=inputs, outputs=outputs
-        )
+        lowered = lower(graph, library.target, capacity=self._shard, inputs=inputs, outputs=outputs)
         calls = lowered.shard
         first = next(i for i, call in enumerate(calls) if call.layer == WORK)
         last = max(i for i, call in enumerate(calls) if call.layer == WORK)
@@ -63,22 +62,13 @@ class Operation:
         )  # fmt: skip
         self._prepare = lowered.prepare
         # The inputs must outlive the work, which is done again and again on them.
-        self._plan = make_plan([*calls, *self._bring], self._shard)
-        self._packed, size = region_offsets(
-            buffer
-            for call in (*lowered.prepare, *calls)
-            for buffer in call.buffers
-            if buffer.region == "packed"
-        )
-        self._packs = aligned_bytes(size)
-        self._arenas = [aligned_bytes(self._plan.size) for _ in range(threads)]
-        merges = {name: _merge(array.size) for name, array in self._sums.items()}
-        specs = [call.spec for call in (*lowered.prepare, *calls)]
-        self._addresses = self._library.addresses([*specs, *merges.values(), BarrierSpec()])
-        self._merges = merges
-        self._team = Team(threads, self._library)
+        plan = make_plan([*lowered.prepare, *calls, *self._bring], self._shard)
+        self._workspace = Workspace(plan, threads)
+        self._merges = {name: _merge(array.size) for name, array in self._sums.items()}
+        specs = [call.kernel for call in (*lowered.prepare, *calls)]
+        self._binder = Binder(library, threads, [*specs, *self._merges.values()])
         self._scripts = self._timed()
-        self._pack_scripts = [self._script(t, pack=True).finish() for t in range(threads)]
+        self._pack_scripts = [self._packing(t).finish() for t in range(threads)]
 
     # Memory
 
@@ -111,64 +101,49 @@ class Operation:
         return places
 
     def _resolver(self, thread: int) -> Resolve:
-        arena, packs = int(self._arenas[thread].ctypes.data), int(self._packs.ctypes.data)
-
-        def resolve(buffer: Buffer) -> int:
-            if buffer.region == "arena":
-                return arena + self._plan.offsets[buffer]
-            if buffer.region == "packed":
-                return packs + self._packed[buffer]
-            array = self._memory[buffer.region, buffer.name]
-            own = buffer.region == "output" and buffer.name in self._sums
-            return int(array[thread].ctypes.data if own else array.ctypes.data)
-
-        return resolve
+        places = {place: address_of(array) for place, array in self._memory.items()}
+        for name in self._sums:
+            places["output", name] = address_of(self._memory["output", name][thread])
+        return self._workspace.resolver(thread, thread, places)
 
     # Scripts
-
-    def _address(self, call: Call) -> int:
-        return self._addresses[call.spec]
 
     def _context(self, thread: int) -> Context:
         first = thread * self._shard
         return Context(images=min(self._shard, self._images - first), first=first)
 
-    def _script(self, thread: int, *, pack: bool) -> ScriptBuilder:
-        script = ScriptBuilder()
-        if pack and self._prepare:
+    def _packing(self, thread: int) -> Recorder:
+        """A script that packs the weights, and goes on when all are packed."""
+        script = self._binder.recorder(thread)
+        if self._prepare:
             part = Context(part=thread, parts=self._threads)
-            script.calls(self._prepare, self._address, self._resolver(thread), part)
-            self._wait(script)
+            script.calls(self._prepare, self._resolver(thread), part)
+            script.barrier()
         return script
-
-    def _wait(self, script: ScriptBuilder) -> None:
-        if self._threads > 1:
-            script.add(self._addresses[BarrierSpec()], [self._team.barrier])
 
     def _timed(self) -> list[Script]:
         scripts = []
         for thread in range(self._threads):
-            script = self._script(thread, pack=True)
-            resolve = self._resolver(thread)
-            script.calls(self._work, self._address, resolve, self._context(thread))
+            script = self._packing(thread)
+            script.calls(self._work, self._resolver(thread), self._context(thread))
             if self._merges and self._threads > 1:
-                self._wait(script)
+                script.barrier()
                 part = Context(part=thread, parts=self._threads)
                 for name, spec in self._merges.items():
-                    places = [int(row.ctypes.data) for row in self._memory["output", name]]
-                    for other in places[1:]:
-                        script.add(self._addresses[spec], [places[0], other], part)
-            self._wait(script)
+                    first, *others = self._memory["output", name]
+                    for other in others:
+                        script.kernel(spec, [first, other], part)
+            script.barrier()
             scripts.append(script.finish())
         return scripts
 
     def _around(self, calls: list[Call]) -> None:
         scripts = []
         for thread in range(self._threads):
-            script = ScriptBuilder()
-            script.calls(calls, self._address, self._resolver(thread), self._context(thread))
+            script = self._binder.recorder(thread)
+            script.calls(calls, self._resolver(thread), self._context(thread))
             scripts.append(script.finish())
-        self._team.run(scripts, 1)
+        self._binder.team.run(scripts, 1)
 
     # Use
 
@@ -184,11 +159,11 @@ class Operation:
 
     def run(self, turns: int = 1) -> None:
         """The work again: one native call for each thread."""
-        self._team.run(self._scripts, turns)
+        self._binder.team.run(self._scripts, turns)
 
     def pack(self, turns: int = 1) -> None:
         """The packing of the weights alone."""
-        self._team.run(self._pack_scripts, turns)
+        self._binder.team.run(self._pack_scripts, turns)
 
 
 def _merge(size: int) -> Any:

@@ -23,7 +23,8 @@ import llvmlite.binding as llvm
 from bench.libraries.isoconv_library import IsoconvLibrary
 from bench.worker import Array, Prepared, serve
 from isoconv.compile.native import build, kernels
-from isoconv.compile.native.jit import Effort, compile_object
+from isoconv.compile.native.emitters import Effort
+from isoconv.compile.native.jit import compile_object
 from isoconv.compile.native.kernels import KernelLibrary
 from isoconv.compile.native.worker import compile_all
 from isoconv.compile.target import Target, host_target

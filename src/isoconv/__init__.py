@@ -8,36 +8,21 @@ Example:
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from isoconv.onward import late_names
+
+# begin of names that `python -m scripts.public_names` writes
 if TYPE_CHECKING:
     from isoconv import data, errors, nn, optim, schedule, symbols
     from isoconv.explain.inspect import inspect
     from isoconv.explain.numbers import explain
     from isoconv.explain.saliency import grad_cam, input_gradient, occlusion
     from isoconv.explain.widget import explore
-    from isoconv.nn.arrays import (
-        avg_pool1d,
-        avg_pool2d,
-        avg_pool3d,
-        batch_norm,
-        bce_with_logits,
-        conv1d,
-        conv2d,
-        conv3d,
-        cross_entropy,
+    from isoconv.nn.array_elements import (
         gelu,
-        global_avg_pool,
-        global_max_pool,
-        gradients,
         leaky_relu,
-        linear,
         log_softmax,
-        max_pool1d,
-        max_pool2d,
-        max_pool3d,
-        mse,
         power,
         relu,
         sigmoid,
@@ -45,85 +30,72 @@ if TYPE_CHECKING:
         softmax,
         tanh,
     )
+    from isoconv.nn.array_losses import bce_with_logits, cross_entropy, mse
+    from isoconv.nn.array_pooling import (
+        avg_pool1d,
+        avg_pool2d,
+        avg_pool3d,
+        global_avg_pool,
+        global_max_pool,
+        max_pool1d,
+        max_pool2d,
+        max_pool3d,
+    )
+    from isoconv.nn.array_weights import batch_norm, conv1d, conv2d, conv3d, linear
+    from isoconv.nn.arrays import gradients
     from isoconv.ops.geometry import output_size, same_padding
-    from isoconv.train import EarlyStopping, Trainer, evaluate, load
+    from isoconv.train.callbacks import EarlyStopping
+    from isoconv.train.loading import load
+    from isoconv.train.metrics import evaluate
+    from isoconv.train.trainer import Trainer
 
 __all__ = [
-    "EarlyStopping",
-    "Trainer",
-    "__version__",
-    "avg_pool1d",
-    "avg_pool2d",
-    "avg_pool3d",
-    "batch_norm",
-    "bce_with_logits",
-    "conv1d",
-    "conv2d",
-    "conv3d",
-    "cross_entropy",
-    "data",
-    "errors",
-    "evaluate",
-    "explain",
-    "explore",
-    "gelu",
-    "global_avg_pool",
-    "global_max_pool",
-    "grad_cam",
-    "gradients",
-    "input_gradient",
-    "inspect",
-    "leaky_relu",
-    "linear",
-    "load",
-    "log_softmax",
-    "max_pool1d",
-    "max_pool2d",
-    "max_pool3d",
-    "mse",
-    "nn",
-    "occlusion",
-    "optim",
-    "output_size",
-    "power",
-    "relu",
-    "same_padding",
-    "schedule",
-    "sigmoid",
-    "silu",
-    "softmax",
-    "symbols",
-    "tanh",
-]
+    "EarlyStopping", "Trainer", "__version__", "avg_pool1d", "avg_pool2d", "avg_pool3d",
+    "batch_norm", "bce_with_logits", "conv1d", "conv2d", "conv3d", "cross_entropy", "data",
+    "errors", "evaluate", "explain", "explore", "gelu", "global_avg_pool", "global_max_pool",
+    "grad_cam", "gradients", "input_gradient", "inspect", "leaky_relu", "linear", "load",
+    "log_softmax", "max_pool1d", "max_pool2d", "max_pool3d", "mse", "nn", "occlusion", "optim",
+    "output_size", "power", "relu", "same_padding", "schedule", "sigmoid", "silu", "softmax",
+    "symbols", "tanh",
+]  # fmt: skip
+
+_PLACES: dict[str, tuple[str, ...]] = {
+    "isoconv.data": ("data",),
+    "isoconv.errors": ("errors",),
+    "isoconv.explain.inspect": ("inspect",),
+    "isoconv.explain.numbers": ("explain",),
+    "isoconv.explain.saliency": ("grad_cam", "input_gradient", "occlusion"),
+    "isoconv.explain.widget": ("explore",),
+    "isoconv.nn": ("nn",),
+    "isoconv.nn.array_elements": (
+        "gelu", "leaky_relu", "log_softmax", "power", "relu", "sigmoid", "silu", "softmax", "tanh",
+    ),
+    "isoconv.nn.array_losses": ("bce_with_logits", "cross_entropy", "mse"),
+    "isoconv.nn.array_pooling": (
+        "avg_pool1d", "avg_pool2d", "avg_pool3d", "global_avg_pool", "global_max_pool",
+        "max_pool1d", "max_pool2d", "max_pool3d",
+    ),
+    "isoconv.nn.array_weights": ("batch_norm", "conv1d", "conv2d", "conv3d", "linear"),
+    "isoconv.nn.arrays": ("gradients",),
+    "isoconv.ops.geometry": ("output_size", "same_padding"),
+    "isoconv.optim": ("optim",),
+    "isoconv.schedule": ("schedule",),
+    "isoconv.symbols": ("symbols",),
+    "isoconv.train.callbacks": ("EarlyStopping",),
+    "isoconv.train.loading": ("load",),
+    "isoconv.train.metrics": ("evaluate",),
+    "isoconv.train.trainer": ("Trainer",),
+}  # fmt: skip
+# end of names
+
+__public__ = {"isoconv": ["__version__"]}
 
 __version__ = "0.1.0"
-
-_MODULES = ("data", "errors", "explain", "nn", "optim", "schedule", "symbols")
-# `explain` is a function and the package that it is in.
-_PLACES = {
-    "EarlyStopping": "isoconv.train",
-    "Trainer": "isoconv.train",
-    "evaluate": "isoconv.train",
-    "explore": "isoconv.explain.widget",
-    "grad_cam": "isoconv.explain.saliency",
-    "input_gradient": "isoconv.explain.saliency",
-    "inspect": "isoconv.explain.inspect",
-    "load": "isoconv.train",
-    "occlusion": "isoconv.explain.saliency",
-    "output_size": "isoconv.ops.geometry",
-    "same_padding": "isoconv.ops.geometry",
-}
 
 
 if not TYPE_CHECKING:
     # To a type checker this would say that any name is there.
-    def __getattr__(name: str) -> Any:
-        """Load a public name when it is first used, which keeps ``import isoconv`` quick."""
-        if name in _MODULES:
-            return importlib.import_module(f"isoconv.{name}")
-        if name not in __all__:
-            raise AttributeError(f"module 'isoconv' has no attribute {name!r}")
-        return getattr(importlib.import_module(_PLACES.get(name, "isoconv.nn.arrays")), name)
+    __getattr__ = late_names(__name__, _PLACES)
 
 
 def __dir__() -> list[str]:

@@ -39,6 +39,7 @@ __all__ = [
     "check_rows",
     "check_shape",
     "check_text",
+    "entries",
     "plain",
     "plain_setting",
     "refusal",
@@ -107,6 +108,16 @@ def refusal(
     """
     text = f"{named(argument)} must {rule}; got {shown(value) if got is None else got}"
     return kind(text, argument=argument, value=value)
+
+
+def entries(name: str, values: Iterable[Kind]) -> dict[str, Kind]:
+    """The entries of an argument, each by the name that an error has for it.
+
+    Example:
+        >>> entries("paths", ["a", "b"])
+        {'paths[0]': 'a', 'paths[1]': 'b'}
+    """
+    return {f"{name}[{place}]": value for place, value in enumerate(values)}
 
 
 def as_word(path: str | Path) -> str:
@@ -338,7 +349,7 @@ def check_paths(name: str, value: object) -> list[Path]:
         raise refusal(name, "be a list of files", value)
     if not value:
         raise refusal(name, "name at least one file", value, got="none")
-    return [check_path(f"{name}[{place}]", path) for place, path in enumerate(value)]
+    return [check_path(place, path) for place, path in entries(name, value).items()]
 
 
 def check_kind(name: str, value: object, kind: type[Kind], what: str) -> Kind:
@@ -379,19 +390,20 @@ def check_rows(name: str, value: object) -> list[Mapping[str, Any]]:
     """
     if not isinstance(value, (list, tuple)):
         raise refusal(name, "be a list of rows", value)
-    return [check_mapping(f"{name}[{place}]", row) for place, row in enumerate(value)]
+    return [check_mapping(place, row) for place, row in entries(name, value).items()]
 
 
 # Shapes and arrays ------------------------------------------------------------------------------
 
 
-def check_shape(name: str, value: object, axes: int | None = None) -> tuple[int, ...]:
+def check_shape(name: str, value: object, axes: int | None = None, of: str = "") -> tuple[int, ...]:
     """A shape: a whole number from 1 to `LARGEST` for each axis.
 
     Args:
         name: of the argument, for the message.
         value: a tuple, a list or an array of one axis.
         axes: how many there must be; None for any number.
+        of: their names, "(H, W, C)", for the message.
 
     Raises:
         ShapeError: it is none.
@@ -407,8 +419,12 @@ def check_shape(name: str, value: object, axes: int | None = None) -> tuple[int,
         if len(found) == len(sides) and axes in (None, len(found)):
             return found
     each = "its axes" if axes is None else f"{axes} axes"
-    rule = f"be a shape, whole numbers from 1 to {LARGEST} for {each}"
-    raise refusal(name, rule, value, ShapeError)
+    raise ShapeError(
+        f"{named(name)} {of + ' ' if of else ''}must be a shape, whole numbers from 1 to "
+        f"{LARGEST} for {each}; got {shown(value)}",
+        argument=name,
+        value=value,
+    )
 
 
 def check_arrays(name: str, value: object, error: type[IsoconvError]) -> dict[str, NDArray[Any]]:

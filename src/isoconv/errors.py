@@ -24,7 +24,8 @@ error (`Known`), for whoever reads it by program.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self, TypedDict, TypeVar, Unpack
 
@@ -47,7 +48,12 @@ __all__ = [
     "NotFiniteError",
     "ShapeError",
     "TrainingError",
+    "about",
+    "as_given",
+    "in_file",
+    "turned",
 ]
+__public__ = {"isoconv": ["errors"]}
 
 Kind = TypeVar("Kind", bound="IsoconvError")
 
@@ -66,7 +72,8 @@ class Known(TypedDict, total=False):
             ``paths[3]``.
         value: what was given for it; what became infinite or not a number.
         path: of the file or folder.
-        row: line of the file, or number of the image, from 0.
+        line: of the file, from 1.
+        row: number of the image among the images, or of the label among the labels, from 0.
         epoch: of the training, from 1.
         step: of the epoch, from 1.
         learning_rate: of the step.
@@ -78,6 +85,7 @@ class Known(TypedDict, total=False):
     argument: str
     value: Any
     path: Path | str
+    line: int
     row: int
     epoch: int
     step: int
@@ -96,15 +104,16 @@ class IsoconvError(Exception):
         **known: what is known beside it (`Known`).
 
     Attributes:
-        layer, operation, inputs, argument, value, path, row, epoch, step, learning_rate: as `Known`
-            says; None for what is not known. `fields` tells that from a None that was given.
+        layer, operation, inputs, argument, value, path, line, row, epoch, step, learning_rate: as
+            `Known` says; None for what is not known. `fields` tells that from a None that was
+            given.
 
     Errors can be copied and pickled. Of a field that cannot be, a pickle has the ``repr``.
 
     Example:
         >>> import isoconv as ic
         >>> try:
-        ...     ic.nn.Conv2d(0)
+        ...     ic.nn.Conv2d(0, 3).build((8, 8, 1))
         ... except ic.errors.ArgumentError as error:
         ...     print(error.argument, error.value)
         filters 0
@@ -116,6 +125,7 @@ class IsoconvError(Exception):
     argument: str | None = None
     value: Any = None
     path: Any = None
+    line: int | None = None
     row: int | None = None
     epoch: int | None = None
     step: int | None = None
@@ -136,14 +146,25 @@ class IsoconvError(Exception):
 
     @property
     def reason(self) -> str:
-        """The message without what `within` put in front of it."""
+        """The message without what `within` put around it."""
         return str(vars(self).get("_reason", self))
 
-    def within(self, where: str, **known: Unpack[Known]) -> Self:
+    def within(
+        self,
+        where: str = "",
+        behind: str = "",
+        given: Mapping[str, Any] | None = None,
+        names: Mapping[str, str] | None = None,
+        **known: Unpack[Known],
+    ) -> Self:
         """The same error with the place in front of its message, and with what is known there.
 
         Args:
-            where: it arose; "" leaves the message as it is.
+            where: it arose; "" for nothing in front of the message.
+            behind: what the place has to add, behind the message.
+            given: arguments as a person gave them, by name: the value of the one that the error is
+                about is the one that stands here.
+            names: what an argument is called by the person, where that is another name.
             **known: fields. Those that the error has stay: it was nearer to the fault.
 
         Example:
@@ -153,21 +174,16 @@ class IsoconvError(Exception):
             >>> error.fields, error.reason
             ({'layer': 'drop', 'argument': 'rate', 'value': 2}, 'rate must be below 1; got 2')
         """
-        if where:
+        if where or behind:
             vars(self).setdefault("_reason", str(self))
-            self.args = (_printable(f"{where}: {self}"), *self.args[1:])
+            front = f"{where}: " if where else ""
+            self.args = (_printable(f"{front}{self}{behind}"), *self.args[1:])
         vars(self).update({**known, **self.fields})
+        if self.argument is not None:
+            self.argument = (names or {}).get(self.argument, self.argument)
+            if given is not None and self.argument in given:
+                self.value = given[self.argument]
         return self
-
-    def turned(self, kind: type[Kind], where: str, **known: Unpack[Known]) -> Kind:
-        """An error of another kind that says the same of a place, with the same fields.
-
-        Args:
-            kind: of the new error.
-            where: as of `within`.
-            **known: likewise.
-        """
-        return kind(str(self), **self.fields).within(where, **known)
 
     def __str__(self) -> str:
         # ImportError keeps a text of its own, which `within` could not change.
@@ -258,6 +274,67 @@ class MissingExtraError(IsoconvError, ImportError):
     """
 
     files: tuple[Any, ...] = ()
+
+
+def turned(error: Exception, kind: type[Kind], where: str, **known: Unpack[Known]) -> Kind:
+    """An error of another kind that says of a place what went wrong there.
+
+    Args:
+        error: what went wrong; the fields of one of isoconv's own are those of the new one.
+        kind: of the new error.
+        where: it went wrong; stands in front of what the error says.
+        **known: fields beside those that the error has.
+
+    Example:
+        >>> turned(ValueError("no JSON"), CheckpointError, "run.json cannot be read", line=3)
+        CheckpointError('run.json cannot be read: no JSON')
+    """
+    fields = error.fields if isinstance(error, IsoconvError) else Known()
+    return kind(str(error), **fields).within(where, **known)
+
+
+@contextmanager
+def in_file(path: Path) -> Iterator[None]:
+    """Errors that are raised within the block know the file or folder that they are about."""
+    try:
+        yield
+    except IsoconvError as error:
+        error.within(path=path)
+        raise
+
+
+@contextmanager
+def about(argument: str, value: object) -> Iterator[None]:
+    """Errors that are raised within the block are about this argument of a person's.
+
+    Example:
+        >>> try:
+        ...     with about("train", None):
+        ...         raise DataError("training data must be a Dataset; got None", argument="data")
+        ... except DataError as error:
+        ...     print(error.argument)
+        train
+    """
+    try:
+        yield
+    except IsoconvError as error:
+        error.argument, error.value = argument, value
+        raise
+
+
+@contextmanager
+def as_given(names: Mapping[str, str] | None = None, /, **arguments: object) -> Iterator[None]:
+    """Errors that are raised within the block have the arguments that a person gave.
+
+    Args:
+        names: what an argument of what the block calls is called by the person.
+        **arguments: the values by the person's names, before they were made ready.
+    """
+    try:
+        yield
+    except IsoconvError as error:
+        error.within(given=arguments, names=names)
+        raise
 
 
 class DataWarning(UserWarning):

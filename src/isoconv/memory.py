@@ -76,7 +76,7 @@ def size_of(text: str) -> int:
     found = _SIZE.fullmatch(text.strip())
     if found is None:
         rule = "a size of memory must be written such as 2GiB or 512MiB"
-        raise ArgumentError(f"{rule}; got {text!r}")
+        raise ArgumentError(f"{rule}; got {text!r}", argument="text", value=text)
     whole, part, unit = found.groups()
     # In whole numbers: a float would lose bytes.
     thousandths = 1000 * int(whole) + int((part or "").ljust(3, "0"))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+# begin of names that `python -m scripts.public_names` writes
 from isoconv.explain.symbols import conv, conv_transpose
 from isoconv.explain.symbols_pooling import avg_pool, global_avg_pool, max_pool
 
 __all__ = ["avg_pool", "conv", "conv_transpose", "global_avg_pool", "max_pool"]
+# end of names
+
+__public__ = {"isoconv": ["symbols"]}

@@ -49,7 +49,7 @@ def test_only_a_difference_ends_with_1() -> None:
     assert [*leaving] == ["errors"]
 
 
-def raising(error: BaseException) -> Callable[..., Any]:
+def raising(error: BaseException) -> Callable[..., None]:
     """A function that fails."""
 
     def broken(*_: object) -> None:

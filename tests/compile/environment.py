@@ -10,7 +10,9 @@ import llvmlite.ir as ir
 import numpy as np
 import pytest
 
+from isoconv.compile.native.emitters import emits
 from isoconv.compile.native.loops import Kernel
+from isoconv.compile.native.specification import Specification
 from isoconv.compile.target import host_target
 from isoconv.graph.operation import Array
 from isoconv.run.team import library_for
@@ -35,16 +37,18 @@ DEFAULT, FLUSH, UPWARD, STATUS = 0x1F80, 0x8040, 0x4000, 0x3F
 
 
 @dataclass(frozen=True, slots=True)
-class ControlSpec:
+class ControlSpec(Specification):
     """Reads (args: state) or writes the floating-point control register."""
 
     write: bool
     buffers: int = 1
 
-    def emit(self, k: Kernel) -> None:
-        """Read or write."""
-        name = "llvm.x86.sse.ldmxcsr" if self.write else "llvm.x86.sse.stmxcsr"
-        k.call(name, ir.VoidType(), k.buffers[0])
+
+@emits(ControlSpec)
+def emit_control(k: Kernel, spec: ControlSpec) -> None:
+    """Read or write."""
+    name = "llvm.x86.sse.ldmxcsr" if spec.write else "llvm.x86.sse.stmxcsr"
+    k.call(name, ir.VoidType(), k.buffers[0])
 
 
 def control(write: int | None = None) -> int:

@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 
 from isoconv.compile.native.jit import LoadedLibrary
-from isoconv.compile.native.kernels import KernelSpec, emit_object
+from isoconv.compile.native.kernels import emit_object
 from isoconv.compile.native.loops import CONTEXT, CONTEXT_SLOTS
+from isoconv.compile.native.specification import Specification
 from isoconv.compile.target import Target, host_target
 from isoconv.graph.operation import Array
 
 
 @functools.lru_cache(maxsize=64)
-def _kernel(spec: KernelSpec, target: Target) -> tuple[LoadedLibrary, Callable[..., None]]:
+def _kernel(spec: Specification, target: Target) -> tuple[LoadedLibrary, Callable[..., None]]:
     loaded = LoadedLibrary([emit_object(spec, target, "kernel_under_test")], target)
     function = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(
         loaded.address("kernel_under_test")
@@ -35,7 +36,7 @@ def aligned(array: Array) -> Array:
 
 
 def run_kernel(
-    spec: KernelSpec,
+    spec: Specification,
     arrays: Sequence[Array],
     images: int = 1,
     first: int = 0,

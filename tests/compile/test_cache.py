@@ -70,7 +70,7 @@ def test_another_process_reads_it(cache: KernelCache) -> None:
     ],
     ids=["empty", "header cut", "truncated", "longer", "a bit", "format", "foreign", "bare object"],
 )
-def test_a_damaged_entry_is_removed(cache: KernelCache, damage: Callable[..., Any]) -> None:
+def test_a_damaged_entry_is_removed(cache: KernelCache, damage: Callable[[bytes], bytes]) -> None:
     """What is not as it was written is not given out, and makes room for a new entry."""
     cache.put(KEY, b"code" * 100)
     path = entry(cache)

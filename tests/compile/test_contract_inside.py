@@ -15,10 +15,11 @@ from tests.compile.geometries import contraction, conv_arrays, conv_graph
 from tests.run.graphs import check
 
 from isoconv.compile.contraction import rules as lower_contract
-from isoconv.compile.contraction.contract import Axis
+from isoconv.compile.contraction.index_maps import Axis
 from isoconv.compile.contraction.inside import InsideContractSpec
 from isoconv.compile.contraction.padding import inside_share
-from isoconv.compile.contraction.tiles import choose_inside_tile
+from isoconv.compile.contraction.tiles import Tile, choose_inside_tile
+from isoconv.compile.lowering import Lowering
 from isoconv.compile.target import target_named
 from isoconv.graph.ir import DType
 
@@ -35,28 +36,32 @@ def _everywhere() -> Iterator[None]:
 
 
 @pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The contractions of this kind that calculations are made of."""
+def made(monkeypatch: pytest.MonkeyPatch) -> list[Tile]:
+    """The tiles of the contractions of this kind that calculations are made of."""
     found = []
+    emit = Lowering.emit
 
-    def noted(**fields: Any) -> InsideContractSpec:
-        found.append(InsideContractSpec(**fields))
-        return found[-1]
+    def noted(
+        lowering: Lowering, spec: Any, *args: Any, schedule: Any = None, **options: Any
+    ) -> None:
+        if isinstance(spec, InsideContractSpec):
+            found.append(schedule)
+        emit(lowering, spec, *args, schedule=schedule, **options)
 
-    monkeypatch.setattr(lower_contract, "InsideContractSpec", noted)
+    monkeypatch.setattr(Lowering, "emit", noted)
     return found
 
 
-def test_groups_of_images(made: list[Any]) -> None:
+def test_groups_of_images(made: list[Tile]) -> None:
     """A tile's rows are images; those that fill no group come one by one."""
     case = contraction((3, 3), (3, 3), 20, 24, padding=1, images=11)
     check(conv_graph(case, BOTH), conv_arrays(case), 11)
-    assert {spec.tile.columns for spec in made} == {3}
-    assert any(spec.tile.rows > 1 and 11 % spec.tile.rows for spec in made)
+    assert {tile.columns for tile in made} == {3}
+    assert any(tile.rows > 1 and 11 % tile.rows for tile in made)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_underflow_beside_padding(made: list[Any], dtype: DType) -> None:
+def test_underflow_beside_padding(made: list[Tile], dtype: DType) -> None:
     """A chain that underflowed to -0.0 is +0.0 after padding, unless all weights are negative."""
     case = contraction((3, 3), (3, 3), 2, 3, padding=1, images=1, dtype=dtype)
     arrays = conv_arrays(case)
@@ -72,7 +77,7 @@ def test_underflow_beside_padding(made: list[Any], dtype: DType) -> None:
     assert made
 
 
-def test_all_weights_but_one(made: list[Any]) -> None:
+def test_all_weights_but_one(made: list[Tile]) -> None:
     """Zeros take their sign, and NaN, from every single weight of a kernel position."""
     case = contraction((3, 3), (2, 2), 18, 5, padding=1, images=1)
     arrays = conv_arrays(case)
@@ -89,7 +94,7 @@ def test_all_weights_but_one(made: list[Any]) -> None:
     assert made
 
 
-def test_gradient_takes_zeros_along_filters(made: list[Any]) -> None:
+def test_gradient_takes_zeros_along_filters(made: list[Tile]) -> None:
     """The same of a gradient by the input, whose chains run over filters."""
     case = contraction((3, 3), (2, 2), 5, 21, padding=1, images=1)
     arrays = conv_arrays(case)

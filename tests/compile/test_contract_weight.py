@@ -20,8 +20,8 @@ from tests.run.graphs import check, random_arrays
 
 import isoconv.ops as ops
 from isoconv.compile.contraction import rules as lower_contract
-from isoconv.compile.contraction import weight_tiles
-from isoconv.compile.contraction.weight_tiles import SPELLED
+from isoconv.compile.contraction.cpu import weight_tiles
+from isoconv.compile.contraction.weight_gradient import SPELLED
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import DType
 

@@ -212,7 +212,7 @@ def test_the_collector_is_not_held_back_in_a_child() -> None:
 
 
 @pytest.fixture
-def helpers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+def helpers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[subprocess.Popen[Any]]]:
     """The helper processes that this process starts; none outlives the test."""
     started = []
     real = subprocess.Popen
@@ -229,7 +229,7 @@ def helpers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
 
 @pytest.mark.parametrize("goes_on", [True, False], ids=["goes on", "gives up"])
 def test_a_child_leaves_its_parents_helpers_alone(
-    helpers: list[Any], monkeypatch: pytest.MonkeyPatch, goes_on: bool
+    helpers: list[subprocess.Popen[Any]], monkeypatch: pytest.MonkeyPatch, goes_on: bool
 ) -> None:
     """Whether it ends the compilation that it came from or leaves it; the parent's helpers help."""
     jobs = [(f"kernel_{i}", HyperSpec(i)) for i in range(24)]
@@ -270,11 +270,14 @@ def test_a_child_leaves_its_parents_helpers_alone(
     assert exit_code(forked[0]) == 0
 
 
-def test_a_child_holds_no_pipe_of_a_helper(helpers: list[Any]) -> None:
+def test_a_child_holds_no_pipe_of_a_helper(helpers: list[subprocess.Popen[Any]]) -> None:
     """A helper ends with its parent, however long a child lives that was forked meanwhile."""
     crew = worker.Crew(TARGET)
     crew.grow(1)
-    pipes = [helpers[0].stdin.fileno(), helpers[0].stdout.fileno()]
+    helper = helpers[0]
+    assert helper.stdin is not None
+    assert helper.stdout is not None
+    pipes = [helper.stdin.fileno(), helper.stdout.fileno()]
 
     def look() -> tuple[list[int], int]:
         closed = []
@@ -293,7 +296,7 @@ def test_a_child_holds_no_pipe_of_a_helper(helpers: list[Any]) -> None:
         assert helpers[0].poll() is None
 
 
-def test_children_while_threads_start_helpers(helpers: list[Any]) -> None:
+def test_children_while_threads_start_helpers(helpers: list[subprocess.Popen[Any]]) -> None:
     """A fork beside the start of a helper neither hangs nor keeps what starts it waiting."""
 
     def compile_some() -> None:

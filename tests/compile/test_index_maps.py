@@ -8,8 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isoconv.compile.contraction.contract import Axis
-from isoconv.compile.contraction.index_maps import forward_axes, gradient_phases, halo
+from isoconv.compile.contraction.index_maps import Axis, forward_axes, gradient_phases, halo
 from isoconv.ops.geometry import ConvGeometry
 from isoconv.ops.window import covered, offsets
 

@@ -16,23 +16,27 @@ from tests.compile.places import same_bits, targets
 from tests.run.graphs import specials
 
 from isoconv.arithmetic.fma import fma
+from isoconv.compile.native.emitters import emits
 from isoconv.compile.native.loops import I64, Kernel
+from isoconv.compile.native.specification import Specification
 from isoconv.compile.target import Target
 from isoconv.graph.ir import DType
 from isoconv.graph.operation import Array
 
 
 @dataclass(frozen=True)
-class Spec:
+class Spec(Specification):
     """A kernel made of a function, for one test."""
 
     body: Callable[..., None]
     buffers: int
     values: tuple[Any, ...] = ()
 
-    def emit(self, k: Kernel) -> None:
-        """Emit the body."""
-        self.body(k, *self.values)
+
+@emits(Spec)
+def emit_body(k: Kernel, spec: Spec) -> None:
+    """Emit the body."""
+    spec.body(k, *spec.values)
 
 
 def _count(k: Kernel, start: int, stop: int, step: int, dynamic: bool) -> None:

@@ -13,7 +13,7 @@ from isoconv import nn
 from isoconv.compile.calls import Call
 from isoconv.compile.layout import ALIGNMENT, Buffer, Placement, dense_strides
 from isoconv.compile.lower.driver import lower
-from isoconv.compile.lower.plan import make_plan, region_offsets
+from isoconv.compile.lower.plan import make_plan
 from isoconv.compile.native.runtime import AdvanceSpec
 from isoconv.compile.target import host_target
 from isoconv.graph.autodiff import differentiate
@@ -35,12 +35,13 @@ def check_plan(calls: list[Call], capacity: int) -> Any:
     """Living buffers are apart; equals alone share a halo; all begin on cache lines."""
     plan = make_plan(calls, capacity)
     found = lives(calls)
-    assert set(plan.offsets) == set(found)
+    assert {buffer for buffer in plan.offsets if buffer.region == "arena"} == set(found)
     spans = {}
-    for buffer, start in plan.offsets.items():
+    for buffer in found:
+        start = plan.offsets[buffer]
         size = buffer.bytes * (capacity if buffer.batched else 1)
         assert start % ALIGNMENT == 0
-        assert 0 <= start <= start + size <= plan.size
+        assert 0 <= start <= start + size <= plan.arena
         spans[buffer] = (start, start + size)
     for a, b in combinations(found, 2):
         (a_start, a_end), (b_start, b_end) = spans[a], spans[b]
@@ -114,14 +115,14 @@ def test_models(name: str) -> None:
     calls = training_calls(name)
     plan = check_plan(calls, 4)
     apart = sum(b.bytes * (4 if b.batched else 1) for b in lives(calls))
-    assert plan.size < apart
+    assert plan.arena < apart
 
 
 def test_memory_is_used_again() -> None:
     """A chain of equal values needs the room of two."""
     buffers = [Buffer("arena", f"v{i}", 640) for i in range(6)]
     calls = [Call(AdvanceSpec(), pair, (1,)) for pair in pairwise(buffers)]
-    assert make_plan(calls, 1).size < 3 * 640
+    assert make_plan(calls, 1).arena < 3 * 640
 
 
 def test_equal_halos_take_turns() -> None:
@@ -141,12 +142,21 @@ def test_no_arena() -> None:
     """A script without values of its own needs no room but the slack."""
     plan = make_plan([Call(AdvanceSpec(), (Buffer("parameter", "p", 64),), (0,))], 4)
     assert not plan.offsets
-    assert plan.size < 1024
+    assert max(plan.arena, plan.scratch, plan.packed) < 1024
 
 
-def test_regions() -> None:
-    """In a region that lives on, each buffer has bytes of its own on a cache line."""
+def test_packed_weights_live_on() -> None:
+    """Each has bytes of its own on a cache line, whoever reads it again."""
     buffers = [Buffer("packed", f"w{i}", size) for i, size in enumerate((1, 64, 65, 640))]
-    offsets, size = region_offsets([*buffers, buffers[1]])
-    assert [offsets[b] for b in buffers] == [0, 64, 128, 256]
-    assert size >= 256 + 640
+    calls = [Call(AdvanceSpec(), (buffer,), (0,)) for buffer in (*buffers, buffers[1])]
+    plan = make_plan(calls, 1)
+    assert [plan.offsets[b] for b in buffers] == [0, 64, 128, 256]
+    assert plan.packed >= 256 + 640
+
+
+def test_scratch_memory_is_for_one_call_at_a_time() -> None:
+    """All calls begin at its first byte, and the largest has room."""
+    pieces = [Buffer("scratch", "scratch", size, start=start) for start, size in ((0, 9), (64, 7))]
+    plan = make_plan([Call(AdvanceSpec(), (piece,), (0,)) for piece in pieces], 1)
+    assert [plan.offsets[piece] for piece in pieces] == [0, 0]
+    assert plan.scratch >= 64 + 7

@@ -13,9 +13,10 @@ from tests.compile.places import same_bits, targets
 from tests.run.graphs import check, numbers, random_arrays, specials
 
 import isoconv.ops as ops
+from isoconv.compile.pointwise.cpu.kernel import collapse
+from isoconv.compile.pointwise.cpu.operations import POINTWISE
 from isoconv.compile.pointwise.expression import Domain, Expression, Operand, Step
-from isoconv.compile.pointwise.kernel import PointwiseSpec, collapse
-from isoconv.compile.pointwise.operations import POINTWISE
+from isoconv.compile.pointwise.kernel import PointwiseSpec
 from isoconv.compile.target import Target
 from isoconv.errors import CompileError
 from isoconv.graph.builder import GraphBuilder

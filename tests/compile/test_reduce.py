@@ -13,8 +13,8 @@ from tests.compile.places import placed, same_bits, targets
 import isoconv.ops  # noqa: F401 - fills the table of operations
 from isoconv.arithmetic.sums import partial_sum
 from isoconv.compile.pointwise.expression import Domain, Expression, Operand, Step
+from isoconv.compile.reduction.cpu.walk import is_narrow
 from isoconv.compile.reduction.sums import ReduceSpec
-from isoconv.compile.reduction.walk import is_narrow
 from isoconv.compile.target import Target
 from isoconv.graph.ir import DType
 from isoconv.graph.operation import Array, operation

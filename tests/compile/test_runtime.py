@@ -8,7 +8,6 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pytest
@@ -24,40 +23,46 @@ from tests.compile.environment import (
 )
 from tests.compile.harness import run_kernel
 
+from isoconv.compile.native.emitters import emits
 from isoconv.compile.native.loops import Kernel
 from isoconv.compile.native.runtime import AdvanceSpec, BarrierSpec, FinishSpec, HyperSpec
+from isoconv.compile.native.specification import Specification
 from isoconv.compile.native.waiting import ALLOWED, PARTIES, SPINS
 from isoconv.compile.target import host_target
 from isoconv.errors import ArgumentError
 from isoconv.graph.operation import Array
-from isoconv.run.memory import Context, ScriptBuilder
+from isoconv.run.script import Context, ScriptBuilder
 from isoconv.run.team import Team, default_threads, library_for
 
 
 @dataclass(frozen=True, slots=True)
-class AppendSpec:
+class AppendSpec(Specification):
     """Appends its context's first image to a list that starts with its length."""
 
     buffers: int = 1
 
-    def emit(self, k: Kernel) -> None:
-        """Append."""
-        (items,) = k.buffers
-        count = k.add(k.load_scalar(items, "int64"), 1)
-        k.store(count, items)
-        k.store(k.slot("first"), k.at(items, count, "int64"))
+
+@emits(AppendSpec)
+def emit_append(k: Kernel, _: AppendSpec) -> None:
+    """Append."""
+    (items,) = k.buffers
+    count = k.add(k.load_scalar(items, "int64"), 1)
+    k.store(count, items)
+    k.store(k.slot("first"), k.at(items, count, "int64"))
 
 
 @dataclass(frozen=True, slots=True)
-class ProductSpec:
+class ProductSpec(Specification):
     """Multiplies two numbers: args are (x, y, result)."""
 
     buffers: int = 3
 
-    def emit(self, k: Kernel) -> None:
-        """Multiply."""
-        x, y = (k.load_scalar(b, "float32") for b in k.buffers[:2])
-        k.store(k.builder.fmul(x, y), k.buffers[2])
+
+@emits(ProductSpec)
+def emit_product(k: Kernel, _: ProductSpec) -> None:
+    """Multiply."""
+    x, y = (k.load_scalar(b, "float32") for b in k.buffers[:2])
+    k.store(k.builder.fmul(x, y), k.buffers[2])
 
 
 # Scripts ----------------------------------------------------------------------------------------
@@ -136,17 +141,19 @@ def test_barriers(threads: int, spins: int) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class CopyLengthSpec:
+class CopyLengthSpec(Specification):
     """Appends the first element of one list to another list: args are (seen, items)."""
 
     buffers: int = 2
 
-    def emit(self, k: Kernel) -> None:
-        """Append."""
-        source, items = k.buffers
-        count = k.add(k.load_scalar(items, "int64"), 1)
-        k.store(count, items)
-        k.store(k.load_scalar(source, "int64"), k.at(items, count, "int64"))
+
+@emits(CopyLengthSpec)
+def emit_copylength(k: Kernel, _: CopyLengthSpec) -> None:
+    """Append."""
+    source, items = k.buffers
+    count = k.add(k.load_scalar(items, "int64"), 1)
+    k.store(count, items)
+    k.store(k.load_scalar(source, "int64"), k.at(items, count, "int64"))
 
 
 # Small kernels ----------------------------------------------------------------------------------
@@ -187,7 +194,7 @@ def test_advance() -> None:
 
 
 @pytest.fixture
-def environment() -> Iterator[Callable[..., Any]]:
+def environment() -> Iterator[Callable[[int], int]]:
     """Sets the register for a test and puts it back."""
     yield control
     control(DEFAULT)
@@ -216,7 +223,7 @@ def tiny_product(team: Team, threads: int) -> Array:
 
 @needs_x86
 @pytest.mark.parametrize("state", [DEFAULT | FLUSH, DEFAULT | UPWARD, DEFAULT | FLUSH | UPWARD])
-def test_the_environment_is_set_and_put_back(environment: Callable[..., Any], state: int) -> None:
+def test_the_environment_is_set_and_put_back(environment: Callable[[int], int], state: int) -> None:
     """Flush-to-zero and rounding of the caller neither reach a kernel nor are lost to it."""
     with Team(2, LIBRARY) as before:
         tiny_product(before, 2)
@@ -229,7 +236,7 @@ def test_the_environment_is_set_and_put_back(environment: Callable[..., Any], st
 
 
 @needs_x86
-def test_flushing_would_show(environment: Callable[..., Any]) -> None:
+def test_flushing_would_show(environment: Callable[[int], int]) -> None:
     """Without the loop's care the product is flushed: the test above can fail."""
     results = np.ones(1, np.float32)
     pointers = (ctypes.c_void_p * 3)(*map(pointer, (*TINY, results)))
@@ -270,14 +277,16 @@ def test_threads_end() -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class CountSpec:
+class CountSpec(Specification):
     """Counts its calls."""
 
     buffers: int = 1
 
-    def emit(self, k: Kernel) -> None:
-        """Count."""
-        k.store(k.add(k.load_scalar(k.buffers[0], "int64"), 1), k.buffers[0])
+
+@emits(CountSpec)
+def emit_count(k: Kernel, _: CountSpec) -> None:
+    """Count."""
+    k.store(k.add(k.load_scalar(k.buffers[0], "int64"), 1), k.buffers[0])
 
 
 def test_an_interrupt_waits_for_all_threads() -> None:

@@ -13,7 +13,6 @@ from tests.compile.winograd_graphs import convolution
 from tests.run.graphs import check, random_arrays
 
 import isoconv.ops as ops
-from isoconv.compile.calls import Arguments
 from isoconv.compile.contraction import rules as lower_contract
 from isoconv.compile.contraction.contract import ContractSpec
 from isoconv.compile.contraction.inside import InsideContractSpec
@@ -113,23 +112,25 @@ CASES = {
 }
 
 
-def tiles_of(spec: Any) -> list[tuple[type, Tile]]:
-    """The tiles of a kernel with their kind, also of the contractions inside it."""
-    if hasattr(spec, "tile"):
-        return [(type(spec), spec.tile)]
-    parts = [getattr(spec, name) for name in ("product", "inner") if hasattr(spec, name)]
-    return [found for part in parts for found in tiles_of(part)]
+def contraction_of(spec: Any) -> Any:
+    """The contraction that a kernel is made around, or the kernel itself."""
+    for name in ("product", "inner"):
+        spec = getattr(spec, name, spec)
+    return spec
 
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The tiles of all kernels that are made."""
+    """The tiles of all kernels that are made, with the kind of their contractions."""
     found = []
     emit = Lowering.emit
 
-    def noted(lowering: Lowering, spec: Any, arguments: Arguments, layer: str) -> None:
-        found.extend(tiles_of(spec))
-        emit(lowering, spec, arguments, layer)
+    def noted(
+        lowering: Lowering, spec: Any, *args: Any, schedule: Any = None, **options: Any
+    ) -> None:
+        if schedule is not None:
+            found.append((type(contraction_of(spec)), schedule.tile))
+        emit(lowering, spec, *args, schedule=schedule, **options)
 
     monkeypatch.setattr(Lowering, "emit", noted)
     return found

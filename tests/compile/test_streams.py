@@ -15,12 +15,14 @@ from tests.run.steps import digest, engine_for, make_step, rates
 from isoconv import nn
 from isoconv.compile.layout import Buffer, Placement, dense_strides
 from isoconv.compile.lower.driver import lower
+from isoconv.compile.native.emitters import emit
 from isoconv.compile.native.loops import Kernel
 from isoconv.compile.pointwise.expression import Domain, Expression, Operand, Step
 from isoconv.compile.pointwise.kernel import PointwiseSpec
 from isoconv.compile.pointwise.nontemporal import streamed
 from isoconv.compile.target import Target, host_target
-from isoconv.compile.window.pool import PoolGradSpec, PoolSpec
+from isoconv.compile.window.gradient import PoolGradSpec
+from isoconv.compile.window.pool import PoolSpec
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import DType, Graph
 from isoconv.ops import ConvGeometry, ConvGradInput
@@ -38,7 +40,7 @@ def marked(place: Operand) -> Operand:
 def text_of(spec: PointwiseSpec, target: Target) -> str:
     """A kernel in LLVM's language."""
     kernel = Kernel("kernel", target, spec.buffers)
-    spec.emit(kernel)
+    emit(kernel, spec)
     return str(kernel.finish())
 
 

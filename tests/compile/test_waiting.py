@@ -11,9 +11,10 @@ import pytest
 from llvmlite.ir.instructions import ICMPInstr, LoadAtomicInstr
 from tests.compile.harness import run_kernel
 
-from isoconv.compile.native.kernels import KernelSpec
+from isoconv.compile.native.emitters import emits
 from isoconv.compile.native.loops import I32, Kernel
 from isoconv.compile.native.runtime import ALLOWED_AT_DOOR, BarrierSpec
+from isoconv.compile.native.specification import Specification
 from isoconv.compile.native.waiting import (
     ALLOWED,
     CROWDED,
@@ -27,38 +28,42 @@ from isoconv.compile.native.waiting import (
 )
 from isoconv.compile.target import host_target
 from isoconv.run import team as team_module
-from isoconv.run.memory import ScriptBuilder
+from isoconv.run.script import ScriptBuilder
 from isoconv.run.team import Team, library_for
 
 
 @dataclass(frozen=True, slots=True)
-class LookSpec:
+class LookSpec(Specification):
     """Waits for a word that nobody changes, and counts: args are (word, patience, looks)."""
 
     buffers: int = 3
 
-    def emit(self, k: Kernel) -> None:
-        """Wait."""
-        word, patience, looks = k.buffers
-        b = k.builder
 
-        def waits(now: LoadAtomicInstr) -> ICMPInstr:
-            k.store(b.add(k.load_scalar(looks, "int32"), ir.Constant(I32, 1)), looks)
-            return b.icmp_signed("==", now, ir.Constant(I32, 7))
+@emits(LookSpec)
+def emit_look(k: Kernel, _: LookSpec) -> None:
+    """Wait."""
+    word, patience, looks = k.buffers
+    b = k.builder
 
-        spin_while(k, word, waits, Patience(patience, k.at(patience, 1, "int32")))
+    def waits(now: LoadAtomicInstr) -> ICMPInstr:
+        k.store(b.add(k.load_scalar(looks, "int32"), ir.Constant(I32, 1)), looks)
+        return b.icmp_signed("==", now, ir.Constant(I32, 7))
+
+    spin_while(k, word, waits, Patience(patience, k.at(patience, 1, "int32")))
 
 
 @dataclass(frozen=True, slots=True)
-class SleepSpec:
+class SleepSpec(Specification):
     """Sleeps while a word is 7, for some time at most: args are (word)."""
 
     seconds: float
     buffers: int = 1
 
-    def emit(self, k: Kernel) -> None:
-        """Sleep."""
-        sleep_while(k, k.buffers[0], ir.Constant(I32, 7), self.seconds)
+
+@emits(SleepSpec)
+def emit_sleep(k: Kernel, spec: SleepSpec) -> None:
+    """Sleep."""
+    sleep_while(k, k.buffers[0], ir.Constant(I32, 7), spec.seconds)
 
 
 def looks(allowed: int, late: int, word: int = 7) -> tuple[int, ...]:
@@ -127,14 +132,16 @@ def test_the_rule_is_what_native_code_gets(cores: int, monkeypatch: pytest.Monke
 
 
 @dataclass(frozen=True, slots=True)
-class NapSpec:
+class NapSpec(Specification):
     """Sleeps for a second."""
 
     buffers: int = 0
 
-    def emit(self, k: Kernel) -> None:
-        """Sleep."""
-        k.call("usleep", I32, ir.Constant(I32, 1_000_000))
+
+@emits(NapSpec)
+def emit_nap(k: Kernel, _: NapSpec) -> None:
+    """Sleep."""
+    k.call("usleep", I32, ir.Constant(I32, 1_000_000))
 
 
 @pytest.mark.skipif(not hasattr(time, "thread_time"), reason="no clock for each thread")
@@ -146,7 +153,7 @@ def test_a_waiting_thread_takes_no_time(cores: int, monkeypatch: pytest.MonkeyPa
     found = library.addresses([NapSpec(), BarrierSpec()])
     with Team(2, library) as team:
         scripts = []
-        lists: list[list[KernelSpec]] = [[BarrierSpec()], [NapSpec(), BarrierSpec()]]
+        lists: list[list[Specification]] = [[BarrierSpec()], [NapSpec(), BarrierSpec()]]
         for kernels in lists:
             script = ScriptBuilder()
             for spec in kernels:

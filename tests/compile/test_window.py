@@ -11,7 +11,8 @@ from tests.compile.places import FILLER, placed, plain_store, same_bits, targets
 
 from isoconv.compile.pointwise.expression import Domain, Expression, Step
 from isoconv.compile.target import Target
-from isoconv.compile.window.pool import PoolGradSpec, PoolSpec
+from isoconv.compile.window.gradient import PoolGradSpec
+from isoconv.compile.window.pool import PoolSpec
 from isoconv.graph.ir import DType
 from isoconv.graph.operation import Array, operation
 from isoconv.ops.geometry import WindowGeometry

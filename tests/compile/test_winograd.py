@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
@@ -34,7 +33,7 @@ PATCHES = {
 }
 
 
-def planes_in_memory(array: Array, buffer: int) -> tuple[Array, Operand, Callable[..., Any]]:
+def planes_in_memory(array: Array, buffer: int) -> tuple[Array, Operand, Callable[[], Array]]:
     """Planes behind each other with gaps, each holding all images: memory, operand and view."""
     images, places, *rest = array.shape
     size = images * int(np.prod(rest))

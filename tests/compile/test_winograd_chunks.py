@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from isoconv.compile.calls import Call
 from isoconv.compile.contraction.tiles import NEAR
 from isoconv.compile.layout import Buffer, Placement, dense_strides
 from isoconv.compile.lower.driver import lower
-from isoconv.compile.lower.plan import scratch_size
+from isoconv.compile.lower.plan import Plan, make_plan
 from isoconv.compile.target import Target, host_target
 from isoconv.compile.winograd.chunks import WinogradConvSpec, WinogradConvWeightSpec
 from isoconv.compile.winograd.planes import chunk_rows
@@ -30,14 +31,14 @@ from isoconv.graph.operation import Array
 from isoconv.run.inference import Predictor
 from isoconv.run.memory import aligned_bytes
 from isoconv.run.training import TrainingEngine
+from isoconv.train.graphs import Loss, Preparation, build_step
 from isoconv.train.optim import SGD
-from isoconv.train.step import Loss, Preparation, build_step
 
 SHAPE = (11, 9, 3)
 
 
 @pytest.fixture
-def rows(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+def rows(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Sets how many rows of tiles a chunk has."""
 
     def set_rows(count: int) -> None:
@@ -87,7 +88,7 @@ def test_random_shapes(case: tuple[ops.WinogradPatches, int, int, DType, int], c
 
 
 @pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
-def test_targets(target: Target, rows: Callable[..., Any]) -> None:
+def test_targets(target: Target, rows: Callable[[int], None]) -> None:
     """The same bits with every instruction set, from numbers of every size."""
     rows(2)
     graph = convolution(ops.WinogradPatches((7, 6), ((1, 1), (0, 2))), 17, 9)
@@ -95,7 +96,7 @@ def test_targets(target: Target, rows: Callable[..., Any]) -> None:
 
 
 @pytest.mark.parametrize("name", ["v", "dm", "dv"])
-def test_planes_that_others_want(name: str, rows: Callable[..., Any]) -> None:
+def test_planes_that_others_want(name: str, rows: Callable[[int], None]) -> None:
     """Planes that somebody else reads are made whole, and the convolution uses them."""
     rows(2)
     graph = convolution(ops.WinogradPatches((6, 5), ((1, 1), (1, 1))), 5, 7, more=(name,))
@@ -115,31 +116,32 @@ def test_without_fusion() -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_scratch_is_enough(
-    count: int, rows: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    count: int, rows: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Kernels write up to the end of the scratch memory that they ask for, and not beyond it."""
     rows(count)
     graph = convolution(ops.WinogradPatches((6, 5), ((1, 1), (1, 1))), 5, 7)
     asked, held, beyond, mark = [], [], 1 << 16, 0xA5
 
-    def size_of(calls: list[Call]) -> int:
-        asked.append(scratch_size(calls))
-        return asked[0] + beyond
+    def plan_of(calls: list[Call], capacity: int) -> Plan:
+        plan = make_plan(calls, capacity)
+        asked.append(plan.scratch)
+        return replace(plan, scratch=plan.scratch + beyond)
 
     def memory(size: int) -> Array:
         taken = aligned_bytes(size)
-        if asked and size == asked[0] + beyond:
+        if size == asked[0] + beyond:
             taken[...] = mark
             held.append(taken)
         return taken
 
-    monkeypatch.setattr("isoconv.run.evaluate.scratch_size", size_of)
-    monkeypatch.setattr("isoconv.run.evaluate.aligned_bytes", memory)
+    monkeypatch.setattr("isoconv.run.evaluate.make_plan", plan_of)
+    monkeypatch.setattr("isoconv.run.binder.aligned_bytes", memory)
     check(graph, random_arrays(graph, 3), 3)
     for scratch in held:
         written = int(np.flatnonzero(scratch != mark)[-1]) + 1
         # Behind it lies room to read in; the last channels may fill no whole vector.
-        room = asked[0] - scratch_size([])
+        room = asked[0] - make_plan([], 1).scratch
         assert 0.9 * room < written <= room
     assert held
 
@@ -168,7 +170,7 @@ def trained(threads: int, *, fusion: bool = True) -> dict[str, Array]:
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 100])
-def test_training_in_teams(count: int, rows: Callable[..., Any]) -> None:
+def test_training_in_teams(count: int, rows: Callable[[int], None]) -> None:
     """A team trains to the same bits, and so do chunks of any size."""
     expected = trained(1, fusion=False)
     rows(count)
@@ -179,7 +181,7 @@ def test_training_in_teams(count: int, rows: Callable[..., Any]) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_predictions_in_teams(count: int, rows: Callable[..., Any]) -> None:
+def test_predictions_in_teams(count: int, rows: Callable[[int], None]) -> None:
     """Threads that share an image find their rows of tiles, wherever they begin."""
     graph = convolution(ops.WinogradPatches((11, 6), ((1, 1), (1, 1))), 5, 7)
     graph = type(graph)(graph.nodes, graph.outputs[:2])

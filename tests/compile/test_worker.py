@@ -20,9 +20,11 @@ import pytest
 from isoconv.compile.native import worker
 from isoconv.compile.native.build import emit_object
 from isoconv.compile.native.cache import KernelCache
+from isoconv.compile.native.emitters import emits
 from isoconv.compile.native.kernels import KernelLibrary
 from isoconv.compile.native.loops import Kernel
 from isoconv.compile.native.runtime import HyperSpec, RunSpec
+from isoconv.compile.native.specification import Specification
 from isoconv.compile.target import Target, host_target
 from isoconv.errors import CompileError
 
@@ -30,14 +32,16 @@ COUNT = 40
 
 
 @dataclass(frozen=True)
-class BrokenSpec:
+class BrokenSpec(Specification):
     """A kernel that LLVM rejects."""
 
     buffers: int = 1
 
-    def emit(self, k: Kernel) -> None:
-        """Write what is no instruction."""
-        k.builder.write(k.buffers[0].type, "nonsense")
+
+@emits(BrokenSpec)
+def emit_broken(k: Kernel, _: BrokenSpec) -> None:
+    """Write what is no instruction."""
+    k.builder.write(k.buffers[0].type, "nonsense")
 
 
 @pytest.fixture
@@ -78,7 +82,7 @@ def helpers_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def helpers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+def helpers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[subprocess.Popen[Any]]]:
     """The helper processes that a test starts."""
     started = []
     real = subprocess.Popen
@@ -95,14 +99,16 @@ def helpers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
 
 
 @pytest.mark.parametrize("number", [0, 1, 3])
-def test_same_code(jobs: list[tuple[str, HyperSpec]], number: int, helpers: list[Any]) -> None:
+def test_same_code(
+    jobs: list[tuple[str, HyperSpec]], number: int, helpers: list[subprocess.Popen[Any]]
+) -> None:
     """Any number of helpers gives the code that one process gives."""
     assert compiled(jobs, number) == whole(jobs)
     assert len(helpers) == number
 
 
 def test_helpers_help(
-    jobs: list[tuple[str, HyperSpec]], helpers: list[Any], helpers_alone: None
+    jobs: list[tuple[str, HyperSpec]], helpers: list[subprocess.Popen[Any]], helpers_alone: None
 ) -> None:
     """While this process is busy with one kernel, a helper compiles the others."""
     begin = time.monotonic()
@@ -110,7 +116,7 @@ def test_helpers_help(
     assert time.monotonic() - begin < 0.4 * COUNT / 2
 
 
-def test_few_kernels_start_no_helper(helpers: list[Any]) -> None:
+def test_few_kernels_start_no_helper(helpers: list[subprocess.Popen[Any]]) -> None:
     """A helper is not worth its start for a few kernels."""
     jobs = [(f"kernel_{i}", HyperSpec(i)) for i in range(3)]
     assert compiled(jobs, None) == whole(jobs)
@@ -118,7 +124,9 @@ def test_few_kernels_start_no_helper(helpers: list[Any]) -> None:
 
 
 def test_many_kernels_start_as_many_as_cores(
-    jobs: list[tuple[str, HyperSpec]], helpers: list[Any], monkeypatch: pytest.MonkeyPatch
+    jobs: list[tuple[str, HyperSpec]],
+    helpers: list[subprocess.Popen[Any]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """There is a helper for each further core, up to one for sixteen kernels."""
     monkeypatch.setattr(worker, "cores", lambda: 64)
@@ -131,7 +139,7 @@ def test_many_kernels_start_as_many_as_cores(
 
 
 def test_helpers_started_before(
-    jobs: list[tuple[str, HyperSpec]], helpers: list[Any], helpers_alone: None
+    jobs: list[tuple[str, HyperSpec]], helpers: list[subprocess.Popen[Any]], helpers_alone: None
 ) -> None:
     """Helpers that start before it is known what to compile, or how much."""
     crew = worker.Crew(host_target())
@@ -143,7 +151,7 @@ def test_helpers_started_before(
     assert len(helpers) == 2
 
 
-def test_helpers_without_work(helpers: list[Any]) -> None:
+def test_helpers_without_work(helpers: list[subprocess.Popen[Any]]) -> None:
     """Helpers for which there is nothing to do end all the same."""
     with worker.Crew(host_target()) as crew:
         crew.grow(2)
@@ -154,7 +162,7 @@ def test_helpers_without_work(helpers: list[Any]) -> None:
 
 
 def test_helpers_before_planning(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, helpers: list[Any]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, helpers: list[subprocess.Popen[Any]]
 ) -> None:
     """A library starts helpers early if nothing that was compiled before can be of use."""
     monkeypatch.setattr(worker, "cores", lambda: 3)
@@ -173,7 +181,7 @@ def test_helpers_before_planning(
 
 
 def test_a_killed_helper(
-    jobs: list[tuple[str, HyperSpec]], helpers: list[Any], helpers_alone: None
+    jobs: list[tuple[str, HyperSpec]], helpers: list[subprocess.Popen[Any]], helpers_alone: None
 ) -> None:
     """What a killed helper had at hand is compiled here."""
     told = []
@@ -190,7 +198,7 @@ def test_a_killed_helper(
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="this system cannot stop a process")
 def test_a_helper_that_stands_still(
     jobs: list[tuple[str, HyperSpec]],
-    helpers: list[Any],
+    helpers: list[subprocess.Popen[Any]],
     helpers_alone: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -219,7 +227,7 @@ def test_a_helper_that_stands_still(
 )
 def test_a_helper_that_answers_nonsense(
     jobs: list[tuple[str, HyperSpec]],
-    helpers: list[Any],
+    helpers: list[subprocess.Popen[Any]],
     monkeypatch: pytest.MonkeyPatch,
     program: str,
 ) -> None:
@@ -238,7 +246,9 @@ def test_no_interpreter(
 
 
 def test_a_frozen_program(
-    jobs: list[tuple[str, HyperSpec]], helpers: list[Any], monkeypatch: pytest.MonkeyPatch
+    jobs: list[tuple[str, HyperSpec]],
+    helpers: list[subprocess.Popen[Any]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A program with Python inside is not started a second time."""
     monkeypatch.setattr(sys, "frozen", True, raising=False)
@@ -247,14 +257,16 @@ def test_a_frozen_program(
 
 
 def test_a_rejected_kernel(
-    jobs: list[tuple[str, HyperSpec]], helpers: list[Any], helpers_alone: None
+    jobs: list[tuple[str, HyperSpec]], helpers: list[subprocess.Popen[Any]], helpers_alone: None
 ) -> None:
     """A kernel that LLVM rejects is an error here, whoever met it, and no helper stays."""
     with pytest.raises(CompileError, match="faulty"):
         compiled([*jobs[:6], ("faulty", BrokenSpec())], 1)
 
 
-def test_an_error_in_between(jobs: list[tuple[str, HyperSpec]], helpers: list[Any]) -> None:
+def test_an_error_in_between(
+    jobs: list[tuple[str, HyperSpec]], helpers: list[subprocess.Popen[Any]]
+) -> None:
     """An exception from the caller's side ends the helpers."""
 
     def interrupted(number: int, code: bytes) -> None:
@@ -264,15 +276,16 @@ def test_an_error_in_between(jobs: list[tuple[str, HyperSpec]], helpers: list[An
         worker.compile_all(jobs, host_target(), interrupted, 2)
 
 
-def test_a_spec_that_cannot_be_sent(helpers: list[Any]) -> None:
+def test_a_spec_that_cannot_be_sent(helpers: list[subprocess.Popen[Any]]) -> None:
     """A specification that pickle refuses is compiled here."""
 
     @dataclass(frozen=True)
-    class LocalSpec:
+    class LocalSpec(Specification):
         buffers: int = 1
 
-        def emit(self, k: Kernel) -> None:
-            k.store(k.const(1), k.buffers[0])
+    @emits(LocalSpec)
+    def emit_local(k: Kernel, _: LocalSpec) -> None:
+        k.store(k.const(1), k.buffers[0])
 
     jobs = [(f"kernel_{i}", LocalSpec()) for i in range(6)]
     with pytest.raises((pickle.PicklingError, AttributeError)):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from hypothesis import strategies as st
 from tests.compile.geometries import FLOATS, WIDTHS
@@ -14,7 +13,9 @@ from isoconv.graph.ir import DType, Graph
 from isoconv.graph.operation import Array
 
 
-def arrays_for(graph: Graph, images: int, make: Callable[..., Any]) -> dict[str, Array]:
+def arrays_for(
+    graph: Graph, images: int, make: Callable[[tuple[int, ...], DType, int], Array]
+) -> dict[str, Array]:
     """Values for every input: ``make(shape, dtype, seed)``."""
     found = {}
     for seed, (_, node) in enumerate(graph.inputs()):

@@ -16,7 +16,7 @@ from isoconv.arithmetic.philox import Purpose, permutation
 from isoconv.graph.operation import Array
 from isoconv.nn.models import create
 from isoconv.train import Callback, Run
-from isoconv.train.step import LossName
+from isoconv.train.graphs import LossName
 
 SEED = 7
 

@@ -24,8 +24,8 @@ from isoconv.graph.passes import check_passes, checked_pass, passes_are_checked
 from isoconv.graph.verify import verify
 from isoconv.run.evaluate import evaluate
 from isoconv.run.inference import Predictor
+from isoconv.train.graphs import Loss, Preparation, build_step
 from isoconv.train.optim import SGD
-from isoconv.train.step import Loss, Preparation, build_step
 
 SOURCES = Path(isoconv.__file__).parent
 

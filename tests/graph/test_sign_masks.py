@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +29,7 @@ def always(_: TensorSpec) -> bool:
     return True
 
 
-def grouped(graph: Graph, suits: Callable[..., Any] = always) -> tuple[Group, ...]:
+def grouped(graph: Graph, suits: Callable[[TensorSpec], bool] = always) -> tuple[Group, ...]:
     """Groups as they are lowered."""
     return with_sign_masks(graph, recompute(graph, fuse(graph)), suits)
 

@@ -47,14 +47,14 @@ class Users:
         uses: what they do; each gives something that can be compared.
     """
 
-    def __init__(self, *uses: Callable[..., Any]) -> None:
+    def __init__(self, *uses: Callable[[], Any]) -> None:
         self.found: list[set[Any]] = [set() for _ in uses]
         self.counts = [0 for _ in uses]
         self._over = threading.Event()
         self._errors: list[BaseException] = []
         self._threads = [threading.Thread(target=self._work, args=use) for use in enumerate(uses)]
 
-    def _work(self, number: int, use: Callable[..., Any]) -> None:
+    def _work(self, number: int, use: Callable[[], Any]) -> None:
         try:
             while not self._over.is_set():
                 self.found[number].add(use())

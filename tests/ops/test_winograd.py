@@ -16,7 +16,7 @@ from isoconv.errors import ArgumentError, ShapeError
 from isoconv.graph.operation import Array, operation
 from isoconv.nn.convolution import Algorithm
 from isoconv.ops.interpret import interpret
-from isoconv.train.diff import diff
+from isoconv.train.run_difference import diff
 from isoconv.train.structure import layers
 
 B = np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]], float).T

@@ -36,8 +36,8 @@ from isoconv.run import team
 from isoconv.run.inference import Predictor
 from isoconv.run.training import TrainingEngine
 from isoconv.train import Callback, Run, Trainer, session
+from isoconv.train.learning_rate import Constant, Cosine, WarmUp
 from isoconv.train.optim import SGD, AdamW
-from isoconv.train.schedule import Constant, Cosine, WarmUp
 
 CUTS = ((1000, 32), (1000, 7), (32, 32), (7, 3), (2, 32), (1, 32))
 """Images of a call and of a shard, in which predictions are to be the same."""

@@ -21,7 +21,7 @@ from isoconv.report.markup import Html, element, name, table, text
 from isoconv.report.matrix import confusions, confusions_listed, matrix
 from isoconv.report.words import date_of, duration, settings_in_words
 from isoconv.schedule import Constant, Cosine, OneCycle, Step, WarmUp
-from isoconv.train.settings import to_plain
+from isoconv.train.plain_settings import to_plain
 
 
 def test_text_is_never_markup() -> None:

@@ -7,7 +7,7 @@ import time
 import numpy as np
 
 from isoconv.compile.native.runtime import ASLEEP, HyperSpec
-from isoconv.run.memory import ScriptBuilder
+from isoconv.run.script import ScriptBuilder
 from isoconv.run.team import Team, library_for
 
 

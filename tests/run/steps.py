@@ -11,8 +11,8 @@ from isoconv import nn
 from isoconv.graph.operation import Array
 from isoconv.run.step import StepGraph
 from isoconv.run.training import TrainingEngine
+from isoconv.train.graphs import Loss, Normalisation, Preparation, build_step
 from isoconv.train.optim import SGD, AdamW
-from isoconv.train.step import Loss, Normalisation, Preparation, build_step
 
 SHAPE, SAMPLES, BATCH, SHARD, SEED = (6, 5, 2), 23, 9, 2, 2**63 + 5
 S = nn.Sequential
@@ -74,3 +74,16 @@ def digest(engine: TrainingEngine, rows: Array) -> str:
     """SHA-256 of all that a step changes, and of the metrics."""
     text = repr(everything(engine)) + rows.tobytes().hex()
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def train(
+    step: StepGraph, model: nn.Sequential, epochs: int = 2, per_call: int = 3, **settings: Any
+) -> str:
+    """Digest of a short training."""
+    with engine_for(step, model, **settings) as engine:
+        rows = []
+        for epoch in range(epochs):
+            engine.begin_epoch(epoch, np.random.default_rng(epoch).permutation(SAMPLES))
+            firsts = range(0, 3, per_call)
+            rows += [engine.steps(first, rates(3)[first : first + per_call]) for first in firsts]
+        return digest(engine, np.concatenate(rows))

@@ -8,7 +8,6 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -110,7 +109,7 @@ def test_weights_are_of_one_moment() -> None:
     def moment(weights: dict[str, Array]) -> str:
         return nn.storage.digest(weights)
 
-    def train(after: Callable[..., Any]) -> None:
+    def train(after: Callable[[TrainingEngine], object]) -> None:
         with engine_for(step, model, threads=1) as engine:
             after(engine)
             for epoch in range(20):

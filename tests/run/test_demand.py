@@ -24,8 +24,8 @@ from isoconv.run.evaluate import evaluate
 from isoconv.run.inference import Predictor
 from isoconv.run.step import StepGraph
 from isoconv.run.training import TrainingEngine
+from isoconv.train.graphs import Loss, Preparation, build_step
 from isoconv.train.optim import SGD
-from isoconv.train.step import Loss, Preparation, build_step
 
 
 def total(needs: dict[str, int]) -> int:
@@ -40,7 +40,7 @@ def test_training_within_a_limit() -> None:
         needs = step_demand(engine.plan, make_data(), samples=23, batch_size=9, threads=2)
     # 5 shards: 2 threads with 2 of them and a slot each, the last with a slot of its own.
     assert needs["gradients of shards"] == 4 * engine.plan.sums.size * 5
-    assert needs["arenas of threads"] == 2 * engine.plan.arena.size
+    assert needs["arenas of threads"] == 2 * engine.plan.memory.arena
     with engine_for(step, model, memory=total(needs)) as engine:
         engine.begin_epoch(0, np.arange(23))
         engine.steps(0, rates(2))
@@ -232,7 +232,7 @@ from isoconv import nn
 from isoconv.run.demand import step_demand
 from isoconv.run.training import TrainingEngine
 from isoconv.train.optim import Adam
-from isoconv.train.step import Loss, Preparation, build_step
+from isoconv.train.graphs import Loss, Preparation, build_step
 
 def held():
     gc.collect()

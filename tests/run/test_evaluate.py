@@ -13,7 +13,7 @@ from tests.run.graphs import check, random_arrays
 import isoconv.ops as ops
 from isoconv.compile import lowering
 from isoconv.compile.lowering import rule_of
-from isoconv.compile.pointwise.operations import POINTWISE
+from isoconv.compile.pointwise.cpu.operations import POINTWISE
 from isoconv.compile.target import host_target
 from isoconv.errors import ArgumentError, DTypeError, GraphError, ShapeError
 from isoconv.graph.builder import GraphBuilder

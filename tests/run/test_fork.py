@@ -30,8 +30,8 @@ from isoconv.graph.operation import Array
 from isoconv.nn.inference import inference_graph, weights_for
 from isoconv.run.evaluate import evaluate
 from isoconv.run.inference import Predictor
-from isoconv.run.memory import ScriptBuilder
 from isoconv.run.profile import ProfiledPredictor
+from isoconv.run.script import ScriptBuilder
 from isoconv.run.team import Team, library_for
 
 pytestmark = needs_fork

@@ -27,7 +27,7 @@ from isoconv.run import inference
 from isoconv.run.evaluate import evaluate
 from isoconv.run.fixed import fixed_copy
 from isoconv.run.inference import Predictor
-from isoconv.run.memory import Script
+from isoconv.run.script import Script
 from isoconv.run.team import Team
 
 SHAPE = (9, 8, 3)

@@ -16,7 +16,7 @@ from isoconv import nn
 from isoconv.compile.native.runtime import ASLEEP
 from isoconv.errors import ArgumentError
 from isoconv.run import team
-from isoconv.run.memory import ScriptBuilder
+from isoconv.run.script import ScriptBuilder
 from isoconv.run.team import Team, library_for, team_size
 from isoconv.run.wake import WakePlaces
 from isoconv.train import Trainer

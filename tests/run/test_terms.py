@@ -18,8 +18,8 @@ from isoconv.graph.operation import Array
 from isoconv.nn import functional
 from isoconv.ops.interpret import interpret
 from isoconv.run.evaluate import evaluate
+from isoconv.train.graphs import Loss, Normalisation, Preparation, build_step
 from isoconv.train.optim import Optimizer
-from isoconv.train.step import Loss, Normalisation, Preparation, build_step
 
 IMAGES, SHAPE, CLASSES = 5, (8, 8, 3), 6
 

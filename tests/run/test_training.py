@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 from tests.run.steps import (
@@ -19,6 +17,7 @@ from tests.run.steps import (
     make_data,
     make_step,
     rates,
+    train,
 )
 
 from isoconv import nn
@@ -30,8 +29,8 @@ from isoconv.errors import ArgumentError
 from isoconv.graph.operation import Array
 from isoconv.ops.interpret import interpret
 from isoconv.run.step import StepGraph
+from isoconv.train.graphs import Preparation
 from isoconv.train.optim import SGD, AdamW
-from isoconv.train.step import Preparation
 
 
 class Reenactment:
@@ -156,19 +155,6 @@ def test_augmented_steps() -> None:
             assert found.tobytes() == expected.tobytes()
         assert everything(engine) == by_hand.everything()
     assert given.tobytes() == tables[0].tobytes(), "the caller's array was changed"
-
-
-def train(
-    step: StepGraph, model: nn.Sequential, epochs: int = 2, per_call: int = 3, **settings: Any
-) -> str:
-    """Digest of a short training."""
-    with engine_for(step, model, **settings) as engine:
-        rows = []
-        for epoch in range(epochs):
-            engine.begin_epoch(epoch, np.random.default_rng(epoch).permutation(SAMPLES))
-            firsts = range(0, 3, per_call)
-            rows += [engine.steps(first, rates(3)[first : first + per_call]) for first in firsts]
-        return digest(engine, np.concatenate(rows))
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ from isoconv.compile.layout import Buffer, Placement, dense_strides
 from isoconv.compile.lower.driver import lower
 from isoconv.compile.target import host_target
 from isoconv.graph.ir import Node
-from isoconv.run.work import flops_of
 
 
 def flops(case: Contraction, direction: str) -> int:
@@ -28,7 +27,7 @@ def flops(case: Contraction, direction: str) -> int:
     lowered = lower(graph, host_target(), capacity=case.images, inputs=inputs, outputs=outputs)
     contractions = (ContractSpec, ContractWeightSpec)
     return sum(
-        flops_of(call, case.images) for call in lowered.shard if isinstance(call.spec, contractions)
+        call.flops(case.images) for call in lowered.shard if isinstance(call.spec, contractions)
     )
 
 

@@ -10,10 +10,10 @@ import numpy as np
 from isoconv import nn
 from isoconv.data import Augmentation, Dataset
 from isoconv.train import Run, Trainer
+from isoconv.train.learning_rate import Cosine, WarmUp
 from isoconv.train.optim import AdamW
-from isoconv.train.schedule import Cosine, WarmUp
 from isoconv.train.stored import Files
-from isoconv.train.verify import Verification
+from isoconv.train.verification import Verification
 
 
 def difference(found: Verification | Files) -> Any:
@@ -56,3 +56,11 @@ def make(model: nn.Module | None = None, **settings: Any) -> Trainer:
         **settings,
     }
     return Trainer(network() if model is None else model, **settings)
+
+
+def without_times(history: list[dict[str, float]]) -> list[dict[str, float]]:
+    """The rows without what depends on the clock."""
+    return [
+        {k: v for k, v in row.items() if k not in ("seconds", "images_per_second")}
+        for row in history
+    ]

@@ -16,8 +16,8 @@ import isoconv as ic
 from isoconv.errors import ArgumentError, CheckpointError
 from isoconv.nn import storage
 from isoconv.train import Callback, EarlyStopping, Run, RunFolder, evaluate, verify
+from isoconv.train.learning_rate import Constant
 from isoconv.train.optim import SGD
-from isoconv.train.schedule import Constant
 
 TRAIN, HELD, TEST = noise(28), noise(14, 3), noise(10, 2)
 EPOCHS = 8

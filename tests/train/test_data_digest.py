@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.train.small import make, noise
@@ -32,7 +31,7 @@ def data(names: tuple[str, ...], seed: int = 0) -> Dataset:
 
 
 @pytest.fixture
-def as_before(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+def as_before(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Run]], Run]:
     """A function that does something as it was with version 1 of the digest."""
     usual = Dataset.digest
 
@@ -51,7 +50,7 @@ def written(folder: Path) -> str:
 
 
 def test_a_run_with_the_earlier_digest_is_verified(
-    tmp_path: Path, as_before: Callable[..., Any]
+    tmp_path: Path, as_before: Callable[[Callable[[], Run]], Run]
 ) -> None:
     """The receipt of an earlier isoconv stands, byte for byte, and its own data fit it alone."""
     as_before(lambda: make().fit(data(NAMES), data(NAMES, 1), epochs=2, out=tmp_path / "run"))
@@ -62,7 +61,7 @@ def test_a_run_with_the_earlier_digest_is_verified(
 
 
 def test_a_run_with_the_earlier_digest_is_gone_on_with(
-    tmp_path: Path, as_before: Callable[..., Any]
+    tmp_path: Path, as_before: Callable[[Callable[[], Run]], Run]
 ) -> None:
     """What it leaves is what it would have left: the digest stays the one that it began with."""
     for name, callbacks in (("whole", []), ("cut", [Stops()])):

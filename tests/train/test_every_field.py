@@ -31,9 +31,9 @@ from isoconv.graph.operation import Array
 from isoconv.nn.record import with_weights
 from isoconv.run.training import TrainingEngine
 from isoconv.train import EarlyStopping, Interrupted, Receipt, Trainer, session, verify
+from isoconv.train.learning_rate import Constant
 from isoconv.train.optim import SGD
 from isoconv.train.receipt import receipt_digest
-from isoconv.train.schedule import Constant
 from isoconv.train.stored import check_files
 
 

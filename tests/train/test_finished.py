@@ -40,7 +40,7 @@ def run(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     return shutil.copytree(original, tmp_path / "run")
 
 
-def change(path: Path, alter: Callable[..., Any]) -> None:
+def change(path: Path, alter: Callable[[Any], object]) -> None:
     """Alter a JSON file."""
     content = json.loads(path.read_text())
     alter(content)

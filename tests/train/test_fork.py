@@ -45,7 +45,7 @@ def expected() -> tuple[str, bytes]:
 class Watcher(Callback):
     """Does something after each epoch."""
 
-    def __init__(self, work: Callable[..., Any]) -> None:
+    def __init__(self, work: Callable[[], object]) -> None:
         self.work = work
 
     def on_epoch_end(self, *_: object) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 from tests.forks import Child, in_thread, needs_fork
-from tests.train.small import make, noise
+from tests.train.small import make, network, noise
 
 from isoconv.errors import ArgumentError, CheckpointError, IsoconvError
 from isoconv.graph.operation import Array
@@ -238,7 +238,7 @@ def test_a_place_that_can_never_be_made_is_told(
 @pytest.mark.parametrize(
     "make_it", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/null")]
 )
-def test_what_is_no_lock_stays(tmp_path: Path, make_it: Callable[..., Any]) -> None:
+def test_what_is_no_lock_stays(tmp_path: Path, make_it: Callable[[Path], object]) -> None:
     """A pipe, a folder or a link in the lock's place is refused and not removed."""
     make_it(tmp_path / HELD)
     with pytest.raises(CheckpointError):
@@ -341,19 +341,19 @@ def test_one_folder_object_in_two_threads_is_held_by_one(tmp_path: Path) -> None
     ids=["removed", "moved", "checkpoints", "run.json", "samples.csv", "replaced"],
 )
 def test_a_folder_removed_under_a_training_stops_it(
-    tmp_path: Path, remove: Callable[..., Any], words: str
+    tmp_path: Path, remove: Callable[[Path], object], words: str
 ) -> None:
     """It ends with an error and makes no new folder; the model keeps what it has learned."""
     out = tmp_path / "run"
-    trainer = make(callbacks=[AfterEpoch(lambda: remove(out))])
+    model = network()
+    trainer = make(model, callbacks=[AfterEpoch(lambda: remove(out))])
     with pytest.raises(CheckpointError, match=words):
         trainer.fit(noise(), epochs=3, out=out)
     if words.startswith("was"):
         assert not out.exists() or [path.name for path in out.iterdir()] == [HELD]
     # The second epoch was learned before there was something to write.
-    plain = make(callbacks=[StopsAfter(2)])
-    plain.fit(noise(), epochs=3)
-    assert trainer.model.digest() == plain.model.digest()
+    plain = make(callbacks=[StopsAfter(2)]).fit(noise(), epochs=3)
+    assert model.digest() == plain.model.digest()
 
 
 def test_a_person_s_file_in_a_held_folder_stays(tmp_path: Path) -> None:
@@ -379,7 +379,7 @@ ASKED = """
 import sys, time
 sys.path.insert(0, sys.argv[2])
 from isoconv.train import Callback, Interrupted
-from tests.train.small import make, noise
+from tests.train.small import make, network, noise
 
 class Says(Callback):
     def on_epoch_end(self, run, row):

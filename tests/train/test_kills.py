@@ -22,8 +22,8 @@ from tests.train.small import make, noise
 from isoconv import load, nn
 from isoconv.errors import CheckpointError, DataWarning, NotFiniteError
 from isoconv.train import Callback, EarlyStopping, Run, RunFolder, files, session, verify
+from isoconv.train.learning_rate import Constant
 from isoconv.train.optim import SGD
-from isoconv.train.schedule import Constant
 
 pytestmark = needs_fork
 

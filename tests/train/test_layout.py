@@ -159,7 +159,7 @@ def test_a_text_that_is_too_long_is_refused(run: Path) -> None:
 # Headers of arrays
 
 
-def with_header(path: Path, alter: Callable[..., Any]) -> None:
+def with_header(path: Path, alter: Callable[[dict[str, Any]], object]) -> None:
     """Write a file of arrays whose header was altered."""
     content = path.read_bytes()
     (size,) = struct.unpack("<Q", content[:8])

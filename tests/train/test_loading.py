@@ -24,7 +24,7 @@ from isoconv.nn.architecture import MOST_CALLS, architecture_of, model_of, own_c
 from isoconv.nn.plain import canonical
 from isoconv.nn.record import with_weights
 from isoconv.train import Callback, EarlyStopping, Run, evaluate
-from isoconv.train.schedule import Constant
+from isoconv.train.learning_rate import Constant
 
 TRAIN, HELD = noise(28), noise(14, 3)
 
@@ -220,7 +220,7 @@ def test_a_run_that_did_not_end_says_how_to_go_on(tmp_path: Path) -> None:
 
 
 def rewrite(
-    path: Path, change: Callable[..., Any] | None = None, forge: bool = True, **entries: Any
+    path: Path, change: Callable[[Any], object] | None = None, forge: bool = True, **entries: Any
 ) -> None:
     """Change the record of a file, with a digest that fits if it is forged."""
     arrays, record = storage.read(path)

@@ -155,4 +155,4 @@ def test_what_does_not_fit_is_named(data: Dataset) -> None:
 def test_data_that_are_none(given: Any, got: str) -> None:
     """What was given is shown, and what was meant, perhaps."""
     with pytest.raises(ArgumentError, match=rf"pair \(images, labels\) in one tuple; got {got}"):
-        as_dataset(given, "data")
+        as_dataset(given, "data", "data")

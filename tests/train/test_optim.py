@@ -179,7 +179,7 @@ def test_hyper_rows_have_the_columns_of_hyper() -> None:
         (lambda: Adam(10**400), "learning_rate"),
     ],
 )
-def test_bad_settings_are_named(make: Callable[..., Any], message: str) -> None:
+def test_bad_settings_are_named(make: Callable[[], object], message: str) -> None:
     """A setting outside its range is refused with its name and value."""
     with pytest.raises(ArgumentError, match=message.replace("(", r"\(")):
         make()

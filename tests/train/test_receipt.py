@@ -33,10 +33,10 @@ from isoconv.train import (
     record,
     session,
 )
+from isoconv.train.learning_rate import Constant
 from isoconv.train.optim import SGD
 from isoconv.train.receipt import receipt_digest
 from isoconv.train.record import optimizer_digest, tensors_of
-from isoconv.train.schedule import Constant
 
 EPOCHS = 3
 

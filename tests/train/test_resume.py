@@ -17,13 +17,13 @@ from tests.train.small import make, noise
 from isoconv import nn
 from isoconv.data import Dataset
 from isoconv.errors import CheckpointError
-from isoconv.train import Checkpoint, RunFolder, Trainer, session, settings
+from isoconv.train import Checkpoint, RunFolder, Trainer, plain_settings, session
 
 
 class Own(nn.Module):
     """A class of a person's own whose text is the same whatever function it uses."""
 
-    def __init__(self, function: Callable[..., Any], rate: float = 0.1) -> None:
+    def __init__(self, function: Callable[[nn.Tensor], nn.Tensor], rate: float = 0.1) -> None:
         self.first, self.last = nn.Conv2d(3, 3), nn.Linear(2)
         self._function, self._drop = function, nn.Dropout(rate)
 
@@ -180,7 +180,7 @@ def test_other_versions_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """Nothing is refused for them, and the run says what it began with."""
     whole = make().fit(noise(), epochs=3)
     begin(tmp_path / "run", noise())
-    real = settings.versions()
+    real = plain_settings.versions()
     monkeypatch.setattr(
         "isoconv.train.prepare.versions", lambda: {**real, "numpy": "9.9", "python": "4.0"}
     )

@@ -26,8 +26,8 @@ from isoconv.train import (
     verify,
 )
 from isoconv.train.layout import RUN
+from isoconv.train.learning_rate import Constant, Cosine
 from isoconv.train.receipt import receipt_digest
-from isoconv.train.schedule import Constant, Cosine
 from isoconv.train.stretches import Stretch, Stretches
 
 PARTS = noise(28), noise(10, 1), noise(8, 2)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from rich.console import Console
-from tests.train.small import make, network
+from tests.train.small import make, network, without_times
 
 from isoconv import nn
 from isoconv.arithmetic.philox import Purpose, permutation
@@ -31,9 +31,9 @@ from isoconv.nn import storage
 from isoconv.ops.interpret import interpret
 from isoconv.run.training import TrainingEngine
 from isoconv.train import Callback, EarlyStopping, Interrupted, Run, Trainer, evaluate, session
+from isoconv.train.graphs import Loss, Normalisation, Preparation, build_step
+from isoconv.train.learning_rate import Constant
 from isoconv.train.optim import SGD, Adam
-from isoconv.train.schedule import Constant
-from isoconv.train.step import Loss, Normalisation, Preparation, build_step
 
 SIDE = 6
 IMAGES = 44
@@ -69,14 +69,6 @@ def interrupt_after(monkeypatch: pytest.MonkeyPatch, calls: int) -> None:
 def whole() -> Run:
     """A training that nothing interrupted."""
     return make().fit(images(), images(20, 1), epochs=EPOCHS)
-
-
-def without_times(history: list[dict[str, float]]) -> list[dict[str, float]]:
-    """The rows without what depends on the clock."""
-    return [
-        {k: v for k, v in row.items() if k not in ("seconds", "images_per_second")}
-        for row in history
-    ]
 
 
 def test_it_learns(whole: Run) -> None:
@@ -212,7 +204,8 @@ def test_ctrl_c_before_the_first_step_leaves_nothing(
 ) -> None:
     """While kernels are compiled or weights loaded there is nothing to go on with yet."""
     out = tmp_path / "runs" / "run"
-    trainer = make()
+    model = network()
+    trainer = make(model)
     for method in ("__init__", "load"):
         with monkeypatch.context() as patch:
             patch.setattr(
@@ -221,7 +214,7 @@ def test_ctrl_c_before_the_first_step_leaves_nothing(
             with pytest.raises(Interrupted, match=r"nothing of it is left in .*run$"):
                 trainer.fit(images(), images(20, 1), epochs=EPOCHS, out=out)
         assert list(tmp_path.iterdir()) == []
-        assert trainer.model.trained_on is None
+        assert model.trained_on is None
     run = trainer.fit(images(), images(20, 1), epochs=EPOCHS, out=out)
     assert run.digest == whole.digest
 
@@ -229,11 +222,12 @@ def test_ctrl_c_before_the_first_step_leaves_nothing(
 def test_ctrl_c_without_a_folder_keeps_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """The model holds what was learned, and the message says that nothing was saved."""
     interrupt_after(monkeypatch, 2)
-    trainer = make()
+    model = network()
+    trainer = make(model)
     before = network().build((SIDE, SIDE, 1)).digest()
     with pytest.raises(Interrupted, match="after step 2 of 6; nothing was saved"):
         trainer.fit(images(), epochs=1)
-    assert trainer.model.digest() != before
+    assert model.digest() != before
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
@@ -307,7 +301,8 @@ def test_resume_takes_its_own_settings_and_data_only(tmp_path: Path) -> None:
 def test_a_loss_that_is_not_finite_in_the_first_epoch_leaves_nothing(tmp_path: Path) -> None:
     """The error names epoch, step and learning rate; the folder is free for the corrected call."""
     out = tmp_path / "run"
-    trainer = make(optimizer=SGD(1e30), schedule=Constant(), clip_norm=None)
+    model = network()
+    trainer = make(model, optimizer=SGD(1e30), schedule=Constant(), clip_norm=None)
     with pytest.raises(NotFiniteError) as caught:
         trainer.fit(images(), epochs=2, out=out)
     message = str(caught.value)
@@ -316,11 +311,11 @@ def test_a_loss_that_is_not_finite_in_the_first_epoch_leaves_nothing(tmp_path: P
     assert "last.json" not in message
     assert "smaller learning rate" in message
     assert not out.exists()
-    assert trainer.model.digest() == network().build((SIDE, SIDE, 1)).digest()
+    assert model.digest() == network().build((SIDE, SIDE, 1)).digest()
     assert caught.value.run.history == []
-    assert caught.value.run.model is trainer.model
+    assert caught.value.run.model is model
     # Nothing was learned, so the model knows nothing of images and classes yet.
-    assert (trainer.model.trained_on, trainer.model.class_names) == (None, ())
+    assert (model.trained_on, model.class_names) == (None, ())
     out.mkdir()
     (out / "weights.txt").write_text("somebody's own")
     with pytest.raises(NotFiniteError):
@@ -341,7 +336,7 @@ class Worse(Callback):
         """Note the weights, and make the learning rate too great."""
         if row["epoch"] == self.epoch:
             self.digest = run.model.digest()
-            self.patch.setattr(session.Plan, "learning_rate", lambda *_: 1e38)
+            self.patch.setattr(session.TrainingPlan, "learning_rate", lambda *_: 1e38)
 
 
 def test_a_loss_that_is_not_finite_later_keeps_what_came_before(

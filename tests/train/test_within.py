@@ -57,7 +57,7 @@ def run(original: Path, tmp_path: Path) -> Path:
     return shutil.copytree(original, tmp_path / "run")
 
 
-def change(path: Path, alter: Callable[..., Any], **more: Any) -> None:
+def change(path: Path, alter: Callable[[Any], object], **more: Any) -> None:
     """Alter a JSON file."""
     content = json.loads(path.read_text())
     alter(content)
@@ -138,7 +138,7 @@ def test_every_tensor_is_compared(run: Path) -> None:
         (lambda last: last["history"][0].update(loss=0.5), r"rows\[0\].loss: the receipt has"),
     ],
 )
-def test_every_number_is_compared(run: Path, alter: Callable[..., Any], message: str) -> None:
+def test_every_number_is_compared(run: Path, alter: Callable[[Any], object], message: str) -> None:
     """Losses, sums, and where it stands."""
     import re
 
@@ -181,7 +181,7 @@ def test_a_place_that_the_receipt_does_not_know_is_different(run: Path) -> None:
         (lambda within: within[0]["sums"].update(loss="0.5"), r"sums\.loss must be a finite num"),
     ],
 )
-def test_the_entry_has_a_schema(run: Path, alter: Callable[..., Any], message: str) -> None:
+def test_the_entry_has_a_schema(run: Path, alter: Callable[[Any], object], message: str) -> None:
     """Also with a digest that fits."""
     change(run / "receipt.json", lambda receipt: alter(receipt["within"]))
     with pytest.raises(CheckpointError, match="was edited"):

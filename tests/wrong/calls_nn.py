@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from PIL import Image
+from tests.nn.array_calls import takes_one
+from tests.nn.layers import layer_of, public_layers, settings_of, takes_several
 from tests.wrong.calls import Call, Table
 
 from isoconv import nn
@@ -30,19 +32,33 @@ def beside(tensor: nn.Tensor, *shape: int, dtype: Any = "float32") -> nn.Tensor:
     return tensor.trace.input("parameter", f"p{shape}", shape, dtype)
 
 
-def layer(kind: Any, rank: int = 2, **settings: Any) -> Callable[[Any], Call]:
-    """A layer that is made and built: what its settings are worth shows when it is traced."""
-    return lambda _: Call(kind, _then=lambda made: made.build(SHAPES[rank]), **settings)
+def layer_calls() -> Iterator[tuple[str, Callable[[Any], Call]]]:
+    """Every layer made and built, for its settings show what they are worth when it is traced.
+
+    And each ``forward``, as a model calls it, under the name of the first layer that has it.
+    """
+    seen = set()
+    for name, kind in public_layers().items():
+        several = takes_several(kind)
+        made, shape = (kind(), SHAPES[2]) if several else layer_of(kind)
+        if kind is not nn.Sequential:
+            settings = {each.name: getattr(made, each.name) for each in settings_of(kind)}
+            yield f"nn.{name}", layer(kind, shape, settings)
+        if kind.forward not in seen:
+            seen.add(kind.forward)
+            yield f"nn.{name}.forward", joined(made) if several else forward(made, shape)
 
 
-def forward(made: nn.Module, rank: int = 2) -> Callable[[Any], Call]:
-    """A layer's forward on a tensor, as a model calls it."""
+def layer(
+    kind: type[nn.Module], shape: tuple[int, ...], settings: dict[str, Any]
+) -> Callable[[Any], Call]:
+    """A layer that is made and built."""
+    return lambda _: Call(kind, _then=lambda made: made.build(shape), **settings)
 
-    def make(_: Any) -> Call:
-        trace = nn.Trace(made, training=True)
-        return Call(made.forward, x=trace.images(SHAPES[rank]))
 
-    return make
+def forward(made: nn.Module, shape: tuple[int, ...]) -> Callable[[Any], Call]:
+    """A layer's forward on a tensor."""
+    return lambda _: Call(made.forward, x=nn.Trace(made, training=True).images(shape))
 
 
 def joined(made: nn.Module) -> Callable[[Any], Call]:
@@ -168,69 +184,11 @@ def picture(place: Any) -> Any:
 
 CALLS: Table = {
     # layers
-    "nn.GELU": layer(nn.GELU),
-    "nn.GELU.forward": forward(nn.GELU()),
-    "nn.Add": layer(nn.Add),
-    "nn.Add.forward": joined(nn.Add()),
-    "nn.AvgPool1d": layer(nn.AvgPool1d, 1, kernel_size=2),
-    "nn.AvgPool1d.forward": forward(nn.AvgPool1d(2), 1),
-    "nn.AvgPool2d": layer(nn.AvgPool2d, 2, kernel_size=2),
-    "nn.AvgPool3d": layer(nn.AvgPool3d, 3, kernel_size=2),
-    "nn.BatchNorm": layer(nn.BatchNorm),
-    "nn.BatchNorm.forward": forward(nn.BatchNorm()),
-    "nn.Concatenate": layer(nn.Concatenate),
-    "nn.Concatenate.forward": joined(nn.Concatenate()),
-    "nn.Conv1d": layer(nn.Conv1d, 1, filters=4, kernel_size=3),
-    "nn.Conv1d.forward": forward(nn.Conv1d(4, 3), 1),
-    "nn.Conv2d": layer(nn.Conv2d, 2, filters=4, kernel_size=3),
-    "nn.Conv3d": layer(nn.Conv3d, 3, filters=4, kernel_size=3),
-    "nn.DepthwiseConv2d": layer(nn.DepthwiseConv2d, 2, kernel_size=3),
-    "nn.DepthwiseConv2d.forward": forward(nn.DepthwiseConv2d(3)),
-    "nn.Dropout": layer(nn.Dropout),
-    "nn.Dropout.forward": forward(nn.Dropout()),
-    "nn.Flatten": layer(nn.Flatten),
-    "nn.Flatten.forward": forward(nn.Flatten()),
-    "nn.GlobalAvgPool1d": layer(nn.GlobalAvgPool1d, 1),
-    "nn.GlobalAvgPool1d.forward": forward(nn.GlobalAvgPool1d(), 1),
-    "nn.GlobalAvgPool2d": layer(nn.GlobalAvgPool2d, 2),
-    "nn.GlobalAvgPool3d": layer(nn.GlobalAvgPool3d, 3),
-    "nn.GlobalMaxPool1d": layer(nn.GlobalMaxPool1d, 1),
-    "nn.GlobalMaxPool1d.forward": forward(nn.GlobalMaxPool1d(), 1),
-    "nn.GlobalMaxPool2d": layer(nn.GlobalMaxPool2d, 2),
-    "nn.GlobalMaxPool3d": layer(nn.GlobalMaxPool3d, 3),
-    "nn.LeakyReLU": layer(nn.LeakyReLU),
-    "nn.LeakyReLU.forward": forward(nn.LeakyReLU()),
-    "nn.Linear": lambda _: Call(nn.Linear, features=3, _then=lambda made: made.build((4,))),
-    "nn.Linear.forward": lambda _: Call(
-        (made := nn.Linear(3)).forward, x=nn.Trace(made).images((4,))
-    ),
-    "nn.MaxPool1d": layer(nn.MaxPool1d, 1, kernel_size=2),
-    "nn.MaxPool1d.forward": forward(nn.MaxPool1d(2), 1),
-    "nn.MaxPool2d": layer(nn.MaxPool2d, 2, kernel_size=2),
-    "nn.MaxPool3d": layer(nn.MaxPool3d, 3, kernel_size=2),
-    "nn.Multiply": layer(nn.Multiply),
-    "nn.Multiply.forward": joined(nn.Multiply()),
-    "nn.ReLU": layer(nn.ReLU),
-    "nn.ReLU.forward": forward(nn.ReLU()),
-    "nn.Residual": layer(nn.Residual, 2, body=nn.ReLU()),
-    "nn.Residual.forward": forward(nn.Residual(nn.ReLU())),
+    **dict(layer_calls()),
     "nn.Sequential": lambda _: Call(
         nn.Sequential, nn.ReLU(), nn.Flatten(), _then=lambda made: made.build(SHAPES[2])
     ),
     "nn.Sequential.children": lambda place: Call(place.model().children),
-    "nn.Sequential.forward": forward(nn.Sequential(nn.ReLU())),
-    "nn.SiLU": layer(nn.SiLU),
-    "nn.SiLU.forward": forward(nn.SiLU()),
-    "nn.Sigmoid": layer(nn.Sigmoid),
-    "nn.Sigmoid.forward": forward(nn.Sigmoid()),
-    "nn.Softmax": layer(nn.Softmax),
-    "nn.Softmax.forward": forward(nn.Softmax()),
-    "nn.Tanh": layer(nn.Tanh),
-    "nn.Tanh.forward": forward(nn.Tanh()),
-    "nn.ZeroPad1d": layer(nn.ZeroPad1d, 1, padding=1),
-    "nn.ZeroPad1d.forward": forward(nn.ZeroPad1d(1), 1),
-    "nn.ZeroPad2d": layer(nn.ZeroPad2d, 2, padding=1),
-    "nn.ZeroPad3d": layer(nn.ZeroPad3d, 3, padding=1),
     # all modules
     "nn.Module": lambda _: Call(nn.Module),
     "nn.Module.__call__": lambda _: Call(made := nn.ReLU(), nn.Trace(made).images((4,))),
@@ -303,6 +261,11 @@ CALLS: Table = {
         nn.trace_model, model=place.model(), input_shape=(8, 8, 1), training=True
     ),
     # functions on tensors
+    **{
+        f"nn.functional.{name}": function(getattr(functional, name))
+        for name in functional.__all__
+        if takes_one(getattr(functional, name))
+    },
     "nn.functional.avg_pool1d": function(functional.avg_pool1d, *SHAPES[1], kernel_size=2),
     "nn.functional.avg_pool2d": function(functional.avg_pool2d, *SHAPES[2], kernel_size=2),
     "nn.functional.avg_pool3d": function(functional.avg_pool3d, *SHAPES[3], kernel_size=2),
@@ -313,26 +276,13 @@ CALLS: Table = {
     "nn.functional.conv2d": convolution(functional.conv2d, 2),
     "nn.functional.conv3d": convolution(functional.conv3d, 3),
     "nn.functional.cross_entropy": cross_entropy,
-    "nn.functional.dropout": function(functional.dropout),
-    "nn.functional.flatten": function(functional.flatten),
-    "nn.functional.gelu": function(functional.gelu),
-    "nn.functional.global_avg_pool": function(functional.global_avg_pool),
-    "nn.functional.global_max_pool": function(functional.global_max_pool),
-    "nn.functional.leaky_relu": function(functional.leaky_relu),
     "nn.functional.linear": linear,
-    "nn.functional.log_softmax": function(functional.log_softmax),
     "nn.functional.max_pool1d": function(functional.max_pool1d, *SHAPES[1], kernel_size=2),
     "nn.functional.max_pool2d": function(functional.max_pool2d, *SHAPES[2], kernel_size=2),
     "nn.functional.max_pool3d": function(functional.max_pool3d, *SHAPES[3], kernel_size=2),
-    "nn.functional.moments": function(functional.moments),
     "nn.functional.mse": loss(functional.mse, "prediction"),
     "nn.functional.power": function(functional.power, y=2.0),
-    "nn.functional.relu": function(functional.relu),
-    "nn.functional.sigmoid": function(functional.sigmoid),
-    "nn.functional.silu": function(functional.silu),
     "nn.functional.slice_channels": function(functional.slice_channels, start=0, stop=1),
-    "nn.functional.softmax": function(functional.softmax),
-    "nn.functional.tanh": function(functional.tanh),
     "nn.functional.zero_pad": function(functional.zero_pad, padding=1),
     # models
     "nn.models.create": lambda _: Call(

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from isoconv.arithmetic.elementary import cos_turns, log, sin_turns
+from isoconv.checks import refusal
 from isoconv.errors import ArgumentError, ShapeError
 
 __all__ = [
@@ -235,7 +236,7 @@ def integers(
         3
     """
     if not 1 <= bound <= 2**32:
-        raise ArgumentError(f"bound must lie in [1, 2**32]; got {bound}")
+        raise refusal("bound", "lie in [1, 2**32]", bound, got=f"{bound}")
     wide = words(seed, purpose, stream, epoch, sample, index).astype(np.uint64) * np.uint64(bound)
     return (wide >> _HALF).astype(np.int64)
 
@@ -288,7 +289,7 @@ def _rounds(c0: Any, c1: Any, c2: Any, c3: Any, k0: Any, k1: Any) -> list[Array]
 
 def _check(name: str, value: int, bits: int) -> None:
     if not 0 <= value < 2**bits:
-        raise ArgumentError(f"{name} must lie in [0, 2**{bits}); got {value}")
+        raise refusal(name, f"lie in [0, 2**{bits})", value, got=f"{value}")
 
 
 def _integers(name: str, values: ArrayLike, bits: int) -> Array:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isoconv.checks import refusal
 from isoconv.errors import ArgumentError, DTypeError, ShapeError
 
 __all__ = ["NORM_BLOCK", "PARTIALS", "partial_sum", "square_norm_blocks", "tree_sum"]
@@ -148,7 +149,7 @@ def _axes(axis: int | Sequence[int] | None, rank: int) -> list[int]:
     axes = [axis] if isinstance(axis, int) else list(axis)
     for side in axes:
         if not -rank <= side < rank:
-            raise ArgumentError(f"axis must lie in [-{rank}, {rank}); got {side}")
+            raise refusal("axis", f"lie in [-{rank}, {rank})", side, got=f"{side}")
     if len({side % rank for side in axes}) != len(axes):
         raise ArgumentError(f"an axis may be named once; got {tuple(axes)}")
     return sorted(side % rank for side in axes)

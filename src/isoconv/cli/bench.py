@@ -102,8 +102,8 @@ def _training(
     import numpy as np
 
     from isoconv.run.profile import ProfiledTraining
+    from isoconv.train.graphs import Loss, Preparation, build_step
     from isoconv.train.optim import SGD
-    from isoconv.train.step import Loss, Preparation, build_step
 
     shape = model.input_shape or ()
     step = build_step(model, Preparation(shape, "float32"), Loss(), SGD(0.1, momentum=0.9))

@@ -40,10 +40,11 @@ def demo(
       isoconv demo
       isoconv demo --out runs/first --threads 1
     """
+    from isoconv import optim, schedule
     from isoconv.cli.ending import finish
     from isoconv.cli.runs import DEMO, DEMO_DATA, demo_parts, make_model, run_facts
     from isoconv.data import Augmentation
-    from isoconv.train import RunFolder, Trainer, optim, schedule
+    from isoconv.train import RunFolder, Trainer
 
     folder = RunFolder(named_folder(out))
     with folder.begun(lambda: _make_room(folder)):

@@ -54,7 +54,7 @@ DataSource = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="A name (isoconv data list), a folder, a .npz or .tar.gz file.",
+        help="A name (isoconv data list), or the path of a folder or an archive.",
         show_default=False,
         autocompletion=complete.data_sources,
     ),
@@ -246,7 +246,8 @@ def limit_of(text: str) -> int:
     try:
         found = bytes_of(text)
     except ArgumentError as error:
-        raise ArgumentError(f"--max-memory: {error}") from None
+        error.within("--max-memory")
+        raise
     if not found:
         raise ArgumentError(f"--max-memory must be more than nothing, such as 2GiB; got {text!r}")
     return found

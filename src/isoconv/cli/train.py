@@ -29,8 +29,8 @@ from isoconv.wording import called
 
 if TYPE_CHECKING:
     from isoconv.data import Splits
+    from isoconv.train.learning_rate import Schedule
     from isoconv.train.optim import Optimizer
-    from isoconv.train.schedule import Schedule
 
 __all__ = ["train"]
 
@@ -295,7 +295,7 @@ def _schedule(
     Raises:
         ArgumentError: a setting outside its range, or one that the schedule does not have.
     """
-    from isoconv.train import schedule
+    from isoconv import schedule
 
     if name is not ScheduleName.step and not every is factor is None:
         raise ArgumentError(

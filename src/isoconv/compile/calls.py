@@ -1,12 +1,17 @@
-"""Kernel calls: a specification, its buffers, and how a call's arguments are collected."""
+"""Kernel calls: a specification, its buffers, and how a call's arguments are collected.
+
+What a call computes, moves and is called: 1 FMA = 2 FLOP, and every operand crosses the memory bus
+once.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from isoconv.compile.layout import Buffer, Placement
-from isoconv.compile.native.kernels import KernelSpec
+from isoconv.compile.native.specification import Schedule, Scheduled, Specification
 from isoconv.compile.pointwise.expression import Operand
 from isoconv.graph.ir import TensorSpec
 
@@ -22,12 +27,45 @@ class Call:
         buffers: what its pointers point at.
         writes: which of them (by position) it writes.
         layer: the layer it works for.
+        schedule: how the kernel goes about its work; None where there is one way.
+        gradient: whether it is a gradient by the input, which the same kernel could be forward.
     """
 
-    spec: KernelSpec
+    spec: Specification
     buffers: tuple[Buffer, ...]
     writes: tuple[int, ...]
     layer: str = ""
+    schedule: Schedule | None = None
+    gradient: bool = False
+
+    @property
+    def kernel(self) -> Specification:
+        """What a library knows its kernel by: the specification, with a schedule if it has one."""
+        return self.spec if self.schedule is None else Scheduled(self.spec, self.schedule)
+
+    @property
+    def title(self) -> str:
+        """What it does, in words."""
+        return self.spec.gradient_title if self.gradient else self.spec.title
+
+    def flops(self, images: int) -> int:
+        """Multiplications and additions on so many images."""
+        return self.spec.flops(images)
+
+    def bytes(self, images: int, rows: Mapping[str, int]) -> int:
+        """Bytes of its operands, each once; what it keeps in scratch memory is none.
+
+        Args:
+            images: that it works on.
+            rows: bytes of one row of each data set.
+        """
+        moved = 0
+        for buffer in self.buffers:
+            if buffer.region in ("dataset", "output"):
+                moved += images * rows.get(buffer.name, 0)
+            elif buffer.region != "scratch":
+                moved += buffer.bytes * (images if buffer.batched else 1)
+        return moved
 
 
 @dataclass(slots=True)

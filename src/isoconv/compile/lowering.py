@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from importlib import import_module
-from typing import Protocol
 
 from isoconv.compile.calls import Arguments, Call, Lowered
 from isoconv.compile.layout import Buffer, Halo, Placement, dense_strides, with_halo
-from isoconv.compile.native.kernels import KernelSpec
+from isoconv.compile.native.specification import Schedule, Specification
 from isoconv.compile.pointwise.bits import BITS, bits_place
 from isoconv.compile.pointwise.expression import Domain, Expression, Operand, Step
 from isoconv.compile.pointwise.halo import HaloSpec
@@ -29,14 +28,6 @@ from isoconv.graph.operation import operation
 __all__ = ["Lowering", "Rule", "lowers", "rule_of"]
 
 _LARGE = 128 * 1024  # bytes of an image from which on a halo may be written each time
-
-
-class PackSpec(KernelSpec, Protocol):
-    """A specification of a kernel that packs weights."""
-
-    @property
-    def size(self) -> int:
-        """Elements of the packed weights."""
 
 
 Halos = Callable[[Graph, Node], Iterator[tuple[int, Halo]]]
@@ -147,7 +138,7 @@ class Lowering:
         self._bound = bound
         self._hoisted = hoisted
         self._written_halos = written_halos
-        self._packed: dict[tuple[int, PackSpec], Buffer] = {}
+        self._packed: dict[tuple[int, Specification], Buffer] = {}
 
     # Places -------------------------------------------------------------------------------------
 
@@ -189,20 +180,37 @@ class Lowering:
         buffer = Buffer("arena", name, size * spec.itemsize, spec.batched, key)
         return Placement(buffer, spec.dtype, strides, size if spec.batched else 0, offset)
 
-    def emit(self, spec: KernelSpec, arguments: Arguments, layer: str) -> None:
-        """Add a call to the shard's work; what makes packed memory comes before all shards."""
+    def emit(
+        self,
+        spec: Specification,
+        arguments: Arguments,
+        layer: str,
+        *,
+        schedule: Schedule | None = None,
+        gradient: bool = False,
+    ) -> None:
+        """Add a call to the shard's work; what makes packed memory comes before all shards.
+
+        Args:
+            spec: the kernel.
+            arguments: its buffers.
+            layer: the layer it works for.
+            schedule: how it goes about its work; None where there is one way.
+            gradient: whether it is a gradient by the input.
+        """
         once = any(arguments.buffers[number].region == "packed" for number in arguments.writes)
         calls = self.result.prepare if once else self.result.shard
-        calls.append(Call(spec, tuple(arguments.buffers), tuple(arguments.writes), layer))
+        buffers, writes = tuple(arguments.buffers), tuple(arguments.writes)
+        calls.append(Call(spec, buffers, writes, layer, schedule, gradient))
 
-    def packed(self, weight: int, spec: PackSpec) -> Buffer:
-        """Packed weights: once per step for parameters, in the shard for computed weights."""
+    def packed(self, weight: int, spec: Specification, size: int) -> Buffer:
+        """So many packed weights: once per step for parameters, in the shard for computed ones."""
         key = (weight, spec)
         if key not in self._packed:
             shared = self.graph[weight].op == "input"
             itemsize = self.spec(weight).itemsize
             name = f"w{weight}.{len(self._packed)}"
-            buffer = Buffer("packed" if shared else "arena", name, spec.size * itemsize)
+            buffer = Buffer("packed" if shared else "arena", name, size * itemsize)
             arguments = Arguments()
             arguments.add(self.dense(weight).buffer)
             arguments.add(buffer, write=True)
@@ -259,7 +267,8 @@ class Lowering:
             if key is not None:
                 args += [scalars[node.inputs[key], 0], scalars[node.inputs[key], 1]]
             numbers[index] = base + len(steps)
-            steps.append(Step(node.op, tuple(args), node.attrs, node.spec.dtype))
+            positional = key is not None
+            steps.append(Step(node.op, tuple(args), node.attrs, node.spec.dtype, positional))
         stores = [
             (numbers[value], arguments.operand(self.allocate(value), domain, domain, write=True))
             for value in group.stored

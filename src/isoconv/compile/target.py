@@ -12,8 +12,8 @@ from pathlib import Path
 
 import llvmlite.binding as llvm
 
+from isoconv.checks import refusal
 from isoconv.errors import ArgumentError
-from isoconv.wording import named
 
 __all__ = ["TARGETS", "Target", "host_target", "target_named"]
 
@@ -48,6 +48,7 @@ class Target:
         loads_per_cycle: full vectors (or broadcast scalars) loaded in one cycle.
         memory_broadcast: an FMA can take a broadcast scalar straight from memory.
         cache_share: bytes of the last cache for each core that shares it.
+        architecture: whose emitters make its kernels: a folder of that name in each wing.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Target:
     loads_per_cycle: float = 2.0
     memory_broadcast: bool = False
     cache_share: int = _USUAL_SHARE
+    architecture: str = "cpu"
 
     def lanes(self, dtype: str) -> int:
         """Elements of this dtype in one vector register."""
@@ -90,26 +92,30 @@ def target_named(name: str) -> Target:
     """
     if name not in TARGETS:
         known = ", ".join(TARGETS)
-        raise ArgumentError(f"{named('target')} must be one of {known}; got {name!r}")
+        raise refusal("target", f"be one of {known}", name)
     _initialize()
     host_is_arm = platform.machine().lower() in ("aarch64", "arm64")
     if name == "neon":
         if not host_is_arm:
-            raise ArgumentError("target 'neon' needs an ARM machine; this one is x86-64")
+            raise _not_here(name, "an ARM machine; this one is x86-64")
         triple = llvm.get_default_triple()
         features = llvm.get_host_cpu_features().flatten()
         cpu = llvm.get_host_cpu_name()
         return Target(name, triple, cpu, features, 16, 32, fma=True, cache_share=_cache_share())
     if host_is_arm:
-        raise ArgumentError(f"target {name!r} needs an x86-64 machine; this one is ARM")
+        raise _not_here(name, "an x86-64 machine; this one is ARM")
     return _x86_target(name)
+
+
+def _not_here(name: str, needs: str) -> ArgumentError:
+    return ArgumentError(f"target {name!r} needs {needs}", argument="target", value=name)
 
 
 def _x86_target(name: str) -> Target:
     have = llvm.get_host_cpu_features()
     missing = [feature for feature in _X86_LEVELS[name] if not have.get(feature, False)]
     if missing:
-        raise ArgumentError(f"target {name!r} needs {', '.join(missing)}, which this CPU lacks")
+        raise _not_here(name, f"{', '.join(missing)}, which this CPU lacks")
     triple = llvm.get_default_triple()
     if name == "avx512":
         # LLVM may take the CPU for another one, so the features are passed as well.

@@ -24,17 +24,19 @@ from isoconv.data.files import (
     EXPANSION,
     Format,
     Split,
+    bad_file,
     build,
     file_error,
     part_by_part,
 )
 from isoconv.data.labels import MAX_CLASSES
 from isoconv.data.npy import LONGEST, Header, read_elements, read_header
-from isoconv.errors import DataFileError, IsoconvError
+from isoconv.errors import IsoconvError, in_file
 from isoconv.files import PIECE, is_regular, open_file
 from isoconv.printable import listed, printable
 
 __all__ = ["NPZ"]
+__public__ = {"isoconv.data.formats": ["NPZ"]}
 
 KEYS: dict[Split, tuple[tuple[str, str], ...]] = {
     "train": (("x_train", "y_train"), ("train_images", "train_labels"), ("images", "labels")),
@@ -181,19 +183,23 @@ class _Archive:
         except IsoconvError:
             raise
         except _DAMAGED as error:
-            raise DataFileError(f"{where}: truncated or corrupt: {error}") from error
+            raise bad_file(where, f"truncated or corrupt: {error}") from error
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[_Archive]:
     try:
-        with open_file(path) as file, zipfile.ZipFile(cast(BinaryIO, _Bounded(file))) as archive:
+        with (
+            open_file(path) as file,
+            zipfile.ZipFile(cast(BinaryIO, _Bounded(file))) as archive,
+            in_file(path),
+        ):
             yield _Archive(path, archive, file.seek(0, 2))
     except IsoconvError:
         raise
     except _DAMAGED as error:
         reason = f"truncated or corrupt .npz file: {error}"
-        raise DataFileError(f"{printable(path)}: {reason}") from error
+        raise bad_file(path, reason) from error
 
 
 def _splits(path: Path) -> tuple[Split, ...]:
@@ -234,5 +240,9 @@ def _beside(archive: _Archive, used: tuple[str, str], split: Split) -> tuple[str
 
 
 NPZ = Format(
-    "an .npz file with images and labels (or x_train, y_train, …)", _splits, part_by_part(_read)
+    "an `.npz` file",
+    "`images` and `labels`, or `x_train`, `y_train`, `x_val`, `y_val`, `x_test` and `y_test`",
+    _splits,
+    part_by_part(_read),
+    endings=(".npz",),
 )

@@ -13,10 +13,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from isoconv.arithmetic.elementary import cos_turns, sin_turns
 from isoconv.arithmetic.philox import Purpose, integers, uniform32
-from isoconv.checks import check_array, check_count, check_flag, check_kind, check_number, settle
-from isoconv.errors import ArgumentError
+from isoconv.checks import (
+    check_array,
+    check_count,
+    check_flag,
+    check_kind,
+    check_number,
+    refusal,
+    settle,
+)
 
 __all__ = ["Augmentation", "table"]
+__public__ = {"isoconv.data": ["Augmentation", "table"]}
 
 # Which random number of a sample is used for what.
 _CROP_Y, _CROP_X, _FLIP, _SHIFT_Y, _SHIFT_X, _CUT_Y, _CUT_X, _ANGLE = range(8)
@@ -127,7 +135,7 @@ def table(
     width = check_count("width", width, most=65536)
     numbers = check_array("samples", samples)
     if numbers.ndim != 1:
-        raise ArgumentError(f"samples must have one axis; got shape {numbers.shape}")
+        raise refusal("samples", "have one axis", samples, got=f"shape {numbers.shape}")
 
     def draw(bound: int, number: int) -> NDArray[np.int64]:
         if bound == 1:

@@ -22,6 +22,7 @@ from isoconv.data.files import (
     DAMAGED,
     Format,
     Split,
+    bad_file,
     build,
     file_error,
     open_data,
@@ -29,12 +30,12 @@ from isoconv.data.files import (
 )
 from isoconv.data.names import class_names_of
 from isoconv.data.tar import Member, members
-from isoconv.errors import DataFileError
 from isoconv.files import is_regular, read_file
 from isoconv.memory import check_memory
 from isoconv.printable import printable
 
 __all__ = ["CIFAR"]
+__public__ = {"isoconv.data.formats": ["CIFAR"]}
 
 PIXELS = 32 * 32 * 3
 LIMIT = 1 << 29
@@ -96,7 +97,7 @@ def _read_plain(path: Path) -> NDArray[np.uint8]:
         return np.frombuffer(read_file(path, LIMIT), np.uint8)
     except OSError as error:
         reason = error.strerror or error
-        raise DataFileError(f"{printable(path)}: cannot be read: {reason}") from error
+        raise bad_file(path, f"cannot be read: {reason}") from error
 
 
 def _is_wanted(name: str) -> bool:
@@ -123,7 +124,7 @@ def _members(path: Path) -> Iterator[Member]:
                 yield member
         except DAMAGED as error:
             reason = f"truncated or corrupt tar.gz file: {error}"
-            raise DataFileError(f"{where}: {reason}") from error
+            raise bad_file(where, reason) from error
 
 
 @lru_cache(maxsize=4)
@@ -197,7 +198,7 @@ def _class_names(
 def _read(path: Path, split: Split) -> Dataset:
     files = _locate(path)
     if files is None:
-        raise file_error(path, CIFAR.summary, "none")
+        raise file_error(path, CIFAR.name, "none")
     classes, parts = files.classes, files.parts(split)
     names_file = _NAMES_FILE[classes]
     contents = files.read((*parts, names_file) if names_file in files.sizes else parts)
@@ -211,5 +212,9 @@ def _read(path: Path, split: Split) -> Dataset:
 
 
 CIFAR = Format(
-    "CIFAR-10 or CIFAR-100, binary version (a folder or its tar.gz)", _splits, part_by_part(_read)
+    "a folder of CIFAR binaries, or their `tar.gz`",
+    "`data_batch_1.bin` … or `train.bin`",
+    _splits,
+    part_by_part(_read),
+    endings=(".tar.gz",),
 )

@@ -19,6 +19,7 @@ from isoconv.checks import (
     check_kind,
     check_number,
     check_text,
+    refusal,
     shown,
     whole,
 )
@@ -33,9 +34,9 @@ from isoconv.memory import check_memory
 from isoconv.wording import either
 
 __all__ = ["Dataset", "dataset_of", "looks_channels_first", "normalisation"]
+__public__ = {"isoconv.data": ["Dataset", "normalisation"]}
 
 Array = NDArray[Any]
-
 DIGEST_VERSION = 2
 """Of `Dataset.digest`."""
 
@@ -69,17 +70,22 @@ class Dataset(Carded, card=dataset_card):
 
     def __post_init__(self) -> None:
         images, labels = self.images, self.labels
-        made = isinstance(images, np.ndarray) and isinstance(labels, np.ndarray)
-        if not made or images.ndim != 4 or images.dtype.name not in ("uint8", "float32"):
+        made = isinstance(images, np.ndarray) and images.ndim == 4
+        made = made and images.dtype.name in ("uint8", "float32")
+        if not made or not isinstance(labels, np.ndarray):
             raise DataError(
                 "a Dataset holds images (N, H, W, C) of uint8 or float32 and labels; "
                 f"Dataset.from_arrays makes one of other arrays; got {shown(images)}, "
-                f"{shown(labels)}"
+                f"{shown(labels)}",
+                argument="labels" if made else "images",
+                value=labels if made else images,
             )
         if not isinstance(self.class_names, tuple) or not isinstance(self.name, str):
             raise DataError(
                 "a Dataset has a tuple of class names and a name; got "
-                f"{shown(self.class_names)}, {shown(self.name)}"
+                f"{shown(self.class_names)}, {shown(self.name)}",
+                argument="name" if isinstance(self.class_names, tuple) else "class_names",
+                value=self.name if isinstance(self.class_names, tuple) else self.class_names,
             )
 
     @classmethod
@@ -191,13 +197,14 @@ class Dataset(Carded, card=dataset_card):
         if wanted.ndim != 1 or wanted.dtype.kind not in "iu" or not len(wanted):
             raise ArgumentError(
                 "indices must be a list of at least one whole number; got dtype "
-                f"{wanted.dtype}, shape {wanted.shape}"
+                f"{wanted.dtype}, shape {wanted.shape}",
+                argument="indices",
+                value=indices,
             )
         wrong = (wanted < 0) | (wanted >= len(self))
         if wrong.any():
-            raise ArgumentError(
-                f"indices must lie in 0 … {len(self) - 1}; got {int(wanted[wrong.argmax()])}"
-            )
+            got = f"{int(wanted[wrong.argmax()])}"
+            raise refusal("indices", f"lie in 0 … {len(self) - 1}", indices, got=got)
         return replace(
             self,
             images=_frozen(_asked(self.name, self.images, len(wanted))[wanted]),
@@ -227,7 +234,9 @@ class Dataset(Carded, card=dataset_card):
         )
         if not len(held):
             raise ArgumentError(
-                f"both parts of a split need a sample: fraction {fraction} of {len(self)} samples"
+                f"both parts of a split need a sample: fraction {fraction} of {len(self)} samples",
+                argument="fraction",
+                value=fraction,
             )
         return self.subset(rest), self.subset(held)
 
@@ -286,24 +295,42 @@ def dataset_of(
         >>> dataset_of(np.zeros((2, 4, 4), np.uint8), [0, 2], complete=False).class_names
         ('0', '1', '2')
     """
-    name, class_names = check_text("name", name), _listed(class_names, name)
-    pictures = _checked_images(_array(f"{name}: images", images), name, layout)
-    targets = label_array(name, labels)
+    name = check_text("name", name)
+    try:
+        return _dataset_of(images, labels, class_names, name, layout, complete)
+    except DataError as error:
+        error.within(name, given={"images": images, "labels": labels, "class_names": class_names})
+        raise
+
+
+def _dataset_of(
+    images: object,
+    labels: object,
+    given_names: object,
+    name: str,
+    layout: Literal["channels_last"] | None,
+    complete: bool,
+) -> Dataset:
+    class_names = _listed(given_names)
+    pictures = _checked_images(_array("images", images), name, layout)
+    targets = label_array(labels)
     if targets.ndim == 0 or len(targets) != len(pictures):
         raise DataError(
-            f"{name}: there must be one label for each image; got {len(pictures)} images and "
-            f"labels of shape {targets.shape}"
+            f"there must be one label for each image; got {len(pictures)} images and "
+            f"labels of shape {targets.shape}",
+            argument="labels",
         )
     if targets.dtype.kind == "f":
         if class_names:
             raise DataError(
-                f"{name}: class names need labels that are whole numbers or texts; got "
-                f"{targets.dtype} targets{classes_hint(targets)}"
+                f"class names need labels that are whole numbers or texts; got "
+                f"{targets.dtype} targets{classes_hint(targets)}",
+                argument="class_names",
             )
-        targets = _finite_float32(targets, name, "targets")
+        targets = _finite_float32(targets, name, "targets", "labels")
         return Dataset(_frozen(pictures), _frozen(targets), (), name)
-    numbers, names = class_labels(targets, class_names, name, complete=complete)
-    _check_names(names, name)
+    numbers, names = class_labels(targets, class_names, complete=complete)
+    _check_names(names)
     numbered = class_names is None and targets.dtype.kind != "O"
     return Dataset(_frozen(pictures), _frozen(numbers), names, name, numbered=numbered)
 
@@ -354,7 +381,7 @@ def looks_channels_first(shape: tuple[int, ...]) -> bool:
     return len(shape) == 3 and shape[0] in few and shape[2] not in few and min(shape[1:]) > 4
 
 
-def _listed(class_names: object, name: str) -> Sequence[Any] | None:
+def _listed(class_names: object) -> Sequence[Any] | None:
     """Class names as a list, whatever they are; None for none."""
     listed = class_names.tolist() if isinstance(class_names, np.ndarray) else class_names
     if listed is None:
@@ -362,7 +389,10 @@ def _listed(class_names: object, name: str) -> Sequence[Any] | None:
     if not isinstance(listed, (list, tuple)) or not all(
         isinstance(each, str) or whole(each) is not None for each in listed
     ):
-        raise DataError(f"{name}: class_names must be a list of names; got {shown(class_names)}")
+        raise DataError(
+            f"class_names must be a list of names; got {shown(class_names)}",
+            argument="class_names",
+        )
     return listed
 
 
@@ -388,7 +418,7 @@ def _frozen(array: Array) -> Array:
     return view
 
 
-def _finite_float32(array: Array, name: str, what: str) -> Array:
+def _finite_float32(array: Array, name: str, what: str, argument: str) -> Array:
     if array.dtype != np.float32:
         _asked(name, array, itemsize=4)
     with np.errstate(over="ignore"):
@@ -399,7 +429,11 @@ def _finite_float32(array: Array, name: str, what: str) -> Array:
             sample = start + int(np.flatnonzero(~finite.reshape(len(finite), -1).all(axis=1))[0])
             values = narrow[sample].reshape(-1)
             value = float(values[~np.isfinite(values)][0])
-            raise DataError(f"{name}: {what} must be finite float32; sample {sample} holds {value}")
+            raise DataError(
+                f"{what} must be finite float32; sample {sample} holds {value}",
+                argument=argument,
+                row=sample,
+            )
     return narrow
 
 
@@ -407,44 +441,56 @@ def _checked_images(
     images: Array, name: str, layout: Literal["channels_last"] | None = None
 ) -> Array:
     if layout is not None and check_text("layout", layout) != "channels_last":
-        raise ArgumentError(f"layout must be 'channels_last' or None; got {layout!r}")
+        raise refusal("layout", "be 'channels_last' or None", layout)
     if images.ndim == 3:
         images = images[..., np.newaxis]
     if images.ndim != 4:
         raise DataError(
-            f"{name}: images must have axes (N, H, W, C) or (N, H, W); got shape {images.shape}"
+            f"images must have axes (N, H, W, C) or (N, H, W); got shape {images.shape}",
+            argument="images",
         )
     if not images.size:
-        raise DataError(f"{name}: there must be at least one image; got shape {images.shape}")
+        raise DataError(
+            f"there must be at least one image; got shape {images.shape}",
+            argument="images",
+        )
     if layout is None and looks_channels_first(images.shape[1:]):
         raise DataError(
-            f"{name}: images must have axes (N, H, W, C); shape {images.shape} looks like "
+            f"images must have axes (N, H, W, C); shape {images.shape} looks like "
             "(N, C, H, W): "
             + either(
                 "give images.transpose(0, 2, 3, 1), or say layout='channels_last' if it is "
                 "(N, H, W, C) all the same",
                 "the channels are to be stored last",
-            )
+            ),
+            argument="images",
         )
     if images.dtype == np.uint8:
         return images
     if images.dtype.kind != "f":
         raise DataError(
-            f"{name}: images must be uint8 or float32; got {images.dtype} (whole numbers from 0 to "
-            f"255 {either('become images by .astype(numpy.uint8)', 'are to be stored as uint8')})"
+            f"images must be uint8 or float32; got {images.dtype} (whole numbers from 0 to "
+            f"255 {either('become images by .astype(numpy.uint8)', 'are to be stored as uint8')})",
+            argument="images",
         )
-    return _finite_float32(images, name, "images")
+    return _finite_float32(images, name, "images", "images")
 
 
-def _check_names(names: Sequence[str], name: str) -> None:
+def _check_names(names: Sequence[str]) -> None:
     """Classes are told apart by their names, which go into digests and files."""
     seen: set[str] = set()
     for class_name in names:
         if class_name in seen:
-            raise DataError(f"{name}: class names must differ; got {class_name!r} more than once")
+            raise DataError(
+                f"class names must differ; got {class_name!r} more than once",
+                argument="class_names",
+            )
         seen.add(class_name)
         try:
             # Names of folders need not be text: their odd bytes are surrogates in Python.
             class_name.encode("utf-8", "surrogateescape")
         except UnicodeEncodeError as error:
-            raise DataError(f"{name}: class names must be text; got {class_name!r}") from error
+            raise DataError(
+                f"class names must be text; got {class_name!r}",
+                argument="class_names",
+            ) from error

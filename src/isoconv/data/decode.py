@@ -12,13 +12,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, JpegImagePlugin
 
 from isoconv.data.deep import Kind, check_bytes, kind_of, read_numbers
-from isoconv.data.files import file_error
+from isoconv.data.files import bad_file, file_error
 from isoconv.data.opening import OpenPicture, opened
 from isoconv.data.reading import Opacity
 from isoconv.data.tally import Trait
 from isoconv.data.threads import Take, freely
-from isoconv.errors import DataFileError
-from isoconv.printable import printable
 from isoconv.wording import offered, setting
 
 __all__ = [
@@ -197,11 +195,9 @@ def least_depth(path: Path, most: int) -> int:
     for depth in DEPTHS:
         if most < 1 << depth:
             return depth
-    raise DataFileError(
-        f"{printable(path)}: numbers of more than 16 bits need a depth, the bits of full "
-        f"brightness; found {most}"
-        + (f": {setting('depth', str(most.bit_length()))} or more" if offered("depth") else "")
-    )
+    depth_of = f": {setting('depth', str(most.bit_length()))} or more" if offered("depth") else ""
+    needs = "numbers of more than 16 bits need a depth, the bits of full brightness"
+    raise bad_file(path, f"{needs}; found {most}{depth_of}")
 
 
 def as_pixels(stored: Stored, size: tuple[int, int] | None, channels: int, depth: int) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from isoconv.data.dataset import Dataset, dataset_of
 from isoconv.data.reading import Reading
 from isoconv.data.skipped import Skipped, all_skipped
-from isoconv.errors import DataError, DataFileError, MissingExtraError
+from isoconv.errors import DataError, DataFileError, MissingExtraError, in_file
 from isoconv.files import PIECE, open_file
 from isoconv.memory import check_memory
 from isoconv.printable import printable
@@ -39,6 +39,7 @@ __all__ = [
     "read_exactly",
     "read_into",
 ]
+__public__ = {"isoconv.data.formats": ["Format"]}
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, Split, Split] = ("train", "validation", "test")
@@ -77,15 +78,26 @@ class Request:
 class Format:
     """One kind of source.
 
+    A file of this folder that makes one and offers it to `isoconv.data.formats` is all that a new
+    kind needs.
+
     Attributes:
-        summary: what it looks like on disk, for messages.
+        name: what it looks like on disk: "an .npz file".
+        detail: what is in it.
         splits: which parts a path holds; empty when the path is not of this kind.
         read: reads the parts that are asked for, in this order.
+        endings: of the names of files of this kind, in small letters; none of folders.
+        general: it takes what is of no other kind.
+        classes: the classes that a path holds by the names of its folders, for kinds that have any.
     """
 
-    summary: str
+    name: str
+    detail: str
     splits: Callable[[Path], tuple[Split, ...]]
     read: Callable[[Path, Sequence[Split], Request], dict[Split, Dataset]]
+    endings: tuple[str, ...] = ()
+    general: bool = False
+    classes: Callable[[Path], Collection[str]] = lambda _: ()
 
 
 def part_by_part(
@@ -106,7 +118,22 @@ def file_error(path: Path | str, expected: str, found: str) -> DataFileError:
         >>> file_error("a.gz", "16 bytes", "3")
         DataFileError('a.gz: expected 16 bytes; found 3')
     """
-    return DataFileError(f"{printable(path)}: expected {expected}; found {found}")
+    return bad_file(path, f"expected {expected}; found {found}")
+
+
+def bad_file(path: Path | str, reason: str) -> DataFileError:
+    """An error that names the file, and says what is wrong with it.
+
+    Args:
+        path: of the file; in words where it is about a part of one (`in_file` adds the path).
+        reason: in words.
+
+    Example:
+        >>> bad_file(Path("cats/1.png"), "empty (0 bytes)")
+        DataFileError('cats/1.png: empty (0 bytes)')
+    """
+    error = DataFileError(reason).within(printable(path))
+    return error.within(path=path) if isinstance(path, Path) else error
 
 
 class Failures:
@@ -147,7 +174,8 @@ class Failures:
         except (DataFileError, MissingExtraError) as error:
             if path in self._reasons:
                 return
-            reason = str(error).removeprefix(f"{printable(path)}: ")
+            # Of another file, as one within an archive, the message names the place.
+            reason = error.reason if error.path in (None, path) else str(error)
             self._reasons[path] = reason
             if isinstance(error, MissingExtraError):
                 # What one extra would cure is told once, however many files there are.
@@ -192,20 +220,18 @@ class Failures:
         """The error that tells of all that failed, behind what is to be said first."""
         cured = {path for paths in self._cures.values() for path in paths}
         broken = [path for path in self._reasons if path not in cured]
+        error: DataFileError | MissingExtraError
         if cured and not (broken or self._others or first):
-            missing = MissingExtraError(
-                f"{self._place()}{'; '.join(self._told_cures())}{self._hinted()}"
-            )
-            missing.files = self.skipped()
-            return missing
-        if len(broken) == 1 and not (cured or self._others or first):
-            error = DataFileError(self._line(broken[0]) + self._hinted())
+            cures = "; ".join(self._told_cures())
+            error = MissingExtraError(f"{self._place()}{cures}{self._hinted()}")
+        elif len(broken) == 1 and not (cured or self._others or first):
+            error = bad_file(broken[0], self._reasons[broken[0]]).within(behind=self._hinted())
         else:
             error = DataFileError(self._text(first, broken, NAMED))
-        if len(broken) > NAMED:
-            error.whole = self._text(first, broken, len(broken))
+            if len(broken) > NAMED:
+                error.whole = self._text(first, broken, len(broken))
         error.files = self.skipped()
-        return error
+        return error if self._where is None else error.within(path=self._where)
 
     def _text(self, first: str, broken: Sequence[Path], most: int) -> str:
         """All that there is to say, with so many files by name."""
@@ -250,8 +276,8 @@ def open_data(path: Path) -> Iterator[IO[bytes]]:
         file = open_file(path)
     except OSError as error:
         reason = error.strerror or error
-        raise DataFileError(f"{printable(path)}: cannot be opened: {reason}") from error
-    with file:
+        raise bad_file(path, f"cannot be opened: {reason}") from error
+    with file, in_file(path):
         yield cast(IO[bytes], gzip.GzipFile(fileobj=file)) if path.suffix == ".gz" else file
 
 
@@ -302,7 +328,7 @@ def read_into(stream: IO[bytes], size: int, where: str, what: str) -> NDArray[np
             content[place : place + len(piece)] = np.frombuffer(piece, np.uint8)
             place += len(piece)
     except DAMAGED as error:
-        raise DataFileError(f"{where}: corrupt while reading {what}: {error}") from error
+        raise bad_file(where, f"corrupt while reading {what}: {error}") from error
     return content
 
 
@@ -319,5 +345,5 @@ def build(
     except DataFileError:
         raise
     except DataError as error:
-        message = str(error).removeprefix(f"{name}: ")
-        raise DataFileError(f"{printable(path)}: {message}") from error
+        found = DataFileError(error.reason, **error.fields).within(printable(path), path=path)
+        raise found from error

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from isoconv.data.files import SPLITS, Failures, Split, file_error
+from isoconv.data.files import SPLITS, Failures, Split, bad_file, file_error
 from isoconv.data.opening import ENDINGS
 from isoconv.data.tally import counted
 from isoconv.errors import DataFileError
@@ -221,7 +221,7 @@ def _entered(folder: Path) -> _Found:
         with os.scandir(folder) as entries:
             ordered = sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
-        raise DataFileError(f"{printable(folder)}: cannot be entered: {error.strerror}") from error
+        raise bad_file(folder, f"cannot be entered: {error.strerror}") from error
     for entry in ordered:
         path = folder / entry.name
         try:

@@ -20,6 +20,7 @@ from isoconv.data.files import (
     DAMAGED,
     Format,
     Split,
+    bad_file,
     build,
     file_error,
     open_data,
@@ -28,9 +29,9 @@ from isoconv.data.files import (
 )
 from isoconv.data.names import class_names_of
 from isoconv.errors import DataFileError
-from isoconv.printable import printable
 
 __all__ = ["IDX", "read_idx"]
+__public__ = {"isoconv.data.formats": ["IDX"]}
 
 _NAME = re.compile(r"(train|t10k|test)-(images|labels)[-.]idx\d-ubyte(\.gz)?")
 _UBYTE = 8
@@ -59,7 +60,7 @@ def read_idx(path: Path, axes: tuple[int, ...]) -> NDArray[np.uint8]:
         try:
             rest = stream.read(1)
         except DAMAGED as error:
-            raise DataFileError(f"{printable(path)}: corrupt at its end: {error}") from error
+            raise bad_file(path, f"corrupt at its end: {error}") from error
     if rest:
         raise file_error(path, f"{size} bytes of data for the declared shape {shape}", "more")
     return content.reshape(shape)
@@ -110,5 +111,8 @@ def _read(path: Path, split: Split) -> Dataset:
 
 
 IDX = Format(
-    "a folder with idx files (train-images-idx3-ubyte[.gz], …)", _splits, part_by_part(_read)
+    "a folder of idx files",
+    "`train-images-idx3-ubyte` and its three companions, plain or gzipped",
+    _splits,
+    part_by_part(_read),
 )

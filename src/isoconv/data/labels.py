@@ -26,14 +26,13 @@ _FEW = 8
 """Labels that a message lists."""
 
 
-def label_array(name: str, given: object) -> Array:
+def label_array(given: object) -> Array:
     """Labels as an array: of numbers, of flags, or of Python's own texts (dtype object).
 
     Columns of tables and lists are taken as NumPy makes arrays of them, so that those of Pandas and
     the like need no library here. Bytes are texts in UTF-8.
 
     Args:
-        name: of the data set, for messages.
         given: the labels.
 
     Raises:
@@ -41,7 +40,7 @@ def label_array(name: str, given: object) -> Array:
             than the others.
 
     Example:
-        >>> label_array("data", [1, 0]).dtype.kind, label_array("data", [b"cat"]).tolist()
+        >>> label_array([1, 0]).dtype.kind, label_array([b"cat"]).tolist()
         ('i', ['cat'])
     """
     try:
@@ -53,13 +52,13 @@ def label_array(name: str, given: object) -> Array:
         array = np.empty(len(given), object)
         array[:] = given
     if array.dtype.kind == "f" and isinstance(given, list | tuple):
-        _check_not_rounded(name, given, array)
+        _check_not_rounded(given, array)
     if isinstance(given, np.ma.MaskedArray) or array.dtype.kind not in "OUST":
-        return check_array(f"{name}: labels", given, kind_error=DataError, shape_error=DataError)
-    return _of_objects(name, array.astype(object, copy=False))
+        return check_array("labels", given, kind_error=DataError, shape_error=DataError)
+    return _of_objects(array.astype(object, copy=False))
 
 
-def _of_objects(name: str, array: Array) -> Array:
+def _of_objects(array: Array) -> Array:
     """An array of Python's objects as one of texts, of flags or of numbers."""
     values = array.reshape(-1).tolist()
     kinds = [_kind(value) for value in values]
@@ -68,11 +67,13 @@ def _of_objects(name: str, array: Array) -> Array:
         sample = next(place for place, kind in enumerate(kinds) if kind != first or not kind)
         began = f"sample 0 has {shown(values[0])}, " if sample else ""
         raise DataError(
-            f"{name}: labels must be all texts, all whole numbers or all floats; "
-            f"{began}sample {sample} has {shown(values[sample])}"
+            f"labels must be all texts, all whole numbers or all floats; "
+            f"{began}sample {sample} has {shown(values[sample])}",
+            argument="labels",
+            row=sample,
         )
     if first == "number":
-        _check_bits(name, values)
+        _check_bits(values)
     if first != "text":
         return np.array(values).reshape(array.shape)
     found = np.empty(len(values), object)
@@ -81,22 +82,26 @@ def _of_objects(name: str, array: Array) -> Array:
             found[sample] = str(value, "utf-8") if isinstance(value, bytes) else str(value)
         except UnicodeDecodeError as error:
             raise DataError(
-                f"{name}: bytes as labels must be text in UTF-8; sample {sample} has {shown(value)}"
+                f"bytes as labels must be text in UTF-8; sample {sample} has {shown(value)}",
+                argument="labels",
+                row=sample,
             ) from error
         if not found[sample].strip():
             raise DataError(
-                f"{name}: labels must name a class; sample {sample} has {found[sample]!r}"
+                f"labels must name a class; sample {sample} has {found[sample]!r}",
+                argument="labels",
+                row=sample,
             )
     return found.reshape(array.shape)
 
 
-def _check_not_rounded(name: str, given: Sequence[Any], array: Array) -> None:
+def _check_not_rounded(given: Sequence[Any], array: Array) -> None:
     """See that NumPy made no floats of whole numbers, as it does where they have too many bits."""
     if array.ndim == 1 and (np.abs(array) >= 2.0**63).any():
-        _check_bits(name, given)
+        _check_bits(given)
 
 
-def _check_bits(name: str, values: Sequence[Any]) -> None:
+def _check_bits(values: Sequence[Any]) -> None:
     """See that whole numbers are ones that an array of labels holds.
 
     Raises:
@@ -106,8 +111,10 @@ def _check_bits(name: str, values: Sequence[Any]) -> None:
         number = whole(value)
         if number is not None and not -(2**63) <= number < 2**63:
             raise DataError(
-                f"{name}: whole numbers as labels must have 64 bits at most, -2**63 … 2**63 - 1; "
-                f"sample {sample} has {shown(value)}"
+                f"whole numbers as labels must have 64 bits at most, -2**63 … 2**63 - 1; "
+                f"sample {sample} has {shown(value)}",
+                argument="labels",
+                row=sample,
             )
 
 
@@ -123,7 +130,7 @@ def _kind(value: object) -> str:
 
 
 def class_labels(
-    labels: Array, class_names: Sequence[str] | None, name: str, *, complete: bool
+    labels: Array, class_names: Sequence[str] | None, *, complete: bool
 ) -> tuple[Array, tuple[str, ...]]:
     """Labels as class numbers, and the names of the classes.
 
@@ -131,7 +138,6 @@ def class_labels(
         labels: whole numbers, flags or texts, of `label_array`.
         class_names: one for each class, or None: then texts are the names, in the order of their
             characters, and numbers are their own names.
-        name: of the data set, for messages.
         complete: numbers that nobody named must stand for all classes; a part that is held out may
             lack some.
 
@@ -143,57 +149,68 @@ def class_labels(
             classes are.
 
     Example:
-        >>> labels = label_array("data", ["dog", "cat", "dog"])
-        >>> class_labels(labels, None, "data", complete=True)
+        >>> labels = label_array(["dog", "cat", "dog"])
+        >>> class_labels(labels, None, complete=True)
         (array([1, 0, 1], dtype=int32), ('cat', 'dog'))
     """
     if labels.ndim != 1:
         raise DataError(
-            f"{name}: labels must be class numbers or names of shape (N,), or float targets; got "
-            f"{_kind_of(labels)} of shape {labels.shape}{_flat_hint(labels)}"
+            f"labels must be class numbers or names of shape (N,), or float targets; got "
+            f"{_kind_of(labels)} of shape {labels.shape}{_flat_hint(labels)}",
+            argument="labels",
         )
     names = None if class_names is None else tuple(str(each) for each in class_names)
     if names == ():
-        raise DataError(f"{name}: class_names must name a class at least, or be None; got none")
+        raise DataError(
+            "class_names must name a class at least, or be None; got none",
+            argument="class_names",
+        )
     if labels.dtype.kind == "O":
-        return _numbers_of(labels.tolist(), names, name)
+        return _numbers_of(labels.tolist(), names)
     bound = MAX_CLASSES if names is None else len(names)
     wrong = (labels < 0) | (labels >= bound)
     if wrong.any():
         sample = int(wrong.argmax())
         raise DataError(
-            f"{name}: labels must lie in 0 … {bound - 1}; sample {sample} has "
-            f"{int(labels[sample])}{_range_hint(labels, names)}"
+            f"labels must lie in 0 … {bound - 1}; sample {sample} has "
+            f"{int(labels[sample])}{_range_hint(labels, names)}",
+            argument="labels",
+            row=sample,
         )
     if names is None:
         if complete:
-            check_counted(labels, name)
+            check_counted(labels)
         names = tuple(str(number) for number in range(int(labels.max()) + 1))
     return labels.astype(np.int32), names
 
 
-def _numbers_of(
-    labels: list[str], names: tuple[str, ...] | None, name: str
-) -> tuple[Array, tuple[str, ...]]:
+def _numbers_of(labels: list[str], names: tuple[str, ...] | None) -> tuple[Array, tuple[str, ...]]:
     """The numbers of classes that are told by their names."""
     if names is None:
         names = tuple(sorted(set(labels)))
         if len(names) > MAX_CLASSES:
             raise DataError(
-                f"{name}: there must be at most {MAX_CLASSES} classes; got {len(names)} names"
+                f"there must be at most {MAX_CLASSES} classes; got {len(names)} names",
+                argument="labels",
             )
     known = {class_name: number for number, class_name in enumerate(names)}
     for sample, label in enumerate(labels):
         if label not in known:
             raise DataError(
-                f"{name}: labels must be among the class names, {_listed(names)}; sample {sample} "
-                f"has {shown(label)}"
+                f"labels must be among the class names, {_listed(names)}; sample {sample} "
+                f"has {shown(label)}",
+                argument="labels",
+                row=sample,
             )
     return np.array([known[label] for label in labels], np.int32), names
 
 
-def check_counted(labels: Array, name: str) -> None:
+def check_counted(labels: Array, name: str = "") -> None:
     """See that class numbers that nobody named count from 0, and that none is left out.
+
+    Args:
+        labels: the numbers.
+        name: of the data, for the message.
 
     Raises:
         DataError: they do not; says what was found, and what to give.
@@ -207,11 +224,12 @@ def check_counted(labels: Array, name: str) -> None:
     got = f"{first} alone" if len(present) == 1 else f"{len(present)} different ones, {found}"
     one_less = "" if gaps else f"labels - {first} to count from 0; "
     raise DataError(
-        f"{name}: whole numbers as labels must count the classes from 0, none left out; got {got}. "
+        f"whole numbers as labels must count the classes from 0, none left out; got {got}. "
         f"Give {one_less}{last + 1} names (class_names), for the classes 0 … {last}, if some have "
         f"no sample here; or texts{either(' (labels.astype(str))', '')}, which make a class of "
-        "each that there is"
-    )
+        "each that there is",
+        argument="labels",
+    ).within(name)
 
 
 def classes_hint(targets: Array) -> str:

@@ -16,8 +16,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isoconv.data.files import file_error, read_into
-from isoconv.errors import DataFileError
+from isoconv.data.files import bad_file, file_error, read_into
 
 __all__ = ["Header", "read_elements", "read_header"]
 
@@ -154,7 +153,7 @@ def _dtype(text: str, where: str) -> np.dtype[Any]:
     try:
         dtype = np.dtype(text)
     except (TypeError, ValueError) as error:
-        raise DataFileError(f"{where}: expected numbers or text; found dtype {text!r}") from error
+        raise bad_file(where, f"expected numbers or text; found dtype {text!r}") from error
     if not dtype.itemsize:
         raise file_error(where, "elements of at least one byte", f"dtype {text!r}")
     return dtype

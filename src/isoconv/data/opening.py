@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
 
-from isoconv.data.files import file_error
+from isoconv.data.files import bad_file, file_error
 from isoconv.data.messages import caught, native_caught
 from isoconv.data.tally import Trait
 from isoconv.data.threads import Take, freely
@@ -209,8 +209,7 @@ def opened(path: Path, take: Take = freely) -> Iterator[OpenPicture]:
         raise
     except _DAMAGED as error:
         reason = "; ".join(printable(line) for line in (_reason(error), *native))
-        message = f"{printable(path)}: not a whole image: {reason}"
-        raise DataFileError(message) from error
+        raise bad_file(path, f"not a whole image: {reason}") from error
     native.extend(said)
 
 
@@ -218,15 +217,15 @@ def _stream(path: Path) -> BinaryIO:
     try:
         return open_file(path)
     except FileNotFoundError as error:
-        raise DataFileError(f"{printable(path)}: there is no such file") from error
+        raise bad_file(path, "there is no such file") from error
     except (OSError, ValueError) as error:
-        raise DataFileError(f"{printable(path)}: cannot be read: {_reason(error)}") from error
+        raise bad_file(path, f"cannot be read: {_reason(error)}") from error
 
 
 def _image(path: Path, stream: BinaryIO, take: Take) -> ImageFile.ImageFile:
     start = stream.read(64)
     if not start:
-        raise DataFileError(f"{printable(path)}: empty (0 bytes)")
+        raise bad_file(path, "empty (0 bytes)")
     stream.seek(0)
     brands = _brands(start)
     if brands or start.startswith(b"RIFF"):
@@ -271,9 +270,8 @@ def _heif(path: Path, stream: BinaryIO) -> ImageFile.ImageFile:
     try:
         from pillow_heif import HeifImageFile
     except ImportError as error:
-        raise MissingExtraError(
-            f"{printable(path)}: HEIC pictures need pillow-heif: pip install 'isoconv[heic]'"
-        ) from error
+        cure = "HEIC pictures need pillow-heif: pip install 'isoconv[heic]'"
+        raise MissingExtraError(cure).within(printable(path), path=path) from error
     image: ImageFile.ImageFile = HeifImageFile(stream)
     return image
 

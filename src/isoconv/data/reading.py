@@ -12,12 +12,14 @@ from isoconv.checks import (
     check_flag,
     check_mapping,
     check_shape,
+    refusal,
     settle,
     shown,
 )
-from isoconv.errors import ArgumentError
+from isoconv.errors import ArgumentError, about
 
 __all__ = ["DTYPES", "OPACITIES", "Opacity", "PixelType", "Reading"]
+__public__ = {"isoconv.data": ["Reading"]}
 
 PixelType = Literal["uint8", "float32"]
 DTYPES: tuple[PixelType, PixelType] = ("uint8", "float32")
@@ -99,12 +101,14 @@ class Reading:
         Raises:
             ArgumentError: a setting is missing or none that there is.
         """
-        found = check_mapping("a reading", plain)
+        with about("plain", plain):
+            found = check_mapping("a reading", plain)
         later = ("reduced", "opacity")
         names = [field.name for field in fields(cls) if field.name not in later]
         missing = [name for name in names if name not in found]
         if missing:
-            raise ArgumentError(f"a reading must say its {', '.join(missing)}; got {shown(plain)}")
+            text = f"a reading must say its {', '.join(missing)}; got {shown(plain)}"
+            raise ArgumentError(text, argument="plain", value=plain)
         # Readings that were made before there were these do not say them.
         more = found.get("reduced", False), found.get("opacity", "dropped")
         return cls(found["size"], found["channels"], found["depth"], found["dtype"], *more)
@@ -113,5 +117,5 @@ class Reading:
 def _channels(value: object) -> int:
     found = check_count("channels", value)
     if found not in (1, 3):
-        raise ArgumentError(f"channels must be 1 or 3; got {found}")
+        raise refusal("channels", "be 1 or 3", found)
     return found

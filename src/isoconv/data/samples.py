@@ -22,13 +22,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from isoconv.checks import check_kind, check_mapping, check_text, shown
+from isoconv.checks import check_kind, check_mapping, check_text, entries, refusal
 from isoconv.data.dataset import Dataset
 from isoconv.data.files import SPLITS
-from isoconv.errors import ArgumentError, DataError
+from isoconv.errors import DataError
 from isoconv.printable import csv_line, printable
 
 __all__ = ["Membership", "Sample", "Samples", "check_datasets", "sample_digests"]
+__public__ = {"isoconv.data": ["Samples"]}
 
 Array = NDArray[Any]
 _COLUMNS = ("part", "class", "sha256", "path")
@@ -107,8 +108,10 @@ class Samples:
 
     def __init__(self, rows: Sequence[Sample]) -> None:
         if not isinstance(rows, (list, tuple)):
-            raise ArgumentError(f"rows must be a list of samples; got {shown(rows)}")
-        self.rows = tuple(check_kind("rows", row, Sample, "a Sample each") for row in rows)
+            raise refusal("rows", "be a list of samples", rows)
+        self.rows = tuple(
+            check_kind(name, row, Sample, "a Sample") for name, row in entries("rows", rows).items()
+        )
 
     @classmethod
     def of(cls, parts: Mapping[str, Dataset]) -> Samples:
@@ -133,19 +136,20 @@ class Samples:
             DataError: it is something else.
         """
         if not isinstance(content, bytes):
-            raise ArgumentError(f"content must be bytes; got {shown(content)}")
+            raise refusal("content", "be bytes", content)
         try:
             text = content.decode("utf-8", "surrogateescape")
             lines = list(csv.reader(io.StringIO(text, newline=""), strict=True))
         except csv.Error as error:
-            raise DataError(f"{where} cannot be read: {error}") from error
+            text = f"{where} cannot be read: {error}"
+            raise DataError(text, argument="content", value=content) from error
         if not lines or tuple(lines[0]) != _COLUMNS:
-            raise DataError(f"{where} must begin with the line {','.join(_COLUMNS)}")
+            text = f"{where} must begin with the line {','.join(_COLUMNS)}"
+            raise DataError(text, argument="content", value=content, line=1)
         for number, line in enumerate(lines[1:], 2):
             if len(line) != len(_COLUMNS) or line[0] not in SPLITS:
-                raise DataError(
-                    f"{where}, line {number}: expected {','.join(_COLUMNS)}; got {line}"
-                )
+                text = f"{where}, line {number}: expected {','.join(_COLUMNS)}; got {line}"
+                raise DataError(text, argument="content", value=content, line=number)
         return cls([Sample(*line) for line in lines[1:]])
 
     def shared(self, part: str, other: str) -> int:

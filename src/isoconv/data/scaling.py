@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isoconv.checks import refusal
 from isoconv.errors import DTypeError
 
 __all__ = ["scaled"]
@@ -32,7 +33,7 @@ def scaled(images: NDArray[Any], scale: float) -> NDArray[np.float32]:
         True
     """
     if images.dtype.kind not in "uif":
-        raise DTypeError(f"images must be numbers; got {images.dtype}")
+        raise refusal("images", "be numbers", images, DTypeError, got=f"{images.dtype}")
     found = np.empty(images.shape, np.float32)
     # A product beyond float32 becomes infinite, which is refused where it is used.
     with np.errstate(over="ignore"):

@@ -7,11 +7,12 @@ import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from isoconv.checks import settle, shown
-from isoconv.errors import ArgumentError, DataError
+from isoconv.checks import refusal, settle
+from isoconv.errors import DataError
 from isoconv.printable import csv_line, listed, printable
 
 __all__ = ["Skipped", "all_skipped", "skip_warning", "skipped_from_csv", "skipped_to_csv"]
+__public__ = {"isoconv.data": ["Skipped"]}
 
 _COLUMNS = ("path", "reason")
 
@@ -39,7 +40,7 @@ class Skipped:
         for name in ("path", "reason"):
             given = getattr(self, name)
             if not isinstance(given, str):
-                raise ArgumentError(f"{name} must be text; got {shown(given)}")
+                raise refusal(name, "be text", given)
             settle(self, **{name: str(given)})
 
     def __str__(self) -> str:

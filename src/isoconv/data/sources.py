@@ -21,24 +21,20 @@ from isoconv.checks import (
     shown,
     whole,
 )
-from isoconv.data.archive import NPZ
-from isoconv.data.cifar import CIFAR
 from isoconv.data.classes import all_as_one, in_classes
 from isoconv.data.dataset import Dataset, dataset_of
 from isoconv.data.download import REMOTE, default_folder
 from isoconv.data.fashion import PARTS, load_sample
-from isoconv.data.files import SPLITS, Format, Request, Split
-from isoconv.data.folders import classes_in
-from isoconv.data.idx import IDX
+from isoconv.data.files import SPLITS, Format, Request, Split, bad_file
+from isoconv.data.formats import ENDINGS, FORMATS
 from isoconv.data.labels import check_counted
-from isoconv.data.names import SAMPLE
-from isoconv.data.pictures import PICTURES
+from isoconv.data.names import KNOWN, SAMPLE
 from isoconv.data.reading import Reading
 from isoconv.data.samples import sample_digests
 from isoconv.data.splits import Splits
 from isoconv.data.stratify import held_out
 from isoconv.data.tally import counted
-from isoconv.errors import ArgumentError, DataError, DataFileError
+from isoconv.errors import ArgumentError, DataError, about, as_given
 from isoconv.files import kind_of_file
 from isoconv.memory import memory_told
 from isoconv.printable import printable
@@ -49,11 +45,11 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = ["Source", "later_classes", "load", "load_known", "load_splits"]
+__public__ = {"isoconv.data": ["Source", "load", "load_splits"]}
 
 Source = str | Path | Dataset | tuple[Any, Any]
 """A name, a path, a data set, or a pair of arrays (images, labels)."""
 
-FORMATS: tuple[Format, ...] = (IDX, CIFAR, NPZ, PICTURES)
 HOLD_OUT = 0.1
 """The part of the training samples that validates, or tests, when the source has no such part."""
 
@@ -75,15 +71,10 @@ def load(
     Args:
         source: one of
 
-            - ``"fashion-sample"``, which comes with the library;
-            - ``"mnist"``, ``"fashion-mnist"``, ``"cifar10"`` or ``"cifar100"``, fetched before with
-              `isoconv.data.fetch`;
-            - a folder of MNIST-style idx files, plain or gzipped;
-            - a folder of CIFAR-10 or CIFAR-100 in binary, or the ``tar.gz`` of it;
-            - a folder with one subfolder of images for each class, or with such folders below
-              ``train``, ``validation`` (or ``val``, ``valid``) and ``test``;
-            - an ``.npz`` file with ``images`` and ``labels``, or ``x_train``, ``y_train``,
-              ``x_val``, ``y_val``, ``x_test`` and ``y_test``, and ``class_names`` if there are any;
+            - a name: ``"fashion-sample"``, which comes with the library, or what was fetched before
+              with `isoconv.data.fetch`, such as ``"cifar10"``;
+            - the path of a folder or file of a kind in ``docs/data.md``: a folder with a subfolder
+              of images for each class, an ``.npz`` file with ``images`` and ``labels``, …;
             - a pair of arrays, or a `Dataset`: the training part.
         split: ``"train"``, ``"validation"``, ``"test"``, or ``"all"`` for the samples of all parts.
         size: side, or (height, width), to which a folder's images are scaled and cropped; for
@@ -125,8 +116,10 @@ def load(
     if split == "all":
         return _whole(source, request, folder)
     if split not in present:
-        raise DataError(f"{_title(source)} has no part {split!r}; it has {', '.join(present)}")
-    found = _load(source, (split,), request, folder)
+        text = f"{_title(source)} has no part {split!r}; it has {', '.join(present)}"
+        raise DataError(text, argument="split", value=split)
+    with as_given(size=size, depth=depth):
+        found = _load(source, (split,), request, folder)
     if split == "train":
         _check_counted(source, found)
     return found[split]
@@ -188,13 +181,17 @@ def load_splits(
     }
     present = _splits(source, folder)
     if "train" not in present:
-        raise DataError(f"{_title(source)} has no part to train on; it has {', '.join(present)}")
+        text = f"{_title(source)} has no part to train on; it has {', '.join(present)}"
+        raise DataError(text, argument="source", value=source)
     if "validation" not in present and "test" not in present and validation + test >= 1:
         raise ArgumentError(
             "what is held out must leave something to train on, together below 1; got "
-            f"{setting('validation', f'{validation:g}')} and {setting('test', f'{test:g}')}"
+            f"{setting('validation', f'{validation:g}')} and {setting('test', f'{test:g}')}",
+            argument="validation",
+            value=validation,
         )
-    parts = _load(source, present, request, folder)
+    with as_given(size=size, depth=depth):
+        parts = _load(source, present, request, folder)
     _check_counted(source, parts)
     _check_parts(source, parts)
     lacking = [part for part, share in shares.items() if part not in parts and share]
@@ -208,7 +205,9 @@ def load_splits(
                 raise ArgumentError(
                     f"{setting(part, f'{shares[part]:g}')} must hold out a sample, or be 0 for "
                     f"none; {_title(source)} has {counted(len(train), 'sample')} to train on, of "
-                    f"{counted(max(train.classes, 1), 'class', 'classes')}"
+                    f"{counted(max(train.classes, 1), 'class', 'classes')}",
+                    argument=part,
+                    value=shares[part],
                 )
             parts[part] = train.subset(numbers)
         parts["train"] = train.subset(rest)
@@ -237,14 +236,15 @@ def load_known(source: Source, classes: frozenset[str], request: Request) -> Dat
 
 
 def later_classes(source: str | Path, known: frozenset[str]) -> list[str]:
-    """The classes of a folder of pictures that are not known, in the order of names.
+    """The classes of a source that names them by folders, those that are not known, by name.
 
     Raises:
         DataError: as `load`.
     """
-    if str(source) in (SAMPLE, *REMOTE):
+    if str(source) in KNOWN:
         return []
-    return sorted(classes_in(_path(source, None)) - known)
+    path = _path(source, None)
+    return sorted({*_format(path).classes(path)} - known)
 
 
 def _whole(source: Source, request: Request, folder: Path | str | None) -> Dataset:
@@ -294,7 +294,8 @@ def _wanted(
 ) -> Reading:
     if reading is not None:
         if size is not None or depth is not None:
-            raise ArgumentError("give reading, or size and depth; got both")
+            text = "give reading, or size and depth; got both"
+            raise ArgumentError(text, argument="reading", value=reading)
         return check_kind("reading", reading, Reading, "a Reading")
     return Reading(_size(size), None, depth)
 
@@ -323,7 +324,9 @@ def _size(size: int | tuple[int, int] | None) -> tuple[int, int] | None:
         raise ArgumentError(
             f"{named('size')} must be a side or {either('(height, width)', 'HEIGHTxWIDTH')}, whole "
             "numbers from 1 to 8192; got "
-            + either(shown(size), "x".join(dict.fromkeys(map(str, given))))
+            + either(shown(size), "x".join(dict.fromkeys(map(str, given)))),
+            argument="size",
+            value=size,
         )
     return sides[0], sides[1]
 
@@ -365,25 +368,28 @@ def _load(
         if wanted.size is not None and data.image_shape[:2] != wanted.size:
             raise ArgumentError(
                 f"only folders of images are scaled; {_title(source)} holds images of "
-                f"{data.image_shape[:2]}, and they must be {wanted.size}"
+                f"{data.image_shape[:2]}, and they must be {wanted.size}",
+                argument="size",
+                value=wanted.size,
             )
         read_now = data.reading is not None and not isinstance(source, Dataset)
         if not read_now and wanted.depth is not None and not wanted.resolved:
             raise ArgumentError(
                 f"{named('depth')} is for folders of images only; {_title(source)} holds "
-                f"{data.images.dtype} values; got {wanted.depth}"
+                f"{data.images.dtype} values; got {wanted.depth}",
+                argument="depth",
+                value=wanted.depth,
             )
     return loaded
 
 
 def _from_pair(source: tuple[Any, Any]) -> Dataset:
     if not isinstance(source, tuple | list) or len(source) != 2:
-        raise DataError(
-            "data must be a name, a path, a Dataset or a pair (images, labels); got "
-            f"{shown(source)}"
-        )
+        text = "data must be a name, a path, a Dataset or a pair (images, labels); got "
+        raise DataError(text + shown(source), argument="source", value=source)
     # Where they must be all classes, that is seen to for every kind of source.
-    return dataset_of(source[0], source[1], complete=False)
+    with about("source", source):
+        return dataset_of(source[0], source[1], complete=False)
 
 
 def _path(source: str | Path, folder: Path | str | None) -> Path:
@@ -397,38 +403,55 @@ def _path(source: str | Path, folder: Path | str | None) -> Path:
             raise DataError(
                 f"{source} has not been fetched into {printable(kept)}: run `isoconv data fetch "
                 f"{source}{option}`"
-                + either(f" or isoconv.data.fetch({str(source)!r}{argument})", "")
+                + either(f" or isoconv.data.fetch({str(source)!r}{argument})", ""),
+                argument="source",
+                value=source,
+                path=kept,
             )
         return kept
     try:
         path = check_path("source", source).expanduser()
     except RuntimeError as error:
-        raise DataError(f"{source}: there is no such home folder: {error}") from error
+        text = f"{source}: there is no such home folder: {error}"
+        raise DataError(text, argument="source", value=source) from error
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError) as error:
-        names = ", ".join((SAMPLE, *REMOTE))
         raise DataError(
-            f"there is no data called {str(source)!r}: give one of {names}, or the path of a "
-            "folder, .npz or tar.gz file"
+            f"there is no data called {str(source)!r}: give one of {', '.join(KNOWN)}, or the path "
+            f"of a folder or a file of {' or '.join(ENDINGS)}",
+            argument="source",
+            value=source,
+            path=path,
         ) from error
     except (OSError, ValueError) as error:
-        raise DataFileError(
-            f"{printable(path)}: cannot be read: {getattr(error, 'strerror', '') or error}"
+        raise bad_file(
+            path, f"cannot be read: {getattr(error, 'strerror', '') or error}"
         ) from error
     return path
 
 
 def _format(path: Path) -> Format:
+    """The kind of source that a path is.
+
+    Raises:
+        DataFileError: it is none, or several.
+    """
+    found: list[Format] = []
     try:
         for kind in FORMATS:
-            if kind.splits(path):
-                return kind
+            if not (kind.general and found) and kind.splits(path):
+                found.append(kind)
     except OSError as error:
         reason = error.strerror or error
-        raise DataFileError(f"{printable(path)}: cannot be read: {reason}") from error
-    kinds = "".join(f"\n  - {kind.summary}" for kind in FORMATS)
-    raise DataFileError(f"{printable(path)}: expected one of{kinds}\nfound {_contents(path)}")
+        raise bad_file(path, f"cannot be read: {reason}") from error
+    if len(found) > 1:
+        names = " and ".join(kind.name for kind in found)
+        raise bad_file(path, f"expected one kind of data; found {names}")
+    if not found:
+        kinds = "".join(f"\n  - {kind.name}: {kind.detail}" for kind in FORMATS).replace("`", "")
+        raise bad_file(path, f"expected one of{kinds}\nfound {_contents(path)}")
+    return found[0]
 
 
 def _contents(path: Path) -> str:

@@ -18,6 +18,7 @@ from isoconv.data.tally import counted
 from isoconv.printable import cut, listed, printable
 
 __all__ = ["Splits"]
+__public__ = {"isoconv.data": ["Splits"]}
 
 
 @dataclass(frozen=True, slots=True, repr=False)

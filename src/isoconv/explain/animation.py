@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isoconv.checks import check_number, check_path, shown, whole
+from isoconv.checks import check_number, check_path, refusal, shown, whole
 from isoconv.errors import ArgumentError, MissingExtraError
 from isoconv.explain.drawn import scenes_of
 from isoconv.explain.scene import Scene
@@ -104,10 +104,7 @@ def _number(places: Sequence[Index], at: Sequence[int]) -> int:
         None,
     )
     if found is None or len(wanted) != len(listed_at):
-        raise ArgumentError(
-            f"{named('at')} must be a place of the result, which has the sides {last}; "
-            f"got {shown(at)}"
-        )
+        raise refusal("at", f"be a place of the result, which has the sides {last}", at)
     return found
 
 

@@ -16,7 +16,7 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
-from isoconv.errors import ArgumentError, DataFileError, DataWarning
+from isoconv.errors import ArgumentError, DataFileError, DataWarning, as_given
 from isoconv.explain.explanation import part_as_dict
 from isoconv.explain.given import pictures
 from isoconv.explain.losses import usual_loss
@@ -29,7 +29,7 @@ from isoconv.explain.update import Start
 from isoconv.graph.operation import Array
 from isoconv.nn import Module
 from isoconv.printable import printable
-from isoconv.train.step import Loss, LossName
+from isoconv.train.graphs import Loss, LossName
 
 __all__ = ["MOST_BYTES", "Explorer", "StaleSceneError", "is_below"]
 
@@ -111,8 +111,11 @@ class Explorer:
         self._said: tuple[str, ...] = ()
         images, read = (self._grey(), []) if image is None else pictures(model, image)
         if len(images) != 1:
-            raise ArgumentError(f"an explorer shows one image; got {len(images)}")
-        self._put(images, label, name or ("a grey picture" if image is None else ""), read=read)
+            text = f"an explorer shows one image; got {len(images)}"
+            raise ArgumentError(text, argument="image", value=image)
+        names = {"images": "image", "labels": "label", "targets": "label"}
+        with as_given(names, image=image, label=label):
+            self._put(images, label, name or ("a grey picture" if image is None else ""), read=read)
 
     @property
     def abilities(self) -> list[str]:
@@ -189,8 +192,8 @@ class Explorer:
                 images, read = pictures(self.model, file)
             except DataFileError as error:
                 # A person knows the picture by the name it had, not by where it lay meanwhile.
-                text = str(error).removeprefix(f"{printable(file)}: ")
-                raise DataFileError(f"{printable(name) or 'the picture'}: {text}") from None
+                where = printable(name) or "the picture"
+                raise DataFileError(error.reason).within(where, path=name) from None
         return self.show(images, None, name, read=read)
 
     def show(

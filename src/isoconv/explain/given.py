@@ -8,19 +8,24 @@ from typing import Any
 
 import numpy as np
 
-from isoconv.checks import check_array, check_count, shown
-from isoconv.errors import ArgumentError
+from isoconv.checks import check_array, check_count, entries, refusal, shown, whole
+from isoconv.errors import ArgumentError, about
 from isoconv.explain.losses import usual_loss
 from isoconv.graph.operation import Array
 from isoconv.nn import Module
 from isoconv.nn.inference import files_as_trained
-from isoconv.train.step import LossName
+from isoconv.train.graphs import LossName
 
 __all__ = ["class_number", "key_of", "labels_of", "pictures", "samples_of"]
 
 
-def pictures(model: Module, image: Any) -> tuple[Array, list[str]]:
+def pictures(model: Module, image: Any, argument: str = "image") -> tuple[Array, list[str]]:
     """Images as the model takes them: one image gets an axis, files are read as in training.
+
+    Args:
+        model: a built model.
+        image: as a person gives it.
+        argument: what it is called there.
 
     Raises:
         ArgumentError: there is none.
@@ -30,21 +35,29 @@ def pictures(model: Module, image: Any) -> tuple[Array, list[str]]:
     paths = [image] if isinstance(image, (str, Path)) else image
     listed = isinstance(paths, (list, tuple)) and len(paths) > 0
     if listed and all(isinstance(each, (str, Path)) for each in paths):
-        files = files_as_trained(model, paths, None)
-        _, images = files.read(files.files)
-        files.raise_any()
+        with about(argument, image):
+            files = files_as_trained(model, paths, None)
+            _, images = files.read(files.files)
+            files.raise_any()
         return images, [*files.notes()]
-    array = check_array("image", image)
+    with about(argument, image):
+        array = check_array("image", image)
     shape = model.input_shape
     if shape is not None and array.shape in (shape, shape[:-1] if shape[-1] == 1 else None):
         array = array[None]
     if not array.ndim or not len(array):
-        raise ArgumentError(f"there must be an image to explain; got {shown(image)}")
+        text = f"there must be an image to explain; got {shown(image)}"
+        raise ArgumentError(text, argument=argument, value=image)
     return array, []
 
 
-def class_number(model: Module, label: Any) -> int:
+def class_number(model: Module, label: Any, argument: str = "label") -> int:
     """The number of a class by its name or number.
+
+    Args:
+        model: may have names for its classes.
+        label: as a person gives it.
+        argument: what it is called there.
 
     Raises:
         ArgumentError: no class is called so; near names are told.
@@ -57,16 +70,27 @@ def class_number(model: Module, label: Any) -> int:
             near = difflib.get_close_matches(label, names, n=3) or names[:8]
             hint = f"there are {len(names)}, near it: {', '.join(near)}"
             hint = hint if names else "the model names no classes"
-            raise ArgumentError(f"no class is called {shown(label)}; {hint}")
+            text = f"no class is called {shown(label)}; {hint}"
+            raise ArgumentError(text, argument=argument, value=label)
         label = int(label[:20])
-    try:
-        return check_count("a class", label, least=0, below=2**31)
-    except ArgumentError:
-        raise ArgumentError(f"a class is given by name or number; got {shown(label)}") from None
+    number = whole(label)
+    if number is None or not 0 <= number < 2**31:
+        text = f"a class is given by name or number; got {shown(label)}"
+        raise ArgumentError(text, argument=argument, value=label)
+    return number
 
 
-def labels_of(model: Module, label: Any, count: int, loss: LossName | None) -> Any:
+def labels_of(
+    model: Module, label: Any, count: int, loss: LossName | None, argument: str = "label"
+) -> Any:
     """Labels of so many images, as a network takes them.
+
+    Args:
+        model: may have names for its classes.
+        label: as a person gives it.
+        count: of images.
+        loss: its name; None for the model's usual one.
+        argument: what the labels are called by the person.
 
     Raises:
         ArgumentError: another number of them, or no classes; targets that are not finite, and for
@@ -75,17 +99,19 @@ def labels_of(model: Module, label: Any, count: int, loss: LossName | None) -> A
     """
     kind = loss or usual_loss(model)
     if kind != "cross_entropy":
-        given: Any = check_array("label", label)
+        with about(argument, label):
+            given: Any = check_array("label", label)
         if given.ndim == 0 or (count == 1 and len(given) != 1):
             given = given[None]
     elif isinstance(label, (list, tuple)) or (isinstance(label, np.ndarray) and label.ndim):
-        given = [class_number(model, each) for each in label]
+        given = [class_number(model, each, name) for name, each in entries(argument, label).items()]
     else:
-        given = [class_number(model, label)] * count
-    if len(given) != count:
-        raise ArgumentError(f"labels must be one for each image; got {len(given)} for {count}")
-    if kind != "cross_entropy":
-        _check_targets(given, kind)
+        given = [class_number(model, label, argument)] * count
+    with about(argument, label):
+        if len(given) != count:
+            raise ArgumentError(f"labels must be one for each image; got {len(given)} for {count}")
+        if kind != "cross_entropy":
+            _check_targets(given, kind)
     return given
 
 
@@ -100,7 +126,8 @@ def _check_targets(targets: Array, kind: LossName) -> None:
         image = int(wrong.any(axis=1).argmax())
         raise ArgumentError(
             f"targets of loss {kind!r} must {rule}; image {image} has "
-            f"{float(each[image][wrong[image]][0])}"
+            f"{float(each[image][wrong[image]][0])}",
+            row=image,
         )
 
 
@@ -114,10 +141,9 @@ def samples_of(samples: Any, count: int) -> Array:
         return np.arange(count)
     array = check_array("samples", samples, kind_error=ArgumentError, shape_error=ArgumentError)
     if array.ndim != 1 or len(array) != count:
-        raise ArgumentError(
-            f"samples must be a number for each of the {count} images; got {shown(samples)}"
-        )
-    return np.array([check_count("samples", each, least=0, below=2**63) for each in array])
+        raise refusal("samples", f"be a number for each of the {count} images", samples)
+    each = entries("samples", array).items()
+    return np.array([check_count(name, number, least=0, below=2**63) for name, number in each])
 
 
 def key_of(key: Any) -> tuple[int, int]:
@@ -127,6 +153,7 @@ def key_of(key: Any) -> tuple[int, int]:
         ArgumentError: anything else.
     """
     if not isinstance(key, (tuple, list)) or len(key) != 2:
-        raise ArgumentError(f"key must be a seed and an epoch; got {shown(key)}")
-    seed, epoch = (check_count("key", each, least=0, below=2**63) for each in key)
+        raise refusal("key", "be a seed and an epoch", key)
+    each = entries("key", key).items()
+    seed, epoch = (check_count(name, number, least=0, below=2**63) for name, number in each)
     return seed, epoch

@@ -25,8 +25,8 @@ from isoconv.train.callbacks import best_epoch, watched_metric
 from isoconv.train.checkpoint import RunFolder
 from isoconv.train.loading import load
 from isoconv.train.metrics import Evaluation, evaluate
+from isoconv.train.plain_settings import from_plain
 from isoconv.train.scores import Answer, answers
-from isoconv.train.settings import from_plain
 
 __all__ = ["MOST_CLASSES", "MOST_IMAGES", "RunPages", "follow"]
 

@@ -10,17 +10,18 @@ import numpy as np
 from isoconv.checks import check_choice, check_count, check_flag, check_number
 from isoconv.data import Dataset
 from isoconv.data.classes import in_classes
-from isoconv.errors import ArgumentError
+from isoconv.errors import ArgumentError, as_given
 from isoconv.explain.given import labels_of, pictures
 from isoconv.explain.inspection import Inspection, LayerView
 from isoconv.explain.shards import ImageShards
 from isoconv.explain.subject import Subject
 from isoconv.nn import Module
 from isoconv.nn.inference import checked_images
+from isoconv.train.graphs import LOSSES, LossName
 from isoconv.train.run import Run
-from isoconv.train.step import LOSSES, LossName
 
 __all__ = ["Inspection", "LayerView", "inspect"]
+__public__ = {"isoconv": ["inspect"]}
 
 
 def inspect(
@@ -79,17 +80,20 @@ def inspect(
     subject = Subject.of(model)
     model = subject.model
     notes: list[str] = []
+    given, given_labels = images, labels
     if isinstance(images, Dataset):
         images = in_classes(images, model.class_names, "the model")
         notes += images.notes
         labels = images.labels if labels is None else labels
         images = images.images
     else:
-        images, more = pictures(model, images)
+        images, more = pictures(model, images, "images")
         notes += more
-    images = checked_images(model, images, scale)
+    with as_given(images=given):
+        images = checked_images(model, images, scale)
     if not len(images):
-        raise ArgumentError("there must be an image to inspect; got none")
+        text = "there must be an image to inspect; got none"
+        raise ArgumentError(text, argument="images", value=given)
     settings = subject.loss
     if loss is not None:
         check_choice("loss", loss, LOSSES)
@@ -99,14 +103,11 @@ def inspect(
     else:
         label_smoothing = settings.label_smoothing if settings and kind == settings.name else 0.0
     if labels is not None:
-        labels = np.asarray(labels_of(model, labels, len(images), kind))
-        if len(labels) != len(images):
-            raise ArgumentError(
-                f"labels must be one for each image; got {len(labels)} for {len(images)} images"
-            )
+        labels = np.asarray(labels_of(model, labels, len(images), kind, "labels"))
     size = subject.shard_size if shard_size is None else check_count("shard_size", shard_size)
-    shards = ImageShards(
-        model, images, labels, scale, size, training=check_flag("training", training), loss=kind,
-        label_smoothing=label_smoothing, key=subject.key,
-    )  # fmt: skip
+    with as_given(images=given, labels=given_labels):
+        shards = ImageShards(
+            model, images, labels, scale, size, training=check_flag("training", training),
+            loss=kind, label_smoothing=label_smoothing, key=subject.key,
+        )  # fmt: skip
     return Inspection(shards, notes)

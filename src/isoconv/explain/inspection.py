@@ -12,7 +12,7 @@ import numpy as np
 
 from isoconv.arithmetic.sums import tree_sum
 from isoconv.cards import Card, Carded, Table, sides
-from isoconv.checks import check_count, check_path, shown, whole
+from isoconv.checks import check_count, check_path, refusal, shown, whole
 from isoconv.errors import ArgumentError
 from isoconv.explain.network import Layer
 from isoconv.explain.place import layer_named
@@ -135,7 +135,7 @@ class LayerView:
         """
         number = whole(image)
         if number is None or not 0 <= number < len(self.value):
-            raise ArgumentError(f"image must lie in 0 … {len(self.value) - 1}; got {shown(image)}")
+            raise refusal("image", f"lie in 0 … {len(self.value) - 1}", image)
         what = f"{self.name}, {self.kind}, {sides(self.shape)}"
         return tiles_of_maps(self.value[number], what, check_count("most", most))
 

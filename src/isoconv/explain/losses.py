@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from isoconv.nn import Module
 from isoconv.nn.trace import Trace
-from isoconv.train.step import LossName
+from isoconv.train.graphs import LossName
 
 __all__ = ["ENDS", "contained", "loss_behind", "usual_loss"]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from isoconv.checks import shown
+from isoconv.checks import refusal, shown
 from isoconv.errors import ArgumentError
 from isoconv.explain.losses import ENDS, contained, loss_behind
 from isoconv.graph.autodiff import differentiate
@@ -29,7 +29,7 @@ from isoconv.nn.tensor import Tensor
 from isoconv.nn.trace import Trace
 from isoconv.ops import Broadcast
 from isoconv.run.evaluate import evaluate
-from isoconv.train.step import LossName
+from isoconv.train.graphs import LossName
 
 __all__ = ["Flow", "Layer", "Network"]
 
@@ -157,7 +157,8 @@ class Network:
         self.images = checked_images(model, images, scale)
         self.count = len(self.images)
         if not self.count:
-            raise ArgumentError("there must be an image to explain; got none")
+            text = "there must be an image to explain; got none"
+            raise ArgumentError(text, argument="images", value=images)
         self.batch = self.count if batch is None else batch
         self.first = first
         self.training = training
@@ -205,10 +206,14 @@ class Network:
             if given.shape != (self.count,) or given.dtype.kind not in "iu":
                 raise ArgumentError(
                     f"labels must be a class number for each of the {self.count} images; got "
-                    f"{given.dtype} of shape {given.shape}"
+                    f"{given.dtype} of shape {given.shape}",
+                    argument="labels",
+                    value=labels,
                 )
             if ((given < 0) | (given >= classes)).any():
-                raise ArgumentError(f"labels must lie in 0 … {classes - 1}; got {given.tolist()}")
+                raise refusal(
+                    "labels", f"lie in 0 … {classes - 1}", labels, got=f"{given.tolist()}"
+                )
             target = trace.input("dataset", "labels", (), "int32")
             self._arrays["labels"] = given.astype(np.int32)
             return nn_losses.cross_entropy(judged, target, smoothing).index
@@ -216,9 +221,11 @@ class Network:
         if judged.shape == (1,) and given.shape == (self.count,):
             given = given.reshape(-1, 1)
         if given.shape != (self.count, *judged.shape):
-            raise ArgumentError(
-                f"targets must have the shape of the model's results, "
-                f"{(self.count, *judged.shape)}; got {given.shape}"
+            raise refusal(
+                "targets",
+                f"have the shape of the model's results, {(self.count, *judged.shape)}",
+                given,
+                got=f"{given.shape}",
             )
         target = trace.input("dataset", "labels", judged.shape)
         self._arrays["labels"] = given
@@ -256,7 +263,8 @@ class Network:
         for layer in self.layers:
             if layer.name == name:
                 return layer
-        raise ArgumentError(_unknown(name, [layer.name for layer in self.layers]))
+        text = _unknown(name, [layer.name for layer in self.layers])
+        raise ArgumentError(text, argument="layer", value=name)
 
     def layer_of(self, index: int) -> Layer | None:
         """The layer that added a node; None for the preparation of the images and the loss."""
@@ -330,7 +338,8 @@ class Network:
         spec = self._builder.spec(self.logits)
         for each in classes:
             if not isinstance(each, int) or not 0 <= each < spec.size:
-                raise ArgumentError(f"a class must lie in 0 … {spec.size - 1}; got {each!r}")
+                text = f"a class must lie in 0 … {spec.size - 1}; got {each!r}"
+                raise ArgumentError(text, argument="of", value=each)
         name = f"seed:{','.join(map(str, dict.fromkeys(classes)))}"
         if len(set(classes)) > 1:
             name = f"seeds:{','.join(map(str, classes))}"
@@ -344,7 +353,8 @@ class Network:
         floats = [i for i in range(self._forward) if b.spec(i).dtype.startswith("float")]
         if of == "loss":
             if self.loss is None:
-                raise ArgumentError("a gradient of the loss needs a label; got none")
+                text = "a gradient of the loss needs a label; got none"
+                raise ArgumentError(text, argument="label")
             inverse = b.input("scalar", "inverse_batch", ())
             self._arrays["inverse_batch"] = np.array(1.0 / self.batch, np.float32)
             seed = b.add("broadcast", inverse, attrs=Broadcast((), True, False))

@@ -17,9 +17,9 @@ from isoconv.checks import (
     check_kind,
     check_number,
     check_text,
-    shown,
+    refusal,
 )
-from isoconv.errors import ArgumentError
+from isoconv.errors import ArgumentError, as_given
 from isoconv.explain.explanation import Explanation, Part
 from isoconv.explain.field import field_of
 from isoconv.explain.given import class_number, key_of, labels_of, pictures, samples_of
@@ -31,12 +31,13 @@ from isoconv.explain.update import Shards, Start, clip_part, update_part
 from isoconv.graph.operation import Array
 from isoconv.graph.terms import Index
 from isoconv.nn import Module
+from isoconv.train.graphs import LOSSES, LossName
 from isoconv.train.optim import Optimizer
 from isoconv.train.run import Run
-from isoconv.train.step import LOSSES, LossName
 from isoconv.wording import setting
 
 __all__ = ["class_number", "explain", "explain_in", "labels_of", "pictures"]
+__public__ = {"isoconv": ["explain"]}
 
 
 def explain(
@@ -142,21 +143,23 @@ def explain(
     start, said = _start(subject, optimizer, clip_norm, stepped=stepped)
     numbers = samples_of(samples, len(images))
     pair = subject.key if key is None else key_of(key)
-    networks = [
-        Network(
-            model, images[first : first + size],
-            None if labels is None else labels[first : first + size],
-            loss=kind, label_smoothing=label_smoothing, batch=len(images), first=first,
-            training=training,
-            samples=numbers[first : first + size], key=pair, scale=scale,
-        )
-        for first in range(0, len(images), size)
-    ]  # fmt: skip
-    shards = Shards(networks, size)
-    if not by_weight:
-        network, more = _of_shard(shards, at)
-        return explain_in(network, at, gradient=gradient, of=of, notes=[*notes, *said, *more])
-    return _by_parameter(shards, at, str(gradient), of, start, [*notes, *said])
+    calls = {"images": "image", "labels": "label", "targets": "label", "layer": "at"}
+    with as_given(calls, image=image, label=label, at=at):
+        networks = [
+            Network(
+                model, images[first : first + size],
+                None if labels is None else labels[first : first + size],
+                loss=kind, label_smoothing=label_smoothing, batch=len(images), first=first,
+                training=training,
+                samples=numbers[first : first + size], key=pair, scale=scale,
+            )
+            for first in range(0, len(images), size)
+        ]  # fmt: skip
+        shards = Shards(networks, size)
+        if not by_weight:
+            network, more = _of_shard(shards, at)
+            return explain_in(network, at, gradient=gradient, of=of, notes=[*notes, *said, *more])
+        return _by_parameter(shards, at, str(gradient), of, start, [*notes, *said])
 
 
 def _start(
@@ -214,7 +217,9 @@ def explain_in(
     if index == network.finished != network.output:
         raise ArgumentError(
             f"{goal} is made of what comes before {network.node(index).op}: ask for the gradient "
-            "by the value of the last layer"
+            "by the value of the last layer",
+            argument="gradient",
+            value=gradient,
         )
     words = f"the {'result' if gradient == 'value' else 'input'} of {layer.name!r}"
     element, more = element_in(
@@ -288,9 +293,10 @@ def _by_parameter(
     of, goal = _goal(network, of)
     if parameter not in layer.parameters:
         has = ", ".join(layer.parameters) or "none"
-        raise ArgumentError(
-            f"gradient must be 'value', 'input' or a parameter of the layer; {layer.name!r} "
-            f"({kind}) has {has}; got {shown(parameter)}"
+        raise refusal(
+            "gradient",
+            f"be 'value', 'input' or a parameter of the layer; {layer.name!r} ({kind}) has {has}",
+            parameter,
         )
     index = layer.parameters[parameter]
     full = network.node(index).attrs.name
@@ -340,10 +346,11 @@ def _goal(network: Network, of: str | int) -> tuple[str | int, str]:
         if network.loss is None:
             raise ArgumentError(
                 "a gradient of the loss needs to know what is right: give "
-                f"{setting('label', 'its class', 'NAME')}, or {setting('of', 'a class', 'NAME')}"
+                f"{setting('label', 'its class', 'NAME')}, or {setting('of', 'a class', 'NAME')}",
+                argument="label",
             )
         return of, "the loss"
-    number = class_number(network.model, of)
+    number = class_number(network.model, of, "of")
     names = network.model.class_names
     called = repr(names[number]) if 0 <= number < len(names) else str(number)
     return number, f"the result of class {called} before softmax"

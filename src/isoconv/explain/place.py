@@ -35,11 +35,9 @@ def parsed(at: At) -> tuple[str | None, tuple[Any, ...]]:
     """
     if at is None:
         return None, ()
-    if not isinstance(at, (str, list, tuple)):
-        raise ArgumentError(_AT.format(shown(at)))
-    parts = at.split(",") if isinstance(at, str) else list(at)
-    if not parts or not isinstance(parts[0], str):
-        raise ArgumentError(_AT.format(shown(at)))
+    parts = at.split(",") if isinstance(at, str) else at
+    if not isinstance(parts, (list, tuple)) or not parts or not isinstance(parts[0], str):
+        raise ArgumentError(_AT.format(shown(at)), argument="at", value=at)
     return parts[0].strip(), tuple(parts[1:])
 
 
@@ -106,11 +104,14 @@ def _beside(network: Network, name: str) -> Meant:
     if name == "loss":
         if network.loss is None:
             way = setting("label", "its class", "NAME")
-            raise ArgumentError(f"the loss needs to know what is right: give {way}")
+            raise ArgumentError(
+                f"the loss needs to know what is right: give {way}", argument="label"
+            )
         own = range(network.judged + 1, network.loss + 1)
         return Meant(name, network.loss_kind, network.loss, network.judged, own)
     if network.finished == network.logits:
-        raise ArgumentError("this model gives no probabilities: its last layer is its result")
+        text = "this model gives no probabilities: its last layer is its result"
+        raise ArgumentError(text, argument="layer", value=name)
     kind = f"{network.node(network.finished).op} of the result of the last layer"
     return Meant(name, kind, network.finished, network.logits, (network.finished,))
 
@@ -125,7 +126,8 @@ def layer_named(network: Network, name: str) -> Layer:
     names = [layer.name for layer in network.layers]
     ends = [each for each in names if each.rpartition(".")[2] == name]
     if name not in names and len(ends) > 1:
-        raise ArgumentError(f"more than one layer is called {shown(name)}: {', '.join(ends)}")
+        text = f"more than one layer is called {shown(name)}: {', '.join(ends)}"
+        raise ArgumentError(text, argument="layer", value=name)
     return network.layer(ends[0] if name not in names and ends else name)
 
 
@@ -177,7 +179,9 @@ def element_in(
         raise ArgumentError(
             f"a place in {what} has {len(inner)} {'number' if len(inner) == 1 else 'numbers'}, "
             f"for the shape {inner}{'' if one or not spec.batched else ', the image first'}; "
-            f"got {len(place)}"
+            f"got {len(place)}",
+            argument="at",
+            value=place,
         )
     for number, side in zip(numbers, shape, strict=True):
         if not -side <= number < side:
@@ -185,7 +189,9 @@ def element_in(
                 ", ".join(each if isinstance(each, str) else shown(each) for each in place), MOST
             )
             raise ArgumentError(
-                f"a place must lie inside {what}, whose shape is {inner}; got ({given})"
+                f"a place must lie inside {what}, whose shape is {inner}; got ({given})",
+                argument="at",
+                value=place,
             )
     element = tuple(number % side for number, side in zip(numbers, shape, strict=True))
     if spec.batched:
@@ -207,7 +213,9 @@ def image_in(network: Network, place: tuple[Any, ...]) -> int:
     if not -network.batch <= number < network.batch:
         raise ArgumentError(
             f"of {network.batch} images in shards the place must begin with the number of an "
-            f"image, 0 … {network.batch - 1}; got {shown(place)}"
+            f"image, 0 … {network.batch - 1}; got {shown(place)}",
+            argument="at",
+            value=place,
         )
     return number % network.batch
 
@@ -218,9 +226,8 @@ def _whole(value: Any, place: tuple[Any, ...]) -> int:
     if isinstance(value, str) and re.fullmatch(r"[+-]?[0-9]{1,18}", value.strip()):
         found = int(value)
     if found is None:
-        raise ArgumentError(
-            f"a place is made of whole numbers; got {shown(value)} in {shown(place)}"
-        )
+        text = f"a place is made of whole numbers; got {shown(value)} in {shown(place)}"
+        raise ArgumentError(text, argument="at", value=place)
     return found
 
 

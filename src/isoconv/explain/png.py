@@ -6,8 +6,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from isoconv.checks import check_path
-from isoconv.errors import ArgumentError
+from isoconv.checks import check_path, refusal
 from isoconv.train.files import write_bytes
 
 if TYPE_CHECKING:
@@ -32,5 +31,5 @@ def write_png(path: str | Path, content: bytes) -> None:
     """
     place = check_path("path", path)
     if place.suffix.lower() != ".png":
-        raise ArgumentError(f"path must end in .png; got {place.name!r}")
+        raise refusal("path", "end in .png", place.name)
     write_bytes(place.resolve(), content)

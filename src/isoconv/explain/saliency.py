@@ -16,8 +16,8 @@ import numpy as np
 from isoconv.arithmetic.fma import fma
 from isoconv.arithmetic.sums import partial_sum
 from isoconv.cards import sides
-from isoconv.checks import LARGEST, check_array, check_count, check_flag, shown
-from isoconv.errors import ArgumentError
+from isoconv.checks import LARGEST, check_array, check_count, check_flag, refusal
+from isoconv.errors import ArgumentError, as_given
 from isoconv.explain.given import class_number, pictures
 from isoconv.explain.heat import SaliencyMap, enlarged
 from isoconv.explain.network import Layer, Network
@@ -29,6 +29,7 @@ from isoconv.nn import Module
 from isoconv.train.run import Run
 
 __all__ = ["cams", "grad_cam", "input_gradient", "map_layers", "occlusion", "usual_layer"]
+__public__ = {"isoconv": ["grad_cam", "input_gradient", "occlusion"]}
 
 PATCHES = 8
 """A patch's side is this part of the picture's, unless another one is asked for."""
@@ -56,9 +57,10 @@ class _Case:
     def of(cls, given: Any, image: Any, target: Any, scale: float | None) -> _Case:
         model = Subject.of(given).model
         images, notes = pictures(model, image)
-        network = Network(model, images, scale=scale)
+        with as_given({"images": "image"}, image=image):
+            network = Network(model, images, scale=scale)
         if network.count != 1:
-            raise ArgumentError(f"image must be one picture, (H, W, C); got {network.count}")
+            raise refusal("image", "be one picture, (H, W, C)", image, got=f"{network.count}")
         return cls.within(network, target, notes)
 
     @classmethod
@@ -68,11 +70,9 @@ class _Case:
         if target is None:
             number = int(np.argmax(probabilities))
         else:
-            number = class_number(network.model, target)
+            number = class_number(network.model, target, "target")
         if not 0 <= number < len(probabilities):
-            raise ArgumentError(
-                f"target must be a class, 0 … {len(probabilities) - 1}; got {shown(target)}"
-            )
+            raise refusal("target", f"be a class, 0 … {len(probabilities) - 1}", target)
         names = network.model.class_names
         called = names[number] if len(names) == len(probabilities) else ""
         return cls(network, number, tuple(notes), called)
@@ -204,7 +204,9 @@ def usual_layer(network: Network) -> Layer:
     if not layers:
         raise ArgumentError(
             "Grad-CAM needs a layer whose result is a map with more than one position; this "
-            "network has none"
+            "network has none",
+            argument="model",
+            value=network.model,
         )
     plain = [layer for layer in layers if pooling_of(network, layer) is None]
     return max(plain or layers, key=lambda layer: layer.result)
@@ -218,7 +220,9 @@ def _map_layer(network: Network, name: str) -> Layer:
         near = ", ".join(repr(each.name) for each in found[-4:]) or "no layer"
         raise ArgumentError(
             f"layer must be one whose result is a map with more than one position; that of "
-            f"{layer.name!r} has the shape {shape}; such maps have, among others, {near}"
+            f"{layer.name!r} has the shape {shape}; such maps have, among others, {near}",
+            argument="layer",
+            value=name,
         )
     return layer
 
@@ -359,12 +363,13 @@ def occluded(
     )
     size = min(size, longest) if patch is None else size
     if size > longest:
-        raise ArgumentError(f"patch must be no larger than the picture, {longest}; got {size}")
+        raise refusal("patch", f"be no larger than the picture, {longest}", size)
     step = max(1, size // 2) if stride is None else check_count("stride", stride, most=LARGEST)
     if step > size:
-        raise ArgumentError(
-            f"stride must be no larger than the patch, {size}, or pixels between are never "
-            f"covered; got {step}"
+        raise refusal(
+            "stride",
+            f"be no larger than the patch, {size}, or pixels between are never covered",
+            step,
         )
     colour, told = _fill(network, fill)
     patches = list(_patches(lengths, size, step))
@@ -409,9 +414,8 @@ def _fill(network: Network, fill: Any) -> tuple[Array, str]:
         error = ArgumentError
         colour = check_array("fill", fill, kind_error=error, shape_error=error).astype(np.float64)
         if colour.shape not in ((), (1,), (channels,)) or not np.isfinite(colour).all():
-            raise ArgumentError(
-                f"fill must be a finite number, or one for each of {channels} channels; got "
-                f"{shown(fill)}"
+            raise refusal(
+                "fill", f"be a finite number, or one for each of {channels} channels", fill
             )
         told = "as given"
     elif model.normalisation is not None and np.any(model.normalisation[1]):
@@ -427,7 +431,8 @@ def _fill(network: Network, fill: Any) -> tuple[Array, str]:
         colour = np.asarray((low + high) / 2)
         told = "the middle of the training images' range" if known else "the middle of its range"
     if not np.isfinite(colour).all():
-        raise ArgumentError("the mean colour of the training images is not known: give fill=")
+        text = "the mean colour of the training images is not known: give fill="
+        raise ArgumentError(text, argument="fill")
     if images.dtype == np.uint8:
         colour = np.clip(np.rint(colour), 0, 255)
     colour = np.broadcast_to(colour.astype(images.dtype), (channels,))

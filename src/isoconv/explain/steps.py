@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoconv.arithmetic.philox import integers
-from isoconv.checks import check_array, shown
-from isoconv.errors import ArgumentError, DTypeError, ShapeError
+from isoconv.checks import check_array, refusal
+from isoconv.errors import DTypeError, ShapeError
 from isoconv.explain.notation import number_text
 from isoconv.explain.symbols import notes_order
 from isoconv.explain.symbols_arrays import KERNEL, SOURCE, Arrays
@@ -18,7 +18,6 @@ from isoconv.explain.symbols_windows import Pooling
 from isoconv.graph.terms import Chain, Element, Formula, Index, Padding, Term
 from isoconv.graph.values import evaluate
 from isoconv.ops.window import at, kernel_positions
-from isoconv.wording import named
 
 __all__ = ["Met", "Step", "array_for", "steps_of"]
 
@@ -47,16 +46,16 @@ def array_for(name: str, given: Any, shape: tuple[int, ...], stream: int, least:
         size = int(np.prod(shape))
         drawn = integers(_SMALL - 5 * stream, 0, 0, stream, 0, 0, np.arange(size))
         return (drawn.astype(np.float32) + np.float32(least)).reshape(shape)
-    array = check_array(named(name), given)
+    array = check_array(name, given)
     if array.dtype.kind == "b":
-        raise DTypeError(f"{named(name)} must be numbers; got {shown(given)}")
+        raise refusal(name, "be numbers", given, DTypeError)
     plain = tuple(side for side in shape if side != 1)
     if tuple(side for side in array.shape if side != 1) != plain:
-        raise ShapeError(f"{named(name)} must have shape {shape}; got {array.shape}")
+        raise refusal(name, f"have shape {shape}", array, ShapeError, got=f"{array.shape}")
     with np.errstate(over="ignore"):
         found = array.astype(np.float32).reshape(shape)
     if not np.isfinite(found).all():
-        raise ArgumentError(f"{named(name)} must be finite in float32; got {shown(given)}")
+        raise refusal(name, "be finite in float32", given)
     return found
 
 

@@ -11,7 +11,7 @@ from math import prod
 from typing import Literal, TypeAlias
 
 from isoconv.cards import sides
-from isoconv.checks import check_choice, check_count, check_flag, shown
+from isoconv.checks import LARGEST, check_choice, check_count, check_flag, refusal
 from isoconv.errors import ArgumentError, ShapeError
 from isoconv.explain.notation import Names
 from isoconv.explain.sheet import Sheet
@@ -48,6 +48,7 @@ __all__ = [
     "notes_order",
     "total",
 ]
+__public__ = {"isoconv.symbols": ["conv", "conv_transpose"]}
 
 Order: TypeAlias = Literal["notes", "engine"]
 
@@ -120,8 +121,8 @@ def conv(
     """
     geometry = _geometry(input_size, kernel_size, stride, padding, dilation, groups, flip)
     inputs, groups = input_sides(input_size), geometry.groups
-    channels = groups if channels is None else check_count("channels", channels)
-    filters = groups if filters is None else check_count("filters", filters)
+    channels = groups if channels is None else check_count("channels", channels, most=LARGEST)
+    filters = groups if filters is None else check_count("filters", filters, most=LARGEST)
     _check_groups(groups, channels=channels, filters=filters)
     x = TensorSpec((*inputs, channels))
     w = TensorSpec((*geometry.kernel, channels // groups, filters), batched=False)
@@ -183,12 +184,14 @@ def conv_transpose(
     if isinstance(padding, str) and padding == "same":
         raise ArgumentError(
             f'{named("padding")} "same" does not say which result a transposed convolution is to '
-            f"have; give numbers, or a pair (before, after) for each axis"
+            f"have; give numbers, or a pair (before, after) for each axis",
+            argument="padding",
+            value=padding,
         )
     geometry = _geometry(input_size, kernel_size, stride, padding, dilation, groups, flip)
     inputs, groups = input_sides(input_size), geometry.groups
-    channels = groups if channels is None else check_count("channels", channels)
-    filters = groups if filters is None else check_count("filters", filters)
+    channels = groups if channels is None else check_count("channels", channels, most=LARGEST)
+    filters = groups if filters is None else check_count("filters", filters, most=LARGEST)
     _check_groups(groups, channels=channels, filters=filters)
     outputs = tuple(
         (i - 1) * s + d * (k - 1) + 1 - before - after
@@ -200,7 +203,9 @@ def conv_transpose(
     if min(outputs) < 1:
         raise ShapeError(
             f"the result must have at least one position on every axis; got {outputs} for an "
-            f"input of {inputs} with {named('padding')} {geometry.padding}: give less padding"
+            f"input of {inputs} with {named('padding')} {geometry.padding}: give less padding",
+            argument="padding",
+            value=padding,
         )
     x = TensorSpec((*inputs, channels))
     w = TensorSpec((*geometry.kernel, filters // groups, channels), batched=False)
@@ -216,10 +221,8 @@ def input_sides(input_size: PerAxis) -> tuple[int, ...]:
     """The input's sides; at most two."""
     rank = len(input_size) if isinstance(input_size, (tuple, list)) else 1
     if not 1 <= rank <= 2:
-        raise ArgumentError(
-            f"{named('input_size')} must have one or two axes; got {shown(input_size)}"
-        )
-    return per_axis(named("input_size"), input_size, rank)
+        raise refusal("input_size", "have one or two axes", input_size)
+    return per_axis("input_size", input_size, rank)
 
 
 def _geometry(
@@ -234,31 +237,34 @@ def _geometry(
     """How a kernel moves, from what a person gives."""
     inputs = input_sides(input_size)
     rank = len(inputs)
-    kernel = per_axis(named("kernel_size"), kernel_size, rank)
-    steps = per_axis(named("stride"), stride, rank)
-    holes = per_axis(named("dilation"), dilation, rank)
+    kernel = per_axis("kernel_size", kernel_size, rank)
+    steps = per_axis("stride", stride, rank)
+    holes = per_axis("dilation", dilation, rank)
     pairs = padding_pairs(padding, inputs, kernel, steps, holes)
     return ConvGeometry(
-        kernel, steps, pairs, holes, check_count("groups", groups), check_flag("flip", flip)
+        kernel,
+        steps,
+        pairs,
+        holes,
+        check_count("groups", groups, most=LARGEST),
+        check_flag("flip", flip),
     )
 
 
 def _check_groups(groups: int, **counts: int) -> None:
     for name, count in counts.items():
         if count % groups:
-            raise ShapeError(
-                f"{named('groups')} must divide the {named(name)}: {count} is no multiple of "
-                f"{groups}"
-            )
+            rule = f"divide the {named(name)}: {count} is no multiple of {groups}"
+            raise ShapeError(f"{named('groups')} must {rule}", argument="groups", value=groups)
 
 
 def _fits(geometry: ConvGeometry, inputs: Sequence[int]) -> tuple[int, ...]:
     try:
         return geometry.output_sides(inputs)
     except ShapeError as error:
-        raise ShapeError(
-            f"{error}; give a smaller {named('kernel_size')} or more {named('padding')}"
-        ) from None
+        behind = f"; give a smaller {named('kernel_size')} or more {named('padding')}"
+        error.within(behind=behind)
+        raise
 
 
 def chosen(of: str | Collection[str], known: Sequence[str]) -> tuple[str, ...]:
@@ -266,7 +272,7 @@ def chosen(of: str | Collection[str], known: Sequence[str]) -> tuple[str, ...]:
     given = [of] if isinstance(of, str) else list(of) if isinstance(of, (tuple, list, set)) else []
     none = not given and isinstance(of, (tuple, list, set))
     if not none and (not given or any(each not in known for each in given)):
-        raise ArgumentError(f"{named('of')} must be of {', '.join(known)}; got {shown(of)}")
+        raise refusal("of", f"be of {', '.join(known)}", of)
     return tuple(each for each in known if each in given)
 
 
@@ -290,7 +296,9 @@ def check_amount(equations: int, terms: int, cells: int, size: Sequence[int]) ->
         if count > most:
             raise ArgumentError(
                 f"at most {most:,} {what} are written; an input of {'x'.join(map(str, size))} "
-                f"would give {count:,}: give {instead}"
+                f"would give {count:,}: give {instead}",
+                argument="input_size",
+                value=tuple(size),
             )
 
 
@@ -301,8 +309,8 @@ def _sheet(
     arrays: Arrays, of: str | Collection[str], order: Order, show_padding: bool, in_ascii: bool
 ) -> Sheet:
     wanted = chosen(of, ("y", "w", "x"))
-    order = "engine" if check_choice(named("order"), order, _ORDERS) == "engine" else "notes"
-    show_padding = check_flag(named("show_padding"), show_padding)
+    order = "engine" if check_choice("order", order, _ORDERS) == "engine" else "notes"
+    show_padding = check_flag("show_padding", show_padding)
     specs = {"y": arrays.y, "w": arrays.w, "x": arrays.x}
     # Each position of what the kernel does not go over meets the whole kernel once.
     met = (arrays.x if arrays.transposed else arrays.y).shape[:-1]

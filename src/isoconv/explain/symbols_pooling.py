@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoconv.cards import sides
-from isoconv.checks import check_array, check_choice, check_flag, shown
-from isoconv.errors import ArgumentError, DTypeError, ShapeError
+from isoconv.checks import check_array, check_choice, check_flag, refusal
+from isoconv.errors import ArgumentError, DTypeError, ShapeError, as_given
 from isoconv.explain.notation import Names, mapped, number_text
 from isoconv.explain.sheet import Sheet
 from isoconv.explain.sheet_blocks import Block, Equation, Equations, Matrices, Matrix, Remark, Win
@@ -37,6 +37,7 @@ from isoconv.ops import WindowGeometry
 from isoconv.wording import either, named
 
 __all__ = ["EXAMPLE", "avg_pool", "global_avg_pool", "max_pool"]
+__public__ = {"isoconv.symbols": ["avg_pool", "global_avg_pool", "max_pool"]}
 
 EXAMPLE = ((1.0, 5.0, 4.0), (9.0, 2.0, 1.0), (6.0, 3.0, 2.0))
 """The input of which the worked examples of pooling speak."""
@@ -180,19 +181,20 @@ def _input(values: Any, input_size: PerAxis | None) -> tuple[Array | None, tuple
     elif input_size is not None:
         raise ArgumentError(
             f"{named('values')} say how large the input is; give them or "
-            f"{named('input_size')}, not both"
+            f"{named('input_size')}, not both",
+            argument="input_size",
+            value=input_size,
         )
-    array = check_array(named("values"), values)
+    array = check_array("values", values)
     if array.dtype.kind == "b":
-        raise DTypeError(f"{named('values')} must be numbers; got {shown(values)}")
+        raise refusal("values", "be numbers", values, DTypeError)
     if not 1 <= array.ndim <= 2 or not array.size:
-        raise ShapeError(
-            f"{named('values')} must be one channel, (H, W) or (L,); got shape {array.shape}"
-        )
+        rule, got = "be one channel, (H, W) or (L,)", f"shape {array.shape}"
+        raise refusal("values", rule, values, ShapeError, got)
     with np.errstate(over="ignore"):
         found = array.astype(np.float32)
     if not all(isfinite(value) for value in found.ravel().tolist()):
-        raise ArgumentError(f"{named('values')} must be finite in float32; got {shown(values)}")
+        raise refusal("values", "be finite in float32", values)
     return found, found.shape
 
 
@@ -210,13 +212,14 @@ def _pooling(
 ) -> Pooling:
     array, inputs = _input(values, input_size)
     rank = len(inputs)
-    kernel = per_axis(named("kernel_size"), kernel_size, rank)
+    kernel = per_axis("kernel_size", kernel_size, rank)
     if stride is None:
         stride = 1 if values is None and input_size is None else kernel
-    steps = per_axis(named("stride"), stride, rank)
-    holes = per_axis(named("dilation"), dilation, rank)
+    steps = per_axis("stride", stride, rank)
+    holes = per_axis("dilation", dilation, rank)
     pairs = padding_pairs(padding, inputs, kernel, steps, holes)
-    window = WindowGeometry(kernel, steps, pairs, holes, ceil_mode)
+    with as_given(padding=padding):
+        window = WindowGeometry(kernel, steps, pairs, holes, ceil_mode)
     x = TensorSpec((*inputs, 1))
     y = TensorSpec((1,)) if kind == "global" else operation("max_pool").infer(window, x)
     return Pooling(kind, window, padded, x, y, None if array is None else array[..., None])
@@ -233,7 +236,7 @@ _TITLES = {
 
 def _sheet(pooling: Pooling, of: str | Collection[str], order: str, in_ascii: bool) -> Sheet:
     wanted = chosen(of, ("y", "x"))
-    order = check_choice(named("order"), order, ("notes", "engine"))
+    order = check_choice("order", order, ("notes", "engine"))
     x, y, window = pooling.x, pooling.y, pooling.window
     windows = y.size * prod(window.kernel)
     counts = {"y": y.size, "x": x.size}

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from isoconv.errors import ArgumentError, ShapeError
+from isoconv.checks import refusal
+from isoconv.errors import ShapeError
 from isoconv.explain.heat import BLUE, ORANGE
 from isoconv.explain.png import png, write_png
 from isoconv.graph.operation import Array
@@ -128,7 +129,7 @@ def tiles_of_kernels(weight: Array, what: str, channel: int | None = None) -> Ti
         return Tiles(coloured(whole), f"{said}; in colours, grey is 0")
     number = 0 if channel is None else channel
     if not isinstance(number, int) or not 0 <= number < channels:
-        raise ArgumentError(f"channel must lie in 0 … {channels - 1}; got {channel!r}")
+        raise refusal("channel", f"lie in 0 … {channels - 1}", channel)
     if channels > 1:
         said += f"; of {channels} input channels number {number}"
     values = np.where(np.isfinite(whole), whole, 0)[:, :, number, :shown].astype(np.float64)

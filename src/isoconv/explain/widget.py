@@ -18,6 +18,7 @@ from isoconv.explain.standalone import ENTRIES, SHEETS, page_of
 from isoconv.explain.subject import Subject
 
 __all__ = ["Frame", "explore", "widget_of"]
+__public__ = {"isoconv": ["explore"]}
 
 
 def explore(
@@ -60,7 +61,8 @@ def explore(
     live = None if live is None else check_flag("live", live)
     labels = None if label is None else list(labels_of(found.model, label, 1, "cross_entropy"))
     if labels is not None and len(labels) != 1:
-        raise ArgumentError(f"one image is shown, so that there is one label; got {shown(label)}")
+        text = f"one image is shown, so that there is one label; got {shown(label)}"
+        raise ArgumentError(text, argument="label", value=label)
     number = None if labels is None else labels[0]
     name = image.name if isinstance(image, Path) else image if isinstance(image, str) else ""
     start, notes = found.start()

@@ -84,7 +84,9 @@ class GraphBuilder:
         if (known.attrs, known.spec) != (node.attrs, spec):
             raise ArgumentError(
                 f"names of inputs must be unique: {name!r} is a {known.attrs.kind}, {known.spec}; "
-                f"got a {kind}, {spec}"
+                f"got a {kind}, {spec}",
+                argument="name",
+                value=name,
             )
         return self._append(node)
 
@@ -100,7 +102,8 @@ class GraphBuilder:
         entry = operation(op)
         if type(attrs) is not entry.attrs:
             kind = "no settings" if entry.attrs is NoneType else f"a {entry.attrs.__name__}"
-            raise ArgumentError(f"{op} takes {kind} as attrs; got {shown(attrs)}")
+            text = f"{op} takes {kind} as attrs; got {shown(attrs)}"
+            raise ArgumentError(text, operation=op, argument="attrs", value=attrs)
         spec = entry.infer(attrs, *(self._nodes[index].spec for index in inputs))
         return self._append(Node(op, inputs, attrs, spec, self._layer))
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from isoconv.checks import LARGEST_SINGLE, check_number
 from isoconv.nn.module import Module
-from isoconv.nn.tensor import Tensor, apply, check_tensors
+from isoconv.nn.tensor import Tensor, apply, check_tensors, raised
 from isoconv.ops import LeakyRelu
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "softmax",
     "tanh",
 ]
+__public__ = {"isoconv.nn": ["[A-Z]*"], "isoconv.nn.functional": ["[a-z]*"]}
 
 
 def relu(x: Tensor) -> Tensor:
@@ -37,7 +38,7 @@ def relu(x: Tensor) -> Tensor:
         >>> relu(Trace().images((4, 4, 2))).shape
         (4, 4, 2)
     """
-    return apply("relu", x)
+    return apply("relu", x=x)
 
 
 def leaky_relu(x: Tensor, slope: float = 0.01) -> Tensor:
@@ -55,7 +56,7 @@ def leaky_relu(x: Tensor, slope: float = 0.01) -> Tensor:
         >>> leaky_relu(Trace().images((4, 4, 2)), 0.1).shape
         (4, 4, 2)
     """
-    return apply("leaky_relu", x, attrs=LeakyRelu(float(check_number("slope", slope))))
+    return apply("leaky_relu", x=x, attrs=LeakyRelu(float(check_number("slope", slope))))
 
 
 def sigmoid(x: Tensor) -> Tensor:
@@ -66,7 +67,7 @@ def sigmoid(x: Tensor) -> Tensor:
         >>> sigmoid(Trace().images((4, 4, 2))).shape
         (4, 4, 2)
     """
-    return apply("sigmoid", x)
+    return apply("sigmoid", x=x)
 
 
 def tanh(x: Tensor) -> Tensor:
@@ -77,7 +78,7 @@ def tanh(x: Tensor) -> Tensor:
         >>> tanh(Trace().images((4, 4, 2))).shape
         (4, 4, 2)
     """
-    return apply("tanh", x)
+    return apply("tanh", x=x)
 
 
 def gelu(x: Tensor) -> Tensor:
@@ -88,7 +89,7 @@ def gelu(x: Tensor) -> Tensor:
         >>> gelu(Trace().images((4, 4, 2))).shape
         (4, 4, 2)
     """
-    return apply("gelu", x)
+    return apply("gelu", x=x)
 
 
 def silu(x: Tensor) -> Tensor:
@@ -99,7 +100,7 @@ def silu(x: Tensor) -> Tensor:
         >>> silu(Trace().images((4, 4, 2))).shape
         (4, 4, 2)
     """
-    return apply("silu", x)
+    return apply("silu", x=x)
 
 
 def power(x: Tensor, y: Tensor | float) -> Tensor:
@@ -117,8 +118,8 @@ def power(x: Tensor, y: Tensor | float) -> Tensor:
         >>> power(Trace().images((4, 4, 2)), 1.5).shape
         (4, 4, 2)
     """
-    check_tensors("power", x)
-    return x.power(y)
+    check_tensors("power", x=x)
+    return raised(x, y, "y")
 
 
 def softmax(x: Tensor) -> Tensor:
@@ -135,7 +136,7 @@ def softmax(x: Tensor) -> Tensor:
         >>> softmax(Trace().images((10,))).shape
         (10,)
     """
-    return apply("softmax", x)
+    return apply("softmax", x=x)
 
 
 def log_softmax(x: Tensor) -> Tensor:
@@ -152,11 +153,28 @@ def log_softmax(x: Tensor) -> Tensor:
         >>> log_softmax(Trace().images((10,))).shape
         (10,)
     """
-    return apply("log_softmax", x)
+    return apply("log_softmax", x=x)
 
 
 class ReLU(Module):
-    """`relu` as a layer: ``max(x, 0)``."""
+    """`relu` as a layer: ``max(x, 0)``.
+
+    Input shape:
+        ``(...)``, any shape, float32.
+
+    Output shape:
+        ``(...)``, the same.
+
+    Source:
+        Nair and Hinton 2010, "Rectified linear units improve restricted Boltzmann machines".
+
+    Example:
+        >>> import numpy as np
+        >>> from isoconv import nn
+        >>> layer = nn.ReLU().build((3,))
+        >>> layer.predict(np.array([[-1, 0, 2]], np.float32), finish="none")
+        array([[0., 0., 2.]], dtype=float32)
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape."""
@@ -165,13 +183,29 @@ class ReLU(Module):
 
 @dataclass(eq=False, repr=False)
 class LeakyReLU(Module):
-    """`leaky_relu` as a layer.
+    """`leaky_relu` as a layer: ``x`` where x > 0, else ``slope · x``.
 
     Args:
         slope: factor below zero, a finite number of float32.
 
+    Input shape:
+        ``(...)``, any shape, float32.
+
+    Output shape:
+        ``(...)``, the same.
+
+    Source:
+        Maas et al. 2013, "Rectifier nonlinearities improve neural network acoustic models".
+
     Raises:
         ArgumentError: a slope that is none.
+
+    Example:
+        >>> import numpy as np
+        >>> from isoconv import nn
+        >>> layer = nn.LeakyReLU(slope=0.25).build((3,))
+        >>> layer.predict(np.array([[-1, 0, 2]], np.float32), finish="none")
+        array([[-0.25,  0.  ,  2.  ]], dtype=float32)
     """
 
     slope: float = 0.01
@@ -185,7 +219,24 @@ class LeakyReLU(Module):
 
 
 class Sigmoid(Module):
-    """`sigmoid` as a layer: ``1 / (1 + exp(-x))``."""
+    """`sigmoid` as a layer: ``1 / (1 + exp(-x))``.
+
+    Input shape:
+        ``(...)``, any shape, float32.
+
+    Output shape:
+        ``(...)``, the same.
+
+    Source:
+        Rumelhart et al. 1986, "Learning representations by back-propagating errors".
+
+    Example:
+        >>> import numpy as np
+        >>> from isoconv import nn
+        >>> layer = nn.Sigmoid().build((3,))
+        >>> layer.predict(np.array([[-2, 0, 2]], np.float32), finish="none")
+        array([[0.11920292, 0.5       , 0.8807971 ]], dtype=float32)
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape."""
@@ -193,7 +244,24 @@ class Sigmoid(Module):
 
 
 class Tanh(Module):
-    """`tanh` as a layer."""
+    """`tanh` as a layer: ``(exp(x) - exp(-x)) / (exp(x) + exp(-x))``.
+
+    Input shape:
+        ``(...)``, any shape, float32.
+
+    Output shape:
+        ``(...)``, the same.
+
+    Source:
+        LeCun et al. 1998, "Efficient BackProp", without its scaling.
+
+    Example:
+        >>> import numpy as np
+        >>> from isoconv import nn
+        >>> layer = nn.Tanh().build((3,))
+        >>> layer.predict(np.array([[-1, 0, 1]], np.float32), finish="none")
+        array([[-0.7615942,  0.       ,  0.7615942]], dtype=float32)
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape."""
@@ -201,7 +269,24 @@ class Tanh(Module):
 
 
 class GELU(Module):
-    """`gelu` as a layer: ``x/2 · (1 + erf(x / √2))``."""
+    """`gelu` as a layer: ``x/2 · (1 + erf(x / √2))``.
+
+    Input shape:
+        ``(...)``, any shape, float32.
+
+    Output shape:
+        ``(...)``, the same.
+
+    Source:
+        Hendrycks and Gimpel 2016, "Gaussian error linear units (GELUs)".
+
+    Example:
+        >>> import numpy as np
+        >>> from isoconv import nn
+        >>> layer = nn.GELU().build((3,))
+        >>> layer.predict(np.array([[-1, 0, 1]], np.float32), finish="none")
+        array([[-0.15865526,  0.        ,  0.8413448 ]], dtype=float32)
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape."""
@@ -209,7 +294,25 @@ class GELU(Module):
 
 
 class SiLU(Module):
-    """`silu` as a layer: ``x · sigmoid(x)``."""
+    """`silu` as a layer: ``x · sigmoid(x)``.
+
+    Input shape:
+        ``(...)``, any shape, float32.
+
+    Output shape:
+        ``(...)``, the same.
+
+    Source:
+        Elfwing et al. 2017, "Sigmoid-weighted linear units for neural network function
+        approximation in reinforcement learning".
+
+    Example:
+        >>> import numpy as np
+        >>> from isoconv import nn
+        >>> layer = nn.SiLU().build((3,))
+        >>> layer.predict(np.array([[-1, 0, 1]], np.float32), finish="none")
+        array([[-0.26894143,  0.        ,  0.7310586 ]], dtype=float32)
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape."""
@@ -217,9 +320,25 @@ class SiLU(Module):
 
 
 class Softmax(Module):
-    """`softmax` over the last axis as a layer.
+    """`softmax` over the last axis as a layer: ``exp(x_k) / Σ_j exp(x_j)``.
 
     A network that is trained with cross-entropy ends in logits, not in this layer.
+
+    Input shape:
+        ``(..., K)``, float32: K classes.
+
+    Output shape:
+        ``(..., K)``; each row adds up to 1 but for rounding.
+
+    Source:
+        Bridle 1990, "Probabilistic interpretation of feedforward classification network outputs".
+
+    Example:
+        >>> import numpy as np
+        >>> from isoconv import nn
+        >>> layer = nn.Softmax().build((3,))
+        >>> layer.predict(np.array([[0, 0, 1]], np.float32), finish="none")
+        array([[0.21194156, 0.21194156, 0.57611686]], dtype=float32)
     """
 
     def forward(self, x: Tensor) -> Tensor:

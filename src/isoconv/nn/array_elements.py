@@ -6,7 +6,7 @@ from numpy.typing import ArrayLike
 
 from isoconv.graph.operation import Array
 from isoconv.nn import functional
-from isoconv.nn.computed import on_arrays
+from isoconv.nn.arrays import on_arrays
 
 __all__ = [
     "gelu",
@@ -19,16 +19,20 @@ __all__ = [
     "softmax",
     "tanh",
 ]
+__public__ = {"isoconv": ["*"]}
 
 
 def relu(x: ArrayLike) -> Array:
     """``max(x, 0)``; NaN stays NaN.
 
     Args:
-        x: ``(N, ...)``, any shape.
+        x: the input.
 
-    Returns:
-        The same shape.
+    Input shape:
+        x: ``(N, ...)``, any shape, float32 or float64.
+
+    Output shape:
+        ``(N, ...)``, the same, of the dtype of x.
 
     Raises:
         ShapeError: a single number.
@@ -47,11 +51,14 @@ def leaky_relu(x: ArrayLike, slope: float = 0.01) -> Array:
     """``x`` where x > 0, else ``slope · x``. Maas et al. 2013.
 
     Args:
-        x: ``(N, ...)``, any shape.
+        x: the input.
         slope: factor below zero, a finite number of float32.
 
-    Returns:
-        The same shape.
+    Input shape:
+        x: ``(N, ...)``, any shape, float32 or float64.
+
+    Output shape:
+        ``(N, ...)``, the same, of the dtype of x.
 
     Raises:
         ShapeError: a single number.
@@ -71,10 +78,13 @@ def sigmoid(x: ArrayLike) -> Array:
     """``1 / (1 + exp(-x))``.
 
     Args:
-        x: ``(N, ...)``, any shape.
+        x: the input.
 
-    Returns:
-        The same shape.
+    Input shape:
+        x: ``(N, ...)``, any shape, float32 or float64.
+
+    Output shape:
+        ``(N, ...)``, the same, of the dtype of x.
 
     Raises:
         ShapeError: a single number.
@@ -93,10 +103,13 @@ def tanh(x: ArrayLike) -> Array:
     """``(exp(x) - exp(-x)) / (exp(x) + exp(-x))``.
 
     Args:
-        x: ``(N, ...)``, any shape.
+        x: the input.
 
-    Returns:
-        The same shape.
+    Input shape:
+        x: ``(N, ...)``, any shape, float32 or float64.
+
+    Output shape:
+        ``(N, ...)``, the same, of the dtype of x.
 
     Raises:
         ShapeError: a single number.
@@ -115,10 +128,13 @@ def gelu(x: ArrayLike) -> Array:
     """``x/2 · (1 + erf(x / √2))``. Hendrycks and Gimpel 2016.
 
     Args:
-        x: ``(N, ...)``, any shape.
+        x: the input.
 
-    Returns:
-        The same shape.
+    Input shape:
+        x: ``(N, ...)``, any shape, float32 or float64.
+
+    Output shape:
+        ``(N, ...)``, the same, of the dtype of x.
 
     Raises:
         ShapeError: a single number.
@@ -137,10 +153,13 @@ def silu(x: ArrayLike) -> Array:
     """``x · sigmoid(x)``. Elfwing et al. 2017.
 
     Args:
-        x: ``(N, ...)``, any shape.
+        x: the input.
 
-    Returns:
-        The same shape.
+    Input shape:
+        x: ``(N, ...)``, any shape, float32 or float64.
+
+    Output shape:
+        ``(N, ...)``, the same, of the dtype of x.
 
     Raises:
         ShapeError: a single number.
@@ -161,11 +180,15 @@ def power(x: ArrayLike, y: ArrayLike) -> Array:
     ``x**0`` and ``1**y`` are 1; a negative x with a y that is not whole gives NaN.
 
     Args:
-        x: ``(N, ...)``, any shape.
-        y: an array whose shape broadcasts with x, or one number for all.
+        x: the base.
+        y: the exponent.
 
-    Returns:
-        The shape of both, broadcast.
+    Input shape:
+        x: ``(N, ...)``, any shape, float32 or float64.
+        y: a shape that broadcasts with x, or a single number, the same dtype.
+
+    Output shape:
+        ``(N, ...)``, both shapes broadcast, of the dtype of x.
 
     Raises:
         ShapeError: shapes that do not broadcast.
@@ -184,10 +207,13 @@ def softmax(x: ArrayLike) -> Array:
     """``exp(x_k) / Σ_j exp(x_j)`` over the last axis; the largest is subtracted first.
 
     Args:
-        x: ``(N, ..., K)``.
+        x: the input.
 
-    Returns:
-        The same shape; each row adds up to 1 but for rounding.
+    Input shape:
+        x: ``(N, ..., K)``, float32 or float64.
+
+    Output shape:
+        ``(N, ..., K)`` of the dtype of x; each row adds up to 1 but for rounding.
 
     Raises:
         ShapeError: an array without an axis of classes.
@@ -206,10 +232,13 @@ def log_softmax(x: ArrayLike) -> Array:
     """``x_k - log Σ_j exp(x_j)`` over the last axis; the largest is subtracted first.
 
     Args:
-        x: ``(N, ..., K)``.
+        x: the input.
 
-    Returns:
-        The same shape.
+    Input shape:
+        x: ``(N, ..., K)``, float32 or float64.
+
+    Output shape:
+        ``(N, ..., K)`` of the dtype of x.
 
     Raises:
         ShapeError: an array without an axis of classes.

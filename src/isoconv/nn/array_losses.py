@@ -6,9 +6,10 @@ from numpy.typing import ArrayLike
 
 from isoconv.graph.operation import Array
 from isoconv.nn import functional
-from isoconv.nn.computed import on_arrays
+from isoconv.nn.arrays import on_arrays
 
 __all__ = ["bce_with_logits", "cross_entropy", "mse"]
+__public__ = {"isoconv": ["*"]}
 
 
 def cross_entropy(logits: ArrayLike, labels: ArrayLike, smoothing: float = 0.0) -> Array:
@@ -17,12 +18,16 @@ def cross_entropy(logits: ArrayLike, labels: ArrayLike, smoothing: float = 0.0) 
     ``t_k = (1 - smoothing) · [k = label] + smoothing / K``. Szegedy et al. 2015.
 
     Args:
-        logits: ``(N, K)``.
-        labels: ``(N,)``, whole numbers from 0 to K - 1.
+        logits: scores of the classes, before the softmax.
+        labels: class numbers, from 0 to K - 1.
         smoothing: share of the uniform distribution, from 0 to below 1.
 
-    Returns:
-        ``(N,)``, one loss for each image.
+    Input shape:
+        logits: ``(N, K)``, float32 or float64.
+        labels: ``(N,)``, any whole numbers.
+
+    Output shape:
+        ``(N,)``, one loss for each image, of the dtype of logits.
 
     Raises:
         ShapeError: logits or labels of another rank.
@@ -43,11 +48,15 @@ def mse(prediction: ArrayLike, target: ArrayLike) -> Array:
     """Mean squared error: ``1/m Σ (prediction - target)²`` over the m elements of an image.
 
     Args:
-        prediction: ``(N, ...)``, any shape.
-        target: the same shape.
+        prediction: what was computed.
+        target: what it should be.
 
-    Returns:
-        ``(N,)``, one loss for each image.
+    Input shape:
+        prediction: ``(N, ...)``, any shape, float32 or float64.
+        target: the same shape, the same dtype.
+
+    Output shape:
+        ``(N,)``, one loss for each image, of the dtype of prediction.
 
     Raises:
         ShapeError: shapes that differ.
@@ -69,11 +78,15 @@ def bce_with_logits(logits: ArrayLike, target: ArrayLike) -> Array:
     overflows.
 
     Args:
-        logits: x, ``(N, ...)``, any shape.
-        target: z, the same shape, from 0 to 1.
+        logits: x, scores before the sigmoid.
+        target: z, from 0 to 1.
 
-    Returns:
-        ``(N,)``, one loss for each image.
+    Input shape:
+        logits: ``(N, ...)``, any shape, float32 or float64.
+        target: the same shape, the same dtype.
+
+    Output shape:
+        ``(N,)``, one loss for each image, of the dtype of logits.
 
     Raises:
         ShapeError: shapes that differ.

@@ -6,7 +6,7 @@ from numpy.typing import ArrayLike
 
 from isoconv.graph.operation import Array
 from isoconv.nn import functional
-from isoconv.nn.computed import on_arrays
+from isoconv.nn.arrays import on_arrays
 from isoconv.nn.settings import PaddingSetting, PerAxis
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "max_pool2d",
     "max_pool3d",
 ]
+__public__ = {"isoconv": ["*"]}
 
 
 def max_pool1d(
@@ -35,15 +36,19 @@ def max_pool1d(
     over every number.
 
     Args:
-        x: ``(N, L, C)``.
-        kernel_size: size of the window.
-        stride: step; None for the kernel size.
-        padding: room around, as in `conv1d`; at most half the kernel.
-        dilation: distance between the window's elements.
+        x: the input.
+        kernel_size: size K of the window.
+        stride: step S; None for the kernel size.
+        padding: room P around, as in `conv1d`; at most half the kernel.
+        dilation: distance D between the window's elements.
         ceil_mode: a last window that hangs over the end is kept.
 
-    Returns:
-        ``(N, L', C)``.
+    Input shape:
+        x: ``(N, L, C)``, float32 or float64.
+
+    Output shape:
+        ``(N, L', C)`` of the dtype of x,
+        ``L' = floor((L + 2P - D·(K - 1) - 1) / S) + 1``, rounded up with ``ceil_mode``.
 
     Raises:
         ShapeError: another rank, or a window larger than the padded input.
@@ -74,15 +79,19 @@ def max_pool2d(
     over every number.
 
     Args:
-        x: ``(N, H, W, C)``.
-        kernel_size: size of the window, one number or one per axis.
-        stride: step; None for the kernel size.
-        padding: room around, as in `conv2d`; at most half the kernel.
-        dilation: distance between the window's elements, one number or one per axis.
+        x: the input.
+        kernel_size: size K of the window, one number or one per axis.
+        stride: step S; None for the kernel size.
+        padding: room P around, as in `conv2d`; at most half the kernel.
+        dilation: distance D between the window's elements, one number or one per axis.
         ceil_mode: a last window that hangs over the end is kept.
 
-    Returns:
-        ``(N, H', W', C)``.
+    Input shape:
+        x: ``(N, H, W, C)``, float32 or float64.
+
+    Output shape:
+        ``(N, H', W', C)`` of the dtype of x,
+        ``H' = floor((H + 2P - D·(K - 1) - 1) / S) + 1``, rounded up with ``ceil_mode``.
 
     Raises:
         ShapeError: another rank, or a window larger than the padded input.
@@ -114,15 +123,19 @@ def max_pool3d(
     over every number.
 
     Args:
-        x: ``(N, D, H, W, C)``.
-        kernel_size: size of the window, one number or one per axis.
-        stride: step; None for the kernel size.
-        padding: room around, as in `conv3d`; at most half the kernel.
-        dilation: distance between the window's elements, one number or one per axis.
+        x: the input.
+        kernel_size: size K of the window, one number or one per axis.
+        stride: step S; None for the kernel size.
+        padding: room P around, as in `conv3d`; at most half the kernel.
+        dilation: distance D between the window's elements, one number or one per axis.
         ceil_mode: a last window that hangs over the end is kept.
 
-    Returns:
-        ``(N, D', H', W', C)``.
+    Input shape:
+        x: ``(N, D, H, W, C)``, float32 or float64.
+
+    Output shape:
+        ``(N, D', H', W', C)`` of the dtype of x,
+        ``H' = floor((H + 2P - D·(K - 1) - 1) / S) + 1``, rounded up with ``ceil_mode``.
 
     Raises:
         ShapeError: another rank, or a window larger than the padded input.
@@ -150,16 +163,20 @@ def avg_pool1d(
     """The average of each window of arrays, along one axis.
 
     Args:
-        x: ``(N, L, C)``.
-        kernel_size: size of the window.
-        stride: step; None for the kernel size.
-        padding: zeros around, as in `conv1d`; at most half the kernel.
+        x: the input.
+        kernel_size: size K of the window.
+        stride: step S; None for the kernel size.
+        padding: zeros P around, as in `conv1d`; at most half the kernel.
         ceil_mode: a last window that hangs over the end is kept; what hangs over is not counted.
         count_include_pad: divide by the window's positions in the padded input (True) or in the
             input alone (False).
 
-    Returns:
-        ``(N, L', C)``.
+    Input shape:
+        x: ``(N, L, C)``, float32 or float64.
+
+    Output shape:
+        ``(N, L', C)`` of the dtype of x,
+        ``L' = floor((L + 2P - K) / S) + 1``, rounded up with ``ceil_mode``.
 
     Raises:
         ShapeError: another rank, or a window larger than the padded input.
@@ -187,16 +204,20 @@ def avg_pool2d(
     """The average of each window of arrays, along height and width.
 
     Args:
-        x: ``(N, H, W, C)``.
-        kernel_size: size of the window, one number or one per axis.
-        stride: step; None for the kernel size.
-        padding: zeros around, as in `conv2d`; at most half the kernel.
+        x: the input.
+        kernel_size: size K of the window, one number or one per axis.
+        stride: step S; None for the kernel size.
+        padding: zeros P around, as in `conv2d`; at most half the kernel.
         ceil_mode: a last window that hangs over the end is kept; what hangs over is not counted.
         count_include_pad: divide by the window's positions in the padded input (True) or in the
             input alone (False).
 
-    Returns:
-        ``(N, H', W', C)``.
+    Input shape:
+        x: ``(N, H, W, C)``, float32 or float64.
+
+    Output shape:
+        ``(N, H', W', C)`` of the dtype of x,
+        ``H' = floor((H + 2P - K) / S) + 1``, rounded up with ``ceil_mode``.
 
     Raises:
         ShapeError: another rank, or a window larger than the padded input.
@@ -225,16 +246,20 @@ def avg_pool3d(
     """The average of each window of arrays, along three axes.
 
     Args:
-        x: ``(N, D, H, W, C)``.
-        kernel_size: size of the window, one number or one per axis.
-        stride: step; None for the kernel size.
-        padding: zeros around, as in `conv3d`; at most half the kernel.
+        x: the input.
+        kernel_size: size K of the window, one number or one per axis.
+        stride: step S; None for the kernel size.
+        padding: zeros P around, as in `conv3d`; at most half the kernel.
         ceil_mode: a last window that hangs over the end is kept; what hangs over is not counted.
         count_include_pad: divide by the window's positions in the padded input (True) or in the
             input alone (False).
 
-    Returns:
-        ``(N, D', H', W', C)``.
+    Input shape:
+        x: ``(N, D, H, W, C)``, float32 or float64.
+
+    Output shape:
+        ``(N, D', H', W', C)`` of the dtype of x,
+        ``H' = floor((H + 2P - K) / S) + 1``, rounded up with ``ceil_mode``.
 
     Raises:
         ShapeError: another rank, or a window larger than the padded input.
@@ -255,10 +280,13 @@ def global_avg_pool(x: ArrayLike) -> Array:
     """Each channel's average over all positions of an image.
 
     Args:
-        x: ``(N, spatial..., C)``.
+        x: the input.
 
-    Returns:
-        ``(N, C)``.
+    Input shape:
+        x: ``(N, spatial..., C)``, float32 or float64.
+
+    Output shape:
+        ``(N, C)`` of the dtype of x.
 
     Raises:
         ShapeError: an array without images and channels.
@@ -277,10 +305,13 @@ def global_max_pool(x: ArrayLike) -> Array:
     """Each channel's largest value over all positions of an image.
 
     Args:
-        x: ``(N, spatial..., C)``.
+        x: the input.
 
-    Returns:
-        ``(N, C)``.
+    Input shape:
+        x: ``(N, spatial..., C)``, float32 or float64.
+
+    Output shape:
+        ``(N, C)`` of the dtype of x.
 
     Raises:
         ShapeError: an array without images and channels.

@@ -6,11 +6,12 @@ from numpy.typing import ArrayLike
 
 from isoconv.graph.operation import Array
 from isoconv.nn import functional
-from isoconv.nn.computed import on_arrays
+from isoconv.nn.arrays import on_arrays
 from isoconv.nn.convolution import Algorithm
 from isoconv.nn.settings import PaddingSetting, PerAxis
 
 __all__ = ["batch_norm", "conv1d", "conv2d", "conv3d", "linear"]
+__public__ = {"isoconv": ["*"]}
 
 
 def conv1d(
@@ -26,17 +27,23 @@ def conv1d(
     """Convolution of arrays along one axis; see `conv2d` for the formula.
 
     Args:
-        x: ``(N, L, C)``.
-        weight: ``(k, C / groups, O)``.
-        bias: ``(O,)`` or None.
-        stride: step.
-        padding: zeros on both sides, a pair in a tuple, ``"same"`` or ``"valid"``.
-        dilation: distance between kernel elements.
+        x: the input.
+        weight: the kernel.
+        bias: a number for each output channel, or None.
+        stride: step S.
+        padding: zeros P on both sides, a pair in a tuple, ``"same"`` or ``"valid"``.
+        dilation: distance D between kernel elements.
         groups: channels are cut into this many groups that do not see each other.
         flip: True for true convolution.
 
-    Returns:
-        ``(N, L', O)``.
+    Input shape:
+        x: ``(N, L, C)``, float32 or float64.
+        weight: ``(k, C / groups, O)``, the same dtype.
+        bias: ``(O,)``, the same dtype.
+
+    Output shape:
+        ``(N, L', O)`` of the dtype of x,
+        ``L' = floor((L + 2P - D·(k - 1) - 1) / S) + 1``.
 
     Raises:
         ShapeError: shapes, kernel or groups that do not fit.
@@ -75,20 +82,26 @@ def conv2d(
     chain of fused multiply-adds over kernel position, then channel; the bias is added after it.
 
     Args:
-        x: ``(N, H, W, C)``.
-        weight: ``(kh, kw, C / groups, O)``.
-        bias: ``(O,)`` or None.
-        stride: step, one number or one per axis.
-        padding: zeros around: one number, one per axis, a pair (before, after) per axis,
+        x: the input.
+        weight: the kernel.
+        bias: a number for each output channel, or None.
+        stride: step S, one number or one per axis.
+        padding: zeros P around: one number, one per axis, a pair (before, after) per axis,
             ``"same"`` (``ceil(size / stride)`` outputs) or ``"valid"`` (none).
-        dilation: distance between kernel elements, one number or one per axis.
+        dilation: distance D between kernel elements, one number or one per axis.
         groups: channels are cut into this many groups that do not see each other.
         flip: True for true convolution.
         algorithm: ``"direct"``, or ``"winograd"`` for a 3×3 kernel with stride 1, dilation 1 and
             one group, not flipped: faster, with other bits.
 
-    Returns:
-        ``(N, H', W', O)``.
+    Input shape:
+        x: ``(N, H, W, C)``, float32 or float64.
+        weight: ``(kh, kw, C / groups, O)``, the same dtype.
+        bias: ``(O,)``, the same dtype.
+
+    Output shape:
+        ``(N, H', W', O)`` of the dtype of x,
+        ``H' = floor((H + 2P - D·(kh - 1) - 1) / S) + 1``.
 
     Raises:
         ShapeError: shapes, kernel or groups that do not fit.
@@ -120,17 +133,23 @@ def conv3d(
     """Convolution of arrays along depth, height and width; see `conv2d` for the formula.
 
     Args:
-        x: ``(N, D, H, W, C)``.
-        weight: ``(kd, kh, kw, C / groups, O)``.
-        bias: ``(O,)`` or None.
-        stride: step, one number or one per axis.
-        padding: zeros around, as in `conv2d`.
-        dilation: distance between kernel elements, one number or one per axis.
+        x: the input.
+        weight: the kernel.
+        bias: a number for each output channel, or None.
+        stride: step S, one number or one per axis.
+        padding: zeros P around, as in `conv2d`.
+        dilation: distance D between kernel elements, one number or one per axis.
         groups: channels are cut into this many groups that do not see each other.
         flip: True for true convolution.
 
-    Returns:
-        ``(N, D', H', W', O)``.
+    Input shape:
+        x: ``(N, D, H, W, C)``, float32 or float64.
+        weight: ``(kd, kh, kw, C / groups, O)``, the same dtype.
+        bias: ``(O,)``, the same dtype.
+
+    Output shape:
+        ``(N, D', H', W', O)`` of the dtype of x,
+        ``H' = floor((H + 2P - D·(kh - 1) - 1) / S) + 1``.
 
     Raises:
         ShapeError: shapes, kernel or groups that do not fit.
@@ -152,12 +171,17 @@ def linear(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None) -> Ar
     """``y(o) = bias(o) + Σ_c x(c) · weight(c, o)`` for each row of an array.
 
     Args:
-        x: ``(N, C)``.
-        weight: ``(C, O)``.
-        bias: ``(O,)`` or None.
+        x: the input.
+        weight: a factor for each input and output.
+        bias: a number for each output channel, or None.
 
-    Returns:
-        ``(N, O)``.
+    Input shape:
+        x: ``(N, C)``, float32 or float64.
+        weight: ``(C, O)``, the same dtype.
+        bias: ``(O,)``, the same dtype.
+
+    Output shape:
+        ``(N, O)`` of the dtype of x.
 
     Raises:
         ShapeError: an input that is not flat, or channels that differ.
@@ -186,17 +210,24 @@ def batch_norm(
     """``y = (x - mean) / sqrt(variance + eps) · gamma + beta``, channel by channel.
 
     Args:
-        x: ``(N, spatial..., C)``.
-        mean: ``(C,)``.
-        variance: ``(C,)``.
-        gamma: ``(C,)``.
-        beta: ``(C,)``.
+        x: the input.
+        mean: of each channel.
+        variance: of each channel.
+        gamma: factor of each channel.
+        beta: what is added to each channel.
         eps: added to the variance.
         own_statistics: for `gradients`: mean and variance are those of ``x``, whose gradient then
             holds their share, and theirs is zero.
 
-    Returns:
-        The shape of ``x``.
+    Input shape:
+        x: ``(N, spatial..., C)``, float32 or float64.
+        mean: ``(C,)``, the same dtype.
+        variance: ``(C,)``, the same dtype.
+        gamma: ``(C,)``, the same dtype.
+        beta: ``(C,)``, the same dtype.
+
+    Output shape:
+        ``(N, spatial..., C)`` of the dtype of x.
 
     Raises:
         ShapeError: statistics or factors of other shapes.

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from isoconv.checks import shown
-from isoconv.errors import ArgumentError, ShapeError
+from isoconv.checks import entries, shown
+from isoconv.errors import ArgumentError, ShapeError, as_given
 from isoconv.nn.module import Module
 from isoconv.nn.shaping import concatenate
 from isoconv.nn.tensor import Tensor, check_tensors
 
 __all__ = ["Add", "Concatenate", "Multiply", "Residual", "Sequential"]
+__public__ = {"isoconv.nn": ["[A-Z]*"]}
 
 
 class Sequential(Module):
@@ -19,6 +20,15 @@ class Sequential(Module):
 
     Args:
         *steps: modules, or functions from a tensor to a tensor.
+
+    Input shape:
+        ``(...)``, what the first step takes.
+
+    Output shape:
+        What the last step gives.
+
+    Source:
+        No formula: the steps compute.
 
     Raises:
         ArgumentError: a step that cannot be called, or is a class.
@@ -35,9 +45,8 @@ class Sequential(Module):
     def __init__(self, *steps: Callable[[Tensor], Tensor]) -> None:
         for place, step in enumerate(steps):
             if not callable(step) or isinstance(step, type):
-                raise ArgumentError(
-                    f"Sequential takes modules or functions; step {place} is {shown(step)}"
-                )
+                text = f"Sequential takes modules or functions; step {place} is {shown(step)}"
+                raise ArgumentError(text, argument=f"steps[{place}]", value=step)
         self.steps = steps
 
     def children(self) -> Iterator[tuple[str, Module]]:
@@ -47,8 +56,12 @@ class Sequential(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The input through all steps."""
-        for step in self.steps:
+        check_tensors(type(self).__name__, x=x)
+        for name, step in entries("steps", self.steps).items():
             x = step(x)
+            if not isinstance(x, Tensor):
+                text = f"a step must give back a Tensor; {name} gave {shown(x)}"
+                raise ArgumentError(text, argument=name, value=step)
         return x
 
     def __len__(self) -> int:
@@ -68,20 +81,32 @@ class Sequential(Module):
 class Add(Module):
     """The sum of several values of one shape, added from the left.
 
+    Input shape:
+        ``(...)`` each, any shape, float32.
+
+    Output shape:
+        ``(...)``, the same.
+
+    Source:
+        He et al. 2015, "Deep residual learning for image recognition".
+
+    Raises:
+        ShapeError: when traced: shapes that differ.
+
     Example:
         >>> from isoconv import nn
-        >>> class Twice(nn.Module):
+        >>> class Joined(nn.Module):
         ...     def __init__(self):
         ...         self.join = nn.Add()
         ...     def forward(self, x):
         ...         return self.join(x, x)
-        >>> Twice().summary((8, 8, 3)).rows[0].output
+        >>> Joined().summary((8, 8, 3)).rows[0].output
         (8, 8, 3)
     """
 
     def forward(self, *parts: Tensor) -> Tensor:
         """Several tensors of one shape to their sum."""
-        _check_equal("Add", *parts)
+        _check_equal("Add", **entries("parts", parts))
         total = parts[0]
         for part in parts[1:]:
             total = total + part
@@ -91,13 +116,34 @@ class Add(Module):
 class Multiply(Module):
     """The product of several values, multiplied from the left.
 
-    Shapes are equal, or one is that of the channels alone: ``(H, W, C)`` and ``(C,)``, as in
-    squeeze-and-excitation (Hu et al. 2017).
+    Shapes are equal, or one is that of the channels alone, as in squeeze-and-excitation.
+
+    Input shape:
+        ``(..., C)`` each, float32; some may be ``(C,)``.
+
+    Output shape:
+        ``(..., C)``.
+
+    Source:
+        Hu et al. 2017, "Squeeze-and-excitation networks".
+
+    Raises:
+        ShapeError: when traced: shapes of another kind.
+
+    Example:
+        >>> from isoconv import nn
+        >>> class Joined(nn.Module):
+        ...     def __init__(self):
+        ...         self.join = nn.Multiply()
+        ...     def forward(self, x):
+        ...         return self.join(x, nn.functional.global_avg_pool(x))
+        >>> Joined().summary((8, 8, 3)).rows[0].output
+        (8, 8, 3)
     """
 
     def forward(self, *parts: Tensor) -> Tensor:
         """Several tensors to their product."""
-        check_tensors("Multiply", *parts)
+        check_tensors("Multiply", **entries("parts", parts))
         product = parts[0]
         for part in parts[1:]:
             product = product * part
@@ -105,7 +151,30 @@ class Multiply(Module):
 
 
 class Concatenate(Module):
-    """`concatenate` as a layer: values side by side on the channels."""
+    """`concatenate` as a layer: values side by side on the channels.
+
+    Input shape:
+        ``(..., C_i)`` each, float32; other axes are equal.
+
+    Output shape:
+        ``(..., Σ C_i)``.
+
+    Source:
+        Szegedy et al. 2014, "Going deeper with convolutions".
+
+    Raises:
+        ShapeError: when traced: other axes differ.
+
+    Example:
+        >>> from isoconv import nn
+        >>> class Joined(nn.Module):
+        ...     def __init__(self):
+        ...         self.join = nn.Concatenate()
+        ...     def forward(self, x):
+        ...         return self.join(x, x)
+        >>> Joined().summary((8, 8, 3)).rows[0].output
+        (8, 8, 6)
+    """
 
     def forward(self, *parts: Tensor) -> Tensor:
         """Tensors ``(spatial..., C_i)`` to ``(spatial..., Σ C_i)``."""
@@ -116,11 +185,18 @@ class Concatenate(Module):
 class Residual(Module):
     """``body(x) + shortcut(x)``; without a shortcut, ``body(x) + x``.
 
-    He et al. 2015, "Deep residual learning for image recognition".
-
     Args:
         body: what is learned beside the identity.
         shortcut: brings x to the shape of the body's result where it differs; None for identity.
+
+    Input shape:
+        ``(...)``, what the body takes, float32.
+
+    Output shape:
+        What the body gives.
+
+    Source:
+        He et al. 2015, "Deep residual learning for image recognition".
 
     Raises:
         ArgumentError: a body or a shortcut that is neither a module nor a function.
@@ -140,21 +216,22 @@ class Residual(Module):
         for name, part in (("body", self.body), ("shortcut", self.shortcut)):
             optional = name == "shortcut" and part is None
             if not optional and (not callable(part) or isinstance(part, type)):
-                raise ArgumentError(
-                    f"{name} of a Residual must be a module or a function; got {shown(part)}"
-                )
+                text = f"{name} of a Residual must be a module or a function; got {shown(part)}"
+                raise ArgumentError(text, argument=name, value=part)
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` to ``body(x) + shortcut(x)``."""
+        check_tensors("Residual", x=x)
         inner = self.body(x)
         outer = x if self.shortcut is None else self.shortcut(x)
-        _check_equal("Residual", inner, outer)
+        with as_given(body=self.body, shortcut=self.shortcut):
+            _check_equal("Residual", body=inner, shortcut=outer)
         return inner + outer
 
 
-def _check_equal(kind: str, *parts: Tensor) -> None:
-    check_tensors(kind, *parts)
-    shapes = [part.shape for part in parts]
+def _check_equal(kind: str, **parts: Tensor) -> None:
+    check_tensors(kind, **parts)
+    shapes = [part.shape for part in parts.values()]
     if any(shape != shapes[0] for shape in shapes):
         listed = " and ".join(str(shape) for shape in shapes)
         raise ShapeError(f"{kind} adds values of one shape; got {listed}")

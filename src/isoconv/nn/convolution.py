@@ -34,6 +34,7 @@ from isoconv.nn.tensor import Tensor, apply, check_tensors
 from isoconv.ops import ConvGeometry, WinogradOutput, WinogradPatches
 
 __all__ = ["Conv1d", "Conv2d", "Conv3d", "DepthwiseConv2d", "conv1d", "conv2d", "conv3d"]
+__public__ = {"isoconv.nn": ["[A-Z]*"], "isoconv.nn.functional": ["[a-z]*"]}
 
 Algorithm = Literal["direct", "winograd"]
 ALGORITHMS = get_args(Algorithm)
@@ -53,11 +54,13 @@ def _convolve(
 ) -> Tensor:
     name = f"conv{rank}d"
     check_rank(name, rank, x)
-    check_tensors(name, weight)
+    check_tensors(name, weight=weight)
     if len(weight.shape) != rank + 2:
         raise ShapeError(
             f"{name} takes a weight of shape (kernel..., C / groups, O) with {rank + 2} axes; "
-            f"got shape {weight.shape}"
+            f"got shape {weight.shape}",
+            argument="weight",
+            value=weight,
         )
     kernel, sides = weight.shape[:rank], x.shape[:rank]
     strides = per_axis("stride", stride, rank)
@@ -69,7 +72,7 @@ def _convolve(
     if check_choice("algorithm", algorithm, ALGORITHMS) == "winograd":
         y = _winograd(x, weight, geometry)
     else:
-        y = apply("conv", x, weight, attrs=geometry)
+        y = apply("conv", x=x, weight=weight, attrs=geometry)
     return with_bias(name, y, bias)
 
 
@@ -83,13 +86,11 @@ def _winograd(x: Tensor, weight: Tensor, geometry: ConvGeometry) -> Tensor:
         ("flip", geometry.flip, False),
     ):
         if found != wanted:
-            raise ArgumentError(
-                f'algorithm="winograd" takes {setting} {wanted} alone; got {setting}={found}'
-            )
+            text = f'algorithm="winograd" takes {setting} {wanted} alone; got {setting}={found}'
+            raise ArgumentError(text, argument=setting, value=found)
     if weight.shape[2] != x.shape[-1]:
-        raise ShapeError(
-            f"the weight must have the input's channels: {weight.shape[2]} != {x.shape[-1]}"
-        )
+        text = f"the weight must have the input's channels: {weight.shape[2]} != {x.shape[-1]}"
+        raise ShapeError(text, argument="weight", value=weight)
     height, width = geometry.output_sides(x.shape[:-1])
     (rows, columns), (tall, wide) = geometry.padding, x.shape[:-1]
     add = x.trace.add
@@ -114,9 +115,9 @@ def conv1d(
         x: ``(L, C)``.
         weight: ``(k, C / groups, O)``.
         bias: ``(O,)`` or None.
-        stride: step.
-        padding: zeros on both sides, a pair in a tuple, ``"same"`` or ``"valid"``.
-        dilation: distance between kernel elements.
+        stride: step S.
+        padding: zeros P on both sides, a pair in a tuple, ``"same"`` or ``"valid"``.
+        dilation: distance D between kernel elements.
         groups: channels are cut into this many groups that do not see each other.
         flip: True for true convolution.
 
@@ -170,10 +171,10 @@ def conv2d(
         x: ``(H, W, C)``.
         weight: ``(kh, kw, C / groups, O)``.
         bias: ``(O,)`` or None.
-        stride: step, one number or one per axis.
-        padding: zeros around: one number, one per axis, a pair (before, after) per axis,
+        stride: step S, one number or one per axis.
+        padding: zeros P around: one number, one per axis, a pair (before, after) per axis,
             ``"same"`` (``ceil(size / stride)`` outputs) or ``"valid"`` (none).
-        dilation: distance between kernel elements, one number or one per axis.
+        dilation: distance D between kernel elements, one number or one per axis.
         groups: channels are cut into this many groups that do not see each other; output channel
             o belongs to group ``o // (O / groups)``.
         flip: True for true convolution.
@@ -212,9 +213,9 @@ def conv3d(
         x: ``(D, H, W, C)``.
         weight: ``(kd, kh, kw, C / groups, O)``.
         bias: ``(O,)`` or None.
-        stride: step.
-        padding: zeros around.
-        dilation: distance between kernel elements.
+        stride: step S.
+        padding: zeros P around.
+        dilation: distance D between kernel elements.
         groups: channels are cut into this many groups that do not see each other.
         flip: True for true convolution.
 
@@ -259,7 +260,9 @@ class _Conv(Module):
         if channels % groups or filters % groups:
             raise ShapeError(
                 f"groups must divide the input channels and the filters: groups={groups}, "
-                f"input channels {channels}, filters {filters}"
+                f"input channels {channels}, filters {filters}",
+                argument="groups",
+                value=self.groups,
             )
         shape = (*kernel, channels // groups, filters)
         weight = x.trace.parameter(self, "weight", shape)
@@ -278,9 +281,16 @@ class _Conv(Module):
 
 
 class Conv1d(_Conv):
-    """Learned convolution along one axis: `conv1d` with its weight and bias.
+    """Learned convolution along one axis: `conv1d` with its weight and bias; see `Conv2d`.
 
-    Input ``(L, C)``, output ``(L', filters)``; see `Conv2d`.
+    Input shape:
+        ``(L, C)``, float32.
+
+    Output shape:
+        ``(L', filters)``, ``L' = floor((L + 2P - D·(K - 1) - 1) / S) + 1``.
+
+    Source:
+        Waibel et al. 1989, "Phoneme recognition using time-delay neural networks".
 
     Example:
         >>> from isoconv import nn
@@ -297,23 +307,29 @@ class Conv2d(_Conv):
 
     ``Y(i, j, o) = bias(o) + Σ_m Σ_n Σ_c X(i·S - P + m·D, j·S - P + n·D, c) · weight(m, n, c, o)``
     is cross-correlation; with ``flip=True`` the kernel is turned around as in the notes' formula
-    ``Y(i, j) = Σ_m Σ_n X(i - m, j - n) · K(m, n)``. LeCun et al. 1998, "Gradient-based learning
-    applied to document recognition".
-
-    Input ``(H, W, C)``, output ``(H', W', filters)``, ``H' = floor((H + 2P - K) / S) + 1``.
+    ``Y(i, j) = Σ_m Σ_n X(i - m, j - n) · K(m, n)``.
 
     Args:
         filters: number of output channels.
-        kernel_size: one number or one per axis.
-        stride: step, one number or one per axis.
-        padding: zeros around: one number, one per axis, a pair (before, after) per axis,
+        kernel_size: K, one number or one per axis.
+        stride: step S, one number or one per axis.
+        padding: zeros P around: one number, one per axis, a pair (before, after) per axis,
             ``"same"`` or ``"valid"``.
-        dilation: distance between kernel elements.
+        dilation: distance D between kernel elements.
         groups: channels are cut into this many groups that do not see each other.
         bias: whether a learned number is added to each channel.
         flip: True for true convolution.
         algorithm: ``"direct"``, or ``"winograd"`` for a 3×3 kernel with stride 1, dilation 1 and
             one group, not flipped: less work, with other bits; see `conv2d`.
+
+    Input shape:
+        ``(H, W, C)``, float32.
+
+    Output shape:
+        ``(H', W', filters)``, ``H' = floor((H + 2P - D·(K - 1) - 1) / S) + 1``.
+
+    Source:
+        LeCun et al. 1998, "Gradient-based learning applied to document recognition".
 
     Raises:
         ShapeError: when traced: the input's rank, the kernel or the groups do not fit.
@@ -340,7 +356,16 @@ class Conv2d(_Conv):
 class Conv3d(_Conv):
     """Learned convolution along depth, height and width: `conv3d` with its weight and bias.
 
-    Input ``(D, H, W, C)``, output ``(D', H', W', filters)``; see `Conv2d`.
+    See `Conv2d`.
+
+    Input shape:
+        ``(D, H, W, C)``, float32.
+
+    Output shape:
+        ``(D', H', W', filters)``, each size as in `Conv2d`.
+
+    Source:
+        Ji et al. 2013, "3D convolutional neural networks for human action recognition".
 
     Example:
         >>> from isoconv import nn
@@ -356,18 +381,25 @@ class DepthwiseConv2d(Module):
     """A convolution in which every channel is filtered for itself.
 
     ``groups`` is the number of input channels; channel c gives output channels
-    ``c·multiplier … (c+1)·multiplier - 1``. Howard et al. 2017, "MobileNets".
-
-    Input ``(H, W, C)``, output ``(H', W', C · multiplier)``; weight ``(kh, kw, 1, C·multiplier)``.
+    ``c·multiplier … (c+1)·multiplier - 1``.
 
     Args:
         kernel_size: one number or one per axis.
-        stride: step.
+        stride: step S.
         padding: as in `Conv2d`.
-        dilation: distance between kernel elements.
+        dilation: distance D between kernel elements.
         multiplier: output channels per input channel.
         bias: whether a learned number is added to each channel.
         flip: True for true convolution.
+
+    Input shape:
+        ``(H, W, C)``, float32.
+
+    Output shape:
+        ``(H', W', C · multiplier)``, sizes as in `Conv2d`.
+
+    Source:
+        Howard et al. 2017, "MobileNets: efficient convolutional neural networks".
 
     Raises:
         ShapeError: when traced: the input's rank or the kernel does not fit.

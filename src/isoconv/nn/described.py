@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from isoconv.checks import check_array, check_choice, check_kind, check_text, shown
-from isoconv.errors import ArgumentError
+from isoconv.checks import check_array, check_choice, check_kind, check_text, refusal
 from isoconv.graph.operation import Array
 from isoconv.nn.record import FINISHES, Facts, TrainedOn
 from isoconv.nn.snapshot import changed_together, note_change
@@ -40,9 +39,7 @@ class Described:
     def normalisation(self, value: tuple[Array, Array] | None) -> None:
         if value is not None:
             if not isinstance(value, (tuple, list)) or len(value) != 2:
-                raise ArgumentError(
-                    f"normalisation must be a pair (scale, offset) or None; got {shown(value)}"
-                )
+                raise refusal("normalisation", "be a pair (scale, offset) or None", value)
             scale, offset = (
                 fixed_copy(check_array(name, array).astype(np.float32))
                 for name, array in zip(("scale", "offset"), value, strict=True)
@@ -70,7 +67,7 @@ class Described:
     @class_names.setter
     def class_names(self, value: Sequence[str]) -> None:
         if not isinstance(value, (tuple, list)):
-            raise ArgumentError(f"class_names must be a list of names; got {shown(value)}")
+            raise refusal("class_names", "be a list of names", value)
         self.__dict__["_class_names"] = tuple(check_text("class_names", name) for name in value)
         note_change()
 
@@ -83,7 +80,7 @@ class Described:
     @trained_on.setter
     def trained_on(self, value: TrainedOn | None) -> None:
         if value is not None and not isinstance(value, TrainedOn):
-            raise ArgumentError(f"trained_on must be a TrainedOn or None; got {value!r}")
+            raise refusal("trained_on", "be a TrainedOn or None", value)
         self.__dict__["_trained_on"] = value
         note_change()
 

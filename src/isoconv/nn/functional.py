@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# begin of names that `python -m scripts.public_names` writes
 from isoconv.nn.activations import (
     gelu,
     leaky_relu,
@@ -14,6 +15,7 @@ from isoconv.nn.activations import (
     tanh,
 )
 from isoconv.nn.convolution import conv1d, conv2d, conv3d
+from isoconv.nn.global_pooling import global_avg_pool, global_max_pool
 from isoconv.nn.linear import linear
 from isoconv.nn.losses import bce_with_logits, cross_entropy, mse
 from isoconv.nn.normalization import batch_norm, moments
@@ -21,8 +23,6 @@ from isoconv.nn.pooling import (
     avg_pool1d,
     avg_pool2d,
     avg_pool3d,
-    global_avg_pool,
-    global_max_pool,
     max_pool1d,
     max_pool2d,
     max_pool3d,
@@ -31,35 +31,12 @@ from isoconv.nn.regularization import dropout
 from isoconv.nn.shaping import concatenate, flatten, slice_channels, zero_pad
 
 __all__ = [
-    "avg_pool1d",
-    "avg_pool2d",
-    "avg_pool3d",
-    "batch_norm",
-    "bce_with_logits",
-    "concatenate",
-    "conv1d",
-    "conv2d",
-    "conv3d",
-    "cross_entropy",
-    "dropout",
-    "flatten",
-    "gelu",
-    "global_avg_pool",
-    "global_max_pool",
-    "leaky_relu",
-    "linear",
-    "log_softmax",
-    "max_pool1d",
-    "max_pool2d",
-    "max_pool3d",
-    "moments",
-    "mse",
-    "power",
-    "relu",
-    "sigmoid",
-    "silu",
-    "slice_channels",
-    "softmax",
-    "tanh",
-    "zero_pad",
-]
+    "avg_pool1d", "avg_pool2d", "avg_pool3d", "batch_norm", "bce_with_logits", "concatenate",
+    "conv1d", "conv2d", "conv3d", "cross_entropy", "dropout", "flatten", "gelu", "global_avg_pool",
+    "global_max_pool", "leaky_relu", "linear", "log_softmax", "max_pool1d", "max_pool2d",
+    "max_pool3d", "moments", "mse", "power", "relu", "sigmoid", "silu", "slice_channels", "softmax",
+    "tanh", "zero_pad",
+]  # fmt: skip
+# end of names
+
+__public__ = {"isoconv.nn": ["functional"]}

@@ -21,11 +21,12 @@ from isoconv.checks import (
     check_number,
     check_paths,
     check_text,
+    refusal,
 )
 from isoconv.data.pictures import PictureFiles, check_no_paths
 from isoconv.data.reading import Reading
 from isoconv.data.scaling import scaled
-from isoconv.errors import ArgumentError, DataError, DataWarning, DTypeError, ShapeError
+from isoconv.errors import ArgumentError, DataError, DataWarning, DTypeError, ShapeError, as_given
 from isoconv.graph.ir import DType, Graph
 from isoconv.graph.operation import Array
 from isoconv.nn.ready import (
@@ -90,7 +91,7 @@ def inference_graph(
             activation does not allow.
     """
     if finish not in FINISHES:
-        raise ArgumentError(f"finish must be one of {', '.join(FINISHES)}; got {finish!r}")
+        raise refusal("finish", f"be one of {', '.join(FINISHES)}", finish)
     trace = Trace(model, training=False)
     result = model(normalised(trace, model, input_shape, dtype))
     own = trace.builder[result.index].op
@@ -98,7 +99,9 @@ def inference_graph(
         if asked and finish not in (own, "none"):
             raise ArgumentError(
                 f"the model ends in {own} itself, which {finish} cannot follow: take "
-                f"finish={own!r} or finish='none'"
+                f"finish={own!r} or finish='none'",
+                argument="finish",
+                value=finish,
             )
     elif finish != "none":
         result = trace.add(finish, result)
@@ -110,6 +113,11 @@ def weights_for(model: Module) -> dict[str, Array]:
     with whole:
         arrays = {name: np.asarray(a, np.float32) for name, a in model.weights.items()}
         return {**arrays, **constants_of(model)}
+
+
+def _not_built(model: Module) -> ArgumentError:
+    text = "only a built or trained model predicts: call model.build(input_shape)"
+    return ArgumentError(text, argument="model", value=model)
 
 
 def checked_images(model: Module, images: Array, scale: float | None = None) -> Array:
@@ -130,14 +138,15 @@ def checked_images(model: Module, images: Array, scale: float | None = None) -> 
     """
     shape = model.input_shape
     if shape is None:
-        raise ArgumentError("only a built or trained model predicts: call model.build(input_shape)")
+        raise _not_built(model)
     if type(images) is not np.ndarray:
         check_no_paths(images)
-        images = check_array("images", images)
+        with as_given(images=images):
+            return checked_images(model, check_array("images", images), scale)
     if images.shape[1:] != shape and images.shape[1:] == shape[:-1] and shape[-1] == 1:
         images = images[..., None]
     if images.shape[1:] != shape:
-        raise ShapeError(_other_shape(images.shape, shape))
+        raise ShapeError(_other_shape(images.shape, shape), argument="images", value=images)
     if scale is not None:
         images = _scaled(images, scale)
     trained = model.trained_on
@@ -151,7 +160,9 @@ def checked_images(model: Module, images: Array, scale: float | None = None) -> 
     if images.dtype.kind != "f":
         raise DTypeError(
             f"images must be uint8 or floating point; got {images.dtype} (whole numbers from 0 to "
-            f"255 {either('become images by .astype(numpy.uint8)', 'are to be stored as uint8')})"
+            f"255 {either('become images by .astype(numpy.uint8)', 'are to be stored as uint8')})",
+            argument="images",
+            value=images,
         )
     if images.dtype != np.float32 or not images.flags.c_contiguous:
         images = _float32(images)
@@ -162,7 +173,8 @@ def checked_images(model: Module, images: Array, scale: float | None = None) -> 
         if not (isfinite(low) and isfinite(high)):
             finite = np.isfinite(images).reshape(len(images), -1).all(axis=1)
             first = int(np.argmin(finite))
-            raise DataError(f"images must be finite; image {first} holds NaN or infinity")
+            text = f"images must be finite; image {first} holds NaN or infinity"
+            raise DataError(text, argument="images", value=images, row=first)
         if trained is not None and scale != 1:
             if trained.dtype != "float32" and scale is None:
                 raise _other_dtype(images, trained)
@@ -208,7 +220,9 @@ def _other_dtype(images: Array, trained: TrainedOn) -> DTypeError:
         values = str(images.dtype)
     return DTypeError(
         f"images must be {trained.dtype}, as those that the model was trained on; got {values}: "
-        f"{hint}"
+        f"{hint}",
+        argument="images",
+        value=images,
     )
 
 
@@ -400,7 +414,7 @@ def reading_of(model: Module) -> Reading:
     """
     shape, trained = model.input_shape, model.trained_on
     if shape is None:
-        raise ArgumentError("only a built or trained model predicts: call model.build(input_shape)")
+        raise _not_built(model)
     # No picture file was reduced, or shown on white, for a model that was not trained on any.
     known = Reading(reduced=False, opacity="dropped")
     if trained is not None and trained.reading is not None:
@@ -432,7 +446,9 @@ def files_as_trained(
     if reading.channels is None or reading.size is None:
         raise ShapeError(
             f"picture files have shape (H, W, 1) or (H, W, 3); the model takes {shape}"
-            + either(" (use model.predict)", "")
+            + either(" (use model.predict)", ""),
+            argument="paths",
+            value=paths,
         )
     if scale is not None:
         scale = check_number("scale", scale, above=0)
@@ -441,6 +457,8 @@ def files_as_trained(
         raise ArgumentError(
             "the model was trained on floats from "
             f"{trained.low:g} to {trained.high:g} that came from no picture file: say what "
-            f"brightness, 0 to 255, is to be multiplied with, such as {setting('scale', '1/255')}"
+            f"brightness, 0 to 255, is to be multiplied with, such as {setting('scale', '1/255')}",
+            argument="scale",
+            value=scale,
         )
     return PictureFiles(files, reading, scale=scale, skip_bad=skip_bad)

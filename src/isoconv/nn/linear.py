@@ -11,6 +11,7 @@ from isoconv.nn.tensor import Tensor, apply
 from isoconv.ops import ConvGeometry
 
 __all__ = ["Linear", "linear"]
+__public__ = {"isoconv.nn": ["[A-Z]*"], "isoconv.nn.functional": ["[a-z]*"]}
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -34,18 +35,27 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         (5,)
     """
     check_rank("linear", 0, x)
-    return with_bias("linear", apply("conv", x, weight, attrs=ConvGeometry.linear()), bias)
+    return with_bias("linear", apply("conv", x=x, weight=weight, attrs=ConvGeometry.linear()), bias)
 
 
 @dataclass(eq=False, repr=False)
 class Linear(Module):
     """Every input meets every output: `linear` with its weight and bias.
 
-    Input ``(C,)``, output ``(features,)``, weight ``(C, features)``.
+    ``y(o) = bias(o) + Σ_c x(c) · weight(c, o)``.
 
     Args:
         features: number of outputs.
         bias: whether a learned number is added to each output.
+
+    Input shape:
+        ``(C,)``, float32.
+
+    Output shape:
+        ``(features,)``.
+
+    Source:
+        Rumelhart et al. 1986, "Learning representations by back-propagating errors".
 
     Raises:
         ShapeError: when traced: the input is not flat.

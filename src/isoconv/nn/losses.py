@@ -10,6 +10,7 @@ from isoconv.nn.tensor import Tensor, apply, check_tensors
 from isoconv.ops import CountAttrs, CrossEntropy, Sum
 
 __all__ = ["bce_with_logits", "cross_entropy", "mse"]
+__public__ = {"isoconv.nn.functional": ["*"]}
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
@@ -39,7 +40,7 @@ def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Ten
         ()
     """
     share = check_number("smoothing", smoothing, least=0, below=1)
-    return apply("cross_entropy", logits, labels, attrs=CrossEntropy(float(share)))
+    return apply("cross_entropy", logits=logits, labels=labels, attrs=CrossEntropy(float(share)))
 
 
 def mse(prediction: Tensor, target: Tensor) -> Tensor:
@@ -61,7 +62,7 @@ def mse(prediction: Tensor, target: Tensor) -> Tensor:
         >>> mse(x, x.trace.input("dataset", "target", (10,))).shape
         ()
     """
-    _check_shapes("mse", prediction, target)
+    _check_shapes("mse", prediction=prediction, target=target)
     return _mean(prediction.trace.add("square", prediction - target))
 
 
@@ -87,16 +88,16 @@ def bce_with_logits(logits: Tensor, target: Tensor) -> Tensor:
         >>> bce_with_logits(x, x.trace.input("dataset", "target", (3,))).shape
         ()
     """
-    _check_shapes("bce_with_logits", logits, target)
+    _check_shapes("bce_with_logits", logits=logits, target=target)
     return _mean(logits.trace.add("bce_with_logits", logits, target))
 
 
-def _check_shapes(name: str, first: Tensor, second: Tensor) -> None:
-    check_tensors(name, first, second)
+def _check_shapes(loss: str, **values: Tensor) -> None:
+    check_tensors(loss, **values)
+    first, second = values.values()
     if first.shape != second.shape:
-        raise ShapeError(
-            f"{name} compares values of one shape; got {first.shape} and {second.shape}"
-        )
+        text = f"{loss} compares values of one shape; got {first.shape} and {second.shape}"
+        raise ShapeError(text, argument="target", value=second)
 
 
 def _mean(x: Tensor) -> Tensor:

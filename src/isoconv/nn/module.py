@@ -26,6 +26,7 @@ from isoconv.nn.trace import trace_model
 from isoconv.run.fixed import fixed_copy
 
 __all__ = ["Module"]
+__public__ = {"isoconv.nn": ["Module"]}
 
 
 class Module(Described, Carded, card=module_card):
@@ -84,7 +85,9 @@ class Module(Described, Carded, card=module_card):
         kinds = ", ".join(type(value).__name__ for value in inputs) or "nothing"
         raise ArgumentError(
             f"{type(self).__name__} takes tensors of a trace; got {kinds} "
-            "(arrays go through model.predict)"
+            "(arrays go through model.predict)",
+            argument="inputs[0]" if inputs else "inputs",
+            value=inputs[0] if inputs else (),
         )
 
     # Modules inside
@@ -159,7 +162,9 @@ class Module(Described, Carded, card=module_card):
         if seed is not None and kept and len(kept) == len(traced.shapes):
             raise ArgumentError(
                 f"a seed draws weights, and all layers have theirs; got seed={seed}: say "
-                "fresh=True to draw all anew, or leave the seed out"
+                "fresh=True to draw all anew, or leave the seed out",
+                argument="seed",
+                value=seed,
             )
         values = dict(kept)
         for stream, spec in enumerate(traced.parameters.values()):
@@ -317,7 +322,8 @@ class Module(Described, Carded, card=module_card):
         """
         shape = self.input_shape if input_shape is None else input_shape
         if shape is None:
-            raise ArgumentError("summary needs an input shape: model.summary((28, 28, 1))")
+            text = "summary needs an input shape: model.summary((28, 28, 1))"
+            raise ArgumentError(text, argument="input_shape")
         return summarize(self, shape)
 
     def predict(

@@ -13,6 +13,7 @@ from isoconv.ops import BatchNorm as BatchNormAttrs
 from isoconv.ops import CountAttrs, Epsilon, Sum
 
 __all__ = ["BatchNorm", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "batch_norm", "moments"]
+__public__ = {"isoconv.nn": ["[A-Z]*"], "isoconv.nn.functional": ["[a-z]*"]}
 
 
 def moments(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -32,7 +33,7 @@ def moments(x: Tensor) -> tuple[Tensor, Tensor]:
         >>> mean.shape, mean.batched
         ((3,), False)
     """
-    check_tensors("moments", x)
+    check_tensors("moments", x=x)
     _check_channels(x)
     count = CountAttrs(prod(x.shape[:-1]), False)
     over_shard = Sum(1, False)
@@ -79,17 +80,18 @@ def batch_norm(
         >>> batch_norm(x, *moments(x), gamma, beta, own_statistics=True).shape
         (8, 8, 3)
     """
-    check_tensors("batch_norm", x, mean, variance, gamma, beta)
+    check_tensors("batch_norm", x=x, mean=mean, variance=variance, gamma=gamma, beta=beta)
     _check_channels(x)
     epsilon = Epsilon(float(check_number("eps", eps, least=0)))
     attrs = BatchNormAttrs(check_flag("own_statistics", own_statistics), prod(x.shape[:-1]))
-    inverse = apply("inverse_std", variance, attrs=epsilon)
-    return apply("batch_norm", x, mean, inverse, gamma, beta, attrs=attrs)
+    inverse = apply("inverse_std", variance=variance, attrs=epsilon)
+    return x.trace.add("batch_norm", x, mean, inverse, gamma, beta, attrs=attrs)
 
 
 def _check_channels(x: Tensor) -> None:
     if not x.shape:
-        raise ShapeError(f"batch normalisation needs an axis of channels; got shape {x.shape}")
+        text = f"batch normalisation needs an axis of channels; got shape {x.shape}"
+        raise ShapeError(text, argument="x", value=x)
 
 
 @dataclass(eq=False, repr=False)
@@ -100,13 +102,20 @@ class BatchNorm(Module):
     of the shard's images and positions; ``running_mean`` and ``running_var`` follow them with
     ``new = (1 - momentum) · old + momentum · s``, where ``s`` is the average of the shards'
     statistics, weighted by their images. (The variance is the plain one, divided by m.) In
-    inference the running ones are used. Ioffe and Szegedy 2015, "Batch normalization".
-
-    Input and output ``(C,)``, ``(L, C)``, ``(H, W, C)`` or ``(D, H, W, C)``.
+    inference the running ones are used.
 
     Args:
         eps: added to the variance.
         momentum: share of the newest statistics in the running ones.
+
+    Input shape:
+        ``(..., C)``, float32.
+
+    Output shape:
+        ``(..., C)``, the same.
+
+    Source:
+        Ioffe and Szegedy 2015, "Batch normalization: accelerating deep network training".
 
     Raises:
         ShapeError: when traced: an input without channels.
@@ -123,7 +132,7 @@ class BatchNorm(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(spatial..., C)`` to the same shape."""
-        check_tensors(type(self).__name__, x)
+        check_tensors(type(self).__name__, x=x)
         _check_channels(x)
         momentum = check_number("momentum", self.momentum, least=0, most=1)
         trace, channels = x.trace, x.shape[-1:]

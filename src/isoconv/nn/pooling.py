@@ -3,37 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
 from typing import ClassVar
 
 from isoconv.checks import check_flag
+from isoconv.errors import as_given
 from isoconv.nn.module import Module
 from isoconv.nn.settings import PaddingSetting, PerAxis, check_rank, padding_pairs, per_axis
-from isoconv.nn.tensor import Tensor, apply, check_tensors
-from isoconv.ops import AvgPool, CountAttrs, Shape, Sum, WindowGeometry
+from isoconv.nn.tensor import Tensor, apply
+from isoconv.ops import AvgPool, WindowGeometry
 
 __all__ = [
     "AvgPool1d",
     "AvgPool2d",
     "AvgPool3d",
-    "GlobalAvgPool1d",
-    "GlobalAvgPool2d",
-    "GlobalAvgPool3d",
-    "GlobalMaxPool1d",
-    "GlobalMaxPool2d",
-    "GlobalMaxPool3d",
     "MaxPool1d",
     "MaxPool2d",
     "MaxPool3d",
     "avg_pool1d",
     "avg_pool2d",
     "avg_pool3d",
-    "global_avg_pool",
-    "global_max_pool",
     "max_pool1d",
     "max_pool2d",
     "max_pool3d",
 ]
+__public__ = {"isoconv.nn": ["[A-Z]*"], "isoconv.nn.functional": ["[a-z]*"]}
 
 
 def _window(
@@ -51,7 +44,8 @@ def _window(
     strides = kernel if stride is None else per_axis("stride", stride, rank)
     dilations = per_axis("dilation", dilation, rank)
     pairs = padding_pairs(padding, x.shape[:rank], kernel, strides, dilations)
-    return WindowGeometry(kernel, strides, pairs, dilations, check_flag("ceil_mode", ceil_mode))
+    with as_given(padding=padding):
+        return WindowGeometry(kernel, strides, pairs, dilations, check_flag("ceil_mode", ceil_mode))
 
 
 def _max_pool(
@@ -65,7 +59,7 @@ def _max_pool(
 ) -> Tensor:
     name = f"max_pool{rank}d"
     window = _window(name, rank, x, kernel_size, stride, padding, dilation, ceil_mode)
-    return apply("max_pool", x, attrs=window)
+    return apply("max_pool", x=x, attrs=window)
 
 
 def max_pool1d(
@@ -101,10 +95,10 @@ def max_pool2d(
 
     Args:
         x: ``(H, W, C)``.
-        kernel_size: size of the window, one number or one per axis.
-        stride: step; None for the kernel size.
-        padding: room around, as in `conv2d`; at most half the kernel.
-        dilation: distance between the window's elements.
+        kernel_size: size K of the window, one number or one per axis.
+        stride: step S; None for the kernel size.
+        padding: room P around, as in `conv2d`; at most half the kernel.
+        dilation: distance D between the window's elements.
         ceil_mode: a last window that hangs over the end is kept.
 
     Returns:
@@ -152,7 +146,7 @@ def _avg_pool(
     name = f"avg_pool{rank}d"
     window = _window(name, rank, x, kernel_size, stride, padding, 1, ceil_mode)
     return apply(
-        "avg_pool", x, attrs=AvgPool(window, check_flag("count_include_pad", count_include_pad))
+        "avg_pool", x=x, attrs=AvgPool(window, check_flag("count_include_pad", count_include_pad))
     )
 
 
@@ -186,9 +180,9 @@ def avg_pool2d(
 
     Args:
         x: ``(H, W, C)``.
-        kernel_size: size of the window, one number or one per axis.
-        stride: step; None for the kernel size.
-        padding: zeros around, as in `conv2d`; at most half the kernel.
+        kernel_size: size K of the window, one number or one per axis.
+        stride: step S; None for the kernel size.
+        padding: zeros P around, as in `conv2d`; at most half the kernel.
         ceil_mode: a last window that hangs over the end is kept; what hangs over is not counted.
         count_include_pad: divide by the window's positions in the padded input (True) or in the
             input alone (False).
@@ -226,49 +220,6 @@ def avg_pool3d(
     return _avg_pool(3, x, kernel_size, stride, padding, ceil_mode, count_include_pad)
 
 
-def global_avg_pool(x: Tensor) -> Tensor:
-    """Each channel's average over all positions: ``y(c) = 1/(H·W) Σ_i Σ_j X(i, j, c)``.
-
-    Lin et al. 2013, "Network in network".
-
-    Args:
-        x: ``(spatial..., C)``.
-
-    Returns:
-        ``(C,)``.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> global_avg_pool(Trace().images((7, 7, 64))).shape
-        (64,)
-    """
-    check_tensors("global_avg_pool", x)
-    total = apply("sum", x, attrs=Sum(1, True))
-    return apply("divide_by_count", total, attrs=CountAttrs(prod(x.shape[:-1]), True))
-
-
-def global_max_pool(x: Tensor) -> Tensor:
-    """Each channel's largest value over all positions: ``y(c) = max over i, j of X(i, j, c)``.
-
-    Args:
-        x: ``(spatial..., C)``.
-
-    Returns:
-        ``(C,)``.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> global_max_pool(Trace().images((7, 7, 64))).shape
-        (64,)
-    """
-    check_tensors("global_max_pool", x)
-    sides = x.shape[:-1]
-    ones = (1,) * len(sides)
-    window = WindowGeometry(sides, ones, ((0, 0),) * len(sides), ones)
-    peak = apply("max_pool", x, attrs=window)
-    return apply("reshape", peak, attrs=Shape(x.shape[-1:]))
-
-
 @dataclass(eq=False, repr=False)
 class _MaxPool(Module):
     rank: ClassVar[int]
@@ -293,24 +244,56 @@ class _MaxPool(Module):
 
 
 class MaxPool1d(_MaxPool):
-    """`max_pool1d` as a layer: ``(L, C)`` to ``(L', C)``; see `MaxPool2d`."""
+    """`max_pool1d` as a layer: the largest value of each window; see `MaxPool2d`.
+
+    Input shape:
+        ``(L, C)``, float32.
+
+    Output shape:
+        ``(L', C)``, ``L' = floor((L + 2P - D·(K - 1) - 1) / S) + 1``;
+        rounded up with ``ceil_mode``.
+
+    Source:
+        Scherer et al. 2010, "Evaluation of pooling operations in convolutional architectures for
+        object recognition".
+
+    Example:
+        >>> from isoconv import nn
+        >>> nn.MaxPool1d(2).summary((28, 8)).rows[0].output
+        (14, 8)
+    """
 
     rank = 1
 
 
 class MaxPool2d(_MaxPool):
-    """`max_pool2d` as a layer: ``(H, W, C)`` to ``(H', W', C)``.
+    """`max_pool2d` as a layer: the largest value of each window.
 
     Args:
-        kernel_size: size of the window, one number or one per axis.
-        stride: step; None for the kernel size.
-        padding: room around, at most half the kernel; it never wins.
-        dilation: distance between the window's elements.
+        kernel_size: size K of the window, one number or one per axis.
+        stride: step S; None for the kernel size.
+        padding: room P around, at most half the kernel; it never wins.
+        dilation: distance D between the window's elements.
         ceil_mode: a last window that hangs over the end is kept.
+
+    Input shape:
+        ``(H, W, C)``, float32.
+
+    Output shape:
+        ``(H', W', C)``, ``H' = floor((H + 2P - D·(K - 1) - 1) / S) + 1``;
+        rounded up with ``ceil_mode``.
+
+    Source:
+        Scherer et al. 2010, "Evaluation of pooling operations in convolutional architectures for
+        object recognition".
+
+    Raises:
+        ShapeError: when traced: another rank, or a window larger than the padded input.
+        ArgumentError: when traced: a setting outside its allowed values.
 
     Example:
         >>> from isoconv import nn
-        >>> print(nn.MaxPool2d(2).summary((28, 28, 8)).rows[0].output)
+        >>> nn.MaxPool2d(2).summary((28, 28, 8)).rows[0].output
         (14, 14, 8)
     """
 
@@ -318,7 +301,24 @@ class MaxPool2d(_MaxPool):
 
 
 class MaxPool3d(_MaxPool):
-    """`max_pool3d` as a layer: ``(D, H, W, C)`` to ``(D', H', W', C)``; see `MaxPool2d`."""
+    """`max_pool3d` as a layer: the largest value of each window; see `MaxPool2d`.
+
+    Input shape:
+        ``(D, H, W, C)``, float32.
+
+    Output shape:
+        ``(D', H', W', C)``, ``H' = floor((H + 2P - D·(K - 1) - 1) / S) + 1``;
+        rounded up with ``ceil_mode``.
+
+    Source:
+        Scherer et al. 2010, "Evaluation of pooling operations in convolutional architectures for
+        object recognition".
+
+    Example:
+        >>> from isoconv import nn
+        >>> nn.MaxPool3d(2).summary((8, 8, 8, 4)).rows[0].output
+        (4, 4, 4, 4)
+    """
 
     rank = 3
 
@@ -347,24 +347,56 @@ class _AvgPool(Module):
 
 
 class AvgPool1d(_AvgPool):
-    """`avg_pool1d` as a layer: ``(L, C)`` to ``(L', C)``; see `AvgPool2d`."""
+    """`avg_pool1d` as a layer: the average of each window; see `AvgPool2d`.
+
+    Input shape:
+        ``(L, C)``, float32.
+
+    Output shape:
+        ``(L', C)``, ``L' = floor((L + 2P - K) / S) + 1``;
+        rounded up with ``ceil_mode``.
+
+    Source:
+        LeCun et al. 1998, "Gradient-based learning applied to document recognition", without its
+        learned factor and bias.
+
+    Example:
+        >>> from isoconv import nn
+        >>> nn.AvgPool1d(2).summary((28, 8)).rows[0].output
+        (14, 8)
+    """
 
     rank = 1
 
 
 class AvgPool2d(_AvgPool):
-    """`avg_pool2d` as a layer: ``(H, W, C)`` to ``(H', W', C)``.
+    """`avg_pool2d` as a layer: the average of each window.
 
     Args:
-        kernel_size: size of the window, one number or one per axis.
-        stride: step; None for the kernel size.
-        padding: zeros around, at most half the kernel.
+        kernel_size: size K of the window, one number or one per axis.
+        stride: step S; None for the kernel size.
+        padding: zeros P around, at most half the kernel.
         ceil_mode: a last window that hangs over the end is kept.
         count_include_pad: whether zeros around count in the average.
 
+    Input shape:
+        ``(H, W, C)``, float32.
+
+    Output shape:
+        ``(H', W', C)``, ``H' = floor((H + 2P - K) / S) + 1``;
+        rounded up with ``ceil_mode``.
+
+    Source:
+        LeCun et al. 1998, "Gradient-based learning applied to document recognition", without its
+        learned factor and bias.
+
+    Raises:
+        ShapeError: when traced: another rank, or a window larger than the padded input.
+        ArgumentError: when traced: a setting outside its allowed values.
+
     Example:
         >>> from isoconv import nn
-        >>> print(nn.AvgPool2d(2).summary((28, 28, 8)).rows[0].output)
+        >>> nn.AvgPool2d(2).summary((28, 28, 8)).rows[0].output
         (14, 14, 8)
     """
 
@@ -372,60 +404,23 @@ class AvgPool2d(_AvgPool):
 
 
 class AvgPool3d(_AvgPool):
-    """`avg_pool3d` as a layer: ``(D, H, W, C)`` to ``(D', H', W', C)``; see `AvgPool2d`."""
+    """`avg_pool3d` as a layer: the average of each window; see `AvgPool2d`.
 
-    rank = 3
+    Input shape:
+        ``(D, H, W, C)``, float32.
 
+    Output shape:
+        ``(D', H', W', C)``, ``H' = floor((H + 2P - K) / S) + 1``;
+        rounded up with ``ceil_mode``.
 
-class _GlobalAvgPool(Module):
-    rank: ClassVar[int]
+    Source:
+        LeCun et al. 1998, "Gradient-based learning applied to document recognition", without its
+        learned factor and bias.
 
-    def forward(self, x: Tensor) -> Tensor:
-        """``(spatial..., C)`` to ``(C,)``."""
-        check_rank(type(self).__name__, self.rank, x)
-        return global_avg_pool(x)
-
-
-class GlobalAvgPool1d(_GlobalAvgPool):
-    """`global_avg_pool` as a layer: ``(L, C)`` to ``(C,)``."""
-
-    rank = 1
-
-
-class GlobalAvgPool2d(_GlobalAvgPool):
-    """`global_avg_pool` as a layer: ``(H, W, C)`` to ``(C,)``."""
-
-    rank = 2
-
-
-class GlobalAvgPool3d(_GlobalAvgPool):
-    """`global_avg_pool` as a layer: ``(D, H, W, C)`` to ``(C,)``."""
-
-    rank = 3
-
-
-class _GlobalMaxPool(Module):
-    rank: ClassVar[int]
-
-    def forward(self, x: Tensor) -> Tensor:
-        """``(spatial..., C)`` to ``(C,)``."""
-        check_rank(type(self).__name__, self.rank, x)
-        return global_max_pool(x)
-
-
-class GlobalMaxPool1d(_GlobalMaxPool):
-    """`global_max_pool` as a layer: ``(L, C)`` to ``(C,)``."""
-
-    rank = 1
-
-
-class GlobalMaxPool2d(_GlobalMaxPool):
-    """`global_max_pool` as a layer: ``(H, W, C)`` to ``(C,)``."""
-
-    rank = 2
-
-
-class GlobalMaxPool3d(_GlobalMaxPool):
-    """`global_max_pool` as a layer: ``(D, H, W, C)`` to ``(C,)``."""
+    Example:
+        >>> from isoconv import nn
+        >>> nn.AvgPool3d(2).summary((8, 8, 8, 4)).rows[0].output
+        (4, 4, 4, 4)
+    """
 
     rank = 3

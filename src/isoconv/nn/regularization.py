@@ -10,6 +10,7 @@ from isoconv.nn.tensor import Tensor, check_tensors
 from isoconv.ops import Dropout as DropoutAttrs
 
 __all__ = ["Dropout", "dropout"]
+__public__ = {"isoconv.nn": ["[A-Z]*"], "isoconv.nn.functional": ["[a-z]*"]}
 
 
 def dropout(x: Tensor, rate: float = 0.5) -> Tensor:
@@ -34,7 +35,7 @@ def dropout(x: Tensor, rate: float = 0.5) -> Tensor:
         >>> dropout(Trace(training=True).images((64,)), 0.25).shape
         (64,)
     """
-    check_tensors("dropout", x)
+    check_tensors("dropout", x=x)
     rate = check_number("rate", rate, least=0, below=1)
     if rate == 0 or not x.trace.training:
         return x
@@ -48,6 +49,18 @@ class Dropout(Module):
 
     Args:
         rate: probability of dropping an element, from 0 to below 1.
+
+    Input shape:
+        ``(...)``, any shape, float32.
+
+    Output shape:
+        ``(...)``, the same.
+
+    Source:
+        Srivastava et al. 2014, "Dropout: a simple way to prevent neural networks from overfitting".
+
+    Raises:
+        ArgumentError: when traced: a rate outside its range.
 
     Example:
         >>> from isoconv import nn

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from isoconv.checks import LARGEST, check_shape, shown, whole
-from isoconv.errors import ArgumentError, ShapeError
+from isoconv.checks import LARGEST, check_shape, refusal, whole
+from isoconv.errors import ShapeError
 from isoconv.nn.tensor import Tensor, check_tensors
 from isoconv.ops.geometry import same_padding
 
@@ -35,11 +35,12 @@ def check_rank(kind: str, rank: int, x: Tensor) -> None:
         ArgumentError: it is no tensor.
         ShapeError: it has other axes.
     """
-    check_tensors(kind, x)
+    check_tensors(kind, x=x)
     shape = x.shape
     if len(shape) != rank + 1:
         hint = "; flatten it first" if rank == 0 and len(shape) > 1 else ""
-        raise ShapeError(f"{kind} takes inputs of shape {AXES[rank]}; got shape {shape}{hint}")
+        text = f"{kind} takes inputs of shape {AXES[rank]}; got shape {shape}{hint}"
+        raise ShapeError(text, argument="x", value=x)
 
 
 def image_shape(
@@ -56,7 +57,7 @@ def image_shape(
     """
     if input_shape is None:
         return usual
-    height, width, channels = check_shape("input_shape (H, W, C)", input_shape, axes=3)
+    height, width, channels = check_shape("input_shape", input_shape, axes=3, of="(H, W, C)")
     return height, width, channels
 
 
@@ -69,11 +70,13 @@ def with_bias(kind: str, y: Tensor, bias: Tensor | None) -> Tensor:
     """
     if bias is None:
         return y
-    check_tensors(kind, bias)
+    check_tensors(kind, bias=bias)
     if bias.shape != y.shape[-1:]:
         raise ShapeError(
             f"{kind} takes a bias of shape (O,), one number for each of the {y.shape[-1]} "
-            f"channels; got shape {bias.shape}"
+            f"channels; got shape {bias.shape}",
+            argument="bias",
+            value=bias,
         )
     return y + bias
 
@@ -92,11 +95,11 @@ def per_axis(name: str, value: PerAxis, rank: int, least: int = 1) -> tuple[int,
     values = tuple(number for entry in given if (number := whole(entry)) is not None)
     if not len(given) == len(values) == rank:
         rule = "a whole number" if rank == 1 else f"a whole number or {rank} of them"
-        raise ArgumentError(f"{name} must be {rule}; got {shown(value)}")
+        raise refusal(name, f"be {rule}", value)
     if min(values, default=least) < least:
-        raise ArgumentError(f"{name} must be at least {least} on every axis; got {shown(value)}")
+        raise refusal(name, f"be at least {least} on every axis", value)
     if max(values, default=least) > LARGEST:
-        raise ArgumentError(f"{name} must be at most {LARGEST} on every axis; got {shown(value)}")
+        raise refusal(name, f"be at most {LARGEST} on every axis", value)
     return values
 
 
@@ -132,9 +135,10 @@ def padding_pairs(
     pairs = [_pair(entry) for entry in entries] if len(entries) == rank else []
     valid = [pair for pair in pairs if pair is not None]
     if len(valid) != rank:
-        raise ArgumentError(
-            f'padding must be "same", "valid", a number from 0, {rank} of them, or {rank} pairs '
-            f"(before, after); got {shown(value)}"
+        raise refusal(
+            "padding",
+            f'be "same", "valid", a number from 0, {rank} of them, or {rank} pairs (before, after)',
+            value,
         )
     return tuple(valid)
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from isoconv.checks import check_count
-from isoconv.errors import ArgumentError
+from isoconv.checks import check_count, entries, refusal
 from isoconv.nn.module import Module
 from isoconv.nn.settings import PaddingSetting, check_rank, padding_pairs
 from isoconv.nn.tensor import Tensor, apply, check_tensors
@@ -22,6 +21,7 @@ __all__ = [
     "slice_channels",
     "zero_pad",
 ]
+__public__ = {"isoconv.nn": ["[A-Z]*"], "isoconv.nn.functional": ["[a-z]*"]}
 
 
 def flatten(x: Tensor) -> Tensor:
@@ -38,7 +38,7 @@ def flatten(x: Tensor) -> Tensor:
         >>> flatten(Trace().images((7, 7, 64))).shape
         (3136,)
     """
-    check_tensors("flatten", x)
+    check_tensors("flatten", x=x)
     return x.reshape(-1)
 
 
@@ -60,12 +60,12 @@ def zero_pad(x: Tensor, padding: PaddingSetting) -> Tensor:
         >>> zero_pad(Trace().images((28, 28, 3)), ((0, 1), (2, 2))).shape
         (29, 32, 3)
     """
-    check_tensors("zero_pad", x)
+    check_tensors("zero_pad", x=x)
     if isinstance(padding, str):
-        raise ArgumentError(f"padding must be given in numbers; got {padding!r}")
+        raise refusal("padding", "be given in numbers", padding)
     sides = x.shape[:-1]
     ones = (1,) * len(sides)
-    return apply("pad", x, attrs=Padding(padding_pairs(padding, sides, ones, ones, ones)))
+    return apply("pad", x=x, attrs=Padding(padding_pairs(padding, sides, ones, ones, ones)))
 
 
 def concatenate(*parts: Tensor) -> Tensor:
@@ -87,8 +87,9 @@ def concatenate(*parts: Tensor) -> Tensor:
         >>> concatenate(x, x).shape
         (8, 8, 6)
     """
-    check_tensors("concatenate", *parts)
-    return parts[0] if len(parts) == 1 else apply("concat", *parts)
+    named = entries("parts", parts)
+    check_tensors("concatenate", **named)
+    return parts[0] if len(parts) == 1 else apply("concat", **named)
 
 
 def slice_channels(x: Tensor, start: int, stop: int) -> Tensor:
@@ -111,11 +112,26 @@ def slice_channels(x: Tensor, start: int, stop: int) -> Tensor:
         (8, 8, 2)
     """
     channels = Slice(check_count("start", start, least=0), check_count("stop", stop))
-    return apply("slice_channels", x, attrs=channels)
+    return apply("slice_channels", x=x, attrs=channels)
 
 
 class Flatten(Module):
-    """`flatten` as a layer: ``(H, W, C)`` to ``(H · W · C,)``."""
+    """`flatten` as a layer: all elements of an image in row-major order (channels fastest).
+
+    Input shape:
+        ``(..., C)``, any shape, float32.
+
+    Output shape:
+        ``(... · C,)``: one axis of all elements.
+
+    Source:
+        No formula: values are moved, none is computed.
+
+    Example:
+        >>> from isoconv import nn
+        >>> nn.Flatten().summary((8, 8, 3)).rows[0].output
+        (192,)
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape."""
@@ -135,7 +151,22 @@ class _ZeroPad(Module):
 
 
 class ZeroPad1d(_ZeroPad):
-    """`zero_pad` of ``(L, C)`` as a layer; see `ZeroPad2d`."""
+    """`zero_pad` of ``(L, C)`` as a layer; see `ZeroPad2d`.
+
+    Input shape:
+        ``(L, C)``, float32.
+
+    Output shape:
+        ``(L', C)``, ``L' = before + L + after``.
+
+    Source:
+        No formula: values are moved, none is computed.
+
+    Example:
+        >>> from isoconv import nn
+        >>> nn.ZeroPad1d(2).summary((28, 3)).rows[0].output
+        (32, 3)
+    """
 
     rank = 1
 
@@ -145,6 +176,18 @@ class ZeroPad2d(_ZeroPad):
 
     Args:
         padding: zeros: one number, one per axis, or a pair (before, after) per axis.
+
+    Input shape:
+        ``(H, W, C)``, float32.
+
+    Output shape:
+        ``(H', W', C)``, ``H' = before + H + after``.
+
+    Source:
+        No formula: values are moved, none is computed.
+
+    Raises:
+        ArgumentError: when traced: a negative padding or the wrong number of entries.
 
     Example:
         >>> from isoconv import nn
@@ -156,6 +199,21 @@ class ZeroPad2d(_ZeroPad):
 
 
 class ZeroPad3d(_ZeroPad):
-    """`zero_pad` of ``(D, H, W, C)`` as a layer; see `ZeroPad2d`."""
+    """`zero_pad` of ``(D, H, W, C)`` as a layer; see `ZeroPad2d`.
+
+    Input shape:
+        ``(D, H, W, C)``, float32.
+
+    Output shape:
+        ``(D', H', W', C)``, ``D' = before + D + after``.
+
+    Source:
+        No formula: values are moved, none is computed.
+
+    Example:
+        >>> from isoconv import nn
+        >>> nn.ZeroPad3d(2).summary((8, 8, 8, 3)).rows[0].output
+        (12, 12, 12, 3)
+    """
 
     rank = 3

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from isoconv.checks import plain, shown, whole
-from isoconv.errors import ArgumentError, ShapeError
+from isoconv.errors import ArgumentError, IsoconvError, ShapeError
 from isoconv.graph.ir import DType
+from isoconv.graph.operation import operation
 from isoconv.ops import Constant, Shape
 
 if TYPE_CHECKING:
     from isoconv.nn.trace import Trace
 
-__all__ = ["Tensor", "apply", "check_tensors"]
+__all__ = ["Tensor", "apply", "check_tensors", "raised"]
+__public__ = {"isoconv.nn": ["Tensor"]}
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -83,8 +86,10 @@ class Tensor:
             wanted = tuple(free if side == -1 else side for side in sides)
         if len(sides) != len(shape) or min(wanted, default=1) < 1 or prod(wanted) != size:
             raise ShapeError(
-                f"reshape must keep the number of elements: {self.shape} has {size}; "
-                f"got {shown(shape)}"
+                f"reshape must keep the number of elements: {self.shape} has {size}; got "
+                f"{shown(shape)}",
+                argument="shape",
+                value=shape,
             )
         return self.trace.add("reshape", self, attrs=Shape(wanted, self.batched))
 
@@ -100,14 +105,12 @@ class Tensor:
             >>> Trace().images((4, 4, 2)).power(1.5).shape
             (4, 4, 2)
         """
-        number = _number("power", exponent)
-        if number is None:
-            return self._binary("power", exponent)
-        return self.trace.add("raised", self, attrs=Constant(float(number)))
+        return raised(self, exponent, "exponent")
 
-    def _binary(self, op: str, other: object) -> Tensor:
+    def _binary(self, op: str, other: object, argument: str = "other") -> Tensor:
         if not isinstance(other, Tensor):
-            raise ArgumentError(f"{op} takes a tensor or a number; got {type(other).__name__}")
+            text = f"{op} takes a tensor or a number; got {type(other).__name__}"
+            raise ArgumentError(text, argument=argument, value=other)
         rank = max(len(self.shape), len(other.shape))
         return self.trace.add(op, self._lifted(rank), other._lifted(rank))
 
@@ -150,14 +153,15 @@ class Tensor:
         if number is None:
             return self._binary("div", other)
         if number == 0:
-            raise ArgumentError("a tensor may not be divided by the number 0")
+            text = "a tensor may not be divided by the number 0"
+            raise ArgumentError(text, argument="other", value=other)
         return self._scale(1.0 / number)
 
     def __rtruediv__(self, other: float) -> Tensor:
         return self.trace.add("reciprocal", self) * other
 
     def __pow__(self, other: Tensor | float) -> Tensor:
-        return self.power(other)
+        return raised(self, other, "other")
 
     def __neg__(self) -> Tensor:
         return self.trace.add("neg", self)
@@ -166,37 +170,65 @@ class Tensor:
         return f"Tensor({self.trace.builder.spec(self.index)})"
 
 
-def apply(op: str, *inputs: Tensor, attrs: Any = None) -> Tensor:
+def raised(x: Tensor, exponent: Tensor | float, argument: str) -> Tensor:
+    """A tensor to some power; see `Tensor.power`.
+
+    Args:
+        x: the tensor.
+        exponent: a tensor or a number.
+        argument: the name under which a person gave it.
+    """
+    number = _number("power", exponent, argument)
+    if number is None:
+        return x._binary("power", exponent, argument)
+    return x.trace.add("raised", x, attrs=Constant(float(number)))
+
+
+def apply(op: str, *, attrs: Any = None, **inputs: Tensor) -> Tensor:
     """Add an operation of the catalogue to the trace of its inputs; see ``Trace.add``.
+
+    Args:
+        op: its name.
+        attrs: its settings.
+        **inputs: in its order, by the names that a person gives them under.
 
     Raises:
         ArgumentError: an input that is no tensor, or one of another trace.
     """
-    check_tensors(op, *inputs)
-    return inputs[0].trace.add(op, *inputs, attrs=attrs)
+    check_tensors(op, **inputs)
+    tensors = tuple(inputs.values())
+    try:
+        return tensors[0].trace.add(op, *tensors, attrs=attrs)
+    except IsoconvError as error:
+        rule = inspect.signature(operation(op).infer)
+        names = dict(zip([*rule.parameters][1:], inputs, strict=False))
+        error.within(given=inputs, names=names)
+        raise
 
 
-def check_tensors(reader: str, *values: object) -> None:
+def check_tensors(reader: str, /, **values: object) -> None:
     """See that values are tensors.
 
     Args:
         reader: what takes them, for the message.
-        values: what was given.
+        **values: what was given, by the names of the arguments.
 
     Raises:
         ArgumentError: one is not, or there is none.
     """
-    for value in values:
+    for name, value in values.items():
         if not isinstance(value, Tensor):
             raise ArgumentError(
                 f"{reader} takes tensors of a trace; got {type(value).__name__} "
-                "(arrays go through model.predict)"
+                "(arrays go through model.predict)",
+                argument=name,
+                value=value,
             )
     if not values:
         raise ArgumentError(f"{reader} takes at least one tensor; got none")
 
 
-def _number(op: str, value: object) -> int | float | None:
+def _number(op: str, value: object, argument: str = "other") -> int | float | None:
     """A number as Python's own; None for anything else.
 
     A whole number stays one: ``x - 0`` adds 0.0, ``x - 0.0`` adds -0.0.
@@ -207,5 +239,6 @@ def _number(op: str, value: object) -> int | float | None:
     try:
         float(found)
     except OverflowError:
-        raise ArgumentError(f"{op} takes a number within float64; got {shown(value)}") from None
+        text = f"{op} takes a number within float64; got {shown(value)}"
+        raise ArgumentError(text, argument=argument, value=value) from None
     return found

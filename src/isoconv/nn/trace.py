@@ -13,6 +13,8 @@ from isoconv.checks import (
     check_number,
     check_shape,
     check_text,
+    entries,
+    refusal,
     shown,
 )
 from isoconv.errors import ArgumentError, DTypeError, IsoconvError, ShapeError
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from isoconv.nn.module import Module
 
 __all__ = ["Call", "Initializer", "ParameterSpec", "StateSpec", "Trace", "Traced", "trace_model"]
+__public__ = {"isoconv.nn": ["ParameterSpec", "StateSpec", "Trace", "Traced", "trace_model"]}
 
 Initializer = Literal["he_uniform", "zeros", "ones"]
 INITIALIZERS = ("he_uniform", "zeros", "ones")
@@ -134,7 +137,6 @@ class Trace:
         self._updates: dict[str, list[Tensor]] = {}
         self._streams = 0
         self._open: list[_OpenCall] = []
-        self._located: IsoconvError | None = None
 
     # Values
 
@@ -158,7 +160,7 @@ class Trace:
         Raises:
             ShapeError: a shape that is none, or a side below 1.
         """
-        images = self.input("dataset", "images", check_shape("the shape of an image", shape))
+        images = self.input("dataset", "images", check_shape("shape", shape))
         return images if self.dtype == "float32" else self.convert(images, self.dtype)
 
     def add(self, op: str, *inputs: Tensor, attrs: Any = None) -> Tensor:
@@ -169,15 +171,15 @@ class Trace:
             ShapeError: shapes that do not fit the operation.
             DTypeError: a dtype that the operation does not take.
         """
-        for value in inputs:
-            self._check_own(value, op)
+        for name, value in entries("inputs", inputs).items():
+            self._check_own(name, value, op)
         check_text("op", op)
         indices = (value.index for value in inputs)
         return Tensor(self, self.builder.add(op, *indices, attrs=attrs))
 
     def convert(self, x: Tensor, dtype: DType) -> Tensor:
         """The same values in another element type."""
-        check_tensors("convert", x)
+        check_tensors("convert", x=x)
         check_choice("dtype", dtype, DTYPES)
         return x if x.dtype == dtype else self.add("convert", x, attrs=Convert(dtype))
 
@@ -229,7 +231,7 @@ class Trace:
 
     def update_state(self, module: Module, name: str, value: Tensor) -> None:
         """Say what a state follows in this step; several uses of one module are averaged."""
-        self._check_own(value, "update_state")
+        self._check_own("value", value, "update_state")
         self._updates.setdefault(self._claim(module, name), []).append(value)
 
     def dropout_source(self) -> tuple[Tensor, Tensor, int]:
@@ -258,7 +260,8 @@ class Trace:
         """Run a module's ``forward`` under its name; errors come out with layer and shapes."""
         path = self._path(module)
         if not isinstance(inputs, tuple) or not inputs:
-            raise ArgumentError(f"a module is called with a tuple of tensors; got {shown(inputs)}")
+            text = f"a module is called with a tuple of tensors; got {shown(inputs)}"
+            raise ArgumentError(text, argument="inputs", value=inputs)
         call = _OpenCall()
         if self._open:
             self._open[-1].pause(len(self.builder))
@@ -268,13 +271,12 @@ class Trace:
             with self.builder.layer(path):
                 output = self._forward(module, inputs)
         except IsoconvError as error:
-            if error is self._located:
+            if error.layer is not None:
                 raise
             shapes = ", ".join(str(value.shape) for value in inputs if isinstance(value, Tensor))
             where = f"layer {path!r}" if path else "the model"
-            located = type(error)(f"{where}, {named(module)}, on input {shapes}: {error}")
-            self._located = located
-            raise located from error
+            error.within(f"{where}, {named(module)}, on input {shapes}", layer=path)
+            raise
         finally:
             self._open.pop()
         call.pause(len(self.builder))
@@ -290,17 +292,19 @@ class Trace:
         return output
 
     def _forward(self, module: Module, inputs: tuple[Any, ...]) -> Tensor:
-        for value in inputs:
-            self._check_own(value, type(module).__name__)
+        for name, value in entries("inputs", inputs).items():
+            self._check_own(name, value, type(module).__name__)
         output = module.forward(*inputs)
         if not isinstance(output, Tensor):
-            raise ArgumentError(f"forward must return a Tensor; got {type(output).__name__}")
+            text = f"forward must return a Tensor; got {type(output).__name__}"
+            raise ArgumentError(text, argument="module", value=module)
         return output
 
-    def _check_own(self, value: object, reader: str) -> None:
-        check_tensors(reader, value)
+    def _check_own(self, name: str, value: object, reader: str) -> None:
+        check_tensors(reader, **{name: value})
         if value.trace is not self:  # type: ignore[attr-defined]
-            raise ArgumentError(f"{reader} takes tensors of one trace; got one of another trace")
+            text = f"{reader} takes tensors of one trace; got one of another trace"
+            raise ArgumentError(text, argument=name, value=value)
 
     def _path(self, module: Module) -> str:
         try:
@@ -308,14 +312,17 @@ class Trace:
         except KeyError:
             raise ArgumentError(
                 f"a layer must be held by an attribute of the model, so that it has a name; "
-                f"{named(module)} is not"
+                f"{named(module)} is not",
+                argument="module",
+                value=module,
             ) from None
 
     def _claim(self, module: Module, name: str) -> str:
         path = self._path(module)
         full = f"{path}.{check_text('name', name)}" if path else check_text("name", name)
         if self.owners.setdefault(full, module) is not module:
-            raise ArgumentError(f"parameter names must be unique; two layers ask for {full!r}")
+            text = f"parameter names must be unique; two layers ask for {full!r}"
+            raise ArgumentError(text, argument="name", value=name)
         return full
 
 
@@ -342,7 +349,8 @@ def _check_module(name: str, model: object) -> None:
 
 def _checked_float(dtype: object) -> DType:
     if not isinstance(dtype, str) or dtype not in ("float32", "float64"):
-        raise DTypeError(f"a model computes in float32 or float64; got dtype={shown(dtype)}")
+        text = f"a model computes in float32 or float64; got dtype={shown(dtype)}"
+        raise DTypeError(text, argument="dtype", value=dtype)
     return "float64" if dtype == "float64" else "float32"
 
 
@@ -353,7 +361,8 @@ def _paths(model: Module | None) -> dict[int, str]:
     taken: set[str] = set()
     for path, module in model.named_modules():
         if path in taken:
-            raise ArgumentError(f"layer names must be unique; two layers are called {path!r}")
+            text = f"layer names must be unique; two layers are called {path!r}"
+            raise ArgumentError(text, argument="model", value=model, layer=path)
         taken.add(path)
         paths[id(module)] = path
     return paths
@@ -363,7 +372,9 @@ def _check_same(name: str, known: tuple[int, ...], asked: tuple[int, ...]) -> No
     if known != asked:
         raise ShapeError(
             f"a layer that is used twice needs inputs of the same channels: {name!r} has shape "
-            f"{known}, this use asks for {asked}"
+            f"{known}, this use asks for {asked}",
+            argument="shape",
+            value=asked,
         )
 
 
@@ -436,7 +447,8 @@ def trace_model(
     _check_module("model", model)
     trace = Trace(model, training=training, dtype=dtype)
     if not check_shape("input_shape", input_shape):
-        raise ShapeError("input_shape must have at least one axis, that of channels; got ()")
+        rule = "have at least one axis, that of channels"
+        raise refusal("input_shape", rule, input_shape, ShapeError, "()")
     images = trace.images(input_shape)
     output = model(images)
     return Traced(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# begin of names that `python -m scripts.public_names` writes
 from isoconv.ops.activation import LeakyRelu
 from isoconv.ops.conv import ConvGradInput
 from isoconv.ops.dropout import Dropout
@@ -16,27 +17,9 @@ from isoconv.ops.shape import Embed, Padding, Shape, Slice
 from isoconv.ops.winograd import WinogradOutput, WinogradPatches
 
 __all__ = [
-    "Augment",
-    "AvgPool",
-    "AvgPoolGrad",
-    "BatchNorm",
-    "Broadcast",
-    "Constant",
-    "ConvGeometry",
-    "ConvGradInput",
-    "Convert",
-    "CountAttrs",
-    "CrossEntropy",
-    "Dropout",
-    "Embed",
-    "Epsilon",
-    "Hits",
-    "LeakyRelu",
-    "Padding",
-    "Shape",
-    "Slice",
-    "Sum",
-    "WindowGeometry",
-    "WinogradOutput",
+    "Augment", "AvgPool", "AvgPoolGrad", "BatchNorm", "Broadcast", "Constant", "ConvGeometry",
+    "ConvGradInput", "Convert", "CountAttrs", "CrossEntropy", "Dropout", "Embed", "Epsilon", "Hits",
+    "LeakyRelu", "Padding", "Shape", "Slice", "Sum", "WindowGeometry", "WinogradOutput",
     "WinogradPatches",
-]
+]  # fmt: skip
+# end of names

@@ -21,6 +21,7 @@ from isoconv.ops.check import require_constants, require_float, shape_error
 from isoconv.ops.pointwise import Constant, register_unary
 
 __all__ = ["LeakyRelu"]
+__public__ = {"isoconv.ops": ["[A-Z]*"]}
 
 Flows = tuple[int | None, ...]
 

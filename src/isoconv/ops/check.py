@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from isoconv.errors import ArgumentError, DTypeError, ShapeError
+from isoconv.errors import ArgumentError, DTypeError, IsoconvError, ShapeError
 from isoconv.graph.ir import TensorSpec
 
 __all__ = [
     "dtype_error",
+    "in_operation",
     "require_batched",
     "require_constants",
     "require_dtype",
@@ -24,11 +25,28 @@ __all__ = [
     "shape_error",
 ]
 
+Kind = TypeVar("Kind", bound=IsoconvError)
 FLOATS = ("float32", "float64")
 
 
-def _received(specs: dict[str, TensorSpec]) -> str:
-    return ", ".join(f"{name} {spec}" for name, spec in specs.items())
+def in_operation(error: Kind, op: str, **specs: TensorSpec) -> Kind:
+    """An error whose message is the rule alone, with the operation and what that was given.
+
+    Args:
+        error: a new one, or one that was raised by what the operation rests on.
+        op: name of the operation.
+        **specs: the inputs by their argument names.
+    """
+    received = ", ".join(f"{name} {spec}" for name, spec in specs.items())
+    return error.within(op, f"; got {received}", operation=op, inputs=specs)
+
+
+def _about_inputs(error: Kind, op: str, specs: dict[str, TensorSpec]) -> Kind:
+    if len(specs) == 1:
+        # There is one input alone that can be wrong.
+        ((name, spec),) = specs.items()
+        error.within(argument=name, value=spec)
+    return in_operation(error, op, **specs)
 
 
 def shape_error(op: str, rule: str, **specs: TensorSpec) -> ShapeError:
@@ -43,7 +61,7 @@ def shape_error(op: str, rule: str, **specs: TensorSpec) -> ShapeError:
         >>> shape_error("softmax", "x must have at least one axis", x=TensorSpec(()))
         ShapeError('softmax: x must have at least one axis; got x float32(N)')
     """
-    return ShapeError(f"{op}: {rule}; got {_received(specs)}")
+    return _about_inputs(ShapeError(rule), op, specs)
 
 
 def dtype_error(op: str, rule: str, **specs: TensorSpec) -> DTypeError:
@@ -53,7 +71,7 @@ def dtype_error(op: str, rule: str, **specs: TensorSpec) -> DTypeError:
         >>> dtype_error("relu", "x must be a float", x=TensorSpec((3,), "uint8"))
         DTypeError('relu: x must be a float; got x uint8(N, 3)')
     """
-    return DTypeError(f"{op}: {rule}; got {_received(specs)}")
+    return _about_inputs(DTypeError(rule), op, specs)
 
 
 def require_float(op: str, **specs: TensorSpec) -> None:
@@ -88,7 +106,10 @@ def require_constants(op: str, attrs: Any, spec: TensorSpec) -> None:
             if not np.isfinite(rounded):
                 raise ArgumentError(
                     f"{op}: {field.name} must be a number of float32, at most "
-                    f"{np.finfo(np.float32).max:g}; got {value!r}"
+                    f"{np.finfo(np.float32).max:g}; got {value!r}",
+                    operation=op,
+                    argument=field.name,
+                    value=value,
                 )
 
 

@@ -18,11 +18,13 @@ from math import prod
 import numpy as np
 
 from isoconv.arithmetic.fma import fma
+from isoconv.errors import ShapeError
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import TensorSpec
 from isoconv.graph.operation import Array, Operation, register
 from isoconv.graph.terms import Asked, Chain, Element
 from isoconv.ops.check import (
+    in_operation,
     require_batched,
     require_float,
     require_unbatched,
@@ -33,6 +35,7 @@ from isoconv.ops.reach import convolved
 from isoconv.ops.window import at, covered, kernel_positions, met_by, offsets, read, take
 
 __all__ = ["ConvGradInput"]
+__public__ = {"isoconv.ops": ["[A-Z]*"]}
 
 Flows = tuple[int | None, ...]
 
@@ -57,8 +60,9 @@ def _check_image(op: str, name: str, geometry: ConvGeometry, **specs: TensorSpec
 def _output_sides(op: str, geometry: ConvGeometry, **specs: TensorSpec) -> tuple[int, ...]:
     try:
         return geometry.output_sides(specs["x"].shape[:-1])
-    except ValueError as error:
-        raise shape_error(op, str(error), **specs) from None
+    except ShapeError as error:
+        in_operation(error, op, **specs)
+        raise
 
 
 # -- conv ------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from isoconv.arithmetic.philox import Purpose, uniform32
-from isoconv.errors import ArgumentError
+from isoconv.checks import refusal
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import TensorSpec
 from isoconv.graph.operation import Array, Operation, register
@@ -21,6 +21,7 @@ from isoconv.ops.check import (
 )
 
 __all__ = ["Dropout"]
+__public__ = {"isoconv.ops": ["[A-Z]*"]}
 
 Flows = tuple[int | None, ...]
 
@@ -42,9 +43,9 @@ class Dropout:
 
     def __post_init__(self) -> None:
         if not 0 <= self.rate < 1:
-            raise ArgumentError(f"rate must be at least 0 and below 1; got {self.rate}")
+            raise refusal("rate", "be at least 0 and below 1", self.rate)
         if not 0 <= self.stream < 1 << 16:
-            raise ArgumentError(f"stream must be at least 0 and below 65536; got {self.stream}")
+            raise refusal("stream", "be at least 0 and below 65536", self.stream)
 
 
 def _infer_dropout(

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from isoconv.checks import check_count, check_flag, shown, whole
+from isoconv.checks import check_count, check_flag, refusal, whole
 from isoconv.errors import ArgumentError, ShapeError
 
 __all__ = ["ConvGeometry", "WindowGeometry", "output_size", "same_padding"]
+__public__ = {"isoconv": ["output_size", "same_padding"], "isoconv.ops": ["[A-Z]*"]}
 
 Pairs = tuple[tuple[int, int], ...]
 
@@ -67,11 +68,9 @@ def _padding_pair(padding: object) -> tuple[int, int]:
     pair = padding if isinstance(padding, (tuple, list)) else (padding, padding)
     sides = [number for side in pair if (number := whole(side)) is not None]
     if not len(sides) == len(pair) == 2:
-        raise ArgumentError(
-            f"padding must be a whole number or a pair (before, after); got {shown(padding)}"
-        )
+        raise refusal("padding", "be a whole number or a pair (before, after)", padding)
     if min(sides) < 0:
-        raise ArgumentError(f"padding must not be negative; got {shown(padding)}")
+        raise refusal("padding", "not be negative", padding)
     return sides[0], sides[1]
 
 
@@ -94,16 +93,21 @@ def same_padding(size: int, kernel: int, stride: int = 1, dilation: int = 1) -> 
     return total // 2, total - total // 2
 
 
+def _other_rank(rank: int, sides: Sequence[int]) -> ShapeError:
+    text = f"the input must have {rank} axes to slide along; got {tuple(sides)}"
+    return ShapeError(text, argument="sides", value=sides)
+
+
 def _check(rank: int, values: Mapping[str, Sequence[int]], padding: Pairs) -> None:
     for name, value in values.items():
         if len(value) != rank:
-            raise ShapeError(f"{name} must have {rank} entries, one per axis; got {tuple(value)}")
+            raise refusal(name, f"have {rank} entries, one per axis", tuple(value), ShapeError)
         if min(value, default=1) < 1:
-            raise ArgumentError(f"{name} must be at least 1 on every axis; got {tuple(value)}")
+            raise refusal(name, "be at least 1 on every axis", tuple(value))
     if len(padding) != rank:
-        raise ShapeError(f"padding must have {rank} pairs, one per axis; got {padding}")
+        raise refusal("padding", f"have {rank} pairs, one per axis", padding, ShapeError)
     if any(min(pair) < 0 for pair in padding):
-        raise ArgumentError(f"padding must not be negative; got {padding}")
+        raise refusal("padding", "not be negative", padding)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +136,7 @@ class ConvGeometry:
         sides = {"kernel": self.kernel, "stride": self.stride, "dilation": self.dilation}
         _check(len(self.kernel), sides, self.padding)
         if self.groups < 1:
-            raise ArgumentError(f"groups must be at least 1; got {self.groups}")
+            raise refusal("groups", "be at least 1", self.groups)
 
     @property
     def rank(self) -> int:
@@ -142,7 +146,7 @@ class ConvGeometry:
     def output_sides(self, sides: Sequence[int]) -> tuple[int, ...]:
         """Output size per axis for an input of these sizes."""
         if len(sides) != self.rank:
-            raise ShapeError(f"the input must have {self.rank} axes to slide along; got {sides}")
+            raise _other_rank(self.rank, sides)
         return tuple(
             output_size(side, k, s, p, d)
             for side, k, s, p, d in zip(
@@ -177,15 +181,15 @@ class WindowGeometry:
             if max(pair) > (d * (k - 1) + 1) // 2:
                 raise ArgumentError(
                     "pooling padding must be at most half the kernel's extent: padding "
-                    f"{self.padding}, kernel {self.kernel}, dilation {self.dilation}"
+                    f"{self.padding}, kernel {self.kernel}, dilation {self.dilation}",
+                    argument="padding",
+                    value=self.padding,
                 )
 
     def output_sides(self, sides: Sequence[int]) -> tuple[int, ...]:
         """Output size per axis for an input of these sizes."""
         if len(sides) != len(self.kernel):
-            raise ShapeError(
-                f"the input must have {len(self.kernel)} axes to slide along; got {tuple(sides)}"
-            )
+            raise _other_rank(len(self.kernel), sides)
         return tuple(
             output_size(side, k, s, p, d, ceil_mode=self.ceil_mode)
             for side, k, s, p, d in zip(

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from isoconv.errors import ArgumentError
+from isoconv.checks import refusal
 from isoconv.graph.ir import TensorSpec
 from isoconv.graph.operation import Array, Operation, register
 from isoconv.graph.terms import Asked, Element, Formula, Number, Term
 from isoconv.ops.check import dtype_error, require_batched, require_dtype, shape_error
 
 __all__ = ["TABLE_COLUMNS", "Augment"]
+__public__ = {"isoconv.ops": ["Augment"]}
 
 TABLE_COLUMNS = (
     "dy",
@@ -58,7 +59,7 @@ class Augment:
 
     def __post_init__(self) -> None:
         if not abs(self.fill) <= float(np.finfo(np.float32).max):
-            raise ArgumentError(f"fill must be a finite float32 number; got {self.fill}")
+            raise refusal("fill", "be a finite float32 number", self.fill)
 
 
 def _infer_augment(attrs: Augment, x: TensorSpec, table: TensorSpec) -> TensorSpec:  # noqa: ARG001

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from isoconv.errors import ArgumentError
+from isoconv.checks import refusal
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import TensorSpec
 from isoconv.graph.operation import Array, Operation, register
@@ -25,6 +25,7 @@ from isoconv.ops.pointwise import Constant
 from isoconv.ops.reduce import CountAttrs, Sum
 
 __all__ = ["BatchNorm", "Epsilon"]
+__public__ = {"isoconv.ops": ["[A-Z]*"]}
 
 Flows = tuple[int | None, ...]
 
@@ -44,7 +45,7 @@ class Epsilon:
 
     def __post_init__(self) -> None:
         if not self.eps >= 0:
-            raise ArgumentError(f"eps must not be negative; got {self.eps}")
+            raise refusal("eps", "not be negative", self.eps)
 
 
 def _infer_inverse_std(attrs: Epsilon, var: TensorSpec) -> TensorSpec:
@@ -96,7 +97,7 @@ class BatchNorm:
 
     def __post_init__(self) -> None:
         if self.size < 1:
-            raise ArgumentError(f"size must be at least 1; got {self.size}")
+            raise refusal("size", "be at least 1", self.size)
 
 
 def _infer_batch_norm(

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from isoconv.arithmetic import elementary
-from isoconv.errors import ArgumentError
+from isoconv.checks import refusal
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import DType, TensorSpec
 from isoconv.graph.operation import Array, Gradient, Operation, register
@@ -22,6 +22,7 @@ from isoconv.ops.check import FLOATS, require_constants, require_float, shape_er
 from isoconv.ops.reduce import fits, reduce_like
 
 __all__ = ["Constant", "Convert", "register_unary"]
+__public__ = {"isoconv.ops": ["[A-Z]*"]}
 
 Flows = tuple[int | None, ...]
 
@@ -63,7 +64,7 @@ class Convert:
 
     def __post_init__(self) -> None:
         if self.dtype not in FLOATS:
-            raise ArgumentError(f"dtype must be float32 or float64; got {self.dtype!r}")
+            raise refusal("dtype", "be float32 or float64", self.dtype)
 
 
 # -- two values: shape rule ------------------------------------------------------------------

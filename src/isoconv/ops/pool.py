@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from isoconv.errors import ShapeError
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import TensorSpec
 from isoconv.graph.operation import Array, Operation, register
 from isoconv.graph.terms import Asked, Element, Formula, Largest, Number, Running, When, Wins
-from isoconv.ops.check import require_batched, require_float, shape_error
+from isoconv.ops.check import in_operation, require_batched, require_float, shape_error
 from isoconv.ops.geometry import WindowGeometry
 from isoconv.ops.reach import pooled
 from isoconv.ops.window import (
@@ -28,6 +29,7 @@ from isoconv.ops.window import (
 )
 
 __all__ = ["AvgPool", "AvgPoolGrad"]
+__public__ = {"isoconv.ops": ["[A-Z]*"]}
 
 Flows = tuple[int | None, ...]
 
@@ -43,8 +45,9 @@ def _pooled(op: str, window: WindowGeometry, x: TensorSpec) -> TensorSpec:
         raise shape_error(op, f"x must have {rank} spatial axes and one of channels", x=x)
     try:
         outputs = window.output_sides(x.shape[:-1])
-    except ValueError as error:
-        raise shape_error(op, str(error), x=x) from None
+    except ShapeError as error:
+        in_operation(error, op, x=x)
+        raise
     if any(_misses(window, axis, side, outputs[axis]) for axis, side in enumerate(x.shape[:-1])):
         raise shape_error(op, f"every window must meet the input: {window}", x=x)
     return TensorSpec((*outputs, x.shape[-1]), x.dtype)

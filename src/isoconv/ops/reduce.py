@@ -11,6 +11,7 @@ from itertools import product
 import numpy as np
 
 from isoconv.arithmetic.sums import partial_sum
+from isoconv.checks import refusal
 from isoconv.errors import ArgumentError, GraphError
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import TensorSpec
@@ -20,6 +21,7 @@ from isoconv.ops.check import require_float, require_unbatched, shape_error
 from isoconv.ops.shape import Shape
 
 __all__ = ["Broadcast", "CountAttrs", "Sum", "fits", "reduce_like"]
+__public__ = {"isoconv.ops": ["[A-Z]*"]}
 
 Flows = tuple[int | None, ...]
 
@@ -91,7 +93,7 @@ class Sum:
 
     def __post_init__(self) -> None:
         if self.keep not in (0, 1):
-            raise ArgumentError(f"keep must be 0 or 1; got {self.keep}")
+            raise refusal("keep", "be 0 or 1", self.keep)
 
 
 def _infer_sum(attrs: Sum, x: TensorSpec) -> TensorSpec:
@@ -160,7 +162,8 @@ class Broadcast:
 
     def __post_init__(self) -> None:
         if self.source_batched and not self.batched:
-            raise ArgumentError(f"a broadcast keeps the image axis of its source; got {self}")
+            text = f"a broadcast keeps the image axis of its source; got {self}"
+            raise ArgumentError(text, argument="batched", value=self.batched)
 
 
 def _infer_broadcast(attrs: Broadcast, s: TensorSpec) -> TensorSpec:
@@ -226,7 +229,7 @@ class CountAttrs:
 
     def __post_init__(self) -> None:
         if self.size < 1:
-            raise ArgumentError(f"size must be at least 1; got {self.size}")
+            raise refusal("size", "be at least 1", self.size)
 
 
 def _infer_divide_by_count(attrs: CountAttrs, s: TensorSpec) -> TensorSpec:  # noqa: ARG001

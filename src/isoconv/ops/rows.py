@@ -8,7 +8,7 @@ import numpy as np
 
 from isoconv.arithmetic import elementary
 from isoconv.arithmetic.sums import partial_sum
-from isoconv.errors import ArgumentError
+from isoconv.checks import refusal
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import TensorSpec
 from isoconv.graph.operation import Array, Operation, register
@@ -27,6 +27,7 @@ from isoconv.graph.terms import (
 from isoconv.ops.check import require_batched, require_dtype, require_float, shape_error
 
 __all__ = ["CrossEntropy", "Hits"]
+__public__ = {"isoconv.ops": ["[A-Z]*"]}
 
 Flows = tuple[int | None, ...]
 
@@ -248,7 +249,7 @@ class CrossEntropy:
 
     def __post_init__(self) -> None:
         if not 0 <= self.smoothing < 1:
-            raise ArgumentError(f"smoothing must be at least 0 and below 1; got {self.smoothing}")
+            raise refusal("smoothing", "be at least 0 and below 1", self.smoothing)
 
 
 def _check_labels(op: str, logits: TensorSpec, labels: TensorSpec) -> None:
@@ -393,7 +394,7 @@ class Hits:
 
     def __post_init__(self) -> None:
         if self.k < 1:
-            raise ArgumentError(f"k must be at least 1; got {self.k}")
+            raise refusal("k", "be at least 1", self.k)
 
 
 def _infer_hits(attrs: Hits, logits: TensorSpec, labels: TensorSpec) -> TensorSpec:  # noqa: ARG001

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from isoconv.checks import refusal
 from isoconv.errors import ArgumentError
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import TensorSpec
@@ -18,6 +19,7 @@ from isoconv.ops.check import dtype_error, shape_error
 from isoconv.ops.reach import beside, inside, moved
 
 __all__ = ["Embed", "Padding", "Shape", "Slice"]
+__public__ = {"isoconv.ops": ["[A-Z]*"]}
 
 Flows = tuple[int | None, ...]
 
@@ -39,7 +41,7 @@ class Shape:
 
     def __post_init__(self) -> None:
         if min(self.shape, default=1) < 1:
-            raise ArgumentError(f"shape must be at least 1 on every axis; got {self.shape}")
+            raise refusal("shape", "be at least 1 on every axis", self.shape)
 
 
 def _infer_reshape(attrs: Shape, x: TensorSpec) -> TensorSpec:
@@ -155,7 +157,8 @@ class Slice:
 
     def __post_init__(self) -> None:
         if not 0 <= self.start < self.stop:
-            raise ArgumentError(f"a slice needs 0 <= start < stop; got {self.start}, {self.stop}")
+            text = f"a slice needs 0 <= start < stop; got {self.start}, {self.stop}"
+            raise ArgumentError(text, argument="start", value=self.start)
 
 
 def _infer_slice(attrs: Slice, x: TensorSpec) -> TensorSpec:
@@ -205,7 +208,8 @@ class Embed:
 
     def __post_init__(self) -> None:
         if not 0 <= self.start < self.total:
-            raise ArgumentError(f"start must lie in 0 to total; got {self.start}, {self.total}")
+            text = f"start must lie in 0 to total; got {self.start}, {self.total}"
+            raise ArgumentError(text, argument="start", value=self.start)
 
 
 def _infer_embed(attrs: Embed, x: TensorSpec) -> TensorSpec:
@@ -263,7 +267,7 @@ class Padding:
 
     def __post_init__(self) -> None:
         if any(min(pair) < 0 for pair in self.pairs):
-            raise ArgumentError(f"padding must not be negative; got {self.pairs}")
+            raise refusal("padding", "not be negative", self.pairs)
 
 
 def _resized(op: str, attrs: Padding, x: TensorSpec, sign: int) -> TensorSpec:

@@ -33,6 +33,7 @@ from isoconv.ops.winograd_direct import convolution, input_gradient, weight_grad
 from isoconv.ops.winograd_product import PLACES
 
 __all__ = ["WinogradOutput", "WinogradPatches"]
+__public__ = {"isoconv.ops": ["[A-Z]*"]}
 
 Flows = tuple[int | None, ...]
 Lines = Sequence[Any]
@@ -60,7 +61,9 @@ class WinogradPatches:
         if min(min(pair) for pair in self.padding) < 0 or min(self.outputs) < 1:
             raise ArgumentError(
                 "winograd: a 3x3 kernel must fit into the padded input, with padding from 0; got "
-                f"sides {self.sides}, padding {self.padding}"
+                f"sides {self.sides}, padding {self.padding}",
+                argument="padding",
+                value=self.padding,
             )
 
     @property

@@ -190,7 +190,7 @@ class Subject:
     @property
     def watched(self) -> str:
         """The metric that tells the best epoch."""
-        from isoconv.train.settings import from_plain
+        from isoconv.train.plain_settings import from_plain
 
         stopping = self.settings.get("early_stopping")
         wanted = None if stopping is None else from_plain(stopping)

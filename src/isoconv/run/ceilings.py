@@ -11,13 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from isoconv.compile.native.emitters import emits
 from isoconv.compile.native.kernels import KernelLibrary
 from isoconv.compile.native.loops import Kernel
-from isoconv.compile.native.runtime import BarrierSpec
+from isoconv.compile.native.specification import Specification
 from isoconv.compile.pointwise.expression import Domain, Expression, Operand, Step
 from isoconv.compile.pointwise.kernel import PointwiseSpec
 from isoconv.compile.target import Target
-from isoconv.run.memory import Context, Script, ScriptBuilder, aligned_bytes
+from isoconv.run.binder import Binder
+from isoconv.run.memory import aligned_bytes
+from isoconv.run.script import Context, Script
 from isoconv.run.team import Team, default_threads, library_for
 
 __all__ = ["Ceilings", "PeakSpec", "measure_ceilings", "measure_meeting"]
@@ -55,7 +58,7 @@ class Ceilings:
 
 
 @dataclass(frozen=True, slots=True)
-class PeakSpec:
+class PeakSpec(Specification):
     """``peak(args)``: independent chains of fused multiply-adds, as many as registers hold.
 
     Attributes:
@@ -67,24 +70,26 @@ class PeakSpec:
     turns: int
     buffers: int = 1
 
-    def emit(self, k: Kernel) -> None:
-        """Emit the loop."""
-        lanes = k.target.lanes("float32")
-        (place,) = k.buffers
-        x = k.load_vector(place, "float32", lanes)
-        y = k.load_vector(k.at(place, lanes, "float32"), "float32", lanes)
-        # Each from a place of its own, or the compiler would find out that they are all the same.
-        chains = [
-            k.variable(k.load_vector(k.at(place, (3 + i) * lanes, "float32"), "float32", lanes))
-            for i in range(self.chains)
-        ]
-        with k.loop(0, self.turns):
-            for chain in chains:
-                chain.set(k.fma(chain.get(), y, x))
-        total = chains[0].get()
-        for chain in chains[1:]:
-            total = k.builder.fadd(total, chain.get())
-        k.store(total, k.at(place, 2 * lanes, "float32"))
+
+@emits(PeakSpec)
+def peak(k: Kernel, spec: PeakSpec) -> None:
+    """The loop."""
+    lanes = k.target.lanes("float32")
+    (place,) = k.buffers
+    x = k.load_vector(place, "float32", lanes)
+    y = k.load_vector(k.at(place, lanes, "float32"), "float32", lanes)
+    # Each from a place of its own, or the compiler would find out that they are all the same.
+    chains = [
+        k.variable(k.load_vector(k.at(place, (3 + i) * lanes, "float32"), "float32", lanes))
+        for i in range(spec.chains)
+    ]
+    with k.loop(0, spec.turns):
+        for chain in chains:
+            chain.set(k.fma(chain.get(), y, x))
+    total = chains[0].get()
+    for chain in chains[1:]:
+        total = k.builder.fadd(total, chain.get())
+    k.store(total, k.at(place, 2 * lanes, "float32"))
 
 
 def measure_ceilings(
@@ -108,20 +113,21 @@ def measure_ceilings(
     library = KernelLibrary(library_for(target).target, None)
     chains = 24 if library.target.registers >= 32 else 12
     peak = PeakSpec(chains, _PEAK_TURNS)
-    address = library.addresses([peak])[peak]
+    large, small = (_addition(size) for size in (_STREAM_BYTES, _CACHED_BYTES))
+    binder = Binder(library, count, [peak, large, small])
     lanes = library.target.lanes("float32")
-    places = [aligned_bytes(4 * lanes * (3 + chains)).view(np.float32) for _ in range(count)]
-    with Team(count, library) as team:
+    with binder.team:
         scripts = []
-        for place in places:
+        for thread in range(count):
+            place = aligned_bytes(4 * lanes * (3 + chains)).view(np.float32)
             place[...] = 0.5
-            script = ScriptBuilder()
-            script.add(address, [int(place.ctypes.data)])
+            script = binder.recorder(thread)
+            script.kernel(peak, [place])
             scripts.append(script.finish())
         flops = 2 * lanes * chains * _PEAK_TURNS * count
-        least = _best(team, scripts, 20, seconds)
-        memory = _stream(team, library, _STREAM_BYTES, 1, seconds, shared=True)
-        cache = _stream(team, library, _CACHED_BYTES, 100, seconds, shared=False)
+        least = _best(binder.team, scripts, 20, seconds)
+        memory = _stream(binder, large, _STREAM_BYTES, 1, seconds, shared=True)
+        cache = _stream(binder, small, _CACHED_BYTES, 100, seconds, shared=False)
     return Ceilings(count, flops / least / 1e9, memory, cache)
 
 
@@ -140,38 +146,40 @@ def measure_meeting(threads: int | None = None, *, seconds: float = 0.02) -> flo
         >>> measure_meeting(1, seconds=0.001) < 1e-5
         True
     """
-    library = KernelLibrary(library_for().target, None)
-    address = library.addresses([BarrierSpec()])[BarrierSpec()]
-    with Team(threads or default_threads(), library) as team:
+    binder = Binder(KernelLibrary(library_for().target, None), threads or default_threads(), [])
+    with binder.team as team:
         scripts = []
-        for _ in range(team.threads):
-            script = ScriptBuilder()
-            script.add(address, [team.barrier])
+        for thread in range(team.threads):
+            script = binder.recorder(thread)
+            script.barrier()
             scripts.append(script.finish())
         return _best(team, scripts, _MEETINGS, seconds)
 
 
-def _stream(
-    team: Team, library: KernelLibrary, size: int, turns: int, seconds: float, *, shared: bool
-) -> float:
-    """GB/s of ``a = b + c``; the threads share the vectors or have their own."""
+def _addition(size: int) -> PointwiseSpec:
+    """``a = b + c`` on vectors of so many bytes."""
     operands = [Operand(number, "float32", (1,)) for number in range(3)]
     step = Step("add", (0, 1), None, "float32")
     expression = Expression((operands[0], operands[1]), "", (step,), ((2, operands[2]),))
-    spec = PointwiseSpec(Domain((size // 4,), batched=False), expression, 3)
-    address = library.addresses([spec])[spec]
-    scripts, held = [], []
-    for thread in range(team.threads):
+    return PointwiseSpec(Domain((size // 4,), batched=False), expression, 3)
+
+
+def _stream(
+    binder: Binder, spec: PointwiseSpec, size: int, turns: int, seconds: float, *, shared: bool
+) -> float:
+    """GB/s of an addition; the threads share the vectors or have their own."""
+    threads = binder.team.threads
+    scripts = []
+    for thread in range(threads):
         if thread == 0 or not shared:
-            held.append([aligned_bytes(size) for _ in range(3)])
-            for array in held[-1]:
-                array[...] = 1
-        part = Context(part=thread, parts=team.threads) if shared else Context()
-        script = ScriptBuilder()
-        script.add(address, [int(array.ctypes.data) for array in held[-1]], part)
+            vectors = [aligned_bytes(size) for _ in range(3)]
+            for vector in vectors:
+                vector[...] = 1
+        script = binder.recorder(thread)
+        script.kernel(spec, vectors, Context(part=thread, parts=threads) if shared else Context())
         scripts.append(script.finish())
-    moved = 3 * size * (1 if shared else team.threads)
-    return moved / _best(team, scripts, turns, seconds) / 1e9
+    moved = 3 * size * (1 if shared else threads)
+    return moved / _best(binder.team, scripts, turns, seconds) / 1e9
 
 
 def _best(team: Team, scripts: Sequence[Script], turns: int, seconds: float) -> float:

@@ -58,20 +58,21 @@ def step_demand(
     step = plan.step
     images = min(batch_size, samples)
     shards = -(-images // plan.shard_size)
-    schedule = StepSchedule(shards, threads)
+    schedule = StepSchedule(range(shards), shards, threads)
     # Of an arena for many images a few touch at least their share.
-    arena = plan.arena.size * min(plan.shard_size, images) // plan.shard_size
+    arena = plan.memory.arena * min(plan.shard_size, images) // plan.shard_size
     vectors = 4 * step.size * (1 + len(step.slots)) + 4 * plan.states.size
+    scratch = plan.memory.scratch * threads + plan.update_memory.arena + 4 * step.size // BLOCK
     copied = 0
     for array in data.values():
         copied += 0 if array.flags.c_contiguous else array.nbytes
     return {
         "parameters and optimizer": vectors,
         "copies of them for a checkpoint": vectors,
-        "gradients of shards": 4 * plan.sums.size * len(schedule.slots),
+        "gradients of shards": 4 * plan.sums.size * len(set(schedule.buffers.values())),
         "arenas of threads": arena * schedule.working,
-        "scratch memory": plan.scratch * threads + plan.update_arena.size + 4 * step.size // BLOCK,
-        "packed weights": plan.packed_size,
+        "scratch memory": scratch,
+        "packed weights": plan.memory.packed,
         "the order of the data": 16 * samples + copied,
     }
 

@@ -10,14 +10,16 @@ from numpy.typing import NDArray
 
 from isoconv.compile.layout import Buffer, Placement, dense_strides
 from isoconv.compile.lower.driver import lower
-from isoconv.compile.lower.plan import make_plan, region_offsets, scratch_size
+from isoconv.compile.lower.plan import make_plan
 from isoconv.compile.target import Target
 from isoconv.errors import ArgumentError, DTypeError, ShapeError
 from isoconv.graph.ir import Graph, TensorSpec
 from isoconv.memory import check_memory
+from isoconv.run.binder import Binder, Workspace, address_of
 from isoconv.run.demand import bytes_of
-from isoconv.run.memory import Context, ScriptBuilder, aligned_bytes, aligned_copy
-from isoconv.run.team import Team, library_for
+from isoconv.run.memory import aligned_bytes, aligned_copy
+from isoconv.run.script import Context
+from isoconv.run.team import library_for
 
 __all__ = ["evaluate"]
 
@@ -75,41 +77,27 @@ def evaluate(
     )
     calls = [*lowered.prepare, *lowered.shard]
     plan = make_plan(calls, images)
-    packed, packed_size = region_offsets(
-        buffer for call in calls for buffer in call.buffers if buffer.region == "packed"
-    )
-    scratch = scratch_size(calls)
-    needs = {"arrays and results": bytes_of(specs, images), "what lies between": plan.size,
-             "packed weights": packed_size, "scratch memory": scratch}  # fmt: skip
+    needs = {"arrays and results": bytes_of(specs, images), "what lies between": plan.arena,
+             "packed weights": plan.packed, "scratch memory": plan.scratch}  # fmt: skip
     smaller = "fewer or smaller images, or fewer filters"
     what = "an image" if images == 1 else f"{images:,} images"
     check_memory(f"evaluating {what}", needs, smaller, memory)
-    places: dict[tuple[str, str], Array] = {("order", "order"): np.arange(max(images, 1))}
+    held = {("order", "order"): np.arange(max(images, 1))}
     for _, node in graph.inputs():
         name, region = node.attrs.name, inputs[node.attrs.name].buffer.region
-        places[region, name] = aligned_copy(given[name])
+        held[region, name] = aligned_copy(given[name])
     results: dict[str, Array] = {}
     for name, index in graph.outputs:
         spec = graph[index].spec
         shape = (images, *spec.shape) if spec.batched else spec.shape
         results[name] = aligned_bytes(outputs[name].buffer.bytes).view(spec.dtype).reshape(shape)
-        places["output", name] = results[name]
-    arena = aligned_bytes(plan.size)
-    packs = aligned_bytes(packed_size)
-    places["scratch", "scratch"] = aligned_bytes(scratch)
-
-    def resolve(buffer: Buffer) -> int:
-        if buffer.region == "arena":
-            return int(arena.ctypes.data) + plan.offsets[buffer]
-        if buffer.region == "packed":
-            return int(packs.ctypes.data) + packed[buffer]
-        return int(places[buffer.region, buffer.name].ctypes.data)
-
-    addresses = library.addresses(call.spec for call in calls)
-    script = ScriptBuilder()
-    context = Context(images=images)
-    script.calls(calls, lambda call: addresses[call.spec], resolve, context)
-    with Team(1, library) as team:
+        held["output", name] = results[name]
+    places = {place: address_of(array) for place, array in held.items()}
+    workspace = Workspace(plan, 1)
+    binder = Binder(library, 1, [call.kernel for call in calls])
+    script = binder.recorder(0)
+    script.calls(calls, workspace.resolver(0, 0, places), Context(images=images))
+    with binder.team as team:
         team.run([script.finish()], 1)
     return results
 

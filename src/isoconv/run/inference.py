@@ -10,36 +10,27 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isoconv.checks import check_count
-from isoconv.compile.calls import Call
 from isoconv.compile.layout import Buffer, Placement, dense_strides
 from isoconv.compile.lower.driver import lower
-from isoconv.compile.lower.plan import make_plan, region_offsets, scratch_size
+from isoconv.compile.lower.plan import make_plan
 from isoconv.compile.native.fork import renew_in_child
-from isoconv.compile.native.runtime import AdvanceSpec, BarrierSpec
-from isoconv.compile.pointwise.halo import HaloSpec
 from isoconv.errors import ArgumentError, DTypeError, ShapeError
 from isoconv.graph.ir import Graph, TensorSpec
+from isoconv.run.binder import Binder, Workspace, address_of
 from isoconv.run.demand import Demand, bytes_of
 from isoconv.run.fixed import is_fixed
-from isoconv.run.memory import (
-    Context,
-    Place,
-    Resolve,
-    Script,
-    ScriptBuilder,
-    aligned_bytes,
-    aligned_copy,
-)
+from isoconv.run.memory import aligned_copy
+from isoconv.run.script import Context, Place, Script
 from isoconv.run.shard_size import shard_size_for
-from isoconv.run.team import Team, library_for, team_size
+from isoconv.run.team import library_for, team_size
 
 __all__ = ["Predictor"]
 
@@ -116,25 +107,20 @@ class Predictor:
             fusion=fusion, written_halos=True,
         )  # fmt: skip
         calls = [*self._lowered.prepare, *self._lowered.shard]
-        self._plan = make_plan(self._lowered.shard, shard_size)
-        self._packed, size = region_offsets(
-            buffer for call in calls for buffer in call.buffers if buffer.region == "packed"
-        )
-        room = scratch_size(self._lowered.shard)
+        plan = make_plan(calls, shard_size)
         fixed = {
             "weights": bytes_of(self._read_weights().values()),
-            "packed weights": size,
-            "scratch memory": room * self.threads,
+            "packed weights": plan.packed,
+            "scratch memory": plan.scratch * self.threads,
         }
         self._demand = Demand(
-            fixed, arena=self._plan.size, shard_size=shard_size, threads=self.threads,
+            fixed, arena=plan.arena, shard_size=shard_size, threads=self.threads,
             result=bytes_of(self._results.values()), limit=memory,
         )  # fmt: skip
-        specs = [call.spec for call in calls]
-        self._addresses = library.addresses([*specs, AdvanceSpec(), BarrierSpec()], progress)
-        self._packs = aligned_bytes(size)
-        self._arenas = [aligned_bytes(self._plan.size) for _ in range(self.threads)]
-        self._scratch = [aligned_bytes(room) for _ in range(self.threads)]
+        self._binder = Binder(library, self.threads, [call.kernel for call in calls], progress)
+        self._team = self._binder.team
+        weakref.finalize(self, self._team.retire)
+        self._workspace = Workspace(plan, self.threads)
         self._order = np.arange(0, dtype=np.int64)
         self._order_address = 0
         self._memory = self._own_weights()
@@ -143,8 +129,6 @@ class Predictor:
         self._apart: _Scripts | None = None
         self._turns_per_call = 1
         self._together: _Scripts | None = None
-        self._team = Team(self.threads, library)
-        weakref.finalize(self, self._team.retire)
         renew_in_child(self, Predictor._renew)
 
     def _renew(self) -> None:
@@ -154,8 +138,11 @@ class Predictor:
         that are not whole are not taken for loaded ones, see `_load`.
         """
         if self._team.torn:
-            self._apart = self._together = None
+            self._forget_scripts()
             self._team.torn = False
+
+    def _forget_scripts(self) -> None:
+        self._apart = self._together = None
 
     def _own_weights(self) -> dict[str, Array]:
         """Memory for the weights that a shard's kernels read as they are, not packed."""
@@ -237,7 +224,7 @@ class Predictor:
     def _checked_datasets(self, datasets: Mapping[str, Array]) -> dict[str, Array]:
         found: dict[str, Array] = {}
         for name, spec in self._rows.items():
-            array = np.ascontiguousarray(_given(datasets, name))
+            array = np.ascontiguousarray(_given("datasets", datasets, name))
             if array.shape[1:] != spec.shape:
                 raise ShapeError(
                     f"{name!r} must have shape (N, {', '.join(map(str, spec.shape))}); "
@@ -262,7 +249,7 @@ class Predictor:
             return
         loaded: dict[str, Array] = {}
         for name, spec in self._weights.items():
-            given = _given(weights, name)
+            given = _given("weights", weights, name)
             if np.shape(given) != spec.shape:
                 raise ShapeError(f"{name!r} must have shape {spec.shape}; got {np.shape(given)}")
             loaded[name] = np.asarray(given, spec.dtype, order="C")
@@ -292,21 +279,15 @@ class Predictor:
 
     def _pack(self, weights: Mapping[str, Array]) -> None:
         """Pack weights; threads share the work."""
-        sources = {name: int(array.ctypes.data) for name, array in weights.items()}
-        packs = int(self._packs.ctypes.data)
         if not self._lowered.prepare:
             return
-
-        def resolve(buffer: Buffer) -> int:
-            if buffer.region == "packed":
-                return packs + self._packed[buffer]
-            return sources[buffer.name]
-
+        places = {("parameter", name): address_of(array) for name, array in weights.items()}
         scripts = []
         for thread in range(self.threads):
-            script = ScriptBuilder()
+            script = self._binder.recorder(thread)
             context = Context(part=thread, parts=self.threads)
-            script.calls(self._lowered.prepare, self._address, resolve, context)
+            resolve = self._workspace.resolver(thread, thread, places)
+            script.calls(self._lowered.prepare, resolve, context)
             scripts.append(script.finish())
         self._team.run(scripts, 1)
 
@@ -362,60 +343,32 @@ class Predictor:
 
     def _scripts_apart(self, places: Mapping[Place, int]) -> _Scripts:
         """Each thread on chunks of its own."""
-        scripts, contexts = [], []
-        for thread in range(self.threads):
-            context = Context()
-            script = ScriptBuilder()
-            resolve = self._resolve(thread, thread, places)
-            script.calls(self._lowered.shard, self._address, resolve, context)
-            script.add(self._addresses[AdvanceSpec()], [], context)
-            scripts.append(script.finish())
-            contexts.append(context)
-        return _Scripts(scripts, contexts)
+        contexts = [Context() for _ in range(self.threads)]
+        return self._record(contexts, range(self.threads), places)
 
     def _scripts_together(self, places: Mapping[Place, int]) -> _Scripts:
         """All threads on the same chunk, kernel by kernel, meeting after each."""
-        scripts, contexts = [], []
-        for thread in range(self.threads):
-            resolve = self._resolve(thread, 0, places)
-            context = Context(part=thread, parts=self.threads)
-            script = ScriptBuilder()
-            for call in self._lowered.shard:
-                script.calls([call], self._address, resolve, context)
-                # Nobody reads a halo before the inside was written by the next kernel.
-                if self.threads > 1 and not isinstance(call.spec, HaloSpec):
-                    script.add(self._addresses[BarrierSpec()], [self._team.barrier])
+        contexts = [Context(part=t, parts=self.threads) for t in range(self.threads)]
+        return self._record(contexts, [0] * self.threads, places)
+
+    def _record(
+        self, contexts: list[Context], arenas: Iterable[int], places: Mapping[Place, int]
+    ) -> _Scripts:
+        """A script for each thread, through a chunk in the arena of its number."""
+        weights = {("parameter", name): address_of(held) for name, held in self._memory.items()}
+        scripts = []
+        for thread, (context, arena) in enumerate(zip(contexts, arenas, strict=True)):
+            script = self._binder.recorder(thread)
+            resolve = self._workspace.resolver(thread, arena, {**weights, **places})
+            script.shard(self._lowered.shard, resolve, context)
             scripts.append(script.finish())
-            contexts.append(context)
         return _Scripts(scripts, contexts)
-
-    def _resolve(self, thread: int, number: int, places: Mapping[Place, int]) -> Resolve:
-        """Where the buffers of a thread lie that works in the arena of this number."""
-        arena = int(self._arenas[number].ctypes.data)
-        scratch = int(self._scratch[thread].ctypes.data)
-        packs = int(self._packs.ctypes.data)
-
-        def resolve(buffer: Buffer) -> int:
-            if buffer.region == "arena":
-                return arena + self._plan.offsets[buffer]
-            if buffer.region == "scratch":
-                return scratch
-            if buffer.region == "packed":
-                return packs + self._packed[buffer]
-            if buffer.region == "parameter":
-                return int(self._memory[buffer.name].ctypes.data)
-            return places[buffer.region, buffer.name]
-
-        return resolve
-
-    def _address(self, call: Call) -> int:
-        return self._addresses[call.spec]
 
     def close(self) -> None:
         """End the threads."""
         self._team.close()
 
-    def __enter__(self) -> Predictor:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -436,7 +389,8 @@ class _Scripts:
                 script.move(region, name, address)
 
 
-def _given(arrays: Mapping[str, Array], name: str) -> Array:
+def _given(argument: str, arrays: Mapping[str, Array], name: str) -> Array:
     if name not in arrays:
-        raise ArgumentError(f"every input needs an array: {name!r} is missing")
+        text = f"every input needs an array: {name!r} is missing"
+        raise ArgumentError(text, argument=f"{argument}[{name!r}]")
     return arrays[name]

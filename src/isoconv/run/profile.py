@@ -1,9 +1,8 @@
 """Where the time of a model goes: the clock is read after every kernel call.
 
-The scripts call the same kernels as those of training and of prediction, in the same order and on
-the same memory, so that kernels meet the caches as they do in real work. Left out are, of a step,
-the fetching of its scalars, the look at its metrics and clipping; of a prediction, the packing of
-its weights, which is done once.
+What is measured are the steps and predictions themselves: an observer (``run/binder.py``) adds a
+look at the clock to each of their calls. Left out is what comes before a prediction's first image,
+the packing of its weights, which is done once.
 
 What a kernel computes and moves follows from its specification: 1 FMA = 2 FLOP, and every operand
 crosses the memory bus once.
@@ -12,24 +11,29 @@ crosses the memory bus once.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import cycle
+from math import isfinite, prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isoconv.compile.lower.driver import Call, Lowered
-from isoconv.compile.native.kernels import KernelLibrary, KernelSpec
-from isoconv.compile.native.loops import I32, Kernel
-from isoconv.compile.native.runtime import BarrierSpec
+from isoconv.compile.calls import Call
+from isoconv.compile.native.emitters import emits
+from isoconv.compile.native.kernels import KernelLibrary
+from isoconv.compile.native.loops import I32, POINTER, Kernel
+from isoconv.compile.native.runtime import AdvanceSpec, BarrierSpec, FinishSpec, HyperSpec
+from isoconv.compile.native.specification import Specification
+from isoconv.compile.pointwise.kernel import PointwiseSpec
+from isoconv.compile.reduction.clip import ClipBlocksSpec, ClipFactorSpec
 from isoconv.compile.target import host_target
+from isoconv.errors import TrainingError
+from isoconv.run.binder import Binder, address_of
 from isoconv.run.inference import Predictor
-from isoconv.run.memory import Context, Resolve, Script, ScriptBuilder
-from isoconv.run.step_schedule import Reduce, StepSchedule, Task
-from isoconv.run.team import Team
+from isoconv.run.script import Context, ScriptBuilder
 from isoconv.run.training import TrainingEngine
-from isoconv.run.work import bytes_of, flops_of, kernel_names
 
 __all__ = ["KernelTime", "Profile", "ProfiledPredictor", "ProfiledTraining"]
 
@@ -90,142 +94,162 @@ class Profile:
 
 
 @dataclass(frozen=True, slots=True)
-class StampSpec:
-    """``stamp(args)``: args are (table, counter); writes the time as (seconds, nanoseconds)."""
+class StampSpec(Specification):
+    """``stamp(args, context)``: args are (log, label); writes a row and moves the log on.
+
+    ``log`` holds int64: the address of the next row, that of the last one there is, the bytes from
+    a row to the next, and how many rows were written. A row holds int64: the label, the images of
+    the context, and the time as seconds and nanoseconds.
+    """
 
     buffers: int = 2
 
-    def emit(self, k: Kernel) -> None:
-        """Read the clock."""
-        table, counter = k.buffers
-        number = k.load_scalar(counter, "int64")
-        clock = k.builder.trunc(k.const(_CLOCK_MONOTONIC), I32)
-        k.call("clock_gettime", I32, clock, k.at(table, k.mul(number, 2), "int64"))
-        k.store(k.add(number, 1), counter)
+
+@emits(StampSpec)
+def stamp(k: Kernel, _: StampSpec) -> None:
+    """Read the clock."""
+    b = k.builder
+    log, label = k.buffers
+    row = b.load(log, typ=POINTER)
+    clock = b.trunc(k.const(_CLOCK_MONOTONIC), I32)
+    k.call("clock_gettime", I32, clock, k.at(row, 2, "int64"))
+    k.store(k.load_scalar(label, "int64"), row)
+    k.store(k.slot("images"), k.at(row, 1, "int64"))
+    here, last, stride, count = (
+        k.load_scalar(k.at(log, number, "int64"), "int64") for number in range(4)
+    )
+    more = b.icmp_unsigned("<", here, last)
+    k.store(b.select(more, b.add(here, stride), here), log)
+    k.store(k.add(count, 1), k.at(log, 3, "int64"))
 
 
-# Stamped scripts --------------------------------------------------------------------------------
+_ROW = 4  # int64
+_OWN = {
+    BarrierSpec: "waiting",
+    ClipBlocksSpec: "clipping",
+    ClipFactorSpec: "clipping",
+    FinishSpec: "metrics",
+    HyperSpec: "scalars of the update",
+    PointwiseSpec: "sums of shards",
+}
+"""Kernels that work for no layer."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Label:
-    """Of the time between two stamps."""
+class _Clock:
+    """Reads the clock after each call of a team's scripts.
 
-    layer: str
-    kernel: str
-    flops: int = 0
-    bytes: int = 0
+    Args:
+        threads: of the team.
+        rows: bytes of one row of each data set and output.
+        names: what some calls do, by their ``id``, where it is not what their kernels are called.
+    """
 
-
-class _Stamped:
-    """One thread's script with a stamp after each call."""
-
-    def __init__(self, stamp: int, turns: int, most: int) -> None:
-        self.labels: list[_Label] = []
-        self._builder = ScriptBuilder()
-        self._stamp = stamp
-        self._turns = turns
-        self._table = np.zeros((turns * (most + 1), 2), np.int64)
-        self._counter = np.zeros(1, np.int64)
-        self._read_clock()
-
-    def _read_clock(self) -> None:
-        pointers = [int(self._table.ctypes.data), int(self._counter.ctypes.data)]
-        self._builder.add(self._stamp, pointers)
-
-    def add(self, kernel: int, pointers: Sequence[int], context: Context, label: _Label) -> None:
-        """Call a kernel and stamp."""
-        self._builder.add(kernel, pointers, context)
-        self.labels.append(label)
-        self._read_clock()
-
-    def finish(self) -> Script:
-        """The script."""
-        return self._builder.finish()
-
-    def rewind(self) -> None:
-        """Write from the table's first row again."""
-        self._counter[0] = 0
-
-    def seconds(self) -> list[float]:
-        """Of each call, the middle one of the turns."""
-        count = len(self.labels) + 1
-        stamps = self._table[: count * self._turns]
-        times = (stamps[:, 0] * 10**9 + stamps[:, 1]).reshape(self._turns, count)
-        spans = np.sort(times[:, 1:] - times[:, :-1], axis=0)
-        return [float(span) * 1e-9 for span in spans[self._turns // 2]]
-
-
-class _Recording:
-    """The stamped scripts of a team, and what they say of each kernel."""
-
-    def __init__(self, team: Team, turns: int, most: int) -> None:
+    def __init__(self, threads: int, rows: Mapping[str, int], names: Mapping[int, str]) -> None:
+        # A tiny kernel that nobody else needs is not kept on disk.
         self._kernels = KernelLibrary(host_target(), None)
-        stamp = self._kernels.addresses([StampSpec()])[StampSpec()]
-        self._team = team
-        self._turns = turns
-        self.scripts = [_Stamped(stamp, turns, most) for _ in range(team.threads)]
-
-    def wait(self, barrier: int) -> None:
-        """All threads meet."""
-        for thread in range(len(self.scripts)):
-            self.meet(thread, barrier)
-
-    def meet(self, thread: int, barrier: int) -> None:
-        """A thread waits for the others."""
-        self.scripts[thread].add(barrier, [self._team.barrier], Context(), _Label("", "waiting"))
-
-    def rows(self) -> tuple[KernelTime, ...]:
-        """Run the scripts and gather the times of all threads."""
-        scripts = [script.finish() for script in self.scripts]
-        with self._team.turn:
-            self._team.run(scripts, 1)
-            for script in self.scripts:
-                script.rewind()
-            self._team.run(scripts, self._turns)
-        times: dict[tuple[str, str], float] = {}
-        work: dict[tuple[str, str], tuple[int, int]] = {}
-        for script in self.scripts:
-            for label, seconds in zip(script.labels, script.seconds(), strict=True):
-                key = (label.layer, label.kernel)
-                times[key] = times.get(key, 0.0) + seconds / len(self.scripts)
-                flops, moved = work.get(key, (0, 0))
-                work[key] = flops + label.flops, moved + label.bytes
-        return tuple(KernelTime(*key, times[key], *work[key]) for key in times)
-
-
-class _Work:
-    """Calls with their names, addresses and what they move."""
-
-    def __init__(
-        self, lowered: Lowered, addresses: Mapping[KernelSpec, int], rows: Mapping[str, int]
-    ) -> None:
-        calls = (*lowered.prepare, *lowered.shard)
-        self._names = dict(zip(map(id, calls), kernel_names(lowered), strict=True))
-        self._addresses = addresses
+        self._stamp = self._kernels.addresses([StampSpec()])[StampSpec()]
+        self._logs = [np.zeros(4, np.int64) for _ in range(threads)]
+        self._tables: list[NDArray[np.int64]] = []
+        self._noted: list[tuple[Call | Specification | None, bool]] = []
+        self._names = names
         self._rows = rows
 
-    def add(
+    def begins(self, script: ScriptBuilder, thread: int) -> None:
+        """A script's first call is measured from here."""
+        self._read(script, thread, None, Context())
+
+    def follows(
         self,
-        script: _Stamped,
-        calls: Sequence[Call],
-        resolve: Resolve,
-        context: Context,
-        images: int,
-        *,
-        counts: bool = True,
-        name: str = "",
+        script: ScriptBuilder,
+        thread: int,
+        call: Call | Specification,
+        context: Context | None,
     ) -> None:
-        """Add calls to a script; of a shared one a single thread counts the work."""
-        for call in calls:
-            label = _Label(
-                call.layer,
-                name or self._names[id(call)],
-                flops_of(call, images) if counts else 0,
-                bytes_of(call, images, self._rows) if counts else 0,
-            )
-            pointers = [resolve(buffer) + buffer.start for buffer in call.buffers]
-            script.add(self._addresses[call.spec], pointers, context, label)
+        """Read the clock after a call."""
+        if not isinstance(call, AdvanceSpec):
+            self._read(script, thread, call, context or Context())
+
+    def _read(
+        self,
+        script: ScriptBuilder,
+        thread: int,
+        call: Call | Specification | None,
+        context: Context,
+    ) -> None:
+        label = np.array([len(self._noted)], np.int64)
+        # Of a shared call one thread alone counts the work.
+        self._noted.append((call, context["part"] == 0))
+        pointers = [address_of(self._logs[thread]), address_of(label)]
+        script.add(self._stamp, pointers, context, keep=(label, self))
+
+    def profile(
+        self,
+        binder: Binder,
+        work: Callable[[], object],
+        forget: Callable[[], object],
+        turns: int,
+        images: int,
+    ) -> Profile:
+        """Measure a batch, first as it is and then with a look at the clock after each call.
+
+        Args:
+            binder: that makes the scripts.
+            work: on a batch; makes its scripts the first time, and runs the same ones each time.
+            forget: has scripts made anew.
+            turns: repetitions, of which the middle one counts.
+            images: of a batch.
+        """
+        seconds = _middle(work, turns)
+        forget()
+        try:
+            with binder.observed(self):
+                rows = self._times(work, turns)
+        finally:
+            forget()
+        return Profile(rows, seconds, len(self._logs), images)
+
+    def _times(self, work: Callable[[], object], turns: int) -> tuple[KernelTime, ...]:
+        """Of each kernel, all threads together."""
+        self._rewind(1)
+        work()
+        counts = [int(log[3]) for log in self._logs]
+        self._rewind(*(turns * count for count in counts))
+        for _ in range(turns):
+            work()
+        times: dict[tuple[str, str], float] = {}
+        done: dict[tuple[str, str], tuple[int, int]] = {}
+        for table, count, log in zip(self._tables, counts, self._logs, strict=True):
+            if log[3] != turns * count:
+                raise TrainingError("what is measured must be the same work each time")
+            stamps = table.reshape(turns, count, _ROW)
+            clock = stamps[:, :, 2] * 10**9 + stamps[:, :, 3]
+            spans = np.sort(clock[:, 1:] - clock[:, :-1], axis=0)[turns // 2]
+            for span, (label, images) in zip(spans, stamps[0, 1:, :2], strict=True):
+                call, counted = self._noted[label]
+                if call is None:
+                    continue
+                key, flops, moved = self._label(call, int(images))
+                times[key] = times.get(key, 0.0) + float(span) * 1e-9 / len(counts)
+                if counted:
+                    before = done.get(key, (0, 0))
+                    done[key] = before[0] + flops, before[1] + moved
+        return tuple(KernelTime(*key, times[key], *done.get(key, (0, 0))) for key in times)
+
+    def _rewind(self, *counts: int) -> None:
+        """Begin again, with a table of so many rows for each thread; one for all: nothing stays."""
+        self._tables = [np.zeros((max(count, 1), _ROW), np.int64) for count in counts]
+        for log, table in zip(self._logs, cycle(self._tables)):
+            log[:] = address_of(table), address_of(table[-1:]), table.strides[0], 0
+
+    def _label(self, call: Call | Specification, images: int) -> tuple[tuple[str, str], int, int]:
+        """Layer and name of a call, the operations that it does and the bytes that it moves."""
+        if isinstance(call, Call):
+            name = self._names.get(id(call), call.title)
+            return (call.layer, name), call.flops(images), call.bytes(images, self._rows)
+        if isinstance(call, PointwiseSpec):
+            size = prod(call.domain.axes)
+            return ("", _OWN[type(call)]), size, 3 * 4 * size
+        return ("", _OWN[type(call)]), 0, 0
 
 
 def _middle(work: Callable[[], object], turns: int) -> float:
@@ -251,62 +275,24 @@ class ProfiledTraining(TrainingEngine):
 
         Args:
             turns: repetitions, of which the middle one counts.
+
+        Raises:
+            TrainingError: the step's loss is not finite, so that it ends before its update.
         """
         idle = np.zeros((1, len(self.step.hyper)), np.float32)
-        seconds = _middle(lambda: self.steps(0, idle), turns)
-        images = min(self.batch_size, self.samples)
-        shards = -(-images // self.shard_size)
-        rows = {
-            name: array.nbytes // len(array)
-            for (region, name), array in self._memory.items()
-            if region == "dataset"
-        }
-        work = _Work(self.plan.shard, self._addresses, rows)
-        most = (shards + 2) * (len(self.plan.specs()) + len(self.plan.shard.shard)) * 2
-        recording = _Recording(self._team, turns, most)
-        schedule = StepSchedule(shards, self.threads)
-        total = int(self._slot(schedule.root).ctypes.data)
-        barrier = self._addresses[BarrierSpec()]
-        parts = [Context(part=t, parts=self.threads) for t in range(self.threads)]
-        prepare, resolve = self.plan.shard.prepare, self._arena_resolver(0, 0, total)
-        for t, script in enumerate(recording.scripts):
-            work.add(script, prepare, resolve, parts[t], 1, counts=t == 0)
-        recording.wait(barrier)
-        for t in range(self.threads):
-            self._add_schedule(recording, t, schedule, work, images)
-        resolve = self._resolver(0, self._update_arena, self.plan.update_arena, total)
-        for t, script in enumerate(recording.scripts):
-            work.add(script, self.plan.update, resolve, parts[t], 1, counts=t == 0, name="update")
-        recording.wait(barrier)
-        return Profile(recording.rows(), seconds, self.threads, images)
+        images = self._images_of(0, 0)
+        shards = range(self._shards_of(images))
 
-    def _add_schedule(
-        self, recording: _Recording, thread: int, schedule: StepSchedule, work: _Work, images: int
-    ) -> None:
-        """A thread's shards and merges."""
-        script, barrier = recording.scripts[thread], self._addresses[BarrierSpec()]
-        for stage in schedule.stages(thread):
-            if isinstance(stage, Task):
-                first = stage.shard * self.shard_size
-                count = min(self.shard_size, images - first)
-                slot = int(self._slot(stage.slot).ctypes.data)
-                resolve = self._arena_resolver(thread, stage.arena, slot)
-                context = Context(images=count, first=first, part=stage.part, parts=stage.parts)
-                for call in self.plan.shard.shard:
-                    work.add(script, [call], resolve, context, count, counts=stage.part == 0)
-                    if stage.parts > 1:
-                        recording.meet(thread, barrier)
-            elif isinstance(stage, Reduce):
-                self._add_reduce(script, stage)
-            else:
-                recording.meet(thread, barrier)
+        def step() -> None:
+            self._run(self._scripts_for(images, shards, updates=True), 0, images, idle)
+            loss = float(self._metric_rows()[0, 0])
+            if not isfinite(loss):
+                raise TrainingError(f"a step that is profiled must have a finite loss; got {loss}")
 
-    def _add_reduce(self, script: _Stamped, reduce: Reduce) -> None:
-        size = self.plan.sums.size if reduce.part == 0 else 0
-        pointers = [int(self._slot(slot).ctypes.data) for slot in (reduce.left, reduce.right)]
-        label = _Label("", "sums of shards", size, 3 * 4 * size)
-        context = Context(part=reduce.part, parts=reduce.parts)
-        script.add(self._addresses[self.plan.merge], pointers, context, label)
+        names = {id(call): "update" for call in self.plan.update}
+        clock = _Clock(self.threads, self._memory.row_bytes(), names)
+        with self._team.whole_turn():
+            return clock.profile(self._binder, step, self._scripts.clear, turns, images)
 
 
 class ProfiledPredictor(Predictor):
@@ -322,46 +308,14 @@ class ProfiledPredictor(Predictor):
             datasets: as for `run`.
             turns: repetitions, of which the middle one counts.
         """
-        seconds = _middle(lambda: self.run(weights, datasets), turns)
-        given = self._checked_datasets(datasets)
-        images = len(next(iter(given.values())))
-        results = self._new_results(images)
-        places = self._places(images, given, results)
-        rows = {name: a.nbytes // images for name, a in (*given.items(), *results.items())}
-        work = _Work(self._lowered, self._addresses, rows)
-        rounds, rest = self._rounds(images)
-        chunks = -(-(images - rest) // self.shard_size)
-        for _, _, count in rounds:
-            chunks += count
-        recording = _Recording(self._team, turns, 2 * chunks * len(self._lowered.shard) + 4)
-        resolvers = [self._resolve(t, t, places) for t in range(self.threads)]
-        for begin, each, count in rounds:
-            for t, script in enumerate(recording.scripts):
-                for chunk in range(t * count, (t + 1) * count):
-                    context = Context(images=each, first=begin + chunk * each)
-                    work.add(script, self._lowered.shard, resolvers[t], context, each)
-        recording.wait(self._addresses[BarrierSpec()])
-        resolvers = [self._resolve(t, 0, places) for t in range(self.threads)]
-        self._share_chunks(recording, work, resolvers, rest, images)
-        return Profile(recording.rows(), seconds, self.threads, images)
+        version = object()
 
-    def _share_chunks(
-        self,
-        recording: _Recording,
-        work: _Work,
-        resolvers: Sequence[Resolve],
-        begin: int,
-        images: int,
-    ) -> None:
-        """All threads on the same chunk, meeting after each kernel."""
-        barrier = self._addresses[BarrierSpec()]
-        for first in range(begin, images, self.shard_size):
-            count = min(self.shard_size, images - first)
-            contexts = [
-                Context(images=count, first=first, part=t, parts=self.threads)
-                for t in range(self.threads)
-            ]
-            for call in self._lowered.shard:
-                for t, script in enumerate(recording.scripts):
-                    work.add(script, [call], resolvers[t], contexts[t], count, counts=t == 0)
-                recording.wait(barrier)
+        def predict() -> None:
+            self._run(weights, datasets, version)
+
+        images = len(next(iter(datasets.values())))
+        specs = {**self._rows, **self._results}
+        rows = {name: spec.size * spec.itemsize for name, spec in specs.items()}
+        clock = _Clock(self.threads, rows, {})
+        with self._team.turn:
+            return clock.profile(self._binder, predict, self._forget_scripts, turns, images)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from isoconv.compile.calls import Call, Lowered
 from isoconv.compile.layout import Buffer, FlatLayout, Placement, dense_strides
 from isoconv.compile.lower.driver import lower
-from isoconv.compile.lower.plan import make_plan, region_offsets, scratch_size
-from isoconv.compile.native.kernels import KernelSpec
-from isoconv.compile.native.runtime import AdvanceSpec, BarrierSpec, FinishSpec, HyperSpec, RunSpec
+from isoconv.compile.lower.plan import make_plan
+from isoconv.compile.native.runtime import FinishSpec, HyperSpec
+from isoconv.compile.native.specification import Specification
 from isoconv.compile.pointwise.expression import Domain, Expression, Operand, Step
 from isoconv.compile.pointwise.kernel import PointwiseSpec
 from isoconv.compile.reduction.clip import BLOCK, ClipBlocksSpec, ClipFactorSpec
@@ -72,12 +72,9 @@ class StepPlan:
         sums: gradients, statistics and metrics, as a shard leaves them; the gradients lie as the
             parameters do.
         shard: kernel calls of a shard, and those before all shards.
-        arena: offsets in a shard's arena.
-        scratch: bytes of a thread's scratch memory.
-        packed: offsets of packed weights.
-        packed_size: bytes of all of them.
+        memory: where buffers of these lie in memory of their own.
         update: kernel calls of the update.
-        update_arena: offsets in the update's arena.
+        update_memory: the same of them.
         merge: the kernel that adds two vectors of sums.
         finish: the kernel that looks at the metrics.
         hyper: the kernel that fetches a step's scalars.
@@ -102,17 +99,10 @@ class StepPlan:
             }
         )
         self.shard = self._lower_shard(fusion=fusion)
-        self.arena = make_plan(self.shard.shard, shard_size)
-        self.scratch = scratch_size(self.shard.shard)
-        self.packed, self.packed_size = region_offsets(
-            buffer
-            for call in self.shard.prepare
-            for buffer in call.buffers
-            if buffer.region == "packed"
-        )
+        self.memory = make_plan([*self.shard.prepare, *self.shard.shard], shard_size)
         # Both replace what they read, which is sound because each is one fused pass per vector.
         self.update = [*self._lower_update(), *self._lower_states()]
-        self.update_arena = make_plan(self.update, 1)
+        self.update_memory = make_plan(self.update, 1)
         self.merge = self._merge()
         self.finish = FinishSpec(
             tuple(self.sums.offsets[f"metric:{name}"] for name in step.metrics)
@@ -123,12 +113,11 @@ class StepPlan:
             limit = float(np.float32(step.clip_norm))
             self.clip = ClipBlocksSpec(step.size), ClipFactorSpec(-(-step.size // BLOCK), limit)
 
-    def specs(self) -> list[KernelSpec]:
-        """Every kernel of the step, and the loop that runs them."""
+    def specs(self) -> list[Specification]:
+        """Every kernel of the step."""
         calls = [*self.shard.prepare, *self.shard.shard, *self.update]
-        specs: list[KernelSpec] = [call.spec for call in calls]
-        specs += [self.merge, self.finish, self.hyper, BarrierSpec(), AdvanceSpec(), RunSpec()]
-        return [*specs, *(self.clip or ())]
+        specs: list[Specification] = [call.kernel for call in calls]
+        return [*specs, self.merge, self.finish, self.hyper, *(self.clip or ())]
 
     def _merge(self) -> PointwiseSpec:
         """Left = left + right, over whole vectors of sums."""

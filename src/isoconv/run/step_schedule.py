@@ -1,18 +1,22 @@
-"""Who does what in a step: the shards, the joining of their sums, and where threads meet.
+"""Who does what in a step: the shards, the addition of their sums, and where threads meet.
 
 Whole shards come first, an equal number for each thread. Shards that are left over, fewer than
 there are threads, are run by all threads together, kernel by kernel. Whoever runs a shard and
-whoever joins two sums changes no bit.
+whoever adds two sums changes no bit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
-from isoconv.run.tree import Leaf, Merge, Node, Slot, finish_tree, shard_ranges, walk
+from isoconv.run.tree import Pair, TreeNode, shard_ranges, walk
 
-__all__ = ["Barrier", "Reduce", "StepSchedule", "Task"]
+__all__ = ["Barrier", "Reduce", "StepSchedule", "SumsBuffer", "Task"]
+
+SumsBuffer = tuple[int, int]
+"""The thread whose sums lie there, the number of threads for all of them, and which of theirs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +25,11 @@ class Task:
 
     Attributes:
         shard: its number.
-        slot: where its sums go.
         arena: the memory it works in.
         part, parts: of each kernel; with several parts the threads meet after each kernel.
     """
 
     shard: int
-    slot: Slot
     arena: int
     part: int
     parts: int
@@ -35,10 +37,9 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Reduce:
-    """Add the right slot to the left one, or a part of it."""
+    """Add the right half of a node to the left one, or a part of it."""
 
-    left: Slot
-    right: Slot
+    pair: Pair
     part: int
     parts: int
 
@@ -52,55 +53,78 @@ Stage = Task | Reduce | Barrier
 
 
 class StepSchedule:
-    """The way of a step through its shards, for every thread.
+    """The way of a step through some of its shards, for every thread.
 
     Args:
-        shards: number of shards.
+        own: the shards that are run, neighbours.
+        shards: of the whole step.
         threads: number of threads.
 
     Attributes:
-        root: the slot in which the sums of all shards end.
-        slots: all slots that are used.
+        nodes: the fewest nodes of the tree that cover those shards: what is left at the end.
+        buffers: where the sums of each node lie. A node lies where its left half did.
         working: how many threads run shards of their own, each in an arena of its own.
 
     Example:
-        >>> schedule = StepSchedule(shards=3, threads=2)
+        >>> schedule = StepSchedule(range(3), shards=3, threads=2)
         >>> [stage.shard for stage in schedule.stages(1) if isinstance(stage, Task)]
         [1, 2]
+        >>> schedule.nodes
+        [TreeNode(level=2, place=0)]
     """
 
-    def __init__(self, shards: int, threads: int) -> None:
+    def __init__(self, own: range, shards: int, threads: int) -> None:
         self.threads = threads
-        alone = shards - shards % threads
-        self._alone = [walk(r, t) for t, r in enumerate(shard_ranges(alone, threads))]
-        # The slots of a number beyond the threads' belong to all of them.
-        self._together = walk(range(alone, shards), threads)
-        nodes: list[Node] = [node for _, left in (*self._alone, self._together) for node in left]
-        self._merges, self.root = finish_tree(nodes, shards)
-        walks = (*self._alone, self._together)
-        leaves = (step for steps, _ in walks for step in steps if isinstance(step, Leaf))
-        self.slots = frozenset(leaf.slot for leaf in leaves)
+        alone = len(own) - len(own) % threads
+        ranges = [own[run.start : run.stop] for run in shard_ranges(alone, threads)]
+        walks = [
+            walk([TreeNode(0, shard) for shard in run], shards) for run in (*ranges, own[alone:])
+        ]
+        self._steps = [steps for steps, _ in walks]
+        self.buffers: dict[TreeNode, SumsBuffer] = {}
+        for owner, steps in enumerate(self._steps):
+            self.buffers |= _buffers(steps, owner)
+        last, self.nodes = walk(chain.from_iterable(left for _, left in walks), shards)
+        self._last = [step for step in last if isinstance(step, Pair)]
+        for pair in self._last:
+            self.buffers[pair.node] = self.buffers[pair.left]
         self.working = threads if alone else 1
 
     def stages(self, thread: int) -> Iterator[Stage]:
-        """What a thread does from its first shard to the joined sums."""
-        steps, _ = self._alone[thread]
-        yield from self._run(steps, thread, 0, 1)
+        """What a thread does from its first shard to the last sum."""
+        yield from _stages(self._steps[thread], thread, 0, 1)
         yield Barrier()
-        for step in self._together[0]:
-            yield from self._run([step], 0, thread, self.threads)
-            if isinstance(step, Merge):
-                # The next shard may take the slot that has become free.
+        for step in self._steps[self.threads]:
+            yield from _stages([step], 0, thread, self.threads)
+            if isinstance(step, Pair):
+                # The next shard may take the buffer that has become free.
                 yield Barrier()
-        # Every part of a vector stays with one thread, from one merge to the next.
-        yield from self._run(self._merges, 0, thread, self.threads)
+        # Every part of a vector stays with one thread, from one addition to the next.
+        yield from _stages(self._last, 0, thread, self.threads)
         yield Barrier()
 
-    def _run(
-        self, steps: Sequence[Leaf | Merge], arena: int, part: int, parts: int
-    ) -> Iterator[Stage]:
-        for step in steps:
-            if isinstance(step, Leaf):
-                yield Task(step.shard, step.slot, arena, part, parts)
-            else:
-                yield Reduce(step.left, step.right, part, parts)
+
+def _stages(
+    steps: Sequence[TreeNode | Pair], arena: int, part: int, parts: int
+) -> Iterator[Task | Reduce]:
+    for step in steps:
+        if isinstance(step, Pair):
+            yield Reduce(step, part, parts)
+        else:
+            yield Task(step.place, arena, part, parts)
+
+
+def _buffers(steps: Sequence[TreeNode | Pair], owner: int) -> dict[TreeNode, SumsBuffer]:
+    """Where the nodes of one walk lie; a buffer whose sums were added to others is free again."""
+    buffers: dict[TreeNode, SumsBuffer] = {}
+    free: list[SumsBuffer] = []
+    used = 0
+    for step in steps:
+        if isinstance(step, Pair):
+            buffers[step.node] = buffers[step.left]
+            free.append(buffers[step.right])
+        elif free:
+            buffers[step] = free.pop()
+        else:
+            buffers[step], used = (owner, used), used + 1
+    return buffers

@@ -27,7 +27,7 @@ from isoconv.compile.native.waiting import ALLOWED, PARTIES, spins_for
 from isoconv.compile.target import Target, host_target, target_named
 from isoconv.cores import cores, quota
 from isoconv.errors import ArgumentError, TrainingError
-from isoconv.run.memory import Script
+from isoconv.run.script import Script
 from isoconv.run.wake import WakePlaces
 
 __all__ = ["PER_CORE", "Team", "default_threads", "library_for", "team_size"]

@@ -1,55 +1,66 @@
 """Training steps in native code: gather, forward, loss, backward, shard tree, update.
 
-A step is one pass of every thread through its script:
+A step has two phases, and is one pass of every thread through its script:
 
-    pack the weights (shared)                             -- barrier
-    my shards: forward and backward, sums into the tree   -- barrier
-    shards left over (shared)                             -- barrier after each kernel
-    join the threads' sums (shared)                       -- barrier
-    metrics; is the loss finite?                          -- barrier, may stop
-    [clip]; update the parameters (shared)                -- barrier
+    sums    pack the weights (shared)                             -- barrier
+            my shards: forward and backward, sums into the tree   -- barrier
+            shards left over (shared)                             -- barrier after each kernel
+            add the threads' sums (shared)                        -- barrier
+    update  metrics; is the loss finite?                          -- barrier, may stop
+            [clip]; update the parameters (shared)                -- barrier
 
-Several steps run in one native call. Which thread runs which shard changes no bit.
+Several steps run in one native call. Either phase can be asked for on its own, the first one for
+some of the shards, so that several engines share a step. Which engine and which thread runs which
+shard changes no bit.
 """
 
 from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isoconv.compile.calls import Call
-from isoconv.compile.layout import Buffer
-from isoconv.compile.lower.plan import Plan
-from isoconv.compile.native.runtime import AdvanceSpec, BarrierSpec
-from isoconv.compile.reduction.clip import BLOCK
+from isoconv.checks import refusal
 from isoconv.errors import ArgumentError, ShapeError
 from isoconv.memory import check_memory
-from isoconv.run.arrays import checked, fill, named, sample_count
+from isoconv.run.binder import Binder, Recorder, Workspace, address_of
 from isoconv.run.demand import step_demand, what_helps
-from isoconv.run.memory import (
-    Context,
-    Resolve,
-    Script,
-    ScriptBuilder,
-    aligned_bytes,
-    aligned_copy,
-)
+from isoconv.run.script import Context, Script
 from isoconv.run.step import StepGraph, StepPlan
-from isoconv.run.step_schedule import Reduce, StepSchedule, Task
-from isoconv.run.team import Team, library_for, team_size
-from isoconv.run.tree import Slot
+from isoconv.run.step_memory import StepMemory, sample_count
+from isoconv.run.step_schedule import Reduce, StepSchedule, SumsBuffer, Task
+from isoconv.run.team import library_for, team_size
+from isoconv.run.tree import TreeNode
 
 __all__ = ["StepGraph", "TrainingEngine"]
 
 _CAPACITY = 4096  # steps in one native call at most
+_TOTAL: SumsBuffer = 0, 0  # where an update on its own finds its total
+_SCRIPTS = 64  # different parts of steps for which scripts are kept
 _NODES = 3  # of a graph, about, of which one kernel is made
 
 Array = NDArray[Any]
 Contexts = list[tuple[int, Context]]
+"""Those of shards, with the numbers of the shards."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Scripts:
+    """Of all threads, for batches of one size.
+
+    Attributes:
+        scripts: one for each thread.
+        contexts: of the shards that they run.
+        nodes: where the sums lie that a phase of sums leaves.
+    """
+
+    scripts: list[Script]
+    contexts: Contexts
+    nodes: dict[TreeNode, Array]
 
 
 class TrainingEngine:
@@ -108,192 +119,98 @@ class TrainingEngine:
                 self.plan, data, samples=self.samples, batch_size=batch_size, threads=self.threads
             )
             check_memory("training", needs, what_helps(needs), memory)
-            self._prepare_memory(data, seed)
-            self._addresses = library.addresses(self.plan.specs(), progress, crew)
-        self._calls: dict[int, int] = {}
-        self._team = Team(self.threads, library)
+            self._memory = StepMemory(self.plan, data, seed)
+            self._binder = Binder(library, self.threads, self.plan.specs(), progress, crew)
+        self._team = self._binder.team
         weakref.finalize(self, self._team.retire)
-        self._allocate()
-        self._scripts: dict[int, tuple[list[Script], Contexts]] = {}
-
-    # Memory -------------------------------------------------------------------------------------
-
-    def _prepare_memory(self, data: Mapping[str, Array], seed: int) -> None:
-        """Everything that threads share."""
-        step = self.step
-        self._memory: dict[tuple[str, str], Array] = {}
-        given = {**data, "samples": np.arange(self.samples)}
-        for _, node in step.shard.inputs("dataset"):
-            name = node.attrs.name
-            self._memory["dataset", name] = checked(name, given, node.spec)
-        self._memory["order", "order"] = aligned_copy(np.arange(self.samples))
-        self._memory["parameter", "parameter"] = aligned_copy(np.zeros(step.size, np.float32))
-        for slot in step.slots:
-            self._memory["parameter", f"slot:{slot}"] = aligned_copy(
-                np.zeros(step.size, np.float32)
-            )
-        self._memory["state", "state"] = aligned_copy(np.zeros(self.plan.states.size, np.float32))
-        self._memory["scalar", "inverse_batch"] = aligned_copy(np.ones(1, np.float32))
-        self._memory["scalar", "gradient_scale"] = aligned_copy(np.ones(1, np.float32))
-        self._memory["scalar", "hyper"] = aligned_copy(np.zeros(len(step.hyper) + 1, np.float32))
-        self._memory["scalar", "key"] = aligned_copy(np.array([seed, 0], np.uint64).view(np.int64))
-        for name, array in step.constants.items():
-            self._memory["scalar", name] = aligned_copy(np.asarray(array))
-        blocks = -(-step.size // BLOCK)
-        self._memory["scalar", "blocks"] = aligned_copy(np.zeros(blocks, np.float32))
-
-    def _allocate(self) -> None:
-        """Arenas per thread; the slots of sums come as the tree needs them."""
-        self._arenas = [aligned_bytes(self.plan.arena.size) for _ in range(self.threads)]
-        self._scratch = [aligned_bytes(self.plan.scratch) for _ in range(self.threads)]
-        self._update_arena = aligned_bytes(self.plan.update_arena.size)
-        self._packs = aligned_bytes(self.plan.packed_size)
+        self._workspace = Workspace(self.plan.memory, self.threads)
+        self._update_workspace = Workspace(self.plan.update_memory, self.threads, arenas=1)
         self._control = np.zeros(8, np.int64)
         self._counters = np.zeros(8, np.int64)
-        self._table = np.zeros(_CAPACITY * max(1, len(self.step.hyper)), np.float32)
-        self._metrics = np.zeros(_CAPACITY * len(self.step.metrics), np.float32)
-        self._slots: dict[Slot, Array] = {}
-
-    def _slot(self, slot: Slot) -> Array:
-        if slot not in self._slots:
-            self._slots[slot] = aligned_bytes(4 * self.plan.sums.size).view(np.float32)
-        return self._slots[slot]
+        self._table = np.zeros(_CAPACITY * max(1, len(step.hyper)), np.float32)
+        self._metrics = np.zeros(_CAPACITY * len(step.metrics), np.float32)
+        self._scripts: dict[tuple[int, range, bool], _Scripts] = {}
 
     # Scripts ------------------------------------------------------------------------------------
 
-    def _scripts_for(self, images: int) -> tuple[list[Script], Contexts]:
-        """Scripts of all threads for batches of this many images; contexts with their shards."""
-        if images not in self._scripts:
-            self._scripts[images] = self._build_scripts(images)
-        return self._scripts[images]
+    def _scripts_for(self, images: int, own: range, *, updates: bool) -> _Scripts:
+        """Scripts for batches of so many images: the sums over some shards, the update, or both."""
+        key = images, own, updates
+        if key not in self._scripts:
+            if len(self._scripts) == _SCRIPTS:
+                self._scripts.clear()
+            self._scripts[key] = self._build_scripts(*key)
+        return self._scripts[key]
 
-    def _build_scripts(self, images: int) -> tuple[list[Script], Contexts]:
-        schedule = StepSchedule(-(-images // self.shard_size), self.threads)
+    def _build_scripts(self, images: int, own: range, updates: bool) -> _Scripts:
+        schedule = StepSchedule(own, self._shards_of(images), self.threads)
+        nodes = {node: self._memory.sums(schedule.buffers[node]) for node in schedule.nodes}
+        # An update alone finds the total where it was put.
+        total = next(iter(nodes.values()), self._memory.sums(_TOTAL))
         contexts: Contexts = []
-        threads = range(self.threads)
-        return [self._script(t, images, schedule, contexts) for t in threads], contexts
+        scripts: list[Script] = []
+        for thread in range(self.threads):
+            script = self._binder.recorder(thread)
+            if own:
+                self._add_sums(script, thread, images, schedule, contexts)
+            if updates:
+                self._add_update(script, thread, total)
+            scripts.append(script.finish())
+        return _Scripts(scripts, contexts, nodes)
 
-    def _script(
-        self, thread: int, images: int, schedule: StepSchedule, contexts: Contexts
-    ) -> Script:
-        """One thread's way through a step; adds the contexts of its shards."""
-        script = ScriptBuilder()
-        address = self._addresses
+    def _add_sums(
+        self,
+        script: Recorder,
+        thread: int,
+        images: int,
+        schedule: StepSchedule,
+        contexts: Contexts,
+    ) -> None:
+        """One thread's way through the first phase; adds the contexts of its shards."""
+        shard = self.plan.shard
         part = Context(part=thread, parts=self.threads)
-        total = int(self._slot(schedule.root).ctypes.data)
-
-        def barrier(*, check: bool = False) -> None:
-            if self.threads > 1 or check:
-                script.add(address[BarrierSpec()], [self._team.barrier], check=check)
-
-        if thread == 0:
-            hyper: list[Array] = [self._table, self._counters, self._memory["scalar", "hyper"]]
-            script.add(address[self.plan.hyper], [int(a.ctypes.data) for a in hyper])
-        prepare = self.plan.shard.prepare
-        script.calls(prepare, self._address, self._arena_resolver(thread, 0, total), part)
-        barrier()
+        resolve = self._workspace.resolver(thread, 0, self._memory.places())
+        script.calls(shard.prepare, resolve, part)
+        script.barrier()
         for stage in schedule.stages(thread):
             if isinstance(stage, Task):
                 context = self._context(stage, images)
                 contexts.append((stage.shard, context))
-                self._task(script, thread, stage, context, barrier)
+                sums = self._memory.sums(schedule.buffers[TreeNode(0, stage.shard)])
+                places = self._memory.places(sums)
+                resolve = self._workspace.resolver(thread, stage.arena, places)
+                script.shard(shard.shard, resolve, context)
             elif isinstance(stage, Reduce):
-                self._reduce(script, stage)
+                halves = [self._memory.sums(schedule.buffers[node]) for node in stage.pair]
+                script.kernel(self.plan.merge, halves, Context(part=stage.part, parts=stage.parts))
             else:
-                barrier()
-        if thread == 0:
-            finish = [total, *(int(a.ctypes.data) for a in
-                               (self._metrics, self._counters[1:2], self._control))]  # fmt: skip
-            script.add(address[self.plan.finish], finish)
-        barrier(check=True)
-        self._finish(script, thread, total, part, barrier)
-        return script.finish()
+                script.barrier()
 
-    def _finish(
-        self,
-        script: ScriptBuilder,
-        thread: int,
-        total: int,
-        part: Context,
-        barrier: Callable[..., None],
-    ) -> None:
-        """Clipping and the update."""
-        address = self._addresses
-        resolve = self._resolver(thread, self._update_arena, self.plan.update_arena, total)
+    def _add_update(self, script: Recorder, thread: int, total: Array) -> None:
+        """One thread's way through the second phase."""
+        part = Context(part=thread, parts=self.threads)
+        if thread == 0:
+            hyper: list[Array] = [self._table, self._counters, self._memory.hyper]
+            script.kernel(self.plan.hyper, hyper)
+            metrics: list[Array] = [total, self._metrics, self._counters[1:2], self._control]
+            script.kernel(self.plan.finish, metrics)
+        script.barrier(check=True)
         if self.plan.clip is not None:
             blocks, factor = self.plan.clip
-            sums = int(self._memory["scalar", "blocks"].ctypes.data)
-            scale = int(self._memory["scalar", "gradient_scale"].ctypes.data)
-            script.add(address[blocks], [total, sums], part)
-            barrier()
+            squares = self._memory.squares
+            script.kernel(blocks, [total, squares], part)
+            script.barrier()
             if thread == 0:
-                script.add(address[factor], [sums, scale], part)
-            barrier()
-        script.calls(self.plan.update, self._address, resolve, part)
-        barrier()
+                script.kernel(factor, [squares, self._memory.gradient_scale], part)
+            script.barrier()
+        resolve = self._update_workspace.resolver(thread, 0, self._memory.places(total))
+        script.calls(self.plan.update, resolve, part)
+        script.barrier()
 
     def _context(self, task: Task, images: int) -> Context:
         """The context of a shard in batches of this many images."""
-        first = task.shard * self.shard_size
-        count = min(self.shard_size, images - first)
+        count = min(self.shard_size, images - task.shard * self.shard_size)
         return Context(images=count, stride=images, part=task.part, parts=task.parts)
-
-    def _task(
-        self,
-        script: ScriptBuilder,
-        thread: int,
-        task: Task,
-        context: Context,
-        barrier: Callable[..., None],
-    ) -> None:
-        """A shard's kernels; a team meets after each."""
-        slot = int(self._slot(task.slot).ctypes.data)
-        resolve = self._arena_resolver(thread, task.arena, slot)
-        for call in self.plan.shard.shard:
-            script.calls([call], self._address, resolve, context)
-            if task.parts > 1:
-                barrier()
-        script.add(self._addresses[AdvanceSpec()], [], context)
-
-    def _reduce(self, script: ScriptBuilder, reduce: Reduce) -> None:
-        left, right = (int(self._slot(slot).ctypes.data) for slot in (reduce.left, reduce.right))
-        context = Context(part=reduce.part, parts=reduce.parts)
-        script.add(self._addresses[self.plan.merge], [left, right], context)
-
-    def _address(self, call: Call) -> int:
-        # A call comes by for every shard, and its specification is large: it is looked up once.
-        known = self._calls.get(id(call))
-        if known is None:
-            known = self._calls[id(call)] = self._addresses[call.spec]
-        return known
-
-    def _arena_resolver(self, thread: int, arena: int, sums: int) -> Resolve:
-        return self._resolver(thread, self._arenas[arena], self.plan.arena, sums)
-
-    def _resolver(self, thread: int, memory: Array, plan: Plan, sums: int) -> Resolve:
-        arena = int(memory.ctypes.data)
-        scratch = int(self._scratch[thread].ctypes.data)
-        packs = int(self._packs.ctypes.data)
-        known: dict[int, int] = {}
-
-        def find(buffer: Buffer) -> int:
-            if buffer.region == "arena":
-                return arena + plan.offsets[buffer]
-            if buffer.region == "scratch":
-                return scratch
-            if buffer.region == "packed":
-                return packs + self.plan.packed[buffer]
-            if buffer.region == "sums":
-                return sums
-            return int(self._memory[buffer.region, buffer.name].ctypes.data)
-
-        def resolve(buffer: Buffer) -> int:
-            place = known.get(id(buffer))
-            if place is None:
-                place = known[id(buffer)] = find(buffer)
-            return place
-
-        return resolve
 
     # Use ----------------------------------------------------------------------------------------
 
@@ -311,39 +228,27 @@ class TrainingEngine:
             TrainingError: this process was forked in the middle of another thread's step.
         """
         with self._team.whole_turn():
-            fill(self._memory["parameter", "parameter"], self.plan.layout, parameters)
-            fill(self._memory["state", "state"], self.plan.states, states)
-            for slot in self.step.slots:
-                vector = self._memory["parameter", f"slot:{slot}"]
-                vector[...] = 0
-                if slots is not None:
-                    fill(vector, self.plan.layout, slots[slot])
+            self._memory.load(parameters, states, slots)
 
     def parameters(self) -> dict[str, Array]:
         """Copies of the parameters by name."""
         with self._team.whole_turn():
-            return named(self._memory["parameter", "parameter"], self.plan.layout)
+            return self._memory.parameters()
 
     def states(self) -> dict[str, Array]:
         """Copies of the states by name."""
         with self._team.whole_turn():
-            return named(self._memory["state", "state"], self.plan.states)
+            return self._memory.states()
 
     def weights(self) -> dict[str, Array]:
         """Copies of parameters and states by name, all of the same moment."""
         with self._team.whole_turn():
-            return {
-                **named(self._memory["parameter", "parameter"], self.plan.layout),
-                **named(self._memory["state", "state"], self.plan.states),
-            }
+            return {**self._memory.parameters(), **self._memory.states()}
 
     def slots(self) -> dict[str, dict[str, Array]]:
         """Copies of the optimizer's vectors, by slot and parameter."""
         with self._team.whole_turn():
-            return {
-                slot: named(self._memory["parameter", f"slot:{slot}"], self.plan.layout)
-                for slot in self.step.slots
-            }
+            return self._memory.slots()
 
     def begin_epoch(
         self, epoch: int, order: Array, tables: Mapping[str, Array] | None = None
@@ -355,26 +260,10 @@ class TrainingEngine:
             order: int64 (samples,), which row comes when.
             tables: arrays that replace those of the same name, with the same shape and dtype.
         """
-        if order.shape != (self.samples,) or order.dtype != np.int64:
-            raise ShapeError(
-                f"order must be int64 of shape ({self.samples},); got {order.dtype} {order.shape}"
-            )
-        if self.samples and not (order.min() >= 0 and order.max() < self.samples):
-            raise ArgumentError(f"order must hold rows from 0 to {self.samples - 1}")
         with self._team.whole_turn():
-            self._memory["order", "order"][...] = order
-            self._memory["scalar", "key"][1] = epoch
-            for name, table in (tables or {}).items():
-                held = self._memory.get(("dataset", name))
-                if held is None:
-                    raise ArgumentError(f"the graph has no data-set input {name!r} to replace")
-                if held.shape != table.shape or held.dtype != table.dtype:
-                    raise ShapeError(
-                        f"table {name!r} must stay {held.dtype} {held.shape}; "
-                        f"got {table.dtype} {table.shape}"
-                    )
-                # The caller's arrays stay as they are. Scripts hold addresses: they are made anew.
-                self._memory["dataset", name] = np.ascontiguousarray(table)
+            self._memory.begin_epoch(epoch, order, tables or {})
+            if tables:
+                # Scripts hold addresses: they are made anew.
                 self._scripts.clear()
 
     def steps(self, first: int, hyper: Array) -> Array:
@@ -390,57 +279,124 @@ class TrainingEngine:
 
         Raises:
             ArgumentError: the epoch has no such steps.
+            ShapeError: the rows have another number of scalars.
             TrainingError: this process was forked in the middle of another thread's step.
         """
         count = len(hyper)
-        begin, end = first * self.batch_size, (first + count) * self.batch_size
-        if first < 0 or count < 1 or end - self.batch_size >= self.samples:
-            raise ArgumentError(
-                f"an epoch of {self.samples} samples has no steps {first} to {first + count - 1}"
-            )
-        short = end - self.samples if end > self.samples else 0
-        whole = count - 1 if short else count
+        last = self._images_of(first, first + count - 1)
+        whole = count if last == self.batch_size else count - 1
         parts = [
             (a, min(a + _CAPACITY, whole), self.batch_size) for a in range(0, whole, _CAPACITY)
         ]
-        if short:
-            parts.append((whole, count, self.batch_size - short))
+        if whole < count:
+            parts.append((whole, count, last))
         rows: list[Array] = []
         with self._team.whole_turn():
             for a, b, images in parts:
-                rows.append(self._run(begin + a * self.batch_size, images, hyper[a:b]))
+                scripts = self._scripts_for(images, range(self._shards_of(images)), updates=True)
+                self._run(scripts, first + a, images, hyper[a:b])
+                rows.append(self._metric_rows())
                 if not np.isfinite(rows[-1][-1, 0]):
                     break
         return np.concatenate(rows)
 
-    def _run(self, first: int, images: int, hyper: Array) -> Array:
-        """Steps of equal batches from this sample of the order on."""
-        scripts, contexts = self._scripts_for(images)
-        for shard, context in contexts:
-            context.set(first=first + shard * self.shard_size)
-        self._memory["scalar", "inverse_batch"][0] = np.float32(1.0 / images)
-        if hyper.shape[1:] != (len(self.step.hyper),):
-            raise ShapeError(
-                f"hyper must have a column for each of {self.step.hyper}; got {hyper.shape}"
+    def sums(self, step: int, shards: range) -> dict[TreeNode, Array]:
+        """The first phase of a step, for some of its shards.
+
+        Args:
+            step: number of the step within the epoch.
+            shards: numbers of the shards, neighbours.
+
+        Returns:
+            Gradients, statistics and metrics, float32 (sums,), of the fewest nodes of the step's
+            tree that cover those shards. `isoconv.run.tree.add_nodes` makes the total of those of
+            several engines.
+
+        Raises:
+            ArgumentError: the epoch has no such step, or the step no such shards.
+            TrainingError: this process was forked in the middle of another thread's step.
+        """
+        images = self._images_of(step, step)
+        count = self._shards_of(images)
+        if not 0 <= shards.start < shards.stop <= count or shards.step != 1:
+            raise refusal("shards", f"be neighbours from 0 to {count - 1}", shards)
+        with self._team.whole_turn():
+            scripts = self._scripts_for(images, shards, updates=False)
+            self._run(scripts, step, images)
+            return {node: sums.copy() for node, sums in scripts.nodes.items()}
+
+    def update(self, step: int, total: Array, hyper: Array) -> Array:
+        """The second phase of a step: metrics, clipping, parameters and states.
+
+        Args:
+            step: number of the step within the epoch.
+            total: float32 (sums,), over all shards of the step.
+            hyper: float32 (scalars of the update,).
+
+        Returns:
+            float32 (metrics,): sums over the batch. If the loss is not finite, nothing was updated.
+
+        Raises:
+            ArgumentError: the epoch has no such step.
+            ShapeError: the total or the scalars have another shape or dtype.
+            TrainingError: this process was forked in the middle of another thread's step.
+        """
+        images = self._images_of(step, step)
+        if total.shape != (self.plan.sums.size,) or total.dtype != np.float32:
+            rule = f"be float32 of shape ({self.plan.sums.size},)"
+            raise refusal("total", rule, total, ShapeError, got=f"{total.dtype} {total.shape}")
+        with self._team.whole_turn():
+            self._memory.sums(_TOTAL)[...] = total
+            self._run(self._scripts_for(images, range(0), updates=True), step, images, hyper[None])
+            row: Array = self._metric_rows()[0]
+            return row
+
+    def _shards_of(self, images: int) -> int:
+        return -(-images // self.shard_size)
+
+    def _images_of(self, first: int, last: int) -> int:
+        """Images of the last of these steps.
+
+        Raises:
+            ArgumentError: the epoch has no such steps.
+        """
+        if not 0 <= first <= last or last * self.batch_size >= self.samples:
+            raise ArgumentError(
+                f"an epoch of {self.samples} samples has no steps {first} to {last}"
             )
-        self._table[: hyper.size] = hyper.astype(np.float32).ravel()
+        return min(self.batch_size, self.samples - last * self.batch_size)
+
+    def _run(self, scripts: _Scripts, step: int, images: int, hyper: Array | None = None) -> None:
+        """Steps of equal batches from this one on, or a phase of it."""
+        for shard, context in scripts.contexts:
+            context.set(first=step * self.batch_size + shard * self.shard_size)
+        self._memory.set_images(images)
+        turns = 1
+        if hyper is not None:
+            if hyper.shape[1:] != (len(self.step.hyper),):
+                rule = f"have a column for each of {self.step.hyper}"
+                raise refusal("hyper", rule, hyper, ShapeError, got=f"{hyper.shape}")
+            self._table[: hyper.size] = hyper.astype(np.float32).ravel()
+            turns = len(hyper)
         self._counters[:] = 0
-        self._control[:2] = len(hyper), 0
-        self._team.run(scripts, 0, control=int(self._control.ctypes.data))
-        done = int(self._counters[1])
-        columns = len(self.step.metrics)
+        self._control[:2] = turns, 0
+        self._team.run(scripts.scripts, 0, control=address_of(self._control))
+
+    def _metric_rows(self) -> Array:
+        """Of the steps that the last run has done."""
+        done, columns = int(self._counters[1]), len(self.step.metrics)
         return self._metrics[: done * columns].reshape(done, columns).copy()
 
     @property
     def arena_bytes(self) -> int:
         """Bytes of one thread's arena."""
-        return self.plan.arena.size
+        return self.plan.memory.arena
 
     def close(self) -> None:
         """End the threads."""
         self._team.close()
 
-    def __enter__(self) -> TrainingEngine:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

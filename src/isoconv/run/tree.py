@@ -1,97 +1,155 @@
-"""The fixed binary tree over shards, as steps that a thread can take.
+"""The fixed binary tree over a step's shards: which sums are added to which.
 
-A node at level l covers shards ``[k 2^l, (k + 1) 2^l)``; it is the sum of its left and its right
-half, and a node whose right half is empty is its left half. Whichever thread adds two nodes, the
-same two are added in the same order.
+A node at level l covers ``2^l`` shards from ``place * 2^l`` on, or as many as there are. It is the
+sum of its left and its right half, and a node whose right half is empty is its left half: it goes
+by the lowest level at which it has a name. Whoever adds two nodes, the same two are added in the
+same order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
+from typing import Any, NamedTuple
 
-__all__ = ["Leaf", "Merge", "Node", "Slot", "finish_tree", "shard_ranges", "walk"]
+import numpy as np
+from numpy.typing import NDArray
 
-Slot = tuple[int, int]
-"""Whose sums, and which of them."""
+from isoconv.errors import ArgumentError, TrainingError
+
+__all__ = ["Pair", "TreeNode", "add_nodes", "shard_ranges", "walk"]
+
+Array = NDArray[Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A sum over shards that lies in a slot: level, place in the level, slot."""
+class TreeNode(NamedTuple):
+    """A sum over shards.
+
+    Attributes:
+        level: 0 for a shard alone.
+        place: number in the level.
+
+    Example:
+        >>> TreeNode(2, 1).shards(of=7)
+        range(4, 7)
+    """
 
     level: int
     place: int
-    slot: Slot
+
+    def shards(self, of: int) -> range:
+        """Those that it covers, of so many."""
+        first = self.place << self.level
+        return range(first, min(first + (1 << self.level), of))
 
 
-@dataclass(frozen=True, slots=True)
-class Leaf:
-    """Run this shard and leave its sums in this slot."""
+class Pair(NamedTuple):
+    """The halves of a node: the right one is added to the left one."""
 
-    shard: int
-    slot: Slot
+    left: TreeNode
+    right: TreeNode
 
-
-@dataclass(frozen=True, slots=True)
-class Merge:
-    """Add the right slot to the left one."""
-
-    left: Slot
-    right: Slot
+    @property
+    def node(self) -> TreeNode:
+        """Their sum."""
+        return TreeNode(self.left.level + 1, self.left.place // 2)
 
 
-def shard_ranges(shards: int, threads: int) -> list[range]:
-    """A contiguous run of shards for each thread, as equal as can be."""
-    cuts = [shards * t // threads for t in range(threads + 1)]
+def shard_ranges(shards: int, parts: int) -> list[range]:
+    """A contiguous run of shards for each of some parts, as equal as can be."""
+    cuts = [shards * part // parts for part in range(parts + 1)]
     return [range(a, b) for a, b in pairwise(cuts)]
 
 
-def walk(shards: range, thread: int) -> tuple[list[Leaf | Merge], list[Node]]:
-    """Steps of one thread over its shards, and the nodes that it leaves."""
-    steps: list[Leaf | Merge] = []
-    stack: list[Node] = []
-    free: list[int] = []
-    used = 0
-    for shard in shards:
-        if free:
-            slot = free.pop()
-        else:
-            slot, used = used, used + 1
-        steps.append(Leaf(shard, (thread, slot)))
-        stack.append(Node(0, shard, (thread, slot)))
-        while len(stack) > 1 and _are_halves(stack[-2], stack[-1]):
-            right, left = stack.pop(), stack.pop()
-            steps.append(Merge(left.slot, right.slot))
-            free.append(right.slot[1])
-            stack.append(Node(left.level + 1, left.place // 2, left.slot))
-    return steps, stack
+def walk(nodes: Iterable[TreeNode], shards: int) -> tuple[list[TreeNode | Pair], list[TreeNode]]:
+    """The nodes one after the other, each followed by the pairs that it completes.
+
+    Args:
+        nodes: neighbours, from left to right.
+        shards: of the whole tree.
+
+    Returns:
+        Nodes and pairs in their order; the nodes that are left, which are the fewest that cover the
+        same shards.
+
+    Example:
+        >>> steps, left = walk([TreeNode(0, 1), TreeNode(0, 2), TreeNode(0, 3)], shards=4)
+        >>> [(node.level, node.place) for node in left]
+        [(0, 1), (1, 1)]
+    """
+    steps: list[TreeNode | Pair] = []
+    left: list[TreeNode] = []
+    for node in nodes:
+        steps.append(node)
+        left.append(node)
+        while len(left) > 1 and _are_halves(left[-2], left[-1], shards):
+            right = left.pop()
+            pair = Pair(left.pop(), right)
+            steps.append(pair)
+            left.append(pair.node)
+    return steps, left
 
 
-def _are_halves(left: Node, right: Node) -> bool:
-    return left.level == right.level and left.place % 2 == 0 and right.place == left.place + 1
+def _are_halves(left: TreeNode, right: TreeNode, shards: int) -> bool:
+    # The right one may be cut off by the last shard, and then goes by a lower level.
+    other = TreeNode(left.level, left.place + 1)
+    return left.place % 2 == 0 and right.shards(shards) == other.shards(shards)
 
 
-def finish_tree(nodes: Sequence[Node], shards: int) -> tuple[list[Merge], Slot]:
-    """Merges that join the threads' nodes, and the slot of the whole sum."""
-    known = {(node.level, node.place): node.slot for node in nodes}
-    merges: list[Merge] = []
+def add_nodes(parts: Sequence[Mapping[TreeNode, Array]], shards: int) -> Array:
+    """The sum over all shards, from nodes that cover each of them once.
 
-    def total(level: int, place: int) -> Slot | None:
-        if place << level >= shards:
-            return None
-        if (level, place) in known:
-            return known[level, place]
-        if level == 0:
-            raise ValueError("a tree needs every shard")
-        left, right = total(level - 1, 2 * place), total(level - 1, 2 * place + 1)
-        if left is not None and right is not None:
-            merges.append(Merge(left, right))
-        return left
+    Args:
+        parts: float32 vectors by their nodes, in any order; none is changed.
+        shards: of the whole tree.
 
-    levels = (shards - 1).bit_length()
-    root = total(levels, 0)
-    if root is None:
-        raise ValueError("a tree needs at least one shard")
-    return merges, root
+    Returns:
+        The bits of one engine that runs all shards.
+
+    Raises:
+        ArgumentError: a shard is covered by no node or by two.
+        TrainingError: this thread's floating-point environment is not the default one.
+
+    Example:
+        >>> import numpy as np
+        >>> one, two, three = (np.float32([value]) for value in (1, 2, 3))
+        >>> add_nodes([{TreeNode(0, 2): three}, {TreeNode(0, 0): one, TreeNode(0, 1): two}], 3)
+        array([6.], dtype=float32)
+    """
+    given = [(node, vector) for part in parts for node, vector in part.items()]
+    given.sort(key=lambda each: each[0].shards(shards).start)
+    covered = 0
+    for node, vector in given:
+        own = node.shards(shards)
+        if own.start != covered or not own:
+            raise ArgumentError(
+                f"nodes must cover each of {shards} shards once; {tuple(node)} covers "
+                f"{len(own)} from {own.start} on where shard {covered} comes next"
+            )
+        covered = own.stop
+        if vector.dtype != np.float32 or vector.shape != given[0][1].shape:
+            raise ArgumentError(
+                f"vectors of nodes must be float32 of one shape, {given[0][1].shape}; that of "
+                f"{tuple(node)} is {vector.dtype} {vector.shape}"
+            )
+    if covered != shards or not given:
+        raise ArgumentError(f"nodes must cover each of {shards} shards once; got {covered} of them")
+    _check_environment()
+    vectors = dict(given)
+    steps, (total,) = walk([node for node, _ in given], shards)
+    with np.errstate(all="ignore"):
+        for step in steps:
+            if isinstance(step, Pair):
+                vectors[step.node] = vectors.pop(step.left) + vectors.pop(step.right)
+    return vectors[total] if len(given) > 1 else vectors[total].copy()
+
+
+def _check_environment() -> None:
+    """Native code sets its own environment; NumPy adds in the thread's, which may be another's."""
+    one, little, least = np.float32(1), np.float32(2.0**-30), np.float32(2.0**-126)
+    with np.errstate(all="ignore"):
+        if least * np.float32(0.5) == 0 or not one - little == one == one + little:
+            raise TrainingError(
+                "sums of shards must be added with subnormal numbers kept and rounded to nearest; "
+                "another library has changed this thread's floating-point environment"
+            )

@@ -2,60 +2,69 @@
 
 from __future__ import annotations
 
-from isoconv.train import optim, schedule
-from isoconv.train.callbacks import Callback, EarlyStopping
-from isoconv.train.checkpoint import RunFolder
-from isoconv.train.compare import Difference
-from isoconv.train.diff import Outcome, RunDifference, diff
-from isoconv.train.loading import load
-from isoconv.train.metrics import Evaluation, Evaluator, evaluate
-from isoconv.train.receipt import Receipt
-from isoconv.train.recipe import Recipe
-from isoconv.train.run import Interrupted, Run
-from isoconv.train.scores import (
-    Answer,
-    Baseline,
-    ClassScores,
-    Scores,
-    answers,
-    score,
-    wilson_interval,
-)
-from isoconv.train.state import Checkpoint
-from isoconv.train.step import Loss, Normalisation, Preparation
-from isoconv.train.trainer import Trainer
-from isoconv.train.verify import Verification, verify
+from typing import TYPE_CHECKING
+
+from isoconv.onward import late_names
+
+# begin of names that `python -m scripts.public_names` writes
+if TYPE_CHECKING:
+    from isoconv.train import optim
+    from isoconv.train.callbacks import Callback, EarlyStopping
+    from isoconv.train.checkpoint import RunFolder
+    from isoconv.train.compare import Difference
+    from isoconv.train.graphs import Loss, Normalisation, Preparation
+    from isoconv.train.loading import load
+    from isoconv.train.metrics import Evaluation, Evaluator, evaluate
+    from isoconv.train.receipt import Receipt
+    from isoconv.train.recipe import Recipe
+    from isoconv.train.run import Interrupted, Run
+    from isoconv.train.run_difference import Outcome, RunDifference, diff
+    from isoconv.train.scores import (
+        Answer,
+        Baseline,
+        ClassScores,
+        Scores,
+        answers,
+        score,
+        wilson_interval,
+    )
+    from isoconv.train.state import Checkpoint
+    from isoconv.train.trainer import Trainer
+    from isoconv.train.verification import Verification, verify
 
 __all__ = [
-    "Answer",
-    "Baseline",
-    "Callback",
-    "Checkpoint",
-    "ClassScores",
-    "Difference",
-    "EarlyStopping",
-    "Evaluation",
-    "Evaluator",
-    "Interrupted",
-    "Loss",
-    "Normalisation",
-    "Outcome",
-    "Preparation",
-    "Receipt",
-    "Recipe",
-    "Run",
-    "RunDifference",
-    "RunFolder",
-    "Scores",
-    "Trainer",
-    "Verification",
-    "answers",
-    "diff",
-    "evaluate",
-    "load",
-    "optim",
-    "schedule",
-    "score",
-    "verify",
-    "wilson_interval",
-]
+    "Answer", "Baseline", "Callback", "Checkpoint", "ClassScores", "Difference", "EarlyStopping",
+    "Evaluation", "Evaluator", "Interrupted", "Loss", "Normalisation", "Outcome", "Preparation",
+    "Receipt", "Recipe", "Run", "RunDifference", "RunFolder", "Scores", "Trainer", "Verification",
+    "answers", "diff", "evaluate", "load", "optim", "score", "verify", "wilson_interval",
+]  # fmt: skip
+
+_PLACES: dict[str, tuple[str, ...]] = {
+    "isoconv.train.callbacks": ("Callback", "EarlyStopping"),
+    "isoconv.train.checkpoint": ("RunFolder",),
+    "isoconv.train.compare": ("Difference",),
+    "isoconv.train.graphs": ("Loss", "Normalisation", "Preparation"),
+    "isoconv.train.loading": ("load",),
+    "isoconv.train.metrics": ("Evaluation", "Evaluator", "evaluate"),
+    "isoconv.train.optim": ("optim",),
+    "isoconv.train.receipt": ("Receipt",),
+    "isoconv.train.recipe": ("Recipe",),
+    "isoconv.train.run": ("Interrupted", "Run"),
+    "isoconv.train.run_difference": ("Outcome", "RunDifference", "diff"),
+    "isoconv.train.scores": (
+        "Answer", "Baseline", "ClassScores", "Scores", "answers", "score", "wilson_interval",
+    ),
+    "isoconv.train.state": ("Checkpoint",),
+    "isoconv.train.trainer": ("Trainer",),
+    "isoconv.train.verification": ("Verification", "verify"),
+}  # fmt: skip
+# end of names
+
+if not TYPE_CHECKING:
+    # To a type checker this would say that any name is there.
+    __getattr__ = late_names(__name__, _PLACES)
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return list(__all__)

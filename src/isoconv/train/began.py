@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from isoconv.errors import ArgumentError, CheckpointError
+from isoconv.checks import refusal
+from isoconv.errors import CheckpointError
 from isoconv.nn import storage
 from isoconv.train.callbacks import EarlyStopping, kept_epoch
 from isoconv.train.checkpoint import RunFolder
-from isoconv.train.settings import from_plain, to_plain
+from isoconv.train.plain_settings import from_plain, to_plain
 from isoconv.train.state import Checkpoint
 from isoconv.train.stretches import Stretches
 
@@ -110,7 +111,9 @@ class Began:
         raise CheckpointError(
             f"{folder.path} holds the final weights of a run ({folder.weights_file.name}), and "
             f"its checkpoint stands after {start.epoch} epochs and {start.step} steps: a "
-            "finished run is not trained over"
+            "finished run is not trained over",
+            path=folder.path,
+            epoch=start.epoch,
         )
 
     def asked(
@@ -141,9 +144,7 @@ class Began:
         known = 0 if recorder is None else recorder.epochs
         trained = start.epoch if ended else max(1, start.epoch + (start.step > 0), known)
         if epochs < trained:
-            raise ArgumentError(
-                f"epochs must be at least the {trained} that the run has; got {epochs}"
-            )
+            raise refusal("epochs", f"be at least the {trained} that the run has", epochs)
         if ended and epochs == trained:
             return self
         stretches = self.stretches
@@ -192,7 +193,9 @@ class Began:
             raise CheckpointError(
                 f"{folder.weights_file} must hold what the run has come to, the weights of epoch "
                 f"{epoch} (SHA-256 {wanted}); those in it have {found}. Without the file, "
-                f"{folder.path} is gone on with"
+                f"{folder.path} is gone on with",
+                path=folder.weights_file,
+                epoch=epoch,
             )
         return {"epoch": epoch, "weights_sha256": found}
 

@@ -13,10 +13,9 @@ from isoconv.checks import (
     check_number,
     check_rows,
     check_text,
+    refusal,
     settle,
-    shown,
 )
-from isoconv.errors import ArgumentError
 
 if TYPE_CHECKING:
     from isoconv.train.run import Run
@@ -30,6 +29,7 @@ __all__ = [
     "kept_epoch",
     "watched_metric",
 ]
+__public__ = {"isoconv": ["EarlyStopping"], "isoconv.train": ["Callback", "EarlyStopping"]}
 
 Row = Mapping[str, Any]
 
@@ -94,7 +94,7 @@ class EarlyStopping:
         waited = 0
         for row in check_rows("history", history):
             if self.metric not in row:
-                raise ArgumentError(f"history must hold {self.metric}; got {shown(row)}")
+                raise refusal("history", f"hold {self.metric}", row)
             value = float(check_number(self.metric, row[self.metric]))
             if best is None or improves(self.metric, value, best, self.min_delta):
                 best, waited = value, 0

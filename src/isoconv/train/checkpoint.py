@@ -29,7 +29,8 @@ from isoconv.checks import (
     check_path,
     check_rows,
     check_text,
-    shown,
+    entries,
+    refusal,
 )
 from isoconv.data import Dataset, Samples
 from isoconv.data.samples import check_datasets
@@ -45,6 +46,7 @@ from isoconv.train.stand import Stand, check_content
 from isoconv.train.state import Checkpoint, check_model, flat, from_flat
 
 __all__ = ["FORMAT", "RunFolder"]
+__public__ = {"isoconv.train": ["RunFolder"]}
 
 Array = NDArray[Any]
 
@@ -88,11 +90,13 @@ class RunFolder(WorkFolder):
         """
         if not self.path.is_dir():
             raise CheckpointError(
-                f"a run is a folder with run.json and checkpoints; {self.path} is no folder"
+                f"a run is a folder with run.json and checkpoints; {self.path} is no folder",
+                path=self.path,
             )
         if not self.run_file.exists():
             raise CheckpointError(
-                f"a run is a folder with run.json and checkpoints; {self.path} has no run.json"
+                f"a run is a folder with run.json and checkpoints; {self.path} has no run.json",
+                path=self.path,
             )
         found = read_json(self.run_file, "the run's description")
         return check_content(self.run_file, found, RUN)
@@ -117,9 +121,9 @@ class RunFolder(WorkFolder):
             CheckpointError: a file cannot be written.
         """
         if not isinstance(skipped, (list, tuple)):
-            raise ArgumentError(f"skipped must be a list of Skipped; got {shown(skipped)}")
-        for each in skipped:
-            check_kind("skipped", each, Skipped, "a Skipped each")
+            raise refusal("skipped", "be a list of Skipped", skipped)
+        for name, each in entries("skipped", skipped).items():
+            check_kind(name, each, Skipped, "a Skipped")
         self.write(self.samples_file, content)
         if skipped:
             self.write(self.skipped_file, skipped_to_csv(skipped))
@@ -185,7 +189,8 @@ class RunFolder(WorkFolder):
         if record.get("weights_sha256") != found:
             raise CheckpointError(
                 f"the weights in {self.best_file} were altered: their SHA-256 must be "
-                f"{record.get('weights_sha256')}; it is {found}"
+                f"{record.get('weights_sha256')}; it is {found}",
+                path=self.best_file,
             )
         return arrays
 
@@ -237,7 +242,7 @@ class RunFolder(WorkFolder):
         check_mapping("parameters", parameters)
         check_mapping("states", states)
         if not isinstance(slots, (list, tuple)):
-            raise ArgumentError(f"slots must be a list of names; got {shown(slots)}")
+            raise refusal("slots", "be a list of names", slots)
         if not self.checkpoint_file.exists():
             raise CheckpointError(self._nothing_to_go_on_from())
         stand = Stand.read(self.checkpoint_file)
@@ -263,7 +268,8 @@ class RunFolder(WorkFolder):
         if weights != stand.weights_sha256:
             raise CheckpointError(
                 f"checkpoint {self.checkpoint_file} is damaged: it names weights of SHA-256 "
-                f"{stand.weights_sha256}; those in {path.name} have {weights}"
+                f"{stand.weights_sha256}; those in {path.name} have {weights}",
+                path=self.checkpoint_file,
             )
         return found
 
@@ -303,7 +309,9 @@ class RunFolder(WorkFolder):
         if not path.exists():
             raise CheckpointError(
                 f"{self.path} has no checkpoint of the state after epoch {epoch} ({path.name}); "
-                "it is there when the run was told to keep checkpoints"
+                "it is there when the run was told to keep checkpoints",
+                path=self.path,
+                epoch=epoch,
             )
         return from_flat(read_arrays(path), epoch)
 

@@ -8,8 +8,8 @@ from typing import Any
 from isoconv.errors import CheckpointError, NotFiniteError
 from isoconv.nn.saved import record_of
 from isoconv.nn.snapshot import changed_together
+from isoconv.run.executor import Executor
 from isoconv.run.team import PER_CORE, team_size
-from isoconv.run.training import TrainingEngine
 from isoconv.signals import number_of
 from isoconv.train.checkpoint import RunFolder
 from isoconv.train.differing import difference_table, differing
@@ -19,7 +19,7 @@ from isoconv.train.prepare import Prepared
 from isoconv.train.progress import Reporter, reporter_for
 from isoconv.train.record import Recorder
 from isoconv.train.run import Interrupted, Run, way_on
-from isoconv.train.session import Session
+from isoconv.train.session import Session, SessionContext
 from isoconv.train.settled import Settled
 from isoconv.train.state import Checkpoint
 from isoconv.wording import either
@@ -119,7 +119,7 @@ class Conduct:
             )
         self._model.load_weights(weights)
         try:
-            self._finish(ended)
+            self._conclude(ended)
         except KeyboardInterrupt as error:
             told = f"interrupted at the end; {way_on(self._folder)}"
             raise Interrupted(told, run, number_of(error)) from None
@@ -142,7 +142,10 @@ class Conduct:
         if (epoch, 0) == (start.epoch, start.step):
             return epoch, start.weights
         if self._folder is None:
-            raise CheckpointError(f"the weights of epoch {epoch}, the best, were not kept")
+            raise CheckpointError(
+                f"the weights of epoch {epoch}, the best, were not kept",
+                epoch=epoch,
+            )
         if self._recorder is None:
             return epoch, self._folder.best_weights()
         wanted = self._recorder.entries[epoch]["weights_sha256"]
@@ -155,14 +158,16 @@ class Conduct:
             raise CheckpointError(
                 f"the weights of epoch {epoch}, the best so far, are to be restored at the end; "
                 f"{self._folder.best_file} must hold them (SHA-256 {wanted}), and it does not, nor "
-                "does a checkpoint"
+                "does a checkpoint",
+                path=self._folder.best_file,
+                epoch=epoch,
             )
         return epoch, state.weights
 
     def loop(
         self, start: Checkpoint, reporter: Reporter, best: Best = (0, {})
     ) -> tuple[Mapping[str, Any], Best]:
-        """Train from a checkpoint on; the engine lives no longer.
+        """Train from a checkpoint on; the executor lives no longer.
 
         Args:
             start: the checkpoint.
@@ -175,9 +180,9 @@ class Conduct:
         run, settled = self._run, self._settled
         plan = self._prepared.plan(run.stretches, run.early_stopping, settled.callbacks)
         evaluator: Evaluator | None = None
-        engine: TrainingEngine | None = None
+        executor: Executor | None = None
         try:
-            engine = TrainingEngine(
+            executor = settled.executor(
                 plan.step,
                 plan.arrays,
                 batch_size=settled.batch_size,
@@ -188,20 +193,18 @@ class Conduct:
             )
             if plan.validation is not None:
                 evaluator = self._evaluator(reporter)
-            engine.load(start.parameters, start.states, start.slots)
-            session = Session(
+            executor.load(start.parameters, start.states, start.slots)
+            context = SessionContext(
                 plan,
-                engine,
-                evaluator,
                 run,
-                self._folder,
                 reporter,
-                self._recorder,
+                settled.save_every,
+                folder=self._folder,
+                recorder=self._recorder,
+                evaluator=evaluator,
                 keep=self._keep,
-                best=best,
-                save_every=settled.save_every,
             )
-            return self._train(session, start, engine.weights)
+            return self._train(Session(executor, context, best), start, executor.weights)
         except Interrupted:
             raise
         except KeyboardInterrupt as error:
@@ -211,8 +214,8 @@ class Conduct:
             reporter.close()
             if evaluator is not None:
                 evaluator.close()
-            if engine is not None:
-                engine.close()
+            if executor is not None:
+                executor.close()
 
     def _train(
         self, session: Session, start: Checkpoint, weights: Callable[[], dict[str, Any]]
@@ -243,7 +246,7 @@ class Conduct:
             **self._machine,
         )
 
-    def _finish(self, ended: Mapping[str, Any] | None) -> None:
+    def _conclude(self, ended: Mapping[str, Any] | None) -> None:
         """Measure with the test part, write the final model and the result.
 
         Raises:
@@ -280,6 +283,6 @@ class Conduct:
         if folder is not None and (ended is None or not folder.metrics_file.exists()):
             folder.save_metrics(run.history)
         if self._recorder is not None:
-            self._recorder.finish(result)
+            self._recorder.end(result)
         if folder is not None:
             folder.describe(run.description)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from isoconv.checks import as_word, check_path, shown
+from isoconv.checks import as_word, check_path, refusal
 from isoconv.data import Samples
 from isoconv.data.skipped import skipped_from_csv
 from isoconv.errors import ArgumentError, CheckpointError, DataError
@@ -48,7 +48,7 @@ class WorkFolder(Places):
             CheckpointError: another process holds it, or it cannot be written.
         """
         if make_room is not None and not callable(make_room):
-            raise ArgumentError(f"make_room must be a function; got {shown(make_room)}")
+            raise refusal("make_room", "be a function", make_room)
         if self._hold is not None and self._thread == threading.get_ident():
             yield
             return
@@ -144,7 +144,7 @@ class WorkFolder(Places):
         """
         path = check_path("path", path)
         if not isinstance(content, bytes):
-            raise ArgumentError(f"content must be bytes; got {shown(content)}")
+            raise refusal("content", "be bytes", content)
         if self._hold is None:
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -156,7 +156,8 @@ class WorkFolder(Places):
                 if not needed.exists():
                     raise CheckpointError(
                         f"{needed} was removed while it was trained into {self.path}; nothing more "
-                        "is written there"
+                        "is written there",
+                        path=self.path,
                     )
         write_bytes(path, content)
 
@@ -172,7 +173,10 @@ class WorkFolder(Places):
         if self.run_file.exists():
             raise ArgumentError(
                 f"{self.path} holds a run already; go on with it ({way_on}) or choose another "
-                "folder"
+                "folder",
+                argument="out",
+                value=self.path,
+                path=self.path,
             )
         left = self._left_by_a_start()
         for path in self._files():
@@ -180,7 +184,10 @@ class WorkFolder(Places):
                 name = path.relative_to(self.path).as_posix()
                 raise ArgumentError(
                     f"{self.path} holds {name} of another run or of somebody else, which is not "
-                    "overwritten; choose another folder"
+                    "overwritten; choose another folder",
+                    argument="out",
+                    value=self.path,
+                    path=path,
                 )
 
     def _left_by_a_start(self) -> list[Path]:

@@ -11,7 +11,7 @@ from isoconv.data import Dataset, Samples, Splits
 from isoconv.data.classes import in_classes
 from isoconv.data.labels import check_counted
 from isoconv.data.skipped import Skipped, all_skipped
-from isoconv.errors import ArgumentError, CheckpointError, DataError
+from isoconv.errors import ArgumentError, CheckpointError, DataError, turned
 from isoconv.train.metrics import Data, as_dataset
 
 __all__ = ["TITLES", "Given"]
@@ -58,11 +58,12 @@ class Given:
         given: dict[str, Any] = {"train": train, "validation": validation, "test": test}
         if isinstance(train, Splits):
             if validation is not None or test is not None:
-                raise ArgumentError("Splits hold all parts; got a validation or test part besides")
+                text = "Splits hold all parts; got a validation or test part besides"
+                raise ArgumentError(text, argument="validation" if test is None else "test")
             self.how = train.how
             given = {**train.parts}
         parts = {
-            part: as_dataset(data, TITLES[part])
+            part: as_dataset(data, part, TITLES[part])
             for part, data in given.items()
             if part == "train" or data is not None
         }
@@ -124,7 +125,7 @@ class Given:
             return cls(train, validation, test, names=names or None, whose="the run",
                        written=written)  # fmt: skip
         except DataError as error:
-            raise CheckpointError(f"{where} was trained on other data: {error}") from error
+            raise turned(error, CheckpointError, f"{where} was trained on other data") from error
 
     @property
     def train(self) -> Dataset:

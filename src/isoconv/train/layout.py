@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from isoconv.checks import LARGEST, LARGEST_SINGLE
-from isoconv.data import Augmentation
 from isoconv.data.files import SPLITS
 from isoconv.nn.record import DESCRIBED
 from isoconv.nn.schema import (
@@ -31,11 +29,7 @@ from isoconv.nn.schema import (
     Whole,
     inner,
 )
-from isoconv.train.callbacks import EarlyStopping
-from isoconv.train.optim import SGD, Adam, AdamW
-from isoconv.train.schedule import Constant, Cosine, OneCycle, Step, WarmUp
-from isoconv.train.settings import Stored
-from isoconv.train.step import Loss
+from isoconv.train.settings import ALL, HELD
 
 __all__ = [
     "DETAILS",
@@ -129,19 +123,7 @@ def _settings(found: Mapping[str, Any]) -> _Places:
 _STRETCH = Fields({"after": Whole(0, MOST_EPOCHS), "until": Whole(1, MOST_EPOCHS)})
 _SETTINGS = Checked(
     Fields(
-        {
-            "augmentation": Maybe(Stored(Augmentation)),
-            "batch_size": Whole(1, LARGEST),
-            "clip_norm": Maybe(Number(above=0, most=LARGEST_SINGLE)),
-            "early_stopping": Maybe(Stored(EarlyStopping)),
-            "epochs": Whole(1, MOST_EPOCHS),
-            "loss": Stored(Loss),
-            "normalise": Exactly(True, False, "keep", "anew"),
-            "optimizer": Stored(SGD, Adam, AdamW),
-            "schedule": Stored(Constant, Cosine, OneCycle, Step, WarmUp),
-            "seed": Whole(0, 2**64 - 1),
-            "shard_size": Whole(1, LARGEST),
-        },
+        {name: ALL[name].schema(name) for name in HELD},
         # Only of a run of which other epochs were asked for later.
         {"stretches": Rows(_STRETCH, least=1)},
     ),

@@ -15,11 +15,12 @@ from isoconv.train.callbacks import watched_metric
 from isoconv.train.checkpoint import RunFolder
 from isoconv.train.files import read_rows
 from isoconv.train.layout import ROW
-from isoconv.train.settings import from_plain
+from isoconv.train.plain_settings import from_plain
 from isoconv.train.words import doubt_of_best
 from isoconv.wording import offered, setting
 
 __all__ = ["load"]
+__public__ = {"isoconv": ["load"], "isoconv.train": ["load"]}
 
 
 def load(
@@ -63,14 +64,21 @@ def load(
     if epoch is not None:
         epoch = check_count("epoch", epoch, least=0)
     if best and epoch is not None:
-        raise ArgumentError(f"give best or epoch; got both, epoch={epoch}")
+        text = f"give best or epoch; got both, epoch={epoch}"
+        raise ArgumentError(text, argument="best", value=best)
     place = check_path("path", path)
     if not place.exists():
-        raise CheckpointError(f"there is no run and no saved model at {printable(place)}")
+        raise CheckpointError(
+            f"there is no run and no saved model at {printable(place)}",
+            path=place,
+        )
     if not place.is_dir():
         if best or epoch is not None:
             raise ArgumentError(
-                f"best and epoch choose within a run folder; {printable(place)} is none"
+                f"best and epoch choose within a run folder; {printable(place)} is none",
+                argument="best" if best else "epoch",
+                value=best or epoch,
+                path=place,
             )
         return read_model(place, model)
     folder = RunFolder(place)
@@ -116,7 +124,8 @@ def _check_of_run(folder: RunFolder, file: Path, model: Module) -> dict[str, Any
     if found != wanted:
         raise CheckpointError(
             f"{file} does not hold the model of the run that {folder.run_file} describes; what "
-            f"was changed: isoconv verify {as_word(folder.path)}"
+            f"was changed: isoconv verify {as_word(folder.path)}",
+            path=file,
         )
     return description
 
@@ -128,14 +137,19 @@ def _file_of(folder: RunFolder, best: bool, epoch: int | None) -> Path:
         CheckpointError: it is not there; the message says what is.
     """
     if not folder.run_file.exists():
-        raise CheckpointError(f"a run is a folder with run.json; {folder.path} has none")
+        raise CheckpointError(
+            f"a run is a folder with run.json; {folder.path} has none",
+            path=folder.path,
+        )
     if epoch is not None:
         kept = folder.kept_epochs()
         if epoch not in kept:
             listed = ", ".join(map(str, kept)) or "none"
             raise CheckpointError(
                 f"{folder.path} has no checkpoint of the state after epoch {epoch}; kept are: "
-                f"{listed}"
+                f"{listed}",
+                path=folder.path,
+                epoch=epoch,
             )
         return folder.kept_file(epoch)
     file = folder.best_file if best else folder.weights_file
@@ -145,6 +159,7 @@ def _file_of(folder: RunFolder, best: bool, epoch: int | None) -> Path:
         hint = other if not best and offered("best") and folder.best_file.exists() else ""
         raise CheckpointError(
             f"{folder.path} has no {file.name}: its training did not end; go on with: "
-            f"{way_on}{hint}"
+            f"{way_on}{hint}",
+            path=folder.path,
         )
     return file

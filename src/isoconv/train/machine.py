@@ -8,7 +8,7 @@ from typing import Any
 
 from isoconv.compile.target import host_target, target_named
 from isoconv.run.team import team_size
-from isoconv.train.settings import versions
+from isoconv.train.plain_settings import versions
 
 __all__ = ["machine_facts"]
 

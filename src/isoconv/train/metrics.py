@@ -12,18 +12,16 @@ from numpy.typing import NDArray
 
 from isoconv.arithmetic.sums import partial_sum
 from isoconv.cards import Carded
-from isoconv.checks import check_kind, check_mapping, shown
+from isoconv.checks import check_kind, check_mapping, refusal, shown
 from isoconv.data import Dataset
 from isoconv.data.classes import in_classes
 from isoconv.data.dataset import dataset_of
-from isoconv.errors import ArgumentError, DataError
+from isoconv.errors import ArgumentError, DataError, about, as_given
 from isoconv.nn import Module
 from isoconv.nn.inference import checked_images
 from isoconv.nn.snapshot import whole
 from isoconv.run.inference import Predictor
-from isoconv.train.scores import Scores, score
-from isoconv.train.shown import evaluation_card
-from isoconv.train.step import (
+from isoconv.train.graphs import (
     Loss,
     LossName,
     Normalisation,
@@ -31,11 +29,14 @@ from isoconv.train.step import (
     build_evaluation,
     targets_for,
 )
+from isoconv.train.scores import Scores, score
+from isoconv.train.shown import evaluation_card
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = ["Evaluation", "Evaluator", "as_dataset", "evaluate", "normalisation_of"]
+__public__ = {"isoconv": ["evaluate"], "isoconv.train": ["Evaluation", "Evaluator", "evaluate"]}
 
 Array = NDArray[Any]
 Data = Dataset | tuple[Any, Any]
@@ -115,7 +116,7 @@ class Evaluator:
         check_kind("preparation", preparation, Preparation, "a Preparation")
         self.loss = check_kind("loss", loss, Loss, "a Loss")
         if progress is not None and (not callable(progress) or isinstance(progress, type)):
-            raise ArgumentError(f"progress must be a function or None; got {shown(progress)}")
+            raise refusal("progress", "be a function or None", progress)
         graph = build_evaluation(model, preparation, loss)
         self.output: tuple[int, ...] = graph[graph.output("output")].spec.shape
         self._preparation = preparation
@@ -206,21 +207,23 @@ def evaluate(
     if normalisation is not None:
         check_kind("normalisation", normalisation, Normalisation, "a Normalisation")
     if model.input_shape is None:
-        raise ArgumentError("only a built model can be evaluated: call model.build(input_shape)")
-    given = as_dataset(data, "data")
+        text = "only a built model can be evaluated: call model.build(input_shape)"
+        raise ArgumentError(text, argument="model", value=model)
+    given = as_dataset(data, "data", "data")
     with whole:
         # All of one model, whatever other threads load meanwhile.
         weights, shape = model.weights, tuple(model.input_shape)
         dataset = in_classes(given, model.class_names, "the model")
-        images = checked_images(model, dataset.images, scale)
+        with as_given({"images": "data"}, data=data):
+            images = checked_images(model, dataset.images, scale)
         constants = normalisation_of(model) if normalisation is None else normalisation
     if images is not dataset.images:
         dataset = replace(dataset, images=images)
     dtype = "uint8" if dataset.images.dtype == np.uint8 else "float32"
     preparation = Preparation(shape, dtype, constants)  # type: ignore[arg-type]
-    evaluator = Evaluator(
-        model, preparation, Loss(loss, label_smoothing), threads=threads, target=target
-    )
+    with as_given({"name": "loss"}):
+        judged_by = Loss(loss, label_smoothing)
+    evaluator = Evaluator(model, preparation, judged_by, threads=threads, target=target)
     with evaluator:
         return evaluator.run(weights, dataset)
 
@@ -230,8 +233,13 @@ def normalisation_of(model: Module) -> Normalisation | None:
     return None if model.normalisation is None else Normalisation(*model.normalisation)
 
 
-def as_dataset(data: Data, name: str) -> Dataset:
+def as_dataset(data: Data, argument: str, name: str) -> Dataset:
     """A data set, made from images and labels if need be; of some it may lack classes.
+
+    Args:
+        data: as a person gives it.
+        argument: what it is called there.
+        name: of the data set.
 
     Raises:
         DataError: arrays that cannot be used.
@@ -242,9 +250,12 @@ def as_dataset(data: Data, name: str) -> Dataset:
     if not isinstance(data, (tuple, list)) or len(data) != 2:
         raise ArgumentError(
             f"{name} must be a Dataset or a pair (images, labels) in one tuple; got "
-            f"{shown(data)}{_pair_hint(data)}"
+            f"{shown(data)}{_pair_hint(data)}",
+            argument=argument,
+            value=data,
         )
-    return dataset_of(data[0], data[1], name=name, complete=False)
+    with about(argument, data):
+        return dataset_of(data[0], data[1], name=name, complete=False)
 
 
 def _pair_hint(given: object) -> str:

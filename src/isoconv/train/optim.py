@@ -14,14 +14,15 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from isoconv.checks import LARGEST_SINGLE, check_count, check_flag, check_number, settle
+from isoconv.checks import LARGEST_SINGLE, check_count, check_flag, check_number, refusal, settle
 from isoconv.errors import ArgumentError
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import Graph
 from isoconv.ops import Constant
 from isoconv.wording import named, setting
 
-__all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
+__all__ = ["OPTIMIZERS", "SGD", "Adam", "AdamW", "Optimizer"]
+__public__ = {"isoconv.optim": ["SGD", "Adam", "AdamW"], "isoconv.train": ["optim"]}
 
 _single = functools.partial(check_number, most=LARGEST_SINGLE)
 
@@ -96,9 +97,8 @@ class SGD:
             weight_decay=_single("weight_decay", self.weight_decay, least=0),
         )
         if self.nesterov and not self.momentum:
-            raise ArgumentError(
-                f"{named('nesterov')} needs a momentum above 0; got {setting('momentum', '0')}"
-            )
+            text = f"{named('nesterov')} needs a momentum above 0; got {setting('momentum', '0')}"
+            raise ArgumentError(text, argument="nesterov", value=True)
 
     @property
     def slots(self) -> tuple[str, ...]:
@@ -275,6 +275,10 @@ class AdamW:
         return _adam_update(u, self, p, u.gradient)
 
 
+OPTIMIZERS: tuple[type[Optimizer], ...] = (SGD, Adam, AdamW)
+"""The library's own."""
+
+
 class _Update:
     """An update graph being written."""
 
@@ -334,7 +338,7 @@ def _check_adam(settings: Adam | AdamW) -> None:
         weight_decay=_single("weight_decay", settings.weight_decay, least=0),
     )
     if not np.float32(settings.eps) > 0:
-        raise ArgumentError(f"eps must be above 0 in float32; got {settings.eps!r}")
+        raise refusal("eps", "be above 0 in float32", settings.eps)
 
 
 def _checked(step: int, learning_rate: float) -> tuple[int, float]:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from isoconv.arithmetic import ARITHMETIC_VERSION
+from isoconv.checks import refusal
 from isoconv.data import normalisation, table
 from isoconv.errors import ArgumentError, CheckpointError, DataError, ShapeError
 from isoconv.graph.ir import DType
@@ -18,16 +19,16 @@ from isoconv.nn.architecture import architecture_of
 from isoconv.nn.initial import check_memory
 from isoconv.nn.record import Facts, TrainedOn
 from isoconv.nn.snapshot import changed_together
-from isoconv.run.training import StepGraph
+from isoconv.run.step import StepGraph
 from isoconv.train.callbacks import Callback, EarlyStopping
 from isoconv.train.given import Given
+from isoconv.train.graphs import Normalisation, Preparation, build_step, targets_for
 from isoconv.train.layout import FORMAT, NO_METRICS, SKIPPED, head_of
 from isoconv.train.metrics import check_images
-from isoconv.train.session import Plan
-from isoconv.train.settings import to_plain, versions
+from isoconv.train.plain_settings import to_plain, versions
+from isoconv.train.session import TrainingPlan
 from isoconv.train.settled import Settled
 from isoconv.train.state import Checkpoint
-from isoconv.train.step import Normalisation, Preparation, build_step, targets_for
 from isoconv.train.stretches import Stretches
 from isoconv.train.structure import layers, step_digest
 
@@ -280,7 +281,7 @@ class Prepared:
 
     def plan(
         self, stretches: Stretches, stopping: EarlyStopping | None, callbacks: tuple[Callback, ...]
-    ) -> Plan:
+    ) -> TrainingPlan:
         """What the loop is given."""
         settled = self.settled
         arrays = {"images": self.train.images, "labels": self.labels}
@@ -290,7 +291,7 @@ class Prepared:
             arrays["augmentation"] = table(
                 settled.augmentation, settled.seed, 0, samples, height, width
             )
-        return Plan(
+        return TrainingPlan(
             step=self.step,
             arrays=arrays,
             image_shape=self.train.image_shape,
@@ -314,7 +315,7 @@ class Prepared:
         if stopping is None:
             return
         if not isinstance(stopping, EarlyStopping):
-            raise ArgumentError(f"early_stopping must be an EarlyStopping; got {stopping!r}")
+            raise refusal("early_stopping", "be an EarlyStopping", stopping)
         validated, metrics = self.validation is not None, self.step.metrics
         known = [*metrics, *(f"val_{name}" for name in metrics if validated)]
         if stopping.metric not in known:

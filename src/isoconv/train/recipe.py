@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
-from isoconv.checks import check_count, check_kind
-from isoconv.data import Augmentation, Dataset
-from isoconv.train.optim import AdamW, Optimizer
-from isoconv.train.schedule import OneCycle, Schedule
+if TYPE_CHECKING:
+    from isoconv.data import Augmentation, Dataset
+    from isoconv.train.learning_rate import Schedule
+    from isoconv.train.optim import Optimizer
 
-__all__ = ["MODEL", "RULES", "Recipe", "in_words", "shard_size_for"]
+__all__ = ["AMOUNTS", "MODEL", "PLENTY", "RULES", "USUAL", "Recipe", "in_words", "shard_size_for"]
+__public__ = {"isoconv.train": ["Recipe"]}
 
 MODEL = "small_resnet"
 """The ready model that is trained when none is named."""
@@ -30,6 +32,13 @@ AMOUNTS = (
 """Fewer training images than the first number: batch size and epochs."""
 PLENTY = 128, 10
 """Batch size and epochs from there on."""
+
+USUAL: Mapping[str, Mapping[str, float]] = {
+    "sgd": {"learning_rate": 0.05, "momentum": 0.9},
+    "adam": {"learning_rate": 0.002},
+    "adamw": {"learning_rate": 0.002, "weight_decay": 0.01},
+}
+"""Settings of an optimizer of which no more is said than its name; the last one is the usual."""
 
 LEAST_PHOTOGRAPH = 24
 """Coloured images whose shorter side has so many pixels are taken for photographs."""
@@ -59,7 +68,8 @@ RULES: Mapping[str, str] = {
     "batch_size": _by_amount(1),
     "shard_size": "a quarter of the batch, at least 8 and at most 32",
     "epochs": _by_amount(2),
-    "optimizer": "`AdamW(0.002, weight_decay=0.01)`",
+    "optimizer": f"`AdamW({USUAL['adamw']['learning_rate']}, "
+    f"weight_decay={USUAL['adamw']['weight_decay']})`",
     "schedule": "`OneCycle()`",
     "augmentation": f"coloured images of {LEAST_PHOTOGRAPH} pixels or more: mirrored, and moved by "
     "up to an eighth of their shorter side; others: moved by up to a 16th, at least one pixel from "
@@ -121,6 +131,11 @@ class Recipe:
         Raises:
             ArgumentError: no data set, or a batch of no image.
         """
+        from isoconv.checks import check_count, check_kind
+        from isoconv.data import Dataset
+        from isoconv.train.learning_rate import OneCycle
+        from isoconv.train.optim import AdamW
+
         check_kind("train", train, Dataset, "a Dataset")
         count = len(train)
         rows = (row[1:] for row in AMOUNTS if count < row[0])
@@ -133,7 +148,7 @@ class Recipe:
             epochs=epochs,
             batch_size=batch,
             shard_size=shard_size_for(batch),
-            optimizer=AdamW(0.002, weight_decay=0.01),
+            optimizer=AdamW(**USUAL["adamw"]),
             schedule=OneCycle(),
             augmentation=_augmentation(train.image_shape),
         )
@@ -167,6 +182,8 @@ def in_words(recipe: Recipe, chosen: Collection[str]) -> str:
 
 
 def _augmentation(shape: tuple[int, int, int]) -> Augmentation | None:
+    from isoconv.data import Augmentation
+
     height, width, channels = shape
     side = min(height, width)
     if channels > 1 and side >= LEAST_PHOTOGRAPH:

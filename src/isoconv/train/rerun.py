@@ -26,9 +26,9 @@ from isoconv.train.progress import reporter_for
 from isoconv.train.receipt import Receipt
 from isoconv.train.record import Recorder, tensors_of
 from isoconv.train.run import Interrupted, Run
+from isoconv.train.settings import TrainSettings, read_settings
 from isoconv.train.settled import settle
 from isoconv.train.state import Checkpoint
-from isoconv.train.trainer import Trainer
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -50,7 +50,8 @@ def model_in(receipt: Receipt) -> Module:
         raise CheckpointError(
             f"{receipt.folder} was trained with a model of its own"
             + ("" if name is None else f", {name!r}")
-            + ", which must be given: isoconv.train.verify(folder, model, train, validation)"
+            + ", which must be given: isoconv.train.verify(folder, model, train, validation)",
+            path=receipt.folder,
         )
     return model_of(architecture, str(receipt.path))
 
@@ -73,18 +74,12 @@ class Rerun:
         self._given = given
         self._free = free
         fresh = copy.deepcopy(model) if model is not None else model_in(receipt)
-        trainer = Trainer.from_settings(
-            fresh,
-            receipt.settings,
-            str(receipt.path),
-            threads=threads,
-            target=target,
-            progress=False,
-        )
-        # A trainer keeps the weights of a built model, so it is built anew here.
+        plain = read_settings(receipt.settings, str(receipt.path))
+        settings = TrainSettings(**plain, threads=threads, target=target, progress=False)
+        # A training goes on from the weights of a built model, so it is built anew here.
         with of_a_stranger(str(receipt.path)) if model is None else nullcontext():
-            fresh.build(given.train.image_shape, trainer.seed, fresh=True)
-        self._settled = settle(trainer, given.train, receipt.planned)
+            fresh.build(given.train.image_shape, settings.seed, fresh=True)
+        self._settled = settle(settings, fresh, given.train, receipt.planned)
         self._prepared = Prepared(self._settled, given, receipt.content["record"])
         self._described = self._prepared.describe(receipt.stretches, None, {})
         self._head = self._prepared.receipt_head(self._described)
@@ -167,7 +162,8 @@ class Rerun:
         if found:
             raise CheckpointError(
                 f"{self._receipt.folder} can be verified with its own model only: "
-                + " | ".join(found)
+                + " | ".join(found),
+                path=self._receipt.folder,
             )
         if wanted["graph_sha256"] != given["graph_sha256"]:
             self.notes.append(
@@ -222,7 +218,8 @@ class Rerun:
         if storage.digest(fresh.weights) == wanted:
             raise CheckpointError(
                 f"receipt {receipt.path} contradicts itself: its first weights are those of the "
-                f"seed; it says {receipt.content['start']!r}"
+                f"seed; it says {receipt.content['start']!r}",
+                path=receipt.path,
             )
         if self._model is not None and storage.digest(self._model.weights) == wanted:
             self._settled.model.load_weights(self._model.weights)
@@ -231,7 +228,8 @@ class Rerun:
             return self._fitting(RunFolder(receipt.folder).load_kept(0))
         raise CheckpointError(
             f"{receipt.folder} began with weights of its own, sha256 {wanted}: give a model that "
-            "holds them, or keep checkpoints/epoch-00000.safetensors"
+            "holds them, or keep checkpoints/epoch-00000.safetensors",
+            path=receipt.folder,
         )
 
     def _fitting(self, kept: Checkpoint) -> Checkpoint:
@@ -244,7 +242,9 @@ class Rerun:
         if given != wanted:
             raise CheckpointError(
                 f"the checkpoint of {self._receipt.folder} after epoch {kept.epoch} belongs to "
-                "another model"
+                "another model",
+                path=self._receipt.folder,
+                epoch=kept.epoch,
             )
         return replace(
             kept,

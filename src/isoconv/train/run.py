@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from isoconv.train.metrics import Evaluation
 
 __all__ = ["Interrupted", "Run", "kept_by", "way_on"]
+__public__ = {"isoconv.train": ["Interrupted", "Run"]}
 
 
 class Run(Carded, card=run_card):

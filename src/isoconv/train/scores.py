@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoconv.arithmetic.sums import partial_sum
-from isoconv.checks import LARGEST, check_array, check_count, check_flag, check_kind, shown
+from isoconv.checks import LARGEST, check_array, check_count, check_flag, check_kind, refusal
 from isoconv.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from isoconv.train.metrics import Evaluation
 
 __all__ = ["Answer", "Baseline", "ClassScores", "Scores", "answers", "score", "wilson_interval"]
+__public__ = {"isoconv.train": ["*"]}
 
 Array = NDArray[Any]
 
@@ -200,12 +201,12 @@ def _counts(confusion: Any) -> list[list[int]]:
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.dtype.kind not in "iu":
         raise ArgumentError(
             "confusion must be whole numbers (classes, classes); got dtype "
-            f"{matrix.dtype}, shape {matrix.shape}"
+            f"{matrix.dtype}, shape {matrix.shape}",
+            argument="confusion",
+            value=confusion,
         )
     if not matrix.any() or (matrix < 0).any():
-        raise ArgumentError(
-            f"confusion must hold counts, of at least one image; got {shown(confusion)}"
-        )
+        raise refusal("confusion", "hold counts, of at least one image", confusion)
     counts: list[list[int]] = matrix.tolist()
     return counts
 
@@ -291,11 +292,14 @@ def answers(data: Dataset, evaluation: Evaluation, *, mistakes: bool = False) ->
     only = check_flag("mistakes", mistakes)
     found, said = evaluation.probabilities, evaluation.predictions
     if not evaluation.confusion.size or found is None:
-        raise ArgumentError("answers need a classifier: this evaluation is of a model without any")
+        text = "answers need a classifier: this evaluation is of a model without any"
+        raise ArgumentError(text, argument="evaluation", value=evaluation)
     if len(said) != len(data):
         raise ArgumentError(
             f"the evaluation must be of these images; got one of {len(said):,} images and "
-            f"{len(data):,} images"
+            f"{len(data):,} images",
+            argument="data",
+            value=data,
         )
     certain = found[np.arange(len(said)), said]
     paths = data.paths or ("",) * len(data)

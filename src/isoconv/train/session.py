@@ -14,21 +14,22 @@ from numpy.typing import NDArray
 from isoconv.arithmetic.philox import Purpose, permutation
 from isoconv.data import Augmentation, Dataset, table
 from isoconv.errors import NotFiniteError
-from isoconv.run.training import StepGraph, TrainingEngine
+from isoconv.run.executor import Executor
+from isoconv.run.step import StepGraph
 from isoconv.train.callbacks import Callback, EarlyStopping
 from isoconv.train.checkpoint import RunFolder
 from isoconv.train.interrupt import InterruptWatch
+from isoconv.train.learning_rate import Schedule
 from isoconv.train.metrics import Evaluator
 from isoconv.train.optim import Optimizer
 from isoconv.train.progress import Reporter
 from isoconv.train.record import Recorder
 from isoconv.train.run import Interrupted, Run, way_on
-from isoconv.train.schedule import Schedule
 from isoconv.train.state import Checkpoint
 from isoconv.train.stretches import Stretches
 from isoconv.wording import setting
 
-__all__ = ["SAVE_EVERY", "Plan", "Session", "rate_of"]
+__all__ = ["SAVE_EVERY", "Session", "SessionContext", "TrainingPlan", "rate_of"]
 
 Array = NDArray[Any]
 
@@ -42,8 +43,8 @@ SHARE = 20
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Plan:
-    """All that the loop needs to know.
+class TrainingPlan:
+    """What is to be learned, from what, and how.
 
     Attributes:
         step: what a step computes.
@@ -102,8 +103,8 @@ class Plan:
         with np.errstate(over="ignore"):
             return np.array(rows, np.float64).astype(np.float32)
 
-    def begin(self, engine: TrainingEngine, epoch: int) -> None:
-        """Give the engine the order and the random changes of an epoch."""
+    def begin(self, executor: Executor, epoch: int) -> None:
+        """Give the executor the order and the random changes of an epoch."""
         order = permutation(self.images, self.seed, Purpose.DATA_ORDER, epoch)
         tables: dict[str, Array] = {}
         if self.augmentation is not None and "augmentation" in self.arrays:
@@ -112,7 +113,7 @@ class Plan:
             tables["augmentation"] = table(
                 self.augmentation, self.seed, epoch, samples, height, width
             )
-        engine.begin_epoch(epoch, order, tables)
+        executor.begin_epoch(epoch, order, tables)
 
 
 def rate_of(
@@ -132,21 +133,39 @@ def rate_of(
     return float(optimizer.learning_rate) * schedule.at(step - begin, end - begin, per_epoch)
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class SessionContext:
+    """What a session does, and where it leaves what comes of it.
+
+    Attributes:
+        plan: what to do.
+        run: what is filled.
+        reporter: shows the progress.
+        save_every: seconds after which a checkpoint is saved within an epoch.
+        folder: where to save, or None.
+        recorder: writes the receipt, or None.
+        evaluator: for validation, or None.
+        keep: whether the state after each epoch is kept.
+    """
+
+    plan: TrainingPlan
+    run: Run
+    reporter: Reporter
+    save_every: float = SAVE_EVERY
+    folder: RunFolder | None = None
+    recorder: Recorder | None = None
+    evaluator: Evaluator | None = None
+    keep: bool = False
+
+
 class Session:
     """Runs the epochs of a plan from a checkpoint on.
 
     Args:
-        plan: what to do.
-        engine: with the checkpoint's weights loaded.
-        evaluator: for validation, or None.
-        run: what is filled.
-        folder: where to save, or None.
-        reporter: shows the progress.
-        recorder: writes the receipt, or None.
-        keep: whether the state after each epoch is kept.
+        executor: runs the steps; the checkpoint's weights are loaded.
+        context: what to do, and what comes of it.
         best: the best epoch before this session and its weights, where early stopping restores
             them.
-        save_every: seconds after which a checkpoint is saved within an epoch.
 
     Attributes:
         best: the best epoch so far and its weights, likewise.
@@ -155,29 +174,17 @@ class Session:
 
     def __init__(
         self,
-        plan: Plan,
-        engine: TrainingEngine,
-        evaluator: Evaluator | None,
-        run: Run,
-        folder: RunFolder | None,
-        reporter: Reporter,
-        recorder: Recorder | None = None,
-        *,
-        keep: bool = False,
+        executor: Executor,
+        context: SessionContext,
         best: tuple[int, Mapping[str, Array]] = (0, {}),
-        save_every: float = SAVE_EVERY,
     ) -> None:
-        self._plan = plan
-        self._engine = engine
-        self._evaluator = evaluator
-        self._run = run
-        self._folder = folder
-        self._reporter = reporter
-        self._recorder = recorder
-        self._keep = keep
+        self._executor = executor
+        self._context = context
+        self._plan, self._run = context.plan, context.run
+        self._folder, self._recorder = context.folder, context.recorder
+        self._reporter = context.reporter
         self.best = best
         self.good: dict[str, Array] = {}
-        self._save_every = save_every
         self._due = 0.0
         self._steps_per_call = 1
         self._doing = "", 0.0
@@ -194,7 +201,7 @@ class Session:
         """
         first, self._sums, self._seconds = start.step, dict(start.sums), start.seconds
         self.good = start.weights
-        self._due = time.monotonic() + self._save_every
+        self._due = time.monotonic() + self._context.save_every
         with InterruptWatch(self._told) as watch:
             for epoch in range(start.epoch, self._plan.epochs):
                 self._epoch(epoch, first, watch)
@@ -226,7 +233,7 @@ class Session:
 
     def _epoch(self, epoch: int, first: int, watch: InterruptWatch) -> None:
         plan = self._plan
-        plan.begin(self._engine, epoch)
+        plan.begin(self._executor, epoch)
         done = min(first * plan.batch_size, plan.images)
         self._reporter.begin_epoch(epoch + 1, plan.epochs, plan.images, done)
         step = first
@@ -255,7 +262,7 @@ class Session:
         which = f"step {step + 1}" if count == 1 else f"steps {step + 1} to {step + count}"
         self._begin(f"{which} of {plan.per_epoch} in epoch {epoch + 1}")
         begin = time.perf_counter()
-        rows = self._engine.steps(step, plan.hyper(epoch * plan.per_epoch + step, count))
+        rows = self._executor.steps(step, plan.hyper(epoch * plan.per_epoch + step, count))
         seconds = time.perf_counter() - begin
         self._seconds += seconds
         if self._recorder is not None:
@@ -277,10 +284,11 @@ class Session:
         plan = self._plan
         row: dict[str, Any] = {"epoch": epoch + 1}
         row |= {name: self._sums[name] / plan.images for name in plan.step.metrics}
-        if self._evaluator is not None and plan.validation is not None:
+        evaluator = self._context.evaluator
+        if evaluator is not None and plan.validation is not None:
             self._begin(f"the validation of epoch {epoch + 1}")
-            weights = self._engine.weights()
-            measured = self._evaluator.run(weights, plan.validation)
+            weights = self._executor.weights()
+            measured = evaluator.run(weights, plan.validation)
             if not np.isfinite(measured.loss):
                 self._not_finite(epoch, plan.per_epoch - 1, measured.loss, "validation loss")
             for name in plan.step.metrics:
@@ -302,14 +310,14 @@ class Session:
             self.best = epoch + 1, checkpoint.weights
         if self._folder is None:
             return
-        if self._keep or epoch + 1 in self._plan.stretches.starts:
+        if self._context.keep or epoch + 1 in self._plan.stretches.starts:
             self._folder.keep(checkpoint)
         if best:
             self._folder.save_weights(self._folder.best_file, checkpoint.weights)
         self._folder.save(checkpoint)
         if self._recorder is not None:
             self._recorder.within = []
-        self._due = time.monotonic() + self._save_every
+        self._due = time.monotonic() + self._context.save_every
         self._folder.save_metrics(self._run.history)
 
     def _checkpoint(self, epoch: int, step: int) -> Checkpoint:
@@ -318,9 +326,9 @@ class Session:
         return Checkpoint(
             epoch=epoch,
             step=step,
-            parameters=self._engine.parameters(),
-            states=self._engine.states(),
-            slots=self._engine.slots(),
+            parameters=self._executor.parameters(),
+            states=self._executor.states(),
+            slots=self._executor.slots(),
             sums=dict(self._sums) if inside else {},
             losses=list(self._recorder.losses) if inside and self._recorder is not None else [],
             seconds=self._seconds if inside else 0.0,
@@ -338,7 +346,7 @@ class Session:
             self._folder.save(checkpoint)
         end = time.monotonic()
         # However slow the disk is, most of the time goes into the training.
-        self._due = end + max(self._save_every, SHARE * (end - begin))
+        self._due = end + max(self._context.save_every, SHARE * (end - begin))
 
     def _interrupt(self, epoch: int, step: int, signal: int) -> None:
         # What there is before the first step of an epoch was saved after the one before.
@@ -362,5 +370,9 @@ class Session:
         raise NotFiniteError(
             f"the {what} must stay finite; it is {value} in epoch {epoch + 1}, step {step + 1} of "
             f"{plan.per_epoch}, at learning rate {rate:g}.{kept} Try a smaller learning rate, "
-            f"a warm-up or {setting('clip_norm', '1.0')}, and see that the images are normalised"
+            f"a warm-up or {setting('clip_norm', '1.0')}, and see that the images are normalised",
+            epoch=epoch + 1,
+            step=step + 1,
+            learning_rate=rate,
+            value=value,
         )

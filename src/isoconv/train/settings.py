@@ -1,212 +1,373 @@
-"""Settings as plain values for JSON, and back."""
+"""The settings of a training: each stands here once, with all that is known of it.
+
+From this record come the trainer's arguments and what they are said to be, the checks, what
+run.json holds and what of it is read back, the options of the command line and the documents'
+tables. The command line reads it before anything heavy is loaded: what a check needs is imported
+when it checks.
+"""
 
 from __future__ import annotations
 
-import functools
-import platform
-from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
-from typing import Any
+import textwrap
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
-from isoconv.arithmetic import ARITHMETIC_VERSION
-from isoconv.data import Augmentation
 from isoconv.errors import ArgumentError, CheckpointError
-from isoconv.nn.plain import canonical, parse
-from isoconv.nn.schema import ABSENT, Fault, Schema, brief, inner
-from isoconv.train.callbacks import EarlyStopping
-from isoconv.train.differing import differing, told
-from isoconv.train.optim import SGD, Adam, AdamW
-from isoconv.train.schedule import Constant, Cosine, OneCycle, Step, WarmUp
-from isoconv.train.step import Loss
+from isoconv.train.kinds import (
+    Choice,
+    Flag,
+    Kind,
+    Made,
+    Number,
+    Own,
+    Text,
+    Whole,
+    checked_augmentation,
+    checked_callbacks,
+    checked_executor,
+    checked_loss,
+    checked_normalise,
+    checked_progress,
+    optimizers,
+    schedules,
+    stoppings,
+    stored_augmentation,
+    stored_loss,
+    stored_normalise,
+)
+from isoconv.train.recipe import AMOUNTS, MODEL, PLENTY, RULES, USUAL
+from isoconv.wording import named
 
-__all__ = ["Stored", "check_stored", "from_plain", "to_plain", "versions"]
+if TYPE_CHECKING:
+    from rich.console import Console
 
-_TYPES: dict[str, type] = {
-    kind.__name__: kind
-    for kind in (
-        SGD, Adam, AdamW, Augmentation, Constant, Cosine, EarlyStopping, Loss, OneCycle, Step,
-        WarmUp,
+    from isoconv.data import Augmentation
+    from isoconv.nn.schema import Schema
+    from isoconv.run.executor import ExecutorFactory
+    from isoconv.train.callbacks import Callback
+    from isoconv.train.graphs import Loss, LossName
+    from isoconv.train.learning_rate import Schedule
+    from isoconv.train.optim import Optimizer
+
+__all__ = [
+    "ALL", "HELD", "OPTIONS", "SETTINGS", "STORED", "Option", "Setting", "TrainSettings",
+    "check_shard", "read_settings", "told_settings",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An option of ``isoconv train``.
+
+    Attributes:
+        names: as it is written; the first one is also its parameter's.
+        kind: of its value.
+        meaning: a phrase; "" for that of the setting.
+        default: what it has when it is not given; None where that follows from others.
+        usual: what holds then, in words.
+        metavar: what stands for its value.
+    """
+
+    names: tuple[str, ...]
+    kind: Kind
+    meaning: str = ""
+    default: Any = None
+    usual: str = ""
+    metavar: str | None = None
+
+    @property
+    def parameter(self) -> str:
+        """The name of the command's parameter."""
+        return self.names[0].lstrip("-").replace("-", "_")
+
+    @property
+    def help(self) -> str:
+        """A sentence, and what holds where nothing is said."""
+        usual = f"  [default: {self.usual}]" if self.usual else ""
+        return f"{self.meaning[0].upper()}{self.meaning[1:]}.{usual}"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What is known of a setting besides its name and its type.
+
+    Attributes:
+        kind: what is taken.
+        meaning: a phrase.
+        more: what a program is told besides.
+        default: what it has when it is not given.
+        usual: what holds then, in words, where the value does not say it; its rule may say more.
+        decides: whether the bits depend on it.
+        stored: whether run.json holds it under its name.
+        options: of the command line, where they are not one of its own name; none for a program.
+        metavar: what stands for its value there.
+    """
+
+    kind: Kind
+    meaning: str
+    more: str = ""
+    default: Any = None
+    usual: str = ""
+    decides: bool = True
+    stored: bool = True
+    options: tuple[Option, ...] | None = None
+    metavar: str | None = None
+
+    def checked(self, name: str, value: Any) -> Any:
+        """A value as it is kept.
+
+        Raises:
+            ArgumentError: it is outside its range.
+        """
+        return None if value is None and self.default is None else self.kind.check(name, value)
+
+    def schema(self, name: str) -> Schema:
+        """What run.json may hold: what follows from the images has a value by then."""
+        from isoconv.nn.schema import Maybe
+
+        found = self.kind.schema()
+        return found if name in RULES or self.default is not None else Maybe(found)
+
+    def options_of(self, name: str) -> tuple[Option, ...]:
+        """Its options on the command line."""
+        if self.options is not None:
+            return tuple(
+                replace(each, meaning=each.meaning or self.meaning) for each in self.options
+            )
+        word, default = f"--{name.replace('_', '-')}", None if self.usual else self.default
+        return (Option((word,), self.kind, self.meaning, default, self.usual, self.metavar),)
+
+
+# The settings
+
+
+def _is(kind: Kind, meaning: str, more: str = "", **known: Any) -> Mapping[str, Setting]:
+    """What is known of a field of the record below."""
+    return {"setting": Setting(kind, meaning, more, **known)}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainSettings:
+    """What a training is told besides model, data and epochs; see `isoconv.train.Trainer`.
+
+    What is None where that is no value, and "auto", follows from the training images by the rules
+    of `isoconv.train.Recipe`.
+
+    Raises:
+        ArgumentError: a setting outside its range.
+
+    Example:
+        >>> TrainSettings(batch_size=8).batch_size
+        8
+    """
+
+    optimizer: Optimizer | None = field(default=None, metadata=_is(
+        Made("an optimizer such as ic.optim.Adam(0.002), or None", optimizers),
+        "how parameters follow their gradients", "None for AdamW",
+        options=(
+            Option(("--optimizer",), Choice(tuple(USUAL)), usual=[*USUAL][-1]),
+            Option(("--learning-rate", "--lr"), Number(), "before the schedule's factor",
+                   usual=f"{USUAL['sgd']['learning_rate']:g} for sgd, otherwise "
+                         f"{USUAL['adam']['learning_rate']:g}"),
+            Option(("--momentum",), Number(), "for sgd", usual=f"{USUAL['sgd']['momentum']:g}"),
+            Option(("--nesterov",), Flag(), "for sgd", False),
+            Option(("--weight-decay",), Number(), "how strongly weights are drawn to 0",
+                   usual=f"{USUAL['adamw']['weight_decay']:g} for adamw, otherwise 0"),
+        ),
+    ))  # fmt: skip
+    schedule: Schedule | None = field(default=None, metadata=_is(
+        Made("a schedule such as Cosine(), or None", schedules),
+        "of the learning rate", "None for one cycle; `isoconv.schedule.Constant` keeps it",
+        options=(
+            Option(("--schedule",), Choice(("constant", "step", "cosine", "one-cycle")),
+                   usual="one-cycle"),
+            Option(("--step-every",), Whole(), "for step: epochs between changes", usual="10"),
+            Option(("--step-factor",), Number(), "for step: factor of each change", usual="0.1"),
+            Option(("--warmup",), Number(), "epochs in which the learning rate grows", 0.0),
+        ),
+    ))  # fmt: skip
+    loss: LossName | Loss = field(default="cross_entropy", metadata=_is(
+        Own(checked_loss, stored_loss),
+        "what is made small", '``"cross_entropy"`` of classes, ``"mse"`` or ``"bce"``',
+        options=(),
+    ))  # fmt: skip
+    label_smoothing: float = field(default=0.0, metadata=_is(
+        Number(least=0, below=1), "of cross-entropy, from 0 to below 1", stored=False,
+    ))  # fmt: skip
+    batch_size: int | None = field(default=None, metadata=_is(
+        Whole(), "images of a step", "None: by the number of training images",
+        usual=f"{AMOUNTS[0][1]} to {PLENTY[0]}, by their number",
+    ))  # fmt: skip
+    shard_size: int | None = field(default=None, metadata=_is(
+        Whole(), "images that one thread takes at a time",
+        "batch statistics are over a shard. None for a quarter of the batch, at least 8 and at "
+        "most 32",
+        usual="a quarter of the batch, 8 to 32",
+    ))  # fmt: skip
+    augmentation: Augmentation | Literal["auto"] | None = field(default="auto", metadata=_is(
+        Own(checked_augmentation, stored_augmentation),
+        "random changes to training images",
+        'None for none, ``"auto"`` for those that suit the images',
+        options=(
+            Option(("--augment",), Text(),
+                   "random changes: crop=4,flip,shift=2,rotate=10,cutout=8, any of them, in pixels "
+                   "and degrees; or none",
+                   usual="those that suit the images", metavar="CHANGES"),
+        ),
+    ))  # fmt: skip
+    normalise: bool | Literal["keep", "anew"] = field(default=True, metadata=_is(
+        Own(checked_normalise, stored_normalise),
+        "bring each channel to mean 0 and standard deviation 1 over the training images",
+        "a model that was trained with the normalisation of other images needs to be told: "
+        '``"keep"`` goes on with that one, ``"anew"`` takes that of these images',
+        options=(),
+    ))  # fmt: skip
+    clip_norm: float | None = field(default=None, metadata=_is(
+        Number(above=0, single=True),
+        "greatest global norm of the gradient", "a greater one is scaled down",
+    ))  # fmt: skip
+    seed: int = field(default=0, metadata=_is(
+        Whole(0, 2**64), "of first weights, order of images, augmentation and dropout", "64 bits",
+    ))  # fmt: skip
+    threads: int | None = field(default=None, metadata=_is(
+        Whole(), "number of threads; changes no bit",
+        "4 per core are started at most. None for one per core",
+        usual="one for each core", decides=False,
+    ))  # fmt: skip
+    target: str | None = field(default=None, metadata=_is(
+        Text(), "machine to compile for: avx512, avx2, sse, generic or neon; changes no bit",
+        "None for the one at hand",
+        usual="this machine", decides=False,
+    ))  # fmt: skip
+    executor: ExecutorFactory | None = field(default=None, metadata=_is(
+        Own(checked_executor), "makes what runs the steps", "None for an engine of this process",
+        decides=False, options=(),
+    ))  # fmt: skip
+    callbacks: Iterable[Callback] = field(default=(), metadata=_is(
+        Own(checked_callbacks), "called at the start, after each epoch and at the end",
+        decides=False, options=(),
+    ))  # fmt: skip
+    progress: bool | Console = field(default=True, metadata=_is(
+        Own(checked_progress), "a bar on a terminal, a line for each epoch elsewhere",
+        "False for silence; a `rich.console.Console` says where",
+        decides=False, options=(),
+    ))  # fmt: skip
+    keep_checkpoints: bool = field(default=False, metadata=_is(
+        Flag(), "keep the state after each epoch, so that each stretch can be verified by itself",
+        decides=False,
+    ))  # fmt: skip
+    save_every: float = field(default=60.0, metadata=_is(
+        Number(least=0), "seconds between checkpoints within an epoch: what a kill costs",
+        "on a slow disk longer, so that saving takes a twentieth of the time at most",
+        decides=False, metavar="SECONDS",
+    ))  # fmt: skip
+
+    def __post_init__(self) -> None:
+        for name, setting in SETTINGS.items():
+            object.__setattr__(self, name, setting.checked(name, getattr(self, name)))
+        self._join_loss()
+        if self.batch_size is not None and self.shard_size is not None:
+            check_shard(self.shard_size, self.batch_size)
+
+    def _join_loss(self) -> None:
+        """Keep one loss of the two settings that say what it is."""
+        loss: Any = self.loss
+        if self.label_smoothing != loss.label_smoothing:
+            loss = replace(loss, label_smoothing=self.label_smoothing or loss.label_smoothing)
+        object.__setattr__(self, "loss", loss)
+        object.__setattr__(self, "label_smoothing", loss.label_smoothing)
+
+    def values(self) -> dict[str, Any]:
+        """Every setting by its name."""
+        return {name: getattr(self, name) for name in SETTINGS}
+
+    def plain(self) -> dict[str, Any]:
+        """All that decides the bits, as run.json holds it."""
+        from isoconv.train.plain_settings import to_plain
+
+        return {name: to_plain(getattr(self, name)) for name in STORED}
+
+
+SETTINGS: Mapping[str, Setting] = {
+    each.name: replace(each.metadata["setting"], default=each.default)
+    for each in fields(TrainSettings)
+}
+"""Every setting by its name."""
+OPTIONS = tuple(name for name, each in SETTINGS.items() if not each.decides)
+"""Settings that decide no bit: whoever goes on with a run, or does it again, chooses them anew."""
+BESIDE: Mapping[str, Setting] = {
+    "model": Setting(Text(), "a ready model (isoconv models)", usual=MODEL, stored=False),
+    "epochs": Setting(
+        Whole(below=2**32),
+        "how often to go through the images",
+        usual=f"{PLENTY[1]} to {AMOUNTS[0][2]}, by their number",
+    ),
+    "early_stopping": Setting(
+        Made("an EarlyStopping", stoppings),
+        "end after so many epochs without improvement and keep the best weights",
+        options=(Option(("--early-stopping",), Whole(), metavar="EPOCHS"),),
+    ),
+}
+"""What a training is told besides."""
+ALL: Mapping[str, Setting] = {**BESIDE, **SETTINGS}
+HELD = tuple(sorted(name for name, each in ALL.items() if each.decides and each.stored))
+"""What run.json holds: what decides the bits."""
+STORED = tuple(name for name in HELD if name in SETTINGS)
+"""What it holds of the record."""
+
+
+def told_settings(indent: str) -> str:
+    """Every setting with its meaning, as a docstring tells arguments."""
+    rows = (
+        f"{name}: {each.meaning}{'; ' if each.more else ''}{each.more}."
+        for name, each in SETTINGS.items()
     )
-}  # fmt: skip
+    return "\n".join(
+        textwrap.fill(row, 100, initial_indent=indent, subsequent_indent=f"{indent}    ")
+        for row in rows
+    )
 
 
-def to_plain(value: Any) -> Any:
-    """Numbers, strings, lists and dicts that say the same; records carry their ``type``.
-
-    Example:
-        >>> to_plain(SGD(0.1))["type"]
-        'SGD'
-    """
-    if is_dataclass(value) and not isinstance(value, type):
-        if _TYPES.get(type(value).__name__) is not type(value):
-            return {UNREADABLE: type(value).__name__}
-        plain = {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
-        return {"type": type(value).__name__, **plain}
-    if isinstance(value, Mapping):
-        return {str(key): to_plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [to_plain(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, np.ndarray):
-        return to_plain(value.tolist())
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    # What cannot be told is named, without the address that its text may hold.
-    return {UNREADABLE: type(value).__name__}
-
-
-UNREADABLE = "cannot be stored"
-"""Key that stands for a value of a kind that has no plain values."""
-
-
-def check_stored(name: str, value: Any, kept: str) -> None:
-    """See that a setting can be read back from what is kept of it.
+def read_settings(plain: Any, title: str) -> dict[str, Any]:
+    """The settings that `TrainSettings.plain` gave, by name.
 
     Args:
-        name: of the setting, for the message.
-        value: of the setting.
-        kept: where it is to be kept, for the message.
+        plain: those, perhaps from a stranger, and what else run.json holds beside them.
+        title: where they stood, for messages.
 
     Raises:
-        ArgumentError: it cannot.
-    """
-    reason = ""
-    try:
-        plain = to_plain(value)
-        fits = to_plain(from_plain(parse(canonical(plain)))) == plain
-    except (CheckpointError, ValueError, TypeError, RecursionError) as error:
-        fits, reason = False, f": {error}"
-    if not fits:
-        raise ArgumentError(
-            f"{name} must be made of the library's own settings, numbers, texts, lists and dicts "
-            f"to be kept in {kept} and read back; got {type(value).__name__}{reason} (without a "
-            "run folder any will do)"
-        )
-
-
-def check_facts(facts: object, kept: str = "") -> Mapping[str, Any]:
-    """What a person wants kept of a run, by name.
-
-    Args:
-        facts: a dict of plain values, or None for none.
-        kept: where they are to be kept, for the message; "" for nowhere.
-
-    Raises:
-        ArgumentError: it is no dict, or what is to be kept cannot be read back.
-    """
-    if facts is None:
-        return {}
-    if not isinstance(facts, Mapping):
-        raise ArgumentError(f"facts must be a dict of plain values; got {facts!r:.80}")
-    for name, value in facts.items() if kept else ():
-        check_stored(f"facts[{name!r}]", value, kept)
-    return facts
-
-
-def from_plain(plain: Any) -> Any:
-    """What `to_plain` was given.
-
-    Raises:
-        CheckpointError: a record of an unknown type, or with other fields.
+        CheckpointError: they cannot be read.
 
     Example:
-        >>> from_plain(to_plain(WarmUp(2, Cosine())))
-        WarmUp(epochs=2, then=Cosine(final=0.0), steps=None)
+        >>> read_settings(TrainSettings(seed=3).plain(), "run.json")["seed"]
+        3
     """
-    if isinstance(plain, list):
-        return [from_plain(item) for item in plain]
-    if not isinstance(plain, dict):
-        return plain
-    values = {key: from_plain(item) for key, item in plain.items()}
-    if UNREADABLE in values:
-        raise CheckpointError(f"settings of type {told(values[UNREADABLE])} were not stored")
-    if "type" not in values:
-        return values
-    name = values.pop("type")
-    if not isinstance(name, str) or name not in _TYPES:
-        raise CheckpointError(
-            f"settings of type {told(name)} cannot be read back; known are "
-            f"{', '.join(sorted(_TYPES))}"
-        )
+    from isoconv.train.plain_settings import from_plain
+
     try:
-        return _TYPES[name](**values)
+        found = {
+            name: from_plain(value)
+            for name, value in dict(plain).items()
+            if name not in ("epochs", "early_stopping", "stretches")
+        }
+        wrong = set(found).symmetric_difference(STORED)
+        if wrong:
+            raise ArgumentError(f"missing or unknown {', '.join(sorted(wrong))}")
+        TrainSettings(**found)
     except (TypeError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"settings of type {name} cannot be read: {error}") from error
-
-
-class Stored(Schema):
-    """Settings as `to_plain` writes them: a ``type`` among some, its fields, and no others.
-
-    What the fields may hold, the type itself says when it is made.
-
-    Args:
-        kinds: the types that are taken.
-    """
-
-    _MOST_LEVELS = 20
-
-    def __init__(self, *kinds: type) -> None:
-        self._kinds = {kind.__name__: kind for kind in kinds}
-
-    def faults(self, value: Any, place: str) -> Iterator[Fault]:
-        """Those of the type and the fields; where there are none, what making it raises."""
-        yield from self._faults(value, place, 0)
-
-    def _faults(self, value: Any, place: str, level: int) -> Iterator[Fault]:
-        if type(value) is not dict or level > self._MOST_LEVELS:
-            yield Fault(place, f"be an object with the type {', '.join(self._kinds)}", value)
-            return
-        if UNREADABLE in value:
-            yield Fault(place, "be settings of a kind that can be stored", value[UNREADABLE])
-            return
-        name = value.get("type", ABSENT)
-        kind = self._kinds.get(name) if isinstance(name, str) else None
-        if kind is None:
-            yield Fault(inner(place, "type"), f"be one of {', '.join(self._kinds)}", name)
-            return
-        wanted = {"type", *(field.name for field in fields(kind))}
-        fits = wanted == set(value)
-        for key in sorted(wanted.symmetric_difference(value)):
-            rule = "be there" if key in wanted else f"not be there, for a {name} has none"
-            yield Fault(inner(place, key), rule, value.get(key, ABSENT))
-        for key, entry in value.items():
-            if isinstance(entry, dict):
-                for fault in _ANY._faults(entry, inner(place, key), level + 1):
-                    fits = False
-                    yield fault
-        if fits:
-            yield from self._senseless(value, place)
-
-    @staticmethod
-    def _senseless(value: Mapping[str, Any], place: str) -> Iterator[Fault]:
-        try:
-            own = to_plain(from_plain(value))
-        except (CheckpointError, ArgumentError) as error:
-            yield Fault(place, f"be settings that make sense ({brief(error)})", value)
-            return
-        for where, written, found in differing(own, value, place):
-            yield Fault(where, f"be written as {told(written)}", found)
-
-
-_ANY = Stored(*_TYPES.values())
-
-
-def versions() -> dict[str, Any]:
-    """The arithmetic's version and those of the software at hand."""
-    return dict(_versions())
-
-
-@functools.cache
-def _versions() -> Mapping[str, Any]:
-    from importlib.metadata import PackageNotFoundError, version
-
-    found: dict[str, Any] = {"arithmetic": ARITHMETIC_VERSION, "python": platform.python_version()}
-    for package in ("isoconv", "numpy", "llvmlite", "safetensors"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "unknown"
+        raise CheckpointError(f"the settings of {title} cannot be read: {error}") from error
     return found
+
+
+def check_shard(shard_size: int, batch_size: int) -> None:
+    """See that a shard is no larger than a batch.
+
+    Raises:
+        ArgumentError: it is.
+    """
+    if shard_size > batch_size:
+        raise ArgumentError(
+            f"{named('shard_size')} must be at most {named('batch_size')}; got {shard_size} > "
+            f"{batch_size}"
+        )

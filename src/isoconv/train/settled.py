@@ -2,73 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
-import numpy as np
-
-from isoconv.checks import check_kind, plain, shown
+from isoconv.checks import refusal
 from isoconv.data import Augmentation, Dataset
 from isoconv.data.labels import classes_hint
-from isoconv.errors import ArgumentError
+from isoconv.errors import ArgumentError, about
 from isoconv.nn import Module, models
+from isoconv.run.executor import ExecutorFactory
+from isoconv.run.training import TrainingEngine
 from isoconv.train.callbacks import Callback
+from isoconv.train.graphs import Loss
+from isoconv.train.learning_rate import Schedule
 from isoconv.train.optim import Optimizer
-from isoconv.train.recipe import Recipe, in_words
-from isoconv.train.schedule import Schedule
-from isoconv.train.settings import from_plain, to_plain
-from isoconv.train.step import Loss
-from isoconv.wording import named
+from isoconv.train.plain_settings import from_plain
+from isoconv.train.recipe import RULES, Recipe, in_words
+from isoconv.train.settings import ALL, TrainSettings, check_shard
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from isoconv.train.trainer import Trainer
-
-__all__ = ["SETTINGS", "Settled", "check_shard", "checked_model", "checked_normalise", "settle"]
-
-SETTINGS = (
-    "augmentation", "batch_size", "clip_norm", "loss", "normalise", "optimizer", "schedule", "seed",
-    "shard_size",
-)  # fmt: skip
-"""Those that decide the bits, besides the model and the epochs."""
+__all__ = ["Settled", "checked_model", "settle"]
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """The settings of one training; their meaning is told at `isoconv.train.Trainer`.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Settled(TrainSettings):
+    """The settings of one training, each with its value, and what is trained.
 
     Attributes:
+        model: what is trained.
+        epochs: how often it goes through the images.
         name: of the model, if it is a ready one that was made for these images.
         chosen: names of those that nobody gave; "model" and "epochs" may be among them.
         why: what was taken for them, in words.
     """
 
-    model: Module
     optimizer: Optimizer
     schedule: Schedule
     loss: Loss
     batch_size: int
     shard_size: int
     augmentation: Augmentation | None
-    normalise: bool | Literal["keep", "anew"]
-    clip_norm: float | None
-    seed: int
-    threads: int | None
-    target: str | None
+    executor: ExecutorFactory
     callbacks: tuple[Callback, ...]
-    progress: bool | Console
-    keep_checkpoints: bool
-    save_every: float
+    model: Module
     epochs: int
     name: str | None = None
     chosen: tuple[str, ...] = ()
     why: str = ""
 
-    def plain(self) -> dict[str, Any]:
-        """All that decides the bits besides the model and the epochs, as plain values."""
-        return {name: to_plain(getattr(self, name)) for name in SETTINGS}
+    def __post_init__(self) -> None:
+        """All of it was checked before: what is wrong of a run's own is told by comparing."""
 
     def facts(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """What run.json keeps beside the settings: a ready model's name, what was chosen, and why.
@@ -83,7 +66,8 @@ class Settled:
 
 
 def settle(
-    trainer: Trainer,
+    given: TrainSettings,
+    model: Module | str | None,
     train: Dataset,
     epochs: int | None,
     before: Mapping[str, Any] | None = None,
@@ -91,7 +75,8 @@ def settle(
     """The settings with which these images are trained on.
 
     Args:
-        trainer: what was given.
+        given: what was given.
+        model: what is to be trained; None for the usual one.
         train: what is to be learned from.
         epochs: how often to go through the images; None: by their number.
         before: the settings of the run that is gone on with, as plain values: what was not given is
@@ -102,79 +87,29 @@ def settle(
             model for float targets.
         ShapeError: images that the model does not take.
     """
-    recipe = Recipe.of(train, trainer.batch_size)
-    given = {
-        "model": trainer.given_model,
-        "batch_size": trainer.batch_size,
-        "shard_size": trainer.shard_size,
-        "epochs": epochs,
-        "optimizer": trainer.optimizer,
-        "schedule": trainer.schedule,
-        "augmentation": None if trainer.augmentation == "auto" else (trainer.augmentation,),
-    }
-    chosen = tuple(name for name, value in given.items() if value is None)
-
-    def taken(name: str) -> Any:
-        if given[name] is not None:
-            return given[name]
-        if before is not None and name in before:
-            return from_plain(before[name])
-        return getattr(recipe, name)
-
-    batch_size, shard_size = taken("batch_size"), taken("shard_size")
+    recipe = Recipe.of(train, given.batch_size)
+    values = {"model": model, "epochs": epochs, **given.values()}
+    chosen = tuple(name for name in RULES if values[name] == ALL[name].default)
+    for name in chosen:
+        known = {} if before is None else before
+        values[name] = from_plain(known[name]) if name in known else getattr(recipe, name)
     if before is None:
         # Beside a run's own a person's settings are compared with those that it has.
-        check_shard(shard_size, batch_size)
-    model, augmentation = taken("model"), trainer.augmentation
-    if isinstance(augmentation, str):
-        augmentation = taken("augmentation")
-    return Settled(
-        model=_model(model, train),
-        optimizer=taken("optimizer"),
-        schedule=taken("schedule"),
-        loss=trainer.loss,
-        batch_size=batch_size,
-        shard_size=shard_size,
-        augmentation=augmentation,
-        normalise=trainer.normalise,
-        clip_norm=trainer.clip_norm,
-        seed=trainer.seed,
-        threads=trainer.threads,
-        target=trainer.target,
-        callbacks=trainer.callbacks,
-        progress=trainer.progress,
-        keep_checkpoints=trainer.keep_checkpoints,
-        save_every=trainer.save_every,
-        epochs=taken("epochs"),
-        name=None if isinstance(model, Module) else model,
-        chosen=() if before is not None else chosen,
-        why="" if before is not None else in_words(recipe, chosen),
-    )
+        check_shard(values["shard_size"], values["batch_size"])
+        values |= {"chosen": chosen, "why": in_words(recipe, chosen)}
+    if not isinstance(values["model"], Module):
+        values |= {"name": values["model"], "model": _ready(values["model"], train)}
+    return Settled(**{**values, "executor": given.executor or TrainingEngine})
 
 
-def check_shard(shard_size: int, batch_size: int) -> None:
-    """See that a shard is no larger than a batch.
-
-    Raises:
-        ArgumentError: it is.
-    """
-    if shard_size > batch_size:
-        raise ArgumentError(
-            f"{named('shard_size')} must be at most {named('batch_size')}; got {shard_size} > "
-            f"{batch_size}"
-        )
-
-
-def _model(given: Module | str, train: Dataset) -> Module:
-    if isinstance(given, Module):
-        return given
+def _ready(name: str, train: Dataset) -> Module:
     if not train.class_names:
         raise ArgumentError(
             f"a ready model tells classes apart; {train.name} has float targets"
             f"{classes_hint(train.labels)}: give a Module with as many outputs in place of "
-            f"{given!r}"
+            f"{name!r}"
         )
-    return models.create(given, train.classes, train.image_shape)
+    return models.create(name, train.classes, train.image_shape)
 
 
 def checked_model(value: object) -> Module | str | None:
@@ -186,49 +121,9 @@ def checked_model(value: object) -> Module | str | None:
     if value is None or isinstance(value, Module):
         return value
     if not isinstance(value, str):
-        raise ArgumentError(
-            f"model must be a Module, the name of a ready model or None; got {shown(value)}"
-        )
+        raise refusal("model", "be a Module, the name of a ready model or None", value)
     if value not in models.MODELS:
         # Says which there are.
-        models.create(value)
+        with about("model", value):
+            models.create(value)
     return value
-
-
-def checked_normalise(value: object) -> bool | Literal["keep", "anew"]:
-    """How images are to be normalised.
-
-    Raises:
-        ArgumentError: there is no such way.
-    """
-    if isinstance(value, str) and value in ("keep", "anew"):
-        return "keep" if value == "keep" else "anew"
-    found = plain(value)
-    if not isinstance(found, bool):
-        raise ArgumentError(f"normalise must be True, False, 'keep' or 'anew'; got {shown(value)}")
-    return found
-
-
-def checked_augmentation(value: object) -> Augmentation | Literal["auto"] | None:
-    """Random changes, none, or "auto" for those that suit the images.
-
-    Raises:
-        ArgumentError: it is none of those.
-    """
-    if value is None or isinstance(value, Augmentation):
-        return value
-    if isinstance(value, str) and value == "auto":
-        return "auto"
-    raise ArgumentError(f"augmentation must be an Augmentation, None or 'auto'; got {shown(value)}")
-
-
-def checked_callbacks(callbacks: object) -> tuple[Callback, ...]:
-    """Callbacks as a tuple.
-
-    Raises:
-        ArgumentError: there is something else among them.
-    """
-    odd = (Callback, str, bytes, np.ndarray)
-    if isinstance(callbacks, odd) or not isinstance(callbacks, Iterable):
-        raise ArgumentError(f"callbacks must be a list of them; got {shown(callbacks)}")
-    return tuple(check_kind("callbacks", each, Callback, "a Callback each") for each in callbacks)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,8 @@ from isoconv.checks import shown
 from isoconv.nn import Module
 from isoconv.nn.shown import brief
 from isoconv.printable import printable
-from isoconv.train.step import Loss
+from isoconv.train.graphs import Loss
+from isoconv.train.settings import SETTINGS
 from isoconv.train.words import called_best, few, metric, verdict
 
 if TYPE_CHECKING:
@@ -34,13 +34,13 @@ _NOTES = 3
 def trainer_card(trainer: Trainer) -> Card:
     """The model, what decides most, and every other setting that is not the usual one."""
     held = vars(trainer)
-    model = held.get("given_model", held.get("model"))
+    model = held.get("model")
     facts = [("model", brief(model) if isinstance(model, Module) else shown(model))]
-    for name, parameter in inspect.signature(type(trainer).__init__).parameters.items():
-        value = held.get(name, parameter.default)
+    for name, setting in SETTINGS.items():
+        value = held.get(name, setting.default)
         if name in _ALWAYS:
             facts.append((name, "by the images" if value is None else _setting(value)))
-        elif name in held and name != "model" and not _usual(value, parameter.default):
+        elif setting.stored and name in held and not _usual(value, setting.default):
             facts.append((name, _setting(value)))
     return Card("Trainer", tuple(facts))
 

@@ -2,62 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 from isoconv.cards import Carded
-from isoconv.checks import (
-    LARGEST_SINGLE,
-    check_count,
-    check_flag,
-    check_kind,
-    check_number,
-    check_text,
-)
-from isoconv.data import Augmentation, Splits
-from isoconv.errors import ArgumentError, CheckpointError
+from isoconv.checks import check_count
+from isoconv.checks import settle as settle_record
+from isoconv.data import Splits
+from isoconv.errors import ArgumentError, CheckpointError, as_given
 from isoconv.nn import Module
-from isoconv.progress import is_console
 from isoconv.signals import Uninterrupted
 from isoconv.train.began import COMPARED, Began
-from isoconv.train.callbacks import Callback, EarlyStopping
+from isoconv.train.callbacks import EarlyStopping
 from isoconv.train.checkpoint import RunFolder
 from isoconv.train.conduct import Conduct
 from isoconv.train.differing import difference_table, differing, told
 from isoconv.train.given import Given
 from isoconv.train.machine import machine_facts
 from isoconv.train.metrics import Data
-from isoconv.train.optim import Optimizer
+from isoconv.train.plain_settings import check_facts, check_stored
 from isoconv.train.prepare import Prepared
 from isoconv.train.record import Recorder
 from isoconv.train.run import Interrupted, Run, kept_by
-from isoconv.train.schedule import Schedule
-from isoconv.train.session import SAVE_EVERY
-from isoconv.train.settings import check_facts, check_stored, from_plain, to_plain
-from isoconv.train.settled import (
-    SETTINGS,
-    check_shard,
-    checked_augmentation,
-    checked_callbacks,
-    checked_model,
-    checked_normalise,
-    settle,
-)
+from isoconv.train.settings import OPTIONS, TrainSettings, read_settings, told_settings
+from isoconv.train.settled import checked_model, settle
 from isoconv.train.shown import trainer_card
-from isoconv.train.step import Loss, LossName
 from isoconv.train.stretches import Stretches
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
 __all__ = ["Trainer"]
-
-OPTIONS = ("threads", "target", "callbacks", "progress", "keep_checkpoints", "save_every")
-"""Settings that decide none."""
+__public__ = {"isoconv": ["Trainer"], "isoconv.train": ["Trainer"]}
 
 
-class Trainer(Carded, card=trainer_card):
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Trainer(Carded, TrainSettings, card=trainer_card):
     """Trains a model.
 
     The weights that come out are a function of the model, the data and the settings up to ``seed``
@@ -68,29 +47,7 @@ class Trainer(Carded, card=trainer_card):
         model: what to train, built for the images if it was not; or the name of a ready model
             (`isoconv.nn.models.MODELS`), made anew for the images of each `fit`; None for
             ``"small_resnet"``.
-        optimizer: how parameters follow their gradients; None for AdamW.
-        schedule: of the learning rate; None for one cycle. `isoconv.schedule.Constant` keeps it.
-        loss: ``"cross_entropy"``, ``"mse"`` or ``"bce"``.
-        label_smoothing: of cross-entropy, 0 to below 1.
-        batch_size: images of a step; None: by the number of training images.
-        shard_size: images that one thread takes at a time; batch statistics are over a shard. None
-            for a quarter of the batch, at least 8 and at most 32.
-        augmentation: random changes to training images; None for none, ``"auto"`` for those that
-            suit the images.
-        normalise: bring each channel to mean 0 and standard deviation 1 over the training images.
-            A model that was trained with the normalisation of other images needs to be told:
-            ``"keep"`` goes on with that one, ``"anew"`` takes that of these images.
-        clip_norm: the greatest global norm of the gradient; a greater one is scaled down.
-        seed: of the first weights, the order of images, augmentation and dropout; 64 bits.
-        threads: number of threads, of which 4 per core are started at most; None for one per core.
-        target: machine to compile for; None for the one at hand.
-        callbacks: called at the start, after each epoch and at the end.
-        progress: show a bar on a terminal and a line for each epoch elsewhere; False for silence;
-            a `rich.console.Console` says where.
-        keep_checkpoints: keep the state after each epoch in the run folder, so that a stretch of
-            epochs can be verified on its own.
-        save_every: seconds after which a checkpoint is saved within an epoch, so that no kill costs
-            more; on a slow disk longer, so that saving takes a twentieth of the time at most.
+        {settings}
 
     Raises:
         ArgumentError: a setting outside its range.
@@ -106,74 +63,15 @@ class Trainer(Carded, card=trainer_card):
         [1, 2]
     """
 
-    def __init__(
-        self,
-        model: Module | str | None = None,
-        *,
-        optimizer: Optimizer | None = None,
-        schedule: Schedule | None = None,
-        loss: LossName = "cross_entropy",
-        label_smoothing: float = 0.0,
-        batch_size: int | None = None,
-        shard_size: int | None = None,
-        augmentation: Augmentation | Literal["auto"] | None = "auto",
-        normalise: bool | Literal["keep", "anew"] = True,
-        clip_norm: float | None = None,
-        seed: int = 0,
-        threads: int | None = None,
-        target: str | None = None,
-        callbacks: Iterable[Callback] = (),
-        progress: bool | Console = True,
-        keep_checkpoints: bool = False,
-        save_every: float = SAVE_EVERY,
-    ) -> None:
-        self.given_model = checked_model(model)
-        self.optimizer = optimizer
-        self.schedule = schedule
-        self.loss = Loss(loss, label_smoothing)
-        self.batch_size = None if batch_size is None else check_count("batch_size", batch_size)
-        self.shard_size = None if shard_size is None else check_count("shard_size", shard_size)
-        self.augmentation = checked_augmentation(augmentation)
-        self.normalise: bool | Literal["keep", "anew"] = checked_normalise(normalise)
-        self.clip_norm = (
-            None
-            if clip_norm is None
-            else check_number("clip_norm", clip_norm, above=0, most=LARGEST_SINGLE)
-        )
-        self.seed = check_count("seed", seed, least=0, below=2**64)
-        self.threads = None if threads is None else check_count("threads", threads)
-        self.target = None if target is None else check_text("target", target)
-        self.callbacks = checked_callbacks(callbacks)
-        self.progress = progress if is_console(progress) else check_flag("progress", progress)
-        self.keep_checkpoints = check_flag("keep_checkpoints", keep_checkpoints)
-        self.save_every = check_number("save_every", save_every, least=0)
-        self._check()
+    model: Module | str | None = field(default=None, kw_only=False)
 
-    def _check(self) -> None:
-        if self.batch_size is not None and self.shard_size is not None:
-            check_shard(self.shard_size, self.batch_size)
-        what = "an optimizer such as ic.optim.Adam(0.002), or None"
-        check_kind("optimizer", self.optimizer, Optimizer | None, what)  # type: ignore[arg-type]
-        what = "a schedule such as Cosine(), or None"
-        check_kind("schedule", self.schedule, Schedule | None, what)  # type: ignore[arg-type]
-
-    @property
-    def model(self) -> Module:
-        """What is trained.
-
-        Raises:
-            ArgumentError: it was given by its name: each `fit` makes one, and its run holds it.
-        """
-        if not isinstance(self.given_model, Module):
-            raise ArgumentError(
-                "a model that is given by its name, or not at all, is made for the images of each "
-                "fit: the run that fit gives back holds it"
-            )
-        return self.given_model
+    def __post_init__(self) -> None:
+        settle_record(self, model=checked_model(self.model))
+        super().__post_init__()
 
     def settings(self) -> dict[str, Any]:
         """All that decides the bits, as plain values; None or "auto": what suits the images."""
-        return {name: to_plain(getattr(self, name)) for name in SETTINGS}
+        return self.plain()
 
     @classmethod
     def from_run(cls, model: Module | str, folder: str | Path, **options: Any) -> Trainer:
@@ -182,14 +80,15 @@ class Trainer(Carded, card=trainer_card):
         Args:
             model: as the one that the run began with.
             folder: the run folder.
-            options: ``threads``, ``target``, ``callbacks``, ``progress``, ``save_every`` and
-                ``keep_checkpoints``; what the run began with is kept up in any case.
+            options: ``threads``, ``target``, ``executor``, ``callbacks``, ``progress``,
+                ``save_every`` and ``keep_checkpoints``; what the run began with is kept up anyhow.
 
         Raises:
             ArgumentError: another option, or one outside its range.
             CheckpointError: the folder holds no run that can be read.
         """
-        plain = RunFolder(folder).description().get("settings")
+        with as_given({"path": "folder"}):
+            plain = RunFolder(folder).description().get("settings")
         return cls.from_settings(model, plain, str(folder), **options)
 
     @classmethod
@@ -210,25 +109,13 @@ class Trainer(Carded, card=trainer_card):
         if unknown:
             raise ArgumentError(
                 f"besides its own settings a run takes {', '.join(OPTIONS)}; got "
-                f"{', '.join(unknown)}"
+                f"{', '.join(unknown)}",
+                argument=unknown[0],
+                value=options[unknown[0]],
             )
         # What is wrong with these is no fault of the settings.
         cls(model, **options)
-        try:
-            given = {
-                name: from_plain(value)
-                for name, value in dict(plain).items()
-                if name not in ("epochs", "early_stopping", "stretches")
-            }
-            wrong = set(given).symmetric_difference(SETTINGS)
-            if wrong:
-                raise ArgumentError(f"missing or unknown {', '.join(sorted(wrong))}")
-            loss = given.pop("loss")
-            return cls(
-                model, loss=loss.name, label_smoothing=loss.label_smoothing, **given, **options
-            )
-        except (TypeError, ValueError, AttributeError) as error:
-            raise CheckpointError(f"the settings of {title} cannot be read: {error}") from error
+        return cls(model, **read_settings(plain, title), **options)
 
     def fit(
         self,
@@ -276,7 +163,8 @@ class Trainer(Carded, card=trainer_card):
         if out is None:
             facts = check_facts(facts)
             return self._begin(train, validation, test, epochs, None, early_stopping, facts)
-        folder = out if isinstance(out, RunFolder) else RunFolder(out)
+        with as_given({"path": "out"}):
+            folder = out if isinstance(out, RunFolder) else RunFolder(out)
         with folder.begun():
             self._check_stored(str(folder.path), early_stopping)
             facts = check_facts(facts, str(folder.path))
@@ -292,9 +180,9 @@ class Trainer(Carded, card=trainer_card):
         early_stopping: EarlyStopping | None,
         facts: Mapping[str, Any],
     ) -> Run:
-        names = self.given_model.class_names if isinstance(self.given_model, Module) else ()
+        names = self.model.class_names if isinstance(self.model, Module) else ()
         given = Given(train, validation, test, names=names or None)
-        settled = settle(self, given.train, epochs)
+        settled = settle(self, self.model, given.train, epochs)
         prepared = Prepared(settled, given)
         prepared.check_stopping(early_stopping)
         stretches = Stretches.single(settled.epochs)
@@ -374,7 +262,8 @@ class Trainer(Carded, card=trainer_card):
         """
         if epochs is not None:
             epochs = check_count("epochs", epochs, below=2**32)
-        folder = RunFolder(out)
+        with as_given({"path": "out"}):
+            folder = RunFolder(out)
         facts = check_facts(facts, str(folder.path))
         Began.read(folder)
         with folder.gone_on():
@@ -394,7 +283,9 @@ class Trainer(Carded, card=trainer_card):
         given = Given.again(
             train, validation, test, began.class_names, str(folder.path), began.compared["data"]
         )
-        settled = settle(self, given.train, began.stretches.epochs, began.compared["settings"])
+        settled = settle(
+            self, self.model, given.train, began.stretches.epochs, began.compared["settings"]
+        )
         prepared = Prepared(settled, given, began.compared["record"])
         prepared.check_stopping(began.early_stopping)
         described = prepared.describe(began.stretches, began.early_stopping, began.facts)
@@ -403,7 +294,8 @@ class Trainer(Carded, card=trainer_card):
             changed = folder.changes(given.parts) if _about_data(found) else []
             raise CheckpointError(
                 f"{folder.path} can be gone on with as it began only; what differs:\n"
-                + "\n".join([difference_table(found, "the run", "given"), *changed])
+                + "\n".join([difference_table(found, "the run", "given"), *changed]),
+                path=folder.path,
             )
         folder.describes(prepared.facts.plain())
         step = prepared.step
@@ -416,7 +308,8 @@ class Trainer(Carded, card=trainer_card):
         if recorder is not None and began.result not in (None, recorder.final):
             raise CheckpointError(
                 f"{folder.run_file} must have the result that {folder.receipt_file.name} has, "
-                f"{told(recorder.final)}; it has {told(began.result)}"
+                f"{told(recorder.final)}; it has {told(began.result)}",
+                path=folder.run_file,
             )
         if epochs is not None:
             began = began.asked(folder, start, recorder, epochs, facts)
@@ -440,6 +333,10 @@ class Trainer(Carded, card=trainer_card):
     ) -> Recorder:
         machine = {**machine_facts(self.threads, self.target), "data": prepared.data_names}
         return Recorder(prepared.receipt_head(description), machine, folder)
+
+
+# What each setting means stands in its record alone.
+Trainer.__doc__ = (Trainer.__doc__ or "").replace("{settings}", told_settings(" " * 8).lstrip())
 
 
 def _about_data(found: Sequence[tuple[str, Any, Any]]) -> bool:

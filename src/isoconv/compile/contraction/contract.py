@@ -6,67 +6,25 @@
             acc = fma(source[n, where(position, m), c], weight[m, c, o], acc)
         result[n, position, o] = epilogue(acc)
 
-Schedule: a register tile holds T positions × V vectors of filters through the whole chain. Each
-step loads V vectors of packed weights, broadcasts T scalars of the source, and does T·V FMAs. The
-weights of a block of filters lie in the order of the chain, so one pointer walks through them.
-Where the source lies flat in memory (1×1 kernels, linear layers) the positions of all images form
-one long axis.
-
-A team of threads shares pieces: a band of rows (or a chunk of positions) and a block of filters.
-Each thread gets neighbouring ones, by blocks first where the weights are larger than an image of
-the source: what is large is then read by one core alone, which also finds in its cache the rows
-that it wrote a layer before.
+Their schedule is a register tile (``tiles.Tile``), whose vectors and lanes are those of the packed
+weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from math import prod
-from typing import NamedTuple
+from typing import ClassVar
 
-from isoconv.compile.contraction.chain import Chain, Heads
-from isoconv.compile.contraction.partition import Pieces
-from isoconv.compile.contraction.result import Positions, vector_of
-from isoconv.compile.contraction.tiles import NEAR, OWN_CACHE, Tile, chunk_size, equal_parts, runs
-from isoconv.compile.native.loops import Kernel, Value, Variable
-from isoconv.compile.pointwise.expression import (
-    Domain,
-    Expression,
-    Index,
-    Operand,
-    ask_for,
-    emit_expression,
-)
-from isoconv.compile.pointwise.operations import is_quick
-from isoconv.graph.ir import DTYPES
+from isoconv.compile.contraction.index_maps import Axis
+from isoconv.compile.native.specification import Specification
+from isoconv.compile.pointwise.expression import Domain, Expression, Operand
 
-__all__ = ["At", "Axis", "ContractSpec", "Emission"]
-
-_SHORT_CHAIN = 160  # steps; what comes after so few of them is a good part of a kernel's time
-_SHORT_EPILOGUE = 8  # operations that may be written out for every position
+__all__ = ["ContractSpec"]
 
 
 @dataclass(frozen=True, slots=True)
-class Axis:
-    """One axis of the loop nest; all counts in coordinates of that axis.
-
-    Position p writes ``out_first + p * out_step`` and its tap t reads
-    ``in_first + p * in_step + t * in_tap``.
-    """
-
-    positions: int
-    taps: int
-    out_first: int
-    out_step: int
-    in_first: int
-    in_step: int
-    in_tap: int
-
-
-@dataclass(frozen=True, slots=True)
-class ContractSpec:
+class ContractSpec(Specification):
     """A contraction kernel.
 
     Attributes:
@@ -82,7 +40,6 @@ class ContractSpec:
         domain: of the epilogue: spatial sizes of the whole result, then all filters.
         epilogue: pointwise work on the result, and where it is stored.
         buffers: number of pointers.
-        tile: the register tile.
     """
 
     dtype: str
@@ -97,331 +54,35 @@ class ContractSpec:
     domain: Domain
     epilogue: Expression
     buffers: int
-    tile: Tile
+
+    heavy: ClassVar[bool] = True
 
     @property
     def taps(self) -> int:
         """Kernel positions that take part."""
         return prod(axis.taps for axis in self.axes)
 
-    def emit(self, k: Kernel) -> None:
-        """Emit the kernel's body."""
-        Emission(k, self).run()
+    @property
+    def terms(self) -> int:
+        """Pairs of a position and a kernel position whose products are added up."""
+        return self.taps * self.positions
 
+    @property
+    def positions(self) -> int:
+        """Positions of an image that it computes."""
+        return self.flat or prod(axis.positions for axis in self.axes)
 
-class At(NamedTuple):
-    """A tile: its size, and where it stands.
+    def flops(self, images: int) -> int:
+        """Two for each product, and one for each step behind it."""
+        work = 2 * self.terms * self.channels + self.positions * len(self.epilogue.steps)
+        return images * self.groups * self.filters * work
 
-    Attributes:
-        image: of its first position.
-        place: the first position's coordinates; none when flat.
-        rows, columns: of positions.
-        vectors: of filters.
-        filters: the first one.
-        weights: the packed weights of these filters.
-    """
+    @property
+    def title(self) -> str:
+        """What it does, in words."""
+        return "forward"
 
-    image: Value
-    place: tuple[Value, ...]
-    rows: int
-    columns: int
-    vectors: int
-    filters: Value
-    weights: Value
-
-
-class Emission:
-    """Emits a contraction.
-
-    Args:
-        k: the kernel.
-        spec: the contraction.
-    """
-
-    rows_are_images = False
-
-    def __init__(self, k: Kernel, spec: ContractSpec) -> None:
-        self.k, self.spec = k, spec
-        self.lanes = spec.tile.lanes
-        self.block_vectors = spec.tile.vectors
-        self.source = k.buffers[spec.source.buffer]
-        self.weights = k.at(k.buffers[spec.weights], spec.offset, spec.dtype)
-        tile = spec.tile
-        self.stack = k.stack(spec.dtype, tile.rows * tile.columns * tile.vectors * tile.lanes)
-
-    # The nest over results ----------------------------------------------------------------------
-
-    def run(self) -> None:
-        """Emit all of it."""
-        if self.spec.flat:
-            self._flat()
-        else:
-            self._planes()
-
-    def _share(self, images: Value, bands: Value) -> Pieces:
-        """What a team shares: blocks first where the weights are the larger operand."""
-        spec = self.spec
-        vectors = -(-spec.filters // self.lanes)
-        self.blocks = -(-vectors // self.block_vectors)
-        weights = spec.groups * spec.filters * spec.taps * spec.channels
-        first = weights > spec.source.image * max(1, spec.flat)
-        # Either all weights come again for each image, one behind the other, or all images for each
-        # block, from many places: that has to save some of the way.
-        self.blocks_outermost = (
-            weights * DTYPES[spec.dtype] > OWN_CACHE
-            and weights > 2 * spec.source.image * self.blocks
-        )
-        return Pieces(self.k, images, bands, spec.groups * vectors, blocks_first=first)
-
-    def _blocks(self, body: Callable[[int, Value, Value], None]) -> None:
-        """For each block of filters: body(vectors, first filter, its packed weights)."""
-        k, spec = self.k, self.spec
-        vectors = -(-spec.filters // self.lanes)
-        with k.loop(0, spec.groups) as group:
-            first = past = 0
-            for size, count in runs(vectors, self.block_vectors):
-                width = size * self.lanes
-                with k.loop(0, count) as block:
-                    filters = k.add(k.mul(group, spec.filters), first, k.mul(block, width))
-                    # Lanes of the blocks before; each has as many packed weights as a chain steps.
-                    self.lane = k.add(
-                        k.mul(group, vectors * self.lanes), first, k.mul(block, width)
-                    )
-                    packed = k.mul(self.lane, spec.taps * spec.channels)
-                    self.group = group
-                    self.block_room = spec.filters - first - (count - 1) * width
-                    self.last_block = k.builder.icmp_signed("==", block, k.const(count - 1))
-                    self.block_count = count
-                    self.block_number = k.add(k.mul(group, self.blocks), block, past)
-                    self.vector = k.add(
-                        k.mul(group, vectors), first // self.lanes, k.mul(block, size)
-                    )
-                    body(size, filters, k.at(self.weights, packed, spec.dtype))
-                first += count * width
-                past += count
-
-    def _planes(self) -> None:
-        """Images, blocks of filters, then tiles of each plane of positions."""
-        k, spec = self.k, self.spec
-        *outer, height, width = (*((1,) * (2 - len(spec.axes))), *(a.positions for a in spec.axes))
-        bands = equal_parts(height, spec.tile.rows)
-        before = [sum(count for _, count, _ in bands[:i]) for i in range(len(bands) + 1)]
-        mine = self._share(k.slot("images"), k.const(before[-1])).mine
-
-        def block(image: Value, vectors: int, filters: Value, weights: Value) -> None:
-            def plane(leading: tuple[Value, ...]) -> None:
-                for (rows, row_count, first_row), past in zip(bands, before, strict=False):
-                    with (
-                        k.loop(0, row_count) as r,
-                        mine(image, k.add(r, past), self.vector, vectors),
-                    ):
-                        row = k.add(k.mul(r, rows), first_row)
-                        for columns, column_count, first_column in equal_parts(
-                            width, spec.tile.columns
-                        ):
-                            with k.loop(0, column_count) as c:
-                                column = k.add(k.mul(c, columns), first_column)
-                                place = (*leading, row, column)
-                                self._tile(
-                                    At(image, place, rows, columns, vectors, filters, weights)
-                                )
-
-            self._outer(outer, (), plane)
-
-        def block_of_all(vectors: int, filters: Value, weights: Value) -> None:
-            with k.loop(0, k.slot("images")) as image:
-                block(image, vectors, filters, weights)
-
-        if self.blocks_outermost:
-            self._blocks(block_of_all)
-            return
-        with k.loop(0, k.slot("images")) as image:
-            self._blocks(partial(block, image))
-
-    def _outer(
-        self, sizes: list[int], done: tuple[Value, ...], body: Callable[[tuple[Value, ...]], None]
-    ) -> None:
-        if not sizes:
-            body(done)
-            return
-        with self.k.loop(0, sizes[0]) as i:
-            self._outer(sizes[1:], (*done, i), body)
-
-    def _flat(self) -> None:
-        """Chunks of positions; through each chunk all blocks of filters.
-
-        What a team shares is single tiles: of one image there may be a chunk alone.
-        """
-        k, spec, b = self.k, self.spec, self.k.builder
-        most = spec.tile.columns
-        total = b.mul(k.slot("images"), k.const(spec.flat))
-        chunk = chunk_size(spec.flat, most)
-        tiles = b.sdiv(b.add(total, k.const(most - 1)), k.const(most))
-        mine = self._share(k.const(1), tiles).mine
-
-        with k.loop(0, total, chunk) as first:
-            last = k.minimum(k.add(first, chunk), total)
-
-            def block(vectors: int, filters: Value, weights: Value) -> None:
-                position = first
-                columns = most
-                while columns:
-                    room = b.sub(last, position)
-                    stop = b.sub(last, b.srem(room, k.const(columns)))
-                    with k.loop(position, stop, columns) as p:
-                        tile = At(p, (), 1, columns, vectors, filters, weights)
-                        band = b.sdiv(p, k.const(most))
-                        with mine(k.const(0), band, self.vector, vectors):
-                            self._tile(tile)
-                    position = stop
-                    columns //= 2
-
-            self._blocks(block)
-
-    # One tile -----------------------------------------------------------------------------------
-
-    def _tile(self, at: At) -> None:
-        """Accumulate and finish a tile; the last block may have fewer filters."""
-        zero = self.k.splat_const(0.0, self.spec.dtype, self.lanes)
-        acc = [self.k.variable(zero) for _ in range(at.rows * at.columns * at.vectors)]
-        self._fetch(at)
-        if self.spec.taps:
-            self._chains(acc, at)
-        self._park(acc)
-        widths = self._widths(at.vectors)
-        if len(widths) == 1:
-            self._finish(at, widths[0])
-            return
-        with self.k.builder.if_else(self.last_block) as (last, others):
-            with last:
-                self._finish(at, widths[1])
-            with others:
-                self._finish(at, widths[0])
-
-    def _chains(self, acc: list[Variable], at: At) -> None:
-        """All kernel positions and channels of a tile."""
-        spec = self.spec
-        base = self._source_base(at)
-        ahead, size = self._ahead(base, at.rows, at.columns)
-        taps = [
-            (axis.taps, axis.in_tap * stride)
-            for axis, stride in zip(spec.axes, spec.source.strides[:-1], strict=True)
-        ]
-        chain = Chain(
-            self.k, spec.dtype, taps, spec.channels, self._offsets(at), at.vectors, self.lanes, size
-        )
-        chain.run(Heads(base, at.weights, ahead), acc)
-
-    def _offsets(self, at: At) -> list[int]:
-        """Elements of the source from the tile's first position to each of its positions."""
-        return [
-            self._source_shift(row, column)
-            for row in range(at.rows)
-            for column in range(at.columns)
-        ]
-
-    def _widths(self, vectors: int) -> list[list[int]]:
-        """Lanes to store per vector: of every block, or of all but the last and of the last."""
-        full = [self.lanes] * vectors
-        last = [max(0, min(self.lanes, self.block_room - v * self.lanes)) for v in range(vectors)]
-        if last == full:
-            return [full]
-        return [last] if self.block_count == 1 else [full, last]
-
-    def _source_shift(self, row: int, column: int) -> int:
-        """Elements from the tile's first position to another one."""
-        spec = self.spec
-        if spec.flat:
-            return column * spec.source.image
-        steps = [axis.in_step for axis in spec.axes]
-        shift = 0
-        for offset, axis in ((row, -2), (column, -1)):
-            if offset:
-                shift += offset * steps[axis] * spec.source.strides[axis - 1]
-        return shift
-
-    def _source_base(self, at: At) -> Value:
-        """Address of what the tile's first position reads at tap 0, channel 0 of the group."""
-        k, spec = self.k, self.spec
-        terms: list[Value | int] = [spec.source.offset, k.mul(at.image, spec.source.image)]
-        terms.append(k.mul(self.group, spec.channels))
-        coordinates = at.place[len(at.place) - len(spec.axes) :]
-        for axis, coordinate, stride in zip(
-            spec.axes, coordinates, spec.source.strides[:-1], strict=True
-        ):
-            terms.append(axis.in_first * stride)
-            terms.append(k.mul(coordinate, axis.in_step * stride))
-        return k.at(self.source, k.add(*terms), spec.dtype)
-
-    def _ahead(self, base: Value, rows: int, columns: int) -> tuple[Value | None, int]:
-        """What a later tile will be the first to read, and how many bytes; None if it is near.
-
-        In a plane that is the last kernel row of the tile below; of a flat source, the same part of
-        the next chunk, which is asked for while the last block of filters passes.
-        """
-        k, spec = self.k, self.spec
-        size = DTYPES[spec.dtype]
-        if spec.flat:
-            shift = k.const(chunk_size(spec.flat, spec.tile.columns) * spec.source.image)
-            last = k.builder.icmp_signed(
-                "==", self.block_number, k.const(spec.groups * self.blocks - 1)
-            )
-            base = k.at(base, k.builder.select(last, shift, k.const(0)), spec.dtype)
-            return base, columns * spec.source.image * size
-        near = spec.source.image * size <= NEAR and not self.blocks_outermost
-        if near or spec.groups > 1 or len(spec.axes) < 2:
-            return None, 0
-        (height, width), (down, across) = spec.axes[-2:], spec.source.strides[-3:-1]
-        below = rows * height.in_step + max(0, (height.taps - 1) * height.in_tap)
-        return k.at(base, below * down, spec.dtype), columns * width.in_step * across * size
-
-    # The result ---------------------------------------------------------------------------------
-
-    def _park(self, acc: list[Variable]) -> None:
-        """Accumulators go to the stack, so that the epilogue can be a loop and its code small.
-
-        Where the epilogue is written out LLVM keeps them in registers after all.
-        """
-        for number, variable in enumerate(acc):
-            place = self.k.at(self.stack, number * self.lanes, self.spec.dtype)
-            self.k.store(variable.get(), place)
-
-    def _finish(self, at: At, widths: list[int]) -> None:
-        """Epilogue and stores of a parked tile."""
-        k, spec = self.k, self.spec
-        for position, index in self._places(at):
-            for v, width in enumerate(widths):
-                if not width:
-                    continue
-                number = k.add(k.mul(position, len(widths) * self.lanes), v * self.lanes)
-                root = k.load_vector(k.at(self.stack, number, spec.dtype), spec.dtype, width)
-                here = vector_of(index, v, width)
-                emit_expression(k, spec.domain, spec.epilogue, here, [root])
-
-    def _places(self, at: At) -> Iterator[tuple[Value, Index]]:
-        """Number of each position of a tile, and its place in the result."""
-        spec = self.spec
-        axes = tuple((axis.out_first, axis.out_step) for axis in spec.axes)
-        steps = spec.epilogue.steps
-        short = (
-            spec.taps * spec.channels <= _SHORT_CHAIN
-            and len(steps) <= _SHORT_EPILOGUE
-            and all(is_quick(step.op) for step in steps)
-        )
-        positions = Positions(
-            self.k, bool(spec.flat), axes, at.rows, at.columns, self.lanes, short,
-            self.rows_are_images,
-        )  # fmt: skip
-        return positions.each(at.image, at.place, at.filters)
-
-    def _fetch(self, at: At) -> None:
-        """Ask for what the epilogue will read and write, so that it arrives while the chain runs.
-
-        The hardware expects no access far from the last ones, and would wait for each line.
-        """
-        k, spec = self.k, self.spec
-        places = [*spec.epilogue.operands, *(place for _, place in spec.epilogue.stores)]
-        wanted = [place for place in places if not place.streamed]
-        for _, index in self._places(at):
-            for v in range(at.vectors):
-                ask_for(k, wanted, vector_of(index, v, self.lanes))
+    @property
+    def gradient_title(self) -> str:
+        """What it does with weights that are packed the other way."""
+        return "gradient by input"

@@ -11,12 +11,42 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
+from math import prod
 
-from isoconv.compile.contraction.contract import Axis
-from isoconv.compile.contraction.pack import Taps
 from isoconv.ops.geometry import ConvGeometry
 
-__all__ = ["Phase", "forward_axes", "gradient_phases", "halo"]
+__all__ = ["Axis", "Phase", "Taps", "forward_axes", "gradient_phases", "halo", "products",
+           "tap_count"]  # fmt: skip
+
+Taps = tuple[tuple[int, int, int], ...]
+"""Kernel positions, for each axis: (count, first, step)."""
+
+
+def tap_count(taps: Taps) -> int:
+    """How many kernel positions these are."""
+    return prod(count for count, _, _ in taps)
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """One axis of the loop nest; all counts in coordinates of that axis.
+
+    Position p writes ``out_first + p * out_step`` and its tap t reads
+    ``in_first + p * in_step + t * in_tap``.
+    """
+
+    positions: int
+    taps: int
+    out_first: int
+    out_step: int
+    in_first: int
+    in_step: int
+    in_tap: int
+
+
+def products(axes: Sequence[Axis]) -> int:
+    """Pairs of a position and a kernel position, those that meet padding too."""
+    return prod(axis.positions * axis.taps for axis in axes)
 
 
 @dataclass(frozen=True, slots=True)

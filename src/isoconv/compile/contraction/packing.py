@@ -1,4 +1,4 @@
-"""What all packings of weights share: blocks of lanes in the order of the chains, and squares.
+"""What all packings of weights share: blocks of lanes in the order of the chains.
 
 A packed matrix of chains has, for each block of vectors and each link of the chain, that block's
 lanes: ``packed[block][link][vector][lane]``. Weights lie with output channels behind each other;
@@ -7,18 +7,15 @@ lanes along input channels are made of squares of lanes × lanes elements that a
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-import llvmlite.ir as ir
+from isoconv.compile.native.specification import Specification
 
-from isoconv.compile.native.loops import I32, Kernel, Value
-
-__all__ = ["Packing", "last_apart", "turned"]
+__all__ = ["Packing"]
 
 
 @dataclass(frozen=True, slots=True)
-class Packing:
+class Packing(Specification):
     """Weights of C input and O output channels (of a group) as chains and lanes.
 
     Attributes:
@@ -52,51 +49,7 @@ class Packing:
         """Vectors that hold the width."""
         return -(-self.width // self.lanes)
 
-    def place(self, k: Kernel, number: Value, link: Value, links: Value) -> Value:
-        """Where vector `number` of a link lies in a packed matrix of so many links."""
-        b = k.builder
-        whole, rest = divmod(self.columns, self.vectors)
-        block = b.sdiv(number, k.const(self.vectors))
-        size = b.select(
-            b.icmp_signed("<", block, k.const(whole)), k.const(self.vectors), k.const(rest)
-        )
-        within = b.sub(number, b.mul(block, k.const(self.vectors)))
-        return k.add(
-            b.mul(k.mul(block, self.vectors * self.lanes), links),
-            k.mul(b.mul(link, size), self.lanes),
-            k.mul(within, self.lanes),
-        )
-
-
-def last_apart(
-    k: Kernel, number: Value, total: int, part: int, body: Callable[[int], None]
-) -> None:
-    """``body(size)`` for this part of `total`; the last part may be smaller than the others."""
-    whole, rest = divmod(total, part)
-    if not rest:
-        body(part)
-    elif not whole:
-        body(rest)
-    else:
-        last = k.builder.icmp_signed("==", number, k.const(whole))
-        with k.builder.if_else(last) as (then, otherwise):
-            with then:
-                body(rest)
-            with otherwise:
-                body(part)
-
-
-def turned(k: Kernel, rows: list[Value]) -> list[Value]:
-    """A square of as many vectors as they have lanes, a power of two, transposed.
-
-    Each round interleaves vector i with the one half the square further on.
-    """
-    lanes = len(rows)
-    kind = ir.VectorType(I32, lanes)
-    low = ir.Constant(kind, [i // 2 + (i % 2) * lanes for i in range(lanes)])
-    high = ir.Constant(kind, [lanes // 2 + i // 2 + (i % 2) * lanes for i in range(lanes)])
-    half = lanes // 2
-    for _ in range(lanes.bit_length() - 1):
-        pairs = [(rows[i], rows[i + half]) for i in range(half)]
-        rows = [k.builder.shuffle_vector(a, b, mask) for a, b in pairs for mask in (low, high)]
-    return rows
+    @property
+    def title(self) -> str:
+        """What it does, in words."""
+        return "packing of weights"

@@ -9,15 +9,26 @@ from math import prod
 from typing import Any, NamedTuple
 
 from isoconv.compile.calls import Arguments
-from isoconv.compile.contraction.contract import Axis, ContractSpec
+from isoconv.compile.contraction.contract import ContractSpec
 from isoconv.compile.contraction.depthwise import DepthwiseSpec, DepthwiseWeightSpec
-from isoconv.compile.contraction.index_maps import Phase, forward_axes, gradient_phases, halo
+from isoconv.compile.contraction.index_maps import (
+    Axis,
+    Phase,
+    forward_axes,
+    gradient_phases,
+    halo,
+    tap_count,
+)
 from isoconv.compile.contraction.inside import InsideContractSpec
-from isoconv.compile.contraction.pack import PackSpec, tap_count
+from isoconv.compile.contraction.pack import PackSpec
 from isoconv.compile.contraction.padding import inside_share
 from isoconv.compile.contraction.tiles import Tile, choose_inside_tile, choose_tile, row_cycles
-from isoconv.compile.contraction.weight_gradient import ContractWeightSpec
-from isoconv.compile.contraction.weight_tiles import SPELLED, runs_on
+from isoconv.compile.contraction.weight_gradient import (
+    SPELLED,
+    ContractWeightSpec,
+    WeightSchedule,
+    runs_on,
+)
 from isoconv.compile.layout import Halo
 from isoconv.compile.lowering import Lowering, lowers
 from isoconv.compile.pointwise.expression import Domain, Expression, Operand
@@ -102,7 +113,7 @@ def _contract(
     *_, channels, outputs = lowering.spec(w).shape
     filters = outputs // geometry.groups
     if geometry.rank and channels == filters == 1 < geometry.groups:
-        _depthwise(lowering, group, geometry, phases)
+        _depthwise(lowering, group, geometry, phases, transposed=transposed)
         return
     arguments = Arguments()
     domain = node.spec
@@ -142,7 +153,7 @@ def _contract(
                 domain.dtype, channels, filters, transposed, tile.vectors, tile.lanes,
                 geometry.kernel, alike, geometry.groups, inside,
             )  # fmt: skip
-            weights = here.add(lowering.packed(w, pack))
+            weights = here.add(lowering.packed(w, pack, pack.size))
             number = alike.index(taps)
             offset, zeros = pack.begin(number), pack.begin_zeros(number)
         kind: Callable[..., ContractSpec] = ContractSpec
@@ -161,9 +172,8 @@ def _contract(
             domain=Domain(nest.shape),
             epilogue=nest.epilogue,
             buffers=len(here.buffers),
-            tile=tile,
         )
-        lowering.emit(spec, here, node.name)
+        lowering.emit(spec, here, node.name, schedule=tile, gradient=transposed)
 
 
 def _inside_tile(
@@ -196,7 +206,9 @@ def _steps(axes: tuple[Axis, ...], source: Operand) -> tuple[int, int]:
     return row, column
 
 
-def _depthwise(lowering: Lowering, group: Group, geometry: Any, phases: tuple[Phase, ...]) -> None:
+def _depthwise(
+    lowering: Lowering, group: Group, geometry: Any, phases: tuple[Phase, ...], *, transposed: bool
+) -> None:
     """One filter per channel: lanes run along channels, and weights need no packing."""
     node = lowering.graph[group.anchor]
     x, w = node.inputs
@@ -218,7 +230,7 @@ def _depthwise(lowering: Lowering, group: Group, geometry: Any, phases: tuple[Ph
             epilogue=expression,
             buffers=len(arguments.buffers),
         )
-        lowering.emit(spec, arguments, node.name)
+        lowering.emit(spec, arguments, node.name, gradient=transposed)
 
 
 def _copy_arguments(arguments: Arguments) -> Arguments:
@@ -306,11 +318,11 @@ def lower_conv_grad_weight(lowering: Lowering, group: Group) -> None:
         )
         lowering.emit(depthwise, arguments, node.name)
         return
-    spec = weight_contraction(
+    spec, schedule = weight_contraction(
         lowering.target, geometry, lowering.spec(x), lowering.spec(dy), source, gradient, result,
         place.offset, len(arguments.buffers), lowering.capacity,
     )  # fmt: skip
-    lowering.emit(spec, arguments, node.name)
+    lowering.emit(spec, arguments, node.name, schedule=schedule)
 
 
 def weight_contraction(
@@ -324,7 +336,7 @@ def weight_contraction(
     offset: int,
     buffers: int,
     capacity: int,
-) -> ContractWeightSpec:
+) -> tuple[ContractWeightSpec, WeightSchedule]:
     """The kernel for the gradient by weights of x's convolution, given where everything lies."""
     sides, outputs = x.shape[:-1], dy.shape[:-1]
     channels, total = x.shape[-1] // geometry.groups, dy.shape[-1]
@@ -361,7 +373,7 @@ def weight_contraction(
             ahead = rows * axes[0].in_step * source.strides[0]
         elif images < capacity:
             ahead = images * source.image
-    return ContractWeightSpec(
+    spec = ContractWeightSpec(
         dtype=dy.dtype,
         axes=axes,
         groups=geometry.groups,
@@ -372,9 +384,6 @@ def weight_contraction(
         result=result,
         offset=offset,
         buffers=buffers,
-        tile=tile,
-        images=images,
-        rows=rows,
-        ahead=ahead,
         sides=tuple(left_out),
     )
+    return spec, WeightSchedule(tile, images, rows, ahead)

@@ -24,6 +24,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
 
+from isoconv.compile.native.specification import Schedule
 from isoconv.compile.target import Target
 from isoconv.graph.ir import DTYPES
 
@@ -54,7 +55,7 @@ _OVERHEAD = 1.0  # cycles a step costs beside: loop counters, addresses, cache h
 
 
 @dataclass(frozen=True, slots=True)
-class Tile:
+class Tile(Schedule):
     """A register tile.
 
     Attributes:
@@ -68,6 +69,11 @@ class Tile:
     columns: int
     vectors: int
     lanes: int
+
+    @property
+    def tile(self) -> Tile:
+        """The tile that registers are to hold: this one."""
+        return self
 
 
 def vector_lanes(target: Target, dtype: str, filters: int) -> int:

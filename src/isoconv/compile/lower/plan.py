@@ -1,68 +1,70 @@
-"""The plan of memory: which buffers of a shard's arena may share the same bytes.
+"""The plan of memory: where buffers lie, and which of a shard's arena may share the same bytes.
 
 A buffer lives from the first call that writes it to the last call that reads it. Buffers are
 placed largest first, each at the lowest offset at which no living neighbour is in the way. Buffers
 with a halo of zeros share memory only with buffers of the very same shape and halo, so that
-the zeros written when the arena was made stay zeros.
+the zeros written when the arena was made stay zeros. Scratch memory is for one call at a time;
+packed weights live on, one behind the other.
 """
 
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from isoconv.compile.calls import Call
 from isoconv.compile.layout import ALIGNMENT, Buffer
 
-__all__ = ["Plan", "make_plan", "region_offsets", "scratch_size"]
+__all__ = ["Plan", "make_plan"]
 
 _SLACK = 256  # bytes after the last buffer: vectors may be loaded a little past the end
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Offsets in bytes of every arena buffer, and the arena's size."""
+    """Where the buffers of some calls lie in memory that belongs to them alone.
+
+    Attributes:
+        offsets: of each buffer in an arena, in scratch memory or among packed weights: bytes from
+            the first of the region.
+        arena: bytes of an arena.
+        scratch: bytes of scratch memory that a thread needs for any one of the calls.
+        packed: bytes of all packed weights, which live on.
+    """
 
     offsets: Mapping[Buffer, int]
-    size: int
-
-
-def region_offsets(buffers: Iterable[Buffer]) -> tuple[dict[Buffer, int], int]:
-    """Buffers one behind the other, for a region in which everything lives on."""
-    offsets: dict[Buffer, int] = {}
-    size = 0
-    for buffer in dict.fromkeys(buffers):
-        offsets[buffer] = size
-        size += _rounded(buffer.bytes)
-    return offsets, size + _SLACK
-
-
-def scratch_size(calls: Iterable[Call]) -> int:
-    """Bytes of scratch memory that a thread needs for any one of these calls."""
-    buffers = (buffer for call in calls for buffer in call.buffers if buffer.region == "scratch")
-    return max((buffer.start + buffer.bytes for buffer in buffers), default=0) + _SLACK
+    arena: int
+    scratch: int
+    packed: int
 
 
 def make_plan(calls: Sequence[Call], capacity: int) -> Plan:
-    """Place the arena buffers of these calls for shards of up to `capacity` images."""
+    """Place the buffers of these calls for shards of up to `capacity` images."""
     lives: dict[Buffer, tuple[int, int]] = {}
+    offsets: dict[Buffer, int] = {}
+    scratch = packed = 0
     for time, call in enumerate(calls):
         for buffer in call.buffers:
             if buffer.region == "arena":
                 first, _ = lives.get(buffer, (time, time))
                 lives[buffer] = (first, time)
+            elif buffer.region == "scratch":
+                offsets[buffer] = 0
+                scratch = max(scratch, buffer.start + buffer.bytes)
+            elif buffer.region == "packed" and buffer not in offsets:
+                offsets[buffer] = packed
+                packed += _rounded(buffer.bytes)
     slots = _halo_slots(lives, capacity)
     placed: list[tuple[int, int, int, int]] = []  # offset, end, first, last; in order
-    offsets: dict[Buffer, int] = {}
     order = sorted(slots, key=lambda slot: (-slot.size, slot.first))
     for slot in order:
         offset = _lowest(slot, placed)
         insort(placed, (offset, offset + slot.size, slot.first, slot.last))
         for buffer in slot.buffers:
             offsets[buffer] = offset
-    size = max((end for _, end, _, _ in placed), default=0)
-    return Plan(offsets, size + _SLACK)
+    arena = max((end for _, end, _, _ in placed), default=0)
+    return Plan(offsets, arena + _SLACK, scratch + _SLACK, packed + _SLACK)
 
 
 @dataclass(slots=True)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import llvmlite.binding as llvm
-import llvmlite.ir as ir
 
+from isoconv.compile.native.emitters import Effort
 from isoconv.compile.native.fork import forks_wait_for, undivided
 from isoconv.compile.target import Target
 from isoconv.errors import CompileError
 
-__all__ = ["Effort", "LoadedLibrary", "compile_object"]
+if TYPE_CHECKING:
+    import llvmlite.ir as ir
 
-Effort = Literal["plain", "loops", "whole"]
+__all__ = ["LoadedLibrary", "compile_object"]
 
 _PLAIN = ("sroa", "instruction_combine")
 _PASSES: Mapping[Effort, tuple[str, ...]] = {
@@ -56,9 +57,7 @@ def compile_object(module: ir.Module, target: Target, *, effort: Effort = "plain
     Args:
         module: the kernel.
         target: the machine it is for.
-        effort: which of LLVM's passes. ``loops`` also turns loops so that they end with their
-            condition; ``whole`` is LLVM's whole pipeline, which takes longer than everything else
-            together.
+        effort: which of LLVM's passes.
 
     Raises:
         CompileError: LLVM rejects the module.

@@ -1,8 +1,8 @@
 """Kernels by their specification: emitted, compiled and loaded once, then shared.
 
-A specification is a frozen record of everything that shapes a kernel. Its canonical text, the
-target and the versions of all that turns it into machine code make the key under which the
-object file is kept, in memory and on disk.
+A specification, with a schedule where there is a choice of them, is a frozen record of everything
+that shapes a kernel. Its canonical text, the target and the versions of all that turns it into
+machine code make the key under which the object file is kept, in memory and on disk.
 """
 
 from __future__ import annotations
@@ -11,15 +11,16 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterable, Mapping
 
-from isoconv.compile.native.build import KernelSpec, emit_object, toolchain
+from isoconv.compile.native.build import emit_object, toolchain
 from isoconv.compile.native.cache import KernelCache
 from isoconv.compile.native.fork import renew_in_child
 from isoconv.compile.native.jit import LoadedLibrary
 from isoconv.compile.native.runtime import RunSpec
+from isoconv.compile.native.specification import Specification, meaning
 from isoconv.compile.native.worker import Crew, compile_all, helpers_for
 from isoconv.compile.target import Target
 
-__all__ = ["Addresses", "KernelLibrary", "KernelSpec", "emit_object", "kernel_key"]
+__all__ = ["Addresses", "KernelLibrary", "emit_object", "kernel_key"]
 
 MOST_BYTES = 128 * 2**20
 """Of loaded machine code, with what its loading took, kept whether anybody uses it or not."""
@@ -28,22 +29,22 @@ _OVERHEAD = 64 * 2**10  # bytes that LLVM needs for a loading, beside the code
 Progress = Callable[[int, int], None]
 
 
-def kernel_key(spec: KernelSpec, target: Target) -> str:
+def kernel_key(spec: Specification, target: Target) -> str:
     """Hexadecimal key of a kernel on a target."""
     text = f"{type(spec).__name__}\n{spec!r}\n{target!r}\n{toolchain()}"
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _symbol(spec: KernelSpec, key: str) -> str:
-    return f"{type(spec).__name__.removesuffix('Spec').lower()}_{key[:16]}"
+def _symbol(spec: Specification, key: str) -> str:
+    return f"{type(meaning(spec)).__name__.removesuffix('Spec').lower()}_{key[:16]}"
 
 
-class Addresses(dict[KernelSpec, int]):
+class Addresses(dict[Specification, int]):
     """Addresses of kernels by specification; they stay valid for as long as this object lives."""
 
     __slots__ = ("_held",)
 
-    def __init__(self, found: Mapping[KernelSpec, tuple[int, LoadedLibrary]]) -> None:
+    def __init__(self, found: Mapping[Specification, tuple[int, LoadedLibrary]]) -> None:
         super().__init__({spec: address for spec, (address, _) in found.items()})
         self._held = {id(home): home for _, home in found.values()}
 
@@ -88,7 +89,7 @@ class KernelLibrary:
 
     def addresses(
         self,
-        specs: Iterable[KernelSpec],
+        specs: Iterable[Specification],
         progress: Progress | None = None,
         crew: Crew | None = None,
     ) -> Addresses:
@@ -116,7 +117,7 @@ class KernelLibrary:
 
     def _codes(
         self,
-        new: dict[str, KernelSpec],
+        new: dict[str, Specification],
         total: int,
         progress: Progress | None,
         crew: Crew | None,
@@ -152,7 +153,7 @@ class KernelLibrary:
         compile_all(jobs, self.target, done, crew=crew)
         return codes
 
-    def _load(self, codes: dict[str, bytes], specs: dict[str, KernelSpec]) -> None:
+    def _load(self, codes: dict[str, bytes], specs: dict[str, Specification]) -> None:
         if not codes:
             return
         # Loading all at once takes a twentieth of the time that one by one takes.

@@ -27,14 +27,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from isoconv.compile.native.build import KernelSpec, emit_object, is_contraction, toolchain
+from isoconv.compile.native.build import emit_object, toolchain
 from isoconv.compile.native.fork import renew_in_child, undivided
+from isoconv.compile.native.specification import Specification, meaning
 from isoconv.compile.target import Target, target_named
 from isoconv.cores import cores
 
 __all__ = ["Crew", "Job", "compile_all", "helpers_for", "serve"]
 
-Job = tuple[str, KernelSpec]
+Job = tuple[str, Specification]
 """Name of the kernel's function, and its specification."""
 
 _HEAD = struct.Struct("<qq")  # number of the job, bytes that follow; -1: it failed
@@ -109,7 +110,7 @@ def compile_all(
     if helpers is None:
         helpers = helpers_for(len(jobs))
     # The largest first, so that all finish together.
-    order = sorted(range(len(jobs)), key=lambda number: not is_contraction(jobs[number][1]))
+    order = sorted(range(len(jobs)), key=lambda number: not meaning(jobs[number][1]).heavy)
     waiting = deque(order)
     answers: queue.SimpleQueue[tuple[int, bytes | None]] = queue.SimpleQueue()
     left = set(order)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from isoconv.compile.calls import Arguments
 from isoconv.compile.lowering import Lowering, lowers
 from isoconv.compile.pointwise.expression import Domain
-from isoconv.compile.reduction.rows import ROW_OPERATIONS, RowsSpec
+from isoconv.compile.reduction.rows import RowsSpec
 from isoconv.graph.groups import Group
 
 
-@lowers(*ROW_OPERATIONS)
+@lowers(
+    "softmax", "log_softmax", "softmax_grad", "log_softmax_grad", "cross_entropy",
+    "cross_entropy_grad", "hits",
+)  # fmt: skip
 def lower_rows(lowering: Lowering, group: Group) -> None:
     """One kernel, which goes through the classes of each row."""
     node = lowering.graph[group.anchor]

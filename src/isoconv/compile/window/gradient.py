@@ -1,36 +1,18 @@
-"""Gradients of pooling by its input.
-
-    for n, input position i..., channel c:
-        dx = +0.0
-        for kernel position m, row-major, of a window o that meets i there:
-            max: dx = dx + gradient[n, o, c]   where source[n, i, c] is the window's maximum
-            avg: dx = dx + gradient[n, o, c] / count(o)
-        result[n, i, c] = epilogue(dx)
-
-A maximum is the first of equals, or the first NaN. Adding +0.0 where nothing is to be added changes
-no bit, because a sum that starts at +0.0 is never -0.0.
-
-Schedule: windows that do not overlap are visited one by one and write all inputs they cover; inputs
-that none covers get zeros. Otherwise each input looks at the windows that meet it. Inputs fall into
-stride phases; in the interior, the windows of a phase and their elements have constant offsets.
-"""
+"""Gradients of pooling by its input."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from isoconv.compile.native.loops import Kernel
+from isoconv.compile.native.specification import Specification
 from isoconv.compile.pointwise.expression import Domain, Expression, Operand
-from isoconv.compile.window.disjoint import DisjointWindows
-from isoconv.compile.window.nest import AxisWindow, axis_windows
-from isoconv.compile.window.overlap import OverlappingWindows
 from isoconv.ops.geometry import WindowGeometry
 
 __all__ = ["PoolGradSpec"]
 
 
 @dataclass(frozen=True, slots=True)
-class PoolGradSpec:
+class PoolGradSpec(Specification):
     """A kernel for the gradient of pooling.
 
     Attributes:
@@ -59,14 +41,7 @@ class PoolGradSpec:
     epilogue: Expression
     buffers: int
 
-    def emit(self, k: Kernel) -> None:
-        """Emit the kernel's body."""
-        axes = axis_windows(self.window, self.sides)
-        schedule = DisjointWindows if all(_apart(axis) for axis in axes) else OverlappingWindows
-        schedule(k, self, axes).run()
-
-
-def _apart(axis: AxisWindow) -> bool:
-    """Windows do not overlap and lie inside the input."""
-    simple = axis.stride >= axis.kernel and axis.dilation == 1 and axis.before == 0
-    return simple and (axis.outputs - 1) * axis.stride + axis.kernel <= axis.side
+    @property
+    def title(self) -> str:
+        """What it does, in words."""
+        return f"{self.kind} pooling, gradient"

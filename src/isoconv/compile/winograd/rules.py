@@ -13,13 +13,12 @@ from dataclasses import replace
 from isoconv.compile.calls import Arguments
 from isoconv.compile.contraction.contract import ContractSpec
 from isoconv.compile.contraction.rules import weight_contraction
-from isoconv.compile.contraction.tiles import choose_tile
-from isoconv.compile.contraction.weight_gradient import ContractWeightSpec
+from isoconv.compile.contraction.tiles import Tile, choose_tile
 from isoconv.compile.layout import Halo, Placement
 from isoconv.compile.lowering import Lowering, lowers
 from isoconv.compile.pointwise.expression import Domain, Expression
-from isoconv.compile.winograd.chunks import WinogradConvSpec, WinogradConvWeightSpec
-from isoconv.compile.winograd.components import PlanesSpec
+from isoconv.compile.winograd.chunks import Chunks, WinogradConvSpec, WinogradConvWeightSpec
+from isoconv.compile.winograd.components import PlanesSpec, PlanesWeightSpec
 from isoconv.compile.winograd.maps import WinogradMapSpec, WinogradPlanesSpec
 from isoconv.compile.winograd.planes import (
     chunk_planes,
@@ -151,19 +150,17 @@ def _convolve(lowering: Lowering, group: Group) -> None:
     planes = graph[product.inputs[0]]
     rows = _chunk(lowering, product)
     # Overlapping patches: a row of blocks takes from the row of tiles before it as well.
-    held = rows + isinstance(node.attrs, WinogradPatches)
+    back = isinstance(node.attrs, WinogradPatches)
+    held = rows + back
     arguments = Arguments()
     source = chunk_planes(planes.spec, held, 0)
     made = chunk_planes(product.spec, held, source.buffer.bytes)
     most = held * planes.spec.shape[2]
-    spec = WinogradConvSpec(
-        maps=_to_planes(lowering, planes, source, arguments),
-        product=_contractions(lowering, product, source, made, most, arguments),
-        result=_from_planes(lowering, group, made, arguments),
-        rows=rows,
-        buffers=0,
-    )
-    lowering.emit(replace(spec, buffers=len(arguments.buffers)), arguments, node.name)
+    maps = _to_planes(lowering, planes, source, arguments)
+    contractions, tile = _contractions(lowering, product, source, made, most, arguments)
+    result = _from_planes(lowering, group, made, arguments)
+    spec = WinogradConvSpec(maps, contractions, result, len(arguments.buffers))
+    lowering.emit(spec, arguments, node.name, schedule=Chunks(rows, tile), gradient=back)
 
 
 @lowers("winograd_weight")
@@ -234,8 +231,9 @@ def lower_product(lowering: Lowering, group: Group) -> None:
     result = whole_planes(f"p{group.anchor}", node.spec, lowering.capacity)
     _, rows, columns, _ = node.spec.shape
     most = rows * columns * lowering.capacity
-    spec = _contractions(lowering, node, source, result, most, arguments)
-    lowering.emit(spec, arguments, node.name)
+    spec, tile = _contractions(lowering, node, source, result, most, arguments)
+    back = node.op == "winograd_product_grad_input"
+    lowering.emit(spec, arguments, node.name, schedule=tile, gradient=back)
     _settle(lowering, group.anchor, result)
 
 
@@ -246,8 +244,8 @@ def _contractions(
     result: Placement,
     most: int,
     arguments: Arguments,
-) -> PlanesSpec:
-    """The 16 contractions on planes of so many positions at most."""
+) -> tuple[PlanesSpec, Tile]:
+    """The 16 contractions on planes of so many positions at most, and their schedule."""
     graph = lowering.graph
     transposed = node.op == "winograd_product_grad_input"
     _, u = node.inputs
@@ -262,7 +260,8 @@ def _contractions(
     pack = WinogradPackSpec(
         dtype, channels, filters, transposed, tile.vectors, tile.lanes, transformed
     )
-    weights = arguments.add(lowering.packed(u if transformed else graph[u].inputs[0], pack))
+    kernel = u if transformed else graph[u].inputs[0]
+    weights = arguments.add(lowering.packed(kernel, pack, pack.size))
     inner = ContractSpec(
         dtype=dtype,
         axes=(),
@@ -276,10 +275,9 @@ def _contractions(
         domain=Domain((width,)),
         epilogue=Expression((), dtype, (), ((0, row_of(result, made)),)),
         buffers=len(arguments.buffers),
-        tile=tile,
     )
     steps = {seen: source.strides[0], made: result.strides[0], weights: pack.plane}
-    return _repeated(inner, node.spec, steps)
+    return PlanesSpec(inner, PLACES, _positions(node.spec), tuple(steps.items())), tile
 
 
 @lowers("winograd_product_grad_weight")
@@ -302,7 +300,7 @@ def lower_product_grad_weight(lowering: Lowering, group: Group) -> None:
     seen, dy = (arguments.add(place.buffer) for place in (source, gradient))
     place = lowering.allocate(group.anchor)
     result = arguments.add(place.buffer, write=True)
-    inner = weight_contraction(
+    inner, schedule = weight_contraction(
         lowering.target,
         ConvGeometry.linear(),
         TensorSpec((channels,), dtype),
@@ -315,22 +313,16 @@ def lower_product_grad_weight(lowering: Lowering, group: Group) -> None:
         most,
     )
     steps = {seen: source.strides[0], dy: gradient.strides[0], result: channels * filters}
-    contractions = _repeated(inner, lowering.spec(v), steps)
+    sums = PlanesWeightSpec(inner, PLACES, _positions(lowering.spec(v)), tuple(steps.items()))
     if not chunk:
-        lowering.emit(contractions, arguments, node.name)
+        lowering.emit(sums, arguments, node.name, schedule=schedule)
         return
-    spec = WinogradConvWeightSpec(
-        source=_to_planes(lowering, lowering.graph[v], source, arguments),
-        gradient=_to_planes(lowering, lowering.graph[dm], gradient, arguments),
-        product=contractions,
-        rows=chunk,
-        buffers=0,
-    )
-    lowering.emit(replace(spec, buffers=len(arguments.buffers)), arguments, node.name)
+    maps = _to_planes(lowering, lowering.graph[v], source, arguments)
+    gradient_maps = _to_planes(lowering, lowering.graph[dm], gradient, arguments)
+    spec = WinogradConvWeightSpec(maps, gradient_maps, sums, len(arguments.buffers))
+    lowering.emit(spec, arguments, node.name, schedule=Chunks(chunk, schedule))
 
 
-def _repeated(
-    inner: ContractSpec | ContractWeightSpec, planes: TensorSpec, steps: dict[int, int]
-) -> PlanesSpec:
-    """A contraction on all of these planes."""
-    return PlanesSpec(inner, PLACES, planes.shape[1] * planes.shape[2], tuple(steps.items()))
+def _positions(planes: TensorSpec) -> int:
+    """Positions of a plane of one image."""
+    return planes.shape[1] * planes.shape[2]

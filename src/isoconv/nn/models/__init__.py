@@ -7,6 +7,8 @@ from collections.abc import Callable
 from isoconv.checks import shown
 from isoconv.errors import ArgumentError
 from isoconv.nn.combining import Sequential
+
+# begin of names that `python -m scripts.public_names` writes
 from isoconv.nn.models.lenet import lenet5
 from isoconv.nn.models.mobilenet import mobilenetv2
 from isoconv.nn.models.resnet import (
@@ -19,31 +21,15 @@ from isoconv.nn.models.resnet import (
 from isoconv.nn.models.vgg import tinyvgg, vgg11, vgg11_winograd
 
 __all__ = [
-    "MODELS",
-    "create",
-    "lenet5",
-    "mobilenetv2",
-    "resnet18",
-    "resnet18_winograd",
-    "resnet20",
-    "resnet20_winograd",
-    "small_resnet",
-    "tinyvgg",
-    "vgg11",
-    "vgg11_winograd",
-]
+    "MODELS", "create", "lenet5", "mobilenetv2", "resnet18", "resnet18_winograd", "resnet20",
+    "resnet20_winograd", "small_resnet", "tinyvgg", "vgg11", "vgg11_winograd",
+]  # fmt: skip
+# end of names
+
+__public__ = {"isoconv.nn": ["models"], "isoconv.nn.models": ["MODELS", "create"]}
 
 MODELS: dict[str, Callable[[int, tuple[int, ...] | None], Sequential]] = {
-    "lenet5": lenet5,
-    "mobilenetv2": mobilenetv2,
-    "resnet18": resnet18,
-    "resnet18_winograd": resnet18_winograd,
-    "resnet20": resnet20,
-    "resnet20_winograd": resnet20_winograd,
-    "small_resnet": small_resnet,
-    "tinyvgg": tinyvgg,
-    "vgg11": vgg11,
-    "vgg11_winograd": vgg11_winograd,
+    name: globals()[name] for name in __all__ if name not in ("MODELS", "create")
 }
 """All models: name → function of the number of classes and the input shape."""
 
@@ -65,5 +51,6 @@ def create(name: str, classes: int = 10, input_shape: tuple[int, ...] | None = N
         Linear(features=10)
     """
     if not isinstance(name, str) or name not in MODELS:
-        raise ArgumentError(f"no model is called {shown(name)}; there are {', '.join(MODELS)}")
+        text = f"no model is called {shown(name)}; there are {', '.join(MODELS)}"
+        raise ArgumentError(text, argument="name", value=name)
     return MODELS[name](classes, input_shape)

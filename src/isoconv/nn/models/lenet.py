@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from isoconv.checks import check_count
+from isoconv.checks import LARGEST, check_count
 from isoconv.nn.activations import ReLU
 from isoconv.nn.combining import Sequential
 from isoconv.nn.convolution import Conv2d
@@ -12,6 +12,7 @@ from isoconv.nn.settings import image_shape
 from isoconv.nn.shaping import Flatten
 
 __all__ = ["lenet5"]
+__public__ = {"isoconv.nn.models": ["*"]}
 
 
 def lenet5(classes: int = 10, input_shape: tuple[int, ...] | None = None) -> Sequential:
@@ -42,5 +43,5 @@ def lenet5(classes: int = 10, input_shape: tuple[int, ...] | None = None) -> Seq
         ReLU(),
         Linear(84),
         ReLU(),
-        Linear(check_count("classes", classes)),
+        Linear(check_count("classes", classes, most=LARGEST)),
     )

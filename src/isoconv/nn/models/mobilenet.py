@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from isoconv.checks import check_count
+from isoconv.checks import LARGEST, check_count
 from isoconv.nn.activations import ReLU
 from isoconv.nn.combining import Residual, Sequential
 from isoconv.nn.convolution import Conv2d, DepthwiseConv2d
+from isoconv.nn.global_pooling import GlobalAvgPool2d
 from isoconv.nn.linear import Linear
 from isoconv.nn.module import Module
 from isoconv.nn.normalization import BatchNorm2d
-from isoconv.nn.pooling import GlobalAvgPool2d
 from isoconv.nn.regularization import Dropout
 from isoconv.nn.settings import image_shape
 
 __all__ = ["mobilenetv2"]
+__public__ = {"isoconv.nn.models": ["*"]}
 
 SMALL = 64
 """Up to this side images are taken for small ones, such as CIFAR's."""
@@ -56,7 +57,10 @@ def mobilenetv2(classes: int = 10, input_shape: tuple[int, ...] | None = None) -
             channels = filters
     steps += _normalised(Conv2d(1280, 1, bias=False))
     return Sequential(
-        *steps, GlobalAvgPool2d(), Dropout(0.2), Linear(check_count("classes", classes))
+        *steps,
+        GlobalAvgPool2d(),
+        Dropout(0.2),
+        Linear(check_count("classes", classes, most=LARGEST)),
     )
 
 

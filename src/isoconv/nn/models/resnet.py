@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from isoconv.checks import check_count
+from isoconv.checks import LARGEST, check_count
 from isoconv.nn.activations import ReLU
 from isoconv.nn.combining import Residual, Sequential
 from isoconv.nn.convolution import Conv2d
+from isoconv.nn.global_pooling import GlobalAvgPool2d
 from isoconv.nn.linear import Linear
 from isoconv.nn.module import Module
 from isoconv.nn.normalization import BatchNorm2d
-from isoconv.nn.pooling import GlobalAvgPool2d, MaxPool2d
+from isoconv.nn.pooling import MaxPool2d
 from isoconv.nn.settings import image_shape
 
 __all__ = ["resnet18", "resnet18_winograd", "resnet20", "resnet20_winograd", "small_resnet"]
+__public__ = {"isoconv.nn.models": ["*"]}
 
 SMALL = 64
 """Up to this side images are taken for small ones, such as CIFAR's."""
@@ -168,4 +170,6 @@ def _resnet(
             # Every stage but the first halves the feature map in its first block.
             first = stage > 0 and block == 0
             steps += _block(filters, 2 if first else 1, algorithm, project=first)
-    return Sequential(*steps, GlobalAvgPool2d(), Linear(check_count("classes", classes)))
+    return Sequential(
+        *steps, GlobalAvgPool2d(), Linear(check_count("classes", classes, most=LARGEST))
+    )

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from isoconv.checks import check_count
+from isoconv.checks import LARGEST, check_count
 from isoconv.nn.activations import ReLU
 from isoconv.nn.combining import Sequential
 from isoconv.nn.convolution import Conv2d
+from isoconv.nn.global_pooling import GlobalAvgPool2d
 from isoconv.nn.linear import Linear
 from isoconv.nn.module import Module
 from isoconv.nn.normalization import BatchNorm2d
-from isoconv.nn.pooling import GlobalAvgPool2d, MaxPool2d
+from isoconv.nn.pooling import MaxPool2d
 from isoconv.nn.regularization import Dropout
 from isoconv.nn.settings import image_shape
 from isoconv.nn.shaping import Flatten
 
 __all__ = ["tinyvgg", "vgg11", "vgg11_winograd"]
+__public__ = {"isoconv.nn.models": ["*"]}
 
 VGG11 = ((64,), (128,), (256, 256), (512, 512), (512, 512))
 """Filters of the convolutions before each pooling (configuration A of the paper)."""
@@ -51,7 +53,9 @@ def vgg11(
         if side >= 2:
             steps.append(MaxPool2d(2))
             side //= 2
-    return Sequential(*steps, GlobalAvgPool2d(), Linear(check_count("classes", classes)))
+    return Sequential(
+        *steps, GlobalAvgPool2d(), Linear(check_count("classes", classes, most=LARGEST))
+    )
 
 
 def vgg11_winograd(classes: int = 10, input_shape: tuple[int, ...] | None = None) -> Sequential:
@@ -91,4 +95,6 @@ def tinyvgg(
         for _ in range(2):
             steps += [Conv2d(filters, 3, padding=1), ReLU()]
         steps.append(MaxPool2d(2))
-    return Sequential(*steps, Flatten(), Dropout(0.3), Linear(check_count("classes", classes)))
+    return Sequential(
+        *steps, Flatten(), Dropout(0.3), Linear(check_count("classes", classes, most=LARGEST))
+    )

@@ -1,0 +1,1 @@
+"""Emitters for CPUs: augmentation of images."""

@@ -1,0 +1,1 @@
+"""Emitters for CPUs: chains of fused multiply-adds over register tiles, and packed weights."""

@@ -1,0 +1,393 @@
+"""Contractions over images and positions: the gradient by the kernel.
+
+    for kernel position m, channel c, filter o:
+        acc = +0.0
+        for n, position:                                     # the chain, in this order
+            acc = fma(source[n, where(position, m), c], gradient[n, position, o], acc)
+        result[m, c, o] = acc
+
+Products with padding may be left out, see ``padding``. Where a whole row of positions meets it, one
+addition to an accumulator stands for its products, the same for all kernel elements of a tile.
+Along the last axis that would cost what it saves; there they are left out on trust.
+
+Schedule: a register tile holds T neighbouring (m, c) × V vectors of filters. The source and the
+gradient of a few images (or a few rows of a large one) pass through all tiles while they lie in
+cache; between such blocks a tile's accumulators are parked in the result. A team of threads
+shares the tiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+from typing import NamedTuple
+
+from isoconv.compile.contraction.cpu.effort import effort_of_tile
+from isoconv.compile.contraction.cpu.padding import (
+    has_negative_zero,
+    meet_padding,
+    meets_source,
+    no_products,
+)
+from isoconv.compile.contraction.cpu.weight_tiles import Elements, each_tile
+from isoconv.compile.contraction.padding import met
+from isoconv.compile.contraction.tiles import NEAR, runs
+from isoconv.compile.contraction.weight_gradient import ContractWeightSpec, WeightSchedule
+from isoconv.compile.native.emitters import emits
+from isoconv.compile.native.loops import I1, Kernel, Value, Variable
+from isoconv.graph.ir import DTYPES
+
+__all__ = ["WeightSum", "weight_gradient"]
+
+_Bounds = tuple[Value | int, Value | int]
+"""The first position along an axis, and the one behind the last."""
+Widths = tuple[list[int], list[int], Value]
+"""Lanes to store per vector: of a block of filters, of the last one; whether this is the last."""
+
+
+@emits(ContractWeightSpec, effort=effort_of_tile)
+def weight_gradient(k: Kernel, spec: ContractWeightSpec, schedule: WeightSchedule) -> None:
+    """A gradient by weights, of all images of the shard."""
+    WeightSum(k, spec, schedule, None).run()
+
+
+class _Block(NamedTuple):
+    """Images and rows that pass through all tiles before the next ones.
+
+    Attributes:
+        images, rows: which.
+        fresh: whether they are the first to be added up.
+        wild: whether the gradient is not finite where its products may be left out.
+    """
+
+    images: _Bounds
+    rows: _Bounds
+    fresh: Value
+    wild: Value = None
+
+
+class _At(NamedTuple):
+    """Where a tile stands.
+
+    Attributes:
+        block: what passes through it.
+        group: of channels and filters.
+        elements: of the kernel.
+        filters: the first one.
+    """
+
+    block: _Block
+    group: Value
+    elements: Elements
+    filters: Value
+
+
+class _Walk(NamedTuple):
+    """A way through the positions of the present block.
+
+    Attributes:
+        step: what is done at a position, given where its source and its gradient lie.
+        columns: bounds along the last axis; None for all positions.
+        rows: kernel positions along the first axes, where rows of padding may be left out.
+        beside: what is done instead where all further axes, from a number on, meet padding, given
+            the gradient.
+    """
+
+    step: Callable[[Value, Value], None]
+    columns: _Bounds | None = None
+    rows: tuple[Value, ...] = ()
+    beside: Callable[[int, Value], None] = lambda _depth, _gradient: None
+
+
+class WeightSum:
+    """Emits a sum that is added to the result unless it is fresh.
+
+    Args:
+        k: the kernel.
+        spec: the sum.
+        schedule: how.
+        fresh: whether nothing was added up before; None: nothing ever is.
+    """
+
+    def __init__(
+        self, k: Kernel, spec: ContractWeightSpec, schedule: WeightSchedule, fresh: Value | None
+    ) -> None:
+        self.k, self.spec, self.schedule, self.fresh = k, spec, schedule, fresh
+        self.lanes = schedule.tile.lanes
+        self.outputs = spec.groups * spec.filters
+        self.part, self.parts = k.slot("part"), k.slot("parts")
+        self.result = k.at(k.buffers[spec.result], spec.offset, spec.dtype)
+        self.source = k.at(k.buffers[spec.source.buffer], spec.source.offset, spec.dtype)
+        self.gradient = k.at(k.buffers[spec.gradient.buffer], spec.gradient.offset, spec.dtype)
+        positions = schedule.images * schedule.rows * prod(axis.positions for axis in spec.axes[1:])
+        self.gradient_is_far = positions * self.outputs * DTYPES[spec.dtype] > NEAR
+        self.on_trust = any(spec.sides[-1:])
+        if self.on_trust:
+            last, side = spec.axes[-1], spec.sides[-1]
+            self.inside = [met(last, tap, side) for tap in range(last.taps)]
+            ends = [(found[0], found[-1] + 1) if found else (0, 0) for found in self.inside]
+            self.ends = [k.table([end[i] for end in ends]) for i in range(2)]
+
+    def run(self) -> None:
+        """Let every block of images and rows pass through all tiles."""
+        k, spec, most = self.k, self.spec, self.schedule
+        images = k.slot("images")
+        rows = spec.axes[0].positions if spec.axes else 1
+        with k.loop(0, images, most.images) as first_image:
+            last_image = k.minimum(k.add(first_image, most.images), images)
+            with k.loop(0, rows, most.rows) as first_row:
+                last_row = (
+                    k.const(rows)
+                    if most.rows >= rows
+                    else k.minimum(k.add(first_row, most.rows), k.const(rows))
+                )
+                fresh = k.builder.icmp_signed(
+                    "==", k.builder.or_(first_image, first_row), k.const(0)
+                )
+                if self.fresh is not None:
+                    fresh = k.builder.and_(self.fresh, fresh)
+                block = _Block((first_image, last_image), (first_row, last_row), fresh)
+                if self.on_trust:
+                    block = block._replace(wild=self._not_finite(block))
+                with k.loop(0, spec.groups) as group:
+                    self._tiles(block, group)
+
+    def _tiles(self, block: _Block, group: Value) -> None:
+        """Kernel elements, and for each tile of them the blocks of filters."""
+
+        def elements(tile: Value, place: Elements) -> None:
+            def filters(number: Value, first: Value, widths: Widths) -> None:
+                at = _At(block, group, place, first)
+                self._tile(self.k.add(number, tile), at, widths)
+
+            self._filters(filters)
+
+        each_tile(self.k, self.spec, self.schedule.tile.columns, elements)
+
+    # Blocks of filters --------------------------------------------------------------------------
+
+    def _filters(self, body: Callable[[Value, Value, Widths], None]) -> None:
+        """For each block of filters: body(number, first filter, lanes per vector).
+
+        Of the last block perhaps only some lanes are wanted; it is then emitted by itself.
+        """
+        k, spec = self.k, self.spec
+        total, first = 0, 0
+        for vectors, count in runs(-(-spec.filters // self.lanes), self.schedule.tile.vectors):
+            width = vectors * self.lanes
+            room = spec.filters - first - (count - 1) * width
+            full = [self.lanes] * vectors
+            last = [max(0, min(self.lanes, room - v * self.lanes)) for v in range(vectors)]
+            with k.loop(0, count) as block:
+                final = k.builder.icmp_signed("==", block, k.const(count - 1))
+                filters = k.add(first, k.mul(block, width))
+                body(k.add(total, block), filters, (full, last, final))
+            total += count
+            first += width * count
+
+    def _tile(self, number: Value, at: _At, widths: Widths) -> None:
+        """One tile of elements and filters, if it falls to this part of the team."""
+        k, b = self.k, self.k.builder
+        full, last, final = widths
+        turn = b.srem(number, self.parts)
+        with k.when(b.icmp_signed("==", turn, self.part)):
+            if full == last:
+                self._through(at, full)
+                return
+            with b.if_else(final) as (then, otherwise):
+                with then:
+                    self._through(at, last)
+                with otherwise:
+                    self._through(at, full)
+
+    def _through(self, at: _At, widths: list[int]) -> None:
+        """Take up the accumulators, go through the block's positions, park them."""
+        k, spec, place = self.k, self.spec, at.elements
+        column = self._column(at)
+        corner = k.at(self.result, k.add(k.mul(place.first, self.outputs), column), spec.dtype)
+        across = range(0, len(widths) * self.lanes, self.lanes)
+        parked = [
+            (k.at(corner, t * self.outputs + lane, spec.dtype), width)
+            for t in range(len(place.offsets))
+            for lane, width in zip(across, widths, strict=True)
+        ]
+        # The next block of filters will be wanted when this chain is done.
+        ahead = len(widths) * self.lanes
+        for where, _ in parked:
+            k.prefetch(k.at(where, ahead, spec.dtype))
+
+        def chain(columns: _Bounds | None) -> list[Variable]:
+            acc = [
+                k.variable(self._taken_up(at.block.fresh, where, width)) for where, width in parked
+            ]
+            walk = _Walk(
+                lambda x, g: self._step(x, g, place.offsets, len(widths), acc),
+                columns,
+                place.taps[: len(spec.axes) - 1],
+                lambda depth, g: self._meet_padding(depth, g, len(widths), acc),
+            )
+            self._over_positions(at, column, walk)
+            return acc
+
+        def store(acc: list[Variable]) -> None:
+            for (where, width), variable in zip(parked, acc, strict=True):
+                if width:
+                    k.store(k.narrow(variable.get(), width), where)
+
+        if self.on_trust:
+            self._trusting(at, chain, store, widths)
+        else:
+            store(chain(None))
+
+    def _trusting(
+        self,
+        at: _At,
+        chain: Callable[[_Bounds | None], list[Variable]],
+        store: Callable[[list[Variable]], None],
+        widths: list[int],
+    ) -> None:
+        """The chain without the last axis' products with padding, and with them if they matter."""
+        k, b = self.k, self.k.builder
+        tap = at.elements.taps[-1]
+        first, last = (k.load_scalar(k.at(ends, tap, "int64"), "int64") for ends in self.ends)
+        positions = k.const(self.spec.axes[-1].positions)
+        wanted = k.variable(I1(1))
+        with k.loop(0, 2) as turn, k.when(wanted.get()):
+            whole = b.or_(at.block.wild, b.icmp_signed("==", turn, k.const(1)))
+            acc = chain((b.select(whole, k.const(0), first), b.select(whole, positions, last)))
+            found = [
+                k.narrow(variable.get(), widths[number % len(widths)])
+                for number, variable in enumerate(acc)
+                if widths[number % len(widths)]
+            ]
+            again = b.and_(b.not_(whole), has_negative_zero(k, found))
+            wanted.set(again)
+            with k.when(b.not_(again)):
+                store(acc)
+
+    def _not_finite(self, block: _Block) -> Value:
+        """Whether the block's gradient is not finite where its products may be left out."""
+        k, b, spec = self.k, self.k.builder, self.spec
+        edges = [p for p in range(spec.axes[-1].positions) if any(p not in i for i in self.inside)]
+        wild = k.variable(I1(0))
+
+        def look(first: Value | int, lanes: int) -> None:
+            zeros = [no_products(k, spec.dtype, lanes) for _ in edges]
+
+            def step(_: Value, g: Value) -> None:
+                for edge, zero in zip(edges, zeros, strict=True):
+                    place = k.at(g, edge * spec.gradient.strides[-2], spec.dtype)
+                    value = k.load_vector(place, spec.dtype, lanes, invariant=True)
+                    meet_padding(k, zero, value, spec.dtype, lanes)
+
+            with k.loop(*block.images) as image:
+                g = k.at(self.gradient, k.mul(image, spec.gradient.image), spec.dtype)
+                g = k.at(g, first, spec.dtype)
+                self._positions(0, block.rows, g, g, _Walk(step, (0, 1)))
+            for zero in zeros:
+                nan = b.fcmp_unordered("uno", zero.get(), zero.get())
+                wild.set(b.or_(wild.get(), k.any(nan)))
+
+        whole = self.outputs - self.outputs % self.lanes
+        with k.loop(0, whole, self.lanes) as first:
+            look(first, self.lanes)
+        if self.outputs % self.lanes:
+            look(whole, self.outputs % self.lanes)
+        return wild.get()
+
+    def _column(self, at: _At) -> Value:
+        """The first filter's number among those of all groups."""
+        return self.k.add(self.k.mul(at.group, self.spec.filters), at.filters)
+
+    def _taken_up(self, fresh: Value, place: Value, width: int) -> Value:
+        """A parked accumulator, +0.0 at first; lanes beyond the last filter do not matter."""
+        k, spec = self.k, self.spec
+        if width == 0:
+            return k.splat_const(0.0, spec.dtype, self.lanes)
+        parked = k.load_vector(place, spec.dtype, width)
+        value = k.builder.select(fresh, k.splat_const(0.0, spec.dtype, width), parked)
+        return k.widen(value, self.lanes)
+
+    # The chain ----------------------------------------------------------------------------------
+
+    def _over_positions(self, at: _At, column: Value, walk: _Walk) -> None:
+        """Images and positions of the present block."""
+        k, spec = self.k, self.spec
+        start = k.add(at.elements.shift, k.mul(at.group, spec.channels))
+        for axis, stride in zip(spec.axes, spec.source.strides[:-1], strict=True):
+            start = k.add(start, axis.in_first * stride)
+        with k.loop(*at.block.images) as image:
+            x = k.at(self.source, k.add(start, k.mul(image, spec.source.image)), spec.dtype)
+            g = k.at(self.gradient, k.add(column, k.mul(image, spec.gradient.image)), spec.dtype)
+            self._positions(0, at.block.rows, x, g, walk)
+
+    def _positions(self, depth: int, bounds: _Bounds, x: Value, g: Value, walk: _Walk) -> None:
+        """Loops over the axes from `depth` on."""
+        k, b, spec = self.k, self.k.builder, self.spec
+        if depth == len(spec.axes):
+            walk.step(x, g)
+            return
+        axis = spec.axes[depth]
+        with k.loop(*bounds) as p:
+            source = k.at(x, k.mul(p, axis.in_step * spec.source.strides[depth]), spec.dtype)
+            gradient = k.at(g, k.mul(p, spec.gradient.strides[depth]), spec.dtype)
+            inner = (depth + 1, self._bounds(depth + 1, walk.columns), source, gradient, walk)
+            if depth >= len(walk.rows) or not spec.sides[depth]:
+                self._positions(*inner)
+                return
+            meets = meets_source(k, axis, p, walk.rows[depth], spec.sides[depth])
+            with b.if_else(meets) as (on_plane, off):
+                with on_plane:
+                    self._positions(*inner)
+                with off:
+                    walk.beside(depth + 1, gradient)
+
+    def _bounds(self, depth: int, columns: _Bounds | None = None) -> _Bounds:
+        axes = self.spec.axes
+        if depth == len(axes) - 1 and columns is not None:
+            return columns
+        return 0, axes[depth].positions if depth < len(axes) else 0
+
+    def _meet_padding(self, depth: int, g: Value, vectors: int, acc: list[Variable]) -> None:
+        """What the products of padding with all positions from `g` on do to the accumulators."""
+        k, dtype = self.k, self.spec.dtype
+        zeros = [no_products(k, dtype, self.lanes) for _ in range(vectors)]
+
+        def step(_: Value, g: Value) -> None:
+            for v, variable in enumerate(zeros):
+                there = k.at(g, v * self.lanes, dtype)
+                loaded = k.load_vector(there, dtype, self.lanes, invariant=True)
+                meet_padding(k, variable, loaded, dtype, self.lanes)
+
+        self._positions(depth, self._bounds(depth), g, g, _Walk(step))
+        for number, variable in enumerate(acc):
+            zero = zeros[number % vectors].get()
+            variable.set(k.builder.fadd(variable.get(), zero))
+
+    def _step(
+        self, x: Value, g: Value, offsets: list[int], vectors: int, acc: list[Variable]
+    ) -> None:
+        """One link of the chain.
+
+        A vector may reach past the last filter into the next position's values, which its spare
+        lanes ignore; arenas end with room for that.
+        """
+        k, spec = self.k, self.spec
+        loaded = [
+            k.load_vector(
+                k.at(g, v * self.lanes, spec.dtype), spec.dtype, self.lanes, invariant=True
+            )
+            for v in range(vectors)
+        ]
+        if self.gradient_is_far:
+            # The next block of filters reads what lies behind these.
+            for v in range(vectors):
+                k.prefetch(k.at(g, (vectors + v) * self.lanes, spec.dtype), level=2)
+        if self.schedule.ahead:
+            k.prefetch(k.at(x, self.schedule.ahead + offsets[0], spec.dtype), level=2)
+        for t, offset in enumerate(offsets):
+            scalar = k.load_scalar(k.at(x, offset, spec.dtype), spec.dtype, invariant=True)
+            spread = k.splat(scalar, self.lanes)
+            for v in range(vectors):
+                place = acc[t * vectors + v]
+                place.set(k.fma(spread, loaded[v], place.get()))

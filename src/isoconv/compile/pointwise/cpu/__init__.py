@@ -1,0 +1,1 @@
+"""Emitters for CPUs: expressions, operations, conditions as bits, pointwise kernels, halos."""

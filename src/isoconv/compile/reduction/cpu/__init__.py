@@ -1,0 +1,1 @@
+"""Emitters for CPUs: sums, rows of classes, clipping by the global norm."""

@@ -1,0 +1,1 @@
+"""Emitters for CPUs: pooling and its gradients."""

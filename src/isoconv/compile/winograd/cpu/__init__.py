@@ -1,0 +1,1 @@
+"""Emitters for CPUs: Winograd's maps and the contractions between them."""

@@ -1,0 +1,86 @@
+"""The same contraction on each of a value's planes: the kernel, and a part of a larger one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from isoconv.compile.contraction.cpu.contract import Emission
+from isoconv.compile.contraction.cpu.effort import effort_of_tile
+from isoconv.compile.contraction.cpu.weight_gradient import WeightSum
+from isoconv.compile.contraction.tiles import Tile
+from isoconv.compile.contraction.weight_gradient import WeightSchedule
+from isoconv.compile.native.emitters import emits
+from isoconv.compile.native.loops import CONTEXT, CONTEXT_SLOTS, Kernel, Value
+from isoconv.compile.winograd.components import Planes, PlanesSpec, PlanesWeightSpec
+
+__all__ = ["add_planes", "contract_planes", "own_planes", "planes", "planes_by_weight"]
+
+
+@emits(PlanesSpec, effort=effort_of_tile)
+def planes(k: Kernel, spec: PlanesSpec, tile: Tile) -> None:
+    """The contractions of all images; a team shares each of them."""
+    positions = k.builder.mul(k.slot("images"), k.const(spec.positions))
+    with _each(k, spec, (0, spec.count), _context(k, images=positions)):
+        Emission(k, spec.inner, tile).run()
+
+
+def contract_planes(k: Kernel, spec: PlanesSpec, tile: Tile, positions: Value) -> None:
+    """Emit the contractions of so many positions, which are not shared with a team."""
+    with _each(k, spec, (0, spec.count), _own(k, positions)):
+        Emission(k, spec.inner, tile).run()
+
+
+@emits(PlanesWeightSpec, effort=effort_of_tile)
+def planes_by_weight(k: Kernel, spec: PlanesWeightSpec, schedule: WeightSchedule) -> None:
+    """The sums over all images; each part of a team has planes of its own."""
+    positions = k.builder.mul(k.slot("images"), k.const(spec.positions))
+    add_planes(k, spec, schedule, positions, None)
+
+
+def add_planes(
+    k: Kernel,
+    spec: PlanesWeightSpec,
+    schedule: WeightSchedule,
+    positions: Value,
+    fresh: Value | None,
+) -> None:
+    """Emit sums over so many positions, added to the results unless they are fresh.
+
+    Each part of a team has planes of its own: two that wrote to the same one would take its lines
+    from each other's caches.
+    """
+    with _each(k, spec, own_planes(k, spec), _own(k, positions)):
+        WeightSum(k, spec.inner, schedule, fresh).run()
+
+
+def own_planes(k: Kernel, spec: Planes) -> tuple[Value, Value]:
+    """The planes [from, to) of this part of a team, where each has planes of its own."""
+    return k.share(k.const(spec.count))
+
+
+@contextmanager
+def _each(
+    k: Kernel, spec: Planes, planes: tuple[Value | int, Value | int], context: Value
+) -> Iterator[None]:
+    """A loop over planes, in which buffers are those of a plane and the context is this one."""
+    first, given = list(k.buffers), k.context
+    k.context = context
+    with k.loop(*planes) as plane:
+        for number, step in spec.steps:
+            k.buffers[number] = k.at(first[number], k.mul(plane, step), spec.inner.dtype)
+        yield
+    k.buffers, k.context = first, given
+
+
+def _own(k: Kernel, positions: Value) -> Value:
+    """The context of one who does so many positions alone."""
+    return _context(k, images=positions, part=k.const(0), parts=k.const(1))
+
+
+def _context(k: Kernel, **changed: Value) -> Value:
+    """What the kernel was called with, but for these numbers."""
+    copy = k.stack("int64", CONTEXT_SLOTS)
+    for name, number in CONTEXT.items():
+        k.store(changed.get(name, k.slot(name)), k.at(copy, number, "int64"))
+    return copy

@@ -1,0 +1,381 @@
+"""From a model to the graphs that train and measure it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoconv.checks import (
+    check_array,
+    check_choice,
+    check_flag,
+    check_kind,
+    check_number,
+    check_shape,
+    refusal,
+    settle,
+    shown,
+)
+from isoconv.compile.layout import FlatLayout
+from isoconv.data import Augmentation, Dataset
+from isoconv.data.labels import classes_hint
+from isoconv.errors import ArgumentError, DataError, ShapeError, about
+from isoconv.graph.autodiff import differentiate
+from isoconv.graph.builder import GraphBuilder
+from isoconv.graph.ir import DType, Graph
+from isoconv.nn import Module, Tensor, Trace
+from isoconv.nn import losses as nn_losses
+from isoconv.ops import Augment, Broadcast, Hits, Sum
+from isoconv.ops.image import TABLE_COLUMNS
+from isoconv.run.training import StepGraph
+from isoconv.train.optim import Optimizer
+
+__all__ = [
+    "LOSSES",
+    "Loss",
+    "LossName",
+    "Normalisation",
+    "Preparation",
+    "build_evaluation",
+    "build_step",
+    "targets_for",
+]
+__public__ = {"isoconv.train": ["Loss", "Normalisation", "Preparation"]}
+
+Array = NDArray[Any]
+LossName = Literal["cross_entropy", "mse", "bce"]
+LOSSES: tuple[LossName, ...] = ("cross_entropy", "mse", "bce")
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What is minimised.
+
+    Args:
+        name: ``"cross_entropy"`` (class numbers as labels), ``"mse"`` (float targets) or ``"bce"``
+            (binary cross-entropy of logits; targets from 0 to 1).
+        label_smoothing: share of the uniform distribution in cross-entropy, 0 to below 1.
+
+    Raises:
+        ArgumentError: a setting outside its range.
+
+    Example:
+        >>> Loss("cross_entropy", 0.1).label_smoothing
+        0.1
+    """
+
+    name: LossName = "cross_entropy"
+    label_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        smoothing = check_number("label_smoothing", self.label_smoothing, least=0, below=1)
+        with about("name", self.name):
+            settle(self, name=check_choice("loss", self.name, LOSSES), label_smoothing=smoothing)
+        if self.label_smoothing and self.name != "cross_entropy":
+            raise ArgumentError(
+                f"label_smoothing belongs to cross_entropy; got loss={self.name!r}, "
+                f"label_smoothing={self.label_smoothing!r}",
+                argument="label_smoothing",
+                value=self.label_smoothing,
+            )
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Normalisation:
+    """Constants per channel: an image enters the network as ``image * scale + offset``.
+
+    Attributes:
+        scale: float32 ``(C,)``.
+        offset: float32 ``(C,)``.
+
+    Raises:
+        ArgumentError: other arrays, or numbers that are not finite.
+        DTypeError: what is no array of numbers.
+    """
+
+    scale: Array
+    offset: Array
+
+    def __post_init__(self) -> None:
+        for name in ("scale", "offset"):
+            array = check_array(name, getattr(self, name)).astype(np.float32, copy=False)
+            if array.ndim != 1 or not np.isfinite(array).all():
+                got = shown(array)
+                rule = "be finite, one number for each channel"
+                raise refusal(name, rule, getattr(self, name), got=got)
+            settle(self, **{name: array})
+
+    @property
+    def constants(self) -> dict[str, Array]:
+        """The arrays by the names that the graphs give them."""
+        return {"normalise:scale": self.scale, "normalise:offset": self.offset}
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """What happens to an image between the data set and the first layer.
+
+    Attributes:
+        shape: of an image, ``(H, W, C)``.
+        dtype: ``"uint8"`` or ``"float32"``.
+        normalisation: constants per channel, or None.
+        augmentation: random changes in training, or None.
+
+    Raises:
+        ArgumentError: something else.
+        ShapeError: a shape that is none.
+    """
+
+    shape: tuple[int, ...]
+    dtype: DType
+    normalisation: Normalisation | None = None
+    augmentation: Augmentation | None = None
+
+    def __post_init__(self) -> None:
+        settle(self, shape=check_shape("shape", self.shape))
+        check_choice("dtype", self.dtype, ("uint8", "float32"))
+        if self.normalisation is not None:
+            check_kind("normalisation", self.normalisation, Normalisation, "a Normalisation")
+        if self.augmentation is not None:
+            check_kind("augmentation", self.augmentation, Augmentation, "an Augmentation")
+
+    @property
+    def augments(self) -> bool:
+        """Whether images are changed at random."""
+        return self.augmentation is not None and not self.augmentation.is_identity
+
+    @property
+    def constants(self) -> dict[str, Array]:
+        """Arrays for the scalar inputs that this adds to a graph."""
+        return {} if self.normalisation is None else self.normalisation.constants
+
+    def apply(self, trace: Trace, *, training: bool) -> Tensor:
+        """Add the images and what happens to them to a trace.
+
+        Augmented first (in the images' own units), then multiplied by ``scale`` and moved by
+        ``offset``, each operation rounded.
+        """
+        check_kind("trace", trace, Trace, "a Trace")
+        training = check_flag("training", training)
+        images = trace.input("dataset", "images", self.shape, self.dtype)
+        if training and self.augmentation is not None and self.augments:
+            table = trace.input("dataset", "augmentation", (len(TABLE_COLUMNS),))
+            attrs = Augment(float(self.augmentation.fill), self.augmentation.interpolate)
+            images = trace.add("augment", images, table, attrs=attrs)
+        else:
+            images = trace.convert(images, "float32")
+        if self.normalisation is None:
+            return images
+        channels = self.shape[-1:]
+        scale = trace.input("scalar", "normalise:scale", channels)
+        offset = trace.input("scalar", "normalise:offset", channels)
+        return trace.add("add", trace.add("mul", images, scale), offset)
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """A traced model with its loss: one number per image for each metric, the loss first."""
+
+    trace: Trace
+    output: Tensor
+    metrics: dict[str, Tensor] = field(default_factory=dict)
+
+
+def build_step(
+    model: Module,
+    preparation: Preparation,
+    loss: Loss,
+    optimizer: Optimizer,
+    clip_norm: float | None = None,
+) -> StepGraph:
+    """What one step of training computes.
+
+    The loss of a batch is the mean over its N images; its gradient starts from 1/N at every image.
+
+    Args:
+        model: whose parameters are learned.
+        preparation: of the images.
+        loss: what is minimised.
+        optimizer: how the parameters follow.
+        clip_norm: gradients of a greater global norm are scaled down to it.
+
+    Returns:
+        Graphs with the metrics ``loss`` and, for cross-entropy, ``top1`` and (of more than 5
+        classes) ``top5``, all as sums over images.
+
+    Raises:
+        ShapeError: images, model or loss do not fit together; names the layer.
+        ArgumentError: a parameter that the result does not depend on; a model that ends with the
+            softmax or sigmoid which the loss contains.
+
+    Example:
+        >>> from isoconv import nn
+        >>> from isoconv.train.optim import SGD
+        >>> model = nn.Sequential(nn.Flatten(), nn.Linear(10))
+        >>> step = build_step(model, Preparation((4, 4, 1), "uint8"), Loss(), SGD(0.1))
+        >>> step.metrics, step.hyper
+        (('loss', 'top1', 'top5'), ('learning_rate',))
+    """
+    measured = _measure(model, preparation, loss, training=True)
+    trace, b = measured.trace, measured.trace.builder
+    inverse = b.input("scalar", "inverse_batch", ())
+    seed = b.add("broadcast", inverse, attrs=Broadcast((), batched=True, source_batched=False))
+    places = {
+        name: b.input("parameter", name, spec.shape, trace.dtype)
+        for name, spec in trace.parameters.items()
+    }
+    gradients = differentiate(b, {measured.metrics["loss"].index: seed}, list(places.values()))
+    idle = [name for name, place in places.items() if place not in gradients]
+    if idle:
+        raise ArgumentError(
+            f"every parameter must take part in the model's result; {', '.join(idle)} do not"
+        )
+    outputs = {f"grad:{name}": gradients[place] for name, place in places.items()}
+    outputs |= {f"state:{name}": index for name, index in trace.state_updates().items()}
+    for name, value in measured.metrics.items():
+        outputs[f"metric:{name}"] = b.add("sum", value.index, attrs=Sum(0, False))
+    shapes = {name: spec.shape for name, spec in trace.parameters.items()}
+    size = FlatLayout(shapes).size
+    return StepGraph(
+        shard=b.graph(_apart(b, outputs)),
+        update=optimizer.update_graph(size, clip_norm is not None),
+        size=size,
+        parameters=shapes,
+        states={name: spec.shape for name, spec in trace.states.items()},
+        momenta={name: spec.momentum for name, spec in trace.states.items()},
+        slots=optimizer.slots,
+        hyper=optimizer.hyper,
+        metrics=tuple(measured.metrics),
+        clip_norm=clip_norm,
+        constants=preparation.constants,
+    )
+
+
+def build_evaluation(model: Module, preparation: Preparation, loss: Loss) -> Graph:
+    """What measures a model: per image its output, its probabilities and the metrics.
+
+    Returns:
+        A graph with the batched outputs ``output``, ``probabilities`` (softmax for cross-entropy,
+        sigmoid for bce, none for mse) and the metrics of `build_step`.
+
+    Raises:
+        ShapeError: images, model or loss do not fit together; names the layer.
+        ArgumentError: a model that ends with the softmax or sigmoid which the loss contains.
+
+    Example:
+        >>> from isoconv import nn
+        >>> model = nn.Sequential(nn.Flatten(), nn.Linear(3))
+        >>> graph = build_evaluation(model, Preparation((4, 4, 1), "uint8"), Loss())
+        >>> [name for name, _ in graph.outputs]
+        ['output', 'probabilities', 'loss', 'top1']
+    """
+    measured = _measure(model, preparation, loss, training=False)
+    b, output = measured.trace.builder, measured.output.index
+    outputs = {"output": output}
+    if loss.name != "mse":
+        op = "softmax" if loss.name == "cross_entropy" else "sigmoid"
+        outputs["probabilities"] = b.add(op, output)
+    outputs |= {name: value.index for name, value in measured.metrics.items()}
+    return b.graph(_apart(b, outputs))
+
+
+def targets_for(data: Dataset, loss: Loss, output: tuple[int, ...]) -> Array:
+    """A data set's labels as the loss takes them.
+
+    Args:
+        data: the data set.
+        loss: the loss.
+        output: shape of the model's result for one image.
+
+    Returns:
+        int32 ``(N,)`` for cross-entropy, otherwise float32 ``(N, *output)``.
+
+    Raises:
+        DataError: labels of the wrong kind or shape, or out of range; names the first such sample.
+    """
+    labels = data.labels
+    if loss.name == "cross_entropy":
+        return _class_numbers(data, output[-1])
+    if labels.dtype.kind in "iu" and loss.name == "bce" and output in {(), (1,)}:
+        labels = labels.astype(np.float32)
+    if labels.dtype.kind in "iu":
+        raise DataError(
+            f"{data.name}: loss {loss.name!r} takes float targets of the shape of the model's "
+            f"result, {output}; got class numbers"
+        )
+    if labels.shape[1:] != output and labels[0].size == 1 and output == (1,):
+        labels = labels.reshape(-1, 1)
+    if labels.shape[1:] != output:
+        raise DataError(
+            f"{data.name}: targets must have the shape of the model's result, {output}; "
+            f"got {labels.shape[1:]}"
+        )
+    if loss.name == "bce":
+        wrong = ((labels < 0) | (labels > 1)).reshape(len(labels), -1)
+        if wrong.any():
+            sample = int(wrong.any(axis=1).argmax())
+            value = float(labels.reshape(len(labels), -1)[sample][wrong[sample]][0])
+            raise DataError(
+                f"{data.name}: targets of loss 'bce' must lie in 0 … 1; sample {sample} has {value}"
+            )
+    return np.ascontiguousarray(labels, np.float32)
+
+
+def _class_numbers(data: Dataset, classes: int) -> Array:
+    if data.labels.dtype.kind not in "iu":
+        raise DataError(
+            f"{data.name}: loss 'cross_entropy' takes classes as labels; got float targets of "
+            f"shape {data.labels.shape}{classes_hint(data.labels)}; numbers are learned with "
+            "loss='mse' or loss='bce'"
+        )
+    wrong = (data.labels < 0) | (data.labels >= classes)
+    if wrong.any():
+        sample = int(wrong.argmax())
+        raise DataError(
+            f"{data.name}: labels must lie in 0 … {classes - 1}, the model has {classes} outputs; "
+            f"sample {sample} has {int(data.labels[sample])}"
+        )
+    return np.ascontiguousarray(data.labels, np.int32)
+
+
+def _measure(model: Module, preparation: Preparation, loss: Loss, *, training: bool) -> _Measured:
+    trace = Trace(model, training=training)
+    images = preparation.apply(trace, training=training)
+    output = model(images)
+    ends = {"cross_entropy": "softmax", "bce": "sigmoid"}.get(loss.name)
+    if trace.builder[output.index].op == ends:
+        raise ArgumentError(
+            f"loss {loss.name!r} contains the {ends}, so the model must give logits; "
+            f"remove the {ends} at its end"
+        )
+    if loss.name != "cross_entropy":
+        target = trace.input("dataset", "labels", output.shape)
+        values = nn_losses.mse if loss.name == "mse" else nn_losses.bce_with_logits
+        return _Measured(trace, output, {"loss": values(output, target)})
+    if len(output.shape) != 1:
+        raise ShapeError(
+            f"loss 'cross_entropy' takes one logit per class, shape (K,); the model gives "
+            f"{output.shape}"
+        )
+    labels = trace.input("dataset", "labels", (), "int32")
+    metrics = {"loss": nn_losses.cross_entropy(output, labels, loss.label_smoothing)}
+    metrics["top1"] = trace.add("hits", output, labels, attrs=Hits(1))
+    if output.shape[0] > 5:
+        metrics["top5"] = trace.add("hits", output, labels, attrs=Hits(5))
+    return _Measured(trace, output, metrics)
+
+
+def _apart(b: GraphBuilder, outputs: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Outputs with a node each, where several ask for the same value."""
+    taken: set[int] = set()
+    apart = []
+    for name, index in outputs.items():
+        while index in taken:
+            index = b.copy(index)
+        taken.add(index)
+        apart.append((name, index))
+    return apart

@@ -1,0 +1,122 @@
+"""Trainings whose shards several processes run end in the bits of one engine."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.run.process_executor import Job, ProcessExecutor, evenly
+from tests.train.small import make, noise, without_times
+
+from isoconv.errors import ArgumentError, NotFiniteError
+from isoconv.graph.operation import Array
+from isoconv.run.training import TrainingEngine
+from isoconv.train import Interrupted, Run, session, verify
+from isoconv.train.optim import SGD
+
+EPOCHS = 3
+SHARDS: dict[str, Any] = {"batch_size": 20, "shard_size": 3, "threads": 1}
+"""Seven shards for a step, the last one short; two for the last step, which has four images."""
+
+
+def fit(out: Path | None = None, **settings: Any) -> Run:
+    """A training with batch statistics, dropout, augmentation and clipping."""
+    data = noise(44), noise(20, 1)
+    return make(**{**SHARDS, **settings}).fit(*data, epochs=EPOCHS, out=out)
+
+
+@pytest.fixture(scope="module")
+def alone() -> Run:
+    """The same with one engine."""
+    return fit()
+
+
+def lopsided(shards: int, workers: int) -> Iterator[Job]:
+    """The last process gets all shards but one for each other."""
+    for worker in range(min(workers - 1, shards - 1)):
+        yield worker, range(worker, worker + 1)
+    yield workers - 1, range(min(workers - 1, shards - 1), shards)
+
+
+def backwards(shards: int, workers: int) -> Iterator[Job]:
+    """Shard by shard from the last on, to one process after the other."""
+    for number, shard in enumerate(reversed(range(shards))):
+        yield number % workers, range(shard, shard + 1)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"workers": 1},
+        {"workers": 2},
+        {"workers": 3},
+        {"workers": 2, "delays": (0.03,)},
+        {"workers": 3, "deal": lopsided},
+        {"workers": 2, "deal": backwards, "delays": (0.0, 0.02)},
+    ],
+    ids=["one", "two", "three", "the first is slower", "uneven", "backwards, one slower"],
+)
+def test_whole_trainings_end_in_the_same_bits(alone: Run, given: dict[str, Any]) -> None:
+    """However many processes there are, whichever is slower, whatever each of them gets."""
+    other = fit(executor=partial(ProcessExecutor, **given))
+    assert other.digest == alone.digest
+    assert without_times(other.history) == without_times(alone.history)
+
+
+def test_threads_within_processes_change_no_bit(alone: Run) -> None:
+    """Shards that a process was given are dealt to its threads, or shared by them."""
+    assert fit(executor=partial(ProcessExecutor, workers=2), threads=2).digest == alone.digest
+
+
+def test_a_run_goes_on_with_other_executors(
+    alone: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Interrupted within an epoch, gone on with by another number of processes, and verified."""
+    calls = []
+
+    class Interrupting(ProcessExecutor):
+        """Ctrl-C comes with the fifth call."""
+
+        def steps(self, first: int, hyper: Array) -> Array:
+            calls.append(first)
+            if len(calls) == 5:
+                signal.raise_signal(signal.SIGINT)
+            return super().steps(first, hyper)
+
+    monkeypatch.setattr(session, "CALL_SECONDS", 0.0)
+    out, data = tmp_path / "run", (noise(44), noise(20, 1))
+    with pytest.raises(Interrupted, match="in epoch 2 of 3 after step 2 of 3"):
+        fit(out, executor=Interrupting)
+    three = make(**SHARDS, executor=partial(ProcessExecutor, workers=3))
+    assert three.resume(out, *data).digest == alone.digest
+    assert verify(out, None, *data, progress=False).identical
+
+
+def test_a_loss_that_is_not_finite_ends_the_training() -> None:
+    """With the same words, and nothing of that step in the weights."""
+    ended = []
+    for executor in (TrainingEngine, partial(ProcessExecutor, workers=2)):
+        trainer = make(**SHARDS, optimizer=SGD(1e30), clip_norm=None, executor=executor)
+        with pytest.raises(NotFiniteError) as caught:
+            trainer.fit(noise(44), epochs=EPOCHS)
+        ended.append((str(caught.value), trainer.model.digest()))
+    assert ended[0] == ended[1]
+
+
+def test_what_a_process_refuses_is_said_here() -> None:
+    """An error of a worker is raised where it was asked."""
+    with pytest.raises(ArgumentError, match="shards must be neighbours from 0 to 6"):
+        fit(executor=partial(ProcessExecutor, deal=lambda shards, _: [(1, range(shards + 1))]))
+    with pytest.raises(ArgumentError, match="nodes must cover each of 7 shards once; got 6"):
+        fit(executor=partial(ProcessExecutor, deal=lambda shards, _: evenly(shards - 1, 2)))
+
+
+@pytest.mark.parametrize("wrong", [None, 2, "processes"])
+def test_an_executor_is_made_by_a_call(wrong: Any) -> None:
+    """What cannot be called is refused before anything is done."""
+    with pytest.raises(ArgumentError, match="executor must make what runs the steps"):
+        make(executor=wrong)
