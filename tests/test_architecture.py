@@ -40,8 +40,8 @@ ALLOWED["symbols"] = frozenset({"explain"})
 
 WINGS = (
     ("target", "layout"), ("native",), ("pointwise",), ("calls",), ("lowering",),
-    ("augmentation", "movement", "reduction", "window"), ("contraction",), ("winograd",),
-    ("lower",),
+    ("augmentation", "movement", "reduction", "window"), ("normalization",), ("contraction",),
+    ("winograd",), ("lower",),
 )  # fmt: skip
 """The wings of compile/ from the lowest up; those of one row do not know one another."""
 

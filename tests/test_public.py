@@ -177,3 +177,18 @@ def test_package_is_typed() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     files = settings["tool"]["setuptools"]["package-data"]["isoconv"]
     assert {"py.typed", "data/sample/*", "explain/web/*"} <= set(files)
+
+
+def test_importing_ops_loads_every_family() -> None:
+    """No file that registers operations waits for somebody else to import it."""
+    families = {
+        f"isoconv.ops.{path.stem}"
+        for path in Path(isoconv.__file__).parent.joinpath("ops").glob("*.py")
+        if "\nregister(" in path.read_text("utf-8")
+    }
+    program = "import sys, isoconv.ops; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert len(families) > 10
+    assert families <= set(done.stdout.split())
