@@ -24,7 +24,7 @@ def test_by_hand() -> None:
     found = ic.layer_norm(X, eps=0.25)
     assert found[0].tolist() == [-1 / np.float32(1.25) ** 0.5, 1 / np.float32(1.25) ** 0.5]
     assert found[2].tolist() == [0, 0]
-    scaled = ic.layer_norm(X, np.float32([2, 4]), np.float32([1, -1]), eps=0)
+    scaled = ic.layer_norm(X, np.array([2, 4], "f4"), np.array([1, -1], "f4"), eps=0)
     np.testing.assert_allclose(scaled[:2], [[-1, 3], [-1, 3]])
 
 
@@ -66,7 +66,8 @@ def test_gradients_are_the_slopes(axes: int) -> None:
     found = ic.gradients(ic.layer_norm, dy, x, *vectors, axes=axes)
 
     def value(arrays: list[Array]) -> float:
-        return float((ic.layer_norm(*arrays, axes=axes) * dy).sum())
+        x, gamma, beta = arrays
+        return float((ic.layer_norm(x, gamma, beta, axes) * dy).sum())
 
     for number, gradient in enumerate(found):
         for place in [(0,) * gradient.ndim, (-1,) * gradient.ndim]:
@@ -100,7 +101,7 @@ def test_a_layer_of_a_network() -> None:
 
 def test_what_it_refuses() -> None:
     """Fewer axes than are asked for, and factors of another shape."""
-    with pytest.raises(ShapeError, match="over 2 axes needs as many"):
+    with pytest.raises(ArgumentError, match="axes must be at most 1, those of the input; got 2"):
         ic.layer_norm(X, axes=2)
     with pytest.raises(ShapeError, match=r"gamma must have the shape of the last axes, \(2,\)"):
         ic.layer_norm(X, np.ones(3, np.float32))

@@ -273,8 +273,8 @@ def layer_norm(
         ``(N, ..., C)`` of the dtype of x.
 
     Raises:
-        ShapeError: fewer axes than that, or factors of other shapes.
-        ArgumentError: ``axes`` below 1; ``eps`` is negative or not finite.
+        ShapeError: factors of other shapes.
+        ArgumentError: ``axes`` below 1 or above the input's; ``eps`` negative or not finite.
         DTypeError: arrays of other numbers than float32 or float64, or of both.
 
     Example:

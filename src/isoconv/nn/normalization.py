@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-from isoconv.checks import check_count, check_flag, check_number
+from isoconv.checks import check_count, check_flag, check_number, refusal
 from isoconv.errors import ShapeError
 from isoconv.nn.module import Module
 from isoconv.nn.tensor import Tensor, apply, check_tensors
@@ -112,8 +112,8 @@ def layer_norm(
         The shape of ``x``.
 
     Raises:
-        ShapeError: fewer axes than that, or factors of other shapes.
-        ArgumentError: ``axes`` below 1; ``eps`` is negative or not finite.
+        ShapeError: factors of other shapes.
+        ArgumentError: ``axes`` below 1 or above the input's; ``eps`` negative or not finite.
 
     Example:
         >>> from isoconv.nn import Trace
@@ -124,23 +124,25 @@ def layer_norm(
     vectors = {name: vector for name, vector in given.items() if vector is not None}
     check_tensors("layer_norm", x=x, **vectors)
     epsilon = Epsilon(float(check_number("eps", eps, least=0)))
-    axes = check_count("axes", axes)
-    if len(x.shape) < axes:
-        rule = f"layer normalisation over {axes} axes needs as many; got shape {x.shape}"
-        raise ShapeError(rule, argument="x", value=x)
-    rows = x
-    if axes > 1:
-        row = (*x.shape[:-axes], prod(x.shape[-axes:]))
-        rows = apply("reshape", x=x, attrs=Shape(row))
-    y = apply("layer_norm", x=rows, attrs=epsilon)
-    if axes > 1:
-        y = apply("reshape", x=y, attrs=Shape(x.shape))
+    axes, shape = check_count("axes", axes), x.shape
+    if len(shape) < axes:
+        raise refusal("axes", f"be at most {len(shape)}, those of the input", axes)
     for name, vector in vectors.items():
         if vector.batched or vector.shape != x.shape[-axes:]:
             wanted = f"{name} must have the shape of the last axes, {x.shape[-axes:]}"
             raise ShapeError(f"{wanted}; got {vector.shape}", argument=name, value=vector)
+    row = prod(x.shape[-axes:])
+    if axes > 1:
+        # Several axes are one row; its factors meet it before it is several again.
+        x = apply("reshape", x=x, attrs=Shape((*shape[:-axes], row)))
+        vectors = {
+            name: apply("reshape", vector=vector, attrs=Shape((row,), False))
+            for name, vector in vectors.items()
+        }
+    y = apply("layer_norm", x=x, attrs=epsilon)
+    for name, vector in vectors.items():
         y = y * vector if name == "gamma" else y + vector
-    return y
+    return y if axes == 1 else apply("reshape", x=y, attrs=Shape(shape))
 
 
 def _check_channels(x: Tensor) -> None:
@@ -223,7 +225,7 @@ class LayerNorm(Module):
         affine: whether it has ``weight`` and ``bias``.
 
     Input shape:
-        ``(..., C)``.
+        ``(..., C)``, float32.
 
     Output shape:
         ``(..., C)``, the same.
@@ -232,8 +234,7 @@ class LayerNorm(Module):
         Ba, Kiros and Hinton 2016, "Layer normalization".
 
     Raises:
-        ShapeError: when traced: an input of fewer axes.
-        ArgumentError: when traced: axes below 1, or a negative eps.
+        ArgumentError: when traced: axes below 1 or more than the input has, or a negative eps.
 
     Example:
         >>> from isoconv import nn
