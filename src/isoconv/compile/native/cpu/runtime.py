@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import llvmlite.ir as ir
 
+from isoconv.compile.native.context import CONTEXT
+from isoconv.compile.native.cpu.waiting import (
+    Patience,
+    has_futex,
+    meet,
+    rouse,
+    sleep_while,
+    spin_while,
+    typed,
+)
 from isoconv.compile.native.emitters import emits
-from isoconv.compile.native.loops import CONTEXT, I32, I64, POINTER, Kernel, Value
+from isoconv.compile.native.loops import I32, I64, POINTER, Kernel, Value
 from isoconv.compile.native.runtime import (
     ALLOWED_AT_DOOR,
     ASLEEP,
@@ -20,15 +30,6 @@ from isoconv.compile.native.runtime import (
     HyperSpec,
     RunSpec,
     ServeSpec,
-)
-from isoconv.compile.native.waiting import (
-    Patience,
-    has_futex,
-    meet,
-    rouse,
-    sleep_while,
-    spin_while,
-    typed,
 )
 
 __all__ = ["advance", "barrier", "fetch_hyper", "finish", "go", "run", "serve"]

@@ -10,8 +10,9 @@ from isoconv.compile.contraction.cpu.effort import effort_of_tile
 from isoconv.compile.contraction.cpu.weight_gradient import WeightSum
 from isoconv.compile.contraction.tiles import Tile
 from isoconv.compile.contraction.weight_gradient import WeightSchedule
+from isoconv.compile.native.context import CONTEXT, CONTEXT_SLOTS
 from isoconv.compile.native.emitters import emits
-from isoconv.compile.native.loops import CONTEXT, CONTEXT_SLOTS, Kernel, Value
+from isoconv.compile.native.loops import Kernel, Value
 from isoconv.compile.winograd.components import Planes, PlanesSpec, PlanesWeightSpec
 
 __all__ = ["add_planes", "contract_planes", "own_planes", "planes", "planes_by_weight"]
