@@ -13,8 +13,7 @@ while and sleeps.
 
 from __future__ import annotations
 
-__all__ = ["ALLOWED", "CROWDED", "GENERATION", "LATE", "OFFERS", "PARTIES", "SHORT", "SPINS",
-           "spins_for"]  # fmt: skip
+__all__ = ["CROWDED", "OFFERS", "SHORT", "SPINS", "spins_for"]
 
 SPINS = 2000
 """Turns of a waiting thread before it offers its core: some fifty microseconds."""
@@ -24,9 +23,6 @@ CROWDED = 50
 """Waits that are short after another program took a core that was offered."""
 SHORT = 8
 """Times fewer spins of such a wait, and no offers."""
-
-GENERATION, PARTIES, ALLOWED, LATE = range(1, 5)
-"""Places in a barrier's state, behind how many have arrived."""
 
 
 def spins_for(threads: int, cores: int) -> int:
