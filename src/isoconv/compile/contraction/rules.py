@@ -38,7 +38,7 @@ from isoconv.graph.ir import DTYPES, Graph, Node, TensorSpec
 
 __all__ = ["weight_contraction"]
 
-_BLOCK_POSITIONS = 256  # positions per block of the weight gradient, so that parking stays cheap
+_BLOCK_POSITIONS = 256  # positions per block of the weight gradient, so that spilling stays cheap
 _BLOCK_BYTES = 256 * 1024  # of source and gradient in such a block: a part of the second cache
 _IMAGES_BYTES = 800 * 1024  # the same where a block is several whole images
 _INSIDE_SHARE = 0.92  # of products that meet no padding, at most, for the others to be left out

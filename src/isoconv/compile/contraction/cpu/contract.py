@@ -250,7 +250,7 @@ class Emission:
         self._fetch(at)
         if self.spec.taps:
             self._chains(acc, at)
-        self._park(acc)
+        self._spill(acc)
         if len(at.block.widths) == 1:
             self._finish(at, at.block.widths[0])
             return
@@ -341,7 +341,7 @@ class Emission:
 
     # The result ---------------------------------------------------------------------------------
 
-    def _park(self, acc: list[Variable]) -> None:
+    def _spill(self, acc: list[Variable]) -> None:
         """Accumulators go to the stack, so that the epilogue can be a loop and its code small.
 
         Where the epilogue is written out LLVM keeps them in registers after all.
@@ -351,7 +351,7 @@ class Emission:
             self.k.store(variable.get(), place)
 
     def _finish(self, at: At, widths: list[int]) -> None:
-        """Epilogue and stores of a parked tile."""
+        """Epilogue and stores of a spilled tile."""
         k, spec = self.k, self.spec
         for position, index in self._places(at):
             for v, width in enumerate(widths):

@@ -3,7 +3,7 @@
 Schedule: lanes are channels. Forward, a register tile holds neighbouring positions of a row; kernel
 positions are written out, so that positions share the elements their windows have in common. The
 gradient by the kernel holds all kernel positions of a vector of channels, or as many as there are
-registers for; between images they are parked in the result.
+registers for; between images they are spilled in the result.
 
 A tile takes one vector from each position and leaves out the rest of its channels: steps that no
 processor foresees, and half or more of the time went by in waiting. So each tile asks for what lies

@@ -15,7 +15,7 @@ __all__ = ["Positions", "vector_of"]
 class Positions:
     """The positions of a tile in the result.
 
-    Written out, their addresses differ by constants, and what was parked on the stack stays in
+    Written out, their addresses differ by constants, and what was spilled on the stack stays in
     registers. That takes more code, which pays where the chain is short.
 
     Attributes:

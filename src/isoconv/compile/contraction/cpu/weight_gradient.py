@@ -12,7 +12,7 @@ Along the last axis that would cost what it saves; there they are left out on tr
 
 Schedule: a register tile holds T neighbouring (m, c) × V vectors of filters. The source and the
 gradient of a few images (or a few rows of a large one) pass through all tiles while they lie in
-cache; between such blocks a tile's accumulators are parked in the result. A team of threads
+cache; between such blocks a tile's accumulators are spilled in the result. A team of threads
 shares the tiles.
 """
 
@@ -201,24 +201,24 @@ class WeightSum:
                     self._through(at, full)
 
     def _through(self, at: _At, widths: list[int]) -> None:
-        """Take up the accumulators, go through the block's positions, park them."""
+        """Take up the accumulators, go through the block's positions, spill them."""
         k, spec, place = self.k, self.spec, at.elements
         column = self._column(at)
         corner = k.at(self.result, k.add(k.mul(place.first, self.outputs), column), spec.dtype)
         across = range(0, len(widths) * self.lanes, self.lanes)
-        parked = [
+        spilled = [
             (k.at(corner, t * self.outputs + lane, spec.dtype), width)
             for t in range(len(place.offsets))
             for lane, width in zip(across, widths, strict=True)
         ]
         # The next block of filters will be wanted when this chain is done.
         ahead = len(widths) * self.lanes
-        for where, _ in parked:
+        for where, _ in spilled:
             k.prefetch(k.at(where, ahead, spec.dtype))
 
         def chain(columns: _Bounds | None) -> list[Variable]:
             acc = [
-                k.variable(self._taken_up(at.block.fresh, where, width)) for where, width in parked
+                k.variable(self._taken_up(at.block.fresh, where, width)) for where, width in spilled
             ]
             walk = _Walk(
                 lambda x, g: self._step(x, g, place.offsets, len(widths), acc),
@@ -230,7 +230,7 @@ class WeightSum:
             return acc
 
         def store(acc: list[Variable]) -> None:
-            for (where, width), variable in zip(parked, acc, strict=True):
+            for (where, width), variable in zip(spilled, acc, strict=True):
                 if width:
                     k.store(k.narrow(variable.get(), width), where)
 
@@ -300,12 +300,12 @@ class WeightSum:
         return self.k.add(self.k.mul(at.group, self.spec.filters), at.filters)
 
     def _taken_up(self, fresh: Value, place: Value, width: int) -> Value:
-        """A parked accumulator, +0.0 at first; lanes beyond the last filter do not matter."""
+        """A spilled accumulator, +0.0 at first; lanes beyond the last filter do not matter."""
         k, spec = self.k, self.spec
         if width == 0:
             return k.splat_const(0.0, spec.dtype, self.lanes)
-        parked = k.load_vector(place, spec.dtype, width)
-        value = k.builder.select(fresh, k.splat_const(0.0, spec.dtype, width), parked)
+        spilled = k.load_vector(place, spec.dtype, width)
+        value = k.builder.select(fresh, k.splat_const(0.0, spec.dtype, width), spilled)
         return k.widen(value, self.lanes)
 
     # The chain ----------------------------------------------------------------------------------
