@@ -39,7 +39,7 @@ from isoconv.compile.contraction.tiles import (
 )
 from isoconv.compile.native.emitters import emits
 from isoconv.compile.native.loops import Kernel, Value, Variable
-from isoconv.compile.pointwise.cpu.expression import Index, ask_for, emit_expression
+from isoconv.compile.pointwise.cpu.expression import Index, emit_expression, prefetch
 from isoconv.compile.pointwise.cpu.operations import is_quick
 from isoconv.graph.ir import DTYPES
 
@@ -388,4 +388,4 @@ class Emission:
         wanted = [place for place in places if not place.streamed]
         for _, index in self._places(at):
             for v in range(at.block.vectors):
-                ask_for(k, wanted, vector_of(index, v, self.lanes))
+                prefetch(k, wanted, vector_of(index, v, self.lanes))

@@ -22,7 +22,7 @@ from isoconv.compile.contraction.tiles import equal_parts, runs
 from isoconv.compile.native.emitters import emits
 from isoconv.compile.native.loops import Kernel, Value, Variable
 from isoconv.compile.native.nest import Offset, dot, over_channels, row_major
-from isoconv.compile.pointwise.cpu.expression import Index, ask_for, emit_expression, row_of
+from isoconv.compile.pointwise.cpu.expression import Index, emit_expression, prefetch, row_of
 from isoconv.compile.pointwise.expression import Operand
 
 __all__ = ["depthwise", "depthwise_weight"]
@@ -176,7 +176,7 @@ class _Forward:
         *outer, row, column, channel = index.axes
         below = k.add(row, spec.axes[-2].out_step)
         there = Index(index.image, (*outer, below, column, channel), index.lanes)
-        ask_for(k, spec.epilogue.operands, there, level=2)
+        prefetch(k, spec.epilogue.operands, there, level=2)
 
 
 class _Weight:

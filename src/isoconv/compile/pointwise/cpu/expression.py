@@ -17,9 +17,9 @@ from isoconv.graph.ir import DTYPES
 __all__ = [
     "Index",
     "address",
-    "ask_for",
     "emit_expression",
     "load_operand",
+    "prefetch",
     "row_of",
     "store_operand",
 ]
@@ -91,7 +91,7 @@ def _number(k: Kernel, operand: Operand, index: Index) -> Value:
     return k.add(*terms)
 
 
-def ask_for(k: Kernel, places: Iterable[Operand], index: Index, level: int = 1) -> None:
+def prefetch(k: Kernel, places: Iterable[Operand], index: Index, level: int = 1) -> None:
     """Ask for what will be read or written at a place, of all that has elements of its own there.
 
     Rows of a larger array are left out: to find one takes a load.
