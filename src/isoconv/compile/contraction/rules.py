@@ -24,7 +24,7 @@ from isoconv.compile.contraction.pack import PackSpec
 from isoconv.compile.contraction.padding import inside_share
 from isoconv.compile.contraction.tiles import Tile, choose_inside_tile, choose_tile, row_cycles
 from isoconv.compile.contraction.weight_gradient import (
-    SPELLED,
+    UNROLLED_ELEMENTS,
     ContractWeightSpec,
     WeightSchedule,
     runs_on,
@@ -344,14 +344,14 @@ def weight_contraction(
     axes = forward_axes(geometry, outputs).axes
     elements = prod(geometry.kernel) * channels
     run = elements
-    if elements > SPELLED:
+    if elements > UNROLLED_ELEMENTS:
         joined = runs_on(axes, geometry.groups, channels, source.strides[:-1])
         run = channels * (axes[-1].taps if joined else 1)
     tile = choose_tile(target, 1, run, filters, dy.dtype)
     left_out = [0] * len(axes)
-    if elements > SPELLED and inside_share(axes[:-1], sides[:-1]) <= _INSIDE_ROWS:
+    if elements > UNROLLED_ELEMENTS and inside_share(axes[:-1], sides[:-1]) <= _INSIDE_ROWS:
         left_out[:-1] = sides[:-1]
-    if elements > SPELLED and len(axes) > 1:
+    if elements > UNROLLED_ELEMENTS and len(axes) > 1:
         # Then no tile reaches from one kernel position along the last axis into the next.
         apart = choose_tile(target, 1, channels, filters, dy.dtype)
         saved = inside_share(axes[-1:], sides[-1:]) * row_cycles(target, apart, channels)

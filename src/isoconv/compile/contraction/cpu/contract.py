@@ -46,7 +46,7 @@ from isoconv.graph.ir import DTYPES
 __all__ = ["At", "Block", "Emission", "contraction"]
 
 _SHORT_CHAIN = 160  # steps; what comes after so few of them is a good part of a kernel's time
-_SHORT_EPILOGUE = 8  # operations that may be written out for every position
+_SHORT_EPILOGUE = 8  # operations that may be unrolled for every position
 
 
 @emits(ContractSpec, effort=effort_of_tile)
@@ -344,7 +344,7 @@ class Emission:
     def _spill(self, acc: list[Variable]) -> None:
         """Accumulators go to the stack, so that the epilogue can be a loop and its code small.
 
-        Where the epilogue is written out LLVM keeps them in registers after all.
+        Where the epilogue is unrolled LLVM keeps them in registers after all.
         """
         for number, variable in enumerate(acc):
             place = self.k.at(self.stack, number * self.lanes, self.spec.dtype)

@@ -33,7 +33,7 @@ class Index:
         image: number of the image.
         axes: a coordinate per axis; the last one is that of the first lane.
         lanes: elements along the last axis.
-        shift: constants to be added to the image and to the axes; for places written out one after
+        shift: constants to be added to the image and to the axes; for places that are emitted one after
             the other, whose addresses then differ by constants.
         known: addresses without the shift, which such places share.
     """
