@@ -33,8 +33,8 @@ class Index:
         image: number of the image.
         axes: a coordinate per axis; the last one is that of the first lane.
         lanes: elements along the last axis.
-        shift: constants to be added to the image and to the axes; for places that are emitted one after
-            the other, whose addresses then differ by constants.
+        shift: constants to be added to the image and to the axes; for places in unrolled loops,
+            whose addresses then differ by constants.
         known: addresses without the shift, which such places share.
     """
 

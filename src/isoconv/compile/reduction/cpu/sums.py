@@ -10,8 +10,8 @@ Schedule: with channels kept, lanes are channels and the eight partial sums are 
 with nothing kept, the partial sums are the lanes of one vector. Axes that lie behind each other in
 all operands become one. A row of elements is taken eight at a time, so partial sums need no index.
 Of more channels than one block, positions are taken one after the other, while all partial sums
-wait in the first cache (``walk``). Of too many for that, a few rows at a time pass through
-all blocks of channels; meanwhile the partial sums are spilled to the stack. A block reads a piece of
+wait in the first cache (``walk``). Of too many for that, a few rows at a time pass through all
+blocks of channels; meanwhile the partial sums are spilled to the stack. A block reads a piece of
 every row, a pattern that processors foresee badly, so the next rows are fetched on the way.
 After a row whose length is no multiple of eight the partial sums change places, and the next row
 begins with the first of them again; at the end they are put in order.
