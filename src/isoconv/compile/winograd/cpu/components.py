@@ -44,15 +44,15 @@ def add_planes(
     spec: PlanesWeightSpec,
     schedule: WeightSchedule,
     positions: Value,
-    fresh: Value | None,
+    first: Value | None,
 ) -> None:
-    """Emit sums over so many positions, added to the results unless they are fresh.
+    """Emit sums over so many positions, added to the results but for the first accumulation.
 
     Each part of a team has planes of its own: two that wrote to the same one would take its lines
     from each other's caches.
     """
     with _each(k, spec, own_planes(k, spec), _own(k, positions)):
-        WeightSum(k, spec.inner, schedule, fresh).run()
+        WeightSum(k, spec.inner, schedule, first).run()
 
 
 def own_planes(k: Kernel, spec: Planes) -> tuple[Value, Value]:
