@@ -121,7 +121,7 @@ def _contract(
     expression, _ = lowering.expression(group, domain, arguments)
     if geometry.groups == 1:
         # The filters of a group may begin anywhere in a vector.
-        expression = lowering.streamed(expression, arguments)
+        expression = lowering.nontemporal(expression, arguments)
     chain, width = (filters, channels) if transposed else (channels, filters)
     sides = lowering.spec(x).shape[:-1]
     nests = []
@@ -216,7 +216,7 @@ def _depthwise(
     source = arguments.operand(lowering.places[x], lowering.spec(x), lowering.spec(x))
     weights = arguments.add(lowering.dense(w).buffer)
     expression, _ = lowering.expression(group, node.spec, arguments)
-    expression = lowering.streamed(expression, arguments)
+    expression = lowering.nontemporal(expression, arguments)
     for phase in phases:
         spec = DepthwiseSpec(
             dtype=node.spec.dtype,

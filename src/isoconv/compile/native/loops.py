@@ -132,13 +132,13 @@ class Kernel:
         self._body = body
         invariant = self.module.add_metadata([])
         self._invariant = f", !invariant.load {invariant.get_reference()}"
-        self._streamed = ""
+        self._nontemporal = ""
         self._changing = False
 
     def finish(self) -> ir.Module:
         """Close the function and return its module."""
-        if self._streamed and self.target.triple.startswith("x86_64"):
-            # Streamed stores may overtake the barrier's, which other threads wait for.
+        if self._nontemporal and self.target.triple.startswith("x86_64"):
+            # Non-temporal stores may overtake the barrier's, which other threads wait for.
             self.call("llvm.x86.sse.sfence", ir.VoidType())
         self.builder.ret_void()
         ir.IRBuilder(self.entry).branch(self._body)
@@ -319,13 +319,13 @@ class Kernel:
         element = value.type.element if isinstance(value.type, ir.VectorType) else value.type
         self.builder.store(value, address, align=_bytes(element))
 
-    def stream(self, value: Value, address: Value) -> None:
+    def store_nontemporal(self, value: Value, address: Value) -> None:
         """Store a vector past the caches, at an address that is a multiple of its size."""
-        if not self._streamed:
+        if not self._nontemporal:
             mark = self.module.add_metadata([ir.Constant(I32, 1)])
-            self._streamed = f", !nontemporal {mark.get_reference()}"
+            self._nontemporal = f", !nontemporal {mark.get_reference()}"
         size = value.type.count * _bytes(value.type.element)
-        self.builder.store(value, address, align=size, suffix=self._streamed)
+        self.builder.store(value, address, align=size, suffix=self._nontemporal)
 
     def prefetch(self, address: Value, level: int = 1) -> None:
         """Ask for the cache line at an address that will be needed soon, in the cache's level."""

@@ -385,7 +385,7 @@ class Emission:
         """
         k, spec = self.k, self.spec
         places = [*spec.epilogue.operands, *(place for _, place in spec.epilogue.stores)]
-        wanted = [place for place in places if not place.streamed]
+        wanted = [place for place in places if not place.nontemporal]
         for _, index in self._places(at):
             for v in range(at.block.vectors):
                 prefetch(k, wanted, vector_of(index, v, self.lanes))

@@ -136,8 +136,8 @@ def store_operand(k: Kernel, value: Value, operand: Operand, index: Index) -> No
     place = address(k, operand, index)
     step = operand.strides[-1] if operand.strides else 0
     if step == 1:
-        if operand.streamed and _whole(k, operand, index):
-            k.stream(value, place)
+        if operand.nontemporal and _whole(k, operand, index):
+            k.store_nontemporal(value, place)
         else:
             k.store(value, place)
         return
@@ -149,7 +149,7 @@ def store_operand(k: Kernel, value: Value, operand: Operand, index: Index) -> No
 def _whole(k: Kernel, operand: Operand, index: Index) -> bool:
     """Whether the lanes are a whole vector and lie where one begins.
 
-    The buffer does by what `streamed` says, the last coordinate by the loops over whole vectors.
+    The buffer does by what `nontemporal` says, the last coordinate by the loops over whole vectors.
     """
     if index.lanes * DTYPES[operand.dtype] != k.target.vector_bytes:
         return False
