@@ -27,7 +27,7 @@ from typing import NamedTuple
 from isoconv.compile.contraction.contract import ContractSpec
 from isoconv.compile.contraction.cpu.chain import Chain, Heads
 from isoconv.compile.contraction.cpu.effort import effort_of_tile
-from isoconv.compile.contraction.cpu.partition import Pieces
+from isoconv.compile.contraction.cpu.partition import Partition
 from isoconv.compile.contraction.cpu.result import Positions, vector_of
 from isoconv.compile.contraction.tiles import (
     NEAR,
@@ -135,11 +135,11 @@ class Emission:
         else:
             self._planes()
 
-    def _share(self, images: Value, bands: Value) -> Pieces:
+    def _share(self, images: Value, bands: Value) -> Partition:
         """What a team shares: blocks first where the weights are the larger operand."""
         spec = self.spec
         first = self.packed_size > spec.source.image * max(1, spec.flat)
-        return Pieces(self.k, images, bands, spec.groups * self.vectors, blocks_first=first)
+        return Partition(self.k, images, bands, spec.groups * self.vectors, blocks_first=first)
 
     def _blocks(self, body: Callable[[Block], None]) -> None:
         """``body(block)`` for each block of filters."""
