@@ -72,11 +72,14 @@ def test_the_tree_is_drawn() -> None:
 def test_fields_are_attributes(kind: type[IsoconvError]) -> None:
     """Every error takes every field by keyword, has None for the others, and changes no text."""
     error = kind("a text", **FULL)
-    assert error.fields == FULL and list(error.fields) == list(Known.__annotations__)
+    assert error.fields == FULL
+    assert list(error.fields) == list(Known.__annotations__)
     assert {name: getattr(error, name) for name in FULL} == FULL
-    assert str(error) == "a text" and repr(error) == f"{kind.__name__}('a text')"
+    assert str(error) == "a text"
+    assert repr(error) == f"{kind.__name__}('a text')"
     empty = kind("a text")
-    assert empty.fields == {} and all(getattr(empty, name) is None for name in FULL)
+    assert empty.fields == {}
+    assert all(getattr(empty, name) is None for name in FULL)
 
 
 def test_a_value_of_none_is_known() -> None:
@@ -96,9 +99,12 @@ def test_copies_and_pickles(kind: type[IsoconvError]) -> None:
     error = kind("rate is wrong", **FULL).within("layer 'a'")
     error.add_note("a note")
     for made in (copy.copy(error), copy.deepcopy(error), unpickled(error)):
-        assert type(made) is kind and made is not error
-        assert str(made) == "layer 'a': rate is wrong" and made.reason == "rate is wrong"
-        assert made.fields == FULL and made.__notes__ == ["a note"]
+        assert type(made) is kind
+        assert made is not error
+        assert str(made) == "layer 'a': rate is wrong"
+        assert made.reason == "rate is wrong"
+        assert made.fields == FULL
+        assert made.__notes__ == ["a note"]
 
 
 def test_what_cannot_be_pickled_is_shown() -> None:
@@ -107,10 +113,12 @@ def test_what_cannot_be_pickled_is_shown() -> None:
     error = NotFiniteError("a text", argument="x", value=lock, epoch=3)
     error.run = lambda: None
     found = unpickled(error)
-    assert found.value == repr(lock) and found.run == repr(error.run)
+    assert found.value == repr(lock)
+    assert found.run == repr(error.run)
     assert (found.argument, found.epoch, str(found)) == ("x", 3, "a text")
     for made in (copy.copy(error), copy.deepcopy(error)):
-        assert made.value is lock and made.run is error.run
+        assert made.value is lock
+        assert made.run is error.run
 
 
 @pytest.mark.parametrize("kind", [ShapeError, MissingExtraError, DataFileError])
@@ -119,9 +127,11 @@ def test_within(kind: type[IsoconvError]) -> None:
     error = kind("must be 1", argument="x")
     assert error.within("conv", "; got 2", argument="y", operation="conv") is error
     error.within("layer 'a'", layer="a")
-    assert str(error) == "layer 'a': conv: must be 1; got 2" and error.reason == "must be 1"
+    assert str(error) == "layer 'a': conv: must be 1; got 2"
+    assert error.reason == "must be 1"
     assert error.fields == {"layer": "a", "operation": "conv", "argument": "x"}
-    assert str(error.within(row=3)) == "layer 'a': conv: must be 1; got 2" and error.row == 3
+    assert str(error.within(row=3)) == "layer 'a': conv: must be 1; got 2"
+    assert error.row == 3
 
 
 def test_within_keeps_terminals_safe() -> None:
@@ -162,7 +172,8 @@ def test_refusals() -> None:
     assert str(error) == "clip_norm must be above 0; got -1.0"
     with spoken_on_the_command_line({"clip_norm": "--clip-norm"}):
         option = refusal("clip_norm", "be above 0", -1.0, ShapeError, got="less")
-    assert str(option) == "--clip-norm must be above 0; got less" and type(option) is ShapeError
+    assert str(option) == "--clip-norm must be above 0; got less"
+    assert type(option) is ShapeError
     assert option.fields == error.fields == {"argument": "clip_norm", "value": -1.0}
 
 
@@ -180,7 +191,8 @@ def test_operations_say_what_they_received() -> None:
     x, y = trace.images((4, 3)), trace.input("parameter", "y", (4, 2))
     with pytest.raises(ShapeError) as caught:
         trace.add("add", x, y)
-    assert caught.value.operation == "add" and caught.value.argument is None
+    assert caught.value.operation == "add"
+    assert caught.value.argument is None
     assert caught.value.inputs is not None
     assert [spec.shape for spec in caught.value.inputs.values()] == [(4, 3), (4, 2)]
     with pytest.raises(ArgumentError) as wrong:
@@ -195,7 +207,7 @@ def test_layers_are_named() -> None:
     raised: list[DataError] = []
 
     class Odd(nn.Module):
-        def forward(self, x: nn.Tensor) -> nn.Tensor:
+        def forward(self, x: nn.Tensor) -> nn.Tensor:  # noqa: ARG002
             raised.append(DataError("odd", argument="x", value=3))
             raise raised[-1]
 
@@ -215,12 +227,15 @@ def test_functions_on_arrays_name_what_was_given() -> None:
     given: Any = [[1, 2], [3]]
     with pytest.raises(ShapeError) as caught:
         isoconv.relu(given)
-    assert caught.value.argument == "x" and caught.value.value is given
+    assert caught.value.argument == "x"
+    assert caught.value.value is given
     rows = np.zeros((2, 3), np.float32)
     with pytest.raises(ShapeError) as shape:
         isoconv.softmax(rows[:, 0])
-    assert shape.value.operation == "softmax" and shape.value.argument == "x"
-    assert isinstance(shape.value.value, np.ndarray) and shape.value.value.shape == (2,)
+    assert shape.value.operation == "softmax"
+    assert shape.value.argument == "x"
+    assert isinstance(shape.value.value, np.ndarray)
+    assert shape.value.value.shape == (2,)
 
 
 def test_a_loss_that_is_not_finite() -> None:
@@ -233,7 +248,9 @@ def test_a_loss_that_is_not_finite() -> None:
     with pytest.raises(NotFiniteError) as caught:
         trainer.fit((images, [0, 1] * 4), epochs=2)
     error = caught.value
-    assert error.epoch == 1 and error.step is not None and 1 < error.step <= 4
+    assert error.epoch == 1
+    assert error.step is not None
+    assert 1 < error.step <= 4
     assert not np.isfinite(error.value)
     assert f"at learning rate {error.learning_rate:g}." in str(error)
     assert f"it is {error.value} in epoch 1, step {error.step} of 4" in str(error)
@@ -245,7 +262,8 @@ def test_files_are_named(tmp_path: Path) -> None:
     file.write_bytes(b"no picture")
     with pytest.raises(DataFileError) as caught:
         isoconv.data.read_image(file)
-    assert caught.value.path == file and caught.value.reason.startswith("not a whole image: ")
+    assert caught.value.path == file
+    assert caught.value.reason.startswith("not a whole image: ")
     (tmp_path / "b.png").write_bytes(b"")
     with pytest.raises(DataFileError) as several:
         isoconv.data.read_pictures([file, tmp_path / "b.png"], isoconv.data.Reading())
@@ -269,7 +287,8 @@ def test_rows_of_data_are_named() -> None:
     with pytest.raises(DataError) as caught:
         isoconv.data.Dataset.from_arrays(images, [0, 1, 0], name="pets")
     assert (caught.value.argument, caught.value.row) == ("images", 1)
-    assert caught.value.value is images and str(caught.value).startswith("pets: images must")
+    assert caught.value.value is images
+    assert str(caught.value).startswith("pets: images must")
     with pytest.raises(DataError) as label:
         isoconv.data.Dataset.from_arrays(images[:1], [5], ["a", "b"])
     assert (label.value.argument, label.value.row, label.value.value) == ("labels", 0, [5])
@@ -288,4 +307,5 @@ def test_passes_say_which_they_were() -> None:
     check_passes(True)
     with pytest.raises(errors.GraphError, match=r"^after .*odd: a rule is broken$") as caught:
         odd()
-    assert caught.value.operation == "add" and caught.value.reason == "a rule is broken"
+    assert caught.value.operation == "add"
+    assert caught.value.reason == "a rule is broken"

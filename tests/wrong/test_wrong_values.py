@@ -153,9 +153,13 @@ def is_same(found: Any, given: Any) -> bool:
 def test_which_values_are_the_same() -> None:
     """A number of NumPy's may come back as Python's, and nothing else as another thing."""
     array = np.zeros(2)
-    assert is_same(array, array) and is_same(3, np.int64(3)) and is_same((3,), (np.int64(3),))
+    assert is_same(array, array)
+    assert is_same(3, np.int64(3))
+    assert is_same((3,), (np.int64(3),))
     assert not is_same(array.astype(np.float32), array)
-    assert not is_same(3, 3.0) and not is_same(True, 1) and not is_same([3], (3,))
+    assert not is_same(3, 3.0)
+    assert not is_same(True, 1)
+    assert not is_same([3], (3,))
 
 
 @pytest.mark.parametrize("name", CALLS)
