@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from isoconv.cli import app
 from isoconv.report.roofline import draw_roofline
 from isoconv.run import ceilings as measured
-from isoconv.run.ceilings import Ceilings, measure_ceilings, measure_barrier
+from isoconv.run.ceilings import Ceilings, measure_barrier, measure_ceilings
 from isoconv.run.profile import KernelTime, Profile
 
 QUICK = ("--input", "12x12x1", "--batch-size", "4", "--turns", "1", "--threads", "1")

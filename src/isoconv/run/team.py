@@ -28,8 +28,8 @@ from isoconv.compile.native.waiting import spins_for
 from isoconv.compile.target import Target, host_target, target_named
 from isoconv.cores import cores, quota
 from isoconv.errors import ArgumentError, TrainingError
+from isoconv.run.affinity import WakeAffinity
 from isoconv.run.script import Script
-from isoconv.run.wake import WakePlaces
 
 __all__ = ["PER_CORE", "Team", "default_threads", "library_for", "team_size"]
 
@@ -211,7 +211,7 @@ class _Others:
         self._serve = serve
         self.apart = True
         self._start = [threading.Semaphore(0) for _ in range(threads)]
-        self._places = WakePlaces()
+        self._places = WakeAffinity()
         self._threads: list[threading.Thread] = []
         self._over = False
 

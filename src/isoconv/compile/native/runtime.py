@@ -1,8 +1,9 @@
 """The native loop that runs a script of kernel calls, and the small kernels around it.
 
 A script is a list of instructions. One native call per thread runs a script a number of times;
-threads wait for one another at barriers. How all this lies in memory stands in ``records.py``. Nothing here does
-arithmetic on results but the copying of metrics and the look at whether the loss is finite.
+threads wait for one another at barriers. How all this lies in memory stands in ``records.py``.
+Nothing here does arithmetic on results but the copying of metrics and the look at whether the loss
+is finite.
 """
 
 from __future__ import annotations
