@@ -26,7 +26,7 @@ from isoconv.errors import ArgumentError, DTypeError, ShapeError
 from isoconv.graph.ir import Graph, TensorSpec
 from isoconv.run.binder import Binder, Workspace, address_of
 from isoconv.run.demand import Demand, bytes_of
-from isoconv.run.fixed import is_fixed
+from isoconv.run.immutable import is_immutable
 from isoconv.run.memory import aligned_copy
 from isoconv.run.script import Context, Place, Script
 from isoconv.run.shard_size import shard_size_for
@@ -260,7 +260,7 @@ class Predictor:
         self._pack(loaded)
         for name in self._weights:
             given = weights[name]
-            if is_fixed(given):
+            if is_immutable(given):
                 self._known[name] = weakref.ref(given), given.dtype, given.shape
 
     def _all_known(self, weights: Mapping[str, Array]) -> bool:
