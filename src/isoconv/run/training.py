@@ -147,7 +147,7 @@ class TrainingEngine:
         schedule = StepSchedule(own, self._shards_of(images), self.threads)
         nodes = {node: self._memory.sums(schedule.buffers[node]) for node in schedule.nodes}
         # An update alone finds the total where it was put.
-        total = next(iter(nodes.values()), self._memory.sums(_TOTAL))
+        total = self._memory.sums(schedule.buffers[schedule.nodes[0]] if own else _TOTAL)
         contexts: Contexts = []
         scripts: list[Script] = []
         for thread in range(self.threads):
