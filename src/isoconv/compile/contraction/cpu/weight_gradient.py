@@ -8,7 +8,7 @@
 
 Products with padding may be left out, see ``padding``. Where a whole row of positions meets it, one
 addition to an accumulator stands for its products, the same for all kernel elements of a tile.
-Along the last axis that would cost what it saves; there they are left out on trust.
+Along the last axis that would cost what it saves; there they are left out speculatively.
 
 Schedule: a register tile holds T neighbouring (m, c) × V vectors of filters. The source and the
 gradient of a few images (or a few rows of a large one) pass through all tiles while they lie in
@@ -121,8 +121,8 @@ class WeightSum:
         self.gradient = k.at(k.buffers[spec.gradient.buffer], spec.gradient.offset, spec.dtype)
         positions = schedule.images * schedule.rows * prod(axis.positions for axis in spec.axes[1:])
         self.gradient_is_far = positions * self.outputs * DTYPES[spec.dtype] > NEAR
-        self.on_trust = any(spec.sides[-1:])
-        if self.on_trust:
+        self.speculative = any(spec.sides[-1:])
+        if self.speculative:
             last, side = spec.axes[-1], spec.sides[-1]
             self.inside = [met(last, tap, side) for tap in range(last.taps)]
             ends = [(found[0], found[-1] + 1) if found else (0, 0) for found in self.inside]
@@ -147,7 +147,7 @@ class WeightSum:
                 if self.fresh is not None:
                     fresh = k.builder.and_(self.fresh, fresh)
                 block = _Block((first_image, last_image), (first_row, last_row), fresh)
-                if self.on_trust:
+                if self.speculative:
                     block = block._replace(wild=self._not_finite(block))
                 with k.loop(0, spec.groups) as group:
                     self._tiles(block, group)
@@ -234,12 +234,12 @@ class WeightSum:
                 if width:
                     k.store(k.narrow(variable.get(), width), where)
 
-        if self.on_trust:
-            self._trusting(at, chain, store, widths)
+        if self.speculative:
+            self._speculate(at, chain, store, widths)
         else:
             store(chain(None))
 
-    def _trusting(
+    def _speculate(
         self,
         at: _At,
         chain: Callable[[_Bounds | None], list[Variable]],
