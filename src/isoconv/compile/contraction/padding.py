@@ -14,8 +14,9 @@ place of channels.
 
 Where an addition costs what it saves, products can be left out speculatively. If all factors are
 finite, the chains with and without them can differ in one way only: with them ``acc`` is +0.0,
-without them -0.0. The next product that is no zero, or that is +0.0, makes them equal again. So they
-differ in the end only if the chain without them ends in -0.0, and then it is gone through once more.
+without them -0.0. The next product that is no zero, or that is +0.0, makes them equal again. So
+they differ in the end only if the chain without them ends in -0.0, and then it is gone through once
+more.
 """
 
 from __future__ import annotations
