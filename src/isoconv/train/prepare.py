@@ -11,7 +11,7 @@ import numpy as np
 
 from isoconv.arithmetic import ARITHMETIC_VERSION
 from isoconv.checks import refusal
-from isoconv.data import normalisation, table
+from isoconv.data import normalisation
 from isoconv.errors import ArgumentError, CheckpointError, DataError, ShapeError
 from isoconv.graph.ir import DType
 from isoconv.nn import trace_model
@@ -20,13 +20,12 @@ from isoconv.nn.initial import check_memory
 from isoconv.nn.record import Facts, TrainedOn
 from isoconv.nn.snapshot import changed_together
 from isoconv.run.step import StepGraph
-from isoconv.train.callbacks import Callback, EarlyStopping
+from isoconv.train.callbacks import EarlyStopping
 from isoconv.train.given import Given
 from isoconv.train.graphs import Normalisation, Preparation, build_step, targets_for
 from isoconv.train.layout import FORMAT, NO_METRICS, SKIPPED, head_of
 from isoconv.train.metrics import check_images
 from isoconv.train.plain_settings import to_plain, versions
-from isoconv.train.session import TrainingPlan
 from isoconv.train.settled import Settled
 from isoconv.train.state import Checkpoint
 from isoconv.train.stretches import Stretches
@@ -277,33 +276,6 @@ class Prepared:
             parameters={name: weights[name].astype(np.float32) for name in step.parameters},
             states={name: weights[name].astype(np.float32) for name in step.states},
             slots={slot: dict(zeros) for slot in step.slots},
-        )
-
-    def plan(
-        self, stretches: Stretches, stopping: EarlyStopping | None, callbacks: tuple[Callback, ...]
-    ) -> TrainingPlan:
-        """What the loop is given."""
-        settled = self.settled
-        arrays = {"images": self.train.images, "labels": self.labels}
-        if settled.augmentation is not None and self.preparation.augments:
-            height, width, _ = self.train.image_shape
-            samples = np.arange(len(self.train))
-            arrays["augmentation"] = table(
-                settled.augmentation, settled.seed, 0, samples, height, width
-            )
-        return TrainingPlan(
-            step=self.step,
-            arrays=arrays,
-            image_shape=self.train.image_shape,
-            validation=self.validation,
-            optimizer=settled.optimizer,
-            schedule=settled.schedule,
-            augmentation=settled.augmentation,
-            batch_size=settled.batch_size,
-            seed=settled.seed,
-            stretches=stretches,
-            early_stopping=stopping,
-            callbacks=callbacks,
         )
 
     def check_stopping(self, stopping: EarlyStopping | None) -> None:
