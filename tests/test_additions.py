@@ -86,15 +86,85 @@ print(json.dumps({
 """
 
 
+FORMAT = '''
+"""Small gray pictures in a file of bytes: side, count, then a label and the pixels of each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from isoconv.data.dataset import Dataset
+from isoconv.data.files import Format, Split, build, file_error, part_by_part
+from isoconv.files import is_regular, read_file
+
+__all__ = ["STAMPS"]
+__public__ = {"isoconv.data.formats": ["STAMPS"]}
+
+
+def _splits(path: Path) -> tuple[Split, ...]:
+    return ("train",) if path.suffix == ".stamps" and is_regular(path) else ()
+
+
+def _read(path: Path, split: Split) -> Dataset:
+    side, count, *values = read_file(path, 1 << 20)
+    if len(values) != count * (1 + side * side):
+        raise file_error(path, f"{count} pictures of {side} by {side}", f"{len(values)} bytes")
+    rows = np.array(values, np.uint8).reshape(count, -1)
+    return build(path, rows[:, 1:].reshape(count, side, side), rows[:, 0].astype(np.int32), None)
+
+
+STAMPS = Format(
+    "a `.stamps` file",
+    "small gray pictures with labels",
+    _splits,
+    part_by_part(_read),
+    endings=(".stamps",),
+)
+'''
+
+LOAD = """
+import json, sys
+from pathlib import Path
+from isoconv import data
+from isoconv.cli.complete import data_sources
+from isoconv.cli.runs import title_of
+from isoconv.errors import IsoconvError
+from scripts import document_sources
+
+def said(path):
+    try:
+        data.load(path)
+    except IsoconvError as error:
+        return str(error)
+
+folder = Path(sys.argv[1])
+found = data.load_splits(folder / "pets.stamps", validation=0.25, test=0)
+page = document_sources.documented(document_sources.PAGE.read_text("utf-8"))
+print(json.dumps({
+    "shapes": [list(found.train.images.shape), list(found.validation.images.shape)],
+    "labels": sorted(found.train.labels.tolist() + found.validation.labels.tolist()),
+    "title": title_of("My pets.stamps"),
+    "offered": data_sources(f"{folder}/pe"),
+    "none": said(folder / "nothing"),
+    "other": said(folder / "other.txt"),
+    "short": said(folder / "short.stamps"),
+    "rows": [line for line in page.splitlines() if "stamps" in line],
+}))
+"""
+
+
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a copy of the package, in which a file was added and lists were written."""
+    """A folder with a copy of the package, in which files were added and lists were written."""
     folder = tmp_path_factory.mktemp("copy")
     shutil.copytree(
         public_names.SRC / "isoconv", folder / "isoconv",
         ignore=shutil.ignore_patterns("__pycache__"),
     )  # fmt: skip
     (folder / "isoconv" / "nn" / "leaky.py").write_text(LAYER.lstrip(), "utf-8")
+    (folder / "isoconv" / "data" / "stamps.py").write_text(FORMAT.lstrip(), "utf-8")
     public_names.main(folder)
     return folder
 
@@ -134,7 +204,8 @@ def test_a_layer_is_there_for_type_checkers(copy: Path) -> None:
         or original.read_bytes() != path.read_bytes()
     ]
     assert sorted(changed) == [
-        "isoconv/nn/__init__.py", "isoconv/nn/functional.py", "isoconv/nn/leaky.py",
+        "isoconv/data/formats.py", "isoconv/data/stamps.py", "isoconv/nn/__init__.py",
+        "isoconv/nn/functional.py", "isoconv/nn/leaky.py",
     ]  # fmt: skip
 
 
@@ -147,3 +218,20 @@ def test_a_layer_is_tried_by_all_tests_of_layers(copy: Path) -> None:
     # Its record twice, its shapes twice, its function's record; wrong values of layer, forward
     # and function.
     assert "8 passed" in said
+
+
+def test_a_kind_of_data_is_one_file(copy: Path, tmp_path: Path) -> None:
+    """A format of a new file is loaded, split, offered, named by errors and in the documents."""
+    pictures = b"".join(bytes([number % 2, *[20 * number] * 4]) for number in range(8))
+    (tmp_path / "pets.stamps").write_bytes(bytes([2, 8]) + pictures)
+    (tmp_path / "short.stamps").write_bytes(bytes([2, 8]) + pictures[:-1])
+    (tmp_path / "other.txt").write_bytes(b"hello")
+    found: dict[str, Any] = json.loads(run(copy, "-c", LOAD, str(tmp_path)))
+    assert found["shapes"] == [[6, 2, 2, 1], [2, 2, 2, 1]]
+    assert found["labels"] == [0, 0, 0, 0, 1, 1, 1, 1]
+    assert found["title"] == "my-pets"
+    assert found["offered"] == [str(tmp_path / "pets.stamps")]
+    assert found["none"].endswith("or the path of a folder or a file of .tar.gz or .npz or .stamps")
+    assert "\n  - a .stamps file: small gray pictures with labels\n" in found["other"]
+    assert found["short"].endswith("expected 8 pictures of 2 by 2; found 39 bytes")
+    assert found["rows"] == ["| a `.stamps` file | small gray pictures with labels |"]

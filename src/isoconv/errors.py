@@ -50,6 +50,8 @@ __all__ = [
     "TrainingError",
     "about",
     "as_given",
+    "in_file",
+    "turned",
 ]
 __public__ = {"isoconv": ["errors"]}
 
@@ -111,7 +113,7 @@ class IsoconvError(Exception):
     Example:
         >>> import isoconv as ic
         >>> try:
-        ...     ic.nn.Conv2d(0)
+        ...     ic.nn.Conv2d(0, 3).build((8, 8, 1))
         ... except ic.errors.ArgumentError as error:
         ...     print(error.argument, error.value)
         filters 0
@@ -152,6 +154,7 @@ class IsoconvError(Exception):
         where: str = "",
         behind: str = "",
         given: Mapping[str, Any] | None = None,
+        names: Mapping[str, str] | None = None,
         **known: Unpack[Known],
     ) -> Self:
         """The same error with the place in front of its message, and with what is known there.
@@ -161,6 +164,7 @@ class IsoconvError(Exception):
             behind: what the place has to add, behind the message.
             given: arguments as a person gave them, by name: the value of the one that the error is
                 about is the one that stands here.
+            names: what an argument is called by the person, where that is another name.
             **known: fields. Those that the error has stay: it was nearer to the fault.
 
         Example:
@@ -175,19 +179,11 @@ class IsoconvError(Exception):
             front = f"{where}: " if where else ""
             self.args = (_printable(f"{front}{self}{behind}"), *self.args[1:])
         vars(self).update({**known, **self.fields})
-        if given is not None and self.argument is not None and self.argument in given:
-            self.value = given[self.argument]
+        if self.argument is not None:
+            self.argument = (names or {}).get(self.argument, self.argument)
+            if given is not None and self.argument in given:
+                self.value = given[self.argument]
         return self
-
-    def turned(self, kind: type[Kind], where: str, **known: Unpack[Known]) -> Kind:
-        """An error of another kind that says the same of a place, with the same fields.
-
-        Args:
-            kind: of the new error.
-            where: as of `within`.
-            **known: likewise.
-        """
-        return kind(str(self), **self.fields).within(where, **known)
 
     def __str__(self) -> str:
         # ImportError keeps a text of its own, which `within` could not change.
@@ -280,6 +276,33 @@ class MissingExtraError(IsoconvError, ImportError):
     files: tuple[Any, ...] = ()
 
 
+def turned(error: Exception, kind: type[Kind], where: str, **known: Unpack[Known]) -> Kind:
+    """An error of another kind that says of a place what went wrong there.
+
+    Args:
+        error: what went wrong; the fields of one of isoconv's own are those of the new one.
+        kind: of the new error.
+        where: it went wrong; stands in front of what the error says.
+        **known: fields beside those that the error has.
+
+    Example:
+        >>> turned(ValueError("no JSON"), CheckpointError, "run.json cannot be read", line=3)
+        CheckpointError('run.json cannot be read: no JSON')
+    """
+    fields = error.fields if isinstance(error, IsoconvError) else Known()
+    return kind(str(error), **fields).within(where, **known)
+
+
+@contextmanager
+def in_file(path: Path) -> Iterator[None]:
+    """Errors that are raised within the block know the file or folder that they are about."""
+    try:
+        yield
+    except IsoconvError as error:
+        error.within(path=path)
+        raise
+
+
 @contextmanager
 def about(argument: str, value: object) -> Iterator[None]:
     """Errors that are raised within the block are about this argument of a person's.
@@ -310,9 +333,7 @@ def as_given(names: Mapping[str, str] | None = None, /, **arguments: object) -> 
     try:
         yield
     except IsoconvError as error:
-        if error.argument is not None:
-            error.argument = (names or {}).get(error.argument, error.argument)
-        error.within(given=arguments)
+        error.within(given=arguments, names=names)
         raise
 
 

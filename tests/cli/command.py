@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
 from isoconv.cli import app
+
+if TYPE_CHECKING:
+    from typer.testing import Result
 
 __all__ = ["DIGEST", "call", "digest_of", "fail", "start", "succeed"]
 

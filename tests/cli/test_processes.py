@@ -49,7 +49,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def words(data: Path, epochs: int = 1) -> tuple[str, Path, str, str, str, int, str, int, str]:
+def words(data: Path, epochs: int = 1) -> tuple[object, ...]:
     """Of a quick training."""
     return (
         "train",

@@ -8,17 +8,20 @@ import os
 import re
 import unicodedata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from PIL import Image
 from tests.cli.command import call, fail, start, succeed
-from typer.testing import Result
 
 import isoconv.cli
 from isoconv import memory
 from isoconv.data import load
 from isoconv.report import markup
+
+if TYPE_CHECKING:
+    from typer.testing import Result
 
 CLEAR, TURN, LATIN = "\x1b[2J", "\u202e", os.fsdecode(b"\xe9")
 NAMES = (f"a{CLEAR}", f"b\n{TURN}c", f"c{LATIN}\x9b31m")

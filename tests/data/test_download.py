@@ -20,7 +20,8 @@ import numpy as np
 import pytest
 
 from isoconv.data import default_folder, fetch, load
-from isoconv.data.download import REMOTE, RemoteFile
+from isoconv.data.download import REMOTE
+from isoconv.data.names import RemoteFile
 from isoconv.errors import ArgumentError, DownloadError
 
 
@@ -181,7 +182,8 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from isoconv.data import fetch, load
-from isoconv.data.download import REMOTE, RemoteFile
+from isoconv.data.download import REMOTE
+from isoconv.data.names import RemoteFile
 place, address, *files = sys.argv[1:]
 REMOTE["mnist"] = tuple(RemoteFile(*each.split("=", 1), (address,)) for each in files)
 print("ready", flush=True)

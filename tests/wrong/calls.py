@@ -44,6 +44,13 @@ class Call:
                 names.append(name)
         return names
 
+    def parameter(self, argument: str) -> str:
+        """What the function calls an argument; of "*" the name behind the star."""
+        if argument != "*":
+            return argument
+        parameters = inspect.signature(self.function).parameters.values()
+        return next(each.name for each in parameters if each.kind is each.VAR_POSITIONAL)
+
     def run(self, **changed: Any) -> Any:
         """Call with some arguments changed; "*" changes the first of the further ones."""
         star = (changed.pop("*"), *self.star[1:]) if "*" in changed else self.star

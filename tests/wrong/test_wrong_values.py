@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.wrong.calls import Call
 from tests.wrong.calls_arrays import CALLS as ARRAYS
@@ -16,7 +17,8 @@ from tests.wrong.calls_train import CALLS as TRAIN
 from tests.wrong.calls_train import Place
 from tests.wrong.values import WRONG
 
-from isoconv.errors import IsoconvError
+from isoconv.checks import plain_setting
+from isoconv.errors import ArgumentError, IsoconvError, NotEnoughMemoryError
 
 ROOMS = (
     "isoconv", "isoconv.nn", "isoconv.nn.functional", "isoconv.nn.models", "isoconv.optim",
@@ -82,6 +84,22 @@ def methods(
 
 PUBLIC = dict(public())
 
+TOGETHER = {
+    ("isoconv.bce_with_logits", "logits"): ("target",),
+    ("isoconv.cross_entropy", "logits"): ("labels",),
+    ("isoconv.explain", "gradient"): ("at",),
+    ("isoconv.explain", "image"): ("label",),
+    ("isoconv.gradients", "arrays"): ("grad_output",),
+    ("isoconv.mse", "prediction"): ("target",),
+    ("nn.Conv1d", "filters"): ("groups",),
+    ("nn.Conv2d", "filters"): ("groups",),
+    ("nn.Conv3d", "filters"): ("groups",),
+    ("nn.functional.slice_channels", "stop"): ("x",),
+    ("symbols.conv", "input_size"): ("kernel_size",),
+    ("symbols.conv_transpose", "input_size"): ("kernel_size",),
+}
+"""Name and argument → the others that have to fit it, of which an error may be as well."""
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Place:
@@ -106,9 +124,47 @@ def test_everything_public_has_a_call() -> None:
     assert not set(CALLS) & set(EXEMPT)
 
 
+def unlike(name: str, call: Call, argument: str, value: Any, error: IsoconvError) -> str:
+    """What an error lacks that is about one argument of a call; "" for nothing."""
+    if not str(error):
+        return "without a word"
+    if isinstance(error, NotEnoughMemoryError):
+        # Which of all arguments is to be smaller, no one can tell.
+        return ""
+    parameter = call.parameter(argument)
+    names = {parameter, *TOGETHER.get((name, parameter), ())}
+    if error.argument is None:
+        return "" if not isinstance(error, ArgumentError) else "no argument is named"
+    whole = error.argument.partition("[")[0]
+    if whole not in names:
+        return f"{error.argument} is named"
+    given = (value, *call.star[1:]) if argument == "*" else value
+    same = error.argument != parameter or is_same(error.value, given)
+    return "" if same else f"the value {error.value!r}"
+
+
+def is_same(found: Any, given: Any) -> bool:
+    """Whether a value is the one that was given, or Python's own of it."""
+    own = plain_setting(given)
+    known = {(type(each), repr(each)) for each in (own, given)}
+    return found is given or (type(found), repr(found)) in known
+
+
+def test_which_values_are_the_same() -> None:
+    """A number of NumPy's may come back as Python's, and nothing else as another thing."""
+    array = np.zeros(2)
+    assert is_same(array, array)
+    assert is_same(3, np.int64(3))
+    assert is_same((3,), (np.int64(3),))
+    assert not is_same(array.astype(np.float32), array)
+    assert not is_same(3, 3.0)
+    assert not is_same(True, 1)
+    assert not is_same([3], (3,))
+
+
 @pytest.mark.parametrize("name", CALLS)
 def test_wrong_values(name: str, place: Place) -> None:
-    """A valid call succeeds; with any argument of another kind it does or gives our own error."""
+    """A valid call succeeds; of another kind an argument is taken, or an error names it."""
     make = CALLS[name]
     make(place).run()
     failures = []
@@ -118,8 +174,8 @@ def test_wrong_values(name: str, place: Place) -> None:
             try:
                 call.run(**{argument: value})
             except IsoconvError as error:
-                if not str(error):
-                    failures.append(f"{argument} = {title}: an error without a word")
+                found = unlike(name, call, argument, value, error)
+                failures += [f"{argument} = {title}: {found}: {error}"[:200]] if found else []
             except Exception as error:  # noqa: BLE001 - which ones there are is the question
                 failures.append(f"{argument} = {title}: {type(error).__name__}: {error}"[:200])
     assert not failures, f"{len(failures)} of {name}:\n" + "\n".join(failures)

@@ -99,9 +99,9 @@ def data_names(incomplete: str) -> list[str]:
 
 def data_sources(incomplete: str) -> list[str]:
     """Data sets by name, and folders and archives."""
-    from isoconv.data.names import CLASS_NAMES
+    from isoconv.data.names import KNOWN
 
-    names = _beginning(incomplete, CLASS_NAMES)
+    names = _beginning(incomplete, KNOWN)
     return [*names, *_paths(incomplete, _is_source)]
 
 
@@ -141,7 +141,9 @@ def _is_run(path: Path) -> bool:
 
 
 def _is_source(path: Path) -> bool:
-    return path.name.endswith((".npz", ".tar.gz")) or (path.is_dir() and not _is_run(path))
+    from isoconv.data.formats import ENDINGS
+
+    return path.name.lower().endswith(ENDINGS) or (path.is_dir() and not _is_run(path))
 
 
 def _paths(incomplete: str, wanted: Callable[[Path], bool]) -> list[str]:

@@ -39,8 +39,8 @@ def list_names(as_json: AsJson = False) -> None:
     Examples:
       isoconv data list
     """
-    from isoconv.data.download import REMOTE, default_folder
-    from isoconv.data.names import CLASS_NAMES
+    from isoconv.data.download import default_folder
+    from isoconv.data.names import KNOWN
     from isoconv.errors import DataError
 
     try:
@@ -49,14 +49,18 @@ def list_names(as_json: AsJson = False) -> None:
         # Without a home folder nothing is kept.
         kept = None
     found: list[tuple[str, Path | None]] = []
-    for name in CLASS_NAMES:
-        folder = None if kept is None or name not in REMOTE else kept / name
-        whole = folder is not None and all((folder / f.name).is_file() for f in REMOTE[name])
+    for name, known in KNOWN.items():
+        folder = None if kept is None or not known.files else kept / name
+        whole = folder is not None and all((folder / f.name).is_file() for f in known.files)
         found.append((name, folder if whole else None))
     if as_json:
         print_json(
             [
-                {"name": name, "here": name not in REMOTE or folder is not None, "folder": folder}
+                {
+                    "name": name,
+                    "here": not KNOWN[name].files or folder is not None,
+                    "folder": folder,
+                }
                 for name, folder in found
             ]
         )
@@ -65,7 +69,7 @@ def list_names(as_json: AsJson = False) -> None:
         (
             name,
             "comes with isoconv"
-            if name not in REMOTE
+            if not KNOWN[name].files
             else f"isoconv data fetch {name}"
             if folder is None
             else str(folder),
@@ -80,7 +84,7 @@ def fetch(
         str,
         typer.Argument(
             metavar="NAME",
-            help="mnist, fashion-mnist, cifar10 or cifar100.",
+            help="One that isoconv data list shows.",
             autocompletion=complete.data_names,
             show_default=False,
         ),

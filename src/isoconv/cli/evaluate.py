@@ -122,7 +122,8 @@ def evaluate(
         only = only_class(Path(data))
         if only is None or not only.hint:
             raise
-        raise DataError(f"{error}; each folder in {data} is a class, and {only.hint}") from error
+        error.within(behind=f"; each folder in {data} is a class, and {only.hint}")
+        raise
     whole = _as_trained(model, whole, scale)
     known = _Known.of(run, folder, whole, scale)
     chosen = _choose(known, data, whole, split)

@@ -43,7 +43,7 @@ def inspect(
         str | None,
         typer.Option(
             metavar="DATA",
-            help="Labelled images in place of files: a name, a folder, a .npz or .tar.gz file.  "
+            help="Labelled images in place of files: a name, a folder or an archive.  "
             "[default: the images that the run was measured on]",
             show_default=False,
             autocompletion=complete.data_sources,

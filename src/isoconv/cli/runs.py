@@ -65,9 +65,9 @@ def make_model(name: str, classes: int, shape: tuple[int, int, int]) -> Module:
 
 def is_known(name: str) -> bool:
     """Whether a data set is known by this name, so that it is no path."""
-    from isoconv.data.names import CLASS_NAMES
+    from isoconv.data.names import KNOWN
 
-    return name in CLASS_NAMES
+    return name in KNOWN
 
 
 def place_of(data: str) -> str:
@@ -146,8 +146,9 @@ def title_of(data: str) -> str:
         >>> title_of("path/of/My pets.npz")
         'my-pets'
     """
-    stem = Path(data).name.lower().removesuffix(".npz").removesuffix(".tar.gz")
-    return re.sub(r"[^a-z0-9]+", "-", stem).strip("-") or "data"
+    from isoconv.data.formats import stem
+
+    return re.sub(r"[^a-z0-9]+", "-", stem(Path(data).name.lower())).strip("-") or "data"
 
 
 def load_parts(data: str, **settings: Any) -> Splits:

@@ -2,22 +2,48 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from isoconv.onward import late_names
+
 # begin of names that `python -m scripts.public_names` writes
-from isoconv.data.augment import Augmentation, table
-from isoconv.data.dataset import Dataset, normalisation
-from isoconv.data.download import default_folder, fetch
-from isoconv.data.pictures import Pictures, read_image, read_pictures
-from isoconv.data.reading import Reading
-from isoconv.data.samples import Samples
-from isoconv.data.skipped import Skipped
-from isoconv.data.sources import Source, load, load_splits
-from isoconv.data.splits import Splits
+if TYPE_CHECKING:
+    from isoconv.data.augment import Augmentation, table
+    from isoconv.data.dataset import Dataset, normalisation
+    from isoconv.data.download import default_folder, fetch
+    from isoconv.data.pictures import Pictures, read_image, read_pictures
+    from isoconv.data.reading import Reading
+    from isoconv.data.samples import Samples
+    from isoconv.data.skipped import Skipped
+    from isoconv.data.sources import Source, load, load_splits
+    from isoconv.data.splits import Splits
 
 __all__ = [
     "Augmentation", "Dataset", "Pictures", "Reading", "Samples", "Skipped", "Source", "Splits",
     "default_folder", "fetch", "load", "load_splits", "normalisation", "read_image",
     "read_pictures", "table",
 ]  # fmt: skip
+
+_PLACES: dict[str, tuple[str, ...]] = {
+    "isoconv.data.augment": ("Augmentation", "table"),
+    "isoconv.data.dataset": ("Dataset", "normalisation"),
+    "isoconv.data.download": ("default_folder", "fetch"),
+    "isoconv.data.pictures": ("Pictures", "read_image", "read_pictures"),
+    "isoconv.data.reading": ("Reading",),
+    "isoconv.data.samples": ("Samples",),
+    "isoconv.data.skipped": ("Skipped",),
+    "isoconv.data.sources": ("Source", "load", "load_splits"),
+    "isoconv.data.splits": ("Splits",),
+}  # fmt: skip
 # end of names
 
 __public__ = {"isoconv": ["data"]}
+
+if not TYPE_CHECKING:
+    # To a type checker this would say that any name is there.
+    __getattr__ = late_names(__name__, _PLACES)
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return list(__all__)

@@ -28,15 +28,15 @@ from isoconv.data.files import (
     build,
     file_error,
     part_by_part,
-    told_of,
 )
 from isoconv.data.labels import MAX_CLASSES
 from isoconv.data.npy import LONGEST, Header, read_elements, read_header
-from isoconv.errors import IsoconvError
+from isoconv.errors import IsoconvError, in_file
 from isoconv.files import PIECE, is_regular, open_file
 from isoconv.printable import listed, printable
 
 __all__ = ["NPZ"]
+__public__ = {"isoconv.data.formats": ["NPZ"]}
 
 KEYS: dict[Split, tuple[tuple[str, str], ...]] = {
     "train": (("x_train", "y_train"), ("train_images", "train_labels"), ("images", "labels")),
@@ -192,7 +192,7 @@ def _opened(path: Path) -> Iterator[_Archive]:
         with (
             open_file(path) as file,
             zipfile.ZipFile(cast(BinaryIO, _Bounded(file))) as archive,
-            told_of(path),
+            in_file(path),
         ):
             yield _Archive(path, archive, file.seek(0, 2))
     except IsoconvError:
@@ -240,5 +240,9 @@ def _beside(archive: _Archive, used: tuple[str, str], split: Split) -> tuple[str
 
 
 NPZ = Format(
-    "an .npz file with images and labels (or x_train, y_train, …)", _splits, part_by_part(_read)
+    "an `.npz` file",
+    "`images` and `labels`, or `x_train`, `y_train`, `x_val`, `y_val`, `x_test` and `y_test`",
+    _splits,
+    part_by_part(_read),
+    endings=(".npz",),
 )

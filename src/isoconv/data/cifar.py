@@ -35,6 +35,7 @@ from isoconv.memory import check_memory
 from isoconv.printable import printable
 
 __all__ = ["CIFAR"]
+__public__ = {"isoconv.data.formats": ["CIFAR"]}
 
 PIXELS = 32 * 32 * 3
 LIMIT = 1 << 29
@@ -197,7 +198,7 @@ def _class_names(
 def _read(path: Path, split: Split) -> Dataset:
     files = _locate(path)
     if files is None:
-        raise file_error(path, CIFAR.summary, "none")
+        raise file_error(path, CIFAR.name, "none")
     classes, parts = files.classes, files.parts(split)
     names_file = _NAMES_FILE[classes]
     contents = files.read((*parts, names_file) if names_file in files.sizes else parts)
@@ -211,5 +212,9 @@ def _read(path: Path, split: Split) -> Dataset:
 
 
 CIFAR = Format(
-    "CIFAR-10 or CIFAR-100, binary version (a folder or its tar.gz)", _splits, part_by_part(_read)
+    "a folder of CIFAR binaries, or their `tar.gz`",
+    "`data_batch_1.bin` … or `train.bin`",
+    _splits,
+    part_by_part(_read),
+    endings=(".tar.gz",),
 )

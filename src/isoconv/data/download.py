@@ -5,103 +5,25 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from isoconv.checks import check_choice, check_flag, check_path
+from isoconv.data.names import KNOWN, RemoteFile
 from isoconv.errors import DataError, DownloadError
 from isoconv.files import is_regular
 from isoconv.printable import printable
 from isoconv.wording import setting
 
-__all__ = ["REMOTE", "RemoteFile", "default_folder", "fetch"]
+__all__ = ["REMOTE", "default_folder", "fetch"]
 __public__ = {"isoconv.data": ["default_folder", "fetch"]}
 
 TIMEOUT = 30
 """Seconds without an answer after which a server is given up."""
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteFile:
-    """A file, its SHA-256 and the servers that have it, in the order in which they are asked."""
-
-    name: str
-    sha256: str
-    servers: tuple[str, ...]
-
-
-_MNIST = (
-    "https://storage.googleapis.com/cvdf-datasets/mnist",
-    "https://ossci-datasets.s3.amazonaws.com/mnist",
-)
-_FASHION = (
-    "https://fashion-mnist.s3.eu-central-1.amazonaws.com",
-    "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion",
-)
-_CIFAR = ("https://www.cs.toronto.edu/~kriz",)
-
-REMOTE: dict[str, tuple[RemoteFile, ...]] = {
-    "mnist": (
-        RemoteFile(
-            "train-images-idx3-ubyte.gz",
-            "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
-            _MNIST,
-        ),
-        RemoteFile(
-            "train-labels-idx1-ubyte.gz",
-            "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
-            _MNIST,
-        ),
-        RemoteFile(
-            "t10k-images-idx3-ubyte.gz",
-            "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
-            _MNIST,
-        ),
-        RemoteFile(
-            "t10k-labels-idx1-ubyte.gz",
-            "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
-            _MNIST,
-        ),
-    ),
-    "fashion-mnist": (
-        RemoteFile(
-            "train-images-idx3-ubyte.gz",
-            "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
-            _FASHION,
-        ),
-        RemoteFile(
-            "train-labels-idx1-ubyte.gz",
-            "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
-            _FASHION,
-        ),
-        RemoteFile(
-            "t10k-images-idx3-ubyte.gz",
-            "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
-            _FASHION,
-        ),
-        RemoteFile(
-            "t10k-labels-idx1-ubyte.gz",
-            "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
-            _FASHION,
-        ),
-    ),
-    "cifar10": (
-        RemoteFile(
-            "cifar-10-binary.tar.gz",
-            "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
-            _CIFAR,
-        ),
-    ),
-    "cifar100": (
-        RemoteFile(
-            "cifar-100-binary.tar.gz",
-            "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
-            _CIFAR,
-        ),
-    ),
-}
-"""The data sets that can be fetched, by name."""
+REMOTE = {name: known.files for name, known in KNOWN.items() if known.files}
+"""What is fetched of the data sets that do not come with the library, by name."""
 
 
 def default_folder() -> Path:
@@ -129,7 +51,7 @@ def fetch(name: str, folder: Path | str | None = None, progress: bool = True) ->
     """Fetch a data set; files that are there already and whole are not fetched again.
 
     Args:
-        name: ``mnist``, ``fashion-mnist``, ``cifar10`` or ``cifar100``.
+        name: one that ``isoconv data list`` shows, such as ``cifar10``.
         folder: where data sets are kept; by default the user's cache folder.
         progress: show a progress bar on the terminal, if there is one.
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from isoconv.data.dataset import Dataset
 from isoconv.data.files import Split, build, file_error
-from isoconv.data.names import CLASS_NAMES, SAMPLE
+from isoconv.data.names import KNOWN, SAMPLE
 from isoconv.data.pictures import read_image
 
 __all__ = ["FOLDER", "PER_CLASS", "load_sample"]
@@ -50,4 +50,4 @@ def load_sample(split: Split) -> Dataset:
     by_class = images.reshape(CLASSES, count, SIDE, SIDE)
     alternating = by_class.swapaxes(0, 1).reshape(-1, SIDE, SIDE)
     labels = np.tile(np.arange(CLASSES, dtype=np.int32), count)
-    return build(Path(SAMPLE), alternating, labels, CLASS_NAMES[SAMPLE])
+    return build(Path(SAMPLE), alternating, labels, KNOWN[SAMPLE].class_names)

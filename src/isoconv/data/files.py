@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from isoconv.data.dataset import Dataset, dataset_of
 from isoconv.data.reading import Reading
 from isoconv.data.skipped import Skipped, all_skipped
-from isoconv.errors import DataError, DataFileError, IsoconvError, MissingExtraError
+from isoconv.errors import DataError, DataFileError, MissingExtraError, in_file
 from isoconv.files import PIECE, open_file
 from isoconv.memory import check_memory
 from isoconv.printable import printable
@@ -39,6 +39,7 @@ __all__ = [
     "read_exactly",
     "read_into",
 ]
+__public__ = {"isoconv.data.formats": ["Format"]}
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, Split, Split] = ("train", "validation", "test")
@@ -77,15 +78,26 @@ class Request:
 class Format:
     """One kind of source.
 
+    A file of this folder that makes one and offers it to `isoconv.data.formats` is all that a new
+    kind needs.
+
     Attributes:
-        summary: what it looks like on disk, for messages.
+        name: what it looks like on disk: "an .npz file".
+        detail: what is in it.
         splits: which parts a path holds; empty when the path is not of this kind.
         read: reads the parts that are asked for, in this order.
+        endings: of the names of files of this kind, in small letters; none of folders.
+        general: it takes what is of no other kind.
+        classes: the classes that a path holds by the names of its folders, for kinds that have any.
     """
 
-    summary: str
+    name: str
+    detail: str
     splits: Callable[[Path], tuple[Split, ...]]
     read: Callable[[Path, Sequence[Split], Request], dict[Split, Dataset]]
+    endings: tuple[str, ...] = ()
+    general: bool = False
+    classes: Callable[[Path], Collection[str]] = lambda _: ()
 
 
 def part_by_part(
@@ -113,7 +125,7 @@ def bad_file(path: Path | str, reason: str) -> DataFileError:
     """An error that names the file, and says what is wrong with it.
 
     Args:
-        path: of the file; in words where it is about a part of one (`told_of` adds the path).
+        path: of the file; in words where it is about a part of one (`in_file` adds the path).
         reason: in words.
 
     Example:
@@ -122,16 +134,6 @@ def bad_file(path: Path | str, reason: str) -> DataFileError:
     """
     error = DataFileError(reason).within(printable(path))
     return error.within(path=path) if isinstance(path, Path) else error
-
-
-@contextmanager
-def told_of(path: Path) -> Iterator[None]:
-    """Errors that are raised within the block know the file that they are about."""
-    try:
-        yield
-    except IsoconvError as error:
-        error.within(path=path)
-        raise
 
 
 class Failures:
@@ -275,7 +277,7 @@ def open_data(path: Path) -> Iterator[IO[bytes]]:
     except OSError as error:
         reason = error.strerror or error
         raise bad_file(path, f"cannot be opened: {reason}") from error
-    with file, told_of(path):
+    with file, in_file(path):
         yield cast(IO[bytes], gzip.GzipFile(fileobj=file)) if path.suffix == ".gz" else file
 
 

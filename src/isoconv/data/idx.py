@@ -31,6 +31,7 @@ from isoconv.data.names import class_names_of
 from isoconv.errors import DataFileError
 
 __all__ = ["IDX", "read_idx"]
+__public__ = {"isoconv.data.formats": ["IDX"]}
 
 _NAME = re.compile(r"(train|t10k|test)-(images|labels)[-.]idx\d-ubyte(\.gz)?")
 _UBYTE = 8
@@ -110,5 +111,8 @@ def _read(path: Path, split: Split) -> Dataset:
 
 
 IDX = Format(
-    "a folder with idx files (train-images-idx3-ubyte[.gz], …)", _splits, part_by_part(_read)
+    "a folder of idx files",
+    "`train-images-idx3-ubyte` and its three companions, plain or gzipped",
+    _splits,
+    part_by_part(_read),
 )

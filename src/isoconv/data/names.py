@@ -1,10 +1,37 @@
-"""The data sets that are known by name, and what their classes are called."""
+"""The data sets that are known by name: what they are, their classes, whence they are fetched."""
 
 from __future__ import annotations
 
-__all__ = ["CLASS_NAMES", "SAMPLE", "class_names_of"]
+from dataclasses import dataclass
+
+__all__ = ["KNOWN", "SAMPLE", "Known", "RemoteFile", "class_names_of"]
 
 SAMPLE = "fashion-sample"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """A file, its SHA-256 and the servers that have it, in the order in which they are asked."""
+
+    name: str
+    sha256: str
+    servers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A data set that is known by name.
+
+    Attributes:
+        detail: what it is, for the documents.
+        class_names: what its classes are called; None where the files themselves name them.
+        files: what is fetched; none of what comes with the library.
+    """
+
+    detail: str
+    class_names: tuple[str, ...] | None
+    files: tuple[RemoteFile, ...] = ()
+
 
 _CLOTHES = (
     "T-shirt/top",
@@ -32,14 +59,97 @@ _CIFAR10 = (
     "truck",
 )
 
-CLASS_NAMES: dict[str, tuple[str, ...] | None] = {
-    SAMPLE: _CLOTHES,
-    "mnist": _DIGITS,
-    "fashion-mnist": _CLOTHES,
-    "cifar10": _CIFAR10,
-    "cifar100": None,
+_MNIST = (
+    "https://storage.googleapis.com/cvdf-datasets/mnist",
+    "https://ossci-datasets.s3.amazonaws.com/mnist",
+)
+_FASHION = (
+    "https://fashion-mnist.s3.eu-central-1.amazonaws.com",
+    "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion",
+)
+_CIFAR = ("https://www.cs.toronto.edu/~kriz",)
+
+KNOWN: dict[str, Known] = {
+    SAMPLE: Known(
+        "comes with the library: 10,000 + 2,000 photographs of clothes, 28 by 28, ten classes",
+        _CLOTHES,
+    ),
+    "mnist": Known(
+        "70,000 digits written by hand, 28 by 28",
+        _DIGITS,
+        files=(
+            RemoteFile(
+                "train-images-idx3-ubyte.gz",
+                "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+                _MNIST,
+            ),
+            RemoteFile(
+                "train-labels-idx1-ubyte.gz",
+                "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+                _MNIST,
+            ),
+            RemoteFile(
+                "t10k-images-idx3-ubyte.gz",
+                "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+                _MNIST,
+            ),
+            RemoteFile(
+                "t10k-labels-idx1-ubyte.gz",
+                "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+                _MNIST,
+            ),
+        ),
+    ),
+    "fashion-mnist": Known(
+        "70,000 photographs of clothes, 28 by 28, ten classes",
+        _CLOTHES,
+        files=(
+            RemoteFile(
+                "train-images-idx3-ubyte.gz",
+                "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+                _FASHION,
+            ),
+            RemoteFile(
+                "train-labels-idx1-ubyte.gz",
+                "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+                _FASHION,
+            ),
+            RemoteFile(
+                "t10k-images-idx3-ubyte.gz",
+                "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+                _FASHION,
+            ),
+            RemoteFile(
+                "t10k-labels-idx1-ubyte.gz",
+                "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+                _FASHION,
+            ),
+        ),
+    ),
+    "cifar10": Known(
+        "60,000 photographs of ten classes, 32 by 32, in colour",
+        _CIFAR10,
+        files=(
+            RemoteFile(
+                "cifar-10-binary.tar.gz",
+                "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+                _CIFAR,
+            ),
+        ),
+    ),
+    "cifar100": Known(
+        "60,000 photographs of a hundred classes, 32 by 32, in colour",
+        None,
+        files=(
+            RemoteFile(
+                "cifar-100-binary.tar.gz",
+                "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
+                _CIFAR,
+            ),
+        ),
+    ),
 }
-"""None where the files themselves name the classes."""
+"""All of them, by name."""
 
 
 def class_names_of(name: str) -> tuple[str, ...] | None:
@@ -49,4 +159,5 @@ def class_names_of(name: str) -> tuple[str, ...] | None:
         >>> class_names_of("fashion-mnist")[9]
         'Ankle boot'
     """
-    return CLASS_NAMES.get(name.lower())
+    known = KNOWN.get(name.lower())
+    return None if known is None else known.class_names

@@ -16,7 +16,7 @@ from isoconv.data.counting import Counting
 from isoconv.data.dataset import Dataset
 from isoconv.data.decode import as_floats, as_pixels, least_depth, read
 from isoconv.data.files import Failures, Format, Request, Split, build, file_error
-from isoconv.data.folders import Listing, list_folder, parts_of
+from isoconv.data.folders import Listing, classes_in, list_folder, parts_of
 from isoconv.data.reader import Reader
 from isoconv.data.reading import Reading
 from isoconv.data.skipped import Skipped
@@ -26,7 +26,10 @@ from isoconv.memory import memory_told
 from isoconv.printable import listed, printable
 
 __all__ = ["PICTURES", "PictureFiles", "Pictures", "check_no_paths", "read_image", "read_pictures"]
-__public__ = {"isoconv.data": ["Pictures", "read_image", "read_pictures"]}
+__public__ = {
+    "isoconv.data": ["Pictures", "read_image", "read_pictures"],
+    "isoconv.data.formats": ["PICTURES"],
+}
 
 Array = NDArray[Any]
 
@@ -364,4 +367,11 @@ def _dataset(
     )
 
 
-PICTURES = Format("a folder with one subfolder of images for each class", parts_of, _read)
+PICTURES = Format(
+    "a folder of pictures",
+    "one subfolder for each class, perhaps below `train`, `val` and `test`",
+    parts_of,
+    _read,
+    general=True,
+    classes=classes_in,
+)

@@ -21,18 +21,14 @@ from isoconv.checks import (
     shown,
     whole,
 )
-from isoconv.data.archive import NPZ
-from isoconv.data.cifar import CIFAR
 from isoconv.data.classes import all_as_one, in_classes
 from isoconv.data.dataset import Dataset, dataset_of
 from isoconv.data.download import REMOTE, default_folder
 from isoconv.data.fashion import PARTS, load_sample
 from isoconv.data.files import SPLITS, Format, Request, Split, bad_file
-from isoconv.data.folders import classes_in
-from isoconv.data.idx import IDX
+from isoconv.data.formats import ENDINGS, FORMATS
 from isoconv.data.labels import check_counted
-from isoconv.data.names import SAMPLE
-from isoconv.data.pictures import PICTURES
+from isoconv.data.names import KNOWN, SAMPLE
 from isoconv.data.reading import Reading
 from isoconv.data.samples import sample_digests
 from isoconv.data.splits import Splits
@@ -54,7 +50,6 @@ __public__ = {"isoconv.data": ["Source", "load", "load_splits"]}
 Source = str | Path | Dataset | tuple[Any, Any]
 """A name, a path, a data set, or a pair of arrays (images, labels)."""
 
-FORMATS: tuple[Format, ...] = (IDX, CIFAR, NPZ, PICTURES)
 HOLD_OUT = 0.1
 """The part of the training samples that validates, or tests, when the source has no such part."""
 
@@ -76,15 +71,10 @@ def load(
     Args:
         source: one of
 
-            - ``"fashion-sample"``, which comes with the library;
-            - ``"mnist"``, ``"fashion-mnist"``, ``"cifar10"`` or ``"cifar100"``, fetched before with
-              `isoconv.data.fetch`;
-            - a folder of MNIST-style idx files, plain or gzipped;
-            - a folder of CIFAR-10 or CIFAR-100 in binary, or the ``tar.gz`` of it;
-            - a folder with one subfolder of images for each class, or with such folders below
-              ``train``, ``validation`` (or ``val``, ``valid``) and ``test``;
-            - an ``.npz`` file with ``images`` and ``labels``, or ``x_train``, ``y_train``,
-              ``x_val``, ``y_val``, ``x_test`` and ``y_test``, and ``class_names`` if there are any;
+            - a name: ``"fashion-sample"``, which comes with the library, or what was fetched before
+              with `isoconv.data.fetch`, such as ``"cifar10"``;
+            - the path of a folder or file of a kind in ``docs/data.md``: a folder with a subfolder
+              of images for each class, an ``.npz`` file with ``images`` and ``labels``, …;
             - a pair of arrays, or a `Dataset`: the training part.
         split: ``"train"``, ``"validation"``, ``"test"``, or ``"all"`` for the samples of all parts.
         size: side, or (height, width), to which a folder's images are scaled and cropped; for
@@ -246,14 +236,15 @@ def load_known(source: Source, classes: frozenset[str], request: Request) -> Dat
 
 
 def later_classes(source: str | Path, known: frozenset[str]) -> list[str]:
-    """The classes of a folder of pictures that are not known, in the order of names.
+    """The classes of a source that names them by folders, those that are not known, by name.
 
     Raises:
         DataError: as `load`.
     """
-    if str(source) in (SAMPLE, *REMOTE):
+    if str(source) in KNOWN:
         return []
-    return sorted(classes_in(_path(source, None)) - known)
+    path = _path(source, None)
+    return sorted({*_format(path).classes(path)} - known)
 
 
 def _whole(source: Source, request: Request, folder: Path | str | None) -> Dataset:
@@ -426,10 +417,9 @@ def _path(source: str | Path, folder: Path | str | None) -> Path:
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError) as error:
-        names = ", ".join((SAMPLE, *REMOTE))
         raise DataError(
-            f"there is no data called {str(source)!r}: give one of {names}, or the path of a "
-            "folder, .npz or tar.gz file",
+            f"there is no data called {str(source)!r}: give one of {', '.join(KNOWN)}, or the path "
+            f"of a folder or a file of {' or '.join(ENDINGS)}",
             argument="source",
             value=source,
             path=path,
@@ -442,15 +432,26 @@ def _path(source: str | Path, folder: Path | str | None) -> Path:
 
 
 def _format(path: Path) -> Format:
+    """The kind of source that a path is.
+
+    Raises:
+        DataFileError: it is none, or several.
+    """
+    found: list[Format] = []
     try:
         for kind in FORMATS:
-            if kind.splits(path):
-                return kind
+            if not (kind.general and found) and kind.splits(path):
+                found.append(kind)
     except OSError as error:
         reason = error.strerror or error
         raise bad_file(path, f"cannot be read: {reason}") from error
-    kinds = "".join(f"\n  - {kind.summary}" for kind in FORMATS)
-    raise bad_file(path, f"expected one of{kinds}\nfound {_contents(path)}")
+    if len(found) > 1:
+        names = " and ".join(kind.name for kind in found)
+        raise bad_file(path, f"expected one kind of data; found {names}")
+    if not found:
+        kinds = "".join(f"\n  - {kind.name}: {kind.detail}" for kind in FORMATS).replace("`", "")
+        raise bad_file(path, f"expected one of{kinds}\nfound {_contents(path)}")
+    return found[0]
 
 
 def _contents(path: Path) -> str:

@@ -72,7 +72,8 @@ def checked_pass(
                 try:
                     rules(result, *args, **kwargs)
                 except GraphError as error:
-                    raise GraphError(f"after {function.__qualname__}: {error}") from error
+                    error.within(f"after {function.__qualname__}")
+                    raise
             return result
 
         return run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from isoconv.errors import GraphError, IsoconvError
+from isoconv.errors import GraphError, IsoconvError, turned
 from isoconv.graph.ir import Graph, InputAttrs, Node
 from isoconv.graph.operation import operation
 
@@ -74,7 +74,7 @@ def _verify_spec(where: str, node: Node, nodes: Sequence[Node]) -> None:
         )
     except (IsoconvError, AttributeError, LookupError, TypeError, ValueError) as error:
         # Settings of another operation, or none, fail in ways of their own.
-        raise GraphError(f"{where}: {error}") from error
+        raise turned(error, GraphError, where) from error
     if inferred != node.spec:
         raise GraphError(f"{where}: the shape rule gives {inferred}, the node says {node.spec}")
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from isoconv.errors import CheckpointError, IsoconvError
+from isoconv.errors import CheckpointError, IsoconvError, turned
 from isoconv.nn.combining import Sequential
 from isoconv.nn.module import Module
 from isoconv.nn.schema import ABSENT, MOST_COUNTED, Fault, brief, inner, told_faults
@@ -115,7 +115,8 @@ def of_a_stranger(where: str) -> Iterator[None]:
     except CheckpointError:
         raise
     except _SENSELESS as error:
-        raise CheckpointError(f"the architecture in {where} makes no network: {error}") from error
+        what = f"the architecture in {where} makes no network"
+        raise turned(error, CheckpointError, what) from error
 
 
 _SENSELESS = (

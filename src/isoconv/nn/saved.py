@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isoconv.checks import check_path
-from isoconv.errors import ArgumentError, CheckpointError, ShapeError
+from isoconv.errors import ArgumentError, CheckpointError, ShapeError, in_file, turned
 from isoconv.graph.operation import Array
 from isoconv.nn import storage
 from isoconv.nn.architecture import architecture_of, model_of, of_a_stranger
@@ -75,15 +75,18 @@ def read_model(path: str | Path, model: Module | None = None) -> Module:
     if not record:
         raise CheckpointError(
             f"{path} has no record of its model (architecture, input shape, preparation of "
-            f"images): it holds mere arrays{either('; model.load_weights takes them', '')}"
+            f"images): it holds mere arrays{either('; model.load_weights takes them', '')}",
+            path=path,
         )
-    facts = read_record(record, str(path))
+    with in_file(path):
+        facts = read_record(record, str(path))
     weights = weights_in(arrays)
     found = storage.digest(weights)
     if found != record.get("weights_sha256"):
         raise CheckpointError(
             f"the weights in {path} were altered: their SHA-256 must be "
-            f"{record.get('weights_sha256')}; it is {found}"
+            f"{record.get('weights_sha256')}; it is {found}",
+            path=path,
         )
     if model is None and facts.architecture is None:
         raise CheckpointError(
@@ -91,7 +94,8 @@ def read_model(path: str | Path, model: Module | None = None) -> Module:
             + either(
                 "give a model of that class, isoconv.load(path, model=…)",
                 "only a program that has this class can use it (docs/training.md)",
-            )
+            ),
+            path=path,
         )
     try:
         if model is None:
@@ -105,9 +109,8 @@ def read_model(path: str | Path, model: Module | None = None) -> Module:
                 model.place(facts.input_shape, weights)
                 model.take_facts(facts)
     except (CheckpointError, ShapeError) as error:
-        raise CheckpointError(
-            f"{path} belongs to another model, or was altered: {error}"
-        ) from error
+        what = f"{path} belongs to another model, or was altered"
+        raise turned(error, CheckpointError, what, path=path) from error
     return model
 
 

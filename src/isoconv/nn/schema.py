@@ -17,6 +17,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from isoconv.checks import LARGEST, shown
@@ -93,13 +94,14 @@ class Schema:
         raise NotImplementedError
 
 
-def check(what: str, value: Any, schema: Schema) -> None:
+def check(what: str, value: Any, schema: Schema, path: Path | None = None) -> None:
     """See that a value is as its schema says.
 
     Args:
         what: it is and where it was read, for the message.
         value: from JSON.
         schema: of it.
+        path: of the file that it was read from, if it was.
 
     Raises:
         CheckpointError: it is not; the message names all faults, or the first of many.
@@ -112,7 +114,8 @@ from 1 to 4294967295; got 0 | seed must be there; got nothing
     """
     found = told_faults(schema.faults(value, ""))
     if found:
-        raise CheckpointError(f"{what} cannot be read: {found}")
+        error = CheckpointError(f"{what} cannot be read: {found}")
+        raise error if path is None else error.within(path=path)
 
 
 def told_faults(faults: Iterable[Fault]) -> str:

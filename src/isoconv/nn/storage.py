@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from isoconv.checks import check_arrays
-from isoconv.errors import ArgumentError, CheckpointError
+from isoconv.errors import ArgumentError, CheckpointError, turned
 from isoconv.files import read_file
 from isoconv.graph.operation import Array
 from isoconv.memory import check_memory
@@ -250,12 +250,12 @@ def read_saved(path: Path) -> Saved:
     try:
         content = read_file(path)
     except OSError as error:
-        raise CheckpointError(f"{what}: {error.strerror or error}") from error
+        raise CheckpointError(f"{what}: {error.strerror or error}", path=path) from error
     try:
         header, start = _header(content)
     except ValueError as error:
-        raise CheckpointError(f"{what}: {error}") from error
-    check(str(path), header, _Header(len(content) - start))
+        raise turned(error, CheckpointError, what, path=path) from error
+    check(str(path), header, _Header(len(content) - start), path)
     record = _record(path, header.pop("__metadata__", {}))
     check_memory(f"reading {path}", {"its arrays": len(content) - start}, "a smaller file")
     arrays = {
@@ -288,15 +288,20 @@ def _record(path: Path, notes: Mapping[str, str]) -> dict[str, Any]:
         return {}
     if len(notes) > 1:
         more = listed(sorted(set(notes) - {"isoconv"}))
-        raise CheckpointError(f"{path} was altered: its header has more than its record: {more}")
+        raise CheckpointError(
+            f"{path} was altered: its header has more than its record: {more}",
+            path=path,
+        )
     try:
         found = parse(notes["isoconv"])
     except ValueError as error:
-        raise CheckpointError(
-            f"the record of the model in {path} cannot be read: {error}"
-        ) from error
+        what = f"the record of the model in {path} cannot be read"
+        raise turned(error, CheckpointError, what, path=path) from error
     if not isinstance(found, dict):
-        raise CheckpointError(f"the record of the model in {path} cannot be read: it is no object")
+        raise CheckpointError(
+            f"the record of the model in {path} cannot be read: it is no object",
+            path=path,
+        )
     return found
 
 

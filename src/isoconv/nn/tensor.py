@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from isoconv.checks import plain, shown, whole
-from isoconv.errors import ArgumentError, ShapeError, as_given
+from isoconv.errors import ArgumentError, IsoconvError, ShapeError
 from isoconv.graph.ir import DType
+from isoconv.graph.operation import operation
 from isoconv.ops import Constant, Shape
 
 if TYPE_CHECKING:
@@ -195,8 +197,13 @@ def apply(op: str, *, attrs: Any = None, **inputs: Tensor) -> Tensor:
     """
     check_tensors(op, **inputs)
     tensors = tuple(inputs.values())
-    with as_given(**inputs):
+    try:
         return tensors[0].trace.add(op, *tensors, attrs=attrs)
+    except IsoconvError as error:
+        rule = inspect.signature(operation(op).infer)
+        names = dict(zip([*rule.parameters][1:], inputs, strict=False))
+        error.within(given=inputs, names=names)
+        raise
 
 
 def check_tensors(reader: str, /, **values: object) -> None:

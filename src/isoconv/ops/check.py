@@ -38,12 +38,15 @@ def in_operation(error: Kind, op: str, **specs: TensorSpec) -> Kind:
         **specs: the inputs by their argument names.
     """
     received = ", ".join(f"{name} {spec}" for name, spec in specs.items())
-    error.within(op, f"; got {received}", operation=op, inputs=specs)
+    return error.within(op, f"; got {received}", operation=op, inputs=specs)
+
+
+def _about_inputs(error: Kind, op: str, specs: dict[str, TensorSpec]) -> Kind:
     if len(specs) == 1:
         # There is one input alone that can be wrong.
         ((name, spec),) = specs.items()
         error.within(argument=name, value=spec)
-    return error
+    return in_operation(error, op, **specs)
 
 
 def shape_error(op: str, rule: str, **specs: TensorSpec) -> ShapeError:
@@ -58,7 +61,7 @@ def shape_error(op: str, rule: str, **specs: TensorSpec) -> ShapeError:
         >>> shape_error("softmax", "x must have at least one axis", x=TensorSpec(()))
         ShapeError('softmax: x must have at least one axis; got x float32(N)')
     """
-    return in_operation(ShapeError(rule), op, **specs)
+    return _about_inputs(ShapeError(rule), op, specs)
 
 
 def dtype_error(op: str, rule: str, **specs: TensorSpec) -> DTypeError:
@@ -68,7 +71,7 @@ def dtype_error(op: str, rule: str, **specs: TensorSpec) -> DTypeError:
         >>> dtype_error("relu", "x must be a float", x=TensorSpec((3,), "uint8"))
         DTypeError('relu: x must be a float; got x uint8(N, 3)')
     """
-    return in_operation(DTypeError(rule), op, **specs)
+    return _about_inputs(DTypeError(rule), op, specs)
 
 
 def require_float(op: str, **specs: TensorSpec) -> None:

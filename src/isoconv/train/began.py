@@ -111,7 +111,9 @@ class Began:
         raise CheckpointError(
             f"{folder.path} holds the final weights of a run ({folder.weights_file.name}), and "
             f"its checkpoint stands after {start.epoch} epochs and {start.step} steps: a "
-            "finished run is not trained over"
+            "finished run is not trained over",
+            path=folder.path,
+            epoch=start.epoch,
         )
 
     def asked(
@@ -191,7 +193,9 @@ class Began:
             raise CheckpointError(
                 f"{folder.weights_file} must hold what the run has come to, the weights of epoch "
                 f"{epoch} (SHA-256 {wanted}); those in it have {found}. Without the file, "
-                f"{folder.path} is gone on with"
+                f"{folder.path} is gone on with",
+                path=folder.weights_file,
+                epoch=epoch,
             )
         return {"epoch": epoch, "weights_sha256": found}
 

@@ -90,11 +90,13 @@ class RunFolder(WorkFolder):
         """
         if not self.path.is_dir():
             raise CheckpointError(
-                f"a run is a folder with run.json and checkpoints; {self.path} is no folder"
+                f"a run is a folder with run.json and checkpoints; {self.path} is no folder",
+                path=self.path,
             )
         if not self.run_file.exists():
             raise CheckpointError(
-                f"a run is a folder with run.json and checkpoints; {self.path} has no run.json"
+                f"a run is a folder with run.json and checkpoints; {self.path} has no run.json",
+                path=self.path,
             )
         found = read_json(self.run_file, "the run's description")
         return check_content(self.run_file, found, RUN)
@@ -187,7 +189,8 @@ class RunFolder(WorkFolder):
         if record.get("weights_sha256") != found:
             raise CheckpointError(
                 f"the weights in {self.best_file} were altered: their SHA-256 must be "
-                f"{record.get('weights_sha256')}; it is {found}"
+                f"{record.get('weights_sha256')}; it is {found}",
+                path=self.best_file,
             )
         return arrays
 
@@ -265,7 +268,8 @@ class RunFolder(WorkFolder):
         if weights != stand.weights_sha256:
             raise CheckpointError(
                 f"checkpoint {self.checkpoint_file} is damaged: it names weights of SHA-256 "
-                f"{stand.weights_sha256}; those in {path.name} have {weights}"
+                f"{stand.weights_sha256}; those in {path.name} have {weights}",
+                path=self.checkpoint_file,
             )
         return found
 
@@ -305,7 +309,9 @@ class RunFolder(WorkFolder):
         if not path.exists():
             raise CheckpointError(
                 f"{self.path} has no checkpoint of the state after epoch {epoch} ({path.name}); "
-                "it is there when the run was told to keep checkpoints"
+                "it is there when the run was told to keep checkpoints",
+                path=self.path,
+                epoch=epoch,
             )
         return from_flat(read_arrays(path), epoch)
 

@@ -124,7 +124,10 @@ class Conduct:
         if (epoch, 0) == (start.epoch, start.step):
             return epoch, start.weights
         if self._folder is None:
-            raise CheckpointError(f"the weights of epoch {epoch}, the best, were not kept")
+            raise CheckpointError(
+                f"the weights of epoch {epoch}, the best, were not kept",
+                epoch=epoch,
+            )
         if self._recorder is None:
             return epoch, self._folder.best_weights()
         wanted = self._recorder.entries[epoch]["weights_sha256"]
@@ -137,7 +140,9 @@ class Conduct:
             raise CheckpointError(
                 f"the weights of epoch {epoch}, the best so far, are to be restored at the end; "
                 f"{self._folder.best_file} must hold them (SHA-256 {wanted}), and it does not, nor "
-                "does a checkpoint"
+                "does a checkpoint",
+                path=self._folder.best_file,
+                epoch=epoch,
             )
         return epoch, state.weights
 

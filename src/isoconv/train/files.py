@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from isoconv.errors import CheckpointError
+from isoconv.errors import CheckpointError, turned
 from isoconv.files import read_file
 from isoconv.memory import check_memory
 from isoconv.nn import storage
@@ -53,7 +53,10 @@ def cannot_be_written(path: Path, error: OSError) -> CheckpointError:
     # The folder of a run, or one in it.
     saved = any(_is_there(place / "run.json") for place in (path, path.parent, path.parent.parent))
     whole = "; what was saved before is whole" if saved or _is_there(path) else ""
-    return CheckpointError(f"{path} cannot be written ({error.strerror or error}){whole}")
+    return CheckpointError(
+        f"{path} cannot be written ({error.strerror or error}){whole}",
+        path=path,
+    )
 
 
 def _is_there(path: Path) -> bool:
@@ -96,12 +99,13 @@ def read_json(path: Path, what: str, schema: Schema = PLAIN) -> dict[str, Any]:
     try:
         value = parse(content)
     except ValueError as error:
-        raise CheckpointError(f"{what} {path} cannot be read: {error}") from error
+        raise turned(error, CheckpointError, f"{what} {path} cannot be read", path=path) from error
     if not isinstance(value, dict):
         raise CheckpointError(
-            f"{what} {path} must hold a JSON object; it holds a {type(value).__name__}"
+            f"{what} {path} must hold a JSON object; it holds a {type(value).__name__}",
+            path=path,
         )
-    check(f"{what} {path}", value, schema)
+    check(f"{what} {path}", value, schema, path)
     return value
 
 
@@ -133,8 +137,9 @@ def read_rows(path: Path, schema: Schema) -> tuple[list[dict[str, Any]], bytes]:
         try:
             rows.append(parse(line))
         except ValueError as error:
-            raise CheckpointError(f"{path} cannot be read: line {number}: {error}") from error
-    check(str(path), rows, Lines(schema))
+            where = f"{path} cannot be read: line {number}"
+            raise turned(error, CheckpointError, where, path=path, line=number) from error
+    check(str(path), rows, Lines(schema), path)
     return rows, end
 
 
@@ -153,7 +158,8 @@ def _read(path: Path, what: str) -> bytes:
         content = read_file(path, MOST_TEXT)
     except OSError as error:
         title = f"{what} {path}" if what else str(path)
-        raise CheckpointError(f"{title} cannot be read: {error.strerror or error}") from error
+        text = f"{title} cannot be read: {error.strerror or error}"
+        raise CheckpointError(text, path=path) from error
     check_memory(f"reading {path}", {"its values": VALUES * len(content)}, "a smaller file")
     return content
 
@@ -172,7 +178,8 @@ def read_arrays(path: Path, digest: str | None = None) -> dict[str, Array]:
     saved = storage.read_saved(path)
     if digest is not None and saved.sha256 != digest:
         raise CheckpointError(
-            f"checkpoint {path} is damaged: its SHA-256 must be {digest}; it is {saved.sha256}"
+            f"checkpoint {path} is damaged: its SHA-256 must be {digest}; it is {saved.sha256}",
+            path=path,
         )
     return saved.arrays
 

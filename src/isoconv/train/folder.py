@@ -156,7 +156,8 @@ class WorkFolder(Places):
                 if not needed.exists():
                     raise CheckpointError(
                         f"{needed} was removed while it was trained into {self.path}; nothing more "
-                        "is written there"
+                        "is written there",
+                        path=self.path,
                     )
         write_bytes(path, content)
 

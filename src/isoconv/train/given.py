@@ -11,7 +11,7 @@ from isoconv.data import Dataset, Samples, Splits
 from isoconv.data.classes import in_classes
 from isoconv.data.labels import check_counted
 from isoconv.data.skipped import Skipped, all_skipped
-from isoconv.errors import ArgumentError, CheckpointError, DataError
+from isoconv.errors import ArgumentError, CheckpointError, DataError, turned
 from isoconv.train.metrics import Data, as_dataset
 
 __all__ = ["TITLES", "Given"]
@@ -125,7 +125,7 @@ class Given:
             return cls(train, validation, test, names=names or None, whose="the run",
                        written=written)  # fmt: skip
         except DataError as error:
-            raise error.turned(CheckpointError, f"{where} was trained on other data") from error
+            raise turned(error, CheckpointError, f"{where} was trained on other data") from error
 
     @property
     def train(self) -> Dataset:

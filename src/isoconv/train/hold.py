@@ -73,7 +73,8 @@ class Hold:
             self._folder.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
             raise CheckpointError(
-                f"a run needs a folder; {self._folder} is a file or a broken link, or lies in one"
+                f"a run needs a folder; {self._folder} is a file or a broken link, or lies in one",
+                path=self._folder,
             ) from None
         except OSError as error:
             raise cannot_be_written(self._folder, error) from error
@@ -87,7 +88,10 @@ class Hold:
             raise cannot_be_written(self._folder, error) from error
         try:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise CheckpointError(f"{self._file} must be a file of a training's own; remove it")
+                raise CheckpointError(
+                    f"{self._file} must be a file of a training's own; remove it",
+                    path=self._file,
+                )
             self._lock(handle)
             if not self._is_here(handle):
                 # Whoever held it removed the file after it was opened here.
@@ -107,7 +111,8 @@ class Hold:
         except BlockingIOError as error:
             raise CheckpointError(
                 f"{self._folder} is held by {_holder(handle)}, which trains into it; wait for its "
-                "end, or choose another folder"
+                "end, or choose another folder",
+                path=self._folder,
             ) from error
         except OSError:
             # The file system has no locks.
@@ -134,7 +139,8 @@ class Hold:
         if not self.intact:
             raise CheckpointError(
                 f"{self._folder} was removed, moved or replaced while it was trained into; nothing "
-                "more is written there"
+                "more is written there",
+                path=self._folder,
             )
 
     @property
@@ -196,7 +202,8 @@ def make_folder(parent: Path, stem: str) -> Path:
             parent.mkdir(parents=True, exist_ok=True)
         except FileExistsError:
             raise CheckpointError(
-                f"{parent} must be a folder, for runs; it is a file or a broken link"
+                f"{parent} must be a folder, for runs; it is a file or a broken link",
+                path=parent,
             ) from None
         except OSError as error:
             raise cannot_be_written(parent, error) from error

@@ -68,7 +68,10 @@ def load(
         raise ArgumentError(text, argument="best", value=best)
     place = check_path("path", path)
     if not place.exists():
-        raise CheckpointError(f"there is no run and no saved model at {printable(place)}")
+        raise CheckpointError(
+            f"there is no run and no saved model at {printable(place)}",
+            path=place,
+        )
     if not place.is_dir():
         if best or epoch is not None:
             raise ArgumentError(
@@ -121,7 +124,8 @@ def _check_of_run(folder: RunFolder, file: Path, model: Module) -> dict[str, Any
     if found != wanted:
         raise CheckpointError(
             f"{file} does not hold the model of the run that {folder.run_file} describes; what "
-            f"was changed: isoconv verify {as_word(folder.path)}"
+            f"was changed: isoconv verify {as_word(folder.path)}",
+            path=file,
         )
     return description
 
@@ -133,14 +137,19 @@ def _file_of(folder: RunFolder, best: bool, epoch: int | None) -> Path:
         CheckpointError: it is not there; the message says what is.
     """
     if not folder.run_file.exists():
-        raise CheckpointError(f"a run is a folder with run.json; {folder.path} has none")
+        raise CheckpointError(
+            f"a run is a folder with run.json; {folder.path} has none",
+            path=folder.path,
+        )
     if epoch is not None:
         kept = folder.kept_epochs()
         if epoch not in kept:
             listed = ", ".join(map(str, kept)) or "none"
             raise CheckpointError(
                 f"{folder.path} has no checkpoint of the state after epoch {epoch}; kept are: "
-                f"{listed}"
+                f"{listed}",
+                path=folder.path,
+                epoch=epoch,
             )
         return folder.kept_file(epoch)
     file = folder.best_file if best else folder.weights_file
@@ -150,6 +159,7 @@ def _file_of(folder: RunFolder, best: bool, epoch: int | None) -> Path:
         hint = other if not best and offered("best") and folder.best_file.exists() else ""
         raise CheckpointError(
             f"{folder.path} has no {file.name}: its training did not end; go on with: "
-            f"{way_on}{hint}"
+            f"{way_on}{hint}",
+            path=folder.path,
         )
     return file

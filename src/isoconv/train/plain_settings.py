@@ -13,7 +13,7 @@ import numpy as np
 from isoconv.arithmetic import ARITHMETIC_VERSION
 from isoconv.checks import refusal
 from isoconv.data import Augmentation
-from isoconv.errors import ArgumentError, CheckpointError
+from isoconv.errors import ArgumentError, CheckpointError, turned
 from isoconv.nn.plain import canonical, parse
 from isoconv.nn.schema import ABSENT, Fault, Schema, brief, inner
 from isoconv.train.callbacks import EarlyStopping
@@ -133,7 +133,8 @@ def from_plain(plain: Any) -> Any:
     try:
         return _TYPES[name](**values)
     except (TypeError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"settings of type {name} cannot be read: {error}") from error
+        what = f"settings of type {name} cannot be read"
+        raise turned(error, CheckpointError, what) from error
 
 
 class Stored(Schema):

@@ -88,15 +88,24 @@ class Receipt:
             what = (
                 "a file: give the folder that it lies in" if path.parent.exists() else "not there"
             )
-            raise CheckpointError(f"a receipt lies in a run's folder; {folder} is {what}")
+            raise CheckpointError(
+                f"a receipt lies in a run's folder; {folder} is {what}",
+                path=folder,
+            )
         if not path.exists():
-            raise CheckpointError(f"{folder} has no receipt.json, so there is nothing to check")
+            raise CheckpointError(
+                f"{folder} has no receipt.json, so there is nothing to check",
+                path=folder,
+            )
         content = read_json(path, "receipt")
         check_format(path, content, "receipt")
         try:
             found = receipt_digest(content)
         except (ValueError, TypeError) as error:
-            raise CheckpointError(f"receipt {path} cannot be read: {error}") from error
+            raise CheckpointError(
+                f"receipt {path} cannot be read: {error}",
+                path=path,
+            ) from error
         if content.get("digest") != found:
             raise CheckpointError(_edited(path, content, found))
         check(f"receipt {path}", content, RECEIPT)
@@ -176,7 +185,8 @@ class Receipt:
             yield
         except KeyError as error:
             raise CheckpointError(
-                f"receipt {self.path} cannot be read: an epoch has no {error}"
+                f"receipt {self.path} cannot be read: an epoch has no {error}",
+                path=self.path,
             ) from error
 
     @property
@@ -194,7 +204,8 @@ class Receipt:
         if written != ARITHMETIC_VERSION:
             raise CheckpointError(
                 f"receipt {self.path} must be of arithmetic version {ARITHMETIC_VERSION}, which "
-                f"this isoconv computes; it is {written!r} (isoconv {self.content['isoconv']})"
+                f"this isoconv computes; it is {written!r} (isoconv {self.content['isoconv']})",
+                path=self.path,
             )
 
 

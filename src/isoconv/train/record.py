@@ -288,7 +288,10 @@ class Recorder:
         found = list(differing(wanted, {name: self.head[name] for name in COMPARED}))
         if found:
             table = difference_table(found, "the receipt", "given")
-            raise CheckpointError(f"{receipt.path} belongs to another run:\n{table}")
+            raise CheckpointError(
+                f"{receipt.path} belongs to another run:\n{table}",
+                path=receipt.path,
+            )
         return extended
 
     @staticmethod
@@ -296,28 +299,35 @@ class Recorder:
         if start.epoch > receipt.epochs:
             raise CheckpointError(
                 f"{receipt.path} must reach the checkpoint, which stands after epoch "
-                f"{start.epoch}; it ends with epoch {receipt.epochs}"
+                f"{start.epoch}; it ends with epoch {receipt.epochs}",
+                path=receipt.path,
+                epoch=start.epoch,
             )
         if receipt.finished and (start.epoch, start.step) != (receipt.epochs, 0):
             raise CheckpointError(
                 f"{receipt.path} is of a run that ended after epoch {receipt.epochs}; the "
-                f"checkpoint stands after {start.epoch} epochs and {start.step} steps"
+                f"checkpoint stands after {start.epoch} epochs and {start.step} steps",
+                path=receipt.path,
+                epoch=start.epoch,
             )
         if len(start.losses) != start.step:
             raise CheckpointError(
                 f"the checkpoint of {receipt.folder} must hold a loss for each of its "
-                f"{start.step} steps; it holds {len(start.losses)}"
+                f"{start.step} steps; it holds {len(start.losses)}",
+                path=receipt.folder,
             )
         for entry, row in zip(receipt.entries[1 : start.epoch + 1], start.history, strict=True):
             if exact_metrics(row) != entry["metrics"]:
                 raise CheckpointError(
                     f"the checkpoint of {receipt.folder} is not that of its receipt: its history "
-                    f"has other metrics of epoch {entry['epoch']}"
+                    f"has other metrics of epoch {entry['epoch']}",
+                    path=receipt.folder,
                 )
         if start.step and within_of(start) not in receipt.content.get("within", []):
             raise CheckpointError(
                 f"the checkpoint of {receipt.folder} is not that of its receipt: what it holds "
-                f"after {start.step} steps of epoch {start.epoch + 1} was altered"
+                f"after {start.step} steps of epoch {start.epoch + 1} was altered",
+                path=receipt.folder,
             )
         entry = receipt.entries[start.epoch]
         found = {
@@ -328,5 +338,7 @@ class Recorder:
             if start.step == 0 and digest != entry[name]:
                 raise CheckpointError(
                     f"the checkpoint of {receipt.folder} is not that of its receipt: its {name} "
-                    f"after epoch {start.epoch} must be {entry[name]}; it is {digest}"
+                    f"after epoch {start.epoch} must be {entry[name]}; it is {digest}",
+                    path=receipt.folder,
+                    epoch=start.epoch,
                 )

@@ -51,7 +51,8 @@ def model_in(receipt: Receipt) -> Module:
         raise CheckpointError(
             f"{receipt.folder} was trained with a model of its own"
             + ("" if name is None else f", {name!r}")
-            + ", which must be given: isoconv.train.verify(folder, model, train, validation)"
+            + ", which must be given: isoconv.train.verify(folder, model, train, validation)",
+            path=receipt.folder,
         )
     return model_of(architecture, str(receipt.path))
 
@@ -162,7 +163,8 @@ class Rerun:
         if found:
             raise CheckpointError(
                 f"{self._receipt.folder} can be verified with its own model only: "
-                + " | ".join(found)
+                + " | ".join(found),
+                path=self._receipt.folder,
             )
         if wanted["graph_sha256"] != given["graph_sha256"]:
             self.notes.append(
@@ -217,7 +219,8 @@ class Rerun:
         if storage.digest(fresh.weights) == wanted:
             raise CheckpointError(
                 f"receipt {receipt.path} contradicts itself: its first weights are those of the "
-                f"seed; it says {receipt.content['start']!r}"
+                f"seed; it says {receipt.content['start']!r}",
+                path=receipt.path,
             )
         if self._model is not None and storage.digest(self._model.weights) == wanted:
             self._settled.model.load_weights(self._model.weights)
@@ -226,7 +229,8 @@ class Rerun:
             return self._fitting(RunFolder(receipt.folder).load_kept(0))
         raise CheckpointError(
             f"{receipt.folder} began with weights of its own, sha256 {wanted}: give a model that "
-            "holds them, or keep checkpoints/epoch-00000.safetensors"
+            "holds them, or keep checkpoints/epoch-00000.safetensors",
+            path=receipt.folder,
         )
 
     def _fitting(self, kept: Checkpoint) -> Checkpoint:
@@ -239,7 +243,9 @@ class Rerun:
         if given != wanted:
             raise CheckpointError(
                 f"the checkpoint of {self._receipt.folder} after epoch {kept.epoch} belongs to "
-                "another model"
+                "another model",
+                path=self._receipt.folder,
+                epoch=kept.epoch,
             )
         return replace(
             kept,

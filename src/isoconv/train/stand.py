@@ -134,5 +134,6 @@ def check_format(path: Path, record: Mapping[str, Any], what: str = "") -> None:
     if type(found) is not int or found != FORMAT:
         raise CheckpointError(
             f"{what} {path} must be of format {FORMAT}, which this isoconv reads; it is "
-            f"{shown(found)}".lstrip()
+            f"{shown(found)}".lstrip(),
+            path=path,
         )

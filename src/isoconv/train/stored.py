@@ -440,4 +440,7 @@ class _Check:
             return read_file(path)
         except OSError as error:
             why = error.strerror or error
-            raise CheckpointError(f"{path} cannot be read: {why}") from error
+            raise CheckpointError(
+                f"{path} cannot be read: {why}",
+                path=path,
+            ) from error

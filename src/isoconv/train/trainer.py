@@ -297,7 +297,8 @@ class Trainer(Carded, TrainSettings, card=trainer_card):
             changed = folder.changes(given.parts) if _about_data(found) else []
             raise CheckpointError(
                 f"{folder.path} can be gone on with as it began only; what differs:\n"
-                + "\n".join([difference_table(found, "the run", "given"), *changed])
+                + "\n".join([difference_table(found, "the run", "given"), *changed]),
+                path=folder.path,
             )
         folder.describes(prepared.facts.plain())
         step = prepared.step
@@ -310,7 +311,8 @@ class Trainer(Carded, TrainSettings, card=trainer_card):
         if recorder is not None and began.result not in (None, recorder.final):
             raise CheckpointError(
                 f"{folder.run_file} must have the result that {folder.receipt_file.name} has, "
-                f"{told(recorder.final)}; it has {told(began.result)}"
+                f"{told(recorder.final)}; it has {told(began.result)}",
+                path=folder.run_file,
             )
         if epochs is not None:
             began = began.asked(folder, start, recorder, epochs, facts)

@@ -207,13 +207,15 @@ def _check_stopping(receipt: Receipt) -> None:
         return
     if stopping.metric not in history[0]:
         raise CheckpointError(
-            f"receipt {receipt.path} cannot be read: its early stopping needs {stopping.metric!r}"
+            f"receipt {receipt.path} cannot be read: its early stopping needs {stopping.metric!r}",
+            path=receipt.path,
         )
     for epochs in range(1, len(history)):
         if receipt.stretches.stops(stopping, history[:epochs]):
             raise CheckpointError(
                 f"receipt {receipt.path} contradicts itself: by its early stopping the run ends "
-                f"after epoch {epochs}; it has {len(history)}"
+                f"after epoch {epochs}; it has {len(history)}",
+                path=receipt.path,
             )
 
 
@@ -245,6 +247,7 @@ def _given(
                     f"{' | '.join(problems)}",
                     *changes,
                 ]
-            )
+            ),
+            path=receipt.folder,
         )
     return given
