@@ -41,10 +41,6 @@ class Conduct:
         self._settled, self._prepared = context.settled, context.prepared
         self._run, self._folder, self._recorder = context.run, context.folder, context.recorder
         self._model = context.settled.model
-        self._machine: dict[str, Any] = {
-            "threads": context.settled.threads,
-            "target": context.settled.target,
-        }
 
     def train(self, start: Checkpoint, ended: Mapping[str, Any] | None = None) -> Run:
         """Train from a checkpoint to the end, and leave everything where it belongs.
@@ -170,10 +166,11 @@ class Conduct:
                 shard_size=settled.shard_size,
                 seed=settled.seed,
                 progress=reporter.compiling,
-                **self._machine,
+                threads=settled.threads,
+                target=settled.target,
             )
             if self._prepared.validation is not None:
-                evaluator = self._evaluator(reporter)
+                evaluator = self._prepared.evaluator(reporter.compiling)
             executor.load(start.parameters, start.states, start.slots)
             session = Session(executor, self._context, reporter, evaluator, best)
             return self._train(session, start, executor.weights)
@@ -209,15 +206,6 @@ class Conduct:
             self._run.follow(None)
         return weights(), session.best
 
-    def _evaluator(self, reporter: Reporter) -> Evaluator:
-        return Evaluator(
-            self._model,
-            self._prepared.preparation,
-            self._settled.loss,
-            progress=reporter.compiling,
-            **self._machine,
-        )
-
     def _conclude(self, ended: Mapping[str, Any] | None) -> None:
         """Measure with the test part, write the final model and the result.
 
@@ -226,7 +214,7 @@ class Conduct:
         """
         run, folder, test = self._run, self._folder, self._prepared.test
         if test is not None:
-            with self._evaluator(reporter_for(progress=False)) as evaluator:
+            with self._prepared.evaluator() as evaluator:
                 run.test = evaluator.run(self._model.weights, test)
         if folder is not None and ended is None and run.stopped:
             # Why it ends may be known to a callback alone: a kill from here on must not lose it.

@@ -21,7 +21,6 @@ from isoconv.train.covered import NotCovered
 from isoconv.train.differing import differing, told
 from isoconv.train.given import Given
 from isoconv.train.layout import SKIPPED, exact_metrics
-from isoconv.train.metrics import Evaluator
 from isoconv.train.prepare import Prepared
 from isoconv.train.progress import reporter_for
 from isoconv.train.receipt import Receipt
@@ -129,13 +128,7 @@ class Rerun:
         if state is None:
             self._free.leave("receipt.json", "final.test")
             return None
-        with Evaluator(
-            self._settled.model,
-            self._prepared.preparation,
-            self._settled.loss,
-            threads=self._settled.threads,
-            target=self._settled.target,
-        ) as evaluator:
+        with self._prepared.evaluator() as evaluator:
             metrics = exact_metrics(evaluator.run(state.weights, self._prepared.test).metrics)
         for place, one, other in differing(receipt.content["final"]["test"], metrics, "final.test"):
             note = f"{place}: receipt {told(one)}, found {told(other)}"
