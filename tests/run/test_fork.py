@@ -235,8 +235,8 @@ def test_in_the_middle_of_a_script_that_moves() -> None:
         return found, bool(elsewhere.any())
 
     with held(predictor._team.turn):
-        assert predictor._apart is not None
-        for script in predictor._apart.scripts:
+        assert predictor._data_parallel is not None
+        for script in predictor._data_parallel.scripts:
             script.move("output", "result", elsewhere.ctypes.data)
             # As if the child's results lay where the last ones did, to which it has not been noted.
             script.move = lambda *_: None  # type: ignore[method-assign]

@@ -16,9 +16,9 @@ from isoconv import nn
 from isoconv.compile.native.runtime import ASLEEP
 from isoconv.errors import ArgumentError
 from isoconv.run import team
+from isoconv.run.affinity import WakeAffinity
 from isoconv.run.script import ScriptBuilder
 from isoconv.run.team import Team, library_for, team_size
-from isoconv.run.wake import WakePlaces
 from isoconv.train import Trainer
 
 
@@ -153,9 +153,9 @@ class Cores:
         monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(self.allowed), raising=False)
         monkeypatch.setattr(os, "sched_setaffinity", self.limit, raising=False)
 
-    def placement(self) -> WakePlaces:
+    def placement(self) -> WakeAffinity:
         """A placement on this system."""
-        placement = WakePlaces()
+        placement = WakeAffinity()
         placement._core = lambda: self.here
         return placement
 

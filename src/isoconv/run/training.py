@@ -114,14 +114,14 @@ class TrainingEngine:
         self.samples = sample_count(data)
         self.threads = team_size(threads)
         library = library_for(target, cache=cache)
-        with library.crew(len(step.shard) // _NODES) as crew:
+        with library.worker_pool(len(step.shard) // _NODES) as pool:
             self.plan = StepPlan(step, self.shard_size, library.target, fusion=fusion)
             needs = step_demand(
                 self.plan, data, samples=self.samples, batch_size=batch_size, threads=self.threads
             )
             check_memory("training", needs, what_helps(needs), memory)
             self._memory = StepMemory(self.plan, data, seed)
-            self._binder = Binder(library, self.threads, self.plan.specs(), progress, crew)
+            self._binder = Binder(library, self.threads, self.plan.specs(), progress, pool)
         self._team = self._binder.team
         weakref.finalize(self, self._team.retire)
         self._workspace = Workspace(self.plan.memory, self.threads)
