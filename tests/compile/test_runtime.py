@@ -26,7 +26,7 @@ from tests.compile.harness import run_kernel
 from isoconv.compile.native.emitters import emits
 from isoconv.compile.native.loops import Kernel
 from isoconv.compile.native.records import BARRIER, CONTROL
-from isoconv.compile.native.runtime import AdvanceSpec, BarrierSpec, FinishSpec, HyperSpec
+from isoconv.compile.native.runtime import AdvanceSpec, BarrierSpec, HyperSpec, MetricsSpec
 from isoconv.compile.native.specification import Specification
 from isoconv.compile.native.waiting import SPINS
 from isoconv.compile.target import host_target
@@ -172,11 +172,11 @@ def test_hyper() -> None:
 
 
 @pytest.mark.parametrize("loss", [1.5, -0.0, 1e-42, np.inf, -np.inf, np.nan])
-def test_finish(loss: float) -> None:
+def test_metrics(loss: float) -> None:
     """Metrics become a row of the table; a loss that is not finite raises the flag."""
     sums = np.array([9, loss, 9, np.nan, 4], np.float32)
     table, counter, flags = np.zeros((3, 2), np.float32), np.ones(1, int), np.zeros(2, int)
-    run_kernel(FinishSpec((1, 4)), [sums, table, counter, flags])
+    run_kernel(MetricsSpec((1, 4)), [sums, table, counter, flags])
     np.testing.assert_array_equal(table, np.array([[0, 0], [loss, 4], [0, 0]], np.float32))
     assert counter[0] == 2
     assert flags[1] == (not np.isfinite(loss))

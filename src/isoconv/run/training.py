@@ -194,7 +194,7 @@ class TrainingEngine:
             hyper: list[Array] = [self._table, self._counters, self._memory.hyper]
             script.kernel(self.plan.hyper, hyper)
             metrics: list[Array] = [total, self._metrics, self._counters[1:2], self._control]
-            script.kernel(self.plan.finish, metrics)
+            script.kernel(self.plan.metrics, metrics)
         script.barrier(check=True)
         if self.plan.clip is not None:
             blocks, factor = self.plan.clip

@@ -11,9 +11,9 @@ from isoconv.compile.native.runtime import (
     ASLEEP,
     AdvanceSpec,
     BarrierSpec,
-    FinishSpec,
     GoSpec,
     HyperSpec,
+    MetricsSpec,
     RunSpec,
     ServeSpec,
 )
@@ -180,8 +180,8 @@ def fetch_hyper(k: Kernel, spec: HyperSpec) -> None:
     k.store(k.add(step, 1), counter)
 
 
-@emits(FinishSpec)
-def finish(k: Kernel, spec: FinishSpec) -> None:
+@emits(MetricsSpec)
+def metrics(k: Kernel, spec: MetricsSpec) -> None:
     """Copy and look."""
     b = k.builder
     sums, table, counter, control = k.buffers
