@@ -342,4 +342,4 @@ def test_threads_end_before_their_code(loaded: weakref.WeakSet[LoadedLibrary]) -
         for value in range(20):
             stored(library, value)
         for _ in range(3):
-            team.run([ScriptBuilder().finish()] * 2, 1)
+            team.run([ScriptBuilder().build()] * 2, 1)

@@ -77,7 +77,7 @@ def test_a_script_runs_in_order_and_in_turns() -> None:
     for context in (first, second, first):
         script.add(address(AppendSpec()), [pointer(items)], context)
     script.add(address(AdvanceSpec()), [], first)
-    finished = script.finish()
+    finished = script.build()
     assert len(finished) == 4
     with Team(1, LIBRARY) as team:
         team.run([finished], 3)
@@ -92,7 +92,7 @@ def test_an_empty_script(turns: int) -> None:
     if not turns:
         script.add(address(AppendSpec()), [pointer(items)], Context())
     with Team(1, LIBRARY) as team:
-        team.run([script.finish()], turns)
+        team.run([script.build()], turns)
     assert not items.any()
 
 
@@ -107,10 +107,10 @@ def test_a_check_ends_the_run() -> None:
     script.add(address(AppendSpec()), [pointer(items)], context, check=True)
     script.add(address(AppendSpec()), [pointer(items)], context)
     with Team(1, LIBRARY) as team:
-        team.run([script.finish()], 0, control=pointer(control))
+        team.run([script.build()], 0, control=pointer(control))
         assert items[0] == 2
         control["stop"] = 0
-        team.run([script.finish()], 0, control=pointer(control))
+        team.run([script.build()], 0, control=pointer(control))
     assert items[0] == 2 + 5 * 3
 
 
@@ -133,7 +133,7 @@ def test_barriers(threads: int, spins: int) -> None:
         for other in range(threads):
             script.add(address(CopyLengthSpec()), [pointer(lists[other]), pointer(seen[t, other])])
         script.add(address(BarrierSpec()), [pointer(state)])
-        scripts.append(script.finish())
+        scripts.append(script.build())
     with Team(threads, LIBRARY) as team:
         team.run(scripts, turns)
     expected = np.arange(1, turns + 1)
@@ -218,7 +218,7 @@ def tiny_product(team: Team, threads: int) -> Array:
             script.add(
                 address(ProductSpec()), [pointer(x[i:]), pointer(y[i:]), pointer(results[t, i:])]
             )
-        scripts.append(script.finish())
+        scripts.append(script.build())
     team.run(scripts, 1)
     return results
 
@@ -261,7 +261,7 @@ def test_fewer_scripts_than_threads() -> None:
             for t in range(count):
                 script = ScriptBuilder()
                 script.add(address(AppendSpec()), [pointer(items[t])], Context(first=t))
-                scripts.append(script.finish())
+                scripts.append(script.build())
             team.run(scripts, [2 if t else 1 for t in range(count)])
     assert list(items[:, 0]) == [3, 4, 2]
 
@@ -271,7 +271,7 @@ def test_threads_end() -> None:
     before = threading.active_count()
     team = Team(4, LIBRARY)
     assert threading.active_count() == before
-    team.run([ScriptBuilder().finish()] * 4, 1)
+    team.run([ScriptBuilder().build()] * 4, 1)
     assert threading.active_count() == before + 3
     team.close()
     assert threading.active_count() == before
@@ -298,7 +298,7 @@ def test_an_interrupt_waits_for_all_threads() -> None:
     for t in range(2):
         script = ScriptBuilder()
         script.add(address(CountSpec()), [pointer(counts[t])])
-        scripts.append(script.finish())
+        scripts.append(script.build())
     turns = 20_000_000
     with Team(2, LIBRARY) as team:
         key = threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGINT))
@@ -324,7 +324,7 @@ def test_a_closed_team_refuses(threads: int, asked: int, before: bool) -> None:
     for count in counts:
         script = ScriptBuilder()
         script.add(address(CountSpec()), [pointer(count)])
-        scripts.append(script.finish())
+        scripts.append(script.build())
     team = Team(threads, LIBRARY)
     if before:
         team.run(scripts, 1)
@@ -349,7 +349,7 @@ def test_a_closed_team_refuses(threads: int, asked: int, before: bool) -> None:
 def test_threads_that_ended_are_not_woken() -> None:
     """Whoever asks a team while another thread closes it gets an error, too."""
     team = Team(2, LIBRARY)
-    team.run([ScriptBuilder().finish()] * 2, 1)
+    team.run([ScriptBuilder().build()] * 2, 1)
     team._others.end()
     with pytest.raises(ArgumentError, match="the threads of this team have ended"):
         team._others.wake([1])

@@ -156,7 +156,7 @@ class TrainingEngine:
                 self._add_sums(script, thread, images, schedule, contexts)
             if updates:
                 self._add_update(script, thread, total)
-            scripts.append(script.finish())
+            scripts.append(script.build())
         return _Scripts(scripts, contexts, nodes)
 
     def _add_sums(

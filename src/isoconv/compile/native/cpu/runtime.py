@@ -27,7 +27,7 @@ from isoconv.compile.native.waiting import (
     wait_at_barrier,
 )
 
-__all__ = ["advance", "barrier", "fetch_hyper", "finish", "go", "run", "serve"]
+__all__ = ["advance", "barrier", "fetch_hyper", "go", "metrics", "run", "serve"]
 
 _LOWERED, _RAISED = 0, 1
 _DOZING = 3  # it sleeps in native code, for a moment
