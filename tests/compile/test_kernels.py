@@ -271,7 +271,7 @@ def test_a_module_that_llvm_rejects() -> None:
 def test_a_function_that_is_not_there() -> None:
     """Asking for another name is an error."""
     k = Kernel("present", host_target(), 0)
-    loaded = LoadedLibrary([compile_object(k.finish(), host_target())], host_target())
+    loaded = LoadedLibrary([compile_object(k.build(), host_target())], host_target())
     assert loaded.address("present")
     with pytest.raises(CompileError, match="'absent'"):
         loaded.address("absent")

@@ -75,7 +75,7 @@ class StepPlan:
         memory: where buffers of these lie in memory of their own.
         update: kernel calls of the update.
         update_memory: the same of them.
-        merge: the kernel that adds two vectors of sums.
+        reduce: the kernel that adds two vectors of sums.
         metrics: the kernel that copies the metrics and looks at the loss.
         hyper: the kernel that fetches a step's scalars.
         clip: the kernels of clipping, or None.
@@ -103,7 +103,7 @@ class StepPlan:
         # Both replace what they read, which is sound because each is one fused pass per vector.
         self.update = [*self._lower_update(), *self._lower_states()]
         self.update_memory = make_plan(self.update, 1)
-        self.merge = self._merge()
+        self.reduce = self._reduction()
         self.metrics = MetricsSpec(
             tuple(self.sums.offsets[f"metric:{name}"] for name in step.metrics)
         )
@@ -117,9 +117,9 @@ class StepPlan:
         """Every kernel of the step."""
         calls = [*self.shard.prepare, *self.shard.shard, *self.update]
         specs: list[Specification] = [call.kernel for call in calls]
-        return [*specs, self.merge, self.metrics, self.hyper, *(self.clip or ())]
+        return [*specs, self.reduce, self.metrics, self.hyper, *(self.clip or ())]
 
-    def _merge(self) -> PointwiseSpec:
+    def _reduction(self) -> PointwiseSpec:
         """Left = left + right, over whole vectors of sums."""
         left, right = Operand(0, "float32", (1,)), Operand(1, "float32", (1,))
         steps = (Step("add", (0, 1), None, "float32"),)

@@ -148,7 +148,7 @@ class Kernel:
         self._streamed = ""
         self._changing = False
 
-    def finish(self) -> ir.Module:
+    def build(self) -> ir.Module:
         """Close the function and return its module."""
         if self._streamed and self.target.triple.startswith("x86_64"):
             # Streamed stores may overtake the barrier's, which other threads wait for.
