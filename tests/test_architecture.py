@@ -223,6 +223,24 @@ def test_tests_import_no_tests() -> None:
     assert not imported_tests(ast.parse("from tests.ops.cases import CASES"))
 
 
+def test_tests_stand_where_their_module_does() -> None:
+    """A file of tests that has the name of a module of its room stands in that module's folder."""
+    places: dict[tuple[str, str], set[Path]] = {}
+    for path in MODULES:
+        inside = path.relative_to(SRC).parent
+        # An emitter is tested with its specification.
+        folder = inside.parent if inside.name == "cpu" else inside
+        places.setdefault((room_of(path), path.stem), set()).add(folder)
+    astray = []
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        folder = path.relative_to(ROOT / "tests").parent
+        room = folder.parts[0] if folder.parts else path.stem.removeprefix("test_")
+        wanted = places.get((room, path.stem.removeprefix("test_")), {folder})
+        if folder not in wanted:
+            astray.append(f"{path.relative_to(ROOT)} belongs to {sorted(map(str, wanted))}")
+    assert not astray
+
+
 def described() -> tuple[set[str], set[str]]:
     """Folders and files of the package that ARCHITECTURE.md names, from the project's root."""
     folders: set[str] = set()

@@ -18,7 +18,7 @@ from isoconv.compile.pointwise.bits import BITS, bits_place
 from isoconv.compile.pointwise.expression import Domain, Expression, Operand, Step
 from isoconv.compile.pointwise.halo import HaloSpec
 from isoconv.compile.pointwise.kernel import PointwiseSpec
-from isoconv.compile.pointwise.nontemporal import streamed
+from isoconv.compile.pointwise.nontemporal import with_nontemporal_stores
 from isoconv.compile.target import Target
 from isoconv.errors import GraphError
 from isoconv.graph.groups import Group, asks_for_sign
@@ -281,9 +281,9 @@ class Lowering:
         expression = Expression(tuple(operands), root, tuple(steps), tuple(stores))
         return _with_strides(expression, len(domain.shape)), numbers
 
-    def streamed(self, expression: Expression, arguments: Arguments) -> Expression:
+    def nontemporal(self, expression: Expression, arguments: Arguments) -> Expression:
         """The same of a kernel that writes each result once, with what goes past the caches."""
-        return streamed(expression, arguments.buffers, self.target, self.capacity)
+        return with_nontemporal_stores(expression, arguments.buffers, self.target, self.capacity)
 
     def _key(
         self,

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from isoconv.compile.native.loops import CONTEXT, CONTEXT_SLOTS
+from isoconv.compile.native.context import CONTEXT, CONTEXT_SLOTS
 from isoconv.compile.native.records import INSTRUCTION
 
 __all__ = ["Context", "Place", "Script", "ScriptBuilder"]

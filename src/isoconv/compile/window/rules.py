@@ -21,7 +21,7 @@ def lower_pool(lowering: Lowering, group: Group) -> None:
     seen = lowering.spec(x)
     source = arguments.operand(lowering.places[x], seen, seen)
     expression, _ = lowering.expression(group, node.spec, arguments)
-    expression = lowering.streamed(expression, arguments)
+    expression = lowering.nontemporal(expression, arguments)
     spec = PoolSpec(
         kind="avg" if average else "max",
         dtype=node.spec.dtype,
@@ -50,7 +50,7 @@ def lower_pool_grad(lowering: Lowering, group: Group) -> None:
         source = arguments.operand(lowering.places[node.inputs[0]], seen, seen)
     gradient = arguments.operand(lowering.places[dy], lowering.spec(dy), lowering.spec(dy))
     expression, _ = lowering.expression(group, node.spec, arguments)
-    expression = lowering.streamed(expression, arguments)
+    expression = lowering.nontemporal(expression, arguments)
     spec = PoolGradSpec(
         kind="avg" if average else "max",
         dtype=node.spec.dtype,

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import llvmlite.ir as ir
 
+from isoconv.compile.native.context import CONTEXT
+from isoconv.compile.native.cpu.waiting import (
+    has_futex,
+    patience_of,
+    rouse,
+    sleep_while,
+    spin_while,
+    typed,
+    wait_at_barrier,
+)
 from isoconv.compile.native.emitters import emits
-from isoconv.compile.native.loops import CONTEXT, I32, I64, POINTER, Kernel, Value
+from isoconv.compile.native.loops import I32, I64, POINTER, Kernel, Value
 from isoconv.compile.native.records import ARGUMENTS, CONTROL, INSTRUCTION, WAKE_FLAG
 from isoconv.compile.native.runtime import (
     ASLEEP,
@@ -16,15 +26,6 @@ from isoconv.compile.native.runtime import (
     MetricsSpec,
     RunSpec,
     ServeSpec,
-)
-from isoconv.compile.native.waiting import (
-    has_futex,
-    patience_of,
-    rouse,
-    sleep_while,
-    spin_while,
-    typed,
-    wait_at_barrier,
 )
 
 __all__ = ["advance", "barrier", "fetch_hyper", "go", "metrics", "run", "serve"]

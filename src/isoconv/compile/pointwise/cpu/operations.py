@@ -37,7 +37,7 @@ class Entry:
 
     Attributes:
         emit: emits it for a vector.
-        quick: it is so few instructions that it may be written out for every position of a tile.
+        quick: it is so few instructions that it may be unrolled over the positions of a tile.
     """
 
     emit: Emitter
@@ -65,7 +65,7 @@ def _nowhere() -> Value:
 
 
 def is_quick(op: str) -> bool:
-    """Whether an operation may be written out for every position of a tile."""
+    """Whether an operation may be unrolled over the positions of a tile."""
     return op in POINTWISE and POINTWISE[op].quick
 
 

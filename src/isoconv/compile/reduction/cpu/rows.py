@@ -12,7 +12,7 @@
         hits:            result    = 1 if fewer than k classes beat the label, else 0
 
 Schedule: eight classes at a time, because the lanes of eight are the partial sums; the rest of a
-row is a shorter vector. Where a power is needed twice it is parked in the result.
+row is a shorter vector. Where a power is needed twice it is spilled in the result.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class _Row:
         index = Index(self.image, (*self.place, i), lanes)
         return load_operand(self.k, self.spec.operands[number], index)
 
-    def parked(self, i: Value | int, lanes: int) -> Value:
+    def spilled(self, i: Value | int, lanes: int) -> Value:
         """What was stored in the result."""
         return load_operand(self.k, self.spec.result, Index(self.image, (*self.place, i), lanes))
 
@@ -175,12 +175,12 @@ class _Row:
         """Logits minus their maximum."""
         return self.k.builder.fsub(self.load(0, i, lanes), self.spread(greatest, lanes))
 
-    def powers(self, greatest: Value, *, park: bool) -> Value:
-        """Sum of exp(x - m); the powers are parked in the result if wanted."""
+    def powers(self, greatest: Value, *, spill: bool) -> Value:
+        """Sum of exp(x - m); the powers are spilled in the result if wanted."""
 
         def term(i: Value | int, lanes: int) -> Value:
             power = self.exp(self.shifted(greatest, i, lanes))
-            if park:
+            if spill:
                 self.store(power, i)
             return power
 
@@ -212,17 +212,17 @@ def _rounded(value: float, dtype: str) -> float:
 
 
 def _softmax(row: _Row) -> None:
-    total = row.powers(row.greatest(0), park=True)
+    total = row.powers(row.greatest(0), spill=True)
 
     def chunk(i: Value | int, lanes: int) -> None:
-        row.store(row.k.builder.fdiv(row.parked(i, lanes), row.spread(total, lanes)), i)
+        row.store(row.k.builder.fdiv(row.spilled(i, lanes), row.spread(total, lanes)), i)
 
     row.each(chunk)
 
 
 def _log_softmax(row: _Row) -> None:
     greatest = row.greatest(0)
-    logarithm = row.log(row.powers(greatest, park=False))
+    logarithm = row.log(row.powers(greatest, spill=False))
 
     def chunk(i: Value | int, lanes: int) -> None:
         shifted = row.shifted(greatest, i, lanes)
@@ -256,7 +256,7 @@ def _log_softmax_grad(row: _Row) -> None:
 def _cross_entropy(row: _Row) -> None:
     b = row.k.builder
     greatest, label = row.greatest(0), row.label()
-    logarithm = row.log(row.powers(greatest, park=False))
+    logarithm = row.log(row.powers(greatest, spill=False))
     if row.spec.attrs.smoothing == 0:
         row.store_single(b.fsub(logarithm, row.shifted(greatest, label, 1)))
         return
@@ -271,10 +271,10 @@ def _cross_entropy(row: _Row) -> None:
 def _cross_entropy_grad(row: _Row) -> None:
     b = row.k.builder
     label, dy = row.label(), row.one(row.single(2))
-    total = row.powers(row.greatest(0), park=True)
+    total = row.powers(row.greatest(0), spill=True)
 
     def chunk(i: Value | int, lanes: int) -> None:
-        share = b.fdiv(row.parked(i, lanes), row.spread(total, lanes))
+        share = b.fdiv(row.spilled(i, lanes), row.spread(total, lanes))
         difference = b.fsub(share, row.targets(label, i, lanes))
         row.store(b.fmul(difference, row.spread(dy, lanes)), i)
 

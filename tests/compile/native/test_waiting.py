@@ -11,20 +11,12 @@ import pytest
 from llvmlite.ir.instructions import ICMPInstr, LoadAtomicInstr
 from tests.compile.harness import run_kernel
 
+from isoconv.compile.native.cpu.waiting import Patience, sleep_while, spin_while
 from isoconv.compile.native.emitters import emits
 from isoconv.compile.native.loops import I32, Kernel
 from isoconv.compile.native.runtime import BarrierSpec
 from isoconv.compile.native.specification import Specification
-from isoconv.compile.native.waiting import (
-    CROWDED,
-    OFFERS,
-    SHORT,
-    SPINS,
-    Patience,
-    sleep_while,
-    spin_while,
-    spins_for,
-)
+from isoconv.compile.native.waiting import CROWDED, OFFERS, SHORT, SPINS, spins_for
 from isoconv.compile.target import host_target
 from isoconv.run import team as team_module
 from isoconv.run.script import ScriptBuilder

@@ -1,4 +1,4 @@
-"""Every registered operation keeps its contract: rules, reference, gradient, documentation."""
+"""Every registered operation keeps its promises: rules, reference, gradient, documentation."""
 
 from __future__ import annotations
 
