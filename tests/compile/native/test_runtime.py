@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -301,7 +302,13 @@ def test_an_interrupt_waits_for_all_threads() -> None:
         scripts.append(script.build())
     turns = 20_000_000
     with Team(2, LIBRARY) as team:
-        key = threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGINT))
+
+        def interrupt() -> None:
+            while not counts[1, 0]:
+                time.sleep(0.001)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        key = threading.Thread(target=interrupt)
 
         def run() -> None:
             key.start()
