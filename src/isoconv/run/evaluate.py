@@ -98,7 +98,7 @@ def evaluate(
     script = binder.recorder(0)
     script.calls(calls, workspace.resolver(0, 0, places), Context(images=images))
     with binder.team as team:
-        team.run([script.finish()], 1)
+        team.run([script.build()], 1)
     return results
 
 

@@ -156,7 +156,7 @@ class TrainingEngine:
                 self._add_sums(script, thread, images, schedule, contexts)
             if updates:
                 self._add_update(script, thread, total)
-            scripts.append(script.finish())
+            scripts.append(script.build())
         return _Scripts(scripts, contexts, nodes)
 
     def _add_sums(
@@ -194,7 +194,7 @@ class TrainingEngine:
             hyper: list[Array] = [self._table, self._counters, self._memory.hyper]
             script.kernel(self.plan.hyper, hyper)
             metrics: list[Array] = [total, self._metrics, self._counters[1:2], self._control]
-            script.kernel(self.plan.finish, metrics)
+            script.kernel(self.plan.metrics, metrics)
         script.barrier(check=True)
         if self.plan.clip is not None:
             blocks, factor = self.plan.clip

@@ -272,7 +272,7 @@ def test_a_module_that_llvm_rejects() -> None:
 def test_a_function_that_is_not_there() -> None:
     """Asking for another name is an error."""
     k = Kernel("present", host_target(), 0)
-    loaded = LoadedLibrary([compile_object(k.finish(), host_target())], host_target())
+    loaded = LoadedLibrary([compile_object(k.build(), host_target())], host_target())
     assert loaded.address("present")
     with pytest.raises(CompileError, match="'absent'"):
         loaded.address("absent")
@@ -343,4 +343,4 @@ def test_threads_end_before_their_code(loaded: weakref.WeakSet[LoadedLibrary]) -
         for value in range(20):
             stored(library, value)
         for _ in range(3):
-            team.run([ScriptBuilder().finish()] * 2, 1)
+            team.run([ScriptBuilder().build()] * 2, 1)
