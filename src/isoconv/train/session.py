@@ -29,15 +29,13 @@ from isoconv.train.state import Checkpoint
 from isoconv.train.stretches import Stretches
 from isoconv.wording import setting
 
-__all__ = ["SAVE_EVERY", "Session", "SessionContext", "TrainingPlan", "rate_of"]
+__all__ = ["Session", "SessionContext", "TrainingPlan", "rate_of"]
 
 Array = NDArray[Any]
 
 CALL_SECONDS = 0.2
 """How long one native call is to last: short enough for a bar and for Ctrl-C."""
 
-SAVE_EVERY = 60.0
-"""Seconds that a kill may cost, where a trainer is told nothing else."""
 SHARE = 20
 """So many times as long as a save took, none follows it."""
 
@@ -151,7 +149,7 @@ class SessionContext:
     plan: TrainingPlan
     run: Run
     reporter: Reporter
-    save_every: float = SAVE_EVERY
+    save_every: float
     folder: RunFolder | None = None
     recorder: Recorder | None = None
     evaluator: Evaluator | None = None
