@@ -84,7 +84,7 @@ def test_settings_without_one_or_with_another_are_refused() -> None:
 def test_what_no_file_holds_has_no_schema() -> None:
     """To ask for it is a fault of the program."""
     for name in ("callbacks", "progress", "executor", "target"):
-        with pytest.raises(NotImplementedError):
+        with pytest.raises(ValueError, match=f"no file holds {name}"):
             SETTINGS[name].schema(name)
 
 
