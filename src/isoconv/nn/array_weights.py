@@ -259,15 +259,13 @@ def layer_norm(
 
     Args:
         x: the input.
-        gamma: factors; None for none.
-        beta: what is added; None for nothing.
+        gamma: factors of the shape of the last `axes` axes, ``(C,)``; None for none.
+        beta: what is added, of the same shape; None for nothing.
         axes: how many of the last axes are normalised together.
         eps: added to the variance.
 
     Input shape:
         x: ``(N, ..., C)``, float32 or float64.
-        gamma: ``(C,)``, of more axes where several are normalised, the same dtype.
-        beta: ``(C,)``, likewise.
 
     Output shape:
         ``(N, ..., C)`` of the dtype of x.

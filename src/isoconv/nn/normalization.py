@@ -112,7 +112,7 @@ def layer_norm(
         The shape of ``x``.
 
     Raises:
-        ShapeError: factors of other shapes.
+        ShapeError: no axis at all, or factors of other shapes.
         ArgumentError: ``axes`` below 1 or above the input's; ``eps`` negative or not finite.
 
     Example:
@@ -124,6 +124,7 @@ def layer_norm(
     vectors = {name: vector for name, vector in given.items() if vector is not None}
     check_tensors("layer_norm", x=x, **vectors)
     epsilon = Epsilon(float(check_number("eps", eps, least=0)))
+    _check_channels(x, "layer")
     axes, shape = check_count("axes", axes), x.shape
     if len(shape) < axes:
         raise refusal("axes", f"be at most {len(shape)}, those of the input", axes)
@@ -145,9 +146,9 @@ def layer_norm(
     return y if axes == 1 else apply("reshape", x=y, attrs=Shape(shape))
 
 
-def _check_channels(x: Tensor) -> None:
+def _check_channels(x: Tensor, kind: str = "batch") -> None:
     if not x.shape:
-        text = f"batch normalisation needs an axis of channels; got shape {x.shape}"
+        text = f"{kind} normalisation needs an axis of channels; got shape {x.shape}"
         raise ShapeError(text, argument="x", value=x)
 
 
