@@ -60,6 +60,8 @@ _PLACES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 # end of names
 
+__public__ = {"isoconv": ["train"]}
+
 if not TYPE_CHECKING:
     # To a type checker this would say that any name is there.
     __getattr__ = late_names(__name__, _PLACES)
