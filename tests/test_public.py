@@ -24,13 +24,20 @@ OFFERS = public_names.all_offers(public_names.SRC)
 HEAVY = ("numpy", "llvmlite", "PIL", "rich", "typer", "safetensors", "pooch", "matplotlib")
 
 
+def is_registered(node: ast.FunctionDef | ast.ClassDef) -> bool:
+    """Whether a decorator enters a definition into a table, by which alone it is found."""
+    calls = [each.func for each in node.decorator_list if isinstance(each, ast.Call)]
+    return any(isinstance(each, ast.Name) and each.id in ("lowers", "emits") for each in calls)
+
+
 def public_definitions(module: ModuleType) -> list[str]:
     """Public functions and classes that a module's own text defines."""
     source = Path(str(module.__file__)).read_text("utf-8")
     return [
         node.name
         for node in ast.parse(source).body
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_")
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef))
+        and not (node.name.startswith("_") or is_registered(node))
     ]
 
 
