@@ -14,7 +14,7 @@ from isoconv.onward import late_names
 
 # begin of names that `python -m scripts.public_names` writes
 if TYPE_CHECKING:
-    from isoconv import data, errors, nn, optim, schedule, symbols
+    from isoconv import data, errors, nn, optim, schedule, symbols, train
     from isoconv.explain.inspect import inspect
     from isoconv.explain.numbers import explain
     from isoconv.explain.saliency import grad_cam, input_gradient, occlusion
@@ -56,7 +56,7 @@ __all__ = [
     "grad_cam", "gradients", "input_gradient", "inspect", "layer_norm", "leaky_relu", "linear",
     "load", "log_softmax", "max_pool1d", "max_pool2d", "max_pool3d", "mse", "nn", "occlusion",
     "optim", "output_size", "power", "relu", "same_padding", "schedule", "sigmoid", "silu",
-    "softmax", "symbols", "tanh",
+    "softmax", "symbols", "tanh", "train",
 ]  # fmt: skip
 
 _PLACES: dict[str, tuple[str, ...]] = {
@@ -83,6 +83,7 @@ _PLACES: dict[str, tuple[str, ...]] = {
     "isoconv.optim": ("optim",),
     "isoconv.schedule": ("schedule",),
     "isoconv.symbols": ("symbols",),
+    "isoconv.train": ("train",),
     "isoconv.train.callbacks": ("EarlyStopping",),
     "isoconv.train.loading": ("load",),
     "isoconv.train.metrics": ("evaluate",),
