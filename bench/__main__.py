@@ -17,7 +17,7 @@ from bench.measure import MEASUREMENTS, NAMES
 from bench.results import FOLDER, ceilings_of, read, told, write
 from bench.table import brief, markdown, update
 from bench.timing import FULL, QUICK
-from isoconv.run.ceilings import measure_meeting
+from isoconv.run.ceilings import measure_barrier
 
 PAGE = Path(__file__).with_name("README.md")
 FRONT = PAGE.parents[1] / PAGE.name
@@ -58,10 +58,10 @@ def main(arguments: list[str] | None = None) -> int:
         crew = Crew(setting)
         before = ceilings_of(setting)
         rows = []
-        earlier = measure_meeting(setting.threads)
+        earlier = measure_barrier(setting.threads)
         try:
             for row in MEASUREMENTS[what](crew):
-                later = measure_meeting(setting.threads)
+                later = measure_barrier(setting.threads)
                 row["meeting_ns"] = [round(seconds * 1e9) for seconds in (earlier, later)]
                 earlier = later
                 print(told(row), flush=True)

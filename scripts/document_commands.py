@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from types import NoneType
-from typing import Any, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from scripts.marks import between_marks, table, write
 from typer import Typer
@@ -113,7 +113,8 @@ def _parameter(name: str, kind: Any, info: ArgumentInfo | OptionInfo, default: o
     first = [info.default] if isinstance(info.default, str) else []
     names = [part for given in (*first, *(info.param_decls or ())) for part in given.split("/")]
     # Of `int | None` what is not None.
-    kind = next((arm for arm in get_args(kind) if arm is not NoneType), kind)
+    if get_origin(kind) is not Literal:
+        kind = next((arm for arm in get_args(kind) if arm is not NoneType), kind)
     if kind is bool and not names:
         names = [word, f"--no-{word[2:]}"]
     usual = _default(names, default, shown=info.show_default is not False)
@@ -140,6 +141,8 @@ def _value(kind: Any, least: float | None, most: float | None) -> str:
         return ""
     if isinstance(kind, type) and issubclass(kind, Enum):
         return ", ".join(f"`{member.value}`" for member in kind)
+    if get_origin(kind) is Literal:
+        return ", ".join(f"`{name}`" for name in get_args(kind))
     bounds = [f"at least {least}"] if least is not None else []
     bounds += [f"at most {most}"] if most is not None else []
     return ", ".join([KINDS[kind], *bounds])

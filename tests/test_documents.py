@@ -12,6 +12,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -396,6 +397,40 @@ def test_tables_of_layers_functions_and_models() -> None:
     listed = {name for name, _ in document_layers.kinds()} | set(isoconv.nn.functional.__all__)
     assert len(listed) > 60
     assert all(f"`{name}`" in page for name in (*listed, *isoconv.nn.models.MODELS))
+
+
+def squeezed(text: str) -> str:
+    """A text without what sets words apart, so that ``StepSchedule`` is a step schedule."""
+    return re.sub(r"[\s_-]+", "", text.lower())
+
+
+GLOSSARY = ROOT / "docs" / "glossary.md"
+TABLES = [
+    re.findall(r"^\| ([^|]+) \|", rows, re.MULTILINE)[2:]
+    for rows in re.findall(r"(?:^\| .*\n)+", GLOSSARY.read_text("utf-8"), re.MULTILINE)
+]
+WORDS = list(chain.from_iterable(TABLES))
+
+
+@pytest.fixture(scope="module")
+def used() -> str:
+    """All names and words of the code and the pages but the glossary's."""
+    files = [*(ROOT / "src").rglob("*.py"), *(page for page in PAGES if page != GLOSSARY)]
+    return squeezed(" ".join(f"{path.name} {path.read_text('utf-8')}" for path in files))
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_words_of_the_glossary_are_used(word: str, used: str) -> None:
+    """What the glossary explains is called so somewhere else."""
+    found = squeezed(word) in used
+    assert found, f"nothing else says {word!r}"
+
+
+def test_glossary_is_in_order() -> None:
+    """Each table of the glossary has its words in order, and no word stands twice."""
+    assert len(TABLES) == 5
+    assert len(set(WORDS)) == len(WORDS) > 50
+    assert [sorted(words, key=str.lower) for words in TABLES] == TABLES
 
 
 def test_table_of_sources() -> None:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from isoconv.cli import app
 from isoconv.report.roofline import draw_roofline
 from isoconv.run import ceilings as measured
-from isoconv.run.ceilings import Ceilings, measure_ceilings, measure_meeting
+from isoconv.run.ceilings import Ceilings, measure_barrier, measure_ceilings
 from isoconv.run.profile import KernelTime, Profile
 
 QUICK = ("--input", "12x12x1", "--batch-size", "4", "--turns", "1", "--threads", "1")
@@ -76,7 +76,7 @@ def test_ceilings_of_threads() -> None:
 @pytest.mark.parametrize("threads", [1, 2])
 def test_threads_meet(threads: int) -> None:
     """A meeting takes some time, and no longer than it took to see some of them."""
-    assert 0 < measure_meeting(threads, seconds=0.01) < 1
+    assert 0 < measure_barrier(threads, seconds=0.01) < 1
 
 
 def test_kernel_speeds() -> None:

@@ -26,7 +26,14 @@ from isoconv.compile.native.emitters import emits
 from isoconv.compile.native.jit import LoadedLibrary, compile_object
 from isoconv.compile.native.kernels import KernelLibrary, kernel_key
 from isoconv.compile.native.loops import Kernel
-from isoconv.compile.native.runtime import GoSpec, HyperSpec, ServeSpec
+from isoconv.compile.native.runtime import (
+    AdvanceSpec,
+    BarrierSpec,
+    GoSpec,
+    HyperSpec,
+    RunSpec,
+    ServeSpec,
+)
 from isoconv.compile.native.specification import Specification, meaning
 from isoconv.compile.pointwise.halo import HaloSpec
 from isoconv.compile.target import host_target
@@ -170,7 +177,8 @@ def specifications() -> dict[str, Any]:
             for spec in StepPlan(step, 4, host_target(), fusion=True).specs():
                 found.setdefault(type(meaning(spec)).__name__, spec)
     found["HaloSpec"] = HaloSpec("float32", (3, 4), 5, ((1, 1), (0, 2)))
-    found |= {"GoSpec": GoSpec(), "ServeSpec": ServeSpec()}
+    for own in (GoSpec(), ServeSpec(), BarrierSpec(), AdvanceSpec(), RunSpec()):
+        found[type(own).__name__] = own
     return found
 
 

@@ -25,9 +25,10 @@ from tests.compile.harness import run_kernel
 
 from isoconv.compile.native.emitters import emits
 from isoconv.compile.native.loops import Kernel
+from isoconv.compile.native.records import BARRIER, CONTROL
 from isoconv.compile.native.runtime import AdvanceSpec, BarrierSpec, FinishSpec, HyperSpec
 from isoconv.compile.native.specification import Specification
-from isoconv.compile.native.waiting import ALLOWED, PARTIES, SPINS
+from isoconv.compile.native.waiting import SPINS
 from isoconv.compile.target import host_target
 from isoconv.errors import ArgumentError
 from isoconv.graph.operation import Array
@@ -98,7 +99,8 @@ def test_an_empty_script(turns: int) -> None:
 def test_a_check_ends_the_run() -> None:
     """With the flag raised, the script ends at the next instruction that looks at it."""
     items = np.zeros(20, np.int64)
-    control = np.array([5, 1], np.int64)
+    control = CONTROL.zeros(1)
+    control["turns"], control["stop"] = 5, 1
     script = ScriptBuilder()
     context = Context(first=4)
     script.add(address(AppendSpec()), [pointer(items)], context)
@@ -107,7 +109,7 @@ def test_a_check_ends_the_run() -> None:
     with Team(1, LIBRARY) as team:
         team.run([script.finish()], 0, control=pointer(control))
         assert items[0] == 2
-        control[1] = 0
+        control["stop"] = 0
         team.run([script.finish()], 0, control=pointer(control))
     assert items[0] == 2 + 5 * 3
 
@@ -117,8 +119,8 @@ def test_a_check_ends_the_run() -> None:
 def test_barriers(threads: int, spins: int) -> None:
     """No thread begins a turn before all have ended the one before, awake or asleep."""
     turns = 200
-    parties = np.zeros(16, np.int32)
-    parties[PARTIES], parties[ALLOWED] = threads, spins
+    state = BARRIER.zeros(1)
+    state["threads"], state["allowed"] = threads, spins
     lists = np.zeros((threads, turns + 2), np.int64)
     seen = np.zeros((threads, threads, turns + 2), np.int64)
     scripts = []
@@ -127,10 +129,10 @@ def test_barriers(threads: int, spins: int) -> None:
         script = ScriptBuilder()
         script.add(address(AppendSpec()), [pointer(lists[t])], contexts[t])
         script.add(address(AdvanceSpec()), [], contexts[t])
-        script.add(address(BarrierSpec()), [pointer(parties)])
+        script.add(address(BarrierSpec()), [pointer(state)])
         for other in range(threads):
             script.add(address(CopyLengthSpec()), [pointer(lists[other]), pointer(seen[t, other])])
-        script.add(address(BarrierSpec()), [pointer(parties)])
+        script.add(address(BarrierSpec()), [pointer(state)])
         scripts.append(script.finish())
     with Team(threads, LIBRARY) as team:
         team.run(scripts, turns)

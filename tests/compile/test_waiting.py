@@ -13,10 +13,9 @@ from tests.compile.harness import run_kernel
 
 from isoconv.compile.native.emitters import emits
 from isoconv.compile.native.loops import I32, Kernel
-from isoconv.compile.native.runtime import ALLOWED_AT_DOOR, BarrierSpec
+from isoconv.compile.native.runtime import BarrierSpec
 from isoconv.compile.native.specification import Specification
 from isoconv.compile.native.waiting import (
-    ALLOWED,
     CROWDED,
     OFFERS,
     SHORT,
@@ -115,12 +114,12 @@ def test_sleeping_ends_in_time() -> None:
 
 @pytest.mark.parametrize("cores", [1, 2, 3, 4])
 def test_the_rule_is_what_native_code_gets(cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At every meeting and at every door, whenever threads are woken on other cores than before."""
+    """At every barrier and wake flag, whenever threads are woken on other cores than before."""
     monkeypatch.setattr(team_module, "cores", lambda *_: cores)
     scripts = [ScriptBuilder().finish() for _ in range(3)]
 
     def given(team: Team) -> set[int]:
-        places = [*team._meetings[:, ALLOWED], *team._doors._doors[:, ALLOWED_AT_DOOR]]
+        places = [*team._barriers["allowed"], *team._flags._flags["allowed"]]
         assert len(places) == 5
         return set(map(int, places))
 

@@ -48,7 +48,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "webp": {"method": 0},
     "lossless.webp": {"method": 0, "lossless": True},
     "moving.webp": {
-        "method": 0, "save_all": True, "append_images": [Image.new("RGB", (4000, 4000))],
+        "method": 0, "save_all": True, "append_images": [Image.new("RGB", (6000, 6000))],
     },
 }  # fmt: skip
 
@@ -57,11 +57,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
 def test_pictures_are_held_to_the_memory(tmp_path: Path, ending: str) -> None:
     """A picture that shrank to little is refused where there is no memory for its pixels."""
     if ending == "pgm":
-        write(tmp_path / f"a/x.{ending}", b"P5 4000 4000 4095\n" + bytes(4000 * 4000 * 2))
+        write(tmp_path / f"a/x.{ending}", b"P5 6000 6000 4095\n" + bytes(6000 * 6000 * 2))
     else:
-        image = Image.new("RGB", (4000, 4000), (1, 2, 3))
+        image = Image.new("RGB", (6000, 6000), (1, 2, 3))
         write(tmp_path / f"a/x.{ending}", image, **SETTINGS.get(ending, {}))
-    said = read_within(tmp_path, memory=22 << 20)
+    said = read_within(tmp_path, memory=60 << 20)
     assert said.startswith("NotEnoughMemoryError: ")
     assert "needs at least" in said
 

@@ -28,6 +28,7 @@ import numpy as np
 from isoconv import nn
 from isoconv.arithmetic import ARITHMETIC_VERSION
 from isoconv.arithmetic.philox import integers
+from isoconv.compile.contraction import rules  # noqa: F401  (`force_tiles` changes it)
 from isoconv.compile.contraction import tiles as schedule
 from isoconv.compile.target import TARGETS, Target
 from isoconv.data import Augmentation, Dataset

@@ -38,6 +38,6 @@ class Counting:
 def fall_asleep(team: Team) -> None:
     """Wait until all threads but the caller's sleep."""
     deadline = time.monotonic() + 20
-    while not (team._doors._doors[1:, 0] == ASLEEP).all():
+    while not (team._flags._flags["flag"][1:] == ASLEEP).all():
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -209,16 +209,16 @@ def held(lock: threading.Lock) -> Iterator[None]:
         thread.join()
 
 
-def test_in_the_middle_of_a_meeting() -> None:
+def test_in_the_middle_of_a_barrier() -> None:
     """The child's threads meet as many as they are, though one of the parent's had come already."""
     predictor, weights = predictor_for(network())
     data = {"images": IMAGES[:1]}
     expected = predictor.run(weights, data)["result"].tobytes()
-    parties = predictor._team._meetings[1]
+    arrived = predictor._team._barriers["arrived"]
     with held(predictor._team.turn):
-        parties[0] += 1
+        arrived[1] += 1
         found = in_child(lambda: predictor.run(weights, data))
-        parties[0] -= 1
+        arrived[1] -= 1
     assert found["result"].tobytes() == expected
     assert predictor.run(weights, data)["result"].tobytes() == expected
 
@@ -383,7 +383,7 @@ def test_a_signal_that_forks(moment: str) -> None:
         counting.run(3, 1)
         if moment != "after":
             fall_asleep(team)
-        go, wake = team._doors._go, team._others.wake
+        go, wake = team._flags._go, team._others.wake
 
         def forks_beside_go(going: int, context: None) -> None:
             if moment == "before":
@@ -399,14 +399,14 @@ def test_a_signal_that_forks(moment: str) -> None:
         if moment == "woken":
             team._others.wake = forks_after_wake  # type: ignore[method-assign]
         else:
-            team._doors._go = forks_beside_go
+            team._flags._go = forks_beside_go
         previous = signal.signal(signal.SIGUSR1, lambda *_: forked.append(os.fork()))
         try:
             counted: Any = counting.run(3, 5)
         except ArgumentError as error:
             counted = str(error)
         signal.signal(signal.SIGUSR1, previous)
-        team._doors._go = go
+        team._flags._go = go
         if forked == [0]:
             # After: unless the threads had fallen asleep by then.
             good = "must not fork in the middle of a run" in counted or (

@@ -62,16 +62,16 @@ def test_interrupt_waits_for_woken_threads() -> None:
             team.run(scripts, 1)
         team._run = work
         team.run(scripts, 1)
-        assert team._meeting[:3].tolist() == [0, 4, 2]
+        assert team._barriers[0].tolist()[:3] == (0, 4, 2)
 
 
 @pytest.mark.parametrize("asleep", [True, False], ids=["asleep", "awake"])
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
 def test_interrupt_beside_the_start(asleep: bool, before: bool) -> None:
-    """Ctrl-C right before the doors open, or right after, leaves no thread behind."""
+    """Ctrl-C right before the flags are raised, or right after, leaves no thread behind."""
     with Team(3, library_for()) as team:
         counting = Counting(team)
-        go = team._doors._go
+        go = team._flags._go
 
         def interrupted(going: int, context: None) -> None:
             if before:
@@ -83,13 +83,13 @@ def test_interrupt_beside_the_start(asleep: bool, before: bool) -> None:
             fall_asleep(team)
         else:
             counting.run(3, 1)
-        team._doors._go = interrupted
+        team._flags._go = interrupted
         started = counting.counters[:, 0].copy()
         with pytest.raises(KeyboardInterrupt):
             counting.run(3, 2)
         done = 0 if before else 2
         assert (counting.counters[:, 0] - started).tolist() == [done] * 3
-        team._doors._go = go
+        team._flags._go = go
         assert counting.run(3, 1) == [1, 1, 1]
 
 
@@ -121,14 +121,14 @@ def test_where_the_core_is_crowded_nobody_waits() -> None:
     """A thread whose core was taken from it sleeps at once after its next runs, and works on."""
     with Team(3, library_for()) as team:
         counting = Counting(team)
-        doors = team._doors._doors
-        doors[1:, 2] = 5
+        flags = team._flags._flags
+        flags["late"][1:] = 5
         for left in range(4, -1, -1):
             assert counting.run(3, 1) == [1, 1, 1]
             deadline = time.monotonic() + 20
-            while not (doors[1:, 0] == ASLEEP).all():
+            while not (flags["flag"][1:] == ASLEEP).all():
                 assert time.monotonic() < deadline
-            assert doors[1:, 2].tolist() == [left, left]
+            assert flags["late"][1:].tolist() == [left, left]
 
 
 def test_prediction_from_another_thread() -> None:

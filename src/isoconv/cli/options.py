@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from fractions import Fraction
-from inspect import getdoc
+from inspect import Parameter, Signature, getdoc, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_type_hints
 
 import typer
 from typer.models import OptionInfo
@@ -15,6 +15,8 @@ from typer.models import OptionInfo
 from isoconv.cli import complete
 from isoconv.cli.table import JSON_WANTED
 from isoconv.errors import ArgumentError
+from isoconv.train.kinds import Choice
+from isoconv.train.settings import ALL, Option
 from isoconv.wording import called
 
 if TYPE_CHECKING:
@@ -29,7 +31,6 @@ __all__ = [
     "ModelPath",
     "Report",
     "RunPath",
-    "SaveEvery",
     "Scale",
     "SkipBad",
     "TargetName",
@@ -40,8 +41,10 @@ __all__ = [
     "limit_of",
     "name_values",
     "named_folder",
+    "option_of",
     "shape_of",
     "size_of",
+    "takes_settings",
 ]
 
 RunPath = Annotated[
@@ -68,18 +71,64 @@ ModelPath = Annotated[
         autocompletion=complete.trained,
     ),
 ]
-Threads = Annotated[
-    int | None,
-    typer.Option(help="Number of threads; changes no bit.  [default: all cores]", min=1),
-]
-TargetName = Annotated[
-    str | None,
-    typer.Option(
-        help="Machine to compile for: avx512, avx2, sse, generic or neon; changes no bit.  "
-        "[default: this one]",
-        autocompletion=complete.targets,
-    ),
-]
+_COMPLETED: dict[str, Any] = {"model": complete.model_names, "target": complete.targets}
+"""What stands for a setting, where there are names for it."""
+
+
+def option_of(option: Option) -> Any:
+    """What typer is told of an option."""
+    return typer.Option(
+        *option.names,
+        help=option.help,
+        min=option.kind.least,
+        metavar=option.metavar,
+        autocompletion=_COMPLETED.get(option.parameter),
+    )
+
+
+def takes_settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of some settings behind its first parameter.
+
+    The command takes their values by name: its last parameter is ``**settings``.
+
+    Args:
+        names: of the settings, in the order of the help.
+    """
+
+    def given(command: Callable[..., None]) -> Callable[..., None]:
+        hints = get_type_hints(command, include_extras=True)
+        first, *others = (
+            each.replace(annotation=hints[name], kind=Parameter.KEYWORD_ONLY)
+            for name, each in signature(command).parameters.items()
+            if name != "settings"
+        )
+        own = [
+            Parameter(
+                option.parameter,
+                Parameter.KEYWORD_ONLY,
+                default=option.default,
+                annotation=Annotated[_type_of(option), option_of(option)],
+            )
+            for name in names
+            for option in ALL[name].options_of(name)
+        ]
+        found = [first, *own, *others]
+        # What typer and the documents read of a function.
+        command.__signature__ = Signature(found)  # type: ignore[attr-defined]
+        command.__annotations__ = {each.name: each.annotation for each in found}
+        return command
+
+    return given
+
+
+def _type_of(option: Option) -> Any:
+    named: Any = Literal
+    kind = named[option.kind.names] if isinstance(option.kind, Choice) else option.kind.python
+    return kind if option.default is not None else kind | None
+
+
+Threads = Annotated[int | None, option_of(*ALL["threads"].options_of("threads"))]
+TargetName = Annotated[str | None, option_of(*ALL["target"].options_of("target"))]
 Report = Annotated[bool, typer.Option("--report/--no-report", help="Make the page with pictures.")]
 
 
@@ -108,14 +157,6 @@ def named_folder(out: Path) -> Path:
     return out
 
 
-SaveEvery = Annotated[
-    float | None,
-    typer.Option(
-        metavar="SECONDS",
-        min=0,
-        help="Time between checkpoints within an epoch: what a kill costs.  [default: 60]",
-    ),
-]
 Best = Annotated[
     bool,
     typer.Option(

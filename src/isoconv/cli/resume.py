@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from isoconv.cli.options import AsJson, Report, RunPath, SaveEvery, TargetName, Threads, UseCache
+from isoconv.cli.options import AsJson, Report, RunPath, UseCache, takes_settings
 from isoconv.cli.table import print_json, progress, say
 from isoconv.printable import printable
 
 __all__ = ["resume"]
 
 
+@takes_settings("threads", "save_every", "target")
 def resume(
     run: RunPath,
     data: Annotated[
@@ -26,12 +27,10 @@ def resume(
             help="How many epochs the run is to have in all.  [default: as many as it was to have]",
         ),
     ] = None,
-    threads: Threads = None,
-    save_every: SaveEvery = None,
-    target: TargetName = None,
     report: Report = True,
     cache: UseCache = True,
     as_json: AsJson = False,
+    **settings: Any,
 ) -> None:
     """Go on with an interrupted run, or train a finished one on.
 
@@ -59,14 +58,11 @@ def resume(
         )
     splits = parts_of_run(run, data or data_of_run(run, description), description, cache=cache)
     model = model_of(architecture, f"{run}/run.json")
-    saves = {} if save_every is None else {"save_every": save_every}
-    trainer = Trainer.from_run(
-        model, run, threads=threads, target=target, progress=progress(), **saves
-    )
+    trainer = Trainer.from_run(model, run, progress=progress(), **settings)
     whole = trainer.resume(run, splits, epochs=epochs, facts=start_facts())
     result = description.get("result")
     if result and len(whole.history) == result["epochs"]:
         say(f"{printable(run)} is finished; nothing was trained (--epochs N trains it on)")
-    values = finish(whole, splits, report, threads, target)
+    values = finish(whole, splits, report, settings["threads"], settings["target"])
     if as_json:
         print_json(values)

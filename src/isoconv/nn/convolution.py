@@ -1,7 +1,7 @@
 """Convolution in one, two and three dimensions: functions and layers.
 
 Two operations go by the name of convolution. *Cross-correlation*, which networks use and which
-the notes' worked example computes, reads the kernel as it stands:
+the notes (``docs/glossary.md``) work out by hand, reads the kernel as it stands:
 
     Y(i, j) = Σ_m Σ_n X(i + m, j + n) · K(m, n)
 
@@ -150,8 +150,8 @@ def conv2d(
 ) -> Tensor:
     """Convolution along height and width.
 
-    With ``flip=False`` cross-correlation, the notes' worked example
-    (``y00 = x00·w00 + x01·w01 + x10·w10 + x11·w11``):
+    With ``flip=False`` cross-correlation, the worked example of the notes (``docs/glossary.md``:
+    ``y00 = x00·w00 + x01·w01 + x10·w10 + x11·w11``):
 
         Y(i, j, o) = b(o) + Σ_m Σ_n Σ_c X(i·S - P + m·D, j·S - P + n·D, c) · K(m, n, c, o)
 

@@ -26,7 +26,7 @@ def output_size(
     *,
     ceil_mode: bool = False,
 ) -> int:
-    r"""Output size along one axis, by the notes' formula.
+    r"""Output size along one axis, by the formula of the notes (``docs/glossary.md``).
 
     ``O = floor((I + P_before + P_after - (dilation * (K - 1) + 1)) / S) + 1``; with equal padding
     on both sides and no dilation this is :math:`\lfloor (I + 2P - K) / S \rfloor + 1`.

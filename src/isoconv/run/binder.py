@@ -1,8 +1,8 @@
 """Kernel calls bound to memory and recorded as scripts, for the threads of a team.
 
 Training, predictions, evaluations, profiles and what measures the machine come this way: here alone
-a buffer becomes an address, a thread meets the others in the middle of a script, and an observer is
-asked what it wants to know of each call.
+a buffer becomes an address, a barrier comes into a script, and an observer is asked what it wants
+to know of each call.
 """
 
 from __future__ import annotations
@@ -188,7 +188,7 @@ class Recorder:
             self._follows(call, context)
 
     def shard(self, calls: Iterable[Call], resolve: Resolve, context: Context) -> None:
-        """Call a shard's kernels and move on; threads that share it meet after each kernel."""
+        """Call a shard's kernels and move on; threads that share it wait after each kernel."""
         for call in calls:
             self.calls([call], resolve, context)
             # Nobody reads a halo before the inside was written by the next kernel.

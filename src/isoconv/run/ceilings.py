@@ -1,4 +1,4 @@
-"""What this machine reaches at best: fused multiply-adds and bytes a second, and how threads meet.
+"""What this machine reaches at best: fused multiply-adds, bytes a second, the time of a barrier.
 
 All are measured with kernels made like all others; 1 FMA = 2 FLOP.
 """
@@ -23,9 +23,9 @@ from isoconv.run.memory import aligned_bytes
 from isoconv.run.script import Context, Script
 from isoconv.run.team import Team, default_threads, library_for
 
-__all__ = ["Ceilings", "PeakSpec", "measure_ceilings", "measure_meeting"]
+__all__ = ["Ceilings", "PeakSpec", "measure_barrier", "measure_ceilings"]
 
-_MEETINGS = 2000  # in one call
+_BARRIERS = 2000  # in one call
 _PEAK_TURNS = 4096  # of the loop of fused multiply-adds in one call
 _STREAM_BYTES = 64 * 2**20  # of each of three vectors: far beyond most caches
 _CACHED_BYTES = 128 * 2**10  # of each of three vectors and of each thread: inside its own cache
@@ -131,19 +131,19 @@ def measure_ceilings(
     return Ceilings(count, flops / least / 1e9, memory, cache)
 
 
-def measure_meeting(threads: int | None = None, *, seconds: float = 0.02) -> float:
-    """Seconds from one meeting of threads at a barrier to the next, with nothing to do in between.
+def measure_barrier(threads: int | None = None, *, seconds: float = 0.02) -> float:
+    """Seconds from one barrier of threads to the next, with nothing to do in between.
 
     It tells how far the cores are from each other. On a virtual machine, or where cores have last
     caches of their own, that may change from minute to minute, and with it the time of all work
     that threads share.
 
     Args:
-        threads: that meet; None for one per core.
+        threads: that wait for one another; None for one per core.
         seconds: how long to look for the least.
 
     Example:
-        >>> measure_meeting(1, seconds=0.001) < 1e-5
+        >>> measure_barrier(1, seconds=0.001) < 1e-5
         True
     """
     binder = Binder(KernelLibrary(library_for().target, None), threads or default_threads(), [])
@@ -153,7 +153,7 @@ def measure_meeting(threads: int | None = None, *, seconds: float = 0.02) -> flo
             script = binder.recorder(thread)
             script.barrier()
             scripts.append(script.finish())
-        return _best(team, scripts, _MEETINGS, seconds)
+        return _best(team, scripts, _BARRIERS, seconds)
 
 
 def _addition(size: int) -> PointwiseSpec:

@@ -134,7 +134,7 @@ class Predictor:
     def _renew(self) -> None:
         """In a forked process, perhaps in the middle of another thread's run.
 
-        That may have moved half a script and come to a meeting. Weights need no care here: those
+        That may have moved half a script and come to a barrier. Weights need no care here: those
         that are not whole are not taken for loaded ones, see `_load`.
         """
         if self._team.torn:
@@ -347,7 +347,7 @@ class Predictor:
         return self._record(contexts, range(self.threads), places)
 
     def _scripts_together(self, places: Mapping[Place, int]) -> _Scripts:
-        """All threads on the same chunk, kernel by kernel, meeting after each."""
+        """All threads on the same chunk, kernel by kernel, with a barrier after each."""
         contexts = [Context(part=t, parts=self.threads) for t in range(self.threads)]
         return self._record(contexts, [0] * self.threads, places)
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoconv.compile.native.loops import CONTEXT, CONTEXT_SLOTS
+from isoconv.compile.native.records import INSTRUCTION
 
 __all__ = ["Context", "Place", "Script", "ScriptBuilder"]
 
@@ -46,7 +47,7 @@ class Script:
 
     def __init__(
         self,
-        code: NDArray[np.int64],
+        code: NDArray[np.void],
         arguments: NDArray[np.int64],
         keep: Sequence[object],
         places: Mapping[Place, Sequence[tuple[int, int]]],
@@ -118,10 +119,9 @@ class ScriptBuilder:
         """The finished script."""
         arguments = np.array([*self._arguments, 0], np.int64)
         base = arguments.ctypes.data
-        code = np.zeros((len(self._kernels) + 1, 4), np.int64)
-        if self._kernels:
-            code[:-1, 0] = self._kernels
-            code[:-1, 1] = [base + 8 * start for start in self._starts]
-            code[:-1, 2] = self._contexts
-            code[:-1, 3] = self._checks
+        code = INSTRUCTION.zeros(len(self._kernels) + 1)
+        code["kernel"][:-1] = self._kernels
+        code["arguments"][:-1] = [base + 8 * start for start in self._starts]
+        code["context"][:-1] = self._contexts
+        code["check"][:-1] = self._checks
         return Script(code, arguments, tuple(self._keep), self._places)

@@ -22,8 +22,9 @@ from isoconv.compile.native.build import is_shared
 from isoconv.compile.native.cache import KernelCache, default_folder
 from isoconv.compile.native.fork import renew_in_child
 from isoconv.compile.native.kernels import KernelLibrary
-from isoconv.compile.native.runtime import ALLOWED_AT_DOOR, ASLEEP, GoSpec, RunSpec, ServeSpec
-from isoconv.compile.native.waiting import ALLOWED, PARTIES, spins_for
+from isoconv.compile.native.records import ARGUMENTS, BARRIER, CONTROL, WAKE_FLAG
+from isoconv.compile.native.runtime import ASLEEP, GoSpec, RunSpec, ServeSpec
+from isoconv.compile.native.waiting import spins_for
 from isoconv.compile.target import Target, host_target, target_named
 from isoconv.cores import cores, quota
 from isoconv.errors import ArgumentError, TrainingError
@@ -140,25 +141,26 @@ def _natives(library: KernelLibrary) -> list[_Native]:
     return natives
 
 
-class _Doors:
-    """At which the threads beside the caller wait for work, see ``compile/native/runtime.py``.
+class _WakeFlags:
+    """What the threads beside the caller watch while they wait for work, see `GoSpec`.
 
     Args:
         threads: how many, the caller included.
-        orders: what a thread finds to do when its door is opened, a row for each.
+        orders: what a thread finds to do when its flag is raised, ``ARGUMENTS`` for each.
         go: the native function.
     """
 
-    def __init__(self, threads: int, orders: NDArray[np.int64], go: _Native) -> None:
-        self._doors = np.full((threads, 16), ASLEEP, np.int32)
+    def __init__(self, threads: int, orders: NDArray[np.void], go: _Native) -> None:
+        self._flags = WAKE_FLAG.zeros(threads)
+        self.all_asleep()
         self._go = go
         self._orders = orders
         self.counts = np.zeros(2, np.int64)
         rows = np.arange(threads)
         self._arguments = np.empty((threads, 2), np.int64)
         self._arguments[:, 0] = orders.ctypes.data + orders.strides[0] * rows
-        self._arguments[:, 1] = self._doors.ctypes.data + self._doors.strides[0] * rows
-        first = self._doors.ctypes.data + self._doors.strides[0]
+        self._arguments[:, 1] = self._flags.ctypes.data + self._flags.strides[0] * rows
+        first = self._flags.ctypes.data + self._flags.strides[0]
         self._going = np.array([orders.ctypes.data, first, self.counts.ctypes.data], np.int64)
         self._address = int(self._going.ctypes.data)
 
@@ -167,9 +169,9 @@ class _Doors:
         return int(self._arguments[thread : thread + 1].ctypes.data)
 
     def go(self) -> None:
-        """Open the first doors and run, unless one of the threads behind them sleeps.
+        """Raise the first flags and run, unless one of the threads that watch them sleeps.
 
-        As many doors as ``counts[0]`` says.
+        As many flags as ``counts[0]`` says.
         """
         self._go(self._address, None)
 
@@ -177,26 +179,26 @@ class _Doors:
         """The threads that the last ``go`` found asleep: it has not run, they have to be woken."""
         if not self.counts[1]:
             return []
-        return [i for i in range(1, int(self.counts[0]) + 1) if self._doors[i, 1] == ASLEEP]
+        return [i for i in range(1, int(self.counts[0]) + 1) if self._flags["before"][i] == ASLEEP]
 
     def woken(self) -> None:
-        """Nobody sleeps behind an open door any more."""
+        """Nobody sleeps whose flag is raised."""
         self.counts[1] = 0
 
     def allow(self, spins: int) -> None:
         """How many turns a thread spins before it sleeps, from its next run on."""
-        self._doors[:, ALLOWED_AT_DOOR] = spins
+        self._flags["allowed"] = spins
 
-    def shut(self) -> None:
+    def all_asleep(self) -> None:
         """Nobody is awake."""
-        self._doors[:, 0] = ASLEEP
+        self._flags["flag"] = ASLEEP
 
 
 class _Others:
     """The threads beside the caller. They begin with the first call, and sleep between calls.
 
     Args:
-        doors: at which they wait before they sleep.
+        flags: which they watch before they sleep.
         threads: how many, the caller included.
         serve: the native function.
 
@@ -204,8 +206,8 @@ class _Others:
         apart: whether they are to wake up on other cores than the caller's.
     """
 
-    def __init__(self, doors: _Doors, threads: int, serve: _Native) -> None:
-        self._doors = doors
+    def __init__(self, flags: _WakeFlags, threads: int, serve: _Native) -> None:
+        self._flags = flags
         self._serve = serve
         self.apart = True
         self._start = [threading.Semaphore(0) for _ in range(threads)]
@@ -214,7 +216,7 @@ class _Others:
         self._over = False
 
     def wake(self, numbers: Sequence[int]) -> None:
-        """Let the threads of these numbers, from 1 on, look at their doors.
+        """Let the threads of these numbers, from 1 on, look at their flags.
 
         Raises:
             ArgumentError: the threads have ended, or the system starts no more threads; none of
@@ -256,7 +258,7 @@ class _Others:
             if self._over:
                 return
             self._places.awake()
-            self._serve(self._doors.arguments(i), None)
+            self._serve(self._flags.arguments(i), None)
             self._places.asleep()
 
     def end(self) -> None:
@@ -283,7 +285,7 @@ class Team:
         library: where the native loop comes from.
 
     Attributes:
-        barrier: where all threads meet in the middle of scripts: args of a ``BarrierSpec``.
+        barrier: where all threads wait in the middle of scripts: args of a ``BarrierSpec``.
         spins: how many turns a thread spins before it sleeps, see ``compile/native/waiting.py``.
         turn: the lock of what has to go from one run to the next, or through all of a run, before
             another thread comes.
@@ -299,37 +301,38 @@ class Team:
         self.torn = False
         run, self._serve, go = _natives(library)
         self._run = run
-        self._control = np.zeros((threads, 8), np.int64)
-        self._orders = np.zeros((threads, 8), np.int64)
-        self._own = [int(row.ctypes.data) for row in self._control]
-        self._doors = _Doors(threads, self._orders, go)
-        # A cache line for the meeting at a run's end, and one for those in the middle of scripts.
-        self._meetings = np.zeros((2, 16), np.int32)
-        self._meeting = self._meetings[0]
-        self._meetings[1, PARTIES] = self.threads
-        self.barrier = int(self._meetings[1:].ctypes.data)
-        self._orders[:, 2] = self._meeting.ctypes.data
+        control, orders = CONTROL.zeros(threads), ARGUMENTS.zeros(threads)
+        self._turns, self._stops = control["turns"], control["stop"]
+        self._scripts, self._controls = orders["script"], orders["control"]
+        self._own = [int(control[i : i + 1].ctypes.data) for i in range(threads)]
+        self._flags = _WakeFlags(threads, orders, go)
+        # For the end of a run, and for the middle of scripts.
+        self._barriers = BARRIER.zeros(2)
+        self._coming = self._barriers["threads"]
+        self._coming[1] = self.threads
+        self.barrier = int(self._barriers[1:].ctypes.data)
+        orders["barrier"] = self._barriers.ctypes.data
         self._paid = quota()
         self.spins = -1
         self._look_at_cores()
-        self._address = int(self._orders.ctypes.data)
+        self._address = int(orders.ctypes.data)
         self._closed = False
         self._others = self._new_others()
         renew_in_child(self, Team._renew)
 
     def _new_others(self) -> _Others:
-        self._doors.shut()
-        # Whoever had come to a meeting is not here any more.
-        self._meetings[:, 0] = 0
-        return _Others(self._doors, self.threads, self._serve)
+        self._flags.all_asleep()
+        # Whoever had come to a barrier is not here any more.
+        self._barriers["arrived"] = 0
+        return _Others(self._flags, self.threads, self._serve)
 
     def _look_at_cores(self) -> None:
         """How long threads may spin: the cores that this process may use can become others."""
         spins = spins_for(self.threads, cores(self._paid))
         if spins != self.spins:
             self.spins = spins
-            self._meetings[:, ALLOWED] = spins
-            self._doors.allow(spins)
+            self._barriers["allowed"] = spins
+            self._flags.allow(spins)
 
     def _renew(self) -> None:
         """In a forked process: threads that are there, and a lock that opens."""
@@ -361,7 +364,7 @@ class Team:
         Args:
             scripts: a script for each thread; fewer leave the last threads idle.
             turns: how often, for all or for each.
-            control: address of a shared (turns, stop) pair; without it each thread has its own.
+            control: address of a shared ``CONTROL``; without it each thread has its own.
 
         Raises:
             ArgumentError: the team was closed, the system starts no more threads, or a signal's
@@ -371,22 +374,22 @@ class Team:
             raise ArgumentError(_ENDED)
         each = [turns] * len(scripts) if isinstance(turns, int) else list(turns)
         for i, (script, count) in enumerate(zip(scripts, each, strict=True)):
-            self._control[i, :2] = count, 0
-            self._orders[i, :2] = script.address, control or self._own[i]
-        self._meeting[PARTIES] = len(scripts)
-        self._doors.counts[0] = len(scripts) - 1
+            self._turns[i], self._stops[i] = count, 0
+            self._scripts[i], self._controls[i] = script.address, control or self._own[i]
+        self._coming[0] = len(scripts)
+        self._flags.counts[0] = len(scripts) - 1
         others = self._others
         try:
             # Nothing comes between the others' start and the caller's, not even Ctrl-C. A
             # prediction takes so little that what Python does here is seen in its time.
-            self._doors.go()
+            self._flags.go()
         finally:
-            asleep = self._doors.sleepers()
+            asleep = self._flags.sleepers()
             if asleep:
                 self._wake(asleep, others)
 
     def _wake(self, asleep: Sequence[int], others: _Others) -> None:
-        """Wake those whose doors were opened, and run."""
+        """Wake those whose flags were raised, and run."""
         with _INTERRUPTS.later():
             try:
                 self._look_at_cores()
@@ -394,7 +397,7 @@ class Team:
                     # Where threads share cores, the system places them best.
                     others.apart = self.spins > 0
                     others.wake(asleep)
-                self._doors.woken()
+                self._flags.woken()
                 if others is not self._others:
                     # Some may have begun, and nobody will ever end.
                     raise ArgumentError(
@@ -403,7 +406,7 @@ class Team:
                     )
             except ArgumentError:
                 self._others = self._new_others()
-                self._doors.woken()
+                self._flags.woken()
                 raise
             # It returns when all have met.
             self._run(self._address, None)

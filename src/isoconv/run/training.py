@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoconv.checks import refusal
+from isoconv.compile.native.records import CONTROL
 from isoconv.errors import ArgumentError, ShapeError
 from isoconv.memory import check_memory
 from isoconv.run.binder import Binder, Recorder, Workspace, address_of
@@ -125,7 +126,7 @@ class TrainingEngine:
         weakref.finalize(self, self._team.retire)
         self._workspace = Workspace(self.plan.memory, self.threads)
         self._update_workspace = Workspace(self.plan.update_memory, self.threads, arenas=1)
-        self._control = np.zeros(8, np.int64)
+        self._control: Array = CONTROL.zeros(1)
         self._counters = np.zeros(8, np.int64)
         self._table = np.zeros(_CAPACITY * max(1, len(step.hyper)), np.float32)
         self._metrics = np.zeros(_CAPACITY * len(step.metrics), np.float32)
@@ -146,7 +147,7 @@ class TrainingEngine:
         schedule = StepSchedule(own, self._shards_of(images), self.threads)
         nodes = {node: self._memory.sums(schedule.buffers[node]) for node in schedule.nodes}
         # An update alone finds the total where it was put.
-        total = next(iter(nodes.values()), self._memory.sums(_TOTAL))
+        total = self._memory.sums(schedule.buffers[schedule.nodes[0]] if own else _TOTAL)
         contexts: Contexts = []
         scripts: list[Script] = []
         for thread in range(self.threads):
@@ -379,7 +380,7 @@ class TrainingEngine:
             self._table[: hyper.size] = hyper.astype(np.float32).ravel()
             turns = len(hyper)
         self._counters[:] = 0
-        self._control[:2] = turns, 0
+        self._control["turns"], self._control["stop"] = turns, 0
         self._team.run(scripts.scripts, 0, control=address_of(self._control))
 
     def _metric_rows(self) -> Array:

@@ -51,9 +51,19 @@ if TYPE_CHECKING:
     from isoconv.train.optim import Optimizer
 
 __all__ = [
-    "ALL", "HELD", "OPTIONS", "SETTINGS", "STORED", "Option", "Setting", "TrainSettings",
-    "check_shard", "read_settings", "told_settings",
+    "ALL", "BESIDE", "HELD", "OPTIONS", "SETTINGS", "STORED", "Option", "Setting", "TrainSettings",
+    "check_shard", "read_settings", "sentence", "told_settings",
 ]  # fmt: skip
+
+
+def sentence(phrase: str) -> str:
+    """A phrase as a sentence.
+
+    Example:
+        >>> sentence("images of a step")
+        'Images of a step.'
+    """
+    return f"{phrase[0].upper()}{phrase[1:]}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +95,7 @@ class Option:
     def help(self) -> str:
         """A sentence, and what holds where nothing is said."""
         usual = f"  [default: {self.usual}]" if self.usual else ""
-        return f"{self.meaning[0].upper()}{self.meaning[1:]}.{usual}"
+        return sentence(self.meaning) + usual
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +123,12 @@ class Setting:
     stored: bool = True
     options: tuple[Option, ...] | None = None
     metavar: str | None = None
+
+    @property
+    def told(self) -> str:
+        """All that a program is told of it."""
+        more = self.more or (f"None for {self.usual}" if self.usual else "")
+        return f"{self.meaning}; {more}" if more else self.meaning
 
     def checked(self, name: str, value: Any) -> Any:
         """A value as it is kept.
@@ -237,12 +253,11 @@ class TrainSettings:
     ))  # fmt: skip
     target: str | None = field(default=None, metadata=_is(
         Text(), "machine to compile for: avx512, avx2, sse, generic or neon; changes no bit",
-        "None for the one at hand",
         usual="this machine", decides=False,
     ))  # fmt: skip
     executor: ExecutorFactory | None = field(default=None, metadata=_is(
-        Own(checked_executor), "makes what runs the steps", "None for an engine of this process",
-        decides=False, options=(),
+        Own(checked_executor), "makes what runs the steps; changes no bit",
+        usual="an engine of this process", decides=False, options=(),
     ))  # fmt: skip
     callbacks: Iterable[Callback] = field(default=(), metadata=_is(
         Own(checked_callbacks), "called at the start, after each epoch and at the end",
@@ -257,7 +272,7 @@ class TrainSettings:
         Flag(), "keep the state after each epoch, so that each stretch can be verified by itself",
         decides=False,
     ))  # fmt: skip
-    save_every: float = field(default=60.0, metadata=_is(
+    save_every: float = field(default=60, metadata=_is(
         Number(least=0), "seconds between checkpoints within an epoch: what a kill costs",
         "on a slow disk longer, so that saving takes a twentieth of the time at most",
         decides=False, metavar="SECONDS",
@@ -319,14 +334,11 @@ STORED = tuple(name for name in HELD if name in SETTINGS)
 
 def told_settings(indent: str) -> str:
     """Every setting with its meaning, as a docstring tells arguments."""
-    rows = (
-        f"{name}: {each.meaning}{'; ' if each.more else ''}{each.more}."
-        for name, each in SETTINGS.items()
-    )
     return "\n".join(
-        textwrap.fill(row, 100, initial_indent=indent, subsequent_indent=f"{indent}    ")
-        for row in rows
-    )
+        textwrap.fill(f"{name}: {each.told}.", 100, initial_indent=indent,
+                      subsequent_indent=f"{indent}    ")
+        for name, each in SETTINGS.items()
+    )  # fmt: skip
 
 
 def read_settings(plain: Any, title: str) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """The native loop that runs a script of kernel calls, and the small kernels around it.
 
-A script is a list of instructions (kernel, arguments, context, check). One native call per thread
-runs a script a number of times; threads meet at barriers. Nothing here does arithmetic on results
-but the copying of metrics and the look at whether the loss is finite.
+A script is a list of instructions. One native call per thread runs a script a number of times;
+threads wait for one another at barriers. How all this lies in memory stands in ``records.py``.
+Nothing here does arithmetic on results but the copying of metrics and the look at whether the loss
+is finite.
 """
 
 from __future__ import annotations
@@ -11,34 +12,19 @@ from dataclasses import dataclass
 
 from isoconv.compile.native.specification import Specification
 
-__all__ = [
-    "ALLOWED_AT_DOOR",
-    "ASLEEP",
-    "INSTRUCTION_WORDS",
-    "AdvanceSpec",
-    "BarrierSpec",
-    "FinishSpec",
-    "GoSpec",
-    "HyperSpec",
-    "RunSpec",
-    "ServeSpec",
-]  # fmt: skip
+__all__ = ["ASLEEP", "AdvanceSpec", "BarrierSpec", "FinishSpec", "GoSpec", "HyperSpec", "RunSpec",
+           "ServeSpec"]  # fmt: skip
 
 ASLEEP = 2
-"""What stands at the door of a thread that waits for work no longer: Python has to wake it."""
-SEEN, LATE, ALLOWED_AT_DOOR = 1, 2, 3
-"""Places in a door: what it said before, and the thread's patience."""
-DOOR_WORDS = 16  # int32, a cache line for each
-INSTRUCTION_WORDS = 4
+"""The wake flag of a thread that waits for work no longer: Python has to wake it."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunSpec(Specification):
     """``run(args)``: args are (script, control, state).
 
-    ``control`` holds int64: the number of turns, and a flag that stops the run when an
-    instruction with its check set comes by. A null kernel ends the script. At the end the threads
-    meet at ``state``, as at a barrier: to be woken by another one would take longer.
+    A null kernel ends the script. At the end the threads wait at the barrier ``state``: to be
+    woken by another one would take longer.
 
     The floating-point environment is set on entry (round to nearest even, subnormal numbers kept)
     and restored on return: another library may have changed it.
@@ -49,12 +35,12 @@ class RunSpec(Specification):
 
 @dataclass(frozen=True, slots=True)
 class ServeSpec(Specification):
-    """``serve(args)``: args are (orders, door); runs as often as the door opens.
+    """``serve(args)``: args are (orders, flag); runs as often as the flag is raised.
 
-    What ``run`` does with ``orders`` as its args, and again whenever ``go`` has opened the door
+    What ``run`` does with ``orders`` as its args, and again whenever ``go`` has raised the flag
     within some milliseconds: between runs that follow each other a thread does not ask for Python's
     lock. It waits as at a barrier (``waiting.py``), and sleeps for a moment only. When it returns,
-    the door says ``ASLEEP``.
+    the flag says ``ASLEEP``.
     """
 
     buffers: int = 2
@@ -62,13 +48,11 @@ class ServeSpec(Specification):
 
 @dataclass(frozen=True, slots=True)
 class GoSpec(Specification):
-    """``go(args)``: args are (orders, doors, counts); opens doors, and runs if nobody slept.
+    """``go(args)``: args are (orders, flags, counts); raises flags, and runs if nobody slept.
 
-    ``counts`` holds int64: how many doors to open, and how many of those behind them are found
-    asleep, which is written here. A door is 16 int32: the first is opened, what it said before
-    goes into the second, and how long a thread waits there stands in the next two. If all are
-    awake, the caller does what ``run`` does with ``orders`` as its args; else it has to wake them
-    first.
+    ``counts`` holds int64: how many flags to raise, and how many of the threads that watch them
+    are found asleep, which is written here. If all are awake, the caller does what ``run``
+    does with ``orders`` as its args; else it has to wake them first.
     """
 
     buffers: int = 3
@@ -76,7 +60,7 @@ class GoSpec(Specification):
 
 @dataclass(frozen=True, slots=True)
 class BarrierSpec(Specification):
-    """``barrier(args)``: args are (state); see ``waiting.py`` for what it holds."""
+    """``barrier(args)``: args are (state)."""
 
     buffers: int = 1
 

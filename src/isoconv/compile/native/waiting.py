@@ -19,21 +19,21 @@ from dataclasses import dataclass
 import llvmlite.ir as ir
 
 from isoconv.compile.native.loops import I32, I64, POINTER, Kernel, Value
+from isoconv.compile.native.records import BARRIER, Record
 
 __all__ = [
-    "ALLOWED",
     "CROWDED",
     "OFFERS",
-    "PARTIES",
     "SPINS",
     "Patience",
     "has_futex",
-    "meet",
+    "patience_of",
     "rouse",
     "sleep_while",
     "spin_while",
     "spins_for",
     "typed",
+    "wait_at_barrier",
 ]
 
 SPINS = 2000
@@ -49,9 +49,6 @@ _LONG = 8  # times what the spins took: a core that comes back later than that w
 _WAIT, _WAKE = 128, 129  # FUTEX_WAIT_PRIVATE, FUTEX_WAKE_PRIVATE
 _FUTEX = {"x86_64": 202, "aarch64": 98}  # number of the system call
 _NAP = 50  # microseconds of sleep where there is no futex
-
-_GENERATION, PARTIES, ALLOWED, _LATE = range(1, 5)
-"""Places in a barrier's state, behind how many have arrived."""
 
 
 def spins_for(threads: int, cores: int) -> int:
@@ -70,6 +67,11 @@ class Patience:
 
     allowed: Value
     late: Value
+
+
+def patience_of(k: Kernel, state: Value, record: Record) -> Patience:
+    """The patience that stands in a record."""
+    return Patience(record.at(k, state, "allowed"), record.at(k, state, "late"))
 
 
 def has_futex(k: Kernel) -> bool:
@@ -178,26 +180,23 @@ def spin_while(
     return b.load(found, typ=I32)
 
 
-def meet(k: Kernel, state: Value) -> None:
-    """The last of the parties lets the others go.
-
-    ``state`` holds int32: how many have arrived, the generation, the parties, and the `Patience`.
-    A generation is an even number; one more says that some sleep until the next one begins.
-    """
+def wait_at_barrier(k: Kernel, state: Value) -> None:
+    """The last of the threads lets the others go; ``state`` is a ``BARRIER``."""
     b = k.builder
-    generation = k.at(state, _GENERATION, "int32")
+    generation = BARRIER.at(k, state, "generation")
     word = typed(k, generation, I32)
-    parties = k.load_scalar(k.at(state, PARTIES, "int32"), "int32")
+    arrived = typed(k, BARRIER.at(k, state, "arrived"), I32)
+    threads = BARRIER.load(k, state, "threads")
     asleep = ir.Constant(I32, 1)
     mine = b.and_(b.load_atomic(generation, "acquire", 4, typ=I32), ir.Constant(I32, -2))
-    arrived = b.atomic_rmw("add", typed(k, state, I32), ir.Constant(I32, 1), "acq_rel")
-    last = b.icmp_signed("==", b.add(arrived, ir.Constant(I32, 1)), parties)
+    before = b.atomic_rmw("add", arrived, ir.Constant(I32, 1), "acq_rel")
+    last = b.icmp_signed("==", b.add(before, ir.Constant(I32, 1)), threads)
     with b.if_else(last) as (release, wait):
         with release:
             following = b.add(mine, ir.Constant(I32, 2))
-            b.store_atomic(ir.Constant(I32, 0), typed(k, state, I32), "monotonic", 4)
-            before = b.atomic_rmw("xchg", word, following, "acq_rel")
-            with k.when(b.icmp_signed("!=", before, mine)):
+            b.store_atomic(ir.Constant(I32, 0), arrived, "monotonic", 4)
+            stood = b.atomic_rmw("xchg", word, following, "acq_rel")
+            with k.when(b.icmp_signed("!=", stood, mine)):
                 rouse(k, generation)
         with wait:
             _wait(k, state, mine, asleep)
@@ -206,9 +205,9 @@ def meet(k: Kernel, state: Value) -> None:
 def _wait(k: Kernel, state: Value, mine: Value, asleep: Value) -> None:
     """Until another generation has begun."""
     b = k.builder
-    generation = k.at(state, _GENERATION, "int32")
+    generation = BARRIER.at(k, state, "generation")
     word = typed(k, generation, I32)
-    patience = Patience(k.at(state, ALLOWED, "int32"), k.at(state, _LATE, "int32"))
+    patience = patience_of(k, state, BARRIER)
 
     def waits(now: Value) -> Value:
         return b.icmp_signed("==", b.and_(now, ir.Constant(I32, -2)), mine)

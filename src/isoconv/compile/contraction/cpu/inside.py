@@ -91,8 +91,11 @@ class _InsideEmission(Emission):
                 with k.loop(grouped, images) as image:
                     body(b.add(groups, b.sub(image, grouped)), image, 1)
 
+        def all_rows(block: Block) -> None:
+            each(lambda unit, image, count: rows(unit, image, count, block))
+
         if self.blocks_outermost:
-            self._blocks(lambda block: each(lambda *group: rows(*group, block=block)))
+            self._blocks(all_rows)
         else:
             each(lambda *group: self._blocks(partial(rows, *group)))
 

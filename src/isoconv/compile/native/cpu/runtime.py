@@ -6,13 +6,9 @@ import llvmlite.ir as ir
 
 from isoconv.compile.native.emitters import emits
 from isoconv.compile.native.loops import CONTEXT, I32, I64, POINTER, Kernel, Value
+from isoconv.compile.native.records import ARGUMENTS, CONTROL, INSTRUCTION, WAKE_FLAG
 from isoconv.compile.native.runtime import (
-    ALLOWED_AT_DOOR,
     ASLEEP,
-    DOOR_WORDS,
-    INSTRUCTION_WORDS,
-    LATE,
-    SEEN,
     AdvanceSpec,
     BarrierSpec,
     FinishSpec,
@@ -22,18 +18,18 @@ from isoconv.compile.native.runtime import (
     ServeSpec,
 )
 from isoconv.compile.native.waiting import (
-    Patience,
     has_futex,
-    meet,
+    patience_of,
     rouse,
     sleep_while,
     spin_while,
     typed,
+    wait_at_barrier,
 )
 
 __all__ = ["advance", "barrier", "fetch_hyper", "finish", "go", "run", "serve"]
 
-_CLOSED, _OPEN = 0, 1
+_LOWERED, _RAISED = 0, 1
 _DOZING = 3  # it sleeps in native code, for a moment
 _DOZE = 0.005  # seconds
 
@@ -49,49 +45,49 @@ def run(k: Kernel, _: RunSpec) -> None:
 def serve(k: Kernel, _: ServeSpec) -> None:
     """Emit the loop around the loop."""
     b = k.builder
-    orders, door = k.buffers
+    orders, flag = k.buffers
     begin = b.append_basic_block("begin")
     doze = b.append_basic_block("doze")
     done = b.append_basic_block("served")
     b.branch(begin)
     b.position_at_end(begin)
-    closed = ir.Constant(I32, _CLOSED)
-    patience = Patience(k.at(door, ALLOWED_AT_DOOR, "int32"), k.at(door, LATE, "int32"))
+    lowered = ir.Constant(I32, _LOWERED)
+    patience = patience_of(k, flag, WAKE_FLAG)
 
     def replaced(before: Value, after: Value) -> Value:
-        found = b.cmpxchg(typed(k, door, I32), before, after, "acq_rel", "acquire")
+        found = b.cmpxchg(typed(k, flag, I32), before, after, "acq_rel", "acquire")
         return b.extract_value(found, 1)
 
-    b.store_atomic(closed, typed(k, door, I32), "monotonic", 4)
-    # Written before the door was opened, and not the same each time.
+    b.store_atomic(lowered, typed(k, flag, I32), "monotonic", 4)
+    # Written before the flag was raised, and not the same each time.
     _run_orders(k, orders)
-    now = spin_while(k, door, lambda now: b.icmp_signed("==", now, closed), patience)
-    b.cbranch(b.icmp_signed("==", now, closed), doze, begin)
+    now = spin_while(k, flag, lambda now: b.icmp_signed("==", now, lowered), patience)
+    b.cbranch(b.icmp_signed("==", now, lowered), doze, begin)
     b.position_at_end(doze)
     if has_futex(k):
         dozing = ir.Constant(I32, _DOZING)
         sleep = b.append_basic_block("sleep")
-        b.cbranch(replaced(closed, dozing), sleep, begin)
+        b.cbranch(replaced(lowered, dozing), sleep, begin)
         b.position_at_end(sleep)
-        sleep_while(k, door, dozing, _DOZE)
-        closed = dozing
-    b.cbranch(replaced(closed, ir.Constant(I32, ASLEEP)), done, begin)
+        sleep_while(k, flag, dozing, _DOZE)
+        lowered = dozing
+    b.cbranch(replaced(lowered, ir.Constant(I32, ASLEEP)), done, begin)
     b.position_at_end(done)
 
 
 @emits(GoSpec)
 def go(k: Kernel, _: GoSpec) -> None:
-    """Emit the loop over the doors, and the run."""
+    """Emit the loop over the flags, and the run."""
     b = k.builder
-    orders, doors, counts = k.buffers
+    orders, flags, counts = k.buffers
     sleepers = k.variable(k.const(0))
     with k.loop(0, k.load_scalar(counts, "int64")) as number:
-        door = k.at(doors, k.mul(number, DOOR_WORDS), "int32")
-        opened = ir.Constant(I32, _OPEN)
-        before = b.atomic_rmw("xchg", typed(k, door, I32), opened, "acq_rel")
-        k.store(before, k.at(door, SEEN, "int32"))
+        flag = WAKE_FLAG.beyond(k, flags, number)
+        raised = ir.Constant(I32, _RAISED)
+        before = b.atomic_rmw("xchg", typed(k, flag, I32), raised, "acq_rel")
+        k.store(before, WAKE_FLAG.at(k, flag, "before"))
         with k.when(b.icmp_signed("==", before, ir.Constant(I32, _DOZING))):
-            rouse(k, door)
+            rouse(k, flag)
         slept = b.icmp_signed("==", before, ir.Constant(I32, ASLEEP))
         sleepers.set(b.add(sleepers.get(), b.zext(slept, I64)))
     k.store(sleepers.get(), k.at(counts, 1, "int64"))
@@ -105,18 +101,16 @@ def go(k: Kernel, _: GoSpec) -> None:
 
 def _run_orders(k: Kernel, orders: Value) -> None:
     """What ``run`` does, with args that lie in memory."""
-    script, control, state = (
-        k.builder.load(k.at(orders, number, "int64"), typ=POINTER) for number in range(3)
-    )
-    _run(k, script, control, state)
+    fields = (ARGUMENTS.at(k, orders, name) for name in ("script", "control", "barrier"))
+    _run(k, *(k.builder.load(field, typ=POINTER) for field in fields))
 
 
 def _run(k: Kernel, script: Value, control: Value, state: Value) -> None:
-    """The loop over a script's instructions, and the meeting at its end."""
+    """The loop over a script's instructions, and the barrier at its end."""
     b = k.builder
     restore = _set_environment(k)
-    turns = k.load_scalar(control, "int64")
-    stopped = k.at(control, 1, "int64")
+    turns = CONTROL.load(k, control, "turns")
+    stopped = CONTROL.at(k, control, "stop")
     function = b.function
     turn_head = function.append_basic_block("turn")
     next_call = function.append_basic_block("call")
@@ -136,15 +130,14 @@ def _run(k: Kernel, script: Value, control: Value, state: Value) -> None:
     b.position_at_end(next_call)
     here = place.get()
     kind = ir.FunctionType(ir.VoidType(), [POINTER, POINTER])
-    kernel = b.load(here, typ=kind.as_pointer())
+    kernel = b.load(INSTRUCTION.at(k, here, "kernel"), typ=kind.as_pointer())
     b.cbranch(b.icmp_unsigned("==", b.ptrtoint(kernel, I64), k.const(0)), turn_end, body)
 
     b.position_at_end(body)
-    arguments = b.load(k.at(here, 1, "int64"), typ=POINTER)
-    context = b.load(k.at(here, 2, "int64"), typ=POINTER)
-    b.call(kernel, [arguments, context])
-    place.set(k.at(here, INSTRUCTION_WORDS, "int64"))
-    wants_check = k.load_scalar(k.at(here, 3, "int64"), "int64")
+    fields = (INSTRUCTION.at(k, here, name) for name in ("arguments", "context"))
+    b.call(kernel, [b.load(field, typ=POINTER) for field in fields])
+    place.set(INSTRUCTION.beyond(k, here, 1))
+    wants_check = INSTRUCTION.load(k, here, "check")
     b.cbranch(b.icmp_signed("!=", wants_check, k.const(0)), check, onward)
 
     b.position_at_end(check)
@@ -160,13 +153,13 @@ def _run(k: Kernel, script: Value, control: Value, state: Value) -> None:
 
     b.position_at_end(leave)
     restore()
-    meet(k, state)
+    wait_at_barrier(k, state)
 
 
 @emits(BarrierSpec)
 def barrier(k: Kernel, _: BarrierSpec) -> None:
-    """Wait until all parties have come."""
-    meet(k, k.buffers[0])
+    """Wait until all threads have come."""
+    wait_at_barrier(k, k.buffers[0])
 
 
 @emits(AdvanceSpec)
@@ -201,7 +194,7 @@ def finish(k: Kernel, spec: FinishSpec) -> None:
     k.store(k.add(step, 1), counter)
     bits = b.and_(b.bitcast(loss, I32), ir.Constant(I32, 0x7F800000))
     with k.when(b.icmp_unsigned("==", bits, ir.Constant(I32, 0x7F800000))):
-        flag = k.at(control, 1, "int64")
+        flag = CONTROL.at(k, control, "stop")
         b.store_atomic(k.const(1), typed(k, flag, I64), "release", 8)
 
 

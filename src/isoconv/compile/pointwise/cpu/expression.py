@@ -171,11 +171,9 @@ def emit_expression(
         for operand in expression.operands
     ]
     values += roots
-    dtypes = expression.dtypes()
     place = Place(lambda: _element(k, domain, index), index.lanes)
     for step in expression.steps:
-        args, kinds = [values[i] for i in step.args], [dtypes[i] for i in step.args]
-        values.append(emit_step(k, step, args, kinds, place))
+        values.append(emit_step(k, step, [values[i] for i in step.args], place))
     for value, operand in expression.stores:
         store_operand(k, values[value], operand, index)
     return values

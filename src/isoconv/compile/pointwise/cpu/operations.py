@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import llvmlite.ir as ir
 
 from isoconv.compile.native import elementary
-from isoconv.compile.native.loops import F32, F64, I1, I32, I64, Kernel, Value
+from isoconv.compile.native.loops import F32, F64, I1, I8, I32, I64, Kernel, Value
 from isoconv.compile.pointwise.bits import BITS
 from isoconv.compile.pointwise.expression import Step
 from isoconv.errors import CompileError
@@ -47,16 +47,12 @@ class Entry:
 POINTWISE: dict[str, Entry] = {}
 
 
-def emit_step(
-    k: Kernel, step: Step, args: list[Value], dtypes: Sequence[str], place: Place
-) -> Value:
+def emit_step(k: Kernel, step: Step, args: list[Value], place: Place) -> Value:
     """Emit one pointwise operation.
 
     Raises:
         CompileError: no emitter for this operation.
     """
-    if step.op == "convert":
-        return _convert(k, args[0], dtypes[0], step.dtype)
     if step.op not in POINTWISE:
         raise CompileError(f"no emitter for the pointwise operation {step.op!r}")
     if not step.positional:
@@ -92,17 +88,17 @@ def _rounded(value: float, dtype: str) -> float:
     return float(np.float32(value)) if dtype == "float32" else float(value)
 
 
-def _convert(k: Kernel, value: Value, source: str, target: str) -> Value:
-    b = k.builder
-    kind = k.vector_type(target, value.type.count)
-    floats = ("float32", "float64")
-    if source == target:
+@_emits("convert")
+def _convert(k: Kernel, _: Any, dtype: str, args: list[Value], __: Place) -> Value:
+    (value,) = args
+    b, source, kind = k.builder, value.type.element, k.vector_type(dtype, value.type.count)
+    if value.type == kind:
         return value
-    if target in floats:
-        if source in floats:
-            return b.fpext(value, kind) if target == "float64" else b.fptrunc(value, kind)
-        return b.uitofp(value, kind) if source == "uint8" else b.sitofp(value, kind)
-    raise CompileError(f"convert goes to float32 or float64; got {source} to {target}")
+    if dtype not in ("float32", "float64"):
+        raise CompileError(f"convert goes to float32 or float64; got {source} to {dtype}")
+    if source in (F32, F64):
+        return b.fpext(value, kind) if dtype == "float64" else b.fptrunc(value, kind)
+    return b.uitofp(value, kind) if source == I8 else b.sitofp(value, kind)
 
 
 def _binary(name: str) -> None:
