@@ -41,19 +41,22 @@ def public_definitions(module: ModuleType) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_all(name: str) -> None:
-    """``__all__`` is there where something is public, and is exact and sorted."""
+def wrong_with_all(name: str) -> list[str]:
+    """What is wrong with a module's ``__all__``."""
     module = importlib.import_module(name)
     names = getattr(module, "__all__", None)
     if names is None:
-        assert not public_definitions(module), f"{name} lacks __all__"
-        return
-    assert isinstance(names, list)
-    missing = [each for each in names if not hasattr(module, each)]
-    assert not missing, f"{name}.__all__ names what is not there"
-    assert len(set(names)) == len(names)
-    assert names == sorted(names, key=public_names.order)
+        return [f"{name} lacks __all__"] if public_definitions(module) else []
+    assert isinstance(names, list), name
+    wrong = [f"{name}.{each} is not there" for each in names if not hasattr(module, each)]
+    if names != sorted(set(names), key=public_names.order):
+        wrong.append(f"{name}.__all__ is not sorted, or names something twice")
+    return wrong
+
+
+def test_all() -> None:
+    """``__all__`` is there where something is public, and is exact and sorted."""
+    assert not [wrong for name in MODULES for wrong in wrong_with_all(name)]
 
 
 @pytest.mark.parametrize("package", sorted(OFFERS))
