@@ -66,7 +66,7 @@ class Operation:
         specs = [call.kernel for call in (*lowered.prepare, *calls)]
         self._binder = Binder(library, threads, [*specs, *self._reductions.values()])
         self._scripts = self._timed()
-        self._pack_scripts = [self._packing(t).finish() for t in range(threads)]
+        self._pack_scripts = [self._packing(t).build() for t in range(threads)]
 
     # Memory
 
@@ -126,7 +126,7 @@ class Operation:
                     for other in others:
                         script.kernel(spec, [first, other], part)
             script.barrier()
-            scripts.append(script.finish())
+            scripts.append(script.build())
         return scripts
 
     def _around(self, calls: list[Call]) -> None:
@@ -134,7 +134,7 @@ class Operation:
         for thread in range(self._threads):
             script = self._binder.recorder(thread)
             script.calls(calls, self._resolver(thread), self._context(thread))
-            scripts.append(script.finish())
+            scripts.append(script.build())
         self._binder.team.run(scripts, 1)
 
     # Use

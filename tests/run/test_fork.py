@@ -435,7 +435,7 @@ def test_ctrl_c_in_a_child() -> None:
             wake(numbers)
 
         team._others.wake = fork_elsewhere  # type: ignore[method-assign]
-        team.run([ScriptBuilder().finish() for _ in range(2)], 1)
+        team.run([ScriptBuilder().build() for _ in range(2)], 1)
         assert found == ["interrupted"]
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 

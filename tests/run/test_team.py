@@ -50,7 +50,7 @@ def test_no_more_threads_than_four_for_each_core(monkeypatch: pytest.MonkeyPatch
 def test_interrupt_waits_for_woken_threads() -> None:
     """Ctrl-C while threads are woken is raised after they have met; the team goes on working."""
     with Team(2, library_for()) as team:
-        scripts = [ScriptBuilder().finish() for _ in range(2)]
+        scripts = [ScriptBuilder().build() for _ in range(2)]
         work = team._run
 
         def run(orders: int, context: None) -> None:

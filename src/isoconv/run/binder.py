@@ -221,9 +221,9 @@ class Recorder:
         if self._observer is not None:
             self._observer.follows(self._script, self._thread, call, context)
 
-    def finish(self) -> Script:
+    def build(self) -> Script:
         """The script."""
-        return self._script.finish()
+        return self._script.build()
 
 
 def address_of(array: Array) -> int:

@@ -284,7 +284,7 @@ class Predictor:
             context = Context(part=thread, parts=self.threads)
             resolve = self._workspace.resolver(thread, thread, places)
             script.calls(self._lowered.prepare, resolve, context)
-            scripts.append(script.finish())
+            scripts.append(script.build())
         self._team.run(scripts, 1)
 
     # Images -------------------------------------------------------------------------------------
@@ -357,7 +357,7 @@ class Predictor:
             script = self._binder.recorder(thread)
             resolve = self._workspace.resolver(thread, arena, {**weights, **places})
             script.shard(self._lowered.shard, resolve, context)
-            scripts.append(script.finish())
+            scripts.append(script.build())
         return _Scripts(scripts, contexts)
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from isoconv.compile.calls import Call, Lowered
 from isoconv.compile.layout import Buffer, FlatLayout, Placement, dense_placement
 from isoconv.compile.lower.driver import lower
 from isoconv.compile.lower.plan import make_plan
-from isoconv.compile.native.runtime import FinishSpec, HyperSpec
+from isoconv.compile.native.runtime import HyperSpec, MetricsSpec
 from isoconv.compile.native.specification import Specification
 from isoconv.compile.pointwise.expression import Domain, Expression, Operand, Step
 from isoconv.compile.pointwise.kernel import PointwiseSpec
@@ -76,7 +76,7 @@ class StepPlan:
         update: kernel calls of the update.
         update_memory: the same of them.
         reduce: the kernel that adds two vectors of sums.
-        finish: the kernel that looks at the metrics.
+        metrics: the kernel that copies the metrics and looks at the loss.
         hyper: the kernel that fetches a step's scalars.
         clip: the kernels of clipping, or None.
     """
@@ -104,7 +104,7 @@ class StepPlan:
         self.update = [*self._lower_update(), *self._lower_states()]
         self.update_memory = make_plan(self.update, 1)
         self.reduce = reduction(self.sums.size)
-        self.finish = FinishSpec(
+        self.metrics = MetricsSpec(
             tuple(self.sums.offsets[f"metric:{name}"] for name in step.metrics)
         )
         self.hyper = HyperSpec(len(step.hyper))
@@ -117,7 +117,7 @@ class StepPlan:
         """Every kernel of the step."""
         calls = [*self.shard.prepare, *self.shard.shard, *self.update]
         specs: list[Specification] = [call.kernel for call in calls]
-        return [*specs, self.reduce, self.finish, self.hyper, *(self.clip or ())]
+        return [*specs, self.reduce, self.metrics, self.hyper, *(self.clip or ())]
 
     def _lower_shard(self, *, fusion: bool) -> Lowered:
         shard = self.step.shard
