@@ -98,7 +98,7 @@ def evaluate(
     script = binder.recorder(0)
     script.calls(calls, workspace.resolver(0, 0, places), Context(images=images))
     with binder.team as team:
-        team.run([script.finish()], 1)
+        team.run([script.build()], 1)
     return results
 
 
@@ -109,7 +109,8 @@ def _dense(buffer: Buffer, spec: TensorSpec, rows: str) -> Placement:
 
 def _checked(name: str, arrays: Mapping[str, Array], spec: TensorSpec, images: int) -> Array:
     if name not in arrays:
-        raise ArgumentError(f"every input needs an array: {name!r} is missing")
+        text = f"every input needs an array: {name!r} is missing"
+        raise ArgumentError(text, argument=f"arrays[{name!r}]")
     array = arrays[name]
     wanted = (images, *spec.shape) if spec.batched else spec.shape
     if array.shape != wanted:

@@ -115,8 +115,8 @@ class ScriptBuilder:
         self._arguments.extend(pointers)
         self._keep.append((context, keep))
 
-    def finish(self) -> Script:
-        """The finished script."""
+    def build(self) -> Script:
+        """The script."""
         arguments = np.array([*self._arguments, 0], np.int64)
         base = arguments.ctypes.data
         code = INSTRUCTION.zeros(len(self._kernels) + 1)

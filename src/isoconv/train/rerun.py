@@ -16,11 +16,11 @@ from isoconv.train.callbacks import Callback
 from isoconv.train.checkpoint import RunFolder
 from isoconv.train.compare import Difference, Side, compare_epochs, state_after
 from isoconv.train.conduct import Conduct
+from isoconv.train.context import TrainingContext
 from isoconv.train.covered import NotCovered
 from isoconv.train.differing import differing, told
 from isoconv.train.given import Given
 from isoconv.train.layout import SKIPPED, exact_metrics
-from isoconv.train.metrics import Evaluator
 from isoconv.train.prepare import Prepared
 from isoconv.train.progress import reporter_for
 from isoconv.train.receipt import Receipt
@@ -107,9 +107,9 @@ class Rerun:
         self, watch: _Watch, recorder: Recorder, start: Checkpoint, progress: bool | Console
     ) -> Difference | None:
         settled = replace(self._settled, callbacks=(watch,))
-        conduct = Conduct(settled, self._prepared, self._run, None, recorder)
+        context = TrainingContext(settled, self._prepared, self._run, recorder=recorder)
         try:
-            conduct.loop(start, reporter_for(progress))
+            Conduct(context).loop(start, reporter_for(progress))
         except Interrupted as error:
             done = self._run.history[-1]["epoch"] if self._run.history else start.epoch
             message = f"interrupted after epoch {done}; no difference up to there"
@@ -128,13 +128,7 @@ class Rerun:
         if state is None:
             self._free.leave("receipt.json", "final.test")
             return None
-        with Evaluator(
-            self._settled.model,
-            self._prepared.preparation,
-            self._settled.loss,
-            threads=self._settled.threads,
-            target=self._settled.target,
-        ) as evaluator:
+        with self._prepared.evaluator() as evaluator:
             metrics = exact_metrics(evaluator.run(state.weights, self._prepared.test).metrics)
         for place, one, other in differing(receipt.content["final"]["test"], metrics, "final.test"):
             note = f"{place}: receipt {told(one)}, found {told(other)}"

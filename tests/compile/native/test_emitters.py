@@ -101,7 +101,7 @@ def test_another_architecture_is_a_folder(bead: Any) -> None:
     target = replace(TARGET, architecture="abacus")
     k = Kernel("kernel", target, 1)
     emit(k, bead)
-    assert "store i64 5" in str(k.finish())
+    assert "store i64 5" in str(k.build())
     assert effort_of(bead, target) == "loops"
     with pytest.raises(CompileError, match="BeadSpec"):
         emit(Kernel("kernel", TARGET, 1), bead)
@@ -145,7 +145,7 @@ def test_a_schedule_is_no_part_of_the_meaning() -> None:
     for spec, stores, effort in ((slow, 1, "plain"), (fast, 3, "loops")):
         k = Kernel("kernel", TARGET, 1)
         emit(k, spec)
-        assert str(k.finish()).count("store i64 7") == stores
+        assert str(k.build()).count("store i64 7") == stores
         assert effort_of(spec, TARGET) == effort
     keys = {kernel_key(spec, TARGET) for spec in (slow, fast, slow.spec)}
     assert len(keys) == 3

@@ -108,7 +108,7 @@ def test_sleeping_ends_in_time() -> None:
 def test_the_rule_is_what_native_code_gets(cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """At every barrier and wake flag, whenever threads are woken on other cores than before."""
     monkeypatch.setattr(team_module, "cores", lambda *_: cores)
-    scripts = [ScriptBuilder().finish() for _ in range(3)]
+    scripts = [ScriptBuilder().build() for _ in range(3)]
 
     def given(team: Team) -> set[int]:
         places = [*team._barriers["allowed"], *team._flags._flags["allowed"]]
@@ -149,7 +149,7 @@ def test_a_waiting_thread_takes_no_time(cores: int, monkeypatch: pytest.MonkeyPa
             script = ScriptBuilder()
             for spec in kernels:
                 script.add(found[spec], [team.barrier])
-            scripts.append(script.finish())
+            scripts.append(script.build())
         before, start = time.thread_time(), time.monotonic()
         team.run(scripts, 1)
         assert time.monotonic() - start >= 1

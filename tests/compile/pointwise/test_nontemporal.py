@@ -41,7 +41,7 @@ def text_of(spec: PointwiseSpec, target: Target) -> str:
     """A kernel in LLVM's language."""
     kernel = Kernel("kernel", target, spec.buffers)
     emit(kernel, spec)
-    return str(kernel.finish())
+    return str(kernel.build())
 
 
 def addition(x: Operand, y: Operand, result: Operand, sizes: tuple[int, ...]) -> PointwiseSpec:

@@ -135,7 +135,7 @@ class Kernel:
         self._nontemporal = ""
         self._changing = False
 
-    def finish(self) -> ir.Module:
+    def build(self) -> ir.Module:
         """Close the function and return its module."""
         if self._nontemporal and self.target.triple.startswith("x86_64"):
             # Non-temporal stores may overtake the barrier's, which other threads wait for.

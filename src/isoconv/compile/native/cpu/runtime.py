@@ -21,14 +21,14 @@ from isoconv.compile.native.runtime import (
     ASLEEP,
     AdvanceSpec,
     BarrierSpec,
-    FinishSpec,
     GoSpec,
     HyperSpec,
+    MetricsSpec,
     RunSpec,
     ServeSpec,
 )
 
-__all__ = ["advance", "barrier", "fetch_hyper", "finish", "go", "run", "serve"]
+__all__ = ["advance", "barrier", "fetch_hyper", "go", "metrics", "run", "serve"]
 
 _LOWERED, _RAISED = 0, 1
 _DOZING = 3  # it sleeps in native code, for a moment
@@ -181,8 +181,8 @@ def fetch_hyper(k: Kernel, spec: HyperSpec) -> None:
     k.store(k.add(step, 1), counter)
 
 
-@emits(FinishSpec)
-def finish(k: Kernel, spec: FinishSpec) -> None:
+@emits(MetricsSpec)
+def metrics(k: Kernel, spec: MetricsSpec) -> None:
     """Copy and look."""
     b = k.builder
     sums, table, counter, control = k.buffers
