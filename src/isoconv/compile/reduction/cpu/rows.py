@@ -51,7 +51,7 @@ def rows(k: Kernel, spec: RowsSpec) -> None:
         raise CompileError(f"no emitter for the row operation {spec.op!r}")
     *outer, _ = spec.domain.axes
     b, count = k.builder, prod(outer)
-    images = k.slot("images") if spec.domain.batched else k.const(1)
+    images = k.field("images") if spec.domain.batched else k.const(1)
     begin, end = k.share(b.mul(images, k.const(count)))
     with k.loop(begin, end) as unit:
         place: list[Value | int] = []
