@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from bench.worker import Array
-from isoconv.compile.layout import Buffer, Placement, dense_strides
+from isoconv.compile.layout import Buffer, Placement, dense_placement
 from isoconv.compile.lower.driver import Call, lower
 from isoconv.compile.lower.plan import make_plan
 from isoconv.graph.ir import Graph
@@ -76,11 +76,7 @@ class Operation:
             name, spec = node.attrs.name, node.spec
             region = "dataset" if spec.batched else "parameter"
             self._memory[region, name] = aligned_copy(arrays[name])
-            rows = ("gathered", spec.size) if spec.batched else ("", 0)
-            buffer = Buffer(region, name, spec.size * spec.itemsize)
-            places[name] = Placement(
-                buffer, spec.dtype, dense_strides(spec.shape), rows[1], 0, rows[0]
-            )
+            places[name] = dense_placement(Buffer(region, name, spec.size * spec.itemsize), spec)
         return places
 
     def _outputs(self) -> dict[str, Placement]:
@@ -93,9 +89,7 @@ class Operation:
             self._memory["output", name] = array.reshape(lead, *spec.shape)
             if not spec.batched:
                 self._sums[name] = self._memory["output", name][0]
-            buffer = Buffer("output", name, spec.size * spec.itemsize)
-            image, rows = (spec.size, "shifted") if spec.batched else (0, "")
-            places[name] = Placement(buffer, spec.dtype, dense_strides(spec.shape), image, 0, rows)
+            places[name] = dense_placement(Buffer("output", name, spec.size * spec.itemsize), spec)
         return places
 
     def _resolver(self, thread: int) -> Resolve:

@@ -365,14 +365,14 @@ def test_a_changed_order_of_shards_is_found(
 
 def test_changed_first_weights_are_found(original: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another rule for first weights shows before the first step."""
-    from isoconv.nn import module
+    from isoconv.nn import initial
 
-    real: Callable[..., Array] = vars(module)["initial_array"]
+    real: Callable[..., Array] = vars(initial)["initial_array"]
 
     def other(spec: nn.ParameterSpec, seed: int, stream: int) -> Array:
         return real(spec, seed, stream + 1)
 
-    monkeypatch.setattr(module, "initial_array", other)
+    monkeypatch.setattr(initial, "initial_array", other)
     found = check(original)
     assert difference(found).where == "the state before the first step"
     assert difference(found).tensor == "0.weight"

@@ -12,7 +12,14 @@ from dataclasses import replace
 from importlib import import_module
 
 from isoconv.compile.calls import Arguments, Call, Lowered
-from isoconv.compile.layout import Buffer, Halo, Placement, dense_strides, with_halo
+from isoconv.compile.layout import (
+    Buffer,
+    Halo,
+    Placement,
+    dense_placement,
+    dense_strides,
+    with_halo,
+)
 from isoconv.compile.native.specification import Schedule, Specification
 from isoconv.compile.pointwise.bits import BITS, bits_place
 from isoconv.compile.pointwise.expression import Domain, Expression, Operand, Step
@@ -153,7 +160,7 @@ class Lowering:
         elif index in self._hoisted:
             spec = self.spec(index)
             buffer = Buffer("packed", f"v{index}", spec.size * spec.itemsize)
-            self.places[index] = Placement(buffer, spec.dtype, dense_strides(spec.shape), 0, 0)
+            self.places[index] = dense_placement(buffer, spec)
         else:
             self.places[index] = self._with_halo(index, self.halos.get(index, ()))
         return self.places[index]

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoconv.checks import check_count
-from isoconv.compile.layout import Buffer, Placement, dense_strides
+from isoconv.compile.layout import Buffer, Placement, dense_placement
 from isoconv.compile.lower.driver import lower
 from isoconv.compile.lower.plan import make_plan
 from isoconv.compile.native.fork import renew_in_child
@@ -89,19 +89,15 @@ class Predictor:
             (self._rows if spec.batched else self._weights)[name] = spec
             region = "dataset" if spec.batched else "parameter"
             buffer = Buffer(region, name, spec.size * spec.itemsize)
-            image, rows = (spec.size, "gathered") if spec.batched else (0, "")
-            inputs[name] = Placement(buffer, spec.dtype, dense_strides(spec.shape), image, 0, rows)
+            inputs[name] = dense_placement(buffer, spec)
         self._results: dict[str, TensorSpec] = {}
         outputs: dict[str, Placement] = {}
         for name, index in graph.outputs:
             spec = graph[index].spec
             if not spec.batched:
                 raise ShapeError(f"output {name!r} must have an image axis; it is {spec}")
-            buffer = Buffer("output", name, 0)
             self._results[name] = spec
-            outputs[name] = Placement(
-                buffer, spec.dtype, dense_strides(spec.shape), spec.size, 0, "shifted"
-            )
+            outputs[name] = dense_placement(Buffer("output", name, 0), spec)
         self._lowered = lower(
             graph, library.target, capacity=shard_size, inputs=inputs, outputs=outputs,
             fusion=fusion, written_halos=True,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoconv.compile.calls import Call, Lowered
-from isoconv.compile.layout import Buffer, FlatLayout, Placement, dense_strides
+from isoconv.compile.layout import Buffer, FlatLayout, Placement, dense_placement
 from isoconv.compile.lower.driver import lower
 from isoconv.compile.lower.plan import make_plan
 from isoconv.compile.native.runtime import HyperSpec, MetricsSpec
@@ -137,19 +137,11 @@ class StepPlan:
 
     def _place(self, kind: str, name: str, spec: TensorSpec) -> Placement:
         """Where an input of the shard graph lies."""
-        strides = dense_strides(spec.shape)
         if kind == "parameter":
-            start = 4 * self.layout.offsets[name]
-            buffer = Buffer("parameter", "parameter", 4 * spec.size, start=start)
-            return Placement(buffer, spec.dtype, strides, 0, 0)
+            return _vector_place(kind, self.layout, name, spec)
         if kind == "state":
-            start = 4 * self.states.offsets[name]
-            buffer = Buffer("state", "state", 4 * spec.size, start=start)
-            return Placement(buffer, spec.dtype, strides, 0, 0)
-        if kind == "dataset":
-            buffer = Buffer("dataset", name, 0)
-            return Placement(buffer, spec.dtype, strides, spec.size, 0, "gathered")
-        return Placement(Buffer("scalar", name, 0), spec.dtype, strides, 0, 0)
+            return _vector_place(kind, self.states, name, spec)
+        return dense_placement(Buffer(kind, name, 0), spec)
 
     def _lower_update(self) -> list[Call]:
         """The optimizer over the flat vectors; its results replace what it read."""
@@ -202,7 +194,7 @@ class StepPlan:
 def _vector_place(region: str, layout: FlatLayout, name: str, spec: TensorSpec) -> Placement:
     """A named part of a flat vector, as a buffer of its own."""
     buffer = Buffer(region, region, 4 * spec.size, start=4 * layout.offsets[name])
-    return Placement(buffer, spec.dtype, dense_strides(spec.shape), 0, 0)
+    return dense_placement(buffer, spec)
 
 
 def reduction(size: int) -> PointwiseSpec:

@@ -248,7 +248,9 @@ class _Others:
             self.end()
             raise ArgumentError(
                 f"threads must be as many as the system starts; of {count} it started "
-                f"{len(begun) + 1}: {error}"
+                f"{len(begun) + 1}: {error}",
+                argument="threads",
+                value=count,
             ) from error
         self._threads = threads
 

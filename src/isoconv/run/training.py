@@ -106,7 +106,9 @@ class TrainingEngine:
         if batch_size < 1 or shard_size < 1:
             raise ArgumentError(
                 "batch_size and shard_size must be at least 1; "
-                f"got batch_size={batch_size}, shard_size={shard_size}"
+                f"got batch_size={batch_size}, shard_size={shard_size}",
+                argument="batch_size" if batch_size < 1 else "shard_size",
+                value=min(batch_size, shard_size),
             )
         self.step = step
         self.batch_size = batch_size
@@ -363,7 +365,9 @@ class TrainingEngine:
         """
         if not 0 <= first <= last or last * self.batch_size >= self.samples:
             raise ArgumentError(
-                f"an epoch of {self.samples} samples has no steps {first} to {last}"
+                f"an epoch of {self.samples} samples has no steps {first} to {last}",
+                argument="last",
+                value=last,
             )
         return min(self.batch_size, self.samples - last * self.batch_size)
 

@@ -138,7 +138,9 @@ class Prepared:
         if asked is True and not same:
             raise ArgumentError(
                 "the model was trained with the normalisation of other images: "
-                "normalise='keep' goes on with it, normalise='anew' takes that of these images"
+                "normalise='keep' goes on with it, normalise='anew' takes that of these images",
+                argument="normalise",
+                value=True,
             )
         if not same:
             self.notes.append("the model's normalisation is replaced by that of these images")
@@ -153,12 +155,16 @@ class Prepared:
         if trained is None and own is None:
             raise ArgumentError(
                 "normalise='keep' needs a model that was trained; this one was not: take "
-                "normalise=True"
+                "normalise=True",
+                argument="normalise",
+                value="keep",
             )
         if trained is not None and trained.dtype != dtype:
             raise ArgumentError(
                 f"normalise='keep' needs images of dtype {trained.dtype}, as those that the "
-                f"model was trained on; got {dtype}"
+                f"model was trained on; got {dtype}",
+                argument="normalise",
+                value="keep",
             )
         return None if own is None else Normalisation(*own)
 
@@ -323,7 +329,9 @@ class Prepared:
         if stopping.metric not in known:
             raise ArgumentError(
                 f"early_stopping needs a metric of the history, {', '.join(known)}; "
-                f"got {stopping.metric!r}" + ("" if validated else " without validation data")
+                f"got {stopping.metric!r}" + ("" if validated else " without validation data"),
+                argument="early_stopping",
+                value=stopping,
             )
 
     def mark_model(self) -> None:

@@ -27,7 +27,7 @@ from isoconv.train.plain_settings import check_facts, check_stored
 from isoconv.train.prepare import Prepared
 from isoconv.train.record import Recorder
 from isoconv.train.run import Interrupted, Run, kept_by
-from isoconv.train.settings import OPTIONS, TrainSettings, read_settings, told_settings
+from isoconv.train.settings import OPTIONS, STORED, TrainSettings, read_settings, told_settings
 from isoconv.train.settled import checked_model, settle
 from isoconv.train.shown import trainer_card
 from isoconv.train.stretches import Stretches
@@ -221,7 +221,7 @@ class Trainer(Carded, TrainSettings, card=trainer_card):
 
     def _check_stored(self, kept: str, stopping: EarlyStopping | None) -> None:
         """See that what is kept can be read back."""
-        for name in ("optimizer", "schedule", "augmentation", "loss"):
+        for name in STORED:
             # What follows from the images can be kept, and "auto" and None are plain.
             check_stored(name, getattr(self, name), kept)
         check_stored("early_stopping", stopping, kept)

@@ -164,7 +164,8 @@ def specifications() -> dict[str, Any]:
     model = nn.Sequential(
         nn.Conv2d(8, 3, padding=1, algorithm="winograd"), nn.BatchNorm2d(), nn.ReLU(),
         nn.MaxPool2d(2), nn.DepthwiseConv2d(3), nn.Conv2d(40, 3, padding=1), nn.SiLU(),
-        nn.Conv2d(40, 3, padding=1), nn.AvgPool2d(2), nn.Flatten(), nn.Dropout(0.3), nn.Linear(7),
+        nn.Conv2d(40, 3, padding=1), nn.AvgPool2d(2), nn.LayerNorm(), nn.Flatten(),
+        nn.Dropout(0.3), nn.Linear(7),
     ).build((10, 10, 2))  # fmt: skip
     changes = Preparation((10, 10, 2), "uint8", augmentation=Augmentation(rotation=3.0))
     step = build_step(model, changes, Loss(), AdamW(), 1.0)

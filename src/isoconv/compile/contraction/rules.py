@@ -36,7 +36,7 @@ from isoconv.compile.target import Target
 from isoconv.graph.groups import Group
 from isoconv.graph.ir import DTYPES, Graph, Node, TensorSpec
 
-__all__ = ["weight_contraction"]
+__all__ = ["lower_conv", "lower_conv_grad_input", "lower_conv_grad_weight", "weight_contraction"]
 
 _BLOCK_POSITIONS = 256  # positions per block of the weight gradient, so that spilling stays cheap
 _BLOCK_BYTES = 256 * 1024  # of source and gradient in such a block: a part of the second cache

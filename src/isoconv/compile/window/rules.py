@@ -10,6 +10,8 @@ from isoconv.compile.window.pool import PoolSpec
 from isoconv.graph.groups import Group
 from isoconv.ops.pool import AvgPool, AvgPoolGrad
 
+__all__ = ["lower_pool", "lower_pool_grad"]
+
 
 @lowers("max_pool", "avg_pool")
 def lower_pool(lowering: Lowering, group: Group) -> None:

@@ -18,7 +18,6 @@ row is a shorter vector. Where a power is needed twice it is spilled in the resu
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import prod
 
 import llvmlite.ir as ir
 import numpy as np
@@ -30,14 +29,12 @@ from isoconv.compile.native.loops import I32, Kernel, Value
 from isoconv.compile.native.nest import replaces
 from isoconv.compile.pointwise.cpu.expression import Index, address, load_operand, store_operand
 from isoconv.compile.pointwise.expression import Operand
-from isoconv.compile.reduction.cpu.partials import combine, shuffle
+from isoconv.compile.reduction.cpu.partials import shuffle
+from isoconv.compile.reduction.cpu.row_nest import Chunk, over_row, row_sum, share_rows, spread
 from isoconv.compile.reduction.rows import RowsSpec
 from isoconv.errors import CompileError
 
 __all__ = ["rows"]
-
-Chunk = Callable[[Value | int, int], None]
-"""Work on some neighbouring classes: the first one, and how many."""
 
 
 @emits(RowsSpec)
@@ -49,17 +46,8 @@ def rows(k: Kernel, spec: RowsSpec) -> None:
     """
     if spec.op not in _EMITTERS:
         raise CompileError(f"no emitter for the row operation {spec.op!r}")
-    *outer, _ = spec.domain.axes
-    b, count = k.builder, prod(outer)
-    images = k.field("images") if spec.domain.batched else k.const(1)
-    begin, end = k.share(b.mul(images, k.const(count)))
-    with k.loop(begin, end) as unit:
-        place: list[Value | int] = []
-        rest = unit
-        for size in reversed(outer):
-            place.insert(0, b.srem(rest, k.const(size)))
-            rest = b.sdiv(rest, k.const(size))
-        _EMITTERS[spec.op](_Row(k, spec, rest, tuple(place)))
+    emitter = _EMITTERS[spec.op]
+    share_rows(k, spec.domain, lambda image, place: emitter(_Row(k, spec, image, place)))
 
 
 class _Row:
@@ -108,12 +96,7 @@ class _Row:
 
     def each(self, chunk: Chunk) -> None:
         """Call ``chunk(first, lanes)`` along the row."""
-        whole = self.classes - self.classes % PARTIALS
-        if whole:
-            with self.k.loop(0, whole, PARTIALS) as i:
-                chunk(i, PARTIALS)
-        if self.classes % PARTIALS:
-            chunk(whole, self.classes % PARTIALS)
+        over_row(self.k, self.classes, chunk)
 
     def greatest(self, number: int) -> Value:
         """The maximum, one lane; NaN propagates. Which of two zeros wins shows in no result."""
@@ -138,26 +121,13 @@ class _Row:
 
     def sum(self, term: Callable[[Value | int, int], Value]) -> Value:
         """Sum of ``term(first, lanes)`` along the row, one lane."""
-        k = self.k
-        total = k.variable(k.splat_const(0.0, self.spec.dtype, PARTIALS))
-
-        def chunk(i: Value | int, lanes: int) -> None:
-            x = term(i, lanes)
-            if lanes < PARTIALS:
-                # +0.0 for the others changes no bit: a partial sum is never -0.0.
-                zeros = k.splat_const(0.0, self.spec.dtype, lanes)
-                x = shuffle(k, x, zeros, [min(j, lanes) for j in range(PARTIALS)])
-            total.set(k.builder.fadd(total.get(), x))
-
-        self.each(chunk)
-        now = total.get()
-        return combine(k, [shuffle(k, now, now, [j]) for j in range(PARTIALS)])
+        return row_sum(self.k, self.spec.dtype, self.classes, term)
 
     # Arithmetic ---------------------------------------------------------------------------------
 
     def spread(self, x: Value, lanes: int) -> Value:
         """A vector of one lane, in every lane."""
-        return shuffle(self.k, x, x, [0] * lanes)
+        return spread(self.k, x, lanes)
 
     def one(self, x: Value) -> Value:
         """A scalar as a vector of one lane."""
