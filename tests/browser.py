@@ -1,4 +1,4 @@
-"""A real Chromium for tests of pages: one browser a session, a fresh context for each page.
+"""A real Chromium for tests of pages: one browser a session, a fresh document for each test.
 
 Playwright's blocking interface keeps an event loop running in the thread that uses it, in which no
 other test could run one of its own. So it lives in a thread of its own, and what tests hold are
@@ -100,35 +100,77 @@ def new_page(browser: Remote) -> Iterator[Callable[..., Remote]]:
     Pages of `explain/web` are at `ORIGIN`; this machine's own servers and files are let through.
     The test fails if a page asked for anything else, wrote an error to its console or threw one.
     """
-    contexts: list[Any] = []
+    pages: list[Remote] = []
     faults: list[str] = []
 
     def opened(width: int = 1280, height: int = 720, *, dark: bool = False, **more: Any) -> Remote:
-        context = browser.new_context(
-            viewport={"width": width, "height": height},
-            color_scheme="dark" if dark else "light",
-            **more,
-        )
-        contexts.append(context)
-        context.set_default_timeout(20_000)
-        context.route("**/*", lambda route: _serve(route, faults))
-        page: Remote = context.new_page()
-        page.on("pageerror", lambda error: faults.append(f"error: {error}"))
-        page.on("console", lambda said: _hear(said, faults))
-        return page
+        colours = "dark" if dark else "light"
+        size = {"width": width, "height": height}
+        pages.append(_open(browser, faults, viewport=size, color_scheme=colours, **more))
+        return pages[-1]
 
     yield opened
-    for context in contexts:
-        context.close()
+    for page in pages:
+        page.context.close()
     assert not faults, faults
 
 
+class Kept:
+    """One page that tests have after each other, each with a new document in it."""
+
+    def __init__(self, browser: Remote) -> None:
+        self._browser = browser
+        self._page: Remote | None = None
+        self.faults: list[str] = []
+
+    def give(self) -> Remote:
+        """The page at 1280 × 720, in light colours, with an empty document of `ORIGIN`."""
+        page = self._page or _open(self._browser, self.faults)
+        # Only a test that takes it back whole leaves it to the next one.
+        self._page = None
+        page.set_viewport_size({"width": 1280, "height": 720})
+        page.emulate_media(color_scheme="light")
+        page.goto(f"{ORIGIN}/")
+        page.evaluate("localStorage.clear()")
+        return page
+
+    def take_back(self, page: Remote) -> list[str]:
+        """What was wrong with it since it was given; its document ends here."""
+        page.goto("about:blank")
+        found = list(self.faults)
+        self.faults.clear()
+        self._page = page
+        return found
+
+
+@pytest.fixture(scope="session")
+def kept(browser: Remote) -> Kept:
+    """The page of all tests that ask for `page`; it is closed with the browser."""
+    return Kept(browser)
+
+
 @pytest.fixture
-def page(new_page: Callable[..., Remote]) -> Remote:
-    """One page at 1280 × 720 with an empty document of `ORIGIN`, where modules can be imported."""
-    opened = new_page()
-    opened.goto(f"{ORIGIN}/")
-    return opened
+def page(kept: Kept) -> Iterator[Remote]:
+    """One page with an empty document of `ORIGIN`, where modules can be imported; see `new_page`.
+
+    Tests that leave nothing but a document behind take this one: a page of their own costs half a
+    second.
+    """
+    given = kept.give()
+    yield given
+    faults = kept.take_back(given)
+    assert not faults, faults
+
+
+def _open(browser: Remote, faults: list[str], **settings: Any) -> Remote:
+    """A page in a context of its own that notes its faults."""
+    context = browser.new_context(**settings)
+    context.set_default_timeout(20_000)
+    context.route("**/*", lambda route: _serve(route, faults))
+    page: Remote = context.new_page()
+    page.on("pageerror", lambda error: faults.append(f"error: {error}"))
+    page.on("console", lambda said: _hear(said, faults))
+    return page
 
 
 def _hear(said: Any, faults: list[str]) -> None:

@@ -10,12 +10,12 @@ import signal
 from pathlib import Path
 
 import pytest
-from tests.browser import browser, left_out, new_page, page
+from tests.browser import browser, kept, left_out, new_page, page
 
 from isoconv.data import cache
 from isoconv.graph.passes import check_passes
 
-__all__ = ["browser", "new_page", "page"]
+__all__ = ["browser", "kept", "new_page", "page"]
 
 
 def _nothing(fd: object) -> None:

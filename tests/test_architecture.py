@@ -40,8 +40,8 @@ ALLOWED["symbols"] = frozenset({"explain"})
 
 WINGS = (
     ("target", "layout"), ("native",), ("pointwise",), ("calls",), ("lowering",),
-    ("augmentation", "movement", "reduction", "window"), ("contraction",), ("winograd",),
-    ("lower",),
+    ("augmentation", "movement", "reduction", "window"), ("normalization",), ("contraction",),
+    ("winograd",), ("lower",),
 )  # fmt: skip
 """The wings of compile/ from the lowest up; those of one row do not know one another."""
 
@@ -66,7 +66,7 @@ METHODS = frozenset({"sum", "mean", "std", "var", "dot", "cumsum"})
 
 EXCEPTIONS = {
     ("compile/", "sum"): "adds sizes and addresses; what is computed is in the code that it emits",
-    ("compile/reduction/rows.py", ".sum()"): "the emitter's own, in the order of a reduction",
+    ("compile/reduction/cpu/rows.py", ".sum()"): "the emitter's own, in the order of a reduction",
     ("explain/protocol.py", "sum"): "counts parameters and multiply-adds",
     ("nn/summary.py", "sum"): "counts parameters and multiply-adds",
     ("ops/shape.py", "sum"): "counts channels",
@@ -107,20 +107,19 @@ def imported_rooms(path: Path) -> Iterator[tuple[int, str]]:
                 yield node.lineno, rest.partition(".")[0]
 
 
-# The package itself hands on names of all rooms.
-@pytest.mark.parametrize("path", [path for path in MODULES if room_of(path)], ids=name_of)
-def test_imports_go_one_way(path: Path) -> None:
+def test_imports_go_one_way() -> None:
     """A room imports only rooms below it, also inside functions and for types."""
-    room = room_of(path)
-    allowed = ALLOWED[room] | {room}
     wrong = [
-        f"line {line}: {room} imports {other or 'isoconv itself'}"
+        f"{name_of(path)}:{line}: {room} imports {other or 'isoconv itself'}"
+        for path in MODULES
+        # The package itself hands on names of all rooms.
+        if (room := room_of(path))
         for line, other in imported_rooms(path)
-        if other not in allowed
+        if other not in ALLOWED[room] | {room}
         # The version number stands in the package itself.
         and not (other == "__version__" and room in ("train", "cli", "report"))
     ]
-    assert not wrong, f"{name_of(path)}: {'; '.join(wrong)}"
+    assert not wrong
 
 
 def wing_of(name: str) -> str:
@@ -128,20 +127,19 @@ def wing_of(name: str) -> str:
     return name.split(".")[2]
 
 
-@pytest.mark.parametrize("path", sorted((SRC / "compile").glob("*/*.py")), ids=name_of)
-def test_wings_read_downwards(path: Path) -> None:
+def test_wings_read_downwards() -> None:
     """A wing of compile/ imports itself and what is below it, also for types."""
     level = {wing: number for number, wings in enumerate(WINGS) for wing in wings}
-    own = path.relative_to(SRC).parts[1].removesuffix(".py")
     wrong = [
-        f"line {node.lineno}: {node.module}"
+        f"{name_of(path)}:{node.lineno}: {node.module}"
+        for path in sorted((SRC / "compile").glob("*/*.py"))
         for node in ast.walk(tree_of(path))
         if isinstance(node, ast.ImportFrom)
         and (node.module or "").startswith("isoconv.compile.")
-        and (other := wing_of(str(node.module))) != own
+        and (other := wing_of(str(node.module))) != (own := path.relative_to(SRC).parts[1])
         and level[other] >= level[own]
     ]
-    assert not wrong, f"{name_of(path)}: {'; '.join(wrong)}"
+    assert not wrong
 
 
 def test_every_wing_has_its_place() -> None:
@@ -223,6 +221,24 @@ def test_tests_import_no_tests() -> None:
     assert not imported_tests(ast.parse("from tests.ops.cases import CASES"))
 
 
+def test_tests_stand_where_their_module_does() -> None:
+    """A file of tests that has the name of a module of its room stands in that module's folder."""
+    places: dict[tuple[str, str], set[Path]] = {}
+    for path in MODULES:
+        inside = path.relative_to(SRC).parent
+        # An emitter is tested with its specification.
+        folder = inside.parent if inside.name == "cpu" else inside
+        places.setdefault((room_of(path), path.stem), set()).add(folder)
+    astray = []
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        folder = path.relative_to(ROOT / "tests").parent
+        room = folder.parts[0] if folder.parts else path.stem.removeprefix("test_")
+        wanted = places.get((room, path.stem.removeprefix("test_")), {folder})
+        if folder not in wanted:
+            astray.append(f"{path.relative_to(ROOT)} belongs to {sorted(map(str, wanted))}")
+    assert not astray
+
+
 def described() -> tuple[set[str], set[str]]:
     """Folders and files of the package that ARCHITECTURE.md names, from the project's root."""
     folders: set[str] = set()
@@ -262,11 +278,10 @@ def test_architecture_names_what_is_beside() -> None:
     assert wanted <= named
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_files_fit_in_a_head(path: Path) -> None:
+def test_files_fit_in_a_head() -> None:
     """No file of the library is longer than the limit."""
-    lines = len(path.read_text("utf-8").splitlines())
-    assert lines <= MOST_LINES
+    lines = {name_of(path): len(path.read_text("utf-8").splitlines()) for path in MODULES}
+    assert not {name: count for name, count in lines.items() if count > MOST_LINES}
 
 
 def test_library_asserts_nothing() -> None:
@@ -353,17 +368,16 @@ def borrowed(path: Path) -> list[tuple[str, str, int]]:
     return visitor.found
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in MODULES if room_of(path) in RESULTS], ids=name_of
-)
-def test_no_borrowed_mathematics(path: Path) -> None:
+def test_no_borrowed_mathematics() -> None:
     """No libm, BLAS, NumPy reduction, transcendental function or floating-point ``sum``."""
     wrong = [
-        f"line {line}, {function or 'module'}: {use}"
+        f"{name_of(path)}:{line}, {function or 'module'}: {use}"
+        for path in MODULES
+        if room_of(path) in RESULTS
         for function, use, line in borrowed(path)
         if exception_for(path, use) is None
     ]
-    assert not wrong, f"{name_of(path)}: {'; '.join(wrong)}"
+    assert not wrong
 
 
 def test_exceptions_are_needed() -> None:

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 from tests.cli.command import call, succeed
+from typer.testing import CliRunner
+
+from isoconv.cli import app
 
 SHELL = shutil.which("bash")
 needs_bash = pytest.mark.skipif(SHELL is None, reason="needs bash")
@@ -63,34 +66,50 @@ def completed(place: Path, line: str) -> list[str]:
     return done.stdout.split("\n")[:-1]
 
 
+OFFERED = [
+    ("isoconv ver", ["verify"]),
+    ("isoconv train --model len", ["lenet5"]),
+    ("isoconv train --mod", ["--model"]),
+    ("isoconv train fashion-s", ["fashion-sample"]),
+    ("isoconv train pet", ["pets", "pets.npz"]),
+    ("isoconv resume r", ["runs/first", "runs/second"]),
+    ("isoconv resume runs/s", ["runs/second"]),
+    ("isoconv diff runs/first elsewhere/r", ["elsewhere/runs/third"]),
+    ("isoconv evaluate mod", ["model.safetensors"]),
+    ("isoconv evaluate runs/first p", ["pets", "pets.npz"]),
+    ("isoconv summary --model mob", ["mobilenetv2"]),
+    ("isoconv resume ./ru", ["./runs/first", "./runs/second"]),
+    ("isoconv summary --model runs/f", ["runs/first"]),
+    ("isoconv data fetch cif", ["cifar10", "cifar100"]),
+    ("isoconv verify runs/first --target av", ["avx512", "avx2"]),
+    ("isoconv evaluate runs/first pets --split t", ["train", "test"]),
+    # Then bash goes on with names of files, as it does everywhere.
+    ("isoconv resume not", [""]),
+    # So it does where a name has blanks, which it knows to quote.
+    ("isoconv train my", [""]),
+]
+
+
+@pytest.mark.parametrize(("line", "wanted"), OFFERED)
+def test_what_is_offered(
+    place: Path, monkeypatch: pytest.MonkeyPatch, line: str, wanted: list[str]
+) -> None:
+    """What can stand there, and nothing else, is what a shell is told that asks."""
+    words = line.split(" ")
+    asked = {
+        "_ISOCONV_COMPLETE": "complete_bash",
+        "COMP_WORDS": "\n".join(words),
+        "COMP_CWORD": str(len(words) - 1),
+    }
+    monkeypatch.chdir(place)
+    told = CliRunner().invoke(app, [], prog_name="isoconv", env=asked)
+    assert told.output.splitlines() == wanted
+
+
 @needs_bash
-@pytest.mark.parametrize(
-    ("line", "wanted"),
-    [
-        ("isoconv ver", ["verify"]),
-        ("isoconv train --model len", ["lenet5"]),
-        ("isoconv train --mod", ["--model"]),
-        ("isoconv train fashion-s", ["fashion-sample"]),
-        ("isoconv train pet", ["pets", "pets.npz"]),
-        ("isoconv resume r", ["runs/first", "runs/second"]),
-        ("isoconv resume runs/s", ["runs/second"]),
-        ("isoconv diff runs/first elsewhere/r", ["elsewhere/runs/third"]),
-        ("isoconv evaluate mod", ["model.safetensors"]),
-        ("isoconv evaluate runs/first p", ["pets", "pets.npz"]),
-        ("isoconv summary --model mob", ["mobilenetv2"]),
-        ("isoconv resume ./ru", ["./runs/first", "./runs/second"]),
-        ("isoconv summary --model runs/f", ["runs/first"]),
-        ("isoconv data fetch cif", ["cifar10", "cifar100"]),
-        ("isoconv verify runs/first --target av", ["avx512", "avx2"]),
-        ("isoconv evaluate runs/first pets --split t", ["train", "test"]),
-        # Then bash goes on with names of files, as it does everywhere.
-        ("isoconv resume not", [""]),
-        # So it does where a name has blanks, which it knows to quote.
-        ("isoconv train my", [""]),
-    ],
-)
+@pytest.mark.parametrize(("line", "wanted"), [OFFERED[0], *OFFERED[4:6], *OFFERED[-2:]])
 def test_bash(place: Path, line: str, wanted: list[str]) -> None:
-    """A real bash is offered what can stand there, and nothing else."""
+    """A real bash offers just that by the script that it is given."""
     assert completed(place, line) == wanted
 
 

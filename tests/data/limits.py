@@ -13,7 +13,10 @@ import resource, sys, threading
 import isoconv.data
 from isoconv.errors import IsoconvError
 from isoconv.data import load
+from isoconv.data.reader import decoders
 load("fashion-sample", "test")
+# Libraries that read pictures take room of their own when they are first asked for.
+decoders()
 held = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (held + int(sys.argv[2]),) * 2)
 resource.setrlimit(resource.RLIMIT_CPU, (int(sys.argv[3]),) * 2)

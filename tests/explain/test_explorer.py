@@ -55,10 +55,9 @@ def explorer(run: Path) -> Explorer:
 
 
 @pytest.fixture
-def shown(explorer: Explorer, new_page: Callable[..., Remote]) -> Iterator[Remote]:
+def shown(explorer: Explorer, page: Remote) -> Iterator[Remote]:
     """The page, once it shows a number."""
     with served(explorer) as address:
-        page = new_page()
         page.goto(address)
         settled(page)
         yield page

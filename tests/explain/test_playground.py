@@ -76,9 +76,8 @@ def terms(text: str) -> str:
 
 
 @pytest.fixture
-def playground(new_page: Callable[..., Remote]) -> Remote:
+def playground(page: Remote) -> Remote:
     """The playground with its first example."""
-    page = new_page()
     page.goto(ADDRESS)
     page.locator(".playground").wait_for()
     return page
@@ -109,12 +108,11 @@ LISTS = [
 @pytest.mark.slow
 @pytest.mark.parametrize(("op", "fragment", "given"), LISTS, ids=lambda part: str(part)[:24])
 def test_lists_are_those_of_the_command_line(
-    new_page: Callable[..., Remote], op: str, fragment: str, given: dict[str, Any]
+    page: Remote, op: str, fragment: str, given: dict[str, Any]
 ) -> None:
     """Whatever the settings: the same names, and the same terms in the same order."""
     write = {"conv": symbols.conv, "transposed": symbols.conv_transpose}[op]
     wanted = write((3, 4), (2, 2), **given).equations()
-    page = new_page()
     found: dict[str, Any] = {}
     for tab in ("forward", "input", "kernel"):
         page.goto(f"{ADDRESS}#op={op}&in=3x4&k=2x2&{fragment}&tab={tab}".replace("&&", "&"))
@@ -174,10 +172,9 @@ def pair(values: list[Any]) -> str:
 
 
 @pytest.mark.parametrize("op", ["conv", "max", "average", "global"])
-def test_numbers_are_the_engines(new_page: Callable[..., Remote], op: str) -> None:
+def test_numbers_are_the_engines(page: Remote, op: str) -> None:
     """Random numbers and settings: each result and gradient on the page has the engine's bits."""
     rng = np.random.default_rng(51)
-    page = new_page()
     for _ in range(4):
         s = settings(rng, op)
         groups = s["groups"]
@@ -423,11 +420,8 @@ def test_a_link_brings_back_all(new_page: Callable[..., Remote], playground: Rem
         ("op=max&at=9.-1.a&tab=kernel", None),
     ],
 )
-def test_a_link_that_cannot_be_read_says_so(
-    new_page: Callable[..., Remote], fragment: str, said: str | None
-) -> None:
+def test_a_link_that_cannot_be_read_says_so(page: Remote, fragment: str, said: str | None) -> None:
     """What is replaced is told; the page works on."""
-    page = new_page()
     page.goto(f"{ADDRESS}#{fragment}")
     page.locator(".lines .value").wait_for()
     notices = " ".join(page.locator(".notices p").all_inner_texts())
@@ -437,14 +431,13 @@ def test_a_link_that_cannot_be_read_says_so(
 
 
 @pytest.mark.slow
-def test_links_of_the_documentation_work(new_page: Callable[..., Remote]) -> None:
+def test_links_of_the_documentation_work(page: Remote) -> None:
     """Every link of docs/playground.md shows what it says, and the parts of its table are known."""
     text = (Path(__file__).parents[2] / "docs/playground.md").read_text("utf-8")
     links = re.findall(r"^#op=\S+$", text, re.MULTILINE)
     parts = re.findall(r"^\| `\w+`.*\| `([^`]+)` \|$", text, re.MULTILINE)
     assert len(links) == 2
     assert len(parts) == 10
-    page = new_page()
     for link in [*links, *(f"#op=conv&{part}" for part in parts)]:
         page.goto(f"{ADDRESS}{link}")
         page.reload()

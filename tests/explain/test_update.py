@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.explain.networks import inverted_residuals
 
 import isoconv as ic
 from isoconv import nn
@@ -49,7 +50,7 @@ class Branching(nn.Module):
 MODELS: dict[str, tuple[Any, tuple[int, ...], int]] = {
     "tinyvgg": (lambda: create("tinyvgg", 3, (8, 8, 3)), (8, 8, 3), 5),
     "small_resnet": (lambda: create("small_resnet", 3, (8, 8, 3)), (8, 8, 3), 4),
-    "mobilenetv2": (lambda: create("mobilenetv2", 3, (8, 8, 3)), (8, 8, 3), 4),
+    "inverted residuals": (lambda: inverted_residuals(3), (8, 8, 3), 4),
     "branching": (Branching, (6, 6, 2), 5),
 }
 

@@ -113,15 +113,18 @@ def test_cache(worker: Worker, baseline: Baseline, tmp_path: Any, case: str) -> 
 @pytest.mark.parametrize(
     "env",
     [
-        {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
-        {"OMP_NUM_THREADS": "7", "OMP_DYNAMIC": "true", "OMP_SCHEDULE": "dynamic"},
-        {"LANG": "C", "LC_ALL": "C"},
-        {"LANG": "tr_TR.UTF-8", "LC_ALL": "C.UTF-8", "LC_NUMERIC": "de_DE.UTF-8"},
-        {"TZ": "Asia/Kolkata", "PYTHONHASHSEED": "0"},
-        {"TZ": "America/St_Johns", "PYTHONHASHSEED": "4294967295"},
+        {
+            "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1",
+            "LANG": "C", "LC_ALL": "C", "TZ": "Asia/Kolkata", "PYTHONHASHSEED": "0",
+        },
+        {
+            "OMP_NUM_THREADS": "7", "OMP_DYNAMIC": "true", "OMP_SCHEDULE": "dynamic",
+            "LANG": "tr_TR.UTF-8", "LC_ALL": "C.UTF-8", "LC_NUMERIC": "de_DE.UTF-8",
+            "TZ": "America/St_Johns", "PYTHONHASHSEED": "4294967295",
+        },
     ],
     ids=lambda env: " ".join(f"{name}={value}" for name, value in env.items()),
-)
+)  # fmt: skip
 def test_environment_variables(
     worker: Worker, baseline: Baseline, case: str, env: dict[str, str]
 ) -> None:

@@ -415,7 +415,8 @@ def spoiled_arrays(content: bytes) -> Iterator[tuple[str, bytes]]:
     "file",
     [
         "weights.safetensors",
-        "best.safetensors",
+        # The same kind of file as the one before.
+        pytest.param("best.safetensors", marks=pytest.mark.exhaustive),
         "checkpoints/epoch-00002.safetensors",
         "checkpoints/last-*.safetensors",
     ],
@@ -542,6 +543,7 @@ def test_every_field_of_a_forged_receipt_of_a_run_that_goes_on_is_seen(unfinishe
     assert unseen(unfinished, "receipt.json", forge) == []
 
 
+@pytest.mark.exhaustive
 def test_every_array_of_a_run_that_goes_on_is_seen(unfinished: Path) -> None:
     """Elements, names, dtypes, shapes and the record of the last checkpoint."""
     (path,) = (unfinished / "checkpoints").glob("last-*.safetensors")

@@ -31,6 +31,7 @@ from isoconv.nn import storage
 from isoconv.ops.interpret import interpret
 from isoconv.run.training import TrainingEngine
 from isoconv.train import Callback, EarlyStopping, Interrupted, Run, Trainer, evaluate, session
+from isoconv.train.context import TrainingContext
 from isoconv.train.graphs import Loss, Normalisation, Preparation, build_step
 from isoconv.train.learning_rate import Constant
 from isoconv.train.optim import SGD, Adam
@@ -336,7 +337,7 @@ class Worse(Callback):
         """Note the weights, and make the learning rate too great."""
         if row["epoch"] == self.epoch:
             self.digest = run.model.digest()
-            self.patch.setattr(session.TrainingPlan, "learning_rate", lambda *_: 1e38)
+            self.patch.setattr(TrainingContext, "learning_rate", lambda *_: 1e38)
 
 
 def test_a_loss_that_is_not_finite_later_keeps_what_came_before(

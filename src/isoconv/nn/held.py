@@ -9,7 +9,7 @@ from isoconv.errors import ShapeError
 from isoconv.graph.operation import Array
 from isoconv.nn.snapshot import changed_together
 from isoconv.nn.trace import Trace
-from isoconv.run.fixed import fixed_copy
+from isoconv.run.immutable import immutable_copy
 
 if TYPE_CHECKING:
     from isoconv.nn.module import Module
@@ -50,7 +50,7 @@ def put_weights(
     model: Module, trace: Trace, input_shape: tuple[int, ...], values: Mapping[str, Array]
 ) -> None:
     """Give the layers of a model these arrays and no others."""
-    copies = {name: fixed_copy(array) for name, array in values.items()}
+    copies = {name: immutable_copy(array) for name, array in values.items()}
     with changed_together():
         for _, module in model.named_modules():
             own_arrays(module, "parameters").clear()

@@ -15,7 +15,7 @@ from isoconv.graph.operation import Array
 from isoconv.nn.held import kept_weights, put_weights
 from isoconv.nn.snapshot import changed_together
 from isoconv.nn.trace import ParameterSpec, Trace
-from isoconv.run.fixed import fixed_copy
+from isoconv.run.immutable import immutable_copy
 
 if TYPE_CHECKING:
     from isoconv.nn.module import Module
@@ -112,7 +112,7 @@ def drawn_weights(trace: Trace, seed: int, besides: Collection[str] = ()) -> dic
     for stream, spec in enumerate(trace.parameters.values()):
         if spec.name not in besides:
             # Fixed one by one: all of them twice would be too much.
-            values[spec.name] = fixed_copy(initial_array(spec, seed, stream))
+            values[spec.name] = immutable_copy(initial_array(spec, seed, stream))
     for state in trace.states.values():
         if state.name not in besides:
             values[state.name] = np.full(state.shape, state.initial, np.float32)

@@ -21,7 +21,7 @@ from isoconv.nn.snapshot import changed_together, note_change, whole
 from isoconv.nn.summary import Summary, summarize
 from isoconv.nn.tensor import Tensor
 from isoconv.nn.trace import trace_model
-from isoconv.run.fixed import fixed_copy
+from isoconv.run.immutable import immutable_copy
 
 __all__ = ["Module"]
 __public__ = {"isoconv.nn": ["Module"]}
@@ -219,7 +219,9 @@ class Module(Described, Carded, card=module_card):
             )
         shapes = {name: array.shape for name, array in known.items()}
         # All copies are made before the first is put in place.
-        copies = {name: fixed_copy(a) for name, a in storage.check_names(shapes, weights).items()}
+        copies = {
+            name: immutable_copy(a) for name, a in storage.check_names(shapes, weights).items()
+        }
         with changed_together():
             for path, module in self.named_modules():
                 prefix = f"{path}." if path else ""

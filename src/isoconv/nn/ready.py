@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from isoconv.graph.ir import DType
 from isoconv.graph.operation import Array
 from isoconv.nn.snapshot import Snapshot, last_change, whole
-from isoconv.run.fixed import is_fixed
+from isoconv.run.immutable import is_immutable
 from isoconv.run.inference import Predictor
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class ReadyPredictor:
             if not self.snapshot.fits(model):
                 return None
             arrays = {**self.snapshot.weights(), **constants_of(model.normalisation)}
-        version = object() if all(map(is_fixed, arrays.values())) else None
+        version = object() if all(map(is_immutable, arrays.values())) else None
         weights = WholeWeights(arrays, version)
         # What can change is looked at each time.
         self._last = (noted, weights) if version is not None else None

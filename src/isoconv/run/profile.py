@@ -24,7 +24,7 @@ from isoconv.compile.calls import Call
 from isoconv.compile.native.emitters import emits
 from isoconv.compile.native.kernels import KernelLibrary
 from isoconv.compile.native.loops import I32, POINTER, Kernel
-from isoconv.compile.native.runtime import AdvanceSpec, BarrierSpec, FinishSpec, HyperSpec
+from isoconv.compile.native.runtime import AdvanceSpec, BarrierSpec, HyperSpec, MetricsSpec
 from isoconv.compile.native.specification import Specification
 from isoconv.compile.pointwise.kernel import PointwiseSpec
 from isoconv.compile.reduction.clip import ClipBlocksSpec, ClipFactorSpec
@@ -128,7 +128,7 @@ _OWN = {
     BarrierSpec: "waiting",
     ClipBlocksSpec: "clipping",
     ClipFactorSpec: "clipping",
-    FinishSpec: "metrics",
+    MetricsSpec: "metrics",
     HyperSpec: "scalars of the update",
     PointwiseSpec: "sums of shards",
 }

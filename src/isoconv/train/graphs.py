@@ -203,7 +203,9 @@ def measure(model: Module, preparation: Preparation, loss: Loss, *, training: bo
     if trace.builder[output.index].op == ends:
         raise ArgumentError(
             f"loss {loss.name!r} contains the {ends}, so the model must give logits; "
-            f"remove the {ends} at its end"
+            f"remove the {ends} at its end",
+            argument="loss",
+            value=loss.name,
         )
     if loss.name != "cross_entropy":
         target = trace.input("dataset", "labels", output.shape)
@@ -277,7 +279,9 @@ def step_of(measured: Measured, optimizer: Optimizer, clip_norm: float | None = 
     idle = [name for name, place in places.items() if place not in gradients]
     if idle:
         raise ArgumentError(
-            f"every parameter must take part in the model's result; {', '.join(idle)} do not"
+            f"every parameter must take part in the model's result; {', '.join(idle)} do not",
+            argument="model",
+            value=idle,
         )
     outputs = {f"grad:{name}": gradients[place] for name, place in places.items()}
     outputs |= {f"state:{name}": index for name, index in trace.state_updates().items()}

@@ -11,7 +11,7 @@ import numpy as np
 
 from isoconv.arithmetic import ARITHMETIC_VERSION
 from isoconv.checks import refusal
-from isoconv.data import normalisation, table
+from isoconv.data import normalisation
 from isoconv.errors import ArgumentError, CheckpointError, DataError, ShapeError
 from isoconv.graph.ir import DType, Graph
 from isoconv.nn import storage
@@ -21,7 +21,7 @@ from isoconv.nn.record import Facts, TrainedOn
 from isoconv.nn.snapshot import changed_together
 from isoconv.nn.trace import Trace
 from isoconv.run.step import StepGraph
-from isoconv.train.callbacks import Callback, EarlyStopping
+from isoconv.train.callbacks import EarlyStopping
 from isoconv.train.given import Given
 from isoconv.train.graphs import (
     Normalisation,
@@ -34,7 +34,6 @@ from isoconv.train.graphs import (
 from isoconv.train.layout import FORMAT, NO_METRICS, SKIPPED, head_of
 from isoconv.train.metrics import Evaluator, check_images
 from isoconv.train.plain_settings import to_plain, versions
-from isoconv.train.session import TrainingPlan
 from isoconv.train.settled import Settled
 from isoconv.train.state import Checkpoint
 from isoconv.train.stretches import Stretches
@@ -139,7 +138,9 @@ class Prepared:
         if asked is True and not same:
             raise ArgumentError(
                 "the model was trained with the normalisation of other images: "
-                "normalise='keep' goes on with it, normalise='anew' takes that of these images"
+                "normalise='keep' goes on with it, normalise='anew' takes that of these images",
+                argument="normalise",
+                value=True,
             )
         if not same:
             self.notes.append("the model's normalisation is replaced by that of these images")
@@ -154,12 +155,16 @@ class Prepared:
         if trained is None and own is None:
             raise ArgumentError(
                 "normalise='keep' needs a model that was trained; this one was not: take "
-                "normalise=True"
+                "normalise=True",
+                argument="normalise",
+                value="keep",
             )
         if trained is not None and trained.dtype != dtype:
             raise ArgumentError(
                 f"normalise='keep' needs images of dtype {trained.dtype}, as those that the "
-                f"model was trained on; got {dtype}"
+                f"model was trained on; got {dtype}",
+                argument="normalise",
+                value="keep",
             )
         return None if own is None else Normalisation(*own)
 
@@ -309,33 +314,6 @@ class Prepared:
             slots={slot: dict(zeros) for slot in step.slots},
         )
 
-    def plan(
-        self, stretches: Stretches, stopping: EarlyStopping | None, callbacks: tuple[Callback, ...]
-    ) -> TrainingPlan:
-        """What the loop is given."""
-        settled = self.settled
-        arrays = {"images": self.train.images, "labels": self.labels}
-        if settled.augmentation is not None and self.preparation.augments:
-            height, width, _ = self.train.image_shape
-            samples = np.arange(len(self.train))
-            arrays["augmentation"] = table(
-                settled.augmentation, settled.seed, 0, samples, height, width
-            )
-        return TrainingPlan(
-            step=self.step,
-            arrays=arrays,
-            image_shape=self.train.image_shape,
-            validation=self.validation,
-            optimizer=settled.optimizer,
-            schedule=settled.schedule,
-            augmentation=settled.augmentation,
-            batch_size=settled.batch_size,
-            seed=settled.seed,
-            stretches=stretches,
-            early_stopping=stopping,
-            callbacks=callbacks,
-        )
-
     def check_stopping(self, stopping: EarlyStopping | None) -> None:
         """See that early stopping looks at a metric that the history will have.
 
@@ -351,7 +329,9 @@ class Prepared:
         if stopping.metric not in known:
             raise ArgumentError(
                 f"early_stopping needs a metric of the history, {', '.join(known)}; "
-                f"got {stopping.metric!r}" + ("" if validated else " without validation data")
+                f"got {stopping.metric!r}" + ("" if validated else " without validation data"),
+                argument="early_stopping",
+                value=stopping,
             )
 
     def mark_model(self) -> None:

@@ -16,6 +16,7 @@ from isoconv.train.callbacks import Callback
 from isoconv.train.checkpoint import RunFolder
 from isoconv.train.compare import Difference, Side, compare_epochs, state_after
 from isoconv.train.conduct import Conduct
+from isoconv.train.context import TrainingContext
 from isoconv.train.covered import NotCovered
 from isoconv.train.differing import differing, told
 from isoconv.train.given import Given
@@ -110,9 +111,9 @@ class Rerun:
 
     def _train(self, watch: _Watch, recorder: Recorder, start: Checkpoint) -> Difference | None:
         settled = replace(self._settled, callbacks=(watch,))
-        conduct = Conduct(settled, self._prepared, self._run, None, recorder)
+        context = TrainingContext(settled, self._prepared, self._run, recorder=recorder)
         try:
-            conduct.loop(start, reporter_for(settled.progress))
+            Conduct(context).loop(start, reporter_for(settled.progress))
         except Interrupted as error:
             done = self._run.history[-1]["epoch"] if self._run.history else start.epoch
             message = f"interrupted after epoch {done}; no difference up to there"

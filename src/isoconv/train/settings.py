@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from isoconv.errors import ArgumentError, CheckpointError
+from isoconv.errors import ArgumentError, CheckpointError, turned
 from isoconv.train.kinds import (
     AUGMENTATION,
     CALLBACKS,
@@ -365,7 +365,8 @@ def read_settings(plain: Any, title: str) -> dict[str, Any]:
             raise ArgumentError(f"missing or unknown {', '.join(sorted(wrong))}")
         TrainSettings(**found)
     except (TypeError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"the settings of {title} cannot be read: {error}") from error
+        what = f"the settings of {title} cannot be read"
+        raise turned(error, CheckpointError, what) from error
     return found
 
 
@@ -378,5 +379,7 @@ def check_shard(shard_size: int, batch_size: int) -> None:
     if shard_size > batch_size:
         raise ArgumentError(
             f"{named('shard_size')} must be at most {named('batch_size')}; got {shard_size} > "
-            f"{batch_size}"
+            f"{batch_size}",
+            argument="shard_size",
+            value=shard_size,
         )

@@ -193,7 +193,9 @@ def _span(receipt: Receipt, epochs: tuple[int, int] | None) -> tuple[int, int]:
     if not 1 <= first <= last <= receipt.epochs:
         raise ArgumentError(
             f"epochs must lie in 1 … {receipt.epochs}, the first no later than the last; got "
-            f"{first}-{last}"
+            f"{first}-{last}",
+            argument="epochs",
+            value=epochs,
         )
     return first, last
 

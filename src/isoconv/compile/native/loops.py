@@ -1,16 +1,6 @@
 """The language the emitters write kernels in: loops as `with` blocks, vectors, exact FMA.
 
-A kernel is a native function ``void kernel(void **args, int64_t *context)``. ``args`` points at
-its buffers, ``context`` says which images to work on:
-
-====== ==================================================================
-slot   meaning
-====== ==================================================================
-0      number of images in this shard
-1, 2   this call does part `part` of `parts` of the work
-3      position of the shard's first image in the order of samples
-4      how far the first image moves on after each turn of a script
-====== ==================================================================
+What a kernel is called with is said in ``context``.
 """
 
 from __future__ import annotations
@@ -21,12 +11,11 @@ from contextlib import contextmanager
 
 import llvmlite.ir as ir
 
+from isoconv.compile.native.context import CONTEXT
 from isoconv.compile.native.writer import Value, Writer
 from isoconv.compile.target import Target
 
 __all__ = [
-    "CONTEXT",
-    "CONTEXT_SLOTS",
     "F32",
     "F64",
     "I1",
@@ -43,8 +32,6 @@ F32, F64 = ir.FloatType(), ir.DoubleType()
 I1, I8, I32, I64 = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64)
 POINTER = ir.PointerType()
 
-CONTEXT = {"images": 0, "part": 1, "parts": 2, "first": 3, "stride": 4}
-CONTEXT_SLOTS = 8
 _CONSTANTS = 2**14  # that are remembered, of those that kernels are full of
 
 _SCALARS = {"float32": F32, "float64": F64, "int32": I32, "int64": I64, "uint8": I8}
@@ -145,13 +132,13 @@ class Kernel:
         self._body = body
         invariant = self.module.add_metadata([])
         self._invariant = f", !invariant.load {invariant.get_reference()}"
-        self._streamed = ""
+        self._nontemporal = ""
         self._changing = False
 
-    def finish(self) -> ir.Module:
+    def build(self) -> ir.Module:
         """Close the function and return its module."""
-        if self._streamed and self.target.triple.startswith("x86_64"):
-            # Streamed stores may overtake the barrier's, which other threads wait for.
+        if self._nontemporal and self.target.triple.startswith("x86_64"):
+            # Non-temporal stores may overtake the barrier's, which other threads wait for.
             self.call("llvm.x86.sse.sfence", ir.VoidType())
         self.builder.ret_void()
         ir.IRBuilder(self.entry).branch(self._body)
@@ -332,13 +319,13 @@ class Kernel:
         element = value.type.element if isinstance(value.type, ir.VectorType) else value.type
         self.builder.store(value, address, align=_bytes(element))
 
-    def stream(self, value: Value, address: Value) -> None:
+    def store_nontemporal(self, value: Value, address: Value) -> None:
         """Store a vector past the caches, at an address that is a multiple of its size."""
-        if not self._streamed:
+        if not self._nontemporal:
             mark = self.module.add_metadata([ir.Constant(I32, 1)])
-            self._streamed = f", !nontemporal {mark.get_reference()}"
+            self._nontemporal = f", !nontemporal {mark.get_reference()}"
         size = value.type.count * _bytes(value.type.element)
-        self.builder.store(value, address, align=size, suffix=self._streamed)
+        self.builder.store(value, address, align=size, suffix=self._nontemporal)
 
     def prefetch(self, address: Value, level: int = 1) -> None:
         """Ask for the cache line at an address that will be needed soon, in the cache's level."""

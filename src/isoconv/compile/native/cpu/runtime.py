@@ -4,20 +4,8 @@ from __future__ import annotations
 
 import llvmlite.ir as ir
 
-from isoconv.compile.native.emitters import emits
-from isoconv.compile.native.loops import CONTEXT, I32, I64, POINTER, Kernel, Value
-from isoconv.compile.native.records import ARGUMENTS, CONTROL, INSTRUCTION, WAKE_FLAG
-from isoconv.compile.native.runtime import (
-    ASLEEP,
-    AdvanceSpec,
-    BarrierSpec,
-    FinishSpec,
-    GoSpec,
-    HyperSpec,
-    RunSpec,
-    ServeSpec,
-)
-from isoconv.compile.native.waiting import (
+from isoconv.compile.native.context import CONTEXT
+from isoconv.compile.native.cpu.waiting import (
     has_futex,
     patience_of,
     rouse,
@@ -26,8 +14,21 @@ from isoconv.compile.native.waiting import (
     typed,
     wait_at_barrier,
 )
+from isoconv.compile.native.emitters import emits
+from isoconv.compile.native.loops import I32, I64, POINTER, Kernel, Value
+from isoconv.compile.native.records import ARGUMENTS, CONTROL, INSTRUCTION, WAKE_FLAG
+from isoconv.compile.native.runtime import (
+    ASLEEP,
+    AdvanceSpec,
+    BarrierSpec,
+    GoSpec,
+    HyperSpec,
+    MetricsSpec,
+    RunSpec,
+    ServeSpec,
+)
 
-__all__ = ["advance", "barrier", "fetch_hyper", "finish", "go", "run", "serve"]
+__all__ = ["advance", "barrier", "fetch_hyper", "go", "metrics", "run", "serve"]
 
 _LOWERED, _RAISED = 0, 1
 _DOZING = 3  # it sleeps in native code, for a moment
@@ -180,8 +181,8 @@ def fetch_hyper(k: Kernel, spec: HyperSpec) -> None:
     k.store(k.add(step, 1), counter)
 
 
-@emits(FinishSpec)
-def finish(k: Kernel, spec: FinishSpec) -> None:
+@emits(MetricsSpec)
+def metrics(k: Kernel, spec: MetricsSpec) -> None:
     """Copy and look."""
     b = k.builder
     sums, table, counter, control = k.buffers

@@ -36,7 +36,7 @@ __all__ = ["OverlappingWindows"]
 Phase = tuple[Value, int]
 """Where an input is along an axis: it is at a * stride + r - before, as (a, r)."""
 
-_WRITTEN_OUT = 64  # kernel positions up to which an input's windows are written out
+_UNROLLED = 64  # kernel positions up to which an input's windows are unrolled
 _IN_FLIGHT = 16  # vectors of channels times windows of an input that registers hold at a time
 _VECTORS = 4  # vectors of channels at most, if the ring stays small
 _RING_BYTES = 128 * 1024  # of the ring; half of a small second cache
@@ -72,7 +72,7 @@ class OverlappingWindows(GradEmission):
         k, b = self.k, self.k.builder
         self.spans = [_span(axis) for axis in self.axes]
         vectors = self._vectors()
-        if vectors == 0 or prod(axis.kernel for axis in self.axes) > _WRITTEN_OUT:
+        if vectors == 0 or prod(axis.kernel for axis in self.axes) > _UNROLLED:
             self._look_again()
             return
         self.ring = _Ring(k, self, vectors * self.lanes)

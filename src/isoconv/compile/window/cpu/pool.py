@@ -10,7 +10,7 @@
         result[n, o, c] = epilogue(y)
 
 Schedule: lanes run along channels, a few vectors at a time. Where a window lies wholly inside the
-input its kernel positions are written out with constant offsets; at the border they are loops with
+input its kernel positions are unrolled with constant offsets; at the border they are loops with
 bounds computed from o. The gradients are in ``gradient``.
 """
 

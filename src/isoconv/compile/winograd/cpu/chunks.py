@@ -78,10 +78,10 @@ class _Convolution:
             behind = b.icmp_signed(">", done.get(), start)
             with k.when(behind):
                 self._move(b.sub(start, held.get()))
-            fresh = b.select(behind, done.get(), start)
+            new = b.select(behind, done.get(), start)
             planes = k.buffers[made]
-            k.buffers[made] = self._row(b.sub(fresh, start))
-            self._make(fresh, stop)
+            k.buffers[made] = self._row(b.sub(new, start))
+            self._make(new, stop)
             k.buffers[made] = planes
             map_of_rows(k, self.spec.result, first, last, start)
             held.set(start)
@@ -129,5 +129,5 @@ def convolution_by_weight(
         for maps in (spec.source, spec.gradient):
             planes_of_rows(k, maps, first, last, first, own_planes(k, spec.product))
         positions = b.mul(b.sub(last, first), k.const(columns))
-        fresh = b.icmp_signed("==", first, k.const(0))
-        add_planes(k, spec.product, chunks.product, positions, fresh)
+        is_first = b.icmp_signed("==", first, k.const(0))
+        add_planes(k, spec.product, chunks.product, positions, is_first)

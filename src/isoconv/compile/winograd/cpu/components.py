@@ -10,8 +10,9 @@ from isoconv.compile.contraction.cpu.effort import effort_of_tile
 from isoconv.compile.contraction.cpu.weight_gradient import WeightSum
 from isoconv.compile.contraction.tiles import Tile
 from isoconv.compile.contraction.weight_gradient import WeightSchedule
+from isoconv.compile.native.context import CONTEXT, CONTEXT_SLOTS
 from isoconv.compile.native.emitters import emits
-from isoconv.compile.native.loops import CONTEXT, CONTEXT_SLOTS, Kernel, Value
+from isoconv.compile.native.loops import Kernel, Value
 from isoconv.compile.winograd.components import Planes, PlanesSpec, PlanesWeightSpec
 
 __all__ = ["add_planes", "contract_planes", "own_planes", "planes", "planes_by_weight"]
@@ -43,15 +44,15 @@ def add_planes(
     spec: PlanesWeightSpec,
     schedule: WeightSchedule,
     positions: Value,
-    fresh: Value | None,
+    first: Value | None,
 ) -> None:
-    """Emit sums over so many positions, added to the results unless they are fresh.
+    """Emit sums over so many positions, added to the results but for the first accumulation.
 
     Each part of a team has planes of its own: two that wrote to the same one would take its lines
     from each other's caches.
     """
     with _each(k, spec, own_planes(k, spec), _own(k, positions)):
-        WeightSum(k, spec.inner, schedule, fresh).run()
+        WeightSum(k, spec.inner, schedule, first).run()
 
 
 def own_planes(k: Kernel, spec: Planes) -> tuple[Value, Value]:

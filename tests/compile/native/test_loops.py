@@ -185,20 +185,20 @@ def test_emulation_is_chosen_by_the_target_alone() -> None:
         k = Kernel("probe", target, 1)
         x = ir.Constant(vector, [1.5] * 4)
         k.store(k.fma(x, x, x), k.buffers[0])
-        text = str(k.finish())
+        text = str(k.build())
         assert ("llvm.fma.v4f32" in text) == target.fma
         assert ("fadd <4 x double>" in text) != target.fma
     without = dataclasses.replace(targets()[0], fma=False)
     k = Kernel("probe", without, 1)
     k.fma(*[ir.Constant(vector, [1.5] * 4)] * 3)
-    assert "llvm.fma" not in str(k.finish())
+    assert "llvm.fma" not in str(k.build())
 
 
 def test_a_kernel_is_one_function() -> None:
     """The module holds one function of two pointers under the kernel's name."""
     k = Kernel("name_of_it", targets()[0], 2)
     k.store(ir.Constant(I64, 3), k.buffers[1])
-    module = k.finish()
+    module = k.build()
     (function,) = [f for f in module.functions if not f.is_declaration]
     assert function.name == "name_of_it"
     assert len(function.args) == 2

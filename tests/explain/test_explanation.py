@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from tests.explain.networks import inverted_residuals
 
 import isoconv as ic
 from isoconv import nn
@@ -46,9 +47,9 @@ class Branching(nn.Module):
 
 MODELS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "tinyvgg": (lambda: create("tinyvgg", 3, (16, 16, 3)), (16, 16, 3)),
-    "resnet20": (lambda: create("resnet20", 3, (16, 16, 3)), (16, 16, 3)),
+    "resnet20": (lambda: create("resnet20", 3, (8, 8, 3)), (8, 8, 3)),
     "small_resnet": (lambda: create("small_resnet", 3, (16, 16, 3)), (16, 16, 3)),
-    "mobilenetv2": (lambda: create("mobilenetv2", 3, (16, 16, 3)), (16, 16, 3)),
+    "inverted residuals": (lambda: inverted_residuals(3), (16, 16, 3)),
     "branching": (Branching, (7, 7, 2)),
     "1-d": (
         lambda: nn.Sequential(
