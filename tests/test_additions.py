@@ -291,7 +291,7 @@ print(json.dumps(same))
 def test_a_pointwise_operation_is_an_entry_and_an_emitter(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    """Written into its family's file and the emitters', it has kernels, fused ones and gradients."""
+    """Written into its family's file and the emitters', it has kernels and gradients."""
     folder = tmp_path_factory.mktemp("operation")
     whole = shutil.ignore_patterns("__pycache__")
     shutil.copytree(public_names.SRC / "isoconv", folder / "isoconv", ignore=whole)

@@ -133,8 +133,8 @@ def test_convert_goes_to_floats() -> None:
 def test_a_step_that_is_not_positional_cannot_ask_where_it_stands() -> None:
     """Its kernel may have put images together: what it would be told could be wrong."""
     place, key = Operand(0, "float32", (1,), 4), Operand(1, "int64", (0,), 0)
-    step = Step("dropout", (0, 1, 2), ops.Dropout(0.5, 1), "float32")
-    expression = Expression((place, key, key), "", (step,), ((3, place),))
+    step = Step("dropout", (0, 1, 1, 1), ops.Dropout(0.5, 1), "float32")
+    expression = Expression((place, key), "", (step,), ((2, place),))
     kernel = Kernel("kernel", host_target(), 2)
     with pytest.raises(CompileError, match="must be positional"):
         emit(kernel, PointwiseSpec(Domain((4,)), expression, 2))
