@@ -40,8 +40,8 @@ ALLOWED["symbols"] = frozenset({"explain"})
 
 WINGS = (
     ("target", "layout"), ("native",), ("pointwise",), ("calls",), ("lowering",),
-    ("augmentation", "movement", "reduction", "window"), ("contraction",), ("winograd",),
-    ("lower",),
+    ("augmentation", "movement", "reduction", "window"), ("normalization",), ("contraction",),
+    ("winograd",), ("lower",),
 )  # fmt: skip
 """The wings of compile/ from the lowest up; those of one row do not know one another."""
 
@@ -66,7 +66,7 @@ METHODS = frozenset({"sum", "mean", "std", "var", "dot", "cumsum"})
 
 EXCEPTIONS = {
     ("compile/", "sum"): "adds sizes and addresses; what is computed is in the code that it emits",
-    ("compile/reduction/rows.py", ".sum()"): "the emitter's own, in the order of a reduction",
+    ("compile/reduction/cpu/rows.py", ".sum()"): "the emitter's own, in the order of a reduction",
     ("explain/protocol.py", "sum"): "counts parameters and multiply-adds",
     ("nn/summary.py", "sum"): "counts parameters and multiply-adds",
     ("ops/shape.py", "sum"): "counts channels",

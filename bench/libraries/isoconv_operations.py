@@ -9,20 +9,18 @@ of the time, since a training step does it once.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from bench.worker import Array
-from isoconv.compile.layout import Buffer, Placement, dense_strides
+from isoconv.compile.layout import Buffer, Placement, dense_placement
 from isoconv.compile.lower.driver import Call, lower
 from isoconv.compile.lower.plan import make_plan
-from isoconv.compile.pointwise.expression import Domain, Expression, Operand, Step
-from isoconv.compile.pointwise.kernel import PointwiseSpec
 from isoconv.graph.ir import Graph
 from isoconv.run.binder import Binder, Recorder, Resolve, Workspace, address_of
 from isoconv.run.memory import aligned_bytes, aligned_copy
 from isoconv.run.script import Context, Script
+from isoconv.run.step import reduction
 from isoconv.run.team import library_for
 
 __all__ = ["WORK", "Operation"]
@@ -64,11 +62,11 @@ class Operation:
         # The inputs must outlive the work, which is done again and again on them.
         plan = make_plan([*lowered.prepare, *calls, *self._bring], self._shard)
         self._workspace = Workspace(plan, threads)
-        self._merges = {name: _merge(array.size) for name, array in self._sums.items()}
+        self._reductions = {name: reduction(array.size) for name, array in self._sums.items()}
         specs = [call.kernel for call in (*lowered.prepare, *calls)]
-        self._binder = Binder(library, threads, [*specs, *self._merges.values()])
+        self._binder = Binder(library, threads, [*specs, *self._reductions.values()])
         self._scripts = self._timed()
-        self._pack_scripts = [self._packing(t).finish() for t in range(threads)]
+        self._pack_scripts = [self._packing(t).build() for t in range(threads)]
 
     # Memory
 
@@ -78,11 +76,7 @@ class Operation:
             name, spec = node.attrs.name, node.spec
             region = "dataset" if spec.batched else "parameter"
             self._memory[region, name] = aligned_copy(arrays[name])
-            rows = ("gathered", spec.size) if spec.batched else ("", 0)
-            buffer = Buffer(region, name, spec.size * spec.itemsize)
-            places[name] = Placement(
-                buffer, spec.dtype, dense_strides(spec.shape), rows[1], 0, rows[0]
-            )
+            places[name] = dense_placement(Buffer(region, name, spec.size * spec.itemsize), spec)
         return places
 
     def _outputs(self) -> dict[str, Placement]:
@@ -95,9 +89,7 @@ class Operation:
             self._memory["output", name] = array.reshape(lead, *spec.shape)
             if not spec.batched:
                 self._sums[name] = self._memory["output", name][0]
-            buffer = Buffer("output", name, spec.size * spec.itemsize)
-            image, rows = (spec.size, "shifted") if spec.batched else (0, "")
-            places[name] = Placement(buffer, spec.dtype, dense_strides(spec.shape), image, 0, rows)
+            places[name] = dense_placement(Buffer("output", name, spec.size * spec.itemsize), spec)
         return places
 
     def _resolver(self, thread: int) -> Resolve:
@@ -126,15 +118,15 @@ class Operation:
         for thread in range(self._threads):
             script = self._packing(thread)
             script.calls(self._work, self._resolver(thread), self._context(thread))
-            if self._merges and self._threads > 1:
+            if self._reductions and self._threads > 1:
                 script.barrier()
                 part = Context(part=thread, parts=self._threads)
-                for name, spec in self._merges.items():
+                for name, spec in self._reductions.items():
                     first, *others = self._memory["output", name]
                     for other in others:
                         script.kernel(spec, [first, other], part)
             script.barrier()
-            scripts.append(script.finish())
+            scripts.append(script.build())
         return scripts
 
     def _around(self, calls: list[Call]) -> None:
@@ -142,7 +134,7 @@ class Operation:
         for thread in range(self._threads):
             script = self._binder.recorder(thread)
             script.calls(calls, self._resolver(thread), self._context(thread))
-            scripts.append(script.finish())
+            scripts.append(script.build())
         self._binder.team.run(scripts, 1)
 
     # Use
@@ -164,11 +156,3 @@ class Operation:
     def pack(self, turns: int = 1) -> None:
         """The packing of the weights alone."""
         self._binder.team.run(self._pack_scripts, turns)
-
-
-def _merge(size: int) -> Any:
-    """Left = left + right."""
-    left, right = Operand(0, "float32", (1,)), Operand(1, "float32", (1,))
-    steps = (Step("add", (0, 1), None, "float32"),)
-    expression = Expression((left, right), "", steps, ((2, left),))
-    return PointwiseSpec(Domain((size,), batched=False), expression, 2)

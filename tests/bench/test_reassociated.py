@@ -33,7 +33,7 @@ def kernel(lanes: int) -> Module:
     root = k.call(f"llvm.sqrt.{suffix}", kind, total)
     wide = b.fpext(root, k.vector_type("float64", lanes))
     b.store(b.fptrunc(b.fmul(wide, wide), kind), place)
-    return k.finish()
+    return k.build()
 
 
 def float_operations(text: str) -> tuple[list[str], list[str]]:

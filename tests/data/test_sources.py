@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from tests.data.classics import cifar_files, write_idx
 
 from isoconv import memory
 from isoconv.data import Dataset, Splits, load, load_splits
@@ -66,6 +67,19 @@ def test_foreign_folder_lists_the_kinds(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataFileError, match="found an empty folder"):
         load(tmp_path / "empty")
+
+
+def test_folder_of_two_kinds_is_refused(tmp_path: Path) -> None:
+    """Which of two data sets in one folder is meant cannot be told; pictures beside one can."""
+    write_idx(tmp_path)
+    (tmp_path / "beside").mkdir()
+    Image.new("L", (4, 4)).save(tmp_path / "beside" / "x.png")
+    assert load(tmp_path).image_shape == (6, 5, 1)
+    for name, content in cifar_files(10).items():
+        (tmp_path / name).write_bytes(content)
+    said = r"expected one kind of data; found a folder of CIFAR .* and a folder of idx files"
+    with pytest.raises(DataFileError, match=said):
+        load(tmp_path)
 
 
 def save(path: Path, **parts: int) -> Path:

@@ -110,19 +110,19 @@ def break_with_gathered(patch: pytest.MonkeyPatch) -> None:
 
 def break_fuse(patch: pytest.MonkeyPatch) -> None:
     """Groups come in an order in which they cannot run."""
-    finish = fuse._Fusion.finish
-    patch.setattr(fuse._Fusion, "finish", lambda fusion: finish(fusion)[::-1])
+    build = fuse._Fusion.build
+    patch.setattr(fuse._Fusion, "build", lambda fusion: build(fusion)[::-1])
 
 
 def break_recompute(patch: pytest.MonkeyPatch) -> None:
     """Groups stop storing what others read, and those do not repeat the work."""
-    finish = recompute._Recomputation.finish
+    build = recompute._Recomputation.build
 
     def wrong(self: recompute._Recomputation) -> Any:
         self.repeated = [set() for _ in self.groups]
-        return finish(self)
+        return build(self)
 
-    patch.setattr(recompute._Recomputation, "finish", wrong)
+    patch.setattr(recompute._Recomputation, "build", wrong)
 
 
 def break_with_sign_masks(patch: pytest.MonkeyPatch) -> None:

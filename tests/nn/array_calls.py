@@ -38,6 +38,7 @@ GIVEN: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "conv2d": ((IMAGE, normal(3, 2, 3, 4), normal(4)), {"stride": (1, 2)}),
     "conv3d": ((normal(2, 3, 4, 5, 2), normal(2, 2, 2, 2, 3), normal(3)), {}),
     "cross_entropy": ((normal(2, 4), [3, 0]), {"smoothing": 0.1}),
+    "layer_norm": ((IMAGE,), {"eps": 0.1}),
     "leaky_relu": ((IMAGE,), {"slope": 0.2}),
     "linear": ((normal(2, 7), normal(7, 4), normal(4)), {}),
     "log_softmax": ((normal(2, 4),), {}),

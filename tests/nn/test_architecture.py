@@ -88,7 +88,7 @@ def test_every_ready_model_comes_back(name: str) -> None:
         for model in (models.create(name, 7, shape), made)
     )
     assert one.builder.graph([("y", one.output)]) == other.builder.graph([("y", other.output)])
-    assert one.shapes == other.shapes
+    assert one.trace.shapes == other.trace.shapes
 
 
 @pytest.mark.parametrize("name", sorted(functional.__all__))

@@ -127,7 +127,7 @@ def test_bad_sizes_are_refused() -> None:
     """Shapes that are no images and numbers of classes below 1."""
     with pytest.raises(ShapeError, match=r"\(28, 28\)"):
         models.create("lenet5", 10, (28, 28))
-    with pytest.raises(ArgumentError, match="classes must be a whole number of at least 1; got 0"):
+    with pytest.raises(ArgumentError, match=r"classes must be .* at least 1.*; got 0"):
         models.create("lenet5", 0)
 
 

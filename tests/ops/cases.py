@@ -188,6 +188,8 @@ def _other_cases() -> list[Case]:
         Case("embed_channels", (X,), ops.Embed(2, 9)),
         Case("pad", (X,), ops.Padding(((1, 0), (2, 3)))),
         Case("crop", (X,), ops.Padding(((1, 0), (2, 3)))),
+        Case("layer_norm", (given(3, 11),), ops.Epsilon(1e-5)),
+        Case("layer_norm_grad", (given(3, 11), given(3, 11)), ops.Epsilon(1e-5)),
         Case("softmax", (given(11),)),
         Case("softmax_grad", (given(11, values="share"), given(11))),
         Case("log_softmax", (given(2, 11),)),

@@ -146,13 +146,21 @@ def test_what_passes_may_ask() -> None:
             "cross_entropy_grad", "hits"}  # fmt: skip
     assert said == {
         "cheap": {"add", "sub", "mul", "neg", "scale", "offset"},
-        "epilogue": {"conv", "conv_grad_input", *pools, "winograd_output", "winograd_input_grad"},
+        "epilogue": {
+            "conv",
+            "conv_grad_input",
+            *pools,
+            "winograd_output",
+            "winograd_input_grad",
+            "layer_norm",
+            "layer_norm_grad",
+        },
         "sums": {"sum"},
         "asks_for_sign": {"relu_grad"},
         "view": {"reshape"},
         "part": {"slice_channels", "crop"},
-        "gathers": {"augment", *rows},
-        "heavy": {"conv", "max_pool", "avg_pool", "sum", "concat"},
+        "gathers": {"augment", "layer_norm", "layer_norm_grad", *rows},
+        "heavy": {"conv", "layer_norm", "max_pool", "avg_pool", "sum", "concat"},
         "multiply_adds": {"conv", "winograd_product"},
     }
     assert {name: entry.key for name, entry in table.items() if entry.key is not None} == {

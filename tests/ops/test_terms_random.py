@@ -110,6 +110,8 @@ def test_rows(classes: int, smoothing: float, dtype: str, seed: int, share: floa
         for op in ("softmax", "log_softmax"):
             check_operation(op, None, logits)
             check_operation(f"{op}_grad", None, logits, other)
+        check_operation("layer_norm", ops.Epsilon(1e-3), logits)
+        check_operation("layer_norm_grad", ops.Epsilon(1e-3), logits, other)
         check_operation("cross_entropy", loss, logits, labels)
         check_operation("cross_entropy_grad", loss, logits, labels, other[:, 0].copy())
         check_operation("hits", ops.Hits(min(classes, 3)), logits, labels)

@@ -25,7 +25,7 @@ class Counting:
         for counter, scalar in zip(self.counters, self.scalars, strict=True):
             script = ScriptBuilder()
             script.add(kernel, [a.ctypes.data for a in (self.table, counter, scalar)])
-            self.scripts.append(script.finish())
+            self.scripts.append(script.build())
 
     def run(self, threads: int, turns: int) -> list[int]:
         """Run so many of them; returns what all have counted since the last time."""

@@ -86,7 +86,7 @@ def test_calls_run_where_their_buffers_are() -> None:
     recorder = binder.recorder(0)
     resolve = Workspace(make_plan([call], 1), 1).resolver(0, 0, places)
     recorder.calls([call], resolve, Context())
-    script = recorder.finish()
+    script = recorder.build()
     with binder.team as team:
         team.run([script], 1)
         script.move("output", "result", address_of(results[1]))
@@ -115,7 +115,7 @@ def test_where_threads_meet(threads: int, parts: int) -> None:
     if threads > 1:
         kernels.append(BarrierSpec)
     assert listener.heard == [(0, kind) for kind in (None, *kernels)]
-    assert len(script.finish()) == len(kernels)
+    assert len(script.build()) == len(kernels)
 
 
 def test_observers_are_asked_inside_alone() -> None:

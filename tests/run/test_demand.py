@@ -167,13 +167,13 @@ def test_models_within_a_limit() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(1000), nn.Linear(10))
     traced = nn.trace_model(model, (10, 10, 1), training=True)
     # 4 bytes for each of 100 000 weights, as they are drawn and as they are kept.
-    check_memory(traced, limit=8 * (100_000 + 1000 + 10_000))
+    check_memory(traced.trace, limit=8 * (100_000 + 1000 + 10_000))
     with pytest.raises(
         NotEnoughMemoryError, match=r"111,010 parameters .*'1\.weight', \(100, 1000"
     ):
-        check_memory(traced, limit=8 * 100_000 - 1)
+        check_memory(traced.trace, limit=8 * 100_000 - 1)
     with pytest.raises(NotEnoughMemoryError, match=r"training a model needs .*gradients"):
-        check_memory(traced, vectors=4, limit=4 * 4 * 111_010 - 1)
+        check_memory(traced.trace, vectors=4, limit=4 * 4 * 111_010 - 1)
 
 
 def test_weights_that_are_kept_need_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -235,8 +235,8 @@ def test_in_the_middle_of_a_script_that_moves() -> None:
         return found, bool(elsewhere.any())
 
     with held(predictor._team.turn):
-        assert predictor._apart is not None
-        for script in predictor._apart.scripts:
+        assert predictor._data_parallel is not None
+        for script in predictor._data_parallel.scripts:
             script.move("output", "result", elsewhere.ctypes.data)
             # As if the child's results lay where the last ones did, to which it has not been noted.
             script.move = lambda *_: None  # type: ignore[method-assign]
@@ -435,7 +435,7 @@ def test_ctrl_c_in_a_child() -> None:
             wake(numbers)
 
         team._others.wake = fork_elsewhere  # type: ignore[method-assign]
-        team.run([ScriptBuilder().finish() for _ in range(2)], 1)
+        team.run([ScriptBuilder().build() for _ in range(2)], 1)
         assert found == ["interrupted"]
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 

@@ -25,7 +25,7 @@ from isoconv.ops import Constant, ConvGeometry, Sum
 from isoconv.ops.interpret import interpret
 from isoconv.run import inference
 from isoconv.run.evaluate import evaluate
-from isoconv.run.fixed import fixed_copy
+from isoconv.run.immutable import immutable_copy
 from isoconv.run.inference import Predictor
 from isoconv.run.script import Script
 from isoconv.run.team import Team
@@ -218,7 +218,7 @@ def mixed(weights: dict[str, Array]) -> Array:
 @pytest.mark.parametrize("changed", ["first", "second", "bias", "scale"])
 def test_weights_that_change(threads: int, changed: str) -> None:
     """A weight that is replaced, or changed in place where that is possible, is seen."""
-    kinds: list[Callable[[Array], Any]] = [fixed_copy, np.array, np.asfortranarray, np.float64]
+    kinds: list[Callable[[Array], Any]] = [immutable_copy, np.array, np.asfortranarray, np.float64]
     for kind in kinds:
         weights = {name: kind(array) for name, array in MIXED.items()}
         with Predictor(mixing(), threads=threads) as predictor:
@@ -229,7 +229,7 @@ def test_weights_that_change(threads: int, changed: str) -> None:
             for _ in range(2):
                 found = predictor.run(weights, {"x": X})["z"]
                 np.testing.assert_array_equal(found, mixed(weights))
-            if kind is not fixed_copy:
+            if kind is not immutable_copy:
                 weights[changed][0] += 7
                 found = predictor.run(weights, {"x": X})["z"]
                 np.testing.assert_array_equal(found, mixed(weights))
@@ -264,13 +264,13 @@ def test_weights_known_from_another_array() -> None:
     """An array that takes a dead one's place in memory is not taken for it."""
     with Predictor(mixing(), threads=1) as predictor:
         for turn in range(50):
-            weights = {name: fixed_copy(array * (turn % 5)) for name, array in MIXED.items()}
+            weights = {name: immutable_copy(array * (turn % 5)) for name, array in MIXED.items()}
             np.testing.assert_array_equal(predictor.run(weights, {"x": X})["z"], mixed(weights))
 
 
-def test_fixed_weights_read_in_another_way() -> None:
+def test_immutable_weights_read_in_another_way() -> None:
     """The same array object with another element type is another weight."""
-    weights = {name: fixed_copy(array) for name, array in MIXED.items()}
+    weights = {name: immutable_copy(array) for name, array in MIXED.items()}
     with Predictor(mixing(), threads=1) as predictor:
         predictor.run(weights, {"x": X})
         with warnings.catch_warnings():
@@ -284,8 +284,8 @@ def test_fixed_weights_read_in_another_way() -> None:
 
 def test_weights_after_a_refusal() -> None:
     """A call that is refused leaves nothing half done for the next one."""
-    weights = {name: fixed_copy(array) for name, array in MIXED.items()}
-    others = {name: fixed_copy(array * 3) for name, array in MIXED.items()}
+    weights = {name: immutable_copy(array) for name, array in MIXED.items()}
+    others = {name: immutable_copy(array * 3) for name, array in MIXED.items()}
     with Predictor(mixing(), threads=1) as predictor:
         for given in (weights, others, weights):
             with pytest.raises(ShapeError):

@@ -110,4 +110,4 @@ def test_other_work_than_the_first_time(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(profiled, "_run", other)
     with profiled, pytest.raises(TrainingError, match="must be the same work each time"):
         profiled.profile(weights, {"images": images}, turns=1)
-    assert profiled._apart is profiled._together is None
+    assert profiled._data_parallel is profiled._cooperative is None

@@ -16,9 +16,9 @@ from isoconv import nn
 from isoconv.compile.native.runtime import ASLEEP
 from isoconv.errors import ArgumentError
 from isoconv.run import team
+from isoconv.run.affinity import WakeAffinity
 from isoconv.run.script import ScriptBuilder
 from isoconv.run.team import Team, library_for, team_size
-from isoconv.run.wake import WakePlaces
 from isoconv.train import Trainer
 
 
@@ -50,7 +50,7 @@ def test_no_more_threads_than_four_for_each_core(monkeypatch: pytest.MonkeyPatch
 def test_interrupt_waits_for_woken_threads() -> None:
     """Ctrl-C while threads are woken is raised after they have met; the team goes on working."""
     with Team(2, library_for()) as team:
-        scripts = [ScriptBuilder().finish() for _ in range(2)]
+        scripts = [ScriptBuilder().build() for _ in range(2)]
         work = team._run
 
         def run(orders: int, context: None) -> None:
@@ -153,9 +153,9 @@ class Cores:
         monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(self.allowed), raising=False)
         monkeypatch.setattr(os, "sched_setaffinity", self.limit, raising=False)
 
-    def placement(self) -> WakePlaces:
+    def placement(self) -> WakeAffinity:
         """A placement on this system."""
-        placement = WakePlaces()
+        placement = WakeAffinity()
         placement._core = lambda: self.here
         return placement
 

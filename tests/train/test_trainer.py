@@ -31,6 +31,7 @@ from isoconv.nn import storage
 from isoconv.ops.interpret import interpret
 from isoconv.run.training import TrainingEngine
 from isoconv.train import Callback, EarlyStopping, Interrupted, Run, Trainer, evaluate, session
+from isoconv.train.context import TrainingContext
 from isoconv.train.graphs import Loss, Normalisation, Preparation, build_step
 from isoconv.train.learning_rate import Constant
 from isoconv.train.optim import SGD, Adam
@@ -336,7 +337,7 @@ class Worse(Callback):
         """Note the weights, and make the learning rate too great."""
         if row["epoch"] == self.epoch:
             self.digest = run.model.digest()
-            self.patch.setattr(session.TrainingPlan, "learning_rate", lambda *_: 1e38)
+            self.patch.setattr(TrainingContext, "learning_rate", lambda *_: 1e38)
 
 
 def test_a_loss_that_is_not_finite_later_keeps_what_came_before(
@@ -598,7 +599,7 @@ def test_what_is_shown() -> None:
         ({"callbacks": Callback()}, "callbacks must be a list of them; got <"),
         (
             {"callbacks": [print]},
-            "callbacks must be a Callback each; got <built-in function print>",
+            "callbacks\\[0\\] must be a Callback; got <built-in function print>",
         ),
         ({"threads": 2.0}, r"threads must be a whole number of at least 1; got 2\.0"),
         ({"target": 5}, "target must be a text; got 5"),

@@ -36,6 +36,7 @@ from isoconv.train import (
     session,
     verify,
 )
+from isoconv.train.context import TrainingContext
 from isoconv.train.learning_rate import Constant, Cosine
 from isoconv.train.optim import SGD
 from isoconv.train.receipt import receipt_digest
@@ -305,13 +306,13 @@ def test_a_changed_learning_rate_is_named_with_step_and_element(
     original: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From the third epoch on the rate is a hundredth too great."""
-    real = session.TrainingPlan.hyper
+    real = TrainingContext.hyper
 
-    def hyper(self: session.TrainingPlan, first: int, count: int) -> Array:
+    def hyper(self: TrainingContext, first: int, count: int) -> Array:
         rows = real(self, first, count)
         return rows * np.float32(1.01) if first >= 2 * self.per_epoch else rows
 
-    monkeypatch.setattr(session.TrainingPlan, "hyper", hyper)
+    monkeypatch.setattr(TrainingContext, "hyper", hyper)
     found = check(original)
     place = difference(found)
     assert found.different
@@ -331,16 +332,16 @@ def test_one_unit_in_the_last_place_is_found(
     original: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A learning rate that is rounded another way, in one step alone."""
-    real = session.TrainingPlan.hyper
+    real = TrainingContext.hyper
 
-    def hyper(self: session.TrainingPlan, first: int, count: int) -> Array:
+    def hyper(self: TrainingContext, first: int, count: int) -> Array:
         rows = real(self, first, count)
         place = self.per_epoch + 1 - first
         if 0 <= place < count:
             rows[place] = np.nextafter(rows[place], np.float32(1))
         return rows
 
-    monkeypatch.setattr(session.TrainingPlan, "hyper", hyper)
+    monkeypatch.setattr(TrainingContext, "hyper", hyper)
     place = difference(check(original))
     assert place.epoch == 2
     assert place.tensor is not None
@@ -364,14 +365,14 @@ def test_a_changed_order_of_shards_is_found(
 
 def test_changed_first_weights_are_found(original: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another rule for first weights shows before the first step."""
-    from isoconv.nn import module
+    from isoconv.nn import initial
 
-    real: Callable[..., Array] = vars(module)["initial_array"]
+    real: Callable[..., Array] = vars(initial)["initial_array"]
 
     def other(spec: nn.ParameterSpec, seed: int, stream: int) -> Array:
         return real(spec, seed, stream + 1)
 
-    monkeypatch.setattr(module, "initial_array", other)
+    monkeypatch.setattr(initial, "initial_array", other)
     found = check(original)
     assert difference(found).where == "the state before the first step"
     assert difference(found).tensor == "0.weight"
@@ -403,7 +404,7 @@ def test_a_loss_that_is_not_finite_is_a_difference(
     original: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The run was finite, the one here is not."""
-    monkeypatch.setattr(session.TrainingPlan, "learning_rate", lambda *_: 1e38)
+    monkeypatch.setattr(TrainingContext, "learning_rate", lambda *_: 1e38)
     place = difference(check(original))
     assert place.where == "epoch 1"
     assert "must stay finite" in place.note
@@ -583,7 +584,7 @@ def test_spoiled_steps_are_told(run: Path) -> None:
 def test_without_steps_the_epoch_is_named(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A receipt alone names the epoch and the metric."""
     (run / "steps.jsonl").unlink()
-    monkeypatch.setattr(session.TrainingPlan, "learning_rate", lambda *_: 0.01)
+    monkeypatch.setattr(TrainingContext, "learning_rate", lambda *_: 0.01)
     place = difference(check(run))
     assert (place.epoch, place.step, place.tensor) == (1, None, None)
     assert "without steps.jsonl no step can be named" in place.note

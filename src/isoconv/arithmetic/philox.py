@@ -295,7 +295,8 @@ def _check(name: str, value: int, bits: int) -> None:
 def _integers(name: str, values: ArrayLike, bits: int) -> Array:
     array = np.asarray(values)
     if array.size and array.dtype.kind not in "iu":
-        raise ArgumentError(f"{name} must be whole numbers; got dtype {array.dtype}")
+        text = f"{name} must be whole numbers; got dtype {array.dtype}"
+        raise ArgumentError(text, argument=name, value=values)
     if array.size:
         _check(name, int(array.min()), bits)
         _check(name, int(array.max()), bits)

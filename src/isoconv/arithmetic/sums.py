@@ -88,7 +88,8 @@ def tree_sum(values: Sequence[Array]) -> Array:
     """
     level = [_floating("tree_sum", value) for value in values]
     if not level:
-        raise ArgumentError("tree_sum takes at least one array; got none")
+        text = "tree_sum takes at least one array; got none"
+        raise ArgumentError(text, argument="values", value=values)
     for value in level:
         if value.shape != level[0].shape or value.dtype != level[0].dtype:
             raise ShapeError(
@@ -151,7 +152,8 @@ def _axes(axis: int | Sequence[int] | None, rank: int) -> list[int]:
         if not -rank <= side < rank:
             raise refusal("axis", f"lie in [-{rank}, {rank})", side, got=f"{side}")
     if len({side % rank for side in axes}) != len(axes):
-        raise ArgumentError(f"an axis may be named once; got {tuple(axes)}")
+        text = f"an axis may be named once; got {tuple(axes)}"
+        raise ArgumentError(text, argument="axis", value=axis)
     return sorted(side % rank for side in axes)
 
 

@@ -15,7 +15,6 @@ from typer.models import OptionInfo
 from isoconv.cli import complete
 from isoconv.cli.table import JSON_WANTED
 from isoconv.errors import ArgumentError
-from isoconv.train.kinds import Choice
 from isoconv.train.settings import ALL, Option
 from isoconv.wording import called
 
@@ -123,7 +122,7 @@ def takes_settings(*names: str) -> Callable[[Callable[..., None]], Callable[...,
 
 def _type_of(option: Option) -> Any:
     named: Any = Literal
-    kind = named[option.kind.names] if isinstance(option.kind, Choice) else option.kind.python
+    kind = named[option.kind.names] if option.kind.names else option.kind.python
     return kind if option.default is not None else kind | None
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from isoconv.train.learning_rate import Schedule
     from isoconv.train.optim import Optimizer
 
-__all__ = ["train"]
+__all__ = ["settings_of", "train"]
 
 
 @takes_settings(*(name for name, setting in ALL.items() if setting.options_of(name)))
@@ -89,7 +89,7 @@ def train(
     model, epochs, patience = (settings.pop(name) for name in BESIDE)
     if model is not None and model not in models.MODELS:
         models.create(model)
-    sides, given = size_of(size), _given(settings)
+    sides, given = size_of(size), settings_of(settings)
     with new_run(out, data, model) as folder:
         with called(seed="--split-seed"):
             splits = load_parts(
@@ -132,7 +132,7 @@ def _in_words(splits: Splits) -> str:
     )
 
 
-def _given(told: Mapping[str, Any]) -> dict[str, Any]:
+def settings_of(told: Mapping[str, Any]) -> dict[str, Any]:
     """The settings by what was told of their options.
 
     Raises:

@@ -8,7 +8,8 @@ from math import prod
 
 from isoconv.graph.ir import DTYPES, TensorSpec
 
-__all__ = ["ALIGNMENT", "Buffer", "FlatLayout", "Halo", "Placement", "dense_strides"]
+__all__ = ["ALIGNMENT", "Buffer", "FlatLayout", "Halo", "Placement", "dense_placement",
+           "dense_strides"]  # fmt: skip
 
 ALIGNMENT = 64  # bytes; a cache line and the widest vector
 Halo = tuple[tuple[int, int], ...]
@@ -65,6 +66,16 @@ class Placement:
         return tuple(s for _, s in kept) == dense_strides(dense) and (
             not spec.batched or self.image == spec.size
         )
+
+
+def dense_placement(buffer: Buffer, spec: TensorSpec) -> Placement:
+    """A value from its buffer's first byte on, without gaps: an input, or what a caller is given.
+
+    Of a data set a kernel picks the rows by the order, of an output those of its own images.
+    """
+    rows = {"dataset": "gathered", "output": "shifted"}.get(buffer.region, "")
+    image, rows = (spec.size, rows) if spec.batched else (0, "")
+    return Placement(buffer, spec.dtype, dense_strides(spec.shape), image, 0, rows)
 
 
 def dense_strides(shape: Iterable[int]) -> tuple[int, ...]:

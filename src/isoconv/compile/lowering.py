@@ -12,13 +12,20 @@ from dataclasses import replace
 from importlib import import_module
 
 from isoconv.compile.calls import Arguments, Call, Lowered
-from isoconv.compile.layout import Buffer, Halo, Placement, dense_strides, with_halo
+from isoconv.compile.layout import (
+    Buffer,
+    Halo,
+    Placement,
+    dense_placement,
+    dense_strides,
+    with_halo,
+)
 from isoconv.compile.native.specification import Schedule, Specification
 from isoconv.compile.pointwise.bits import BITS, bits_place
 from isoconv.compile.pointwise.expression import Domain, Expression, Operand, Step
 from isoconv.compile.pointwise.halo import HaloSpec
 from isoconv.compile.pointwise.kernel import PointwiseSpec
-from isoconv.compile.pointwise.nontemporal import streamed
+from isoconv.compile.pointwise.nontemporal import with_nontemporal_stores
 from isoconv.compile.target import Target
 from isoconv.errors import GraphError
 from isoconv.graph.groups import Group, asks_for_sign
@@ -153,7 +160,7 @@ class Lowering:
         elif index in self._hoisted:
             spec = self.spec(index)
             buffer = Buffer("packed", f"v{index}", spec.size * spec.itemsize)
-            self.places[index] = Placement(buffer, spec.dtype, dense_strides(spec.shape), 0, 0)
+            self.places[index] = dense_placement(buffer, spec)
         else:
             self.places[index] = self._with_halo(index, self.halos.get(index, ()))
         return self.places[index]
@@ -281,9 +288,9 @@ class Lowering:
         expression = Expression(tuple(operands), root, tuple(steps), tuple(stores))
         return _with_strides(expression, len(domain.shape)), numbers
 
-    def streamed(self, expression: Expression, arguments: Arguments) -> Expression:
+    def nontemporal(self, expression: Expression, arguments: Arguments) -> Expression:
         """The same of a kernel that writes each result once, with what goes past the caches."""
-        return streamed(expression, arguments.buffers, self.target, self.capacity)
+        return with_nontemporal_stores(expression, arguments.buffers, self.target, self.capacity)
 
     def _key(
         self,

@@ -446,7 +446,7 @@ def _format(path: Path) -> Format:
         reason = error.strerror or error
         raise bad_file(path, f"cannot be read: {reason}") from error
     if len(found) > 1:
-        names = " and ".join(kind.name for kind in found)
+        names = " and ".join(kind.name for kind in found).replace("`", "")
         raise bad_file(path, f"expected one kind of data; found {names}")
     if not found:
         kinds = "".join(f"\n  - {kind.name}: {kind.detail}" for kind in FORMATS).replace("`", "")

@@ -56,7 +56,8 @@ def _scenes(sheet: Sheet, values: Any, weights: Any, at: Sequence[int] | None) -
     w = None
     if isinstance(drawn, Pooling):
         if weights is not None:
-            raise ArgumentError(f"a pooling has no {named('weights')}; got {shown(weights)}")
+            text = f"a pooling has no {named('weights')}; got {shown(weights)}"
+            raise ArgumentError(text, argument="weights", value=weights)
         given = drawn.values if values is None else values
         x = array_for("values", given, drawn.x.shape, 0, 0)
     else:
@@ -79,17 +80,21 @@ def _check_size(drawn: Arrays | Pooling, steps: int, at: Sequence[int] | None) -
     if cells > MOST_CELLS:
         raise ArgumentError(
             f"a picture has at most {MOST_CELLS:,} elements; this would have {cells:,}: give "
-            f"{smaller}"
+            f"{smaller}",
+            argument="input_size",
         )
     if terms > MOST_TERMS:
         raise ArgumentError(
             f"at most {MOST_TERMS:,} terms are computed for a picture; this would have {terms:,}: "
-            f"give {smaller} or {named('kernel_size')}"
+            f"give {smaller} or {named('kernel_size')}",
+            argument="input_size",
         )
     if at is None and steps > MOST_STEPS:
         raise ArgumentError(
             f"a moving picture has at most {MOST_STEPS} steps; this would have {steps:,}: draw one "
-            f"of them ({either('at=(0, 0)', '--at 0,0')}), or give {smaller}"
+            f"of them ({either('at=(0, 0)', '--at 0,0')}), or give {smaller}",
+            argument="at",
+            value=at,
         )
 
 
@@ -131,7 +136,9 @@ def save_picture(
     if kind not in (*MOVING, *STILL):
         raise ArgumentError(
             f"a picture is one of {listed([*MOVING, *STILL])}, by the end of its name; got "
-            f"{shown(str(place))}"
+            f"{shown(str(place))}",
+            argument="path",
+            value=path,
         )
     if kind in STILL or at is not None:
         scene = picture(sheet, values, weights, at)
@@ -146,7 +153,8 @@ def save_picture(
         raise ArgumentError(
             f"a picture has at most {MOST_PIXELS:,} pixels in all of its {len(scenes)} steps; this "
             f"would have {pixels:,}: give a smaller {named('input_size')}, or one step "
-            f"({named('at')})"
+            f"({named('at')})",
+            argument="input_size",
         )
     write_bytes(place, _encoded([s.to_image(SCALE) for s in scenes], kind, seconds))
 

@@ -53,7 +53,8 @@ class _Learned(dict[str, Array]):
         """
         near = difflib.get_close_matches(str(name)[:100], self, n=3)
         has = ", ".join([*near, *(each for each in self if each not in near)]) or "none"
-        raise ArgumentError(f"{self._layer!r} has no parameter {shown(name)}; it has {has}")
+        text = f"{self._layer!r} has no parameter {shown(name)}; it has {has}"
+        raise ArgumentError(text, argument="name", value=name, layer=self._layer)
 
 
 class LayerView:
@@ -151,7 +152,8 @@ class LayerView:
         """
         weight = self.weights.get("weight")
         if weight is None or weight.ndim not in (3, 4):
-            raise ArgumentError(f"{self.name!r} ({self.kind}) has no kernels to show")
+            text = f"{self.name!r} ({self.kind}) has no kernels to show"
+            raise ArgumentError(text, layer=self.name)
         return tiles_of_kernels(weight, f"of {self.name}", channel)
 
     @property

@@ -165,8 +165,9 @@ class Network:
         trace = Trace(model, training=training)
         self._builder = trace.builder
         dtype: DType = "uint8" if self.images.dtype == np.uint8 else "float32"
-        tensor = normalised(trace, model, self.images.shape[1:], dtype)
-        self.picture = trace.input("dataset", "images", self.images.shape[1:], dtype).index
+        picture = trace.input("dataset", "images", self.images.shape[1:], dtype)
+        tensor = normalised(picture, model.normalisation is not None)
+        self.picture = picture.index
         result = model(tensor)
         self.source, self.output = tensor.index, result.index
         last = self._builder[result.index]

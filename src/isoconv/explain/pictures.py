@@ -86,7 +86,8 @@ def _named(network: Network, names: Sequence[str]) -> list[Layer]:
         layer = layer_named(network, each)
         shape = network.node(layer.result).spec.shape
         if len(shape) not in (1, 3):
-            raise ArgumentError(f"maps of two axes are drawn; those of {each!r} are {shape}")
+            text = f"maps of two axes are drawn; those of {each!r} are {shape}"
+            raise ArgumentError(text, argument="layers", value=each, layer=each)
         found.append(layer)
     return found
 

@@ -13,12 +13,12 @@ from isoconv.errors import CheckpointError
 from isoconv.explain.update import Start
 from isoconv.nn import Module, storage, trace_model
 from isoconv.train.checkpoint import RunFolder
+from isoconv.train.context import rate_of
 from isoconv.train.graphs import Loss
 from isoconv.train.loading import load
 from isoconv.train.optim import Optimizer
 from isoconv.train.plain_settings import from_plain
 from isoconv.train.run import Run
-from isoconv.train.session import rate_of
 from isoconv.train.state import Checkpoint, check_model, flat
 from isoconv.train.stretches import Stretches
 

@@ -61,7 +61,7 @@ def fuse(graph: Graph, *, enabled: bool = True) -> tuple[Group, ...]:
             fusion.place(index)
     if enabled:
         fusion.merge_sums()
-    return fusion.finish()
+    return fusion.build()
 
 
 class _Fusion:
@@ -234,7 +234,7 @@ class _Fusion:
 
     # Order --------------------------------------------------------------------------------------
 
-    def finish(self) -> tuple[Group, ...]:
+    def build(self) -> tuple[Group, ...]:
         """Groups in an order in which each comes after all that it needs."""
         wanted = {index for _, index in self.graph.outputs}
         for index, node in enumerate(self.graph.nodes):

@@ -35,7 +35,7 @@ def recompute(graph: Graph, groups: Sequence[Group]) -> tuple[Group, ...]:
     Returns:
         The same groups; a node may now be in several of them, and is then stored by none.
     """
-    return _Recomputation(graph, groups).finish()
+    return _Recomputation(graph, groups).build()
 
 
 class _Recomputation:
@@ -98,7 +98,7 @@ class _Recomputation:
             return None
         return (*before, value)
 
-    def finish(self) -> tuple[Group, ...]:
+    def build(self) -> tuple[Group, ...]:
         """The groups with what they repeat and without what none stores."""
         found = []
         for group, repeated in zip(self.groups, self.repeated, strict=True):

@@ -133,12 +133,12 @@ def _types() -> dict[str, type[Module]]:
     """The library's layers by name."""
     from isoconv import nn
 
-    found = {name: getattr(nn, name) for name in nn.__all__}
     return {
         kind.__name__: kind
-        for kind in found.values()
-        if isinstance(kind, type) and issubclass(kind, Module) and kind is not Module
-    }
+        for name in nn.__all__
+        if isinstance(kind := getattr(nn, name), type) and issubclass(kind, Module)
+        and kind is not Module
+    }  # fmt: skip
 
 
 @functools.cache

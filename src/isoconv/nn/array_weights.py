@@ -1,4 +1,4 @@
-"""Functions on arrays that have weights or statistics: convolution, linear, batch normalisation."""
+"""Functions on arrays that have weights or statistics: convolution, linear, normalisation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from isoconv.nn.arrays import on_arrays
 from isoconv.nn.convolution import Algorithm
 from isoconv.nn.settings import PaddingSetting, PerAxis
 
-__all__ = ["batch_norm", "conv1d", "conv2d", "conv3d", "linear"]
+__all__ = ["batch_norm", "conv1d", "conv2d", "conv3d", "layer_norm", "linear"]
 __public__ = {"isoconv": ["*"]}
 
 
@@ -244,3 +244,42 @@ def batch_norm(
                [ 1.,  1.]], dtype=float32)
     """
     return on_arrays(functional.batch_norm, locals())
+
+
+def layer_norm(
+    x: ArrayLike,
+    gamma: ArrayLike | None = None,
+    beta: ArrayLike | None = None,
+    axes: int = 1,
+    eps: float = 1e-5,
+) -> Array:
+    """``y = (x - mean) / sqrt(variance + eps) · gamma + beta``, over the last axes of each image.
+
+    Ba, Kiros and Hinton 2016, "Layer normalization".
+
+    Args:
+        x: the input.
+        gamma: factors of the shape of the last `axes` axes, ``(C,)``; None for none.
+        beta: what is added, of the same shape; None for nothing.
+        axes: how many of the last axes are normalised together.
+        eps: added to the variance.
+
+    Input shape:
+        x: ``(N, ..., C)``, float32 or float64.
+
+    Output shape:
+        ``(N, ..., C)`` of the dtype of x.
+
+    Raises:
+        ShapeError: factors of other shapes.
+        ArgumentError: ``axes`` below 1 or above the input's; ``eps`` negative or not finite.
+        DTypeError: arrays of other numbers than float32 or float64, or of both.
+
+    Example:
+        >>> import numpy as np
+        >>> import isoconv as ic
+        >>> ic.layer_norm(np.array([[1, 3], [10, 30]], np.float32), eps=0)
+        array([[-1.,  1.],
+               [-1.,  1.]], dtype=float32)
+    """
+    return on_arrays(functional.layer_norm, locals())

@@ -26,6 +26,7 @@ from isoconv.nn.settings import (
     PaddingSetting,
     PerAxis,
     check_rank,
+    learned_bias,
     padding_pairs,
     per_axis,
     with_bias,
@@ -266,11 +267,7 @@ class _Conv(Module):
             )
         shape = (*kernel, channels // groups, filters)
         weight = x.trace.parameter(self, "weight", shape)
-        bias = (
-            x.trace.parameter(self, "bias", (filters,), "zeros")
-            if check_flag("bias", self.bias)
-            else None
-        )
+        bias = learned_bias(self, x, filters, self.bias)
         return _convolve(
             self.rank, x, weight, bias, self.stride, self.padding, self.dilation, groups, self.flip,
             self._algorithm(),
@@ -427,11 +424,7 @@ class DepthwiseConv2d(Module):
         channels = x.shape[-1]
         filters = channels * multiplier
         weight = x.trace.parameter(self, "weight", (*kernel, 1, filters))
-        bias = (
-            x.trace.parameter(self, "bias", (filters,), "zeros")
-            if check_flag("bias", self.bias)
-            else None
-        )
+        bias = learned_bias(self, x, filters, self.bias)
         return conv2d(
             x, weight, bias, self.stride, self.padding, self.dilation, channels, self.flip
         )

@@ -10,7 +10,7 @@ from isoconv.checks import check_array, check_choice, check_kind, check_text, re
 from isoconv.graph.operation import Array
 from isoconv.nn.record import FINISHES, Facts, TrainedOn
 from isoconv.nn.snapshot import changed_together, note_change
-from isoconv.run.fixed import fixed_copy
+from isoconv.run.immutable import immutable_copy
 
 __all__ = ["Described"]
 
@@ -41,7 +41,7 @@ class Described:
             if not isinstance(value, (tuple, list)) or len(value) != 2:
                 raise refusal("normalisation", "be a pair (scale, offset) or None", value)
             scale, offset = (
-                fixed_copy(check_array(name, array).astype(np.float32))
+                immutable_copy(check_array(name, array).astype(np.float32))
                 for name, array in zip(("scale", "offset"), value, strict=True)
             )
             value = scale, offset

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from isoconv.errors import ShapeError
 from isoconv.graph.operation import Array
 from isoconv.nn.snapshot import changed_together
-from isoconv.nn.trace import Traced
-from isoconv.run.fixed import fixed_copy
+from isoconv.nn.trace import Trace
+from isoconv.run.immutable import immutable_copy
 
 if TYPE_CHECKING:
     from isoconv.nn.module import Module
@@ -23,16 +23,16 @@ def own_arrays(module: Module, kind: str) -> dict[str, Array]:
     return arrays
 
 
-def kept_weights(model: Module, traced: Traced) -> dict[str, Array]:
+def kept_weights(model: Module, trace: Trace) -> dict[str, Array]:
     """The arrays that layers have already, by the names that a model gives them.
 
     Raises:
         ShapeError: a layer has one of another shape than this input asks for.
     """
     kept: dict[str, Array] = {}
-    for kind, shapes in _shapes(traced).items():
+    for kind, shapes in _shapes(trace).items():
         for name, shape in shapes.items():
-            array = own_arrays(traced.trace.owners[name], kind).get(_leaf(name))
+            array = own_arrays(trace.owners[name], kind).get(_leaf(name))
             if array is None:
                 continue
             if array.shape != shape:
@@ -46,23 +46,25 @@ def kept_weights(model: Module, traced: Traced) -> dict[str, Array]:
     return kept
 
 
-def put_weights(model: Module, traced: Traced, values: Mapping[str, Array]) -> None:
+def put_weights(
+    model: Module, trace: Trace, input_shape: tuple[int, ...], values: Mapping[str, Array]
+) -> None:
     """Give the layers of a model these arrays and no others."""
-    copies = {name: fixed_copy(array) for name, array in values.items()}
+    copies = {name: immutable_copy(array) for name, array in values.items()}
     with changed_together():
         for _, module in model.named_modules():
             own_arrays(module, "parameters").clear()
             own_arrays(module, "states").clear()
-        for kind, shapes in _shapes(traced).items():
+        for kind, shapes in _shapes(trace).items():
             for name in shapes:
-                own_arrays(traced.trace.owners[name], kind)[_leaf(name)] = copies[name]
-        model.__dict__["_input_shape"] = traced.builder.spec(traced.input).shape
+                own_arrays(trace.owners[name], kind)[_leaf(name)] = copies[name]
+        model.__dict__["_input_shape"] = input_shape
 
 
-def _shapes(traced: Traced) -> dict[str, dict[str, tuple[int, ...]]]:
+def _shapes(trace: Trace) -> dict[str, dict[str, tuple[int, ...]]]:
     return {
-        "parameters": {name: spec.shape for name, spec in traced.parameters.items()},
-        "states": {name: spec.shape for name, spec in traced.states.items()},
+        "parameters": {name: spec.shape for name, spec in trace.parameters.items()},
+        "states": {name: spec.shape for name, spec in trace.states.items()},
     }
 
 

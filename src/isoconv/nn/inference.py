@@ -93,7 +93,8 @@ def inference_graph(
     if finish not in FINISHES:
         raise refusal("finish", f"be one of {', '.join(FINISHES)}", finish)
     trace = Trace(model, training=False)
-    result = model(normalised(trace, model, input_shape, dtype))
+    images = trace.input("dataset", "images", input_shape, dtype)
+    result = model(normalised(images, model.normalisation is not None))
     own = trace.builder[result.index].op
     if own in ("softmax", "sigmoid"):
         if asked and finish not in (own, "none"):
@@ -112,7 +113,7 @@ def weights_for(model: Module) -> dict[str, Array]:
     """The unbatched inputs of ``inference_graph``."""
     with whole:
         arrays = {name: np.asarray(a, np.float32) for name, a in model.weights.items()}
-        return {**arrays, **constants_of(model)}
+        return {**arrays, **constants_of(model.normalisation)}
 
 
 def _not_built(model: Module) -> ArgumentError:

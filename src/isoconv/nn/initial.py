@@ -1,18 +1,26 @@
-"""First values of parameters, drawn from a counter-based generator."""
+"""First values of a model's weights, drawn from a counter-based generator."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from math import prod
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from isoconv import memory
 from isoconv.arithmetic import philox
+from isoconv.errors import ArgumentError
 from isoconv.graph.operation import Array
-from isoconv.nn.trace import ParameterSpec, Traced
+from isoconv.nn.held import kept_weights, put_weights
+from isoconv.nn.snapshot import changed_together
+from isoconv.nn.trace import ParameterSpec, Trace
+from isoconv.run.immutable import immutable_copy
 
-__all__ = ["check_memory", "initial_array"]
+if TYPE_CHECKING:
+    from isoconv.nn.module import Module
+
+__all__ = ["build_traced", "check_memory", "drawn_weights", "initial_array"]
 
 _CHUNK = 2**20
 """Numbers that are drawn at once: what lies between takes many times their memory."""
@@ -53,7 +61,7 @@ def initial_array(spec: ParameterSpec, seed: int, stream: int) -> Array:
 
 
 def check_memory(
-    traced: Traced,
+    trace: Trace,
     vectors: int = 1,
     *,
     held: Collection[str] = (),
@@ -62,7 +70,7 @@ def check_memory(
     """See that there is memory for a model's parameters and states before they are made.
 
     Args:
-        traced: the model, traced.
+        trace: the model, traced.
         vectors: how many numbers there will be for each parameter at a time: 1 for the model
             alone, more where it is to be trained.
         held: names of parameters and states that are there already.
@@ -73,13 +81,13 @@ def check_memory(
     """
     total, peak, states = 0, 0, 0
     largest = ParameterSpec("", (0,), "zeros")
-    for spec in traced.parameters.values():
+    for spec in trace.parameters.values():
         size = 0 if spec.name in held else prod(spec.shape)
         total += size
         # Each is there twice for a moment: as it is drawn, and as it is kept.
         peak = max(peak, total + size)
         largest = spec if size > prod(largest.shape) else largest
-    for state in traced.states.values():
+    for state in trace.states.values():
         states += 0 if state.name in held else prod(state.shape)
     needs = {
         f"{total:,} parameters (the most in {largest.name!r}, {largest.shape})": 4 * total,
@@ -90,3 +98,58 @@ def check_memory(
     what = "a model" if vectors == 1 else "training a model"
     smaller = "fewer filters or features, or smaller images"
     memory.check_memory(what, needs, smaller, limit)
+
+
+def drawn_weights(trace: Trace, seed: int, besides: Collection[str] = ()) -> dict[str, Array]:
+    """First values of the parameters and states that a model asked for.
+
+    Args:
+        trace: in which it was run.
+        seed: that parameters are drawn from.
+        besides: names of those that are left out; the others are what they would be with them.
+    """
+    values: dict[str, Array] = {}
+    for stream, spec in enumerate(trace.parameters.values()):
+        if spec.name not in besides:
+            # Fixed one by one: all of them twice would be too much.
+            values[spec.name] = immutable_copy(initial_array(spec, seed, stream))
+    for state in trace.states.values():
+        if state.name not in besides:
+            values[state.name] = np.full(state.shape, state.initial, np.float32)
+    return values
+
+
+def build_traced(
+    model: Module,
+    trace: Trace,
+    input_shape: tuple[int, ...],
+    seed: int | None = None,
+    *,
+    fresh: bool = False,
+) -> None:
+    """Give a model its weights, as `Module.build` does, without tracing it again.
+
+    Args:
+        model: the model.
+        trace: in which it was run, in training.
+        input_shape: of an image there.
+        seed: that new weights are drawn from; None for 0.
+        fresh: draw all weights, also of layers that have theirs.
+
+    Raises:
+        ShapeError, ArgumentError, NotEnoughMemoryError: as `Module.build`.
+    """
+    kept = {} if fresh else kept_weights(model, trace)
+    check_memory(trace, held=kept)
+    if seed is not None and kept and len(kept) == len(trace.shapes):
+        raise ArgumentError(
+            f"a seed draws weights, and all layers have theirs; got seed={seed}: say "
+            "fresh=True to draw all anew, or leave the seed out",
+            argument="seed",
+            value=seed,
+        )
+    values = {**kept, **drawn_weights(trace, seed or 0, kept)}
+    with changed_together():
+        put_weights(model, trace, input_shape, values)
+        if fresh:
+            model.forget_training()

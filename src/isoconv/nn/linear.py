@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from isoconv.checks import LARGEST, check_count, check_flag
+from isoconv.checks import LARGEST, check_count
 from isoconv.nn.module import Module
-from isoconv.nn.settings import check_rank, with_bias
+from isoconv.nn.settings import check_rank, learned_bias, with_bias
 from isoconv.nn.tensor import Tensor, apply
 from isoconv.ops import ConvGeometry
 
@@ -75,9 +75,5 @@ class Linear(Module):
         check_rank(type(self).__name__, 0, x)
         features = check_count("features", self.features, most=LARGEST)
         weight = x.trace.parameter(self, "weight", (x.shape[-1], features))
-        bias = (
-            x.trace.parameter(self, "bias", (features,), "zeros")
-            if check_flag("bias", self.bias)
-            else None
-        )
+        bias = learned_bias(self, x, features, self.bias)
         return linear(x, weight, bias)

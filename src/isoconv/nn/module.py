@@ -8,22 +8,20 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Self
 
-import numpy as np
-
 from isoconv.cards import Carded
 from isoconv.checks import check_count, check_flag, check_mapping, plain_setting
 from isoconv.errors import ArgumentError, CheckpointError
 from isoconv.graph.operation import Array
 from isoconv.nn import storage
 from isoconv.nn.described import Described
-from isoconv.nn.held import kept_weights, own_arrays, put_weights
-from isoconv.nn.initial import check_memory, initial_array
+from isoconv.nn.held import own_arrays, put_weights
+from isoconv.nn.initial import build_traced
 from isoconv.nn.shown import module_card, own_settings
 from isoconv.nn.snapshot import changed_together, note_change, whole
 from isoconv.nn.summary import Summary, summarize
 from isoconv.nn.tensor import Tensor
 from isoconv.nn.trace import trace_model
-from isoconv.run.fixed import fixed_copy
+from isoconv.run.immutable import immutable_copy
 
 __all__ = ["Module"]
 __public__ = {"isoconv.nn": ["Module"]}
@@ -157,28 +155,7 @@ class Module(Described, Carded, card=module_card):
         seed = None if seed is None else check_count("seed", seed, least=0, below=2**64)
         fresh = check_flag("fresh", fresh)
         traced = trace_model(self, input_shape, training=True)
-        kept = {} if fresh else kept_weights(self, traced)
-        check_memory(traced, held=kept)
-        if seed is not None and kept and len(kept) == len(traced.shapes):
-            raise ArgumentError(
-                f"a seed draws weights, and all layers have theirs; got seed={seed}: say "
-                "fresh=True to draw all anew, or leave the seed out",
-                argument="seed",
-                value=seed,
-            )
-        values = dict(kept)
-        for stream, spec in enumerate(traced.parameters.values()):
-            if spec.name not in values:
-                # Fixed one by one: all of them twice would be too much.
-                drawn = initial_array(spec, 0 if seed is None else seed, stream)
-                values[spec.name] = fixed_copy(drawn)
-        for state in traced.states.values():
-            if state.name not in values:
-                values[state.name] = np.full(state.shape, state.initial, np.float32)
-        with changed_together():
-            put_weights(self, traced, values)
-            if fresh:
-                self.forget_training()
+        build_traced(self, traced.trace, traced.input_shape, seed, fresh=fresh)
         return self
 
     def place(self, input_shape: Sequence[int], weights: Mapping[str, Array]) -> Self:
@@ -189,7 +166,8 @@ class Module(Described, Carded, card=module_card):
             ArgumentError, CheckpointError: as for `load_weights`; the model stays as it was.
         """
         traced = trace_model(self, input_shape, training=True)
-        put_weights(self, traced, storage.check_names(traced.shapes, weights))
+        values = storage.check_names(traced.trace.shapes, weights)
+        put_weights(self, traced.trace, traced.input_shape, values)
         return self
 
     def parameters(self) -> dict[str, Array]:
@@ -241,7 +219,9 @@ class Module(Described, Carded, card=module_card):
             )
         shapes = {name: array.shape for name, array in known.items()}
         # All copies are made before the first is put in place.
-        copies = {name: fixed_copy(a) for name, a in storage.check_names(shapes, weights).items()}
+        copies = {
+            name: immutable_copy(a) for name, a in storage.check_names(shapes, weights).items()
+        }
         with changed_together():
             for path, module in self.named_modules():
                 prefix = f"{path}." if path else ""

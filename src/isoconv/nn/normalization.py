@@ -1,18 +1,19 @@
-"""Batch normalisation."""
+"""Batch normalisation and layer normalisation."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
 
-from isoconv.checks import check_flag, check_number
+from isoconv.checks import check_count, check_flag, check_number, refusal
 from isoconv.errors import ShapeError
 from isoconv.nn.module import Module
 from isoconv.nn.tensor import Tensor, apply, check_tensors
 from isoconv.ops import BatchNorm as BatchNormAttrs
-from isoconv.ops import CountAttrs, Epsilon, Sum
+from isoconv.ops import CountAttrs, Epsilon, Shape, Sum
 
-__all__ = ["BatchNorm", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "batch_norm", "moments"]
+__all__ = ["BatchNorm", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "LayerNorm", "batch_norm",
+           "layer_norm", "moments"]  # fmt: skip
 __public__ = {"isoconv.nn": ["[A-Z]*"], "isoconv.nn.functional": ["[a-z]*"]}
 
 
@@ -88,9 +89,66 @@ def batch_norm(
     return x.trace.add("batch_norm", x, mean, inverse, gamma, beta, attrs=attrs)
 
 
-def _check_channels(x: Tensor) -> None:
+def layer_norm(
+    x: Tensor,
+    gamma: Tensor | None = None,
+    beta: Tensor | None = None,
+    axes: int = 1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """``y = (x - mean) / sqrt(variance + eps) · gamma + beta``, over the last axes of each image.
+
+    Ba, Kiros and Hinton 2016, "Layer normalization".
+
+    Args:
+        x: ``(..., C)``.
+        gamma: of the shape of the last `axes` axes, without an image axis; None for no factor.
+        beta: likewise; None for nothing that is added.
+        axes: how many of the last axes are normalised together: 1 for the channels at each
+            position, all of them for a whole image.
+        eps: added to the variance.
+
+    Returns:
+        The shape of ``x``.
+
+    Raises:
+        ShapeError: no axis at all, or factors of other shapes.
+        ArgumentError: ``axes`` below 1 or above the input's; ``eps`` negative or not finite.
+
+    Example:
+        >>> from isoconv.nn import Trace
+        >>> layer_norm(Trace().images((8, 8, 3)), axes=2).shape
+        (8, 8, 3)
+    """
+    given = {"gamma": gamma, "beta": beta}
+    vectors = {name: vector for name, vector in given.items() if vector is not None}
+    check_tensors("layer_norm", x=x, **vectors)
+    epsilon = Epsilon(float(check_number("eps", eps, least=0)))
+    _check_channels(x, "layer")
+    axes, shape = check_count("axes", axes), x.shape
+    if len(shape) < axes:
+        raise refusal("axes", f"be at most {len(shape)}, those of the input", axes)
+    for name, vector in vectors.items():
+        if vector.batched or vector.shape != x.shape[-axes:]:
+            wanted = f"{name} must have the shape of the last axes, {x.shape[-axes:]}"
+            raise ShapeError(f"{wanted}; got {vector.shape}", argument=name, value=vector)
+    row = prod(x.shape[-axes:])
+    if axes > 1:
+        # Several axes are one row; its factors meet it before it is several again.
+        x = apply("reshape", x=x, attrs=Shape((*shape[:-axes], row)))
+        vectors = {
+            name: apply("reshape", vector=vector, attrs=Shape((row,), False))
+            for name, vector in vectors.items()
+        }
+    y = apply("layer_norm", x=x, attrs=epsilon)
+    for name, vector in vectors.items():
+        y = y * vector if name == "gamma" else y + vector
+    return y if axes == 1 else apply("reshape", x=y, attrs=Shape(shape))
+
+
+def _check_channels(x: Tensor, kind: str = "batch") -> None:
     if not x.shape:
-        text = f"batch normalisation needs an axis of channels; got shape {x.shape}"
+        text = f"{kind} normalisation needs an axis of channels; got shape {x.shape}"
         raise ShapeError(text, argument="x", value=x)
 
 
@@ -151,3 +209,50 @@ class BatchNorm(Module):
 BatchNorm1d = BatchNorm
 BatchNorm2d = BatchNorm
 BatchNorm3d = BatchNorm
+
+
+@dataclass(eq=False, repr=False)
+class LayerNorm(Module):
+    """Layer normalisation: each image's last axes brought to mean 0 and variance 1, then scaled.
+
+    ``y = (x - mean) / sqrt(var + eps) · weight + bias``, in training and in inference alike: no
+    image knows of another. PyTorch's ``LayerNorm(normalized_shape)`` is the one whose `axes` are
+    as many as ``normalized_shape`` has; the shape itself follows from the input.
+
+    Args:
+        axes: how many of the last axes are normalised together: 1 for the channels at each
+            position, as in transformers and ConvNeXt.
+        eps: added to the variance.
+        affine: whether it has ``weight`` and ``bias``.
+
+    Input shape:
+        ``(..., C)``, float32.
+
+    Output shape:
+        ``(..., C)``, the same.
+
+    Source:
+        Ba, Kiros and Hinton 2016, "Layer normalization".
+
+    Raises:
+        ArgumentError: when traced: axes below 1 or more than the input has, or a negative eps.
+
+    Example:
+        >>> from isoconv import nn
+        >>> sorted(nn.LayerNorm().build((8, 8, 3)).weights)
+        ['bias', 'weight']
+    """
+
+    axes: int = 1
+    eps: float = 1e-5
+    affine: bool = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(..., C)`` to the same shape."""
+        check_tensors(type(self).__name__, x=x)
+        axes = check_count("axes", self.axes)
+        gamma = beta = None
+        if check_flag("affine", self.affine) and len(x.shape) >= axes:
+            gamma = x.trace.parameter(self, "weight", x.shape[-axes:], "ones")
+            beta = x.trace.parameter(self, "bias", x.shape[-axes:], "zeros")
+        return layer_norm(x, gamma, beta, axes, self.eps)

@@ -233,14 +233,9 @@ class _MaxPool(Module):
     def forward(self, x: Tensor) -> Tensor:
         """``(spatial..., C)`` to ``(spatial'..., C)``."""
         return _max_pool(
-            self.rank,
-            x,
-            self.kernel_size,
-            self.stride,
-            self.padding,
-            self.dilation,
+            self.rank, x, self.kernel_size, self.stride, self.padding, self.dilation,
             self.ceil_mode,
-        )
+        )  # fmt: skip
 
 
 class MaxPool1d(_MaxPool):
@@ -336,14 +331,9 @@ class _AvgPool(Module):
     def forward(self, x: Tensor) -> Tensor:
         """``(spatial..., C)`` to ``(spatial'..., C)``."""
         return _avg_pool(
-            self.rank,
-            x,
-            self.kernel_size,
-            self.stride,
-            self.padding,
-            self.ceil_mode,
+            self.rank, x, self.kernel_size, self.stride, self.padding, self.ceil_mode,
             self.count_include_pad,
-        )
+        )  # fmt: skip
 
 
 class AvgPool1d(_AvgPool):

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 from isoconv.graph.ir import DType
 from isoconv.graph.operation import Array
 from isoconv.nn.snapshot import Snapshot, last_change, whole
-from isoconv.run.fixed import is_fixed
+from isoconv.run.immutable import is_immutable
 from isoconv.run.inference import Predictor
 
 if TYPE_CHECKING:
     from isoconv.nn.module import Module
     from isoconv.nn.tensor import Tensor
-    from isoconv.nn.trace import Trace
 
 __all__ = [
     "MOST_PREDICTORS",
@@ -33,22 +32,22 @@ Key = tuple[DType, str, bool, tuple[Any, ...], tuple[int, ...]]
 """Dtype, finish, whether it was asked for, other settings, and shape of an image."""
 
 
-def constants_of(model: Module) -> dict[str, Array]:
-    """The constants with which images are normalised."""
-    if model.normalisation is None:
-        return {}
-    scale, offset = model.normalisation
-    return {"normalise:scale": scale, "normalise:offset": offset}
+def constants_of(normalisation: tuple[Array, Array] | None) -> dict[str, Array]:
+    """The constants with which images are normalised, by the names that graphs give them."""
+    return {} if normalisation is None else dict(zip(_CONSTANTS, normalisation, strict=True))
 
 
-def normalised(trace: Trace, model: Module, shape: tuple[int, ...], dtype: DType) -> Tensor:
-    """The data set's input ``images`` of this shape and dtype, normalised as in training."""
-    x = trace.convert(trace.input("dataset", "images", shape, dtype), "float32")
-    if model.normalisation is None:
-        return x
-    scale = trace.input("scalar", "normalise:scale", shape[-1:])
-    offset = trace.input("scalar", "normalise:offset", shape[-1:])
-    return trace.add("add", trace.add("mul", x, scale), offset)
+def normalised(images: Tensor, wanted: bool) -> Tensor:
+    """Images as float32, multiplied by a scale and moved by an offset for each channel."""
+    trace = images.trace
+    images = trace.convert(images, "float32")
+    if not wanted:
+        return images
+    scale, offset = (trace.input("scalar", name, images.shape[-1:]) for name in _CONSTANTS)
+    return trace.add("add", trace.add("mul", images, scale), offset)
+
+
+_CONSTANTS = "normalise:scale", "normalise:offset"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +81,8 @@ class ReadyPredictor:
             noted = last_change()
             if not self.snapshot.fits(model):
                 return None
-            arrays = {**self.snapshot.weights(), **constants_of(model)}
-        version = object() if all(map(is_fixed, arrays.values())) else None
+            arrays = {**self.snapshot.weights(), **constants_of(model.normalisation)}
+        version = object() if all(map(is_immutable, arrays.values())) else None
         weights = WholeWeights(arrays, version)
         # What can change is looked at each time.
         self._last = (noted, weights) if version is not None else None

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from isoconv.checks import LARGEST, check_shape, refusal, whole
+from isoconv.checks import LARGEST, check_flag, check_shape, refusal, whole
 from isoconv.errors import ShapeError
 from isoconv.nn.tensor import Tensor, check_tensors
 from isoconv.ops.geometry import same_padding
+
+if TYPE_CHECKING:
+    from isoconv.nn.module import Module
 
 __all__ = [
     "PaddingSetting",
     "PerAxis",
     "check_rank",
     "image_shape",
+    "learned_bias",
     "padding_pairs",
     "per_axis",
     "with_bias",
@@ -79,6 +83,13 @@ def with_bias(kind: str, y: Tensor, bias: Tensor | None) -> Tensor:
             value=bias,
         )
     return y + bias
+
+
+def learned_bias(layer: Module, x: Tensor, count: int, wanted: bool) -> Tensor | None:
+    """A layer's bias, a learned number for each of so many channels, where one is wanted."""
+    if not check_flag("bias", wanted):
+        return None
+    return x.trace.parameter(layer, "bias", (count,), "zeros")
 
 
 def per_axis(name: str, value: PerAxis, rank: int, least: int = 1) -> tuple[int, ...]:

@@ -254,6 +254,12 @@ class Trace:
             updates[name] = self.add("times_images", total).index
         return updates
 
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of every parameter and state by name."""
+        found = {name: spec.shape for name, spec in self.parameters.items()}
+        return {**found, **{name: spec.shape for name, spec in self.states.items()}}
+
     # Modules
 
     def call(self, module: Module, inputs: tuple[Any, ...]) -> Tensor:
@@ -405,10 +411,9 @@ class Traced:
         return self.trace.builder
 
     @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shape of every parameter and state by name."""
-        found = {name: spec.shape for name, spec in self.parameters.items()}
-        return {**found, **{name: spec.shape for name, spec in self.states.items()}}
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one image."""
+        return self.builder.spec(self.input).shape
 
     @property
     def output_tensor(self) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 # begin of names that `python -m scripts.public_names` writes
+from isoconv.ops import layer_norm
 from isoconv.ops.activation import LeakyRelu
 from isoconv.ops.conv import ConvGradInput
 from isoconv.ops.dropout import Dropout
@@ -20,6 +21,6 @@ __all__ = [
     "Augment", "AvgPool", "AvgPoolGrad", "BatchNorm", "Broadcast", "Constant", "ConvGeometry",
     "ConvGradInput", "Convert", "CountAttrs", "CrossEntropy", "Dropout", "Embed", "Epsilon", "Hits",
     "LeakyRelu", "Padding", "Shape", "Slice", "Sum", "WindowGeometry", "WinogradOutput",
-    "WinogradPatches",
+    "WinogradPatches", "layer_norm",
 ]  # fmt: skip
 # end of names

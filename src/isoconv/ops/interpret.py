@@ -43,7 +43,8 @@ def interpret(graph: Graph, arrays: Mapping[str, Array], images: int) -> dict[st
                [ 9., 16.]], dtype=float32)
     """
     if images < 1:
-        raise ArgumentError(f"a shard holds at least one image; got images={images}")
+        text = f"a shard holds at least one image; got images={images}"
+        raise ArgumentError(text, argument="images", value=images)
     values: list[Array] = []
     for node in graph.nodes:
         if node.op == "input":
@@ -60,7 +61,8 @@ def _shape(node: Node, images: int) -> tuple[int, ...]:
 def _given(node: Node, arrays: Mapping[str, Array], images: int) -> Array:
     name, shape = node.attrs.name, _shape(node, images)
     if name not in arrays:
-        raise ArgumentError(f"every input needs an array: {name!r} is missing")
+        text = f"every input needs an array: {name!r} is missing"
+        raise ArgumentError(text, argument=f"arrays[{name!r}]")
     array = np.asarray(arrays[name])
     if array.dtype != np.dtype(node.spec.dtype):
         raise DTypeError(f"input {name!r} must have dtype {node.spec.dtype}; got {array.dtype}")

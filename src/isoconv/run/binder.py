@@ -20,7 +20,7 @@ from isoconv.compile.native.fork import renew_in_child
 from isoconv.compile.native.kernels import KernelLibrary
 from isoconv.compile.native.runtime import AdvanceSpec, BarrierSpec, GoSpec, RunSpec, ServeSpec
 from isoconv.compile.native.specification import Specification
-from isoconv.compile.native.worker import Crew
+from isoconv.compile.native.worker import WorkerPool
 from isoconv.compile.pointwise.halo import HaloSpec
 from isoconv.run.memory import aligned_bytes
 from isoconv.run.script import Context, Place, Script, ScriptBuilder
@@ -107,7 +107,7 @@ class Binder:
         threads: number of threads.
         specs: all kernels that will be called.
         progress: called with (kernels ready, kernels in all).
-        crew: helpers that were started before.
+        pool: helpers that were started before.
 
     Attributes:
         team: the threads that run the scripts.
@@ -119,10 +119,10 @@ class Binder:
         threads: int,
         specs: Iterable[Specification],
         progress: Callable[[int, int], None] | None = None,
-        crew: Crew | None = None,
+        pool: WorkerPool | None = None,
     ) -> None:
         own = (BarrierSpec(), AdvanceSpec(), RunSpec(), ServeSpec(), GoSpec())
-        self._addresses = library.addresses([*specs, *own], progress, crew)
+        self._addresses = library.addresses([*specs, *own], progress, pool)
         self._calls: dict[int, tuple[Call, int]] = {}
         self._observer: Observer | None = None
         self.team = Team(threads, library)
@@ -221,9 +221,9 @@ class Recorder:
         if self._observer is not None:
             self._observer.follows(self._script, self._thread, call, context)
 
-    def finish(self) -> Script:
+    def build(self) -> Script:
         """The script."""
-        return self._script.finish()
+        return self._script.build()
 
 
 def address_of(array: Array) -> int:

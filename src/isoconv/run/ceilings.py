@@ -123,7 +123,7 @@ def measure_ceilings(
             place[...] = 0.5
             script = binder.recorder(thread)
             script.kernel(peak, [place])
-            scripts.append(script.finish())
+            scripts.append(script.build())
         flops = 2 * lanes * chains * _PEAK_TURNS * count
         least = _best(binder.team, scripts, 20, seconds)
         memory = _stream(binder, large, _STREAM_BYTES, 1, seconds, shared=True)
@@ -152,7 +152,7 @@ def measure_barrier(threads: int | None = None, *, seconds: float = 0.02) -> flo
         for thread in range(team.threads):
             script = binder.recorder(thread)
             script.barrier()
-            scripts.append(script.finish())
+            scripts.append(script.build())
         return _best(team, scripts, _BARRIERS, seconds)
 
 
@@ -177,7 +177,7 @@ def _stream(
                 vector[...] = 1
         script = binder.recorder(thread)
         script.kernel(spec, vectors, Context(part=thread, parts=threads) if shared else Context())
-        scripts.append(script.finish())
+        scripts.append(script.build())
     moved = 3 * size * (1 if shared else threads)
     return moved / _best(binder.team, scripts, turns, seconds) / 1e9
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isoconv.compile.layout import Buffer, Placement, dense_strides
+from isoconv.compile.layout import Buffer, Placement, dense_placement
 from isoconv.compile.lower.driver import lower
 from isoconv.compile.lower.plan import make_plan
 from isoconv.compile.target import Target
@@ -64,14 +64,14 @@ def evaluate(
         name, spec = node.attrs.name, node.spec
         given[name] = _checked(name, arrays, spec, images)
         specs.append(spec)
-        region, rows = ("dataset", "gathered") if spec.batched else ("parameter", "")
-        inputs[name] = _dense(Buffer(region, name, given[name].nbytes), spec, rows)
+        region = "dataset" if spec.batched else "parameter"
+        inputs[name] = dense_placement(Buffer(region, name, given[name].nbytes), spec)
     outputs: dict[str, Placement] = {}
     for name, index in graph.outputs:
         spec = graph[index].spec
         specs.append(spec)
         buffer = Buffer("output", name, bytes_of([spec], images))
-        outputs[name] = _dense(buffer, spec, "shifted" if spec.batched else "")
+        outputs[name] = dense_placement(buffer, spec)
     lowered = lower(
         graph, library.target, capacity=images, inputs=inputs, outputs=outputs, fusion=fusion
     )
@@ -98,18 +98,14 @@ def evaluate(
     script = binder.recorder(0)
     script.calls(calls, workspace.resolver(0, 0, places), Context(images=images))
     with binder.team as team:
-        team.run([script.finish()], 1)
+        team.run([script.build()], 1)
     return results
-
-
-def _dense(buffer: Buffer, spec: TensorSpec, rows: str) -> Placement:
-    image = spec.size if spec.batched else 0
-    return Placement(buffer, spec.dtype, dense_strides(spec.shape), image, 0, rows)
 
 
 def _checked(name: str, arrays: Mapping[str, Array], spec: TensorSpec, images: int) -> Array:
     if name not in arrays:
-        raise ArgumentError(f"every input needs an array: {name!r} is missing")
+        text = f"every input needs an array: {name!r} is missing"
+        raise ArgumentError(text, argument=f"arrays[{name!r}]")
     array = arrays[name]
     wanted = (images, *spec.shape) if spec.batched else spec.shape
     if array.shape != wanted:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoconv.checks import check_count
-from isoconv.compile.layout import Buffer, Placement, dense_strides
+from isoconv.compile.layout import Buffer, Placement, dense_placement
 from isoconv.compile.lower.driver import lower
 from isoconv.compile.lower.plan import make_plan
 from isoconv.compile.native.fork import renew_in_child
@@ -26,7 +26,7 @@ from isoconv.errors import ArgumentError, DTypeError, ShapeError
 from isoconv.graph.ir import Graph, TensorSpec
 from isoconv.run.binder import Binder, Workspace, address_of
 from isoconv.run.demand import Demand, bytes_of
-from isoconv.run.fixed import is_fixed
+from isoconv.run.immutable import is_immutable
 from isoconv.run.memory import aligned_copy
 from isoconv.run.script import Context, Place, Script
 from isoconv.run.shard_size import shard_size_for
@@ -89,19 +89,15 @@ class Predictor:
             (self._rows if spec.batched else self._weights)[name] = spec
             region = "dataset" if spec.batched else "parameter"
             buffer = Buffer(region, name, spec.size * spec.itemsize)
-            image, rows = (spec.size, "gathered") if spec.batched else (0, "")
-            inputs[name] = Placement(buffer, spec.dtype, dense_strides(spec.shape), image, 0, rows)
+            inputs[name] = dense_placement(buffer, spec)
         self._results: dict[str, TensorSpec] = {}
         outputs: dict[str, Placement] = {}
         for name, index in graph.outputs:
             spec = graph[index].spec
             if not spec.batched:
                 raise ShapeError(f"output {name!r} must have an image axis; it is {spec}")
-            buffer = Buffer("output", name, 0)
             self._results[name] = spec
-            outputs[name] = Placement(
-                buffer, spec.dtype, dense_strides(spec.shape), spec.size, 0, "shifted"
-            )
+            outputs[name] = dense_placement(Buffer("output", name, 0), spec)
         self._lowered = lower(
             graph, library.target, capacity=shard_size, inputs=inputs, outputs=outputs,
             fusion=fusion, written_halos=True,
@@ -126,9 +122,9 @@ class Predictor:
         self._memory = self._own_weights()
         self._known: dict[str, _Known] = {}
         self._version: object | None = None
-        self._apart: _Scripts | None = None
+        self._data_parallel: _Scripts | None = None
         self._turns_per_call = 1
-        self._together: _Scripts | None = None
+        self._cooperative: _Scripts | None = None
         renew_in_child(self, Predictor._renew)
 
     def _renew(self) -> None:
@@ -142,7 +138,7 @@ class Predictor:
             self._team.torn = False
 
     def _forget_scripts(self) -> None:
-        self._apart = self._together = None
+        self._data_parallel = self._cooperative = None
 
     def _own_weights(self) -> dict[str, Array]:
         """Memory for the weights that a shard's kernels read as they are, not packed."""
@@ -260,7 +256,7 @@ class Predictor:
         self._pack(loaded)
         for name in self._weights:
             given = weights[name]
-            if is_fixed(given):
+            if is_immutable(given):
                 self._known[name] = weakref.ref(given), given.dtype, given.shape
 
     def _all_known(self, weights: Mapping[str, Array]) -> bool:
@@ -288,7 +284,7 @@ class Predictor:
             context = Context(part=thread, parts=self.threads)
             resolve = self._workspace.resolver(thread, thread, places)
             script.calls(self._lowered.prepare, resolve, context)
-            scripts.append(script.finish())
+            scripts.append(script.build())
         self._team.run(scripts, 1)
 
     # Images -------------------------------------------------------------------------------------
@@ -296,30 +292,30 @@ class Predictor:
     def _predict(self, images: int, places: Mapping[Place, int]) -> None:
         rounds, rest = self._rounds(images)
         for first, each, turns in rounds:
-            apart = self._apart
-            if apart is None:
-                apart = self._apart = self._scripts_apart(places)
-            apart.move(places)
-            self._run_apart(apart, first, each, turns)
+            scripts = self._data_parallel
+            if scripts is None:
+                scripts = self._data_parallel = self._data_parallel_scripts(places)
+            scripts.move(places)
+            self._run_data_parallel(scripts, first, each, turns)
         for first in range(rest, images, self.shard_size):
-            together = self._together
-            if together is None:
-                together = self._together = self._scripts_together(places)
-            together.move(places)
-            for context in together.contexts:
+            scripts = self._cooperative
+            if scripts is None:
+                scripts = self._cooperative = self._cooperative_scripts(places)
+            scripts.move(places)
+            for context in scripts.contexts:
                 context.set(images=min(self.shard_size, images - first), first=first)
-            self._team.run(together.scripts, 1)
+            self._team.run(scripts.scripts, 1)
 
-    def _run_apart(self, apart: _Scripts, first: int, each: int, turns: int) -> None:
+    def _run_data_parallel(self, scripts: _Scripts, first: int, each: int, turns: int) -> None:
         """So many turns for each thread; Python hears of Ctrl-C between native calls."""
         done = 0
         while done < turns:
             count = min(turns - done, self._turns_per_call)
-            for thread, context in enumerate(apart.contexts):
+            for thread, context in enumerate(scripts.contexts):
                 start = first + (thread * turns + done) * each
                 context.set(images=each, first=start, stride=each)
             begin = time.perf_counter()
-            self._team.run(apart.scripts, count)
+            self._team.run(scripts.scripts, count)
             seconds = time.perf_counter() - begin
             if seconds > CALL_SECONDS:
                 self._turns_per_call = max(1, count // 2)
@@ -330,7 +326,7 @@ class Predictor:
     def _rounds(self, images: int) -> tuple[list[tuple[int, int, int]], int]:
         """Where each thread gets as much as all others: (first image, images of a chunk, turns).
 
-        And the first of the last images, fewer than threads: on those they work together.
+        And the first of the last images, fewer than threads: on those they cooperate.
         """
         size, team = self.shard_size, self.threads
         turns = images // (size * team)
@@ -341,13 +337,13 @@ class Predictor:
             rounds.append((done, each, 1))
         return rounds, done + each * team
 
-    def _scripts_apart(self, places: Mapping[Place, int]) -> _Scripts:
-        """Each thread on chunks of its own."""
+    def _data_parallel_scripts(self, places: Mapping[Place, int]) -> _Scripts:
+        """Each thread on chunks of its own: data-parallel."""
         contexts = [Context() for _ in range(self.threads)]
         return self._record(contexts, range(self.threads), places)
 
-    def _scripts_together(self, places: Mapping[Place, int]) -> _Scripts:
-        """All threads on the same chunk, kernel by kernel, with a barrier after each."""
+    def _cooperative_scripts(self, places: Mapping[Place, int]) -> _Scripts:
+        """All threads on the same chunk, with a barrier after each kernel: cooperative."""
         contexts = [Context(part=t, parts=self.threads) for t in range(self.threads)]
         return self._record(contexts, [0] * self.threads, places)
 
@@ -361,7 +357,7 @@ class Predictor:
             script = self._binder.recorder(thread)
             resolve = self._workspace.resolver(thread, arena, {**weights, **places})
             script.shard(self._lowered.shard, resolve, context)
-            scripts.append(script.finish())
+            scripts.append(script.build())
         return _Scripts(scripts, contexts)
 
     def close(self) -> None:

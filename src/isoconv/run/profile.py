@@ -24,7 +24,7 @@ from isoconv.compile.calls import Call
 from isoconv.compile.native.emitters import emits
 from isoconv.compile.native.kernels import KernelLibrary
 from isoconv.compile.native.loops import I32, POINTER, Kernel
-from isoconv.compile.native.runtime import AdvanceSpec, BarrierSpec, FinishSpec, HyperSpec
+from isoconv.compile.native.runtime import AdvanceSpec, BarrierSpec, HyperSpec, MetricsSpec
 from isoconv.compile.native.specification import Specification
 from isoconv.compile.pointwise.kernel import PointwiseSpec
 from isoconv.compile.reduction.clip import ClipBlocksSpec, ClipFactorSpec
@@ -114,7 +114,7 @@ def stamp(k: Kernel, _: StampSpec) -> None:
     clock = b.trunc(k.const(_CLOCK_MONOTONIC), I32)
     k.call("clock_gettime", I32, clock, k.at(row, 2, "int64"))
     k.store(k.load_scalar(label, "int64"), row)
-    k.store(k.slot("images"), k.at(row, 1, "int64"))
+    k.store(k.field("images"), k.at(row, 1, "int64"))
     here, last, stride, count = (
         k.load_scalar(k.at(log, number, "int64"), "int64") for number in range(4)
     )
@@ -128,7 +128,7 @@ _OWN = {
     BarrierSpec: "waiting",
     ClipBlocksSpec: "clipping",
     ClipFactorSpec: "clipping",
-    FinishSpec: "metrics",
+    MetricsSpec: "metrics",
     HyperSpec: "scalars of the update",
     PointwiseSpec: "sums of shards",
 }

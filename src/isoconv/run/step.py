@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoconv.compile.calls import Call, Lowered
-from isoconv.compile.layout import Buffer, FlatLayout, Placement, dense_strides
+from isoconv.compile.layout import Buffer, FlatLayout, Placement, dense_placement
 from isoconv.compile.lower.driver import lower
 from isoconv.compile.lower.plan import make_plan
-from isoconv.compile.native.runtime import FinishSpec, HyperSpec
+from isoconv.compile.native.runtime import HyperSpec, MetricsSpec
 from isoconv.compile.native.specification import Specification
 from isoconv.compile.pointwise.expression import Domain, Expression, Operand, Step
 from isoconv.compile.pointwise.kernel import PointwiseSpec
@@ -24,7 +24,7 @@ from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import Graph, TensorSpec
 from isoconv.ops.pointwise import Constant
 
-__all__ = ["StepGraph", "StepPlan"]
+__all__ = ["StepGraph", "StepPlan", "reduction"]
 
 Array = NDArray[Any]
 
@@ -75,8 +75,8 @@ class StepPlan:
         memory: where buffers of these lie in memory of their own.
         update: kernel calls of the update.
         update_memory: the same of them.
-        merge: the kernel that adds two vectors of sums.
-        finish: the kernel that looks at the metrics.
+        reduce: the kernel that adds two vectors of sums.
+        metrics: the kernel that copies the metrics and looks at the loss.
         hyper: the kernel that fetches a step's scalars.
         clip: the kernels of clipping, or None.
     """
@@ -103,8 +103,8 @@ class StepPlan:
         # Both replace what they read, which is sound because each is one fused pass per vector.
         self.update = [*self._lower_update(), *self._lower_states()]
         self.update_memory = make_plan(self.update, 1)
-        self.merge = self._merge()
-        self.finish = FinishSpec(
+        self.reduce = reduction(self.sums.size)
+        self.metrics = MetricsSpec(
             tuple(self.sums.offsets[f"metric:{name}"] for name in step.metrics)
         )
         self.hyper = HyperSpec(len(step.hyper))
@@ -117,14 +117,7 @@ class StepPlan:
         """Every kernel of the step."""
         calls = [*self.shard.prepare, *self.shard.shard, *self.update]
         specs: list[Specification] = [call.kernel for call in calls]
-        return [*specs, self.merge, self.finish, self.hyper, *(self.clip or ())]
-
-    def _merge(self) -> PointwiseSpec:
-        """Left = left + right, over whole vectors of sums."""
-        left, right = Operand(0, "float32", (1,)), Operand(1, "float32", (1,))
-        steps = (Step("add", (0, 1), None, "float32"),)
-        expression = Expression((left, right), "", steps, ((2, left),))
-        return PointwiseSpec(Domain((self.sums.size,), batched=False), expression, 2)
+        return [*specs, self.reduce, self.metrics, self.hyper, *(self.clip or ())]
 
     def _lower_shard(self, *, fusion: bool) -> Lowered:
         shard = self.step.shard
@@ -144,19 +137,11 @@ class StepPlan:
 
     def _place(self, kind: str, name: str, spec: TensorSpec) -> Placement:
         """Where an input of the shard graph lies."""
-        strides = dense_strides(spec.shape)
         if kind == "parameter":
-            start = 4 * self.layout.offsets[name]
-            buffer = Buffer("parameter", "parameter", 4 * spec.size, start=start)
-            return Placement(buffer, spec.dtype, strides, 0, 0)
+            return _vector_place(kind, self.layout, name, spec)
         if kind == "state":
-            start = 4 * self.states.offsets[name]
-            buffer = Buffer("state", "state", 4 * spec.size, start=start)
-            return Placement(buffer, spec.dtype, strides, 0, 0)
-        if kind == "dataset":
-            buffer = Buffer("dataset", name, 0)
-            return Placement(buffer, spec.dtype, strides, spec.size, 0, "gathered")
-        return Placement(Buffer("scalar", name, 0), spec.dtype, strides, 0, 0)
+            return _vector_place(kind, self.states, name, spec)
+        return dense_placement(Buffer(kind, name, 0), spec)
 
     def _lower_update(self) -> list[Call]:
         """The optimizer over the flat vectors; its results replace what it read."""
@@ -209,4 +194,12 @@ class StepPlan:
 def _vector_place(region: str, layout: FlatLayout, name: str, spec: TensorSpec) -> Placement:
     """A named part of a flat vector, as a buffer of its own."""
     buffer = Buffer(region, region, 4 * spec.size, start=4 * layout.offsets[name])
-    return Placement(buffer, spec.dtype, dense_strides(spec.shape), 0, 0)
+    return dense_placement(buffer, spec)
+
+
+def reduction(size: int) -> PointwiseSpec:
+    """The kernel of ``left = left + right``, on vectors of so many float32."""
+    left, right = Operand(0, "float32", (1,)), Operand(1, "float32", (1,))
+    steps = (Step("add", (0, 1), None, "float32"),)
+    expression = Expression((left, right), "", steps, ((2, left),))
+    return PointwiseSpec(Domain((size,), batched=False), expression, 2)

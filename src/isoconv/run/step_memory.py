@@ -136,11 +136,13 @@ class StepMemory:
                 f"order must be int64 of shape ({samples},); got {order.dtype} {order.shape}"
             )
         if samples and not (order.min() >= 0 and order.max() < samples):
-            raise ArgumentError(f"order must hold rows from 0 to {samples - 1}")
+            text = f"order must hold rows from 0 to {samples - 1}"
+            raise ArgumentError(text, argument="order", value=order)
         for name, table in tables.items():
             held = self._arrays.get(("dataset", name))
             if held is None:
-                raise ArgumentError(f"the graph has no data-set input {name!r} to replace")
+                text = f"the graph has no data-set input {name!r} to replace"
+                raise ArgumentError(text, argument=f"tables[{name!r}]", value=table)
             if held.shape != table.shape or held.dtype != table.dtype:
                 raise ShapeError(
                     f"table {name!r} must stay {held.dtype} {held.shape}; "
@@ -172,7 +174,8 @@ def _zeros(size: int) -> Array:
 def _checked(name: str, data: Mapping[str, Array], spec: TensorSpec) -> Array:
     """A data-set array as native code reads it."""
     if name not in data:
-        raise ArgumentError(f"every data-set input needs an array: {name!r} is missing")
+        text = f"every data-set input needs an array: {name!r} is missing"
+        raise ArgumentError(text, argument=f"data[{name!r}]")
     array = np.ascontiguousarray(data[name])
     if array.shape[1:] != spec.shape:
         sides = ", ".join(map(str, spec.shape))
@@ -186,7 +189,8 @@ def _fill(vector: Array, layout: FlatLayout, arrays: Mapping[str, Array]) -> Non
     """Put named arrays into their flat vector."""
     for name, shape in layout.shapes.items():
         if name not in arrays:
-            raise ArgumentError(f"every parameter and state needs an array: {name!r} is missing")
+            text = f"every parameter and state needs an array: {name!r} is missing"
+            raise ArgumentError(text, argument=f"arrays[{name!r}]")
         array = np.asarray(arrays[name])
         if array.shape != tuple(shape):
             raise ShapeError(f"{name!r} must have shape {tuple(shape)}; got {array.shape}")

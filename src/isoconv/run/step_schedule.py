@@ -1,8 +1,8 @@
-"""Who does what in a step: the shards, the addition of their sums, and where threads meet.
+"""Who does what in a step: the shards, the addition of their sums, and where threads wait.
 
-Whole shards come first, an equal number for each thread. Shards that are left over, fewer than
-there are threads, are run by all threads together, kernel by kernel. Whoever runs a shard and
-whoever adds two sums changes no bit.
+Whole shards come first, an equal number for each thread: data-parallel. Shards that are left over,
+fewer than there are threads, are run cooperatively: by all threads, kernel by kernel. Whoever runs
+a shard and whoever adds two sums changes no bit.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Task:
     Attributes:
         shard: its number.
         arena: the memory it works in.
-        part, parts: of each kernel; with several parts the threads meet after each kernel.
+        part, parts: of each kernel; with several parts there is a barrier after each kernel.
     """
 
     shard: int

@@ -28,8 +28,8 @@ from isoconv.compile.native.waiting import spins_for
 from isoconv.compile.target import Target, host_target, target_named
 from isoconv.cores import cores, quota
 from isoconv.errors import ArgumentError, TrainingError
+from isoconv.run.affinity import WakeAffinity
 from isoconv.run.script import Script
-from isoconv.run.wake import WakePlaces
 
 __all__ = ["PER_CORE", "Team", "default_threads", "library_for", "team_size"]
 
@@ -203,15 +203,15 @@ class _Others:
         serve: the native function.
 
     Attributes:
-        apart: whether they are to wake up on other cores than the caller's.
+        elsewhere: whether they are to wake up on other cores than the caller's.
     """
 
     def __init__(self, flags: _WakeFlags, threads: int, serve: _Native) -> None:
         self._flags = flags
         self._serve = serve
-        self.apart = True
+        self.elsewhere = True
         self._start = [threading.Semaphore(0) for _ in range(threads)]
-        self._places = WakePlaces()
+        self._places = WakeAffinity()
         self._threads: list[threading.Thread] = []
         self._over = False
 
@@ -226,7 +226,7 @@ class _Others:
             raise ArgumentError(_ENDED)
         if not self._threads:
             self._begin()
-        if self.apart:
+        if self.elsewhere:
             self._places.calls(self._threads[i - 1].native_id for i in numbers)
         for i in numbers:
             self._start[i].release()
@@ -248,7 +248,9 @@ class _Others:
             self.end()
             raise ArgumentError(
                 f"threads must be as many as the system starts; of {count} it started "
-                f"{len(begun) + 1}: {error}"
+                f"{len(begun) + 1}: {error}",
+                argument="threads",
+                value=count,
             ) from error
         self._threads = threads
 
@@ -395,7 +397,7 @@ class Team:
                 self._look_at_cores()
                 if others is self._others:
                     # Where threads share cores, the system places them best.
-                    others.apart = self.spins > 0
+                    others.elsewhere = self.spins > 0
                     others.wake(asleep)
                 self._flags.woken()
                 if others is not self._others:

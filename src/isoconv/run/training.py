@@ -106,7 +106,9 @@ class TrainingEngine:
         if batch_size < 1 or shard_size < 1:
             raise ArgumentError(
                 "batch_size and shard_size must be at least 1; "
-                f"got batch_size={batch_size}, shard_size={shard_size}"
+                f"got batch_size={batch_size}, shard_size={shard_size}",
+                argument="batch_size" if batch_size < 1 else "shard_size",
+                value=min(batch_size, shard_size),
             )
         self.step = step
         self.batch_size = batch_size
@@ -114,14 +116,14 @@ class TrainingEngine:
         self.samples = sample_count(data)
         self.threads = team_size(threads)
         library = library_for(target, cache=cache)
-        with library.crew(len(step.shard) // _NODES) as crew:
+        with library.worker_pool(len(step.shard) // _NODES) as pool:
             self.plan = StepPlan(step, self.shard_size, library.target, fusion=fusion)
             needs = step_demand(
                 self.plan, data, samples=self.samples, batch_size=batch_size, threads=self.threads
             )
             check_memory("training", needs, what_helps(needs), memory)
             self._memory = StepMemory(self.plan, data, seed)
-            self._binder = Binder(library, self.threads, self.plan.specs(), progress, crew)
+            self._binder = Binder(library, self.threads, self.plan.specs(), progress, pool)
         self._team = self._binder.team
         weakref.finalize(self, self._team.retire)
         self._workspace = Workspace(self.plan.memory, self.threads)
@@ -156,7 +158,7 @@ class TrainingEngine:
                 self._add_sums(script, thread, images, schedule, contexts)
             if updates:
                 self._add_update(script, thread, total)
-            scripts.append(script.finish())
+            scripts.append(script.build())
         return _Scripts(scripts, contexts, nodes)
 
     def _add_sums(
@@ -183,7 +185,7 @@ class TrainingEngine:
                 script.shard(shard.shard, resolve, context)
             elif isinstance(stage, Reduce):
                 halves = [self._memory.sums(schedule.buffers[node]) for node in stage.pair]
-                script.kernel(self.plan.merge, halves, Context(part=stage.part, parts=stage.parts))
+                script.kernel(self.plan.reduce, halves, Context(part=stage.part, parts=stage.parts))
             else:
                 script.barrier()
 
@@ -194,7 +196,7 @@ class TrainingEngine:
             hyper: list[Array] = [self._table, self._counters, self._memory.hyper]
             script.kernel(self.plan.hyper, hyper)
             metrics: list[Array] = [total, self._metrics, self._counters[1:2], self._control]
-            script.kernel(self.plan.finish, metrics)
+            script.kernel(self.plan.metrics, metrics)
         script.barrier(check=True)
         if self.plan.clip is not None:
             blocks, factor = self.plan.clip
@@ -363,7 +365,9 @@ class TrainingEngine:
         """
         if not 0 <= first <= last or last * self.batch_size >= self.samples:
             raise ArgumentError(
-                f"an epoch of {self.samples} samples has no steps {first} to {last}"
+                f"an epoch of {self.samples} samples has no steps {first} to {last}",
+                argument="last",
+                value=last,
             )
         return min(self.batch_size, self.samples - last * self.batch_size)
 

@@ -60,7 +60,9 @@ def bound(port: int | None) -> tuple[socket.socket, str]:
             reason = getattr(error, "strerror", None) or str(error)
             raise ArgumentError(
                 f"port {number} cannot be opened ({reason}): choose another with --port, or leave "
-                "it out for a free one"
+                "it out for a free one",
+                argument="port",
+                value=number,
             ) from None
         server.listen(64)
         own = server.getsockname()[1]

@@ -8,7 +8,6 @@ from isoconv.onward import late_names
 
 # begin of names that `python -m scripts.public_names` writes
 if TYPE_CHECKING:
-    from isoconv.train import optim
     from isoconv.train.callbacks import Callback, EarlyStopping
     from isoconv.train.checkpoint import RunFolder
     from isoconv.train.compare import Difference
@@ -36,7 +35,7 @@ __all__ = [
     "Answer", "Baseline", "Callback", "Checkpoint", "ClassScores", "Difference", "EarlyStopping",
     "Evaluation", "Evaluator", "Interrupted", "Loss", "Normalisation", "Outcome", "Preparation",
     "Receipt", "Recipe", "Run", "RunDifference", "RunFolder", "Scores", "Trainer", "Verification",
-    "answers", "diff", "evaluate", "load", "optim", "score", "verify", "wilson_interval",
+    "answers", "diff", "evaluate", "load", "score", "verify", "wilson_interval",
 ]  # fmt: skip
 
 _PLACES: dict[str, tuple[str, ...]] = {
@@ -46,7 +45,6 @@ _PLACES: dict[str, tuple[str, ...]] = {
     "isoconv.train.graphs": ("Loss", "Normalisation", "Preparation"),
     "isoconv.train.loading": ("load",),
     "isoconv.train.metrics": ("Evaluation", "Evaluator", "evaluate"),
-    "isoconv.train.optim": ("optim",),
     "isoconv.train.receipt": ("Receipt",),
     "isoconv.train.recipe": ("Recipe",),
     "isoconv.train.run": ("Interrupted", "Run"),
@@ -59,6 +57,8 @@ _PLACES: dict[str, tuple[str, ...]] = {
     "isoconv.train.verification": ("Verification", "verify"),
 }  # fmt: skip
 # end of names
+
+__public__ = {"isoconv": ["train"]}
 
 if not TYPE_CHECKING:
     # To a type checker this would say that any name is there.

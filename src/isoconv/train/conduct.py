@@ -11,16 +11,13 @@ from isoconv.nn.snapshot import changed_together
 from isoconv.run.executor import Executor
 from isoconv.run.team import PER_CORE, team_size
 from isoconv.signals import number_of
-from isoconv.train.checkpoint import RunFolder
+from isoconv.train.context import TrainingContext
 from isoconv.train.differing import difference_table, differing
 from isoconv.train.layout import exact_metrics
 from isoconv.train.metrics import Evaluator
-from isoconv.train.prepare import Prepared
 from isoconv.train.progress import Reporter, reporter_for
-from isoconv.train.record import Recorder
 from isoconv.train.run import Interrupted, Run, way_on
-from isoconv.train.session import Session, SessionContext
-from isoconv.train.settled import Settled
+from isoconv.train.session import Session
 from isoconv.train.state import Checkpoint
 from isoconv.wording import either
 
@@ -31,38 +28,19 @@ Best = tuple[int, Mapping[str, Any]]
 
 
 class Conduct:
-    """All that a training needs beside the checkpoint that it begins from.
+    """Takes a training from a checkpoint to what it leaves.
 
     Args:
-        settled: its settings and the model.
-        prepared: model, data and settings, checked.
-        run: what is filled.
-        folder: where to save, or None.
-        recorder: writes the receipt, or None.
-        keep: whether the state after each epoch is kept.
+        context: all that it needs beside the checkpoint.
         again: the run is gone on with, and its data were told of when it began.
     """
 
-    def __init__(
-        self,
-        settled: Settled,
-        prepared: Prepared,
-        run: Run,
-        folder: RunFolder | None = None,
-        recorder: Recorder | None = None,
-        *,
-        keep: bool = False,
-        again: bool = False,
-    ) -> None:
-        self._settled = settled
+    def __init__(self, context: TrainingContext, *, again: bool = False) -> None:
+        self._context = context
         self._again = again
-        self._model = settled.model
-        self._prepared = prepared
-        self._run = run
-        self._folder = folder
-        self._recorder = recorder
-        self._keep = keep
-        self._machine: dict[str, Any] = {"threads": settled.threads, "target": settled.target}
+        self._settled, self._prepared = context.settled, context.prepared
+        self._run, self._folder, self._recorder = context.run, context.folder, context.recorder
+        self._model = context.settled.model
 
     def train(self, start: Checkpoint, ended: Mapping[str, Any] | None = None) -> Run:
         """Train from a checkpoint to the end, and leave everything where it belongs.
@@ -177,39 +155,30 @@ class Conduct:
         Returns:
             The weights at the end; the best epoch and its weights, likewise.
         """
-        run, settled = self._run, self._settled
-        plan = self._prepared.plan(run.stretches, run.early_stopping, settled.callbacks)
+        settled = self._settled
         evaluator: Evaluator | None = None
         executor: Executor | None = None
         try:
             executor = settled.executor(
-                plan.step,
-                plan.arrays,
+                self._prepared.step,
+                self._context.arrays(),
                 batch_size=settled.batch_size,
                 shard_size=settled.shard_size,
                 seed=settled.seed,
                 progress=reporter.compiling,
-                **self._machine,
+                threads=settled.threads,
+                target=settled.target,
             )
-            if plan.validation is not None:
-                evaluator = self._evaluator(reporter)
+            if self._prepared.validation is not None:
+                evaluator = self._prepared.evaluator(reporter.compiling)
             executor.load(start.parameters, start.states, start.slots)
-            context = SessionContext(
-                plan,
-                run,
-                reporter,
-                settled.save_every,
-                folder=self._folder,
-                recorder=self._recorder,
-                evaluator=evaluator,
-                keep=self._keep,
-            )
-            return self._train(Session(executor, context, best), start, executor.weights)
+            session = Session(executor, self._context, reporter, evaluator, best)
+            return self._train(session, start, executor.weights)
         except Interrupted:
             raise
         except KeyboardInterrupt as error:
             told = f"interrupted; {way_on(self._folder)}"
-            raise Interrupted(told, run, number_of(error)) from None
+            raise Interrupted(told, self._run, number_of(error)) from None
         finally:
             reporter.close()
             if evaluator is not None:
@@ -237,15 +206,6 @@ class Conduct:
             self._run.follow(None)
         return weights(), session.best
 
-    def _evaluator(self, reporter: Reporter) -> Evaluator:
-        return Evaluator(
-            self._model,
-            self._prepared.preparation,
-            self._settled.loss,
-            progress=reporter.compiling,
-            **self._machine,
-        )
-
     def _conclude(self, ended: Mapping[str, Any] | None) -> None:
         """Measure with the test part, write the final model and the result.
 
@@ -254,7 +214,7 @@ class Conduct:
         """
         run, folder, test = self._run, self._folder, self._prepared.test
         if test is not None:
-            with self._evaluator(reporter_for(progress=False)) as evaluator:
+            with self._prepared.evaluator() as evaluator:
                 run.test = evaluator.run(self._model.weights, test)
         if folder is not None and ended is None and run.stopped:
             # Why it ends may be known to a callback alone: a kill from here on must not lose it.

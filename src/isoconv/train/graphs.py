@@ -29,6 +29,7 @@ from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import DType, Graph
 from isoconv.nn import Module, Tensor, Trace
 from isoconv.nn import losses as nn_losses
+from isoconv.nn.ready import constants_of, normalised
 from isoconv.ops import Augment, Broadcast, Hits, Sum
 from isoconv.ops.image import TABLE_COLUMNS
 from isoconv.run.training import StepGraph
@@ -38,10 +39,13 @@ __all__ = [
     "LOSSES",
     "Loss",
     "LossName",
+    "Measured",
     "Normalisation",
     "Preparation",
     "build_evaluation",
     "build_step",
+    "measure",
+    "step_of",
     "targets_for",
 ]
 __public__ = {"isoconv.train": ["Loss", "Normalisation", "Preparation"]}
@@ -112,7 +116,7 @@ class Normalisation:
     @property
     def constants(self) -> dict[str, Array]:
         """The arrays by the names that the graphs give them."""
-        return {"normalise:scale": self.scale, "normalise:offset": self.offset}
+        return constants_of((self.scale, self.offset))
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,23 +170,58 @@ class Preparation:
             table = trace.input("dataset", "augmentation", (len(TABLE_COLUMNS),))
             attrs = Augment(float(self.augmentation.fill), self.augmentation.interpolate)
             images = trace.add("augment", images, table, attrs=attrs)
-        else:
-            images = trace.convert(images, "float32")
-        if self.normalisation is None:
-            return images
-        channels = self.shape[-1:]
-        scale = trace.input("scalar", "normalise:scale", channels)
-        offset = trace.input("scalar", "normalise:offset", channels)
-        return trace.add("add", trace.add("mul", images, scale), offset)
+        return normalised(images, self.normalisation is not None)
 
 
 @dataclass(frozen=True, slots=True)
-class _Measured:
-    """A traced model with its loss: one number per image for each metric, the loss first."""
+class Measured:
+    """A traced model with its loss: one number per image for each metric, the loss first.
 
+    Attributes:
+        preparation: of its images.
+        trace: what it computes.
+        output: its result.
+        metrics: by name.
+    """
+
+    preparation: Preparation
     trace: Trace
     output: Tensor
     metrics: dict[str, Tensor] = field(default_factory=dict)
+
+
+def measure(model: Module, preparation: Preparation, loss: Loss, *, training: bool) -> Measured:
+    """Trace a model behind the preparation of its images, and in front of its loss.
+
+    Raises:
+        ShapeError, ArgumentError: as `build_step`.
+    """
+    trace = Trace(model, training=training)
+    images = preparation.apply(trace, training=training)
+    output = model(images)
+    ends = {"cross_entropy": "softmax", "bce": "sigmoid"}.get(loss.name)
+    if trace.builder[output.index].op == ends:
+        raise ArgumentError(
+            f"loss {loss.name!r} contains the {ends}, so the model must give logits; "
+            f"remove the {ends} at its end",
+            argument="loss",
+            value=loss.name,
+        )
+    if loss.name != "cross_entropy":
+        target = trace.input("dataset", "labels", output.shape)
+        values = nn_losses.mse if loss.name == "mse" else nn_losses.bce_with_logits
+        return Measured(preparation, trace, output, {"loss": values(output, target)})
+    if len(output.shape) != 1:
+        raise ShapeError(
+            f"loss 'cross_entropy' takes one logit per class, shape (K,); the model gives "
+            f"{output.shape}"
+        )
+    labels = trace.input("dataset", "labels", (), "int32")
+    metrics = {"loss": nn_losses.cross_entropy(output, labels, loss.label_smoothing)}
+    metrics["top1"] = trace.add("hits", output, labels, attrs=Hits(1))
+    if output.shape[0] > 5:
+        metrics["top5"] = trace.add("hits", output, labels, attrs=Hits(5))
+    return Measured(preparation, trace, output, metrics)
 
 
 def build_step(
@@ -220,7 +259,15 @@ def build_step(
         >>> step.metrics, step.hyper
         (('loss', 'top1', 'top5'), ('learning_rate',))
     """
-    measured = _measure(model, preparation, loss, training=True)
+    return step_of(measure(model, preparation, loss, training=True), optimizer, clip_norm)
+
+
+def step_of(measured: Measured, optimizer: Optimizer, clip_norm: float | None = None) -> StepGraph:
+    """What one step of training computes, of a model that was traced in training.
+
+    Raises:
+        ArgumentError: as `build_step`.
+    """
     trace, b = measured.trace, measured.trace.builder
     inverse = b.input("scalar", "inverse_batch", ())
     seed = b.add("broadcast", inverse, attrs=Broadcast((), batched=True, source_batched=False))
@@ -232,7 +279,9 @@ def build_step(
     idle = [name for name, place in places.items() if place not in gradients]
     if idle:
         raise ArgumentError(
-            f"every parameter must take part in the model's result; {', '.join(idle)} do not"
+            f"every parameter must take part in the model's result; {', '.join(idle)} do not",
+            argument="model",
+            value=idle,
         )
     outputs = {f"grad:{name}": gradients[place] for name, place in places.items()}
     outputs |= {f"state:{name}": index for name, index in trace.state_updates().items()}
@@ -251,7 +300,7 @@ def build_step(
         hyper=optimizer.hyper,
         metrics=tuple(measured.metrics),
         clip_norm=clip_norm,
-        constants=preparation.constants,
+        constants=measured.preparation.constants,
     )
 
 
@@ -273,7 +322,7 @@ def build_evaluation(model: Module, preparation: Preparation, loss: Loss) -> Gra
         >>> [name for name, _ in graph.outputs]
         ['output', 'probabilities', 'loss', 'top1']
     """
-    measured = _measure(model, preparation, loss, training=False)
+    measured = measure(model, preparation, loss, training=False)
     b, output = measured.trace.builder, measured.output.index
     outputs = {"output": output}
     if loss.name != "mse":
@@ -340,33 +389,6 @@ def _class_numbers(data: Dataset, classes: int) -> Array:
             f"sample {sample} has {int(data.labels[sample])}"
         )
     return np.ascontiguousarray(data.labels, np.int32)
-
-
-def _measure(model: Module, preparation: Preparation, loss: Loss, *, training: bool) -> _Measured:
-    trace = Trace(model, training=training)
-    images = preparation.apply(trace, training=training)
-    output = model(images)
-    ends = {"cross_entropy": "softmax", "bce": "sigmoid"}.get(loss.name)
-    if trace.builder[output.index].op == ends:
-        raise ArgumentError(
-            f"loss {loss.name!r} contains the {ends}, so the model must give logits; "
-            f"remove the {ends} at its end"
-        )
-    if loss.name != "cross_entropy":
-        target = trace.input("dataset", "labels", output.shape)
-        values = nn_losses.mse if loss.name == "mse" else nn_losses.bce_with_logits
-        return _Measured(trace, output, {"loss": values(output, target)})
-    if len(output.shape) != 1:
-        raise ShapeError(
-            f"loss 'cross_entropy' takes one logit per class, shape (K,); the model gives "
-            f"{output.shape}"
-        )
-    labels = trace.input("dataset", "labels", (), "int32")
-    metrics = {"loss": nn_losses.cross_entropy(output, labels, loss.label_smoothing)}
-    metrics["top1"] = trace.add("hits", output, labels, attrs=Hits(1))
-    if output.shape[0] > 5:
-        metrics["top5"] = trace.add("hits", output, labels, attrs=Hits(5))
-    return _Measured(trace, output, metrics)
 
 
 def _apart(b: GraphBuilder, outputs: Mapping[str, int]) -> list[tuple[str, int]]:

@@ -7,202 +7,152 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from isoconv.data import Augmentation
     from isoconv.nn.schema import Schema
-    from isoconv.run.executor import ExecutorFactory
-    from isoconv.train.callbacks import Callback
-    from isoconv.train.graphs import Loss
 
 __all__ = [
-    "Choice", "Flag", "Kind", "Made", "Number", "Own", "Text", "Whole", "checked_augmentation",
-    "checked_callbacks", "checked_executor", "checked_loss", "checked_normalise",
-    "checked_progress", "optimizers", "schedules", "stoppings", "stored_augmentation",
-    "stored_loss", "stored_normalise",
+    "AUGMENTATION", "CALLBACKS", "EARLY_STOPPING", "EXECUTOR", "FLAG", "LOSS", "NORMALISE",
+    "OPTIMIZER", "PROGRESS", "SCHEDULE", "TEXT", "Kind", "choice", "number", "whole",
 ]  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
 class Kind:
     """What a setting takes.
 
     Attributes:
-        python: the type of a value that is written as one word.
-        least: the smallest value, where there is one.
+        check: gives a value of this name as it is kept, or raises what is wrong with it.
+        schema: gives what a file may hold of it; None where no file does.
+        python: the type of what is written as one word.
+        least: the smallest number, where there is one.
+        names: of which it is one, where it is one of some.
     """
 
-    python: ClassVar[type] = str
+    check: Callable[[str, Any], Any]
+    schema: Callable[[], Schema] | None = None
+    python: type = str
     least: float | None = None
-
-    def check(self, name: str, value: Any) -> Any:
-        """A value as it is kept.
-
-        Raises:
-            ArgumentError: it is none of this kind.
-        """
-        raise NotImplementedError
-
-    def schema(self) -> Schema:
-        """What a file may hold of it."""
-        raise NotImplementedError
+    names: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Whole(Kind):
+def whole(least: int = 1, below: int | None = None) -> Kind:
     """A whole number of at least one bound and below another."""
 
-    python = int
-    least: int = 1
-    below: int | None = None
-
-    def check(self, name: str, value: Any) -> int:
-        """The number."""
+    def check(name: str, value: Any) -> int:
         from isoconv.checks import check_count
 
-        return check_count(name, value, self.least, self.below)
+        return check_count(name, value, least, below)
 
-    def schema(self) -> Schema:
-        """The number."""
+    def schema() -> Schema:
         from isoconv.checks import LARGEST
-        from isoconv.nn.schema import Whole as WholeSchema
+        from isoconv.nn.schema import Whole
 
-        return WholeSchema(self.least, LARGEST if self.below is None else self.below - 1)
+        return Whole(least, LARGEST if below is None else below - 1)
+
+    return Kind(check, schema, int, least)
 
 
-@dataclass(frozen=True, slots=True)
-class Number(Kind):
+def number(
+    least: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    *,
+    single: bool = False,
+) -> Kind:
     """A finite number within bounds; a single one takes part in float32 arithmetic."""
 
-    python = float
-    least: float | None = None
-    above: float | None = None
-    below: float | None = None
-    single: bool = False
-
-    def check(self, name: str, value: Any) -> float:
-        """The number."""
+    def check(name: str, value: Any) -> float:
         from isoconv.checks import LARGEST_SINGLE, check_number
 
-        most = LARGEST_SINGLE if self.single else None
-        return check_number(
-            name, value, least=self.least, above=self.above, below=self.below, most=most
-        )
+        most = LARGEST_SINGLE if single else None
+        return check_number(name, value, least=least, above=above, below=below, most=most)
 
-    def schema(self) -> Schema:
-        """The number."""
+    def schema() -> Schema:
         from isoconv.checks import LARGEST_SINGLE
-        from isoconv.nn.schema import Number as NumberSchema
+        from isoconv.nn.schema import Number
 
-        most = LARGEST_SINGLE if self.single else None
-        return NumberSchema(least=self.least, above=self.above, most=most)
+        return Number(least=least, above=above, most=LARGEST_SINGLE if single else None)
 
-
-class Flag(Kind):
-    """True or False."""
-
-    python = bool
-
-    def check(self, name: str, value: Any) -> bool:
-        """The flag."""
-        from isoconv.checks import check_flag
-
-        return check_flag(name, value)
+    return Kind(check, schema, float, least)
 
 
-class Text(Kind):
-    """A text."""
+def choice(*names: str) -> Kind:
+    """One of some names."""
 
-    def check(self, name: str, value: Any) -> str:
-        """The text."""
-        from isoconv.checks import check_text
+    def check(name: str, value: Any) -> str:
+        from isoconv.checks import check_choice
 
-        return check_text(name, value)
+        return check_choice(name, value, names)
 
-
-@dataclass(frozen=True, slots=True)
-class Choice(Kind):
-    """One of some names, which the command line alone takes."""
-
-    names: tuple[str, ...]
+    return Kind(check, names=names)
 
 
-@dataclass(frozen=True, slots=True)
-class Made(Kind):
+def _flag(name: str, value: Any) -> bool:
+    from isoconv.checks import check_flag
+
+    return check_flag(name, value)
+
+
+def _text(name: str, value: Any) -> str:
+    from isoconv.checks import check_text
+
+    return check_text(name, value)
+
+
+FLAG = Kind(_flag, python=bool)
+TEXT = Kind(_text)
+
+
+def _made(what: str, kinds: Callable[[], tuple[type, tuple[type, ...]]]) -> Kind:
     """Settings of its own, such as an optimizer.
 
-    Attributes:
+    Args:
         what: it is, in words.
         kinds: gives what anyone may make, and those of the library, which alone can be kept.
     """
 
-    what: str
-    kinds: Callable[[], tuple[type, tuple[type, ...]]]
-
-    def check(self, name: str, value: Any) -> Any:
-        """The settings."""
+    def check(name: str, value: Any) -> Any:
         from isoconv.checks import check_kind
 
-        return check_kind(name, value, self.kinds()[0], self.what)
+        return check_kind(name, value, kinds()[0], what)
 
-    def schema(self) -> Schema:
-        """The library's own."""
+    def schema() -> Schema:
         from isoconv.train.plain_settings import Stored
 
-        return Stored(*self.kinds()[1])
+        return Stored(*kinds()[1])
 
-
-@dataclass(frozen=True, slots=True)
-class Own(Kind):
-    """What one setting alone takes.
-
-    Attributes:
-        taken: checks a value.
-        held: gives its schema; None where no file holds it.
-    """
-
-    taken: Callable[[str, Any], Any]
-    held: Callable[[], Schema] | None = None
-
-    def check(self, name: str, value: Any) -> Any:
-        """The value as it is kept."""
-        return self.taken(name, value)
-
-    def schema(self) -> Schema:
-        """What a file may hold of it."""
-        if self.held is None:
-            raise NotImplementedError
-        return self.held()
+    return Kind(check, schema)
 
 
 # What single settings take
 
 
-def optimizers() -> tuple[type, tuple[type, ...]]:
-    """What an optimizer is, and the library's own."""
+def _optimizers() -> tuple[type, tuple[type, ...]]:
     from isoconv.train.optim import OPTIMIZERS, Optimizer
 
     return Optimizer, OPTIMIZERS
 
 
-def schedules() -> tuple[type, tuple[type, ...]]:
-    """What a schedule is, and the library's own."""
+def _schedules() -> tuple[type, tuple[type, ...]]:
     from isoconv.train.learning_rate import SCHEDULES, Schedule
 
     return Schedule, SCHEDULES
 
 
-def stoppings() -> tuple[type, tuple[type, ...]]:
-    """What early stopping is, and the library's own."""
+def _stoppings() -> tuple[type, tuple[type, ...]]:
     from isoconv.train.callbacks import EarlyStopping
 
     return EarlyStopping, (EarlyStopping,)
 
 
-def checked_loss(name: str, value: Any) -> Loss:
-    """A loss, or its name, as a loss."""
+OPTIMIZER = _made("an optimizer such as ic.optim.Adam(0.002), or None", _optimizers)
+SCHEDULE = _made("a schedule such as Cosine(), or None", _schedules)
+EARLY_STOPPING = _made("an EarlyStopping", _stoppings)
+
+
+def _loss(name: str, value: Any) -> Any:
     from isoconv.errors import as_given
     from isoconv.train.graphs import Loss
 
@@ -210,16 +160,14 @@ def checked_loss(name: str, value: Any) -> Loss:
         return value if isinstance(value, Loss) else Loss(value)
 
 
-def stored_loss() -> Schema:
-    """A loss in a file."""
+def _stored_loss() -> Schema:
     from isoconv.train.graphs import Loss
     from isoconv.train.plain_settings import Stored
 
     return Stored(Loss)
 
 
-def checked_augmentation(name: str, value: Any) -> Augmentation | Literal["auto"] | None:
-    """Random changes, none, or "auto" for those that suit the images."""
+def _augmentation(name: str, value: Any) -> Any:
     from isoconv.checks import refusal
     from isoconv.data import Augmentation
 
@@ -230,8 +178,7 @@ def checked_augmentation(name: str, value: Any) -> Augmentation | Literal["auto"
     raise refusal(name, "be an Augmentation, None or 'auto'", value)
 
 
-def stored_augmentation() -> Schema:
-    """Random changes in a file, or none."""
+def _stored_augmentation() -> Schema:
     from isoconv.data import Augmentation
     from isoconv.nn.schema import Maybe
     from isoconv.train.plain_settings import Stored
@@ -239,8 +186,7 @@ def stored_augmentation() -> Schema:
     return Maybe(Stored(Augmentation))
 
 
-def checked_normalise(name: str, value: Any) -> bool | str:
-    """How images are to be normalised."""
+def _normalise(name: str, value: Any) -> bool | str:
     from isoconv.checks import plain, refusal
 
     found = plain(value)
@@ -249,15 +195,22 @@ def checked_normalise(name: str, value: Any) -> bool | str:
     raise refusal(name, "be True, False, 'keep' or 'anew'", value)
 
 
-def stored_normalise() -> Schema:
-    """That in a file."""
+def _stored_normalise() -> Schema:
     from isoconv.nn.schema import Exactly
 
     return Exactly(True, False, "keep", "anew")
 
 
-def checked_callbacks(name: str, value: Any) -> tuple[Callback, ...]:
-    """Callbacks as a tuple."""
+def _executor(name: str, value: Any) -> Any:
+    from isoconv.checks import refusal
+
+    if not callable(value):
+        rule = "be called with a step and its data and give what runs the steps, as TrainingEngine"
+        raise refusal(name, rule, value)
+    return value
+
+
+def _callbacks(name: str, value: Any) -> tuple[Any, ...]:
     import numpy as np
 
     from isoconv.checks import check_kind, entries, refusal
@@ -270,18 +223,15 @@ def checked_callbacks(name: str, value: Any) -> tuple[Callback, ...]:
     return tuple(check_kind(place, each, Callback, "a Callback") for place, each in given)
 
 
-def checked_executor(name: str, value: Any) -> ExecutorFactory:
-    """What makes the executor of a training."""
-    from isoconv.checks import refusal
-
-    if not callable(value):
-        rule = "make what runs the steps when it is called, as TrainingEngine does"
-        raise refusal(name, rule, value)
-    return cast("ExecutorFactory", value)
-
-
-def checked_progress(_: str, value: Any) -> bool | Console:
-    """True, False, or a place to show the progress in."""
+def _progress(_: str, value: Any) -> Any:
     from isoconv.progress import check_progress
 
     return check_progress(value)
+
+
+LOSS = Kind(_loss, _stored_loss)
+AUGMENTATION = Kind(_augmentation, _stored_augmentation)
+NORMALISE = Kind(_normalise, _stored_normalise)
+EXECUTOR = Kind(_executor)
+CALLBACKS = Kind(_callbacks)
+PROGRESS = Kind(_progress)

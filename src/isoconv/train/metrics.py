@@ -17,6 +17,7 @@ from isoconv.data import Dataset
 from isoconv.data.classes import in_classes
 from isoconv.data.dataset import dataset_of
 from isoconv.errors import ArgumentError, DataError, about, as_given
+from isoconv.graph.ir import Graph
 from isoconv.nn import Module
 from isoconv.nn.inference import checked_images
 from isoconv.nn.snapshot import whole
@@ -96,6 +97,8 @@ class Evaluator:
         threads: number of threads; None for one per core.
         target: machine to compile for; None for the one at hand.
         progress: called with (kernels ready, kernels in all).
+        graph: what is computed, as `isoconv.train.graphs.build_evaluation` gives it of these; None
+            to trace the model here.
 
     Raises:
         ArgumentError: an argument of another kind.
@@ -111,13 +114,16 @@ class Evaluator:
         threads: int | None = None,
         target: str | None = None,
         progress: Callable[[int, int], None] | None = None,
+        graph: Graph | None = None,
     ) -> None:
         check_kind("model", model, Module, "a Module")
         check_kind("preparation", preparation, Preparation, "a Preparation")
         self.loss = check_kind("loss", loss, Loss, "a Loss")
         if progress is not None and (not callable(progress) or isinstance(progress, type)):
             raise refusal("progress", "be a function or None", progress)
-        graph = build_evaluation(model, preparation, loss)
+        if graph is None:
+            graph = build_evaluation(model, preparation, loss)
+        check_kind("graph", graph, Graph, "a Graph, or None")
         self.output: tuple[int, ...] = graph[graph.output("output")].spec.shape
         self._preparation = preparation
         self._predictor = Predictor(graph, threads=threads, target=target, progress=progress)

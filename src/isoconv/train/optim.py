@@ -22,7 +22,7 @@ from isoconv.ops import Constant
 from isoconv.wording import named, setting
 
 __all__ = ["OPTIMIZERS", "SGD", "Adam", "AdamW", "Optimizer"]
-__public__ = {"isoconv.optim": ["SGD", "Adam", "AdamW"], "isoconv.train": ["optim"]}
+__public__ = {"isoconv.optim": ["SGD", "Adam", "AdamW"]}
 
 _single = functools.partial(check_number, most=LARGEST_SINGLE)
 
@@ -129,10 +129,10 @@ class SGD:
         if self.weight_decay:
             g = u.add(g, u.scaled(p, self.weight_decay))
         if not self.momentum:
-            return u.finish(u.sub(p, u.mul(g, u.scalar("learning_rate"))), {})
+            return u.build(u.sub(p, u.mul(g, u.scalar("learning_rate"))), {})
         v = u.add(u.scaled(u.slot("velocity"), self.momentum), g)
         d = u.add(g, u.scaled(v, self.momentum)) if self.nesterov else v
-        return u.finish(u.sub(p, u.mul(d, u.scalar("learning_rate"))), {"velocity": v})
+        return u.build(u.sub(p, u.mul(d, u.scalar("learning_rate"))), {"velocity": v})
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,7 +312,7 @@ class _Update:
     def scaled(self, x: int, value: float) -> int:
         return self.builder.add("scale", x, attrs=Constant(float(value)))
 
-    def finish(self, parameter: int, slots: dict[str, int]) -> Graph:
+    def build(self, parameter: int, slots: dict[str, int]) -> Graph:
         kept = [(f"slot:{name}", index) for name, index in slots.items()]
         return self.builder.graph([("parameter", parameter), *kept])
 
@@ -325,7 +325,7 @@ def _adam_update(u: _Update, settings: Adam | AdamW, p: int, g: int) -> Graph:
     step = u.mul(u.mul(m, u.scalar("correction1")), u.scalar("learning_rate"))
     root = u.builder.add("sqrt", u.mul(v, u.scalar("correction2")))
     size = u.builder.add("offset", root, attrs=Constant(float(settings.eps)))
-    return u.finish(u.sub(p, u.builder.add("div", step, size)), {"mean": m, "square": v})
+    return u.build(u.sub(p, u.builder.add("div", step, size)), {"mean": m, "square": v})
 
 
 def _check_adam(settings: Adam | AdamW) -> None:

@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 
 from isoconv.arithmetic import ARITHMETIC_VERSION
 from isoconv.checks import refusal
-from isoconv.data import normalisation, table
+from isoconv.data import normalisation
 from isoconv.errors import ArgumentError, CheckpointError, DataError, ShapeError
-from isoconv.graph.ir import DType
-from isoconv.nn import trace_model
+from isoconv.graph.ir import DType, Graph
+from isoconv.nn import storage
 from isoconv.nn.architecture import architecture_of
-from isoconv.nn.initial import check_memory
+from isoconv.nn.initial import build_traced, check_memory, drawn_weights
 from isoconv.nn.record import Facts, TrainedOn
 from isoconv.nn.snapshot import changed_together
+from isoconv.nn.trace import Trace
 from isoconv.run.step import StepGraph
-from isoconv.train.callbacks import Callback, EarlyStopping
+from isoconv.train.callbacks import EarlyStopping
 from isoconv.train.given import Given
-from isoconv.train.graphs import Normalisation, Preparation, build_step, targets_for
+from isoconv.train.graphs import (
+    Normalisation,
+    Preparation,
+    build_evaluation,
+    measure,
+    step_of,
+    targets_for,
+)
 from isoconv.train.layout import FORMAT, NO_METRICS, SKIPPED, head_of
-from isoconv.train.metrics import check_images
+from isoconv.train.metrics import Evaluator, check_images
 from isoconv.train.plain_settings import to_plain, versions
-from isoconv.train.session import TrainingPlan
 from isoconv.train.settled import Settled
 from isoconv.train.state import Checkpoint
 from isoconv.train.stretches import Stretches
@@ -66,14 +73,15 @@ class Prepared:
         self.validation = given.parts.get("validation")
         self.test = given.parts.get("test")
         dtype: DType = "uint8" if self.train.images.dtype == np.uint8 else "float32"
-        self.first_weights = self._build_model()
+        self._check_shape()
         self.preparation = Preparation(
             self.train.image_shape, dtype, self._normalisation(dtype), settled.augmentation
         )
-        self.step: StepGraph = build_step(
-            settled.model, self.preparation, settled.loss, settled.optimizer, settled.clip_norm
-        )
-        self.output = self._output_shape()
+        measured = measure(settled.model, self.preparation, settled.loss, training=True)
+        self.first_weights = self._build_model(measured.trace)
+        self._check_normalisation(dtype)
+        self.step: StepGraph = step_of(measured, settled.optimizer, settled.clip_norm)
+        self.output = measured.output.shape
         self.labels = targets_for(self.train, settled.loss, self.output)
         for part in (self.validation, self.test):
             if part is not None:
@@ -82,54 +90,60 @@ class Prepared:
         self._check_names()
         self.facts = self._facts(dtype)
 
-    def _build_model(self) -> FirstWeights:
-        """See that the model has weights; returns where they come from."""
+    def _check_shape(self) -> None:
         model, shape = self.settled.model, self.train.image_shape
-        if model.input_shape is not None and model.input_shape != shape:
+        if model.input_shape not in (None, shape):
             raise ShapeError(
                 f"the model was built for images of shape {model.input_shape}; "
                 f"{self.train.name} has {shape}"
             )
+
+    def _build_model(self, trace: Trace) -> FirstWeights:
+        """See that the model has weights; returns where they come from."""
+        model, seed = self.settled.model, self.settled.seed
         if model.input_shape is None:
             # The model's parameters, those that are trained, a gradient, the optimizer's vectors.
-            vectors = 3 + len(self.settled.optimizer.slots)
-            asked = trace_model(model, shape, training=True)
-            check_memory(asked, vectors)
+            check_memory(trace, 3 + len(self.settled.optimizer.slots))
             # Layers that were trained in another model go on from their weights.
             held = set(model.weights)
-            model.build(shape, None if set(asked.shapes) <= held else self.settled.seed)
+            whole = set(trace.shapes) <= held
+            build_traced(model, trace, self.train.image_shape, None if whole else seed)
             if not held:
                 return "seed"
-        fresh = copy.deepcopy(model).build(shape, self.settled.seed, fresh=True)
-        return "seed" if fresh.digest() == model.digest() else "given"
+        return "seed" if storage.digest(drawn_weights(trace, seed)) == model.digest() else "given"
 
     def _normalisation(self, dtype: DType) -> Normalisation | None:
-        """The constants with which images are to be normalised.
-
-        Raises:
-            ArgumentError: the model has those of other images, and nobody said which to take.
-        """
-        asked, model = self.settled.normalise, self.settled.model
-        if asked is False:
-            return None
+        """The constants with which images are to be normalised."""
+        asked = self.settled.normalise
         if asked == "keep":
             return self._kept_normalisation(dtype)
-        found = Normalisation(*normalisation(self.train))
+        return Normalisation(*normalisation(self.train)) if asked else None
+
+    def _check_normalisation(self, dtype: DType) -> None:
+        """See that a person knows of it where a trained model gets another normalisation.
+
+        Raises:
+            ArgumentError: the model has that of other images, and nobody said which to take.
+        """
+        asked, model, found = self.settled.normalise, self.settled.model, self.preparation
         own, trained = model.normalisation, model.trained_on
-        if own is None or self._record is not None or self.first_weights == "seed":
-            return found
+        if own is None or found.normalisation is None or self._record is not None:
+            return
+        if asked == "keep" or self.first_weights == "seed":
+            return
+        constants = found.constants.values()
         same = (trained is None or trained.dtype == dtype) and all(
-            np.array_equal(one, other)
-            for one, other in zip(own, (found.scale, found.offset), strict=True)
+            np.array_equal(one, other) for one, other in zip(own, constants, strict=True)
         )
         if asked is True and not same:
             raise ArgumentError(
                 "the model was trained with the normalisation of other images: "
-                "normalise='keep' goes on with it, normalise='anew' takes that of these images"
+                "normalise='keep' goes on with it, normalise='anew' takes that of these images",
+                argument="normalise",
+                value=True,
             )
         if not same:
             self.notes.append("the model's normalisation is replaced by that of these images")
-        return found
 
     def _kept_normalisation(self, dtype: DType) -> Normalisation | None:
         """Those of the model, or of the run that is gone on with."""
@@ -141,18 +155,39 @@ class Prepared:
         if trained is None and own is None:
             raise ArgumentError(
                 "normalise='keep' needs a model that was trained; this one was not: take "
-                "normalise=True"
+                "normalise=True",
+                argument="normalise",
+                value="keep",
             )
         if trained is not None and trained.dtype != dtype:
             raise ArgumentError(
                 f"normalise='keep' needs images of dtype {trained.dtype}, as those that the "
-                f"model was trained on; got {dtype}"
+                f"model was trained on; got {dtype}",
+                argument="normalise",
+                value="keep",
             )
         return None if own is None else Normalisation(*own)
 
-    def _output_shape(self) -> tuple[int, ...]:
-        traced = trace_model(self.settled.model, self.train.image_shape, training=True)
-        return traced.output_tensor.shape
+    @cached_property
+    def _evaluation(self) -> Graph:
+        return build_evaluation(self.settled.model, self.preparation, self.settled.loss)
+
+    def evaluator(self, progress: Callable[[int, int], None] | None = None) -> Evaluator:
+        """What measures the model, whichever part it is to measure.
+
+        Args:
+            progress: as for `Evaluator`.
+        """
+        settled = self.settled
+        return Evaluator(
+            settled.model,
+            self.preparation,
+            settled.loss,
+            threads=settled.threads,
+            target=settled.target,
+            progress=progress,
+            graph=self._evaluation,
+        )
 
     def _check_names(self) -> None:
         """See that every class that has a name has an output, and tell of outputs without one.
@@ -279,33 +314,6 @@ class Prepared:
             slots={slot: dict(zeros) for slot in step.slots},
         )
 
-    def plan(
-        self, stretches: Stretches, stopping: EarlyStopping | None, callbacks: tuple[Callback, ...]
-    ) -> TrainingPlan:
-        """What the loop is given."""
-        settled = self.settled
-        arrays = {"images": self.train.images, "labels": self.labels}
-        if settled.augmentation is not None and self.preparation.augments:
-            height, width, _ = self.train.image_shape
-            samples = np.arange(len(self.train))
-            arrays["augmentation"] = table(
-                settled.augmentation, settled.seed, 0, samples, height, width
-            )
-        return TrainingPlan(
-            step=self.step,
-            arrays=arrays,
-            image_shape=self.train.image_shape,
-            validation=self.validation,
-            optimizer=settled.optimizer,
-            schedule=settled.schedule,
-            augmentation=settled.augmentation,
-            batch_size=settled.batch_size,
-            seed=settled.seed,
-            stretches=stretches,
-            early_stopping=stopping,
-            callbacks=callbacks,
-        )
-
     def check_stopping(self, stopping: EarlyStopping | None) -> None:
         """See that early stopping looks at a metric that the history will have.
 
@@ -321,7 +329,9 @@ class Prepared:
         if stopping.metric not in known:
             raise ArgumentError(
                 f"early_stopping needs a metric of the history, {', '.join(known)}; "
-                f"got {stopping.metric!r}" + ("" if validated else " without validation data")
+                f"got {stopping.metric!r}" + ("" if validated else " without validation data"),
+                argument="early_stopping",
+                value=stopping,
             )
 
     def mark_model(self) -> None:

@@ -23,7 +23,7 @@ from typing import Any
 
 from isoconv.arithmetic import ARITHMETIC_VERSION
 from isoconv.checks import check_count, check_path, shown
-from isoconv.errors import CheckpointError
+from isoconv.errors import CheckpointError, turned
 from isoconv.nn.plain import canonical, parse
 from isoconv.nn.schema import check
 from isoconv.train.callbacks import EarlyStopping, best_epoch, kept_epoch, watched_metric
@@ -244,7 +244,7 @@ def _detail(line: bytes, what: str) -> Mapping[str, Any]:
     try:
         found = parse(line)
     except ValueError as error:
-        raise CheckpointError(f"{what} cannot be read: {error}") from error
+        raise turned(error, CheckpointError, f"{what} cannot be read") from error
     check(what, found, DETAILS)
     return dict(found)
 

@@ -13,29 +13,24 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from isoconv.errors import ArgumentError, CheckpointError
+from isoconv.errors import ArgumentError, CheckpointError, turned
 from isoconv.train.kinds import (
-    Choice,
-    Flag,
+    AUGMENTATION,
+    CALLBACKS,
+    EARLY_STOPPING,
+    EXECUTOR,
+    FLAG,
+    LOSS,
+    NORMALISE,
+    OPTIMIZER,
+    PROGRESS,
+    SCHEDULE,
+    TEXT,
     Kind,
-    Made,
-    Number,
-    Own,
-    Text,
-    Whole,
-    checked_augmentation,
-    checked_callbacks,
-    checked_executor,
-    checked_loss,
-    checked_normalise,
-    checked_progress,
-    optimizers,
-    schedules,
-    stoppings,
-    stored_augmentation,
-    stored_loss,
-    stored_normalise,
-)
+    choice,
+    number,
+    whole,
+)  # fmt: skip
 from isoconv.train.recipe import AMOUNTS, MODEL, PLENTY, RULES, USUAL
 from isoconv.wording import named
 
@@ -142,6 +137,8 @@ class Setting:
         """What run.json may hold: what follows from the images has a value by then."""
         from isoconv.nn.schema import Maybe
 
+        if self.kind.schema is None:
+            raise ValueError(f"no file holds {name}")
         found = self.kind.schema()
         return found if name in RULES or self.default is not None else Maybe(found)
 
@@ -179,101 +176,101 @@ class TrainSettings:
     """
 
     optimizer: Optimizer | None = field(default=None, metadata=_is(
-        Made("an optimizer such as ic.optim.Adam(0.002), or None", optimizers),
+        OPTIMIZER,
         "how parameters follow their gradients", "None for AdamW",
         options=(
-            Option(("--optimizer",), Choice(tuple(USUAL)), usual=[*USUAL][-1]),
-            Option(("--learning-rate", "--lr"), Number(), "before the schedule's factor",
+            Option(("--optimizer",), choice(*USUAL), usual=[*USUAL][-1]),
+            Option(("--learning-rate", "--lr"), number(), "before the schedule's factor",
                    usual=f"{USUAL['sgd']['learning_rate']:g} for sgd, otherwise "
                          f"{USUAL['adam']['learning_rate']:g}"),
-            Option(("--momentum",), Number(), "for sgd", usual=f"{USUAL['sgd']['momentum']:g}"),
-            Option(("--nesterov",), Flag(), "for sgd", False),
-            Option(("--weight-decay",), Number(), "how strongly weights are drawn to 0",
+            Option(("--momentum",), number(), "for sgd", usual=f"{USUAL['sgd']['momentum']:g}"),
+            Option(("--nesterov",), FLAG, "for sgd", False),
+            Option(("--weight-decay",), number(), "how strongly weights are drawn to 0",
                    usual=f"{USUAL['adamw']['weight_decay']:g} for adamw, otherwise 0"),
         ),
     ))  # fmt: skip
     schedule: Schedule | None = field(default=None, metadata=_is(
-        Made("a schedule such as Cosine(), or None", schedules),
+        SCHEDULE,
         "of the learning rate", "None for one cycle; `isoconv.schedule.Constant` keeps it",
         options=(
-            Option(("--schedule",), Choice(("constant", "step", "cosine", "one-cycle")),
+            Option(("--schedule",), choice("constant", "step", "cosine", "one-cycle"),
                    usual="one-cycle"),
-            Option(("--step-every",), Whole(), "for step: epochs between changes", usual="10"),
-            Option(("--step-factor",), Number(), "for step: factor of each change", usual="0.1"),
-            Option(("--warmup",), Number(), "epochs in which the learning rate grows", 0.0),
+            Option(("--step-every",), whole(), "for step: epochs between changes", usual="10"),
+            Option(("--step-factor",), number(), "for step: factor of each change", usual="0.1"),
+            Option(("--warmup",), number(), "epochs in which the learning rate grows", 0.0),
         ),
     ))  # fmt: skip
     loss: LossName | Loss = field(default="cross_entropy", metadata=_is(
-        Own(checked_loss, stored_loss),
+        LOSS,
         "what is made small", '``"cross_entropy"`` of classes, ``"mse"`` or ``"bce"``',
         options=(),
     ))  # fmt: skip
     label_smoothing: float = field(default=0.0, metadata=_is(
-        Number(least=0, below=1), "of cross-entropy, from 0 to below 1", stored=False,
+        number(least=0, below=1), "of cross-entropy, from 0 to below 1", stored=False,
     ))  # fmt: skip
     batch_size: int | None = field(default=None, metadata=_is(
-        Whole(), "images of a step", "None: by the number of training images",
+        whole(), "images of a step", "None: by the number of training images",
         usual=f"{AMOUNTS[0][1]} to {PLENTY[0]}, by their number",
     ))  # fmt: skip
     shard_size: int | None = field(default=None, metadata=_is(
-        Whole(), "images that one thread takes at a time",
+        whole(), "images that one thread takes at a time",
         "batch statistics are over a shard. None for a quarter of the batch, at least 8 and at "
         "most 32",
         usual="a quarter of the batch, 8 to 32",
     ))  # fmt: skip
     augmentation: Augmentation | Literal["auto"] | None = field(default="auto", metadata=_is(
-        Own(checked_augmentation, stored_augmentation),
+        AUGMENTATION,
         "random changes to training images",
         'None for none, ``"auto"`` for those that suit the images',
         options=(
-            Option(("--augment",), Text(),
+            Option(("--augment",), TEXT,
                    "random changes: crop=4,flip,shift=2,rotate=10,cutout=8, any of them, in pixels "
                    "and degrees; or none",
                    usual="those that suit the images", metavar="CHANGES"),
         ),
     ))  # fmt: skip
     normalise: bool | Literal["keep", "anew"] = field(default=True, metadata=_is(
-        Own(checked_normalise, stored_normalise),
+        NORMALISE,
         "bring each channel to mean 0 and standard deviation 1 over the training images",
         "a model that was trained with the normalisation of other images needs to be told: "
         '``"keep"`` goes on with that one, ``"anew"`` takes that of these images',
         options=(),
     ))  # fmt: skip
     clip_norm: float | None = field(default=None, metadata=_is(
-        Number(above=0, single=True),
+        number(above=0, single=True),
         "greatest global norm of the gradient", "a greater one is scaled down",
     ))  # fmt: skip
     seed: int = field(default=0, metadata=_is(
-        Whole(0, 2**64), "of first weights, order of images, augmentation and dropout", "64 bits",
+        whole(0, 2**64), "of first weights, order of images, augmentation and dropout", "64 bits",
     ))  # fmt: skip
     threads: int | None = field(default=None, metadata=_is(
-        Whole(), "number of threads; changes no bit",
+        whole(), "number of threads; changes no bit",
         "4 per core are started at most. None for one per core",
         usual="one for each core", decides=False,
     ))  # fmt: skip
     target: str | None = field(default=None, metadata=_is(
-        Text(), "machine to compile for: avx512, avx2, sse, generic or neon; changes no bit",
+        TEXT, "machine to compile for: avx512, avx2, sse, generic or neon; changes no bit",
         usual="this machine", decides=False,
     ))  # fmt: skip
     executor: ExecutorFactory | None = field(default=None, metadata=_is(
-        Own(checked_executor), "makes what runs the steps; changes no bit",
+        EXECUTOR, "makes what runs the steps; changes no bit",
         usual="an engine of this process", decides=False, options=(),
     ))  # fmt: skip
     callbacks: Iterable[Callback] = field(default=(), metadata=_is(
-        Own(checked_callbacks), "called at the start, after each epoch and at the end",
+        CALLBACKS, "called at the start, after each epoch and at the end",
         decides=False, options=(),
     ))  # fmt: skip
     progress: bool | Console = field(default=True, metadata=_is(
-        Own(checked_progress), "a bar on a terminal, a line for each epoch elsewhere",
+        PROGRESS, "a bar on a terminal, a line for each epoch elsewhere",
         "False for silence; a `rich.console.Console` says where",
         decides=False, options=(),
     ))  # fmt: skip
     keep_checkpoints: bool = field(default=False, metadata=_is(
-        Flag(), "keep the state after each epoch, so that each stretch can be verified by itself",
+        FLAG, "keep the state after each epoch, so that each stretch can be verified by itself",
         decides=False,
     ))  # fmt: skip
     save_every: float = field(default=60, metadata=_is(
-        Number(least=0), "seconds between checkpoints within an epoch: what a kill costs",
+        number(least=0), "seconds between checkpoints within an epoch: what a kill costs",
         "on a slow disk longer, so that saving takes a twentieth of the time at most",
         decides=False, metavar="SECONDS",
     ))  # fmt: skip
@@ -312,16 +309,16 @@ SETTINGS: Mapping[str, Setting] = {
 OPTIONS = tuple(name for name, each in SETTINGS.items() if not each.decides)
 """Settings that decide no bit: whoever goes on with a run, or does it again, chooses them anew."""
 BESIDE: Mapping[str, Setting] = {
-    "model": Setting(Text(), "a ready model (isoconv models)", usual=MODEL, stored=False),
+    "model": Setting(TEXT, "a ready model (isoconv models)", usual=MODEL, stored=False),
     "epochs": Setting(
-        Whole(below=2**32),
+        whole(below=2**32),
         "how often to go through the images",
         usual=f"{PLENTY[1]} to {AMOUNTS[0][2]}, by their number",
     ),
     "early_stopping": Setting(
-        Made("an EarlyStopping", stoppings),
+        EARLY_STOPPING,
         "end after so many epochs without improvement and keep the best weights",
-        options=(Option(("--early-stopping",), Whole(), metavar="EPOCHS"),),
+        options=(Option(("--early-stopping",), whole(), metavar="EPOCHS"),),
     ),
 }
 """What a training is told besides."""
@@ -368,7 +365,8 @@ def read_settings(plain: Any, title: str) -> dict[str, Any]:
             raise ArgumentError(f"missing or unknown {', '.join(sorted(wrong))}")
         TrainSettings(**found)
     except (TypeError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"the settings of {title} cannot be read: {error}") from error
+        what = f"the settings of {title} cannot be read"
+        raise turned(error, CheckpointError, what) from error
     return found
 
 
@@ -381,5 +379,7 @@ def check_shard(shard_size: int, batch_size: int) -> None:
     if shard_size > batch_size:
         raise ArgumentError(
             f"{named('shard_size')} must be at most {named('batch_size')}; got {shard_size} > "
-            f"{batch_size}"
+            f"{batch_size}",
+            argument="shard_size",
+            value=shard_size,
         )

@@ -107,7 +107,9 @@ def _ready(name: str, train: Dataset) -> Module:
         raise ArgumentError(
             f"a ready model tells classes apart; {train.name} has float targets"
             f"{classes_hint(train.labels)}: give a Module with as many outputs in place of "
-            f"{name!r}"
+            f"{name!r}",
+            argument="model",
+            value=name,
         )
     return models.create(name, train.classes, train.image_shape)
 

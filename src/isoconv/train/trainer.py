@@ -18,6 +18,7 @@ from isoconv.train.began import COMPARED, Began
 from isoconv.train.callbacks import EarlyStopping
 from isoconv.train.checkpoint import RunFolder
 from isoconv.train.conduct import Conduct
+from isoconv.train.context import TrainingContext
 from isoconv.train.differing import difference_table, differing, told
 from isoconv.train.given import Given
 from isoconv.train.machine import machine_facts
@@ -26,7 +27,7 @@ from isoconv.train.plain_settings import check_facts, check_stored
 from isoconv.train.prepare import Prepared
 from isoconv.train.record import Recorder
 from isoconv.train.run import Interrupted, Run, kept_by
-from isoconv.train.settings import OPTIONS, TrainSettings, read_settings, told_settings
+from isoconv.train.settings import OPTIONS, STORED, TrainSettings, read_settings, told_settings
 from isoconv.train.settled import checked_model, settle
 from isoconv.train.shown import trainer_card
 from isoconv.train.stretches import Stretches
@@ -203,8 +204,10 @@ class Trainer(Carded, TrainSettings, card=trainer_card):
             if folder is not None:
                 # What it announces is there before it.
                 folder.describe(description)
-            conduct = Conduct(settled, prepared, run, folder, recorder, keep=self.keep_checkpoints)
-            return conduct.train(start)
+            context = TrainingContext(
+                settled, prepared, run, folder, recorder, self.keep_checkpoints
+            )
+            return Conduct(context).train(start)
         except (Exception, KeyboardInterrupt) as error:
             if not run.history and not kept_by(error, folder):
                 # Nothing was learned, and what is left would stand in the way of the next call.
@@ -218,7 +221,7 @@ class Trainer(Carded, TrainSettings, card=trainer_card):
 
     def _check_stored(self, kept: str, stopping: EarlyStopping | None) -> None:
         """See that what is kept can be read back."""
-        for name in ("optimizer", "schedule", "augmentation", "loss"):
+        for name in STORED:
             # What follows from the images can be kept, and "auto" and None are plain.
             check_stored(name, getattr(self, name), kept)
         check_stored("early_stopping", stopping, kept)
@@ -324,9 +327,9 @@ class Trainer(Carded, TrainSettings, card=trainer_card):
         for name, one, other in differing(began.versions, described["versions"]):
             run.notes.append(f"the run began with {name} {told(one)}, here is {told(other)}")
         keep = self.keep_checkpoints or began.keep_checkpoints
-        conduct = Conduct(settled, prepared, run, folder, recorder, keep=keep, again=True)
+        context = TrainingContext(settled, prepared, run, folder, recorder, keep)
         ended = began.result if recorder is None else recorder.final
-        return conduct.train(start, ended)
+        return Conduct(context, again=True).train(start, ended)
 
     def _recorder(
         self, prepared: Prepared, description: Mapping[str, Any], folder: RunFolder | None

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tests.compile.harness import run_kernel
 
-from isoconv.compile.contraction.cpu.partition import Pieces
+from isoconv.compile.contraction.cpu.partition import Partition
 from isoconv.compile.contraction.tiles import runs
 from isoconv.compile.native.emitters import emits
 from isoconv.compile.native.loops import Kernel
@@ -29,18 +29,20 @@ class TakenSpec(Specification):
 @emits(TakenSpec)
 def emit_taken(k: Kernel, spec: TakenSpec) -> None:
     """Emit the notes."""
-    images = k.slot("images")
-    pieces = Pieces(k, images, k.const(spec.bands), spec.vectors, blocks_first=spec.blocks_first)
+    images = k.field("images")
+    partition = Partition(
+        k, images, k.const(spec.bands), spec.vectors, blocks_first=spec.blocks_first
+    )
     sizes = sizes_of(spec.vectors, spec.most)
     for block, size in enumerate(sizes):
         with k.loop(0, images) as image, k.loop(0, spec.bands) as band:
             first = k.const(sum(sizes[:block]))
-            with pieces.mine(image, band, first, size):
+            with partition.mine(image, band, first, size):
                 row = k.add(k.mul(image, spec.bands), band)
                 number = k.add(k.mul(row, len(sizes)), block)
                 often, who = (k.at(buffer, number, "int64") for buffer in k.buffers)
                 k.store(k.add(k.load_scalar(often, "int64"), 1), often)
-                k.store(k.slot("part"), who)
+                k.store(k.field("part"), who)
 
 
 def sizes_of(vectors: int, most: int) -> list[int]:

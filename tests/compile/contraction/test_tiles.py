@@ -106,7 +106,7 @@ CASES = {
     "positions": contraction((1, 1), (5, 3), 3, 9, images=3),
     "linear": contraction((), (), 5, 9, images=11),
     "groups": contraction((2,), (9,), 6, 10, groups=2, padding=1),
-    # Chains in loops, and more kernel elements than are written out.
+    # Chains in loops, and more kernel elements than are unrolled.
     "long": contraction((3, 3), (6, 7), 29, 37, padding=1, images=3),
     "double": contraction((3, 2), (5, 6), 11, 9, padding=1, dtype="float64"),
 }

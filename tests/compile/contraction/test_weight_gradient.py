@@ -21,7 +21,7 @@ from tests.run.graphs import check, random_arrays
 import isoconv.ops as ops
 from isoconv.compile.contraction import rules as lower_contract
 from isoconv.compile.contraction.cpu import weight_tiles
-from isoconv.compile.contraction.weight_gradient import SPELLED
+from isoconv.compile.contraction.weight_gradient import UNROLLED_ELEMENTS
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import DType
 
@@ -60,10 +60,10 @@ def test_linear(images: int) -> None:
     ids=["together", "dilated", "grouped", "strided"],
 )
 def test_large_kernels(settings_: dict[str, int]) -> None:
-    """Kernels of more elements than are written out one by one."""
+    """Kernels of more elements than are unrolled."""
     given_ = {"filters": 5, "padding": 1, **settings_}
     case = contraction((4, 5), (9, 10), **given_)
-    assert np.prod(case.weights[:-1]) > SPELLED
+    assert np.prod(case.weights[:-1]) > UNROLLED_ELEMENTS
     check(conv_graph(case, WEIGHT), conv_arrays(case), 2)
 
 
@@ -114,7 +114,7 @@ def test_read_by_others() -> None:
 def padding_left_out(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """Products with padding are left out wherever there are any, with few channels as well."""
     for module in (weight_tiles, lower_contract):
-        monkeypatch.setattr(module, "SPELLED", 0)
+        monkeypatch.setattr(module, "UNROLLED_ELEMENTS", 0)
     rows, columns = request.param != "columns", request.param != "rows"
     monkeypatch.setattr(lower_contract, "_INSIDE_ROWS", 1.0 if rows else 0.0)
     monkeypatch.setattr(lower_contract, "_INSIDE_COLUMNS", 1e9 if columns else 0.0)

@@ -272,8 +272,8 @@ def test_a_child_leaves_its_parents_helpers_alone(
 
 def test_a_child_holds_no_pipe_of_a_helper(helpers: list[subprocess.Popen[Any]]) -> None:
     """A helper ends with its parent, however long a child lives that was forked meanwhile."""
-    crew = worker.Crew(TARGET)
-    crew.grow(1)
+    pool = worker.WorkerPool(TARGET)
+    pool.grow(1)
     helper = helpers[0]
     assert helper.stdin is not None
     assert helper.stdout is not None
@@ -286,13 +286,13 @@ def test_a_child_holds_no_pipe_of_a_helper(helpers: list[subprocess.Popen[Any]])
                 os.fstat(pipe)
             except OSError:
                 closed.append(pipe)
-        with crew:
+        with pool:
             pass
-        return closed, len(crew)
+        return closed, len(pool)
 
-    with crew:
+    with pool:
         assert in_child(look) == (pipes, 0)
-        assert len(crew) == 1
+        assert len(pool) == 1
         assert helpers[0].poll() is None
 
 

@@ -164,7 +164,8 @@ def specifications() -> dict[str, Any]:
     model = nn.Sequential(
         nn.Conv2d(8, 3, padding=1, algorithm="winograd"), nn.BatchNorm2d(), nn.ReLU(),
         nn.MaxPool2d(2), nn.DepthwiseConv2d(3), nn.Conv2d(40, 3, padding=1), nn.SiLU(),
-        nn.Conv2d(40, 3, padding=1), nn.AvgPool2d(2), nn.Flatten(), nn.Dropout(0.3), nn.Linear(7),
+        nn.Conv2d(40, 3, padding=1), nn.AvgPool2d(2), nn.LayerNorm(), nn.Flatten(),
+        nn.Dropout(0.3), nn.Linear(7),
     ).build((10, 10, 2))  # fmt: skip
     changes = Preparation((10, 10, 2), "uint8", augmentation=Augmentation(rotation=3.0))
     step = build_step(model, changes, Loss(), AdamW(), 1.0)
@@ -271,7 +272,7 @@ def test_a_module_that_llvm_rejects() -> None:
 def test_a_function_that_is_not_there() -> None:
     """Asking for another name is an error."""
     k = Kernel("present", host_target(), 0)
-    loaded = LoadedLibrary([compile_object(k.finish(), host_target())], host_target())
+    loaded = LoadedLibrary([compile_object(k.build(), host_target())], host_target())
     assert loaded.address("present")
     with pytest.raises(CompileError, match="'absent'"):
         loaded.address("absent")
@@ -342,4 +343,4 @@ def test_threads_end_before_their_code(loaded: weakref.WeakSet[LoadedLibrary]) -
         for value in range(20):
             stored(library, value)
         for _ in range(3):
-            team.run([ScriptBuilder().finish()] * 2, 1)
+            team.run([ScriptBuilder().build()] * 2, 1)

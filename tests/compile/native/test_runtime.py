@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -26,7 +27,7 @@ from tests.compile.harness import run_kernel
 from isoconv.compile.native.emitters import emits
 from isoconv.compile.native.loops import Kernel
 from isoconv.compile.native.records import BARRIER, CONTROL
-from isoconv.compile.native.runtime import AdvanceSpec, BarrierSpec, FinishSpec, HyperSpec
+from isoconv.compile.native.runtime import AdvanceSpec, BarrierSpec, HyperSpec, MetricsSpec
 from isoconv.compile.native.specification import Specification
 from isoconv.compile.native.waiting import SPINS
 from isoconv.compile.target import host_target
@@ -49,7 +50,7 @@ def emit_append(k: Kernel, _: AppendSpec) -> None:
     (items,) = k.buffers
     count = k.add(k.load_scalar(items, "int64"), 1)
     k.store(count, items)
-    k.store(k.slot("first"), k.at(items, count, "int64"))
+    k.store(k.field("first"), k.at(items, count, "int64"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def test_a_script_runs_in_order_and_in_turns() -> None:
     for context in (first, second, first):
         script.add(address(AppendSpec()), [pointer(items)], context)
     script.add(address(AdvanceSpec()), [], first)
-    finished = script.finish()
+    finished = script.build()
     assert len(finished) == 4
     with Team(1, LIBRARY) as team:
         team.run([finished], 3)
@@ -92,7 +93,7 @@ def test_an_empty_script(turns: int) -> None:
     if not turns:
         script.add(address(AppendSpec()), [pointer(items)], Context())
     with Team(1, LIBRARY) as team:
-        team.run([script.finish()], turns)
+        team.run([script.build()], turns)
     assert not items.any()
 
 
@@ -107,10 +108,10 @@ def test_a_check_ends_the_run() -> None:
     script.add(address(AppendSpec()), [pointer(items)], context, check=True)
     script.add(address(AppendSpec()), [pointer(items)], context)
     with Team(1, LIBRARY) as team:
-        team.run([script.finish()], 0, control=pointer(control))
+        team.run([script.build()], 0, control=pointer(control))
         assert items[0] == 2
         control["stop"] = 0
-        team.run([script.finish()], 0, control=pointer(control))
+        team.run([script.build()], 0, control=pointer(control))
     assert items[0] == 2 + 5 * 3
 
 
@@ -133,7 +134,7 @@ def test_barriers(threads: int, spins: int) -> None:
         for other in range(threads):
             script.add(address(CopyLengthSpec()), [pointer(lists[other]), pointer(seen[t, other])])
         script.add(address(BarrierSpec()), [pointer(state)])
-        scripts.append(script.finish())
+        scripts.append(script.build())
     with Team(threads, LIBRARY) as team:
         team.run(scripts, turns)
     expected = np.arange(1, turns + 1)
@@ -172,11 +173,11 @@ def test_hyper() -> None:
 
 
 @pytest.mark.parametrize("loss", [1.5, -0.0, 1e-42, np.inf, -np.inf, np.nan])
-def test_finish(loss: float) -> None:
+def test_metrics(loss: float) -> None:
     """Metrics become a row of the table; a loss that is not finite raises the flag."""
     sums = np.array([9, loss, 9, np.nan, 4], np.float32)
     table, counter, flags = np.zeros((3, 2), np.float32), np.ones(1, int), np.zeros(2, int)
-    run_kernel(FinishSpec((1, 4)), [sums, table, counter, flags])
+    run_kernel(MetricsSpec((1, 4)), [sums, table, counter, flags])
     np.testing.assert_array_equal(table, np.array([[0, 0], [loss, 4], [0, 0]], np.float32))
     assert counter[0] == 2
     assert flags[1] == (not np.isfinite(loss))
@@ -218,7 +219,7 @@ def tiny_product(team: Team, threads: int) -> Array:
             script.add(
                 address(ProductSpec()), [pointer(x[i:]), pointer(y[i:]), pointer(results[t, i:])]
             )
-        scripts.append(script.finish())
+        scripts.append(script.build())
     team.run(scripts, 1)
     return results
 
@@ -261,7 +262,7 @@ def test_fewer_scripts_than_threads() -> None:
             for t in range(count):
                 script = ScriptBuilder()
                 script.add(address(AppendSpec()), [pointer(items[t])], Context(first=t))
-                scripts.append(script.finish())
+                scripts.append(script.build())
             team.run(scripts, [2 if t else 1 for t in range(count)])
     assert list(items[:, 0]) == [3, 4, 2]
 
@@ -271,7 +272,7 @@ def test_threads_end() -> None:
     before = threading.active_count()
     team = Team(4, LIBRARY)
     assert threading.active_count() == before
-    team.run([ScriptBuilder().finish()] * 4, 1)
+    team.run([ScriptBuilder().build()] * 4, 1)
     assert threading.active_count() == before + 3
     team.close()
     assert threading.active_count() == before
@@ -298,10 +299,16 @@ def test_an_interrupt_waits_for_all_threads() -> None:
     for t in range(2):
         script = ScriptBuilder()
         script.add(address(CountSpec()), [pointer(counts[t])])
-        scripts.append(script.finish())
+        scripts.append(script.build())
     turns = 20_000_000
     with Team(2, LIBRARY) as team:
-        key = threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGINT))
+
+        def interrupt() -> None:
+            while not counts[1, 0]:
+                time.sleep(0.001)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        key = threading.Thread(target=interrupt)
 
         def run() -> None:
             key.start()
@@ -324,7 +331,7 @@ def test_a_closed_team_refuses(threads: int, asked: int, before: bool) -> None:
     for count in counts:
         script = ScriptBuilder()
         script.add(address(CountSpec()), [pointer(count)])
-        scripts.append(script.finish())
+        scripts.append(script.build())
     team = Team(threads, LIBRARY)
     if before:
         team.run(scripts, 1)
@@ -349,7 +356,7 @@ def test_a_closed_team_refuses(threads: int, asked: int, before: bool) -> None:
 def test_threads_that_ended_are_not_woken() -> None:
     """Whoever asks a team while another thread closes it gets an error, too."""
     team = Team(2, LIBRARY)
-    team.run([ScriptBuilder().finish()] * 2, 1)
+    team.run([ScriptBuilder().build()] * 2, 1)
     team._others.end()
     with pytest.raises(ArgumentError, match="the threads of this team have ended"):
         team._others.wake([1])

@@ -11,20 +11,12 @@ import pytest
 from llvmlite.ir.instructions import ICMPInstr, LoadAtomicInstr
 from tests.compile.harness import run_kernel
 
+from isoconv.compile.native.cpu.waiting import Patience, sleep_while, spin_while
 from isoconv.compile.native.emitters import emits
 from isoconv.compile.native.loops import I32, Kernel
 from isoconv.compile.native.runtime import BarrierSpec
 from isoconv.compile.native.specification import Specification
-from isoconv.compile.native.waiting import (
-    CROWDED,
-    OFFERS,
-    SHORT,
-    SPINS,
-    Patience,
-    sleep_while,
-    spin_while,
-    spins_for,
-)
+from isoconv.compile.native.waiting import CROWDED, OFFERS, SHORT, SPINS, spins_for
 from isoconv.compile.target import host_target
 from isoconv.run import team as team_module
 from isoconv.run.script import ScriptBuilder
@@ -116,7 +108,7 @@ def test_sleeping_ends_in_time() -> None:
 def test_the_rule_is_what_native_code_gets(cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """At every barrier and wake flag, whenever threads are woken on other cores than before."""
     monkeypatch.setattr(team_module, "cores", lambda *_: cores)
-    scripts = [ScriptBuilder().finish() for _ in range(3)]
+    scripts = [ScriptBuilder().build() for _ in range(3)]
 
     def given(team: Team) -> set[int]:
         places = [*team._barriers["allowed"], *team._flags._flags["allowed"]]
@@ -157,7 +149,7 @@ def test_a_waiting_thread_takes_no_time(cores: int, monkeypatch: pytest.MonkeyPa
             script = ScriptBuilder()
             for spec in kernels:
                 script.add(found[spec], [team.barrier])
-            scripts.append(script.finish())
+            scripts.append(script.build())
         before, start = time.thread_time(), time.monotonic()
         team.run(scripts, 1)
         assert time.monotonic() - start >= 1

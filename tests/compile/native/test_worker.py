@@ -142,22 +142,22 @@ def test_helpers_started_before(
     jobs: list[tuple[str, HyperSpec]], helpers: list[subprocess.Popen[Any]], helpers_alone: None
 ) -> None:
     """Helpers that start before it is known what to compile, or how much."""
-    crew = worker.Crew(host_target())
-    crew.grow(1)
+    pool = worker.WorkerPool(host_target())
+    pool.grow(1)
     assert len(helpers) == 1
     found: dict[int, bytes] = {}
-    worker.compile_all(jobs, host_target(), found.__setitem__, 2, crew)
+    worker.compile_all(jobs, host_target(), found.__setitem__, 2, pool)
     assert found == whole(jobs)
     assert len(helpers) == 2
 
 
 def test_helpers_without_work(helpers: list[subprocess.Popen[Any]]) -> None:
     """Helpers for which there is nothing to do end all the same."""
-    with worker.Crew(host_target()) as crew:
-        crew.grow(2)
-        worker.compile_all([], host_target(), lambda *_: None, crew=crew)
-    with worker.Crew(host_target()) as crew:
-        crew.grow(1)
+    with worker.WorkerPool(host_target()) as pool:
+        pool.grow(2)
+        worker.compile_all([], host_target(), lambda *_: None, pool=pool)
+    with worker.WorkerPool(host_target()) as pool:
+        pool.grow(1)
     assert len(helpers) == 3
 
 
@@ -168,15 +168,15 @@ def test_helpers_before_planning(
     monkeypatch.setattr(worker, "cores", lambda: 3)
     cache = KernelCache(tmp_path / "kernels")
     for expected, kernels in ((0, 15), (1, 16), (2, 999)):
-        with KernelLibrary(host_target(), cache).crew(kernels) as crew:
-            assert len(crew) == expected
+        with KernelLibrary(host_target(), cache).worker_pool(kernels) as pool:
+            assert len(pool) == expected
     used = KernelLibrary(host_target(), cache)
     used.addresses([RunSpec()])
     for library in (used, KernelLibrary(host_target(), cache)):
-        with library.crew(999) as crew:
-            assert len(crew) == 0
-    with KernelLibrary(host_target(), None).crew(999) as crew:
-        assert len(crew) == 2
+        with library.worker_pool(999) as pool:
+            assert len(pool) == 0
+    with KernelLibrary(host_target(), None).worker_pool(999) as pool:
+        assert len(pool) == 2
     assert len(helpers) == 5
 
 

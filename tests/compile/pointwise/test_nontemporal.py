@@ -19,7 +19,7 @@ from isoconv.compile.native.emitters import emit
 from isoconv.compile.native.loops import Kernel
 from isoconv.compile.pointwise.expression import Domain, Expression, Operand, Step
 from isoconv.compile.pointwise.kernel import PointwiseSpec
-from isoconv.compile.pointwise.nontemporal import streamed
+from isoconv.compile.pointwise.nontemporal import with_nontemporal_stores
 from isoconv.compile.target import Target, host_target
 from isoconv.compile.window.gradient import PoolGradSpec
 from isoconv.compile.window.pool import PoolSpec
@@ -34,14 +34,14 @@ S = nn.Sequential
 
 def marked(place: Operand) -> Operand:
     """The place, stored past the caches."""
-    return dataclasses.replace(place, streamed=True)
+    return dataclasses.replace(place, nontemporal=True)
 
 
 def text_of(spec: PointwiseSpec, target: Target) -> str:
     """A kernel in LLVM's language."""
     kernel = Kernel("kernel", target, spec.buffers)
     emit(kernel, spec)
-    return str(kernel.finish())
+    return str(kernel.build())
 
 
 def addition(x: Operand, y: Operand, result: Operand, sizes: tuple[int, ...]) -> PointwiseSpec:
@@ -146,7 +146,7 @@ def test_convolutions(name: str, target: Target) -> None:
     far = dataclasses.replace(target, cache_share=0)
     found = lowered_specs(graph, far, ("Contract", "Depthwise"))
     assert found
-    assert all("streamed=True" in repr(spec) for spec in found) == (name != "groups")
+    assert all("nontemporal=True" in repr(spec) for spec in found) == (name != "groups")
     check(graph, random_arrays(graph, 3), 3, target=far)
 
 
@@ -177,8 +177,8 @@ def test_rule() -> None:
     target = dataclasses.replace(host_target(), cache_share=1000)
 
     def chosen(buffer: Buffer, capacity: int) -> list[bool]:
-        stored = streamed(expression, [buffer], target, capacity).stores
-        return [where.streamed for _, where in stored]
+        stored = with_nontemporal_stores(expression, [buffer], target, capacity).stores
+        return [where.nontemporal for _, where in stored]
 
     arena = Buffer("arena", "v", 100, batched=True)
     assert chosen(arena, 5) == [False]
@@ -198,7 +198,7 @@ def test_training() -> None:
     digests = []
     for target in (NEAR, FAR):
         engine = engine_for(step, model, target=target)
-        past = any("streamed=True" in repr(call.spec) for call in engine.plan.shard.shard)
+        past = any("nontemporal=True" in repr(call.spec) for call in engine.plan.shard.shard)
         assert past == (target is FAR)
         digests.append(digest(engine, engine.steps(0, rates(2))))
     assert digests[0] == digests[1]

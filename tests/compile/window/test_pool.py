@@ -33,7 +33,7 @@ WINDOWS = {
     "row": (WindowGeometry((3,), (2,), ((1, 1),), (1,)), (11,)),
     "cube": (WindowGeometry((2, 3, 2), (2, 2, 1), ((0, 1), (1, 1), (0, 0)), (1, 1, 1)), (4, 5, 3)),
     "nothing": (WindowGeometry((), (), (), ()), ()),
-    "larger than written out": (
+    "larger than unrolled": (
         WindowGeometry((6, 5), (2, 3), ((3, 2), (1, 2)), (1, 1)),
         (11, 9),
     ),

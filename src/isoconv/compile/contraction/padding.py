@@ -12,10 +12,11 @@ finite. Added to any other number it is that number; added to -0.0 it is what th
 The gradient by weight has the output's gradient in the place of the weights, and positions in the
 place of channels.
 
-Where an addition costs what it saves, products can be left out on trust. If all factors are finite,
-the chains with and without them can differ in one way only: with them ``acc`` is +0.0, without them
--0.0. The next product that is no zero, or that is +0.0, makes them equal again. So they differ in
-the end only if the chain without them ends in -0.0, and then it is gone through once more.
+Where an addition costs what it saves, products can be left out speculatively. If all factors are
+finite, the chains with and without them can differ in one way only: with them ``acc`` is +0.0,
+without them -0.0. The next product that is no zero, or that is +0.0, makes them equal again. So
+they differ in the end only if the chain without them ends in -0.0, and then it is gone through once
+more.
 """
 
 from __future__ import annotations

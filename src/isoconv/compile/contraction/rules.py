@@ -24,7 +24,7 @@ from isoconv.compile.contraction.pack import PackSpec
 from isoconv.compile.contraction.padding import inside_share
 from isoconv.compile.contraction.tiles import Tile, choose_inside_tile, choose_tile, row_cycles
 from isoconv.compile.contraction.weight_gradient import (
-    SPELLED,
+    UNROLLED_ELEMENTS,
     ContractWeightSpec,
     WeightSchedule,
     runs_on,
@@ -36,9 +36,9 @@ from isoconv.compile.target import Target
 from isoconv.graph.groups import Group
 from isoconv.graph.ir import DTYPES, Graph, Node, TensorSpec
 
-__all__ = ["weight_contraction"]
+__all__ = ["lower_conv", "lower_conv_grad_input", "lower_conv_grad_weight", "weight_contraction"]
 
-_BLOCK_POSITIONS = 256  # positions per block of the weight gradient, so that parking stays cheap
+_BLOCK_POSITIONS = 256  # positions per block of the weight gradient, so that spilling stays cheap
 _BLOCK_BYTES = 256 * 1024  # of source and gradient in such a block: a part of the second cache
 _IMAGES_BYTES = 800 * 1024  # the same where a block is several whole images
 _INSIDE_SHARE = 0.92  # of products that meet no padding, at most, for the others to be left out
@@ -121,7 +121,7 @@ def _contract(
     expression, _ = lowering.expression(group, domain, arguments)
     if geometry.groups == 1:
         # The filters of a group may begin anywhere in a vector.
-        expression = lowering.streamed(expression, arguments)
+        expression = lowering.nontemporal(expression, arguments)
     chain, width = (filters, channels) if transposed else (channels, filters)
     sides = lowering.spec(x).shape[:-1]
     nests = []
@@ -216,7 +216,7 @@ def _depthwise(
     source = arguments.operand(lowering.places[x], lowering.spec(x), lowering.spec(x))
     weights = arguments.add(lowering.dense(w).buffer)
     expression, _ = lowering.expression(group, node.spec, arguments)
-    expression = lowering.streamed(expression, arguments)
+    expression = lowering.nontemporal(expression, arguments)
     for phase in phases:
         spec = DepthwiseSpec(
             dtype=node.spec.dtype,
@@ -344,14 +344,14 @@ def weight_contraction(
     axes = forward_axes(geometry, outputs).axes
     elements = prod(geometry.kernel) * channels
     run = elements
-    if elements > SPELLED:
+    if elements > UNROLLED_ELEMENTS:
         joined = runs_on(axes, geometry.groups, channels, source.strides[:-1])
         run = channels * (axes[-1].taps if joined else 1)
     tile = choose_tile(target, 1, run, filters, dy.dtype)
     left_out = [0] * len(axes)
-    if elements > SPELLED and inside_share(axes[:-1], sides[:-1]) <= _INSIDE_ROWS:
+    if elements > UNROLLED_ELEMENTS and inside_share(axes[:-1], sides[:-1]) <= _INSIDE_ROWS:
         left_out[:-1] = sides[:-1]
-    if elements > SPELLED and len(axes) > 1:
+    if elements > UNROLLED_ELEMENTS and len(axes) > 1:
         # Then no tile reaches from one kernel position along the last axis into the next.
         apart = choose_tile(target, 1, channels, filters, dy.dtype)
         saved = inside_share(axes[-1:], sides[-1:]) * row_cycles(target, apart, channels)

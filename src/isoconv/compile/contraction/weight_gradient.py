@@ -21,9 +21,9 @@ from isoconv.compile.contraction.tiles import Tile
 from isoconv.compile.native.specification import Schedule, Specification
 from isoconv.compile.pointwise.expression import Operand
 
-__all__ = ["SPELLED", "ContractWeightSpec", "WeightSchedule", "runs_on"]
+__all__ = ["UNROLLED_ELEMENTS", "ContractWeightSpec", "WeightSchedule", "runs_on"]
 
-SPELLED = 64  # kernel elements per filter up to which every tile's offsets are written out
+UNROLLED_ELEMENTS = 64  # kernel elements per filter up to which every tile's offsets are unrolled
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ def _pointwise(lowering: Lowering, group: Group) -> None:
     domain = lowering.spec(group.pointwise[0])
     arguments = Arguments()
     expression, _ = lowering.expression(group, domain, arguments)
-    expression = lowering.streamed(expression, arguments)
+    expression = lowering.nontemporal(expression, arguments)
     spec = PointwiseSpec(Domain(domain.shape, domain.batched), expression, len(arguments.buffers))
     lowering.emit(spec, arguments, lowering.graph[group.pointwise[-1]].name)
 

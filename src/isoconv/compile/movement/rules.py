@@ -13,6 +13,8 @@ from isoconv.graph.groups import Group
 from isoconv.graph.ir import Node
 from isoconv.ops.shape import Embed, Slice
 
+__all__ = ["lower_concat", "lower_into_zeros", "lower_part", "lower_reshape"]
+
 
 @lowers("reshape")
 def lower_reshape(lowering: Lowering, group: Group) -> None:

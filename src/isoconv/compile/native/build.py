@@ -56,4 +56,4 @@ def emit_object(spec: Specification, target: Target, name: str) -> bytes:
     with collector_paused():
         kernel = Kernel(name, target, spec.buffers)
         emit(kernel, spec)
-        return compile_object(kernel.finish(), target, effort=effort_of(spec, target))
+        return compile_object(kernel.build(), target, effort=effort_of(spec, target))

@@ -17,7 +17,7 @@ from isoconv.compile.native.fork import renew_in_child
 from isoconv.compile.native.jit import LoadedLibrary
 from isoconv.compile.native.runtime import RunSpec
 from isoconv.compile.native.specification import Specification, meaning
-from isoconv.compile.native.worker import Crew, compile_all, helpers_for
+from isoconv.compile.native.worker import WorkerPool, compile_all, helpers_for
 from isoconv.compile.target import Target
 
 __all__ = ["Addresses", "KernelLibrary", "emit_object", "kernel_key"]
@@ -75,30 +75,30 @@ class KernelLibrary:
         # Whatever a thread was in the middle of: a kernel has its address when it is whole.
         self._lock = threading.Lock()
 
-    def crew(self, kernels: int) -> Crew:
+    def worker_pool(self, kernels: int) -> WorkerPool:
         """Helpers for about so many kernels, so that they start while the kernels are planned.
 
         They are started only if it is plain that the kernels will have to be compiled: if not even
         the loop that every script needs is at hand. Otherwise `addresses` starts what it needs.
         """
-        crew = Crew(self.target)
+        pool = WorkerPool(self.target)
         key = kernel_key(RunSpec(), self.target)
         if key not in self._known and not (self.cache is not None and self.cache.holds(key)):
-            crew.grow(helpers_for(kernels))
-        return crew
+            pool.grow(helpers_for(kernels))
+        return pool
 
     def addresses(
         self,
         specs: Iterable[Specification],
         progress: Progress | None = None,
-        crew: Crew | None = None,
+        pool: WorkerPool | None = None,
     ) -> Addresses:
         """Addresses of these kernels, compiling what is not at hand.
 
         Args:
             specs: specifications; equal ones are one kernel.
             progress: called with (kernels ready, kernels in all), in this thread.
-            crew: helpers that were started before.
+            pool: helpers that were started before.
 
         Raises:
             CompileError: a kernel cannot be compiled or loaded.
@@ -106,7 +106,7 @@ class KernelLibrary:
         with self._lock:
             keys = {spec: kernel_key(spec, self.target) for spec in dict.fromkeys(specs)}
             new = {key: spec for spec, key in keys.items() if key not in self._known}
-            self._load(self._codes(new, len(keys), progress, crew), new)
+            self._load(self._codes(new, len(keys), progress, pool), new)
             found = Addresses({spec: self._known[key] for spec, key in keys.items()})
             self._asked += 1
             for key in keys.values():
@@ -120,7 +120,7 @@ class KernelLibrary:
         new: dict[str, Specification],
         total: int,
         progress: Progress | None,
-        crew: Crew | None,
+        pool: WorkerPool | None,
     ) -> dict[str, bytes]:
         """Object code of kernels by their keys, from the cache or compiled."""
         ready = total - len(new)
@@ -150,7 +150,7 @@ class KernelLibrary:
             note()
 
         jobs = [(_symbol(new[key], key), new[key]) for key in missing]
-        compile_all(jobs, self.target, done, crew=crew)
+        compile_all(jobs, self.target, done, pool=pool)
         return codes
 
     def _load(self, codes: dict[str, bytes], specs: dict[str, Specification]) -> None:

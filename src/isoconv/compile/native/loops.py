@@ -1,16 +1,6 @@
 """The language the emitters write kernels in: loops as `with` blocks, vectors, exact FMA.
 
-A kernel is a native function ``void kernel(void **args, int64_t *context)``. ``args`` points at
-its buffers, ``context`` says which images to work on:
-
-====== ==================================================================
-slot   meaning
-====== ==================================================================
-0      number of images in this shard
-1, 2   this call does part `part` of `parts` of the work
-3      position of the shard's first image in the order of samples
-4      how far the first image moves on after each turn of a script
-====== ==================================================================
+What a kernel is called with is said in ``context``.
 """
 
 from __future__ import annotations
@@ -21,12 +11,11 @@ from contextlib import contextmanager
 
 import llvmlite.ir as ir
 
+from isoconv.compile.native.context import CONTEXT
 from isoconv.compile.native.writer import Value, Writer
 from isoconv.compile.target import Target
 
 __all__ = [
-    "CONTEXT",
-    "CONTEXT_SLOTS",
     "F32",
     "F64",
     "I1",
@@ -43,8 +32,6 @@ F32, F64 = ir.FloatType(), ir.DoubleType()
 I1, I8, I32, I64 = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64)
 POINTER = ir.PointerType()
 
-CONTEXT = {"images": 0, "part": 1, "parts": 2, "first": 3, "stride": 4}
-CONTEXT_SLOTS = 8
 _CONSTANTS = 2**14  # that are remembered, of those that kernels are full of
 
 _SCALARS = {"float32": F32, "float64": F64, "int32": I32, "int64": I64, "uint8": I8}
@@ -99,7 +86,7 @@ class Variable:
         self._block: ir.Block | None = None
         self._value: Value = None
         with kernel.builder.goto_block(kernel.entry):
-            self._slot = kernel.builder.alloca(value.type)
+            self._place = kernel.builder.alloca(value.type)
         self.set(value)
 
     def get(self) -> Value:
@@ -107,13 +94,13 @@ class Variable:
         # A block runs from its start to its end: what it stored or loaded itself is known.
         if self._block is not self._kernel.builder.block:
             self._block = self._kernel.builder.block
-            self._value = self._kernel.builder.load(self._slot, typ=self._type)
+            self._value = self._kernel.builder.load(self._place, typ=self._type)
         return self._value
 
     def set(self, value: Value) -> None:
         """Replace the value."""
         self._block, self._value = self._kernel.builder.block, value
-        self._kernel.builder.store(value, self._slot)
+        self._kernel.builder.store(value, self._place)
 
 
 class Kernel:
@@ -145,13 +132,13 @@ class Kernel:
         self._body = body
         invariant = self.module.add_metadata([])
         self._invariant = f", !invariant.load {invariant.get_reference()}"
-        self._streamed = ""
+        self._nontemporal = ""
         self._changing = False
 
-    def finish(self) -> ir.Module:
+    def build(self) -> ir.Module:
         """Close the function and return its module."""
-        if self._streamed and self.target.triple.startswith("x86_64"):
-            # Streamed stores may overtake the barrier's, which other threads wait for.
+        if self._nontemporal and self.target.triple.startswith("x86_64"):
+            # Non-temporal stores may overtake the barrier's, which other threads wait for.
             self.call("llvm.x86.sse.sfence", ir.VoidType())
         self.builder.ret_void()
         ir.IRBuilder(self.entry).branch(self._body)
@@ -163,7 +150,7 @@ class Kernel:
         """A 64-bit integer constant."""
         return _integer(value)
 
-    def slot(self, name: str) -> Value:
+    def field(self, name: str) -> Value:
         """A field of the context."""
         place = self.builder.gep(self.context, [self.const(CONTEXT[name])], source_etype=I64)
         return self.builder.load(place, typ=I64)
@@ -205,7 +192,7 @@ class Kernel:
         """This call's part [begin, end) of `total` units of work, in whole grains."""
         b = self.builder
         grains = b.sdiv(b.add(total, self.const(grain - 1)), self.const(grain))
-        part, parts = self.slot("part"), self.slot("parts")
+        part, parts = self.field("part"), self.field("parts")
         begin = b.mul(b.sdiv(b.mul(grains, part), parts), self.const(grain))
         after = b.add(part, self.const(1))
         end = b.mul(b.sdiv(b.mul(grains, after), parts), self.const(grain))
@@ -262,11 +249,11 @@ class Kernel:
     def stack(self, dtype: str, size: int) -> Value:
         """Room for `size` elements on the stack, on a cache line."""
         with self.builder.goto_block(self.entry):
-            slot = self.builder.alloca(ir.ArrayType(_SCALARS[dtype], size))
-            slot.align = 64
+            place = self.builder.alloca(ir.ArrayType(_SCALARS[dtype], size))
+            place.align = 64
         # llvmlite would let only whole arrays be stored there.
-        slot.type = POINTER
-        return slot
+        place.type = POINTER
+        return place
 
     def table(self, values: Sequence[int]) -> Value:
         """Address of 64-bit integers that lie beside the code."""
@@ -332,13 +319,13 @@ class Kernel:
         element = value.type.element if isinstance(value.type, ir.VectorType) else value.type
         self.builder.store(value, address, align=_bytes(element))
 
-    def stream(self, value: Value, address: Value) -> None:
+    def store_nontemporal(self, value: Value, address: Value) -> None:
         """Store a vector past the caches, at an address that is a multiple of its size."""
-        if not self._streamed:
+        if not self._nontemporal:
             mark = self.module.add_metadata([ir.Constant(I32, 1)])
-            self._streamed = f", !nontemporal {mark.get_reference()}"
+            self._nontemporal = f", !nontemporal {mark.get_reference()}"
         size = value.type.count * _bytes(value.type.element)
-        self.builder.store(value, address, align=size, suffix=self._streamed)
+        self.builder.store(value, address, align=size, suffix=self._nontemporal)
 
     def prefetch(self, address: Value, level: int = 1) -> None:
         """Ask for the cache line at an address that will be needed soon, in the cache's level."""

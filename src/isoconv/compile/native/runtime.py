@@ -12,8 +12,16 @@ from dataclasses import dataclass
 
 from isoconv.compile.native.specification import Specification
 
-__all__ = ["ASLEEP", "AdvanceSpec", "BarrierSpec", "FinishSpec", "GoSpec", "HyperSpec", "RunSpec",
-           "ServeSpec"]  # fmt: skip
+__all__ = [
+    "ASLEEP",
+    "AdvanceSpec",
+    "BarrierSpec",
+    "GoSpec",
+    "HyperSpec",
+    "MetricsSpec",
+    "RunSpec",
+    "ServeSpec",
+]  # fmt: skip
 
 ASLEEP = 2
 """The wake flag of a thread that waits for work no longer: Python has to wake it."""
@@ -85,8 +93,8 @@ class HyperSpec(Specification):
 
 
 @dataclass(frozen=True, slots=True)
-class FinishSpec(Specification):
-    """``finish(args)``: args are (sums, table, step, control).
+class MetricsSpec(Specification):
+    """``metrics(args)``: args are (sums, table, step, control).
 
     Copies the step's metrics into row `step` of the table, moves on, and raises the stop flag
     when the first metric, the loss, is not finite.

@@ -33,7 +33,7 @@ from isoconv.compile.native.specification import Specification, meaning
 from isoconv.compile.target import Target, target_named
 from isoconv.cores import cores
 
-__all__ = ["Crew", "Job", "compile_all", "helpers_for", "serve"]
+__all__ = ["Job", "WorkerPool", "compile_all", "helpers_for", "serve"]
 
 Job = tuple[str, Specification]
 """Name of the kernel's function, and its specification."""
@@ -93,7 +93,7 @@ def compile_all(
     target: Target,
     done: Callable[[int, bytes], None],
     helpers: int | None = None,
-    crew: Crew | None = None,
+    pool: WorkerPool | None = None,
 ) -> None:
     """Compile kernels, on more than one core if there are many.
 
@@ -102,7 +102,7 @@ def compile_all(
         target: the machine it is for.
         done: called with a job's number and its object code, in this thread, in any order.
         helpers: how many processes to start; None: as many as there are cores and work for.
-        crew: helpers that were started before; they end with this call.
+        pool: helpers that were started before; they end with this call.
 
     Raises:
         CompileError: LLVM rejects a kernel.
@@ -114,9 +114,9 @@ def compile_all(
     waiting = deque(order)
     answers: queue.SimpleQueue[tuple[int, bytes | None]] = queue.SimpleQueue()
     left = set(order)
-    with crew or Crew(target) as team:
-        team.grow(helpers)
-        team.work(_Desk(jobs, waiting, answers))
+    with pool or WorkerPool(target) as workers:
+        workers.grow(helpers)
+        workers.work(_JobQueue(jobs, waiting, answers))
 
         def take(number: int, code: bytes | None) -> None:
             if number in left:
@@ -134,7 +134,7 @@ def compile_all(
             except IndexError:
                 if left:
                     try:
-                        take(*answers.get(timeout=_PATIENCE if len(team) else 0))
+                        take(*answers.get(timeout=_PATIENCE if len(workers) else 0))
                     except queue.Empty:
                         waiting.extend(number for number in order if number in left)
 
@@ -145,7 +145,7 @@ def helpers_for(kernels: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class _Desk:
+class _JobQueue:
     """What is to be compiled, and where the results go.
 
     Attributes:
@@ -159,7 +159,7 @@ class _Desk:
     answers: queue.SimpleQueue[tuple[int, bytes | None]]
 
 
-class Crew:
+class WorkerPool:
     """Helpers, which may be started before it is known what they are to compile.
 
     Args:
@@ -175,15 +175,15 @@ class Crew:
         while len(self._helpers) < helpers:
             self._helpers.append(_Helper(self._target))
 
-    def work(self, desk: _Desk) -> None:
+    def work(self, jobs: _JobQueue) -> None:
         """Put all to work; they end when nothing waits any more."""
         for helper in self._helpers:
-            helper.work(desk)
+            helper.work(jobs)
 
     def __len__(self) -> int:
         return len([helper for helper in self._helpers if helper.is_ours])
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> WorkerPool:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -243,9 +243,9 @@ class _Helper:
         # Nobody here is to wait for a process that is not a child of this one.
         process.returncode = 0
 
-    def work(self, desk: _Desk) -> None:
-        """Start the thread; see `Crew.work`."""
-        self._desk = desk
+    def work(self, jobs: _JobQueue) -> None:
+        """Start the thread; see `WorkerPool.work`."""
+        self._queue = jobs
         if self._process is not None:
             self._thread = threading.Thread(
                 target=self._work, args=(self._process,), daemon=True, name="isoconv-compile"
@@ -258,7 +258,7 @@ class _Helper:
         with contextlib.suppress(Exception):
             self._feed(process, taken)
         for number in taken:
-            self._desk.answers.put((number, None))
+            self._queue.answers.put((number, None))
 
     def _feed(self, process: subprocess.Popen[bytes], taken: deque[int]) -> None:
         to, answers = process.stdin, process.stdout
@@ -268,18 +268,18 @@ class _Helper:
         if number != _GREETING or greeting != _greeting(self._target):
             return
         while True:
-            while len(taken) < _AHEAD and self._desk.waiting:
+            while len(taken) < _AHEAD and self._queue.waiting:
                 try:
-                    taken.append(self._desk.waiting.popleft())
+                    taken.append(self._queue.waiting.popleft())
                 except IndexError:
                     break  # another thread was quicker
-                _write(to, pickle.dumps((taken[-1], self._desk.jobs[taken[-1]])))
+                _write(to, pickle.dumps((taken[-1], self._queue.jobs[taken[-1]])))
             if not taken:
                 return
             number, code = _read_answer(answers)
             if number != taken.popleft():
                 raise ValueError(number)
-            self._desk.answers.put((number, code))
+            self._queue.answers.put((number, code))
 
     def close(self) -> None:
         """End the process."""

@@ -43,7 +43,7 @@ class Operand:
         rows: images of the shard are at the shard's own rows (""), at rows ``first + n`` of a
             larger array ("shifted"), or at rows ``order[first + n]`` ("gathered"; the order is
             the buffer after this one).
-        streamed: whole vectors of a result go past the caches; the buffer begins on a cache line.
+        nontemporal: whole vectors of a result go past the caches; the buffer is on a cache line.
     """
 
     buffer: int
@@ -52,7 +52,7 @@ class Operand:
     image: int = 0
     offset: int = 0
     rows: Rows = ""
-    streamed: bool = False
+    nontemporal: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,10 +26,10 @@ from isoconv.compile.pointwise.bits import BITS
 from isoconv.compile.pointwise.expression import Expression
 from isoconv.compile.target import Target
 
-__all__ = ["streamed"]
+__all__ = ["with_nontemporal_stores"]
 
 
-def streamed(
+def with_nontemporal_stores(
     expression: Expression, buffers: Iterable[Buffer], target: Target, capacity: int
 ) -> Expression:
     """The expression with those stores marked that are to go past the caches.
@@ -46,7 +46,7 @@ def streamed(
         return expression
     stores = tuple(
         # Only in an arena does a buffer begin on a cache line for certain.
-        (value, replace(place, streamed=place.dtype != BITS and _aligned(buffers[place.buffer])))
+        (value, replace(place, nontemporal=place.dtype != BITS and _aligned(buffers[place.buffer])))
         for value, place in expression.stores
     )
     return replace(expression, stores=stores)

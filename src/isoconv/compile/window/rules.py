@@ -10,6 +10,8 @@ from isoconv.compile.window.pool import PoolSpec
 from isoconv.graph.groups import Group
 from isoconv.ops.pool import AvgPool, AvgPoolGrad
 
+__all__ = ["lower_pool", "lower_pool_grad"]
+
 
 @lowers("max_pool", "avg_pool")
 def lower_pool(lowering: Lowering, group: Group) -> None:
@@ -21,7 +23,7 @@ def lower_pool(lowering: Lowering, group: Group) -> None:
     seen = lowering.spec(x)
     source = arguments.operand(lowering.places[x], seen, seen)
     expression, _ = lowering.expression(group, node.spec, arguments)
-    expression = lowering.streamed(expression, arguments)
+    expression = lowering.nontemporal(expression, arguments)
     spec = PoolSpec(
         kind="avg" if average else "max",
         dtype=node.spec.dtype,
@@ -50,7 +52,7 @@ def lower_pool_grad(lowering: Lowering, group: Group) -> None:
         source = arguments.operand(lowering.places[node.inputs[0]], seen, seen)
     gradient = arguments.operand(lowering.places[dy], lowering.spec(dy), lowering.spec(dy))
     expression, _ = lowering.expression(group, node.spec, arguments)
-    expression = lowering.streamed(expression, arguments)
+    expression = lowering.nontemporal(expression, arguments)
     spec = PoolGradSpec(
         kind="avg" if average else "max",
         dtype=node.spec.dtype,

@@ -14,9 +14,9 @@ from isoconv.compile.native.loops import Kernel, Value, Variable
 
 __all__ = ["Chain", "Heads"]
 
-_UNROLL = 32  # FMAs that one turn of the channel loop writes out, if a step has fewer
+_UNROLL = 32  # FMAs that one turn of the channel loop holds, if a step has fewer
 _UNROLL_MOST = 8  # steps of it; with fewer FMAs each, they wait for one another anyway
-_UNROLL_ROW = 24  # steps of a whole kernel row written out, when it has few channels
+_UNROLL_ROW = 24  # steps of a whole kernel row unrolled, when it has few channels
 _LINE = 64  # bytes of a cache line on every machine but few
 
 
@@ -71,8 +71,8 @@ class Chain:
     def run(self, heads: Heads, acc: list[Variable]) -> None:
         """Let every accumulator of position × vector go through the chain."""
         taps = self.taps[-1][0] if self.taps else 1
-        row_written_out = taps > 1 and taps * self.channels <= _UNROLL_ROW
-        self._taps(0, len(self.taps) - row_written_out, heads, acc)
+        row_unrolled = taps > 1 and taps * self.channels <= _UNROLL_ROW
+        self._taps(0, len(self.taps) - row_unrolled, heads, acc)
 
     def _moved(self, heads: Heads, source: Value | int, links: Value | int) -> Heads:
         k = self.k
@@ -83,7 +83,7 @@ class Chain:
         )
 
     def _taps(self, axis: int, loops: int, heads: Heads, acc: list[Variable]) -> None:
-        """Loops over the axes' taps; the last axis may be written out."""
+        """Loops over the axes' taps; the last axis may be unrolled."""
         k = self.k
         if axis < loops:
             count, step = self.taps[axis]
@@ -103,7 +103,7 @@ class Chain:
             self._steps(self._moved(heads, c, c), list(range(turn)), acc)
 
     def _steps(self, heads: Heads, links: list[int], acc: list[Variable]) -> None:
-        """Links written out: links[i] is the source's offset of step i."""
+        """Unrolled links: links[i] is the source's offset of step i."""
         k = self.k
         if heads.ahead is not None:
             for line in range(0, len(links) * self._pace, _LINE):

@@ -27,7 +27,7 @@ from typing import NamedTuple
 from isoconv.compile.contraction.contract import ContractSpec
 from isoconv.compile.contraction.cpu.chain import Chain, Heads
 from isoconv.compile.contraction.cpu.effort import effort_of_tile
-from isoconv.compile.contraction.cpu.partition import Pieces
+from isoconv.compile.contraction.cpu.partition import Partition
 from isoconv.compile.contraction.cpu.result import Positions, vector_of
 from isoconv.compile.contraction.tiles import (
     NEAR,
@@ -39,14 +39,14 @@ from isoconv.compile.contraction.tiles import (
 )
 from isoconv.compile.native.emitters import emits
 from isoconv.compile.native.loops import Kernel, Value, Variable
-from isoconv.compile.pointwise.cpu.expression import Index, ask_for, emit_expression
+from isoconv.compile.pointwise.cpu.expression import Index, emit_expression, prefetch
 from isoconv.compile.pointwise.cpu.operations import is_quick
 from isoconv.graph.ir import DTYPES
 
 __all__ = ["At", "Block", "Emission", "contraction"]
 
 _SHORT_CHAIN = 160  # steps; what comes after so few of them is a good part of a kernel's time
-_SHORT_EPILOGUE = 8  # operations that may be written out for every position
+_SHORT_EPILOGUE = 8  # operations that may be unrolled for every position
 
 
 @emits(ContractSpec, effort=effort_of_tile)
@@ -135,11 +135,11 @@ class Emission:
         else:
             self._planes()
 
-    def _share(self, images: Value, bands: Value) -> Pieces:
+    def _share(self, images: Value, bands: Value) -> Partition:
         """What a team shares: blocks first where the weights are the larger operand."""
         spec = self.spec
         first = self.packed_size > spec.source.image * max(1, spec.flat)
-        return Pieces(self.k, images, bands, spec.groups * self.vectors, blocks_first=first)
+        return Partition(self.k, images, bands, spec.groups * self.vectors, blocks_first=first)
 
     def _blocks(self, body: Callable[[Block], None]) -> None:
         """``body(block)`` for each block of filters."""
@@ -172,7 +172,7 @@ class Emission:
         *outer, height, width = (*((1,) * (2 - len(spec.axes))), *(a.positions for a in spec.axes))
         bands = equal_parts(height, self.tile.rows)
         before = [sum(count for _, count, _ in bands[:i]) for i in range(len(bands) + 1)]
-        mine = self._share(k.slot("images"), k.const(before[-1])).mine
+        mine = self._share(k.field("images"), k.const(before[-1])).mine
 
         def through(image: Value, block: Block) -> None:
             def plane(leading: tuple[Value, ...]) -> None:
@@ -193,13 +193,13 @@ class Emission:
             self._outer(outer, (), plane)
 
         def all_through(block: Block) -> None:
-            with k.loop(0, k.slot("images")) as image:
+            with k.loop(0, k.field("images")) as image:
                 through(image, block)
 
         if self.blocks_outermost:
             self._blocks(all_through)
             return
-        with k.loop(0, k.slot("images")) as image:
+        with k.loop(0, k.field("images")) as image:
             self._blocks(partial(through, image))
 
     def _outer(
@@ -218,7 +218,7 @@ class Emission:
         """
         k, spec, b = self.k, self.spec, self.k.builder
         most = self.tile.columns
-        total = b.mul(k.slot("images"), k.const(spec.flat))
+        total = b.mul(k.field("images"), k.const(spec.flat))
         chunk = chunk_size(spec.flat, most)
         tiles = b.sdiv(b.add(total, k.const(most - 1)), k.const(most))
         mine = self._share(k.const(1), tiles).mine
@@ -250,7 +250,7 @@ class Emission:
         self._fetch(at)
         if self.spec.taps:
             self._chains(acc, at)
-        self._park(acc)
+        self._spill(acc)
         if len(at.block.widths) == 1:
             self._finish(at, at.block.widths[0])
             return
@@ -341,17 +341,17 @@ class Emission:
 
     # The result ---------------------------------------------------------------------------------
 
-    def _park(self, acc: list[Variable]) -> None:
+    def _spill(self, acc: list[Variable]) -> None:
         """Accumulators go to the stack, so that the epilogue can be a loop and its code small.
 
-        Where the epilogue is written out LLVM keeps them in registers after all.
+        Where the epilogue is unrolled LLVM keeps them in registers after all.
         """
         for number, variable in enumerate(acc):
             place = self.k.at(self.stack, number * self.lanes, self.spec.dtype)
             self.k.store(variable.get(), place)
 
     def _finish(self, at: At, widths: list[int]) -> None:
-        """Epilogue and stores of a parked tile."""
+        """Epilogue and stores of a spilled tile."""
         k, spec = self.k, self.spec
         for position, index in self._places(at):
             for v, width in enumerate(widths):
@@ -385,7 +385,7 @@ class Emission:
         """
         k, spec = self.k, self.spec
         places = [*spec.epilogue.operands, *(place for _, place in spec.epilogue.stores)]
-        wanted = [place for place in places if not place.streamed]
+        wanted = [place for place in places if not place.nontemporal]
         for _, index in self._places(at):
             for v in range(at.block.vectors):
-                ask_for(k, wanted, vector_of(index, v, self.lanes))
+                prefetch(k, wanted, vector_of(index, v, self.lanes))

@@ -1,9 +1,9 @@
 """Depthwise convolution: every channel has one filter of its own.
 
 Schedule: lanes are channels. Forward, a register tile holds neighbouring positions of a row; kernel
-positions are written out, so that positions share the elements their windows have in common. The
+positions are unrolled, so that positions share the elements their windows have in common. The
 gradient by the kernel holds all kernel positions of a vector of channels, or as many as there are
-registers for; between images they are parked in the result.
+registers for; between images they are spilled in the result.
 
 A tile takes one vector from each position and leaves out the rest of its channels: steps that no
 processor foresees, and half or more of the time went by in waiting. So each tile asks for what lies
@@ -22,12 +22,12 @@ from isoconv.compile.contraction.tiles import equal_parts, runs
 from isoconv.compile.native.emitters import emits
 from isoconv.compile.native.loops import Kernel, Value, Variable
 from isoconv.compile.native.nest import Offset, dot, over_channels, row_major
-from isoconv.compile.pointwise.cpu.expression import Index, ask_for, emit_expression, row_of
+from isoconv.compile.pointwise.cpu.expression import Index, emit_expression, prefetch, row_of
 from isoconv.compile.pointwise.expression import Operand
 
 __all__ = ["depthwise", "depthwise_weight"]
 
-_WRITTEN_OUT = 25  # kernel positions up to which all are written out
+_UNROLLED = 25  # kernel positions up to which all are unrolled
 _AS_IT_IS = Axis(positions=0, taps=1, out_first=0, out_step=1, in_first=0, in_step=1, in_tap=0)
 """An index map by which a position reads the element of its own coordinate."""
 
@@ -84,16 +84,16 @@ class _Forward:
         self.moves, self.shifts = _steps(spec.source, spec.axes)
         # Accumulators, and one more vector of the source for each than the kernel's row reaches.
         self.most = 8 if k.target.registers >= 32 else 4
-        self.written_out = _WRITTEN_OUT
+        self.unrolled = _UNROLLED
         if not k.target.fma:
-            # An emulated FMA is twenty instructions: write out little.
-            self.most, self.written_out = 2, 1
+            # An emulated FMA is twenty instructions: unroll little.
+            self.most, self.unrolled = 2, 1
 
     def run(self) -> None:
         """Share out images × rows (the first axis, if there is another one behind it)."""
         k, b, axes = self.k, self.k.builder, self.spec.axes
         rows = axes[0].positions if len(axes) > 1 else 1
-        begin, end = k.share(b.mul(k.slot("images"), k.const(rows)))
+        begin, end = k.share(b.mul(k.field("images"), k.const(rows)))
         with k.loop(begin, end) as unit:
             self.image = b.sdiv(unit, k.const(rows))
             self._rows((b.srem(unit, k.const(rows)),) if len(axes) > 1 else ())
@@ -142,14 +142,14 @@ class _Forward:
             self._finish(place, j, channel, total)
 
     def _taps(self, t: tuple[Offset, ...], tap: Callable[[tuple[Offset, ...]], None]) -> None:
-        """Every tap in row-major order; a few are written out."""
+        """Every tap in row-major order; a few are unrolled."""
         axes = self.spec.axes
         if len(t) == len(axes):
             tap(t)
             return
         count = axes[len(t)].taps
-        written = prod(axis.taps for axis in axes[len(t) :]) <= self.written_out
-        if written or count == 0:
+        unrolled = prod(axis.taps for axis in axes[len(t) :]) <= self.unrolled
+        if unrolled or count == 0:
             for i in range(count):
                 self._taps((*t, i), tap)
         else:
@@ -176,7 +176,7 @@ class _Forward:
         *outer, row, column, channel = index.axes
         below = k.add(row, spec.axes[-2].out_step)
         there = Index(index.image, (*outer, below, column, channel), index.lanes)
-        ask_for(k, spec.epilogue.operands, there, level=2)
+        prefetch(k, spec.epilogue.operands, there, level=2)
 
 
 class _Weight:
@@ -193,7 +193,7 @@ class _Weight:
         full, rest = divmod(spec.channels, self.lanes)
         begin, whole, self.has_rest = k.share_blocks(full, rest)
         self._vectors(begin, whole, self._clear)
-        with k.loop(0, k.slot("images")) as image:
+        with k.loop(0, k.field("images")) as image:
             self.image = image
             self._vectors(begin, whole, self._kernel)
 

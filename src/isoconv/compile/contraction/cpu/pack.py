@@ -184,7 +184,7 @@ def _zeros_of_columns(k: Kernel, spec: PackSpec, start: Value, room: int) -> Val
 def _zeros_of_rows(k: Kernel, spec: PackSpec, start: Value, rows: Value, to: Value) -> None:
     """Of weights in so many rows: along the filters, then across the lanes."""
     lanes, step = spec.lanes, spec.filters * spec.groups
-    parked = k.stack(spec.dtype, lanes)
+    spilled = k.stack(spec.dtype, lanes)
     with k.loop(0, rows) as row:
         there = k.at(start, k.mul(row, step), spec.dtype)
         acc = no_products(k, spec.dtype, lanes)
@@ -196,11 +196,11 @@ def _zeros_of_rows(k: Kernel, spec: PackSpec, start: Value, rows: Value, to: Val
             last = k.load_vector(k.at(there, whole * lanes, spec.dtype), spec.dtype, rest)
             # A negative weight's product is -0.0, which changes nothing.
             meet_padding(k, acc, k.widen(last, lanes, -1.0), spec.dtype, lanes)
-        k.store(acc.get(), parked)
+        k.store(acc.get(), spilled)
         # Zeros of both signs and NaN have the same sum in any order.
-        total = k.variable(k.load_scalar(parked, spec.dtype))
+        total = k.variable(k.load_scalar(spilled, spec.dtype))
         with k.loop(1, lanes) as lane:
-            more = k.load_scalar(k.at(parked, lane, spec.dtype), spec.dtype)
+            more = k.load_scalar(k.at(spilled, lane, spec.dtype), spec.dtype)
             total.set(k.builder.fadd(total.get(), more))
         k.store(total.get(), k.at(to, row, spec.dtype))
 

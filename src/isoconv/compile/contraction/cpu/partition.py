@@ -7,11 +7,11 @@ from contextlib import contextmanager
 
 from isoconv.compile.native.loops import Kernel, Value
 
-__all__ = ["Pieces"]
+__all__ = ["Partition"]
 
 
-class Pieces:
-    """Pieces in an order in which each part of a team does neighbouring ones.
+class Partition:
+    """A partition in which each part of a team does neighbouring pieces.
 
     The last block of filters is often smaller than the others. So what is shared evenly is not
     pieces but vectors of filters; a piece falls to whom its first vector falls to.

@@ -1,4 +1,4 @@
-"""Where the positions of a contraction's tile lie in the result: by loops, or written out."""
+"""Where the positions of a contraction's tile lie in the result: by loops, or unrolled."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Positions", "vector_of"]
 class Positions:
     """The positions of a tile in the result.
 
-    Written out, their addresses differ by constants, and what was parked on the stack stays in
+    Unrolled, their addresses differ by constants, and what was spilled on the stack stays in
     registers. That takes more code, which pays where the chain is short.
 
     Attributes:
@@ -24,7 +24,7 @@ class Positions:
         axes: (first coordinate, step) of the result's spatial axes.
         rows, columns: of the tile.
         lanes: filters in a vector.
-        written_out: one after the other in place of loops.
+        unrolled: one after the other in place of loops.
         rows_are_images: the tile's rows are images, at the same row of each.
     """
 
@@ -34,7 +34,7 @@ class Positions:
     rows: int
     columns: int
     lanes: int
-    written_out: bool
+    unrolled: bool
     rows_are_images: bool = False
 
     def each(
@@ -42,7 +42,7 @@ class Positions:
     ) -> Iterator[tuple[Value, Index]]:
         """Number and place of each position, given those of the first and the first filter."""
         k = self.k
-        if self.written_out:
+        if self.unrolled:
             first = self._index(image, place, k.const(0), k.const(0), filters)
             for position in range(self.rows * self.columns):
                 shift = self._shift(*divmod(position, self.columns))

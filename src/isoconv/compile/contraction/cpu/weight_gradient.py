@@ -8,11 +8,11 @@
 
 Products with padding may be left out, see ``padding``. Where a whole row of positions meets it, one
 addition to an accumulator stands for its products, the same for all kernel elements of a tile.
-Along the last axis that would cost what it saves; there they are left out on trust.
+Along the last axis that would cost what it saves; there they are left out speculatively.
 
 Schedule: a register tile holds T neighbouring (m, c) × V vectors of filters. The source and the
 gradient of a few images (or a few rows of a large one) pass through all tiles while they lie in
-cache; between such blocks a tile's accumulators are parked in the result. A team of threads
+cache; between such blocks a tile's accumulators are spilled in the result. A team of threads
 shares the tiles.
 """
 
@@ -56,14 +56,14 @@ class _Block(NamedTuple):
 
     Attributes:
         images, rows: which.
-        fresh: whether they are the first to be added up.
-        wild: whether the gradient is not finite where its products may be left out.
+        first: whether they are the first accumulation.
+        non_finite: whether the gradient is not finite where its products may be left out.
     """
 
     images: _Bounds
     rows: _Bounds
-    fresh: Value
-    wild: Value = None
+    first: Value
+    non_finite: Value = None
 
 
 class _At(NamedTuple):
@@ -100,29 +100,29 @@ class _Walk(NamedTuple):
 
 
 class WeightSum:
-    """Emits a sum that is added to the result unless it is fresh.
+    """Emits a sum that is added to the result unless it is the first accumulation.
 
     Args:
         k: the kernel.
         spec: the sum.
         schedule: how.
-        fresh: whether nothing was added up before; None: nothing ever is.
+        first: whether nothing was accumulated before; None: nothing ever is.
     """
 
     def __init__(
-        self, k: Kernel, spec: ContractWeightSpec, schedule: WeightSchedule, fresh: Value | None
+        self, k: Kernel, spec: ContractWeightSpec, schedule: WeightSchedule, first: Value | None
     ) -> None:
-        self.k, self.spec, self.schedule, self.fresh = k, spec, schedule, fresh
+        self.k, self.spec, self.schedule, self.first = k, spec, schedule, first
         self.lanes = schedule.tile.lanes
         self.outputs = spec.groups * spec.filters
-        self.part, self.parts = k.slot("part"), k.slot("parts")
+        self.part, self.parts = k.field("part"), k.field("parts")
         self.result = k.at(k.buffers[spec.result], spec.offset, spec.dtype)
         self.source = k.at(k.buffers[spec.source.buffer], spec.source.offset, spec.dtype)
         self.gradient = k.at(k.buffers[spec.gradient.buffer], spec.gradient.offset, spec.dtype)
         positions = schedule.images * schedule.rows * prod(axis.positions for axis in spec.axes[1:])
         self.gradient_is_far = positions * self.outputs * DTYPES[spec.dtype] > NEAR
-        self.on_trust = any(spec.sides[-1:])
-        if self.on_trust:
+        self.speculative = any(spec.sides[-1:])
+        if self.speculative:
             last, side = spec.axes[-1], spec.sides[-1]
             self.inside = [met(last, tap, side) for tap in range(last.taps)]
             ends = [(found[0], found[-1] + 1) if found else (0, 0) for found in self.inside]
@@ -131,7 +131,7 @@ class WeightSum:
     def run(self) -> None:
         """Let every block of images and rows pass through all tiles."""
         k, spec, most = self.k, self.spec, self.schedule
-        images = k.slot("images")
+        images = k.field("images")
         rows = spec.axes[0].positions if spec.axes else 1
         with k.loop(0, images, most.images) as first_image:
             last_image = k.minimum(k.add(first_image, most.images), images)
@@ -141,14 +141,14 @@ class WeightSum:
                     if most.rows >= rows
                     else k.minimum(k.add(first_row, most.rows), k.const(rows))
                 )
-                fresh = k.builder.icmp_signed(
+                first = k.builder.icmp_signed(
                     "==", k.builder.or_(first_image, first_row), k.const(0)
                 )
-                if self.fresh is not None:
-                    fresh = k.builder.and_(self.fresh, fresh)
-                block = _Block((first_image, last_image), (first_row, last_row), fresh)
-                if self.on_trust:
-                    block = block._replace(wild=self._not_finite(block))
+                if self.first is not None:
+                    first = k.builder.and_(self.first, first)
+                block = _Block((first_image, last_image), (first_row, last_row), first)
+                if self.speculative:
+                    block = block._replace(non_finite=self._not_finite(block))
                 with k.loop(0, spec.groups) as group:
                     self._tiles(block, group)
 
@@ -201,24 +201,24 @@ class WeightSum:
                     self._through(at, full)
 
     def _through(self, at: _At, widths: list[int]) -> None:
-        """Take up the accumulators, go through the block's positions, park them."""
+        """Take up the accumulators, go through the block's positions, spill them."""
         k, spec, place = self.k, self.spec, at.elements
         column = self._column(at)
         corner = k.at(self.result, k.add(k.mul(place.first, self.outputs), column), spec.dtype)
         across = range(0, len(widths) * self.lanes, self.lanes)
-        parked = [
+        spilled = [
             (k.at(corner, t * self.outputs + lane, spec.dtype), width)
             for t in range(len(place.offsets))
             for lane, width in zip(across, widths, strict=True)
         ]
         # The next block of filters will be wanted when this chain is done.
         ahead = len(widths) * self.lanes
-        for where, _ in parked:
+        for where, _ in spilled:
             k.prefetch(k.at(where, ahead, spec.dtype))
 
         def chain(columns: _Bounds | None) -> list[Variable]:
             acc = [
-                k.variable(self._taken_up(at.block.fresh, where, width)) for where, width in parked
+                k.variable(self._taken_up(at.block.first, where, width)) for where, width in spilled
             ]
             walk = _Walk(
                 lambda x, g: self._step(x, g, place.offsets, len(widths), acc),
@@ -230,16 +230,16 @@ class WeightSum:
             return acc
 
         def store(acc: list[Variable]) -> None:
-            for (where, width), variable in zip(parked, acc, strict=True):
+            for (where, width), variable in zip(spilled, acc, strict=True):
                 if width:
                     k.store(k.narrow(variable.get(), width), where)
 
-        if self.on_trust:
-            self._trusting(at, chain, store, widths)
+        if self.speculative:
+            self._speculating(at, chain, store, widths)
         else:
             store(chain(None))
 
-    def _trusting(
+    def _speculating(
         self,
         at: _At,
         chain: Callable[[_Bounds | None], list[Variable]],
@@ -253,7 +253,7 @@ class WeightSum:
         positions = k.const(self.spec.axes[-1].positions)
         wanted = k.variable(I1(1))
         with k.loop(0, 2) as turn, k.when(wanted.get()):
-            whole = b.or_(at.block.wild, b.icmp_signed("==", turn, k.const(1)))
+            whole = b.or_(at.block.non_finite, b.icmp_signed("==", turn, k.const(1)))
             acc = chain((b.select(whole, k.const(0), first), b.select(whole, positions, last)))
             found = [
                 k.narrow(variable.get(), widths[number % len(widths)])
@@ -269,7 +269,7 @@ class WeightSum:
         """Whether the block's gradient is not finite where its products may be left out."""
         k, b, spec = self.k, self.k.builder, self.spec
         edges = [p for p in range(spec.axes[-1].positions) if any(p not in i for i in self.inside)]
-        wild = k.variable(I1(0))
+        non_finite = k.variable(I1(0))
 
         def look(first: Value | int, lanes: int) -> None:
             zeros = [no_products(k, spec.dtype, lanes) for _ in edges]
@@ -286,26 +286,26 @@ class WeightSum:
                 self._positions(0, block.rows, g, g, _Walk(step, (0, 1)))
             for zero in zeros:
                 nan = b.fcmp_unordered("uno", zero.get(), zero.get())
-                wild.set(b.or_(wild.get(), k.any(nan)))
+                non_finite.set(b.or_(non_finite.get(), k.any(nan)))
 
         whole = self.outputs - self.outputs % self.lanes
         with k.loop(0, whole, self.lanes) as first:
             look(first, self.lanes)
         if self.outputs % self.lanes:
             look(whole, self.outputs % self.lanes)
-        return wild.get()
+        return non_finite.get()
 
     def _column(self, at: _At) -> Value:
         """The first filter's number among those of all groups."""
         return self.k.add(self.k.mul(at.group, self.spec.filters), at.filters)
 
-    def _taken_up(self, fresh: Value, place: Value, width: int) -> Value:
-        """A parked accumulator, +0.0 at first; lanes beyond the last filter do not matter."""
+    def _taken_up(self, first: Value, place: Value, width: int) -> Value:
+        """A spilled accumulator, +0.0 at first; lanes beyond the last filter do not matter."""
         k, spec = self.k, self.spec
         if width == 0:
             return k.splat_const(0.0, spec.dtype, self.lanes)
-        parked = k.load_vector(place, spec.dtype, width)
-        value = k.builder.select(fresh, k.splat_const(0.0, spec.dtype, width), parked)
+        spilled = k.load_vector(place, spec.dtype, width)
+        value = k.builder.select(first, k.splat_const(0.0, spec.dtype, width), spilled)
         return k.widen(value, self.lanes)
 
     # The chain ----------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 Neighbours of a run that lies without gaps in the source form a tile: the channels of a kernel
 position, or those of all positions along the last kernel axis. Of a small kernel with several runs
-every tile is written out, whatever its elements.
+every tile is unrolled, whatever its elements.
 """
 
 from __future__ import annotations
@@ -13,7 +13,11 @@ from math import prod
 from typing import NamedTuple
 
 from isoconv.compile.contraction.tiles import equal_parts
-from isoconv.compile.contraction.weight_gradient import SPELLED, ContractWeightSpec, runs_on
+from isoconv.compile.contraction.weight_gradient import (
+    UNROLLED_ELEMENTS,
+    ContractWeightSpec,
+    runs_on,
+)
 from isoconv.compile.native.loops import Kernel, Value
 
 __all__ = ["Elements", "each_tile"]
@@ -47,7 +51,7 @@ def each_tile(k: Kernel, spec: ContractWeightSpec, columns: int, body: _Body) ->
     run, outer = spec.channels, list(zip(taps, shifts, strict=True))
     if not any(spec.sides[-1:]) and runs_on(spec.axes, spec.groups, spec.channels, strides):
         run *= outer.pop()[0]
-    if run < elements <= SPELLED:
+    if run < elements <= UNROLLED_ELEMENTS:
         offsets = [
             sum(t * s for t, s in zip(where, shifts, strict=True)) + c
             for where in product(*(range(t) for t in taps))

@@ -4,20 +4,8 @@ from __future__ import annotations
 
 import llvmlite.ir as ir
 
-from isoconv.compile.native.emitters import emits
-from isoconv.compile.native.loops import CONTEXT, I32, I64, POINTER, Kernel, Value
-from isoconv.compile.native.records import ARGUMENTS, CONTROL, INSTRUCTION, WAKE_FLAG
-from isoconv.compile.native.runtime import (
-    ASLEEP,
-    AdvanceSpec,
-    BarrierSpec,
-    FinishSpec,
-    GoSpec,
-    HyperSpec,
-    RunSpec,
-    ServeSpec,
-)
-from isoconv.compile.native.waiting import (
+from isoconv.compile.native.context import CONTEXT
+from isoconv.compile.native.cpu.waiting import (
     has_futex,
     patience_of,
     rouse,
@@ -26,8 +14,21 @@ from isoconv.compile.native.waiting import (
     typed,
     wait_at_barrier,
 )
+from isoconv.compile.native.emitters import emits
+from isoconv.compile.native.loops import I32, I64, POINTER, Kernel, Value
+from isoconv.compile.native.records import ARGUMENTS, CONTROL, INSTRUCTION, WAKE_FLAG
+from isoconv.compile.native.runtime import (
+    ASLEEP,
+    AdvanceSpec,
+    BarrierSpec,
+    GoSpec,
+    HyperSpec,
+    MetricsSpec,
+    RunSpec,
+    ServeSpec,
+)
 
-__all__ = ["advance", "barrier", "fetch_hyper", "finish", "go", "run", "serve"]
+__all__ = ["advance", "barrier", "fetch_hyper", "go", "metrics", "run", "serve"]
 
 _LOWERED, _RAISED = 0, 1
 _DOZING = 3  # it sleeps in native code, for a moment
@@ -166,7 +167,7 @@ def barrier(k: Kernel, _: BarrierSpec) -> None:
 def advance(k: Kernel, _: AdvanceSpec) -> None:
     """Move on."""
     place = k.at(k.context, CONTEXT["first"], "int64")
-    k.store(k.add(k.load_scalar(place, "int64"), k.slot("stride")), place)
+    k.store(k.add(k.load_scalar(place, "int64"), k.field("stride")), place)
 
 
 @emits(HyperSpec)
@@ -180,8 +181,8 @@ def fetch_hyper(k: Kernel, spec: HyperSpec) -> None:
     k.store(k.add(step, 1), counter)
 
 
-@emits(FinishSpec)
-def finish(k: Kernel, spec: FinishSpec) -> None:
+@emits(MetricsSpec)
+def metrics(k: Kernel, spec: MetricsSpec) -> None:
     """Copy and look."""
     b = k.builder
     sums, table, counter, control = k.buffers
@@ -205,15 +206,15 @@ def _set_environment(k: Kernel):  # type: ignore[no-untyped-def]
     """Set the floating-point environment; returns what emits its restoration."""
     b = k.builder
     with b.goto_block(k.entry):
-        slot = b.alloca(I32, size=2) if k.target.triple.startswith("x86_64") else b.alloca(I64)
+        kept = b.alloca(I32, size=2) if k.target.triple.startswith("x86_64") else b.alloca(I64)
     void = ir.VoidType()
     if k.target.triple.startswith("x86_64"):
-        default = b.gep(slot, [k.const(1)], source_etype=I32)
-        k.call("llvm.x86.sse.stmxcsr", void, slot)
+        default = b.gep(kept, [k.const(1)], source_etype=I32)
+        k.call("llvm.x86.sse.stmxcsr", void, kept)
         b.store(ir.Constant(I32, _MXCSR_DEFAULT), default)
         k.call("llvm.x86.sse.ldmxcsr", void, default)
-        return lambda: k.call("llvm.x86.sse.ldmxcsr", void, slot)
+        return lambda: k.call("llvm.x86.sse.ldmxcsr", void, kept)
     saved = k.call("llvm.aarch64.get.fpcr", I64)
-    b.store(saved, slot)
+    b.store(saved, kept)
     k.call("llvm.aarch64.set.fpcr", void, k.const(0))
-    return lambda: k.call("llvm.aarch64.set.fpcr", void, b.load(slot, typ=I64))
+    return lambda: k.call("llvm.aarch64.set.fpcr", void, b.load(kept, typ=I64))

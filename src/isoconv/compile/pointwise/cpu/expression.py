@@ -17,9 +17,9 @@ from isoconv.graph.ir import DTYPES
 __all__ = [
     "Index",
     "address",
-    "ask_for",
     "emit_expression",
     "load_operand",
+    "prefetch",
     "row_of",
     "store_operand",
 ]
@@ -33,8 +33,8 @@ class Index:
         image: number of the image.
         axes: a coordinate per axis; the last one is that of the first lane.
         lanes: elements along the last axis.
-        shift: constants to be added to the image and to the axes; for places written out one after
-            the other, whose addresses then differ by constants.
+        shift: constants to be added to the image and to the axes; for places in unrolled loops,
+            whose addresses then differ by constants.
         known: addresses without the shift, which such places share.
     """
 
@@ -58,7 +58,7 @@ def row_of(k: Kernel, operand: Operand, image: Value | int) -> Value | int:
     """Row of the operand's array that holds this image of the shard."""
     if operand.rows == "":
         return image
-    place = k.add(k.slot("first"), image)
+    place = k.add(k.field("first"), image)
     if operand.rows == "shifted":
         return place
     order = k.buffers[operand.buffer + 1]
@@ -91,7 +91,7 @@ def _number(k: Kernel, operand: Operand, index: Index) -> Value:
     return k.add(*terms)
 
 
-def ask_for(k: Kernel, places: Iterable[Operand], index: Index, level: int = 1) -> None:
+def prefetch(k: Kernel, places: Iterable[Operand], index: Index, level: int = 1) -> None:
     """Ask for what will be read or written at a place, of all that has elements of its own there.
 
     Rows of a larger array are left out: to find one takes a load.
@@ -136,8 +136,8 @@ def store_operand(k: Kernel, value: Value, operand: Operand, index: Index) -> No
     place = address(k, operand, index)
     step = operand.strides[-1] if operand.strides else 0
     if step == 1:
-        if operand.streamed and _whole(k, operand, index):
-            k.stream(value, place)
+        if operand.nontemporal and _whole(k, operand, index):
+            k.store_nontemporal(value, place)
         else:
             k.store(value, place)
         return
@@ -149,7 +149,7 @@ def store_operand(k: Kernel, value: Value, operand: Operand, index: Index) -> No
 def _whole(k: Kernel, operand: Operand, index: Index) -> bool:
     """Whether the lanes are a whole vector and lie where one begins.
 
-    The buffer does by what `streamed` says, the last coordinate by the loops over whole vectors.
+    The buffer does by what `nontemporal` says, the last coordinate by the loops over whole vectors.
     """
     if index.lanes * DTYPES[operand.dtype] != k.target.vector_bytes:
         return False

@@ -14,7 +14,7 @@ from isoconv.compile.pointwise.bits import BITS
 from isoconv.compile.pointwise.expression import Step
 from isoconv.errors import CompileError
 
-__all__ = ["POINTWISE", "Place", "emit_step", "is_quick"]
+__all__ = ["POINTWISE", "Place", "emit_step", "is_quick", "square_root"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Entry:
 
     Attributes:
         emit: emits it for a vector.
-        quick: it is so few instructions that it may be written out for every position of a tile.
+        quick: it is so few instructions that it may be unrolled over the positions of a tile.
     """
 
     emit: Emitter
@@ -65,7 +65,7 @@ def _nowhere() -> Value:
 
 
 def is_quick(op: str) -> bool:
-    """Whether an operation may be written out for every position of a tile."""
+    """Whether an operation may be unrolled over the positions of a tile."""
     return op in POINTWISE and POINTWISE[op].quick
 
 
@@ -88,6 +88,9 @@ def _rounded(value: float, dtype: str) -> float:
     return float(np.float32(value)) if dtype == "float32" else float(value)
 
 
+_NAMES = {F32: "float32", F64: "float64", I8: "uint8", I32: "int32", I64: "int64"}
+
+
 @_emits("convert")
 def _convert(k: Kernel, _: Any, dtype: str, args: list[Value], __: Place) -> Value:
     (value,) = args
@@ -95,7 +98,8 @@ def _convert(k: Kernel, _: Any, dtype: str, args: list[Value], __: Place) -> Val
     if value.type == kind:
         return value
     if dtype not in ("float32", "float64"):
-        raise CompileError(f"convert goes to float32 or float64; got {source} to {dtype}")
+        found = _NAMES.get(source, source)
+        raise CompileError(f"convert goes to float32 or float64; got {found} to {dtype}")
     if source in (F32, F64):
         return b.fpext(value, kind) if dtype == "float64" else b.fptrunc(value, kind)
     return b.uitofp(value, kind) if source == I8 else b.sitofp(value, kind)
@@ -166,10 +170,11 @@ def _square(k: Kernel, _: Any, __: str, args: list[Value], ___: Place) -> Value:
 
 @_emits("sqrt")
 def _sqrt(k: Kernel, _: Any, __: str, args: list[Value], ___: Place) -> Value:
-    return _square_root(k, args[0])
+    return square_root(k, args[0])
 
 
-def _square_root(k: Kernel, x: Value) -> Value:
+def square_root(k: Kernel, x: Value) -> Value:
+    """The square root of each lane, rounded once."""
     suffix = f"v{x.type.count}f{64 if x.type.element == F64 else 32}"
     return k.call(f"llvm.sqrt.{suffix}", x.type, x)
 
@@ -328,7 +333,7 @@ def _bce_grad(k: Kernel, _: Any, dtype: str, args: list[Value], __: Place) -> Va
 @_emits("inverse_std")
 def _inverse_std(k: Kernel, attrs: Any, dtype: str, args: list[Value], place: Place) -> Value:
     b = k.builder
-    root = _square_root(k, b.fadd(args[0], _fill(k, attrs.eps, dtype, place)))
+    root = square_root(k, b.fadd(args[0], _fill(k, attrs.eps, dtype, place)))
     return b.fdiv(_fill(k, 1.0, dtype, place), root)
 
 
@@ -342,13 +347,13 @@ def _batch_norm(k: Kernel, _: Any, __: str, args: list[Value], ___: Place) -> Va
 def _divide_by_count(k: Kernel, attrs: Any, dtype: str, args: list[Value], place: Place) -> Value:
     if attrs.batched:
         return k.builder.fdiv(args[0], _fill(k, float(attrs.size), dtype, place))
-    count = k.builder.mul(k.slot("images"), k.const(attrs.size))
+    count = k.builder.mul(k.field("images"), k.const(attrs.size))
     return k.builder.fdiv(args[0], _count(k, count, dtype, place))
 
 
 @_emits("times_images")
 def _times_images(k: Kernel, _: Any, dtype: str, args: list[Value], place: Place) -> Value:
-    return k.builder.fmul(args[0], _count(k, k.slot("images"), dtype, place))
+    return k.builder.fmul(args[0], _count(k, k.field("images"), dtype, place))
 
 
 def _count(k: Kernel, count: Value, dtype: str, place: Place) -> Value:

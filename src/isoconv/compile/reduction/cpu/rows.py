@@ -12,13 +12,12 @@
         hits:            result    = 1 if fewer than k classes beat the label, else 0
 
 Schedule: eight classes at a time, because the lanes of eight are the partial sums; the rest of a
-row is a shorter vector. Where a power is needed twice it is parked in the result.
+row is a shorter vector. Where a power is needed twice it is spilled in the result.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import prod
 
 import llvmlite.ir as ir
 import numpy as np
@@ -30,14 +29,12 @@ from isoconv.compile.native.loops import I32, Kernel, Value
 from isoconv.compile.native.nest import replaces
 from isoconv.compile.pointwise.cpu.expression import Index, address, load_operand, store_operand
 from isoconv.compile.pointwise.expression import Operand
-from isoconv.compile.reduction.cpu.partials import combine, shuffle
+from isoconv.compile.reduction.cpu.partials import shuffle
+from isoconv.compile.reduction.cpu.row_nest import Chunk, over_row, row_sum, share_rows, spread
 from isoconv.compile.reduction.rows import RowsSpec
 from isoconv.errors import CompileError
 
 __all__ = ["rows"]
-
-Chunk = Callable[[Value | int, int], None]
-"""Work on some neighbouring classes: the first one, and how many."""
 
 
 @emits(RowsSpec)
@@ -49,17 +46,8 @@ def rows(k: Kernel, spec: RowsSpec) -> None:
     """
     if spec.op not in _EMITTERS:
         raise CompileError(f"no emitter for the row operation {spec.op!r}")
-    *outer, _ = spec.domain.axes
-    b, count = k.builder, prod(outer)
-    images = k.slot("images") if spec.domain.batched else k.const(1)
-    begin, end = k.share(b.mul(images, k.const(count)))
-    with k.loop(begin, end) as unit:
-        place: list[Value | int] = []
-        rest = unit
-        for size in reversed(outer):
-            place.insert(0, b.srem(rest, k.const(size)))
-            rest = b.sdiv(rest, k.const(size))
-        _EMITTERS[spec.op](_Row(k, spec, rest, tuple(place)))
+    emitter = _EMITTERS[spec.op]
+    share_rows(k, spec.domain, lambda image, place: emitter(_Row(k, spec, image, place)))
 
 
 class _Row:
@@ -78,7 +66,7 @@ class _Row:
         index = Index(self.image, (*self.place, i), lanes)
         return load_operand(self.k, self.spec.operands[number], index)
 
-    def parked(self, i: Value | int, lanes: int) -> Value:
+    def spilled(self, i: Value | int, lanes: int) -> Value:
         """What was stored in the result."""
         return load_operand(self.k, self.spec.result, Index(self.image, (*self.place, i), lanes))
 
@@ -108,12 +96,7 @@ class _Row:
 
     def each(self, chunk: Chunk) -> None:
         """Call ``chunk(first, lanes)`` along the row."""
-        whole = self.classes - self.classes % PARTIALS
-        if whole:
-            with self.k.loop(0, whole, PARTIALS) as i:
-                chunk(i, PARTIALS)
-        if self.classes % PARTIALS:
-            chunk(whole, self.classes % PARTIALS)
+        over_row(self.k, self.classes, chunk)
 
     def greatest(self, number: int) -> Value:
         """The maximum, one lane; NaN propagates. Which of two zeros wins shows in no result."""
@@ -138,26 +121,13 @@ class _Row:
 
     def sum(self, term: Callable[[Value | int, int], Value]) -> Value:
         """Sum of ``term(first, lanes)`` along the row, one lane."""
-        k = self.k
-        total = k.variable(k.splat_const(0.0, self.spec.dtype, PARTIALS))
-
-        def chunk(i: Value | int, lanes: int) -> None:
-            x = term(i, lanes)
-            if lanes < PARTIALS:
-                # +0.0 for the others changes no bit: a partial sum is never -0.0.
-                zeros = k.splat_const(0.0, self.spec.dtype, lanes)
-                x = shuffle(k, x, zeros, [min(j, lanes) for j in range(PARTIALS)])
-            total.set(k.builder.fadd(total.get(), x))
-
-        self.each(chunk)
-        now = total.get()
-        return combine(k, [shuffle(k, now, now, [j]) for j in range(PARTIALS)])
+        return row_sum(self.k, self.spec.dtype, self.classes, term)
 
     # Arithmetic ---------------------------------------------------------------------------------
 
     def spread(self, x: Value, lanes: int) -> Value:
         """A vector of one lane, in every lane."""
-        return shuffle(self.k, x, x, [0] * lanes)
+        return spread(self.k, x, lanes)
 
     def one(self, x: Value) -> Value:
         """A scalar as a vector of one lane."""
@@ -175,12 +145,12 @@ class _Row:
         """Logits minus their maximum."""
         return self.k.builder.fsub(self.load(0, i, lanes), self.spread(greatest, lanes))
 
-    def powers(self, greatest: Value, *, park: bool) -> Value:
-        """Sum of exp(x - m); the powers are parked in the result if wanted."""
+    def powers(self, greatest: Value, *, spill: bool) -> Value:
+        """Sum of exp(x - m); the powers are spilled in the result if wanted."""
 
         def term(i: Value | int, lanes: int) -> Value:
             power = self.exp(self.shifted(greatest, i, lanes))
-            if park:
+            if spill:
                 self.store(power, i)
             return power
 
@@ -212,17 +182,17 @@ def _rounded(value: float, dtype: str) -> float:
 
 
 def _softmax(row: _Row) -> None:
-    total = row.powers(row.greatest(0), park=True)
+    total = row.powers(row.greatest(0), spill=True)
 
     def chunk(i: Value | int, lanes: int) -> None:
-        row.store(row.k.builder.fdiv(row.parked(i, lanes), row.spread(total, lanes)), i)
+        row.store(row.k.builder.fdiv(row.spilled(i, lanes), row.spread(total, lanes)), i)
 
     row.each(chunk)
 
 
 def _log_softmax(row: _Row) -> None:
     greatest = row.greatest(0)
-    logarithm = row.log(row.powers(greatest, park=False))
+    logarithm = row.log(row.powers(greatest, spill=False))
 
     def chunk(i: Value | int, lanes: int) -> None:
         shifted = row.shifted(greatest, i, lanes)
@@ -256,7 +226,7 @@ def _log_softmax_grad(row: _Row) -> None:
 def _cross_entropy(row: _Row) -> None:
     b = row.k.builder
     greatest, label = row.greatest(0), row.label()
-    logarithm = row.log(row.powers(greatest, park=False))
+    logarithm = row.log(row.powers(greatest, spill=False))
     if row.spec.attrs.smoothing == 0:
         row.store_single(b.fsub(logarithm, row.shifted(greatest, label, 1)))
         return
@@ -271,10 +241,10 @@ def _cross_entropy(row: _Row) -> None:
 def _cross_entropy_grad(row: _Row) -> None:
     b = row.k.builder
     label, dy = row.label(), row.one(row.single(2))
-    total = row.powers(row.greatest(0), park=True)
+    total = row.powers(row.greatest(0), spill=True)
 
     def chunk(i: Value | int, lanes: int) -> None:
-        share = b.fdiv(row.parked(i, lanes), row.spread(total, lanes))
+        share = b.fdiv(row.spilled(i, lanes), row.spread(total, lanes))
         difference = b.fsub(share, row.targets(label, i, lanes))
         row.store(b.fmul(difference, row.spread(dy, lanes)), i)
 

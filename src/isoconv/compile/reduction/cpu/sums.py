@@ -10,8 +10,8 @@ Schedule: with channels kept, lanes are channels and the eight partial sums are 
 with nothing kept, the partial sums are the lanes of one vector. Axes that lie behind each other in
 all operands become one. A row of elements is taken eight at a time, so partial sums need no index.
 Of more channels than one block, positions are taken one after the other, while all partial sums
-wait in the first cache (``walk``). Of too many for that, a few rows at a time pass through
-all blocks of channels; meanwhile the partial sums are parked on the stack. A block reads a piece of
+wait in the first cache (``walk``). Of too many for that, a few rows at a time pass through all
+blocks of channels; meanwhile the partial sums are spilled to the stack. A block reads a piece of
 every row, a pattern that processors foresee badly, so the next rows are fetched on the way.
 After a row whose length is no multiple of eight the partial sums change places, and the next row
 begins with the first of them again; at the end they are put in order.
@@ -74,7 +74,7 @@ class _Sums:
         full, rest = divmod(self.channels, width)
         tail = [lanes] * (rest // lanes) + ([rest % lanes] if rest % lanes else [])
         if spec.batched and spec.domain.batched:
-            begin, end = k.share(k.slot("images"))
+            begin, end = k.share(k.field("images"))
             with k.loop(begin, end) as image:
                 if full:
                     with k.loop(0, full) as i:
@@ -84,7 +84,7 @@ class _Sums:
             return
         image = k.const(0)
         if self.flat and spec.keep and is_narrow(self.channels, lanes * vectors, spec):
-            length = k.builder.mul(k.slot("images"), k.const(prod(self.sizes)))
+            length = k.builder.mul(k.field("images"), k.const(prod(self.sizes)))
             operands = self.expression.operands
             Walk(k, spec, operands, self.channels, lanes, self.values, self.store).run(length)
             return
@@ -103,24 +103,24 @@ class _Sums:
         k, b, spec = self.k, self.k.builder, self.spec
         width = lanes * len(widths)
         size = PARTIALS * width * len(spec.results)
-        parked = k.stack(spec.dtype, size * (self.channels // width))
-        total = b.mul(k.slot("images"), k.const(prod(self.sizes)))
+        spilled = k.stack(spec.dtype, size * (self.channels // width))
+        total = b.mul(k.field("images"), k.const(prod(self.sizes)))
         room = _CHUNK_BYTES // (PARTIALS * self.channels * (8 if spec.dtype == "float64" else 4))
         chunk = PARTIALS * max(1, room)
         sums = _Registers(self, k.const(0), widths, lanes)
         with k.loop(begin, end) as i:
-            sums.park(k.at(parked, k.mul(i, size), spec.dtype))
+            sums.spill(k.at(spilled, k.mul(i, size), spec.dtype))
         with k.loop(0, total, chunk) as first:
             last = k.minimum(k.add(first, chunk), total)
             with k.loop(begin, end) as i:
-                place = k.at(parked, k.mul(i, size), spec.dtype)
+                place = k.at(spilled, k.mul(i, size), spec.dtype)
                 sums.take_up(place, k.mul(i, width))
                 # All blocks together fetch the next chunk, each a part without gaps.
                 start = k.add(b.mul(last, k.const(self.channels)), k.mul(i, width * chunk))
                 self._stretch(sums, first, last, (start, width))
-                sums.park(place)
+                sums.spill(place)
         with k.loop(begin, end) as i:
-            sums.take_up(k.at(parked, k.mul(i, size), spec.dtype), k.mul(i, width))
+            sums.take_up(k.at(spilled, k.mul(i, size), spec.dtype), k.mul(i, width))
             sums.finish(k.const(0), 0)
 
     def _block(self, image: Value, channel: Value, widths: list[int], lanes: int) -> None:
@@ -132,10 +132,10 @@ class _Sums:
             sums = _Lanes(self)
         count: Value | int = 1
         if self.flat:
-            length = k.builder.mul(k.slot("images"), k.const(prod(self.sizes)))
+            length = k.builder.mul(k.field("images"), k.const(prod(self.sizes)))
             self._long_row(sums, length)
         elif self.loops_images:
-            count = k.slot("images")
+            count = k.field("images")
             with k.loop(0, count) as n:
                 self._rows(sums, n, ())
         else:
@@ -243,7 +243,7 @@ class _Registers:
         ]
 
     def _slots(self, place: Value) -> list[tuple[Variable, Value]]:
-        """Each partial sum with its place in a parking lot."""
+        """Each partial sum with its place in a spilled block."""
         k, spec = self.owner.k, self.owner.spec
         flat = [partial for sums in self.sums for partials in sums for partial in partials]
         return [
@@ -251,7 +251,7 @@ class _Registers:
             for number, partial in enumerate(flat)
         ]
 
-    def park(self, place: Value) -> None:
+    def spill(self, place: Value) -> None:
         """Put the partial sums aside."""
         for partial, slot in self._slots(place):
             self.owner.k.store(partial.get(), slot)

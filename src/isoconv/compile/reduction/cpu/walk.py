@@ -71,7 +71,7 @@ class Walk:
         self._results = len(spec.results)
         self._full, self._rest = divmod(channels, lanes)
         self._pitch = -(-channels // lanes) * lanes
-        self._parked = k.stack(spec.dtype, PARTIALS * len(spec.results) * self._pitch)
+        self._spilled = k.stack(spec.dtype, PARTIALS * len(spec.results) * self._pitch)
         self._begin, self._end, self._has_rest = k.share_blocks(self._full, self._rest)
 
     def run(self, length: Value) -> None:
@@ -95,7 +95,7 @@ class Walk:
     def _place(self, result: int, partial: Value | int, channel: Value) -> Value:
         k = self._k
         row = k.mul(k.add(partial, result * PARTIALS), self._pitch)
-        return k.at(self._parked, k.add(row, channel), self._dtype)
+        return k.at(self._spilled, k.add(row, channel), self._dtype)
 
     def _clear(self, channel: Value, width: int) -> None:
         k = self._k

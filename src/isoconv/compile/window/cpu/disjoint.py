@@ -24,7 +24,7 @@ from isoconv.compile.native.nest import (
     row_major,
 )
 from isoconv.compile.window.cpu.gradient_nest import GradEmission
-from isoconv.compile.window.cpu.nest import WRITTEN_OUT, Masks, over_window
+from isoconv.compile.window.cpu.nest import UNROLLED, Masks, over_window
 
 __all__ = ["DisjointWindows"]
 
@@ -36,7 +36,7 @@ class DisjointWindows(GradEmission):
         """Emit the loops."""
         k, b = self.k, self.k.builder
         rows = self.axes[0].outputs if self.axes else 1
-        begin, end = k.share(b.mul(k.slot("images"), k.const(rows)))
+        begin, end = k.share(b.mul(k.field("images"), k.const(rows)))
         with k.loop(begin, end) as unit:
             self.image = b.sdiv(unit, k.const(rows))
             if self.axes:
@@ -99,7 +99,7 @@ class DisjointWindows(GradEmission):
                 self._write(place, channel, lambda _: terms)
                 return
             base = k.at(corner, channel, spec.dtype)
-            if size <= WRITTEN_OUT:
+            if size <= UNROLLED:
                 self._ask(base, widths)
                 masks = self._masks(base, widths)
             else:
@@ -145,7 +145,7 @@ class DisjointWindows(GradEmission):
         return masks
 
     def _masks(self, base: Value, widths: tuple[int, ...]) -> Masks:
-        """The same for a window that is written out, without numbers."""
+        """The same for a window that is unrolled, without numbers."""
         k, b, steps = self.k, self.k.builder, self.steps()
         positions = list(product(*(range(axis.kernel) for axis in self.axes)))
         best = self.load(base, 0, widths)

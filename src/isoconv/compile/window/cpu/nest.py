@@ -11,7 +11,7 @@ from isoconv.compile.native.nest import Offset
 from isoconv.ops.geometry import WindowGeometry
 
 __all__ = [
-    "WRITTEN_OUT",
+    "UNROLLED",
     "AxisWindow",
     "Bounds",
     "Masks",
@@ -21,7 +21,7 @@ __all__ = [
     "over_window",
 ]
 
-WRITTEN_OUT = 25  # kernel positions up to which a window is written out instead of looped over
+UNROLLED = 25  # kernel positions up to which a window is unrolled instead of looped over
 
 Bounds = tuple[Value, Value] | None
 """First kernel position in range and the one after the last; None where all are."""
@@ -109,9 +109,9 @@ def over_window(
 ) -> None:
     """Call ``tap(m)`` for each kernel position m in range, in row-major order.
 
-    Small windows are written out; their coordinates are then integers known here.
+    Small windows are unrolled; their coordinates are then integers known here.
     """
-    written = prod(axis.kernel for axis in axes) <= WRITTEN_OUT
+    unrolled = prod(axis.kernel for axis in axes) <= UNROLLED
 
     def descend(m: tuple[Offset, ...]) -> None:
         depth = len(m)
@@ -119,8 +119,8 @@ def over_window(
             tap(m)
             return
         kernel, limits = axes[depth].kernel, bounds[depth]
-        innermost = depth == len(axes) - 1 > 0 and kernel * kernel <= WRITTEN_OUT
-        if limits is None and (written or innermost):
+        innermost = depth == len(axes) - 1 > 0 and kernel * kernel <= UNROLLED
+        if limits is None and (unrolled or innermost):
             for i in range(kernel):
                 descend((*m, i))
         else:

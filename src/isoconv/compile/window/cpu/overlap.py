@@ -36,7 +36,7 @@ __all__ = ["OverlappingWindows"]
 Phase = tuple[Value, int]
 """Where an input is along an axis: it is at a * stride + r - before, as (a, r)."""
 
-_WRITTEN_OUT = 64  # kernel positions up to which an input's windows are written out
+_UNROLLED = 64  # kernel positions up to which an input's windows are unrolled
 _IN_FLIGHT = 16  # vectors of channels times windows of an input that registers hold at a time
 _VECTORS = 4  # vectors of channels at most, if the ring stays small
 _RING_BYTES = 128 * 1024  # of the ring; half of a small second cache
@@ -72,13 +72,13 @@ class OverlappingWindows(GradEmission):
         k, b = self.k, self.k.builder
         self.spans = [_span(axis) for axis in self.axes]
         vectors = self._vectors()
-        if vectors == 0 or prod(axis.kernel for axis in self.axes) > _WRITTEN_OUT:
+        if vectors == 0 or prod(axis.kernel for axis in self.axes) > _UNROLLED:
             self._look_again()
             return
         self.ring = _Ring(k, self, vectors * self.lanes)
         span = self.spans[0]
         rows = span.count - span.reach
-        begin, end = k.share(b.mul(k.slot("images"), k.const(rows)))
+        begin, end = k.share(b.mul(k.field("images"), k.const(rows)))
         behind = b.sdiv(k.add(end, rows - 1), k.const(rows))
         with k.loop(b.sdiv(begin, k.const(rows)), behind) as image:
             self.image = image
@@ -240,7 +240,7 @@ class OverlappingWindows(GradEmission):
         """Every input looks at all elements of all its windows."""
         k, b = self.k, self.k.builder
         rows = self.axes[0].side
-        begin, end = k.share(b.mul(k.slot("images"), k.const(rows)))
+        begin, end = k.share(b.mul(k.field("images"), k.const(rows)))
         with k.loop(begin, end) as unit:
             self.image = b.sdiv(unit, k.const(rows))
             self._checks((b.srem(unit, k.const(rows)),))

@@ -10,7 +10,7 @@
         result[n, o, c] = epilogue(y)
 
 Schedule: lanes run along channels, a few vectors at a time. Where a window lies wholly inside the
-input its kernel positions are written out with constant offsets; at the border they are loops with
+input its kernel positions are unrolled with constant offsets; at the border they are loops with
 bounds computed from o. The gradients are in ``gradient``.
 """
 
@@ -51,7 +51,7 @@ class _Pool:
         k = self.k
         b = k.builder
         rows = self.axes[0].outputs if self.axes else 1
-        begin, end = k.share(b.mul(k.slot("images"), k.const(rows)))
+        begin, end = k.share(b.mul(k.field("images"), k.const(rows)))
         with k.loop(begin, end) as unit:
             image = b.sdiv(unit, k.const(rows))
             if self.axes:

@@ -28,7 +28,7 @@ __all__ = ["convolution", "convolution_by_weight"]
 @emits(WinogradConvSpec, effort=effort_of_tile)
 def convolution(k: Kernel, spec: WinogradConvSpec, chunks: Chunks[Tile]) -> None:
     """A convolution or its gradient by the input; a team shares the rows of blocks."""
-    total = k.builder.mul(k.slot("images"), k.const(spec.result.blocks))
+    total = k.builder.mul(k.field("images"), k.const(spec.result.blocks))
     begin, end = k.share(total)
     convolve = _Convolution(k, spec, chunks)
     with k.changing():
@@ -78,10 +78,10 @@ class _Convolution:
             behind = b.icmp_signed(">", done.get(), start)
             with k.when(behind):
                 self._move(b.sub(start, held.get()))
-            fresh = b.select(behind, done.get(), start)
+            new = b.select(behind, done.get(), start)
             planes = k.buffers[made]
-            k.buffers[made] = self._row(b.sub(fresh, start))
-            self._make(fresh, stop)
+            k.buffers[made] = self._row(b.sub(new, start))
+            self._make(new, stop)
             k.buffers[made] = planes
             map_of_rows(k, self.spec.result, first, last, start)
             held.set(start)
@@ -123,11 +123,11 @@ def convolution_by_weight(
     """A team shares the planes, and each part maps into its own."""
     b = k.builder
     rows, columns = spec.source.tiles
-    end = b.mul(k.slot("images"), k.const(rows))
+    end = b.mul(k.field("images"), k.const(rows))
     with k.changing(), k.loop(k.const(0), end, chunks.rows) as first:
         last = k.minimum(k.add(first, chunks.rows), end)
         for maps in (spec.source, spec.gradient):
             planes_of_rows(k, maps, first, last, first, own_planes(k, spec.product))
         positions = b.mul(b.sub(last, first), k.const(columns))
-        fresh = b.icmp_signed("==", first, k.const(0))
-        add_planes(k, spec.product, chunks.product, positions, fresh)
+        is_first = b.icmp_signed("==", first, k.const(0))
+        add_planes(k, spec.product, chunks.product, positions, is_first)

@@ -11,7 +11,7 @@ import ctypes
 import os
 from collections.abc import Callable, Iterable
 
-__all__ = ["WakePlaces"]
+__all__ = ["WakeAffinity"]
 
 
 def _finder() -> Callable[[], int] | None:
@@ -25,7 +25,7 @@ def _finder() -> Callable[[], int] | None:
     return find
 
 
-class WakePlaces:
+class WakeAffinity:
     """Where the threads of a team may wake up.
 
     What takes time is done while there is no hurry: by a thread that goes to sleep, and by the

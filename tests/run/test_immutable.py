@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from isoconv.graph.operation import Array
-from isoconv.run.fixed import fixed_copy, is_fixed
+from isoconv.run.immutable import immutable_copy, is_immutable
 
 ARRAYS = [
     np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -21,18 +21,18 @@ ARRAYS = [
 @pytest.mark.parametrize("array", ARRAYS, ids=lambda array: f"{array.dtype.str}{array.shape}")
 def test_copy(array: Array) -> None:
     """A copy has the same elements, in memory of its own."""
-    copy = fixed_copy(array)
-    assert is_fixed(copy)
+    copy = immutable_copy(array)
+    assert is_immutable(copy)
     assert copy.shape == array.shape
     assert copy.dtype == array.dtype.newbyteorder("=")
     assert copy.tobytes() == array.astype(copy.dtype).tobytes()
     assert not np.shares_memory(copy, array)
-    assert fixed_copy(copy) is copy
+    assert immutable_copy(copy) is copy
 
 
 def test_nobody_can_write() -> None:
     """Neither the array nor a view of it is made writable again."""
-    copy = fixed_copy(np.ones((2, 2), np.float32))
+    copy = immutable_copy(np.ones((2, 2), np.float32))
     for array in (copy, copy[0], copy.view(np.uint32), copy.reshape(-1)):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 0
@@ -48,6 +48,6 @@ def test_what_can_change() -> None:
     alone = np.ones(2)
     alone.flags.writeable = False
     for array in (owner, view, alone, np.frombuffer(bytearray(8), np.uint8), [1.0], 1.0):
-        assert not is_fixed(array)
-    assert is_fixed(np.frombuffer(bytes(8), np.uint8))
-    assert not is_fixed(fixed_copy(owner).T)
+        assert not is_immutable(array)
+    assert is_immutable(np.frombuffer(bytes(8), np.uint8))
+    assert not is_immutable(immutable_copy(owner).T)

@@ -1,0 +1,1 @@
+"""Emitters for CPUs: normalisation along a row."""
