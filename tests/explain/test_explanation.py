@@ -47,7 +47,7 @@ class Branching(nn.Module):
 
 MODELS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "tinyvgg": (lambda: create("tinyvgg", 3, (16, 16, 3)), (16, 16, 3)),
-    "resnet20": (lambda: create("resnet20", 3, (16, 16, 3)), (16, 16, 3)),
+    "resnet20": (lambda: create("resnet20", 3, (8, 8, 3)), (8, 8, 3)),
     "small_resnet": (lambda: create("small_resnet", 3, (16, 16, 3)), (16, 16, 3)),
     "inverted residuals": (lambda: inverted_residuals(3), (16, 16, 3)),
     "branching": (Branching, (7, 7, 2)),

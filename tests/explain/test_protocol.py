@@ -85,8 +85,8 @@ def test_arrays_are_the_networks_values(explorer: Explorer) -> None:
 )
 def test_edges_are_the_networks(name: str, jumps: int) -> None:
     """Each layer but the first is read from somewhere; residual branches jump."""
-    model = create(name, 10).build((32, 32, 3))
-    network = Network(model, np.zeros((1, 32, 32, 3), np.float32), [0])
+    model = create(name, 10, (8, 8, 3)).build((8, 8, 3))
+    network = Network(model, np.zeros((1, 8, 8, 3), np.float32), [0])
     told = Scene(network).description()
     edges = told["edges"]
     assert {to for _, to in edges} == set(range(len(told["layers"])))

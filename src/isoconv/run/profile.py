@@ -114,7 +114,7 @@ def stamp(k: Kernel, _: StampSpec) -> None:
     clock = b.trunc(k.const(_CLOCK_MONOTONIC), I32)
     k.call("clock_gettime", I32, clock, k.at(row, 2, "int64"))
     k.store(k.load_scalar(label, "int64"), row)
-    k.store(k.slot("images"), k.at(row, 1, "int64"))
+    k.store(k.field("images"), k.at(row, 1, "int64"))
     here, last, stride, count = (
         k.load_scalar(k.at(log, number, "int64"), "int64") for number in range(4)
     )

@@ -281,7 +281,7 @@ def step_of(measured: Measured, optimizer: Optimizer, clip_norm: float | None = 
         raise ArgumentError(
             f"every parameter must take part in the model's result; {', '.join(idle)} do not",
             argument="model",
-            value=trace.model,
+            value=idle,
         )
     outputs = {f"grad:{name}": gradients[place] for name, place in places.items()}
     outputs |= {f"state:{name}": index for name, index in trace.state_updates().items()}

@@ -13,11 +13,13 @@ from tests.compile.places import same_bits, targets
 from tests.run.graphs import check, numbers, random_arrays, specials
 
 import isoconv.ops as ops
+from isoconv.compile.native.emitters import emit
+from isoconv.compile.native.loops import Kernel
 from isoconv.compile.pointwise.cpu.kernel import collapse
 from isoconv.compile.pointwise.cpu.operations import POINTWISE
 from isoconv.compile.pointwise.expression import Domain, Expression, Operand, Step
 from isoconv.compile.pointwise.kernel import PointwiseSpec
-from isoconv.compile.target import Target
+from isoconv.compile.target import Target, host_target
 from isoconv.errors import CompileError
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import DType, InputKind
@@ -126,6 +128,16 @@ def test_convert_goes_to_floats() -> None:
     )  # fmt: skip
     with pytest.raises(CompileError, match="float32 to int32"):
         run_kernel(spec, [np.zeros(4, np.float32), np.zeros(4, np.int32)])
+
+
+def test_a_step_that_is_not_positional_cannot_ask_where_it_stands() -> None:
+    """Its kernel may have put images together: what it would be told could be wrong."""
+    place, key = Operand(0, "float32", (1,), 4), Operand(1, "int64", (0,), 0)
+    step = Step("dropout", (0, 1, 1, 1), ops.Dropout(0.5, 1), "float32")
+    expression = Expression((place, key), "", (step,), ((2, place),))
+    kernel = Kernel("kernel", host_target(), 2)
+    with pytest.raises(CompileError, match="must be positional"):
+        emit(kernel, PointwiseSpec(Domain((4,)), expression, 2))
 
 
 def test_an_unknown_step_is_an_error() -> None:
@@ -260,10 +272,12 @@ def test_a_team_shares_the_work(threads: int) -> None:
 # Axes that become one ---------------------------------------------------------------------------
 
 
-def expression(*places: tuple[tuple[int, ...], int], op: str = "add") -> Expression:
+def expression(
+    *places: tuple[tuple[int, ...], int], op: str = "add", positional: bool = False
+) -> Expression:
     """An expression over these places, the last of which is stored to."""
     *operands, store = (Operand(i, "float32", s, image) for i, (s, image) in enumerate(places))
-    step = Step(op, tuple(range(len(operands))), None, "float32")
+    step = Step(op, tuple(range(len(operands))), None, "float32", positional)
     return Expression(tuple(operands), "", (step,), ((len(operands), store),))
 
 
@@ -305,7 +319,8 @@ def test_gaps_keep_their_axis() -> None:
 def test_dropout_counts_elements() -> None:
     """An operation that asks for the element's number keeps images apart."""
     dense = ((12, 4, 1), 24)
-    domain, _, joined = collapse(Domain((2, 3, 4)), expression(dense, dense, op="dropout"))
+    dropped = expression(dense, dense, op="dropout", positional=True)
+    domain, _, joined = collapse(Domain((2, 3, 4)), dropped)
     assert not joined
     assert domain.axes == (24,)
 

@@ -88,6 +88,9 @@ def _rounded(value: float, dtype: str) -> float:
     return float(np.float32(value)) if dtype == "float32" else float(value)
 
 
+_NAMES = {F32: "float32", F64: "float64", I8: "uint8", I32: "int32", I64: "int64"}
+
+
 @_emits("convert")
 def _convert(k: Kernel, _: Any, dtype: str, args: list[Value], __: Place) -> Value:
     (value,) = args
@@ -95,7 +98,8 @@ def _convert(k: Kernel, _: Any, dtype: str, args: list[Value], __: Place) -> Val
     if value.type == kind:
         return value
     if dtype not in ("float32", "float64"):
-        raise CompileError(f"convert goes to float32 or float64; got {source} to {dtype}")
+        found = _NAMES.get(source, source)
+        raise CompileError(f"convert goes to float32 or float64; got {found} to {dtype}")
     if source in (F32, F64):
         return b.fpext(value, kind) if dtype == "float64" else b.fptrunc(value, kind)
     return b.uitofp(value, kind) if source == I8 else b.sitofp(value, kind)
@@ -343,13 +347,13 @@ def _batch_norm(k: Kernel, _: Any, __: str, args: list[Value], ___: Place) -> Va
 def _divide_by_count(k: Kernel, attrs: Any, dtype: str, args: list[Value], place: Place) -> Value:
     if attrs.batched:
         return k.builder.fdiv(args[0], _fill(k, float(attrs.size), dtype, place))
-    count = k.builder.mul(k.slot("images"), k.const(attrs.size))
+    count = k.builder.mul(k.field("images"), k.const(attrs.size))
     return k.builder.fdiv(args[0], _count(k, count, dtype, place))
 
 
 @_emits("times_images")
 def _times_images(k: Kernel, _: Any, dtype: str, args: list[Value], place: Place) -> Value:
-    return k.builder.fmul(args[0], _count(k, k.slot("images"), dtype, place))
+    return k.builder.fmul(args[0], _count(k, k.field("images"), dtype, place))
 
 
 def _count(k: Kernel, count: Value, dtype: str, place: Place) -> Value:

@@ -90,7 +90,7 @@ def weight_grad_lines(k: Kernel, u: Sequence[Value]) -> list[Value]:
 @emits(WinogradPlanesSpec)
 def to_planes(k: Kernel, spec: WinogradPlanesSpec) -> None:
     """Share out the rows of tiles of all images."""
-    begin, end = k.share(k.builder.mul(k.slot("images"), k.const(spec.tiles[0])))
+    begin, end = k.share(k.builder.mul(k.field("images"), k.const(spec.tiles[0])))
     planes_of_rows(k, spec, begin, end, k.const(0))
 
 
@@ -199,7 +199,7 @@ def _runs(side: int, tiles: int, shift: int, *, overlap: bool) -> list[_Blocks]:
 @emits(WinogradMapSpec)
 def from_planes(k: Kernel, spec: WinogradMapSpec) -> None:
     """Share out the rows of blocks of all images."""
-    begin, end = k.share(k.builder.mul(k.slot("images"), k.const(spec.blocks)))
+    begin, end = k.share(k.builder.mul(k.field("images"), k.const(spec.blocks)))
     map_of_rows(k, spec, begin, end, k.const(0))
 
 
