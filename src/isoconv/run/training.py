@@ -185,7 +185,9 @@ class TrainingEngine:
                 script.shard(shard.shard, resolve, context)
             elif isinstance(stage, Reduce):
                 halves = [self._memory.sums(schedule.buffers[node]) for node in stage.pair]
-                script.kernel(self.plan.reduce, halves, Context(part=stage.part, parts=stage.parts))
+                script.kernel(
+                    self.plan.reduction, halves, Context(part=stage.part, parts=stage.parts)
+                )
             else:
                 script.barrier()
 
