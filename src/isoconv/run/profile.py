@@ -221,7 +221,7 @@ class _Clock:
         for table, count, log in zip(self._tables, counts, self._logs, strict=True):
             if log[3] != turns * count:
                 raise TrainingError("what is measured must be the same work each time")
-            stamps = table.reshape(turns, count, _ROW)
+            stamps = table[: turns * count].reshape(turns, count, _ROW)
             clock = stamps[:, :, 2] * 10**9 + stamps[:, :, 3]
             spans = np.sort(clock[:, 1:] - clock[:, :-1], axis=0)[turns // 2]
             for span, (label, images) in zip(spans, stamps[0, 1:, :2], strict=True):
