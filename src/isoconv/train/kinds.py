@@ -205,7 +205,7 @@ def _executor(name: str, value: Any) -> Any:
     from isoconv.checks import refusal
 
     if not callable(value):
-        rule = "be called with a step and its data and give what runs the steps, as TrainingEngine"
+        rule = "make what runs the steps when it is called, as TrainingEngine does"
         raise refusal(name, rule, value)
     return value
 
