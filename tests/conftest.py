@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from tests.browser import browser, kept, left_out, new_page, page
 
+from isoconv.compile.native import worker
 from isoconv.data import cache
 from isoconv.graph.passes import check_passes
 
@@ -27,6 +28,8 @@ def pytest_configure() -> None:
     check_passes(True)
     # Loss of power is what no test makes, and each file would wait for the disk.
     os.fsync = _nothing
+    # All cores have tests to run: processes that help to compile would cost their start alone.
+    worker._MOST = 0
     # What a shell starts in the background ignores Ctrl-C, and so would all that is started here.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

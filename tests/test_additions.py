@@ -235,3 +235,70 @@ def test_a_kind_of_data_is_one_file(copy: Path, tmp_path: Path) -> None:
     assert "\n  - a .stamps file: small gray pictures with labels\n" in found["other"]
     assert found["short"].endswith("expected 8 pictures of 2 by 2; found 39 bytes")
     assert found["rows"] == ["| a `.stamps` file | small gray pictures with labels |"]
+
+
+# Operations -------------------------------------------------------------------------------------
+
+SOFTSIGN = """
+
+
+def _gradient_softsign(b: GraphBuilder, node: int, dy: int) -> Flows:
+    (x,) = b[node].inputs
+    wide = b.add("offset", b.add("abs", x), attrs=Constant(1.0))
+    return (b.add("div", dy, b.add("square", wide)),)
+
+
+register_unary(
+    "softsign", "y = x / (1 + |x|).", lambda _, x: x / (x.dtype.type(1) + np.abs(x)),
+    _gradient_softsign,
+)
+"""
+EMITTER = """
+
+
+@_emits("softsign")
+def _softsign(k: Kernel, _: Any, dtype: str, args: list[Value], place: Place) -> Value:
+    wide = k.builder.fadd(_fill(k, 1.0, dtype, place), _abs(k, None, dtype, args, place))
+    return k.builder.fdiv(args[0], wide)
+"""
+COMPUTE = """
+import json
+import numpy as np
+from isoconv.graph.autodiff import differentiate
+from isoconv.graph.builder import GraphBuilder
+from isoconv.ops import ConvGeometry
+from isoconv.ops.interpret import interpret
+from isoconv.run.evaluate import evaluate
+
+same = []
+for dtype in ("float32", "float64"):
+    b = GraphBuilder()
+    x, w = b.input("dataset", "x", (5, 6, 3), dtype), b.input("parameter", "w", (3, 3, 3, 9), dtype)
+    conv = b.add("conv", x, w, attrs=ConvGeometry((3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1)))
+    y = b.add("softsign", conv)
+    dy = b.input("dataset", "dy", (5, 6, 9), dtype)
+    flows = differentiate(b, {y: dy}, [x, w])
+    graph = b.graph([("y", y), *((f"d{i}", flow) for i, flow in enumerate(flows.values()))])
+    draw = np.random.default_rng(1)
+    shapes = {"x": (4, 5, 6, 3), "w": (3, 3, 3, 9), "dy": (4, 5, 6, 9)}
+    arrays = {name: draw.standard_normal(shape).astype(dtype) for name, shape in shapes.items()}
+    found, wanted = evaluate(graph, arrays, 4), interpret(graph, arrays, 4)
+    same += [found[name].tobytes() == wanted[name].tobytes() for name in wanted]
+print(json.dumps(same))
+"""
+
+
+def test_a_pointwise_operation_is_an_entry_and_an_emitter(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """Written into its family's file and the emitters', it has kernels and gradients."""
+    folder = tmp_path_factory.mktemp("operation")
+    whole = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(public_names.SRC / "isoconv", folder / "isoconv", ignore=whole)
+    added = {"ops/activation.py": SOFTSIGN, "compile/pointwise/cpu/operations.py": EMITTER}
+    for name, text in added.items():
+        with (folder / "isoconv" / name).open("a", encoding="utf-8") as file:
+            file.write(text)
+    same = json.loads(run(folder, "-c", COMPUTE))
+    assert len(same) == 6
+    assert all(same)

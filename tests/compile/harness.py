@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from isoconv.compile.native.context import CONTEXT, CONTEXT_SLOTS
+from isoconv.compile.native.context import CONTEXT, CONTEXT_WORDS
 from isoconv.compile.native.jit import LoadedLibrary
 from isoconv.compile.native.kernels import emit_object
 from isoconv.compile.native.specification import Specification
@@ -50,7 +50,7 @@ def run_kernel(
     _, function = _kernel(key, target)
     pointers = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
     for part in range(parts):
-        context = np.zeros(CONTEXT_SLOTS, np.int64)
+        context = np.zeros(CONTEXT_WORDS, np.int64)
         context[CONTEXT["images"]] = images
         context[CONTEXT["part"]] = part
         context[CONTEXT["parts"]] = parts

@@ -91,6 +91,7 @@ def check_parts(found: Explanation) -> int:
     return len(parts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(MODELS))
 @pytest.mark.parametrize("training", [False, True])
 def test_numbers_are_those_of_the_network(name: str, training: bool) -> None:

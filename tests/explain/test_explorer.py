@@ -499,6 +499,7 @@ def test_the_keyboard_reaches_everything(shown: Remote) -> None:
     assert len(names) > 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "dark"), LOOKS)
 def test_it_can_be_read(
     explorer: Explorer, new_page: Callable[..., Remote], width: int, dark: bool

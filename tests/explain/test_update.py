@@ -83,6 +83,7 @@ class StopAfter(Callback):
             run.stop("enough")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "optimizer"), [*((name, "momentum") for name in sorted(MODELS)), ("tinyvgg", "adamw")]
 )

@@ -40,7 +40,7 @@ def engine(threads: int = 2) -> ProfiledTraining:
     return found
 
 
-@pytest.mark.parametrize("images", [1, 7, 24])
+@pytest.mark.parametrize("images", [0, 1, 7, 24])
 def test_work_of_a_prediction(images: int) -> None:
     """Whichever thread takes which images: together they compute and move as much."""
     data = {"images": np.ones((images, *SHAPE), np.float32)}

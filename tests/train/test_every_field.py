@@ -411,6 +411,7 @@ def spoiled_arrays(content: bytes) -> Iterator[tuple[str, bytes]]:
                 yield f"record {place}", join_file({**header, **meta}, arrays)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "file",
     [

@@ -216,6 +216,7 @@ def test_passages_are_taken_once() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "chosen", [each_passage, pytest.param(every_operation, marks=pytest.mark.exhaustive)]
 )

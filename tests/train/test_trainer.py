@@ -599,7 +599,7 @@ def test_what_is_shown() -> None:
         ({"callbacks": Callback()}, "callbacks must be a list of them; got <"),
         (
             {"callbacks": [print]},
-            "must be a Callback; got <built-in function print>",
+            "callbacks\\[0\\] must be a Callback; got <built-in function print>",
         ),
         ({"threads": 2.0}, r"threads must be a whole number of at least 1; got 2\.0"),
         ({"target": 5}, "target must be a text; got 5"),

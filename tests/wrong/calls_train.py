@@ -155,7 +155,9 @@ CALLS: Table = {
     "isoconv.Trainer.resume": lambda place: Call(
         trainer().resume, out=place.run(), train=dataset(), facts={}
     ),
+    "isoconv.Trainer.plain": lambda _: Call(trainer().plain),
     "isoconv.Trainer.settings": lambda _: Call(trainer().settings),
+    "isoconv.Trainer.values": lambda _: Call(trainer().values),
     "isoconv.load": lambda place: Call(ic.load, path=place.run(), best=False, epoch=1),
     "isoconv.explain": lambda place: Call(
         ic.explain, model=place.model(), image=images_of_eight().images, at=("1", 3, 1),

@@ -114,7 +114,7 @@ def stamp(k: Kernel, _: StampSpec) -> None:
     clock = b.trunc(k.const(_CLOCK_MONOTONIC), I32)
     k.call("clock_gettime", I32, clock, k.at(row, 2, "int64"))
     k.store(k.load_scalar(label, "int64"), row)
-    k.store(k.slot("images"), k.at(row, 1, "int64"))
+    k.store(k.field("images"), k.at(row, 1, "int64"))
     here, last, stride, count = (
         k.load_scalar(k.at(log, number, "int64"), "int64") for number in range(4)
     )
@@ -221,7 +221,7 @@ class _Clock:
         for table, count, log in zip(self._tables, counts, self._logs, strict=True):
             if log[3] != turns * count:
                 raise TrainingError("what is measured must be the same work each time")
-            stamps = table.reshape(turns, count, _ROW)
+            stamps = table[: turns * count].reshape(turns, count, _ROW)
             clock = stamps[:, :, 2] * 10**9 + stamps[:, :, 3]
             spans = np.sort(clock[:, 1:] - clock[:, :-1], axis=0)[turns // 2]
             for span, (label, images) in zip(spans, stamps[0, 1:, :2], strict=True):

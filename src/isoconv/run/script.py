@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from isoconv.compile.native.context import CONTEXT, CONTEXT_SLOTS
+from isoconv.compile.native.context import CONTEXT, CONTEXT_WORDS
 from isoconv.compile.native.records import INSTRUCTION
 
 __all__ = ["Context", "Place", "Script", "ScriptBuilder"]
@@ -24,7 +24,7 @@ class Context:
     """
 
     def __init__(self, **values: int) -> None:
-        self._values = np.zeros(CONTEXT_SLOTS, np.int64)
+        self._values = np.zeros(CONTEXT_WORDS, np.int64)
         self._values[CONTEXT["parts"]] = 1
         self.address = int(self._values.ctypes.data)
         self.set(**values)

@@ -75,7 +75,7 @@ class StepPlan:
         memory: where buffers of these lie in memory of their own.
         update: kernel calls of the update.
         update_memory: the same of them.
-        reduce: the kernel that adds two vectors of sums.
+        reduction: the kernel that adds two vectors of sums.
         metrics: the kernel that copies the metrics and looks at the loss.
         hyper: the kernel that fetches a step's scalars.
         clip: the kernels of clipping, or None.
@@ -103,7 +103,7 @@ class StepPlan:
         # Both replace what they read, which is sound because each is one fused pass per vector.
         self.update = [*self._lower_update(), *self._lower_states()]
         self.update_memory = make_plan(self.update, 1)
-        self.reduce = reduction(self.sums.size)
+        self.reduction = reduction(self.sums.size)
         self.metrics = MetricsSpec(
             tuple(self.sums.offsets[f"metric:{name}"] for name in step.metrics)
         )
@@ -117,7 +117,7 @@ class StepPlan:
         """Every kernel of the step."""
         calls = [*self.shard.prepare, *self.shard.shard, *self.update]
         specs: list[Specification] = [call.kernel for call in calls]
-        return [*specs, self.reduce, self.metrics, self.hyper, *(self.clip or ())]
+        return [*specs, self.reduction, self.metrics, self.hyper, *(self.clip or ())]
 
     def _lower_shard(self, *, fusion: bool) -> Lowered:
         shard = self.step.shard

@@ -185,7 +185,8 @@ class TrainingEngine:
                 script.shard(shard.shard, resolve, context)
             elif isinstance(stage, Reduce):
                 halves = [self._memory.sums(schedule.buffers[node]) for node in stage.pair]
-                script.kernel(self.plan.reduce, halves, Context(part=stage.part, parts=stage.parts))
+                context = Context(part=stage.part, parts=stage.parts)
+                script.kernel(self.plan.reduction, halves, context)
             else:
                 script.barrier()
 

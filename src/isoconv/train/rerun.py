@@ -31,7 +31,7 @@ from isoconv.train.settled import settle
 from isoconv.train.state import Checkpoint
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    pass
 
 __all__ = ["Rerun", "model_in"]
 
@@ -57,15 +57,22 @@ def model_in(receipt: Receipt) -> Module:
 
 
 class Rerun:
-    """A run's training, done again beside its receipt."""
+    """A run's training, done again beside its receipt.
+
+    Args:
+        receipt: of the run.
+        model: as the one that was trained; None for one made of the receipt.
+        given: the data.
+        machine: the settings that decide no bit.
+        free: where to note what is not covered.
+    """
 
     def __init__(
         self,
         receipt: Receipt,
         model: Module | None,
         given: Given,
-        threads: int | None,
-        target: str | None,
+        machine: TrainSettings,
         free: NotCovered,
     ) -> None:
         self.notes: list[str] = []
@@ -74,8 +81,7 @@ class Rerun:
         self._given = given
         self._free = free
         fresh = copy.deepcopy(model) if model is not None else model_in(receipt)
-        plain = read_settings(receipt.settings, str(receipt.path))
-        settings = TrainSettings(**plain, threads=threads, target=target, progress=False)
+        settings = replace(machine, **read_settings(receipt.settings, str(receipt.path)))
         # A training goes on from the weights of a built model, so it is built anew here.
         with of_a_stranger(str(receipt.path)) if model is None else nullcontext():
             fresh.build(given.train.image_shape, settings.seed, fresh=True)
@@ -85,7 +91,7 @@ class Rerun:
         self._head = self._prepared.receipt_head(self._described)
         self._run = Run(fresh, self._described)
 
-    def run(self, first: int, last: int, progress: bool | Console) -> Difference | None:
+    def run(self, first: int, last: int) -> Difference | None:
         """Run some epochs and give back the first difference."""
         self._check_model()
         found = self._check_record() or self._check_samples()
@@ -100,16 +106,14 @@ class Rerun:
             return found
         watch = _Watch(recorder, self._compare, last, self._receipt.kept_epoch)
         if first <= last:
-            found = self._train(watch, recorder, start, progress)
+            found = self._train(watch, recorder, start)
         return found or watch.found or self._test(watch.kept, last)
 
-    def _train(
-        self, watch: _Watch, recorder: Recorder, start: Checkpoint, progress: bool | Console
-    ) -> Difference | None:
+    def _train(self, watch: _Watch, recorder: Recorder, start: Checkpoint) -> Difference | None:
         settled = replace(self._settled, callbacks=(watch,))
         context = TrainingContext(settled, self._prepared, self._run, recorder=recorder)
         try:
-            Conduct(context).loop(start, reporter_for(progress))
+            Conduct(context).loop(start, reporter_for(settled.progress))
         except Interrupted as error:
             done = self._run.history[-1]["epoch"] if self._run.history else start.epoch
             message = f"interrupted after epoch {done}; no difference up to there"

@@ -206,7 +206,8 @@ class TrainSettings:
         options=(),
     ))  # fmt: skip
     label_smoothing: float = field(default=0.0, metadata=_is(
-        number(least=0, below=1), "of cross-entropy, from 0 to below 1", stored=False,
+        number(least=0, below=1), "of cross-entropy, from 0 to below 1",
+        "what is given here goes before that of a `Loss`", stored=False,
     ))  # fmt: skip
     batch_size: int | None = field(default=None, metadata=_is(
         whole(), "images of a step", "None: by the number of training images",

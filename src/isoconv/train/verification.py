@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from isoconv.checks import check_count, check_flag, check_kind, check_text, refusal, whole
+from isoconv.checks import check_kind, refusal, whole
 from isoconv.data import Splits
 from isoconv.errors import ArgumentError, CheckpointError
 from isoconv.nn import Module
 from isoconv.printable import printable_lines
-from isoconv.progress import is_console
 from isoconv.train.checkpoint import RunFolder
 from isoconv.train.compare import Difference
 from isoconv.train.given import TITLES, Given
 from isoconv.train.metrics import Data
 from isoconv.train.receipt import Receipt
 from isoconv.train.rerun import Rerun
+from isoconv.train.settings import TrainSettings
 from isoconv.train.stored import check_files
 
 if TYPE_CHECKING:
@@ -145,9 +145,7 @@ def verify(
     """
     if model is not None:
         check_kind("model", model, Module, "a Module, or None")
-    progress = progress if is_console(progress) else check_flag("progress", progress)
-    threads = None if threads is None else check_count("threads", threads)
-    target = None if target is None else check_text("target", target)
+    machine = TrainSettings(threads=threads, target=target, progress=progress)
     receipt = Receipt.read(folder)
     receipt.check_arithmetic()
     _check_stopping(receipt)
@@ -157,8 +155,8 @@ def verify(
     found, notes = files.difference, [*receipt.problems]
     notes += [f"{name} is not there" for name in files.missing]
     if found is None:
-        rerun = Rerun(receipt, model, given, threads, target, files.free)
-        found = rerun.run(first, last, progress)
+        rerun = Rerun(receipt, model, given, machine, files.free)
+        found = rerun.run(first, last)
         notes += rerun.notes
     notes.append(str(files.free))
     skipped = receipt.epochs - (last - first + 1)

@@ -29,7 +29,7 @@ class TakenSpec(Specification):
 @emits(TakenSpec)
 def emit_taken(k: Kernel, spec: TakenSpec) -> None:
     """Emit the notes."""
-    images = k.slot("images")
+    images = k.field("images")
     partition = Partition(
         k, images, k.const(spec.bands), spec.vectors, blocks_first=spec.blocks_first
     )
@@ -42,7 +42,7 @@ def emit_taken(k: Kernel, spec: TakenSpec) -> None:
                 number = k.add(k.mul(row, len(sizes)), block)
                 often, who = (k.at(buffer, number, "int64") for buffer in k.buffers)
                 k.store(k.add(k.load_scalar(often, "int64"), 1), often)
-                k.store(k.slot("part"), who)
+                k.store(k.field("part"), who)
 
 
 def sizes_of(vectors: int, most: int) -> list[int]:

@@ -42,7 +42,7 @@ def emit_body(k: Kernel, spec: Spec) -> None:
 def _count(k: Kernel, start: int, stop: int, step: int, dynamic: bool) -> None:
     """Writes the turns of a loop one after the other."""
     counter = k.variable(k.const(0))
-    low, high = (k.add(k.slot("first"), v) if dynamic else v for v in (start, stop))
+    low, high = (k.add(k.field("first"), v) if dynamic else v for v in (start, stop))
     with k.loop(low, high, step) as i:
         k.store(i, k.at(k.buffers[0], counter.get(), "int64"))
         counter.set(k.add(counter.get(), 1))
@@ -61,9 +61,9 @@ def test_loops(start: int, stop: int, step: int, dynamic: bool) -> None:
 
 
 def _share(k: Kernel, grain: int) -> None:
-    begin, end = k.share(k.slot("images"), grain)
+    begin, end = k.share(k.field("images"), grain)
     for place, value in enumerate((begin, end)):
-        where = k.builder.add(k.builder.mul(k.slot("part"), k.const(2)), k.const(place))
+        where = k.builder.add(k.builder.mul(k.field("part"), k.const(2)), k.const(place))
         k.store(value, k.at(k.buffers[0], where, "int64"))
 
 
@@ -83,7 +83,7 @@ def test_shares(total: int, parts: int, grain: int) -> None:
 
 
 def _integers(k: Kernel) -> None:
-    x = k.slot("first")
+    x = k.field("first")
     values = [
         k.minimum(x, k.const(3)), k.maximum(x, k.const(3)), k.mul(x, -4), k.add(x, 5, x, -2),
         k.add(2, 3), k.add(k.mul(x, 0), x, k.mul(7, 6)),
@@ -129,7 +129,7 @@ def test_vectors(dtype: DType, lanes: int) -> None:
 
 
 def _fma(k: Kernel, dtype: DType, lanes: int) -> None:
-    with k.loop(0, k.slot("images"), lanes) as i:
+    with k.loop(0, k.field("images"), lanes) as i:
         x, y, z = (k.load_vector(k.at(b, i, dtype), dtype, lanes) for b in k.buffers[:3])
         k.store(k.fma(x, y, z), k.at(k.buffers[3], i, dtype))
 

@@ -50,7 +50,7 @@ def emit_append(k: Kernel, _: AppendSpec) -> None:
     (items,) = k.buffers
     count = k.add(k.load_scalar(items, "int64"), 1)
     k.store(count, items)
-    k.store(k.slot("first"), k.at(items, count, "int64"))
+    k.store(k.field("first"), k.at(items, count, "int64"))
 
 
 @dataclass(frozen=True, slots=True)

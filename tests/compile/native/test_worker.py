@@ -83,7 +83,8 @@ def helpers_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def helpers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[subprocess.Popen[Any]]]:
-    """The helper processes that a test starts."""
+    """The helper processes that a test starts; other tests have none."""
+    monkeypatch.setattr(worker, "_MOST", 7)
     started = []
     real = subprocess.Popen
 
@@ -294,7 +295,9 @@ def test_a_spec_that_cannot_be_sent(helpers: list[subprocess.Popen[Any]]) -> Non
 
 
 def test_library_with_helpers(
-    jobs: list[tuple[str, HyperSpec]], monkeypatch: pytest.MonkeyPatch
+    jobs: list[tuple[str, HyperSpec]],
+    monkeypatch: pytest.MonkeyPatch,
+    helpers: list[subprocess.Popen[Any]],
 ) -> None:
     """A library counts and reports kernels from helpers like its own."""
     monkeypatch.setattr(worker, "cores", lambda: 3)
@@ -305,6 +308,7 @@ def test_library_with_helpers(
     )
     assert library.compiled == len(set(addresses.values())) == COUNT
     assert told == [(i + 1, COUNT) for i in range(COUNT)]
+    assert len(helpers) == 2
 
 
 def test_script_without_main_guard(tmp_path: Path) -> None:

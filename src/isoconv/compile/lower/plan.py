@@ -55,20 +55,20 @@ def make_plan(calls: Sequence[Call], capacity: int) -> Plan:
             elif buffer.region == "packed" and buffer not in offsets:
                 offsets[buffer] = packed
                 packed += _rounded(buffer.bytes)
-    slots = _halo_slots(lives, capacity)
+    allocations = _halo_allocations(lives, capacity)
     placed: list[tuple[int, int, int, int]] = []  # offset, end, first, last; in order
-    order = sorted(slots, key=lambda slot: (-slot.size, slot.first))
-    for slot in order:
-        offset = _lowest(slot, placed)
-        insort(placed, (offset, offset + slot.size, slot.first, slot.last))
-        for buffer in slot.buffers:
+    order = sorted(allocations, key=lambda allocation: (-allocation.size, allocation.first))
+    for allocation in order:
+        offset = _lowest(allocation, placed)
+        insort(placed, (offset, offset + allocation.size, allocation.first, allocation.last))
+        for buffer in allocation.buffers:
             offsets[buffer] = offset
     arena = max((end for _, end, _, _ in placed), default=0)
     return Plan(offsets, arena + _SLACK, scratch + _SLACK, packed + _SLACK)
 
 
 @dataclass(slots=True)
-class _Slot:
+class _Allocation:
     """Bytes that one buffer, or several ones with a halo in turn, keep for themselves."""
 
     buffers: list[Buffer]
@@ -77,35 +77,35 @@ class _Slot:
     last: int
 
 
-def _halo_slots(lives: Mapping[Buffer, tuple[int, int]], capacity: int) -> list[_Slot]:
-    slots: list[_Slot] = []
-    shared: dict[tuple[str, int], list[tuple[_Slot, int]]] = {}
+def _halo_allocations(lives: Mapping[Buffer, tuple[int, int]], capacity: int) -> list[_Allocation]:
+    allocations: list[_Allocation] = []
+    shared: dict[tuple[str, int], list[tuple[_Allocation, int]]] = {}
     for buffer, (first, last) in sorted(lives.items(), key=lambda item: item[1]):
         size = _rounded(buffer.bytes * (capacity if buffer.batched else 1))
         if not buffer.halo:
-            slots.append(_Slot([buffer], size, first, last))
+            allocations.append(_Allocation([buffer], size, first, last))
             continue
         # The zeros must stay, so nobody else may use these bytes at any time.
         candidates = shared.setdefault((buffer.halo, size), [])
-        for number, (slot, busy) in enumerate(candidates):
+        for number, (allocation, busy) in enumerate(candidates):
             if busy < first:
-                slot.buffers.append(buffer)
-                candidates[number] = (slot, last)
+                allocation.buffers.append(buffer)
+                candidates[number] = (allocation, last)
                 break
         else:
-            slot = _Slot([buffer], size, -1, 1 << 62)
-            candidates.append((slot, last))
-            slots.append(slot)
-    return slots
+            allocation = _Allocation([buffer], size, -1, 1 << 62)
+            candidates.append((allocation, last))
+            allocations.append(allocation)
+    return allocations
 
 
-def _lowest(slot: _Slot, placed: Sequence[tuple[int, int, int, int]]) -> int:
+def _lowest(allocation: _Allocation, placed: Sequence[tuple[int, int, int, int]]) -> int:
     """The lowest offset at which nothing that lives at the same time is in the way."""
     offset = 0
     for start, end, first, last in placed:
-        if last < slot.first or first > slot.last:
+        if last < allocation.first or first > allocation.last:
             continue
-        if offset + slot.size <= start:
+        if offset + allocation.size <= start:
             break
         offset = max(offset, end)
     return offset

@@ -4,7 +4,7 @@ A kernel is a native function ``void kernel(void **args, int64_t *context)``. ``
 its buffers, ``context`` says which images to work on:
 
 ====== ==================================================================
-slot   meaning
+field  meaning
 ====== ==================================================================
 0      number of images in this shard
 1, 2   this call does part `part` of `parts` of the work
@@ -15,7 +15,7 @@ slot   meaning
 
 from __future__ import annotations
 
-__all__ = ["CONTEXT", "CONTEXT_SLOTS"]
+__all__ = ["CONTEXT", "CONTEXT_WORDS"]
 
 CONTEXT = {"images": 0, "part": 1, "parts": 2, "first": 3, "stride": 4}
-CONTEXT_SLOTS = 8
+CONTEXT_WORDS = 8

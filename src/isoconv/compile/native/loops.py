@@ -86,7 +86,7 @@ class Variable:
         self._block: ir.Block | None = None
         self._value: Value = None
         with kernel.builder.goto_block(kernel.entry):
-            self._slot = kernel.builder.alloca(value.type)
+            self._place = kernel.builder.alloca(value.type)
         self.set(value)
 
     def get(self) -> Value:
@@ -94,13 +94,13 @@ class Variable:
         # A block runs from its start to its end: what it stored or loaded itself is known.
         if self._block is not self._kernel.builder.block:
             self._block = self._kernel.builder.block
-            self._value = self._kernel.builder.load(self._slot, typ=self._type)
+            self._value = self._kernel.builder.load(self._place, typ=self._type)
         return self._value
 
     def set(self, value: Value) -> None:
         """Replace the value."""
         self._block, self._value = self._kernel.builder.block, value
-        self._kernel.builder.store(value, self._slot)
+        self._kernel.builder.store(value, self._place)
 
 
 class Kernel:
@@ -150,7 +150,7 @@ class Kernel:
         """A 64-bit integer constant."""
         return _integer(value)
 
-    def slot(self, name: str) -> Value:
+    def field(self, name: str) -> Value:
         """A field of the context."""
         place = self.builder.gep(self.context, [self.const(CONTEXT[name])], source_etype=I64)
         return self.builder.load(place, typ=I64)
@@ -192,7 +192,7 @@ class Kernel:
         """This call's part [begin, end) of `total` units of work, in whole grains."""
         b = self.builder
         grains = b.sdiv(b.add(total, self.const(grain - 1)), self.const(grain))
-        part, parts = self.slot("part"), self.slot("parts")
+        part, parts = self.field("part"), self.field("parts")
         begin = b.mul(b.sdiv(b.mul(grains, part), parts), self.const(grain))
         after = b.add(part, self.const(1))
         end = b.mul(b.sdiv(b.mul(grains, after), parts), self.const(grain))
@@ -249,11 +249,11 @@ class Kernel:
     def stack(self, dtype: str, size: int) -> Value:
         """Room for `size` elements on the stack, on a cache line."""
         with self.builder.goto_block(self.entry):
-            slot = self.builder.alloca(ir.ArrayType(_SCALARS[dtype], size))
-            slot.align = 64
+            place = self.builder.alloca(ir.ArrayType(_SCALARS[dtype], size))
+            place.align = 64
         # llvmlite would let only whole arrays be stored there.
-        slot.type = POINTER
-        return slot
+        place.type = POINTER
+        return place
 
     def table(self, values: Sequence[int]) -> Value:
         """Address of 64-bit integers that lie beside the code."""

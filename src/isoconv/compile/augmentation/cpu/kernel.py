@@ -33,7 +33,7 @@ __all__ = ["augmentation"]
 @emits(AugmentSpec)
 def augmentation(k: Kernel, spec: AugmentSpec) -> None:
     """Share out images."""
-    begin, end = k.share(k.slot("images"))
+    begin, end = k.share(k.field("images"))
     with k.loop(begin, end) as image:
         _Image(k, spec, image).run()
 

@@ -172,7 +172,7 @@ class Emission:
         *outer, height, width = (*((1,) * (2 - len(spec.axes))), *(a.positions for a in spec.axes))
         bands = equal_parts(height, self.tile.rows)
         before = [sum(count for _, count, _ in bands[:i]) for i in range(len(bands) + 1)]
-        mine = self._share(k.slot("images"), k.const(before[-1])).mine
+        mine = self._share(k.field("images"), k.const(before[-1])).mine
 
         def through(image: Value, block: Block) -> None:
             def plane(leading: tuple[Value, ...]) -> None:
@@ -193,13 +193,13 @@ class Emission:
             self._outer(outer, (), plane)
 
         def all_through(block: Block) -> None:
-            with k.loop(0, k.slot("images")) as image:
+            with k.loop(0, k.field("images")) as image:
                 through(image, block)
 
         if self.blocks_outermost:
             self._blocks(all_through)
             return
-        with k.loop(0, k.slot("images")) as image:
+        with k.loop(0, k.field("images")) as image:
             self._blocks(partial(through, image))
 
     def _outer(
@@ -218,7 +218,7 @@ class Emission:
         """
         k, spec, b = self.k, self.spec, self.k.builder
         most = self.tile.columns
-        total = b.mul(k.slot("images"), k.const(spec.flat))
+        total = b.mul(k.field("images"), k.const(spec.flat))
         chunk = chunk_size(spec.flat, most)
         tiles = b.sdiv(b.add(total, k.const(most - 1)), k.const(most))
         mine = self._share(k.const(1), tiles).mine

@@ -93,7 +93,7 @@ class _Forward:
         """Share out images × rows (the first axis, if there is another one behind it)."""
         k, b, axes = self.k, self.k.builder, self.spec.axes
         rows = axes[0].positions if len(axes) > 1 else 1
-        begin, end = k.share(b.mul(k.slot("images"), k.const(rows)))
+        begin, end = k.share(b.mul(k.field("images"), k.const(rows)))
         with k.loop(begin, end) as unit:
             self.image = b.sdiv(unit, k.const(rows))
             self._rows((b.srem(unit, k.const(rows)),) if len(axes) > 1 else ())
@@ -193,7 +193,7 @@ class _Weight:
         full, rest = divmod(spec.channels, self.lanes)
         begin, whole, self.has_rest = k.share_blocks(full, rest)
         self._vectors(begin, whole, self._clear)
-        with k.loop(0, k.slot("images")) as image:
+        with k.loop(0, k.field("images")) as image:
             self.image = image
             self._vectors(begin, whole, self._kernel)
 

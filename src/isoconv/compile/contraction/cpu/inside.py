@@ -70,7 +70,7 @@ class _InsideEmission(Emission):
         k, b = self.k, self.k.builder
         most = self.tile.rows
         *outer, height, width = (axis.positions for axis in self.spec.axes)
-        images = k.slot("images")
+        images = k.field("images")
         groups = b.sdiv(images, k.const(most))
         grouped = b.mul(groups, k.const(most))
         units = b.add(groups, b.sub(images, grouped))

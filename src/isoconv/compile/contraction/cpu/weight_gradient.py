@@ -115,7 +115,7 @@ class WeightSum:
         self.k, self.spec, self.schedule, self.first = k, spec, schedule, first
         self.lanes = schedule.tile.lanes
         self.outputs = spec.groups * spec.filters
-        self.part, self.parts = k.slot("part"), k.slot("parts")
+        self.part, self.parts = k.field("part"), k.field("parts")
         self.result = k.at(k.buffers[spec.result], spec.offset, spec.dtype)
         self.source = k.at(k.buffers[spec.source.buffer], spec.source.offset, spec.dtype)
         self.gradient = k.at(k.buffers[spec.gradient.buffer], spec.gradient.offset, spec.dtype)
@@ -131,7 +131,7 @@ class WeightSum:
     def run(self) -> None:
         """Let every block of images and rows pass through all tiles."""
         k, spec, most = self.k, self.spec, self.schedule
-        images = k.slot("images")
+        images = k.field("images")
         rows = spec.axes[0].positions if spec.axes else 1
         with k.loop(0, images, most.images) as first_image:
             last_image = k.minimum(k.add(first_image, most.images), images)

@@ -167,7 +167,7 @@ def barrier(k: Kernel, _: BarrierSpec) -> None:
 def advance(k: Kernel, _: AdvanceSpec) -> None:
     """Move on."""
     place = k.at(k.context, CONTEXT["first"], "int64")
-    k.store(k.add(k.load_scalar(place, "int64"), k.slot("stride")), place)
+    k.store(k.add(k.load_scalar(place, "int64"), k.field("stride")), place)
 
 
 @emits(HyperSpec)
@@ -206,15 +206,15 @@ def _set_environment(k: Kernel):  # type: ignore[no-untyped-def]
     """Set the floating-point environment; returns what emits its restoration."""
     b = k.builder
     with b.goto_block(k.entry):
-        slot = b.alloca(I32, size=2) if k.target.triple.startswith("x86_64") else b.alloca(I64)
+        kept = b.alloca(I32, size=2) if k.target.triple.startswith("x86_64") else b.alloca(I64)
     void = ir.VoidType()
     if k.target.triple.startswith("x86_64"):
-        default = b.gep(slot, [k.const(1)], source_etype=I32)
-        k.call("llvm.x86.sse.stmxcsr", void, slot)
+        default = b.gep(kept, [k.const(1)], source_etype=I32)
+        k.call("llvm.x86.sse.stmxcsr", void, kept)
         b.store(ir.Constant(I32, _MXCSR_DEFAULT), default)
         k.call("llvm.x86.sse.ldmxcsr", void, default)
-        return lambda: k.call("llvm.x86.sse.ldmxcsr", void, slot)
+        return lambda: k.call("llvm.x86.sse.ldmxcsr", void, kept)
     saved = k.call("llvm.aarch64.get.fpcr", I64)
-    b.store(saved, slot)
+    b.store(saved, kept)
     k.call("llvm.aarch64.set.fpcr", void, k.const(0))
-    return lambda: k.call("llvm.aarch64.set.fpcr", void, b.load(slot, typ=I64))
+    return lambda: k.call("llvm.aarch64.set.fpcr", void, b.load(kept, typ=I64))

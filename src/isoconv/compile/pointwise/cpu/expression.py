@@ -58,7 +58,7 @@ def row_of(k: Kernel, operand: Operand, image: Value | int) -> Value | int:
     """Row of the operand's array that holds this image of the shard."""
     if operand.rows == "":
         return image
-    place = k.add(k.slot("first"), image)
+    place = k.add(k.field("first"), image)
     if operand.rows == "shifted":
         return place
     order = k.buffers[operand.buffer + 1]

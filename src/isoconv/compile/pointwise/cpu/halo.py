@@ -20,7 +20,7 @@ def halo(k: Kernel, spec: HaloSpec) -> None:
     shape = (*padded, spec.channels)
     strides = dense_strides(shape)
     rows = padded[0] if len(padded) > 1 else 1
-    begin, end = k.share(b.mul(k.slot("images"), k.const(rows)))
+    begin, end = k.share(b.mul(k.field("images"), k.const(rows)))
     with k.loop(begin, end) as unit:
         base = k.at(k.buffers[0], k.mul(unit, prod(shape) // rows), spec.dtype)
         if len(padded) == 1:

@@ -37,7 +37,7 @@ def pointwise(k: Kernel, spec: PointwiseSpec) -> None:
     widest = "float64" if "float64" in expression.dtypes() else "float32"
     lanes = k.target.lanes(widest)
     *outer, last = domain.axes
-    images: Value | int = k.slot("images") if domain.batched else 1
+    images: Value | int = k.field("images") if domain.batched else 1
     if joined and not outer:
         total = k.builder.mul(images, k.const(last)) if domain.batched else k.const(last)
         begin, end = k.share(total, _GRAIN)

@@ -347,13 +347,13 @@ def _batch_norm(k: Kernel, _: Any, __: str, args: list[Value], ___: Place) -> Va
 def _divide_by_count(k: Kernel, attrs: Any, dtype: str, args: list[Value], place: Place) -> Value:
     if attrs.batched:
         return k.builder.fdiv(args[0], _fill(k, float(attrs.size), dtype, place))
-    count = k.builder.mul(k.slot("images"), k.const(attrs.size))
+    count = k.builder.mul(k.field("images"), k.const(attrs.size))
     return k.builder.fdiv(args[0], _count(k, count, dtype, place))
 
 
 @_emits("times_images")
 def _times_images(k: Kernel, _: Any, dtype: str, args: list[Value], place: Place) -> Value:
-    return k.builder.fmul(args[0], _count(k, k.slot("images"), dtype, place))
+    return k.builder.fmul(args[0], _count(k, k.field("images"), dtype, place))
 
 
 def _count(k: Kernel, count: Value, dtype: str, place: Place) -> Value:

@@ -22,7 +22,7 @@ def share_rows(
     """Call ``body(image, place on the outer axes)`` for this thread's rows along the last axis."""
     *outer, _ = domain.axes
     b, count = k.builder, prod(outer)
-    images = k.slot("images") if domain.batched else k.const(1)
+    images = k.field("images") if domain.batched else k.const(1)
     begin, end = k.share(b.mul(images, k.const(count)))
     with k.loop(begin, end) as unit:
         place: list[Value | int] = []

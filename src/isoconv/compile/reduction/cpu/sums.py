@@ -74,7 +74,7 @@ class _Sums:
         full, rest = divmod(self.channels, width)
         tail = [lanes] * (rest // lanes) + ([rest % lanes] if rest % lanes else [])
         if spec.batched and spec.domain.batched:
-            begin, end = k.share(k.slot("images"))
+            begin, end = k.share(k.field("images"))
             with k.loop(begin, end) as image:
                 if full:
                     with k.loop(0, full) as i:
@@ -84,7 +84,7 @@ class _Sums:
             return
         image = k.const(0)
         if self.flat and spec.keep and is_narrow(self.channels, lanes * vectors, spec):
-            length = k.builder.mul(k.slot("images"), k.const(prod(self.sizes)))
+            length = k.builder.mul(k.field("images"), k.const(prod(self.sizes)))
             operands = self.expression.operands
             Walk(k, spec, operands, self.channels, lanes, self.values, self.store).run(length)
             return
@@ -104,7 +104,7 @@ class _Sums:
         width = lanes * len(widths)
         size = PARTIALS * width * len(spec.results)
         spilled = k.stack(spec.dtype, size * (self.channels // width))
-        total = b.mul(k.slot("images"), k.const(prod(self.sizes)))
+        total = b.mul(k.field("images"), k.const(prod(self.sizes)))
         room = _CHUNK_BYTES // (PARTIALS * self.channels * (8 if spec.dtype == "float64" else 4))
         chunk = PARTIALS * max(1, room)
         sums = _Registers(self, k.const(0), widths, lanes)
@@ -132,10 +132,10 @@ class _Sums:
             sums = _Lanes(self)
         count: Value | int = 1
         if self.flat:
-            length = k.builder.mul(k.slot("images"), k.const(prod(self.sizes)))
+            length = k.builder.mul(k.field("images"), k.const(prod(self.sizes)))
             self._long_row(sums, length)
         elif self.loops_images:
-            count = k.slot("images")
+            count = k.field("images")
             with k.loop(0, count) as n:
                 self._rows(sums, n, ())
         else:

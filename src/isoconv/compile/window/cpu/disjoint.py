@@ -36,7 +36,7 @@ class DisjointWindows(GradEmission):
         """Emit the loops."""
         k, b = self.k, self.k.builder
         rows = self.axes[0].outputs if self.axes else 1
-        begin, end = k.share(b.mul(k.slot("images"), k.const(rows)))
+        begin, end = k.share(b.mul(k.field("images"), k.const(rows)))
         with k.loop(begin, end) as unit:
             self.image = b.sdiv(unit, k.const(rows))
             if self.axes:

@@ -78,7 +78,7 @@ class OverlappingWindows(GradEmission):
         self.ring = _Ring(k, self, vectors * self.lanes)
         span = self.spans[0]
         rows = span.count - span.reach
-        begin, end = k.share(b.mul(k.slot("images"), k.const(rows)))
+        begin, end = k.share(b.mul(k.field("images"), k.const(rows)))
         behind = b.sdiv(k.add(end, rows - 1), k.const(rows))
         with k.loop(b.sdiv(begin, k.const(rows)), behind) as image:
             self.image = image
@@ -240,7 +240,7 @@ class OverlappingWindows(GradEmission):
         """Every input looks at all elements of all its windows."""
         k, b = self.k, self.k.builder
         rows = self.axes[0].side
-        begin, end = k.share(b.mul(k.slot("images"), k.const(rows)))
+        begin, end = k.share(b.mul(k.field("images"), k.const(rows)))
         with k.loop(begin, end) as unit:
             self.image = b.sdiv(unit, k.const(rows))
             self._checks((b.srem(unit, k.const(rows)),))

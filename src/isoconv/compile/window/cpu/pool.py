@@ -51,7 +51,7 @@ class _Pool:
         k = self.k
         b = k.builder
         rows = self.axes[0].outputs if self.axes else 1
-        begin, end = k.share(b.mul(k.slot("images"), k.const(rows)))
+        begin, end = k.share(b.mul(k.field("images"), k.const(rows)))
         with k.loop(begin, end) as unit:
             image = b.sdiv(unit, k.const(rows))
             if self.axes:

@@ -32,7 +32,7 @@ __all__ = ["convolution", "convolution_by_weight"]
 @emits(WinogradConvSpec, effort=effort_of_tile)
 def convolution(k: Kernel, spec: WinogradConvSpec, chunks: Chunks[Tile]) -> None:
     """A convolution or its gradient by the input; a team shares the rows of blocks."""
-    total = k.builder.mul(k.slot("images"), k.const(spec.result.blocks))
+    total = k.builder.mul(k.field("images"), k.const(spec.result.blocks))
     begin, end = k.share(total)
     convolve = _Convolution(k, spec, chunks)
     with k.changing():
@@ -127,7 +127,7 @@ def convolution_by_weight(
     """A team shares the components, and each part maps into its own."""
     b = k.builder
     rows, columns = spec.source.tiles
-    end = b.mul(k.slot("images"), k.const(rows))
+    end = b.mul(k.field("images"), k.const(rows))
     with k.changing(), k.loop(k.const(0), end, chunks.rows) as first:
         last = k.minimum(k.add(first, chunks.rows), end)
         for maps in (spec.source, spec.gradient):

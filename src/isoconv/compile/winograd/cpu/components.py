@@ -10,7 +10,7 @@ from isoconv.compile.contraction.cpu.effort import effort_of_tile
 from isoconv.compile.contraction.cpu.weight_gradient import WeightSum
 from isoconv.compile.contraction.tiles import Tile
 from isoconv.compile.contraction.weight_gradient import WeightSchedule
-from isoconv.compile.native.context import CONTEXT, CONTEXT_SLOTS
+from isoconv.compile.native.context import CONTEXT, CONTEXT_WORDS
 from isoconv.compile.native.emitters import emits
 from isoconv.compile.native.loops import Kernel, Value
 from isoconv.compile.winograd.components import Components, ComponentsSpec, ComponentsWeightSpec
@@ -27,7 +27,7 @@ __all__ = [
 @emits(ComponentsSpec, effort=effort_of_tile)
 def components(k: Kernel, spec: ComponentsSpec, tile: Tile) -> None:
     """The contractions of all images; a team shares each of them."""
-    positions = k.builder.mul(k.slot("images"), k.const(spec.positions))
+    positions = k.builder.mul(k.field("images"), k.const(spec.positions))
     with _each(k, spec, (0, spec.count), _context(k, images=positions)):
         Emission(k, spec.inner, tile).run()
 
@@ -41,7 +41,7 @@ def contract_components(k: Kernel, spec: ComponentsSpec, tile: Tile, positions: 
 @emits(ComponentsWeightSpec, effort=effort_of_tile)
 def components_by_weight(k: Kernel, spec: ComponentsWeightSpec, schedule: WeightSchedule) -> None:
     """The sums over all images; each part of a team has components of its own."""
-    positions = k.builder.mul(k.slot("images"), k.const(spec.positions))
+    positions = k.builder.mul(k.field("images"), k.const(spec.positions))
     add_components(k, spec, schedule, positions, None)
 
 
@@ -87,7 +87,7 @@ def _own(k: Kernel, positions: Value) -> Value:
 
 def _context(k: Kernel, **changed: Value) -> Value:
     """What the kernel was called with, but for these numbers."""
-    copy = k.stack("int64", CONTEXT_SLOTS)
+    copy = k.stack("int64", CONTEXT_WORDS)
     for name, number in CONTEXT.items():
-        k.store(changed.get(name, k.slot(name)), k.at(copy, number, "int64"))
+        k.store(changed.get(name, k.field(name)), k.at(copy, number, "int64"))
     return copy

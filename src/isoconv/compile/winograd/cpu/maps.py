@@ -98,7 +98,7 @@ def weight_grad_lines(k: Kernel, u: Sequence[Value]) -> list[Value]:
 @emits(WinogradComponentsSpec)
 def to_components(k: Kernel, spec: WinogradComponentsSpec) -> None:
     """Share out the rows of tiles of all images."""
-    begin, end = k.share(k.builder.mul(k.slot("images"), k.const(spec.tiles[0])))
+    begin, end = k.share(k.builder.mul(k.field("images"), k.const(spec.tiles[0])))
     components_of_rows(k, spec, begin, end, k.const(0))
 
 
@@ -207,7 +207,7 @@ def _runs(side: int, tiles: int, shift: int, *, overlap: bool) -> list[_Blocks]:
 @emits(WinogradMapSpec)
 def from_components(k: Kernel, spec: WinogradMapSpec) -> None:
     """Share out the rows of blocks of all images."""
-    begin, end = k.share(k.builder.mul(k.slot("images"), k.const(spec.blocks)))
+    begin, end = k.share(k.builder.mul(k.field("images"), k.const(spec.blocks)))
     map_of_rows(k, spec, begin, end, k.const(0))
 
 
