@@ -588,7 +588,7 @@ def test_branches_and_winograd(new_page: Callable[..., Remote]) -> None:
 def test_a_file_of_a_winograd_network_has_every_layers_gradient(
     new_page: Callable[..., Remote], tmp_path: Path
 ) -> None:
-    """What the page reads for them comes before Winograd's planes; what is lacking is said."""
+    """What the page reads for them comes before Winograd's components; what is lacking is said."""
     model = create("small_resnet", 3).build((12, 12, 3))
     image = np.random.default_rng(4).random((12, 12, 3)).astype(np.float32)
     explorer = Explorer(model, image, 1, title="Residual")

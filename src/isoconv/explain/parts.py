@@ -183,7 +183,7 @@ def _parts(network: Network, index: int, element: Index, own: Collection[int]) -
 
 
 def _is_map(network: Network, index: int) -> bool:
-    """Whether a node maps feature maps or a kernel to Winograd's planes."""
+    """Whether a node maps feature maps or a kernel to Winograd's components."""
     return network.node(index).op in INTO_COMPONENTS
 
 

@@ -95,8 +95,8 @@ def _winograd(x: Tensor, weight: Tensor, geometry: ConvGeometry) -> Tensor:
     height, width = geometry.output_sides(x.shape[:-1])
     (rows, columns), (tall, wide) = geometry.padding, x.shape[:-1]
     add = x.trace.add
-    planes = add("winograd_input", x, attrs=WinogradPatches((tall, wide), (rows, columns)))
-    products = add("winograd_product", planes, add("winograd_weight", weight))
+    patches = add("winograd_input", x, attrs=WinogradPatches((tall, wide), (rows, columns)))
+    products = add("winograd_product", patches, add("winograd_weight", weight))
     return add("winograd_output", products, attrs=WinogradOutput((height, width)))
 
 

@@ -7,9 +7,9 @@ into patches of 4×4 that overlap by two, one for each 2×2 results:
 
 In a network the products at each of the 16 places are summed over the channels, which makes them 16
 contractions (``winograd_product``). The convolution is three linear maps around them, each an
-operation with its transpose: ``winograd_input`` (:math:`B^T d B`), ``winograd_weight``
-(:math:`G g G^T`) and ``winograd_output`` (:math:`A^T m A`). The values between them are *planes*:
-``(16, tile rows, tile columns, channels)``, the place in the patch row-major.
+operation with its transpose: ``winograd_input`` (:math:`B^T d B`), ``winograd_weight`` (:math:`G g
+G^T`) and ``winograd_output`` (:math:`A^T m A`). The values between them are *components*: ``(16,
+tile rows, tile columns, channels)``, the place in the patch row-major.
 
 Every map works on the first index of a patch first, then on the second, by the sums below; see
 section 15 of ``docs/arithmetic.md``.
@@ -113,15 +113,17 @@ def _place(
     return term
 
 
-def _plane(asked: Asked, operand: int, tile: tuple[int, int], channel: int) -> list[list[Element]]:
-    """The 16 elements of an operand's planes that belong to one tile."""
+def _component(
+    asked: Asked, operand: int, tile: tuple[int, int], channel: int
+) -> list[list[Element]]:
+    """The 16 elements of an operand's components that belong to one tile."""
     return [
         [Element(operand, (*asked.image, 4 * i + j, *tile, channel)) for j in range(4)]
         for i in range(4)
     ]
 
 
-def _require_planes(op: str, name: str, tiles: tuple[int, int], **specs: TensorSpec) -> None:
+def _require_components(op: str, name: str, tiles: tuple[int, int], **specs: TensorSpec) -> None:
     shape = specs[name].shape
     if len(shape) != 4 or shape[:3] != (PLACES, *tiles):
         rule = f"{name} must have shape ({PLACES}, {tiles[0]}, {tiles[1]}, channels)"
@@ -194,7 +196,7 @@ register(
 def _infer_input_grad(attrs: WinogradPatches, dv: TensorSpec) -> TensorSpec:
     require_float("winograd_input_grad", dv=dv)
     require_batched("winograd_input_grad", dv=dv)
-    _require_planes("winograd_input_grad", "dv", attrs.tiles, dv=dv)
+    _require_components("winograd_input_grad", "dv", attrs.tiles, dv=dv)
     return TensorSpec((*attrs.sides, dv.shape[-1]), dv.dtype)
 
 
@@ -223,7 +225,7 @@ def _terms_winograd_input_grad(asked: Asked) -> Running:
     terms = []
     for row in range(max(0, (y - 2) // 2), min(rows - 1, y // 2) + 1):
         for column in range(max(0, (x - 2) // 2), min(columns - 1, x // 2) + 1):
-            patch = _plane(asked, 0, (row, column), channel)
+            patch = _component(asked, 0, (row, column), channel)
             terms.append(_place(_input_grad_lines, patch, (y - 2 * row, x - 2 * column)))
     return Running(tuple(terms))
 
@@ -344,7 +346,7 @@ def _output_grad_lines(y: Lines) -> list[Any]:
 def _infer_output(attrs: WinogradOutput, m: TensorSpec) -> TensorSpec:
     require_float("winograd_output", m=m)
     require_batched("winograd_output", m=m)
-    _require_planes("winograd_output", "m", attrs.tiles, m=m)
+    _require_components("winograd_output", "m", attrs.tiles, m=m)
     return TensorSpec((*attrs.sides, m.shape[-1]), m.dtype)
 
 
@@ -364,7 +366,7 @@ def _winograd_output(attrs: WinogradOutput, m: Array, *, images: int) -> Array:
 
 def _terms_winograd_output(asked: Asked) -> Term:
     y, x, channel = asked.place
-    patch = _plane(asked, 0, (y // 2, x // 2), channel)
+    patch = _component(asked, 0, (y // 2, x // 2), channel)
     return _place(_output_lines, patch, (y % 2, x % 2))
 
 

@@ -25,17 +25,19 @@ PLACES = 16
 Flows = tuple[int | None, ...]
 
 
-def _check_product(op: str, planes: str, side: int, **specs: TensorSpec) -> None:
-    """Planes ``(16, rows, columns, K)`` and kernels ``u (16, C, O)`` with K at this axis of u."""
+def _check_product(op: str, components: str, side: int, **specs: TensorSpec) -> None:
+    """Components ``(16, rows, columns, K)`` and kernels ``u (16, C, O)``, K at this axis of u."""
     require_float(op, **specs)
-    require_batched(op, **{planes: specs[planes]})
+    require_batched(op, **{components: specs[components]})
     require_unbatched(op, u=specs["u"])
-    given, u = specs[planes].shape, specs["u"].shape
+    given, u = specs[components].shape, specs["u"].shape
     if len(given) != 4 or len(u) != 3 or given[0] != PLACES or u[0] != PLACES:
-        rule = f"{planes} must have shape ({PLACES}, rows, columns, channels), u ({PLACES}, C, O)"
+        rule = (
+            f"{components} must have shape ({PLACES}, rows, columns, channels), u ({PLACES}, C, O)"
+        )
         raise shape_error(op, rule, **specs)
     if given[-1] != u[side]:
-        rule = f"{planes} and u must have the same channels: {given[-1]} != {u[side]}"
+        rule = f"{components} and u must have the same channels: {given[-1]} != {u[side]}"
         raise shape_error(op, rule, **specs)
 
 

@@ -197,7 +197,7 @@ def test_no_tile_changes_a_bit_without_padding(
 def test_no_tile_changes_a_bit_of_winograd(
     monkeypatch: pytest.MonkeyPatch, made: list[Any], tile: Tile, rows: int
 ) -> None:
-    """The same for Winograd's 16 contractions, on planes of all images or of a chunk."""
+    """The same for Winograd's 16 contractions, on components of all images or of a chunk."""
     monkeypatch.setattr(lower_winograd, "chunk_rows", lambda *_, **__: rows)
     graph = convolution(ops.WinogradPatches((7, 6), ((1, 1), (0, 2))), 17, 9)
     arrays = random_arrays(graph, 3)

@@ -1,4 +1,4 @@
-"""Winograd's convolution chunk by chunk: the same bits as plane by plane, and as the references."""
+"""Winograd's convolution chunk by chunk: the bits of whole components, and of the references."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from isoconv.compile.lower.driver import lower
 from isoconv.compile.lower.plan import Plan, make_plan
 from isoconv.compile.target import Target, host_target
 from isoconv.compile.winograd.chunks import WinogradConvSpec, WinogradConvWeightSpec
-from isoconv.compile.winograd.planes import chunk_rows
+from isoconv.compile.winograd.placement import chunk_rows
 from isoconv.graph.ir import DType, Graph, TensorSpec
 from isoconv.graph.operation import Array
 from isoconv.run.inference import Predictor
@@ -43,9 +43,9 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
     def set_rows(count: int) -> None:
         def chosen(
-            planes: TensorSpec, channels: int, filters: int, capacity: int, *, sums: bool
+            components: TensorSpec, channels: int, filters: int, capacity: int, *, sums: bool
         ) -> int:
-            return min(count, planes.shape[1] * max(1, capacity))
+            return min(count, components.shape[1] * max(1, capacity))
 
         monkeypatch.setattr("isoconv.compile.winograd.rules.chunk_rows", chosen)
 
@@ -96,8 +96,8 @@ def test_targets(target: Target, rows: Callable[[int], None]) -> None:
 
 
 @pytest.mark.parametrize("name", ["v", "dm", "dv"])
-def test_planes_that_others_want(name: str, rows: Callable[[int], None]) -> None:
-    """Planes that somebody else reads are made whole, and the convolution uses them."""
+def test_components_that_others_want(name: str, rows: Callable[[int], None]) -> None:
+    """Components that somebody else reads are made whole, and the convolution uses them."""
     rows(2)
     graph = convolution(ops.WinogradPatches((6, 5), ((1, 1), (1, 1))), 5, 7, more=(name,))
     found = kinds(lowered(graph, 3))
@@ -107,7 +107,7 @@ def test_planes_that_others_want(name: str, rows: Callable[[int], None]) -> None
 
 
 def test_without_fusion() -> None:
-    """Every node alone: planes are made whole."""
+    """Every node alone: components are made whole."""
     graph = convolution(ops.WinogradPatches((6, 5), ((1, 1), (1, 1))), 5, 7)
     found = kinds(lowered(graph, 3, fusion=False))
     assert not found[WinogradConvSpec] + found[WinogradConvWeightSpec]
@@ -199,8 +199,8 @@ def test_predictions_in_teams(count: int, rows: Callable[[int], None]) -> None:
 # The choice -------------------------------------------------------------------------------------
 
 
-def planes_of(side: int, channels: int) -> TensorSpec:
-    """Planes of a square feature map."""
+def components_of(side: int, channels: int) -> TensorSpec:
+    """Components of a square feature map."""
     return TensorSpec((16, -(-side // 2), -(-side // 2), channels), "float32")
 
 
@@ -218,17 +218,17 @@ def planes_of(side: int, channels: int) -> TensorSpec:
     ],
 )
 def test_chunk_rows(side: int, channels: int, capacity: int, wanted: int) -> None:
-    """Planes of a chunk stay in the cache; none where weights would come too often."""
-    planes = planes_of(side, channels)
-    assert chunk_rows(planes, channels, channels, capacity) == wanted
-    row = 16 * 2 * channels * planes.shape[2] * 4
+    """Components of a chunk stay in the cache; none where weights would come too often."""
+    components = components_of(side, channels)
+    assert chunk_rows(components, channels, channels, capacity) == wanted
+    row = 16 * 2 * channels * components.shape[2] * 4
     assert wanted <= 1 or wanted * row <= NEAR
 
 
 def test_sums_in_chunks() -> None:
     """Sums over positions are read and written with each chunk, which pays up to fewer channels."""
-    planes = planes_of(16, 256)
-    assert chunk_rows(planes, 256, 256, 32) == 2
-    assert chunk_rows(planes, 256, 256, 32, sums=True) == 0
-    planes = planes_of(32, 128)
-    assert chunk_rows(planes, 128, 128, 32, sums=True) == 2
+    components = components_of(16, 256)
+    assert chunk_rows(components, 256, 256, 32) == 2
+    assert chunk_rows(components, 256, 256, 32, sums=True) == 0
+    components = components_of(32, 128)
+    assert chunk_rows(components, 128, 128, 32, sums=True) == 2

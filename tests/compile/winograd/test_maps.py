@@ -16,7 +16,7 @@ from tests.run.graphs import check, numbers
 import isoconv.ops as ops
 from isoconv.compile.pointwise.expression import Domain, Operand
 from isoconv.compile.target import Target
-from isoconv.compile.winograd.maps import WinogradMapSpec, WinogradPlanesSpec
+from isoconv.compile.winograd.maps import WinogradComponentsSpec, WinogradMapSpec
 from isoconv.compile.winograd.weights import WinogradPackSpec, WinogradWeightSpec
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import DType, Graph
@@ -33,8 +33,8 @@ PATCHES = {
 }
 
 
-def planes_in_memory(array: Array, buffer: int) -> tuple[Array, Operand, Callable[[], Array]]:
-    """Planes behind each other with gaps, each holding all images: memory, operand and view."""
+def components_in_memory(array: Array, buffer: int) -> tuple[Array, Operand, Callable[[], Array]]:
+    """Components behind each other with gaps, each holding all images: memory, operand and view."""
     images, places, *rest = array.shape
     size = images * int(np.prod(rest))
     whole = np.full((places, size + 24), FILLER, array.dtype)
@@ -49,7 +49,7 @@ def planes_in_memory(array: Array, buffer: int) -> tuple[Array, Operand, Callabl
 @pytest.mark.parametrize("parts", [1, 2, 3])
 @pytest.mark.parametrize("name", PATCHES)
 def test_input(name: str, parts: int) -> None:
-    """Patches of the padded input in planes; nothing is written beyond them."""
+    """Patches of the padded input in components; nothing is written beyond them."""
     patches = ops.WinogradPatches(*PATCHES[name])
     (height, width), ((top, _), (left, _)) = patches.sides, patches.padding
     rows, columns = patches.tiles
@@ -58,11 +58,11 @@ def test_input(name: str, parts: int) -> None:
     room[:, top : top + height, left : left + width] = x
     source, at, _ = placed(room, 0)
     expected = operation("winograd_input").reference(patches, x, images=2)
-    planes, where, view = planes_in_memory(np.zeros_like(expected), 1)
-    spec = WinogradPlanesSpec("input", "float32", patches.tiles, 19, (0, 0), at, where, 2)
-    run_kernel(spec, [source, planes], images=2, parts=parts)
+    components, where, view = components_in_memory(np.zeros_like(expected), 1)
+    spec = WinogradComponentsSpec("input", "float32", patches.tiles, 19, (0, 0), at, where, 2)
+    run_kernel(spec, [source, components], images=2, parts=parts)
     same_bits(view(), expected)
-    assert (planes == FILLER).sum() == 16 * 24
+    assert (components == FILLER).sum() == 16 * 24
 
 
 @pytest.mark.parametrize("parts", [1, 2, 3])
@@ -71,7 +71,7 @@ def test_input_grad(name: str, parts: int) -> None:
     """Overlapping patches are added in the definition's order, and only inside the input."""
     patches = ops.WinogradPatches(*PATCHES[name])
     dv = extremes((2, 16, *patches.tiles, 19), "float32", 1)
-    source, at, _ = planes_in_memory(dv, 0)
+    source, at, _ = components_in_memory(dv, 0)
     with np.errstate(all="ignore"):
         expected = operation("winograd_input_grad").reference(patches, dv, images=2)
     result, where, view = placed(np.zeros_like(expected), 1, (1, 2))
@@ -89,7 +89,7 @@ def test_input_grad(name: str, parts: int) -> None:
 @pytest.mark.parametrize("kind", ["weight", "weight_grad"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_weight(kind: str, dtype: DType, target: Target) -> None:
-    """Kernels into planes and back, also where pairs of channels fill no vector."""
+    """Kernels into components and back, also where pairs of channels fill no vector."""
     shape = (3, 3, 5, 27) if kind == "weight" else (16, 5, 27)
     given_ = extremes(shape, dtype, 0)
     with np.errstate(all="ignore"):
@@ -103,7 +103,7 @@ def test_weight(kind: str, dtype: DType, target: Target) -> None:
 
 
 def packed_by_hand(u: Array, spec: WinogradPackSpec) -> Array:
-    """Planes, blocks of vectors, links of the chain, lanes; zeros beyond the last lane."""
+    """Components, blocks of vectors, links of the chain, lanes; zeros beyond the last lane."""
     weights = u.swapaxes(1, 2) if spec.transposed else u
     vectors = -(-spec.width // spec.lanes)
     whole = np.zeros((16, spec.chain, vectors * spec.lanes), u.dtype)
@@ -130,7 +130,7 @@ def test_pack(
     for parts in (1, 2, 3):
         packed = np.full(spec.size + 5, FILLER, dtype)
         run_kernel(spec, [u if transformed else w, packed], parts=parts)
-        same_bits(packed[:-5].reshape(16, spec.plane), packed_by_hand(u, spec))
+        same_bits(packed[:-5].reshape(16, spec.component), packed_by_hand(u, spec))
         assert (packed[-5:] == FILLER).all()
 
 
@@ -184,8 +184,8 @@ def test_targets(target: Target) -> None:
     check(graph, arrays_for(graph, 2, extremes), 2, target=target.name)
 
 
-def test_halo_on_planes() -> None:
-    """Planes that a padded convolution reads lie in a halo, and contractions still find them."""
+def test_halo_on_components() -> None:
+    """Components that a padded convolution reads lie in a halo; contractions still find them."""
     b = GraphBuilder()
     patches = ops.WinogradPatches((4, 4), ((1, 1), (1, 1)))
     x = b.input("dataset", "x", (4, 4, 3))

@@ -1,10 +1,10 @@
-"""Winograd's convolution chunk by chunk: maps and contractions on planes that stay in the cache.
+"""Winograd's convolution chunk by chunk: maps and contractions on components that stay in cache.
 
     for each chunk of rows of tiles:
-        map them into planes; contract each plane; map the result's planes into the feature map
+        map them into components; contract each; map the result's components into the feature map
 
-The planes of a chunk lie in the thread's scratch memory. A whole shard's have four times the size
-of its feature maps, and each would go through memory four times.
+The components of a chunk lie in the thread's scratch memory. A whole shard's have four times the
+size of its feature maps, and each would go through memory four times.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import ClassVar, Generic, TypeVar
 from isoconv.compile.contraction.tiles import Tile
 from isoconv.compile.contraction.weight_gradient import WeightSchedule
 from isoconv.compile.native.specification import Schedule, Specification
-from isoconv.compile.winograd.components import PlanesSpec, PlanesWeightSpec
-from isoconv.compile.winograd.maps import WinogradMapSpec, WinogradPlanesSpec
+from isoconv.compile.winograd.components import ComponentsSpec, ComponentsWeightSpec
+from isoconv.compile.winograd.maps import WinogradComponentsSpec, WinogradMapSpec
 
 __all__ = ["Chunks", "WinogradConvSpec", "WinogradConvWeightSpec"]
 
@@ -46,14 +46,14 @@ class WinogradConvSpec(Specification):
     """A convolution or its gradient by the input, from feature map to feature map.
 
     Attributes:
-        maps: the source into planes.
+        maps: the source into components.
         product: the contractions.
-        result: their planes into the result, with pointwise work behind it.
+        result: their components into the result, with pointwise work behind it.
         buffers: number of pointers.
     """
 
-    maps: WinogradPlanesSpec
-    product: PlanesSpec
+    maps: WinogradComponentsSpec
+    product: ComponentsSpec
     result: WinogradMapSpec
     buffers: int
 
@@ -80,15 +80,15 @@ class WinogradConvWeightSpec(Specification):
     """The gradient by the transformed kernel, from two feature maps.
 
     Attributes:
-        source: the convolution's input into planes.
-        gradient: the gradient of its output into planes.
+        source: the convolution's input into components.
+        gradient: the gradient of its output into components.
         product: the contractions.
         buffers: number of pointers.
     """
 
-    source: WinogradPlanesSpec
-    gradient: WinogradPlanesSpec
-    product: PlanesWeightSpec
+    source: WinogradComponentsSpec
+    gradient: WinogradComponentsSpec
+    product: ComponentsWeightSpec
     buffers: int
 
     heavy: ClassVar[bool] = True

@@ -1,4 +1,4 @@
-"""The same contraction on each of a value's planes: 16 matrix products, one kernel.
+"""The same contraction on each of a value's components: 16 matrix products, one kernel.
 
 Its schedule is that of the contraction.
 """
@@ -12,19 +12,19 @@ from isoconv.compile.contraction.contract import ContractSpec
 from isoconv.compile.contraction.weight_gradient import ContractWeightSpec
 from isoconv.compile.native.specification import Specification
 
-__all__ = ["Planes", "PlanesSpec", "PlanesWeightSpec"]
+__all__ = ["Components", "ComponentsSpec", "ComponentsWeightSpec"]
 
 
 @dataclass(frozen=True, slots=True)
-class Planes(Specification):
+class Components(Specification):
     """A contraction that is repeated on other parts of its buffers.
 
     Attributes:
-        inner: what is done on the first plane, without spatial axes: every position counts as an
-            image of its own.
-        count: number of planes.
+        inner: what is done on the first component, without spatial axes: every position counts as
+            an image of its own.
+        count: number of components.
         positions: of an image.
-        steps: of which buffers each plane has its own part, and elements from one to the next.
+        steps: of which buffers each component has its own part, and elements from one to the next.
     """
 
     inner: ContractSpec | ContractWeightSpec
@@ -50,19 +50,19 @@ class Planes(Specification):
         return self.inner.gradient_title
 
     def flops(self, images: int) -> int:
-        """Those of the contraction, on each plane."""
+        """Those of the contraction, on each component."""
         return self.count * self.inner.flops(images * self.positions)
 
 
 @dataclass(frozen=True, slots=True)
-class PlanesSpec(Planes):
+class ComponentsSpec(Components):
     """Such contractions over channels."""
 
     inner: ContractSpec
 
 
 @dataclass(frozen=True, slots=True)
-class PlanesWeightSpec(Planes):
+class ComponentsWeightSpec(Components):
     """Such contractions over positions."""
 
     inner: ContractWeightSpec

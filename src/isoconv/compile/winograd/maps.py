@@ -1,4 +1,4 @@
-"""Winograd's maps between feature maps and planes; the arithmetic is that of ``ops.winograd``."""
+"""Winograd's maps between feature maps and components, with the arithmetic of ``ops.winograd``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from math import prod
 from isoconv.compile.native.specification import Specification
 from isoconv.compile.pointwise.expression import Domain, Expression, Operand
 
-__all__ = ["WinogradMapSpec", "WinogradPlanesSpec", "map_title"]
+__all__ = ["WinogradComponentsSpec", "WinogradMapSpec", "map_title"]
 
 _WORK = {"input": 32, "output_grad": 12, "output": 24, "input_grad": 48}
 """Additions of a map, for a patch and a channel."""
@@ -20,8 +20,8 @@ def map_title(kind: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class WinogradPlanesSpec(Specification):
-    """Patches of a feature map into planes.
+class WinogradComponentsSpec(Specification):
+    """Patches of a feature map into components.
 
     Attributes:
         kind: "input" for ``B^T d B`` of 4×4 patches, "output_grad" for ``A dy A^T`` of 2×2.
@@ -30,7 +30,7 @@ class WinogradPlanesSpec(Specification):
         channels: number of channels.
         corner: of the first patch, relative to the map's first element, per axis.
         source: the map, with zeros around it where patches reach beyond it.
-        planes: the result, with strides per place, row, column and channel.
+        components: the result, with strides per place, row, column and channel.
         buffers: number of pointers; 0 for a part of a larger kernel.
     """
 
@@ -40,7 +40,7 @@ class WinogradPlanesSpec(Specification):
     channels: int
     corner: tuple[int, int]
     source: Operand
-    planes: Operand
+    components: Operand
     buffers: int
 
     @property
@@ -55,7 +55,7 @@ class WinogradPlanesSpec(Specification):
 
 @dataclass(frozen=True, slots=True)
 class WinogradMapSpec(Specification):
-    """Planes into a feature map, with pointwise work behind it.
+    """Components into a feature map, with pointwise work behind it.
 
     Attributes:
         kind: "output" for ``A^T m A``, "input_grad" for the overlapping sum of ``B dv B^T``.
@@ -64,7 +64,7 @@ class WinogradMapSpec(Specification):
         tiles: rows and columns of patches.
         channels: number of channels.
         padding: zeros before the result's first element, per axis (0 for "output").
-        planes: the source, with strides per place, row, column and channel; the rows of all
+        components: the source, with strides per place, row, column and channel; the rows of all
             images lie at equal distances.
         domain: of the epilogue: sides, then channels.
         epilogue: pointwise work on the result (its root), and where it is stored.
@@ -77,7 +77,7 @@ class WinogradMapSpec(Specification):
     tiles: tuple[int, int]
     channels: int
     padding: tuple[int, int]
-    planes: Operand
+    components: Operand
     domain: Domain
     epilogue: Expression
     buffers: int

@@ -1,8 +1,8 @@
-"""How Winograd's convolution becomes kernel calls: planes, 16 contractions, transformed weights.
+"""How Winograd's convolution becomes kernel calls: components, contractions, mapped weights.
 
 Where it pays (see ``winograd_layout.py``) one kernel takes a convolution chunk by chunk, and nobody
-ever sees its planes. So planes that only contractions read are not made where their node stands,
-but when one of those turns out to want them whole.
+ever sees its components. So components that only contractions read are not made where their node
+stands, but when one of those turns out to want them whole.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from isoconv.compile.layout import Halo, Placement
 from isoconv.compile.lowering import Lowering, lowers
 from isoconv.compile.pointwise.expression import Domain, Expression
 from isoconv.compile.winograd.chunks import Chunks, WinogradConvSpec, WinogradConvWeightSpec
-from isoconv.compile.winograd.components import PlanesSpec, PlanesWeightSpec
-from isoconv.compile.winograd.maps import WinogradMapSpec, WinogradPlanesSpec
-from isoconv.compile.winograd.planes import (
-    chunk_planes,
+from isoconv.compile.winograd.components import ComponentsSpec, ComponentsWeightSpec
+from isoconv.compile.winograd.maps import WinogradComponentsSpec, WinogradMapSpec
+from isoconv.compile.winograd.placement import (
+    chunk_components,
     chunk_rows,
     is_regular,
     row_of,
-    whole_planes,
+    whole_components,
 )
 from isoconv.compile.winograd.weights import WinogradPackSpec, WinogradWeightSpec
 from isoconv.graph.groups import Group
@@ -36,10 +36,10 @@ from isoconv.ops.winograd_direct import MAP_BEHIND, PRODUCTS
 from isoconv.ops.winograd_product import PLACES
 
 __all__ = [
-    "lower_from_planes",
+    "lower_from_components",
     "lower_product",
     "lower_product_grad_weight",
-    "lower_to_planes",
+    "lower_to_components",
     "lower_weight",
     "lower_weight_grad",
 ]
@@ -60,7 +60,7 @@ def _tiles_halo(_: Graph, node: Node) -> Iterator[tuple[int, Halo]]:
 
 
 def _settle(lowering: Lowering, index: int, place: Placement) -> None:
-    """Planes that were just written lie here, or within a halo where a reader wants one."""
+    """Components that were just written lie here, or within a halo where a reader wants one."""
     if any(map(any, lowering.halos.get(index, ()))):
         spec = lowering.spec(index)
         lowering.copy(place, spec, lowering.allocate(index), spec)
@@ -73,12 +73,12 @@ def _settle(lowering: Lowering, index: int, place: Placement) -> None:
 
 @lowers("winograd_output_grad", halos=_tiles_halo)
 @lowers("winograd_input", halos=_patches_halo)
-def lower_to_planes(lowering: Lowering, group: Group) -> None:
+def lower_to_components(lowering: Lowering, group: Group) -> None:
     """``winograd_input`` and ``winograd_output_grad``."""
     if lowering.fusion and PRODUCTS.issuperset(_readers(lowering, group.anchor)):
         lowering.deferred.add(group.anchor)
     else:
-        _make_planes(lowering, group.anchor)
+        _make_components(lowering, group.anchor)
 
 
 def _readers(lowering: Lowering, index: int) -> list[str]:
@@ -87,37 +87,37 @@ def _readers(lowering: Lowering, index: int) -> list[str]:
     return found + ["output" for _, number in lowering.graph.outputs if number == index]
 
 
-def _make_planes(lowering: Lowering, index: int) -> None:
-    """Planes of all images."""
+def _make_components(lowering: Lowering, index: int) -> None:
+    """Components of all images."""
     node = lowering.graph[index]
     arguments = Arguments()
-    place = whole_planes(f"p{index}", node.spec, lowering.capacity)
-    spec = _to_planes(lowering, node, place, arguments)
+    place = whole_components(f"p{index}", node.spec, lowering.capacity)
+    spec = _to_components(lowering, node, place, arguments)
     lowering.emit(replace(spec, buffers=len(arguments.buffers)), arguments, node.name)
     _settle(lowering, index, place)
 
 
-def _to_planes(
+def _to_components(
     lowering: Lowering, node: Node, place: Placement, arguments: Arguments
-) -> WinogradPlanesSpec:
+) -> WinogradComponentsSpec:
     (x,) = node.inputs
     patches = isinstance(node.attrs, WinogradPatches)
     source = arguments.operand(lowering.places[x], lowering.spec(x), lowering.spec(x))
     top, left = (before for before, _ in node.attrs.padding) if patches else (0, 0)
-    return WinogradPlanesSpec(
+    return WinogradComponentsSpec(
         kind="input" if patches else "output_grad",
         dtype=node.spec.dtype,
         tiles=node.attrs.tiles,
         channels=node.spec.shape[-1],
         corner=(-top, -left),
         source=source,
-        planes=arguments.operand(place, node.spec, node.spec, write=True),
+        components=arguments.operand(place, node.spec, node.spec, write=True),
         buffers=0,
     )
 
 
 @lowers("winograd_output", "winograd_input_grad")
-def lower_from_planes(lowering: Lowering, group: Group) -> None:
+def lower_from_components(lowering: Lowering, group: Group) -> None:
     """``winograd_output`` and ``winograd_input_grad``, with pointwise work behind them."""
     node = lowering.graph[group.anchor]
     (source,) = node.inputs
@@ -125,18 +125,18 @@ def lower_from_planes(lowering: Lowering, group: Group) -> None:
         _convolve(lowering, group)
         return
     arguments = Arguments()
-    place = _planes(lowering, source)
-    spec = _from_planes(lowering, group, place, arguments)
+    place = _components(lowering, source)
+    spec = _from_components(lowering, group, place, arguments)
     lowering.emit(replace(spec, buffers=len(arguments.buffers)), arguments, node.name)
 
 
-def _from_planes(
+def _from_components(
     lowering: Lowering, group: Group, place: Placement, arguments: Arguments
 ) -> WinogradMapSpec:
     node = lowering.graph[group.anchor]
     seen = lowering.spec(node.inputs[0])
     patches = isinstance(node.attrs, WinogradPatches)
-    planes = arguments.operand(place, seen, seen)
+    components = arguments.operand(place, seen, seen)
     expression, _ = lowering.expression(group, node.spec, arguments)
     return WinogradMapSpec(
         kind="input_grad" if patches else "output",
@@ -145,7 +145,7 @@ def _from_planes(
         tiles=node.attrs.tiles,
         channels=node.spec.shape[-1],
         padding=tuple(before for before, _ in node.attrs.padding) if patches else (0, 0),
-        planes=planes,
+        components=components,
         domain=Domain(node.spec.shape),
         epilogue=expression,
         buffers=0,
@@ -156,18 +156,18 @@ def _convolve(lowering: Lowering, group: Group) -> None:
     """A whole convolution or its gradient by the input, chunk by chunk."""
     graph, node = lowering.graph, lowering.graph[group.anchor]
     product = graph[node.inputs[0]]
-    planes = graph[product.inputs[0]]
+    components = graph[product.inputs[0]]
     rows = _chunk(lowering, product)
     # Overlapping patches: a row of blocks takes from the row of tiles before it as well.
     back = isinstance(node.attrs, WinogradPatches)
     held = rows + back
     arguments = Arguments()
-    source = chunk_planes(planes.spec, held, 0)
-    made = chunk_planes(product.spec, held, source.buffer.bytes)
-    most = held * planes.spec.shape[2]
-    maps = _to_planes(lowering, planes, source, arguments)
+    source = chunk_components(components.spec, held, 0)
+    made = chunk_components(product.spec, held, source.buffer.bytes)
+    most = held * components.spec.shape[2]
+    maps = _to_components(lowering, components, source, arguments)
     contractions, tile = _contractions(lowering, product, source, made, most, arguments)
-    result = _from_planes(lowering, group, made, arguments)
+    result = _from_components(lowering, group, made, arguments)
     spec = WinogradConvSpec(maps, contractions, result, len(arguments.buffers))
     lowering.emit(spec, arguments, node.name, schedule=Chunks(rows, tile), gradient=back)
 
@@ -206,20 +206,22 @@ def _weight(lowering: Lowering, index: int, kind: str) -> None:
 
 def _chunk(lowering: Lowering, product: Node) -> int:
     """Rows of tiles in a chunk of a contraction; 0 to do without chunks."""
-    planes, second = (lowering.spec(index) for index in product.inputs)
+    components, second = (lowering.spec(index) for index in product.inputs)
     sums = not product.spec.batched
     last = second if sums else product.spec
-    return chunk_rows(planes, planes.shape[-1], last.shape[-1], lowering.capacity, sums=sums)
+    return chunk_rows(
+        components, components.shape[-1], last.shape[-1], lowering.capacity, sums=sums
+    )
 
 
-def _planes(lowering: Lowering, index: int) -> Placement:
-    """Planes of all images in which positions lie one behind the other; copied if need be."""
+def _components(lowering: Lowering, index: int) -> Placement:
+    """Components of all images in which positions lie one behind the other; copied if need be."""
     if index in lowering.deferred:
         lowering.deferred.remove(index)
-        _make_planes(lowering, index)
+        _make_components(lowering, index)
     place, spec = lowering.places[index], lowering.spec(index)
     if not is_regular(place, spec):
-        copy = whole_planes(f"c{index}", spec, lowering.capacity)
+        copy = whole_components(f"c{index}", spec, lowering.capacity)
         lowering.copy(place, spec, copy, spec)
         place = copy
     return place
@@ -236,8 +238,8 @@ def lower_product(lowering: Lowering, group: Group) -> None:
             lowering.deferred.add(group.anchor)
             return
     arguments = Arguments()
-    source = _planes(lowering, v)
-    result = whole_planes(f"p{group.anchor}", node.spec, lowering.capacity)
+    source = _components(lowering, v)
+    result = whole_components(f"p{group.anchor}", node.spec, lowering.capacity)
     _, rows, columns, _ = node.spec.shape
     most = rows * columns * lowering.capacity
     spec, tile = _contractions(lowering, node, source, result, most, arguments)
@@ -253,8 +255,8 @@ def _contractions(
     result: Placement,
     most: int,
     arguments: Arguments,
-) -> tuple[PlanesSpec, Tile]:
-    """The 16 contractions on planes of so many positions at most, and their schedule."""
+) -> tuple[ComponentsSpec, Tile]:
+    """The 16 contractions on components of so many positions at most, and their schedule."""
     graph = lowering.graph
     transposed = node.op == "winograd_product_grad_input"
     _, u = node.inputs
@@ -285,8 +287,8 @@ def _contractions(
         epilogue=Expression((), dtype, (), ((0, row_of(result, made)),)),
         buffers=len(arguments.buffers),
     )
-    steps = {seen: source.strides[0], made: result.strides[0], weights: pack.plane}
-    return PlanesSpec(inner, PLACES, _positions(node.spec), tuple(steps.items())), tile
+    steps = {seen: source.strides[0], made: result.strides[0], weights: pack.component}
+    return ComponentsSpec(inner, PLACES, _positions(node.spec), tuple(steps.items())), tile
 
 
 @lowers("winograd_product_grad_weight")
@@ -298,11 +300,11 @@ def lower_product_grad_weight(lowering: Lowering, group: Group) -> None:
     _, rows, columns, _ = lowering.spec(v).shape
     arguments = Arguments()
     if chunk:
-        source = chunk_planes(lowering.spec(v), chunk, 0, apart=True)
-        gradient = chunk_planes(lowering.spec(dm), chunk, source.buffer.bytes, apart=True)
+        source = chunk_components(lowering.spec(v), chunk, 0, apart=True)
+        gradient = chunk_components(lowering.spec(dm), chunk, source.buffer.bytes, apart=True)
         most = chunk * columns
     else:
-        source, gradient = (_planes(lowering, index) for index in node.inputs)
+        source, gradient = (_components(lowering, index) for index in node.inputs)
         most = rows * columns * lowering.capacity
     dtype = node.spec.dtype
     _, channels, filters = node.spec.shape
@@ -322,16 +324,16 @@ def lower_product_grad_weight(lowering: Lowering, group: Group) -> None:
         most,
     )
     steps = {seen: source.strides[0], dy: gradient.strides[0], result: channels * filters}
-    sums = PlanesWeightSpec(inner, PLACES, _positions(lowering.spec(v)), tuple(steps.items()))
+    sums = ComponentsWeightSpec(inner, PLACES, _positions(lowering.spec(v)), tuple(steps.items()))
     if not chunk:
         lowering.emit(sums, arguments, node.name, schedule=schedule)
         return
-    maps = _to_planes(lowering, lowering.graph[v], source, arguments)
-    gradient_maps = _to_planes(lowering, lowering.graph[dm], gradient, arguments)
+    maps = _to_components(lowering, lowering.graph[v], source, arguments)
+    gradient_maps = _to_components(lowering, lowering.graph[dm], gradient, arguments)
     spec = WinogradConvWeightSpec(maps, gradient_maps, sums, len(arguments.buffers))
     lowering.emit(spec, arguments, node.name, schedule=Chunks(chunk, schedule))
 
 
-def _positions(planes: TensorSpec) -> int:
-    """Positions of a plane of one image."""
-    return planes.shape[1] * planes.shape[2]
+def _positions(components: TensorSpec) -> int:
+    """Positions of a component of one image."""
+    return components.shape[1] * components.shape[2]

@@ -1,7 +1,7 @@
 """Winograd's maps of kernels: into the order in which contractions read them, and back.
 
-A contraction's weights are transformed where they are packed: the 16 planes of a kernel have 16/9
-of its size, and nobody else reads them.
+A contraction's weights are transformed where they are packed: the 16 components of a kernel have
+16/9 of its size, and nobody else reads them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _WORK = {"weight": 35, "weight_grad": 42}
 
 @dataclass(frozen=True, slots=True)
 class WinogradWeightSpec(Specification):
-    """Kernels into planes or gradients of planes into those of kernels; buffers (source, result).
+    """Kernels into components, or their gradients into those of kernels; buffers (source, result).
 
     Attributes:
         kind: "weight" for ``G g G^T``, "weight_grad" for ``G^T du G``.
@@ -59,11 +59,11 @@ class WinogradPackSpec(Packing):
     buffers = 2
 
     @property
-    def plane(self) -> int:
+    def component(self) -> int:
         """Elements of one contraction's packed weights."""
         return self.columns * self.lanes * self.chain
 
     @property
     def size(self) -> int:
         """Elements of the packed array."""
-        return 16 * self.plane
+        return 16 * self.component

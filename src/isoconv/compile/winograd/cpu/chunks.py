@@ -1,13 +1,13 @@
-"""Winograd's convolution chunk by chunk: maps and contractions on planes that stay in the cache.
+"""Winograd's convolution chunk by chunk: maps and contractions on components that stay in cache.
 
     for each chunk of rows of tiles:
-        map them into planes; contract each plane; map the result's planes into the feature map
+        map them into components; contract each; map the result's components into the feature map
 
-The planes of a chunk lie in the thread's scratch memory. A whole shard's have four times the size
-of its feature maps, and each would go through memory four times.
+The components of a chunk lie in the thread's scratch memory. A whole shard's have four times the
+size of its feature maps, and each would go through memory four times.
 
 The gradient by the input has overlapping patches: a row of 2×2 blocks takes from two rows of
-tiles. The last row of a chunk's planes is then moved to the front, for the chunk behind it.
+tiles. The last row of a chunk's components is then moved to the front, for the chunk behind it.
 """
 
 from __future__ import annotations
@@ -19,8 +19,12 @@ from isoconv.compile.native.emitters import emits
 from isoconv.compile.native.loops import Kernel, Value
 from isoconv.compile.native.nest import over_channels
 from isoconv.compile.winograd.chunks import Chunks, WinogradConvSpec, WinogradConvWeightSpec
-from isoconv.compile.winograd.cpu.components import add_planes, contract_planes, own_planes
-from isoconv.compile.winograd.cpu.maps import map_of_rows, planes_of_rows
+from isoconv.compile.winograd.cpu.components import (
+    add_components,
+    contract_components,
+    own_components,
+)
+from isoconv.compile.winograd.cpu.maps import components_of_rows, map_of_rows
 
 __all__ = ["convolution", "convolution_by_weight"]
 
@@ -49,7 +53,7 @@ class _Convolution:
 
     def __init__(self, k: Kernel, spec: WinogradConvSpec, chunks: Chunks[Tile]) -> None:
         self.k, self.spec, self.chunks = k, spec, chunks
-        self.made = spec.result.planes
+        self.made = spec.result.components
 
     def apart(self, begin: Value, end: Value) -> None:
         """Each row of blocks is made from one row of tiles."""
@@ -60,16 +64,16 @@ class _Convolution:
             map_of_rows(k, self.spec.result, first, last, first)
 
     def _make(self, first: Value, last: Value) -> None:
-        """The planes of some rows of tiles and their contractions."""
+        """The components of some rows of tiles and their contractions."""
         k, spec = self.k, self.spec
-        planes_of_rows(k, spec.maps, first, last, first)
+        components_of_rows(k, spec.maps, first, last, first)
         positions = k.builder.mul(k.builder.sub(last, first), k.const(spec.maps.tiles[1]))
-        contract_planes(k, spec.product, self.chunks.product, positions)
+        contract_components(k, spec.product, self.chunks.product, positions)
 
     def overlapping(self, begin: Value, end: Value) -> None:
         """A row of blocks takes from the row of tiles of its number and from the one before."""
         k, b, made = self.k, self.k.builder, self.made.buffer
-        # The planes hold the rows of tiles from the one up to the other.
+        # The components hold the rows of tiles from the one up to the other.
         held, done = k.variable(k.const(0)), k.variable(k.const(0))
         with k.loop(begin, end, self.chunks.rows) as first:
             last = k.minimum(k.add(first, self.chunks.rows), end)
@@ -79,10 +83,10 @@ class _Convolution:
             with k.when(behind):
                 self._move(b.sub(start, held.get()))
             new = b.select(behind, done.get(), start)
-            planes = k.buffers[made]
+            components = k.buffers[made]
             k.buffers[made] = self._row(b.sub(new, start))
             self._make(new, stop)
-            k.buffers[made] = planes
+            k.buffers[made] = components
             map_of_rows(k, self.spec.result, first, last, start)
             held.set(start)
             done.set(stop)
@@ -100,13 +104,13 @@ class _Convolution:
         return k.at(k.buffers[made.buffer], k.mul(row, made.strides[1]), made.dtype)
 
     def _move(self, row: Value) -> None:
-        """A row of the contractions' result, of every plane, becomes the first one."""
+        """A row of the contractions' result, of every component, becomes the first one."""
         k = self.k
-        plane, elements = self.made.strides[:2]
+        component, elements = self.made.strides[:2]
         dtype, lanes = self.made.dtype, k.target.lanes(self.made.dtype)
         source, to = self._row(row), k.buffers[self.made.buffer]
         with k.loop(0, self.spec.product.count) as number:
-            shift = k.mul(number, plane)
+            shift = k.mul(number, component)
             here, there = k.at(source, shift, dtype), k.at(to, shift, dtype)
 
             def block(place: Value, widths: tuple[int, ...]) -> None:
@@ -120,14 +124,14 @@ class _Convolution:
 def convolution_by_weight(
     k: Kernel, spec: WinogradConvWeightSpec, chunks: Chunks[WeightSchedule]
 ) -> None:
-    """A team shares the planes, and each part maps into its own."""
+    """A team shares the components, and each part maps into its own."""
     b = k.builder
     rows, columns = spec.source.tiles
     end = b.mul(k.field("images"), k.const(rows))
     with k.changing(), k.loop(k.const(0), end, chunks.rows) as first:
         last = k.minimum(k.add(first, chunks.rows), end)
         for maps in (spec.source, spec.gradient):
-            planes_of_rows(k, maps, first, last, first, own_planes(k, spec.product))
+            components_of_rows(k, maps, first, last, first, own_components(k, spec.product))
         positions = b.mul(b.sub(last, first), k.const(columns))
         is_first = b.icmp_signed("==", first, k.const(0))
-        add_planes(k, spec.product, chunks.product, positions, is_first)
+        add_components(k, spec.product, chunks.product, positions, is_first)

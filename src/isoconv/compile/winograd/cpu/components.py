@@ -1,4 +1,4 @@
-"""The same contraction on each of a value's planes: the kernel, and a part of a larger one."""
+"""The same contraction on each of a value's components: the kernel, and a part of a larger one."""
 
 from __future__ import annotations
 
@@ -13,63 +13,69 @@ from isoconv.compile.contraction.weight_gradient import WeightSchedule
 from isoconv.compile.native.context import CONTEXT, CONTEXT_WORDS
 from isoconv.compile.native.emitters import emits
 from isoconv.compile.native.loops import Kernel, Value
-from isoconv.compile.winograd.components import Planes, PlanesSpec, PlanesWeightSpec
+from isoconv.compile.winograd.components import Components, ComponentsSpec, ComponentsWeightSpec
 
-__all__ = ["add_planes", "contract_planes", "own_planes", "planes", "planes_by_weight"]
+__all__ = [
+    "add_components",
+    "components",
+    "components_by_weight",
+    "contract_components",
+    "own_components",
+]
 
 
-@emits(PlanesSpec, effort=effort_of_tile)
-def planes(k: Kernel, spec: PlanesSpec, tile: Tile) -> None:
+@emits(ComponentsSpec, effort=effort_of_tile)
+def components(k: Kernel, spec: ComponentsSpec, tile: Tile) -> None:
     """The contractions of all images; a team shares each of them."""
     positions = k.builder.mul(k.field("images"), k.const(spec.positions))
     with _each(k, spec, (0, spec.count), _context(k, images=positions)):
         Emission(k, spec.inner, tile).run()
 
 
-def contract_planes(k: Kernel, spec: PlanesSpec, tile: Tile, positions: Value) -> None:
+def contract_components(k: Kernel, spec: ComponentsSpec, tile: Tile, positions: Value) -> None:
     """Emit the contractions of so many positions, which are not shared with a team."""
     with _each(k, spec, (0, spec.count), _own(k, positions)):
         Emission(k, spec.inner, tile).run()
 
 
-@emits(PlanesWeightSpec, effort=effort_of_tile)
-def planes_by_weight(k: Kernel, spec: PlanesWeightSpec, schedule: WeightSchedule) -> None:
-    """The sums over all images; each part of a team has planes of its own."""
+@emits(ComponentsWeightSpec, effort=effort_of_tile)
+def components_by_weight(k: Kernel, spec: ComponentsWeightSpec, schedule: WeightSchedule) -> None:
+    """The sums over all images; each part of a team has components of its own."""
     positions = k.builder.mul(k.field("images"), k.const(spec.positions))
-    add_planes(k, spec, schedule, positions, None)
+    add_components(k, spec, schedule, positions, None)
 
 
-def add_planes(
+def add_components(
     k: Kernel,
-    spec: PlanesWeightSpec,
+    spec: ComponentsWeightSpec,
     schedule: WeightSchedule,
     positions: Value,
     first: Value | None,
 ) -> None:
     """Emit sums over so many positions, added to the results but for the first accumulation.
 
-    Each part of a team has planes of its own: two that wrote to the same one would take its lines
-    from each other's caches.
+    Each part of a team has components of its own: two that wrote to the same one would take its
+    lines from each other's caches.
     """
-    with _each(k, spec, own_planes(k, spec), _own(k, positions)):
+    with _each(k, spec, own_components(k, spec), _own(k, positions)):
         WeightSum(k, spec.inner, schedule, first).run()
 
 
-def own_planes(k: Kernel, spec: Planes) -> tuple[Value, Value]:
-    """The planes [from, to) of this part of a team, where each has planes of its own."""
+def own_components(k: Kernel, spec: Components) -> tuple[Value, Value]:
+    """The components [from, to) of this part of a team, where each has components of its own."""
     return k.share(k.const(spec.count))
 
 
 @contextmanager
 def _each(
-    k: Kernel, spec: Planes, planes: tuple[Value | int, Value | int], context: Value
+    k: Kernel, spec: Components, components: tuple[Value | int, Value | int], context: Value
 ) -> Iterator[None]:
-    """A loop over planes, in which buffers are those of a plane and the context is this one."""
+    """A loop over components, in which buffers are those of one and the context is this one."""
     first, given = list(k.buffers), k.context
     k.context = context
-    with k.loop(*planes) as plane:
+    with k.loop(*components) as component:
         for number, step in spec.steps:
-            k.buffers[number] = k.at(first[number], k.mul(plane, step), spec.inner.dtype)
+            k.buffers[number] = k.at(first[number], k.mul(component, step), spec.inner.dtype)
         yield
     k.buffers, k.context = first, given
 

@@ -1,11 +1,11 @@
-"""Winograd's maps between feature maps and planes; the arithmetic is that of ``ops.winograd``.
+"""Winograd's maps between feature maps and components; the arithmetic is that of ``ops.winograd``.
 
     for n, row of tiles, column of tiles, channel:
         load a patch; one-dimensional sums along its first index, then along its second; store
 
 Schedule: lanes run along channels, one vector at a time: a patch has 16 places, which fill the
-registers. What costs time is memory. A plane holds one place of the patches of all images, so that
-each of the 16 streams of a kernel runs on without a gap.
+registers. What costs time is memory. A component holds one place of the patches of all images, so
+that each of the 16 streams of a kernel runs on without a gap.
 
 The gradient by the input gathers: a block of 2×2 inputs takes its terms from the up to four patches
 that cover it, in the order in which the definition adds them.
@@ -24,10 +24,18 @@ from isoconv.compile.native.loops import Kernel, Value
 from isoconv.compile.native.nest import over_channels
 from isoconv.compile.pointwise.cpu.expression import Index, emit_expression
 from isoconv.compile.pointwise.expression import Operand
-from isoconv.compile.winograd.maps import WinogradMapSpec, WinogradPlanesSpec
+from isoconv.compile.winograd.maps import WinogradComponentsSpec, WinogradMapSpec
 
-__all__ = ["Lines", "both", "from_planes", "map_of_rows", "planes_of_rows", "to_planes",
-           "weight_grad_lines", "weight_lines"]  # fmt: skip
+__all__ = [
+    "Lines",
+    "both",
+    "components_of_rows",
+    "from_components",
+    "map_of_rows",
+    "to_components",
+    "weight_grad_lines",
+    "weight_lines",
+]  # fmt: skip
 
 Lines = Callable[[Kernel, Sequence[Value]], list[Value]]
 """A one-dimensional map."""
@@ -84,32 +92,32 @@ def weight_grad_lines(k: Kernel, u: Sequence[Value]) -> list[Value]:
     return [b.fadd(u[0], inner), _halved(k, b.fsub(u[1], u[2])), b.fadd(inner, u[3])]
 
 
-# From a map to planes ---------------------------------------------------------------------------
+# From a map to components ------------------------------------------------------------------------
 
 
-@emits(WinogradPlanesSpec)
-def to_planes(k: Kernel, spec: WinogradPlanesSpec) -> None:
+@emits(WinogradComponentsSpec)
+def to_components(k: Kernel, spec: WinogradComponentsSpec) -> None:
     """Share out the rows of tiles of all images."""
     begin, end = k.share(k.builder.mul(k.field("images"), k.const(spec.tiles[0])))
-    planes_of_rows(k, spec, begin, end, k.const(0))
+    components_of_rows(k, spec, begin, end, k.const(0))
 
 
-def planes_of_rows(
+def components_of_rows(
     k: Kernel,
-    spec: WinogradPlanesSpec,
+    spec: WinogradComponentsSpec,
     begin: Value,
     end: Value,
     first: Value,
     wanted: tuple[Value, Value] | None = None,
 ) -> None:
-    """Some rows of tiles, those of all images counted on; the planes begin with the `first`.
+    """Some rows of tiles, those of all images counted on; the components begin with the `first`.
 
-    Only the planes [from, to) that are `wanted`, and perhaps others; None: all.
+    Only the components [from, to) that are `wanted`, and perhaps others; None: all.
     """
     size, lines = (4, _input_lines) if spec.kind == "input" else (2, _output_grad_lines)
     rows, columns = spec.tiles
     lanes, b = k.target.lanes(spec.dtype), k.builder
-    source, planes = (k.buffers[o.buffer] for o in (spec.source, spec.planes))
+    source, components = (k.buffers[o.buffer] for o in (spec.source, spec.components))
     down, right = spec.source.strides[:2]
     start = spec.source.offset + spec.corner[0] * down + spec.corner[1] * right
     with k.loop(begin, end) as row, k.loop(0, columns) as j:
@@ -117,7 +125,7 @@ def planes_of_rows(
         seen = k.add(
             start, k.mul(image, spec.source.image), k.mul(i, 2 * down), k.mul(j, 2 * right)
         )
-        made = _tile_offset(k, spec.planes, b.sub(row, first), j)
+        made = _tile_offset(k, spec.components, b.sub(row, first), j)
 
         def block(
             channel: Value, widths: tuple[int, ...], seen: Value = seen, made: Value = made
@@ -133,12 +141,12 @@ def planes_of_rows(
                 ]
                 for r in range(size)
             ]  # fmt: skip
-            place = k.at(planes, k.add(made, channel), spec.dtype)
+            place = k.at(components, k.add(made, channel), spec.dtype)
             columns = along_first(k, lines, patch)
             for r in range(4):
                 with _if_wanted(k, 4 * r, wanted):
                     for c, value in enumerate(lines(k, [column[r] for column in columns])):
-                        number = (4 * r + c) * spec.planes.strides[0]
+                        number = (4 * r + c) * spec.components.strides[0]
                         k.store(value, k.at(place, number, spec.dtype))
 
         over_channels(k, spec.channels, lanes, 1, block)
@@ -146,7 +154,7 @@ def planes_of_rows(
 
 @contextmanager
 def _if_wanted(k: Kernel, first: int, wanted: tuple[Value, Value] | None) -> Iterator[None]:
-    """Only if one of the four planes from the `first` on is wanted."""
+    """Only if one of the four components from the `first` on is wanted."""
     if wanted is None:
         yield
         return
@@ -156,13 +164,13 @@ def _if_wanted(k: Kernel, first: int, wanted: tuple[Value, Value] | None) -> Ite
         yield
 
 
-def _tile_offset(k: Kernel, planes: Operand, row: Value, column: Value) -> Value:
+def _tile_offset(k: Kernel, components: Operand, row: Value, column: Value) -> Value:
     """Elements from the pointer to a tile's first place, channel 0."""
-    _, down, right, _ = planes.strides
-    return k.add(planes.offset, k.mul(row, down), k.mul(column, right))
+    _, down, right, _ = components.strides
+    return k.add(components.offset, k.mul(row, down), k.mul(column, right))
 
 
-# From planes to a map ---------------------------------------------------------------------------
+# From components to a map ------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +205,7 @@ def _runs(side: int, tiles: int, shift: int, *, overlap: bool) -> list[_Blocks]:
 
 
 @emits(WinogradMapSpec)
-def from_planes(k: Kernel, spec: WinogradMapSpec) -> None:
+def from_components(k: Kernel, spec: WinogradMapSpec) -> None:
     """Share out the rows of blocks of all images."""
     begin, end = k.share(k.builder.mul(k.field("images"), k.const(spec.blocks)))
     map_of_rows(k, spec, begin, end, k.const(0))
@@ -206,7 +214,7 @@ def from_planes(k: Kernel, spec: WinogradMapSpec) -> None:
 def map_of_rows(k: Kernel, spec: WinogradMapSpec, begin: Value, end: Value, first: Value) -> None:
     """Some rows of blocks, those of all images counted on.
 
-    The planes begin with the `first` row of tiles.
+    The components begin with the `first` row of tiles.
     """
     _Map(k, spec).run(begin, end, first)
 
@@ -216,7 +224,7 @@ class _Map:
         self.k, self.spec = k, spec
         self.overlap = spec.kind == "input_grad"
         self.lines = _input_grad_lines if self.overlap else _output_lines
-        self.source = k.buffers[spec.planes.buffer]
+        self.source = k.buffers[spec.components.buffer]
 
     def run(self, begin: Value, end: Value, first: Value) -> None:
         """From one row of blocks up to another."""
@@ -232,7 +240,7 @@ class _Map:
                 with self._within(i, row_run, spec.blocks):
                     for column_run in right:
                         with k.loop(column_run.first, column_run.last) as j:
-                            tile = _tile_offset(k, spec.planes, tile_row, j)
+                            tile = _tile_offset(k, spec.components, tile_row, j)
                             self._block(image, (i, j), tile, (row_run, column_run))
 
     @contextmanager
@@ -254,14 +262,14 @@ class _Map:
     ) -> None:
         """A block of 2×2 positions, all channels; its own tile begins at `corner`."""
         k, spec = self.k, self.spec
-        planes = spec.planes
+        components = spec.components
         tiles = [(up, left) for up in runs[0].terms for left in runs[1].terms]
 
         def channels(channel: Value, widths: tuple[int, ...]) -> None:
             width = widths[0]
             terms = []
             for (tile_row, upper), (tile_column, lefter) in tiles:
-                shift = tile_row * planes.strides[1] + tile_column * planes.strides[2]
+                shift = tile_row * components.strides[1] + tile_column * components.strides[2]
                 tile = k.at(self.source, k.add(corner, channel, shift), spec.dtype)
                 made = both(k, self.lines, self._patch(tile, width))
                 terms.append([row[2 * lefter : 2 * lefter + 2] for row in
@@ -275,7 +283,7 @@ class _Map:
         over_channels(k, spec.channels, k.target.lanes(spec.dtype), 1, channels)
 
     def _patch(self, tile: Value, width: int) -> list[list[Value]]:
-        k, dtype, step = self.k, self.spec.dtype, self.spec.planes.strides[0]
+        k, dtype, step = self.k, self.spec.dtype, self.spec.components.strides[0]
         return [
             [
                 k.load_vector(k.at(tile, (4 * i + j) * step, dtype), dtype, width, invariant=True)

@@ -1,9 +1,9 @@
 """Winograd's maps of kernels: into the order in which contractions read them, and back.
 
-A contraction's weights are transformed where they are packed: the 16 planes of a kernel have 16/9
-of its size, and nobody else reads them. Lanes run along output channels, where a kernel's elements
-lie behind each other. Where the contraction's lanes run along input channels (the gradient by the
-input), squares of lanes × lanes elements are transposed on their way.
+A contraction's weights are transformed where they are packed: the 16 components of a kernel have
+16/9 of its size, and nobody else reads them. Lanes run along output channels, where a kernel's
+elements lie behind each other. Where the contraction's lanes run along input channels (the gradient
+by the input), squares of lanes × lanes elements are transposed on their way.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from isoconv.compile.native.loops import Kernel, Value
 from isoconv.compile.winograd.cpu.maps import Lines, both, weight_grad_lines, weight_lines
 from isoconv.compile.winograd.weights import WinogradPackSpec, WinogradWeightSpec
 
-__all__ = ["map_weights", "pack_planes"]
+__all__ = ["map_weights", "pack_components"]
 
 _GRAIN = 64  # elements of a thread's share
 
@@ -50,7 +50,7 @@ def _elements(
 
 
 @emits(WinogradPackSpec)
-def pack_planes(k: Kernel, spec: WinogradPackSpec) -> None:
+def pack_components(k: Kernel, spec: WinogradPackSpec) -> None:
     """Weights transformed and packed."""
     if spec.transposed:
         _squares(k, spec)
@@ -64,8 +64,8 @@ def _rows(k: Kernel, spec: WinogradPackSpec) -> None:
     def vector(channel: Value, number: Value, room: int) -> None:
         first = k.mul(number, spec.lanes)
         place = packed_place(k, spec, number, channel, k.const(spec.chain))
-        for t, value in enumerate(_planes(k, spec, channel, first, room)):
-            k.store(value, k.at(k.buffers[1], k.add(place, t * spec.plane), spec.dtype))
+        for t, value in enumerate(_components(k, spec, channel, first, room)):
+            k.store(value, k.at(k.buffers[1], k.add(place, t * spec.component), spec.dtype))
 
     begin, end = k.share(k.const(spec.channels))
     with k.loop(begin, end) as channel:
@@ -104,7 +104,7 @@ def _square(
     first = k.mul(turn, lanes)
     with k.loop(0, rows) as row:
         channel = k.add(k.mul(number, lanes), row)
-        for t, value in enumerate(_planes(k, spec, channel, first, columns)):
+        for t, value in enumerate(_components(k, spec, channel, first, columns)):
             place = k.add(k.mul(row, lanes), t * lanes * lanes)
             k.store(value, k.at(scratch, place, dtype))
     if rows < lanes:
@@ -120,12 +120,12 @@ def _square(
         for column, value in enumerate(turned(k, square)[:columns]):
             link = k.add(first, column)
             place = k.add(
-                packed_place(k, spec, number, link, k.const(spec.chain)), k.mul(t, spec.plane)
+                packed_place(k, spec, number, link, k.const(spec.chain)), k.mul(t, spec.component)
             )
             k.store(value, k.at(k.buffers[1], place, dtype))
 
 
-def _planes(
+def _components(
     k: Kernel, spec: WinogradPackSpec, channel: Value, first: Value, room: int
 ) -> list[Value]:
     """The 16 transformed vectors of one channel and `room` filters, zeros behind them."""
@@ -142,5 +142,5 @@ def _planes(
         ]
         for i in range(side)
     ]
-    planes = patch if spec.transformed else both(k, weight_lines, patch)
-    return [value for line in planes for value in line]
+    components = patch if spec.transformed else both(k, weight_lines, patch)
+    return [value for line in components for value in line]
