@@ -8,11 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.run.process_executor import Job, ProcessExecutor, evenly
 from tests.train.small import make, network, noise, without_times
 
-from isoconv.errors import ArgumentError, NotFiniteError
+from isoconv.errors import ArgumentError, NotFiniteError, TrainingError
 from isoconv.graph.operation import Array
 from isoconv.run.training import TrainingEngine
 from isoconv.train import Interrupted, Run, session, verify
@@ -121,3 +122,49 @@ def test_an_executor_is_made_by_a_call(wrong: Any) -> None:
     """What cannot be called is refused before anything is done."""
     with pytest.raises(ArgumentError, match="executor must make what runs the steps"):
         make(executor=wrong)
+
+
+@pytest.mark.parametrize(
+    ("what", "change", "told"),
+    [
+        ("steps", lambda rows: rows[:-1], "steps must give"),
+        ("steps", lambda rows: np.concatenate([rows, rows]), "steps must give"),
+        ("steps", lambda rows: rows[:, :1], "steps must give"),
+        ("steps", lambda rows: rows.astype(np.float64), "steps must give"),
+        ("steps", lambda _: None, "steps must give"),
+        ("parameters", lambda _: {}, "parameters must give arrays of"),
+        (
+            "parameters",
+            lambda found: {**found, "more": np.zeros(1, np.float32)},
+            "must give arrays",
+        ),
+        ("states", lambda _: None, "states must give arrays of"),
+        ("slots", lambda _: {}, "slots must give a dictionary"),
+        (
+            "weights",
+            lambda found: {name: x[..., None] for name, x in found.items()},
+            "float32 array",
+        ),
+    ],
+)
+def test_answers_of_another_form_are_refused(what: str, change: Any, told: str) -> None:
+    """Nothing of them comes into a run, and none is waited for for ever."""
+
+    class Changed(TrainingEngine):
+        pass
+
+    real = getattr(TrainingEngine, what)
+    setattr(Changed, what, lambda self, *given: change(real(self, *given)))
+    trainer = make(network(), **SHARDS, executor=Changed)
+    with pytest.raises(TrainingError, match=told) as caught:
+        trainer.fit(noise(44), noise(20, 1), epochs=EPOCHS)
+    assert caught.value.argument == "executor"
+
+
+def test_what_is_no_executor_is_refused() -> None:
+    """What a factory makes has all that a training asks for."""
+    made: Any
+    for made in (None, 3, {}):
+        trainer = make(network(), **SHARDS, executor=lambda *_, made=made, **__: made)
+        with pytest.raises(ArgumentError, match=r"executor must make what can .*steps"):
+            trainer.fit(noise(44), epochs=EPOCHS)

@@ -11,11 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
+from isoconv.checks import refusal, shown
+from isoconv.errors import TrainingError
 from isoconv.run.step import StepGraph
 
-__all__ = ["Executor", "ExecutorFactory"]
+__all__ = ["Executor", "ExecutorFactory", "HeldExecutor"]
 
 Array = NDArray[Any]
 
@@ -90,3 +93,76 @@ class ExecutorFactory(Protocol):
         progress: Callable[[int, int], None] | None,
     ) -> Executor:
         """An executor, whose weights are to be loaded."""
+
+
+class HeldExecutor:
+    """An executor that is held to the protocol: no answer of another form goes into a run.
+
+    Args:
+        made: what a factory made.
+        step: what a step computes.
+
+    Raises:
+        ArgumentError: it is no executor.
+    """
+
+    def __init__(self, made: Any, step: StepGraph) -> None:
+        parts = [name for name in vars(Executor) if not name.startswith("_")]
+        missing = [name for name in parts if not callable(getattr(made, name, None))]
+        if missing:
+            raise refusal("executor", f"make what can {', '.join(missing)}", made)
+        self._made: Executor = made
+        self._step = step
+        self.load, self.begin_epoch = self._made.load, self._made.begin_epoch
+        self.close = self._made.close
+
+    def parameters(self) -> dict[str, Array]:
+        """The parameters by name."""
+        return self._held("parameters", self._made.parameters(), self._step.parameters)
+
+    def states(self) -> dict[str, Array]:
+        """The states by name."""
+        return self._held("states", self._made.states(), self._step.states)
+
+    def weights(self) -> dict[str, Array]:
+        """Parameters and states by name."""
+        wanted = {**self._step.parameters, **self._step.states}
+        return self._held("weights", self._made.weights(), wanted)
+
+    def slots(self) -> dict[str, dict[str, Array]]:
+        """The optimizer's vectors, by slot and parameter."""
+        found = self._made.slots()
+        if not isinstance(found, dict) or set(found) != set(self._step.slots):
+            raise _wrong("slots", f"a dictionary of {', '.join(self._step.slots) or 'none'}", found)
+        return {
+            name: self._held("slots", vectors, self._step.parameters)
+            for name, vectors in found.items()
+        }
+
+    def steps(self, first: int, hyper: Array) -> Array:
+        """Run some steps; each has its row, but for those behind a loss that is not finite."""
+        rows = self._made.steps(first, hyper)
+        columns, most = len(self._step.metrics), len(hyper)
+        form = isinstance(rows, np.ndarray) and rows.dtype == np.float32 and rows.ndim == 2
+        if not form or rows.shape[1] != columns or not 1 <= len(rows) <= most:
+            raise _wrong("steps", f"float32 rows of shape ({most}, {columns})", rows)
+        if len(rows) < most and np.isfinite(rows[-1, 0]):
+            raise _wrong("steps", f"{most} rows, or a last one whose loss is not finite", rows)
+        return rows
+
+    def _held(
+        self, what: str, found: Any, wanted: Mapping[str, tuple[int, ...]]
+    ) -> dict[str, Array]:
+        if not isinstance(found, dict) or set(found) != set(wanted):
+            raise _wrong(what, f"arrays of {', '.join(wanted) or 'none'}", found)
+        for name, shape in wanted.items():
+            array = found[name]
+            form = isinstance(array, np.ndarray) and array.dtype == np.float32
+            if not form or array.shape != shape:
+                raise _wrong(what, f"for {name!r} a float32 array of shape {shape}", array)
+        return found
+
+
+def _wrong(what: str, wanted: str, found: object) -> TrainingError:
+    text = f"an executor's {what} must give {wanted}; got {shown(found)}"
+    return TrainingError(text, argument="executor", value=found)

@@ -367,8 +367,8 @@ class TrainingEngine:
         if not 0 <= first <= last or last * self.batch_size >= self.samples:
             raise ArgumentError(
                 f"an epoch of {self.samples} samples has no steps {first} to {last}",
-                argument="last",
-                value=last,
+                argument="step" if first == last else "first",
+                value=first,
             )
         return min(self.batch_size, self.samples - last * self.batch_size)
 

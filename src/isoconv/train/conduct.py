@@ -8,7 +8,7 @@ from typing import Any
 from isoconv.errors import CheckpointError, NotFiniteError
 from isoconv.nn.saved import record_of
 from isoconv.nn.snapshot import changed_together
-from isoconv.run.executor import Executor
+from isoconv.run.executor import Executor, HeldExecutor
 from isoconv.run.team import PER_CORE, team_size
 from isoconv.signals import number_of
 from isoconv.train.context import TrainingContext
@@ -159,7 +159,7 @@ class Conduct:
         evaluator: Evaluator | None = None
         executor: Executor | None = None
         try:
-            executor = settled.executor(
+            made = settled.executor(
                 self._prepared.step,
                 self._context.arrays(),
                 batch_size=settled.batch_size,
@@ -169,6 +169,7 @@ class Conduct:
                 threads=settled.threads,
                 target=settled.target,
             )
+            executor = HeldExecutor(made, self._prepared.step)
             if self._prepared.validation is not None:
                 evaluator = self._prepared.evaluator(reporter.compiling)
             executor.load(start.parameters, start.states, start.slots)
