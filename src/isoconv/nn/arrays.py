@@ -226,9 +226,7 @@ def _checked_labels(logits: Array, labels: Array) -> Array:
 def _common_dtype(arrays: dict[str, Array]) -> DType:
     floats = {name: value.dtype.name for name, value in arrays.items() if value.dtype.kind == "f"}
     if len(set(floats.values())) > 1:
-        last = [*floats][-1]
-        text = f"arrays must share one floating-point dtype; got {floats}"
-        raise DTypeError(text, argument=last, value=arrays[last])
+        raise DTypeError(f"arrays must share one floating-point dtype; got {floats}")
     kind = next(iter(floats.values()), "float32")
     if kind not in ("float32", "float64"):
         name = next(iter(floats))
