@@ -96,7 +96,7 @@ def inspect(
         raise ArgumentError(text, argument="images", value=given)
     settings = subject.loss
     if loss is not None:
-        check_choice("loss", loss, LOSSES)
+        check_choice("loss", loss, [*LOSSES])
     kind = loss or (None if settings is None else settings.name)
     if label_smoothing is not None:
         label_smoothing = check_number("label_smoothing", label_smoothing, least=0, below=1)

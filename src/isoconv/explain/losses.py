@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from isoconv.nn import Module
 from isoconv.nn.trace import Trace
-from isoconv.train.graphs import LossName
+from isoconv.train.graphs import LOSSES, LossName
 
-__all__ = ["ENDS", "contained", "loss_behind", "usual_loss"]
-
-ENDS = {"cross_entropy": "softmax", "bce": "sigmoid"}
-"""The activation that a loss contains."""
+__all__ = ["contained", "loss_behind", "usual_loss"]
 
 
 def loss_behind(finish: str, end: str) -> LossName:
@@ -34,9 +31,9 @@ def contained(loss: LossName) -> str:
     """What is to be said where a model ends with the activation that its loss contains.
 
     Args:
-        loss: a key of `ENDS`.
+        loss: one that contains an activation.
     """
-    end = ENDS[loss]
+    end = LOSSES[loss].contains
     return (
         f"loss {loss!r} contains the {end}: it is taken of the value before the {end} at the "
         "model's end; a trainer refuses such a model"

@@ -15,7 +15,7 @@ import numpy as np
 
 from isoconv.checks import refusal, shown
 from isoconv.errors import ArgumentError
-from isoconv.explain.losses import ENDS, contained, loss_behind
+from isoconv.explain.losses import contained, loss_behind
 from isoconv.graph.autodiff import differentiate
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import DType, Node
@@ -29,7 +29,7 @@ from isoconv.nn.tensor import Tensor
 from isoconv.nn.trace import Trace
 from isoconv.ops import Broadcast
 from isoconv.run.evaluate import evaluate
-from isoconv.train.graphs import LossName
+from isoconv.train.graphs import LOSSES, LossName
 
 __all__ = ["Flow", "Layer", "Network"]
 
@@ -171,12 +171,13 @@ class Network:
         result = model(tensor)
         self.source, self.output = tensor.index, result.index
         last = self._builder[result.index]
-        self.logits = last.inputs[0] if last.op in ENDS.values() else result.index
+        ends = last.op in {kind.contains for kind in LOSSES.values()}
+        self.logits = last.inputs[0] if ends else result.index
         self.loss_kind: LossName = loss or loss_behind(model.finish, last.op)
-        within = last.op == ENDS.get(self.loss_kind)
+        within = last.op == LOSSES[self.loss_kind].contains
         self.judged = self.logits if within else result.index
         finish = model.finish
-        plain = last.op in ENDS.values() or finish == "none"
+        plain = ends or finish == "none"
         self.finished = self.output if plain else trace.add(finish, result).index
         self._arrays: dict[str, Array] = {name: np.asarray(a) for name, a in model.weights.items()}
         if model.normalisation is not None:

@@ -128,7 +128,7 @@ def explain(
     settings = subject.loss
     kind = None if settings is None else settings.name
     if loss is not None:
-        kind = check_choice("loss", loss, LOSSES)  # type: ignore[assignment]
+        kind = check_choice("loss", loss, [*LOSSES])  # type: ignore[assignment]
     if label_smoothing is None:
         label_smoothing = settings.label_smoothing if settings and kind == settings.name else 0.0
     label_smoothing = check_number("label_smoothing", label_smoothing, least=0, below=1)

@@ -8,15 +8,17 @@ from typing import Any
 from isoconv.report.chart import MARKED, Curve, value_ticks
 from isoconv.report.style import GRID, INK, MUTED, TRAIN, VALIDATION, make_figure, panel, title
 from isoconv.report.subject import Subject
+from isoconv.train.graphs import LOSSES
 
 __all__ = ["draw_curves"]
 
-LOSS_NAMES = {
-    "cross_entropy": "cross-entropy (nats per image)",
-    "bce": "binary cross-entropy (nats per output)",
-    "mse": "mean squared error",
-}
 COLOURS = {"training": TRAIN, "validation": VALIDATION}
+
+
+def _axis(name: str) -> str:
+    """What a loss is called beside its axis."""
+    kind = LOSSES[name]
+    return f"{kind.title} ({kind.unit})" if kind.unit else kind.title
 
 
 def draw_curves(subject: Subject) -> Any:
@@ -39,7 +41,7 @@ def draw_curves(subject: Subject) -> Any:
     kind, guess = str(subject.settings["loss"]["name"]), subject.guessing
     known = [value for curve in loss for value in curve.known]
     ticks = value_ticks(max([*known, guess or 0.0], default=0.0))
-    _panel(figure, 0, "Loss", LOSS_NAMES.get(kind, kind), subject.epochs, loss, ticks, guess)
+    _panel(figure, 0, "Loss", _axis(kind), subject.epochs, loss, ticks, guess)
     if told:
         base = None if subject.scores is None else 100 * subject.scores.baseline.accuracy
         _panel(

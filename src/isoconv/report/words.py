@@ -8,6 +8,7 @@ from typing import Any
 
 from isoconv.report.markup import Html, element, joined, name
 from isoconv.report.subject import Subject
+from isoconv.train.graphs import LOSSES
 
 __all__ = [
     "date_of",
@@ -116,7 +117,7 @@ def summary(subject: Subject) -> Html:
         others = f"{many(len(subject.dataset), 'image')} that it has learned from"
     scores = subject.scores
     if scores is None:
-        loss = LOSSES[subject.settings["loss"]["name"]]
+        loss = LOSSES[subject.settings["loss"]["name"]].title
         figure = element("strong", loss_of(subject.evaluation.loss))
         guess = subject.guessing
         beside = (
@@ -144,12 +145,6 @@ def part_title(part: str) -> str:
     """What a part of the data is called in the page."""
     return {"train": "training"}.get(part, part)
 
-
-LOSSES = {
-    "cross_entropy": "cross-entropy",
-    "bce": "binary cross-entropy",
-    "mse": "mean squared error",
-}
 
 # Settings
 
@@ -224,7 +219,8 @@ def _schedule(value: Any, settings: Mapping[str, Any]) -> str:
 
 def _loss(value: Any, _: Mapping[str, Any]) -> str:
     smoothing = value.get("label_smoothing")
-    words = LOSSES.get(value.get("name"), _plain(value))
+    kind = LOSSES.get(value["name"]) if "name" in value else None
+    words = kind.title if kind is not None else _plain(value)
     return f"{words}, label smoothing {smoothing:g}" if smoothing else words
 
 

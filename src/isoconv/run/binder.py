@@ -21,7 +21,6 @@ from isoconv.compile.native.kernels import KernelLibrary
 from isoconv.compile.native.runtime import AdvanceSpec, BarrierSpec, GoSpec, RunSpec, ServeSpec
 from isoconv.compile.native.specification import Specification
 from isoconv.compile.native.worker import WorkerPool
-from isoconv.compile.pointwise.halo import HaloSpec
 from isoconv.run.memory import aligned_bytes
 from isoconv.run.script import Context, Place, Script, ScriptBuilder
 from isoconv.run.team import Team
@@ -191,8 +190,7 @@ class Recorder:
         """Call a shard's kernels and move on; threads that share it wait after each kernel."""
         for call in calls:
             self.calls([call], resolve, context)
-            # Nobody reads a halo before the inside was written by the next kernel.
-            if context["parts"] > 1 and not isinstance(call.spec, HaloSpec):
+            if context["parts"] > 1 and call.spec.waited_for:
                 self.barrier()
         self.kernel(AdvanceSpec(), [], context)
 

@@ -38,6 +38,7 @@ from isoconv.train.optim import Optimizer
 __all__ = [
     "LOSSES",
     "Loss",
+    "LossKind",
     "LossName",
     "Measured",
     "Normalisation",
@@ -52,7 +53,30 @@ __public__ = {"isoconv.train": ["Loss", "Normalisation", "Preparation"]}
 
 Array = NDArray[Any]
 LossName = Literal["cross_entropy", "mse", "bce"]
-LOSSES: tuple[LossName, ...] = ("cross_entropy", "mse", "bce")
+
+
+@dataclass(frozen=True, slots=True)
+class LossKind:
+    """What is true of a loss, whoever asks.
+
+    Attributes:
+        title: in words.
+        unit: of its values, in words; "" for none.
+        contains: the activation that it contains, and that a prediction then puts behind the
+            model's result; "" for none.
+    """
+
+    title: str
+    unit: str = ""
+    contains: str = ""
+
+
+LOSSES: Mapping[str, LossKind] = {
+    "cross_entropy": LossKind("cross-entropy", "nats per image", "softmax"),
+    "mse": LossKind("mean squared error"),
+    "bce": LossKind("binary cross-entropy", "nats per output", "sigmoid"),
+}
+"""Every loss by its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +102,7 @@ class Loss:
     def __post_init__(self) -> None:
         smoothing = check_number("label_smoothing", self.label_smoothing, least=0, below=1)
         with about("name", self.name):
-            settle(self, name=check_choice("loss", self.name, LOSSES), label_smoothing=smoothing)
+            settle(self, name=check_choice("loss", self.name, [*LOSSES]), label_smoothing=smoothing)
         if self.label_smoothing and self.name != "cross_entropy":
             raise ArgumentError(
                 f"label_smoothing belongs to cross_entropy; got loss={self.name!r}, "
@@ -199,11 +223,11 @@ def measure(model: Module, preparation: Preparation, loss: Loss, *, training: bo
     trace = Trace(model, training=training)
     images = preparation.apply(trace, training=training)
     output = model(images)
-    ends = {"cross_entropy": "softmax", "bce": "sigmoid"}.get(loss.name)
-    if trace.builder[output.index].op == ends:
+    contained = LOSSES[loss.name].contains
+    if trace.builder[output.index].op == contained:
         raise ArgumentError(
-            f"loss {loss.name!r} contains the {ends}, so the model must give logits; "
-            f"remove the {ends} at its end",
+            f"loss {loss.name!r} contains the {contained}, so the model must give logits; "
+            f"remove the {contained} at its end",
             argument="loss",
             value=loss.name,
         )
@@ -325,9 +349,8 @@ def build_evaluation(model: Module, preparation: Preparation, loss: Loss) -> Gra
     measured = measure(model, preparation, loss, training=False)
     b, output = measured.trace.builder, measured.output.index
     outputs = {"output": output}
-    if loss.name != "mse":
-        op = "softmax" if loss.name == "cross_entropy" else "sigmoid"
-        outputs["probabilities"] = b.add(op, output)
+    if contained := LOSSES[loss.name].contains:
+        outputs["probabilities"] = b.add(contained, output)
     outputs |= {name: value.index for name, value in measured.metrics.items()}
     return b.graph(_apart(b, outputs))
 

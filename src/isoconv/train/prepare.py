@@ -24,6 +24,7 @@ from isoconv.run.step import StepGraph
 from isoconv.train.callbacks import EarlyStopping
 from isoconv.train.given import Given
 from isoconv.train.graphs import (
+    LOSSES,
     Normalisation,
     Preparation,
     build_evaluation,
@@ -224,7 +225,7 @@ class Prepared:
             ),
             normalisation=None if constants is None else (constants.scale, constants.offset),
             class_names=self.train.class_names,
-            finish=_FINISHES[self.settled.loss.name],
+            finish=LOSSES[self.settled.loss.name].contains or "none",
         )
 
     def describe(
@@ -359,6 +360,3 @@ def normalisation_in(record: Mapping[str, Any]) -> tuple[Any, Any] | None:
         for name in ("scale", "offset")
     )
     return scale, offset
-
-
-_FINISHES = {"cross_entropy": "softmax", "bce": "sigmoid", "mse": "none"}

@@ -22,11 +22,14 @@ class Specification:
 
     Attributes:
         heavy: whether it is one of the large kernels, which take the longest to compile.
+        waited_for: whether threads that share its work meet before the next kernel; not where
+            nobody reads what it writes before a later kernel has written beside it.
     """
 
     __slots__ = ()
 
     heavy: ClassVar[bool] = False
+    waited_for: ClassVar[bool] = True
 
     if TYPE_CHECKING:
         # A field of each record, and no default for it.

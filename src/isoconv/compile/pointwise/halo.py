@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from isoconv.compile.layout import Halo
 from isoconv.compile.native.specification import Specification
@@ -27,8 +28,10 @@ class HaloSpec(Specification):
     halo: Halo
 
     buffers = 1
+    # Nobody reads a halo before the next kernel has written the inside.
+    waited_for: ClassVar[bool] = False
 
     @property
     def title(self) -> str:
         """What it does, in words."""
-        return "border of zeros"
+        return "halo of zeros"
