@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -167,12 +168,16 @@ def test_a_short_batch_has_fewer_shards(engine: TrainingEngine) -> None:
         engine.sums(2, range(shards_of(2) + 1))
 
 
-@pytest.mark.parametrize("step", [-1, 3])
-def test_steps_that_an_epoch_lacks(engine: TrainingEngine, step: int) -> None:
-    """Either phase refuses them."""
-    with pytest.raises(ArgumentError, match="no steps"):
+@pytest.mark.parametrize("step", [-1, 3, 0.5, True])
+def test_steps_that_an_epoch_lacks(engine: TrainingEngine, step: Any) -> None:
+    """Either phase refuses them, and what is no number of a step."""
+    told = "no steps" if step == 3 else "step must be a whole number of at least 0"
+    with pytest.raises(ArgumentError, match=told):
         engine.sums(step, range(1))
-    with pytest.raises(ArgumentError, match="no steps"):
+    given: Any = [0, 1]
+    with pytest.raises(ArgumentError, match="shards must be a range"):
+        engine.sums(0, given)
+    with pytest.raises(ArgumentError, match=told):
         engine.update(step, np.zeros(engine.plan.sums.size, np.float32), rates(1)[0])
 
 

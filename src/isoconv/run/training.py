@@ -24,7 +24,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from isoconv.checks import refusal
+from isoconv.checks import check_count, check_kind, refusal
 from isoconv.compile.native.records import CONTROL
 from isoconv.errors import ArgumentError, ShapeError
 from isoconv.memory import check_memory
@@ -108,7 +108,7 @@ class TrainingEngine:
                 "batch_size and shard_size must be at least 1; "
                 f"got batch_size={batch_size}, shard_size={shard_size}",
                 argument="batch_size" if batch_size < 1 else "shard_size",
-                value=min(batch_size, shard_size),
+                value=batch_size if batch_size < 1 else shard_size,
             )
         self.step = step
         self.batch_size = batch_size
@@ -320,6 +320,8 @@ class TrainingEngine:
             ArgumentError: the epoch has no such step, or the step no such shards.
             TrainingError: this process was forked in the middle of another thread's step.
         """
+        step = check_count("step", step, least=0)
+        check_kind("shards", shards, range, "a range of shards")
         images = self._images_of(step, step)
         count = self._shards_of(images)
         if not 0 <= shards.start < shards.stop <= count or shards.step != 1:
@@ -342,9 +344,10 @@ class TrainingEngine:
 
         Raises:
             ArgumentError: the epoch has no such step.
-            ShapeError: the total or the scalars have another shape or dtype.
+            ShapeError: the total has another shape or dtype, or there are not so many scalars.
             TrainingError: this process was forked in the middle of another thread's step.
         """
+        step = check_count("step", step, least=0)
         images = self._images_of(step, step)
         if total.shape != (self.plan.sums.size,) or total.dtype != np.float32:
             rule = f"be float32 of shape ({self.plan.sums.size},)"
