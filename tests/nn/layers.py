@@ -49,6 +49,7 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "Sequential": (
         nn.Sequential(nn.Conv2d(2, 1), nn.functional.flatten, nn.Sequential()), (5, 4, 3),
     ),
+    "SqueezeExcitation": (nn.SqueezeExcitation(2, nn.SiLU(), nn.functional.tanh), (5, 4, 3)),
     "ZeroPad1d": (nn.ZeroPad1d(((2, 1),)), (9, 2)),
     "ZeroPad2d": (nn.ZeroPad2d(((2, 1), (0, 3))), (9, 8, 2)),
     "ZeroPad3d": (nn.ZeroPad3d(2), (4, 3, 5, 2)),

@@ -7,6 +7,7 @@ from isoconv.nn import functional, models
 from isoconv.nn.activations import GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softmax, Tanh
 from isoconv.nn.combining import Add, Concatenate, Multiply, Residual, Sequential
 from isoconv.nn.convolution import Conv1d, Conv2d, Conv3d, DepthwiseConv2d
+from isoconv.nn.excitation import SqueezeExcitation
 from isoconv.nn.global_pooling import (
     GlobalAvgPool1d,
     GlobalAvgPool2d,
@@ -19,7 +20,7 @@ from isoconv.nn.linear import Linear
 from isoconv.nn.module import Module
 from isoconv.nn.normalization import BatchNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d, LayerNorm
 from isoconv.nn.pooling import AvgPool1d, AvgPool2d, AvgPool3d, MaxPool1d, MaxPool2d, MaxPool3d
-from isoconv.nn.regularization import Dropout
+from isoconv.nn.regularization import Dropout, Dropout1d, Dropout2d, Dropout3d, StochasticDepth
 from isoconv.nn.shaping import Flatten, ZeroPad1d, ZeroPad2d, ZeroPad3d
 from isoconv.nn.summary import Summary
 from isoconv.nn.tensor import Tensor
@@ -29,12 +30,13 @@ from isoconv.nn.transposed import ConvTranspose1d, ConvTranspose2d, ConvTranspos
 __all__ = [
     "GELU", "Add", "AvgPool1d", "AvgPool2d", "AvgPool3d", "BatchNorm", "BatchNorm1d", "BatchNorm2d",
     "BatchNorm3d", "Concatenate", "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d",
-    "ConvTranspose2d", "ConvTranspose3d", "DepthwiseConv2d", "Dropout", "Flatten",
-    "GlobalAvgPool1d", "GlobalAvgPool2d", "GlobalAvgPool3d", "GlobalMaxPool1d", "GlobalMaxPool2d",
-    "GlobalMaxPool3d", "LayerNorm", "LeakyReLU", "Linear", "MaxPool1d", "MaxPool2d", "MaxPool3d",
-    "Module", "Multiply", "ParameterSpec", "ReLU", "Residual", "Sequential", "SiLU", "Sigmoid",
-    "Softmax", "StateSpec", "Summary", "Tanh", "Tensor", "Trace", "Traced", "ZeroPad1d",
-    "ZeroPad2d", "ZeroPad3d", "functional", "models", "trace_model",
+    "ConvTranspose2d", "ConvTranspose3d", "DepthwiseConv2d", "Dropout", "Dropout1d", "Dropout2d",
+    "Dropout3d", "Flatten", "GlobalAvgPool1d", "GlobalAvgPool2d", "GlobalAvgPool3d",
+    "GlobalMaxPool1d", "GlobalMaxPool2d", "GlobalMaxPool3d", "LayerNorm", "LeakyReLU", "Linear",
+    "MaxPool1d", "MaxPool2d", "MaxPool3d", "Module", "Multiply", "ParameterSpec", "ReLU",
+    "Residual", "Sequential", "SiLU", "Sigmoid", "Softmax", "SqueezeExcitation", "StateSpec",
+    "StochasticDepth", "Summary", "Tanh", "Tensor", "Trace", "Traced", "ZeroPad1d", "ZeroPad2d",
+    "ZeroPad3d", "functional", "models", "trace_model",
 ]  # fmt: skip
 # end of names
 

@@ -27,17 +27,17 @@ from isoconv.nn.pooling import (
     max_pool2d,
     max_pool3d,
 )
-from isoconv.nn.regularization import dropout
+from isoconv.nn.regularization import dropout, dropout1d, dropout2d, dropout3d, stochastic_depth
 from isoconv.nn.shaping import concatenate, flatten, slice_channels, zero_pad
 from isoconv.nn.transposed import conv_transpose1d, conv_transpose2d, conv_transpose3d
 
 __all__ = [
     "avg_pool1d", "avg_pool2d", "avg_pool3d", "batch_norm", "bce_with_logits", "concatenate",
     "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
-    "cross_entropy", "dropout", "flatten", "gelu", "global_avg_pool", "global_max_pool",
-    "layer_norm", "leaky_relu", "linear", "log_softmax", "max_pool1d", "max_pool2d", "max_pool3d",
-    "moments", "mse", "power", "relu", "sigmoid", "silu", "slice_channels", "softmax", "tanh",
-    "zero_pad",
+    "cross_entropy", "dropout", "dropout1d", "dropout2d", "dropout3d", "flatten", "gelu",
+    "global_avg_pool", "global_max_pool", "layer_norm", "leaky_relu", "linear", "log_softmax",
+    "max_pool1d", "max_pool2d", "max_pool3d", "moments", "mse", "power", "relu", "sigmoid", "silu",
+    "slice_channels", "softmax", "stochastic_depth", "tanh", "zero_pad",
 ]  # fmt: skip
 # end of names
 
