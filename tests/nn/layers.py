@@ -37,6 +37,15 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "MaxPool1d": (nn.MaxPool1d(2, 3, 1, 2, ceil_mode=True), (9, 2)),
     "MaxPool2d": (nn.MaxPool2d((2, 3), (3, 1), 1, (1, 2), True), (9, 8, 2)),
     "MaxPool3d": (nn.MaxPool3d(2, (1, 2, 1), 1, 2, True), (7, 6, 5, 2)),
+    "Constant": (nn.Constant((2, 1, 3), learned=False), (5, 4, 3)),
+    "Network": (
+        nn.Network(
+            (("a b", nn.Conv2d(4, 3, padding=1), "y"), ("c", nn.ReLU(), "a b"),
+             ("sum", nn.Add(), "c", "a b"), ("beside", nn.Flatten(), "y")),
+            ("y",), "sum",
+        ),
+        (5, 4, 3),
+    ),
     "Residual": (nn.Residual(nn.Conv2d(4, 3, padding=1), nn.Conv2d(4, 1)), (5, 4, 3)),
     "Sequential": (
         nn.Sequential(nn.Conv2d(2, 1), nn.functional.flatten, nn.Sequential()), (5, 4, 3),
@@ -60,8 +69,8 @@ def public_layers(offered: Any = nn) -> dict[str, type[nn.Module]]:
 
 def takes_several(kind: type[nn.Module]) -> bool:
     """Whether a layer joins several tensors: no chain of layers leads to it."""
-    kinds = [each.kind for each in inspect.signature(kind.forward).parameters.values()]
-    return inspect.Parameter.VAR_POSITIONAL in kinds
+    _, first, *_ = inspect.signature(kind.forward).parameters.values()
+    return first.kind is inspect.Parameter.VAR_POSITIONAL
 
 
 def settings_of(kind: type[nn.Module]) -> tuple[Field[Any], ...]:

@@ -17,6 +17,7 @@ from isoconv.nn.global_pooling import (
 )
 from isoconv.nn.linear import Linear
 from isoconv.nn.module import Module
+from isoconv.nn.network import Constant, Network
 from isoconv.nn.normalization import BatchNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d, LayerNorm
 from isoconv.nn.pooling import AvgPool1d, AvgPool2d, AvgPool3d, MaxPool1d, MaxPool2d, MaxPool3d
 from isoconv.nn.regularization import Dropout
@@ -27,12 +28,13 @@ from isoconv.nn.trace import ParameterSpec, StateSpec, Trace, Traced, trace_mode
 
 __all__ = [
     "GELU", "Add", "AvgPool1d", "AvgPool2d", "AvgPool3d", "BatchNorm", "BatchNorm1d", "BatchNorm2d",
-    "BatchNorm3d", "Concatenate", "Conv1d", "Conv2d", "Conv3d", "DepthwiseConv2d", "Dropout",
-    "Flatten", "GlobalAvgPool1d", "GlobalAvgPool2d", "GlobalAvgPool3d", "GlobalMaxPool1d",
-    "GlobalMaxPool2d", "GlobalMaxPool3d", "LayerNorm", "LeakyReLU", "Linear", "MaxPool1d",
-    "MaxPool2d", "MaxPool3d", "Module", "Multiply", "ParameterSpec", "ReLU", "Residual",
-    "Sequential", "SiLU", "Sigmoid", "Softmax", "StateSpec", "Summary", "Tanh", "Tensor", "Trace",
-    "Traced", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d", "functional", "models", "trace_model",
+    "BatchNorm3d", "Concatenate", "Constant", "Conv1d", "Conv2d", "Conv3d", "DepthwiseConv2d",
+    "Dropout", "Flatten", "GlobalAvgPool1d", "GlobalAvgPool2d", "GlobalAvgPool3d",
+    "GlobalMaxPool1d", "GlobalMaxPool2d", "GlobalMaxPool3d", "LayerNorm", "LeakyReLU", "Linear",
+    "MaxPool1d", "MaxPool2d", "MaxPool3d", "Module", "Multiply", "Network", "ParameterSpec", "ReLU",
+    "Residual", "Sequential", "SiLU", "Sigmoid", "Softmax", "StateSpec", "Summary", "Tanh",
+    "Tensor", "Trace", "Traced", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d", "functional", "models",
+    "trace_model",
 ]  # fmt: skip
 # end of names
 
