@@ -132,6 +132,9 @@ def _binary_cases() -> list[Case]:
         (single(4), single()),
         (given(), given()),
         (given(), single()),
+        (X, single(6, 1)),
+        (given(5, 1, 4), single(6, 1)),
+        (given(1, 6, 1), given(5, 1, 1)),
     )
     cases = [Case(op, pair) for op in ("add", "sub", "mul", "maximum", "minimum") for pair in pairs]
     quotients = [(x, dataclasses.replace(y, values="positive")) for x, y in pairs]
@@ -177,6 +180,10 @@ def _other_cases() -> list[Case]:
         Case("sum", (X,), ops.Sum(1, batched=False)),
         Case("sum", (given(),), ops.Sum(0, batched=False)),
         Case("sum", (single(19),), ops.Sum(0, batched=False)),
+        Case("sum_axes", (X,), ops.SumAxes((1,), batched=True, source_batched=True)),
+        Case("sum_axes", (X,), ops.SumAxes((0, 2), batched=False, source_batched=True)),
+        Case("sum_axes", (single(3, 4),), ops.SumAxes((0,), batched=False, source_batched=False)),
+        Case("broadcast", (given(5, 1, 4),), ops.Broadcast((5, 6, 4), True, True)),
         Case("broadcast", (given(4),), ops.Broadcast((5, 6, 4), True, True)),
         Case("broadcast", (single(4),), ops.Broadcast((5, 6, 4), True, False)),
         Case("broadcast", (single(),), ops.Broadcast((3, 2), False, False)),

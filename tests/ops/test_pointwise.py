@@ -201,10 +201,10 @@ def test_overflow_is_no_error() -> None:
 def test_broadcast_refused() -> None:
     """Shapes that do not fit are named."""
     with pytest.raises(ShapeError) as caught:
-        operation("add").infer(None, TensorSpec((4, 4, 3)), TensorSpec((4, 3), batched=False))
+        operation("add").infer(None, TensorSpec((4, 4, 3)), TensorSpec((3, 3), batched=False))
     assert str(caught.value) == (
-        "add: the shapes must be equal, or one of them (), (C,) or (1, ..., 1, C); "
-        "got x float32(N, 4, 4, 3), y float32(4, 3)"
+        "add: the sides of each axis, from the last on, must be equal or 1; "
+        "got x float32(N, 4, 4, 3), y float32(3, 3)"
     )
 
 

@@ -91,10 +91,13 @@ def test_pooling(
 def test_sums(
     shape: list[int], kept: int, batched: bool, images: int, dtype: str, seed: int, share: float
 ) -> None:
-    """Over positions, over images too, over everything; with the images or without."""
+    """Over positions, over any axes, over images too, over everything."""
     assume(len(shape) >= kept)
     x = mixed((images, *shape), dtype, seed, share)
     check_operation("sum", ops.Sum(kept, batched), x)
+    axes = tuple(axis for axis in range(len(shape)) if seed >> axis & 1)
+    if axes:
+        check_operation("sum_axes", ops.SumAxes(axes, batched, source_batched=True), x)
 
 
 @often

@@ -12,7 +12,7 @@ from isoconv.ops.image import Augment
 from isoconv.ops.norm import BatchNorm, Epsilon
 from isoconv.ops.pointwise import Constant, Convert
 from isoconv.ops.pool import AvgPool, AvgPoolGrad
-from isoconv.ops.reduce import Broadcast, CountAttrs, Sum
+from isoconv.ops.reduce import Broadcast, CountAttrs, Sum, SumAxes
 from isoconv.ops.rows import CrossEntropy, Hits
 from isoconv.ops.shape import Embed, Padding, Shape, Slice
 from isoconv.ops.winograd import WinogradOutput, WinogradPatches
@@ -20,7 +20,7 @@ from isoconv.ops.winograd import WinogradOutput, WinogradPatches
 __all__ = [
     "Augment", "AvgPool", "AvgPoolGrad", "BatchNorm", "Bounds", "Broadcast", "Constant",
     "ConvGeometry", "ConvGradInput", "Convert", "CountAttrs", "CrossEntropy", "Dropout", "Embed",
-    "Epsilon", "Hits", "LeakyRelu", "Padding", "Shape", "Slice", "Sum", "WindowGeometry",
+    "Epsilon", "Hits", "LeakyRelu", "Padding", "Shape", "Slice", "Sum", "SumAxes", "WindowGeometry",
     "WinogradOutput", "WinogradPatches", "layer_norm", "smooth",
 ]  # fmt: skip
 # end of names

@@ -159,6 +159,9 @@ SHAPES = {
     "ones": ((1, 1, CHANNELS), False),
     "gate": ((1, 1, CHANNELS), True),
     "one image": ((3, 4, CHANNELS), False),
+    "positions": ((3, 4, 1), True),
+    "rows": ((3, 1, CHANNELS), True),
+    "columns": ((4, 1), False),
 }
 
 
