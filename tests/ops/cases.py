@@ -144,7 +144,8 @@ def _binary_cases() -> list[Case]:
 
 
 def _unary_cases() -> list[Case]:
-    plain = ["neg", "square", "exp", "relu", "sigmoid", "tanh", "erf", "gelu", "silu", "abs"]
+    plain = ["neg", "square", "exp", "relu", "sigmoid", "tanh", "erf", "gelu", "silu", "abs",
+             "hardswish"]  # fmt: skip
     cases = [Case(op, (X,)) for op in plain]
     cases += [Case(op, (given(7, values="positive"),)) for op in ("sqrt", "log", "reciprocal")]
     cases += [
@@ -156,6 +157,10 @@ def _unary_cases() -> list[Case]:
         Case("leaky_relu", (X,), ops.LeakyRelu(0.1)),
         Case("leaky_relu_grad", (X, Y), ops.LeakyRelu(0.1), constants=(0,)),
         Case("relu_grad", (X, Y), constants=(0,)),
+        Case("clip", (X,), ops.Bounds(-0.7, 0.4)),
+        Case("clip", (X,), ops.Bounds(maximum=0.4)),
+        Case("clip_grad", (X, Y), ops.Bounds(-0.7, 0.4), constants=(0,)),
+        Case("hardswish_grad", (X, Y)),
         Case("gelu_grad", (X, Y)),
         Case("silu_grad", (X, Y)),
         Case("convert", (X,), ops.Convert("float64")),
