@@ -26,16 +26,18 @@ from isoconv.nn.shaping import Flatten, ZeroPad1d, ZeroPad2d, ZeroPad3d
 from isoconv.nn.summary import Summary
 from isoconv.nn.tensor import Tensor
 from isoconv.nn.trace import ParameterSpec, StateSpec, Trace, Traced, trace_model
+from isoconv.nn.transposed import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 
 __all__ = [
     "GELU", "Add", "AvgPool1d", "AvgPool2d", "AvgPool3d", "BatchNorm", "BatchNorm1d", "BatchNorm2d",
     "BatchNorm3d", "Branches", "Clip", "Concatenate", "Constant", "Conv1d", "Conv2d", "Conv3d",
-    "DepthwiseConv2d", "Dropout", "Flatten", "GlobalAvgPool1d", "GlobalAvgPool2d",
-    "GlobalAvgPool3d", "GlobalMaxPool1d", "GlobalMaxPool2d", "GlobalMaxPool3d", "Hardsigmoid",
-    "Hardswish", "Hardtanh", "LayerNorm", "LeakyReLU", "Linear", "MaxPool1d", "MaxPool2d",
-    "MaxPool3d", "Module", "Multiply", "Network", "ParameterSpec", "ReLU", "ReLU6", "Residual",
-    "Sequential", "SiLU", "Sigmoid", "Softmax", "StateSpec", "Summary", "Tanh", "Tensor", "Trace",
-    "Traced", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d", "functional", "models", "trace_model",
+    "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "DepthwiseConv2d", "Dropout",
+    "Flatten", "GlobalAvgPool1d", "GlobalAvgPool2d", "GlobalAvgPool3d", "GlobalMaxPool1d",
+    "GlobalMaxPool2d", "GlobalMaxPool3d", "Hardsigmoid", "Hardswish", "Hardtanh", "LayerNorm",
+    "LeakyReLU", "Linear", "MaxPool1d", "MaxPool2d", "MaxPool3d", "Module", "Multiply", "Network",
+    "ParameterSpec", "ReLU", "ReLU6", "Residual", "Sequential", "SiLU", "Sigmoid", "Softmax",
+    "StateSpec", "Summary", "Tanh", "Tensor", "Trace", "Traced", "ZeroPad1d", "ZeroPad2d",
+    "ZeroPad3d", "functional", "models", "trace_model",
 ]  # fmt: skip
 # end of names
 
