@@ -37,6 +37,7 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "MaxPool1d": (nn.MaxPool1d(2, 3, 1, 2, ceil_mode=True), (9, 2)),
     "MaxPool2d": (nn.MaxPool2d((2, 3), (3, 1), 1, (1, 2), True), (9, 8, 2)),
     "MaxPool3d": (nn.MaxPool3d(2, (1, 2, 1), 1, 2, True), (7, 6, 5, 2)),
+    "Reduce": (nn.Reduce("mean", (0, -1), keepdims=True), (5, 4, 3)),
     "Residual": (nn.Residual(nn.Conv2d(4, 3, padding=1), nn.Conv2d(4, 1)), (5, 4, 3)),
     "Sequential": (
         nn.Sequential(nn.Conv2d(2, 1), nn.functional.flatten, nn.Sequential()), (5, 4, 3),

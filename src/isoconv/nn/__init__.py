@@ -19,6 +19,7 @@ from isoconv.nn.linear import Linear
 from isoconv.nn.module import Module
 from isoconv.nn.normalization import BatchNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d, LayerNorm
 from isoconv.nn.pooling import AvgPool1d, AvgPool2d, AvgPool3d, MaxPool1d, MaxPool2d, MaxPool3d
+from isoconv.nn.reduction import Reduce
 from isoconv.nn.regularization import Dropout
 from isoconv.nn.shaping import Flatten, ZeroPad1d, ZeroPad2d, ZeroPad3d
 from isoconv.nn.summary import Summary
@@ -30,7 +31,7 @@ __all__ = [
     "BatchNorm3d", "Concatenate", "Conv1d", "Conv2d", "Conv3d", "DepthwiseConv2d", "Dropout",
     "Flatten", "GlobalAvgPool1d", "GlobalAvgPool2d", "GlobalAvgPool3d", "GlobalMaxPool1d",
     "GlobalMaxPool2d", "GlobalMaxPool3d", "LayerNorm", "LeakyReLU", "Linear", "MaxPool1d",
-    "MaxPool2d", "MaxPool3d", "Module", "Multiply", "ParameterSpec", "ReLU", "Residual",
+    "MaxPool2d", "MaxPool3d", "Module", "Multiply", "ParameterSpec", "ReLU", "Reduce", "Residual",
     "Sequential", "SiLU", "Sigmoid", "Softmax", "StateSpec", "Summary", "Tanh", "Tensor", "Trace",
     "Traced", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d", "functional", "models", "trace_model",
 ]  # fmt: skip

@@ -27,6 +27,7 @@ from isoconv.nn.pooling import (
     max_pool2d,
     max_pool3d,
 )
+from isoconv.nn.reduction import reduce
 from isoconv.nn.regularization import dropout
 from isoconv.nn.shaping import concatenate, flatten, slice_channels, zero_pad
 
@@ -34,7 +35,7 @@ __all__ = [
     "avg_pool1d", "avg_pool2d", "avg_pool3d", "batch_norm", "bce_with_logits", "concatenate",
     "conv1d", "conv2d", "conv3d", "cross_entropy", "dropout", "flatten", "gelu", "global_avg_pool",
     "global_max_pool", "layer_norm", "leaky_relu", "linear", "log_softmax", "max_pool1d",
-    "max_pool2d", "max_pool3d", "moments", "mse", "power", "relu", "sigmoid", "silu",
+    "max_pool2d", "max_pool3d", "moments", "mse", "power", "reduce", "relu", "sigmoid", "silu",
     "slice_channels", "softmax", "tanh", "zero_pad",
 ]  # fmt: skip
 # end of names
