@@ -21,6 +21,7 @@ from isoconv.nn.module import Module
 from isoconv.nn.network import Constant, Network
 from isoconv.nn.normalization import BatchNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d, LayerNorm
 from isoconv.nn.pooling import AvgPool1d, AvgPool2d, AvgPool3d, MaxPool1d, MaxPool2d, MaxPool3d
+from isoconv.nn.reduction import Reduce
 from isoconv.nn.regularization import Dropout
 from isoconv.nn.shaping import Flatten, ZeroPad1d, ZeroPad2d, ZeroPad3d
 from isoconv.nn.summary import Summary
@@ -35,9 +36,9 @@ __all__ = [
     "Flatten", "GlobalAvgPool1d", "GlobalAvgPool2d", "GlobalAvgPool3d", "GlobalMaxPool1d",
     "GlobalMaxPool2d", "GlobalMaxPool3d", "Hardsigmoid", "Hardswish", "Hardtanh", "LayerNorm",
     "LeakyReLU", "Linear", "MaxPool1d", "MaxPool2d", "MaxPool3d", "Module", "Multiply", "Network",
-    "ParameterSpec", "ReLU", "ReLU6", "Residual", "Sequential", "SiLU", "Sigmoid", "Softmax",
-    "StateSpec", "Summary", "Tanh", "Tensor", "Trace", "Traced", "ZeroPad1d", "ZeroPad2d",
-    "ZeroPad3d", "functional", "models", "trace_model",
+    "ParameterSpec", "ReLU", "ReLU6", "Reduce", "Residual", "Sequential", "SiLU", "Sigmoid",
+    "Softmax", "StateSpec", "Summary", "Tanh", "Tensor", "Trace", "Traced", "ZeroPad1d",
+    "ZeroPad2d", "ZeroPad3d", "functional", "models", "trace_model",
 ]  # fmt: skip
 # end of names
 

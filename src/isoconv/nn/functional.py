@@ -28,6 +28,7 @@ from isoconv.nn.pooling import (
     max_pool2d,
     max_pool3d,
 )
+from isoconv.nn.reduction import reduce
 from isoconv.nn.regularization import dropout
 from isoconv.nn.shaping import concatenate, flatten, slice_channels, zero_pad
 from isoconv.nn.transposed import conv_transpose1d, conv_transpose2d, conv_transpose3d
@@ -37,8 +38,8 @@ __all__ = [
     "concatenate", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d",
     "conv_transpose3d", "cross_entropy", "dropout", "flatten", "gelu", "global_avg_pool",
     "global_max_pool", "hardsigmoid", "hardswish", "hardtanh", "layer_norm", "leaky_relu", "linear",
-    "log_softmax", "max_pool1d", "max_pool2d", "max_pool3d", "moments", "mse", "power", "relu",
-    "relu6", "sigmoid", "silu", "slice_channels", "softmax", "tanh", "zero_pad",
+    "log_softmax", "max_pool1d", "max_pool2d", "max_pool3d", "moments", "mse", "power", "reduce",
+    "relu", "relu6", "sigmoid", "silu", "slice_channels", "softmax", "tanh", "zero_pad",
 ]  # fmt: skip
 # end of names
 
