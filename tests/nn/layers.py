@@ -30,6 +30,7 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "AvgPool3d": (nn.AvgPool3d(3, (2, 1, 2), 1, True, False), (7, 6, 5, 2)),
     "BatchNorm": (nn.BatchNorm(eps=1e-3, momentum=0.25), (5, 4, 3)),
     "Branches": (nn.Branches(nn.Sequential(), nn.Conv2d(4, 3, padding=1)), (5, 4, 3)),
+    "Clip": (nn.Clip(-0.5, 0.75), (9, 8, 2)),
     "Conv1d": (nn.Conv1d(4, 3, 2, ((1, 0),), 2, 2, bias=False, flip=True), (9, 2)),
     "Conv2d": (nn.Conv2d(4, (3, 2), (2, 1), ((1, 0), (0, 2)), (1, 2), 2, False, True), (9, 8, 2)),
     "Conv3d": (nn.Conv3d(4, 2, (1, 2, 1), 1, 2, 2, False, True), (6, 6, 5, 2)),

@@ -100,7 +100,7 @@ def test_linear_is_a_matrix_product() -> None:
 
 def test_activations() -> None:
     """Each against its formula."""
-    x = random(2, 5)
+    x = random(2, 5) * 4
     e = np.exp(x)
     cases = [
         (nn.ReLU(), np.maximum(x, 0)),
@@ -108,6 +108,12 @@ def test_activations() -> None:
         (nn.Sigmoid(), 1 / (1 + 1 / e)),
         (nn.Tanh(), np.tanh(x)),
         (nn.SiLU(), x / (1 + 1 / e)),
+        (nn.ReLU6(), np.clip(x, 0, 6)),
+        (nn.Clip(maximum=0.5), np.minimum(x, 0.5)),
+        (nn.Hardtanh(-0.5, 0.25), np.clip(x, -0.5, 0.25)),
+        (nn.Hardsigmoid(), np.clip(x + 3, 0, 6) / 6),
+        (nn.Hardsigmoid(0.2, 0.4), np.clip(0.2 * x + 0.4, 0, 1)),
+        (nn.Hardswish(), x * np.clip(x + 3, 0, 6) / 6),
         (nn.Softmax(), e / e.sum(1, keepdims=True)),
     ]
     for layer, wanted in cases:

@@ -176,12 +176,17 @@ def test_binary_cross_entropy(dtype: type[Any]) -> None:
 
 # Pointwise --------------------------------------------------------------------------------------
 
-ONE, HALF, TWO = np.float32(1), np.float32(0.5), np.float32(2)
+ONE, HALF, TWO, SIXTH = (np.float32(value) for value in (1, 0.5, 2, 1 / 6))
 
 
 def where(condition: Array, value: Array) -> Array:
     """The value where the condition holds, else +0.0."""
     return np.where(condition, value, np.float32(0))
+
+
+def hard(x: Array) -> Array:
+    """Six times the gate of hardswish."""
+    return np.clip(x + np.float32(3), np.float32(0), np.float32(6))
 
 
 def wide_gelu(x: Array) -> Array:
@@ -211,6 +216,10 @@ SLOPES: dict[str, tuple[Any, Callable[[Array, Array, Array], Array]]] = {
     "relu": (None, lambda x, y, dy: where(y > 0, dy)),
     "leaky_relu": (ops.LeakyRelu(0.3),
                    lambda x, y, dy: np.where(x > 0, dy, dy * np.float32(0.3))),
+    "clip": (ops.Bounds(-0.3, 0.7),
+             lambda x, y, dy: where((y > np.float32(-0.3)) & (y < np.float32(0.7)), dy)),
+    "hardswish": (None, lambda x, y, dy: (
+        hard(x) * SIXTH + where((hard(x) > 0) & (hard(x) < 6), x * SIXTH)) * dy),
     "sigmoid": (None, lambda x, y, dy: dy * (y * (-y + ONE))),
     "tanh": (None, lambda x, y, dy: dy * (-(y * y) + ONE)),
     "erf": (None, lambda x, y, dy: dy * (elementary.exp(-(x * x))

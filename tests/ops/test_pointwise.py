@@ -109,6 +109,27 @@ def test_leaky_relu_special_values() -> None:
     same(run("leaky_relu_grad", [-4, 0, 3], [6, 6, 6], attrs=slope), [3, 3, 6])
 
 
+@pytest.mark.parametrize(
+    ("bounds", "wanted", "inside"),
+    [
+        ((-1, 2), [-1, -1, -0.0, 0.0, 1, 2, 2, NAN], [2, 3, 4]),
+        ((0.0, INF), [0, 0, -0.0, 0.0, 1, 2, INF, NAN], [4, 5]),
+        ((-0.0, 1), [0, 0, -0.0, 0.0, 1, 1, 1, NAN], []),
+        ((-INF, 1), [-INF, -1, -0.0, 0.0, 1, 1, 1, NAN], [1, 2, 3]),
+        ((2, -1), [-1, -1, -1, -1, -1, -1, -1, NAN], []),
+    ],
+)
+def test_clip_special_values(
+    bounds: tuple[float, float], wanted: list[float], inside: list[int]
+) -> None:
+    """A bound of -0.0 is 0.0, the greatest wins, NaN stays; no gradient at a bound or at NaN."""
+    attrs = ops.Bounds(*bounds)
+    y = run("clip", [-INF, -1, -0.0, 0.0, 1, 2, INF, NAN], attrs=attrs)
+    same(y, wanted)
+    found = run("clip_grad", y, [5] * 8, attrs=attrs)
+    same(found, [5 if place in inside else 0 for place in range(8)])
+
+
 def test_maximum_and_minimum() -> None:
     """NaN propagates from either side; of equals the first wins."""
     x, y = [1, 5, NAN, 1, -0.0, 0.0], [2, 3, 1, NAN, 0.0, -0.0]
@@ -180,10 +201,10 @@ def test_overflow_is_no_error() -> None:
 def test_broadcast_refused() -> None:
     """Shapes that do not fit are named."""
     with pytest.raises(ShapeError) as caught:
-        operation("add").infer(None, TensorSpec((4, 4, 3)), TensorSpec((4, 3), batched=False))
+        operation("add").infer(None, TensorSpec((4, 4, 3)), TensorSpec((3, 3), batched=False))
     assert str(caught.value) == (
-        "add: the shapes must be equal, or one of them (), (C,) or (1, ..., 1, C); "
-        "got x float32(N, 4, 4, 3), y float32(4, 3)"
+        "add: the sides of each axis, from the last on, must be equal or 1; "
+        "got x float32(N, 4, 4, 3), y float32(3, 3)"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 # begin of names that `python -m scripts.public_names` writes
 from isoconv.nn import functional, models
 from isoconv.nn.activations import GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softmax, Tanh
+from isoconv.nn.bounded import Clip, Hardsigmoid, Hardswish, Hardtanh, ReLU6
 from isoconv.nn.combining import Add, Branches, Concatenate, Multiply, Residual, Sequential
 from isoconv.nn.convolution import Conv1d, Conv2d, Conv3d, DepthwiseConv2d
 from isoconv.nn.global_pooling import (
@@ -27,13 +28,13 @@ from isoconv.nn.trace import ParameterSpec, StateSpec, Trace, Traced, trace_mode
 
 __all__ = [
     "GELU", "Add", "AvgPool1d", "AvgPool2d", "AvgPool3d", "BatchNorm", "BatchNorm1d", "BatchNorm2d",
-    "BatchNorm3d", "Branches", "Concatenate", "Conv1d", "Conv2d", "Conv3d", "DepthwiseConv2d",
-    "Dropout", "Flatten", "GlobalAvgPool1d", "GlobalAvgPool2d", "GlobalAvgPool3d",
-    "GlobalMaxPool1d", "GlobalMaxPool2d", "GlobalMaxPool3d", "LayerNorm", "LeakyReLU", "Linear",
-    "MaxPool1d", "MaxPool2d", "MaxPool3d", "Module", "Multiply", "ParameterSpec", "ReLU",
-    "Residual", "Sequential", "SiLU", "Sigmoid", "Softmax", "StateSpec", "Summary", "Tanh",
-    "Tensor", "Trace", "Traced", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d", "functional", "models",
-    "trace_model",
+    "BatchNorm3d", "Branches", "Clip", "Concatenate", "Conv1d", "Conv2d", "Conv3d",
+    "DepthwiseConv2d", "Dropout", "Flatten", "GlobalAvgPool1d", "GlobalAvgPool2d",
+    "GlobalAvgPool3d", "GlobalMaxPool1d", "GlobalMaxPool2d", "GlobalMaxPool3d", "Hardsigmoid",
+    "Hardswish", "Hardtanh", "LayerNorm", "LeakyReLU", "Linear", "MaxPool1d", "MaxPool2d",
+    "MaxPool3d", "Module", "Multiply", "ParameterSpec", "ReLU", "ReLU6", "Residual", "Sequential",
+    "SiLU", "Sigmoid", "Softmax", "StateSpec", "Summary", "Tanh", "Tensor", "Trace", "Traced",
+    "ZeroPad1d", "ZeroPad2d", "ZeroPad3d", "functional", "models", "trace_model",
 ]  # fmt: skip
 # end of names
 

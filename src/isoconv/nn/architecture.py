@@ -19,6 +19,7 @@ from isoconv.errors import CheckpointError, IsoconvError, turned
 from isoconv.nn.combining import Branches, Sequential
 from isoconv.nn.module import Module
 from isoconv.nn.schema import ABSENT, MOST_COUNTED, Fault, brief, inner, told_faults
+from isoconv.nn.settings import added_settings
 
 __all__ = ["architecture_of", "faults_of", "model_of", "of_a_stranger", "own_class"]
 
@@ -172,9 +173,11 @@ def _plain_module(module: Module, seen: dict[int, int], level: int) -> dict[str,
     more = [name for name in vars(module) if not name.startswith("_") and name not in names]
     if more:
         raise _OwnError(f"the attribute {more[0]!r} of a {kind.__name__}")
+    usual = added_settings(kind).items()
+    told = [name for name in names if (name, getattr(module, name)) not in usual]
     return {
         "type": kind.__name__,
-        **{name: _plain(getattr(module, name), seen, level + 1) for name in names},
+        **{name: _plain(getattr(module, name), seen, level + 1) for name in told},
     }
 
 
@@ -224,7 +227,8 @@ class _Reader:
             return self._fault(place, _TOO_MANY, "more")
         number, known, before = len(self._made), _settings(kind), len(self.faults)
         self._made.append((None, 0))
-        for key in sorted({"type", *known}.symmetric_difference(plain)):
+        wrong = {"type", *known}.symmetric_difference(plain) - {*added_settings(kind)}
+        for key in sorted(wrong):
             rule = "be there" if key in known else f"not be there, for a {name} has none"
             self._fault(inner(place, key), rule, plain.get(key, ABSENT))
         values: dict[str, Any] = {}

@@ -14,6 +14,7 @@ from isoconv.nn.activations import (
     softmax,
     tanh,
 )
+from isoconv.nn.bounded import clip, hardsigmoid, hardswish, hardtanh, relu6
 from isoconv.nn.convolution import conv1d, conv2d, conv3d
 from isoconv.nn.global_pooling import global_avg_pool, global_max_pool
 from isoconv.nn.linear import linear
@@ -31,11 +32,12 @@ from isoconv.nn.regularization import dropout
 from isoconv.nn.shaping import concatenate, flatten, slice_channels, zero_pad
 
 __all__ = [
-    "avg_pool1d", "avg_pool2d", "avg_pool3d", "batch_norm", "bce_with_logits", "concatenate",
-    "conv1d", "conv2d", "conv3d", "cross_entropy", "dropout", "flatten", "gelu", "global_avg_pool",
-    "global_max_pool", "layer_norm", "leaky_relu", "linear", "log_softmax", "max_pool1d",
-    "max_pool2d", "max_pool3d", "moments", "mse", "power", "relu", "sigmoid", "silu",
-    "slice_channels", "softmax", "tanh", "zero_pad",
+    "avg_pool1d", "avg_pool2d", "avg_pool3d", "batch_norm", "bce_with_logits", "clip",
+    "concatenate", "conv1d", "conv2d", "conv3d", "cross_entropy", "dropout", "flatten", "gelu",
+    "global_avg_pool", "global_max_pool", "hardsigmoid", "hardswish", "hardtanh", "layer_norm",
+    "leaky_relu", "linear", "log_softmax", "max_pool1d", "max_pool2d", "max_pool3d", "moments",
+    "mse", "power", "relu", "relu6", "sigmoid", "silu", "slice_channels", "softmax", "tanh",
+    "zero_pad",
 ]  # fmt: skip
 # end of names
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from dataclasses import field, fields, is_dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 from isoconv.checks import LARGEST, check_flag, check_shape, refusal, whole
 from isoconv.errors import ShapeError
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = [
     "PaddingSetting",
     "PerAxis",
+    "added",
+    "added_settings",
     "check_rank",
     "image_shape",
     "learned_bias",
@@ -23,6 +26,31 @@ __all__ = [
     "per_axis",
     "with_bias",
 ]
+
+
+def added(default: Any) -> Any:
+    """The field of a setting that a layer did not always have.
+
+    Records and receipts leave it out where it has its default, so that those of models from before
+    stay as they are.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> @dataclass
+        ... class Layer:
+        ...     size: int
+        ...     frozen: bool = added(False)
+        >>> added_settings(Layer)
+        {'frozen': False}
+    """
+    return field(default=default, metadata={"added": True})
+
+
+def added_settings(kind: type) -> dict[str, Any]:
+    """The settings of a class that are `added`, with their defaults."""
+    known = fields(kind) if is_dataclass(kind) else ()
+    return {each.name: each.default for each in known if "added" in each.metadata}
+
 
 PerAxis = int | tuple[int, ...]
 """One number for all axes, or one per axis."""
