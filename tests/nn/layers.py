@@ -43,6 +43,7 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     ),
     "ConvTranspose3d": (nn.ConvTranspose3d(4, 2, 2, 1, 1, 2, 2, False, True), (4, 3, 3, 2)),
     "DepthwiseConv2d": (nn.DepthwiseConv2d(3, 2, "same", 2, 2, False, True), (9, 8, 3)),
+    "GELU": (nn.GELU(approximate="tanh"), (9, 8, 2)),
     "Linear": (nn.Linear(7, bias=False), (5,)),
     "MaxPool1d": (nn.MaxPool1d(2, 3, 1, 2, ceil_mode=True), (9, 2)),
     "MaxPool2d": (nn.MaxPool2d((2, 3), (3, 1), 1, (1, 2), True), (9, 8, 2)),
