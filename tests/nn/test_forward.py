@@ -117,7 +117,7 @@ def test_linear_is_a_matrix_product() -> None:
 
 def test_activations() -> None:
     """Each against its formula."""
-    x = random(2, 5)
+    x = random(2, 4) * 4
     e = np.exp(x)
     cases = [
         (nn.ReLU(), np.maximum(x, 0)),
@@ -125,10 +125,25 @@ def test_activations() -> None:
         (nn.Sigmoid(), 1 / (1 + 1 / e)),
         (nn.Tanh(), np.tanh(x)),
         (nn.SiLU(), x / (1 + 1 / e)),
+        (nn.ReLU6(), np.clip(x, 0, 6)),
+        (nn.Clip(maximum=0.5), np.minimum(x, 0.5)),
+        (nn.Hardtanh(-0.5, 0.25), np.clip(x, -0.5, 0.25)),
+        (nn.Hardsigmoid(), np.clip(x + 3, 0, 6) / 6),
+        (nn.Hardsigmoid(0.2, 0.4), np.clip(0.2 * x + 0.4, 0, 1)),
+        (nn.Hardswish(), x * np.clip(x + 3, 0, 6) / 6),
         (nn.Softmax(), e / e.sum(1, keepdims=True)),
+        (nn.LogSoftmax(), x - np.log(e.sum(1, keepdims=True))),
+        (nn.ELU(0.5), np.where(x > 0, x, 0.5 * np.expm1(x))),
+        (nn.SELU(), 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(x))),
+        (nn.CELU(0.5), np.where(x > 0, x, 0.5 * np.expm1(x / 0.5))),
+        (nn.GELU("tanh"), x / 2 * (1 + np.tanh((2 / np.pi) ** 0.5 * (x + 0.044715 * x**3)))),
+        (nn.GLU(), x[:, :2] / (1 + 1 / e[:, 2:])),
+        (nn.Mish(), x * np.tanh(np.log1p(e))),
+        (nn.Softplus(2.0), np.log1p(e * e) / 2),
+        (nn.Softsign(), x / (1 + abs(x))),
     ]
     for layer, wanted in cases:
-        np.testing.assert_allclose(run(layer, x), wanted, rtol=1e-5, err_msg=repr(layer))
+        np.testing.assert_allclose(run(layer, x), wanted, 1e-5, 1e-6, err_msg=repr(layer))
 
 
 def test_power() -> None:

@@ -41,7 +41,7 @@ def layer_calls() -> Iterator[tuple[str, Callable[[Any], Call]]]:
     for name, kind in public_layers().items():
         several = takes_several(kind)
         made, shape = (kind(), SHAPES[2]) if several else layer_of(kind)
-        if kind is not nn.Sequential:
+        if kind not in (nn.Branches, nn.Sequential):
             settings = {each.name: getattr(made, each.name) for each in settings_of(kind)}
             yield f"nn.{name}", layer(kind, shape, settings)
         if kind.forward not in seen:
@@ -191,7 +191,10 @@ CALLS: Table = {
     "nn.Sequential": lambda _: Call(
         nn.Sequential, nn.ReLU(), nn.Flatten(), _then=lambda made: made.build(SHAPES[2])
     ),
-    "nn.Sequential.children": lambda place: Call(place.model().children),
+    "nn.Branches": lambda _: Call(
+        nn.Branches, nn.ReLU(), nn.Sequential(), _then=lambda made: made.build(SHAPES[2])
+    ),
+    "nn.Branches.children": lambda place: Call(place.model().children),
     # all modules
     "nn.Module": lambda _: Call(nn.Module),
     "nn.Module.__call__": lambda _: Call(made := nn.ReLU(), nn.Trace(made).images((4,))),
@@ -202,7 +205,7 @@ CALLS: Table = {
     "nn.Module.forget_training": lambda _: Call(nn.ReLU().forget_training),
     "nn.Conv2d.line": lambda _: Call(nn.Conv2d(8, 3).line),
     "nn.Module.line": lambda _: Call(nn.ReLU().line),
-    "nn.Sequential.line": lambda _: Call(nn.Sequential(nn.ReLU()).line),
+    "nn.Branches.line": lambda _: Call(nn.Sequential(nn.ReLU()).line),
     "nn.Module.load": load,
     "nn.Module.load_weights": load_weights,
     "nn.Module.named_modules": method("named_modules"),
@@ -295,6 +298,7 @@ CALLS: Table = {
     "nn.functional.max_pool3d": function(functional.max_pool3d, *SHAPES[3], kernel_size=2),
     "nn.functional.mse": loss(functional.mse, "prediction"),
     "nn.functional.power": function(functional.power, y=2.0),
+    "nn.functional.reduce": function(functional.reduce, kind="sum"),
     "nn.functional.slice_channels": function(functional.slice_channels, start=0, stop=1),
     "nn.functional.zero_pad": function(functional.zero_pad, padding=1),
     # models

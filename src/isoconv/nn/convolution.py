@@ -243,6 +243,7 @@ class _Conv(Module):
     """A learned convolution; its rank is the subclass's."""
 
     rank: ClassVar[int]
+    width = "filters"
 
     filters: int
     kernel_size: PerAxis

@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from isoconv.nn.module import Module
 
 __all__ = [
+    "Axes",
     "PaddingSetting",
     "PerAxis",
     "added",
     "added_settings",
+    "axes_of",
     "check_rank",
     "image_shape",
     "learned_bias",
@@ -58,6 +60,8 @@ PaddingSetting = (
     int | tuple[int, ...] | tuple[tuple[int, int], ...] | Literal["same", "same_lower", "valid"]
 )
 """One number, one per axis, a pair (before, after) per axis, or "same", "same_lower", "valid"."""
+Axes = int | tuple[int, ...]
+"""One axis of an image's shape or several; negative ones count from the end."""
 
 AXES = {0: "(C,)", 1: "(L, C)", 2: "(H, W, C)", 3: "(D, H, W, C)"}
 
@@ -142,6 +146,25 @@ def per_axis(name: str, value: PerAxis, rank: int, least: int = 1) -> tuple[int,
     if max(values, default=least) > LARGEST:
         raise refusal(name, f"be at most {LARGEST} on every axis", value)
     return values
+
+
+def axes_of(name: str, value: Axes | None, rank: int) -> tuple[int, ...]:
+    """Axes of an image's shape of so many, from 0 on in increasing order; None for all.
+
+    Raises:
+        ArgumentError: what is no axis, or the same one twice.
+
+    Example:
+        >>> axes_of("axes", (-1, 0), rank=3)
+        (0, 2)
+    """
+    every = tuple(range(rank)) if value is None else value
+    given = tuple(every) if isinstance(every, (tuple, list)) else (every,)
+    numbers = [number for entry in given if (number := whole(entry)) is not None]
+    places = {number % rank for number in numbers if -rank <= number < rank}
+    if len(places) != len(given):
+        raise refusal(name, f"be different axes of the input, which has {rank}", value)
+    return tuple(sorted(places))
 
 
 def padding_pairs(
