@@ -17,7 +17,10 @@ from isoconv.nn.global_pooling import (
 )
 from isoconv.nn.linear import Linear
 from isoconv.nn.module import Module
+from isoconv.nn.moving import Flip, Reshape, Squeeze, Transpose, Unsqueeze
 from isoconv.nn.normalization import BatchNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d, LayerNorm
+from isoconv.nn.padding import Pad
+from isoconv.nn.parts import Slice
 from isoconv.nn.pooling import AvgPool1d, AvgPool2d, AvgPool3d, MaxPool1d, MaxPool2d, MaxPool3d
 from isoconv.nn.regularization import Dropout
 from isoconv.nn.shaping import Flatten, ZeroPad1d, ZeroPad2d, ZeroPad3d
@@ -28,11 +31,12 @@ from isoconv.nn.trace import ParameterSpec, StateSpec, Trace, Traced, trace_mode
 __all__ = [
     "GELU", "Add", "AvgPool1d", "AvgPool2d", "AvgPool3d", "BatchNorm", "BatchNorm1d", "BatchNorm2d",
     "BatchNorm3d", "Concatenate", "Conv1d", "Conv2d", "Conv3d", "DepthwiseConv2d", "Dropout",
-    "Flatten", "GlobalAvgPool1d", "GlobalAvgPool2d", "GlobalAvgPool3d", "GlobalMaxPool1d",
+    "Flatten", "Flip", "GlobalAvgPool1d", "GlobalAvgPool2d", "GlobalAvgPool3d", "GlobalMaxPool1d",
     "GlobalMaxPool2d", "GlobalMaxPool3d", "LayerNorm", "LeakyReLU", "Linear", "MaxPool1d",
-    "MaxPool2d", "MaxPool3d", "Module", "Multiply", "ParameterSpec", "ReLU", "Residual",
-    "Sequential", "SiLU", "Sigmoid", "Softmax", "StateSpec", "Summary", "Tanh", "Tensor", "Trace",
-    "Traced", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d", "functional", "models", "trace_model",
+    "MaxPool2d", "MaxPool3d", "Module", "Multiply", "Pad", "ParameterSpec", "ReLU", "Reshape",
+    "Residual", "Sequential", "SiLU", "Sigmoid", "Slice", "Softmax", "Squeeze", "StateSpec",
+    "Summary", "Tanh", "Tensor", "Trace", "Traced", "Transpose", "Unsqueeze", "ZeroPad1d",
+    "ZeroPad2d", "ZeroPad3d", "functional", "models", "trace_model",
 ]  # fmt: skip
 # end of names
 

@@ -18,7 +18,10 @@ from isoconv.nn.convolution import conv1d, conv2d, conv3d
 from isoconv.nn.global_pooling import global_avg_pool, global_max_pool
 from isoconv.nn.linear import linear
 from isoconv.nn.losses import bce_with_logits, cross_entropy, mse
+from isoconv.nn.moving import flip, squeeze, take, transpose, unsqueeze
 from isoconv.nn.normalization import batch_norm, layer_norm, moments
+from isoconv.nn.padding import pad
+from isoconv.nn.parts import slice_axes, split
 from isoconv.nn.pooling import (
     avg_pool1d,
     avg_pool2d,
@@ -32,10 +35,11 @@ from isoconv.nn.shaping import concatenate, flatten, slice_channels, zero_pad
 
 __all__ = [
     "avg_pool1d", "avg_pool2d", "avg_pool3d", "batch_norm", "bce_with_logits", "concatenate",
-    "conv1d", "conv2d", "conv3d", "cross_entropy", "dropout", "flatten", "gelu", "global_avg_pool",
-    "global_max_pool", "layer_norm", "leaky_relu", "linear", "log_softmax", "max_pool1d",
-    "max_pool2d", "max_pool3d", "moments", "mse", "power", "relu", "sigmoid", "silu",
-    "slice_channels", "softmax", "tanh", "zero_pad",
+    "conv1d", "conv2d", "conv3d", "cross_entropy", "dropout", "flatten", "flip", "gelu",
+    "global_avg_pool", "global_max_pool", "layer_norm", "leaky_relu", "linear", "log_softmax",
+    "max_pool1d", "max_pool2d", "max_pool3d", "moments", "mse", "pad", "power", "relu", "sigmoid",
+    "silu", "slice_axes", "slice_channels", "softmax", "split", "squeeze", "take", "tanh",
+    "transpose", "unsqueeze", "zero_pad",
 ]  # fmt: skip
 # end of names
 
