@@ -29,8 +29,11 @@ from isoconv.nn.global_pooling import (
 )
 from isoconv.nn.linear import Linear
 from isoconv.nn.module import Module
+from isoconv.nn.moving import Flip, Reshape, Squeeze, Transpose, Unsqueeze
 from isoconv.nn.network import Constant, Network
 from isoconv.nn.normalization import BatchNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d, LayerNorm
+from isoconv.nn.padding import Pad
+from isoconv.nn.parts import Slice
 from isoconv.nn.pooling import AvgPool1d, AvgPool2d, AvgPool3d, MaxPool1d, MaxPool2d, MaxPool3d
 from isoconv.nn.reduction import Reduce
 from isoconv.nn.regularization import Dropout, Dropout1d, Dropout2d, Dropout3d, StochasticDepth
@@ -45,14 +48,14 @@ __all__ = [
     "CELU", "ELU", "GELU", "GLU", "SELU", "Add", "AvgPool1d", "AvgPool2d", "AvgPool3d", "BatchNorm",
     "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "Branches", "Clip", "Concatenate", "Constant",
     "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d",
-    "DepthwiseConv2d", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "Flatten",
+    "DepthwiseConv2d", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "Flatten", "Flip",
     "GlobalAvgPool1d", "GlobalAvgPool2d", "GlobalAvgPool3d", "GlobalMaxPool1d", "GlobalMaxPool2d",
     "GlobalMaxPool3d", "Hardsigmoid", "Hardswish", "Hardtanh", "LayerNorm", "LeakyReLU", "Linear",
     "LogSoftmax", "MaxPool1d", "MaxPool2d", "MaxPool3d", "Mish", "Module", "Multiply", "Network",
-    "ParameterSpec", "ReLU", "ReLU6", "Reduce", "Residual", "Sequential", "SiLU", "Sigmoid",
-    "Softmax", "Softplus", "Softsign", "SqueezeExcitation", "StateSpec", "StochasticDepth",
-    "Summary", "Tanh", "Tensor", "Trace", "Traced", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d",
-    "functional", "models", "trace_model",
+    "Pad", "ParameterSpec", "ReLU", "ReLU6", "Reduce", "Reshape", "Residual", "Sequential", "SiLU",
+    "Sigmoid", "Slice", "Softmax", "Softplus", "Softsign", "Squeeze", "SqueezeExcitation",
+    "StateSpec", "StochasticDepth", "Summary", "Tanh", "Tensor", "Trace", "Traced", "Transpose",
+    "Unsqueeze", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d", "functional", "models", "trace_model",
 ]  # fmt: skip
 # end of names
 

@@ -20,7 +20,10 @@ from isoconv.nn.convolution import conv1d, conv2d, conv3d
 from isoconv.nn.global_pooling import global_avg_pool, global_max_pool
 from isoconv.nn.linear import linear
 from isoconv.nn.losses import bce_with_logits, cross_entropy, mse
+from isoconv.nn.moving import flip, squeeze, take, transpose, unsqueeze
 from isoconv.nn.normalization import batch_norm, layer_norm, moments
+from isoconv.nn.padding import pad
+from isoconv.nn.parts import slice_axes, split
 from isoconv.nn.pooling import (
     avg_pool1d,
     avg_pool2d,
@@ -39,11 +42,11 @@ __all__ = [
     "avg_pool1d", "avg_pool2d", "avg_pool3d", "batch_norm", "bce_with_logits", "celu", "clip",
     "concatenate", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d",
     "conv_transpose3d", "cross_entropy", "dropout", "dropout1d", "dropout2d", "dropout3d", "elu",
-    "flatten", "gelu", "global_avg_pool", "global_max_pool", "glu", "hardsigmoid", "hardswish",
-    "hardtanh", "layer_norm", "leaky_relu", "linear", "log_softmax", "max_pool1d", "max_pool2d",
-    "max_pool3d", "mish", "moments", "mse", "power", "reduce", "relu", "relu6", "selu", "sigmoid",
-    "silu", "slice_channels", "softmax", "softplus", "softsign", "stochastic_depth", "tanh",
-    "zero_pad",
+    "flatten", "flip", "gelu", "global_avg_pool", "global_max_pool", "glu", "hardsigmoid",
+    "hardswish", "hardtanh", "layer_norm", "leaky_relu", "linear", "log_softmax", "max_pool1d",
+    "max_pool2d", "max_pool3d", "mish", "moments", "mse", "pad", "power", "reduce", "relu", "relu6",
+    "selu", "sigmoid", "silu", "slice_axes", "slice_channels", "softmax", "softplus", "softsign",
+    "split", "squeeze", "stochastic_depth", "take", "tanh", "transpose", "unsqueeze", "zero_pad",
 ]  # fmt: skip
 # end of names
 
