@@ -18,24 +18,26 @@ from isoconv.nn.global_pooling import (
 )
 from isoconv.nn.linear import Linear
 from isoconv.nn.module import Module
-from isoconv.nn.network import Constant, Network
+from isoconv.nn.network import Apply, Constant, Network
 from isoconv.nn.normalization import BatchNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d, LayerNorm
 from isoconv.nn.pooling import AvgPool1d, AvgPool2d, AvgPool3d, MaxPool1d, MaxPool2d, MaxPool3d
 from isoconv.nn.regularization import Dropout
+from isoconv.nn.reshaping import Reshape
 from isoconv.nn.shaping import Flatten, ZeroPad1d, ZeroPad2d, ZeroPad3d
 from isoconv.nn.summary import Summary
 from isoconv.nn.tensor import Tensor
 from isoconv.nn.trace import ParameterSpec, StateSpec, Trace, Traced, trace_model
 
 __all__ = [
-    "GELU", "Add", "AvgPool1d", "AvgPool2d", "AvgPool3d", "BatchNorm", "BatchNorm1d", "BatchNorm2d",
-    "BatchNorm3d", "Branches", "Clip", "Concatenate", "Constant", "Conv1d", "Conv2d", "Conv3d",
-    "DepthwiseConv2d", "Dropout", "Flatten", "GlobalAvgPool1d", "GlobalAvgPool2d",
+    "GELU", "Add", "Apply", "AvgPool1d", "AvgPool2d", "AvgPool3d", "BatchNorm", "BatchNorm1d",
+    "BatchNorm2d", "BatchNorm3d", "Branches", "Clip", "Concatenate", "Constant", "Conv1d", "Conv2d",
+    "Conv3d", "DepthwiseConv2d", "Dropout", "Flatten", "GlobalAvgPool1d", "GlobalAvgPool2d",
     "GlobalAvgPool3d", "GlobalMaxPool1d", "GlobalMaxPool2d", "GlobalMaxPool3d", "Hardsigmoid",
     "Hardswish", "Hardtanh", "LayerNorm", "LeakyReLU", "Linear", "MaxPool1d", "MaxPool2d",
-    "MaxPool3d", "Module", "Multiply", "Network", "ParameterSpec", "ReLU", "ReLU6", "Residual",
-    "Sequential", "SiLU", "Sigmoid", "Softmax", "StateSpec", "Summary", "Tanh", "Tensor", "Trace",
-    "Traced", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d", "functional", "models", "trace_model",
+    "MaxPool3d", "Module", "Multiply", "Network", "ParameterSpec", "ReLU", "ReLU6", "Reshape",
+    "Residual", "Sequential", "SiLU", "Sigmoid", "Softmax", "StateSpec", "Summary", "Tanh",
+    "Tensor", "Trace", "Traced", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d", "functional", "models",
+    "trace_model",
 ]  # fmt: skip
 # end of names
 
