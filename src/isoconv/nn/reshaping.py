@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from isoconv.checks import check_shape
+from isoconv.errors import as_given
 from isoconv.nn.module import Module
 from isoconv.nn.tensor import Tensor, check_tensors
 
@@ -42,4 +43,5 @@ class Reshape(Module):
     def forward(self, x: Tensor) -> Tensor:
         """Any shape."""
         check_tensors("Reshape", x=x)
-        return x.reshape(*check_shape("shape", self.shape))
+        with as_given(shape=self.shape):
+            return x.reshape(*check_shape("shape", self.shape))
