@@ -49,7 +49,6 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
         ),
         (5, 4, 3),
     ),
-    "Reshape": (nn.Reshape((4, 15)), (5, 4, 3)),
     "Residual": (nn.Residual(nn.Conv2d(4, 3, padding=1), nn.Conv2d(4, 1)), (5, 4, 3)),
     "Sequential": (
         nn.Sequential(nn.Conv2d(2, 1), nn.functional.flatten, nn.Sequential()), (5, 4, 3),
