@@ -35,7 +35,16 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "Conv1d": (nn.Conv1d(4, 3, 2, ((1, 0),), 2, 2, bias=False, flip=True), (9, 2)),
     "Conv2d": (nn.Conv2d(4, (3, 2), (2, 1), ((1, 0), (0, 2)), (1, 2), 2, False, True), (9, 8, 2)),
     "Conv3d": (nn.Conv3d(4, 2, (1, 2, 1), 1, 2, 2, False, True), (6, 6, 5, 2)),
+    "ConvTranspose1d": (
+        nn.ConvTranspose1d(4, 3, 2, ((1, 0),), 1, 2, 2, bias=False, flip=True), (5, 2),
+    ),
+    "ConvTranspose2d": (
+        nn.ConvTranspose2d(4, (3, 2), (2, 1), ((1, 0), (0, 2)), (1, 0), 2, 2, False, True),
+        (5, 4, 2),
+    ),
+    "ConvTranspose3d": (nn.ConvTranspose3d(4, 2, 2, 1, 1, 2, 2, False, True), (4, 3, 3, 2)),
     "DepthwiseConv2d": (nn.DepthwiseConv2d(3, 2, "same", 2, 2, False, True), (9, 8, 3)),
+    "GELU": (nn.GELU(approximate="tanh"), (9, 8, 2)),
     "Linear": (nn.Linear(7, bias=False), (5,)),
     "MaxPool1d": (nn.MaxPool1d(2, 3, 1, 2, ceil_mode=True), (9, 2)),
     "MaxPool2d": (nn.MaxPool2d((2, 3), (3, 1), 1, (1, 2), True), (9, 8, 2)),
@@ -49,6 +58,7 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
         ),
         (5, 4, 3),
     ),
+    "Reduce": (nn.Reduce("mean", (0, -1), keepdims=True), (5, 4, 3)),
     "Residual": (nn.Residual(nn.Conv2d(4, 3, padding=1), nn.Conv2d(4, 1)), (5, 4, 3)),
     "Sequential": (
         nn.Sequential(nn.Conv2d(2, 1), nn.functional.flatten, nn.Sequential()), (5, 4, 3),

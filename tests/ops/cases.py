@@ -145,7 +145,7 @@ def _binary_cases() -> list[Case]:
 
 def _unary_cases() -> list[Case]:
     plain = ["neg", "square", "exp", "relu", "sigmoid", "tanh", "erf", "gelu", "silu", "abs",
-             "hardswish"]  # fmt: skip
+             "hardswish", "gelu_tanh", "mish", "softsign"]  # fmt: skip
     cases = [Case(op, (X,)) for op in plain]
     cases += [Case(op, (given(7, values="positive"),)) for op in ("sqrt", "log", "reciprocal")]
     cases += [
@@ -161,8 +161,11 @@ def _unary_cases() -> list[Case]:
         Case("clip", (X,), ops.Bounds(maximum=0.4)),
         Case("clip_grad", (X, Y), ops.Bounds(-0.7, 0.4), constants=(0,)),
         Case("hardswish_grad", (X, Y)),
-        Case("gelu_grad", (X, Y)),
-        Case("silu_grad", (X, Y)),
+        *(Case(f"{op}_grad", (X, Y)) for op in ("gelu", "gelu_tanh", "mish", "silu", "softsign")),
+        Case("softplus", (X,), ops.Softplus(2.0, 1.5)),
+        Case("softplus_grad", (X, Y), ops.Softplus(2.0, 1.5)),
+        Case("elu", (X,), ops.Elu(1.3, 0.8, 0.6)),
+        Case("elu_grad", (X, Y), ops.Elu(1.3, 0.8, 0.6)),
         Case("convert", (X,), ops.Convert("float64")),
         Case("convert", (given(5, values="bytes"),), ops.Convert("float32")),
         Case("bce_with_logits", (X, given(5, 6, 4, values="share"))),

@@ -153,10 +153,20 @@ def test_winograd(
 
 
 UNARY = ("neg", "square", "exp", "log", "sqrt", "reciprocal", "relu", "sigmoid", "tanh", "erf",
-         "gelu", "silu", "abs", "clip", "hardswish")  # fmt: skip
-BINARY = ("add", "sub", "mul", "div", "maximum", "minimum", "power", "relu_grad", "gelu_grad",
-          "silu_grad", "clip_grad", "hardswish_grad")  # fmt: skip
-SETTINGS = {"clip": ops.Bounds(-0.5, 2.0), "clip_grad": ops.Bounds(-0.5, 2.0)}
+         "gelu", "silu", "abs", "clip", "hardswish", "gelu_tanh", "mish", "softsign", "softplus",
+         "elu")  # fmt: skip
+GRADIENTS = ("relu", "gelu", "silu", "clip", "hardswish", "gelu_tanh", "mish", "softsign",
+             "softplus", "elu")  # fmt: skip
+BINARY = ("add", "sub", "mul", "div", "maximum", "minimum", "power",
+          *(f"{name}_grad" for name in GRADIENTS))  # fmt: skip
+SETTINGS = {
+    name + grad: settings
+    for name, settings in (
+        ("clip", ops.Bounds(-0.5, 2.0)), ("softplus", ops.Softplus(0.7, 5.0)),
+        ("elu", ops.Elu(1.3, 0.8, 0.6)),
+    )
+    for grad in ("", "_grad")
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

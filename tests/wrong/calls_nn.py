@@ -76,12 +76,15 @@ def function(called: Callable[..., Any], *shape: int, **given: Any) -> Callable[
     return lambda _: Call(called, x=x(*shape), **given)
 
 
-def convolution(called: Callable[..., Any], rank: int) -> Callable[[Any], Call]:
+def convolution(
+    called: Callable[..., Any], rank: int, *, transposed: bool = False
+) -> Callable[[Any], Call]:
     """A convolution with a bias."""
 
     def make(_: Any) -> Call:
         tensor = x(*SHAPES[rank])
-        weight = beside(tensor, *(3,) * rank, 2, 4)
+        last = (4, 2) if transposed else (2, 4)
+        weight = beside(tensor, *(3,) * rank, *last)
         return Call(called, x=tensor, weight=weight, bias=beside(tensor, 4))
 
     return make
@@ -278,6 +281,12 @@ CALLS: Table = {
     "nn.functional.conv1d": convolution(functional.conv1d, 1),
     "nn.functional.conv2d": convolution(functional.conv2d, 2),
     "nn.functional.conv3d": convolution(functional.conv3d, 3),
+    **{
+        f"nn.functional.conv_transpose{rank}d": convolution(
+            getattr(functional, f"conv_transpose{rank}d"), rank, transposed=True
+        )
+        for rank in SHAPES
+    },
     "nn.functional.cross_entropy": cross_entropy,
     "nn.functional.linear": linear,
     "nn.functional.max_pool1d": function(functional.max_pool1d, *SHAPES[1], kernel_size=2),
@@ -285,6 +294,7 @@ CALLS: Table = {
     "nn.functional.max_pool3d": function(functional.max_pool3d, *SHAPES[3], kernel_size=2),
     "nn.functional.mse": loss(functional.mse, "prediction"),
     "nn.functional.power": function(functional.power, y=2.0),
+    "nn.functional.reduce": function(functional.reduce, kind="sum"),
     "nn.functional.slice_channels": function(functional.slice_channels, start=0, stop=1),
     "nn.functional.zero_pad": function(functional.zero_pad, padding=1),
     # models
