@@ -22,12 +22,15 @@ class ModelKind:
             all that belongs to it; see `isoconv.onward`.
         endings: of the files, in small letters.
         names: by which such models are known, where they are no files.
+        says: whether it says how pictures are prepared for it; the function of one that does not
+            takes ``normalise``, the name of a rule, or None.
     """
 
     title: str
     place: str
     endings: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    says: bool = True
 
     def takes(self, source: str | Path) -> bool:
         """Whether this is one of the kind, by its name alone; what lies there goes before names."""
@@ -36,13 +39,16 @@ class ModelKind:
             str(source) in self.names and not path.exists()
         )
 
-    def read(self, source: str | Path) -> Module:
+    def read(self, source: str | Path, normalise: str | None = None) -> Module:
         """The model, built."""
-        model: Module = onward(self.place)(source)
+        more = {} if self.says else {"normalise": normalise}
+        model: Module = onward(self.place)(source, **more)
         return model
 
 
-KINDS: tuple[ModelKind, ...] = ()
+KINDS: tuple[ModelKind, ...] = (
+    ModelKind("an ONNX file", "exchange.onnx.importing.load_onnx", (".onnx",), says=False),
+)
 """Every kind there is."""
 
 
