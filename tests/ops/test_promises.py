@@ -145,7 +145,7 @@ def test_what_passes_may_ask() -> None:
     rows = {"softmax", "softmax_grad", "log_softmax", "log_softmax_grad", "cross_entropy",
             "cross_entropy_grad", "hits"}  # fmt: skip
     assert said == {
-        "cheap": {"add", "sub", "mul", "neg", "scale", "offset", "clip", "hardswish"},
+        "cheap": {"add", "sub", "mul", "neg", "scale", "offset", "clip", "hardswish", "full_like"},
         "epilogue": {
             "conv",
             "conv_grad_input",

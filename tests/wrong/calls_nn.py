@@ -12,7 +12,7 @@ from tests.nn.layers import layer_of, public_layers, settings_of, takes_several
 from tests.wrong.calls import Call, Table
 
 from isoconv import nn
-from isoconv.nn import functional, models
+from isoconv.nn import elementwise, functional, models
 from isoconv.nn.saved import facts_of
 from isoconv.ops import LeakyRelu
 
@@ -85,6 +85,11 @@ def convolution(called: Callable[..., Any], rank: int) -> Callable[[Any], Call]:
         return Call(called, x=tensor, weight=weight, bias=beside(tensor, 4))
 
     return make
+
+
+def two(called: Callable[..., Any]) -> Callable[[Any], Call]:
+    """A function of two tensors of one shape."""
+    return lambda _: Call(called, x=(tensor := x()), y=tensor)
 
 
 def linear(_: Any) -> Call:
@@ -237,6 +242,7 @@ CALLS: Table = {
     "nn.Tensor.__truediv__": operator("__truediv__"),
     "nn.Tensor.__rtruediv__": operator("__rtruediv__"),
     "nn.Tensor.__pow__": operator("__pow__"),
+    "nn.Tensor.__rpow__": operator("__rpow__"),
     "nn.Trace": lambda _: Call(nn.Trace, model=nn.ReLU()),
     "nn.Trace.add": lambda _: Call(
         (tensor := x()).trace.add, tensor, op="leaky_relu", attrs=LeakyRelu(0.1)
@@ -281,6 +287,14 @@ CALLS: Table = {
     "nn.functional.max_pool2d": function(functional.max_pool2d, *SHAPES[2], kernel_size=2),
     "nn.functional.max_pool3d": function(functional.max_pool3d, *SHAPES[3], kernel_size=2),
     "nn.functional.mse": loss(functional.mse, "prediction"),
+    **{
+        f"nn.functional.{name}": two(getattr(functional, name))
+        for name in elementwise.__all__
+        if not takes_one(getattr(functional, name)) and name != "where"
+    },
+    "nn.functional.where": lambda _: Call(
+        functional.where, condition=(tensor := x()), x=tensor, y=2.0
+    ),
     "nn.functional.power": function(functional.power, y=2.0),
     "nn.functional.slice_channels": function(functional.slice_channels, start=0, stop=1),
     "nn.functional.zero_pad": function(functional.zero_pad, padding=1),

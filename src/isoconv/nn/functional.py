@@ -17,6 +17,41 @@ from isoconv.nn.activations import (
 )
 from isoconv.nn.bounded import clip, hardsigmoid, hardswish, hardtanh, relu6
 from isoconv.nn.convolution import conv1d, conv2d, conv3d
+from isoconv.nn.elementwise import (
+    abs,
+    add,
+    ceil,
+    divide,
+    equal,
+    erf,
+    exp,
+    expm1,
+    floor,
+    greater,
+    greater_equal,
+    isinf,
+    isnan,
+    less,
+    less_equal,
+    log,
+    log1p,
+    logical_and,
+    logical_not,
+    logical_or,
+    logical_xor,
+    maximum,
+    minimum,
+    multiply,
+    neg,
+    not_equal,
+    reciprocal,
+    round,
+    sign,
+    sqrt,
+    square,
+    subtract,
+    where,
+)
 from isoconv.nn.global_pooling import global_avg_pool, global_max_pool
 from isoconv.nn.linear import linear
 from isoconv.nn.losses import bce_with_logits, cross_entropy, mse
@@ -34,12 +69,16 @@ from isoconv.nn.shaping import concatenate, flatten, slice_channels, zero_pad
 from isoconv.nn.smooth import celu, elu, mish, selu, softplus, softsign
 
 __all__ = [
-    "avg_pool1d", "avg_pool2d", "avg_pool3d", "batch_norm", "bce_with_logits", "celu", "clip",
-    "concatenate", "conv1d", "conv2d", "conv3d", "cross_entropy", "dropout", "elu", "flatten",
-    "gelu", "global_avg_pool", "global_max_pool", "glu", "hardsigmoid", "hardswish", "hardtanh",
-    "layer_norm", "leaky_relu", "linear", "log_softmax", "max_pool1d", "max_pool2d", "max_pool3d",
-    "mish", "moments", "mse", "power", "relu", "relu6", "selu", "sigmoid", "silu", "slice_channels",
-    "softmax", "softplus", "softsign", "tanh", "zero_pad",
+    "abs", "add", "avg_pool1d", "avg_pool2d", "avg_pool3d", "batch_norm", "bce_with_logits", "ceil",
+    "celu", "clip", "concatenate", "conv1d", "conv2d", "conv3d", "cross_entropy", "divide",
+    "dropout", "elu", "equal", "erf", "exp", "expm1", "flatten", "floor", "gelu", "global_avg_pool",
+    "global_max_pool", "glu", "greater", "greater_equal", "hardsigmoid", "hardswish", "hardtanh",
+    "isinf", "isnan", "layer_norm", "leaky_relu", "less", "less_equal", "linear", "log", "log1p",
+    "log_softmax", "logical_and", "logical_not", "logical_or", "logical_xor", "max_pool1d",
+    "max_pool2d", "max_pool3d", "maximum", "minimum", "mish", "moments", "mse", "multiply", "neg",
+    "not_equal", "power", "reciprocal", "relu", "relu6", "round", "selu", "sigmoid", "sign", "silu",
+    "slice_channels", "softmax", "softplus", "softsign", "sqrt", "square", "subtract", "tanh",
+    "where", "zero_pad",
 ]  # fmt: skip
 # end of names
 

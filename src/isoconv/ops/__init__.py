@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # begin of names that `python -m scripts.public_names` writes
-from isoconv.ops import layer_norm
+from isoconv.ops import layer_norm, steps
 from isoconv.ops.activation import Bounds, LeakyRelu
 from isoconv.ops.conv import ConvGradInput
 from isoconv.ops.dropout import Dropout
@@ -22,6 +22,6 @@ __all__ = [
     "Augment", "AvgPool", "AvgPoolGrad", "BatchNorm", "Bounds", "Broadcast", "Constant",
     "ConvGeometry", "ConvGradInput", "Convert", "CountAttrs", "CrossEntropy", "Dropout", "Elu",
     "Embed", "Epsilon", "Hits", "LeakyRelu", "Padding", "Shape", "Slice", "Softplus", "Sum",
-    "SumAxes", "WindowGeometry", "WinogradOutput", "WinogradPatches", "layer_norm",
+    "SumAxes", "WindowGeometry", "WinogradOutput", "WinogradPatches", "layer_norm", "steps",
 ]  # fmt: skip
 # end of names
