@@ -70,6 +70,23 @@ def test_same_padding_keeps_the_size() -> None:
     np.testing.assert_array_equal(y, correlate2d(padded, K, mode="valid"))
 
 
+def test_strided_same_padding_of_onnx() -> None:
+    """SAME_UPPER, which is TensorFlow's, and SAME_LOWER, as ONNX Runtime 1.32 computes them."""
+    x = np.arange(1, 31, dtype=np.float32).reshape(1, 6, 5, 1)
+    w = np.arange(1, 13, dtype=np.float32).reshape(3, 4, 1, 1)
+    upper, lower = (ic.conv2d(x, w, None, 2, p)[0, ..., 0] for p in ("same", "same_lower"))
+    wanted = [[567, 838, 395], [1197, 1618, 725], [769, 986, 399]]
+    np.testing.assert_array_equal(upper, wanted)
+    wanted = [[173, 390, 346], [599, 1150, 882], [1049, 1930, 1422]]
+    np.testing.assert_array_equal(lower, wanted)
+    x = np.arange(1, 5, dtype=np.float32).reshape(1, 2, 2, 1)
+    upper, lower = (
+        ic.conv_transpose2d(x, w, None, (2, 1), p)[0, ..., 0] for p in ("same", "same_lower")
+    )
+    np.testing.assert_array_equal(upper, [[4, 7], [16, 19], [38, 48], [38, 45]])
+    np.testing.assert_array_equal(lower, [[19, 22], [48, 58], [45, 52], [73, 80]])
+
+
 def test_pooling_layers() -> None:
     """Maximum and average of the notes' 3×3 example, and over everything."""
     x = np.array([[1, 5, 4], [9, 2, 1], [6, 3, 2]], np.float32).reshape(1, 3, 3, 1)
