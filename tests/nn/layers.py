@@ -62,6 +62,7 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "Reduce": (nn.Reduce("mean", (0, -1), keepdims=True), (5, 4, 3)),
     "Pad": (nn.Pad(((2, 1), (0, 3)), "constant", 1.5), (9, 8, 2)),
     "Reshape": (nn.Reshape((4, -1)), (9, 8, 2)),
+    "PReLU": (nn.PReLU(2, 0.5), (9, 8, 2)),
     "Residual": (nn.Residual(nn.Conv2d(4, 3, padding=1), nn.Conv2d(4, 1)), (5, 4, 3)),
     "Sequential": (
         nn.Sequential(nn.Conv2d(2, 1), nn.functional.flatten, nn.Sequential()), (5, 4, 3),
@@ -71,6 +72,7 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "Squeeze": (nn.Squeeze((1, -1)), (9, 1, 1)),
     "Transpose": (nn.Transpose((2, 0, 1)), (9, 8, 2)),
     "Unsqueeze": (nn.Unsqueeze((0, -1)), (9, 8, 2)),
+    "Threshold": (nn.Threshold(0.5, -1.0), (9, 8, 2)),
     "ZeroPad1d": (nn.ZeroPad1d(((2, 1),)), (9, 2)),
     "ZeroPad2d": (nn.ZeroPad2d(((2, 1), (0, 3))), (9, 8, 2)),
     "ZeroPad3d": (nn.ZeroPad3d(2), (4, 3, 5, 2)),

@@ -12,7 +12,7 @@ from tests.nn.layers import layer_of, public_layers, settings_of, takes_several
 from tests.wrong.calls import Call, Table
 
 from isoconv import nn
-from isoconv.nn import elementwise, functional, models
+from isoconv.nn import comparisons, elementwise, functional, models
 from isoconv.nn.saved import facts_of
 from isoconv.ops import LeakyRelu
 
@@ -306,12 +306,16 @@ CALLS: Table = {
     "nn.functional.mse": loss(functional.mse, "prediction"),
     **{
         f"nn.functional.{name}": two(getattr(functional, name))
-        for name in elementwise.__all__
-        if not takes_one(getattr(functional, name)) and name != "where"
+        for name in (*comparisons.__all__, *elementwise.__all__)
+        if not takes_one(getattr(functional, name)) and name not in ("power", "where")
     },
     "nn.functional.where": lambda _: Call(
         functional.where, condition=(tensor := x()), x=tensor, y=2.0
     ),
+    "nn.functional.prelu": lambda _: Call(
+        functional.prelu, x=(tensor := x()), weight=beside(tensor, 2)
+    ),
+    "nn.functional.threshold": function(functional.threshold, threshold=0.5, value=0.0),
     "nn.functional.power": function(functional.power, y=2.0),
     "nn.functional.reduce": function(functional.reduce, kind="sum"),
     "nn.functional.flip": function(functional.flip, axes=0),

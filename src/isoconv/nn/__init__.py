@@ -15,7 +15,6 @@ from isoconv.nn.activations import (
     Softmax,
     Tanh,
 )
-from isoconv.nn.bounded import Clip, Hardsigmoid, Hardswish, Hardtanh, ReLU6
 from isoconv.nn.combining import Add, Branches, Concatenate, Multiply, Residual, Sequential
 from isoconv.nn.convolution import Conv1d, Conv2d, Conv3d, DepthwiseConv2d
 from isoconv.nn.excitation import SqueezeExcitation
@@ -34,6 +33,7 @@ from isoconv.nn.network import Apply, Constant, Network
 from isoconv.nn.normalization import BatchNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d, LayerNorm
 from isoconv.nn.padding import Pad
 from isoconv.nn.parts import Slice
+from isoconv.nn.piecewise import Clip, Hardsigmoid, Hardswish, Hardtanh, PReLU, ReLU6, Threshold
 from isoconv.nn.pooling import AvgPool1d, AvgPool2d, AvgPool3d, MaxPool1d, MaxPool2d, MaxPool3d
 from isoconv.nn.reduction import Reduce
 from isoconv.nn.regularization import Dropout, Dropout1d, Dropout2d, Dropout3d, StochasticDepth
@@ -52,11 +52,11 @@ __all__ = [
     "Flatten", "Flip", "GlobalAvgPool1d", "GlobalAvgPool2d", "GlobalAvgPool3d", "GlobalMaxPool1d",
     "GlobalMaxPool2d", "GlobalMaxPool3d", "Hardsigmoid", "Hardswish", "Hardtanh", "LayerNorm",
     "LeakyReLU", "Linear", "LogSoftmax", "MaxPool1d", "MaxPool2d", "MaxPool3d", "Mish", "Module",
-    "Multiply", "Network", "Pad", "ParameterSpec", "ReLU", "ReLU6", "Reduce", "Reshape", "Residual",
-    "Sequential", "SiLU", "Sigmoid", "Slice", "Softmax", "Softplus", "Softsign", "Squeeze",
-    "SqueezeExcitation", "StateSpec", "StochasticDepth", "Summary", "Tanh", "Tensor", "Trace",
-    "Traced", "Transpose", "Unsqueeze", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d", "functional",
-    "models", "trace_model",
+    "Multiply", "Network", "PReLU", "Pad", "ParameterSpec", "ReLU", "ReLU6", "Reduce", "Reshape",
+    "Residual", "Sequential", "SiLU", "Sigmoid", "Slice", "Softmax", "Softplus", "Softsign",
+    "Squeeze", "SqueezeExcitation", "StateSpec", "StochasticDepth", "Summary", "Tanh", "Tensor",
+    "Threshold", "Trace", "Traced", "Transpose", "Unsqueeze", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d",
+    "functional", "models", "trace_model",
 ]  # fmt: skip
 # end of names
 

@@ -1,45 +1,31 @@
-"""Arithmetic, comparisons and choices element by element, of tensors and numbers."""
+"""Arithmetic of tensors and numbers element by element, and functions of each element."""
 
 from __future__ import annotations
 
-import math
-
-from isoconv.nn.tensor import Tensor, apply, check_tensors, joined
+from isoconv.nn.tensor import Tensor, apply, check_tensors, joined, raised
 
 __all__ = [
     "abs",
     "add",
     "ceil",
     "divide",
-    "equal",
     "erf",
     "exp",
     "expm1",
     "floor",
-    "greater",
-    "greater_equal",
-    "isinf",
-    "isnan",
-    "less",
-    "less_equal",
     "log",
     "log1p",
-    "logical_and",
-    "logical_not",
-    "logical_or",
-    "logical_xor",
     "maximum",
     "minimum",
     "multiply",
     "neg",
-    "not_equal",
+    "power",
     "reciprocal",
     "round",
     "sign",
     "sqrt",
     "square",
     "subtract",
-    "where",
 ]
 __public__ = {"isoconv.nn.functional": ["[a-z]*"]}
 
@@ -104,25 +90,6 @@ def divide(x: Tensor | float, y: Tensor | float) -> Tensor:
     return joined("div", x=x, y=y)
 
 
-def equal(x: Tensor | float, y: Tensor | float) -> Tensor:
-    """1.0 where ``x = y``, else 0.0; no gradient flows.
-
-    Args:
-        x: a tensor, or a number for all elements if y is a tensor.
-        y: likewise; the shapes broadcast.
-
-    Raises:
-        ArgumentError: an operand that is neither, or two numbers.
-        ShapeError: shapes that do not broadcast.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> equal(Trace().images((4, 4, 2)), 0.5).shape
-        (4, 4, 2)
-    """
-    return joined("equal", x=x, y=y)
-
-
 def erf(x: Tensor) -> Tensor:
     """``2/√π · ∫ exp(-t²)`` from 0 to x.
 
@@ -167,104 +134,6 @@ def floor(x: Tensor) -> Tensor:
     return apply("floor", x=x)
 
 
-def greater(x: Tensor | float, y: Tensor | float) -> Tensor:
-    """1.0 where ``x > y``, else 0.0; no gradient flows.
-
-    Args:
-        x: a tensor, or a number for all elements if y is a tensor.
-        y: likewise; the shapes broadcast.
-
-    Raises:
-        ArgumentError: an operand that is neither, or two numbers.
-        ShapeError: shapes that do not broadcast.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> greater(Trace().images((4, 4, 2)), 0.5).shape
-        (4, 4, 2)
-    """
-    return joined("greater", x=x, y=y)
-
-
-def greater_equal(x: Tensor | float, y: Tensor | float) -> Tensor:
-    """1.0 where ``x ≥ y``, else 0.0; no gradient flows.
-
-    Args:
-        x: a tensor, or a number for all elements if y is a tensor.
-        y: likewise; the shapes broadcast.
-
-    Raises:
-        ArgumentError: an operand that is neither, or two numbers.
-        ShapeError: shapes that do not broadcast.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> greater_equal(Trace().images((4, 4, 2)), 0.5).shape
-        (4, 4, 2)
-    """
-    return joined("greater_equal", x=x, y=y)
-
-
-def isinf(x: Tensor) -> Tensor:
-    """1.0 where x is infinite, else 0.0; no gradient flows.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> isinf(Trace().images((4, 4, 2))).shape
-        (4, 4, 2)
-    """
-    return equal(abs(x), math.inf)
-
-
-def isnan(x: Tensor) -> Tensor:
-    """1.0 where x is not a number, else 0.0; no gradient flows.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> isnan(Trace().images((4, 4, 2))).shape
-        (4, 4, 2)
-    """
-    return not_equal(x, x)
-
-
-def less(x: Tensor | float, y: Tensor | float) -> Tensor:
-    """1.0 where ``x < y``, else 0.0; no gradient flows.
-
-    Args:
-        x: a tensor, or a number for all elements if y is a tensor.
-        y: likewise; the shapes broadcast.
-
-    Raises:
-        ArgumentError: an operand that is neither, or two numbers.
-        ShapeError: shapes that do not broadcast.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> less(Trace().images((4, 4, 2)), 0.5).shape
-        (4, 4, 2)
-    """
-    return joined("greater", y=y, x=x)
-
-
-def less_equal(x: Tensor | float, y: Tensor | float) -> Tensor:
-    """1.0 where ``x ≤ y``, else 0.0; no gradient flows.
-
-    Args:
-        x: a tensor, or a number for all elements if y is a tensor.
-        y: likewise; the shapes broadcast.
-
-    Raises:
-        ArgumentError: an operand that is neither, or two numbers.
-        ShapeError: shapes that do not broadcast.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> less_equal(Trace().images((4, 4, 2)), 0.5).shape
-        (4, 4, 2)
-    """
-    return joined("greater_equal", y=y, x=x)
-
-
 def log(x: Tensor) -> Tensor:
     """``log(x)`` to base e; -inf at 0, NaN below.
 
@@ -285,80 +154,6 @@ def log1p(x: Tensor) -> Tensor:
         (4, 4, 2)
     """
     return apply("log1p", x=x)
-
-
-def logical_and(x: Tensor, y: Tensor) -> Tensor:
-    """1.0 where neither x nor y is 0, else 0.0; no gradient flows.
-
-    Args:
-        x: what a comparison gives, or any other tensor.
-        y: likewise; the shapes broadcast.
-
-    Raises:
-        ArgumentError: an operand that is no tensor.
-        ShapeError: shapes that do not broadcast.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> x = Trace().images((4, 4, 2))
-        >>> logical_and(x > 0.5, x < 1).shape
-        (4, 4, 2)
-    """
-    check_tensors("logical_and", x=x, y=y)
-    return minimum(not_equal(x, 0), not_equal(y, 0))
-
-
-def logical_not(x: Tensor) -> Tensor:
-    """1.0 where x is 0, else 0.0; no gradient flows.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> logical_not(Trace().images((4, 4, 2))).shape
-        (4, 4, 2)
-    """
-    return equal(x, 0)
-
-
-def logical_or(x: Tensor, y: Tensor) -> Tensor:
-    """1.0 where x or y is not 0, else 0.0; no gradient flows.
-
-    Args:
-        x: what a comparison gives, or any other tensor.
-        y: likewise; the shapes broadcast.
-
-    Raises:
-        ArgumentError: an operand that is no tensor.
-        ShapeError: shapes that do not broadcast.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> x = Trace().images((4, 4, 2))
-        >>> logical_or(x > 0.5, x < 1).shape
-        (4, 4, 2)
-    """
-    check_tensors("logical_or", x=x, y=y)
-    return maximum(not_equal(x, 0), not_equal(y, 0))
-
-
-def logical_xor(x: Tensor, y: Tensor) -> Tensor:
-    """1.0 where just one of x and y is not 0, else 0.0; no gradient flows.
-
-    Args:
-        x: what a comparison gives, or any other tensor.
-        y: likewise; the shapes broadcast.
-
-    Raises:
-        ArgumentError: an operand that is no tensor.
-        ShapeError: shapes that do not broadcast.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> x = Trace().images((4, 4, 2))
-        >>> logical_xor(x > 0.5, x < 1).shape
-        (4, 4, 2)
-    """
-    check_tensors("logical_xor", x=x, y=y)
-    return not_equal(not_equal(x, 0), not_equal(y, 0))
 
 
 def maximum(x: Tensor | float, y: Tensor | float) -> Tensor:
@@ -429,23 +224,23 @@ def neg(x: Tensor) -> Tensor:
     return apply("neg", x=x)
 
 
-def not_equal(x: Tensor | float, y: Tensor | float) -> Tensor:
-    """1.0 where ``x ≠ y``, else 0.0; no gradient flows.
+def power(x: Tensor, y: Tensor | float) -> Tensor:
+    """``x**y``, also written so, with the special cases of IEEE 754's ``pow``.
+
+    ``x**0`` and ``1**y`` are 1; a negative x with a y that is not whole gives NaN. Its gradients
+    are ``y x^(y-1)`` and ``x^y log(x)``, where x = 0 gives 0 by y.
 
     Args:
-        x: a tensor, or a number for all elements if y is a tensor.
-        y: likewise; the shapes broadcast.
-
-    Raises:
-        ArgumentError: an operand that is neither, or two numbers.
-        ShapeError: shapes that do not broadcast.
+        x: any shape.
+        y: a tensor whose shape broadcasts with x, or one number for all.
 
     Example:
         >>> from isoconv.nn import Trace
-        >>> not_equal(Trace().images((4, 4, 2)), 0.5).shape
+        >>> power(Trace().images((4, 4, 2)), 1.5).shape
         (4, 4, 2)
     """
-    return logical_not(equal(x, y))
+    check_tensors("power", x=x)
+    return raised(x, y, "y")
 
 
 def reciprocal(x: Tensor) -> Tensor:
@@ -520,25 +315,3 @@ def subtract(x: Tensor | float, y: Tensor | float) -> Tensor:
         (4, 4, 2)
     """
     return joined("sub", x=x, y=y)
-
-
-def where(condition: Tensor, x: Tensor | float, y: Tensor | float) -> Tensor:
-    """``x`` where the condition is not 0, else ``y``; no gradient flows to the condition.
-
-    Args:
-        condition: what a comparison gives, or any other tensor.
-        x: a tensor, or a number for all elements.
-        y: likewise; the three shapes broadcast.
-
-    Raises:
-        ArgumentError: an operand that is neither.
-        ShapeError: shapes that do not broadcast.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> x = Trace().images((4, 4, 2))
-        >>> where(x > 0.5, x, -1.0).shape
-        (4, 4, 2)
-    """
-    check_tensors("where", condition=condition)
-    return joined("where", condition=condition, x=x, y=y)

@@ -8,49 +8,50 @@ from isoconv.nn.activations import (
     glu,
     leaky_relu,
     log_softmax,
-    power,
     relu,
     sigmoid,
     silu,
     softmax,
     tanh,
 )
-from isoconv.nn.bounded import clip, hardsigmoid, hardswish, hardtanh, relu6
-from isoconv.nn.convolution import conv1d, conv2d, conv3d
-from isoconv.nn.elementwise import (
-    abs,
-    add,
-    ceil,
-    divide,
+from isoconv.nn.comparisons import (
     equal,
-    erf,
-    exp,
-    expm1,
-    floor,
     greater,
     greater_equal,
     isinf,
     isnan,
     less,
     less_equal,
-    log,
-    log1p,
     logical_and,
     logical_not,
     logical_or,
     logical_xor,
+    not_equal,
+    where,
+)
+from isoconv.nn.convolution import conv1d, conv2d, conv3d
+from isoconv.nn.elementwise import (
+    abs,
+    add,
+    ceil,
+    divide,
+    erf,
+    exp,
+    expm1,
+    floor,
+    log,
+    log1p,
     maximum,
     minimum,
     multiply,
     neg,
-    not_equal,
+    power,
     reciprocal,
     round,
     sign,
     sqrt,
     square,
     subtract,
-    where,
 )
 from isoconv.nn.global_pooling import global_avg_pool, global_max_pool
 from isoconv.nn.linear import linear
@@ -59,6 +60,7 @@ from isoconv.nn.moving import flip, squeeze, take, transpose, unsqueeze
 from isoconv.nn.normalization import batch_norm, layer_norm, moments
 from isoconv.nn.padding import pad
 from isoconv.nn.parts import slice_axes, split
+from isoconv.nn.piecewise import clip, hardsigmoid, hardswish, hardtanh, prelu, relu6, threshold
 from isoconv.nn.pooling import (
     avg_pool1d,
     avg_pool2d,
@@ -82,10 +84,11 @@ __all__ = [
     "hardswish", "hardtanh", "isinf", "isnan", "layer_norm", "leaky_relu", "less", "less_equal",
     "linear", "log", "log1p", "log_softmax", "logical_and", "logical_not", "logical_or",
     "logical_xor", "max_pool1d", "max_pool2d", "max_pool3d", "maximum", "minimum", "mish",
-    "moments", "mse", "multiply", "neg", "not_equal", "pad", "power", "reciprocal", "reduce",
-    "relu", "relu6", "round", "selu", "sigmoid", "sign", "silu", "slice_axes", "slice_channels",
-    "softmax", "softplus", "softsign", "split", "sqrt", "square", "squeeze", "stochastic_depth",
-    "subtract", "take", "tanh", "transpose", "unsqueeze", "where", "zero_pad",
+    "moments", "mse", "multiply", "neg", "not_equal", "pad", "power", "prelu", "reciprocal",
+    "reduce", "relu", "relu6", "round", "selu", "sigmoid", "sign", "silu", "slice_axes",
+    "slice_channels", "softmax", "softplus", "softsign", "split", "sqrt", "square", "squeeze",
+    "stochastic_depth", "subtract", "take", "tanh", "threshold", "transpose", "unsqueeze", "where",
+    "zero_pad",
 ]  # fmt: skip
 # end of names
 

@@ -14,6 +14,7 @@ from isoconv.checks import (
     check_shape,
     check_text,
     entries,
+    plain,
     refusal,
     shown,
 )
@@ -43,14 +44,14 @@ class ParameterSpec:
     Attributes:
         name: path of its layer and its own name, ``"features.0.weight"``.
         shape: its shape.
-        initializer: ``"he_uniform"``, ``"zeros"`` or ``"ones"``.
+        initializer: ``"he_uniform"``, ``"zeros"``, ``"ones"``, or a number for all elements.
         fan_in: numbers that are added up for each result; None for the product of all axes but
             the last.
     """
 
     name: str
     shape: tuple[int, ...]
-    initializer: Initializer
+    initializer: Initializer | float
     fan_in: float | None = None
 
 
@@ -205,7 +206,7 @@ class Trace:
         module: Module,
         name: str,
         shape: Sequence[int],
-        initializer: Initializer = "he_uniform",
+        initializer: Initializer | float = "he_uniform",
         fan_in: float | None = None,
     ) -> Tensor:
         """A learned array of a module; asked for again, it is the same one.
@@ -214,8 +215,8 @@ class Trace:
             module: the module that owns it.
             name: its name within the module.
             shape: its shape.
-            initializer: ``"he_uniform"`` (uniform within ±sqrt(6 / fan_in)), ``"zeros"`` or
-                ``"ones"``.
+            initializer: ``"he_uniform"`` (uniform within ±sqrt(6 / fan_in)), ``"zeros"``,
+                ``"ones"``, or a number for all elements.
             fan_in: above 0; None for the product of all axes but the last.
 
         Raises:
@@ -223,7 +224,10 @@ class Trace:
             ArgumentError: an unknown initializer, a fan_in that is none, or a module that the model
                 does not hold.
         """
-        check_choice("initializer", initializer, INITIALIZERS)
+        if isinstance(plain(initializer), (int, float)):
+            initializer = float(check_number("initializer", initializer))
+        else:
+            check_choice("initializer", initializer, INITIALIZERS)
         if fan_in is not None:
             fan_in = float(check_number("fan_in", fan_in, above=0))
         full = self._claim(module, name)
