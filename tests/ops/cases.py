@@ -228,6 +228,15 @@ def _other_cases() -> list[Case]:
         Case("cross_entropy", (given(11), LABELS), ops.CrossEntropy(0.1)),
         Case("cross_entropy_grad", (given(11), LABELS, given()), ops.CrossEntropy(0.1)),
         Case("hits", (given(11), LABELS), ops.Hits(5)),
+        *(
+            Case(op, (given(2, 3, 11), given(2, 3, values="labels"), *more), attrs)
+            for op, more, attrs in (
+                ("cross_entropy", (), ops.CrossEntropy()),
+                ("cross_entropy", (), ops.CrossEntropy(0.1)),
+                ("cross_entropy_grad", (given(2, 3),), ops.CrossEntropy(0.1)),
+                ("hits", (), ops.Hits(2)),
+            )
+        ),
         Case("augment", (given(5, 6, 2, values="bytes"), given(9, values="table")), ops.Augment()),
         Case(
             "augment",
