@@ -15,6 +15,15 @@ from isoconv.nn.global_pooling import (
     GlobalMaxPool2d,
     GlobalMaxPool3d,
 )
+from isoconv.nn.group_normalization import (
+    GroupNorm,
+    InstanceNorm,
+    InstanceNorm1d,
+    InstanceNorm2d,
+    InstanceNorm3d,
+    LocalResponseNorm,
+    RMSNorm,
+)
 from isoconv.nn.linear import Linear
 from isoconv.nn.module import Module
 from isoconv.nn.normalization import BatchNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d, LayerNorm
@@ -30,10 +39,12 @@ __all__ = [
     "GELU", "Add", "AvgPool1d", "AvgPool2d", "AvgPool3d", "BatchNorm", "BatchNorm1d", "BatchNorm2d",
     "BatchNorm3d", "Concatenate", "Conv1d", "Conv2d", "Conv3d", "DepthwiseConv2d", "Dropout",
     "Flatten", "GlobalAvgPool1d", "GlobalAvgPool2d", "GlobalAvgPool3d", "GlobalMaxPool1d",
-    "GlobalMaxPool2d", "GlobalMaxPool3d", "LayerNorm", "LeakyReLU", "Linear", "MaxPool1d",
-    "MaxPool2d", "MaxPool3d", "Module", "Multiply", "ParameterSpec", "ReLU", "Reduce", "Residual",
-    "Sequential", "SiLU", "Sigmoid", "Softmax", "StateSpec", "Summary", "Tanh", "Tensor", "Trace",
-    "Traced", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d", "functional", "models", "trace_model",
+    "GlobalMaxPool2d", "GlobalMaxPool3d", "GroupNorm", "InstanceNorm", "InstanceNorm1d",
+    "InstanceNorm2d", "InstanceNorm3d", "LayerNorm", "LeakyReLU", "Linear", "LocalResponseNorm",
+    "MaxPool1d", "MaxPool2d", "MaxPool3d", "Module", "Multiply", "ParameterSpec", "RMSNorm", "ReLU",
+    "Reduce", "Residual", "Sequential", "SiLU", "Sigmoid", "Softmax", "StateSpec", "Summary",
+    "Tanh", "Tensor", "Trace", "Traced", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d", "functional",
+    "models", "trace_model",
 ]  # fmt: skip
 # end of names
 

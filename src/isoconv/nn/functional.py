@@ -16,6 +16,7 @@ from isoconv.nn.activations import (
 )
 from isoconv.nn.convolution import conv1d, conv2d, conv3d
 from isoconv.nn.global_pooling import global_avg_pool, global_max_pool
+from isoconv.nn.group_normalization import group_norm, instance_norm, local_response_norm, rms_norm
 from isoconv.nn.linear import linear
 from isoconv.nn.losses import bce_with_logits, cross_entropy, mse
 from isoconv.nn.normalization import batch_norm, layer_norm, moments
@@ -34,9 +35,10 @@ from isoconv.nn.shaping import concatenate, flatten, slice_channels, zero_pad
 __all__ = [
     "avg_pool1d", "avg_pool2d", "avg_pool3d", "batch_norm", "bce_with_logits", "concatenate",
     "conv1d", "conv2d", "conv3d", "cross_entropy", "dropout", "flatten", "gelu", "global_avg_pool",
-    "global_max_pool", "layer_norm", "leaky_relu", "linear", "log_softmax", "max_pool1d",
-    "max_pool2d", "max_pool3d", "moments", "mse", "power", "reduce", "relu", "sigmoid", "silu",
-    "slice_channels", "softmax", "tanh", "zero_pad",
+    "global_max_pool", "group_norm", "instance_norm", "layer_norm", "leaky_relu", "linear",
+    "local_response_norm", "log_softmax", "max_pool1d", "max_pool2d", "max_pool3d", "moments",
+    "mse", "power", "reduce", "relu", "rms_norm", "sigmoid", "silu", "slice_channels", "softmax",
+    "tanh", "zero_pad",
 ]  # fmt: skip
 # end of names
 
