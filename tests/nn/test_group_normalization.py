@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -20,9 +21,9 @@ GAMMA, BETA = np.array([1.0, 2, -1, 0.5, 3, 1.5]), np.array([0.0, 1, 2, -1, -2, 
 DY = np.cos(np.arange(48) * 0.3).reshape(2, 2, 2, 6)
 PLACES = [0, 5, 17, 30, 47]
 # Results and gradients by x at these places, of PyTorch 2.13 in float64.
-PYTORCH: dict[str, tuple[Any, tuple[Any, ...], list[float], list[float]]] = {
+PYTORCH: dict[str, tuple[Callable[..., nn.Tensor], tuple[Any, ...], list[float], list[float]]] = {
     "three groups": (
-        lambda x, *w: F.group_norm(x, 3, *w, eps=0.1), (GAMMA, BETA),
+        lambda x, gamma, beta: F.group_norm(x, 3, gamma, beta, 0.1), (GAMMA, BETA),
         [-0.12648486, -0.539378838, -1.15827477, 1.41768956, 1.85400044],
         [0.635821112, -0.328013997, -0.173385074, 0.0433919391, -0.075398671],
     ),
@@ -32,7 +33,7 @@ PYTORCH: dict[str, tuple[Any, tuple[Any, ...], list[float], list[float]]] = {
         [0.683162313, -0.0440393542, 0.170088457, -0.330909729, -0.110065871],
     ),
     "one group": (
-        lambda x, *w: F.group_norm(x, 1, *w), (GAMMA,),
+        lambda x, gamma: F.group_norm(x, 1, gamma), (GAMMA,),
         [-0.150350303, -0.997180778, -1.59245774, 1.19520919, 2.12451241],
         [0.624369745, -0.0995603335, 0.187446293, -0.476595687, 0.222979609],
     ),
@@ -133,7 +134,7 @@ def test_what_they_refuse() -> None:
         F.instance_norm(x, None, three)
     with pytest.raises(ArgumentError, match="axes must be at most 3, those of the input; got 4"):
         F.rms_norm(x, axes=4)
-    with pytest.raises(ArgumentError, match="before must be a whole number .* below 3; got 3"):
+    with pytest.raises(ArgumentError, match="before must be a whole number of at least 0 and"):
         F.local_response_norm(x, 3, before=3)
     with pytest.raises(ShapeError, match="group_norm needs an axis of channels"):
         F.group_norm(x.reshape(-1).trace.input("dataset", "labels", ()), 1)

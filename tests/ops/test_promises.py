@@ -145,7 +145,7 @@ def test_what_passes_may_ask() -> None:
     rows = {"softmax", "softmax_grad", "log_softmax", "log_softmax_grad", "cross_entropy",
             "cross_entropy_grad", "hits"}  # fmt: skip
     assert said == {
-        "cheap": {"add", "sub", "mul", "neg", "scale", "offset"},
+        "cheap": {"add", "sub", "mul", "neg", "scale", "offset", "clip", "hardswish"},
         "epilogue": {
             "conv",
             "conv_grad_input",
@@ -160,8 +160,17 @@ def test_what_passes_may_ask() -> None:
         "view": {"reshape"},
         "part": {"slice_channels", "crop"},
         "gathers": {"augment", "layer_norm", "layer_norm_grad", *rows},
-        "heavy": {"conv", "layer_norm", "max_pool", "avg_pool", "sum", "sum_axes", "concat"},
-        "multiply_adds": {"conv", "winograd_product"},
+        "heavy": {
+            "conv",
+            "conv_grad_input",
+            "layer_norm",
+            "max_pool",
+            "avg_pool",
+            "sum",
+            "sum_axes",
+            "concat",
+        },
+        "multiply_adds": {"conv", "conv_grad_input", "winograd_product"},
     }
     assert {name: entry.key for name, entry in table.items() if entry.key is not None} == {
         "dropout": 2

@@ -1,8 +1,8 @@
 """Values that are computed again where they are read, in place of being stored and loaded.
 
-To add a number for each channel to an activation, one for all images or each image's own, costs next
-to nothing; to store the result and load it again costs as much as for any other activation. So a
-group that reads such a value of another group computes it itself, from the activation behind it,
+To add a number for each channel to an activation, one for all images or each image's own, costs
+next to nothing; to store the result and load it again costs as much as for any other activation. So
+a group that reads such a value of another group computes it itself, from the activation behind it,
 which lies in memory anyway. In batch normalisation these are ``x - mean`` and ``(x - mean) * inv``:
 its backward pass needs them again.
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from isoconv.errors import CheckpointError, IsoconvError, turned
-from isoconv.nn.combining import Sequential
+from isoconv.nn.combining import Branches, Sequential
 from isoconv.nn.module import Module
 from isoconv.nn.schema import ABSENT, MOST_COUNTED, Fault, brief, inner, told_faults
 from isoconv.nn.settings import added_settings
@@ -27,6 +27,10 @@ MOST_CALLS = 10_000
 """Uses of layers in a model that a file describes; more would take long to trace."""
 MOST_LEVELS = 100
 """Levels of layers and lists inside each other; every reader of JSON can go so deep."""
+
+
+_IN_A_ROW: tuple[type[Module], ...] = (Branches, Sequential)
+"""Layers whose constructor takes what they are made of one by one."""
 
 
 class _OwnError(Exception):
@@ -151,7 +155,7 @@ def _functions() -> dict[str, Callable[..., Any]]:
 
 def _settings(kind: type[Module]) -> tuple[str, ...]:
     """The attributes that a layer's constructor takes."""
-    if kind is Sequential:
+    if kind in _IN_A_ROW:
         return ("steps",)
     return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else ()
 
@@ -238,7 +242,7 @@ class _Reader:
         if len(self.faults) > before:
             return None, calls
         try:
-            made = Sequential(*values["steps"]) if kind is Sequential else kind(**values)
+            made = kind(*values["steps"]) if kind in _IN_A_ROW else kind(**values)
         except (TypeError, ValueError, AttributeError, OverflowError) as error:
             return self._fault(place, f"be a {name} that can be made ({brief(error)})", plain)
         self._made[number] = made, calls

@@ -5,6 +5,7 @@ from __future__ import annotations
 # begin of names that `python -m scripts.public_names` writes
 from isoconv.nn.activations import (
     gelu,
+    glu,
     leaky_relu,
     log_softmax,
     power,
@@ -14,6 +15,7 @@ from isoconv.nn.activations import (
     softmax,
     tanh,
 )
+from isoconv.nn.bounded import clip, hardsigmoid, hardswish, hardtanh, relu6
 from isoconv.nn.convolution import conv1d, conv2d, conv3d
 from isoconv.nn.global_pooling import global_avg_pool, global_max_pool
 from isoconv.nn.group_normalization import group_norm, instance_norm, local_response_norm, rms_norm
@@ -31,13 +33,17 @@ from isoconv.nn.pooling import (
 from isoconv.nn.reduction import reduce
 from isoconv.nn.regularization import dropout
 from isoconv.nn.shaping import concatenate, flatten, slice_channels, zero_pad
+from isoconv.nn.smooth import celu, elu, mish, selu, softplus, softsign
+from isoconv.nn.transposed import conv_transpose1d, conv_transpose2d, conv_transpose3d
 
 __all__ = [
-    "avg_pool1d", "avg_pool2d", "avg_pool3d", "batch_norm", "bce_with_logits", "concatenate",
-    "conv1d", "conv2d", "conv3d", "cross_entropy", "dropout", "flatten", "gelu", "global_avg_pool",
-    "global_max_pool", "group_norm", "instance_norm", "layer_norm", "leaky_relu", "linear",
-    "local_response_norm", "log_softmax", "max_pool1d", "max_pool2d", "max_pool3d", "moments",
-    "mse", "power", "reduce", "relu", "rms_norm", "sigmoid", "silu", "slice_channels", "softmax",
+    "avg_pool1d", "avg_pool2d", "avg_pool3d", "batch_norm", "bce_with_logits", "celu", "clip",
+    "concatenate", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d",
+    "conv_transpose3d", "cross_entropy", "dropout", "elu", "flatten", "gelu", "global_avg_pool",
+    "global_max_pool", "glu", "group_norm", "hardsigmoid", "hardswish", "hardtanh", "instance_norm",
+    "layer_norm", "leaky_relu", "linear", "local_response_norm", "log_softmax", "max_pool1d",
+    "max_pool2d", "max_pool3d", "mish", "moments", "mse", "power", "reduce", "relu", "relu6",
+    "rms_norm", "selu", "sigmoid", "silu", "slice_channels", "softmax", "softplus", "softsign",
     "tanh", "zero_pad",
 ]  # fmt: skip
 # end of names

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from isoconv.cards import Carded
 from isoconv.checks import check_count, check_flag, check_mapping, plain_setting
@@ -52,6 +52,9 @@ class Module(Described, Carded, card=module_card):
         >>> {name: array.shape for name, array in model.weights.items()}["wide.weight"]
         (3, 3, 3, 4)
     """
+
+    width: ClassVar[str] = ""
+    """Name of the setting that says how many channels a layer gives; "" where none does."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute; the next prediction looks at them all.

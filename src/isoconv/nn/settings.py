@@ -56,10 +56,12 @@ def added_settings(kind: type) -> dict[str, Any]:
 
 PerAxis = int | tuple[int, ...]
 """One number for all axes, or one per axis."""
+PaddingSetting = (
+    int | tuple[int, ...] | tuple[tuple[int, int], ...] | Literal["same", "same_lower", "valid"]
+)
+"""One number, one per axis, a pair (before, after) per axis, or "same", "same_lower", "valid"."""
 Axes = int | tuple[int, ...]
 """One axis of an image's shape or several; negative ones count from the end."""
-PaddingSetting = int | tuple[int, ...] | tuple[tuple[int, int], ...] | Literal["same", "valid"]
-"""One number, one per axis, a pair (before, after) per axis, or "same" or "valid"."""
 
 AXES = {0: "(C,)", 1: "(L, C)", 2: "(H, W, C)", 3: "(D, H, W, C)"}
 
@@ -174,7 +176,8 @@ def padding_pairs(
 ) -> tuple[tuple[int, int], ...]:
     """Padding (before, after) per axis.
 
-    ``"valid"`` is none; ``"same"`` gives ``ceil(size / stride)`` outputs, an odd one after.
+    ``"valid"`` is none; ``"same"`` gives ``ceil(size / stride)`` outputs, an odd one after, and
+    ``"same_lower"`` an odd one before; see `same_padding`.
 
     Raises:
         ArgumentError: another text, the wrong number of entries, or a negative one.
@@ -188,9 +191,9 @@ def padding_pairs(
     rank = len(sides)
     if isinstance(value, str) and value == "valid":
         return ((0, 0),) * rank
-    if isinstance(value, str) and value == "same":
+    if isinstance(value, str) and value in ("same", "same_lower"):
         return tuple(
-            same_padding(side, k, s, d)
+            same_padding(side, k, s, d, lower=value == "same_lower")
             for side, k, s, d in zip(sides, kernel, stride, dilation, strict=True)
         )
     entries = (value,) * rank if not isinstance(value, (tuple, list)) else tuple(value)
@@ -199,7 +202,8 @@ def padding_pairs(
     if len(valid) != rank:
         raise refusal(
             "padding",
-            f'be "same", "valid", a number from 0, {rank} of them, or {rank} pairs (before, after)',
+            f'be "same", "same_lower", "valid", a number from 0, {rank} of them, or {rank} pairs '
+            "(before, after)",
             value,
         )
     return tuple(valid)
