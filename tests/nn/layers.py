@@ -25,6 +25,7 @@ SHAPES = {0: (5,), 1: (9, 2), 2: (9, 8, 2), 3: (7, 6, 5, 2)}
 """Shapes of an image by the number of its spatial axes."""
 
 LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
+    "Apply": (nn.Apply(nn.functional.leaky_relu, (0.25,)), (5, 4, 3)),
     "AvgPool1d": (nn.AvgPool1d(3, 2, 1, ceil_mode=True, count_include_pad=False), (9, 2)),
     "AvgPool2d": (nn.AvgPool2d((3, 2), (2, 1), 1, True, False), (9, 8, 2)),
     "AvgPool3d": (nn.AvgPool3d(3, (2, 1, 2), 1, True, False), (7, 6, 5, 2)),
@@ -45,6 +46,7 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "DepthwiseConv2d": (nn.DepthwiseConv2d(3, 2, "same", 2, 2, False, True), (9, 8, 3)),
     "GroupNorm": (nn.GroupNorm(3, eps=1e-3, affine=False), (5, 4, 6)),
     "GELU": (nn.GELU(approximate="tanh"), (9, 8, 2)),
+    "Flip": (nn.Flip((0, -1)), (9, 8, 2)),
     "Linear": (nn.Linear(7, bias=False), (5,)),
     "LocalResponseNorm": (nn.LocalResponseNorm(4, 0.5, 0.25, 2.0, before=1), (5, 4, 6)),
     "MaxPool1d": (nn.MaxPool1d(2, 3, 1, 2, ceil_mode=True), (9, 2)),
@@ -60,10 +62,17 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
         (5, 4, 3),
     ),
     "Reduce": (nn.Reduce("mean", (0, -1), keepdims=True), (5, 4, 3)),
+    "Pad": (nn.Pad(((2, 1), (0, 3)), "constant", 1.5), (9, 8, 2)),
+    "Reshape": (nn.Reshape((4, -1)), (9, 8, 2)),
     "Residual": (nn.Residual(nn.Conv2d(4, 3, padding=1), nn.Conv2d(4, 1)), (5, 4, 3)),
     "Sequential": (
         nn.Sequential(nn.Conv2d(2, 1), nn.functional.flatten, nn.Sequential()), (5, 4, 3),
     ),
+    "SqueezeExcitation": (nn.SqueezeExcitation(2, nn.SiLU(), nn.functional.tanh), (5, 4, 3)),
+    "Slice": (nn.Slice((1, -2), (5, None), (1, 0), (2, 1)), (9, 8, 2)),
+    "Squeeze": (nn.Squeeze((1, -1)), (9, 1, 1)),
+    "Transpose": (nn.Transpose((2, 0, 1)), (9, 8, 2)),
+    "Unsqueeze": (nn.Unsqueeze((0, -1)), (9, 8, 2)),
     "ZeroPad1d": (nn.ZeroPad1d(((2, 1),)), (9, 2)),
     "ZeroPad2d": (nn.ZeroPad2d(((2, 1), (0, 3))), (9, 8, 2)),
     "ZeroPad3d": (nn.ZeroPad3d(2), (4, 3, 5, 2)),

@@ -62,6 +62,7 @@ WINDOW = ops.WindowGeometry((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1))
 OVERLAP = ops.WindowGeometry((3, 2), (2, 1), ((1, 1), (0, 1)), (1, 1), ceil_mode=True)
 DILATED = ops.WindowGeometry((2, 2), (1, 2), ((1, 0), (0, 1)), (2, 1))
 X, Y = given(5, 6, 4), given(5, 6, 4)
+TAPS = (((0, 1.0),), ((0, 0.25), (1, 0.75)), (), ((4, -0.1), (1, 0.7), (1, 0.4)), ((2, 1.0),))
 
 
 def _conv_cases() -> list[Case]:
@@ -203,6 +204,12 @@ def _other_cases() -> list[Case]:
         Case("embed_channels", (X,), ops.Embed(2, 9)),
         Case("pad", (X,), ops.Padding(((1, 0), (2, 3)))),
         Case("crop", (X,), ops.Padding(((1, 0), (2, 3)))),
+        Case("transpose", (X,), ops.Permutation((2, 0, 1))),
+        Case("transpose", (single(3, 5),), ops.Permutation((1, 0))),
+        Case("take", (X,), ops.Take(-2, (1, 0, -1, 5, 5, 2, 0))),
+        Case("take", (single(6),), ops.Take(-1, (4, 2, 0))),
+        Case("resample", (X,), ops.Resample(-3, TAPS)),
+        Case("resample", (single(5, 2),), ops.Resample(-2, TAPS)),
         Case("layer_norm", (given(3, 11),), ops.Epsilon(1e-5)),
         Case("layer_norm_grad", (given(3, 11), given(3, 11)), ops.Epsilon(1e-5)),
         Case("softmax", (given(11),)),

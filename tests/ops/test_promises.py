@@ -144,6 +144,7 @@ def test_what_passes_may_ask() -> None:
     pools = {"max_pool", "max_pool_grad", "avg_pool", "avg_pool_grad"}
     rows = {"softmax", "softmax_grad", "log_softmax", "log_softmax_grad", "cross_entropy",
             "cross_entropy_grad", "hits"}  # fmt: skip
+    moves = {"transpose", "take", "resample"}
     assert said == {
         "cheap": {"add", "sub", "mul", "neg", "scale", "offset", "clip", "hardswish"},
         "epilogue": {
@@ -159,7 +160,7 @@ def test_what_passes_may_ask() -> None:
         "asks_for_sign": {"relu_grad"},
         "view": {"reshape"},
         "part": {"slice_channels", "crop"},
-        "gathers": {"augment", "layer_norm", "layer_norm_grad", *rows},
+        "gathers": {"augment", "layer_norm", "layer_norm_grad", *rows, *moves},
         "heavy": {
             "conv",
             "conv_grad_input",
@@ -169,6 +170,7 @@ def test_what_passes_may_ask() -> None:
             "sum",
             "sum_axes",
             "concat",
+            *moves,
         },
         "multiply_adds": {"conv", "conv_grad_input", "winograd_product"},
     }
@@ -190,6 +192,8 @@ def test_wrong_dtype_names_the_operation(case: Case) -> None:
         "embed_channels",
         "pad",
         "crop",
+        "transpose",
+        "take",
     ):
         pytest.skip("moves values of every dtype")
     specs = [TensorSpec(item.shape, "uint8", item.batched) for item in case.inputs]

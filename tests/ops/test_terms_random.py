@@ -211,6 +211,22 @@ def test_augmentation(sides: tuple[int, int], interpolate: bool, fill: float, se
                     images, table)  # fmt: skip
 
 
+@often
+@given(st.permutations(range(3)), st.integers(-3, -1), st.data(), DTYPES, SEEDS, SHARES)
+def test_movement(
+    axes: list[int], axis: int, data: st.DataObject, dtype: str, seed: int, share: float
+) -> None:
+    """Axes in any order; places taken, and mixed, along any of them."""
+    x = mixed((2, 3, 4, 5), dtype, seed, share)
+    check_operation("transpose", ops.Permutation(tuple(axes)), x)
+    side = x.shape[axis]
+    indices = data.draw(st.lists(st.integers(-1, side - 1), min_size=1, max_size=9))
+    check_operation("take", ops.Take(axis, tuple(indices)), x)
+    tap = st.tuples(st.integers(0, side - 1), st.floats(-2, 2))
+    taps = data.draw(st.lists(st.lists(tap, max_size=4).map(tuple), min_size=1, max_size=5))
+    check_operation("resample", ops.Resample(axis, tuple(taps)), x)
+
+
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("side", [1, -1])
 def test_links_are_rounded_once(sign: int, side: int) -> None:

@@ -21,6 +21,7 @@ __all__ = [
     "added",
     "added_settings",
     "axes_of",
+    "check_axes",
     "check_rank",
     "image_shape",
     "learned_bias",
@@ -79,6 +80,29 @@ def check_rank(kind: str, rank: int, x: Tensor) -> None:
         hint = "; flatten it first" if rank == 0 and len(shape) > 1 else ""
         text = f"{kind} takes inputs of shape {AXES[rank]}; got shape {shape}{hint}"
         raise ShapeError(text, argument="x", value=x)
+
+
+def check_axes(name: str, value: object, rank: int) -> tuple[int, ...]:
+    """Axes of a value that has so many, counted from 0.
+
+    Args:
+        name: of the setting, for the message.
+        value: one axis or several, none twice; negative ones are counted from the end.
+        rank: how many axes there are, without that of the images.
+
+    Raises:
+        ArgumentError: they are none.
+
+    Example:
+        >>> check_axes("axes", (0, -1), 3)
+        (0, 2)
+    """
+    given = tuple(value) if isinstance(value, (tuple, list)) else (value,)
+    found = [axis for entry in given if (axis := whole(entry)) is not None]
+    axes = tuple(axis + rank if axis < 0 else axis for axis in found)
+    if len(axes) < len(given) or len(set(axes)) < len(axes) or not set(axes) <= {*range(rank)}:
+        raise refusal(name, f"be axes of the {rank} there are, each at most once", value)
+    return axes
 
 
 def image_shape(

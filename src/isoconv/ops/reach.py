@@ -11,7 +11,16 @@ from isoconv.graph.ir import TensorSpec
 from isoconv.graph.operation import Box
 from isoconv.ops.geometry import ConvGeometry, WindowGeometry
 
-__all__ = ["beside", "convolved", "inside", "moved", "pooled", "transposed"]
+__all__ = [
+    "beside",
+    "convolved",
+    "inside",
+    "moved",
+    "permuted",
+    "pooled",
+    "taken",
+    "transposed",
+]
 
 
 def _whole(spec: TensorSpec) -> Box:
@@ -99,3 +108,16 @@ def moved(attrs: Any, box: Box, _: TensorSpec, x: TensorSpec) -> tuple[Box | Non
 def inside(attrs: Any, box: Box, _: TensorSpec, x: TensorSpec) -> tuple[Box | None, ...]:
     """A cropped value reads what was kept."""
     return _shifted(box, x, [before for before, _ in attrs.pairs])
+
+
+def permuted(attrs: Any, box: Box, _: TensorSpec, __: TensorSpec) -> tuple[Box | None, ...]:
+    """A transposed value reads the same box, its axes in the order of x."""
+    return (tuple(box[attrs.axes.index(axis)] for axis in range(len(box))),)
+
+
+def taken(box: Box, axis: int, places: Sequence[int]) -> Box | None:
+    """A box whose one axis reads these places of x; -1 is none."""
+    met = [place for place in places if place >= 0]
+    found = list(box)
+    found[axis] = (min(met), max(met)) if met else (1, 0)
+    return _kept(tuple(found))
