@@ -220,6 +220,10 @@ def _other_cases() -> list[Case]:
         Case("cross_entropy", (given(11), LABELS), ops.CrossEntropy(0.1)),
         Case("cross_entropy_grad", (given(11), LABELS, given()), ops.CrossEntropy(0.1)),
         Case("hits", (given(11), LABELS), ops.Hits(5)),
+        Case("top_k", (given(2, 11),), ops.TopK(4, places=False)),
+        Case("top_k", (single(11),), ops.TopK(11, places=True)),
+        Case("one_hot", (LABELS,), ops.OneHot(11)),
+        Case("one_hot", (given(5, values="normal"),), ops.OneHot(3, "float64"), constants=(0,)),
         Case("augment", (given(5, 6, 2, values="bytes"), given(9, values="table")), ops.Augment()),
         Case(
             "augment",

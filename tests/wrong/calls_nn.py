@@ -299,6 +299,8 @@ CALLS: Table = {
     "nn.functional.max_pool3d": function(functional.max_pool3d, *SHAPES[3], kernel_size=2),
     "nn.functional.mse": loss(functional.mse, "prediction"),
     "nn.functional.power": function(functional.power, y=2.0),
+    "nn.functional.one_hot": function(functional.one_hot, classes=3),
+    "nn.functional.top_k": function(functional.top_k, k=2),
     "nn.functional.reduce": function(functional.reduce, kind="sum"),
     "nn.functional.flip": function(functional.flip, axes=0),
     "nn.functional.pad": function(functional.pad, padding=1),
