@@ -131,7 +131,11 @@ def test_nothing_is_moved_for_nothing() -> None:
 
 
 REFUSED: dict[str, tuple[Function, type[IsoconvError], str]] = {
-    "axes twice": (lambda x: x.transpose(0, 0, 1), ArgumentError, "axes must be axes of the 3"),
+    "axes twice": (
+        lambda x: x.transpose(0, 0, 1),
+        ArgumentError,
+        "axes must be different axes",
+    ),
     "few axes": (lambda x: x.transpose(0, 1), ArgumentError, "axes must name each of the 3 axes"),
     "no place": (
         lambda x: functional.take(x, (0, 3)),
@@ -142,7 +146,7 @@ REFUSED: dict[str, tuple[Function, type[IsoconvError], str]] = {
     "no axis": (
         lambda x: functional.flip(x, 3),
         ArgumentError,
-        "axes must be axes of the 3 there are",
+        "axes must be different axes of the input",
     ),
     "nothing": (
         lambda x: functional.slice_axes(x, (2,), (2,)),

@@ -146,7 +146,7 @@ def test_what_passes_may_ask() -> None:
             "cross_entropy_grad", "hits"}  # fmt: skip
     moves = {"transpose", "take", "resample"}
     assert said == {
-        "cheap": {"add", "sub", "mul", "neg", "scale", "offset"},
+        "cheap": {"add", "sub", "mul", "neg", "scale", "offset", "clip", "hardswish"},
         "epilogue": {
             "conv",
             "conv_grad_input",
@@ -156,13 +156,23 @@ def test_what_passes_may_ask() -> None:
             "layer_norm",
             "layer_norm_grad",
         },
-        "sums": {"sum"},
+        "sums": {"sum", "sum_axes"},
         "asks_for_sign": {"relu_grad"},
         "view": {"reshape"},
         "part": {"slice_channels", "crop"},
         "gathers": {"augment", "layer_norm", "layer_norm_grad", *rows, *moves},
-        "heavy": {"conv", "layer_norm", "max_pool", "avg_pool", "sum", "concat", *moves},
-        "multiply_adds": {"conv", "winograd_product"},
+        "heavy": {
+            *moves,
+            "conv",
+            "conv_grad_input",
+            "layer_norm",
+            "max_pool",
+            "avg_pool",
+            "sum",
+            "sum_axes",
+            "concat",
+        },
+        "multiply_adds": {"conv", "conv_grad_input", "winograd_product"},
     }
     assert {name: entry.key for name, entry in table.items() if entry.key is not None} == {
         "dropout": 2

@@ -91,10 +91,13 @@ def test_pooling(
 def test_sums(
     shape: list[int], kept: int, batched: bool, images: int, dtype: str, seed: int, share: float
 ) -> None:
-    """Over positions, over images too, over everything; with the images or without."""
+    """Over positions, over any axes, over images too, over everything."""
     assume(len(shape) >= kept)
     x = mixed((images, *shape), dtype, seed, share)
     check_operation("sum", ops.Sum(kept, batched), x)
+    axes = tuple(axis for axis in range(len(shape)) if seed >> axis & 1)
+    if axes:
+        check_operation("sum_axes", ops.SumAxes(axes, batched, source_batched=True), x)
 
 
 @often
@@ -150,9 +153,20 @@ def test_winograd(
 
 
 UNARY = ("neg", "square", "exp", "log", "sqrt", "reciprocal", "relu", "sigmoid", "tanh", "erf",
-         "gelu", "silu", "abs")  # fmt: skip
-BINARY = ("add", "sub", "mul", "div", "maximum", "minimum", "power", "relu_grad", "gelu_grad",
-          "silu_grad")  # fmt: skip
+         "gelu", "silu", "abs", "clip", "hardswish", "gelu_tanh", "mish", "softsign", "softplus",
+         "elu")  # fmt: skip
+GRADIENTS = ("relu", "gelu", "silu", "clip", "hardswish", "gelu_tanh", "mish", "softsign",
+             "softplus", "elu")  # fmt: skip
+BINARY = ("add", "sub", "mul", "div", "maximum", "minimum", "power",
+          *(f"{name}_grad" for name in GRADIENTS))  # fmt: skip
+SETTINGS = {
+    name + grad: settings
+    for name, settings in (
+        ("clip", ops.Bounds(-0.5, 2.0)), ("softplus", ops.Softplus(0.7, 5.0)),
+        ("elu", ops.Elu(1.3, 0.8, 0.6)),
+    )
+    for grad in ("", "_grad")
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -161,7 +175,7 @@ def test_special_numbers_element_by_element(op: str, dtype: str) -> None:
     """Zeros of both signs, subnormals, the largest numbers, infinities, NaN, with one another."""
     x, y = (mixed((6, 8), dtype, seed, 0.7) for seed in (1, 2))
     arrays = (x, y) if op in BINARY else (x,)
-    check_operation(op, None, *arrays, most=48)
+    check_operation(op, SETTINGS.get(op), *arrays, most=48)
 
 
 @often

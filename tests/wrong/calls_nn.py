@@ -41,7 +41,7 @@ def layer_calls() -> Iterator[tuple[str, Callable[[Any], Call]]]:
     for name, kind in public_layers().items():
         several = takes_several(kind)
         made, shape = (kind(), SHAPES[2]) if several else layer_of(kind)
-        if kind is not nn.Sequential:
+        if kind not in (nn.Branches, nn.Sequential):
             settings = {each.name: getattr(made, each.name) for each in settings_of(kind)}
             yield f"nn.{name}", layer(kind, shape, settings)
         if kind.forward not in seen:
@@ -76,12 +76,15 @@ def function(called: Callable[..., Any], *shape: int, **given: Any) -> Callable[
     return lambda _: Call(called, x=x(*shape), **given)
 
 
-def convolution(called: Callable[..., Any], rank: int) -> Callable[[Any], Call]:
+def convolution(
+    called: Callable[..., Any], rank: int, *, transposed: bool = False
+) -> Callable[[Any], Call]:
     """A convolution with a bias."""
 
     def make(_: Any) -> Call:
         tensor = x(*SHAPES[rank])
-        weight = beside(tensor, *(3,) * rank, 2, 4)
+        last = (4, 2) if transposed else (2, 4)
+        weight = beside(tensor, *(3,) * rank, *last)
         return Call(called, x=tensor, weight=weight, bias=beside(tensor, 4))
 
     return make
@@ -188,7 +191,10 @@ CALLS: Table = {
     "nn.Sequential": lambda _: Call(
         nn.Sequential, nn.ReLU(), nn.Flatten(), _then=lambda made: made.build(SHAPES[2])
     ),
-    "nn.Sequential.children": lambda place: Call(place.model().children),
+    "nn.Branches": lambda _: Call(
+        nn.Branches, nn.ReLU(), nn.Sequential(), _then=lambda made: made.build(SHAPES[2])
+    ),
+    "nn.Branches.children": lambda place: Call(place.model().children),
     # all modules
     "nn.Module": lambda _: Call(nn.Module),
     "nn.Module.__call__": lambda _: Call(made := nn.ReLU(), nn.Trace(made).images((4,))),
@@ -199,7 +205,7 @@ CALLS: Table = {
     "nn.Module.forget_training": lambda _: Call(nn.ReLU().forget_training),
     "nn.Conv2d.line": lambda _: Call(nn.Conv2d(8, 3).line),
     "nn.Module.line": lambda _: Call(nn.ReLU().line),
-    "nn.Sequential.line": lambda _: Call(nn.Sequential(nn.ReLU()).line),
+    "nn.Branches.line": lambda _: Call(nn.Sequential(nn.ReLU()).line),
     "nn.Module.load": load,
     "nn.Module.load_weights": load_weights,
     "nn.Module.named_modules": method("named_modules"),
@@ -276,6 +282,12 @@ CALLS: Table = {
     "nn.functional.conv1d": convolution(functional.conv1d, 1),
     "nn.functional.conv2d": convolution(functional.conv2d, 2),
     "nn.functional.conv3d": convolution(functional.conv3d, 3),
+    **{
+        f"nn.functional.conv_transpose{rank}d": convolution(
+            getattr(functional, f"conv_transpose{rank}d"), rank, transposed=True
+        )
+        for rank in SHAPES
+    },
     "nn.functional.cross_entropy": cross_entropy,
     "nn.functional.linear": linear,
     "nn.functional.max_pool1d": function(functional.max_pool1d, *SHAPES[1], kernel_size=2),
@@ -292,6 +304,7 @@ CALLS: Table = {
     "nn.functional.take": function(functional.take, indices=(0, 1)),
     "nn.functional.transpose": function(functional.transpose, axes=(2, 0, 1)),
     "nn.functional.unsqueeze": function(functional.unsqueeze, axes=0),
+    "nn.functional.reduce": function(functional.reduce, kind="sum"),
     "nn.functional.slice_channels": function(functional.slice_channels, start=0, stop=1),
     "nn.functional.zero_pad": function(functional.zero_pad, padding=1),
     # models

@@ -364,13 +364,15 @@ def model_named(name: str, shape: str | None, usual: str, classes: int | None = 
     from isoconv.cli.options import shape_of
     from isoconv.nn.models import MODELS
     from isoconv.train import load
+    from isoconv.train.sources import kind_of, known_names
 
     if name == DEMO or name in MODELS:
         sides = shape_of(shape or usual)
         return make_model(name, 10 if classes is None else classes, sides).build(sides)
-    if not (Path(name).exists() or "/" in name or name.endswith(".safetensors")):
+    if not (Path(name).exists() or "/" in name or Path(name).suffix or kind_of(name)):
+        known = (*MODELS, *known_names())
         raise ArgumentError(
-            f"no model is called {name!r}; there are {', '.join(MODELS)}, and no run folder and no "
+            f"no model is called {name!r}; there are {', '.join(known)}, and no run folder and no "
             "saved model is there"
         )
     model = load(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -44,11 +44,14 @@ class ParameterSpec:
         name: path of its layer and its own name, ``"features.0.weight"``.
         shape: its shape.
         initializer: ``"he_uniform"``, ``"zeros"`` or ``"ones"``.
+        fan_in: numbers that are added up for each result; None for the product of all axes but
+            the last.
     """
 
     name: str
     shape: tuple[int, ...]
     initializer: Initializer
+    fan_in: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +107,17 @@ class Trace:
         model: the model whose modules get their names from it; None to use functions alone.
         training: dropout drops and batch normalisation uses the shard's own statistics.
         dtype: of parameters and activations.
+        frozen: paths of modules that compute as in inference whatever `training` says.
 
     Attributes:
         builder: the graph so far.
-        training: as given.
+        training: as given; within a frozen module False.
         dtype: as given.
         parameters: by name, in the order in which the model asked for them.
         states: likewise.
         calls: uses of modules, in the order in which they ended.
+        owners: the module of each parameter and state by name, in the order of first use.
+        frozen: as given.
 
     Example:
         >>> from isoconv.nn import Trace, functional
@@ -121,7 +127,12 @@ class Trace:
     """
 
     def __init__(
-        self, model: Module | None = None, *, training: bool = False, dtype: DType = "float32"
+        self,
+        model: Module | None = None,
+        *,
+        training: bool = False,
+        dtype: DType = "float32",
+        frozen: Collection[str] = (),
     ) -> None:
         if model is not None:
             _check_module("model", model)
@@ -132,7 +143,11 @@ class Trace:
         self.states: dict[str, StateSpec] = {}
         self.calls: list[Call] = []
         self.owners: dict[str, Module] = {}
-        self._model = model
+        if isinstance(frozen, str) or not isinstance(frozen, Collection):
+            raise refusal("frozen", "be paths of modules", frozen)
+        self.frozen = frozenset(
+            check_text(name, path) for name, path in entries("frozen", frozen).items()
+        )
         self._paths = _paths(model)
         self._updates: dict[str, list[Tensor]] = {}
         self._streams = 0
@@ -191,6 +206,7 @@ class Trace:
         name: str,
         shape: Sequence[int],
         initializer: Initializer = "he_uniform",
+        fan_in: float | None = None,
     ) -> Tensor:
         """A learned array of a module; asked for again, it is the same one.
 
@@ -198,16 +214,20 @@ class Trace:
             module: the module that owns it.
             name: its name within the module.
             shape: its shape.
-            initializer: ``"he_uniform"`` (uniform within ±sqrt(6 / fan_in), where fan_in is the
-                product of all axes but the last), ``"zeros"`` or ``"ones"``.
+            initializer: ``"he_uniform"`` (uniform within ±sqrt(6 / fan_in)), ``"zeros"`` or
+                ``"ones"``.
+            fan_in: above 0; None for the product of all axes but the last.
 
         Raises:
             ShapeError: the module is used twice with inputs that ask for different shapes.
-            ArgumentError: an unknown initializer, or a module that the model does not hold.
+            ArgumentError: an unknown initializer, a fan_in that is none, or a module that the model
+                does not hold.
         """
         check_choice("initializer", initializer, INITIALIZERS)
+        if fan_in is not None:
+            fan_in = float(check_number("fan_in", fan_in, above=0))
         full = self._claim(module, name)
-        spec = ParameterSpec(full, check_shape("shape", shape), initializer)
+        spec = ParameterSpec(full, check_shape("shape", shape), initializer, fan_in)
         known = self.parameters.setdefault(full, spec)
         _check_same(full, known.shape, spec.shape)
         return self.input("parameter", full, spec.shape, self.dtype)
@@ -273,6 +293,7 @@ class Trace:
             self._open[-1].pause(len(self.builder))
         call.resume(len(self.builder))
         self._open.append(call)
+        outer, self.training = self.training, self.training and path not in self.frozen
         try:
             with self.builder.layer(path):
                 output = self._forward(module, inputs)
@@ -284,6 +305,7 @@ class Trace:
             error.within(f"{where}, {named(module)}, on input {shapes}", layer=path)
             raise
         finally:
+            self.training = outer
             self._open.pop()
         call.pause(len(self.builder))
         if self._open:

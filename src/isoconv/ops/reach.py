@@ -11,7 +11,7 @@ from isoconv.graph.ir import TensorSpec
 from isoconv.graph.operation import Box
 from isoconv.ops.geometry import ConvGeometry, WindowGeometry
 
-__all__ = ["beside", "convolved", "inside", "moved", "permuted", "pooled", "taken"]
+__all__ = ["beside", "convolved", "inside", "moved", "permuted", "pooled", "taken", "transposed"]
 
 
 def _whole(spec: TensorSpec) -> Box:
@@ -46,6 +46,24 @@ def convolved(
     first, last = (at // filters for at in box[-1])
     channels = (first * inner, (last + 1) * inner - 1)
     return _kept((*_windows(attrs, box, x.shape[:-1]), channels)), (*_whole(w)[:-1], box[-1])
+
+
+def transposed(
+    attrs: Any, box: Box, result: TensorSpec, x: TensorSpec, w: TensorSpec
+) -> tuple[Box | None, ...]:
+    """A convolution run backwards reads what the kernel spreads into a box."""
+    geometry, found = attrs.geometry, []
+    axes = zip(box, x.shape, geometry.kernel, geometry.stride, geometry.padding,
+               geometry.dilation, strict=False)  # fmt: skip
+    for (low, high), side, kernel, stride, (before, _), dilation in axes:
+        ahead = np.arange(low, high + 1)[:, None] + before - np.arange(kernel) * dilation
+        places = ahead[ahead % stride == 0] // stride
+        met = places[(places >= 0) & (places < side)]
+        found.append((int(met.min()), int(met.max())) if met.size else (1, 0))
+    inner, filters = (spec.shape[-1] // geometry.groups for spec in (result, x))
+    first, last = (at // inner for at in box[-1])
+    channels = (first * filters, (last + 1) * filters - 1)
+    return _kept((*found, channels)), (*_whole(w)[:-1], channels)
 
 
 def pooled(attrs: Any, box: Box, _: TensorSpec, x: TensorSpec) -> tuple[Box | None, ...]:

@@ -1,4 +1,4 @@
-"""A trained model from wherever it was kept: a run folder, a saved model, a checkpoint."""
+"""A model from wherever it is: a run folder, a saved model, a checkpoint, a file of others."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from isoconv.train.checkpoint import RunFolder
 from isoconv.train.files import read_rows
 from isoconv.train.layout import ROW
 from isoconv.train.plain_settings import from_plain
+from isoconv.train.sources import kind_of
 from isoconv.train.words import doubt_of_best
 from isoconv.wording import offered, setting
 
@@ -36,7 +37,8 @@ def load(
     from the file. Nothing of it is executed.
 
     Args:
-        path: a run folder, a file that ``model.save`` wrote, or a checkpoint.
+        path: a run folder, a file that ``model.save`` wrote, a checkpoint, or anything else of
+            which a model can be made (`isoconv.train.sources`).
         model: a model of a person's own class, whose architecture no file holds.
         best: of a run folder, the weights of the best epoch in place of the final ones. Where the
             last epoch recognised clearly more validation images, a `DataWarning` says so; so does
@@ -67,6 +69,14 @@ def load(
         text = f"give best or epoch; got both, epoch={epoch}"
         raise ArgumentError(text, argument="best", value=best)
     place = check_path("path", path)
+    kind = kind_of(path)
+    if kind is not None:
+        given = {"model": model, "best": best, "epoch": epoch}
+        for name, value in given.items():
+            if value is not None and value is not False:
+                text = f"{name} is for runs and saved models; {printable(place)} is {kind.title}"
+                raise ArgumentError(text, argument=name, value=value, path=place)
+        return kind.read(path)
     if not place.exists():
         raise CheckpointError(
             f"there is no run and no saved model at {printable(place)}",

@@ -1,0 +1,57 @@
+"""What a model may be read from besides run folders and files of isoconv's own: one table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from isoconv.nn import Module
+from isoconv.onward import onward
+
+__all__ = ["KINDS", "ModelKind", "kind_of", "known_names"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelKind:
+    """A kind of thing that a model is made of, read by a room above.
+
+    Attributes:
+        title: what it is: "an ONNX file".
+        place: file and name of the function that gives a built model of a path or a name, with
+            all that belongs to it; see `isoconv.onward`.
+        endings: of the files, in small letters.
+        names: by which such models are known, where they are no files.
+    """
+
+    title: str
+    place: str
+    endings: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+
+    def takes(self, source: str | Path) -> bool:
+        """Whether this is one of the kind, by its name alone; what lies there goes before names."""
+        path = Path(source)
+        return path.suffix.lower() in self.endings or (
+            str(source) in self.names and not path.exists()
+        )
+
+    def read(self, source: str | Path) -> Module:
+        """The model, built."""
+        model: Module = onward(self.place)(source)
+        return model
+
+
+KINDS: tuple[ModelKind, ...] = ()
+"""Every kind there is."""
+
+
+def kind_of(source: str | Path) -> ModelKind | None:
+    """The kind of a source; None for a run folder, a saved model or a checkpoint."""
+    return next((kind for kind in KINDS if kind.takes(source)), None)
+
+
+def known_names() -> Iterator[str]:
+    """The names by which models are known that are no files."""
+    for kind in KINDS:
+        yield from kind.names
