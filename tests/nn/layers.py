@@ -31,6 +31,7 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "BatchNorm": (nn.BatchNorm(eps=1e-3, momentum=0.25), (5, 4, 3)),
     "Branches": (nn.Branches(nn.Sequential(), nn.Conv2d(4, 3, padding=1)), (5, 4, 3)),
     "Clip": (nn.Clip(-0.5, 0.75), (9, 8, 2)),
+    "ChannelShuffle": (nn.ChannelShuffle(2), (9, 8, 6)),
     "Conv1d": (nn.Conv1d(4, 3, 2, ((1, 0),), 2, 2, bias=False, flip=True), (9, 2)),
     "Conv2d": (nn.Conv2d(4, (3, 2), (2, 1), ((1, 0), (0, 2)), (1, 2), 2, False, True), (9, 8, 2)),
     "Conv3d": (nn.Conv3d(4, 2, (1, 2, 1), 1, 2, 2, False, True), (6, 6, 5, 2)),
@@ -61,6 +62,8 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
         (5, 4, 3),
     ),
     "Reduce": (nn.Reduce("mean", (0, -1), keepdims=True), (5, 4, 3)),
+    "PixelShuffle": (nn.PixelShuffle((2, 1), "DCR"), (5, 4, 6)),
+    "PixelUnshuffle": (nn.PixelUnshuffle((2, 1), "DCR"), (6, 4, 3)),
     "Residual": (nn.Residual(nn.Conv2d(4, 3, padding=1), nn.Conv2d(4, 1)), (5, 4, 3)),
     "Sequential": (
         nn.Sequential(nn.Conv2d(2, 1), nn.functional.flatten, nn.Sequential()), (5, 4, 3),

@@ -37,6 +37,7 @@ from isoconv.nn.pooling import AvgPool1d, AvgPool2d, AvgPool3d, MaxPool1d, MaxPo
 from isoconv.nn.reduction import Reduce
 from isoconv.nn.regularization import Dropout
 from isoconv.nn.shaping import Flatten, ZeroPad1d, ZeroPad2d, ZeroPad3d
+from isoconv.nn.shuffling import ChannelShuffle, PixelShuffle, PixelUnshuffle
 from isoconv.nn.smooth import CELU, ELU, SELU, Mish, Softplus, Softsign
 from isoconv.nn.summary import Summary
 from isoconv.nn.tensor import Tensor
@@ -45,16 +46,16 @@ from isoconv.nn.transposed import ConvTranspose1d, ConvTranspose2d, ConvTranspos
 
 __all__ = [
     "CELU", "ELU", "GELU", "GLU", "SELU", "Add", "AvgPool1d", "AvgPool2d", "AvgPool3d", "BatchNorm",
-    "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "Branches", "Clip", "Concatenate", "Constant",
-    "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d",
-    "DepthwiseConv2d", "Dropout", "Flatten", "Flip", "GlobalAvgPool1d", "GlobalAvgPool2d",
-    "GlobalAvgPool3d", "GlobalMaxPool1d", "GlobalMaxPool2d", "GlobalMaxPool3d", "Hardsigmoid",
-    "Hardswish", "Hardtanh", "LayerNorm", "LeakyReLU", "Linear", "LogSoftmax", "MaxPool1d",
-    "MaxPool2d", "MaxPool3d", "Mish", "Module", "Multiply", "Network", "Pad", "ParameterSpec",
-    "ReLU", "ReLU6", "Reduce", "Reshape", "Residual", "Sequential", "SiLU", "Sigmoid", "Slice",
-    "Softmax", "Softplus", "Softsign", "Squeeze", "StateSpec", "Summary", "Tanh", "Tensor", "Trace",
-    "Traced", "Transpose", "Unsqueeze", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d", "functional",
-    "models", "trace_model",
+    "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "Branches", "ChannelShuffle", "Clip",
+    "Concatenate", "Constant", "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d",
+    "ConvTranspose3d", "DepthwiseConv2d", "Dropout", "Flatten", "Flip", "GlobalAvgPool1d",
+    "GlobalAvgPool2d", "GlobalAvgPool3d", "GlobalMaxPool1d", "GlobalMaxPool2d", "GlobalMaxPool3d",
+    "Hardsigmoid", "Hardswish", "Hardtanh", "LayerNorm", "LeakyReLU", "Linear", "LogSoftmax",
+    "MaxPool1d", "MaxPool2d", "MaxPool3d", "Mish", "Module", "Multiply", "Network", "Pad",
+    "ParameterSpec", "PixelShuffle", "PixelUnshuffle", "ReLU", "ReLU6", "Reduce", "Reshape",
+    "Residual", "Sequential", "SiLU", "Sigmoid", "Slice", "Softmax", "Softplus", "Softsign",
+    "Squeeze", "StateSpec", "Summary", "Tanh", "Tensor", "Trace", "Traced", "Transpose",
+    "Unsqueeze", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d", "functional", "models", "trace_model",
 ]  # fmt: skip
 # end of names
 
