@@ -32,6 +32,7 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "BatchNorm": (nn.BatchNorm(eps=1e-3, momentum=0.25), (5, 4, 3)),
     "Branches": (nn.Branches(nn.Sequential(), nn.Conv2d(4, 3, padding=1)), (5, 4, 3)),
     "Clip": (nn.Clip(-0.5, 0.75), (9, 8, 2)),
+    "ChannelShuffle": (nn.ChannelShuffle(2), (9, 8, 6)),
     "Conv1d": (nn.Conv1d(4, 3, 2, ((1, 0),), 2, 2, bias=False, flip=True), (9, 2)),
     "Conv2d": (nn.Conv2d(4, (3, 2), (2, 1), ((1, 0), (0, 2)), (1, 2), 2, False, True), (9, 8, 2)),
     "Conv3d": (nn.Conv3d(4, 2, (1, 2, 1), 1, 2, 2, False, True), (6, 6, 5, 2)),
@@ -52,6 +53,8 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "MaxPool1d": (nn.MaxPool1d(2, 3, 1, 2, ceil_mode=True), (9, 2)),
     "MaxPool2d": (nn.MaxPool2d((2, 3), (3, 1), 1, (1, 2), True), (9, 8, 2)),
     "MaxPool3d": (nn.MaxPool3d(2, (1, 2, 1), 1, 2, True), (7, 6, 5, 2)),
+    "Pad": (nn.Pad(((2, 1), (0, 3)), "constant", 1.5), (9, 8, 2)),
+    "Reshape": (nn.Reshape((4, -1)), (9, 8, 2)),
     "Constant": (nn.Constant((2, 1, 3), learned=False), (5, 4, 3)),
     "Network": (
         nn.Network(
@@ -63,8 +66,8 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     ),
     "OneHot": (nn.OneHot(3, axis=0), (5, 4, 3)),
     "Reduce": (nn.Reduce("mean", (0, -1), keepdims=True), (5, 4, 3)),
-    "Pad": (nn.Pad(((2, 1), (0, 3)), "constant", 1.5), (9, 8, 2)),
-    "Reshape": (nn.Reshape((4, -1)), (9, 8, 2)),
+    "PixelShuffle": (nn.PixelShuffle((2, 1), "DCR"), (5, 4, 6)),
+    "PixelUnshuffle": (nn.PixelUnshuffle((2, 1), "DCR"), (6, 4, 3)),
     "Residual": (nn.Residual(nn.Conv2d(4, 3, padding=1), nn.Conv2d(4, 1)), (5, 4, 3)),
     "Sequential": (
         nn.Sequential(nn.Conv2d(2, 1), nn.functional.flatten, nn.Sequential()), (5, 4, 3),

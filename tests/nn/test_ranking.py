@@ -71,9 +71,9 @@ def test_what_they_refuse() -> None:
     """Axes that are none, more elements than there are, places that float32 cannot tell apart."""
     x = nn.Trace().images((4, 3))
     for axis in (2, -3, None):
-        with pytest.raises(ArgumentError, match="axis must be different axes of the input, which"):
+        with pytest.raises(ArgumentError, match="axis must be an axis of the input, which has 2"):
             F.argmax(x, axis)  # type: ignore[arg-type]
-    with pytest.raises(ShapeError, match="the last axis of x must have k=4 elements"):
+    with pytest.raises(ArgumentError, match="k must be at most 3, the places of the axis; got 4"):
         F.top_k(x, 4)
     with pytest.raises(ArgumentError, match="k must"):
         F.top_k(x, 0)

@@ -162,6 +162,7 @@ def test_what_passes_may_ask() -> None:
         "part": {"slice_channels", "crop"},
         "gathers": {"augment", "layer_norm", "layer_norm_grad", *rows, *moves},
         "heavy": {
+            *moves,
             "conv",
             "conv_grad_input",
             "layer_norm",

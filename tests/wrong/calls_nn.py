@@ -311,6 +311,9 @@ CALLS: Table = {
     "nn.functional.take": function(functional.take, indices=(0, 1)),
     "nn.functional.transpose": function(functional.transpose, axes=(2, 0, 1)),
     "nn.functional.unsqueeze": function(functional.unsqueeze, axes=0),
+    "nn.functional.channel_shuffle": function(functional.channel_shuffle, groups=2),
+    "nn.functional.pixel_shuffle": function(functional.pixel_shuffle, 2, 2, 4, factor=2),
+    "nn.functional.pixel_unshuffle": function(functional.pixel_unshuffle, factor=2),
     "nn.functional.slice_channels": function(functional.slice_channels, start=0, stop=1),
     "nn.functional.zero_pad": function(functional.zero_pad, padding=1),
     # models

@@ -48,6 +48,7 @@ from isoconv.nn.ranking import ArgMax, ArgMin, OneHot, TopK
 from isoconv.nn.reduction import Reduce
 from isoconv.nn.regularization import Dropout, Dropout1d, Dropout2d, Dropout3d, StochasticDepth
 from isoconv.nn.shaping import Flatten, ZeroPad1d, ZeroPad2d, ZeroPad3d
+from isoconv.nn.shuffling import ChannelShuffle, PixelShuffle, PixelUnshuffle
 from isoconv.nn.smooth import CELU, ELU, SELU, Mish, Softplus, Softsign
 from isoconv.nn.summary import Summary
 from isoconv.nn.tensor import Tensor
@@ -57,17 +58,18 @@ from isoconv.nn.transposed import ConvTranspose1d, ConvTranspose2d, ConvTranspos
 __all__ = [
     "CELU", "ELU", "GELU", "GLU", "SELU", "Add", "Apply", "ArgMax", "ArgMin", "AvgPool1d",
     "AvgPool2d", "AvgPool3d", "BatchNorm", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "Branches",
-    "Clip", "Concatenate", "Constant", "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d",
-    "ConvTranspose2d", "ConvTranspose3d", "DepthwiseConv2d", "Dropout", "Dropout1d", "Dropout2d",
-    "Dropout3d", "Flatten", "Flip", "GlobalAvgPool1d", "GlobalAvgPool2d", "GlobalAvgPool3d",
-    "GlobalMaxPool1d", "GlobalMaxPool2d", "GlobalMaxPool3d", "GroupNorm", "Hardsigmoid",
-    "Hardswish", "Hardtanh", "InstanceNorm", "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d",
-    "LayerNorm", "LeakyReLU", "Linear", "LocalResponseNorm", "LogSoftmax", "MaxPool1d", "MaxPool2d",
-    "MaxPool3d", "Mish", "Module", "Multiply", "Network", "OneHot", "Pad", "ParameterSpec",
-    "RMSNorm", "ReLU", "ReLU6", "Reduce", "Reshape", "Residual", "Sequential", "SiLU", "Sigmoid",
-    "Slice", "Softmax", "Softplus", "Softsign", "Squeeze", "SqueezeExcitation", "StateSpec",
-    "StochasticDepth", "Summary", "Tanh", "Tensor", "TopK", "Trace", "Traced", "Transpose",
-    "Unsqueeze", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d", "functional", "models", "trace_model",
+    "ChannelShuffle", "Clip", "Concatenate", "Constant", "Conv1d", "Conv2d", "Conv3d",
+    "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "DepthwiseConv2d", "Dropout",
+    "Dropout1d", "Dropout2d", "Dropout3d", "Flatten", "Flip", "GlobalAvgPool1d", "GlobalAvgPool2d",
+    "GlobalAvgPool3d", "GlobalMaxPool1d", "GlobalMaxPool2d", "GlobalMaxPool3d", "GroupNorm",
+    "Hardsigmoid", "Hardswish", "Hardtanh", "InstanceNorm", "InstanceNorm1d", "InstanceNorm2d",
+    "InstanceNorm3d", "LayerNorm", "LeakyReLU", "Linear", "LocalResponseNorm", "LogSoftmax",
+    "MaxPool1d", "MaxPool2d", "MaxPool3d", "Mish", "Module", "Multiply", "Network", "OneHot", "Pad",
+    "ParameterSpec", "PixelShuffle", "PixelUnshuffle", "RMSNorm", "ReLU", "ReLU6", "Reduce",
+    "Reshape", "Residual", "Sequential", "SiLU", "Sigmoid", "Slice", "Softmax", "Softplus",
+    "Softsign", "Squeeze", "SqueezeExcitation", "StateSpec", "StochasticDepth", "Summary", "Tanh",
+    "Tensor", "TopK", "Trace", "Traced", "Transpose", "Unsqueeze", "ZeroPad1d", "ZeroPad2d",
+    "ZeroPad3d", "functional", "models", "trace_model",
 ]  # fmt: skip
 # end of names
 

@@ -37,20 +37,21 @@ from isoconv.nn.ranking import argmax, argmin, one_hot, top_k
 from isoconv.nn.reduction import reduce
 from isoconv.nn.regularization import dropout, dropout1d, dropout2d, dropout3d, stochastic_depth
 from isoconv.nn.shaping import concatenate, flatten, slice_channels, zero_pad
+from isoconv.nn.shuffling import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from isoconv.nn.smooth import celu, elu, mish, selu, softplus, softsign
 from isoconv.nn.transposed import conv_transpose1d, conv_transpose2d, conv_transpose3d
 
 __all__ = [
     "argmax", "argmin", "avg_pool1d", "avg_pool2d", "avg_pool3d", "batch_norm", "bce_with_logits",
-    "celu", "clip", "concatenate", "conv1d", "conv2d", "conv3d", "conv_transpose1d",
-    "conv_transpose2d", "conv_transpose3d", "cross_entropy", "dropout", "dropout1d", "dropout2d",
-    "dropout3d", "elu", "flatten", "flip", "gelu", "global_avg_pool", "global_max_pool", "glu",
-    "group_norm", "hardsigmoid", "hardswish", "hardtanh", "instance_norm", "layer_norm",
-    "leaky_relu", "linear", "local_response_norm", "log_softmax", "max_pool1d", "max_pool2d",
-    "max_pool3d", "mish", "moments", "mse", "one_hot", "pad", "power", "reduce", "relu", "relu6",
-    "rms_norm", "selu", "sigmoid", "silu", "slice_axes", "slice_channels", "softmax", "softplus",
-    "softsign", "split", "squeeze", "stochastic_depth", "take", "tanh", "top_k", "transpose",
-    "unsqueeze", "zero_pad",
+    "celu", "channel_shuffle", "clip", "concatenate", "conv1d", "conv2d", "conv3d",
+    "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "cross_entropy", "dropout",
+    "dropout1d", "dropout2d", "dropout3d", "elu", "flatten", "flip", "gelu", "global_avg_pool",
+    "global_max_pool", "glu", "group_norm", "hardsigmoid", "hardswish", "hardtanh", "instance_norm",
+    "layer_norm", "leaky_relu", "linear", "local_response_norm", "log_softmax", "max_pool1d",
+    "max_pool2d", "max_pool3d", "mish", "moments", "mse", "one_hot", "pad", "pixel_shuffle",
+    "pixel_unshuffle", "power", "reduce", "relu", "relu6", "rms_norm", "selu", "sigmoid", "silu",
+    "slice_axes", "slice_channels", "softmax", "softplus", "softsign", "split", "squeeze",
+    "stochastic_depth", "take", "tanh", "top_k", "transpose", "unsqueeze", "zero_pad",
 ]  # fmt: skip
 # end of names
 

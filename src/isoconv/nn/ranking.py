@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from isoconv.checks import LARGEST, check_choice, check_count, check_flag
+from isoconv.checks import LARGEST, check_choice, check_count, check_flag, refusal
 from isoconv.nn.module import Module
 from isoconv.nn.moving import flip, transpose
-from isoconv.nn.settings import axes_of
+from isoconv.nn.settings import axis_of
 from isoconv.nn.tensor import Tensor, apply, check_tensors
 from isoconv.ops import OneHot as OneHotAttrs
 from isoconv.ops import TopK as TopKAttrs
@@ -41,7 +41,7 @@ def argmax(x: Tensor, axis: int = -1, keepdims: bool = False, last: bool = False
         (20, 3)
     """
     check_tensors("argmax", x=x)
-    (place,) = axes_of("axis", (axis,), len(x.shape))
+    place = axis_of("axis", axis, len(x.shape))
     turned = flip(x, place) if check_flag("last", last) else x
     found = _ranked(turned, 1, place, largest=True, places=True)
     if last:
@@ -90,8 +90,8 @@ def top_k(x: Tensor, k: int, axis: int = -1, largest: bool = True) -> tuple[Tens
         flows.
 
     Raises:
-        ArgumentError: an axis that x does not have, or k below 1.
-        ShapeError: k above the places of the axis.
+        ArgumentError: an axis that x does not have, or k below 1 or above its places.
+        ShapeError: float32 along more than 2^24 places.
 
     Example:
         >>> from isoconv.nn import Trace
@@ -100,7 +100,9 @@ def top_k(x: Tensor, k: int, axis: int = -1, largest: bool = True) -> tuple[Tens
         ((28, 20, 5), (28, 20, 5))
     """
     check_tensors("top_k", x=x)
-    (place,), k = axes_of("axis", (axis,), len(x.shape)), check_count("k", k)
+    place = axis_of("axis", axis, len(x.shape))
+    if check_count("k", k) > x.shape[place]:
+        raise refusal("k", f"be at most {x.shape[place]}, the places of the axis", k)
     largest = check_flag("largest", largest)
     values, places = (
         _ranked(x, k, place, largest=largest, places=places) for places in (False, True)
@@ -129,21 +131,20 @@ def one_hot(x: Tensor, classes: int, axis: int = -1) -> Tensor:
     """
     check_tensors("one_hot", x=x)
     rank = len(x.shape) + 1
-    (place,), count = axes_of("axis", (axis,), rank), check_count("classes", classes, most=LARGEST)
+    place, count = axis_of("axis", axis, rank), check_count("classes", classes, most=LARGEST)
     dtype = x.dtype if x.dtype in ("float32", "float64") else x.trace.dtype
     found = apply("one_hot", x=x, attrs=OneHotAttrs(count, dtype))
-    order = list(range(rank - 1))
-    order.insert(place, rank - 1)
-    return transpose(found, order)
+    before = range(rank - 1)
+    return transpose(found, (*before[:place], rank - 1, *before[place:]))
 
 
 def _ranked(x: Tensor, k: int, axis: int, *, largest: bool, places: bool) -> Tensor:
-    order = [*(each for each in range(len(x.shape)) if each != axis), axis]
+    order = (*(each for each in range(len(x.shape)) if each != axis), axis)
     rows = transpose(x, order)
     found = apply("top_k", x=rows if largest else -rows, attrs=TopKAttrs(k, places))
     if not largest and not places:
         found = -found
-    return transpose(found, [order.index(each) for each in range(len(order))])
+    return transpose(found, tuple(order.index(each) for each in range(len(order))))
 
 
 def _without(x: Tensor, axis: int) -> tuple[int, ...]:
@@ -243,7 +244,6 @@ class TopK(Module):
 
     Raises:
         ArgumentError: when traced: a setting outside its range.
-        ShapeError: when traced: k above the places of the axis.
 
     Example:
         >>> from isoconv import nn
