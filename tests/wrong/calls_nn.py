@@ -293,7 +293,9 @@ CALLS: Table = {
         f"nn.functional.dropout{rank}d": function(getattr(functional, f"dropout{rank}d"), *shape)
         for rank, shape in SHAPES.items()
     },
+    "nn.functional.group_norm": function(functional.group_norm, groups=2),
     "nn.functional.linear": linear,
+    "nn.functional.local_response_norm": function(functional.local_response_norm, size=3),
     "nn.functional.max_pool1d": function(functional.max_pool1d, *SHAPES[1], kernel_size=2),
     "nn.functional.max_pool2d": function(functional.max_pool2d, *SHAPES[2], kernel_size=2),
     "nn.functional.max_pool3d": function(functional.max_pool3d, *SHAPES[3], kernel_size=2),
