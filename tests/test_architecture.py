@@ -23,14 +23,15 @@ MOST_LINES = 600
 CORE = (
     "onward", "wording", "printable", "cards", "errors", "checks", "memory", "files", "cores",
     "private", "progress", "signals", "arithmetic", "graph", "ops", "compile", "run", "nn", "train",
-    "cli",
+    "exchange", "cli",
 )  # fmt: skip
 ALLOWED = {room: frozenset(CORE[:place]) for place, room in enumerate(CORE)}
 ALLOWED["data"] = ALLOWED["ops"] | {"ops"}
 ALLOWED["nn"] |= {"data"}
 ALLOWED["train"] |= {"data"}
+ALLOWED["exchange"] |= {"data"}
 ALLOWED["report"] = ALLOWED["train"] | {"train"}
-ALLOWED["explain"] = ALLOWED["report"] | {"report"}
+ALLOWED["explain"] = ALLOWED["report"] | {"report", "exchange"}
 ALLOWED["serve"] = ALLOWED["explain"] | {"explain"}
 ALLOWED["cli"] |= {"data", "report", "explain", "serve", "optim", "schedule", "symbols"}
 ALLOWED["__main__"] = frozenset({"cli", "signals"})
@@ -45,7 +46,8 @@ WINGS = (
 )  # fmt: skip
 """The wings of compile/ from the lowest up; those of one row do not know one another."""
 
-RESULTS = ("arithmetic", "graph", "ops", "compile", "run", "nn", "train", "explain")
+RESULTS = ("arithmetic", "graph", "ops", "compile", "run", "nn", "train", "exchange",
+           "explain")  # fmt: skip
 """Rooms on the path to a result."""
 
 BORROWED = frozenset(

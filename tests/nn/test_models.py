@@ -20,6 +20,12 @@ KNOWN = [
     ("resnet20", 10, (32, 32, 3), 269_722 + 2_560 + 192),
     # torchvision's tables
     ("resnet18", 1000, (224, 224, 3), 11_689_512),
+    ("resnet34", 1000, (224, 224, 3), 21_797_672),
+    ("resnet50", 1000, (224, 224, 3), 25_557_032),
+    ("resnext50_32x4d", 1000, (224, 224, 3), 25_028_904),
+    ("densenet121", 1000, (224, 224, 3), 7_978_856),
+    ("squeezenet1_0", 1000, (224, 224, 3), 1_248_424),
+    ("squeezenet1_1", 1000, (224, 224, 3), 1_235_496),
     ("mobilenetv2", 1000, (224, 224, 3), 3_504_872),
     # the convolutions of torchvision's vgg11_bn without their 2,752 biases, and the head
     ("vgg11", 10, (32, 32, 3), 9_225_984 - 2_752 + 513 * 10),
@@ -49,8 +55,14 @@ def test_parameter_counts(name: str, classes: int, shape: tuple[int, ...], count
 
 
 MULTIPLY_ADDS = [
-    # figures of torchvision's tables: 1.81 and 0.30 GFLOPS, counted as multiply-adds
+    # figures of torchvision's tables, whose GFLOPS are multiply-adds
     ("resnet18", 1000, (224, 224, 3), 1.81e9, 0.005),
+    ("resnet34", 1000, (224, 224, 3), 3.66e9, 0.005),
+    ("resnet50", 1000, (224, 224, 3), 4.09e9, 0.005),
+    ("resnext50_32x4d", 1000, (224, 224, 3), 4.23e9, 0.005),
+    ("densenet121", 1000, (224, 224, 3), 2.83e9, 0.005),
+    ("squeezenet1_0", 1000, (224, 224, 3), 0.82e9, 0.005),
+    ("squeezenet1_1", 1000, (224, 224, 3), 0.35e9, 0.005),
     ("mobilenetv2", 1000, (224, 224, 3), 0.30e9, 0.01),
     # 28²·25·6 + 10²·150·16 + 400·120 + 120·84 + 84·10
     ("lenet5", 10, (28, 28, 1), 416_520, 0),
@@ -119,8 +131,8 @@ def test_the_shape_may_be_left_out() -> None:
 
 def test_unknown_names_list_the_known_ones() -> None:
     """The message names them all."""
-    with pytest.raises(ArgumentError, match=r"resnet50.*lenet5, mobilenetv2, resnet18"):
-        models.create("resnet50")
+    with pytest.raises(ArgumentError, match=r"resnet5.*densenet121, lenet5, mobilenetv2, resnet18"):
+        models.create("resnet5")
 
 
 def test_bad_sizes_are_refused() -> None:

@@ -62,6 +62,7 @@ WINDOW = ops.WindowGeometry((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1))
 OVERLAP = ops.WindowGeometry((3, 2), (2, 1), ((1, 1), (0, 1)), (1, 1), ceil_mode=True)
 DILATED = ops.WindowGeometry((2, 2), (1, 2), ((1, 0), (0, 1)), (2, 1))
 X, Y = given(5, 6, 4), given(5, 6, 4)
+TAPS = (((0, 1.0),), ((0, 0.25), (1, 0.75)), (), ((4, -0.1), (1, 0.7), (1, 0.4)), ((2, 1.0),))
 
 
 def _conv_cases() -> list[Case]:
@@ -132,6 +133,9 @@ def _binary_cases() -> list[Case]:
         (single(4), single()),
         (given(), given()),
         (given(), single()),
+        (X, single(6, 1)),
+        (given(5, 1, 4), single(6, 1)),
+        (given(1, 6, 1), given(5, 1, 1)),
     )
     cases = [Case(op, pair) for op in ("add", "sub", "mul", "maximum", "minimum") for pair in pairs]
     quotients = [(x, dataclasses.replace(y, values="positive")) for x, y in pairs]
@@ -141,7 +145,8 @@ def _binary_cases() -> list[Case]:
 
 
 def _unary_cases() -> list[Case]:
-    plain = ["neg", "square", "exp", "relu", "sigmoid", "tanh", "erf", "gelu", "silu", "abs"]
+    plain = ["neg", "square", "exp", "relu", "sigmoid", "tanh", "erf", "gelu", "silu", "abs",
+             "hardswish", "gelu_tanh", "mish", "softsign"]  # fmt: skip
     cases = [Case(op, (X,)) for op in plain]
     cases += [Case(op, (given(7, values="positive"),)) for op in ("sqrt", "log", "reciprocal")]
     cases += [
@@ -153,8 +158,15 @@ def _unary_cases() -> list[Case]:
         Case("leaky_relu", (X,), ops.LeakyRelu(0.1)),
         Case("leaky_relu_grad", (X, Y), ops.LeakyRelu(0.1), constants=(0,)),
         Case("relu_grad", (X, Y), constants=(0,)),
-        Case("gelu_grad", (X, Y)),
-        Case("silu_grad", (X, Y)),
+        Case("clip", (X,), ops.Bounds(-0.7, 0.4)),
+        Case("clip", (X,), ops.Bounds(maximum=0.4)),
+        Case("clip_grad", (X, Y), ops.Bounds(-0.7, 0.4), constants=(0,)),
+        Case("hardswish_grad", (X, Y)),
+        *(Case(f"{op}_grad", (X, Y)) for op in ("gelu", "gelu_tanh", "mish", "silu", "softsign")),
+        Case("softplus", (X,), ops.Softplus(2.0, 1.5)),
+        Case("softplus_grad", (X, Y), ops.Softplus(2.0, 1.5)),
+        Case("elu", (X,), ops.Elu(1.3, 0.8, 0.6)),
+        Case("elu_grad", (X, Y), ops.Elu(1.3, 0.8, 0.6)),
         Case("convert", (X,), ops.Convert("float64")),
         Case("convert", (given(5, values="bytes"),), ops.Convert("float32")),
         Case("bce_with_logits", (X, given(5, 6, 4, values="share"))),
@@ -172,6 +184,10 @@ def _other_cases() -> list[Case]:
         Case("sum", (X,), ops.Sum(1, batched=False)),
         Case("sum", (given(),), ops.Sum(0, batched=False)),
         Case("sum", (single(19),), ops.Sum(0, batched=False)),
+        Case("sum_axes", (X,), ops.SumAxes((1,), batched=True, source_batched=True)),
+        Case("sum_axes", (X,), ops.SumAxes((0, 2), batched=False, source_batched=True)),
+        Case("sum_axes", (single(3, 4),), ops.SumAxes((0,), batched=False, source_batched=False)),
+        Case("broadcast", (given(5, 1, 4),), ops.Broadcast((5, 6, 4), True, True)),
         Case("broadcast", (given(4),), ops.Broadcast((5, 6, 4), True, True)),
         Case("broadcast", (single(4),), ops.Broadcast((5, 6, 4), True, False)),
         Case("broadcast", (single(),), ops.Broadcast((3, 2), False, False)),
@@ -188,6 +204,12 @@ def _other_cases() -> list[Case]:
         Case("embed_channels", (X,), ops.Embed(2, 9)),
         Case("pad", (X,), ops.Padding(((1, 0), (2, 3)))),
         Case("crop", (X,), ops.Padding(((1, 0), (2, 3)))),
+        Case("transpose", (X,), ops.Permutation((2, 0, 1))),
+        Case("transpose", (single(3, 5),), ops.Permutation((1, 0))),
+        Case("take", (X,), ops.Take(-2, (1, 0, -1, 5, 5, 2, 0))),
+        Case("take", (single(6),), ops.Take(-1, (4, 2, 0))),
+        Case("resample", (X,), ops.Resample(-3, TAPS)),
+        Case("resample", (single(5, 2),), ops.Resample(-2, TAPS)),
         Case("layer_norm", (given(3, 11),), ops.Epsilon(1e-5)),
         Case("layer_norm_grad", (given(3, 11), given(3, 11)), ops.Epsilon(1e-5)),
         Case("softmax", (given(11),)),

@@ -12,6 +12,7 @@ import pytest
 from tests.wrong.calls import Call
 from tests.wrong.calls_arrays import CALLS as ARRAYS
 from tests.wrong.calls_data import CALLS as DATA
+from tests.wrong.calls_exchange import CALLS as EXCHANGE
 from tests.wrong.calls_nn import CALLS as NN
 from tests.wrong.calls_train import CALLS as TRAIN
 from tests.wrong.calls_train import Place
@@ -33,7 +34,7 @@ def rooms(module: ModuleType = isoconv) -> Iterator[ModuleType]:
             yield from rooms(value)
 
 
-CALLS = {**ARRAYS, **NN, **DATA, **TRAIN}
+CALLS = {**ARRAYS, **NN, **DATA, **TRAIN, **EXCHANGE}
 OPERATORS = ("__add__", "__sub__", "__mul__", "__truediv__", "__pow__", "__radd__", "__rsub__",
              "__rmul__", "__rtruediv__", "__call__")  # fmt: skip
 
@@ -99,9 +100,11 @@ TOGETHER = {
     ("isoconv.explain", "image"): ("label",),
     ("isoconv.gradients", "arrays"): ("grad_output",),
     ("isoconv.mse", "prediction"): ("target",),
-    ("nn.Conv1d", "filters"): ("groups",),
-    ("nn.Conv2d", "filters"): ("groups",),
-    ("nn.Conv3d", "filters"): ("groups",),
+    **{
+        (f"nn.{kind}{rank}d", "filters"): ("groups",)
+        for kind in ("Conv", "ConvTranspose")
+        for rank in (1, 2, 3)
+    },
     ("nn.functional.slice_channels", "stop"): ("x",),
     ("symbols.conv", "input_size"): ("kernel_size",),
     ("symbols.conv_transpose", "input_size"): ("kernel_size",),

@@ -16,6 +16,7 @@ from isoconv.nn import storage
 from isoconv.nn.described import Described
 from isoconv.nn.held import own_arrays, put_weights
 from isoconv.nn.initial import build_traced
+from isoconv.nn.settings import added_settings
 from isoconv.nn.shown import module_card, own_settings
 from isoconv.nn.snapshot import changed_together, note_change, whole
 from isoconv.nn.summary import Summary, summarize
@@ -402,7 +403,7 @@ class Module(Described, Carded, card=module_card):
         return found
 
     def line(self) -> str:
-        """This module alone with all its settings, as receipts name it.
+        """This module alone with its settings, as receipts name it.
 
         Of a class that describes itself (``__repr__``) it is that.
 
@@ -413,7 +414,9 @@ class Module(Described, Carded, card=module_card):
         """
         if type(self).__repr__ is not Module.__repr__:
             return repr(self)
-        settings = ", ".join(f"{name}={value!r}" for name, value in own_settings(self).items())
+        usual = added_settings(type(self)).items()
+        told = [each for each in own_settings(self).items() if each not in usual]
+        settings = ", ".join(f"{name}={value!r}" for name, value in told)
         return f"{type(self).__name__}({settings})"
 
 

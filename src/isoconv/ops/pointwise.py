@@ -1,7 +1,7 @@
 """Arithmetic element by element: of two values, of one, and with a constant.
 
-Two values are broadcast as NumPy does, within what `isoconv.ops.reduce.fits` allows; each result is
-rounded once. Constants are Python floats, rounded to the tensor's dtype.
+Two values are broadcast as NumPy does; each result is rounded once. Constants are Python floats,
+rounded to the tensor's dtype.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import DType, TensorSpec
 from isoconv.graph.operation import Array, Gradient, Operation, register
 from isoconv.ops.check import FLOATS, require_constants, require_float, shape_error
-from isoconv.ops.reduce import fits, reduce_like
+from isoconv.ops.reduce import joined, reduce_like
 
 __all__ = ["Constant", "Convert", "register_unary"]
 __public__ = {"isoconv.ops": ["[A-Z]*"]}
@@ -72,12 +72,9 @@ class Convert:
 
 def _infer_binary(op: str, x: TensorSpec, y: TensorSpec) -> TensorSpec:
     require_float(op, x=x, y=y)
-    if fits(y.shape, x.shape):
-        shape = x.shape
-    elif fits(x.shape, y.shape):
-        shape = y.shape
-    else:
-        rule = "the shapes must be equal, or one of them (), (C,) or (1, ..., 1, C)"
+    shape = joined(x.shape, y.shape)
+    if shape is None:
+        rule = "the sides of each axis, from the last on, must be equal or 1"
         raise shape_error(op, rule, x=x, y=y)
     if any(spec.batched and len(spec.shape) != len(shape) for spec in (x, y)):
         rule = "an operand with an image axis must have all axes of the result; reshape it first"

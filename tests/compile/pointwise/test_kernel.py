@@ -43,6 +43,12 @@ ALIKE = {
     "power": (2, None), "raised": (1, ops.Constant(-2.7)),
     "maximum": (2, None), "minimum": (2, None), "relu_grad": (2, None), "gelu_grad": (2, None),
     "silu_grad": (2, None), "leaky_relu_grad": (2, ops.LeakyRelu(0.1)),
+    "clip": (1, ops.Bounds(-0.5, 3.0)), "clip_grad": (2, ops.Bounds(-0.5, 3.0)),
+    "hardswish": (1, None), "hardswish_grad": (2, None),
+    "gelu_tanh": (1, None), "gelu_tanh_grad": (2, None), "mish": (1, None), "mish_grad": (2, None),
+    "softsign": (1, None), "softsign_grad": (2, None),
+    "softplus": (1, ops.Softplus(0.7, 5.0)), "softplus_grad": (2, ops.Softplus(0.7, 5.0)),
+    "elu": (1, ops.Elu(1.3, 0.8, 0.6)), "elu_grad": (2, ops.Elu(1.3, 0.8, 0.6)),
     "bce_with_logits": (2, None), "bce_grad": (3, None),
 }  # fmt: skip
 OTHERS = {"batch_norm", "broadcast", "dropout"}
@@ -157,6 +163,9 @@ SHAPES = {
     "ones": ((1, 1, CHANNELS), False),
     "gate": ((1, 1, CHANNELS), True),
     "one image": ((3, 4, CHANNELS), False),
+    "positions": ((3, 4, 1), True),
+    "rows": ((3, 1, CHANNELS), True),
+    "columns": ((4, 1), False),
 }
 
 

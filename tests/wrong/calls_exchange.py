@@ -1,0 +1,37 @@
+"""Valid calls of what brings models in and out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from tests.wrong.calls import Call, Table
+
+from isoconv import exchange, nn
+
+__all__ = ["CALLS"]
+
+
+def network() -> nn.Module:
+    """Two numbers of four."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(2))
+
+
+def written(place: Any) -> Any:
+    """A file of its weights as PyTorch has them."""
+    path = place.path / "written.safetensors"
+    exchange.save_torch(network().build((2, 2, 1)), path)
+    return path
+
+
+CALLS: Table = {
+    "exchange.load_into": lambda _: Call(
+        exchange.load_into, model=network(), layout="own", input_shape=(2, 2, 1),
+        weights={"1.weight": np.ones((2, 4)), "1.bias": np.zeros(2)},
+    ),
+    "exchange.load_torch": lambda place: Call(exchange.load_torch, path=written(place), key=""),
+    "exchange.save_torch": lambda place: Call(
+        exchange.save_torch, model=network().build((2, 2, 1)),
+        path=place.path / "x.safetensors", layout="own",
+    ),
+}  # fmt: skip
