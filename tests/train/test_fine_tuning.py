@@ -224,6 +224,8 @@ def test_layers_without_weights_go_with_what_follows() -> None:
         ({"freeze": ["2"]}, r"freeze must name layers with weights, .* got '2'"),
         ({"freeze": 5}, "freeze must leave a layer that learns, of the 5 with weights; got 5"),
         ({"freeze": 0}, "freeze must be .*at least 1; got 0"),
+        ({"freeze": " , "}, "freeze must be 'all', 'none', a number of layers or names of layers"),
+        ({"freeze": [""]}, "freeze must be 'all', 'none', a number of layers or names of layers"),
         ({"freeze": []}, "freeze must be 'all', 'none', a number of layers or names of layers"),
         ({"freeze": True}, "freeze must be 'all', 'none', a number"),
         ({"freeze": "all", "backbone_lr": 0.1}, "backbone_lr must be for layers that learn before"),

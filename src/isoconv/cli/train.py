@@ -207,6 +207,11 @@ def _schedule(
         return found if warmup == 0 else schedule.WarmUp(warmup, found)
 
 
+def _freeze(layers: str | None) -> str | int | None:
+    """A number alone is one of layers; behind a layer of that name stands a comma."""
+    return int(layers) if layers is not None and layers.isdecimal() else layers
+
+
 def _start(source: str | None) -> Start | None:
     from isoconv.train.start import Start
 
@@ -214,6 +219,7 @@ def _start(source: str | None) -> Start | None:
 
 
 _MADE: Mapping[str, Callable[..., Any]] = {
-    "augmentation": _augmentation, "optimizer": _optimizer, "schedule": _schedule, "start": _start,
+    "augmentation": _augmentation, "freeze": _freeze, "optimizer": _optimizer,
+    "schedule": _schedule, "start": _start,
 }  # fmt: skip
 """Settings that are made of what was told of their options."""

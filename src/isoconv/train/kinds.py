@@ -225,8 +225,8 @@ def _freeze(name: str, value: Any) -> Any:
     if whole(value) is not None:
         return check_count(name, value)
     if isinstance(value, str):
-        value = [part.strip() for part in value.split(",")]
-    if not isinstance(value, (list, tuple)) or not value:
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    if not isinstance(value, (list, tuple)) or not value or "" in value:
         raise refusal(name, "be 'all', 'none', a number of layers or names of layers", value)
     return tuple(check_text(place, each) for place, each in entries(name, value).items())
 

@@ -71,8 +71,8 @@ RULES: Mapping[str, str] = {
     "optimizer": f"`AdamW({USUAL['adamw']['learning_rate']}, "
     f"weight_decay={USUAL['adamw']['weight_decay']})`",
     "schedule": "`OneCycle()`",
-    "freeze": "of a training that begins from a model all layers but the head; none if there is a "
-    "`backbone_lr`; otherwise none",
+    "freeze": "with `start` all layers but the head, or none if there is a `backbone_lr`; without "
+    "it none",
     "augmentation": f"coloured images of {LEAST_PHOTOGRAPH} pixels or more: mirrored, and moved by "
     "up to an eighth of their shorter side; others: moved by up to a 16th, at least one pixel from "
     f"{LEAST_MOVED} pixels on, and not mirrored, for they may be letters",

@@ -60,7 +60,10 @@ class Start:
             size: in place of that of the model's images.
             depth: in place of what the model's own pictures had.
         """
-        own = reading_of(self.model)
+        own, trained = reading_of(self.model), self.model.trained_on
+        if trained is None or trained.reading is None:
+            # It has seen no files, which are read as any others.
+            own = Reading(own.size, own.channels, 8)
         return replace(own, size=size or own.size, depth=depth or own.depth)
 
     def adapted(self, train: Dataset, contained: str, seed: int) -> tuple[Module, Taken]:
