@@ -11,17 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from isoconv.nn import (
-    BatchNorm,
-    Conv1d,
-    Conv2d,
-    Conv3d,
-    DepthwiseConv2d,
-    LayerNorm,
-    Linear,
-    Module,
-    models,
-)
+from isoconv.nn import Conv2d, Linear, Module, models
+from isoconv.nn.models import densenet, efficientnet, mobilenet
 
 __all__ = ["LAYOUTS", "OWN", "Place", "layouts_of", "older_spelling"]
 
@@ -33,7 +24,7 @@ _FORMS: Mapping[str, Callable[[tuple[int, ...]], tuple[int, ...]]] = {
     "conv": lambda shape: (*shape[:2], 1, 1),
     "channels": lambda shape: (*shape, 1, 1),
 }
-_HOLDING = (BatchNorm, Conv1d, Conv2d, Conv3d, DepthwiseConv2d, LayerNorm, Linear)
+_HOLDING = (Conv2d, Linear)
 _OLDER = re.compile(r"\.(norm|conv)\.([12])\.")
 
 
@@ -107,9 +98,10 @@ def _ready(model: Module) -> str | None:
 
 
 def _lines(model: Module) -> list[str]:
-    """The layers that hold weights, as text, without the last one."""
-    found = [each.line() for _, each in model.named_modules() if isinstance(each, _HOLDING)]
-    return [*found[:-1], ""]
+    """The layers as text, without the number of classes of the last one that holds weights."""
+    found = [each for _, each in model.named_modules() if not any(each.children())]
+    last = next((each for each in reversed(found) if isinstance(each, _HOLDING)), None)
+    return [type(each).__name__ if each is last else each.line() for each in found]
 
 
 # Rules
@@ -130,6 +122,71 @@ def _resnet(blocks: Sequence[int], convolutions: int) -> Rule:
     return names
 
 
+def _densenet() -> Iterator[str]:
+    yield from ("features.conv0", "features.norm0")
+    for block, layers in enumerate(densenet.BLOCKS, 1):
+        if block > 1:
+            yield f"features.transition{block - 1}.norm"
+            yield f"features.transition{block - 1}.conv"
+        for layer in range(1, layers + 1):
+            prefix = f"features.denseblock{block}.denselayer{layer}"
+            yield from (f"{prefix}.{name}" for name in ("norm1", "conv1", "norm2", "conv2"))
+    yield from ("features.norm5", "classifier")
+
+
+def _squeezenet(fires: Sequence[int]) -> Rule:
+    """A SqueezeNet by the places of its fire modules."""
+
+    def names() -> Iterator[str]:
+        yield "features.0"
+        for place in fires:
+            for name in ("squeeze", "expand1x1", "expand3x3"):
+                yield f"features.{place}.{name}"
+        yield "classifier.1"
+
+    return names
+
+
+def _mobilenet_v2() -> Iterator[str]:
+    yield from ("features.0.0", "features.0.1")
+    place = 1
+    for expansion, _, blocks, _ in mobilenet.STAGES:
+        for _ in range(blocks):
+            parts = ("0.0", "0.1", "1", "2") if expansion == 1 else (
+                "0.0", "0.1", "1.0", "1.1", "2", "3")  # fmt: skip
+            yield from (f"features.{place}.conv.{part}" for part in parts)
+            place += 1
+    yield from (f"features.{place}.0", f"features.{place}.1", "classifier.1")
+
+
+def _blocks(stages: Sequence[tuple[int, int]]) -> Rule:
+    """timm's names of inverted residuals, by expansion and number of blocks of each stage."""
+
+    def names() -> Iterator[str]:
+        yield from ("conv_stem", "bn1")
+        for stage, (expansion, blocks) in enumerate(stages):
+            wide = ("conv_pw", "bn1", "conv_dw", "bn2", "conv_pwl", "bn3")
+            parts = ("conv_dw", "bn1", "conv_pw", "bn2") if expansion == 1 else wide
+            for block in range(blocks):
+                yield from (f"blocks.{stage}.{block}.{part}" for part in parts)
+        yield from ("conv_head", "bn2", "classifier")
+
+    return names
+
+
+def _efficientnet_pytorch() -> Iterator[str]:
+    """Names of the networks of efficientnet_pytorch and efficientnet_lite_pytorch."""
+    yield from ("_conv_stem", "_bn0")
+    place = 0
+    for expansion, _, _, _, blocks in efficientnet.STAGES:
+        wide = () if expansion == 1 else ("_expand_conv", "_bn0")
+        for _ in range(blocks):
+            parts = (*wide, "_depthwise_conv", "_bn1", "_project_conv", "_bn2")
+            yield from (f"_blocks.{place}.{part}" for part in parts)
+            place += 1
+    yield from ("_conv_head", "_bn1", "_fc")
+
+
 def _both(rule: Rule) -> dict[str, Rule]:
     """A rule of names that torchvision and timm share."""
     return {"torchvision": rule, "timm": rule}
@@ -141,5 +198,16 @@ _RULES: Mapping[str, Mapping[str, Rule]] = {
     "resnet34": _both(_resnet((3, 4, 6, 3), 2)),
     "resnet50": _both(_resnet((3, 4, 6, 3), 3)),
     "resnext50_32x4d": _both(_resnet((3, 4, 6, 3), 3)),
+    "densenet121": _both(_densenet),
+    "squeezenet1_0": {"torchvision": _squeezenet((3, 4, 5, 7, 8, 9, 10, 12))},
+    "squeezenet1_1": {"torchvision": _squeezenet((3, 4, 6, 7, 9, 10, 11, 12))},
+    "mobilenet_v2": {
+        "torchvision": _mobilenet_v2,
+        "timm": _blocks([(expansion, blocks) for expansion, _, blocks, _ in mobilenet.STAGES]),
+    },
+    "efficientnet_lite0": {
+        "timm": _blocks([(stage[0], stage[-1]) for stage in efficientnet.STAGES]),
+        "efficientnet_pytorch": _efficientnet_pytorch,
+    },
 }
 """Ready model → layout → the names of its layers."""

@@ -10,8 +10,9 @@ from isoconv.nn.combining import Sequential
 
 # begin of names that `python -m scripts.public_names` writes
 from isoconv.nn.models.densenet import densenet121
+from isoconv.nn.models.efficientnet import efficientnet_lite0
 from isoconv.nn.models.lenet import lenet5
-from isoconv.nn.models.mobilenet import mobilenetv2
+from isoconv.nn.models.mobilenet import mobilenet_v2, mobilenetv2
 from isoconv.nn.models.resnet import (
     resnet18,
     resnet18_winograd,
@@ -26,9 +27,10 @@ from isoconv.nn.models.squeezenet import squeezenet1_0, squeezenet1_1
 from isoconv.nn.models.vgg import tinyvgg, vgg11, vgg11_winograd
 
 __all__ = [
-    "MODELS", "create", "densenet121", "lenet5", "mobilenetv2", "resnet18", "resnet18_winograd",
-    "resnet20", "resnet20_winograd", "resnet34", "resnet50", "resnext50_32x4d", "small_resnet",
-    "squeezenet1_0", "squeezenet1_1", "tinyvgg", "vgg11", "vgg11_winograd",
+    "MODELS", "create", "densenet121", "efficientnet_lite0", "lenet5", "mobilenet_v2",
+    "mobilenetv2", "resnet18", "resnet18_winograd", "resnet20", "resnet20_winograd", "resnet34",
+    "resnet50", "resnext50_32x4d", "small_resnet", "squeezenet1_0", "squeezenet1_1", "tinyvgg",
+    "vgg11", "vgg11_winograd",
 ]  # fmt: skip
 # end of names
 
