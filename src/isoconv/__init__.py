@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         max_pool2d,
         max_pool3d,
     )
+    from isoconv.nn.array_transposed import conv_transpose1d, conv_transpose2d, conv_transpose3d
     from isoconv.nn.array_weights import batch_norm, conv1d, conv2d, conv3d, layer_norm, linear
     from isoconv.nn.arrays import gradients
     from isoconv.ops.geometry import output_size, same_padding
@@ -51,12 +52,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EarlyStopping", "Trainer", "__version__", "avg_pool1d", "avg_pool2d", "avg_pool3d",
-    "batch_norm", "bce_with_logits", "conv1d", "conv2d", "conv3d", "cross_entropy", "data",
-    "errors", "evaluate", "exchange", "explain", "explore", "gelu", "global_avg_pool",
-    "global_max_pool", "grad_cam", "gradients", "input_gradient", "inspect", "layer_norm",
-    "leaky_relu", "linear", "load", "log_softmax", "max_pool1d", "max_pool2d", "max_pool3d", "mse",
-    "nn", "occlusion", "optim", "output_size", "power", "relu", "same_padding", "schedule",
-    "sigmoid", "silu", "softmax", "symbols", "tanh", "train",
+    "batch_norm", "bce_with_logits", "conv1d", "conv2d", "conv3d", "conv_transpose1d",
+    "conv_transpose2d", "conv_transpose3d", "cross_entropy", "data", "errors", "evaluate",
+    "exchange", "explain", "explore", "gelu", "global_avg_pool", "global_max_pool", "grad_cam",
+    "gradients", "input_gradient", "inspect", "layer_norm", "leaky_relu", "linear", "load",
+    "log_softmax", "max_pool1d", "max_pool2d", "max_pool3d", "mse", "nn", "occlusion", "optim",
+    "output_size", "power", "relu", "same_padding", "schedule", "sigmoid", "silu", "softmax",
+    "symbols", "tanh", "train",
 ]  # fmt: skip
 
 _PLACES: dict[str, tuple[str, ...]] = {
@@ -76,6 +78,7 @@ _PLACES: dict[str, tuple[str, ...]] = {
         "avg_pool1d", "avg_pool2d", "avg_pool3d", "global_avg_pool", "global_max_pool",
         "max_pool1d", "max_pool2d", "max_pool3d",
     ),
+    "isoconv.nn.array_transposed": ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"),
     "isoconv.nn.array_weights": (
         "batch_norm", "conv1d", "conv2d", "conv3d", "layer_norm", "linear",
     ),

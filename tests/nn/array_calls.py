@@ -37,6 +37,12 @@ GIVEN: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "conv1d": ((normal(2, 7, 3), normal(3, 3, 4), normal(4)), {"padding": 1}),
     "conv2d": ((IMAGE, normal(3, 2, 3, 4), normal(4)), {"stride": (1, 2)}),
     "conv3d": ((normal(2, 3, 4, 5, 2), normal(2, 2, 2, 2, 3), normal(3)), {}),
+    "conv_transpose1d": ((normal(2, 4, 2), normal(3, 4, 2), normal(4)), {"stride": 2}),
+    "conv_transpose2d": (
+        (normal(2, 3, 4, 2), normal(3, 2, 4, 2), normal(4)),
+        {"stride": (1, 2), "padding": 1},
+    ),
+    "conv_transpose3d": ((normal(2, 2, 3, 2, 2), normal(2, 2, 2, 3, 2), normal(3)), {}),
     "cross_entropy": ((normal(2, 4), [3, 0]), {"smoothing": 0.1}),
     "layer_norm": ((IMAGE,), {"eps": 0.1}),
     "leaky_relu": ((IMAGE,), {"slope": 0.2}),

@@ -25,6 +25,7 @@ SHAPES = {0: (5,), 1: (9, 2), 2: (9, 8, 2), 3: (7, 6, 5, 2)}
 """Shapes of an image by the number of its spatial axes."""
 
 LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
+    "Apply": (nn.Apply(nn.functional.leaky_relu, (0.25,)), (5, 4, 3)),
     "AvgPool1d": (nn.AvgPool1d(3, 2, 1, ceil_mode=True, count_include_pad=False), (9, 2)),
     "AvgPool2d": (nn.AvgPool2d((3, 2), (2, 1), 1, True, False), (9, 8, 2)),
     "AvgPool3d": (nn.AvgPool3d(3, (2, 1, 2), 1, True, False), (7, 6, 5, 2)),
@@ -34,15 +35,42 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "Conv1d": (nn.Conv1d(4, 3, 2, ((1, 0),), 2, 2, bias=False, flip=True), (9, 2)),
     "Conv2d": (nn.Conv2d(4, (3, 2), (2, 1), ((1, 0), (0, 2)), (1, 2), 2, False, True), (9, 8, 2)),
     "Conv3d": (nn.Conv3d(4, 2, (1, 2, 1), 1, 2, 2, False, True), (6, 6, 5, 2)),
+    "ConvTranspose1d": (
+        nn.ConvTranspose1d(4, 3, 2, ((1, 0),), 1, 2, 2, bias=False, flip=True), (5, 2),
+    ),
+    "ConvTranspose2d": (
+        nn.ConvTranspose2d(4, (3, 2), (2, 1), ((1, 0), (0, 2)), (1, 0), 2, 2, False, True),
+        (5, 4, 2),
+    ),
+    "ConvTranspose3d": (nn.ConvTranspose3d(4, 2, 2, 1, 1, 2, 2, False, True), (4, 3, 3, 2)),
     "DepthwiseConv2d": (nn.DepthwiseConv2d(3, 2, "same", 2, 2, False, True), (9, 8, 3)),
+    "GELU": (nn.GELU(approximate="tanh"), (9, 8, 2)),
+    "Flip": (nn.Flip((0, -1)), (9, 8, 2)),
     "Linear": (nn.Linear(7, bias=False), (5,)),
     "MaxPool1d": (nn.MaxPool1d(2, 3, 1, 2, ceil_mode=True), (9, 2)),
     "MaxPool2d": (nn.MaxPool2d((2, 3), (3, 1), 1, (1, 2), True), (9, 8, 2)),
     "MaxPool3d": (nn.MaxPool3d(2, (1, 2, 1), 1, 2, True), (7, 6, 5, 2)),
+    "Constant": (nn.Constant((2, 1, 3), learned=False), (5, 4, 3)),
+    "Network": (
+        nn.Network(
+            (("a b", nn.Conv2d(4, 3, padding=1), "y"), ("c", nn.ReLU(), "a b"),
+             ("sum", nn.Add(), "c", "a b"), ("beside", nn.Flatten(), "y")),
+            ("y",), "sum",
+        ),
+        (5, 4, 3),
+    ),
+    "Reduce": (nn.Reduce("mean", (0, -1), keepdims=True), (5, 4, 3)),
+    "Pad": (nn.Pad(((2, 1), (0, 3)), "constant", 1.5), (9, 8, 2)),
+    "Reshape": (nn.Reshape((4, -1)), (9, 8, 2)),
     "Residual": (nn.Residual(nn.Conv2d(4, 3, padding=1), nn.Conv2d(4, 1)), (5, 4, 3)),
     "Sequential": (
         nn.Sequential(nn.Conv2d(2, 1), nn.functional.flatten, nn.Sequential()), (5, 4, 3),
     ),
+    "SqueezeExcitation": (nn.SqueezeExcitation(2, nn.SiLU(), nn.functional.tanh), (5, 4, 3)),
+    "Slice": (nn.Slice((1, -2), (5, None), (1, 0), (2, 1)), (9, 8, 2)),
+    "Squeeze": (nn.Squeeze((1, -1)), (9, 1, 1)),
+    "Transpose": (nn.Transpose((2, 0, 1)), (9, 8, 2)),
+    "Unsqueeze": (nn.Unsqueeze((0, -1)), (9, 8, 2)),
     "ZeroPad1d": (nn.ZeroPad1d(((2, 1),)), (9, 2)),
     "ZeroPad2d": (nn.ZeroPad2d(((2, 1), (0, 3))), (9, 8, 2)),
     "ZeroPad3d": (nn.ZeroPad3d(2), (4, 3, 5, 2)),
@@ -62,8 +90,8 @@ def public_layers(offered: Any = nn) -> dict[str, type[nn.Module]]:
 
 def takes_several(kind: type[nn.Module]) -> bool:
     """Whether a layer joins several tensors: no chain of layers leads to it."""
-    kinds = [each.kind for each in inspect.signature(kind.forward).parameters.values()]
-    return inspect.Parameter.VAR_POSITIONAL in kinds
+    _, first, *_ = inspect.signature(kind.forward).parameters.values()
+    return first.kind is inspect.Parameter.VAR_POSITIONAL
 
 
 def settings_of(kind: type[nn.Module]) -> tuple[Field[Any], ...]:

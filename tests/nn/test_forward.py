@@ -70,6 +70,23 @@ def test_same_padding_keeps_the_size() -> None:
     np.testing.assert_array_equal(y, correlate2d(padded, K, mode="valid"))
 
 
+def test_strided_same_padding_of_onnx() -> None:
+    """SAME_UPPER, which is TensorFlow's, and SAME_LOWER, as ONNX Runtime 1.32 computes them."""
+    x = np.arange(1, 31, dtype=np.float32).reshape(1, 6, 5, 1)
+    w = np.arange(1, 13, dtype=np.float32).reshape(3, 4, 1, 1)
+    upper, lower = (ic.conv2d(x, w, None, 2, p)[0, ..., 0] for p in ("same", "same_lower"))
+    wanted = [[567, 838, 395], [1197, 1618, 725], [769, 986, 399]]
+    np.testing.assert_array_equal(upper, wanted)
+    wanted = [[173, 390, 346], [599, 1150, 882], [1049, 1930, 1422]]
+    np.testing.assert_array_equal(lower, wanted)
+    x = np.arange(1, 5, dtype=np.float32).reshape(1, 2, 2, 1)
+    upper, lower = (
+        ic.conv_transpose2d(x, w, None, (2, 1), p)[0, ..., 0] for p in ("same", "same_lower")
+    )
+    np.testing.assert_array_equal(upper, [[4, 7], [16, 19], [38, 48], [38, 45]])
+    np.testing.assert_array_equal(lower, [[19, 22], [48, 58], [45, 52], [73, 80]])
+
+
 def test_pooling_layers() -> None:
     """Maximum and average of the notes' 3×3 example, and over everything."""
     x = np.array([[1, 5, 4], [9, 2, 1], [6, 3, 2]], np.float32).reshape(1, 3, 3, 1)
@@ -100,7 +117,7 @@ def test_linear_is_a_matrix_product() -> None:
 
 def test_activations() -> None:
     """Each against its formula."""
-    x = random(2, 5) * 4
+    x = random(2, 4) * 4
     e = np.exp(x)
     cases = [
         (nn.ReLU(), np.maximum(x, 0)),
@@ -115,9 +132,18 @@ def test_activations() -> None:
         (nn.Hardsigmoid(0.2, 0.4), np.clip(0.2 * x + 0.4, 0, 1)),
         (nn.Hardswish(), x * np.clip(x + 3, 0, 6) / 6),
         (nn.Softmax(), e / e.sum(1, keepdims=True)),
+        (nn.LogSoftmax(), x - np.log(e.sum(1, keepdims=True))),
+        (nn.ELU(0.5), np.where(x > 0, x, 0.5 * np.expm1(x))),
+        (nn.SELU(), 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(x))),
+        (nn.CELU(0.5), np.where(x > 0, x, 0.5 * np.expm1(x / 0.5))),
+        (nn.GELU("tanh"), x / 2 * (1 + np.tanh((2 / np.pi) ** 0.5 * (x + 0.044715 * x**3)))),
+        (nn.GLU(), x[:, :2] / (1 + 1 / e[:, 2:])),
+        (nn.Mish(), x * np.tanh(np.log1p(e))),
+        (nn.Softplus(2.0), np.log1p(e * e) / 2),
+        (nn.Softsign(), x / (1 + abs(x))),
     ]
     for layer, wanted in cases:
-        np.testing.assert_allclose(run(layer, x), wanted, rtol=1e-5, err_msg=repr(layer))
+        np.testing.assert_allclose(run(layer, x), wanted, 1e-5, 1e-6, err_msg=repr(layer))
 
 
 def test_power() -> None:

@@ -62,6 +62,7 @@ WINDOW = ops.WindowGeometry((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1))
 OVERLAP = ops.WindowGeometry((3, 2), (2, 1), ((1, 1), (0, 1)), (1, 1), ceil_mode=True)
 DILATED = ops.WindowGeometry((2, 2), (1, 2), ((1, 0), (0, 1)), (2, 1))
 X, Y = given(5, 6, 4), given(5, 6, 4)
+TAPS = (((0, 1.0),), ((0, 0.25), (1, 0.75)), (), ((4, -0.1), (1, 0.7), (1, 0.4)), ((2, 1.0),))
 
 
 def _conv_cases() -> list[Case]:
@@ -145,7 +146,7 @@ def _binary_cases() -> list[Case]:
 
 def _unary_cases() -> list[Case]:
     plain = ["neg", "square", "exp", "relu", "sigmoid", "tanh", "erf", "gelu", "silu", "abs",
-             "hardswish"]  # fmt: skip
+             "hardswish", "gelu_tanh", "mish", "softsign"]  # fmt: skip
     cases = [Case(op, (X,)) for op in plain]
     cases += [Case(op, (given(7, values="positive"),)) for op in ("sqrt", "log", "reciprocal")]
     cases += [
@@ -161,8 +162,11 @@ def _unary_cases() -> list[Case]:
         Case("clip", (X,), ops.Bounds(maximum=0.4)),
         Case("clip_grad", (X, Y), ops.Bounds(-0.7, 0.4), constants=(0,)),
         Case("hardswish_grad", (X, Y)),
-        Case("gelu_grad", (X, Y)),
-        Case("silu_grad", (X, Y)),
+        *(Case(f"{op}_grad", (X, Y)) for op in ("gelu", "gelu_tanh", "mish", "silu", "softsign")),
+        Case("softplus", (X,), ops.Softplus(2.0, 1.5)),
+        Case("softplus_grad", (X, Y), ops.Softplus(2.0, 1.5)),
+        Case("elu", (X,), ops.Elu(1.3, 0.8, 0.6)),
+        Case("elu_grad", (X, Y), ops.Elu(1.3, 0.8, 0.6)),
         Case("convert", (X,), ops.Convert("float64")),
         Case("convert", (given(5, values="bytes"),), ops.Convert("float32")),
         Case("bce_with_logits", (X, given(5, 6, 4, values="share"))),
@@ -200,6 +204,12 @@ def _other_cases() -> list[Case]:
         Case("embed_channels", (X,), ops.Embed(2, 9)),
         Case("pad", (X,), ops.Padding(((1, 0), (2, 3)))),
         Case("crop", (X,), ops.Padding(((1, 0), (2, 3)))),
+        Case("transpose", (X,), ops.Permutation((2, 0, 1))),
+        Case("transpose", (single(3, 5),), ops.Permutation((1, 0))),
+        Case("take", (X,), ops.Take(-2, (1, 0, -1, 5, 5, 2, 0))),
+        Case("take", (single(6),), ops.Take(-1, (4, 2, 0))),
+        Case("resample", (X,), ops.Resample(-3, TAPS)),
+        Case("resample", (single(5, 2),), ops.Resample(-2, TAPS)),
         Case("layer_norm", (given(3, 11),), ops.Epsilon(1e-5)),
         Case("layer_norm_grad", (given(3, 11), given(3, 11)), ops.Epsilon(1e-5)),
         Case("softmax", (given(11),)),

@@ -68,10 +68,11 @@ def test_output_size_counts_the_places(
 @settings(max_examples=50, deadline=None)
 @given(size=st.integers(1, 40), kernel=st.integers(1, 7), stride=st.integers(1, 4))
 def test_same_padding(size: int, kernel: int, stride: int) -> None:
-    """Padding "same" gives ceil(size / stride) outputs."""
+    """Padding "same" gives ceil(size / stride) outputs; the odd zero is after, or before."""
     padding = same_padding(size, kernel, stride)
     assert output_size(size, kernel, stride, padding) == -(-size // stride)
     assert padding[1] - padding[0] in (0, 1)
+    assert same_padding(size, kernel, stride, lower=True) == padding[::-1]
 
 
 def test_kernel_larger_than_input() -> None:

@@ -197,6 +197,24 @@ def wide_gelu(x: Array) -> Array:
     return slope
 
 
+def wide_gelu_tanh(x: Array) -> Array:
+    """The slope in float64 of gelu's approximation."""
+    t = np.clip(x, -32, 32)
+    q = 0.044715 * (t * t)
+    s = elementary.sigmoid(1.5957691216057308 * (t * (1 + q)))
+    slope: Array = s * (1 + t * ((1 - s) * (1.5957691216057308 * (1 + 3 * q))))
+    return slope
+
+
+def wide_mish(x: Array) -> Array:
+    """Mish's slope in float64."""
+    e = elementary.exp(np.minimum(x, 40))
+    n = e * (e + 2)
+    t = n / (n + 2)
+    slope: Array = t + x * ((1 - t * t) * (e / (e + 1)))
+    return slope
+
+
 def wide_silu(x: Array) -> Array:
     """Silu's slope in float64."""
     s = elementary.sigmoid(x)
@@ -226,6 +244,15 @@ SLOPES: dict[str, tuple[Any, Callable[[Array, Array, Array], Array]]] = {
                                          * np.float32(1.1283791670955126))),
     "gelu": (None, lambda x, y, dy: wide_gelu(x.astype(float)).astype(np.float32) * dy),
     "silu": (None, lambda x, y, dy: wide_silu(x.astype(float)).astype(np.float32) * dy),
+    "gelu_tanh": (None, lambda x, y, dy: wide_gelu_tanh(x.astype(float)).astype(np.float32) * dy),
+    "mish": (None, lambda x, y, dy: wide_mish(x.astype(float)).astype(np.float32) * dy),
+    "softplus": (ops.Softplus(0.7, 5.0), lambda x, y, dy: np.where(
+        x.astype(float) * 0.7 > 5, 1, elementary.sigmoid(x.astype(float) * 0.7)
+    ).astype(np.float32) * dy),
+    "softsign": (None, lambda x, y, dy: (
+        1 / ((1 + abs(x.astype(float))) * (1 + abs(x.astype(float))))).astype(np.float32) * dy),
+    "elu": (ops.Elu(1.3, 0.8, 0.6), lambda x, y, dy: np.where(
+        x > 0, 1.3, elementary.exp(x.astype(float) * 0.6) * (0.8 * 0.6)).astype(np.float32) * dy),
     "scale": (ops.Constant(0.7), lambda x, y, dy: dy * np.float32(0.7)),
     "offset": (ops.Constant(0.7), lambda x, y, dy: dy),
     "raised": (ops.Constant(2.3), lambda x, y, dy: dy * (

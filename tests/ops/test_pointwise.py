@@ -35,6 +35,9 @@ ORACLES = {
     "tanh": np.tanh,
     "gelu": lambda x: x * special.ndtr(x),
     "silu": lambda x: x * special.expit(x),
+    "gelu_tanh": lambda x: x * special.expit(2 * np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)),
+    "mish": lambda x: x * np.tanh(np.log1p(np.exp(x))),
+    "softsign": lambda x: x / (1 + np.abs(x)),
     "relu": lambda x: np.maximum(x, 0),
     "square": lambda x: x**2,
     "neg": lambda x: -x,
@@ -128,6 +131,38 @@ def test_clip_special_values(
     same(y, wanted)
     found = run("clip_grad", y, [5] * 8, attrs=attrs)
     same(found, [5 if place in inside else 0 for place in range(8)])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_far_out(dtype: str) -> None:
+    """Activations are lines or end, however large x is; nothing overflows on the way."""
+    x = [-1e30, -200.0, 200.0, 1e30]
+    ends: dict[str, tuple[Any, list[float], list[float]]] = {
+        "gelu_tanh": (None, [0, 0, 200, 1e30], [0, 0, 1, 1]),
+        "hardswish": (None, [0, 0, 200, 1e30], [0, 0, 1, 1]),
+        "mish": (None, [0, 0, 200, 1e30], [0, 0, 1, 1]),
+        "softplus": (ops.Softplus(2.0, 20.0), [0, 0, 200, 1e30], [0, 0, 1, 1]),
+        "softsign": (None, [-1, -200 / 201, 200 / 201, 1], [0, 1 / 201**2, 1 / 201**2, 0]),
+        "elu": (ops.Elu(3.0, 2.0, 0.5), [-2, -2, 600, 3e30], [0, 0, 3, 3]),
+    }
+    for op, (attrs, values, slopes) in ends.items():
+        found = run(op, x, attrs=attrs, dtype=dtype)
+        np.testing.assert_allclose(found, values, rtol=1e-6, atol=1e-80, err_msg=op)
+        found = run(f"{op}_grad", x, [1] * 4, attrs=attrs, dtype=dtype)
+        np.testing.assert_allclose(found, slopes, rtol=1e-6, atol=1e-40, err_msg=op)
+
+
+def test_softplus_and_elu() -> None:
+    """The logarithm's corner and where the line begins; both branches, and -0.0 with its sign."""
+    x = np.array([-30, -1, -0.0, 0, 1, 2.4, 2.6])
+    attrs = ops.Softplus(2.0, 5.0)
+    wanted = np.where(x < 2.5, np.log1p(np.exp(2 * x)) / 2, x)
+    np.testing.assert_allclose(run("softplus", x, attrs=attrs, dtype="float64"), wanted, rtol=1e-14)
+    bent = ops.Elu(1.5, 2.0, 0.5)
+    wanted = np.where(x > 0, 1.5 * x, 2 * np.expm1(x / 2))
+    found = run("elu", x, attrs=bent, dtype="float64")
+    np.testing.assert_allclose(found, wanted, rtol=1e-14)
+    assert np.signbit(found).tolist() == [True, True, True, False, False, False, False]
 
 
 def test_maximum_and_minimum() -> None:

@@ -144,6 +144,7 @@ def test_what_passes_may_ask() -> None:
     pools = {"max_pool", "max_pool_grad", "avg_pool", "avg_pool_grad"}
     rows = {"softmax", "softmax_grad", "log_softmax", "log_softmax_grad", "cross_entropy",
             "cross_entropy_grad", "hits"}  # fmt: skip
+    moves = {"transpose", "take", "resample"}
     assert said == {
         "cheap": {"add", "sub", "mul", "neg", "scale", "offset", "clip", "hardswish"},
         "epilogue": {
@@ -159,9 +160,19 @@ def test_what_passes_may_ask() -> None:
         "asks_for_sign": {"relu_grad"},
         "view": {"reshape"},
         "part": {"slice_channels", "crop"},
-        "gathers": {"augment", "layer_norm", "layer_norm_grad", *rows},
-        "heavy": {"conv", "layer_norm", "max_pool", "avg_pool", "sum", "sum_axes", "concat"},
-        "multiply_adds": {"conv", "winograd_product"},
+        "gathers": {"augment", "layer_norm", "layer_norm_grad", *rows, *moves},
+        "heavy": {
+            "conv",
+            "conv_grad_input",
+            "layer_norm",
+            "max_pool",
+            "avg_pool",
+            "sum",
+            "sum_axes",
+            "concat",
+            *moves,
+        },
+        "multiply_adds": {"conv", "conv_grad_input", "winograd_product"},
     }
     assert {name: entry.key for name, entry in table.items() if entry.key is not None} == {
         "dropout": 2
@@ -181,6 +192,8 @@ def test_wrong_dtype_names_the_operation(case: Case) -> None:
         "embed_channels",
         "pad",
         "crop",
+        "transpose",
+        "take",
     ):
         pytest.skip("moves values of every dtype")
     specs = [TensorSpec(item.shape, "uint8", item.batched) for item in case.inputs]

@@ -153,10 +153,20 @@ def test_winograd(
 
 
 UNARY = ("neg", "square", "exp", "log", "sqrt", "reciprocal", "relu", "sigmoid", "tanh", "erf",
-         "gelu", "silu", "abs", "clip", "hardswish")  # fmt: skip
-BINARY = ("add", "sub", "mul", "div", "maximum", "minimum", "power", "relu_grad", "gelu_grad",
-          "silu_grad", "clip_grad", "hardswish_grad")  # fmt: skip
-SETTINGS = {"clip": ops.Bounds(-0.5, 2.0), "clip_grad": ops.Bounds(-0.5, 2.0)}
+         "gelu", "silu", "abs", "clip", "hardswish", "gelu_tanh", "mish", "softsign", "softplus",
+         "elu")  # fmt: skip
+GRADIENTS = ("relu", "gelu", "silu", "clip", "hardswish", "gelu_tanh", "mish", "softsign",
+             "softplus", "elu")  # fmt: skip
+BINARY = ("add", "sub", "mul", "div", "maximum", "minimum", "power",
+          *(f"{name}_grad" for name in GRADIENTS))  # fmt: skip
+SETTINGS = {
+    name + grad: settings
+    for name, settings in (
+        ("clip", ops.Bounds(-0.5, 2.0)), ("softplus", ops.Softplus(0.7, 5.0)),
+        ("elu", ops.Elu(1.3, 0.8, 0.6)),
+    )
+    for grad in ("", "_grad")
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -199,6 +209,22 @@ def test_augmentation(sides: tuple[int, int], interpolate: bool, fill: float, se
         table[:, 7:] = (1, 0)
     check_operation("augment", ops.Augment(float(np.float32(fill)), interpolate=interpolate),
                     images, table)  # fmt: skip
+
+
+@often
+@given(st.permutations(range(3)), st.integers(-3, -1), st.data(), DTYPES, SEEDS, SHARES)
+def test_movement(
+    axes: list[int], axis: int, data: st.DataObject, dtype: str, seed: int, share: float
+) -> None:
+    """Axes in any order; places taken, and mixed, along any of them."""
+    x = mixed((2, 3, 4, 5), dtype, seed, share)
+    check_operation("transpose", ops.Permutation(tuple(axes)), x)
+    side = x.shape[axis]
+    indices = data.draw(st.lists(st.integers(-1, side - 1), min_size=1, max_size=9))
+    check_operation("take", ops.Take(axis, tuple(indices)), x)
+    tap = st.tuples(st.integers(0, side - 1), st.floats(-2, 2))
+    taps = data.draw(st.lists(st.lists(tap, max_size=4).map(tuple), min_size=1, max_size=5))
+    check_operation("resample", ops.Resample(axis, tuple(taps)), x)
 
 
 @pytest.mark.parametrize("sign", [1, -1])

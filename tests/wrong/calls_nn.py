@@ -76,12 +76,15 @@ def function(called: Callable[..., Any], *shape: int, **given: Any) -> Callable[
     return lambda _: Call(called, x=x(*shape), **given)
 
 
-def convolution(called: Callable[..., Any], rank: int) -> Callable[[Any], Call]:
+def convolution(
+    called: Callable[..., Any], rank: int, *, transposed: bool = False
+) -> Callable[[Any], Call]:
     """A convolution with a bias."""
 
     def make(_: Any) -> Call:
         tensor = x(*SHAPES[rank])
-        weight = beside(tensor, *(3,) * rank, 2, 4)
+        last = (4, 2) if transposed else (2, 4)
+        weight = beside(tensor, *(3,) * rank, *last)
         return Call(called, x=tensor, weight=weight, bias=beside(tensor, 4))
 
     return make
@@ -231,6 +234,7 @@ CALLS: Table = {
     "nn.Tensor": lambda _: Call(nn.Tensor, trace=nn.Trace(), index=0),
     "nn.Tensor.power": lambda _: Call(x().power, exponent=2.0),
     "nn.Tensor.reshape": lambda _: Call(x().reshape, -1, 2),
+    "nn.Tensor.transpose": lambda _: Call(x().transpose, 2, 0, 1),
     "nn.Tensor.__add__": operator("__add__"),
     "nn.Tensor.__radd__": operator("__radd__"),
     "nn.Tensor.__sub__": operator("__sub__"),
@@ -278,13 +282,33 @@ CALLS: Table = {
     "nn.functional.conv1d": convolution(functional.conv1d, 1),
     "nn.functional.conv2d": convolution(functional.conv2d, 2),
     "nn.functional.conv3d": convolution(functional.conv3d, 3),
+    **{
+        f"nn.functional.conv_transpose{rank}d": convolution(
+            getattr(functional, f"conv_transpose{rank}d"), rank, transposed=True
+        )
+        for rank in SHAPES
+    },
     "nn.functional.cross_entropy": cross_entropy,
+    **{
+        f"nn.functional.dropout{rank}d": function(getattr(functional, f"dropout{rank}d"), *shape)
+        for rank, shape in SHAPES.items()
+    },
     "nn.functional.linear": linear,
     "nn.functional.max_pool1d": function(functional.max_pool1d, *SHAPES[1], kernel_size=2),
     "nn.functional.max_pool2d": function(functional.max_pool2d, *SHAPES[2], kernel_size=2),
     "nn.functional.max_pool3d": function(functional.max_pool3d, *SHAPES[3], kernel_size=2),
     "nn.functional.mse": loss(functional.mse, "prediction"),
     "nn.functional.power": function(functional.power, y=2.0),
+    "nn.functional.reduce": function(functional.reduce, kind="sum"),
+    "nn.functional.flip": function(functional.flip, axes=0),
+    "nn.functional.pad": function(functional.pad, padding=1),
+    "nn.functional.slice_axes": function(
+        functional.slice_axes, starts=(1,), stops=(3,), axes=(0,), steps=(1,)
+    ),
+    "nn.functional.split": function(functional.split, sizes=1),
+    "nn.functional.take": function(functional.take, indices=(0, 1)),
+    "nn.functional.transpose": function(functional.transpose, axes=(2, 0, 1)),
+    "nn.functional.unsqueeze": function(functional.unsqueeze, axes=0),
     "nn.functional.slice_channels": function(functional.slice_channels, start=0, stop=1),
     "nn.functional.zero_pad": function(functional.zero_pad, padding=1),
     # models

@@ -100,9 +100,11 @@ TOGETHER = {
     ("isoconv.explain", "image"): ("label",),
     ("isoconv.gradients", "arrays"): ("grad_output",),
     ("isoconv.mse", "prediction"): ("target",),
-    ("nn.Conv1d", "filters"): ("groups",),
-    ("nn.Conv2d", "filters"): ("groups",),
-    ("nn.Conv3d", "filters"): ("groups",),
+    **{
+        (f"nn.{kind}{rank}d", "filters"): ("groups",)
+        for kind in ("Conv", "ConvTranspose")
+        for rank in (1, 2, 3)
+    },
     ("nn.functional.slice_channels", "stop"): ("x",),
     ("symbols.conv", "input_size"): ("kernel_size",),
     ("symbols.conv_transpose", "input_size"): ("kernel_size",),

@@ -31,7 +31,8 @@ def conv1d(
         weight: the kernel.
         bias: a number for each output channel, or None.
         stride: step S.
-        padding: zeros P on both sides, a pair in a tuple, ``"same"`` or ``"valid"``.
+        padding: zeros P on both sides, a pair in a tuple, ``"same"``, ``"same_lower"`` or
+            ``"valid"``.
         dilation: distance D between kernel elements.
         groups: channels are cut into this many groups that do not see each other.
         flip: True for true convolution.
@@ -87,7 +88,8 @@ def conv2d(
         bias: a number for each output channel, or None.
         stride: step S, one number or one per axis.
         padding: zeros P around: one number, one per axis, a pair (before, after) per axis,
-            ``"same"`` (``ceil(size / stride)`` outputs) or ``"valid"`` (none).
+            ``"same"`` (``ceil(size / stride)`` outputs, an odd zero after), ``"same_lower"`` (it
+            comes before) or ``"valid"`` (none).
         dilation: distance D between kernel elements, one number or one per axis.
         groups: channels are cut into this many groups that do not see each other.
         flip: True for true convolution.

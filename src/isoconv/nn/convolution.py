@@ -117,7 +117,8 @@ def conv1d(
         weight: ``(k, C / groups, O)``.
         bias: ``(O,)`` or None.
         stride: step S.
-        padding: zeros P on both sides, a pair in a tuple, ``"same"`` or ``"valid"``.
+        padding: zeros P on both sides, a pair in a tuple, ``"same"``, ``"same_lower"`` or
+            ``"valid"``.
         dilation: distance D between kernel elements.
         groups: channels are cut into this many groups that do not see each other.
         flip: True for true convolution.
@@ -174,7 +175,8 @@ def conv2d(
         bias: ``(O,)`` or None.
         stride: step S, one number or one per axis.
         padding: zeros P around: one number, one per axis, a pair (before, after) per axis,
-            ``"same"`` (``ceil(size / stride)`` outputs) or ``"valid"`` (none).
+            ``"same"`` (``ceil(size / stride)`` outputs, an odd zero after), ``"same_lower"`` (it
+            comes before) or ``"valid"`` (none).
         dilation: distance D between kernel elements, one number or one per axis.
         groups: channels are cut into this many groups that do not see each other; output channel
             o belongs to group ``o // (O / groups)``.
@@ -312,7 +314,7 @@ class Conv2d(_Conv):
         kernel_size: K, one number or one per axis.
         stride: step S, one number or one per axis.
         padding: zeros P around: one number, one per axis, a pair (before, after) per axis,
-            ``"same"`` or ``"valid"``.
+            ``"same"``, ``"same_lower"`` or ``"valid"``; see `conv2d`.
         dilation: distance D between kernel elements.
         groups: channels are cut into this many groups that do not see each other.
         bias: whether a learned number is added to each channel.

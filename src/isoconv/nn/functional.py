@@ -5,6 +5,7 @@ from __future__ import annotations
 # begin of names that `python -m scripts.public_names` writes
 from isoconv.nn.activations import (
     gelu,
+    glu,
     leaky_relu,
     log_softmax,
     power,
@@ -19,7 +20,10 @@ from isoconv.nn.convolution import conv1d, conv2d, conv3d
 from isoconv.nn.global_pooling import global_avg_pool, global_max_pool
 from isoconv.nn.linear import linear
 from isoconv.nn.losses import bce_with_logits, cross_entropy, mse
+from isoconv.nn.moving import flip, squeeze, take, transpose, unsqueeze
 from isoconv.nn.normalization import batch_norm, layer_norm, moments
+from isoconv.nn.padding import pad
+from isoconv.nn.parts import slice_axes, split
 from isoconv.nn.pooling import (
     avg_pool1d,
     avg_pool2d,
@@ -28,16 +32,21 @@ from isoconv.nn.pooling import (
     max_pool2d,
     max_pool3d,
 )
-from isoconv.nn.regularization import dropout
+from isoconv.nn.reduction import reduce
+from isoconv.nn.regularization import dropout, dropout1d, dropout2d, dropout3d, stochastic_depth
 from isoconv.nn.shaping import concatenate, flatten, slice_channels, zero_pad
+from isoconv.nn.smooth import celu, elu, mish, selu, softplus, softsign
+from isoconv.nn.transposed import conv_transpose1d, conv_transpose2d, conv_transpose3d
 
 __all__ = [
-    "avg_pool1d", "avg_pool2d", "avg_pool3d", "batch_norm", "bce_with_logits", "clip",
-    "concatenate", "conv1d", "conv2d", "conv3d", "cross_entropy", "dropout", "flatten", "gelu",
-    "global_avg_pool", "global_max_pool", "hardsigmoid", "hardswish", "hardtanh", "layer_norm",
-    "leaky_relu", "linear", "log_softmax", "max_pool1d", "max_pool2d", "max_pool3d", "moments",
-    "mse", "power", "relu", "relu6", "sigmoid", "silu", "slice_channels", "softmax", "tanh",
-    "zero_pad",
+    "avg_pool1d", "avg_pool2d", "avg_pool3d", "batch_norm", "bce_with_logits", "celu", "clip",
+    "concatenate", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d",
+    "conv_transpose3d", "cross_entropy", "dropout", "dropout1d", "dropout2d", "dropout3d", "elu",
+    "flatten", "flip", "gelu", "global_avg_pool", "global_max_pool", "glu", "hardsigmoid",
+    "hardswish", "hardtanh", "layer_norm", "leaky_relu", "linear", "log_softmax", "max_pool1d",
+    "max_pool2d", "max_pool3d", "mish", "moments", "mse", "pad", "power", "reduce", "relu", "relu6",
+    "selu", "sigmoid", "silu", "slice_axes", "slice_channels", "softmax", "softplus", "softsign",
+    "split", "squeeze", "stochastic_depth", "take", "tanh", "transpose", "unsqueeze", "zero_pad",
 ]  # fmt: skip
 # end of names
 

@@ -15,10 +15,13 @@ if TYPE_CHECKING:
     from isoconv.nn.module import Module
 
 __all__ = [
+    "Axes",
     "PaddingSetting",
     "PerAxis",
     "added",
     "added_settings",
+    "axes_of",
+    "check_axes",
     "check_rank",
     "image_shape",
     "learned_bias",
@@ -54,8 +57,12 @@ def added_settings(kind: type) -> dict[str, Any]:
 
 PerAxis = int | tuple[int, ...]
 """One number for all axes, or one per axis."""
-PaddingSetting = int | tuple[int, ...] | tuple[tuple[int, int], ...] | Literal["same", "valid"]
-"""One number, one per axis, a pair (before, after) per axis, or "same" or "valid"."""
+PaddingSetting = (
+    int | tuple[int, ...] | tuple[tuple[int, int], ...] | Literal["same", "same_lower", "valid"]
+)
+"""One number, one per axis, a pair (before, after) per axis, or "same", "same_lower", "valid"."""
+Axes = int | tuple[int, ...]
+"""One axis of an image's shape or several; negative ones count from the end."""
 
 AXES = {0: "(C,)", 1: "(L, C)", 2: "(H, W, C)", 3: "(D, H, W, C)"}
 
@@ -73,6 +80,29 @@ def check_rank(kind: str, rank: int, x: Tensor) -> None:
         hint = "; flatten it first" if rank == 0 and len(shape) > 1 else ""
         text = f"{kind} takes inputs of shape {AXES[rank]}; got shape {shape}{hint}"
         raise ShapeError(text, argument="x", value=x)
+
+
+def check_axes(name: str, value: object, rank: int) -> tuple[int, ...]:
+    """Axes of a value that has so many, counted from 0.
+
+    Args:
+        name: of the setting, for the message.
+        value: one axis or several, none twice; negative ones are counted from the end.
+        rank: how many axes there are, without that of the images.
+
+    Raises:
+        ArgumentError: they are none.
+
+    Example:
+        >>> check_axes("axes", (0, -1), 3)
+        (0, 2)
+    """
+    given = tuple(value) if isinstance(value, (tuple, list)) else (value,)
+    found = [axis for entry in given if (axis := whole(entry)) is not None]
+    axes = tuple(axis + rank if axis < 0 else axis for axis in found)
+    if len(axes) < len(given) or len(set(axes)) < len(axes) or not set(axes) <= {*range(rank)}:
+        raise refusal(name, f"be axes of the {rank} there are, each at most once", value)
+    return axes
 
 
 def image_shape(
@@ -142,6 +172,25 @@ def per_axis(name: str, value: PerAxis, rank: int, least: int = 1) -> tuple[int,
     return values
 
 
+def axes_of(name: str, value: Axes | None, rank: int) -> tuple[int, ...]:
+    """Axes of an image's shape of so many, from 0 on in increasing order; None for all.
+
+    Raises:
+        ArgumentError: what is no axis, or the same one twice.
+
+    Example:
+        >>> axes_of("axes", (-1, 0), rank=3)
+        (0, 2)
+    """
+    every = tuple(range(rank)) if value is None else value
+    given = tuple(every) if isinstance(every, (tuple, list)) else (every,)
+    numbers = [number for entry in given if (number := whole(entry)) is not None]
+    places = {number % rank for number in numbers if -rank <= number < rank}
+    if len(places) != len(given):
+        raise refusal(name, f"be different axes of the input, which has {rank}", value)
+    return tuple(sorted(places))
+
+
 def padding_pairs(
     value: PaddingSetting,
     sides: Sequence[int],
@@ -151,7 +200,8 @@ def padding_pairs(
 ) -> tuple[tuple[int, int], ...]:
     """Padding (before, after) per axis.
 
-    ``"valid"`` is none; ``"same"`` gives ``ceil(size / stride)`` outputs, an odd one after.
+    ``"valid"`` is none; ``"same"`` gives ``ceil(size / stride)`` outputs, an odd one after, and
+    ``"same_lower"`` an odd one before; see `same_padding`.
 
     Raises:
         ArgumentError: another text, the wrong number of entries, or a negative one.
@@ -165,9 +215,9 @@ def padding_pairs(
     rank = len(sides)
     if isinstance(value, str) and value == "valid":
         return ((0, 0),) * rank
-    if isinstance(value, str) and value == "same":
+    if isinstance(value, str) and value in ("same", "same_lower"):
         return tuple(
-            same_padding(side, k, s, d)
+            same_padding(side, k, s, d, lower=value == "same_lower")
             for side, k, s, d in zip(sides, kernel, stride, dilation, strict=True)
         )
     entries = (value,) * rank if not isinstance(value, (tuple, list)) else tuple(value)
@@ -176,7 +226,8 @@ def padding_pairs(
     if len(valid) != rank:
         raise refusal(
             "padding",
-            f'be "same", "valid", a number from 0, {rank} of them, or {rank} pairs (before, after)',
+            f'be "same", "same_lower", "valid", a number from 0, {rank} of them, or {rank} pairs '
+            "(before, after)",
             value,
         )
     return tuple(valid)

@@ -93,6 +93,24 @@ class Tensor:
             )
         return self.trace.add("reshape", self, attrs=Shape(wanted, self.batched))
 
+    def transpose(self, *axes: int) -> Tensor:
+        """Its axes in another order: axis d of the result is axis ``axes[d]`` of this.
+
+        Args:
+            *axes: each axis once, without that of the images; negative ones count from the end.
+
+        Raises:
+            ArgumentError: not each axis once.
+
+        Example:
+            >>> from isoconv.nn import Trace
+            >>> Trace().images((28, 20, 3)).transpose(2, 0, 1).shape
+            (3, 28, 20)
+        """
+        from isoconv.nn.moving import transpose
+
+        return transpose(self, axes)
+
     def power(self, exponent: Tensor | float) -> Tensor:
         """This to the power of another tensor or of a number; ``x ** y`` is the same.
 

@@ -44,11 +44,14 @@ class ParameterSpec:
         name: path of its layer and its own name, ``"features.0.weight"``.
         shape: its shape.
         initializer: ``"he_uniform"``, ``"zeros"`` or ``"ones"``.
+        fan_in: numbers that are added up for each result; None for the product of all axes but
+            the last.
     """
 
     name: str
     shape: tuple[int, ...]
     initializer: Initializer
+    fan_in: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +206,7 @@ class Trace:
         name: str,
         shape: Sequence[int],
         initializer: Initializer = "he_uniform",
+        fan_in: float | None = None,
     ) -> Tensor:
         """A learned array of a module; asked for again, it is the same one.
 
@@ -210,16 +214,20 @@ class Trace:
             module: the module that owns it.
             name: its name within the module.
             shape: its shape.
-            initializer: ``"he_uniform"`` (uniform within ±sqrt(6 / fan_in), where fan_in is the
-                product of all axes but the last), ``"zeros"`` or ``"ones"``.
+            initializer: ``"he_uniform"`` (uniform within ±sqrt(6 / fan_in)), ``"zeros"`` or
+                ``"ones"``.
+            fan_in: above 0; None for the product of all axes but the last.
 
         Raises:
             ShapeError: the module is used twice with inputs that ask for different shapes.
-            ArgumentError: an unknown initializer, or a module that the model does not hold.
+            ArgumentError: an unknown initializer, a fan_in that is none, or a module that the model
+                does not hold.
         """
         check_choice("initializer", initializer, INITIALIZERS)
+        if fan_in is not None:
+            fan_in = float(check_number("fan_in", fan_in, above=0))
         full = self._claim(module, name)
-        spec = ParameterSpec(full, check_shape("shape", shape), initializer)
+        spec = ParameterSpec(full, check_shape("shape", shape), initializer, fan_in)
         known = self.parameters.setdefault(full, spec)
         _check_same(full, known.shape, spec.shape)
         return self.input("parameter", full, spec.shape, self.dtype)

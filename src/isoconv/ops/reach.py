@@ -11,7 +11,16 @@ from isoconv.graph.ir import TensorSpec
 from isoconv.graph.operation import Box
 from isoconv.ops.geometry import ConvGeometry, WindowGeometry
 
-__all__ = ["beside", "convolved", "inside", "moved", "pooled"]
+__all__ = [
+    "beside",
+    "convolved",
+    "inside",
+    "moved",
+    "permuted",
+    "pooled",
+    "taken",
+    "transposed",
+]
 
 
 def _whole(spec: TensorSpec) -> Box:
@@ -48,6 +57,24 @@ def convolved(
     return _kept((*_windows(attrs, box, x.shape[:-1]), channels)), (*_whole(w)[:-1], box[-1])
 
 
+def transposed(
+    attrs: Any, box: Box, result: TensorSpec, x: TensorSpec, w: TensorSpec
+) -> tuple[Box | None, ...]:
+    """A convolution run backwards reads what the kernel spreads into a box."""
+    geometry, found = attrs.geometry, []
+    axes = zip(box, x.shape, geometry.kernel, geometry.stride, geometry.padding,
+               geometry.dilation, strict=False)  # fmt: skip
+    for (low, high), side, kernel, stride, (before, _), dilation in axes:
+        ahead = np.arange(low, high + 1)[:, None] + before - np.arange(kernel) * dilation
+        places = ahead[ahead % stride == 0] // stride
+        met = places[(places >= 0) & (places < side)]
+        found.append((int(met.min()), int(met.max())) if met.size else (1, 0))
+    inner, filters = (spec.shape[-1] // geometry.groups for spec in (result, x))
+    first, last = (at // inner for at in box[-1])
+    channels = (first * filters, (last + 1) * filters - 1)
+    return _kept((*found, channels)), (*_whole(w)[:-1], channels)
+
+
 def pooled(attrs: Any, box: Box, _: TensorSpec, x: TensorSpec) -> tuple[Box | None, ...]:
     """Pooling reads its windows, channel by channel."""
     window = attrs if isinstance(attrs, WindowGeometry) else attrs.window
@@ -81,3 +108,16 @@ def moved(attrs: Any, box: Box, _: TensorSpec, x: TensorSpec) -> tuple[Box | Non
 def inside(attrs: Any, box: Box, _: TensorSpec, x: TensorSpec) -> tuple[Box | None, ...]:
     """A cropped value reads what was kept."""
     return _shifted(box, x, [before for before, _ in attrs.pairs])
+
+
+def permuted(attrs: Any, box: Box, _: TensorSpec, __: TensorSpec) -> tuple[Box | None, ...]:
+    """A transposed value reads the same box, its axes in the order of x."""
+    return (tuple(box[attrs.axes.index(axis)] for axis in range(len(box))),)
+
+
+def taken(box: Box, axis: int, places: Sequence[int]) -> Box | None:
+    """A box whose one axis reads these places of x; -1 is none."""
+    met = [place for place in places if place >= 0]
+    found = list(box)
+    found[axis] = (min(met), max(met)) if met else (1, 0)
+    return _kept(tuple(found))

@@ -62,13 +62,13 @@ def summed(b: GraphBuilder, value: int, axes: Collection[int], *, batched: bool)
     spec = b.spec(value)
     last = len(spec.shape) - 1
     kept = [axis for axis in range(last + 1) if axis not in axes]
+    if not axes and batched == spec.batched:
+        return value
     if kept in ([], [last]):
         return b.add("sum", value, attrs=Sum(len(kept), batched))
     if axes:
         attrs = SumAxes(tuple(sorted(axes)), batched, spec.batched)
         return b.add("sum_axes", value, attrs=attrs)
-    if batched == spec.batched:
-        return value
     # Only the image axis goes: every element is a channel of its own.
     flat = _reshaped(b, value, (spec.size,))
     return _reshaped(b, b.add("sum", flat, attrs=Sum(1, False)), spec.shape)

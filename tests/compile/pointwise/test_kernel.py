@@ -45,6 +45,10 @@ ALIKE = {
     "silu_grad": (2, None), "leaky_relu_grad": (2, ops.LeakyRelu(0.1)),
     "clip": (1, ops.Bounds(-0.5, 3.0)), "clip_grad": (2, ops.Bounds(-0.5, 3.0)),
     "hardswish": (1, None), "hardswish_grad": (2, None),
+    "gelu_tanh": (1, None), "gelu_tanh_grad": (2, None), "mish": (1, None), "mish_grad": (2, None),
+    "softsign": (1, None), "softsign_grad": (2, None),
+    "softplus": (1, ops.Softplus(0.7, 5.0)), "softplus_grad": (2, ops.Softplus(0.7, 5.0)),
+    "elu": (1, ops.Elu(1.3, 0.8, 0.6)), "elu_grad": (2, ops.Elu(1.3, 0.8, 0.6)),
     "bce_with_logits": (2, None), "bce_grad": (3, None),
 }  # fmt: skip
 OTHERS = {"batch_norm", "broadcast", "dropout"}

@@ -116,10 +116,6 @@ def _back(k: Kernel, x: Value, dtype: str) -> Value:
     return k.builder.fptrunc(x, ir.VectorType(F32, x.type.count))
 
 
-def _wide_const(value: float, place: Place) -> Value:
-    return ir.Constant(ir.VectorType(F64, place.lanes), [value] * place.lanes)
-
-
 def _register_wide(name: str, value: Wide, slope: Wide) -> None:
     """Enter a function that is computed in float64, and its gradient."""
 
@@ -156,17 +152,93 @@ def _silu_slope(v: Lanes, _: Any, x: Value) -> Value:
     return v.mul(s, v.add(v.mul(x, v.sub(1.0, s)), 1.0))
 
 
+_TWICE_ROOT_TWO_OVER_PI, _CUBIC = 1.5957691216057308, 0.044715
+
+
+def _tanh_gate(v: Lanes, x: Value) -> tuple[Value, Value]:
+    t = v.clamp(x, (-32.0, 32.0))
+    square = v.mul(v.mul(t, t), _CUBIC)
+    u = v.mul(v.mul(t, v.add(square, 1.0)), _TWICE_ROOT_TWO_OVER_PI)
+    s = v.function("sigmoid", u)
+    rise = v.mul(v.add(v.mul(square, 3.0), 1.0), _TWICE_ROOT_TWO_OVER_PI)
+    return s, v.mul(t, v.mul(v.sub(1.0, s), rise))
+
+
+def _gelu_tanh(v: Lanes, _: Any, x: Value) -> Value:
+    return v.mul(x, _tanh_gate(v, x)[0])
+
+
+def _gelu_tanh_slope(v: Lanes, _: Any, x: Value) -> Value:
+    s, rise = _tanh_gate(v, x)
+    return v.mul(s, v.add(rise, 1.0))
+
+
+def _mish_gate(v: Lanes, x: Value) -> tuple[Value, Value]:
+    e = v.function("exp", v.choose(x, ">", 40.0, 40.0, x))
+    n = v.mul(e, v.add(e, 2.0))
+    return v.div(n, v.add(n, 2.0)), e
+
+
+def _mish(v: Lanes, _: Any, x: Value) -> Value:
+    return v.mul(x, _mish_gate(v, x)[0])
+
+
+def _mish_slope(v: Lanes, _: Any, x: Value) -> Value:
+    t, e = _mish_gate(v, x)
+    s = v.div(e, v.add(e, 1.0))
+    return v.add(t, v.mul(x, v.mul(v.sub(1.0, v.mul(t, t)), s)))
+
+
+def _soft_maximum(v: Lanes, x: Value) -> tuple[Value, Value]:
+    """``log(1 + e^x)`` in two parts: the greater of x and 0, and what rounds the corner off."""
+    # Unordered: a NaN is not at most zero and goes through.
+    positive = v.b.select(v.b.fcmp_unordered(">", x, v.number(0.0)), x, v.number(0.0))
+    return positive, v.function("log1p", v.function("exp", v.b.fneg(v.size(x))))
+
+
+def _softplus(v: Lanes, attrs: Any, x: Value) -> Value:
+    sharp = v.mul(x, attrs.beta)
+    bent = v.div(v.add(*_soft_maximum(v, sharp)), v.number(attrs.beta))
+    return v.choose(sharp, ">", attrs.threshold, x, bent)
+
+
+def _softplus_slope(v: Lanes, attrs: Any, x: Value) -> Value:
+    sharp = v.mul(x, attrs.beta)
+    return v.choose(sharp, ">", attrs.threshold, 1.0, v.function("sigmoid", sharp))
+
+
+def _softsign(v: Lanes, _: Any, x: Value) -> Value:
+    return v.div(x, v.add(v.size(x), 1.0))
+
+
+def _softsign_slope(v: Lanes, _: Any, x: Value) -> Value:
+    over = v.add(v.size(x), 1.0)
+    return v.div(v.number(1.0), v.mul(over, over))
+
+
+def _elu(v: Lanes, attrs: Any, x: Value) -> Value:
+    below = v.mul(v.function("expm1", v.mul(x, attrs.rate)), attrs.below)
+    return v.choose(x, ">", 0.0, v.mul(x, attrs.above), below)
+
+
+def _elu_slope(v: Lanes, attrs: Any, x: Value) -> Value:
+    below = v.mul(v.function("exp", v.mul(x, attrs.rate)), attrs.below * attrs.rate)
+    return v.choose(x, ">", 0.0, attrs.above, below)
+
+
+_register_wide("elu", _elu, _elu_slope)
 _register_wide("gelu", _gelu, _gelu_slope)
+_register_wide("gelu_tanh", _gelu_tanh, _gelu_tanh_slope)
+_register_wide("mish", _mish, _mish_slope)
 _register_wide("silu", _silu, _silu_slope)
+_register_wide("softplus", _softplus, _softplus_slope)
+_register_wide("softsign", _softsign, _softsign_slope)
 
 
 @emits("bce_with_logits")
 def _bce(k: Kernel, _: Any, dtype: str, args: list[Value], place: Place) -> Value:
     b, x, z = k.builder, _wide(k, args[0]), _wide(k, args[1])
-    zero = _wide_const(0.0, place)
-    size = k.call(f"llvm.fabs.v{place.lanes}f64", x.type, x)
-    tail = elementary.emit("log1p", b, elementary.emit("exp", b, b.fneg(size)))
-    positive = b.select(b.fcmp_unordered(">", x, zero), x, zero)
+    positive, tail = _soft_maximum(Lanes(b, place.lanes), x)
     return _back(k, b.fadd(b.fsub(positive, b.fmul(x, z)), tail), dtype)
 
 

@@ -83,7 +83,7 @@ def _copy(_: Kernel, __: Any, ___: str, args: list[Value], ____: Place) -> Value
 
 @emits("zero", quick=True)
 def _zero(k: Kernel, _: Any, dtype: str, __: list[Value], place: Place) -> Value:
-    return fill(k, 0.0, dtype, place)
+    return k.zeros(dtype, place.lanes)
 
 
 @emits("neg")
