@@ -15,7 +15,7 @@ from isoconv.data import Reading
 from isoconv.data.download import default_folder, fetch_file
 from isoconv.errors import CheckpointError, MissingExtraError, turned
 from isoconv.exchange.torch_weights import load_into
-from isoconv.files import open_file
+from isoconv.files import PIECE, open_file
 from isoconv.nn import Module, models
 from isoconv.nn.models.published import PUBLISHED, Published
 from isoconv.nn.record import TrainedOn
@@ -160,10 +160,9 @@ def _sha256(path: Path) -> str:
     total = hashlib.sha256()
     try:
         with open_file(path) as file:
-            while piece := file.read(1 << 20):
+            while piece := file.read(PIECE):
                 total.update(piece)
     except OSError as error:
-        raise turned(
-            error, CheckpointError, f"{printable(path)} cannot be read", path=path
-        ) from error
+        what = f"{printable(path)} cannot be read"
+        raise turned(error, CheckpointError, what, path=path) from error
     return total.hexdigest()
