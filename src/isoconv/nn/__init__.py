@@ -36,6 +36,7 @@ from isoconv.nn.group_normalization import (
     LocalResponseNorm,
     RMSNorm,
 )
+from isoconv.nn.layer_scale import LayerScale
 from isoconv.nn.linear import Linear
 from isoconv.nn.module import Module
 from isoconv.nn.moving import Flip, Reshape, Squeeze, Transpose, Unsqueeze
@@ -63,13 +64,13 @@ __all__ = [
     "Dropout1d", "Dropout2d", "Dropout3d", "Flatten", "Flip", "GlobalAvgPool1d", "GlobalAvgPool2d",
     "GlobalAvgPool3d", "GlobalMaxPool1d", "GlobalMaxPool2d", "GlobalMaxPool3d", "GroupNorm",
     "Hardsigmoid", "Hardswish", "Hardtanh", "InstanceNorm", "InstanceNorm1d", "InstanceNorm2d",
-    "InstanceNorm3d", "LayerNorm", "LeakyReLU", "Linear", "LocalResponseNorm", "LogSoftmax",
-    "MaxPool1d", "MaxPool2d", "MaxPool3d", "Mish", "Module", "Multiply", "Network", "OneHot", "Pad",
-    "ParameterSpec", "PixelShuffle", "PixelUnshuffle", "RMSNorm", "ReLU", "ReLU6", "Reduce",
-    "Reshape", "Residual", "Sequential", "SiLU", "Sigmoid", "Slice", "Softmax", "Softplus",
-    "Softsign", "Squeeze", "SqueezeExcitation", "StateSpec", "StochasticDepth", "Summary", "Tanh",
-    "Tensor", "TopK", "Trace", "Traced", "Transpose", "Unsqueeze", "ZeroPad1d", "ZeroPad2d",
-    "ZeroPad3d", "functional", "models", "trace_model",
+    "InstanceNorm3d", "LayerNorm", "LayerScale", "LeakyReLU", "Linear", "LocalResponseNorm",
+    "LogSoftmax", "MaxPool1d", "MaxPool2d", "MaxPool3d", "Mish", "Module", "Multiply", "Network",
+    "OneHot", "Pad", "ParameterSpec", "PixelShuffle", "PixelUnshuffle", "RMSNorm", "ReLU", "ReLU6",
+    "Reduce", "Reshape", "Residual", "Sequential", "SiLU", "Sigmoid", "Slice", "Softmax",
+    "Softplus", "Softsign", "Squeeze", "SqueezeExcitation", "StateSpec", "StochasticDepth",
+    "Summary", "Tanh", "Tensor", "TopK", "Trace", "Traced", "Transpose", "Unsqueeze", "ZeroPad1d",
+    "ZeroPad2d", "ZeroPad3d", "functional", "models", "trace_model",
 ]  # fmt: skip
 # end of names
 
