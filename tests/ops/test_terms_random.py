@@ -118,6 +118,10 @@ def test_rows(classes: int, smoothing: float, dtype: str, seed: int, share: floa
         check_operation("cross_entropy", loss, logits, labels)
         check_operation("cross_entropy_grad", loss, logits, labels, other[:, 0].copy())
         check_operation("hits", ops.Hits(min(classes, 3)), logits, labels)
+        for places in (False, True):
+            check_operation("top_k", ops.TopK(min(classes, 5), places), logits)
+    for numbers in (labels, labels.astype(np.int64), x[0]):
+        check_operation("one_hot", ops.OneHot(classes), numbers)
 
 
 @often

@@ -299,7 +299,9 @@ CALLS: Table = {
         f"nn.functional.dropout{rank}d": function(getattr(functional, f"dropout{rank}d"), *shape)
         for rank, shape in SHAPES.items()
     },
+    "nn.functional.group_norm": function(functional.group_norm, groups=2),
     "nn.functional.linear": linear,
+    "nn.functional.local_response_norm": function(functional.local_response_norm, size=3),
     "nn.functional.max_pool1d": function(functional.max_pool1d, *SHAPES[1], kernel_size=2),
     "nn.functional.max_pool2d": function(functional.max_pool2d, *SHAPES[2], kernel_size=2),
     "nn.functional.max_pool3d": function(functional.max_pool3d, *SHAPES[3], kernel_size=2),
@@ -317,6 +319,8 @@ CALLS: Table = {
     ),
     "nn.functional.threshold": function(functional.threshold, threshold=0.5, value=0.0),
     "nn.functional.power": function(functional.power, y=2.0),
+    "nn.functional.one_hot": function(functional.one_hot, classes=3),
+    "nn.functional.top_k": function(functional.top_k, k=2),
     "nn.functional.reduce": function(functional.reduce, kind="sum"),
     "nn.functional.flip": function(functional.flip, axes=0),
     "nn.functional.pad": function(functional.pad, padding=1),
@@ -327,6 +331,9 @@ CALLS: Table = {
     "nn.functional.take": function(functional.take, indices=(0, 1)),
     "nn.functional.transpose": function(functional.transpose, axes=(2, 0, 1)),
     "nn.functional.unsqueeze": function(functional.unsqueeze, axes=0),
+    "nn.functional.channel_shuffle": function(functional.channel_shuffle, groups=2),
+    "nn.functional.pixel_shuffle": function(functional.pixel_shuffle, 2, 2, 4, factor=2),
+    "nn.functional.pixel_unshuffle": function(functional.pixel_unshuffle, factor=2),
     "nn.functional.slice_channels": function(functional.slice_channels, start=0, stop=1),
     "nn.functional.zero_pad": function(functional.zero_pad, padding=1),
     # models

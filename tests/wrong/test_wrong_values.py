@@ -122,7 +122,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Place:
 def place(made: Place, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Place:
     """The same in a fresh folder: files named "x" go there. Nothing is fetched."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("isoconv.data.download._fetch_file", lambda *_: None)
+    monkeypatch.setattr("isoconv.data.download._retrieve", lambda *_: None)
     made.path = tmp_path
     return made
 

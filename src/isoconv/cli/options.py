@@ -70,7 +70,9 @@ ModelPath = Annotated[
         autocompletion=complete.trained,
     ),
 ]
-_COMPLETED: dict[str, Any] = {"model": complete.model_names, "target": complete.targets}
+_COMPLETED: dict[str, Any] = {
+    "model": complete.model_names, "target": complete.targets, "from_": complete.trained,
+}  # fmt: skip
 """What stands for a setting, where there are names for it."""
 
 

@@ -14,7 +14,6 @@ from isoconv.checks import (
     check_shape,
     check_text,
     entries,
-    plain,
     refusal,
     shown,
 )
@@ -33,8 +32,9 @@ if TYPE_CHECKING:
 __all__ = ["Call", "Initializer", "ParameterSpec", "StateSpec", "Trace", "Traced", "trace_model"]
 __public__ = {"isoconv.nn": ["ParameterSpec", "StateSpec", "Trace", "Traced", "trace_model"]}
 
-Initializer = Literal["he_uniform", "zeros", "ones"]
 INITIALIZERS = ("he_uniform", "zeros", "ones")
+Initializer = Literal["he_uniform", "zeros", "ones"] | float
+"""How a parameter begins; a number is that of each element."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class ParameterSpec:
     Attributes:
         name: path of its layer and its own name, ``"features.0.weight"``.
         shape: its shape.
-        initializer: ``"he_uniform"``, ``"zeros"``, ``"ones"``, or a number for all elements.
+        initializer: ``"he_uniform"``, ``"zeros"`` or ``"ones"``, or a number for each element.
         fan_in: numbers that are added up for each result; None for the product of all axes but
             the last.
     """
@@ -144,7 +144,7 @@ class Trace:
         self.states: dict[str, StateSpec] = {}
         self.calls: list[Call] = []
         self.owners: dict[str, Module] = {}
-        if isinstance(frozen, str) or not isinstance(frozen, Collection):
+        if not isinstance(frozen, (set, frozenset, list, tuple)):
             raise refusal("frozen", "be paths of modules", frozen)
         self.frozen = frozenset(
             check_text(name, path) for name, path in entries("frozen", frozen).items()
@@ -215,8 +215,8 @@ class Trace:
             module: the module that owns it.
             name: its name within the module.
             shape: its shape.
-            initializer: ``"he_uniform"`` (uniform within ±sqrt(6 / fan_in)), ``"zeros"``,
-                ``"ones"``, or a number for all elements.
+            initializer: ``"he_uniform"`` (uniform within ±sqrt(6 / fan_in)), ``"zeros"`` or
+                ``"ones"``, or a number for each element.
             fan_in: above 0; None for the product of all axes but the last.
 
         Raises:
@@ -224,7 +224,7 @@ class Trace:
             ArgumentError: an unknown initializer, a fan_in that is none, or a module that the model
                 does not hold.
         """
-        if isinstance(plain(initializer), (int, float)):
+        if isinstance(initializer, (int, float)):
             initializer = float(check_number("initializer", initializer))
         else:
             check_choice("initializer", initializer, INITIALIZERS)

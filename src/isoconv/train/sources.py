@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from isoconv.nn import Module
+from isoconv.nn.models.published import PUBLISHED
 from isoconv.onward import onward
 
 __all__ = ["KINDS", "ModelKind", "kind_of", "known_names"]
@@ -21,7 +22,8 @@ class ModelKind:
         place: file and name of the function that gives a built model of a path or a name, with
             all that belongs to it; see `isoconv.onward`.
         endings: of the files, in small letters.
-        names: by which such models are known, where they are no files.
+        names: by which such models are known, where they are no files; a hyphen is as good as an
+            underscore.
     """
 
     title: str
@@ -33,7 +35,7 @@ class ModelKind:
         """Whether this is one of the kind, by its name alone; what lies there goes before names."""
         path = Path(source)
         return path.suffix.lower() in self.endings or (
-            str(source) in self.names and not path.exists()
+            str(source).replace("-", "_") in self.names and not path.exists()
         )
 
     def read(self, source: str | Path) -> Module:
@@ -42,7 +44,9 @@ class ModelKind:
         return model
 
 
-KINDS: tuple[ModelKind, ...] = ()
+KINDS: tuple[ModelKind, ...] = (
+    ModelKind("a published model", place="exchange.published.pretrained", names=tuple(PUBLISHED)),
+)
 """Every kind there is."""
 
 

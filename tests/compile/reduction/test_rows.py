@@ -9,8 +9,8 @@ import pytest
 from tests.compile.harness import aligned, run_kernel
 from tests.compile.places import placed, same_bits, targets
 from tests.run.graphs import check as check_graph
+from tests.run.graphs import random_arrays
 
-import isoconv.ops  # noqa: F401 - fills the table of operations
 from isoconv.compile.native.kernels import emit_object
 from isoconv.compile.pointwise.expression import Domain, Operand
 from isoconv.compile.reduction.rows import RowsSpec
@@ -19,7 +19,7 @@ from isoconv.errors import CompileError
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import DType
 from isoconv.graph.operation import Array, operation
-from isoconv.ops.rows import CrossEntropy, Hits
+from isoconv.ops import CrossEntropy, Hits, OneHot, TopK
 
 
 def data(shape: tuple[int, ...], dtype: DType = "float32", seed: int = 0) -> Array:
@@ -114,6 +114,23 @@ def test_special_values() -> None:
     """NaN, infinities and zeros of both signs."""
     special = [((0, 3), np.nan), ((1, 2), np.inf), ((2, 9), -np.inf), ((3, slice(None)), -np.inf)]
     check_all(6, 11, special=[*special, ((4, slice(0, 6)), 0.0), ((4, slice(6, 11)), -0.0)])
+
+
+@pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_ranks(target: Target, dtype: DType) -> None:
+    """Greatest elements, their places, and rows with a one, of a data set's numbers too."""
+    b = GraphBuilder()
+    x = b.input("dataset", "x", (3, 19), dtype)
+    outputs = [
+        (f"{places}", b.add("top_k", x, attrs=TopK(5, places=places))) for places in (False, True)
+    ]
+    for kind in ("int32", "int64", dtype):
+        label = b.input("dataset", kind, (2,), kind)
+        outputs.append((f"one {kind}", b.add("one_hot", label, attrs=OneHot(9, dtype))))
+    graph = b.graph(outputs)
+    arrays = {**random_arrays(graph, 4), "x": data((4, 3, 19), dtype)}
+    check_graph(graph, arrays, 4, target=target)
 
 
 def test_hits_by_hand() -> None:
