@@ -80,7 +80,9 @@ Normalise = Annotated[
         show_default=False,
     ),
 ]
-_COMPLETED: dict[str, Any] = {"model": complete.model_names, "target": complete.targets}
+_COMPLETED: dict[str, Any] = {
+    "model": complete.model_names, "target": complete.targets, "from_": complete.trained,
+}  # fmt: skip
 """What stands for a setting, where there are names for it."""
 
 

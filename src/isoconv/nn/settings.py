@@ -21,7 +21,7 @@ __all__ = [
     "added",
     "added_settings",
     "axes_of",
-    "check_axes",
+    "axis_of",
     "check_rank",
     "image_shape",
     "learned_bias",
@@ -172,8 +172,14 @@ def per_axis(name: str, value: PerAxis, rank: int, least: int = 1) -> tuple[int,
     return values
 
 
-def axes_of(name: str, value: Axes | None, rank: int) -> tuple[int, ...]:
+def axes_of(name: str, value: Axes | None, rank: int, *, ordered: bool = False) -> tuple[int, ...]:
     """Axes of an image's shape of so many, from 0 on in increasing order; None for all.
+
+    Args:
+        name: of the setting, for the message.
+        value: one axis or several, none twice; negative ones are counted from the end.
+        rank: how many axes there are.
+        ordered: the order in which they are given stays.
 
     Raises:
         ArgumentError: what is no axis, or the same one twice.
@@ -185,10 +191,26 @@ def axes_of(name: str, value: Axes | None, rank: int) -> tuple[int, ...]:
     every = tuple(range(rank)) if value is None else value
     given = tuple(every) if isinstance(every, (tuple, list)) else (every,)
     numbers = [number for entry in given if (number := whole(entry)) is not None]
-    places = {number % rank for number in numbers if -rank <= number < rank}
-    if len(places) != len(given):
+    places = [number % rank for number in numbers if -rank <= number < rank]
+    if not len(places) == len(given) == len(set(places)):
         raise refusal(name, f"be different axes of the input, which has {rank}", value)
-    return tuple(sorted(places))
+    return tuple(places if ordered else sorted(places))
+
+
+def axis_of(name: str, value: object, rank: int) -> int:
+    """One axis of an image's shape of so many, from 0 on.
+
+    Raises:
+        ArgumentError: it is none.
+
+    Example:
+        >>> axis_of("axis", -1, rank=3)
+        2
+    """
+    number = whole(value)
+    if number is None or not -rank <= number < rank:
+        raise refusal(name, f"be an axis of the input, which has {rank}", value)
+    return number % rank
 
 
 def padding_pairs(
