@@ -36,6 +36,7 @@ from isoconv.nn.parts import Slice
 from isoconv.nn.pooling import AvgPool1d, AvgPool2d, AvgPool3d, MaxPool1d, MaxPool2d, MaxPool3d
 from isoconv.nn.reduction import Reduce
 from isoconv.nn.regularization import Dropout
+from isoconv.nn.resizing import Resize, Upsample
 from isoconv.nn.shaping import Flatten, ZeroPad1d, ZeroPad2d, ZeroPad3d
 from isoconv.nn.shuffling import ChannelShuffle, PixelShuffle, PixelUnshuffle
 from isoconv.nn.smooth import CELU, ELU, SELU, Mish, Softplus, Softsign
@@ -53,9 +54,10 @@ __all__ = [
     "Hardsigmoid", "Hardswish", "Hardtanh", "LayerNorm", "LeakyReLU", "Linear", "LogSoftmax",
     "MaxPool1d", "MaxPool2d", "MaxPool3d", "Mish", "Module", "Multiply", "Network", "Pad",
     "ParameterSpec", "PixelShuffle", "PixelUnshuffle", "ReLU", "ReLU6", "Reduce", "Reshape",
-    "Residual", "Sequential", "SiLU", "Sigmoid", "Slice", "Softmax", "Softplus", "Softsign",
-    "Squeeze", "StateSpec", "Summary", "Tanh", "Tensor", "Trace", "Traced", "Transpose",
-    "Unsqueeze", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d", "functional", "models", "trace_model",
+    "Residual", "Resize", "Sequential", "SiLU", "Sigmoid", "Slice", "Softmax", "Softplus",
+    "Softsign", "Squeeze", "StateSpec", "Summary", "Tanh", "Tensor", "Trace", "Traced", "Transpose",
+    "Unsqueeze", "Upsample", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d", "functional", "models",
+    "trace_model",
 ]  # fmt: skip
 # end of names
 

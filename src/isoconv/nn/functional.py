@@ -34,6 +34,7 @@ from isoconv.nn.pooling import (
 )
 from isoconv.nn.reduction import reduce
 from isoconv.nn.regularization import dropout
+from isoconv.nn.resizing import resize, upsample
 from isoconv.nn.shaping import concatenate, flatten, slice_channels, zero_pad
 from isoconv.nn.shuffling import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from isoconv.nn.smooth import celu, elu, mish, selu, softplus, softsign
@@ -46,8 +47,9 @@ __all__ = [
     "gelu", "global_avg_pool", "global_max_pool", "glu", "hardsigmoid", "hardswish", "hardtanh",
     "layer_norm", "leaky_relu", "linear", "log_softmax", "max_pool1d", "max_pool2d", "max_pool3d",
     "mish", "moments", "mse", "pad", "pixel_shuffle", "pixel_unshuffle", "power", "reduce", "relu",
-    "relu6", "selu", "sigmoid", "silu", "slice_axes", "slice_channels", "softmax", "softplus",
-    "softsign", "split", "squeeze", "take", "tanh", "transpose", "unsqueeze", "zero_pad",
+    "relu6", "resize", "selu", "sigmoid", "silu", "slice_axes", "slice_channels", "softmax",
+    "softplus", "softsign", "split", "squeeze", "take", "tanh", "transpose", "unsqueeze",
+    "upsample", "zero_pad",
 ]  # fmt: skip
 # end of names
 
