@@ -208,8 +208,8 @@ def test_upsampling_learns() -> None:
     for threads in (1, 2):
         model = nn.Sequential(
             nn.Conv2d(4, 3, 2, padding=1), nn.Upsample(scale_factor=2, mode="bilinear"),
-            nn.PixelShuffle(2), nn.Pad(1, "circular"), nn.Resize((4, 4), antialias=True, mode="cubic"),
-            nn.Flatten(), nn.Linear(2),
+            nn.PixelShuffle(2), nn.Pad(1, "circular"),
+            nn.Resize((4, 4), antialias=True, mode="cubic"), nn.Flatten(), nn.Linear(2),
         ).build((6, 6, 2), seed=3)  # fmt: skip
         trainer = ic.Trainer(model, batch_size=3, shard_size=1, threads=threads)
         trainer.fit((images, [0, 1, 0, 1, 1, 0]), epochs=2)

@@ -171,6 +171,7 @@ def test_what_passes_may_ask() -> None:
             "sum",
             "sum_axes",
             "concat",
+            *moves,
         },
         "multiply_adds": {"conv", "conv_grad_input", "winograd_product"},
     }

@@ -289,6 +289,10 @@ CALLS: Table = {
         for rank in SHAPES
     },
     "nn.functional.cross_entropy": cross_entropy,
+    **{
+        f"nn.functional.dropout{rank}d": function(getattr(functional, f"dropout{rank}d"), *shape)
+        for rank, shape in SHAPES.items()
+    },
     "nn.functional.linear": linear,
     "nn.functional.max_pool1d": function(functional.max_pool1d, *SHAPES[1], kernel_size=2),
     "nn.functional.max_pool2d": function(functional.max_pool2d, *SHAPES[2], kernel_size=2),

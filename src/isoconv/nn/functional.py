@@ -33,7 +33,7 @@ from isoconv.nn.pooling import (
     max_pool3d,
 )
 from isoconv.nn.reduction import reduce
-from isoconv.nn.regularization import dropout
+from isoconv.nn.regularization import dropout, dropout1d, dropout2d, dropout3d, stochastic_depth
 from isoconv.nn.resizing import resize, upsample
 from isoconv.nn.shaping import concatenate, flatten, slice_channels, zero_pad
 from isoconv.nn.shuffling import channel_shuffle, pixel_shuffle, pixel_unshuffle
@@ -43,13 +43,13 @@ from isoconv.nn.transposed import conv_transpose1d, conv_transpose2d, conv_trans
 __all__ = [
     "avg_pool1d", "avg_pool2d", "avg_pool3d", "batch_norm", "bce_with_logits", "celu",
     "channel_shuffle", "clip", "concatenate", "conv1d", "conv2d", "conv3d", "conv_transpose1d",
-    "conv_transpose2d", "conv_transpose3d", "cross_entropy", "dropout", "elu", "flatten", "flip",
-    "gelu", "global_avg_pool", "global_max_pool", "glu", "hardsigmoid", "hardswish", "hardtanh",
-    "layer_norm", "leaky_relu", "linear", "log_softmax", "max_pool1d", "max_pool2d", "max_pool3d",
-    "mish", "moments", "mse", "pad", "pixel_shuffle", "pixel_unshuffle", "power", "reduce", "relu",
-    "relu6", "resize", "selu", "sigmoid", "silu", "slice_axes", "slice_channels", "softmax",
-    "softplus", "softsign", "split", "squeeze", "take", "tanh", "transpose", "unsqueeze",
-    "upsample", "zero_pad",
+    "conv_transpose2d", "conv_transpose3d", "cross_entropy", "dropout", "dropout1d", "dropout2d",
+    "dropout3d", "elu", "flatten", "flip", "gelu", "global_avg_pool", "global_max_pool", "glu",
+    "hardsigmoid", "hardswish", "hardtanh", "layer_norm", "leaky_relu", "linear", "log_softmax",
+    "max_pool1d", "max_pool2d", "max_pool3d", "mish", "moments", "mse", "pad", "pixel_shuffle",
+    "pixel_unshuffle", "power", "reduce", "relu", "relu6", "resize", "selu", "sigmoid", "silu",
+    "slice_axes", "slice_channels", "softmax", "softplus", "softsign", "split", "squeeze",
+    "stochastic_depth", "take", "tanh", "transpose", "unsqueeze", "upsample", "zero_pad",
 ]  # fmt: skip
 # end of names
 

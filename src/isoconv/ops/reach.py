@@ -11,7 +11,16 @@ from isoconv.graph.ir import TensorSpec
 from isoconv.graph.operation import Box
 from isoconv.ops.geometry import ConvGeometry, WindowGeometry
 
-__all__ = ["beside", "convolved", "inside", "moved", "permuted", "pooled", "taken", "transposed"]
+__all__ = [
+    "beside",
+    "convolved",
+    "inside",
+    "moved",
+    "permuted",
+    "pooled",
+    "taken",
+    "transposed",
+]
 
 
 def _whole(spec: TensorSpec) -> Box:
