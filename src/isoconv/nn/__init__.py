@@ -28,6 +28,7 @@ from isoconv.nn.global_pooling import (
     GlobalMaxPool3d,
 )
 from isoconv.nn.linear import Linear
+from isoconv.nn.matrices import MatMul
 from isoconv.nn.module import Module
 from isoconv.nn.moving import Flip, Reshape, Squeeze, Transpose, Unsqueeze
 from isoconv.nn.network import Constant, Network
@@ -51,11 +52,12 @@ __all__ = [
     "DepthwiseConv2d", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "Flatten", "Flip",
     "GlobalAvgPool1d", "GlobalAvgPool2d", "GlobalAvgPool3d", "GlobalMaxPool1d", "GlobalMaxPool2d",
     "GlobalMaxPool3d", "Hardsigmoid", "Hardswish", "Hardtanh", "LayerNorm", "LeakyReLU", "Linear",
-    "LogSoftmax", "MaxPool1d", "MaxPool2d", "MaxPool3d", "Mish", "Module", "Multiply", "Network",
-    "Pad", "ParameterSpec", "ReLU", "ReLU6", "Reduce", "Reshape", "Residual", "Sequential", "SiLU",
-    "Sigmoid", "Slice", "Softmax", "Softplus", "Softsign", "Squeeze", "SqueezeExcitation",
-    "StateSpec", "StochasticDepth", "Summary", "Tanh", "Tensor", "Trace", "Traced", "Transpose",
-    "Unsqueeze", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d", "functional", "models", "trace_model",
+    "LogSoftmax", "MatMul", "MaxPool1d", "MaxPool2d", "MaxPool3d", "Mish", "Module", "Multiply",
+    "Network", "Pad", "ParameterSpec", "ReLU", "ReLU6", "Reduce", "Reshape", "Residual",
+    "Sequential", "SiLU", "Sigmoid", "Slice", "Softmax", "Softplus", "Softsign", "Squeeze",
+    "SqueezeExcitation", "StateSpec", "StochasticDepth", "Summary", "Tanh", "Tensor", "Trace",
+    "Traced", "Transpose", "Unsqueeze", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d", "functional",
+    "models", "trace_model",
 ]  # fmt: skip
 # end of names
 

@@ -20,6 +20,7 @@ from isoconv.nn.convolution import conv1d, conv2d, conv3d
 from isoconv.nn.global_pooling import global_avg_pool, global_max_pool
 from isoconv.nn.linear import linear
 from isoconv.nn.losses import bce_with_logits, cross_entropy, mse
+from isoconv.nn.matrices import matmul
 from isoconv.nn.moving import flip, squeeze, take, transpose, unsqueeze
 from isoconv.nn.normalization import batch_norm, layer_norm, moments
 from isoconv.nn.padding import pad
@@ -43,10 +44,11 @@ __all__ = [
     "concatenate", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d",
     "conv_transpose3d", "cross_entropy", "dropout", "dropout1d", "dropout2d", "dropout3d", "elu",
     "flatten", "flip", "gelu", "global_avg_pool", "global_max_pool", "glu", "hardsigmoid",
-    "hardswish", "hardtanh", "layer_norm", "leaky_relu", "linear", "log_softmax", "max_pool1d",
-    "max_pool2d", "max_pool3d", "mish", "moments", "mse", "pad", "power", "reduce", "relu", "relu6",
-    "selu", "sigmoid", "silu", "slice_axes", "slice_channels", "softmax", "softplus", "softsign",
-    "split", "squeeze", "stochastic_depth", "take", "tanh", "transpose", "unsqueeze", "zero_pad",
+    "hardswish", "hardtanh", "layer_norm", "leaky_relu", "linear", "log_softmax", "matmul",
+    "max_pool1d", "max_pool2d", "max_pool3d", "mish", "moments", "mse", "pad", "power", "reduce",
+    "relu", "relu6", "selu", "sigmoid", "silu", "slice_axes", "slice_channels", "softmax",
+    "softplus", "softsign", "split", "squeeze", "stochastic_depth", "take", "tanh", "transpose",
+    "unsqueeze", "zero_pad",
 ]  # fmt: skip
 # end of names
 
