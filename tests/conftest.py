@@ -1,22 +1,31 @@
 """What holds for all tests: passes are checked, Ctrl-C is heard, pictures are cached apart.
 
-Tests of pages find their browser here, and what was left out for want of one is said at the end.
+Kernels are compiled quickly where no test is about them. Tests of pages find their browser here, and
+what was left out for want of one is said at the end.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
+import llvmlite.binding as llvm
 import pytest
 from tests.browser import browser, kept, left_out, new_page, page
 
-from isoconv.compile.native import worker
+from isoconv.compile.native import build, jit, kernels, worker
+from isoconv.compile.target import Target
 from isoconv.data import cache
 from isoconv.graph.passes import check_passes
 
 __all__ = ["browser", "kept", "new_page", "page"]
+
+TESTS = Path(__file__).parent
+QUICKLY_COMPILED = {"explain", "report", "serve", "train", "wrong"}
+"""Rooms whose tests compile many kernels, are about none of them, and run each for a moment."""
 
 
 def _nothing(fd: object) -> None:
@@ -33,6 +42,26 @@ def pytest_configure() -> None:
     # What a shell starts in the background ignores Ctrl-C, and so would all that is started here.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@functools.cache
+def quick_compiler(target: Target) -> tuple[llvm.TargetMachine, llvm.PassBuilder]:
+    """What compiles without a look at speed, in a fifth of the time and to the same bits."""
+    machine = llvm.Target.from_triple(target.triple).create_target_machine(
+        cpu=target.cpu, features=target.features, opt=0, reloc="pic", codemodel="small"
+    )
+    return machine, llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options())
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick_kernels(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Most of a test's time is LLVM's; processes that tests start compile as everybody's do."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.path.relative_to(TESTS).parts[0] in QUICKLY_COMPILED:
+            patch.setattr(jit, "_compiler", quick_compiler)
+            # Under keys of their own, so that no other test comes to use them.
+            patch.setattr(kernels, "toolchain", lambda: f"{build.toolchain()}, quick")
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -29,6 +29,7 @@ SHAPES = {0: (5,), 1: (9, 2), 2: (9, 8, 2), 3: (7, 6, 5, 2)}
 """Shapes of an image by the number of its spatial axes."""
 
 LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
+    "Apply": (nn.Apply(nn.functional.leaky_relu, (0.25,)), (5, 4, 3)),
     "AvgPool1d": (nn.AvgPool1d(3, 2, 1, ceil_mode=True, count_include_pad=False), (9, 2)),
     "AvgPool2d": (nn.AvgPool2d((3, 2), (2, 1), 1, True, False), (9, 8, 2)),
     "AvgPool3d": (nn.AvgPool3d(3, (2, 1, 2), 1, True, False), (7, 6, 5, 2)),

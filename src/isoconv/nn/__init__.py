@@ -31,7 +31,7 @@ from isoconv.nn.linear import Linear
 from isoconv.nn.matrices import MatMul
 from isoconv.nn.module import Module
 from isoconv.nn.moving import Flip, Reshape, Squeeze, Transpose, Unsqueeze
-from isoconv.nn.network import Constant, Network
+from isoconv.nn.network import Apply, Constant, Network
 from isoconv.nn.normalization import BatchNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d, LayerNorm
 from isoconv.nn.padding import Pad
 from isoconv.nn.parts import Slice
@@ -46,18 +46,18 @@ from isoconv.nn.trace import ParameterSpec, StateSpec, Trace, Traced, trace_mode
 from isoconv.nn.transposed import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 
 __all__ = [
-    "CELU", "ELU", "GELU", "GLU", "SELU", "Add", "AvgPool1d", "AvgPool2d", "AvgPool3d", "BatchNorm",
-    "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "Branches", "Clip", "Concatenate", "Constant",
-    "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d",
-    "DepthwiseConv2d", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "Flatten", "Flip",
-    "GlobalAvgPool1d", "GlobalAvgPool2d", "GlobalAvgPool3d", "GlobalMaxPool1d", "GlobalMaxPool2d",
-    "GlobalMaxPool3d", "Hardsigmoid", "Hardswish", "Hardtanh", "LayerNorm", "LeakyReLU", "Linear",
-    "LogSoftmax", "MatMul", "MaxPool1d", "MaxPool2d", "MaxPool3d", "Mish", "Module", "Multiply",
-    "Network", "Pad", "ParameterSpec", "ReLU", "ReLU6", "Reduce", "Reshape", "Residual",
-    "Sequential", "SiLU", "Sigmoid", "Slice", "Softmax", "Softplus", "Softsign", "Squeeze",
-    "SqueezeExcitation", "StateSpec", "StochasticDepth", "Summary", "Tanh", "Tensor", "Trace",
-    "Traced", "Transpose", "Unsqueeze", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d", "functional",
-    "models", "trace_model",
+    "CELU", "ELU", "GELU", "GLU", "SELU", "Add", "Apply", "AvgPool1d", "AvgPool2d", "AvgPool3d",
+    "BatchNorm", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "Branches", "Clip", "Concatenate",
+    "Constant", "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d",
+    "ConvTranspose3d", "DepthwiseConv2d", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d",
+    "Flatten", "Flip", "GlobalAvgPool1d", "GlobalAvgPool2d", "GlobalAvgPool3d", "GlobalMaxPool1d",
+    "GlobalMaxPool2d", "GlobalMaxPool3d", "Hardsigmoid", "Hardswish", "Hardtanh", "LayerNorm",
+    "LeakyReLU", "Linear", "LogSoftmax", "MatMul", "MaxPool1d", "MaxPool2d", "MaxPool3d", "Mish",
+    "Module", "Multiply", "Network", "Pad", "ParameterSpec", "ReLU", "ReLU6", "Reduce", "Reshape",
+    "Residual", "Sequential", "SiLU", "Sigmoid", "Slice", "Softmax", "Softplus", "Softsign",
+    "Squeeze", "SqueezeExcitation", "StateSpec", "StochasticDepth", "Summary", "Tanh", "Tensor",
+    "Trace", "Traced", "Transpose", "Unsqueeze", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d",
+    "functional", "models", "trace_model",
 ]  # fmt: skip
 # end of names
 

@@ -126,19 +126,19 @@ class Branches(_Steps):
 
 
 class Add(Module):
-    """The sum of several values of one shape, added from the left.
+    """The sum of several values, added from the left; shapes broadcast as NumPy's do.
 
     Input shape:
-        ``(...)`` each, any shape, float32.
+        ``(...)`` each, float32; usually of one shape.
 
     Output shape:
-        ``(...)``, the same.
+        ``(...)``, the shape that they broadcast to.
 
     Source:
         He et al. 2015, "Deep residual learning for image recognition".
 
     Raises:
-        ShapeError: when traced: shapes that differ.
+        ShapeError: when traced: shapes that do not broadcast.
 
     Example:
         >>> from isoconv import nn
@@ -152,8 +152,8 @@ class Add(Module):
     """
 
     def forward(self, *parts: Tensor) -> Tensor:
-        """Several tensors of one shape to their sum."""
-        _check_equal("Add", **entries("parts", parts))
+        """Several tensors to their sum."""
+        check_tensors("Add", **entries("parts", parts))
         total = parts[0]
         for part in parts[1:]:
             total = total + part

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from inspect import signature
+from itertools import starmap
 from typing import Any
 
-from isoconv.checks import check_flag, check_shape, check_text, entries, refusal, shown
+from isoconv.checks import (
+    check_flag,
+    check_number,
+    check_shape,
+    check_text,
+    entries,
+    refusal,
+    shown,
+)
 from isoconv.errors import ArgumentError
 from isoconv.nn.module import Module
 from isoconv.nn.tensor import Tensor, check_tensors
 
-__all__ = ["Constant", "Network"]
+__all__ = ["Apply", "Constant", "Network"]
 __public__ = {"isoconv.nn": ["[A-Z]*"]}
 
 Step = tuple[str, Module, *tuple[str, ...]]
@@ -65,25 +75,24 @@ class Network(Module):
             found = getattr(self, argument)
             if not isinstance(found, (tuple, list)) or not found:
                 raise refusal(argument, "be a list with at least one entry", found)
-        known: set[str] = set()
-        wanted = [
-            read for step in self.steps if isinstance(step, (tuple, list)) for read in step[2:]
-        ]
-        for argument, name in entries("inputs", self.inputs).items():
-            known.add(_name(argument, name, known))
-            if name not in wanted:
-                raise refusal(argument, "be read by a step", name)
-        for argument, step in entries("steps", self.steps).items():
+        steps = entries("steps", self.steps)
+        for argument, step in steps.items():
             if not isinstance(step, (tuple, list)) or len(step) < 3:
                 raise refusal(argument, "be a name, a layer, and names of what it reads", step)
-            name, layer, *reads = step
-            if not isinstance(layer, Module):
-                text = f"{argument} must have a layer behind its name; got {shown(layer)}"
-                raise ArgumentError(text, argument=argument, value=layer)
-            for read in reads:
-                if not isinstance(read, str) or read not in known:
+            if not isinstance(step[1], Module):
+                text = f"{argument} must have a layer behind its name; got {shown(step[1])}"
+                raise ArgumentError(text, argument=argument, value=step[1])
+        known: set[str] = set()
+        read = [name for step in self.steps for name in step[2:]]
+        for argument, name in entries("inputs", self.inputs).items():
+            known.add(_name(argument, name, known))
+            if name not in read:
+                raise refusal(argument, "be read by a step", name)
+        for argument, (name, _, *reads) in steps.items():
+            for each in reads:
+                if not isinstance(each, str) or each not in known:
                     text = f"{argument}, {name!r}, must read inputs and steps before it"
-                    raise ArgumentError(f"{text}; got {shown(read)}", argument=argument, value=read)
+                    raise ArgumentError(f"{text}; got {shown(each)}", argument=argument, value=each)
             known.add(_name(argument, name, known))
         if self.output is not None and check_text("output", self.output) not in known:
             raise refusal("output", "be the name of a step or of an input", self.output)
@@ -155,3 +164,57 @@ class Constant(Module):
         if check_flag("learned", self.learned):
             return x.trace.parameter(self, "value", shape, "zeros")
         return x.trace.state(self, "value", shape, 0.0, 0.0)
+
+
+@dataclass(eq=False, repr=False)
+class Apply(Module):
+    """A function of tensors as a layer: it has a name, and what it reads is said by names.
+
+    Args:
+        function: of `isoconv.nn.functional`, so that the layer can be stored in files.
+        numbers: what it is given behind the tensors.
+
+    Input shape:
+        ``(...)`` each, float32, what the function takes.
+
+    Output shape:
+        What the function gives.
+
+    Source:
+        No formula: the function computes.
+
+    Raises:
+        ArgumentError: when traced: something that is no function.
+
+    Example:
+        >>> from isoconv import nn
+        >>> layer = nn.Apply(nn.functional.power, (2.0,)).build((3,))
+        >>> layer.predict([[1.0, 2.0, 3.0]], finish="none").tolist()
+        [[1.0, 4.0, 9.0]]
+    """
+
+    function: Callable[..., Tensor]
+    numbers: tuple[float, ...] = ()
+
+    def forward(self, x: Tensor, *others: Tensor) -> Tensor:
+        """Tensors to what the function makes of them."""
+        check_tensors("Apply", x=x, **entries("others", others))
+        if not callable(self.function) or isinstance(self.function, type):
+            raise refusal("function", "be a function of tensors", self.function)
+        if not isinstance(self.numbers, (tuple, list)):
+            raise refusal("numbers", "be numbers in a row", self.numbers)
+        given = (x, *others, *starmap(check_number, entries("numbers", self.numbers).items()))
+        try:
+            signature(self.function).bind(*given)
+        except TypeError as error:
+            rule = f"be what the function takes behind {len(others) + 1} tensors ({error})"
+            raise refusal("numbers", rule, self.numbers) from error
+        y = self.function(*given)
+        if not isinstance(y, Tensor):
+            raise refusal("function", "give back a tensor", self.function)
+        return y
+
+    def line(self) -> str:
+        """Its class, and the function's name."""
+        more = "".join(f", {number!r}" for number in self.numbers)
+        return f"Apply({getattr(self.function, '__name__', 'function')}{more})"
