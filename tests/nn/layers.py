@@ -36,18 +36,31 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "BatchNorm": (nn.BatchNorm(eps=1e-3, momentum=0.25), (5, 4, 3)),
     "Branches": (nn.Branches(nn.Sequential(), nn.Conv2d(4, 3, padding=1)), (5, 4, 3)),
     "Clip": (nn.Clip(-0.5, 0.75), (9, 8, 2)),
-    "Conv1d": (nn.Conv1d(4, 3, 2, ((1, 0),), 2, 2, bias=False, flip=True), (9, 2)),
-    "Conv2d": (nn.Conv2d(4, (3, 2), (2, 1), ((1, 0), (0, 2)), (1, 2), 2, False, True), (9, 8, 2)),
-    "Conv3d": (nn.Conv3d(4, 2, (1, 2, 1), 1, 2, 2, False, True), (6, 6, 5, 2)),
+    "Conv1d": (nn.Conv1d(4, 3, 2, ((1, 0),), 2, 2, False, True, padding_mode="reflect"), (9, 2)),
+    "Conv2d": (
+        nn.Conv2d(
+            4, (3, 2), (2, 1), ((1, 0), (0, 2)), (1, 2), 2, False, True, padding_mode="circular"
+        ),
+        (9, 8, 2),
+    ),
+    "Conv3d": (
+        nn.Conv3d(4, 2, (1, 2, 1), 1, 2, 2, False, True, padding_mode="replicate"), (6, 6, 5, 2),
+    ),
     "ConvTranspose1d": (
-        nn.ConvTranspose1d(4, 3, 2, ((1, 0),), 1, 2, 2, bias=False, flip=True), (5, 2),
+        nn.ConvTranspose1d(4, 3, 2, ((1, 0),), 1, 2, 2, False, True, "reflect"), (5, 2),
     ),
     "ConvTranspose2d": (
-        nn.ConvTranspose2d(4, (3, 2), (2, 1), ((1, 0), (0, 2)), (1, 0), 2, 2, False, True),
+        nn.ConvTranspose2d(
+            4, (3, 2), (2, 1), ((1, 0), (0, 2)), (1, 0), 2, 2, False, True, "circular"
+        ),
         (5, 4, 2),
     ),
-    "ConvTranspose3d": (nn.ConvTranspose3d(4, 2, 2, 1, 1, 2, 2, False, True), (4, 3, 3, 2)),
-    "DepthwiseConv2d": (nn.DepthwiseConv2d(3, 2, "same", 2, 2, False, True), (9, 8, 3)),
+    "ConvTranspose3d": (
+        nn.ConvTranspose3d(4, 2, 2, 1, 1, 2, 2, False, True, "replicate"), (4, 3, 3, 2),
+    ),
+    "DepthwiseConv2d": (
+        nn.DepthwiseConv2d(3, 2, "same", 2, 2, False, True, padding_mode="reflect"), (9, 8, 3),
+    ),
     "GELU": (nn.GELU(approximate="tanh"), (9, 8, 2)),
     "Flip": (nn.Flip((0, -1)), (9, 8, 2)),
     "Linear": (nn.Linear(7, bias=False), (5,)),
