@@ -11,6 +11,7 @@ from typing import Any
 from isoconv import nn
 
 __all__ = [
+    "JOINED",
     "LAYERS",
     "bind",
     "layer_of",
@@ -20,6 +21,9 @@ __all__ = [
     "sized",
     "takes_several",
 ]
+
+JOINED = (5, 4, 4)
+"""Shape of an image that layers of several tensors take twice; products of matrices too."""
 
 SHAPES = {0: (5,), 1: (9, 2), 2: (9, 8, 2), 3: (7, 6, 5, 2)}
 """Shapes of an image by the number of its spatial axes."""
@@ -37,10 +41,12 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "Conv2d": (nn.Conv2d(4, (3, 2), (2, 1), ((1, 0), (0, 2)), (1, 2), 2, False, True), (9, 8, 2)),
     "Conv3d": (nn.Conv3d(4, 2, (1, 2, 1), 1, 2, 2, False, True), (6, 6, 5, 2)),
     "ConvTranspose1d": (
-        nn.ConvTranspose1d(4, 3, 2, ((1, 0),), 1, 2, 2, bias=False, flip=True), (5, 2),
+        nn.ConvTranspose1d(4, 3, 2, ((1, 0),), 1, 2, 2, False, True, "reflect"), (5, 2),
     ),
     "ConvTranspose2d": (
-        nn.ConvTranspose2d(4, (3, 2), (2, 1), ((1, 0), (0, 2)), (1, 0), 2, 2, False, True),
+        nn.ConvTranspose2d(
+            4, (3, 2), (2, 1), ((1, 0), (0, 2)), (1, 0), 2, 2, False, True, "circular"
+        ),
         (5, 4, 2),
     ),
     "ConvTranspose3d": (nn.ConvTranspose3d(4, 2, 2, 1, 1, 2, 2, False, True), (4, 3, 3, 2)),

@@ -57,6 +57,7 @@ from isoconv.nn.global_pooling import global_avg_pool, global_max_pool
 from isoconv.nn.group_normalization import group_norm, instance_norm, local_response_norm, rms_norm
 from isoconv.nn.linear import linear
 from isoconv.nn.losses import bce_with_logits, cross_entropy, mse
+from isoconv.nn.matrices import matmul
 from isoconv.nn.moving import flip, squeeze, take, transpose, unsqueeze
 from isoconv.nn.normalization import batch_norm, layer_norm, moments
 from isoconv.nn.padding import pad
@@ -88,12 +89,12 @@ __all__ = [
     "greater_equal", "group_norm", "hardsigmoid", "hardswish", "hardtanh", "instance_norm", "isinf",
     "isnan", "layer_norm", "leaky_relu", "less", "less_equal", "linear", "local_response_norm",
     "log", "log1p", "log_softmax", "logical_and", "logical_not", "logical_or", "logical_xor",
-    "max_pool1d", "max_pool2d", "max_pool3d", "maximum", "minimum", "mish", "moments", "mse",
-    "multiply", "neg", "not_equal", "one_hot", "pad", "pixel_shuffle", "pixel_unshuffle", "power",
-    "prelu", "reciprocal", "reduce", "relu", "relu6", "resize", "rms_norm", "round", "selu",
-    "sigmoid", "sign", "silu", "slice_axes", "slice_channels", "softmax", "softplus", "softsign",
-    "split", "sqrt", "square", "squeeze", "stochastic_depth", "subtract", "take", "tanh",
-    "threshold", "top_k", "transpose", "unsqueeze", "upsample", "where", "zero_pad",
+    "matmul", "max_pool1d", "max_pool2d", "max_pool3d", "maximum", "minimum", "mish", "moments",
+    "mse", "multiply", "neg", "not_equal", "one_hot", "pad", "pixel_shuffle", "pixel_unshuffle",
+    "power", "prelu", "reciprocal", "reduce", "relu", "relu6", "resize", "rms_norm", "round",
+    "selu", "sigmoid", "sign", "silu", "slice_axes", "slice_channels", "softmax", "softplus",
+    "softsign", "split", "sqrt", "square", "squeeze", "stochastic_depth", "subtract", "take",
+    "tanh", "threshold", "top_k", "transpose", "unsqueeze", "upsample", "where", "zero_pad",
 ]  # fmt: skip
 # end of names
 
