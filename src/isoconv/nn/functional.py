@@ -36,6 +36,7 @@ from isoconv.nn.pooling import (
 from isoconv.nn.ranking import argmax, argmin, one_hot, top_k
 from isoconv.nn.reduction import reduce
 from isoconv.nn.regularization import dropout, dropout1d, dropout2d, dropout3d, stochastic_depth
+from isoconv.nn.resizing import resize, upsample
 from isoconv.nn.shaping import concatenate, flatten, slice_channels, zero_pad
 from isoconv.nn.shuffling import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from isoconv.nn.smooth import celu, elu, mish, selu, softplus, softsign
@@ -49,9 +50,9 @@ __all__ = [
     "global_max_pool", "glu", "group_norm", "hardsigmoid", "hardswish", "hardtanh", "instance_norm",
     "layer_norm", "leaky_relu", "linear", "local_response_norm", "log_softmax", "max_pool1d",
     "max_pool2d", "max_pool3d", "mish", "moments", "mse", "one_hot", "pad", "pixel_shuffle",
-    "pixel_unshuffle", "power", "reduce", "relu", "relu6", "rms_norm", "selu", "sigmoid", "silu",
-    "slice_axes", "slice_channels", "softmax", "softplus", "softsign", "split", "squeeze",
-    "stochastic_depth", "take", "tanh", "top_k", "transpose", "unsqueeze", "zero_pad",
+    "pixel_unshuffle", "power", "reduce", "relu", "relu6", "resize", "rms_norm", "selu", "sigmoid",
+    "silu", "slice_axes", "slice_channels", "softmax", "softplus", "softsign", "split", "squeeze",
+    "stochastic_depth", "take", "tanh", "top_k", "transpose", "unsqueeze", "upsample", "zero_pad",
 ]  # fmt: skip
 # end of names
 
