@@ -11,6 +11,7 @@ from typing import Any
 from isoconv import nn
 
 __all__ = [
+    "JOINED",
     "LAYERS",
     "bind",
     "layer_of",
@@ -20,6 +21,9 @@ __all__ = [
     "sized",
     "takes_several",
 ]
+
+JOINED = (5, 4, 4)
+"""Shape of an image that layers of several tensors take twice; products of matrices too."""
 
 SHAPES = {0: (5,), 1: (9, 2), 2: (9, 8, 2), 3: (7, 6, 5, 2)}
 """Shapes of an image by the number of its spatial axes."""

@@ -233,8 +233,20 @@ def _other_cases() -> list[Case]:
     ]
 
 
+def _matmul_cases() -> list[Case]:
+    pairs = (
+        (given(3, 4), given(4, 5)),
+        (given(2, 3, 4), single(4, 5)),
+        (single(3, 4), given(2, 4, 5)),
+        (given(2, 1, 3, 4), given(1, 5, 4, 2)),
+        (given(1, 3, 1), single(2, 1, 1)),
+    )
+    return [Case("matmul", pair) for pair in pairs]
+
+
 CASES = (
     _conv_cases()
+    + _matmul_cases()
     + _winograd_cases()
     + _pool_cases()
     + _binary_cases()

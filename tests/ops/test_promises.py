@@ -150,6 +150,7 @@ def test_what_passes_may_ask() -> None:
         "epilogue": {
             "conv",
             "conv_grad_input",
+            "matmul",
             *pools,
             "winograd_output",
             "winograd_input_grad",
@@ -166,6 +167,7 @@ def test_what_passes_may_ask() -> None:
             "conv",
             "conv_grad_input",
             "layer_norm",
+            "matmul",
             "max_pool",
             "avg_pool",
             "sum",
@@ -173,7 +175,7 @@ def test_what_passes_may_ask() -> None:
             "concat",
             *moves,
         },
-        "multiply_adds": {"conv", "conv_grad_input", "winograd_product"},
+        "multiply_adds": {"conv", "conv_grad_input", "matmul", "winograd_product"},
     }
     assert {name: entry.key for name, entry in table.items() if entry.key is not None} == {
         "dropout": 2

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from tests.nn.array_calls import takes_one
-from tests.nn.layers import layer_of, public_layers, settings_of, takes_several
+from tests.nn.layers import JOINED, layer_of, public_layers, settings_of, takes_several
 from tests.wrong.calls import Call, Table
 
 from isoconv import nn
@@ -40,7 +40,7 @@ def layer_calls() -> Iterator[tuple[str, Callable[[Any], Call]]]:
     seen = set()
     for name, kind in public_layers().items():
         several = takes_several(kind)
-        made, shape = (kind(), SHAPES[2]) if several else layer_of(kind)
+        made, shape = (kind(), JOINED) if several else layer_of(kind)
         if kind not in (nn.Branches, nn.Sequential):
             settings = {each.name: getattr(made, each.name) for each in settings_of(kind)}
             yield f"nn.{name}", layer(kind, shape, settings)
@@ -65,7 +65,7 @@ def joined(made: nn.Module) -> Callable[[Any], Call]:
     """The forward of a layer that joins several tensors."""
 
     def make(_: Any) -> Call:
-        tensor = nn.Trace(made).images(SHAPES[2])
+        tensor = nn.Trace(made).images(JOINED)
         return Call(made.forward, tensor, tensor)
 
     return make
@@ -299,6 +299,9 @@ CALLS: Table = {
     "nn.functional.max_pool1d": function(functional.max_pool1d, *SHAPES[1], kernel_size=2),
     "nn.functional.max_pool2d": function(functional.max_pool2d, *SHAPES[2], kernel_size=2),
     "nn.functional.max_pool3d": function(functional.max_pool3d, *SHAPES[3], kernel_size=2),
+    "nn.functional.matmul": lambda _: Call(
+        functional.matmul, a=(tensor := x(3, 4)), b=beside(tensor, 4, 2)
+    ),
     "nn.functional.mse": loss(functional.mse, "prediction"),
     "nn.functional.power": function(functional.power, y=2.0),
     "nn.functional.one_hot": function(functional.one_hot, classes=3),

@@ -99,6 +99,7 @@ TOGETHER = {
     ("isoconv.explain", "gradient"): ("at",),
     ("isoconv.explain", "image"): ("label",),
     ("isoconv.gradients", "arrays"): ("grad_output",),
+    ("isoconv.matmul", "a"): ("b",),
     ("isoconv.mse", "prediction"): ("target",),
     **{
         (f"nn.{kind}{rank}d", "filters"): ("groups",)

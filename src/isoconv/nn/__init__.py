@@ -38,6 +38,7 @@ from isoconv.nn.group_normalization import (
 )
 from isoconv.nn.layer_scale import LayerScale
 from isoconv.nn.linear import Linear
+from isoconv.nn.matrices import MatMul
 from isoconv.nn.module import Module
 from isoconv.nn.moving import Flip, Reshape, Squeeze, Transpose, Unsqueeze
 from isoconv.nn.network import Apply, Constant, Network
@@ -66,12 +67,13 @@ __all__ = [
     "GlobalAvgPool3d", "GlobalMaxPool1d", "GlobalMaxPool2d", "GlobalMaxPool3d", "GroupNorm",
     "Hardsigmoid", "Hardswish", "Hardtanh", "InstanceNorm", "InstanceNorm1d", "InstanceNorm2d",
     "InstanceNorm3d", "LayerNorm", "LayerScale", "LeakyReLU", "Linear", "LocalResponseNorm",
-    "LogSoftmax", "MaxPool1d", "MaxPool2d", "MaxPool3d", "Mish", "Module", "Multiply", "Network",
-    "OneHot", "Pad", "ParameterSpec", "PixelShuffle", "PixelUnshuffle", "RMSNorm", "ReLU", "ReLU6",
-    "Reduce", "Reshape", "Residual", "Resize", "Sequential", "SiLU", "Sigmoid", "Slice", "Softmax",
-    "Softplus", "Softsign", "Squeeze", "SqueezeExcitation", "StateSpec", "StochasticDepth",
-    "Summary", "Tanh", "Tensor", "TopK", "Trace", "Traced", "Transpose", "Unsqueeze", "Upsample",
-    "ZeroPad1d", "ZeroPad2d", "ZeroPad3d", "functional", "models", "trace_model",
+    "LogSoftmax", "MatMul", "MaxPool1d", "MaxPool2d", "MaxPool3d", "Mish", "Module", "Multiply",
+    "Network", "OneHot", "Pad", "ParameterSpec", "PixelShuffle", "PixelUnshuffle", "RMSNorm",
+    "ReLU", "ReLU6", "Reduce", "Reshape", "Residual", "Resize", "Sequential", "SiLU", "Sigmoid",
+    "Slice", "Softmax", "Softplus", "Softsign", "Squeeze", "SqueezeExcitation", "StateSpec",
+    "StochasticDepth", "Summary", "Tanh", "Tensor", "TopK", "Trace", "Traced", "Transpose",
+    "Unsqueeze", "Upsample", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d", "functional", "models",
+    "trace_model",
 ]  # fmt: skip
 # end of names
 

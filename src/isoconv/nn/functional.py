@@ -21,6 +21,7 @@ from isoconv.nn.global_pooling import global_avg_pool, global_max_pool
 from isoconv.nn.group_normalization import group_norm, instance_norm, local_response_norm, rms_norm
 from isoconv.nn.linear import linear
 from isoconv.nn.losses import bce_with_logits, cross_entropy, mse
+from isoconv.nn.matrices import matmul
 from isoconv.nn.moving import flip, squeeze, take, transpose, unsqueeze
 from isoconv.nn.normalization import batch_norm, layer_norm, moments
 from isoconv.nn.padding import pad
@@ -48,11 +49,12 @@ __all__ = [
     "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "cross_entropy", "dropout",
     "dropout1d", "dropout2d", "dropout3d", "elu", "flatten", "flip", "gelu", "global_avg_pool",
     "global_max_pool", "glu", "group_norm", "hardsigmoid", "hardswish", "hardtanh", "instance_norm",
-    "layer_norm", "leaky_relu", "linear", "local_response_norm", "log_softmax", "max_pool1d",
-    "max_pool2d", "max_pool3d", "mish", "moments", "mse", "one_hot", "pad", "pixel_shuffle",
-    "pixel_unshuffle", "power", "reduce", "relu", "relu6", "resize", "rms_norm", "selu", "sigmoid",
-    "silu", "slice_axes", "slice_channels", "softmax", "softplus", "softsign", "split", "squeeze",
-    "stochastic_depth", "take", "tanh", "top_k", "transpose", "unsqueeze", "upsample", "zero_pad",
+    "layer_norm", "leaky_relu", "linear", "local_response_norm", "log_softmax", "matmul",
+    "max_pool1d", "max_pool2d", "max_pool3d", "mish", "moments", "mse", "one_hot", "pad",
+    "pixel_shuffle", "pixel_unshuffle", "power", "reduce", "relu", "relu6", "resize", "rms_norm",
+    "selu", "sigmoid", "silu", "slice_axes", "slice_channels", "softmax", "softplus", "softsign",
+    "split", "squeeze", "stochastic_depth", "take", "tanh", "top_k", "transpose", "unsqueeze",
+    "upsample", "zero_pad",
 ]  # fmt: skip
 # end of names
 
