@@ -72,6 +72,7 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     ),
     "OneHot": (nn.OneHot(3, axis=0), (5, 4, 3)),
     "Reduce": (nn.Reduce("mean", (0, -1), keepdims=True), (5, 4, 3)),
+    "PReLU": (nn.PReLU(2, 0.5), (9, 8, 2)),
     "PixelShuffle": (nn.PixelShuffle((2, 1), "DCR"), (5, 4, 6)),
     "PixelUnshuffle": (nn.PixelUnshuffle((2, 1), "DCR"), (6, 4, 3)),
     "Resize": (
@@ -90,6 +91,7 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "Squeeze": (nn.Squeeze((1, -1)), (9, 1, 1)),
     "Transpose": (nn.Transpose((2, 0, 1)), (9, 8, 2)),
     "Unsqueeze": (nn.Unsqueeze((0, -1)), (9, 8, 2)),
+    "Threshold": (nn.Threshold(0.5, -1.0), (9, 8, 2)),
     "TopK": (nn.TopK(2, 0, largest=False, result="places"), (5, 4, 3)),
     "Upsample": (nn.Upsample(None, (2, 1.5), "bilinear", True), (9, 8, 2)),
     "ZeroPad1d": (nn.ZeroPad1d(((2, 1),)), (9, 2)),

@@ -12,7 +12,7 @@ from tests.nn.layers import JOINED, layer_of, public_layers, settings_of, takes_
 from tests.wrong.calls import Call, Table
 
 from isoconv import nn
-from isoconv.nn import functional, models
+from isoconv.nn import comparisons, elementwise, functional, models
 from isoconv.nn.saved import facts_of
 from isoconv.ops import LeakyRelu
 
@@ -88,6 +88,11 @@ def convolution(
         return Call(called, x=tensor, weight=weight, bias=beside(tensor, 4))
 
     return make
+
+
+def two(called: Callable[..., Any]) -> Callable[[Any], Call]:
+    """A function of two tensors of one shape."""
+    return lambda _: Call(called, x=(tensor := x()), y=tensor)
 
 
 def linear(_: Any) -> Call:
@@ -244,6 +249,7 @@ CALLS: Table = {
     "nn.Tensor.__truediv__": operator("__truediv__"),
     "nn.Tensor.__rtruediv__": operator("__rtruediv__"),
     "nn.Tensor.__pow__": operator("__pow__"),
+    "nn.Tensor.__rpow__": operator("__rpow__"),
     "nn.Trace": lambda _: Call(nn.Trace, model=nn.ReLU()),
     "nn.Trace.add": lambda _: Call(
         (tensor := x()).trace.add, tensor, op="leaky_relu", attrs=LeakyRelu(0.1)
@@ -303,6 +309,18 @@ CALLS: Table = {
         functional.matmul, a=(tensor := x(3, 4)), b=beside(tensor, 4, 2)
     ),
     "nn.functional.mse": loss(functional.mse, "prediction"),
+    **{
+        f"nn.functional.{name}": two(getattr(functional, name))
+        for name in (*comparisons.__all__, *elementwise.__all__)
+        if not takes_one(getattr(functional, name)) and name not in ("power", "where")
+    },
+    "nn.functional.where": lambda _: Call(
+        functional.where, condition=(tensor := x()), x=tensor, y=2.0
+    ),
+    "nn.functional.prelu": lambda _: Call(
+        functional.prelu, x=(tensor := x()), weight=beside(tensor, 2)
+    ),
+    "nn.functional.threshold": function(functional.threshold, threshold=0.5, value=0.0),
     "nn.functional.power": function(functional.power, y=2.0),
     "nn.functional.one_hot": function(functional.one_hot, classes=3),
     "nn.functional.top_k": function(functional.top_k, k=2),

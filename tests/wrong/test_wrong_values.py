@@ -36,7 +36,7 @@ def rooms(module: ModuleType = isoconv) -> Iterator[ModuleType]:
 
 CALLS = {**ARRAYS, **NN, **DATA, **TRAIN, **EXCHANGE}
 OPERATORS = ("__add__", "__sub__", "__mul__", "__truediv__", "__pow__", "__radd__", "__rsub__",
-             "__rmul__", "__rtruediv__", "__call__")  # fmt: skip
+             "__rmul__", "__rtruediv__", "__rpow__", "__call__")  # fmt: skip
 
 EXEMPT = {
     "nn.Module.forward": "a subclass defines it; this one says so with NotImplementedError",

@@ -15,7 +15,6 @@ from isoconv.nn.activations import (
     Softmax,
     Tanh,
 )
-from isoconv.nn.bounded import Clip, Hardsigmoid, Hardswish, Hardtanh, ReLU6
 from isoconv.nn.combining import Add, Branches, Concatenate, Multiply, Residual, Sequential
 from isoconv.nn.convolution import Conv1d, Conv2d, Conv3d, DepthwiseConv2d
 from isoconv.nn.excitation import SqueezeExcitation
@@ -45,6 +44,7 @@ from isoconv.nn.network import Apply, Constant, Network
 from isoconv.nn.normalization import BatchNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d, LayerNorm
 from isoconv.nn.padding import Pad
 from isoconv.nn.parts import Slice
+from isoconv.nn.piecewise import Clip, Hardsigmoid, Hardswish, Hardtanh, PReLU, ReLU6, Threshold
 from isoconv.nn.pooling import AvgPool1d, AvgPool2d, AvgPool3d, MaxPool1d, MaxPool2d, MaxPool3d
 from isoconv.nn.ranking import ArgMax, ArgMin, OneHot, TopK
 from isoconv.nn.reduction import Reduce

@@ -8,15 +8,51 @@ from isoconv.nn.activations import (
     glu,
     leaky_relu,
     log_softmax,
-    power,
     relu,
     sigmoid,
     silu,
     softmax,
     tanh,
 )
-from isoconv.nn.bounded import clip, hardsigmoid, hardswish, hardtanh, relu6
+from isoconv.nn.comparisons import (
+    equal,
+    greater,
+    greater_equal,
+    isinf,
+    isnan,
+    less,
+    less_equal,
+    logical_and,
+    logical_not,
+    logical_or,
+    logical_xor,
+    not_equal,
+    where,
+)
 from isoconv.nn.convolution import conv1d, conv2d, conv3d
+from isoconv.nn.elementwise import (
+    abs,
+    add,
+    ceil,
+    divide,
+    erf,
+    exp,
+    expm1,
+    floor,
+    log,
+    log1p,
+    maximum,
+    minimum,
+    multiply,
+    neg,
+    power,
+    reciprocal,
+    round,
+    sign,
+    sqrt,
+    square,
+    subtract,
+)
 from isoconv.nn.global_pooling import global_avg_pool, global_max_pool
 from isoconv.nn.group_normalization import group_norm, instance_norm, local_response_norm, rms_norm
 from isoconv.nn.linear import linear
@@ -26,6 +62,7 @@ from isoconv.nn.moving import flip, squeeze, take, transpose, unsqueeze
 from isoconv.nn.normalization import batch_norm, layer_norm, moments
 from isoconv.nn.padding import pad
 from isoconv.nn.parts import slice_axes, split
+from isoconv.nn.piecewise import clip, hardsigmoid, hardswish, hardtanh, prelu, relu6, threshold
 from isoconv.nn.pooling import (
     avg_pool1d,
     avg_pool2d,
