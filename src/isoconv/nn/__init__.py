@@ -68,12 +68,12 @@ __all__ = [
     "Hardsigmoid", "Hardswish", "Hardtanh", "InstanceNorm", "InstanceNorm1d", "InstanceNorm2d",
     "InstanceNorm3d", "LayerNorm", "LayerScale", "LeakyReLU", "Linear", "LocalResponseNorm",
     "LogSoftmax", "MatMul", "MaxPool1d", "MaxPool2d", "MaxPool3d", "Mish", "Module", "Multiply",
-    "Network", "OneHot", "Pad", "ParameterSpec", "PixelShuffle", "PixelUnshuffle", "RMSNorm",
-    "ReLU", "ReLU6", "Reduce", "Reshape", "Residual", "Resize", "Sequential", "SiLU", "Sigmoid",
-    "Slice", "Softmax", "Softplus", "Softsign", "Squeeze", "SqueezeExcitation", "StateSpec",
-    "StochasticDepth", "Summary", "Tanh", "Tensor", "TopK", "Trace", "Traced", "Transpose",
-    "Unsqueeze", "Upsample", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d", "functional", "models",
-    "trace_model",
+    "Network", "OneHot", "PReLU", "Pad", "ParameterSpec", "PixelShuffle", "PixelUnshuffle",
+    "RMSNorm", "ReLU", "ReLU6", "Reduce", "Reshape", "Residual", "Resize", "Sequential", "SiLU",
+    "Sigmoid", "Slice", "Softmax", "Softplus", "Softsign", "Squeeze", "SqueezeExcitation",
+    "StateSpec", "StochasticDepth", "Summary", "Tanh", "Tensor", "Threshold", "TopK", "Trace",
+    "Traced", "Transpose", "Unsqueeze", "Upsample", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d",
+    "functional", "models", "trace_model",
 ]  # fmt: skip
 # end of names
 

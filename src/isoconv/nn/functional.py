@@ -81,17 +81,20 @@ from isoconv.nn.smooth import celu, elu, mish, selu, softplus, softsign
 from isoconv.nn.transposed import conv_transpose1d, conv_transpose2d, conv_transpose3d
 
 __all__ = [
-    "argmax", "argmin", "avg_pool1d", "avg_pool2d", "avg_pool3d", "batch_norm", "bce_with_logits",
-    "celu", "channel_shuffle", "clip", "concatenate", "conv1d", "conv2d", "conv3d",
-    "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "cross_entropy", "dropout",
-    "dropout1d", "dropout2d", "dropout3d", "elu", "flatten", "flip", "gelu", "global_avg_pool",
-    "global_max_pool", "glu", "group_norm", "hardsigmoid", "hardswish", "hardtanh", "instance_norm",
-    "layer_norm", "leaky_relu", "linear", "local_response_norm", "log_softmax", "matmul",
-    "max_pool1d", "max_pool2d", "max_pool3d", "mish", "moments", "mse", "one_hot", "pad",
-    "pixel_shuffle", "pixel_unshuffle", "power", "reduce", "relu", "relu6", "resize", "rms_norm",
-    "selu", "sigmoid", "silu", "slice_axes", "slice_channels", "softmax", "softplus", "softsign",
-    "split", "squeeze", "stochastic_depth", "take", "tanh", "top_k", "transpose", "unsqueeze",
-    "upsample", "zero_pad",
+    "abs", "add", "argmax", "argmin", "avg_pool1d", "avg_pool2d", "avg_pool3d", "batch_norm",
+    "bce_with_logits", "ceil", "celu", "channel_shuffle", "clip", "concatenate", "conv1d", "conv2d",
+    "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "cross_entropy", "divide",
+    "dropout", "dropout1d", "dropout2d", "dropout3d", "elu", "equal", "erf", "exp", "expm1",
+    "flatten", "flip", "floor", "gelu", "global_avg_pool", "global_max_pool", "glu", "greater",
+    "greater_equal", "group_norm", "hardsigmoid", "hardswish", "hardtanh", "instance_norm", "isinf",
+    "isnan", "layer_norm", "leaky_relu", "less", "less_equal", "linear", "local_response_norm",
+    "log", "log1p", "log_softmax", "logical_and", "logical_not", "logical_or", "logical_xor",
+    "matmul", "max_pool1d", "max_pool2d", "max_pool3d", "maximum", "minimum", "mish", "moments",
+    "mse", "multiply", "neg", "not_equal", "one_hot", "pad", "pixel_shuffle", "pixel_unshuffle",
+    "power", "prelu", "reciprocal", "reduce", "relu", "relu6", "resize", "rms_norm", "round",
+    "selu", "sigmoid", "sign", "silu", "slice_axes", "slice_channels", "softmax", "softplus",
+    "softsign", "split", "sqrt", "square", "squeeze", "stochastic_depth", "subtract", "take",
+    "tanh", "threshold", "top_k", "transpose", "unsqueeze", "upsample", "where", "zero_pad",
 ]  # fmt: skip
 # end of names
 
