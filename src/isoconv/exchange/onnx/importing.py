@@ -8,7 +8,7 @@ from math import prod
 from pathlib import Path
 
 from isoconv.checks import check_flag, check_path, check_shape, check_text, shown
-from isoconv.errors import ArgumentError, CheckpointError, IsoconvError, turned
+from isoconv.errors import ArgumentError, CheckpointError, IsoconvError, as_given, turned
 from isoconv.exchange.onnx.building import Building, Fixed, Given, NodeError, Use, Value
 from isoconv.exchange.onnx.converting import converter_for
 from isoconv.exchange.onnx.folding import folded, is_folded
@@ -91,7 +91,8 @@ directory
     result = _result(file, made, output)
     network = finished(file, made, result, layout.shape)
     network.finish = "none"
-    network.class_names = class_names
+    with as_given(class_names=class_names):
+        network.class_names = class_names
     if normalise is not None:
         prepared(network, normalise)
     return network
