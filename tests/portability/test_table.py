@@ -54,7 +54,7 @@ def skip_unless_it_runs(target: str) -> None:
 @pytest.mark.parametrize(
     ("case", "target"),
     [
-        # The kernels of resnet20 take long to compile, and those of the others are of all their kinds.
+        # The kernels of resnet20 take long to compile; those of the others are of all kinds.
         pytest.param(case, target, marks=[pytest.mark.exhaustive] * ((case, target) in SLOW))
         for case in (*TRAININGS, "winograd", "predict-small")
         for target in TARGETS
