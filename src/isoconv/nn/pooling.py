@@ -32,11 +32,12 @@ __all__ = [
     "max_pool1d",
     "max_pool2d",
     "max_pool3d",
+    "window_of",
 ]
-__public__ = {"isoconv.nn": ["[A-Z]*"], "isoconv.nn.functional": ["[a-z]*"]}
+__public__ = {"isoconv.nn": ["[A-Z]*"], "isoconv.nn.functional": ["*_pool?d"]}
 
 
-def _window(
+def window_of(
     kind: str,
     rank: int,
     x: Tensor,
@@ -46,6 +47,7 @@ def _window(
     dilation: PerAxis,
     ceil_mode: bool,
 ) -> WindowGeometry:
+    """How a window moves over a value, from settings as people write them."""
     check_rank(kind, rank, x)
     kernel = per_axis("kernel_size", kernel_size, rank)
     strides = kernel if stride is None else per_axis("stride", stride, rank)
@@ -65,7 +67,7 @@ def _max_pool(
     ceil_mode: bool,
 ) -> Tensor:
     name = f"max_pool{rank}d"
-    window = _window(name, rank, x, kernel_size, stride, padding, dilation, ceil_mode)
+    window = window_of(name, rank, x, kernel_size, stride, padding, dilation, ceil_mode)
     return apply("max_pool", x=x, attrs=window)
 
 
@@ -152,7 +154,7 @@ def _avg_pool(
     dilation: PerAxis,
 ) -> Tensor:
     name = f"avg_pool{rank}d"
-    window = _window(name, rank, x, kernel_size, stride, padding, dilation, ceil_mode)
+    window = window_of(name, rank, x, kernel_size, stride, padding, dilation, ceil_mode)
     return apply(
         "avg_pool", x=x, attrs=AvgPool(window, check_flag("count_include_pad", count_include_pad))
     )
