@@ -30,9 +30,15 @@ SHAPES = {0: (5,), 1: (9, 2), 2: (9, 8, 2), 3: (7, 6, 5, 2)}
 
 LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "Apply": (nn.Apply(nn.functional.leaky_relu, (0.25,)), (5, 4, 3)),
-    "AvgPool1d": (nn.AvgPool1d(3, 2, 1, ceil_mode=True, count_include_pad=False), (9, 2)),
-    "AvgPool2d": (nn.AvgPool2d((3, 2), (2, 1), 1, True, False), (9, 8, 2)),
-    "AvgPool3d": (nn.AvgPool3d(3, (2, 1, 2), 1, True, False), (7, 6, 5, 2)),
+    **{
+        f"Adaptive{kind}Pool{rank}d": (
+            getattr(nn, f"Adaptive{kind}Pool{rank}d")((3, None, 2)[:rank]), SHAPES[rank]
+        )
+        for kind in ("Avg", "Max") for rank in (1, 2, 3)
+    },
+    "AvgPool1d": (nn.AvgPool1d(3, 2, 1, True, False, 2), (9, 2)),
+    "AvgPool2d": (nn.AvgPool2d((3, 2), (2, 1), 1, True, False, (1, 2)), (9, 8, 2)),
+    "AvgPool3d": (nn.AvgPool3d(2, (2, 1, 2), 1, True, False, 2), (7, 6, 5, 2)),
     "BatchNorm": (nn.BatchNorm(eps=1e-3, momentum=0.25, frozen=True), (5, 4, 3)),
     "Branches": (nn.Branches(nn.Sequential(), nn.Conv2d(4, 3, padding=1)), (5, 4, 3)),
     "ChannelShuffle": (nn.ChannelShuffle(2), (9, 8, 6)),
@@ -64,8 +70,13 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
         nn.DepthwiseConv2d(3, 2, "same", 2, 2, False, True, padding_mode="reflect"), (9, 8, 3),
     ),
     "Flip": (nn.Flip((0, -1)), (9, 8, 2)),
+    "FractionalMaxPool2d": (nn.FractionalMaxPool2d((2, 3), None, (0.6, 0.5), 0.25), (9, 8, 2)),
+    "FractionalMaxPool3d": (nn.FractionalMaxPool3d(2, None, 0.5, (0.1, 0.2, 0.3)), (7, 6, 5, 2)),
     "GELU": (nn.GELU(approximate="tanh"), (9, 8, 2)),
     "GroupNorm": (nn.GroupNorm(3, eps=1e-3, affine=False), (5, 4, 6)),
+    "LPPool1d": (nn.LPPool1d(3.0, 3, 2, True, 1, 2), (9, 2)),
+    "LPPool2d": (nn.LPPool2d(1, (3, 2), (2, 1), True, 1, (1, 2)), (9, 8, 2)),
+    "LPPool3d": (nn.LPPool3d(2, 2, (2, 1, 2), True, 1, 2), (7, 6, 5, 2)),
     "Linear": (nn.Linear(7, bias=False), (5,)),
     "LocalResponseNorm": (nn.LocalResponseNorm(4, 0.5, 0.25, 2.0, before=1), (5, 4, 6)),
     "MaxPool1d": (nn.MaxPool1d(2, 3, 1, 2, ceil_mode=True), (9, 2)),
