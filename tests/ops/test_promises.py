@@ -146,7 +146,7 @@ def test_what_passes_may_ask() -> None:
             "cross_entropy_grad", "hits", "one_hot", "top_k"}  # fmt: skip
     moves = {"transpose", "take", "resample"}
     assert said == {
-        "cheap": {"add", "sub", "mul", "neg", "scale", "offset", "clip", "hardswish"},
+        "cheap": {"add", "sub", "mul", "neg", "scale", "offset", "group_norm", "clip", "hardswish"},
         "epilogue": {
             "conv",
             "conv_grad_input",
