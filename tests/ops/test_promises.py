@@ -146,10 +146,22 @@ def test_what_passes_may_ask() -> None:
             "cross_entropy_grad", "hits", "one_hot", "top_k"}  # fmt: skip
     moves = {"transpose", "take", "resample"}
     assert said == {
-        "cheap": {"add", "sub", "mul", "neg", "scale", "offset", "group_norm", "clip", "hardswish"},
+        "cheap": {
+            "add",
+            "sub",
+            "mul",
+            "neg",
+            "scale",
+            "offset",
+            "clip",
+            "hardswish",
+            "full_like",
+            "group_norm",
+        },
         "epilogue": {
             "conv",
             "conv_grad_input",
+            "matmul",
             *pools,
             "winograd_output",
             "winograd_input_grad",
@@ -166,6 +178,7 @@ def test_what_passes_may_ask() -> None:
             "conv",
             "conv_grad_input",
             "layer_norm",
+            "matmul",
             "max_pool",
             "avg_pool",
             "sum",
@@ -173,7 +186,7 @@ def test_what_passes_may_ask() -> None:
             "concat",
             *moves,
         },
-        "multiply_adds": {"conv", "conv_grad_input", "winograd_product"},
+        "multiply_adds": {"conv", "conv_grad_input", "matmul", "winograd_product"},
     }
     assert {name: entry.key for name, entry in table.items() if entry.key is not None} == {
         "dropout": 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # begin of names that `python -m scripts.public_names` writes
-from isoconv.ops import layer_norm
+from isoconv.ops import layer_norm, matmul, steps
 from isoconv.ops.activation import Bounds, LeakyRelu
 from isoconv.ops.conv import ConvGradInput
 from isoconv.ops.dropout import Dropout
@@ -27,6 +27,6 @@ __all__ = [
     "ConvGeometry", "ConvGradInput", "Convert", "CountAttrs", "CrossEntropy", "Dropout", "Elu",
     "Embed", "Epsilon", "GroupNorm", "Hits", "LeakyRelu", "OneHot", "Padding", "Permutation",
     "Resample", "Shape", "Slice", "Softplus", "Sum", "SumAxes", "Take", "TopK", "WindowGeometry",
-    "WinogradOutput", "WinogradPatches", "layer_norm",
+    "WinogradOutput", "WinogradPatches", "layer_norm", "matmul", "steps",
 ]  # fmt: skip
 # end of names

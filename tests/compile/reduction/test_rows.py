@@ -150,6 +150,25 @@ def test_outer_axes_and_gaps() -> None:
     check("log_softmax_grad", None, [x, dy], gaps=(1, 2, 3))
 
 
+@pytest.mark.parametrize("classes", [2, 11])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_labels_of_places(classes: int, smoothing: float) -> None:
+    """A label for each place of a map; of those outside the classes nothing is looked up."""
+    b = GraphBuilder()
+    x, dy = b.input("dataset", "x", (3, 5, classes)), b.input("dataset", "dy", (3, 5))
+    labels = b.input("dataset", "labels", (3, 5), "int32")
+    attrs = CrossEntropy(smoothing)
+    outputs = [
+        ("loss", b.add("cross_entropy", x, labels, attrs=attrs)),
+        ("dx", b.add("cross_entropy_grad", x, labels, dy, attrs=attrs)),
+        ("hits", b.add("hits", x, labels, attrs=Hits(1))),
+    ]
+    numbers = np.arange(30, dtype=np.int32).reshape(2, 3, 5) % (classes + 2) - 1
+    numbers[0, 0, 0], numbers[1, 2, 4] = -(2**31), 2**31 - 1
+    arrays = {"x": data((2, 3, 5, classes)), "dy": data((2, 3, 5), seed=1), "labels": numbers}
+    check_graph(b.graph(outputs), arrays, 2)
+
+
 def test_gathered_labels() -> None:
     """Labels of a shard are picked from the labels of a data set by the order of samples."""
     x = data((3, 10))

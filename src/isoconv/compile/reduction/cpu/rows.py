@@ -95,6 +95,13 @@ class _Row:
         """The row's class, as a 64-bit integer."""
         return self.k.builder.sext(self.single(1), ir.IntType(64))
 
+    def own(self, label: Value, of: Callable[[Value], Value]) -> tuple[Value, Value]:
+        """``of(label)``, one lane, and whether there is such a class; if not, it is 0."""
+        b, nought = self.k.builder, self.k.const(0)
+        known = b.icmp_unsigned("<", label, self.k.const(self.classes))
+        found = of(b.select(known, label, nought))
+        return b.select(known, found, ir.Constant(found.type, None)), known
+
     # Passes over the row ------------------------------------------------------------------------
 
     def each(self, chunk: Chunk) -> None:
@@ -231,7 +238,8 @@ def _cross_entropy(row: _Row) -> None:
     greatest, label = row.greatest(0), row.label()
     logarithm = row.log(row.powers(greatest, spill=False))
     if row.spec.attrs.smoothing == 0:
-        row.store_single(b.fsub(logarithm, row.shifted(greatest, label, 1)))
+        found, _ = row.own(label, lambda i: b.fsub(logarithm, row.shifted(greatest, i, 1)))
+        row.store_single(found)
         return
 
     def term(i: Value | int, lanes: int) -> Value:
@@ -257,7 +265,7 @@ def _cross_entropy_grad(row: _Row) -> None:
 def _hits(row: _Row) -> None:
     k, b, dtype = row.k, row.k.builder, row.spec.dtype
     label = row.label()
-    own = row.load(0, label, 1)
+    own, known = row.own(label, lambda i: row.load(0, i, 1))
     count = k.variable(ir.Constant(I32, 0))
 
     def chunk(i: Value | int, lanes: int) -> None:
@@ -272,7 +280,7 @@ def _hits(row: _Row) -> None:
 
     row.each(chunk)
     few = k.splat(b.icmp_signed("<", count.get(), ir.Constant(I32, row.spec.attrs.k)), 1)
-    hit = b.and_(few, b.fcmp_ordered("ord", own, own))
+    hit = b.and_(b.and_(few, k.splat(known, 1)), b.fcmp_ordered("ord", own, own))
     row.store_single(b.select(hit, k.splat_const(1.0, dtype, 1), k.splat_const(0.0, dtype, 1)))
 
 
