@@ -50,8 +50,6 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "ConvTranspose3d": (nn.ConvTranspose3d(4, 2, 2, 1, 1, 2, 2, False, True), (4, 3, 3, 2)),
     "DepthwiseConv2d": (nn.DepthwiseConv2d(3, 2, "same", 2, 2, False, True), (9, 8, 3)),
     "GroupNorm": (nn.GroupNorm(3, eps=1e-3, affine=False), (5, 4, 6)),
-    "GELU": (nn.GELU(approximate="tanh"), (9, 8, 2)),
-    "Flip": (nn.Flip((0, -1)), (9, 8, 2)),
     "Flip": (nn.Flip((0, -1)), (9, 8, 2)),
     "GELU": (nn.GELU(approximate="tanh"), (9, 8, 2)),
     "Linear": (nn.Linear(7, bias=False), (5,)),
