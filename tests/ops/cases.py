@@ -204,6 +204,9 @@ def _other_cases() -> list[Case]:
         Case("times_images", (single(4),)),
         Case("inverse_std", (single(4, values="positive"),), ops.Epsilon(1e-3)),
         Case("batch_norm", (X, c, c, c, c), ops.BatchNorm(False, 30)),
+        Case(
+            "group_norm", (X, given(1, 1, 4), given(1, 1, 4)), ops.GroupNorm(2), constants=(0, 1, 2)
+        ),
         Case("copy", (X,)),
         Case("reshape", (X,), ops.Shape((10, 12))),
         Case("reshape", (single(6, 2),), ops.Shape((3, 4), batched=False)),

@@ -146,7 +146,18 @@ def test_what_passes_may_ask() -> None:
             "cross_entropy_grad", "hits", "one_hot", "top_k"}  # fmt: skip
     moves = {"transpose", "take", "resample"}
     assert said == {
-        "cheap": {"add", "sub", "mul", "neg", "scale", "offset", "clip", "hardswish", "full_like"},
+        "cheap": {
+            "add",
+            "sub",
+            "mul",
+            "neg",
+            "scale",
+            "offset",
+            "clip",
+            "hardswish",
+            "full_like",
+            "group_norm",
+        },
         "epilogue": {
             "conv",
             "conv_grad_input",

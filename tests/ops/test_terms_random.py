@@ -219,6 +219,8 @@ def test_normalisation_and_dropout(seed: int, dtype: str, share: float, rate: fl
     norm = ops.BatchNorm(False, 20)
     check_operation("batch_norm", norm, x, *per_channel, single=(1, 2, 3, 4))
     check_operation("inverse_std", ops.Epsilon(1e-5), abs(per_channel[0]), single=(0,))
+    own = [mixed((3, 1, 1, 3), dtype, seed + i, share) for i in (5, 6)]
+    check_operation("group_norm", ops.GroupNorm(3), x, *own)
     samples = np.random.default_rng(seed).integers(0, 2**40, 3)
     key = np.array([seed - 100, 3], np.int64)
     check_operation("dropout", ops.Dropout(rate, stream=seed % 9), x, samples, key, single=(2,))

@@ -8,6 +8,7 @@ from isoconv.ops.activation import Bounds, LeakyRelu
 from isoconv.ops.conv import ConvGradInput
 from isoconv.ops.dropout import Dropout
 from isoconv.ops.geometry import ConvGeometry, WindowGeometry
+from isoconv.ops.group_norm import GroupNorm
 from isoconv.ops.image import Augment
 from isoconv.ops.move import Permutation, Take
 from isoconv.ops.norm import BatchNorm, Epsilon
@@ -24,8 +25,8 @@ from isoconv.ops.winograd import WinogradOutput, WinogradPatches
 __all__ = [
     "Augment", "AvgPool", "AvgPoolGrad", "BatchNorm", "Bounds", "Broadcast", "Constant",
     "ConvGeometry", "ConvGradInput", "Convert", "CountAttrs", "CrossEntropy", "Dropout", "Elu",
-    "Embed", "Epsilon", "Hits", "LeakyRelu", "OneHot", "Padding", "Permutation", "Resample",
-    "Shape", "Slice", "Softplus", "Sum", "SumAxes", "Take", "TopK", "WindowGeometry",
+    "Embed", "Epsilon", "GroupNorm", "Hits", "LeakyRelu", "OneHot", "Padding", "Permutation",
+    "Resample", "Shape", "Slice", "Softplus", "Sum", "SumAxes", "Take", "TopK", "WindowGeometry",
     "WinogradOutput", "WinogradPatches", "layer_norm", "matmul", "steps",
 ]  # fmt: skip
 # end of names
