@@ -67,6 +67,18 @@ def forward(made: nn.Module, shape: tuple[int, ...]) -> Callable[[Any], Call]:
     return lambda _: Call(made.forward, x=nn.Trace(made, training=True).images(shape))
 
 
+def unpooling(rank: int) -> Callable[[Any], Call]:
+    """Values and their places in one trace."""
+
+    def make(_: Any) -> Call:
+        tensor = x(*SHAPES[rank])
+        return Call(
+            getattr(functional, f"max_unpool{rank}d"), x=tensor, indices=tensor, kernel_size=2
+        )
+
+    return make
+
+
 def joined(made: nn.Module) -> Callable[[Any], Call]:
     """The forward of a layer that joins several tensors."""
 
@@ -355,6 +367,13 @@ CALLS: Table = {
         for rank in (1, 2, 3)
         for name, given in POOLS.items()
         if rank > 1 or name != "fractional_max_pool"
+    },
+    **{f"nn.functional.max_unpool{rank}d": unpooling(rank) for rank in (1, 2, 3)},
+    **{
+        f"nn.functional.max_pool{rank}d_with_indices": function(
+            getattr(functional, f"max_pool{rank}d_with_indices"), *SHAPES[rank], kernel_size=2
+        )
+        for rank in (1, 2, 3)
     },
     "nn.functional.slice_channels": function(functional.slice_channels, start=0, stop=1),
     "nn.functional.zero_pad": function(functional.zero_pad, padding=1),

@@ -89,6 +89,14 @@ from isoconv.nn.shaping import concatenate, flatten, slice_channels, zero_pad
 from isoconv.nn.shuffling import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from isoconv.nn.smooth import celu, elu, mish, selu, softplus, softsign
 from isoconv.nn.transposed import conv_transpose1d, conv_transpose2d, conv_transpose3d
+from isoconv.nn.unpooling import (
+    max_pool1d_with_indices,
+    max_pool2d_with_indices,
+    max_pool3d_with_indices,
+    max_unpool1d,
+    max_unpool2d,
+    max_unpool3d,
+)
 
 __all__ = [
     "abs", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d",
@@ -102,12 +110,14 @@ __all__ = [
     "instance_norm", "isinf", "isnan", "layer_norm", "leaky_relu", "less", "less_equal", "linear",
     "local_response_norm", "log", "log1p", "log_softmax", "logical_and", "logical_not",
     "logical_or", "logical_xor", "lp_pool1d", "lp_pool2d", "lp_pool3d", "matmul", "max_pool1d",
-    "max_pool2d", "max_pool3d", "maximum", "minimum", "mish", "moments", "mse", "multiply", "neg",
-    "not_equal", "one_hot", "pad", "pixel_shuffle", "pixel_unshuffle", "power", "prelu",
-    "reciprocal", "reduce", "relu", "relu6", "resize", "rms_norm", "round", "selu", "sigmoid",
-    "sign", "silu", "slice_axes", "slice_channels", "softmax", "softplus", "softsign", "split",
-    "sqrt", "square", "squeeze", "stochastic_depth", "subtract", "take", "tanh", "threshold",
-    "top_k", "transpose", "unsqueeze", "upsample", "where", "zero_pad",
+    "max_pool1d_with_indices", "max_pool2d", "max_pool2d_with_indices", "max_pool3d",
+    "max_pool3d_with_indices", "max_unpool1d", "max_unpool2d", "max_unpool3d", "maximum", "minimum",
+    "mish", "moments", "mse", "multiply", "neg", "not_equal", "one_hot", "pad", "pixel_shuffle",
+    "pixel_unshuffle", "power", "prelu", "reciprocal", "reduce", "relu", "relu6", "resize",
+    "rms_norm", "round", "selu", "sigmoid", "sign", "silu", "slice_axes", "slice_channels",
+    "softmax", "softplus", "softsign", "split", "sqrt", "square", "squeeze", "stochastic_depth",
+    "subtract", "take", "tanh", "threshold", "top_k", "transpose", "unsqueeze", "upsample", "where",
+    "zero_pad",
 ]  # fmt: skip
 # end of names
 
