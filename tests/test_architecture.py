@@ -259,7 +259,7 @@ def described() -> tuple[set[str], set[str]]:
 def test_architecture_names_every_file() -> None:
     """Every folder and every file of the package has its line, and no line is without a file."""
     folders, files = described()
-    pages = (SRC / "explain/web").iterdir()
+    pages = (*(SRC / "explain/web").iterdir(), *(SRC / "exchange").glob("*.txt"))
     present = {path.relative_to(ROOT).as_posix() for path in (*MODULES, *pages)}
     assert files == present
     inside = {

@@ -62,7 +62,8 @@ def main() -> None:
         layout, network = next(iter(made.items()))
         known[name] = {"names": layouts, "layout": layout, "result": result(network)}
     path = Path(__file__).with_name("published.json")
-    path.write_text(json.dumps(known, indent=1) + "\n", "utf-8")
+    rows = [f"{json.dumps(name)}: {json.dumps(entry)}" for name, entry in known.items()]
+    path.write_text("{\n" + ",\n".join(rows) + "\n}\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -27,6 +27,9 @@ KNOWN = [
     ("squeezenet1_0", 1000, (224, 224, 3), 1_248_424),
     ("squeezenet1_1", 1000, (224, 224, 3), 1_235_496),
     ("mobilenetv2", 1000, (224, 224, 3), 3_504_872),
+    ("mobilenet_v2", 1000, (224, 224, 3), 3_504_872),
+    # timm's table
+    ("efficientnet_lite0", 1000, (224, 224, 3), 4_652_008),
     # the convolutions of torchvision's vgg11_bn without their 2,752 biases, and the head
     ("vgg11", 10, (32, 32, 3), 9_225_984 - 2_752 + 513 * 10),
     ("vgg11", 1000, (224, 224, 3), 9_225_984 - 2_752 + 513 * 1000),
@@ -64,6 +67,9 @@ MULTIPLY_ADDS = [
     ("squeezenet1_0", 1000, (224, 224, 3), 0.82e9, 0.005),
     ("squeezenet1_1", 1000, (224, 224, 3), 0.35e9, 0.005),
     ("mobilenetv2", 1000, (224, 224, 3), 0.30e9, 0.01),
+    ("mobilenet_v2", 1000, (224, 224, 3), 0.30e9, 0.01),
+    # 407M in its authors' table
+    ("efficientnet_lite0", 1000, (224, 224, 3), 0.407e9, 0.06),
     # 28²·25·6 + 10²·150·16 + 400·120 + 120·84 + 84·10
     ("lenet5", 10, (28, 28, 1), 416_520, 0),
 ]
@@ -131,7 +137,10 @@ def test_the_shape_may_be_left_out() -> None:
 
 def test_unknown_names_list_the_known_ones() -> None:
     """The message names them all."""
-    with pytest.raises(ArgumentError, match=r"resnet5.*densenet121, lenet5, mobilenetv2, resnet18"):
+    with pytest.raises(
+        ArgumentError,
+        match=r"resnet5.*densenet121, efficientnet_lite0, lenet5, mobilenet_v2, mobile",
+    ):
         models.create("resnet5")
 
 

@@ -143,10 +143,10 @@ def test_what_passes_may_ask() -> None:
                           "heavy", "multiply_adds")}  # fmt: skip
     pools = {"max_pool", "max_pool_grad", "avg_pool", "avg_pool_grad"}
     rows = {"softmax", "softmax_grad", "log_softmax", "log_softmax_grad", "cross_entropy",
-            "cross_entropy_grad", "hits"}  # fmt: skip
+            "cross_entropy_grad", "hits", "one_hot", "top_k"}  # fmt: skip
     moves = {"transpose", "take", "resample"}
     assert said == {
-        "cheap": {"add", "sub", "mul", "neg", "scale", "offset", "clip", "hardswish"},
+        "cheap": {"add", "sub", "mul", "neg", "scale", "offset", "clip", "hardswish", "full_like"},
         "epilogue": {
             "conv",
             "conv_grad_input",
@@ -163,6 +163,7 @@ def test_what_passes_may_ask() -> None:
         "part": {"slice_channels", "crop"},
         "gathers": {"augment", "layer_norm", "layer_norm_grad", *rows, *moves},
         "heavy": {
+            *moves,
             "conv",
             "conv_grad_input",
             "layer_norm",

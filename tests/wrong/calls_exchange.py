@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from tests.exchange.onnx.graphs import made, node
 from tests.wrong.calls import Call, Table
 
 from isoconv import exchange, nn
@@ -24,12 +25,29 @@ def written(place: Any) -> Any:
     return path
 
 
+def onnx_file(place: Any) -> Any:
+    """An activation."""
+    path = place.path / "x.onnx"
+    path.write_bytes(made([node("Relu", "x", "y")], (1, 3, 4, 4), {}).SerializeToString())
+    return path
+
+
 CALLS: Table = {
+    "exchange.from_onnx": lambda place: Call(
+        exchange.from_onnx, path=onnx_file(place), input_shape=(4, 4, 3), output="y", normalise="half",
+        class_names=("a", "b"), fold_batch_norm=True,
+    ),
+    "exchange.fetch_pretrained": lambda place: Call(
+        exchange.fetch_pretrained, name="resnet18", folder=place.path, progress=False
+    ),
     "exchange.load_into": lambda _: Call(
         exchange.load_into, model=network(), layout="own", input_shape=(2, 2, 1),
         weights={"1.weight": np.ones((2, 4)), "1.bias": np.zeros(2)},
     ),
     "exchange.load_torch": lambda place: Call(exchange.load_torch, path=written(place), key=""),
+    "exchange.pretrained": lambda place: Call(
+        exchange.pretrained, name="efficientnet_lite0", folder=place.path
+    ),
     "exchange.save_torch": lambda place: Call(
         exchange.save_torch, model=network().build((2, 2, 1)),
         path=place.path / "x.safetensors", layout="own",

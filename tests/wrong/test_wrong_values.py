@@ -36,7 +36,7 @@ def rooms(module: ModuleType = isoconv) -> Iterator[ModuleType]:
 
 CALLS = {**ARRAYS, **NN, **DATA, **TRAIN, **EXCHANGE}
 OPERATORS = ("__add__", "__sub__", "__mul__", "__truediv__", "__pow__", "__radd__", "__rsub__",
-             "__rmul__", "__rtruediv__", "__call__")  # fmt: skip
+             "__rmul__", "__rtruediv__", "__rpow__", "__call__")  # fmt: skip
 
 EXEMPT = {
     "nn.Module.forward": "a subclass defines it; this one says so with NotImplementedError",
@@ -106,7 +106,12 @@ TOGETHER = {
         for kind in ("Conv", "ConvTranspose")
         for rank in (1, 2, 3)
     },
+    ("nn.functional.resize", "scale"): ("size",),
+    ("nn.functional.upsample", "scale_factor"): ("size",),
     ("nn.functional.slice_channels", "stop"): ("x",),
+    ("nn.Resize", "axes"): ("region", "scale"),
+    ("nn.Resize", "scale"): ("size",),
+    ("nn.Upsample", "scale_factor"): ("size",),
     ("symbols.conv", "input_size"): ("kernel_size",),
     ("symbols.conv_transpose", "input_size"): ("kernel_size",),
 }
@@ -123,7 +128,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Place:
 def place(made: Place, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Place:
     """The same in a fresh folder: files named "x" go there. Nothing is fetched."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("isoconv.data.download._fetch_file", lambda *_: None)
+    monkeypatch.setattr("isoconv.data.download._retrieve", lambda *_: None)
     made.path = tmp_path
     return made
 

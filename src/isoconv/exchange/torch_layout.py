@@ -25,6 +25,7 @@ from isoconv.nn import (
     LayerNorm,
     Linear,
     Module,
+    SqueezeExcitation,
     Traced,
 )
 
@@ -90,7 +91,7 @@ def arranged(
     if leaf == "weight" and isinstance(layer, _CONVOLUTIONS):
         own = (shape[-1], shape[-2], *shape[:-2])
         sides, order = own, (*range(2, rank), 1, 0)
-    elif leaf == "weight" and isinstance(layer, Linear):
+    elif leaf.endswith("weight") and isinstance(layer, (Linear, SqueezeExcitation)):
         own = shape[::-1]
         sides, order = own, (1, 0)
         if before is not None:

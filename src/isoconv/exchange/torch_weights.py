@@ -18,7 +18,7 @@ from isoconv.graph.operation import Array
 from isoconv.nn import BatchNorm, Module, Traced, trace_model
 from isoconv.nn.storage import listed, misfits, replace_file
 
-__all__ = ["load_into", "save_torch"]
+__all__ = ["load_into", "save_torch", "shapes_of"]
 __public__ = {"isoconv.exchange": ["load_into", "save_torch"]}
 
 _AROUND = ("module.", "_orig_mod.")
@@ -169,6 +169,23 @@ def save_torch(model: Module, path: str | Path, layout: str | None = None) -> No
 
 
 # Names and layouts
+
+
+def shapes_of(model: Module, input_shape: Sequence[int], layout: str) -> dict[str, tuple[int, ...]]:
+    """What PyTorch's network of a layout has: shapes by name.
+
+    Args:
+        model: any model.
+        input_shape: of one image.
+        layout: as in `load_into`.
+
+    Example:
+        >>> from isoconv import nn
+        >>> shapes_of(nn.Sequential(nn.Conv2d(4, 3)), (8, 8, 1), "own")
+        {'0.weight': (4, 1, 3, 3), '0.bias': (4,)}
+    """
+    table = _tables(model, trace_model(model, input_shape, training=False), layout)[layout]
+    return {name: entry.place.torch_shape for name, entry in table.items()}
 
 
 def _tables(model: Module, traced: Traced, layout: str | None) -> dict[str, dict[str, _Entry]]:

@@ -47,6 +47,8 @@ def initial_array(spec: ParameterSpec, seed: int, stream: int) -> Array:
         return np.zeros(spec.shape, np.float32)
     if spec.initializer == "ones":
         return np.ones(spec.shape, np.float32)
+    if spec.initializer != "he_uniform":
+        return np.full(spec.shape, spec.initializer, np.float32)
     count = prod(spec.shape)
     values: Array = np.empty(count, np.float32)
     fan_in = prod(spec.shape[:-1]) if spec.fan_in is None else spec.fan_in

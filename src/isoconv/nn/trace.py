@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 __all__ = ["Call", "Initializer", "ParameterSpec", "StateSpec", "Trace", "Traced", "trace_model"]
 __public__ = {"isoconv.nn": ["ParameterSpec", "StateSpec", "Trace", "Traced", "trace_model"]}
 
-Initializer = Literal["he_uniform", "zeros", "ones"]
 INITIALIZERS = ("he_uniform", "zeros", "ones")
+Initializer = Literal["he_uniform", "zeros", "ones"] | float
+"""How a parameter begins; a number is that of each element."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +44,14 @@ class ParameterSpec:
     Attributes:
         name: path of its layer and its own name, ``"features.0.weight"``.
         shape: its shape.
-        initializer: ``"he_uniform"``, ``"zeros"`` or ``"ones"``.
+        initializer: ``"he_uniform"``, ``"zeros"`` or ``"ones"``, or a number for each element.
         fan_in: numbers that are added up for each result; None for the product of all axes but
             the last.
     """
 
     name: str
     shape: tuple[int, ...]
-    initializer: Initializer
+    initializer: Initializer | float
     fan_in: float | None = None
 
 
@@ -143,7 +144,7 @@ class Trace:
         self.states: dict[str, StateSpec] = {}
         self.calls: list[Call] = []
         self.owners: dict[str, Module] = {}
-        if isinstance(frozen, str) or not isinstance(frozen, Collection):
+        if not isinstance(frozen, (set, frozenset, list, tuple)):
             raise refusal("frozen", "be paths of modules", frozen)
         self.frozen = frozenset(
             check_text(name, path) for name, path in entries("frozen", frozen).items()
@@ -205,7 +206,7 @@ class Trace:
         module: Module,
         name: str,
         shape: Sequence[int],
-        initializer: Initializer = "he_uniform",
+        initializer: Initializer | float = "he_uniform",
         fan_in: float | None = None,
     ) -> Tensor:
         """A learned array of a module; asked for again, it is the same one.
@@ -215,7 +216,7 @@ class Trace:
             name: its name within the module.
             shape: its shape.
             initializer: ``"he_uniform"`` (uniform within ±sqrt(6 / fan_in)), ``"zeros"`` or
-                ``"ones"``.
+                ``"ones"``, or a number for each element.
             fan_in: above 0; None for the product of all axes but the last.
 
         Raises:
@@ -223,7 +224,10 @@ class Trace:
             ArgumentError: an unknown initializer, a fan_in that is none, or a module that the model
                 does not hold.
         """
-        check_choice("initializer", initializer, INITIALIZERS)
+        if isinstance(initializer, (int, float)):
+            initializer = float(check_number("initializer", initializer))
+        else:
+            check_choice("initializer", initializer, INITIALIZERS)
         if fan_in is not None:
             fan_in = float(check_number("fan_in", fan_in, above=0))
         full = self._claim(module, name)
