@@ -77,7 +77,11 @@ def windows(draw: st.DrawFn) -> tuple[ops.WindowGeometry, tuple[int, ...]]:
         return tuple(draw(st.integers(low, high)) for _ in range(rank))
 
     kernel, stride, dilation = per_axis(1, 3), per_axis(1, 4), per_axis(1, 2)
-    padding = tuple(zip(per_axis(0, 1), per_axis(0, 1), strict=True))
+    most = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
+    padding = tuple(
+        (min(before, limit), min(after, limit))
+        for before, after, limit in zip(per_axis(0, 3), per_axis(0, 3), most, strict=True)
+    )
     sides = per_axis(1, 6)
     try:
         window = ops.WindowGeometry(kernel, stride, padding, dilation, draw(st.booleans()))

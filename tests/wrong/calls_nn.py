@@ -18,6 +18,12 @@ from isoconv.ops import LeakyRelu
 
 __all__ = ["CALLS"]
 
+POOLS: dict[str, dict[str, Any]] = {
+    "adaptive_avg_pool": {"output_size": 3},
+    "adaptive_max_pool": {"output_size": 3},
+    "fractional_max_pool": {"kernel_size": 2, "output_size": 2},
+    "lp_pool": {"norm_type": 2, "kernel_size": 2},
+}
 SHAPES = {1: (8, 2), 2: (6, 6, 2), 3: (4, 4, 4, 2)}
 
 
@@ -342,6 +348,14 @@ CALLS: Table = {
     "nn.functional.pixel_unshuffle": function(functional.pixel_unshuffle, factor=2),
     "nn.functional.resize": function(functional.resize, size=3),
     "nn.functional.upsample": function(functional.upsample, size=3),
+    **{
+        f"nn.functional.{name}{rank}d": function(
+            getattr(functional, f"{name}{rank}d"), *SHAPES[rank], **given
+        )
+        for rank in (1, 2, 3)
+        for name, given in POOLS.items()
+        if rank > 1 or name != "fractional_max_pool"
+    },
     "nn.functional.slice_channels": function(functional.slice_channels, start=0, stop=1),
     "nn.functional.zero_pad": function(functional.zero_pad, padding=1),
     # models

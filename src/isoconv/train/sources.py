@@ -49,8 +49,8 @@ class ModelKind:
 
 
 KINDS: tuple[ModelKind, ...] = (
-    ModelKind("a published model", place="exchange.published.pretrained", names=tuple(PUBLISHED)),
     ModelKind("an ONNX file", "exchange.onnx.importing.load_onnx", (".onnx",), says=False),
+    ModelKind("a published model", place="exchange.published.pretrained", names=tuple(PUBLISHED)),
 )
 """Every kind there is."""
 

@@ -38,6 +38,11 @@ WINDOWS = {
         (11, 9),
     ),
     "looked at again": (WindowGeometry((9, 9), (1, 1), ((4, 4), (4, 4)), (1, 1)), (6, 7)),
+    "padded wide": (WindowGeometry((3, 4), (1, 2), ((2, 2), (3, 1)), (1, 1)), (5, 6)),
+    "padded far": (
+        WindowGeometry((3, 2), (2, 1), ((4, 3), (0, 1)), (2, 1), ceil_mode=True),
+        (7, 4),
+    ),
     "long rows": (WindowGeometry((2, 3), (1, 1), ((1, 1), (1, 1)), (1, 1)), (2, 4000)),
 }
 
