@@ -103,7 +103,7 @@ TOGETHER = {
     ("isoconv.mse", "prediction"): ("target",),
     **{
         (f"nn.{kind}{rank}d", "filters"): ("groups",)
-        for kind in ("Conv", "ConvTranspose")
+        for kind in ("Conv", "ConvTranspose", "QuantizedConv")
         for rank in (1, 2, 3)
     },
     ("nn.functional.resize", "scale"): ("size",),
