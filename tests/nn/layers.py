@@ -48,6 +48,8 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "GroupNorm": (nn.GroupNorm(3, eps=1e-3, affine=False), (5, 4, 6)),
     "GELU": (nn.GELU(approximate="tanh"), (9, 8, 2)),
     "Flip": (nn.Flip((0, -1)), (9, 8, 2)),
+    "Flip": (nn.Flip((0, -1)), (9, 8, 2)),
+    "GELU": (nn.GELU(approximate="tanh"), (9, 8, 2)),
     "Linear": (nn.Linear(7, bias=False), (5,)),
     "LocalResponseNorm": (nn.LocalResponseNorm(4, 0.5, 0.25, 2.0, before=1), (5, 4, 6)),
     "MaxPool1d": (nn.MaxPool1d(2, 3, 1, 2, ceil_mode=True), (9, 2)),
@@ -69,6 +71,13 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "PReLU": (nn.PReLU(2, 0.5), (9, 8, 2)),
     "PixelShuffle": (nn.PixelShuffle((2, 1), "DCR"), (5, 4, 6)),
     "PixelUnshuffle": (nn.PixelUnshuffle((2, 1), "DCR"), (6, 4, 3)),
+    "Resize": (
+        nn.Resize(
+            None, (1.5, 0.7), "linear", "tf_crop_and_resize", "floor", -0.5, True, True, (1, 0),
+            ((0.1, 0.9), (-0.2, 1.1)), 2.5,
+        ),
+        (9, 8, 2),
+    ),
     "Residual": (nn.Residual(nn.Conv2d(4, 3, padding=1), nn.Conv2d(4, 1)), (5, 4, 3)),
     "Sequential": (
         nn.Sequential(nn.Conv2d(2, 1), nn.functional.flatten, nn.Sequential()), (5, 4, 3),
@@ -80,6 +89,7 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "Unsqueeze": (nn.Unsqueeze((0, -1)), (9, 8, 2)),
     "Threshold": (nn.Threshold(0.5, -1.0), (9, 8, 2)),
     "TopK": (nn.TopK(2, 0, largest=False, result="places"), (5, 4, 3)),
+    "Upsample": (nn.Upsample(None, (2, 1.5), "bilinear", True), (9, 8, 2)),
     "ZeroPad1d": (nn.ZeroPad1d(((2, 1),)), (9, 2)),
     "ZeroPad2d": (nn.ZeroPad2d(((2, 1), (0, 3))), (9, 8, 2)),
     "ZeroPad3d": (nn.ZeroPad3d(2), (4, 3, 5, 2)),

@@ -69,7 +69,12 @@ def test_no_setting_is_by_default(name: str) -> None:
     fields = getattr(type(layer), "__dataclass_fields__", {})
     usual = [key for key, field in fields.items() if getattr(layer, key) == field.default]
     # The other algorithm, and other modes of padding, take fewer settings of the rest.
-    assert usual == {"Conv2d": ["algorithm"], "Pad": ["mode"]}.get(name, [])
+    assert usual == {
+        "Conv2d": ["algorithm"],
+        "Pad": ["mode"],
+        "Resize": ["size", "policy"],
+        "Upsample": ["size"],
+    }.get(name, [])
 
 
 @pytest.mark.parametrize("algorithm", ["winograd", "direct"])

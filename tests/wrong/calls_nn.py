@@ -334,6 +334,12 @@ CALLS: Table = {
     "nn.functional.channel_shuffle": function(functional.channel_shuffle, groups=2),
     "nn.functional.pixel_shuffle": function(functional.pixel_shuffle, 2, 2, 4, factor=2),
     "nn.functional.pixel_unshuffle": function(functional.pixel_unshuffle, factor=2),
+    "nn.functional.reduce": function(functional.reduce, kind="sum"),
+    "nn.functional.channel_shuffle": function(functional.channel_shuffle, groups=2),
+    "nn.functional.pixel_shuffle": function(functional.pixel_shuffle, 2, 2, 4, factor=2),
+    "nn.functional.pixel_unshuffle": function(functional.pixel_unshuffle, factor=2),
+    "nn.functional.resize": function(functional.resize, size=3),
+    "nn.functional.upsample": function(functional.upsample, size=3),
     "nn.functional.slice_channels": function(functional.slice_channels, start=0, stop=1),
     "nn.functional.zero_pad": function(functional.zero_pad, padding=1),
     # models

@@ -105,7 +105,12 @@ TOGETHER = {
         for kind in ("Conv", "ConvTranspose")
         for rank in (1, 2, 3)
     },
+    ("nn.functional.resize", "scale"): ("size",),
+    ("nn.functional.upsample", "scale_factor"): ("size",),
     ("nn.functional.slice_channels", "stop"): ("x",),
+    ("nn.Resize", "axes"): ("region", "scale"),
+    ("nn.Resize", "scale"): ("size",),
+    ("nn.Upsample", "scale_factor"): ("size",),
     ("symbols.conv", "input_size"): ("kernel_size",),
     ("symbols.conv_transpose", "input_size"): ("kernel_size",),
 }

@@ -48,6 +48,7 @@ from isoconv.nn.pooling import AvgPool1d, AvgPool2d, AvgPool3d, MaxPool1d, MaxPo
 from isoconv.nn.ranking import ArgMax, ArgMin, OneHot, TopK
 from isoconv.nn.reduction import Reduce
 from isoconv.nn.regularization import Dropout, Dropout1d, Dropout2d, Dropout3d, StochasticDepth
+from isoconv.nn.resizing import Resize, Upsample
 from isoconv.nn.shaping import Flatten, ZeroPad1d, ZeroPad2d, ZeroPad3d
 from isoconv.nn.shuffling import ChannelShuffle, PixelShuffle, PixelUnshuffle
 from isoconv.nn.smooth import CELU, ELU, SELU, Mish, Softplus, Softsign
@@ -67,10 +68,11 @@ __all__ = [
     "InstanceNorm3d", "LayerNorm", "LayerScale", "LeakyReLU", "Linear", "LocalResponseNorm",
     "LogSoftmax", "MaxPool1d", "MaxPool2d", "MaxPool3d", "Mish", "Module", "Multiply", "Network",
     "OneHot", "PReLU", "Pad", "ParameterSpec", "PixelShuffle", "PixelUnshuffle", "RMSNorm", "ReLU",
-    "ReLU6", "Reduce", "Reshape", "Residual", "Sequential", "SiLU", "Sigmoid", "Slice", "Softmax",
-    "Softplus", "Softsign", "Squeeze", "SqueezeExcitation", "StateSpec", "StochasticDepth",
-    "Summary", "Tanh", "Tensor", "Threshold", "TopK", "Trace", "Traced", "Transpose", "Unsqueeze",
-    "ZeroPad1d", "ZeroPad2d", "ZeroPad3d", "functional", "models", "trace_model",
+    "ReLU6", "Reduce", "Reshape", "Residual", "Resize", "Sequential", "SiLU", "Sigmoid", "Slice",
+    "Softmax", "Softplus", "Softsign", "Squeeze", "SqueezeExcitation", "StateSpec",
+    "StochasticDepth", "Summary", "Tanh", "Tensor", "Threshold", "TopK", "Trace", "Traced",
+    "Transpose", "Unsqueeze", "Upsample", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d", "functional",
+    "models", "trace_model",
 ]  # fmt: skip
 # end of names
 

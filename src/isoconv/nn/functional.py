@@ -73,6 +73,7 @@ from isoconv.nn.pooling import (
 from isoconv.nn.ranking import argmax, argmin, one_hot, top_k
 from isoconv.nn.reduction import reduce
 from isoconv.nn.regularization import dropout, dropout1d, dropout2d, dropout3d, stochastic_depth
+from isoconv.nn.resizing import resize, upsample
 from isoconv.nn.shaping import concatenate, flatten, slice_channels, zero_pad
 from isoconv.nn.shuffling import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from isoconv.nn.smooth import celu, elu, mish, selu, softplus, softsign
@@ -89,10 +90,10 @@ __all__ = [
     "log", "log1p", "log_softmax", "logical_and", "logical_not", "logical_or", "logical_xor",
     "max_pool1d", "max_pool2d", "max_pool3d", "maximum", "minimum", "mish", "moments", "mse",
     "multiply", "neg", "not_equal", "one_hot", "pad", "pixel_shuffle", "pixel_unshuffle", "power",
-    "prelu", "reciprocal", "reduce", "relu", "relu6", "rms_norm", "round", "selu", "sigmoid",
-    "sign", "silu", "slice_axes", "slice_channels", "softmax", "softplus", "softsign", "split",
-    "sqrt", "square", "squeeze", "stochastic_depth", "subtract", "take", "tanh", "threshold",
-    "top_k", "transpose", "unsqueeze", "where", "zero_pad",
+    "prelu", "reciprocal", "reduce", "relu", "relu6", "resize", "rms_norm", "round", "selu",
+    "sigmoid", "sign", "silu", "slice_axes", "slice_channels", "softmax", "softplus", "softsign",
+    "split", "sqrt", "square", "squeeze", "stochastic_depth", "subtract", "take", "tanh",
+    "threshold", "top_k", "transpose", "unsqueeze", "upsample", "where", "zero_pad",
 ]  # fmt: skip
 # end of names
 

@@ -82,29 +82,6 @@ def check_rank(kind: str, rank: int, x: Tensor) -> None:
         raise ShapeError(text, argument="x", value=x)
 
 
-def check_axes(name: str, value: object, rank: int) -> tuple[int, ...]:
-    """Axes of a value that has so many, counted from 0.
-
-    Args:
-        name: of the setting, for the message.
-        value: one axis or several, none twice; negative ones are counted from the end.
-        rank: how many axes there are, without that of the images.
-
-    Raises:
-        ArgumentError: they are none.
-
-    Example:
-        >>> check_axes("axes", (0, -1), 3)
-        (0, 2)
-    """
-    given = tuple(value) if isinstance(value, (tuple, list)) else (value,)
-    found = [axis for entry in given if (axis := whole(entry)) is not None]
-    axes = tuple(axis + rank if axis < 0 else axis for axis in found)
-    if len(axes) < len(given) or len(set(axes)) < len(axes) or not set(axes) <= {*range(rank)}:
-        raise refusal(name, f"be axes of the {rank} there are, each at most once", value)
-    return axes
-
-
 def image_shape(
     input_shape: tuple[int, ...] | None, usual: tuple[int, int, int] = (224, 224, 3)
 ) -> tuple[int, int, int]:
