@@ -124,7 +124,14 @@ def cross_entropy(_: Any) -> Call:
     """Cross-entropy of logits and class numbers."""
     logits = x(4)
     labels = logits.trace.input("dataset", "labels", (), "int32")
-    return Call(functional.cross_entropy, logits=logits, labels=labels)
+    return Call(functional.cross_entropy, logits=logits, labels=labels, weight=beside(logits, 4))
+
+
+def focal(_: Any) -> Call:
+    """The focal loss of a map with a label for each place."""
+    logits = x(3, 4)
+    labels = logits.trace.input("dataset", "labels", (3,), "int32")
+    return Call(functional.focal, logits=logits, labels=labels, weight=beside(logits, 4))
 
 
 def model(called: Callable[..., Any]) -> Callable[[Any], Call]:
@@ -295,6 +302,10 @@ CALLS: Table = {
         for rank in SHAPES
     },
     "nn.functional.cross_entropy": cross_entropy,
+    "nn.functional.dice": loss(functional.dice, "prediction"),
+    "nn.functional.focal": focal,
+    "nn.functional.l1": loss(functional.l1, "prediction"),
+    "nn.functional.smooth_l1": loss(functional.smooth_l1, "prediction"),
     **{
         f"nn.functional.dropout{rank}d": function(getattr(functional, f"dropout{rank}d"), *shape)
         for rank, shape in SHAPES.items()
@@ -331,10 +342,6 @@ CALLS: Table = {
     "nn.functional.take": function(functional.take, indices=(0, 1)),
     "nn.functional.transpose": function(functional.transpose, axes=(2, 0, 1)),
     "nn.functional.unsqueeze": function(functional.unsqueeze, axes=0),
-    "nn.functional.channel_shuffle": function(functional.channel_shuffle, groups=2),
-    "nn.functional.pixel_shuffle": function(functional.pixel_shuffle, 2, 2, 4, factor=2),
-    "nn.functional.pixel_unshuffle": function(functional.pixel_unshuffle, factor=2),
-    "nn.functional.reduce": function(functional.reduce, kind="sum"),
     "nn.functional.channel_shuffle": function(functional.channel_shuffle, groups=2),
     "nn.functional.pixel_shuffle": function(functional.pixel_shuffle, 2, 2, 4, factor=2),
     "nn.functional.pixel_unshuffle": function(functional.pixel_unshuffle, factor=2),
