@@ -142,7 +142,14 @@ def cross_entropy(_: Any) -> Call:
     """Cross-entropy of logits and class numbers."""
     logits = x(4)
     labels = logits.trace.input("dataset", "labels", (), "int32")
-    return Call(functional.cross_entropy, logits=logits, labels=labels)
+    return Call(functional.cross_entropy, logits=logits, labels=labels, weight=beside(logits, 4))
+
+
+def focal(_: Any) -> Call:
+    """The focal loss of a map with a label for each place."""
+    logits = x(3, 4)
+    labels = logits.trace.input("dataset", "labels", (3,), "int32")
+    return Call(functional.focal, logits=logits, labels=labels, weight=beside(logits, 4))
 
 
 def model(called: Callable[..., Any]) -> Callable[[Any], Call]:
@@ -316,6 +323,10 @@ CALLS: Table = {
         for rank in SHAPES
     },
     "nn.functional.cross_entropy": cross_entropy,
+    "nn.functional.dice": loss(functional.dice, "prediction"),
+    "nn.functional.focal": focal,
+    "nn.functional.l1": loss(functional.l1, "prediction"),
+    "nn.functional.smooth_l1": loss(functional.smooth_l1, "prediction"),
     **{
         f"nn.functional.dropout{rank}d": function(getattr(functional, f"dropout{rank}d"), *shape)
         for rank, shape in SHAPES.items()
