@@ -48,6 +48,7 @@ GIVEN: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "leaky_relu": ((IMAGE,), {"slope": 0.2}),
     "linear": ((normal(2, 7), normal(7, 4), normal(4)), {}),
     "log_softmax": ((normal(2, 4),), {}),
+    "matmul": ((normal(2, 3, 2, 4), normal(2, 3, 4, 5)), {}),
     "max_pool1d": ((normal(2, 7, 3),), {"kernel_size": 3, "stride": 2}),
     "max_pool2d": ((IMAGE,), {"kernel_size": 2}),
     "max_pool3d": ((normal(2, 3, 4, 5, 2),), {"kernel_size": 2}),

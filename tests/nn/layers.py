@@ -11,6 +11,7 @@ from typing import Any
 from isoconv import nn
 
 __all__ = [
+    "JOINED",
     "LAYERS",
     "bind",
     "layer_of",
@@ -20,6 +21,9 @@ __all__ = [
     "sized",
     "takes_several",
 ]
+
+JOINED = (5, 4, 4)
+"""Shape of an image that layers of several tensors take twice; products of matrices too."""
 
 SHAPES = {0: (5,), 1: (9, 2), 2: (9, 8, 2), 3: (7, 6, 5, 2)}
 """Shapes of an image by the number of its spatial axes."""
@@ -32,6 +36,7 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "BatchNorm": (nn.BatchNorm(eps=1e-3, momentum=0.25), (5, 4, 3)),
     "Branches": (nn.Branches(nn.Sequential(), nn.Conv2d(4, 3, padding=1)), (5, 4, 3)),
     "Clip": (nn.Clip(-0.5, 0.75), (9, 8, 2)),
+    "ChannelShuffle": (nn.ChannelShuffle(2), (9, 8, 6)),
     "Conv1d": (nn.Conv1d(4, 3, 2, ((1, 0),), 2, 2, bias=False, flip=True), (9, 2)),
     "Conv2d": (nn.Conv2d(4, (3, 2), (2, 1), ((1, 0), (0, 2)), (1, 2), 2, False, True), (9, 8, 2)),
     "Conv3d": (nn.Conv3d(4, 2, (1, 2, 1), 1, 2, 2, False, True), (6, 6, 5, 2)),
@@ -44,12 +49,18 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     ),
     "ConvTranspose3d": (nn.ConvTranspose3d(4, 2, 2, 1, 1, 2, 2, False, True), (4, 3, 3, 2)),
     "DepthwiseConv2d": (nn.DepthwiseConv2d(3, 2, "same", 2, 2, False, True), (9, 8, 3)),
+    "GroupNorm": (nn.GroupNorm(3, eps=1e-3, affine=False), (5, 4, 6)),
     "GELU": (nn.GELU(approximate="tanh"), (9, 8, 2)),
     "Flip": (nn.Flip((0, -1)), (9, 8, 2)),
+    "Flip": (nn.Flip((0, -1)), (9, 8, 2)),
+    "GELU": (nn.GELU(approximate="tanh"), (9, 8, 2)),
     "Linear": (nn.Linear(7, bias=False), (5,)),
+    "LocalResponseNorm": (nn.LocalResponseNorm(4, 0.5, 0.25, 2.0, before=1), (5, 4, 6)),
     "MaxPool1d": (nn.MaxPool1d(2, 3, 1, 2, ceil_mode=True), (9, 2)),
     "MaxPool2d": (nn.MaxPool2d((2, 3), (3, 1), 1, (1, 2), True), (9, 8, 2)),
     "MaxPool3d": (nn.MaxPool3d(2, (1, 2, 1), 1, 2, True), (7, 6, 5, 2)),
+    "Pad": (nn.Pad(((2, 1), (0, 3)), "constant", 1.5), (9, 8, 2)),
+    "Reshape": (nn.Reshape((4, -1)), (9, 8, 2)),
     "Constant": (nn.Constant((2, 1, 3), learned=False), (5, 4, 3)),
     "Network": (
         nn.Network(
@@ -59,9 +70,18 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
         ),
         (5, 4, 3),
     ),
+    "OneHot": (nn.OneHot(3, axis=0), (5, 4, 3)),
     "Reduce": (nn.Reduce("mean", (0, -1), keepdims=True), (5, 4, 3)),
-    "Pad": (nn.Pad(((2, 1), (0, 3)), "constant", 1.5), (9, 8, 2)),
-    "Reshape": (nn.Reshape((4, -1)), (9, 8, 2)),
+    "PReLU": (nn.PReLU(2, 0.5), (9, 8, 2)),
+    "PixelShuffle": (nn.PixelShuffle((2, 1), "DCR"), (5, 4, 6)),
+    "PixelUnshuffle": (nn.PixelUnshuffle((2, 1), "DCR"), (6, 4, 3)),
+    "Resize": (
+        nn.Resize(
+            None, (1.5, 0.7), "linear", "tf_crop_and_resize", "floor", -0.5, True, True, (1, 0),
+            ((0.1, 0.9), (-0.2, 1.1)), 2.5,
+        ),
+        (9, 8, 2),
+    ),
     "Residual": (nn.Residual(nn.Conv2d(4, 3, padding=1), nn.Conv2d(4, 1)), (5, 4, 3)),
     "Sequential": (
         nn.Sequential(nn.Conv2d(2, 1), nn.functional.flatten, nn.Sequential()), (5, 4, 3),
@@ -71,6 +91,9 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "Squeeze": (nn.Squeeze((1, -1)), (9, 1, 1)),
     "Transpose": (nn.Transpose((2, 0, 1)), (9, 8, 2)),
     "Unsqueeze": (nn.Unsqueeze((0, -1)), (9, 8, 2)),
+    "Threshold": (nn.Threshold(0.5, -1.0), (9, 8, 2)),
+    "TopK": (nn.TopK(2, 0, largest=False, result="places"), (5, 4, 3)),
+    "Upsample": (nn.Upsample(None, (2, 1.5), "bilinear", True), (9, 8, 2)),
     "ZeroPad1d": (nn.ZeroPad1d(((2, 1),)), (9, 2)),
     "ZeroPad2d": (nn.ZeroPad2d(((2, 1), (0, 3))), (9, 8, 2)),
     "ZeroPad3d": (nn.ZeroPad3d(2), (4, 3, 5, 2)),

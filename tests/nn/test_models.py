@@ -33,6 +33,7 @@ KNOWN = [
     ("mobilenet_v3_small", 1000, (224, 224, 3), 2_542_856),
     ("efficientnet_b0", 1000, (224, 224, 3), 5_288_548),
     ("convnext_tiny", 1000, (224, 224, 3), 28_589_128),
+    ("shufflenet_v2_x1_0", 1000, (224, 224, 3), 2_278_604),
     # timm's table
     ("efficientnet_lite0", 1000, (224, 224, 3), 4_652_008),
     # the convolutions of torchvision's vgg11_bn without their 2,752 biases, and the head
@@ -77,6 +78,7 @@ MULTIPLY_ADDS = [
     ("mobilenet_v3_small", 1000, (224, 224, 3), 0.06e9, 0.06),
     ("efficientnet_b0", 1000, (224, 224, 3), 0.39e9, 0.02),
     ("convnext_tiny", 1000, (224, 224, 3), 4.46e9, 0.005),
+    ("shufflenet_v2_x1_0", 1000, (224, 224, 3), 0.14e9, 0.04),
     # 407M in its authors' table
     ("efficientnet_lite0", 1000, (224, 224, 3), 0.407e9, 0.06),
     # 28²·25·6 + 10²·150·16 + 400·120 + 120·84 + 84·10

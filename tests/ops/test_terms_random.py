@@ -45,6 +45,29 @@ def test_convolution(
     check_operation("conv_grad_weight", geometry, x, dy)
 
 
+SIDES = st.integers(1, 4)
+
+
+@often
+@given(
+    st.lists(st.tuples(SIDES, st.sampled_from(["both", "a", "b"])), max_size=2),
+    SIDES, st.integers(1, 9), SIDES, st.sampled_from([(), (0,), (1,)]), DTYPES, SEEDS, SHARES,
+)  # fmt: skip
+def test_products_of_matrices(
+    lead: list[tuple[int, str]], rows: int, terms: int, columns: int,
+    single: tuple[int, ...], dtype: str, seed: int, share: float,
+) -> None:  # fmt: skip
+    """With leading axes of both operands or of one; either may be the same for all images."""
+    shapes = [tuple(side if of in ("both", own) else 1 for side, of in lead) for own in ("a", "b")]
+    lasts = ((rows, terms), (terms, columns))
+    images = [() if i in single else (3,) for i in range(2)]
+    a, b = (
+        mixed((*many, *outer, *last), dtype, seed + i, share)
+        for i, (many, outer, last) in enumerate(zip(images, shapes, lasts, strict=True))
+    )
+    check_operation("matmul", None, a, b, single=single)
+
+
 @st.composite
 def windows(draw: st.DrawFn) -> tuple[ops.WindowGeometry, tuple[int, ...]]:
     """A window that meets an input wherever it stands, and the input's sides."""
@@ -118,6 +141,10 @@ def test_rows(classes: int, smoothing: float, dtype: str, seed: int, share: floa
         check_operation("cross_entropy", loss, logits, labels)
         check_operation("cross_entropy_grad", loss, logits, labels, other[:, 0].copy())
         check_operation("hits", ops.Hits(min(classes, 3)), logits, labels)
+        for places in (False, True):
+            check_operation("top_k", ops.TopK(min(classes, 5), places), logits)
+    for numbers in (labels, labels.astype(np.int64), x[0]):
+        check_operation("one_hot", ops.OneHot(classes), numbers)
 
 
 @often
@@ -154,16 +181,17 @@ def test_winograd(
 
 UNARY = ("neg", "square", "exp", "log", "sqrt", "reciprocal", "relu", "sigmoid", "tanh", "erf",
          "gelu", "silu", "abs", "clip", "hardswish", "gelu_tanh", "mish", "softsign", "softplus",
-         "elu")  # fmt: skip
+         "elu", "expm1", "floor", "full_like", "log1p", "round", "sign")  # fmt: skip
 GRADIENTS = ("relu", "gelu", "silu", "clip", "hardswish", "gelu_tanh", "mish", "softsign",
              "softplus", "elu")  # fmt: skip
-BINARY = ("add", "sub", "mul", "div", "maximum", "minimum", "power",
+BINARY = ("add", "sub", "mul", "div", "maximum", "minimum", "power", "greater",
+          "greater_equal", "equal",
           *(f"{name}_grad" for name in GRADIENTS))  # fmt: skip
 SETTINGS = {
     name + grad: settings
     for name, settings in (
         ("clip", ops.Bounds(-0.5, 2.0)), ("softplus", ops.Softplus(0.7, 5.0)),
-        ("elu", ops.Elu(1.3, 0.8, 0.6)),
+        ("elu", ops.Elu(1.3, 0.8, 0.6)), ("full_like", ops.Constant(0.3)),
     )
     for grad in ("", "_grad")
 }  # fmt: skip

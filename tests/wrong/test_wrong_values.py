@@ -36,7 +36,7 @@ def rooms(module: ModuleType = isoconv) -> Iterator[ModuleType]:
 
 CALLS = {**ARRAYS, **NN, **DATA, **TRAIN, **EXCHANGE}
 OPERATORS = ("__add__", "__sub__", "__mul__", "__truediv__", "__pow__", "__radd__", "__rsub__",
-             "__rmul__", "__rtruediv__", "__call__")  # fmt: skip
+             "__rmul__", "__rtruediv__", "__rpow__", "__call__")  # fmt: skip
 
 EXEMPT = {
     "nn.Module.forward": "a subclass defines it; this one says so with NotImplementedError",
@@ -99,13 +99,19 @@ TOGETHER = {
     ("isoconv.explain", "gradient"): ("at",),
     ("isoconv.explain", "image"): ("label",),
     ("isoconv.gradients", "arrays"): ("grad_output",),
+    ("isoconv.matmul", "a"): ("b",),
     ("isoconv.mse", "prediction"): ("target",),
     **{
         (f"nn.{kind}{rank}d", "filters"): ("groups",)
         for kind in ("Conv", "ConvTranspose")
         for rank in (1, 2, 3)
     },
+    ("nn.functional.resize", "scale"): ("size",),
+    ("nn.functional.upsample", "scale_factor"): ("size",),
     ("nn.functional.slice_channels", "stop"): ("x",),
+    ("nn.Resize", "axes"): ("region", "scale"),
+    ("nn.Resize", "scale"): ("size",),
+    ("nn.Upsample", "scale_factor"): ("size",),
     ("symbols.conv", "input_size"): ("kernel_size",),
     ("symbols.conv_transpose", "input_size"): ("kernel_size",),
 }

@@ -125,7 +125,8 @@ def runs(incomplete: str) -> list[str]:
 
 def trained(incomplete: str) -> list[str]:
     """Run folders and files of weights."""
-    return _paths(incomplete, lambda path: _is_run(path) or path.suffix == ".safetensors")
+    endings = (".safetensors", ".onnx")
+    return _paths(incomplete, lambda path: _is_run(path) or path.suffix in endings)
 
 
 def models_and_runs(incomplete: str) -> list[str]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from isoconv.data import Augmentation, Splits
     from isoconv.train.learning_rate import Schedule
     from isoconv.train.optim import Optimizer
+    from isoconv.train.start import Start
 
 __all__ = ["settings_of", "train"]
 
@@ -74,10 +75,16 @@ def train(
     What is not said follows from the training images: their number, their size, their colours. It
     is printed when the training begins.
 
+    With --from a model goes on that was trained before. Pictures are read as it takes them (--size
+    says another size), its head is made new for these classes unless they are its own, and the rest
+    stays as it is unless --freeze or --backbone-lr say otherwise.
+
     Examples:
       isoconv train pets
       isoconv train fashion-sample
       isoconv train cifar10 --model resnet20 --epochs 30 --augment crop,flip --out runs/cifar
+      isoconv train pets --from runs/animals
+      isoconv train pets --from animals.safetensors --backbone-lr 0.0002 --lr 0.002
       isoconv train pets --size 128 --model resnet18 --optimizer sgd --lr 0.1 --warmup 1
     """
     from isoconv.cli.bad import tell_skipped
@@ -90,17 +97,20 @@ def train(
     if model is not None and model not in models.MODELS:
         models.create(model)
     sides, given = size_of(size), settings_of(settings)
+    trainer = Trainer(model, progress=progress(), **given)
+    how: dict[str, Any] = {"size": sides, "depth": depth}
+    if given["start"] is not None:
+        how = {"reading": given["start"].reading(sides, depth)}
     with new_run(out, data, model) as folder:
         with called(seed="--split-seed"):
             splits = load_parts(
-                data, validation=validation, test=test, seed=split_seed, size=sides, depth=depth,
-                skip_bad=skip_bad, cache=cache,
+                data, validation=validation, test=test, seed=split_seed, skip_bad=skip_bad,
+                cache=cache, **how,
             )  # fmt: skip
         tell_skipped(splits.skipped, folder.skipped_file)
         metric = "loss" if splits.validation is None else "val_loss"
         with called(patience="--early-stopping"):
             stopping = None if patience is None else EarlyStopping(patience, metric)
-        trainer = Trainer(model, progress=progress(), **given)
         say(f"{_in_words(splits)}; run {printable(folder.path)}")
         run = trainer.fit(
             splits,
@@ -197,7 +207,19 @@ def _schedule(
         return found if warmup == 0 else schedule.WarmUp(warmup, found)
 
 
+def _freeze(layers: str | None) -> str | int | None:
+    """A number alone is one of layers; behind a layer of that name stands a comma."""
+    return int(layers) if layers is not None and layers.isdecimal() else layers
+
+
+def _start(source: str | None) -> Start | None:
+    from isoconv.train.start import Start
+
+    return None if source is None else Start.of(source)
+
+
 _MADE: Mapping[str, Callable[..., Any]] = {
-    "augmentation": _augmentation, "optimizer": _optimizer, "schedule": _schedule,
+    "augmentation": _augmentation, "freeze": _freeze, "optimizer": _optimizer,
+    "schedule": _schedule, "start": _start,
 }  # fmt: skip
 """Settings that are made of what was told of their options."""

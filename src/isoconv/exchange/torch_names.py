@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from isoconv.nn import Conv2d, Linear, Module, SqueezeExcitation, models
-from isoconv.nn.models import convnext, densenet, efficientnet, mobilenet, mobilenet_v3
+from isoconv.nn.models import (
+    convnext,
+    densenet,
+    efficientnet,
+    mobilenet,
+    mobilenet_v3,
+    shufflenet,
+)
 
 __all__ = ["LAYOUTS", "OWN", "Place", "layouts_of", "older_spelling"]
 
@@ -154,6 +161,17 @@ def _squeezenet(fires: Sequence[int]) -> Rule:
         yield "classifier.1"
 
     return names
+
+
+def _shufflenet() -> Iterator[str]:
+    yield from ("conv1.0", "conv1.1")
+    for stage, (_, blocks) in enumerate(shufflenet.STAGES, 2):
+        for block in range(blocks):
+            prefix = f"stage{stage}.{block}"
+            if block == 0:
+                yield from (f"{prefix}.branch1.{place}" for place in (0, 1, 2, 3))
+            yield from (f"{prefix}.branch2.{place}" for place in (0, 1, 3, 4, 5, 6))
+    yield from ("conv5.0", "conv5.1", "fc")
 
 
 def _mobilenet_v2() -> Iterator[str]:
@@ -307,6 +325,7 @@ _RULES: Mapping[str, Mapping[str, Rule]] = {
     "densenet121": _both(_densenet),
     "squeezenet1_0": {"torchvision": _squeezenet((3, 4, 5, 7, 8, 9, 10, 12))},
     "squeezenet1_1": {"torchvision": _squeezenet((3, 4, 6, 7, 9, 10, 11, 12))},
+    "shufflenet_v2_x1_0": {"torchvision": _shufflenet},
     "mobilenet_v2": {
         "torchvision": _mobilenet_v2,
         "timm": _timm([(expansion, blocks) for expansion, _, blocks, _ in mobilenet.STAGES]),

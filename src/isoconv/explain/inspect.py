@@ -105,9 +105,11 @@ def inspect(
     if labels is not None:
         labels = np.asarray(labels_of(model, labels, len(images), kind, "labels"))
     size = subject.shard_size if shard_size is None else check_count("shard_size", shard_size)
+    training = check_flag("training", training)
     with as_given(images=given, labels=given_labels):
         shards = ImageShards(
-            model, images, labels, scale, size, training=check_flag("training", training),
-            loss=kind, label_smoothing=label_smoothing, key=subject.key,
+            model, images, labels, scale, size, training=training,
+            frozen=subject.frozen if training else (), loss=kind,
+            label_smoothing=label_smoothing, key=subject.key,
         )  # fmt: skip
     return Inspection(shards, notes)

@@ -7,7 +7,7 @@ step of training compute.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,6 +101,7 @@ class Network:
             of all shards; None for the images.
         first: of a shard, the number of its first image among those of all shards.
         training: batch normalisation uses the images' own statistics, and dropout drops.
+        frozen: paths of modules that compute as in inference all the same.
         samples: numbers of the images in their data set, for dropout; None for 0, 1, ….
         key: seed and epoch, for dropout.
         scale: as for ``model.predict``.
@@ -149,6 +150,7 @@ class Network:
         batch: int | None = None,
         first: int = 0,
         training: bool = False,
+        frozen: Collection[str] = (),
         samples: Sequence[int] | Array | None = None,
         key: tuple[int, int] = (0, 0),
         scale: float | None = None,
@@ -162,7 +164,7 @@ class Network:
         self.batch = self.count if batch is None else batch
         self.first = first
         self.training = training
-        trace = Trace(model, training=training)
+        trace = Trace(model, training=training, frozen=frozen)
         self._builder = trace.builder
         dtype: DType = "uint8" if self.images.dtype == np.uint8 else "float32"
         picture = trace.input("dataset", "images", self.images.shape[1:], dtype)

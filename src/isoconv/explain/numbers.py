@@ -150,7 +150,7 @@ def explain(
                 model, images[first : first + size],
                 None if labels is None else labels[first : first + size],
                 loss=kind, label_smoothing=label_smoothing, batch=len(images), first=first,
-                training=training,
+                training=training, frozen=subject.frozen if training else (),
                 samples=numbers[first : first + size], key=pair, scale=scale,
             )
             for first in range(0, len(images), size)
@@ -308,10 +308,12 @@ def _by_parameter(
     where = ", ".join(map(str, element))
     value = gradient[element]
     follows: list[Part] = []
-    if start is not None and of == "loss":
+    if start is not None and of == "loss" and not start.learns(full):
+        more = [*more, f"{layer.name!r} was frozen: the run leaves {parameter} as it is"]
+    elif start is not None and of == "loss":
         clip = None
         if start.clip_norm is not None:
-            follows.append(clip_part(shards, of, start.clip_norm))
+            follows.append(clip_part(shards, of, start))
             clip = follows[-1].value
         weight = network.value(index)[element]
         follows.append(update_part(start, full, element, weight, value, clip))

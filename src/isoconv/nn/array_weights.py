@@ -10,7 +10,7 @@ from isoconv.nn.arrays import on_arrays
 from isoconv.nn.convolution import Algorithm
 from isoconv.nn.settings import PaddingSetting, PerAxis
 
-__all__ = ["batch_norm", "conv1d", "conv2d", "conv3d", "layer_norm", "linear"]
+__all__ = ["batch_norm", "conv1d", "conv2d", "conv3d", "layer_norm", "linear", "matmul"]
 __public__ = {"isoconv": ["*"]}
 
 
@@ -198,6 +198,37 @@ def linear(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None) -> Ar
                [143.]], dtype=float32)
     """
     return on_arrays(functional.linear, locals())
+
+
+def matmul(a: ArrayLike, b: ArrayLike) -> Array:
+    """``Y(n, …, m, p) = Σ_k A(n, …, m, k) · B(n, …, k, p)`` for each image of two arrays.
+
+    The axes between the images and the last two broadcast.
+
+    Args:
+        a: the matrices on the left.
+        b: those on the right, for as many images.
+
+    Input shape:
+        a: ``(N, ..., M, K)``, float32 or float64.
+        b: ``(N, ..., K, P)``, the same dtype.
+
+    Output shape:
+        ``(N, ..., M, P)`` of the dtype of a.
+
+    Raises:
+        ShapeError: arrays that do not fit each other.
+        DTypeError: arrays of other numbers than float32 or float64, or of both.
+
+    Example:
+        >>> import numpy as np
+        >>> import isoconv as ic
+        >>> a = np.array([[[1, 2], [3, 4]]], np.float32)
+        >>> ic.matmul(a, a)[0]
+        array([[ 7., 10.],
+               [15., 22.]], dtype=float32)
+    """
+    return on_arrays(functional.matmul, locals())
 
 
 def batch_norm(

@@ -144,7 +144,7 @@ class Trace:
         self.states: dict[str, StateSpec] = {}
         self.calls: list[Call] = []
         self.owners: dict[str, Module] = {}
-        if isinstance(frozen, str) or not isinstance(frozen, Collection):
+        if not isinstance(frozen, (set, frozenset, list, tuple)):
             raise refusal("frozen", "be paths of modules", frozen)
         self.frozen = frozenset(
             check_text(name, path) for name, path in entries("frozen", frozen).items()

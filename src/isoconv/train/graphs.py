@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -214,13 +214,27 @@ class Measured:
     metrics: dict[str, Tensor] = field(default_factory=dict)
 
 
-def measure(model: Module, preparation: Preparation, loss: Loss, *, training: bool) -> Measured:
+def measure(
+    model: Module,
+    preparation: Preparation,
+    loss: Loss,
+    *,
+    training: bool,
+    frozen: Collection[str] = (),
+) -> Measured:
     """Trace a model behind the preparation of its images, and in front of its loss.
+
+    Args:
+        model: the model.
+        preparation: of the images.
+        loss: behind its result.
+        training: as for `isoconv.nn.Trace`.
+        frozen: likewise.
 
     Raises:
         ShapeError, ArgumentError: as `build_step`.
     """
-    trace = Trace(model, training=training)
+    trace = Trace(model, training=training, frozen=frozen)
     images = preparation.apply(trace, training=training)
     output = model(images)
     contained = LOSSES[loss.name].contains
@@ -286,18 +300,35 @@ def build_step(
     return step_of(measure(model, preparation, loss, training=True), optimizer, clip_norm)
 
 
-def step_of(measured: Measured, optimizer: Optimizer, clip_norm: float | None = None) -> StepGraph:
+def step_of(
+    measured: Measured,
+    optimizer: Optimizer,
+    clip_norm: float | None = None,
+    groups: Sequence[Sequence[str]] | None = None,
+) -> StepGraph:
     """What one step of training computes, of a model that was traced in training.
+
+    Of parameters that learn nothing no gradient is taken; they stand among the states, which no
+    optimizer changes.
+
+    Args:
+        measured: the traced model.
+        optimizer: how the parameters follow.
+        clip_norm: as for `build_step`.
+        groups: the parameters that learn, each group at a rate of its own; None for all at one.
 
     Raises:
         ArgumentError: as `build_step`.
     """
     trace, b = measured.trace, measured.trace.builder
+    groups = [tuple(trace.parameters)] if groups is None else groups
     inverse = b.input("scalar", "inverse_batch", ())
     seed = b.add("broadcast", inverse, attrs=Broadcast((), batched=True, source_batched=False))
+    shapes = {name: trace.parameters[name].shape for group in groups for name in group}
     places = {
         name: b.input("parameter", name, spec.shape, trace.dtype)
         for name, spec in trace.parameters.items()
+        if name in shapes
     }
     gradients = differentiate(b, {measured.metrics["loss"].index: seed}, list(places.values()))
     idle = [name for name, place in places.items() if place not in gradients]
@@ -308,18 +339,21 @@ def step_of(measured: Measured, optimizer: Optimizer, clip_norm: float | None = 
             value=idle,
         )
     outputs = {f"grad:{name}": gradients[place] for name, place in places.items()}
-    outputs |= {f"state:{name}": index for name, index in trace.state_updates().items()}
+    updates = trace.state_updates()
+    outputs |= {f"state:{name}": index for name, index in updates.items()}
     for name, value in measured.metrics.items():
         outputs[f"metric:{name}"] = b.add("sum", value.index, attrs=Sum(0, False))
-    shapes = {name: spec.shape for name, spec in trace.parameters.items()}
-    size = FlatLayout(shapes).size
+    sizes = [FlatLayout({name: shapes[name] for name in group}).size for group in groups]
     return StepGraph(
         shard=b.graph(_apart(b, outputs)),
-        update=optimizer.update_graph(size, clip_norm is not None),
-        size=size,
+        updates=tuple(optimizer.update_graph(size, clip_norm is not None) for size in sizes),
+        size=FlatLayout(shapes).size,
         parameters=shapes,
-        states={name: spec.shape for name, spec in trace.states.items()},
-        momenta={name: spec.momentum for name, spec in trace.states.items()},
+        states={
+            **{name: spec.shape for name, spec in trace.states.items()},
+            **{name: p.shape for name, p in trace.parameters.items() if name not in shapes},
+        },
+        momenta={name: spec.momentum for name, spec in trace.states.items() if name in updates},
         slots=optimizer.slots,
         hyper=optimizer.hyper,
         metrics=tuple(measured.metrics),

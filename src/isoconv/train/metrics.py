@@ -99,6 +99,7 @@ class Evaluator:
         progress: called with (kernels ready, kernels in all).
         graph: what is computed, as `isoconv.train.graphs.build_evaluation` gives it of these; None
             to trace the model here.
+        rows: what the graph takes of each image beside the image and its label, of one data set.
 
     Raises:
         ArgumentError: an argument of another kind.
@@ -115,6 +116,7 @@ class Evaluator:
         target: str | None = None,
         progress: Callable[[int, int], None] | None = None,
         graph: Graph | None = None,
+        rows: Mapping[str, Array] | None = None,
     ) -> None:
         check_kind("model", model, Module, "a Module")
         check_kind("preparation", preparation, Preparation, "a Preparation")
@@ -126,6 +128,7 @@ class Evaluator:
         check_kind("graph", graph, Graph, "a Graph, or None")
         self.output: tuple[int, ...] = graph[graph.output("output")].spec.shape
         self._preparation = preparation
+        self._rows = {} if rows is None else dict(check_mapping("rows", rows))
         self._predictor = Predictor(graph, threads=threads, target=target, progress=progress)
 
     def run(self, weights: Mapping[str, Array], data: Dataset) -> Evaluation:
@@ -143,7 +146,8 @@ class Evaluator:
         check_images(data, self._preparation)
         labels = targets_for(data, self.loss, self.output)
         results = self._predictor.run(
-            {**weights, **self._preparation.constants}, {"images": data.images, "labels": labels}
+            {**weights, **self._preparation.constants},
+            {"images": data.images, "labels": labels, **self._rows},
         )
         metrics = {
             name: _mean(results[name]) if name in results else None for name in ("top1", "top5")

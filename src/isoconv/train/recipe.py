@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from isoconv.data import Augmentation, Dataset
@@ -71,6 +71,8 @@ RULES: Mapping[str, str] = {
     "optimizer": f"`AdamW({USUAL['adamw']['learning_rate']}, "
     f"weight_decay={USUAL['adamw']['weight_decay']})`",
     "schedule": "`OneCycle()`",
+    "freeze": "with `start` all layers but the head, or none if there is a `backbone_lr`; without "
+    "it none",
     "augmentation": f"coloured images of {LEAST_PHOTOGRAPH} pixels or more: mirrored, and moved by "
     "up to an eighth of their shorter side; others: moved by up to a 16th, at least one pixel from "
     f"{LEAST_MOVED} pixels on, and not mirrored, for they may be letters",
@@ -102,6 +104,7 @@ class Recipe:
         optimizer: how parameters follow their gradients.
         schedule: of the learning rate.
         augmentation: random changes to training images, or None.
+        freeze: layers that stay as they are; None where nothing was learned before.
 
     Example:
         >>> from isoconv.data import load
@@ -119,24 +122,34 @@ class Recipe:
     optimizer: Optimizer
     schedule: Schedule
     augmentation: Augmentation | None
+    freeze: Literal["all", "none"] | None = None
 
     @classmethod
-    def of(cls, train: Dataset, batch_size: int | None = None) -> Recipe:
+    def of(
+        cls,
+        train: Dataset,
+        batch_size: int | None = None,
+        *,
+        tunes: Literal["head", "all"] | None = None,
+    ) -> Recipe:
         """The recipe for these images.
 
         Args:
             train: what is to be learned from.
             batch_size: what a person gave, or None; the size of a shard follows from it.
+            tunes: what learns of a model that was trained before; None for one that was not.
 
         Raises:
             ArgumentError: no data set, or a batch of no image.
         """
-        from isoconv.checks import check_count, check_kind
+        from isoconv.checks import check_choice, check_count, check_kind
         from isoconv.data import Dataset
         from isoconv.train.learning_rate import OneCycle
         from isoconv.train.optim import AdamW
 
         check_kind("train", train, Dataset, "a Dataset")
+        if tunes is not None:
+            check_choice("tunes", tunes, ("head", "all"))
         count = len(train)
         rows = (row[1:] for row in AMOUNTS if count < row[0])
         usual, epochs = next(rows, PLENTY)
@@ -150,7 +163,8 @@ class Recipe:
             shard_size=shard_size_for(batch),
             optimizer=AdamW(**USUAL["adamw"]),
             schedule=OneCycle(),
-            augmentation=_augmentation(train.image_shape),
+            augmentation=None if tunes == "head" else _augmentation(train.image_shape),
+            freeze=None if tunes is None else "all" if tunes == "head" else "none",
         )
 
 
@@ -173,9 +187,12 @@ def in_words(recipe: Recipe, chosen: Collection[str]) -> str:
         "shard_size": f"shards of {recipe.shard_size}",
         "optimizer": _short(recipe.optimizer),
         "schedule": _short(recipe.schedule),
+        "freeze": {"all": "all layers frozen but the head", "none": "no layer frozen"}.get(
+            recipe.freeze or ""
+        ),
         "augmentation": _changes(recipe.augmentation),
     }
-    found = [text for name, text in words.items() if name in chosen]
+    found = [text for name, text in words.items() if name in chosen and text]
     height, width, channels = recipe.image_shape
     images = f"{recipe.images:,} training images of {height}x{width}x{channels}"
     return f"chosen by the {images}: {', '.join(found)}" if found else ""

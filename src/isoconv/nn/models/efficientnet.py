@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from isoconv.checks import LARGEST, check_count
 from isoconv.nn.activations import SiLU
-from isoconv.nn.bounded import ReLU6
+from isoconv.nn.piecewise import ReLU6
 from isoconv.nn.combining import Residual, Sequential
 from isoconv.nn.convolution import Conv2d, DepthwiseConv2d
 from isoconv.nn.excitation import SqueezeExcitation

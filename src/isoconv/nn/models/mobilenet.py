@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from isoconv.checks import LARGEST, check_count
 from isoconv.nn.activations import ReLU
-from isoconv.nn.bounded import ReLU6
+from isoconv.nn.piecewise import ReLU6
 from isoconv.nn.combining import Residual, Sequential
 from isoconv.nn.convolution import Conv2d, DepthwiseConv2d
 from isoconv.nn.global_pooling import GlobalAvgPool2d

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from isoconv.checks import LARGEST, check_count
 from isoconv.nn.activations import ReLU
-from isoconv.nn.bounded import Hardsigmoid, Hardswish
+from isoconv.nn.piecewise import Hardsigmoid, Hardswish
 from isoconv.nn.combining import Residual, Sequential
 from isoconv.nn.convolution import Conv2d, DepthwiseConv2d
 from isoconv.nn.excitation import SqueezeExcitation

@@ -66,6 +66,7 @@ PUBLISHED: Mapping[str, Published] = {
     "resnet34": _torchvision("resnet34-b627a593.pth"),
     "resnet50": _torchvision("resnet50-0676ba61.pth"),
     "resnext50_32x4d": _torchvision("resnext50_32x4d-7cdf4587.pth"),
+    "shufflenet_v2_x1_0": _torchvision("shufflenetv2_x1-5666bf0f80.pth"),
     "squeezenet1_0": _torchvision("squeezenet1_0-b66bff10.pth"),
     "squeezenet1_1": _torchvision("squeezenet1_1-b8a52dc0.pth"),
 }
