@@ -52,8 +52,6 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "GroupNorm": (nn.GroupNorm(3, eps=1e-3, affine=False), (5, 4, 6)),
     "GELU": (nn.GELU(approximate="tanh"), (9, 8, 2)),
     "Flip": (nn.Flip((0, -1)), (9, 8, 2)),
-    "Flip": (nn.Flip((0, -1)), (9, 8, 2)),
-    "GELU": (nn.GELU(approximate="tanh"), (9, 8, 2)),
     "Linear": (nn.Linear(7, bias=False), (5,)),
     "LocalResponseNorm": (nn.LocalResponseNorm(4, 0.5, 0.25, 2.0, before=1), (5, 4, 6)),
     "MaxPool1d": (nn.MaxPool1d(2, 3, 1, 2, ceil_mode=True), (9, 2)),

@@ -34,8 +34,8 @@ def onnx_file(place: Any) -> Any:
 
 CALLS: Table = {
     "exchange.from_onnx": lambda place: Call(
-        exchange.from_onnx, path=onnx_file(place), input_shape=(4, 4, 3), output="y", normalise="half",
-        class_names=("a", "b"), fold_batch_norm=True,
+        exchange.from_onnx, path=onnx_file(place), input_shape=(4, 4, 3), output="y",
+        normalise="half", class_names=("a", "b"), fold_batch_norm=True,
     ),
     "exchange.fetch_pretrained": lambda place: Call(
         exchange.fetch_pretrained, name="resnet18", folder=place.path, progress=False

@@ -13,7 +13,7 @@ import numpy as np
 from isoconv.checks import check_choice, check_flag, check_path
 from isoconv.data import Reading
 from isoconv.data.download import default_folder, fetch_file
-from isoconv.errors import CheckpointError, MissingExtraError, turned
+from isoconv.errors import CheckpointError, MissingExtraError, about, turned
 from isoconv.exchange.torch_weights import load_into
 from isoconv.files import PIECE, open_file
 from isoconv.nn import Module, models
@@ -137,7 +137,8 @@ def imagenet_names() -> tuple[str, ...]:
 
 def _known(name: str | Path) -> str:
     spelled = str(name).replace("-", "_") if isinstance(name, (str, Path)) else name
-    return check_choice("name", spelled, PUBLISHED)
+    with about("name", name):
+        return check_choice("name", spelled, PUBLISHED)
 
 
 def _folder(folder: str | Path | None) -> Path:

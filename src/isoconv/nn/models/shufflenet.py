@@ -22,15 +22,16 @@ SMALL = 64
 """Up to this side images are taken for small ones, such as CIFAR's."""
 STEM, HEAD = 24, 1024
 STAGES = ((116, 4), (232, 8), (464, 4))
-"""Channels and blocks (table 5 of the paper, 1×)."""
+"""Channels and blocks (table 5 of the paper, the first column)."""
 
 
 def shufflenet_v2_x1_0(classes: int = 10, input_shape: tuple[int, ...] | None = None) -> Sequential:
     """Ma et al. 2018, "ShuffleNet V2: practical guidelines for efficient CNN design", table 5, 1×.
 
     A block computes one half of its channels (a 1×1, a depthwise 3×3 and a 1×1 convolution), passes
-    the other one on, and shuffles both together; the first block of a stage computes both halves out
-    of all channels. Images of up to 64×64 start with a 3×3 convolution of stride 1 and no pooling.
+    the other one on, and shuffles both together; the first block of a stage computes both halves
+    out of all channels. Images of up to 64×64 start with a 3×3 convolution of stride 1 and no
+    pooling.
 
     Args:
         classes: number of outputs.
