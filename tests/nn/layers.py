@@ -69,11 +69,11 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "DepthwiseConv2d": (
         nn.DepthwiseConv2d(3, 2, "same", 2, 2, False, True, padding_mode="reflect"), (9, 8, 3),
     ),
+    "GroupNorm": (nn.GroupNorm(3, eps=1e-3, affine=False), (5, 4, 6)),
+    "GELU": (nn.GELU(approximate="tanh"), (9, 8, 2)),
     "Flip": (nn.Flip((0, -1)), (9, 8, 2)),
     "FractionalMaxPool2d": (nn.FractionalMaxPool2d((2, 3), None, (0.6, 0.5), 0.25), (9, 8, 2)),
     "FractionalMaxPool3d": (nn.FractionalMaxPool3d(2, None, 0.5, (0.1, 0.2, 0.3)), (7, 6, 5, 2)),
-    "GELU": (nn.GELU(approximate="tanh"), (9, 8, 2)),
-    "GroupNorm": (nn.GroupNorm(3, eps=1e-3, affine=False), (5, 4, 6)),
     "LPPool1d": (nn.LPPool1d(3.0, 3, 2, True, 1, 2), (9, 2)),
     "LPPool2d": (nn.LPPool2d(1, (3, 2), (2, 1), True, 1, (1, 2)), (9, 8, 2)),
     "LPPool3d": (nn.LPPool3d(2, 2, (2, 1, 2), True, 1, 2), (7, 6, 5, 2)),
@@ -96,6 +96,16 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "PixelShuffle": (nn.PixelShuffle((2, 1), "DCR"), (5, 4, 6)),
     "PixelUnshuffle": (nn.PixelUnshuffle((2, 1), "DCR"), (6, 4, 3)),
     "Reduce": (nn.Reduce("mean", (0, -1), keepdims=True), (5, 4, 3)),
+    "QuantizedConv1d": (
+        nn.QuantizedConv1d(4, 3, 2, ((1, 0),), 2, 2, False, 3, "uint8", 5), (9, 2),
+    ),
+    "QuantizedConv2d": (
+        nn.QuantizedConv2d(4, (3, 2), 2, "same", (1, 2), 2, False, -3, "int8", 5), (9, 8, 2),
+    ),
+    "QuantizedConv3d": (
+        nn.QuantizedConv3d(4, 2, 2, 1, 2, 2, False, 3, "int16", 5), (4, 3, 5, 2),
+    ),
+    "QuantizedLinear": (nn.QuantizedLinear(4, False, 3, "uint16", 5), (4, 3)),
     "Reshape": (nn.Reshape((4, -1)), (9, 8, 2)),
     "Residual": (nn.Residual(nn.Conv2d(4, 3, padding=1), nn.Conv2d(4, 1)), (5, 4, 3)),
     "Resize": (

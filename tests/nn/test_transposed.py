@@ -12,8 +12,8 @@ from tests.run.graphs import check, random_arrays
 import isoconv as ic
 from isoconv import nn
 from isoconv.errors import ArgumentError, ShapeError
+from isoconv.graph.fuse import fuse
 from isoconv.graph.operation import Array
-from isoconv.nn import functional as F  # noqa: N812  (the field's usual name)
 
 FUNCTIONS = {1: ic.conv_transpose1d, 2: ic.conv_transpose2d, 3: ic.conv_transpose3d}
 CASES: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any], tuple[int, ...]]] = [
@@ -145,18 +145,13 @@ def test_values_of_pytorch() -> None:
 
 
 def test_bias_and_activation_are_done_in_its_kernels() -> None:
-    """Behind a stride and beyond what is reached, in the kernels' bits."""
-
-    class Decoder(nn.Module):
-        def __init__(self) -> None:
-            self.up = nn.ConvTranspose2d(5, (3, 1), 2, 1, output_padding=(1, 4))
-
-        def forward(self, x: nn.Tensor) -> nn.Tensor:
-            return F.relu(self.up(x))
-
-    traced = nn.trace_model(Decoder(), (3, 4, 9), training=False)
-    graph = traced.builder.graph([("y", traced.output)])
-    check(graph, random_arrays(graph, 3), 3)
+    """Behind a stride; where the result goes on beyond what is reached, after that."""
+    for more in (1, 4):
+        up = nn.ConvTranspose2d(5, (3, 1), 2, (1, 0), output_padding=(1, more))
+        traced = nn.trace_model(nn.Sequential(up, nn.ReLU()), (3, 4, 9), training=False)
+        graph = traced.builder.graph([("y", traced.output)])
+        assert (len(fuse(graph)) == 1) == (more == 1)
+        check(graph, random_arrays(graph, 3), 3)
 
 
 def test_first_values_go_by_the_products_of_a_result() -> None:

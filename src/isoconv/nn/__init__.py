@@ -56,6 +56,12 @@ from isoconv.nn.padding import Pad
 from isoconv.nn.parts import Slice
 from isoconv.nn.piecewise import Clip, Hardsigmoid, Hardswish, Hardtanh, PReLU, ReLU6, Threshold
 from isoconv.nn.pooling import AvgPool1d, AvgPool2d, AvgPool3d, MaxPool1d, MaxPool2d, MaxPool3d
+from isoconv.nn.quantization import (
+    QuantizedConv1d,
+    QuantizedConv2d,
+    QuantizedConv3d,
+    QuantizedLinear,
+)
 from isoconv.nn.ranking import ArgMax, ArgMin, OneHot, TopK
 from isoconv.nn.reduction import Reduce
 from isoconv.nn.regularization import Dropout, Dropout1d, Dropout2d, Dropout3d, StochasticDepth
@@ -81,11 +87,12 @@ __all__ = [
     "InstanceNorm3d", "LPPool1d", "LPPool2d", "LPPool3d", "LayerNorm", "LayerScale", "LeakyReLU",
     "Linear", "LocalResponseNorm", "LogSoftmax", "MatMul", "MaxPool1d", "MaxPool2d", "MaxPool3d",
     "Mish", "Module", "Multiply", "Network", "OneHot", "PReLU", "Pad", "ParameterSpec",
-    "PixelShuffle", "PixelUnshuffle", "RMSNorm", "ReLU", "ReLU6", "Reduce", "Reshape", "Residual",
-    "Resize", "Sequential", "SiLU", "Sigmoid", "Slice", "Softmax", "Softplus", "Softsign",
-    "Squeeze", "SqueezeExcitation", "StateSpec", "StochasticDepth", "Summary", "Tanh", "Tensor",
-    "Threshold", "TopK", "Trace", "Traced", "Transpose", "Unsqueeze", "Upsample", "ZeroPad1d",
-    "ZeroPad2d", "ZeroPad3d", "functional", "models", "trace_model",
+    "PixelShuffle", "PixelUnshuffle", "QuantizedConv1d", "QuantizedConv2d", "QuantizedConv3d",
+    "QuantizedLinear", "RMSNorm", "ReLU", "ReLU6", "Reduce", "Reshape", "Residual", "Resize",
+    "Sequential", "SiLU", "Sigmoid", "Slice", "Softmax", "Softplus", "Softsign", "Squeeze",
+    "SqueezeExcitation", "StateSpec", "StochasticDepth", "Summary", "Tanh", "Tensor", "Threshold",
+    "TopK", "Trace", "Traced", "Transpose", "Unsqueeze", "Upsample", "ZeroPad1d", "ZeroPad2d",
+    "ZeroPad3d", "functional", "models", "trace_model",
 ]  # fmt: skip
 # end of names
 
