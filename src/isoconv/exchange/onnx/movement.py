@@ -279,9 +279,9 @@ def _pad(use: Use) -> Sequence[Given]:
 def _depth_to_space(use: Use) -> Sequence[Given]:
     x, factor = use.maps(use.value()), use.setting("blocksize", 1)
     _, channels, *sides = x.sizes
-    if len(sides) != 2 or factor < 1 or channels % factor**2:
+    if len(sides) != 2 or factor < 1 or channels % factor * factor:
         raise NodeError(f"blocksize must fit {channels} channels; got {factor}")
-    layout = channels_last((1, channels // factor**2, *(side * factor for side in sides)))
+    layout = channels_last((1, channels // factor * factor, *(side * factor for side in sides)))
     return [use.layer(PixelShuffle(factor, use.setting("mode", "DCR")), [x], layout)]
 
 
@@ -291,5 +291,5 @@ def _space_to_depth(use: Use) -> Sequence[Given]:
     _, channels, *sides = x.sizes
     if len(sides) != 2 or factor < 1 or any(side % factor for side in sides):
         raise NodeError(f"blocksize must divide the sides {sides}; got {factor}")
-    layout = channels_last((1, channels * factor**2, *(side // factor for side in sides)))
+    layout = channels_last((1, channels * factor * factor, *(side // factor for side in sides)))
     return [use.layer(PixelUnshuffle(factor, use.setting("mode", "DCR")), [x], layout)]
