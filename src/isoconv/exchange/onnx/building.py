@@ -182,7 +182,7 @@ class Building:
     def constant(self, fixed: Fixed, name: str, array: Array | None = None) -> Value:
         """A layer that gives an array, with its axes as they are."""
         array = fixed.array if array is None else array
-        array = np.ascontiguousarray(array, np.float32)
+        array = np.asarray(array, np.float32, order="C")
         key = (fixed.name, array.shape, hashlib.sha256(array.tobytes()).digest())
         if key in self._constants:
             return self._constants[key]
