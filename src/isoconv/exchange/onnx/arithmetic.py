@@ -7,6 +7,7 @@ from math import frexp, isfinite
 
 import numpy as np
 
+from isoconv.checks import LARGEST_SINGLE
 from isoconv.exchange.onnx.building import Fixed, Given, NodeError, Use, Value, aligned
 from isoconv.exchange.onnx.converting import converts
 from isoconv.nn import Add, Apply, Conv1d, Conv2d, Conv3d, Linear, Module, Multiply, Tensor
@@ -33,11 +34,13 @@ _TENSORS = ("And", "Or", "Xor")
 
 @converts(*_UNARY)
 def _unary(use: Use) -> Sequence[Given]:
-    for name, usual in (("detect_negative", 1), ("detect_positive", 1)):
-        if use.setting(name, usual) != usual:
-            raise NodeError(f"{name} must be {usual}")
     x = use.value()
-    return [use.layer(Apply(_UNARY[use.node.operator]), [x], x.layout)]
+    layer = Apply(_UNARY[use.node.operator])
+    if not use.setting("detect_negative", 1):
+        layer = Apply(f.greater, (LARGEST_SINGLE,))
+    elif not use.setting("detect_positive", 1):
+        layer = Apply(f.less, (-LARGEST_SINGLE,))
+    return [use.layer(layer, [x], x.layout)]
 
 
 @converts(*(set(_BINARY) - {"Max", "Min", "Sum", "Mean", "Add"}), since=7)

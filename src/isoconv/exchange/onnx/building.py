@@ -180,7 +180,13 @@ class Building:
         return Value(value.name, layout)
 
     def constant(self, fixed: Fixed, name: str, array: Array | None = None) -> Value:
-        """A layer that gives an array, with its axes as they are."""
+        """A layer that gives an array, with its axes as they are.
+
+        Raises:
+            NodeError: the network has no input, of which the layer would be a part.
+        """
+        if not self.inputs:
+            raise NodeError("a network must have an input")
         array = fixed.array if array is None else array
         array = np.asarray(array, np.float32, order="C")
         key = (fixed.name, array.shape, hashlib.sha256(array.tobytes()).digest())

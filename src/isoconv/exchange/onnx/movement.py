@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from math import isfinite, prod
 
@@ -212,7 +211,7 @@ def _split(use: Use) -> Sequence[Given]:
 
 @converts("Gather")
 def _gather(use: Use) -> Sequence[Given]:
-    """Of places that follow one another by equal steps."""
+    """Places that follow one another by equal steps are sliced together."""
     x, places = use.value(), use.array(1, "places")
     axis = use.axis(use.setting("axis", 0), x.sizes)
     size = x.sizes[axis]
@@ -221,12 +220,23 @@ def _gather(use: Use) -> Sequence[Given]:
     found = [int(place) for place in places.reshape(-1)]
     if not all(-size <= place < size for place in found):
         raise NodeError(f"places must be among {size}; got {found[:8]}")
-    found = [place % size for place in found]
-    steps = {after - before for before, after in itertools.pairwise(found)} or {1}
-    if len(steps) > 1 or steps == {0}:
-        raise NodeError(f"places must follow one another by equal steps; got {found[:8]}")
-    x = sliced(use, x, {axis: (found[0], len(found), steps.pop())})
-    return [_under(use, x, [*x.sizes[:axis], *places.shape, *x.sizes[axis + 1 :]])]
+    runs: list[list[int]] = []
+    for place in (place % size for place in found):
+        run = runs[-1] if runs else []
+        if (len(run) == 1 and place != run[0]) or (
+            len(run) > 1 and place - run[-1] == run[1] - run[0]
+        ):
+            run.append(place)
+        else:
+            runs.append([place])
+    if len(runs) > MOST_COPIES:
+        raise NodeError(f"places must lie in at most {MOST_COPIES} rows; got {len(runs)}")
+    parts = [
+        sliced(use, x, {axis: (run[0], len(run), run[1] - run[0] if len(run) > 1 else 1)})
+        for run in runs
+    ]
+    y = beside(use, parts, axis) if len(parts) > 1 else parts[0]
+    return [_under(use, y, [*x.sizes[:axis], *places.shape, *x.sizes[axis + 1 :]])]
 
 
 @converts("Tile", since=6)

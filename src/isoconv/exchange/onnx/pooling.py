@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from isoconv.exchange.onnx.building import Given, NodeError, Use, Value
 from isoconv.exchange.onnx.converting import converts
@@ -15,6 +15,7 @@ from isoconv.exchange.onnx.convolution import (
 )
 from isoconv.exchange.onnx.layouts import Layout
 from isoconv.nn import (
+    Apply,
     AvgPool1d,
     AvgPool2d,
     AvgPool3d,
@@ -24,9 +25,14 @@ from isoconv.nn import (
     GlobalMaxPool1d,
     GlobalMaxPool2d,
     GlobalMaxPool3d,
+    LPPool1d,
+    LPPool2d,
+    LPPool3d,
     MaxPool1d,
     MaxPool2d,
     MaxPool3d,
+    Reduce,
+    functional,
 )
 from isoconv.ops.geometry import output_size
 
@@ -35,6 +41,7 @@ if TYPE_CHECKING:
 
 _MAXIMA = (MaxPool1d, MaxPool2d, MaxPool3d)
 _AVERAGES = (AvgPool1d, AvgPool2d, AvgPool3d)
+_NORMS = (LPPool1d, LPPool2d, LPPool3d)
 _GLOBAL: dict[str, Sequence[type[Module]]] = {
     "GlobalAveragePool": (GlobalAvgPool1d, GlobalAvgPool2d, GlobalAvgPool3d),
     "GlobalMaxPool": (GlobalMaxPool1d, GlobalMaxPool2d, GlobalMaxPool3d),
@@ -58,11 +65,16 @@ def _max_pool(use: Use) -> Sequence[Given]:
 @converts("AveragePool")
 def _average_pool(use: Use) -> Sequence[Given]:
     x, rank = _ranked(use)
-    dilations = use.counts("dilations", rank, 1)
-    if set(dilations) != {1}:
-        raise NodeError(f"an average's dilations must be 1; got {list(dilations)}")
     counted = bool(use.setting("count_include_pad", 0))
+    dilations = use.counts("dilations", rank, 1)
     return [_windows(use, x, rank, dilations, _AVERAGES[rank - 1], count_include_pad=counted)]
+
+
+@converts("LpPool")
+def _lp_pool(use: Use) -> Sequence[Given]:
+    x, rank = _ranked(use)
+    norm = float(use.setting("p", 2))
+    return [_windows(use, x, rank, use.counts("dilations", rank, 1), _NORMS[rank - 1], norm)]
 
 
 def _windows(
@@ -70,8 +82,9 @@ def _windows(
     x: Value,
     rank: int,
     dilations: Sequence[int],
-    kind: type[Module],
-    **more: object,
+    kind: Callable[..., Module],
+    *first: float,
+    **more: bool,
 ) -> Value:
     kernel = use.counts("kernel_shape", rank, 0)
     if min(kernel) < 1:
@@ -79,7 +92,7 @@ def _windows(
     strides = use.counts("strides", rank, 1)
     pairs = padding_of(use, x.sizes[2:], kernel, strides, dilations)
     ceil_mode = bool(use.setting("ceil_mode", 0))
-    settings: dict[str, object] = {
+    settings: dict[str, Any] = {
         "kernel_size": per_axis(kernel),
         "stride": per_axis(strides),
         "padding": padding_setting(use, pairs),
@@ -92,7 +105,22 @@ def _windows(
         output_size(side, k, s, pair, d, ceil_mode=ceil_mode)
         for side, k, s, pair, d in zip(x.sizes[2:], kernel, strides, pairs, dilations, strict=True)
     ]
-    return use.layer(kind(**settings), [x], channels_last((1, x.sizes[1], *sides)))
+    return use.layer(kind(*first, **settings), [x], channels_last((1, x.sizes[1], *sides)))
+
+
+@converts("GlobalLpPool")
+def _global_norm(use: Use) -> Sequence[Given]:
+    """The norm of each channel's elements, by their powers."""
+    x, rank = _ranked(use)
+    power = float(use.setting("p", 2))
+    layout = Layout(((), x.layout.axes[1], *((),) * rank), (x.layout.axes[1],))
+    over = tuple(range(rank))
+    if power in (1.0, 2.0):
+        return [use.layer(Reduce(f"l{power:.0f}", over), [x], layout)]
+    sizes = use.layer(Apply(functional.abs), [x], x.layout)
+    powers = use.layer(Apply(functional.power, (power,)), [sizes], x.layout)
+    total = use.layer(Reduce("sum", over), [powers], layout)
+    return [use.layer(Apply(functional.power, (1 / power,)), [total], layout)]
 
 
 @converts("GlobalAveragePool", "GlobalMaxPool")
