@@ -26,7 +26,8 @@ def pooled(x: Array, axes: Slices, finish: Callable[[Array], Any]) -> Array:
         index: Any = (slice(None), *windows)
         part = x[index]
         flat = part.reshape(len(x), -1, x.shape[-1])
-        result[(slice(None), *place)] = finish(flat)
+        spot: Any = (slice(None), *place)
+        result[spot] = finish(flat)
     return result
 
 

@@ -130,9 +130,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 @pytest.fixture
 def place(made: Place, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Place:
-    """The same in a fresh folder: files named "x" go there. Nothing is fetched."""
+    """The same in a fresh folder, where files named "x" go. Nothing is fetched or read for long."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("isoconv.data.download._retrieve", lambda *_: None)
+    monkeypatch.setattr("isoconv.exchange.published.load_into", lambda model, *_, **__: model)
     made.path = tmp_path
     return made
 

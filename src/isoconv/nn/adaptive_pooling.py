@@ -9,7 +9,7 @@ from typing import ClassVar
 from isoconv.checks import refusal
 from isoconv.nn.module import Module
 from isoconv.nn.moving import MOST_PLACES, taken_places
-from isoconv.nn.settings import PerAxis, check_rank, per_axis
+from isoconv.nn.settings import check_rank, per_axis
 from isoconv.nn.tensor import Tensor, apply
 from isoconv.ops import AvgPool, Resample, WindowGeometry
 

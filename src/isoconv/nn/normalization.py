@@ -178,9 +178,9 @@ class BatchNorm(Module):
     ``y = (x - mean) / sqrt(var + eps) · weight + bias``. In training, mean and variance are those
     of the shard's images and positions; ``running_mean`` and ``running_var`` follow them with
     ``new = (1 - momentum) · old + momentum · s``, where ``s`` is the average of the shards'
-    statistics, weighted by their images. (The variance is the plain one, divided by m.) In
-    inference the running ones are used, and of a `frozen` layer in training, too, where they stay as
-    they are.
+    statistics, weighted by their images. (The variance is the plain one, divided by m.) A shard as
+    large as the batch has those of the batch. In inference the running ones are used, and of a
+    `frozen` layer in training, too, where they stay.
 
     Args:
         eps: added to the variance.
