@@ -49,7 +49,8 @@ REASONS = (
     ("bfloat16, smaller floats, 4-bit numbers", r"bfloat16|float8|float4|int4|int2"),
     ("texts, sequences, optional values", r"no array of numbers"),
     ("arrays without elements", r"has no elements|something must be left"),
-    ("operators of before version 7", r"must be of a version from 7"),
+    ("operators of before version 6", r"must be of a version from 6"),
+    ("numbers beyond float32", r"numbers beyond float32"),
     ("no layer yet", r"there are no layers for|its results . are not known"),
 )
 """Why a case is told apart: in words, and in what the error says."""
@@ -149,6 +150,10 @@ def prepared(case: Case) -> Ready:
     """
     if any(array.size == 0 for array in list(case.inputs.values())[:1]):
         raise ApartError("its first input has no elements")
+    with np.errstate(over="ignore"):
+        if any(np.isinf(a.astype(np.float32)).any() > np.isinf(a).any()
+               for a in case.inputs.values() if a.dtype == np.float64):  # fmt: skip
+            raise ApartError("it reads numbers beyond float32")
     floats = [name for name, array in case.inputs.items() if _of(array, "f")]
     numbers = [name for name, array in case.inputs.items() if _of(array, "biuf")]
     faults: list[str] = []

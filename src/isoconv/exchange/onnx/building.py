@@ -249,12 +249,21 @@ class Use:
             raise NodeError(f"input {place} must be there")
         return found
 
-    def floats(self, found: Fixed, place: int) -> Fixed:
+    def floats(self, found: Fixed, place: int, *, whole: bool = False) -> Fixed:
         """An array that a layer may compute with; conditions are numbers there.
+
+        Args:
+            found: the input.
+            place: of it.
+            whole: whether it may hold whole numbers, as far as float32 has them.
 
         Raises:
             NodeError: it is of whole numbers, or of none.
         """
+        if whole and found.array.dtype.kind in "iu" and found.array.size:
+            small = found.array.astype(np.float32)
+            if np.array_equal(small.astype(found.array.dtype), found.array):
+                return replace(found, array=small)
         if found.array.dtype.kind not in "fb" or not found.array.size:
             got = f"{found.array.dtype} of shape {list(found.sizes)}"
             raise NodeError(f"input {place} must be of floats, at least one; got {got}")

@@ -12,7 +12,17 @@ from isoconv.exchange.onnx.converting import converts
 from isoconv.exchange.onnx.convolution import channels_last
 from isoconv.exchange.onnx.folding import normal_axes, shape_slice
 from isoconv.exchange.onnx.layouts import Layout, row
-from isoconv.nn import Concatenate, Pad, PixelShuffle, PixelUnshuffle, Slice
+from isoconv.exchange.onnx.tensors import FLOATS, KINDS
+from isoconv.nn import (
+    Apply,
+    Concatenate,
+    Multiply,
+    Pad,
+    PixelShuffle,
+    PixelUnshuffle,
+    Slice,
+    functional,
+)
 
 __all__ = ["beside", "sliced"]
 
@@ -20,9 +30,25 @@ MOST_COPIES = 64
 """Of a value that is repeated beside itself."""
 
 
-@converts("Identity", "Cast")
+@converts("Identity")
 def _identity(use: Use) -> Sequence[Given]:
     return [use.value()]
+
+
+@converts("Cast")
+def _cast(use: Use) -> Sequence[Given]:
+    """Numbers stay floats: whole ones are cut off as ONNX does it, conditions become 1 or 0."""
+    x, kind = use.value(), KINDS.get(use.setting("to", 0), "an unknown kind")
+    if kind in FLOATS:
+        return [x]
+    if kind == "bool":
+        return [use.layer(Apply(functional.not_equal, (0.0,)), [x], x.layout)]
+    if not kind.startswith(("int", "uint")):
+        raise NodeError(f"it must give floats, whole numbers or conditions; got {kind}")
+    size = use.layer(Apply(functional.abs), [x], x.layout)
+    down = use.layer(Apply(functional.floor), [size], x.layout)
+    sign = use.layer(Apply(functional.sign), [x], x.layout)
+    return [use.layer(Multiply(), [sign, down], x.layout)]
 
 
 @converts("Shape")
