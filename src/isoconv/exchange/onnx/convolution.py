@@ -31,7 +31,7 @@ from isoconv.ops.geometry import same_padding
 if TYPE_CHECKING:
     from isoconv.nn.settings import PaddingSetting, PerAxis
 
-__all__ = ["by_rows", "channels_last", "convolved", "padding_of", "per_axis"]
+__all__ = ["by_rows", "channels_last", "convolved", "of_both", "padding_of", "per_axis"]
 
 _CONVOLUTIONS = (Conv1d, Conv2d, Conv3d)
 _TRANSPOSED = (ConvTranspose1d, ConvTranspose2d, ConvTranspose3d)
@@ -242,7 +242,7 @@ def _gemm(use: Use) -> Sequence[Given]:
     if not isinstance(other, Fixed):
         if use.setting("transB", 0):
             other = Value(other.name, other.layout.transposed((1, 0)))
-        y = _of_both(use, x, other)
+        y = of_both(use, x, other)
         if scale != 1.0:
             y = use.layer(Apply(multiply, (scale,)), [y], y.layout)
         return [_shifted(use, y, shift, share)]
@@ -271,10 +271,10 @@ def _matmul(use: Use) -> Sequence[Given]:
     x, other = use.value(), use.given(1)
     if isinstance(other, Fixed) and other.array.ndim == 2:
         return [product(use, x, other.array, None)]
-    return [_of_both(use, x, use.value(1))]
+    return [of_both(use, x, use.value(1))]
 
 
-def _of_both(use: Use, a: Value, b: Value) -> Value:
+def of_both(use: Use, a: Value, b: Value) -> Value:
     """The product of two values, as NumPy has it: their last two axes are matrices.
 
     Raises:

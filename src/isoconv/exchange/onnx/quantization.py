@@ -10,7 +10,7 @@ import numpy as np
 from isoconv.exchange.onnx.arithmetic import joined
 from isoconv.exchange.onnx.building import Fixed, Given, NodeError, Use, Value
 from isoconv.exchange.onnx.converting import converts
-from isoconv.exchange.onnx.convolution import by_rows, convolved
+from isoconv.exchange.onnx.convolution import by_rows, convolved, of_both
 from isoconv.exchange.onnx.layouts import Layout
 from isoconv.graph.operation import Array
 from isoconv.nn import (
@@ -32,6 +32,8 @@ __all__: list[str] = []
 _CONVOLUTIONS = (QuantizedConv1d, QuantizedConv2d, QuantizedConv3d)
 _CODES = {2: "uint8", 3: "int8", 4: "uint16", 5: "int16"}
 """ONNX's numbers of kinds of integers."""
+_LARGEST_PRODUCT, _LARGEST_SUM = 255 * 255, 2**24
+"""Of bytes from their zeros, and up to which whole numbers are exact in float32."""
 
 
 # -- to whole numbers and back ---------------------------------------------------------------
@@ -40,16 +42,33 @@ _CODES = {2: "uint8", 3: "int8", 4: "uint16", 5: "int16"}
 @converts("QuantizeLinear", since=10)
 def _quantize(use: Use) -> Sequence[Given]:
     """``round(x / scale) + zero_point`` within the bounds of its kind, halves to even."""
-    zero, code = use.given(2), use.setting("output_dtype", 0)
-    kind = _CODES.get(code, "uint8" if not code else "")
-    if isinstance(zero, Fixed):
-        kind = zero.array.dtype.name
-    if kind not in KINDS:
-        raise NodeError(f"its result must be one of {', '.join(KINDS)}; got {kind or code}")
-    x, scale = use.value(), use.given(1)
+    kind = _kind(use)
+    x, scale, zero = use.value(), use.given(1), use.given(2)
     if not isinstance(scale, Value) and not isinstance(zero, Value):
         scale, zero = _on_axis(use, x.sizes, use.array(1, "a scale"), zero)
     return [_quantized(use, x, scale, zero, kind)]
+
+
+def _kind(use: Use) -> str:
+    """The kind of integers that is wanted: that of the zero point, or of a setting.
+
+    Raises:
+        NodeError: it is another one, or not known.
+    """
+    zero, code = use.given(2), use.setting("output_dtype", 0)
+    kind = _CODES.get(code, f"kind {code}" if code else "uint8")
+    if isinstance(zero, Fixed):
+        kind = zero.array.dtype.name
+    elif zero is not None:
+        # Of a computed one the node that gives it knows.
+        maker, kind = use.into.makers.get(use.node.inputs[2]), "one of an unknown kind"
+        if maker is not None and maker.operator == "Cast":
+            kind = _CODES.get(maker.attributes.get("to", 0), kind)
+        elif maker is not None and maker.operator == "DynamicQuantizeLinear":
+            kind = "uint8"
+    if kind not in KINDS:
+        raise NodeError(f"its result must be of {', '.join(KINDS)}; got {kind}")
+    return kind
 
 
 def _quantized(use: Use, x: Value, scale: Given | None, zero: Given | None, kind: str) -> Value:
@@ -107,11 +126,18 @@ def _on_axis(
     Raises:
         NodeError: they do not fit the value, or each other.
     """
-    if use.setting("block_size", 0):
-        raise NodeError("block_size must be 0")
     zero = np.zeros(scale.shape, np.float32) if given is None else given.array
     if scale.dtype != np.float32 or zero.dtype.kind not in "iuf" or zero.size != scale.size:
         raise NodeError("a scale must be of float32, and a zero point must be there for each")
+    block = use.setting("block_size", 0)
+    if block:
+        axis = use.axis(use.setting("axis", 1), sizes)
+        wanted = [-(-side // block) if n == axis else side for n, side in enumerate(sizes)]
+        if block < 0 or list(scale.shape) != wanted:
+            raise NodeError(f"a scale must be there for each block of {block}; got {scale.shape}")
+        places = np.arange(sizes[axis]) // block
+        whole = zero.astype(np.float32).reshape(scale.shape)
+        return Fixed(np.take(scale, places, axis)), Fixed(np.take(whole, places, axis))
     shape: list[int] = []
     if scale.ndim:
         axis = use.axis(use.setting("axis", 1), sizes) if scale.size > 1 else 0
@@ -142,17 +168,54 @@ def _conv(use: Use) -> Sequence[Given]:
 
 @converts("MatMulInteger", since=10)
 def _matmul_integer(use: Use) -> Sequence[Given]:
-    """The sums themselves, with a matrix of the file."""
-    weight = _centred(use, 1, 3, columns=True)
-    x, start = _from_zero(use)
-    return [_rows(use, x, weight, 1, {}, {"input_zero_point": start})]
+    """The sums themselves."""
+    if _is_matrix(use.given(1)):
+        x, start = _from_zero(use)
+        weight = _centred(use, 1, 3, columns=True)
+        return [_rows(use, x, weight, 1, {}, {"input_zero_point": start})]
+    return [_of_values(use, 1, 3)]
 
 
 @converts("QLinearMatMul", since=10)
 def _matmul(use: Use) -> Sequence[Given]:
-    """The sums times the scales of both, over that of the result, with a matrix of the file."""
-    weight = _centred(use, 3, 5, columns=True)
-    return [_rows(use, use.value(), weight, 3, *_brought(use, weight.shape[-1]))]
+    """The sums times the scales of both, over that of the result."""
+    if _is_matrix(use.given(3)):
+        weight = _centred(use, 3, 5, columns=True)
+        return [_rows(use, use.value(), weight, 3, *_brought(use, weight.shape[-1]))]
+    y = _of_values(use, 3, 5)
+    arrays, settings = _brought(use, y.sizes[-1])
+    y = joined(use, (y, Fixed(arrays["multiplier"])), Multiply())
+    y = joined(use, (y, Fixed(np.array(settings["zero_point"], np.float32))), Add())
+    low, high = KINDS[settings["dtype"]]
+    y = use.layer(Clip(float(low), float(high)), [y], y.layout)
+    return [use.layer(Apply(f.round), [y], y.layout)]
+
+
+def _is_matrix(given: Given | None) -> bool:
+    return isinstance(given, Fixed) and given.array.ndim == 2
+
+
+def _of_values(use: Use, place: int, zero_place: int) -> Value:
+    """Sums of the products of two values of bytes, which float32 holds.
+
+    Raises:
+        NodeError: there may be sums that it does not.
+    """
+    parts = []
+    for number, zero in ((0, 2), (place, zero_place)):
+        if isinstance(use.given(number), Fixed):
+            known = _centred(use, number, zero, columns=True).astype(np.float32)
+            part = use.into.constant(Fixed(known), use.name())
+        else:
+            part = use.value(number)
+            shift = use.given(zero)
+            if isinstance(shift, Fixed):
+                shift = Fixed(shift.array.astype(np.float32))
+            part = part if shift is None else joined(use, (part, shift), Apply(f.subtract))
+        parts.append(part)
+    if parts[0].sizes[-1:] and parts[0].sizes[-1] * _LARGEST_PRODUCT > _LARGEST_SUM:
+        raise NodeError(f"its sums must be of {_LARGEST_SUM // _LARGEST_PRODUCT} products or fewer")
+    return of_both(use, *parts)
 
 
 def _from_zero(use: Use) -> tuple[Value, int]:
@@ -213,7 +276,7 @@ def _brought(use: Use, count: int) -> tuple[dict[str, Array], dict[str, Any]]:
     if (first.size, last.size) != (1, 1) or second.size not in (1, count):
         raise NodeError("scales must be one number each, or one for each filter or column")
     if zero.dtype.name not in KINDS:
-        raise NodeError(f"its result must be one of {', '.join(KINDS)}; got {zero.dtype}")
+        raise NodeError(f"its result must be of {', '.join(KINDS)}; got {zero.dtype}")
     multiplier = first.astype(np.float32) * second.astype(np.float32) / last.astype(np.float32)
     settings = {
         "input_zero_point": _one(use, 2, "a zero point"),
