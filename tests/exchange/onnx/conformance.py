@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx import TensorProto
+from onnx.numpy_helper import to_array
 
 from isoconv.errors import IsoconvError
 from isoconv.exchange.onnx.building import Building, Fixed, Value
@@ -31,7 +33,8 @@ Array = NDArray[Any]
 OPERATORS = (
     "Abs", "Add", "And", "ArgMax", "ArgMin", "AveragePool", "BatchNormalization", "Ceil", "Celu",
     "Clip", "Concat", "Conv", "ConvInteger", "ConvTranspose", "DepthToSpace", "DequantizeLinear",
-    "Div", "Dropout", "Elu", "Equal", "Erf", "Exp", "Expand", "Flatten", "Floor", "Gather", "Gelu",
+    "Div", "Dropout", "DynamicQuantizeLinear", "Elu", "Equal", "Erf", "Exp", "Expand", "Flatten",
+    "Floor", "Gather", "Gelu",
     "Gemm", "GlobalAveragePool", "GlobalMaxPool", "Greater", "GreaterOrEqual",
     "GroupNormalization", "HardSigmoid", "HardSwish", "Identity", "InstanceNormalization", "IsInf",
     "IsNaN", "LRN", "LayerNormalization", "LeakyRelu", "Less", "LessOrEqual", "Log", "LogSoftmax",
@@ -111,7 +114,11 @@ def case_of(given: Any) -> Case:
         file = file_of(read_model(Reading(), 2, memoryview(content), "it"), Path("case.onnx"))
     except IsoconvError as error:
         raise ApartError(str(error)) from error
-    inputs, outputs = given.data_sets[0]
+    # Some arrays stand there as they would in a file.
+    inputs, outputs = (
+        [to_array(each) if isinstance(each, TensorProto) else each for each in part]
+        for part in given.data_sets[0]
+    )
     if any(isinstance(array, list) or array is None for array in (*inputs, *outputs)):
         raise ApartError("it reads what is no array of numbers")
     return Case(

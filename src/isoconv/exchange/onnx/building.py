@@ -188,7 +188,7 @@ class Building:
         if not self.inputs:
             raise NodeError("a network must have an input")
         array = fixed.array if array is None else array
-        array = np.ascontiguousarray(array, np.float32)
+        array = np.asarray(array, np.float32, order="C")
         key = (fixed.name, array.shape, hashlib.sha256(array.tobytes()).digest())
         if key in self._constants:
             return self._constants[key]

@@ -303,15 +303,9 @@ def _pad(use: Use) -> Sequence[Given]:
 def _depth_to_space(use: Use) -> Sequence[Given]:
     x, factor = use.maps(use.value()), use.setting("blocksize", 1)
     _, channels, *sides = x.sizes
-<<<<<<< HEAD
     if len(sides) != 2 or factor < 1 or channels % (factor * factor):
         raise NodeError(f"blocksize must fit {channels} channels; got {factor}")
     layout = channels_last((1, channels // (factor * factor), *(side * factor for side in sides)))
-=======
-    if len(sides) != 2 or factor < 1 or channels % factor * factor:
-        raise NodeError(f"blocksize must fit {channels} channels; got {factor}")
-    layout = channels_last((1, channels // factor * factor, *(side * factor for side in sides)))
->>>>>>> wt-lead
     return [use.layer(PixelShuffle(factor, use.setting("mode", "DCR")), [x], layout)]
 
 
