@@ -21,7 +21,8 @@ def network() -> nn.Module:
 def written(place: Any) -> Any:
     """A file of its weights as PyTorch has them."""
     path = place.path / "written.safetensors"
-    exchange.save_torch(network().build((2, 2, 1)), path)
+    if not path.exists():
+        exchange.save_torch(network().build((2, 2, 1)), path)
     return path
 
 
@@ -34,8 +35,8 @@ def onnx_file(place: Any) -> Any:
 
 CALLS: Table = {
     "exchange.from_onnx": lambda place: Call(
-        exchange.from_onnx, path=onnx_file(place), input_shape=(4, 4, 3), output="y", normalise="half",
-        class_names=("a", "b"), fold_batch_norm=True,
+        exchange.from_onnx, path=onnx_file(place), input_shape=(4, 4, 3), output="y",
+        normalise="half", class_names=("a", "b"), fold_batch_norm=True,
     ),
     "exchange.fetch_pretrained": lambda place: Call(
         exchange.fetch_pretrained, name="resnet18", folder=place.path, progress=False

@@ -19,6 +19,7 @@ __all__ = [
     "data_sources",
     "model_names",
     "models_and_runs",
+    "published_names",
     "runs",
     "targets",
     "trained",
@@ -95,6 +96,18 @@ def data_names(incomplete: str) -> list[str]:
     from isoconv.data.download import REMOTE
 
     return _beginning(incomplete, REMOTE)
+
+
+def published_names(incomplete: str) -> list[str]:
+    """Ready models of which there are published weights.
+
+    Example:
+        >>> published_names("resnet3")
+        ['resnet34']
+    """
+    from isoconv.nn.models.published import PUBLISHED
+
+    return _beginning(incomplete, PUBLISHED)
 
 
 def data_sources(incomplete: str) -> list[str]:

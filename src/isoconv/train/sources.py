@@ -50,6 +50,9 @@ class ModelKind:
 
 KINDS: tuple[ModelKind, ...] = (
     ModelKind("a published model", place="exchange.published.pretrained", names=tuple(PUBLISHED)),
+    ModelKind(
+        "a file of PyTorch's", "exchange.published.load_weights", (".pt", ".pth"), says=False
+    ),
     ModelKind("an ONNX file", "exchange.onnx.importing.load_onnx", (".onnx",), says=False),
 )
 """Every kind there is."""

@@ -13,28 +13,21 @@ from isoconv.exchange.onnx.building import Building, Fixed, Given, NodeError, Us
 from isoconv.exchange.onnx.converting import converter_for
 from isoconv.exchange.onnx.folding import folded, is_folded
 from isoconv.exchange.onnx.layouts import Layout, of_shape
-from isoconv.exchange.onnx.preparing import NORMALISATIONS, TOLD, prepared
 from isoconv.exchange.onnx.reader import Node, OnnxFile, open_onnx, refused
+from isoconv.exchange.preparing import prepared, prepared_as_said
 from isoconv.graph.operation import Array
 from isoconv.nn import Network, trace_model
 from isoconv.nn.held import put_weights
-from isoconv.nn.inference import warn_outside
 from isoconv.nn.storage import check_names
 from isoconv.printable import printable
-from isoconv.wording import offered, setting
 
 __all__ = ["from_onnx", "load_onnx"]
 __public__ = {"isoconv.exchange": ["from_onnx"]}
 
 _FAMILIES = (
-    "activations",
-    "arithmetic",
-    "convolution",
-    "movement",
-    "normalization",
-    "pooling",
-    "reductions",
-)
+    "activations", "arithmetic", "convolution", "movement", "normalization", "pooling", "ranking",
+    "reductions", "resizing",
+)  # fmt: skip
 for _family in _FAMILIES:
     # Each enters its operators into the table.
     import_module(f"isoconv.exchange.onnx.{_family}")
@@ -114,18 +107,8 @@ def load_onnx(path: str | Path, *, normalise: str | None = None) -> Network:
         ArgumentError, CheckpointError, NotEnoughMemoryError: as `from_onnx`.
     """
     network = from_onnx(path)
-    shape = network.input_shape or ()
-    if normalise is not None:
-        prepared(network, normalise)
-    elif len(shape) == 3 and shape[-1] in (1, 3):
-        rule = "imagenet" if shape[-1] == 3 else "unit"
-        prepared(network, rule)
-        others = ", ".join(name for name in NORMALISATIONS if name != rule)
-        warn_outside(
-            f"{printable(path)} does not say how pictures are normalised: {TOLD[rule]}"
-            + (f" ({setting('normalise', rule)}; or {others})" if offered("normalise") else "")
-        )
-    result = trace_model(network, shape, training=False).output_tensor.shape
+    prepared_as_said(network, path, normalise)
+    result = trace_model(network, network.input_shape or (), training=False).output_tensor.shape
     if len(result) == 1 and result[0] > 1:
         network.finish = "softmax"
     return network
