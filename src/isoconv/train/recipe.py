@@ -66,7 +66,8 @@ def _by_amount(place: int) -> str:
 RULES: Mapping[str, str] = {
     "model": f"`{MODEL}`, sized to the images",
     "batch_size": _by_amount(1),
-    "shard_size": "a quarter of the batch, at least 8 and at most 32",
+    "shard_size": "a quarter of the batch, at least 8 and at most 32; the batch where a layer's "
+    "statistics are over that",
     "epochs": _by_amount(2),
     "optimizer": f"`AdamW({USUAL['adamw']['learning_rate']}, "
     f"weight_decay={USUAL['adamw']['weight_decay']})`",
