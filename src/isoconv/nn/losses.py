@@ -14,8 +14,17 @@ from isoconv.nn.reduction import total
 from isoconv.nn.tensor import Tensor, apply, check_tensors
 from isoconv.ops import CountAttrs, CrossEntropy, Sum
 
-__all__ = ["bce_with_logits", "cross_entropy", "dice", "focal", "l1", "mse", "smooth_l1"]
-__public__ = {"isoconv.nn.functional": ["*"]}
+__all__ = [
+    "bce_with_logits",
+    "cross_entropy",
+    "dice",
+    "focal",
+    "l1",
+    "mse",
+    "over_labels",
+    "smooth_l1",
+]
+__public__ = {"isoconv.nn.functional": ["[!o]*"]}
 
 
 def cross_entropy(
@@ -51,7 +60,7 @@ def cross_entropy(
     """
     share = check_number("smoothing", smoothing, least=0, below=1)
     each = apply("cross_entropy", logits=logits, labels=labels, attrs=CrossEntropy(float(share)))
-    return each if weight is None and not each.shape else _over_labels(each, logits, labels, weight)
+    return each if weight is None and not each.shape else over_labels(each, logits, labels, weight)
 
 
 def focal(
@@ -86,7 +95,7 @@ def focal(
     if 0 < power < 1:
         raise refusal("gamma", "be 0 or at least 1", gamma)
     each = apply("cross_entropy", logits=logits, labels=labels, attrs=CrossEntropy())
-    return _over_labels(neg(expm1(neg(each))) ** power * each, logits, labels, weight)
+    return over_labels(neg(expm1(neg(each))) ** power * each, logits, labels, weight)
 
 
 def dice(prediction: Tensor, target: Tensor, smooth: float = 1.0) -> Tensor:
@@ -235,8 +244,17 @@ def _check_shapes(loss: str, **values: Tensor) -> None:
         raise ShapeError(text, argument="target", value=second)
 
 
-def _over_labels(each: Tensor, logits: Tensor, labels: Tensor, weight: Tensor | None) -> Tensor:
-    """The mean of each image's places, weighted by their classes, over those that have a label."""
+def over_labels(
+    each: Tensor, logits: Tensor, labels: Tensor, weight: Tensor | None = None
+) -> Tensor:
+    """The mean of each image's places, weighted by their classes, over those that have a label.
+
+    Args:
+        each: a number for each place.
+        logits: ``(..., K)``.
+        labels: of the shape of `each`, int32.
+        weight: ``(K,)``, one for each class; None for 1.
+    """
     classes = logits.shape[-1]
     number = labels.trace.convert(labels, each.dtype)
     known = logical_and(number >= 0, number < classes)
