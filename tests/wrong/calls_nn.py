@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from tests.nn.array_calls import takes_one
-from tests.nn.layers import layer_of, public_layers, settings_of, takes_several
+from tests.nn.layers import JOINED, layer_of, public_layers, settings_of, takes_several
 from tests.wrong.calls import Call, Table
 
 from isoconv import nn
@@ -18,6 +18,12 @@ from isoconv.ops import LeakyRelu
 
 __all__ = ["CALLS"]
 
+POOLS: dict[str, dict[str, Any]] = {
+    "adaptive_avg_pool": {"output_size": 3},
+    "adaptive_max_pool": {"output_size": 3},
+    "fractional_max_pool": {"kernel_size": 2, "output_size": 2},
+    "lp_pool": {"norm_type": 2, "kernel_size": 2},
+}
 SHAPES = {1: (8, 2), 2: (6, 6, 2), 3: (4, 4, 4, 2)}
 
 
@@ -40,7 +46,7 @@ def layer_calls() -> Iterator[tuple[str, Callable[[Any], Call]]]:
     seen = set()
     for name, kind in public_layers().items():
         several = takes_several(kind)
-        made, shape = (kind(), SHAPES[2]) if several else layer_of(kind)
+        made, shape = (kind(), JOINED) if several else layer_of(kind)
         if kind not in (nn.Branches, nn.Sequential):
             settings = {each.name: getattr(made, each.name) for each in settings_of(kind)}
             yield f"nn.{name}", layer(kind, shape, settings)
@@ -61,11 +67,23 @@ def forward(made: nn.Module, shape: tuple[int, ...]) -> Callable[[Any], Call]:
     return lambda _: Call(made.forward, x=nn.Trace(made, training=True).images(shape))
 
 
+def unpooling(rank: int) -> Callable[[Any], Call]:
+    """Values and their places in one trace."""
+
+    def make(_: Any) -> Call:
+        tensor = x(*SHAPES[rank])
+        return Call(
+            getattr(functional, f"max_unpool{rank}d"), x=tensor, indices=tensor, kernel_size=2
+        )
+
+    return make
+
+
 def joined(made: nn.Module) -> Callable[[Any], Call]:
     """The forward of a layer that joins several tensors."""
 
     def make(_: Any) -> Call:
-        tensor = nn.Trace(made).images(SHAPES[2])
+        tensor = nn.Trace(made).images(JOINED)
         return Call(made.forward, tensor, tensor)
 
     return make
@@ -217,6 +235,9 @@ CALLS: Table = {
     "nn.Module.forget_training": lambda _: Call(nn.ReLU().forget_training),
     "nn.Conv2d.line": lambda _: Call(nn.Conv2d(8, 3).line),
     "nn.Module.line": lambda _: Call(nn.ReLU().line),
+    "nn.Apply.line": lambda _: Call(nn.Apply(functional.relu).line),
+    "nn.Network.children": lambda _: Call(nn.Network((("a", nn.ReLU(), "x"),)).children),
+    "nn.Network.line": lambda _: Call(nn.Network((("a", nn.ReLU(), "x"),)).line),
     "nn.Branches.line": lambda _: Call(nn.Sequential(nn.ReLU()).line),
     "nn.Module.load": load,
     "nn.Module.load_weights": load_weights,
@@ -316,6 +337,9 @@ CALLS: Table = {
     "nn.functional.max_pool1d": function(functional.max_pool1d, *SHAPES[1], kernel_size=2),
     "nn.functional.max_pool2d": function(functional.max_pool2d, *SHAPES[2], kernel_size=2),
     "nn.functional.max_pool3d": function(functional.max_pool3d, *SHAPES[3], kernel_size=2),
+    "nn.functional.matmul": lambda _: Call(
+        functional.matmul, a=(tensor := x(3, 4)), b=beside(tensor, 4, 2)
+    ),
     "nn.functional.mse": loss(functional.mse, "prediction"),
     **{
         f"nn.functional.{name}": two(getattr(functional, name))
@@ -347,6 +371,21 @@ CALLS: Table = {
     "nn.functional.pixel_unshuffle": function(functional.pixel_unshuffle, factor=2),
     "nn.functional.resize": function(functional.resize, size=3),
     "nn.functional.upsample": function(functional.upsample, size=3),
+    **{
+        f"nn.functional.{name}{rank}d": function(
+            getattr(functional, f"{name}{rank}d"), *SHAPES[rank], **given
+        )
+        for rank in (1, 2, 3)
+        for name, given in POOLS.items()
+        if rank > 1 or name != "fractional_max_pool"
+    },
+    **{f"nn.functional.max_unpool{rank}d": unpooling(rank) for rank in (1, 2, 3)},
+    **{
+        f"nn.functional.max_pool{rank}d_with_indices": function(
+            getattr(functional, f"max_pool{rank}d_with_indices"), *SHAPES[rank], kernel_size=2
+        )
+        for rank in (1, 2, 3)
+    },
     "nn.functional.slice_channels": function(functional.slice_channels, start=0, stop=1),
     "nn.functional.zero_pad": function(functional.zero_pad, padding=1),
     # models

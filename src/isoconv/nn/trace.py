@@ -51,7 +51,7 @@ class ParameterSpec:
 
     name: str
     shape: tuple[int, ...]
-    initializer: Initializer | float
+    initializer: Initializer
     fan_in: float | None = None
 
 
@@ -206,7 +206,7 @@ class Trace:
         module: Module,
         name: str,
         shape: Sequence[int],
-        initializer: Initializer | float = "he_uniform",
+        initializer: Initializer = "he_uniform",
         fan_in: float | None = None,
     ) -> Tensor:
         """A learned array of a module; asked for again, it is the same one.
