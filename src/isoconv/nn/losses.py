@@ -7,7 +7,7 @@ from math import prod
 from isoconv.checks import check_number, refusal
 from isoconv.errors import ShapeError
 from isoconv.nn.comparisons import logical_and
-from isoconv.nn.elementwise import divide, expm1, maximum, neg
+from isoconv.nn.elementwise import divide, expm1, maximum, neg, power
 from isoconv.nn.piecewise import clip
 from isoconv.nn.ranking import one_hot
 from isoconv.nn.reduction import total
@@ -91,11 +91,12 @@ def focal(
         >>> focal(logits, labels).shape
         ()
     """
-    power = check_number("gamma", gamma, least=0)
-    if 0 < power < 1:
+    exponent = check_number("gamma", gamma, least=0)
+    if 0 < exponent < 1:
         raise refusal("gamma", "be 0 or at least 1", gamma)
     each = apply("cross_entropy", logits=logits, labels=labels, attrs=CrossEntropy())
-    return over_labels(neg(expm1(neg(each))) ** power * each, logits, labels, weight)
+    doubt = power(neg(expm1(neg(each))), exponent)
+    return over_labels(doubt * each, logits, labels, weight)
 
 
 def dice(prediction: Tensor, target: Tensor, smooth: float = 1.0) -> Tensor:
