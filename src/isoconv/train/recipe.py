@@ -76,7 +76,8 @@ RULES: Mapping[str, str] = {
     "it none",
     "augmentation": f"coloured images of {LEAST_PHOTOGRAPH} pixels or more: mirrored, and moved by "
     "up to an eighth of their shorter side; others: moved by up to a 16th, at least one pixel from "
-    f"{LEAST_MOVED} pixels on, and not mirrored, for they may be letters",
+    f"{LEAST_MOVED} pixels on, and not mirrored, for they may be letters. None where labels are of "
+    "the places of an image, which do not move with it",
 }
 """The settings that follow from the data, and how, in words."""
 
@@ -164,7 +165,9 @@ class Recipe:
             shard_size=shard_size_for(batch),
             optimizer=AdamW(**USUAL["adamw"]),
             schedule=OneCycle(),
-            augmentation=None if tunes == "head" else _augmentation(train.image_shape),
+            augmentation=None
+            if tunes == "head" or train.has_maps
+            else _augmentation(train.image_shape),
             freeze=None if tunes is None else "all" if tunes == "head" else "none",
         )
 

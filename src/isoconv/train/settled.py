@@ -136,7 +136,8 @@ def settle(
 def _ready(name: str, train: Dataset) -> Module:
     if not train.class_names:
         raise ArgumentError(
-            f"a ready model tells classes apart; {train.name} has float targets"
+            f"a ready model tells classes apart; {train.name} has "
+            f"{'labels of places' if train.has_maps else 'float targets'}"
             f"{classes_hint(train.labels)}: give a Module with as many outputs in place of "
             f"{name!r}",
             argument="model",
