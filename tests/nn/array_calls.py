@@ -30,7 +30,7 @@ IMAGE = normal(2, 5, 6, 3)
 CHANNELS = (normal(3), positive(3), normal(3) + 2, normal(3) - 1)
 GIVEN: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "avg_pool1d": ((normal(2, 7, 3),), {"kernel_size": 2}),
-    "avg_pool2d": ((IMAGE,), {"kernel_size": 2, "padding": 1}),
+    "avg_pool2d": ((IMAGE,), {"kernel_size": 2, "padding": 1, "dilation": (1, 2)}),
     "avg_pool3d": ((normal(2, 3, 4, 5, 2),), {"kernel_size": 2}),
     "batch_norm": ((IMAGE, *CHANNELS), {"eps": 0.1}),
     "bce_with_logits": ((normal(2, 3), abs(np.sin(normal(2, 3)))), {}),

@@ -72,6 +72,8 @@ def test_no_setting_is_by_default(name: str) -> None:
     assert usual == {
         "Conv2d": ["algorithm"],
         "Pad": ["mode"],
+        "FractionalMaxPool2d": ["output_size"],
+        "FractionalMaxPool3d": ["output_size"],
         "Resize": ["size", "policy"],
         "Upsample": ["size"],
     }.get(name, [])

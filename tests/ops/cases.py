@@ -90,6 +90,7 @@ def _pool_cases() -> list[Case]:
     cases = []
     for window in (WINDOW, OVERLAP, DILATED):
         x = given(5, 6, 2, values="distinct")
+        cases.append(Case("max_pool_places", (x,), window))
         dy = given(*window.output_sides((5, 6)), 2)
         cases += [Case("max_pool", (x,), window), Case("max_pool_grad", (x, dy), window)]
         for count in (False, True):
@@ -204,6 +205,9 @@ def _other_cases() -> list[Case]:
         Case("times_images", (single(4),)),
         Case("inverse_std", (single(4, values="positive"),), ops.Epsilon(1e-3)),
         Case("batch_norm", (X, c, c, c, c), ops.BatchNorm(False, 30)),
+        Case(
+            "group_norm", (X, given(1, 1, 4), given(1, 1, 4)), ops.GroupNorm(2), constants=(0, 1, 2)
+        ),
         Case("copy", (X,)),
         Case("reshape", (X,), ops.Shape((10, 12))),
         Case("reshape", (single(6, 2),), ops.Shape((3, 4), batched=False)),
@@ -212,6 +216,13 @@ def _other_cases() -> list[Case]:
         Case("embed_channels", (X,), ops.Embed(2, 9)),
         Case("pad", (X,), ops.Padding(((1, 0), (2, 3)))),
         Case("crop", (X,), ops.Padding(((1, 0), (2, 3)))),
+        Case(
+            "max_unpool",
+            (given(2, 3, 4), given(2, 3, 4, values="places")),
+            ops.Unpool((4, 5)),
+            constants=(1,),
+        ),
+        Case("at_places", (X, given(2, 3, 4, values="places"))),
         Case("transpose", (X,), ops.Permutation((2, 0, 1))),
         Case("transpose", (single(3, 5),), ops.Permutation((1, 0))),
         Case("take", (X,), ops.Take(-2, (1, 0, -1, 5, 5, 2, 0))),
@@ -293,6 +304,8 @@ def make_array(item: Given, dtype: str, rng: np.random.Generator) -> np.ndarray:
             return table
         case "table":
             return rng.integers(0, 3, shape).astype(np.float32)
+        case "places":
+            return rng.integers(-2, 25, shape).astype(dtype)
         case "positive":
             return rng.uniform(0.5, 2.0, shape).astype(dtype)
         case "share":

@@ -141,12 +141,23 @@ def test_what_passes_may_ask() -> None:
     said = {trait: {name for name, entry in table.items() if getattr(entry, trait)}
             for trait in ("cheap", "epilogue", "sums", "asks_for_sign", "view", "part", "gathers",
                           "heavy", "multiply_adds")}  # fmt: skip
-    pools = {"max_pool", "max_pool_grad", "avg_pool", "avg_pool_grad"}
+    pools = {"max_pool", "max_pool_grad", "max_pool_places", "avg_pool", "avg_pool_grad"}
     rows = {"softmax", "softmax_grad", "log_softmax", "log_softmax_grad", "cross_entropy",
             "cross_entropy_grad", "hits", "one_hot", "top_k"}  # fmt: skip
     moves = {"transpose", "take", "resample"}
     assert said == {
-        "cheap": {"add", "sub", "mul", "neg", "scale", "offset", "clip", "hardswish", "full_like"},
+        "cheap": {
+            "add",
+            "sub",
+            "mul",
+            "neg",
+            "scale",
+            "offset",
+            "clip",
+            "hardswish",
+            "full_like",
+            "group_norm",
+        },
         "epilogue": {
             "conv",
             "conv_grad_input",
@@ -164,6 +175,8 @@ def test_what_passes_may_ask() -> None:
         "gathers": {"augment", "layer_norm", "layer_norm_grad", *rows, *moves},
         "heavy": {
             *moves,
+            "max_pool_places",
+            "max_unpool",
             "conv",
             "conv_grad_input",
             "layer_norm",

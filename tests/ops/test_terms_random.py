@@ -77,7 +77,11 @@ def windows(draw: st.DrawFn) -> tuple[ops.WindowGeometry, tuple[int, ...]]:
         return tuple(draw(st.integers(low, high)) for _ in range(rank))
 
     kernel, stride, dilation = per_axis(1, 3), per_axis(1, 4), per_axis(1, 2)
-    padding = tuple(zip(per_axis(0, 1), per_axis(0, 1), strict=True))
+    most = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
+    padding = tuple(
+        (min(before, limit), min(after, limit))
+        for before, after, limit in zip(per_axis(0, 3), per_axis(0, 3), most, strict=True)
+    )
     sides = per_axis(1, 6)
     try:
         window = ops.WindowGeometry(kernel, stride, padding, dilation, draw(st.booleans()))
@@ -102,6 +106,7 @@ def test_pooling(
     for values in (x, ties):
         check_operation("max_pool", window, values)
         check_operation("max_pool_grad", window, values, dy)
+        check_operation("max_pool_places", window, values)
     check_operation("avg_pool", ops.AvgPool(window, padded), x)
     check_operation("avg_pool_grad", ops.AvgPoolGrad(window, padded, sides), dy)
 
@@ -215,6 +220,8 @@ def test_normalisation_and_dropout(seed: int, dtype: str, share: float, rate: fl
     norm = ops.BatchNorm(False, 20)
     check_operation("batch_norm", norm, x, *per_channel, single=(1, 2, 3, 4))
     check_operation("inverse_std", ops.Epsilon(1e-5), abs(per_channel[0]), single=(0,))
+    own = [mixed((3, 1, 1, 3), dtype, seed + i, share) for i in (5, 6)]
+    check_operation("group_norm", ops.GroupNorm(3), x, *own)
     samples = np.random.default_rng(seed).integers(0, 2**40, 3)
     key = np.array([seed - 100, 3], np.int64)
     check_operation("dropout", ops.Dropout(rate, stream=seed % 9), x, samples, key, single=(2,))
@@ -237,6 +244,19 @@ def test_augmentation(sides: tuple[int, int], interpolate: bool, fill: float, se
         table[:, 7:] = (1, 0)
     check_operation("augment", ops.Augment(float(np.float32(fill)), interpolate=interpolate),
                     images, table)  # fmt: skip
+
+
+@often
+@given(SEEDS, DTYPES, SHARES, st.integers(1, 3), st.integers(1, 6))
+def test_places(seed: int, dtype: str, share: float, rank: int, side: int) -> None:
+    """Values put at places and picked from there; several at one, and numbers that are none."""
+    shape = (2, *(2,) * rank, 2)
+    draw = np.random.default_rng(seed)
+    places = draw.integers(-1, side**rank + 1, shape).astype(dtype)
+    places = np.where(draw.random(shape) < share, mixed(shape, dtype, seed, 1.0), places)
+    x, y = mixed(shape, dtype, seed, share), mixed((2, *(side,) * rank, 2), dtype, seed, share)
+    check_operation("max_unpool", ops.Unpool((side,) * rank), x, places)
+    check_operation("at_places", None, y, places)
 
 
 @often

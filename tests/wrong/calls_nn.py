@@ -18,6 +18,12 @@ from isoconv.ops import LeakyRelu
 
 __all__ = ["CALLS"]
 
+POOLS: dict[str, dict[str, Any]] = {
+    "adaptive_avg_pool": {"output_size": 3},
+    "adaptive_max_pool": {"output_size": 3},
+    "fractional_max_pool": {"kernel_size": 2, "output_size": 2},
+    "lp_pool": {"norm_type": 2, "kernel_size": 2},
+}
 SHAPES = {1: (8, 2), 2: (6, 6, 2), 3: (4, 4, 4, 2)}
 
 
@@ -59,6 +65,18 @@ def layer(
 def forward(made: nn.Module, shape: tuple[int, ...]) -> Callable[[Any], Call]:
     """A layer's forward on a tensor."""
     return lambda _: Call(made.forward, x=nn.Trace(made, training=True).images(shape))
+
+
+def unpooling(rank: int) -> Callable[[Any], Call]:
+    """Values and their places in one trace."""
+
+    def make(_: Any) -> Call:
+        tensor = x(*SHAPES[rank])
+        return Call(
+            getattr(functional, f"max_unpool{rank}d"), x=tensor, indices=tensor, kernel_size=2
+        )
+
+    return make
 
 
 def joined(made: nn.Module) -> Callable[[Any], Call]:
@@ -124,7 +142,14 @@ def cross_entropy(_: Any) -> Call:
     """Cross-entropy of logits and class numbers."""
     logits = x(4)
     labels = logits.trace.input("dataset", "labels", (), "int32")
-    return Call(functional.cross_entropy, logits=logits, labels=labels)
+    return Call(functional.cross_entropy, logits=logits, labels=labels, weight=beside(logits, 4))
+
+
+def focal(_: Any) -> Call:
+    """The focal loss of a map with a label for each place."""
+    logits = x(3, 4)
+    labels = logits.trace.input("dataset", "labels", (3,), "int32")
+    return Call(functional.focal, logits=logits, labels=labels, weight=beside(logits, 4))
 
 
 def model(called: Callable[..., Any]) -> Callable[[Any], Call]:
@@ -298,6 +323,10 @@ CALLS: Table = {
         for rank in SHAPES
     },
     "nn.functional.cross_entropy": cross_entropy,
+    "nn.functional.dice": loss(functional.dice, "prediction"),
+    "nn.functional.focal": focal,
+    "nn.functional.l1": loss(functional.l1, "prediction"),
+    "nn.functional.smooth_l1": loss(functional.smooth_l1, "prediction"),
     **{
         f"nn.functional.dropout{rank}d": function(getattr(functional, f"dropout{rank}d"), *shape)
         for rank, shape in SHAPES.items()
@@ -342,6 +371,21 @@ CALLS: Table = {
     "nn.functional.pixel_unshuffle": function(functional.pixel_unshuffle, factor=2),
     "nn.functional.resize": function(functional.resize, size=3),
     "nn.functional.upsample": function(functional.upsample, size=3),
+    **{
+        f"nn.functional.{name}{rank}d": function(
+            getattr(functional, f"{name}{rank}d"), *SHAPES[rank], **given
+        )
+        for rank in (1, 2, 3)
+        for name, given in POOLS.items()
+        if rank > 1 or name != "fractional_max_pool"
+    },
+    **{f"nn.functional.max_unpool{rank}d": unpooling(rank) for rank in (1, 2, 3)},
+    **{
+        f"nn.functional.max_pool{rank}d_with_indices": function(
+            getattr(functional, f"max_pool{rank}d_with_indices"), *SHAPES[rank], kernel_size=2
+        )
+        for rank in (1, 2, 3)
+    },
     "nn.functional.slice_channels": function(functional.slice_channels, start=0, stop=1),
     "nn.functional.zero_pad": function(functional.zero_pad, padding=1),
     # models

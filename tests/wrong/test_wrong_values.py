@@ -103,12 +103,16 @@ TOGETHER = {
     ("isoconv.mse", "prediction"): ("target",),
     **{
         (f"nn.{kind}{rank}d", "filters"): ("groups",)
-        for kind in ("Conv", "ConvTranspose")
+        for kind in ("Conv", "ConvTranspose", "QuantizedConv")
         for rank in (1, 2, 3)
     },
     ("nn.functional.resize", "scale"): ("size",),
     ("nn.functional.upsample", "scale_factor"): ("size",),
     ("nn.functional.slice_channels", "stop"): ("x",),
+    ("nn.FractionalMaxPool2d", "output_ratio"): ("output_size",),
+    ("nn.FractionalMaxPool3d", "output_ratio"): ("output_size",),
+    ("nn.functional.fractional_max_pool2d", "output_ratio"): ("output_size",),
+    ("nn.functional.fractional_max_pool3d", "output_ratio"): ("output_size",),
     ("nn.Resize", "axes"): ("region", "scale"),
     ("nn.Resize", "scale"): ("size",),
     ("nn.Upsample", "scale_factor"): ("size",),

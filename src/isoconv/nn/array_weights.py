@@ -8,7 +8,7 @@ from isoconv.graph.operation import Array
 from isoconv.nn import functional
 from isoconv.nn.arrays import on_arrays
 from isoconv.nn.convolution import Algorithm
-from isoconv.nn.settings import PaddingSetting, PerAxis
+from isoconv.nn.settings import PaddingMode, PaddingSetting, PerAxis
 
 __all__ = ["batch_norm", "conv1d", "conv2d", "conv3d", "layer_norm", "linear", "matmul"]
 __public__ = {"isoconv": ["*"]}
@@ -23,6 +23,7 @@ def conv1d(
     dilation: PerAxis = 1,
     groups: int = 1,
     flip: bool = False,
+    padding_mode: PaddingMode = "zeros",
 ) -> Array:
     """Convolution of arrays along one axis; see `conv2d` for the formula.
 
@@ -36,6 +37,8 @@ def conv1d(
         dilation: distance D between kernel elements.
         groups: channels are cut into this many groups that do not see each other.
         flip: True for true convolution.
+        padding_mode: what the padding is: ``"zeros"``,
+            ``"reflect"``, ``"replicate"`` or ``"circular"``.
 
     Input shape:
         x: ``(N, L, C)``, float32 or float64.
@@ -72,6 +75,7 @@ def conv2d(
     groups: int = 1,
     flip: bool = False,
     algorithm: Algorithm = "direct",
+    padding_mode: PaddingMode = "zeros",
 ) -> Array:
     """Convolution of arrays along height and width.
 
@@ -95,6 +99,8 @@ def conv2d(
         flip: True for true convolution.
         algorithm: ``"direct"``, or ``"winograd"`` for a 3×3 kernel with stride 1, dilation 1 and
             one group, not flipped: faster, with other bits.
+        padding_mode: what the padding is: ``"zeros"``,
+            ``"reflect"``, ``"replicate"`` or ``"circular"``.
 
     Input shape:
         x: ``(N, H, W, C)``, float32 or float64.
@@ -131,6 +137,7 @@ def conv3d(
     dilation: PerAxis = 1,
     groups: int = 1,
     flip: bool = False,
+    padding_mode: PaddingMode = "zeros",
 ) -> Array:
     """Convolution of arrays along depth, height and width; see `conv2d` for the formula.
 
@@ -143,6 +150,8 @@ def conv3d(
         dilation: distance D between kernel elements, one number or one per axis.
         groups: channels are cut into this many groups that do not see each other.
         flip: True for true convolution.
+        padding_mode: what the padding is: ``"zeros"``,
+            ``"reflect"``, ``"replicate"`` or ``"circular"``.
 
     Input shape:
         x: ``(N, D, H, W, C)``, float32 or float64.

@@ -14,6 +14,14 @@ from isoconv.nn.activations import (
     softmax,
     tanh,
 )
+from isoconv.nn.adaptive_pooling import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    adaptive_max_pool3d,
+)
 from isoconv.nn.comparisons import (
     equal,
     greater,
@@ -53,10 +61,12 @@ from isoconv.nn.elementwise import (
     square,
     subtract,
 )
+from isoconv.nn.fractional_pooling import fractional_max_pool2d, fractional_max_pool3d
 from isoconv.nn.global_pooling import global_avg_pool, global_max_pool
 from isoconv.nn.group_normalization import group_norm, instance_norm, local_response_norm, rms_norm
 from isoconv.nn.linear import linear
-from isoconv.nn.losses import bce_with_logits, cross_entropy, mse
+from isoconv.nn.losses import bce_with_logits, cross_entropy, dice, focal, l1, mse, smooth_l1
+from isoconv.nn.lp_pooling import lp_pool1d, lp_pool2d, lp_pool3d
 from isoconv.nn.matrices import matmul
 from isoconv.nn.moving import flip, squeeze, take, transpose, unsqueeze
 from isoconv.nn.normalization import batch_norm, layer_norm, moments
@@ -79,22 +89,35 @@ from isoconv.nn.shaping import concatenate, flatten, slice_channels, zero_pad
 from isoconv.nn.shuffling import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from isoconv.nn.smooth import celu, elu, mish, selu, softplus, softsign
 from isoconv.nn.transposed import conv_transpose1d, conv_transpose2d, conv_transpose3d
+from isoconv.nn.unpooling import (
+    max_pool1d_with_indices,
+    max_pool2d_with_indices,
+    max_pool3d_with_indices,
+    max_unpool1d,
+    max_unpool2d,
+    max_unpool3d,
+)
 
 __all__ = [
-    "abs", "add", "argmax", "argmin", "avg_pool1d", "avg_pool2d", "avg_pool3d", "batch_norm",
-    "bce_with_logits", "ceil", "celu", "channel_shuffle", "clip", "concatenate", "conv1d", "conv2d",
-    "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "cross_entropy", "divide",
-    "dropout", "dropout1d", "dropout2d", "dropout3d", "elu", "equal", "erf", "exp", "expm1",
-    "flatten", "flip", "floor", "gelu", "global_avg_pool", "global_max_pool", "glu", "greater",
-    "greater_equal", "group_norm", "hardsigmoid", "hardswish", "hardtanh", "instance_norm", "isinf",
-    "isnan", "layer_norm", "leaky_relu", "less", "less_equal", "linear", "local_response_norm",
-    "log", "log1p", "log_softmax", "logical_and", "logical_not", "logical_or", "logical_xor",
-    "matmul", "max_pool1d", "max_pool2d", "max_pool3d", "maximum", "minimum", "mish", "moments",
-    "mse", "multiply", "neg", "not_equal", "one_hot", "pad", "pixel_shuffle", "pixel_unshuffle",
-    "power", "prelu", "reciprocal", "reduce", "relu", "relu6", "resize", "rms_norm", "round",
-    "selu", "sigmoid", "sign", "silu", "slice_axes", "slice_channels", "softmax", "softplus",
-    "softsign", "split", "sqrt", "square", "squeeze", "stochastic_depth", "subtract", "take",
-    "tanh", "threshold", "top_k", "transpose", "unsqueeze", "upsample", "where", "zero_pad",
+    "abs", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d",
+    "adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d", "add", "argmax", "argmin",
+    "avg_pool1d", "avg_pool2d", "avg_pool3d", "batch_norm", "bce_with_logits", "ceil", "celu",
+    "channel_shuffle", "clip", "concatenate", "conv1d", "conv2d", "conv3d", "conv_transpose1d",
+    "conv_transpose2d", "conv_transpose3d", "cross_entropy", "dice", "divide", "dropout",
+    "dropout1d", "dropout2d", "dropout3d", "elu", "equal", "erf", "exp", "expm1", "flatten", "flip",
+    "floor", "focal", "fractional_max_pool2d", "fractional_max_pool3d", "gelu", "global_avg_pool",
+    "global_max_pool", "glu", "greater", "greater_equal", "group_norm", "hardsigmoid", "hardswish",
+    "hardtanh", "instance_norm", "isinf", "isnan", "l1", "layer_norm", "leaky_relu", "less",
+    "less_equal", "linear", "local_response_norm", "log", "log1p", "log_softmax", "logical_and",
+    "logical_not", "logical_or", "logical_xor", "lp_pool1d", "lp_pool2d", "lp_pool3d", "matmul",
+    "max_pool1d", "max_pool1d_with_indices", "max_pool2d", "max_pool2d_with_indices", "max_pool3d",
+    "max_pool3d_with_indices", "max_unpool1d", "max_unpool2d", "max_unpool3d", "maximum", "minimum",
+    "mish", "moments", "mse", "multiply", "neg", "not_equal", "one_hot", "pad", "pixel_shuffle",
+    "pixel_unshuffle", "power", "prelu", "reciprocal", "reduce", "relu", "relu6", "resize",
+    "rms_norm", "round", "selu", "sigmoid", "sign", "silu", "slice_axes", "slice_channels",
+    "smooth_l1", "softmax", "softplus", "softsign", "split", "sqrt", "square", "squeeze",
+    "stochastic_depth", "subtract", "take", "tanh", "threshold", "top_k", "transpose", "unsqueeze",
+    "upsample", "where", "zero_pad",
 ]  # fmt: skip
 # end of names
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
 
 from isoconv.checks import LARGEST, check_count, check_flag, check_number, refusal
 from isoconv.nn.module import Module
 from isoconv.nn.normalization import last_axes
-from isoconv.nn.reduction import mean, total
+from isoconv.nn.reduction import mean
 from isoconv.nn.tensor import Tensor, apply
-from isoconv.ops import Broadcast, CountAttrs, Embed, Epsilon, Slice
+from isoconv.ops import Embed, Epsilon, Slice
+from isoconv.ops import GroupNorm as GroupNormAttrs
+from isoconv.ops.group_norm import group_mean
 
 __all__ = ["GroupNorm", "InstanceNorm", "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d",
            "LocalResponseNorm", "RMSNorm", "group_norm", "instance_norm", "local_response_norm",
@@ -54,32 +55,17 @@ def group_norm(
     if channels % groups:
         raise refusal("groups", f"divide the {channels} channels", groups)
     epsilon = Epsilon(float(check_number("eps", eps, least=0)))
-    centred = x - _spread(_group_mean(x, groups), channels)
-    variance = _group_mean(apply("square", x=centred), groups)
+    middle = _group_mean(x, groups)
+    variance = _group_mean(apply("square", x=x - middle), groups)
     inverse = apply("inverse_std", variance=variance, attrs=epsilon)
-    y = centred * _spread(inverse, channels)
+    y = apply("group_norm", x=x, middle=middle, inverse=inverse, attrs=GroupNormAttrs(groups))
     for factor, vector in factors.items():
         y = y * vector if factor == "gamma" else y + vector
     return y
 
 
 def _group_mean(x: Tensor, groups: int) -> Tensor:
-    """Each group's mean, ``(groups,)``: positions are added first, then channels."""
-    channels = x.shape[-1]
-    found = total(x, tuple(range(len(x.shape) - 1)))
-    if groups < channels:
-        found = total(found.reshape(groups, -1), (1,))
-    count = CountAttrs(prod(x.shape) // groups, batched=True)
-    return apply("divide_by_count", x=found, attrs=count)
-
-
-def _spread(x: Tensor, channels: int) -> Tensor:
-    """Each group's number at all of its channels."""
-    (groups,) = x.shape
-    if groups == channels:
-        return x
-    attrs = Broadcast((groups, channels // groups), x.batched, x.batched)
-    return apply("broadcast", x=x.reshape(groups, 1), attrs=attrs).reshape(channels)
+    return Tensor(x.trace, group_mean(x.trace.builder, x.index, groups))
 
 
 def instance_norm(

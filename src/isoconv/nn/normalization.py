@@ -8,6 +8,7 @@ from math import prod
 from isoconv.checks import check_count, check_flag, check_number, refusal
 from isoconv.errors import ShapeError
 from isoconv.nn.module import Module
+from isoconv.nn.settings import added
 from isoconv.nn.tensor import Tensor, apply, check_tensors
 from isoconv.ops import BatchNorm as BatchNormAttrs
 from isoconv.ops import CountAttrs, Epsilon, Shape, Sum
@@ -177,12 +178,15 @@ class BatchNorm(Module):
     ``y = (x - mean) / sqrt(var + eps) · weight + bias``. In training, mean and variance are those
     of the shard's images and positions; ``running_mean`` and ``running_var`` follow them with
     ``new = (1 - momentum) · old + momentum · s``, where ``s`` is the average of the shards'
-    statistics, weighted by their images. (The variance is the plain one, divided by m.) In
-    inference the running ones are used.
+    statistics, weighted by their images. (The variance is the plain one, divided by m.) A shard as
+    large as the batch has those of the batch. In inference the running ones are used, and of a
+    `frozen` layer in training, too, where they stay.
 
     Args:
         eps: added to the variance.
         momentum: share of the newest statistics in the running ones.
+        frozen: whether the running statistics are used in training and stay; ``weight`` and
+            ``bias`` are learned all the same.
 
     Input shape:
         ``(..., C)``, float32.
@@ -205,6 +209,7 @@ class BatchNorm(Module):
 
     eps: float = 1e-5
     momentum: float = 0.1
+    frozen: bool = added(False)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(spatial..., C)`` to the same shape."""
@@ -216,7 +221,7 @@ class BatchNorm(Module):
         beta = trace.parameter(self, "bias", channels, "zeros")
         running_mean = trace.state(self, "running_mean", channels, 0.0, momentum)
         running_var = trace.state(self, "running_var", channels, 1.0, momentum)
-        if not trace.training:
+        if check_flag("frozen", self.frozen) or not trace.training:
             return batch_norm(x, running_mean, running_var, gamma, beta, self.eps)
         mean, variance = moments(x)
         trace.update_state(self, "running_mean", mean)

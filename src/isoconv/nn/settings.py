@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import field, fields, is_dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from isoconv.checks import LARGEST, check_flag, check_shape, refusal, whole
 from isoconv.errors import ShapeError
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from isoconv.nn.module import Module
 
 __all__ = [
+    "PADDING_MODES",
     "Axes",
+    "PaddingMode",
     "PaddingSetting",
     "PerAxis",
     "added",
@@ -31,11 +33,15 @@ __all__ = [
 ]
 
 
-def added(default: Any) -> Any:
+def added(default: Any, *, kw_only: bool = False) -> Any:
     """The field of a setting that a layer did not always have.
 
     Records and receipts leave it out where it has its default, so that those of models from before
     stay as they are.
+
+    Args:
+        default: its value where nobody gives one.
+        kw_only: whether it is given by name alone, so that settings behind it keep their places.
 
     Example:
         >>> from dataclasses import dataclass
@@ -46,7 +52,7 @@ def added(default: Any) -> Any:
         >>> added_settings(Layer)
         {'frozen': False}
     """
-    return field(default=default, metadata={"added": True})
+    return field(default=default, kw_only=kw_only, metadata={"added": True})
 
 
 def added_settings(kind: type) -> dict[str, Any]:
@@ -63,6 +69,10 @@ PaddingSetting = (
 """One number, one per axis, a pair (before, after) per axis, or "same", "same_lower", "valid"."""
 Axes = int | tuple[int, ...]
 """One axis of an image's shape or several; negative ones count from the end."""
+
+PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
+"""What lies beyond the ends of an axis."""
+PADDING_MODES = get_args(PaddingMode)
 
 AXES = {0: "(C,)", 1: "(L, C)", 2: "(H, W, C)", 3: "(D, H, W, C)"}
 

@@ -8,6 +8,7 @@ from isoconv.ops.activation import Bounds, LeakyRelu
 from isoconv.ops.conv import ConvGradInput
 from isoconv.ops.dropout import Dropout
 from isoconv.ops.geometry import ConvGeometry, WindowGeometry
+from isoconv.ops.group_norm import GroupNorm
 from isoconv.ops.image import Augment
 from isoconv.ops.move import Permutation, Take
 from isoconv.ops.norm import BatchNorm, Epsilon
@@ -19,13 +20,14 @@ from isoconv.ops.resample import Resample
 from isoconv.ops.rows import CrossEntropy, Hits
 from isoconv.ops.shape import Embed, Padding, Shape, Slice
 from isoconv.ops.smooth import Elu, Softplus
+from isoconv.ops.unpool import Unpool
 from isoconv.ops.winograd import WinogradOutput, WinogradPatches
 
 __all__ = [
     "Augment", "AvgPool", "AvgPoolGrad", "BatchNorm", "Bounds", "Broadcast", "Constant",
     "ConvGeometry", "ConvGradInput", "Convert", "CountAttrs", "CrossEntropy", "Dropout", "Elu",
-    "Embed", "Epsilon", "Hits", "LeakyRelu", "OneHot", "Padding", "Permutation", "Resample",
-    "Shape", "Slice", "Softplus", "Sum", "SumAxes", "Take", "TopK", "WindowGeometry",
-    "WinogradOutput", "WinogradPatches", "layer_norm", "matmul", "steps",
+    "Embed", "Epsilon", "GroupNorm", "Hits", "LeakyRelu", "OneHot", "Padding", "Permutation",
+    "Resample", "Shape", "Slice", "Softplus", "Sum", "SumAxes", "Take", "TopK", "Unpool",
+    "WindowGeometry", "WinogradOutput", "WinogradPatches", "layer_norm", "matmul", "steps",
 ]  # fmt: skip
 # end of names

@@ -40,6 +40,7 @@ from isoconv.compile.target import host_target
 from isoconv.compile.winograd import rules as lower_winograd
 from isoconv.data import Augmentation
 from isoconv.errors import CompileError
+from isoconv.nn import functional
 from isoconv.ops import Permutation, Take
 from isoconv.run.script import ScriptBuilder
 from isoconv.run.step import StepPlan
@@ -168,6 +169,7 @@ def specifications() -> dict[str, Any]:
 
     def moved(x: nn.Tensor) -> nn.Tensor:
         x = x.trace.add("transpose", x, attrs=Permutation((2, 0, 1)))
+        x = functional.max_unpool2d(x, x, 1)
         return x.trace.add("take", x, attrs=Take(-3, (5, 1, 0, 2, 7, 5, 5, 6, 1)))
 
     model = nn.Sequential(

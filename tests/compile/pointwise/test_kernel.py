@@ -54,7 +54,7 @@ ALIKE = {
     "elu": (1, ops.Elu(1.3, 0.8, 0.6)), "elu_grad": (2, ops.Elu(1.3, 0.8, 0.6)),
     "bce_with_logits": (2, None), "bce_grad": (3, None),
 }  # fmt: skip
-OTHERS = {"batch_norm", "broadcast", "dropout"}
+OTHERS = {"batch_norm", "broadcast", "dropout", "group_norm"}
 UNBATCHED = {"times_images"}
 
 

@@ -100,13 +100,13 @@ class Ready:
     """A case as a graph of isoconv.
 
     Attributes:
-        graph: with an output for each result.
+        graph: with an output for each result; None where all follow from the file alone.
         arrays: that it reads.
         images: of the batch.
         known: results that follow from the file alone.
     """
 
-    graph: Graph
+    graph: Graph | None
     arrays: dict[str, Array]
     images: int
     known: dict[str, Array]
@@ -118,23 +118,27 @@ def prepared(case: Case) -> Ready:
     Raises:
         ApartError: it cannot be one.
     """
-    floats = [name for name, array in case.inputs.items() if _floats(array)]
+    floats = [name for name, array in case.inputs.items() if _of(array, "f")]
+    numbers = [name for name, array in case.inputs.items() if _of(array, "biuf")]
     faults: list[str] = []
     maps = MAPS.intersection(case.operators)
-    for values in (floats, floats[:1]):
+    # Whole numbers of cases are small: float32 has them all.
+    for values in (floats, floats[:1], numbers, numbers[:1]):
         for batched in (True, False) if maps else (False, True):
             try:
                 return _ready(case, values, batched=batched)
             except (IsoconvError, ApartError) as error:
                 faults.append(str(error))
-    raise ApartError(faults[-1 if len(floats) < 2 else 2])
+    raise ApartError(faults[2 if len(floats) > 1 else 0 if floats else 6])
 
 
-def _floats(array: Array) -> bool:
-    return isinstance(array, np.ndarray) and array.dtype.kind == "f" and array.size > 0
+def _of(array: Array, kinds: str) -> bool:
+    return isinstance(array, np.ndarray) and array.dtype.kind in kinds and array.size > 0
 
 
 def _ready(case: Case, values: Sequence[str], *, batched: bool) -> Ready:
+    if not values and any(_of(array, "f") for array in case.inputs.values()):
+        raise ApartError("it reads no number")
     images = case.inputs[values[0]].shape[:1] if values and batched else (1,)
     if not images or any(case.inputs[name].shape[:1] != images for name in values if batched):
         raise ApartError("its inputs have no common image axis")
@@ -167,7 +171,9 @@ def _order(rank: int) -> tuple[int, ...]:
     return (*range(2, rank), 1) if rank > 1 else ()
 
 
-def _graph(case: Case, made: Building, values: Sequence[str]) -> tuple[Graph, dict[str, Array]]:
+def _graph(
+    case: Case, made: Building, values: Sequence[str]
+) -> tuple[Graph | None, dict[str, Array]]:
     known: dict[str, Array] = {}
     results: dict[str, Value] = {}
     for given in case.file.outputs:
@@ -179,7 +185,7 @@ def _graph(case: Case, made: Building, values: Sequence[str]) -> tuple[Graph, di
             results[given.name] = made.lying(found, found.layout.lying(order))
     steps = list(made.steps)
     if not results:
-        raise ApartError("its results follow from the file alone, and no layer is made")
+        return None, known
     network = Network(tuple(steps), made.inputs) if steps else None
     trace = Trace(network)
     inputs = [
@@ -217,4 +223,6 @@ def difference(case: Case, found: Mapping[str, Array]) -> str:
 
 def exactly(ready: Ready) -> dict[str, Array]:
     """Results by the exact references."""
+    if ready.graph is None:
+        return ready.known
     return {**interpret(ready.graph, ready.arrays, ready.images), **ready.known}

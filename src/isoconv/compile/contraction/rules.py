@@ -99,10 +99,23 @@ def lower_conv(lowering: Lowering, group: Group) -> None:
 
 @lowers("conv_grad_input", halos=_gradient_halo)
 def lower_conv_grad_input(lowering: Lowering, group: Group) -> None:
-    """The gradient by the input, a contraction for each phase of the stride."""
+    """The gradient by the input or a transposed convolution: a contraction for each phase."""
     node = lowering.graph[group.anchor]
     phases = gradient_phases(node.attrs.geometry, node.attrs.sides)
     _contract(lowering, group, node.attrs.geometry, phases, transposed=True)
+
+
+def _is_gradient(graph: Graph, index: int) -> bool:
+    """Whether a convolution or a transposed one is the other's gradient by the input.
+
+    Then the other comes before it, with the same weights.
+    """
+    node = graph[index]
+    others = {"conv": "conv_grad_input", "conv_grad_input": "conv"}
+    return any(
+        each.op == others[node.op] and each.inputs[1] == node.inputs[1]
+        for each in graph.nodes[:index]
+    )
 
 
 def _contract(
@@ -114,10 +127,11 @@ def _contract(
     *_, channels, outputs = lowering.spec(w).shape
     filters = outputs // geometry.groups
     if geometry.rank and channels == filters == 1 < geometry.groups:
-        _depthwise(lowering, group, geometry, phases, transposed=transposed)
+        _depthwise(lowering, group, geometry, phases)
         return
     arguments = Arguments()
     domain = node.spec
+    gradient = _is_gradient(graph, group.anchor)
     source = arguments.operand(lowering.places[x], lowering.spec(x), lowering.spec(x))
     expression, _ = lowering.expression(group, domain, arguments)
     if geometry.groups == 1:
@@ -174,7 +188,7 @@ def _contract(
             epilogue=nest.epilogue,
             buffers=len(here.buffers),
         )
-        lowering.emit(spec, here, node.name, schedule=tile, gradient=transposed)
+        lowering.emit(spec, here, node.name, schedule=tile, gradient=gradient)
 
 
 def _inside_tile(
@@ -207,11 +221,10 @@ def _steps(axes: tuple[Axis, ...], source: Operand) -> tuple[int, int]:
     return row, column
 
 
-def _depthwise(
-    lowering: Lowering, group: Group, geometry: Any, phases: tuple[Phase, ...], *, transposed: bool
-) -> None:
+def _depthwise(lowering: Lowering, group: Group, geometry: Any, phases: tuple[Phase, ...]) -> None:
     """One filter per channel: lanes run along channels, and weights need no packing."""
     node = lowering.graph[group.anchor]
+    gradient = _is_gradient(lowering.graph, group.anchor)
     x, w = node.inputs
     arguments = Arguments()
     source = arguments.operand(lowering.places[x], lowering.spec(x), lowering.spec(x))
@@ -231,7 +244,7 @@ def _depthwise(
             epilogue=expression,
             buffers=len(arguments.buffers),
         )
-        lowering.emit(spec, arguments, node.name, gradient=transposed)
+        lowering.emit(spec, arguments, node.name, gradient=gradient)
 
 
 def _copy_arguments(arguments: Arguments) -> Arguments:

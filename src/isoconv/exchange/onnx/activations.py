@@ -17,6 +17,8 @@ from isoconv.nn import (
     ELU,
     GELU,
     SELU,
+    Add,
+    Apply,
     Clip,
     Hardsigmoid,
     Hardswish,
@@ -25,6 +27,7 @@ from isoconv.nn import (
     Mish,
     Module,
     Multiply,
+    PReLU,
     ReLU,
     ReLU6,
     Sigmoid,
@@ -32,6 +35,8 @@ from isoconv.nn import (
     Softplus,
     Softsign,
     Tanh,
+    Threshold,
+    functional,
 )
 
 __all__ = ["elementwise", "rows_of"]
@@ -98,6 +103,28 @@ def _selu(use: Use) -> Sequence[Given]:
         return elementwise(use, SELU())
     (x,) = elementwise(use, ELU(alpha))
     return [joined(use, (x, Fixed(np.array([gamma], np.float32))), Multiply())]
+
+
+@converts("ThresholdedRelu", since=10)
+def _thresholded(use: Use) -> Sequence[Given]:
+    return elementwise(use, Threshold(use.setting("alpha", 1.0), 0.0))
+
+
+@converts("PRelu", since=7)
+def _prelu(use: Use) -> Sequence[Given]:
+    """One slope, or one for each channel; for others, the parts above and below zero apart."""
+    x, slopes = use.value(), use.array(1, "slopes")
+    sizes = (1,) * (len(x.sizes) - slopes.ndim) + slopes.shape
+    channels = tuple(side if axis == 1 else 1 for axis, side in enumerate(x.sizes))
+    if slopes.size == 1 or (len(sizes) > 1 and sizes == channels):
+        x, order = use.apart(x, *([1] if slopes.size > 1 else []))
+        if slopes.size > 1:
+            x = use.into.lying(x, x.layout.lying([n for n in order if n != 1] + [1]))
+        layer, weight = PReLU(slopes.size), slopes.reshape(-1)
+        return [use.layer(layer, [x], x.layout, name=use.name(1), weight=weight)]
+    above = use.layer(ReLU(), [x], x.layout)
+    below = use.layer(Apply(functional.minimum, (0.0,)), [x], x.layout)
+    return [joined(use, (above, joined(use, (below, use.given(1)), Multiply())), Add())]
 
 
 def rows_of(use: Use, layer: Module, axes: Sequence[int]) -> list[Given]:

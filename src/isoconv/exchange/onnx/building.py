@@ -238,12 +238,20 @@ class Use:
         """
         found = self.given(place)
         if isinstance(found, Fixed):
-            if found.array.dtype.kind != "f" or not found.array.size:
-                got = f"{found.array.dtype} of shape {list(found.sizes)}"
-                raise NodeError(f"input {place} must be of floats, at least one; got {got}")
-            return self.into.constant(found, self.name())
+            return self.into.constant(self.floats(found, place), self.name())
         if found is None:
             raise NodeError(f"input {place} must be there")
+        return found
+
+    def floats(self, found: Fixed, place: int) -> Fixed:
+        """An array that a layer may compute with; conditions are numbers there.
+
+        Raises:
+            NodeError: it is of whole numbers, or of none.
+        """
+        if found.array.dtype.kind not in "fb" or not found.array.size:
+            got = f"{found.array.dtype} of shape {list(found.sizes)}"
+            raise NodeError(f"input {place} must be of floats, at least one; got {got}")
         return found
 
     def array(self, place: int, what: str) -> Array:
@@ -309,6 +317,11 @@ class Use:
 
     # What becomes of it
 
+    def wanted(self, place: int) -> bool:
+        """Whether anything reads one of its results."""
+        names = self.node.outputs
+        return place < len(names) and bool(self.into.readers[names[place]])
+
     def name(self, place: int | None = None) -> str:
         """The name of its layer: that of an initializer without its last word, or of the node.
 
@@ -361,38 +374,43 @@ class Use:
         return self.into.lying(value, value.layout.lying(order)), order
 
 
-def aligned(use: Use, first: Given, second: Given) -> tuple[Value, Value, Layout]:
-    """Two values as tensors that an elementwise layer can read, and the layout of what it gives.
+def aligned(use: Use, parts: Sequence[Given]) -> tuple[list[Value], Layout]:
+    """Values as tensors that an elementwise layer can read, and the layout of what it gives.
 
     Raises:
         NodeError: their shapes do not broadcast.
     """
-    rank = max(len(first.sizes), len(second.sizes))
     try:
-        sizes = np.broadcast_shapes(first.sizes, second.sizes)
+        sizes = np.broadcast_shapes(*(part.sizes for part in parts))
     except ValueError:
-        raise NodeError(
-            f"its inputs must broadcast; got {list(first.sizes)} and {list(second.sizes)}"
-        ) from None
-    parts = [_lifted(use, part, rank) for part in (first, second)]
+        listed = " and ".join(str(list(part.sizes)) for part in parts)
+        raise NodeError(f"its inputs must broadcast; got {listed}") from None
+    found = [_lifted(use, part, len(sizes)) for part in parts]
     # What lies as it is: a value before an array, then what has more of the result's elements.
-    lead = max((0, 1), key=lambda n: (isinstance(parts[n], Value), prod(parts[n].sizes)))
-    chief, other = parts[lead], parts[1 - lead]
+    rank = sorted(
+        range(len(found)), key=lambda n: (isinstance(found[n], Fixed), -prod(found[n].sizes))
+    )
+    chief = found[rank[0]]
     if isinstance(chief, Fixed):
         chief = use.into.constant(chief, use.name())
-    if chief.sizes != other.sizes:
+    if any(part.sizes != chief.sizes for part in found):
         # An axis of the tensor is repeated as a whole, or not at all.
         chief = use.apart(chief)[0]
-    if isinstance(other, Value):
-        chief, other = _alike(use, chief, other)
-    axes, extra = [], []
-    for size, own, others in zip(sizes, chief.layout.axes, _axes(other, chief), strict=True):
-        axes.append(own or others or row(size))
-        extra += [axes[-1]] if not own and axes[-1] else []
-    memory = (*extra, *chief.layout.memory)
-    layout = Layout(tuple(axes), memory)
-    found = [_placed(use, part, layout) for part in (chief, other)]
-    return found[lead], found[1 - lead], layout
+    if any(_split(part) != _split(chief) for part in found if isinstance(part, Value)):
+        # Each axis as one piece.
+        chief, found = _merged(use, chief), [_merged(use, part) for part in found]
+    axes = list(chief.layout.axes)
+    extra: list[Row] = []
+    for place in range(len(sizes)):
+        others = [
+            p.layout.axes[place] for p in found if isinstance(p, Value) and p.sizes[place] > 1
+        ]
+        if not axes[place] and sizes[place] > 1:
+            axes[place] = others[0] if others else row(sizes[place])
+            extra.append(axes[place])
+    layout = Layout(tuple(axes), (*extra, *chief.layout.memory))
+    found[rank[0]] = chief
+    return [_placed(use, part, layout) for part in found], layout
 
 
 def _lifted(use: Use, part: Given, rank: int) -> Given:
@@ -402,39 +420,34 @@ def _lifted(use: Use, part: Given, rank: int) -> Given:
     return use.into.reshaped(part, sizes)
 
 
-def _axes(part: Given, chief: Value) -> tuple[Row, ...]:
-    if isinstance(part, Value):
-        return part.layout.axes
-    pairs = zip(part.sizes, chief.layout.axes, strict=True)
-    return tuple(() if own or size == 1 else row(size) for size, own in pairs)
+def _split(part: Given) -> list[list[int]]:
+    """How the axes of a value are made of factors."""
+    if isinstance(part, Fixed):
+        return []
+    return [[factor.size for factor in axis] for axis in part.layout.axes]
 
 
-def _alike(use: Use, chief: Value, other: Value) -> tuple[Value, Value]:
-    """Two values whose common axes have the same factors."""
-    both = [bool(a and b) for a, b in zip(chief.layout.axes, other.layout.axes, strict=True)]
-    sizes = [
-        [[f.size for f in axis] for axis, shared in zip(v.layout.axes, both, strict=True) if shared]
-        for v in (chief, other)
-    ]
-    if sizes[0] != sizes[1]:
-        # Each axis as one piece.
-        chief, other = (_merged(use, value) for value in (chief, other))
+def _merged(use: Use, part: Any) -> Any:
+    """A value whose axes have one factor each."""
+    if isinstance(part, Fixed):
+        return part
+    part = use.apart(part)[0]
+    pairs = zip(part.layout.axes, part.sizes, strict=True)
+    new = {axis: axis if len(axis) < 2 else row(size) for axis, size in pairs}
+    axes = tuple(new[axis] for axis in part.layout.axes)
+    return Value(part.name, Layout(axes, tuple(new[axis] for axis in part.layout.memory)))
+
+
+def _renamed(layout: Layout, target: Sequence[Row]) -> Layout:
+    """A layout with the factors of other axes, which are as large."""
     names = {
         mine: theirs
-        for own, others in zip(chief.layout.axes, other.layout.axes, strict=True)
-        if own and others
-        for theirs, mine in zip(own, others, strict=True)
+        for own, others in zip(layout.axes, target, strict=True)
+        if own
+        for mine, theirs in zip(own, others, strict=True)
     }
-    axes = tuple(tuple(names.get(f, f) for f in axis) for axis in other.layout.axes)
-    memory = tuple(tuple(names.get(f, f) for f in axis) for axis in other.layout.memory)
-    return chief, Value(other.name, Layout(axes, memory))
-
-
-def _merged(use: Use, value: Value) -> Value:
-    value = use.apart(value)[0]
-    new = {axis: row(size) for axis, size in zip(value.layout.axes, value.sizes, strict=True)}
-    axes = tuple(new[axis] for axis in value.layout.axes)
-    return Value(value.name, Layout(axes, tuple(new[axis] for axis in value.layout.memory)))
+    axes = tuple(tuple(names[factor] for factor in axis) for axis in layout.axes)
+    return Layout(axes, tuple(tuple(names[factor] for factor in axis) for axis in layout.memory))
 
 
 def _placed(use: Use, part: Given, layout: Layout) -> Value:
@@ -444,6 +457,7 @@ def _placed(use: Use, part: Given, layout: Layout) -> Value:
         while array.ndim and array.shape[0] == 1:
             array = array[0]
         return use.into.constant(part, use.name(), array)
+    part = Value(part.name, _renamed(part.layout, layout.axes))
     held = flat(part.layout.memory)
     memory = [tuple(f for f in axis if f in held) for axis in layout.memory]
     while memory and not memory[0] and len(memory) > 1:

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from isoconv.exchange.onnx.building import Given, NodeError, Use, Value
+from isoconv.exchange.onnx.arithmetic import joined
+from isoconv.exchange.onnx.building import Fixed, Given, NodeError, Use, Value
 from isoconv.exchange.onnx.converting import converts
 from isoconv.exchange.onnx.layouts import Layout, flat, in_order, of_shape, row
 from isoconv.graph.operation import Array
 from isoconv.nn import (
+    Add,
+    Apply,
     Conv1d,
     Conv2d,
     Conv3d,
@@ -19,7 +22,9 @@ from isoconv.nn import (
     ConvTranspose2d,
     ConvTranspose3d,
     Linear,
+    MatMul,
 )
+from isoconv.nn.functional import multiply
 from isoconv.ops.geometry import same_padding
 
 if TYPE_CHECKING:
@@ -193,27 +198,79 @@ def _transposed(use: Use) -> Sequence[Given]:
 
 @converts("Gemm")
 def _gemm(use: Use) -> Sequence[Given]:
-    """``alpha · A · B + beta · C``, with B ``(K, O)`` or, transposed, ``(O, K)``."""
-    weight = use.array(1, "weights")
-    if weight.ndim != 2 or use.setting("transA", 0):
-        raise NodeError("B must have two axes, and A must not be transposed")
-    weight = weight.T if use.setting("transB", 0) else weight
-    scale = use.setting("alpha", 1.0)
+    """``alpha · A · B + beta · C``, with A ``(M, K)`` and B ``(K, O)``, or transposed."""
+    x, other = use.value(), use.given(1)
+    if len(x.sizes) != 2 or other is None or len(other.sizes) != 2:
+        raise NodeError("A and B must have two axes")
+    if use.setting("transA", 0):
+        x = Value(x.name, x.layout.transposed((1, 0)))
+    scale, share = use.setting("alpha", 1.0), use.setting("beta", 1.0)
+    shift = use.given(2)
+    if isinstance(shift, Fixed) and share != 1.0:
+        shift, share = Fixed(shift.array * np.float32(share), shift.name), 1.0
+    if not isinstance(other, Fixed):
+        if use.setting("transB", 0):
+            other = Value(other.name, other.layout.transposed((1, 0)))
+        y = _of_both(use, x, other)
+        if scale != 1.0:
+            y = use.layer(Apply(multiply, (scale,)), [y], y.layout)
+        return [_shifted(use, y, shift, share)]
+    weight = other.array.T if use.setting("transB", 0) else other.array
     if scale != 1.0:
         weight = weight * np.float32(scale)
-    bias, share = use.optional(2, "C"), use.setting("beta", 1.0)
-    if bias is not None and share != 1.0:
-        bias = bias * np.float32(share)
-    return [product(use, use.value(), weight, bias)]
+    if isinstance(shift, Fixed) and shift.array.size in (1, weight.shape[1]) and (
+        shift.array.size == 1 or shift.array.shape[-1] == shift.array.size
+    ):  # fmt: skip
+        return [product(use, x, weight, shift.array)]
+    return [_shifted(use, product(use, x, weight, None), shift, share)]
+
+
+def _shifted(use: Use, y: Value, shift: Given | None, share: float) -> Value:
+    """What is added to a product."""
+    if shift is None:
+        return y
+    if share != 1.0 and isinstance(shift, Value):
+        shift = use.layer(Apply(multiply, (share,)), [shift], shift.layout)
+    return joined(use, (y, shift), Add())
 
 
 @converts("MatMul")
 def _matmul(use: Use) -> Sequence[Given]:
-    """A product with a matrix of the file; it becomes a linear layer."""
-    weight = use.array(1, "a matrix")
-    if weight.ndim != 2:
-        raise NodeError(f"its matrix must have two axes; got {list(weight.shape)}")
-    return [product(use, use.value(), weight, None)]
+    """A product with a matrix of the file is a linear layer."""
+    x, other = use.value(), use.given(1)
+    if isinstance(other, Fixed) and other.array.ndim == 2:
+        return [product(use, x, other.array, None)]
+    return [_of_both(use, x, use.value(1))]
+
+
+def _of_both(use: Use, a: Value, b: Value) -> Value:
+    """The product of two values, as NumPy has it: their last two axes are matrices.
+
+    Raises:
+        NodeError: the shapes do not fit.
+    """
+    flat_a, flat_b = len(a.sizes) == 1, len(b.sizes) == 1
+    a = use.into.reshaped(a, (1, *a.sizes)) if flat_a else a
+    b = use.into.reshaped(b, (*b.sizes, 1)) if flat_b else b
+    (*before, rows, inner), (*others, again, columns) = a.sizes, b.sizes
+    try:
+        batch = np.broadcast_shapes(tuple(before), tuple(others))
+    except ValueError:
+        batch = None
+    if inner != again or batch is None:
+        raise NodeError(f"a product's shapes must fit; got {list(a.sizes)} and {list(b.sizes)}")
+    a = use.into.reshaped(a, (*(1,) * (len(batch) - len(before)), *a.sizes))
+    b = use.into.reshaped(b, (*(1,) * (len(batch) - len(others)), *b.sizes))
+    # An image axis of both has one element, and the tensors have none.
+    first = next((n for n, side in enumerate(batch) if side > 1), len(batch))
+    order = range(first, len(batch) + 2)
+    a, b = (use.into.lying(each, each.layout.lying(order)) for each in (a, b))
+    axes = tuple(row(side) for side in (*batch, rows, columns))
+    y = use.layer(MatMul(), [a, b], Layout(axes, tuple(axes[n] for n in order)))
+    if flat_a or flat_b:
+        kept = [*batch, *(() if flat_a else (rows,)), *(() if flat_b else (columns,))]
+        y = use.into.reshaped(y, kept)
+    return y
 
 
 def product(use: Use, x: Value, weight: Array, bias: Array | None) -> Value:

@@ -235,6 +235,8 @@ def _binary(
     whole: Callable[[Array, Array], Any], floats: Callable[[Array, Array], Any] | None
 ) -> Fold:
     def computed(_: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
+        if len(arrays) == 1:
+            return [arrays[0]]
         first, second = arrays
         _checked(prod(np.broadcast_shapes(first.shape, second.shape)))
         if first.dtype.kind == "f":
@@ -260,6 +262,11 @@ fold("Div")(_binary(_truncated, np.divide))
 fold("Equal")(_binary(np.equal, None))
 fold("Greater")(_binary(np.greater, None))
 fold("Less")(_binary(np.less, None))
+fold("GreaterOrEqual")(_binary(np.greater_equal, None))
+fold("LessOrEqual")(_binary(np.less_equal, None))
+fold("And")(_binary(np.logical_and, None))
+fold("Or")(_binary(np.logical_or, None))
+fold("Xor")(_binary(np.logical_xor, None))
 fold("Min")(_binary(np.minimum, np.minimum))
 fold("Max")(_binary(np.maximum, np.maximum))
 

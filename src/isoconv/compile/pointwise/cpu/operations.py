@@ -214,6 +214,12 @@ def _inverse_std(k: Kernel, attrs: Any, dtype: str, args: list[Value], place: Pl
     return b.fdiv(fill(k, 1.0, dtype, place), root)
 
 
+@emits("group_norm", quick=True)
+def _group_norm(k: Kernel, _: Any, __: str, args: list[Value], ___: Place) -> Value:
+    x, mean, inverse = args
+    return k.builder.fmul(k.builder.fsub(x, mean), inverse)
+
+
 @emits("batch_norm", quick=True)
 def _batch_norm(k: Kernel, _: Any, __: str, args: list[Value], ___: Place) -> Value:
     b, (x, mean, inverse, gamma, beta) = k.builder, args
