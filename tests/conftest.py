@@ -1,7 +1,7 @@
 """What holds for all tests: passes are checked, Ctrl-C is heard, pictures are cached apart.
 
-Kernels are compiled quickly where no test is about them. Tests of pages find their browser here, and
-what was left out for want of one is said at the end.
+Kernels are compiled quickly where no test is about them. Tests of pages find their browser here,
+and what was left out for want of one is said at the end.
 """
 
 from __future__ import annotations

@@ -42,7 +42,15 @@ if TYPE_CHECKING:
         max_pool3d,
     )
     from isoconv.nn.array_transposed import conv_transpose1d, conv_transpose2d, conv_transpose3d
-    from isoconv.nn.array_weights import batch_norm, conv1d, conv2d, conv3d, layer_norm, linear
+    from isoconv.nn.array_weights import (
+        batch_norm,
+        conv1d,
+        conv2d,
+        conv3d,
+        layer_norm,
+        linear,
+        matmul,
+    )
     from isoconv.nn.arrays import gradients
     from isoconv.ops.geometry import output_size, same_padding
     from isoconv.train.callbacks import EarlyStopping
@@ -56,9 +64,9 @@ __all__ = [
     "conv_transpose2d", "conv_transpose3d", "cross_entropy", "data", "errors", "evaluate",
     "exchange", "explain", "explore", "gelu", "global_avg_pool", "global_max_pool", "grad_cam",
     "gradients", "input_gradient", "inspect", "layer_norm", "leaky_relu", "linear", "load",
-    "log_softmax", "max_pool1d", "max_pool2d", "max_pool3d", "mse", "nn", "occlusion", "optim",
-    "output_size", "power", "relu", "same_padding", "schedule", "sigmoid", "silu", "softmax",
-    "symbols", "tanh", "train",
+    "log_softmax", "matmul", "max_pool1d", "max_pool2d", "max_pool3d", "mse", "nn", "occlusion",
+    "optim", "output_size", "power", "relu", "same_padding", "schedule", "sigmoid", "silu",
+    "softmax", "symbols", "tanh", "train",
 ]  # fmt: skip
 
 _PLACES: dict[str, tuple[str, ...]] = {
@@ -80,7 +88,7 @@ _PLACES: dict[str, tuple[str, ...]] = {
     ),
     "isoconv.nn.array_transposed": ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"),
     "isoconv.nn.array_weights": (
-        "batch_norm", "conv1d", "conv2d", "conv3d", "layer_norm", "linear",
+        "batch_norm", "conv1d", "conv2d", "conv3d", "layer_norm", "linear", "matmul",
     ),
     "isoconv.nn.arrays": ("gradients",),
     "isoconv.ops.geometry": ("output_size", "same_padding"),

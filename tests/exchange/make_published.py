@@ -25,7 +25,8 @@ TIMM = {
 """Our name → timm's, where it is another one."""
 NAMES = ("resnet18", "resnet34", "resnet50", "resnext50_32x4d", "densenet121", "squeezenet1_0",
          "squeezenet1_1", "shufflenet_v2_x1_0", "mobilenet_v2", "mobilenet_v3_small",
-         "mobilenet_v3_large", "efficientnet_b0", "efficientnet_lite0", "convnext_tiny")  # fmt: skip
+         "mobilenet_v3_large", "efficientnet_b0", "efficientnet_lite0",
+         "convnext_tiny")  # fmt: skip
 
 
 def arrays(network: Any) -> dict[str, Any]:

@@ -30,7 +30,7 @@ IMAGE = normal(2, 5, 6, 3)
 CHANNELS = (normal(3), positive(3), normal(3) + 2, normal(3) - 1)
 GIVEN: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "avg_pool1d": ((normal(2, 7, 3),), {"kernel_size": 2}),
-    "avg_pool2d": ((IMAGE,), {"kernel_size": 2, "padding": 1}),
+    "avg_pool2d": ((IMAGE,), {"kernel_size": 2, "padding": 1, "dilation": (1, 2)}),
     "avg_pool3d": ((normal(2, 3, 4, 5, 2),), {"kernel_size": 2}),
     "batch_norm": ((IMAGE, *CHANNELS), {"eps": 0.1}),
     "bce_with_logits": ((normal(2, 3), abs(np.sin(normal(2, 3)))), {}),
@@ -48,6 +48,7 @@ GIVEN: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "leaky_relu": ((IMAGE,), {"slope": 0.2}),
     "linear": ((normal(2, 7), normal(7, 4), normal(4)), {}),
     "log_softmax": ((normal(2, 4),), {}),
+    "matmul": ((normal(2, 3, 2, 4), normal(2, 3, 4, 5)), {}),
     "max_pool1d": ((normal(2, 7, 3),), {"kernel_size": 3, "stride": 2}),
     "max_pool2d": ((IMAGE,), {"kernel_size": 2}),
     "max_pool3d": ((normal(2, 3, 4, 5, 2),), {"kernel_size": 2}),

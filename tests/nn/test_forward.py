@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.signal import convolve2d, correlate2d
 
 import isoconv as ic
 from isoconv import nn
+from isoconv.errors import ArgumentError
 from isoconv.graph.autodiff import differentiate
 from isoconv.graph.operation import Array
 from isoconv.nn import functional as F  # noqa: N812  (the field's usual name)
+from isoconv.nn.architecture import architecture_of
 from isoconv.ops.interpret import interpret
 
 
@@ -68,6 +72,38 @@ def test_same_padding_keeps_the_size() -> None:
     y = run(with_kernel(nn.Conv2d(1, 2, padding="same"), K), X)[0, :, :, 0]
     padded = np.pad(X[0, :, :, 0], ((0, 1), (0, 1)))
     np.testing.assert_array_equal(y, correlate2d(padded, K, mode="valid"))
+
+
+@pytest.mark.parametrize(
+    ("mode", "name"), [("reflect", "reflect"), ("replicate", "edge"), ("circular", "wrap")]
+)
+def test_padding_modes(mode: Any, name: Any) -> None:
+    """The convolution of what NumPy's ``pad`` makes of the input, and its gradients' shares."""
+    x, w = random(2, 5, 6, 2), random(3, 3, 2, 4)
+    pairs = ((2, 1), (0, 3))
+    wide = np.pad(x, ((0, 0), *pairs, (0, 0)), name)
+    given: dict[str, Any] = {"stride": (1, 2), "dilation": (2, 1), "padding": pairs}
+    found = ic.conv2d(x, w, padding_mode=mode, **given)
+    np.testing.assert_array_equal(found, ic.conv2d(wide, w, None, (1, 2), 0, (2, 1)))
+    layer = nn.Conv2d(4, 3, (1, 2), pairs, (2, 1), bias=False, padding_mode=mode).build((5, 6, 2))
+    np.testing.assert_array_equal(run(layer, x), ic.conv2d(x, layer.weights["weight"],
+                                                           padding_mode=mode, **given))  # fmt: skip
+    ones = np.ones(found.shape, np.float32)
+    dx, dw = ic.gradients(ic.conv2d, ones, x, w, padding_mode=mode, **given)
+    dwide, again = ic.gradients(ic.conv2d, ones, wide, w, stride=(1, 2), dilation=(2, 1))
+    np.testing.assert_array_equal(dw, again)
+    np.testing.assert_allclose(dx.sum((1, 2)), dwide.sum((1, 2)), rtol=1e-4, atol=1e-4)
+
+
+def test_a_padding_mode_is_told_where_it_is_not_zeros() -> None:
+    """Texts and records of other layers are what they were; by name alone in a layer."""
+    plain, round_ = nn.Conv2d(2, 3), nn.Conv2d(2, 3, padding_mode="circular")
+    assert "padding_mode" not in plain.line() + str(architecture_of(plain))
+    assert "padding_mode='circular'" in round_.line()
+    assert "padding_mode" in (architecture_of(round_) or {})
+    with pytest.raises(ArgumentError, match=r"padding_mode must be .*zeros") as caught:
+        nn.DepthwiseConv2d(3, padding_mode="mirror").build((5, 5, 2))
+    assert caught.value.argument == "padding_mode"
 
 
 def test_strided_same_padding_of_onnx() -> None:
@@ -130,6 +166,9 @@ def test_activations() -> None:
         (nn.Hardtanh(-0.5, 0.25), np.clip(x, -0.5, 0.25)),
         (nn.Hardsigmoid(), np.clip(x + 3, 0, 6) / 6),
         (nn.Hardsigmoid(0.2, 0.4), np.clip(0.2 * x + 0.4, 0, 1)),
+        (nn.PReLU(), np.where(x > 0, x, 0.25 * x)),
+        (nn.PReLU(4, 0.5), np.where(x > 0, x, 0.5 * x)),
+        (nn.Threshold(0.5, 0.125), np.where(x > 0.5, x, 0.125)),
         (nn.Hardswish(), x * np.clip(x + 3, 0, 6) / 6),
         (nn.Softmax(), e / e.sum(1, keepdims=True)),
         (nn.LogSoftmax(), x - np.log(e.sum(1, keepdims=True))),

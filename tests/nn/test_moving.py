@@ -117,6 +117,26 @@ def test_gradients_go_back_where_values_came_from(name: str) -> None:
     assert np.sum(dx * x) == pytest.approx(np.sum(dy[finite] * change), rel=1e-9)
 
 
+PIXELS: tuple[tuple[str, tuple[int, ...]], ...] = (
+    # Of an image (H, W, C): which axis of (H, a, W, b, C) each part of its channels is.
+    ("CRD", (0, 2, 4, 1, 3)),
+    ("DCR", (0, 2, 1, 3, 4)),
+)
+
+
+@pytest.mark.parametrize(("order", "axes"), PIXELS)
+def test_shuffles(order: Any, axes: tuple[int, ...]) -> None:
+    """Blocks of 2x3 positions become channels and come back, in both orders; groups in turn."""
+    x = numbers((2, 4, 6, 5))
+    blocks = x.reshape(2, 2, 2, 2, 3, 5).transpose(0, *(1 + axis for axis in axes))
+    deep = computed(lambda t: functional.pixel_unshuffle(t, (2, 3), order), x)
+    np.testing.assert_array_equal(deep, blocks.reshape(2, 2, 2, 30))
+    back = computed(lambda t: functional.pixel_shuffle(t, (2, 3), order), deep)
+    np.testing.assert_array_equal(back, x)
+    turned = computed(lambda t: functional.channel_shuffle(t, 3), deep)
+    np.testing.assert_array_equal(turned[0, 0, 0, :4], deep[0, 0, 0, [0, 10, 20, 1]])
+
+
 def test_nothing_is_moved_for_nothing() -> None:
     """What stays where it is adds no kernel: slices of steps of one, sides of one, all places."""
     trace = nn.Trace()
@@ -131,7 +151,11 @@ def test_nothing_is_moved_for_nothing() -> None:
 
 
 REFUSED: dict[str, tuple[Function, type[IsoconvError], str]] = {
-    "axes twice": (lambda x: x.transpose(0, 0, 1), ArgumentError, "axes must be axes of the 3"),
+    "axes twice": (
+        lambda x: x.transpose(0, 0, 1),
+        ArgumentError,
+        "axes must be different axes",
+    ),
     "few axes": (lambda x: x.transpose(0, 1), ArgumentError, "axes must name each of the 3 axes"),
     "no place": (
         lambda x: functional.take(x, (0, 3)),
@@ -142,7 +166,7 @@ REFUSED: dict[str, tuple[Function, type[IsoconvError], str]] = {
     "no axis": (
         lambda x: functional.flip(x, 3),
         ArgumentError,
-        "axes must be axes of the 3 there are",
+        "axes must be different axes of the input",
     ),
     "nothing": (
         lambda x: functional.slice_axes(x, (2,), (2,)),
@@ -188,6 +212,21 @@ REFUSED: dict[str, tuple[Function, type[IsoconvError], str]] = {
         lambda x: functional.pad(x, ((1, 2),)),
         ArgumentError,
         "of 2 without the channels",
+    ),
+    "blocks": (
+        lambda x: functional.pixel_shuffle(x, 2),
+        ShapeError,
+        "factor must make blocks out of 3 channels, a multiple of 4; got 2",
+    ),
+    "no blocks": (
+        lambda x: functional.pixel_unshuffle(x, 2),
+        ShapeError,
+        r"factor must divide the sides \(5, 6\); got 2",
+    ),
+    "groups": (
+        lambda x: functional.channel_shuffle(x, 2),
+        ShapeError,
+        r"groups must divide the channels of shape \(5, 6, 3\); got 2",
     ),
     "other sides": (
         lambda x: functional.concatenate(x, functional.take(x, (0,)), axis=0),

@@ -12,8 +12,8 @@ from tests.run.graphs import check, random_arrays
 import isoconv as ic
 from isoconv import nn
 from isoconv.errors import ArgumentError, ShapeError
+from isoconv.graph.fuse import fuse
 from isoconv.graph.operation import Array
-from isoconv.nn import functional as F  # noqa: N812  (the field's usual name)
 
 FUNCTIONS = {1: ic.conv_transpose1d, 2: ic.conv_transpose2d, 3: ic.conv_transpose3d}
 CASES: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any], tuple[int, ...]]] = [
@@ -95,6 +95,42 @@ def test_it_is_the_transpose_of_the_convolution() -> None:
     np.testing.assert_array_equal(back[1], dw)
 
 
+MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_padding_modes_continue_the_input(mode: Any) -> None:
+    """The result is a part of that of an input that goes on, far beyond what reaches it."""
+    cases: list[tuple[dict[str, Any], tuple[int, int]]] = [
+        ({"padding": ((1, 0), (0, 2))}, (1, 0)),
+        ({"stride": (2, 3), "padding": (2, 0), "output_padding": (1, 5)}, (2, 0)),
+        ({"stride": 4, "dilation": (1, 3), "groups": 2}, (0, 0)),
+    ]
+    for settings, first in cases:
+        groups = settings.get("groups", 1)
+        x, w = whole(2, 4, 5, 4), whole(3, 2, 6 // groups, 4)
+        found = ic.conv_transpose2d(x, w, padding_mode=mode, **settings)
+        assert found.shape == ic.conv_transpose2d(x, w, **settings).shape
+        wide = np.pad(x, ((0, 0), (3, 3), (3, 3), (0, 0)), MODES[mode])  # type: ignore[call-overload]
+        stride = np.broadcast_to(settings.get("stride", 1), 2).tolist()
+        far = spread(wide, w, (99, 99), [0, 0], settings)
+        rows, columns = (
+            slice(3 * s + start, 3 * s + start + size)
+            for s, start, size in zip(stride, first, found.shape[1:3], strict=True)
+        )
+        np.testing.assert_array_equal(found, far[:, rows, columns])
+
+
+def test_circular_padding_transposes_circular_padding() -> None:
+    """Round and round, where the stride divides the sides: the convolution's gradient by input."""
+    w, dy = whole(3, 5, 3, 4), whole(2, 4, 3, 4)
+    (dx, _) = ic.gradients(
+        ic.conv2d, dy, whole(2, 8, 6, 3), w, stride=2, padding=(1, 2), padding_mode="circular"
+    )
+    found = ic.conv_transpose2d(dy, w, None, 2, ((1, 0), (2, 1)), padding_mode="circular")
+    np.testing.assert_array_equal(found, dx)
+
+
 def test_values_of_pytorch() -> None:
     """``torch.nn.functional.conv_transpose2d(x, w, b, 2, 1, 1)`` of PyTorch 2.13, axes moved."""
     x = np.arange(8, dtype=np.float32).reshape(1, 2, 2, 2).transpose(0, 2, 3, 1)
@@ -109,18 +145,13 @@ def test_values_of_pytorch() -> None:
 
 
 def test_bias_and_activation_are_done_in_its_kernels() -> None:
-    """Behind a stride and beyond what is reached, in the kernels' bits."""
-
-    class Decoder(nn.Module):
-        def __init__(self) -> None:
-            self.up = nn.ConvTranspose2d(5, (3, 1), 2, 1, output_padding=(1, 4))
-
-        def forward(self, x: nn.Tensor) -> nn.Tensor:
-            return F.relu(self.up(x))
-
-    traced = nn.trace_model(Decoder(), (3, 4, 9), training=False)
-    graph = traced.builder.graph([("y", traced.output)])
-    check(graph, random_arrays(graph, 3), 3)
+    """Behind a stride; where the result goes on beyond what is reached, after that."""
+    for more in (1, 4):
+        up = nn.ConvTranspose2d(5, (3, 1), 2, (1, 0), output_padding=(1, more))
+        traced = nn.trace_model(nn.Sequential(up, nn.ReLU()), (3, 4, 9), training=False)
+        graph = traced.builder.graph([("y", traced.output)])
+        assert (len(fuse(graph)) == 1) == (more == 1)
+        check(graph, random_arrays(graph, 3), 3)
 
 
 def test_first_values_go_by_the_products_of_a_result() -> None:

@@ -90,6 +90,7 @@ def _pool_cases() -> list[Case]:
     cases = []
     for window in (WINDOW, OVERLAP, DILATED):
         x = given(5, 6, 2, values="distinct")
+        cases.append(Case("max_pool_places", (x,), window))
         dy = given(*window.output_sides((5, 6)), 2)
         cases += [Case("max_pool", (x,), window), Case("max_pool_grad", (x, dy), window)]
         for count in (False, True):
@@ -140,15 +141,23 @@ def _binary_cases() -> list[Case]:
     cases = [Case(op, pair) for op in ("add", "sub", "mul", "maximum", "minimum") for pair in pairs]
     quotients = [(x, dataclasses.replace(y, values="positive")) for x, y in pairs]
     powers = [(dataclasses.replace(x, values="positive"), y) for x, y in pairs]
+    cases += [Case(op, pairs[1], constants=(0, 1)) for op in ("greater", "greater_equal", "equal")]
+    cases += [
+        Case("where", (X, *pair), constants=(0,)) for pair in pairs if len(pair[0].shape) == 3
+    ]
     cases += [Case("div", pair) for pair in quotients]
     return cases + [Case("power", pair) for pair in powers]
 
 
 def _unary_cases() -> list[Case]:
     plain = ["neg", "square", "exp", "relu", "sigmoid", "tanh", "erf", "gelu", "silu", "abs",
-             "hardswish", "gelu_tanh", "mish", "softsign"]  # fmt: skip
+             "hardswish", "gelu_tanh", "mish", "softsign", "expm1"]  # fmt: skip
     cases = [Case(op, (X,)) for op in plain]
-    cases += [Case(op, (given(7, values="positive"),)) for op in ("sqrt", "log", "reciprocal")]
+    cases += [Case(op, (X,), constants=(0,)) for op in ("sign", "floor", "round")]
+    cases += [Case("full_like", (X,), ops.Constant(0.3), constants=(0,))]
+    cases += [
+        Case(op, (given(7, values="positive"),)) for op in ("sqrt", "log", "log1p", "reciprocal")
+    ]
     cases += [
         Case("raised", (given(7, values="positive"),), ops.Constant(value))
         for value in (-1.5, 0.0, 0.5, 1.0, 3.0)
@@ -196,6 +205,9 @@ def _other_cases() -> list[Case]:
         Case("times_images", (single(4),)),
         Case("inverse_std", (single(4, values="positive"),), ops.Epsilon(1e-3)),
         Case("batch_norm", (X, c, c, c, c), ops.BatchNorm(False, 30)),
+        Case(
+            "group_norm", (X, given(1, 1, 4), given(1, 1, 4)), ops.GroupNorm(2), constants=(0, 1, 2)
+        ),
         Case("copy", (X,)),
         Case("reshape", (X,), ops.Shape((10, 12))),
         Case("reshape", (single(6, 2),), ops.Shape((3, 4), batched=False)),
@@ -204,6 +216,13 @@ def _other_cases() -> list[Case]:
         Case("embed_channels", (X,), ops.Embed(2, 9)),
         Case("pad", (X,), ops.Padding(((1, 0), (2, 3)))),
         Case("crop", (X,), ops.Padding(((1, 0), (2, 3)))),
+        Case(
+            "max_unpool",
+            (given(2, 3, 4), given(2, 3, 4, values="places")),
+            ops.Unpool((4, 5)),
+            constants=(1,),
+        ),
+        Case("at_places", (X, given(2, 3, 4, values="places"))),
         Case("transpose", (X,), ops.Permutation((2, 0, 1))),
         Case("transpose", (single(3, 5),), ops.Permutation((1, 0))),
         Case("take", (X,), ops.Take(-2, (1, 0, -1, 5, 5, 2, 0))),
@@ -220,6 +239,19 @@ def _other_cases() -> list[Case]:
         Case("cross_entropy", (given(11), LABELS), ops.CrossEntropy(0.1)),
         Case("cross_entropy_grad", (given(11), LABELS, given()), ops.CrossEntropy(0.1)),
         Case("hits", (given(11), LABELS), ops.Hits(5)),
+        *(
+            Case(op, (given(2, 3, 11), given(2, 3, values="labels"), *more), attrs)
+            for op, more, attrs in (
+                ("cross_entropy", (), ops.CrossEntropy()),
+                ("cross_entropy", (), ops.CrossEntropy(0.1)),
+                ("cross_entropy_grad", (given(2, 3),), ops.CrossEntropy(0.1)),
+                ("hits", (), ops.Hits(2)),
+            )
+        ),
+        Case("top_k", (given(2, 11),), ops.TopK(4, places=False)),
+        Case("top_k", (single(11),), ops.TopK(11, places=True)),
+        Case("one_hot", (LABELS,), ops.OneHot(11)),
+        Case("one_hot", (given(5, values="normal"),), ops.OneHot(3, "float64"), constants=(0,)),
         Case("augment", (given(5, 6, 2, values="bytes"), given(9, values="table")), ops.Augment()),
         Case(
             "augment",
@@ -229,8 +261,20 @@ def _other_cases() -> list[Case]:
     ]
 
 
+def _matmul_cases() -> list[Case]:
+    pairs = (
+        (given(3, 4), given(4, 5)),
+        (given(2, 3, 4), single(4, 5)),
+        (single(3, 4), given(2, 4, 5)),
+        (given(2, 1, 3, 4), given(1, 5, 4, 2)),
+        (given(1, 3, 1), single(2, 1, 1)),
+    )
+    return [Case("matmul", pair) for pair in pairs]
+
+
 CASES = (
     _conv_cases()
+    + _matmul_cases()
     + _winograd_cases()
     + _pool_cases()
     + _binary_cases()
@@ -260,6 +304,8 @@ def make_array(item: Given, dtype: str, rng: np.random.Generator) -> np.ndarray:
             return table
         case "table":
             return rng.integers(0, 3, shape).astype(np.float32)
+        case "places":
+            return rng.integers(-2, 25, shape).astype(dtype)
         case "positive":
             return rng.uniform(0.5, 2.0, shape).astype(dtype)
         case "share":

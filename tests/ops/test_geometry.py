@@ -112,7 +112,7 @@ def test_entries_per_axis() -> None:
         ConvGeometry((3, 3), (1,), ((0, 0), (0, 0)), (1, 1))
 
 
-def test_pooling_padding_above_half() -> None:
+def test_pooling_padding_as_large_as_the_window() -> None:
     """Every pooling window meets the input."""
-    with pytest.raises(ArgumentError, match="at most half the kernel's extent: padding"):
+    with pytest.raises(ArgumentError, match="less than the kernel's extent: padding"):
         WindowGeometry((2,), (1,), ((2, 0),), (1,))

@@ -231,6 +231,8 @@ SLOPES: dict[str, tuple[Any, Callable[[Array, Array, Array], Array]]] = {
     "reciprocal": (None, lambda x, y, dy: -(dy * (y * y))),
     "exp": (None, lambda x, y, dy: dy * y),
     "log": (None, lambda x, y, dy: dy / x),
+    "expm1": (None, lambda x, y, dy: dy * (y + ONE)),
+    "log1p": (None, lambda x, y, dy: dy / (x + ONE)),
     "relu": (None, lambda x, y, dy: where(y > 0, dy)),
     "leaky_relu": (ops.LeakyRelu(0.3),
                    lambda x, y, dy: np.where(x > 0, dy, dy * np.float32(0.3))),
@@ -258,7 +260,7 @@ SLOPES: dict[str, tuple[Any, Callable[[Array, Array, Array], Array]]] = {
     "raised": (ops.Constant(2.3), lambda x, y, dy: dy * (
         elementary.power(x, np.full_like(x, 2.3 - 1)) * np.float32(2.3))),
 }  # fmt: skip
-POSITIVE = {"sqrt", "log", "raised"}
+POSITIVE = {"sqrt", "log", "log1p", "raised"}
 
 
 @pytest.mark.parametrize("op", SLOPES)

@@ -30,6 +30,10 @@ def run(op: str, *arrays: Any, attrs: Any = None, dtype: str = "float32") -> Arr
 
 ORACLES = {
     "exp": np.exp,
+    "expm1": np.expm1,
+    "floor": np.floor,
+    "round": np.rint,
+    "sign": np.sign,
     "erf": special.erf,
     "sigmoid": special.expit,
     "tanh": np.tanh,
@@ -43,7 +47,12 @@ ORACLES = {
     "neg": lambda x: -x,
     "abs": np.abs,
 }
-POSITIVE_ORACLES = {"log": np.log, "sqrt": np.sqrt, "reciprocal": lambda x: 1 / x}
+POSITIVE_ORACLES = {
+    "log": np.log,
+    "log1p": np.log1p,
+    "sqrt": np.sqrt,
+    "reciprocal": lambda x: 1 / x,
+}
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -163,6 +172,19 @@ def test_softplus_and_elu() -> None:
     found = run("elu", x, attrs=bent, dtype="float64")
     np.testing.assert_allclose(found, wanted, rtol=1e-14)
     assert np.signbit(found).tolist() == [True, True, True, False, False, False, False]
+
+
+def test_steps() -> None:
+    """NaN is equal to nothing and has no sign; zeros are equal and keep theirs; ties go to even."""
+    x, y = [1, 2, NAN, -0.0, INF, NAN], [2, 2, 1, 0.0, INF, NAN]
+    same(run("greater", y, x), [1, 0, 0, 0, 0, 0])
+    same(run("greater_equal", x, y), [0, 1, 0, 1, 1, 0])
+    same(run("equal", x, y), [0, 1, 0, 1, 1, 0])
+    same(run("where", [0, -0.0, 2, NAN], [5] * 4, [7] * 4), [7, 7, 5, 5])
+    same(run("sign", [-INF, -3, -0.0, 0.0, 1e-45, NAN]), [-1, -1, -0.0, 0, 1, NAN])
+    ties = [-2.5, -1.5, -0.5, -0.2, -0.0, 0.5, 0.7, 1.5, 2.5, 2**23 + 1, -INF, NAN]
+    same(run("round", ties), [-2, -2, -0.0, -0.0, -0.0, 0, 1, 2, 2, 2**23 + 1, -INF, NAN])
+    same(run("floor", ties), [-3, -2, -1, -1, -0.0, 0, 0, 1, 2, 2**23 + 1, -INF, NAN])
 
 
 def test_maximum_and_minimum() -> None:

@@ -141,15 +141,27 @@ def test_what_passes_may_ask() -> None:
     said = {trait: {name for name, entry in table.items() if getattr(entry, trait)}
             for trait in ("cheap", "epilogue", "sums", "asks_for_sign", "view", "part", "gathers",
                           "heavy", "multiply_adds")}  # fmt: skip
-    pools = {"max_pool", "max_pool_grad", "avg_pool", "avg_pool_grad"}
+    pools = {"max_pool", "max_pool_grad", "max_pool_places", "avg_pool", "avg_pool_grad"}
     rows = {"softmax", "softmax_grad", "log_softmax", "log_softmax_grad", "cross_entropy",
-            "cross_entropy_grad", "hits"}  # fmt: skip
+            "cross_entropy_grad", "hits", "one_hot", "top_k"}  # fmt: skip
     moves = {"transpose", "take", "resample"}
     assert said == {
-        "cheap": {"add", "sub", "mul", "neg", "scale", "offset", "clip", "hardswish"},
+        "cheap": {
+            "add",
+            "sub",
+            "mul",
+            "neg",
+            "scale",
+            "offset",
+            "clip",
+            "hardswish",
+            "full_like",
+            "group_norm",
+        },
         "epilogue": {
             "conv",
             "conv_grad_input",
+            "matmul",
             *pools,
             "winograd_output",
             "winograd_input_grad",
@@ -162,9 +174,13 @@ def test_what_passes_may_ask() -> None:
         "part": {"slice_channels", "crop"},
         "gathers": {"augment", "layer_norm", "layer_norm_grad", *rows, *moves},
         "heavy": {
+            *moves,
+            "max_pool_places",
+            "max_unpool",
             "conv",
             "conv_grad_input",
             "layer_norm",
+            "matmul",
             "max_pool",
             "avg_pool",
             "sum",
@@ -172,7 +188,7 @@ def test_what_passes_may_ask() -> None:
             "concat",
             *moves,
         },
-        "multiply_adds": {"conv", "conv_grad_input", "winograd_product"},
+        "multiply_adds": {"conv", "conv_grad_input", "matmul", "winograd_product"},
     }
     assert {name: entry.key for name, entry in table.items() if entry.key is not None} == {
         "dropout": 2

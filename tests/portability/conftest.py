@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 WORKER = Path(__file__).with_name("worker.py")
 GOLDEN = Path(__file__).with_name("golden.json")
-PATIENCE = 1800  # seconds; an emulated machine is slow
+PATIENCE = 1800  # seconds
 
 Line = dict[str, Any]
 Worker = Callable[..., Line]
@@ -59,13 +60,51 @@ def command() -> Callable[..., list[str]]:
 
 
 @pytest.fixture(scope="session")
-def worker(surroundings: dict[str, str], command: Callable[..., list[str]]) -> Worker:
+def served(
+    surroundings: dict[str, str], command: Callable[..., list[str]]
+) -> Iterator[Callable[..., Line]]:
+    """Runs a case in a process that was forked behind the imports, which take most of the time."""
+    with (
+        tempfile.TemporaryFile("w+") as errors,
+        subprocess.Popen(
+            command("--serve"), env=surroundings, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
+        ) as process,
+    ):  # fmt: skip
+        assert process.stdin is not None
+        assert process.stdout is not None
+        words, said = process.stdin, process.stdout
+
+        def run(*options: object) -> Line:
+            words.write(json.dumps([*map(str, options)]) + "\n")
+            words.flush()
+            first = said.readline()
+            # The line of the case is missing where it failed.
+            ended = said.readline() if first.startswith("{") else first
+            if ended != "0\n":
+                errors.seek(0)
+                pytest.fail(f"{options} ended with {ended}{errors.read()}")
+            line: Line = json.loads(first)
+            return line
+
+        yield run
+        words.close()
+
+
+@pytest.fixture(scope="session")
+def worker(
+    surroundings: dict[str, str],
+    command: Callable[..., list[str]],
+    served: Callable[..., Line],
+) -> Worker:
     """Runs a case with options; gives back the line that it prints."""
 
     def run(case: str, *options: object, env: Mapping[str, str] | None = None) -> Line:
+        if env is None:
+            return served(case, *options)
         done = subprocess.run(
             command(case, *options),
-            env={**surroundings, **(env or {})},
+            env={**surroundings, **env},
             capture_output=True,
             text=True,
             timeout=PATIENCE,

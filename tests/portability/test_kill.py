@@ -48,7 +48,7 @@ def watch(
     ("case", "epochs", "kills"),
     [
         ("small", 50, 4),
-        ("resnet20", 8, 2),
+        pytest.param("resnet20", 8, 2, marks=pytest.mark.exhaustive),
         pytest.param("small", 100, 8, marks=pytest.mark.exhaustive),
         pytest.param("resnet20", 24, 4, marks=pytest.mark.exhaustive),
     ],

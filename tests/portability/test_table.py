@@ -13,6 +13,7 @@ from isoconv.compile.target import TARGETS, host_target, target_named
 from isoconv.errors import ArgumentError
 
 TRAININGS = ("small", "resnet20")
+SLOW = (("resnet20", "sse"), ("resnet20", "generic"))
 CASES = (*TRAININGS, "winograd", "predict-small", "predict-resnet20", "predict-winograd")
 
 # The table in the document is made of the parameters below: each test has its cases among them.
@@ -50,8 +51,15 @@ def skip_unless_it_runs(target: str) -> None:
         pytest.skip(str(error))
 
 
-@pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("case", [*TRAININGS, "winograd", "predict-small"])
+@pytest.mark.parametrize(
+    ("case", "target"),
+    [
+        # The kernels of resnet20 take long to compile; those of the others are of all kinds.
+        pytest.param(case, target, marks=[pytest.mark.exhaustive] * ((case, target) in SLOW))
+        for case in (*TRAININGS, "winograd", "predict-small")
+        for target in TARGETS
+    ],
+)
 def test_instruction_sets(worker: Worker, baseline: Baseline, case: str, target: str) -> None:
     """Vector width and whether there is a fused multiply-add change no bit."""
     skip_unless_it_runs(target)

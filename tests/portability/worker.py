@@ -2,6 +2,9 @@
 
     python tests/portability/worker.py small --threads 3 --target sse
 
+With ``--serve`` it reads such words from standard input, a list in JSON a line, and runs each case
+in a process forked for it, all of which have the imports alone behind them.
+
 The digests (``result``) are to be the same whatever the options and wherever it runs; the rest of
 the line tells that the options did what they say. The data is made from the project's own random
 numbers, so no file is needed.
@@ -14,7 +17,9 @@ import ctypes
 import hashlib
 import json
 import math
+import os
 import platform
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -43,6 +48,7 @@ from isoconv.train.optim import SGD, AdamW
 CUTS = ((1000, 32), (1000, 7), (32, 32), (7, 3), (2, 32), (1, 32))
 """Images of a call and of a shard, in which predictions are to be the same."""
 
+PATIENCE = 1800  # seconds; an emulated machine is slow
 PURPOSE = 5000  # of random numbers; the library's own purposes are small
 
 
@@ -390,9 +396,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Run a case."""
-    options = parse()
+    options = parse(arguments)
     counts: dict[str, Any] = {}
     count_work(counts)
     if options.tiles:
@@ -418,7 +424,22 @@ def main() -> None:
         **witnesses(),
     }
     sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+def serve() -> None:
+    """Run the cases that are asked for, each in a process of its own, and say how each ended."""
+    for words in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            signal.alarm(PATIENCE)
+            sys.stdin = None
+            main(json.loads(words))
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    main()
+    serve() if sys.argv[1:] == ["--serve"] else main()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from tests.exchange.onnx.graphs import made, node
 from tests.wrong.calls import Call, Table
 
 from isoconv import exchange, nn
@@ -20,11 +21,23 @@ def network() -> nn.Module:
 def written(place: Any) -> Any:
     """A file of its weights as PyTorch has them."""
     path = place.path / "written.safetensors"
-    exchange.save_torch(network().build((2, 2, 1)), path)
+    if not path.exists():
+        exchange.save_torch(network().build((2, 2, 1)), path)
+    return path
+
+
+def onnx_file(place: Any) -> Any:
+    """An activation."""
+    path = place.path / "x.onnx"
+    path.write_bytes(made([node("Relu", "x", "y")], (1, 3, 4, 4), {}).SerializeToString())
     return path
 
 
 CALLS: Table = {
+    "exchange.from_onnx": lambda place: Call(
+        exchange.from_onnx, path=onnx_file(place), input_shape=(4, 4, 3), output="y",
+        normalise="half", class_names=("a", "b"), fold_batch_norm=True,
+    ),
     "exchange.fetch_pretrained": lambda place: Call(
         exchange.fetch_pretrained, name="resnet18", folder=place.path, progress=False
     ),

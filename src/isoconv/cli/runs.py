@@ -328,8 +328,13 @@ def _split() -> Schema:
 # A run that was trained
 
 
-def classifier_at(path: Path, best: bool) -> Module:
-    """The model of a run folder, a saved model or a checkpoint, which must be a classifier.
+def classifier_at(path: Path, best: bool, normalise: str | None = None) -> Module:
+    """The model of a run folder or of a file, which must be a classifier.
+
+    Args:
+        path: of it.
+        best: of a run folder, the best epoch.
+        normalise: of a file that does not say it, how pictures are normalised.
 
     Raises:
         ArgumentError: its results are no probabilities of one class among several.
@@ -337,7 +342,7 @@ def classifier_at(path: Path, best: bool) -> Module:
     """
     from isoconv.train import load
 
-    model = load(path, best=best)
+    model = load(path, best=best, normalise=normalise)
     if model.finish != "softmax":
         loss = {"sigmoid": "bce", "none": "mse"}[model.finish]
         raise ArgumentError(

@@ -8,13 +8,15 @@ from isoconv.onward import late_names
 
 # begin of names that `python -m scripts.public_names` writes
 if TYPE_CHECKING:
+    from isoconv.exchange.onnx.importing import from_onnx
     from isoconv.exchange.published import fetch_pretrained, pretrained
     from isoconv.exchange.torch_file import load_torch
     from isoconv.exchange.torch_weights import load_into, save_torch
 
-__all__ = ["fetch_pretrained", "load_into", "load_torch", "pretrained", "save_torch"]
+__all__ = ["fetch_pretrained", "from_onnx", "load_into", "load_torch", "pretrained", "save_torch"]
 
 _PLACES: dict[str, tuple[str, ...]] = {
+    "isoconv.exchange.onnx.importing": ("from_onnx",),
     "isoconv.exchange.published": ("fetch_pretrained", "pretrained"),
     "isoconv.exchange.torch_file": ("load_torch",),
     "isoconv.exchange.torch_weights": ("load_into", "save_torch"),

@@ -8,20 +8,18 @@ from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
-
 from isoconv.checks import check_choice, check_flag, check_path
-from isoconv.data import Reading
 from isoconv.data.download import default_folder, fetch_file
-from isoconv.errors import CheckpointError, MissingExtraError, turned
-from isoconv.exchange.torch_weights import load_into
+from isoconv.errors import CheckpointError, MissingExtraError, about, in_file, turned
+from isoconv.exchange.preparing import prepared_as_said, prepared_by
+from isoconv.exchange.torch_file import load_torch
+from isoconv.exchange.torch_weights import load_into, ready_model
 from isoconv.files import PIECE, open_file
-from isoconv.nn import Module, models
+from isoconv.nn import Module, models, trace_model
 from isoconv.nn.models.published import PUBLISHED, Published
-from isoconv.nn.record import TrainedOn
 from isoconv.printable import printable
 
-__all__ = ["fetch_pretrained", "pretrained", "where", "with_facts"]
+__all__ = ["fetch_pretrained", "load_weights", "pretrained", "where"]
 __public__ = {"isoconv.exchange": ["fetch_pretrained", "pretrained"]}
 
 
@@ -68,7 +66,42 @@ def pretrained(name: str | Path, folder: str | Path | None = None) -> Module:
         )
     sides = (entry.size, entry.size, 3)
     model = models.create(name, 1000, sides)
-    return with_facts(load_into(model, path, entry.layout, input_shape=sides), entry)
+    load_into(model, path, entry.layout, input_shape=sides)
+    prepared_by(model, entry.mean, entry.deviation)
+    model.class_names = imagenet_names()
+    return model
+
+
+def load_weights(path: str | Path, *, normalise: str | None = None) -> Module:
+    """The ready model whose weights a file of PyTorch's holds, as commands take it.
+
+    Which it is, names and shapes tell; the images are taken to be ``(224, 224, 3)``. Of a published
+    file, known by its SHA-256, all else is known as well. How pictures are normalised for the
+    weights of another one the file does not say: a `DataWarning` says what is done. A thousand
+    classes are taken for ImageNet's.
+
+    Args:
+        path: of a file that `load_torch` reads.
+        normalise: the name of a rule, see `isoconv.exchange.preparing`; None for ``"imagenet"``.
+
+    Raises:
+        ArgumentError: another rule.
+        CheckpointError: the file cannot be read, or holds the weights of no ready model.
+    """
+    path = check_path("path", path)
+    with in_file(path):
+        model = ready_model(load_torch(path))
+    found = _sha256(path)
+    entry = next((e for e in PUBLISHED.values() if found.startswith(e.file.sha256)), None)
+    if entry is not None and normalise is None:
+        prepared_by(model, entry.mean, entry.deviation)
+    else:
+        prepared_as_said(model, path, normalise)
+    names = imagenet_names()
+    results = trace_model(model, model.input_shape or (), training=False).output_tensor.shape
+    if results == (len(names),):
+        model.class_names = names
+    return model
 
 
 def fetch_pretrained(
@@ -111,18 +144,6 @@ def where(name: str, folder: str | Path | None = None) -> Path | None:
     return path if path.exists() else None
 
 
-def with_facts(model: Module, entry: Published) -> Module:
-    """A model that knows the images and the classes of published weights."""
-    scale = 1 / (np.float64(entry.unit) * np.array(entry.deviation))
-    offset = -np.array(entry.mean, np.float64) / np.array(entry.deviation)
-    model.normalisation = scale, offset
-    reading = Reading((entry.size, entry.size), 3, 8, "uint8")
-    model.trained_on = TrainedOn("uint8", 0.0, 255.0, reading)
-    model.class_names = imagenet_names()
-    model.finish = "softmax"
-    return model
-
-
 @cache
 def imagenet_names() -> tuple[str, ...]:
     """The 1,000 classes of ImageNet's challenge of 2012, in the order of all published networks.
@@ -137,7 +158,8 @@ def imagenet_names() -> tuple[str, ...]:
 
 def _known(name: str | Path) -> str:
     spelled = str(name).replace("-", "_") if isinstance(name, (str, Path)) else name
-    return check_choice("name", spelled, PUBLISHED)
+    with about("name", name):
+        return check_choice("name", spelled, PUBLISHED)
 
 
 def _folder(folder: str | Path | None) -> Path:

@@ -7,12 +7,19 @@ the model. It is asked for by the model's name; which ready model a model is, it
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from isoconv.nn import Conv2d, Linear, Module, SqueezeExcitation, models
-from isoconv.nn.models import convnext, densenet, efficientnet, mobilenet, mobilenet_v3
+from isoconv.nn.models import (
+    convnext,
+    densenet,
+    efficientnet,
+    mobilenet,
+    mobilenet_v3,
+    shufflenet,
+)
 
 __all__ = ["LAYOUTS", "OWN", "Place", "layouts_of", "older_spelling"]
 
@@ -54,6 +61,13 @@ class Place:
             leaf = f"{self.parts[which == 'expand']}.{leaf}"
         return f"{self.name}.{leaf}" if self.name else leaf
 
+    @property
+    def holders(self) -> tuple[str, ...]:
+        """What its arrays' names are without their last part, or whole."""
+        return (self.name,) if self.parts is None else tuple(
+            f"{self.name}.{part}" for part in self.parts
+        )  # fmt: skip
+
     def shaped(self, leaf: str) -> Callable[[tuple[int, ...]], tuple[int, ...]] | None:
         """What makes the shape there of the layer's own in PyTorch; None where they are equal."""
         return _FORMS.get(self.form) if leaf.endswith("weight") else None
@@ -78,6 +92,30 @@ def layouts_of(model: Module) -> dict[str, Sequence[Place] | None]:
         for layout, rule in rules.items()
     }
     return {**found, OWN: None}
+
+
+def ready_names(names: Collection[str]) -> Iterator[tuple[str, str, str]]:
+    """Ready models whose layers have these names: model, layout, name of the last weight.
+
+    Args:
+        names: of arrays.
+
+    Example:
+        >>> list(ready_names(["conv1.weight", "bn1.bias"]))
+        []
+    """
+    held = {older_spelling(name) for name in names}
+    held |= {name.rpartition(".")[0] for name in held}
+    for model, rules in _RULES.items():
+        for layout, rule in rules.items():
+            places = [each if isinstance(each, Place) else Place(each) for each in rule()]
+            head = places[-1].named("weight")
+            known = {name for place in places for name in place.holders}
+            fits = all(
+                {name, name.rpartition(".")[0]} & known for name in map(older_spelling, names)
+            )
+            if fits and known <= held and head in names:
+                yield model, layout, head
 
 
 def older_spelling(name: str) -> str:
@@ -154,6 +192,17 @@ def _squeezenet(fires: Sequence[int]) -> Rule:
         yield "classifier.1"
 
     return names
+
+
+def _shufflenet() -> Iterator[str]:
+    yield from ("conv1.0", "conv1.1")
+    for stage, (_, blocks) in enumerate(shufflenet.STAGES, 2):
+        for block in range(blocks):
+            prefix = f"stage{stage}.{block}"
+            if block == 0:
+                yield from (f"{prefix}.branch1.{place}" for place in (0, 1, 2, 3))
+            yield from (f"{prefix}.branch2.{place}" for place in (0, 1, 3, 4, 5, 6))
+    yield from ("conv5.0", "conv5.1", "fc")
 
 
 def _mobilenet_v2() -> Iterator[str]:
@@ -237,13 +286,12 @@ def _efficientnet_pytorch(excited: bool) -> Rule:
 
 def _torchvision_block(prefix: str, wide: bool, excited: bool) -> Iterator[str | Place]:
     """An inverted residual with squeeze-and-excitation."""
-    place = 0
-    for part in (*(["wide"] if wide else []), "deep", *(["excited"] if excited else []), "last"):
+    parts = (*(["wide"] if wide else []), "deep", *(["excited"] if excited else []), "last")
+    for place, part in enumerate(parts):
         if part == "excited":
             yield _excited(f"{prefix}.{place}", "fc1", "fc2")
         else:
             yield from (f"{prefix}.{place}.0", f"{prefix}.{place}.1")
-        place += 1
 
 
 def _efficientnet() -> Iterator[str | Place]:
@@ -308,6 +356,7 @@ _RULES: Mapping[str, Mapping[str, Rule]] = {
     "densenet121": _both(_densenet),
     "squeezenet1_0": {"torchvision": _squeezenet((3, 4, 5, 7, 8, 9, 10, 12))},
     "squeezenet1_1": {"torchvision": _squeezenet((3, 4, 6, 7, 9, 10, 11, 12))},
+    "shufflenet_v2_x1_0": {"torchvision": _shufflenet},
     "mobilenet_v2": {
         "torchvision": _mobilenet_v2,
         "timm": _timm([(expansion, blocks) for expansion, _, blocks, _ in mobilenet.STAGES]),

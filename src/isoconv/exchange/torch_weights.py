@@ -13,12 +13,20 @@ from isoconv.checks import check_arrays, check_choice, check_kind, check_path, r
 from isoconv.errors import ArgumentError, CheckpointError, in_file
 from isoconv.exchange.torch_file import load_torch
 from isoconv.exchange.torch_layout import Arranged, arranged, flattened
-from isoconv.exchange.torch_names import LAYOUTS, OWN, Place, layouts_of, older_spelling
+from isoconv.exchange.torch_names import (
+    LAYOUTS,
+    OWN,
+    Place,
+    layouts_of,
+    older_spelling,
+    ready_names,
+)
 from isoconv.graph.operation import Array
-from isoconv.nn import BatchNorm, Module, Traced, trace_model
+from isoconv.nn import BatchNorm, Module, Traced, models, trace_model
 from isoconv.nn.storage import listed, misfits, replace_file
+from isoconv.wording import either
 
-__all__ = ["load_into", "save_torch", "shapes_of"]
+__all__ = ["load_into", "ready_model", "save_torch", "shapes_of"]
 __public__ = {"isoconv.exchange": ["load_into", "save_torch"]}
 
 _AROUND = ("module.", "_orig_mod.")
@@ -26,6 +34,8 @@ _AROUND = ("module.", "_orig_mod.")
 _COUNT = "num_batches_tracked"
 """How many batches a batch normalisation of PyTorch's has seen; no result asks for it."""
 _KINDS = ("float32", "float64")
+USUAL = (224, 224, 3)
+"""Shape of the images of all published networks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +110,7 @@ def load_into(
 
 
 def _put(model: Module, traced: Traced, given: Mapping[str, Array], layout: str | None) -> Module:
-    given = {
-        name: array
-        for name, array in _unwrapped(given).items()
-        if name.rpartition(".")[2] != _COUNT
-    }
+    given = _cleaned(given)
     tables = _tables(model, traced, layout)
     spelled = {name: _spelled(given, table) for name, table in tables.items()}
     best = max(tables, key=lambda name: len(tables[name].keys() & spelled[name].keys()))
@@ -168,6 +174,34 @@ def save_torch(model: Module, path: str | Path, layout: str | None = None) -> No
     replace_file(file, save(arrays, {"format": "pt"}))
 
 
+def ready_model(weights: Mapping[str, Array]) -> Module:
+    """The ready model that has PyTorch's names and shapes, with the weights.
+
+    Args:
+        weights: arrays by name.
+
+    Raises:
+        CheckpointError: they are those of no ready model.
+    """
+    weights = _cleaned(weights)
+    failure: CheckpointError | None = None
+    for name, layout, head in ready_names(weights):
+        classes = weights[head].shape[0] if weights[head].ndim else 0
+        if classes:
+            try:
+                model = models.create(name, classes, USUAL)
+                return load_into(model, weights, layout, input_shape=USUAL)
+            except CheckpointError as error:
+                failure = failure or error
+    if failure is not None:
+        raise failure
+    raise CheckpointError(
+        "the weights are those of no ready model (isoconv models): names are "
+        f"{listed(list(weights))}"
+        + either("; make the model and put them in with isoconv.exchange.load_into", "")
+    )
+
+
 # Names and layouts
 
 
@@ -229,12 +263,12 @@ def _table(
     return found
 
 
-def _unwrapped(given: Mapping[str, Array]) -> Mapping[str, Array]:
-    """Arrays without what stands before all of their names."""
+def _cleaned(given: Mapping[str, Array]) -> dict[str, Array]:
+    """Arrays without what stands before all of their names, and without counts of batches."""
     for prefix in _AROUND:
         if given and all(name.startswith(prefix) for name in given):
             given = {name.removeprefix(prefix): array for name, array in given.items()}
-    return given
+    return {name: array for name, array in given.items() if name.rpartition(".")[2] != _COUNT}
 
 
 def _spelled(given: Mapping[str, Array], table: Mapping[str, _Entry]) -> dict[str, Array]:

@@ -9,7 +9,7 @@ from isoconv.errors import ShapeError
 from isoconv.nn.module import Module
 from isoconv.nn.settings import added
 from isoconv.nn.shaping import slice_channels
-from isoconv.nn.tensor import Tensor, apply, check_tensors, raised
+from isoconv.nn.tensor import Tensor, apply, check_tensors
 from isoconv.ops import LeakyRelu
 
 __all__ = [
@@ -26,7 +26,6 @@ __all__ = [
     "glu",
     "leaky_relu",
     "log_softmax",
-    "power",
     "relu",
     "sigmoid",
     "silu",
@@ -141,25 +140,6 @@ def glu(x: Tensor) -> Tensor:
         raise ShapeError(text, argument="x", value=x)
     half = x.shape[-1] // 2
     return slice_channels(x, 0, half) * sigmoid(slice_channels(x, half, 2 * half))
-
-
-def power(x: Tensor, y: Tensor | float) -> Tensor:
-    """``x**y``, also written so, with the special cases of IEEE 754's ``pow``.
-
-    ``x**0`` and ``1**y`` are 1; a negative x with a y that is not whole gives NaN. Its gradients
-    are ``y x^(y-1)`` and ``x^y log(x)``, where x = 0 gives 0 by y.
-
-    Args:
-        x: any shape.
-        y: a tensor whose shape broadcasts with x, or one number for all.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> power(Trace().images((4, 4, 2)), 1.5).shape
-        (4, 4, 2)
-    """
-    check_tensors("power", x=x)
-    return raised(x, y, "y")
 
 
 def softmax(x: Tensor) -> Tensor:

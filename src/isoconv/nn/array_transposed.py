@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 from isoconv.graph.operation import Array
 from isoconv.nn import functional
 from isoconv.nn.arrays import on_arrays
-from isoconv.nn.settings import PaddingSetting, PerAxis
+from isoconv.nn.settings import PaddingMode, PaddingSetting, PerAxis
 
 __all__ = ["conv_transpose1d", "conv_transpose2d", "conv_transpose3d"]
 __public__ = {"isoconv": ["*"]}
@@ -23,6 +23,7 @@ def conv_transpose1d(
     dilation: PerAxis = 1,
     groups: int = 1,
     flip: bool = False,
+    padding_mode: PaddingMode = "zeros",
 ) -> Array:
     """Transposed convolution of arrays along one axis; see `conv_transpose2d` for the formula.
 
@@ -37,6 +38,8 @@ def conv_transpose1d(
         dilation: distance D between kernel elements.
         groups: channels are cut into this many groups that do not see each other.
         flip: as for the convolution that it transposes.
+        padding_mode: what lies beyond the ends of x, as far as it reaches the result: ``"zeros"``,
+            ``"reflect"``, ``"replicate"`` or ``"circular"``.
 
     Input shape:
         x: ``(N, L, C)``, float32 or float64.
@@ -72,6 +75,7 @@ def conv_transpose2d(
     dilation: PerAxis = 1,
     groups: int = 1,
     flip: bool = False,
+    padding_mode: PaddingMode = "zeros",
 ) -> Array:
     """Transposed convolution of arrays along height and width.
 
@@ -92,6 +96,8 @@ def conv_transpose2d(
         dilation: distance D between kernel elements.
         groups: channels are cut into this many groups that do not see each other.
         flip: as for the convolution that it transposes.
+        padding_mode: what lies beyond the ends of x, as far as it reaches the result: ``"zeros"``,
+            ``"reflect"``, ``"replicate"`` or ``"circular"``.
 
     Input shape:
         x: ``(N, H, W, C)``, float32 or float64.
@@ -130,6 +136,7 @@ def conv_transpose3d(
     dilation: PerAxis = 1,
     groups: int = 1,
     flip: bool = False,
+    padding_mode: PaddingMode = "zeros",
 ) -> Array:
     """Transposed convolution of arrays along three axes; see `conv_transpose2d` for the formula.
 
@@ -144,6 +151,8 @@ def conv_transpose3d(
         dilation: distance D between kernel elements.
         groups: channels are cut into this many groups that do not see each other.
         flip: as for the convolution that it transposes.
+        padding_mode: what lies beyond the ends of x, as far as it reaches the result: ``"zeros"``,
+            ``"reflect"``, ``"replicate"`` or ``"circular"``.
 
     Input shape:
         x: ``(N, D, H, W, C)``, float32 or float64.

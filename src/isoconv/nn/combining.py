@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from isoconv.checks import entries, shown
 from isoconv.errors import ArgumentError, ShapeError, as_given
 from isoconv.nn.module import Module
+from isoconv.nn.settings import added
 from isoconv.nn.shaping import concatenate
 from isoconv.nn.tensor import Tensor, check_tensors
 
@@ -197,8 +198,12 @@ class Multiply(Module):
         return product
 
 
+@dataclass(eq=False, repr=False)
 class Concatenate(Module):
-    """`concatenate` as a layer: values side by side on the channels.
+    """`concatenate` as a layer: values side by side on one axis, usually the channels.
+
+    Args:
+        axis: which, without that of the images; negative ones are counted from the end.
 
     Input shape:
         ``(..., C_i)`` each, float32; other axes are equal.
@@ -223,9 +228,11 @@ class Concatenate(Module):
         (8, 8, 6)
     """
 
+    axis: int = added(-1)
+
     def forward(self, *parts: Tensor) -> Tensor:
         """Tensors ``(spatial..., C_i)`` to ``(spatial..., Σ C_i)``."""
-        return concatenate(*parts)
+        return concatenate(*parts, axis=self.axis)
 
 
 @dataclass(eq=False, repr=False)

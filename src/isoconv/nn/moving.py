@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from isoconv.checks import refusal, whole
 from isoconv.errors import ShapeError, as_given
 from isoconv.nn.module import Module
-from isoconv.nn.settings import check_axes
+from isoconv.nn.settings import Axes, axes_of, axis_of
 from isoconv.nn.tensor import Tensor, apply, check_tensors
 from isoconv.ops import Permutation, Take
 
@@ -20,7 +20,6 @@ __all__ = [
     "Transpose",
     "Unsqueeze",
     "flip",
-    "one_axis",
     "squeeze",
     "take",
     "taken_places",
@@ -36,7 +35,7 @@ MOST_PLACES = 2**20
 """Of an axis whose places are listed one by one."""
 
 
-def transpose(x: Tensor, axes: Sequence[int]) -> Tensor:
+def transpose(x: Tensor, axes: tuple[int, ...]) -> Tensor:
     """The axes of a value in another order: ``Y[i] = X[j]`` with ``j[axes[d]] = i[d]``.
 
     Args:
@@ -56,8 +55,8 @@ def transpose(x: Tensor, axes: Sequence[int]) -> Tensor:
         (3, 28, 20)
     """
     check_tensors("transpose", x=x)
-    order = check_axes("axes", axes, len(x.shape))
-    if len(order) < len(x.shape):
+    order = axes_of("axes", axes, len(x.shape), ordered=True)
+    if axes is None or len(order) < len(x.shape):
         raise refusal("axes", f"name each of the {len(x.shape)} axes", axes)
     if order == tuple(range(len(order))):
         return x
@@ -92,7 +91,7 @@ def take(x: Tensor, indices: Sequence[int], axis: int = -1) -> Tensor:
         (28, 20, 3)
     """
     check_tensors("take", x=x)
-    place = one_axis("axis", axis, x)
+    place = axis_of("axis", axis, len(x.shape))
     given = indices if isinstance(indices, (tuple, list, range)) else ()
     places = tuple(found for index in given if (found := whole(index)) is not None)
     if not len(given) == len(places) > 0 or min(places) < -1 or len(places) > MOST_PLACES:
@@ -104,14 +103,6 @@ def take(x: Tensor, indices: Sequence[int], axis: int = -1) -> Tensor:
     return taken_places(x, place, places)
 
 
-def one_axis(name: str, axis: object, x: Tensor) -> int:
-    """One axis of a tensor, from 0."""
-    if isinstance(axis, (tuple, list)):
-        raise refusal(name, "be one axis", axis)
-    (place,) = check_axes(name, axis, len(x.shape))
-    return place
-
-
 def taken_places(x: Tensor, axis: int, places: tuple[int, ...]) -> Tensor:
     """As `take`, of what was checked; all of them in order are the value itself."""
     if places == tuple(range(x.shape[axis])):
@@ -119,7 +110,7 @@ def taken_places(x: Tensor, axis: int, places: tuple[int, ...]) -> Tensor:
     return apply("take", x=x, attrs=Take(axis - len(x.shape), places))
 
 
-def flip(x: Tensor, axes: int | Sequence[int]) -> Tensor:
+def flip(x: Tensor, axes: Axes) -> Tensor:
     """Axes backwards: ``Y[..., i, ...] = X[..., S - 1 - i, ...]``.
 
     Args:
@@ -138,12 +129,12 @@ def flip(x: Tensor, axes: int | Sequence[int]) -> Tensor:
         (28, 20, 3)
     """
     check_tensors("flip", x=x)
-    for axis in check_axes("axes", axes, len(x.shape)):
+    for axis in axes_of("axes", axes, len(x.shape)):
         x = taken_places(x, axis, tuple(reversed(range(x.shape[axis]))))
     return x
 
 
-def squeeze(x: Tensor, axes: int | Sequence[int] | None = None) -> Tensor:
+def squeeze(x: Tensor, axes: Axes | None = None) -> Tensor:
     """The same elements without axes of a single place.
 
     Args:
@@ -167,13 +158,13 @@ def squeeze(x: Tensor, axes: int | Sequence[int] | None = None) -> Tensor:
     sides = list(enumerate(x.shape))
     if axes is None:
         return x.reshape(*(side for _, side in sides if side != 1))
-    gone = check_axes("axes", axes, len(x.shape))
+    gone = axes_of("axes", axes, len(x.shape))
     if any(x.shape[axis] != 1 for axis in gone):
         raise refusal("axes", f"be of one place each, of shape {x.shape}", axes, ShapeError)
     return x.reshape(*(side for axis, side in sides if axis not in gone))
 
 
-def unsqueeze(x: Tensor, axes: int | Sequence[int]) -> Tensor:
+def unsqueeze(x: Tensor, axes: Axes) -> Tensor:
     """The same elements with further axes of a single place.
 
     Args:
@@ -194,7 +185,9 @@ def unsqueeze(x: Tensor, axes: int | Sequence[int]) -> Tensor:
     """
     check_tensors("unsqueeze", x=x)
     count = len(axes) if isinstance(axes, (tuple, list)) else 1
-    new = check_axes("axes", axes, len(x.shape) + count)
+    new = axes_of("axes", axes, len(x.shape) + count)
+    if len(new) != count:
+        raise refusal("axes", "be named", axes)
     sides = iter(x.shape)
     return x.reshape(*(1 if axis in new else next(sides) for axis in range(len(x.shape) + count)))
 
@@ -257,7 +250,7 @@ class Flip(Module):
         Flip(axes=-1)
     """
 
-    axes: int | tuple[int, ...]
+    axes: Axes
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape."""
@@ -327,7 +320,7 @@ class Squeeze(Module):
         (3,)
     """
 
-    axes: int | tuple[int, ...] | None = None
+    axes: Axes | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape to the same without some sides of 1."""
@@ -360,7 +353,7 @@ class Unsqueeze(Module):
         (1, 20, 3)
     """
 
-    axes: int | tuple[int, ...]
+    axes: Axes
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape to the same with some sides of 1."""

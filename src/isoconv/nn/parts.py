@@ -9,8 +9,8 @@ from itertools import accumulate, pairwise
 from isoconv.checks import refusal, whole
 from isoconv.errors import ShapeError
 from isoconv.nn.module import Module
-from isoconv.nn.moving import one_axis, taken_places
-from isoconv.nn.settings import check_axes
+from isoconv.nn.moving import taken_places
+from isoconv.nn.settings import Axes, axes_of, axis_of
 from isoconv.nn.tensor import Tensor, apply, check_tensors
 from isoconv.ops import Padding
 from isoconv.ops import Slice as Channels
@@ -23,7 +23,7 @@ def slice_axes(
     x: Tensor,
     starts: Sequence[int | None],
     stops: Sequence[int | None],
-    axes: Sequence[int] | None = None,
+    axes: Axes | None = None,
     steps: Sequence[int] | None = None,
 ) -> Tensor:
     """Parts of axes, as Python's slices: ``x[start:stop:step]`` on each axis.
@@ -52,11 +52,13 @@ def slice_axes(
     check_tensors("slice_axes", x=x)
     begins = _ends("starts", starts)
     ends = _ends("stops", stops, len(begins))
-    which = range(len(begins)) if axes is None else check_axes("axes", axes, len(x.shape))
+    which = (
+        range(len(begins)) if axes is None else axes_of("axes", axes, len(x.shape), ordered=True)
+    )
+    if axes is None and len(begins) > len(x.shape):
+        raise refusal("starts", f"be at most {len(x.shape)}, one for each axis", starts)
     if len(which) != len(begins):
         raise refusal("axes", f"be {len(begins)}, as many as starts", axes)
-    if len(which) > len(x.shape):
-        raise refusal("starts", f"be at most {len(x.shape)}, one for each axis", starts)
     paces = [1] * len(begins) if steps is None else _ends("steps", steps, len(begins))
     if 0 in paces or None in paces:
         raise refusal("steps", "be whole numbers other than 0", steps)
@@ -118,7 +120,7 @@ def split(x: Tensor, sizes: int | Sequence[int], axis: int = -1) -> tuple[Tensor
         [(28, 20, 4), (28, 20, 1)]
     """
     check_tensors("split", x=x)
-    place = one_axis("axis", axis, x)
+    place = axis_of("axis", axis, len(x.shape))
     side = x.shape[place]
     given = sizes if isinstance(sizes, (tuple, list)) else (sizes,)
     counts = [count for size in given if (count := whole(size)) is not None and count > 0]

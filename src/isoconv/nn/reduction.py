@@ -10,6 +10,7 @@ import numpy as np
 
 from isoconv.checks import check_choice, check_flag
 from isoconv.nn.module import Module
+from isoconv.nn.moving import transpose
 from isoconv.nn.settings import Axes, axes_of
 from isoconv.nn.tensor import Tensor, apply, check_tensors
 from isoconv.ops import CountAttrs, Padding, Slice, WindowGeometry
@@ -33,14 +34,17 @@ def mean(x: Tensor, axes: Places) -> Tensor:
 
 
 def _max(x: Tensor, axes: Places) -> Tensor:
-    """A window as large as the axes; the last axis, too, is one that windows go along."""
-    sides = x.shape if len(x.shape) - 1 in axes else x.shape[:-1]
-    ones = (1,) * len(sides)
-    kernel = tuple(side if axis in axes else 1 for axis, side in enumerate(sides))
-    window = WindowGeometry(kernel, ones, ((0, 0),) * len(sides), ones)
-    open_x = x if sides != x.shape else x.reshape(*sides, 1)
-    peak = apply("max_pool", x=open_x, attrs=window)
-    return peak.reshape(*(side for axis, side in enumerate(x.shape) if axis not in axes))
+    """A window as large as the axes."""
+    kept = [axis for axis in range(len(x.shape)) if axis not in axes]
+    left = [x.shape[axis] for axis in kept]
+    if len(x.shape) - 1 in axes:
+        # Windows go along all axes but the last one, whose elements lie side by side in vectors.
+        x, axes = transpose(x, (*axes, *kept)).reshape(-1, prod(left)), (0,)
+    sides = enumerate(x.shape[:-1])
+    kernel = tuple(side if axis in axes else 1 for axis, side in sides)
+    ones = (1,) * len(kernel)
+    window = WindowGeometry(kernel, ones, ((0, 0),) * len(kernel), ones)
+    return apply("max_pool", x=x, attrs=window).reshape(*left)
 
 
 def _min(x: Tensor, axes: Places) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import field, fields, is_dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from isoconv.checks import LARGEST, check_flag, check_shape, refusal, whole
 from isoconv.errors import ShapeError
@@ -15,13 +15,15 @@ if TYPE_CHECKING:
     from isoconv.nn.module import Module
 
 __all__ = [
+    "PADDING_MODES",
     "Axes",
+    "PaddingMode",
     "PaddingSetting",
     "PerAxis",
     "added",
     "added_settings",
     "axes_of",
-    "check_axes",
+    "axis_of",
     "check_rank",
     "image_shape",
     "learned_bias",
@@ -31,11 +33,15 @@ __all__ = [
 ]
 
 
-def added(default: Any) -> Any:
+def added(default: Any, *, kw_only: bool = False) -> Any:
     """The field of a setting that a layer did not always have.
 
     Records and receipts leave it out where it has its default, so that those of models from before
     stay as they are.
+
+    Args:
+        default: its value where nobody gives one.
+        kw_only: whether it is given by name alone, so that settings behind it keep their places.
 
     Example:
         >>> from dataclasses import dataclass
@@ -46,7 +52,7 @@ def added(default: Any) -> Any:
         >>> added_settings(Layer)
         {'frozen': False}
     """
-    return field(default=default, metadata={"added": True})
+    return field(default=default, kw_only=kw_only, metadata={"added": True})
 
 
 def added_settings(kind: type) -> dict[str, Any]:
@@ -64,6 +70,10 @@ PaddingSetting = (
 Axes = int | tuple[int, ...]
 """One axis of an image's shape or several; negative ones count from the end."""
 
+PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
+"""What lies beyond the ends of an axis."""
+PADDING_MODES = get_args(PaddingMode)
+
 AXES = {0: "(C,)", 1: "(L, C)", 2: "(H, W, C)", 3: "(D, H, W, C)"}
 
 
@@ -80,29 +90,6 @@ def check_rank(kind: str, rank: int, x: Tensor) -> None:
         hint = "; flatten it first" if rank == 0 and len(shape) > 1 else ""
         text = f"{kind} takes inputs of shape {AXES[rank]}; got shape {shape}{hint}"
         raise ShapeError(text, argument="x", value=x)
-
-
-def check_axes(name: str, value: object, rank: int) -> tuple[int, ...]:
-    """Axes of a value that has so many, counted from 0.
-
-    Args:
-        name: of the setting, for the message.
-        value: one axis or several, none twice; negative ones are counted from the end.
-        rank: how many axes there are, without that of the images.
-
-    Raises:
-        ArgumentError: they are none.
-
-    Example:
-        >>> check_axes("axes", (0, -1), 3)
-        (0, 2)
-    """
-    given = tuple(value) if isinstance(value, (tuple, list)) else (value,)
-    found = [axis for entry in given if (axis := whole(entry)) is not None]
-    axes = tuple(axis + rank if axis < 0 else axis for axis in found)
-    if len(axes) < len(given) or len(set(axes)) < len(axes) or not set(axes) <= {*range(rank)}:
-        raise refusal(name, f"be axes of the {rank} there are, each at most once", value)
-    return axes
 
 
 def image_shape(
@@ -172,8 +159,14 @@ def per_axis(name: str, value: PerAxis, rank: int, least: int = 1) -> tuple[int,
     return values
 
 
-def axes_of(name: str, value: Axes | None, rank: int) -> tuple[int, ...]:
+def axes_of(name: str, value: Axes | None, rank: int, *, ordered: bool = False) -> tuple[int, ...]:
     """Axes of an image's shape of so many, from 0 on in increasing order; None for all.
+
+    Args:
+        name: of the setting, for the message.
+        value: one axis or several, none twice; negative ones are counted from the end.
+        rank: how many axes there are.
+        ordered: the order in which they are given stays.
 
     Raises:
         ArgumentError: what is no axis, or the same one twice.
@@ -185,10 +178,26 @@ def axes_of(name: str, value: Axes | None, rank: int) -> tuple[int, ...]:
     every = tuple(range(rank)) if value is None else value
     given = tuple(every) if isinstance(every, (tuple, list)) else (every,)
     numbers = [number for entry in given if (number := whole(entry)) is not None]
-    places = {number % rank for number in numbers if -rank <= number < rank}
-    if len(places) != len(given):
+    places = [number % rank for number in numbers if -rank <= number < rank]
+    if not len(places) == len(given) == len(set(places)):
         raise refusal(name, f"be different axes of the input, which has {rank}", value)
-    return tuple(sorted(places))
+    return tuple(places if ordered else sorted(places))
+
+
+def axis_of(name: str, value: object, rank: int) -> int:
+    """One axis of an image's shape of so many, from 0 on.
+
+    Raises:
+        ArgumentError: it is none.
+
+    Example:
+        >>> axis_of("axis", -1, rank=3)
+        2
+    """
+    number = whole(value)
+    if number is None or not -rank <= number < rank:
+        raise refusal(name, f"be an axis of the input, which has {rank}", value)
+    return number % rank
 
 
 def padding_pairs(

@@ -8,7 +8,7 @@ from typing import ClassVar
 from isoconv.checks import check_count, entries, refusal
 from isoconv.errors import ShapeError
 from isoconv.nn.module import Module
-from isoconv.nn.settings import PaddingSetting, check_axes, check_rank, padding_pairs
+from isoconv.nn.settings import PaddingSetting, axis_of, check_rank, padding_pairs
 from isoconv.nn.tensor import Tensor, apply, check_tensors
 from isoconv.ops import Padding, Slice
 
@@ -92,9 +92,7 @@ def concatenate(*parts: Tensor, axis: int = -1) -> Tensor:
     named = entries("parts", parts)
     check_tensors("concatenate", **named)
     first = parts[0].shape
-    if isinstance(axis, (tuple, list)):
-        raise refusal("axis", "be one axis", axis)
-    (place,) = check_axes("axis", axis, len(first)) if first else (0,)
+    place = axis_of("axis", axis, len(first)) if first else 0
     if len(parts) == 1:
         return parts[0]
     if place >= len(first) - 1 or any(len(part.shape) != len(first) for part in parts):

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import ClassVar
+from typing import ClassVar, NamedTuple, cast
 
-from isoconv.checks import LARGEST, check_count, check_flag, refusal
+from isoconv.checks import LARGEST, check_choice, check_count, check_flag, refusal
 from isoconv.errors import ShapeError
 from isoconv.nn.module import Module
+from isoconv.nn.padding import PadMode, pad
 from isoconv.nn.settings import (
+    PADDING_MODES,
+    PaddingMode,
     PaddingSetting,
     PerAxis,
     check_rank,
@@ -38,6 +41,39 @@ __all__ = [
 __public__ = {"isoconv.nn": ["[A-Z]*"], "isoconv.nn.functional": ["[a-z]*"]}
 
 
+class _Axis(NamedTuple):
+    """An axis of a transposed convolution.
+
+    Attributes:
+        reached: places of the result that the convolution that is transposed can have for an input.
+        beyond: places of the result behind them, which it would make another output of.
+        pair: padding of that convolution.
+        further: places of x before and after its ends that reach the result, where there are any.
+    """
+
+    reached: int
+    beyond: int
+    pair: tuple[int, int]
+    further: tuple[int, int]
+
+
+def _axis(
+    side: int, stride: int, extent: int, cut: tuple[int, int], more: int, *, continued: bool
+) -> _Axis:
+    before, after = cut
+    result = (side - 1) * stride + extent - before - after + more
+    further = (0, 0)
+    if continued:
+        ahead, last = (extent - 1 - before) // stride, (result - 1 + before) // stride
+        further = (max(0, ahead), max(0, last - (side - 1)))
+        side += further[0] + further[1]
+        before += further[0] * stride
+    # How far the result goes on behind the last kernel.
+    end = result + before - extent - (side - 1) * stride
+    beyond = max(0, end - (stride - 1))
+    return _Axis(result - beyond, beyond, (before, max(0, -end)), further)
+
+
 def _transpose(
     rank: int,
     x: Tensor,
@@ -49,6 +85,7 @@ def _transpose(
     dilation: PerAxis,
     groups: int,
     flip: bool,
+    padding_mode: str,
 ) -> Tensor:
     name = f"conv_transpose{rank}d"
     check_rank(name, rank, x)
@@ -71,29 +108,30 @@ def _transpose(
         if any(more):
             raise refusal("output_padding", 'be 0 with padding "same"', output_padding)
         more = tuple(max(0, s - e) for s, e in zip(strides, extents, strict=True))
-    results, pairs, beyond = [], [], []
-    for side, s, e, (before, after), extra in zip(sides, strides, extents, cut, more, strict=True):
-        results.append((side - 1) * s + e - before - after + extra)
-        pairs.append((before, max(0, after - extra)))
-        # What lies so far behind that the convolution would have one output more.
-        beyond.append(max(0, extra - after - (s - 1)))
-    reached = tuple(result - rest for result, rest in zip(results, beyond, strict=True))
-    if min(reached) < 1:
+    continued = check_choice("padding_mode", padding_mode, PADDING_MODES) != "zeros"
+    axes = [
+        _axis(*each, continued=continued)
+        for each in zip(sides, strides, extents, cut, more, strict=True)
+    ]
+    if min(axis.reached for axis in axes) < 1:
+        results = tuple(axis.reached + axis.beyond for axis in axes)
         raise ShapeError(
             f"padding must leave a place of the result on every axis; got {padding!r} for an "
-            f"input of {sides} with kernel {kernel}: the result would have {tuple(results)}",
+            f"input of {sides} with kernel {kernel}: the result would have {results}",
             argument="padding",
             value=padding,
         )
+    if continued:
+        x = pad(x, tuple(axis.further for axis in axes), cast("PadMode", padding_mode))
     groups = check_count("groups", groups)
     if x.shape[-1] % groups:
         raise refusal("groups", f"divide the {x.shape[-1]} channels of x", groups, ShapeError)
-    geometry = ConvGeometry(
-        kernel, strides, tuple(pairs), dilations, groups, check_flag("flip", flip)
-    )
-    y = apply("conv_grad_input", x=x, weight=weight, attrs=ConvGradInput(geometry, reached))
-    if any(beyond):
-        y = y.trace.add("pad", y, attrs=Padding(tuple((0, rest) for rest in beyond)))
+    pairs = tuple(axis.pair for axis in axes)
+    geometry = ConvGeometry(kernel, strides, pairs, dilations, groups, check_flag("flip", flip))
+    attrs = ConvGradInput(geometry, tuple(axis.reached for axis in axes))
+    y = apply("conv_grad_input", x=x, weight=weight, attrs=attrs)
+    if any(axis.beyond for axis in axes):
+        y = y.trace.add("pad", y, attrs=Padding(tuple((0, axis.beyond) for axis in axes)))
     return with_bias(name, y, bias)
 
 
@@ -107,6 +145,7 @@ def conv_transpose1d(
     dilation: PerAxis = 1,
     groups: int = 1,
     flip: bool = False,
+    padding_mode: PaddingMode = "zeros",
 ) -> Tensor:
     """Transposed convolution along one axis; see `conv_transpose2d` for all but the shapes.
 
@@ -121,6 +160,7 @@ def conv_transpose1d(
         dilation: distance between kernel elements.
         groups: channels are cut into this many groups that do not see each other.
         flip: as for the convolution that it transposes.
+        padding_mode: what lies beyond the ends of x, as for `conv_transpose2d`.
 
     Returns:
         ``(L', O)``.
@@ -136,8 +176,8 @@ def conv_transpose1d(
         (102, 8)
     """
     return _transpose(
-        1, x, weight, bias, stride, padding, output_padding, dilation, groups, flip
-    )  # fmt: skip
+        1, x, weight, bias, stride, padding, output_padding, dilation, groups, flip, padding_mode
+    )
 
 
 def conv_transpose2d(
@@ -150,6 +190,7 @@ def conv_transpose2d(
     dilation: PerAxis = 1,
     groups: int = 1,
     flip: bool = False,
+    padding_mode: PaddingMode = "zeros",
 ) -> Tensor:
     """Transposed convolution along height and width: `conv2d` as a linear map, transposed.
 
@@ -178,6 +219,9 @@ def conv_transpose2d(
         groups: channels are cut into this many groups that do not see each other; output channel
             o belongs to group ``o // (O / groups)``.
         flip: as for the convolution that it transposes.
+        padding_mode: what lies beyond the ends of x, as far as it reaches the result:
+            ``"zeros"``, or what `pad` of that mode has there: ``"reflect"``, ``"replicate"`` or
+            ``"circular"``.
 
     Returns:
         ``(H', W', O)``.
@@ -193,8 +237,8 @@ def conv_transpose2d(
         (28, 28, 8)
     """
     return _transpose(
-        2, x, weight, bias, stride, padding, output_padding, dilation, groups, flip
-    )  # fmt: skip
+        2, x, weight, bias, stride, padding, output_padding, dilation, groups, flip, padding_mode
+    )
 
 
 def conv_transpose3d(
@@ -207,6 +251,7 @@ def conv_transpose3d(
     dilation: PerAxis = 1,
     groups: int = 1,
     flip: bool = False,
+    padding_mode: PaddingMode = "zeros",
 ) -> Tensor:
     """Transposed convolution along depth, height and width; see `conv_transpose2d`.
 
@@ -220,6 +265,7 @@ def conv_transpose3d(
         dilation: distance between kernel elements.
         groups: channels are cut into this many groups that do not see each other.
         flip: as for the convolution that it transposes.
+        padding_mode: what lies beyond the ends of x, as for `conv_transpose2d`.
 
     Returns:
         ``(D', H', W', O)``.
@@ -235,8 +281,8 @@ def conv_transpose3d(
         (8, 8, 8, 4)
     """
     return _transpose(
-        3, x, weight, bias, stride, padding, output_padding, dilation, groups, flip
-    )  # fmt: skip
+        3, x, weight, bias, stride, padding, output_padding, dilation, groups, flip, padding_mode
+    )
 
 
 @dataclass(eq=False, repr=False)
@@ -244,6 +290,7 @@ class _ConvTranspose(Module):
     """A learned transposed convolution; its rank is the subclass's."""
 
     rank: ClassVar[int]
+    width = "filters"
 
     filters: int
     kernel_size: PerAxis
@@ -254,6 +301,7 @@ class _ConvTranspose(Module):
     groups: int = 1
     bias: bool = True
     flip: bool = False
+    padding_mode: str = "zeros"
 
     def forward(self, x: Tensor) -> Tensor:
         """``(spatial..., C)`` to ``(spatial'..., filters)``."""
@@ -278,7 +326,7 @@ class _ConvTranspose(Module):
         bias = learned_bias(self, x, filters, self.bias)
         return _transpose(
             self.rank, x, weight, bias, self.stride, self.padding, self.output_padding,
-            self.dilation, groups, self.flip,
+            self.dilation, groups, self.flip, self.padding_mode,
         )  # fmt: skip
 
 
@@ -322,6 +370,8 @@ class ConvTranspose2d(_ConvTranspose):
         groups: channels are cut into this many groups that do not see each other.
         bias: whether a learned number is added to each channel.
         flip: as for the convolution that it transposes.
+        padding_mode: what lies beyond the ends of x, as far as it reaches the result:
+            ``"zeros"``, ``"reflect"``, ``"replicate"`` or ``"circular"``.
 
     Input shape:
         ``(H, W, C)``, float32.

@@ -237,7 +237,8 @@ register(
     Operation(
         name="conv_grad_input",
         attrs=ConvGradInput,
-        summary="dx[i, c] = sum over m, o with pS - P + mD = i of dy[p, o] w[m, c, o].",
+        summary="dx[i, c] = sum over m, o with pS - P + mD = i of dy[p, o] w[m, c, o]: of a "
+        "convolution the gradient by its input, or a transposed convolution of dy.",
         infer=_infer_grad_input,
         gradient=_gradient_grad_input,
         reference=_grad_input,

@@ -179,7 +179,7 @@ class WindowGeometry:
     """How a pooling window moves over the input.
 
     Padding is not part of the data: max pooling ignores it, average pooling counts it only with
-    ``count_include_pad``. At most half the kernel, so that every window meets the input.
+    ``count_include_pad``. Less than the kernel's extent, so that every window meets the input.
     """
 
     kernel: tuple[int, ...]
@@ -192,9 +192,9 @@ class WindowGeometry:
         sides = {"kernel": self.kernel, "stride": self.stride, "dilation": self.dilation}
         _check(len(self.kernel), sides, self.padding)
         for k, d, pair in zip(self.kernel, self.dilation, self.padding, strict=True):
-            if max(pair) > (d * (k - 1) + 1) // 2:
+            if max(pair) > d * (k - 1):
                 raise ArgumentError(
-                    "pooling padding must be at most half the kernel's extent: padding "
+                    "pooling padding must be less than the kernel's extent: padding "
                     f"{self.padding}, kernel {self.kernel}, dilation {self.dilation}",
                     argument="padding",
                     value=self.padding,

@@ -16,6 +16,7 @@ __all__ = [
     "convolved",
     "inside",
     "moved",
+    "multiplied",
     "permuted",
     "pooled",
     "taken",
@@ -73,6 +74,19 @@ def transposed(
     first, last = (at // inner for at in box[-1])
     channels = (first * filters, (last + 1) * filters - 1)
     return _kept((*found, channels)), (*_whole(w)[:-1], channels)
+
+
+def multiplied(
+    _: Any, box: Box, __: TensorSpec, a: TensorSpec, b: TensorSpec
+) -> tuple[Box | None, ...]:
+    """A product of matrices reads rows of the first and columns of the second."""
+    *lead, rows, columns = box
+    found = []
+    for spec, last in ((a, (rows, (0, a.shape[-1] - 1))), (b, ((0, b.shape[-2] - 1), columns))):
+        outer = spec.shape[:-2]
+        sides = zip(lead[len(lead) - len(outer) :], outer, strict=True)
+        found.append((*((0, 0) if side == 1 else at for at, side in sides), *last))
+    return tuple(found)
 
 
 def pooled(attrs: Any, box: Box, _: TensorSpec, x: TensorSpec) -> tuple[Box | None, ...]:

@@ -21,7 +21,8 @@ from isoconv.graph.terms import Asked, Element, Formula, Partials
 from isoconv.ops.check import require_float, require_unbatched, shape_error
 from isoconv.ops.shape import Shape
 
-__all__ = ["Broadcast", "CountAttrs", "Sum", "SumAxes", "joined", "reduce_like", "summed"]
+__all__ = ["Broadcast", "CountAttrs", "Sum", "SumAxes", "joined", "reduce_like",
+           "reshaped", "summed"]  # fmt: skip
 __public__ = {"isoconv.ops": ["[A-Z]*"]}
 
 Flows = tuple[int | None, ...]
@@ -70,8 +71,8 @@ def summed(b: GraphBuilder, value: int, axes: Collection[int], *, batched: bool)
         attrs = SumAxes(tuple(sorted(axes)), batched, spec.batched)
         return b.add("sum_axes", value, attrs=attrs)
     # Only the image axis goes: every element is a channel of its own.
-    flat = _reshaped(b, value, (spec.size,))
-    return _reshaped(b, b.add("sum", flat, attrs=Sum(1, False)), spec.shape)
+    flat = reshaped(b, value, (spec.size,))
+    return reshaped(b, b.add("sum", flat, attrs=Sum(1, False)), spec.shape)
 
 
 def reduce_like(b: GraphBuilder, cotangent: int, target: TensorSpec) -> int:
@@ -101,10 +102,11 @@ def reduce_like(b: GraphBuilder, cotangent: int, target: TensorSpec) -> int:
         axes = [axis for axis, (own, side) in sides if own == 1 and (side > 1 or axis != last)]
         if not target.shape:
             axes = [*range(last + 1)]
-    return _reshaped(b, summed(b, cotangent, axes, batched=target.batched), target.shape)
+    return reshaped(b, summed(b, cotangent, axes, batched=target.batched), target.shape)
 
 
-def _reshaped(b: GraphBuilder, value: int, shape: tuple[int, ...]) -> int:
+def reshaped(b: GraphBuilder, value: int, shape: tuple[int, ...]) -> int:
+    """The value under a shape; itself where that is its own."""
     spec = b.spec(value)
     if spec.shape == shape:
         return value
@@ -227,7 +229,7 @@ def _gradient_sum_axes(b: GraphBuilder, node: int, dy: int) -> Flows:
     x, axes = b.spec(b[node].inputs[0]), b[node].attrs.axes
     ones = tuple(1 if axis in axes else side for axis, side in enumerate(x.shape))
     attrs = Broadcast(x.shape, x.batched, b[node].attrs.batched)
-    return (b.add("broadcast", _reshaped(b, dy, ones), attrs=attrs),)
+    return (b.add("broadcast", reshaped(b, dy, ones), attrs=attrs),)
 
 
 def _sum_axes(attrs: SumAxes, x: Array, *, images: int) -> Array:  # noqa: ARG001

@@ -30,6 +30,7 @@ def load(
     model: Module | None = None,
     best: bool = False,
     epoch: int | None = None,
+    normalise: str | None = None,
 ) -> Module:
     """A model that predicts, with all that belongs to it.
 
@@ -45,9 +46,12 @@ def load(
             one of a run that is gone on with and has the weights of its earlier end alone.
         epoch: of a run folder that keeps checkpoints, the weights after this epoch; 0 for the
             first weights.
+        normalise: of a file that does not say how pictures are prepared, as an ONNX file: by which
+            rule, ``"imagenet"``, ``"half"``, ``"unit"`` or ``"none"`` (docs/onnx.md).
 
     Raises:
-        ArgumentError: both ``best`` and ``epoch``, or one of them for a file.
+        ArgumentError: both ``best`` and ``epoch``, one of them for a file, or ``normalise`` for
+            what says it itself.
         CheckpointError: there is no model, it cannot be read, was altered, or needs ``model``.
 
     Example:
@@ -70,13 +74,16 @@ def load(
         raise ArgumentError(text, argument="best", value=best)
     place = check_path("path", path)
     kind = kind_of(path)
+    if normalise is not None and (kind is None or kind.says):
+        text = f"normalise is for files that do not say it themselves; {printable(place)} does"
+        raise ArgumentError(text, argument="normalise", value=normalise, path=place)
     if kind is not None:
         given = {"model": model, "best": best, "epoch": epoch}
         for name, value in given.items():
             if value is not None and value is not False:
                 text = f"{name} is for runs and saved models; {printable(place)} is {kind.title}"
                 raise ArgumentError(text, argument=name, value=value, path=place)
-        return kind.read(path)
+        return kind.read(path, normalise)
     if not place.exists():
         raise CheckpointError(
             f"there is no run and no saved model at {printable(place)}",

@@ -24,12 +24,15 @@ class ModelKind:
         endings: of the files, in small letters.
         names: by which such models are known, where they are no files; a hyphen is as good as an
             underscore.
+        says: whether it says how pictures are prepared for it; the function of one that does not
+            takes ``normalise``, the name of a rule, or None.
     """
 
     title: str
     place: str
     endings: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    says: bool = True
 
     def takes(self, source: str | Path) -> bool:
         """Whether this is one of the kind, by its name alone; what lies there goes before names."""
@@ -38,14 +41,19 @@ class ModelKind:
             str(source).replace("-", "_") in self.names and not path.exists()
         )
 
-    def read(self, source: str | Path) -> Module:
+    def read(self, source: str | Path, normalise: str | None = None) -> Module:
         """The model, built."""
-        model: Module = onward(self.place)(source)
+        more = {} if self.says else {"normalise": normalise}
+        model: Module = onward(self.place)(source, **more)
         return model
 
 
 KINDS: tuple[ModelKind, ...] = (
     ModelKind("a published model", place="exchange.published.pretrained", names=tuple(PUBLISHED)),
+    ModelKind(
+        "a file of PyTorch's", "exchange.published.load_weights", (".pt", ".pth"), says=False
+    ),
+    ModelKind("an ONNX file", "exchange.onnx.importing.load_onnx", (".onnx",), says=False),
 )
 """Every kind there is."""
 

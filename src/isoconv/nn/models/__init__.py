@@ -25,14 +25,17 @@ from isoconv.nn.models.resnet import (
     resnext50_32x4d,
     small_resnet,
 )
+from isoconv.nn.models.shufflenet import shufflenet_v2_x1_0
 from isoconv.nn.models.squeezenet import squeezenet1_0, squeezenet1_1
+from isoconv.nn.models.unet import unet
 from isoconv.nn.models.vgg import tinyvgg, vgg11, vgg11_winograd
 
 __all__ = [
     "MODELS", "convnext_tiny", "create", "densenet121", "efficientnet_b0", "efficientnet_lite0",
     "lenet5", "mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small", "mobilenetv2", "resnet18",
     "resnet18_winograd", "resnet20", "resnet20_winograd", "resnet34", "resnet50", "resnext50_32x4d",
-    "small_resnet", "squeezenet1_0", "squeezenet1_1", "tinyvgg", "vgg11", "vgg11_winograd",
+    "shufflenet_v2_x1_0", "small_resnet", "squeezenet1_0", "squeezenet1_1", "tinyvgg", "unet",
+    "vgg11", "vgg11_winograd",
 ]  # fmt: skip
 # end of names
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from isoconv.checks import LARGEST, check_count
 from isoconv.nn.activations import SiLU
-from isoconv.nn.bounded import ReLU6
 from isoconv.nn.combining import Residual, Sequential
 from isoconv.nn.convolution import Conv2d, DepthwiseConv2d
 from isoconv.nn.excitation import SqueezeExcitation
@@ -15,6 +14,7 @@ from isoconv.nn.global_pooling import GlobalAvgPool2d
 from isoconv.nn.linear import Linear
 from isoconv.nn.module import Module
 from isoconv.nn.normalization import BatchNorm2d
+from isoconv.nn.piecewise import ReLU6
 from isoconv.nn.regularization import Dropout, StochasticDepth
 from isoconv.nn.settings import PaddingSetting, image_shape
 

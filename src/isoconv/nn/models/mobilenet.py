@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from isoconv.checks import LARGEST, check_count
 from isoconv.nn.activations import ReLU
-from isoconv.nn.bounded import ReLU6
 from isoconv.nn.combining import Residual, Sequential
 from isoconv.nn.convolution import Conv2d, DepthwiseConv2d
 from isoconv.nn.global_pooling import GlobalAvgPool2d
 from isoconv.nn.linear import Linear
 from isoconv.nn.module import Module
 from isoconv.nn.normalization import BatchNorm2d
+from isoconv.nn.piecewise import ReLU6
 from isoconv.nn.regularization import Dropout
 from isoconv.nn.settings import image_shape
 

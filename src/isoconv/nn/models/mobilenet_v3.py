@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from isoconv.checks import LARGEST, check_count
 from isoconv.nn.activations import ReLU
-from isoconv.nn.bounded import Hardsigmoid, Hardswish
 from isoconv.nn.combining import Residual, Sequential
 from isoconv.nn.convolution import Conv2d, DepthwiseConv2d
 from isoconv.nn.excitation import SqueezeExcitation
@@ -15,6 +14,7 @@ from isoconv.nn.global_pooling import GlobalAvgPool2d
 from isoconv.nn.linear import Linear
 from isoconv.nn.module import Module
 from isoconv.nn.normalization import BatchNorm2d
+from isoconv.nn.piecewise import Hardsigmoid, Hardswish
 from isoconv.nn.regularization import Dropout
 from isoconv.nn.settings import image_shape
 

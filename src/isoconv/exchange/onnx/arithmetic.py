@@ -1,0 +1,143 @@
+"""Elementwise arithmetic of ONNX as layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import frexp, isfinite
+
+import numpy as np
+
+from isoconv.exchange.onnx.building import Fixed, Given, NodeError, Use, Value, aligned
+from isoconv.exchange.onnx.converting import converts
+from isoconv.nn import Add, Apply, Conv1d, Conv2d, Conv3d, Linear, Module, Multiply, Tensor
+from isoconv.nn import functional as f
+
+__all__ = ["joined"]
+
+_UNARY: dict[str, Callable[..., Tensor]] = {
+    "Abs": f.abs, "Ceil": f.ceil, "Erf": f.erf, "Exp": f.exp, "Floor": f.floor, "IsInf": f.isinf,
+    "IsNaN": f.isnan, "Log": f.log, "Neg": f.neg, "Not": f.logical_not,
+    "Reciprocal": f.reciprocal, "Round": f.round, "Sign": f.sign, "Sqrt": f.sqrt,
+}  # fmt: skip
+_BINARY: dict[str, Callable[..., Tensor]] = {
+    "Add": f.add, "And": f.logical_and, "Div": f.divide, "Equal": f.equal, "Greater": f.greater,
+    "GreaterOrEqual": f.greater_equal, "Less": f.less, "LessOrEqual": f.less_equal,
+    "Max": f.maximum, "Min": f.minimum, "Mul": f.multiply, "Or": f.logical_or, "Pow": f.power,
+    "Sub": f.subtract, "Sum": f.add, "Mean": f.add, "Xor": f.logical_xor,
+}  # fmt: skip
+_LAYERS = {"Add": Add, "Sum": Add, "Mean": Add, "Mul": Multiply}
+"""Functions that have a layer of their own."""
+_TENSORS = ("And", "Or", "Xor")
+"""Operators that take no number."""
+
+
+@converts(*_UNARY)
+def _unary(use: Use) -> Sequence[Given]:
+    for name, usual in (("detect_negative", 1), ("detect_positive", 1)):
+        if use.setting(name, usual) != usual:
+            raise NodeError(f"{name} must be {usual}")
+    x = use.value()
+    return [use.layer(Apply(_UNARY[use.node.operator]), [x], x.layout)]
+
+
+@converts(*(set(_BINARY) - {"Max", "Min", "Sum", "Mean", "Add"}), since=7)
+def _binary(use: Use) -> Sequence[Given]:
+    first, second = use.inputs
+    return [combined(use, first, second)]
+
+
+def combined(use: Use, first: Given | None, second: Given | None) -> Value:
+    """The layer of an operator for two values that broadcast."""
+    operator = use.node.operator
+    number = None if operator in _TENSORS else _number(second)
+    if number is not None and operator == "Div":
+        # Only a power of two has a reciprocal that divides exactly.
+        number = number if abs(frexp(number)[0]) == 0.5 else None
+    if isinstance(first, Value) and number is not None and len(second.sizes) <= len(first.sizes):  # type: ignore[union-attr]
+        return use.layer(Apply(_BINARY[operator], (number,)), [first], first.layout)
+    layer = _LAYERS[operator]() if operator in _LAYERS else Apply(_BINARY[operator])
+    return joined(use, (first, second), layer)
+
+
+def _number(given: Given | None) -> float | None:
+    """An array of one element as a number that a layer keeps; None for anything else."""
+    if not isinstance(given, Fixed) or given.array.size != 1:
+        return None
+    found = float(given.array.reshape(-1)[0])
+    return found if isfinite(found) else None
+
+
+def joined(use: Use, parts: Sequence[Given | None], layer: Module) -> Value:
+    """A layer of values that broadcast.
+
+    Raises:
+        NodeError: one is not there, or an array of whole numbers.
+    """
+    given: list[Given] = []
+    for place, part in enumerate(parts):
+        if isinstance(part, Fixed):
+            part = use.floats(part, place)
+        if part is None:
+            raise NodeError(f"input {place} must be there")
+        given.append(part)
+    sources, layout = aligned(use, given)
+    return use.layer(layer, sources, layout)
+
+
+@converts("Sum", "Mean", "Max", "Min", since=8)
+def _several(use: Use) -> Sequence[Given]:
+    total: Given | None = use.value()
+    for part in use.inputs[1:]:
+        total = combined(use, total, part)
+    if use.node.operator == "Mean" and isinstance(total, Value):
+        count = np.array(len(use.inputs), np.float32)
+        total = joined(use, (total, Fixed(count)), Apply(f.divide))
+    return [] if total is None else [total]
+
+
+@converts("Where", since=9)
+def _where(use: Use) -> Sequence[Given]:
+    return [joined(use, use.inputs, Apply(f.where))]
+
+
+@converts("Add", since=7)
+def _add(use: Use) -> Sequence[Given]:
+    with_bias = _as_bias(use)
+    return [combined(use, *use.inputs) if with_bias is None else with_bias]
+
+
+def _as_bias(use: Use) -> Value | None:
+    """A sum as the bias of the layer before, which adds it likewise; None where it is none."""
+    parts = [part for part in use.inputs if part is not None]
+    values = [part for part in parts if isinstance(part, Value)]
+    arrays = [part for part in parts if isinstance(part, Fixed)]
+    if len(values) != 1 or len(arrays) != 1:
+        return None
+    (x,), (shift,) = values, arrays
+    name = use.node.inputs[parts.index(x)]
+    layer = use.into.alone(name, x)
+    if not isinstance(layer, (Conv1d, Conv2d, Conv3d, Linear)) or layer.bias:
+        return None
+    # The channels are the second axis of maps, and the last one of a product.
+    axis = 1 if use.into.makers[name].operator == "Conv" else len(x.sizes) - 1
+    sizes = (1,) * (len(x.sizes) - shift.array.ndim) + shift.sizes
+    wanted = tuple(side if place == axis else 1 for place, side in enumerate(x.sizes))
+    if sizes != wanted:
+        return None
+    layer.bias = True
+    use.into.weights[f"{x.name}.bias"] = shift.array.reshape(-1).astype(np.float32)
+    return x
+
+
+@converts("Expand", since=8)
+def _expand(use: Use) -> Sequence[Given]:
+    """Times one, which changes no bit."""
+    wanted = use.whole(1, "a shape") or ()
+    x = use.value()
+    try:
+        sizes = np.broadcast_shapes(x.sizes, wanted)
+    except ValueError:
+        raise NodeError(f"{list(x.sizes)} must broadcast to {list(wanted)}") from None
+    if sizes == x.sizes:
+        return [x]
+    return [joined(use, (x, Fixed(np.broadcast_to(np.float32(1), sizes))), Multiply())]
