@@ -7,17 +7,20 @@ from importlib import import_module
 from math import prod
 from pathlib import Path
 
-from isoconv.checks import check_flag, check_path, check_shape, check_text, shown
+from isoconv.checks import check_flag, check_path, check_shape, check_text, refusal, shown
 from isoconv.errors import ArgumentError, CheckpointError, IsoconvError, as_given, turned
 from isoconv.exchange.onnx.building import Building, Fixed, Given, NodeError, Use, Value
 from isoconv.exchange.onnx.converting import converter_for
 from isoconv.exchange.onnx.folding import folded, is_folded
 from isoconv.exchange.onnx.layouts import Layout, of_shape
 from isoconv.exchange.onnx.reader import Node, OnnxFile, open_onnx, refused
+from isoconv.exchange.onnx.writing import PREPROCESSING, RECORD
 from isoconv.exchange.preparing import prepared, prepared_as_said
 from isoconv.graph.operation import Array
 from isoconv.nn import Network, trace_model
 from isoconv.nn.held import put_weights
+from isoconv.nn.plain import parse
+from isoconv.nn.record import read_record
 from isoconv.nn.storage import check_names
 from isoconv.printable import printable
 
@@ -84,9 +87,12 @@ directory
     result = _result(file, made, output)
     network = finished(file, made, result, layout.shape)
     network.finish = "none"
+    _take_record(file, network)
     with as_given(class_names=class_names):
-        network.class_names = class_names
+        network.class_names = class_names or network.class_names
     if normalise is not None:
+        if network.trained_on is not None:
+            raise _said_already(normalise)
         prepared(network, normalise)
     return network
 
@@ -107,11 +113,42 @@ def load_onnx(path: str | Path, *, normalise: str | None = None) -> Network:
         ArgumentError, CheckpointError, NotEnoughMemoryError: as `from_onnx`.
     """
     network = from_onnx(path)
-    prepared_as_said(network, path, normalise)
+    if network.trained_on is None:
+        prepared_as_said(network, path, normalise)
+    elif normalise is not None:
+        raise _said_already(normalise)
     result = trace_model(network, network.input_shape or (), training=False).output_tensor.shape
     if len(result) == 1 and result[0] > 1:
         network.finish = "softmax"
     return network
+
+
+def _said_already(normalise: str) -> ArgumentError:
+    rule = "be left out: the file itself says how pictures are prepared"
+    return refusal("normalise", rule, normalise)
+
+
+def _take_record(file: OnnxFile, network: Network) -> None:
+    """Know of pictures and classes what the file tells of them, if it was written here.
+
+    Raises:
+        CheckpointError: what it tells was edited, or makes no sense.
+    """
+    text = file.metadata.get(RECORD)
+    if text is None:
+        return
+    try:
+        record = parse(text)
+    except ValueError as error:
+        raise refused(file.path, [f"the record of a model in it is none: {error}"]) from error
+    if not isinstance(record, dict):
+        raise refused(file.path, ["the record of a model in it must be one"])
+    facts = read_record(record, str(file.path))
+    if facts.input_shape != network.input_shape:
+        raise refused(file.path, ["the record of a model in it must be of its images"])
+    network.class_names, network.trained_on = facts.class_names, facts.trained_on
+    if file.metadata.get(PREPROCESSING) == "beside":
+        network.normalisation = facts.normalisation
 
 
 # What goes in and what comes out
