@@ -49,7 +49,7 @@ def inspect(
             and there are no gradients.
         training: batch normalisation uses the images' own statistics and dropout drops, as in
             training; otherwise all is as in a prediction.
-        loss: ``"cross_entropy"``, ``"mse"`` or ``"bce"``; None for the run's, or bce after a
+        loss: its name, as a `Loss` of `isoconv.train` has it; None for the run's, or bce after a
             sigmoid and cross-entropy otherwise. It is the mean over the images, of the model's
             result as in training; cross-entropy of a softmax at the model's end and bce of a
             sigmoid are of the value before, and a note says so.

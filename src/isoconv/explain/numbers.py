@@ -84,7 +84,7 @@ def explain(
             number: its result before softmax, added over the images.
         training: batch normalisation uses the images' own statistics and dropout drops, as in
             training; otherwise all is as in a prediction.
-        loss: ``"cross_entropy"``, ``"mse"`` or ``"bce"`` of the model's result, as in training;
+        loss: its name, as a `Loss` of `isoconv.train` has it, of the model's result;
             None for the run's, or bce after a sigmoid and cross-entropy otherwise. Cross-entropy of
             a softmax at the model's end and bce of a sigmoid are of the value before; a note says
             so.

@@ -238,7 +238,9 @@ class TrainSettings:
     ))  # fmt: skip
     loss: LossName | Loss = field(default="cross_entropy", metadata=_is(
         LOSS,
-        "what is made small", '``"cross_entropy"`` of classes, ``"mse"`` or ``"bce"``',
+        "what is made small",
+        '``"cross_entropy"``, ``"focal"`` or ``"dice"`` of classes, ``"mse"``, ``"l1"``, '
+        '``"smooth_l1"`` or ``"bce"`` of targets',
         options=(),
     ))  # fmt: skip
     label_smoothing: float = field(default=0.0, metadata=_is(

@@ -19,7 +19,7 @@ from isoconv.train.graphs import LOSSES, Loss
 from isoconv.train.learning_rate import Schedule
 from isoconv.train.optim import Optimizer
 from isoconv.train.plain_settings import from_plain
-from isoconv.train.recipe import RULES, Recipe, in_words
+from isoconv.train.recipe import RULES, Recipe, Tunes, in_words
 from isoconv.train.settings import ALL, TrainSettings, check_shard
 from isoconv.train.start import Start, Taken
 
@@ -101,8 +101,9 @@ def settle(
     values = {"model": model, "epochs": epochs, **given.values()}
     if start is not None:
         # A rate of its own is for layers that are not frozen.
-        whole = given.freeze == "none" or (given.freeze is None and given.backbone_lr is not None)
-        recipe = Recipe.of(train, given.batch_size, tunes="all" if whole else "head")
+        freeze = given.freeze or ("all" if given.backbone_lr is None else "none")
+        tunes: Mapping[Any, Tunes] = {"all": "head", "none": "all"}
+        recipe = Recipe.of(train, given.batch_size, tunes=tunes.get(freeze, "part"))
         loss: Any = given.loss
         values["model"], values["taken"] = start.adapted(
             train, LOSSES[loss.name].contains, given.seed
@@ -136,7 +137,8 @@ def settle(
 def _ready(name: str, train: Dataset) -> Module:
     if not train.class_names:
         raise ArgumentError(
-            f"a ready model tells classes apart; {train.name} has float targets"
+            f"a ready model tells classes apart; {train.name} has "
+            f"{'labels of places' if train.has_maps else 'float targets'}"
             f"{classes_hint(train.labels)}: give a Module with as many outputs in place of "
             f"{name!r}",
             argument="model",
