@@ -105,17 +105,15 @@ def lower_conv_grad_input(lowering: Lowering, group: Group) -> None:
     _contract(lowering, group, node.attrs.geometry, phases, transposed=True)
 
 
-def _is_gradient(graph: Graph, index: int) -> bool:
+def _is_gradient(lowering: Lowering, index: int) -> bool:
     """Whether a convolution or a transposed one is the other's gradient by the input.
 
     Then the other comes before it, with the same weights.
     """
-    node = graph[index]
-    others = {"conv": "conv_grad_input", "conv_grad_input": "conv"}
-    return any(
-        each.op == others[node.op] and each.inputs[1] == node.inputs[1]
-        for each in graph.nodes[:index]
-    )
+    node = lowering.graph[index]
+    other = {"conv": "conv_grad_input", "conv_grad_input": "conv"}[node.op]
+    readers = lowering.users[node.inputs[1]]
+    return any(reader < index and lowering.graph[reader].op == other for reader in readers)
 
 
 def _contract(
@@ -131,7 +129,7 @@ def _contract(
         return
     arguments = Arguments()
     domain = node.spec
-    gradient = _is_gradient(graph, group.anchor)
+    gradient = _is_gradient(lowering, group.anchor)
     source = arguments.operand(lowering.places[x], lowering.spec(x), lowering.spec(x))
     expression, _ = lowering.expression(group, domain, arguments)
     if geometry.groups == 1:
@@ -224,7 +222,7 @@ def _steps(axes: tuple[Axis, ...], source: Operand) -> tuple[int, int]:
 def _depthwise(lowering: Lowering, group: Group, geometry: Any, phases: tuple[Phase, ...]) -> None:
     """One filter per channel: lanes run along channels, and weights need no packing."""
     node = lowering.graph[group.anchor]
-    gradient = _is_gradient(lowering.graph, group.anchor)
+    gradient = _is_gradient(lowering, group.anchor)
     x, w = node.inputs
     arguments = Arguments()
     source = arguments.operand(lowering.places[x], lowering.spec(x), lowering.spec(x))
