@@ -21,7 +21,7 @@ from isoconv.exchange.onnx.building import Building, Fixed, Value
 from isoconv.exchange.onnx.importing import converted
 from isoconv.exchange.onnx.layouts import of_shape
 from isoconv.exchange.onnx.messages import read_model
-from isoconv.exchange.onnx.reader import OnnxFile, file_of
+from isoconv.exchange.onnx.reader import OnnxFile, file_of, open_onnx
 from isoconv.exchange.onnx.wire import Reading
 from isoconv.graph.ir import Graph
 from isoconv.nn import Network, Tensor, Trace
@@ -132,6 +132,28 @@ def case_of(given: Any) -> Case:
     )
 
 
+def case_in(given: Any) -> Case:
+    """A case of the package that lies in files: a graph, arrays that go in, arrays to come out."""
+    from onnx import TensorProto, numpy_helper
+
+    folder = Path(given.model_dir)
+    file = open_onnx(folder / "model.onnx")
+    arrays: dict[str, list[Array]] = {}
+    for kind in ("input", "output"):
+        found = sorted((folder / "test_data_set_0").glob(f"{kind}_*.pb"))
+        contents = (path.read_bytes() for path in found)
+        arrays[kind] = [numpy_helper.to_array(TensorProto.FromString(each)) for each in contents]
+    return Case(
+        given.name,
+        tuple(node.operator for node in file.nodes),
+        file,
+        dict(zip((each.name for each in file.inputs), arrays["input"], strict=True)),
+        dict(zip((each.name for each in file.outputs), arrays["output"], strict=True)),
+        given.rtol,
+        given.atol,
+    )
+
+
 @dataclass(frozen=True)
 class Ready:
     """A case as a graph of isoconv.
@@ -166,7 +188,7 @@ def prepared(case: Case) -> Ready:
     faults: list[str] = []
     maps = MAPS.intersection(case.operators)
     # Whole numbers of cases are small: float32 has them all.
-    for values in (floats, floats[:1], numbers, numbers[:1]):
+    for values in (floats, floats[:1], numbers, numbers[:2], numbers[:1]):
         for batched in (True, False) if maps else (False, True):
             try:
                 return _ready(case, values, batched=batched)

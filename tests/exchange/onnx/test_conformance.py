@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scripts import document_onnx
 from tests.exchange.onnx.conformance import (
     OPERATORS,
     ApartError,
+    case_in,
     case_of,
     chosen,
+    difference,
     exactly,
     outcomes,
     prepared,
     reason,
 )
 
+from isoconv import nn
+from isoconv.exchange import from_onnx
 from isoconv.graph.operation import Array
 from isoconv.run.evaluate import evaluate
 
@@ -29,6 +35,41 @@ def test_every_case_is_computed_or_told_apart() -> None:
     assert not unknown, "\n".join(unknown)
     assert len(outcomes()) > 600
     assert not set(OPERATORS) - {each.operator for each in outcomes()}
+
+
+def test_networks_that_pytorch_exported_are_computed() -> None:
+    """The package's files made by PyTorch give their results, but for four beyond float32."""
+    from onnx.backend.test.loader import load_model_tests
+
+    count, apart = 0, 0
+    for kind in ("pytorch-converted", "pytorch-operator"):
+        for given in load_model_tests(kind=kind):
+            case = case_in(given)
+            count += 1
+            try:
+                ready = prepared(case)
+            except ApartError as error:
+                assert reason(str(error)) == "numbers beyond float32"  # noqa: PT017
+                apart += 1
+                continue
+            assert not difference(case, exactly(ready)), given.name
+    assert (count, apart) == (117, 4)
+
+
+LIGHT = {"densenet121": 704, "inception_v1": 143, "inception_v2": 405, "resnet50": 176,
+         "shufflenet": 203, "squeezenet": 66}  # fmt: skip
+"""Networks of the package and how many layers they have; three more take much memory."""
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_published_networks_are_read(name: str) -> None:
+    """A published topology becomes a network for its images, and gives a row of its classes."""
+    import onnx
+
+    folder = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
+    model = from_onnx(folder / f"light_{name}.onnx")
+    assert (len(model.steps), model.input_shape) == (LIGHT[name], (224, 224, 3))
+    assert nn.trace_model(model, (224, 224, 3), training=False).output_tensor.shape == (1000,)
 
 
 def test_the_page_says_so() -> None:

@@ -237,7 +237,7 @@ def _split(use: Use) -> Sequence[Given]:
 
 @converts("Gather")
 def _gather(use: Use) -> Sequence[Given]:
-    """Places that follow one another by equal steps are sliced together."""
+    """Places of an axis by their numbers, under the shape of these."""
     x, places = use.value(), use.array(1, "places")
     axis = use.axis(use.setting("axis", 0), x.sizes)
     size = x.sizes[axis]
@@ -246,22 +246,10 @@ def _gather(use: Use) -> Sequence[Given]:
     found = [int(place) for place in places.reshape(-1)]
     if not all(-size <= place < size for place in found):
         raise NodeError(f"places must be among {size}; got {found[:8]}")
-    runs: list[list[int]] = []
-    for place in (place % size for place in found):
-        run = runs[-1] if runs else []
-        if (len(run) == 1 and place != run[0]) or (
-            len(run) > 1 and place - run[-1] == run[1] - run[0]
-        ):
-            run.append(place)
-        else:
-            runs.append([place])
-    if len(runs) > MOST_COPIES:
-        raise NodeError(f"places must lie in at most {MOST_COPIES} rows; got {len(runs)}")
-    parts = [
-        sliced(use, x, {axis: (run[0], len(run), run[1] - run[0] if len(run) > 1 else 1)})
-        for run in runs
-    ]
-    y = beside(use, parts, axis) if len(parts) > 1 else parts[0]
+    x, order = use.apart(x, axis)
+    layer = Apply(functional.take, (tuple(place % size for place in found), order.index(axis)))
+    axes = tuple(row(len(found)) if n == axis else each for n, each in enumerate(x.layout.axes))
+    y = use.layer(layer, [x], Layout(axes, tuple(axes[n] for n in order)))
     return [_under(use, y, [*x.sizes[:axis], *places.shape, *x.sizes[axis + 1 :]])]
 
 
@@ -315,9 +303,9 @@ def _pad(use: Use) -> Sequence[Given]:
 def _depth_to_space(use: Use) -> Sequence[Given]:
     x, factor = use.maps(use.value()), use.setting("blocksize", 1)
     _, channels, *sides = x.sizes
-    if len(sides) != 2 or factor < 1 or channels % factor**2:
+    if len(sides) != 2 or factor < 1 or channels % (factor * factor):
         raise NodeError(f"blocksize must fit {channels} channels; got {factor}")
-    layout = channels_last((1, channels // factor**2, *(side * factor for side in sides)))
+    layout = channels_last((1, channels // (factor * factor), *(side * factor for side in sides)))
     return [use.layer(PixelShuffle(factor, use.setting("mode", "DCR")), [x], layout)]
 
 
@@ -327,5 +315,5 @@ def _space_to_depth(use: Use) -> Sequence[Given]:
     _, channels, *sides = x.sizes
     if len(sides) != 2 or factor < 1 or any(side % factor for side in sides):
         raise NodeError(f"blocksize must divide the sides {sides}; got {factor}")
-    layout = channels_last((1, channels * factor**2, *(side // factor for side in sides)))
+    layout = channels_last((1, channels * factor * factor, *(side // factor for side in sides)))
     return [use.layer(PixelUnshuffle(factor, use.setting("mode", "DCR")), [x], layout)]
