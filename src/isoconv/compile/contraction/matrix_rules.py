@@ -1,4 +1,4 @@
-"""How products of matrices become kernel calls; ``rules`` enters them with those of convolutions."""
+"""How products of matrices become kernel calls; ``rules`` enters them with convolutions."""
 
 from __future__ import annotations
 
