@@ -255,6 +255,8 @@ def _channels_last_in(file: OnnxFile, name: str) -> bool:
 
 def _result(file: OnnxFile, made: Building, output: str | None) -> Value:
     names = [given.name for given in file.outputs]
+    if not names:
+        raise refused(file.path, ["it must have a result"])
     if output is not None:
         check_text("output", output)
     if output is None and len(names) > 1:
