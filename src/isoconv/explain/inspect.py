@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from isoconv.checks import check_choice, check_count, check_flag, check_number
+from isoconv.checks import check_choice, check_flag, check_number
 from isoconv.data import Dataset
 from isoconv.data.classes import in_classes
 from isoconv.errors import ArgumentError, as_given
@@ -104,8 +104,8 @@ def inspect(
         label_smoothing = settings.label_smoothing if settings and kind == settings.name else 0.0
     if labels is not None:
         labels = np.asarray(labels_of(model, labels, len(images), kind, "labels"))
-    size = subject.shard_size if shard_size is None else check_count("shard_size", shard_size)
     training = check_flag("training", training)
+    size = subject.shard_of(len(images), shard_size, training=training)
     with as_given(images=given, labels=given_labels):
         shards = ImageShards(
             model, images, labels, scale, size, training=training,

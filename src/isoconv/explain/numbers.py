@@ -12,7 +12,6 @@ import numpy as np
 from isoconv.checks import (
     LARGEST_SINGLE,
     check_choice,
-    check_count,
     check_flag,
     check_kind,
     check_number,
@@ -133,7 +132,7 @@ def explain(
         label_smoothing = settings.label_smoothing if settings and kind == settings.name else 0.0
     label_smoothing = check_number("label_smoothing", label_smoothing, least=0, below=1)
     labels = None if label is None else labels_of(model, label, len(images), kind)
-    size = subject.shard_size if shard_size is None else check_count("shard_size", shard_size)
+    size = subject.shard_of(len(images), shard_size, training=training)
     size = min(size or len(images), len(images))
     by_weight = gradient not in (None, "value", "input")
     if not by_weight and not training:
