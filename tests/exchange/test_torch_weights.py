@@ -36,7 +36,8 @@ def layers() -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(4, (2, 3), groups=2), nn.DepthwiseConv2d(2, multiplier=2), nn.LayerNorm(3),
         nn.Flatten(), nn.BatchNorm1d(), nn.ReLU(), nn.Dropout(0.5), nn.Linear(5), nn.LayerNorm(),
-        nn.Linear(5), nn.Linear(3),
+        nn.Linear(5), nn.Linear(3), nn.Reshape((1, 1, 3)), nn.ConvTranspose2d(4, (2, 3), groups=1),
+        nn.SqueezeExcitation(2), nn.RMSNorm(2),
     )  # fmt: skip
 
 
@@ -48,7 +49,8 @@ def test_out_and_in_again(tmp_path: Path) -> None:
     assert {name: array.shape for name, array in found.items() if "weight" in name} == {
         "0.weight": (4, 1, 2, 3), "1.weight": (8, 1, 2, 2), "2.weight": (8, 3, 3),
         "4.weight": (72,), "7.weight": (5, 72), "8.weight": (5,), "9.weight": (5, 5),
-        "10.weight": (3, 5),
+        "10.weight": (3, 5), "12.weight": (3, 4, 2, 3), "13.reduce_weight": (2, 4),
+        "13.expand_weight": (4, 2), "14.weight": (4, 3),
     }  # fmt: skip
     assert found["4.num_batches_tracked"].dtype == np.int64
     again = exchange.load_into(layers(), tmp_path / "x.safetensors", input_shape=(5, 6, 2))
@@ -95,6 +97,12 @@ def test_what_cannot_be_told_is_refused(tmp_path: Path) -> None:
             flat = nn.functional.flatten(x)
             return self.linear(nn.functional.concatenate(flat, flat))
 
+    class Own(nn.Module):
+        def forward(self, x: nn.Tensor) -> nn.Tensor:
+            return x * x.trace.parameter(self, "factors", x.shape)
+
+    with pytest.raises(CheckpointError, match=r"'factors' of shape \(2, 2, 3\) .* is a Own"):
+        exchange.save_torch(Own().build((2, 2, 3)), tmp_path / "x.safetensors")
     weights: dict[str, Array] = {"linear.weight": np.zeros((2, 24), np.float32),
                                  "linear.bias": np.zeros(2, np.float32)}  # fmt: skip
     with pytest.raises(CheckpointError, match="'linear' reads a flattened feature map whose") as no:

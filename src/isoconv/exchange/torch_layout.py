@@ -1,7 +1,8 @@
 """How the axes of a layer's arrays lie in PyTorch, and how they lie here.
 
 PyTorch has channels first. A convolution's weight is ``(O, C / groups, kernel...)`` there and
-``(kernel..., C / groups, O)`` here, a linear layer's ``(O, C)`` there and ``(C, O)`` here. What
+``(kernel..., C / groups, O)`` here, a transposed one's ``(C, O / groups, kernel...)`` there and
+``(kernel..., O / groups, C)`` here, a linear layer's ``(O, C)`` there and ``(C, O)`` here. What
 follows a feature map that was flattened has its inputs in the order of ``(C, spatial...)`` there
 and of ``(spatial..., C)`` here.
 """
@@ -21,17 +22,22 @@ from isoconv.nn import (
     Conv1d,
     Conv2d,
     Conv3d,
+    ConvTranspose1d,
+    ConvTranspose2d,
+    ConvTranspose3d,
     DepthwiseConv2d,
     LayerNorm,
     Linear,
     Module,
+    RMSNorm,
     SqueezeExcitation,
     Traced,
 )
 
 __all__ = ["Arranged", "arranged", "flattened"]
 
-_CONVOLUTIONS = (Conv1d, Conv2d, Conv3d, DepthwiseConv2d)
+_CONVOLUTIONS = (Conv1d, Conv2d, Conv3d, DepthwiseConv2d, ConvTranspose1d, ConvTranspose2d,
+                 ConvTranspose3d)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +85,9 @@ def arranged(
         form: the shape that a file has in place of the layer's own in PyTorch: ``(O, C)`` of a
             linear layer for a 1×1 convolution, say.
 
+    Raises:
+        CheckpointError: an array with several axes of a layer of which nobody knows.
+
     Example:
         >>> arranged(Conv2d(8, 3), "weight", (3, 3, 2, 8), None).torch_shape
         (8, 2, 3, 3)
@@ -97,11 +106,16 @@ def arranged(
         if before is not None:
             sides = (shape[1], *_first(before))
             order = (*range(2, len(before) + 1), 1, 0)
-    elif isinstance(layer, LayerNorm) and rank > 1:
+    elif isinstance(layer, (LayerNorm, RMSNorm)) and rank > 1:
         own = sides = _first(shape)
         order = (*range(1, rank), 0)
     elif before is not None and rank == 1 and prod(before) == count and not _filters(layer):
         sides, order = _first(before), (*range(1, len(before)), 0)
+    elif rank > 1:
+        raise CheckpointError(
+            f"how {leaf!r} of shape {shape} lies in PyTorch is known for the library's own layers "
+            f"alone; its layer is a {type(layer).__name__}"
+        )
     return Arranged(shape, own if form is None else form(own), sides, order)
 
 
