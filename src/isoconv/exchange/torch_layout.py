@@ -9,7 +9,7 @@ and of ``(spatial..., C)`` here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -28,8 +28,10 @@ from isoconv.nn import (
     DepthwiseConv2d,
     LayerNorm,
     Linear,
+    LogSoftmax,
     Module,
     RMSNorm,
+    Softmax,
     SqueezeExcitation,
     Traced,
 )
@@ -38,6 +40,8 @@ __all__ = ["Arranged", "arranged", "flattened"]
 
 _CONVOLUTIONS = (Conv1d, Conv2d, Conv3d, DepthwiseConv2d, ConvTranspose1d, ConvTranspose2d,
                  ConvTranspose3d)  # fmt: skip
+_IN_PLACE = (LayerNorm, LogSoftmax, RMSNorm, Softmax)
+"""Layers whose results stand where what they are made of stands, though they ask for all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,17 +141,31 @@ def flattened(traced: Traced) -> dict[str, tuple[int, ...]]:
     """
     found: dict[str, tuple[int, ...]] = {}
     nodes = traced.builder.nodes
+    kept = {
+        call.result: call.sources[0]
+        for call in traced.trace.calls
+        if isinstance(call.module, _IN_PLACE)
+    }
     for call in traced.trace.calls:
         if call.inner or len(call.sources) != 1:
             continue
-        shape = _behind(nodes, call.sources[0], call.path)
+        shape = _behind(nodes, kept, call.sources[0], call.path)
         if shape is not None:
             found[call.path] = shape
     return found
 
 
-def _behind(nodes: Sequence[Node], place: int, layer: str) -> tuple[int, ...] | None:
-    """The feature map whose elements, flattened, a vector has in their order."""
+def _behind(
+    nodes: Sequence[Node], kept: Mapping[int, int], place: int, layer: str
+) -> tuple[int, ...] | None:
+    """The feature map whose elements, flattened, a vector has in their order.
+
+    Args:
+        nodes: of the graph.
+        kept: results of layers that leave each element in its place → what these read.
+        place: of the vector.
+        layer: that reads it.
+    """
     known: set[int] = set()
     shapes: set[tuple[int, ...]] = set()
     waiting, clear = [place], True
@@ -158,6 +176,9 @@ def _behind(nodes: Sequence[Node], place: int, layer: str) -> tuple[int, ...] | 
         if place in known or not _is_vector(node) or meaning.multiply_adds is not None:
             continue
         known.add(place)
+        if place in kept:
+            waiting.append(kept[place])
+            continue
         before = [each for each in node.inputs if nodes[each].spec.batched]
         if meaning.view and not _is_vector(nodes[before[0]]):
             shape = nodes[before[0]].spec.shape
