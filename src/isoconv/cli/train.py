@@ -12,6 +12,7 @@ from isoconv.cli.options import (
     AsJson,
     DataSource,
     Depth,
+    Normalise,
     Report,
     SkipBad,
     UseCache,
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from isoconv.data import Augmentation, Splits
     from isoconv.train.learning_rate import Schedule
     from isoconv.train.optim import Optimizer
-    from isoconv.train.start import Start
 
 __all__ = ["settings_of", "train"]
 
@@ -46,6 +46,7 @@ def train(
         typer.Option(metavar="SIDE|HxW", help="Scale the images of a folder to this size."),
     ] = None,
     depth: Depth = None,
+    normalise: Normalise = None,
     skip_bad: SkipBad = False,
     cache: UseCache = True,
     validation: Annotated[
@@ -83,7 +84,8 @@ def train(
       isoconv train pets
       isoconv train fashion-sample
       isoconv train cifar10 --model resnet20 --epochs 30 --augment crop,flip --out runs/cifar
-      isoconv train pets --from runs/animals
+      isoconv train pets --from efficientnet-lite0
+      isoconv train pets --from published.onnx --normalise imagenet
       isoconv train pets --from animals.safetensors --backbone-lr 0.0002 --lr 0.002
       isoconv train pets --size 128 --model resnet18 --optimizer sgd --lr 0.1 --warmup 1
     """
@@ -92,11 +94,16 @@ def train(
     from isoconv.cli.runs import load_parts, new_run, run_facts
     from isoconv.nn import models
     from isoconv.train import EarlyStopping, Trainer
+    from isoconv.train.start import Start
 
     model, epochs, patience = (settings.pop(name) for name in BESIDE)
     if model is not None and model not in models.MODELS:
         models.create(model)
     sides, given = size_of(size), settings_of(settings)
+    if given["start"] is not None:
+        given["start"] = Start.of(given["start"], normalise)
+    elif normalise is not None:
+        raise ArgumentError(f"--normalise is for a model that --from names; got {normalise}")
     trainer = Trainer(model, progress=progress(), **given)
     how: dict[str, Any] = {"size": sides, "depth": depth}
     if given["start"] is not None:
@@ -212,14 +219,8 @@ def _freeze(layers: str | None) -> str | int | None:
     return int(layers) if layers is not None and layers.isdecimal() else layers
 
 
-def _start(source: str | None) -> Start | None:
-    from isoconv.train.start import Start
-
-    return None if source is None else Start.of(source)
-
-
 _MADE: Mapping[str, Callable[..., Any]] = {
     "augmentation": _augmentation, "freeze": _freeze, "optimizer": _optimizer,
-    "schedule": _schedule, "start": _start,
+    "schedule": _schedule,
 }  # fmt: skip
 """Settings that are made of what was told of their options."""

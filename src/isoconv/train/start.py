@@ -39,16 +39,23 @@ class Start:
     name: str = ""
 
     @classmethod
-    def of(cls, given: Module | str | Path | Start) -> Start:
+    def of(cls, given: Module | str | Path | Start, normalise: str | None = None) -> Start:
         """The model that a person means.
 
+        Args:
+            given: a model, or where it is.
+            normalise: as of `isoconv.load`.
+
         Raises:
-            ArgumentError: a model that was not built.
+            ArgumentError: a model that was not built; and as `isoconv.load`.
             CheckpointError: as `isoconv.load`.
         """
         if isinstance(given, Start):
             return given
-        start = cls(given) if isinstance(given, Module) else cls(load(given), str(given))
+        if isinstance(given, Module):
+            start = cls(given)
+        else:
+            start = cls(load(given, normalise=normalise), str(given))
         if start.model.input_shape is None:
             raise refusal("start", "have weights; this model was not built", given)
         return start
