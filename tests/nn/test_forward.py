@@ -267,7 +267,7 @@ def test_branches_join() -> None:
 
 
 def test_branches_stand_side_by_side() -> None:
-    """Every step reads the same value, an empty one passes it on, and weights are named by place."""
+    """Every step reads the same value, an empty one passes it on; weights are named by place."""
     x = random(2, 3, 4, 2)
     model = nn.Branches(nn.Sequential(), nn.ReLU(), nn.Conv2d(3, 1)).build((3, 4, 2))
     found = run(model, x)
