@@ -8,8 +8,11 @@ proxies: every call is made over there.
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,7 +22,7 @@ import pytest
 WEB = Path(__file__).parents[1] / "src/isoconv/explain/web"
 
 ORIGIN = "http://isoconv.test"
-"""Where `new_page` serves the files of `explain/web`, from memory."""
+"""Where `new_page` serves the files of `explain/web`."""
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -82,11 +85,16 @@ def browser() -> Iterator[Remote]:
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     if program is None:
         pytest.skip(f"{MISSING}no chromium on PATH")
-    with ThreadPoolExecutor(1, "browser") as thread:
+    with ThreadPoolExecutor(1, "browser") as thread, _origin() as port:
         playwright = thread.submit(sync_playwright().start).result()
+        # No name but `ORIGIN` leads anywhere. Requests go their own way, as each that is looked at
+        # on its way takes longer than its answer, and pages could keep no module.
+        here = f"MAP {urlsplit(ORIGIN).hostname} 127.0.0.1:{port}"
+        rules = f"{here}, EXCLUDE localhost, EXCLUDE 127.0.0.1, MAP * ~NOTFOUND"
+        arguments = ["--no-sandbox", "--disable-gpu", f"--host-resolver-rules={rules}"]
         try:
             remote = Remote(thread, playwright)
-            chromium = remote.chromium.launch(executable_path=program, args=["--no-sandbox"])
+            chromium = remote.chromium.launch(executable_path=program, args=arguments)
             yield chromium
             chromium.close()
         finally:
@@ -166,7 +174,8 @@ def _open(browser: Remote, faults: list[str], **settings: Any) -> Remote:
     """A page in a context of its own that notes its faults."""
     context = browser.new_context(**settings)
     context.set_default_timeout(20_000)
-    context.route("**/*", lambda route: _serve(route, faults))
+    context.on("request", lambda request: _see(request.url, faults))
+    context.on("response", lambda response: _judge(response, faults))
     page: Remote = context.new_page()
     page.on("pageerror", lambda error: faults.append(f"error: {error}"))
     page.on("console", lambda said: _hear(said, faults))
@@ -178,25 +187,59 @@ def _hear(said: Any, faults: list[str]) -> None:
         faults.append(f"console: {said.text}")
 
 
-def _serve(route: Any, faults: list[str]) -> None:
-    address = urlsplit(route.request.url)
-    if f"{address.scheme}://{address.netloc}" == ORIGIN:
-        name = address.path.lstrip("/")
+def _see(url: str, faults: list[str]) -> None:
+    address = urlsplit(url)
+    if address.hostname in {*LOOPBACK, urlsplit(ORIGIN).hostname}:
+        return
+    if address.scheme not in ("file", "data", "blob", "about"):
+        faults.append(f"a request left the machine: {url}")
+
+
+def _judge(response: Any, faults: list[str]) -> None:
+    if response.url.startswith(ORIGIN) and response.status == 404:
+        faults.append(f"not there: {urlsplit(response.url).path}")
+
+
+class _Files(BaseHTTPRequestHandler):
+    """An empty document, and the files of `explain/web`."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        """Answer with a file; a browser may keep it, as no file changes while tests run."""
+        name = urlsplit(self.path).path.lstrip("/")
         file = WEB / name
-        if not name:
-            route.fulfill(body="<!doctype html><title>isoconv</title>", content_type="text/html")
-        elif file.is_file() and file.parent == WEB:
+        kind, content, status = "text/html", b"<!doctype html><title>isoconv</title>", 200
+        if name == "favicon.ico":
+            content, status = b"", 204
+        elif name:
+            there = file.is_file() and file.parent == WEB
             kind = TYPES.get(file.suffix, "application/octet-stream")
-            headers = {"content-security-policy": POLICY, "content-type": f"{kind}; charset=utf-8"}
-            route.fulfill(body=file.read_bytes(), headers=headers)
-        else:
-            faults.append(f"not there: {address.path}")
-            route.fulfill(status=404, body="")
-    elif address.hostname in LOOPBACK or address.scheme in ("file", "data", "blob", "about"):
-        route.continue_()
-    else:
-        faults.append(f"a request left the machine: {route.request.url}")
-        route.abort()
+            content, status = (file.read_bytes(), 200) if there else (b"", 404)
+        self.send_response(status)
+        self.send_header("content-type", f"{kind}; charset=utf-8")
+        self.send_header("content-length", str(len(content)))
+        self.send_header("cache-control", "max-age=3600")
+        if name:
+            self.send_header("content-security-policy", POLICY)
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        """Nothing."""
+
+
+@contextmanager
+def _origin() -> Iterator[int]:
+    """The port at which the files of `ORIGIN` are served."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Files) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 # -- what was left out -----------------------------------------------------------------------

@@ -7,6 +7,7 @@ and what was left out for want of one is said at the end.
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -24,12 +25,25 @@ from isoconv.graph.passes import check_passes
 __all__ = ["browser", "kept", "new_page", "page"]
 
 TESTS = Path(__file__).parent
-QUICKLY_COMPILED = {"explain", "report", "serve", "train", "wrong"}
-"""Rooms whose tests compile many kernels, are about none of them, and run each for a moment."""
+QUICKLY_COMPILED = {"explain", "graph", "nn", "report", "run", "serve", "train", "wrong"}
+"""Rooms whose tests compile many kernels and run each for a moment; `shipped` ones are left out."""
+
+
+MEMORY = Path("/dev/shm")  # noqa: S108  # pytest makes a folder of its own in it
+ROOM = 4 << 30
+"""What all tests together may write to it."""
 
 
 def _nothing(fd: object) -> None:
     pass
+
+
+def _in_memory() -> bool:
+    """Whether there is a place in memory for the files of tests: on a disk each change waits."""
+    if not hasattr(os, "statvfs") or not os.access(MEMORY, os.W_OK):
+        return False
+    place = os.statvfs(MEMORY)
+    return place.f_bavail * place.f_frsize > ROOM and not place.f_flag & os.ST_NOEXEC
 
 
 def pytest_configure() -> None:
@@ -37,6 +51,8 @@ def pytest_configure() -> None:
     check_passes(True)
     # Loss of power is what no test makes, and each file would wait for the disk.
     os.fsync = _nothing
+    if _in_memory():
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
     # All cores have tests to run: processes that help to compile would cost their start alone.
     worker._MOST = 0
     # What a shell starts in the background ignores Ctrl-C, and so would all that is started here.
@@ -57,7 +73,8 @@ def quick_compiler(target: Target) -> tuple[llvm.TargetMachine, llvm.PassBuilder
 def quick_kernels(request: pytest.FixtureRequest) -> Iterator[None]:
     """Most of a test's time is LLVM's; processes that tests start compile as everybody's do."""
     with pytest.MonkeyPatch.context() as patch:
-        if request.path.relative_to(TESTS).parts[0] in QUICKLY_COMPILED:
+        room = request.path.relative_to(TESTS).parts[0]
+        if room in QUICKLY_COMPILED and request.node.get_closest_marker("shipped") is None:
             patch.setattr(jit, "_compiler", quick_compiler)
             # Under keys of their own, so that no other test comes to use them.
             patch.setattr(kernels, "toolchain", lambda: f"{build.toolchain()}, quick")
@@ -70,6 +87,12 @@ def own_pictures(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     folder = tmp_path_factory.getbasetemp() / "cache-of-pictures"
     monkeypatch.setattr(cache, "default_folder", lambda: folder)
     return folder
+
+
+def pytest_collection_finish() -> None:
+    """What was collected stays to the end, and no search for cycles goes over it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(trylast=True)

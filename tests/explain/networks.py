@@ -7,7 +7,7 @@ from isoconv import nn
 __all__ = ["inverted_residuals"]
 
 
-def inverted_residuals(classes: int) -> nn.Module:
+def inverted_residuals(classes: int) -> nn.Sequential:
     """All that MobileNetV2 is made of, in two blocks in place of seventeen."""
 
     def block(filters: int, stride: int) -> nn.Module:

@@ -29,7 +29,7 @@ SHAPES = {0: (5,), 1: (9, 2), 2: (9, 8, 2), 3: (7, 6, 5, 2)}
 """Shapes of an image by the number of its spatial axes."""
 
 LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
-    "Apply": (nn.Apply(nn.functional.leaky_relu, (0.25,)), (5, 4, 3)),
+    "Apply": (nn.Apply(nn.functional.max_pool2d_with_indices, ((2, 3), 1), 1), (5, 4, 3)),
     **{
         f"Adaptive{kind}Pool{rank}d": (
             getattr(nn, f"Adaptive{kind}Pool{rank}d")((3, None, 2)[:rank]), SHAPES[rank]
@@ -39,7 +39,9 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "AvgPool1d": (nn.AvgPool1d(3, 2, 1, True, False, 2), (9, 2)),
     "AvgPool2d": (nn.AvgPool2d((3, 2), (2, 1), 1, True, False, (1, 2)), (9, 8, 2)),
     "AvgPool3d": (nn.AvgPool3d(2, (2, 1, 2), 1, True, False, 2), (7, 6, 5, 2)),
-    "BatchNorm": (nn.BatchNorm(eps=1e-3, momentum=0.25, frozen=True), (5, 4, 3)),
+    "BatchNorm": (
+        nn.BatchNorm(eps=1e-3, momentum=0.25, frozen=True, over="batch"), (5, 4, 3),
+    ),
     "Branches": (nn.Branches(nn.Sequential(), nn.Conv2d(4, 3, padding=1)), (5, 4, 3)),
     "ChannelShuffle": (nn.ChannelShuffle(2), (9, 8, 6)),
     "Clip": (nn.Clip(-0.5, 0.75), (9, 8, 2)),
@@ -79,9 +81,9 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "LPPool3d": (nn.LPPool3d(2, 2, (2, 1, 2), True, 1, 2), (7, 6, 5, 2)),
     "Linear": (nn.Linear(7, bias=False), (5,)),
     "LocalResponseNorm": (nn.LocalResponseNorm(4, 0.5, 0.25, 2.0, before=1), (5, 4, 6)),
-    "MaxPool1d": (nn.MaxPool1d(2, 3, 1, 2, ceil_mode=True), (9, 2)),
-    "MaxPool2d": (nn.MaxPool2d((2, 3), (3, 1), 1, (1, 2), True), (9, 8, 2)),
-    "MaxPool3d": (nn.MaxPool3d(2, (1, 2, 1), 1, 2, True), (7, 6, 5, 2)),
+    "MaxPool1d": (nn.MaxPool1d(2, 3, 1, 2, True, "indices"), (9, 2)),
+    "MaxPool2d": (nn.MaxPool2d((2, 3), (3, 1), 1, (1, 2), True, "indices"), (9, 8, 2)),
+    "MaxPool3d": (nn.MaxPool3d(2, (1, 2, 1), 1, 2, True, "indices"), (7, 6, 5, 2)),
     "Network": (
         nn.Network(
             (("a b", nn.Conv2d(4, 3, padding=1), "y"), ("c", nn.ReLU(), "a b"),

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from tests.nn.slopes import computed
 
+from isoconv import nn
 from isoconv.errors import ArgumentError, IsoconvError, ShapeError
 from isoconv.nn import Trace, functional
 from isoconv.run.evaluate import evaluate
@@ -30,6 +31,18 @@ def test_by_hand() -> None:
     assert y[0, :, :, 0].tolist() == [[0, 50, 0], [90, 0, 0], [0, 30, 0]]
     # The first window's 9 was overwritten: its share of the gradient is 0.
     assert dx[0, :, :, 0].tolist() == [[0, 10, 0], [30, 0, 0], [0, 70, 0]]
+
+
+def test_layers() -> None:
+    """A network of named layers: values and their places go two ways and meet again."""
+    steps = (
+        ("values", nn.MaxPool2d(2), "x"), ("places", nn.MaxPool2d(2, result="indices"), "x"),
+        ("back", nn.Apply(functional.max_unpool2d, (2,)), "values", "places"),
+    )  # fmt: skip
+    x = np.random.default_rng(3).standard_normal((2, 6, 4, 3)).astype(np.float32)
+    y = nn.Network(steps, ("x",), "back").build((6, 4, 3)).predict(x, finish="none")
+    assert (y != 0).sum() == x.size // 4
+    np.testing.assert_array_equal(y[y != 0], x[y != 0])
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3])

@@ -18,6 +18,9 @@ from isoconv.graph.operation import Array
 from isoconv.run import team
 from isoconv.run.training import TrainingEngine
 
+# The programs find their kernels where this process leaves them.
+pytestmark = pytest.mark.shipped
+
 PROGRAM = """
 import os, sys
 threads, core = int(sys.argv[1]), int(sys.argv[2])

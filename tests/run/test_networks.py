@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
+from tests.explain.networks import inverted_residuals
 from tests.run.networks import differentiated, random_inputs
 
 from isoconv import nn
 from isoconv.graph.ir import DType
 from isoconv.ops.interpret import interpret
 from isoconv.run.evaluate import evaluate
+
+pytestmark = pytest.mark.shipped
 
 S = nn.Sequential
 NETWORKS: dict[str, tuple[nn.Sequential, tuple[int, ...], DType]] = {
@@ -73,10 +78,21 @@ def test_network_equals_reference(name: str, fusion: bool) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["resnet20", "mobilenetv2"])
-def test_ready_model_equals_reference(name: str) -> None:
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: nn.models.create("resnet20", 10, (16, 16, 3)),
+        lambda: inverted_residuals(10),
+        # The same blocks, seventeen times, with other numbers of filters.
+        pytest.param(
+            lambda: nn.models.create("mobilenetv2", 10, (16, 16, 3)), marks=pytest.mark.exhaustive
+        ),
+    ],
+    ids=["resnet20", "inverted residuals", "mobilenetv2"],
+)
+def test_ready_model_equals_reference(make: Callable[[], nn.Sequential]) -> None:
     """A deep model with normalisation and branches, on small images."""
-    graph = differentiated(nn.models.create(name, 10, (16, 16, 3)), (16, 16, 3))
+    graph = differentiated(make(), (16, 16, 3))
     arrays = random_inputs(graph, images=2)
     expected = interpret(graph, arrays, images=2)
     found = evaluate(graph, arrays, 2)

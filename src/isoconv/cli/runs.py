@@ -180,7 +180,8 @@ def load_parts(data: str, **settings: Any) -> Splits:
     if not splits.train.class_names:
         raise DataError(
             f"{data}: the command line trains classifiers, whose labels are whole numbers or "
-            f"names; got float targets of shape {splits.train.labels.shape}"
+            f"names, one for each image; got {splits.train.labels.dtype} of shape "
+            f"{splits.train.labels.shape}"
             f"{classes_hint(splits.train.labels)}; a program can learn them (docs/training.md)"
         )
     return splits

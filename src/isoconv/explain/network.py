@@ -22,14 +22,13 @@ from isoconv.graph.ir import DType, Node
 from isoconv.graph.operation import Array, operation
 from isoconv.graph.terms import Asked, Element, Index, Term
 from isoconv.nn import Module
-from isoconv.nn import losses as nn_losses
 from isoconv.nn.inference import checked_images
 from isoconv.nn.ready import normalised
 from isoconv.nn.tensor import Tensor
 from isoconv.nn.trace import Trace
 from isoconv.ops import Broadcast
 from isoconv.run.evaluate import evaluate
-from isoconv.train.graphs import LOSSES, LossName
+from isoconv.train.graphs import LOSSES, Loss, LossName, loss_of
 
 __all__ = ["Flow", "Layer", "Network"]
 
@@ -91,7 +90,7 @@ class Network:
     Args:
         model: a built model.
         images: ``(N, H, W, C)``, as for ``model.predict``.
-        labels: a class number for each image (targets of the result's shape for "mse" and "bce");
+        labels: a class number for each image, or targets of the result's shape, as the loss takes;
             None if no loss is asked for.
         loss: what is minimised, of the model's result as in training. The cross-entropy of a
             softmax and the bce of a sigmoid, which contain them and which a trainer refuses, are
@@ -204,10 +203,10 @@ class Network:
 
     def _add_loss(self, trace: Trace, labels: Any, smoothing: float) -> int:
         judged = Tensor(trace, self.judged)
-        if self.loss_kind == "cross_entropy":
+        if LOSSES[self.loss_kind].by_class:
             given = np.asarray(labels)
-            classes = judged.shape[-1]
-            if given.shape != (self.count,) or given.dtype.kind not in "iu":
+            *sides, classes = judged.shape
+            if given.shape != (self.count, *sides) or given.dtype.kind not in "iu":
                 raise ArgumentError(
                     f"labels must be a class number for each of the {self.count} images; got "
                     f"{given.dtype} of shape {given.shape}",
@@ -218,9 +217,9 @@ class Network:
                 raise refusal(
                     "labels", f"lie in 0 … {classes - 1}", labels, got=f"{given.tolist()}"
                 )
-            target = trace.input("dataset", "labels", (), "int32")
+            target = trace.input("dataset", "labels", sides, "int32")
             self._arrays["labels"] = given.astype(np.int32)
-            return nn_losses.cross_entropy(judged, target, smoothing).index
+            return loss_of(Loss(self.loss_kind, smoothing), judged, target).index
         given = np.asarray(labels, np.float32)
         if judged.shape == (1,) and given.shape == (self.count,):
             given = given.reshape(-1, 1)
@@ -233,8 +232,7 @@ class Network:
             )
         target = trace.input("dataset", "labels", judged.shape)
         self._arrays["labels"] = given
-        measure = nn_losses.mse if self.loss_kind == "mse" else nn_losses.bce_with_logits
-        return measure(judged, target).index
+        return loss_of(Loss(self.loss_kind), judged, target).index
 
     @property
     def judged_note(self) -> str:

@@ -12,7 +12,6 @@ import numpy as np
 from isoconv.checks import (
     LARGEST_SINGLE,
     check_choice,
-    check_count,
     check_flag,
     check_kind,
     check_number,
@@ -85,7 +84,7 @@ def explain(
             number: its result before softmax, added over the images.
         training: batch normalisation uses the images' own statistics and dropout drops, as in
             training; otherwise all is as in a prediction.
-        loss: ``"cross_entropy"``, ``"mse"`` or ``"bce"`` of the model's result, as in training;
+        loss: its name, as a `Loss` of `isoconv.train` has it, of the model's result;
             None for the run's, or bce after a sigmoid and cross-entropy otherwise. Cross-entropy of
             a softmax at the model's end and bce of a sigmoid are of the value before; a note says
             so.
@@ -133,7 +132,7 @@ def explain(
         label_smoothing = settings.label_smoothing if settings and kind == settings.name else 0.0
     label_smoothing = check_number("label_smoothing", label_smoothing, least=0, below=1)
     labels = None if label is None else labels_of(model, label, len(images), kind)
-    size = subject.shard_size if shard_size is None else check_count("shard_size", shard_size)
+    size = subject.shard_of(len(images), shard_size, training=training)
     size = min(size or len(images), len(images))
     by_weight = gradient not in (None, "value", "input")
     if not by_weight and not training:

@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from isoconv.checks import check_kind
+from isoconv.checks import check_count, check_kind
 from isoconv.errors import CheckpointError
 from isoconv.explain.update import Start
 from isoconv.nn import Module, Trace, storage, trace_model
@@ -21,6 +21,7 @@ from isoconv.train.loading import load
 from isoconv.train.optim import Optimizer
 from isoconv.train.plain_settings import from_plain
 from isoconv.train.run import Run
+from isoconv.train.settings import check_shard
 from isoconv.train.state import Checkpoint, check_model, flat
 from isoconv.train.stretches import Stretches
 
@@ -102,6 +103,24 @@ class Subject:
     def shard_size(self) -> int | None:
         """Images that one thread took at a time."""
         return None if self.settings is None else int(self.settings["shard_size"])
+
+    def shard_of(self, images: int, given: object, *, training: bool) -> int | None:
+        """Images that are taken at a time; None for what suits.
+
+        Args:
+            images: how many there are.
+            given: what a person says of it; None for nothing.
+            training: whether layers use the images' own statistics.
+
+        Raises:
+            ArgumentError: fewer than there are, where a layer's statistics are over the batch.
+        """
+        size = self.shard_size if given is None else check_count("shard_size", given)
+        if not (training and self.model.over_batch):
+            return size
+        if given is not None:
+            check_shard(min(size or images, images), images, whole=True)
+        return images
 
     @property
     def key(self) -> tuple[int, int]:

@@ -14,8 +14,17 @@ from isoconv.nn.reduction import total
 from isoconv.nn.tensor import Tensor, apply, check_tensors
 from isoconv.ops import CountAttrs, CrossEntropy, Sum
 
-__all__ = ["bce_with_logits", "cross_entropy", "dice", "focal", "l1", "mse", "smooth_l1"]
-__public__ = {"isoconv.nn.functional": ["*"]}
+__all__ = [
+    "bce_with_logits",
+    "cross_entropy",
+    "dice",
+    "focal",
+    "l1",
+    "mse",
+    "over_labels",
+    "smooth_l1",
+]
+__public__ = {"isoconv.nn.functional": ["[!o]*"]}
 
 
 def cross_entropy(
@@ -51,7 +60,7 @@ def cross_entropy(
     """
     share = check_number("smoothing", smoothing, least=0, below=1)
     each = apply("cross_entropy", logits=logits, labels=labels, attrs=CrossEntropy(float(share)))
-    return each if weight is None and not each.shape else _over_labels(each, logits, labels, weight)
+    return each if weight is None and not each.shape else over_labels(each, logits, labels, weight)
 
 
 def focal(
@@ -82,11 +91,12 @@ def focal(
         >>> focal(logits, labels).shape
         ()
     """
-    focus = check_number("gamma", gamma, least=0)
-    if 0 < focus < 1:
+    exponent = check_number("gamma", gamma, least=0)
+    if 0 < exponent < 1:
         raise refusal("gamma", "be 0 or at least 1", gamma)
     each = apply("cross_entropy", logits=logits, labels=labels, attrs=CrossEntropy())
-    return _over_labels(power(neg(expm1(neg(each))), focus) * each, logits, labels, weight)
+    doubt = power(neg(expm1(neg(each))), exponent)
+    return over_labels(doubt * each, logits, labels, weight)
 
 
 def dice(prediction: Tensor, target: Tensor, smooth: float = 1.0) -> Tensor:
@@ -235,8 +245,17 @@ def _check_shapes(loss: str, **values: Tensor) -> None:
         raise ShapeError(text, argument="target", value=second)
 
 
-def _over_labels(each: Tensor, logits: Tensor, labels: Tensor, weight: Tensor | None) -> Tensor:
-    """The mean of each image's places, weighted by their classes, over those that have a label."""
+def over_labels(
+    each: Tensor, logits: Tensor, labels: Tensor, weight: Tensor | None = None
+) -> Tensor:
+    """The mean of each image's places, weighted by their classes, over those that have a label.
+
+    Args:
+        each: a number for each place.
+        logits: ``(..., K)``.
+        labels: of the shape of `each`, int32.
+        weight: ``(K,)``, one for each class; None for 1.
+    """
     classes = logits.shape[-1]
     number = labels.trace.convert(labels, each.dtype)
     known = logical_and(number >= 0, number < classes)

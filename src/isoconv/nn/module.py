@@ -119,6 +119,17 @@ class Module(Described, Carded, card=module_card):
             inside = [(prefix + name, child) for name, child in module.children()]
             waiting.extend(reversed(inside))
 
+    @property
+    def over_batch(self) -> bool:
+        """Whether a layer's training needs whole batches, so that a shard is one.
+
+        Example:
+            >>> from isoconv import nn
+            >>> nn.Sequential(nn.BatchNorm2d(over="batch")).over_batch
+            True
+        """
+        return any(child.over_batch for _, child in self.children())
+
     # Weights
 
     def build(

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from inspect import signature
-from itertools import starmap
 from typing import Any
 
 from isoconv.checks import (
+    check_count,
     check_flag,
-    check_number,
     check_shape,
     check_text,
     entries,
     refusal,
     shown,
 )
-from isoconv.errors import ArgumentError
+from isoconv.errors import ArgumentError, as_given
 from isoconv.nn.module import Module
 from isoconv.nn.tensor import Tensor, check_tensors
 
@@ -172,7 +171,8 @@ class Apply(Module):
 
     Args:
         function: of `isoconv.nn.functional`, so that the layer can be stored in files.
-        numbers: what it is given behind the tensors.
+        settings: what it is given behind the tensors, in its order.
+        result: which of several results the layer gives, from 0; None for a function of one.
 
     Input shape:
         ``(...)`` each, float32, what the function takes.
@@ -184,7 +184,8 @@ class Apply(Module):
         No formula: the function computes.
 
     Raises:
-        ArgumentError: when traced: something that is no function.
+        ArgumentError: when traced: something that is no function, settings that it does not take,
+            or another number of results.
 
     Example:
         >>> from isoconv import nn
@@ -193,28 +194,38 @@ class Apply(Module):
         [[1.0, 4.0, 9.0]]
     """
 
-    function: Callable[..., Tensor]
-    numbers: tuple[float, ...] = ()
+    function: Callable[..., Any]
+    settings: tuple[Any, ...] = ()
+    result: int | None = None
 
     def forward(self, x: Tensor, *others: Tensor) -> Tensor:
         """Tensors to what the function makes of them."""
         check_tensors("Apply", x=x, **entries("others", others))
         if not callable(self.function) or isinstance(self.function, type):
             raise refusal("function", "be a function of tensors", self.function)
-        if not isinstance(self.numbers, (tuple, list)):
-            raise refusal("numbers", "be numbers in a row", self.numbers)
-        given = (x, *others, *starmap(check_number, entries("numbers", self.numbers).items()))
+        if not isinstance(self.settings, (tuple, list)):
+            raise refusal("settings", "be values in a row", self.settings)
+        given = (x, *others, *self.settings)
         try:
-            signature(self.function).bind(*given)
+            names = list(signature(self.function).bind(*given).arguments)[len(others) + 1 :]
         except TypeError as error:
             rule = f"be what the function takes behind {len(others) + 1} tensors ({error})"
-            raise refusal("numbers", rule, self.numbers) from error
-        y = self.function(*given)
+            raise refusal("settings", rule, self.settings) from error
+        with as_given(dict.fromkeys(names, "settings"), settings=self.settings):
+            y = self.function(*given)
+        if isinstance(y, tuple):
+            place = self.result if self.result is None else check_count("result", self.result, 0)
+            if place is None or place >= len(y):
+                raise refusal("result", f"be one of the function's {len(y)}, from 0", self.result)
+            y = y[place]
+        elif self.result is not None:
+            raise refusal("function", "give several tensors", self.function)
         if not isinstance(y, Tensor):
             raise refusal("function", "give back a tensor", self.function)
         return y
 
     def line(self) -> str:
-        """Its class, and the function's name."""
-        more = "".join(f", {number!r}" for number in self.numbers)
+        """Its class, the function's name, and its settings."""
+        more = "".join(f", {setting!r}" for setting in self.settings)
+        more += "" if self.result is None else f", result={self.result}"
         return f"Apply({getattr(self.function, '__name__', 'function')}{more})"

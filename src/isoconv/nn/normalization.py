@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-from isoconv.checks import check_count, check_flag, check_number, refusal
+from isoconv.checks import check_choice, check_count, check_flag, check_number, refusal
 from isoconv.errors import ShapeError
 from isoconv.nn.module import Module
 from isoconv.nn.settings import added
@@ -178,15 +178,17 @@ class BatchNorm(Module):
     ``y = (x - mean) / sqrt(var + eps) · weight + bias``. In training, mean and variance are those
     of the shard's images and positions; ``running_mean`` and ``running_var`` follow them with
     ``new = (1 - momentum) · old + momentum · s``, where ``s`` is the average of the shards'
-    statistics, weighted by their images. (The variance is the plain one, divided by m.) A shard as
-    large as the batch has those of the batch. In inference the running ones are used, and of a
-    `frozen` layer in training, too, where they stay.
+    statistics, weighted by their images. (The variance is the plain one, divided by m.) In
+    inference the running ones are used, and of a `frozen` layer in training, too, where they stay.
 
     Args:
         eps: added to the variance.
         momentum: share of the newest statistics in the running ones.
         frozen: whether the running statistics are used in training and stay; ``weight`` and
             ``bias`` are learned all the same.
+        over: whose statistics those of training are: the ``"shard"``'s, or the ``"batch"``'s. For
+            these a shard is as large as the batch: all threads share it, and it takes the memory of
+            all its images at once.
 
     Input shape:
         ``(..., C)``, float32.
@@ -199,7 +201,7 @@ class BatchNorm(Module):
 
     Raises:
         ShapeError: when traced: an input without channels.
-        ArgumentError: when traced: momentum outside 0 to 1, or a negative eps.
+        ArgumentError: when traced: momentum outside 0 to 1, a negative eps, `over` something else.
 
     Example:
         >>> from isoconv import nn
@@ -210,12 +212,19 @@ class BatchNorm(Module):
     eps: float = 1e-5
     momentum: float = 0.1
     frozen: bool = added(False)
+    over: str = added("shard")
+
+    @property
+    def over_batch(self) -> bool:
+        """Whether its training needs whole batches."""
+        return self.over == "batch" and not self.frozen
 
     def forward(self, x: Tensor) -> Tensor:
         """``(spatial..., C)`` to the same shape."""
         check_tensors(type(self).__name__, x=x)
         _check_channels(x)
         momentum = check_number("momentum", self.momentum, least=0, most=1)
+        check_choice("over", self.over, ("shard", "batch"))
         trace, channels = x.trace, x.shape[-1:]
         gamma = trace.parameter(self, "weight", channels, "ones")
         beta = trace.parameter(self, "bias", channels, "zeros")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from isoconv.checks import check_flag
+from isoconv.checks import check_choice, check_flag
 from isoconv.errors import as_given
 from isoconv.nn.module import Module
 from isoconv.nn.settings import (
@@ -37,6 +37,10 @@ __all__ = [
 __public__ = {"isoconv.nn": ["[A-Z]*"], "isoconv.nn.functional": ["*_pool?d"]}
 
 
+_RESULTS = {"values": "max_pool", "indices": "max_pool_places"}
+"""What is asked of max pooling, and the operation that gives it."""
+
+
 def window_of(
     kind: str,
     rank: int,
@@ -65,10 +69,12 @@ def _max_pool(
     padding: PaddingSetting,
     dilation: PerAxis,
     ceil_mode: bool,
+    result: str = "values",
 ) -> Tensor:
     name = f"max_pool{rank}d"
     window = window_of(name, rank, x, kernel_size, stride, padding, dilation, ceil_mode)
-    return apply("max_pool", x=x, attrs=window)
+    kind = check_choice("result", result, _RESULTS)
+    return apply(_RESULTS[kind], x=x, attrs=window)
 
 
 def max_pool1d(
@@ -243,12 +249,13 @@ class _MaxPool(Module):
     padding: PaddingSetting = 0
     dilation: PerAxis = 1
     ceil_mode: bool = False
+    result: str = added("values")
 
     def forward(self, x: Tensor) -> Tensor:
         """``(spatial..., C)`` to ``(spatial'..., C)``."""
         return _max_pool(
             self.rank, x, self.kernel_size, self.stride, self.padding, self.dilation,
-            self.ceil_mode,
+            self.ceil_mode, self.result,
         )  # fmt: skip
 
 
@@ -284,6 +291,7 @@ class MaxPool2d(_MaxPool):
         padding: room P around, less than the kernel; it never wins.
         dilation: distance D between the window's elements.
         ceil_mode: a last window that hangs over the end is kept.
+        result: "values", or "indices": the places of these, ``i·W + j`` each, for `max_unpool2d`.
 
     Input shape:
         ``(H, W, C)``, float32.

@@ -136,7 +136,7 @@ class Tensor:
     def _lifted(self, rank: int) -> Tensor:
         """Operands with an image axis need all axes of the result: sides of 1 go in front."""
         missing = rank - len(self.shape)
-        if not self.batched or missing == 0 or not self.shape:
+        if not self.batched or missing == 0:
             return self
         return self.reshape(*(1,) * missing, *self.shape)
 

@@ -23,6 +23,7 @@ from isoconv.nn.inference import checked_images
 from isoconv.nn.snapshot import whole
 from isoconv.run.inference import Predictor
 from isoconv.train.graphs import (
+    LOSSES,
     Loss,
     LossName,
     Normalisation,
@@ -154,9 +155,10 @@ class Evaluator:
         }
         output = results["output"]
         confusion, accuracy = np.zeros((0, 0), np.int64), np.zeros(0)
-        if self.loss.name == "cross_entropy":
-            output = output.argmax(axis=1)
-            confusion, accuracy = _confusion(labels, output, self.output[0])
+        if LOSSES[self.loss.name].by_class:
+            output = output.argmax(axis=-1)
+            labelled = labels >= 0
+            confusion, accuracy = _confusion(labels[labelled], output[labelled], self.output[-1])
         return Evaluation(
             loss=_mean(results["loss"]),
             **metrics,
@@ -200,7 +202,7 @@ def evaluate(
     Args:
         model: a built model.
         data: a data set, or images and labels.
-        loss: ``"cross_entropy"``, ``"mse"`` or ``"bce"``.
+        loss: its name, as a `Loss` has it.
         label_smoothing: of cross-entropy.
         normalisation: constants per channel; None for those with which the model was trained.
         scale: what each value of the images is to be multiplied with, as for ``model.predict``.

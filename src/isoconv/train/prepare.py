@@ -77,6 +77,7 @@ class Prepared:
         self.test = given.parts.get("test")
         dtype: DType = "uint8" if self.train.images.dtype == np.uint8 else "float32"
         self._check_shape()
+        self._check_augmentation()
         self.preparation = Preparation(
             self.train.image_shape, dtype, self._normalisation(dtype), settled.augmentation
         )
@@ -112,6 +113,16 @@ class Prepared:
             raise ShapeError(
                 f"the model was built for images of shape {model.input_shape}; "
                 f"{self.train.name} has {shape}"
+            )
+
+    def _check_augmentation(self) -> None:
+        changes = self.settled.augmentation
+        if self.train.has_maps and changes is not None and changes.moves:
+            raise refusal(
+                "augmentation",
+                "leave images where they are, for their labels are of places and do not move with "
+                "them",
+                changes,
             )
 
     def _build_model(self, trace: Trace) -> FirstWeights:
@@ -241,7 +252,7 @@ class Prepared:
             DataError: there are more classes than outputs.
         """
         names = self.train.class_names
-        if self.settled.loss.name != "cross_entropy" or self.given.numbered:
+        if not LOSSES[self.settled.loss.name].by_class or self.given.numbered or not names:
             return
         outputs = self.output[-1]
         if len(names) > outputs:

@@ -74,7 +74,8 @@ def _by_amount(place: int) -> str:
 RULES: Mapping[str, str] = {
     "model": f"`{MODEL}`, sized to the images",
     "batch_size": _by_amount(1),
-    "shard_size": "a quarter of the batch, at least 8 and at most 32",
+    "shard_size": "a quarter of the batch, at least 8 and at most 32; the batch where a layer's "
+    "statistics are over that",
     "epochs": f"{_by_amount(2)}; with `start` half as many",
     "optimizer": f"`AdamW({USUAL['adamw']['learning_rate']}, "
     f"weight_decay={USUAL['adamw']['weight_decay']})`; where the head alone learns, with a weight "
@@ -84,8 +85,9 @@ RULES: Mapping[str, str] = {
     "it none",
     "augmentation": f"coloured images of {LEAST_PHOTOGRAPH} pixels or more: mirrored, and moved by "
     "up to an eighth of their shorter side; others: moved by up to a 16th, at least one pixel from "
-    f"{LEAST_MOVED} pixels on, and not mirrored, for they may be letters; none where layers "
-    "are frozen with `start`, so that what those give is computed once",
+    f"{LEAST_MOVED} pixels on, and not mirrored, for they may be letters. None where layers are "
+    "frozen with `start`, so that what those give is computed once, and where labels are of the "
+    "places of an image, which do not move with it",
 }
 """The settings that follow from the data, and how, in words."""
 
@@ -175,7 +177,7 @@ class Recipe:
             shard_size=shard_size_for(batch),
             optimizer=AdamW(**{**USUAL["adamw"], **decay}),
             schedule=OneCycle(),
-            augmentation=None if frozen else _augmentation(train.image_shape),
+            augmentation=None if frozen or train.has_maps else _augmentation(train.image_shape),
             freeze=None if tunes is None else "all" if frozen else "none",
         )
 

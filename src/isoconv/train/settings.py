@@ -238,7 +238,9 @@ class TrainSettings:
     ))  # fmt: skip
     loss: LossName | Loss = field(default="cross_entropy", metadata=_is(
         LOSS,
-        "what is made small", '``"cross_entropy"`` of classes, ``"mse"`` or ``"bce"``',
+        "what is made small",
+        '``"cross_entropy"``, ``"focal"`` or ``"dice"`` of classes, ``"mse"``, ``"l1"``, '
+        '``"smooth_l1"`` or ``"bce"`` of targets',
         options=(),
     ))  # fmt: skip
     label_smoothing: float = field(default=0.0, metadata=_is(
@@ -252,7 +254,7 @@ class TrainSettings:
     shard_size: int | None = field(default=None, metadata=_is(
         whole(), "images that one thread takes at a time",
         "batch statistics are over a shard. None for a quarter of the batch, at least 8 and at "
-        "most 32",
+        "most 32, or the batch where a layer's statistics are over that",
         usual="a quarter of the batch, 8 to 32",
     ))  # fmt: skip
     augmentation: Augmentation | Literal["auto"] | None = field(default="auto", metadata=_is(
@@ -420,12 +422,19 @@ def read_settings(plain: Any, title: str) -> dict[str, Any]:
     return found
 
 
-def check_shard(shard_size: int, batch_size: int) -> None:
-    """See that a shard is no larger than a batch.
+def check_shard(shard_size: int, batch_size: int, *, whole: bool = False) -> None:
+    """See that a shard is no larger than a batch, and no smaller where it has to be `whole`.
 
     Raises:
         ArgumentError: it is.
     """
+    if whole and shard_size < batch_size:
+        raise ArgumentError(
+            f"{named('shard_size')} must be {batch_size}, the batch, over which a layer takes its "
+            f"statistics; got {shard_size}",
+            argument="shard_size",
+            value=shard_size,
+        )
     if shard_size > batch_size:
         raise ArgumentError(
             f"{named('shard_size')} must be at most {named('batch_size')}; got {shard_size} > "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from isoconv.checks import refusal
@@ -92,7 +92,8 @@ def settle(
         start: what is begun from, in the place of a model.
 
     Raises:
-        ArgumentError: of a new run a shard larger than the batch; an unknown model, or a ready
+        ArgumentError: of a new run a shard larger than the batch, or smaller where a layer's
+            statistics are over the batch; an unknown model, or a ready
             model for float targets.
         ShapeError: images that the model does not take.
     """
@@ -112,6 +113,10 @@ def settle(
             values["normalise"] = "keep"
     else:
         recipe = Recipe.of(train, given.batch_size)
+    made = values["model"]
+    whole = isinstance(made, Module) and made.over_batch
+    if whole:
+        recipe = replace(recipe, shard_size=recipe.batch_size)
     chosen = tuple(
         name
         for name in RULES
@@ -122,7 +127,7 @@ def settle(
         values[name] = from_plain(known[name]) if name in known else getattr(recipe, name)
     if before is None:
         # Beside a run's own a person's settings are compared with those that it has.
-        check_shard(values["shard_size"], values["batch_size"])
+        check_shard(values["shard_size"], values["batch_size"], whole=whole)
         values |= {"chosen": chosen, "why": in_words(recipe, chosen)}
     if not isinstance(values["model"], Module):
         values |= {"name": values["model"], "model": _ready(values["model"], train)}
@@ -132,7 +137,8 @@ def settle(
 def _ready(name: str, train: Dataset) -> Module:
     if not train.class_names:
         raise ArgumentError(
-            f"a ready model tells classes apart; {train.name} has float targets"
+            f"a ready model tells classes apart; {train.name} has "
+            f"{'labels of places' if train.has_maps else 'float targets'}"
             f"{classes_hint(train.labels)}: give a Module with as many outputs in place of "
             f"{name!r}",
             argument="model",

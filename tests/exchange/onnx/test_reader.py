@@ -128,8 +128,8 @@ def _short(_: Path) -> Any:
 
 
 FAULTS: list[tuple[Callable[[Path], Any], str]] = [
-    (lambda _: small(opset=6), "its operators must be of a version from 7 to 28; got 6"),
-    (lambda _: small(opset=99), "its operators must be of a version from 7 to 28; got 99"),
+    (lambda _: small(opset=5), "its operators must be of a version from 6 to 28; got 5"),
+    (lambda _: small(opset=99), "its operators must be of a version from 6 to 28; got 99"),
     (
         lambda f: outside(f, "../weights.bin"),
         "must lie in the model's folder; got '../weights.bin'",

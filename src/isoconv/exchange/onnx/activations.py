@@ -110,10 +110,13 @@ def _thresholded(use: Use) -> Sequence[Given]:
     return elementwise(use, Threshold(use.setting("alpha", 1.0), 0.0))
 
 
-@converts("PRelu", since=7)
+@converts("PRelu")
 def _prelu(use: Use) -> Sequence[Given]:
     """One slope, or one for each channel; for others, the parts above and below zero apart."""
     x, slopes = use.value(), use.array(1, "slopes")
+    if use.opset < 7:
+        # They were those of channels.
+        slopes = slopes.reshape(-1, *(1,) * max(0, len(x.sizes) - 2))
     sizes = (1,) * (len(x.sizes) - slopes.ndim) + slopes.shape
     channels = tuple(side if axis == 1 else 1 for axis, side in enumerate(x.sizes))
     if slopes.size == 1 or (len(sizes) > 1 and sizes == channels):
@@ -124,7 +127,7 @@ def _prelu(use: Use) -> Sequence[Given]:
         return [use.layer(layer, [x], x.layout, name=use.name(1), weight=weight)]
     above = use.layer(ReLU(), [x], x.layout)
     below = use.layer(Apply(functional.minimum, (0.0,)), [x], x.layout)
-    return [joined(use, (above, joined(use, (below, use.given(1)), Multiply())), Add())]
+    return [joined(use, (above, joined(use, (below, Fixed(slopes)), Multiply())), Add())]
 
 
 def rows_of(use: Use, layer: Module, axes: Sequence[int]) -> list[Given]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import frexp, isfinite
 
 import numpy as np
 
+from isoconv.checks import LARGEST_SINGLE
 from isoconv.exchange.onnx.building import Fixed, Given, NodeError, Use, Value, aligned
 from isoconv.exchange.onnx.converting import converts
 from isoconv.nn import Add, Apply, Conv1d, Conv2d, Conv3d, Linear, Module, Multiply, Tensor
@@ -27,17 +29,38 @@ _BINARY: dict[str, Callable[..., Tensor]] = {
 }  # fmt: skip
 _LAYERS = {"Add": Add, "Sum": Add, "Mean": Add, "Mul": Multiply}
 """Functions that have a layer of their own."""
+_EXACT = ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Where")
+"""Operators that give the same of whole numbers and of the floats that are as large."""
 _TENSORS = ("And", "Or", "Xor")
 """Operators that take no number."""
 
 
 @converts(*_UNARY)
 def _unary(use: Use) -> Sequence[Given]:
-    for name, usual in (("detect_negative", 1), ("detect_positive", 1)):
-        if use.setting(name, usual) != usual:
-            raise NodeError(f"{name} must be {usual}")
     x = use.value()
-    return [use.layer(Apply(_UNARY[use.node.operator]), [x], x.layout)]
+    layer = Apply(_UNARY[use.node.operator])
+    if not use.setting("detect_negative", 1):
+        layer = Apply(f.greater, (LARGEST_SINGLE,))
+    elif not use.setting("detect_positive", 1):
+        layer = Apply(f.less, (-LARGEST_SINGLE,))
+    return [use.layer(layer, [x], x.layout)]
+
+
+@converts("Add", "Sub", "Mul", "Div", "Pow", "And", "Or", "Xor", "Equal", "Greater", "Less")
+def _as_before(use: Use) -> Sequence[Given]:
+    """Before version 7 the second value was repeated only when asked, from an axis on."""
+    first, second = use.value(), use.given(1)
+    if second is None:
+        raise NodeError("it must have two inputs")
+    axis = use.setting("axis", len(first.sizes) - len(second.sizes))
+    if use.setting("broadcast", 0) and second.sizes:
+        behind = len(first.sizes) - axis - len(second.sizes)
+        sizes = (*second.sizes, *(1,) * max(0, behind))
+        if isinstance(second, Fixed):
+            second = replace(second, array=second.array.reshape(sizes))
+        else:
+            second = use.into.reshaped(second, sizes)
+    return [combined(use, first, second)]
 
 
 @converts(*(set(_BINARY) - {"Max", "Min", "Sum", "Mean", "Add"}), since=7)
@@ -49,7 +72,7 @@ def _binary(use: Use) -> Sequence[Given]:
 def combined(use: Use, first: Given | None, second: Given | None) -> Value:
     """The layer of an operator for two values that broadcast."""
     operator = use.node.operator
-    number = None if operator in _TENSORS else _number(second)
+    number = None if operator in _TENSORS else _number(use, second)
     if number is not None and operator == "Div":
         # Only a power of two has a reciprocal that divides exactly.
         number = number if abs(frexp(number)[0]) == 0.5 else None
@@ -59,10 +82,11 @@ def combined(use: Use, first: Given | None, second: Given | None) -> Value:
     return joined(use, (first, second), layer)
 
 
-def _number(given: Given | None) -> float | None:
+def _number(use: Use, given: Given | None) -> float | None:
     """An array of one element as a number that a layer keeps; None for anything else."""
     if not isinstance(given, Fixed) or given.array.size != 1:
         return None
+    given = use.floats(given, 1, whole=use.node.operator in _EXACT)
     found = float(given.array.reshape(-1)[0])
     return found if isfinite(found) else None
 
@@ -76,7 +100,7 @@ def joined(use: Use, parts: Sequence[Given | None], layer: Module) -> Value:
     given: list[Given] = []
     for place, part in enumerate(parts):
         if isinstance(part, Fixed):
-            part = use.floats(part, place)
+            part = use.floats(part, place, whole=use.node.operator in _EXACT)
         if part is None:
             raise NodeError(f"input {place} must be there")
         given.append(part)
@@ -84,7 +108,7 @@ def joined(use: Use, parts: Sequence[Given | None], layer: Module) -> Value:
     return use.layer(layer, sources, layout)
 
 
-@converts("Sum", "Mean", "Max", "Min", since=8)
+@converts("Sum", "Mean", "Max", "Min", since=6)
 def _several(use: Use) -> Sequence[Given]:
     total: Given | None = use.value()
     for part in use.inputs[1:]:

@@ -180,9 +180,15 @@ class Building:
         return Value(value.name, layout)
 
     def constant(self, fixed: Fixed, name: str, array: Array | None = None) -> Value:
-        """A layer that gives an array, with its axes as they are."""
+        """A layer that gives an array, with its axes as they are.
+
+        Raises:
+            NodeError: the network has no input, of which the layer would be a part.
+        """
+        if not self.inputs:
+            raise NodeError("a network must have an input")
         array = fixed.array if array is None else array
-        array = np.ascontiguousarray(array, np.float32)
+        array = np.asarray(array, np.float32, order="C")
         key = (fixed.name, array.shape, hashlib.sha256(array.tobytes()).digest())
         if key in self._constants:
             return self._constants[key]
@@ -243,12 +249,21 @@ class Use:
             raise NodeError(f"input {place} must be there")
         return found
 
-    def floats(self, found: Fixed, place: int) -> Fixed:
+    def floats(self, found: Fixed, place: int, *, whole: bool = False) -> Fixed:
         """An array that a layer may compute with; conditions are numbers there.
+
+        Args:
+            found: the input.
+            place: of it.
+            whole: whether it may hold whole numbers, as far as float32 has them.
 
         Raises:
             NodeError: it is of whole numbers, or of none.
         """
+        if whole and found.array.dtype.kind in "iu" and found.array.size:
+            small = found.array.astype(np.float32)
+            if np.array_equal(small.astype(found.array.dtype), found.array):
+                return replace(found, array=small)
         if found.array.dtype.kind not in "fb" or not found.array.size:
             got = f"{found.array.dtype} of shape {list(found.sizes)}"
             raise NodeError(f"input {place} must be of floats, at least one; got {got}")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from isoconv.nn import (
     ConvTranspose3d,
     Linear,
     MatMul,
+    Module,
 )
 from isoconv.nn.functional import multiply
 from isoconv.ops.geometry import same_padding
@@ -30,7 +31,7 @@ from isoconv.ops.geometry import same_padding
 if TYPE_CHECKING:
     from isoconv.nn.settings import PaddingSetting, PerAxis
 
-__all__ = ["channels_last", "padding_of", "per_axis"]
+__all__ = ["by_rows", "channels_last", "convolved", "of_both", "padding_of", "per_axis"]
 
 _CONVOLUTIONS = (Conv1d, Conv2d, Conv3d)
 _TRANSPOSED = (ConvTranspose1d, ConvTranspose2d, ConvTranspose3d)
@@ -95,7 +96,36 @@ def symmetric(pairs: Sequence[tuple[int, int]]) -> PaddingSetting:
 def _conv(use: Use) -> Sequence[Given]:
     """``W`` is ``(O, C / groups, kernel...)``; here it is ``(kernel..., C / groups, O)``."""
     weight, bias = use.array(1, "weights"), use.optional(2, "a bias")
-    x = use.maps(use.value())
+    return [convolved(use, weight, bias, _CONVOLUTIONS)]
+
+
+def convolved(
+    use: Use,
+    weight: Array,
+    bias: Array | None,
+    kinds: Sequence[Callable[..., Module]],
+    *,
+    x: Value | None = None,
+    place: int = 1,
+    arrays: Mapping[str, Array] | None = None,
+    **settings: Any,
+) -> Value:
+    """A convolution.
+
+    Args:
+        use: the node.
+        weight: ``(O, C / groups, kernel...)``.
+        bias: of each filter, or None.
+        kinds: the layers of one to three axes.
+        x: what is convolved; None for the first input.
+        place: of the weights among the inputs.
+        arrays: what the layer has beside weight and bias.
+        **settings: that it has beside those of a convolution.
+
+    Raises:
+        NodeError: shapes or settings that do not fit.
+    """
+    x = use.maps(use.value() if x is None else x)
     rank = len(x.sizes) - 2
     if not 1 <= rank <= 3 or weight.ndim != rank + 2:
         raise NodeError(
@@ -113,7 +143,7 @@ def _conv(use: Use) -> Sequence[Given]:
         )
     strides, dilations = use.counts("strides", rank, 1), use.counts("dilations", rank, 1)
     pairs = padding_of(use, x.sizes[2:], kernel, strides, dilations)
-    layer = _CONVOLUTIONS[rank - 1](
+    layer = kinds[rank - 1](
         weight.shape[0],
         per_axis(kernel),
         stride=per_axis(strides),
@@ -121,6 +151,7 @@ def _conv(use: Use) -> Sequence[Given]:
         dilation=per_axis(dilations),
         groups=groups,
         bias=bias is not None,
+        **settings,
     )
     sides = [
         (side + before + after - d * (k - 1) - 1) // s + 1
@@ -132,11 +163,11 @@ def _conv(use: Use) -> Sequence[Given]:
         raise NodeError(
             f"the kernel must fit into its input {list(x.sizes)}; its sides are {kernel}"
         )
-    arrays = {"weight": np.moveaxis(weight, (0, 1), (-1, -2))}
+    held = {"weight": np.moveaxis(weight, (0, 1), (-1, -2)), **(arrays or {})}
     if bias is not None:
-        arrays["bias"] = bias
+        held["bias"] = bias
     layout = channels_last((1, weight.shape[0], *sides))
-    return [use.layer(layer, [x], layout, name=use.name(1), **arrays)]
+    return use.layer(layer, [x], layout, name=use.name(place), **held)
 
 
 @converts("ConvTranspose")
@@ -211,7 +242,7 @@ def _gemm(use: Use) -> Sequence[Given]:
     if not isinstance(other, Fixed):
         if use.setting("transB", 0):
             other = Value(other.name, other.layout.transposed((1, 0)))
-        y = _of_both(use, x, other)
+        y = of_both(use, x, other)
         if scale != 1.0:
             y = use.layer(Apply(multiply, (scale,)), [y], y.layout)
         return [_shifted(use, y, shift, share)]
@@ -240,10 +271,10 @@ def _matmul(use: Use) -> Sequence[Given]:
     x, other = use.value(), use.given(1)
     if isinstance(other, Fixed) and other.array.ndim == 2:
         return [product(use, x, other.array, None)]
-    return [_of_both(use, x, use.value(1))]
+    return [of_both(use, x, use.value(1))]
 
 
-def _of_both(use: Use, a: Value, b: Value) -> Value:
+def of_both(use: Use, a: Value, b: Value) -> Value:
     """The product of two values, as NumPy has it: their last two axes are matrices.
 
     Raises:
@@ -279,32 +310,38 @@ def product(use: Use, x: Value, weight: Array, bias: Array | None) -> Value:
     Raises:
         NodeError: the shapes do not fit.
     """
-    sizes, (inputs, outputs) = x.sizes, weight.shape
-    if not sizes or sizes[-1] != inputs:
-        raise NodeError(
-            f"a product's inner sides must be equal; got {list(sizes)} and {list(weight.shape)}"
-        )
+    outputs = weight.shape[-1]
+    x, weight, layout = by_rows(use, x, weight)
     if bias is not None:
         if bias.size not in (1, outputs) or (bias.size > 1 and bias.shape[-1] != outputs):
             raise NodeError(f"C must have one number for each of {outputs}; got {list(bias.shape)}")
         bias = np.broadcast_to(bias.reshape(-1), (outputs,))
     arrays = {} if bias is None else {"bias": bias}
+    if len(layout.memory) == 1:
+        layer: Linear | Conv1d = Linear(outputs, bias=bias is not None)
+    else:
+        # A product for each row is a convolution with a kernel of one element.
+        weight, layer = weight[None], Conv1d(outputs, 1, bias=bias is not None)
+    return use.layer(layer, [x], layout, name=use.name(1), weight=weight, **arrays)
+
+
+def by_rows(use: Use, x: Value, weight: Array) -> tuple[Value, Array, Layout]:
+    """A value as rows of its last axis, a matrix ``(K, O)`` for them, the layout of their product.
+
+    Raises:
+        NodeError: the shapes do not fit.
+    """
+    sizes, (inputs, outputs) = x.sizes, weight.shape
+    if not sizes or sizes[-1] != inputs:
+        raise NodeError(
+            f"a product's inner sides must be equal; got {list(sizes)} and {list(weight.shape)}"
+        )
     held = set(x.layout.axes[-1])
     # As the elements lie: the rows of the weights are put in their order.
     inner = tuple(factor for factor in flat(x.layout.memory) if factor in held)
     out = row(outputs)
-    axes = (x.layout.axes[-1], out)
-    arrays["weight"] = in_order(weight, axes, (inner, out))
+    weight = in_order(weight, (x.layout.axes[-1], out), (inner, out))
     rows = [axis for axis in x.layout.order() if axis != len(sizes) - 1]
-    if not rows:
-        x = use.into.lying(x, (inner,))
-        layout = Layout((*x.layout.axes[:-1], out), (out,))
-        layer: Linear | Conv1d = Linear(outputs, bias=bias is not None)
-        return use.layer(layer, [x], layout, name=use.name(1), **arrays)
-    # A product for each row is a convolution with a kernel of one element.
-    lead = flat(x.layout.axes[axis] for axis in rows)
-    x = use.into.lying(x, (lead, inner))
-    layout = Layout((*x.layout.axes[:-1], out), (lead, out))
-    arrays["weight"] = arrays["weight"][None]
-    layer = Conv1d(outputs, 1, bias=bias is not None)
-    return use.layer(layer, [x], layout, name=use.name(1), **arrays)
+    lead = (flat(x.layout.axes[axis] for axis in rows),) if rows else ()
+    layout = Layout((*x.layout.axes[:-1], out), (*lead, out))
+    return use.into.lying(x, (*lead, inner)), weight, layout

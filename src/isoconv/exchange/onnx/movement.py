@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from math import isfinite, prod
 
@@ -13,7 +12,17 @@ from isoconv.exchange.onnx.converting import converts
 from isoconv.exchange.onnx.convolution import channels_last
 from isoconv.exchange.onnx.folding import normal_axes, shape_slice
 from isoconv.exchange.onnx.layouts import Layout, row
-from isoconv.nn import Concatenate, Pad, PixelShuffle, PixelUnshuffle, Slice
+from isoconv.exchange.onnx.tensors import FLOATS, KINDS
+from isoconv.nn import (
+    Apply,
+    Concatenate,
+    Multiply,
+    Pad,
+    PixelShuffle,
+    PixelUnshuffle,
+    Slice,
+    functional,
+)
 
 __all__ = ["beside", "sliced"]
 
@@ -21,9 +30,25 @@ MOST_COPIES = 64
 """Of a value that is repeated beside itself."""
 
 
-@converts("Identity", "Cast")
+@converts("Identity")
 def _identity(use: Use) -> Sequence[Given]:
     return [use.value()]
+
+
+@converts("Cast")
+def _cast(use: Use) -> Sequence[Given]:
+    """Numbers stay floats: whole ones are cut off as ONNX does it, conditions become 1 or 0."""
+    x, kind = use.value(), KINDS.get(use.setting("to", 0), "an unknown kind")
+    if kind in FLOATS:
+        return [x]
+    if kind == "bool":
+        return [use.layer(Apply(functional.not_equal, (0.0,)), [x], x.layout)]
+    if not kind.startswith(("int", "uint")):
+        raise NodeError(f"it must give floats, whole numbers or conditions; got {kind}")
+    size = use.layer(Apply(functional.abs), [x], x.layout)
+    down = use.layer(Apply(functional.floor), [size], x.layout)
+    sign = use.layer(Apply(functional.sign), [x], x.layout)
+    return [use.layer(Multiply(), [sign, down], x.layout)]
 
 
 @converts("Shape")
@@ -212,7 +237,7 @@ def _split(use: Use) -> Sequence[Given]:
 
 @converts("Gather")
 def _gather(use: Use) -> Sequence[Given]:
-    """Of places that follow one another by equal steps."""
+    """Places of an axis by their numbers, under the shape of these."""
     x, places = use.value(), use.array(1, "places")
     axis = use.axis(use.setting("axis", 0), x.sizes)
     size = x.sizes[axis]
@@ -221,12 +246,11 @@ def _gather(use: Use) -> Sequence[Given]:
     found = [int(place) for place in places.reshape(-1)]
     if not all(-size <= place < size for place in found):
         raise NodeError(f"places must be among {size}; got {found[:8]}")
-    found = [place % size for place in found]
-    steps = {after - before for before, after in itertools.pairwise(found)} or {1}
-    if len(steps) > 1 or steps == {0}:
-        raise NodeError(f"places must follow one another by equal steps; got {found[:8]}")
-    x = sliced(use, x, {axis: (found[0], len(found), steps.pop())})
-    return [_under(use, x, [*x.sizes[:axis], *places.shape, *x.sizes[axis + 1 :]])]
+    x, order = use.apart(x, axis)
+    layer = Apply(functional.take, (tuple(place % size for place in found), order.index(axis)))
+    axes = tuple(row(len(found)) if n == axis else each for n, each in enumerate(x.layout.axes))
+    y = use.layer(layer, [x], Layout(axes, tuple(axes[n] for n in order)))
+    return [_under(use, y, [*x.sizes[:axis], *places.shape, *x.sizes[axis + 1 :]])]
 
 
 @converts("Tile", since=6)
@@ -279,9 +303,9 @@ def _pad(use: Use) -> Sequence[Given]:
 def _depth_to_space(use: Use) -> Sequence[Given]:
     x, factor = use.maps(use.value()), use.setting("blocksize", 1)
     _, channels, *sides = x.sizes
-    if len(sides) != 2 or factor < 1 or channels % factor * factor:
+    if len(sides) != 2 or factor < 1 or channels % (factor * factor):
         raise NodeError(f"blocksize must fit {channels} channels; got {factor}")
-    layout = channels_last((1, channels // factor * factor, *(side * factor for side in sides)))
+    layout = channels_last((1, channels // (factor * factor), *(side * factor for side in sides)))
     return [use.layer(PixelShuffle(factor, use.setting("mode", "DCR")), [x], layout)]
 
 

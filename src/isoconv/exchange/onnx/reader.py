@@ -27,7 +27,7 @@ from isoconv.printable import printable
 
 __all__ = ["NEWEST", "OLDEST", "Given", "Node", "OnnxFile", "open_onnx", "refused"]
 
-OLDEST, NEWEST = 7, 28
+OLDEST, NEWEST = 6, 28
 """Versions of ONNX's set of operators that are read."""
 MOST_TOLD = 20
 """Faults of a file that a message names; the rest it counts."""

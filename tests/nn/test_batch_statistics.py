@@ -1,11 +1,13 @@
-"""Batch normalisation with statistics that stay: what it computes, learns and is told of it."""
+"""Batch normalisation with statistics that stay, or that are those of whole batches."""
 
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 import isoconv as ic
 from isoconv import nn
+from isoconv.errors import ArgumentError
 from isoconv.nn.architecture import architecture_of, model_of
 
 
@@ -45,3 +47,27 @@ def test_records_tell_it_where_it_is_set() -> None:
     assert model_of(plain, "a file").frozen is False  # type: ignore[attr-defined]
     assert architecture_of(nn.BatchNorm(frozen=True)) == {**plain, "frozen": True}
     assert nn.BatchNorm(frozen=True).line() == "BatchNorm(eps=1e-05, momentum=0.1, frozen=True)"
+
+
+def test_statistics_of_the_batch() -> None:
+    """Then a shard is the batch, on any number of threads, and a smaller one is refused."""
+    model = nn.Sequential(nn.Conv2d(3, 3), nn.BatchNorm(over="batch"), nn.Flatten(), nn.Linear(2))
+    images = np.random.default_rng(3).random((12, 5, 5, 1)).astype(np.float32)
+    labels, digests = [0, 1] * 6, set()
+    for threads in (1, 3):
+        model.build((5, 5, 1), seed=1, fresh=True)
+        trainer = ic.Trainer(model, batch_size=12, threads=threads, progress=False)
+        run = trainer.fit((images, labels), epochs=1)
+        digests.add(model.digest())
+    assert len(digests) == 1
+    assert run.description["settings"]["shard_size"] == 12
+    small = ic.Trainer(model, batch_size=12, shard_size=4, progress=False)
+    said = "shard_size must be 12, the batch, over which a layer takes its statistics; got 4"
+    with pytest.raises(ArgumentError, match=said):
+        small.fit((images, labels), epochs=1)
+    at = ("1", 0, 1, 1, 1)
+    with pytest.raises(ArgumentError, match=said):
+        ic.explain(model, images, at, training=True, shard_size=4)
+    explained = [ic.explain(one, images, at, training=True).value for one in (model, run)]
+    assert explained[0] == explained[1]
+    assert not nn.Sequential(nn.BatchNorm(over="batch", frozen=True)).over_batch
